@@ -1,0 +1,6 @@
+//! multilith: a strangler-fig edge proxy.
+
+pub mod compile;
+pub mod endpoint;
+pub mod migration;
+pub mod route;

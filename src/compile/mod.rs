@@ -1,0 +1,8 @@
+//! Turns what the file says into what the proxy runs, gathering every mistake.
+
+mod snapshot;
+
+pub use snapshot::{
+    AccessLog, Certificate, ForceRule, Limits, LogFormat, LogOutput, Matching, Network, Secret, ServerSettings,
+    Snapshot, TlsSettings, TracingSettings,
+};

@@ -1,0 +1,191 @@
+//! The compiled file: immutable, shared by every request that began under it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::endpoint::UpstreamSpec;
+use crate::migration::Percent;
+use crate::route::{Route, RouteTable};
+
+/// A network in CIDR notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl Network {
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let shift = 32_u32.saturating_sub(u32::from(self.prefix));
+                shift == 32 || u32::from(network) >> shift == u32::from(address) >> shift
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let shift = 128_u32.saturating_sub(u32::from(self.prefix));
+                shift == 128 || u128::from(network) >> shift == u128::from(address) >> shift
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Arc<str>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Who may name a side, and by which header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForceRule {
+    pub header: HeaderName,
+    pub from: Vec<Network>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsSettings {
+    pub listen: Vec<Arc<str>>,
+    pub certificates: Vec<Certificate>,
+    pub redirect: bool,
+    /// `max-age` of Strict-Transport-Security; `None`: not sent.
+    pub hsts: Option<Duration>,
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// `host:port`.
+    pub listen: Vec<Arc<str>>,
+    pub tls: TlsSettings,
+    pub admin: Arc<str>,
+    pub metrics: Option<Arc<str>>,
+    pub token: Option<Secret>,
+    pub admin_hosts: Vec<Box<str>>,
+    /// 0: one per core.
+    pub threads: usize,
+    pub state_dir: PathBuf,
+    pub drain: Duration,
+    pub lame_duck: Duration,
+    pub monolith_only: bool,
+    pub trusted: Vec<Network>,
+    pub force: Option<ForceRule>,
+    pub debug_headers: bool,
+}
+
+/// `[matching]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matching {
+    pub merge_slashes: bool,
+    pub case_insensitive: bool,
+    pub ignore_trailing_slash: bool,
+}
+
+impl Default for Matching {
+    fn default() -> Self {
+        Self { merge_slashes: true, case_insensitive: false, ignore_trailing_slash: false }
+    }
+}
+
+/// `[limits]`; `None` and 0 mean no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    pub request_head: Option<u64>,
+    pub headers: Option<u64>,
+    pub body: Option<u64>,
+    pub connections: Option<u64>,
+    pub connections_per_client: Option<u64>,
+    pub header_timeout: Option<Duration>,
+    pub body_timeout: Option<Duration>,
+    pub write_timeout: Option<Duration>,
+    /// Bytes a second.
+    pub min_rate: Option<u64>,
+    pub idle_timeout: Option<Duration>,
+    pub upgraded_idle: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_head: Some(16 * 1024),
+            headers: Some(100),
+            body: None,
+            connections: Some(10_000),
+            connections_per_client: None,
+            header_timeout: Some(Duration::from_secs(10)),
+            body_timeout: Some(Duration::from_secs(30)),
+            write_timeout: Some(Duration::from_secs(60)),
+            min_rate: Some(240),
+            idle_timeout: Some(Duration::from_secs(75)),
+            upgraded_idle: Some(Duration::from_secs(3600)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Common,
+    Combined,
+    Off,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+/// `[logs]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    pub format: LogFormat,
+    pub output: LogOutput,
+    /// Of answers below 400; the others are always written.
+    pub sample: Percent,
+}
+
+/// `[tracing]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracingSettings {
+    pub otlp: Option<Box<str>>,
+    pub sample: Percent,
+}
+
+/// A compiled file.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The text it was compiled from; empty when there is no file.
+    pub text: Arc<str>,
+    pub server: ServerSettings,
+    pub matching: Matching,
+    pub limits: Limits,
+    pub logs: AccessLog,
+    pub tracing: TracingSettings,
+    /// Upper bounds of the latency histograms, in seconds, rising.
+    pub buckets: Vec<f64>,
+    /// The monolith first, then the services in the order of their names.
+    pub upstreams: Vec<Arc<UpstreamSpec>>,
+    /// What no route takes gets 404 instead of the monolith.
+    pub monolith_retired: bool,
+    /// In the order of their names; `RouteId` is the index.
+    pub routes: Vec<Arc<Route>>,
+    pub table: RouteTable,
+}

@@ -1,0 +1,153 @@
+//! What an upstream is, compiled and immutable.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An upstream's place in the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamId(pub u32);
+
+impl UpstreamId {
+    /// The monolith is always there, and always first.
+    pub const MONOLITH: Self = Self(0);
+
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where an endpoint listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// A name or an address literal, and a port. Names are resolved away from the request path.
+    Tcp {
+        host: Box<str>,
+        port: u16,
+    },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where the set of endpoints comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `url` or `endpoints`: fixed, names among them resolved again and again.
+    Fixed(Vec<(Address, u32)>),
+    Dns {
+        name: Box<str>,
+        port: u16,
+    },
+    Srv {
+        name: Box<str>,
+    },
+    File {
+        path: PathBuf,
+    },
+    Etcd {
+        endpoints: Vec<Box<str>>,
+        prefix: Box<str>,
+    },
+    Consul {
+        url: Box<str>,
+        service: Box<str>,
+        tag: Option<Box<str>>,
+    },
+}
+
+/// How an endpoint is picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+    /// Power of two choices on requests in flight.
+    LeastBusy,
+    /// Consistent hashing on the sticky unit.
+    Sticky,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthCheck {
+    Connect,
+    /// GET of this path; the statuses that mean healthy, inclusive.
+    Http {
+        path: Box<str>,
+        statuses: (u16, u16),
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    pub check: HealthCheck,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Successes in a row that make an unhealthy endpoint healthy.
+    pub healthy: u32,
+    /// Failures in a row that make a healthy endpoint unhealthy.
+    pub unhealthy: u32,
+}
+
+/// Passive ejection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ejection {
+    pub failures: u32,
+    pub base: Duration,
+    pub max: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersions {
+    Http1,
+    /// Prior knowledge on plain connections, ALPN on TLS.
+    Http2,
+    /// ALPN; HTTP/1.1 on plain connections.
+    Auto,
+}
+
+/// TLS towards the upstream; `None` in the specification means plain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    /// Never empty: pingora skips verification for an empty name.
+    pub server_name: Box<str>,
+    pub ca: Option<PathBuf>,
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Option<Duration>,
+    /// To the first byte of the answer.
+    pub answer: Option<Duration>,
+    /// Longest pause inside an answer.
+    pub idle: Option<Duration>,
+    pub total: Option<Duration>,
+}
+
+/// One upstream. Equal specifications of one name keep their pool, and its health, over a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamSpec {
+    pub name: Arc<str>,
+    pub source: Source,
+    pub balance: Balance,
+    pub health: Option<Health>,
+    pub eject: Option<Ejection>,
+    pub http: HttpVersions,
+    pub tls: Option<TlsIdentity>,
+    pub timeouts: Timeouts,
+    /// Connections idle for longer are not used again: below the upstream's own keep-alive time.
+    pub keepalive: Duration,
+    /// Writes may be copied here.
+    pub sandbox: bool,
+}

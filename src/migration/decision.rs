@@ -1,0 +1,297 @@
+//! The decision: which side answers, why, who may answer instead, and where a copy goes.
+
+use std::fmt;
+
+use super::bucket::{Bucket, bucket};
+use super::policy::{Dial, Percent, Policy, Shadow, Stage, WriteCopies};
+use super::sticky::Unit;
+use crate::endpoint::UpstreamId;
+use crate::route::Facts;
+
+/// Who answers the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    Monolith,
+    Service,
+    /// Index in `Policy::variants`.
+    Variant(u8),
+}
+
+impl Side {
+    /// `monolith`, `service`, or the variant's name.
+    #[must_use]
+    pub fn name(self, policy: &Policy) -> &str {
+        match self {
+            Self::Monolith => "monolith",
+            Self::Service => "service",
+            Self::Variant(index) => policy.variants.get(usize::from(index)).map_or("none", |variant| &variant.name),
+        }
+    }
+}
+
+/// Why a side was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The stage leaves no choice.
+    Stage,
+    /// The client's bucket lies within the side's share, or outside it.
+    Bucket(Bucket),
+    /// No unit was present and none is issued: this request alone was assigned.
+    NoUnit(Bucket),
+    /// The conversation began on this side.
+    Pinned,
+    /// A trusted client named the side.
+    Forced,
+    /// The big red button is on.
+    MonolithOnly,
+    /// The service failed too often; it is not asked for a while.
+    BreakerOpen,
+}
+
+impl Reason {
+    /// One word for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stage => "stage",
+            Self::Bucket(_) => "bucket",
+            Self::NoUnit(_) => "no_unit",
+            Self::Pinned => "pinned",
+            Self::Forced => "forced",
+            Self::MonolithOnly => "monolith_only",
+            Self::BreakerOpen => "breaker_open",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The state of a route's breaker as seen by one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    Closed,
+    Open,
+    /// Open, but this request was chosen to try the service.
+    Probing,
+}
+
+/// What happens to the copy of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copy {
+    /// The stage sends none.
+    None,
+    SampledOut,
+    /// The method is not one that may be copied.
+    Method,
+    Upgrade,
+    To(UpstreamId),
+}
+
+/// What a decision rests on besides the route's policy.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    pub facts: &'a Facts<'a>,
+    pub dial: Dial,
+    pub monolith_only: bool,
+    pub breaker: Breaker,
+    /// The side that a trusted client asked for.
+    pub forced: Option<&'a str>,
+    /// A random number: the unit of a client that has none, and the cookie it is given.
+    pub fresh: u128,
+    /// The hash of the request id; decides whether a copy is in the sample.
+    pub sample: u64,
+}
+
+/// The whole decision for one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    pub side: Side,
+    pub upstream: UpstreamId,
+    pub reason: Reason,
+    /// The monolith may answer if the service fails.
+    pub fallback: bool,
+    /// Give the client this unit as its cookie.
+    pub issue: Option<u128>,
+    /// Give the client a pin for the side, or renew it.
+    pub pin: bool,
+    /// Both sides answer this route, so a shared cache must not mix them up.
+    pub both_live: bool,
+    pub copy: Copy,
+}
+
+/// Decides one request. Pure: the same arguments give the same decision on every replica.
+#[must_use]
+pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
+    let stage = given.dial.stage;
+    let both_live = match stage {
+        Stage::Canary => given.dial.weight > Percent::NOBODY && given.dial.weight < Percent::EVERYBODY,
+        Stage::Split => true,
+        _ => false,
+    };
+    let chosen = choose(policy, given);
+    let (side, reason) = (chosen.side, chosen.reason);
+    let upstream = match side {
+        Side::Monolith => UpstreamId::MONOLITH,
+        Side::Service => policy.service.unwrap_or(UpstreamId::MONOLITH),
+        Side::Variant(index) => {
+            policy.variants.get(usize::from(index)).map_or(UpstreamId::MONOLITH, |variant| variant.upstream)
+        }
+    };
+    Decision {
+        side,
+        upstream,
+        reason,
+        fallback: side == Side::Service
+            && policy.fallback.is_some()
+            && matches!(stage, Stage::Canary | Stage::Migrated),
+        issue: chosen.issue,
+        pin: policy.pin.is_some()
+            && matches!(stage, Stage::Canary | Stage::Split)
+            && matches!(reason, Reason::Bucket(_) | Reason::NoUnit(_) | Reason::Pinned),
+        both_live,
+        copy: copy(policy, given, side, reason),
+    }
+}
+
+struct Chosen {
+    side: Side,
+    reason: Reason,
+    issue: Option<u128>,
+}
+
+impl Chosen {
+    const fn of(side: Side, reason: Reason) -> Self {
+        Self { side, reason, issue: None }
+    }
+}
+
+fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
+    let stage = given.dial.stage;
+    if stage == Stage::Retired {
+        return Chosen::of(Side::Service, Reason::Stage);
+    }
+    if given.monolith_only {
+        return Chosen::of(Side::Monolith, Reason::MonolithOnly);
+    }
+    let chosen = match stage {
+        Stage::Monolith | Stage::Shadow => Chosen::of(Side::Monolith, Reason::Stage),
+        Stage::Migrated | Stage::Retired => Chosen::of(Side::Service, Reason::Stage),
+        Stage::Canary | Stage::Split => assign(policy, given),
+    };
+    if chosen.side == Side::Service && policy.fallback.is_some() && given.breaker == Breaker::Open {
+        return Chosen { side: Side::Monolith, reason: Reason::BreakerOpen, issue: chosen.issue };
+    }
+    chosen
+}
+
+/// The stages in which clients are divided: a trusted wish, then the pin, then the bucket.
+fn assign(policy: &Policy, given: &Given<'_>) -> Chosen {
+    if let Some(side) = given.forced.and_then(|name| side_named(policy, given.dial.stage, name)) {
+        return Chosen::of(side, Reason::Forced);
+    }
+    let pinned = policy
+        .pin
+        .as_ref()
+        .and_then(|pin| given.facts.cookie(&pin.cookie))
+        .and_then(|name| side_named(policy, given.dial.stage, name))
+        .filter(|side| weight_of(policy, given.dial, *side) > Percent::NOBODY);
+    if let Some(side) = pinned {
+        return Chosen::of(side, Reason::Pinned);
+    }
+    if let Some(unit) = Unit::of(&policy.sticky, given.facts) {
+        let bucket = bucket(&policy.cohort, &unit.value);
+        return Chosen::of(side_of(policy, given.dial, bucket), Reason::Bucket(bucket));
+    }
+    let bucket = bucket(&policy.cohort, &issued_unit(given.fresh));
+    let side = side_of(policy, given.dial, bucket);
+    if policy.issue_cookie {
+        Chosen { side, reason: Reason::Bucket(bucket), issue: Some(given.fresh) }
+    } else {
+        Chosen::of(side, Reason::NoUnit(bucket))
+    }
+}
+
+/// The value of the issued cookie: 32 lower-case hexadecimal digits.
+#[must_use]
+pub fn issued_unit(fresh: u128) -> [u8; 32] {
+    let mut text = [b'0'; 32];
+    for (index, digit) in text.iter_mut().rev().enumerate() {
+        let nibble = (fresh >> (4 * index)) & 0xf;
+        *digit = b"0123456789abcdef"[usize::try_from(nibble).expect("a nibble is below 16")];
+    }
+    text
+}
+
+fn side_of(policy: &Policy, dial: Dial, bucket: Bucket) -> Side {
+    if dial.stage != Stage::Split {
+        return if bucket.0 < dial.weight.buckets() { Side::Service } else { Side::Monolith };
+    }
+    let mut upper = 0;
+    for (index, variant) in (0_u8..).zip(&policy.variants) {
+        upper += variant.weight.buckets();
+        if bucket.0 < upper {
+            return Side::Variant(index);
+        }
+    }
+    Side::Monolith
+}
+
+fn side_named(policy: &Policy, stage: Stage, name: &str) -> Option<Side> {
+    if stage == Stage::Split {
+        return (0_u8..)
+            .zip(&policy.variants)
+            .find(|(_, variant)| *variant.name == *name)
+            .map(|(index, _)| Side::Variant(index));
+    }
+    match name {
+        "monolith" => Some(Side::Monolith),
+        "service" => Some(Side::Service),
+        _ => None,
+    }
+}
+
+fn weight_of(policy: &Policy, dial: Dial, side: Side) -> Percent {
+    match side {
+        Side::Service => dial.weight,
+        Side::Monolith => {
+            Percent::from_hundredths(Percent::EVERYBODY.buckets() - dial.weight.buckets()).unwrap_or_default()
+        }
+        Side::Variant(index) => {
+            policy.variants.get(usize::from(index)).map_or(Percent::NOBODY, |variant| variant.weight)
+        }
+    }
+}
+
+fn copy(policy: &Policy, given: &Given<'_>, side: Side, reason: Reason) -> Copy {
+    let Some(shadow) = &policy.shadow else { return Copy::None };
+    if given.monolith_only || reason == Reason::BreakerOpen {
+        return Copy::None;
+    }
+    let target = match (given.dial.stage, side) {
+        (Stage::Shadow | Stage::Canary, Side::Monolith) => policy.service,
+        (Stage::Migrated, Side::Service) if shadow.reverse => Some(UpstreamId::MONOLITH),
+        _ => None,
+    };
+    let Some(target) = target else { return Copy::None };
+    if given.facts.upgrade {
+        return Copy::Upgrade;
+    }
+    if !may_copy(shadow, given.facts.sent_method(), target) {
+        return Copy::Method;
+    }
+    if given.sample % u64::from(super::BUCKETS) >= u64::from(shadow.sample.buckets()) {
+        return Copy::SampledOut;
+    }
+    Copy::To(target)
+}
+
+/// Write safety as a rule of the system: an unsafe method is copied only to a sandbox, and never to the monolith.
+fn may_copy(shadow: &Shadow, method: &http::Method, target: UpstreamId) -> bool {
+    let safe = matches!(*method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS);
+    let allowed = safe || (shadow.writes == WriteCopies::Sandbox && target != UpstreamId::MONOLITH);
+    allowed && *method != http::Method::CONNECT && shadow.methods.contains(method)
+}

@@ -1,0 +1,11 @@
+//! Decides who answers a request: a pure function of a route's policy, what is known of the request, and the dial.
+
+mod bucket;
+mod decision;
+mod policy;
+mod sticky;
+
+pub use bucket::{BUCKETS, Bucket, bucket};
+pub use decision::{Breaker, Copy, Decision, Given, Reason, Side, decide, issued_unit};
+pub use policy::{Dial, Fallback, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant, WriteCopies};
+pub use sticky::{ISSUED_COOKIE, Unit, UnitSource};

@@ -1,0 +1,184 @@
+//! What a route says about its migration, compiled: nothing here is parsed or defaulted again.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::bucket::BUCKETS;
+use super::sticky::UnitSource;
+use crate::endpoint::UpstreamId;
+use crate::route::{HeaderEdits, MethodSet};
+
+/// Where a route stands between the monolith and its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    Monolith,
+    Shadow,
+    Canary,
+    Split,
+    Migrated,
+    Retired,
+}
+
+impl Stage {
+    pub const ALL: [Self; 6] = [Self::Monolith, Self::Shadow, Self::Canary, Self::Split, Self::Migrated, Self::Retired];
+
+    /// The word used in routes.toml, metrics and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Monolith => "monolith",
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
+            Self::Split => "split",
+            Self::Migrated => "migrated",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A share in steps of 0.01 %, 0 to 10 000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Percent(u16);
+
+impl Percent {
+    pub const NOBODY: Self = Self(0);
+    pub const EVERYBODY: Self = Self(BUCKETS);
+
+    /// `None` above 100 %.
+    #[must_use]
+    pub const fn from_hundredths(hundredths: u16) -> Option<Self> {
+        if hundredths <= BUCKETS { Some(Self(hundredths)) } else { None }
+    }
+
+    /// The number of buckets, out of 10 000, that this share takes.
+    #[must_use]
+    pub const fn buckets(self) -> u16 {
+        self.0
+    }
+
+    /// 0.0 to 1.0.
+    #[must_use]
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / f64::from(BUCKETS)
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, hundredths) = (self.0 / 100, self.0 % 100);
+        match hundredths {
+            0 => write!(f, "{whole}%"),
+            h if h % 10 == 0 => write!(f, "{whole}.{}%", h / 10),
+            h => write!(f, "{whole}.{h:02}%"),
+        }
+    }
+}
+
+/// One answer of an A/B split. Variants take the buckets in the order of their names.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    pub name: Box<str>,
+    pub upstream: UpstreamId,
+    pub weight: Percent,
+    /// Headers this variant's requests carry.
+    pub headers: HeaderEdits,
+}
+
+/// Statuses of 100 to 599, as a bit set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StatusSet([u64; 8]);
+
+impl StatusSet {
+    pub fn insert(&mut self, status: u16) {
+        if let (100..=599, Some(word)) = (status, self.0.get_mut(usize::from(status.wrapping_sub(100)) / 64)) {
+            *word |= 1 << ((status - 100) % 64);
+        }
+    }
+
+    #[must_use]
+    pub fn contains(&self, status: u16) -> bool {
+        matches!(status, 100..=599)
+            && self
+                .0
+                .get(usize::from(status.wrapping_sub(100)) / 64)
+                .is_some_and(|word| word & (1 << ((status - 100) % 64)) != 0)
+    }
+}
+
+/// When the monolith answers instead of a service that failed.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    /// Methods that move to the monolith when nothing was sent to the service.
+    pub methods: MethodSet,
+    /// Answers of the service that count as its failure; safe methods only.
+    pub statuses: StatusSet,
+    /// Consecutive failures of the service side that open the breaker.
+    pub breaker_failures: u32,
+    /// How long the breaker stays open before one request probes.
+    pub breaker_open: Duration,
+}
+
+/// Whether unsafe methods may be copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteCopies {
+    Never,
+    /// The target is declared a sandbox; checked when the file is compiled.
+    Sandbox,
+}
+
+/// The copies of a route's requests.
+#[derive(Debug, Clone)]
+pub struct Shadow {
+    pub sample: Percent,
+    pub methods: MethodSet,
+    pub body_limit: u64,
+    pub timeout: Duration,
+    pub in_flight: u32,
+    /// In `migrated`: copy safe methods to the monolith.
+    pub reverse: bool,
+    pub writes: WriteCopies,
+    pub headers: HeaderEdits,
+}
+
+/// How long a silent conversation keeps the side it began on.
+#[derive(Debug, Clone)]
+pub struct Pin {
+    pub silence: Duration,
+    /// `multilith_pin_ROUTE`.
+    pub cookie: Box<str>,
+}
+
+/// Stage and weight in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dial {
+    pub stage: Stage,
+    /// The service's share in `canary`; `EVERYBODY` or `NOBODY` in the stages without a weight.
+    pub weight: Percent,
+}
+
+/// All that a route says about who answers.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The dial that the file asks for.
+    pub dial: Dial,
+    /// The service the route moves to; `None` only in `monolith` and in `split`.
+    pub service: Option<UpstreamId>,
+    /// Empty except in `split`; sorted by name.
+    pub variants: Vec<Variant>,
+    /// In the order they are tried; never ends with the issued cookie, which is always tried last.
+    pub sticky: Vec<UnitSource>,
+    pub issue_cookie: bool,
+    /// The cohort's name, or the route's own.
+    pub cohort: Box<str>,
+    pub pin: Option<Pin>,
+    pub fallback: Option<Fallback>,
+    pub shadow: Option<Shadow>,
+    /// Answers may stay in shared caches although two sides are live.
+    pub shared_cache: bool,
+}

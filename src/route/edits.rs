@@ -1,0 +1,71 @@
+//! What is changed on the way to a service and back.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+/// Changes of headers, applied in this order: remove, set, add.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    pub remove: Vec<HeaderName>,
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    pub add: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HeaderEdits {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}
+
+/// A path with parameters of the route's template, cut into literals and references.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathRewrite {
+    pub pieces: Vec<PathPiece>,
+}
+
+/// One piece of a rewritten path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPiece {
+    Literal(Box<str>),
+    /// The value of the template's parameter, as it was encoded in the request.
+    Parameter(Box<str>),
+}
+
+/// What a service is sent instead of what the client sent.
+#[derive(Debug, Clone, Default)]
+pub struct Rewrite {
+    pub path: Option<PathRewrite>,
+    pub host: Option<HeaderValue>,
+    pub headers: HeaderEdits,
+}
+
+impl Rewrite {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.path.is_none() && self.host.is_none() && self.headers.is_empty()
+    }
+}
+
+/// What is changed in a service's answer.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerEdits {
+    /// Rewrite `Location`, `Content-Location` and `Refresh` back to what the client asked for.
+    pub location: bool,
+    /// Cookie domains: from, to (`None` removes the attribute).
+    pub cookie_domain: Vec<(Box<str>, Option<Box<str>>)>,
+    /// Cookie path prefixes: from, to.
+    pub cookie_path: Vec<(Box<str>, Box<str>)>,
+    pub headers: HeaderEdits,
+}
+
+impl AnswerEdits {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.location && self.cookie_domain.is_empty() && self.cookie_path.is_empty() && self.headers.is_empty()
+    }
+}
+
+/// Shared by the routes of one snapshot.
+pub type SharedEdits = Arc<HeaderEdits>;

@@ -1,0 +1,93 @@
+//! A set of HTTP methods: the known ones as bits, others by name.
+
+use http::Method;
+
+/// Which methods a rule takes. Known methods cost one bit test; extension methods are compared by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MethodSet {
+    known: u16,
+    others: Vec<Method>,
+}
+
+const KNOWN: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
+fn bit(method: &Method) -> Option<u16> {
+    Some(match *method {
+        Method::GET => 1,
+        Method::HEAD => 1 << 1,
+        Method::POST => 1 << 2,
+        Method::PUT => 1 << 3,
+        Method::PATCH => 1 << 4,
+        Method::DELETE => 1 << 5,
+        Method::OPTIONS => 1 << 6,
+        Method::TRACE => 1 << 7,
+        Method::CONNECT => 1 << 8,
+        _ => return None,
+    })
+}
+
+impl MethodSet {
+    /// Every known method and every unknown one.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { known: u16::MAX, others: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn of(methods: &[Method]) -> Self {
+        let mut set = Self::default();
+        for method in methods {
+            set.insert(method.clone());
+        }
+        set
+    }
+
+    pub fn insert(&mut self, method: Method) {
+        match bit(&method) {
+            Some(bit) => self.known |= bit,
+            None if self.others.contains(&method) => {}
+            None => self.others.push(method),
+        }
+    }
+
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        self.known == u16::MAX
+    }
+
+    #[must_use]
+    pub fn contains(&self, method: &Method) -> bool {
+        match bit(method) {
+            Some(bit) => self.known & bit != 0,
+            None => self.is_all() || self.others.contains(method),
+        }
+    }
+
+    #[must_use]
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        if self.is_all() || other.is_all() {
+            return false;
+        }
+        self.known & other.known == 0 && !self.others.iter().any(|method| other.others.contains(method))
+    }
+
+    /// The methods by name, known ones first. Empty for the set of all.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        if self.is_all() {
+            return Vec::new();
+        }
+        let known = KNOWN.iter().filter(|method| self.contains(method)).map(Method::as_str);
+        known.chain(self.others.iter().map(Method::as_str)).collect()
+    }
+}
