@@ -36,7 +36,7 @@ pub enum Reason {
     Stage,
     /// The client's bucket lies within the side's share, or outside it.
     Bucket(Bucket),
-    /// No unit was present and none is issued: this request alone was assigned.
+    /// No unit was present and none is issued: only this request was assigned.
     NoUnit(Bucket),
     /// The conversation began on this side.
     Pinned,
@@ -116,6 +116,8 @@ pub struct Decision {
     pub fallback: bool,
     /// Give the client this unit as its cookie.
     pub issue: Option<u128>,
+    /// The hash of the client's unit, for upstreams that are balanced by it; `None` where no unit was looked for.
+    pub unit_hash: Option<u64>,
     /// Give the client a pin for the side, or renew it.
     pub pin: bool,
     /// Both sides answer this route, so a shared cache must not mix them up.
@@ -149,6 +151,7 @@ pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
             && policy.fallback.is_some()
             && matches!(stage, Stage::Canary | Stage::Migrated),
         issue: chosen.issue,
+        unit_hash: chosen.unit_hash,
         pin: policy.pin.is_some()
             && matches!(stage, Stage::Canary | Stage::Split)
             && matches!(reason, Reason::Bucket(_) | Reason::NoUnit(_) | Reason::Pinned),
@@ -161,37 +164,46 @@ struct Chosen {
     side: Side,
     reason: Reason,
     issue: Option<u128>,
-}
-
-impl Chosen {
-    const fn of(side: Side, reason: Reason) -> Self {
-        Self { side, reason, issue: None }
-    }
+    unit_hash: Option<u64>,
 }
 
 fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
     let stage = given.dial.stage;
-    if stage == Stage::Retired {
-        return Chosen::of(Side::Service, Reason::Stage);
-    }
-    if given.monolith_only {
-        return Chosen::of(Side::Monolith, Reason::MonolithOnly);
-    }
-    let chosen = match stage {
-        Stage::Monolith | Stage::Shadow => Chosen::of(Side::Monolith, Reason::Stage),
-        Stage::Migrated | Stage::Retired => Chosen::of(Side::Service, Reason::Stage),
-        Stage::Canary | Stage::Split => assign(policy, given),
+    let divided = matches!(stage, Stage::Canary | Stage::Split) && !given.monolith_only;
+    let fresh = issued_unit(given.fresh);
+    let unit = if divided || policy.balanced_by_unit { Unit::of(&policy.sticky, given.facts) } else { None };
+    let value = unit.as_ref().map_or(&fresh[..], |unit| &*unit.value);
+    let (side, reason) = if stage == Stage::Retired {
+        (Side::Service, Reason::Stage)
+    } else if given.monolith_only {
+        (Side::Monolith, Reason::MonolithOnly)
+    } else {
+        match stage {
+            Stage::Monolith | Stage::Shadow => (Side::Monolith, Reason::Stage),
+            Stage::Migrated | Stage::Retired => (Side::Service, Reason::Stage),
+            Stage::Canary | Stage::Split => assign(policy, given, value, unit.is_some()),
+        }
     };
-    if chosen.side == Side::Service && policy.fallback.is_some() && given.breaker == Breaker::Open {
-        return Chosen { side: Side::Monolith, reason: Reason::BreakerOpen, issue: chosen.issue };
+    let breaker_holds = side == Side::Service && stage != Stage::Retired && policy.fallback.is_some();
+    let (side, reason) = if breaker_holds && given.breaker == Breaker::Open {
+        (Side::Monolith, Reason::BreakerOpen)
+    } else {
+        (side, reason)
+    };
+    let by_bucket = matches!(reason, Reason::Bucket(_)) || divided && reason == Reason::BreakerOpen;
+    let wanted = by_bucket || policy.balanced_by_unit;
+    Chosen {
+        side,
+        reason,
+        issue: (unit.is_none() && wanted && policy.issue_cookie).then_some(given.fresh),
+        unit_hash: policy.balanced_by_unit.then(|| xxhash_rust::xxh3::xxh3_64(value)),
     }
-    chosen
 }
 
 /// The stages in which clients are divided: a trusted wish, then the pin, then the bucket.
-fn assign(policy: &Policy, given: &Given<'_>) -> Chosen {
+fn assign(policy: &Policy, given: &Given<'_>, unit: &[u8], present: bool) -> (Side, Reason) {
     if let Some(side) = given.forced.and_then(|name| side_named(policy, given.dial.stage, name)) {
-        return Chosen::of(side, Reason::Forced);
+        return (side, Reason::Forced);
     }
     let pinned = policy
         .pin
@@ -200,19 +212,11 @@ fn assign(policy: &Policy, given: &Given<'_>) -> Chosen {
         .and_then(|name| side_named(policy, given.dial.stage, name))
         .filter(|side| weight_of(policy, given.dial, *side) > Percent::NOBODY);
     if let Some(side) = pinned {
-        return Chosen::of(side, Reason::Pinned);
+        return (side, Reason::Pinned);
     }
-    if let Some(unit) = Unit::of(&policy.sticky, given.facts) {
-        let bucket = bucket(&policy.cohort, &unit.value);
-        return Chosen::of(side_of(policy, given.dial, bucket), Reason::Bucket(bucket));
-    }
-    let bucket = bucket(&policy.cohort, &issued_unit(given.fresh));
+    let bucket = bucket(&policy.cohort, unit);
     let side = side_of(policy, given.dial, bucket);
-    if policy.issue_cookie {
-        Chosen { side, reason: Reason::Bucket(bucket), issue: Some(given.fresh) }
-    } else {
-        Chosen::of(side, Reason::NoUnit(bucket))
-    }
+    if present || policy.issue_cookie { (side, Reason::Bucket(bucket)) } else { (side, Reason::NoUnit(bucket)) }
 }
 
 /// The value of the issued cookie: 32 lower-case hexadecimal digits.

@@ -179,6 +179,8 @@ pub struct Policy {
     pub pin: Option<Pin>,
     pub fallback: Option<Fallback>,
     pub shadow: Option<Shadow>,
+    /// An upstream of this route is balanced by the sticky unit, so every client needs one.
+    pub balanced_by_unit: bool,
     /// Answers may stay in shared caches although two sides are live.
     pub shared_cache: bool,
 }

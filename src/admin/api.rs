@@ -1,0 +1,95 @@
+//! The paths of the API.
+
+use std::sync::Arc;
+
+use http::Method;
+use serde::Deserialize;
+
+use super::Parts;
+use super::explain::{ExplainRequest, explain};
+use super::reply::Reply;
+use super::status::{route_status, routes, status};
+use crate::reload::Verdict;
+
+/// The metrics, gathered away from the listener's own threads since there may be many of them.
+pub async fn metrics(parts: &Arc<Parts>) -> Reply {
+    let parts = Arc::clone(parts);
+    match tokio::task::spawn_blocking(move || parts.telemetry.metrics.encode()).await {
+        Ok((body, content_type)) => Reply::new(200, content_type, body),
+        Err(_) => Reply::problem(500, "the metrics could not be gathered"),
+    }
+}
+
+/// Everything below `/api/v1`, and the page that links it.
+pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+    let get = *method == Method::GET || *method == Method::HEAD;
+    let post = *method == Method::POST;
+    match path {
+        "/" if get => Reply::html(INDEX),
+        "/api/v1/status" if get => Reply::json(200, &status(parts)),
+        "/api/v1/routes" if get => Reply::json(200, &routes(parts)),
+        "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
+        "/api/v1/config" if get => Reply::json(200, &parts.reloader.in_force()),
+        "/api/v1/reload" if post => reload(parts).await,
+        "/api/v1/explain" if post => explained(parts, &body),
+        "/api/v1/monolith-only" if post => monolith_only(parts, &body),
+        "/" | "/metrics" | "/healthz" | "/readyz" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
+        | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
+        "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
+        _ => match path.strip_prefix("/api/v1/routes/") {
+            Some(name) if get && !name.contains('/') => route_status(parts, name)
+                .map_or_else(|| Reply::problem(404, "there is no such route"), |route| Reply::json(200, &route)),
+            _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
+        },
+    }
+}
+
+async fn reload(parts: &Arc<Parts>) -> Reply {
+    let reloader = Arc::clone(&parts.reloader);
+    match tokio::task::spawn_blocking(move || reloader.reload()).await {
+        Ok(outcome) => Reply::json(if outcome.result == Verdict::Refused { 409 } else { 200 }, &outcome),
+        Err(_) => Reply::problem(500, "the reload ended in a panic; the last good file stays in force"),
+    }
+}
+
+fn explained(parts: &Parts, body: &[u8]) -> Reply {
+    let request: ExplainRequest = match serde_json::from_slice(body) {
+        Ok(request) => request,
+        Err(error) => return Reply::problem(400, &format!("the body is not an explain request: {error}")),
+    };
+    let edition = parts.in_force.load();
+    let button = parts.live.monolith_only(edition.snapshot.server.monolith_only);
+    match explain(&edition.snapshot, &request, button) {
+        Ok(explanation) => Reply::json(200, &explanation),
+        Err(error) => Reply::problem(400, &error.to_string()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Button {
+    on: bool,
+}
+
+fn monolith_only(parts: &Parts, body: &[u8]) -> Reply {
+    let Ok(button) = serde_json::from_slice::<Button>(body) else {
+        return Reply::problem(400, "the body must be {\"on\": true} or {\"on\": false}");
+    };
+    parts.live.set_monolith_only(button.on);
+    parts.telemetry.metrics.edge().monolith_only(button.on);
+    tracing::warn!(on = button.on, "the big red button was set");
+    Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
+}
+
+const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>multilith</title>\
+<style>body{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}code{background:#eee;padding:0 .3em}</style></head>\n\
+<body><h1>multilith</h1><ul>\n\
+<li><a href=\"/metrics\">/metrics</a> for Prometheus</li>\n\
+<li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a></li>\n\
+<li><a href=\"/api/v1/status\">/api/v1/status</a>: the board</li>\n\
+<li><a href=\"/api/v1/routes\">/api/v1/routes</a></li>\n\
+<li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
+<li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
+<li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
+<li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/monolith-only</code></li>\n\
+</ul></body></html>\n";

@@ -1,0 +1,9 @@
+//! What moves while the program runs: the edition in force, breakers, the big red button. All of it survives a reload.
+
+mod breaker;
+mod in_force;
+mod route_state;
+
+pub use breaker::{Breakage, CircuitBreaker};
+pub use in_force::InForce;
+pub use route_state::{Live, RouteState};

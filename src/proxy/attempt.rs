@@ -1,0 +1,296 @@
+//! One attempt after another: which endpoint is asked, what a failure means, and who may answer instead.
+
+use std::os::fd::RawFd;
+use std::time::Instant;
+
+use http::Method;
+use pingora::http::ResponseHeader;
+use pingora::protocols::Digest;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::Edge;
+use super::exchange::{Attempt, Exchange};
+use super::failure::Failure;
+use crate::endpoint::{HttpVersions, UpstreamId};
+use crate::live::Breakage;
+use crate::migration::Side;
+use crate::upstream::Failure as EndpointFailure;
+
+/// Picks the endpoint that is asked next. Falls back to the monolith when the service has none.
+pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    loop {
+        let pool = exchange.edition.pool(exchange.target).clone();
+        let Ok(lease) = pool.pick(exchange.decision.unit_hash, exchange.tried.keys()) else {
+            note_failure(edge, exchange, Failure::NoEndpoint);
+            if may_fall_back(session, exchange, Failure::NoEndpoint) {
+                fall_back(edge, exchange, Failure::NoEndpoint);
+                continue;
+            }
+            return Err(error_of(Failure::NoEndpoint));
+        };
+        let peer = if exchange.upgrade { lease.peer_http1() } else { lease.peer() };
+        let peer = Box::new(peer.clone());
+        exchange.attempts = exchange.attempts.saturating_add(1);
+        exchange.attempt = Attempt { lease: Some(lease), began: Some(Instant::now()), ..Attempt::default() };
+        return Ok(peer);
+    }
+}
+
+/// No connection: nothing was sent, so any method may go elsewhere.
+pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange, error: Box<Error>) -> Box<Error> {
+    let mut error = error;
+    note_failure(edge, exchange, Failure::Connect);
+    let retry = try_another(edge, exchange, Failure::Connect) || {
+        let falls_back = may_fall_back(session, exchange, Failure::Connect);
+        if falls_back {
+            fall_back(edge, exchange, Failure::Connect);
+        }
+        falls_back
+    };
+    error.set_retry(retry);
+    error
+}
+
+/// A connection is there; the answer's deadline starts.
+pub fn connected(exchange: &mut Exchange, reused: bool, peer: &HttpPeer, fd: RawFd, _digest: Option<&Digest>) {
+    let now = Instant::now();
+    exchange.attempt.reused = reused;
+    exchange.attempt.connected = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
+    let spec = exchange.edition.pool(exchange.target).spec();
+    if let Some(watch) = &exchange.watch {
+        // The descriptor of an HTTP/2 connection belongs to all its streams: those have pingora's own read timeout.
+        let alone = exchange.upgrade || (spec.http != HttpVersions::Http2 && !speaks_http2(peer));
+        if alone {
+            watch.attend(fd);
+        }
+        watch.within(now, spec.timeouts.answer);
+    }
+}
+
+fn speaks_http2(peer: &HttpPeer) -> bool {
+    peer.get_alpn().is_some_and(|alpn| alpn.get_max_http_version() == 2)
+}
+
+/// The head of an answer, 1xx included. A status that counts as a failure moves the request to the monolith.
+pub fn head_arrived(
+    edge: &Edge,
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    exchange: &mut Exchange,
+) -> Result<()> {
+    if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    let now = Instant::now();
+    exchange.attempt.first_byte = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
+    if let (Some(side), Some(elapsed)) = (exchange.meter_side(), exchange.attempt.first_byte) {
+        exchange.route().meters.upstream_seconds(side, elapsed.as_secs_f64());
+    }
+    let status = response.status.as_u16();
+    let counts = exchange.asks_service()
+        && exchange.route().policy.fallback.as_ref().is_some_and(|fallback| fallback.statuses.contains(status));
+    if counts {
+        let failure = Failure::Status(status);
+        note_failure(edge, exchange, failure);
+        if may_fall_back(session, exchange, failure) {
+            fall_back(edge, exchange, failure);
+            let mut error = error_of(failure);
+            error.set_retry(true);
+            return Err(error);
+        }
+    } else {
+        note_success(edge, exchange);
+    }
+    let spec = exchange.edition.pool(exchange.target).spec();
+    let streams = response.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let pause = if streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        exchange.edition.snapshot.limits.upgraded_idle
+    } else {
+        spec.timeouts.idle
+    };
+    exchange.pause = pause;
+    if let Some(watch) = &exchange.watch {
+        watch.within(now, pause);
+    }
+    Ok(())
+}
+
+/// An attempt failed after it was connected. Decides whether anybody else may be asked; a wrong yes would send a write twice.
+pub fn failed(
+    edge: &Edge,
+    session: &mut Session,
+    exchange: &mut Exchange,
+    error: Box<Error>,
+    reused: bool,
+) -> Box<Error> {
+    let mut error = error;
+    let expired = exchange.watch.as_ref().is_some_and(|watch| {
+        watch.leave();
+        watch.take_expired()
+    });
+    if already_moved(exchange, &error) {
+        return error;
+    }
+    let failure = classify(&error, expired);
+    if failure.fault() == super::Fault::Upstream {
+        note_failure(edge, exchange, failure);
+    } else {
+        exchange.failure = Some(failure);
+    }
+    let stale = reused && failure == Failure::Reset;
+    let retry = may_send_again(session, exchange, failure)
+        && (stale && retry_stale(exchange)
+            || failure == Failure::Reset && try_another(edge, exchange, failure)
+            || {
+                let falls_back = may_fall_back(session, exchange, failure);
+                if falls_back {
+                    fall_back(edge, exchange, failure);
+                }
+                falls_back
+            });
+    error.set_retry(retry);
+    error
+}
+
+/// The answer's status already moved this request to the monolith; pingora reports our own error back to us.
+fn already_moved(exchange: &Exchange, error: &Error) -> bool {
+    matches!(error.etype(), ErrorType::HTTPStatus(_)) && error.retry() && exchange.fallback.is_some()
+}
+
+fn classify(error: &Error, expired: bool) -> Failure {
+    if expired {
+        return Failure::Timeout;
+    }
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::ClientStalled,
+        (ErrorSource::Downstream, ErrorType::HTTPStatus(status)) => {
+            Failure::Refused { status: *status, reason: if *status == 413 { "body" } else { "body_timeout" } }
+        }
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Failure::Refused { status: 400, reason: "framing" },
+        (ErrorSource::Downstream, _) => Failure::ClientGone,
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Failure::Timeout,
+        (ErrorSource::Upstream, ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H2Error) => {
+            Failure::Protocol
+        }
+        (ErrorSource::Upstream, _) => Failure::Reset,
+        _ => Failure::Internal,
+    }
+}
+
+/// A request that may have reached an upstream is sent again only if it is safe, whole and unanswered.
+fn may_send_again(session: &Session, exchange: &Exchange, failure: Failure) -> bool {
+    failure.fault() == super::Fault::Upstream
+        && is_safe(&session.req_header().method)
+        && unanswered(session, exchange)
+        && !session.as_ref().retry_buffer_truncated()
+        && !exchange.upgrade
+}
+
+fn unanswered(session: &Session, exchange: &Exchange) -> bool {
+    !exchange.answered && session.response_written().is_none_or(|written| written.status.is_informational())
+}
+
+/// The methods that promise to change nothing (RFC 9110, section 9.2.1), less TRACE, which is never passed on.
+pub fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// A pooled connection that the endpoint had closed says nothing about the endpoint: ask it again, once.
+fn retry_stale(exchange: &mut Exchange) -> bool {
+    let first = exchange.attempts < 2;
+    if first {
+        exchange.attempt.lease = None;
+    }
+    first
+}
+
+/// Another endpoint of the same upstream, within the retry budget.
+fn try_another(edge: &Edge, exchange: &mut Exchange, failure: Failure) -> bool {
+    let Some(lease) = &exchange.attempt.lease else { return false };
+    exchange.tried.push(lease.key());
+    let pool = exchange.edition.pool(exchange.target);
+    let possible = !exchange.tried.is_full() && pool.has_other(exchange.tried.keys()) && pool.may_retry();
+    if possible {
+        edge.telemetry.metrics.edge().retry(&pool.spec().name, failure.kind());
+        exchange.attempt.lease = None;
+    }
+    possible
+}
+
+fn may_fall_back(session: &Session, exchange: &Exchange, failure: Failure) -> bool {
+    if !exchange.decision.fallback || exchange.fallback.is_some() || exchange.side != Some(Side::Service) {
+        return false;
+    }
+    let Some(fallback) = &exchange.route().policy.fallback else { return false };
+    let method = &session.req_header().method;
+    if failure.nothing_sent() {
+        return fallback.methods.contains(method);
+    }
+    may_send_again(session, exchange, failure)
+}
+
+fn fall_back(edge: &Edge, exchange: &mut Exchange, failure: Failure) {
+    exchange.route().meters.fallback(failure.kind());
+    exchange.fallback = Some(failure);
+    exchange.failure = None;
+    exchange.target = UpstreamId::MONOLITH;
+    exchange.side = Some(Side::Monolith);
+    exchange.in_flight = Some(edge.telemetry.in_flight("monolith"));
+    exchange.tried.clear();
+    exchange.attempt = Attempt::default();
+}
+
+/// Counts a failed attempt: for the endpoint, the route's side, and the breaker.
+fn note_failure(edge: &Edge, exchange: &mut Exchange, failure: Failure) {
+    exchange.failure = Some(failure);
+    if let Some(lease) = &exchange.attempt.lease {
+        lease.failed(match failure {
+            Failure::Connect => EndpointFailure::Connect,
+            Failure::Timeout => EndpointFailure::Timeout,
+            Failure::Status(_) => EndpointFailure::Status,
+            Failure::Protocol => EndpointFailure::Protocol,
+            _ => EndpointFailure::Reset,
+        });
+    }
+    let route = exchange.route();
+    if let Some(side) = exchange.meter_side() {
+        route.meters.upstream_error(side, failure.kind());
+    }
+    if exchange.side == Some(Side::Service)
+        && let Some(fallback) = &route.policy.fallback
+    {
+        let now = edge.live.milliseconds(Instant::now());
+        if route.state.breaker.failed(now, fallback.breaker_failures, fallback.breaker_open) == Breakage::Opened {
+            route.meters.breaker_open(true);
+            tracing::warn!(
+                route = route.name(),
+                upstream = exchange.upstream_name(),
+                "breaker opened: the monolith answers for {:?}",
+                fallback.breaker_open
+            );
+        }
+    }
+}
+
+fn note_success(edge: &Edge, exchange: &Exchange) {
+    let _ = edge;
+    if let Some(lease) = &exchange.attempt.lease {
+        lease.succeeded();
+    }
+    let route = exchange.route();
+    if exchange.side == Some(Side::Service)
+        && route.policy.fallback.is_some()
+        && route.state.breaker.succeeded() == Breakage::Closed
+    {
+        route.meters.breaker_open(false);
+        tracing::info!(route = route.name(), "breaker closed: the service answered again");
+    }
+}
+
+fn error_of(failure: Failure) -> Box<Error> {
+    let mut error = Error::explain(ErrorType::HTTPStatus(failure.status().unwrap_or(502)), failure.kind());
+    error.as_up();
+    error
+}

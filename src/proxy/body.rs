@@ -1,0 +1,68 @@
+//! Bodies as they pass: counted, limited, never held.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::exchange::Exchange;
+
+/// A chunk of the request body on its way to the upstream. Called once with `None` for a request without a body.
+pub fn request_chunk(
+    session: &mut Session,
+    chunk: &Option<Bytes>,
+    end: bool,
+    exchange: &mut Exchange,
+) -> Result<()> {
+    let now = Instant::now();
+    if session.was_upgraded() {
+        touch(exchange, now);
+        return Ok(());
+    }
+    exchange.body.received = u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX);
+    exchange.body.complete = end;
+    if exchange.body_limit.is_some_and(|limit| exchange.body.received > limit) {
+        return Err(client_error(413, "the body is longer than its limit"));
+    }
+    if too_slow(exchange, now) {
+        return Err(client_error(408, "the body arrives too slowly"));
+    }
+    if !exchange.answered
+        && let Some(watch) = &exchange.watch
+    {
+        // While the client uploads, the client's own timeout holds; the upstream's time starts with the last byte.
+        let answer = exchange.edition.pool(exchange.target).spec().timeouts.answer;
+        watch.within(now, if end || chunk.is_none() { answer } else { None });
+    }
+    Ok(())
+}
+
+/// The average rate since the head, after a grace of ten seconds.
+fn too_slow(exchange: &Exchange, now: Instant) -> bool {
+    const GRACE: f64 = 10.0;
+    let Some(rate) = exchange.edition.snapshot.limits.min_rate else { return false };
+    let elapsed = now.saturating_duration_since(exchange.began).as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    let needed = (elapsed - GRACE) * rate as f64;
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    let received = exchange.body.received as f64;
+    elapsed > GRACE && !exchange.body.complete && received < needed
+}
+
+fn client_error(status: u16, why: &'static str) -> Box<Error> {
+    let mut error = Error::explain(ErrorType::HTTPStatus(status), why);
+    error.as_down();
+    error
+}
+
+/// A chunk of the answer.
+pub fn answer_chunk(_session: &mut Session, _chunk: &mut Option<Bytes>, _end: bool, exchange: &mut Exchange) {
+    touch(exchange, Instant::now());
+}
+
+fn touch(exchange: &Exchange, now: Instant) {
+    if let Some(watch) = &exchange.watch {
+        watch.within(now, exchange.pause);
+    }
+}

@@ -1,0 +1,147 @@
+//! One edition: a snapshot with all that its requests need at hand, so that nothing is looked up by name on their path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::compile::Snapshot;
+use crate::endpoint::{Balance, UpstreamId};
+use crate::live::{Live, RouteState};
+use crate::migration::{Dial, Percent, Policy, Side, Stage};
+use crate::route::{Route, RouteId};
+use crate::telemetry::{Metrics, RouteLabels, RouteMeters, WantedShare};
+use crate::upstream::{Pool, Upstreams};
+
+/// Everything in force for one generation of the file.
+pub struct Edition {
+    pub generation: u64,
+    pub snapshot: Arc<Snapshot>,
+    /// By `UpstreamId`.
+    pub pools: Vec<Arc<Pool>>,
+    /// By `RouteId`.
+    pub routes: Vec<RouteEdition>,
+    /// For requests that no route takes.
+    pub unmatched: RouteEdition,
+}
+
+/// One route with its meters and what moves.
+pub struct RouteEdition {
+    /// `None` for requests that no route takes.
+    pub route: Option<Arc<Route>>,
+    pub policy: Policy,
+    pub state: Arc<RouteState>,
+    pub meters: Arc<RouteMeters>,
+}
+
+impl RouteEdition {
+    pub fn name(&self) -> &str {
+        self.route.as_ref().map_or(UNMATCHED, |route| &route.name)
+    }
+
+    pub fn breaker_open_for(&self) -> Option<Duration> {
+        self.policy.fallback.as_ref().map(|fallback| fallback.breaker_open)
+    }
+}
+
+/// The route label of requests that no route takes.
+pub const UNMATCHED: &str = "unmatched";
+
+impl Edition {
+    /// Brings a snapshot together with its pools and meters. Routes that stay keep their state and their series.
+    pub fn assemble(
+        generation: u64,
+        snapshot: Arc<Snapshot>,
+        upstreams: &Arc<Upstreams>,
+        live: &Live,
+        metrics: &Metrics,
+    ) -> Self {
+        let pools = upstreams.reconcile(&snapshot.upstreams);
+        let routes = snapshot
+            .routes
+            .iter()
+            .map(|route| RouteEdition {
+                meters: metrics.route(&labels(&route.name, &route.policy, &snapshot)),
+                state: live.route(&route.name),
+                policy: route.policy.clone(),
+                route: Some(Arc::clone(route)),
+            })
+            .collect();
+        let policy = passing(&snapshot);
+        let unmatched = RouteEdition {
+            meters: metrics.route(&labels(UNMATCHED, &policy, &snapshot)),
+            state: Arc::new(RouteState::default()),
+            policy,
+            route: None,
+        };
+        Self { generation, snapshot, pools, routes, unmatched }
+    }
+
+    pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
+        id.and_then(|id| self.routes.get(id.index())).unwrap_or(&self.unmatched)
+    }
+
+    pub fn pool(&self, id: UpstreamId) -> &Arc<Pool> {
+        self.pools.get(id.index()).expect("every upstream of a snapshot has its pool")
+    }
+}
+
+/// The meters' index of a side: the order in which `labels` names them.
+pub fn meter_index(policy: &Policy, side: Side) -> usize {
+    match side {
+        Side::Monolith if policy.variants.is_empty() => 0,
+        Side::Monolith => policy.variants.len(),
+        Side::Service => 1,
+        Side::Variant(index) => usize::from(index),
+    }
+}
+
+fn labels<'a>(name: &'a str, policy: &'a Policy, snapshot: &'a Snapshot) -> RouteLabels<'a> {
+    let upstream = |id: UpstreamId| snapshot.upstreams.get(id.index()).map_or("", |spec| &*spec.name);
+    let mut sides = Vec::new();
+    if policy.variants.is_empty() {
+        let service = wanted_service_share(policy.dial);
+        sides.push(WantedShare { side: "monolith", upstream: upstream(UpstreamId::MONOLITH), ratio: 1.0 - service });
+        if let Some(id) = policy.service {
+            sides.push(WantedShare { side: "service", upstream: upstream(id), ratio: service });
+        }
+    } else {
+        for variant in &policy.variants {
+            sides.push(WantedShare {
+                side: &variant.name,
+                upstream: upstream(variant.upstream),
+                ratio: variant.weight.ratio(),
+            });
+        }
+        if !policy.variants.iter().any(|variant| &*variant.name == "monolith") {
+            // The big red button can send a split to the monolith.
+            sides.push(WantedShare { side: "monolith", upstream: upstream(UpstreamId::MONOLITH), ratio: 0.0 });
+        }
+    }
+    RouteLabels { route: name, stage: policy.dial.stage, sides }
+}
+
+/// The share that the dial gives to the service, 0.0 to 1.0.
+pub fn wanted_service_share(dial: Dial) -> f64 {
+    match dial.stage {
+        Stage::Monolith | Stage::Shadow => 0.0,
+        Stage::Canary | Stage::Split => dial.weight.ratio(),
+        Stage::Migrated | Stage::Retired => 1.0,
+    }
+}
+
+/// The policy of requests that no route takes.
+fn passing(snapshot: &Snapshot) -> Policy {
+    let by_unit = snapshot.upstreams.first().is_some_and(|monolith| monolith.balance == Balance::Sticky);
+    Policy {
+        dial: Dial { stage: Stage::Monolith, weight: Percent::NOBODY },
+        service: None,
+        variants: Vec::new(),
+        sticky: Vec::new(),
+        issue_cookie: by_unit,
+        cohort: UNMATCHED.into(),
+        pin: None,
+        fallback: None,
+        shadow: None,
+        balanced_by_unit: by_unit,
+        shared_cache: false,
+    }
+}

@@ -1,0 +1,168 @@
+//! The state of one request from its head to its log line. Pingora calls it the context.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::edition::{Edition, RouteEdition, meter_index};
+use super::failure::Failure;
+use super::watch::Watch;
+use crate::endpoint::UpstreamId;
+use crate::migration::{Copy, Decision, Reason, Side};
+use crate::route::RouteId;
+use crate::telemetry::{InFlight, RequestId, TraceContext};
+use crate::upstream::{EndpointKey, Lease};
+
+/// At most this many endpoints of one upstream are tried for one request.
+pub const MOST_ATTEMPTS: usize = 4;
+
+/// One request and what became of it.
+pub struct Exchange {
+    /// The one snapshot that this request sees.
+    pub edition: Arc<Edition>,
+    pub watch: Option<Arc<Watch>>,
+    pub began: Instant,
+    pub client: Option<IpAddr>,
+    pub request_id: RequestId,
+    pub trace: TraceContext,
+    pub route: Option<RouteId>,
+    pub decision: Decision,
+    /// The side that is being asked, and in the end the one that answered; `None` until it is decided.
+    pub side: Option<Side>,
+    /// The upstream of that side.
+    pub target: UpstreamId,
+    pub in_flight: Option<InFlight>,
+    pub attempt: Attempt,
+    /// Attempts so far, over all endpoints.
+    pub attempts: u8,
+    /// Endpoints of the current upstream that failed.
+    pub tried: Tried,
+    /// Why the monolith answers instead of the service.
+    pub fallback: Option<Failure>,
+    /// What the client will be told if nothing else answers.
+    pub failure: Option<Failure>,
+    pub body: BodyState,
+    pub upgrade: bool,
+    /// The head of the upstream's answer has been passed on.
+    pub answered: bool,
+    /// The request's own limit.
+    pub body_limit: Option<u64>,
+    /// The longest pause inside the answer that is passing.
+    pub pause: Option<Duration>,
+}
+
+/// The current attempt.
+#[derive(Default)]
+pub struct Attempt {
+    pub lease: Option<Lease>,
+    pub began: Option<Instant>,
+    pub connected: Option<Duration>,
+    pub first_byte: Option<Duration>,
+    pub reused: bool,
+}
+
+/// What passed of the request body.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct BodyState {
+    pub received: u64,
+    pub complete: bool,
+}
+
+/// A handful of endpoints, without an allocation.
+#[derive(Debug, Default)]
+pub struct Tried {
+    keys: [Option<EndpointKey>; MOST_ATTEMPTS],
+    count: usize,
+}
+
+impl Tried {
+    pub fn push(&mut self, key: EndpointKey) {
+        if let Some(place) = self.keys.get_mut(self.count) {
+            *place = Some(key);
+            self.count += 1;
+        }
+    }
+
+    pub fn contains(&self, key: EndpointKey) -> bool {
+        self.keys.iter().flatten().any(|tried| *tried == key)
+    }
+
+    pub fn keys(&self) -> &[Option<EndpointKey>] {
+        self.keys.get(..self.count).unwrap_or_default()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.count == MOST_ATTEMPTS
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Exchange {
+    pub fn new(edition: Arc<Edition>, now: Instant) -> Self {
+        Self {
+            edition,
+            watch: Watch::current(),
+            began: now,
+            client: None,
+            request_id: RequestId::none(),
+            trace: TraceContext::none(),
+            route: None,
+            decision: UNDECIDED,
+            side: None,
+            target: UpstreamId::MONOLITH,
+            in_flight: None,
+            attempt: Attempt::default(),
+            attempts: 0,
+            tried: Tried::default(),
+            fallback: None,
+            failure: None,
+            body: BodyState::default(),
+            upgrade: false,
+            answered: false,
+            body_limit: None,
+            pause: None,
+        }
+    }
+
+    pub fn route(&self) -> &RouteEdition {
+        self.edition.route(self.route)
+    }
+
+    /// The name of the side that answers, `none` before it is decided.
+    pub fn side_name(&self) -> &str {
+        self.side.map_or("none", |side| side.name(&self.route().policy))
+    }
+
+    pub fn meter_side(&self) -> Option<usize> {
+        self.side.map(|side| meter_index(&self.route().policy, side))
+    }
+
+    /// The service, or a variant that is not the monolith, is being asked.
+    pub fn asks_service(&self) -> bool {
+        self.target != UpstreamId::MONOLITH
+    }
+
+    /// The endpoint that answers, `-` before one is chosen.
+    pub fn attempt_address(&self) -> &str {
+        self.attempt.lease.as_ref().map_or("-", Lease::address)
+    }
+
+    pub fn upstream_name(&self) -> &str {
+        &self.edition.pool(self.target).spec().name
+    }
+}
+
+const UNDECIDED: Decision = Decision {
+    side: Side::Monolith,
+    upstream: UpstreamId::MONOLITH,
+    reason: Reason::Stage,
+    fallback: false,
+    issue: None,
+    unit_hash: None,
+    pin: false,
+    both_live: false,
+    copy: Copy::None,
+};

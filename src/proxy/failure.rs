@@ -1,0 +1,117 @@
+//! What can go wrong with one request: whose fault, how it is answered, how it is counted. All in this file.
+
+use std::fmt;
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Client,
+    Upstream,
+    Proxy,
+}
+
+impl Fault {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+/// A failed exchange, or a failed attempt of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The request was refused before anything was sent; the label of `refused_total`.
+    Refused { status: u16, reason: &'static str },
+    /// No endpoint may be asked: nothing was sent.
+    NoEndpoint,
+    /// No connection to the endpoint: nothing was sent.
+    Connect,
+    /// No answer, or a pause inside it, for too long.
+    Timeout,
+    /// The connection ended before the answer did.
+    Reset,
+    /// What came is not HTTP.
+    Protocol,
+    /// The endpoint answered with a status that counts as its failure.
+    Status(u16),
+    /// The client went away.
+    ClientGone,
+    /// The client stopped sending its body.
+    ClientStalled,
+    Internal,
+}
+
+impl Failure {
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::Refused { .. } | Self::ClientGone | Self::ClientStalled => Fault::Client,
+            Self::Internal => Fault::Proxy,
+            _ => Fault::Upstream,
+        }
+    }
+
+    /// The status the client gets when nobody else answers; `None` when nobody is there to read it.
+    pub const fn status(self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } | Self::Status(status) => Some(status),
+            Self::NoEndpoint => Some(503),
+            Self::Connect | Self::Reset | Self::Protocol => Some(502),
+            Self::Timeout => Some(504),
+            Self::ClientStalled => Some(408),
+            Self::Internal => Some(500),
+            Self::ClientGone => None,
+        }
+    }
+
+    /// The `kind` of `upstream_errors_total`, and the reason of a fallback or a retry.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Refused { reason, .. } => reason,
+            Self::NoEndpoint => "no_endpoint",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Protocol => "protocol",
+            Self::Status(_) => "status",
+            Self::ClientGone => "client_gone",
+            Self::ClientStalled => "client_stalled",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Nothing of the request reached the endpoint, so any method may go elsewhere.
+    pub const fn nothing_sent(self) -> bool {
+        matches!(self, Self::NoEndpoint | Self::Connect)
+    }
+
+    /// One sentence for the person who made the request. Never says what is behind the proxy.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Refused { status: 400, .. } => "The request is malformed.",
+            Self::Refused { status: 404, .. } => "There is nothing at this address.",
+            Self::Refused { status: 405, .. } => "This method is not supported.",
+            Self::Refused { status: 408, .. } | Self::ClientStalled => "The request took too long to arrive.",
+            Self::Refused { status: 413, .. } => "The request body is too large.",
+            Self::Refused { status: 414 | 431, .. } => "The request's head is too large.",
+            Self::Refused { status: 429, .. } => "Too many requests. Try again later.",
+            Self::Refused { .. } => "The request was refused.",
+            Self::NoEndpoint => "The application is not available right now. Try again in a moment.",
+            Self::Connect => "The application could not be reached.",
+            Self::Timeout => "The application took too long to answer.",
+            Self::Reset | Self::Protocol | Self::Status(_) => "The application broke off its answer.",
+            Self::ClientGone | Self::Internal => "Something went wrong.",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            other => f.write_str(other.kind()),
+        }
+    }
+}

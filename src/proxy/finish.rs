@@ -1,0 +1,122 @@
+//! The end of an exchange: an answer of our own where nobody else answered, then the counters and the log line.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, Result};
+
+use super::Edge;
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::outbound::X_REQUEST_ID;
+use super::{intake, page};
+use crate::telemetry::{ExchangeRecord, Timings};
+
+/// Seconds after which a client may ask again when an upstream has no endpoint.
+const RETRY_AFTER: u64 = 5;
+
+/// Answers a request that is not passed on.
+pub async fn refuse(session: &mut Session, exchange: &mut Exchange, failure: Failure) -> Result<()> {
+    exchange.failure = Some(failure);
+    answer(session, exchange, failure).await
+}
+
+/// The last word on an exchange that failed: the client is told, unless its answer has begun or it is gone.
+pub async fn report(session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    let failure = exchange.failure.unwrap_or_else(|| internal(error));
+    exchange.failure = Some(failure);
+    let begun = session.response_written().is_some_and(|written| !written.status.is_informational());
+    let Some(status) = failure.status().filter(|_| !begun) else {
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    };
+    // A request body that was not read to its end would be taken for the next request.
+    session.set_keepalive(None);
+    if let Err(error) = answer(session, exchange, failure).await {
+        tracing::debug!(%error, "the client did not take the error answer");
+    }
+    FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+fn internal(error: &Error) -> Failure {
+    tracing::error!(%error, "an exchange failed for a reason of our own");
+    Failure::Internal
+}
+
+async fn answer(session: &mut Session, exchange: &Exchange, failure: Failure) -> Result<()> {
+    let Some(status) = failure.status() else { return Ok(()) };
+    let retry_after = (failure == Failure::NoEndpoint || status == 429).then_some(RETRY_AFTER);
+    let page =
+        page::page(status, failure.detail(), exchange.request_id.as_str(), &session.req_header().headers, retry_after);
+    let mut header = page.header;
+    header.insert_header(X_REQUEST_ID, exchange.request_id.header_value())?;
+    let head_only = session.req_header().method == Method::HEAD;
+    session.write_response_header(header, head_only).await?;
+    if !head_only {
+        session.write_response_body(Some(page.body), true).await?;
+    }
+    Ok(())
+}
+
+/// Counts and logs. Runs exactly once for every request that has a head.
+pub fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    if let Some(watch) = &exchange.watch {
+        watch.leave();
+    }
+    if error.is_some() && exchange.failure.is_none() {
+        exchange.failure = Some(Failure::ClientGone);
+    }
+    let now = Instant::now();
+    let total = now.saturating_duration_since(exchange.began);
+    let status = session.response_written().map_or(0, |written| written.status.as_u16());
+    let route = exchange.route();
+    route.meters.request(exchange.meter_side(), &session.req_header().method, status, total.as_secs_f64());
+    match exchange.failure {
+        Some(Failure::Refused { reason, .. }) => edge.telemetry.metrics.edge().refused(reason),
+        Some(Failure::ClientGone) => route.meters.client_abort(),
+        _ => {}
+    }
+    record(edge, session, exchange, status, total);
+    exchange.in_flight = None;
+    exchange.attempt.lease = None;
+}
+
+fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, total: Duration) {
+    let request = session.req_header();
+    let route = exchange.route();
+    let lease = exchange.attempt.lease.as_ref();
+    let began_after = exchange.attempt.began.map(|began| began.saturating_duration_since(exchange.began));
+    edge.telemetry.emit(&ExchangeRecord {
+        method: request.method.as_str(),
+        scheme: if session.digest().is_some_and(|digest| digest.ssl_digest.is_some()) { "https" } else { "http" },
+        path: intake::path_bytes(request),
+        query: request.uri.query(),
+        protocol: intake::protocol(request.version),
+        host: intake::authority(request),
+        user_agent: request.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()),
+        referer: request.headers.get(http::header::REFERER).map_or(b"", |value| value.as_bytes()),
+        client: exchange.client,
+        status,
+        route: route.name(),
+        stage: route.policy.dial.stage.as_str(),
+        side: exchange.side_name(),
+        reason: exchange.decision.reason.as_str(),
+        upstream: if exchange.side.is_some() { exchange.upstream_name() } else { "" },
+        endpoint: lease.map_or("", crate::upstream::Lease::address),
+        attempts: exchange.attempts,
+        fallback: exchange.fallback.map(Failure::kind),
+        shadow: None,
+        error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
+        bytes_in: exchange.body.received,
+        bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+        timings: Timings {
+            queue: began_after,
+            connect: exchange.attempt.connected,
+            first_byte: exchange.attempt.first_byte,
+            total,
+        },
+        request_id: &exchange.request_id,
+        trace: &exchange.trace,
+        generation: exchange.edition.generation,
+    });
+}

@@ -1,0 +1,161 @@
+//! The request's path: pingora's hooks in the order in which they are called, each a call of a step beside it.
+
+mod answer;
+mod attempt;
+mod body;
+mod edition;
+mod exchange;
+mod failure;
+mod finish;
+mod intake;
+mod outbound;
+mod page;
+mod rewriting;
+mod watch;
+
+pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
+pub use exchange::Exchange;
+pub use failure::{Failure, Fault};
+pub use page::{Page, page};
+pub use watch::{Watch, Watched, watched};
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::protocols::Digest;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+
+use crate::live::{InForce, Live};
+use crate::telemetry::Telemetry;
+
+/// The proxy: what all its requests share.
+pub struct Edge {
+    pub in_force: Arc<InForce<Edition>>,
+    pub live: Arc<Live>,
+    pub telemetry: Arc<Telemetry>,
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        intake::begin(self, Instant::now())
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        match intake::admit(self, session, exchange) {
+            Ok(()) => Ok(false),
+            Err(failure) => finish::refuse(session, exchange, failure).await.map(|()| true),
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        attempt::next_endpoint(self, session, exchange)
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        attempt::not_connected(self, session, exchange, error)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        fd: RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        attempt::connected(exchange, reused, peer, fd, digest);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        outbound::prepare(session, request, exchange)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        chunk: &mut Option<Bytes>,
+        end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        body::request_chunk(session, chunk, end, exchange)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        attempt::head_arrived(self, session, response, exchange)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        session: &mut Session,
+        chunk: &mut Option<Bytes>,
+        end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        body::answer_chunk(session, chunk, end, exchange);
+        Ok(None)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        answer::prepare(session, response, exchange)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        attempt::failed(self, session, exchange, error, reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        finish::report(session, error, exchange).await
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        finish::settle(self, session, error, exchange);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        // The access log says it, with route, upstream and cause.
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}

@@ -1,0 +1,226 @@
+//! The file changed, a signal came, or somebody asked: read, parse, compile, swap — or keep what is in force and say why.
+
+mod changes;
+mod source;
+mod watch_file;
+
+pub use changes::Changes;
+pub use source::{ReadError, Source, environment};
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::compile::{Compiled, Snapshot, compile};
+use crate::diagnostic::{Diagnostic, Report, report};
+use crate::live::{InForce, Live};
+use crate::proxy::Edition;
+use crate::telemetry::Telemetry;
+use crate::upstream::Upstreams;
+
+/// Keeps the edition in force true to the file.
+pub struct Reloader {
+    source: Source,
+    in_force: Arc<InForce<Edition>>,
+    live: Arc<Live>,
+    telemetry: Arc<Telemetry>,
+    upstreams: Arc<Upstreams>,
+    control: Handle,
+    /// One reload at a time; what the last one left behind.
+    state: Mutex<State>,
+}
+
+struct State {
+    generation: u64,
+    loaded_at: Timestamp,
+    last_error: Option<LastError>,
+    /// The text that was looked at last, in force or refused: a file that is refused is refused once, not at each look.
+    seen: Arc<str>,
+}
+
+/// Why the newest text is not in force.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastError {
+    pub at: String,
+    pub diagnostics: Report,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Applied,
+    Unchanged,
+    Refused,
+}
+
+impl Verdict {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The answer to a reload.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    pub result: Verdict,
+    pub generation: u64,
+    pub changes: Changes,
+    pub diagnostics: Report,
+}
+
+/// The file in force, as `GET /api/v1/config` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct InForceFile {
+    pub generation: u64,
+    pub text: Arc<str>,
+    pub loaded_at: String,
+    pub last_error: Option<LastError>,
+}
+
+impl Reloader {
+    pub fn new(
+        source: Source,
+        in_force: Arc<InForce<Edition>>,
+        live: Arc<Live>,
+        telemetry: Arc<Telemetry>,
+        upstreams: Arc<Upstreams>,
+        control: Handle,
+    ) -> Arc<Self> {
+        let edition = in_force.load();
+        let loaded_at = Timestamp::now();
+        telemetry.metrics.edge().loaded(edition.generation, loaded_at.as_second());
+        telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
+        let seen = Arc::clone(&edition.snapshot.text);
+        let state = State { generation: edition.generation, loaded_at, last_error: None, seen };
+        Arc::new(Self { source, in_force, live, telemetry, upstreams, control, state: Mutex::new(state) })
+    }
+
+    /// Reads the file again, whatever it looks like, and puts it in force if it is right.
+    pub fn reload(&self) -> Outcome {
+        let mut state = self.state.lock();
+        let outcome = match self.source.read() {
+            Ok(text) => self.take(&mut state, text),
+            Err(error) => self.refuse(&mut state, &error.diagnostic(), ""),
+        };
+        self.report(&outcome);
+        outcome
+    }
+
+    /// The same for a text that was read already; says nothing when it was looked at before.
+    fn reload_if_new(&self, text: String) {
+        let mut state = self.state.lock();
+        if *text == *state.seen {
+            return;
+        }
+        let outcome = self.take(&mut state, text);
+        self.report(&outcome);
+    }
+
+    /// What is in force and why not something newer.
+    pub fn in_force(&self) -> InForceFile {
+        let state = self.state.lock();
+        InForceFile {
+            generation: state.generation,
+            text: Arc::clone(&self.in_force.load().snapshot.text),
+            loaded_at: state.loaded_at.to_string(),
+            last_error: state.last_error.clone(),
+        }
+    }
+
+    fn take(&self, state: &mut State, text: String) -> Outcome {
+        let text: Arc<str> = text.into();
+        state.seen = Arc::clone(&text);
+        let old = self.in_force.load();
+        if text == old.snapshot.text {
+            state.last_error = None;
+            return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Report::empty(self.source.name()));
+        }
+        let Compiled { snapshot, mut diagnostics } = compile(&text, &self.source.name(), &environment);
+        let Some(snapshot) = snapshot else {
+            let report = report(&diagnostics, &self.source.name(), &text);
+            state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+            tracing::error!(
+                "routes.toml was refused, the last good one stays in force:\n{}",
+                crate::diagnostic::render(&diagnostics, &self.source.name(), &text, false)
+            );
+            return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
+        };
+        let changes = Changes::between(&old.snapshot, &snapshot);
+        for key in changes::need_restart(&old.snapshot, &snapshot) {
+            diagnostics.push(changes::restart_warning(key));
+        }
+        self.apply(state, snapshot);
+        let report = report(&diagnostics, &self.source.name(), &text);
+        self.outcome(Verdict::Applied, state.generation, changes, report)
+    }
+
+    fn apply(&self, state: &mut State, snapshot: Snapshot) {
+        let _in_runtime = self.control.enter();
+        let old = self.in_force.load();
+        state.generation += 1;
+        let next = Edition::assemble(
+            state.generation,
+            Arc::new(snapshot),
+            &self.upstreams,
+            &self.live,
+            &self.telemetry.metrics,
+        );
+        self.telemetry.reconfigure(&next.snapshot.logs);
+        let next = Arc::new(next);
+        self.in_force.replace(Arc::clone(&next));
+        self.forget(&old, &next);
+        state.loaded_at = Timestamp::now();
+        state.last_error = None;
+        let edge = self.telemetry.metrics.edge();
+        edge.loaded(next.generation, state.loaded_at.as_second());
+        edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
+    }
+
+    /// What only the old edition knew is forgotten once its last request has ended.
+    fn forget(&self, old: &Arc<Edition>, next: &Arc<Edition>) {
+        let moves = changes::moves(&old.snapshot, &next.snapshot);
+        for step in &moves {
+            self.telemetry.metrics.edge().moved(&step.route, step.from, step.to);
+        }
+        let (old, in_force) = (Arc::downgrade(old), Arc::clone(&self.in_force));
+        let (live, telemetry) = (Arc::clone(&self.live), Arc::clone(&self.telemetry));
+        self.control.spawn(async move {
+            const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+            while old.strong_count() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+            let now = in_force.load();
+            live.retain(|name| now.snapshot.routes.iter().any(|route| &*route.name == name));
+            telemetry.metrics.retain(now.snapshot.routes.iter().map(|route| &*route.name));
+        });
+    }
+
+    fn refuse(&self, state: &mut State, diagnostic: &Diagnostic, text: &str) -> Outcome {
+        let mut diagnostics = crate::diagnostic::Diagnostics::default();
+        diagnostics.push(diagnostic.clone());
+        let report = report(&diagnostics, &self.source.name(), text);
+        state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+        tracing::error!("{}: the last good file stays in force", diagnostic.message);
+        self.outcome(Verdict::Refused, state.generation, Changes::default(), report)
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a sentence at its callers")]
+    fn outcome(&self, result: Verdict, generation: u64, changes: Changes, diagnostics: Report) -> Outcome {
+        Outcome { result, generation, changes, diagnostics }
+    }
+
+    fn report(&self, outcome: &Outcome) {
+        self.telemetry.metrics.edge().reloaded(outcome.result.as_str());
+        if outcome.result == Verdict::Applied {
+            tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! From a snapshot to a running server: listeners, runtimes, background tasks and their order, the end.
+
+mod connection;
+mod drain;
+mod listen;
+mod run;
+mod signals;
+
+pub use listen::{Bound, ListenError};
+pub use run::{Running, Start, StartError, start};
+pub use signals::{Signal, Signals};

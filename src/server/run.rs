@@ -1,0 +1,202 @@
+//! Brings everything up in order, and takes it down again.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::server::ListenFds;
+use pingora::server::configuration::ServerConf;
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use pingora_runtime::Runtime;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::connection::{Census, Door};
+use super::drain::{Drained, drain};
+use super::listen::{Bound, ListenError};
+use crate::admin;
+use crate::compile::Snapshot;
+use crate::live::{InForce, Live};
+use crate::proxy::{Edge, Edition};
+use crate::reload::{Reloader, Source};
+use crate::telemetry::{Metrics, MetricsError, Telemetry};
+use crate::upstream::Upstreams;
+
+/// What a server is started with.
+pub struct Start {
+    pub snapshot: Snapshot,
+    pub source: Source,
+    /// The bearer token of the admin listener, already read.
+    pub token: Option<Arc<str>>,
+}
+
+/// A running server.
+pub struct Running {
+    pub listeners: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+    pub reloader: Arc<Reloader>,
+    telemetry: Arc<Telemetry>,
+    in_force: Arc<InForce<Edition>>,
+    ready: Arc<AtomicBool>,
+    census: Arc<Census>,
+    stop: watch::Sender<bool>,
+    // Dropped last: the tasks of the request path live on it.
+    data: Runtime,
+}
+
+/// Why a server did not start. Nothing of it is left running.
+#[derive(Debug)]
+pub enum StartError {
+    Listen(ListenError),
+    Metrics(MetricsError),
+    Log(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Metrics(error) => write!(f, "cannot set up the metrics: {error}"),
+            Self::Log(error) => write!(f, "cannot open the access log: {error}"),
+        }
+    }
+}
+
+impl StartError {
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Listen(error) => Some(error.help()),
+            Self::Metrics(_) => Some("the bounds in [metrics] `buckets` must rise".to_owned()),
+            Self::Log(_) => Some("`output` in [logs] must be stdout, stderr, or a path that can be written".to_owned()),
+        }
+    }
+}
+
+/// How long the first answers of name servers and registries are waited for before requests are taken.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+
+/// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
+pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
+    let Start { snapshot, source, token } = start;
+    let server = snapshot.server.clone();
+    let mut bound = Bound::new();
+    let mut listeners = Vec::new();
+    for address in &server.listen {
+        listeners.push(bound.listen(address).map_err(StartError::Listen)?);
+    }
+    let admin = bound.listen(&server.admin).map_err(StartError::Listen)?;
+    if let Some(metrics) = &server.metrics {
+        bound.listen(metrics).map_err(StartError::Listen)?;
+    }
+    let fds = bound.into_fds();
+
+    let metrics = Metrics::new(&snapshot.buckets).map_err(StartError::Metrics)?;
+    let telemetry = Telemetry::new(Arc::clone(&metrics), &snapshot.logs).map_err(StartError::Log)?;
+    let live = Arc::new(Live::new(Instant::now()));
+    let upstreams = {
+        let _in_runtime = control.enter();
+        Upstreams::new(metrics.edge().observer())
+    };
+    let edition = {
+        let _in_runtime = control.enter();
+        Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics)
+    };
+    let in_force = Arc::new(InForce::new(Arc::new(edition)));
+    let reloader = Reloader::new(
+        source,
+        Arc::clone(&in_force),
+        Arc::clone(&live),
+        Arc::clone(&telemetry),
+        Arc::clone(&upstreams),
+        control.clone(),
+    );
+    control.block_on(upstreams.first_look(FIRST_LOOK));
+
+    let threads = match server.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    };
+    let data = Runtime::new_no_steal(threads, "edge");
+    let census = Arc::new(Census::default());
+    let ready = Arc::new(AtomicBool::new(false));
+    let (stop, stopping) = watch::channel(false);
+    let edge = Edge { in_force: Arc::clone(&in_force), live: Arc::clone(&live), telemetry: Arc::clone(&telemetry) };
+    let proxy = Arc::new(engine(edge, threads));
+    for address in &server.listen {
+        let door = Door::new(
+            Arc::clone(&proxy),
+            Arc::clone(&in_force),
+            Arc::clone(&census),
+            Arc::clone(&metrics),
+            address,
+        );
+        serve(data.get_handle(), address, door, Arc::clone(&fds), stopping.clone(), threads);
+    }
+    let console = admin::Admin::new(admin::Parts {
+        in_force: Arc::clone(&in_force),
+        live: Arc::clone(&live),
+        telemetry: Arc::clone(&telemetry),
+        upstreams,
+        reloader: Arc::clone(&reloader),
+        ready: Arc::clone(&ready),
+        token,
+        address: admin,
+    });
+    serve(control, &server.admin, console.full(), Arc::clone(&fds), stopping.clone(), 1);
+    if let Some(address) = &server.metrics {
+        serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping, 1);
+    }
+    control.spawn(Arc::clone(&reloader).watch_file());
+    ready.store(true, Ordering::Release);
+    Ok(Running { listeners, admin, reloader, telemetry, in_force, ready, census, stop, data })
+}
+
+fn engine(edge: Edge, threads: usize) -> HttpProxy<Edge> {
+    let conf = ServerConf { threads, work_stealing: false, upstream_keepalive_pool_size: 512, ..ServerConf::default() };
+    http_proxy(&Arc::new(conf), edge)
+}
+
+fn serve<A>(runtime: &Handle, address: &str, app: A, fds: ListenFds, stopping: watch::Receiver<bool>, tasks: usize)
+where
+    A: pingora::apps::ServerApp + Send + Sync + 'static,
+{
+    let mut service = Service::new(address.to_owned(), app);
+    service.add_listener(pingora::listeners::ListenerConfig::tcp(address));
+    runtime.spawn(async move { service.start_service(Some(fds), stopping, tasks).await });
+}
+
+impl Running {
+    /// Opens the access log anew.
+    pub fn reopen_logs(&self) {
+        self.telemetry.reopen_log();
+    }
+
+    /// Finishes what is in flight and ends. Everything idle is closed at once.
+    pub async fn stop(&self) -> bool {
+        self.ready.store(false, Ordering::Release);
+        let server = &self.in_force.load().snapshot.server;
+        if !server.lame_duck.is_zero() {
+            tracing::info!("not ready any more; listening for another {:?}", server.lame_duck);
+            tokio::time::sleep(server.lame_duck).await;
+        }
+        self.stop.send_replace(true);
+        let drained = drain(&self.census, server.drain).await;
+        match drained {
+            Drained::All => tracing::info!("stopped: everything in flight was finished"),
+            Drained::Left(connections) => {
+                tracing::warn!(connections, "stopped: the time to drain was over");
+            }
+        }
+        self.telemetry.flush(Duration::from_secs(2));
+        drained == Drained::All
+    }
+
+    /// Waits for the runtime's threads, at most a moment.
+    pub fn close(self) {
+        self.data.shutdown_timeout(Duration::from_millis(200));
+    }
+}
