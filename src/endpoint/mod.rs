@@ -1,7 +1,22 @@
-//! Upstreams as the file describes them, compiled: addresses, protocol, balance, health, timeouts. Pools of live endpoints are above, in `upstream`.
+//! Upstreams as the file describes them, compiled: addresses, protocol, balance, health, timeouts; and the pure rules of
+//! balancing, health and membership. Pools of live endpoints are above, in `upstream`.
 
+mod checkup;
+mod ejection;
+mod least_busy;
+mod retry_budget;
+mod ring;
+mod round_robin;
+mod slow_start;
 mod spec;
 
+pub use checkup::{Checkup, Verdict};
+pub use ejection::EjectionRecord;
+pub use least_busy::{draw_two, second_is_freer};
+pub use retry_budget::RetryBudget;
+pub use ring::Ring;
+pub use round_robin::Turn;
+pub use slow_start::{RAMP, tenths};
 pub use spec::{
     Address, Balance, Ejection, Health, HealthCheck, HttpVersions, Source, Timeouts, TlsIdentity, UpstreamId,
     UpstreamSpec,

@@ -1,0 +1,111 @@
+//! One address of an upstream, ready to be connected to, and the lease that a request holds on it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+
+use pingora::upstreams::peer::HttpPeer;
+
+use super::peers::Place;
+use super::pool::Pool;
+use super::vitals::{EndpointKey, Failure, Vitals};
+
+/// Immutable but for its vitals.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(super) place: Place,
+    address: Box<str>,
+    /// `host:port` as it was listed, for the Host of a check.
+    pub(super) authority: Box<str>,
+    weight: u32,
+    pub(super) peers: Arc<(HttpPeer, HttpPeer)>,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) pool: Weak<Pool>,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        place: Place,
+        authority: Box<str>,
+        weight: u32,
+        peers: Arc<(HttpPeer, HttpPeer)>,
+        vitals: Arc<Vitals>,
+        pool: Weak<Pool>,
+    ) -> Arc<Self> {
+        let address = place.to_string().into();
+        Arc::new(Self { place, address, authority, weight, peers, vitals, pool })
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    pub fn key(&self) -> EndpointKey {
+        self.vitals.key
+    }
+
+    pub fn in_flight(&self) -> u32 {
+        self.vitals.in_flight.load(Relaxed)
+    }
+
+    pub fn is_eligible(&self) -> bool {
+        self.vitals.eligible.load(Relaxed)
+    }
+}
+
+/// The right to send one request to an endpoint; it counts as in flight until the lease is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    endpoint: Arc<Endpoint>,
+}
+
+impl Lease {
+    pub(super) fn new(endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.vitals.in_flight.fetch_add(1, Relaxed);
+        Self { endpoint: Arc::clone(endpoint) }
+    }
+
+    /// To be cloned: it carries every timeout, TLS and what versions of HTTP to speak.
+    pub fn peer(&self) -> &HttpPeer {
+        &self.endpoint.peers.0
+    }
+
+    /// The same for HTTP/1.1 alone: an upgrade needs it.
+    pub fn peer_http1(&self) -> &HttpPeer {
+        &self.endpoint.peers.1
+    }
+
+    pub fn address(&self) -> &str {
+        self.endpoint.address()
+    }
+
+    pub fn key(&self) -> EndpointKey {
+        self.endpoint.key()
+    }
+
+    /// The endpoint answered, and its status is not a failure.
+    pub fn succeeded(&self) {
+        let failures = &self.endpoint.vitals.failures;
+        // Usually there are none, and nothing shared is written.
+        if failures.load(Relaxed) != 0 {
+            failures.store(0, Relaxed);
+        }
+    }
+
+    /// The attempt failed, and it was not the client's doing.
+    pub fn failed(&self, kind: Failure) {
+        let in_a_row = self.endpoint.vitals.failures.fetch_add(1, Relaxed).saturating_add(1);
+        if let Some(pool) = self.endpoint.pool.upgrade() {
+            pool.endpoint_failed(&self.endpoint, kind, in_a_row);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.endpoint.vitals.in_flight.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,26 @@
+//! Pools of live endpoints, kept true to the world: balance, health, ejection, discovery.
+//!
+//! `Upstreams` owns the pools and outlives every snapshot; a `Pool` is one upstream; a `Lease` is one request's hold on an
+//! endpoint. What is decided here follows the pure rules of `endpoint`.
+
+mod endpoint;
+mod endpoint_set;
+mod names;
+mod observer;
+mod peers;
+mod pool;
+mod roll;
+mod status;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+mod vitals;
+
+pub use endpoint::{Endpoint, Lease};
+pub use endpoint_set::NoEndpoint;
+pub use observer::{Census, Observer, Unobserved};
+pub use peers::PeerProblem;
+pub use pool::Pool;
+pub use status::{EndpointState, EndpointStatus, LastFailure, UpstreamStatus};
+pub use upstreams::Upstreams;
+pub use vitals::{EndpointKey, Failure};

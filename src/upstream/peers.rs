@@ -1,0 +1,163 @@
+//! How to connect to an endpoint: pingora's peer, made once per endpoint with everything the upstream's table says.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::protocols::TcpKeepalive;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::endpoint::{HttpVersions, TlsIdentity, UpstreamSpec};
+
+/// Where to connect to: nothing here needs a name to be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Place {
+    Inet(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Why an upstream cannot be connected to at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerProblem {
+    Unreadable { file: PathBuf, why: String },
+    NoCertificate { file: PathBuf },
+    BadCertificate { file: PathBuf, why: String },
+    BadKey { file: PathBuf, why: String },
+}
+
+impl std::fmt::Display for PeerProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable { file, why } => write!(f, "`{}` cannot be read: {why}", file.display()),
+            Self::NoCertificate { file } => write!(f, "`{}` holds no certificate in PEM", file.display()),
+            Self::BadCertificate { file, why } => write!(f, "a certificate in `{}` is unusable: {why}", file.display()),
+            Self::BadKey { file, why } => write!(f, "`{}` holds no usable private key in PEM: {why}", file.display()),
+        }
+    }
+}
+
+impl std::error::Error for PeerProblem {}
+
+/// Makes the peers of one upstream.
+#[derive(Debug)]
+pub(super) struct PeerMaker {
+    spec: Arc<UpstreamSpec>,
+    ca: Option<Arc<[WrappedX509]>>,
+    client: Option<Arc<CertKey>>,
+}
+
+impl PeerMaker {
+    /// Reads the certificates that the specification names.
+    pub(super) fn new(spec: &Arc<UpstreamSpec>) -> Result<Self, PeerProblem> {
+        let tls = spec.tls.as_ref();
+        let ca = tls.and_then(|tls| tls.ca.as_deref()).map(read_authorities).transpose()?;
+        let client = tls.and_then(|tls| tls.client.as_ref());
+        let client = client.map(|(cert, key)| read_client_identity(cert, key)).transpose()?;
+        Ok(Self { spec: Arc::clone(spec), ca, client })
+    }
+
+    /// The peer as the upstream speaks, and the same forced to HTTP/1.1.
+    pub(super) fn make(&self, place: &Place) -> (HttpPeer, HttpPeer) {
+        let http1 = self.peer(place, HttpVersions::Http1);
+        match self.spec.http {
+            HttpVersions::Http1 => (http1.clone(), http1),
+            versions => (self.peer(place, versions), http1),
+        }
+    }
+
+    fn peer(&self, place: &Place, versions: HttpVersions) -> HttpPeer {
+        let spec = &*self.spec;
+        let server_name = spec.tls.as_ref().map_or(String::new(), |tls| tls.server_name.to_string());
+        let mut peer = match place {
+            Place::Inet(address) => HttpPeer::new(*address, spec.tls.is_some(), server_name),
+            Place::Unix(path) => unix_peer(path, spec.tls.is_some(), server_name),
+        };
+        peer.client_cert_key.clone_from(&self.client);
+        // Pingora's pool does not look at ALPN or the CA: connections of different ones must not be mixed.
+        peer.group_key = group(&spec.name, spec.tls.as_ref(), versions);
+        let options = &mut peer.options;
+        options.ca.clone_from(&self.ca);
+        match (versions, spec.tls.is_some()) {
+            (HttpVersions::Http1, _) | (HttpVersions::Auto, false) => options.set_http_version(1, 1),
+            (HttpVersions::Http2, _) => options.set_http_version(2, 2),
+            (HttpVersions::Auto, true) => options.set_http_version(2, 1),
+        }
+        // Pingora's default is one stream per connection.
+        options.max_h2_streams = 100;
+        options.connection_timeout = spec.timeouts.connect;
+        options.total_connection_timeout = spec.timeouts.connect;
+        options.read_timeout = spec.timeouts.answer;
+        options.write_timeout = spec.timeouts.idle;
+        options.idle_timeout = Some(spec.keepalive);
+        options.tcp_keepalive = matches!(place, Place::Inet(_)).then_some(TcpKeepalive {
+            idle: Duration::from_secs(30),
+            interval: Duration::from_secs(10),
+            count: 3,
+            #[cfg(target_os = "linux")]
+            user_timeout: Duration::ZERO,
+        });
+        peer
+    }
+}
+
+/// A path that no socket address can hold is refused when the file is compiled; here it must not panic.
+fn unix_peer(path: &Path, tls: bool, server_name: String) -> HttpPeer {
+    HttpPeer::new_uds(&path.to_string_lossy(), tls, server_name.clone()).unwrap_or_else(|_| {
+        // Connecting to this one is always refused.
+        HttpPeer::new(SocketAddr::from(([127, 0, 0, 1], 0)), tls, server_name)
+    })
+}
+
+fn group(name: &str, tls: Option<&TlsIdentity>, versions: HttpVersions) -> u64 {
+    xxh3_64(format!("{name}\0{tls:?}\0{versions:?}").as_bytes())
+}
+
+fn read_authorities(file: &Path) -> Result<Arc<[WrappedX509]>, PeerProblem> {
+    let mut store = RootCertStore::empty();
+    let certificates = read_certificates(file)?;
+    for certificate in &certificates {
+        // Pingora would find this out at each handshake.
+        store
+            .add(certificate.clone())
+            .map_err(|e| PeerProblem::BadCertificate { file: file.into(), why: e.to_string() })?;
+    }
+    Ok(certificates.into_iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect())
+}
+
+fn read_client_identity(cert: &Path, key: &Path) -> Result<Arc<CertKey>, PeerProblem> {
+    let certificates = read_certificates(cert)?;
+    for certificate in &certificates {
+        rustls::server::ParsedCertificate::try_from(certificate)
+            .map_err(|e| PeerProblem::BadCertificate { file: cert.into(), why: e.to_string() })?;
+    }
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|e| PeerProblem::BadKey { file: key.into(), why: e.to_string() })?;
+    let certificates = certificates.into_iter().map(|der| der.to_vec()).collect();
+    Ok(Arc::new(CertKey::new(certificates, private.secret_der().to_vec())))
+}
+
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
+    let unreadable = |why: String| PeerProblem::Unreadable { file: file.into(), why };
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|e| unreadable(e.to_string()))?.collect();
+    let certificates = certificates.map_err(|e| unreadable(e.to_string()))?;
+    if certificates.is_empty() {
+        return Err(PeerProblem::NoCertificate { file: file.into() });
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,318 @@
+//! One upstream's endpoints, kept true to the world, and the pick among them.
+//!
+//! Why not pingora-load-balancing: there an endpoint is its address and weight together, so that a new weight forgets its
+//! health; it has no passive ejection, no slow start, no draining and no choice by load; its weighted rotation gives bursts
+//! and panics when all weights are 0; each pick allocates; discovery errors vanish; and a balancer cannot be added to a
+//! running server, which a reload must do. What is left of it to use would be smaller than the adapter around it.
+//!
+//! A pick reads one immutable `EndpointSet` and one counter. Whatever changes rarely (members, ejections, checks) is
+//! behind one lock that no request takes unless its failure ejects somebody, and ends in a new set.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use super::endpoint::{Endpoint, Lease};
+use super::endpoint_set::{EndpointSet, NoEndpoint};
+use super::observer::{Census, Observer};
+use super::peers::{PeerMaker, PeerProblem, Place};
+use super::roll::Roll;
+use super::vitals::{EndpointKey, Failure, Vitals};
+use crate::endpoint::{Address, RetryBudget, UpstreamSpec};
+
+/// What a source lists: an address, perhaps still a name, and a weight.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) address: Address,
+    pub(super) weight: u32,
+}
+
+/// An entry with its name resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) place: Place,
+    pub(super) authority: Box<str>,
+    pub(super) weight: u32,
+}
+
+/// Who reports trouble: the list and the names in it come from different places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Informant {
+    Source,
+    Names,
+}
+
+pub struct Pool {
+    spec: Arc<UpstreamSpec>,
+    maker: Result<PeerMaker, PeerProblem>,
+    set: ArcSwap<EndpointSet>,
+    step: AtomicUsize,
+    budget: RetryBudget,
+    began: Instant,
+    pub(super) observer: Arc<dyn Observer>,
+    /// The source answered at least once.
+    answered: watch::Sender<bool>,
+    /// What the source lists now, for whoever resolves the names.
+    pub(super) entries: watch::Sender<Option<Arc<[Entry]>>>,
+    /// A connection could not be made: names may mean other addresses by now.
+    pub(super) names_doubted: Arc<Notify>,
+    /// The clock has something to do here.
+    attention: AtomicBool,
+    roll: Mutex<Roll>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("name", &self.spec.name).field("set", &self.set.load()).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// `began` is the beginning of the process's clock. `heir_of` is the pool of the same name before: endpoints whose
+    /// address stays keep their vitals, the others drain here.
+    pub(super) fn new(
+        spec: &Arc<UpstreamSpec>,
+        began: Instant,
+        observer: Arc<dyn Observer>,
+        heir_of: Option<&Self>,
+    ) -> Arc<Self> {
+        let maker = PeerMaker::new(spec);
+        if let Err(problem) = &maker {
+            tracing::error!(upstream = &*spec.name, %problem, "an upstream cannot be used");
+        }
+        let leaving = heir_of.map_or_else(Vec::new, |old| old.roll.lock().everyone());
+        Arc::new(Self {
+            spec: Arc::clone(spec),
+            maker,
+            set: ArcSwap::from_pointee(EndpointSet::default()),
+            step: AtomicUsize::new(0),
+            budget: RetryBudget::default(),
+            began,
+            observer,
+            answered: watch::Sender::new(false),
+            entries: watch::Sender::new(None),
+            names_doubted: Arc::default(),
+            attention: AtomicBool::new(!leaving.is_empty()),
+            roll: Mutex::new(Roll::draining(leaving)),
+            tasks: Mutex::default(),
+        })
+    }
+
+    pub fn spec(&self) -> &Arc<UpstreamSpec> {
+        &self.spec
+    }
+
+    /// An endpoint for one attempt. `unit` is the hash of the sticky unit, if the client has one; `avoid` are the endpoints
+    /// that this request tried already.
+    pub fn pick(&self, unit: Option<u64>, avoid: &[EndpointKey]) -> Result<Lease, NoEndpoint> {
+        let set = self.set.load();
+        match set.pick(self.spec.balance, &self.step, unit, avoid) {
+            Ok(endpoint) => {
+                if avoid.is_empty() {
+                    self.budget.request();
+                }
+                Ok(Lease::new(endpoint))
+            }
+            Err(_) if self.maker.is_err() => Err(NoEndpoint::Unusable),
+            Err(NoEndpoint::NoneListed) if !*self.answered.borrow() => Err(NoEndpoint::NotKnownYet),
+            Err(none) => Err(none),
+        }
+    }
+
+    /// Takes one retry out of the budget (a fifth of the requests). False: the failure goes to the client, or to the fallback.
+    pub fn may_retry(&self) -> bool {
+        self.budget.take()
+    }
+
+    /// True when a request can be sent somewhere right now.
+    pub fn has_endpoint(&self) -> bool {
+        self.set.load().pick(self.spec.balance, &self.step, None, &[]).is_ok()
+    }
+
+    /// The number of endpoints in each state.
+    pub fn census(&self) -> Census {
+        self.roll.lock().census
+    }
+
+    /// Why the upstream cannot be used at all.
+    pub fn problem(&self) -> Option<String> {
+        self.maker.as_ref().err().map(ToString::to_string)
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn with_roll<T>(&self, look: impl FnOnce(&Roll) -> T) -> T {
+        look(&self.roll.lock())
+    }
+
+    /// Makes these the endpoints. The list counts as an answer of the source.
+    pub(super) fn apply(self: &Arc<Self>, members: &[Member]) {
+        let Ok(maker) = &self.maker else { return };
+        let now = self.now();
+        let mut roll = self.roll.lock();
+        let late = !roll.members.is_empty();
+        let known = roll.take_everyone();
+        // Endpoints are counted in 16 bits.
+        for member in members.iter().take(usize::from(u16::MAX)) {
+            let old = known.get(&member.place);
+            let vitals = old.map_or_else(|| Vitals::new(now), |old| Arc::clone(&old.vitals));
+            vitals.seen.store(now, Relaxed);
+            if old.is_none() {
+                let mut condition = vitals.condition.lock();
+                condition.late = late;
+                condition.returned = (late && self.spec.health.is_none()).then_some(now);
+            }
+            let own = old.filter(|old| std::ptr::eq(old.pool.as_ptr(), Arc::as_ptr(self)));
+            let peers = own.map_or_else(|| Arc::new(maker.make(&member.place)), |old| Arc::clone(&old.peers));
+            roll.members.push(Endpoint::new(
+                member.place.clone(),
+                member.authority.clone(),
+                member.weight,
+                peers,
+                vitals,
+                Arc::downgrade(self),
+            ));
+        }
+        roll.leave(known);
+        self.refresh(&mut roll, now);
+        drop(roll);
+        self.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
+    }
+
+    /// The source lists these now.
+    pub(super) fn listed(&self, entries: Arc<[Entry]>) {
+        self.entries.send_replace(Some(entries));
+    }
+
+    /// The source confirmed the list.
+    pub(super) fn confirmed(&self) {
+        let now = self.now();
+        for endpoint in &self.roll.lock().members {
+            endpoint.vitals.seen.store(now, Relaxed);
+        }
+    }
+
+    /// The source (or the names) cannot be asked, or can again.
+    pub(super) fn trouble(&self, from: Informant, trouble: Option<String>) {
+        let mut roll = self.roll.lock();
+        let was = roll.trouble().is_some();
+        let changed = roll.set_trouble(from, trouble);
+        let now = roll.trouble().map(str::to_owned);
+        drop(roll);
+        if !changed {
+            return;
+        }
+        let upstream = &*self.spec.name;
+        match &now {
+            Some(trouble) => {
+                tracing::warn!(upstream, trouble, "the source of endpoints did not answer; the last known are kept")
+            }
+            None => tracing::info!(upstream, "the source of endpoints answered again"),
+        }
+        if was != now.is_some() {
+            self.observer.discovery_changed(upstream, now.is_none());
+        }
+    }
+
+    /// An attempt failed; `in_a_row` counts this one.
+    pub(super) fn endpoint_failed(&self, endpoint: &Endpoint, kind: Failure, in_a_row: u32) {
+        let now = self.now();
+        endpoint.vitals.condition.lock().last_failure = Some((kind, now));
+        if kind == Failure::Connect {
+            endpoint.vitals.doubted.notify_one();
+            self.names_doubted.notify_one();
+        }
+        let Some(rule) = self.spec.eject.as_ref().filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
+        let mut roll = self.roll.lock();
+        if !roll.can_spare(endpoint.key()) {
+            return;
+        }
+        {
+            let mut condition = endpoint.vitals.condition.lock();
+            if condition.ejection.is_out() {
+                return;
+            }
+            let length = condition.ejection.eject(now, rule);
+            condition.ejected_for =
+                format!("ejected for {} s after {in_a_row} failures in a row ({})", length.as_secs_f64(), kind.name());
+        }
+        self.refresh(&mut roll, now);
+        drop(roll);
+        self.observer.ejected(&self.spec.name, endpoint.address(), kind);
+    }
+
+    /// An active check ended: `None` it answered, or why not.
+    pub(super) fn checked(&self, endpoint: &Endpoint, complaint: Option<String>) {
+        let Some(rule) = &self.spec.health else { return };
+        let now = self.now();
+        let mut roll = self.roll.lock();
+        {
+            let mut condition = endpoint.vitals.condition.lock();
+            if !condition.checked(complaint, rule, now) {
+                return;
+            }
+        }
+        endpoint.vitals.failures.store(0, Relaxed);
+        self.refresh(&mut roll, now);
+    }
+
+    /// Looks at what time alone changes: ejections that end, shares that grow, endpoints that have drained.
+    pub(super) fn tick(&self) {
+        if !self.attention.load(Relaxed) {
+            return;
+        }
+        let now = self.now();
+        let mut roll = self.roll.lock();
+        roll.readmit(now);
+        self.refresh(&mut roll, now);
+    }
+
+    /// About once a second.
+    pub(super) fn second_passed(&self) {
+        self.budget.second_passed();
+    }
+
+    /// Waits for the first answer of the source.
+    pub(super) async fn first_answer(&self) {
+        if self.maker.is_ok() {
+            // An error means that the pool is gone.
+            let _ = self.answered.subscribe().wait_for(|answered| *answered).await;
+        }
+    }
+
+    pub(super) fn own(&self, task: AbortHandle) {
+        self.tasks.lock().push(task);
+    }
+
+    /// No snapshot names it any more: it learns nothing new, requests that began with it end with it.
+    pub(super) fn retire(&self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+
+    /// Judges every endpoint anew and arranges them for picking.
+    fn refresh(&self, roll: &mut Roll, now: u64) {
+        let weights = roll.judge(self.spec.health.is_some(), now);
+        self.attention.store(roll.needs_attention(), Relaxed);
+        self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
+        roll.report(&self.spec.name, &*self.observer);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
+/// A pool that a task works for, as long as it is there.
+pub(super) type PoolRef = Weak<Pool>;

@@ -1,0 +1,214 @@
+//! Who belongs to an upstream and how each of them is: what is judged anew at every change, under the pool's lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::endpoint::Endpoint;
+use super::observer::{Census, Observer};
+use super::peers::Place;
+use super::pool::Informant;
+use super::status::EndpointState;
+use super::vitals::{Condition, EndpointKey};
+use crate::endpoint::{Health, RAMP, Verdict, tenths};
+
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+    pub(super) members: Vec<Arc<Endpoint>>,
+    /// No longer listed, but with requests in flight.
+    pub(super) leaving: Vec<Arc<Endpoint>>,
+    pub(super) census: Census,
+    counted: bool,
+    source_trouble: Option<String>,
+    names_trouble: Option<String>,
+}
+
+impl Roll {
+    /// Of a pool that takes over from another.
+    pub(super) fn draining(leaving: Vec<Arc<Endpoint>>) -> Self {
+        Self { leaving, ..Self::default() }
+    }
+
+    pub(super) fn everyone(&self) -> Vec<Arc<Endpoint>> {
+        self.members.iter().chain(&self.leaving).cloned().collect()
+    }
+
+    pub(super) fn take_everyone(&mut self) -> HashMap<Place, Arc<Endpoint>> {
+        let leaving = self.leaving.drain(..);
+        // Members come last: one that left and came back is both.
+        leaving.chain(self.members.drain(..)).map(|endpoint| (endpoint.place.clone(), endpoint)).collect()
+    }
+
+    /// Those of `known` that are not members (any more) leave.
+    pub(super) fn leave(&mut self, known: HashMap<Place, Arc<Endpoint>>) {
+        let stays = |endpoint: &Endpoint| self.members.iter().any(|member| member.key() == endpoint.key());
+        self.leaving = known.into_values().filter(|endpoint| !stays(endpoint)).collect();
+    }
+
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.source_trouble.as_deref().or(self.names_trouble.as_deref())
+    }
+
+    /// True when something changed.
+    pub(super) fn set_trouble(&mut self, from: Informant, trouble: Option<String>) -> bool {
+        let place = match from {
+            Informant::Source => &mut self.source_trouble,
+            Informant::Names => &mut self.names_trouble,
+        };
+        let changed = *place != trouble;
+        *place = trouble;
+        changed
+    }
+
+    /// It is a member, and others can take its requests.
+    pub(super) fn can_spare(&self, key: EndpointKey) -> bool {
+        let able = |e: &&Arc<Endpoint>| e.is_eligible() && e.weight() > 0;
+        self.members.iter().any(|e| e.key() == key) && self.members.iter().filter(able).any(|e| e.key() != key)
+    }
+
+    /// Lets those back whose ejection is over.
+    pub(super) fn readmit(&mut self, now: u64) {
+        for endpoint in &self.members {
+            let mut condition = endpoint.vitals.condition.lock();
+            if condition.ejection.readmit(now) {
+                condition.returned = Some(now);
+                endpoint.vitals.failures.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// The weight of each member now, in tenths; 0: it gets nothing.
+    pub(super) fn judge(&mut self, checked: bool, now: u64) -> Vec<u32> {
+        let mut shares: Vec<u32> =
+            self.members.iter().map(|e| share(&e.vitals.condition.lock(), checked, now)).collect();
+        let able = |shares: &[u32]| shares.iter().zip(&self.members).any(|(&share, e)| share > 0 && e.weight() > 0);
+        if !able(&shares) {
+            // Better those that nothing is known of, then those that failed for some requests, than nobody.
+            self.raise(&mut shares, |c| !c.ejection.is_out() && c.checkup.verdict() == Verdict::Unknown);
+        }
+        if !able(&shares) {
+            for endpoint in &self.members {
+                endpoint.vitals.condition.lock().ejection.pardon(now);
+            }
+            self.raise(&mut shares, |c| c.checkup.verdict() != Verdict::Ill);
+        }
+        for (endpoint, share) in self.members.iter().zip(&shares) {
+            let mut condition = endpoint.vitals.condition.lock();
+            if condition.returned.is_some_and(|at| now.saturating_sub(at) >= RAMP) {
+                condition.returned = None;
+            }
+            (condition.state, condition.why) = describe(&condition, checked);
+            endpoint.vitals.eligible.store(*share > 0, Relaxed);
+        }
+        self.members.iter().zip(&shares).map(|(e, share)| e.weight().saturating_mul(*share)).collect()
+    }
+
+    fn raise(&self, shares: &mut [u32], worthy: impl Fn(&Condition) -> bool) {
+        for (endpoint, share) in self.members.iter().zip(shares) {
+            if worthy(&endpoint.vitals.condition.lock()) {
+                *share = 10;
+            }
+        }
+    }
+
+    pub(super) fn needs_attention(&self) -> bool {
+        let in_motion = |c: &Condition| c.ejection.is_out() || c.returned.is_some();
+        !self.leaving.is_empty() || self.members.iter().any(|e| in_motion(&e.vitals.condition.lock()))
+    }
+
+    /// Forgets who has drained, and says what changed.
+    pub(super) fn report(&mut self, upstream: &str, observer: &dyn Observer) {
+        let mut census = Census::default();
+        for endpoint in &self.members {
+            let mut condition = endpoint.vitals.condition.lock();
+            count(&mut census, condition.state);
+            condition.announce(upstream, endpoint.address(), observer);
+        }
+        self.leaving.retain(|endpoint| {
+            let mut condition = endpoint.vitals.condition.lock();
+            let in_flight = endpoint.in_flight();
+            condition.state = EndpointState::Draining;
+            condition.why = "is no longer listed; finishes its requests".to_owned();
+            condition.announce(upstream, endpoint.address(), observer);
+            if in_flight == 0 {
+                observer.endpoint_changed(upstream, endpoint.address(), Some(EndpointState::Draining), None);
+                tracing::info!(upstream, endpoint = endpoint.address(), "an endpoint was removed");
+                condition.reported = None;
+                return false;
+            }
+            count(&mut census, EndpointState::Draining);
+            true
+        });
+        if census != self.census || !self.counted {
+            self.census = census;
+            self.counted = true;
+            observer.endpoints_counted(upstream, census);
+        }
+    }
+}
+
+fn count(census: &mut Census, state: EndpointState) {
+    match state {
+        EndpointState::Healthy => census.healthy += 1,
+        EndpointState::Unhealthy => census.unhealthy += 1,
+        EndpointState::Draining => census.draining += 1,
+        EndpointState::Starting => census.starting += 1,
+    }
+}
+
+/// Of its weight, in tenths.
+fn share(condition: &Condition, checked: bool, now: u64) -> u32 {
+    let ill = checked && condition.checkup.verdict() != Verdict::Well;
+    if ill || condition.ejection.is_out() {
+        return 0;
+    }
+    condition.returned.map_or(10, |at| tenths(now.saturating_sub(at)))
+}
+
+fn describe(condition: &Condition, checked: bool) -> (EndpointState, String) {
+    let verdict = condition.checkup.verdict();
+    if condition.ejection.is_out() {
+        (EndpointState::Unhealthy, condition.ejected_for.clone())
+    } else if checked && verdict == Verdict::Ill {
+        (EndpointState::Unhealthy, condition.complaint.clone())
+    } else if checked && verdict == Verdict::Unknown {
+        (EndpointState::Starting, "waits for its first check".to_owned())
+    } else if condition.returned.is_some() {
+        (EndpointState::Starting, "takes its share step by step".to_owned())
+    } else {
+        (EndpointState::Healthy, String::new())
+    }
+}
+
+impl Condition {
+    /// Notes a check; true when the verdict changed.
+    pub(super) fn checked(&mut self, complaint: Option<String>, rule: &Health, now: u64) -> bool {
+        let before = self.checkup.verdict();
+        let changed = self.checkup.note(complaint.is_none(), rule);
+        if changed && complaint.is_none() {
+            // Good news ends an ejection; who was never ill and was there from the start takes its share at once.
+            self.ejection.pardon(now);
+            self.returned = (before == Verdict::Ill || self.late).then_some(now);
+        }
+        if let Some(complaint) = complaint {
+            self.complaint = format!("check failed: {complaint}");
+        }
+        changed
+    }
+
+    fn announce(&mut self, upstream: &str, endpoint: &str, observer: &dyn Observer) {
+        let state = self.state;
+        if self.reported == Some(state) {
+            return;
+        }
+        let from = self.reported.map_or("unknown", EndpointState::name);
+        let (to, why) = (state.name(), &*self.why);
+        if state == EndpointState::Unhealthy {
+            tracing::warn!(upstream, endpoint, from, to, why, "an endpoint changed its state");
+        } else {
+            tracing::info!(upstream, endpoint, from, to, why, "an endpoint changed its state");
+        }
+        observer.endpoint_changed(upstream, endpoint, self.reported, Some(state));
+        self.reported = Some(state);
+    }
+}

@@ -1,0 +1,59 @@
+//! What `GET /api/v1/upstreams` shows.
+
+use serde::Serialize;
+
+/// Where an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointState {
+    #[default]
+    Healthy,
+    /// Ejected, or found ill by its checks: gets nothing.
+    Unhealthy,
+    /// Left the list: gets no new request and finishes those it has.
+    Draining,
+    /// Waits for its first check, or takes its share step by step.
+    Starting,
+}
+
+impl EndpointState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+            Self::Starting => "starting",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LastFailure {
+    pub kind: &'static str,
+    pub seconds_ago: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EndpointStatus {
+    pub address: String,
+    pub weight: u32,
+    pub state: EndpointState,
+    /// Empty when there is nothing to say.
+    pub why: String,
+    pub in_flight: u32,
+    pub last_failure: Option<LastFailure>,
+    /// Since the source last named it.
+    pub seen_seconds_ago: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UpstreamStatus {
+    pub name: String,
+    /// fixed, dns, srv, file, etcd or consul.
+    pub source: &'static str,
+    /// The source does not answer: these are the endpoints known last.
+    pub stale: bool,
+    /// What is wrong with the source, or with the upstream as a whole.
+    pub trouble: Option<String>,
+    pub endpoints: Vec<EndpointStatus>,
+}

@@ -1,0 +1,227 @@
+//! Pools of fixed endpoints: picking, ejection, draining, reloads.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::endpoint::{Address, Balance, Ejection, HttpVersions, Source, Timeouts, UpstreamSpec};
+
+pub(super) fn address(text: &str) -> Address {
+    let (host, port) = text.rsplit_once(':').unwrap();
+    Address::Tcp { host: host.into(), port: port.parse().unwrap() }
+}
+
+pub(super) fn fixed(list: &[&str]) -> UpstreamSpec {
+    spec(Source::Fixed(list.iter().map(|text| (address(text), 1)).collect()))
+}
+
+pub(super) fn spec(source: Source) -> UpstreamSpec {
+    UpstreamSpec {
+        name: "users".into(),
+        source,
+        balance: Balance::RoundRobin,
+        health: None,
+        eject: Some(Ejection { failures: 3, base: Duration::from_secs(3600), max: Duration::from_secs(3600) }),
+        http: HttpVersions::Http1,
+        tls: None,
+        timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
+        keepalive: Duration::from_secs(4),
+        sandbox: false,
+    }
+}
+
+pub(super) fn pool(upstreams: &Arc<Upstreams>, spec: UpstreamSpec) -> Arc<Pool> {
+    upstreams.reconcile(&[Arc::new(spec)]).remove(0)
+}
+
+pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "in 20 s it did not come true that {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn picks(pool: &Arc<Pool>, count: usize) -> BTreeMap<String, usize> {
+    let mut picks = BTreeMap::new();
+    for _ in 0..count {
+        *picks.entry(pool.pick(None, &[]).unwrap().address().to_owned()).or_default() += 1;
+    }
+    picks
+}
+
+fn lease_on(pool: &Arc<Pool>, address: &str) -> Lease {
+    (0..10_000).find_map(|_| pool.pick(None, &[]).ok().filter(|lease| lease.address() == address)).unwrap()
+}
+
+fn state_of(upstreams: &Upstreams, address: &str) -> Option<EndpointState> {
+    upstreams.status().iter().flat_map(|u| &u.endpoints).find(|e| e.address == address).map(|e| e.state)
+}
+
+#[test]
+fn a_fixed_list_can_be_picked_from_at_once_in_turn() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, fixed(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]));
+    assert_eq!(picks(&pool, 300).values().copied().collect::<Vec<_>>(), [100, 100, 100]);
+}
+
+#[test]
+fn an_endpoint_that_was_tried_is_not_picked_again_for_the_same_request() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    for balance in [Balance::RoundRobin, Balance::LeastBusy, Balance::Sticky] {
+        let pool = pool(&upstreams, UpstreamSpec { balance, ..fixed(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]) });
+        for unit in 0..50 {
+            let mut tried = Vec::new();
+            for _ in 0..3 {
+                let lease = pool.pick(Some(unit), &tried).unwrap();
+                assert!(!tried.contains(&lease.key()));
+                tried.push(lease.key());
+            }
+            assert_eq!(pool.pick(Some(unit), &tried).unwrap_err(), NoEndpoint::AllTried);
+        }
+    }
+}
+
+#[test]
+fn requests_in_flight_are_counted_until_the_lease_is_dropped() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, fixed(&["127.0.0.1:1"]));
+    let leases: Vec<_> = (0..3).map(|_| pool.pick(None, &[]).unwrap()).collect();
+    assert_eq!(upstreams.status()[0].endpoints[0].in_flight, 3);
+    drop(leases);
+    assert_eq!(upstreams.status()[0].endpoints[0].in_flight, 0);
+}
+
+#[test]
+fn failures_in_a_row_eject_an_endpoint_but_never_the_last() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, fixed(&["127.0.0.1:1", "127.0.0.1:2"]));
+    let fail = |address: &str| (0..3).for_each(|_| lease_on(&pool, address).failed(Failure::Timeout));
+    lease_on(&pool, "127.0.0.1:1").failed(Failure::Timeout);
+    lease_on(&pool, "127.0.0.1:1").failed(Failure::Timeout);
+    lease_on(&pool, "127.0.0.1:1").succeeded();
+    assert_eq!(picks(&pool, 10).len(), 2, "a success in between starts over");
+    fail("127.0.0.1:1");
+    assert_eq!(picks(&pool, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
+    assert_eq!(state_of(&upstreams, "127.0.0.1:1"), Some(EndpointState::Unhealthy));
+    fail("127.0.0.1:2");
+    fail("127.0.0.1:2");
+    assert_eq!(picks(&pool, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]), "the last one stays");
+}
+
+#[test]
+fn an_ejected_endpoint_comes_back_and_takes_its_share_step_by_step() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let eject = Some(Ejection { failures: 1, base: Duration::from_millis(50), max: Duration::from_secs(1) });
+    let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
+    lease_on(&pool, "127.0.0.1:1").failed(Failure::Connect);
+    eventually("it is starting", || state_of(&upstreams, "127.0.0.1:1") == Some(EndpointState::Starting));
+    let share = picks(&pool, 1_100)["127.0.0.1:1"];
+    assert!((100..=520).contains(&share), "just after it came back it was picked {share} times of 1100");
+}
+
+#[test]
+fn an_equal_specification_keeps_its_pool_and_a_changed_one_keeps_what_is_known_of_its_endpoints() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let list = ["127.0.0.1:1", "127.0.0.1:2"];
+    let first = pool(&upstreams, fixed(&list));
+    let in_flight = lease_on(&first, "127.0.0.1:2");
+    (0..3).for_each(|_| lease_on(&first, "127.0.0.1:1").failed(Failure::Reset));
+    assert!(Arc::ptr_eq(&first, &pool(&upstreams, fixed(&list))));
+
+    let changed = UpstreamSpec { keepalive: Duration::from_secs(9), ..fixed(&list) };
+    let second = pool(&upstreams, changed);
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert_eq!(state_of(&upstreams, "127.0.0.1:1"), Some(EndpointState::Unhealthy), "the ejection was forgotten");
+    assert_eq!(picks(&second, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
+    assert_eq!(upstreams.status()[0].endpoints.iter().map(|e| e.in_flight).sum::<u32>(), 1);
+    assert_eq!(second.pick(None, &[]).unwrap().peer().options.idle_timeout, Some(Duration::from_secs(9)));
+    drop(in_flight);
+}
+
+#[test]
+fn an_endpoint_that_leaves_gets_nothing_new_and_is_shown_until_its_requests_are_done() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let blue = pool(&upstreams, fixed(&["127.0.0.1:1"]));
+    let in_flight = blue.pick(None, &[]).unwrap();
+    let green = pool(&upstreams, fixed(&["127.0.0.1:2"]));
+    assert_eq!(picks(&green, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
+    assert_eq!(state_of(&upstreams, "127.0.0.1:1"), Some(EndpointState::Draining));
+    assert_eq!(blue.pick(None, &[]).unwrap().address(), "127.0.0.1:1", "a request that began with blue ends with blue");
+    drop(in_flight);
+    eventually("it is gone", || state_of(&upstreams, "127.0.0.1:1").is_none());
+}
+
+#[test]
+fn a_pool_that_nobody_names_goes_with_its_last_user() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let old = pool(&upstreams, fixed(&["localhost:1"]));
+    let weak = Arc::downgrade(&old);
+    assert!(upstreams.reconcile(&[]).is_empty());
+    drop(old);
+    eventually("the pool is gone", || weak.strong_count() == 0);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_reported_and_gives_no_endpoint() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, fixed(&["no-such-name.invalid:80"]));
+    assert_eq!(pool.pick(None, &[]).unwrap_err(), NoEndpoint::NotKnownYet);
+    eventually("it is reported", || upstreams.status()[0].trouble.is_some());
+    let status = upstreams.status().remove(0);
+    assert!(status.stale);
+    assert!(status.trouble.unwrap().contains("no-such-name.invalid"));
+}
+
+/// The names in `/etc/hosts` of this machine decide whether `localhost` has two families at all.
+#[test]
+fn localhost_is_used_in_the_family_that_is_listened_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, fixed(&[&format!("localhost:{port}")]));
+    eventually("it is resolved", || pool.pick(None, &[]).is_ok());
+    assert_eq!(picks(&pool, 10), BTreeMap::from([(format!("127.0.0.1:{port}"), 10)]));
+}
+
+#[test]
+fn of_two_families_the_one_that_listens_is_used_and_both_while_none_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let v4 = listener.local_addr().unwrap();
+    let v6 = std::net::SocketAddr::new("::1".parse().unwrap(), v4.port());
+    runtime.block_on(async {
+        assert_eq!(names::one_family(vec![v6, v4], &[], false).await, (vec![v4], true));
+        assert_eq!(names::one_family(vec![v4, v6], &[], false).await, (vec![v4], true));
+        assert_eq!(names::one_family(vec![v6], &[], false).await, (vec![v6], true), "one family is not asked");
+        drop(listener);
+        assert_eq!(names::one_family(vec![v6, v4], &[v4], true).await, (vec![v4], true), "in use and not doubted");
+        assert_eq!(names::one_family(vec![v6, v4], &[v4], false).await, (vec![v6, v4], false));
+    });
+}
+
+#[test]
+fn a_request_of_one_sticky_unit_stays_with_its_endpoint() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, UpstreamSpec { balance: Balance::Sticky, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
+    let owner = pool.pick(Some(42), &[]).unwrap().address().to_owned();
+    assert!((0..100).all(|_| pool.pick(Some(42), &[]).unwrap().address() == owner));
+    (0..3).for_each(|_| pool.pick(Some(42), &[]).unwrap().failed(Failure::Connect));
+    assert_ne!(pool.pick(Some(42), &[]).unwrap().address(), owner, "its endpoint is ejected");
+}
+
+#[test]
+fn the_peer_carries_the_timeouts_and_the_version() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let http2 = UpstreamSpec { http: HttpVersions::Http2, ..fixed(&["127.0.0.1:1"]) };
+    let pool = pool(&upstreams, http2);
+    let lease = pool.pick(None, &[]).unwrap();
+    let (peer, http1) = (lease.peer(), lease.peer_http1());
+    assert_eq!(peer.options.connection_timeout, Some(Duration::from_secs(2)));
+    assert_eq!(peer.options.alpn.get_min_http_version(), 2);
+    assert_eq!(peer.options.max_h2_streams, 100);
+    assert_eq!(http1.options.alpn.get_max_http_version(), 1);
+    assert_ne!(peer.group_key, http1.group_key, "connections of both versions would be mixed");
+}

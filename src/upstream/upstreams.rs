@@ -1,0 +1,188 @@
+//! All upstreams of the process: pools made and kept over reloads, one clock for all of them.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::names::{self, KnownNames};
+use super::observer::Observer;
+use super::pool::{Entry, Pool};
+use super::status::{EndpointStatus, LastFailure, UpstreamStatus};
+use crate::endpoint::{Source, UpstreamSpec};
+
+/// How often time is looked at: ejections end and shares grow this exactly.
+const TICK: Duration = Duration::from_millis(200);
+const TICKS_A_SECOND: u32 = 5;
+
+/// Owned by the process; survives reloads. It brings a thread of its own, so that it works before, beside and after
+/// pingora's services, and so that checks and discovery never wait behind requests.
+pub struct Upstreams {
+    began: Instant,
+    observer: Arc<dyn Observer>,
+    handle: Handle,
+    known_names: Arc<KnownNames>,
+    /// In the order of the snapshot.
+    pools: Mutex<Vec<Arc<Pool>>>,
+    /// Ends the thread when dropped.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Upstreams {
+    pub fn new(observer: Arc<dyn Observer>) -> Arc<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a process that can serve can make a poll instance");
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        std::thread::Builder::new()
+            .name("upstreams".to_owned())
+            .spawn(move || {
+                // An error is the news that the sender is gone.
+                let _ = runtime.block_on(stopped);
+                runtime.shutdown_background();
+            })
+            .expect("a process that can serve can start a thread");
+        let upstreams = Arc::new(Self {
+            began: Instant::now(),
+            observer,
+            handle,
+            known_names: Arc::default(),
+            pools: Mutex::default(),
+            _stop: stop,
+        });
+        upstreams.handle.spawn(keep_time(Arc::downgrade(&upstreams)));
+        upstreams
+    }
+
+    /// Pools for these specifications, in their order. A pool whose specification did not change stays as it is; endpoints
+    /// whose address stays keep their health, their ejections and their requests in flight; the rest drains.
+    pub fn reconcile(self: &Arc<Self>, specs: &[Arc<UpstreamSpec>]) -> Vec<Arc<Pool>> {
+        let mut pools = self.pools.lock();
+        let old: HashMap<Arc<str>, Arc<Pool>> =
+            pools.drain(..).map(|pool| (Arc::clone(&pool.spec().name), pool)).collect();
+        pools.extend(specs.iter().map(|spec| match old.get(&spec.name) {
+            Some(pool) if pool.spec() == spec => Arc::clone(pool),
+            before => self.begin(spec, before.map(Arc::as_ref)),
+        }));
+        for (name, pool) in old {
+            if !pools.iter().any(|kept| Arc::ptr_eq(kept, &pool)) {
+                pool.retire();
+            }
+            if !pools.iter().any(|kept| kept.spec().name == name) {
+                tracing::info!(upstream = &*name, "an upstream was removed");
+                self.observer.upstream_gone(&name);
+            }
+        }
+        pools.clone()
+    }
+
+    fn begin(&self, spec: &Arc<UpstreamSpec>, before: Option<&Pool>) -> Arc<Pool> {
+        let pool = Pool::new(spec, self.began, Arc::clone(&self.observer), before);
+        match &spec.source {
+            Source::Fixed(list) => {
+                let entry = |(address, weight): &_| Entry { address: Clone::clone(address), weight: *weight };
+                let entries: Arc<[Entry]> = list.iter().map(entry).collect();
+                let members = names::members(&entries, &self.known_names);
+                if !members.is_empty() {
+                    pool.apply(&members);
+                }
+                let literal = names::all_literal(&entries);
+                pool.listed(entries);
+                if literal {
+                    return pool;
+                }
+            }
+            // The other sources are followed below.
+            _ => {}
+        }
+        let following = self.handle.spawn(names::keep_resolved(Arc::downgrade(&pool), Arc::clone(&self.known_names)));
+        pool.own(following.abort_handle());
+        pool
+    }
+
+    /// Until every pool had a first answer of its source, or the deadline.
+    pub async fn first_look(&self, deadline: Duration) {
+        let pools = self.pools.lock().clone();
+        let all = async {
+            for pool in &pools {
+                pool.first_answer().await;
+            }
+        };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            tracing::warn!("not every upstream had an answer of its source in time; going on without");
+        }
+    }
+
+    /// What `GET /api/v1/upstreams` shows.
+    pub fn status(&self) -> Vec<UpstreamStatus> {
+        self.pools.lock().iter().map(|pool| status(pool)).collect()
+    }
+}
+
+impl std::fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstreams").field("pools", &*self.pools.lock()).finish_non_exhaustive()
+    }
+}
+
+async fn keep_time(upstreams: Weak<Upstreams>) {
+    let mut clock = tokio::time::interval(TICK);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for tick in 1_u32.. {
+        clock.tick().await;
+        let Some(pools) = upstreams.upgrade().map(|upstreams| upstreams.pools.lock().clone()) else { return };
+        for pool in pools {
+            pool.tick();
+            if tick % TICKS_A_SECOND == 0 {
+                pool.second_passed();
+            }
+        }
+    }
+}
+
+fn status(pool: &Pool) -> UpstreamStatus {
+    let now = pool.now();
+    let seconds_since = |at: u64| Duration::from_millis(now.saturating_sub(at)).as_secs_f64();
+    pool.with_roll(|roll| UpstreamStatus {
+        name: pool.spec().name.to_string(),
+        source: source_name(&pool.spec().source),
+        stale: roll.trouble().is_some(),
+        trouble: pool.problem().or_else(|| roll.trouble().map(str::to_owned)),
+        endpoints: roll
+            .everyone()
+            .iter()
+            .map(|endpoint| {
+                let vitals = &endpoint.vitals;
+                let condition = vitals.condition.lock();
+                EndpointStatus {
+                    address: endpoint.address().to_owned(),
+                    weight: endpoint.weight(),
+                    state: condition.state,
+                    why: condition.why.clone(),
+                    in_flight: endpoint.in_flight(),
+                    last_failure: condition
+                        .last_failure
+                        .map(|(kind, at)| LastFailure { kind: kind.name(), seconds_ago: seconds_since(at) }),
+                    seen_seconds_ago: seconds_since(vitals.seen.load(Relaxed)),
+                }
+            })
+            .collect(),
+    })
+}
+
+fn source_name(source: &Source) -> &'static str {
+    match source {
+        Source::Fixed(_) => "fixed",
+        Source::Dns { .. } => "dns",
+        Source::Srv { .. } => "srv",
+        Source::File { .. } => "file",
+        Source::Etcd { .. } => "etcd",
+        Source::Consul { .. } => "consul",
+    }
+}
