@@ -2,5 +2,6 @@
 
 pub mod compile;
 pub mod endpoint;
+pub mod guard;
 pub mod migration;
 pub mod route;
