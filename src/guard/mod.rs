@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod framing;
+pub mod headers;
 
 /// A request that is turned away before any upstream hears of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
