@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod framing;
 pub mod headers;
+pub mod rate;
 
 /// A request that is turned away before any upstream hears of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
