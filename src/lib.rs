@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod endpoint;
+pub mod guard;
 pub mod migration;
 pub mod route;
 pub mod upstream;

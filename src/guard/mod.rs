@@ -1,0 +1,29 @@
+//! Decides whether a request may enter at all, and cleans what crosses the edge in either direction.
+//!
+//! Everything here is a plain function on a header or on bytes; the hooks of `proxy` call them.
+
+pub mod authority;
+pub mod framing;
+pub mod headers;
+pub mod rate;
+
+/// A request that is turned away before any upstream hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    /// The `reason` label of `refused_total`.
+    pub reason: &'static str,
+    /// Where one message ends and the next begins is in doubt, so nothing more may be read from this connection.
+    pub close: bool,
+}
+
+impl Refusal {
+    /// A malformed message: 400, and the connection ends.
+    pub(crate) const fn malformed(reason: &'static str) -> Self {
+        Self { status: 400, reason, close: true }
+    }
+
+    pub(crate) const fn closing(status: u16, reason: &'static str) -> Self {
+        Self { status, reason, close: true }
+    }
+}
