@@ -8,19 +8,20 @@ use pingora::{Error, ErrorType, Result};
 use super::exchange::Exchange;
 use super::outbound::X_REQUEST_ID;
 use crate::guard;
+use crate::guard::headers::Asked;
 use crate::migration::{ISSUED_COOKIE, issued_unit};
 
 /// Called for every head that goes to the client, 1xx included.
 pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
-    if response.status == StatusCode::SWITCHING_PROTOCOLS && !exchange.upgrade {
-        let mut error = Error::explain(ErrorType::InvalidHTTPHeader, "101 to a request that asked for no upgrade");
-        error.as_up();
-        return Err(error);
-    }
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    guard::headers::prepare_response(response, session.req_header().version)?;
+    let asked = Asked { version: session.req_header().version, upgrade: exchange.upgrade };
+    guard::headers::answer(response, asked).map_err(|refusal| {
+        let mut error = Error::explain(ErrorType::InvalidHTTPHeader, refusal.reason);
+        error.as_up();
+        error
+    })?;
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
     }

@@ -11,7 +11,8 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::Edge;
-use super::exchange::{Attempt, Exchange};
+use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
+use super::edition::meter_index;
 use super::failure::Failure;
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::live::Breakage;
@@ -22,10 +23,10 @@ use crate::upstream::Failure as EndpointFailure;
 pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
     loop {
         let pool = exchange.edition.pool(exchange.target).clone();
-        let Ok(lease) = pool.pick(exchange.decision.unit_hash, exchange.tried.keys()) else {
+        let Ok(lease) = pool.pick(exchange.decision.unit_hash, &exchange.tried) else {
             note_failure(edge, exchange, Failure::NoEndpoint);
             if may_fall_back(session, exchange, Failure::NoEndpoint) {
-                fall_back(edge, exchange, Failure::NoEndpoint);
+                fall_back(exchange, Failure::NoEndpoint);
                 continue;
             }
             return Err(error_of(Failure::NoEndpoint));
@@ -45,7 +46,7 @@ pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange
     let retry = try_another(edge, exchange, Failure::Connect) || {
         let falls_back = may_fall_back(session, exchange, Failure::Connect);
         if falls_back {
-            fall_back(edge, exchange, Failure::Connect);
+            fall_back(exchange, Failure::Connect);
         }
         falls_back
     };
@@ -95,13 +96,13 @@ pub fn head_arrived(
         let failure = Failure::Status(status);
         note_failure(edge, exchange, failure);
         if may_fall_back(session, exchange, failure) {
-            fall_back(edge, exchange, failure);
+            fall_back(exchange, failure);
             let mut error = error_of(failure);
             error.set_retry(true);
             return Err(error);
         }
     } else {
-        note_success(edge, exchange);
+        note_success(exchange);
     }
     let spec = exchange.edition.pool(exchange.target).spec();
     let streams = response.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -146,7 +147,7 @@ pub fn failed(
             || {
                 let falls_back = may_fall_back(session, exchange, failure);
                 if falls_back {
-                    fall_back(edge, exchange, failure);
+                    fall_back(exchange, failure);
                 }
                 falls_back
             });
@@ -211,7 +212,7 @@ fn try_another(edge: &Edge, exchange: &mut Exchange, failure: Failure) -> bool {
     let Some(lease) = &exchange.attempt.lease else { return false };
     exchange.tried.push(lease.key());
     let pool = exchange.edition.pool(exchange.target);
-    let possible = !exchange.tried.is_full() && pool.has_other(exchange.tried.keys()) && pool.may_retry();
+    let possible = exchange.tried.len() < MOST_ATTEMPTS && pool.has_other(&exchange.tried) && pool.may_retry();
     if possible {
         edge.telemetry.metrics.edge().retry(&pool.spec().name, failure.kind());
         exchange.attempt.lease = None;
@@ -231,13 +232,14 @@ fn may_fall_back(session: &Session, exchange: &Exchange, failure: Failure) -> bo
     may_send_again(session, exchange, failure)
 }
 
-fn fall_back(edge: &Edge, exchange: &mut Exchange, failure: Failure) {
+fn fall_back(exchange: &mut Exchange, failure: Failure) {
     exchange.route().meters.fallback(failure.kind());
     exchange.fallback = Some(failure);
     exchange.failure = None;
     exchange.target = UpstreamId::MONOLITH;
     exchange.side = Some(Side::Monolith);
-    exchange.in_flight = Some(edge.telemetry.in_flight("monolith"));
+    let route = exchange.route();
+    exchange.in_flight = Some(route.meters.in_flight(meter_index(&route.policy, Side::Monolith)));
     exchange.tried.clear();
     exchange.attempt = Attempt::default();
 }
@@ -274,8 +276,7 @@ fn note_failure(edge: &Edge, exchange: &mut Exchange, failure: Failure) {
     }
 }
 
-fn note_success(edge: &Edge, exchange: &Exchange) {
-    let _ = edge;
+fn note_success(exchange: &Exchange) {
     if let Some(lease) = &exchange.attempt.lease {
         lease.succeeded();
     }

@@ -10,8 +10,8 @@ use super::exchange::Exchange;
 
 /// A chunk of the request body on its way to the upstream. Called once with `None` for a request without a body.
 pub fn request_chunk(
-    session: &mut Session,
-    chunk: &Option<Bytes>,
+    session: &Session,
+    chunk: Option<&Bytes>,
     end: bool,
     exchange: &mut Exchange,
 ) -> Result<()> {
@@ -57,7 +57,7 @@ fn client_error(status: u16, why: &'static str) -> Box<Error> {
 }
 
 /// A chunk of the answer.
-pub fn answer_chunk(_session: &mut Session, _chunk: &mut Option<Bytes>, _end: bool, exchange: &mut Exchange) {
+pub fn answer_chunk(exchange: &Exchange) {
     touch(exchange, Instant::now());
 }
 

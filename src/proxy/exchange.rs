@@ -36,7 +36,7 @@ pub struct Exchange {
     /// Attempts so far, over all endpoints.
     pub attempts: u8,
     /// Endpoints of the current upstream that failed.
-    pub tried: Tried,
+    pub tried: Vec<EndpointKey>,
     /// Why the monolith answers instead of the service.
     pub fallback: Option<Failure>,
     /// What the client will be told if nothing else answers.
@@ -68,38 +68,6 @@ pub struct BodyState {
     pub complete: bool,
 }
 
-/// A handful of endpoints, without an allocation.
-#[derive(Debug, Default)]
-pub struct Tried {
-    keys: [Option<EndpointKey>; MOST_ATTEMPTS],
-    count: usize,
-}
-
-impl Tried {
-    pub fn push(&mut self, key: EndpointKey) {
-        if let Some(place) = self.keys.get_mut(self.count) {
-            *place = Some(key);
-            self.count += 1;
-        }
-    }
-
-    pub fn contains(&self, key: EndpointKey) -> bool {
-        self.keys.iter().flatten().any(|tried| *tried == key)
-    }
-
-    pub fn keys(&self) -> &[Option<EndpointKey>] {
-        self.keys.get(..self.count).unwrap_or_default()
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.count == MOST_ATTEMPTS
-    }
-
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
-
 impl Exchange {
     pub fn new(edition: Arc<Edition>, now: Instant) -> Self {
         Self {
@@ -107,8 +75,8 @@ impl Exchange {
             watch: Watch::current(),
             began: now,
             client: None,
-            request_id: RequestId::none(),
-            trace: TraceContext::none(),
+            request_id: RequestId::made(0),
+            trace: TraceContext::default(),
             route: None,
             decision: UNDECIDED,
             side: None,
@@ -116,7 +84,8 @@ impl Exchange {
             in_flight: None,
             attempt: Attempt::default(),
             attempts: 0,
-            tried: Tried::default(),
+            // Allocates nothing until an attempt fails.
+            tried: Vec::new(),
             fallback: None,
             failure: None,
             body: BodyState::default(),

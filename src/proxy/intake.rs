@@ -1,18 +1,24 @@
 //! From the request's head to the decision: refuse what is malformed, find the route, choose the side.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, Version, header};
 use pingora::http::RequestHeader;
+use pingora::protocols::http::v1::server::HttpSession;
+use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 
 use super::Edge;
+use super::edition::meter_index;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::compile::Snapshot;
 use crate::guard;
+use crate::guard::headers::Arrival;
 use crate::migration::{Breaker, Given, decide};
-use crate::route::{Facts, NormalPath, Selected, normalise};
+use crate::route::{Facts, PathRefused, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
 /// The head is there: the snapshot in force is loaded, once for the whole exchange.
@@ -26,48 +32,52 @@ pub fn begin(edge: &Edge, now: Instant) -> Exchange {
 
 /// Everything that is decided before an upstream is asked. An error is answered by the proxy itself.
 pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Result<(), Failure> {
-    let edition = exchange.edition.clone();
+    let edition = Arc::clone(&exchange.edition);
     let snapshot = &*edition.snapshot;
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-    let trusted = peer.is_some_and(|peer| snapshot.server.trusted.iter().any(|network| network.contains(peer)));
-    exchange.client = guard::headers::client_address(session.req_header(), peer, trusted, &snapshot.server.trusted);
-    identify(session.req_header(), exchange, trusted);
-    set_timeouts(session, exchange, snapshot);
-
-    guard::framing::check(session, &snapshot.limits).map_err(|refusal| {
+    set_timeouts(session, snapshot);
+    let raw = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+    if let Err(refusal) = guard::framing::check(session.req_header(), raw.as_deref(), &snapshot.limits) {
         if refusal.close {
             session.set_keepalive(None);
         }
-        Failure::Refused { status: refusal.status, reason: refusal.reason }
-    })?;
+        identify(session.req_header(), exchange, false);
+        return Err(Failure::Refused { status: refusal.status, reason: refusal.reason });
+    }
+    let arrival = Arrival {
+        peer: session.client_addr().and_then(SocketAddr::as_inet).map_or(NOWHERE, |address| address.ip()),
+        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+        trusted: &snapshot.server.trusted,
+        force: snapshot.server.force.as_ref(),
+    };
+    let received = guard::headers::receive(session.req_header_mut(), &arrival);
+    exchange.client = Some(received.client);
+    // Only what the cleaned request still asks for: pingora would take any other upgrade for one that will happen.
+    exchange.upgrade = session.is_upgrade_req();
+    identify(session.req_header(), exchange, received.trusted);
+    if exchange.upgrade {
+        // A read timeout would cut a silent tunnel; the watch knows better there.
+        session.set_read_timeout(None);
+    }
 
     let request = session.req_header();
-    let normal = normalise(path_bytes(request), &snapshot.matching)
-        .map_err(|refused| Failure::Refused { status: 400, reason: refused.label() })?;
+    let normal = normalise_bytes(path_bytes(request), &snapshot.matching).map_err(refused_path)?;
     let announced = announced_method(request);
-    let facts = facts(request, &normal, announced.as_ref(), exchange);
-    let route = match snapshot.table.select(&facts, &normal) {
-        Selected::Route(found) => Some(found.route),
-        Selected::None => None,
-        Selected::Disagreement => return Err(Failure::Refused { status: 400, reason: "path" }),
-    };
+    let facts = facts(request, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
+    let route = snapshot.table.select(&facts, &normal).map_err(refused_path)?.map(|found| found.route);
     if route.is_none() && snapshot.monolith_retired {
         return Err(Failure::Refused { status: 404, reason: "unrouted" });
     }
 
-    let now_ms = edge.live.milliseconds(exchange.began);
     let chosen = edition.route(route);
-    let breaker = chosen.breaker_open_for().map_or(Breaker::Closed, |open| chosen.state.breaker.state(now_ms, open));
-    let forced = snapshot.server.force.as_ref().and_then(|force| {
-        let from = exchange.client.filter(|client| force.from.iter().any(|network| network.contains(*client)));
-        from.and_then(|_| facts.headers.get(&force.header)).and_then(|value| value.to_str().ok())
+    let breaker = chosen.policy.fallback.as_ref().map_or(Breaker::Closed, |fallback| {
+        chosen.state.breaker.state(edge.live.milliseconds(exchange.began), fallback.breaker_open)
     });
     let given = Given {
         facts: &facts,
         dial: chosen.policy.dial,
         monolith_only: edge.live.monolith_only(snapshot.server.monolith_only),
         breaker,
-        forced,
+        forced: received.forced.as_ref().and_then(|side| side.to_str().ok()),
         fresh: fastrand::u128(..),
         sample: exchange.request_id.hash(),
     };
@@ -77,16 +87,28 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     exchange.decision = decision;
     exchange.target = decision.upstream;
     exchange.side = Some(decision.side);
-    exchange.in_flight = Some(edge.telemetry.in_flight(decision.side.name(&chosen.policy)));
-    check_length(session.req_header(), exchange.body_limit)
+    exchange.in_flight = Some(chosen.meters.in_flight(meter_index(&chosen.policy, decision.side)));
+    match exchange.body_limit {
+        Some(limit) => guard::framing::check_body(session.req_header(), limit)
+            .map_err(|refusal| Failure::Refused { status: refusal.status, reason: refusal.reason }),
+        None => Ok(()),
+    }
+}
+
+/// The address of a client that came over a Unix socket.
+const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+fn refused_path(refused: PathRefused) -> Failure {
+    Failure::Refused { status: 400, reason: refused.label() }
 }
 
 /// The same facts for the proxy and for `explain`.
 pub fn facts<'a>(
     request: &'a RequestHeader,
-    normal: &'a NormalPath<'a>,
+    path: &'a str,
     announced: Option<&'a Method>,
-    exchange: &Exchange,
+    client: Option<IpAddr>,
+    upgrade: bool,
 ) -> Facts<'a> {
     let preflight = announced.map(|_| {
         request.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok()).unwrap_or("")
@@ -95,11 +117,11 @@ pub fn facts<'a>(
         method: announced.unwrap_or(&request.method),
         preflight,
         host: host(request),
-        path: normal.text(),
+        path,
         query: request.uri.query(),
         headers: &request.headers,
-        client: exchange.client,
-        upgrade: exchange.upgrade,
+        client,
+        upgrade,
     }
 }
 
@@ -129,22 +151,9 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// The path of the request target, byte for byte, without the query.
+/// The path of the request target, byte for byte, without the query. The target is in origin form by now.
 pub fn path_bytes(request: &RequestHeader) -> &[u8] {
     let target = request.raw_path();
-    let target = match target.first() {
-        Some(b'/') | None => target,
-        // An absolute target: what follows the authority.
-        Some(_) => target
-            .windows(3)
-            .position(|window| window == b"://")
-            .and_then(|scheme| {
-                let after = target.get(scheme + 3..)?;
-                after.iter().position(|byte| matches!(byte, b'/' | b'?')).and_then(|slash| after.get(slash..))
-            })
-            .filter(|rest| rest.first() == Some(&b'/'))
-            .unwrap_or(b"/"),
-    };
     target.iter().position(|byte| *byte == b'?').and_then(|query| target.get(..query)).unwrap_or(target)
 }
 
@@ -154,27 +163,16 @@ fn identify(request: &RequestHeader, exchange: &mut Exchange, trusted: bool) {
     exchange.trace = TraceContext::continue_or_start(&request.headers, fastrand::u128(..), fastrand::u64(..));
 }
 
-fn set_timeouts(session: &mut Session, exchange: &mut Exchange, snapshot: &Snapshot) {
+fn set_timeouts(session: &mut Session, snapshot: &Snapshot) {
     let limits = &snapshot.limits;
-    exchange.upgrade = session.is_upgrade_req();
     if session.get_keepalive().is_some() {
         // Only where a connection may be reused at all: setting it would also turn reuse on.
         session.set_keepalive(Some(limits.idle_timeout.map_or(0, |idle| idle.as_secs().max(1))));
     }
-    // After an upgrade the read timeout would cut a silent tunnel; the watch knows better there.
-    session.set_read_timeout(if exchange.upgrade { None } else { limits.body_timeout });
+    session.set_read_timeout(limits.body_timeout);
     session.set_write_timeout(limits.write_timeout);
     session.set_total_drain_timeout(limits.body_timeout);
     session.set_pipelining_enabled(true);
-}
-
-fn check_length(request: &RequestHeader, limit: Option<u64>) -> Result<(), Failure> {
-    let Some(limit) = limit else { return Ok(()) };
-    let announced = request.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(Failure::Refused { status: 413, reason: "body" });
-    }
-    Ok(())
 }
 
 /// The protocol that the client speaks, as logs name it.

@@ -5,6 +5,7 @@ mod attempt;
 mod body;
 mod edition;
 mod exchange;
+mod explain;
 mod failure;
 mod finish;
 mod intake;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
 pub use exchange::Exchange;
+pub use explain::{ExplainError, ExplainRequest, Explained, explain};
 pub use failure::{Failure, Fault};
 pub use page::{Page, page};
 pub use watch::{Watch, Watched, watched};
@@ -85,11 +87,11 @@ impl ProxyHttp for Edge {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        outbound::prepare(session, request, exchange)
+        outbound::prepare(request, exchange)
     }
 
     async fn request_body_filter(
@@ -99,7 +101,7 @@ impl ProxyHttp for Edge {
         end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        body::request_chunk(session, chunk, end, exchange)
+        body::request_chunk(session, chunk.as_ref(), end, exchange)
     }
 
     async fn upstream_response_filter(
@@ -113,12 +115,12 @@ impl ProxyHttp for Edge {
 
     fn upstream_response_body_filter(
         &self,
-        session: &mut Session,
-        chunk: &mut Option<Bytes>,
-        end: bool,
+        _session: &mut Session,
+        _chunk: &mut Option<Bytes>,
+        _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        body::answer_chunk(session, chunk, end, exchange);
+        body::answer_chunk(exchange);
         Ok(None)
     }
 
