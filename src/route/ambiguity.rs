@@ -38,7 +38,7 @@ pub(super) struct Place {
 }
 
 /// The places come sorted by node, then by rank.
-pub(super) fn ambiguities(places: &[Place], routes: &[Arc<Route>], matching: &Matching) -> Vec<Ambiguity> {
+pub(super) fn ambiguities(places: &[Place], routes: &[Arc<Route>], matching: Matching) -> Vec<Ambiguity> {
     let mut found = Findings { routes, seen: HashSet::new(), list: Vec::new() };
     let one_leaf =
         |left: &Place, right: &Place| (left.node, left.rest) == (right.node, right.rest) && left.rank == right.rank;
@@ -132,8 +132,8 @@ impl<'a> Findings<'a> {
     }
 
     /// Templates such as `/a{x}` and `/{x}a` rank equally and overlap, although they end at different nodes.
-    fn across_affixes(&mut self, places: &[Place], matching: &Matching) {
-        let mut shapes: HashMap<_, BTreeMap<Vec<(usize, usize)>, Vec<(&Place, Vec<Affix>)>>> = HashMap::new();
+    fn across_affixes(&mut self, places: &[Place], matching: Matching) {
+        let mut shapes: HashMap<_, ByLengths> = HashMap::new();
         for place in places {
             let rule = self.rule(place);
             let (shape, affixes) = shape(rule.paths[usize::from(place.template)].matched_segments(matching), matching);
@@ -182,11 +182,14 @@ fn equal_value<'a>(rule: &'a Rule, (kind, name): (Kind, &str)) -> Option<&'a str
     })
 }
 
+/// Places of one shape by the lengths of their affixes.
+type ByLengths<'a> = BTreeMap<Vec<(usize, usize)>, Vec<(&'a Place, Vec<Affix>)>>;
+
 /// Prefix and suffix of a parameter.
 type Affix = (Vec<u8>, Vec<u8>);
 
 /// What of a path two templates of equal rank must share, and the affixes, which need only agree where both have them.
-fn shape(segments: &[Segment], matching: &Matching) -> (Vec<u8>, Vec<Affix>) {
+fn shape(segments: &[Segment], matching: Matching) -> (Vec<u8>, Vec<Affix>) {
     let (mut shape, mut affixes) = (Vec::new(), Vec::new());
     if !segments.iter().any(|segment| matches!(segment, Segment::Parameter(own) if own.literal_bytes() > 0)) {
         return (shape, affixes);

@@ -82,7 +82,7 @@ impl RouteTable {
     #[must_use]
     pub fn explain(&self, facts: &Facts<'_>) -> Explanation {
         let found = self.find(facts);
-        let mut candidates: Vec<(Precedence, Candidate)> = fitting(self.routes(), facts, self.matching())
+        let mut candidates: Vec<(Precedence, Candidate)> = fitting(self.routes(), facts, *self.matching())
             .filter(|(own, _)| found.is_none_or(|found| found.route != own.route))
             .map(|(own, precedence)| {
                 let lost = self.why_lost(own, &precedence, found, facts);
@@ -111,7 +111,7 @@ impl RouteTable {
             },
             (None, Some(found)) => {
                 let winner = &self.routes()[found.route.index()].rule;
-                less(rule, self.template(own), precedence, winner, self.template(found), self.matching())
+                less(rule, self.template(own), precedence, winner, self.template(found), *self.matching())
             }
             (None, None) => unreachable!("a route that takes the request is found when no other is"),
         }
@@ -125,7 +125,7 @@ fn less(
     precedence: &Precedence,
     winner: &Rule,
     winner_template: &Template,
-    matching: &Matching,
+    matching: Matching,
 ) -> Lost {
     let best = Precedence::of(winner, winner_template, matching);
     if precedence.host != best.host {
@@ -170,7 +170,7 @@ fn written(template: &Template, at: usize) -> String {
 fn fitting<'a>(
     routes: &'a [Arc<Route>],
     facts: &'a Facts<'a>,
-    matching: &'a Matching,
+    matching: Matching,
 ) -> impl Iterator<Item = (Found, Precedence)> + 'a {
     routes.iter().zip(0_u32..).filter_map(move |(route, id)| {
         let templates = route.rule.paths.iter().zip(0_u16..);
@@ -185,7 +185,7 @@ fn fitting<'a>(
 
 /// The route of a request by looking at all of them: what [`RouteTable::find`] must agree with.
 #[must_use]
-pub fn linear(routes: &[Arc<Route>], facts: &Facts<'_>, matching: &Matching) -> Option<Found> {
+pub fn linear(routes: &[Arc<Route>], facts: &Facts<'_>, matching: Matching) -> Option<Found> {
     fitting(routes, facts, matching)
         .filter(|(found, _)| {
             let rule = &routes[found.route.index()].rule;

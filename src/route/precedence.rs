@@ -46,7 +46,7 @@ pub struct ConditionRank {
 }
 
 impl Precedence {
-    pub(super) fn of(rule: &Rule, template: &Template, matching: &Matching) -> Self {
+    pub(super) fn of(rule: &Rule, template: &Template, matching: Matching) -> Self {
         Self {
             host: HostRank::of(&rule.host),
             path: path_ranks(template, matching).collect(),
@@ -91,11 +91,11 @@ impl ConditionRank {
 }
 
 /// An end follows a catch-all too; nothing that takes the same path is told apart by it.
-fn path_ranks(template: &Template, matching: &Matching) -> impl Iterator<Item = SegmentRank> {
+fn path_ranks(template: &Template, matching: Matching) -> impl Iterator<Item = SegmentRank> {
     template.matched_segments(matching).iter().map(SegmentRank::of).chain([SegmentRank::End])
 }
 
 /// As the order of `Precedence::path`, without making one.
-pub(super) fn compare_paths(left: &Template, right: &Template, matching: &Matching) -> Ordering {
+pub(super) fn compare_paths(left: &Template, right: &Template, matching: Matching) -> Ordering {
     path_ranks(left, matching).cmp(path_ranks(right, matching))
 }

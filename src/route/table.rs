@@ -81,7 +81,7 @@ impl RouteTable {
                 .then(right.rank.cmp(&left.rank))
                 .then((left.route, left.template).cmp(&(right.route, right.template)))
         });
-        let ambiguities = ambiguities(&places, routes, &matching);
+        let ambiguities = ambiguities(&places, routes, matching);
         if !ambiguities.is_empty() {
             return Err(ambiguities);
         }
@@ -92,7 +92,7 @@ impl RouteTable {
     /// The most specific route whose every condition holds. Looks at `facts.path`, the normalised one.
     #[must_use]
     pub fn find(&self, facts: &Facts<'_>) -> Option<Found> {
-        let path = self.folded_path(matched_path(facts.path, &self.matching));
+        let path = self.folded_path(matched_path(facts.path, self.matching));
         let path = path.strip_prefix('/')?.as_bytes();
         let search = Search { table: self, facts, method: method_bit(facts.method) };
         let entry = self.in_named_hosts(facts.host, |root| search.below(root, Some(path)));
@@ -148,7 +148,7 @@ impl RouteTable {
             HostPattern::Any => self.any_host = Some(node),
             _ => self.has_hosts = true,
         }
-        for segment in template.matched_segments(&self.matching) {
+        for segment in template.matched_segments(self.matching) {
             node = match segment {
                 Segment::Literal(text) if fold => self.tree.insert_literal(node, &folded(text, fold)),
                 Segment::Literal(text) => self.tree.insert_literal(node, text.as_bytes()),
@@ -260,7 +260,7 @@ impl Search<'_> {
     fn compare(&self, left: Entry, right: Entry) -> Ordering {
         let table = self.table;
         let rank = |entry: Entry| ConditionRank::of(table.rule(RouteId(entry.route)));
-        compare_paths(table.template(left.found()), table.template(right.found()), &table.matching)
+        compare_paths(table.template(left.found()), table.template(right.found()), table.matching)
             .then_with(|| rank(left).cmp(&rank(right)))
             .then_with(|| (right.route, right.template).cmp(&(left.route, left.template)))
     }

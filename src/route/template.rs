@@ -89,7 +89,7 @@ impl Template {
     }
 
     /// The segments that count under these settings.
-    pub(super) fn matched_segments(&self, matching: &Matching) -> &[Segment] {
+    pub(super) fn matched_segments(&self, matching: Matching) -> &[Segment] {
         match &*self.segments {
             [rest @ .., Segment::Literal(last)]
                 if matching.ignore_trailing_slash && last.is_empty() && !rest.is_empty() =>
@@ -102,7 +102,7 @@ impl Template {
 
     /// Whether the template takes this normalised path.
     #[must_use]
-    pub fn takes(&self, path: &str, matching: &Matching) -> bool {
+    pub fn takes(&self, path: &str, matching: Matching) -> bool {
         let Some(path) = matched_path(path, matching).strip_prefix('/') else { return false };
         let mut parts = path.split('/');
         for segment in self.matched_segments(matching) {
@@ -130,7 +130,7 @@ impl fmt::Display for Template {
 }
 
 /// The part of a normalised path that counts under these settings.
-pub(super) fn matched_path<'a>(path: &'a str, matching: &Matching) -> &'a str {
+pub(super) fn matched_path(path: &str, matching: Matching) -> &str {
     match path.strip_suffix('/') {
         Some(trimmed) if matching.ignore_trailing_slash && !trimmed.is_empty() => trimmed,
         _ => path,
@@ -293,7 +293,7 @@ mod tests {
     const EXACT: Matching = Matching { merge_slashes: true, case_insensitive: false, ignore_trailing_slash: false };
 
     fn takes(template: &str, path: &str) -> bool {
-        Template::parse(template).expect("the template is right").takes(path, &EXACT)
+        Template::parse(template).expect("the template is right").takes(path, EXACT)
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
         for (template, path) in
             [("/Api/{id}", "/aPI/5/"), ("/api/", "/API"), ("/", "/"), ("/x/{id}.JSON", "/X/5.json/")]
         {
-            assert!(Template::parse(template).expect("the template is right").takes(path, &lax), "{template} {path}");
+            assert!(Template::parse(template).expect("the template is right").takes(path, lax), "{template} {path}");
             assert!(path == "/" || !takes(template, path), "{template} {path}");
         }
     }

@@ -48,7 +48,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
             Rule {
                 host,
-                methods: method.and_then(|method| methods(&[method])),
+                methods: method.map(|method| methods(&[method])),
                 headers: header.into_iter().collect(),
                 cookies: cookie.into_iter().collect(),
                 query: query.into_iter().collect(),
@@ -115,8 +115,8 @@ proptest! {
         let named = rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index:02}"), rule)).collect();
         let (routes, table) = settle(named, matching);
         for request in requests {
-            request.facts(&matching, |facts| {
-                prop_assert_eq!(table.find(facts), linear(&routes, facts, &matching), "{:?}", request);
+            request.facts(matching, |facts| {
+                prop_assert_eq!(table.find(facts), linear(&routes, facts, matching), "{:?}", request);
                 let explanation = table.explain(facts);
                 prop_assert_eq!(explanation.found, table.find(facts));
                 Ok(())
@@ -139,7 +139,7 @@ proptest! {
         let other = RouteTable::build(&turned, matching).expect("the same routes are told apart in any order");
         for request in requests.iter().filter(|request| request.preflight.is_none()) {
             let name = |table: &RouteTable, routes: &[Arc<Route>]| {
-                request.facts(&matching, |facts| table.find(facts)).map(|found| routes[found.route.index()].name.clone())
+                request.facts(matching, |facts| table.find(facts)).map(|found| routes[found.route.index()].name.clone())
             };
             prop_assert_eq!(name(&table, &routes), name(&other, &turned), "{:?}", request);
         }
@@ -157,9 +157,9 @@ proptest! {
         let mut backwards = routes.clone();
         backwards.reverse();
         for request in requests.iter().filter(|request| request.preflight.is_none()) {
-            request.facts(&matching, |facts| {
+            request.facts(matching, |facts| {
                 let forward = table.find(facts).map(|found| found.route.index());
-                let backward = linear(&backwards, facts, &matching).map(|found| routes.len() - 1 - found.route.index());
+                let backward = linear(&backwards, facts, matching).map(|found| routes.len() - 1 - found.route.index());
                 prop_assert_eq!(forward, backward);
                 Ok(())
             })?;

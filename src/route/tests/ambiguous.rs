@@ -21,8 +21,8 @@ fn routes_of_equal_rank_for_one_request_are_ambiguous() {
         ("affixes, one the beginning of the other", rule(&["/ab{x}c/{y}"]), rule(&["/a{x}dc/{z}"])),
         (
             "GET stands for HEAD",
-            Rule { methods: methods(&["GET"]), ..rule(&["/a"]) },
-            Rule { methods: methods(&["HEAD", "POST"]), ..rule(&["/a"]) },
+            Rule { methods: Some(methods(&["GET"])), ..rule(&["/a"]) },
+            Rule { methods: Some(methods(&["HEAD", "POST"])), ..rule(&["/a"]) },
         ),
         (
             "different headers",
@@ -52,10 +52,10 @@ fn routes_that_cannot_meet_or_differ_in_rank_are_not() {
         ("hosts", host("a.example"), host("b.example")),
         (
             "methods",
-            Rule { methods: methods(&["GET"]), ..rule(&["/a"]) },
-            Rule { methods: methods(&["PUT"]), ..rule(&["/a"]) },
+            Rule { methods: Some(methods(&["GET"])), ..rule(&["/a"]) },
+            Rule { methods: Some(methods(&["PUT"])), ..rule(&["/a"]) },
         ),
-        ("naming methods", Rule { methods: methods(&["GET"]), ..rule(&["/a"]) }, rule(&["/a"])),
+        ("naming methods", Rule { methods: Some(methods(&["GET"])), ..rule(&["/a"]) }, rule(&["/a"])),
         ("priority", Rule { priority: 1, ..rule(&["/a"]) }, rule(&["/a"])),
         ("affixes that never meet", rule(&["/ab{x}"]), rule(&["/c{x}b"])),
         ("affixes of other lengths", rule(&["/ab{x}"]), rule(&["/{x}b"])),

@@ -71,7 +71,7 @@ fn equal_affixes_are_told_apart_by_the_rest_of_the_path() {
 #[test]
 fn a_failing_condition_leaves_the_request_to_the_next_most_specific() {
     let table = table(vec![
-        Rule { methods: methods(&["POST"]), ..rule(&["/users/me"]) },
+        Rule { methods: Some(methods(&["POST"])), ..rule(&["/users/me"]) },
         rule(&["/users/{id}"]),
         Rule { headers: vec![equal("x-beta", "1")], ..rule(&["/users/{id}/orders"]) },
         rule(&["/{*rest}"]),
@@ -122,7 +122,7 @@ fn conditions_rank_by_kind_then_number_then_priority() {
         Rule { cookies: vec![present("c")], ..rule(&["/a"]) },
         Rule { headers: vec![present("x-h")], ..rule(&["/a"]) },
         Rule { headers: vec![present("x-h"), regex("x-i", "^[0-9]+$")], ..rule(&["/a"]) },
-        Rule { methods: methods(&["GET"]), ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["GET"])), ..rule(&["/a"]) },
         Rule { priority: -1, ..rule(&["/a"]) },
     ]);
     let cases = [
@@ -143,9 +143,9 @@ fn conditions_rank_by_kind_then_number_then_priority() {
 #[test]
 fn methods_without_a_bit_of_their_own_are_matched_by_name() {
     let table = table(vec![
-        Rule { methods: methods(&["PURGE"]), ..rule(&["/a"]) },
-        Rule { methods: methods(&["BAN", "POST"]), ..rule(&["/a"]) },
-        Rule { methods: methods(&["HEAD"]), ..rule(&["/b"]) },
+        Rule { methods: Some(methods(&["PURGE"])), ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["BAN", "POST"])), ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["HEAD"])), ..rule(&["/b"]) },
     ]);
     let cases = [
         ("PURGE", "/a", Some(0)),
@@ -163,11 +163,11 @@ fn methods_without_a_bit_of_their_own_are_matched_by_name() {
 #[test]
 fn a_preflight_follows_the_request_it_announces() {
     let table = table(vec![
-        Rule { methods: methods(&["PUT"]), ..rule(&["/a"]) },
-        Rule { methods: methods(&["PUT"]), headers: vec![equal("x-beta", "1")], ..rule(&["/a"]) },
-        Rule { methods: methods(&["GET"]), cookies: vec![present("uid")], ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["PUT"])), ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["PUT"])), headers: vec![equal("x-beta", "1")], ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["GET"])), cookies: vec![present("uid")], ..rule(&["/a"]) },
         Rule { headers: vec![absent("x-beta")], ..rule(&["/a"]) },
-        Rule { methods: methods(&["OPTIONS"]), ..rule(&["/a"]) },
+        Rule { methods: Some(methods(&["OPTIONS"])), ..rule(&["/a"]) },
     ]);
     let cases = [
         (Request::get("/a").method("PUT").announcing("content-type"), 0),
@@ -201,7 +201,7 @@ fn no_spelling_of_a_path_steps_around_its_route() {
     let select = |raw: &str| {
         let path = normalise(raw, table.matching())?;
         let request = Request::get(raw);
-        request.facts(table.matching(), |facts| table.select(facts, &path)).map(|found| found.map(|own| own.route.0))
+        request.facts(*table.matching(), |facts| table.select(facts, &path)).map(|found| found.map(|own| own.route.0))
     };
     let cases = [
         ("/api/users", Ok(Some(0))),
@@ -235,7 +235,7 @@ fn each_loser_is_told_why_it_lost() {
         Rule { headers: vec![present("x-a")], priority: 1, ..rule(&["/u/me"]) },
         rule(&["/u/me"]),
         rule(&["/u/{id}", "/u/{*rest}"]),
-        Rule { methods: methods(&["POST", "PUT"]), ..rule(&["/u/me"]) },
+        Rule { methods: Some(methods(&["POST", "PUT"])), ..rule(&["/u/me"]) },
         Rule { host: HostPattern::Exact("a.example".into()), ..rule(&["/u/me"]) },
         Rule { headers: vec![equal("x-b", "1")], priority: 2, ..rule(&["/u/me"]) },
         Rule { cookies: vec![present("c")], ..rule(&["/u/me"]) },
@@ -244,7 +244,7 @@ fn each_loser_is_told_why_it_lost() {
         rule(&["/other"]),
     ]);
     let request = Request::get("/u/me").query("q=1").header("x-a", "1").header("x-b", "2");
-    let explanation = request.facts(table.matching(), |facts| table.explain(facts));
+    let explanation = request.facts(*table.matching(), |facts| table.explain(facts));
     assert_eq!(explanation.found.map(|found| found.route.0), Some(0));
     let mut lost: Vec<(u32, String)> =
         explanation.candidates.iter().map(|candidate| (candidate.route.0, candidate.lost.to_string())).collect();

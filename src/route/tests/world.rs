@@ -23,9 +23,9 @@ pub(super) fn rule(paths: &[&str]) -> Rule {
     }
 }
 
-pub(super) fn methods(names: &[&str]) -> Option<MethodSet> {
+pub(super) fn methods(names: &[&str]) -> MethodSet {
     let methods: Vec<Method> = names.iter().map(|name| name.parse().expect("a method")).collect();
-    Some(MethodSet::of(&methods))
+    MethodSet::of(&methods)
 }
 
 pub(super) fn equal(name: &str, value: &str) -> Condition {
@@ -123,8 +123,8 @@ impl Request {
     }
 
     /// Normalises the path as the proxy does and hands the facts over.
-    pub(super) fn facts<T>(&self, matching: &Matching, look: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let path = normalise(&self.path, matching).expect("the path is taken");
+    pub(super) fn facts<T>(&self, matching: Matching, look: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let path = normalise(&self.path, &matching).expect("the path is taken");
         look(&Facts {
             method: &self.method,
             preflight: self.preflight.as_deref(),
@@ -140,6 +140,6 @@ impl Request {
 
     /// The index of the rule that takes the request.
     pub(super) fn lands(&self, table: &RouteTable) -> Option<usize> {
-        self.facts(table.matching(), |facts| table.find(facts)).map(|found| found.route.index())
+        self.facts(*table.matching(), |facts| table.find(facts)).map(|found| found.route.index())
     }
 }
