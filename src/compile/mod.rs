@@ -3,6 +3,8 @@
 mod snapshot;
 
 pub use snapshot::{
-    AccessLog, Certificate, ForceRule, Limits, LogFormat, LogOutput, Matching, Network, Secret, ServerSettings,
-    Snapshot, TlsSettings, TracingSettings,
+    AccessLog, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, Secret, ServerSettings, Snapshot,
+    TlsSettings, TracingSettings,
 };
+
+pub use crate::route::Matching;

@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use crate::endpoint::UpstreamSpec;
 use crate::migration::Percent;
-use crate::route::{Route, RouteTable};
+use crate::route::{Matching, Route, RouteTable};
 
 /// A network in CIDR notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,20 +87,6 @@ pub struct ServerSettings {
     pub trusted: Vec<Network>,
     pub force: Option<ForceRule>,
     pub debug_headers: bool,
-}
-
-/// `[matching]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Matching {
-    pub merge_slashes: bool,
-    pub case_insensitive: bool,
-    pub ignore_trailing_slash: bool,
-}
-
-impl Default for Matching {
-    fn default() -> Self {
-        Self { merge_slashes: true, case_insensitive: false, ignore_trailing_slash: false }
-    }
 }
 
 /// `[limits]`; `None` and 0 mean no limit.

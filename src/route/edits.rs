@@ -1,8 +1,8 @@
 //! What is changed on the way to a service and back.
 
-use std::sync::Arc;
-
 use http::{HeaderName, HeaderValue};
+
+use super::rewrite::PathRewrite;
 
 /// Changes of headers, applied in this order: remove, set, add.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,20 +17,6 @@ impl HeaderEdits {
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
-}
-
-/// A path with parameters of the route's template, cut into literals and references.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PathRewrite {
-    pub pieces: Vec<PathPiece>,
-}
-
-/// One piece of a rewritten path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PathPiece {
-    Literal(Box<str>),
-    /// The value of the template's parameter, as it was encoded in the request.
-    Parameter(Box<str>),
 }
 
 /// What a service is sent instead of what the client sent.
@@ -66,6 +52,3 @@ impl AnswerEdits {
         !self.location && self.cookie_domain.is_empty() && self.cookie_path.is_empty() && self.headers.is_empty()
     }
 }
-
-/// Shared by the routes of one snapshot.
-pub type SharedEdits = Arc<HeaderEdits>;

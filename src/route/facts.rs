@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, Method, header};
 
+use super::rule::ConditionOn;
+
 /// The facts of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -33,15 +35,27 @@ impl<'a> Facts<'a> {
         if self.preflight.is_some() { &Method::OPTIONS } else { self.method }
     }
 
-    /// The first cookie of this name, over all `Cookie` lines.
+    /// The first cookie of this name, over all `Cookie` lines, without the quotes around it. A value that is not UTF-8 is
+    /// none; it does not hide the other cookies of its line.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        self.headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok()).find_map(|line| {
-            line.split(';').find_map(|pair| {
-                let (key, value) = pair.split_once('=')?;
-                (key.trim() == name).then(|| value.trim().trim_matches('"'))
-            })
+        let lines = self.headers.get_all(header::COOKIE).iter();
+        lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).find_map(|pair| {
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            if pair[..equals].trim_ascii() != name.as_bytes() {
+                return None;
+            }
+            std::str::from_utf8(unquoted(pair[equals + 1..].trim_ascii())).ok()
         })
+    }
+
+    /// Whether the request has any value under this name.
+    pub(super) fn has(&self, on: ConditionOn, name: &str) -> bool {
+        match on {
+            ConditionOn::Header => self.headers.contains_key(name),
+            ConditionOn::Cookie => self.cookie(name).is_some(),
+            ConditionOn::Query => self.query_value(name).is_some(),
+        }
     }
 
     /// The first value of this query key, percent-decoded, `+` read as a space; a key without `=` is present and empty.
@@ -69,6 +83,10 @@ impl<'a> Facts<'a> {
             _ => None,
         }
     }
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 fn decode(text: &str) -> Cow<'_, str> {
@@ -125,4 +143,96 @@ fn base64url(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn with_facts<T>(headers: &HeaderMap, query: Option<&str>, read: impl FnOnce(&Facts<'_>) -> T) -> T {
+        read(&Facts {
+            method: &Method::GET,
+            preflight: None,
+            host: "shop.example.com",
+            raw_path: "/",
+            path: "/",
+            query,
+            headers,
+            client: None,
+            upgrade: false,
+        })
+    }
+
+    #[test]
+    fn a_cookie_is_found_over_all_lines() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("a=1; b = \"two\" ;c=x=y; flag"));
+        headers
+            .append(header::COOKIE, HeaderValue::from_bytes(b"bad=\xff; late=3; a=9; q=\"").expect("a header value"));
+        let table = [
+            ("a", Some("1")),
+            ("b", Some("two")),
+            ("c", Some("x=y")),
+            ("late", Some("3")),
+            ("q", Some("\"")),
+            ("bad", None),
+            ("flag", None),
+            ("A", None),
+        ];
+        for (name, expected) in table {
+            assert_eq!(
+                with_facts(&headers, None, |facts| facts.cookie(name).map(str::to_owned)).as_deref(),
+                expected,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn query_keys_and_values_are_decoded() {
+        let headers = HeaderMap::new();
+        let query = "a=1&b=x+y%21&%63=3&empty=&bare&bad=%zz%4&a=2&caf%C3%A9=%e9";
+        let table = [
+            ("a", Some("1")),
+            ("b", Some("x y!")),
+            ("c", Some("3")),
+            ("empty", Some("")),
+            ("bare", Some("")),
+            ("bad", Some("%zz%4")),
+            ("caf\u{e9}", Some("\u{fffd}")),
+            ("none", None),
+        ];
+        for (key, expected) in table {
+            let value = with_facts(&headers, Some(query), |facts| facts.query_value(key).map(Cow::into_owned));
+            assert_eq!(value.as_deref(), expected, "{key}");
+        }
+        assert!(with_facts(&headers, None, |facts| facts.query_value("a").is_none()));
+    }
+
+    #[test]
+    fn a_claim_is_read_from_the_bearer_token() {
+        // {"sub":"user-7","n":12345678901234567890,"big":1.50,"ok":true}
+        let payload = "eyJzdWIiOiJ1c2VyLTciLCJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MCwiYmlnIjoxLjUwLCJvayI6dHJ1ZX0";
+        let table = [
+            (format!("Bearer h.{payload}.s"), "sub", Some("user-7")),
+            (format!("bearer  h.{payload}.s"), "n", Some("12345678901234567890")),
+            (format!("Bearer h.{payload}=.s"), "big", Some("1.50")),
+            (format!("Bearer h.{payload}.s"), "ok", None),
+            (format!("Bearer h.{payload}.s"), "missing", None),
+            (format!("Basic h.{payload}.s"), "sub", None),
+            ("Bearer abc".to_owned(), "sub", None),
+            ("Bearer a.!!.c".to_owned(), "sub", None),
+        ];
+        for (value, claim, expected) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().expect("a header value"));
+            assert_eq!(
+                with_facts(&headers, None, |facts| facts.jwt_claim(claim)).as_deref(),
+                expected,
+                "{value} {claim}"
+            );
+        }
+    }
 }

@@ -21,7 +21,8 @@ const KNOWN: [Method; 9] = [
     Method::CONNECT,
 ];
 
-fn bit(method: &Method) -> Option<u16> {
+/// The bit of a known method.
+pub(super) fn bit(method: &Method) -> Option<u16> {
     Some(match *method {
         Method::GET => 1,
         Method::HEAD => 1 << 1,
@@ -60,6 +61,15 @@ impl MethodSet {
         }
     }
 
+    pub(super) const fn known_bits(&self) -> u16 {
+        self.known
+    }
+
+    /// Whether it has methods by name.
+    pub(super) const fn has_extensions(&self) -> bool {
+        !self.others.is_empty()
+    }
+
     #[must_use]
     pub const fn is_all(&self) -> bool {
         self.known == u16::MAX
@@ -89,5 +99,33 @@ impl MethodSet {
         }
         let known = KNOWN.iter().filter(|method| self.contains(method)).map(Method::as_str);
         known.chain(self.others.iter().map(Method::as_str)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purge() -> Method {
+        Method::from_bytes(b"PURGE").expect("a method")
+    }
+
+    #[test]
+    fn a_set_has_the_methods_it_was_made_of() {
+        let set = MethodSet::of(&[purge(), Method::PUT, Method::GET, purge()]);
+        assert!(set.contains(&Method::GET) && set.contains(&purge()));
+        assert!(!set.contains(&Method::HEAD) && !set.contains(&Method::from_bytes(b"purge").expect("a method")));
+        assert_eq!(set.names(), ["GET", "PUT", "PURGE"]);
+        assert!(!MethodSet::of(&KNOWN).is_all());
+        assert!(!MethodSet::default().contains(&Method::GET));
+    }
+
+    #[test]
+    fn all_has_every_method_and_is_disjoint_from_none() {
+        let all = MethodSet::all();
+        assert!(all.contains(&purge()) && all.contains(&Method::TRACE));
+        assert!(!all.is_disjoint(&MethodSet::of(&[purge()])));
+        assert!(MethodSet::of(&[Method::GET]).is_disjoint(&MethodSet::of(&[Method::POST, purge()])));
+        assert!(!MethodSet::of(&[purge()]).is_disjoint(&MethodSet::of(&[purge()])));
     }
 }

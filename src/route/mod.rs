@@ -1,18 +1,35 @@
 //! Finds the route of a request: the most specific one whose every condition holds.
 
+mod ambiguity;
+mod captures;
 mod edits;
+mod explain;
 mod facts;
+mod matching;
 mod methods;
+mod path;
+mod precedence;
+mod rewrite;
 mod rule;
+mod segment;
 mod table;
 mod template;
+mod tree;
 
-pub use edits::{AnswerEdits, HeaderEdits, PathPiece, PathRewrite, Rewrite};
+pub use ambiguity::Ambiguity;
+pub use captures::Captures;
+pub use edits::{AnswerEdits, HeaderEdits, Rewrite};
+pub use explain::{Candidate, Explanation, LessSpecific, Lost, linear};
 pub use facts::Facts;
+pub use matching::Matching;
 pub use methods::MethodSet;
-pub use rule::{Condition, ConditionKind, HostPattern, Rule};
-pub use table::RouteTable;
-pub use template::Template;
+pub use path::{NormalPath, PathRefused, normalise, normalise_bytes};
+pub use precedence::{ConditionRank, HostRank, Precedence, SegmentRank};
+pub use rewrite::{PathPiece, PathRewrite};
+pub use rule::{Condition, ConditionKind, ConditionOn, HostPattern, Rule};
+pub use segment::{Parameter, Segment};
+pub use table::{Found, MAX_PATHS, RouteTable};
+pub use template::{Template, TemplateError};
 
 use std::sync::Arc;
 
@@ -42,3 +59,6 @@ pub struct Route {
     /// Bytes; `None` is no limit of the route's own.
     pub body_limit: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests;

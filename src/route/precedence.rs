@@ -1,0 +1,101 @@
+//! Which of two routes that take a request is the more specific.
+
+use std::cmp::Ordering;
+
+use super::matching::Matching;
+use super::rule::{HostPattern, Rule};
+use super::segment::Segment;
+use super::template::Template;
+
+/// The rank of a route under one of its templates; the greater wins. The order of the fields is the order of precedence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Precedence {
+    pub host: HostRank,
+    /// From the left.
+    pub path: Vec<SegmentRank>,
+    pub conditions: ConditionRank,
+}
+
+/// The longest suffix wins among wildcards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostRank {
+    Any,
+    Wildcard(usize),
+    Exact,
+}
+
+/// More literal bytes win among parameters with affixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SegmentRank {
+    CatchAll,
+    /// The template ends here, where another goes on with a catch-all that takes nothing.
+    End,
+    Parameter,
+    Affixes(usize),
+    Literal,
+}
+
+/// The order of the fields is the order of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConditionRank {
+    pub names_methods: bool,
+    pub headers: usize,
+    pub cookies: usize,
+    pub query: usize,
+    pub priority: i64,
+}
+
+impl Precedence {
+    pub(super) fn of(rule: &Rule, template: &Template, matching: Matching) -> Self {
+        Self {
+            host: HostRank::of(&rule.host),
+            path: path_ranks(template, matching).collect(),
+            conditions: ConditionRank::of(rule),
+        }
+    }
+}
+
+impl HostRank {
+    fn of(host: &HostPattern) -> Self {
+        match host {
+            HostPattern::Any => Self::Any,
+            HostPattern::Wildcard(suffix) => Self::Wildcard(suffix.len()),
+            HostPattern::Exact(_) => Self::Exact,
+        }
+    }
+}
+
+impl SegmentRank {
+    pub(super) fn of(segment: &Segment) -> Self {
+        match segment {
+            Segment::Literal(_) => Self::Literal,
+            Segment::Parameter(parameter) => match parameter.literal_bytes() {
+                0 => Self::Parameter,
+                bytes => Self::Affixes(bytes),
+            },
+            Segment::Rest(_) => Self::CatchAll,
+        }
+    }
+}
+
+impl ConditionRank {
+    pub(super) fn of(rule: &Rule) -> Self {
+        Self {
+            names_methods: rule.methods.is_some(),
+            headers: rule.headers.len(),
+            cookies: rule.cookies.len(),
+            query: rule.query.len(),
+            priority: rule.priority,
+        }
+    }
+}
+
+/// An end follows a catch-all too; nothing that takes the same path is told apart by it.
+fn path_ranks(template: &Template, matching: Matching) -> impl Iterator<Item = SegmentRank> {
+    template.matched_segments(matching).iter().map(SegmentRank::of).chain([SegmentRank::End])
+}
+
+/// As the order of `Precedence::path`, without making one.
+pub(super) fn compare_paths(left: &Template, right: &Template, matching: Matching) -> Ordering {
+    path_ranks(left, matching).cmp(path_ranks(right, matching))
+}

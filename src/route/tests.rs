@@ -1,0 +1,6 @@
+//! What the table promises: precedence, backtracking, ambiguity, and agreement with a linear search.
+
+mod agreement;
+mod ambiguous;
+mod precedence;
+mod world;

@@ -1,0 +1,168 @@
+//! The tree finds what a linear search finds, whatever the routes, their order and the request.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::world::{Request, absent, equal, methods, present, regex, route, rule};
+use crate::route::{Condition, HostPattern, Matching, Route, RouteTable, Rule, linear};
+
+/// Few words, so that templates and paths meet often.
+fn template() -> impl Strategy<Value = String> {
+    let segment = select(vec!["a", "b", "aa", "ab", "{x}", "a{x}", "{x}a", "b{x}", "{x}b", "a{x}a", "ab{x}", "{x}ab"]);
+    (vec(segment, 0..4), select(vec!["", "", "/", "/{*r}"])).prop_map(|(segments, end)| {
+        let named =
+            segments.iter().enumerate().map(|(at, segment)| format!("/{}", segment.replace('x', &format!("p{at}"))));
+        let text: String = named.chain([end.to_owned()]).collect();
+        if text.is_empty() { "/".to_owned() } else { text }
+    })
+}
+
+fn condition() -> impl Strategy<Value = Option<Condition>> {
+    select(vec![
+        None,
+        None,
+        None,
+        Some(equal("k", "1")),
+        Some(equal("k", "2")),
+        Some(present("k")),
+        Some(absent("k")),
+        Some(regex("k", "^[12]$")),
+        Some(present("l")),
+    ])
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    let host = select(vec![
+        HostPattern::Any,
+        HostPattern::Any,
+        HostPattern::Exact("a.x.y".into()),
+        HostPattern::Wildcard(".y".into()),
+        HostPattern::Wildcard(".x.y".into()),
+    ]);
+    let named = select(vec![None, None, Some("GET"), Some("POST"), Some("HEAD"), Some("PURGE")]);
+    (vec(template(), 1..3), host, named, condition(), condition(), condition(), -1_i64..2).prop_map(
+        |(paths, host, method, header, cookie, query, priority)| {
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            Rule {
+                host,
+                methods: method.map(|method| methods(&[method])),
+                headers: header.into_iter().collect(),
+                cookies: cookie.into_iter().collect(),
+                query: query.into_iter().collect(),
+                priority,
+                ..rule(&paths)
+            }
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let segment = select(vec!["a", "b", "aa", "ab", "aba", "aaa", "A", "aB", "", "c"]);
+    let host = select(vec!["", "a.x.y", "A.X.y", "b.x.y", "b.y", "y"]);
+    let value = || select(vec![None, None, Some("1"), Some("2"), Some("3")]);
+    let method = select(vec!["GET", "POST", "HEAD", "PURGE", "PUT"]);
+    let preflight = select(vec![None, None, None, Some(""), Some("k"), Some("l, K")]);
+    (vec(segment, 0..5), host, method, value(), value(), value(), preflight).prop_map(
+        |(segments, host, method, header, cookie, query, preflight)| {
+            let mut request = Request::get(&format!("/{}", segments.join("/"))).host(host).method(method);
+            if let Some(value) = header {
+                request = request.header("k", value);
+            }
+            if let Some(value) = cookie {
+                request = request.header("cookie", &format!("l=0; k={value}"));
+            }
+            request.query = query.map(|value| format!("k={value}"));
+            request.preflight = preflight.map(str::to_owned);
+            request
+        },
+    )
+}
+
+fn matching() -> impl Strategy<Value = Matching> {
+    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(merge_slashes, case_insensitive, ignore_trailing_slash)| Matching {
+            merge_slashes,
+            case_insensitive,
+            ignore_trailing_slash,
+        },
+    )
+}
+
+/// Leaves out one route of each ambiguous pair, until none is left.
+fn settle(mut routes: Vec<Arc<Route>>, matching: Matching) -> (Vec<Arc<Route>>, RouteTable) {
+    loop {
+        match RouteTable::build(&routes, matching) {
+            Ok(table) => return (routes, table),
+            Err(ambiguities) => {
+                routes.remove(ambiguities[0].second.index());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn the_tree_agrees_with_a_linear_search(
+        rules in vec(any_rule(), 1..24),
+        requests in vec(request(), 16),
+        matching in matching(),
+    ) {
+        let named = rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index:02}"), rule)).collect();
+        let (routes, table) = settle(named, matching);
+        for request in requests {
+            request.facts(matching, |facts| {
+                prop_assert_eq!(table.find(facts), linear(&routes, facts, matching), "{:?}", request);
+                let explanation = table.explain(facts);
+                prop_assert_eq!(explanation.found, table.find(facts));
+                Ok(())
+            })?;
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_routes_does_not_matter(
+        rules in vec(any_rule(), 1..16),
+        requests in vec(request(), 8),
+        turn in 0_usize..16,
+    ) {
+        let matching = Matching::default();
+        let named = rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index:02}"), rule)).collect();
+        let (routes, table) = settle(named, matching);
+        let mut turned = routes.clone();
+        turned.rotate_left(turn % routes.len());
+        turned.reverse();
+        let other = RouteTable::build(&turned, matching).expect("the same routes are told apart in any order");
+        for request in requests.iter().filter(|request| request.preflight.is_none()) {
+            let name = |table: &RouteTable, routes: &[Arc<Route>]| {
+                request.facts(matching, |facts| table.find(facts)).map(|found| routes[found.route.index()].name.clone())
+            };
+            prop_assert_eq!(name(&table, &routes), name(&other, &turned), "{:?}", request);
+        }
+    }
+
+    /// Completeness of the search for ambiguities: what it passes is never decided by order.
+    #[test]
+    fn no_request_meets_two_routes_of_equal_rank(
+        rules in vec(any_rule(), 2..16),
+        requests in vec(request(), 16),
+        matching in matching(),
+    ) {
+        let named = rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index:02}"), rule)).collect();
+        let (routes, table) = settle(named, matching);
+        let mut backwards = routes.clone();
+        backwards.reverse();
+        for request in requests.iter().filter(|request| request.preflight.is_none()) {
+            request.facts(matching, |facts| {
+                let forward = table.find(facts).map(|found| found.route.index());
+                let backward = linear(&backwards, facts, matching).map(|found| routes.len() - 1 - found.route.index());
+                prop_assert_eq!(forward, backward);
+                Ok(())
+            })?;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Routes and requests for the tests of matching, in as few words as can be.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::migration::{Dial, Percent, Policy, Stage};
+use crate::route::{
+    AnswerEdits, Condition, ConditionKind, Facts, HostPattern, Matching, MethodSet, Rewrite, Route, RouteTable, Rule,
+    Template, normalise,
+};
+
+/// A route that takes these paths and asks nothing else.
+pub(super) fn rule(paths: &[&str]) -> Rule {
+    Rule {
+        host: HostPattern::Any,
+        paths: paths.iter().map(|path| Template::parse(path).expect("the template is right")).collect(),
+        methods: None,
+        headers: Vec::new(),
+        cookies: Vec::new(),
+        query: Vec::new(),
+        priority: 0,
+    }
+}
+
+pub(super) fn methods(names: &[&str]) -> MethodSet {
+    let methods: Vec<Method> = names.iter().map(|name| name.parse().expect("a method")).collect();
+    MethodSet::of(&methods)
+}
+
+pub(super) fn equal(name: &str, value: &str) -> Condition {
+    Condition { name: name.into(), kind: ConditionKind::Equal(value.into()) }
+}
+
+pub(super) fn present(name: &str) -> Condition {
+    Condition { name: name.into(), kind: ConditionKind::Present }
+}
+
+pub(super) fn absent(name: &str) -> Condition {
+    Condition { name: name.into(), kind: ConditionKind::Absent }
+}
+
+pub(super) fn regex(name: &str, pattern: &str) -> Condition {
+    Condition { name: name.into(), kind: ConditionKind::Regex(pattern.parse().expect("a regex")) }
+}
+
+pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
+    Arc::new(Route {
+        name: name.into(),
+        rule,
+        policy: Policy {
+            dial: Dial { stage: Stage::Monolith, weight: Percent::NOBODY },
+            service: None,
+            variants: Vec::new(),
+            sticky: Vec::new(),
+            issue_cookie: false,
+            cohort: name.into(),
+            pin: None,
+            fallback: None,
+            shadow: None,
+            shared_cache: false,
+            balanced_by_unit: false,
+        },
+        rewrite: Rewrite::default(),
+        answer: AnswerEdits::default(),
+        body_limit: None,
+    })
+}
+
+pub(super) fn routes(rules: Vec<Rule>) -> Vec<Arc<Route>> {
+    rules.into_iter().enumerate().map(|(index, rule)| route(&format!("r{index}"), rule)).collect()
+}
+
+pub(super) fn table(rules: Vec<Rule>) -> RouteTable {
+    RouteTable::build(&routes(rules), Matching::default()).expect("the routes are told apart")
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) preflight: Option<String>,
+    pub(super) host: String,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) headers: HeaderMap,
+}
+
+impl Request {
+    pub(super) fn get(path: &str) -> Self {
+        Self {
+            method: Method::GET,
+            preflight: None,
+            host: String::new(),
+            path: path.to_owned(),
+            query: None,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    pub(super) fn method(mut self, method: &str) -> Self {
+        self.method = method.parse().expect("a method");
+        self
+    }
+
+    pub(super) fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    pub(super) fn query(mut self, query: &str) -> Self {
+        self.query = Some(query.to_owned());
+        self
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("a header value");
+        self.headers.append(HeaderName::from_static(name), value);
+        self
+    }
+
+    pub(super) fn announcing(mut self, names: &str) -> Self {
+        self.preflight = Some(names.to_owned());
+        self
+    }
+
+    /// Normalises the path as the proxy does and hands the facts over.
+    pub(super) fn facts<T>(&self, matching: Matching, look: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let path = normalise(&self.path, &matching).expect("the path is taken");
+        look(&Facts {
+            method: &self.method,
+            preflight: self.preflight.as_deref(),
+            host: &self.host,
+            raw_path: &self.path,
+            path: path.as_str(),
+            query: self.query.as_deref(),
+            headers: &self.headers,
+            client: None,
+            upgrade: false,
+        })
+    }
+
+    /// The index of the rule that takes the request.
+    pub(super) fn lands(&self, table: &RouteTable) -> Option<usize> {
+        self.facts(*table.matching(), |facts| table.find(facts)).map(|found| found.route.index())
+    }
+}
