@@ -6,9 +6,9 @@ use http::Method;
 use serde::Deserialize;
 
 use super::Parts;
-use super::explain::{ExplainRequest, explain};
 use super::reply::Reply;
 use super::status::{route_status, routes, status};
+use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
 
 /// The metrics, gathered away from the listener's own threads since there may be many of them.

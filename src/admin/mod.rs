@@ -3,11 +3,9 @@
 mod access;
 mod api;
 mod events;
-mod explain;
 mod reply;
 mod status;
 
-pub use explain::{Explanation, ExplainError, ExplainRequest, explain};
 pub use status::{Status, status};
 
 use std::net::SocketAddr;

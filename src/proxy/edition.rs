@@ -129,7 +129,7 @@ pub fn wanted_service_share(dial: Dial) -> f64 {
 }
 
 /// The policy of requests that no route takes.
-fn passing(snapshot: &Snapshot) -> Policy {
+pub fn passing(snapshot: &Snapshot) -> Policy {
     let by_unit = snapshot.upstreams.first().is_some_and(|monolith| monolith.balance == Balance::Sticky);
     Policy {
         dial: Dial { stage: Stage::Monolith, weight: Percent::NOBODY },

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::watch::Watch;
 use crate::endpoint::UpstreamId;
 use crate::migration::{Copy, Decision, Reason, Side};
-use crate::route::RouteId;
+use crate::route::Found;
 use crate::telemetry::{InFlight, RequestId, TraceContext};
 use crate::upstream::{EndpointKey, Lease};
 
@@ -25,7 +25,8 @@ pub struct Exchange {
     pub client: Option<IpAddr>,
     pub request_id: RequestId,
     pub trace: TraceContext,
-    pub route: Option<RouteId>,
+    /// `None`: no route takes it.
+    pub found: Option<Found>,
     pub decision: Decision,
     /// The side that is being asked, and in the end the one that answered; `None` until it is decided.
     pub side: Option<Side>,
@@ -77,7 +78,7 @@ impl Exchange {
             client: None,
             request_id: RequestId::made(0),
             trace: TraceContext::default(),
-            route: None,
+            found: None,
             decision: UNDECIDED,
             side: None,
             target: UpstreamId::MONOLITH,
@@ -97,7 +98,7 @@ impl Exchange {
     }
 
     pub fn route(&self) -> &RouteEdition {
-        self.edition.route(self.route)
+        self.edition.route(self.found.map(|found| found.route))
     }
 
     /// The name of the side that answers, `none` before it is decided.

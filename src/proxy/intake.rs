@@ -63,12 +63,12 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     let normal = normalise_bytes(path_bytes(request), &snapshot.matching).map_err(refused_path)?;
     let announced = announced_method(request);
     let facts = facts(request, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
-    let route = snapshot.table.select(&facts, &normal).map_err(refused_path)?.map(|found| found.route);
-    if route.is_none() && snapshot.monolith_retired {
+    let found = snapshot.table.select(&facts, &normal).map_err(refused_path)?;
+    if found.is_none() && snapshot.monolith_retired {
         return Err(Failure::Refused { status: 404, reason: "unrouted" });
     }
 
-    let chosen = edition.route(route);
+    let chosen = edition.route(found.map(|found| found.route));
     let breaker = chosen.policy.fallback.as_ref().map_or(Breaker::Closed, |fallback| {
         chosen.state.breaker.state(edge.live.milliseconds(exchange.began), fallback.breaker_open)
     });
@@ -82,7 +82,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         sample: exchange.request_id.hash(),
     };
     let decision = decide(&chosen.policy, &given);
-    exchange.route = route;
+    exchange.found = found;
     exchange.body_limit = chosen.route.as_ref().and_then(|route| route.body_limit).or(snapshot.limits.body);
     exchange.decision = decision;
     exchange.target = decision.upstream;
@@ -98,8 +98,9 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
 /// The address of a client that came over a Unix socket.
 const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
-fn refused_path(refused: PathRefused) -> Failure {
-    Failure::Refused { status: 400, reason: refused.label() }
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
+fn refused_path(_: PathRefused) -> Failure {
+    Failure::Refused { status: 400, reason: "path" }
 }
 
 /// The same facts for the proxy and for `explain`.

@@ -11,7 +11,7 @@ use super::intake;
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::migration::{Policy, Side};
-use crate::route::{HeaderEdits, Route, normalise_bytes};
+use crate::route::{HeaderEdits, Route, Template, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,6 +23,8 @@ const X_MULTILITH_SIDE: HeaderName = HeaderName::from_static("x-multilith-side")
 pub struct Outbound<'a> {
     pub snapshot: &'a Snapshot,
     pub route: Option<&'a Route>,
+    /// The one of the route's templates that took the path.
+    pub template: Option<&'a Template>,
     pub policy: &'a Policy,
     pub side: Side,
     pub upstream: UpstreamId,
@@ -36,6 +38,7 @@ pub fn prepare(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
     let outbound = Outbound {
         snapshot: &exchange.edition.snapshot,
         route: entry.route.as_deref(),
+        template: exchange.found.map(|found| exchange.edition.snapshot.table.template(found)),
         policy: &entry.policy,
         side: exchange.side.unwrap_or(Side::Monolith),
         upstream: exchange.target,
@@ -65,10 +68,9 @@ impl Outbound<'_> {
         let raw = intake::path_bytes(request);
         let normal = normalise_bytes(raw, &self.snapshot.matching)
             .map_err(|_| Error::explain(ErrorType::InternalError, "the path was normal when it was admitted"))?;
-        let rewritten = route.rewrite.path.as_ref().and_then(|rewrite| {
-            let captures = route.rule.paths.iter().find_map(|path| path.captures(normal.as_str(), &self.snapshot.matching))?;
-            Some(rewrite.expand(&captures))
-        });
+        let template = self.template.or_else(|| route.rule.paths.first());
+        let rewritten = route.rewrite.path.as_ref().zip(template);
+        let rewritten = rewritten.map(|(rewrite, template)| rewrite.expand(&template.captures(normal.as_str())));
         let path = rewritten.as_deref().unwrap_or_else(|| normal.as_str());
         if path.as_bytes() != raw {
             let target = request.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));

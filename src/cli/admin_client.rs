@@ -1,0 +1,139 @@
+//! Talks to the admin listener of a running proxy.
+
+use std::fmt;
+use std::io::BufReader;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::AdminArgs;
+use crate::compile::compile;
+use crate::reload::{Source, environment};
+
+/// Where the listener is when nothing says otherwise.
+const DEFAULT: &str = "http://127.0.0.1:9900";
+
+/// A running proxy's admin listener.
+pub struct AdminClient {
+    url: String,
+    token: Option<String>,
+    agent: ureq::Agent,
+}
+
+/// Why it did not answer as it should.
+#[derive(Debug)]
+pub enum AdminError {
+    Unreachable { url: String, cause: ureq::Error },
+    Refused { status: u16, detail: String },
+    Unreadable(String),
+}
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { url, cause } => write!(f, "no proxy answers at {url}: {cause}"),
+            Self::Refused { status, detail } => write!(f, "the proxy refused with {status}: {detail}"),
+            Self::Unreadable(why) => write!(f, "the answer cannot be read: {why}"),
+        }
+    }
+}
+
+impl AdminError {
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "start it with `multilith run`, or say where it is with `--admin URL`",
+            Self::Refused { status: 401, .. } => "give the token with `--token` or in MULTILITH_TOKEN",
+            Self::Refused { status: 403, .. } => "use the address in [server] `admin`, or add this name to `admin_hosts`",
+            Self::Refused { .. } | Self::Unreadable(_) => "is this the admin listener of a multilith of this version?",
+        }
+    }
+}
+
+impl AdminClient {
+    pub fn new(args: &AdminArgs) -> Self {
+        let url = args.admin.clone().or_else(|| address_in(&args.config)).unwrap_or_else(|| DEFAULT.to_owned());
+        let url = if url.contains("://") { url } else { format!("http://{url}") };
+        let agent = ureq::Agent::config_builder()
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .http_status_as_error(false)
+            .proxy(None)
+            .build()
+            .into();
+        Self { url: url.trim_end_matches('/').to_owned(), token: args.token.clone(), agent }
+    }
+
+    /// GET, answered with JSON.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = request.call().map_err(|cause| self.unreachable(cause))?;
+        parse(answer, &[200])
+    }
+
+    /// POST of JSON, answered with JSON. A reload that is refused answers with 409 and says why.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, AdminError> {
+        let mut request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = request.send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
+        parse(answer, &[200, 409])
+    }
+
+    /// GET of a stream that does not end.
+    pub fn stream(&self, path: &str) -> Result<impl std::io::BufRead + use<>, AdminError> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = request.call().map_err(|cause| self.unreachable(cause))?;
+        if answer.status() == 200 {
+            return Ok(BufReader::new(answer.into_body().into_reader()));
+        }
+        Err(refused(answer))
+    }
+
+    fn unreachable(&self, cause: ureq::Error) -> AdminError {
+        AdminError::Unreachable { url: self.url.clone(), cause }
+    }
+}
+
+fn parse<T: DeserializeOwned>(mut answer: http::Response<ureq::Body>, expected: &[u16]) -> Result<T, AdminError> {
+    if !expected.contains(&answer.status().as_u16()) {
+        return Err(refused(answer));
+    }
+    let text = answer
+        .body_mut()
+        .with_config()
+        .limit(256 * 1024 * 1024)
+        .read_to_string()
+        .map_err(|error| AdminError::Unreadable(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| AdminError::Unreadable(error.to_string()))
+}
+
+fn refused(mut answer: http::Response<ureq::Body>) -> AdminError {
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().read_to_string().unwrap_or_default();
+    let problem: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned));
+    AdminError::Refused { status, detail: detail.unwrap_or(text) }
+}
+
+/// The admin address of a file, if there is such a file and it is right.
+fn address_in(path: &std::path::Path) -> Option<String> {
+    let source = Source::File(path.to_owned());
+    let text = source.read().ok()?;
+    let snapshot = compile(&text, &source.name(), &environment).snapshot?;
+    Some(reachable(&snapshot.server.admin))
+}
+
+/// A listener on all addresses is reached on loopback.
+fn reachable(listen: &str) -> String {
+    match listen.rsplit_once(':') {
+        Some(("0.0.0.0" | "" | "*", port)) => format!("http://127.0.0.1:{port}"),
+        Some(("[::]", port)) => format!("http://[::1]:{port}"),
+        _ => format!("http://{listen}"),
+    }
+}

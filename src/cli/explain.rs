@@ -1,0 +1,89 @@
+//! `multilith explain METHOD URL`: which route takes a request and why, by the code that routes requests.
+
+use std::fmt::Write as _;
+
+use super::{Exit, ExplainArgs, term};
+use crate::compile::{Compiled, compile};
+use crate::diagnostic::render;
+use crate::proxy::{ExplainError, ExplainRequest, Explained, explain as explain_request};
+use crate::reload::{Source, environment};
+
+pub fn explain(args: &ExplainArgs) -> Exit {
+    let source = Source::File(args.config.clone());
+    let text = match source.read() {
+        Ok(text) => text,
+        Err(error) => {
+            let diagnostic = error.diagnostic();
+            term::fail(&diagnostic.message, diagnostic.help.as_deref());
+            return Exit::Failed;
+        }
+    };
+    let Compiled { snapshot, diagnostics } = compile(&text, &source.name(), &environment);
+    let Some(snapshot) = snapshot else {
+        term::say(&render(&diagnostics, &source.name(), &text, term::colour_on_stderr()));
+        return Exit::Findings;
+    };
+    let asked = match asked(args) {
+        Ok(asked) => asked,
+        Err(error) => {
+            term::fail(&error.to_string(), None);
+            return Exit::Failed;
+        }
+    };
+    match explain_request(&snapshot, &asked, snapshot.server.monolith_only) {
+        Ok(explained) if args.json => term::json(&explained),
+        Ok(explained) => term::out(&describe(&explained)),
+        Err(error @ ExplainError::Refused(..)) => {
+            term::fail(&error.to_string(), None);
+            return Exit::Findings;
+        }
+        Err(error) => {
+            term::fail(&error.to_string(), None);
+            return Exit::Failed;
+        }
+    }
+    Exit::Fine
+}
+
+fn asked(args: &ExplainArgs) -> Result<ExplainRequest, ExplainError> {
+    let split = |header: &String| {
+        let (name, value) = header.split_once(':').ok_or_else(|| ExplainError::Header(header.clone()))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    Ok(ExplainRequest {
+        method: args.method.clone(),
+        url: args.url.clone(),
+        headers: args.headers.iter().map(split).collect::<Result<_, _>>()?,
+        client: args.client,
+    })
+}
+
+fn describe(explained: &Explained) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| writeln!(text, "{name:<10} {value}").expect("writing to a string");
+    line("route", explained.route.as_deref().unwrap_or("none (unmatched)"));
+    line("stage", explained.stage);
+    line("side", &explained.side);
+    line("why", &explained.reason);
+    let endpoint = explained.endpoint.as_ref().map_or(String::new(), |endpoint| format!(" ({endpoint})"));
+    line("upstream", &format!("{}{endpoint}", explained.upstream));
+    if explained.fallback {
+        line("fallback", "the monolith answers if the service fails");
+    }
+    if let Some(copy) = &explained.shadow {
+        let to = copy.upstream.as_ref().map_or_else(|| "no copy".to_owned(), |upstream| format!("a copy to {upstream}"));
+        line("shadow", &format!("{to}: {}", copy.why));
+    }
+    if !explained.candidates.is_empty() {
+        text.push_str("\nroutes that did not get it\n");
+        for candidate in &explained.candidates {
+            writeln!(text, "  {}: {}", candidate.route, candidate.lost).expect("writing to a string");
+        }
+    }
+    writeln!(text, "\nsent to {}", explained.upstream).expect("writing to a string");
+    writeln!(text, "  {} {} HTTP/1.1", explained.request.method, explained.request.target).expect("writing to a string");
+    for (name, value) in &explained.request.headers {
+        writeln!(text, "  {name}: {value}").expect("writing to a string");
+    }
+    text
+}

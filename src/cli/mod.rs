@@ -1,0 +1,227 @@
+//! The command line: one file per verb. Only this layer prints and decides the exit code.
+
+mod admin_client;
+mod check;
+mod completions;
+mod demo;
+mod explain;
+mod logs;
+mod man;
+mod monolith_only;
+mod reload;
+mod run;
+mod schema;
+mod status;
+mod term;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A strangler-fig edge proxy: stands in front of a monolith and moves endpoints, one by one and with proof, to new
+/// services.
+#[derive(Debug, Parser)]
+#[command(name = "multilith", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve. The file is watched; SIGHUP reloads it, SIGTERM finishes what is in flight and ends.
+    Run(RunArgs),
+    /// A small monolith, services, traffic and the proxy in one process on loopback, to try things out.
+    Demo(DemoArgs),
+    /// Find every mistake in routes.toml at once.
+    Check(CheckArgs),
+    /// Say which route would take a request, why, and what would be sent on.
+    Explain(ExplainArgs),
+    /// The board of a running proxy: each route with its stage, weight, traffic and errors.
+    Status(StatusArgs),
+    /// Ask a running proxy to read its file again, and say what changed or why not.
+    Reload(ReportArgs),
+    /// The big red button: every route that is not retired goes to the monolith at once.
+    MonolithOnly(ButtonArgs),
+    /// The live stream of requests of a running proxy.
+    Logs(LogsArgs),
+    /// Print the JSON Schema of routes.toml.
+    Schema,
+    /// Print completions for a shell.
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The file to serve by.
+    #[arg(short, long, value_name = "FILE", default_value = "routes.toml", conflicts_with = "monolith")]
+    config: PathBuf,
+    /// Serve with no file at all: everything goes to this monolith.
+    #[arg(long, value_name = "URL")]
+    monolith: Option<String>,
+    /// Where to listen, together with --monolith.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", requires = "monolith")]
+    listen: String,
+    /// Where metrics and the API are, together with --monolith.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900", requires = "monolith")]
+    admin: String,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Stop after this long, such as 20s or 5m.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    for_how_long: Option<std::time::Duration>,
+    /// Where the proxy listens; by default the system chooses a free port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: String,
+    /// Where metrics and the API are.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    admin: String,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The files to look at.
+    #[arg(value_name = "FILE", default_value = "routes.toml")]
+    files: Vec<PathBuf>,
+    /// Warnings count, too: exit with 1.
+    #[arg(long)]
+    strict: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    method: String,
+    /// `http://host/path?query`, or a path alone.
+    url: String,
+    /// The file to explain by.
+    #[arg(short, long, value_name = "FILE", default_value = "routes.toml")]
+    config: PathBuf,
+    /// A header of the request: `name: value`. May be given several times.
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    headers: Vec<String>,
+    /// The client's address.
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a running proxy is reached.
+#[derive(Debug, Args)]
+struct AdminArgs {
+    /// The admin listener; by default the one in routes.toml, or else http://127.0.0.1:9900.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// The admin token.
+    #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The file in which the admin address is looked up.
+    #[arg(short, long, value_name = "FILE", default_value = "routes.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Debug, Args)]
+struct ButtonArgs {
+    position: Position,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Position {
+    On,
+    Off,
+}
+
+#[derive(Debug, Args)]
+struct LogsArgs {
+    /// Go on until interrupted. The stream has no past, so this is how it always works; the flag is for the habit.
+    #[arg(long, short)]
+    follow: bool,
+    /// Only this route.
+    #[arg(long, value_name = "ROUTE")]
+    route: Option<String>,
+    /// Only this side.
+    #[arg(long, value_name = "SIDE")]
+    side: Option<String>,
+    /// Only this status, such as 404 or 5xx.
+    #[arg(long, value_name = "STATUS")]
+    status: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Print the events as JSON lines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a verb ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Fine,
+    /// The file is wrong, a check failed.
+    Findings,
+    /// The program could not do its work.
+    Failed,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Fine => 0,
+            Exit::Findings => 1,
+            Exit::Failed => 2,
+        })
+    }
+}
+
+/// Runs the verb that the command line names.
+pub fn main() -> ExitCode {
+    let exit = match Cli::parse().verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Demo(args) => demo::demo(&args),
+        Verb::Check(args) => check::check(&args),
+        Verb::Explain(args) => explain::explain(&args),
+        Verb::Status(args) => status::status(&args.report),
+        Verb::Reload(args) => reload::reload(&args),
+        Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
+        Verb::Logs(args) => logs::logs(&args),
+        Verb::Schema => schema::schema(),
+        Verb::Completions { shell } => completions::completions(shell),
+        Verb::Man => man::man(),
+    };
+    exit.into()
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::config::duration(text).ok_or_else(|| format!("`{text}` is not a duration: write 20s, 5m or 1h"))
+}

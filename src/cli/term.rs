@@ -1,0 +1,45 @@
+//! What verbs write: reports to stdout, messages to stderr, colour only for a person.
+
+use std::io::{IsTerminal, Write};
+
+/// Writes a report to stdout. A reader that has gone away is no mistake of ours.
+pub fn out(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Writes a message to stderr.
+pub fn say(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "{text}");
+}
+
+/// An error with its remedy, in the form of the diagnostics.
+pub fn fail(message: &str, help: Option<&str>) {
+    let (red, cyan, bold, reset) =
+        if colour_on_stderr() { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
+    say(&format!("{red}error{reset}{bold}: {message}{reset}"));
+    if let Some(help) = help {
+        say(&format!("  {cyan}help{reset}: {help}"));
+    }
+}
+
+pub fn colour_on_stdout() -> bool {
+    colour_wanted() && std::io::stdout().is_terminal()
+}
+
+pub fn colour_on_stderr() -> bool {
+    colour_wanted() && std::io::stderr().is_terminal()
+}
+
+/// <https://no-color.org>: present and not empty.
+fn colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Prints a value as JSON.
+pub fn json(value: &impl serde::Serialize) {
+    let mut text = serde_json::to_string_pretty(value).expect("reports of our own serialise");
+    text.push('\n');
+    out(&text);
+}
