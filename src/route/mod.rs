@@ -1,18 +1,22 @@
 //! Finds the route of a request: the most specific one whose every condition holds.
 
+mod access;
 mod edits;
 mod facts;
+mod matching;
 mod methods;
 mod rule;
 mod table;
 mod template;
 
+pub use access::{JwtKeys, JwtRule, RateKey, RateLimit, Secret, SecretSource};
 pub use edits::{AnswerEdits, HeaderEdits, PathPiece, PathRewrite, Rewrite};
 pub use facts::Facts;
+pub use matching::Matching;
 pub use methods::MethodSet;
 pub use rule::{Condition, ConditionKind, HostPattern, Rule};
-pub use table::RouteTable;
-pub use template::Template;
+pub use table::{Ambiguity, RouteTable};
+pub use template::{Template, TemplateError};
 
 use std::sync::Arc;
 
@@ -41,4 +45,6 @@ pub struct Route {
     pub answer: AnswerEdits,
     /// Bytes; `None` is no limit of the route's own.
     pub body_limit: Option<u64>,
+    pub rate_limit: Option<RateLimit>,
+    pub jwt: Option<JwtRule>,
 }
