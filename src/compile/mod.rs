@@ -1,10 +1,108 @@
 //! Turns what the file says into what the proxy runs, gathering every mistake.
 
+mod address;
+mod admin;
+mod draft;
+mod listeners;
+mod networks;
+mod routes;
+mod server;
+mod settings;
 mod snapshot;
+mod upstreams;
+mod url;
 
 pub use snapshot::{
-    AccessLog, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, Secret, ServerSettings, Snapshot,
-    TlsSettings, TracingSettings,
+    AccessLog, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, ServerSettings, Snapshot, TlsSettings,
+    TracingSettings,
 };
 
-pub use crate::route::Matching;
+pub use crate::route::{Matching, Secret, SecretSource};
+
+use std::sync::Arc;
+
+use draft::Draft;
+
+use crate::config;
+use crate::diagnostic::{self, Diagnostics, Report};
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct Compiled {
+    pub file: Arc<str>,
+    pub text: Arc<str>,
+    /// `None` exactly if a diagnostic is an error.
+    pub snapshot: Option<Snapshot>,
+    /// From the top of the file to its end.
+    pub diagnostics: Diagnostics,
+}
+
+impl Compiled {
+    /// For the terminal; empty when there is nothing to say.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        diagnostic::render(&self.diagnostics, &self.file, &self.text, colour)
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        diagnostic::report(&self.diagnostics, &self.file, &self.text)
+    }
+}
+
+/// Compiles a file. `env` looks variables of the environment up; nothing else outside the text is read.
+#[must_use]
+pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Compiled {
+    let mut diagnostics = Diagnostics::default();
+    let parsed = config::parse(text, env, &mut diagnostics);
+    let mut draft = Draft::new(text, parsed.tables_lost, diagnostics);
+    let text: Arc<str> = text.into();
+    let snapshot = assemble(&parsed.file, text.clone(), &mut draft);
+    let mut diagnostics = draft.into_diagnostics();
+    diagnostics.sort();
+    let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
+    debug_assert!(snapshot.is_some() || diagnostics.has_errors(), "what is missing was reported");
+    Compiled { file: file_name.into(), text, snapshot, diagnostics }
+}
+
+/// The file that `run --monolith URL --listen ADDR` stands for.
+#[must_use]
+pub fn without_file(monolith_url: &str, listen: Option<&str>) -> Compiled {
+    let quoted = |text: &str| toml::Value::String(text.replace("${", "$${")).to_string();
+    let mut text = String::new();
+    if let Some(listen) = listen {
+        text.push_str(&format!("server.listen = [{}]\n", quoted(listen)));
+    }
+    text.push_str(&format!("monolith.url = {}\n", quoted(monolith_url)));
+    let mut compiled = compile(&text, "command line", &|_| None);
+    if let Some(snapshot) = &mut compiled.snapshot {
+        snapshot.text = "".into();
+    }
+    compiled
+}
+
+fn assemble(file: &config::File, text: Arc<str>, draft: &mut Draft<'_>) -> Option<Snapshot> {
+    let server = server::compile(file, draft);
+    let matching = settings::matching(file);
+    let limits = settings::limits(file);
+    let logs = settings::logs(file);
+    let tracing = settings::tracing(file, draft);
+    let buckets = settings::buckets(file, draft);
+    let upstreams = upstreams::compile(file, draft);
+    let routes = routes::compile(file, matching, &upstreams.names, draft);
+    upstreams::report_unused(file, &upstreams.names, &routes, draft);
+    Some(Snapshot {
+        text,
+        server: server?,
+        matching,
+        limits,
+        logs,
+        tracing,
+        buckets,
+        upstreams: upstreams.specs,
+        monolith_retired: upstreams.monolith_retired,
+        routes: routes.routes,
+        table: routes.table,
+    })
+}

@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use crate::endpoint::UpstreamSpec;
 use crate::migration::Percent;
-use crate::route::{Matching, Route, RouteTable};
+use crate::route::{Matching, Route, RouteTable, SecretSource};
 
 /// A network in CIDR notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,16 +32,6 @@ impl Network {
             }
             _ => false,
         }
-    }
-}
-
-/// A value that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub Arc<str>);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
     }
 }
 
@@ -76,7 +66,7 @@ pub struct ServerSettings {
     pub tls: TlsSettings,
     pub admin: Arc<str>,
     pub metrics: Option<Arc<str>>,
-    pub token: Option<Secret>,
+    pub token: Option<SecretSource>,
     pub admin_hosts: Vec<Box<str>>,
     /// 0: one per core.
     pub threads: usize,

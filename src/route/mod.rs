@@ -1,5 +1,6 @@
 //! Finds the route of a request: the most specific one whose every condition holds.
 
+mod access;
 mod ambiguity;
 mod captures;
 mod edits;
@@ -16,6 +17,7 @@ mod table;
 mod template;
 mod tree;
 
+pub use access::{JwtKeys, JwtRule, RateKey, RateLimit, Secret, SecretSource};
 pub use ambiguity::Ambiguity;
 pub use captures::Captures;
 pub use edits::{AnswerEdits, HeaderEdits, Rewrite};
@@ -58,6 +60,8 @@ pub struct Route {
     pub answer: AnswerEdits,
     /// Bytes; `None` is no limit of the route's own.
     pub body_limit: Option<u64>,
+    pub rate_limit: Option<RateLimit>,
+    pub jwt: Option<JwtRule>,
 }
 
 #[cfg(test)]

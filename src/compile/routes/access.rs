@@ -1,0 +1,73 @@
+//! What a route asks of a client before anything is forwarded.
+
+use http::HeaderName;
+
+use super::super::draft::Draft;
+use super::super::server::secret;
+use super::Site;
+use crate::config::{self, Field, Given};
+use crate::diagnostic::Code;
+use crate::route::{JwtKeys, JwtRule, RateKey, RateLimit};
+
+pub(super) fn rate_limit(site: Site<'_>, draft: &mut Draft<'_>) -> Option<RateLimit> {
+    let limit = site.route.rate_limit.get()?;
+    let key = limit.per.given().and_then(|given| rate_key(given, draft));
+    let rate = limit.rate.given()?;
+    if rate.value.amount == 0 {
+        let help = "write it like `rate = \"100/s\"`; without `rate_limit` there is no limit";
+        draft.say(Code::OutOfRange, rate.span.clone(), "a rate of 0 lets nobody in", "must be above 0", help);
+    }
+    if let Some(burst) = limit.burst.given().filter(|given| given.value == 0) {
+        let help = "write it like `burst = 200`, or remove it: the default is the rate's number";
+        draft.say(Code::OutOfRange, burst.span.clone(), "a burst of 0 lets nobody in", "must be above 0", help);
+    }
+    let amount = rate.value.amount;
+    Some(RateLimit { key: key?, amount, per: rate.value.per, burst: limit.burst.or(amount) })
+}
+
+fn rate_key(given: &Given<String>, draft: &mut Draft<'_>) -> Option<RateKey> {
+    let key = match given.value.split_once(':') {
+        None if given.value == "ip" => Some(RateKey::Ip),
+        Some(("header", name)) => HeaderName::from_bytes(name.as_bytes()).ok().map(RateKey::Header),
+        Some(("cookie", name)) if HeaderName::from_bytes(name.as_bytes()).is_ok() => Some(RateKey::Cookie(name.into())),
+        _ => None,
+    };
+    if key.is_none() {
+        let message = format!("`{}` does not say who counts as one client", given.value);
+        let help = "write `per = \"ip\"`, `per = \"header:NAME\"` or `per = \"cookie:NAME\"`";
+        draft.say(Code::InvalidUnit, given.span.clone(), message, "not a unit", help);
+    }
+    key
+}
+
+pub(super) fn jwt(site: Site<'_>, draft: &mut Draft<'_>) -> Option<JwtRule> {
+    let given = site.route.auth.get()?.jwt.given()?;
+    let jwt = &given.value;
+    let keys = match (&jwt.jwks, &jwt.key) {
+        (Field::Given(jwks), Field::Absent) if jwks.value.contains("://") => JwtKeys::Url(jwks.value.as_str().into()),
+        (Field::Given(jwks), Field::Absent) => JwtKeys::File(jwks.value.as_str().into()),
+        (Field::Absent, Field::Given(key)) => JwtKeys::Key(secret(&key.value)),
+        (Field::Wrong, _) | (_, Field::Wrong) => return None,
+        _ => {
+            draft.say(
+                Code::MissingKey,
+                given.span.clone(),
+                "`auth.jwt` needs exactly one of `jwks` and `key`",
+                "one of the two",
+                "write `jwks = \"https://…/jwks.json\"`, or `key = { file = \"public.pem\" }`",
+            );
+            return None;
+        }
+    };
+    let forward = jwt.forward.get().map(|named| named.entries.as_slice()).unwrap_or_default();
+    Some(JwtRule {
+        keys,
+        issuer: jwt.issuer.get().map(|issuer: &String| issuer.as_str().into()),
+        audience: jwt.audience.get().map(audiences).unwrap_or_default(),
+        forward: forward.iter().map(|entry| (entry.name.as_str().into(), entry.value.clone())).collect(),
+    })
+}
+
+fn audiences(list: &config::OneOrMany<String>) -> Vec<Box<str>> {
+    list.0.iter().map(|item| item.value.as_str().into()).collect()
+}

@@ -1,0 +1,122 @@
+//! When the monolith answers instead of a service that failed.
+
+use std::time::Duration;
+
+use super::super::draft::Draft;
+use super::Site;
+use super::service::word;
+use crate::config::{self, FallbackSwitch, Field, Stage};
+use crate::diagnostic::Code;
+use crate::migration::{Fallback, StatusSet};
+use crate::route::MethodSet;
+
+const DEFAULT_STATUSES: [u16; 3] = [502, 503, 504];
+const DEFAULT_FAILURES: u32 = 5;
+const DEFAULT_OPEN: Duration = Duration::from_secs(30);
+
+pub(super) fn compile(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) -> Option<Fallback> {
+    let route = site.route;
+    if matches!(stage, Stage::Split | Stage::Retired) {
+        unexpected(site, stage, draft);
+        return None;
+    }
+    let table = match route.fallback.get() {
+        None if stage == Stage::Canary && route.fallback.is_absent() => None,
+        None | Some(FallbackSwitch::Off) => {
+            useless_breaker(site, stage, draft);
+            return None;
+        }
+        Some(FallbackSwitch::On) => None,
+        Some(FallbackSwitch::Table(table)) => Some(table),
+    };
+    let breaker = route.breaker.get();
+    Some(Fallback {
+        methods: methods(table),
+        statuses: statuses(table, draft),
+        breaker_failures: failures(breaker, draft),
+        breaker_open: breaker.map_or(DEFAULT_OPEN, |breaker| breaker.open.or(DEFAULT_OPEN)),
+    })
+}
+
+fn unexpected(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) {
+    if let Some(key) = site.route.fallback.key() {
+        let why = match stage {
+            Stage::Retired => "the monolith is never asked",
+            _ => "each variant answers for itself",
+        };
+        draft.say(
+            Code::UnexpectedFallback,
+            key,
+            format!("`{}` is in stage `{}`, which has no fallback", site.name(), word(stage)),
+            why,
+            if stage == Stage::Retired {
+                "remove it, or write `stage = \"migrated\"` while the monolith can still answer"
+            } else {
+                "remove it"
+            },
+        );
+    }
+    useless_breaker(site, stage, draft);
+}
+
+/// In the stages before a canary the setting waits for what comes.
+fn useless_breaker(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) {
+    let Some(key) = site.route.breaker.key() else { return };
+    if matches!(stage, Stage::Monolith | Stage::Shadow) {
+        return;
+    }
+    draft.say(
+        Code::UselessFallback,
+        key,
+        format!("the breaker of `{}` has no effect without a fallback", site.name()),
+        "no effect",
+        if matches!(stage, Stage::Split | Stage::Retired) {
+            "remove it"
+        } else {
+            "add `fallback = true`, or remove it"
+        },
+    );
+}
+
+fn methods(table: Option<&config::Fallback>) -> MethodSet {
+    let Some(list) = table.and_then(|table| table.methods.get()) else { return MethodSet::all() };
+    let methods: Vec<_> = list.0.iter().map(|item| item.value.clone()).collect();
+    let mut set = MethodSet::of(&methods);
+    if set.contains(&http::Method::GET) {
+        set.insert(http::Method::HEAD);
+    }
+    set
+}
+
+fn statuses(table: Option<&config::Fallback>, draft: &mut Draft<'_>) -> StatusSet {
+    let mut set = StatusSet::default();
+    match table.map(|table| &table.statuses) {
+        Some(Field::Given(given)) => {
+            for item in &given.value {
+                if !(400..600).contains(&item.value) {
+                    let message = format!("the answer {} is not a failure", item.value);
+                    let help = "name statuses from 400 to 599, as in `statuses = [502, 503, 504]`";
+                    draft.say(Code::OutOfRange, item.span.clone(), message, "not a failure", help);
+                }
+                set.insert(item.value);
+            }
+        }
+        _ => DEFAULT_STATUSES.into_iter().for_each(|status| set.insert(status)),
+    }
+    set
+}
+
+fn failures(breaker: Option<&config::Breaker>, draft: &mut Draft<'_>) -> u32 {
+    let Some(given) = breaker.and_then(|breaker| breaker.failures.given()) else { return DEFAULT_FAILURES };
+    if given.value == 0 {
+        let help = "write it like `breaker = { failures = 5, open = \"30s\" }`";
+        draft.say(
+            Code::OutOfRange,
+            given.span.clone(),
+            "a breaker that opens without a failure",
+            "must be above 0",
+            help,
+        );
+    }
+    given.value
+}

@@ -1,0 +1,138 @@
+//! `[routes.NAME]`: each route by itself, then what only shows when all are seen together.
+
+mod access;
+mod answer;
+mod cohorts;
+mod compare;
+mod conditions;
+mod edits;
+mod fallback;
+mod policy;
+mod reach;
+mod retired;
+mod rewrite;
+mod rule;
+mod service;
+mod shadow;
+mod sticky;
+mod variants;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::draft::{Draft, check_name};
+use super::upstreams::Names;
+use crate::config::{self, Entry};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::endpoint::UpstreamId;
+use crate::route::{Matching, Route, RouteTable};
+
+/// The compiled routes.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// In the order of their names.
+    pub(super) routes: Vec<Arc<Route>>,
+    pub(super) table: RouteTable,
+    /// Upstreams that some route names.
+    pub(super) used: HashSet<UpstreamId>,
+    /// Every route of the file could be read.
+    pub(super) complete: bool,
+}
+
+/// What the checks of one route share.
+#[derive(Debug, Clone, Copy)]
+struct Site<'f> {
+    entry: &'f Entry<config::Route>,
+    route: &'f config::Route,
+    names: &'f Names<'f>,
+}
+
+impl<'f> Site<'f> {
+    fn name(&self) -> &'f str {
+        &self.entry.name
+    }
+}
+
+pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>, draft: &mut Draft<'_>) -> Routes {
+    let empty = config::Named::default();
+    let written = file.routes.get().unwrap_or(&empty);
+    let mut routes = Routes {
+        complete: written.wrong.is_empty() && !matches!(file.routes, config::Field::Wrong),
+        ..Routes::default()
+    };
+    // Compiled routes beside what was written of them: the checks over all routes point into the file.
+    let mut kept = Vec::with_capacity(written.entries.len());
+    for entry in &written.entries {
+        let site = Site { entry, route: &entry.value, names };
+        check_route_name(site, draft);
+        service::note_used(site, &mut routes);
+        match one(site, draft) {
+            Some(route) => {
+                routes.routes.push(Arc::new(route));
+                kept.push(entry);
+            }
+            None => routes.complete = false,
+        }
+    }
+    cohorts::check(&kept, &routes.routes, draft);
+    retired::check(&kept, &routes.routes, names, draft);
+    reach::check(&kept, &routes.routes, matching, draft);
+    match RouteTable::build(&routes.routes, matching) {
+        Ok(table) => routes.table = table,
+        Err(ambiguities) => {
+            for found in ambiguities {
+                ambiguous(kept[found.first.index()], kept[found.second.index()], draft);
+            }
+        }
+    }
+    routes
+}
+
+fn check_route_name(site: Site<'_>, draft: &mut Draft<'_>) {
+    if site.name() == "unmatched" {
+        draft.say(
+            Code::ReservedName,
+            site.entry.key.clone(),
+            "a route cannot be called `unmatched`",
+            "what no route takes is called so",
+            "give it another name; what no route takes goes to the monolith by itself",
+        );
+        return;
+    }
+    check_name("route", site.name(), site.entry.key.clone(), draft);
+}
+
+/// `None` after something was reported that leaves no route to speak of.
+fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
+    let rule = rule::compile(site, draft);
+    let policy = policy::compile(site, draft);
+    let rewrite = rewrite::compile(site, draft);
+    let answer = answer::compile(site, draft);
+    let rate_limit = access::rate_limit(site, draft);
+    let jwt = access::jwt(site, draft);
+    Some(Route {
+        name: site.name().into(),
+        rule: rule?,
+        policy: policy?,
+        rewrite,
+        answer,
+        body_limit: site.route.body_limit.get().and_then(|limit| limit.0).map(|size| size.0),
+        rate_limit,
+        jwt,
+    })
+}
+
+fn ambiguous(first: &Entry<config::Route>, second: &Entry<config::Route>, draft: &mut Draft<'_>) {
+    let (first, second) = if first.key.start <= second.key.start { (first, second) } else { (second, first) };
+    let place = |entry: &Entry<config::Route>| entry.value.path.span().unwrap_or_else(|| entry.key.clone());
+    draft.push(
+        Diagnostic::new(
+            Code::AmbiguousRoutes,
+            format!("`{}` and `{}` take the same requests and are equally specific", first.name, second.name),
+        )
+        .at(place(second))
+        .label(format!("`{}`", second.name))
+        .related(place(first), format!("`{}`", first.name))
+        .help("give one of them `priority = 1`, or tell them apart by host, path, methods, headers, cookies or query"),
+    );
+}

@@ -1,0 +1,108 @@
+//! What a route says about who answers: stage, weight, units, pin.
+
+use super::super::draft::Draft;
+use super::super::settings::percent;
+use super::service::{self, Named, word};
+use super::{Site, fallback, shadow, sticky, variants};
+use crate::config::{self, Field};
+use crate::diagnostic::Code;
+use crate::endpoint::UpstreamId;
+use crate::migration::{Dial, Percent, Pin, Policy, Stage};
+
+pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
+    let route = site.route;
+    let units = sticky::compile(site, draft);
+    let cohort = cohort(site, draft);
+    let stage = match &route.stage {
+        Field::Given(given) => given.value,
+        // The stage was reported where the table was read.
+        Field::Absent | Field::Wrong => {
+            service::check_name(site, draft);
+            return None;
+        }
+    };
+    let service = service::find(site, stage, draft);
+    let weight = weight(site, stage, draft);
+    let variants = variants::compile(site, stage, draft);
+    let target = if let Named::Service(service) = &service { Some(*service) } else { None };
+    let fallback = fallback::compile(site, stage, draft);
+    let shadow = shadow::compile(site, stage, target, draft);
+    if matches!(service, Named::Wrong) {
+        return None;
+    }
+    let variants = variants?;
+    let upstreams = variants.iter().map(|variant| variant.upstream).chain(target.map(|service| service.id));
+    let balanced_by_unit = upstreams.chain([UpstreamId::MONOLITH]).any(|id| site.names.by_unit.contains(&id));
+    Some(Policy {
+        dial: Dial { stage: compiled(stage), weight: weight? },
+        service: target.map(|service| service.id),
+        variants,
+        sticky: units,
+        issue_cookie: route.issue_cookie.or(true),
+        cohort,
+        pin: route
+            .pin
+            .get()
+            .and_then(|limit| limit.0)
+            .map(|silence| Pin { silence, cookie: format!("multilith_pin_{}", site.name()).into() }),
+        fallback,
+        shadow,
+        balanced_by_unit,
+        shared_cache: route.shared_cache.or(false),
+    })
+}
+
+const fn compiled(stage: config::Stage) -> Stage {
+    match stage {
+        config::Stage::Monolith => Stage::Monolith,
+        config::Stage::Shadow => Stage::Shadow,
+        config::Stage::Canary => Stage::Canary,
+        config::Stage::Split => Stage::Split,
+        config::Stage::Migrated => Stage::Migrated,
+        config::Stage::Retired => Stage::Retired,
+    }
+}
+
+/// The service's share: as given in a canary, all or nothing in the other stages.
+fn weight(site: Site<'_>, stage: config::Stage, draft: &mut Draft<'_>) -> Option<Percent> {
+    let whole = match stage {
+        config::Stage::Migrated | config::Stage::Retired => Percent::EVERYBODY,
+        _ => Percent::NOBODY,
+    };
+    match (&site.route.weight, stage) {
+        (Field::Given(given), config::Stage::Canary) => Some(percent(given.value)),
+        (Field::Absent, config::Stage::Canary) => {
+            draft.say(
+                Code::MissingWeight,
+                site.route.stage.span().unwrap_or_else(|| site.entry.key.clone()),
+                format!("`{}` is a canary without a weight", site.name()),
+                "needs a weight",
+                "add `weight = \"1%\"`, the service's share of the clients",
+            );
+            None
+        }
+        (Field::Wrong, config::Stage::Canary) => None,
+        (Field::Given(given), _) => {
+            let word = word(stage);
+            let help = match stage {
+                config::Stage::Split => "remove it; each variant has a weight of its own".to_owned(),
+                _ => format!("remove it, or write `stage = \"canary\"`: in `{word}` nobody is divided"),
+            };
+            draft.say(
+                Code::UnexpectedWeight,
+                given.key.clone(),
+                format!("`{}` is in stage `{word}`, which has no weight", site.name()),
+                "no weight here",
+                help,
+            );
+            None
+        }
+        (Field::Absent | Field::Wrong, _) => Some(whole),
+    }
+}
+
+fn cohort(site: Site<'_>, draft: &mut Draft<'_>) -> Box<str> {
+    let Some(given) = site.route.cohort.given() else { return site.name().into() };
+    super::check_name("cohort", &given.value, given.span.clone(), draft);
+    given.value.as_str().into()
+}

@@ -1,0 +1,99 @@
+//! What the monolith and a service have in common.
+
+use std::time::Duration;
+
+use super::super::draft::Draft;
+use super::super::settings::timeouts;
+use super::{health, source, tls};
+use crate::config::{self, Field, Item};
+use crate::diagnostic::Span;
+use crate::endpoint::{Balance, HttpVersions, Source, Timeouts, UpstreamSpec};
+
+/// Below the 5 s after which Node's server closes an idle connection, the shortest in wide use.
+const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(4);
+
+/// The keys that both tables have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'f> {
+    pub(super) name: &'f str,
+    pub(super) key: &'f Span,
+    pub(super) url: &'f Field<String>,
+    pub(super) endpoints: &'f Field<Vec<Item<String>>>,
+    pub(super) discover: &'f Field<config::Discover>,
+    pub(super) balance: &'f Field<config::Balance>,
+    pub(super) health: &'f Field<config::Health>,
+    pub(super) eject: &'f Field<config::Eject>,
+    pub(super) http: &'f Field<config::HttpVersion>,
+    pub(super) tls: &'f Field<config::UpstreamTls>,
+    pub(super) timeouts: &'f Field<config::Timeouts>,
+    pub(super) keepalive: &'f Field<Duration>,
+}
+
+macro_rules! parts {
+    ($name:expr, $key:expr, $table:expr) => {
+        Parts {
+            name: $name,
+            key: $key,
+            url: &$table.url,
+            endpoints: &$table.endpoints,
+            discover: &$table.discover,
+            balance: &$table.balance,
+            health: &$table.health,
+            eject: &$table.eject,
+            http: &$table.http,
+            tls: &$table.tls,
+            timeouts: &$table.timeouts,
+            keepalive: &$table.keepalive,
+        }
+    };
+}
+
+impl<'f> Parts<'f> {
+    pub(super) const fn of_service(name: &'f str, key: &'f Span, table: &'f config::Service) -> Self {
+        parts!(name, key, table)
+    }
+
+    pub(super) const fn of_monolith(key: &'f Span, table: &'f config::Monolith) -> Self {
+        parts!("monolith", key, table)
+    }
+
+    pub(super) const fn has_no_source(&self) -> bool {
+        self.url.is_absent() && self.endpoints.is_absent() && self.discover.is_absent()
+    }
+
+    pub(super) fn compile(&self, base: Timeouts, sandbox: bool, draft: &mut Draft<'_>) -> UpstreamSpec {
+        let (source, secure) = source::compile(self, draft);
+        self.compile_from(source, secure, base, sandbox, draft)
+    }
+
+    /// `secure` is the name to verify when the URL asks for TLS.
+    pub(super) fn compile_from(
+        &self,
+        source: Source,
+        secure: Option<&str>,
+        base: Timeouts,
+        sandbox: bool,
+        draft: &mut Draft<'_>,
+    ) -> UpstreamSpec {
+        UpstreamSpec {
+            name: self.name.into(),
+            tls: tls::compile(self, secure, draft),
+            source,
+            balance: match self.balance.or(config::Balance::RoundRobin) {
+                config::Balance::RoundRobin => Balance::RoundRobin,
+                config::Balance::LeastBusy => Balance::LeastBusy,
+                config::Balance::Sticky => Balance::Sticky,
+            },
+            health: health::check(self.health, draft),
+            eject: health::ejection(self.eject, draft),
+            http: match self.http.or(config::HttpVersion::Http1) {
+                config::HttpVersion::Http1 => HttpVersions::Http1,
+                config::HttpVersion::Http2 => HttpVersions::Http2,
+                config::HttpVersion::Auto => HttpVersions::Auto,
+            },
+            timeouts: timeouts(self.timeouts, base),
+            keepalive: self.keepalive.or(DEFAULT_KEEPALIVE),
+            sandbox,
+        }
+    }
+}

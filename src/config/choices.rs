@@ -1,0 +1,95 @@
+//! Words of which one is chosen.
+
+use super::reader::{Decode, Reader, Value, quoted_list};
+use crate::diagnostic::{Code, nearest};
+
+macro_rules! choices {
+    ($($(#[doc = $doc:literal])* $name:ident: $expected:literal { $($variant:ident $word:literal,)* })*) => {$(
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($variant,)* }
+
+        impl Decode for $name {
+            const EXPECTED: &'static str = $expected;
+            const EXAMPLE: &'static str = choices!(@first $($word)*);
+
+            fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+                const WORDS: &[&str] = &[$($word),*];
+                let text = reader.string::<Self>(value)?;
+                match text.as_ref() {
+                    $($word => Some(Self::$variant),)*
+                    other => {
+                        unknown(other, $expected, WORDS, value, reader);
+                        None
+                    }
+                }
+            }
+
+            fn schema() -> serde_json::Value {
+                serde_json::json!({ "enum": [$($word),*] })
+            }
+        }
+    )*};
+    (@first $first:literal $($rest:literal)*) => { concat!("\"", $first, "\"") };
+}
+
+choices! {
+    /// Where a route stands between the monolith and its service.
+    Stage: "a stage" {
+        Monolith "monolith",
+        Shadow "shadow",
+        Canary "canary",
+        Split "split",
+        Migrated "migrated",
+        Retired "retired",
+    }
+    /// How an endpoint is picked.
+    Balance: "a way to balance" {
+        RoundRobin "round-robin",
+        LeastBusy "least-busy",
+        Sticky "sticky",
+    }
+    /// The version of HTTP that is spoken with an upstream.
+    HttpVersion: "a version of HTTP" {
+        Http1 "1.1",
+        Http2 "2",
+        Auto "auto",
+    }
+    /// Whether unsafe methods may be copied.
+    Writes: "`never` or `sandbox`" {
+        Never "never",
+        Sandbox "sandbox",
+    }
+    /// What is kept of fields that differ.
+    Examples: "a way to keep examples" {
+        Values "values",
+        Shapes "shapes",
+        Off "off",
+    }
+    /// Whether letters of a path are compared as they are.
+    PathCase: "`sensitive` or `insensitive`" {
+        Sensitive "sensitive",
+        Insensitive "insensitive",
+    }
+    /// Whether `/a` and `/a/` are the same.
+    TrailingSlash: "`strict` or `ignore`" {
+        Strict "strict",
+        Ignore "ignore",
+    }
+    /// How an exchange is written into the access log.
+    LogFormat: "a log format" {
+        Json "json",
+        Common "common",
+        Combined "combined",
+        Off "off",
+    }
+}
+
+fn unknown(word: &str, expected: &str, words: &[&str], value: &Value<'_>, reader: &mut Reader<'_>) {
+    let help = match nearest(word, words.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("choose one of {}", quoted_list(words)),
+    };
+    let message = format!("`{word}` is not {expected}");
+    reader.invalid(Code::InvalidValue, value.span(), message, "not a known word", help);
+}

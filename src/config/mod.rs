@@ -1,0 +1,133 @@
+//! What the file says: spanned and unresolved. Every mistake of syntax and of type is gathered in one walk.
+
+mod choices;
+mod condition;
+mod field;
+mod http_names;
+mod limit;
+mod list;
+mod reader;
+mod recover;
+mod route;
+mod scalar;
+mod secret;
+mod server;
+mod settings;
+mod shadow;
+mod table;
+mod units;
+mod upstream;
+mod variables;
+
+pub use choices::{Balance, Examples, HttpVersion, LogFormat, PathCase, Stage, TrailingSlash, Writes};
+pub use condition::{Condition, ConditionTable, Conditions};
+pub use field::{Field, Given};
+pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
+pub use limit::Limit;
+pub use list::{Entry, Item, Named, OneOrMany};
+pub use route::{
+    Answer, Auth, Breaker, CookieDomain, Fallback, FallbackSwitch, Jwt, RateLimit, Rewrite, Route, Variant,
+};
+pub use secret::{Secret, SecretTable};
+pub use server::{Certificate, Force, Server, Tls};
+pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
+pub use shadow::{Compare, Noise, Shadow};
+pub use units::{ByteRate, Count, Percent, Rate, Size};
+pub use upstream::{Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, Monolith, Service, Srv, UpstreamTls};
+
+use reader::{Decode, Reader};
+use recover::Damage;
+use table::table;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Diagnostics, Span};
+
+table! {
+    /// routes.toml: a strangler-fig edge proxy in front of a monolith.
+    pub struct File {
+        /// The proxy's own listeners and life cycle.
+        server: Server,
+        /// The existing application: everything that no route takes goes to it.
+        monolith: Monolith,
+        /// The new upstreams, by name.
+        services: Named<Service>,
+        /// The routes, by name. The name is the identity: metrics, journal, API, console.
+        routes: Named<Route>,
+        /// How paths are compared.
+        matching: Matching,
+        /// What a client may ask of the proxy.
+        limits: Limits,
+        /// How long upstreams may take.
+        timeouts: Timeouts,
+        /// The access log.
+        logs: Logs,
+        /// Where spans are sent.
+        tracing: Tracing,
+        /// What is measured.
+        metrics: Metrics,
+    }
+}
+
+/// Looks a variable of the environment up.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What was read, and how much of it can be believed.
+#[derive(Debug)]
+pub struct Parsed {
+    pub file: File,
+    /// A table header could not be read: what seems to be missing may be in the part that was lost.
+    pub tables_lost: bool,
+}
+
+/// Reads the text. Never fails as a whole: what cannot be read is reported and left out.
+pub fn parse(text: &str, env: Environment<'_>, diagnostics: &mut Diagnostics) -> Parsed {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let Some(left) = recover::recover(text, errors, diagnostics) else {
+        let file = walk(text, root, &Damage::default(), env, diagnostics);
+        return Parsed { file, tables_lost: false };
+    };
+    let (root, _) = DeTable::parse_recoverable(&left.text);
+    let file = walk(text, root, &left.damage, env, diagnostics);
+    Parsed { file, tables_lost: left.tables_lost }
+}
+
+fn walk(
+    text: &str,
+    root: Spanned<DeTable<'_>>,
+    damage: &Damage,
+    env: Environment<'_>,
+    diagnostics: &mut Diagnostics,
+) -> File {
+    let root = Spanned::new(0..0, DeValue::Table(root.into_inner()));
+    File::decode(&root, &mut Reader::new(text, env, damage, diagnostics)).unwrap_or_default()
+}
+
+/// The bytes of the text that stand for a part of a string's value; the whole value where escapes or variables make the
+/// two differ.
+#[must_use]
+pub fn inside(text: &str, span: &Span, value: &str, part: Span) -> Span {
+    let Some(raw) = text.get(span.clone()) else { return span.clone() };
+    let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
+    let start = span.start + quotes;
+    if raw.get(quotes..).is_some_and(|rest| rest.starts_with(value)) {
+        start + part.start..(start + part.end).max(start + part.start)
+    } else {
+        span.clone()
+    }
+}
+
+/// The JSON Schema of routes.toml, draft 2020-12.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema = File::schema();
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+        object.insert("title".into(), "routes.toml of multilith".into());
+        if let Some(properties) = object.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+            properties.insert("$schema".into(), serde_json::json!({ "type": "string" }));
+        }
+        object.insert("required".into(), serde_json::json!(["monolith"]));
+    }
+    schema
+}

@@ -1,0 +1,155 @@
+//! From text to tree in spite of syntax errors: lines that cannot be read are blanked, the rest is read again.
+
+use toml::de::{DeTable, Error};
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Lines, Span};
+
+/// Blanking one line can make the next unreadable (a list over several lines); more rounds than this are not worth it.
+const ROUNDS: usize = 16;
+
+/// Which parts of the text were lost to syntax errors.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    /// Sorted, without overlap.
+    lines: Vec<Span>,
+}
+
+impl Damage {
+    /// Whether something was lost of the table with this header, or of this inline table.
+    pub(super) fn touches(&self, span: &Span, text: &str) -> bool {
+        if self.lines.is_empty() {
+            return false;
+        }
+        let end = if text.get(span.clone()).is_some_and(|source| source.starts_with('{')) {
+            span.end
+        } else {
+            next_header(text, span.end)
+        };
+        let next = self.lines.partition_point(|line| line.end < span.start);
+        self.lines.get(next).is_some_and(|line| line.start < end)
+    }
+}
+
+/// A text without what could not be read. Every place in it is the place in the original.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) text: String,
+    pub(super) damage: Damage,
+    pub(super) tables_lost: bool,
+}
+
+/// Reports the syntax errors; `None` if the tree that they left is complete.
+pub(super) fn recover(text: &str, errors: Vec<Error>, diagnostics: &mut Diagnostics) -> Option<Recovered> {
+    let mut reported: Vec<Span> = Vec::new();
+    for error in &errors {
+        report(error, text, &mut reported, diagnostics);
+    }
+    let mut errors: Vec<_> = errors.into_iter().filter(loses_text).collect();
+    if errors.is_empty() {
+        return None;
+    }
+    let lines = Lines::of(text);
+    let mut left = Recovered { text: text.to_owned(), damage: Damage::default(), tables_lost: false };
+    for _ in 0..ROUNDS {
+        for error in &errors {
+            left.blank(place(error, text), &lines);
+        }
+        let again = DeTable::parse_recoverable(&left.text).1;
+        // Errors of grammar after the first round come from the blanking; a key given twice was hidden before.
+        for error in again.iter().filter(|error| !loses_text(error)) {
+            report(error, text, &mut reported, diagnostics);
+        }
+        errors = again.into_iter().filter(loses_text).collect();
+        if errors.is_empty() {
+            break;
+        }
+    }
+    left.damage.lines.sort_by_key(|line| line.start);
+    left.damage.lines.dedup();
+    Some(left)
+}
+
+impl Recovered {
+    /// Blanks the line of an error; if that line was a table's header, the whole table.
+    fn blank(&mut self, place: Span, lines: &Lines<'_>) {
+        let first = lines.span_of(lines.line_of(place.start));
+        let last = lines.span_of(lines.line_of(place.end.max(place.start)));
+        let mut span = first.start..last.end;
+        if self.text[first.start..].trim_start_matches([' ', '\t']).starts_with('[') {
+            self.tables_lost = true;
+            span.end = span.end.max(next_header(&self.text, first.end));
+        }
+        let blank: String =
+            self.text[span.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+        self.text.replace_range(span.clone(), &blank);
+        self.damage.lines.push(span);
+    }
+}
+
+/// Where the next line that opens a table begins, or the end of the text.
+fn next_header(text: &str, from: usize) -> usize {
+    let mut at = from;
+    while let Some(end) = text.get(at..).and_then(|rest| rest.find('\n')) {
+        at += end + 1;
+        if text[at..].trim_start_matches([' ', '\t']).starts_with('[') {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// A key given twice is a mistake, but the tree is complete without it.
+fn loses_text(error: &Error) -> bool {
+    !error.message().starts_with("duplicate key") && !error.message().starts_with("cannot extend")
+}
+
+fn place(error: &Error, text: &str) -> Span {
+    let span = error.span().unwrap_or(text.len()..text.len());
+    let start = text.floor_char_boundary(span.start);
+    start..text.ceil_char_boundary(span.end.max(start))
+}
+
+fn report(error: &Error, text: &str, reported: &mut Vec<Span>, diagnostics: &mut Diagnostics) {
+    let span = place(error, text);
+    // The grammar often complains twice of one place; once is enough.
+    if reported.iter().any(|known| known.start == span.start) {
+        return;
+    }
+    reported.push(span.clone());
+    diagnostics.push(explained(error, text, span));
+}
+
+/// The parser's message with a remedy.
+fn explained(error: &Error, text: &str, span: Span) -> Diagnostic {
+    let message = error.message();
+    if message.starts_with("duplicate key") {
+        let key = text.get(span.clone()).unwrap_or("");
+        return Diagnostic::new(Code::Syntax, format!("`{key}` is given twice"))
+            .at(span)
+            .label("given before")
+            .help("keep one of the two; tables of one name are written once, with all their keys");
+    }
+    let (what, help) = remedy(message);
+    Diagnostic::new(Code::Syntax, what).at(span).label("cannot be read").help(help)
+}
+
+/// What the parser says, in our words where it is about the everyday slips.
+fn remedy(message: &str) -> (String, &'static str) {
+    let said = |help| (format!("the text is not TOML: {message}"), help);
+    match message {
+        m if m.contains("must be quoted") => said("put the value in double quotes: `\"…\"`"),
+        m if m.starts_with("invalid basic string") || m.starts_with("invalid literal string") => {
+            said("close the string with the quote it began with, on the same line")
+        }
+        m if m.starts_with("key with no value") => said("write `key = value`"),
+        m if m.contains("missing value") => said("write a value after `=`"),
+        m if m.starts_with("unclosed table") => said("close the header with `]`"),
+        m if m.starts_with("unclosed array table") => said("close the header with `]]`"),
+        m if m.starts_with("unclosed array") => said("close the list with `]`"),
+        m if m.starts_with("unclosed inline table") => said("close the table with `}`"),
+        m if m.starts_with("cannot extend") => said("give the keys in one table, not in two places"),
+        _ => {
+            said("see https://toml.io for how it is written; strings are in double quotes, tables begin with `[name]`")
+        }
+    }
+}

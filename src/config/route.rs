@@ -1,0 +1,212 @@
+//! `[routes.NAME]` as written.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use serde_json::json;
+
+use super::list::Item;
+use super::reader::{Decode, Reader, Value};
+use super::table::table;
+use super::{Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage};
+
+table! {
+    /// A match, and where it stands in the migration.
+    pub struct Route {
+        /// A host, or `*.example.com`: any depth, not the apex.
+        host: String,
+        /// A path template or a list of them: `/api/users/{id}`, `/static/{*rest}`.
+        path: OneOrMany<String>,
+        /// Methods; `GET` stands for GET and HEAD. Default: all.
+        methods: OneOrMany<Method>,
+        /// Conditions on headers.
+        headers: Conditions,
+        /// Conditions on cookies.
+        cookies: Conditions,
+        /// Conditions on query values.
+        query: Conditions,
+        /// Decides between routes that are equally specific; the higher one wins. Default: 0.
+        priority: i64,
+        /// The service that takes the route over.
+        service: String,
+        /// Where the route stands.
+        stage: Stage = required,
+        /// The service's share of the clients in `canary`.
+        weight: Percent,
+        /// The sides of a `split`.
+        variants: Named<Variant>,
+        /// What names a client: the first that is present. `multilith_id` is always the last.
+        sticky: OneOrMany<String>,
+        /// Give a client that nothing names a cookie. Default: true.
+        issue_cookie: bool,
+        /// Routes of one cohort put a client on one side.
+        cohort: String,
+        /// How long a silent conversation keeps the side it began on. Default: none.
+        pin: Limit<Duration>,
+        /// Both sides' answers may stay in shared caches. Default: false.
+        shared_cache: bool,
+        /// The monolith answers when the service fails. Default: true in `canary`, false in `migrated`.
+        fallback: FallbackSwitch,
+        /// Stops asking a service that keeps failing.
+        breaker: Breaker,
+        /// What the service is sent instead of what the client sent.
+        rewrite: Rewrite,
+        /// What is changed in the service's answer.
+        answer: Answer,
+        /// Copies of requests.
+        shadow: Shadow,
+        /// Size of a request body; more is 413. Default: `limits.body`.
+        body_limit: Limit<Size>,
+        /// How often one client may ask.
+        rate_limit: RateLimit,
+        /// Who may ask at all.
+        auth: Auth,
+    }
+}
+
+table! {
+    /// One side of a split.
+    pub struct Variant {
+        /// `"monolith"` or a service.
+        upstream: String = required,
+        /// Its share of the clients.
+        weight: Percent = required,
+        /// Headers its requests carry.
+        headers: HeaderValues,
+    }
+}
+
+/// `fallback = true | false | { … }`.
+#[derive(Debug)]
+pub enum FallbackSwitch {
+    Off,
+    On,
+    Table(Fallback),
+}
+
+impl Decode for FallbackSwitch {
+    const EXPECTED: &'static str = "true, false or a table";
+    const EXAMPLE: &'static str = "true";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref().as_bool() {
+            Some(true) => Some(Self::On),
+            Some(false) => Some(Self::Off),
+            None if value.get_ref().is_table() => Fallback::decode(value, reader).map(Self::Table),
+            None => {
+                reader.wrong_type::<Self>(value);
+                None
+            }
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "anyOf": [{ "type": "boolean" }, Fallback::schema()] })
+    }
+}
+
+table! {
+    /// When the monolith answers instead of a service that failed.
+    pub struct Fallback {
+        /// Methods that move when nothing was sent. Default: all.
+        methods: OneOrMany<Method>,
+        /// Answers that count as a failure; safe methods only. Default: `[502, 503, 504]`.
+        statuses: Vec<Item<u16>>,
+    }
+}
+
+table! {
+    /// While it is open, the monolith answers without the service being asked.
+    pub struct Breaker {
+        /// Failures in a row that open it. Default: 5.
+        failures: u32,
+        /// How long until one request tries the service again. Default: `"30s"`.
+        open: Duration,
+    }
+}
+
+table! {
+    /// What the service is sent instead of what the client sent.
+    pub struct Rewrite {
+        /// A path with the template's parameters: `/v2/people/{id}`.
+        path: String,
+        /// The Host header.
+        host: HeaderValue,
+        /// Headers to set.
+        set: HeaderValues,
+        /// Headers to add beside those that are there.
+        add: HeaderValues,
+        /// Headers to remove.
+        remove: HeaderList,
+    }
+}
+
+table! {
+    /// What is changed in the service's answer.
+    pub struct Answer {
+        /// Turn `Location`, `Content-Location` and `Refresh` back to what the client asked for. Default: false.
+        location: bool,
+        /// Cookie domains: from, to; `""` removes the attribute.
+        cookie_domain: Named<CookieDomain>,
+        /// Cookie path prefixes: from, to.
+        cookie_path: Named<String>,
+        /// Headers to set.
+        set: HeaderValues,
+        /// Headers to remove.
+        remove: HeaderList,
+    }
+}
+
+/// The domain that a cookie is given, or none.
+#[derive(Debug)]
+pub struct CookieDomain(pub Option<String>);
+
+impl Decode for CookieDomain {
+    const EXPECTED: &'static str = "a domain";
+    const EXAMPLE: &'static str = "\"example.com\"";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.string::<Self>(value)?;
+        Some(Self(if text.is_empty() { None } else { Some(text.into_owned()) }))
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string" })
+    }
+}
+
+table! {
+    /// How often one client may ask.
+    pub struct RateLimit {
+        /// `"ip"`, `"header:NAME"` or `"cookie:NAME"`.
+        per: String = required,
+        /// As in `"100/s"`.
+        rate: Rate = required,
+        /// Requests that may come at once. Default: the rate's number.
+        burst: u32,
+    }
+}
+
+table! {
+    /// Who may ask at all.
+    pub struct Auth {
+        /// A bearer token with a valid signature.
+        jwt: Jwt,
+    }
+}
+
+table! {
+    /// A bearer token with a valid signature. Exactly one of `jwks` and `key`.
+    pub struct Jwt {
+        /// URL or file of a key set.
+        jwks: String,
+        /// A public key, PEM, or a shared secret.
+        key: super::Secret,
+        /// What `iss` must be.
+        issuer: String,
+        /// What `aud` must hold.
+        audience: OneOrMany<String>,
+        /// Claims that the upstream is given as headers.
+        forward: Named<HeaderName>,
+    }
+}

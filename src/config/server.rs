@@ -1,0 +1,80 @@
+//! `[server]` as written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::list::Item;
+use super::table::table;
+use super::{Limit, Secret};
+
+table! {
+    /// The proxy's own listeners and life cycle.
+    pub struct Server {
+        /// Addresses for HTTP/1.1, and h2c with prior knowledge. Default: `["0.0.0.0:8080"]`, none when `server.tls` listens.
+        listen: Vec<Item<String>>,
+        /// TLS listeners.
+        tls: Tls,
+        /// Address of metrics, API and console. Default: `"127.0.0.1:9900"`.
+        admin: String,
+        /// Address of /metrics, /healthz and /readyz alone, without a token. Default: none.
+        metrics: String,
+        /// Required when `admin` is not a loopback address.
+        token: Secret,
+        /// Names under which the admin listener may be reached, beside its address.
+        admin_hosts: Vec<Item<String>>,
+        /// Worker threads; 0 is one per core. Default: 0.
+        threads: u16,
+        /// Journal and evidence are kept here. Default: `".multilith"`.
+        state_dir: PathBuf,
+        /// Longest wait for requests in flight at SIGTERM. Default: `"30s"`.
+        drain: Duration,
+        /// How long /readyz is false before listening stops. Default: `"0s"`.
+        lame_duck: Duration,
+        /// The big red button: every route that is not retired goes to the monolith. Default: false.
+        monolith_only: bool,
+        /// Networks of peers whose X-Forwarded-*, Forwarded, X-Request-Id and PROXY header are believed. Default: none.
+        trusted: Vec<Item<String>>,
+        /// Who may name a side, and by which header.
+        force: Force,
+        /// Tell clients route and side in X-Multilith-Route and X-Multilith-Side. Default: false.
+        debug_headers: bool,
+    }
+}
+
+table! {
+    /// TLS listeners: HTTP/1.1 and HTTP/2 by ALPN.
+    pub struct Tls {
+        /// Addresses.
+        listen: Vec<Item<String>>,
+        /// Several are chosen by SNI; read again on reload.
+        certificates: Vec<Item<Certificate>>,
+        /// Answer plain requests with a redirect to https. Default: false.
+        redirect: bool,
+        /// `max-age` of Strict-Transport-Security. Default: not sent.
+        hsts: Limit<Duration>,
+        /// Ask clients for a certificate that this authority signed.
+        client_ca: PathBuf,
+    }
+}
+
+table! {
+    /// A certificate and its key, PEM.
+    pub struct Certificate {
+        /// The certificate with its chain.
+        cert: PathBuf = required,
+        /// The private key.
+        key: PathBuf = required,
+    }
+}
+
+table! {
+    /// Trusted clients may name their side in `canary` and `split`.
+    pub struct Force {
+        /// The header that names `monolith`, `service` or a variant. From anyone else it is removed.
+        header: HeaderName = required,
+        /// Networks of the clients that may.
+        from: Vec<Item<String>> = required,
+    }
+}

@@ -1,0 +1,91 @@
+//! The small tables: matching, limits, timeouts, logs, tracing, metrics.
+
+use std::time::Duration;
+
+use super::list::Item;
+use super::table::table;
+use super::{ByteRate, Count, Limit, LogFormat, PathCase, Percent, Size, TrailingSlash};
+
+table! {
+    /// How paths are compared.
+    pub struct Matching {
+        /// Take `//` as `/`. Default: true.
+        merge_slashes: bool,
+        /// Whether case counts. Default: `"sensitive"`.
+        case: PathCase,
+        /// Whether `/a` and `/a/` differ. Default: `"strict"`.
+        trailing_slash: TrailingSlash,
+    }
+}
+
+table! {
+    /// What a client may ask of the proxy. `0` or `"none"` is no limit.
+    pub struct Limits {
+        /// Request line and headers together; more is 431. Default: `"16KiB"`.
+        request_head: Limit<Size>,
+        /// Number of headers; more is 431. Default: 100.
+        headers: Limit<Count>,
+        /// Size of a request body; more is 413. Default: none.
+        body: Limit<Size>,
+        /// Open connections in total. Default: 10000.
+        connections: Limit<Count>,
+        /// Open connections of one client. Default: none.
+        connections_per_client: Limit<Count>,
+        /// From the accept or the first byte to the end of the head. Default: `"10s"`.
+        header_timeout: Limit<Duration>,
+        /// Longest pause while a body is read. Default: `"30s"`.
+        body_timeout: Limit<Duration>,
+        /// Longest pause while an answer is written. Default: `"60s"`.
+        write_timeout: Limit<Duration>,
+        /// Of bodies and of answers being read, after the first 10 s. Default: `"240B/s"`.
+        min_rate: Limit<ByteRate>,
+        /// Keep-alive between requests. Default: `"75s"`.
+        idle_timeout: Limit<Duration>,
+        /// Tunnels and event streams without a byte in either direction. Default: `"1h"`.
+        upgraded_idle: Limit<Duration>,
+    }
+}
+
+table! {
+    /// How long upstreams may take. `0` or `"none"` is no limit.
+    pub struct Timeouts {
+        /// To a connection. Default: `"2s"`.
+        connect: Limit<Duration>,
+        /// To the first byte of the answer; then 504. Default: `"60s"`.
+        answer: Limit<Duration>,
+        /// Longest pause inside an answer. Default: `"60s"`.
+        idle: Limit<Duration>,
+        /// The whole exchange. Default: none.
+        total: Limit<Duration>,
+    }
+}
+
+table! {
+    /// The access log.
+    pub struct Logs {
+        /// Default: `"json"`.
+        format: LogFormat,
+        /// `"stdout"`, `"stderr"` or a path. Default: `"stdout"`.
+        output: String,
+        /// Of answers below 400; the others are always written. Default: `"100%"`.
+        sample: Percent,
+    }
+}
+
+table! {
+    /// Where spans are sent.
+    pub struct Tracing {
+        /// URL of an OTLP collector. Default: none.
+        otlp: String,
+        /// Share of traces that are recorded. Default: `"1%"`.
+        sample: Percent,
+    }
+}
+
+table! {
+    /// What is measured.
+    pub struct Metrics {
+        /// Upper bounds of the latency histograms, in seconds, rising.
+        buckets: Vec<Item<f64>>,
+    }
+}

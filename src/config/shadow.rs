@@ -1,0 +1,65 @@
+//! `[routes.NAME.shadow]` and what is compared, as written.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use super::list::Item;
+use super::table::table;
+use super::{Count, Examples, HeaderList, HeaderValues, Named, OneOrMany, Percent, Size, Writes};
+
+table! {
+    /// Copies of requests whose answers nobody receives.
+    pub struct Shadow {
+        /// Share of the requests. Default: `"100%"`.
+        sample: Percent,
+        /// Methods that are copied. Default: `["GET", "HEAD"]`.
+        methods: OneOrMany<Method>,
+        /// Larger bodies are not copied. Default: `"64KiB"`.
+        body_limit: Size,
+        /// For the whole copy. Default: `"5s"`.
+        timeout: Duration,
+        /// Copies at once; more are not sent. Default: 100.
+        in_flight: u32,
+        /// In `migrated`: copy safe requests to the monolith. Default: false.
+        reverse: bool,
+        /// Whether unsafe requests are copied to a service with `sandbox = true`. Default: `"never"`.
+        writes: Writes,
+        /// Headers that the copy alone gets.
+        set: HeaderValues,
+        /// Headers that the copy alone loses.
+        remove: HeaderList,
+        /// What is compared. Default: nothing; the answer is thrown away.
+        compare: Compare,
+    }
+}
+
+table! {
+    /// What of the two answers is compared, and what counts.
+    pub struct Compare {
+        /// Headers that must be equal. Default: `["content-type", "location", "cache-control"]`.
+        headers: Vec<Item<HeaderName>>,
+        /// Fields that do not count: `$.path` or `header:name`.
+        ignore: Vec<Item<String>>,
+        /// Lists whose order does not count.
+        unordered: Vec<Item<String>>,
+        /// Numbers that may differ by so much.
+        tolerance: Named<f64>,
+        /// How often the monolith is compared with itself.
+        noise: Noise,
+        /// What is kept of fields that differ. Default: `"shapes"`.
+        examples: Examples,
+        /// Fields that are removed before anything is kept.
+        redact: Vec<Item<String>>,
+    }
+}
+
+table! {
+    /// Safe requests that are sent to the monolith once more.
+    pub struct Noise {
+        /// Share of the compared requests. Default: `"1%"`.
+        replay: Percent,
+        /// At most so many a second. Default: 5.
+        per_second: Count,
+    }
+}

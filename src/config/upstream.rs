@@ -1,0 +1,165 @@
+//! `[monolith]` and `[services.NAME]` as written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::list::Item;
+use super::table::table;
+use super::{Balance, HttpVersion, Timeouts};
+
+macro_rules! upstream {
+    ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty,)* }) => {
+        table! {
+            $(#[doc = $about])*
+            pub struct $name {
+                /// `http://host:port`, `https://host` or `unix:/path`.
+                url: String,
+                /// Several addresses, each `host:port` or `unix:/path`.
+                endpoints: Vec<Item<String>>,
+                /// Endpoints from a registry.
+                discover: Discover,
+                /// How an endpoint is picked. Default: `"round-robin"`.
+                balance: Balance,
+                /// Active checks. Default: none.
+                health: Health,
+                /// Endpoints that fail are left out for a while. Default: none.
+                eject: Eject,
+                /// Version of HTTP. Default: `"1.1"`.
+                http: HttpVersion,
+                /// TLS towards the upstream.
+                tls: UpstreamTls,
+                /// In place of `[timeouts]`.
+                timeouts: Timeouts,
+                /// Idle connections are kept this long: less than the upstream keeps them. Default: `"4s"`.
+                keepalive: Duration,
+                $($(#[doc = $doc])* $field: $type,)*
+            }
+        }
+    };
+}
+
+upstream! {
+    /// The existing application: everything that no route takes goes to it.
+    Monolith {
+        /// At the very end: no route needs it any more; what no route takes gets 404. Default: false.
+        retired: bool,
+    }
+}
+
+upstream! {
+    /// A new upstream that takes routes over. Exactly one of `url`, `endpoints` and `discover`.
+    Service {
+        /// Unsafe requests may be copied here: what they write does not matter. Default: false.
+        sandbox: bool,
+    }
+}
+
+table! {
+    /// Active checks: exactly one of `path` and `connect`.
+    pub struct Health {
+        /// GET of this path must be answered with a good status.
+        path: String,
+        /// A connection is enough.
+        connect: bool,
+        /// Pause between two checks. Default: `"2s"`.
+        interval: Duration,
+        /// Default: `"1s"`.
+        timeout: Duration,
+        /// Successes in a row that make an endpoint healthy. Default: 2.
+        healthy: u32,
+        /// Failures in a row that make an endpoint unhealthy. Default: 3.
+        unhealthy: u32,
+        /// Lowest and highest good status. Default: `[200, 399]`.
+        statuses: Vec<Item<u16>>,
+    }
+}
+
+table! {
+    /// Passive ejection: growing pauses, never the last endpoint.
+    pub struct Eject {
+        /// Failures in a row. Default: 5.
+        failures: u32,
+        /// First pause. Default: `"30s"`.
+        base: Duration,
+        /// Longest pause. Default: `"300s"`.
+        max: Duration,
+    }
+}
+
+table! {
+    /// TLS towards the upstream.
+    pub struct UpstreamTls {
+        /// The name in SNI and in the certificate. Default: the host of the URL.
+        server_name: String,
+        /// Authorities to trust instead of the system's, PEM.
+        ca: PathBuf,
+        /// Our certificate, PEM.
+        cert: PathBuf,
+        /// Its key, PEM.
+        key: PathBuf,
+    }
+}
+
+table! {
+    /// Endpoints from a registry: exactly one of the five.
+    pub struct Discover {
+        /// A and AAAA records.
+        dns: Dns,
+        /// SRV records, with priority and weight.
+        srv: Srv,
+        /// A file with one `host:port [weight=N]` a line, watched.
+        file: EndpointsFile,
+        /// Keys below a prefix, watched.
+        etcd: Etcd,
+        /// Healthy instances of a service.
+        consul: Consul,
+    }
+}
+
+table! {
+    /// A and AAAA records.
+    pub struct Dns {
+        /// The name to ask for.
+        name: String = required,
+        /// The port of every address.
+        port: u16 = required,
+    }
+}
+
+table! {
+    /// SRV records.
+    pub struct Srv {
+        /// The name to ask for, as in `_http._tcp.users.internal`.
+        name: String = required,
+    }
+}
+
+table! {
+    /// A watched file.
+    pub struct EndpointsFile {
+        /// One `host:port [weight=N]` a line.
+        path: PathBuf = required,
+    }
+}
+
+table! {
+    /// Keys of etcd.
+    pub struct Etcd {
+        /// URLs of its members.
+        endpoints: Vec<Item<String>> = required,
+        /// Every key below it is one endpoint.
+        prefix: String = required,
+    }
+}
+
+table! {
+    /// A service of Consul.
+    pub struct Consul {
+        /// URL of an agent.
+        url: String = required,
+        /// The service's name.
+        service: String = required,
+        /// Only instances with this tag.
+        tag: String,
+    }
+}

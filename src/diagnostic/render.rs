@@ -1,0 +1,91 @@
+//! The diagnostics of one file for the terminal, as rustc prints them.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
+
+use super::{Diagnostic, Diagnostics, Lines, Severity, Span};
+
+/// Places further apart than this get an excerpt each; nearer ones share one.
+const LINES_IN_ONE_EXCERPT: usize = 400;
+
+/// All diagnostics with excerpts of `text`, separated by empty lines, ending with a line break. Empty when there are none.
+#[must_use]
+pub fn render(diagnostics: &Diagnostics, file: &str, text: &str, colour: bool) -> String {
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let lines = Lines::of(text);
+    let mut output = String::new();
+    for diagnostic in diagnostics {
+        if !output.is_empty() {
+            output.push('\n');
+        }
+        output.push_str(&renderer.render(&groups(diagnostic, file, text, &lines)));
+        output.push('\n');
+    }
+    output
+}
+
+fn groups<'a>(diagnostic: &'a Diagnostic, file: &'a str, text: &'a str, lines: &Lines<'_>) -> Vec<Group<'a>> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
+    let elements = match &diagnostic.span {
+        Some(span) => excerpts(diagnostic, span, file, text, lines),
+        None => vec![Origin::path(file).into()],
+    };
+    let group = title.elements(elements);
+    match &diagnostic.help {
+        Some(help) => vec![group.element(Level::HELP.message(help.as_str()))],
+        None => vec![group],
+    }
+}
+
+fn excerpts<'a>(
+    diagnostic: &'a Diagnostic,
+    span: &Span,
+    file: &'a str,
+    text: &'a str,
+    lines: &Lines<'_>,
+) -> Vec<Element<'a>> {
+    let mut marks = vec![(AnnotationKind::Primary, visible(span, text), diagnostic.label.as_deref())];
+    for related in &diagnostic.related {
+        marks.push((AnnotationKind::Context, visible(&related.span, text), Some(related.label.as_str())));
+    }
+    let first = marks.iter().map(|mark| lines.line_of(mark.1.start)).min().unwrap_or(0);
+    let last = marks.iter().map(|mark| lines.line_of(mark.1.end)).max().unwrap_or(0);
+    if last - first <= LINES_IN_ONE_EXCERPT {
+        return vec![excerpt(&marks, first..last, file, text, lines).into()];
+    }
+    let alone = marks.iter().map(|mark| {
+        let (first, last) = (lines.line_of(mark.1.start), lines.line_of(mark.1.end));
+        excerpt(std::slice::from_ref(mark), first..last, file, text, lines).into()
+    });
+    alone.collect()
+}
+
+type Mark<'a> = (AnnotationKind, Span, Option<&'a str>);
+
+fn excerpt<'a>(
+    marks: &[Mark<'a>],
+    shown: Range<usize>,
+    file: &'a str,
+    text: &'a str,
+    lines: &Lines<'_>,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let (start, end) = (lines.span_of(shown.start).start, lines.span_of(shown.end).end);
+    let annotations =
+        marks.iter().map(|(kind, span, label)| kind.span(span.start - start..span.end - start).label(*label));
+    Snippet::source(&text[start..end]).line_start(shown.start + 1).path(file).annotations(annotations)
+}
+
+/// A span that lies on characters of the text and, where the text allows it, is not empty.
+fn visible(span: &Span, text: &str) -> Span {
+    let start = text.floor_char_boundary(span.start);
+    let end = text.ceil_char_boundary(span.end.max(start));
+    if start < end || start == text.len() || text[start..].starts_with('\n') {
+        return start..end;
+    }
+    start..text.ceil_char_boundary(start + 1)
+}

@@ -1,0 +1,108 @@
+//! Each file under tests/golden is a routes.toml, a line of dashes, and what is said about it.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test golden` rewrites the second halves; read them before you commit.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use multilith::compile::{Compiled, compile};
+
+const LINE: &str = "\n----------\n";
+
+/// The environment that the files are compiled in.
+fn env(name: &str) -> Option<String> {
+    match name {
+        "MONOLITH" => Some("http://127.0.0.1:3000".to_owned()),
+        "TOKEN" => Some("a-token-that-must-never-be-printed".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn files(directory: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(directory);
+    let mut files: Vec<_> = fs::read_dir(&directory)
+        .expect("the directory of golden files is there")
+        .map(|entry| entry.expect("an entry can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Compiles every file of a directory and compares what `told` says of it; returns how many there were.
+fn run(directory: &str, told: impl Fn(&Path, &Compiled) -> String) -> usize {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let files = files(directory);
+    let mut differing = String::new();
+    for path in &files {
+        let whole = fs::read_to_string(path).expect("a golden file is text");
+        let (input, expected) = whole.split_once(LINE).unwrap_or((whole.trim_end(), ""));
+        let compiled = compile(input, "routes.toml", &env);
+        let found = told(path, &compiled);
+        if found == expected {
+            continue;
+        }
+        if update {
+            fs::write(path, format!("{input}{LINE}{found}")).expect("the golden file can be written");
+        } else {
+            writeln!(differing, "{}\n--- expected\n{expected}\n--- found\n{found}", path.display())
+                .expect("a string takes everything");
+        }
+    }
+    assert!(differing.is_empty(), "{differing}");
+    files.len()
+}
+
+#[test]
+fn wrong_files_are_told_what_is_wrong_where_and_what_to_do() {
+    let count = run("wrong", |path, compiled| {
+        assert!(!compiled.diagnostics.is_empty(), "{} has nothing wrong", path.display());
+        compiled.render(false)
+    });
+    assert!(count >= 1, "{count} wrong files");
+}
+
+#[test]
+fn right_files_compile_without_a_word() {
+    let count = run("right", |path, compiled| {
+        assert!(compiled.diagnostics.is_empty(), "{}\n{}", path.display(), compiled.render(false));
+        summary(compiled)
+    });
+    assert!(count >= 1, "{count} right files");
+}
+
+/// What a person would want to see of a snapshot to believe that it is what the file says.
+fn summary(compiled: &Compiled) -> String {
+    let snapshot = compiled.snapshot.as_ref().expect("a file without errors has a snapshot");
+    let mut text = String::new();
+    let server = &snapshot.server;
+    writeln!(text, "listen {:?} tls {:?} admin {}", server.listen, server.tls.listen, server.admin).expect("a string");
+    for upstream in &snapshot.upstreams {
+        writeln!(text, "upstream {}: {:?}", upstream.name, upstream.source).expect("a string");
+    }
+    for route in &snapshot.routes {
+        let paths: Vec<_> = route.rule.paths.iter().map(multilith::route::Template::as_str).collect();
+        let dial = route.policy.dial;
+        let methods = route.rule.methods.as_ref().map_or_else(|| "all".to_owned(), |set| set.names().join(","));
+        writeln!(text, "route {}: {methods} {paths:?} {} {}", route.name, dial.stage, dial.weight).expect("a string");
+        for unit in &route.policy.sticky {
+            writeln!(text, "  sticky {unit}").expect("a string");
+        }
+        for variant in &route.policy.variants {
+            writeln!(text, "  variant {} {} of upstream {}", variant.name, variant.weight, variant.upstream.0)
+                .expect("a string");
+        }
+        if let Some(fallback) = &route.policy.fallback {
+            writeln!(text, "  fallback after {} failures for {:?}", fallback.breaker_failures, fallback.breaker_open)
+                .expect("a string");
+        }
+        if let Some(shadow) = &route.policy.shadow {
+            let compare = if shadow.compare.is_some() { "compared" } else { "thrown away" };
+            writeln!(text, "  shadow {} of {}, {compare}", shadow.sample, shadow.methods.names().join(","))
+                .expect("a string");
+        }
+    }
+    text
+}
