@@ -4,3 +4,4 @@ pub mod compile;
 pub mod endpoint;
 pub mod migration;
 pub mod route;
+pub mod telemetry;
