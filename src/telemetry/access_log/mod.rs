@@ -1,0 +1,110 @@
+//! The access log: one line for each exchange, written by a thread of its own so that no request ever waits for a disk or a pipe.
+
+mod line;
+mod redact;
+mod text;
+mod writer;
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::metrics::Metrics;
+use super::record::ExchangeRecord;
+use crate::compile::{AccessLog as Settings, LogFormat};
+use crate::migration::BUCKETS;
+
+use writer::{Output, Writer};
+
+/// The log in force.
+pub struct AccessLog {
+    settings: ArcSwap<Settings>,
+    writer: Writer,
+    /// Two reloads at once must not leave the settings of one with the output of the other.
+    changing: Mutex<()>,
+}
+
+impl AccessLog {
+    /// Opens the output and starts the thread.
+    pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let writer = Writer::start(Output::open(&settings.output)?, metrics, None)?;
+        Ok(Self { settings: ArcSwap::from_pointee(settings.clone()), writer, changing: Mutex::new(()) })
+    }
+
+    /// Puts other settings in force. An output that cannot be opened leaves everything as it was.
+    pub fn configure(&self, settings: &Settings) -> io::Result<()> {
+        let _alone = self.changing.lock();
+        if self.settings.load().output != settings.output {
+            self.writer.redirect(Output::open(&settings.output)?);
+        }
+        self.settings.store(Arc::new(settings.clone()));
+        Ok(())
+    }
+
+    /// Opens the file again, after it was moved away. Returns at once.
+    pub fn reopen(&self) {
+        self.writer.reopen();
+    }
+
+    /// Writes what waits and stops. `false`: the output did not take it in time. Lines that come later are lost.
+    pub fn close(&self, within: Duration) -> bool {
+        self.writer.close(within)
+    }
+
+    /// Writes the exchange's line, if it is to be written. Never waits.
+    pub fn write(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
+        thread_local! {
+            static LINE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(1024));
+        }
+        let settings = self.settings.load();
+        if settings.format == LogFormat::Off || !sampled(&settings, record) {
+            return;
+        }
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            match settings.format {
+                LogFormat::Json => line::json(line, record, now),
+                LogFormat::Common => line::common(line, record, now, false),
+                LogFormat::Combined => line::common(line, record, now, true),
+                LogFormat::Off => return,
+            }
+            line.push(b'\n');
+            self.writer.put(line);
+        });
+    }
+}
+
+#[cfg(test)]
+impl AccessLog {
+    /// A log of everything over an open descriptor, with little room.
+    fn over(output: std::os::fd::OwnedFd, metrics: Arc<Metrics>, room: usize) -> Self {
+        let settings = Settings {
+            format: LogFormat::Json,
+            output: crate::compile::LogOutput::Stdout,
+            sample: crate::migration::Percent::EVERYBODY,
+        };
+        let writer = Writer::start(Output::over(output), metrics, Some(room)).expect("a thread can be started");
+        Self { settings: ArcSwap::from_pointee(settings), writer, changing: Mutex::new(()) }
+    }
+}
+
+/// Answers of 400 and above, and exchanges that failed or fell back, are always written.
+fn sampled(settings: &Settings, record: &ExchangeRecord<'_>) -> bool {
+    let share = settings.sample.buckets();
+    if share == BUCKETS
+        || record.status == 0
+        || record.status >= 400
+        || record.error.is_some()
+        || record.fallback.is_some()
+    {
+        return true;
+    }
+    record.request_id.hash() % u64::from(BUCKETS) < u64::from(share)
+}
+
+#[cfg(test)]
+mod tests;

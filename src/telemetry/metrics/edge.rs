@@ -1,0 +1,174 @@
+//! What belongs to no route: refusals, connections, upstreams, the configuration in force.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use parking_lot::{Mutex, RwLock};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::route::InFlight;
+use super::words::Words;
+
+/// Counters and gauges of the process. Those with a label are asked for once and then held.
+#[derive(Debug)]
+pub struct EdgeMeters {
+    pub(crate) refused: Words,
+    pub(crate) in_flight: RwLock<BTreeMap<Arc<str>, Arc<AtomicI64>>>,
+    pub(crate) upstreams: RwLock<BTreeMap<Arc<str>, Arc<UpstreamMeters>>>,
+    connections: IntGaugeVec,
+    log_lines_dropped: IntCounter,
+    monolith_only: IntGauge,
+    config_generation: IntGauge,
+    config_last_reload: Gauge,
+    config_reloads: IntCounterVec,
+}
+
+/// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
+pub(crate) const REFUSALS: [&str; 4] = ["path", "body", "request_head", "rate_limit"];
+pub(crate) const RETRIES: [&str; 2] = ["connect", "reset"];
+
+/// What is known of one upstream.
+#[derive(Debug, Default)]
+pub struct UpstreamMeters {
+    pub(crate) retries: Words,
+    pub(crate) endpoints: Mutex<Option<EndpointCounts>>,
+    /// `None`: its endpoints are not discovered.
+    pub(crate) discovery_up: Mutex<Option<bool>>,
+}
+
+/// How many endpoints an upstream has in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointCounts {
+    pub healthy: usize,
+    pub unhealthy: usize,
+    pub draining: usize,
+}
+
+impl UpstreamMeters {
+    /// Another endpoint of the upstream is asked because one failed.
+    pub fn retry(&self, reason: &'static str) {
+        self.retries.count(reason);
+    }
+
+    pub fn set_endpoints(&self, counts: EndpointCounts) {
+        *self.endpoints.lock() = Some(counts);
+    }
+
+    pub fn set_discovery_up(&self, up: bool) {
+        *self.discovery_up.lock() = Some(up);
+    }
+}
+
+impl EdgeMeters {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let opts = |name: &str, help: &str| Opts::new(name, help).namespace("multilith");
+        let connections =
+            IntGaugeVec::new(opts("connections", "Open connections of clients, by listener."), &["listener"])?;
+        let log_lines_dropped = IntCounter::with_opts(opts(
+            "log_lines_dropped_total",
+            "Access log lines that were dropped because the output did not keep up or failed.",
+        ))?;
+        let monolith_only = IntGauge::with_opts(opts(
+            "monolith_only",
+            "1 while the big red button is on: every route that is not retired goes to the monolith.",
+        ))?;
+        let config_generation = IntGauge::with_opts(opts("config_generation", "Generation of the file in force."))?;
+        let config_last_reload = Gauge::with_opts(opts(
+            "config_last_reload_timestamp_seconds",
+            "When a file was last put in force, in seconds since 1970.",
+        ))?;
+        let config_reloads =
+            IntCounterVec::new(opts("config_reloads_total", "Reloads of the file, by result."), &["result"])?;
+        let build_info = IntGaugeVec::new(
+            opts("build_info", "Always 1; its labels say which build is running."),
+            &["version", "revision"],
+        )?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
+        for result in ["applied", "unchanged", "refused"] {
+            config_reloads.with_label_values(&[result]);
+        }
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(log_lines_dropped.clone()))?;
+        registry.register(Box::new(monolith_only.clone()))?;
+        registry.register(Box::new(config_generation.clone()))?;
+        registry.register(Box::new(config_last_reload.clone()))?;
+        registry.register(Box::new(config_reloads.clone()))?;
+        registry.register(Box::new(build_info))?;
+        Ok(Self {
+            refused: Words::default(),
+            in_flight: RwLock::default(),
+            upstreams: RwLock::default(),
+            connections,
+            log_lines_dropped,
+            monolith_only,
+            config_generation,
+            config_last_reload,
+            config_reloads,
+        })
+    }
+
+    /// A limit or a rule refused a request.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.count(reason);
+    }
+
+    /// The open connections of one listener, `host:port` as the file names it. Asked for once, then held.
+    pub fn connections(&self, listener: &str) -> IntGauge {
+        self.connections.with_label_values(&[listener])
+    }
+
+    /// Requests in flight on the side of this name. The proxy's way there is `RouteMeters::in_flight`, which looks nothing up.
+    pub fn in_flight(&self, side: &str) -> InFlight {
+        InFlight::new(self.in_flight_gauge(side))
+    }
+
+    pub(crate) fn in_flight_gauge(&self, side: &str) -> Arc<AtomicI64> {
+        if let Some(gauge) = self.in_flight.read().get(side) {
+            return Arc::clone(gauge);
+        }
+        Arc::clone(self.in_flight.write().entry(side.into()).or_default())
+    }
+
+    /// The meters of an upstream, made on first use. Asked for when pools are made, then held.
+    pub fn upstream(&self, name: &str) -> Arc<UpstreamMeters> {
+        if let Some(meters) = self.upstreams.read().get(name) {
+            return Arc::clone(meters);
+        }
+        Arc::clone(self.upstreams.write().entry(name.into()).or_default())
+    }
+
+    /// Another endpoint of the upstream is asked because one failed.
+    pub fn retry(&self, upstream: &str, reason: &'static str) {
+        self.upstream(upstream).retry(reason);
+    }
+
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.log_lines_dropped.inc_by(lines);
+    }
+
+    pub fn monolith_only(&self, on: bool) {
+        self.monolith_only.set(i64::from(on));
+    }
+
+    /// A file is in force. `seconds`: since 1970.
+    pub fn config_in_force(&self, generation: u64, seconds: f64) {
+        self.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.config_last_reload.set(seconds);
+    }
+
+    /// applied, unchanged or refused.
+    pub fn config_reload(&self, result: &str) {
+        self.config_reloads.with_label_values(&[result]).inc();
+    }
+
+    pub(crate) fn retain(&self, upstreams: impl Fn(&str) -> bool, sides: impl Fn(&str) -> bool) {
+        self.upstreams.write().retain(|name, _| upstreams(name));
+        self.in_flight.write().retain(|name, gauge| sides(name) || gauge.load(Relaxed) != 0);
+    }
+}
+
+/// The commit that was built, where the build says so.
+fn revision() -> &'static str {
+    option_env!("MULTILITH_REVISION").unwrap_or("unknown")
+}

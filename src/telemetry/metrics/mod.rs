@@ -1,0 +1,140 @@
+//! The metrics of contract section 5: who counts what, and the page that Prometheus reads.
+
+mod answers;
+mod edge;
+mod families;
+mod fields;
+mod histogram;
+mod progress;
+mod route;
+mod words;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Encoder, Registry, TextEncoder};
+
+pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
+pub use fields::FieldKind;
+pub use histogram::DEFAULT_BUCKETS;
+pub use route::{InFlight, RouteLabels, RouteMeters, SideSummary, WantedShare};
+
+use families::Families;
+use progress::Progress;
+use route::RouteSeries;
+
+/// The route label of requests that no route takes.
+pub const UNMATCHED: &str = "unmatched";
+
+/// All metrics of the process. Requests reach theirs through `RouteMeters`, which an edition holds.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) bounds: Arc<[f64]>,
+    pub(crate) routes: Mutex<BTreeMap<Arc<str>, Arc<RouteSeries>>>,
+    pub(crate) edge: EdgeMeters,
+    pub(crate) progress: Mutex<Progress>,
+}
+
+impl Metrics {
+    /// `buckets`: upper bounds of the latency histograms in seconds, rising. They stay for the life of the process.
+    pub fn new(buckets: &[f64]) -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let edge = EdgeMeters::register(&registry)?;
+        for side in ["monolith", "service", "none"] {
+            edge.in_flight_gauge(side);
+        }
+        let shared =
+            Arc::new(Shared { bounds: buckets.into(), routes: Mutex::default(), edge, progress: Mutex::default() });
+        registry.register(Box::new(Families::new(Arc::clone(&shared))?))?;
+        Ok(Arc::new(Self { registry, shared }))
+    }
+
+    /// The meters of a route for one edition. A route of the same name goes on counting where it was.
+    pub fn route(&self, labels: &RouteLabels<'_>) -> Arc<RouteMeters> {
+        let series = {
+            let mut routes = self.shared.routes.lock();
+            match routes.get(labels.route) {
+                Some(series) => Arc::clone(series),
+                None => {
+                    let series = RouteSeries::new(labels.route);
+                    routes.insert(Arc::clone(&series.name), Arc::clone(&series));
+                    series
+                }
+            }
+        };
+        RouteMeters::bind(series, labels, &self.shared.bounds, |side| self.shared.edge.in_flight_gauge(side))
+    }
+
+    /// The edition that was assembled last is in force. Series of routes and upstreams that it does not have disappear;
+    /// requests that began under an older edition may go on counting into them, unseen. Moves are counted as made `by` this.
+    pub fn retain(&self, routes: impl Fn(&str) -> bool, upstreams: impl Fn(&str) -> bool, by: &'static str) {
+        self.tick(Instant::now());
+        let mut sides = std::collections::BTreeSet::new();
+        {
+            let mut all = self.shared.routes.lock();
+            all.retain(|name, _| &**name == UNMATCHED || routes(name));
+            for route in all.values() {
+                route.settle(by);
+                route.upstreams.lock().retain(|upstream| upstreams(&upstream.name));
+                sides.extend(route.sides.lock().iter().map(|side| Arc::clone(&side.name)));
+            }
+        }
+        let always = |side: &str| matches!(side, "monolith" | "service" | "none");
+        self.shared.edge.retain(upstreams, |side| always(side) || sides.contains(side));
+    }
+
+    /// What belongs to no route.
+    pub fn edge(&self) -> &EdgeMeters {
+        &self.shared.edge
+    }
+
+    /// Takes the answers since the last look into the progress of the migration. To be called every few seconds:
+    /// the five minutes are only as fine as the looks. Every scrape looks, too.
+    pub fn tick(&self, now: Instant) {
+        let routes: Vec<Arc<RouteSeries>> = self.shared.routes.lock().values().cloned().collect();
+        // Held throughout: two looks at once would each see the other's answers as their own.
+        let mut progress = self.shared.progress.lock();
+        let (mut monolith, mut others) = (0, 0);
+        for route in &routes {
+            for side in &*route.sides.lock() {
+                let mut answers = 0;
+                side.each_answer(|_, _, _, count| answers += count);
+                let new = answers.saturating_sub(side.seen.swap(answers, Relaxed));
+                if side.is_monolith.load(Relaxed) {
+                    monolith += new;
+                } else {
+                    others += new;
+                }
+            }
+        }
+        progress.add(now, monolith, others);
+    }
+
+    /// The share of the last five minutes' answers that did not come from the monolith, 0.0 to 1.0.
+    pub fn progress_by_requests(&self, now: Instant) -> f64 {
+        self.tick(now);
+        self.shared.progress.lock().share()
+    }
+
+    /// The page that Prometheus reads, and its content type. Takes milliseconds: not for the proxy's own threads.
+    pub fn encode(&self) -> (Vec<u8>, &'static str) {
+        self.tick(Instant::now());
+        let mut page = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut page).expect("a vector takes any text");
+        (page, prometheus::TEXT_FORMAT)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+//! The meters of one route. A request holds them by index; nothing is looked up by name, and nothing is locked.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use http::Method;
+use parking_lot::Mutex;
+
+use super::answers::AnswerCounts;
+use super::fields::{FieldCounts, FieldKind};
+use super::histogram::Histogram;
+use super::words::Words;
+use crate::migration::Stage;
+
+/// What a route is to be labelled with, and the sides that its requests can be on.
+#[derive(Debug, Clone)]
+pub struct RouteLabels<'a> {
+    pub route: &'a str,
+    pub stage: Stage,
+    /// Their order is the index by which the proxy names a side.
+    pub sides: Vec<WantedShare<'a>>,
+}
+
+/// One side of a route, and the share of the clients that the file gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedShare<'a> {
+    /// `monolith`, `service` or the variant's name.
+    pub side: &'a str,
+    pub upstream: &'a str,
+    /// 0.0 to 1.0.
+    pub ratio: f64,
+}
+
+/// What the status verb says about one side, since the program began.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SideSummary {
+    pub requests: u64,
+    /// Answers of 500 and above, and requests that the monolith answered because this side failed.
+    pub errors: u64,
+    /// Seconds; `None` before the first answer.
+    pub p50: Option<f64>,
+    pub p99: Option<f64>,
+}
+
+/// The counts of one route; they live as long as the route is in the file, over all reloads.
+#[derive(Debug)]
+pub(crate) struct RouteSeries {
+    pub(crate) name: Arc<str>,
+    pub(crate) sides: Mutex<Vec<Arc<SideSeries>>>,
+    pub(crate) upstreams: Mutex<Vec<Arc<UpstreamSeconds>>>,
+    pub(crate) dials: Mutex<Dials>,
+    /// Requests that were refused before a side was chosen.
+    pub(crate) none: OnceLock<Arc<SideSeries>>,
+    pub(crate) fallbacks: Words,
+    pub(crate) aborts: AtomicU64,
+    pub(crate) breaker_open: AtomicBool,
+    pub(crate) shadow_sent: Words,
+    pub(crate) shadow_skipped: Words,
+    pub(crate) shadow_seconds: Histogram,
+    pub(crate) comparisons: Words,
+    pub(crate) fields: FieldCounts,
+}
+
+/// The stage and shares in force, those that an edition not yet in force asks for, and the moves so far.
+#[derive(Debug, Default)]
+pub(crate) struct Dials {
+    pub(crate) in_force: Option<Shown>,
+    pub(crate) next: Option<Shown>,
+    pub(crate) moves: Vec<Moves>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) stage: Stage,
+    pub(crate) shares: Vec<(Arc<str>, f64)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moves {
+    pub(crate) from: Stage,
+    pub(crate) to: Stage,
+    pub(crate) by: &'static str,
+    pub(crate) count: u64,
+}
+
+/// The counts of one side of a route.
+#[derive(Debug)]
+pub(crate) struct SideSeries {
+    pub(crate) name: Arc<str>,
+    /// By stage: each counts under the stage that was in force.
+    pub(crate) answers: [OnceLock<Box<AnswerCounts>>; Stage::ALL.len()],
+    pub(crate) seconds: Histogram,
+    pub(crate) errors: Words,
+    /// The side's upstream is the monolith: a variant can be, too.
+    pub(crate) is_monolith: AtomicBool,
+    /// How many answers the migration's progress has taken into account.
+    pub(crate) seen: AtomicU64,
+}
+
+/// Times to the first byte of one upstream's answers.
+#[derive(Debug)]
+pub(crate) struct UpstreamSeconds {
+    pub(crate) name: Arc<str>,
+    pub(crate) seconds: Histogram,
+}
+
+impl SideSeries {
+    fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            answers: Default::default(),
+            seconds: Histogram::default(),
+            errors: Words::default(),
+            is_monolith: AtomicBool::new(false),
+            seen: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn each_answer(&self, mut visit: impl FnMut(Stage, &'static str, u16, u64)) {
+        for (stage, counts) in Stage::ALL.into_iter().zip(&self.answers) {
+            if let Some(counts) = counts.get() {
+                counts.each(|method, status, count| visit(stage, method, status, count));
+            }
+        }
+    }
+}
+
+impl RouteSeries {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            sides: Mutex::default(),
+            upstreams: Mutex::default(),
+            dials: Mutex::default(),
+            none: OnceLock::new(),
+            fallbacks: Words::default(),
+            aborts: AtomicU64::new(0),
+            breaker_open: AtomicBool::new(false),
+            shadow_sent: Words::default(),
+            shadow_skipped: Words::default(),
+            shadow_seconds: Histogram::default(),
+            comparisons: Words::default(),
+            fields: FieldCounts::default(),
+        })
+    }
+
+    fn side(&self, wanted: &WantedShare<'_>) -> Arc<SideSeries> {
+        let mut sides = self.sides.lock();
+        let side = sides.iter().find(|side| *side.name == *wanted.side).cloned().unwrap_or_else(|| {
+            let side = SideSeries::new(wanted.side);
+            sides.push(Arc::clone(&side));
+            side
+        });
+        side.is_monolith.store(wanted.upstream == "monolith", Relaxed);
+        side
+    }
+
+    fn upstream(&self, name: &str) -> Arc<UpstreamSeconds> {
+        let mut upstreams = self.upstreams.lock();
+        upstreams.iter().find(|upstream| *upstream.name == *name).cloned().unwrap_or_else(|| {
+            let upstream = Arc::new(UpstreamSeconds { name: name.into(), seconds: Histogram::default() });
+            upstreams.push(Arc::clone(&upstream));
+            upstream
+        })
+    }
+
+    /// The edition that was assembled last is in force: sides and upstreams that it does not name disappear.
+    pub(crate) fn settle(&self, by: &'static str) {
+        let mut dials = self.dials.lock();
+        let Some(next) = dials.next.take() else { return };
+        if let Some(before) = dials.in_force.take()
+            && before != next
+        {
+            let (from, to) = (before.stage, next.stage);
+            match dials.moves.iter_mut().find(|moves| (moves.from, moves.to, moves.by) == (from, to, by)) {
+                Some(moves) => moves.count += 1,
+                None => dials.moves.push(Moves { from, to, by, count: 1 }),
+            }
+        }
+        self.sides.lock().retain(|side| {
+            // The two that every route may have keep their history, whatever the stage.
+            matches!(&*side.name, "monolith" | "service") || next.shares.iter().any(|(name, _)| *name == side.name)
+        });
+        dials.in_force = Some(next);
+    }
+}
+
+/// The meters of one route as one edition sees it.
+#[derive(Debug)]
+pub struct RouteMeters {
+    pub(crate) series: Arc<RouteSeries>,
+    stage: Stage,
+    sides: Box<[Bound]>,
+    bounds: Arc<[f64]>,
+    in_flight_none: Arc<AtomicI64>,
+}
+
+#[derive(Debug)]
+struct Bound {
+    series: Arc<SideSeries>,
+    upstream: Arc<UpstreamSeconds>,
+    in_flight: Arc<AtomicI64>,
+}
+
+impl RouteMeters {
+    pub(crate) fn bind(
+        series: Arc<RouteSeries>,
+        labels: &RouteLabels<'_>,
+        bounds: &Arc<[f64]>,
+        in_flight: impl Fn(&str) -> Arc<AtomicI64>,
+    ) -> Arc<Self> {
+        let sides: Box<[Bound]> = labels
+            .sides
+            .iter()
+            .map(|wanted| Bound {
+                series: series.side(wanted),
+                upstream: series.upstream(wanted.upstream),
+                in_flight: in_flight(wanted.side),
+            })
+            .collect();
+        let shares =
+            sides.iter().zip(&labels.sides).map(|(side, wanted)| (Arc::clone(&side.series.name), wanted.ratio));
+        let shown = Shown { stage: labels.stage, shares: shares.collect() };
+        {
+            let mut dials = series.dials.lock();
+            if dials.in_force.is_none() {
+                dials.in_force = Some(shown.clone());
+            }
+            dials.next = Some(shown);
+        }
+        let in_flight_none = in_flight("none");
+        Arc::new(Self { series, stage: labels.stage, sides, bounds: Arc::clone(bounds), in_flight_none })
+    }
+
+    /// The route's name as it stands in the labels.
+    pub fn name(&self) -> &str {
+        &self.series.name
+    }
+
+    /// A request has been answered, or was given up. `None`: it was refused before a side was chosen. Status 0: nothing was sent.
+    pub fn request(&self, side: impl Into<Option<usize>>, method: &Method, status: u16, seconds: f64) {
+        let side = self.side(side.into());
+        side.answers[self.stage as usize].get_or_init(Box::default).count(method, status);
+        side.seconds.observe(&self.bounds, seconds);
+    }
+
+    /// The first byte of the upstream's answer came after this long.
+    pub fn upstream_seconds(&self, side: usize, seconds: f64) {
+        if let Some(side) = self.sides.get(side) {
+            side.upstream.seconds.observe(&self.bounds, seconds);
+        }
+    }
+
+    /// The request counts as in flight on this side until the guard is dropped.
+    pub fn in_flight(&self, side: impl Into<Option<usize>>) -> InFlight {
+        let gauge =
+            side.into().and_then(|side| self.sides.get(side)).map_or(&self.in_flight_none, |side| &side.in_flight);
+        InFlight::new(Arc::clone(gauge))
+    }
+
+    /// The monolith answers because the service failed, or would have.
+    pub fn fallback(&self, reason: &'static str) {
+        self.series.fallbacks.count(reason);
+    }
+
+    /// One attempt on this side failed: connect, timeout, reset, status or protocol.
+    pub fn upstream_error(&self, side: impl Into<Option<usize>>, kind: &'static str) {
+        self.side(side.into()).errors.count(kind);
+    }
+
+    pub fn client_abort(&self) {
+        self.series.aborts.fetch_add(1, Relaxed);
+    }
+
+    pub fn breaker_open(&self, open: bool) {
+        self.series.breaker_open.store(open, Relaxed);
+    }
+
+    /// A copy was sent, and this became of it: answered, timeout, connect or reset.
+    pub fn shadow_sent(&self, outcome: &'static str, seconds: f64) {
+        self.series.shadow_sent.count(outcome);
+        self.series.shadow_seconds.observe(&self.bounds, seconds);
+    }
+
+    /// A copy was not sent: `sampled_out`, `method`, `queue_full`, `body_too_large`, `upgrade`, `stopping`.
+    pub fn shadow_skipped(&self, reason: &'static str) {
+        self.series.shadow_skipped.count(reason);
+    }
+
+    /// The two answers were compared: match, mismatch or incomparable.
+    pub fn comparison(&self, verdict: &'static str) {
+        self.series.comparisons.count(verdict);
+    }
+
+    /// A field differed. The first hundred fields of a route have a series of their own, the others share `other`.
+    pub fn comparison_field(&self, field: &str, kind: FieldKind) {
+        self.series.fields.count(field, kind);
+    }
+
+    /// What the status verb says about a side.
+    pub fn summary(&self, side: usize) -> SideSummary {
+        let Some(side) = self.sides.get(side) else { return SideSummary::default() };
+        let (mut requests, mut errors) = (0, 0);
+        side.series.each_answer(|_, _, status, count| {
+            requests += count;
+            errors += if status >= 500 { count } else { 0 };
+        });
+        if &*side.series.name == "service" {
+            // With an open breaker the service was not asked, so it did not fail.
+            errors += self.series.fallbacks.total() - self.series.fallbacks.get("breaker_open");
+        }
+        SideSummary {
+            requests,
+            errors,
+            p50: side.series.seconds.quantile(&self.bounds, 0.5),
+            p99: side.series.seconds.quantile(&self.bounds, 0.99),
+        }
+    }
+
+    fn side(&self, side: Option<usize>) -> &Arc<SideSeries> {
+        side.and_then(|side| self.sides.get(side))
+            .map_or_else(|| self.series.none.get_or_init(|| SideSeries::new("none")), |side| &side.series)
+    }
+}
+
+/// A request in flight; dropping it ends that.
+#[derive(Debug)]
+pub struct InFlight {
+    gauge: Arc<AtomicI64>,
+}
+
+impl InFlight {
+    pub(crate) fn new(gauge: Arc<AtomicI64>) -> Self {
+        gauge.fetch_add(1, Relaxed);
+        Self { gauge }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.gauge.fetch_sub(1, Relaxed);
+    }
+}
