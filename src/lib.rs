@@ -2,7 +2,6 @@
 
 pub mod admin;
 pub mod cli;
-pub mod compare;
 pub mod compile;
 pub mod config;
 pub mod diagnostic;
