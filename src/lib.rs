@@ -1,5 +1,6 @@
 //! multilith: a strangler-fig edge proxy.
 
+pub mod compare;
 pub mod compile;
 pub mod endpoint;
 pub mod migration;
