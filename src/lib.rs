@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod compare;
 pub mod compile;
 pub mod config;
 pub mod diagnostic;

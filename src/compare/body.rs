@@ -1,0 +1,197 @@
+//! Compares two bodies by the way that fits them: JSON and forms by field, everything else as one field, `body`.
+//!
+//! One field is all there is for markup (white space normalised), other text (exactly as it is), bytes, and whatever
+//! claims to have fields and cannot be read.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+
+use super::answer::{Answer, Body};
+use super::coding::{self, CodingError};
+use super::difference::{Findings, Found, Kind};
+use super::json::Json;
+use super::media::Media;
+use super::path::FieldPath;
+use super::place::{MAX_KEYS, looks_like_data};
+use super::redact::form_pairs;
+use super::verdict::Incomparable;
+use super::walk;
+
+/// Compares the bodies as far as they are known; the error says why nothing can be said.
+pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findings<'_>) -> Result<(), Incomparable> {
+    if findings.rules().ignores(&FieldPath::Body) || findings.rules().ignores_json(&[]) {
+        return Ok(());
+    }
+    let media = (Media::of(&control.headers), Media::of(&candidate.headers));
+    if [media.0, media.1].contains(&Media::Stream)
+        || matches!((&control.body, &candidate.body), (Body::Streamed, _) | (_, Body::Streamed))
+    {
+        return Err(Incomparable::Streamed);
+    }
+    if matches!((&control.body, &candidate.body), (Body::Cut, _) | (_, Body::Cut)) {
+        return Err(Incomparable::Truncated);
+    }
+    let same_codings = coding::codings(&control.headers) == coding::codings(&candidate.headers);
+    if same_codings && control.body.digest() == candidate.body.digest() {
+        return Ok(());
+    }
+    let (Some(a), Some(b)) = (whole(&control.body), whole(&candidate.body)) else {
+        return hashed(control, candidate, media, findings);
+    };
+    let limit = findings.rules().body_limit();
+    let a = coding::decode(a, &control.headers, limit).map_err(undecoded)?;
+    let b = coding::decode(b, &candidate.headers, limit).map_err(undecoded)?;
+    if a != b {
+        decoded(&a, &b, media, findings);
+    }
+    Ok(())
+}
+
+fn undecoded(error: CodingError) -> Incomparable {
+    match error {
+        CodingError::TooLarge => Incomparable::TooLarge,
+        CodingError::Undecodable => Incomparable::Undecodable,
+    }
+}
+
+fn whole(body: &Body) -> Option<&[u8]> {
+    match body {
+        Body::Whole(bytes) => Some(bytes),
+        Body::None => Some(&[]),
+        _ => None,
+    }
+}
+
+/// At least one body was too large to keep and the bytes differ, which settles it only where bytes are all that counts.
+fn hashed(
+    control: &Answer,
+    candidate: &Answer,
+    media: (Media, Media),
+    findings: &mut Findings<'_>,
+) -> Result<(), Incomparable> {
+    let coded = [&control.headers, &candidate.headers].into_iter().any(|headers| !coding::codings(headers).is_empty());
+    if coded || media.0.has_several_spellings() || media.1.has_several_spellings() {
+        return Err(Incomparable::TooLarge);
+    }
+    let length = |body: &Body| Found::Bytes { length: body.digest().map_or(0, |(length, _)| length) };
+    differ(findings, length(&control.body), length(&candidate.body));
+    Ok(())
+}
+
+fn decoded(a: &[u8], b: &[u8], media: (Media, Media), findings: &mut Findings<'_>) {
+    let (Ok(text_a), Ok(text_b)) = (std::str::from_utf8(a), std::str::from_utf8(b)) else {
+        return differ(findings, as_found(a), as_found(b));
+    };
+    match agreed(media) {
+        Media::Json | Media::Unknown => {
+            if let (Some(a), Some(b)) = (Json::parse(text_a), Json::parse(text_b)) {
+                return walk::documents(&a, &b, findings);
+            }
+        }
+        Media::JsonLines => {
+            if let (Some(a), Some(b)) = (Json::parse_lines(text_a), Json::parse_lines(text_b)) {
+                return walk::documents(&a, &b, findings);
+            }
+        }
+        Media::Form => return forms(a, b, findings),
+        Media::Markup => return texts(&without_layout(text_a), &without_layout(text_b), findings),
+        Media::Text | Media::Bytes | Media::Stream => {}
+    }
+    texts(text_a, text_b, findings);
+}
+
+/// Two answers that call the same thing by different names are still compared by what they hold.
+fn agreed(media: (Media, Media)) -> Media {
+    match media {
+        (a, b) if a == b => a,
+        (Media::Unknown, known) | (known, Media::Unknown) => known,
+        (Media::Json | Media::Text, Media::Json | Media::Text) => Media::Json,
+        (Media::Markup | Media::Text, Media::Markup | Media::Text) => Media::Markup,
+        _ => Media::Bytes,
+    }
+}
+
+fn as_found(bytes: &[u8]) -> Found<'_> {
+    if bytes.is_empty() { Found::Nothing } else { Found::Bytes { length: bytes.len() as u64 } }
+}
+
+fn texts(a: &str, b: &str, findings: &mut Findings<'_>) {
+    let same =
+        a.char_indices().zip(b.chars()).find(|((_, a), b)| a != b).map_or(a.len().min(b.len()), |((at, _), _)| at);
+    if a == b {
+        return;
+    }
+    let found =
+        |text| if str::is_empty(text) { Found::Nothing } else { Found::Document { text, first_difference: same } };
+    differ(findings, found(a), found(b));
+}
+
+fn differ(findings: &mut Findings<'_>, control: Found<'_>, candidate: Found<'_>) {
+    let kind = match (control, candidate) {
+        (_, Found::Nothing) => Kind::Missing,
+        (Found::Nothing, _) => Kind::Extra,
+        _ => Kind::Value,
+    };
+    findings.add(|| FieldPath::Body.to_string(), kind, control, candidate);
+}
+
+/// Runs of white space are one space, and none is left beside a tag: indentation is no difference.
+fn without_layout(text: &str) -> Cow<'_, str> {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() && !(out.ends_with('>') || word.starts_with('<')) {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    Cow::Owned(out)
+}
+
+/// Forms by name; a name that is repeated is compared occurrence by occurrence.
+fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
+    let rules = findings.rules();
+    let (mut a, mut b) = (form_pairs(a), form_pairs(b));
+    let by_name = |x: &(String, String), y: &(String, String)| x.0.cmp(&y.0);
+    a.sort_by(by_name);
+    b.sort_by(by_name);
+    let mut names = a.iter().chain(&b).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    names.sort_unstable();
+    names.dedup();
+    let all_data = names.len() > MAX_KEYS;
+    for name in names {
+        if rules.ignores(&FieldPath::Form(name.into())) {
+            continue;
+        }
+        let of = |pairs: &[(String, String)]| {
+            pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let present = |pairs: &[(String, String)]| pairs.iter().any(|(key, _)| key == name);
+        let (left, right) = (of(&a), of(&b));
+        let kind = match (present(&a), present(&b)) {
+            (true, false) => Kind::Missing,
+            (false, true) => Kind::Extra,
+            _ if left == right => continue,
+            _ => Kind::Value,
+        };
+        let field = || {
+            let name = if all_data || looks_like_data(name) { "*" } else { name };
+            FieldPath::Form(name.into()).to_string()
+        };
+        let hidden = rules.redactor().hides(name);
+        let shown = |text, there| match (there, hidden) {
+            (false, _) => Found::Nothing,
+            (true, true) => Found::Secret,
+            (true, false) => Found::Text(text),
+        };
+        findings.add(field, kind, shown(&left, kind != Kind::Extra), shown(&right, kind != Kind::Missing));
+    }
+}
+
+/// The decoded text of an answer, for what is kept of it.
+pub(super) fn text_of<'a>(body: &'a Body, headers: &HeaderMap, limit: u64) -> Option<Cow<'a, str>> {
+    match coding::decode(whole(body)?, headers, limit).ok()? {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
+}

@@ -1,0 +1,174 @@
+//! One field in which two answers differ, and what may be kept of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::json::Json;
+use super::redact::{REDACTED, Secrets};
+use super::rules::{Examples, Rules};
+
+/// Characters of one side of an example.
+const MAX_EXAMPLE: usize = 200;
+
+/// Different fields of one comparison; the rest share the name `other`.
+const MAX_DIFFERENCES: usize = 200;
+
+/// The name of whatever has no room for a name of its own.
+pub const OTHER: &str = "other";
+
+/// In which way a field differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Same type, other value.
+    Value,
+    /// Other type; null is a type.
+    Type,
+    /// The candidate lacks it.
+    Missing,
+    /// The candidate alone has it.
+    Extra,
+    /// Lists of different lengths.
+    Length,
+    /// Lists whose members differ, order aside.
+    Members,
+}
+
+impl Kind {
+    /// The word in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Type => "type",
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Length => "length",
+            Self::Members => "members",
+        }
+    }
+}
+
+/// What each side had, at the level that the rules allow; `None`: nothing there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    pub control: Option<String>,
+    pub candidate: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub field: String,
+    pub kind: Kind,
+    /// `None` with `examples = "off"`.
+    pub example: Option<Example>,
+}
+
+/// One side of a field, not yet redacted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found<'a> {
+    Nothing,
+    Json(&'a Json<'a>),
+    Text(&'a str),
+    /// A text in which no field can be told from another: its length and a place in it are kept, never an excerpt.
+    Document {
+        text: &'a str,
+        first_difference: usize,
+    },
+    Bytes {
+        length: u64,
+    },
+    /// Harmless at every level: a status.
+    Plain(u16),
+    /// The name it stands under is redacted.
+    Secret,
+}
+
+/// The differences of one comparison as they are found.
+#[derive(Debug)]
+pub(super) struct Findings<'r> {
+    rules: &'r Rules,
+    secrets: &'r Secrets,
+    list: Vec<Difference>,
+    any: bool,
+    /// Only whether there is any counts.
+    silent: bool,
+}
+
+impl<'r> Findings<'r> {
+    pub(super) const fn new(rules: &'r Rules, secrets: &'r Secrets) -> Self {
+        Self { rules, secrets, list: Vec::new(), any: false, silent: false }
+    }
+
+    /// For a question whose answer is yes or no.
+    pub(super) const fn silent(&self) -> Self {
+        Self { rules: self.rules, secrets: self.secrets, list: Vec::new(), any: false, silent: true }
+    }
+
+    pub(super) const fn rules(&self) -> &'r Rules {
+        self.rules
+    }
+
+    /// Whether nothing more can be learned.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.silent && self.any
+    }
+
+    pub(super) const fn any(&self) -> bool {
+        self.any
+    }
+
+    pub(super) fn add(&mut self, field: impl FnOnce() -> String, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
+        self.any = true;
+        if self.silent {
+            return;
+        }
+        let mut field = field();
+        if self.list.iter().any(|difference| difference.field == field) {
+            return;
+        }
+        if self.list.len() >= MAX_DIFFERENCES {
+            if self.list.last().is_some_and(|last| last.field == OTHER) {
+                return;
+            }
+            OTHER.clone_into(&mut field);
+        }
+        let example = (self.rules.examples() != Examples::Off)
+            .then(|| Example { control: self.keep(control), candidate: self.keep(candidate) });
+        self.list.push(Difference { field, kind, example });
+    }
+
+    pub(super) fn into_list(self) -> Vec<Difference> {
+        self.list
+    }
+
+    fn keep(&self, found: Found<'_>) -> Option<String> {
+        let values = self.rules.examples() == Examples::Values;
+        let text = match found {
+            Found::Nothing => return None,
+            Found::Secret => REDACTED.to_owned(),
+            Found::Plain(number) => number.to_string(),
+            Found::Bytes { length } => format!("bytes({length})"),
+            Found::Document { text, first_difference } => {
+                let before = text.get(..first_difference).unwrap_or(text);
+                format!("text({}), differs from line {}", text.chars().count(), before.matches('\n').count() + 1)
+            }
+            Found::Json(value) if values => {
+                let mut out = String::new();
+                self.rules.redactor().json(value, self.secrets).write(&mut out);
+                out
+            }
+            Found::Json(value) => value.shape(),
+            Found::Text(text) if values => self.rules.redactor().text(text, self.secrets),
+            Found::Text(text) => format!("string({})", text.chars().count()),
+        };
+        Some(shortened(text))
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(MAX_EXAMPLE) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,34 @@
+//! Says whether a service answers as the monolith does: field by field, less what the monolith disagrees with itself in.
+//!
+//! One comparison goes through these files in this order: `verdict` (status, then `headers`, then `body`, which undoes
+//! the `coding`, asks `media` for the way and lets `walk` go through `json`), and yields an [`Outcome`]. [`Evidence`]
+//! collects outcomes, counts fields, knows noise, and is read as a [`Report`].
+//!
+//! - Numbers are compared as exact decimals: `1.0` is `1`, and no digit of a 64-bit id is lost.
+//! - The order of keys does not count, the order of lists does unless they are `unordered`; repeated keys are compared
+//!   occurrence by occurrence; null is not absent.
+//! - A body in which fields cannot be told apart is one field, `body`.
+//! - Nothing that is kept holds a secret: see `redact`. Of texts without fields only length and place are kept.
+#![deny(clippy::disallowed_methods)]
+
+mod answer;
+mod body;
+mod coding;
+mod difference;
+mod headers;
+mod json;
+mod media;
+mod number;
+mod path;
+mod place;
+mod redact;
+mod rules;
+mod unordered;
+mod verdict;
+mod walk;
+
+pub use answer::{Answer, Body, Request};
+pub use difference::{Difference, Example, Kind, OTHER};
+pub use path::{FieldPath, PathError, PathFault, Segment};
+pub use rules::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, Rules, WrittenRules};
+pub use verdict::{Incomparable, Outcome, Verdict, compare};

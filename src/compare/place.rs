@@ -1,0 +1,105 @@
+//! Where the walk through a document stands, and the bounded name that place has in a report.
+
+use super::path::write_key;
+
+/// One step from a value to one inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step<'a> {
+    /// `data`: the key is a value of its own (an id, an address), so the name says `*`.
+    Key {
+        name: &'a str,
+        data: bool,
+    },
+    Item,
+}
+
+/// More keys than this in one object, and they are data.
+pub(super) const MAX_KEYS: usize = 50;
+
+/// Bytes of a field's name in reports and metrics; what lies deeper shares the name of what is above it.
+const MAX_NAME: usize = 200;
+
+/// Longer keys are data whatever they say.
+const MAX_KEY: usize = 64;
+
+/// The name of a field of a JSON document: `$.items[*].price`.
+pub(super) fn name(at: &[Step<'_>]) -> String {
+    let mut name = String::from("$");
+    for step in at {
+        let before = name.len();
+        match step {
+            Step::Key { data: true, .. } => name.push_str(".*"),
+            Step::Key { name: key, data: false } => {
+                write_key(&mut name, key).expect("writing to a String cannot fail");
+            }
+            Step::Item => name.push_str("[*]"),
+        }
+        if name.len() > MAX_NAME {
+            name.truncate(before);
+            break;
+        }
+    }
+    name
+}
+
+/// Whether a key looks like an id, an address or a date rather than like a name that a programmer gave.
+pub(super) fn looks_like_data(key: &str) -> bool {
+    if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
+        return true;
+    }
+    let digits = key.bytes().filter(u8::is_ascii_digit).count();
+    let hex = key.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    key.contains(['@', '/', ':'])
+        || digits == key.len()
+        || (digits > 0 && hex && key.len() >= 8)
+        || (digits > 0 && key.len() >= 20)
+        || (digits >= 4 && digits * 2 >= key.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_data() {
+        for key in [
+            "42",
+            "5f3a9c1e",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "ann@example.com",
+            "10.0.0.1",
+            "2001:db8::1",
+            "2026-11-21",
+            "user-12345",
+            "usr_9aBcDeFgHiJkLmNoPq3",
+            "/api/users",
+            "",
+        ] {
+            assert!(looks_like_data(key), "{key}");
+        }
+        for key in [
+            "name",
+            "address2",
+            "line_1",
+            "sha256",
+            "md5",
+            "ipv4",
+            "beef",
+            "deadbeef",
+            "x-request-id",
+            "größe",
+            "updated at",
+        ] {
+            assert!(!looks_like_data(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_bounded() {
+        let key = "k".repeat(40);
+        let at = vec![Step::Key { name: &key, data: false }; 100];
+        assert!(name(&at).len() <= MAX_NAME);
+        assert_eq!(name(&[Step::Key { name: "42", data: true }, Step::Item]), "$.*[*]");
+        assert_eq!(name(&[]), "$");
+    }
+}

@@ -1,0 +1,262 @@
+//! Removes secrets before anything is kept: by the name they stand under, and by value wherever they come back.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, HeaderName};
+
+use super::answer::Request;
+use super::json::Json;
+
+/// Stands where a secret stood.
+pub(super) const REDACTED: &str = "[redacted]";
+
+/// Never kept, whatever the settings say.
+const ALWAYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];
+
+/// Headers whose names hold one of these are taken for secrets as well; a header nobody thought of is the one that leaks.
+const HEADER_HINTS: [&str; 9] =
+    ["token", "secret", "password", "passwd", "auth", "session", "csrf", "api-key", "credential"];
+
+/// Shorter values are not searched for elsewhere: `1` or `true` would blank out half the answer.
+const MIN_SECRET: usize = 6;
+
+/// Documents inside strings inside documents are followed this far.
+const MAX_NESTED: usize = 3;
+
+/// The names to redact; case, `-` and `_` do not count.
+#[derive(Debug, Clone)]
+pub(super) struct Redactor {
+    names: BTreeSet<String>,
+}
+
+impl Redactor {
+    pub(super) fn new(names: &[String]) -> Self {
+        let names = ALWAYS.into_iter().chain(names.iter().map(String::as_str)).map(fold).collect();
+        Self { names }
+    }
+
+    /// Whether what stands under this name is a secret.
+    pub(super) fn hides(&self, name: &str) -> bool {
+        self.names.contains(&fold(name))
+    }
+
+    pub(super) fn hides_header(&self, name: &HeaderName) -> bool {
+        self.hides(name.as_str()) || HEADER_HINTS.iter().any(|hint| name.as_str().contains(hint))
+    }
+
+    /// The secrets of one exchange: to be removed from whatever else repeats them.
+    pub(super) fn secrets<'h>(
+        &self,
+        request: &Request<'h>,
+        answers: impl IntoIterator<Item = &'h HeaderMap>,
+    ) -> Secrets {
+        let mut found = BTreeSet::new();
+        for headers in std::iter::once(request.headers).chain(answers) {
+            for (name, value) in headers.iter().filter(|(name, _)| self.hides_header(name)) {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                found.insert(value.trim().to_owned());
+                // The parts that would be repeated alone: `Bearer X`, `a=X; b=Y`.
+                let parts = value.split([' ', ';', ',']).map(|part| {
+                    if name.as_str().contains("cookie") {
+                        part.split_once('=').map_or(part, |(_, value)| value)
+                    } else {
+                        part
+                    }
+                });
+                found.extend(parts.map(|part| part.trim_matches('"').to_owned()));
+            }
+        }
+        let query = request.target.split_once('?').map_or("", |(_, query)| query);
+        let forms = [query.as_bytes(), request.body];
+        for (name, value) in forms.iter().flat_map(|form| form_pairs(form)).filter(|(name, _)| self.hides(name)) {
+            let _ = name;
+            found.insert(value);
+        }
+        found.retain(|secret| secret.len() >= MIN_SECRET);
+        // The longest first, so that no part of one is left standing.
+        let mut found = found.into_iter().collect::<Vec<_>>();
+        found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Secrets(found)
+    }
+
+    /// A document without its secrets.
+    pub(super) fn json<'a>(&self, value: &Json<'a>, secrets: &Secrets) -> Json<'a> {
+        self.nested_json(value, secrets, 0)
+    }
+
+    fn nested_json<'a>(&self, value: &Json<'a>, secrets: &Secrets, nested: usize) -> Json<'a> {
+        match value {
+            Json::Array(items) => {
+                Json::Array(items.iter().map(|item| self.nested_json(item, secrets, nested)).collect())
+            }
+            Json::Object(members) => Json::Object(
+                members
+                    .iter()
+                    .map(|(key, value)| {
+                        let value = if self.hides(key) {
+                            Json::String(REDACTED.into())
+                        } else {
+                            self.nested_json(value, secrets, nested)
+                        };
+                        (Cow::Owned(secrets.remove(key)), value)
+                    })
+                    .collect(),
+            ),
+            Json::String(text) => Json::String(Cow::Owned(self.nested_text(text, secrets, nested))),
+            Json::Number(text) if secrets.0.iter().any(|secret| secret == text) => Json::String(REDACTED.into()),
+            other => other.clone(),
+        }
+    }
+
+    /// A text without its secrets: JSON inside a string, `name=value` anywhere, and known values.
+    pub(super) fn text(&self, text: &str, secrets: &Secrets) -> String {
+        self.nested_text(text, secrets, 0)
+    }
+
+    fn nested_text(&self, text: &str, secrets: &Secrets, nested: usize) -> String {
+        if text.trim_start().starts_with(['{', '[']) && text != REDACTED {
+            if nested == MAX_NESTED {
+                return REDACTED.to_owned();
+            }
+            if let Some(inner) = Json::parse(text) {
+                let mut out = String::new();
+                self.nested_json(&inner, secrets, nested + 1).write(&mut out);
+                return out;
+            }
+        }
+        secrets.remove(&self.pairs(text))
+    }
+
+    /// Blanks the value of every `name=value` and `name: value` whose name is redacted.
+    fn pairs(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(['=', ':']) {
+            let (before, after) = rest.split_at(at);
+            let name =
+                before.rsplit(|c: char| !c.is_alphanumeric() && !matches!(c, '-' | '_' | '%' | '"' | '\'')).next();
+            let name = name.unwrap_or(before).trim_matches(['"', '\'']);
+            out.push_str(before);
+            out.push_str(after.get(..1).unwrap_or_default());
+            rest = after.get(1..).unwrap_or_default();
+            if self.hides(&percent_decoded(name.as_bytes())) {
+                let value = rest.trim_start_matches([' ', '"', '\'']);
+                let end = value.find(['&', ';', ',', '\n', '"', '\'', '<', '>', '#', '}']).unwrap_or(value.len());
+                out.push_str(REDACTED);
+                rest = value.get(end..).unwrap_or_default();
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+/// Values that may not appear in anything that is kept.
+#[derive(Debug, Default)]
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    fn remove(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
+        })
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
+}
+
+/// The pairs of a form or a query, decoded.
+pub(super) fn form_pairs(form: &[u8]) -> Vec<(String, String)> {
+    form.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let (name, value) = pair.split_at(at);
+            (form_decoded(name), form_decoded(value.get(1..).unwrap_or_default()))
+        })
+        .collect()
+}
+
+fn form_decoded(bytes: &[u8]) -> String {
+    let spaced = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect::<Vec<_>>();
+    percent_decoded(&spaced)
+}
+
+fn percent_decoded(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let octet = match (first, after) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        out.push(octet.unwrap_or(*first));
+        rest = if octet.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    fn redactor() -> Redactor {
+        Redactor::new(&["password".to_owned(), "card_number".to_owned()])
+    }
+
+    #[test]
+    fn names_match_anywhere_in_a_document() {
+        for (text, expected) in [
+            (r#"{"password":"p"}"#, r#"{"password":"[redacted]"}"#),
+            (r#"{"a":[{"cardNumber":{"x":1}}]}"#, r#"{"a":[{"cardNumber":"[redacted]"}]}"#),
+            (r#"{"Set-Cookie":["a"],"ok":1}"#, r#"{"Set-Cookie":"[redacted]","ok":1}"#),
+            (r#"{"raw":"{\"PASSWORD\":\"p\"}"}"#, r#"{"raw":"{\"PASSWORD\":\"[redacted]\"}"}"#),
+            (r#"{"next":"/x?page=2&password=p%20q&a=1"}"#, r#"{"next":"/x?page=2&password=[redacted]&a=1"}"#),
+            (r#"{"log":"Authorization: Bearer abc\nok"}"#, r#"{"log":"Authorization:[redacted]\nok"}"#),
+        ] {
+            let mut out = String::new();
+            redactor().json(&Json::parse(text).expect("json"), &Secrets::default()).write(&mut out);
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_removed_wherever_it_comes_back() {
+        let headers = HeaderMap::from_iter([
+            (http::header::AUTHORIZATION, "Bearer abcdef123".parse().expect("a header")),
+            (http::header::COOKIE, "a=1; sid=cookie-secret".parse().expect("a header")),
+            (HeaderName::from_static("x-csrf-token"), "csrf-secret".parse().expect("a header")),
+        ]);
+        let request = Request {
+            method: &Method::GET,
+            target: "/a?password=in%20query",
+            headers: &headers,
+            body: b"card-number=4111111111",
+        };
+        let secrets = redactor().secrets(&request, []);
+        let text = "abcdef123 cookie-secret csrf-secret in query 4111111111 kept";
+        let kept = redactor().text(text, &secrets);
+        assert_eq!(kept, format!("{} kept", [REDACTED; 5].join(" ")));
+    }
+
+    #[test]
+    fn documents_nested_too_deep_are_dropped_whole() {
+        let mut text = r#"{"password":"deep-secret"}"#.to_owned();
+        for _ in 0..6 {
+            let mut outer = String::from("{\"v\":");
+            super::super::json::write_string(&mut outer, &text);
+            outer.push('}');
+            text = outer;
+        }
+        assert!(!redactor().text(&text, &Secrets::default()).contains("deep-secret"));
+    }
+}

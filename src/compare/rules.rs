@@ -1,0 +1,426 @@
+//! What is compared and what is kept of it: the settings of a route, checked once.
+
+use std::fmt;
+
+use http::HeaderName;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::number::Decimal;
+use super::path::{FieldPath, PathError, Segment};
+use super::place::Step;
+use super::redact::Redactor;
+use crate::migration::Percent;
+
+/// Decoded bodies beyond this are not compared field by field.
+pub const DEFAULT_BODY_LIMIT: u64 = 1024 * 1024;
+
+/// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
+const COMPARED_AS: u32 = 1;
+
+/// How much of the values that differ is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Examples {
+    /// The values, redacted.
+    Values,
+    /// Types and lengths.
+    #[default]
+    Shapes,
+    Off,
+}
+
+impl Examples {
+    /// The word used in routes.toml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Values => "values",
+            Self::Shapes => "shapes",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// How often the monolith is asked twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoiseBudget {
+    /// The share of compared safe requests.
+    pub replay: Percent,
+    pub per_second: u32,
+}
+
+impl Default for NoiseBudget {
+    fn default() -> Self {
+        Self { replay: Percent::from_hundredths(100).unwrap_or_default(), per_second: 5 }
+    }
+}
+
+/// The settings as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WrittenRules {
+    /// `None`: `content-type`, `location`, `cache-control`.
+    pub headers: Option<Vec<String>>,
+    pub ignore: Vec<String>,
+    pub unordered: Vec<String>,
+    pub tolerance: Vec<(String, f64)>,
+    pub redact: Vec<String>,
+    pub examples: Examples,
+    pub noise: NoiseBudget,
+    /// Bytes of a decoded body.
+    pub body_limit: u64,
+}
+
+impl Default for WrittenRules {
+    fn default() -> Self {
+        Self {
+            headers: None,
+            ignore: Vec::new(),
+            unordered: Vec::new(),
+            tolerance: Vec::new(),
+            redact: Vec::new(),
+            examples: Examples::default(),
+            noise: NoiseBudget::default(),
+            body_limit: DEFAULT_BODY_LIMIT,
+        }
+    }
+}
+
+/// Which list of the settings an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleList {
+    Headers,
+    Ignore,
+    Unordered,
+    Tolerance,
+    Redact,
+}
+
+impl RuleList {
+    /// The key in routes.toml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::Ignore => "ignore",
+            Self::Unordered => "unordered",
+            Self::Tolerance => "tolerance",
+            Self::Redact => "redact",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleFault {
+    Path(PathError),
+    /// A list of JSON fields names something else.
+    NotJson,
+    /// A negative tolerance, or none at all.
+    Tolerance,
+    HeaderName,
+    /// A path to redact must end in a name.
+    NoName,
+}
+
+/// One setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleError {
+    pub list: RuleList,
+    /// The place in the list.
+    pub index: usize,
+    pub written: String,
+    pub fault: RuleFault,
+}
+
+impl RuleError {
+    /// The bytes of `written` to underline.
+    #[must_use]
+    pub fn at(&self) -> std::ops::Range<usize> {
+        match &self.fault {
+            RuleFault::Path(error) => error.at.clone(),
+            _ => 0..self.written.len(),
+        }
+    }
+
+    /// The remedy.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match &self.fault {
+            RuleFault::Path(error) => error.help(),
+            RuleFault::NotJson => "name a JSON field, as in `$.items[*].price`",
+            RuleFault::Tolerance => "give the largest difference that still counts as equal, as in `0.01`",
+            RuleFault::HeaderName => "write the header's name alone, as in `cache-control`",
+            RuleFault::NoName => "write the field's name, as in `password`: it is removed wherever it stands",
+        }
+    }
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` in `{}`: ", self.written, self.list.as_str())?;
+        match &self.fault {
+            RuleFault::Path(error) => error.fmt(f),
+            RuleFault::NotJson => f.write_str("this list takes JSON fields alone"),
+            RuleFault::Tolerance => f.write_str("a tolerance is a number above or equal to 0"),
+            RuleFault::HeaderName => f.write_str("this is not the name of a header"),
+            RuleFault::NoName => f.write_str("this names no field"),
+        }
+    }
+}
+
+impl std::error::Error for RuleError {}
+
+/// The settings, compiled.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    headers: Vec<HeaderName>,
+    ignore: Vec<FieldPath>,
+    unordered: Vec<FieldPath>,
+    tolerance: Vec<(FieldPath, Decimal)>,
+    redactor: Redactor,
+    examples: Examples,
+    noise: NoiseBudget,
+    body_limit: u64,
+    fingerprint: u64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::new(&WrittenRules::default()).expect("the defaults are valid")
+    }
+}
+
+impl Rules {
+    /// Checks every setting; all mistakes are returned together.
+    pub fn new(written: &WrittenRules) -> Result<Self, Vec<RuleError>> {
+        let mut errors = Vec::new();
+        let headers = match &written.headers {
+            None => vec![CONTENT_TYPE, LOCATION, CACHE_CONTROL],
+            Some(names) => collect(RuleList::Headers, names, &mut errors, |name| {
+                name.parse::<HeaderName>().map_err(|_| RuleFault::HeaderName)
+            }),
+        };
+        let ignore = collect(RuleList::Ignore, &written.ignore, &mut errors, |text| {
+            FieldPath::parse(text).map_err(RuleFault::Path)
+        });
+        let unordered = collect(RuleList::Unordered, &written.unordered, &mut errors, json_path);
+        let tolerance = collect(RuleList::Tolerance, &written.tolerance, &mut errors, |(text, value)| {
+            let path = json_path(text)?;
+            let value = if *value >= 0.0 { Decimal::parse(&value.to_string()) } else { None };
+            Ok((path, value.ok_or(RuleFault::Tolerance)?))
+        });
+        let redact = collect(RuleList::Redact, &written.redact, &mut errors, redacted_name);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self {
+            headers,
+            ignore,
+            unordered,
+            tolerance,
+            redactor: Redactor::new(&redact),
+            examples: written.examples,
+            noise: written.noise,
+            body_limit: written.body_limit,
+            fingerprint: fingerprint(written),
+        })
+    }
+
+    /// The headers that are compared.
+    pub fn headers(&self) -> &[HeaderName] {
+        &self.headers
+    }
+
+    pub const fn examples(&self) -> Examples {
+        self.examples
+    }
+
+    pub const fn noise(&self) -> NoiseBudget {
+        self.noise
+    }
+
+    /// Bytes of a decoded body.
+    pub const fn body_limit(&self) -> u64 {
+        self.body_limit
+    }
+
+    /// Changes when the rules compare, name or keep something else; the noise budget does none of these.
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    pub(super) const fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    pub(super) fn ignores(&self, field: &FieldPath) -> bool {
+        self.ignore.contains(field)
+            || matches!(field, FieldPath::Form(_)) && self.ignore.contains(&FieldPath::Form("*".into()))
+    }
+
+    /// Whether a JSON field is ignored; the walk does not go into one that is.
+    pub(super) fn ignores_json(&self, at: &[Step<'_>]) -> bool {
+        self.ignore.iter().any(|path| json(path).is_some_and(|segments| is(segments, at)))
+    }
+
+    pub(super) fn is_unordered(&self, at: &[Step<'_>]) -> bool {
+        self.unordered.iter().any(|path| json(path).is_some_and(|segments| is(segments, at)))
+    }
+
+    pub(super) fn tolerance(&self, at: &[Step<'_>]) -> Option<&Decimal> {
+        self.tolerance
+            .iter()
+            .find(|(path, _)| json(path).is_some_and(|segments| is(segments, at)))
+            .map(|(_, value)| value)
+    }
+}
+
+fn json(path: &FieldPath) -> Option<&[Segment]> {
+    match path {
+        FieldPath::Json(segments) => Some(segments),
+        _ => None,
+    }
+}
+
+fn is(segments: &[Segment], at: &[Step<'_>]) -> bool {
+    segments.len() == at.len()
+        && segments.iter().zip(at).all(|(segment, step)| match (segment, step) {
+            (Segment::Key(key), Step::Key { name, .. }) => **key == **name,
+            (Segment::AnyKey, Step::Key { .. }) | (Segment::Items, Step::Item) => true,
+            _ => false,
+        })
+}
+
+fn collect<T, W: Named>(
+    list: RuleList,
+    written: &[W],
+    errors: &mut Vec<RuleError>,
+    read: impl Fn(&W) -> Result<T, RuleFault>,
+) -> Vec<T> {
+    let mut good = Vec::new();
+    for (index, entry) in written.iter().enumerate() {
+        match read(entry) {
+            Ok(value) => good.push(value),
+            Err(fault) => errors.push(RuleError { list, index, written: entry.name().to_owned(), fault }),
+        }
+    }
+    good
+}
+
+/// What an error repeats of an entry.
+trait Named {
+    fn name(&self) -> &str;
+}
+
+impl Named for String {
+    fn name(&self) -> &str {
+        self
+    }
+}
+
+impl Named for (String, f64) {
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "`collect` hands out the entries as they are")]
+fn json_path(text: &String) -> Result<FieldPath, RuleFault> {
+    match FieldPath::parse(text).map_err(RuleFault::Path)? {
+        path @ FieldPath::Json(_) => Ok(path),
+        _ => Err(RuleFault::NotJson),
+    }
+}
+
+/// A name as it is; of a path its last key, which is then removed wherever it stands.
+#[expect(clippy::ptr_arg, reason = "`collect` hands out the entries as they are")]
+fn redacted_name(text: &String) -> Result<String, RuleFault> {
+    if !text.starts_with('$') && !text.contains(':') {
+        return if text.is_empty() { Err(RuleFault::NoName) } else { Ok(text.clone()) };
+    }
+    match FieldPath::parse(text).map_err(RuleFault::Path)? {
+        FieldPath::Header(name) => Ok(name.to_string()),
+        FieldPath::Form(name) if &*name != "*" => Ok(name.into()),
+        FieldPath::Json(segments) => segments
+            .iter()
+            .rev()
+            .find_map(|segment| match segment {
+                Segment::Key(key) => Some(key.to_string()),
+                _ => None,
+            })
+            .ok_or(RuleFault::NoName),
+        _ => Err(RuleFault::NoName),
+    }
+}
+
+fn fingerprint(written: &WrittenRules) -> u64 {
+    let WrittenRules { headers, ignore, unordered, tolerance, redact, examples, noise: _, body_limit } = written;
+    let mut sets = [headers.clone().unwrap_or_default(), ignore.clone(), unordered.clone(), redact.clone()];
+    for set in &mut sets {
+        set.sort();
+        set.dedup();
+    }
+    let mut tolerance = tolerance.iter().map(|(path, value)| format!("{path}={value}")).collect::<Vec<_>>();
+    tolerance.sort();
+    let text = format!("{COMPARED_AS} {} {sets:?} {tolerance:?} {} {body_limit}", headers.is_some(), examples.as_str());
+    xxh3_64(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(list: &[&str]) -> Vec<String> {
+        list.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_its_place_and_a_remedy() {
+        let written = WrittenRules {
+            headers: Some(texts(&["etag", "a b"])),
+            ignore: texts(&["$.a", "$.a[1]", "header:x"]),
+            unordered: texts(&["status"]),
+            tolerance: vec![("$.a".to_owned(), -1.0), ("$.b".to_owned(), f64::NAN), ("$.c".to_owned(), 0.1)],
+            redact: texts(&["$[*]", "password", "$.user.ssn", ""]),
+            ..WrittenRules::default()
+        };
+        let errors = Rules::new(&written).expect_err("seven mistakes");
+        let seen = errors.iter().map(|e| (e.list.as_str(), e.index, e.at())).collect::<Vec<_>>();
+        assert_eq!(
+            seen,
+            [
+                ("headers", 1, 0..3),
+                ("ignore", 1, 3..6),
+                ("unordered", 0, 0..6),
+                ("tolerance", 0, 0..3),
+                ("tolerance", 1, 0..3),
+                ("redact", 0, 0..4),
+                ("redact", 3, 0..0)
+            ]
+        );
+        assert_eq!(errors[1].to_string(), "`$.a[1]` in `ignore`: a position cannot be named");
+        assert!(errors.iter().all(|error| !error.help().is_empty()));
+    }
+
+    #[test]
+    fn the_fingerprint_follows_what_is_compared_and_kept_alone() {
+        let of = |change: fn(&mut WrittenRules)| {
+            let mut written = WrittenRules::default();
+            change(&mut written);
+            Rules::new(&written).expect("valid").fingerprint()
+        };
+        let plain = of(|_| ());
+        assert_eq!(plain, of(|w| w.noise.per_second = 99));
+        assert_eq!(of(|w| w.ignore = texts(&["$.a", "$.b"])), of(|w| w.ignore = texts(&["$.b", "$.a"])));
+        for changed in [
+            of(|w| w.headers = Some(Vec::new())),
+            of(|w| w.ignore = texts(&["$.a"])),
+            of(|w| w.unordered = texts(&["$.a"])),
+            of(|w| w.redact = texts(&["a"])),
+            of(|w| w.tolerance = vec![("$.a".to_owned(), 0.5)]),
+            of(|w| w.examples = Examples::Off),
+            of(|w| w.body_limit = 1),
+        ] {
+            assert_ne!(plain, changed);
+        }
+    }
+}

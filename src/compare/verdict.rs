@@ -1,0 +1,130 @@
+//! Compares two answers to one request.
+
+use std::fmt;
+
+use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{Answer, Body, Request};
+use super::body;
+use super::difference::{Difference, Findings, Found, Kind};
+use super::headers;
+use super::path::FieldPath;
+use super::rules::Rules;
+
+/// What became of one comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Match,
+    Mismatch,
+    Incomparable(Incomparable),
+}
+
+impl Verdict {
+    /// The word in metrics and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Mismatch => "mismatch",
+            Self::Incomparable(_) => "incomparable",
+        }
+    }
+}
+
+/// Why nothing can be said about two answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Incomparable {
+    /// The monolith itself answered with 5xx.
+    ControlFailed,
+    /// A 304 to a request without a condition: a cache spoke, not the application.
+    NotModified,
+    /// An answer ended before its end.
+    Truncated,
+    /// An answer has no end.
+    Streamed,
+    /// Over the body limit, and not the same bytes.
+    TooLarge,
+    /// The content coding is unknown or broken.
+    Undecodable,
+}
+
+impl Incomparable {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ControlFailed => "control_failed",
+            Self::NotModified => "not_modified",
+            Self::Truncated => "truncated",
+            Self::Streamed => "streamed",
+            Self::TooLarge => "too_large",
+            Self::Undecodable => "undecodable",
+        }
+    }
+}
+
+impl fmt::Display for Incomparable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One comparison: what differs, and what could not be looked at. Whether a difference counts, only the evidence of
+/// many comparisons can say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    pub differences: Vec<Difference>,
+    /// Set when a part of the answers, or all of them, is beyond comparison.
+    pub unknown: Option<Incomparable>,
+}
+
+impl Outcome {
+    /// The verdict if every difference counts. What is known to differ outweighs what is not known.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self.unknown {
+            _ if !self.differences.is_empty() => Verdict::Mismatch,
+            Some(why) => Verdict::Incomparable(why),
+            None => Verdict::Match,
+        }
+    }
+
+    const fn beyond(why: Incomparable) -> Self {
+        Self { differences: Vec::new(), unknown: Some(why) }
+    }
+}
+
+/// Compares the candidate's answer with the control's. Nothing in the outcome holds a secret.
+#[must_use]
+pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rules: &Rules) -> Outcome {
+    if control.status.is_server_error() {
+        return Outcome::beyond(Incomparable::ControlFailed);
+    }
+    let not_modified = [control, candidate].iter().any(|answer| answer.status == StatusCode::NOT_MODIFIED);
+    if not_modified && !request.is_conditional() {
+        return Outcome::beyond(Incomparable::NotModified);
+    }
+    let secrets = rules.redactor().secrets(request, [&control.headers, &candidate.headers]);
+    let mut findings = Findings::new(rules, &secrets);
+    if control.status != candidate.status && !rules.ignores(&FieldPath::Status) {
+        let (a, b) = (control.status.as_u16(), candidate.status.as_u16());
+        findings.add(|| FieldPath::Status.to_string(), Kind::Value, Found::Plain(a), Found::Plain(b));
+    }
+    headers::headers(&control.headers, &candidate.headers, &mut findings);
+    let unknown = if *request.method == Method::HEAD {
+        streamed_head(control, candidate)
+    } else {
+        body::bodies(control, candidate, &mut findings).err()
+    };
+    Outcome { differences: findings.into_list(), unknown }
+}
+
+/// HEAD has no body to compare, but a tunnel is a tunnel.
+fn streamed_head(control: &Answer, candidate: &Answer) -> Option<Incomparable> {
+    [control, candidate].iter().any(|answer| answer.body == Body::Streamed).then_some(Incomparable::Streamed)
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

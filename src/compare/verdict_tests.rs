@@ -1,0 +1,169 @@
+//! Tables of answers and what comparing them says.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+
+use super::*;
+use crate::compare::coding::tests::encode;
+use crate::compare::{Examples, WrittenRules};
+
+pub(in crate::compare) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    let pair =
+        |(name, value): &(&str, &str)| (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
+    HeaderMap::from_iter(pairs.iter().map(pair))
+}
+
+pub(in crate::compare) fn answer(status: u16, pairs: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    Answer {
+        status: StatusCode::from_u16(status).expect("a status"),
+        headers: headers(pairs),
+        body: Body::Whole(body.into()),
+    }
+}
+
+fn typed(media: &str, body: &'static str) -> Answer {
+    answer(200, &[("content-type", media)], body)
+}
+
+fn asked(method: &Method, request_headers: &HeaderMap, a: &Answer, b: &Answer, rules: &Rules) -> String {
+    let request = Request { method, target: "/", headers: request_headers, body: b"" };
+    let outcome = compare(&request, a, b, rules);
+    let mut said = outcome.differences.iter().map(|found| found.field.clone()).collect::<Vec<_>>();
+    said.extend(outcome.unknown.map(|why| format!("? {why}")));
+    if said.is_empty() { "match".to_owned() } else { said.join(" ") }
+}
+
+fn said(a: &Answer, b: &Answer) -> String {
+    asked(&Method::GET, &HeaderMap::new(), a, b, &Rules::default())
+}
+
+#[test]
+fn bodies_are_compared_by_their_media_type() {
+    for (media, a, b, expected) in [
+        ("application/json", r#"{"a":1, "b":[]}"#, r#"{"b":[],"a":1.0}"#, "match"),
+        ("application/json", r#"{"a":1}"#, r#"{"a":2}"#, "$.a"),
+        ("application/json", "{broken", "{broken ", "body"),
+        ("application/x-ndjson", "{\"a\":1}\n{\"a\":2}\n", "{\"a\": 1}\n\n{\"a\": 2}", "match"),
+        ("application/x-ndjson", "{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\n{\"a\":3}\n", "$[*].a"),
+        ("application/x-www-form-urlencoded", "a=1&b=x+y", "b=x%20y&a=1", "match"),
+        ("application/x-www-form-urlencoded", "a=1&a=2&b=1", "a=2&a=1&c=1", "form:a form:b form:c"),
+        ("text/html", "<p>\n  a  b</p>", "<p>a b</p>\n", "match"),
+        ("text/html", "<p>a b</p>", "<p>ab</p>", "body"),
+        ("application/xml", "<a>\n<b/></a>", "<a><b/></a>", "match"),
+        ("text/plain", "a b", "a  b", "body"),
+        ("application/octet-stream", "a", "b", "body"),
+        ("application/octet-stream", "a", "", "body"),
+    ] {
+        let (a, b) = (typed(media, a), typed(media, b));
+        assert_eq!(said(&a, &b), expected, "{media} {a:?} {b:?}");
+        assert_eq!(said(&b, &a), expected, "{media} {b:?} {a:?}");
+    }
+    // Without a type, what it holds decides.
+    assert_eq!(said(&answer(200, &[], r#"{"a":1}"#), &answer(200, &[], r#"{"a":2}"#)), "$.a");
+    assert_eq!(said(&answer(200, &[], &[0xff, 0][..]), &answer(200, &[], &[0xff, 1][..])), "body");
+}
+
+#[test]
+fn content_codings_do_not_count() {
+    let plain = answer(200, &[("content-type", "application/json")], r#"{"a":1}"#);
+    for coding in ["gzip", "br", "deflate", "zstd"] {
+        let coded = |text: &str| {
+            answer(
+                200,
+                &[("content-type", "application/json"), ("content-encoding", coding)],
+                encode(coding, text.as_bytes()),
+            )
+        };
+        assert_eq!(said(&plain, &coded(r#"{"a":1}"#)), "match", "{coding}");
+        assert_eq!(said(&coded(r#"{"a":2}"#), &plain), "$.a", "{coding}");
+    }
+    let bomb = answer(200, &[("content-encoding", "gzip")], encode("gzip", &vec![b' '; 2 << 20]));
+    assert_eq!(said(&bomb, &answer(200, &[], "x")), "? too_large");
+    assert_eq!(said(&answer(200, &[("content-encoding", "gzip")], "x"), &answer(200, &[], "x")), "? undecodable");
+    let unknown = answer(200, &[("content-encoding", "compress")], "same bytes");
+    assert_eq!(said(&unknown, &unknown), "match");
+}
+
+#[test]
+fn what_cannot_be_compared_is_no_mismatch() {
+    let fine = typed("application/json", "{}");
+    let with = |body: Body| Answer { body, ..fine.clone() };
+    let hashed = |hash| with(Body::Hashed { length: 2 << 20, hash });
+    assert_eq!(said(&with(Body::Cut), &fine), "? truncated");
+    assert_eq!(said(&fine, &with(Body::Cut)), "? truncated");
+    assert_eq!(said(&fine, &with(Body::Streamed)), "? streamed");
+    assert_eq!(said(&typed("text/event-stream", "a"), &typed("text/event-stream", "b")), "? streamed");
+    assert_eq!(said(&hashed(1), &hashed(1)), "match");
+    assert_eq!(said(&hashed(1), &hashed(2)), "? too_large");
+    assert_eq!(said(&answer(503, &[], ""), &fine), "? control_failed");
+    let not_modified = answer(304, &[], "");
+    let bare = answer(200, &[], "");
+    assert_eq!(said(&not_modified, &bare), "? not_modified");
+    let condition = headers(&[("if-none-match", "\"1\"")]);
+    assert_eq!(asked(&Method::GET, &condition, &not_modified, &not_modified, &Rules::default()), "match");
+    assert_eq!(asked(&Method::GET, &condition, &not_modified, &bare, &Rules::default()), "status");
+    assert_eq!(asked(&Method::HEAD, &HeaderMap::new(), &fine, &with(Body::None), &Rules::default()), "match");
+}
+
+#[test]
+fn large_bytes_are_told_apart_by_hash() {
+    let image = |body| Answer { body, ..typed("image/png", "") };
+    let hashed = |length, hash| image(Body::Hashed { length, hash });
+    assert_eq!(said(&hashed(5, 1), &hashed(5, 1)), "match");
+    assert_eq!(said(&hashed(5, 1), &hashed(5, 2)), "body");
+    let bytes = Bytes::from_static(b"small");
+    assert_eq!(said(&hashed(5, Body::hash(&bytes)), &image(Body::Whole(bytes))), "match");
+}
+
+#[test]
+fn what_is_known_to_differ_outweighs_what_is_not_known() {
+    let cut = Answer { body: Body::Cut, ..answer(500, &[], "") };
+    let outcome = compare(
+        &Request { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" },
+        &answer(200, &[], "x"),
+        &cut,
+        &Rules::default(),
+    );
+    assert_eq!(outcome.verdict(), Verdict::Mismatch);
+    assert_eq!(outcome.unknown, Some(Incomparable::Truncated));
+}
+
+#[test]
+fn status_headers_and_body_can_be_ignored() {
+    let rules = Rules::new(&WrittenRules {
+        ignore: ["status", "body", "header:content-type"].map(str::to_owned).to_vec(),
+        ..WrittenRules::default()
+    })
+    .expect("valid");
+    let (a, b) = (typed("text/plain", "a"), answer(201, &[("content-type", "text/html")], "b"));
+    assert_eq!(asked(&Method::GET, &HeaderMap::new(), &a, &b, &rules), "match");
+}
+
+#[test]
+fn examples_show_what_their_level_allows() {
+    let (a, b) = (
+        typed("application/json", r#"{"name":"Ann","n":null}"#),
+        typed("application/json", r#"{"name":"Bob","n":[1]}"#),
+    );
+    for (examples, expected) in [
+        (Examples::Values, &[Some(("\"Ann\"", "\"Bob\"")), Some(("null", "[1]"))][..]),
+        (Examples::Shapes, &[Some(("string(3)", "string(3)")), Some(("null", "array(1)"))][..]),
+        (Examples::Off, &[None, None][..]),
+    ] {
+        let rules = Rules::new(&WrittenRules { examples, ..WrittenRules::default() }).expect("valid");
+        let request = Request { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" };
+        let mut outcome = compare(&request, &a, &b, &rules);
+        outcome.differences.sort_by(|a, b| b.field.cmp(&a.field));
+        let shown = outcome
+            .differences
+            .iter()
+            .map(|found| {
+                found
+                    .example
+                    .as_ref()
+                    .map(|e| (e.control.as_deref().unwrap_or(""), e.candidate.as_deref().unwrap_or("")))
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(shown, expected);
+    }
+}
