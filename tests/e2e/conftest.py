@@ -1,0 +1,90 @@
+"""Fixtures: the servers of the end-to-end tests and the proxy before them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from children import LOG_TAIL, START_ATTEMPTS, Child, free_port, listens, start_gunicorn
+from proxy import Proxy
+
+HERE = Path(__file__).parent
+REPORT = []
+
+
+@pytest.fixture
+def proxy():
+    """Starts proxies: `proxy(tables)`. Each must end with exit code 0 when the test is over."""
+    started = []
+
+    def start(tables, server=""):
+        started.append(Proxy(tables, server))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def report():
+    """`report(line)`: a figure for the summary at the end of the run."""
+    return REPORT.append
+
+
+@pytest.fixture(scope="session")
+def django(tmp_path_factory):
+    """The monolith: a Django site with a fresh database and one superuser, `admin` with the password `admin`."""
+    folder = tmp_path_factory.mktemp("django")
+    env = {"MONOLITH_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "monolith.settings", "PYTHONPATH": str(HERE)}
+    env["DJANGO_SUPERUSER_PASSWORD"] = "admin"
+    for verb in (["migrate"], ["createsuperuser", "--username", "admin", "--email", "admin@shop.example"]):
+        command = [sys.executable, "-m", "django", *verb, "--no-input", "--verbosity", "0"]
+        subprocess.run(command, env={**os.environ, **env}, check=True, stdin=subprocess.DEVNULL)
+    child = start_gunicorn("django", "monolith.wsgi:application", cwd=HERE, env=env)
+    yield child
+    child.kill()
+
+
+@pytest.fixture(scope="session")
+def nameko(tmp_path_factory):
+    """The service that takes over `/api/users/{id}`."""
+    config = tmp_path_factory.mktemp("nameko") / "config.yaml"
+    for _ in range(START_ATTEMPTS):
+        port = free_port()
+        config.write_text(f"WEB_SERVER_ADDRESS: 127.0.0.1:{port}\n")
+        command = [Path(sys.executable).with_name("nameko"), "run", "--config", config, "services.users"]
+        # Eventlet says at every start that it is deprecated.
+        child = Child("nameko", command, cwd=HERE, env={"PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"})
+        if child.await_ready(lambda: listens(port)):
+            break
+        Child.running.remove(child)
+    else:
+        raise AssertionError(f"nameko did not start:\n{child.log()}")
+    child.port = port
+    yield child
+    child.kill()
+
+
+@pytest.fixture(scope="session")
+def httpbin():
+    child = start_gunicorn("httpbin", "httpbin:app")
+    yield child
+    child.kill()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    result = yield
+    if result.failed:
+        for child in Child.running:
+            result.sections.append((f"log of {child.name}", child.log()[-LOG_TAIL:]))
+    return result
+
+
+def pytest_terminal_summary(terminalreporter):
+    if REPORT:
+        terminalreporter.section("what was seen")
+        for line in REPORT:
+            terminalreporter.write_line(line)

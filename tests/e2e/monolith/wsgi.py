@@ -1,0 +1,5 @@
+"""The monolith as gunicorn sees it."""
+
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()

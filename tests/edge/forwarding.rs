@@ -1,0 +1,123 @@
+//! What the proxy adds: who asked, under which name, and the identity of the request.
+
+use crate::harness::{Edge, Origin};
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[test]
+fn a_stranger_cannot_say_who_it_is() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).start();
+    edge.client().request(
+        "GET",
+        "/",
+        &[
+            "Host: shop.example:8080",
+            "X-Forwarded-For: 192.0.2.1",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Host: evil.example",
+            "Forwarded: for=192.0.2.1;proto=https",
+            "X_Forwarded_For: 192.0.2.1",
+            "X-Multilith-Side: service",
+        ],
+    );
+    let seen = monolith.request();
+    assert_eq!(seen.head.all("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(seen.head.all("x-forwarded-proto"), ["http"]);
+    assert_eq!(seen.head.all("x-forwarded-host"), ["shop.example:8080"]);
+    let forwarded = seen.head.all("forwarded").join(",");
+    assert!(forwarded.contains("127.0.0.1") && !forwarded.contains("192.0.2.1"), "Forwarded: {forwarded}");
+    assert_eq!(seen.get("x_forwarded_for"), None);
+    assert_eq!(seen.get("x-multilith-side"), None);
+}
+
+#[test]
+fn a_trusted_peer_is_believed_and_appended_to() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).server("trusted = [\"127.0.0.0/8\"]").start();
+    let response = edge.client().request(
+        "GET",
+        "/",
+        &[
+            "X-Forwarded-For: 192.0.2.1",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Host: shop.example",
+            "Forwarded: for=192.0.2.1;proto=https",
+            "X-Request-Id: 0192-abcdef",
+        ],
+    );
+    let seen = monolith.request();
+    let addresses: Vec<_> = seen.get("x-forwarded-for").expect("is sent").split(',').map(str::trim).collect();
+    assert_eq!(addresses, ["192.0.2.1", "127.0.0.1"]);
+    assert_eq!(seen.head.all("x-forwarded-proto"), ["https"]);
+    assert_eq!(seen.head.all("x-forwarded-host"), ["shop.example"]);
+    let forwarded = seen.head.all("forwarded").join(",");
+    assert!(forwarded.starts_with("for=192.0.2.1;proto=https,") && forwarded.contains("127.0.0.1"), "{forwarded}");
+    assert_eq!(seen.head.all("x-request-id"), ["0192-abcdef"]);
+    assert_eq!(response.head.all("x-request-id"), ["0192-abcdef"]);
+}
+
+#[test]
+fn every_request_has_one_id_at_both_ends() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).start();
+    let mut ids = Vec::new();
+    for fields in [&[][..], &["X-Request-Id: chosen-by-a-stranger"], &["X-Request-Id: a", "X-Request-Id: b"]] {
+        let response = edge.client().request("GET", "/", fields);
+        let seen = monolith.requests().pop().expect("a request arrived");
+        let id = response.get("x-request-id").expect("the client gets the id").to_owned();
+        assert_eq!(seen.head.all("x-request-id"), [id.as_str()]);
+        assert!(id != "chosen-by-a-stranger" && id.len() >= 16, "{id}");
+        ids.push(id);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+}
+
+#[test]
+fn an_insane_id_is_replaced_even_for_a_trusted_peer() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).server("trusted = [\"127.0.0.0/8\"]").start();
+    for id in ["two words", "\"><script>", &"x".repeat(4000)] {
+        let response = edge.client().request("GET", "/", &[&format!("X-Request-Id: {id}")]);
+        let made = response.get("x-request-id").expect("the client gets the id");
+        assert_ne!(made, id);
+    }
+}
+
+#[test]
+fn a_trace_is_continued_or_started() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).start();
+    for fields in [&[][..], &["traceparent: garbage"], &[&format!("traceparent: {TRACEPARENT}"), "tracestate: a=1"]] {
+        edge.client().request("GET", "/", fields);
+    }
+    let seen = monolith.requests();
+    for request in &seen {
+        let parts: Vec<_> = request.get("traceparent").expect("a trace context is sent").split('-').collect();
+        let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [2, 32, 16, 2], "{parts:?}");
+        assert!(parts.iter().all(|part| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))), "{parts:?}");
+        assert!(parts[1] != "0".repeat(32) && parts[2] != "0".repeat(16), "{parts:?}");
+    }
+    assert!(seen[2].get("traceparent").expect("is sent").contains(&TRACEPARENT[3..35]));
+    assert_eq!(seen[2].get("tracestate"), Some("a=1"));
+}
+
+#[test]
+fn a_service_learns_route_and_side_and_the_client_does_not() {
+    let (monolith, users) = (Origin::saying("monolith"), Origin::saying("service"));
+    let edge = Edge::before(&monolith)
+        .service("users", &users)
+        .with("[routes.read-user]\npath = \"/api/users/{id}\"\nservice = \"users\"\nstage = \"migrated\"")
+        .start();
+    let spoofed = ["X-Multilith-Route: other", "X-Multilith-Side: monolith"];
+    let response = edge.client().request("GET", "/api/users/7", &spoofed);
+    assert_eq!(response.text(), "service");
+    let seen = users.request();
+    assert_eq!(seen.head.all("x-multilith-route"), ["read-user"]);
+    assert_eq!(seen.head.all("x-multilith-side"), ["service"]);
+    assert_eq!(response.get("x-multilith-route"), None);
+    edge.client().request("GET", "/elsewhere", &spoofed);
+    assert_eq!(monolith.request().get("x-multilith-route"), None);
+}

@@ -1,0 +1,22 @@
+//! The two ends of a black-box test, and the program between them.
+//!
+//! [`Origin`] is a scripted upstream, [`Client`] writes and reads raw bytes, [`Edge`] is the program as a child process
+//! with its own routes.toml and ports. Everything waits for a condition with a deadline; nothing sleeps.
+
+mod client;
+mod edge;
+mod gate;
+mod message;
+mod origin;
+mod process;
+mod reply;
+mod waiting;
+mod wire;
+
+pub(crate) use client::{Client, Response};
+pub(crate) use edge::Edge;
+pub(crate) use gate::Gate;
+pub(crate) use origin::Origin;
+pub(crate) use process::{Process, free_address, run_to_exit};
+pub(crate) use reply::Reply;
+pub(crate) use waiting::{PATIENCE, eventually};

@@ -1,0 +1,117 @@
+//! The binary as a child process: its output kept, its signals sent, its end awaited.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::waiting::within;
+
+/// The binary under test: the one cargo built, or another one named by `MULTILITH_BIN`.
+fn binary() -> PathBuf {
+    std::env::var_os("MULTILITH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_multilith").into(), PathBuf::from)
+}
+
+/// A loopback address that nobody listens on now. Another process may take it before it is used: retry on failure.
+pub(crate) fn free_address() -> SocketAddr {
+    reserve().local_addr().expect("a bound listener has an address")
+}
+
+/// Holds a free port until the listener is dropped.
+pub(super) fn reserve() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("loopback has a free port")
+}
+
+pub(crate) struct Process {
+    child: Child,
+    output: [Arc<Mutex<String>>; 2],
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    pub(crate) fn spawn(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut child = Command::new(binary())
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let output = [Arc::default(), Arc::default()];
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let readers = vec![keep(stdout, &output[0]), keep(stderr, &output[1])];
+        Self { child, output, readers }
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.output[0].lock().expect("no panic while held").clone()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        self.output[1].lock().expect("no panic while held").clone()
+    }
+
+    /// Sends a signal by its name, `TERM` for example.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(sent.expect("every machine has a shell").success(), "signal {name} could not be sent");
+    }
+
+    pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be asked for its end")
+    }
+
+    /// Waits for the end; `None` when it still runs after `limit`. The output is complete afterwards.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let status = within(limit, || self.exit_status())?;
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader never panics");
+        }
+        Some(status)
+    }
+
+    /// The most memory the process has held at once, in bytes (Linux).
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells the peak");
+        let kib = line.split_whitespace().nth(1).and_then(|number| number.parse::<usize>().ok());
+        kib.expect("a number of KiB") * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.exit_status().is_none() {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+        if thread::panicking() {
+            eprintln!("--- stdout of the proxy\n{}--- stderr of the proxy\n{}---", self.stdout(), self.stderr());
+        }
+    }
+}
+
+/// Runs the binary until it ends by itself, which it must within `limit`: exit code and stderr.
+pub(crate) fn run_to_exit(limit: Duration, arguments: &[&str]) -> (i32, String) {
+    let mut process = Process::spawn(arguments);
+    let status = process.wait(limit).unwrap_or_else(|| panic!("still running after {limit:?}: {arguments:?}"));
+    (status.code().expect("ended by itself, not by a signal"), process.stderr())
+}
+
+fn keep(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let into = Arc::clone(into);
+    thread::spawn(move || {
+        let mut lines = BufReader::new(from);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            into.lock().expect("no panic while held").push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    })
+}

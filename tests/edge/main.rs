@@ -1,0 +1,18 @@
+//! Black-box tests of the binary: raw sockets on both sides of it, and only what the contract promises in between.
+
+#![allow(clippy::print_stderr, reason = "a failing test prints what the proxy logged")]
+
+mod harness;
+
+mod connections;
+mod failures;
+mod forwarding;
+mod framing;
+mod lifecycle;
+mod passthrough;
+mod rehearsal;
+mod reload;
+mod reload_under_load;
+mod routing;
+mod startup;
+mod streams;

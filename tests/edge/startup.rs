@@ -1,0 +1,94 @@
+//! What cannot start says why, on stderr, with a remedy and an exit code; it never panics and never half starts.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::harness::{Client, Edge, Origin, Process, eventually, free_address, run_to_exit};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Exit code 1 or 2, every one of the words on stderr, and no trace of a panic.
+fn assert_refuses(arguments: &[&str], words: &[&str]) -> (i32, String) {
+    let (code, stderr) = run_to_exit(SOON, arguments);
+    assert!(matches!(code, 1 | 2), "exit code {code} for {arguments:?}:\n{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{word:?} is missing for {arguments:?}:\n{stderr}");
+    }
+    for word in ["panicked", "RUST_BACKTRACE", "unwrap()"] {
+        assert!(!stderr.contains(word), "{arguments:?}:\n{stderr}");
+    }
+    (code, stderr)
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    assert_refuses(&["run", "-c", "/nowhere/routes.toml"], &["/nowhere/routes.toml"]);
+}
+
+#[test]
+fn a_folder_in_place_of_the_file_is_named() {
+    assert_refuses(&["run", "-c", env!("CARGO_TARGET_TMPDIR")], &[env!("CARGO_TARGET_TMPDIR")]);
+}
+
+#[test]
+fn a_wrong_file_is_reported_whole_with_exit_code_1() {
+    let path = format!("{}/wrong-{}.toml", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let text = "[server]\nlisten = [\"127.0.0.1:0\"]\nlisen = 1\n[monolith]\nurl = \"http://127.0.0.1:1\"\n\
+                [routes.a]\npath = \"/a\"\nservice = \"nobody\"\nstage = \"migratd\"\n";
+    fs::write(&path, text).expect("cargo's folder for tests takes a file");
+    let (code, _) = assert_refuses(&["run", "-c", &path], &[&path, "lisen", "nobody", "migratd", "migrated"]);
+    assert_eq!(code, 1);
+    fs::remove_file(&path).expect("the file is still there");
+}
+
+#[test]
+fn a_mistyped_url_of_the_monolith_is_named() {
+    for url in ["htp://127.0.0.1:3000", "http//127.0.0.1:3000", "http://", "http://127.0.0.1:99999", "127.0.0.1 3000"] {
+        assert_refuses(&["run", "--monolith", url, "--listen", &free_address().to_string()], &[url]);
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let monolith = Origin::saying("ok");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = taken.local_addr().expect("a bound listener has an address").to_string();
+    assert_refuses(&["run", "--monolith", &monolith.url(), "--listen", &address], &[&address, "in use"]);
+    assert_eq!(monolith.connections(), 0);
+}
+
+#[test]
+fn an_admin_port_in_use_is_named() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).start();
+    let path = edge.path().with_file_name("second.toml");
+    let listen = edge.address().to_string();
+    fs::write(&path, edge.text("").replace(&listen, &free_address().to_string())).expect("the folder takes a file");
+    let admin = edge.admin_address().to_string();
+    assert_refuses(&["run", "-c", path.to_str().expect("a path in UTF-8")], &[&admin, "in use"]);
+    assert_eq!(edge.get("/").text(), "ok");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_yet_is_no_reason_not_to_start() {
+    let listen = free_address();
+    let process =
+        Process::spawn(["run", "--monolith", "http://monolith.invalid:3000", "--listen", &listen.to_string()]);
+    let ask = || Client::try_connect(listen).ok().map(|mut client| client.get("/"));
+    let response = eventually("an answer", ask);
+    assert_eq!(response.status(), 503);
+    assert!(response.get("retry-after").is_some(), "{response:?}");
+    eventually("a warning with the name", || process.stderr().contains("monolith.invalid").then_some(()));
+}
+
+#[test]
+fn one_line_is_enough_to_stand_in_front_of_a_monolith() {
+    let monolith = Origin::saying("monolith");
+    let listen = free_address();
+    let mut process = Process::spawn(["run", "--monolith", &monolith.url(), "--listen", &listen.to_string()]);
+    let answer = eventually("an answer", || Client::try_connect(listen).ok().map(|mut client| client.get("/").text()));
+    assert_eq!(answer, "monolith");
+    process.signal("TERM");
+    assert_eq!(process.wait(SOON).and_then(|status| status.code()), Some(0));
+}
