@@ -11,7 +11,10 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<(), Reply> {
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let host = request.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST)).unwrap_or("");
     if !names_us(parts, host) {
-        return Err(Reply::problem(403, "this listener is not known by that host name: add it to `admin_hosts` in [server]"));
+        return Err(Reply::problem(
+            403,
+            "this listener is not known by that host name: add it to `admin_hosts` in [server]",
+        ));
     }
     if let Some(origin) = text(header::ORIGIN) {
         let ours = origin.split_once("://").is_some_and(|(_, host)| names_us(parts, host));

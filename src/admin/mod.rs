@@ -2,7 +2,6 @@
 
 mod access;
 mod api;
-mod events;
 mod reply;
 mod status;
 
@@ -74,7 +73,7 @@ impl HttpServerApp for Listener {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
-        shutdown: &ShutdownWatch,
+        _shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         session.set_read_timeout(Some(READ_TIMEOUT));
         session.set_write_timeout(Some(READ_TIMEOUT));
@@ -86,10 +85,6 @@ impl HttpServerApp for Listener {
         let method = session.req_header().method.clone();
         let reply = match self.permitted(&session, &path) {
             Err(refused) => refused,
-            Ok(()) if method == Method::GET && path == "/api/v1/events" && !self.metrics_only => {
-                events::stream(&self.parts, &mut session, shutdown.clone()).await;
-                return None;
-            }
             Ok(()) => match read_body(&mut session).await {
                 Some(body) => self.answer(&method, &path, body).await,
                 None => Reply::problem(413, "the body is longer than 64 KiB"),

@@ -53,7 +53,10 @@ impl Reply {
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
         // What this listener says is never a page of another site's frame, nor a script.
         head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-        head.insert_header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")?;
+        head.insert_header(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        )?;
         if let Some(allow) = self.allow {
             head.insert_header(header::ALLOW, allow)?;
         }

@@ -43,7 +43,9 @@ impl AdminError {
         match self {
             Self::Unreachable { .. } => "start it with `multilith run`, or say where it is with `--admin URL`",
             Self::Refused { status: 401, .. } => "give the token with `--token` or in MULTILITH_TOKEN",
-            Self::Refused { status: 403, .. } => "use the address in [server] `admin`, or add this name to `admin_hosts`",
+            Self::Refused { status: 403, .. } => {
+                "use the address in [server] `admin`, or add this name to `admin_hosts`"
+            }
             Self::Refused { .. } | Self::Unreadable(_) => "is this the admin listener of a multilith of this version?",
         }
     }

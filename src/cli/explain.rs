@@ -18,7 +18,7 @@ pub fn explain(args: &ExplainArgs) -> Exit {
             return Exit::Failed;
         }
     };
-    let Compiled { snapshot, diagnostics } = compile(&text, &source.name(), &environment);
+    let Compiled { snapshot, diagnostics, .. } = compile(&text, &source.name(), &environment);
     let Some(snapshot) = snapshot else {
         term::say(&render(&diagnostics, &source.name(), &text, term::colour_on_stderr()));
         return Exit::Findings;
@@ -71,7 +71,8 @@ fn describe(explained: &Explained) -> String {
         line("fallback", "the monolith answers if the service fails");
     }
     if let Some(copy) = &explained.shadow {
-        let to = copy.upstream.as_ref().map_or_else(|| "no copy".to_owned(), |upstream| format!("a copy to {upstream}"));
+        let to =
+            copy.upstream.as_ref().map_or_else(|| "no copy".to_owned(), |upstream| format!("a copy to {upstream}"));
         line("shadow", &format!("{to}: {}", copy.why));
     }
     if !explained.candidates.is_empty() {
@@ -81,7 +82,8 @@ fn describe(explained: &Explained) -> String {
         }
     }
     writeln!(text, "\nsent to {}", explained.upstream).expect("writing to a string");
-    writeln!(text, "  {} {} HTTP/1.1", explained.request.method, explained.request.target).expect("writing to a string");
+    writeln!(text, "  {} {} HTTP/1.1", explained.request.method, explained.request.target)
+        .expect("writing to a string");
     for (name, value) in &explained.request.headers {
         writeln!(text, "  {name}: {value}").expect("writing to a string");
     }

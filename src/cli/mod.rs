@@ -50,9 +50,7 @@ enum Verb {
     /// Print the JSON Schema of routes.toml.
     Schema,
     /// Print completions for a shell.
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Print the manual page.
     Man,
 }
@@ -223,5 +221,5 @@ pub fn main() -> ExitCode {
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    crate::config::duration(text).ok_or_else(|| format!("`{text}` is not a duration: write 20s, 5m or 1h"))
+    crate::config::read_duration(text).ok_or_else(|| format!("`{text}` is not a duration: write 20s, 5m or 1h"))
 }

@@ -4,14 +4,14 @@ use super::admin_client::AdminClient;
 use super::{Exit, ReportArgs, term};
 
 pub fn reload(args: &ReportArgs) -> Exit {
-    let answer: serde_json::Value =
-        match AdminClient::new(&args.admin).post("/api/v1/reload", &serde_json::Value::Null) {
-            Ok(answer) => answer,
-            Err(error) => {
-                term::fail(&error.to_string(), Some(error.help()));
-                return Exit::Failed;
-            }
-        };
+    let answer: serde_json::Value = match AdminClient::new(&args.admin).post("/api/v1/reload", &serde_json::Value::Null)
+    {
+        Ok(answer) => answer,
+        Err(error) => {
+            term::fail(&error.to_string(), Some(error.help()));
+            return Exit::Failed;
+        }
+    };
     let refused = answer["result"] == "refused";
     if args.json {
         term::json(&answer);
@@ -41,7 +41,13 @@ fn describe(answer: &serde_json::Value) {
             (serde_json::Value::Number(line), serde_json::Value::Number(column)) => format!(":{line}:{column}"),
             _ => String::new(),
         };
-        term::out(&format!("{}[{}]: {}\n  --> {}{place}\n", text("severity"), text("code"), text("message"), text("file")));
+        term::out(&format!(
+            "{}[{}]: {}\n  --> {}{place}\n",
+            text("severity"),
+            text("code"),
+            text("message"),
+            text("file")
+        ));
         if entry["help"].is_string() {
             term::out(&format!("  help: {}\n", text("help")));
         }

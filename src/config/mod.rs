@@ -117,6 +117,12 @@ pub fn inside(text: &str, span: &Span, value: &str, part: Span) -> Span {
     }
 }
 
+/// A duration as it is written in the file, for the command line.
+#[must_use]
+pub fn read_duration(text: &str) -> Option<std::time::Duration> {
+    units::WithUnit::read(text).ok()
+}
+
 /// The JSON Schema of routes.toml, draft 2020-12.
 #[must_use]
 pub fn schema() -> serde_json::Value {

@@ -42,7 +42,8 @@ fn remember_side(session: &Session, response: &mut ResponseHeader, exchange: &Ex
     if let Some(fresh) = decision.issue {
         let unit = issued_unit(fresh);
         let unit = std::str::from_utf8(&unit).expect("hexadecimal digits are ASCII");
-        let value = format!("{ISSUED_COOKIE}={unit}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{}", secure(session));
+        let value =
+            format!("{ISSUED_COOKIE}={unit}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{}", secure(session));
         response.append_header(header::SET_COOKIE, value)?;
     }
     if decision.pin
@@ -75,8 +76,10 @@ fn shared_cache_may_keep(response: &ResponseHeader) -> bool {
         let name = directive.split('=').next().unwrap_or("").trim();
         name.eq_ignore_ascii_case("private") && !directive.contains('=') || name.eq_ignore_ascii_case("no-store")
     });
-    let explicit = response.headers.contains_key(header::CACHE_CONTROL) || response.headers.contains_key(header::EXPIRES);
-    let by_default = matches!(response.status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501);
+    let explicit =
+        response.headers.contains_key(header::CACHE_CONTROL) || response.headers.contains_key(header::EXPIRES);
+    let by_default =
+        matches!(response.status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501);
     !forbidden && (explicit || by_default)
 }
 

@@ -11,8 +11,8 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::Edge;
-use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
 use super::edition::meter_index;
+use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
 use super::failure::Failure;
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::live::Breakage;
@@ -105,7 +105,10 @@ pub fn head_arrived(
         note_success(exchange);
     }
     let spec = exchange.edition.pool(exchange.target).spec();
-    let streams = response.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let streams = response
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let pause = if streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS {
         exchange.edition.snapshot.limits.upgraded_idle
     } else {
@@ -142,15 +145,13 @@ pub fn failed(
     }
     let stale = reused && failure == Failure::Reset;
     let retry = may_send_again(session, exchange, failure)
-        && (stale && retry_stale(exchange)
-            || failure == Failure::Reset && try_another(edge, exchange, failure)
-            || {
-                let falls_back = may_fall_back(session, exchange, failure);
-                if falls_back {
-                    fall_back(exchange, failure);
-                }
-                falls_back
-            });
+        && (stale && retry_stale(exchange) || failure == Failure::Reset && try_another(edge, exchange, failure) || {
+            let falls_back = may_fall_back(session, exchange, failure);
+            if falls_back {
+                fall_back(exchange, failure);
+            }
+            falls_back
+        });
     error.set_retry(retry);
     error
 }

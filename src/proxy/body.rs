@@ -9,12 +9,7 @@ use pingora::{Error, ErrorType, Result};
 use super::exchange::Exchange;
 
 /// A chunk of the request body on its way to the upstream. Called once with `None` for a request without a body.
-pub fn request_chunk(
-    session: &Session,
-    chunk: Option<&Bytes>,
-    end: bool,
-    exchange: &mut Exchange,
-) -> Result<()> {
+pub fn request_chunk(session: &Session, chunk: Option<&Bytes>, end: bool, exchange: &mut Exchange) -> Result<()> {
     let now = Instant::now();
     if session.was_upgraded() {
         touch(exchange, now);

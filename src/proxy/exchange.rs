@@ -77,7 +77,7 @@ impl Exchange {
             began: now,
             client: None,
             request_id: RequestId::made(0),
-            trace: TraceContext::default(),
+            trace: TraceContext::continue_or_start(&http::HeaderMap::new(), 0, 0),
             found: None,
             decision: UNDECIDED,
             side: None,

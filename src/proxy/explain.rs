@@ -157,8 +157,10 @@ fn head(asked: &ExplainRequest) -> Result<RequestHeader, ExplainError> {
         None => return Err(bad_url()),
     };
     let target = target.split('#').next().unwrap_or("/");
-    let mut request = RequestHeader::build(asked.method.as_bytes(), target.as_bytes(), None)
-        .map_err(|_| http::Method::from_bytes(asked.method.as_bytes()).map_or(ExplainError::Method(asked.method.clone()), |_| bad_url()))?;
+    let mut request = RequestHeader::build(asked.method.as_bytes(), target.as_bytes(), None).map_err(|_| {
+        http::Method::from_bytes(asked.method.as_bytes())
+            .map_or(ExplainError::Method(asked.method.clone()), |_| bad_url())
+    })?;
     request.set_version(http::Version::HTTP_11);
     let names_host = asked.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
     if !names_host {
@@ -193,7 +195,9 @@ fn reason(policy: &Policy, decision: &Decision, route: Option<&std::sync::Arc<Ro
     };
     let stage = policy.dial.stage;
     match decision.reason {
-        Reason::MonolithOnly => "the big red button is on: every route that is not retired goes to the monolith".to_owned(),
+        Reason::MonolithOnly => {
+            "the big red button is on: every route that is not retired goes to the monolith".to_owned()
+        }
         Reason::Stage => {
             let button = if monolith_only { "; the big red button does not move retired routes" } else { "" };
             format!("route `{}` is in stage {stage}{button}", route.name)

@@ -24,7 +24,10 @@ impl Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// The request was refused before anything was sent; the label of `refused_total`.
-    Refused { status: u16, reason: &'static str },
+    Refused {
+        status: u16,
+        reason: &'static str,
+    },
     /// No endpoint may be asked: nothing was sent.
     NoEndpoint,
     /// No connection to the endpoint: nothing was sent.

@@ -118,6 +118,7 @@ pub fn facts<'a>(
         method: announced.unwrap_or(&request.method),
         preflight,
         host: host(request),
+        raw_path: request.uri.path(),
         path,
         query: request.uri.query(),
         headers: &request.headers,
@@ -184,4 +185,3 @@ pub const fn protocol(version: Version) -> &'static str {
         _ => "1.1",
     }
 }
-

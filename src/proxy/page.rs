@@ -40,7 +40,8 @@ pub fn page(status: u16, detail: &str, request_id: &str, accept: &HeaderMap, ret
 fn wants_html(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCEPT).iter().any(|value| {
         value.to_str().is_ok_and(|text| {
-            text.split(',').any(|range| range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html")))
+            text.split(',')
+                .any(|range| range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html")))
         })
     })
 }

@@ -45,7 +45,9 @@ fn rewrite_location(response: &mut ResponseHeader, name: &HeaderName, internal: 
     };
     let Ok(uri) = url.parse::<Uri>() else { return Ok(()) };
     let ours = uri.authority().is_some_and(|authority| {
-        internal.iter().any(|host| authority.as_str().eq_ignore_ascii_case(host) || authority.host().eq_ignore_ascii_case(host))
+        internal
+            .iter()
+            .any(|host| authority.as_str().eq_ignore_ascii_case(host) || authority.host().eq_ignore_ascii_case(host))
     });
     if !ours {
         return Ok(());
@@ -78,7 +80,8 @@ fn rewrite_cookie(cookie: &str, edits: &AnswerEdits) -> String {
         let first = parts.is_empty();
         if !first && key.eq_ignore_ascii_case("domain") {
             let domain = value.trim_start_matches('.');
-            match edits.cookie_domain.iter().find(|(from, _)| from.trim_start_matches('.').eq_ignore_ascii_case(domain)) {
+            match edits.cookie_domain.iter().find(|(from, _)| from.trim_start_matches('.').eq_ignore_ascii_case(domain))
+            {
                 Some((_, Some(to))) => parts.push(format!("Domain={to}")),
                 Some((_, None)) => {}
                 None => parts.push(trimmed.to_owned()),
@@ -101,8 +104,12 @@ fn rewrite_cookie_path(path: &str, edits: &AnswerEdits) -> String {
         .filter(|(_, rest, from, _)| rest.is_empty() || rest.starts_with('/') || from.ends_with('/'))
         .max_by_key(|(length, ..)| *length);
     match longest {
-        Some((_, rest, from, to)) if from.ends_with('/') && !to.ends_with('/') && !rest.is_empty() => format!("{to}/{rest}"),
-        Some((_, rest, _, to)) => format!("{}{rest}", if rest.starts_with('/') { to.trim_end_matches('/') } else { to }),
+        Some((_, rest, from, to)) if from.ends_with('/') && !to.ends_with('/') && !rest.is_empty() => {
+            format!("{to}/{rest}")
+        }
+        Some((_, rest, _, to)) => {
+            format!("{}{rest}", if rest.starts_with('/') { to.trim_end_matches('/') } else { to })
+        }
         None => path.to_owned(),
     }
 }
@@ -113,10 +120,7 @@ mod tests {
 
     fn edits() -> AnswerEdits {
         AnswerEdits {
-            cookie_domain: vec![
-                ("users.internal".into(), Some("example.com".into())),
-                ("gone.internal".into(), None),
-            ],
+            cookie_domain: vec![("users.internal".into(), Some("example.com".into())), ("gone.internal".into(), None)],
             cookie_path: vec![("/".into(), "/users".into()), ("/v2".into(), "/api".into())],
             ..AnswerEdits::default()
         }

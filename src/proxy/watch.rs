@@ -151,7 +151,9 @@ fn shut_down(fd: RawFd) {
 pub enum Watched<T> {
     Done(T),
     /// No complete request head came in time. `begun`: a part of it did.
-    TooLate { begun: bool },
+    TooLate {
+        begun: bool,
+    },
 }
 
 /// Runs one exchange under its watch.

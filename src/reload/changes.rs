@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::migration::Stage;
 use crate::route::Route;
 
 /// The routes that differ between two files, by name.
@@ -36,7 +35,9 @@ impl Changes {
                 Some(_) => {}
             }
         }
-        changes.removed.extend(before.values().filter(|was| !after.contains_key(&*was.name)).map(|was| Arc::clone(&was.name)));
+        changes
+            .removed
+            .extend(before.values().filter(|was| !after.contains_key(&*was.name)).map(|was| Arc::clone(&was.name)));
         changes
     }
 }
@@ -87,25 +88,6 @@ fn fingerprint(snapshot: &Snapshot, route: &Route) -> String {
 fn settings(snapshot: &Snapshot) -> String {
     let Snapshot { server, matching, limits, logs, tracing, buckets, upstreams, monolith_retired, .. } = snapshot;
     format!("{server:?}{matching:?}{limits:?}{logs:?}{tracing:?}{buckets:?}{upstreams:?}{monolith_retired}")
-}
-
-/// One route that changed its stage.
-pub struct Move {
-    pub route: Arc<str>,
-    pub from: Stage,
-    pub to: Stage,
-}
-
-/// The routes whose stage differs.
-pub fn moves(old: &Snapshot, new: &Snapshot) -> Vec<Move> {
-    let before: BTreeMap<&str, Stage> =
-        old.routes.iter().map(|route| (&*route.name, route.policy.dial.stage)).collect();
-    let moved = |route: &Arc<Route>| {
-        let from = *before.get(&*route.name)?;
-        let to = route.policy.dial.stage;
-        (from != to).then(|| Move { route: Arc::clone(&route.name), from, to })
-    };
-    new.routes.iter().filter_map(moved).collect()
 }
 
 /// The keys that are read once, when the program starts.

@@ -7,6 +7,7 @@ mod watch_file;
 pub use changes::Changes;
 pub use source::{ReadError, Source, environment};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, compile};
-use crate::diagnostic::{Diagnostic, Report, report};
+use crate::diagnostic::{Diagnostic, Diagnostics, Report, report};
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::telemetry::Telemetry;
@@ -96,7 +97,7 @@ impl Reloader {
     ) -> Arc<Self> {
         let edition = in_force.load();
         let loaded_at = Timestamp::now();
-        telemetry.metrics.edge().loaded(edition.generation, loaded_at.as_second());
+        telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.text);
         let state = State { generation: edition.generation, loaded_at, last_error: None, seen };
@@ -141,9 +142,14 @@ impl Reloader {
         let old = self.in_force.load();
         if text == old.snapshot.text {
             state.last_error = None;
-            return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Report::empty(self.source.name()));
+            return self.outcome(
+                Verdict::Unchanged,
+                state.generation,
+                Changes::default(),
+                report(&Diagnostics::default(), &self.source.name(), ""),
+            );
         }
-        let Compiled { snapshot, mut diagnostics } = compile(&text, &self.source.name(), &environment);
+        let Compiled { snapshot, mut diagnostics, .. } = compile(&text, &self.source.name(), &environment);
         let Some(snapshot) = snapshot else {
             let report = report(&diagnostics, &self.source.name(), &text);
             state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
@@ -164,7 +170,6 @@ impl Reloader {
 
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
         let _in_runtime = self.control.enter();
-        let old = self.in_force.load();
         state.generation += 1;
         let next = Edition::assemble(
             state.generation,
@@ -173,38 +178,29 @@ impl Reloader {
             &self.live,
             &self.telemetry.metrics,
         );
-        self.telemetry.reconfigure(&next.snapshot.logs);
+        if let Err(error) = self.telemetry.access_log.configure(&next.snapshot.logs) {
+            tracing::error!(%error, "the access log could not be opened; the old one stays");
+        }
         let next = Arc::new(next);
         self.in_force.replace(Arc::clone(&next));
-        self.forget(&old, &next);
+        self.forget(&next);
         state.loaded_at = Timestamp::now();
         state.last_error = None;
         let edge = self.telemetry.metrics.edge();
-        edge.loaded(next.generation, state.loaded_at.as_second());
+        edge.config_in_force(next.generation, seconds(state.loaded_at));
         edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
     }
 
-    /// What only the old edition knew is forgotten once its last request has ended.
-    fn forget(&self, old: &Arc<Edition>, next: &Arc<Edition>) {
-        let moves = changes::moves(&old.snapshot, &next.snapshot);
-        for step in &moves {
-            self.telemetry.metrics.edge().moved(&step.route, step.from, step.to);
-        }
-        let (old, in_force) = (Arc::downgrade(old), Arc::clone(&self.in_force));
-        let (live, telemetry) = (Arc::clone(&self.live), Arc::clone(&self.telemetry));
-        self.control.spawn(async move {
-            const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
-            while old.strong_count() > 0 {
-                tokio::time::sleep(LOOK).await;
-            }
-            let now = in_force.load();
-            live.retain(|name| now.snapshot.routes.iter().any(|route| &*route.name == name));
-            telemetry.metrics.retain(now.snapshot.routes.iter().map(|route| &*route.name));
-        });
+    /// What only older editions knew. Their last requests still hold, and count into, what they began with.
+    fn forget(&self, next: &Edition) {
+        let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
+        let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
+        self.live.retain(|name| names.contains(name));
+        self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
     }
 
     fn refuse(&self, state: &mut State, diagnostic: &Diagnostic, text: &str) -> Outcome {
-        let mut diagnostics = crate::diagnostic::Diagnostics::default();
+        let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
         let report = report(&diagnostics, &self.source.name(), text);
         state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
@@ -218,9 +214,13 @@ impl Reloader {
     }
 
     fn report(&self, outcome: &Outcome) {
-        self.telemetry.metrics.edge().reloaded(outcome.result.as_str());
+        self.telemetry.metrics.edge().config_reload(outcome.result.as_str());
         if outcome.result == Verdict::Applied {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
         }
     }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
 }

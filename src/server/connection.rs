@@ -19,9 +19,10 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use crate::compile::Limits;
-use crate::proxy::{Edge, Edition, Watch, Watched, watched};
 use crate::live::InForce;
-use crate::telemetry::{ConnectionGauge, Metrics};
+use crate::proxy::{Edge, Edition, Watch, Watched, watched};
+use crate::telemetry::Metrics;
+use prometheus::IntGauge;
 
 /// The open connections of the whole process.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ pub struct Door {
     in_force: Arc<InForce<Edition>>,
     census: Arc<Census>,
     metrics: Arc<Metrics>,
-    gauge: ConnectionGauge,
+    gauge: IntGauge,
 }
 
 /// Streams of an HTTP/2 connection, each under a watch of its own.
@@ -178,14 +179,14 @@ impl HttpServerApp for Http2Door {
 /// Counts a connection as long as it lives.
 struct Counted<'a> {
     census: &'a Census,
-    gauge: &'a ConnectionGauge,
+    gauge: &'a IntGauge,
 }
 
 impl<'a> Counted<'a> {
-    fn new(census: &'a Census, gauge: &'a ConnectionGauge) -> Self {
+    fn new(census: &'a Census, gauge: &'a IntGauge) -> Self {
         census.open.fetch_add(1, Relaxed);
         census.accepted.fetch_add(1, Relaxed);
-        gauge.opened();
+        gauge.inc();
         Self { census, gauge }
     }
 }
@@ -193,13 +194,14 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.census.open.fetch_sub(1, Relaxed);
-        self.gauge.closed();
+        self.gauge.dec();
     }
 }
 
 /// Too many connections: said at once, without reading.
 async fn refuse(stream: &mut Stream) {
-    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const BUSY: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(BUSY)).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), stream.flush()).await;
 }

@@ -22,7 +22,9 @@ impl fmt::Display for ListenError {
         match cause.kind() {
             io::ErrorKind::AddrInUse => write!(f, "cannot listen on {address}: another program listens there"),
             io::ErrorKind::PermissionDenied => write!(f, "cannot listen on {address}: not permitted"),
-            io::ErrorKind::AddrNotAvailable => write!(f, "cannot listen on {address}: this machine has no such address"),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot listen on {address}: this machine has no such address")
+            }
             _ => write!(f, "cannot listen on {address}: {cause}"),
         }
     }

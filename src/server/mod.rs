@@ -3,6 +3,7 @@
 mod connection;
 mod drain;
 mod listen;
+mod observer;
 mod run;
 mod signals;
 

@@ -18,12 +18,13 @@ use tokio::sync::watch;
 use super::connection::{Census, Door};
 use super::drain::{Drained, drain};
 use super::listen::{Bound, ListenError};
+use super::observer::Counted;
 use crate::admin;
 use crate::compile::Snapshot;
 use crate::live::{InForce, Live};
 use crate::proxy::{Edge, Edition};
 use crate::reload::{Reloader, Source};
-use crate::telemetry::{Metrics, MetricsError, Telemetry};
+use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
 /// What a server is started with.
@@ -52,7 +53,7 @@ pub struct Running {
 #[derive(Debug)]
 pub enum StartError {
     Listen(ListenError),
-    Metrics(MetricsError),
+    Metrics(prometheus::Error),
     Log(std::io::Error),
 }
 
@@ -95,11 +96,11 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let fds = bound.into_fds();
 
     let metrics = Metrics::new(&snapshot.buckets).map_err(StartError::Metrics)?;
-    let telemetry = Telemetry::new(Arc::clone(&metrics), &snapshot.logs).map_err(StartError::Log)?;
+    let telemetry = Telemetry::start(Arc::clone(&metrics), &snapshot.logs).map_err(StartError::Log)?;
     let live = Arc::new(Live::new(Instant::now()));
     let upstreams = {
         let _in_runtime = control.enter();
-        Upstreams::new(metrics.edge().observer())
+        Upstreams::new(Arc::new(Counted::new(Arc::clone(&metrics))))
     };
     let edition = {
         let _in_runtime = control.enter();
@@ -127,13 +128,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let edge = Edge { in_force: Arc::clone(&in_force), live: Arc::clone(&live), telemetry: Arc::clone(&telemetry) };
     let proxy = Arc::new(engine(edge, threads));
     for address in &server.listen {
-        let door = Door::new(
-            Arc::clone(&proxy),
-            Arc::clone(&in_force),
-            Arc::clone(&census),
-            Arc::clone(&metrics),
-            address,
-        );
+        let door =
+            Door::new(Arc::clone(&proxy), Arc::clone(&in_force), Arc::clone(&census), Arc::clone(&metrics), address);
         serve(data.get_handle(), address, door, Arc::clone(&fds), stopping.clone(), threads);
     }
     let console = admin::Admin::new(admin::Parts {
@@ -172,7 +168,7 @@ where
 impl Running {
     /// Opens the access log anew.
     pub fn reopen_logs(&self) {
-        self.telemetry.reopen_log();
+        self.telemetry.access_log.reopen();
     }
 
     /// Finishes what is in flight and ends. Everything idle is closed at once.
@@ -191,7 +187,7 @@ impl Running {
                 tracing::warn!(connections, "stopped: the time to drain was over");
             }
         }
-        self.telemetry.flush(Duration::from_secs(2));
+        self.telemetry.close(Duration::from_secs(2));
         drained == Drained::All
     }
 

@@ -130,6 +130,11 @@ impl Pool {
         self.budget.take()
     }
 
+    /// True when a request that failed at all of `avoid` has another endpoint to go to.
+    pub fn has_other(&self, avoid: &[EndpointKey]) -> bool {
+        self.set.load().pick(self.spec.balance, &self.step, None, avoid).is_ok()
+    }
+
     /// True when a request can be sent somewhere right now.
     pub fn has_endpoint(&self) -> bool {
         self.set.load().pick(self.spec.balance, &self.step, None, &[]).is_ok()

@@ -43,7 +43,7 @@ impl RequestId {
     }
 
     /// 32 hexadecimal digits.
-    fn made(fresh: u128) -> Self {
+    pub fn made(fresh: u128) -> Self {
         let mut id = Self::none();
         write_hex(&fresh.to_be_bytes(), &mut id.bytes[..32]);
         id.length = 32;

@@ -1,0 +1,139 @@
+//! A trickle of visitors, each with the cookies that it was given, and a count of who answered them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+const VISITORS: usize = 40;
+const PAUSE: Duration = Duration::from_millis(25);
+const JOURNEY: [(&str, &str); 4] =
+    [("GET", "/"), ("GET", "/api/users/{n}"), ("GET", "/catalog/item-{n}"), ("POST", "/orders")];
+
+/// What the visitors have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    answers: BTreeMap<(&'static str, String), u64>,
+    failed: u64,
+    total: u64,
+}
+
+/// The visitors.
+pub struct Traffic {
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+impl Traffic {
+    pub fn start(proxy: SocketAddr, runtime: &Handle) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let task = runtime.spawn(visit(proxy, Arc::clone(&seen)));
+        Self { seen, task }
+    }
+
+    /// Who answered which endpoint so far, in one line.
+    pub fn line(&self) -> String {
+        let seen = self.seen.lock();
+        let mut words = vec![format!("{:>6} requests, {} failed", seen.total, seen.failed)];
+        for (_, path) in &JOURNEY {
+            let by = |side: &str| seen.answers.get(&(*path, side.to_owned())).copied().unwrap_or(0);
+            let (monolith, service) = (by("monolith"), by("service"));
+            let name = path.split("{n}").next().unwrap_or(path);
+            if service > 0 {
+                words.push(format!("{name}… monolith {monolith}, service {service}"));
+            } else {
+                words.push(format!("{name} monolith {monolith}"));
+            }
+        }
+        format!("{}\n", words.join(" | "))
+    }
+
+    /// Ends the traffic and sums up.
+    pub fn stop(&self) -> String {
+        self.task.abort();
+        let seen = self.seen.lock();
+        format!("{} requests, {} failed", seen.total, seen.failed)
+    }
+}
+
+async fn visit(proxy: SocketAddr, seen: Arc<Mutex<Seen>>) {
+    let mut cookies: Vec<String> = vec![String::new(); VISITORS];
+    let mut connection = None;
+    for step in 0_usize.. {
+        let visitor = step % VISITORS;
+        let (method, path) = JOURNEY[(step / VISITORS) % JOURNEY.len()];
+        let target = path.replace("{n}", &visitor.to_string());
+        let answer = exchange(&mut connection, proxy, method, &target, &cookies[visitor]).await;
+        {
+            let mut seen = seen.lock();
+            seen.total += 1;
+            match answer {
+                Ok(answer) if answer.status < 500 => {
+                    *seen.answers.entry((path, answer.side)).or_default() += 1;
+                    if let Some(cookie) = answer.cookie {
+                        cookies[visitor] = cookie;
+                    }
+                }
+                _ => {
+                    connection = None;
+                    seen.failed += 1;
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+struct Answer {
+    status: u16,
+    side: String,
+    cookie: Option<String>,
+}
+
+async fn exchange(
+    connection: &mut Option<BufReader<TcpStream>>,
+    proxy: SocketAddr,
+    method: &str,
+    target: &str,
+    cookie: &str,
+) -> std::io::Result<Answer> {
+    let stream = match connection {
+        Some(stream) => stream,
+        None => connection.insert(BufReader::new(TcpStream::connect(proxy).await?)),
+    };
+    let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+    let length = if method == "POST" { "Content-Length: 2\r\n" } else { "" };
+    let body = if method == "POST" { "{}" } else { "" };
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: demo.localhost\r\n{cookie}{length}\r\n{body}");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Answer { status: 0, side: "none".to_owned(), cookie: None };
+    let mut length = 0_u64;
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    answer.status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await? <= 2 {
+            break;
+        }
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().unwrap_or(0),
+            "x-multilith-side" => value.clone_into(&mut answer.side),
+            "set-cookie" => answer.cookie = value.split(';').next().map(str::to_owned),
+            _ => {}
+        }
+    }
+    if answer.status == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    tokio::io::copy(&mut stream.take(length), &mut tokio::io::sink()).await?;
+    Ok(answer)
+}

@@ -1,0 +1,131 @@
+//! `multilith run`: serves until it is told to stop.
+
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::{Exit, RunArgs, term};
+use crate::compile::{Compiled, SecretSource, Snapshot, compile, without_file};
+use crate::diagnostic::Severity;
+use crate::reload::{Source, environment};
+use crate::server::{Running, Signal, Signals, Start, start};
+
+pub fn run(args: RunArgs) -> Exit {
+    let (source, compiled) = match compiled(args) {
+        Ok(read) => read,
+        Err(exit) => return exit,
+    };
+    if !compiled.diagnostics.is_empty() {
+        term::say(&compiled.render(term::colour_on_stderr()));
+    }
+    let Some(snapshot) = compiled.snapshot else { return Exit::Findings };
+    super::term::init_logging();
+    let control = match control_runtime() {
+        Ok(control) => control,
+        Err(error) => {
+            term::fail(&format!("cannot start the runtime: {error}"), None);
+            return Exit::Failed;
+        }
+    };
+    // Before anything else: a SIGHUP that nobody handles ends the process.
+    let signals = { control.block_on(async { Signals::new() }) };
+    let mut signals = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            term::fail(&format!("cannot listen for signals: {error}"), None);
+            return Exit::Failed;
+        }
+    };
+    let running = match bring_up(snapshot, source, &control) {
+        Ok(running) => running,
+        Err(exit) => return exit,
+    };
+    announce(&running);
+    control.block_on(serve(&running, &mut signals));
+    running.close();
+    control.shutdown_background();
+    Exit::Fine
+}
+
+/// Reads and compiles what the command line names.
+fn compiled(args: RunArgs) -> Result<(Source, Compiled), Exit> {
+    if let Some(url) = &args.monolith {
+        let mut compiled = without_file(url, Some(&args.listen));
+        if let Some(snapshot) = &mut compiled.snapshot {
+            snapshot.server.admin = args.admin.as_str().into();
+        }
+        return Ok((Source::CommandLine, compiled));
+    }
+    let source = Source::File(args.config);
+    match source.read() {
+        Ok(text) => Ok((source.clone(), compile(&text, &source.name(), &environment))),
+        Err(error) => {
+            let diagnostic = error.diagnostic();
+            debug_assert_eq!(diagnostic.severity, Severity::Error);
+            term::fail(&diagnostic.message, diagnostic.help.as_deref());
+            Err(Exit::Failed)
+        }
+    }
+}
+
+/// The runtime of everything that is not a request.
+pub fn control_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
+}
+
+/// Starts the server, or says what stands in the way.
+pub fn bring_up(snapshot: Snapshot, source: Source, control: &Runtime) -> Result<Running, Exit> {
+    let token = match snapshot.server.token.as_ref().map(token).transpose() {
+        Ok(token) => token,
+        Err(message) => {
+            term::fail(&message, Some("the admin token is given as { env = \"NAME\" } or { file = \"path\" }"));
+            return Err(Exit::Failed);
+        }
+    };
+    start(Start { snapshot, source, token }, control.handle()).map_err(|error| {
+        term::fail(&error.to_string(), error.help().as_deref());
+        Exit::Failed
+    })
+}
+
+fn token(source: &SecretSource) -> Result<Arc<str>, String> {
+    let text = match source {
+        SecretSource::Value(secret) => return Ok(Arc::clone(&secret.0)),
+        SecretSource::File(path) => std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the admin token from `{}`: {error}", path.display()))?,
+    };
+    match text.trim() {
+        "" => Err("the admin token is empty".to_owned()),
+        token => Ok(token.into()),
+    }
+}
+
+fn announce(running: &Running) {
+    let listeners: Vec<String> = running.listeners.iter().map(|address| format!("http://{address}")).collect();
+    term::say(&format!("multilith listens on {}; metrics and API on http://{}", listeners.join(", "), running.admin));
+}
+
+async fn serve(running: &Running, signals: &mut Signals) {
+    loop {
+        match signals.next().await {
+            Signal::Reload => {
+                let reloader = Arc::clone(&running.reloader);
+                // Its outcome is in the log.
+                let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+            }
+            Signal::ReopenLogs => running.reopen_logs(),
+            Signal::HandOver => {
+                tracing::warn!("no successor waits for the sockets: staying up");
+            }
+            Signal::Stop => break,
+        }
+    }
+    tokio::select! {
+        _ = running.stop() => {}
+        () = second_stop(signals) => tracing::warn!("told to stop twice: ending at once"),
+    }
+}
+
+async fn second_stop(signals: &mut Signals) {
+    while signals.next().await != Signal::Stop {}
+}

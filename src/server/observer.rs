@@ -1,0 +1,30 @@
+//! What upstreams tell about themselves, as metrics.
+
+use std::sync::Arc;
+
+use crate::telemetry::{EndpointCounts, Metrics};
+use crate::upstream::{Census, Observer};
+
+/// Counts endpoints by state, and whether their source answers.
+pub struct Counted {
+    metrics: Arc<Metrics>,
+}
+
+impl Counted {
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+impl Observer for Counted {
+    fn endpoints_counted(&self, upstream: &str, census: Census) {
+        let Census { healthy, unhealthy, draining, starting } = census;
+        // An endpoint that starts takes requests already, only fewer.
+        let counts = EndpointCounts { healthy: healthy + starting, unhealthy, draining };
+        self.metrics.edge().upstream(upstream).set_endpoints(counts);
+    }
+
+    fn discovery_changed(&self, upstream: &str, up: bool) {
+        self.metrics.edge().upstream(upstream).set_discovery_up(up);
+    }
+}
