@@ -83,6 +83,9 @@ impl<'a> Findings<'a> {
             self.within(apart, split_by);
         }
         for other in &others {
+            if self.full() {
+                break;
+            }
             for place in by_value.values().flatten() {
                 self.compare(other, place);
             }
@@ -153,6 +156,9 @@ impl<'a> Findings<'a> {
                         index.entry(cut(affixes, &common)).or_default().push(place);
                     }
                     for (other, affixes) in *others {
+                        if self.full() {
+                            return;
+                        }
                         for place in index.get(&cut(affixes, &common)).into_iter().flatten() {
                             self.compare(place, other);
                         }

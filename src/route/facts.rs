@@ -16,8 +16,6 @@ pub struct Facts<'a> {
     pub preflight: Option<&'a str>,
     /// Without port, in the client's case.
     pub host: &'a str,
-    /// The path as the client sent it.
-    pub raw_path: &'a str,
     /// The normalised path.
     pub path: &'a str,
     pub query: Option<&'a str>,
@@ -156,7 +154,6 @@ mod tests {
             method: &Method::GET,
             preflight: None,
             host: "shop.example.com",
-            raw_path: "/",
             path: "/",
             query,
             headers,

@@ -15,7 +15,7 @@ use multilith::route::{
 };
 
 const SIZES: [usize; 3] = [10, 1_000, 100_000];
-const REQUESTS: usize = 1024;
+const REQUESTS: usize = 16_384;
 
 /// As an inventory of endpoints looks: literals first, parameters after them, some methods, a few catch-alls.
 fn route(number: usize) -> Arc<Route> {
@@ -55,6 +55,8 @@ fn route(number: usize) -> Arc<Route> {
         rewrite: Rewrite::default(),
         answer: AnswerEdits::default(),
         body_limit: None,
+        rate_limit: None,
+        jwt: None,
     })
 }
 
@@ -95,7 +97,6 @@ fn find(criterion: &mut Criterion) {
                     method: &Method::GET,
                     preflight: None,
                     host: "shop.example.com",
-                    raw_path: path,
                     path,
                     query: None,
                     headers: &headers,

@@ -64,6 +64,8 @@ pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
         rewrite: Rewrite::default(),
         answer: AnswerEdits::default(),
         body_limit: None,
+        rate_limit: None,
+        jwt: None,
     })
 }
 
@@ -130,7 +132,6 @@ impl Request {
             method: &self.method,
             preflight: self.preflight.as_deref(),
             host: &self.host,
-            raw_path: &self.path,
             path: path.as_str(),
             query: self.query.as_deref(),
             headers: &self.headers,
