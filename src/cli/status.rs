@@ -73,8 +73,8 @@ fn rows(route: &Value) -> Vec<String> {
             own(route["stage"].as_str().unwrap_or("?")),
             own(route["weight"].as_str().unwrap_or("-")),
             side,
-            requests,
-            route["errors"][side],
+            requests.to_string(),
+            route["errors"][side].to_string(),
             seconds(&route["p50_seconds"][side]),
             seconds(&route["p99_seconds"][side]),
             own(&rate(&route["mismatch_rate"])),
@@ -96,7 +96,7 @@ fn endpoints(upstream: &Value) -> Vec<String> {
             "{own:<24} {:<28} {:<10} {:>9}  {}",
             endpoint["address"].as_str().unwrap_or("?"),
             endpoint["state"].as_str().unwrap_or("?"),
-            endpoint["in_flight"],
+            endpoint["in_flight"].to_string(),
             endpoint["why"].as_str().unwrap_or("")
         )
         .trim_end()

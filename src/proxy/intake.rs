@@ -118,7 +118,6 @@ pub fn facts<'a>(
         method: announced.unwrap_or(&request.method),
         preflight,
         host: host(request),
-        raw_path: request.uri.path(),
         path,
         query: request.uri.query(),
         headers: &request.headers,
