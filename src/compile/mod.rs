@@ -19,36 +19,18 @@ pub use snapshot::{
 
 pub use crate::route::{Matching, Secret, SecretSource};
 
-use std::sync::Arc;
-
 use draft::Draft;
 
 use crate::config;
-use crate::diagnostic::{self, Diagnostics, Report};
+use crate::diagnostic::Diagnostics;
 
 /// What became of a file.
 #[derive(Debug)]
 pub struct Compiled {
-    pub file: Arc<str>,
-    pub text: Arc<str>,
     /// `None` exactly if a diagnostic is an error.
     pub snapshot: Option<Snapshot>,
     /// From the top of the file to its end.
     pub diagnostics: Diagnostics,
-}
-
-impl Compiled {
-    /// For the terminal; empty when there is nothing to say.
-    #[must_use]
-    pub fn render(&self, colour: bool) -> String {
-        diagnostic::render(&self.diagnostics, &self.file, &self.text, colour)
-    }
-
-    /// For programs.
-    #[must_use]
-    pub fn report(&self) -> Report {
-        diagnostic::report(&self.diagnostics, &self.file, &self.text)
-    }
 }
 
 /// Compiles a file. `env` looks variables of the environment up; nothing else outside the text is read.
@@ -57,13 +39,12 @@ pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Com
     let mut diagnostics = Diagnostics::default();
     let parsed = config::parse(text, env, &mut diagnostics);
     let mut draft = Draft::new(text, parsed.tables_lost, diagnostics);
-    let text: Arc<str> = text.into();
-    let snapshot = assemble(&parsed.file, text.clone(), &mut draft);
+    let snapshot = assemble(&parsed.file, file_name, text, &mut draft);
     let mut diagnostics = draft.into_diagnostics();
     diagnostics.sort();
     let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
     debug_assert!(snapshot.is_some() || diagnostics.has_errors(), "what is missing was reported");
-    Compiled { file: file_name.into(), text, snapshot, diagnostics }
+    Compiled { snapshot, diagnostics }
 }
 
 /// The file that `run --monolith URL --listen ADDR` stands for.
@@ -82,7 +63,7 @@ pub fn without_file(monolith_url: &str, listen: Option<&str>) -> Compiled {
     compiled
 }
 
-fn assemble(file: &config::File, text: Arc<str>, draft: &mut Draft<'_>) -> Option<Snapshot> {
+fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<'_>) -> Option<Snapshot> {
     let server = server::compile(file, draft);
     let matching = settings::matching(file);
     let limits = settings::limits(file);
@@ -93,7 +74,8 @@ fn assemble(file: &config::File, text: Arc<str>, draft: &mut Draft<'_>) -> Optio
     let routes = routes::compile(file, matching, &upstreams.names, draft);
     upstreams::report_unused(file, &upstreams.names, &routes, draft);
     Some(Snapshot {
-        text,
+        file: file_name.into(),
+        text: text.into(),
         server: server?,
         matching,
         limits,

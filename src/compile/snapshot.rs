@@ -148,6 +148,8 @@ pub struct TracingSettings {
 /// A compiled file.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// The file's name in messages.
+    pub file: Arc<str>,
     /// The text it was compiled from; empty when there is no file.
     pub text: Arc<str>,
     pub server: ServerSettings,

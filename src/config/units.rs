@@ -132,6 +132,12 @@ trait FromText: Sized {
     fn from_text(text: &str) -> Result<Self, Unreadable>;
 }
 
+/// Reads a duration as the file writes it: `250ms`, `5s`, `1m`, `1h`.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    Duration::from_text(text.trim()).ok()
+}
+
 fn split(text: &str) -> Result<(&str, &str), Unreadable> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     match (&text[..end], text[end..].trim_start()) {

@@ -76,12 +76,13 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
     }
     cohorts::check(&kept, &routes.routes, draft);
     retired::check(&kept, &routes.routes, names, draft);
-    reach::check(&kept, &routes.routes, matching, draft);
+    reach::check(&kept, &routes.routes, draft);
     match RouteTable::build(&routes.routes, matching) {
         Ok(table) => routes.table = table,
         Err(ambiguities) => {
             for found in ambiguities {
-                ambiguous(kept[found.first.index()], kept[found.second.index()], draft);
+                let first = (kept[found.first.index()], found.first_path);
+                ambiguous(first, (kept[found.second.index()], found.second_path), draft);
             }
         }
     }
@@ -106,7 +107,8 @@ fn check_route_name(site: Site<'_>, draft: &mut Draft<'_>) {
 fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let rule = rule::compile(site, draft);
     let policy = policy::compile(site, draft);
-    let rewrite = rewrite::compile(site, draft);
+    let templates = rule.as_ref().map(|rule| rule.paths.as_slice()).unwrap_or_default();
+    let rewrite = rewrite::compile(site, templates, draft);
     let answer = answer::compile(site, draft);
     let rate_limit = access::rate_limit(site, draft);
     let jwt = access::jwt(site, draft);
@@ -122,17 +124,24 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     })
 }
 
-fn ambiguous(first: &Entry<config::Route>, second: &Entry<config::Route>, draft: &mut Draft<'_>) {
-    let (first, second) = if first.key.start <= second.key.start { (first, second) } else { (second, first) };
-    let place = |entry: &Entry<config::Route>| entry.value.path.span().unwrap_or_else(|| entry.key.clone());
+/// One of two routes that cannot be told apart, and which of its paths it is.
+type Contender<'f> = (&'f Entry<config::Route>, u16);
+
+fn ambiguous(one: Contender<'_>, other: Contender<'_>, draft: &mut Draft<'_>) {
+    let (first, second) = if one.0.key.start <= other.0.key.start { (one, other) } else { (other, one) };
+    let place = |(entry, path): Contender<'_>| {
+        let written = entry.value.path.get().and_then(|paths| paths.0.get(usize::from(path)));
+        written.map_or_else(|| entry.key.clone(), |item| item.span.clone())
+    };
+    let (a, b) = (&first.0.name, &second.0.name);
     draft.push(
         Diagnostic::new(
             Code::AmbiguousRoutes,
-            format!("`{}` and `{}` take the same requests and are equally specific", first.name, second.name),
+            format!("`{a}` and `{b}` take the same requests and are equally specific"),
         )
         .at(place(second))
-        .label(format!("`{}`", second.name))
-        .related(place(first), format!("`{}`", first.name))
+        .label(format!("`{b}`"))
+        .related(place(first), format!("`{a}`"))
         .help("give one of them `priority = 1`, or tell them apart by host, path, methods, headers, cookies or query"),
     );
 }

@@ -9,14 +9,9 @@ use std::sync::Arc;
 use super::super::draft::Draft;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::route::{Condition, ConditionKind, HostPattern, Matching, Route};
+use crate::route::{Condition, ConditionKind, HostPattern, Route};
 
-pub(super) fn check(
-    written: &[&Entry<config::Route>],
-    routes: &[Arc<Route>],
-    matching: Matching,
-    draft: &mut Draft<'_>,
-) {
+pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     // Most routes have no priority of their own, and then nothing can be hidden.
     let mut above: HashMap<Key, Vec<usize>> = HashMap::new();
     for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.rule.priority != 0) {
@@ -24,11 +19,7 @@ pub(super) fn check(
             above.entry(key).or_default().push(index);
         }
     }
-    for (index, route) in routes.iter().enumerate() {
-        check_slashes(written[index], route, matching, draft);
-        if above.is_empty() {
-            continue;
-        }
+    for (index, route) in routes.iter().enumerate().filter(|_| !above.is_empty()) {
         let mut hidden_by = None;
         let hidden = keys(route).all(|key| {
             let others = above.get(&key).map(Vec::as_slice).unwrap_or_default();
@@ -138,23 +129,4 @@ fn report(above: &Entry<config::Route>, below: &Entry<config::Route>, draft: &mu
         .related(place(above), format!("`{}` takes them", above.name))
         .help(format!("remove `{}`, or give it a condition that `{}` lacks", below.name, above.name)),
     );
-}
-
-/// No normalised path has two slashes in a row, so a literal `//` matches nothing.
-fn check_slashes(entry: &Entry<config::Route>, route: &Route, matching: Matching, draft: &mut Draft<'_>) {
-    if !matching.merge_slashes || !route.rule.paths.iter().all(|path| path.as_str().contains("//")) {
-        return;
-    }
-    let items = entry.value.path.get().map(|list| list.0.as_slice()).unwrap_or_default();
-    for item in items {
-        let Some(at) = item.value.find("//") else { continue };
-        let part = draft.inside(&item.span, &item.value, at..at + 2);
-        draft.say(
-            Code::UnreachableRoute,
-            part,
-            format!("no request reaches `{}`: `//` is taken as `/`", entry.name),
-            "never matches",
-            format!("write `{}`, or `[matching] merge_slashes = false`", item.value.replace("//", "/")),
-        );
-    }
 }

@@ -4,9 +4,10 @@ use super::super::draft::Draft;
 use super::{Site, edits};
 use crate::config::Given;
 use crate::diagnostic::{Code, Diagnostic, Span};
-use crate::route::{PathPiece, PathRewrite, Rewrite};
+use crate::route::{PathRewrite, Rewrite, Template};
 
-pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Rewrite {
+/// `templates` are the route's paths, empty if they could not be read.
+pub(super) fn compile(site: Site<'_>, templates: &[Template], draft: &mut Draft<'_>) -> Rewrite {
     let Some(rewrite) = site.route.rewrite.get() else { return Rewrite::default() };
     let headers = edits::compile(&rewrite.set, &rewrite.add, &rewrite.remove, draft);
     let removed = rewrite.remove.get().and_then(|list| list.iter().find(|item| item.value == http::header::COOKIE));
@@ -23,7 +24,7 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Rewrite {
         check_host(given, draft);
     }
     Rewrite {
-        path: rewrite.path.given().and_then(|given| path(site, given, draft)),
+        path: rewrite.path.given().and_then(|given| path(site, given, templates, draft)),
         host: rewrite.host.get().cloned(),
         headers,
     }
@@ -37,42 +38,21 @@ fn check_host(given: &Given<http::HeaderValue>, draft: &mut Draft<'_>) {
     }
 }
 
-fn path(site: Site<'_>, given: &Given<String>, draft: &mut Draft<'_>) -> Option<PathRewrite> {
-    let text = given.value.as_str();
-    if !text.starts_with('/') {
-        let help = format!("write `path = \"/{text}\"`");
-        draft.say(Code::InvalidTemplate, given.span.clone(), "a path begins with `/`", "no `/`", help);
-        return None;
+fn path(site: Site<'_>, given: &Given<String>, templates: &[Template], draft: &mut Draft<'_>) -> Option<PathRewrite> {
+    let mut known = true;
+    for (name, part) in named(&given.value) {
+        let part = draft.part(given, part);
+        known &= check_parameter(site, name, part, draft);
     }
-    if let Some(at) = text.find(['?', '#', ' ']) {
-        let part = draft.part(given, at..text.len());
-        let help = "remove it: the query is kept as the client sent it; a space is written `%20`";
-        draft.say(Code::InvalidTemplate, part, "a rewritten path is a path alone", "not part of a path", help);
-        return None;
-    }
-    let mut pieces = Vec::new();
-    let mut literal = 0;
-    let mut fine = true;
-    while let Some(open) = text[literal..].find(['{', '}']).map(|at| at + literal) {
-        let close = text[open..].find('}').map(|at| at + open).filter(|close| *close > open);
-        let Some(close) = close else {
-            let part = draft.part(given, open..text.len());
-            let help = "write a parameter as `{name}`; braces as they are become `%7B` and `%7D`";
-            draft.say(Code::InvalidTemplate, part, "a brace without its other half", "never closed", help);
-            return None;
-        };
-        if open > literal {
-            pieces.push(PathPiece::Literal(text[literal..open].into()));
+    match PathRewrite::parse(&given.value, templates) {
+        Ok(path) => Some(path),
+        Err(_) if !known => None,
+        Err(error) => {
+            let part = draft.part(given, error.span);
+            draft.say(Code::InvalidTemplate, part, error.message, "not a path to rewrite to", error.help);
+            None
         }
-        let name = text[open + 1..close].trim_start_matches('*');
-        fine &= check_parameter(site, name, draft.part(given, open..close + 1), draft);
-        pieces.push(PathPiece::Parameter(name.into()));
-        literal = close + 1;
     }
-    if literal < text.len() {
-        pieces.push(PathPiece::Literal(text[literal..].into()));
-    }
-    fine.then_some(PathRewrite { pieces })
 }
 
 /// Every path of the route must have the parameter: the rewrite is one for all.
@@ -104,5 +84,13 @@ fn check_parameter(site: Site<'_>, name: &str, span: Span, draft: &mut Draft<'_>
 
 /// The names of a template's parameters.
 fn parameters(template: &str) -> impl Iterator<Item = &str> {
-    template.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name.trim_start_matches('*'))
+    named(template).map(|(name, _)| name)
+}
+
+/// Every `{name}` or `{*name}`, with its place.
+fn named(text: &str) -> impl Iterator<Item = (&str, Span)> {
+    text.match_indices('{').filter_map(|(open, _)| {
+        let close = open + text[open..].find('}')?;
+        Some((text[open + 1..close].trim_start_matches('*'), open..close + 1))
+    })
 }
