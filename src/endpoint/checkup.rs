@@ -30,6 +30,11 @@ impl Checkup {
         self.verdict
     }
 
+    /// The last check agreed with the verdict.
+    pub fn is_settled(&self) -> bool {
+        self.against == 0
+    }
+
     /// Notes one check; true when the verdict changed. The first check decides alone: nothing is known that it could contradict.
     pub fn note(&mut self, answered: bool, rule: &Health) -> bool {
         let (says, needed) = if answered { (Verdict::Well, rule.healthy) } else { (Verdict::Ill, rule.unhealthy) };

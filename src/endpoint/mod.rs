@@ -4,6 +4,8 @@
 mod checkup;
 mod ejection;
 mod least_busy;
+mod membership;
+mod notation;
 mod retry_budget;
 mod ring;
 mod round_robin;
@@ -13,6 +15,8 @@ mod spec;
 pub use checkup::{Checkup, Verdict};
 pub use ejection::EjectionRecord;
 pub use least_busy::{draw_two, second_is_freer};
+pub use membership::{Listing, Look, Membership};
+pub use notation::{BadNotation, read_line, read_value};
 pub use retry_budget::RetryBudget;
 pub use ring::Ring;
 pub use round_robin::Turn;

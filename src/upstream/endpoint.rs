@@ -17,6 +17,8 @@ pub struct Endpoint {
     /// `host:port` as it was listed, for the Host of a check.
     pub(super) authority: Box<str>,
     weight: u32,
+    pub(super) priority: u16,
+    /// As the upstream speaks, and forced to HTTP/1.1.
     pub(super) peers: Arc<(HttpPeer, HttpPeer)>,
     pub(super) vitals: Arc<Vitals>,
     pub(super) pool: Weak<Pool>,
@@ -26,13 +28,13 @@ impl Endpoint {
     pub(super) fn new(
         place: Place,
         authority: Box<str>,
-        weight: u32,
+        (weight, priority): (u32, u16),
         peers: Arc<(HttpPeer, HttpPeer)>,
         vitals: Arc<Vitals>,
         pool: Weak<Pool>,
     ) -> Arc<Self> {
         let address = place.to_string().into();
-        Arc::new(Self { place, address, authority, weight, peers, vitals, pool })
+        Arc::new(Self { place, address, authority, weight, priority, peers, vitals, pool })
     }
 
     pub fn address(&self) -> &str {

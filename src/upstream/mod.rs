@@ -3,8 +3,11 @@
 //! `Upstreams` owns the pools and outlives every snapshot; a `Pool` is one upstream; a `Lease` is one request's hold on an
 //! endpoint. What is decided here follows the pure rules of `endpoint`.
 
+mod checks;
+mod discover;
 mod endpoint;
 mod endpoint_set;
+mod http_client;
 mod names;
 mod observer;
 mod peers;

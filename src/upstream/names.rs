@@ -52,7 +52,12 @@ pub(super) fn members(list: &[Entry], known: &KnownNames) -> Vec<Member> {
         };
         // Two names for one address are one endpoint.
         for place in places.into_iter().filter(|place| seen.insert(place.clone())) {
-            members.push(Member { place, authority: authority(&entry.address), weight: entry.weight });
+            members.push(Member {
+                place,
+                authority: authority(&entry.address),
+                weight: entry.weight,
+                priority: entry.priority,
+            });
         }
     }
     members

@@ -23,13 +23,15 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, RetryBudget, UpstreamSpec};
+use crate::endpoint::{Address, Membership, RetryBudget, UpstreamSpec, Verdict};
 
 /// What a source lists: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) address: Address,
     pub(super) weight: u32,
+    /// Endpoints of a higher number are used only when all of the lower ones are down.
+    pub(super) priority: u16,
 }
 
 /// An entry with its name resolved.
@@ -38,6 +40,7 @@ pub(super) struct Member {
     pub(super) place: Place,
     pub(super) authority: Box<str>,
     pub(super) weight: u32,
+    pub(super) priority: u16,
 }
 
 /// Who reports trouble: the list and the names in it come from different places.
@@ -61,6 +64,10 @@ pub struct Pool {
     pub(super) entries: watch::Sender<Option<Arc<[Entry]>>>,
     /// A connection could not be made: names may mean other addresses by now.
     pub(super) names_doubted: Arc<Notify>,
+    /// Somebody joined or left.
+    pub(super) members_changed: Arc<Notify>,
+    /// What a registry said, kept for the pool that follows this one.
+    pub(super) membership: Mutex<Membership>,
     /// The clock has something to do here.
     attention: AtomicBool,
     roll: Mutex<Roll>,
@@ -86,6 +93,9 @@ impl Pool {
         if let Err(problem) = &maker {
             tracing::error!(upstream = &*spec.name, %problem, "an upstream cannot be used");
         }
+        // Only what the same registry said means anything to this pool.
+        let same_source = heir_of.filter(|old| old.spec.source == spec.source);
+        let membership = same_source.map_or_else(Membership::default, |old| old.membership.lock().clone());
         let leaving = heir_of.map_or_else(Vec::new, |old| old.roll.lock().everyone());
         Arc::new(Self {
             spec: Arc::clone(spec),
@@ -98,6 +108,8 @@ impl Pool {
             answered: watch::Sender::new(false),
             entries: watch::Sender::new(None),
             names_doubted: Arc::default(),
+            members_changed: Arc::default(),
+            membership: Mutex::new(membership),
             attention: AtomicBool::new(!leaving.is_empty()),
             roll: Mutex::new(Roll::draining(leaving)),
             tasks: Mutex::default(),
@@ -180,7 +192,7 @@ impl Pool {
             roll.members.push(Endpoint::new(
                 member.place.clone(),
                 member.authority.clone(),
-                member.weight,
+                (member.weight, member.priority),
                 peers,
                 vitals,
                 Arc::downgrade(self),
@@ -189,6 +201,7 @@ impl Pool {
         roll.leave(known);
         self.refresh(&mut roll, now);
         drop(roll);
+        self.members_changed.notify_one();
         self.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
     }
 
@@ -254,19 +267,31 @@ impl Pool {
         self.observer.ejected(&self.spec.name, endpoint.address(), kind);
     }
 
-    /// An active check ended: `None` it answered, or why not.
-    pub(super) fn checked(&self, endpoint: &Endpoint, complaint: Option<String>) {
-        let Some(rule) = &self.spec.health else { return };
+    /// An active check ended: `None` it answered, or why not. True when it agrees with the verdict.
+    pub(super) fn checked(&self, endpoint: &Endpoint, complaint: Option<String>) -> bool {
+        let Some(rule) = &self.spec.health else { return true };
         let now = self.now();
         let mut roll = self.roll.lock();
-        {
+        let (changed, settled) = {
             let mut condition = endpoint.vitals.condition.lock();
-            if !condition.checked(complaint, rule, now) {
-                return;
-            }
+            (condition.checked(complaint, rule, now), condition.checkup.is_settled())
+        };
+        if changed {
+            endpoint.vitals.failures.store(0, Relaxed);
+            self.refresh(&mut roll, now);
         }
-        endpoint.vitals.failures.store(0, Relaxed);
-        self.refresh(&mut roll, now);
+        settled
+    }
+
+    /// As far as is known, requests to this address are answered.
+    pub(super) fn works(&self, address: &Address) -> bool {
+        let authority = address.to_string();
+        self.roll.lock().members.iter().filter(|e| *e.authority == *authority || *e.address() == *authority).any(|e| {
+            let condition = e.vitals.condition.lock();
+            condition.checkup.verdict() != Verdict::Ill
+                && !condition.ejection.is_out()
+                && e.vitals.failures.load(Relaxed) == 0
+        })
     }
 
     /// Looks at what time alone changes: ejections that end, shares that grow, endpoints that have drained.

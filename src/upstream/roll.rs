@@ -92,12 +92,23 @@ impl Roll {
             }
             self.raise(&mut shares, |c| c.checkup.verdict() != Verdict::Ill);
         }
+        // Who waits behind a lower number is well, and gets nothing.
+        let able = self.members.iter().zip(&shares).filter(|(e, share)| **share > 0 && e.weight() > 0);
+        let first = able.map(|(e, _)| e.priority).min().unwrap_or(u16::MAX);
+        for (endpoint, share) in self.members.iter().zip(&mut shares) {
+            if endpoint.priority > first {
+                *share = 0;
+            }
+        }
         for (endpoint, share) in self.members.iter().zip(&shares) {
             let mut condition = endpoint.vitals.condition.lock();
             if condition.returned.is_some_and(|at| now.saturating_sub(at) >= RAMP) {
                 condition.returned = None;
             }
             (condition.state, condition.why) = describe(&condition, checked);
+            if condition.why.is_empty() && endpoint.priority > first {
+                condition.why = format!("waits: endpoints of priority {first} are well");
+            }
             endpoint.vitals.eligible.store(*share > 0, Relaxed);
         }
         self.members.iter().zip(&shares).map(|(e, share)| e.weight().saturating_mul(*share)).collect()

@@ -9,11 +9,14 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::checks;
+use super::discover;
+use super::http_client::HttpClient;
 use super::names::{self, KnownNames};
 use super::observer::Observer;
 use super::pool::{Entry, Pool};
 use super::status::{EndpointStatus, LastFailure, UpstreamStatus};
-use crate::endpoint::{Source, UpstreamSpec};
+use crate::endpoint::{Address, Source, UpstreamSpec};
 
 /// How often time is looked at: ejections end and shares grow this exactly.
 const TICK: Duration = Duration::from_millis(200);
@@ -26,6 +29,8 @@ pub struct Upstreams {
     observer: Arc<dyn Observer>,
     handle: Handle,
     known_names: Arc<KnownNames>,
+    /// For checks and registries.
+    client: Arc<HttpClient>,
     /// In the order of the snapshot.
     pools: Mutex<Vec<Arc<Pool>>>,
     /// Ends the thread when dropped.
@@ -53,6 +58,7 @@ impl Upstreams {
             observer,
             handle,
             known_names: Arc::default(),
+            client: Arc::default(),
             pools: Mutex::default(),
             _stop: stop,
         });
@@ -84,26 +90,45 @@ impl Upstreams {
 
     fn begin(&self, spec: &Arc<UpstreamSpec>, before: Option<&Pool>) -> Arc<Pool> {
         let pool = Pool::new(spec, self.began, Arc::clone(&self.observer), before);
-        match &spec.source {
-            Source::Fixed(list) => {
-                let entry = |(address, weight): &_| Entry { address: Clone::clone(address), weight: *weight };
-                let entries: Arc<[Entry]> = list.iter().map(entry).collect();
-                let members = names::members(&entries, &self.known_names);
-                if !members.is_empty() {
-                    pool.apply(&members);
+        let resolved = match &spec.source {
+            Source::Fixed(list) => self.list(&pool, list.clone()),
+            // What the same registry said to the pool before holds until it says something else.
+            _ => {
+                let known = pool.membership.lock().endpoints();
+                if !known.is_empty() {
+                    self.list(&pool, known);
                 }
-                let literal = names::all_literal(&entries);
-                pool.listed(entries);
-                if literal {
-                    return pool;
-                }
+                false
             }
-            // The other sources are followed below.
-            _ => {}
+        };
+        if !resolved {
+            self.keep(&pool, names::keep_resolved(Arc::downgrade(&pool), Arc::clone(&self.known_names)));
         }
-        let following = self.handle.spawn(names::keep_resolved(Arc::downgrade(&pool), Arc::clone(&self.known_names)));
-        pool.own(following.abort_handle());
+        if !matches!(spec.source, Source::Fixed(_)) {
+            let client = Arc::clone(&self.client);
+            self.keep(&pool, discover::follow(Arc::downgrade(&pool), client, spec.source.clone()));
+        }
+        if spec.health.is_some() {
+            self.keep(&pool, checks::keep_checked(Arc::downgrade(&pool), Arc::clone(&self.client)));
+        }
         pool
+    }
+
+    /// Gives the pool a list, and at once those members whose address is known. True: that is all of them for ever.
+    fn list(&self, pool: &Arc<Pool>, list: Vec<(Address, u32)>) -> bool {
+        let entries: Arc<[Entry]> =
+            list.into_iter().map(|(address, weight)| Entry { address, weight, priority: 0 }).collect();
+        let members = names::members(&entries, &self.known_names);
+        if !members.is_empty() {
+            pool.apply(&members);
+        }
+        let literal = names::all_literal(&entries);
+        pool.listed(entries);
+        literal
+    }
+
+    fn keep(&self, pool: &Pool, task: impl Future<Output = ()> + Send + 'static) {
+        pool.own(self.handle.spawn(task).abort_handle());
     }
 
     /// Until every pool had a first answer of its source, or the deadline.

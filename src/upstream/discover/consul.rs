@@ -1,0 +1,110 @@
+//! Endpoints from Consul: healthy instances of a service, by blocking queries on `/v1/health/service/NAME`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+
+use super::super::http_client::{Base, HttpClient, NoAnswer};
+use super::sink::Sink;
+use super::{ANSWER, Patience, SECOND_LOOK};
+use crate::endpoint::{Address, Listing, Look};
+
+/// How long a blocking query waits for a change. Consul adds up to a sixteenth of it.
+const WAIT: Duration = Duration::from_secs(60);
+
+pub(super) async fn follow(mut sink: Sink, client: Arc<HttpClient>, url: &str, service: &str, tag: Option<&str>) {
+    let base: Base = match url.parse() {
+        Ok(base) => base,
+        Err(error) => {
+            let _ = sink.trouble(&error);
+            return;
+        }
+    };
+    let mut patience = Patience::new();
+    let mut index = 0_u64;
+    // What was missing while nobody listened is only missing, not removed.
+    let mut gap = true;
+    loop {
+        let blocking = index > 0 && !sink.in_doubt();
+        let path = query(service, tag, if blocking { index } else { 0 });
+        let limit = if blocking { WAIT + WAIT / 8 + ANSWER } else { ANSWER };
+        match ask(&client, &base, &path, limit).await {
+            Ok((list, next)) => {
+                patience.reset();
+                // An index that runs backwards is of a registry that was restored or emptied.
+                let look = match (next < index, gap || !blocking) {
+                    (true, _) => Look::HistoryLost,
+                    (false, true) => Look::Afresh,
+                    (false, false) => Look::Continuous,
+                };
+                index = next;
+                gap = false;
+                if sink.listed(list, look).is_break() {
+                    return;
+                }
+                if sink.in_doubt() {
+                    tokio::time::sleep(SECOND_LOOK).await;
+                } else if index == 0 {
+                    patience.pause().await;
+                }
+            }
+            Err(error) => {
+                gap = true;
+                if sink.trouble(&format!("Consul at `{url}`: {error}")).is_break() {
+                    return;
+                }
+                patience.pause().await;
+            }
+        }
+    }
+}
+
+fn query(service: &str, tag: Option<&str>, index: u64) -> String {
+    let mut path = format!("/v1/health/service/{}?passing=1", escaped(service));
+    if let Some(tag) = tag {
+        path.push_str("&tag=");
+        path.push_str(&escaped(tag));
+    }
+    if index > 0 {
+        path.push_str(&format!("&index={index}&wait={}s", WAIT.as_secs()));
+    }
+    path
+}
+
+fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
+        }
+        out
+    })
+}
+
+async fn ask(client: &HttpClient, base: &Base, path: &str, limit: Duration) -> Result<(Vec<Listing>, u64), NoAnswer> {
+    let (head, answer) = client.json(base, Method::GET, path, None, limit).await?;
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    if header("x-consul-knownleader") == Some("false") {
+        return Err(NoAnswer::NotUnderstood("the cluster has no leader".to_owned()));
+    }
+    let index = header("x-consul-index").and_then(|index| index.parse().ok());
+    let index = index.ok_or_else(|| NoAnswer::NotUnderstood("X-Consul-Index is missing".to_owned()))?;
+    let instances = answer.as_array().ok_or_else(|| NoAnswer::NotUnderstood("an array was expected".to_owned()))?;
+    // One instance that cannot be read makes the answer useless: half a list would take endpoints away.
+    let list: Option<Vec<_>> = instances.iter().map(instance).collect();
+    Ok((list.ok_or_else(|| NoAnswer::NotUnderstood("an instance has no address and port".to_owned()))?, index))
+}
+
+fn instance(value: &Value) -> Option<Listing> {
+    let service = &value["Service"];
+    let own = service["Address"].as_str().filter(|address| !address.is_empty());
+    let host = own.or_else(|| value["Node"]["Address"].as_str())?;
+    let port = u16::try_from(service["Port"].as_u64()?).ok().filter(|port| *port > 0)?;
+    let weight = service["Weights"]["Passing"].as_u64().and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+    let node = value["Node"]["Node"].as_str().unwrap_or_default();
+    let key = format!("{node}/{}", service["ID"].as_str().unwrap_or(host)).into();
+    Some(Listing { key, address: Address::Tcp { host: host.into(), port }, weight: weight.min(u32::from(u16::MAX)) })
+}

@@ -1,0 +1,61 @@
+//! Follows the sources of endpoints: DNS, SRV, files, etcd, Consul. One task per upstream; what a list or an event means is
+//! decided by `endpoint::Membership`.
+
+mod consul;
+mod dns;
+mod etcd;
+mod file;
+mod sink;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::http_client::HttpClient;
+use super::pool::PoolRef;
+use crate::endpoint::Source;
+
+pub(crate) use etcd::{Etcd, Lease};
+use sink::Sink;
+
+/// After the first list lacks somebody, a second is asked for this much later.
+const SECOND_LOOK: Duration = Duration::from_secs(3);
+/// A registry in trouble is asked again after 0.5 s, 1 s … 15 s.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The longest a registry may take for an answer it has at hand.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Follows one source until its pool is gone.
+pub(super) async fn follow(pool: PoolRef, client: Arc<HttpClient>, source: Source) {
+    let sink = Sink::new(pool);
+    match source {
+        Source::Fixed(_) => {}
+        Source::Dns { name, port } => dns::follow_addresses(sink, &name, port).await,
+        Source::Srv { name } => dns::follow_services(sink, &name).await,
+        Source::File { path } => file::follow(sink, &path).await,
+        Source::Etcd { endpoints, prefix } => etcd::follow(sink, client, &endpoints, &prefix).await,
+        Source::Consul { url, service, tag } => consul::follow(sink, client, &url, &service, tag.as_deref()).await,
+    }
+}
+
+/// A pause that doubles, with a tenth of chance, so that many proxies do not come back to a registry at once.
+#[derive(Debug)]
+struct Patience {
+    next: Duration,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+
+    fn reset(&mut self) {
+        self.next = FIRST_PAUSE;
+    }
+
+    async fn pause(&mut self) {
+        let pause = self.next.mul_f64(0.9 + 0.2 * fastrand::f64());
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(pause).await;
+    }
+}

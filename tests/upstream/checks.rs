@@ -1,0 +1,107 @@
+//! Active health checks.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use multilith::endpoint::{Address, Health, HealthCheck, Source, UpstreamSpec};
+use multilith::upstream::{EndpointState, NoEndpoint};
+
+use super::stand_in::{StandIn, answer};
+use super::{World, spec};
+
+fn checked(addresses: &[String], check: HealthCheck) -> UpstreamSpec {
+    let list = addresses.iter().map(|address| (address.parse::<Address>().unwrap(), 1)).collect();
+    let health = Health {
+        check,
+        interval: Duration::from_millis(100),
+        timeout: Duration::from_secs(5),
+        healthy: 2,
+        unhealthy: 3,
+    };
+    UpstreamSpec { health: Some(health), ..spec(Source::Fixed(list)) }
+}
+
+fn get(path: &str) -> HealthCheck {
+    HealthCheck::Http { path: path.into(), statuses: (200, 299) }
+}
+
+/// A server whose answer to a check can be changed.
+fn program() -> (StandIn, Arc<AtomicU16>) {
+    let status = Arc::new(AtomicU16::new(200));
+    let now = Arc::clone(&status);
+    let server = StandIn::new(move |asked| {
+        let right = asked.target == "/healthz" && !asked.host.is_empty();
+        answer(if right { now.load(Ordering::SeqCst) } else { 404 }, "", "")
+    });
+    (server, status)
+}
+
+#[test]
+fn an_endpoint_whose_check_fails_gets_nothing_until_it_is_well_again() {
+    let ((one, status), (two, _)) = (program(), program());
+    let world = World::new(checked(&[one.address.to_string(), two.address.to_string()], get("/healthz")));
+    let one = one.address.to_string();
+    world.eventually("both are healthy", || world.state(&one) == Some(EndpointState::Healthy));
+    status.store(503, Ordering::SeqCst);
+    world.eventually("one is unhealthy", || world.state(&one) == Some(EndpointState::Unhealthy));
+    assert_eq!(world.endpoint(&one).unwrap().why, "check failed: status 503");
+    for _ in 0..20 {
+        assert_eq!(world.pool.pick(None, &[]).unwrap().address(), two.address.to_string());
+    }
+    status.store(204, Ordering::SeqCst);
+    world.eventually("it comes back step by step", || world.state(&one) == Some(EndpointState::Starting));
+    world.eventually("it is picked again", || world.pool.pick(None, &[]).unwrap().address() == one);
+}
+
+#[test]
+fn when_all_checks_fail_there_is_no_endpoint() {
+    let (server, status) = program();
+    let world = World::new(checked(&[server.address.to_string()], get("/healthz")));
+    world.eventually("it is healthy", || world.pool.census().healthy == 1);
+    status.store(500, Ordering::SeqCst);
+    world.eventually("all are down", || world.pool.pick(None, &[]).err() == Some(NoEndpoint::AllDown));
+}
+
+#[test]
+fn before_its_first_check_an_endpoint_may_be_used_only_when_nobody_else_is_known_to_be_well() {
+    let (server, _) = program();
+    // Takes connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_address = silent.local_addr().unwrap().to_string();
+    let alone = World::new(checked(std::slice::from_ref(&silent_address), get("/healthz")));
+    assert_eq!(alone.pool.pick(None, &[]).unwrap().address(), silent_address);
+    let both = World::new(checked(&[server.address.to_string(), silent_address.clone()], get("/healthz")));
+    both.eventually("the one that answers is healthy", || both.pool.census().healthy == 1);
+    for _ in 0..20 {
+        assert_eq!(both.pool.pick(None, &[]).unwrap().address(), server.address.to_string());
+    }
+    assert_eq!(both.endpoint(&silent_address).unwrap().why, "waits for its first check");
+}
+
+#[test]
+fn a_connection_is_enough_for_a_connect_check() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let world = World::new(checked(std::slice::from_ref(&address), HealthCheck::Connect));
+    world.eventually("it is healthy", || world.state(&address) == Some(EndpointState::Healthy));
+    drop(listener);
+    world.eventually("it is unhealthy", || world.state(&address) == Some(EndpointState::Unhealthy));
+    let why = world.endpoint(&address).unwrap().why;
+    assert!(why.contains("refused"), "{why}");
+}
+
+#[test]
+fn a_reload_that_does_not_touch_an_endpoint_keeps_what_its_checks_found() {
+    let ((one, status), (two, _)) = (program(), program());
+    status.store(500, Ordering::SeqCst);
+    let addresses = [one.address.to_string(), two.address.to_string()];
+    let mut world = World::new(checked(&addresses, get("/healthz")));
+    world.eventually("one is unhealthy", || world.state(&addresses[0]) == Some(EndpointState::Unhealthy));
+    world.reload(UpstreamSpec { keepalive: Duration::from_secs(1), ..checked(&addresses, get("/healthz")) });
+    assert_eq!(world.state(&addresses[0]), Some(EndpointState::Unhealthy));
+    for _ in 0..20 {
+        assert_eq!(world.pool.pick(None, &[]).unwrap().address(), addresses[1]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Upstreams against real servers: health checks, files, etcd, and a stand-in for Consul.
+
+mod checks;
+mod consul;
+mod etcd;
+mod file;
+mod stand_in;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use multilith::endpoint::{Balance, HttpVersions, Source, Timeouts, UpstreamSpec};
+use multilith::upstream::{EndpointState, EndpointStatus, Pool, Unobserved, UpstreamStatus, Upstreams};
+
+fn spec(source: Source) -> UpstreamSpec {
+    UpstreamSpec {
+        name: "users".into(),
+        source,
+        balance: Balance::RoundRobin,
+        health: None,
+        eject: None,
+        http: HttpVersions::Http1,
+        tls: None,
+        timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
+        keepalive: Duration::from_secs(4),
+        sandbox: false,
+    }
+}
+
+/// Upstreams with one pool.
+struct World {
+    upstreams: Arc<Upstreams>,
+    pool: Arc<Pool>,
+}
+
+impl World {
+    fn new(spec: UpstreamSpec) -> Self {
+        let upstreams = Upstreams::new(Arc::new(Unobserved));
+        let pool = upstreams.reconcile(&[Arc::new(spec)]).remove(0);
+        Self { upstreams, pool }
+    }
+
+    fn reload(&mut self, spec: UpstreamSpec) {
+        self.pool = self.upstreams.reconcile(&[Arc::new(spec)]).remove(0);
+    }
+
+    fn status(&self) -> UpstreamStatus {
+        self.upstreams.status().remove(0)
+    }
+
+    fn endpoint(&self, address: &str) -> Option<EndpointStatus> {
+        self.status().endpoints.into_iter().find(|endpoint| endpoint.address == address)
+    }
+
+    fn state(&self, address: &str) -> Option<EndpointState> {
+        self.endpoint(address).map(|endpoint| endpoint.state)
+    }
+
+    /// Addresses that are listed, in order; those that drain are not.
+    fn listed(&self) -> Vec<String> {
+        let mut addresses: Vec<_> = self
+            .status()
+            .endpoints
+            .into_iter()
+            .filter(|endpoint| endpoint.state != EndpointState::Draining)
+            .map(|endpoint| endpoint.address)
+            .collect();
+        addresses.sort();
+        addresses
+    }
+
+    /// Waits until these are listed, and nobody else.
+    fn until_listed(&self, expected: &[&str]) {
+        self.eventually(&format!("{expected:?} are listed"), || self.listed() == expected);
+    }
+
+    fn eventually(&self, what: &str, holds: impl FnMut() -> bool) {
+        eventually(what, holds, || format!("{:#?}", self.status()));
+    }
+
+    /// It holds now and for so long.
+    fn for_a_while(&self, what: &str, long: Duration, mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + long;
+        while Instant::now() < end {
+            assert!(holds(), "it is not true any more that {what}: {:#?}", self.status());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool, state: impl Fn() -> String) {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it did not come true that {what}: {}", state());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
