@@ -174,8 +174,9 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
             _ if left == right => continue,
             _ => Kind::Value,
         };
+        let data = all_data || looks_like_data(name) || findings.is_secret(name);
         let field = || {
-            let name = if all_data || looks_like_data(name) { "*" } else { name };
+            let name = if data { "*" } else { name };
             FieldPath::Form(name.into()).to_string()
         };
         let hidden = rules.redactor().hides(name);

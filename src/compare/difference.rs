@@ -1,5 +1,7 @@
 //! One field in which two answers differ, and what may be kept of it.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::json::Json;
@@ -87,7 +89,8 @@ pub(super) enum Found<'a> {
 #[derive(Debug)]
 pub(super) struct Findings<'r> {
     rules: &'r Rules,
-    secrets: &'r Secrets,
+    /// Shared with the silent findings of the same comparison.
+    secrets: Rc<Secrets>,
     list: Vec<Difference>,
     any: bool,
     /// Only whether there is any counts.
@@ -95,20 +98,32 @@ pub(super) struct Findings<'r> {
 }
 
 impl<'r> Findings<'r> {
-    pub(super) const fn new(rules: &'r Rules, secrets: &'r Secrets) -> Self {
-        Self { rules, secrets, list: Vec::new(), any: false, silent: false }
+    pub(super) fn new(rules: &'r Rules, secrets: Secrets) -> Self {
+        Self { rules, secrets: Rc::new(secrets), list: Vec::new(), any: false, silent: false }
     }
 
     /// For a question whose answer is yes or no.
-    pub(super) const fn silent(&self) -> Self {
-        Self { rules: self.rules, secrets: self.secrets, list: Vec::new(), any: false, silent: true }
+    pub(super) fn silent(&self) -> Self {
+        Self { rules: self.rules, secrets: Rc::clone(&self.secrets), list: Vec::new(), any: false, silent: true }
     }
 
     pub(super) const fn rules(&self) -> &'r Rules {
         self.rules
     }
 
-    /// Whether nothing more can be learned.
+    /// Takes the secrets of a document into account from here on.
+    pub(super) fn learn(&mut self, document: &Json<'_>) {
+        if self.rules.examples() == Examples::Values {
+            self.rules.redactor().learn(document, Rc::make_mut(&mut self.secrets));
+        }
+    }
+
+    /// Whether a name repeats a secret, and so cannot be a name.
+    pub(super) fn is_secret(&self, name: &str) -> bool {
+        self.secrets.touch(name)
+    }
+
+    /// Whether nothing more can be settled.
     pub(super) const fn is_settled(&self) -> bool {
         self.silent && self.any
     }
@@ -154,11 +169,11 @@ impl<'r> Findings<'r> {
             }
             Found::Json(value) if values => {
                 let mut out = String::new();
-                self.rules.redactor().json(value, self.secrets).write(&mut out);
+                self.rules.redactor().json(value, &self.secrets).write(&mut out);
                 out
             }
             Found::Json(value) => value.shape(),
-            Found::Text(text) if values => self.rules.redactor().text(text, self.secrets),
+            Found::Text(text) if values => self.rules.redactor().text(text, &self.secrets),
             Found::Text(text) => format!("string({})", text.chars().count()),
         };
         Some(shortened(text))

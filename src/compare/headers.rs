@@ -95,8 +95,7 @@ mod tests {
             (("server", "a"), ("server", "b"), ""),
             (("set-cookie", "a=secret1"), ("set-cookie", "a=secret2"), "header:set-cookie value"),
         ] {
-            let secrets = Secrets::default();
-            let mut findings = Findings::new(&rules, &secrets);
+            let mut findings = Findings::new(&rules, Secrets::default());
             headers(&map(&[control]), &map(&[candidate]), &mut findings);
             let list = findings.into_list();
             assert!(!format!("{list:?}").contains("secret"));

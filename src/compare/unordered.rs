@@ -167,8 +167,7 @@ mod tests {
             ..WrittenRules::default()
         })
         .expect("valid");
-        let secrets = Secrets::default();
-        let mut findings = Findings::new(&rules, &secrets);
+        let mut findings = Findings::new(&rules, Secrets::default());
         documents(&Json::parse(control).expect(control), &Json::parse(candidate).expect(candidate), &mut findings);
         findings.into_list().into_iter().map(|found| format!("{} {}", found.field, found.kind.as_str())).collect()
     }

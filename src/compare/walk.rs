@@ -19,6 +19,8 @@ pub(super) struct Walk<'v, 'f, 'r> {
 
 /// Compares two documents from their roots.
 pub(super) fn documents(control: &Json<'_>, candidate: &Json<'_>, findings: &mut Findings<'_>) {
+    findings.learn(control);
+    findings.learn(candidate);
     Walk { at: Vec::new(), findings }.values(control, candidate);
 }
 
@@ -65,7 +67,7 @@ impl<'v> Walk<'v, '_, '_> {
         let keys = paired(&a, &b);
         let all_data = distinct(&keys) > MAX_KEYS;
         for Pair { key, control, candidate } in keys {
-            let data = all_data || looks_like_data(key);
+            let data = all_data || looks_like_data(key) || self.findings.is_secret(key);
             let hidden = self.findings.rules().redactor().hides(key);
             self.inside(Step::Key { name: key, data }, |walk| walk.members(control, candidate, hidden));
         }
@@ -150,8 +152,7 @@ mod tests {
     use crate::compare::{Rules, WrittenRules};
 
     fn fields(control: &str, candidate: &str, rules: &Rules) -> Vec<String> {
-        let secrets = Secrets::default();
-        let mut findings = Findings::new(rules, &secrets);
+        let mut findings = Findings::new(rules, Secrets::default());
         documents(&Json::parse(control).expect(control), &Json::parse(candidate).expect(candidate), &mut findings);
         findings.into_list().into_iter().map(|found| format!("{} {}", found.field, found.kind.as_str())).collect()
     }
