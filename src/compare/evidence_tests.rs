@@ -99,6 +99,29 @@ fn a_million_different_answers_take_bounded_room() {
 }
 
 #[test]
+fn examples_and_kept_requests_are_few_and_differ() {
+    let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
+    let mut evidence = Evidence::new(&rules);
+    let sent = headers(&[]);
+    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    for now in 0..100_u64 {
+        // Each pair twice, and every other answer alike.
+        let candidate = json(&format!("{{\"a\":{}}}", now / 4 * (now % 2)));
+        let outcome = compare(&request, &json("{\"a\":0}"), &candidate, &rules);
+        evidence.record(&outcome, TOOK, now);
+        if evidence.wants_exchange(&outcome) {
+            let control = json("{\"a\":0}");
+            evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, now).expect("values are kept"));
+        }
+    }
+    let shown = |kept: &crate::compare::KeptExample| kept.example.candidate.clone().expect("present");
+    let [tally] = evidence.tallies() else { panic!("one field: {:?}", evidence.tallies()) };
+    assert_eq!(tally.examples.iter().map(shown).collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
+    let (alike, differing): (Vec<_>, Vec<_>) = evidence.exchanges().iter().partition(|kept| kept.fields.is_empty());
+    assert_eq!((alike.len(), differing.len()), (5, 5));
+}
+
+#[test]
 fn the_report_has_the_shape_that_others_read() {
     let mut evidence = evidence();
     evidence.record(&differing(&["$.a"]), TOOK, 1_700_000_000_000);

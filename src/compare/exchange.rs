@@ -10,8 +10,9 @@ use super::body::text_of;
 use super::json::Json;
 use super::media::Media;
 use super::redact::{REDACTED, Redactor, Secrets, form_pairs};
-use super::rules::{Examples, Rules};
+use super::rules::Rules;
 use super::verdict::Outcome;
+use super::written::Examples;
 
 /// Bytes of a body; a larger one is left out of the export.
 const MAX_BODY: u64 = 16 * 1024;

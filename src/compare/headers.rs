@@ -23,7 +23,7 @@ pub(super) fn headers(control: &HeaderMap, candidate: &HeaderMap, findings: &mut
             (None, Some(_)) => Kind::Extra,
             _ => Kind::Value,
         };
-        findings.add(|| field.to_string(), kind, shown(a.as_deref(), hidden), shown(b.as_deref(), hidden));
+        findings.add(field.to_string(), kind, shown(a.as_deref(), hidden), shown(b.as_deref(), hidden));
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         let pair = |(name, value): &(&str, &str)| {
             (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
         };
-        HeaderMap::from_iter(pairs.iter().map(pair))
+        pairs.iter().map(pair).collect()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::evidence::Evidence;
 use super::exchange::Exchange;
 use super::json::Json;
-use super::path::{FieldPath, write_key};
+use super::path::FieldPath;
 use super::place::{MAX_KEYS, Step, looks_like_data, name};
 use super::redact::REDACTED;
 use super::rules::Rules;
@@ -36,7 +36,9 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn exchange(&mut self, route: &str, exchange: &Exchange) {
-        let why = if exchange.fields.is_empty() { "answered alike".to_owned() } else { exchange.fields.join(", ") };
+        let fields =
+            exchange.fields.iter().filter(|field| !self.is_noisy(field)).map(String::as_str).collect::<Vec<_>>();
+        let why = if fields.is_empty() { "answered alike".to_owned() } else { fields.join(", ") };
         let (route, why) = (one_line(route), one_line(&why));
         self.line(&format!("# {route}: {why}"));
         self.line(&format!("{} {{{{base}}}}{}", exchange.method, url(&exchange.target)));
@@ -81,7 +83,7 @@ impl Writer<'_> {
     }
 
     fn json<'v>(&mut self, value: &'v Json<'v>, at: &mut Vec<Step<'v>>, path: &str) {
-        if self.asserts.len() >= MAX_ASSERTS || self.rules.ignores_json(at) || self.is_noisy(&name(at)) {
+        if self.asserts.len() >= MAX_ASSERTS || self.rules.ignores_json(at) || self.is_noisy(&name(at, |_| false)) {
             return;
         }
         let query = format!("jsonpath {}", quoted(path));
@@ -103,8 +105,7 @@ impl Writer<'_> {
                     if members.iter().enumerate().any(|(other, (name, _))| other != index && name == key) {
                         continue;
                     }
-                    let mut path = path.to_owned();
-                    write_key(&mut path, key).expect("writing to a String cannot fail");
+                    let path = format!("{path}{}", step_to(key));
                     at.push(Step::Key { name: key, data: all_data || looks_like_data(key) });
                     self.json(value, at, &path);
                     at.pop();
@@ -131,6 +132,13 @@ impl Writer<'_> {
             Json::Array(_) | Json::Object(_) => None,
         }
     }
+}
+
+/// Hurl's dotted steps take plain ASCII names alone.
+fn step_to(key: &str) -> String {
+    let plain = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain { format!(".{key}") } else { format!("['{}']", key.replace('\\', "\\\\").replace('\'', "\\'")) }
 }
 
 /// `{{x_api_key}}`.

@@ -35,6 +35,7 @@ mod text;
 mod unordered;
 mod verdict;
 mod walk;
+mod written;
 
 pub use answer::{Answer, Body, Request};
 pub use difference::{Difference, Example, Kind, OTHER};
@@ -44,9 +45,10 @@ pub use latency::Latency;
 pub use noise::{Counts, NOISE_KNOWN_AFTER};
 pub use path::{FieldPath, PathError, PathFault, Segment};
 pub use report::{ExampleReport, FieldReport, Latencies, Quantiles, Report, Verdicts};
-pub use rules::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, Rules, WrittenRules};
+pub use rules::Rules;
 pub use tally::{KeptExample, MAX_FIELDS, Tally};
 pub use verdict::{Incomparable, Outcome, Verdict, compare};
+pub use written::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 
 /// Milliseconds since 1970, as the caller's clock says.
 pub type Millis = u64;

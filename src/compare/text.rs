@@ -138,7 +138,7 @@ fn percent(share: f64) -> String {
     let mut out = String::new();
     let written = match share * 100.0 {
         x if x > 0.0 && x < 0.005 => write!(out, "<0.01 %"),
-        x if x < 100.0 && x >= 99.995 => write!(out, ">99.99 %"),
+        x if (99.995..100.0).contains(&x) => write!(out, ">99.99 %"),
         x => write!(out, "{x:.2} %"),
     };
     written.expect("writing to a String cannot fail");

@@ -59,7 +59,8 @@ fn left_over<'v>(a: &[Canonical<'v>], b: &[Canonical<'v>]) -> (Vec<&'v Json<'v>>
             (None, Some(_)) => Ordering::Greater,
         };
         if order == Ordering::Equal {
-            (a.next(), b.next());
+            a.next();
+            b.next();
         } else if order == Ordering::Less {
             left.extend(a.next().map(|(_, item)| *item));
         } else {

@@ -109,7 +109,7 @@ pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rule
     let mut findings = Findings::new(rules, secrets);
     if control.status != candidate.status && !rules.ignores(&FieldPath::Status) {
         let (a, b) = (control.status.as_u16(), candidate.status.as_u16());
-        findings.add(|| FieldPath::Status.to_string(), Kind::Value, Found::Plain(a), Found::Plain(b));
+        findings.add(FieldPath::Status.to_string(), Kind::Value, Found::Plain(a), Found::Plain(b));
     }
     let unknown = if *request.method == Method::HEAD {
         streamed_head(control, candidate)

@@ -9,7 +9,7 @@
 use super::difference::{Findings, Found, Kind};
 use super::json::Json;
 use super::number;
-use super::place::{MAX_KEYS, Step, looks_like_data, name};
+use super::place::{MAX_KEYS, Step, looks_like_data};
 use super::unordered;
 
 pub(super) struct Walk<'v, 'f, 'r> {
@@ -59,7 +59,7 @@ impl<'v> Walk<'v, '_, '_> {
     }
 
     pub(super) fn differ(&mut self, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
-        self.findings.add(|| name(&self.at), kind, control, candidate);
+        self.findings.add_json(&self.at, kind, control, candidate);
     }
 
     fn objects(&mut self, control: &'v [Member<'v>], candidate: &'v [Member<'v>]) {
@@ -67,7 +67,7 @@ impl<'v> Walk<'v, '_, '_> {
         let keys = paired(&a, &b);
         let all_data = distinct(&keys) > MAX_KEYS;
         for Pair { key, control, candidate } in keys {
-            let data = all_data || looks_like_data(key) || self.findings.is_secret(key);
+            let data = all_data || looks_like_data(key);
             let hidden = self.findings.rules().redactor().hides(key);
             self.inside(Step::Key { name: key, data }, |walk| walk.members(control, candidate, hidden));
         }
