@@ -133,14 +133,14 @@ fn differ(findings: &mut Findings<'_>, control: Found<'_>, candidate: Found<'_>)
         (Found::Nothing, _) => Kind::Extra,
         _ => Kind::Value,
     };
-    findings.add(|| FieldPath::Body.to_string(), kind, control, candidate);
+    findings.add(FieldPath::Body.to_string(), kind, control, candidate);
 }
 
 /// Runs of white space are one space, and none is left beside a tag: indentation is no difference.
 fn without_layout(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     for word in text.split_whitespace() {
-        if !out.is_empty() && !(out.ends_with('>') || word.starts_with('<')) {
+        if !(out.is_empty() || out.ends_with('>') || word.starts_with('<')) {
             out.push(' ');
         }
         out.push_str(word);
@@ -174,8 +174,9 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
             _ if left == right => continue,
             _ => Kind::Value,
         };
-        let field = || {
-            let name = if all_data || looks_like_data(name) { "*" } else { name };
+        let data = all_data || looks_like_data(name) || findings.is_secret(name);
+        let field = {
+            let name = if data { "*" } else { name };
             FieldPath::Form(name.into()).to_string()
         };
         let hidden = rules.redactor().hides(name);

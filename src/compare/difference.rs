@@ -1,16 +1,23 @@
 //! One field in which two answers differ, and what may be kept of it.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use super::json::Json;
+use super::place::{Step, name};
 use super::redact::{REDACTED, Secrets};
-use super::rules::{Examples, Rules};
+use super::rules::Rules;
+use super::written::Examples;
 
 /// Characters of one side of an example.
 const MAX_EXAMPLE: usize = 200;
 
 /// Different fields of one comparison; the rest share the name `other`.
 const MAX_DIFFERENCES: usize = 200;
+
+/// Places that differ before the walk stops: the fields are known long before, and work stays bounded.
+const MAX_SEEN: usize = 10_000;
 
 /// The name of whatever has no room for a name of its own.
 pub const OTHER: &str = "other";
@@ -87,42 +94,60 @@ pub(super) enum Found<'a> {
 #[derive(Debug)]
 pub(super) struct Findings<'r> {
     rules: &'r Rules,
-    secrets: &'r Secrets,
+    /// Shared with the silent findings of the same comparison.
+    secrets: Rc<Secrets>,
     list: Vec<Difference>,
-    any: bool,
+    /// Places that differ, repeated names included.
+    seen: usize,
     /// Only whether there is any counts.
     silent: bool,
 }
 
 impl<'r> Findings<'r> {
-    pub(super) const fn new(rules: &'r Rules, secrets: &'r Secrets) -> Self {
-        Self { rules, secrets, list: Vec::new(), any: false, silent: false }
+    pub(super) fn new(rules: &'r Rules, secrets: Secrets) -> Self {
+        Self { rules, secrets: Rc::new(secrets), list: Vec::new(), seen: 0, silent: false }
     }
 
     /// For a question whose answer is yes or no.
-    pub(super) const fn silent(&self) -> Self {
-        Self { rules: self.rules, secrets: self.secrets, list: Vec::new(), any: false, silent: true }
+    pub(super) fn silent(&self) -> Self {
+        Self { rules: self.rules, secrets: Rc::clone(&self.secrets), list: Vec::new(), seen: 0, silent: true }
     }
 
     pub(super) const fn rules(&self) -> &'r Rules {
         self.rules
     }
 
-    /// Whether nothing more can be learned.
+    /// Takes the secrets of a document into account from here on.
+    pub(super) fn learn(&mut self, document: &Json<'_>) {
+        if self.rules.examples() == Examples::Values {
+            self.rules.redactor().learn(document, Rc::make_mut(&mut self.secrets));
+        }
+    }
+
+    /// Whether a name repeats a secret, and so cannot be a name.
+    pub(super) fn is_secret(&self, name: &str) -> bool {
+        self.secrets.touch(name)
+    }
+
+    /// Whether nothing more can be settled.
     pub(super) const fn is_settled(&self) -> bool {
-        self.silent && self.any
+        (self.silent && self.seen > 0) || self.seen >= MAX_SEEN
     }
 
     pub(super) const fn any(&self) -> bool {
-        self.any
+        self.seen > 0
     }
 
-    pub(super) fn add(&mut self, field: impl FnOnce() -> String, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
-        self.any = true;
+    pub(super) fn add_json(&mut self, at: &[Step<'_>], kind: Kind, control: Found<'_>, candidate: Found<'_>) {
+        let name = if self.silent { String::new() } else { name(at, |key| self.is_secret(key)) };
+        self.add(name, kind, control, candidate);
+    }
+
+    pub(super) fn add(&mut self, mut field: String, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
+        self.seen += 1;
         if self.silent {
             return;
         }
-        let mut field = field();
         if self.list.iter().any(|difference| difference.field == field) {
             return;
         }
@@ -154,11 +179,11 @@ impl<'r> Findings<'r> {
             }
             Found::Json(value) if values => {
                 let mut out = String::new();
-                self.rules.redactor().json(value, self.secrets).write(&mut out);
+                self.rules.redactor().json(value, &self.secrets).write(&mut out);
                 out
             }
             Found::Json(value) => value.shape(),
-            Found::Text(text) if values => self.rules.redactor().text(text, self.secrets),
+            Found::Text(text) if values => self.rules.redactor().text(text, &self.secrets),
             Found::Text(text) => format!("string({})", text.chars().count()),
         };
         Some(shortened(text))

@@ -23,7 +23,7 @@ pub(super) fn headers(control: &HeaderMap, candidate: &HeaderMap, findings: &mut
             (None, Some(_)) => Kind::Extra,
             _ => Kind::Value,
         };
-        findings.add(|| field.to_string(), kind, shown(a.as_deref(), hidden), shown(b.as_deref(), hidden));
+        findings.add(field.to_string(), kind, shown(a.as_deref(), hidden), shown(b.as_deref(), hidden));
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         let pair = |(name, value): &(&str, &str)| {
             (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
         };
-        HeaderMap::from_iter(pairs.iter().map(pair))
+        pairs.iter().map(pair).collect()
     }
 
     #[test]
@@ -95,8 +95,7 @@ mod tests {
             (("server", "a"), ("server", "b"), ""),
             (("set-cookie", "a=secret1"), ("set-cookie", "a=secret2"), "header:set-cookie value"),
         ] {
-            let secrets = Secrets::default();
-            let mut findings = Findings::new(&rules, &secrets);
+            let mut findings = Findings::new(&rules, Secrets::default());
             headers(&map(&[control]), &map(&[candidate]), &mut findings);
             let list = findings.into_list();
             assert!(!format!("{list:?}").contains("secret"));

@@ -15,20 +15,43 @@ mod answer;
 mod body;
 mod coding;
 mod difference;
+mod evidence;
+mod exchange;
 mod headers;
+mod hurl;
 mod json;
+mod latency;
 mod media;
+mod noise;
 mod number;
 mod path;
+mod pattern;
 mod place;
 mod redact;
+mod report;
 mod rules;
+mod tally;
+mod text;
 mod unordered;
 mod verdict;
 mod walk;
+mod written;
 
 pub use answer::{Answer, Body, Request};
 pub use difference::{Difference, Example, Kind, OTHER};
+pub use evidence::{Evidence, EvidenceError, Took};
+pub use exchange::Exchange;
+pub use latency::Latency;
+pub use noise::{Counts, NOISE_KNOWN_AFTER};
 pub use path::{FieldPath, PathError, PathFault, Segment};
-pub use rules::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, Rules, WrittenRules};
+pub use report::{ExampleReport, FieldReport, Latencies, Quantiles, Report, Verdicts};
+pub use rules::Rules;
+pub use tally::{KeptExample, MAX_FIELDS, Tally};
 pub use verdict::{Incomparable, Outcome, Verdict, compare};
+pub use written::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
+
+/// Milliseconds since 1970, as the caller's clock says.
+pub type Millis = u64;
+
+#[cfg(test)]
+mod properties;

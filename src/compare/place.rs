@@ -23,15 +23,13 @@ const MAX_NAME: usize = 200;
 const MAX_KEY: usize = 64;
 
 /// The name of a field of a JSON document: `$.items[*].price`.
-pub(super) fn name(at: &[Step<'_>]) -> String {
+pub(super) fn name(at: &[Step<'_>], is_secret: impl Fn(&str) -> bool) -> String {
     let mut name = String::from("$");
     for step in at {
         let before = name.len();
         match step {
-            Step::Key { data: true, .. } => name.push_str(".*"),
-            Step::Key { name: key, data: false } => {
-                write_key(&mut name, key).expect("writing to a String cannot fail");
-            }
+            Step::Key { name: key, data } if *data || is_secret(key) => name.push_str(".*"),
+            Step::Key { name: key, .. } => write_key(&mut name, key).expect("writing to a String cannot fail"),
             Step::Item => name.push_str("[*]"),
         }
         if name.len() > MAX_NAME {
@@ -98,8 +96,9 @@ mod tests {
     fn a_name_is_bounded() {
         let key = "k".repeat(40);
         let at = vec![Step::Key { name: &key, data: false }; 100];
-        assert!(name(&at).len() <= MAX_NAME);
-        assert_eq!(name(&[Step::Key { name: "42", data: true }, Step::Item]), "$.*[*]");
-        assert_eq!(name(&[]), "$");
+        assert!(name(&at, |_| false).len() <= MAX_NAME);
+        assert_eq!(name(&[Step::Key { name: "42", data: true }, Step::Item], |_| false), "$.*[*]");
+        assert_eq!(name(&[Step::Key { name: "hunter2", data: false }], |key| key == "hunter2"), "$.*");
+        assert_eq!(name(&[], |_| false), "$");
     }
 }

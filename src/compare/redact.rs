@@ -21,6 +21,9 @@ const HEADER_HINTS: [&str; 9] =
 /// Shorter values are not searched for elsewhere: `1` or `true` would blank out half the answer.
 const MIN_SECRET: usize = 6;
 
+/// Values searched for; each costs a pass over what is kept.
+const MAX_SECRETS: usize = 1000;
+
 /// Documents inside strings inside documents are followed this far.
 const MAX_NESTED: usize = 3;
 
@@ -69,15 +72,50 @@ impl Redactor {
         }
         let query = request.target.split_once('?').map_or("", |(_, query)| query);
         let forms = [query.as_bytes(), request.body];
-        for (name, value) in forms.iter().flat_map(|form| form_pairs(form)).filter(|(name, _)| self.hides(name)) {
-            let _ = name;
-            found.insert(value);
+        let pairs = forms.iter().flat_map(|form| form_pairs(form));
+        found.extend(pairs.filter(|(name, _)| self.hides(name)).map(|(_, value)| value));
+        let mut secrets = Secrets::default();
+        secrets.extend(found);
+        secrets
+    }
+
+    /// Adds the values that stand under redacted names in a document, in case they stand elsewhere too.
+    pub(super) fn learn(&self, document: &Json<'_>, secrets: &mut Secrets) {
+        let mut found = BTreeSet::new();
+        self.gather(document, false, &mut found);
+        secrets.extend(found);
+    }
+
+    fn gather(&self, value: &Json<'_>, hidden: bool, found: &mut BTreeSet<String>) {
+        match value {
+            Json::Array(items) => items.iter().for_each(|item| self.gather(item, hidden, found)),
+            Json::Object(members) => {
+                for (key, value) in members {
+                    self.gather(value, hidden || self.hides(key), found);
+                }
+            }
+            Json::String(text) if hidden => found.extend([text.to_string()]),
+            Json::Number(text) if hidden => found.extend([(*text).to_owned()]),
+            _ => {}
         }
-        found.retain(|secret| secret.len() >= MIN_SECRET);
-        // The longest first, so that no part of one is left standing.
-        let mut found = found.into_iter().collect::<Vec<_>>();
-        found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Secrets(found)
+    }
+
+    /// Path and query without their secrets.
+    pub(super) fn target(&self, target: &str, secrets: &Secrets) -> String {
+        let clean = |part: &str| {
+            // The secret may be encoded here and bare elsewhere.
+            let decoded = form_decoded(part.as_bytes());
+            if self.text(&decoded, secrets) == decoded { secrets.remove(part) } else { REDACTED.to_owned() }
+        };
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let path = path.split('/').map(clean).collect::<Vec<_>>().join("/");
+        let Some(query) = query else { return path };
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) if self.hides(&form_decoded(name.as_bytes())) => format!("{name}={REDACTED}"),
+            Some((name, value)) => format!("{}={}", clean(name), clean(value)),
+            None => clean(pair),
+        });
+        format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
     }
 
     /// A document without its secrets.
@@ -153,10 +191,23 @@ impl Redactor {
 }
 
 /// Values that may not appear in anything that is kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
+    fn extend(&mut self, found: BTreeSet<String>) {
+        self.0.extend(found.into_iter().filter(|secret| secret.len() >= MIN_SECRET));
+        // The longest first, so that no part of one is left standing.
+        self.0.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.0.dedup();
+        self.0.truncate(MAX_SECRETS);
+    }
+
+    /// Whether a text repeats a secret.
+    pub(super) fn touch(&self, text: &str) -> bool {
+        self.0.iter().any(|secret| text.contains(secret.as_str()))
+    }
+
     fn remove(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }

@@ -59,7 +59,8 @@ fn left_over<'v>(a: &[Canonical<'v>], b: &[Canonical<'v>]) -> (Vec<&'v Json<'v>>
             (None, Some(_)) => Ordering::Greater,
         };
         if order == Ordering::Equal {
-            (a.next(), b.next());
+            a.next();
+            b.next();
         } else if order == Ordering::Less {
             left.extend(a.next().map(|(_, item)| *item));
         } else {
@@ -167,8 +168,7 @@ mod tests {
             ..WrittenRules::default()
         })
         .expect("valid");
-        let secrets = Secrets::default();
-        let mut findings = Findings::new(&rules, &secrets);
+        let mut findings = Findings::new(&rules, Secrets::default());
         documents(&Json::parse(control).expect(control), &Json::parse(candidate).expect(candidate), &mut findings);
         findings.into_list().into_iter().map(|found| format!("{} {}", found.field, found.kind.as_str())).collect()
     }

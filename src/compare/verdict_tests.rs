@@ -10,7 +10,7 @@ use crate::compare::{Examples, WrittenRules};
 pub(in crate::compare) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let pair =
         |(name, value): &(&str, &str)| (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
-    HeaderMap::from_iter(pairs.iter().map(pair))
+    pairs.iter().map(pair).collect()
 }
 
 pub(in crate::compare) fn answer(status: u16, pairs: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {

@@ -9,7 +9,7 @@
 use super::difference::{Findings, Found, Kind};
 use super::json::Json;
 use super::number;
-use super::place::{MAX_KEYS, Step, looks_like_data, name};
+use super::place::{MAX_KEYS, Step, looks_like_data};
 use super::unordered;
 
 pub(super) struct Walk<'v, 'f, 'r> {
@@ -19,6 +19,8 @@ pub(super) struct Walk<'v, 'f, 'r> {
 
 /// Compares two documents from their roots.
 pub(super) fn documents(control: &Json<'_>, candidate: &Json<'_>, findings: &mut Findings<'_>) {
+    findings.learn(control);
+    findings.learn(candidate);
     Walk { at: Vec::new(), findings }.values(control, candidate);
 }
 
@@ -57,7 +59,7 @@ impl<'v> Walk<'v, '_, '_> {
     }
 
     pub(super) fn differ(&mut self, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
-        self.findings.add(|| name(&self.at), kind, control, candidate);
+        self.findings.add_json(&self.at, kind, control, candidate);
     }
 
     fn objects(&mut self, control: &'v [Member<'v>], candidate: &'v [Member<'v>]) {
@@ -150,8 +152,7 @@ mod tests {
     use crate::compare::{Rules, WrittenRules};
 
     fn fields(control: &str, candidate: &str, rules: &Rules) -> Vec<String> {
-        let secrets = Secrets::default();
-        let mut findings = Findings::new(rules, &secrets);
+        let mut findings = Findings::new(rules, Secrets::default());
         documents(&Json::parse(control).expect(control), &Json::parse(candidate).expect(candidate), &mut findings);
         findings.into_list().into_iter().map(|found| format!("{} {}", found.field, found.kind.as_str())).collect()
     }

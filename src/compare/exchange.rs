@@ -1,0 +1,130 @@
+//! A request with the monolith's answer, redacted, to be exported as a test.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName};
+use serde::{Deserialize, Serialize};
+
+use super::Millis;
+use super::answer::{Answer, Request};
+use super::body::text_of;
+use super::json::Json;
+use super::media::Media;
+use super::redact::{REDACTED, Redactor, Secrets, form_pairs};
+use super::rules::Rules;
+use super::verdict::Outcome;
+use super::written::Examples;
+
+/// Bytes of a body; a larger one is left out of the export.
+const MAX_BODY: u64 = 16 * 1024;
+
+/// What belongs to the connection, to a hop before us, or to the client's tracing.
+const NOT_KEPT: [HeaderName; 7] = [CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+const NOT_KEPT_PREFIXES: [&str; 4] = ["x-forwarded-", "x-multilith-", "forwarded", "trace"];
+
+/// What is kept of one request and the monolith's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Option<String>,
+    pub(super) status: u16,
+    /// The compared headers alone.
+    pub(super) answer_headers: Vec<(String, String)>,
+    /// The answer's JSON; other bodies are not kept.
+    pub(super) answer: Option<String>,
+    /// The fields in which the service differed.
+    pub(super) fields: Vec<String>,
+    pub(super) at: Millis,
+}
+
+impl Exchange {
+    /// `None` unless the rules allow values.
+    pub fn redacted(
+        request: &Request<'_>,
+        control: &Answer,
+        outcome: &Outcome,
+        rules: &Rules,
+        now: Millis,
+    ) -> Option<Self> {
+        if rules.examples() != Examples::Values {
+            return None;
+        }
+        let redactor = rules.redactor();
+        let mut secrets = redactor.secrets(request, [&control.headers]);
+        let answer = text_of(&control.body, &control.headers, MAX_BODY);
+        for text in [answer.as_deref(), std::str::from_utf8(request.body).ok()].into_iter().flatten() {
+            if let Some(document) = Json::parse(text) {
+                redactor.learn(&document, &mut secrets);
+            }
+        }
+        let is_kept = |name: &HeaderName| {
+            !NOT_KEPT.contains(name) && !NOT_KEPT_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+        };
+        Some(Self {
+            method: request.method.to_string(),
+            target: redactor.target(request.target, &secrets),
+            headers: kept_headers(request.headers, is_kept, redactor, &secrets),
+            body: request_body(request, redactor, &secrets),
+            status: control.status.as_u16(),
+            answer_headers: kept_headers(&control.headers, |name| rules.headers().contains(name), redactor, &secrets),
+            answer: answer.and_then(|text| json(&text, redactor, &secrets)),
+            fields: outcome.differences.iter().map(|found| redactor.text(&found.field, &secrets)).collect(),
+            at: now,
+        })
+    }
+}
+
+fn kept_headers(
+    headers: &HeaderMap,
+    is_kept: impl Fn(&HeaderName) -> bool,
+    redactor: &Redactor,
+    secrets: &Secrets,
+) -> Vec<(String, String)> {
+    let kept = headers.iter().filter(|(name, _)| is_kept(name));
+    kept.map(|(name, value)| {
+        let value = if redactor.hides_header(name) {
+            REDACTED.to_owned()
+        } else {
+            redactor.text(&String::from_utf8_lossy(value.as_bytes()), secrets)
+        };
+        (name.to_string(), value)
+    })
+    .collect()
+}
+
+fn json(text: &str, redactor: &Redactor, secrets: &Secrets) -> Option<String> {
+    let mut out = String::new();
+    redactor.json(&Json::parse(text)?, secrets).write(&mut out);
+    Some(out)
+}
+
+/// JSON and forms have fields to redact; nothing else is kept.
+fn request_body(request: &Request<'_>, redactor: &Redactor, secrets: &Secrets) -> Option<String> {
+    if request.body.is_empty() || request.body.len() as u64 > MAX_BODY || !request.headers.contains_key(CONTENT_TYPE) {
+        return None;
+    }
+    match Media::of(request.headers) {
+        Media::Json => json(std::str::from_utf8(request.body).ok()?, redactor, secrets),
+        Media::Form => {
+            let pairs = form_pairs(request.body).into_iter().map(|(name, value)| {
+                let value = if redactor.hides(&name) { REDACTED.to_owned() } else { redactor.text(&value, secrets) };
+                format!("{}={}", form_encoded(&name), form_encoded(&value))
+            });
+            Some(pairs.collect::<Vec<_>>().join("&"))
+        }
+        _ => None,
+    }
+}
+
+fn form_encoded(text: &str) -> String {
+    if text == REDACTED {
+        return text.to_owned();
+    }
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,176 @@
+//! What holds for every pair of answers, and the noise test.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use proptest::prelude::*;
+
+use super::json::Json;
+use super::verdict::tests::answer;
+use super::{
+    Answer, Body, Evidence, Examples, FieldPath, Report, Request, Rules, Took, Verdict, WrittenRules, compare,
+};
+
+fn rules() -> Rules {
+    Rules::new(&WrittenRules {
+        ignore: vec!["$.i".to_owned(), "form:i".to_owned()],
+        unordered: vec!["$.u".to_owned(), "$[*]".to_owned()],
+        tolerance: vec![("$.t".to_owned(), 1.0), ("$.u[*]".to_owned(), 1.0)],
+        redact: vec!["p".to_owned()],
+        examples: Examples::Values,
+        ..WrittenRules::default()
+    })
+    .expect("valid")
+}
+
+fn outcome(a: &Answer, b: &Answer) -> Verdict {
+    let headers = HeaderMap::new();
+    let request = Request { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
+    compare(&request, a, b, &rules()).verdict()
+}
+
+fn documents() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        (-3_i32..3).prop_map(|n| n.to_string()),
+        (0_u32..30).prop_map(|n| format!("{}.{}", n / 10, n % 10)),
+        "[a-c]{0,2}".prop_map(|text| format!("\"{text}\"")),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec(("[iutpab1]", inner), 0..4).prop_map(|members| {
+                let members = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect::<Vec<_>>();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+fn media() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "application/json",
+        "application/x-ndjson",
+        "text/html",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/octet-stream",
+        "text/event-stream",
+        "",
+    ])
+}
+
+fn answers(body: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Answer> {
+    let coding = prop::sample::select(vec!["", "gzip", "deflate", "br", "zstd", "compress"]);
+    let status = prop::sample::select(vec![200, 204, 304, 404]);
+    (status, media(), coding, body, 0..8_u8).prop_map(|(status, media, coding, bytes, form)| {
+        let mut answer = answer(status, &[("content-type", media), ("content-encoding", coding)], bytes.clone());
+        answer.body = match form {
+            0 => Body::None,
+            1 => Body::Cut,
+            2 => Body::Streamed,
+            3 => Body::Hashed { length: bytes.len() as u64, hash: Body::hash(&bytes) },
+            _ => answer.body,
+        };
+        answer
+    })
+}
+
+proptest! {
+    #[test]
+    fn comparing_documents_is_symmetric_and_reflexive(a in documents(), b in documents()) {
+        let json = |text: &str| answer(200, &[("content-type", "application/json")], text.to_owned());
+        prop_assert_eq!(outcome(&json(&a), &json(&b)), outcome(&json(&b), &json(&a)));
+        // Spaces make the bytes differ, so that the walk itself is asked.
+        prop_assert_eq!(outcome(&json(&a), &json(&format!(" {a} "))), Verdict::Match);
+    }
+
+    #[test]
+    fn arbitrary_answers_are_symmetric_and_never_panic(
+        a in answers(prop::collection::vec(any::<u8>(), 0..60)),
+        b in answers(prop::collection::vec(any::<u8>(), 0..60)),
+    ) {
+        prop_assert_eq!(outcome(&a, &b), outcome(&b, &a));
+        prop_assert_ne!(outcome(&a, &a), Verdict::Mismatch);
+    }
+
+    #[test]
+    fn identical_answers_match(bytes in prop::collection::vec(any::<u8>(), 0..60), media in media()) {
+        let a = answer(200, &[("content-type", media)], bytes);
+        if media != "text/event-stream" {
+            prop_assert_eq!(outcome(&a, &a.clone()), Verdict::Match);
+        }
+    }
+
+    #[test]
+    fn json_is_read_as_serde_reads_it(text in "[\\[\\]{}\",:0-9eE.+\\-a-b\\\\ ntrufalse]{0,12}") {
+        let ours = Json::parse(&text);
+        let theirs = serde_json::from_str::<serde_json::Value>(&text);
+        prop_assert_eq!(ours.is_some(), theirs.is_ok(), "{}", text);
+    }
+
+    #[test]
+    fn a_path_that_is_read_is_read_again(text in "\\$[.\\[\\]*'\"a-c0-9\\\\ ]{0,12}") {
+        if let Ok(path) = FieldPath::parse(&text) {
+            prop_assert_eq!(FieldPath::parse(&path.to_string()), Ok(path));
+        }
+    }
+
+    #[test]
+    fn a_path_error_lies_inside_the_path(text in "\\PC{0,12}") {
+        if let Err(error) = FieldPath::parse(&text) {
+            prop_assert!(text.get(error.at.clone()).is_some(), "{:?} in {:?}", error.at, text);
+        }
+    }
+}
+
+/// An answer with a timestamp, a random id, an unordered list and a counter.
+fn page(random: &mut fastrand::Rng, counter: &mut u64, price: &str) -> Answer {
+    *counter += 1;
+    let mut tags = ["new", "sale", "blue", "large", "soft"];
+    random.shuffle(&mut tags);
+    let mut body = String::new();
+    let (at, id) = (random.u64(1_700_000_000..1_800_000_000), random.u128(..));
+    write!(
+        body,
+        r#"{{"generated_at":{at},"request_id":"{id:032x}","tags":{tags:?},"served":{counter},
+            "items":[{{"sku":"a","price":{price}}},{{"sku":"b","price":2.50}}],"total":2}}"#
+    )
+    .expect("writing to a String cannot fail");
+    answer(200, &[("content-type", "application/json")], body)
+}
+
+#[test]
+fn within_5000_requests_the_report_names_the_real_error_and_no_noise() {
+    for seed in 0..10 {
+        let rules = Rules::default();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut evidence = Evidence::new(&rules);
+        let (mut monolith, mut service) = (0, 1_000_000);
+        let headers = HeaderMap::new();
+        let request = Request { method: &Method::GET, target: "/items", headers: &headers, body: b"" };
+        let took = Took { control: Duration::from_millis(20), candidate: Duration::from_millis(9) };
+        let mut wrong = 0;
+        for now in 0..5000 {
+            let price = if random.u32(..100) == 0 { "10.00" } else { "9.99" };
+            wrong += u64::from(price == "10.00");
+            let control = page(&mut random, &mut monolith, "9.99");
+            let candidate = page(&mut random, &mut service, price);
+            evidence.record(&compare(&request, &control, &candidate, &rules), took, now);
+            // Two in a hundred: 100 replays on average.
+            if random.u32(..50) == 0 {
+                let again = page(&mut random, &mut monolith, "9.99");
+                evidence.record_replay(&compare(&request, &control, &again, &rules), now);
+            }
+        }
+        let report = Report::of("items", &evidence);
+        assert!(report.noise_known);
+        assert_eq!(report.regressions().collect::<Vec<_>>(), ["$.items[*].price"], "seed {seed}\n{report}");
+        assert_eq!((report.verdicts.mismatch, report.compared), (wrong, 5000), "seed {seed}");
+        let mut noisy = report.fields.iter().skip(1).map(|field| field.field.as_str()).collect::<Vec<_>>();
+        noisy.sort_unstable();
+        assert_eq!(noisy, ["$.generated_at", "$.request_id", "$.served", "$.tags[*]"]);
+    }
+}

@@ -1,0 +1,219 @@
+//! Counts by field, for a bounded number of fields.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Millis;
+use super::difference::{Difference, Example, Kind, OTHER};
+use super::path::{FieldPath, Segment};
+use super::place::MAX_KEYS;
+
+/// Fields with a name of their own; the rest share `other`.
+pub const MAX_FIELDS: usize = 100;
+
+/// Examples of one field.
+const MAX_EXAMPLES: usize = 5;
+
+/// When there is no room left, fewer sibling keys are enough to be taken for data.
+const MAX_KEYS_WHEN_FULL: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptExample {
+    pub example: Example,
+    pub at: Millis,
+}
+
+/// What was seen of one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    pub field: String,
+    pub kinds: BTreeSet<Kind>,
+    /// Comparisons in which it differed.
+    pub raw: u64,
+    /// Replays in which the monolith disagreed with itself.
+    pub noise: u64,
+    pub first: Millis,
+    pub last: Millis,
+    pub examples: Vec<KeptExample>,
+}
+
+/// The tallies of a route. A tally's place is its id until `place` says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tallies {
+    list: Vec<Tally>,
+    /// Objects found to have data for keys, because too many different keys were seen in them.
+    data: BTreeSet<String>,
+}
+
+/// New ids by old ones, after fields were merged.
+pub(super) type Moved = Vec<u16>;
+
+impl Tallies {
+    pub(super) fn list(&self) -> &[Tally] {
+        &self.list
+    }
+
+    pub(super) fn get(&self, id: u16) -> Option<&Tally> {
+        self.list.get(usize::from(id))
+    }
+
+    fn find(&self, field: &str) -> Option<u16> {
+        self.list.iter().position(|tally| tally.field == field).and_then(|at| u16::try_from(at).ok())
+    }
+
+    /// The id under which a field is counted, if it has one.
+    pub(super) fn id(&self, field: &str) -> Option<u16> {
+        self.find(&self.known_as(field)).or_else(|| self.find(OTHER))
+    }
+
+    /// Makes sure that a field is counted somewhere. Says how ids moved if that took merging others.
+    pub(super) fn place(&mut self, field: &str, now: Millis) -> Option<Moved> {
+        let mut name = self.known_as(field);
+        if self.find(&name).is_some() {
+            return None;
+        }
+        let limit = if self.list.len() < MAX_FIELDS { MAX_KEYS } else { MAX_KEYS_WHEN_FULL };
+        let moved = self.object_with_data(&name, limit).map(|object| {
+            self.data.insert(object);
+            self.merge()
+        });
+        name = self.known_as(&name);
+        if self.find(&name).is_none() {
+            if self.list.len() >= MAX_FIELDS {
+                OTHER.clone_into(&mut name);
+            }
+            if self.find(&name).is_none() {
+                self.list.push(Tally {
+                    field: name,
+                    kinds: BTreeSet::new(),
+                    raw: 0,
+                    noise: 0,
+                    first: now,
+                    last: now,
+                    examples: Vec::new(),
+                });
+            }
+        }
+        moved
+    }
+
+    pub(super) fn count_raw(&mut self, id: u16, difference: &Difference, now: Millis) {
+        let Some(tally) = self.list.get_mut(usize::from(id)) else { return };
+        tally.kinds.insert(difference.kind);
+        tally.last = tally.last.max(now);
+        let Some(example) = &difference.example else { return };
+        if tally.examples.len() < MAX_EXAMPLES && tally.examples.iter().all(|kept| kept.example != *example) {
+            tally.examples.push(KeptExample { example: example.clone(), at: now });
+        }
+    }
+
+    /// Once for each comparison, however many differences share the id.
+    pub(super) fn add(&mut self, ids: &[u16], raw: u64, noise: u64) {
+        for id in ids {
+            if let Some(tally) = self.list.get_mut(usize::from(*id)) {
+                tally.raw = tally.raw.saturating_add(raw);
+                tally.noise = tally.noise.saturating_add(noise);
+            }
+        }
+    }
+
+    /// The field's name with `*` for the keys of objects that hold data.
+    fn known_as(&self, field: &str) -> String {
+        if self.data.is_empty() {
+            return field.to_owned();
+        }
+        let Ok(FieldPath::Json(mut segments)) = FieldPath::parse(field) else { return field.to_owned() };
+        for index in 0..segments.len() {
+            let object = FieldPath::Json(segments.iter().take(index).cloned().collect()).to_string();
+            if let Some(segment @ Segment::Key(_)) = segments.get_mut(index)
+                && self.data.contains(&object)
+            {
+                *segment = Segment::AnyKey;
+            }
+        }
+        FieldPath::Json(segments).to_string()
+    }
+
+    /// The outermost object on the way to a field in which more than `limit` keys were seen.
+    fn object_with_data(&self, field: &str, limit: usize) -> Option<String> {
+        let segments = |field: &str| match FieldPath::parse(field) {
+            Ok(FieldPath::Json(segments)) => segments,
+            _ => Vec::new(),
+        };
+        let new = segments(field);
+        let known = self.list.iter().map(|tally| segments(&tally.field)).collect::<Vec<_>>();
+        (0..new.len()).find_map(|depth| {
+            let (above, key) = (new.get(..depth)?, new.get(depth)?);
+            let siblings = known.iter().filter(|other| other.get(..depth) == Some(above));
+            let keys = siblings.filter_map(|other| match other.get(depth) {
+                Some(Segment::Key(key)) => Some(key.as_ref()),
+                _ => None,
+            });
+            let keys = keys.collect::<BTreeSet<_>>();
+            let more = matches!(key, Segment::Key(key) if !keys.contains(key.as_ref()));
+            (more && keys.len() >= limit).then(|| FieldPath::Json(above.to_vec()).to_string())
+        })
+    }
+
+    /// Joins the tallies that now share a name. A sum may count one comparison several times; readers cap it.
+    fn merge(&mut self) -> Moved {
+        let mut moved = Moved::with_capacity(self.list.len());
+        let mut merged: Vec<Tally> = Vec::new();
+        for mut tally in std::mem::take(&mut self.list) {
+            tally.field = self.known_as(&tally.field);
+            let at = merged.iter().position(|known| known.field == tally.field);
+            match at.and_then(|at| merged.get_mut(at)) {
+                Some(known) => {
+                    known.kinds.extend(tally.kinds);
+                    known.raw = known.raw.saturating_add(tally.raw);
+                    known.noise = known.noise.saturating_add(tally.noise);
+                    known.first = known.first.min(tally.first);
+                    known.last = known.last.max(tally.last);
+                    known.examples.extend(tally.examples);
+                    known.examples.truncate(MAX_EXAMPLES);
+                }
+                None => merged.push(tally),
+            }
+            moved.push(u16::try_from(at.unwrap_or(merged.len() - 1)).unwrap_or(u16::MAX));
+        }
+        self.list = merged;
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_beyond_the_bound_share_a_name() {
+        let mut tallies = Tallies::default();
+        for index in 0..300 {
+            tallies.place(&format!("header:x-{index}"), 1);
+        }
+        assert_eq!(tallies.list().len(), MAX_FIELDS + 1);
+        assert_eq!(tallies.id("header:x-299"), tallies.id(OTHER));
+        assert_eq!(tallies.id("header:x-7"), Some(7));
+    }
+
+    #[test]
+    fn keys_that_keep_coming_are_data() {
+        let mut tallies = Tallies::default();
+        tallies.place("$.total", 1);
+        let mut moved = None;
+        for a in 'a'..='z' {
+            for b in ["x", "y"] {
+                let field = format!("$.users.{a}{b}.name");
+                moved = moved.or(tallies.place(&field, 1));
+                let id = tallies.id(&field).expect("placed");
+                tallies.add(&[id], 1, 0);
+            }
+        }
+        let names = tallies.list().iter().map(|tally| (tally.field.as_str(), tally.raw)).collect::<Vec<_>>();
+        assert_eq!(names, [("$.total", 0), ("$.users.*.name", 52)]);
+        let moved = moved.expect("the fields were merged");
+        assert_eq!((moved.len(), moved[0], moved[1], moved[50]), (51, 0, 1, 1));
+        assert_eq!(tallies.id("$.users.zoe.name"), Some(1));
+    }
+}

@@ -1,0 +1,160 @@
+//! The comparison settings as a person writes them, and what can be wrong with them.
+
+use std::fmt;
+
+use super::path::PathError;
+use crate::migration::Percent;
+
+/// Decoded bodies beyond this are not compared field by field.
+pub const DEFAULT_BODY_LIMIT: u64 = 1024 * 1024;
+
+/// How much of the values that differ is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Examples {
+    /// The values, redacted.
+    Values,
+    /// Types and lengths.
+    #[default]
+    Shapes,
+    Off,
+}
+
+impl Examples {
+    /// The word used in routes.toml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Values => "values",
+            Self::Shapes => "shapes",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// How often the monolith is asked twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoiseBudget {
+    /// The share of compared safe requests.
+    pub replay: Percent,
+    pub per_second: u32,
+}
+
+impl Default for NoiseBudget {
+    fn default() -> Self {
+        Self { replay: Percent::from_hundredths(100).unwrap_or_default(), per_second: 5 }
+    }
+}
+
+/// The settings as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WrittenRules {
+    /// `None`: `content-type`, `location`, `cache-control`.
+    pub headers: Option<Vec<String>>,
+    pub ignore: Vec<String>,
+    pub unordered: Vec<String>,
+    pub tolerance: Vec<(String, f64)>,
+    pub redact: Vec<String>,
+    pub examples: Examples,
+    pub noise: NoiseBudget,
+    /// Bytes of a decoded body.
+    pub body_limit: u64,
+}
+
+impl Default for WrittenRules {
+    fn default() -> Self {
+        Self {
+            headers: None,
+            ignore: Vec::new(),
+            unordered: Vec::new(),
+            tolerance: Vec::new(),
+            redact: Vec::new(),
+            examples: Examples::default(),
+            noise: NoiseBudget::default(),
+            body_limit: DEFAULT_BODY_LIMIT,
+        }
+    }
+}
+
+/// Which list of the settings an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleList {
+    Headers,
+    Ignore,
+    Unordered,
+    Tolerance,
+    Redact,
+}
+
+impl RuleList {
+    /// The key in routes.toml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::Ignore => "ignore",
+            Self::Unordered => "unordered",
+            Self::Tolerance => "tolerance",
+            Self::Redact => "redact",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleFault {
+    Path(PathError),
+    /// A list of JSON fields names something else.
+    NotJson,
+    /// A negative tolerance, or none at all.
+    Tolerance,
+    HeaderName,
+    /// A path to redact must end in a name.
+    NoName,
+}
+
+/// One setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleError {
+    pub list: RuleList,
+    /// The place in the list.
+    pub index: usize,
+    pub written: String,
+    pub fault: RuleFault,
+}
+
+impl RuleError {
+    /// The bytes of `written` to underline.
+    #[must_use]
+    pub fn at(&self) -> std::ops::Range<usize> {
+        match &self.fault {
+            RuleFault::Path(error) => error.at.clone(),
+            _ => 0..self.written.len(),
+        }
+    }
+
+    /// The remedy.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match &self.fault {
+            RuleFault::Path(error) => error.help(),
+            RuleFault::NotJson => "name a JSON field, as in `$.items[*].price`",
+            RuleFault::Tolerance => "give the largest difference that still counts as equal, as in `0.01`",
+            RuleFault::HeaderName => "write the header's name alone, as in `cache-control`",
+            RuleFault::NoName => "write the field's name, as in `password`: it is removed wherever it stands",
+        }
+    }
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` in `{}`: ", self.written, self.list.as_str())?;
+        match &self.fault {
+            RuleFault::Path(error) => error.fmt(f),
+            RuleFault::NotJson => f.write_str("this list takes JSON fields alone"),
+            RuleFault::Tolerance => f.write_str("a tolerance is a number above or equal to 0"),
+            RuleFault::HeaderName => f.write_str("this is not the name of a header"),
+            RuleFault::NoName => f.write_str("this names no field"),
+        }
+    }
+}
+
+impl std::error::Error for RuleError {}
