@@ -48,7 +48,7 @@ pub struct Keys(Vec<Key>);
 pub enum KeysError {
     /// Not a JWKS, or not a public key in PEM.
     Unreadable,
-    /// No key in it is one of RS256, ES256, EdDSA or HS256 and long enough.
+    /// No key in it is of an algorithm that is verified here, and long enough.
     NoneUsable,
     /// A shared secret of less than 32 bytes.
     ShortSecret,
