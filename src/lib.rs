@@ -14,8 +14,5 @@ pub mod proxy;
 pub mod reload;
 pub mod route;
 pub mod server;
-<<<<<<< HEAD
 pub mod telemetry;
 pub mod upstream;
-=======
->>>>>>> acb8edc (server: certificates by name, exchanged while connections go on)
