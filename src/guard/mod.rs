@@ -1,10 +1,12 @@
 //! Decides whether a request may enter at all, and cleans what crosses the edge in either direction.
 //!
-//! Everything here is a plain function on a header or on bytes; the hooks of `proxy` call them.
+//! Everything here is a plain function on a header or on bytes; the hooks of `proxy` call them in this order: [`framing::check`],
+//! [`headers::receive`], (route), [`rate`], [`jwt`], and [`headers::answer`] on the way back.
 
 pub mod authority;
 pub mod framing;
 pub mod headers;
+pub mod jwt;
 pub mod rate;
 
 /// A request that is turned away before any upstream hears of it.

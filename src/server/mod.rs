@@ -6,6 +6,7 @@ mod listen;
 mod observer;
 mod run;
 mod signals;
+pub mod tls;
 
 pub use listen::{Bound, ListenError};
 pub use run::{Running, Start, StartError, start};

@@ -8,5 +8,5 @@ mod request;
 mod response;
 
 pub use client::address as client_address;
-pub use request::{Arrival, Received, receive, without_hop_by_hop};
+pub use request::{Arrival, ClientSubject, Received, receive, without_hop_by_hop};
 pub use response::{Asked, answer};

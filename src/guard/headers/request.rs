@@ -16,6 +16,12 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_HOST: &str = "x-forwarded-host";
 const REAL_IP: &str = "x-real-ip";
+/// Being one of `X-Forwarded-`, it is removed from what clients send.
+const CLIENT_SUBJECT: &str = "X-Forwarded-Client-Subject";
+
+/// The subject of the certificate that the client has shown and that was verified, as `CN=alice, O=Example`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSubject(pub Box<str>);
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +29,7 @@ pub struct Arrival<'a> {
     /// The other end of the connection.
     pub peer: IpAddr,
     pub tls: bool,
+    pub subject: Option<&'a ClientSubject>,
     pub trusted: &'a [Network],
     pub force: Option<&'a ForceRule>,
 }
@@ -246,6 +253,11 @@ fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, 
         && !(trusted && seen.host)
     {
         set(request, "X-Forwarded-Host", host);
+    }
+    if let Some(ClientSubject(subject)) = arrival.subject {
+        // Control characters in a certificate are no name of anybody's.
+        let subject = HeaderValue::from_bytes(subject.as_bytes()).unwrap_or(HeaderValue::from_static(""));
+        set(request, CLIENT_SUBJECT, subject);
     }
     if seen.real_ip && !trusted {
         let address = client.to_string();

@@ -16,7 +16,7 @@ fn request(target: &str, lines: &[(&'static str, &'static str)]) -> RequestHeade
 }
 
 fn from(peer: &str, request: &mut RequestHeader, trusted: &[Network]) -> Received {
-    receive(request, &Arrival { peer: peer.parse().unwrap(), tls: false, trusted, force: None })
+    receive(request, &Arrival { peer: peer.parse().unwrap(), tls: false, subject: None, trusted, force: None })
 }
 
 /// The lines as they would be written, sorted, without those that the edge writes itself.
@@ -117,8 +117,21 @@ fn an_address_of_version_6_is_written_as_each_header_wants_it() {
 #[test]
 fn tls_is_told() {
     let mut request = request("/", &[("Host", "a")]);
-    receive(&mut request, &Arrival { peer: PEER.parse().unwrap(), tls: true, trusted: &[], force: None });
+    receive(
+        &mut request,
+        &Arrival { peer: PEER.parse().unwrap(), tls: true, subject: None, trusted: &[], force: None },
+    );
     assert_eq!(field(&request, "x-forwarded-proto"), ["https"]);
+}
+
+#[test]
+fn the_subject_of_a_client_certificate_is_told_and_cannot_be_forged() {
+    let subject = ClientSubject("CN=alice".into());
+    for (subject, expected) in [(Some(&subject), &["CN=alice"][..]), (None, &[])] {
+        let mut request = request("/", &[("Host", "a"), ("X-Forwarded-Client-Subject", "CN=root")]);
+        receive(&mut request, &Arrival { peer: PEER.parse().unwrap(), tls: true, subject, trusted: &[], force: None });
+        assert_eq!(field(&request, "x-forwarded-client-subject"), expected);
+    }
 }
 
 #[test]
@@ -177,7 +190,8 @@ fn only_a_client_of_these_networks_may_force_a_side() {
     let rule = ForceRule { header: HeaderName::from_static("x-side"), from: everyone() };
     for (peer, expected) in [("10.9.8.7", Some("service")), (PEER, None)] {
         let mut request = request("/", &[("Host", "a"), ("X-Side", "service")]);
-        let arrival = Arrival { peer: peer.parse().unwrap(), tls: false, trusted: &[], force: Some(&rule) };
+        let arrival =
+            Arrival { peer: peer.parse().unwrap(), tls: false, subject: None, trusted: &[], force: Some(&rule) };
         let received = receive(&mut request, &arrival);
         assert_eq!(received.forced, expected.map(HeaderValue::from_static));
         assert!(!request.headers.contains_key("x-side"), "it is for the edge alone");

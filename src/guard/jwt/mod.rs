@@ -1,0 +1,166 @@
+//! Checks a route's bearer tokens (RFC 7519), and turns their claims into headers that no client can forge.
+//!
+//! The kind of a key decides which algorithm it verifies; the token's `alg` can only agree. That leaves nothing to confuse:
+//! an RSA key is never an HMAC secret, and `none` is no algorithm at all.
+
+mod keys;
+mod token;
+
+pub use keys::{Keys, KeysError};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::http::RequestHeader;
+use serde_json::{Map, Value};
+
+/// The clocks of two machines may differ by this much.
+const LEEWAY_SECONDS: f64 = 60.0;
+
+/// What a route asks of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    pub issuer: Option<Box<str>>,
+    /// The token has to name one of these; none: any audience, or no audience, will do.
+    pub audience: Vec<Box<str>>,
+    /// Claims, and the headers that carry them on.
+    pub forward: Vec<(Box<str>, HeaderName)>,
+}
+
+/// Why a request gets 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// No bearer token, or more than one.
+    Missing,
+    Malformed,
+    /// None that is allowed, or not the one of the key.
+    Algorithm,
+    /// No key of this id; a reason to fetch the keys again.
+    UnknownKey,
+    Signature,
+    /// Also a token that would never expire.
+    Expired,
+    NotYet,
+    Issuer,
+    Audience,
+}
+
+impl Rejected {
+    /// The word in the metric and in the answer's `detail`; says nothing that helps to forge.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing token",
+            Self::Malformed => "malformed token",
+            Self::Algorithm => "algorithm not allowed",
+            Self::UnknownKey => "unknown key",
+            Self::Signature => "bad signature",
+            Self::Expired => "expired token",
+            Self::NotYet => "token not valid yet",
+            Self::Issuer => "wrong issuer",
+            Self::Audience => "wrong audience",
+        }
+    }
+
+    /// The value of `WWW-Authenticate` (RFC 6750, 3).
+    #[must_use]
+    pub const fn challenge(self) -> &'static str {
+        match self {
+            Self::Missing => "Bearer",
+            _ => "Bearer error=\"invalid_token\"",
+        }
+    }
+
+    /// The body of the 401, `application/problem+json` (RFC 9457).
+    #[must_use]
+    pub fn problem(self) -> String {
+        format!("{{\"title\":\"Unauthorized\",\"status\":401,\"detail\":\"{}\"}}", self.as_str())
+    }
+}
+
+/// Lets a request pass whose token is good, with its claims in the headers that the route names. Whatever a client sent under
+/// these names is removed first.
+///
+/// `now` is in seconds since the epoch.
+pub fn check(request: &mut RequestHeader, keys: &Keys, rules: &Rules, now: u64) -> Result<(), Rejected> {
+    forget(request, rules)?;
+    let claims = verify(bearer(&request.headers)?, keys, rules, now)?;
+    for (claim, name) in &rules.forward {
+        let Some(text) = claims.get(&**claim).and_then(plain) else { continue };
+        let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Rejected::Malformed)?;
+        request.insert_header(name, value).map_err(|_| Rejected::Malformed)?;
+    }
+    Ok(())
+}
+
+/// The claims of a good token.
+pub fn verify(token: &str, keys: &Keys, rules: &Rules, now: u64) -> Result<Map<String, Value>, Rejected> {
+    let claims = token::verified(token, keys)?;
+    check_times(&claims, now)?;
+    if let Some(issuer) = &rules.issuer
+        && claims.get("iss").and_then(Value::as_str) != Some(issuer)
+    {
+        return Err(Rejected::Issuer);
+    }
+    let named =
+        |audience: &Value| audience.as_str().is_some_and(|text| rules.audience.iter().any(|own| **own == *text));
+    let fits = rules.audience.is_empty()
+        || match claims.get("aud") {
+            Some(Value::Array(list)) => list.iter().any(named),
+            Some(one) => named(one),
+            None => false,
+        };
+    if fits { Ok(claims) } else { Err(Rejected::Audience) }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "seconds stay exact for the next 285 million years")]
+fn check_times(claims: &Map<String, Value>, now: u64) -> Result<(), Rejected> {
+    let now = now as f64;
+    let time = |name| claims.get(name).map(|value| value.as_f64().ok_or(Rejected::Malformed)).transpose();
+    if time("exp")?.is_none_or(|end| now >= end + LEEWAY_SECONDS) {
+        return Err(Rejected::Expired);
+    }
+    if time("nbf")?.is_some_and(|start| now < start - LEEWAY_SECONDS) {
+        return Err(Rejected::NotYet);
+    }
+    Ok(())
+}
+
+/// The one bearer token. Two could be read differently here and behind us.
+fn bearer(headers: &HeaderMap<HeaderValue>) -> Result<&str, Rejected> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(Rejected::Missing) };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Rejected::Missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim_start_matches(' ')) } else { Err(Rejected::Missing) }
+}
+
+/// Removes what the client sent under the names that will carry claims, also with `_` for `-`, which CGI programs take for
+/// the same; refuses a `Connection` that would have them removed on the way.
+fn forget(request: &mut RequestHeader, rules: &Rules) -> Result<(), Rejected> {
+    let ours = |name: &[u8]| rules.forward.iter().any(|(_, own)| same_name(own.as_str().as_bytes(), name));
+    let connection = request.headers.get_all(header::CONNECTION).iter();
+    if connection.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).any(|token| ours(token.trim_ascii())) {
+        return Err(Rejected::Malformed);
+    }
+    let forged: Vec<_> = request.headers.keys().filter(|name| ours(name.as_str().as_bytes())).cloned().collect();
+    for name in &forged {
+        request.remove_header(name);
+    }
+    Ok(())
+}
+
+fn same_name(a: &[u8], b: &[u8]) -> bool {
+    let letter = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| letter(a) == letter(b))
+}
+
+/// A claim as one header value; lists and objects have no agreed form and are not passed on.
+fn plain(claim: &Value) -> Option<String> {
+    match claim {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
