@@ -46,15 +46,6 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_client_that_half_closes_after_its_request_is_answered() {
-    let monolith = Origin::saying("ok");
-    let edge = Edge::before(&monolith).start();
-    let mut client = edge.client();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").finish_writing();
-    assert_eq!(client.response().text(), "ok");
-}
-
-#[test]
 fn requests_that_two_readers_could_frame_differently_are_refused() {
     let monolith = Origin::saying("ok");
     let edge = Edge::before(&monolith).start();

@@ -11,6 +11,7 @@ const HTML: &[&str] = &["Accept: text/html,application/xhtml+xml,*/*;q=0.8"];
 fn a_monolith_that_is_down_gives_502() {
     let edge = Edge::before_address(free_address()).start();
     assert_answers_by_accept(&edge, 502);
+    assert!(edge.metric("multilith_upstream_errors_total", &[("side", "monolith"), ("kind", "connect")]) >= 4.0);
     edge.await_log_line(&["monolith", "connect"]);
 }
 
@@ -21,7 +22,8 @@ fn a_slow_monolith_gives_504() {
     let start = Instant::now();
     assert_answers_by_accept(&edge, 504);
     assert!(start.elapsed() < PATIENCE);
-    edge.await_log_line(&["monolith", "time"]);
+    assert!(edge.metric("multilith_upstream_errors_total", &[("side", "monolith"), ("kind", "timeout")]) >= 4.0);
+    edge.await_log_line(&["monolith", "504"]);
 }
 
 #[test]

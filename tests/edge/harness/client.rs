@@ -133,11 +133,6 @@ impl Client {
     pub(crate) fn until_closed(&mut self) -> io::Result<Vec<u8>> {
         self.wire.read_to_end()
     }
-
-    pub(crate) fn finish_writing(&mut self) -> &mut Self {
-        self.wire.finish_writing().expect("an open socket can be half closed");
-        self
-    }
 }
 
 /// A request head with the given fields, and a Host where they have none.
