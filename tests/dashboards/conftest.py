@@ -47,8 +47,14 @@ def make_source(folder):
 
 
 @pytest.fixture(scope="session")
-def world():
-    folder = WORK / "run"
+def work():
+    """Where everything that is made goes: never into the source tree."""
+    return WORK
+
+
+@pytest.fixture(scope="session")
+def world(work):
+    folder = work / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     source = make_source(folder)

@@ -12,10 +12,12 @@ Whatever the source, these are the facts; the tests of the values lean on them.
     (no route)                   the monolith
 """
 
-SECONDS = 45  # how long there is traffic
-MOVE_AT = 12  # search goes from monolith to shadow
-REFUSED_AT = 18  # a broken routes.toml
-OUTAGE_AT = 26  # the service of orders stops
+import os
+
+SECONDS = float(os.environ.get("MULTILITH_SCENARIO_SECONDS", 45))  # how long there is traffic; longer for pictures to keep
+MOVE_AT = 0.27 * SECONDS  # search goes from monolith to shadow
+REFUSED_AT = 0.4 * SECONDS  # a broken routes.toml
+OUTAGE_AT = 0.58 * SECONDS  # the service of orders stops
 
 ROUTES = ("account", "catalog", "checkout", "orders", "reports", "search", "users")
 STAGES_AT_THE_END = {
