@@ -1,0 +1,84 @@
+"""What the program promises to export: every metric, its type, its labels, and their values where these are fixed."""
+
+SIDES = {"monolith", "service", "none"}  # and the names of variants
+STAGES = {"monolith", "shadow", "canary", "split", "migrated", "retired"}
+
+# name without the prefix: (type, {label: closed set of values, or None when the configuration or the traffic names them})
+METRICS = {
+    "requests_total": ("counter", {"route": None, "side": None, "stage": STAGES, "method": None, "code": None}),
+    "request_duration_seconds": ("histogram", {"route": None, "side": None}),
+    "upstream_duration_seconds": ("histogram", {"route": None, "upstream": None}),
+    "requests_in_flight": ("gauge", {"side": None}),
+    "fallbacks_total": ("counter", {"route": None, "reason": None}),
+    "upstream_errors_total": ("counter", {"route": None, "side": None, "kind": {"connect", "timeout", "reset", "status", "protocol"}}),
+    "retries_total": ("counter", {"upstream": None, "reason": None}),
+    "refused_total": ("counter", {"reason": None}),
+    "client_aborts_total": ("counter", {"route": None}),
+    "connections": ("gauge", {"listener": None}),
+    "log_lines_dropped_total": ("counter", {}),
+    "monolith_only": ("gauge", {}),
+    "breaker_open": ("gauge", {"route": None}),
+    "shadow_requests_total": ("counter", {"route": None, "outcome": {"answered", "timeout", "connect", "reset"}}),
+    "shadow_skipped_total": (
+        "counter",
+        {"route": None, "reason": {"sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping"}},
+    ),
+    "shadow_duration_seconds": ("histogram", {"route": None}),
+    "comparisons_total": ("counter", {"route": None, "verdict": {"match", "mismatch", "incomparable"}}),
+    "comparison_fields_total": ("counter", {"route": None, "field": None, "kind": {"raw", "noise"}}),
+    "route_stage": ("gauge", {"route": None, "stage": STAGES}),
+    "route_weight_ratio": ("gauge", {"route": None, "side": None}),
+    "moves_total": ("counter", {"route": None, "from": None, "to": None, "by": {"file"}}),
+    "migration_progress_ratio": ("gauge", {"by": {"requests", "routes"}}),
+    "upstream_endpoints": ("gauge", {"upstream": None, "state": {"healthy", "unhealthy", "draining"}}),
+    "discovery_up": ("gauge", {"upstream": None}),
+    "config_generation": ("gauge", {}),
+    "config_last_reload_timestamp_seconds": ("gauge", {}),
+    "config_reloads_total": ("counter", {"result": {"applied", "unchanged", "refused"}}),
+    "build_info": ("gauge", {"version": None, "revision": None}),
+}
+
+# What the process itself exports, as every Prometheus client library does on Linux.
+PROCESS = {
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_open_fds",
+    "process_max_fds",
+    "process_start_time_seconds",
+}
+
+# Exported, and on purpose on no dashboard and in no alert: name -> why.
+UNUSED = {}
+
+PREFIX = "multilith_"
+
+# Metrics with these endings are read instead of the histogram's own name.
+HISTOGRAM_SUFFIXES = {"_bucket": {"le"}, "_sum": set(), "_count": set()}
+
+# What Prometheus itself adds to every series, and the series it makes of alerts.
+SCRAPE_LABELS = {"instance", "job"}
+ALERT_LABELS = {"alertname", "alertstate", "severity", "route", "upstream", "side", "result", "instance", "job"}
+
+
+def labels_of(series):
+    """The labels that the series of this full name carry, or None when no such metric exists."""
+    if series == "ALERTS":
+        return ALERT_LABELS
+    if series in PROCESS:
+        return SCRAPE_LABELS
+    name = series.removeprefix(PREFIX)
+    if name == series:
+        return None
+    if name in METRICS and METRICS[name][0] != "histogram":
+        return set(METRICS[name][1]) | SCRAPE_LABELS
+    for suffix, extra in HISTOGRAM_SUFFIXES.items():
+        base = name.removesuffix(suffix)
+        if base != name and METRICS.get(base, ("",))[0] == "histogram":
+            return set(METRICS[base][1]) | extra | SCRAPE_LABELS
+    return None
+
+
+def closed_values(series, label):
+    """The values this label can have, when they are fixed."""
+    name = series.removeprefix(PREFIX)
+    return METRICS.get(name, ("", {}))[1].get(label)
