@@ -212,6 +212,7 @@ fn fingerprint(written: &WrittenRules) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migration::Percent;
 
     fn texts(list: &[&str]) -> Vec<String> {
         list.iter().map(|text| (*text).to_owned()).collect()
@@ -266,5 +267,26 @@ mod tests {
         ] {
             assert_ne!(plain, changed);
         }
+    }
+
+    #[test]
+    fn the_settings_of_a_compiled_route_are_rules() {
+        let settings = crate::migration::CompareSettings {
+            headers: vec![http::header::ETAG],
+            ignore: vec!["$.at".into()],
+            unordered: vec!["$.tags".into()],
+            tolerance: vec![("$.total".into(), 0.01)],
+            replay: Percent::EVERYBODY,
+            replays_per_second: 7,
+            examples: crate::migration::Examples::Values,
+            redact: vec!["password".into(), "$.user.ssn".into()],
+        };
+        let rules = Rules::new(&WrittenRules::from(&settings)).expect("valid");
+        assert_eq!((rules.headers(), rules.examples()), (&[http::header::ETAG][..], Examples::Values));
+        assert_eq!(rules.noise(), NoiseBudget { replay: Percent::EVERYBODY, per_second: 7 });
+        assert!(rules.redactor().hides("ssn") && rules.redactor().hides("Password"));
+        let at = |name| [Step::Key { name, data: false }];
+        assert!(rules.ignores_json(&at("at")) && rules.is_unordered(&at("tags")));
+        assert_eq!(rules.tolerance(&at("total")), Decimal::parse("0.01").as_ref());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::path::PathError;
-use crate::migration::Percent;
+use crate::migration::{self, CompareSettings, Percent};
 
 /// Decoded bodies beyond this are not compared field by field.
 pub const DEFAULT_BODY_LIMIT: u64 = 1024 * 1024;
@@ -36,7 +36,7 @@ impl Examples {
 pub struct NoiseBudget {
     /// The share of compared safe requests.
     pub replay: Percent,
-    pub per_second: u32,
+    pub per_second: u64,
 }
 
 impl Default for NoiseBudget {
@@ -70,6 +70,27 @@ impl Default for WrittenRules {
             redact: Vec::new(),
             examples: Examples::default(),
             noise: NoiseBudget::default(),
+            body_limit: DEFAULT_BODY_LIMIT,
+        }
+    }
+}
+
+impl From<&CompareSettings> for WrittenRules {
+    /// The settings of a compiled route, whose paths are still texts.
+    fn from(settings: &CompareSettings) -> Self {
+        let texts = |list: &[Box<str>]| list.iter().map(ToString::to_string).collect();
+        Self {
+            headers: Some(settings.headers.iter().map(ToString::to_string).collect()),
+            ignore: texts(&settings.ignore),
+            unordered: texts(&settings.unordered),
+            tolerance: settings.tolerance.iter().map(|(path, value)| (path.to_string(), *value)).collect(),
+            redact: texts(&settings.redact),
+            examples: match settings.examples {
+                migration::Examples::Values => Examples::Values,
+                migration::Examples::Shapes => Examples::Shapes,
+                migration::Examples::Off => Examples::Off,
+            },
+            noise: NoiseBudget { replay: settings.replay, per_second: settings.replays_per_second },
             body_limit: DEFAULT_BODY_LIMIT,
         }
     }
