@@ -6,17 +6,17 @@ use tokio::runtime::Runtime;
 
 use super::{Exit, RunArgs, term};
 use crate::compile::{Compiled, SecretSource, Snapshot, compile, without_file};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Severity, render};
 use crate::reload::{Source, environment};
 use crate::server::{Running, Signal, Signals, Start, start};
 
 pub fn run(args: RunArgs) -> Exit {
-    let (source, compiled) = match compiled(args) {
+    let (source, text, compiled) = match compiled(args) {
         Ok(read) => read,
         Err(exit) => return exit,
     };
     if !compiled.diagnostics.is_empty() {
-        term::say(&compiled.render(term::colour_on_stderr()));
+        term::say(&render(&compiled.diagnostics, &source.name(), &text, term::colour_on_stderr()));
     }
     let Some(snapshot) = compiled.snapshot else { return Exit::Findings };
     super::term::init_logging();
@@ -48,17 +48,20 @@ pub fn run(args: RunArgs) -> Exit {
 }
 
 /// Reads and compiles what the command line names.
-fn compiled(args: RunArgs) -> Result<(Source, Compiled), Exit> {
+fn compiled(args: RunArgs) -> Result<(Source, String, Compiled), Exit> {
     if let Some(url) = &args.monolith {
         let mut compiled = without_file(url, Some(&args.listen));
         if let Some(snapshot) = &mut compiled.snapshot {
             snapshot.server.admin = args.admin.as_str().into();
         }
-        return Ok((Source::CommandLine, compiled));
+        return Ok((Source::CommandLine, String::new(), compiled));
     }
     let source = Source::File(args.config);
     match source.read() {
-        Ok(text) => Ok((source.clone(), compile(&text, &source.name(), &environment))),
+        Ok(text) => {
+            let compiled = compile(&text, &source.name(), &environment);
+            Ok((source, text, compiled))
+        }
         Err(error) => {
             let diagnostic = error.diagnostic();
             debug_assert_eq!(diagnostic.severity, Severity::Error);

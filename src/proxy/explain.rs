@@ -98,6 +98,7 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
         tls: asked.url.starts_with("https://"),
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
+        subject: None,
     };
     let received = guard::headers::receive(&mut request, &arrival);
     let refused = |path: crate::route::PathRefused| ExplainError::Refused(400, path.to_string());

@@ -48,6 +48,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
+        subject: None,
     };
     let received = guard::headers::receive(session.req_header_mut(), &arrival);
     exchange.client = Some(received.client);

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use super::run::{bring_up, control_runtime};
 use super::{DemoArgs, Exit, term};
 use crate::compile::compile;
+use crate::diagnostic::render;
 use crate::reload::{Source, environment};
 use crate::server::{Running, Signal, Signals};
 
@@ -68,7 +69,7 @@ fn start(args: &DemoArgs, control: &Runtime) -> Result<Demo, Exit> {
     })?;
     let compiled = compile(&text, &source.name(), &environment);
     let Some(snapshot) = compiled.snapshot else {
-        term::say(&compiled.render(term::colour_on_stderr()));
+        term::say(&render(&compiled.diagnostics, &source.name(), &text, term::colour_on_stderr()));
         return Err(Exit::Failed);
     };
     let running = bring_up(snapshot, source, control)?;
