@@ -1,4 +1,40 @@
-//! multilith: a strangler-fig edge proxy.
+//! multilith is a strangler-fig edge proxy: it stands in front of a monolith and moves endpoints, one by one and with
+//! proof, to new services.
+//!
+//! # The map
+//!
+//! A module uses only what stands below it; `tests/architecture.rs` keeps it so.
+//!
+//! | layer | what it does |
+//! |---|---|
+//! | [`cli`] | one file a verb; prints, decides the exit code |
+//! | [`server`] | from a snapshot to a running server: listeners, connections, runtimes, the end |
+//! | [`admin`] | the API, metrics and health, on a listener of their own |
+//! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
+//! | [`proxy`] | the request's path: pingora's hooks in order, each a call of a step beside it |
+//! | [`upstream`], [`guard`] | pools that are kept true to the world; what may cross the edge, and how it is cleaned |
+//! | [`telemetry`] | metrics, access log, trace context |
+//! | [`live`] | the edition in force, and what moves: breakers, the big red button |
+//! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
+//! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
+//! | [`config`] | what the file says: with places, unresolved (pure) |
+//! | [`diagnostic`] | what we say to a person about their file (pure) |
+//!
+//! Three states of a thing have three names: [`config::Route`] is what was written, [`route::Route`] is compiled and never
+//! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Edition`] at its start and holds it to its end.
+//!
+//! # What always holds, and the test that is named after it
+//!
+//! - The core does no IO: `the_core_does_no_io` in `tests/architecture.rs`.
+//! - A request sees one snapshot: `a_request_sees_one_snapshot` in `tests/edge`.
+//! - A refused reload changes nothing: `a_refused_reload_changes_nothing` in `tests/edge`.
+//! - Raising a weight never moves a client back to the monolith: in [`migration`].
+//! - A roll-back takes effect on the next request: in `tests/stages`.
+//! - An unsafe method is never sent twice: in `tests/stages`.
+//! - A shadow never delays or changes an answer: in `tests/shadow`.
+//! - Every diagnostic has a code, a place and a remedy: in `tests/golden.rs`.
+//! - Every metric on a dashboard exists: in `tests/dashboards`.
+//! - No label comes from a raw path: in [`telemetry`].
 
 pub mod admin;
 pub mod cli;

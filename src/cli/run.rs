@@ -50,11 +50,10 @@ pub fn run(args: RunArgs) -> Exit {
 /// Reads and compiles what the command line names.
 fn compiled(args: RunArgs) -> Result<(Source, String, Compiled), Exit> {
     if let Some(url) = &args.monolith {
-        let mut compiled = without_file(url, Some(&args.listen));
-        if let Some(snapshot) = &mut compiled.snapshot {
-            snapshot.server.admin = args.admin.as_str().into();
-        }
-        return Ok((Source::CommandLine, String::new(), compiled));
+        let text = without_file(url, &args.listen, &args.admin);
+        let source = Source::CommandLine(text.as_str().into());
+        let compiled = compile(&text, &source.name(), &environment);
+        return Ok((source, text, compiled));
     }
     let source = Source::File(args.config);
     match source.read() {

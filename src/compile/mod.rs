@@ -47,20 +47,16 @@ pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Com
     Compiled { snapshot, diagnostics }
 }
 
-/// The file that `run --monolith URL --listen ADDR` stands for.
+/// The text that `run --monolith URL --listen ADDR` stands for.
 #[must_use]
-pub fn without_file(monolith_url: &str, listen: Option<&str>) -> Compiled {
+pub fn without_file(monolith_url: &str, listen: &str, admin: &str) -> String {
     let quoted = |text: &str| toml::Value::String(text.replace("${", "$${")).to_string();
-    let mut text = String::new();
-    if let Some(listen) = listen {
-        text.push_str(&format!("server.listen = [{}]\n", quoted(listen)));
-    }
-    text.push_str(&format!("monolith.url = {}\n", quoted(monolith_url)));
-    let mut compiled = compile(&text, "command line", &|_| None);
-    if let Some(snapshot) = &mut compiled.snapshot {
-        snapshot.text = "".into();
-    }
-    compiled
+    format!(
+        "[server]\nlisten = [{}]\nadmin = {}\n\n[monolith]\nurl = {}\n",
+        quoted(listen),
+        quoted(admin),
+        quoted(monolith_url)
+    )
 }
 
 fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<'_>) -> Option<Snapshot> {

@@ -10,7 +10,7 @@ pub use codes::Code;
 pub use lines::{Lines, Position};
 pub use nearest::nearest;
 pub use render::render;
-pub use report::{Report, report};
+pub use report::{Entry, Report, report};
 
 use std::ops::Range;
 

@@ -3,8 +3,8 @@
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use http::Method;
-use pingora::http::ResponseHeader;
+use http::{Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, Peer};
@@ -32,7 +32,10 @@ pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange
             return Err(error_of(Failure::NoEndpoint));
         };
         let peer = if exchange.upgrade { lease.peer_http1() } else { lease.peer() };
-        let peer = Box::new(peer.clone());
+        let mut peer = Box::new(peer.clone());
+        if peer.options.read_timeout.is_some() && may_be_silent(session.req_header()) {
+            peer.options.read_timeout = exchange.edition.snapshot.limits.upgraded_idle;
+        }
         exchange.attempts = exchange.attempts.saturating_add(1);
         exchange.attempt = Attempt { lease: Some(lease), began: Some(Instant::now()), ..Attempt::default() };
         return Ok(peer);
@@ -68,6 +71,14 @@ pub fn connected(exchange: &mut Exchange, reused: bool, peer: &HttpPeer, fd: Raw
         }
         watch.within(now, spec.timeouts.answer);
     }
+}
+
+/// A request whose answer may pause for as long as a tunnel may: an event stream, or a call of gRPC.
+fn may_be_silent(request: &RequestHeader) -> bool {
+    let says = |name: header::HeaderName, what: &str| {
+        request.headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(what))
+    };
+    says(header::ACCEPT, "text/event-stream") || says(header::CONTENT_TYPE, "application/grpc")
 }
 
 fn speaks_http2(peer: &HttpPeer) -> bool {
@@ -107,7 +118,7 @@ pub fn head_arrived(
     let spec = exchange.edition.pool(exchange.target).spec();
     let streams = response
         .headers
-        .get(http::header::CONTENT_TYPE)
+        .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let pause = if streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS {
         exchange.edition.snapshot.limits.upgraded_idle

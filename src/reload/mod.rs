@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, compile};
-use crate::diagnostic::{Diagnostic, Diagnostics, Report, report};
+use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::telemetry::Telemetry;
@@ -46,7 +46,7 @@ struct State {
 #[derive(Debug, Clone, Serialize)]
 pub struct LastError {
     pub at: String,
-    pub diagnostics: Report,
+    pub diagnostics: Vec<Entry>,
 }
 
 /// What a reload did.
@@ -74,7 +74,7 @@ pub struct Outcome {
     pub result: Verdict,
     pub generation: u64,
     pub changes: Changes,
-    pub diagnostics: Report,
+    pub diagnostics: Vec<Entry>,
 }
 
 /// The file in force, as `GET /api/v1/config` shows it.
@@ -142,16 +142,11 @@ impl Reloader {
         let old = self.in_force.load();
         if text == old.snapshot.text {
             state.last_error = None;
-            return self.outcome(
-                Verdict::Unchanged,
-                state.generation,
-                Changes::default(),
-                report(&Diagnostics::default(), &self.source.name(), ""),
-            );
+            return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Vec::new());
         }
         let Compiled { snapshot, mut diagnostics, .. } = compile(&text, &self.source.name(), &environment);
         let Some(snapshot) = snapshot else {
-            let report = report(&diagnostics, &self.source.name(), &text);
+            let report = report(&diagnostics, &self.source.name(), &text).diagnostics;
             state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
             tracing::error!(
                 "routes.toml was refused, the last good one stays in force:\n{}",
@@ -164,7 +159,7 @@ impl Reloader {
             diagnostics.push(changes::restart_warning(key));
         }
         self.apply(state, snapshot);
-        let report = report(&diagnostics, &self.source.name(), &text);
+        let report = report(&diagnostics, &self.source.name(), &text).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }
 
@@ -202,14 +197,14 @@ impl Reloader {
     fn refuse(&self, state: &mut State, diagnostic: &Diagnostic, text: &str) -> Outcome {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
-        let report = report(&diagnostics, &self.source.name(), text);
+        let report = report(&diagnostics, &self.source.name(), text).diagnostics;
         state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
         tracing::error!("{}: the last good file stays in force", diagnostic.message);
         self.outcome(Verdict::Refused, state.generation, Changes::default(), report)
     }
 
     #[expect(clippy::unused_self, reason = "reads as a sentence at its callers")]
-    fn outcome(&self, result: Verdict, generation: u64, changes: Changes, diagnostics: Report) -> Outcome {
+    fn outcome(&self, result: Verdict, generation: u64, changes: Changes, diagnostics: Vec<Entry>) -> Outcome {
         Outcome { result, generation, changes, diagnostics }
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
 
@@ -10,8 +11,8 @@ use crate::diagnostic::{Code, Diagnostic};
 #[derive(Debug, Clone)]
 pub enum Source {
     File(PathBuf),
-    /// `run --monolith URL`: there is no file, and nothing to reload.
-    CommandLine,
+    /// `run --monolith URL`: the text it stands for. There is no file, and nothing to reload.
+    CommandLine(Arc<str>),
 }
 
 /// A file that cannot be read.
@@ -45,21 +46,21 @@ impl Source {
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
-            Self::CommandLine => "command line".to_owned(),
+            Self::CommandLine(_) => "command line".to_owned(),
         }
     }
 
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::CommandLine => None,
+            Self::CommandLine(_) => None,
         }
     }
 
     pub fn read(&self) -> Result<String, ReadError> {
         match self {
             Self::File(path) => fs::read_to_string(path).map_err(|cause| ReadError { path: path.clone(), cause }),
-            Self::CommandLine => Ok(String::new()),
+            Self::CommandLine(text) => Ok(text.to_string()),
         }
     }
 }

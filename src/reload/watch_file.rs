@@ -81,7 +81,7 @@ impl Reloader {
     fn unreadable(&self, error: &ReadError) {
         let mut state = self.state.lock();
         let already = state.last_error.as_ref().is_some_and(|last| {
-            last.diagnostics.diagnostics.first().is_some_and(|entry| entry.message == error.diagnostic().message)
+            last.diagnostics.first().is_some_and(|entry| entry.message == error.diagnostic().message)
         });
         if !already {
             let outcome = self.refuse(&mut state, &error.diagnostic(), "");

@@ -20,7 +20,9 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, cause } = self;
         match cause.kind() {
-            io::ErrorKind::AddrInUse => write!(f, "cannot listen on {address}: another program listens there"),
+            io::ErrorKind::AddrInUse => {
+                write!(f, "cannot listen on {address}: the address is in use by another program")
+            }
             io::ErrorKind::PermissionDenied => write!(f, "cannot listen on {address}: not permitted"),
             io::ErrorKind::AddrNotAvailable => {
                 write!(f, "cannot listen on {address}: this machine has no such address")

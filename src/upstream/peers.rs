@@ -101,7 +101,11 @@ impl PeerMaker {
         options.max_h2_streams = 100;
         options.connection_timeout = spec.timeouts.connect;
         options.total_connection_timeout = spec.timeouts.connect;
-        options.read_timeout = spec.timeouts.answer;
+        // Over HTTP/1 the proxy's watch tells the head's deadline from the pauses of a body; over HTTP/2 there is only this one.
+        options.read_timeout = match spec.http {
+            HttpVersions::Http1 => None,
+            HttpVersions::Http2 | HttpVersions::Auto => longer(spec.timeouts.answer, spec.timeouts.idle),
+        };
         options.write_timeout = spec.timeouts.idle;
         options.idle_timeout = Some(spec.keepalive);
         options.tcp_keepalive = matches!(place, Place::Inet(_)).then_some(TcpKeepalive {
@@ -160,4 +164,9 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerPr
         return Err(PeerProblem::NoCertificate { file: file.into() });
     }
     Ok(certificates)
+}
+
+/// `None` is longer than any.
+fn longer(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    Some(one?.max(other?))
 }

@@ -86,7 +86,15 @@ fn a_name_that_does_not_resolve_yet_is_no_reason_not_to_start() {
 fn one_line_is_enough_to_stand_in_front_of_a_monolith() {
     let monolith = Origin::saying("monolith");
     let listen = free_address();
-    let mut process = Process::spawn(["run", "--monolith", &monolith.url(), "--listen", &listen.to_string()]);
+    let mut process = Process::spawn([
+        "run",
+        "--monolith",
+        &monolith.url(),
+        "--listen",
+        &listen.to_string(),
+        "--admin",
+        "127.0.0.1:0",
+    ]);
     let answer = eventually("an answer", || Client::try_connect(listen).ok().map(|mut client| client.get("/").text()));
     assert_eq!(answer, "monolith");
     process.signal("TERM");
