@@ -35,7 +35,7 @@ fn describe(answer: &serde_json::Value) {
         Some("unchanged") => term::out(&format!("unchanged: generation {generation} stays in force\n")),
         _ => term::out(&format!("refused: generation {generation} stays in force\n")),
     }
-    for entry in answer["diagnostics"]["diagnostics"].as_array().into_iter().flatten() {
+    for entry in answer["diagnostics"].as_array().into_iter().flatten() {
         let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
         let place = match (&entry["line"], &entry["column"]) {
             (serde_json::Value::Number(line), serde_json::Value::Number(column)) => format!(":{line}:{column}"),

@@ -32,7 +32,11 @@ pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange
             return Err(error_of(Failure::NoEndpoint));
         };
         let peer = if exchange.upgrade { lease.peer_http1() } else { lease.peer() };
-        let peer = Box::new(peer.clone());
+        let mut peer = Box::new(peer.clone());
+        if exchange.watch.is_some() && is_alone(exchange, &peer) {
+            // The watch holds the deadlines. Pingora's would also cut a tunnel or a stream of events that is rightly silent.
+            peer.options.read_timeout = None;
+        }
         exchange.attempts = exchange.attempts.saturating_add(1);
         exchange.attempt = Attempt { lease: Some(lease), began: Some(Instant::now()), ..Attempt::default() };
         return Ok(peer);
@@ -61,13 +65,18 @@ pub fn connected(exchange: &mut Exchange, reused: bool, peer: &HttpPeer, fd: Raw
     exchange.attempt.connected = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     let spec = exchange.edition.pool(exchange.target).spec();
     if let Some(watch) = &exchange.watch {
-        // The descriptor of an HTTP/2 connection belongs to all its streams: those have pingora's own read timeout.
-        let alone = exchange.upgrade || (spec.http != HttpVersions::Http2 && !speaks_http2(peer));
-        if alone {
+        if is_alone(exchange, peer) {
             watch.attend(fd);
         }
         watch.within(now, spec.timeouts.answer);
     }
+}
+
+/// Whether the connection carries this exchange and no other. The descriptor of an HTTP/2 connection belongs to all its
+/// streams: those have pingora's own read timeout.
+fn is_alone(exchange: &Exchange, peer: &HttpPeer) -> bool {
+    let versions = exchange.edition.pool(exchange.target).spec().http;
+    exchange.upgrade || (versions != HttpVersions::Http2 && !speaks_http2(peer))
 }
 
 fn speaks_http2(peer: &HttpPeer) -> bool {

@@ -46,6 +46,7 @@ struct State {
 #[derive(Debug, Clone, Serialize)]
 pub struct LastError {
     pub at: String,
+    #[serde(serialize_with = "entries_alone")]
     pub diagnostics: Report,
 }
 
@@ -74,6 +75,7 @@ pub struct Outcome {
     pub result: Verdict,
     pub generation: u64,
     pub changes: Changes,
+    #[serde(serialize_with = "entries_alone")]
     pub diagnostics: Report,
 }
 
@@ -219,6 +221,11 @@ impl Reloader {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
         }
     }
+}
+
+/// There is one file: its name is in each entry, and the answer has the entries alone.
+fn entries_alone<S: serde::Serializer>(report: &Report, serializer: S) -> Result<S::Ok, S::Error> {
+    report.diagnostics.serialize(serializer)
 }
 
 fn seconds(at: Timestamp) -> f64 {
