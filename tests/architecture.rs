@@ -44,7 +44,6 @@ const IMPURE: &[&str] = &[
     "tokio::",
     "thread::sleep",
 ];
-/// Drawing in the endpoint's picker is passed its random number; nothing is excepted.
 const LONGEST: usize = 420;
 
 struct Source {
@@ -83,7 +82,7 @@ fn code(text: &str) -> String {
 
 fn is_test(source: &Source) -> bool {
     let path = source.path.to_string_lossy();
-    path.contains("/tests/") || path.ends_with("tests.rs")
+    path.contains("/tests/") || path.ends_with("tests.rs") || path.ends_with("properties.rs")
 }
 
 fn layer(module: &str) -> Option<usize> {

@@ -64,9 +64,7 @@ pub fn connected(exchange: &mut Exchange, reused: bool, peer: &HttpPeer, fd: Raw
     exchange.attempt.connected = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     let spec = exchange.edition.pool(exchange.target).spec();
     if let Some(watch) = &exchange.watch {
-        // The descriptor of an HTTP/2 connection belongs to all its streams: those have pingora's own read timeout.
-        let alone = exchange.upgrade || (spec.http != HttpVersions::Http2 && !speaks_http2(peer));
-        if alone {
+        if is_alone(exchange, peer) {
             watch.attend(fd);
         }
         watch.within(now, spec.timeouts.answer);
@@ -79,6 +77,13 @@ fn may_be_silent(request: &RequestHeader) -> bool {
         request.headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(what))
     };
     says(header::ACCEPT, "text/event-stream") || says(header::CONTENT_TYPE, "application/grpc")
+}
+
+/// Whether the connection carries this exchange and no other. The descriptor of an HTTP/2 connection belongs to all its
+/// streams: those have pingora's own read timeout.
+fn is_alone(exchange: &Exchange, peer: &HttpPeer) -> bool {
+    let versions = exchange.edition.pool(exchange.target).spec().http;
+    exchange.upgrade || (versions != HttpVersions::Http2 && !speaks_http2(peer))
 }
 
 fn speaks_http2(peer: &HttpPeer) -> bool {

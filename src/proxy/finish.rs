@@ -26,7 +26,10 @@ pub async fn refuse(session: &mut Session, exchange: &mut Exchange, failure: Fai
 pub async fn report(session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
     let failure = exchange.failure.unwrap_or_else(|| internal(error));
     exchange.failure = Some(failure);
-    let begun = session.response_written().is_some_and(|written| !written.status.is_informational());
+    // Behind a 101 a page of ours would be taken for bytes of the tunnel.
+    let begun = session.response_written().is_some_and(|written| {
+        !written.status.is_informational() || written.status == http::StatusCode::SWITCHING_PROTOCOLS
+    });
     let Some(status) = failure.status().filter(|_| !begun) else {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     };

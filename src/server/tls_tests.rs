@@ -1,3 +1,5 @@
+//! What certificates and listeners do with good files and bad ones.
+
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -33,7 +33,7 @@ class Proxy:
             if self.child.await_ready(self.ready):
                 return
             Child.running.remove(self.child)
-            assert "in use" in self.child.log(), f"multilith did not start:\n{self.child.log()}"
+            assert "cannot listen on" in self.child.log(), f"multilith did not start:\n{self.child.log()}"
         raise AssertionError(f"no free port in {START_ATTEMPTS} attempts")
 
     @property

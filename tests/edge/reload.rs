@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::harness::{Edge, Gate, Origin, Process, Reply, eventually, free_address};
+use crate::harness::{Edge, Gate, Origin, Process, Reply, eventually, free_address, without_file};
 
 fn takes(path: &str) -> String {
     format!("[routes.moved]\npath = \"{path}\"\nservice = \"new\"\nstage = \"migrated\"")
@@ -135,7 +135,7 @@ fn sighup_loads_the_file_and_never_kills() {
 fn sighup_does_not_kill_a_proxy_without_a_file() {
     let monolith = Origin::saying("ok");
     let listen = free_address();
-    let mut process = Process::spawn(["run", "--monolith", &monolith.url(), "--listen", &listen.to_string()]);
+    let mut process = Process::spawn(without_file(&monolith.url(), listen));
     let ask = || crate::harness::Client::try_connect(listen).ok().map(|mut client| client.get("/").text());
     assert_eq!(eventually("an answer", ask), "ok");
     process.signal("HUP");

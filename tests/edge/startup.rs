@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::harness::{Client, Edge, Origin, Process, eventually, free_address, run_to_exit};
+use crate::harness::{Client, Edge, Origin, PORT_TAKEN, Process, eventually, free_address, run_to_exit, without_file};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -54,7 +54,7 @@ fn a_port_in_use_is_named() {
     let monolith = Origin::saying("ok");
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = taken.local_addr().expect("a bound listener has an address").to_string();
-    assert_refuses(&["run", "--monolith", &monolith.url(), "--listen", &address], &[&address, "in use"]);
+    assert_refuses(&["run", "--monolith", &monolith.url(), "--listen", &address], &[&address, PORT_TAKEN]);
     assert_eq!(monolith.connections(), 0);
 }
 
@@ -66,15 +66,14 @@ fn an_admin_port_in_use_is_named() {
     let listen = edge.address().to_string();
     fs::write(&path, edge.text("").replace(&listen, &free_address().to_string())).expect("the folder takes a file");
     let admin = edge.admin_address().to_string();
-    assert_refuses(&["run", "-c", path.to_str().expect("a path in UTF-8")], &[&admin, "in use"]);
+    assert_refuses(&["run", "-c", path.to_str().expect("a path in UTF-8")], &[&admin, PORT_TAKEN]);
     assert_eq!(edge.get("/").text(), "ok");
 }
 
 #[test]
 fn a_name_that_does_not_resolve_yet_is_no_reason_not_to_start() {
     let listen = free_address();
-    let process =
-        Process::spawn(["run", "--monolith", "http://monolith.invalid:3000", "--listen", &listen.to_string()]);
+    let process = Process::spawn(without_file("http://monolith.invalid:3000", listen));
     let ask = || Client::try_connect(listen).ok().map(|mut client| client.get("/"));
     let response = eventually("an answer", ask);
     assert_eq!(response.status(), 503);
@@ -86,15 +85,7 @@ fn a_name_that_does_not_resolve_yet_is_no_reason_not_to_start() {
 fn one_line_is_enough_to_stand_in_front_of_a_monolith() {
     let monolith = Origin::saying("monolith");
     let listen = free_address();
-    let mut process = Process::spawn([
-        "run",
-        "--monolith",
-        &monolith.url(),
-        "--listen",
-        &listen.to_string(),
-        "--admin",
-        "127.0.0.1:0",
-    ]);
+    let mut process = Process::spawn(without_file(&monolith.url(), listen));
     let answer = eventually("an answer", || Client::try_connect(listen).ok().map(|mut client| client.get("/").text()));
     assert_eq!(answer, "monolith");
     process.signal("TERM");

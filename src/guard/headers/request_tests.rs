@@ -1,3 +1,5 @@
+//! What arrives, and what is left of it.
+
 use http::{Uri, Version};
 use pingora::http::RequestHeader;
 

@@ -1,3 +1,5 @@
+//! Tokens that are taken and tokens that are not.
+
 use super::*;
 
 /// Keys and tokens made with another implementation (Python's `cryptography`), for the second 1500 of the epoch.

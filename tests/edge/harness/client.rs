@@ -104,9 +104,13 @@ impl Client {
         self.wire.read_head()?.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"))
     }
 
-    /// The data of the next chunk; empty for the last one.
+    /// The data of the next chunk; empty for the last one, whose trailers are read with it.
     pub(crate) fn chunk(&mut self) -> Vec<u8> {
-        self.wire.read_chunk().unwrap_or_else(|error| panic!("no chunk: {error}"))
+        let chunk = self.wire.read_chunk().unwrap_or_else(|error| panic!("no chunk: {error}"));
+        if chunk.is_empty() {
+            self.wire.read_trailers().unwrap_or_else(|error| panic!("no end behind the last chunk: {error}"));
+        }
+        chunk
     }
 
     /// Data of chunks until this many bytes are there, however the proxy cut them.

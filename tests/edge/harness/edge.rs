@@ -16,6 +16,8 @@ use super::waiting::{PATIENCE, eventually, within};
 
 /// A free port is only free until somebody else takes it.
 const START_ATTEMPTS: usize = 5;
+/// What the proxy says then.
+pub(crate) const PORT_TAKEN: &str = "cannot listen on";
 
 /// What the file says beside addresses: build with [`Edge::before`], then [`EdgePlan::start`].
 #[derive(Clone, Default)]
@@ -73,7 +75,7 @@ impl EdgePlan {
         if let Some(status) = ended {
             process.wait(PATIENCE);
             let stderr = process.stderr();
-            assert!(stderr.contains("in use"), "the proxy ended at its start with {status}:\n{stderr}");
+            assert!(stderr.contains(PORT_TAKEN), "the proxy ended at its start with {status}:\n{stderr}");
             return None;
         }
         edge.process = Some(process);

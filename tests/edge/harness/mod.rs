@@ -14,9 +14,9 @@ mod waiting;
 mod wire;
 
 pub(crate) use client::{Client, Response};
-pub(crate) use edge::Edge;
+pub(crate) use edge::{Edge, PORT_TAKEN};
 pub(crate) use gate::Gate;
 pub(crate) use origin::Origin;
-pub(crate) use process::{Process, free_address, run_to_exit};
+pub(crate) use process::{Process, free_address, run_to_exit, without_file};
 pub(crate) use reply::Reply;
 pub(crate) use waiting::{PATIENCE, eventually};

@@ -104,6 +104,12 @@ pub(crate) fn run_to_exit(limit: Duration, arguments: &[&str]) -> (i32, String) 
     (status.code().expect("ended by itself, not by a signal"), process.stderr())
 }
 
+/// Arguments of a proxy without a file, whose admin listener leaves its usual port to others.
+pub(crate) fn without_file(monolith: &str, listen: SocketAddr) -> Vec<String> {
+    let (listen, admin) = (listen.to_string(), free_address().to_string());
+    ["run", "--monolith", monolith, "--listen", &listen, "--admin", &admin].map(str::to_owned).to_vec()
+}
+
 fn keep(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let into = Arc::clone(into);
     thread::spawn(move || {

@@ -54,6 +54,7 @@ impl Wire {
         Ok(self.take(length))
     }
 
+    /// The data of one chunk; empty for the last one, whose trailers are still to be read.
     pub(crate) fn read_chunk(&mut self) -> io::Result<Vec<u8>> {
         let size = self.read_line()?;
         let size = size.split(|&byte| byte == b';').next().unwrap_or_default();
@@ -79,12 +80,19 @@ impl Wire {
             }
             body.data.extend_from_slice(&chunk);
         }
+        body.trailers = self.read_trailers()?;
+        Ok(body)
+    }
+
+    /// What follows the last chunk, up to and with the empty line.
+    pub(crate) fn read_trailers(&mut self) -> io::Result<Vec<(String, String)>> {
+        let mut trailers = Vec::new();
         loop {
             let line = self.read_line()?;
             if line.is_empty() {
-                return Ok(body);
+                return Ok(trailers);
             }
-            body.trailers.push(field(&line));
+            trailers.push(field(&line));
         }
     }
 
