@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 
 use super::list::Item;
 use super::table::table;
-use super::{Count, Examples, HeaderList, HeaderValues, Named, OneOrMany, Percent, Size, Writes};
+use super::{Examples, HeaderList, HeaderValues, Named, OneOrMany, Percent, Size, Writes};
 
 table! {
     /// Copies of requests whose answers nobody receives.
@@ -49,7 +49,7 @@ table! {
         noise: Noise,
         /// What is kept of fields that differ. Default: `"shapes"`.
         examples: Examples,
-        /// Fields that are removed before anything is kept.
+        /// Names of fields that are removed before anything is kept, wherever they stand.
         redact: Vec<Item<String>>,
     }
 }
@@ -60,6 +60,6 @@ table! {
         /// Share of the compared requests. Default: `"1%"`.
         replay: Percent,
         /// At most so many a second. Default: 5.
-        per_second: Count,
+        per_second: u32,
     }
 }

@@ -1,119 +1,83 @@
-//! What is compared. The paths are checked here and read where the comparing is done.
+//! What is compared: the written rules, read by the module that compares.
+
+use std::sync::Arc;
 
 use super::super::draft::Draft;
 use super::super::settings::percent;
+use crate::compare::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, Rules, WrittenRules};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::{Code, Span};
-use crate::migration::{CompareSettings, Examples};
 
-const DEFAULT_HEADERS: [&str; 3] = ["content-type", "location", "cache-control"];
-const DEFAULT_REPLAYS: u64 = 5;
-
-pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> Option<CompareSettings> {
+pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> Option<Arc<Rules>> {
     let compare = field.get()?;
-    let noise = compare.noise.get();
-    Some(CompareSettings {
-        headers: match compare.headers.get() {
-            Some(names) => names.iter().map(|item| item.value.clone()).collect(),
-            None => DEFAULT_HEADERS.map(http::HeaderName::from_static).into(),
-        },
-        ignore: fields(&compare.ignore, draft),
-        unordered: json_fields(&compare.unordered, draft),
-        tolerance: tolerance(compare, draft),
-        replay: noise
-            .and_then(|noise| noise.replay.get())
-            .map_or_else(|| percent(config::Percent(100)), |share| percent(*share)),
-        replays_per_second: noise.and_then(|noise| noise.per_second.get()).map_or(DEFAULT_REPLAYS, |count| count.0),
-        examples: match compare.examples.or(config::Examples::Shapes) {
-            config::Examples::Values => Examples::Values,
-            config::Examples::Shapes => Examples::Shapes,
-            config::Examples::Off => Examples::Off,
-        },
-        redact: fields(&compare.redact, draft),
-    })
-}
-
-fn fields(field: &Field<Vec<Item<String>>>, draft: &mut Draft<'_>) -> Vec<Box<str>> {
-    let items = field.get().map(Vec::as_slice).unwrap_or_default();
-    items.iter().filter(|item| check(&item.value, &item.span, draft)).map(|item| item.value.as_str().into()).collect()
-}
-
-/// Only JSON has lists.
-fn json_fields(field: &Field<Vec<Item<String>>>, draft: &mut Draft<'_>) -> Vec<Box<str>> {
-    let items = field.get().map(Vec::as_slice).unwrap_or_default();
-    let mut paths = Vec::with_capacity(items.len());
-    for item in items {
-        if !check(&item.value, &item.span, draft) {
-            continue;
-        }
-        if item.value.starts_with('$') {
-            paths.push(item.value.as_str().into());
-        } else {
-            not_json(&item.value, item.span.clone(), draft);
-        }
-    }
-    paths
-}
-
-fn tolerance(compare: &config::Compare, draft: &mut Draft<'_>) -> Vec<(Box<str>, f64)> {
-    let entries = compare.tolerance.get().map(|named| named.entries.as_slice()).unwrap_or_default();
-    let mut tolerances = Vec::with_capacity(entries.len());
-    for entry in entries {
-        if entry.value < 0.0 {
-            let message = format!("the tolerance of `{}` is below 0", entry.name);
-            let help = format!("write `\"{}\" = {}`", entry.name, -entry.value);
-            draft.say(Code::OutOfRange, entry.span.clone(), message, "below 0", help);
-        }
-        if !check(&entry.name, &entry.key, draft) {
-            continue;
-        }
-        if entry.name.starts_with('$') {
-            tolerances.push((entry.name.as_str().into(), entry.value));
-        } else {
-            not_json(&entry.name, entry.key.clone(), draft);
-        }
-    }
-    tolerances
-}
-
-fn not_json(text: &str, span: Span, draft: &mut Draft<'_>) {
-    let message = format!("`{text}` is not a field of a JSON body");
-    draft.say(Code::InvalidJsonPath, span, message, "not a JSON field", "write it like `$.items[*].price`");
-}
-
-/// Whether the path can be read; else it is reported.
-fn check(text: &str, span: &Span, draft: &mut Draft<'_>) -> bool {
-    let Err((part, help)) = field_path(text) else { return true };
-    let at = draft.inside(span, text, part);
-    draft.say(Code::InvalidJsonPath, at, format!("`{text}` is not the path of a field"), "cannot be read", help);
-    false
-}
-
-fn field_path(text: &str) -> Result<(), (Span, &'static str)> {
-    let whole = 0..text.len();
-    if let Some(name) = text.strip_prefix("header:") {
-        let fine = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
-        return if fine { Ok(()) } else { Err((whole, "write the header's name alone, as in `header:cache-control`")) };
-    }
-    let Some(steps) = text.strip_prefix('$') else {
-        return Err((whole, "write `$.name` for a JSON field, or `header:name`"));
-    };
-    let mut rest = steps;
-    while !rest.is_empty() {
-        let at = text.len() - rest.len();
-        rest = if let Some(after) = rest.strip_prefix("[*]") {
-            after
-        } else if rest.starts_with('[') {
-            return Err((at..text.len(), "positions are not told apart: write `[*]`"));
-        } else if let Some(after) = rest.strip_prefix('.') {
-            let end = after.find(['.', '[']).unwrap_or(after.len());
-            if end == 0 {
-                return Err((at..text.len(), "a key follows every dot, as in `$.items[*].price`"));
+    match Rules::new(&written(compare)) {
+        Ok(rules) => Some(Arc::new(rules)),
+        Err(errors) => {
+            for error in errors {
+                report(compare, &error, draft);
             }
-            &after[end..]
-        } else {
-            return Err((at..text.len(), "write it like `$.items[*].price`"));
-        };
+            None
+        }
     }
-    Ok(())
+}
+
+fn written(compare: &config::Compare) -> WrittenRules {
+    let default = WrittenRules::default();
+    let tolerances = compare.tolerance.get().map(|named| named.entries.as_slice()).unwrap_or_default();
+    WrittenRules {
+        headers: compare.headers.get().map(|names| names.iter().map(|item| item.value.as_str().to_owned()).collect()),
+        ignore: texts(&compare.ignore),
+        unordered: texts(&compare.unordered),
+        tolerance: tolerances.iter().map(|entry| (entry.name.clone(), entry.value)).collect(),
+        redact: texts(&compare.redact),
+        examples: match compare.examples.get() {
+            None => default.examples,
+            Some(config::Examples::Values) => Examples::Values,
+            Some(config::Examples::Shapes) => Examples::Shapes,
+            Some(config::Examples::Off) => Examples::Off,
+        },
+        noise: noise(compare.noise.get(), default.noise),
+        ..default
+    }
+}
+
+fn noise(written: Option<&config::Noise>, default: NoiseBudget) -> NoiseBudget {
+    let Some(written) = written else { return default };
+    NoiseBudget {
+        replay: written.replay.get().map_or(default.replay, |share| percent(*share)),
+        per_second: written.per_second.or(default.per_second),
+    }
+}
+
+fn texts(field: &Field<Vec<Item<String>>>) -> Vec<String> {
+    field.get().map(|items| items.iter().map(|item| item.value.clone()).collect()).unwrap_or_default()
+}
+
+fn report(compare: &config::Compare, error: &RuleError, draft: &mut Draft<'_>) {
+    let code = match error.fault {
+        RuleFault::Tolerance => Code::OutOfRange,
+        RuleFault::HeaderName => Code::InvalidHeaderName,
+        RuleFault::Path(_) | RuleFault::NotJson | RuleFault::NoName => Code::InvalidJsonPath,
+    };
+    let place = place(compare, error).unwrap_or_else(|| compare.span.clone());
+    let at = match error.fault {
+        RuleFault::Tolerance => place,
+        _ => draft.inside(&place, &error.written, error.at()),
+    };
+    draft.say(code, at, error.to_string(), "cannot be used", error.help());
+}
+
+/// Where the setting stands in the file.
+fn place(compare: &config::Compare, error: &RuleError) -> Option<Span> {
+    let of = |field: &Field<Vec<Item<String>>>| Some(field.get()?.get(error.index)?.span.clone());
+    match error.list {
+        RuleList::Headers => Some(compare.headers.get()?.get(error.index)?.span.clone()),
+        RuleList::Ignore => of(&compare.ignore),
+        RuleList::Unordered => of(&compare.unordered),
+        RuleList::Redact => of(&compare.redact),
+        RuleList::Tolerance => {
+            let entry = compare.tolerance.get()?.entries.get(error.index)?;
+            Some(if error.fault == RuleFault::Tolerance { entry.span.clone() } else { entry.key.clone() })
+        }
+    }
 }
