@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use multilith::compile::{Compiled, compile};
-use multilith::diagnostic;
+use multilith::diagnostic::{self, Code};
 
 const LINE: &str = "\n----------\n";
 
@@ -66,7 +66,7 @@ fn wrong_files_are_told_what_is_wrong_where_and_what_to_do() {
         assert!(!compiled.diagnostics.is_empty(), "{} has nothing wrong", path.display());
         shown(compiled, input)
     });
-    assert!(count >= 1, "{count} wrong files");
+    assert!(count >= 60, "{count} wrong files");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn right_files_compile_without_a_word() {
         assert!(compiled.diagnostics.is_empty(), "{}\n{}", path.display(), shown(compiled, input));
         summary(compiled)
     });
-    assert!(count >= 1, "{count} right files");
+    assert!(count >= 20, "{count} right files");
 }
 
 /// What a person would want to see of a snapshot to believe that it is what the file says.
@@ -110,4 +110,38 @@ fn summary(compiled: &Compiled) -> String {
         }
     }
     text
+}
+
+/// Codes that no text alone can cause.
+const NOT_FROM_TEXT: [Code; 4] = [Code::NotUtf8, Code::UnreadableFile, Code::NeedsRestart, Code::UnresolvedName];
+
+#[test]
+fn every_code_has_a_golden_file() {
+    let mut missing: Vec<_> = Code::ALL.iter().filter(|code| !NOT_FROM_TEXT.contains(code)).collect();
+    for path in files("wrong") {
+        let whole = fs::read_to_string(path).expect("a golden file is text");
+        missing.retain(|code| !whole.contains(&format!("[{code}]")));
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_diagnostic_has_a_code_a_place_and_a_remedy() {
+    for path in files("wrong") {
+        let whole = fs::read_to_string(&path).expect("a golden file is text");
+        let (input, _) = whole.split_once(LINE).expect("a golden file has two halves");
+        let compiled = compile(input, "routes.toml", &env);
+        assert_eq!(compiled.snapshot.is_none(), compiled.diagnostics.has_errors(), "{}", path.display());
+        for diagnostic in &compiled.diagnostics {
+            complete(diagnostic, input);
+        }
+    }
+}
+
+fn complete(diagnostic: &diagnostic::Diagnostic, input: &str) {
+    let span = diagnostic.span.clone().unwrap_or_else(|| panic!("no place: {diagnostic:?}"));
+    assert!(input.get(span).is_some(), "a place outside the text: {diagnostic:?}");
+    assert!(diagnostic.help.as_ref().is_some_and(|help| !help.is_empty()), "no remedy: {diagnostic:?}");
+    assert!(diagnostic.label.is_some(), "no label: {diagnostic:?}");
+    assert!(!diagnostic.message.is_empty() && !diagnostic.code.as_str().is_empty(), "{diagnostic:?}");
 }

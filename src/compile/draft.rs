@@ -2,6 +2,7 @@
 
 use crate::config::{self, Given};
 use crate::diagnostic::{self, Code, Diagnostic, Diagnostics, Span};
+use crate::route::TemplateError;
 
 /// A file with 100 000 misspelt names is not worth 100 000 searches through as many names.
 const SUGGESTIONS: usize = 200;
@@ -48,6 +49,14 @@ impl<'a> Draft<'a> {
     /// The place of a part of a given string.
     pub(super) fn part(&self, given: &Given<String>, part: Span) -> Span {
         self.inside(&given.span, &given.value, part)
+    }
+
+    /// Reports a path that is no template; most often it lacks its first `/`.
+    pub(super) fn invalid_template(&mut self, span: &Span, text: &str, error: TemplateError, label: &str) {
+        let at = self.inside(span, text, error.span);
+        let bare = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '{') && !text.contains("://");
+        let help = if bare { format!("write `\"/{text}\"`") } else { error.help };
+        self.say(Code::InvalidTemplate, at, error.message, label, help);
     }
 
     /// The known word that was meant.

@@ -12,6 +12,9 @@ mod snapshot;
 mod upstreams;
 mod url;
 
+#[cfg(test)]
+mod tests;
+
 pub use snapshot::{
     AccessLog, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, ServerSettings, Snapshot, TlsSettings,
     TracingSettings,

@@ -16,9 +16,13 @@ impl<T: Decode> Decode for Vec<Item<T>> {
     const EXPECTED: &'static str = "a list";
     const EXAMPLE: &'static str = "[…]";
 
+    fn example() -> String {
+        format!("[{}]", T::example())
+    }
+
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let Some(array) = value.get_ref().as_array() else {
-            let help = format!("write it like `{} = [{}]`", reader.key(), T::EXAMPLE);
+            let help = format!("write it like `{} = [{}]`", reader.key(), T::example());
             reader.wrong_type_with(value, Self::EXPECTED, help);
             return None;
         };
@@ -42,6 +46,10 @@ pub struct OneOrMany<T>(pub Vec<Item<T>>);
 impl<T: Decode> Decode for OneOrMany<T> {
     const EXPECTED: &'static str = T::EXPECTED;
     const EXAMPLE: &'static str = T::EXAMPLE;
+
+    fn example() -> String {
+        T::example()
+    }
 
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         if value.get_ref().is_array() {

@@ -19,6 +19,9 @@ mod units;
 mod upstream;
 mod variables;
 
+#[cfg(test)]
+mod schema_tests;
+
 pub use choices::{Balance, Examples, HttpVersion, LogFormat, PathCase, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use field::{Field, Given};

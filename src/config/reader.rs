@@ -19,6 +19,11 @@ pub(super) trait Decode: Sized {
     /// As it would be written in the file.
     const EXAMPLE: &'static str;
 
+    /// The same where it depends on another type.
+    fn example() -> String {
+        Self::EXAMPLE.to_owned()
+    }
+
     /// `None` after something was reported.
     fn decode(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self>;
 
@@ -71,7 +76,9 @@ impl<'a> Reader<'a> {
     pub(super) fn table<'t, 'i, T: Decode>(&mut self, value: &'t Value<'i>) -> Option<&'t DeTable<'i>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.wrong_type::<T>(value);
+            let help =
+                format!("write it as a table: `[…{key}]` on a line of its own, or `{key} = {{ … }}`", key = self.key);
+            self.wrong_type_with(value, T::EXPECTED, help);
         }
         table
     }
@@ -140,7 +147,7 @@ impl<'a> Reader<'a> {
                 Diagnostic::new(Code::MissingKey, format!("{table} needs `{key}`"))
                     .at(span.clone())
                     .label(format!("`{key}` is missing"))
-                    .help(format!("add `{key} = {}`", T::EXAMPLE)),
+                    .help(format!("add `{key} = {}`", T::example())),
             );
         }
     }
@@ -188,7 +195,7 @@ impl<'a> Reader<'a> {
 
     /// A remedy: how the value is written.
     pub(super) fn write<T: Decode>(&self) -> String {
-        format!("write it like `{} = {}`", self.key, T::EXAMPLE)
+        format!("write it like `{} = {}`", self.key, T::example())
     }
 
     /// Reports a value of the right type that cannot be read.

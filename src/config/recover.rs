@@ -111,8 +111,12 @@ fn place(error: &Error, text: &str) -> Span {
 
 fn report(error: &Error, text: &str, reported: &mut Vec<Span>, diagnostics: &mut Diagnostics) {
     let span = place(error, text);
-    // The grammar often complains twice of one place; once is enough.
-    if reported.iter().any(|known| known.start == span.start) {
+    // One slip makes the grammar complain again and again up to the end of the line; the first time says it.
+    let same_line = |known: &Span| {
+        let (first, second) = (known.start.min(span.start), known.start.max(span.start));
+        !text[first..second].contains('\n')
+    };
+    if loses_text(error) && reported.iter().any(same_line) {
         return;
     }
     reported.push(span.clone());
@@ -126,30 +130,41 @@ fn explained(error: &Error, text: &str, span: Span) -> Diagnostic {
         let key = text.get(span.clone()).unwrap_or("");
         return Diagnostic::new(Code::Syntax, format!("`{key}` is given twice"))
             .at(span)
-            .label("given before")
+            .label("the second one")
             .help("keep one of the two; tables of one name are written once, with all their keys");
     }
-    let (what, help) = remedy(message);
+    let written = text.get(span.clone()).unwrap_or("").trim();
+    let (what, help) = remedy(message, written);
     Diagnostic::new(Code::Syntax, what).at(span).label("cannot be read").help(help)
 }
 
 /// What the parser says, in our words where it is about the everyday slips.
-fn remedy(message: &str) -> (String, &'static str) {
-    let said = |help| (format!("the text is not TOML: {message}"), help);
-    match message {
-        m if m.contains("must be quoted") => said("put the value in double quotes: `\"…\"`"),
-        m if m.starts_with("invalid basic string") || m.starts_with("invalid literal string") => {
-            said("close the string with the quote it began with, on the same line")
-        }
-        m if m.starts_with("key with no value") => said("write `key = value`"),
-        m if m.contains("missing value") => said("write a value after `=`"),
-        m if m.starts_with("unclosed table") => said("close the header with `]`"),
-        m if m.starts_with("unclosed array table") => said("close the header with `]]`"),
-        m if m.starts_with("unclosed array") => said("close the list with `]`"),
-        m if m.starts_with("unclosed inline table") => said("close the table with `}`"),
-        m if m.starts_with("cannot extend") => said("give the keys in one table, not in two places"),
-        _ => {
-            said("see https://toml.io for how it is written; strings are in double quotes, tables begin with `[name]`")
-        }
+fn remedy(message: &str, written: &str) -> (String, String) {
+    if message.contains("must be quoted") || message.starts_with("invalid boolean") {
+        return match written {
+            "" => ("there is no value after `=`".to_owned(), "write a value, or remove the key".to_owned()),
+            _ => (
+                format!("`{written}` is not a value"),
+                format!("put it in double quotes: `\"{}\"`", written.replace('\\', "\\\\").replace('"', "\\\"")),
+            ),
+        };
     }
+    let help = match message {
+        m if m.starts_with("invalid basic string") || m.starts_with("invalid literal string") => {
+            "close the string with the quote it began with, on the same line"
+        }
+        m if m.contains("escape") => {
+            "in double quotes a `\\` is written `\\\\`; in single quotes it stays as it is: `'…'`"
+        }
+        m if m.starts_with("key with no value") => "write `key = value`",
+        m if m.starts_with("invalid unquoted key") => "write `key = value`, and `[name]` for a table",
+        m if m.starts_with("unclosed table") => "close the header with `]`",
+        m if m.starts_with("unclosed array table") => "close the header with `]]`",
+        m if m.starts_with("unclosed array") => "close the list with `]`",
+        m if m.contains("between array elements") => "close the list with `]`, or separate its elements with `,`",
+        m if m.starts_with("unclosed inline table") => "close the table with `}`",
+        m if m.starts_with("cannot extend") => "give the keys in one table, not in two places",
+        _ => "see https://toml.io for how it is written; strings are in double quotes, tables begin with `[name]`",
+    };
+    (format!("the text is not TOML: {message}"), help.to_owned())
 }

@@ -30,7 +30,7 @@ table! {
         /// The service that takes the route over.
         service: String,
         /// Where the route stands.
-        stage: Stage = required,
+        stage: Stage = checked,
         /// The service's share of the clients in `canary`.
         weight: Percent,
         /// The sides of a `split`.

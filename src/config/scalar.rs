@@ -67,10 +67,10 @@ pub(super) fn integer<T: Decode>(value: &Value<'_>, reader: &mut Reader<'_>, lea
     if let Some(number) = number.filter(|number| (least..=most).contains(number)) {
         return Some(number);
     }
-    let bounds = if least == i64::MIN || most == i64::MAX {
-        format!("between -2^63 and {most}")
-    } else {
-        format!("between {least} and {most}")
+    let bounds = match (least, most) {
+        (i64::MIN, _) => "of at most 64 bits".to_owned(),
+        (_, i64::MAX) => format!("from {least} on"),
+        _ => format!("between {least} and {most}"),
     };
     let message = format!("`{}` is {digits}, which is out of range", reader.key());
     reader.invalid(Code::OutOfRange, value.span(), message, "out of range", format!("give a whole number {bounds}"));

@@ -1,7 +1,13 @@
 //! One definition of a table makes its struct, its decoder and its JSON Schema.
 
-/// `field: Type` is optional; `field: Type = required` is reported when it is missing. Doc comments become descriptions.
+/// `field: Type` is optional; `field: Type = required` is reported when it is missing, `= checked` is required by the schema
+/// and reported later. Doc comments become descriptions.
 macro_rules! table {
+    (@required $reader:ident $decoded:ident $field:ident $value:ident) => {
+        $reader.require(&$decoded.$field, stringify!($field), &$value.span());
+    };
+    // Reported with a code of its own where the file is compiled.
+    (@checked $reader:ident $decoded:ident $field:ident $value:ident) => {};
     ($(#[doc = $about:literal])* pub struct $name:ident {
         $($(#[doc = $doc:literal])* $field:ident: $type:ty $(= $mode:ident)?,)*
     }) => {
@@ -27,10 +33,7 @@ macro_rules! table {
                     span: value.span(),
                     $($field: reader.field(table, stringify!($field), damaged),)*
                 };
-                $($(
-                    let _ = stringify!($mode);
-                    reader.require(&decoded.$field, stringify!($field), &value.span());
-                )?)*
+                $($($crate::config::table::table!(@$mode reader decoded $field value);)?)*
                 Some(decoded)
             }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use toml::de::DeValue;
 
-use super::reader::{Decode, Reader, Value, describe};
+use super::reader::{Decode, Reader, Value};
 use crate::diagnostic::{Code, Diagnostic};
 
 /// A share in hundredths of a percent, 0 to 10 000.
@@ -35,7 +35,8 @@ pub struct ByteRate(pub u64);
 pub(super) enum Unreadable {
     /// A bare number.
     NoUnit,
-    Invalid,
+    /// With what was probably meant.
+    Invalid(Option<String>),
     TooLarge,
 }
 
@@ -61,6 +62,10 @@ fn decode<T: WithUnit>(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<T> 
     match T::read(text.trim()) {
         Ok(read) => Some(read),
         Err(why) => {
+            let why = match why {
+                Unreadable::Invalid(_) => Unreadable::Invalid(meant::<T>(text.trim())),
+                other => other,
+            };
             report(&why, text.trim(), value, reader, T::EXPECTED, T::USUAL_UNIT, T::UNITS);
             None
         }
@@ -81,15 +86,40 @@ fn report(
         Unreadable::NoUnit => Diagnostic::new(Code::MissingUnit, format!("`{key}` must be {expected}, with its unit"))
             .label("no unit")
             .help(format!("write `{key} = \"{text}{unit}\"`; {units}")),
-        Unreadable::Invalid => Diagnostic::new(Code::InvalidValue, format!("`{text}` is not {expected}"))
+        Unreadable::Invalid(meant) => Diagnostic::new(Code::InvalidValue, format!("`{text}` is not {expected}"))
             .label(format!("not {expected}"))
-            .help(units.to_owned()),
+            .help(match meant {
+                Some(meant) => format!("did you mean `{key} = \"{meant}\"`? {units}"),
+                None => units.to_owned(),
+            }),
         Unreadable::TooLarge => Diagnostic::new(Code::OutOfRange, format!("`{key}` is `{text}`, which is too large"))
             .label("out of range")
             .help(units.to_owned()),
     };
-    debug_assert!(!describe(value.get_ref()).is_empty());
     reader.report(diagnostic.at(value.span()));
+}
+
+/// Other programs' spellings of the units.
+const SPELLINGS: [(&str, &[&str]); 9] = [
+    ("ms", &["msec", "millis", "milliseconds"]),
+    ("s", &["sec", "secs", "second", "seconds"]),
+    ("m", &["min", "mins", "minute", "minutes"]),
+    ("h", &["hr", "hour", "hours"]),
+    ("d", &["day", "days"]),
+    ("KiB", &["K", "k", "KB", "kB", "kb", "Kb", "kib"]),
+    ("MiB", &["M", "MB", "mb", "Mb", "mib"]),
+    ("GiB", &["G", "GB", "gb", "Gb", "gib"]),
+    ("%", &["percent", " percent"]),
+];
+
+fn meant<T: WithUnit>(text: &str) -> Option<String> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(at);
+    let (unit, per) = unit.trim().strip_suffix("/s").map_or((unit.trim(), ""), |unit| (unit, "/s"));
+    let known = SPELLINGS.iter().find(|(_, others)| others.contains(&unit)).map_or(unit, |(known, _)| known);
+    let direct = format!("{number}{known}{per}");
+    // A rate is often written without its time.
+    [direct, format!("{number}{known}/s")].into_iter().find(|meant| T::read(meant).is_ok())
 }
 
 macro_rules! with_unit {
@@ -141,7 +171,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 fn split(text: &str) -> Result<(&str, &str), Unreadable> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     match (&text[..end], text[end..].trim_start()) {
-        ("", _) => Err(Unreadable::Invalid),
+        ("", _) => Err(Unreadable::Invalid(None)),
         (_, "") => Err(Unreadable::NoUnit),
         parts => Ok(parts),
     }
@@ -156,7 +186,7 @@ impl FromText for Duration {
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             "d" => 86_400_000_000_000,
-            _ => return Err(Unreadable::Invalid),
+            _ => return Err(Unreadable::Invalid(None)),
         };
         scaled(number, nanoseconds).map(Self::from_nanos)
     }
@@ -166,14 +196,14 @@ impl FromText for Duration {
 fn scaled(number: &str, scale: u64) -> Result<u64, Unreadable> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.contains('.') || (number.contains('.') && fraction.is_empty()) {
-        return Err(Unreadable::Invalid);
+        return Err(Unreadable::Invalid(None));
     }
     let whole: u64 = whole.parse().map_err(|_| Unreadable::TooLarge)?;
     let mut total = whole.checked_mul(scale).ok_or(Unreadable::TooLarge)?;
     let mut place = scale;
     for digit in fraction.bytes() {
         if place % 10 != 0 && digit != b'0' {
-            return Err(Unreadable::Invalid);
+            return Err(Unreadable::Invalid(None));
         }
         place /= 10;
         total = total.checked_add(u64::from(digit - b'0') * place).ok_or(Unreadable::TooLarge)?;
@@ -188,11 +218,11 @@ fn bytes(text: &str) -> Result<u64, Unreadable> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err(Unreadable::Invalid),
+        _ => return Err(Unreadable::Invalid(None)),
     };
     let number: u64 = match number.parse() {
         Ok(number) => number,
-        Err(_) if number.contains('.') => return Err(Unreadable::Invalid),
+        Err(_) if number.contains('.') => return Err(Unreadable::Invalid(None)),
         Err(_) => return Err(Unreadable::TooLarge),
     };
     number.checked_mul(scale).ok_or(Unreadable::TooLarge)
@@ -209,7 +239,7 @@ impl FromText for ByteRate {
         match text.strip_suffix("/s") {
             Some(size) => bytes(size.trim_end()).map(Self),
             None if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => Err(Unreadable::NoUnit),
-            None => Err(Unreadable::Invalid),
+            None => Err(Unreadable::Invalid(None)),
         }
     }
 }
@@ -218,7 +248,7 @@ impl FromText for Percent {
     fn from_text(text: &str) -> Result<Self, Unreadable> {
         let (number, unit) = split(text)?;
         if unit != "%" {
-            return Err(Unreadable::Invalid);
+            return Err(Unreadable::Invalid(None));
         }
         let hundredths = scaled(number, 100)?;
         u16::try_from(hundredths).ok().filter(|share| *share <= 10_000).map(Self).ok_or(Unreadable::TooLarge)
@@ -232,11 +262,11 @@ impl FromText for Rate {
             Some("s") => 1,
             Some("m") => 60,
             Some("h") => 3600,
-            _ => return Err(Unreadable::Invalid),
+            _ => return Err(Unreadable::Invalid(None)),
         };
         let amount = match number.parse::<u32>() {
             Ok(amount) => amount,
-            Err(_) if number.contains('.') => return Err(Unreadable::Invalid),
+            Err(_) if number.contains('.') => return Err(Unreadable::Invalid(None)),
             Err(_) => return Err(Unreadable::TooLarge),
         };
         Ok(Self { amount, per: Duration::from_secs(per) })

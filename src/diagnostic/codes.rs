@@ -75,7 +75,6 @@ codes! {
     Error InvalidUrl "invalid-url" "a URL that cannot be an upstream's"
     Error UrlWithPath "url-with-path" "an upstream's URL with a path, which belongs into a rewrite"
     Error TlsWithoutHttps "tls-without-https" "`tls` for an upstream whose URL is not https"
-    Error MixedSchemes "mixed-schemes" "settings that contradict each other"
     Error ReservedName "reserved-name" "a name that has a meaning of its own"
     Warning UnusedService "unused-service" "a service that no route uses"
 
@@ -92,7 +91,6 @@ codes! {
     Error VariantWeights "variant-weights" "variants whose weights do not sum to 100 %"
     Error UnexpectedFallback "unexpected-fallback" "a fallback in a stage that has none"
     Warning UselessFallback "useless-fallback" "a fallback or breaker setting without effect"
-    Error ConflictingConditions "conflicting-conditions" "conditions that can never hold together"
     Error AmbiguousRoutes "ambiguous-routes" "two routes that take the same request and are equally specific"
     Warning UnreachableRoute "unreachable-route" "a route whose every request another one takes"
     Error UnknownParameter "unknown-parameter" "a rewrite that names a parameter which the path does not have"

@@ -15,8 +15,10 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
     let cohort = cohort(site, draft);
     let stage = match &route.stage {
         Field::Given(given) => given.value,
-        // The stage was reported where the table was read.
-        Field::Absent | Field::Wrong => {
+        other => {
+            if other.is_absent() {
+                missing_stage(site, draft);
+            }
             service::check_name(site, draft);
             return None;
         }
@@ -50,6 +52,17 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
         balanced_by_unit,
         shared_cache: route.shared_cache.or(false),
     })
+}
+
+fn missing_stage(site: Site<'_>, draft: &mut Draft<'_>) {
+    let first = if site.route.service.is_absent() { "monolith" } else { "shadow" };
+    draft.say(
+        Code::MissingStage,
+        site.entry.key.clone(),
+        format!("the route `{}` has no stage", site.name()),
+        "`stage` is missing",
+        format!("add `stage = \"{first}\"`; the stages are monolith, shadow, canary, split, migrated and retired"),
+    );
 }
 
 const fn compiled(stage: config::Stage) -> Stage {

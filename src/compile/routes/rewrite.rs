@@ -48,8 +48,7 @@ fn path(site: Site<'_>, given: &Given<String>, templates: &[Template], draft: &m
         Ok(path) => Some(path),
         Err(_) if !known => None,
         Err(error) => {
-            let part = draft.part(given, error.span);
-            draft.say(Code::InvalidTemplate, part, error.message, "not a path to rewrite to", error.help);
+            draft.invalid_template(&given.span, &given.value, error, "not a path to rewrite to");
             None
         }
     }

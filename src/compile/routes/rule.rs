@@ -116,8 +116,7 @@ fn paths(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Vec<Template>> {
         match Template::parse(&item.value) {
             Ok(template) => templates.push(template),
             Err(error) => {
-                let at = draft.inside(&item.span, &item.value, error.span);
-                draft.say(Code::InvalidTemplate, at, error.message, "not a path template", error.help);
+                draft.invalid_template(&item.span, &item.value, error, "not a path template");
             }
         }
     }

@@ -180,17 +180,23 @@ fn from_registry(given: &Given<config::Discover>, draft: &mut Draft<'_>) -> Opti
     found.into_iter().next().flatten()
 }
 
-fn registry_url(text: &str, span: &Span, draft: &mut Draft<'_>) {
+fn registry_url(text: &str, span: &Span, port: u16, draft: &mut Draft<'_>) {
     if let Err((code, error)) = upstream_url(text) {
         let at = draft.inside(span, text, error.part);
-        draft.say(code, at, error.message, "not a URL", "write it like `http://127.0.0.1:2379`, without a path");
+        draft.say(
+            code,
+            at,
+            error.message,
+            "not a URL",
+            format!("write it like `http://127.0.0.1:{port}`, without a path"),
+        );
     }
 }
 
 fn from_etcd(etcd: &config::Etcd, draft: &mut Draft<'_>) -> Option<Source> {
     let endpoints = etcd.endpoints.given()?;
     for item in &endpoints.value {
-        registry_url(&item.value, &item.span, draft);
+        registry_url(&item.value, &item.span, 2379, draft);
     }
     if endpoints.value.is_empty() {
         let help = "name at least one: `endpoints = [\"http://127.0.0.1:2379\"]`";
@@ -208,7 +214,7 @@ fn from_etcd(etcd: &config::Etcd, draft: &mut Draft<'_>) -> Option<Source> {
 
 fn from_consul(consul: &config::Consul, draft: &mut Draft<'_>) -> Option<Source> {
     let url = consul.url.given()?;
-    registry_url(&url.value, &url.span, draft);
+    registry_url(&url.value, &url.span, 8500, draft);
     Some(Source::Consul {
         url: url.value.as_str().into(),
         service: consul.service.get()?.as_str().into(),

@@ -21,7 +21,7 @@ pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft
             given.span.clone(),
             format!("`tls` has no effect: `{}` is not an https URL", url.value),
             "without https",
-            "write `url = \"https://…\"`, or remove `tls`",
+            format!("write `url = \"https://{}\"`, or remove `tls`", url.value.trim_start_matches("http://")),
         );
         return None;
     }
