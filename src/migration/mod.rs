@@ -7,5 +7,7 @@ mod sticky;
 
 pub use bucket::{BUCKETS, Bucket, bucket};
 pub use decision::{Breaker, Copy, Decision, Given, Reason, Side, decide, issued_unit};
-pub use policy::{Dial, Fallback, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant, WriteCopies};
+pub use policy::{
+    CompareSettings, Dial, Examples, Fallback, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant, WriteCopies,
+};
 pub use sticky::{ISSUED_COOKIE, Unit, UnitSource};

@@ -1,12 +1,12 @@
 //! What a route says about its migration, compiled: nothing here is parsed or defaulted again.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderName;
 
 use super::bucket::BUCKETS;
 use super::sticky::UnitSource;
-use crate::compare::Rules;
 use crate::endpoint::UpstreamId;
 use crate::route::{HeaderEdits, MethodSet};
 
@@ -147,7 +147,35 @@ pub struct Shadow {
     pub writes: WriteCopies,
     pub headers: HeaderEdits,
     /// `None`: the answer is read and thrown away.
-    pub compare: Option<Arc<Rules>>,
+    pub compare: Option<CompareSettings>,
+}
+
+/// What is kept of fields that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Examples {
+    Values,
+    /// Types and lengths, no values.
+    Shapes,
+    Off,
+}
+
+/// What of two answers is compared, and what counts. Paths are written as in the file and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompareSettings {
+    pub headers: Vec<HeaderName>,
+    /// `$.path` or `header:name`.
+    pub ignore: Vec<Box<str>>,
+    /// `$.path`: lists whose order does not count.
+    pub unordered: Vec<Box<str>>,
+    /// `$.path` and by how much the numbers there may differ.
+    pub tolerance: Vec<(Box<str>, f64)>,
+    /// Share of the compared safe requests that the monolith is sent once more.
+    pub replay: Percent,
+    /// At most so many of these a second.
+    pub replays_per_second: u64,
+    pub examples: Examples,
+    /// Removed before anything is kept, beside what is always removed.
+    pub redact: Vec<Box<str>>,
 }
 
 /// How long a silent conversation keeps the side it began on.

@@ -1,56 +1,48 @@
-//! What is compared: the written rules, read by the module that compares.
-
-use std::sync::Arc;
+//! What is compared. The paths are checked by the module that compares, and read again there.
 
 use super::super::draft::Draft;
 use super::super::settings::percent;
-use crate::compare::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, Rules, WrittenRules};
+use crate::compare::{RuleError, RuleFault, RuleList, Rules, WrittenRules};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::{Code, Span};
+use crate::migration::{CompareSettings, Examples};
 
-pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> Option<Arc<Rules>> {
+const DEFAULT_HEADERS: [&str; 3] = ["content-type", "location", "cache-control"];
+const DEFAULT_REPLAYS: u32 = 5;
+
+pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> Option<CompareSettings> {
     let compare = field.get()?;
-    match Rules::new(&written(compare)) {
-        Ok(rules) => Some(Arc::new(rules)),
-        Err(errors) => {
-            for error in errors {
-                report(compare, &error, draft);
-            }
-            None
-        }
+    let settings = settings(compare);
+    for error in Rules::new(&WrittenRules::from(&settings)).err().into_iter().flatten() {
+        report(compare, &error, draft);
     }
+    Some(settings)
 }
 
-fn written(compare: &config::Compare) -> WrittenRules {
-    let default = WrittenRules::default();
+fn settings(compare: &config::Compare) -> CompareSettings {
     let tolerances = compare.tolerance.get().map(|named| named.entries.as_slice()).unwrap_or_default();
-    WrittenRules {
-        headers: compare.headers.get().map(|names| names.iter().map(|item| item.value.as_str().to_owned()).collect()),
+    let noise = compare.noise.get();
+    CompareSettings {
+        headers: match compare.headers.get() {
+            Some(names) => names.iter().map(|item| item.value.clone()).collect(),
+            None => DEFAULT_HEADERS.map(http::HeaderName::from_static).into(),
+        },
         ignore: texts(&compare.ignore),
         unordered: texts(&compare.unordered),
-        tolerance: tolerances.iter().map(|entry| (entry.name.clone(), entry.value)).collect(),
-        redact: texts(&compare.redact),
-        examples: match compare.examples.get() {
-            None => default.examples,
-            Some(config::Examples::Values) => Examples::Values,
-            Some(config::Examples::Shapes) => Examples::Shapes,
-            Some(config::Examples::Off) => Examples::Off,
+        tolerance: tolerances.iter().map(|entry| (entry.name.as_str().into(), entry.value)).collect(),
+        replay: percent(noise.map_or(config::Percent(100), |noise| noise.replay.or(config::Percent(100)))),
+        replays_per_second: u64::from(noise.map_or(DEFAULT_REPLAYS, |noise| noise.per_second.or(DEFAULT_REPLAYS))),
+        examples: match compare.examples.or(config::Examples::Shapes) {
+            config::Examples::Values => Examples::Values,
+            config::Examples::Shapes => Examples::Shapes,
+            config::Examples::Off => Examples::Off,
         },
-        noise: noise(compare.noise.get(), default.noise),
-        ..default
+        redact: texts(&compare.redact),
     }
 }
 
-fn noise(written: Option<&config::Noise>, default: NoiseBudget) -> NoiseBudget {
-    let Some(written) = written else { return default };
-    NoiseBudget {
-        replay: written.replay.get().map_or(default.replay, |share| percent(*share)),
-        per_second: written.per_second.or(default.per_second),
-    }
-}
-
-fn texts(field: &Field<Vec<Item<String>>>) -> Vec<String> {
-    field.get().map(|items| items.iter().map(|item| item.value.clone()).collect()).unwrap_or_default()
+fn texts(field: &Field<Vec<Item<String>>>) -> Vec<Box<str>> {
+    field.get().map(|items| items.iter().map(|item| item.value.as_str().into()).collect()).unwrap_or_default()
 }
 
 fn report(compare: &config::Compare, error: &RuleError, draft: &mut Draft<'_>) {
