@@ -83,7 +83,7 @@ fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<
         buckets,
         upstreams: upstreams.specs,
         monolith_retired: upstreams.monolith_retired,
-        routes: routes.routes,
+        routes: routes.all,
         table: routes.table,
     })
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::{Compiled, compile, without_file};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, char_end, char_start};
 use crate::endpoint::{Address, Source};
 
 fn nobody(_: &str) -> Option<String> {
@@ -67,24 +67,25 @@ proptest! {
     fn parsing_a_broken_file_never_panics(
         at in 0..SAMPLE.len(), length in 0..30_usize, put in "[\\[\\]{}=\"'.,\\n a1%$é]{0,6}"
     ) {
-        let start = SAMPLE.floor_char_boundary(at);
-        let end = SAMPLE.ceil_char_boundary((at + length).min(SAMPLE.len()));
+        let start = char_start(SAMPLE, at);
+        let end = char_end(SAMPLE, (at + length).min(SAMPLE.len()));
         holds(&format!("{}{put}{}", &SAMPLE[..start], &SAMPLE[end..]));
     }
 }
 
 #[test]
 fn a_proxy_without_a_file_has_a_monolith_and_an_address() {
-    let snapshot = without_file("http://127.0.0.1:3000", Some("127.0.0.1:0")).snapshot.expect("both can be read");
+    let text = without_file("http://127.0.0.1:3000", "127.0.0.1:0", "127.0.0.1:9900");
+    let snapshot = compile(&text, "command line", &nobody).snapshot.expect("everything can be read");
     assert_eq!(&*snapshot.server.listen[0], "127.0.0.1:0");
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 3000 };
     assert_eq!(snapshot.upstreams[0].source, Source::Fixed(vec![(address, 1)]));
-    assert!(snapshot.text.is_empty());
 }
 
 #[test]
 fn a_wrong_url_on_the_command_line_is_told() {
-    let compiled = without_file("127.0.0.1:3000\"", None);
+    let text = without_file("127.0.0.1:3000\"${A}", "127.0.0.1:0", "127.0.0.1:9900");
+    let compiled = compile(&text, "command line", &nobody);
     assert!(compiled.snapshot.is_none());
     assert_eq!(compiled.diagnostics.iter().next().map(|first| first.code), Some(Code::InvalidUrl));
 }

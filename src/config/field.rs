@@ -13,18 +13,13 @@ pub struct Given<T> {
 }
 
 /// One key of a table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum Field<T> {
+    #[default]
     Absent,
     /// Given, or perhaps given, but it could not be read; that has been reported. Nothing may be concluded from it.
     Wrong,
     Given(Given<T>),
-}
-
-impl<T> Default for Field<T> {
-    fn default() -> Self {
-        Self::Absent
-    }
 }
 
 impl<T> Field<T> {

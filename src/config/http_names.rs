@@ -104,7 +104,7 @@ impl Decode for HeaderValues {
         let table = reader.table::<Self>(value)?;
         let mut headers = Self::default();
         let mut seen = HashMap::new();
-        for (key, value) in table.iter() {
+        for (key, value) in table {
             let name = header_name(key.get_ref(), key.span(), reader);
             let text = reader.named::<HeaderValue>(key.get_ref(), value);
             let (Some(name), Some(value)) = (name, text) else { continue };

@@ -94,7 +94,7 @@ impl<T: Decode> Decode for Named<T> {
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let table = reader.table::<Self>(value)?;
         let mut named = Self::default();
-        for (key, value) in table.iter() {
+        for (key, value) in table {
             let name = key.get_ref().to_string();
             match reader.named(&name, value) {
                 Some(read) => {

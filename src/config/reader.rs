@@ -85,9 +85,11 @@ impl<'a> Reader<'a> {
 
     /// Reports the keys that the table does not have. True if a part of the table was lost to a syntax error.
     pub(super) fn begin_table(&mut self, table: &DeTable<'_>, span: &Span, known: &[&str]) -> bool {
-        for (key, _) in table.iter() {
+        for (key, _) in table {
             let name: &str = key.get_ref();
-            if !known.contains(&name) && !(name == "$schema" && span.is_empty()) {
+            // The whole file is the only table without a place.
+            let schema = name == "$schema" && span.is_empty();
+            if !schema && !known.contains(&name) {
                 self.unknown_key(name, key.span(), known);
             }
         }

@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, Error};
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Lines, Span};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Lines, Span, char_end, char_start};
 
 /// Blanking one line can make the next unreadable (a list over several lines); more rounds than this are not worth it.
 const ROUNDS: usize = 16;
@@ -105,8 +105,8 @@ fn loses_text(error: &Error) -> bool {
 
 fn place(error: &Error, text: &str) -> Span {
     let span = error.span().unwrap_or(text.len()..text.len());
-    let start = text.floor_char_boundary(span.start);
-    start..text.ceil_char_boundary(span.end.max(start))
+    let start = char_start(text, span.start);
+    start..char_end(text, span.end.max(start))
 }
 
 fn report(error: &Error, text: &str, reported: &mut Vec<Span>, diagnostics: &mut Diagnostics) {

@@ -202,7 +202,7 @@ fn scaled(number: &str, scale: u64) -> Result<u64, Unreadable> {
     let mut total = whole.checked_mul(scale).ok_or(Unreadable::TooLarge)?;
     let mut place = scale;
     for digit in fraction.bytes() {
-        if place % 10 != 0 && digit != b'0' {
+        if !place.is_multiple_of(10) && digit != b'0' {
             return Err(Unreadable::Invalid(None));
         }
         place /= 10;

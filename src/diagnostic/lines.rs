@@ -26,7 +26,7 @@ impl<'a> Lines<'a> {
     /// A byte past the end is the end; one inside a character is its first.
     #[must_use]
     pub fn position(&self, byte: usize) -> Position {
-        let byte = self.text.floor_char_boundary(byte);
+        let byte = char_start(self.text, byte);
         let line = self.line_of(byte);
         let column = self.text[self.starts[line]..byte].chars().count() + 1;
         Position { line: line + 1, column }
@@ -45,6 +45,18 @@ impl<'a> Lines<'a> {
         let end = self.starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
         start..end
     }
+}
+
+/// The first byte of the character that holds this one; the end for a byte past it.
+#[must_use]
+pub fn char_start(text: &str, byte: usize) -> usize {
+    (0..=byte.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The first byte at or after this one that begins a character, or the end.
+#[must_use]
+pub fn char_end(text: &str, byte: usize) -> usize {
+    (byte..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod render;
 mod report;
 
 pub use codes::Code;
-pub use lines::{Lines, Position};
+pub use lines::{Lines, Position, char_end, char_start};
 pub use nearest::nearest;
 pub use render::render;
 pub use report::{Entry, Report, report};

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
+use super::lines::{char_end, char_start};
 use super::{Diagnostic, Diagnostics, Lines, Severity, Span};
 
 /// Places further apart than this get an excerpt each; nearer ones share one.
@@ -82,10 +83,10 @@ fn excerpt<'a>(
 
 /// A span that lies on characters of the text and, where the text allows it, is not empty.
 fn visible(span: &Span, text: &str) -> Span {
-    let start = text.floor_char_boundary(span.start);
-    let end = text.ceil_char_boundary(span.end.max(start));
+    let start = char_start(text, span.start);
+    let end = char_end(text, span.end.max(start));
     if start < end || start == text.len() || text[start..].starts_with('\n') {
         return start..end;
     }
-    start..text.ceil_char_boundary(start + 1)
+    start..char_end(text, start + 1)
 }

@@ -31,7 +31,7 @@ use crate::route::{Matching, Route, RouteTable};
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     /// In the order of their names.
-    pub(super) routes: Vec<Arc<Route>>,
+    pub(super) all: Vec<Arc<Route>>,
     pub(super) table: RouteTable,
     /// Upstreams that some route names.
     pub(super) used: HashSet<UpstreamId>,
@@ -68,16 +68,16 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
         service::note_used(site, &mut routes);
         match one(site, draft) {
             Some(route) => {
-                routes.routes.push(Arc::new(route));
+                routes.all.push(Arc::new(route));
                 kept.push(entry);
             }
             None => routes.complete = false,
         }
     }
-    cohorts::check(&kept, &routes.routes, draft);
-    retired::check(&kept, &routes.routes, names, draft);
-    reach::check(&kept, &routes.routes, draft);
-    match RouteTable::build(&routes.routes, matching) {
+    cohorts::check(&kept, &routes.all, draft);
+    retired::check(&kept, &routes.all, names, draft);
+    reach::check(&kept, &routes.all, draft);
+    match RouteTable::build(&routes.all, matching) {
         Ok(table) => routes.table = table,
         Err(ambiguities) => {
             for found in ambiguities {

@@ -22,9 +22,8 @@ const DEFAULT_IN_FLIGHT: u32 = 100;
 pub(super) fn compile(site: Site<'_>, stage: Stage, target: Option<Service>, draft: &mut Draft<'_>) -> Option<Shadow> {
     let given = match &site.route.shadow {
         Field::Given(given) => given,
-        Field::Wrong => return None,
         Field::Absent if stage == Stage::Shadow => return Some(build(&config::Shadow::default(), draft)),
-        Field::Absent => return None,
+        Field::Absent | Field::Wrong => return None,
     };
     let shadow = &given.value;
     check_copies(site, stage, given, draft);
@@ -72,11 +71,10 @@ fn build(shadow: &config::Shadow, draft: &mut Draft<'_>) -> Shadow {
 /// A table in a stage without copies is left over from an earlier stage, or written for a later one.
 fn check_copies(site: Site<'_>, stage: Stage, given: &Given<config::Shadow>, draft: &mut Draft<'_>) {
     let help = match stage {
-        Stage::Shadow | Stage::Canary => return,
         Stage::Migrated if given.value.reverse.is_absent() => {
             "add `reverse = true` to copy safe requests to the monolith, or remove the table"
         }
-        Stage::Migrated => return,
+        Stage::Shadow | Stage::Canary | Stage::Migrated => return,
         Stage::Monolith => "write `stage = \"shadow\"`, or remove the table",
         Stage::Split | Stage::Retired => "remove the table",
     };
