@@ -26,8 +26,8 @@ const MOST_NOMINATIONS: usize = 9;
 
 /// Refuses a request head that is malformed, ambiguous, or larger than the limits allow.
 ///
-/// `raw` is the head as it was received over HTTP/1 (`get_headers_raw_bytes`), `None` for HTTP/2. The limit on the body is
-/// checked against `Content-Length` alone; a chunked body has to be counted while it is read.
+/// `raw` is the head as it was received over HTTP/1 (`get_headers_raw_bytes`), `None` for HTTP/2. The limit on the body depends
+/// on the route and is checked later, by [`check_body`].
 pub fn check(request: &RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> Result<(), Refusal> {
     if let Some(raw) = raw {
         if exceeds(raw.len(), limits.request_head) {
@@ -46,7 +46,7 @@ pub fn check(request: &RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> Re
     Ok(())
 }
 
-/// Refuses a body that its own length says is too large, for a route's `body_limit`.
+/// Refuses a body that its own length says is too large. A chunked body has to be counted while it is read.
 pub fn check_body(request: &RequestHeader, limit: u64) -> Result<(), Refusal> {
     let length = request.headers.get(header::CONTENT_LENGTH).and_then(|value| digits(value.as_bytes()));
     if length.is_some_and(|length| length > limit) { Err(Refusal::closing(413, "body")) } else { Ok(()) }
@@ -162,12 +162,6 @@ fn check_fields<'a>(request: &'a RequestHeader, raw: Option<&[u8]>, limits: &Lim
     // Pingora has dropped the length by now (RFC 9112 6.1 allows that, and allows to refuse).
     if chunked && (length.is_some() || raw.is_some_and(names_content_length)) {
         return Err(Refusal::malformed("transfer_encoding"));
-    }
-    if let (Some(length), Some(limit)) = (length, limits.body)
-        && length > limit
-        && limit > 0
-    {
-        return Err(Refusal::closing(413, "body"));
     }
     seen.body = chunked || length.is_some_and(|length| length > 0);
     Ok(seen)

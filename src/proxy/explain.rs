@@ -96,9 +96,9 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
     let arrival = Arrival {
         peer: asked.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         tls: asked.url.starts_with("https://"),
+        subject: None,
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
-        subject: None,
     };
     let received = guard::headers::receive(&mut request, &arrival);
     let refused = |path: crate::route::PathRefused| ExplainError::Refused(400, path.to_string());

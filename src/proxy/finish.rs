@@ -19,6 +19,10 @@ const RETRY_AFTER: u64 = 5;
 /// Answers a request that is not passed on.
 pub async fn refuse(session: &mut Session, exchange: &mut Exchange, failure: Failure) -> Result<()> {
     exchange.failure = Some(failure);
+    if matches!(failure, Failure::Refused { status: 400, .. }) {
+        // Nothing more is taken from a client that sends what no honest one sends.
+        session.set_keepalive(None);
+    }
     answer(session, exchange, failure).await
 }
 

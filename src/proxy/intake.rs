@@ -16,7 +16,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::compile::Snapshot;
 use crate::guard;
-use crate::guard::headers::Arrival;
+use crate::guard::headers::{Arrival, ClientSubject};
 use crate::migration::{Breaker, Given, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
@@ -43,12 +43,14 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         identify(session.req_header(), exchange, false);
         return Err(Failure::Refused { status: refusal.status, reason: refusal.reason });
     }
+    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    let subject = tls.and_then(|tls| tls.extension.get::<ClientSubject>()).cloned();
     let arrival = Arrival {
         peer: session.client_addr().and_then(SocketAddr::as_inet).map_or(NOWHERE, |address| address.ip()),
-        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+        tls: tls.is_some(),
+        subject: subject.as_ref(),
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
-        subject: None,
     };
     let received = guard::headers::receive(session.req_header_mut(), &arrival);
     exchange.client = Some(received.client);

@@ -9,7 +9,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use super::exchange::Exchange;
 use super::intake;
 use crate::compile::Snapshot;
-use crate::endpoint::UpstreamId;
+use crate::endpoint::{Address, Source, UpstreamId};
 use crate::migration::{Policy, Side};
 use crate::route::{HeaderEdits, Route, Template, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
@@ -58,9 +58,26 @@ impl Outbound<'_> {
     pub fn write(&self, request: &mut RequestHeader) -> Result<()> {
         request.insert_header(X_REQUEST_ID, self.request_id.header_value())?;
         request.insert_header(TRACEPARENT, self.trace.header_value())?;
+        if request.uri.authority().is_none() && !request.headers.contains_key(header::HOST) {
+            // A client of HTTP/1.0 need not name a host; what goes on is HTTP/1.1, where every server asks for one.
+            request.insert_header(header::HOST, self.upstream_host())?;
+        }
         match self.route {
             Some(route) if self.upstream != UpstreamId::MONOLITH => self.write_for_service(request, route),
             _ => self.write_variant(request),
+        }
+    }
+
+    /// The upstream's own name, as its address has it.
+    fn upstream_host(&self) -> String {
+        let spec = self.snapshot.upstreams.get(self.upstream.index());
+        match spec.map(|spec| &spec.source) {
+            Some(Source::Fixed(endpoints)) => match endpoints.first() {
+                Some((address @ Address::Tcp { .. }, _)) => address.to_string(),
+                _ => "localhost".to_owned(),
+            },
+            Some(Source::Dns { name, .. } | Source::Srv { name }) => name.to_string(),
+            _ => "localhost".to_owned(),
         }
     }
 

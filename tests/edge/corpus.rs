@@ -8,10 +8,9 @@
 //! - `cut`: the client breaks off or the body turns out broken; no whole request reaches the upstream, and no answer but an error
 //!   the client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use crate::harness::{Client, Edge, Origin, Reply};
+use crate::harness::{Client, Edge, Origin, Reply, Request};
 
 #[test]
 fn a_message_has_one_length() {
@@ -86,40 +85,42 @@ struct Message {
 
 /// Runs every case of a table and then says which failed.
 fn run(table: &str) {
-    let whole = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&whole);
-    let origin = Origin::start(move |_| {
-        counter.fetch_add(1, Ordering::SeqCst);
+    let whole = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&whole);
+    let origin = Origin::start(move |request| {
+        record.lock().expect("no panic while held").push(request.clone());
         Reply::ok("answered")
     });
+    let whole = || whole.lock().expect("no panic while held").clone();
     let edge = Edge::before(&origin).start();
-    let cases: Vec<_> = table.lines().filter(|line| line.contains(" | ")).map(parse).collect();
+    let mut cases: Vec<_> = table.lines().filter(|line| line.contains(" | ")).map(parse).collect();
     assert!(!cases.is_empty(), "a table without a case");
+    // Half a request may reach the upstream after the case that sent it; so these come last.
+    cases.sort_by_key(|case| matches!(case.want, Want::Cut));
 
     let mut failures = Vec::new();
     for case in &cases {
-        let (heard, answered) = (origin.requests().len(), whole.load(Ordering::SeqCst));
+        let (heard, complete) = (origin.requests().len(), whole().len());
         let outcome = match &case.want {
             Want::Refused(status) => refused(&edge, &case.bytes, *status),
             Want::Forwarded(messages) => forwarded(&edge, &case.bytes, messages.len()),
             Want::Cut => cut(&edge, &case.bytes),
         };
+        let arrived = whole().split_off(complete);
         let outcome = outcome.and_then(|()| match &case.want {
             Want::Refused(_) if origin.requests().len() > heard => Err("the upstream heard of it".to_owned()),
-            Want::Cut if whole.load(Ordering::SeqCst) > answered => Err("a whole request reached the upstream".to_owned()),
-            Want::Forwarded(messages) => arrived(&origin, heard, messages),
-            _ => Ok(()),
+            Want::Refused(_) | Want::Cut => as_wanted(&arrived, &[]),
+            Want::Forwarded(messages) => as_wanted(&arrived, messages),
         });
         if let Err(why) = outcome {
             failures.push(format!("{}: {why}", case.name));
         }
     }
     // What was smuggled might arrive late, but not after this.
-    let before = origin.requests().len();
     assert_eq!(edge.get("/last").status(), 200);
-    let last = origin.await_requests(before + 1);
-    let smuggled = last.iter().filter(|request| request.target().starts_with(b"/smuggled")).count();
-    assert_eq!(smuggled, 0, "requests that nobody sent");
+    if let Some(found) = origin.requests().iter().find(|request| request.target().starts_with(b"/smuggled")) {
+        failures.push(format!("a request that nobody sent: {:?}", String::from_utf8_lossy(&found.head.raw)));
+    }
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
@@ -167,12 +168,15 @@ fn cut(edge: &Edge, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// What the upstream got since the case began.
-fn arrived(origin: &Origin, heard: usize, messages: &[Message]) -> Result<(), String> {
-    let requests = origin.requests().split_off(heard);
+/// Whether the upstream got this, whole and nothing else, since the case began.
+fn as_wanted(requests: &[Request], messages: &[Message]) -> Result<(), String> {
     let got: Vec<_> = requests
         .iter()
-        .map(|request| Message { method: request.method(), target: request.target().to_vec(), body: request.body.clone() })
+        .map(|request| Message {
+            method: request.method(),
+            target: request.target().to_vec(),
+            body: request.body.clone(),
+        })
         .collect();
     if got != *messages {
         let said: Vec<_> = got
@@ -194,7 +198,8 @@ fn well_formed(raw: &[u8]) -> Result<(), String> {
     }
     let mut lines = text.trim_end_matches("\r\n").split("\r\n");
     let words: Vec<_> = lines.next().unwrap_or_default().split(' ').collect();
-    if !matches!(words[..], [method, target, "HTTP/1.1"] if !method.is_empty() && (target.starts_with('/') || target == "*")) {
+    if !matches!(words[..], [method, target, "HTTP/1.1"] if !method.is_empty() && (target.starts_with('/') || target == "*"))
+    {
         return bad("a bad request line");
     }
     let (mut lengths, mut codings, mut hosts) = (0, 0, 0);
@@ -206,18 +211,36 @@ fn well_formed(raw: &[u8]) -> Result<(), String> {
             "transfer-encoding" if value.trim() == "chunked" => codings += 1,
             "content-length" | "transfer-encoding" => return bad("a bad framing"),
             "host" => hosts += 1,
-            "proxy" | "keep-alive" | "proxy-connection" | "proxy-authorization" | "te" | "http2-settings" | "trailer" => {
+            "proxy"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "http2-settings"
+            | "trailer" => {
                 return bad("a field that should have stayed behind");
             }
             name if name.starts_with("x-multilith-") => return bad("a field of the proxy's own"),
-            name if name.contains('_') => return bad("an ambiguous field"),
+            name if name.contains('_') && is_forged(&name.replace('_', "-")) => return bad("an ambiguous field"),
             _ => {}
         }
         if name.is_empty() || name.contains(' ') || name.contains('\t') {
             return bad("a bad name");
         }
     }
-    if lengths + codings > 1 { bad("two framings") } else if hosts > 1 { bad("two hosts") } else { Ok(()) }
+    if lengths + codings > 1 {
+        bad("two framings")
+    } else if hosts > 1 {
+        bad("two hosts")
+    } else {
+        Ok(())
+    }
+}
+
+fn is_forged(name: &str) -> bool {
+    matches!(name, "content-length" | "transfer-encoding" | "host" | "connection" | "forwarded")
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("x-multilith-")
 }
 
 /// A reset is an end like any other: the proxy had no more use for what it was sent.

@@ -5,6 +5,7 @@
 mod harness;
 
 mod connections;
+mod corpus;
 mod failures;
 mod forwarding;
 mod framing;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
@@ -21,7 +22,7 @@ const CLIENT_SUBJECT: &str = "X-Forwarded-Client-Subject";
 
 /// The subject of the certificate that the client has shown and that was verified, as `CN=alice, O=Example`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientSubject(pub Box<str>);
+pub struct ClientSubject(pub Arc<str>);
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy)]

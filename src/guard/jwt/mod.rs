@@ -4,9 +4,11 @@
 //! an RSA key is never an HMAC secret, and `none` is no algorithm at all.
 
 mod keys;
+mod source;
 mod token;
 
 pub use keys::{Keys, KeysError};
+pub use source::{FetchError, KeySource, fetch};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;

@@ -137,6 +137,11 @@ impl Client {
     pub(crate) fn until_closed(&mut self) -> io::Result<Vec<u8>> {
         self.wire.read_to_end()
     }
+
+    /// Ends this half of the connection. The other side may have ended it already.
+    pub(crate) fn finish_writing(&mut self) {
+        drop(self.wire.finish_writing());
+    }
 }
 
 /// A request head with the given fields, and a Host where they have none.

@@ -16,7 +16,7 @@ mod wire;
 pub(crate) use client::{Client, Response};
 pub(crate) use edge::{Edge, PORT_TAKEN};
 pub(crate) use gate::Gate;
-pub(crate) use origin::Origin;
+pub(crate) use origin::{Origin, Request};
 pub(crate) use process::{Process, free_address, run_to_exit, without_file};
 pub(crate) use reply::Reply;
 pub(crate) use waiting::{PATIENCE, eventually};

@@ -1,7 +1,7 @@
 //! One TCP connection, read piece by piece, each read with a deadline.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::message::{Head, field};
@@ -120,6 +120,10 @@ impl Wire {
     /// Closes with a reset instead of an orderly end.
     pub(crate) fn reset(&self) -> io::Result<()> {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
+    }
+
+    pub(crate) fn finish_writing(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
     }
 
     fn read_line(&mut self) -> io::Result<Vec<u8>> {
