@@ -9,7 +9,7 @@ import tempfile
 import time
 
 # Longest wait for anything that should happen soon; only a hang ever lasts as long.
-PATIENCE = 30.0
+PATIENCE = 60.0
 START_ATTEMPTS = 3
 # As much of a log as helps: its end.
 LOG_TAIL = 8_000

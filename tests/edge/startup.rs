@@ -44,8 +44,17 @@ fn a_wrong_file_is_reported_whole_with_exit_code_1() {
 
 #[test]
 fn a_mistyped_url_of_the_monolith_is_named() {
-    for url in ["htp://127.0.0.1:3000", "http//127.0.0.1:3000", "http://", "http://127.0.0.1:99999", "127.0.0.1 3000"] {
-        assert_refuses(&["run", "--monolith", url, "--listen", &free_address().to_string()], &[url]);
+    for (url, named) in [
+        ("htp://127.0.0.1:3000", "`htp`"),
+        ("http//127.0.0.1:3000", "`http//127.0.0.1:3000`"),
+        ("http://", "no host"),
+        ("http://127.0.0.1:99999", "`99999`"),
+        ("127.0.0.1 3000", "`127.0.0.1 3000`"),
+    ] {
+        let arguments = without_file(url, free_address());
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let (code, _) = assert_refuses(&arguments, &["invalid-url", named, "help"]);
+        assert_eq!(code, 1, "{url}");
     }
 }
 
@@ -54,7 +63,9 @@ fn a_port_in_use_is_named() {
     let monolith = Origin::saying("ok");
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = taken.local_addr().expect("a bound listener has an address").to_string();
-    assert_refuses(&["run", "--monolith", &monolith.url(), "--listen", &address], &[&address, PORT_TAKEN]);
+    let arguments = without_file(&monolith.url(), taken.local_addr().expect("a bound listener has an address"));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    assert_refuses(&arguments, &[&address, PORT_TAKEN]);
     assert_eq!(monolith.connections(), 0);
 }
 
