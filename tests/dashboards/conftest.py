@@ -11,7 +11,7 @@ import pytest
 import board
 import prometheus
 import scenario
-from sources import standin
+from sources import proxy, standin
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "dashboards"
@@ -43,7 +43,7 @@ class World:
 
 def make_source(folder):
     name = os.environ.get("MULTILITH_SOURCE", "standin")
-    return {"standin": standin.Standin}[name](folder)
+    return {"standin": standin.Standin, "proxy": proxy.Proxy}[name](folder)
 
 
 @pytest.fixture(scope="session")
