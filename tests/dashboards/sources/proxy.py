@@ -14,6 +14,7 @@ from sources.applications import Application, monolith, service
 
 BINARY = Path(os.environ.get("MULTILITH_BIN", Path(__file__).resolve().parents[3] / "target/release/multilith"))
 EACH_SECOND = 20  # requests of every route
+LONGER = 2  # seconds of traffic after the end, so that the last rates are not of a town that goes to sleep
 
 FILE = """\
 [server]
@@ -73,7 +74,7 @@ service  = "orders"
 stage    = "canary"
 weight   = "50%"
 sticky   = ["header:x-user-id"]
-fallback = {{ breaker = {{ failures = 10, open = "1h" }} }}
+breaker  = {{ failures = 10, open = "1h" }}
 
 [routes.orders.shadow]
 sample  = "80%"
@@ -152,8 +153,8 @@ class Proxy:
     # -- the story --------------------------------------------------------------------------------------------------
 
     def play(self):
-        self.over = time.monotonic() + scenario.SECONDS
         began = time.monotonic()
+        self.over = began + scenario.SECONDS + LONGER
         clients = [threading.Thread(target=self.visit, args=(kind,)) for kind in (*scenario.ROUTES, "elsewhere")]
         clients.append(threading.Thread(target=self.misbehave))
         for client in clients:
@@ -161,10 +162,11 @@ class Proxy:
         for moment, event in ((scenario.MOVE_AT, self.move), (scenario.REFUSED_AT, self.refuse), (scenario.OUTAGE_AT, self.outage)):
             time.sleep(max(0, began + moment - time.monotonic()))
             event()
+        time.sleep(max(0, began + scenario.SECONDS - time.monotonic()))
+        end = time.time()
         for client in clients:
             client.join()
-        # What is known is known once it was scraped.
-        time.sleep(2.5)
+        return end
 
     def move(self):
         self.write(self.text(IN_SHADOW))

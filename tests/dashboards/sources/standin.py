@@ -87,6 +87,8 @@ class Standin:
         self._publish()
 
     def _publish(self):
+        for each in contract.STAGES:
+            self.get("route_stage", route="unmatched", stage=each).set(each == "monolith")
         for route, stage in self.stage.items():
             for each in contract.STAGES:
                 self.get("route_stage", route=route, stage=each).set(each == stage)
@@ -115,6 +117,7 @@ class Standin:
             for _ in range(2):
                 self._round(outage=now >= scenario.OUTAGE_AT)
             time.sleep(TICK)
+        return time.time()
 
     def _move(self):
         self.stage["search"] = "shadow"
