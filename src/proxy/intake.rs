@@ -17,7 +17,7 @@ use super::failure::Failure;
 use crate::compile::Snapshot;
 use crate::guard;
 use crate::guard::headers::{Arrival, ClientSubject};
-use crate::migration::{Breaker, Given, decide};
+use crate::migration::{Breaker, Given, Reason, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
@@ -85,6 +85,10 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         sample: exchange.request_id.hash(),
     };
     let decision = decide(&chosen.policy, &given);
+    if decision.reason == Reason::BreakerOpen {
+        // The service was not asked, but the monolith answers in its place all the same.
+        chosen.meters.fallback(decision.reason.as_str());
+    }
     exchange.found = found;
     exchange.body_limit = chosen.route.as_ref().and_then(|route| route.body_limit).or(snapshot.limits.body);
     exchange.decision = decision;

@@ -23,7 +23,7 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, Membership, RetryBudget, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
 /// What a source lists: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,7 +202,12 @@ impl Pool {
         self.refresh(&mut roll, now);
         drop(roll);
         self.members_changed.notify_one();
-        self.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
+        let first = self.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
+        let discovered = !matches!(self.spec.source, Source::Fixed(_));
+        if first && discovered && self.with_roll(|roll| roll.trouble().is_none()) {
+            // Told from the start, so that a source that falls silent is a step and not a first sample.
+            self.observer.discovery_changed(&self.spec.name, true);
+        }
     }
 
     /// The source lists these now.

@@ -10,7 +10,7 @@ METRICS = {
     "upstream_duration_seconds": ("histogram", {"route": None, "upstream": None}),
     "requests_in_flight": ("gauge", {"side": None}),
     "fallbacks_total": ("counter", {"route": None, "reason": None}),
-    "upstream_errors_total": ("counter", {"route": None, "side": None, "kind": {"connect", "timeout", "reset", "status", "protocol"}}),
+    "upstream_errors_total": ("counter", {"route": None, "side": None, "kind": {"connect", "no_endpoint", "timeout", "reset", "status", "protocol"}}),
     "retries_total": ("counter", {"upstream": None, "reason": None}),
     "refused_total": ("counter", {"reason": None}),
     "client_aborts_total": ("counter", {"route": None}),

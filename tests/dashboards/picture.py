@@ -22,7 +22,7 @@ def gather(world, dashboard):
     for annotation, query in zip(dashboard["annotations"]["list"], board.annotation_queries(dashboard)):
         for mark in world.ask(query, dict(values, route=".+")):
             annotations.append({"at": mark["values"][0][0], "color": annotation["iconColor"]})
-    time = {"start": world.start, "end": world.end}
+    time = {"start": world.start, "end": world.end, "step": world.step}
     return {"dashboard": dashboard, "answers": answers, "annotations": annotations, "time": time, "variables": values}
 
 

@@ -125,7 +125,7 @@ function draw(svg, one, box, y, stacked) {
     });
     return;
   }
-  for (const piece of pieces(one.points, box.gap ?? 3)) {
+  for (const piece of pieces(one.points, 2.5 * time.step)) {
     const path = [];
     piece.forEach(([at, v], i) => {
       if (custom.lineInterpolation === "stepAfter" && i) path.push([box.x(at), y(piece[i - 1][1])]);

@@ -68,7 +68,7 @@ class Standin:
                 self.get("upstream_errors_total", route=route, side="service", kind=kind)
         for route in ("users", "orders"):
             self.get("breaker_open", route=route).set(0)
-            for reason in ("connect", "timeout", "status", "breaker"):
+            for reason in ("connect", "no_endpoint", "timeout", "reset", "status", "breaker_open"):
                 self.get("fallbacks_total", route=route, reason=reason)
         for result in ("applied", "unchanged", "refused"):
             self.get("config_reloads_total", result=result)
@@ -78,7 +78,7 @@ class Standin:
             self.get("retries_total", upstream=upstream, reason="connect")
         for upstream in ("users", "catalog"):
             self.get("discovery_up", upstream=upstream).set(1)
-        for reason in ("body_too_large", "ambiguous_path", "rate_limit", "connections"):
+        for reason in ("path", "body", "request_head", "rate_limit"):
             self.get("refused_total", reason=reason)
         self.get("monolith_only").set(0)
         self.get("build_info", version="0.1.0", revision="standin").set(1)
@@ -87,6 +87,8 @@ class Standin:
         self._publish()
 
     def _publish(self):
+        for each in contract.STAGES:
+            self.get("route_stage", route="unmatched", stage=each).set(each == "monolith")
         for route, stage in self.stage.items():
             for each in contract.STAGES:
                 self.get("route_stage", route=route, stage=each).set(each == stage)
@@ -115,6 +117,7 @@ class Standin:
             for _ in range(2):
                 self._round(outage=now >= scenario.OUTAGE_AT)
             time.sleep(TICK)
+        return time.time()
 
     def _move(self):
         self.stage["search"] = "shadow"
@@ -153,7 +156,7 @@ class Standin:
         self._answer("reports", "service", "reports", 500 if n % 25 == 0 else 200)
         if n % 15 == 0:
             self.get("requests_total", route="unmatched", side="none", stage="monolith", method="POST", code="413").inc()
-            self.get("refused_total", reason="body_too_large").inc()
+            self.get("refused_total", reason="body").inc()
             self.get("client_aborts_total", route="orders").inc()
             self.get("retries_total", upstream="users", reason="connect").inc()
         self.get("connections", listener="http").set(12 + n % 5)
@@ -167,11 +170,11 @@ class Standin:
             self._answer("orders", "monolith", "orders", 200)
             self._copy("orders", mismatch=n % 7 == 0, field="$.items[*].price", outage=outage)
             return
-        reason = "breaker" if outage else {0: "status", 6: "timeout"}.get(n % 12)
+        reason = "breaker_open" if outage else {0: "status", 6: "timeout"}.get(n % 12)
         if reason is None:
             self._answer("orders", "service", "orders", 500 if n % 50 == 0 else 200)
             return
-        if reason != "breaker":
+        if reason != "breaker_open":
             self.get("upstream_errors_total", route="orders", side="service", kind=reason).inc()
         self.get("fallbacks_total", route="orders", reason=reason).inc()
         self._answer("orders", "monolith", "orders", 200)
@@ -181,7 +184,7 @@ class Standin:
         self.get("requests_total", route=route, side=side, stage=self.stage.get(route, "monolith"), method="GET", code=str(code)).inc()
         self.get("request_duration_seconds", route=route, side=side).observe(first_byte + 0.0004)
         self.get("upstream_duration_seconds", route=route, upstream="monolith" if side == "monolith" else upstream).observe(first_byte)
-        self.answers["monolith" if side == "monolith" else "other"] += 1
+        self.answers["monolith" if side in scenario.ANSWERED_BY_THE_MONOLITH else "other"] += 1
 
     def _copy(self, route, mismatch, field, outage=False):
         if self.count % 9 == 0:
