@@ -229,11 +229,10 @@ impl Pool {
             return;
         }
         let upstream = &*self.spec.name;
-        match &now {
-            Some(trouble) => {
-                tracing::warn!(upstream, trouble, "the source of endpoints did not answer; the last known are kept")
-            }
-            None => tracing::info!(upstream, "the source of endpoints answered again"),
+        if let Some(trouble) = &now {
+            tracing::warn!(upstream, trouble, "the source of endpoints did not answer; the last known are kept");
+        } else {
+            tracing::info!(upstream, "the source of endpoints answered again");
         }
         if was != now.is_some() {
             self.observer.discovery_changed(upstream, now.is_none());

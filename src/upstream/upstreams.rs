@@ -90,23 +90,20 @@ impl Upstreams {
 
     fn begin(&self, spec: &Arc<UpstreamSpec>, before: Option<&Pool>) -> Arc<Pool> {
         let pool = Pool::new(spec, self.began, Arc::clone(&self.observer), before);
-        let resolved = match &spec.source {
-            Source::Fixed(list) => self.list(&pool, list.clone()),
-            // What the same registry said to the pool before holds until it says something else.
-            _ => {
-                let known = pool.membership.lock().endpoints();
-                if !known.is_empty() {
-                    self.list(&pool, known);
-                }
-                false
+        // What the same registry said to the pool before holds until it says something else.
+        let known = pool.membership.lock().endpoints();
+        let resolved = if let Source::Fixed(list) = &spec.source {
+            self.list(&pool, list.clone())
+        } else {
+            if !known.is_empty() {
+                self.list(&pool, known);
             }
+            let client = Arc::clone(&self.client);
+            self.keep(&pool, discover::follow(Arc::downgrade(&pool), client, spec.source.clone()));
+            false
         };
         if !resolved {
             self.keep(&pool, names::keep_resolved(Arc::downgrade(&pool), Arc::clone(&self.known_names)));
-        }
-        if !matches!(spec.source, Source::Fixed(_)) {
-            let client = Arc::clone(&self.client);
-            self.keep(&pool, discover::follow(Arc::downgrade(&pool), client, spec.source.clone()));
         }
         if spec.health.is_some() {
             self.keep(&pool, checks::keep_checked(Arc::downgrade(&pool), Arc::clone(&self.client)));

@@ -1,5 +1,7 @@
 //! Upstreams against real servers: health checks, files, etcd, and a stand-in for Consul.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod checks;
 mod consul;
 mod etcd;

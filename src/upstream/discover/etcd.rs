@@ -237,18 +237,18 @@ impl Follower {
             keys: listed.values.iter().map(|(key, _)| key.clone()).collect(),
             history_lost: lost,
         };
-        let mut list = Vec::new();
+        let mut readable = Vec::new();
         for (key, value) in listed.values {
             match read_value(&value) {
-                Ok((address, weight)) => list.push(Listing { key: key.into(), address, weight }),
+                Ok((address, weight)) => readable.push(Listing { key: key.into(), address, weight }),
                 // It is there nevertheless: it must not be missing from the list.
                 Err(why) => match self.sink.unreadable(&key, &why) {
-                    ControlFlow::Continue(known) => list.extend(known),
+                    ControlFlow::Continue(known) => readable.extend(known),
                     ControlFlow::Break(()) => return Err(End::Gone),
                 },
             }
         }
-        carried(self.sink.listed(list, if lost { Look::HistoryLost } else { Look::Afresh }))?;
+        carried(self.sink.listed(readable, if lost { Look::HistoryLost } else { Look::Afresh }))?;
         if !known || lost {
             self.revision = listed.revision;
             self.cluster = listed.cluster;
