@@ -57,6 +57,7 @@ pub struct Pool {
     step: AtomicUsize,
     budget: RetryBudget,
     began: Instant,
+    created: Instant,
     pub(super) observer: Arc<dyn Observer>,
     /// The source answered at least once.
     answered: watch::Sender<bool>,
@@ -104,6 +105,7 @@ impl Pool {
             step: AtomicUsize::new(0),
             budget: RetryBudget::default(),
             began,
+            created: Instant::now(),
             observer,
             answered: watch::Sender::new(false),
             entries: watch::Sender::new(None),
@@ -200,9 +202,12 @@ impl Pool {
         }
         roll.leave(known);
         self.refresh(&mut roll, now);
+        let well = roll.trouble().is_none();
         drop(roll);
         self.members_changed.notify_one();
-        self.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
+        if self.answered.send_if_modified(|answered| !std::mem::replace(answered, true)) && well {
+            self.observer.discovery_changed(&self.spec.name, true);
+        }
     }
 
     /// The source lists these now.
@@ -315,6 +320,11 @@ impl Pool {
             // An error means that the pool is gone.
             let _ = self.answered.subscribe().wait_for(|answered| *answered).await;
         }
+    }
+
+    /// It began not longer ago than this, and its source has not answered.
+    pub(super) fn is_new(&self, age: std::time::Duration) -> bool {
+        !*self.answered.borrow() && self.created.elapsed() < age
     }
 
     pub(super) fn own(&self, task: AbortHandle) {

@@ -141,6 +141,24 @@ impl Upstreams {
         }
     }
 
+    /// Waits until each of these pools that has just begun had a first answer, or the deadline: a reload that names a new
+    /// upstream must not meet it empty. Blocks the thread; not for a runtime's own.
+    pub fn wait_for_new(&self, pools: &[Arc<Pool>], deadline: Duration) {
+        let new: Vec<_> = pools.iter().filter(|pool| pool.is_new(deadline)).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        let (done, wait) = std::sync::mpsc::channel();
+        self.handle.spawn(async move {
+            for pool in &new {
+                pool.first_answer().await;
+            }
+            // Nobody waits any more: fine.
+            let _ = done.send(());
+        });
+        let _ = wait.recv_timeout(deadline);
+    }
+
     /// What `GET /api/v1/upstreams` shows.
     pub fn status(&self) -> Vec<UpstreamStatus> {
         self.pools.lock().iter().map(|pool| status(pool)).collect()
