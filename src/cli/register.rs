@@ -27,7 +27,7 @@ const LEAVING: Duration = Duration::from_secs(3);
 /// Between deregistering and stopping the program: proxies hear of it within milliseconds, requests on their way arrive.
 const SETTLING: Duration = Duration::from_millis(500);
 
-pub fn register(args: &RegisterArgs) -> ExitCode {
+pub(super) fn register(args: &RegisterArgs) -> ExitCode {
     match prepare(args) {
         Ok((keeper, runtime)) => runtime.block_on(run(keeper, &args.command)),
         Err(message) => {
