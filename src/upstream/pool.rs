@@ -10,7 +10,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, Membership, RetryBudget, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, Ejection, Membership, RetryBudget, UpstreamSpec, Verdict};
 
 /// What a source lists: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,10 @@ pub(super) enum Informant {
     Source,
     Names,
 }
+
+/// Without a rule of its own an upstream passes over endpoints that refuse connections: a third of dead endpoints would
+/// otherwise use up the budget of retries.
+const REFUSING: Ejection = Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10) };
 
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
@@ -252,7 +256,9 @@ impl Pool {
             endpoint.vitals.doubted.notify_one();
             self.names_doubted.notify_one();
         }
-        let Some(rule) = self.spec.eject.as_ref().filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
+        let refusing = (kind == Failure::Connect).then_some(&REFUSING);
+        let rule = self.spec.eject.as_ref().or(refusing).filter(|rule| in_a_row >= rule.failures.max(1));
+        let Some(rule) = rule else { return };
         let mut roll = self.roll.lock();
         if !roll.can_spare(endpoint.key()) {
             return;
@@ -323,7 +329,7 @@ impl Pool {
     }
 
     /// It began not longer ago than this, and its source has not answered.
-    pub(super) fn is_new(&self, age: std::time::Duration) -> bool {
+    pub(super) fn is_new(&self, age: Duration) -> bool {
         !*self.answered.borrow() && self.created.elapsed() < age
     }
 

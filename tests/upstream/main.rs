@@ -6,6 +6,11 @@ mod checks;
 mod consul;
 mod etcd;
 mod file;
+#[path = "../edge/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it serves several test binaries")]
+mod harness;
+mod life;
+mod register;
 mod stand_in;
 
 use std::sync::Arc;
