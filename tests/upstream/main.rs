@@ -12,6 +12,7 @@ mod harness;
 mod life;
 mod register;
 mod stand_in;
+mod wires;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
