@@ -153,11 +153,6 @@ impl Pool {
         self.set.load().pick(self.spec.balance, &self.step, None, avoid).is_ok()
     }
 
-    /// True when a request can be sent somewhere right now.
-    pub fn has_endpoint(&self) -> bool {
-        self.set.load().pick(self.spec.balance, &self.step, None, &[]).is_ok()
-    }
-
     /// The number of endpoints in each state.
     pub fn census(&self) -> Census {
         self.roll.lock().census

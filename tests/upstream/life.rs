@@ -152,7 +152,9 @@ fn three_instances_are_replaced_one_after_another_without_a_failed_request() {
     let (monolith, old, new) = (Origin::saying("monolith"), Origin::saying("old"), Origin::saying("new"));
     let edge = edge(&monolith, &etcd);
     let mut instances: Vec<_> = (0..3).map(|_| Instance::registered(&etcd, &old)).collect();
-    instances.iter().for_each(|instance| await_listed(&edge, instance, true));
+    for instance in &instances {
+        await_listed(&edge, instance, true);
+    }
     // One load per kind of request: a GET may be sent again, a POST never.
     let (reads, writes) = (Load::new(&edge, "GET"), Load::new(&edge, "POST"));
     let mut replaced = Vec::new();
@@ -188,7 +190,9 @@ fn an_instance_that_is_killed_costs_no_safe_request_and_at_most_one_unsafe_one_f
         etcd.put(&instance.address.to_string(), &instance.address.to_string());
     }
     let edge = edge(&monolith, &etcd);
-    instances.iter().for_each(|instance| await_listed(&edge, instance, true));
+    for instance in &instances {
+        await_listed(&edge, instance, true);
+    }
     let (reads, writes) = (Load::new(&edge, "GET"), Load::new(&edge, "POST"));
     reads.await_more(200);
     let mut victim = instances.remove(1);
@@ -222,7 +226,9 @@ fn a_registry_that_dies_is_seen_in_the_metrics_and_costs_nothing() {
         etcd.put(&instance.address.to_string(), &instance.address.to_string());
     }
     let edge = edge(&monolith, &etcd);
-    instances.iter().for_each(|instance| await_listed(&edge, instance, true));
+    for instance in &instances {
+        await_listed(&edge, instance, true);
+    }
     let up = |edge: &Edge| edge.metric("multilith_discovery_up", &[("upstream", "users")]);
     eventually("discovery is up", || (up(&edge) > 0.5).then_some(()));
     let load = Load::new(&edge, "POST");

@@ -1,6 +1,7 @@
 //! Upstreams against real servers: health checks, files, etcd, and a stand-in for Consul.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(clippy::print_stderr, reason = "a failing test prints what the proxy logged")]
 
 mod checks;
 mod consul;
