@@ -8,6 +8,7 @@ mod explain;
 mod logs;
 mod man;
 mod monolith_only;
+mod register;
 mod reload;
 mod run;
 mod schema;
@@ -47,6 +48,8 @@ enum Verb {
     MonolithOnly(ButtonArgs),
     /// The live stream of requests of a running proxy.
     Logs(LogsArgs),
+    /// Run a program and keep it registered in etcd while it is healthy; deregister it before it is stopped.
+    Register(RegisterArgs),
     /// Print the JSON Schema of routes.toml.
     Schema,
     /// Print completions for a shell.
@@ -182,6 +185,28 @@ struct LogsArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct RegisterArgs {
+    /// The client URL of a member of the etcd cluster. May be given several times.
+    #[arg(long, value_name = "URL", required = true, value_delimiter = ',')]
+    etcd: Vec<String>,
+    /// The service: the key is /services/NAME/HOST:PORT.
+    #[arg(long, value_name = "NAME")]
+    service: String,
+    /// Where the proxy reaches the program.
+    #[arg(long, value_name = "HOST:PORT")]
+    address: String,
+    /// How long the registration outlives a program or a machine that dies.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    ttl: std::time::Duration,
+    /// A GET of this path must answer with 2xx; without it, a connection is enough.
+    #[arg(long, value_name = "PATH")]
+    health: Option<String>,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
 /// How a verb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -213,6 +238,8 @@ pub fn main() -> ExitCode {
         Verb::Reload(args) => reload::reload(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
         Verb::Logs(args) => logs::logs(&args),
+        // The program's exit code is passed on.
+        Verb::Register(args) => return register::register(&args),
         Verb::Schema => schema::schema(),
         Verb::Completions { shell } => completions::completions(shell),
         Verb::Man => man::man(),

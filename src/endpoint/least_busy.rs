@@ -12,7 +12,7 @@ pub fn draw_two(random: u64, count: usize) -> (usize, usize) {
 
 /// A 32-bit random number to `0..count`, without a division.
 fn scale(random: u64, count: usize) -> usize {
-    let wide = u128::from(random) * (count as u128) >> 32;
+    let wide = (u128::from(random) * (count as u128)) >> 32;
     usize::try_from(wide).expect("below count")
 }
 

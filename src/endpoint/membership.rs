@@ -56,22 +56,12 @@ impl Membership {
                 return true;
             }
             match (*standing, look) {
-                (Standing::Orphaned, _) => true,
-                (_, Look::Continuous) => false,
-                (_, Look::HistoryLost) => {
-                    *standing = Standing::Orphaned;
-                    true
-                }
-                (Standing::Listed, Look::Afresh) => {
-                    *standing = Standing::Doubted;
-                    true
-                }
-                (Standing::Doubted, Look::Afresh) if nothing => {
-                    *standing = Standing::Orphaned;
-                    true
-                }
-                (Standing::Doubted, Look::Afresh) => false,
+                (Standing::Orphaned, _) | (_, Look::HistoryLost) => *standing = Standing::Orphaned,
+                (Standing::Listed, Look::Afresh) => *standing = Standing::Doubted,
+                (Standing::Doubted, Look::Afresh) if nothing => *standing = Standing::Orphaned,
+                (Standing::Doubted, Look::Afresh) | (_, Look::Continuous) => return false,
             }
+            true
         });
     }
 

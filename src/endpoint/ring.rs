@@ -23,8 +23,8 @@ impl Ring {
         for (index, (address, weight)) in endpoints.enumerate() {
             let owned = (POINTS * u64::from(weight) * count).checked_div(sum).unwrap_or(0);
             let owned = owned.clamp(u64::from(weight > 0), MOST_POINTS);
-            let owner = u16::try_from(index).unwrap_or(u16::MAX);
-            points.extend((0..owned).map(|point| (xxh3_64_with_seed(address.as_bytes(), point), owner)));
+            let place = u16::try_from(index).unwrap_or(u16::MAX);
+            points.extend((0..owned).map(|point| (xxh3_64_with_seed(address.as_bytes(), point), place)));
         }
         points.sort_unstable();
         Self { points: points.into() }

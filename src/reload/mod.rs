@@ -9,6 +9,7 @@ pub use source::{ReadError, Source, environment};
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -21,6 +22,9 @@ use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstreams;
+
+/// A new upstream is waited for this long; then it is in force without endpoints.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// Keeps the edition in force true to the file.
 pub struct Reloader {
@@ -176,6 +180,7 @@ impl Reloader {
         if let Err(error) = self.telemetry.access_log.configure(&next.snapshot.logs) {
             tracing::error!(%error, "the access log could not be opened; the old one stays");
         }
+        self.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
         let next = Arc::new(next);
         self.in_force.replace(Arc::clone(&next));
         self.forget(&next);

@@ -19,8 +19,10 @@ mod tests;
 mod upstreams;
 mod vitals;
 
+pub(crate) use discover::{Etcd, EtcdLease};
 pub use endpoint::{Endpoint, Lease};
 pub use endpoint_set::NoEndpoint;
+pub(crate) use http_client::{HttpClient, NoAnswer};
 pub use observer::{Census, Observer, Unobserved};
 pub use peers::PeerProblem;
 pub use pool::Pool;

@@ -10,7 +10,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, Ejection, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
 /// What a source lists: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +50,10 @@ pub(super) enum Informant {
     Names,
 }
 
+/// Without a rule of its own an upstream passes over endpoints that refuse connections: a third of dead endpoints would
+/// otherwise use up the budget of retries.
+const REFUSING: Ejection = Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10) };
+
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
     maker: Result<PeerMaker, PeerProblem>,
@@ -57,6 +61,7 @@ pub struct Pool {
     step: AtomicUsize,
     budget: RetryBudget,
     began: Instant,
+    created: Instant,
     pub(super) observer: Arc<dyn Observer>,
     /// The source answered at least once.
     answered: watch::Sender<bool>,
@@ -104,6 +109,7 @@ impl Pool {
             step: AtomicUsize::new(0),
             budget: RetryBudget::default(),
             began,
+            created: Instant::now(),
             observer,
             answered: watch::Sender::new(false),
             entries: watch::Sender::new(None),
@@ -145,11 +151,6 @@ impl Pool {
     /// True when a request that failed at all of `avoid` has another endpoint to go to.
     pub fn has_other(&self, avoid: &[EndpointKey]) -> bool {
         self.set.load().pick(self.spec.balance, &self.step, None, avoid).is_ok()
-    }
-
-    /// True when a request can be sent somewhere right now.
-    pub fn has_endpoint(&self) -> bool {
-        self.set.load().pick(self.spec.balance, &self.step, None, &[]).is_ok()
     }
 
     /// The number of endpoints in each state.
@@ -200,11 +201,12 @@ impl Pool {
         }
         roll.leave(known);
         self.refresh(&mut roll, now);
+        let well = roll.trouble().is_none();
         drop(roll);
         self.members_changed.notify_one();
         let first = self.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
         let discovered = !matches!(self.spec.source, Source::Fixed(_));
-        if first && discovered && self.with_roll(|roll| roll.trouble().is_none()) {
+        if first && discovered && well {
             // Told from the start, so that a source that falls silent is a step and not a first sample.
             self.observer.discovery_changed(&self.spec.name, true);
         }
@@ -234,11 +236,10 @@ impl Pool {
             return;
         }
         let upstream = &*self.spec.name;
-        match &now {
-            Some(trouble) => {
-                tracing::warn!(upstream, trouble, "the source of endpoints did not answer; the last known are kept")
-            }
-            None => tracing::info!(upstream, "the source of endpoints answered again"),
+        if let Some(trouble) = &now {
+            tracing::warn!(upstream, trouble, "the source of endpoints did not answer; the last known are kept");
+        } else {
+            tracing::info!(upstream, "the source of endpoints answered again");
         }
         if was != now.is_some() {
             self.observer.discovery_changed(upstream, now.is_none());
@@ -253,7 +254,9 @@ impl Pool {
             endpoint.vitals.doubted.notify_one();
             self.names_doubted.notify_one();
         }
-        let Some(rule) = self.spec.eject.as_ref().filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
+        let refusing = (kind == Failure::Connect).then_some(&REFUSING);
+        let rule = self.spec.eject.as_ref().or(refusing).filter(|rule| in_a_row >= rule.failures.max(1));
+        let Some(rule) = rule else { return };
         let mut roll = self.roll.lock();
         if !roll.can_spare(endpoint.key()) {
             return;
@@ -321,6 +324,11 @@ impl Pool {
             // An error means that the pool is gone.
             let _ = self.answered.subscribe().wait_for(|answered| *answered).await;
         }
+    }
+
+    /// It began not longer ago than this, and its source has not answered.
+    pub(super) fn is_new(&self, age: Duration) -> bool {
+        !*self.answered.borrow() && self.created.elapsed() < age
     }
 
     pub(super) fn own(&self, task: AbortHandle) {

@@ -139,7 +139,7 @@ impl Roll {
             let mut condition = endpoint.vitals.condition.lock();
             let in_flight = endpoint.in_flight();
             condition.state = EndpointState::Draining;
-            condition.why = "is no longer listed; finishes its requests".to_owned();
+            "is no longer listed; finishes its requests".clone_into(&mut condition.why);
             condition.announce(upstream, endpoint.address(), observer);
             if in_flight == 0 {
                 observer.endpoint_changed(upstream, endpoint.address(), Some(EndpointState::Draining), None);

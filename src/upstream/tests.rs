@@ -112,6 +112,18 @@ fn failures_in_a_row_eject_an_endpoint_but_never_the_last() {
 }
 
 #[test]
+fn without_a_rule_only_refused_connections_eject_and_not_for_long() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let pool = pool(&upstreams, UpstreamSpec { eject: None, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
+    (0..9).for_each(|_| lease_on(&pool, "127.0.0.1:1").failed(Failure::Status));
+    assert_eq!(picks(&pool, 10).len(), 2);
+    lease_on(&pool, "127.0.0.1:1").succeeded();
+    (0..3).for_each(|_| lease_on(&pool, "127.0.0.1:1").failed(Failure::Connect));
+    assert_eq!(picks(&pool, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
+    eventually("it is back", || state_of(&upstreams, "127.0.0.1:1") != Some(EndpointState::Unhealthy));
+}
+
+#[test]
 fn an_ejected_endpoint_comes_back_and_takes_its_share_step_by_step() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
     let eject = Some(Ejection { failures: 1, base: Duration::from_millis(50), max: Duration::from_secs(1) });

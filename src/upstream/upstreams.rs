@@ -90,23 +90,20 @@ impl Upstreams {
 
     fn begin(&self, spec: &Arc<UpstreamSpec>, before: Option<&Pool>) -> Arc<Pool> {
         let pool = Pool::new(spec, self.began, Arc::clone(&self.observer), before);
-        let resolved = match &spec.source {
-            Source::Fixed(list) => self.list(&pool, list.clone()),
-            // What the same registry said to the pool before holds until it says something else.
-            _ => {
-                let known = pool.membership.lock().endpoints();
-                if !known.is_empty() {
-                    self.list(&pool, known);
-                }
-                false
+        // What the same registry said to the pool before holds until it says something else.
+        let known = pool.membership.lock().endpoints();
+        let resolved = if let Source::Fixed(list) = &spec.source {
+            self.list(&pool, list.clone())
+        } else {
+            if !known.is_empty() {
+                self.list(&pool, known);
             }
+            let client = Arc::clone(&self.client);
+            self.keep(&pool, discover::follow(Arc::downgrade(&pool), client, spec.source.clone()));
+            false
         };
         if !resolved {
             self.keep(&pool, names::keep_resolved(Arc::downgrade(&pool), Arc::clone(&self.known_names)));
-        }
-        if !matches!(spec.source, Source::Fixed(_)) {
-            let client = Arc::clone(&self.client);
-            self.keep(&pool, discover::follow(Arc::downgrade(&pool), client, spec.source.clone()));
         }
         if spec.health.is_some() {
             self.keep(&pool, checks::keep_checked(Arc::downgrade(&pool), Arc::clone(&self.client)));
@@ -142,6 +139,24 @@ impl Upstreams {
         if tokio::time::timeout(deadline, all).await.is_err() {
             tracing::warn!("not every upstream had an answer of its source in time; going on without");
         }
+    }
+
+    /// Waits until each of these pools that has just begun had a first answer, or the deadline: a reload that names a new
+    /// upstream must not meet it empty. Blocks the thread; not for a runtime's own.
+    pub fn wait_for_new(&self, pools: &[Arc<Pool>], deadline: Duration) {
+        let new: Vec<_> = pools.iter().filter(|pool| pool.is_new(deadline)).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        let (done, wait) = std::sync::mpsc::channel();
+        self.handle.spawn(async move {
+            for pool in &new {
+                pool.first_answer().await;
+            }
+            // Nobody waits any more: fine.
+            let _ = done.send(());
+        });
+        let _ = wait.recv_timeout(deadline);
     }
 
     /// What `GET /api/v1/upstreams` shows.

@@ -94,17 +94,6 @@ fn bodies_with_trailers_stay_whole_and_the_connection_usable() {
 }
 
 #[test]
-#[ignore = "pingora 0.9.1 discards the trailers of HTTP/1, as RFC 9110 section 6.5.1 allows"]
-fn trailers_arrive_in_both_directions() {
-    let monolith = Origin::start(|_| Reply::chunked(&["Trailer: X-Sum"]).chunk("hi").last_chunk(&["X-Sum: 9"]));
-    let edge = Edge::before(&monolith).start();
-    let mut client = edge.client();
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTrailer: X-In\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-In: 1\r\n\r\n");
-    assert_eq!(client.response().trailers, [("X-Sum".to_owned(), "9".to_owned())]);
-    assert_eq!(monolith.request().trailers, [("X-In".to_owned(), "1".to_owned())]);
-}
-
-#[test]
 fn http_1_0_clients_get_no_chunks() {
     let monolith = Origin::start(|_| Reply::chunked(&[]).chunk("plain").last_chunk(&[]));
     let edge = Edge::before(&monolith).start();

@@ -74,9 +74,9 @@ fn world() -> (Arc<Catalogue>, StandIn, World) {
 #[test]
 fn changes_arrive_by_a_blocking_query_and_a_departure_counts_at_once() {
     let (catalogue, _server, world) = world();
-    catalogue.change(|state| drop(state.instances.insert("u3", 3)));
+    catalogue.change(|state| state.instances.extend([("u3", 3)]));
     world.until_listed(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
-    catalogue.change(|state| drop(state.instances.remove("u1")));
+    catalogue.change(|state| state.instances.retain(|id, _| *id != "u1"));
     world.until_listed(&["127.0.0.1:2", "127.0.0.1:3"]);
     let targets = catalogue.state.lock().unwrap().targets.clone();
     assert_eq!(targets[0], "/v1/health/service/users?passing=1&tag=v%202");
@@ -103,7 +103,7 @@ fn a_registry_in_trouble_or_emptied_takes_nothing_away() {
     assert_eq!(world.listed(), ["127.0.0.1:1", "127.0.0.1:2"]);
     catalogue.change(|state| state.instances = BTreeMap::from([("u1", 1), ("u2", 2)]));
     world.eventually("all is well", || !world.status().stale);
-    catalogue.change(|state| drop(state.instances.remove("u2")));
+    catalogue.change(|state| state.instances.retain(|id, _| *id != "u2"));
     world.until_listed(&["127.0.0.1:1"]);
 }
 

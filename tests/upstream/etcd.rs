@@ -11,7 +11,7 @@ use super::{World, eventually, spec};
 
 const PREFIX: &str = "/services/users/";
 
-struct Etcd {
+pub(crate) struct Etcd {
     child: Child,
     client: u16,
     peer: u16,
@@ -23,7 +23,7 @@ fn free_port() -> u16 {
 }
 
 impl Etcd {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let data = std::env::temp_dir().join(format!("multilith-etcd-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&data);
         let (client, peer) = (free_port(), free_port());
@@ -51,12 +51,12 @@ impl Etcd {
         eventually("etcd answers", ready, String::new);
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.child = Self::start(self.client, self.peer, &self.data);
         self.until_ready();
     }
@@ -83,7 +83,7 @@ impl Etcd {
         self.call(path, body).unwrap_or_else(|| panic!("etcd refused {path} {body}"))
     }
 
-    fn put(&self, key: &str, value: &str) {
+    pub(crate) fn put(&self, key: &str, value: &str) {
         self.must("/v3/kv/put", &serde_json::json!({ "key": b64(&format!("{PREFIX}{key}")), "value": b64(value) }));
     }
 
@@ -103,8 +103,24 @@ impl Etcd {
         answer["header"]["revision"].as_str().unwrap().to_owned()
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.client)
+    }
+
+    /// The values below the prefix.
+    pub(crate) fn values(&self) -> Vec<String> {
+        use base64::Engine as _;
+        let range = serde_json::json!({ "key": b64(PREFIX), "range_end": b64("/services/users0") });
+        let answer = self.must("/v3/kv/range", &range);
+        let decoded = |kv: &serde_json::Value| {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(kv["value"].as_str().unwrap()).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        answer["kvs"].as_array().map(|kvs| kvs.iter().map(decoded).collect()).unwrap_or_default()
+    }
+
     fn source(&self) -> Source {
-        let url = format!("http://127.0.0.1:{}", self.client);
+        let url = self.url();
         // The first member is not there: the second is asked.
         let endpoints = vec![format!("http://127.0.0.1:{}", free_port()).into(), url.into()];
         Source::Etcd { endpoints, prefix: PREFIX.into() }
@@ -119,7 +135,7 @@ impl Drop for Etcd {
     }
 }
 
-fn b64(text: &str) -> String {
+pub(crate) fn b64(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
 }

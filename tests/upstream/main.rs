@@ -1,10 +1,19 @@
 //! Upstreams against real servers: health checks, files, etcd, and a stand-in for Consul.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![allow(clippy::print_stderr, reason = "a failing test prints what the proxy logged")]
+
 mod checks;
 mod consul;
 mod etcd;
 mod file;
+#[path = "../edge/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it serves several test binaries")]
+mod harness;
+mod life;
+mod register;
 mod stand_in;
+mod wires;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

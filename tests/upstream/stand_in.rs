@@ -67,7 +67,7 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> String) {
         } else if let Some(value) = lower.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         } else if let Some(value) = lower.strip_prefix("host:") {
-            host = value.trim().to_owned();
+            value.trim().clone_into(&mut host);
         } else if line == "\r\n" {
             break;
         }

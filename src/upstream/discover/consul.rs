@@ -62,15 +62,9 @@ pub(super) async fn follow(mut sink: Sink, client: Arc<HttpClient>, url: &str, s
 }
 
 fn query(service: &str, tag: Option<&str>, index: u64) -> String {
-    let mut path = format!("/v1/health/service/{}?passing=1", escaped(service));
-    if let Some(tag) = tag {
-        path.push_str("&tag=");
-        path.push_str(&escaped(tag));
-    }
-    if index > 0 {
-        path.push_str(&format!("&index={index}&wait={}s", WAIT.as_secs()));
-    }
-    path
+    let tag = tag.map(|tag| format!("&tag={}", escaped(tag))).unwrap_or_default();
+    let wait = if index > 0 { format!("&index={index}&wait={}s", WAIT.as_secs()) } else { String::new() };
+    format!("/v1/health/service/{}?passing=1{tag}{wait}", escaped(service))
 }
 
 fn escaped(text: &str) -> String {

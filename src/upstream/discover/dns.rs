@@ -158,3 +158,6 @@ fn listing(address: SocketAddr, weight: u32) -> Listing {
     let host = address.ip().to_string().into();
     Listing { key: address.to_string().into(), address: Address::Tcp { host, port: address.port() }, weight }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ pub(crate) struct Etcd {
 
 /// A lease and the seconds it lives without being kept alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lease {
+pub(crate) struct EtcdLease {
     pub(crate) id: String,
     pub(crate) ttl: u64,
 }
@@ -77,24 +77,24 @@ impl Etcd {
         Err(last.expect("there is at least one member"))
     }
 
-    pub(crate) async fn grant(&self, ttl: u64) -> Result<Lease, NoAnswer> {
+    pub(crate) async fn grant(&self, ttl: u64) -> Result<EtcdLease, NoAnswer> {
         let answer = self.call("/v3/lease/grant", &json!({ "TTL": ttl.to_string() })).await?;
         let id = text(&answer["ID"]).ok_or_else(|| not_understood("the lease has no ID"))?;
-        Ok(Lease { id, ttl: number(&answer["TTL"]).and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(ttl) })
+        Ok(EtcdLease { id, ttl: number(&answer["TTL"]).and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(ttl) })
     }
 
     /// False: the lease is over.
-    pub(crate) async fn keep_alive(&self, lease: &Lease) -> Result<bool, NoAnswer> {
+    pub(crate) async fn keep_alive(&self, lease: &EtcdLease) -> Result<bool, NoAnswer> {
         let answer = self.call("/v3/lease/keepalive", &json!({ "ID": lease.id })).await?;
         Ok(number(&answer["result"]["TTL"]).is_some_and(|ttl| ttl > 0))
     }
 
     /// Ends the lease, and with it every key that hangs on it.
-    pub(crate) async fn revoke(&self, lease: &Lease) -> Result<(), NoAnswer> {
+    pub(crate) async fn revoke(&self, lease: &EtcdLease) -> Result<(), NoAnswer> {
         self.call("/v3/lease/revoke", &json!({ "ID": lease.id })).await.map(drop)
     }
 
-    pub(crate) async fn put(&self, key: &str, value: &str, lease: &Lease) -> Result<(), NoAnswer> {
+    pub(crate) async fn put(&self, key: &str, value: &str, lease: &EtcdLease) -> Result<(), NoAnswer> {
         let body = json!({ "key": encoded(key), "value": encoded(value), "lease": lease.id });
         self.call("/v3/kv/put", &body).await.map(drop)
     }
@@ -237,18 +237,18 @@ impl Follower {
             keys: listed.values.iter().map(|(key, _)| key.clone()).collect(),
             history_lost: lost,
         };
-        let mut list = Vec::new();
+        let mut readable = Vec::new();
         for (key, value) in listed.values {
             match read_value(&value) {
-                Ok((address, weight)) => list.push(Listing { key: key.into(), address, weight }),
+                Ok((address, weight)) => readable.push(Listing { key: key.into(), address, weight }),
                 // It is there nevertheless: it must not be missing from the list.
                 Err(why) => match self.sink.unreadable(&key, &why) {
-                    ControlFlow::Continue(known) => list.extend(known),
+                    ControlFlow::Continue(known) => readable.extend(known),
                     ControlFlow::Break(()) => return Err(End::Gone),
                 },
             }
         }
-        carried(self.sink.listed(list, if lost { Look::HistoryLost } else { Look::Afresh }))?;
+        carried(self.sink.listed(readable, if lost { Look::HistoryLost } else { Look::Afresh }))?;
         if !known || lost {
             self.revision = listed.revision;
             self.cluster = listed.cluster;

@@ -14,7 +14,7 @@ use super::http_client::HttpClient;
 use super::pool::PoolRef;
 use crate::endpoint::Source;
 
-pub(crate) use etcd::{Etcd, Lease};
+pub(crate) use etcd::{Etcd, EtcdLease};
 use sink::Sink;
 
 /// After the first list lacks somebody, a second is asked for this much later.
