@@ -1,6 +1,7 @@
 //! The metrics of contract section 5: who counts what, and the page that Prometheus reads.
 
 mod answers;
+mod described;
 mod edge;
 mod families;
 mod fields;
@@ -64,14 +65,12 @@ impl Metrics {
     pub fn route(&self, labels: &RouteLabels<'_>) -> Arc<RouteMeters> {
         let series = {
             let mut routes = self.shared.routes.lock();
-            match routes.get(labels.route) {
-                Some(series) => Arc::clone(series),
-                None => {
-                    let series = RouteSeries::new(labels.route);
-                    routes.insert(Arc::clone(&series.name), Arc::clone(&series));
-                    series
-                }
-            }
+            let known = routes.get(labels.route).cloned();
+            known.unwrap_or_else(|| {
+                let series = RouteSeries::new(labels.route);
+                routes.insert(Arc::clone(&series.name), Arc::clone(&series));
+                series
+            })
         };
         RouteMeters::bind(series, labels, &self.shared.bounds, |side| self.shared.edge.in_flight_gauge(side))
     }

@@ -8,7 +8,7 @@ use http::Method;
 use super::*;
 use crate::migration::Stage;
 
-fn labels<'a>(route: &'a str, stage: Stage, service: f64) -> RouteLabels<'a> {
+fn labels(route: &str, stage: Stage, service: f64) -> RouteLabels<'_> {
     let sides = vec![
         WantedShare { side: "monolith", upstream: "monolith", ratio: 1.0 - service },
         WantedShare { side: "service", upstream: "users", ratio: service },
