@@ -98,6 +98,11 @@ impl Events {
         Watcher { receiver, events: Arc::clone(self) }
     }
 
+    /// How many are watching.
+    pub fn watchers(&self) -> usize {
+        self.watchers.load(Relaxed)
+    }
+
     /// Something happened. `data` is only asked for when somebody watches and the budget of its route lasts.
     pub fn publish(&self, kind: &'static str, route: &str, data: impl FnOnce() -> String) {
         if self.is_wanted(kind, route) {

@@ -27,7 +27,25 @@ pub struct EdgeMeters {
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 4] = ["path", "body", "request_head", "rate_limit"];
+pub(crate) const REFUSALS: [&str; 17] = [
+    "body",
+    "body_timeout",
+    "connection",
+    "connections",
+    "content_length",
+    "framing",
+    "header_timeout",
+    "headers",
+    "host",
+    "line_ending",
+    "method",
+    "path",
+    "request_head",
+    "target",
+    "transfer_encoding",
+    "unrouted",
+    "upgrade",
+];
 pub(crate) const RETRIES: [&str; 2] = ["connect", "reset"];
 
 /// What is known of one upstream.

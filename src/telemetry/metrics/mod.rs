@@ -22,7 +22,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
 pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
-pub use route::{InFlight, RouteLabels, RouteMeters, SideSummary, WantedShare};
+pub use route::{InFlight, Moved, RouteLabels, RouteMeters, SideSummary, WantedShare};
 
 use families::Families;
 use progress::Progress;
@@ -76,21 +76,28 @@ impl Metrics {
     }
 
     /// The edition that was assembled last is in force. Series of routes and upstreams that it does not have disappear;
-    /// requests that began under an older edition may go on counting into them, unseen. Moves are counted as made `by` this.
-    pub fn retain(&self, routes: impl Fn(&str) -> bool, upstreams: impl Fn(&str) -> bool, by: &'static str) {
+    /// requests that began under an older edition may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
+    pub fn retain(
+        &self,
+        routes: impl Fn(&str) -> bool,
+        upstreams: impl Fn(&str) -> bool,
+        by: &'static str,
+    ) -> Vec<Moved> {
+        let mut moves = Vec::new();
         self.tick(Instant::now());
         let mut sides = std::collections::BTreeSet::new();
         {
             let mut all = self.shared.routes.lock();
             all.retain(|name, _| &**name == UNMATCHED || routes(name));
             for route in all.values() {
-                route.settle(by);
+                moves.extend(route.settle(by));
                 route.upstreams.lock().retain(|upstream| upstreams(&upstream.name));
                 sides.extend(route.sides.lock().iter().map(|side| Arc::clone(&side.name)));
             }
         }
         let always = |side: &str| matches!(side, "monolith" | "service" | "none");
         self.shared.edge.retain(upstreams, |side| always(side) || sides.contains(side));
+        moves
     }
 
     /// What belongs to no route.

@@ -75,6 +75,22 @@ pub(crate) struct Shown {
     pub(crate) shares: Vec<(Arc<str>, f64)>,
 }
 
+impl Shown {
+    fn service(&self) -> Option<f64> {
+        self.shares.iter().find(|(side, _)| &**side == "service").map(|(_, share)| *share)
+    }
+}
+
+/// A route's dial was changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    pub route: Arc<str>,
+    /// From and to.
+    pub stage: (Stage, Stage),
+    /// The service's share before and after, 0.0 to 1.0; `None` where the route has no such side.
+    pub service: (Option<f64>, Option<f64>),
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moves {
     pub(crate) from: Stage,
@@ -165,13 +181,20 @@ impl RouteSeries {
     }
 
     /// The edition that was assembled last is in force: sides and upstreams that it does not name disappear.
-    pub(crate) fn settle(&self, by: &'static str) {
+    /// Gives back the move, if it is one.
+    pub(crate) fn settle(&self, by: &'static str) -> Option<Moved> {
         let mut dials = self.dials.lock();
-        let Some(next) = dials.next.take() else { return };
+        let next = dials.next.take()?;
+        let mut moved = None;
         if let Some(before) = dials.in_force.take()
             && before != next
         {
             let (from, to) = (before.stage, next.stage);
+            moved = Some(Moved {
+                route: Arc::clone(&self.name),
+                stage: (from, to),
+                service: (before.service(), next.service()),
+            });
             match dials.moves.iter_mut().find(|moves| (moves.from, moves.to, moves.by) == (from, to, by)) {
                 Some(moves) => moves.count += 1,
                 None => dials.moves.push(Moves { from, to, by, count: 1 }),
@@ -182,6 +205,7 @@ impl RouteSeries {
             matches!(&*side.name, "monolith" | "service") || next.shares.iter().any(|(name, _)| *name == side.name)
         });
         dials.in_force = Some(next);
+        moved
     }
 }
 

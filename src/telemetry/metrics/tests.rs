@@ -202,9 +202,11 @@ fn moves_are_counted_when_an_edition_takes_force_and_not_before() {
     assert_eq!(value(&metrics, "multilith_route_stage{route=\"a\",stage=\"shadow\"}"), Some(1.0));
     metrics.retain(|_| true, |_| true, "file");
     metrics.route(&labels("a", Stage::Canary, 0.2));
-    metrics.retain(|_| true, |_| true, "file");
+    let moves = metrics.retain(|_| true, |_| true, "file");
+    let wanted = Moved { route: "a".into(), stage: (Stage::Canary, Stage::Canary), service: (Some(0.1), Some(0.2)) };
+    assert_eq!(moves, [wanted]);
     metrics.route(&labels("a", Stage::Canary, 0.2));
-    metrics.retain(|_| true, |_| true, "file");
+    assert_eq!(metrics.retain(|_| true, |_| true, "file"), []);
     let moved = |from: &str, to: &str| {
         value(&metrics, &format!("multilith_moves_total{{route=\"a\",from=\"{from}\",to=\"{to}\",by=\"file\"}}"))
     };
