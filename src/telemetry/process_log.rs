@@ -48,7 +48,7 @@ where
     let _ = log.finish().try_init();
 }
 
-/// `2026-11-21T02:58:49.123Z WARN  multilith::live: message key=value`, always on one line.
+/// `2026-11-21T02:58:49.123Z WARN  multilith::live: message key=value`, on one line unless it is a message of ours with an excerpt.
 struct OneLine {
     colour: bool,
 }
@@ -59,7 +59,8 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut said = Said::default();
+        let ours = event.metadata().target().starts_with(env!("CARGO_PKG_NAME"));
+        let mut said = Said { ours, ..Said::default() };
         event.record(&mut said);
         let mut time = Vec::with_capacity(24);
         access_log::timestamp(&mut time, SystemTime::now());
@@ -87,6 +88,8 @@ struct Said {
     fields: String,
     /// Of an event that came through the `log` crate.
     target: String,
+    /// Our own messages show excerpts of routes.toml, line by line. What comes from outside is in their fields.
+    ours: bool,
 }
 
 impl Visit for Said {
@@ -102,17 +105,18 @@ impl Visit for Said {
 impl Said {
     fn take(&mut self, name: &str, value: &str) {
         match name {
+            "message" if self.ours => self.message.push_str(value),
             "message" => tame(&mut self.message, value),
             "log.target" => tame(&mut self.target, value),
             // Where in pingora it was said: of no use to whoever runs the proxy.
             name if name.starts_with("log.") => {}
             name => {
                 let _ = write!(self.fields, " {name}=");
-                let quoted = value.is_empty() || value.contains([' ', '=']);
+                let quoted = value.is_empty() || value.contains([' ', '=', '\n', '"']);
                 if quoted {
                     self.fields.push('"');
                 }
-                tame(&mut self.fields, value);
+                tame(&mut self.fields, &value.replace('"', "\\\""));
                 if quoted {
                     self.fields.push('"');
                 }
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_with_its_fields() {
+    fn an_event_is_one_line_with_its_fields_whatever_is_in_them() {
         let kept = Kept::default();
         let writer = kept.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -191,14 +195,17 @@ mod tests {
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, || {
-            tracing::warn!(route = "read-user", why = "two words", count = 3, "breaker opened\nagain");
+            tracing::warn!(route = "read-user", why = "two\nwords", count = 3, "breaker opened");
+            tracing::warn!(target: "elsewhere", "two\nlines");
         });
         let text = String::from_utf8(kept.0.lock().clone()).unwrap();
-        let (time, rest) = text.split_once(' ').unwrap();
+        let (ours, theirs) = text.split_at(text.find('\n').unwrap() + 1);
+        assert!(theirs.ends_with("WARN  elsewhere: two\\nlines\n"), "{theirs}");
+        let (time, rest) = ours.split_once(' ').unwrap();
         assert!(time.len() == 24 && time.ends_with('Z'), "{text}");
         let wanted = concat!(
-            "WARN  multilith::telemetry::process_log::tests: breaker opened\\nagain ",
-            "route=read-user why=\"two words\" count=3\n"
+            "WARN  multilith::telemetry::process_log::tests: breaker opened ",
+            "route=read-user why=\"two\\nwords\" count=3\n"
         );
         assert_eq!(rest, wanted);
     }
