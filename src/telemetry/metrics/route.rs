@@ -196,7 +196,7 @@ impl RouteSeries {
                 service: (before.service(), next.service()),
             });
             match dials.moves.iter_mut().find(|moves| (moves.from, moves.to, moves.by) == (from, to, by)) {
-                Some(moves) => moves.count += 1,
+                Some(known) => known.count += 1,
                 None => dials.moves.push(Moves { from, to, by, count: 1 }),
             }
         }

@@ -207,10 +207,10 @@ fn moves_are_counted_when_an_edition_takes_force_and_not_before() {
     assert_eq!(moves, [wanted]);
     metrics.route(&labels("a", Stage::Canary, 0.2));
     assert_eq!(metrics.retain(|_| true, |_| true, "file"), []);
-    let moved = |from: &str, to: &str| {
+    let count = |from: &str, to: &str| {
         value(&metrics, &format!("multilith_moves_total{{route=\"a\",from=\"{from}\",to=\"{to}\",by=\"file\"}}"))
     };
-    assert_eq!((moved("shadow", "canary"), moved("canary", "canary")), (Some(1.0), Some(1.0)));
+    assert_eq!((count("shadow", "canary"), count("canary", "canary")), (Some(1.0), Some(1.0)));
     assert_eq!(value(&metrics, "multilith_route_stage{route=\"a\",stage=\"canary\"}"), Some(1.0));
 }
 
