@@ -11,7 +11,7 @@ use super::described::{FAMILIES, Family};
 use super::edge::{REFUSALS, RETRIES};
 use super::fields::FieldKind;
 use super::histogram::Histogram;
-use super::route::{RouteSeries, SideSeries};
+use super::series::{RouteSeries, SideSeries};
 use super::{Shared, words::Words};
 use crate::migration::Stage;
 

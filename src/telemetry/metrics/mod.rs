@@ -8,6 +8,7 @@ mod fields;
 mod histogram;
 mod progress;
 mod route;
+mod series;
 mod words;
 
 use std::collections::BTreeMap;
@@ -22,11 +23,12 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
 pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
-pub use route::{InFlight, Moved, RouteLabels, RouteMeters, SideSummary, WantedShare};
+pub use route::{InFlight, RouteLabels, RouteMeters, SideSummary, WantedShare};
+pub use series::Moved;
 
 use families::Families;
 use progress::Progress;
-use route::RouteSeries;
+use series::RouteSeries;
 
 /// The route label of requests that no route takes.
 pub const UNMATCHED: &str = "unmatched";
