@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod events;
 mod reply;
 mod status;
 
@@ -21,7 +22,7 @@ use pingora::server::ShutdownWatch;
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::reload::Reloader;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{EventFilter, Telemetry};
 use crate::upstream::Upstreams;
 use reply::Reply;
 
@@ -73,7 +74,7 @@ impl HttpServerApp for Listener {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
-        _shutdown: &ShutdownWatch,
+        shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         session.set_read_timeout(Some(READ_TIMEOUT));
         session.set_write_timeout(Some(READ_TIMEOUT));
@@ -85,6 +86,13 @@ impl HttpServerApp for Listener {
         let method = session.req_header().method.clone();
         let reply = match self.permitted(&session, &path) {
             Err(refused) => refused,
+            Ok(()) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
+                Err(refused) => refused,
+                Ok(filter) => {
+                    events::stream(&self.parts.telemetry.events, &filter, &mut session, shutdown).await.ok()?;
+                    return None;
+                }
+            },
             Ok(()) => match read_body(&mut session).await {
                 Some(body) => self.answer(&method, &path, body).await,
                 None => Reply::problem(413, "the body is longer than 64 KiB"),
@@ -117,6 +125,14 @@ impl Listener {
             "/metrics" if get => api::metrics(&self.parts).await,
             _ => api::answer(&self.parts, method, path, body).await,
         }
+    }
+
+    /// What a watcher of the live stream wants to hear of.
+    fn watched(&self, session: &ServerSession) -> Result<EventFilter, Reply> {
+        if !events::has_room(&self.parts.telemetry.events) {
+            return Err(Reply::problem(503, "too many are watching already"));
+        }
+        events::filter(session.req_header().uri.query())
     }
 
     fn ready(&self) -> Reply {

@@ -17,7 +17,9 @@ pub fn logs(args: &LogsArgs) -> Exit {
         let Ok(line) = line else { break };
         let Some(data) = line.strip_prefix("data:") else { continue };
         let Ok(event) = serde_json::from_str::<serde_json::Value>(data.trim()) else { continue };
-        if !wanted(args, &event) {
+        // Moves and reloads are in the stream, too.
+        let is_request = event.get("http.request.method").is_some();
+        if !is_request || !wanted(args, &event) {
             continue;
         }
         if args.json {
@@ -51,7 +53,11 @@ fn describe(event: &serde_json::Value) -> String {
         text("route"),
         text("side"),
         text("upstream"),
-        event["duration_ms"],
+        milliseconds(&event["duration_seconds"]),
         text("request_id"),
     )
+}
+
+fn milliseconds(seconds: &serde_json::Value) -> String {
+    seconds.as_f64().map_or_else(|| "-".to_owned(), |seconds| format!("{:.1}", seconds * 1000.0))
 }

@@ -46,14 +46,7 @@ pub fn json(value: &impl serde::Serialize) {
 
 /// Events of the program go to stderr; MULTILITH_LOG chooses which (`debug`, `multilith=debug,pingora_core=info`).
 pub fn init_logging() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("MULTILITH_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,pingora=off,pingora_core=error,pingora_proxy=off"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour_on_stderr())
-        .with_target(false);
-    // A second server in one process (the demo's tests) finds the subscriber in place.
-    let _ = subscriber.try_init();
+    if !crate::telemetry::init_logging(colour_on_stderr()) {
+        tracing::warn!("`MULTILITH_LOG` could not be understood; `info` holds");
+    }
 }

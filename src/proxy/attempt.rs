@@ -14,6 +14,7 @@ use super::Edge;
 use super::edition::meter_index;
 use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
 use super::failure::Failure;
+use super::finish;
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::live::Breakage;
 use crate::migration::Side;
@@ -24,7 +25,7 @@ pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange
     loop {
         let pool = exchange.edition.pool(exchange.target).clone();
         let Ok(lease) = pool.pick(exchange.decision.unit_hash, &exchange.tried) else {
-            note_failure(edge, exchange, Failure::NoEndpoint);
+            note_failure(edge, session, exchange, Failure::NoEndpoint);
             if may_fall_back(session, exchange, Failure::NoEndpoint) {
                 fall_back(exchange, Failure::NoEndpoint);
                 continue;
@@ -45,7 +46,7 @@ pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange
 /// No connection: nothing was sent, so any method may go elsewhere.
 pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange, error: Box<Error>) -> Box<Error> {
     let mut error = error;
-    note_failure(edge, exchange, Failure::Connect);
+    note_failure(edge, session, exchange, Failure::Connect);
     let retry = try_another(edge, exchange, Failure::Connect) || {
         let falls_back = may_fall_back(session, exchange, Failure::Connect);
         if falls_back {
@@ -110,7 +111,7 @@ pub fn head_arrived(
         && exchange.route().policy.fallback.as_ref().is_some_and(|fallback| fallback.statuses.contains(status));
     if counts {
         let failure = Failure::Status(status);
-        note_failure(edge, exchange, failure);
+        note_failure(edge, session, exchange, failure);
         if may_fall_back(session, exchange, failure) {
             fall_back(exchange, failure);
             let mut error = error_of(failure);
@@ -155,7 +156,7 @@ pub fn failed(
     }
     let failure = classify(&error, expired);
     if failure.fault() == super::Fault::Upstream {
-        note_failure(edge, exchange, failure);
+        note_failure(edge, session, exchange, failure);
     } else {
         exchange.failure = Some(failure);
     }
@@ -262,8 +263,9 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
 }
 
 /// Counts a failed attempt: for the endpoint, the route's side, and the breaker.
-fn note_failure(edge: &Edge, exchange: &mut Exchange, failure: Failure) {
+fn note_failure(edge: &Edge, session: &Session, exchange: &mut Exchange, failure: Failure) {
     exchange.failure = Some(failure);
+    finish::tell_attempt(edge, session, exchange, Some(failure));
     if let Some(lease) = &exchange.attempt.lease {
         lease.failed(match failure {
             Failure::Connect => EndpointFailure::Connect,

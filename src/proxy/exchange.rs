@@ -60,6 +60,8 @@ pub struct Attempt {
     pub connected: Option<Duration>,
     pub first_byte: Option<Duration>,
     pub reused: bool,
+    /// Its end has been told to the trace.
+    pub told: bool,
 }
 
 /// What passed of the request body.
@@ -108,6 +110,11 @@ impl Exchange {
 
     pub fn meter_side(&self) -> Option<usize> {
         self.side.map(|side| meter_index(&self.route().policy, side))
+    }
+
+    /// What the endpoint of the current attempt is told of the trace.
+    pub fn attempt_trace(&self) -> TraceContext {
+        self.trace.for_attempt(self.attempts.saturating_sub(1))
     }
 
     /// The service, or a variant that is not the monolith, is being asked.

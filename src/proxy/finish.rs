@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outbound::X_REQUEST_ID;
 use super::{intake, page};
-use crate::telemetry::{ExchangeRecord, Timings};
+use crate::telemetry::{AttemptRecord, ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
 const RETRY_AFTER: u64 = 5;
@@ -83,9 +83,36 @@ pub fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchang
         Some(Failure::ClientGone) => route.meters.client_abort(),
         _ => {}
     }
+    tell_attempt(edge, session, exchange, exchange.failure);
     record(edge, session, exchange, status, total);
     exchange.in_flight = None;
     exchange.attempt.lease = None;
+}
+
+/// Tells the trace how an attempt ended, once. Costs a comparison where no spans are recorded.
+pub fn tell_attempt(edge: &Edge, session: &Session, exchange: &mut Exchange, failure: Option<Failure>) {
+    let Some(began) = exchange.attempt.began.filter(|_| exchange.trace.is_recorded() && !exchange.attempt.told) else {
+        return;
+    };
+    exchange.attempt.told = true;
+    let answered = session.response_written().map_or(0, |written| written.status.as_u16());
+    edge.telemetry.emit_attempt(&AttemptRecord {
+        trace: &exchange.attempt_trace(),
+        method: session.req_header().method.as_str(),
+        route: exchange.route().name(),
+        side: exchange.side_name(),
+        upstream: exchange.upstream_name(),
+        endpoint: exchange.attempt.lease.as_ref().map_or("", crate::upstream::Lease::address),
+        number: exchange.attempts.saturating_sub(1),
+        status: match failure {
+            Some(Failure::Status(status)) => status,
+            Some(_) if !exchange.answered => 0,
+            _ => answered,
+        },
+        reused: exchange.attempt.reused,
+        error: failure.map(Failure::kind),
+        total: began.elapsed(),
+    });
 }
 
 fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, total: Duration) {

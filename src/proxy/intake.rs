@@ -19,7 +19,7 @@ use crate::guard;
 use crate::guard::headers::{Arrival, ClientSubject};
 use crate::migration::{Breaker, Given, Reason, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
-use crate::telemetry::{RequestId, TraceContext};
+use crate::telemetry::RequestId;
 
 /// The head is there: the snapshot in force is loaded, once for the whole exchange.
 pub fn begin(edge: &Edge, now: Instant) -> Exchange {
@@ -40,7 +40,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         if refusal.close {
             session.set_keepalive(None);
         }
-        identify(session.req_header(), exchange, false);
+        identify(edge, session.req_header(), exchange, false);
         return Err(Failure::Refused { status: refusal.status, reason: refusal.reason });
     }
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
@@ -56,7 +56,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     exchange.client = Some(received.client);
     // Only what the cleaned request still asks for: pingora would take any other upgrade for one that will happen.
     exchange.upgrade = session.is_upgrade_req();
-    identify(session.req_header(), exchange, received.trusted);
+    identify(edge, session.req_header(), exchange, received.trusted);
     if exchange.upgrade {
         // A read timeout would cut a silent tunnel; the watch knows better there.
         session.set_read_timeout(None);
@@ -165,10 +165,10 @@ pub fn path_bytes(request: &RequestHeader) -> &[u8] {
     target.iter().position(|byte| *byte == b'?').and_then(|query| target.get(..query)).unwrap_or(target)
 }
 
-fn identify(request: &RequestHeader, exchange: &mut Exchange, trusted: bool) {
+fn identify(edge: &Edge, request: &RequestHeader, exchange: &mut Exchange, trusted: bool) {
     let given = request.headers.get("x-request-id").filter(|_| trusted);
     exchange.request_id = RequestId::continue_or_make(given, fastrand::u128(..));
-    exchange.trace = TraceContext::continue_or_start(&request.headers, fastrand::u128(..), fastrand::u64(..));
+    exchange.trace = edge.telemetry.trace(&request.headers, fastrand::u128(..), fastrand::u64(..));
 }
 
 fn set_timeouts(session: &mut Session, snapshot: &Snapshot) {

@@ -43,7 +43,7 @@ pub fn prepare(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
         side: exchange.side.unwrap_or(Side::Monolith),
         upstream: exchange.target,
         request_id: &exchange.request_id,
-        trace: &exchange.trace,
+        trace: &exchange.attempt_trace(),
     };
     outbound.write(request)?;
     if let Some(watch) = &exchange.watch {
@@ -61,6 +61,10 @@ impl Outbound<'_> {
         if request.uri.authority().is_none() && !request.headers.contains_key(header::HOST) {
             // A client of HTTP/1.0 need not name a host; what goes on is HTTP/1.1, where every server asks for one.
             request.insert_header(header::HOST, self.upstream_host())?;
+        }
+        if !self.trace.is_continued() {
+            // It belongs to a trace that goes no further.
+            request.remove_header("tracestate");
         }
         match self.route {
             Some(route) if self.upstream != UpstreamId::MONOLITH => self.write_for_service(request, route),

@@ -20,7 +20,7 @@ use crate::compile::{Compiled, Snapshot, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Moved, Telemetry};
 use crate::upstream::Upstreams;
 
 /// A new upstream is waited for this long; then it is in force without endpoints.
@@ -177,8 +177,8 @@ impl Reloader {
             &self.live,
             &self.telemetry.metrics,
         );
-        if let Err(error) = self.telemetry.access_log.configure(&next.snapshot.logs) {
-            tracing::error!(%error, "the access log could not be opened; the old one stays");
+        if let Err(error) = self.telemetry.configure(&next.snapshot.logs, &next.snapshot.tracing) {
+            tracing::error!(%error, "the access log or the collector could not be opened; the old one stays");
         }
         self.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
         let next = Arc::new(next);
@@ -196,7 +196,27 @@ impl Reloader {
         let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
         self.live.retain(|name| names.contains(name));
-        self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
+        let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
+        for moved in moves {
+            self.tell(&moved);
+        }
+    }
+
+    fn tell(&self, moved: &Moved) {
+        let (from, to) = moved.stage;
+        let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{}%", share * 100.0));
+        let (before, after) = (share(moved.service.0), share(moved.service.1));
+        tracing::info!(route = &*moved.route, %from, %to, before, after, "route moved");
+        self.telemetry.events.publish("move", &moved.route, || {
+            let event = serde_json::json!({
+                "timestamp": Timestamp::now().to_string(),
+                "route": &*moved.route,
+                "from": { "stage": from.as_str(), "service": moved.service.0 },
+                "to": { "stage": to.as_str(), "service": moved.service.1 },
+                "by": "file",
+            });
+            event.to_string()
+        });
     }
 
     fn refuse(&self, state: &mut State, diagnostic: &Diagnostic, text: &str) -> Outcome {
@@ -215,6 +235,7 @@ impl Reloader {
 
     fn report(&self, outcome: &Outcome) {
         self.telemetry.metrics.edge().config_reload(outcome.result.as_str());
+        self.telemetry.events.publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));
         if outcome.result == Verdict::Applied {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
         }

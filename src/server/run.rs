@@ -80,6 +80,9 @@ impl StartError {
 /// How long the first answers of name servers and registries are waited for before requests are taken.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
+/// Fine enough for the five minutes over which the progress of the migration is measured.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let Start { snapshot, source, token } = start;
@@ -96,7 +99,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let fds = bound.into_fds();
 
     let metrics = Metrics::new(&snapshot.buckets).map_err(StartError::Metrics)?;
-    let telemetry = Telemetry::start(Arc::clone(&metrics), &snapshot.logs).map_err(StartError::Log)?;
+    let telemetry =
+        Telemetry::start(Arc::clone(&metrics), &snapshot.logs, &snapshot.tracing).map_err(StartError::Log)?;
     let live = Arc::new(Live::new(Instant::now()));
     let upstreams = {
         let _in_runtime = control.enter();
@@ -147,8 +151,17 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping, 1);
     }
     control.spawn(Arc::clone(&reloader).watch_file());
+    control.spawn(look_now_and_then(Arc::clone(&telemetry)));
     ready.store(true, Ordering::Release);
     Ok(Running { listeners, admin, reloader, telemetry, in_force, ready, census, stop, data })
+}
+
+/// The progress of the migration is known as finely as somebody looks at it.
+async fn look_now_and_then(telemetry: Arc<Telemetry>) {
+    let mut clock = tokio::time::interval(LOOK);
+    loop {
+        telemetry.tick(clock.tick().await.into_std());
+    }
 }
 
 fn engine(edge: Edge, threads: usize) -> HttpProxy<Edge> {

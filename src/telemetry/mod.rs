@@ -1,38 +1,77 @@
-//! What multilith says about itself: metrics, the access log, trace context. One struct for each event; emitting it logs and counts.
+//! What multilith says about itself: metrics, the access log, traces, the live stream. One struct for each event; emitting it logs and counts.
 
 mod access_log;
+mod events;
 mod metrics;
+mod otlp;
+mod process_log;
 mod record;
 mod trace;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderMap;
 
 pub use access_log::AccessLog;
+pub use events::{Event, EventFilter, Events, Heard, StatusFilter, Watcher};
 pub use metrics::{
-    DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, InFlight, Metrics, RouteLabels, RouteMeters, SideSummary,
-    UNMATCHED, UpstreamMeters, WantedShare,
+    DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, InFlight, Metrics, Moved, RouteLabels, RouteMeters,
+    SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
 };
-pub use record::{ExchangeRecord, Timings};
+pub use otlp::Tracer;
+pub use process_log::init_logging;
+pub use record::{AttemptRecord, ExchangeRecord, ShadowRecord, Timings};
 pub use trace::{RequestId, SpanId, TraceContext, TraceId};
+
+use crate::compile::{AccessLog as LogSettings, TracingSettings};
 
 /// Everything that the rest of the program reports to.
 pub struct Telemetry {
     pub metrics: Arc<Metrics>,
     pub access_log: AccessLog,
+    pub events: Arc<Events>,
+    pub tracer: Tracer,
 }
 
 impl Telemetry {
-    /// Opens the access log. Fails when its file cannot be opened.
-    pub fn start(metrics: Arc<Metrics>, logs: &crate::compile::AccessLog) -> io::Result<Arc<Self>> {
+    /// Opens the access log and, if there is a collector, the way to it. Fails when the log's file cannot be opened
+    /// or the collector's address is none.
+    pub fn start(metrics: Arc<Metrics>, logs: &LogSettings, tracing: &TracingSettings) -> io::Result<Arc<Self>> {
         let access_log = AccessLog::start(logs, Arc::clone(&metrics))?;
-        Ok(Arc::new(Self { metrics, access_log }))
+        let tracer = Tracer::new(Arc::clone(&metrics));
+        tracer.configure(tracing)?;
+        Ok(Arc::new(Self { metrics, access_log, events: Arc::default(), tracer }))
+    }
+
+    /// Puts the settings of a new file in force. Each that cannot be is left as it was; the first reason comes back.
+    pub fn configure(&self, logs: &LogSettings, tracing: &TracingSettings) -> io::Result<()> {
+        let logs = self.access_log.configure(logs);
+        logs.and(self.tracer.configure(tracing))
+    }
+
+    /// The trace of a request: the client's, or a new one. The numbers are random.
+    pub fn trace(&self, headers: &HeaderMap, fresh_trace: u128, fresh_span: u64) -> TraceContext {
+        self.tracer.begin(headers, fresh_trace, fresh_span)
     }
 
     /// An exchange has ended. Its counters are the route's own; this writes about it.
     pub fn emit(&self, record: &ExchangeRecord<'_>) {
-        self.access_log.write(record, SystemTime::now());
+        let now = SystemTime::now();
+        self.access_log.write(record, now);
+        self.events.request(record, now);
+        self.tracer.request(record, now);
+    }
+
+    /// An attempt has ended: a span, if its trace is recorded.
+    pub fn emit_attempt(&self, record: &AttemptRecord<'_>) {
+        self.tracer.attempt(record);
+    }
+
+    /// A copy has ended: a span, if its trace is recorded.
+    pub fn emit_shadow(&self, record: &ShadowRecord<'_>) {
+        self.tracer.shadow(record);
     }
 
     /// A request is in flight on the side of this name until the guard is dropped.
@@ -40,8 +79,15 @@ impl Telemetry {
         self.metrics.edge().in_flight(side)
     }
 
-    /// Writes what waits; for the end of the process.
+    /// What has to be done every few seconds, by whoever has a clock.
+    pub fn tick(&self, now: Instant) {
+        self.metrics.tick(now);
+    }
+
+    /// Writes and sends what waits; for the end of the process. `false`: not all of it was taken in time.
     pub fn close(&self, within: Duration) -> bool {
-        self.access_log.close(within)
+        let began = Instant::now();
+        let written = self.access_log.close(within);
+        self.tracer.close(within.saturating_sub(began.elapsed())) && written
     }
 }

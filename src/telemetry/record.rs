@@ -1,4 +1,4 @@
-//! One exchange that has ended, with all that is said about it in the log, in the event stream and in a trace.
+//! What has ended: an exchange, an attempt, a copy, with all that is said about it in the log, the event stream and the trace.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -54,5 +54,44 @@ pub struct Timings {
     pub connect: Option<Duration>,
     /// Until the first byte of the upstream's answer.
     pub first_byte: Option<Duration>,
+    pub total: Duration,
+}
+
+/// One attempt to have an endpoint answer.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptRecord<'a> {
+    /// `TraceContext::for_attempt`: what the endpoint was sent.
+    pub trace: &'a TraceContext,
+    pub method: &'a str,
+    pub route: &'a str,
+    pub side: &'a str,
+    pub upstream: &'a str,
+    pub endpoint: &'a str,
+    /// Counted from 0.
+    pub number: u8,
+    /// 0: no answer.
+    pub status: u16,
+    /// An idle connection was used again.
+    pub reused: bool,
+    /// What went wrong.
+    pub error: Option<&'a str>,
+    pub total: Duration,
+}
+
+/// One copy of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct ShadowRecord<'a> {
+    /// `TraceContext::for_shadow`: what the target was sent.
+    pub trace: &'a TraceContext,
+    pub method: &'a str,
+    pub route: &'a str,
+    pub upstream: &'a str,
+    pub endpoint: &'a str,
+    /// answered, timeout, connect or reset.
+    pub outcome: &'a str,
+    /// 0: no answer.
+    pub status: u16,
+    /// match, mismatch or incomparable.
+    pub verdict: Option<&'a str>,
     pub total: Duration,
 }

@@ -10,6 +10,7 @@ mod failures;
 mod forwarding;
 mod framing;
 mod lifecycle;
+mod observing;
 mod passthrough;
 mod rehearsal;
 mod reload;

@@ -169,7 +169,7 @@ struct Second {
 }
 
 /// RFC 3339 in UTC with milliseconds.
-fn timestamp(line: &mut Vec<u8>, moment: SystemTime) {
+pub(crate) fn timestamp(line: &mut Vec<u8>, moment: SystemTime) {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SECOND.with_borrow_mut(|second| {
         if second.since_1970 != since.as_secs() {

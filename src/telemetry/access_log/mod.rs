@@ -18,7 +18,15 @@ use super::record::ExchangeRecord;
 use crate::compile::{AccessLog as Settings, LogFormat};
 use crate::migration::BUCKETS;
 
+pub(crate) use line::{json as json_line, timestamp};
 use writer::{Output, Writer};
+
+/// Hands a query over with the values of secret keys replaced.
+pub(crate) fn redacted_query(query: &[u8], use_it: impl FnOnce(&[u8])) {
+    let mut redacted = Vec::with_capacity(query.len().min(text::LONGEST));
+    redact::query(query, &mut redacted);
+    use_it(&redacted);
+}
 
 /// The log in force.
 pub struct AccessLog {

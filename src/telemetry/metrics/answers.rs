@@ -13,6 +13,8 @@ const HIGHEST_STATUS: u16 = 599;
 /// Lock-free: a pair takes a slot at its first answer, and is found there by every later one.
 /// The usual pairs come first, so the scan ends after one or two comparisons.
 #[derive(Debug, Default)]
+// The keys have a cache line to themselves: every core reads them and they hardly ever change, unlike the counts.
+#[repr(C, align(64))]
 pub(crate) struct AnswerCounts {
     /// 0: free. Otherwise 1 + method · 1024 + status.
     keys: [AtomicU32; SLOTS],

@@ -1,8 +1,8 @@
 //! What belongs to no route: refusals, connections, upstreams, the configuration in force.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
@@ -22,10 +22,30 @@ pub struct EdgeMeters {
     config_generation: IntGauge,
     config_last_reload: Gauge,
     config_reloads: IntCounterVec,
+    /// Set once spans are sent at all: without a collector there is no series.
+    pub(crate) spans_dropped: OnceLock<AtomicU64>,
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 4] = ["path", "body", "request_head", "rate_limit"];
+pub(crate) const REFUSALS: [&str; 17] = [
+    "body",
+    "body_timeout",
+    "connection",
+    "connections",
+    "content_length",
+    "framing",
+    "header_timeout",
+    "headers",
+    "host",
+    "line_ending",
+    "method",
+    "path",
+    "request_head",
+    "target",
+    "transfer_encoding",
+    "unrouted",
+    "upgrade",
+];
 pub(crate) const RETRIES: [&str; 2] = ["connect", "reset"];
 
 /// What is known of one upstream.
@@ -105,6 +125,7 @@ impl EdgeMeters {
             config_generation,
             config_last_reload,
             config_reloads,
+            spans_dropped: OnceLock::new(),
         })
     }
 
@@ -145,6 +166,11 @@ impl EdgeMeters {
 
     pub fn log_lines_dropped(&self, lines: u64) {
         self.log_lines_dropped.inc_by(lines);
+    }
+
+    /// Spans that no collector took. With 0: they are sent from now on.
+    pub fn spans_dropped(&self, spans: u64) {
+        self.spans_dropped.get_or_init(AtomicU64::default).fetch_add(spans, Relaxed);
     }
 
     pub fn monolith_only(&self, on: bool) {

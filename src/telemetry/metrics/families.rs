@@ -1,15 +1,17 @@
 //! The series of routes and upstreams in the shape that the prometheus crate encodes. Built at scrape time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily};
 
+use super::described::{FAMILIES, Family};
 use super::edge::{REFUSALS, RETRIES};
 use super::fields::FieldKind;
 use super::histogram::Histogram;
-use super::route::{RouteSeries, SideSeries};
+use super::series::{RouteSeries, SideSeries};
 use super::{Shared, words::Words};
 use crate::migration::Stage;
 
@@ -17,87 +19,11 @@ use crate::migration::Stage;
 /// is never empty. Beyond, what was never counted is left out: a hundred thousand quiet routes are not worth 300 MB a scrape.
 const ROUTES_IN_FULL: usize = 1000;
 
-const FALLBACKS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status", "breaker_open"];
+const FALLBACKS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol"];
 const ERRORS: [&str; 5] = ["connect", "timeout", "reset", "status", "protocol"];
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
 const SKIPPED: [&str; 6] = ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping"];
 const VERDICTS: [&str; 3] = ["match", "mismatch", "incomparable"];
-
-/// Name without prefix, type, labels, help.
-type Described = (&'static str, MetricType, &'static [&'static str], &'static str);
-
-const FAMILIES: [Described; 20] = {
-    use MetricType::{COUNTER, GAUGE, HISTOGRAM};
-    [
-        (
-            "requests_total",
-            COUNTER,
-            &["route", "side", "stage", "method", "code"],
-            "Requests that ended, by route, the side that answered, the stage in force, method and status.",
-        ),
-        (
-            "request_duration_seconds",
-            HISTOGRAM,
-            &["route", "side"],
-            "From the request's head to the last byte of the answer.",
-        ),
-        (
-            "upstream_duration_seconds",
-            HISTOGRAM,
-            &["route", "upstream"],
-            "Time to the first byte of the upstream's answer.",
-        ),
-        ("requests_in_flight", GAUGE, &["side"], "Requests being served, by side."),
-        (
-            "fallbacks_total",
-            COUNTER,
-            &["route", "reason"],
-            "Requests that the monolith answered because the service failed.",
-        ),
-        ("upstream_errors_total", COUNTER, &["route", "side", "kind"], "Attempts on an upstream that failed."),
-        ("retries_total", COUNTER, &["upstream", "reason"], "Requests sent to another endpoint of the same upstream."),
-        ("refused_total", COUNTER, &["reason"], "Requests refused by a limit or a rule."),
-        ("client_aborts_total", COUNTER, &["route"], "Requests whose client went away before the answer was complete."),
-        (
-            "breaker_open",
-            GAUGE,
-            &["route"],
-            "1 while the route's breaker is open: the monolith answers without the service being asked.",
-        ),
-        ("shadow_requests_total", COUNTER, &["route", "outcome"], "Copies sent, by what became of them."),
-        ("shadow_skipped_total", COUNTER, &["route", "reason"], "Copies not sent, by reason."),
-        ("shadow_duration_seconds", HISTOGRAM, &["route"], "Time of a copy from its sending to the end of its answer."),
-        (
-            "comparisons_total",
-            COUNTER,
-            &["route", "verdict"],
-            "Comparisons of the monolith's and the service's answer.",
-        ),
-        (
-            "comparison_fields_total",
-            COUNTER,
-            &["route", "field", "kind"],
-            "Fields that differed: raw between the sides, noise of the monolith with itself.",
-        ),
-        ("route_stage", GAUGE, &["route", "stage"], "1 on the stage in force."),
-        ("route_weight_ratio", GAUGE, &["route", "side"], "Share of the clients that the file gives to the side."),
-        (
-            "moves_total",
-            COUNTER,
-            &["route", "from", "to", "by"],
-            "Changes of a route's stage or weight; from and to are stages.",
-        ),
-        (
-            "migration_progress_ratio",
-            GAUGE,
-            &["by"],
-            "By requests: share of the last five minutes' answers that did not come from the monolith. By routes: share of the routes that are migrated or retired.",
-        ),
-        ("upstream_endpoints", GAUGE, &["upstream", "state"], "Endpoints of the upstream, by state."),
-    ]
-};
-const DISCOVERY_UP: Described =
-    ("discovery_up", MetricType::GAUGE, &["upstream"], "1 while the source of the upstream's endpoints can be asked.");
 
 /// Collects what `Shared` holds.
 pub(super) struct Families {
@@ -107,14 +33,11 @@ pub(super) struct Families {
 
 impl Families {
     pub(super) fn new(shared: Arc<Shared>) -> prometheus::Result<Self> {
-        let descs = FAMILIES
-            .iter()
-            .chain([&DISCOVERY_UP])
-            .map(|(name, _, labels, help)| {
-                let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-                Desc::new(format!("multilith_{name}"), (*help).to_owned(), labels, std::collections::HashMap::new())
-            })
-            .collect::<prometheus::Result<_>>()?;
+        let descs = FAMILIES.iter().map(|described| {
+            let labels = described.labels.iter().map(|label| (*label).to_owned()).collect();
+            Desc::new(described.name.to_owned(), described.help.to_owned(), labels, HashMap::new())
+        });
+        let descs = descs.collect::<prometheus::Result<_>>()?;
         Ok(Self { shared, descs })
     }
 }
@@ -143,20 +66,19 @@ struct Page {
 
 impl Page {
     fn new() -> Self {
-        let families = FAMILIES.iter().chain([&DISCOVERY_UP]).map(|(name, kind, _, help)| {
+        let families = FAMILIES.iter().map(|described| {
             let mut family = MetricFamily::default();
-            family.set_name(format!("multilith_{name}"));
-            family.set_help((*help).to_owned());
-            family.set_field_type(*kind);
+            family.set_name(described.name.to_owned());
+            family.set_help(described.help.to_owned());
+            family.set_field_type(described.kind);
             family
         });
         Self { families: families.collect() }
     }
 
-    fn add(&mut self, name: &str, values: &[&str], value: Value) {
-        let place = FAMILIES.iter().position(|family| family.0 == name).unwrap_or(FAMILIES.len());
-        let (_, _, labels, _) = FAMILIES.get(place).unwrap_or(&DISCOVERY_UP);
-        let pairs = labels.iter().zip(values).map(|(label, value)| {
+    fn add(&mut self, family: Family, values: &[&str], value: Value) {
+        let place = family as usize;
+        let pairs = FAMILIES[place].labels.iter().zip(values).map(|(label, value)| {
             let mut pair = LabelPair::default();
             pair.set_name((*label).to_owned());
             pair.set_value((*value).to_owned());
@@ -179,17 +101,17 @@ impl Page {
         self.families[place].mut_metric().push(metric);
     }
 
-    fn words(&mut self, name: &str, before: &[&str], words: &Words, expected: &[&'static str]) {
+    fn words(&mut self, family: Family, before: &[&str], words: &Words, expected: &[&'static str]) {
         words.each_with(expected, |word, count| {
             let mut values = before.to_vec();
             values.push(word);
-            self.add(name, &values, Value::Count(count));
+            self.add(family, &values, Value::Count(count));
         });
     }
 
-    fn histogram(&mut self, name: &str, values: &[&str], histogram: &Histogram, bounds: &[f64]) {
+    fn histogram(&mut self, family: Family, values: &[&str], histogram: &Histogram, bounds: &[f64]) {
         if let Some(spread) = histogram.to_proto(bounds) {
-            self.add(name, values, Value::Spread(spread));
+            self.add(family, values, Value::Spread(spread));
         }
     }
 
@@ -200,32 +122,32 @@ impl Page {
         let sides = route.sides.lock().clone();
         for side in sides.iter().chain(route.none.get()) {
             self.answers(name, side, stage.filter(|_| full));
-            self.histogram("request_duration_seconds", &[name, &side.name], &side.seconds, bounds);
+            self.histogram(Family::RequestSeconds, &[name, &side.name], &side.seconds, bounds);
             let kinds: &[_] = if &*side.name == "none" { &[] } else { expected(&ERRORS) };
-            self.words("upstream_errors_total", &[name, &side.name], &side.errors, kinds);
+            self.words(Family::UpstreamErrors, &[name, &side.name], &side.errors, kinds);
         }
         for upstream in &*route.upstreams.lock() {
-            self.histogram("upstream_duration_seconds", &[name, &upstream.name], &upstream.seconds, bounds);
+            self.histogram(Family::UpstreamSeconds, &[name, &upstream.name], &upstream.seconds, bounds);
         }
-        self.words("fallbacks_total", &[name], &route.fallbacks, expected(&FALLBACKS));
-        self.words("shadow_requests_total", &[name], &route.shadow_sent, expected(&OUTCOMES));
-        self.words("shadow_skipped_total", &[name], &route.shadow_skipped, expected(&SKIPPED));
-        self.histogram("shadow_duration_seconds", &[name], &route.shadow_seconds, bounds);
-        self.words("comparisons_total", &[name], &route.comparisons, expected(&VERDICTS));
+        self.words(Family::Fallbacks, &[name], &route.fallbacks, expected(&FALLBACKS));
+        self.words(Family::ShadowRequests, &[name], &route.shadow_sent, expected(&OUTCOMES));
+        self.words(Family::ShadowSkipped, &[name], &route.shadow_skipped, expected(&SKIPPED));
+        self.histogram(Family::ShadowSeconds, &[name], &route.shadow_seconds, bounds);
+        self.words(Family::Comparisons, &[name], &route.comparisons, expected(&VERDICTS));
         route.fields.each(|field, kind, count| {
             let kind = match kind {
                 FieldKind::Raw => "raw",
                 FieldKind::Noise => "noise",
             };
-            self.add("comparison_fields_total", &[name, field, kind], Value::Count(count));
+            self.add(Family::ComparisonFields, &[name, field, kind], Value::Count(count));
         });
         let aborts = route.aborts.load(Relaxed);
         if full || aborts > 0 {
-            self.add("client_aborts_total", &[name], Value::Count(aborts));
+            self.add(Family::ClientAborts, &[name], Value::Count(aborts));
         }
         let open = route.breaker_open.load(Relaxed);
         if full || open {
-            self.add("breaker_open", &[name], Value::Level(f64::from(u8::from(open))));
+            self.add(Family::BreakerOpen, &[name], Value::Level(f64::from(u8::from(open))));
         }
     }
 
@@ -237,10 +159,10 @@ impl Page {
             }
             let code = if status == 0 { "none".to_owned() } else { status.to_string() };
             let values = [route, &side.name, stage.as_str(), method, &code];
-            self.add("requests_total", &values, Value::Count(count));
+            self.add(Family::Requests, &values, Value::Count(count));
         });
         if let Some(stage) = missing {
-            self.add("requests_total", &[route, &side.name, stage.as_str(), "GET", "200"], Value::Count(0));
+            self.add(Family::Requests, &[route, &side.name, stage.as_str(), "GET", "200"], Value::Count(0));
         }
     }
 
@@ -250,17 +172,17 @@ impl Page {
         let dials = route.dials.lock();
         for moves in &dials.moves {
             let values = [name, moves.from.as_str(), moves.to.as_str(), moves.by];
-            self.add("moves_total", &values, Value::Count(moves.count));
+            self.add(Family::Moves, &values, Value::Count(moves.count));
         }
         let shown = dials.in_force.as_ref()?;
         for stage in Stage::ALL {
             let here = stage == shown.stage;
             if here || full {
-                self.add("route_stage", &[name, stage.as_str()], Value::Level(f64::from(u8::from(here))));
+                self.add(Family::RouteStage, &[name, stage.as_str()], Value::Level(f64::from(u8::from(here))));
             }
         }
         for (side, share) in &shown.shares {
-            self.add("route_weight_ratio", &[name, side], Value::Level(*share));
+            self.add(Family::RouteWeight, &[name, side], Value::Level(*share));
         }
         Some(shown.stage)
     }
@@ -269,20 +191,23 @@ impl Page {
         let edge = &shared.edge;
         for (side, gauge) in &*edge.in_flight.read() {
             #[expect(clippy::cast_precision_loss, reason = "requests in flight are few")]
-            self.add("requests_in_flight", &[side], Value::Level(gauge.load(Relaxed) as f64));
+            self.add(Family::InFlight, &[side], Value::Level(gauge.load(Relaxed) as f64));
         }
-        self.words("refused_total", &[], &edge.refused, &REFUSALS);
+        self.words(Family::Refused, &[], &edge.refused, &REFUSALS);
+        if let Some(spans) = edge.spans_dropped.get() {
+            self.add(Family::SpansDropped, &[], Value::Count(spans.load(Relaxed)));
+        }
         for (name, upstream) in &*edge.upstreams.read() {
-            self.words("retries_total", &[name], &upstream.retries, &RETRIES);
+            self.words(Family::Retries, &[name], &upstream.retries, &RETRIES);
             if let Some(counts) = *upstream.endpoints.lock() {
                 let states =
                     [("healthy", counts.healthy), ("unhealthy", counts.unhealthy), ("draining", counts.draining)];
                 for (state, count) in states {
-                    self.add("upstream_endpoints", &[name, state], Value::Level(float(count as u64)));
+                    self.add(Family::UpstreamEndpoints, &[name, state], Value::Level(float(count as u64)));
                 }
             }
             if let Some(up) = *upstream.discovery_up.lock() {
-                self.add("discovery_up", &[name], Value::Level(f64::from(u8::from(up))));
+                self.add(Family::DiscoveryUp, &[name], Value::Level(f64::from(u8::from(up))));
             }
         }
     }
@@ -296,8 +221,8 @@ impl Page {
             }
         }
         let share = if all == 0 { 0.0 } else { float(done) / float(all) };
-        self.add("migration_progress_ratio", &["routes"], Value::Level(share));
-        self.add("migration_progress_ratio", &["requests"], Value::Level(shared.progress.lock().share()));
+        self.add(Family::Progress, &["routes"], Value::Level(share));
+        self.add(Family::Progress, &["requests"], Value::Level(shared.progress.lock().share()));
     }
 }
 

@@ -1,12 +1,14 @@
 //! The metrics of contract section 5: who counts what, and the page that Prometheus reads.
 
 mod answers;
+mod described;
 mod edge;
 mod families;
 mod fields;
 mod histogram;
 mod progress;
 mod route;
+mod series;
 mod words;
 
 use std::collections::BTreeMap;
@@ -22,10 +24,11 @@ pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
 pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
 pub use route::{InFlight, RouteLabels, RouteMeters, SideSummary, WantedShare};
+pub use series::Moved;
 
 use families::Families;
 use progress::Progress;
-use route::RouteSeries;
+use series::RouteSeries;
 
 /// The route label of requests that no route takes.
 pub const UNMATCHED: &str = "unmatched";
@@ -64,34 +67,39 @@ impl Metrics {
     pub fn route(&self, labels: &RouteLabels<'_>) -> Arc<RouteMeters> {
         let series = {
             let mut routes = self.shared.routes.lock();
-            match routes.get(labels.route) {
-                Some(series) => Arc::clone(series),
-                None => {
-                    let series = RouteSeries::new(labels.route);
-                    routes.insert(Arc::clone(&series.name), Arc::clone(&series));
-                    series
-                }
-            }
+            let known = routes.get(labels.route).cloned();
+            known.unwrap_or_else(|| {
+                let series = RouteSeries::new(labels.route);
+                routes.insert(Arc::clone(&series.name), Arc::clone(&series));
+                series
+            })
         };
         RouteMeters::bind(series, labels, &self.shared.bounds, |side| self.shared.edge.in_flight_gauge(side))
     }
 
     /// The edition that was assembled last is in force. Series of routes and upstreams that it does not have disappear;
-    /// requests that began under an older edition may go on counting into them, unseen. Moves are counted as made `by` this.
-    pub fn retain(&self, routes: impl Fn(&str) -> bool, upstreams: impl Fn(&str) -> bool, by: &'static str) {
+    /// requests that began under an older edition may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
+    pub fn retain(
+        &self,
+        routes: impl Fn(&str) -> bool,
+        upstreams: impl Fn(&str) -> bool,
+        by: &'static str,
+    ) -> Vec<Moved> {
+        let mut moves = Vec::new();
         self.tick(Instant::now());
         let mut sides = std::collections::BTreeSet::new();
         {
             let mut all = self.shared.routes.lock();
             all.retain(|name, _| &**name == UNMATCHED || routes(name));
             for route in all.values() {
-                route.settle(by);
+                moves.extend(route.settle(by));
                 route.upstreams.lock().retain(|upstream| upstreams(&upstream.name));
                 sides.extend(route.sides.lock().iter().map(|side| Arc::clone(&side.name)));
             }
         }
         let always = |side: &str| matches!(side, "monolith" | "service" | "none");
         self.shared.edge.retain(upstreams, |side| always(side) || sides.contains(side));
+        moves
     }
 
     /// What belongs to no route.

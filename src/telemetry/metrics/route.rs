@@ -1,16 +1,12 @@
 //! The meters of one route. A request holds them by index; nothing is looked up by name, and nothing is locked.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use http::Method;
-use parking_lot::Mutex;
-
-use super::answers::AnswerCounts;
-use super::fields::{FieldCounts, FieldKind};
-use super::histogram::Histogram;
-use super::words::Words;
+use super::fields::FieldKind;
+use super::series::{RouteSeries, Shown, SideSeries, UpstreamSeconds};
 use crate::migration::Stage;
+use http::Method;
 
 /// What a route is to be labelled with, and the sides that its requests can be on.
 #[derive(Debug, Clone)]
@@ -40,149 +36,6 @@ pub struct SideSummary {
     /// Seconds; `None` before the first answer.
     pub p50: Option<f64>,
     pub p99: Option<f64>,
-}
-
-/// The counts of one route; they live as long as the route is in the file, over all reloads.
-#[derive(Debug)]
-pub(crate) struct RouteSeries {
-    pub(crate) name: Arc<str>,
-    pub(crate) sides: Mutex<Vec<Arc<SideSeries>>>,
-    pub(crate) upstreams: Mutex<Vec<Arc<UpstreamSeconds>>>,
-    pub(crate) dials: Mutex<Dials>,
-    /// Requests that were refused before a side was chosen.
-    pub(crate) none: OnceLock<Arc<SideSeries>>,
-    pub(crate) fallbacks: Words,
-    pub(crate) aborts: AtomicU64,
-    pub(crate) breaker_open: AtomicBool,
-    pub(crate) shadow_sent: Words,
-    pub(crate) shadow_skipped: Words,
-    pub(crate) shadow_seconds: Histogram,
-    pub(crate) comparisons: Words,
-    pub(crate) fields: FieldCounts,
-}
-
-/// The stage and shares in force, those that an edition not yet in force asks for, and the moves so far.
-#[derive(Debug, Default)]
-pub(crate) struct Dials {
-    pub(crate) in_force: Option<Shown>,
-    pub(crate) next: Option<Shown>,
-    pub(crate) moves: Vec<Moves>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Shown {
-    pub(crate) stage: Stage,
-    pub(crate) shares: Vec<(Arc<str>, f64)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moves {
-    pub(crate) from: Stage,
-    pub(crate) to: Stage,
-    pub(crate) by: &'static str,
-    pub(crate) count: u64,
-}
-
-/// The counts of one side of a route.
-#[derive(Debug)]
-pub(crate) struct SideSeries {
-    pub(crate) name: Arc<str>,
-    /// By stage: each counts under the stage that was in force.
-    pub(crate) answers: [OnceLock<Box<AnswerCounts>>; Stage::ALL.len()],
-    pub(crate) seconds: Histogram,
-    pub(crate) errors: Words,
-    /// The side's upstream is the monolith: a variant can be, too.
-    pub(crate) is_monolith: AtomicBool,
-    /// How many answers the migration's progress has taken into account.
-    pub(crate) seen: AtomicU64,
-}
-
-/// Times to the first byte of one upstream's answers.
-#[derive(Debug)]
-pub(crate) struct UpstreamSeconds {
-    pub(crate) name: Arc<str>,
-    pub(crate) seconds: Histogram,
-}
-
-impl SideSeries {
-    fn new(name: &str) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.into(),
-            answers: Default::default(),
-            seconds: Histogram::default(),
-            errors: Words::default(),
-            is_monolith: AtomicBool::new(false),
-            seen: AtomicU64::new(0),
-        })
-    }
-
-    pub(crate) fn each_answer(&self, mut visit: impl FnMut(Stage, &'static str, u16, u64)) {
-        for (stage, counts) in Stage::ALL.into_iter().zip(&self.answers) {
-            if let Some(counts) = counts.get() {
-                counts.each(|method, status, count| visit(stage, method, status, count));
-            }
-        }
-    }
-}
-
-impl RouteSeries {
-    pub(crate) fn new(name: &str) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.into(),
-            sides: Mutex::default(),
-            upstreams: Mutex::default(),
-            dials: Mutex::default(),
-            none: OnceLock::new(),
-            fallbacks: Words::default(),
-            aborts: AtomicU64::new(0),
-            breaker_open: AtomicBool::new(false),
-            shadow_sent: Words::default(),
-            shadow_skipped: Words::default(),
-            shadow_seconds: Histogram::default(),
-            comparisons: Words::default(),
-            fields: FieldCounts::default(),
-        })
-    }
-
-    fn side(&self, wanted: &WantedShare<'_>) -> Arc<SideSeries> {
-        let mut sides = self.sides.lock();
-        let side = sides.iter().find(|side| *side.name == *wanted.side).cloned().unwrap_or_else(|| {
-            let side = SideSeries::new(wanted.side);
-            sides.push(Arc::clone(&side));
-            side
-        });
-        side.is_monolith.store(wanted.upstream == "monolith", Relaxed);
-        side
-    }
-
-    fn upstream(&self, name: &str) -> Arc<UpstreamSeconds> {
-        let mut upstreams = self.upstreams.lock();
-        upstreams.iter().find(|upstream| *upstream.name == *name).cloned().unwrap_or_else(|| {
-            let upstream = Arc::new(UpstreamSeconds { name: name.into(), seconds: Histogram::default() });
-            upstreams.push(Arc::clone(&upstream));
-            upstream
-        })
-    }
-
-    /// The edition that was assembled last is in force: sides and upstreams that it does not name disappear.
-    pub(crate) fn settle(&self, by: &'static str) {
-        let mut dials = self.dials.lock();
-        let Some(next) = dials.next.take() else { return };
-        if let Some(before) = dials.in_force.take()
-            && before != next
-        {
-            let (from, to) = (before.stage, next.stage);
-            match dials.moves.iter_mut().find(|moves| (moves.from, moves.to, moves.by) == (from, to, by)) {
-                Some(moves) => moves.count += 1,
-                None => dials.moves.push(Moves { from, to, by, count: 1 }),
-            }
-        }
-        self.sides.lock().retain(|side| {
-            // The two that every route may have keep their history, whatever the stage.
-            matches!(&*side.name, "monolith" | "service") || next.shares.iter().any(|(name, _)| *name == side.name)
-        });
-        dials.in_force = Some(next);
-    }
 }
 
 /// The meters of one route as one edition sees it.

@@ -8,7 +8,7 @@ use http::Method;
 use super::*;
 use crate::migration::Stage;
 
-fn labels<'a>(route: &'a str, stage: Stage, service: f64) -> RouteLabels<'a> {
+fn labels(route: &str, stage: Stage, service: f64) -> RouteLabels<'_> {
     let sides = vec![
         WantedShare { side: "monolith", upstream: "monolith", ratio: 1.0 - service },
         WantedShare { side: "service", upstream: "users", ratio: service },
@@ -202,13 +202,15 @@ fn moves_are_counted_when_an_edition_takes_force_and_not_before() {
     assert_eq!(value(&metrics, "multilith_route_stage{route=\"a\",stage=\"shadow\"}"), Some(1.0));
     metrics.retain(|_| true, |_| true, "file");
     metrics.route(&labels("a", Stage::Canary, 0.2));
-    metrics.retain(|_| true, |_| true, "file");
+    let moves = metrics.retain(|_| true, |_| true, "file");
+    let wanted = Moved { route: "a".into(), stage: (Stage::Canary, Stage::Canary), service: (Some(0.1), Some(0.2)) };
+    assert_eq!(moves, [wanted]);
     metrics.route(&labels("a", Stage::Canary, 0.2));
-    metrics.retain(|_| true, |_| true, "file");
-    let moved = |from: &str, to: &str| {
+    assert_eq!(metrics.retain(|_| true, |_| true, "file"), []);
+    let count = |from: &str, to: &str| {
         value(&metrics, &format!("multilith_moves_total{{route=\"a\",from=\"{from}\",to=\"{to}\",by=\"file\"}}"))
     };
-    assert_eq!((moved("shadow", "canary"), moved("canary", "canary")), (Some(1.0), Some(1.0)));
+    assert_eq!((count("shadow", "canary"), count("canary", "canary")), (Some(1.0), Some(1.0)));
     assert_eq!(value(&metrics, "multilith_route_stage{route=\"a\",stage=\"canary\"}"), Some(1.0));
 }
 

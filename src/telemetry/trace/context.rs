@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{read_hex, write_hex};
+use crate::migration::{BUCKETS, Percent};
 
 /// 16 bytes, not all zero.
 pub type TraceId = [u8; 16];
@@ -13,47 +14,79 @@ pub type SpanId = [u8; 8];
 const SAMPLED: u8 = 1;
 /// The flags that this version of the standard knows: sampled, and that the trace id is random.
 const KNOWN_FLAGS: u8 = 3;
+/// The number of the copy among the spans below a request; attempts have the small ones.
+const SHADOW: u64 = 1 << 32;
 
 /// The place of one request in its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
     trace: TraceId,
-    /// The span that this request is: what upstreams are told as their parent.
+    /// What upstreams are told as their parent: the span that this request is, or, while nothing is recorded here, the client's.
     span: SpanId,
-    /// The span that the client named.
+    /// The span above this one, if it is known.
     parent: Option<SpanId>,
     flags: u8,
+    /// The client named the trace.
+    continued: bool,
+    /// Spans of this request go to the collector.
+    recorded: bool,
 }
 
 impl TraceContext {
     /// Before the head has been read. Never sent.
     #[must_use]
     pub const fn none() -> Self {
-        Self { trace: [0; 16], span: [0; 8], parent: None, flags: 0 }
+        Self { trace: [0; 16], span: [0; 8], parent: None, flags: 0, continued: false, recorded: false }
     }
 
     /// The client's trace if its `traceparent` is valid; otherwise a new one, for which no `tracestate` may be passed on.
+    /// Nothing is recorded here, so a client's `traceparent` is passed on as it came: a span that nobody
+    /// ever sees must not stand between the client's and the upstream's.
     #[must_use]
     pub fn continue_or_start(headers: &HeaderMap, fresh_trace: u128, fresh_span: u64) -> Self {
+        Self::begin(headers, fresh_trace, fresh_span, None)
+    }
+
+    /// The same when spans are recorded: of traces that the client records, and of this share of those that begin here.
+    pub(crate) fn begin(headers: &HeaderMap, fresh_trace: u128, fresh_span: u64, record: Option<Percent>) -> Self {
         // An id of zeros is invalid, and a random number may be zero.
-        let span = fresh_span.max(1).to_be_bytes();
+        let (fresh_trace, span) = (fresh_trace.max(1), fresh_span.max(1).to_be_bytes());
         let mut given = headers.get_all("traceparent").iter();
-        match (given.next(), given.next()) {
-            (Some(only), None) => parse(only.as_bytes()).map(|(trace, parent, flags)| Self {
+        let parsed = match (given.next(), given.next()) {
+            (Some(only), None) => parse(only.as_bytes()),
+            _ => None,
+        };
+        match (parsed, record) {
+            (Some((trace, parent, flags)), None) => {
+                Self { trace, span: parent, parent: None, flags: flags & KNOWN_FLAGS, continued: true, recorded: false }
+            }
+            (Some((trace, parent, flags)), Some(_)) => Self {
                 trace,
                 span,
                 parent: Some(parent),
                 flags: flags & KNOWN_FLAGS,
-            }),
-            _ => None,
+                continued: true,
+                recorded: flags & SAMPLED != 0,
+            },
+            (None, record) => {
+                let draw = fresh_trace % u128::from(BUCKETS);
+                let recorded = record.is_some_and(|share| draw < u128::from(share.buckets()));
+                let flags = if recorded { SAMPLED } else { 0 };
+                Self { trace: fresh_trace.to_be_bytes(), span, parent: None, flags, continued: false, recorded }
+            }
         }
-        .unwrap_or(Self { trace: fresh_trace.max(1).to_be_bytes(), span, parent: None, flags: 0 })
     }
 
     /// The client's trace goes on: its `tracestate` is passed on as it came.
     #[must_use]
     pub const fn is_continued(&self) -> bool {
-        self.parent.is_some()
+        self.continued
+    }
+
+    /// Spans of this request go to the collector.
+    #[must_use]
+    pub const fn is_recorded(&self) -> bool {
+        self.recorded
     }
 
     /// Whoever began the trace records it, and so should everyone in it.
@@ -93,24 +126,23 @@ impl TraceContext {
         text
     }
 
-    /// The same trace, recorded or not.
+    /// The attempt of this number, counted from 0. It has a span of its own only where spans are recorded.
     #[must_use]
-    pub const fn with_sampled(mut self, sampled: bool) -> Self {
-        self.flags = self.flags & !SAMPLED | if sampled { SAMPLED } else { 0 };
-        self
+    pub fn for_attempt(&self, number: u8) -> Self {
+        if self.recorded { self.child(number.into()) } else { *self }
+    }
+
+    /// What a copy carries: the same trace with the sampled flag cleared, so that no second answer shows up in it.
+    #[must_use]
+    pub fn for_shadow(&self) -> Self {
+        let below = if self.recorded { self.child(SHADOW) } else { *self };
+        Self { flags: self.flags & !SAMPLED, ..below }
     }
 
     /// A span below this one. The number tells siblings apart; the ids need no further randomness.
-    #[must_use]
-    pub fn child(&self, number: u64) -> Self {
-        let span = xxh3_64_with_seed(&self.span, number.wrapping_add(1)).max(1).to_be_bytes();
+    fn child(&self, number: u64) -> Self {
+        let span = xxh3_64_with_seed(&self.span, number).max(1).to_be_bytes();
         Self { span, parent: Some(self.span), ..*self }
-    }
-
-    /// What a copy carries: the same trace, not recorded, so that no second answer shows up in it.
-    #[must_use]
-    pub fn for_shadow(&self) -> Self {
-        self.child(u64::from(u32::MAX)).with_sampled(false)
     }
 
     /// The `traceparent` that an upstream is sent.
@@ -149,12 +181,20 @@ fn parse(text: &[u8]) -> Option<(TraceId, SpanId, u8)> {
 mod tests {
     use super::*;
 
-    fn of(values: &[&str]) -> TraceContext {
+    fn headers(values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append("traceparent", HeaderValue::from_str(value).unwrap());
         }
-        TraceContext::continue_or_start(&headers, 0xabc, 0xdef)
+        headers
+    }
+
+    fn of(values: &[&str]) -> TraceContext {
+        TraceContext::continue_or_start(&headers(values), 0xabc, 0xdef)
+    }
+
+    fn recording(values: &[&str], share: u16) -> TraceContext {
+        TraceContext::begin(&headers(values), 0xabc, 0xdef, Percent::from_hundredths(share))
     }
 
     fn text(context: &TraceContext) -> String {
@@ -162,12 +202,14 @@ mod tests {
     }
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
     #[test]
     fn only_what_the_standard_allows_is_continued() {
         for (given, continued) in [
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", true),
+            (SAMPLED, true),
+            (UNSAMPLED, true),
             ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff", true),
             ("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true),
             ("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes-later", true),
@@ -186,17 +228,42 @@ mod tests {
             ("0x-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
             ("", false),
         ] {
-            let context = of(&[given]);
-            assert_eq!(context.is_continued(), continued, "{given}");
-            assert_eq!(text(&context)[3..35] == *TRACE, continued, "{given}");
+            for context in [of(&[given]), recording(&[given], 10_000)] {
+                assert_eq!(context.is_continued(), continued, "{given}");
+                assert_eq!(text(&context)[3..35] == *TRACE, continued, "{given}");
+            }
         }
     }
 
     #[test]
-    fn upstreams_see_this_request_as_their_parent() {
-        let context = of(&["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]);
+    fn where_nothing_is_recorded_the_upstream_sees_the_client_as_its_parent() {
+        let context = of(&[SAMPLED]);
+        assert_eq!(text(&context), SAMPLED);
+        assert!(context.is_sampled() && !context.is_recorded());
+        assert_eq!(text(&context.for_attempt(1)), SAMPLED);
+        assert_eq!(text(&context.for_shadow()), UNSAMPLED);
+    }
+
+    #[test]
+    fn where_spans_are_recorded_the_upstream_sees_this_request_as_its_parent() {
+        let context = recording(&[SAMPLED], 0);
         assert_eq!(text(&context), format!("00-{TRACE}-0000000000000def-01"));
         assert_eq!(context.parent_id(), Some(&[0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]));
+        assert!(context.is_recorded(), "the client decides for its own traces");
+        assert!(!recording(&[UNSAMPLED], 10_000).is_recorded());
+    }
+
+    #[test]
+    fn traces_that_begin_here_are_recorded_in_their_share() {
+        let share = Percent::from_hundredths(2500).unwrap();
+        let none = HeaderMap::new();
+        let recorded = (0..40_000_u128).filter(|n| {
+            let context = TraceContext::begin(&none, *n * 0x9e37_79b9_7f4a_7c15, 1, Some(share));
+            assert_eq!(context.is_sampled(), context.is_recorded());
+            context.is_recorded()
+        });
+        let recorded = recorded.count();
+        assert!((9_000..11_000).contains(&recorded), "{recorded} of 40000 for 25 %");
     }
 
     #[test]
@@ -207,22 +274,22 @@ mod tests {
 
     #[test]
     fn none_and_two_headers_start_a_new_trace() {
-        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        for values in [&[][..], &[valid, valid]] {
+        for values in [&[][..], &[SAMPLED, SAMPLED]] {
             assert_eq!(text(&of(values)), "00-00000000000000000000000000000abc-0000000000000def-00");
+            assert!(!of(values).is_continued());
         }
         let zeros = TraceContext::continue_or_start(&HeaderMap::new(), 0, 0);
         assert_eq!(text(&zeros), "00-00000000000000000000000000000001-0000000000000001-00", "zeros are invalid ids");
     }
 
     #[test]
-    fn children_are_told_apart_and_a_copy_is_not_recorded() {
-        let context = of(&["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]);
-        let (first, second, shadow) = (context.child(0), context.child(1), context.for_shadow());
+    fn attempts_are_told_apart_and_a_copy_is_not_sampled() {
+        let context = recording(&[SAMPLED], 0);
+        let (first, second, shadow) = (context.for_attempt(0), context.for_attempt(1), context.for_shadow());
         let spans = [context.span_id(), first.span_id(), second.span_id(), shadow.span_id()];
         assert!((1..4).all(|n| !spans[..n].contains(&spans[n])));
         assert!([first, second, shadow].iter().all(|child| child.parent_id() == Some(context.span_id())));
         assert!(text(&shadow).starts_with(&format!("00-{TRACE}-")) && text(&shadow).ends_with("-00"));
-        assert!(first.is_sampled() && !shadow.is_sampled());
+        assert!(first.is_sampled() && !shadow.is_sampled() && shadow.is_recorded());
     }
 }

@@ -1,0 +1,281 @@
+//! The live stream: sampled exchanges, moves, reloads and mismatches for whoever is watching. Watching never slows traffic.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::access_log;
+use super::record::ExchangeRecord;
+
+/// A watcher that is further behind has missed the oldest.
+const BACKLOG: usize = 1024;
+/// Routes have their own budget, so that a busy one does not drown a quiet one; few share a place in the table.
+const PLACES: usize = 256;
+/// Events a second and route. Nobody reads faster, and two watchers cost no more than one.
+const PER_ROUTE: u32 = 50;
+/// Events a second in all.
+const IN_ALL: u32 = 1000;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// `request`, `move`, `reload` or `mismatch`; the name of the server-sent event.
+    pub kind: &'static str,
+    /// Empty: it concerns no route.
+    pub route: Arc<str>,
+    /// Empty unless it is a request.
+    pub side: Arc<str>,
+    /// 0 unless it is a request that was answered.
+    pub status: u16,
+    /// A JSON object on one line. That of a request is the line of the access log.
+    pub data: Arc<str>,
+}
+
+/// Which events a watcher wants to hear of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    pub route: Option<String>,
+    pub side: Option<String>,
+    pub status: Option<StatusFilter>,
+}
+
+/// `404`, or a class such as `5xx`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusFilter {
+    Exact(u16),
+    /// 1 to 5.
+    Class(u16),
+}
+
+impl std::str::FromStr for StatusFilter {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digit = |class: &str| class.parse().ok().filter(|class| (1..=5).contains(class));
+        match text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
+            Some(class) => digit(class).map(Self::Class).ok_or(()),
+            None => text.parse().ok().filter(|status| (100..=599).contains(status)).map(Self::Exact).ok_or(()),
+        }
+    }
+}
+
+impl EventFilter {
+    /// Side and status say something of requests alone: with them, nothing else is wanted.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        let status = self.status.is_none_or(|wanted| match wanted {
+            StatusFilter::Exact(status) => event.status == status,
+            StatusFilter::Class(class) => event.status / 100 == class,
+        });
+        status
+            && self.route.as_deref().is_none_or(|route| *event.route == *route)
+            && self.side.as_deref().is_none_or(|side| *event.side == *side)
+    }
+}
+
+/// Where events are published. Without a watcher an event costs one atomic load.
+#[derive(Debug)]
+pub struct Events {
+    watchers: AtomicUsize,
+    sender: broadcast::Sender<Event>,
+    budget: Budget,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { watchers: AtomicUsize::new(0), sender: broadcast::Sender::new(BACKLOG), budget: Budget::default() }
+    }
+}
+
+impl Events {
+    /// Begins to watch, from now on.
+    pub fn watch(self: &Arc<Self>) -> Watcher {
+        let receiver = self.sender.subscribe();
+        self.watchers.fetch_add(1, Relaxed);
+        Watcher { receiver, events: Arc::clone(self) }
+    }
+
+    /// How many are watching.
+    pub fn watchers(&self) -> usize {
+        self.watchers.load(Relaxed)
+    }
+
+    /// Something happened. `data` is only asked for when somebody watches and the budget of its route lasts.
+    pub fn publish(&self, kind: &'static str, route: &str, data: impl FnOnce() -> String) {
+        if self.is_wanted(kind, route) {
+            let data = data().into();
+            // An error says that the last watcher has just left.
+            let _ = self.sender.send(Event { kind, route: route.into(), side: "".into(), status: 0, data });
+        }
+    }
+
+    pub(super) fn request(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
+        if !self.is_wanted("request", record.route) {
+            return;
+        }
+        let mut line = Vec::with_capacity(1024);
+        access_log::json_line(&mut line, record, now);
+        let _ = self.sender.send(Event {
+            kind: "request",
+            route: record.route.into(),
+            side: record.side.into(),
+            status: record.status,
+            data: String::from_utf8_lossy(&line).into(),
+        });
+    }
+
+    /// Events that watchers were not shown since the program began, because there were too many.
+    pub fn left_out(&self) -> u64 {
+        self.budget.left_out.load(Relaxed)
+    }
+
+    fn is_wanted(&self, kind: &'static str, route: &str) -> bool {
+        self.watchers.load(Relaxed) > 0 && self.budget.allows(kind, route, seconds(SystemTime::now()))
+    }
+}
+
+fn seconds(now: SystemTime) -> u64 {
+    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// So many events a second. Two threads at the turn of a second may let a few too many through, which harms nobody.
+#[derive(Debug)]
+struct Budget {
+    second: AtomicU64,
+    all: AtomicU32,
+    routes: [AtomicU32; PLACES],
+    left_out: AtomicU64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            second: AtomicU64::new(0),
+            all: AtomicU32::new(0),
+            routes: std::array::from_fn(|_| AtomicU32::new(0)),
+            left_out: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Budget {
+    fn allows(&self, kind: &'static str, route: &str, second: u64) -> bool {
+        if self.second.swap(second, Relaxed) != second {
+            self.all.store(0, Relaxed);
+            self.routes.iter().for_each(|route| route.store(0, Relaxed));
+        }
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((kind, route));
+        let place = usize::try_from(hash % PLACES as u64).expect("a place is small");
+        let allowed = self.routes[place].fetch_add(1, Relaxed) < PER_ROUTE && self.all.fetch_add(1, Relaxed) < IN_ALL;
+        if !allowed {
+            self.left_out.fetch_add(1, Relaxed);
+        }
+        allowed
+    }
+}
+
+/// Somebody who watches; dropping it ends that.
+#[derive(Debug)]
+pub struct Watcher {
+    receiver: broadcast::Receiver<Event>,
+    events: Arc<Events>,
+}
+
+/// What a watcher hears.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    Event(Event),
+    /// The watcher was too slow: so many events passed it by.
+    Missed(u64),
+}
+
+impl Watcher {
+    /// Waits for the next event. Safe to cancel. `None`: there will be no more.
+    pub async fn next(&mut self) -> Option<Heard> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(Heard::Event(event)),
+            Err(RecvError::Lagged(count)) => Some(Heard::Missed(count)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.events.watchers.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(route: &str, side: &str, status: u16) -> Event {
+        Event { kind: "request", route: route.into(), side: side.into(), status, data: "{}".into() }
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_it_names() {
+        let filter = |route: Option<&str>, side: Option<&str>, status: Option<&str>| EventFilter {
+            route: route.map(Into::into),
+            side: side.map(Into::into),
+            status: status.map(|status| status.parse().unwrap()),
+        };
+        for (filter, wanted) in [
+            (filter(None, None, None), true),
+            (filter(Some("a"), Some("service"), Some("5xx")), true),
+            (filter(None, None, Some("503")), true),
+            (filter(Some("b"), None, None), false),
+            (filter(None, Some("monolith"), None), false),
+            (filter(None, None, Some("4xx")), false),
+            (filter(None, None, Some("500")), false),
+        ] {
+            assert_eq!(filter.wants(&event("a", "service", 503)), wanted, "{filter:?}");
+        }
+        for nonsense in ["", "xx", "0xx", "6xx", "99", "600", "abc"] {
+            assert!(nonsense.parse::<StatusFilter>().is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_when_nobody_watches() {
+        let events = Arc::new(Events::default());
+        events.publish("reload", "", || panic!("nobody watches"));
+        drop(events.watch());
+        events.publish("reload", "", || panic!("nobody watches any more"));
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_hears_of_it() {
+        let events = Arc::new(Events::default());
+        let mut watcher = events.watch();
+        events.publish("move", "a", || "{\"to\":\"canary\"}".to_owned());
+        let Some(Heard::Event(heard)) = watcher.next().await else { panic!("nothing was heard") };
+        assert_eq!((heard.kind, &*heard.route, &*heard.data), ("move", "a", "{\"to\":\"canary\"}"));
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_is_too_slow_is_told_what_it_missed() {
+        let events = Arc::new(Events::default());
+        let mut watcher = events.watch();
+        for _ in 0..BACKLOG + 7 {
+            events.sender.send(event("a", "service", 200)).unwrap();
+        }
+        assert!(matches!(watcher.next().await, Some(Heard::Missed(7))));
+        assert!(matches!(watcher.next().await, Some(Heard::Event(_))));
+    }
+
+    #[test]
+    fn a_busy_route_does_not_drown_a_quiet_one() {
+        let budget = Budget::default();
+        let busy = (0..10_000).filter(|_| budget.allows("request", "busy", 7)).count();
+        assert_eq!(busy, 50);
+        assert!(budget.allows("request", "quiet", 7));
+        assert!(budget.allows("request", "busy", 8), "the next second has a budget of its own");
+        let all = (0..5_000).filter(|n| budget.allows("request", &format!("route-{n}"), 9)).count();
+        assert_eq!(all, 1000);
+    }
+}

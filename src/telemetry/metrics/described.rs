@@ -1,0 +1,204 @@
+//! The names, types, labels and help texts of the series that routes and upstreams have.
+
+use prometheus::proto::MetricType::{self, COUNTER, GAUGE, HISTOGRAM};
+
+/// One metric of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Requests,
+    RequestSeconds,
+    UpstreamSeconds,
+    InFlight,
+    Fallbacks,
+    UpstreamErrors,
+    Retries,
+    Refused,
+    ClientAborts,
+    BreakerOpen,
+    ShadowRequests,
+    ShadowSkipped,
+    ShadowSeconds,
+    Comparisons,
+    ComparisonFields,
+    RouteStage,
+    RouteWeight,
+    Moves,
+    Progress,
+    UpstreamEndpoints,
+    DiscoveryUp,
+    SpansDropped,
+}
+
+pub(super) struct Described {
+    pub(super) family: Family,
+    pub(super) name: &'static str,
+    pub(super) kind: MetricType,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+}
+
+/// In the order of the enum.
+pub(super) const FAMILIES: [Described; 22] = [
+    described(
+        Family::Requests,
+        "multilith_requests_total",
+        COUNTER,
+        &["route", "side", "stage", "method", "code"],
+        "Requests that ended, by route, the side that answered, the stage in force, method and status.",
+    ),
+    described(
+        Family::RequestSeconds,
+        "multilith_request_duration_seconds",
+        HISTOGRAM,
+        &["route", "side"],
+        "From the request's head to the last byte of the answer.",
+    ),
+    described(
+        Family::UpstreamSeconds,
+        "multilith_upstream_duration_seconds",
+        HISTOGRAM,
+        &["route", "upstream"],
+        "Time to the first byte of the upstream's answer.",
+    ),
+    described(Family::InFlight, "multilith_requests_in_flight", GAUGE, &["side"], "Requests being served, by side."),
+    described(
+        Family::Fallbacks,
+        "multilith_fallbacks_total",
+        COUNTER,
+        &["route", "reason"],
+        "Requests that the monolith answered because the service failed.",
+    ),
+    described(
+        Family::UpstreamErrors,
+        "multilith_upstream_errors_total",
+        COUNTER,
+        &["route", "side", "kind"],
+        "Attempts on an upstream that failed.",
+    ),
+    described(
+        Family::Retries,
+        "multilith_retries_total",
+        COUNTER,
+        &["upstream", "reason"],
+        "Requests sent to another endpoint of the same upstream.",
+    ),
+    described(
+        Family::Refused,
+        "multilith_refused_total",
+        COUNTER,
+        &["reason"],
+        "Requests refused by a limit or a rule.",
+    ),
+    described(
+        Family::ClientAborts,
+        "multilith_client_aborts_total",
+        COUNTER,
+        &["route"],
+        "Requests whose client went away before the answer was complete.",
+    ),
+    described(
+        Family::BreakerOpen,
+        "multilith_breaker_open",
+        GAUGE,
+        &["route"],
+        "1 while the route's breaker is open: the monolith answers without the service being asked.",
+    ),
+    described(
+        Family::ShadowRequests,
+        "multilith_shadow_requests_total",
+        COUNTER,
+        &["route", "outcome"],
+        "Copies sent, by what became of them.",
+    ),
+    described(
+        Family::ShadowSkipped,
+        "multilith_shadow_skipped_total",
+        COUNTER,
+        &["route", "reason"],
+        "Copies not sent, by reason.",
+    ),
+    described(
+        Family::ShadowSeconds,
+        "multilith_shadow_duration_seconds",
+        HISTOGRAM,
+        &["route"],
+        "Time of a copy from its sending to the end of its answer.",
+    ),
+    described(
+        Family::Comparisons,
+        "multilith_comparisons_total",
+        COUNTER,
+        &["route", "verdict"],
+        "Comparisons of the monolith's and the service's answer.",
+    ),
+    described(
+        Family::ComparisonFields,
+        "multilith_comparison_fields_total",
+        COUNTER,
+        &["route", "field", "kind"],
+        "Fields that differed: raw between the sides, noise of the monolith with itself.",
+    ),
+    described(Family::RouteStage, "multilith_route_stage", GAUGE, &["route", "stage"], "1 on the stage in force."),
+    described(
+        Family::RouteWeight,
+        "multilith_route_weight_ratio",
+        GAUGE,
+        &["route", "side"],
+        "Share of the clients that the file gives to the side.",
+    ),
+    described(
+        Family::Moves,
+        "multilith_moves_total",
+        COUNTER,
+        &["route", "from", "to", "by"],
+        "Changes of a route's stage or weight; from and to are stages.",
+    ),
+    described(
+        Family::Progress,
+        "multilith_migration_progress_ratio",
+        GAUGE,
+        &["by"],
+        "By requests: share of the last five minutes' answers that did not come from the monolith. \
+         By routes: share of the routes that are migrated or retired.",
+    ),
+    described(
+        Family::UpstreamEndpoints,
+        "multilith_upstream_endpoints",
+        GAUGE,
+        &["upstream", "state"],
+        "Endpoints of the upstream, by state.",
+    ),
+    described(
+        Family::DiscoveryUp,
+        "multilith_discovery_up",
+        GAUGE,
+        &["upstream"],
+        "1 while the source of the upstream's endpoints can be asked.",
+    ),
+    described(
+        Family::SpansDropped,
+        "multilith_spans_dropped_total",
+        COUNTER,
+        &[],
+        "Spans that were dropped because the collector did not take them.",
+    ),
+];
+
+const fn described(
+    family: Family,
+    name: &'static str,
+    kind: MetricType,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Described {
+    Described { family, name, kind, labels, help }
+}
+
+// The table has the order of the enum, or the program is not built.
+const _: () = {
+    let mut place = 0;
+    while place < FAMILIES.len() {
+        assert!(FAMILIES[place].family as usize == place);
+        place += 1;
+    }
+};

@@ -1,0 +1,180 @@
+//! What is counted for one route, kept from one edition to the next.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::answers::AnswerCounts;
+use super::fields::FieldCounts;
+use super::histogram::Histogram;
+use super::route::WantedShare;
+use super::words::Words;
+use crate::migration::Stage;
+
+/// The counts of one route; they live as long as the route is in the file, over all reloads.
+#[derive(Debug)]
+pub(crate) struct RouteSeries {
+    pub(crate) name: Arc<str>,
+    pub(crate) sides: Mutex<Vec<Arc<SideSeries>>>,
+    pub(crate) upstreams: Mutex<Vec<Arc<UpstreamSeconds>>>,
+    pub(crate) dials: Mutex<Dials>,
+    /// Requests that were refused before a side was chosen.
+    pub(crate) none: OnceLock<Arc<SideSeries>>,
+    pub(crate) fallbacks: Words,
+    pub(crate) aborts: AtomicU64,
+    pub(crate) breaker_open: AtomicBool,
+    pub(crate) shadow_sent: Words,
+    pub(crate) shadow_skipped: Words,
+    pub(crate) shadow_seconds: Histogram,
+    pub(crate) comparisons: Words,
+    pub(crate) fields: FieldCounts,
+}
+
+/// The stage and shares in force, those that an edition not yet in force asks for, and the moves so far.
+#[derive(Debug, Default)]
+pub(crate) struct Dials {
+    pub(crate) in_force: Option<Shown>,
+    pub(crate) next: Option<Shown>,
+    pub(crate) moves: Vec<Moves>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) stage: Stage,
+    pub(crate) shares: Vec<(Arc<str>, f64)>,
+}
+
+impl Shown {
+    fn service(&self) -> Option<f64> {
+        self.shares.iter().find(|(side, _)| &**side == "service").map(|(_, share)| *share)
+    }
+}
+
+/// A route's dial was changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    pub route: Arc<str>,
+    /// From and to.
+    pub stage: (Stage, Stage),
+    /// The service's share before and after, 0.0 to 1.0; `None` where the route has no such side.
+    pub service: (Option<f64>, Option<f64>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moves {
+    pub(crate) from: Stage,
+    pub(crate) to: Stage,
+    pub(crate) by: &'static str,
+    pub(crate) count: u64,
+}
+
+/// The counts of one side of a route.
+#[derive(Debug)]
+pub(crate) struct SideSeries {
+    pub(crate) name: Arc<str>,
+    /// By stage: each counts under the stage that was in force.
+    pub(crate) answers: [OnceLock<Box<AnswerCounts>>; Stage::ALL.len()],
+    pub(crate) seconds: Histogram,
+    pub(crate) errors: Words,
+    /// The side's upstream is the monolith: a variant can be, too.
+    pub(crate) is_monolith: AtomicBool,
+    /// How many answers the migration's progress has taken into account.
+    pub(crate) seen: AtomicU64,
+}
+
+/// Times to the first byte of one upstream's answers.
+#[derive(Debug)]
+pub(crate) struct UpstreamSeconds {
+    pub(crate) name: Arc<str>,
+    pub(crate) seconds: Histogram,
+}
+
+impl SideSeries {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            answers: Default::default(),
+            seconds: Histogram::default(),
+            errors: Words::default(),
+            is_monolith: AtomicBool::new(false),
+            seen: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn each_answer(&self, mut visit: impl FnMut(Stage, &'static str, u16, u64)) {
+        for (stage, counts) in Stage::ALL.into_iter().zip(&self.answers) {
+            if let Some(counts) = counts.get() {
+                counts.each(|method, status, count| visit(stage, method, status, count));
+            }
+        }
+    }
+}
+
+impl RouteSeries {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            sides: Mutex::default(),
+            upstreams: Mutex::default(),
+            dials: Mutex::default(),
+            none: OnceLock::new(),
+            fallbacks: Words::default(),
+            aborts: AtomicU64::new(0),
+            breaker_open: AtomicBool::new(false),
+            shadow_sent: Words::default(),
+            shadow_skipped: Words::default(),
+            shadow_seconds: Histogram::default(),
+            comparisons: Words::default(),
+            fields: FieldCounts::default(),
+        })
+    }
+
+    pub(crate) fn side(&self, wanted: &WantedShare<'_>) -> Arc<SideSeries> {
+        let mut sides = self.sides.lock();
+        let side = sides.iter().find(|side| *side.name == *wanted.side).cloned().unwrap_or_else(|| {
+            let side = SideSeries::new(wanted.side);
+            sides.push(Arc::clone(&side));
+            side
+        });
+        side.is_monolith.store(wanted.upstream == "monolith", Relaxed);
+        side
+    }
+
+    pub(crate) fn upstream(&self, name: &str) -> Arc<UpstreamSeconds> {
+        let mut upstreams = self.upstreams.lock();
+        upstreams.iter().find(|upstream| *upstream.name == *name).cloned().unwrap_or_else(|| {
+            let upstream = Arc::new(UpstreamSeconds { name: name.into(), seconds: Histogram::default() });
+            upstreams.push(Arc::clone(&upstream));
+            upstream
+        })
+    }
+
+    /// The edition that was assembled last is in force: sides and upstreams that it does not name disappear.
+    /// Gives back the move, if it is one.
+    pub(crate) fn settle(&self, by: &'static str) -> Option<Moved> {
+        let mut dials = self.dials.lock();
+        let next = dials.next.take()?;
+        let mut moved = None;
+        if let Some(before) = dials.in_force.take()
+            && before != next
+        {
+            let (from, to) = (before.stage, next.stage);
+            moved = Some(Moved {
+                route: Arc::clone(&self.name),
+                stage: (from, to),
+                service: (before.service(), next.service()),
+            });
+            match dials.moves.iter_mut().find(|moves| (moves.from, moves.to, moves.by) == (from, to, by)) {
+                Some(known) => known.count += 1,
+                None => dials.moves.push(Moves { from, to, by, count: 1 }),
+            }
+        }
+        self.sides.lock().retain(|side| {
+            // The two that every route may have keep their history, whatever the stage.
+            matches!(&*side.name, "monolith" | "service") || next.shares.iter().any(|(name, _)| *name == side.name)
+        });
+        dials.in_force = Some(next);
+        moved
+    }
+}

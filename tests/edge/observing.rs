@@ -1,0 +1,180 @@
+//! What the proxy says about its traffic: the access log, spans, the live stream, and a page of metrics that cannot be blown up.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use serde_json::Value;
+
+use crate::harness::{Client, Edge, Origin, Reply, eventually};
+
+const USERS: &str = "[routes.read-user]\npath = \"/api/users/{id}\"\nservice = \"users\"\nstage = \"migrated\"";
+
+#[test]
+fn each_exchange_is_one_line_of_the_access_log_under_its_request_id() {
+    let (monolith, users) = (Origin::saying("monolith"), Origin::saying("service"));
+    let path = std::env::temp_dir().join(format!("multilith-access-{}.log", std::process::id()));
+    let logs = format!("[logs]\noutput = {:?}", path.to_str().unwrap());
+    let edge = Edge::before(&monolith).service("users", &users).with(USERS).with(&logs).start();
+    let answer = edge.client().request("GET", "/api/users/7?token=s3cret&page=2", &["User-Agent: a\"b"]);
+    let id = answer.get("x-request-id").unwrap().to_owned();
+    let line = eventually("the line", || {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        text.lines().find(|line| line.contains(&id)).map(ToOwned::to_owned)
+    });
+    fs::remove_file(&path).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    for (key, value) in [
+        ("http.request.method", "GET"),
+        ("url.path", "/api/users/7"),
+        ("url.query", "token=REDACTED&page=2"),
+        ("user_agent.original", "a\"b"),
+        ("client.address", "127.0.0.1"),
+        ("route", "read-user"),
+        ("stage", "migrated"),
+        ("side", "service"),
+        ("upstream", "users"),
+        ("request_id", &id),
+    ] {
+        assert_eq!(line[key], *value, "{key} in {line}");
+    }
+    assert_eq!(line["http.response.status_code"], 200);
+    assert_eq!(line["http.response.body.size"], 7);
+    assert_eq!(users.request().get("x-request-id"), Some(&*id), "the service has the same id");
+}
+
+/// An origin that listens as a collector of OpenTelemetry does.
+fn spans(collector: &Origin) -> Vec<Span> {
+    let batches = collector.requests();
+    batches
+        .iter()
+        .flat_map(|batch| {
+            ExportTraceServiceRequest::decode(&*batch.body).expect("a collector can decode it").resource_spans
+        })
+        .flat_map(|spans| spans.scope_spans)
+        .flat_map(|scope| scope.spans)
+        .collect()
+}
+
+#[test]
+fn a_trace_leads_from_the_client_through_request_and_attempt_to_the_service() {
+    let (monolith, users, collector) = (Origin::saying("monolith"), Origin::saying("service"), Origin::saying(""));
+    let tracing = format!("[tracing]\notlp = \"{}\"\nsample = \"0%\"", collector.url());
+    let edge = Edge::before(&monolith).service("users", &users).with(USERS).with(&tracing).start();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    edge.client().request("GET", "/api/users/7", &[&format!("traceparent: {parent}")]);
+    edge.get("/api/users/8");
+    let spans = eventually("two spans", || Some(spans(&collector)).filter(|spans| spans.len() >= 2));
+    assert_eq!(spans.len(), 2, "the request without a trace is not in the sample");
+    let request = spans.iter().find(|span| span.name == "GET read-user").expect("a span of the request");
+    let attempt = spans.iter().find(|span| span.name == "GET users").expect("a span of the attempt");
+    assert_eq!(hex(&request.trace_id), parent[3..35]);
+    assert_eq!(hex(&request.parent_span_id), parent[36..52]);
+    assert_eq!(attempt.parent_span_id, request.span_id);
+    let told = users.requests()[0].get("traceparent").unwrap().to_owned();
+    assert_eq!(told, format!("00-{}-{}-01", hex(&attempt.trace_id), hex(&attempt.span_id)));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
+}
+
+#[test]
+fn a_watcher_sees_the_requests_it_asks_for_as_they_happen() {
+    let monolith = Origin::start(|request| match request.target() {
+        b"/missing" => Reply::status("404 Not Found", &[], "no"),
+        _ => Reply::ok("yes"),
+    });
+    let edge = Edge::before(&monolith).start();
+    let mut watcher = Client::connect(edge.admin_address());
+    let host = edge.admin_address();
+    watcher.send(format!("GET /api/v1/events?status=4xx HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let head = watcher.head();
+    assert_eq!(head.get("content-type"), Some("text/event-stream"));
+    assert_eq!(watcher.chunk(), b": watching\n\n");
+    edge.get("/there");
+    edge.get("/missing");
+    let event = String::from_utf8(watcher.chunk()).unwrap();
+    let data = event.strip_prefix("event: request\ndata: ").expect("an event of a request");
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!((&data["url.path"], &data["http.response.status_code"]), (&"/missing".into(), &404.into()));
+
+    let mut wrong = Client::connect(edge.admin_address());
+    let refused = wrong.request("GET", "/api/v1/events?status=lots", &[&format!("Host: {host}")]);
+    assert_eq!(refused.status(), 400);
+}
+
+#[test]
+fn moves_and_reloads_are_in_the_live_stream() {
+    let (monolith, users) = (Origin::saying("monolith"), Origin::saying("service"));
+    let edge = Edge::before(&monolith).service("users", &users).with(USERS).start();
+    let mut watcher = Client::connect(edge.admin_address());
+    watcher.send(format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", edge.admin_address()));
+    watcher.head();
+    watcher.chunk();
+    let file = fs::read_to_string(edge.path()).unwrap();
+    edge.replace_file(&file.replace("migrated", "canary\"\nweight = \"10%"));
+    let mut heard = String::new();
+    while !(heard.contains("event: move\n") && heard.contains("event: reload\n")) {
+        heard.push_str(&String::from_utf8(watcher.chunk()).unwrap());
+    }
+    assert!(heard.contains("\"from\":{\"stage\":\"migrated\",\"service\":1.0}"), "{heard}");
+    assert!(heard.contains("\"to\":{\"stage\":\"canary\",\"service\":0.1}"), "{heard}");
+}
+
+/// The series of the page, without their values.
+fn series(edge: &Edge) -> BTreeSet<String> {
+    let page = edge.admin("GET", "/metrics").text();
+    let lines = page.lines().filter(|line| line.starts_with("multilith_"));
+    lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+}
+
+#[test]
+fn whatever_clients_send_the_number_of_series_does_not_grow() {
+    const CLIENTS: u32 = 4;
+    /// A hundred thousand in all where the program is optimised; unoptimised, they take a minute.
+    const REQUESTS: u32 = if cfg!(debug_assertions) { 5_000 } else { 25_000 };
+    /// In flight at once on one connection.
+    const BATCH: u32 = 100;
+    let (monolith, users) = (Origin::saying("monolith"), Origin::saying("service"));
+    let quiet = "[logs]\nformat = \"off\"";
+    let edge = Edge::before(&monolith).service("users", &users).with(USERS).with(quiet).start();
+    let send = |client: &mut Client, from: u32, to: u32| {
+        let mut text = String::new();
+        for n in from..to {
+            let target = if n % 2 == 0 { format!("/api/users/{n}") } else { format!("/path-{n}?q={n}") };
+            let method = if n % 5 == 0 { format!("METHOD{n}") } else { "GET".to_owned() };
+            let fields = format!("Host: host-{n}.example\r\nX-Header-{n}: {n}\r\n");
+            text.extend([&*method, " ", &*target, " HTTP/1.1\r\n", &*fields, "\r\n"]);
+        }
+        client.send(text);
+        for _ in from..to {
+            assert_eq!(client.response().status(), 200);
+        }
+    };
+    send(&mut edge.client(), 0, BATCH);
+    let before = eventually("the first answers to be counted", || {
+        let counted = edge.metric("multilith_requests_total", &[("code", "200")]);
+        (counted >= f64::from(BATCH)).then(|| series(&edge))
+    });
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (edge, send) = (&edge, &send);
+            scope.spawn(move || {
+                let mut connection = edge.client();
+                let first = (client + 1) * 1_000_000;
+                for batch in 0..REQUESTS / BATCH {
+                    send(&mut connection, first + batch * BATCH, first + (batch + 1) * BATCH);
+                }
+            });
+        }
+    });
+    let after = eventually("all answers to be counted", || {
+        let counted = edge.metric("multilith_requests_total", &[("code", "200")]);
+        (counted >= f64::from(CLIENTS * REQUESTS + BATCH)).then(|| series(&edge))
+    });
+    assert_eq!(before, after);
+}
