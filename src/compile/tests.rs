@@ -109,8 +109,8 @@ fn an_unknown_service_in_ten_thousand_routes_is_told_ten_thousand_times() {
 }
 
 #[test]
-#[ignore = "measures: run it with --nocapture"]
-fn a_hundred_thousand_routes() {
+
+fn a_hundred_thousand_routes_compile() {
     let mut text = String::from("[monolith]\nurl = \"http://a\"\n[services.s]\nurl = \"http://b\"\n");
     for index in 0..100_000 {
         write!(
