@@ -122,7 +122,7 @@ struct ExplainArgs {
 /// How a running proxy is reached.
 #[derive(Debug, Args)]
 struct AdminArgs {
-    /// The admin listener; by default the one in routes.toml, or else http://127.0.0.1:9900.
+    /// The admin listener; by default the one in routes.toml, or else <http://127.0.0.1:9900>.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// The admin token.

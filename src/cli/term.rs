@@ -44,7 +44,7 @@ pub fn json(value: &impl serde::Serialize) {
     out(&text);
 }
 
-/// Events of the program go to stderr; MULTILITH_LOG chooses which (`debug`, `multilith=debug,pingora_core=info`).
+/// Events of the program go to stderr; `MULTILITH_LOG` chooses which (`debug`, `multilith=debug,pingora_core=info`).
 pub fn init_logging() {
     if !crate::telemetry::init_logging(colour_on_stderr()) {
         tracing::warn!("`MULTILITH_LOG` could not be understood; `info` holds");

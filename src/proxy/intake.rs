@@ -46,7 +46,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
     let subject = tls.and_then(|tls| tls.extension.get::<ClientSubject>()).cloned();
     let arrival = Arrival {
-        peer: session.client_addr().and_then(SocketAddr::as_inet).map_or(NOWHERE, |address| address.ip()),
+        peer: session.client_addr().and_then(SocketAddr::as_inet).map_or(NOWHERE, std::net::SocketAddr::ip),
         tls: tls.is_some(),
         subject: subject.as_ref(),
         trusted: &snapshot.server.trusted,
@@ -105,7 +105,6 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
 /// The address of a client that came over a Unix socket.
 const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
-#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 fn refused_path(_: PathRefused) -> Failure {
     Failure::Refused { status: 400, reason: "path" }
 }

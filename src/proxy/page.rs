@@ -58,9 +58,9 @@ fn html(status: u16, title: &str, detail: &str, request_id: &str) -> String {
 fn problem(status: u16, title: &str, detail: &str, request_id: &str) -> String {
     let mut text = String::with_capacity(160);
     // Titles and details are our own constants and the id was checked: nothing here needs escaping.
-    write!(
+    writeln!(
         text,
-        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\",\"request_id\":\"{request_id}\"}}\n"
+        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\",\"request_id\":\"{request_id}\"}}"
     )
     .expect("writing to a string");
     text
