@@ -50,5 +50,6 @@ pub mod proxy;
 pub mod reload;
 pub mod route;
 pub mod server;
+pub mod shadow;
 pub mod telemetry;
 pub mod upstream;
