@@ -70,7 +70,7 @@ impl Comparer {
     pub(super) fn stop(&self, within: Duration) {
         let (done, wait) = sync_channel(1);
         if self.jobs.send(Job::Stop(done)).is_ok() {
-            drop(wait.recv_timeout(within));
+            let _ = wait.recv_timeout(within);
         }
     }
 }
@@ -93,7 +93,7 @@ impl Work {
                 Ok(Job::Replay(comparison)) => replay(&comparison),
                 Ok(Job::Stop(done)) => {
                     self.archive.save();
-                    drop(done.send(()));
+                    let _ = done.send(());
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
