@@ -52,7 +52,7 @@ fn a_target_that_hangs_before_the_head() {
     let edge = shadowing(&monolith, service.address(), PATIENT);
     the_primary_is_as_ever(&edge, &monolith);
     service.await_requests(2 * MANY);
-    assert_eq!(edge.sent("answered"), 0.0);
+    assert!(edge.sent("answered") < 1.0);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_target_that_hangs_after_the_head() {
     let edge = shadowing(&monolith, service.address(), PATIENT);
     the_primary_is_as_ever(&edge, &monolith);
     service.await_requests(2 * MANY);
-    assert_eq!(edge.sent("answered"), 0.0);
+    assert!(edge.sent("answered") < 1.0);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_full_queue() {
 #[test]
 fn a_target_that_is_gone_from_the_registry() {
     let monolith = telling_monolith();
-    let tables = "[services.new]\ndiscover.file = \"nobody.json\"\n[routes.all]\npath = \"/{*rest}\"\nservice = \"new\"\n\
+    let tables = "[services.new]\ndiscover.file = { path = \"nobody.json\" }\n[routes.all]\npath = \"/{*rest}\"\nservice = \"new\"\n\
                   stage = \"shadow\"\n";
     let edge = Edge::before(&monolith).with(tables).start();
     assert_eq!(edge.get("/").status(), 200);
@@ -148,7 +148,7 @@ fn endless() -> SocketAddr {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
-                drop(stream.read(&mut [0; 65536]));
+                drop(stream.read(&mut [0; 8192]));
                 let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
                 let piece = vec![b'x'; 64 * 1024];
                 while sent.is_ok() {

@@ -227,5 +227,5 @@ fn the_big_red_button_stops_copies() {
     let tables = tables.replace("SERVICE", &service.address().to_string());
     let edge = Edge::before(&monolith).server("monolith_only = true").with(&tables).start();
     assert_eq!(edge.get("/").text(), "monolith");
-    assert_eq!((service.requests().len(), edge.sent("answered")), (0, 0.0));
+    assert!(service.requests().is_empty() && edge.sent("answered") < 1.0);
 }
