@@ -55,6 +55,7 @@ pub fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange) {
             pool: Arc::clone(exchange.edition.pool(upstream)),
             monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
             unit: exchange.decision.unit_hash,
+            trace: exchange.trace.for_shadow(),
         };
         (target, request.clone(), Box::new(Origin::of(exchange)))
     });
@@ -128,9 +129,10 @@ pub fn end(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: 
 }
 
 fn send(edge: &Edge, exchange: &mut Exchange) {
-    if let Some(order) = exchange.copying.order.take() {
-        exchange.copying.became = Some("sent");
-        edge.shadow.send(*order);
+    let Some(order) = exchange.copying.order.take() else { return };
+    match edge.shadow.send(*order) {
+        Ok(()) => exchange.copying.became = Some("sent"),
+        Err(why) => give_up(exchange, why),
     }
 }
 

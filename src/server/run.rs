@@ -116,7 +116,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Upstreams::new(Arc::new(Counted::new(Arc::clone(&metrics))))
     };
     let copying = Runtime::new_steal(COPY_THREADS, "shadow");
-    let shadow = Shadow::start(&copying, &server.state_dir);
+    let shadow = Shadow::start(&copying, &server.state_dir, Arc::clone(&telemetry));
     let edition = {
         let _in_runtime = control.enter();
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow)
@@ -211,6 +211,7 @@ impl Running {
             tokio::time::sleep(server.lame_duck).await;
         }
         self.stop.send_replace(true);
+        self.shadow.begin_to_stop();
         let drained = drain(&self.census, server.drain).await;
         match drained {
             Drained::All => tracing::info!("stopped: everything in flight was finished"),

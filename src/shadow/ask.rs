@@ -35,6 +35,14 @@ pub(super) struct Question<'a> {
     pub(super) translate: &'a dyn Translate,
 }
 
+/// An answer that was read to its end, or as far as anybody would.
+pub(super) struct Told {
+    pub(super) status: u16,
+    pub(super) endpoint: Box<str>,
+    /// What was kept of it.
+    pub(super) seen: Option<Seen>,
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum NoAnswer {
@@ -81,16 +89,12 @@ impl Line {
         question: &Question<'_>,
         limit: Duration,
         keep: Option<(u64, Held)>,
-    ) -> Result<Option<Seen>, NoAnswer> {
+    ) -> Result<Told, NoAnswer> {
         let whole = tokio::time::timeout(limit, self.without_limit(question, keep));
         whole.await.unwrap_or(Err(NoAnswer::Timeout(limit)))
     }
 
-    async fn without_limit(
-        &self,
-        question: &Question<'_>,
-        mut keep: Option<(u64, Held)>,
-    ) -> Result<Option<Seen>, NoAnswer> {
+    async fn without_limit(&self, question: &Question<'_>, keep: Option<(u64, Held)>) -> Result<Told, NoAnswer> {
         let lease = question.pool.pick(question.unit, &[]).map_err(|_| NoAnswer::NoEndpoint)?;
         let mut peer = lease.peer().clone();
         // The limit of the whole exchange is the only one.
@@ -108,7 +112,7 @@ impl Line {
             other => other?,
         };
         let took = began.elapsed();
-        self.receive(session, question, &peer, lease.address(), took, keep.take()).await
+        self.receive(session, question, &peer, lease.address(), took, keep).await
     }
 
     async fn connect(&self, peer: &HttpPeer) -> Result<(HttpSession, bool), NoAnswer> {
@@ -129,7 +133,7 @@ impl Line {
         endpoint: &str,
         took: Duration,
         keep: Option<(u64, Held)>,
-    ) -> Result<Option<Seen>, NoAnswer> {
+    ) -> Result<Told, NoAnswer> {
         let mut answered = session.response_header().expect("the head was read").clone();
         let endless = streams(&answered.headers);
         let mut gathered = keep.map(|(limit, held)| Gathered::new(limit, held));
@@ -148,7 +152,9 @@ impl Line {
         } else {
             session.shutdown().await;
         }
-        let Some(gathered) = gathered else { return Ok(None) };
+        let status = answered.status.as_u16();
+        let told = |seen| Told { status, endpoint: endpoint.into(), seen };
+        let Some(gathered) = gathered else { return Ok(told(None)) };
         let translated = question.translate.answer(&mut answered, question.upstream, endpoint);
         translated.map_err(|error| broken(&error))?;
         let (body, held) = gathered.into_body();
@@ -158,7 +164,7 @@ impl Line {
             (false, false) => Body::Cut,
         };
         let answer = Answer { status: answered.status, headers: answered.headers.clone(), body };
-        Ok(Some(Seen { answer, took, held }))
+        Ok(told(Some(Seen { answer, took, held })))
     }
 
     async fn release(&self, mut session: HttpSession, peer: &HttpPeer) {

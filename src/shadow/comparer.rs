@@ -5,18 +5,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::archive::Archive;
-use super::ask::Line;
+use super::ask::{Line, Told};
 use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
 use super::deliver::Asked;
-use crate::compare::{Millis, Outcome, Request, Took, compare};
+use crate::compare::{Millis, Outcome, Request, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::migration::BUCKETS;
-use crate::telemetry::FieldKind;
+use crate::telemetry::{FieldKind, Telemetry};
 
 /// Comparisons that wait; more are dropped and counted.
 const MOST_WAITING: usize = 256;
@@ -50,10 +51,10 @@ pub(super) struct Comparer {
 }
 
 impl Comparer {
-    pub(super) fn start(archive: Arc<Archive>, runtime: Handle, line: Arc<Line>, budget: Arc<ByteBudget>) -> Self {
+    pub(super) fn start(tools: Tools) -> Self {
         let (jobs, waiting) = sync_channel(MOST_WAITING);
         let comparer = Self { jobs };
-        let work = Work { archive, runtime, line, budget, jobs: comparer.jobs.clone() };
+        let work = Work { tools, jobs: comparer.jobs.clone() };
         thread::Builder::new()
             .name("compare".to_owned())
             .spawn(move || work.run(&waiting))
@@ -75,11 +76,17 @@ impl Comparer {
     }
 }
 
+/// What the thread works with.
+pub(super) struct Tools {
+    pub(super) archive: Arc<Archive>,
+    pub(super) runtime: Handle,
+    pub(super) line: Arc<Line>,
+    pub(super) budget: Arc<ByteBudget>,
+    pub(super) telemetry: Arc<Telemetry>,
+}
+
 struct Work {
-    archive: Arc<Archive>,
-    runtime: Handle,
-    line: Arc<Line>,
-    budget: Arc<ByteBudget>,
+    tools: Tools,
     jobs: SyncSender<Job>,
 }
 
@@ -92,15 +99,15 @@ impl Work {
                 Ok(Job::Compare(comparison)) => self.compare(*comparison),
                 Ok(Job::Replay(comparison)) => replay(&comparison),
                 Ok(Job::Stop(done)) => {
-                    self.archive.save();
+                    self.tools.archive.save();
                     let _ = done.send(());
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.archive.save(),
+                Err(RecvTimeoutError::Disconnected) => return self.tools.archive.save(),
             }
             if saved.elapsed() >= SAVE_EVERY {
-                self.archive.save();
+                self.tools.archive.save();
                 saved = Instant::now();
             }
         }
@@ -120,23 +127,43 @@ impl Work {
         for difference in &outcome.differences {
             copies.meters.comparison_field(&difference.field, FieldKind::Raw);
         }
+        if verdict == Verdict::Mismatch {
+            self.tell(&comparison, &outcome);
+        }
         let sample = fastrand::u16(..BUCKETS);
         if outcome.unknown.is_none() && is_safe(asked) && evidence.takes_replay(comparing.noise, sample, now) {
             self.ask_again(comparison);
         }
     }
 
+    /// An event for whoever watches: which fields, and no value of any.
+    fn tell(&self, comparison: &Comparison, outcome: &Outcome) {
+        let Comparison { copies, asked, control, candidate, .. } = comparison;
+        self.tools.telemetry.events.publish("mismatch", &copies.route, || {
+            let fields: Vec<_> = outcome.differences.iter().map(|difference| &difference.field).collect();
+            let event = serde_json::json!({
+                "timestamp": Timestamp::now().to_string(),
+                "route": &*copies.route,
+                "method": asked.head.method.as_str(),
+                "fields": fields,
+                "control": { "status": control.answer.status.as_u16(), "ms": control.took.as_secs_f64() * 1e3 },
+                "candidate": { "status": candidate.answer.status.as_u16(), "ms": candidate.took.as_secs_f64() * 1e3 },
+            });
+            event.to_string()
+        });
+    }
+
     /// Sends the request to the monolith once more. Its answer comes back as a job.
     fn ask_again(&self, comparison: Comparison) {
-        let (line, jobs) = (Arc::clone(&self.line), self.jobs.clone());
-        let hold = self.budget.hold();
-        self.runtime.spawn(async move {
+        let (line, jobs) = (Arc::clone(&self.tools.line), self.jobs.clone());
+        let hold = self.tools.budget.hold();
+        self.tools.runtime.spawn(async move {
             let Comparison { comparing, copies, asked, control, candidate } = comparison;
             // Only the monolith's answer is needed from here on.
             drop(candidate);
             let keep = Some((comparing.evidence.rules().body_limit(), hold));
             let again = asked.ask_of(&asked.target.monolith, UpstreamId::MONOLITH, &copies, &line, keep).await;
-            if let Ok(Some(candidate)) = again {
+            if let Ok(Told { seen: Some(candidate), .. }) = again {
                 let comparison = Comparison { comparing, copies, asked, control, candidate };
                 // Under pressure noise is learnt later.
                 drop(jobs.try_send(Job::Replay(Box::new(comparison))));

@@ -14,10 +14,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::archive::Archive;
-use super::ask::{Line, NoAnswer, Question};
+use super::ask::{Line, NoAnswer, Question, Told};
 use super::budget::{ByteBudget, Held};
 use super::capture::{Capture, Seen};
-use super::comparer::{Comparer, Comparison, Job};
+use super::comparer::{Comparer, Comparison, Job, Tools};
 use super::copies::{Comparing, Copies, Skipped, Slot, Standing};
 use super::evidence::subject;
 use super::gathered::joined;
@@ -27,7 +27,7 @@ use crate::compare::{Report, Rules, WrittenRules};
 use crate::endpoint::UpstreamId;
 use crate::migration::CompareSettings;
 use crate::route::Route;
-use crate::telemetry::RouteMeters;
+use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
 use crate::upstream::Pool;
 
 /// Everything that copies share, for the whole process.
@@ -36,6 +36,7 @@ pub struct Shadow {
     line: Arc<Line>,
     budget: Arc<ByteBudget>,
     comparer: Comparer,
+    telemetry: Arc<Telemetry>,
     archive: Arc<Archive>,
     stopping: AtomicBool,
     standings: Mutex<HashMap<Arc<str>, Arc<Standing>>>,
@@ -61,6 +62,8 @@ pub struct Target {
     pub monolith: Arc<Pool>,
     /// The hash of the client's unit, for pools that are balanced by it.
     pub unit: Option<u64>,
+    /// The place of the copy in the request's trace.
+    pub trace: TraceContext,
 }
 
 /// What was asked, kept for as long as its answers are compared.
@@ -75,17 +78,24 @@ pub(super) struct Asked {
 
 impl Shadow {
     /// `state_dir` is where evidence is kept.
-    pub fn start(runtime: &Runtime, state_dir: &Path) -> Arc<Self> {
+    pub fn start(runtime: &Runtime, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
         let archive = Archive::open(state_dir);
         let line = Arc::new(Line::default());
         let budget = ByteBudget::new(HELD_LIMIT);
         let runtime = runtime.get_handle().clone();
-        let comparer = Comparer::start(Arc::clone(&archive), runtime.clone(), Arc::clone(&line), Arc::clone(&budget));
+        let comparer = Comparer::start(Tools {
+            archive: Arc::clone(&archive),
+            runtime: runtime.clone(),
+            line: Arc::clone(&line),
+            budget: Arc::clone(&budget),
+            telemetry: Arc::clone(&telemetry),
+        });
         Arc::new(Self {
             runtime,
             line,
             budget,
             comparer,
+            telemetry,
             archive,
             stopping: AtomicBool::new(false),
             standings: Mutex::default(),
@@ -159,14 +169,23 @@ impl Shadow {
     }
 
     /// The request is whole: its copy is sent.
-    pub fn send(&self, order: Order) {
-        let (line, budget, comparer) = (Arc::clone(&self.line), Arc::clone(&self.budget), self.comparer.clone());
-        self.runtime.spawn(async move { deliver(order, &line, &budget, &comparer).await });
+    pub fn send(self: &Arc<Self>, order: Order) -> Result<(), Skipped> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Skipped::Stopping);
+        }
+        let shadow = Arc::clone(self);
+        self.runtime.spawn(async move { shadow.deliver(order).await });
+        Ok(())
     }
 
-    /// No more copies; writes what is known. Blocks for as long as the comparisons that wait take.
-    pub fn stop(&self, within: Duration) {
+    /// No more copies.
+    pub fn begin_to_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what is known. Blocks for as long as the comparisons that wait take.
+    pub fn stop(&self, within: Duration) {
+        self.begin_to_stop();
         self.comparer.stop(within);
     }
 
@@ -184,34 +203,48 @@ impl Shadow {
     pub fn mismatch_rate(&self, route: &str) -> Option<f64> {
         self.archive.find(route).and_then(|evidence| evidence.mismatch_rate())
     }
-}
 
-async fn deliver(order: Order, line: &Line, budget: &Arc<ByteBudget>, comparer: &Comparer) {
-    let Order { copies, slot, tee, target, head, translate, primary } = order;
-    let (body, held) = tee.into_chunks();
-    let asked = Asked { head, body, held, target, translate };
-    let began = Instant::now();
-    let comparing = copies.comparison.as_ref().map(|comparing| comparing.evidence.rules().body_limit());
-    let keep = comparing.map(|limit| (limit, budget.hold()));
-    let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, line, keep).await;
-    let outcome = result.as_ref().map_or_else(NoAnswer::outcome, |_| "answered");
-    copies.meters.shadow_sent(outcome, began.elapsed().as_secs_f64());
-    drop(slot);
-    match (result, primary) {
-        (Err(why), _) => report(&copies, &asked, &why),
-        (Ok(Some(copy)), Some(primary)) => {
-            // Ends with the primary, at the latest when its exchange is dropped.
-            if let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) {
-                let meters = Arc::clone(&copies.meters);
-                let (control, candidate) =
-                    if asked.target.upstream == UpstreamId::MONOLITH { (copy, primary) } else { (primary, copy) };
-                let comparison = Comparison { comparing, copies, asked, control, candidate };
-                if !comparer.offer(Job::Compare(Box::new(comparison))) {
-                    meters.comparison("dropped");
-                }
-            }
+    async fn deliver(&self, order: Order) {
+        let Order { copies, slot, tee, target, head, translate, primary } = order;
+        let (body, held) = tee.into_chunks();
+        let asked = Asked { head, body, held, target, translate };
+        let began = Instant::now();
+        let limit = copies.comparison.as_ref().map(|comparing| comparing.evidence.rules().body_limit());
+        let keep = limit.map(|limit| (limit, self.budget.hold()));
+        let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.line, keep).await;
+        self.account(&copies, &asked, &result, began.elapsed());
+        drop(slot);
+        let (Ok(Told { seen: Some(copy), .. }), Some(primary)) = (result, primary) else { return };
+        // Ends with the primary, at the latest when its exchange is dropped.
+        let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) else { return };
+        let meters = Arc::clone(&copies.meters);
+        let (control, candidate) =
+            if asked.target.upstream == UpstreamId::MONOLITH { (copy, primary) } else { (primary, copy) };
+        let comparison = Comparison { comparing, copies, asked, control, candidate };
+        if !self.comparer.offer(Job::Compare(Box::new(comparison))) {
+            meters.comparison("dropped");
         }
-        (Ok(_), _) => {}
+    }
+
+    /// Counts a copy that was sent, and says what became of it.
+    fn account(&self, copies: &Copies, asked: &Asked, result: &Result<Told, NoAnswer>, total: Duration) {
+        let outcome = result.as_ref().map_or_else(NoAnswer::outcome, |_| "answered");
+        copies.meters.shadow_sent(outcome, total.as_secs_f64());
+        let told = result.as_ref().ok();
+        self.telemetry.emit_shadow(&ShadowRecord {
+            trace: &asked.target.trace,
+            method: asked.head.method.as_str(),
+            route: &copies.route,
+            upstream: &asked.target.pool.spec().name,
+            endpoint: told.map_or("", |told| &told.endpoint),
+            outcome,
+            status: told.map_or(0, |told| told.status),
+            verdict: None,
+            total,
+        });
+        if let Err(why) = result {
+            report(copies, asked, why);
+        }
     }
 }
 
@@ -231,9 +264,12 @@ impl Asked {
         copies: &Copies,
         line: &Line,
         keep: Option<(u64, Held)>,
-    ) -> Result<Option<Seen>, NoAnswer> {
+    ) -> Result<Told, NoAnswer> {
         let mut head = self.head.clone();
-        let written = head::write(&mut head, copies, &*self.translate, upstream, !self.body.is_empty());
+        // A replay is what the monolith was sent for the client, not what the copy says instead.
+        let edits = (upstream == self.target.upstream).then_some(&copies.headers);
+        let body = !self.body.is_empty();
+        let written = head::write(&mut head, &copies.route, edits, &*self.translate, upstream, body);
         written.map_err(|error| NoAnswer::Broken(error.etype().as_str().to_owned()))?;
         let question = Question {
             pool,

@@ -1,22 +1,23 @@
 //! The head of a copy: the client's, cleaned as for any upstream, with the route's changes and the marker.
 
-use http::{HeaderName, Version, header};
+use http::{Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::Translate;
-use super::copies::Copies;
 use crate::endpoint::UpstreamId;
 use crate::guard;
+use crate::route::HeaderEdits;
 
 /// Says that the answer goes to nobody. Clients cannot send it: it is removed from every request first.
-const MARKER: HeaderName = HeaderName::from_static("x-multilith-shadow");
+const MARKER: &str = "X-Multilith-Shadow";
 
-/// Makes the client's cleaned head the copy's. `body`: one follows.
+/// Makes the client's cleaned head the copy's. `edits`: what the copy alone is to say. `body`: one follows.
 pub(super) fn write(
     head: &mut RequestHeader,
-    copies: &Copies,
+    route: &str,
+    edits: Option<&HeaderEdits>,
     translate: &dyn Translate,
     to: UpstreamId,
     body: bool,
@@ -27,17 +28,18 @@ pub(super) fn write(
     }
     head.set_version(Version::HTTP_11);
     translate.request(head, to)?;
-    for name in &copies.headers.remove {
-        head.remove_header(name);
+    if let Some(edits) = edits {
+        for name in &edits.remove {
+            head.remove_header(name);
+        }
+        for (name, value) in &edits.set {
+            head.insert_header(name.clone(), value.clone())?;
+        }
+        for (name, value) in &edits.add {
+            head.append_header(name.clone(), value.clone())?;
+        }
     }
-    for (name, value) in &copies.headers.set {
-        head.insert_header(name.clone(), value.clone())?;
-    }
-    for (name, value) in &copies.headers.add {
-        head.append_header(name.clone(), value.clone())?;
-    }
-    head.insert_header("X-Multilith-Shadow", &*copies.route)?;
-    debug_assert!(head.headers.contains_key(MARKER));
+    head.insert_header(MARKER, route)?;
     if body && !head.headers.contains_key(header::CONTENT_LENGTH) {
         head.insert_header("Transfer-Encoding", "chunked")?;
     }
