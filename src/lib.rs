@@ -12,7 +12,7 @@
 //! | [`admin`] | the API, metrics and health, on a listener of their own |
 //! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
 //! | [`proxy`] | the request's path: pingora's hooks in order, each a call of a step beside it |
-//! | [`upstream`], [`guard`] | pools that are kept true to the world; what may cross the edge, and how it is cleaned |
+//! | [`shadow`], [`upstream`], [`guard`] | the second request, and what is learnt from it; pools that are kept true to the world; what may cross the edge, and how it is cleaned |
 //! | [`telemetry`] | metrics, access log, trace context |
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
@@ -50,5 +50,6 @@ pub mod proxy;
 pub mod reload;
 pub mod route;
 pub mod server;
+pub mod shadow;
 pub mod telemetry;
 pub mod upstream;

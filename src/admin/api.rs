@@ -37,10 +37,22 @@ pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u
         | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
-            Some(name) if get && !name.contains('/') => route_status(parts, name)
-                .map_or_else(|| Reply::problem(404, "there is no such route"), |route| Reply::json(200, &route)),
+            Some(below) if get => route(parts, below),
             _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
+    }
+}
+
+/// `NAME` and what is below it.
+fn route(parts: &Parts, below: &str) -> Reply {
+    let (name, what) = below.split_once('/').unwrap_or((below, ""));
+    let Some(status) = route_status(parts, name) else { return Reply::problem(404, "there is no such route") };
+    let nothing = || Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]");
+    match what {
+        "" => Reply::json(200, &status),
+        "comparisons" => parts.shadow.report(name).map_or_else(nothing, |report| Reply::json(200, &report)),
+        "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(nothing, |text| Reply::text(200, &text)),
+        _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
     }
 }
 
@@ -87,7 +99,7 @@ const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 <li><a href=\"/metrics\">/metrics</a> for Prometheus</li>\n\
 <li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a></li>\n\
 <li><a href=\"/api/v1/status\">/api/v1/status</a>: the board</li>\n\
-<li><a href=\"/api/v1/routes\">/api/v1/routes</a></li>\n\
+<li><a href=\"/api/v1/routes\">/api/v1/routes</a>, <code>/api/v1/routes/NAME/comparisons</code></li>\n\
 <li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
 <li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
 <li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\

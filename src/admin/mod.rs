@@ -22,6 +22,7 @@ use pingora::server::ShutdownWatch;
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::reload::Reloader;
+use crate::shadow::Shadow;
 use crate::telemetry::{EventFilter, Telemetry};
 use crate::upstream::Upstreams;
 use reply::Reply;
@@ -33,6 +34,7 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
     pub upstreams: Arc<Upstreams>,
     pub reloader: Arc<Reloader>,
+    pub shadow: Arc<Shadow>,
     pub ready: Arc<AtomicBool>,
     /// Required from everybody when it is there.
     pub token: Option<Arc<str>>,

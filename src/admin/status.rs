@@ -95,7 +95,7 @@ fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition) -> RouteStatus {
         errors: BTreeMap::new(),
         p50_seconds: BTreeMap::new(),
         p99_seconds: BTreeMap::new(),
-        mismatch_rate: None,
+        mismatch_rate: parts.shadow.mismatch_rate(entry.name()),
         breaker: match entry.state.breaker.peek(parts.live.milliseconds(Instant::now())) {
             Breaker::Closed => "closed",
             Breaker::Open => "open",

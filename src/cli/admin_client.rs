@@ -74,6 +74,15 @@ impl AdminClient {
         parse(answer, &[200])
     }
 
+    /// GET, answered with a text.
+    pub fn text(&self, path: &str) -> Result<String, AdminError> {
+        use std::io::Read;
+        let mut text = String::new();
+        let read = self.stream(path)?.take(64 * 1024 * 1024).read_to_string(&mut text);
+        read.map_err(|error| AdminError::Unreadable(error.to_string()))?;
+        Ok(text)
+    }
+
     /// POST of JSON, answered with JSON. A reload that is refused answers with 409 and says why.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, AdminError> {
         let mut request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");

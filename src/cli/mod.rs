@@ -4,6 +4,7 @@ mod admin_client;
 mod check;
 mod completions;
 mod demo;
+mod diff;
 mod explain;
 mod logs;
 mod man;
@@ -42,6 +43,8 @@ enum Verb {
     Explain(ExplainArgs),
     /// The board of a running proxy: each route with its stage, weight, traffic and errors.
     Status(StatusArgs),
+    /// What differs between the monolith's answers and the service's, by field.
+    Diff(DiffArgs),
     /// Ask a running proxy to read its file again, and say what changed or why not.
     Reload(ReportArgs),
     /// The big red button: every route that is not retired goes to the monolith at once.
@@ -149,6 +152,17 @@ struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
+struct DiffArgs {
+    /// The route, as it is called in routes.toml.
+    route: String,
+    /// Write the kept requests with the monolith's answers as a Hurl file; needs `examples = "values"`.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    export: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Debug, Args)]
 struct ButtonArgs {
     position: Position,
     #[command(flatten)]
@@ -235,6 +249,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::check(&args),
         Verb::Explain(args) => explain::explain(&args),
         Verb::Status(args) => status::status(&args.report),
+        Verb::Diff(args) => diff::diff(&args),
         Verb::Reload(args) => reload::reload(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
         Verb::Logs(args) => logs::logs(&args),

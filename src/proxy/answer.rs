@@ -5,6 +5,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
+use super::copying;
 use super::exchange::Exchange;
 use super::outbound::X_REQUEST_ID;
 use crate::guard;
@@ -25,9 +26,12 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
     }
-    if exchange.asks_service() {
-        super::rewriting::answer(response, exchange)?;
+    if exchange.asks_service()
+        && let Some(route) = &exchange.route().route
+    {
+        super::rewriting::answer(response, route, exchange.attempt_address())?;
     }
+    copying::head_passes(response, exchange);
     response.insert_header(X_REQUEST_ID, exchange.request_id.header_value())?;
     remember_side(session, response, exchange)?;
     debug_headers(response, exchange)?;

@@ -8,6 +8,7 @@ use crate::endpoint::{Balance, UpstreamId};
 use crate::live::{Live, RouteState};
 use crate::migration::{Dial, Percent, Policy, Side, Stage};
 use crate::route::{Route, RouteId};
+use crate::shadow::{Copies, Shadow};
 use crate::telemetry::{Metrics, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};
 
@@ -30,6 +31,8 @@ pub struct RouteEdition {
     pub policy: Policy,
     pub state: Arc<RouteState>,
     pub meters: Arc<RouteMeters>,
+    /// `None` where the stage sends no copies.
+    pub copies: Option<Arc<Copies>>,
 }
 
 impl RouteEdition {
@@ -53,22 +56,29 @@ impl Edition {
         upstreams: &Arc<Upstreams>,
         live: &Live,
         metrics: &Metrics,
+        shadow: &Shadow,
     ) -> Self {
         let pools = upstreams.reconcile(&snapshot.upstreams);
         let routes = snapshot
             .routes
             .iter()
-            .map(|route| RouteEdition {
-                meters: metrics.route(&labels(&route.name, &route.policy, &snapshot)),
-                state: live.route(&route.name),
-                policy: route.policy.clone(),
-                route: Some(Arc::clone(route)),
+            .map(|route| {
+                let meters = metrics.route(&labels(&route.name, &route.policy, &snapshot));
+                let service = route.policy.service.and_then(|id| snapshot.upstreams.get(id.index()));
+                RouteEdition {
+                    copies: shadow.route(route, service.map(|spec| &*spec.name), &meters),
+                    meters,
+                    state: live.route(&route.name),
+                    policy: route.policy.clone(),
+                    route: Some(Arc::clone(route)),
+                }
             })
             .collect();
         let policy = passing(&snapshot);
         let unmatched = RouteEdition {
             meters: metrics.route(&labels(UNMATCHED, &policy, &snapshot)),
             state: Arc::new(RouteState::default()),
+            copies: None,
             policy,
             route: None,
         };

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::copying::Copying;
 use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
 use super::watch::Watch;
@@ -44,6 +45,7 @@ pub struct Exchange {
     pub failure: Option<Failure>,
     pub body: BodyState,
     pub upgrade: bool,
+    pub copying: Copying,
     /// The head of the upstream's answer has been passed on.
     pub answered: bool,
     /// The request's own limit.
@@ -93,6 +95,7 @@ impl Exchange {
             failure: None,
             body: BodyState::default(),
             upgrade: false,
+            copying: Copying::default(),
             answered: false,
             body_limit: None,
             pause: None,

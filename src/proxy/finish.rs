@@ -139,7 +139,7 @@ fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, tota
         endpoint: lease.map_or("", crate::upstream::Lease::address),
         attempts: exchange.attempts,
         fallback: exchange.fallback.map(Failure::kind),
-        shadow: None,
+        shadow: exchange.copying.what_became(),
         error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
         bytes_in: exchange.body.received,
         bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),

@@ -3,6 +3,7 @@
 mod answer;
 mod attempt;
 mod body;
+mod copying;
 mod edition;
 mod exchange;
 mod explain;
@@ -34,6 +35,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
 use crate::live::{InForce, Live};
+use crate::shadow::Shadow;
 use crate::telemetry::Telemetry;
 
 /// The proxy: what all its requests share.
@@ -41,6 +43,7 @@ pub struct Edge {
     pub in_force: Arc<InForce<Edition>>,
     pub live: Arc<Live>,
     pub telemetry: Arc<Telemetry>,
+    pub shadow: Arc<Shadow>,
 }
 
 #[async_trait]
@@ -53,7 +56,10 @@ impl ProxyHttp for Edge {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         match intake::admit(self, session, exchange) {
-            Ok(()) => Ok(false),
+            Ok(()) => {
+                copying::begin(self, session, exchange);
+                Ok(false)
+            }
             Err(failure) => finish::refuse(session, exchange, failure).await.map(|()| true),
         }
     }
@@ -101,7 +107,9 @@ impl ProxyHttp for Edge {
         end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        body::request_chunk(session, chunk.as_ref(), end, exchange)
+        body::request_chunk(session, chunk.as_ref(), end, exchange)?;
+        copying::request_passes(self, session, chunk.as_ref(), end, exchange);
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -116,11 +124,12 @@ impl ProxyHttp for Edge {
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
-        _chunk: &mut Option<Bytes>,
+        chunk: &mut Option<Bytes>,
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
         body::answer_chunk(exchange);
+        copying::answer_passes(chunk.as_ref(), exchange);
         Ok(None)
     }
 
@@ -141,6 +150,7 @@ impl ProxyHttp for Edge {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
+        copying::attempt_failed(exchange);
         attempt::failed(self, session, exchange, error, reused)
     }
 
@@ -149,6 +159,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        copying::end(self, session, error, exchange);
         finish::settle(self, session, error, exchange);
     }
 

@@ -4,19 +4,17 @@ use http::{HeaderName, HeaderValue, Uri, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
-use super::exchange::Exchange;
-use crate::route::AnswerEdits;
+use crate::route::{AnswerEdits, Route};
 
-/// Applies the route's `answer` table.
-pub fn answer(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
-    let Some(route) = &exchange.route().route else { return Ok(()) };
+/// Applies the route's `answer` table to what an endpoint of the service answered.
+pub fn answer(response: &mut ResponseHeader, route: &Route, endpoint: &str) -> Result<()> {
     let edits = &route.answer;
     if edits.is_empty() {
         return Ok(());
     }
     if edits.location {
         let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
-        let internal: Vec<&str> = rewritten.into_iter().chain([exchange.attempt_address()]).collect();
+        let internal: Vec<&str> = rewritten.into_iter().chain([endpoint]).collect();
         for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
             rewrite_location(response, &name, &internal)?;
         }

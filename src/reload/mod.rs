@@ -20,6 +20,7 @@ use crate::compile::{Compiled, Snapshot, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
+use crate::shadow::Shadow;
 use crate::telemetry::{Moved, Telemetry};
 use crate::upstream::Upstreams;
 
@@ -33,6 +34,7 @@ pub struct Reloader {
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
     upstreams: Arc<Upstreams>,
+    shadow: Arc<Shadow>,
     control: Handle,
     /// One reload at a time; what the last one left behind.
     state: Mutex<State>,
@@ -97,6 +99,7 @@ impl Reloader {
         live: Arc<Live>,
         telemetry: Arc<Telemetry>,
         upstreams: Arc<Upstreams>,
+        shadow: Arc<Shadow>,
         control: Handle,
     ) -> Arc<Self> {
         let edition = in_force.load();
@@ -105,7 +108,7 @@ impl Reloader {
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.text);
         let state = State { generation: edition.generation, loaded_at, last_error: None, seen };
-        Arc::new(Self { source, in_force, live, telemetry, upstreams, control, state: Mutex::new(state) })
+        Arc::new(Self { source, in_force, live, telemetry, upstreams, shadow, control, state: Mutex::new(state) })
     }
 
     /// Reads the file again, whatever it looks like, and puts it in force if it is right.
@@ -176,6 +179,7 @@ impl Reloader {
             &self.upstreams,
             &self.live,
             &self.telemetry.metrics,
+            &self.shadow,
         );
         if let Err(error) = self.telemetry.configure(&next.snapshot.logs, &next.snapshot.tracing) {
             tracing::error!(%error, "the access log or the collector could not be opened; the old one stays");
@@ -196,6 +200,7 @@ impl Reloader {
         let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
         self.live.retain(|name| names.contains(name));
+        self.shadow.retain(|name| names.contains(name));
         let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
         for moved in moves {
             self.tell(&moved);

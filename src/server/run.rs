@@ -24,6 +24,7 @@ use crate::compile::Snapshot;
 use crate::live::{InForce, Live};
 use crate::proxy::{Edge, Edition};
 use crate::reload::{Reloader, Source};
+use crate::shadow::Shadow;
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
@@ -42,9 +43,11 @@ pub struct Running {
     pub reloader: Arc<Reloader>,
     telemetry: Arc<Telemetry>,
     in_force: Arc<InForce<Edition>>,
+    shadow: Arc<Shadow>,
     ready: Arc<AtomicBool>,
     census: Arc<Census>,
     stop: watch::Sender<bool>,
+    copying: Runtime,
     // Dropped last: the tasks of the request path live on it.
     data: Runtime,
 }
@@ -83,6 +86,12 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// Fine enough for the five minutes over which the progress of the migration is measured.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Threads of copies: their own, so that however many there are, requests wait for no more than a share of the processor.
+const COPY_THREADS: usize = 1;
+
+/// The longest that writing the evidence may hold up the end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let Start { snapshot, source, token } = start;
@@ -106,9 +115,11 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         let _in_runtime = control.enter();
         Upstreams::new(Arc::new(Counted::new(Arc::clone(&metrics))))
     };
+    let copying = Runtime::new_steal(COPY_THREADS, "shadow");
+    let shadow = Shadow::start(&copying, &server.state_dir, Arc::clone(&telemetry));
     let edition = {
         let _in_runtime = control.enter();
-        Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics)
+        Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow)
     };
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
     let reloader = Reloader::new(
@@ -117,6 +128,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Arc::clone(&live),
         Arc::clone(&telemetry),
         Arc::clone(&upstreams),
+        Arc::clone(&shadow),
         control.clone(),
     );
     control.block_on(upstreams.first_look(FIRST_LOOK));
@@ -129,7 +141,12 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let census = Arc::new(Census::default());
     let ready = Arc::new(AtomicBool::new(false));
     let (stop, stopping) = watch::channel(false);
-    let edge = Edge { in_force: Arc::clone(&in_force), live: Arc::clone(&live), telemetry: Arc::clone(&telemetry) };
+    let edge = Edge {
+        in_force: Arc::clone(&in_force),
+        live: Arc::clone(&live),
+        telemetry: Arc::clone(&telemetry),
+        shadow: Arc::clone(&shadow),
+    };
     let proxy = Arc::new(engine(edge, threads));
     for address in &server.listen {
         let door =
@@ -142,6 +159,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry: Arc::clone(&telemetry),
         upstreams,
         reloader: Arc::clone(&reloader),
+        shadow: Arc::clone(&shadow),
         ready: Arc::clone(&ready),
         token,
         address: admin,
@@ -153,7 +171,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));
     ready.store(true, Ordering::Release);
-    Ok(Running { listeners, admin, reloader, telemetry, in_force, ready, census, stop, data })
+    Ok(Running { listeners, admin, reloader, telemetry, in_force, shadow, ready, census, stop, copying, data })
 }
 
 /// The progress of the migration is known as finely as somebody looks at it.
@@ -193,12 +211,17 @@ impl Running {
             tokio::time::sleep(server.lame_duck).await;
         }
         self.stop.send_replace(true);
+        self.shadow.begin_to_stop();
         let drained = drain(&self.census, server.drain).await;
         match drained {
             Drained::All => tracing::info!("stopped: everything in flight was finished"),
             Drained::Left(connections) => {
                 tracing::warn!(connections, "stopped: the time to drain was over");
             }
+        }
+        let shadow = Arc::clone(&self.shadow);
+        if tokio::task::spawn_blocking(move || shadow.stop(LAST_WORDS)).await.is_err() {
+            tracing::error!("the evidence was not written: its thread ended in a panic");
         }
         self.telemetry.close(Duration::from_secs(2));
         drained == Drained::All
@@ -207,5 +230,6 @@ impl Running {
     /// Waits for the runtime's threads, at most a moment.
     pub fn close(self) {
         self.data.shutdown_timeout(Duration::from_millis(200));
+        self.copying.shutdown_timeout(Duration::from_millis(200));
     }
 }

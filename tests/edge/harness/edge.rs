@@ -106,8 +106,23 @@ impl Edge {
         EdgePlan { monolith: format!("[monolith]\nurl = \"http://{monolith}\"\n"), ..EdgePlan::default() }
     }
 
+    /// A plan with a monolith of several endpoints.
+    #[allow(dead_code, reason = "used by the tests of copies")]
+    pub(crate) fn before_endpoints(monolith: &[SocketAddr]) -> EdgePlan {
+        let endpoints: Vec<_> = monolith.iter().map(ToString::to_string).collect();
+        EdgePlan { monolith: format!("[monolith]\nendpoints = {endpoints:?}\n"), ..EdgePlan::default() }
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Starts the program once more, after it ended, with the same file and folder.
+    #[allow(dead_code, reason = "used by the tests of copies")]
+    pub(crate) fn restart(&mut self) {
+        let arguments = ["run".as_ref(), "-c".as_ref(), self.path.as_os_str()];
+        self.process = Some(Process::spawn(arguments));
+        eventually("the proxy ready again", || is_ready(self.admin).then_some(()));
     }
 
     pub(crate) fn admin_address(&self) -> SocketAddr {

@@ -1,0 +1,191 @@
+//! Where the request's path meets its copy: what passes is cloned and handed over, and nothing is waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use pingora::{Error, Result};
+
+use super::Edge;
+use super::edition::Edition;
+use super::exchange::Exchange;
+use super::outbound::Outbound;
+use super::rewriting;
+use crate::endpoint::UpstreamId;
+use crate::migration::{Copy, Side};
+use crate::route::Found;
+use crate::shadow::{Capture, Copies, Order, Skipped, Target, Translate};
+use crate::telemetry::{RequestId, TraceContext};
+
+/// The copy of one exchange.
+#[derive(Default)]
+pub struct Copying {
+    /// Waits for the end of the request's body.
+    order: Option<Box<Order>>,
+    /// The answer that the copy's is compared with.
+    capture: Option<Box<Capture>>,
+    became: Option<&'static str>,
+}
+
+impl Copying {
+    /// The word in the access log; `None` where the stage sends no copies.
+    pub const fn what_became(&self) -> Option<&'static str> {
+        self.became
+    }
+}
+
+/// The route and the side are known. A request without a body is copied at once.
+pub fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange) {
+    let Some(copies) = exchange.route().copies.clone() else { return };
+    let upstream = match exchange.decision.copy {
+        Copy::None => return,
+        Copy::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
+        Copy::Method => return skip(&copies, exchange, Skipped::Method),
+        Copy::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
+        Copy::To(upstream) => upstream,
+    };
+    let request = session.req_header();
+    let length = request.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let ordered = edge.shadow.order(&copies, length, || {
+        let target = Target {
+            upstream,
+            pool: Arc::clone(exchange.edition.pool(upstream)),
+            monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
+            unit: exchange.decision.unit_hash,
+            trace: exchange.trace.for_shadow(),
+        };
+        (target, request.clone(), Box::new(Origin::of(exchange)))
+    });
+    match ordered {
+        Err(why) => skip(&copies, exchange, why),
+        Ok((order, capture)) => {
+            exchange.copying.capture = capture.map(Box::new);
+            exchange.copying.order = Some(Box::new(order));
+            if session.is_body_empty() {
+                send(edge, exchange);
+            }
+        }
+    }
+}
+
+/// A chunk of the request's body goes to the primary's upstream.
+pub fn request_passes(edge: &Edge, session: &Session, chunk: Option<&Bytes>, end: bool, exchange: &mut Exchange) {
+    let Some(order) = &mut exchange.copying.order else { return };
+    if session.was_upgraded() {
+        return;
+    }
+    if let Some(Err(why)) = chunk.map(|chunk| order.tee.pass(chunk)) {
+        return give_up(exchange, why);
+    }
+    if end {
+        send(edge, exchange);
+    }
+}
+
+/// The primary may be sent again, from its first byte.
+pub fn attempt_failed(exchange: &mut Exchange) {
+    if let Some(order) = &mut exchange.copying.order {
+        order.tee.again();
+    }
+}
+
+/// The head of the answer goes to the client, rewritten as far as the route says, and not yet made private.
+pub fn head_passes(response: &ResponseHeader, exchange: &mut Exchange) {
+    let took = exchange.attempt.first_byte.unwrap_or(Duration::ZERO);
+    if exchange.fallback.is_some() {
+        // Somebody else answers than the copy is to be compared with.
+        exchange.copying.capture = None;
+    }
+    if let Some(capture) = &mut exchange.copying.capture {
+        capture.head(response.status, &response.headers, took);
+    }
+}
+
+/// A chunk of the answer's body.
+pub fn answer_passes(chunk: Option<&Bytes>, exchange: &mut Exchange) {
+    if let (Some(capture), Some(chunk)) = (&mut exchange.copying.capture, chunk) {
+        capture.chunk(chunk);
+    }
+}
+
+/// The exchange is over: what is not whole by now never will be.
+pub fn end(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    let whole = error.is_none() && exchange.failure.is_none();
+    if let Some(order) = &exchange.copying.order {
+        // HTTP/2 may end a body with a frame that no filter sees.
+        let read = u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX);
+        if whole && session.as_mut().is_body_done() && order.tee.length() == read {
+            send(edge, exchange);
+        } else {
+            give_up(exchange, Skipped::Incomplete);
+        }
+    }
+    if let Some(capture) = exchange.copying.capture.take() {
+        capture.finish(whole);
+    }
+}
+
+fn send(edge: &Edge, exchange: &mut Exchange) {
+    let Some(order) = exchange.copying.order.take() else { return };
+    match edge.shadow.send(*order) {
+        Ok(()) => exchange.copying.became = Some("sent"),
+        Err(why) => give_up(exchange, why),
+    }
+}
+
+fn skip(copies: &Copies, exchange: &mut Exchange, why: Skipped) {
+    copies.skip(why);
+    exchange.copying = Copying { became: Some(why.as_str()), ..Copying::default() };
+}
+
+fn give_up(exchange: &mut Exchange, why: Skipped) {
+    if let Some(copies) = exchange.route().copies.clone() {
+        skip(&copies, exchange, why);
+    }
+}
+
+/// The exchange that a copy was made from: all that its heads are written by.
+struct Origin {
+    edition: Arc<Edition>,
+    found: Option<Found>,
+    request_id: RequestId,
+    trace: TraceContext,
+}
+
+impl Origin {
+    fn of(exchange: &Exchange) -> Self {
+        Self {
+            edition: Arc::clone(&exchange.edition),
+            found: exchange.found,
+            request_id: exchange.request_id,
+            trace: exchange.trace.for_shadow(),
+        }
+    }
+}
+
+impl Translate for Origin {
+    fn request(&self, head: &mut RequestHeader, to: UpstreamId) -> Result<()> {
+        let entry = self.edition.route(self.found.map(|found| found.route));
+        let outbound = Outbound {
+            snapshot: &self.edition.snapshot,
+            route: entry.route.as_deref(),
+            template: self.found.map(|found| self.edition.snapshot.table.template(found)),
+            policy: &entry.policy,
+            side: if to == UpstreamId::MONOLITH { Side::Monolith } else { Side::Service },
+            upstream: to,
+            request_id: &self.request_id,
+            trace: &self.trace,
+        };
+        outbound.write(head)
+    }
+
+    fn answer(&self, head: &mut ResponseHeader, from: UpstreamId, endpoint: &str) -> Result<()> {
+        match &self.edition.route(self.found.map(|found| found.route)).route {
+            Some(route) if from != UpstreamId::MONOLITH => rewriting::answer(head, route, endpoint),
+            _ => Ok(()),
+        }
+    }
+}

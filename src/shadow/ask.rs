@@ -1,0 +1,205 @@
+//! One request to one endpoint on connections that no client's request uses, its answer read within bounds.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Method;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+
+use super::budget::Held;
+use super::capture::{Seen, streams};
+use super::gathered::Gathered;
+use super::{Translate, head};
+use crate::compare::{Answer, Body};
+use crate::endpoint::UpstreamId;
+use crate::upstream::Pool;
+
+/// Idle connections that are kept, over all upstreams.
+const IDLE_CONNECTIONS: usize = 128;
+
+/// More of an answer is not read, not even to throw it away: whoever sends that much has no end.
+const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// What is asked, and of whom.
+pub(super) struct Question<'a> {
+    pub(super) pool: &'a Arc<Pool>,
+    pub(super) upstream: UpstreamId,
+    pub(super) unit: Option<u64>,
+    pub(super) head: &'a RequestHeader,
+    pub(super) body: &'a [Bytes],
+    pub(super) translate: &'a dyn Translate,
+}
+
+/// An answer that was read to its end, or as far as anybody would.
+pub(super) struct Told {
+    pub(super) status: u16,
+    pub(super) endpoint: Box<str>,
+    /// What was kept of it.
+    pub(super) seen: Option<Seen>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    NoEndpoint,
+    Connect(String),
+    /// The connection ended early, or what came is not HTTP.
+    Broken(String),
+    Timeout(Duration),
+}
+
+impl NoAnswer {
+    /// The label in `shadow_requests_total`.
+    pub(super) const fn outcome(&self) -> &'static str {
+        match self {
+            Self::NoEndpoint | Self::Connect(_) => "connect",
+            Self::Broken(_) => "reset",
+            Self::Timeout(_) => "timeout",
+        }
+    }
+}
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoEndpoint => f.write_str("it has no eligible endpoint"),
+            Self::Connect(why) => write!(f, "no connection: {why}"),
+            Self::Broken(why) => write!(f, "the answer broke off: {why}"),
+            Self::Timeout(limit) => write!(f, "no whole answer within {limit:?}"),
+        }
+    }
+}
+
+/// Connections of copies alone.
+#[derive(Default)]
+pub(super) struct Line {
+    /// Made at first use: it reads the machine's certificate authorities.
+    connector: OnceLock<Connector>,
+}
+
+impl Line {
+    /// Asks and reads the whole answer. With `keep`, what is held of its body, up to so many bytes.
+    pub(super) async fn ask(
+        &self,
+        question: &Question<'_>,
+        limit: Duration,
+        keep: Option<(u64, Held)>,
+    ) -> Result<Told, NoAnswer> {
+        let whole = tokio::time::timeout(limit, self.without_limit(question, keep));
+        whole.await.unwrap_or(Err(NoAnswer::Timeout(limit)))
+    }
+
+    async fn without_limit(&self, question: &Question<'_>, keep: Option<(u64, Held)>) -> Result<Told, NoAnswer> {
+        let lease = question.pool.pick(question.unit, &[]).map_err(|_| NoAnswer::NoEndpoint)?;
+        let mut peer = lease.peer().clone();
+        // The limit of the whole exchange is the only one.
+        peer.options.read_timeout = None;
+        peer.options.write_timeout = None;
+        let began = Instant::now();
+        let (session, reused) = self.connect(&peer).await?;
+        let first = converse(session, question, &peer).await;
+        let session = match first {
+            // An endpoint may close an idle connection at any time. Only what is harmless twice is sent twice.
+            Err(_) if reused && question.head.method.is_safe() && question.head.method != Method::TRACE => {
+                let (session, _) = self.connect(&peer).await?;
+                converse(session, question, &peer).await?
+            }
+            other => other?,
+        };
+        let took = began.elapsed();
+        self.receive(session, question, &peer, lease.address(), took, keep).await
+    }
+
+    async fn connect(&self, peer: &HttpPeer) -> Result<(HttpSession, bool), NoAnswer> {
+        let connector = self.connector();
+        connector.get_http_session(peer).await.map_err(|error| NoAnswer::Connect(cause(&error)))
+    }
+
+    fn connector(&self) -> &Connector {
+        self.connector.get_or_init(|| Connector::new(Some(ConnectorOptions::new(IDLE_CONNECTIONS))))
+    }
+
+    /// Reads the body and gives the connection back if it is whole.
+    async fn receive(
+        &self,
+        mut session: HttpSession,
+        question: &Question<'_>,
+        peer: &HttpPeer,
+        endpoint: &str,
+        took: Duration,
+        keep: Option<(u64, Held)>,
+    ) -> Result<Told, NoAnswer> {
+        let mut answered = session.response_header().expect("the head was read").clone();
+        let endless = streams(&answered.headers);
+        let mut gathered = keep.map(|(limit, held)| Gathered::new(limit, held));
+        let mut read = 0_u64;
+        let mut whole = !endless;
+        while whole {
+            let Some(chunk) = session.read_response_body().await.map_err(|error| broken(&error))? else { break };
+            read = read.saturating_add(chunk.len() as u64);
+            whole = read <= LONGEST_ANSWER;
+            if let Some(gathered) = &mut gathered {
+                gathered.push(&chunk);
+            }
+        }
+        if whole {
+            self.release(session, peer).await;
+        } else {
+            session.shutdown().await;
+        }
+        let status = answered.status.as_u16();
+        let told = |seen| Told { status, endpoint: endpoint.into(), seen };
+        let Some(gathered) = gathered else { return Ok(told(None)) };
+        let translated = question.translate.answer(&mut answered, question.upstream, endpoint);
+        translated.map_err(|error| broken(&error))?;
+        let (body, held) = gathered.into_body();
+        let body = match (endless, whole) {
+            (true, _) => Body::Streamed,
+            (false, true) => body,
+            (false, false) => Body::Cut,
+        };
+        let answer = Answer { status: answered.status, headers: answered.headers.clone(), body };
+        Ok(told(Some(Seen { answer, took, held })))
+    }
+
+    async fn release(&self, mut session: HttpSession, peer: &HttpPeer) {
+        if let HttpSession::H1(session) = &mut session {
+            session.respect_keepalive();
+        }
+        self.connector().release_http_session(session, peer, peer.options.idle_timeout).await;
+    }
+}
+
+/// Sends the request and reads the head of the answer.
+async fn converse(mut session: HttpSession, question: &Question<'_>, peer: &HttpPeer) -> Result<HttpSession, NoAnswer> {
+    let mut head = question.head.clone();
+    head::for_session(&mut head, &session, peer.tls()).map_err(|error| broken(&error))?;
+    session.write_request_header(Box::new(head)).await.map_err(|error| broken(&error))?;
+    for chunk in question.body {
+        session.write_request_body(chunk.clone(), false).await.map_err(|error| broken(&error))?;
+    }
+    session.finish_request_body().await.map_err(|error| broken(&error))?;
+    loop {
+        session.read_response_header().await.map_err(|error| broken(&error))?;
+        if session.response_header().is_some_and(|head| !head.status.is_informational()) {
+            return Ok(session);
+        }
+    }
+}
+
+fn broken(error: &pingora::Error) -> NoAnswer {
+    NoAnswer::Broken(cause(error))
+}
+
+/// What went wrong underneath, in few words. Never what the endpoint said: that may hold secrets.
+fn cause(error: &pingora::Error) -> String {
+    match error.root_cause().downcast_ref::<std::io::Error>() {
+        Some(io) => io.kind().to_string(),
+        None => error.etype().as_str().to_owned(),
+    }
+}

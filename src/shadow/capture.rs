@@ -1,0 +1,83 @@
+//! The primary's answer, captured as it passes to the client.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use tokio::sync::oneshot;
+
+use super::budget::Held;
+use super::gathered::Gathered;
+use crate::compare::{Answer, Body};
+
+/// An answer that was read, with what it holds of the budget and how long its head took.
+pub(super) struct Seen {
+    pub(super) answer: Answer,
+    pub(super) took: Duration,
+    #[expect(dead_code, reason = "held for its Drop")]
+    pub(super) held: Held,
+}
+
+/// Lives in the exchange; dropping it says that there is nothing to compare.
+pub struct Capture {
+    to: oneshot::Sender<Seen>,
+    limit: u64,
+    passing: Option<Passing>,
+    fresh: Option<Held>,
+}
+
+struct Passing {
+    status: StatusCode,
+    headers: HeaderMap,
+    took: Duration,
+    streams: bool,
+    body: Gathered,
+}
+
+impl Capture {
+    pub(super) const fn new(to: oneshot::Sender<Seen>, limit: u64, held: Held) -> Self {
+        Self { to, limit, passing: None, fresh: Some(held) }
+    }
+
+    /// The head that goes to the client. `took`: since the upstream was asked.
+    pub fn head(&mut self, status: StatusCode, headers: &HeaderMap, took: Duration) {
+        if self.to.is_closed() {
+            // The copy failed: its answer will not come.
+            return;
+        }
+        let Some(held) = self.fresh.take() else { return };
+        self.passing = Some(Passing {
+            status,
+            headers: headers.clone(),
+            took,
+            streams: streams(headers),
+            body: Gathered::new(self.limit, held),
+        });
+    }
+
+    /// A chunk of the body, before anything is done to it.
+    pub fn chunk(&mut self, chunk: &Bytes) {
+        if let Some(passing) = self.passing.as_mut().filter(|passing| !passing.streams) {
+            passing.body.push(chunk);
+        }
+    }
+
+    /// The exchange is over. `whole`: the answer reached its end.
+    pub fn finish(self, whole: bool) {
+        let Some(passing) = self.passing else { return };
+        let (body, held) = passing.body.into_body();
+        let body = match (passing.streams, whole) {
+            (true, _) => Body::Streamed,
+            (false, true) => body,
+            (false, false) => Body::Cut,
+        };
+        let answer = Answer { status: passing.status, headers: passing.headers, body };
+        // Nobody waits for it when the copy failed.
+        drop(self.to.send(Seen { answer, took: passing.took, held }));
+    }
+}
+
+/// An answer without an end.
+pub(super) fn streams(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}

@@ -1,0 +1,93 @@
+//! The copies of one route: what they may take, and what is counted of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::evidence::RouteEvidence;
+use super::failures::Failures;
+use crate::compare::NoiseBudget;
+use crate::route::HeaderEdits;
+use crate::telemetry::RouteMeters;
+
+/// One route's copies as one edition sees them.
+pub struct Copies {
+    pub(super) route: Arc<str>,
+    pub(super) body_limit: u64,
+    pub(super) timeout: Duration,
+    pub(super) most_in_flight: u32,
+    pub(super) headers: HeaderEdits,
+    pub(super) meters: Arc<RouteMeters>,
+    pub(super) standing: Arc<Standing>,
+    /// `None`: answers are thrown away.
+    pub(super) comparison: Option<Comparing>,
+}
+
+/// What a route compares, and how often the monolith is asked twice.
+#[derive(Clone)]
+pub(super) struct Comparing {
+    pub(super) evidence: Arc<RouteEvidence>,
+    pub(super) noise: NoiseBudget,
+}
+
+/// What outlives a reload.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    in_flight: AtomicU32,
+    pub(super) failures: Failures,
+}
+
+/// Why a copy was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    SampledOut,
+    Method,
+    QueueFull,
+    BodyTooLarge,
+    Upgrade,
+    Stopping,
+    /// The request's own body did not arrive whole.
+    Incomplete,
+}
+
+impl Skipped {
+    /// The label in `shadow_skipped_total`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SampledOut => "sampled_out",
+            Self::Method => "method",
+            Self::QueueFull => "queue_full",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Upgrade => "upgrade",
+            Self::Stopping => "stopping",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+impl Copies {
+    /// Counts a copy that is not sent.
+    pub fn skip(&self, why: Skipped) {
+        self.meters.shadow_skipped(why.as_str());
+    }
+
+    /// A place among the copies in flight.
+    pub(super) fn slot(self: &Arc<Self>) -> Result<Slot, Skipped> {
+        let limit = self.most_in_flight;
+        let taken = self
+            .standing
+            .in_flight
+            .fetch_update(Relaxed, Relaxed, |busy| (busy < limit).then(|| busy.saturating_add(1)));
+        if taken.is_ok() { Ok(Slot(Arc::clone(&self.standing))) } else { Err(Skipped::QueueFull) }
+    }
+}
+
+/// A copy in flight; dropping it ends that.
+pub struct Slot(Arc<Standing>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,288 @@
+//! Takes a copy from the request's path, sends it, and hands both answers to the comparing thread.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use pingora::http::RequestHeader;
+use pingora_runtime::Runtime;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::archive::Archive;
+use super::ask::{Line, NoAnswer, Question, Told};
+use super::budget::{ByteBudget, Held};
+use super::capture::{Capture, Seen};
+use super::comparer::{Comparer, Comparison, Job, Tools};
+use super::copies::{Comparing, Copies, Skipped, Slot, Standing};
+use super::evidence::subject;
+use super::gathered::joined;
+use super::tee::Tee;
+use super::{HELD_LIMIT, Translate, head};
+use crate::compare::{Report, Rules, WrittenRules};
+use crate::endpoint::UpstreamId;
+use crate::migration::CompareSettings;
+use crate::route::Route;
+use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
+use crate::upstream::Pool;
+
+/// Everything that copies share, for the whole process.
+pub struct Shadow {
+    runtime: Handle,
+    line: Arc<Line>,
+    budget: Arc<ByteBudget>,
+    comparer: Comparer,
+    telemetry: Arc<Telemetry>,
+    archive: Arc<Archive>,
+    stopping: AtomicBool,
+    standings: Mutex<HashMap<Arc<str>, Arc<Standing>>>,
+}
+
+/// A copy that may be sent once its request is whole.
+pub struct Order {
+    copies: Arc<Copies>,
+    slot: Slot,
+    pub tee: Tee,
+    pub target: Target,
+    /// The client's cleaned head.
+    pub head: RequestHeader,
+    pub translate: Box<dyn Translate>,
+    primary: Option<oneshot::Receiver<Seen>>,
+}
+
+/// Where a copy goes.
+pub struct Target {
+    pub upstream: UpstreamId,
+    pub pool: Arc<Pool>,
+    /// For replays.
+    pub monolith: Arc<Pool>,
+    /// The hash of the client's unit, for pools that are balanced by it.
+    pub unit: Option<u64>,
+    /// The place of the copy in the request's trace.
+    pub trace: TraceContext,
+}
+
+/// What was asked, kept for as long as its answers are compared.
+pub(super) struct Asked {
+    pub(super) head: RequestHeader,
+    pub(super) body: Vec<Bytes>,
+    #[expect(dead_code, reason = "held for its Drop")]
+    pub(super) held: Held,
+    pub(super) target: Target,
+    pub(super) translate: Box<dyn Translate>,
+}
+
+impl Shadow {
+    /// `state_dir` is where evidence is kept.
+    pub fn start(runtime: &Runtime, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
+        let archive = Archive::open(state_dir);
+        let line = Arc::new(Line::default());
+        let budget = ByteBudget::new(HELD_LIMIT);
+        let runtime = runtime.get_handle().clone();
+        let comparer = Comparer::start(Tools {
+            archive: Arc::clone(&archive),
+            runtime: runtime.clone(),
+            line: Arc::clone(&line),
+            budget: Arc::clone(&budget),
+            telemetry: Arc::clone(&telemetry),
+        });
+        Arc::new(Self {
+            runtime,
+            line,
+            budget,
+            comparer,
+            telemetry,
+            archive,
+            stopping: AtomicBool::new(false),
+            standings: Mutex::default(),
+        })
+    }
+
+    /// The copies of a route in a new edition; `None` where the stage sends none. Evidence goes on if it is about the same.
+    pub fn route(&self, route: &Route, service: Option<&str>, meters: &Arc<RouteMeters>) -> Option<Arc<Copies>> {
+        let shadow = route.policy.shadow.as_ref()?;
+        let standing = Arc::clone(self.standings.lock().entry(Arc::clone(&route.name)).or_default());
+        let comparison = shadow.compare.as_ref().and_then(|settings| self.comparing(route, service, settings));
+        Some(Arc::new(Copies {
+            route: Arc::clone(&route.name),
+            body_limit: shadow.body_limit,
+            timeout: shadow.timeout,
+            most_in_flight: shadow.in_flight,
+            headers: shadow.headers.clone(),
+            meters: Arc::clone(meters),
+            standing,
+            comparison,
+        }))
+    }
+
+    fn comparing(&self, route: &Route, service: Option<&str>, settings: &CompareSettings) -> Option<Comparing> {
+        match Rules::new(&WrittenRules::from(settings)) {
+            Ok(rules) => {
+                let noise = rules.noise();
+                let about = subject(route, service, &rules);
+                Some(Comparing { evidence: self.archive.evidence(&route.name, rules, about), noise })
+            }
+            Err(errors) => {
+                for error in errors {
+                    tracing::error!(route = &*route.name, %error, "answers are not compared");
+                }
+                None
+            }
+        }
+    }
+
+    /// Forgets the routes that are no longer in force. What they left on disk stays there.
+    pub fn retain(&self, keep: impl Fn(&str) -> bool) {
+        self.standings.lock().retain(|name, _| keep(name));
+        self.archive.retain(keep);
+    }
+
+    /// A copy may be made of a request whose body has this length, if that is known. The second half takes the answer.
+    pub fn order(
+        &self,
+        copies: &Arc<Copies>,
+        length: Option<u64>,
+        what: impl FnOnce() -> (Target, RequestHeader, Box<dyn Translate>),
+    ) -> Result<(Order, Option<Capture>), Skipped> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Skipped::Stopping);
+        }
+        if length.is_some_and(|length| length > copies.body_limit) {
+            return Err(Skipped::BodyTooLarge);
+        }
+        let slot = copies.slot()?;
+        let (capture, primary) = match &copies.comparison {
+            None => (None, None),
+            Some(comparing) => {
+                let (to, from) = oneshot::channel();
+                let limit = comparing.evidence.rules().body_limit();
+                (Some(Capture::new(to, limit, self.budget.hold())), Some(from))
+            }
+        };
+        let (target, head, translate) = what();
+        let tee = Tee::new(copies.body_limit, self.budget.hold());
+        Ok((Order { copies: Arc::clone(copies), slot, tee, target, head, translate, primary }, capture))
+    }
+
+    /// The request is whole: its copy is sent.
+    pub fn send(self: &Arc<Self>, order: Order) -> Result<(), Skipped> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Skipped::Stopping);
+        }
+        let shadow = Arc::clone(self);
+        self.runtime.spawn(async move { shadow.deliver(order).await });
+        Ok(())
+    }
+
+    /// No more copies.
+    pub fn begin_to_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what is known. Blocks for as long as the comparisons that wait take.
+    pub fn stop(&self, within: Duration) {
+        self.begin_to_stop();
+        self.comparer.stop(within);
+    }
+
+    /// What is known of a route; `None` if it compares nothing.
+    pub fn report(&self, route: &str) -> Option<Report> {
+        self.archive.find(route).map(|evidence| evidence.report())
+    }
+
+    /// The kept requests of a route as a Hurl file; `None` if it compares nothing.
+    pub fn hurl(&self, route: &str) -> Option<String> {
+        self.archive.find(route).map(|evidence| evidence.hurl())
+    }
+
+    /// `None` before the first comparison.
+    pub fn mismatch_rate(&self, route: &str) -> Option<f64> {
+        self.archive.find(route).and_then(|evidence| evidence.mismatch_rate())
+    }
+
+    async fn deliver(&self, order: Order) {
+        let Order { copies, slot, tee, target, head, translate, primary } = order;
+        let (body, held) = tee.into_chunks();
+        let asked = Asked { head, body, held, target, translate };
+        let began = Instant::now();
+        let limit = copies.comparison.as_ref().map(|comparing| comparing.evidence.rules().body_limit());
+        let keep = limit.map(|limit| (limit, self.budget.hold()));
+        let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.line, keep).await;
+        self.account(&copies, &asked, &result, began.elapsed());
+        drop(slot);
+        let (Ok(Told { seen: Some(copy), .. }), Some(primary)) = (result, primary) else { return };
+        // Ends with the primary, at the latest when its exchange is dropped.
+        let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) else { return };
+        let meters = Arc::clone(&copies.meters);
+        let (control, candidate) =
+            if asked.target.upstream == UpstreamId::MONOLITH { (copy, primary) } else { (primary, copy) };
+        let comparison = Comparison { comparing, copies, asked, control, candidate };
+        if !self.comparer.offer(Job::Compare(Box::new(comparison))) {
+            meters.comparison("dropped");
+        }
+    }
+
+    /// Counts a copy that was sent, and says what became of it.
+    fn account(&self, copies: &Copies, asked: &Asked, result: &Result<Told, NoAnswer>, total: Duration) {
+        let outcome = result.as_ref().map_or_else(NoAnswer::outcome, |_| "answered");
+        copies.meters.shadow_sent(outcome, total.as_secs_f64());
+        let told = result.as_ref().ok();
+        self.telemetry.emit_shadow(&ShadowRecord {
+            trace: &asked.target.trace,
+            method: asked.head.method.as_str(),
+            route: &copies.route,
+            upstream: &asked.target.pool.spec().name,
+            endpoint: told.map_or("", |told| &told.endpoint),
+            outcome,
+            status: told.map_or(0, |told| told.status),
+            verdict: None,
+            total,
+        });
+        if let Err(why) = result {
+            report(copies, asked, why);
+        }
+    }
+}
+
+fn report(copies: &Copies, asked: &Asked, why: &NoAnswer) {
+    if let Some(failures) = copies.standing.failures.count() {
+        let upstream = &*asked.target.pool.spec().name;
+        tracing::warn!(route = &*copies.route, upstream, failures, "a copy was not answered: {why}");
+    }
+}
+
+impl Asked {
+    /// Asks a side as it would be asked for a client, with the marker of a copy.
+    pub(super) async fn ask_of(
+        &self,
+        pool: &Arc<Pool>,
+        upstream: UpstreamId,
+        copies: &Copies,
+        line: &Line,
+        keep: Option<(u64, Held)>,
+    ) -> Result<Told, NoAnswer> {
+        let mut head = self.head.clone();
+        // A replay is what the monolith was sent for the client, not what the copy says instead.
+        let edits = (upstream == self.target.upstream).then_some(&copies.headers);
+        let body = !self.body.is_empty();
+        let written = head::write(&mut head, &copies.route, edits, &*self.translate, upstream, body);
+        written.map_err(|error| NoAnswer::Broken(error.etype().as_str().to_owned()))?;
+        let question = Question {
+            pool,
+            upstream,
+            unit: self.target.unit,
+            head: &head,
+            body: &self.body,
+            translate: &*self.translate,
+        };
+        line.ask(&question, copies.timeout, keep).await
+    }
+
+    pub(super) fn body(&self) -> Bytes {
+        joined(self.body.clone())
+    }
+}

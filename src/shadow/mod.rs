@@ -1,0 +1,45 @@
+//! The second request: copies whose answers nobody receives, and what is learnt from them.
+//!
+//! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. What the path does is
+//! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over an [`Order`]. Everything
+//! else has its own threads: a runtime with its own connections that sends copies ([`Shadow`]), and one thread that
+//! compares answers, keeps the evidence and writes it to disk.
+//!
+//! Bounds: copies in flight and bytes of a body for each route, bytes of all bodies held anywhere here ([`HELD_LIMIT`]),
+//! comparisons that wait, and time for the whole copy. Whatever exceeds one is dropped and counted.
+
+mod archive;
+mod ask;
+mod budget;
+mod capture;
+mod comparer;
+mod copies;
+mod deliver;
+mod evidence;
+mod failures;
+mod gathered;
+mod head;
+mod replays;
+mod tee;
+
+pub use capture::Capture;
+pub use copies::{Copies, Skipped, Slot};
+pub use deliver::{Order, Shadow, Target};
+pub use tee::Tee;
+
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::endpoint::UpstreamId;
+
+/// Bytes of bodies that are held at once for copies and comparisons, over all routes.
+pub const HELD_LIMIT: usize = 64 * 1024 * 1024;
+
+/// What the proxy changes in a head on its way to an upstream and back. Lies above this layer, so it is handed in.
+pub trait Translate: Send + Sync {
+    /// Writes what this upstream gets into a copy of the client's cleaned request.
+    fn request(&self, head: &mut RequestHeader, to: UpstreamId) -> Result<()>;
+
+    /// Changes what an endpoint of this upstream answered, as it would be for the client.
+    fn answer(&self, head: &mut ResponseHeader, from: UpstreamId, endpoint: &str) -> Result<()>;
+}

@@ -1,0 +1,64 @@
+//! The file that these tests start from: one route in stage `shadow` that takes everything.
+
+use std::net::SocketAddr;
+
+use crate::harness::{Edge, Origin, eventually};
+
+/// A copy that is waited for would outlast every test's patience.
+pub(crate) const PATIENT: &str = "timeout = \"1h\"\n";
+
+/// Copies of reads and writes, with more lines for the route's `shadow` table.
+pub(crate) fn shadowing(monolith: &Origin, service: SocketAddr, lines: &str) -> Edge {
+    staged(monolith, service, "stage = \"shadow\"", &format!("{WRITES}{lines}"))
+}
+
+const WRITES: &str = "methods = [\"GET\", \"HEAD\", \"POST\"]\nwrites = \"sandbox\"\n";
+
+/// Any stage, and exactly these lines in the `shadow` table.
+pub(crate) fn staged(monolith: &Origin, service: SocketAddr, stage: &str, lines: &str) -> Edge {
+    let tables = format!(
+        "[services.new]\nurl = \"http://{service}\"\nsandbox = true\n\
+         [routes.all]\npath = \"/{{*rest}}\"\nservice = \"new\"\n{stage}\n[routes.all.shadow]\n{lines}"
+    );
+    Edge::before(monolith).with(&tables).start()
+}
+
+impl Edge {
+    /// Copies that were sent, by what became of them.
+    pub(crate) fn sent(&self, outcome: &str) -> f64 {
+        self.metric("multilith_shadow_requests_total", &[("route", "all"), ("outcome", outcome)])
+    }
+
+    pub(crate) fn skipped(&self, reason: &str) -> f64 {
+        self.metric("multilith_shadow_skipped_total", &[("route", "all"), ("reason", reason)])
+    }
+
+    pub(crate) fn await_sent(&self, outcome: &str, count: usize) {
+        eventually(&format!("{count} copies that end as `{outcome}`"), || at_least(self.sent(outcome), count));
+    }
+
+    pub(crate) fn await_skipped(&self, reason: &str, count: usize) {
+        eventually(&format!("{count} copies skipped for `{reason}`"), || at_least(self.skipped(reason), count));
+    }
+
+    /// The report of the route.
+    pub(crate) fn comparisons(&self) -> serde_json::Value {
+        let (status, report) = self.admin_json("GET", "/api/v1/routes/all/comparisons");
+        assert_eq!(status, 200, "{report}");
+        report
+    }
+
+    /// Waits until so many pairs of answers were looked at, whatever the verdict.
+    pub(crate) fn await_compared(&self, count: u64) -> serde_json::Value {
+        eventually(&format!("{count} comparisons"), || {
+            let report = self.comparisons();
+            let verdicts = ["match", "mismatch", "incomparable"].map(|word| report["verdicts"][word].as_u64());
+            (verdicts.into_iter().flatten().sum::<u64>() >= count).then_some(report)
+        })
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "tests count to a few thousand")]
+fn at_least(seen: f64, count: usize) -> Option<()> {
+    (seen >= count as f64).then_some(())
+}
