@@ -7,7 +7,7 @@ use crate::compile::Snapshot;
 use crate::endpoint::{Balance, UpstreamId};
 use crate::live::{Live, RouteState};
 use crate::migration::{Dial, Percent, Policy, Side, Stage};
-use crate::route::{Route, RouteId};
+use crate::route::{PathRewrite, Route, RouteId};
 use crate::telemetry::{Metrics, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};
 
@@ -21,6 +21,8 @@ pub struct Edition {
     pub routes: Vec<RouteEdition>,
     /// For requests that no route takes.
     pub unmatched: RouteEdition,
+    /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
+    pub rewriting: Vec<Vec<Arc<Route>>>,
 }
 
 /// One route with its meters and what moves.
@@ -72,7 +74,8 @@ impl Edition {
             policy,
             route: None,
         };
-        Self { generation, snapshot, pools, routes, unmatched }
+        let rewriting = rewriting(&snapshot);
+        Self { generation, snapshot, pools, routes, unmatched, rewriting }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
@@ -82,6 +85,26 @@ impl Edition {
     pub fn pool(&self, id: UpstreamId) -> &Arc<Pool> {
         self.pools.get(id.index()).expect("every upstream of a snapshot has its pool")
     }
+}
+
+fn rewriting(snapshot: &Snapshot) -> Vec<Vec<Arc<Route>>> {
+    let mut lists = vec![Vec::new(); snapshot.upstreams.len()];
+    for route in snapshot.routes.iter().filter(|route| route.rewrite.path.is_some()) {
+        let variants = route.policy.variants.iter().map(|variant| variant.upstream);
+        let mut services: Vec<_> = route.policy.service.into_iter().chain(variants).collect();
+        services.sort_unstable();
+        services.dedup();
+        for service in services {
+            if let Some(list) = lists.get_mut(service.index()) {
+                list.push(Arc::clone(route));
+            }
+        }
+    }
+    let literal = |route: &Arc<Route>| route.rewrite.path.as_ref().map_or(0, PathRewrite::literal_bytes);
+    for list in &mut lists {
+        list.sort_by_key(|route| std::cmp::Reverse(literal(route)));
+    }
+    lists
 }
 
 /// The meters' index of a side: the order in which `labels` names them.

@@ -1,24 +1,24 @@
 //! What is changed in a service's answer so that two applications live under one origin.
 
-use http::{HeaderName, HeaderValue, Uri, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::Result;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::exchange::Exchange;
+use super::location::{self, Way};
 use crate::route::AnswerEdits;
 
-/// Applies the route's `answer` table.
-pub fn answer(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
+/// Applies the route's `answer` table. `request` is the client's, cleaned.
+pub fn answer(request: &RequestHeader, response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     let Some(route) = &exchange.route().route else { return Ok(()) };
     let edits = &route.answer;
     if edits.is_empty() {
         return Ok(());
     }
-    if edits.location {
-        let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
-        let internal: Vec<&str> = rewritten.into_iter().chain([exchange.attempt_address()]).collect();
-        for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
-            rewrite_location(response, &name, &internal)?;
+    if edits.location && location::NAMES.iter().any(|name| response.headers.contains_key(name)) {
+        let way = Way::of(request, route, exchange);
+        for name in location::NAMES {
+            rewrite_location(response, &name, &way)?;
         }
     }
     if !edits.cookie_domain.is_empty() || !edits.cookie_path.is_empty() {
@@ -36,26 +36,13 @@ pub fn answer(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> 
     Ok(())
 }
 
-/// A URL that names the service's own host becomes one under the host that the client asked.
-fn rewrite_location(response: &mut ResponseHeader, name: &HeaderName, internal: &[&str]) -> Result<()> {
+fn rewrite_location(response: &mut ResponseHeader, name: &HeaderName, way: &Way<'_>) -> Result<()> {
     let Some(value) = response.headers.get(name).and_then(|value| value.to_str().ok()) else { return Ok(()) };
-    let (prefix, url) = match value.to_ascii_lowercase().find("url=") {
-        Some(at) if *name == header::REFRESH => value.split_at(at + 4),
-        _ => ("", value),
-    };
-    let Ok(uri) = url.parse::<Uri>() else { return Ok(()) };
-    let ours = uri.authority().is_some_and(|authority| {
-        internal
-            .iter()
-            .any(|host| authority.as_str().eq_ignore_ascii_case(host) || authority.host().eq_ignore_ascii_case(host))
-    });
-    if !ours {
-        return Ok(());
+    let changed = if *name == header::REFRESH { way.refresh(value) } else { way.back(value) };
+    match changed {
+        Some(changed) => response.insert_header(name.clone(), changed),
+        None => Ok(()),
     }
-    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let fragment = url.split_once('#').map_or(String::new(), |(_, fragment)| format!("#{fragment}"));
-    // An absolute path keeps the scheme, host and port that the client used, whatever stands in front of us.
-    response.insert_header(name.clone(), format!("{prefix}{path}{fragment}"))
 }
 
 /// Changes the Domain and Path attributes of every cookie that the service sets.
@@ -73,6 +60,11 @@ fn rewrite_cookies(response: &mut ResponseHeader, edits: &AnswerEdits) -> Result
 }
 
 fn rewrite_cookie(cookie: &str, edits: &AnswerEdits) -> String {
+    // Browsers keep such a cookie only with the path `/` and without a domain.
+    let hosts_own = cookie.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-"));
+    if hosts_own {
+        return cookie.to_owned();
+    }
     let mut parts = Vec::new();
     for part in cookie.split(';') {
         let trimmed = part.trim();
@@ -137,6 +129,7 @@ mod tests {
             ("a=1; Path=/v2", "a=1; Path=/api"),
             ("a=1; Path=/v2x", "a=1; Path=/users/v2x"),
             ("path=/kept; Path=/", "path=/kept; Path=/users"),
+            ("__Host-a=1; Path=/; Secure", "__Host-a=1; Path=/; Secure"),
         ];
         for (from, to) in cases {
             assert_eq!(rewrite_cookie(from, &edits()), to, "{from}");
