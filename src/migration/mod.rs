@@ -5,6 +5,9 @@ mod decision;
 mod policy;
 mod sticky;
 
+#[cfg(test)]
+mod tests;
+
 pub use bucket::{BUCKETS, Bucket, bucket};
 pub use decision::{Breaker, Copy, Decision, Given, Pinning, Reason, Side, decide, issued_unit};
 pub use policy::{
