@@ -39,12 +39,11 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
 fn remember_side(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     let decision = &exchange.decision;
     let entry = exchange.route();
+    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     if let Some(fresh) = decision.issue {
         let unit = issued_unit(fresh);
         let unit = std::str::from_utf8(&unit).expect("hexadecimal digits are ASCII");
-        let value =
-            format!("{ISSUED_COOKIE}={unit}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{}", secure(session));
-        response.append_header(header::SET_COOKIE, value)?;
+        response.append_header(header::SET_COOKIE, cookie(ISSUED_COOKIE, unit, YEAR, tls))?;
     }
     let pinned = match decision.pin {
         Pinning::None => None,
@@ -52,13 +51,7 @@ fn remember_side(session: &Session, response: &mut ResponseHeader, exchange: &Ex
         Pinning::Renew(side) => Some(side),
     };
     if let (Some(side), Some(pin)) = (pinned, &entry.policy.pin) {
-        let value = format!(
-            "{}={}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{}",
-            pin.cookie,
-            side.name(&entry.policy),
-            pin.silence.as_secs().max(1),
-            secure(session)
-        );
+        let value = cookie(&pin.cookie, side.name(&entry.policy), pin.silence.as_secs().max(1), tls);
         response.append_header(header::SET_COOKIE, value)?;
     }
     let personal = decision.issue.is_some() || pinned.is_some();
@@ -68,8 +61,11 @@ fn remember_side(session: &Session, response: &mut ResponseHeader, exchange: &Ex
     Ok(())
 }
 
-fn secure(session: &Session) -> &'static str {
-    if session.digest().is_some_and(|digest| digest.ssl_digest.is_some()) { "; Secure" } else { "" }
+const YEAR: u64 = 365 * 24 * 60 * 60;
+
+fn cookie(name: &str, value: &str, seconds: u64, tls: bool) -> String {
+    let secure = if tls { "; Secure" } else { "" };
+    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 
 /// Headers that shared caches obey before `Cache-Control` (RFC 9213, and what was there before it).
@@ -179,6 +175,13 @@ mod tests {
         for (status, fields, kept) in table {
             assert_eq!(shared_cache_may_keep(&answer(status, fields)), kept, "{status} {fields:?}");
         }
+    }
+
+    #[test]
+    fn our_cookies_are_for_the_server_alone_and_under_tls_for_tls_alone() {
+        let expected = "multilith_id=1; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax";
+        assert_eq!(cookie(ISSUED_COOKIE, "1", YEAR, false), expected);
+        assert_eq!(cookie(ISSUED_COOKIE, "1", YEAR, true), format!("{expected}; Secure"));
     }
 
     #[test]
