@@ -140,7 +140,9 @@ fn debug_headers(response: &mut ResponseHeader, exchange: &Exchange) -> Result<(
 mod tests {
     use super::*;
 
-    fn answer(status: u16, fields: &[(&'static str, &str)]) -> ResponseHeader {
+    type Fields = &'static [(&'static str, &'static str)];
+
+    fn answer(status: u16, fields: Fields) -> ResponseHeader {
         let mut response = ResponseHeader::build(status, None).expect("a status");
         for (name, value) in fields {
             response.append_header(*name, *value).expect("a header");
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_shared_cache_keeps_what_rfc_9111_lets_it() {
-        let table: [(u16, &[(&str, &str)], bool); 20] = [
+        let table: [(u16, Fields, bool); 20] = [
             (200, &[], true),
             (404, &[], true),
             (301, &[], true),
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_made_private_keeps_the_rest_of_its_directives() {
-        let table: [(&[(&str, &str)], &str); 6] = [
+        let table: [(Fields, &str); 6] = [
             (&[], "private"),
             (&[("cache-control", "public, max-age=60")], "private, max-age=60"),
             (&[("cache-control", "s-maxage=9,max-age=60,proxy-revalidate")], "private, max-age=60"),

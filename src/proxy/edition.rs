@@ -1,7 +1,6 @@
 //! One edition: a snapshot with all that its requests need at hand, so that nothing is looked up by name on their path.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, UpstreamId};
@@ -39,8 +38,9 @@ impl RouteEdition {
         self.route.as_ref().map_or(UNMATCHED, |route| &route.name)
     }
 
-    pub fn breaker_open_for(&self) -> Option<Duration> {
-        self.policy.fallback.as_ref().map(|fallback| fallback.breaker_open)
+    /// The breaker acts: the stage has a service side that the monolith may stand in for.
+    pub fn has_breaker(&self) -> bool {
+        self.policy.fallback.is_some() && matches!(self.policy.dial.stage, Stage::Canary | Stage::Migrated)
     }
 }
 
@@ -57,7 +57,7 @@ impl Edition {
         metrics: &Metrics,
     ) -> Self {
         let pools = upstreams.reconcile(&snapshot.upstreams);
-        let routes = snapshot
+        let routes: Vec<RouteEdition> = snapshot
             .routes
             .iter()
             .map(|route| RouteEdition {
@@ -67,6 +67,10 @@ impl Edition {
                 route: Some(Arc::clone(route)),
             })
             .collect();
+        for entry in &routes {
+            // Nothing else would tell that a breaker has nothing to do any more.
+            entry.meters.breaker_open(entry.has_breaker() && entry.state.breaker.is_open());
+        }
         let policy = passing(&snapshot);
         let unmatched = RouteEdition {
             meters: metrics.route(&labels(UNMATCHED, &policy, &snapshot)),

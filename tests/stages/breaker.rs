@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness::{Origin, Reply, eventually};
+use crate::harness::{Edge, Origin, Reply, eventually};
 use crate::world::{World, canary, migrated};
 
 /// A service that fails while the switch is on.
@@ -116,4 +116,23 @@ fn a_service_that_breaks_off_every_answer_opens_it() {
     }
     eventually("an open breaker", || (state(&world) == "open").then_some(()));
     assert_eq!(world.get("/users", &[]).text(), "monolith");
+}
+
+#[test]
+fn a_breaker_with_nothing_to_do_is_not_shown_as_open() {
+    let (service, _) = failing(Reply::no_answer());
+    let (monolith, settings) =
+        (Origin::saying("monolith"), "fallback = true\nbreaker = { failures = 1, open = \"1h\" }");
+    let edge = Edge::before(&monolith).service("users", &service).start();
+    edge.reload(&migrated(settings));
+    assert_eq!(edge.get("/users").text(), "monolith");
+    let shown = || {
+        let word = edge.admin_json("GET", "/api/v1/status").1["routes"][0]["breaker"].clone();
+        (word, edge.metric("multilith_breaker_open", &[("route", "users")]) > 0.5)
+    };
+    assert_eq!(shown(), ("open".into(), true));
+    edge.reload(&migrated(settings).replace("migrated", "monolith"));
+    assert_eq!(shown(), ("closed".into(), false));
+    edge.reload(&migrated(settings));
+    assert_eq!(shown(), ("open".into(), true), "it survives a reload");
 }

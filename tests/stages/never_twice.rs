@@ -1,6 +1,7 @@
 //! An unsafe request that may have reached the service is never sent again: 40 000 of them with ids, through every way to die.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -25,12 +26,14 @@ fn tables(dying: [&Mortal; 2], absent: [&Mortal; 2]) -> String {
         };
         // A slow machine must not make a timeout of anything else.
         let answer = if point == "hangs" { "100ms" } else { "60s" };
-        text += &format!(
+        write!(
+            text,
             "[services.{point}]\nendpoints = [\"{}\", \"{}\"]\n[services.{point}.timeouts]\nanswer = \"{answer}\"\n\
              [routes.{point}]\npath = \"/{point}\"\nservice = \"{point}\"\nstage = \"migrated\"\nfallback = true\n\
              breaker = {{ failures = 1000000 }}\n",
             endpoints[0], endpoints[1]
-        );
+        )
+        .expect("a string takes everything");
     }
     text
 }

@@ -57,7 +57,7 @@ fn a_cohort_is_one_side_for_all_of_its_routes() {
 fn a_raised_weight_only_adds_and_a_lowered_one_counts_at_once_whatever_cookie_is_sent() {
     let (monolith, service) = (Origin::saying("monolith"), Origin::saying("service"));
     let edge = Edge::before(&monolith).service("users", &service).start();
-    let mut moved = vec![false; 60];
+    let mut moved = [false; 60];
     for weight in ["0%", "10%", "40%", "90%", "100%"] {
         edge.reload(&canary(weight, ""));
         for (number, was) in moved.iter_mut().enumerate() {

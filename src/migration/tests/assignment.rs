@@ -53,7 +53,8 @@ fn deviations(counts: &[u32]) -> impl Iterator<Item = (u16, f64)> {
 
 #[test]
 fn every_weight_gets_its_share_of_a_million_units() {
-    let kinds: [(&str, &str, fn(u32) -> String); 4] = [
+    type Kind = (&'static str, &'static str, fn(u32) -> String);
+    let kinds: [Kind; 4] = [
         ("cart", "numbers", |index| index.to_string()),
         ("search", "e-mail addresses", |index| format!("user{index}@shop.example")),
         ("read-user", "issued cookies", |index| {

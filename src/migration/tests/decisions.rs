@@ -50,7 +50,8 @@ fn the_first_unit_that_is_present_and_not_empty_counts() {
     ];
     // {"sub":"user-7"}
     let token = "Bearer h.eyJzdWIiOiJ1c2VyLTcifQ.s";
-    let table: [(&[UnitSource], &[(&'static str, &str)], Option<&str>); 10] = [
+    type Row<'a> = (&'a [UnitSource], &'a [(&'static str, &'a str)], Option<&'a str>);
+    let table: [Row<'_>; 10] = [
         (&sources, &[("x-user-id", "u1"), ("cookie", "uid=c1")], Some("u1")),
         (&sources, &[("x-user-id", ""), ("cookie", "uid=c1")], Some("c1")),
         (&sources, &[("cookie", "uid="), ("authorization", token)], Some("user-7")),
