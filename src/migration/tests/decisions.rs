@@ -39,6 +39,9 @@ fn the_button_moves_everything_but_retired_routes() {
     }
 }
 
+/// Sources, header fields, and the unit that is found.
+type UnitRow<'a> = (&'a [UnitSource], &'a [(&'static str, &'a str)], Option<&'a str>);
+
 #[test]
 fn the_first_unit_that_is_present_and_not_empty_counts() {
     let sources = vec![
@@ -50,8 +53,7 @@ fn the_first_unit_that_is_present_and_not_empty_counts() {
     ];
     // {"sub":"user-7"}
     let token = "Bearer h.eyJzdWIiOiJ1c2VyLTcifQ.s";
-    type Row<'a> = (&'a [UnitSource], &'a [(&'static str, &'a str)], Option<&'a str>);
-    let table: [Row<'_>; 10] = [
+    let table: [UnitRow<'_>; 10] = [
         (&sources, &[("x-user-id", "u1"), ("cookie", "uid=c1")], Some("u1")),
         (&sources, &[("x-user-id", ""), ("cookie", "uid=c1")], Some("c1")),
         (&sources, &[("cookie", "uid="), ("authorization", token)], Some("user-7")),
