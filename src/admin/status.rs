@@ -97,6 +97,7 @@ fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition) -> RouteStatus {
         p99_seconds: BTreeMap::new(),
         mismatch_rate: parts.shadow.mismatch_rate(entry.name()),
         breaker: match entry.state.breaker.peek(parts.live.milliseconds(Instant::now())) {
+            _ if !entry.has_breaker() => "closed",
             Breaker::Closed => "closed",
             Breaker::Open => "open",
             Breaker::Probing => "probing",

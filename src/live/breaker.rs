@@ -49,6 +49,11 @@ impl CircuitBreaker {
         }
     }
 
+    /// Open, or waiting for what a probe says.
+    pub fn is_open(&self) -> bool {
+        self.probe_at.load(Ordering::Acquire) != 0
+    }
+
     /// The service side failed once.
     pub fn failed(&self, now_ms: u64, threshold: u32, open: Duration) -> Breakage {
         let failures = self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1);

@@ -91,6 +91,16 @@ pub enum Copy {
     To(UpstreamId),
 }
 
+/// What becomes of a conversation's pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinning {
+    None,
+    /// A conversation begins: it stays on the side that answers, which a fallback may change.
+    Begin,
+    /// A conversation goes on: its pin is renewed, whoever answers this one request.
+    Renew(Side),
+}
+
 /// What a decision rests on besides the route's policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
@@ -118,8 +128,8 @@ pub struct Decision {
     pub issue: Option<u128>,
     /// The hash of the client's unit, for upstreams that are balanced by it; `None` where no unit was looked for.
     pub unit_hash: Option<u64>,
-    /// Give the client a pin for the side, or renew it.
-    pub pin: bool,
+    /// The pin that the client is given with the answer.
+    pub pin: Pinning,
     /// Both sides answer this route, so a shared cache must not mix them up.
     pub both_live: bool,
     pub copy: Copy,
@@ -152,10 +162,9 @@ pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
             && matches!(stage, Stage::Canary | Stage::Migrated),
         issue: chosen.issue,
         unit_hash: chosen.unit_hash,
-        pin: policy.pin.is_some()
-            && matches!(stage, Stage::Canary | Stage::Split)
-            && matches!(reason, Reason::Bucket(_) | Reason::NoUnit(_) | Reason::Pinned),
-        both_live,
+        pin: chosen.pin,
+        // A client that was forced may be the only one on its side: others must not get its answer from a cache.
+        both_live: both_live || reason == Reason::Forced,
         copy: copy(policy, given, side, reason),
     }
 }
@@ -165,6 +174,7 @@ struct Chosen {
     reason: Reason,
     issue: Option<u128>,
     unit_hash: Option<u64>,
+    pin: Pinning,
 }
 
 fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
@@ -173,7 +183,7 @@ fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
     let fresh = issued_unit(given.fresh);
     let unit = if divided || policy.balanced_by_unit { Unit::of(&policy.sticky, given.facts) } else { None };
     let value = unit.as_ref().map_or(&fresh[..], |unit| &*unit.value);
-    let (side, reason) = if stage == Stage::Retired {
+    let (assigned, why) = if stage == Stage::Retired {
         (Side::Service, Reason::Stage)
     } else if given.monolith_only {
         (Side::Monolith, Reason::MonolithOnly)
@@ -184,11 +194,10 @@ fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
             Stage::Canary | Stage::Split => assign(policy, given, value, unit.is_some()),
         }
     };
-    let breaker_holds = side == Side::Service && stage != Stage::Retired && policy.fallback.is_some();
-    let (side, reason) = if breaker_holds && given.breaker == Breaker::Open {
+    let (side, reason) = if given.breaker == Breaker::Open && breaker_holds(policy, given, assigned) {
         (Side::Monolith, Reason::BreakerOpen)
     } else {
-        (side, reason)
+        (assigned, why)
     };
     let by_bucket = matches!(reason, Reason::Bucket(_)) || divided && reason == Reason::BreakerOpen;
     let wanted = by_bucket || policy.balanced_by_unit;
@@ -197,7 +206,18 @@ fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
         reason,
         issue: (unit.is_none() && wanted && policy.issue_cookie).then_some(given.fresh),
         unit_hash: policy.balanced_by_unit.then(|| xxhash_rust::xxh3::xxh3_64(value)),
+        pin: match why {
+            Reason::Pinned => Pinning::Renew(assigned),
+            Reason::Bucket(_) | Reason::NoUnit(_) if policy.pin.is_some() => Pinning::Begin,
+            _ => Pinning::None,
+        },
     }
+}
+
+/// While the breaker is open the service is not asked for what the monolith may answer in its place.
+fn breaker_holds(policy: &Policy, given: &Given<'_>, side: Side) -> bool {
+    let allowed = policy.fallback.as_ref().is_some_and(|fallback| fallback.methods.contains(given.facts.sent_method()));
+    side == Side::Service && given.dial.stage != Stage::Retired && allowed
 }
 
 /// The stages in which clients are divided: a trusted wish, then the pin, then the bucket.

@@ -5,8 +5,11 @@ mod decision;
 mod policy;
 mod sticky;
 
+#[cfg(test)]
+mod tests;
+
 pub use bucket::{BUCKETS, Bucket, bucket};
-pub use decision::{Breaker, Copy, Decision, Given, Reason, Side, decide, issued_unit};
+pub use decision::{Breaker, Copy, Decision, Given, Pinning, Reason, Side, decide, issued_unit};
 pub use policy::{
     CompareSettings, Dial, Examples, Fallback, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant, WriteCopies,
 };

@@ -26,6 +26,7 @@ pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange
         let pool = exchange.edition.pool(exchange.target).clone();
         let Ok(lease) = pool.pick(exchange.decision.unit_hash, &exchange.tried) else {
             note_failure(edge, session, exchange, Failure::NoEndpoint);
+            service_failed(edge, exchange);
             if may_fall_back(session, exchange, Failure::NoEndpoint) {
                 fall_back(exchange, Failure::NoEndpoint);
                 continue;
@@ -48,6 +49,7 @@ pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange
     let mut error = error;
     note_failure(edge, session, exchange, Failure::Connect);
     let retry = try_another(edge, exchange, Failure::Connect) || {
+        service_failed(edge, exchange);
         let falls_back = may_fall_back(session, exchange, Failure::Connect);
         if falls_back {
             fall_back(exchange, Failure::Connect);
@@ -112,15 +114,15 @@ pub fn head_arrived(
     if counts {
         let failure = Failure::Status(status);
         note_failure(edge, session, exchange, failure);
+        service_failed(edge, exchange);
         if may_fall_back(session, exchange, failure) {
             fall_back(exchange, failure);
             let mut error = error_of(failure);
             error.set_retry(true);
             return Err(error);
         }
-    } else {
-        note_success(exchange);
     }
+    exchange.attempt.well = !counts;
     let spec = exchange.edition.pool(exchange.target).spec();
     let streams = response
         .headers
@@ -132,6 +134,10 @@ pub fn head_arrived(
         spec.timeouts.idle
     };
     exchange.pause = pause;
+    if streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody waits for the end of these.
+        note_success(exchange);
+    }
     if let Some(watch) = &exchange.watch {
         watch.within(now, pause);
     }
@@ -155,21 +161,24 @@ pub fn failed(
         return error;
     }
     let failure = classify(&error, expired);
+    let again = may_send_again(session, exchange, failure);
+    if again && reused && failure == Failure::Reset && retry_stale(edge, session, exchange) {
+        error.set_retry(true);
+        return error;
+    }
+    exchange.failure = Some(failure);
     if failure.fault() == super::Fault::Upstream {
         note_failure(edge, session, exchange, failure);
-    } else {
-        exchange.failure = Some(failure);
     }
-    let stale = reused && failure == Failure::Reset;
-    let retry = may_send_again(session, exchange, failure)
-        && (stale && retry_stale(exchange) || failure == Failure::Reset && try_another(edge, exchange, failure) || {
-            let falls_back = may_fall_back(session, exchange, failure);
-            if falls_back {
-                fall_back(exchange, failure);
-            }
-            falls_back
-        });
-    error.set_retry(retry);
+    let another = again && failure == Failure::Reset && try_another(edge, exchange, failure);
+    if failure.fault() == super::Fault::Upstream && !another {
+        service_failed(edge, exchange);
+    }
+    let falls_back = again && !another && may_fall_back(session, exchange, failure);
+    if falls_back {
+        fall_back(exchange, failure);
+    }
+    error.set_retry(another || falls_back);
     error
 }
 
@@ -217,9 +226,11 @@ pub fn is_safe(method: &Method) -> bool {
 }
 
 /// A pooled connection that the endpoint had closed says nothing about the endpoint: ask it again, once.
-fn retry_stale(exchange: &mut Exchange) -> bool {
+fn retry_stale(edge: &Edge, session: &Session, exchange: &mut Exchange) -> bool {
     let first = exchange.attempts < 2;
     if first {
+        finish::tell_attempt(edge, session, exchange, Some(Failure::Reset));
+        edge.telemetry.metrics.edge().retry(exchange.upstream_name(), "stale");
         exchange.attempt.lease = None;
     }
     first
@@ -262,10 +273,11 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
     exchange.attempt = Attempt::default();
 }
 
-/// Counts a failed attempt: for the endpoint, the route's side, and the breaker.
+/// Counts a failed attempt, for the endpoint and for the route's side.
 fn note_failure(edge: &Edge, session: &Session, exchange: &mut Exchange, failure: Failure) {
     exchange.failure = Some(failure);
     finish::tell_attempt(edge, session, exchange, Some(failure));
+    exchange.attempt.well = false;
     if let Some(lease) = &exchange.attempt.lease {
         lease.failed(match failure {
             Failure::Connect => EndpointFailure::Connect,
@@ -275,23 +287,34 @@ fn note_failure(edge: &Edge, session: &Session, exchange: &mut Exchange, failure
             _ => EndpointFailure::Reset,
         });
     }
-    let route = exchange.route();
     if let Some(side) = exchange.meter_side() {
-        route.meters.upstream_error(side, failure.kind());
+        exchange.route().meters.upstream_error(side, failure.kind());
     }
-    if exchange.side == Some(Side::Service)
-        && let Some(fallback) = &route.policy.fallback
-    {
-        let now = edge.live.milliseconds(Instant::now());
-        if route.state.breaker.failed(now, fallback.breaker_failures, fallback.breaker_open) == Breakage::Opened {
-            route.meters.breaker_open(true);
-            tracing::warn!(
-                route = route.name(),
-                upstream = exchange.upstream_name(),
-                "breaker opened: the monolith answers for {:?}",
-                fallback.breaker_open
-            );
-        }
+}
+
+/// The service side as a whole failed this request: the breaker counts requests, not attempts.
+fn service_failed(edge: &Edge, exchange: &Exchange) {
+    let route = exchange.route();
+    let Some(fallback) = route.policy.fallback.as_ref().filter(|_| exchange.side == Some(Side::Service)) else {
+        return;
+    };
+    let now = edge.live.milliseconds(Instant::now());
+    if route.state.breaker.failed(now, fallback.breaker_failures, fallback.breaker_open) == Breakage::Opened {
+        route.meters.breaker_open(true);
+        tracing::warn!(
+            route = route.name(),
+            upstream = exchange.upstream_name(),
+            "breaker opened: the monolith answers for {:?}",
+            fallback.breaker_open
+        );
+    }
+}
+
+/// The exchange is over. An answer counts as a success only now: a service that breaks off every answer must not pass for
+/// a sound one because its heads are.
+pub fn ended(exchange: &Exchange) {
+    if exchange.attempt.well {
+        note_success(exchange);
     }
 }
 

@@ -12,8 +12,9 @@ use pingora::{Error, Result};
 use super::Edge;
 use super::edition::Edition;
 use super::exchange::Exchange;
+use super::location::Asked;
 use super::outbound::Outbound;
-use super::rewriting;
+use super::{intake, rewriting};
 use crate::endpoint::UpstreamId;
 use crate::migration::{Copy, Side};
 use crate::route::Found;
@@ -57,7 +58,7 @@ pub fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange) {
             unit: exchange.decision.unit_hash,
             trace: exchange.trace.for_shadow(),
         };
-        (target, request.clone(), Box::new(Origin::of(exchange)))
+        (target, request.clone(), Box::new(Origin::of(exchange, request)))
     });
     match ordered {
         Err(why) => skip(&copies, exchange, why),
@@ -153,11 +154,15 @@ struct Origin {
     found: Option<Found>,
     request_id: RequestId,
     trace: TraceContext,
+    /// The path and the host, where addresses in the answer are read with them.
+    asked: Option<(Box<[u8]>, Box<str>)>,
 }
 
 impl Origin {
-    fn of(exchange: &Exchange) -> Self {
+    fn of(exchange: &Exchange, request: &RequestHeader) -> Self {
+        let reads = exchange.route().route.as_ref().is_some_and(|route| route.answer.location);
         Self {
+            asked: reads.then(|| (intake::path_bytes(request).into(), intake::authority(request).into())),
             edition: Arc::clone(&exchange.edition),
             found: exchange.found,
             request_id: exchange.request_id,
@@ -184,7 +189,18 @@ impl Translate for Origin {
 
     fn answer(&self, head: &mut ResponseHeader, from: UpstreamId, endpoint: &str) -> Result<()> {
         match &self.edition.route(self.found.map(|found| found.route)).route {
-            Some(route) if from != UpstreamId::MONOLITH => rewriting::answer(head, route, endpoint),
+            Some(route) if from != UpstreamId::MONOLITH => {
+                let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
+                let asked = Asked {
+                    edition: &self.edition,
+                    found: self.found,
+                    from,
+                    path,
+                    host,
+                    endpoint: [endpoint, endpoint],
+                };
+                rewriting::answer(head, route, &asked)
+            }
             _ => Ok(()),
         }
     }

@@ -1,13 +1,12 @@
 //! One edition: a snapshot with all that its requests need at hand, so that nothing is looked up by name on their path.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, UpstreamId};
 use crate::live::{Live, RouteState};
 use crate::migration::{Dial, Percent, Policy, Side, Stage};
-use crate::route::{Route, RouteId};
+use crate::route::{PathRewrite, Route, RouteId};
 use crate::shadow::{Copies, Shadow};
 use crate::telemetry::{Metrics, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};
@@ -22,6 +21,8 @@ pub struct Edition {
     pub routes: Vec<RouteEdition>,
     /// For requests that no route takes.
     pub unmatched: RouteEdition,
+    /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
+    pub rewriting: Vec<Vec<Arc<Route>>>,
 }
 
 /// One route with its meters and what moves.
@@ -40,8 +41,9 @@ impl RouteEdition {
         self.route.as_ref().map_or(UNMATCHED, |route| &route.name)
     }
 
-    pub fn breaker_open_for(&self) -> Option<Duration> {
-        self.policy.fallback.as_ref().map(|fallback| fallback.breaker_open)
+    /// The breaker acts: the stage has a service side that the monolith may stand in for.
+    pub fn has_breaker(&self) -> bool {
+        self.policy.fallback.is_some() && matches!(self.policy.dial.stage, Stage::Canary | Stage::Migrated)
     }
 }
 
@@ -59,7 +61,7 @@ impl Edition {
         shadow: &Shadow,
     ) -> Self {
         let pools = upstreams.reconcile(&snapshot.upstreams);
-        let routes = snapshot
+        let routes: Vec<RouteEdition> = snapshot
             .routes
             .iter()
             .map(|route| {
@@ -74,6 +76,10 @@ impl Edition {
                 }
             })
             .collect();
+        for entry in &routes {
+            // Nothing else would tell that a breaker has nothing to do any more.
+            entry.meters.breaker_open(entry.has_breaker() && entry.state.breaker.is_open());
+        }
         let policy = passing(&snapshot);
         let unmatched = RouteEdition {
             meters: metrics.route(&labels(UNMATCHED, &policy, &snapshot)),
@@ -82,7 +88,8 @@ impl Edition {
             policy,
             route: None,
         };
-        Self { generation, snapshot, pools, routes, unmatched }
+        let rewriting = rewriting(&snapshot);
+        Self { generation, snapshot, pools, routes, unmatched, rewriting }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
@@ -92,6 +99,26 @@ impl Edition {
     pub fn pool(&self, id: UpstreamId) -> &Arc<Pool> {
         self.pools.get(id.index()).expect("every upstream of a snapshot has its pool")
     }
+}
+
+fn rewriting(snapshot: &Snapshot) -> Vec<Vec<Arc<Route>>> {
+    let mut lists = vec![Vec::new(); snapshot.upstreams.len()];
+    for route in snapshot.routes.iter().filter(|route| route.rewrite.path.is_some()) {
+        let variants = route.policy.variants.iter().map(|variant| variant.upstream);
+        let mut services: Vec<_> = route.policy.service.into_iter().chain(variants).collect();
+        services.sort_unstable();
+        services.dedup();
+        for service in services {
+            if let Some(list) = lists.get_mut(service.index()) {
+                list.push(Arc::clone(route));
+            }
+        }
+    }
+    let literal = |route: &Arc<Route>| route.rewrite.path.as_ref().map_or(0, PathRewrite::literal_bytes);
+    for list in &mut lists {
+        list.sort_by_key(|route| std::cmp::Reverse(literal(route)));
+    }
+    lists
 }
 
 /// The meters' index of a side: the order in which `labels` names them.

@@ -9,7 +9,7 @@ use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
 use super::watch::Watch;
 use crate::endpoint::UpstreamId;
-use crate::migration::{Copy, Decision, Reason, Side};
+use crate::migration::{Copy, Decision, Pinning, Reason, Side};
 use crate::route::Found;
 use crate::telemetry::{InFlight, RequestId, TraceContext};
 use crate::upstream::{EndpointKey, Lease};
@@ -64,6 +64,8 @@ pub struct Attempt {
     pub reused: bool,
     /// Its end has been told to the trace.
     pub told: bool,
+    /// The head of an answer came, and its status is not a failure.
+    pub well: bool,
 }
 
 /// What passed of the request body.
@@ -125,9 +127,20 @@ impl Exchange {
         self.target != UpstreamId::MONOLITH
     }
 
+    /// Why the monolith answers instead of the service, in one word.
+    pub fn fallback_reason(&self) -> Option<&'static str> {
+        let held = self.decision.reason == Reason::BreakerOpen;
+        self.fallback.map(Failure::kind).or_else(|| held.then(|| self.decision.reason.as_str()))
+    }
+
     /// The endpoint that answers, `-` before one is chosen.
     pub fn attempt_address(&self) -> &str {
         self.attempt.lease.as_ref().map_or("-", Lease::address)
+    }
+
+    /// The endpoint under the name that the file or a registry gives it.
+    pub fn attempt_authority(&self) -> &str {
+        self.attempt.lease.as_ref().map_or("-", Lease::authority)
     }
 
     pub fn upstream_name(&self) -> &str {
@@ -142,7 +155,7 @@ const UNDECIDED: Decision = Decision {
     fallback: false,
     issue: None,
     unit_hash: None,
-    pin: false,
+    pin: Pinning::None,
     both_live: false,
     copy: Copy::None,
 };

@@ -10,7 +10,7 @@ use super::Edge;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outbound::X_REQUEST_ID;
-use super::{intake, page};
+use super::{attempt, intake, page};
 use crate::telemetry::{AttemptRecord, ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
@@ -73,6 +73,7 @@ pub fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchang
     if error.is_some() && exchange.failure.is_none() {
         exchange.failure = Some(Failure::ClientGone);
     }
+    attempt::ended(exchange);
     let now = Instant::now();
     let total = now.saturating_duration_since(exchange.began);
     let status = session.response_written().map_or(0, |written| written.status.as_u16());
@@ -138,7 +139,7 @@ fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, tota
         upstream: if exchange.side.is_some() { exchange.upstream_name() } else { "" },
         endpoint: lease.map_or("", crate::upstream::Lease::address),
         attempts: exchange.attempts,
-        fallback: exchange.fallback.map(Failure::kind),
+        fallback: exchange.fallback_reason(),
         shadow: exchange.copying.what_became(),
         error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
         bytes_in: exchange.body.received,

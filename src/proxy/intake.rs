@@ -11,13 +11,13 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 
 use super::Edge;
-use super::edition::meter_index;
+use super::edition::{RouteEdition, meter_index};
 use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::compile::Snapshot;
 use crate::guard;
 use crate::guard::headers::{Arrival, ClientSubject};
-use crate::migration::{Breaker, Given, Reason, decide};
+use crate::migration::{Breaker, Decision, Given, Reason, Side, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
 use crate::telemetry::RequestId;
 
@@ -72,19 +72,16 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     }
 
     let chosen = edition.route(found.map(|found| found.route));
-    let breaker = chosen.policy.fallback.as_ref().map_or(Breaker::Closed, |fallback| {
-        chosen.state.breaker.state(edge.live.milliseconds(exchange.began), fallback.breaker_open)
-    });
     let given = Given {
         facts: &facts,
         dial: chosen.policy.dial,
         monolith_only: edge.live.monolith_only(snapshot.server.monolith_only),
-        breaker,
+        breaker: Breaker::Closed,
         forced: received.forced.as_ref().and_then(|side| side.to_str().ok()),
         fresh: fastrand::u128(..),
         sample: exchange.request_id.hash(),
     };
-    let decision = decide(&chosen.policy, &given);
+    let decision = decided(chosen, given, edge.live.milliseconds(exchange.began));
     if decision.reason == Reason::BreakerOpen {
         // The service was not asked, but the monolith answers in its place all the same.
         chosen.meters.fallback(decision.reason.as_str());
@@ -99,6 +96,19 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         Some(limit) => guard::framing::check_body(session.req_header(), limit)
             .map_err(|refusal| Failure::Refused { status: refusal.status, reason: refusal.reason }),
         None => Ok(()),
+    }
+}
+
+/// Decides under the breaker's state. The right to probe is taken only by a request that will ask the service: one that
+/// goes to the monolith anyway would use it up for nothing.
+fn decided(chosen: &RouteEdition, given: Given<'_>, now_ms: u64) -> Decision {
+    let decision = decide(&chosen.policy, &given);
+    let Some(fallback) = chosen.policy.fallback.as_ref().filter(|_| decision.side == Side::Service) else {
+        return decision;
+    };
+    match chosen.state.breaker.state(now_ms, fallback.breaker_open) {
+        Breaker::Closed => decision,
+        breaker => decide(&chosen.policy, &Given { breaker, ..given }),
     }
 }
 

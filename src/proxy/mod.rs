@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod finish;
 mod intake;
+mod location;
 mod outbound;
 mod page;
 mod rewriting;

@@ -1,22 +1,22 @@
 //! What is changed in a service's answer so that two applications live under one origin.
 
-use http::{HeaderName, HeaderValue, Uri, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
+use super::location::{self, Asked, Way};
 use crate::route::{AnswerEdits, Route};
 
 /// Applies the route's `answer` table to what an endpoint of the service answered.
-pub fn answer(response: &mut ResponseHeader, route: &Route, endpoint: &str) -> Result<()> {
+pub fn answer(response: &mut ResponseHeader, route: &Route, asked: &Asked<'_>) -> Result<()> {
     let edits = &route.answer;
     if edits.is_empty() {
         return Ok(());
     }
-    if edits.location {
-        let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
-        let internal: Vec<&str> = rewritten.into_iter().chain([endpoint]).collect();
-        for name in [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH] {
-            rewrite_location(response, &name, &internal)?;
+    if edits.location && location::NAMES.iter().any(|name| response.headers.contains_key(name)) {
+        let way = Way::of(route, asked);
+        for name in location::NAMES {
+            rewrite_location(response, &name, &way)?;
         }
     }
     if !edits.cookie_domain.is_empty() || !edits.cookie_path.is_empty() {
@@ -34,26 +34,13 @@ pub fn answer(response: &mut ResponseHeader, route: &Route, endpoint: &str) -> R
     Ok(())
 }
 
-/// A URL that names the service's own host becomes one under the host that the client asked.
-fn rewrite_location(response: &mut ResponseHeader, name: &HeaderName, internal: &[&str]) -> Result<()> {
+fn rewrite_location(response: &mut ResponseHeader, name: &HeaderName, way: &Way<'_>) -> Result<()> {
     let Some(value) = response.headers.get(name).and_then(|value| value.to_str().ok()) else { return Ok(()) };
-    let (prefix, url) = match value.to_ascii_lowercase().find("url=") {
-        Some(at) if *name == header::REFRESH => value.split_at(at + 4),
-        _ => ("", value),
-    };
-    let Ok(uri) = url.parse::<Uri>() else { return Ok(()) };
-    let ours = uri.authority().is_some_and(|authority| {
-        internal
-            .iter()
-            .any(|host| authority.as_str().eq_ignore_ascii_case(host) || authority.host().eq_ignore_ascii_case(host))
-    });
-    if !ours {
-        return Ok(());
+    let changed = if *name == header::REFRESH { way.refresh(value) } else { way.back(value) };
+    match changed {
+        Some(changed) => response.insert_header(name.clone(), changed),
+        None => Ok(()),
     }
-    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let fragment = url.split_once('#').map_or(String::new(), |(_, fragment)| format!("#{fragment}"));
-    // An absolute path keeps the scheme, host and port that the client used, whatever stands in front of us.
-    response.insert_header(name.clone(), format!("{prefix}{path}{fragment}"))
 }
 
 /// Changes the Domain and Path attributes of every cookie that the service sets.
@@ -71,6 +58,11 @@ fn rewrite_cookies(response: &mut ResponseHeader, edits: &AnswerEdits) -> Result
 }
 
 fn rewrite_cookie(cookie: &str, edits: &AnswerEdits) -> String {
+    // Browsers keep such a cookie only with the path `/` and without a domain.
+    let hosts_own = cookie.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-"));
+    if hosts_own {
+        return cookie.to_owned();
+    }
     let mut parts = Vec::new();
     for part in cookie.split(';') {
         let trimmed = part.trim();
@@ -135,6 +127,7 @@ mod tests {
             ("a=1; Path=/v2", "a=1; Path=/api"),
             ("a=1; Path=/v2x", "a=1; Path=/users/v2x"),
             ("path=/kept; Path=/", "path=/kept; Path=/users"),
+            ("__Host-a=1; Path=/; Secure", "__Host-a=1; Path=/; Secure"),
         ];
         for (from, to) in cases {
             assert_eq!(rewrite_cookie(from, &edits()), to, "{from}");

@@ -16,6 +16,7 @@ mod segment;
 mod table;
 mod template;
 mod tree;
+mod way_back;
 
 pub use access::{JwtKeys, JwtRule, RateKey, RateLimit, Secret, SecretSource};
 pub use ambiguity::Ambiguity;

@@ -84,6 +84,11 @@ impl Lease {
         self.endpoint.address()
     }
 
+    /// `host:port` as the upstream's table or its registry names it.
+    pub fn authority(&self) -> &str {
+        &self.endpoint.authority
+    }
+
     pub fn key(&self) -> EndpointKey {
         self.endpoint.key()
     }

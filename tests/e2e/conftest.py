@@ -68,6 +68,14 @@ def nameko(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def people():
+    """A service with a host and paths of its own."""
+    child = start_gunicorn("people", "services.people:application", cwd=HERE)
+    yield child
+    child.kill()
+
+
+@pytest.fixture(scope="session")
 def httpbin():
     child = start_gunicorn("httpbin", "httpbin:app")
     yield child

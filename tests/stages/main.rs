@@ -1,0 +1,25 @@
+//! Black-box tests of the stages: who answers, who may answer instead, what is never sent twice, what is rewritten.
+
+#![allow(clippy::print_stdout, reason = "figures to be quoted: cargo test --test stages -- --nocapture")]
+#![allow(clippy::print_stderr, reason = "a failing test prints what the proxy logged")]
+
+#[allow(dead_code, unused_imports, reason = "shared with the tests of the edge, which use all of it")]
+#[path = "../edge/harness/mod.rs"]
+mod harness;
+
+mod breaker;
+mod button;
+mod caches;
+mod explained;
+mod fallback;
+mod force;
+mod http2;
+mod mortal;
+mod never_twice;
+mod pins;
+mod rewriting;
+mod splits;
+mod sticky;
+mod tls;
+mod versions;
+mod world;
