@@ -1,13 +1,13 @@
 //! The way back of an address that a service names: what its client must ask for to get there.
 
-use http::{HeaderName, header};
-
 use super::edition::Edition;
 use crate::endpoint::UpstreamId;
 use crate::route::{Captures, Found, Matching, PathRewrite, Route, Template, normalise_bytes};
 
-/// The headers that hold an address.
-pub const NAMES: [HeaderName; 3] = [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH];
+/// The header that holds an address behind a number of seconds.
+pub const REFRESH: &str = "Refresh";
+/// The headers that hold an address, spelt as HTTP/1.1 has them.
+pub const NAMES: [&str; 3] = ["Location", "Content-Location", REFRESH];
 
 /// The request that was answered, and by whom.
 pub struct Asked<'a> {

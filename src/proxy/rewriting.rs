@@ -1,6 +1,6 @@
 //! What is changed in a service's answer so that two applications live under one origin.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
@@ -13,10 +13,10 @@ pub fn answer(response: &mut ResponseHeader, route: &Route, asked: &Asked<'_>) -
     if edits.is_empty() {
         return Ok(());
     }
-    if edits.location && location::NAMES.iter().any(|name| response.headers.contains_key(name)) {
+    if edits.location && location::NAMES.iter().any(|name| response.headers.contains_key(*name)) {
         let way = Way::of(route, asked);
         for name in location::NAMES {
-            rewrite_location(response, &name, &way)?;
+            rewrite_location(response, name, &way)?;
         }
     }
     if !edits.cookie_domain.is_empty() || !edits.cookie_path.is_empty() {
@@ -34,11 +34,11 @@ pub fn answer(response: &mut ResponseHeader, route: &Route, asked: &Asked<'_>) -
     Ok(())
 }
 
-fn rewrite_location(response: &mut ResponseHeader, name: &HeaderName, way: &Way<'_>) -> Result<()> {
+fn rewrite_location(response: &mut ResponseHeader, name: &'static str, way: &Way<'_>) -> Result<()> {
     let Some(value) = response.headers.get(name).and_then(|value| value.to_str().ok()) else { return Ok(()) };
-    let changed = if *name == header::REFRESH { way.refresh(value) } else { way.back(value) };
+    let changed = if name == location::REFRESH { way.refresh(value) } else { way.back(value) };
     match changed {
-        Some(changed) => response.insert_header(name.clone(), changed),
+        Some(changed) => response.insert_header(name, changed),
         None => Ok(()),
     }
 }

@@ -74,7 +74,9 @@ fn addresses_of_a_service_come_back_as_the_clients() {
     ] {
         let fields: &'static [&'static str] = Vec::leak(vec![field]);
         let world = world(fields);
-        assert_eq!(ask(&world, "GET", "/api/users/3").get(name), Some(expected), "{field}");
+        let response = ask(&world, "GET", "/api/users/3");
+        assert_eq!(response.get(name), Some(expected), "{field}");
+        assert!(response.head.has_spelling(field.split(':').next().expect("a name")), "{field}: {response:?}");
     }
 }
 
