@@ -47,15 +47,14 @@ impl ListenError {
     }
 }
 
-/// Sockets that listen, by the address as it was written.
+/// Sockets that listen, by the address at which they do: several may be written alike, with port 0.
 pub struct Bound {
     fds: Fds,
-    addresses: Vec<(Arc<str>, SocketAddr)>,
 }
 
 impl Bound {
     pub fn new() -> Self {
-        Self { fds: Fds::new(), addresses: Vec::new() }
+        Self { fds: Fds::new() }
     }
 
     /// Binds one address; the place where it really listens is returned (port 0 is chosen by the system).
@@ -65,14 +64,8 @@ impl Bound {
         let listener = TcpListener::bind(&resolved[..]).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
-        self.fds.add(address.to_string(), listener.into_raw_fd());
-        self.addresses.push((Arc::clone(address), local));
+        self.fds.add(local.to_string(), listener.into_raw_fd());
         Ok(local)
-    }
-
-    /// Where an address that was bound really listens.
-    pub fn address_of(&self, written: &str) -> Option<SocketAddr> {
-        self.addresses.iter().find(|(name, _)| &**name == written).map(|(_, address)| *address)
     }
 
     /// The table from which pingora takes its listeners.

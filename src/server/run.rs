@@ -102,9 +102,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         listeners.push(bound.listen(address).map_err(StartError::Listen)?);
     }
     let admin = bound.listen(&server.admin).map_err(StartError::Listen)?;
-    if let Some(metrics) = &server.metrics {
-        bound.listen(metrics).map_err(StartError::Listen)?;
-    }
+    let metrics_alone = server.metrics.as_ref().map(|address| bound.listen(address)).transpose();
+    let metrics_alone = metrics_alone.map_err(StartError::Listen)?;
     let fds = bound.into_fds();
 
     let metrics = Metrics::new(&snapshot.buckets).map_err(StartError::Metrics)?;
@@ -148,10 +147,10 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         shadow: Arc::clone(&shadow),
     };
     let proxy = Arc::new(engine(edge, threads));
-    for address in &server.listen {
+    for (written, address) in server.listen.iter().zip(&listeners) {
         let door =
-            Door::new(Arc::clone(&proxy), Arc::clone(&in_force), Arc::clone(&census), Arc::clone(&metrics), address);
-        serve(data.get_handle(), address, door, Arc::clone(&fds), stopping.clone(), threads);
+            Door::new(Arc::clone(&proxy), Arc::clone(&in_force), Arc::clone(&census), Arc::clone(&metrics), written);
+        serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), threads);
     }
     let console = admin::Admin::new(admin::Parts {
         in_force: Arc::clone(&in_force),
@@ -164,8 +163,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         token,
         address: admin,
     });
-    serve(control, &server.admin, console.full(), Arc::clone(&fds), stopping.clone(), 1);
-    if let Some(address) = &server.metrics {
+    serve(control, admin, console.full(), Arc::clone(&fds), stopping.clone(), 1);
+    if let Some(address) = metrics_alone {
         serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping, 1);
     }
     control.spawn(Arc::clone(&reloader).watch_file());
@@ -187,12 +186,19 @@ fn engine(edge: Edge, threads: usize) -> HttpProxy<Edge> {
     http_proxy(&Arc::new(conf), edge)
 }
 
-fn serve<A>(runtime: &Handle, address: &str, app: A, fds: ListenFds, stopping: watch::Receiver<bool>, tasks: usize)
-where
+fn serve<A>(
+    runtime: &Handle,
+    address: SocketAddr,
+    app: A,
+    fds: ListenFds,
+    stopping: watch::Receiver<bool>,
+    tasks: usize,
+) where
     A: pingora::apps::ServerApp + Send + Sync + 'static,
 {
-    let mut service = Service::new(address.to_owned(), app);
-    service.add_listener(pingora::listeners::ListenerConfig::tcp(address));
+    let address = address.to_string();
+    let mut service = Service::new(address.clone(), app);
+    service.add_listener(pingora::listeners::ListenerConfig::tcp(&address));
     runtime.spawn(async move { service.start_service(Some(fds), stopping, tasks).await });
 }
 

@@ -102,3 +102,13 @@ fn one_line_is_enough_to_stand_in_front_of_a_monolith() {
     process.signal("TERM");
     assert_eq!(process.wait(SOON).and_then(|status| status.code()), Some(0));
 }
+
+#[test]
+fn listeners_whose_ports_the_system_chooses_do_not_take_each_other_s_place() {
+    let mut process = Process::spawn(["demo"]);
+    let served = |process: &Process| process.stdout().lines().any(|line| line.contains("service 1"));
+    eventually("answers for the demo's visitors", || served(&process).then_some(()));
+    process.signal("TERM");
+    assert_eq!(process.wait(SOON).and_then(|status| status.code()), Some(0));
+    assert!(process.stdout().contains(" 0 failed"), "{}", process.stdout());
+}
