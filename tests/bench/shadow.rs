@@ -4,7 +4,12 @@
 //! `cargo bench --bench shadow -- [SECONDS [REQUESTS]]`: seconds for each row of the first table (default 20), requests of
 //! 64 KiB for the second (default 200 000). The rows take turns, so that whatever else the machine does hits all alike.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and ends where it cannot go on")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a bench prints, and ends where it cannot go on"
+)]
 
 #[allow(dead_code, unused_imports, reason = "the tests use the rest of it")]
 #[path = "../edge/harness/mod.rs"]
@@ -144,24 +149,24 @@ fn conversation(mut stream: TcpStream, hangs: bool) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let answer =
         format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n{}", "a".repeat(1024));
-    let (mut held, mut buffer) = (Vec::new(), vec![0; BODY]);
+    let (mut ahead, mut buffer) = (Vec::new(), vec![0; BODY]);
     loop {
-        let end = held.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = ahead.windows(4).position(|four| four == b"\r\n\r\n");
         let whole = end.map(|end| {
-            let head = String::from_utf8_lossy(&held[..end]).to_ascii_lowercase();
+            let head = String::from_utf8_lossy(&ahead[..end]).to_ascii_lowercase();
             let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
             end + 4 + length.unwrap_or(0)
         });
         match whole {
-            Some(whole) if held.len() >= whole => {
-                held.drain(..whole);
+            Some(whole) if ahead.len() >= whole => {
+                ahead.drain(..whole);
                 if !hangs {
                     stream.write_all(answer.as_bytes())?;
                 }
             }
             _ => match stream.read(&mut buffer)? {
                 0 => return Ok(()),
-                read => held.extend_from_slice(&buffer[..read]),
+                read => ahead.extend_from_slice(&buffer[..read]),
             },
         }
     }

@@ -51,7 +51,7 @@ fn what_comes_by_http2_is_copied_by_http1() {
     });
     edge.await_sent("answered", 2);
     let mut copies = service.requests();
-    copies.sort_by_key(|copy| copy.method());
+    copies.sort_by_key(crate::harness::Request::method);
     for (copy, method, target, body) in [(&copies[0], "GET", "/a?b=c", ""), (&copies[1], "POST", "/form", "onetwo")] {
         assert_eq!(
             (copy.method(), copy.target(), &*copy.body),
@@ -62,12 +62,15 @@ fn what_comes_by_http2_is_copied_by_http1() {
     }
 }
 
+/// Head and body of each request.
+type Seen = Arc<Mutex<Vec<(http::request::Parts, Vec<u8>)>>>;
+
 /// A service that speaks HTTP/2 alone: keeps what it was asked, and says `h2`.
-fn http2_service() -> (SocketAddr, Arc<Mutex<Vec<(http::request::Parts, Vec<u8>)>>>) {
+fn http2_service() -> (SocketAddr, Seen) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     listener.set_nonblocking(true).expect("a socket takes it");
-    let seen: Arc<Mutex<Vec<_>>> = Arc::default();
+    let seen = Seen::default();
     let record = Arc::clone(&seen);
     std::thread::spawn(move || {
         runtime().block_on(async move {
