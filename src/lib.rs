@@ -32,6 +32,8 @@
 //! - A roll-back takes effect on the next request: in `tests/stages`.
 //! - An unsafe method is never sent twice: in `tests/stages`.
 //! - A shadow never delays or changes an answer: in `tests/shadow`.
+//! - An unsafe method is never copied to the monolith, nor to what is not a sandbox: in `tests/shadow`.
+//! - Nothing secret is kept of what is compared: in `tests/shadow`.
 //! - Every diagnostic has a code, a place and a remedy: in `tests/golden.rs`.
 //! - Every metric on a dashboard exists: in `tests/dashboards`.
 //! - No label comes from a raw path: in [`telemetry`].

@@ -216,8 +216,8 @@ impl Running {
             tracing::info!("not ready any more; listening for another {:?}", server.lame_duck);
             tokio::time::sleep(server.lame_duck).await;
         }
-        self.stop.send_replace(true);
         self.shadow.begin_to_stop();
+        self.stop.send_replace(true);
         let drained = drain(&self.census, server.drain).await;
         match drained {
             Drained::All => tracing::info!("stopped: everything in flight was finished"),

@@ -1,51 +1,40 @@
-//! The evidence of all routes, and its files: one for each route, replaced by renaming, so that none is ever half written.
+//! The evidence of all routes: in memory as far as there is room, the rest on disk.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::evidence::RouteEvidence;
-use super::failures::Failures;
-use crate::compare::{Evidence, Rules};
+use super::folder::Folder;
+use crate::compare::Rules;
 
-/// A file larger than any evidence can become is not one of ours.
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+/// Bytes of evidence in memory, over all routes. What was used least lately is left on disk, and read when it is asked for.
+const LIMIT: usize = 64 * 1024 * 1024;
 
 pub(super) struct Archive {
-    folder: PathBuf,
+    folder: Arc<Folder>,
+    limit: usize,
     routes: Mutex<HashMap<Arc<str>, Arc<RouteEvidence>>>,
-    unwritten: Failures,
-}
-
-/// One file. The subject is a text because numbers of 64 bits do not survive every reader of JSON.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    route: String,
-    subject: String,
-    evidence: Box<RawValue>,
 }
 
 impl Archive {
     pub(super) fn open(state_dir: &Path) -> Arc<Self> {
-        Arc::new(Self { folder: state_dir.join("evidence"), routes: Mutex::default(), unwritten: Failures::default() })
+        Arc::new(Self::with_limit(state_dir, LIMIT))
+    }
+
+    fn with_limit(state_dir: &Path, limit: usize) -> Self {
+        Self { folder: Arc::new(Folder::new(state_dir)), limit, routes: Mutex::default() }
     }
 
     /// The evidence of a route about this subject: in memory, or on disk, or new.
     pub(super) fn evidence(&self, route: &Arc<str>, rules: Rules, subject: u64) -> Arc<RouteEvidence> {
-        let mut routes = self.routes.lock();
-        if let Some(known) = routes.get(route).filter(|known| known.subject() == subject) {
-            return Arc::clone(known);
+        if let Some(known) = self.find(route).filter(|known| known.subject() == subject) {
+            return known;
         }
-        let kept = self.read(route, &rules, subject);
-        let evidence = RouteEvidence::new(route, rules, subject, kept);
-        routes.insert(Arc::clone(route), Arc::clone(&evidence));
+        let evidence = RouteEvidence::open(route, rules, subject, &self.folder);
+        self.routes.lock().insert(Arc::clone(route), Arc::clone(&evidence));
         evidence
     }
 
@@ -61,92 +50,66 @@ impl Archive {
         };
         // A route that comes back goes on where it was.
         for evidence in gone {
-            self.write(&evidence);
+            evidence.save();
         }
     }
 
-    /// Writes what has changed.
+    /// Writes what has changed, then makes room.
     pub(super) fn save(&self) {
         let all: Vec<_> = self.routes.lock().values().cloned().collect();
-        for evidence in all {
-            self.write(&evidence);
+        for evidence in &all {
+            evidence.save();
         }
-    }
-
-    fn read(&self, route: &str, rules: &Rules, subject: u64) -> Option<Evidence> {
-        let path = self.path(route);
-        let text = match read_bounded(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                tracing::warn!(route, %error, "the evidence cannot be read and begins anew");
-                return None;
+        let mut lying: Vec<_> = all.iter().filter_map(|evidence| Some((evidence.weight()?, evidence))).collect();
+        let mut bytes: usize = lying.iter().map(|((_, size), _)| size).sum();
+        lying.sort_by_key(|((used, _), _)| *used);
+        for ((_, size), evidence) in lying {
+            if bytes <= self.limit {
+                return;
             }
-        };
-        let kept: Kept = match serde_json::from_str(&text) {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::warn!(route, %error, "the evidence cannot be read and begins anew");
-                return None;
-            }
-        };
-        if kept.route != route || kept.subject != written(subject) {
-            tracing::info!(route, "what is compared has changed: the evidence begins anew");
-            return None;
+            evidence.put_away();
+            bytes -= size;
         }
-        match Evidence::from_json(kept.evidence.get(), rules) {
-            Ok(evidence) => Some(evidence),
-            Err(error) => {
-                tracing::warn!(route, "{error}; it begins anew");
-                None
-            }
-        }
-    }
-
-    fn write(&self, evidence: &RouteEvidence) {
-        let Some(text) = evidence.take_changed() else { return };
-        let Err(error) = self.replace(evidence, text) else { return };
-        evidence.still_changed();
-        if let Some(failures) = self.unwritten.count() {
-            let folder = self.folder.display();
-            tracing::warn!(failures, %error, "evidence cannot be written to `{folder}`; it is kept in memory");
-        }
-    }
-
-    fn replace(&self, evidence: &RouteEvidence, text: String) -> io::Result<()> {
-        let kept = Kept {
-            route: evidence.route().to_owned(),
-            subject: written(evidence.subject()),
-            evidence: RawValue::from_string(text)?,
-        };
-        fs::create_dir_all(&self.folder)?;
-        let path = self.path(evidence.route());
-        let beside = path.with_extension("json.new");
-        let result = write_private(&beside, &serde_json::to_vec(&kept)?).and_then(|()| fs::rename(&beside, &path));
-        if result.is_err() {
-            // A half of it on a full disk helps nobody.
-            drop(fs::remove_file(&beside));
-        }
-        result
-    }
-
-    fn path(&self, route: &str) -> PathBuf {
-        self.folder.join(format!("{route}.json"))
     }
 }
 
-/// Examples may hold what clients asked: nobody else's to read.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)
-}
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method, StatusCode};
 
-fn written(subject: u64) -> String {
-    format!("{subject:016x}")
-}
+    use super::*;
+    use crate::compare::{Answer, Body, Request, Took, compare};
 
-fn read_bounded(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > LARGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than any evidence"));
+    #[test]
+    fn what_does_not_fit_into_memory_lies_on_disk_and_comes_back() {
+        let folder = std::env::temp_dir().join(format!("multilith-archive-{}", std::process::id()));
+        let archive = Archive::with_limit(&folder, 3000);
+        let headers = HeaderMap::new();
+        let request = Request { method: &Method::GET, target: "/", headers: &headers, body: b"" };
+        let answer = |text: &'static str| Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Body::Whole(text.into()),
+        };
+        let (a, b) = (answer("{\"a\":1}"), answer("{\"a\":2}"));
+        let took = Took { control: std::time::Duration::ZERO, candidate: std::time::Duration::ZERO };
+        let names: Vec<Arc<str>> = (0..20).map(|number| format!("route-{number}").into()).collect();
+        for (now, name) in (1..).zip(&names) {
+            let evidence = archive.evidence(name, Rules::default(), 7);
+            let outcome = compare(&request, &a, &b, evidence.rules());
+            for _ in 0..now {
+                evidence.record(&request, &a, &outcome, took, now);
+            }
+        }
+        let lying = || names.iter().filter_map(|name| archive.find(name)?.weight()).count();
+        assert_eq!(lying(), 20);
+        archive.save();
+        assert!((1..10).contains(&lying()), "{} lie in memory", lying());
+        for (count, name) in (1..).zip(&names) {
+            let evidence = archive.find(name).expect("known");
+            assert_eq!(evidence.mismatch_rate(), Some(1.0));
+            assert_eq!(evidence.report().compared, count, "{name}");
+        }
+        drop(std::fs::remove_dir_all(folder));
     }
-    fs::read_to_string(path)
 }

@@ -1,24 +1,33 @@
 //! The evidence of one route, shared by the thread that gathers it and those who read it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::folder::Folder;
 use super::replays::Replays;
 use crate::compare::{Answer, Evidence, Exchange, Millis, NoiseBudget, Outcome, Report, Request, Rules, Took, Verdict};
 use crate::route::Route;
 
-/// Evidence with the rules under which it was gathered.
+/// Evidence with the rules under which it was gathered. It lies in memory, or on disk until it is asked for.
 pub(super) struct RouteEvidence {
     route: Arc<str>,
     rules: Rules,
     /// What it is about: with another subject it begins anew.
     subject: u64,
-    evidence: Mutex<Evidence>,
+    folder: Arc<Folder>,
+    evidence: Mutex<Option<Evidence>>,
     replays: Mutex<Replays>,
+    /// Differs from what is on disk.
     changed: AtomicBool,
+    /// The bits of the mismatch rate, so that the board need not have it read from disk.
+    rate: AtomicU64,
+    /// Bytes, as far as known: the length of its text.
+    size: AtomicUsize,
+    /// When it was last asked for or added to.
+    used: AtomicU64,
 }
 
 /// What the evidence of a route is about: which requests, which service, and how they are compared.
@@ -30,24 +39,26 @@ pub(super) fn subject(route: &Route, service: Option<&str>, rules: &Rules) -> u6
 }
 
 impl RouteEvidence {
-    pub(super) fn new(route: &Arc<str>, rules: Rules, subject: u64, evidence: Option<Evidence>) -> Arc<Self> {
-        let evidence = evidence.unwrap_or_else(|| Evidence::new(&rules));
-        Arc::new(Self {
+    /// What is on disk about this subject, or nothing yet.
+    pub(super) fn open(route: &Arc<str>, rules: Rules, subject: u64, folder: &Arc<Folder>) -> Arc<Self> {
+        let evidence = Self {
             route: Arc::clone(route),
             rules,
             subject,
-            evidence: Mutex::new(evidence),
+            folder: Arc::clone(folder),
+            evidence: Mutex::new(None),
             replays: Mutex::default(),
             changed: AtomicBool::new(false),
-        })
+            rate: AtomicU64::new(f64::NAN.to_bits()),
+            size: AtomicUsize::new(0),
+            used: AtomicU64::new(0),
+        };
+        evidence.with(|_| ());
+        Arc::new(evidence)
     }
 
     pub(super) const fn rules(&self) -> &Rules {
         &self.rules
-    }
-
-    pub(super) fn route(&self) -> &str {
-        &self.route
     }
 
     pub(super) const fn subject(&self) -> u64 {
@@ -62,52 +73,93 @@ impl RouteEvidence {
         took: Took,
         now: Millis,
     ) -> Verdict {
-        let wanted = self.evidence.lock().wants_exchange(outcome);
+        let wanted = self.with(|evidence| evidence.wants_exchange(outcome));
         // Redacting takes longer than counting: not under the lock.
         let exchange = wanted.then(|| Exchange::redacted(request, control, outcome, &self.rules, now)).flatten();
-        let mut evidence = self.evidence.lock();
-        let verdict = evidence.record(outcome, took, now);
-        if let Some(exchange) = exchange {
-            evidence.keep(exchange);
-        }
-        drop(evidence);
-        self.changed.store(true, Relaxed);
-        verdict
+        self.change(now, |evidence| {
+            if let Some(exchange) = exchange {
+                evidence.keep(exchange);
+            }
+            evidence.record(outcome, took, now)
+        })
     }
 
     pub(super) fn record_replay(&self, outcome: &Outcome, now: Millis) {
-        self.evidence.lock().record_replay(outcome, now);
-        self.changed.store(true, Relaxed);
+        self.change(now, |evidence| evidence.record_replay(outcome, now));
     }
 
     /// Whether the monolith is to be asked once more.
     pub(super) fn takes_replay(&self, budget: NoiseBudget, sample: u16, now: Millis) -> bool {
-        let known = self.evidence.lock().noise_known();
+        let known = self.with(|evidence| evidence.noise_known());
         self.replays.lock().take(budget, known, sample, now)
     }
 
     pub(super) fn report(&self) -> Report {
-        Report::of(&self.route, &self.evidence.lock())
+        self.with(|evidence| Report::of(&self.route, evidence))
     }
 
     pub(super) fn hurl(&self) -> String {
-        self.evidence.lock().to_hurl(&self.route, &self.rules)
+        self.with(|evidence| evidence.to_hurl(&self.route, &self.rules))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 requests may be off in the 16th digit")]
+    /// `None` before the first comparison.
     pub(super) fn mismatch_rate(&self) -> Option<f64> {
-        let evidence = self.evidence.lock();
-        let compared = evidence.compared();
-        (compared > 0).then(|| evidence.mismatches() as f64 / compared as f64)
+        Some(f64::from_bits(self.rate.load(Relaxed))).filter(|rate| !rate.is_nan())
     }
 
-    /// The text for the disk if it differs from what is there; it then counts as written.
-    pub(super) fn take_changed(&self) -> Option<String> {
-        self.changed.swap(false, Relaxed).then(|| self.evidence.lock().to_json())
+    /// Writes it if it differs from what is on disk.
+    pub(super) fn save(&self) {
+        if self.changed.swap(false, Relaxed) {
+            let text = self.with(|evidence| evidence.to_json());
+            self.size.store(text.len(), Relaxed);
+            if !self.folder.write(&self.route, self.subject, text) {
+                self.changed.store(true, Relaxed);
+            }
+        }
     }
 
-    /// It could not be written after all.
-    pub(super) fn still_changed(&self) {
-        self.changed.store(true, Relaxed);
+    /// Bytes in memory, and when it was last used. `None`: it lies on disk alone.
+    pub(super) fn weight(&self) -> Option<(u64, usize)> {
+        self.evidence.lock().is_some().then(|| (self.used.load(Relaxed), self.size.load(Relaxed)))
+    }
+
+    /// Leaves it on disk alone, where it is written already.
+    pub(super) fn put_away(&self) {
+        let mut evidence = self.evidence.lock();
+        if !self.changed.load(Relaxed) {
+            *evidence = None;
+        }
+    }
+
+    fn change<T>(&self, now: Millis, change: impl FnOnce(&mut Evidence) -> T) -> T {
+        self.used.store(now, Relaxed);
+        self.with(|evidence| {
+            let result = change(evidence);
+            // Under the lock: nobody may put it away between the two.
+            self.changed.store(true, Relaxed);
+            result
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Evidence) -> T) -> T {
+        let mut lies = self.evidence.lock();
+        let evidence = lies.get_or_insert_with(|| match self.folder.read(&self.route, self.subject, &self.rules) {
+            Some((evidence, size)) => {
+                self.size.store(size, Relaxed);
+                evidence
+            }
+            None => Evidence::new(&self.rules),
+        });
+        let result = look(evidence);
+        self.rate.store(rate(evidence).to_bits(), Relaxed);
+        result
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 requests may be off in the 16th digit")]
+fn rate(evidence: &Evidence) -> f64 {
+    match evidence.compared() {
+        0 => f64::NAN,
+        compared => evidence.mismatches() as f64 / compared as f64,
     }
 }

@@ -69,7 +69,9 @@ mod tests {
 
     fn body_of(chunks: &[&'static [u8]], limit: u64, budget: usize) -> Body {
         let mut gathered = Gathered::new(limit, ByteBudget::new(budget).hold());
-        chunks.iter().for_each(|chunk| gathered.push(&Bytes::from_static(chunk)));
+        for chunk in chunks {
+            gathered.push(&Bytes::from_static(chunk));
+        }
         gathered.into_body().0
     }
 

@@ -17,6 +17,7 @@ mod copies;
 mod deliver;
 mod evidence;
 mod failures;
+mod folder;
 mod gathered;
 mod head;
 mod replays;

@@ -145,3 +145,19 @@ fn after_a_migration_the_monolith_is_still_the_control() {
     let example = &report["fields"][0]["examples"][0];
     assert_eq!((&example["control"], &example["candidate"]), (&json!("\"monolith\""), &json!("\"service\"")));
 }
+
+#[test]
+fn whoever_watches_is_told_of_mismatches_and_of_no_value() {
+    let monolith = Origin::start(|_| json_reply(&json!({"name": "Ann"})));
+    let service = Origin::start(|_| json_reply(&json!({"name": "Bob"})));
+    let edge = shadowing(&monolith, service.address(), COMPARE);
+    let mut watcher = crate::harness::Client::connect(edge.admin_address());
+    watcher.send(format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", edge.admin_address()));
+    assert!(watcher.head().start_line.ends_with(b"200 OK"));
+    edge.get("/");
+    let mut told = String::new();
+    while !told.contains("event: mismatch") || !told.ends_with("\n\n") {
+        told += &String::from_utf8_lossy(&watcher.chunk());
+    }
+    assert!(told.contains("\"fields\":[\"$.name\"]") && !told.contains("Ann"), "{told}");
+}

@@ -1,6 +1,6 @@
 //! What a copy is: the same request, marked, cleaned, and exact to the last byte of its body.
 
-use crate::harness::{Edge, Origin, Reply};
+use crate::harness::{Edge, Gate, Origin, Reply, eventually};
 use crate::plan::{PATIENT, shadowing, staged};
 
 fn both() -> (Origin, Origin) {
@@ -228,4 +228,56 @@ fn the_big_red_button_stops_copies() {
     let edge = Edge::before(&monolith).server("monolith_only = true").with(&tables).start();
     assert_eq!(edge.get("/").text(), "monolith");
     assert!(service.requests().is_empty() && edge.sent("answered") < 1.0);
+}
+
+#[test]
+fn the_sample_is_not_every_nth_request() {
+    let (monolith, service) = both();
+    let edge = shadowing(&monolith, service.address(), "sample = \"50%\"\nin_flight = 1000\n");
+    let mut client = edge.client();
+    for number in 0..200 {
+        client.get(if number % 2 == 0 { "/even" } else { "/odd" });
+    }
+    eventually("every request copied or sampled out", || {
+        (edge.sent("answered") + edge.skipped("sampled_out") > 199.0).then_some(())
+    });
+    let copies = service.requests();
+    let even = copies.iter().filter(|copy| copy.path_is("/even")).count();
+    // Off by so much once in 10^12 runs.
+    assert!((50..150).contains(&copies.len()) && (15..85).contains(&even), "{even} of {}", copies.len());
+}
+
+#[test]
+fn a_copy_that_hangs_does_not_hold_up_the_next() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let monolith = Origin::saying("monolith");
+    let service =
+        Origin::start(
+            move |request| {
+                if request.path_is("/slow") { Reply::hang().when(&held) } else { Reply::ok("service") }
+            },
+        );
+    let edge = shadowing(&monolith, service.address(), PATIENT);
+    edge.get("/slow");
+    service.await_requests(1);
+    edge.get("/quick");
+    edge.await_sent("answered", 1);
+    gate.open();
+}
+
+#[test]
+fn copies_are_counted_apart_from_what_clients_were_answered() {
+    let (monolith, service) = both();
+    let edge = shadowing(&monolith, service.address(), "");
+    let mut client = edge.client();
+    for number in 1..=5 {
+        client.get("/");
+        edge.await_sent("answered", number);
+    }
+    let of = |side| edge.metric("multilith_requests_total", &[("route", "all"), ("side", side)]);
+    assert_eq!(format!("{} {}", of("monolith"), of("service").abs()), "5 0");
+    let firsts = edge.metric("multilith_upstream_duration_seconds_count", &[("route", "all"), ("upstream", "new")]);
+    let copies = edge.metric("multilith_shadow_duration_seconds_count", &[("route", "all")]);
+    assert_eq!(format!("{} {copies}", firsts.abs()), "0 5");
 }

@@ -10,6 +10,8 @@ mod bad_targets;
 mod comparing;
 mod copies;
 mod evidence;
+mod http2;
+mod memory;
 mod noise;
 mod plan;
 mod primary;

@@ -76,3 +76,17 @@ fn only_safe_requests_are_sent_to_the_monolith_again_and_marked_as_copies() {
     assert_eq!((again.len(), seen.len()), (10, 30));
     assert!(again.iter().all(|request| request.method() == "GET" && request.path_is("/read")));
 }
+
+#[test]
+fn a_replay_says_what_the_client_said_and_not_what_the_copy_says_instead() {
+    let (monolith, service) = (Origin::saying("a"), Origin::saying("a"));
+    let lines = "remove = [\"Authorization\"]\nset = { x-mode = \"dry\" }\n\
+                 compare = { noise = { replay = \"100%\", per_second = 1000 } }\n";
+    let edge = staged(&monolith, service.address(), "stage = \"shadow\"", lines);
+    edge.client().request("GET", "/", &["Authorization: Basic dTpw"]);
+    let again = monolith.await_requests(2).remove(1);
+    assert_eq!((again.get("authorization"), again.get("x-mode")), (Some("Basic dTpw"), None));
+    assert_eq!(again.get("x-multilith-shadow"), Some("all"));
+    let copy = service.request();
+    assert_eq!((copy.get("authorization"), copy.get("x-mode")), (None, Some("dry")));
+}

@@ -155,3 +155,32 @@ fn copies_in_flight_do_not_hold_up_the_end() {
     let status = edge.wait(PATIENCE).expect("it ends although the copy hangs");
     assert!(status.success(), "{status}");
 }
+
+#[test]
+fn a_proxy_that_stops_finishes_its_requests_and_sends_no_more_copies() {
+    let (monolith, service) = (Origin::saying("monolith"), Origin::saying("service"));
+    let mut edge = shadowing(&monolith, service.address(), "");
+    let mut client = edge.client();
+    client.send("POST / HTTP/1.1\r\nHost: e\r\nContent-Length: 8\r\n\r\nhalf");
+    monolith.await_requests(1);
+    edge.signal("TERM");
+    eventually("the listener closed", || crate::harness::Client::try_connect(edge.address()).is_err().then_some(()));
+    client.send("half");
+    assert_eq!(client.response().text(), "monolith");
+    assert!(edge.wait(PATIENCE).expect("it ends").success());
+    assert!(edge.log().contains("\"shadow\":\"stopping\""), "the log says why there was no copy");
+    assert!(service.requests().is_empty());
+}
+
+#[test]
+fn the_monolith_gets_a_body_as_it_streams_and_not_when_it_is_whole() {
+    let monolith = Origin::at_head(|_| Reply::ok("early"));
+    let service = Origin::saying("service");
+    let edge = shadowing(&monolith, service.address(), "");
+    let mut client = edge.client();
+    client.send("POST / HTTP/1.1\r\nHost: e\r\nContent-Length: 8\r\n\r\nhalf");
+    // It answers before the other half was sent.
+    assert_eq!(client.response().text(), "early");
+    client.send("half");
+    eventually("the whole body", || (monolith.requests()[0].body == b"halfhalf").then_some(()));
+}

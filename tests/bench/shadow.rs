@@ -1,0 +1,226 @@
+//! What a shadow costs the primary: its latency without one, and with a target that is healthy, hangs or is dead; and the
+//! memory that copies take before a target that hangs. With nginx beside it, if there is one.
+//!
+//! `cargo bench --bench shadow -- [SECONDS [REQUESTS]]`: seconds for each row of the first table (default 20), requests of
+//! 64 KiB for the second (default 200 000). The rows take turns, so that whatever else the machine does hits all alike.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a bench prints, and ends where it cannot go on"
+)]
+
+#[allow(dead_code, unused_imports, reason = "the tests use the rest of it")]
+#[path = "../edge/harness/mod.rs"]
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::{Client, Edge, free_address};
+
+const CLIENTS: usize = 4;
+const SLICE: Duration = Duration::from_millis(500);
+const BODY: usize = 64 * 1024;
+/// Copies in flight (100 × 64 KiB) and all bodies that are held (64 MiB), with a quarter more for what the allocator keeps.
+const BOUND_MIB: usize = 96;
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
+    let seconds = numbers.next().unwrap_or(20);
+    let requests = numbers.next().unwrap_or(200_000);
+    latencies(Duration::from_secs(seconds));
+    memory(requests);
+}
+
+fn latencies(time: Duration) {
+    let monolith = serve(false);
+    let targets = [None, Some(serve(false)), Some(serve(true)), Some(free_address())];
+    let names = ["no shadow", "healthy target", "hanging target", "dead target"];
+    let edges = targets.map(|target| edge(monolith, target, "in_flight = 100"));
+    let nginx = Nginx::start(monolith, targets);
+    let mut rows: Vec<(String, SocketAddr, Vec<u32>)> = Vec::new();
+    for (name, edge) in names.iter().zip(&edges) {
+        rows.push((format!("multilith, {name}"), edge.address(), Vec::new()));
+    }
+    for (name, address) in names.iter().zip(nginx.iter().flat_map(|nginx| &nginx.listeners)) {
+        rows.push((format!("nginx, {name}"), *address, Vec::new()));
+    }
+    let began = Instant::now();
+    while began.elapsed() < time * u32::try_from(rows.len()).unwrap() {
+        for (_, address, seen) in &mut rows {
+            seen.extend(slice(*address));
+        }
+    }
+    println!(
+        "{CLIENTS} clients, GET with an answer of 1 KiB, new request on the same connection as soon as the last is answered\n"
+    );
+    println!("{:<28} {:>9} {:>10} {:>10} {:>10} {:>9}", "", "requests", "p50", "p99", "p99.9", "p99 ratio");
+    let mut base = 1.0;
+    for (name, _, mut seen) in rows {
+        seen.sort_unstable();
+        let at = |share: f64| quantile(&seen, share);
+        if name.ends_with("no shadow") {
+            base = at(0.99);
+        }
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| format!("{:.2} ms", at(share)));
+        println!("{name:<28} {:>9} {p50:>10} {p99:>10} {p999:>10} {:>9.2}", seen.len(), at(0.99) / base);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+fn quantile(sorted: &[u32], share: f64) -> f64 {
+    let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
+    f64::from(sorted.get(index).copied().unwrap_or(0)) / 1000.0
+}
+
+/// Microseconds of each request in one turn.
+fn slice(address: SocketAddr) -> Vec<u32> {
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    let (began, mut seen) = (Instant::now(), Vec::new());
+                    while began.elapsed() < SLICE {
+                        let sent = Instant::now();
+                        client.get("/bench");
+                        seen.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+                    }
+                    seen
+                })
+            })
+            .collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    })
+}
+
+fn memory(requests: u64) {
+    let edge = edge(serve(false), Some(serve(true)), "in_flight = 100\ntimeout = \"1h\"\ncompare = {}");
+    let body = vec![b'b'; BODY];
+    let send = |count: u64| {
+        let mut client = edge.client();
+        for _ in 0..count {
+            client.send(format!("POST / HTTP/1.1\r\nHost: e\r\nContent-Length: {BODY}\r\n\r\n")).send(&body);
+            client.response();
+        }
+    };
+    send(1);
+    let before = edge.peak_memory();
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| send(requests / CLIENTS as u64));
+        }
+    });
+    let grown = (edge.peak_memory() - before) >> 20;
+    println!(
+        "\n{requests} requests with 64 KiB before a target that hangs: {grown} MiB more (stated bound: {BOUND_MIB} MiB)"
+    );
+    assert!(grown <= BOUND_MIB, "over the bound");
+}
+
+fn edge(monolith: SocketAddr, target: Option<SocketAddr>, shadow: &str) -> Edge {
+    let plan = Edge::before_address(monolith).with("[logs]\nformat = \"off\"");
+    let Some(target) = target else { return plan.start() };
+    plan.with(&format!(
+        "[services.new]\nurl = \"http://{target}\"\nsandbox = true\n[routes.all]\npath = \"/{{*rest}}\"\nservice = \"new\"\n\
+         stage = \"shadow\"\n[routes.all.shadow]\nmethods = [\"GET\", \"POST\"]\nwrites = \"sandbox\"\n{shadow}\n"
+    ))
+    .start()
+}
+
+/// Answers every request with 1 KiB, or reads and never answers.
+fn serve(hangs: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || drop(conversation(stream, hangs)));
+        }
+    });
+    address
+}
+
+fn conversation(mut stream: TcpStream, hangs: bool) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n{}", "a".repeat(1024));
+    let (mut ahead, mut buffer) = (Vec::new(), vec![0; BODY]);
+    loop {
+        let end = ahead.windows(4).position(|four| four == b"\r\n\r\n");
+        let whole = end.map(|end| {
+            let head = String::from_utf8_lossy(&ahead[..end]).to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+            end + 4 + length.unwrap_or(0)
+        });
+        match whole {
+            Some(whole) if ahead.len() >= whole => {
+                ahead.drain(..whole);
+                if !hangs {
+                    stream.write_all(answer.as_bytes())?;
+                }
+            }
+            _ => match stream.read(&mut buffer)? {
+                0 => return Ok(()),
+                read => ahead.extend_from_slice(&buffer[..read]),
+            },
+        }
+    }
+}
+
+/// `mirror` in nginx, with the same targets; its copies give up after a second, or nothing would ever come of a hanging one.
+struct Nginx {
+    process: Child,
+    listeners: Vec<SocketAddr>,
+}
+
+impl Nginx {
+    fn start(monolith: SocketAddr, targets: [Option<SocketAddr>; 4]) -> Option<Self> {
+        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("nginx-bench");
+        std::fs::create_dir_all(folder.join("logs")).unwrap();
+        let listeners: Vec<_> = targets.iter().map(|_| free_address()).collect();
+        let server = |(listen, target): (&SocketAddr, &Option<SocketAddr>)| {
+            let common = "proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host $host;";
+            let mirror = target.map_or_else(String::new, |target| {
+                format!(
+                    "location = /mirror {{ internal; {common} proxy_connect_timeout 1s; proxy_read_timeout 1s; \
+                     proxy_pass http://{target}$request_uri; }}"
+                )
+            });
+            let uses = if target.is_some() { "mirror /mirror;" } else { "" };
+            format!(
+                "server {{ listen {listen}; location / {{ {uses} {common} proxy_pass http://monolith; }} {mirror} }}\n"
+            )
+        };
+        let servers: String = listeners.iter().zip(&targets).map(server).collect();
+        let text = format!(
+            "daemon off; worker_processes 2; pid nginx.pid; error_log /dev/null;\nevents {{ worker_connections 4096; }}\n\
+             http {{ access_log off; keepalive_requests 1000000; upstream monolith {{ server {monolith}; keepalive 64; }}\n{servers} }}\n"
+        );
+        let file = folder.join("nginx.conf");
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(&folder).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        let Ok(process) = command.spawn() else {
+            println!("no nginx here: its rows are left out");
+            return None;
+        };
+        let nginx = Self { process, listeners };
+        harness::eventually("nginx listening", || {
+            nginx.listeners.iter().all(|address| TcpStream::connect(address).is_ok()).then_some(())
+        });
+        Some(nginx)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its master ends the workers when it is asked to end, not when it is killed.
+        drop(Command::new("kill").arg(self.process.id().to_string()).status());
+        drop(self.process.wait());
+    }
+}
