@@ -15,8 +15,10 @@ use super::access_log;
 
 /// `MULTILITH_LOG` holds directives as `info`, `multilith=debug` or `pingora_core=info`.
 const VARIABLE: &str = "MULTILITH_LOG";
-/// A directive holds for every target that begins like it. Pingora says at `info` what our own events and the access log say better.
-const DEFAULT: &str = "info,pingora=warn";
+/// A directive holds for every target that begins like it. Pingora reports each odd request, and each pooled connection
+/// that an upstream closed, as an error: the access log and the metrics say that better, and a hostile client must not
+/// be able to fill the log. What remains is what is wrong with the listeners.
+const DEFAULT: &str = "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn";
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
 /// What stands before such a head.

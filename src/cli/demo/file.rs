@@ -48,6 +48,16 @@ path    = "/catalog/{{*rest}}"
 service = "catalog"
 stage   = "canary"
 weight  = "20%"
+
+[routes.search]             # the catalog gets copies, nobody waits for it: `multilith diff search` shows where it differs
+path    = "/search"
+methods = ["GET"]
+service = "catalog"
+stage   = "shadow"
+
+[routes.search.shadow.compare]
+noise    = {{ replay = "20%", per_second = 20 }}   # the monolith is asked twice to learn what changes by itself
+examples = "values"
 "#
     )
 }

@@ -96,6 +96,7 @@ impl Demo {
              \n\
              \x20 the proxy      http://{proxy}/            try: curl -i http://{proxy}/api/users/7\n\
              \x20 metrics, API   http://{admin}/            try: multilith status --admin http://{admin}\n\
+             \x20                                                and: multilith diff search --admin http://{admin}\n\
              \x20 the routes     {file}\n\
              \n\
              Edit that file and save it: the change is in force within a second. For instance,\n\

@@ -53,7 +53,8 @@ async fn serve(origin: Origin, stream: TcpStream) -> io::Result<()> {
             }
         }
         tokio::io::copy(&mut (&mut stream).take(length), &mut tokio::io::sink()).await?;
-        let (status, body) = origin.answer(&method, target.split('?').next().unwrap_or("/"));
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let (status, body) = origin.answer(&method, path, query);
         tokio::time::sleep(origin.pace()).await;
         let sent = if method == "HEAD" { "" } else { &body };
         let head =
@@ -72,7 +73,19 @@ impl Origin {
         })
     }
 
-    fn answer(self, method: &str, path: &str) -> (&'static str, String) {
+    /// A search: the time is different in every answer; in one of eight the new catalog has the price wrong.
+    fn found(self, query: &str) -> serde_json::Value {
+        let number: u64 =
+            query.bytes().filter(u8::is_ascii_digit).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+        let wrong = matches!(self, Self::Catalog) && number % 8 == 3;
+        serde_json::json!({
+            "query": query,
+            "hits": [{ "item": number, "price": if wrong { 991 } else { 990 } }],
+            "took_microseconds": fastrand::u32(100..900),
+        })
+    }
+
+    fn answer(self, method: &str, path: &str, query: &str) -> (&'static str, String) {
         let by = match self {
             Self::Monolith => "monolith",
             Self::Users => "users service",
@@ -86,6 +99,7 @@ impl Origin {
             (Self::Monolith | Self::Catalog, "GET" | "HEAD", ["catalog", rest @ ..]) => {
                 serde_json::json!({ "item": rest.join("/"), "price": 990, "answered_by": by })
             }
+            (Self::Monolith | Self::Catalog, "GET" | "HEAD", ["search"]) => self.found(query),
             (Self::Monolith, "POST", ["orders"]) => {
                 return ("201 Created", format!("{}\n", serde_json::json!({ "ordered": true, "answered_by": by })));
             }

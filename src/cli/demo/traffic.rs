@@ -13,8 +13,13 @@ use tokio::task::JoinHandle;
 
 const VISITORS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(25);
-const JOURNEY: [(&str, &str); 4] =
-    [("GET", "/"), ("GET", "/api/users/{n}"), ("GET", "/catalog/item-{n}"), ("POST", "/orders")];
+const JOURNEY: [(&str, &str); 5] = [
+    ("GET", "/"),
+    ("GET", "/api/users/{n}"),
+    ("GET", "/search?q={n}"),
+    ("GET", "/catalog/item-{n}"),
+    ("POST", "/orders"),
+];
 
 /// What the visitors have seen.
 #[derive(Debug, Default)]
@@ -44,7 +49,7 @@ impl Traffic {
         for (_, path) in &JOURNEY {
             let by = |side: &str| seen.answers.get(&(*path, side.to_owned())).copied().unwrap_or(0);
             let (monolith, service) = (by("monolith"), by("service"));
-            let name = path.split("{n}").next().unwrap_or(path);
+            let name = path.split(['{', '?']).next().unwrap_or(path);
             if service > 0 {
                 words.push(format!("{name}… monolith {monolith}, service {service}"));
             } else {
