@@ -219,7 +219,8 @@ mod tests {
         if std::env::var_os(CHILD).is_some() {
             assert!(init_logging(false));
             log::info!(target: "pingora_core::server", "chatter");
-            log::warn!(target: "pingora_core::protocols", "bad head, buf: GET / HTTP/1.1\r\nCookie: s3cret");
+            log::error!(target: "pingora_core::connectors", "chatter of pools");
+            log::warn!(target: "pingora_core::listeners", "bad head, buf: GET / HTTP/1.1\r\nCookie: s3cret");
             tracing::info!("ours");
             return;
         }
@@ -231,7 +232,7 @@ mod tests {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&child.stderr);
-        assert!(said.contains("WARN  pingora_core::protocols: bad head, buf: (30 bytes not shown)\n"), "{said}");
+        assert!(said.contains("WARN  pingora_core::listeners: bad head, buf: (30 bytes not shown)\n"), "{said}");
         assert!(said.contains("INFO  multilith::telemetry::process_log::tests: ours\n"), "{said}");
         assert!(!said.contains("chatter") && !said.contains("s3cret"), "{said}");
     }
