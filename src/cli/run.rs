@@ -103,7 +103,9 @@ fn token(source: &SecretSource) -> Result<Arc<str>, String> {
 }
 
 fn announce(running: &Running) {
-    let listeners: Vec<String> = running.listeners.iter().map(|address| format!("http://{address}")).collect();
+    let plain = running.listeners.iter().map(|address| format!("http://{address}"));
+    let encrypted = running.tls_listeners.iter().map(|address| format!("https://{address}"));
+    let listeners: Vec<String> = plain.chain(encrypted).collect();
     term::say(&format!("multilith listens on {}; metrics and API on http://{}", listeners.join(", "), running.admin));
 }
 

@@ -113,6 +113,7 @@ codes! {
 
     // While running
     Warning NeedsRestart "needs-restart" "the change takes effect only after a restart"
+    Warning UnusableCertificate "unusable-certificate" "a certificate, key or client authority that cannot be used; the one before stays in force"
     Warning UnresolvedName "unresolved-name" "a name that does not resolve yet; it is asked for again"
 }
 

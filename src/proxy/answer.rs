@@ -42,10 +42,22 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
         super::rewriting::answer(response, route, &asked)?;
     }
     copying::head_passes(response, exchange);
-    response.insert_header(X_REQUEST_ID, exchange.request_id.header_value())?;
+    sign(session, response, exchange)?;
+    if let Some(standing) = &exchange.standing {
+        standing.write(response)?;
+    }
     remember_side(session, response, exchange)?;
     debug_headers(response, exchange)?;
     exchange.answered = true;
+    Ok(())
+}
+
+/// What every answer carries, the upstreams' and the proxy's own.
+pub fn sign(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
+    response.insert_header(X_REQUEST_ID, exchange.request_id.header_value())?;
+    if let Some(age) = exchange.edition.snapshot.server.tls.hsts.filter(|_| is_secure(session)) {
+        response.insert_header(header::STRICT_TRANSPORT_SECURITY, format!("max-age={}", age.as_secs()))?;
+    }
     Ok(())
 }
 
@@ -53,7 +65,7 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
 fn remember_side(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
     let decision = &exchange.decision;
     let entry = exchange.route();
-    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let tls = is_secure(session);
     if let Some(fresh) = decision.issue {
         let unit = issued_unit(fresh);
         let unit = std::str::from_utf8(&unit).expect("hexadecimal digits are ASCII");
@@ -80,6 +92,10 @@ const YEAR: u64 = 365 * 24 * 60 * 60;
 fn cookie(name: &str, value: &str, seconds: u64, tls: bool) -> String {
     let secure = if tls { "; Secure" } else { "" };
     format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+}
+
+fn is_secure(session: &Session) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 /// Headers that shared caches obey before `Cache-Control` (RFC 9213, and what was there before it).

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::access::{Access, RouteAccess};
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, UpstreamId};
 use crate::live::{Live, RouteState};
@@ -31,6 +32,7 @@ pub struct RouteEdition {
     pub route: Option<Arc<Route>>,
     pub policy: Policy,
     pub state: Arc<RouteState>,
+    pub access: RouteAccess,
     pub meters: Arc<RouteMeters>,
     /// `None` where the stage sends no copies.
     pub copies: Option<Arc<Copies>>,
@@ -51,7 +53,8 @@ impl RouteEdition {
 pub const UNMATCHED: &str = "unmatched";
 
 impl Edition {
-    /// Brings a snapshot together with its pools and meters. Routes that stay keep their state and their series.
+    /// Brings a snapshot together with its pools, meters and keys. Routes that stay keep their state and their series. Must be
+    /// called within the control runtime, which keeps pools and keys true to the world.
     pub fn assemble(
         generation: u64,
         snapshot: Arc<Snapshot>,
@@ -59,6 +62,7 @@ impl Edition {
         live: &Live,
         metrics: &Metrics,
         shadow: &Shadow,
+        access: &Access,
     ) -> Self {
         let pools = upstreams.reconcile(&snapshot.upstreams);
         let routes: Vec<RouteEdition> = snapshot
@@ -71,6 +75,7 @@ impl Edition {
                     copies: shadow.route(route, service.map(|spec| &*spec.name), &meters),
                     meters,
                     state: live.route(&route.name),
+                    access: access.of(route),
                     policy: route.policy.clone(),
                     route: Some(Arc::clone(route)),
                 }
@@ -85,6 +90,7 @@ impl Edition {
             meters: metrics.route(&labels(UNMATCHED, &policy, &snapshot)),
             state: Arc::new(RouteState::default()),
             copies: None,
+            access: RouteAccess::default(),
             policy,
             route: None,
         };

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::access::Standing;
 use super::copying::Copying;
 use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
@@ -50,6 +51,8 @@ pub struct Exchange {
     pub answered: bool,
     /// The request's own limit.
     pub body_limit: Option<u64>,
+    /// The client's bucket, where its route limits rates.
+    pub standing: Option<Standing>,
     /// The longest pause inside the answer that is passing.
     pub pause: Option<Duration>,
 }
@@ -100,6 +103,7 @@ impl Exchange {
             copying: Copying::default(),
             answered: false,
             body_limit: None,
+            standing: None,
             pause: None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::guard::jwt::Rejected;
+
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -28,6 +30,10 @@ pub enum Failure {
         status: u16,
         reason: &'static str,
     },
+    /// A request without TLS where everything is to come with it: told where to.
+    PlainHttp,
+    /// The route asks for a token, and this is what is wrong with the client's.
+    Unauthorized(Rejected),
     /// No endpoint may be asked: nothing was sent.
     NoEndpoint,
     /// No connection to the endpoint: nothing was sent.
@@ -50,7 +56,9 @@ pub enum Failure {
 impl Failure {
     pub const fn fault(self) -> Fault {
         match self {
-            Self::Refused { .. } | Self::ClientGone | Self::ClientStalled => Fault::Client,
+            Self::Refused { .. } | Self::PlainHttp | Self::Unauthorized(_) | Self::ClientGone | Self::ClientStalled => {
+                Fault::Client
+            }
             Self::Internal => Fault::Proxy,
             _ => Fault::Upstream,
         }
@@ -60,6 +68,8 @@ impl Failure {
     pub const fn status(self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } | Self::Status(status) => Some(status),
+            Self::PlainHttp => Some(308),
+            Self::Unauthorized(_) => Some(401),
             Self::NoEndpoint => Some(503),
             Self::Connect | Self::Reset | Self::Protocol => Some(502),
             Self::Timeout => Some(504),
@@ -73,6 +83,8 @@ impl Failure {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Refused { reason, .. } => reason,
+            Self::PlainHttp => "redirect",
+            Self::Unauthorized(_) => "token",
             Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
             Self::Timeout => "timeout",
@@ -82,6 +94,16 @@ impl Failure {
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::Internal => "internal",
+        }
+    }
+
+    /// The label of `refused_total`, for what the proxy itself refused.
+    pub const fn refused(self) -> Option<&'static str> {
+        match self {
+            Self::Refused { reason, .. } => Some(reason),
+            Self::PlainHttp => Some("redirect"),
+            Self::Unauthorized(_) => Some("token"),
+            _ => None,
         }
     }
 
@@ -100,7 +122,10 @@ impl Failure {
             Self::Refused { status: 413, .. } => "The request body is too large.",
             Self::Refused { status: 414 | 431, .. } => "The request's head is too large.",
             Self::Refused { status: 429, .. } => "Too many requests. Try again later.",
+            Self::Refused { status: 503, .. } => "The application is not available right now. Try again in a moment.",
             Self::Refused { .. } => "The request was refused.",
+            Self::PlainHttp => "This is only served with https.",
+            Self::Unauthorized(rejected) => rejected.as_str(),
             Self::NoEndpoint => "The application is not available right now. Try again in a moment.",
             Self::Connect => "The application could not be reached.",
             Self::Timeout => "The application took too long to answer.",

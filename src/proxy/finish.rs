@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{Method, header};
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, Result};
 
 use super::Edge;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::outbound::X_REQUEST_ID;
-use super::{attempt, intake, page};
+use super::{answer, attempt, intake, page};
 use crate::telemetry::{AttemptRecord, ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
@@ -23,7 +22,7 @@ pub async fn refuse(session: &mut Session, exchange: &mut Exchange, failure: Fai
         // Nothing more is taken from a client that sends what no honest one sends.
         session.set_keepalive(None);
     }
-    answer(session, exchange, failure).await
+    say(session, exchange, failure).await
 }
 
 /// The last word on an exchange that failed: the client is told, unless its answer has begun or it is gone.
@@ -39,7 +38,7 @@ pub async fn report(session: &mut Session, error: &Error, exchange: &mut Exchang
     };
     // A request body that was not read to its end would be taken for the next request.
     session.set_keepalive(None);
-    if let Err(error) = answer(session, exchange, failure).await {
+    if let Err(error) = say(session, exchange, failure).await {
         tracing::debug!(%error, "the client did not take the error answer");
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
@@ -50,13 +49,28 @@ fn internal(error: &Error) -> Failure {
     Failure::Internal
 }
 
-async fn answer(session: &mut Session, exchange: &Exchange, failure: Failure) -> Result<()> {
+async fn say(session: &mut Session, exchange: &Exchange, failure: Failure) -> Result<()> {
     let Some(status) = failure.status() else { return Ok(()) };
-    let retry_after = (failure == Failure::NoEndpoint || status == 429).then_some(RETRY_AFTER);
-    let page =
-        page::page(status, failure.detail(), exchange.request_id.as_str(), &session.req_header().headers, retry_after);
+    let retry_after = match (status, exchange.standing) {
+        (429, Some(standing)) => Some(standing.seconds().max(1)),
+        (429 | 503, _) => Some(RETRY_AFTER),
+        _ => None,
+    };
+    let headers = &session.req_header().headers;
+    let mut page = page::page(status, failure.detail(), exchange.request_id.as_str(), headers, retry_after);
+    if let Failure::Unauthorized(rejected) = failure {
+        // Whoever sends tokens is a program, whatever it accepts.
+        page = page::problem(status, failure.detail(), exchange.request_id.as_str());
+        page.header.insert_header(header::WWW_AUTHENTICATE, rejected.challenge())?;
+    }
     let mut header = page.header;
-    header.insert_header(X_REQUEST_ID, exchange.request_id.header_value())?;
+    if failure == Failure::PlainHttp {
+        header.insert_header(header::LOCATION, intake::secure_location(session.req_header(), exchange))?;
+    }
+    if let Some(standing) = exchange.standing {
+        standing.write(&mut header)?;
+    }
+    answer::sign(session, &mut header, exchange)?;
     let head_only = session.req_header().method == Method::HEAD;
     session.write_response_header(header, head_only).await?;
     if !head_only {
@@ -79,10 +93,11 @@ pub fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchang
     let status = session.response_written().map_or(0, |written| written.status.as_u16());
     let route = exchange.route();
     route.meters.request(exchange.meter_side(), &session.req_header().method, status, total.as_secs_f64());
-    match exchange.failure {
-        Some(Failure::Refused { reason, .. }) => edge.telemetry.metrics.edge().refused(reason),
-        Some(Failure::ClientGone) => route.meters.client_abort(),
-        _ => {}
+    if let Some(reason) = exchange.failure.and_then(Failure::refused) {
+        edge.telemetry.metrics.edge().refused(reason);
+    }
+    if exchange.failure == Some(Failure::ClientGone) {
+        route.meters.client_abort();
     }
     tell_attempt(edge, session, exchange, exchange.failure);
     record(edge, session, exchange, status, total);

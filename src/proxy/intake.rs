@@ -11,6 +11,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 
 use super::Edge;
+use super::access;
 use super::edition::{RouteEdition, meter_index};
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -45,9 +46,10 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     }
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
     let subject = tls.and_then(|tls| tls.extension.get::<ClientSubject>()).cloned();
+    let arrival_tls = tls.is_some();
     let arrival = Arrival {
         peer: session.client_addr().and_then(SocketAddr::as_inet).map_or(NOWHERE, std::net::SocketAddr::ip),
-        tls: tls.is_some(),
+        tls: arrival_tls,
         subject: subject.as_ref(),
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
@@ -62,31 +64,32 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         session.set_read_timeout(None);
     }
 
+    if snapshot.server.tls.redirect && !came_with_tls(session.req_header(), arrival_tls, received.trusted) {
+        // HTTP/1.0 may come without a host; then there is no address to name.
+        let nowhere = host(session.req_header()).is_empty();
+        return Err(if nowhere { Failure::Refused { status: 400, reason: "host" } } else { Failure::PlainHttp });
+    }
+
     let request = session.req_header();
     let normal = normalise_bytes(path_bytes(request), &snapshot.matching).map_err(refused_path)?;
     let announced = announced_method(request);
-    let facts = facts(request, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
-    let found = snapshot.table.select(&facts, &normal).map_err(refused_path)?;
-    if found.is_none() && snapshot.monolith_retired {
+    let seen = facts(request, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
+    exchange.found = snapshot.table.select(&seen, &normal).map_err(refused_path)?;
+    if exchange.found.is_none() && snapshot.monolith_retired {
         return Err(Failure::Refused { status: 404, reason: "unrouted" });
     }
-
-    let chosen = edition.route(found.map(|found| found.route));
-    let given = Given {
-        facts: &facts,
-        dial: chosen.policy.dial,
-        monolith_only: edge.live.monolith_only(snapshot.server.monolith_only),
-        breaker: Breaker::Closed,
-        forced: received.forced.as_ref().and_then(|side| side.to_str().ok()),
-        fresh: fastrand::u128(..),
-        sample: exchange.request_id.hash(),
+    let chosen = edition.route(exchange.found.map(|found| found.route));
+    let forced = received.forced.as_ref().and_then(|side| side.to_str().ok());
+    let decision = if chosen.access.asks() {
+        access::enforce(edge, session, exchange, &chosen.access, announced.is_some())?;
+        // What a token says is there only now, and what the client said in its place is gone.
+        let request = session.req_header();
+        let normal = normalise_bytes(path_bytes(request), &snapshot.matching).map_err(refused_path)?;
+        let seen = facts(request, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
+        choose(edge, exchange, chosen, &seen, forced)
+    } else {
+        choose(edge, exchange, chosen, &seen, forced)
     };
-    let decision = decided(chosen, given, edge.live.milliseconds(exchange.began));
-    if decision.reason == Reason::BreakerOpen {
-        // The service was not asked, but the monolith answers in its place all the same.
-        chosen.meters.fallback(decision.reason.as_str());
-    }
-    exchange.found = found;
     exchange.body_limit = chosen.route.as_ref().and_then(|route| route.body_limit).or(snapshot.limits.body);
     exchange.decision = decision;
     exchange.target = decision.upstream;
@@ -97,6 +100,31 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
             .map_err(|refusal| Failure::Refused { status: refusal.status, reason: refusal.reason }),
         None => Ok(()),
     }
+}
+
+/// Which side answers.
+fn choose(
+    edge: &Edge,
+    exchange: &Exchange,
+    chosen: &RouteEdition,
+    facts: &Facts<'_>,
+    forced: Option<&str>,
+) -> Decision {
+    let given = Given {
+        facts,
+        dial: chosen.policy.dial,
+        monolith_only: edge.live.monolith_only(exchange.edition.snapshot.server.monolith_only),
+        breaker: Breaker::Closed,
+        forced,
+        fresh: fastrand::u128(..),
+        sample: exchange.request_id.hash(),
+    };
+    let decision = decided(chosen, given, edge.live.milliseconds(exchange.began));
+    if decision.reason == Reason::BreakerOpen {
+        // The service was not asked, but the monolith answers in its place all the same.
+        chosen.meters.fallback(decision.reason.as_str());
+    }
+    decision
 }
 
 /// Decides under the breaker's state. The right to probe is taken only by a request that will ask the service: one that
@@ -112,8 +140,27 @@ fn decided(chosen: &RouteEdition, given: Given<'_>, now_ms: u64) -> Decision {
     }
 }
 
+/// With TLS to us, or to a proxy before us that may say so.
+fn came_with_tls(request: &RequestHeader, here: bool, trusted: bool) -> bool {
+    here || trusted
+        && request.headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+/// The same address with https, at the first of the TLS listeners' ports.
+pub fn secure_location(request: &RequestHeader, exchange: &Exchange) -> Vec<u8> {
+    let listen = exchange.edition.snapshot.server.tls.listen.first();
+    let port = listen.and_then(|address| address.rsplit_once(':')).map_or("443", |(_, port)| port);
+    let mut location = format!("https://{}", host(request)).into_bytes();
+    if port != "443" {
+        location.push(b':');
+        location.extend_from_slice(port.as_bytes());
+    }
+    location.extend_from_slice(if request.raw_path().starts_with(b"/") { request.raw_path() } else { b"/" });
+    location
+}
+
 /// The address of a client that came over a Unix socket.
-const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+pub const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 fn refused_path(_: PathRefused) -> Failure {
     Failure::Refused { status: 400, reason: "path" }

@@ -1,5 +1,6 @@
 //! The request's path: pingora's hooks in the order in which they are called, each a call of a step beside it.
 
+mod access;
 mod answer;
 mod attempt;
 mod body;
@@ -16,6 +17,7 @@ mod page;
 mod rewriting;
 mod watch;
 
+pub use access::Access;
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
 pub use exchange::Exchange;
 pub use explain::{ExplainError, ExplainRequest, Explained, explain};
@@ -43,6 +45,7 @@ use crate::telemetry::Telemetry;
 pub struct Edge {
     pub in_force: Arc<InForce<Edition>>,
     pub live: Arc<Live>,
+    pub access: Arc<Access>,
     pub telemetry: Arc<Telemetry>,
     pub shadow: Arc<Shadow>,
 }

@@ -14,12 +14,28 @@ pub struct Page {
 
 /// Builds the answer for a status. `retry_after` in seconds.
 pub fn page(status: u16, detail: &str, request_id: &str, accept: &HeaderMap, retry_after: Option<u64>) -> Page {
-    let title = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("Error");
-    let (kind, text) = if wants_html(accept) {
-        ("text/html; charset=utf-8", html(status, title, detail, request_id))
+    let mut page = if wants_html(accept) {
+        let text = html(status, title(status), detail, request_id);
+        finished(status, "text/html; charset=utf-8", text)
     } else {
-        ("application/problem+json", problem(status, title, detail, request_id))
+        problem(status, detail, request_id)
     };
+    if let Some(seconds) = retry_after {
+        page.header.insert_header(header::RETRY_AFTER, seconds.to_string()).expect("digits");
+    }
+    page
+}
+
+/// The form for programs (RFC 9457).
+pub fn problem(status: u16, detail: &str, request_id: &str) -> Page {
+    finished(status, "application/problem+json", problem_text(status, title(status), detail, request_id))
+}
+
+fn title(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("Error")
+}
+
+fn finished(status: u16, kind: &str, text: String) -> Page {
     let body = Bytes::from(text);
     let mut header = ResponseHeader::build(status, Some(6)).expect("statuses of our own are valid");
     let fields = [
@@ -29,9 +45,6 @@ pub fn page(status: u16, detail: &str, request_id: &str, accept: &HeaderMap, ret
     ];
     for (name, value) in fields {
         header.insert_header(name, value).expect("a plain ASCII value");
-    }
-    if let Some(seconds) = retry_after {
-        header.insert_header(header::RETRY_AFTER, seconds.to_string()).expect("digits");
     }
     Page { header: Box::new(header), body }
 }
@@ -55,7 +68,7 @@ fn html(status: u16, title: &str, detail: &str, request_id: &str) -> String {
     )
 }
 
-fn problem(status: u16, title: &str, detail: &str, request_id: &str) -> String {
+fn problem_text(status: u16, title: &str, detail: &str, request_id: &str) -> String {
     let mut text = String::with_capacity(160);
     // Titles and details are our own constants and the id was checked: nothing here needs escaping.
     writeln!(

@@ -8,7 +8,7 @@ pub use changes::Changes;
 pub use source::{ReadError, Source, environment};
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,16 +16,19 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::compile::{Compiled, Snapshot, compile};
+use crate::compile::{Compiled, Snapshot, TlsSettings, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
 use crate::live::{InForce, Live};
-use crate::proxy::Edition;
+use crate::proxy::{Access, Edition};
 use crate::shadow::Shadow;
 use crate::telemetry::{Moved, Telemetry};
 use crate::upstream::Upstreams;
 
 /// A new upstream is waited for this long; then it is in force without endpoints.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
+
+/// Gets the TLS settings before and after, and says what could not be used.
+type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Vec<Diagnostic> + Send + Sync>;
 
 /// Keeps the edition in force true to the file.
 pub struct Reloader {
@@ -35,7 +38,10 @@ pub struct Reloader {
     telemetry: Arc<Telemetry>,
     upstreams: Arc<Upstreams>,
     shadow: Arc<Shadow>,
+    access: Arc<Access>,
     control: Handle,
+    /// What else is read again with the file: certificates.
+    also: OnceLock<Also>,
     /// One reload at a time; what the last one left behind.
     state: Mutex<State>,
 }
@@ -100,6 +106,7 @@ impl Reloader {
         telemetry: Arc<Telemetry>,
         upstreams: Arc<Upstreams>,
         shadow: Arc<Shadow>,
+        access: Arc<Access>,
         control: Handle,
     ) -> Arc<Self> {
         let edition = in_force.load();
@@ -108,7 +115,23 @@ impl Reloader {
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.text);
         let state = State { generation: edition.generation, loaded_at, last_error: None, seen };
-        Arc::new(Self { source, in_force, live, telemetry, upstreams, shadow, control, state: Mutex::new(state) })
+        Arc::new(Self {
+            source,
+            in_force,
+            live,
+            telemetry,
+            upstreams,
+            shadow,
+            access,
+            control,
+            also: OnceLock::new(),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Something outside the file that is read again whenever the file is, whether or not the text changed.
+    pub fn also(&self, read: impl Fn(&TlsSettings, &TlsSettings) -> Vec<Diagnostic> + Send + Sync + 'static) {
+        assert!(self.also.set(Box::new(read)).is_ok(), "set once, when the server starts");
     }
 
     /// Reads the file again, whatever it looks like, and puts it in force if it is right.
@@ -148,8 +171,11 @@ impl Reloader {
         state.seen = Arc::clone(&text);
         let old = self.in_force.load();
         if text == old.snapshot.text {
-            state.last_error = None;
-            return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Vec::new());
+            let tls = &old.snapshot.server.tls;
+            let said = self.read_also(tls, tls);
+            let report = report(&said, &self.source.name(), &text).diagnostics;
+            state.last_error = last_error(&said, &report);
+            return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), report);
         }
         let Compiled { snapshot, mut diagnostics, .. } = compile(&text, &self.source.name(), &environment);
         let Some(snapshot) = snapshot else {
@@ -165,9 +191,22 @@ impl Reloader {
         for key in changes::need_restart(&old.snapshot, &snapshot) {
             diagnostics.push(changes::restart_warning(key));
         }
+        let said = self.read_also(&old.snapshot.server.tls, &snapshot.server.tls);
+        for diagnostic in said.iter() {
+            diagnostics.push(diagnostic.clone());
+        }
         self.apply(state, snapshot);
+        state.last_error = last_error(&said, &report(&said, &self.source.name(), &text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), &text).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
+    }
+
+    fn read_also(&self, before: &TlsSettings, after: &TlsSettings) -> Diagnostics {
+        let mut said = Diagnostics::default();
+        for diagnostic in self.also.get().map(|also| also(before, after)).unwrap_or_default() {
+            said.push(diagnostic);
+        }
+        said
     }
 
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
@@ -180,6 +219,7 @@ impl Reloader {
             &self.live,
             &self.telemetry.metrics,
             &self.shadow,
+            &self.access,
         );
         if let Err(error) = self.telemetry.configure(&next.snapshot.logs, &next.snapshot.tracing) {
             tracing::error!(%error, "the access log or the collector could not be opened; the old one stays");
@@ -201,6 +241,7 @@ impl Reloader {
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
         self.live.retain(|name| names.contains(name));
         self.shadow.retain(|name| names.contains(name));
+        self.access.retain(&next.snapshot.routes);
         let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
         for moved in moves {
             self.tell(&moved);
@@ -245,6 +286,10 @@ impl Reloader {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
         }
     }
+}
+
+fn last_error(said: &Diagnostics, report: &[Entry]) -> Option<LastError> {
+    (!said.is_empty()).then(|| LastError { at: Timestamp::now().to_string(), diagnostics: report.to_vec() })
 }
 
 fn seconds(at: Timestamp) -> f64 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 /// A value that is never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(pub Arc<str>);
 
 impl std::fmt::Debug for Secret {
@@ -17,7 +17,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// Where a secret is. Files are read by who needs them: compiling does no IO.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretSource {
     /// From the environment, already read.
     Value(Secret),
@@ -45,7 +45,7 @@ pub struct RateLimit {
 }
 
 /// Where the keys for signatures come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum JwtKeys {
     /// A key set at this URL.
     Url(Box<str>),

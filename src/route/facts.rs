@@ -37,7 +37,13 @@ impl<'a> Facts<'a> {
     /// none; it does not hide the other cookies of its line.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        let lines = self.headers.get_all(header::COOKIE).iter();
+        Self::cookie_of(self.headers, name)
+    }
+
+    /// The same for a request that is nothing but its headers.
+    #[must_use]
+    pub fn cookie_of(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        let lines = headers.get_all(header::COOKIE).iter();
         lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).find_map(|pair| {
             let equals = pair.iter().position(|byte| *byte == b'=')?;
             if pair[..equals].trim_ascii() != name.as_bytes() {

@@ -18,6 +18,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
+use super::tls::Tls;
 use crate::compile::Limits;
 use crate::live::InForce;
 use crate::proxy::{Edge, Edition, Watch, Watched, watched};
@@ -46,6 +47,8 @@ pub struct Door {
     census: Arc<Census>,
     metrics: Arc<Metrics>,
     gauge: IntGauge,
+    /// `None`: a plain listener.
+    tls: Option<Arc<Tls>>,
 }
 
 /// Streams of an HTTP/2 connection, each under a watch of its own.
@@ -61,13 +64,14 @@ impl Door {
         census: Arc<Census>,
         metrics: Arc<Metrics>,
         listener: &str,
+        tls: Option<Arc<Tls>>,
     ) -> Self {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = in_force.load().snapshot.limits.idle_timeout;
         let gauge = metrics.edge().connections(listener);
         let http2 = Arc::new(Http2Door { proxy: Arc::clone(&proxy), options });
-        Self { proxy, http2, in_force, census, metrics, gauge }
+        Self { proxy, http2, in_force, census, metrics, gauge, tls }
     }
 
     async fn http1(&self, stream: Stream, shutdown: &ShutdownWatch, limits: &Limits) {
@@ -105,6 +109,19 @@ impl Door {
         }
     }
 
+    /// The connection behind its TLS handshake, which has as long as a request head has.
+    async fn encrypted(&self, tls: &Tls, stream: Stream, limits: &Limits) -> Option<Stream> {
+        let handshake = tls.handshake(stream);
+        let stream = match limits.header_timeout {
+            Some(limit) => tokio::time::timeout(limit, handshake).await.ok().flatten(),
+            None => handshake.await,
+        };
+        if stream.is_none() {
+            self.metrics.edge().refused("tls_handshake");
+        }
+        stream
+    }
+
     /// Whether a plain connection opens with HTTP/2's preface; `None` when it says nothing in time.
     async fn speaks_http2(&self, stream: &mut Stream, limits: &Limits) -> Option<bool> {
         if let Some(alpn) = stream.selected_alpn_proto() {
@@ -132,8 +149,13 @@ impl ServerApp for Door {
         let _counted = Counted::new(&self.census, &self.gauge);
         if limits.connections.is_some_and(|most| u64::try_from(self.census.open()).unwrap_or(0) > most) {
             self.metrics.edge().refused("connections");
-            refuse(&mut stream).await;
+            if self.tls.is_none() {
+                refuse(&mut stream).await;
+            }
             return None;
+        }
+        if let Some(tls) = &self.tls {
+            stream = self.encrypted(tls, stream, &limits).await?;
         }
         match self.speaks_http2(&mut stream, &limits).await {
             None => {}

@@ -19,10 +19,12 @@ use super::connection::{Census, Door};
 use super::drain::{Drained, drain};
 use super::listen::{Bound, ListenError};
 use super::observer::Counted;
+use super::tls::{Tls, TlsError};
 use crate::admin;
 use crate::compile::Snapshot;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::live::{InForce, Live};
-use crate::proxy::{Edge, Edition};
+use crate::proxy::{Access, Edge, Edition};
 use crate::reload::{Reloader, Source};
 use crate::shadow::Shadow;
 use crate::telemetry::{Metrics, Telemetry};
@@ -39,6 +41,7 @@ pub struct Start {
 /// A running server.
 pub struct Running {
     pub listeners: Vec<SocketAddr>,
+    pub tls_listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
     pub reloader: Arc<Reloader>,
     telemetry: Arc<Telemetry>,
@@ -58,6 +61,7 @@ pub enum StartError {
     Listen(ListenError),
     Metrics(prometheus::Error),
     Log(std::io::Error),
+    Tls(Vec<TlsError>),
 }
 
 impl fmt::Display for StartError {
@@ -66,6 +70,10 @@ impl fmt::Display for StartError {
             Self::Listen(error) => error.fmt(f),
             Self::Metrics(error) => write!(f, "cannot set up the metrics: {error}"),
             Self::Log(error) => write!(f, "cannot open the access log: {error}"),
+            Self::Tls(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&errors.join("; "))
+            }
         }
     }
 }
@@ -76,6 +84,9 @@ impl StartError {
             Self::Listen(error) => Some(error.help()),
             Self::Metrics(_) => Some("the bounds in [metrics] `buckets` must rise".to_owned()),
             Self::Log(_) => Some("`output` in [logs] must be stdout, stderr, or a path that can be written".to_owned()),
+            Self::Tls(_) => {
+                Some("`certificates` in [server.tls] names PEM files: the chain, and the key of its first".to_owned())
+            }
         }
     }
 }
@@ -101,6 +112,12 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     for address in &server.listen {
         listeners.push(bound.listen(address).map_err(StartError::Listen)?);
     }
+    let mut tls_listeners = Vec::new();
+    for address in &server.tls.listen {
+        tls_listeners.push(bound.listen(address).map_err(StartError::Listen)?);
+    }
+    let tls =
+        if tls_listeners.is_empty() { None } else { Some(Arc::new(Tls::load(&server.tls).map_err(StartError::Tls)?)) };
     let admin = bound.listen(&server.admin).map_err(StartError::Listen)?;
     let metrics_alone = server.metrics.as_ref().map(|address| bound.listen(address)).transpose();
     let metrics_alone = metrics_alone.map_err(StartError::Listen)?;
@@ -116,9 +133,10 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     };
     let copying = Runtime::new_steal(COPY_THREADS, "shadow");
     let shadow = Shadow::start(&copying, &server.state_dir, Arc::clone(&telemetry));
+    let access = Arc::new(Access::new(fastrand::u64(..)));
     let edition = {
         let _in_runtime = control.enter();
-        Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow)
+        Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)
     };
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
     let reloader = Reloader::new(
@@ -128,8 +146,12 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Arc::clone(&telemetry),
         Arc::clone(&upstreams),
         Arc::clone(&shadow),
+        Arc::clone(&access),
         control.clone(),
     );
+    if let Some(tls) = tls.clone() {
+        reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
+    }
     control.block_on(upstreams.first_look(FIRST_LOOK));
 
     let threads = match server.threads {
@@ -143,13 +165,16 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let edge = Edge {
         in_force: Arc::clone(&in_force),
         live: Arc::clone(&live),
+        access,
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
     };
     let proxy = Arc::new(engine(edge, threads));
-    for (written, address) in server.listen.iter().zip(&listeners) {
-        let door =
-            Door::new(Arc::clone(&proxy), Arc::clone(&in_force), Arc::clone(&census), Arc::clone(&metrics), written);
+    let plain = server.listen.iter().zip(&listeners).map(|listener| (listener, None));
+    let encrypted = server.tls.listen.iter().zip(&tls_listeners).map(|listener| (listener, tls.clone()));
+    for ((written, address), tls) in plain.chain(encrypted) {
+        let (proxy, in_force) = (Arc::clone(&proxy), Arc::clone(&in_force));
+        let door = Door::new(proxy, in_force, Arc::clone(&census), Arc::clone(&metrics), written, tls);
         serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), threads);
     }
     let console = admin::Admin::new(admin::Parts {
@@ -170,7 +195,32 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));
     ready.store(true, Ordering::Release);
-    Ok(Running { listeners, admin, reloader, telemetry, in_force, shadow, ready, census, stop, copying, data })
+    Ok(Running {
+        listeners,
+        tls_listeners,
+        admin,
+        reloader,
+        telemetry,
+        in_force,
+        shadow,
+        ready,
+        census,
+        stop,
+        copying,
+        data,
+    })
+}
+
+/// Files of TLS that could not be used at a reload, for whoever asked for it.
+fn certificates(errors: &[TlsError]) -> Vec<Diagnostic> {
+    errors
+        .iter()
+        .map(|error| {
+            tracing::error!("{error}: what was read before stays in force");
+            Diagnostic::new(Code::UnusableCertificate, format!("{error}; what was read before stays in force"))
+                .help("put a certificate and its own key in place, both in PEM, then reload")
+        })
+        .collect()
 }
 
 /// The progress of the migration is known as finely as somebody looks at it.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
-use pingora::listeners::tls::TlsSettings as Listener;
+use pingora::listeners::tls::{Acceptor, TlsSettings as Listener};
+use pingora::protocols::Stream;
 use pingora::protocols::tls::TlsRef;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
@@ -60,7 +61,47 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// The certificates in force; shared by all listeners.
+/// TLS as it is in force: what new connections are greeted with. Shared by all listeners.
+pub struct Tls {
+    certificates: Arc<Certificates>,
+    acceptor: ArcSwap<Acceptor>,
+}
+
+impl Tls {
+    /// Reads all files; all that is wrong with any of them is said.
+    pub fn load(settings: &TlsSettings) -> Result<Self, Vec<TlsError>> {
+        let certificates = Arc::new(Certificates::load(&settings.certificates)?);
+        let listener = listener(settings, Arc::clone(&certificates)).map_err(|error| vec![error])?;
+        Ok(Self { certificates, acceptor: ArcSwap::from_pointee(listener.build()) })
+    }
+
+    /// Reads the files again, as [`Certificates::reload`] does, and those of the client authority.
+    pub fn reload(&self, before: &TlsSettings, settings: &TlsSettings) -> Vec<TlsError> {
+        let mut errors = self.certificates.reload(&settings.certificates);
+        // Without a client authority there is nothing else in an acceptor, and a new one would forget who may resume.
+        if settings.client_ca.is_some() || before.client_ca.is_some() {
+            match listener(settings, Arc::clone(&self.certificates)) {
+                Ok(listener) => self.acceptor.store(Arc::new(listener.build())),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
+    }
+
+    /// The server's half of a handshake. `None`: it failed, or the stream is not one of a socket.
+    pub async fn handshake(&self, stream: Stream) -> Option<Stream> {
+        let stream = stream.into_any().downcast::<pingora::protocols::l4::stream::Stream>().ok()?;
+        match self.acceptor.load_full().tls_handshake(*stream).await {
+            Ok(stream) => Some(Box::new(stream)),
+            Err(error) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+        }
+    }
+}
+
+/// The certificates in force.
 #[derive(Debug)]
 pub struct Certificates(ArcSwap<Chosen>);
 

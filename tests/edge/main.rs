@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod access;
 mod connections;
 mod corpus;
 mod failures;
@@ -18,3 +19,4 @@ mod reload_under_load;
 mod routing;
 mod startup;
 mod streams;
+mod tls;

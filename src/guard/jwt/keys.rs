@@ -114,6 +114,22 @@ impl Keys {
         Ok(Self(vec![Key { id: None, material }]))
     }
 
+    /// Reads a key as people keep it: a public key in PEM, a key set, or else a shared secret, whose white space at the end does
+    /// not count. What is some other public key is never a secret: everybody knows it.
+    pub fn from_text(bytes: &[u8]) -> Result<Self, KeysError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| KeysError::Unreadable)?;
+        let start = text.trim_start();
+        if text.contains("-----BEGIN") {
+            Self::from_pem(bytes)
+        } else if start.starts_with('{') {
+            Self::from_jwks(bytes)
+        } else if start.starts_with("ssh-") || start.starts_with("ecdsa-") {
+            Err(KeysError::Unreadable)
+        } else {
+            Self::from_secret(text.trim_end().as_bytes())
+        }
+    }
+
     /// Whether a token that names this key could be verified.
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {

@@ -3,10 +3,12 @@
 //! The kind of a key decides which algorithm it verifies; the token's `alg` can only agree. That leaves nothing to confuse:
 //! an RSA key is never an HMAC secret, and `none` is no algorithm at all.
 
+mod keyring;
 mod keys;
 mod source;
 mod token;
 
+pub use keyring::{KeySet, Keyring};
 pub use keys::{Keys, KeysError};
 pub use source::{FetchError, KeySource, fetch};
 
@@ -70,12 +72,6 @@ impl Rejected {
             _ => "Bearer error=\"invalid_token\"",
         }
     }
-
-    /// The body of the 401, `application/problem+json` (RFC 9457).
-    #[must_use]
-    pub fn problem(self) -> String {
-        format!("{{\"title\":\"Unauthorized\",\"status\":401,\"detail\":\"{}\"}}", self.as_str())
-    }
 }
 
 /// Lets a request pass whose token is good, with its claims in the headers that the route names. Whatever a client sent under
@@ -136,7 +132,7 @@ fn bearer(headers: &HeaderMap<HeaderValue>) -> Result<&str, Rejected> {
 
 /// Removes what the client sent under the names that will carry claims, also with `_` for `-`, which CGI programs take for
 /// the same; refuses a `Connection` that would have them removed on the way.
-fn forget(request: &mut RequestHeader, rules: &Rules) -> Result<(), Rejected> {
+pub fn forget(request: &mut RequestHeader, rules: &Rules) -> Result<(), Rejected> {
     let ours = |name: &[u8]| rules.forward.iter().any(|(_, own)| same_name(own.as_str().as_bytes(), name));
     let connection = request.headers.get_all(header::CONNECTION).iter();
     if connection.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).any(|token| ours(token.trim_ascii())) {

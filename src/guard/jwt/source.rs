@@ -41,6 +41,20 @@ pub enum FetchError {
     Keys(KeysError),
 }
 
+impl std::fmt::Display for FetchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url => f.write_str("not a URL of http or https with a host"),
+            Self::Unreachable(error) => write!(f, "the issuer cannot be reached: {}", error.etype().as_str()),
+            Self::Lookup(error) => write!(f, "the issuer's name does not resolve: {error}"),
+            Self::TimedOut => f.write_str("the issuer took too long to answer"),
+            Self::Status(status) => write!(f, "the issuer answered with {status}"),
+            Self::TooLarge => f.write_str("the issuer's answer is larger than a set of keys"),
+            Self::Keys(error) => error.fmt(f),
+        }
+    }
+}
+
 impl KeySource {
     #[must_use]
     pub fn new(url: Uri) -> Self {

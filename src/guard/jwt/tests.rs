@@ -143,9 +143,40 @@ fn there_is_one_bearer_token() {
 }
 
 #[test]
-fn the_answer_is_json_and_a_challenge() {
-    let problem: Value = serde_json::from_str(&Rejected::Expired.problem()).unwrap();
-    assert_eq!(problem["status"], 401);
-    assert_eq!(problem["detail"], "expired token");
+fn the_answer_is_a_challenge() {
+    assert_eq!(Rejected::Missing.challenge(), "Bearer");
     assert_eq!(Rejected::Expired.challenge(), "Bearer error=\"invalid_token\"");
+}
+
+#[test]
+fn a_text_is_a_public_key_or_a_set_or_a_secret_and_never_taken_for_another() {
+    let fixtures = fixtures();
+    let pem = fixtures["pem"]["rsa"].as_str().unwrap();
+    let keys = Keys::from_text(pem.as_bytes()).unwrap();
+    assert!(verify(&token("RS256 by its key"), &keys, &rules(), NOW).is_ok());
+    let forged = token("RSA key as HMAC secret, PEM");
+    assert_eq!(verify(&forged, &keys, &rules(), NOW), Err(Rejected::Algorithm));
+    assert!(Keys::from_text(fixtures["jwks"].to_string().as_bytes()).is_ok());
+    assert!(
+        Keys::from_text(
+            b"a shared secret of more than 32 bytes
+"
+        )
+        .is_ok()
+    );
+    for (text, expected) in [
+        (&pem.as_bytes()[..pem.len() / 2], KeysError::Unreadable),
+        (
+            b"-----BEGIN CERTIFICATE-----
+AAAA
+-----END CERTIFICATE-----
+",
+            KeysError::Unreadable,
+        ),
+        (b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexampleexample", KeysError::Unreadable),
+        (&[0x30, 0x82, 0x01, 0xff, 0xfe, 0x80, 0x81], KeysError::Unreadable),
+        (b"short", KeysError::ShortSecret),
+    ] {
+        assert_eq!(Keys::from_text(text).unwrap_err(), expected);
+    }
 }

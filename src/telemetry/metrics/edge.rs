@@ -27,7 +27,7 @@ pub struct EdgeMeters {
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 17] = [
+pub(crate) const REFUSALS: [&str; 22] = [
     "body",
     "body_timeout",
     "connection",
@@ -37,11 +37,16 @@ pub(crate) const REFUSALS: [&str; 17] = [
     "header_timeout",
     "headers",
     "host",
+    "keys",
     "line_ending",
     "method",
     "path",
+    "rate_limit",
+    "redirect",
     "request_head",
     "target",
+    "tls_handshake",
+    "token",
     "transfer_encoding",
     "unrouted",
     "upgrade",

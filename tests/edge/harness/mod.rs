@@ -14,7 +14,7 @@ mod waiting;
 mod wire;
 
 pub(crate) use client::{Client, Response};
-pub(crate) use edge::{Edge, PORT_TAKEN};
+pub(crate) use edge::{Edge, EdgePlan, PORT_TAKEN};
 pub(crate) use gate::Gate;
 pub(crate) use origin::{Origin, Request};
 pub(crate) use process::{Process, free_address, run_to_exit, without_file};

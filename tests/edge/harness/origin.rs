@@ -165,7 +165,9 @@ fn serve(wire: &mut Wire, asked: Asked, record: &Record, script: &dyn Fn(&Reques
             read_body(wire, &mut request)?;
             record.requests.lock().expect("no panic while held")[index] = request.clone();
         }
-        if !follow(wire, script(&request))? {
+        let reply = script(&request);
+        let reply = if request.method() == "HEAD" { reply.without_body() } else { reply };
+        if !follow(wire, reply)? {
             return Ok(());
         }
         if asked == Asked::AtHead {

@@ -50,6 +50,22 @@ impl Reply {
         .step(Step::Echo)
     }
 
+    /// The answer to a HEAD: a body would be taken for the beginning of the next answer.
+    pub(super) fn without_body(mut self) -> Self {
+        for step in &mut self.0 {
+            if let Step::Write(bytes) = step
+                && let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n")
+            {
+                bytes.truncate(end + 4);
+                let rest = self.0.iter().position(|step| matches!(step, Step::Write(_))).map_or(0, |first| first + 1);
+                let ends = self.0.split_off(rest);
+                self.0.extend(ends.into_iter().filter(|step| !matches!(step, Step::Write(_))));
+                break;
+            }
+        }
+        self
+    }
+
     pub(crate) fn hang() -> Self {
         Self::default().step(Step::Hang)
     }
