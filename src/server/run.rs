@@ -24,7 +24,7 @@ use crate::compile::Snapshot;
 use crate::live::{InForce, Live};
 use crate::proxy::{Edge, Edition};
 use crate::reload::{Reloader, Source};
-use crate::shadow::Shadow;
+use crate::shadow::{self, Shadow};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
@@ -47,7 +47,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     census: Arc<Census>,
     stop: watch::Sender<bool>,
-    copying: Runtime,
+    copying: tokio::runtime::Runtime,
     // Dropped last: the tasks of the request path live on it.
     data: Runtime,
 }
@@ -58,6 +58,7 @@ pub enum StartError {
     Listen(ListenError),
     Metrics(prometheus::Error),
     Log(std::io::Error),
+    Threads(std::io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -66,6 +67,7 @@ impl fmt::Display for StartError {
             Self::Listen(error) => error.fmt(f),
             Self::Metrics(error) => write!(f, "cannot set up the metrics: {error}"),
             Self::Log(error) => write!(f, "cannot open the access log: {error}"),
+            Self::Threads(error) => write!(f, "cannot start the threads of copies: {error}"),
         }
     }
 }
@@ -76,6 +78,7 @@ impl StartError {
             Self::Listen(error) => Some(error.help()),
             Self::Metrics(_) => Some("the bounds in [metrics] `buckets` must rise".to_owned()),
             Self::Log(_) => Some("`output` in [logs] must be stdout, stderr, or a path that can be written".to_owned()),
+            Self::Threads(_) => Some("the system refuses more threads: raise its limit (`ulimit -u`)".to_owned()),
         }
     }
 }
@@ -85,9 +88,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// Fine enough for the five minutes over which the progress of the migration is measured.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// Threads of copies: their own, so that however many there are, requests wait for no more than a share of the processor.
-const COPY_THREADS: usize = 1;
 
 /// The longest that writing the evidence may hold up the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -114,8 +114,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         let _in_runtime = control.enter();
         Upstreams::new(Arc::new(Counted::new(Arc::clone(&metrics))))
     };
-    let copying = Runtime::new_steal(COPY_THREADS, "shadow");
-    let shadow = Shadow::start(&copying, &server.state_dir, Arc::clone(&telemetry));
+    let copying = shadow::runtime().map_err(StartError::Threads)?;
+    let shadow = Shadow::start(copying.handle().clone(), &server.state_dir, Arc::clone(&telemetry));
     let edition = {
         let _in_runtime = control.enter();
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow)
