@@ -32,3 +32,20 @@ pub(super) fn step_back() {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #[test]
+    fn a_thread_that_steps_back_is_nicer_and_the_others_are_not() {
+        // The 19th field; the name before it, in brackets, may hold anything.
+        let niceness = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells");
+            let fields = stat.rsplit_once(')').expect("a name in brackets").1;
+            fields.split_whitespace().nth(16).and_then(|field| field.parse::<i32>().ok()).expect("a number")
+        };
+        let before = niceness();
+        let runtime = super::runtime().expect("a runtime");
+        let there = runtime.block_on(runtime.spawn(async move { niceness() })).expect("a task that ends");
+        assert_eq!((there, niceness()), (super::NICENESS.max(before), before));
+    }
+}
