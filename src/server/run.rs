@@ -26,7 +26,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::live::{InForce, Live};
 use crate::proxy::{Access, Edge, Edition};
 use crate::reload::{Reloader, Source};
-use crate::shadow::Shadow;
+use crate::shadow::{self, Shadow};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
@@ -50,7 +50,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     census: Arc<Census>,
     stop: watch::Sender<bool>,
-    copying: Runtime,
+    copying: tokio::runtime::Runtime,
     // Dropped last: the tasks of the request path live on it.
     data: Runtime,
 }
@@ -62,6 +62,7 @@ pub enum StartError {
     Metrics(prometheus::Error),
     Log(std::io::Error),
     Tls(Vec<TlsError>),
+    Threads(std::io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -74,6 +75,7 @@ impl fmt::Display for StartError {
                 let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 f.write_str(&errors.join("; "))
             }
+            Self::Threads(error) => write!(f, "cannot start the threads of copies: {error}"),
         }
     }
 }
@@ -87,6 +89,7 @@ impl StartError {
             Self::Tls(_) => {
                 Some("`certificates` in [server.tls] names PEM files: the chain, and the key of its first".to_owned())
             }
+            Self::Threads(_) => Some("the system refuses more threads: raise its limit (`ulimit -u`)".to_owned()),
         }
     }
 }
@@ -96,9 +99,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// Fine enough for the five minutes over which the progress of the migration is measured.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// Threads of copies: their own, so that however many there are, requests wait for no more than a share of the processor.
-const COPY_THREADS: usize = 1;
 
 /// The longest that writing the evidence may hold up the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -131,9 +131,9 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         let _in_runtime = control.enter();
         Upstreams::new(Arc::new(Counted::new(Arc::clone(&metrics))))
     };
-    let copying = Runtime::new_steal(COPY_THREADS, "shadow");
-    let shadow = Shadow::start(&copying, &server.state_dir, Arc::clone(&telemetry));
     let access = Arc::new(Access::new(fastrand::u64(..)));
+    let copying = shadow::runtime().map_err(StartError::Threads)?;
+    let shadow = Shadow::start(copying.handle().clone(), &server.state_dir, Arc::clone(&telemetry));
     let edition = {
         let _in_runtime = control.enter();
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)

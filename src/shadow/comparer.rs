@@ -14,6 +14,7 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
 use super::deliver::Asked;
+use super::threads::step_back;
 use crate::compare::{Millis, Outcome, Request, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::migration::BUCKETS;
@@ -57,7 +58,10 @@ impl Comparer {
         let work = Work { tools, jobs: comparer.jobs.clone() };
         thread::Builder::new()
             .name("compare".to_owned())
-            .spawn(move || work.run(&waiting))
+            .spawn(move || {
+                step_back();
+                work.run(&waiting);
+            })
             .expect("a process that starts can start a thread");
         comparer
     }

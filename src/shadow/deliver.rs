@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pingora::http::RequestHeader;
-use pingora_runtime::Runtime;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -78,11 +77,10 @@ pub(super) struct Asked {
 
 impl Shadow {
     /// `state_dir` is where evidence is kept.
-    pub fn start(runtime: &Runtime, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
+    pub fn start(runtime: Handle, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
         let archive = Archive::open(state_dir);
         let line = Arc::new(Line::default());
         let budget = ByteBudget::new(HELD_LIMIT);
-        let runtime = runtime.get_handle().clone();
         let comparer = Comparer::start(Tools {
             archive: Arc::clone(&archive),
             runtime: runtime.clone(),

@@ -2,7 +2,7 @@
 //!
 //! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. What the path does is
 //! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over an [`Order`]. Everything
-//! else has its own threads: a runtime with its own connections that sends copies ([`Shadow`]), and one thread that
+//! else has its own threads, which step back behind those of requests: a runtime with its own connections that sends copies ([`Shadow`]), and one thread that
 //! compares answers, keeps the evidence and writes it to disk.
 //!
 //! Bounds: copies in flight and bytes of a body for each route, bytes of all bodies held anywhere here ([`HELD_LIMIT`]),
@@ -22,11 +22,13 @@ mod gathered;
 mod head;
 mod replays;
 mod tee;
+mod threads;
 
 pub use capture::Capture;
 pub use copies::{Copies, Skipped, Slot};
 pub use deliver::{Order, Shadow, Target};
 pub use tee::Tee;
+pub use threads::runtime;
 
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
