@@ -15,6 +15,7 @@ mod server;
 mod settings;
 mod shadow;
 mod table;
+mod unclosed;
 mod units;
 mod upstream;
 mod variables;

@@ -2,7 +2,11 @@
 
 use toml::de::{DeTable, Error};
 
+use super::unclosed::{Unclosed, unclosed};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Lines, Span, char_end, char_start};
+
+/// More brackets that were left open than a person leaves in one file.
+const BRACKETS: usize = 64;
 
 /// Blanking one line can make the next unreadable (a list over several lines); more rounds than this are not worth it.
 const ROUNDS: usize = 16;
@@ -39,17 +43,28 @@ pub(super) struct Recovered {
 }
 
 /// Reports the syntax errors; `None` if the tree that they left is complete.
-pub(super) fn recover(text: &str, errors: Vec<Error>, diagnostics: &mut Diagnostics) -> Option<Recovered> {
-    let mut reported: Vec<Span> = Vec::new();
-    for error in &errors {
-        report(error, text, &mut reported, diagnostics);
-    }
-    let mut errors: Vec<_> = errors.into_iter().filter(loses_text).collect();
+pub(super) fn recover(text: &str, mut errors: Vec<Error>, diagnostics: &mut Diagnostics) -> Option<Recovered> {
     if errors.is_empty() {
         return None;
     }
     let lines = Lines::of(text);
     let mut left = Recovered { text: text.to_owned(), damage: Damage::default(), tables_lost: false };
+    // What follows an open bracket is read as its content: it must go before any other complaint is worth a word.
+    for _ in 0..BRACKETS {
+        let Some(bracket) = first_unclosed(&left.text, &lines, &errors) else { break };
+        diagnostics.push(bracket.diagnostic());
+        left.blank(bracket.statement, &lines);
+        errors = DeTable::parse_recoverable(&left.text).1;
+    }
+    let mut reported: Vec<Span> = Vec::new();
+    errors.sort_by_key(|error| place(error, text).start);
+    for error in &errors {
+        report(error, text, &mut reported, diagnostics);
+    }
+    let mut errors: Vec<_> = errors.into_iter().filter(loses_text).collect();
+    if errors.is_empty() && left.damage.lines.is_empty() {
+        return None;
+    }
     for _ in 0..ROUNDS {
         for error in &errors {
             left.blank(place(error, text), &lines);
@@ -86,6 +101,12 @@ impl Recovered {
     }
 }
 
+fn first_unclosed(text: &str, lines: &Lines<'_>, errors: &[Error]) -> Option<Unclosed> {
+    let mut places: Vec<usize> = errors.iter().map(|error| place(error, text).start).collect();
+    places.sort_unstable();
+    places.into_iter().find_map(|place| unclosed(text, lines, place))
+}
+
 /// Where the next line that opens a table begins, or the end of the text.
 fn next_header(text: &str, from: usize) -> usize {
     let mut at = from;
@@ -117,6 +138,14 @@ fn report(error: &Error, text: &str, reported: &mut Vec<Span>, diagnostics: &mut
         !text[first..second].contains('\n')
     };
     if loses_text(error) && reported.iter().any(same_line) {
+        return;
+    }
+    // Every key of a table that is given twice may be there twice: the table says it.
+    let of_reported_table = |known: &Span| {
+        let header = text[..span.start].rfind("\n[").map_or(0, |before| before + 1);
+        known.start >= header && known.start <= span.start && !text[header..known.start].contains('\n')
+    };
+    if !loses_text(error) && reported.iter().any(of_reported_table) {
         return;
     }
     reported.push(span.clone());
