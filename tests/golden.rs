@@ -113,7 +113,8 @@ fn summary(compiled: &Compiled) -> String {
 }
 
 /// Codes that no text alone can cause.
-const NOT_FROM_TEXT: [Code; 4] = [Code::NotUtf8, Code::UnreadableFile, Code::NeedsRestart, Code::UnresolvedName];
+const NOT_FROM_TEXT: [Code; 5] =
+    [Code::NotUtf8, Code::UnreadableFile, Code::NeedsRestart, Code::UnresolvedName, Code::UnusableCertificate];
 
 #[test]
 fn every_code_has_a_golden_file() {

@@ -66,7 +66,6 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 #[test]
-#[ignore = "the server does not open `server.tls.listen` yet; proxy::answer holds the attribute by itself"]
 fn over_tls_our_cookies_are_secure() {
     let identity = Identity::new("edge");
     let (monolith, service) = (Origin::saying("monolith"), Origin::saying("service"));
