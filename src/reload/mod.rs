@@ -284,6 +284,10 @@ impl Reloader {
         self.telemetry.events.publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));
         if outcome.result == Verdict::Applied {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
+            for warning in &outcome.diagnostics {
+                let help = warning.help.as_deref().unwrap_or_default();
+                tracing::warn!(code = %warning.code, line = warning.line, help, "{}", warning.message);
+            }
         }
     }
 }

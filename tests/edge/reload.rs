@@ -183,3 +183,12 @@ fn a_request_in_flight_ends_as_it_began() {
     assert!(client.chunk().is_empty());
     assert_eq!(client.get("/a").text(), "service");
 }
+
+#[test]
+fn what_a_reload_cannot_apply_without_a_restart_is_in_the_log() {
+    let (_monolith, _new, edge) = edge();
+    let text = edge.text("").replace("threads = 2", "threads = 3");
+    edge.replace_file(&text);
+    edge.await_text(&text);
+    edge.await_log_line(&["WARN", "needs-restart", "`threads`"]);
+}
