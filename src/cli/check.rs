@@ -3,14 +3,24 @@
 use super::{CheckArgs, Exit, term};
 use crate::compile::{Compiled, compile};
 use crate::diagnostic::{Diagnostics, render, report};
-use crate::reload::{Source, environment};
+use crate::reload::{ReadError, Source, environment};
 
 pub fn check(args: &CheckArgs) -> Exit {
     let mut reports = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
+    let mut all_read = true;
     for path in &args.files {
         let source = Source::File(path.clone());
-        let (text, diagnostics) = diagnose(&source);
+        let (text, diagnostics) = match source.read() {
+            Ok(text) => {
+                let Compiled { diagnostics, .. } = compile(&text, &source.name(), &environment);
+                (text, diagnostics)
+            }
+            Err(error) => {
+                all_read = false;
+                (String::new(), unreadable(&error))
+            }
+        };
         let (file_errors, file_warnings) = diagnostics.counts();
         errors += file_errors;
         warnings += file_warnings;
@@ -30,21 +40,22 @@ pub fn check(args: &CheckArgs) -> Exit {
     } else if errors + warnings > 0 {
         term::say(&format!("{} and {}", plural(errors, "error"), plural(warnings, "warning")));
     }
+    if !all_read {
+        return Exit::Failed;
+    }
     if errors > 0 || (args.strict && warnings > 0) { Exit::Findings } else { Exit::Fine }
 }
 
-fn diagnose(source: &Source) -> (String, Diagnostics) {
-    match source.read() {
-        Ok(text) => {
-            let Compiled { diagnostics, .. } = compile(&text, &source.name(), &environment);
-            (text, diagnostics)
-        }
-        Err(error) => {
-            let mut diagnostics = Diagnostics::default();
-            diagnostics.push(error.diagnostic());
-            (String::new(), diagnostics)
-        }
-    }
+/// The remedies of `run` name options that `check` does not have.
+fn unreadable(error: &ReadError) -> Diagnostics {
+    let mut diagnostics = Diagnostics::default();
+    let diagnostic = error.diagnostic();
+    diagnostics.push(if error.is_missing() {
+        diagnostic.help("name the file: `multilith check FILE`")
+    } else {
+        diagnostic
+    });
+    diagnostics
 }
 
 fn plural(count: usize, word: &str) -> String {

@@ -67,7 +67,12 @@ fn port(text: &str, rest: &str, default_port: Option<u16>) -> Result<u16, Addres
     let start = text.len() - rest.len();
     if rest.is_empty() {
         return default_port.ok_or_else(|| {
-            error(0..text.len(), format!("`{text}` has no port"), &format!("write `{text}:8080`, with the port it has"))
+            let help = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+                format!("write `127.0.0.1:{text}`, or `0.0.0.0:{text}` for every address of this machine")
+            } else {
+                format!("write `{text}:8080`, with the port it has")
+            };
+            error(0..text.len(), format!("`{text}` has no port"), &help)
         });
     }
     let digits = rest.strip_prefix(':').unwrap_or("");

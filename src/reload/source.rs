@@ -23,6 +23,10 @@ pub struct ReadError {
 }
 
 impl ReadError {
+    pub fn is_missing(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::NotFound
+    }
+
     pub fn diagnostic(&self) -> Diagnostic {
         let path = self.path.display();
         let (message, help) = match self.cause.kind() {

@@ -152,6 +152,24 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     if let Some(tls) = tls.clone() {
         reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
     }
+    let ready = Arc::new(AtomicBool::new(false));
+    let (stop, stopping) = watch::channel(false);
+    // Before the first look, which may take a while: whoever asks meanwhile hears that we live and are not ready.
+    let console = admin::Admin::new(admin::Parts {
+        in_force: Arc::clone(&in_force),
+        live: Arc::clone(&live),
+        telemetry: Arc::clone(&telemetry),
+        upstreams: Arc::clone(&upstreams),
+        reloader: Arc::clone(&reloader),
+        shadow: Arc::clone(&shadow),
+        ready: Arc::clone(&ready),
+        token,
+        address: admin,
+    });
+    serve(control, admin, console.full(), Arc::clone(&fds), stopping.clone(), 1);
+    if let Some(address) = metrics_alone {
+        serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping.clone(), 1);
+    }
     control.block_on(upstreams.first_look(FIRST_LOOK));
 
     let threads = match server.threads {
@@ -160,8 +178,6 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     };
     let data = Runtime::new_no_steal(threads, "edge");
     let census = Arc::new(Census::default());
-    let ready = Arc::new(AtomicBool::new(false));
-    let (stop, stopping) = watch::channel(false);
     let edge = Edge {
         in_force: Arc::clone(&in_force),
         live: Arc::clone(&live),
@@ -176,21 +192,6 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         let (proxy, in_force) = (Arc::clone(&proxy), Arc::clone(&in_force));
         let door = Door::new(proxy, in_force, Arc::clone(&census), Arc::clone(&metrics), written, tls);
         serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), threads);
-    }
-    let console = admin::Admin::new(admin::Parts {
-        in_force: Arc::clone(&in_force),
-        live: Arc::clone(&live),
-        telemetry: Arc::clone(&telemetry),
-        upstreams,
-        reloader: Arc::clone(&reloader),
-        shadow: Arc::clone(&shadow),
-        ready: Arc::clone(&ready),
-        token,
-        address: admin,
-    });
-    serve(control, admin, console.full(), Arc::clone(&fds), stopping.clone(), 1);
-    if let Some(address) = metrics_alone {
-        serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping, 1);
     }
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));

@@ -112,3 +112,33 @@ fn listeners_whose_ports_the_system_chooses_do_not_take_each_other_s_place() {
     assert_eq!(process.wait(SOON).and_then(|status| status.code()), Some(0));
     assert!(process.stdout().contains(" 0 failed"), "{}", process.stdout());
 }
+
+#[test]
+fn a_bare_port_as_address_is_told_how_it_is_written() {
+    let arguments = ["run", "--monolith", "http://127.0.0.1:3000", "--listen", "8080"];
+    assert_refuses(&arguments, &["`8080` has no port", "`127.0.0.1:8080`"]);
+}
+
+#[test]
+fn check_of_a_file_that_is_not_there_did_not_do_its_work() {
+    let (code, _) = run_to_exit(SOON, &["check", "/nowhere/routes.toml"]);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn until_the_first_discovery_is_done_the_proxy_says_that_it_is_not_ready() {
+    let (listen, admin) = (free_address(), free_address());
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let path = format!("{folder}/unready-{}.toml", std::process::id());
+    let text = format!(
+        "[server]\nlisten = [\"{listen}\"]\nadmin = \"{admin}\"\n[monolith]\n\
+         discover.file = {{ path = \"{folder}/nobody-writes-this.endpoints\" }}\n"
+    );
+    fs::write(&path, text).expect("cargo's folder for tests takes a file");
+    let _process = Process::spawn(["run", "-c", &path]);
+    let asked = |target: &str| Client::try_connect(admin).ok().map(|mut client| client.get(target).status());
+    assert_eq!(eventually("an answer of /readyz", || asked("/readyz")), 503);
+    assert_eq!(asked("/healthz"), Some(200));
+    eventually("it is ready", || asked("/readyz").filter(|status| *status == 200));
+    fs::remove_file(&path).expect("the file is still there");
+}
