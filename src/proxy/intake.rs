@@ -36,6 +36,9 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     let edition = Arc::clone(&exchange.edition);
     let snapshot = &*edition.snapshot;
     set_timeouts(session, snapshot);
+    let peer = session.client_addr().and_then(SocketAddr::as_inet).map(std::net::SocketAddr::ip);
+    // Until the headers are known to be sane, who asks is who holds the connection.
+    exchange.client = peer;
     let raw = session.as_http1().map(HttpSession::get_headers_raw_bytes);
     if let Err(refusal) = guard::framing::check(session.req_header(), raw.as_deref(), &snapshot.limits) {
         if refusal.close {
@@ -48,7 +51,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     let subject = tls.and_then(|tls| tls.extension.get::<ClientSubject>()).cloned();
     let arrival_tls = tls.is_some();
     let arrival = Arrival {
-        peer: session.client_addr().and_then(SocketAddr::as_inet).map_or(NOWHERE, std::net::SocketAddr::ip),
+        peer: peer.unwrap_or(NOWHERE),
         tls: arrival_tls,
         subject: subject.as_ref(),
         trusted: &snapshot.server.trusted,

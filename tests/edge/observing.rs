@@ -45,6 +45,22 @@ fn each_exchange_is_one_line_of_the_access_log_under_its_request_id() {
     assert_eq!(users.request().get("x-request-id"), Some(&*id), "the service has the same id");
 }
 
+#[test]
+fn the_line_of_a_refused_request_says_who_sent_it() {
+    let monolith = Origin::saying("monolith");
+    let edge = Edge::before(&monolith).start();
+    for (request, status) in [
+        ("GET /no-host HTTP/1.1\r\n\r\n".to_owned(), 400),
+        (format!("GET /long HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(20_000)), 431),
+    ] {
+        let mut client = edge.client();
+        client.send(&request);
+        let response = client.response();
+        assert_eq!(response.status(), status);
+        edge.await_log_line(&[response.get("x-request-id").unwrap(), "\"client.address\":\"127.0.0.1\""]);
+    }
+}
+
 /// An origin that listens as a collector of OpenTelemetry does.
 fn spans(collector: &Origin) -> Vec<Span> {
     let batches = collector.requests();
