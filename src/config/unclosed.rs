@@ -68,7 +68,8 @@ fn open_bracket(text: &str, span: Span) -> Option<(usize, char)> {
         match c {
             '[' => open.push((at - 1, ']')),
             '{' => open.push((at - 1, '}')),
-            ']' | '}' => drop(open.pop()),
+            // One that closes nothing is not what is missing.
+            ']' | '}' => drop(open.pop_if(|(_, closer)| *closer == c)),
             _ => {}
         }
     }
@@ -111,7 +112,7 @@ mod tests {
             ("a = [1, 2\nb = 3 #!", Some(("a = [1, 2", ']'))),
             ("a = [\n  1,\n  2,\n\nb = 3 #!", Some(("a = [\n  1,\n  2,\n", ']'))),
             ("a = { b = 1\n[table] #!", Some(("a = { b = 1", '}'))),
-            ("a = { b = [1 }\nc = 3 #!", None),
+            ("a = { b = [1 }\nc = 3 #!", Some(("a = { b = [1 }", ']'))),
             ("a = \"[\"\nb = ! 3", None),
             ("a = '[\\'\nb = ! 3", None),
             ("a = \"\"\"[\n\"\"\"\nb = ! 3", None),
