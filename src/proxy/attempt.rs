@@ -23,7 +23,7 @@ use crate::upstream::Failure as EndpointFailure;
 /// Picks the endpoint that is asked next. Falls back to the monolith when the service has none.
 pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
     loop {
-        let pool = exchange.edition.pool(exchange.target).clone();
+        let pool = exchange.edition.pool(exchange.target);
         let Ok(lease) = pool.pick(exchange.decision.unit_hash, &exchange.tried) else {
             note_failure(edge, session, exchange, Failure::NoEndpoint);
             service_failed(edge, exchange);
@@ -60,9 +60,10 @@ pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange
     error
 }
 
-/// A connection is there; the answer's deadline starts.
+/// A connection is there; the answer's deadline starts, and again with the last byte of the request's body.
 pub fn connected(exchange: &mut Exchange, reused: bool, peer: &HttpPeer, fd: RawFd, _digest: Option<&Digest>) {
-    let now = Instant::now();
+    // A connection from the pool was there at once: the clock is not read again.
+    let now = exchange.attempt.began.filter(|_| reused).unwrap_or_else(Instant::now);
     exchange.attempt.reused = reused;
     exchange.attempt.connected = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     let spec = exchange.edition.pool(exchange.target).spec();

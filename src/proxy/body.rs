@@ -10,11 +10,16 @@ use super::exchange::Exchange;
 
 /// A chunk of the request body on its way to the upstream. Called once with `None` for a request without a body.
 pub fn request_chunk(session: &Session, chunk: Option<&Bytes>, end: bool, exchange: &mut Exchange) -> Result<()> {
-    let now = Instant::now();
     if session.was_upgraded() {
-        touch(exchange, now);
+        touch(exchange);
         return Ok(());
     }
+    if chunk.is_none() && end && exchange.body.received == 0 && session.body_bytes_read() == 0 {
+        // No body: the answer's time began when the connection was there.
+        exchange.body.complete = true;
+        return Ok(());
+    }
+    let now = Instant::now();
     exchange.body.received = u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX);
     exchange.body.complete = end;
     if exchange.body_limit.is_some_and(|limit| exchange.body.received > limit) {
@@ -51,13 +56,18 @@ fn client_error(status: u16, why: &'static str) -> Box<Error> {
     error
 }
 
-/// A chunk of the answer.
-pub fn answer_chunk(exchange: &Exchange) {
-    touch(exchange, Instant::now());
+/// A chunk of the answer. After the last one only the client is waited for, whose own timeout holds.
+pub fn answer_chunk(end: bool, exchange: &Exchange) {
+    match &exchange.watch {
+        Some(watch) if end && !exchange.upgrade => watch.rest(),
+        _ => touch(exchange),
+    }
 }
 
-fn touch(exchange: &Exchange, now: Instant) {
-    if let Some(watch) = &exchange.watch {
-        watch.within(now, exchange.pause);
+fn touch(exchange: &Exchange) {
+    if let Some(watch) = &exchange.watch
+        && exchange.pause.is_some()
+    {
+        watch.within(Instant::now(), exchange.pause);
     }
 }

@@ -15,6 +15,7 @@ use super::access;
 use super::edition::{RouteEdition, meter_index};
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::outbound::X_REQUEST_ID_NAME;
 use crate::compile::Snapshot;
 use crate::guard;
 use crate::guard::headers::{Arrival, ClientSubject};
@@ -225,7 +226,7 @@ pub fn path_bytes(request: &RequestHeader) -> &[u8] {
 }
 
 fn identify(edge: &Edge, request: &RequestHeader, exchange: &mut Exchange, trusted: bool) {
-    let given = request.headers.get("x-request-id").filter(|_| trusted);
+    let given = if trusted { request.headers.get(&X_REQUEST_ID_NAME) } else { None };
     exchange.request_id = RequestId::continue_or_make(given, fastrand::u128(..));
     exchange.trace = edge.telemetry.trace(&request.headers, fastrand::u128(..), fastrand::u64(..));
 }
@@ -233,8 +234,9 @@ fn identify(edge: &Edge, request: &RequestHeader, exchange: &mut Exchange, trust
 fn set_timeouts(session: &mut Session, snapshot: &Snapshot) {
     let limits = &snapshot.limits;
     if session.get_keepalive().is_some() {
-        // Only where a connection may be reused at all: setting it would also turn reuse on.
-        session.set_keepalive(Some(limits.idle_timeout.map_or(0, |idle| idle.as_secs().max(1))));
+        // Only where a connection may be reused at all: setting it would also turn reuse on. Without end: the connection's
+        // watch knows when it has been idle for too long, and pingora would make a timer for each request.
+        session.set_keepalive(Some(0));
     }
     session.set_read_timeout(limits.body_timeout);
     session.set_write_timeout(limits.write_timeout);

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -52,13 +53,18 @@ pub struct Edge {
 
 #[async_trait]
 impl ProxyHttp for Edge {
-    type CTX = Exchange;
+    /// In a box, because pingora moves it from future to future, and each keeps room for it.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        intake::begin(self, Instant::now())
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(intake::begin(self, Instant::now()))
     }
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    fn init_downstream_modules(&self, _: &mut HttpModules) {
+        // Pingora's default is a compressor that is switched off, and is asked at each step all the same.
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
         match intake::admit(self, session, exchange) {
             Ok(()) => {
                 copying::begin(self, session, exchange);
@@ -68,7 +74,7 @@ impl ProxyHttp for Edge {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         attempt::next_endpoint(self, session, exchange)
     }
 
@@ -76,7 +82,7 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         _peer: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
         error: Box<Error>,
     ) -> Box<Error> {
         attempt::not_connected(self, session, exchange, error)
@@ -89,7 +95,7 @@ impl ProxyHttp for Edge {
         peer: &HttpPeer,
         fd: RawFd,
         digest: Option<&Digest>,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         attempt::connected(exchange, reused, peer, fd, digest);
         Ok(())
@@ -99,7 +105,7 @@ impl ProxyHttp for Edge {
         &self,
         _session: &mut Session,
         request: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         outbound::prepare(request, exchange)
     }
@@ -109,7 +115,7 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         chunk: &mut Option<Bytes>,
         end: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         body::request_chunk(session, chunk.as_ref(), end, exchange)?;
         copying::request_passes(self, session, chunk.as_ref(), end, exchange);
@@ -120,7 +126,7 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         attempt::head_arrived(self, session, response, exchange)
     }
@@ -129,10 +135,10 @@ impl ProxyHttp for Edge {
         &self,
         _session: &mut Session,
         chunk: &mut Option<Bytes>,
-        _end: bool,
-        exchange: &mut Exchange,
+        end: bool,
+        exchange: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        body::answer_chunk(exchange);
+        body::answer_chunk(end, exchange);
         copying::answer_passes(chunk.as_ref(), exchange);
         Ok(None)
     }
@@ -141,7 +147,7 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         answer::prepare(session, response, exchange)
     }
@@ -151,28 +157,28 @@ impl ProxyHttp for Edge {
         _peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
         copying::attempt_failed(exchange);
         attempt::failed(self, session, exchange, error, reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Self::CTX) -> FailToProxy {
         finish::report(session, error, exchange).await
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Self::CTX) {
         copying::end(self, session, error, exchange);
         finish::settle(self, session, error, exchange);
     }
 
-    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Self::CTX, _error: &Error) -> bool {
         // The access log says it, with route, upstream and cause.
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Self::CTX, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 }

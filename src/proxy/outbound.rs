@@ -1,7 +1,5 @@
 //! The request as an upstream gets it: what the client sent, with forwarding headers; for a service also the route's rewriting.
 
-use std::time::Instant;
-
 use http::{HeaderName, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -14,10 +12,14 @@ use crate::migration::{Policy, Side};
 use crate::route::{HeaderEdits, Route, Template, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const X_MULTILITH_ROUTE: HeaderName = HeaderName::from_static("x-multilith-route");
-const X_MULTILITH_SIDE: HeaderName = HeaderName::from_static("x-multilith-side");
+// Names that are written are text: pingora keeps their case, and of a `HeaderName` it would make a copy first.
+pub const X_REQUEST_ID: &str = "X-Request-Id";
+const TRACEPARENT: &str = "traceparent";
+const X_MULTILITH_ROUTE: &str = "X-Multilith-Route";
+const X_MULTILITH_SIDE: &str = "X-Multilith-Side";
+// Names that are looked for are parsed once, here.
+pub static X_REQUEST_ID_NAME: HeaderName = HeaderName::from_static("x-request-id");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Where a request goes, as far as it decides what is written in it. The same for the proxy and for `explain`.
 pub struct Outbound<'a> {
@@ -45,12 +47,7 @@ pub fn prepare(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
         request_id: &exchange.request_id,
         trace: &exchange.attempt_trace(),
     };
-    outbound.write(request)?;
-    if let Some(watch) = &exchange.watch {
-        // Connecting has its own limit; the time for the answer starts here, and again with the body's last byte.
-        watch.within(Instant::now(), exchange.edition.pool(exchange.target).spec().timeouts.answer);
-    }
-    Ok(())
+    outbound.write(request)
 }
 
 impl Outbound<'_> {
@@ -64,7 +61,7 @@ impl Outbound<'_> {
         }
         if !self.trace.is_continued() {
             // It belongs to a trace that goes no further.
-            request.remove_header("tracestate");
+            request.remove_header(&TRACESTATE);
         }
         match self.route {
             Some(route) if self.upstream != UpstreamId::MONOLITH => self.write_for_service(request, route),

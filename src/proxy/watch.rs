@@ -85,6 +85,11 @@ impl Watch {
         self.set(now, pause);
     }
 
+    /// Nothing more is expected of the upstream.
+    pub fn rest(&self) {
+        self.deadline.store(0, Relaxed);
+    }
+
     /// The upstream connection is no longer this exchange's: it must not be touched again.
     pub fn leave(&self) {
         self.upstream.store(-1, Relaxed);

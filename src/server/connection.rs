@@ -80,8 +80,8 @@ impl Door {
         let watch = Watch::new(Instant::now());
         let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
         let mut session = ServerSession::new_http1(stream);
-        // The watch ends what takes too long; pingora's own timeout is only the last resort.
-        session.set_keepalive(if *shutdown.borrow() { None } else { Some(3600) });
+        // Without end, because the watch ends what takes too long; a timeout of pingora's would cost a timer a request.
+        session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) });
         let mut idle = None;
         loop {
             watch.expect_head(Instant::now(), limits.header_timeout, idle);

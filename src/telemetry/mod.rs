@@ -58,6 +58,9 @@ impl Telemetry {
 
     /// An exchange has ended. Its counters are the route's own; this writes about it.
     pub fn emit(&self, record: &ExchangeRecord<'_>) {
+        if self.access_log.is_off() && self.events.watchers() == 0 && !record.trace.is_recorded() {
+            return;
+        }
         let now = SystemTime::now();
         self.access_log.write(record, now);
         self.events.request(record, now);

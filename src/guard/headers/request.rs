@@ -226,23 +226,26 @@ fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, 
     if trusted {
         keep(&mut text, request, FORWARDED_FOR);
     }
-    write!(text, "{peer}").expect("memory takes it");
+    put_address(&mut text, peer);
     let addresses = text.split().freeze();
 
     if trusted {
         keep(&mut text, request, header::FORWARDED.as_str());
     }
     match peer {
-        IpAddr::V4(peer) => write!(text, "for={peer}"),
-        IpAddr::V6(peer) => write!(text, "for=\"[{peer}]\""),
+        IpAddr::V4(_) => {
+            text.put_slice(b"for=");
+            put_address(&mut text, peer);
+        }
+        IpAddr::V6(peer) => write!(text, "for=\"[{peer}]\"").expect("memory takes it"),
     }
-    .expect("memory takes it");
     if let Some(host) = &host {
         text.put_slice(b";host=\"");
         text.put_slice(host.as_bytes());
         text.put_u8(b'"');
     }
-    write!(text, ";proto={proto}").expect("memory takes it");
+    text.put_slice(b";proto=");
+    text.put_slice(proto.as_bytes());
     let forwarded = text.split().freeze();
 
     set(request, "X-Forwarded-For", value(addresses));
@@ -263,6 +266,25 @@ fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, 
     if seen.real_ip && !trusted {
         let address = client.to_string();
         set(request, "X-Real-IP", HeaderValue::try_from(address).expect("an address is text"));
+    }
+}
+
+/// The same text as `Display` gives, without its machinery for what is in every request.
+fn put_address(text: &mut BytesMut, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        return write!(text, "{address}").expect("memory takes it");
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.put_u8(b'.');
+        }
+        if octet >= 100 {
+            text.put_u8(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.put_u8(b'0' + octet / 10 % 10);
+        }
+        text.put_u8(b'0' + octet % 10);
     }
 }
 

@@ -24,21 +24,22 @@ pub fn answer(response: &mut ResponseHeader, asked: Asked) -> Result<(), Refusal
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return if asked.upgrade { Ok(()) } else { Err(Refusal::closing(502, "unasked_upgrade")) };
     }
-    for name in &nominated(&response.headers) {
+    // Most answers have none of these: one look at each name is less work than one search for each of these.
+    let (mut connection, mut foreign) = (false, Vec::new());
+    for name in response.headers.keys() {
+        match *name {
+            header::CONNECTION => connection = true,
+            header::UPGRADE | header::PROXY_AUTHENTICATE | header::TE => foreign.push(name.clone()),
+            header::TRANSFER_ENCODING if asked.version == Version::HTTP_10 => foreign.push(name.clone()),
+            _ if matches!(name.as_str(), "keep-alive" | "proxy-connection") => foreign.push(name.clone()),
+            _ => {}
+        }
+    }
+    if connection {
+        foreign.extend(nominated(&response.headers));
+    }
+    for name in &foreign {
         response.remove_header(name);
-    }
-    for name in [&header::UPGRADE, &header::PROXY_AUTHENTICATE, &header::TE] {
-        if response.headers.contains_key(name) {
-            response.remove_header(name);
-        }
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        if response.headers.contains_key(name) {
-            response.remove_header(name);
-        }
-    }
-    if asked.version == Version::HTTP_10 && response.headers.contains_key(header::TRANSFER_ENCODING) {
-        response.remove_header(&header::TRANSFER_ENCODING);
     }
     Ok(())
 }

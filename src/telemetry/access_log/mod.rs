@@ -63,6 +63,11 @@ impl AccessLog {
         self.writer.close(within)
     }
 
+    /// No line will be written.
+    pub fn is_off(&self) -> bool {
+        self.settings.load().format == LogFormat::Off
+    }
+
     /// Writes the exchange's line, if it is to be written. Never waits.
     pub fn write(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
         thread_local! {

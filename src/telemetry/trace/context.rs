@@ -1,6 +1,6 @@
 //! W3C trace context: `traceparent` continued or started. `tracestate` is not looked into.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{read_hex, write_hex};
@@ -11,6 +11,7 @@ pub type TraceId = [u8; 16];
 /// 8 bytes, not all zero.
 pub type SpanId = [u8; 8];
 
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const SAMPLED: u8 = 1;
 /// The flags that this version of the standard knows: sampled, and that the trace id is random.
 const KNOWN_FLAGS: u8 = 3;
@@ -51,7 +52,7 @@ impl TraceContext {
     pub(crate) fn begin(headers: &HeaderMap, fresh_trace: u128, fresh_span: u64, record: Option<Percent>) -> Self {
         // An id of zeros is invalid, and a random number may be zero.
         let (fresh_trace, span) = (fresh_trace.max(1), fresh_span.max(1).to_be_bytes());
-        let mut given = headers.get_all("traceparent").iter();
+        let mut given = headers.get_all(&TRACEPARENT).iter();
         let parsed = match (given.next(), given.next()) {
             (Some(only), None) => parse(only.as_bytes()),
             _ => None,
