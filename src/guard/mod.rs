@@ -4,6 +4,7 @@
 //! [`headers::receive`], (route), [`rate`], [`jwt`], and [`headers::answer`] on the way back.
 
 pub mod authority;
+pub mod chunks;
 pub mod framing;
 pub mod headers;
 pub mod jwt;
