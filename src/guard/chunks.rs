@@ -71,7 +71,7 @@ impl Chunks {
                 self.left = self.left << 4 | u64::from(digit);
                 Ok(At::Size { digits: digits + 1 })
             }
-            (At::Size { digits: 1.. }, b'\r') | (At::Extension, b'\r') => Ok(At::SizeEnd),
+            (At::Size { digits: 1.. } | At::Extension, b'\r') => Ok(At::SizeEnd),
             (At::Size { digits: 1.. }, b';' | b' ' | b'\t') => Ok(At::Extension),
             (At::Extension, _) if byte != b'\n' => Ok(At::Extension),
             (At::SizeEnd, b'\n') if self.left == 0 => Ok(At::Over),
