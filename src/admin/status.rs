@@ -122,5 +122,8 @@ fn sides(entry: &RouteEdition) -> Vec<Side> {
         let service = policy.service.map(|_| Side::Service);
         return [Side::Monolith].into_iter().chain(service).collect();
     }
-    (0_u8..).zip(&policy.variants).map(|(index, _)| Side::Variant(index)).collect()
+    let variants = (0_u8..).zip(&policy.variants).map(|(index, _)| Side::Variant(index));
+    // The monolith answers for all variants while the big red button is on; one of that name stands for both.
+    let monolith = policy.variants.iter().all(|variant| &*variant.name != "monolith").then_some(Side::Monolith);
+    variants.chain(monolith).collect()
 }

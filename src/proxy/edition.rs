@@ -70,9 +70,8 @@ impl Edition {
             .iter()
             .map(|route| {
                 let meters = metrics.route(&labels(&route.name, &route.policy, &snapshot));
-                let service = route.policy.service.and_then(|id| snapshot.upstreams.get(id.index()));
                 RouteEdition {
-                    copies: shadow.route(route, service.map(|spec| &*spec.name), &meters),
+                    copies: shadow.route(route, &snapshot.upstreams, &meters),
                     meters,
                     state: live.route(&route.name),
                     access: access.of(route),
@@ -131,7 +130,11 @@ fn rewriting(snapshot: &Snapshot) -> Vec<Vec<Arc<Route>>> {
 pub fn meter_index(policy: &Policy, side: Side) -> usize {
     match side {
         Side::Monolith if policy.variants.is_empty() => 0,
-        Side::Monolith => policy.variants.len(),
+        // The big red button: a variant of that name has the monolith's meters, else they come last.
+        Side::Monolith => {
+            let variant = policy.variants.iter().position(|variant| &*variant.name == "monolith");
+            variant.unwrap_or(policy.variants.len())
+        }
         Side::Service => 1,
         Side::Variant(index) => usize::from(index),
     }

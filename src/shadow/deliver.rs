@@ -23,7 +23,7 @@ use super::gathered::joined;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head};
 use crate::compare::{Report, Rules, WrittenRules};
-use crate::endpoint::UpstreamId;
+use crate::endpoint::{UpstreamId, UpstreamSpec};
 use crate::migration::CompareSettings;
 use crate::route::Route;
 use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
@@ -101,10 +101,15 @@ impl Shadow {
     }
 
     /// The copies of a route in a new edition; `None` where the stage sends none. Evidence goes on if it is about the same.
-    pub fn route(&self, route: &Route, service: Option<&str>, meters: &Arc<RouteMeters>) -> Option<Arc<Copies>> {
+    pub fn route(
+        &self,
+        route: &Route,
+        upstreams: &[Arc<UpstreamSpec>],
+        meters: &Arc<RouteMeters>,
+    ) -> Option<Arc<Copies>> {
         let shadow = route.policy.shadow.as_ref()?;
         let standing = Arc::clone(self.standings.lock().entry(Arc::clone(&route.name)).or_default());
-        let comparison = shadow.compare.as_ref().and_then(|settings| self.comparing(route, service, settings));
+        let comparison = shadow.compare.as_ref().and_then(|settings| self.comparing(route, upstreams, settings));
         Some(Arc::new(Copies {
             route: Arc::clone(&route.name),
             body_limit: shadow.body_limit,
@@ -117,11 +122,16 @@ impl Shadow {
         }))
     }
 
-    fn comparing(&self, route: &Route, service: Option<&str>, settings: &CompareSettings) -> Option<Comparing> {
+    fn comparing(
+        &self,
+        route: &Route,
+        upstreams: &[Arc<UpstreamSpec>],
+        settings: &CompareSettings,
+    ) -> Option<Comparing> {
         match Rules::new(&WrittenRules::from(settings)) {
             Ok(rules) => {
                 let noise = rules.noise();
-                let about = subject(route, service, &rules);
+                let about = subject(route, upstreams, &rules);
                 Some(Comparing { evidence: self.archive.evidence(&route.name, rules, about), noise })
             }
             Err(errors) => {

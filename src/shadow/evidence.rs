@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::folder::Folder;
 use super::replays::Replays;
 use crate::compare::{Answer, Evidence, Exchange, Millis, NoiseBudget, Outcome, Report, Request, Rules, Took, Verdict};
+use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::route::Route;
 
 /// Evidence with the rules under which it was gathered. It lies in memory, or on disk until it is asked for.
@@ -30,12 +31,26 @@ pub(super) struct RouteEvidence {
     used: AtomicU64,
 }
 
-/// What the evidence of a route is about: which requests, which service, and how they are compared.
-pub(super) fn subject(route: &Route, service: Option<&str>, rules: &Rules) -> u64 {
+/// What the evidence of a route is about: which requests, who answers them, and how the answers are compared.
+pub(super) fn subject(route: &Route, upstreams: &[Arc<UpstreamSpec>], rules: &Rules) -> u64 {
     let Route { rule, rewrite, answer, policy, .. } = route;
+    let named = |id: UpstreamId| upstreams.get(id.index()).map(|spec| (&spec.name, whereabouts(&spec.source)));
+    let (monolith, service) = (named(UpstreamId::MONOLITH), policy.service.and_then(named));
     let copies = policy.shadow.as_ref().map(|shadow| (&shadow.methods, &shadow.headers, shadow.reverse));
-    let text = format!("{:x} {service:?} {rule:?} {rewrite:?} {answer:?} {copies:?}", rules.fingerprint());
+    let text = format!("{:x} {monolith:?} {service:?} {rule:?} {rewrite:?} {answer:?} {copies:?}", rules.fingerprint());
     xxh3_64(text.as_bytes())
+}
+
+/// Where an upstream is. Another address may be another program; order and weights of the same ones are not.
+fn whereabouts(source: &Source) -> String {
+    match source {
+        Source::Fixed(endpoints) => {
+            let mut addresses: Vec<_> = endpoints.iter().map(|(address, _)| address.to_string()).collect();
+            addresses.sort_unstable();
+            format!("{addresses:?}")
+        }
+        discovered => format!("{discovered:?}"),
+    }
 }
 
 impl RouteEvidence {

@@ -13,6 +13,12 @@ fn plan(service: &Origin, compare: &str) -> String {
     )
 }
 
+/// The same service, its address written as a list of one.
+fn listed(service: &Origin) -> String {
+    let endpoints = format!("endpoints = [\"{}\"]", service.address());
+    plan(service, "").replace(&format!("url = \"{}\"", service.url()), &endpoints)
+}
+
 #[test]
 fn it_survives_a_restart() {
     let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
@@ -60,6 +66,11 @@ fn a_reload_that_changes_what_is_compared_begins_it_anew_and_no_other_does() {
     edge.get("/");
     edge.await_compared(1);
     assert_eq!(compared(&first.replace("/{*rest}", "/{a}/{*rest}")), 0, "other requests");
+    let elsewhere = Origin::saying("b");
+    assert_eq!(compared(&plan(&elsewhere, "")), 0, "another service under the same name");
+    edge.get("/");
+    edge.await_compared(1);
+    assert_eq!(compared(&listed(&elsewhere)), 1, "the same service, written otherwise");
     assert_eq!(compared(&plan(&service, "ignore = [\"body\"]").replace("\"body\"", "\"$.a\"")), 0, "other rules");
 }
 

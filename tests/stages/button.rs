@@ -1,6 +1,6 @@
 //! The big red button: by the file, the verb and the API, on the next request.
 
-use crate::harness::{Client, Edge, Origin, PATIENCE, run_to_exit};
+use crate::harness::{Client, Edge, Origin, PATIENCE, eventually, run_to_exit};
 
 const TABLES: &str = r#"
 [routes.canary]
@@ -83,4 +83,28 @@ fn the_api_presses_and_releases_it() {
         assert_eq!(api.response().status(), 200);
         assert_pressed(&world, &mut client, on);
     }
+}
+
+#[test]
+fn the_board_shows_what_the_monolith_answered_for_a_split() {
+    let world = world("");
+    let split = || world.edge.admin_json("GET", "/api/v1/routes/split").1;
+    assert_eq!(split()["requests"]["monolith"], 0);
+    let admin = format!("http://{}", world.edge.admin_address());
+    let (code, stderr) = run_to_exit(PATIENCE, &["monolith-only", "on", "--admin", &admin]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(world.edge.get("/split").text(), "monolith");
+    eventually("the request on the board", || (split()["requests"]["monolith"] == 1).then_some(()));
+}
+
+#[test]
+fn a_variant_called_monolith_is_the_monoliths_side() {
+    let tables = TABLES.replace("a = { upstream = \"users\"", "monolith = { upstream = \"monolith\"");
+    let (monolith, service) = (Origin::saying("monolith"), Origin::saying("service"));
+    let edge = Edge::before(&monolith).server("monolith_only = true").service("users", &service).with(&tables).start();
+    for _ in 0..20 {
+        assert_eq!(edge.get("/split").text(), "monolith");
+    }
+    let split = || edge.admin_json("GET", "/api/v1/routes/split").1;
+    eventually("the requests on the board", || (split()["requests"]["monolith"] == 20).then_some(()));
 }
