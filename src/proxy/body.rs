@@ -51,9 +51,16 @@ fn client_error(status: u16, why: &'static str) -> Box<Error> {
     error
 }
 
-/// A chunk of the answer.
-pub fn answer_chunk(exchange: &Exchange) {
+/// A chunk of the answer, perhaps the end of it. An answer whose time is over is broken off here where nothing else does it:
+/// on a stream of HTTP/2 that goes on, and where the end of the connection would pass for the end of the body.
+pub fn answer_chunk(exchange: &Exchange) -> Result<()> {
+    if exchange.watch.as_ref().is_some_and(|watch| watch.has_expired()) {
+        let mut error = Error::explain(ErrorType::ReadTimedout, "the answer took too long");
+        error.as_up();
+        return Err(error);
+    }
     touch(exchange, Instant::now());
+    Ok(())
 }
 
 fn touch(exchange: &Exchange, now: Instant) {

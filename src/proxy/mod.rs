@@ -132,7 +132,7 @@ impl ProxyHttp for Edge {
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        body::answer_chunk(exchange);
+        body::answer_chunk(exchange)?;
         copying::answer_passes(chunk.as_ref(), exchange);
         Ok(None)
     }
