@@ -1,7 +1,7 @@
 //! One attempt after another: which endpoint is asked, what a failure means, and who may answer instead.
 
 use std::os::fd::RawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -38,9 +38,29 @@ pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange
         if peer.options.read_timeout.is_some() && may_be_silent(session.req_header()) {
             peer.options.read_timeout = exchange.edition.snapshot.limits.upgraded_idle;
         }
+        let now = Instant::now();
+        limit_total(exchange, pool.spec().timeouts.total, now, &mut peer);
         exchange.attempts = exchange.attempts.saturating_add(1);
-        exchange.attempt = Attempt { lease: Some(lease), began: Some(Instant::now()), ..Attempt::default() };
+        exchange.attempt = Attempt { lease: Some(lease), began: Some(now), ..Attempt::default() };
         return Ok(peer);
+    }
+}
+
+/// All attempts at one upstream share its `total`. The watch holds it from the moment there is a connection; connecting and
+/// the reads of an HTTP/2 stream, which the watch cannot end, get no longer than what is left.
+fn limit_total(exchange: &mut Exchange, total: Option<Duration>, now: Instant, peer: &mut HttpPeer) {
+    let end = total.and_then(|total| exchange.asked.get_or_insert(now).checked_add(total));
+    if let Some(watch) = &exchange.watch {
+        watch.limit(end);
+    }
+    let Some(end) = end else { return };
+    let left = end.saturating_duration_since(now).max(Duration::from_millis(1));
+    let shorter = |limit: Option<Duration>| Some(limit.map_or(left, |limit| limit.min(left)));
+    let options = &mut peer.options;
+    options.connection_timeout = shorter(options.connection_timeout);
+    options.total_connection_timeout = shorter(options.total_connection_timeout);
+    if options.read_timeout.is_some() {
+        options.read_timeout = shorter(options.read_timeout);
     }
 }
 
@@ -129,17 +149,19 @@ pub fn head_arrived(
         .headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let pause = if streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS {
-        exchange.edition.snapshot.limits.upgraded_idle
-    } else {
-        spec.timeouts.idle
-    };
+    // Nobody waits for the end of these: neither `idle` nor `total` is about them.
+    let endless = streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    let pause = if endless { exchange.edition.snapshot.limits.upgraded_idle } else { spec.timeouts.idle };
     exchange.pause = pause;
-    if streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody waits for the end of these.
+    if endless {
         note_success(exchange);
     }
     if let Some(watch) = &exchange.watch {
+        if endless {
+            watch.limit(None);
+        }
+        // A deadline that passed without ending anything, on a connection of many streams, is the head's and no longer counts.
+        watch.take_expired();
         watch.within(now, pause);
     }
     Ok(())
@@ -271,6 +293,7 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
     let route = exchange.route();
     exchange.in_flight = Some(route.meters.in_flight(meter_index(&route.policy, Side::Monolith)));
     exchange.tried.clear();
+    exchange.asked = None;
     exchange.attempt = Attempt::default();
 }
 

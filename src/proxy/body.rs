@@ -56,12 +56,22 @@ fn client_error(status: u16, why: &'static str) -> Box<Error> {
     error
 }
 
-/// A chunk of the answer. After the last one only the client is waited for, whose own timeout holds.
-pub fn answer_chunk(end: bool, exchange: &Exchange) {
-    match &exchange.watch {
-        Some(watch) if end && !exchange.upgrade => watch.rest(),
-        _ => touch(exchange),
+/// A chunk of the answer, perhaps the end of it. An answer whose time is over is broken off here where nothing else does it:
+/// on a stream of HTTP/2 that goes on, and where the end of the connection would pass for the end of the body. After the
+/// last chunk only the client is waited for, whose own timeout holds.
+pub fn answer_chunk(end: bool, exchange: &Exchange) -> Result<()> {
+    let Some(watch) = &exchange.watch else { return Ok(()) };
+    if watch.has_expired() {
+        let mut error = Error::explain(ErrorType::ReadTimedout, "the answer took too long");
+        error.as_up();
+        return Err(error);
     }
+    if end && !exchange.upgrade {
+        watch.rest();
+    } else {
+        touch(exchange);
+    }
+    Ok(())
 }
 
 fn touch(exchange: &Exchange) {

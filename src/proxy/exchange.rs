@@ -38,6 +38,8 @@ pub struct Exchange {
     pub attempt: Attempt,
     /// Attempts so far, over all endpoints.
     pub attempts: u8,
+    /// When the current upstream was first asked: its `total` runs from here.
+    pub asked: Option<Instant>,
     /// Endpoints of the current upstream that failed.
     pub tried: Vec<EndpointKey>,
     /// Why the monolith answers instead of the service.
@@ -94,6 +96,7 @@ impl Exchange {
             in_flight: None,
             attempt: Attempt::default(),
             attempts: 0,
+            asked: None,
             // Allocates nothing until an attempt fails.
             tried: Vec::new(),
             fallback: None,

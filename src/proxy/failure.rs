@@ -122,7 +122,9 @@ impl Failure {
             Self::Refused { status: 413, .. } => "The request body is too large.",
             Self::Refused { status: 414 | 431, .. } => "The request's head is too large.",
             Self::Refused { status: 429, .. } => "Too many requests. Try again later.",
-            Self::NoEndpoint | Self::Refused { status: 503, .. } => "The application is not available right now. Try again in a moment.",
+            Self::NoEndpoint | Self::Refused { status: 503, .. } => {
+                "The application is not available right now. Try again in a moment."
+            }
             Self::Refused { .. } => "The request was refused.",
             Self::PlainHttp => "This is only served with https.",
             Self::Unauthorized(rejected) => rejected.as_str(),

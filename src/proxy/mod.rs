@@ -138,7 +138,7 @@ impl ProxyHttp for Edge {
         end: bool,
         exchange: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        body::answer_chunk(end, exchange);
+        body::answer_chunk(end, exchange)?;
         copying::answer_passes(chunk.as_ref(), exchange);
         Ok(None)
     }

@@ -36,6 +36,8 @@ pub struct Watch {
     epoch: Instant,
     /// Milliseconds after the epoch; 0: none.
     deadline: AtomicU64,
+    /// No deadline of an exchange lies beyond this; 0: none.
+    limit: AtomicU64,
     phase: AtomicU8,
     /// The upstream connection that is waited for; -1: none.
     upstream: AtomicI32,
@@ -48,6 +50,7 @@ impl Watch {
         Arc::new(Self {
             epoch: now,
             deadline: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Exchange as u8),
             upstream: AtomicI32::new(-1),
             expired: AtomicBool::new(false),
@@ -72,7 +75,14 @@ impl Watch {
     pub fn head_read(&self) {
         self.phase.store(Phase::Exchange as u8, Relaxed);
         self.deadline.store(0, Relaxed);
+        self.limit.store(0, Relaxed);
         self.expired.store(false, Relaxed);
+    }
+
+    /// Whatever else is waited for, the upstream must have answered completely at `end`; `None` lifts the limit.
+    /// Counts from the next `within`.
+    pub fn limit(&self, end: Option<Instant>) {
+        self.limit.store(end.map_or(0, |end| self.since_epoch(end).max(1)), Relaxed);
     }
 
     /// An upstream connection is in use; it is shut down when the deadline passes.
@@ -94,6 +104,7 @@ impl Watch {
     pub fn leave(&self) {
         self.upstream.store(-1, Relaxed);
         self.deadline.store(0, Relaxed);
+        self.limit.store(0, Relaxed);
     }
 
     /// The deadline passed during this exchange. Asked once by whoever reports the failure.
@@ -101,9 +112,14 @@ impl Watch {
         self.expired.swap(false, Relaxed)
     }
 
+    pub fn has_expired(&self) -> bool {
+        self.expired.load(Relaxed)
+    }
+
     fn set(&self, now: Instant, pause: Option<Duration>) {
-        let deadline = pause.map_or(0, |pause| self.since_epoch(now).saturating_add(milliseconds(pause)).max(1));
-        self.deadline.store(deadline, Relaxed);
+        let deadline = pause.map(|pause| self.since_epoch(now).saturating_add(milliseconds(pause)).max(1));
+        let limit = Some(self.limit.load(Relaxed)).filter(|limit| *limit > 0);
+        self.deadline.store(deadline.into_iter().chain(limit).min().unwrap_or(0), Relaxed);
     }
 
     fn since_epoch(&self, now: Instant) -> u64 {

@@ -13,6 +13,7 @@ mod harness;
 mod life;
 mod register;
 mod stand_in;
+mod timeouts;
 mod wires;
 
 use std::sync::Arc;
