@@ -49,7 +49,7 @@ class World:
 
 
 def make_source(folder):
-    name = os.environ.get("MULTILITH_SOURCE", "standin")
+    name = os.environ.get("MULTILITH_SOURCE", "proxy")
     return {"standin": standin.Standin, "proxy": proxy.Proxy}[name](folder)
 
 

@@ -21,10 +21,10 @@ METRICS = {
     "shadow_requests_total": ("counter", {"route": None, "outcome": {"answered", "timeout", "connect", "reset"}}),
     "shadow_skipped_total": (
         "counter",
-        {"route": None, "reason": {"sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping"}},
+        {"route": None, "reason": {"sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete"}},
     ),
     "shadow_duration_seconds": ("histogram", {"route": None}),
-    "comparisons_total": ("counter", {"route": None, "verdict": {"match", "mismatch", "incomparable"}}),
+    "comparisons_total": ("counter", {"route": None, "verdict": {"match", "mismatch", "incomparable", "dropped"}}),
     "comparison_fields_total": ("counter", {"route": None, "field": None, "kind": {"raw", "noise"}}),
     "route_stage": ("gauge", {"route": None, "stage": STAGES}),
     "route_weight_ratio": ("gauge", {"route": None, "side": None}),
