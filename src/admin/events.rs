@@ -11,10 +11,12 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
 use super::reply::Reply;
-use crate::telemetry::{EventFilter, Events, Heard};
+use crate::telemetry::{EventFilter, Events, Heard, NoStatus};
 
 /// Keeps proxies in between from closing a quiet stream, and notices a watcher that has left.
 const STILL_HERE: Duration = Duration::from_secs(15);
+/// How often a watcher is told how much it was not shown.
+const TELL_LEFT_OUT: Duration = Duration::from_secs(1);
 /// Each holds a connection and a backlog.
 const MOST_WATCHERS: usize = 64;
 
@@ -28,7 +30,10 @@ pub(super) fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
             "side" => filter.side = Some(value.to_owned()),
             "status" => match value.parse() {
                 Ok(status) => filter.status = Some(status),
-                Err(()) => return Err(Reply::problem(400, "`status` is a status as `404` or a class as `5xx`")),
+                Err(why) => {
+                    let why: NoStatus = why;
+                    return Err(Reply::problem(400, &why.to_string()));
+                }
             },
             _ => return Err(Reply::problem(400, "the stream takes `route`, `side` and `status`")),
         }
@@ -52,6 +57,8 @@ pub(super) async fn stream(
     let mut shutdown = shutdown.clone();
     let mut silence = tokio::time::interval(STILL_HERE);
     silence.reset();
+    let mut look = tokio::time::interval(TELL_LEFT_OUT);
+    let mut left_out = LeftOut { told: events.left_out(), missed: 0 };
     session.set_keepalive(None);
     let chunked = !session.is_http2();
     session.write_response_header(Box::new(head(chunked)?)).await?;
@@ -63,8 +70,15 @@ pub(super) async fn stream(
                     format!("event: {}\ndata: {}\n\n", event.kind, event.data)
                 }
                 Some(Heard::Event(_)) => continue,
-                Some(Heard::Missed(count)) => format!(": {count} events were missed\n\n"),
+                Some(Heard::Missed(count)) => {
+                    left_out.missed += count;
+                    continue;
+                }
                 None => break,
+            },
+            _ = look.tick() => match left_out.since(events.left_out()) {
+                0 => continue,
+                count => format!("event: left_out\ndata: {{\"left_out\":{count}}}\n\n"),
             },
             _ = silence.tick() => ": still here\n\n".to_owned(),
             changed = shutdown.changed() => {
@@ -77,6 +91,20 @@ pub(super) async fn stream(
         session.write_response_body(text.into(), false).await?;
     }
     session.write_response_body(Bytes::new(), true).await
+}
+
+/// What a watcher was not shown, as far as it was not told so: events beyond the budget, whatever their route, and those
+/// that came faster than it read.
+struct LeftOut {
+    told: u64,
+    missed: u64,
+}
+
+impl LeftOut {
+    fn since(&mut self, left_out: u64) -> u64 {
+        let new = left_out.saturating_sub(std::mem::replace(&mut self.told, left_out));
+        new + std::mem::take(&mut self.missed)
+    }
 }
 
 fn head(chunked: bool) -> Result<ResponseHeader> {

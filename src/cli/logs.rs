@@ -1,12 +1,23 @@
 //! `multilith logs --follow`: the live stream of requests.
 
+use std::fmt::Write as _;
 use std::io::BufRead as _;
 
-use super::admin_client::AdminClient;
+use serde_json::Value;
+
+use super::admin_client::{AdminClient, AdminError};
 use super::{Exit, LogsArgs, term};
 
 pub fn logs(args: &LogsArgs) -> Exit {
-    let stream = match AdminClient::new(&args.admin).stream("/api/v1/events") {
+    let client = AdminClient::new(&args.admin);
+    // A stream of a route that does not exist would be silent for ever.
+    if let Some(route) = &args.route
+        && let Err(AdminError::Refused { status: 404, .. }) = client.get::<Value>(&format!("/api/v1/routes/{route}"))
+    {
+        term::fail(&format!("the proxy has no route `{route}`"), Some("`multilith status` lists them"));
+        return Exit::Findings;
+    }
+    let stream = match client.stream(&target(args)) {
         Ok(stream) => stream,
         Err(error) => {
             term::fail(&error.to_string(), Some(error.help()));
@@ -15,15 +26,14 @@ pub fn logs(args: &LogsArgs) -> Exit {
     };
     for line in stream.lines() {
         let Ok(line) = line else { break };
-        let Some(data) = line.strip_prefix("data:") else { continue };
-        let Ok(event) = serde_json::from_str::<serde_json::Value>(data.trim()) else { continue };
-        // Moves and reloads are in the stream, too.
-        let is_request = event.get("http.request.method").is_some();
-        if !is_request || !wanted(args, &event) {
-            continue;
-        }
-        if args.json {
-            term::out(&format!("{event}\n"));
+        let Some(data) = line.strip_prefix("data:").map(str::trim) else { continue };
+        let Ok(event) = serde_json::from_str::<Value>(data) else { continue };
+        if let Some(count) = event["left_out"].as_u64() {
+            term::say(&format!("({count} events were left out: more happens than the stream shows)"));
+        } else if event.get("http.request.method").is_none() {
+            // Moves and reloads are in the stream, too.
+        } else if args.json {
+            term::out(&format!("{data}\n"));
         } else {
             term::out(&describe(&event));
         }
@@ -32,32 +42,76 @@ pub fn logs(args: &LogsArgs) -> Exit {
     Exit::Failed
 }
 
-fn wanted(args: &LogsArgs, event: &serde_json::Value) -> bool {
-    let is = |key: &str, filter: &Option<String>| filter.as_ref().is_none_or(|wanted| event[key] == **wanted);
-    let status = event["http.response.status_code"].as_u64().unwrap_or(0);
-    let status_fits = args.status.as_ref().is_none_or(|wanted| match wanted.strip_suffix("xx") {
-        Some(class) => class.parse() == Ok(status / 100),
-        None => wanted.parse() == Ok(status),
-    });
-    status_fits && is("route", &args.route) && is("side", &args.side)
+/// The proxy chooses: what is not wanted takes nothing of the stream's room.
+fn target(args: &LogsArgs) -> String {
+    let status = args.status.map(|status| status.to_string());
+    let wanted = [("route", &args.route), ("side", &args.side), ("status", &status)];
+    let pairs = wanted.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)));
+    format!("/api/v1/events?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
-fn describe(event: &serde_json::Value) -> String {
-    let text = |key: &str| event[key].as_str().unwrap_or("-").to_owned();
-    format!(
-        "{} {:>3} {:<6} {} route={} side={} upstream={} {} ms id={}\n",
+/// Columns first, then what only some lines have, last the id by which the request is found in other logs.
+fn describe(event: &Value) -> String {
+    let text = |key: &str| tame(event[key].as_str().unwrap_or("-"));
+    let query = event["url.query"].as_str().map_or_else(String::new, |query| format!("?{}", tame(query)));
+    let mut line = format!(
+        "{} {:>3} {:>9} {:<6} {}{query} route={} side={} upstream={}",
         text("timestamp"),
-        event["http.response.status_code"],
+        event["http.response.status_code"].as_u64().map_or_else(|| "-".to_owned(), |status| status.to_string()),
+        milliseconds(&event["duration_seconds"]),
         text("http.request.method"),
         text("url.path"),
         text("route"),
         text("side"),
         text("upstream"),
-        milliseconds(&event["duration_seconds"]),
-        text("request_id"),
-    )
+    );
+    for (name, key) in
+        [("fallback", "fallback"), ("shadow", "shadow"), ("error", "error.type"), ("fault", "error.fault")]
+    {
+        if event.get(key).is_some() {
+            write!(line, " {name}={}", text(key)).expect("writing to a string");
+        }
+    }
+    writeln!(line, " id={}", text("request_id")).expect("writing to a string");
+    line
 }
 
-fn milliseconds(seconds: &serde_json::Value) -> String {
-    seconds.as_f64().map_or_else(|| "-".to_owned(), |seconds| format!("{:.1}", seconds * 1000.0))
+/// A client's text must not steer the terminal of whoever watches.
+fn tame(text: &str) -> String {
+    let turns = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|character| if character.is_control() || turns(character) { '\u{fffd}' } else { character })
+        .collect()
+}
+
+fn milliseconds(seconds: &Value) -> String {
+    seconds.as_f64().map_or_else(|| "-".to_owned(), |seconds| format!("{:.1} ms", seconds * 1000.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_happened_and_steers_no_terminal() {
+        let event = serde_json::json!({
+            "timestamp": "2026-11-21T04:26:39.640Z", "request_id": "7f", "http.request.method": "GET",
+            "url.path": "/a\u{1b}[2J\u{9b}\u{202e}b", "url.query": "page=2", "http.response.status_code": 200, "route": "read-user",
+            "side": "monolith", "upstream": "monolith", "fallback": "connect", "duration_seconds": 0.0123,
+        });
+        assert_eq!(
+            describe(&event),
+            "2026-11-21T04:26:39.640Z 200   12.3 ms GET    /a\u{fffd}[2J\u{fffd}\u{fffd}b?page=2 route=read-user side=monolith upstream=monolith fallback=connect id=7f\n"
+        );
+    }
+
+    #[test]
+    fn a_request_without_an_answer_has_no_status() {
+        let event =
+            serde_json::json!({ "http.request.method": "GET", "error.type": "client_gone", "error.fault": "client" });
+        assert_eq!(
+            describe(&event),
+            "-   -         - GET    - route=- side=- upstream=- error=client_gone fault=client id=-\n"
+        );
+    }
 }

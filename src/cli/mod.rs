@@ -14,6 +14,7 @@ mod reload;
 mod run;
 mod schema;
 mod status;
+mod table;
 mod term;
 
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::telemetry::StatusFilter;
 
 /// A strangler-fig edge proxy: stands in front of a monolith and moves endpoints, one by one and with proof, to new
 /// services.
@@ -191,7 +194,7 @@ struct LogsArgs {
     side: Option<String>,
     /// Only this status, such as 404 or 5xx.
     #[arg(long, value_name = "STATUS")]
-    status: Option<String>,
+    status: Option<StatusFilter>,
     #[command(flatten)]
     admin: AdminArgs,
     /// Print the events as JSON lines.

@@ -1,16 +1,17 @@
-//! `multilith status`: the board, as wide as a terminal of 100 columns.
+//! `multilith status`: the board, as wide as the terminal.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
 use super::admin_client::AdminClient;
+use super::table::{Column, Table};
 use super::{Exit, ReportArgs, term};
 
 pub fn status(args: &ReportArgs) -> Exit {
     match AdminClient::new(&args.admin).get::<Value>("/api/v1/status") {
         Ok(status) if args.json => term::json(&status),
-        Ok(status) => term::out(&board(&status)),
+        Ok(status) => term::out(&board(&status, term::width())),
         Err(error) => {
             term::fail(&error.to_string(), Some(error.help()));
             return Exit::Failed;
@@ -19,7 +20,7 @@ pub fn status(args: &ReportArgs) -> Exit {
     Exit::Fine
 }
 
-fn board(status: &Value) -> String {
+fn board(status: &Value, width: usize) -> String {
     let mut text = String::new();
     let mut line = |words: String| writeln!(text, "{words}").expect("writing to a string");
     line(format!(
@@ -36,81 +37,78 @@ fn board(status: &Value) -> String {
         percent(&status["progress"]["requests"]),
         percent(&status["progress"]["routes"])
     ));
-    line(format!(
-        "{:<24} {:<9} {:>7}  {:<10} {:>9} {:>7} {:>8} {:>8}  {:>8}",
-        "ROUTE", "STAGE", "WEIGHT", "SIDE", "REQUESTS", "ERRORS", "P50", "P99", "MISMATCH"
-    ));
-    for route in status["routes"].as_array().into_iter().flatten() {
-        for words in rows(route) {
-            line(words);
-        }
-    }
-    line(String::new());
-    line(format!("{:<24} {:<28} {:<10} {:>9}  {}", "UPSTREAM", "ENDPOINT", "STATE", "IN FLIGHT", "WHY"));
-    for upstream in status["upstreams"].as_array().into_iter().flatten() {
-        for words in endpoints(upstream) {
-            line(words);
-        }
-    }
+    line(routes(status).text(width));
+    line(upstreams(status).text(width).trim_end().to_owned());
     text
 }
 
+fn routes(status: &Value) -> Table {
+    let mut table = Table::new([
+        Column::left("ROUTE").may_shrink_to(14),
+        Column::left("STAGE"),
+        Column::right("WEIGHT"),
+        Column::left("SIDE").may_shrink_to(9),
+        Column::right("REQUESTS"),
+        Column::right("ERRORS"),
+        Column::right("P50").may_go(),
+        Column::right("P99"),
+        Column::right("MISMATCH"),
+        Column::left("BREAKER").only_if_filled(),
+    ]);
+    for route in status["routes"].as_array().into_iter().flatten() {
+        rows(&mut table, route);
+    }
+    table
+}
+
 /// One row a side; the route's own columns stand in the first.
-fn rows(route: &Value) -> Vec<String> {
+fn rows(table: &mut Table, route: &Value) {
     let empty = serde_json::Map::new();
     let sides = route["requests"].as_object().unwrap_or(&empty);
-    let mut rows = Vec::new();
     for (index, (side, requests)) in sides.iter().enumerate() {
         let own = |text: &str| if index == 0 { text.to_owned() } else { String::new() };
-        let breaker = match route["breaker"].as_str() {
-            Some("closed") | None => String::new(),
-            Some(state) if index == 0 => format!("  breaker {state}"),
-            Some(_) => String::new(),
-        };
-        rows.push(format!(
-            "{:<24} {:<9} {:>7}  {:<10} {:>9} {:>7} {:>8} {:>8}  {:>8}{breaker}",
-            own(&shortened(route["name"].as_str().unwrap_or("?"), 24)),
+        table.row([
+            own(route["name"].as_str().unwrap_or("?")),
             own(route["stage"].as_str().unwrap_or("?")),
             own(route["weight"].as_str().unwrap_or("-")),
-            side,
+            side.clone(),
             requests.to_string(),
             route["errors"][side].to_string(),
             seconds(&route["p50_seconds"][side]),
             seconds(&route["p99_seconds"][side]),
             own(&rate(&route["mismatch_rate"])),
-        ));
+            own(route["breaker"].as_str().filter(|state| *state != "closed").unwrap_or("")),
+        ]);
     }
-    rows
 }
 
-fn endpoints(upstream: &Value) -> Vec<String> {
-    let name = upstream["name"].as_str().unwrap_or("?");
-    let stale = if upstream["stale"] == true { " (stale)" } else { "" };
-    let all = upstream["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if all.is_empty() {
-        return vec![format!("{name:<24} {:<28} none known{stale}", "-")];
+fn upstreams(status: &Value) -> Table {
+    let mut table = Table::new([
+        Column::left("UPSTREAM").may_shrink_to(16),
+        Column::left("ENDPOINT").may_shrink_to(21),
+        Column::left("STATE"),
+        Column::right("IN FLIGHT"),
+        Column::left("WHY").may_hang(),
+    ]);
+    for upstream in status["upstreams"].as_array().into_iter().flatten() {
+        let name = upstream["name"].as_str().unwrap_or("?");
+        let stale = if upstream["stale"] == true { "the registry is silent: these were the last" } else { "" };
+        let all = upstream["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if all.is_empty() {
+            table.row([name, "-", "none known", "", stale].map(str::to_owned));
+        }
+        for (index, endpoint) in all.iter().enumerate() {
+            let whys = [endpoint["why"].as_str().unwrap_or(""), if index == 0 { stale } else { "" }];
+            table.row([
+                if index == 0 { name.to_owned() } else { String::new() },
+                endpoint["address"].as_str().unwrap_or("?").to_owned(),
+                endpoint["state"].as_str().unwrap_or("?").to_owned(),
+                endpoint["in_flight"].to_string(),
+                whys.iter().filter(|why| !why.is_empty()).copied().collect::<Vec<_>>().join("; "),
+            ]);
+        }
     }
-    let row = |(index, endpoint): (usize, &Value)| {
-        let own = if index == 0 { format!("{name}{stale}") } else { String::new() };
-        format!(
-            "{own:<24} {:<28} {:<10} {:>9}  {}",
-            endpoint["address"].as_str().unwrap_or("?"),
-            endpoint["state"].as_str().unwrap_or("?"),
-            endpoint["in_flight"].to_string(),
-            endpoint["why"].as_str().unwrap_or("")
-        )
-        .trim_end()
-        .to_owned()
-    };
-    all.iter().enumerate().map(row).collect()
-}
-
-fn shortened(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width - 1).collect();
-    format!("{kept}…")
+    table
 }
 
 fn percent(ratio: &Value) -> String {
@@ -136,5 +134,59 @@ fn span(seconds: f64) -> String {
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),
         s if s < 172_800.0 => format!("{:.0} h", s / 3600.0),
         s => format!("{:.0} days", s / 86400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Value {
+        serde_json::json!({
+            "version": "0.1.0", "generation": 3, "uptime_seconds": 61.0, "progress": { "requests": 0.25, "routes": 0.5 },
+            "routes": [
+                {
+                    "name": "a-route-with-a-rather-long-name-for-its-own-good", "stage": "canary", "weight": "0.01%",
+                    "requests": { "monolith": 1_234_567, "service": 12 }, "errors": { "monolith": 0, "service": 12 },
+                    "p50_seconds": { "monolith": 0.0021, "service": 0.8 }, "p99_seconds": { "monolith": 0.0123, "service": 1.2 },
+                    "mismatch_rate": 0.021, "breaker": "open"
+                },
+                { "name": "ab", "stage": "split", "requests": { "a-variant-with-a-long-name": 2 }, "errors": { "a-variant-with-a-long-name": 0 } },
+            ],
+            "upstreams": [
+                { "name": "users", "stale": true, "endpoints": [
+                    { "address": "10.0.0.5:7001", "state": "healthy", "in_flight": 2, "why": "" },
+                    { "address": "10.0.0.6:7001", "state": "unhealthy", "in_flight": 0, "why": "check failed: Connection refused (os error 111)" },
+                ] },
+                { "name": "search", "endpoints": [] },
+            ],
+        })
+    }
+
+    #[test]
+    fn the_board_fits_the_terminal_and_its_columns_stay_in_line() {
+        for width in [80, 100, 160] {
+            let board = board(&status(), width);
+            for line in board.lines() {
+                assert!(line.chars().count() <= width, "{line:?} is longer than {width}");
+                assert_eq!(line, line.trim_end());
+            }
+        }
+        let wide = board(&status(), 160);
+        assert!(wide.contains("a-route-with-a-rather-long-name-for-its-own-good  canary"), "{wide}");
+        let column = |text: &str| wide.lines().find_map(|line| line.find(text)).unwrap();
+        assert_eq!(column("monolith"), column("a-variant-with-a-long-name"));
+    }
+
+    #[test]
+    fn what_only_some_have_is_shown_where_they_have_it() {
+        let wide = board(&status(), 160);
+        assert!(wide.contains("BREAKER") && wide.contains("2.10 %  open"), "{wide}");
+        assert!(wide.contains("unhealthy           0  check failed"), "{wide}");
+        let mut calm = status();
+        calm["routes"][0]["breaker"] = "closed".into();
+        assert!(!board(&calm, 160).contains("BREAKER"));
+        let narrow = board(&status(), 80);
+        assert!(narrow.contains("\n    check failed: Connection refused (os error 111)\n"), "{narrow}");
     }
 }

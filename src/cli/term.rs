@@ -24,6 +24,13 @@ pub fn fail(message: &str, help: Option<&str>) {
     }
 }
 
+/// Columns of the terminal; `COLUMNS` says otherwise, and without either there are 100.
+pub fn width() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let seen = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    said.or_else(seen).filter(|width| *width > 0).unwrap_or(100)
+}
+
 pub fn colour_on_stdout() -> bool {
     colour_wanted() && std::io::stdout().is_terminal()
 }

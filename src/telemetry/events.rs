@@ -1,5 +1,6 @@
 //! The live stream: sampled exchanges, moves, reloads and mismatches for whoever is watching. Watching never slows traffic.
 
+use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -12,12 +13,15 @@ use super::record::ExchangeRecord;
 
 /// A watcher that is further behind has missed the oldest.
 const BACKLOG: usize = 1024;
-/// Routes have their own budget, so that a busy one does not drown a quiet one; few share a place in the table.
-const PLACES: usize = 256;
-/// Events a second and route. Nobody reads faster, and two watchers cost no more than one.
-const PER_ROUTE: u32 = 50;
-/// Events a second in all.
+/// Each side of a route has a budget of its own for each class of status, so that a busy route does not drown a quiet one,
+/// nor the many good answers the few bad ones that somebody watches for. Few share a place in the table.
+const PLACES: usize = 1024;
+/// Events a second for each of these. Nobody reads faster, and two watchers cost no more than one.
+const PER_LANE: u32 = 50;
+/// Events a second in all, for each class of status.
 const IN_ALL: u32 = 1000;
+/// 1xx to 5xx; 0: no answer, or no request.
+const CLASSES: usize = 6;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -50,14 +54,35 @@ pub enum StatusFilter {
     Class(u16),
 }
 
-impl std::str::FromStr for StatusFilter {
-    type Err = ();
+/// Neither a status nor a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoStatus;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+impl fmt::Display for NoStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a status is written as `404`, a class as `5xx`")
+    }
+}
+
+impl std::error::Error for NoStatus {}
+
+impl fmt::Display for StatusFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(status) => write!(f, "{status}"),
+            Self::Class(class) => write!(f, "{class}xx"),
+        }
+    }
+}
+
+impl std::str::FromStr for StatusFilter {
+    type Err = NoStatus;
+
+    fn from_str(text: &str) -> Result<Self, NoStatus> {
         let digit = |class: &str| class.parse().ok().filter(|class| (1..=5).contains(class));
         match text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
-            Some(class) => digit(class).map(Self::Class).ok_or(()),
-            None => text.parse().ok().filter(|status| (100..=599).contains(status)).map(Self::Exact).ok_or(()),
+            Some(class) => digit(class).map(Self::Class).ok_or(NoStatus),
+            None => text.parse().ok().filter(|status| (100..=599).contains(status)).map(Self::Exact).ok_or(NoStatus),
         }
     }
 }
@@ -105,7 +130,7 @@ impl Events {
 
     /// Something happened. `data` is only asked for when somebody watches and the budget of its route lasts.
     pub fn publish(&self, kind: &'static str, route: &str, data: impl FnOnce() -> String) {
-        if self.is_wanted(kind, route) {
+        if self.is_wanted(kind, route, "", 0) {
             let data = data().into();
             // An error says that the last watcher has just left.
             let _ = self.sender.send(Event { kind, route: route.into(), side: "".into(), status: 0, data });
@@ -113,7 +138,7 @@ impl Events {
     }
 
     pub(super) fn request(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
-        if !self.is_wanted("request", record.route) {
+        if !self.is_wanted("request", record.route, record.side, record.status) {
             return;
         }
         let mut line = Vec::with_capacity(1024);
@@ -132,8 +157,8 @@ impl Events {
         self.budget.left_out.load(Relaxed)
     }
 
-    fn is_wanted(&self, kind: &'static str, route: &str) -> bool {
-        self.watchers.load(Relaxed) > 0 && self.budget.allows(kind, route, seconds(SystemTime::now()))
+    fn is_wanted(&self, kind: &'static str, route: &str, side: &str, status: u16) -> bool {
+        self.watchers.load(Relaxed) > 0 && self.budget.allows((kind, route, side), status, seconds(SystemTime::now()))
     }
 }
 
@@ -145,8 +170,8 @@ fn seconds(now: SystemTime) -> u64 {
 #[derive(Debug)]
 struct Budget {
     second: AtomicU64,
-    all: AtomicU32,
-    routes: [AtomicU32; PLACES],
+    all: [AtomicU32; CLASSES],
+    lanes: [AtomicU32; PLACES],
     left_out: AtomicU64,
 }
 
@@ -154,22 +179,24 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             second: AtomicU64::new(0),
-            all: AtomicU32::new(0),
-            routes: std::array::from_fn(|_| AtomicU32::new(0)),
+            all: std::array::from_fn(|_| AtomicU32::new(0)),
+            lanes: std::array::from_fn(|_| AtomicU32::new(0)),
             left_out: AtomicU64::new(0),
         }
     }
 }
 
 impl Budget {
-    fn allows(&self, kind: &'static str, route: &str, second: u64) -> bool {
+    /// `of`: kind, route, side.
+    fn allows(&self, of: (&str, &str, &str), status: u16, second: u64) -> bool {
         if self.second.swap(second, Relaxed) != second {
-            self.all.store(0, Relaxed);
-            self.routes.iter().for_each(|route| route.store(0, Relaxed));
+            self.all.iter().chain(&self.lanes).for_each(|count| count.store(0, Relaxed));
         }
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((kind, route));
+        let class = usize::from(status / 100).min(CLASSES - 1);
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((of, class));
         let place = usize::try_from(hash % PLACES as u64).expect("a place is small");
-        let allowed = self.routes[place].fetch_add(1, Relaxed) < PER_ROUTE && self.all.fetch_add(1, Relaxed) < IN_ALL;
+        let allowed =
+            self.lanes[place].fetch_add(1, Relaxed) < PER_LANE && self.all[class].fetch_add(1, Relaxed) < IN_ALL;
         if !allowed {
             self.left_out.fetch_add(1, Relaxed);
         }
@@ -271,11 +298,25 @@ mod tests {
     #[test]
     fn a_busy_route_does_not_drown_a_quiet_one() {
         let budget = Budget::default();
-        let busy = (0..10_000).filter(|_| budget.allows("request", "busy", 7)).count();
+        let allows = |route: &str, second| budget.allows(("request", route, "service"), 200, second);
+        let busy = (0..10_000).filter(|_| allows("busy", 7)).count();
         assert_eq!(busy, 50);
-        assert!(budget.allows("request", "quiet", 7));
-        assert!(budget.allows("request", "busy", 8), "the next second has a budget of its own");
-        let all = (0..5_000).filter(|n| budget.allows("request", &format!("route-{n}"), 9)).count();
+        assert!(allows("quiet", 7));
+        assert!(allows("busy", 8), "the next second has a budget of its own");
+        let all = (0..5_000).filter(|n| allows(&format!("route-{n}"), 9)).count();
         assert_eq!(all, 1000);
+    }
+
+    #[test]
+    fn good_answers_do_not_drown_the_bad_ones_nor_one_side_the_other() {
+        let budget = Budget::default();
+        for n in 0..10_000 {
+            budget.allows(("request", &format!("route-{}", n % 100), "monolith"), 200, 7);
+        }
+        assert!(!budget.allows(("request", "route-1", "monolith"), 200, 7));
+        assert!(budget.allows(("request", "route-1", "monolith"), 503, 7));
+        let few = Budget::default();
+        (0..100).for_each(|_| drop(few.allows(("request", "route-1", "monolith"), 200, 7)));
+        assert!(few.allows(("request", "route-1", "service"), 200, 7));
     }
 }

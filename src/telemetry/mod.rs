@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::HeaderMap;
 
 pub use access_log::AccessLog;
-pub use events::{Event, EventFilter, Events, Heard, StatusFilter, Watcher};
+pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
 pub use metrics::{
     DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, InFlight, Metrics, Moved, RouteLabels, RouteMeters,
     SideSummary, UNMATCHED, UpstreamMeters, WantedShare,

@@ -16,6 +16,7 @@ METRICS = {
     "client_aborts_total": ("counter", {"route": None}),
     "connections": ("gauge", {"listener": None}),
     "log_lines_dropped_total": ("counter", {}),
+    "spans_dropped_total": ("counter", {}),
     "monolith_only": ("gauge", {}),
     "breaker_open": ("gauge", {"route": None}),
     "shadow_requests_total": ("counter", {"route": None, "outcome": {"answered", "timeout", "connect", "reset"}}),

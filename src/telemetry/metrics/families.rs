@@ -19,11 +19,12 @@ use crate::migration::Stage;
 /// is never empty. Beyond, what was never counted is left out: a hundred thousand quiet routes are not worth 300 MB a scrape.
 const ROUTES_IN_FULL: usize = 1000;
 
-const FALLBACKS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol"];
-const ERRORS: [&str; 5] = ["connect", "timeout", "reset", "status", "protocol"];
+const FALLBACKS: [&str; 7] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol", "breaker_open"];
+const ERRORS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol"];
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
-const SKIPPED: [&str; 6] = ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping"];
-const VERDICTS: [&str; 3] = ["match", "mismatch", "incomparable"];
+const SKIPPED: [&str; 7] =
+    ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete"];
+const VERDICTS: [&str; 4] = ["match", "mismatch", "incomparable", "dropped"];
 
 /// Collects what `Shared` holds.
 pub(super) struct Families {

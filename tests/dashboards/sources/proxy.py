@@ -28,6 +28,10 @@ body = "1KiB"
 [logs]
 output = "{folder}/access.log"
 
+[tracing]
+otlp   = "http://{collector}"
+sample = "1%"
+
 [monolith]
 url = "http://{monolith}"
 
@@ -119,6 +123,8 @@ class Proxy:
         self.applications = {"monolith": Application(monolith)} | {name: Application(service) for name in names}
         self.port, self.admin = prometheus.free_port(), prometheus.free_port()
         self.address = f"127.0.0.1:{self.admin}"
+        # Nobody listens there: its spans are dropped.
+        self.collector = f"127.0.0.1:{prometheus.free_port()}"
         self.endpoints = self.folder / "reports.endpoints"
         self.endpoints.write_text(self.applications["reports"].address + "\n")
         self.file = self.folder / "routes.toml"
@@ -143,7 +149,7 @@ class Proxy:
 
     def text(self, search_stage):
         addresses = {name: application.address for name, application in self.applications.items()}
-        return FILE.format(port=self.port, admin=self.admin, folder=self.folder, search_stage=search_stage, **addresses)
+        return FILE.format(port=self.port, admin=self.admin, folder=self.folder, search_stage=search_stage, collector=self.collector, **addresses)
 
     def write(self, text):
         beside = self.file.with_suffix(".new")

@@ -1,0 +1,144 @@
+//! Columns of text that fit the terminal: names shrink first, then what can be missed goes, last the gaps.
+
+const GAP: &str = "  ";
+const NARROW_GAP: &str = " ";
+/// How far a reason that found no room beside its row is set in below it.
+const HANG: &str = "    ";
+
+/// One column, and what may be done to it where there is no room.
+pub struct Column {
+    head: &'static str,
+    right: bool,
+    /// Characters that must stay; longer texts end in `…`.
+    least: Option<usize>,
+    may_go: bool,
+    only_if_filled: bool,
+    may_hang: bool,
+}
+
+impl Column {
+    pub const fn left(head: &'static str) -> Self {
+        Self { head, right: false, least: None, may_go: false, only_if_filled: false, may_hang: false }
+    }
+
+    pub const fn right(head: &'static str) -> Self {
+        Self { right: true, ..Self::left(head) }
+    }
+
+    pub const fn may_shrink_to(mut self, characters: usize) -> Self {
+        self.least = Some(characters);
+        self
+    }
+
+    /// Left out where the table is too wide without it.
+    pub const fn may_go(mut self) -> Self {
+        self.may_go = true;
+        self
+    }
+
+    /// Left out when no row has anything in it.
+    pub const fn only_if_filled(mut self) -> Self {
+        self.only_if_filled = true;
+        self
+    }
+
+    /// The last column: a text that does not fit stands below its row, whole.
+    pub const fn may_hang(mut self) -> Self {
+        self.may_hang = true;
+        self
+    }
+}
+
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(columns: impl Into<Vec<Column>>) -> Self {
+        Self { columns: columns.into(), rows: Vec::new() }
+    }
+
+    /// As many texts as there are columns.
+    pub fn row(&mut self, texts: impl Into<Vec<String>>) {
+        self.rows.push(texts.into());
+    }
+
+    /// The lines, each with its end, at most `width` characters where that can be done.
+    pub fn text(&self, width: usize) -> String {
+        let mut widths = self.natural_widths();
+        let mut over = total(&widths).saturating_sub(width);
+        // What may shrink gives way first, the first column first.
+        for (column, room) in self.columns.iter().zip(&mut widths) {
+            if let (Some(least), Some(room)) = (column.least, room.as_mut()) {
+                let less = over.min(room.saturating_sub(least));
+                *room -= less;
+                over -= less;
+            }
+        }
+        for (column, room) in self.columns.iter().zip(&mut widths) {
+            if over > 0 && column.may_go {
+                over = over.saturating_sub(room.map_or(0, |room| room + GAP.len()));
+                *room = None;
+            }
+        }
+        let gap = if over > 0 { NARROW_GAP } else { GAP };
+        let head: Vec<String> = self.columns.iter().map(|column| column.head.to_owned()).collect();
+        [&head].into_iter().chain(&self.rows).map(|texts| self.line(texts, &widths, gap, width)).collect()
+    }
+
+    /// Without those that hang, which take what is left. `None`: the column is not shown.
+    fn natural_widths(&self) -> Vec<Option<usize>> {
+        let longest = |(index, column): (usize, &Column)| {
+            let longest = self.rows.iter().map(|row| length(&row[index])).max().unwrap_or(0);
+            let shown = longest > 0 || !column.only_if_filled;
+            shown.then_some(if column.may_hang { 0 } else { longest.max(length(column.head)) })
+        };
+        self.columns.iter().enumerate().map(longest).collect()
+    }
+
+    fn line(&self, texts: &[String], widths: &[Option<usize>], gap: &str, width: usize) -> String {
+        let (mut line, mut below) = (String::new(), None);
+        for ((column, text), room) in self.columns.iter().zip(texts).zip(widths) {
+            let Some(room) = *room else { continue };
+            if !line.is_empty() {
+                line.push_str(gap);
+            }
+            if column.may_hang {
+                if length(&line) + length(text) > width {
+                    below = Some(text);
+                } else {
+                    line.push_str(text);
+                }
+                continue;
+            }
+            let text = shortened(text, room);
+            let padding = " ".repeat(room - length(&text));
+            let parts = if column.right { [padding, text] } else { [text, padding] };
+            line.extend(parts);
+        }
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        if let Some(text) = below {
+            line.extend([HANG, text, "\n"]);
+        }
+        line
+    }
+}
+
+fn total(widths: &[Option<usize>]) -> usize {
+    let shown = widths.iter().flatten();
+    shown.clone().sum::<usize>() + GAP.len() * shown.count().saturating_sub(1)
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn shortened(text: &str, room: usize) -> String {
+    if length(text) <= room {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(room.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
