@@ -102,10 +102,9 @@ pub(super) fn tracing(file: &config::File, draft: &mut Draft<'_>) -> TracingSett
     let empty = config::Tracing::default();
     let tracing = file.tracing.get().unwrap_or(&empty);
     if let Some(given) = tracing.otlp.given()
-        && !given.value.starts_with("http://")
-        && !given.value.starts_with("https://")
+        && !is_collector(&given.value)
     {
-        let help = "write it like `otlp = \"http://127.0.0.1:4318\"`";
+        let help = "write it like `otlp = \"http://127.0.0.1:4318\"`, or for gRPC `otlp = \"grpc://127.0.0.1:4317\"`";
         draft.say(
             Code::InvalidUrl,
             given.span.clone(),
@@ -118,6 +117,14 @@ pub(super) fn tracing(file: &config::File, draft: &mut Draft<'_>) -> TracingSett
         otlp: tracing.otlp.get().map(|url| url.as_str().into()),
         sample: tracing.sample.get().map_or_else(|| percent(config::Percent(100)), |share| percent(*share)),
     }
+}
+
+/// OTLP over HTTP or over gRPC, each with or without TLS.
+fn is_collector(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https" | "grpc" | "grpcs"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+    })
 }
 
 pub(super) fn buckets(file: &config::File, draft: &mut Draft<'_>) -> Vec<f64> {

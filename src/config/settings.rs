@@ -75,7 +75,7 @@ table! {
 table! {
     /// Where spans are sent.
     pub struct Tracing {
-        /// URL of an OTLP collector. Default: none.
+        /// An OTLP collector: `http://…` or, for gRPC, `grpc://…` (`https`, `grpcs` with TLS). Default: none.
         otlp: String,
         /// Share of traces that are recorded. Default: `"1%"`.
         sample: Percent,

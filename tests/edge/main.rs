@@ -5,6 +5,7 @@
 mod harness;
 
 mod access;
+mod access_log;
 mod connections;
 mod corpus;
 mod failures;
@@ -20,3 +21,4 @@ mod routing;
 mod startup;
 mod streams;
 mod tls;
+mod watching;

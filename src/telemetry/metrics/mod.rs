@@ -6,6 +6,7 @@ mod edge;
 mod families;
 mod fields;
 mod histogram;
+mod process;
 mod progress;
 mod route;
 mod series;
@@ -17,7 +18,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
@@ -27,6 +27,7 @@ pub use route::{InFlight, RouteLabels, RouteMeters, SideSummary, WantedShare};
 pub use series::Moved;
 
 use families::Families;
+use process::Process;
 use progress::Progress;
 use series::RouteSeries;
 
@@ -52,7 +53,7 @@ impl Metrics {
     /// `buckets`: upper bounds of the latency histograms in seconds, rising. They stay for the life of the process.
     pub fn new(buckets: &[f64]) -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
-        registry.register(Box::new(ProcessCollector::for_self()))?;
+        registry.register(Box::new(Process::default()))?;
         let edge = EdgeMeters::register(&registry)?;
         for side in ["monolith", "service", "none"] {
             edge.in_flight_gauge(side);
