@@ -63,7 +63,7 @@ mod tests {
         let families = Process::default().collect();
         let cpu = families.iter().find(|family| family.name() == CPU).expect("processor time is exported");
         let stat = cpu_seconds(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
-        let told = cpu.get_metric()[0].get_counter().value();
+        let told = cpu.get_metric()[0].get_counter().get_value();
         assert!(told > 0.0 && told <= stat, "{told} of {stat}");
         assert!(families.iter().any(|family| family.name() == "process_resident_memory_bytes"));
     }
