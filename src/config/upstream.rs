@@ -75,7 +75,7 @@ table! {
 }
 
 table! {
-    /// Passive ejection: growing pauses, never the last endpoint.
+    /// Passive ejection: growing pauses, never the last endpoint unless told so.
     pub struct Eject {
         /// Failures in a row. Default: 5.
         failures: u32,
@@ -83,6 +83,8 @@ table! {
         base: Duration,
         /// Longest pause. Default: `"300s"`.
         max: Duration,
+        /// Eject the last endpoint too: then nobody is asked. Default: false.
+        last: bool,
     }
 }
 

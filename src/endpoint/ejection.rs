@@ -58,7 +58,8 @@ fn milliseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const RULE: Ejection = Ejection { failures: 5, base: Duration::from_secs(30), max: Duration::from_secs(300) };
+    const RULE: Ejection =
+        Ejection { failures: 5, base: Duration::from_secs(30), max: Duration::from_secs(300), last: false };
 
     #[test]
     fn each_ejection_lasts_twice_as_long_up_to_the_cap() {

@@ -104,6 +104,8 @@ pub struct Ejection {
     pub failures: u32,
     pub base: Duration,
     pub max: Duration,
+    /// The last endpoint of an upstream too.
+    pub last: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

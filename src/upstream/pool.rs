@@ -52,7 +52,8 @@ pub(super) enum Informant {
 
 /// Without a rule of its own an upstream passes over endpoints that refuse connections: a third of dead endpoints would
 /// otherwise use up the budget of retries.
-const REFUSING: Ejection = Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10) };
+const REFUSING: Ejection =
+    Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10), last: false };
 
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
@@ -258,7 +259,7 @@ impl Pool {
         let rule = self.spec.eject.as_ref().or(refusing).filter(|rule| in_a_row >= rule.failures.max(1));
         let Some(rule) = rule else { return };
         let mut roll = self.roll.lock();
-        if !roll.can_spare(endpoint.key()) {
+        if !roll.can_spare(endpoint.key(), rule.last) {
             return;
         }
         {
@@ -344,7 +345,8 @@ impl Pool {
 
     /// Judges every endpoint anew and arranges them for picking.
     fn refresh(&self, roll: &mut Roll, now: u64) {
-        let weights = roll.judge(self.spec.health.is_some(), now);
+        let weights =
+            roll.judge(self.spec.health.is_some(), self.spec.eject.as_ref().is_some_and(|rule| rule.last), now);
         self.attention.store(roll.needs_attention(), Relaxed);
         self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
         roll.report(&self.spec.name, &*self.observer);

@@ -60,10 +60,11 @@ impl Roll {
         changed
     }
 
-    /// It is a member, and others can take its requests.
-    pub(super) fn can_spare(&self, key: EndpointKey) -> bool {
+    /// It is a member, and others can take its requests or need not.
+    pub(super) fn can_spare(&self, key: EndpointKey, last: bool) -> bool {
         let able = |e: &&Arc<Endpoint>| e.is_eligible() && e.weight() > 0;
-        self.members.iter().any(|e| e.key() == key) && self.members.iter().filter(able).any(|e| e.key() != key)
+        self.members.iter().any(|e| e.key() == key)
+            && (last || self.members.iter().filter(able).any(|e| e.key() != key))
     }
 
     /// Lets those back whose ejection is over.
@@ -77,8 +78,8 @@ impl Roll {
         }
     }
 
-    /// The weight of each member now, in tenths; 0: it gets nothing.
-    pub(super) fn judge(&mut self, checked: bool, now: u64) -> Vec<u32> {
+    /// The weight of each member now, in tenths; 0: it gets nothing. `last`: an ejection holds even if it leaves nobody.
+    pub(super) fn judge(&mut self, checked: bool, last: bool, now: u64) -> Vec<u32> {
         let mut shares: Vec<u32> =
             self.members.iter().map(|e| share(&e.vitals.condition.lock(), checked, now)).collect();
         let able = |shares: &[u32]| shares.iter().zip(&self.members).any(|(&share, e)| share > 0 && e.weight() > 0);
@@ -86,7 +87,7 @@ impl Roll {
             // Better those that nothing is known of, then those that failed for some requests, than nobody.
             self.raise(&mut shares, |c| !c.ejection.is_out() && c.checkup.verdict() == Verdict::Unknown);
         }
-        if !able(&shares) {
+        if !able(&shares) && !last {
             for endpoint in &self.members {
                 endpoint.vitals.condition.lock().ejection.pardon(now);
             }

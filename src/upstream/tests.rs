@@ -23,7 +23,12 @@ pub(super) fn spec(source: Source) -> UpstreamSpec {
         source,
         balance: Balance::RoundRobin,
         health: None,
-        eject: Some(Ejection { failures: 3, base: Duration::from_secs(3600), max: Duration::from_secs(3600) }),
+        eject: Some(Ejection {
+            failures: 3,
+            base: Duration::from_secs(3600),
+            max: Duration::from_secs(3600),
+            last: false,
+        }),
         http: HttpVersions::Http1,
         tls: None,
         timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
@@ -112,6 +117,17 @@ fn failures_in_a_row_eject_an_endpoint_but_never_the_last() {
 }
 
 #[test]
+fn the_last_endpoint_is_ejected_where_the_file_says_so_and_comes_back() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    let eject = Some(Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(1), last: true });
+    let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1"]) });
+    let lease = lease_on(&pool, "127.0.0.1:1");
+    (0..3).for_each(|_| lease.failed(Failure::Timeout));
+    assert_eq!(pool.pick(None, &[]).err(), Some(NoEndpoint::AllDown));
+    eventually("it is back", || pool.pick(None, &[]).is_ok());
+}
+
+#[test]
 fn without_a_rule_only_refused_connections_eject_and_not_for_long() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
     let pool = pool(&upstreams, UpstreamSpec { eject: None, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
@@ -126,7 +142,8 @@ fn without_a_rule_only_refused_connections_eject_and_not_for_long() {
 #[test]
 fn an_ejected_endpoint_comes_back_and_takes_its_share_step_by_step() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
-    let eject = Some(Ejection { failures: 1, base: Duration::from_millis(50), max: Duration::from_secs(1) });
+    let eject =
+        Some(Ejection { failures: 1, base: Duration::from_millis(50), max: Duration::from_secs(1), last: false });
     let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
     lease_on(&pool, "127.0.0.1:1").failed(Failure::Connect);
     eventually("it is starting", || state_of(&upstreams, "127.0.0.1:1") == Some(EndpointState::Starting));

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use multilith::endpoint::{Address, Health, HealthCheck, HttpVersions, Source, TlsIdentity, UpstreamSpec};
@@ -15,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
+use super::harness::{Edge, Origin};
 use super::{World, spec};
 
 /// A folder with an authority, a certificate for `users.internal` and one for a client.
@@ -211,4 +213,54 @@ fn an_upstream_of_http2_is_spoken_to_in_http2() {
     let spec = UpstreamSpec { http: HttpVersions::Http2, ..checked(address.to_string().parse().unwrap()) };
     assert_eq!(found(spec).0, EndpointState::Healthy);
     assert_eq!(targets.recv().unwrap(), format!("http://{address}/healthz"));
+}
+
+#[test]
+fn many_requests_at_once_share_a_few_connections_of_http2() {
+    const AT_ONCE: usize = 150;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    // Nobody is answered before all have asked.
+    let together = Arc::new(tokio::sync::Barrier::new(AT_ONCE));
+    let counted = Arc::clone(&connections);
+    runtime.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let together = Arc::clone(&together);
+            tokio::spawn(async move {
+                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let together = Arc::clone(&together);
+                    tokio::spawn(async move {
+                        if request.uri().path() != "/warm" {
+                            together.wait().await;
+                        }
+                        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+                        body.send_data(request.uri().path().to_owned().into(), true).unwrap();
+                    });
+                }
+            });
+        }
+    });
+    let edge = Edge::before(&Origin::saying("monolith"))
+        .with(&format!(
+            "[services.users]\nurl = \"http://{address}\"\nhttp = \"2\"\n[routes.users]\npath = \"/{{*rest}}\"\n\
+             service = \"users\"\nstage = \"migrated\""
+        ))
+        .start();
+    // The connection is there before the crowd comes.
+    assert_eq!(edge.get("/warm").text(), "/warm");
+    let mut clients: Vec<_> = (0..AT_ONCE).map(|_| edge.client()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: edge.test\r\n\r\n"));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let answer = client.response();
+        assert_eq!((answer.status(), answer.text()), (200, format!("/{number}")));
+    }
+    let connections = connections.load(Ordering::SeqCst);
+    // The first takes a hundred streams; of those that come while it is full, each may open one at the same moment.
+    assert!((2..=1 + AT_ONCE - 100).contains(&connections), "{connections} connections for {AT_ONCE} requests");
 }

@@ -80,5 +80,5 @@ pub(super) fn ejection(field: &Field<config::Eject>, draft: &mut Draft<'_>) -> O
         let help = "write it like `failures = 5`; without `eject` no endpoint is ejected";
         draft.say(Code::OutOfRange, given.span.clone(), "no failure would eject", "must be above 0", help);
     }
-    Some(Ejection { failures: eject.failures.or(5), base, max })
+    Some(Ejection { failures: eject.failures.or(5), base, max, last: eject.last.or(false) })
 }
