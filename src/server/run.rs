@@ -255,8 +255,9 @@ fn serve<A>(
 }
 
 /// Pingora would write as soon as 1460 bytes are there: an answer of 10 KiB would take three system calls, not one.
+/// Every reader brings a larger buffer than the one for reading, and reads past it.
 fn buffers() -> L4BufferSettings {
-    L4BufferSettings::default().write(16 * 1024)
+    L4BufferSettings::new(1024, 16 * 1024)
 }
 
 impl Running {
