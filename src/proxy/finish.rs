@@ -87,6 +87,9 @@ pub fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchang
     if error.is_some() && exchange.failure.is_none() {
         exchange.failure = Some(Failure::ClientGone);
     }
+    if let Some(reason) = exchange.watch.as_ref().and_then(|watch| watch.cut()) {
+        exchange.failure = Some(Failure::Refused { status: 408, reason });
+    }
     attempt::ended(exchange);
     let now = Instant::now();
     let total = now.saturating_duration_since(exchange.began);

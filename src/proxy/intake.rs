@@ -41,6 +41,11 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     // Until the headers are known to be sane, who asks is who holds the connection.
     exchange.client = peer;
     let raw = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+    if let (Some(raw), Some(watch)) = (&raw, &exchange.watch)
+        && session.as_downstream_mut().is_body_empty()
+    {
+        watch.bodiless(raw.len());
+    }
     if let Err(refusal) = guard::framing::check(session.req_header(), raw.as_deref(), &snapshot.limits) {
         if refusal.close {
             session.set_keepalive(None);
@@ -239,7 +244,10 @@ fn set_timeouts(session: &mut Session, snapshot: &Snapshot) {
         session.set_keepalive(Some(0));
     }
     session.set_read_timeout(limits.body_timeout);
-    session.set_write_timeout(limits.write_timeout);
+    if session.as_http1().is_none() {
+        // Over HTTP/1 the watch knows better: a write may wait long for a client that reads all the while.
+        session.set_write_timeout(limits.write_timeout);
+    }
     session.set_total_drain_timeout(limits.body_timeout);
     session.set_pipelining_enabled(true);
 }

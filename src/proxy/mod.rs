@@ -15,6 +15,7 @@ mod location;
 mod outbound;
 mod page;
 mod rewriting;
+mod socket;
 mod watch;
 
 pub use access::Access;
@@ -22,8 +23,8 @@ pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_
 pub use exchange::Exchange;
 pub use explain::{ExplainError, ExplainRequest, Explained, explain};
 pub use failure::{Failure, Fault};
-pub use page::{Page, page};
-pub use watch::{Watch, Watched, watched};
+pub use page::{Page, own_answer, page};
+pub use watch::{Pace, Watch, Watched, watched};
 
 use std::os::fd::RawFd;
 use std::sync::Arc;

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use pingora::http::ResponseHeader;
 
+use super::failure::Failure;
+use crate::telemetry::RequestId;
+
 /// An answer of our own.
 pub struct Page {
     pub header: Box<ResponseHeader>,
@@ -29,6 +32,23 @@ pub fn page(status: u16, detail: &str, request_id: &str, accept: &HeaderMap, ret
 /// The form for programs (RFC 9457).
 pub fn problem(status: u16, detail: &str, request_id: &str) -> Page {
     finished(status, "application/problem+json", problem_text(status, title(status), detail, request_id))
+}
+
+/// The whole of an answer outside any exchange, byte for byte; the connection ends with it.
+pub fn own_answer(status: u16, fresh: u128) -> Bytes {
+    let id = RequestId::made(fresh);
+    let failure = Failure::Refused { status, reason: "" };
+    let mut page = problem(status, failure.detail(), id.as_str());
+    page.header.insert_header("X-Request-Id", id.header_value()).expect("an id is a value");
+    page.header.insert_header(header::CONNECTION, "close").expect("a plain ASCII value");
+    if status == 503 {
+        page.header.insert_header(header::RETRY_AFTER, "1").expect("digits");
+    }
+    let mut bytes = format!("HTTP/1.1 {status} {}\r\n", title(status)).into_bytes();
+    page.header.header_to_h1_wire(&mut bytes);
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&page.body);
+    bytes.into()
 }
 
 fn title(status: u16) -> &'static str {

@@ -8,11 +8,13 @@ use std::future::Future;
 use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
+
+use super::socket::{acknowledged, cut_off, shut_down};
 
 tokio::task_local! {
     static WATCH: Arc<Watch>;
@@ -30,23 +32,57 @@ enum Phase {
     Exchange = 2,
 }
 
-/// The deadline of one connection, or of one stream of an HTTP/2 connection.
+/// How fast a client has to read its answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pace {
+    /// The longest time without a byte being acknowledged.
+    pub pause: Option<Duration>,
+    /// Bytes a second.
+    pub rate: Option<u64>,
+}
+
+/// The deadline of one connection, or of one stream of an HTTP/2 connection. Times are milliseconds after the epoch; 0: none.
 #[derive(Debug)]
 pub struct Watch {
     epoch: Instant,
-    /// Milliseconds after the epoch; 0: none.
     deadline: AtomicU64,
-    /// No deadline of an exchange lies beyond this; 0: none.
+    /// No deadline of an exchange lies beyond this.
     limit: AtomicU64,
     phase: AtomicU8,
     /// The upstream connection that is waited for; -1: none.
     upstream: AtomicI32,
     expired: AtomicBool,
     head_timeout: AtomicU64,
+    /// Bytes that the parser was given since the last head was awaited, and the length of the head it made of them; 0: not known.
+    handed: AtomicU64,
+    head_length: AtomicU64,
+    /// The status with which pingora's parser refused a request; 0: none.
+    refused_early: AtomicU16,
+    writing: Writing,
+}
+
+/// Whether the client reads what it is sent.
+#[derive(Debug)]
+struct Writing {
+    /// The client's connection; -1: nobody asks.
+    client: RawFd,
+    pace: Pace,
+    waits: AtomicBool,
+    look_at: AtomicU64,
+    sample_at: AtomicU64,
+    sample: AtomicU64,
+    progress_at: AtomicU64,
+    /// Why the client was cut off; 0: it was not, 1: pause, 2: rate.
+    cut: AtomicU8,
 }
 
 impl Watch {
     pub fn new(now: Instant) -> Arc<Self> {
+        Self::of_client(now, -1, Pace::default())
+    }
+
+    /// A watch that also looks whether the client reads.
+    pub fn of_client(now: Instant, client: RawFd, pace: Pace) -> Arc<Self> {
         Arc::new(Self {
             epoch: now,
             deadline: AtomicU64::new(0),
@@ -55,6 +91,19 @@ impl Watch {
             upstream: AtomicI32::new(-1),
             expired: AtomicBool::new(false),
             head_timeout: AtomicU64::new(0),
+            handed: AtomicU64::new(0),
+            head_length: AtomicU64::new(0),
+            refused_early: AtomicU16::new(0),
+            writing: Writing {
+                client,
+                pace,
+                waits: AtomicBool::new(false),
+                look_at: AtomicU64::new(0),
+                sample_at: AtomicU64::new(0),
+                sample: AtomicU64::new(0),
+                progress_at: AtomicU64::new(0),
+                cut: AtomicU8::new(0),
+            },
         })
     }
 
@@ -68,6 +117,8 @@ impl Watch {
     pub fn expect_head(&self, now: Instant, head: Option<Duration>, idle: Option<Duration>) {
         self.head_timeout.store(head.map_or(0, milliseconds), Relaxed);
         self.phase.store(if idle.is_some() { Phase::Idle } else { Phase::Head } as u8, Relaxed);
+        self.handed.store(0, Relaxed);
+        self.head_length.store(0, Relaxed);
         self.set(now, idle.or(head));
     }
 
@@ -77,6 +128,63 @@ impl Watch {
         self.deadline.store(0, Relaxed);
         self.limit.store(0, Relaxed);
         self.expired.store(false, Relaxed);
+    }
+
+    /// No request is there yet: whoever answers is pingora's parser.
+    pub fn awaits_head(&self) -> bool {
+        self.phase.load(Relaxed) != Phase::Exchange as u8
+    }
+
+    pub fn refused_early(&self, status: u16) {
+        self.refused_early.store(status, Relaxed);
+    }
+
+    /// The status with which pingora's parser refused a request, told once.
+    pub fn take_refused_early(&self) -> Option<u16> {
+        Some(self.refused_early.swap(0, Relaxed)).filter(|status| *status > 0)
+    }
+
+    /// The parser was given bytes.
+    pub fn handed(&self, bytes: usize) {
+        self.handed.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// The head of a request without a body was so long.
+    pub fn bodiless(&self, head: usize) {
+        self.head_length.store(head as u64, Relaxed);
+    }
+
+    /// Nothing was read beyond the last request: the next one comes with bytes that are not there yet.
+    pub fn read_to_the_end(&self) -> bool {
+        let head = self.head_length.load(Relaxed);
+        head > 0 && head == self.handed.load(Relaxed)
+    }
+
+    /// The client's connection takes no more for now.
+    pub fn writing_waits(&self, now: Instant) {
+        let writing = &self.writing;
+        if writing.client < 0 || writing.waits.swap(true, Relaxed) || writing.look_at.load(Relaxed) > 0 {
+            return;
+        }
+        if let Some(window) = writing.window() {
+            writing.sample_at.store(0, Relaxed);
+            writing.look_at.store(self.since_epoch(now).saturating_add(window).max(1), Relaxed);
+        }
+    }
+
+    pub fn writing_goes_on(&self) {
+        if self.writing.waits.load(Relaxed) {
+            self.writing.waits.store(false, Relaxed);
+        }
+    }
+
+    /// The client was cut off because it did not read: the label of `refused_total`.
+    pub fn cut(&self) -> Option<&'static str> {
+        match self.writing.cut.load(Relaxed) {
+            1 => Some("write_timeout"),
+            2 => Some("min_rate"),
+            _ => None,
+        }
     }
 
     /// Whatever else is waited for, the upstream must have answered completely at `end`; `None` lifts the limit.
@@ -126,21 +234,43 @@ impl Watch {
         milliseconds(now.saturating_duration_since(self.epoch))
     }
 
-    /// The connection's task woke up while nothing of a request was there yet: its first byte has arrived.
-    fn woken(&self, now: Instant) {
+    /// Bytes came: the first ones begin a head.
+    pub fn bytes_came(&self, now: impl FnOnce() -> Instant) {
         if self.phase.load(Relaxed) == Phase::Idle as u8 {
             self.phase.store(Phase::Head as u8, Relaxed);
             let head = self.head_timeout.load(Relaxed);
             if head > 0 {
-                self.deadline.store(self.since_epoch(now).saturating_add(head).max(1), Relaxed);
+                self.deadline.store(self.since_epoch(now()).saturating_add(head).max(1), Relaxed);
+            } else {
+                self.deadline.store(0, Relaxed);
             }
         }
     }
 
-    /// The deadline passed. `true`: the connection itself must end.
-    fn expire(&self) -> bool {
+    /// When the timer has to look next; 0: not at all.
+    fn due(&self) -> u64 {
+        earlier(self.deadline.load(Relaxed), self.writing.look_at.load(Relaxed))
+    }
+
+    /// Something was due. `true`: the connection itself must end.
+    fn expire(&self, now: Instant) -> bool {
+        let now = self.since_epoch(now);
+        let look_at = self.writing.look_at.load(Relaxed);
+        if look_at > 0 && look_at <= now {
+            self.writing.look(now);
+        }
+        let deadline = self.deadline.load(Relaxed);
+        if deadline == 0 || deadline > now {
+            return false;
+        }
         if self.phase.load(Relaxed) != Phase::Exchange as u8 {
             return true;
+        }
+        let latest = self.limit.load(Relaxed);
+        if self.writing.waits.load(Relaxed) && (latest == 0 || latest > now) {
+            // The client keeps the upstream waiting, not the other way round.
+            self.deadline.store(earlier(now + PATIENCE_WITH_CLIENT, latest), Relaxed);
+            return false;
         }
         self.deadline.store(0, Relaxed);
         self.expired.store(true, Relaxed);
@@ -149,22 +279,65 @@ impl Watch {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// Between two looks at an upstream's deadline while the client does not read, in milliseconds.
+const PATIENCE_WITH_CLIENT: u64 = 1000;
+/// The time over which a rate is measured, in milliseconds.
+const RATE_WINDOW: u64 = 10_000;
+
+impl Writing {
+    /// Between two looks; `None`: nothing is limited.
+    fn window(&self) -> Option<u64> {
+        let pause = self.pace.pause.map(|pause| (milliseconds(pause) / 4).clamp(10, RATE_WINDOW));
+        pause.or(self.pace.rate.map(|_| RATE_WINDOW))
+    }
+
+    fn look(&self, now: u64) {
+        let next = self.window().filter(|_| self.waits.load(Relaxed)).map_or(0, |window| now + window);
+        self.look_at.store(next, Relaxed);
+        let Some(acknowledged) = acknowledged(self.client).filter(|_| next > 0) else { return };
+        let (at, before) = (self.sample_at.load(Relaxed), self.sample.load(Relaxed));
+        let begin = |progress: bool| {
+            self.sample_at.store(now.max(1), Relaxed);
+            self.sample.store(acknowledged, Relaxed);
+            if progress {
+                self.progress_at.store(now, Relaxed);
+            }
+        };
+        if at == 0 {
+            return begin(true);
+        }
+        let (elapsed, arrived) = (now - at, acknowledged.saturating_sub(before));
+        let needed = self.pace.rate.map_or(0, |rate| rate.saturating_mul(elapsed) / 1000);
+        let paused = now - self.progress_at.load(Relaxed);
+        if arrived == 0 && self.pace.pause.is_some_and(|pause| paused >= milliseconds(pause)) {
+            self.cut_off(1);
+        } else if elapsed >= RATE_WINDOW {
+            if arrived < needed {
+                self.cut_off(2);
+            }
+            begin(arrived > 0);
+        } else if arrived > 0 {
+            self.progress_at.store(now, Relaxed);
+        }
+    }
+
+    fn cut_off(&self, why: u8) {
+        self.cut.store(why, Relaxed);
+        self.look_at.store(0, Relaxed);
+        cut_off(self.client);
+    }
 }
 
-/// Makes a pending read of an upstream connection end.
-fn shut_down(fd: RawFd) {
-    if fd < 0 {
-        return;
+/// The earlier of two times, of which 0 is none.
+fn earlier(one: u64, other: u64) -> u64 {
+    match (one, other) {
+        (0, only) | (only, 0) => only,
+        (one, other) => one.min(other),
     }
-    #[expect(unsafe_code, reason = "std has no shutdown by descriptor")]
-    // SAFETY: the descriptor belongs to the upstream session that the watched future owns. It was attended by that
-    // future and is left before the session is released; this runs on the same task, while that future is not.
-    // A stale number could at worst shut down a socket, never touch memory.
-    unsafe {
-        libc::shutdown(fd, libc::SHUT_RDWR);
-    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why a watched future ended.
@@ -179,7 +352,7 @@ pub enum Watched<T> {
 
 /// Runs one exchange under its watch.
 pub async fn watched<F: Future>(watch: &Arc<Watch>, timer: Pin<&mut Sleep>, exchange: F) -> Watched<F::Output> {
-    let polled = Polled { watch, timer, exchange: std::pin::pin!(exchange), polls: 0 };
+    let polled = Polled { watch, timer, exchange: std::pin::pin!(exchange) };
     WATCH.scope(Arc::clone(watch), polled).await
 }
 
@@ -187,7 +360,6 @@ struct Polled<'a, F> {
     watch: &'a Arc<Watch>,
     timer: Pin<&'a mut Sleep>,
     exchange: Pin<&'a mut F>,
-    polls: u32,
 }
 
 impl<F: Future> Future for Polled<'_, F> {
@@ -200,19 +372,15 @@ impl<F: Future> Future for Polled<'_, F> {
                 return Poll::Ready(Watched::Done(output));
             }
             let fired = this.timer.is_elapsed();
-            if this.polls > 0 && !fired && this.watch.phase.load(Relaxed) == Phase::Idle as u8 {
-                this.watch.woken(Instant::now());
-            }
-            this.polls = this.polls.saturating_add(1);
-            let deadline = this.watch.deadline.load(Relaxed);
-            if deadline == 0 {
+            let due = this.watch.due();
+            if due == 0 {
                 return Poll::Pending;
             }
-            let due = tokio::time::Instant::from_std(this.watch.epoch + Duration::from_millis(deadline));
+            let due = tokio::time::Instant::from_std(this.watch.epoch + Duration::from_millis(due));
             // A timer that is armed for an earlier moment is left alone: it looks again when it fires.
             if fired || due < this.timer.deadline() {
                 if fired && due <= tokio::time::Instant::now() {
-                    if this.watch.expire() {
+                    if this.watch.expire(Instant::now()) {
                         let begun = this.watch.phase.load(Relaxed) == Phase::Head as u8;
                         return Poll::Ready(Watched::TooLate { begun });
                     }

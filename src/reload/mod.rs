@@ -46,6 +46,19 @@ pub struct Reloader {
     state: Mutex<State>,
 }
 
+/// What a reload replaces, and what it tells.
+pub struct Parts {
+    pub source: Source,
+    pub in_force: Arc<InForce<Edition>>,
+    pub live: Arc<Live>,
+    pub telemetry: Arc<Telemetry>,
+    pub upstreams: Arc<Upstreams>,
+    pub shadow: Arc<Shadow>,
+    pub access: Arc<Access>,
+    /// The runtime of what keeps pools and keys true to the world.
+    pub control: Handle,
+}
+
 struct State {
     generation: u64,
     loaded_at: Timestamp,
@@ -99,16 +112,8 @@ pub struct InForceFile {
 }
 
 impl Reloader {
-    pub fn new(
-        source: Source,
-        in_force: Arc<InForce<Edition>>,
-        live: Arc<Live>,
-        telemetry: Arc<Telemetry>,
-        upstreams: Arc<Upstreams>,
-        shadow: Arc<Shadow>,
-        access: Arc<Access>,
-        control: Handle,
-    ) -> Arc<Self> {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, control } = parts;
         let edition = in_force.load();
         let loaded_at = Timestamp::now();
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
@@ -192,7 +197,7 @@ impl Reloader {
             diagnostics.push(changes::restart_warning(key));
         }
         let said = self.read_also(&old.snapshot.server.tls, &snapshot.server.tls);
-        for diagnostic in said.iter() {
+        for diagnostic in &said {
             diagnostics.push(diagnostic.clone());
         }
         self.apply(state, snapshot);

@@ -3,25 +3,31 @@
 //! Pingora's own loop is not used because it has no deadline for a whole request head, none for the first byte, and
 //! because its look for HTTP/2 without TLS waits for 24 bytes without end.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::fd::RawFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use parking_lot::Mutex;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::protocols::{ALPN, Stream};
+use pingora::protocols::{ALPN, Ssl, Stream, UniqueID};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::io::AsyncWriteExt;
+use tokio::time::Sleep;
 
 use super::tls::Tls;
+use super::wire::Wire;
 use crate::compile::Limits;
+use crate::guard::headers::is_trusted;
+use crate::guard::rate::client_unit;
 use crate::live::InForce;
-use crate::proxy::{Edge, Edition, Watch, Watched, watched};
+use crate::proxy::{Edge, Edition, Pace, Watch, Watched, own_answer, watched};
 use crate::telemetry::Metrics;
 use prometheus::IntGauge;
 
@@ -29,20 +35,30 @@ use prometheus::IntGauge;
 #[derive(Debug, Default)]
 pub struct Census {
     open: AtomicI64,
-    /// Requests accepted, for those who wait for the last to end.
-    accepted: AtomicU64,
+    /// Those of each client, kept only where they are limited.
+    clients: Mutex<HashMap<[u8; 16], u64>>,
 }
 
 impl Census {
     pub fn open(&self) -> i64 {
         self.open.load(Relaxed)
     }
+
+    /// Another connection of this client, if it may have one.
+    fn admit(&self, client: IpAddr, most: u64) -> Option<OfClient<'_>> {
+        let unit = client_unit(client);
+        let mut clients = self.clients.lock();
+        let open = clients.entry(unit).or_default();
+        (*open < most).then(|| {
+            *open += 1;
+            OfClient { census: self, unit }
+        })
+    }
 }
 
 /// One listener's application.
 pub struct Door {
     proxy: Arc<HttpProxy<Edge>>,
-    http2: Arc<Http2Door>,
     in_force: Arc<InForce<Edition>>,
     census: Arc<Census>,
     metrics: Arc<Metrics>,
@@ -66,46 +82,81 @@ impl Door {
         listener: &str,
         tls: Option<Arc<Tls>>,
     ) -> Self {
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = in_force.load().snapshot.limits.idle_timeout;
         let gauge = metrics.edge().connections(listener);
-        let http2 = Arc::new(Http2Door { proxy: Arc::clone(&proxy), options });
-        Self { proxy, http2, in_force, census, metrics, gauge, tls }
+        Self { proxy, in_force, census, metrics, gauge, tls }
     }
 
-    async fn http1(&self, stream: Stream, shutdown: &ShutdownWatch, limits: &Limits) {
-        let fd = stream.id();
-        let encrypted = stream.get_ssl_digest().is_some();
-        let watch = Watch::new(Instant::now());
-        let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
-        let mut session = ServerSession::new_http1(stream);
-        // Without end, because the watch ends what takes too long; a timeout of pingora's would cost a timer a request.
-        session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) });
-        let mut idle = None;
+    async fn http1(
+        &self,
+        mut wire: Box<Wire>,
+        shutdown: &ShutdownWatch,
+        limits: &Limits,
+        watch: &Arc<Watch>,
+        mut timer: Pin<&mut Sleep>,
+    ) {
+        let mut settings = None;
         loop {
-            watch.expect_head(Instant::now(), limits.header_timeout, idle);
-            let mut exchange = pin!(self.proxy.process_new_http(session, shutdown));
-            match watched(&watch, timer.as_mut(), exchange.as_mut()).await {
+            match self.one_request(wire, settings, shutdown, watch, timer.as_mut()).await {
                 Watched::Done(Some(reused)) => {
-                    let (stream, settings) = reused.consume();
-                    session = ServerSession::new_http1(stream);
-                    if let Some(settings) = settings {
-                        settings.apply_to_session(&mut session);
-                    }
-                    idle = limits.idle_timeout;
+                    let (again, with) = reused.consume();
+                    // What pingora gives back is what it was given.
+                    let Ok(again) = again.into_any().downcast::<Wire>() else { return };
+                    (wire, settings) = (again, with);
                 }
-                Watched::Done(None) => return,
-                Watched::TooLate { begun } => {
-                    if begun {
-                        self.metrics.edge().refused("header_timeout");
-                        if !encrypted {
-                            say_too_late(fd);
-                        }
-                    }
-                    return;
+                Watched::Done(None) => return self.tell_refusal(watch),
+                Watched::TooLate { .. } => return,
+            }
+            // What was read beyond the last request lies with pingora; otherwise nothing is set up before the next one begins.
+            let nothing_yet = watch.read_to_the_end();
+            watch.expect_head(Instant::now(), limits.header_timeout, limits.idle_timeout);
+            if nothing_yet {
+                match watched(watch, timer.as_mut(), first_bytes(&mut wire, true, shutdown)).await {
+                    Watched::Done(Some(_)) => {}
+                    Watched::Done(None) | Watched::TooLate { .. } => return,
                 }
             }
+        }
+    }
+
+    async fn one_request(
+        &self,
+        wire: Box<Wire>,
+        settings: Option<HttpPersistentSettings>,
+        shutdown: &ShutdownWatch,
+        watch: &Arc<Watch>,
+        timer: Pin<&mut Sleep>,
+    ) -> Watched<Option<ReusedHttpStream>> {
+        let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());
+        let mut session = ServerSession::new_http1(wire);
+        match settings {
+            Some(settings) => settings.apply_to_session(&mut session),
+            // Without end, because the watch ends what takes too long; a timeout of pingora's would cost a timer a request.
+            None => session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) }),
+        }
+        // Dropped at the end of this function, and with it the connection: what is still to be said is said before.
+        let mut exchange = pin!(self.proxy.process_new_http(session, shutdown));
+        let ended = watched(watch, timer, exchange.as_mut()).await;
+        if let Watched::TooLate { begun: true } = ended {
+            self.metrics.edge().refused("header_timeout");
+            if !encrypted {
+                say_at_once(fd, 408);
+            }
+        }
+        ended
+    }
+
+    fn too_many(&self, stream: &Stream, reason: &'static str) {
+        self.metrics.edge().refused(reason);
+        if self.tls.is_none() {
+            say_at_once(stream.id(), 503);
+        }
+    }
+
+    /// What pingora's parser has refused was answered, but nobody has counted it.
+    fn tell_refusal(&self, watch: &Watch) {
+        if let Some(status) = watch.take_refused_early() {
+            self.metrics.edge().refused(if status == 405 { "method" } else { "framing" });
+            tracing::debug!(status, "a request that cannot be read was refused");
         }
     }
 
@@ -121,23 +172,6 @@ impl Door {
         }
         stream
     }
-
-    /// Whether a plain connection opens with HTTP/2's preface; `None` when it says nothing in time.
-    async fn speaks_http2(&self, stream: &mut Stream, limits: &Limits) -> Option<bool> {
-        if let Some(alpn) = stream.selected_alpn_proto() {
-            return Some(matches!(alpn, ALPN::H2));
-        }
-        if stream.get_ssl_digest().is_some() {
-            return Some(false);
-        }
-        let mut first = [0_u8; 4];
-        let peek = stream.try_peek(&mut first);
-        let peeked = match limits.header_timeout {
-            Some(limit) => tokio::time::timeout(limit, peek).await.ok()?,
-            None => peek.await,
-        };
-        peeked.ok().map(|_| &first == b"PRI ")
-    }
 }
 
 #[async_trait]
@@ -145,24 +179,44 @@ impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let edition = self.in_force.load();
         let limits = edition.snapshot.limits.clone();
+        let peer = peer(&stream).filter(|peer| !is_trusted(*peer, &edition.snapshot.server.trusted));
         drop(edition);
         let _counted = Counted::new(&self.census, &self.gauge);
         if limits.connections.is_some_and(|most| u64::try_from(self.census.open()).unwrap_or(0) > most) {
-            self.metrics.edge().refused("connections");
-            if self.tls.is_none() {
-                refuse(&mut stream).await;
-            }
+            self.too_many(&stream, "connections");
             return None;
         }
+        // Behind a proxy that speaks for others, one address is many clients.
+        let most = limits.connections_per_client.filter(|most| *most > 0);
+        let _of_client = match most.zip(peer).map(|(most, peer)| self.census.admit(peer, most)) {
+            Some(None) => {
+                self.too_many(&stream, "connections_per_client");
+                return None;
+            }
+            counted => counted.flatten(),
+        };
         if let Some(tls) = &self.tls {
             stream = self.encrypted(tls, stream, &limits).await?;
         }
-        match self.speaks_http2(&mut stream, &limits).await {
-            None => {}
-            Some(true) => {
-                self.http2.process_new(stream, shutdown).await;
+        let watch = Watch::of_client(Instant::now(), stream.id(), pace(&limits));
+        let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
+        watch.expect_head(Instant::now(), limits.header_timeout, None);
+        let settled = stream.get_ssl_digest().is_some() && !matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let mut wire = Box::new(Wire::new(stream, Arc::clone(&watch)));
+        let http2 = match watched(&watch, timer.as_mut(), first_bytes(&mut wire, settled, shutdown)).await {
+            Watched::Done(http2) => http2?,
+            Watched::TooLate { .. } => {
+                // Browsers open connections that they may need: no answer is read there, and none is sent.
+                self.metrics.edge().refused("header_timeout");
+                return None;
             }
-            Some(false) => self.http1(stream, shutdown, &limits).await,
+        };
+        if http2 {
+            watch.head_read();
+            let http2 = Http2Door::new(Arc::clone(&self.proxy), &limits);
+            watched(&watch, timer, Arc::new(http2).process_new(wire, shutdown)).await;
+        } else {
+            self.http1(wire, shutdown, &limits, &watch, timer).await;
         }
         None
     }
@@ -198,6 +252,54 @@ impl HttpServerApp for Http2Door {
     }
 }
 
+/// Counts a connection of one client as long as it lives.
+struct OfClient<'a> {
+    census: &'a Census,
+    unit: [u8; 16],
+}
+
+impl Drop for OfClient<'_> {
+    fn drop(&mut self) {
+        let mut clients = self.census.clients.lock();
+        if let Some(open) = clients.get_mut(&self.unit) {
+            *open -= 1;
+            if *open == 0 {
+                clients.remove(&self.unit);
+            }
+        }
+    }
+}
+
+/// Waits until a request begins, and says whether it is one of HTTP/2; `None`: there will be none. `http1`: that much is known.
+async fn first_bytes(wire: &mut Wire, http1: bool, shutdown: &ShutdownWatch) -> Option<bool> {
+    let mut shutdown = shutdown.clone();
+    let begun = async { if http1 { wire.fill().await.then_some(false) } else { wire.opens_http2().await } };
+    tokio::select! {
+        biased;
+        begun = begun => begun,
+        _ = shutdown.wait_for(|stopping| *stopping) => None,
+    }
+}
+
+fn peer(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical())
+}
+
+fn pace(limits: &Limits) -> Pace {
+    Pace { pause: limits.write_timeout, rate: limits.min_rate.filter(|rate| *rate > 0) }
+}
+
+impl Http2Door {
+    fn new(proxy: Arc<HttpProxy<Edge>>, limits: &Limits) -> Self {
+        let mut options = HttpServerOptions::default();
+        // The preface was seen; pingora does not look for it where a stream cannot be peeked into.
+        options.h2c = true;
+        options.h2_idle_timeout = limits.idle_timeout;
+        Self { proxy, options }
+    }
+}
+
 /// Counts a connection as long as it lives.
 struct Counted<'a> {
     census: &'a Census,
@@ -207,7 +309,6 @@ struct Counted<'a> {
 impl<'a> Counted<'a> {
     fn new(census: &'a Census, gauge: &'a IntGauge) -> Self {
         census.open.fetch_add(1, Relaxed);
-        census.accepted.fetch_add(1, Relaxed);
         gauge.inc();
         Self { census, gauge }
     }
@@ -220,22 +321,14 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Too many connections: said at once, without reading.
-async fn refuse(stream: &mut Stream) {
-    const BUSY: &[u8] =
-        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(BUSY)).await;
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.flush()).await;
-}
-
-/// 408 to a client whose request head never ended. The session that owns the socket is still busy reading, so this
-/// goes past it, and only if the socket takes it at once.
-fn say_too_late(fd: RawFd) {
-    const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// An answer to a client whose session is still busy reading, or was never set up. It goes past that, and only if the
+/// socket takes it at once.
+fn say_at_once(fd: RawFd, status: u16) {
+    let answer = own_answer(status, fastrand::u128(..));
     #[expect(unsafe_code, reason = "std has no send without blocking by descriptor")]
-    // SAFETY: the buffer is valid for its length; the descriptor belongs to the session of this connection, which is
+    // SAFETY: the buffer is valid for its length; the descriptor belongs to the stream of this connection, which is
     // alive and on this task.
     unsafe {
-        libc::send(fd, LATE.as_ptr().cast(), LATE.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        libc::send(fd, answer.as_ptr().cast(), answer.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     }
 }

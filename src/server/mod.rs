@@ -7,6 +7,7 @@ mod observer;
 mod run;
 mod signals;
 pub mod tls;
+mod wire;
 
 pub use listen::{Bound, ListenError};
 pub use run::{Running, Start, StartError, start};

@@ -26,7 +26,7 @@ use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::live::{InForce, Live};
 use crate::proxy::{Access, Edge, Edition};
-use crate::reload::{Reloader, Source};
+use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
@@ -140,16 +140,16 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)
     };
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
-    let reloader = Reloader::new(
+    let reloader = Reloader::new(reload::Parts {
         source,
-        Arc::clone(&in_force),
-        Arc::clone(&live),
-        Arc::clone(&telemetry),
-        Arc::clone(&upstreams),
-        Arc::clone(&shadow),
-        Arc::clone(&access),
-        control.clone(),
-    );
+        in_force: Arc::clone(&in_force),
+        live: Arc::clone(&live),
+        telemetry: Arc::clone(&telemetry),
+        upstreams: Arc::clone(&upstreams),
+        shadow: Arc::clone(&shadow),
+        access: Arc::clone(&access),
+        control: control.clone(),
+    });
     if let Some(tls) = tls.clone() {
         reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
     }
@@ -255,8 +255,9 @@ fn serve<A>(
 }
 
 /// Pingora would write as soon as 1460 bytes are there: an answer of 10 KiB would take three system calls, not one.
+/// Every reader brings a larger buffer than the one for reading, and reads past it.
 fn buffers() -> L4BufferSettings {
-    L4BufferSettings::default().write(16 * 1024)
+    L4BufferSettings::new(1024, 16 * 1024)
 }
 
 impl Running {

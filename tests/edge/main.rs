@@ -12,6 +12,7 @@ mod failures;
 mod forwarding;
 mod framing;
 mod lifecycle;
+mod limits;
 mod observing;
 mod passthrough;
 mod rehearsal;

@@ -24,7 +24,9 @@ pub fn address(peer: IpAddr, headers: &HeaderMap<HeaderValue>, trusted: &[Networ
     nearest
 }
 
-pub(super) fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
+/// Whether a peer may speak for others.
+#[must_use]
+pub fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 

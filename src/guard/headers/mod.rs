@@ -7,6 +7,6 @@ mod client;
 mod request;
 mod response;
 
-pub use client::address as client_address;
+pub use client::{address as client_address, is_trusted};
 pub use request::{Arrival, ClientSubject, Received, receive, without_hop_by_hop};
 pub use response::{Asked, answer};

@@ -27,11 +27,12 @@ pub struct EdgeMeters {
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 22] = [
+pub(crate) const REFUSALS: [&str; 25] = [
     "body",
     "body_timeout",
     "connection",
     "connections",
+    "connections_per_client",
     "content_length",
     "framing",
     "header_timeout",
@@ -40,6 +41,7 @@ pub(crate) const REFUSALS: [&str; 22] = [
     "keys",
     "line_ending",
     "method",
+    "min_rate",
     "path",
     "rate_limit",
     "redirect",
@@ -50,6 +52,7 @@ pub(crate) const REFUSALS: [&str; 22] = [
     "transfer_encoding",
     "unrouted",
     "upgrade",
+    "write_timeout",
 ];
 pub(crate) const RETRIES: [&str; 2] = ["connect", "reset"];
 

@@ -1,0 +1,222 @@
+//! The client's end of a connection: what pingora reads and writes passes through here, and the watch hears of it.
+//!
+//! Three things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
+//! itself is answered in our form. And a client that does not read its answer can be told from an upstream that is slow.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes, BytesMut};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::proxy::{Watch, own_answer};
+
+/// A head of usual length fits; what is longer is read by pingora.
+const FIRST_READ: usize = 4096;
+
+/// What HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection of a client.
+pub struct Wire {
+    stream: Stream,
+    watch: Arc<Watch>,
+    /// Read already, not yet handed on.
+    ahead: BytesMut,
+    /// Our answer in place of pingora's, on its way.
+    own: Option<Bytes>,
+}
+
+impl Wire {
+    pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
+        Self { stream, watch, ahead: BytesMut::new(), own: None }
+    }
+
+    /// Waits for the first bytes. `false`: there will be none.
+    pub async fn fill(&mut self) -> bool {
+        !self.ahead.is_empty() || self.fill_more().await
+    }
+
+    /// Waits until it is clear whether the connection opens with HTTP/2's preface. `None`: it ended before.
+    pub async fn opens_http2(&mut self) -> Option<bool> {
+        loop {
+            if self.ahead.len() >= PREFACE.len() || !PREFACE.starts_with(&self.ahead) {
+                return Some(self.ahead.starts_with(PREFACE));
+            }
+            if !self.fill_more().await {
+                return None;
+            }
+        }
+    }
+
+    async fn fill_more(&mut self) -> bool {
+        std::future::poll_fn(|cx| {
+            // On the stack of this call only: an idle connection holds no buffer.
+            let mut bytes = [std::mem::MaybeUninit::uninit(); FIRST_READ];
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            self.ahead.extend_from_slice(buffer.filled());
+            self.watch.bytes_came(Instant::now);
+            Poll::Ready(read.is_ok() && !buffer.filled().is_empty())
+        })
+        .await
+    }
+
+    /// Puts our answer in the place of whatever pingora has begun to write.
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(own) = self.own.as_mut().filter(|own| !own.is_empty()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, own))?;
+            own.advance(written);
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &written {
+            Poll::Pending => self.watch.writing_waits(Instant::now()),
+            Poll::Ready(_) => self.watch.writing_goes_on(),
+        }
+        written
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wire({:?})", self.stream)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            self.watch.bytes_came(Instant::now);
+        } else {
+            let length = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead[..length]);
+            self.ahead.advance(length);
+            if self.ahead.is_empty() {
+                // An idle connection holds no buffer.
+                self.ahead = BytesMut::new();
+            }
+        }
+        self.watch.handed(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.own.is_none() && self.watch.awaits_head() {
+            // Nobody but pingora's parser answers before there is a request.
+            let status = status_of(bytes).unwrap_or(400);
+            self.watch.refused_early(status);
+            self.own = Some(own_answer(status, fastrand::u128(..)));
+        }
+        if self.own.is_some() {
+            ready!(self.poll_own(cx))?;
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.noted(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.own.is_some() || self.watch.awaits_head() {
+            let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+            return self.poll_write(cx, first);
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.noted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// The status in a head that is about to be written.
+fn status_of(head: &[u8]) -> Option<u16> {
+    std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
+}
+
+#[async_trait]
+impl Shutdown for Wire {
+    async fn shutdown(&mut self) {
+        self.stream.shutdown().await;
+    }
+}
+
+impl UniqueID for Wire {
+    fn id(&self) -> i32 {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Wire {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.stream.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Wire {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.stream.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.stream.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Wire {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Wire {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+/// Nobody peeks: what was read ahead would be passed over.
+impl Peek for Wire {}
