@@ -183,7 +183,9 @@ pub fn failed(
     if already_moved(exchange, &error) {
         return error;
     }
-    let failure = classify(&error, expired);
+    let malformed = exchange.watch.as_ref().is_some_and(|watch| watch.malformed());
+    let failure =
+        if malformed { Failure::Refused { status: 400, reason: "chunks" } } else { classify(&error, expired) };
     let again = may_send_again(session, exchange, failure);
     if again && reused && failure == Failure::Reset && retry_stale(edge, session, exchange) {
         error.set_retry(true);

@@ -46,7 +46,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     {
         watch.bodiless(raw.len());
     }
-    if let Err(refusal) = guard::framing::check(session.req_header(), raw.as_deref(), &snapshot.limits) {
+    if let Err(refusal) = framing(session.req_header(), raw.as_deref(), exchange, snapshot) {
         if refusal.close {
             session.set_keepalive(None);
         }
@@ -166,6 +166,22 @@ pub fn secure_location(request: &RequestHeader, exchange: &Exchange) -> Vec<u8> 
     }
     location.extend_from_slice(if request.raw_path().starts_with(b"/") { request.raw_path() } else { b"/" });
     location
+}
+
+/// What is malformed is refused; a chunked body is followed to its end.
+fn framing(
+    request: &RequestHeader,
+    raw: Option<&[u8]>,
+    exchange: &Exchange,
+    snapshot: &Snapshot,
+) -> Result<(), guard::Refusal> {
+    guard::framing::check(request, raw, &snapshot.limits)?;
+    if let (Some(raw), Some(watch)) = (raw, &exchange.watch)
+        && request.headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        watch.follow_chunks(raw.len()).map_err(|_| guard::Refusal::malformed("chunks"))?;
+    }
+    Ok(())
 }
 
 /// The address of a client that came over a Unix socket.

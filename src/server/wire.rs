@@ -112,8 +112,8 @@ impl AsyncRead for Wire {
                 self.ahead = BytesMut::new();
             }
         }
-        self.watch.handed(buffer.filled().len() - before);
-        Poll::Ready(Ok(()))
+        let handed = self.watch.handed(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(handed.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the body is not one of chunks")))
     }
 }
 
