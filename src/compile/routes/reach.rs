@@ -1,72 +1,202 @@
 //! Routes that no request can reach, as far as that can be told at little cost.
 //!
-//! Between routes whose hosts, paths and numbers of conditions are equally specific, `priority` decides; the one below is
-//! out of reach if the one above takes all that it takes. Other overlaps leave something to both.
+//! Only routes of one host and one path are looked at, for elsewhere the more specific path wins. There a route is out of
+//! reach if others that win over it take, method by method, all that it takes: those with conditions that its own imply and
+//! a higher `priority`, and pairs that ask one more value to be present and to be absent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::Method;
+
 use super::super::draft::Draft;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::route::{Condition, ConditionKind, HostPattern, Route};
+use crate::route::{Condition, ConditionKind, HostPattern, MethodSet, Route, Rule};
+
+/// Of routes that might hide one, no more are looked at: the work stays linear in a file of thousands.
+const FEW: usize = 64;
 
 pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
-    // Most routes have no priority of their own, and then nothing can be hidden.
-    let mut above: HashMap<Key, Vec<usize>> = HashMap::new();
-    for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.rule.priority != 0) {
-        for key in keys(route) {
-            above.entry(key).or_default().push(index);
-        }
-    }
-    for (index, route) in routes.iter().enumerate().filter(|_| !above.is_empty()) {
-        let mut hidden_by = None;
-        let hidden = keys(route).all(|key| {
-            let others = above.get(&key).map(Vec::as_slice).unwrap_or_default();
-            let found = others.iter().find(|other| hides(&routes[**other], route));
-            hidden_by = hidden_by.or(found.copied());
-            found.is_some()
+    let overviews: Vec<_> = routes.iter().map(|route| Overview::of(&route.rule)).collect();
+    let index = Index::of(routes, &overviews);
+    for (at, route) in routes.iter().enumerate() {
+        let mut hiding = Vec::new();
+        let hidden = places(&route.rule).all(|place| match index.hiding(at, &place, routes, &overviews) {
+            Some(found) => {
+                hiding.extend(found);
+                true
+            }
+            None => false,
         });
-        // Routes below 0 hide nothing above them, but routes at 0 hide those.
-        let by = if hidden { hidden_by } else { None };
-        if let Some(other) = by {
-            report(written[other], written[index], draft);
+        if hidden {
+            hiding.sort_unstable();
+            hiding.dedup();
+            let others: Vec<_> = hiding.iter().map(|other| written[*other]).collect();
+            report(&others, written[at], draft);
         }
     }
-    check_below_zero(written, routes, draft);
 }
 
-/// What must be equal before priority decides.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    host: HostPattern,
-    /// The template with its parameters' names left out.
-    path: String,
-    conditions: Vec<String>,
+/// One host with one template, its parameters' names left out.
+type Place = (HostPattern, String);
+
+/// A condition with what it is on.
+type Asked<'a> = (&'static str, &'a Condition);
+
+/// The conditions of a rule in one order.
+struct Overview<'a> {
+    asked: Vec<Asked<'a>>,
 }
 
-fn keys(route: &Route) -> impl Iterator<Item = Key> {
-    let rule = &route.rule;
-    let mut conditions: Vec<String> = Vec::new();
-    for (kind, list) in [("header", &rule.headers), ("cookie", &rule.cookies), ("query", &rule.query)] {
-        conditions.extend(list.iter().map(|condition| written(kind, condition)));
+impl<'a> Overview<'a> {
+    fn of(rule: &'a Rule) -> Self {
+        let lists = [("header", &rule.headers), ("cookie", &rule.cookies), ("query", &rule.query)];
+        let mut asked: Vec<_> =
+            lists.into_iter().flat_map(|(on, list)| list.iter().map(move |condition| (on, condition))).collect();
+        asked.sort_by_key(|(on, condition)| (*on, &condition.name));
+        Self { asked }
     }
-    conditions.sort();
-    rule.paths.iter().map(move |path| Key {
-        host: rule.host.clone(),
-        path: shape(path.as_str()),
-        conditions: conditions.clone(),
+
+    /// What is asked of, but for one; with the values where all are to be equal to something, for then only a rule that
+    /// asks the same can imply it.
+    fn key(&self, but: Option<usize>, exact: bool) -> String {
+        let asked = self.asked.iter().enumerate().filter(|(at, _)| Some(*at) != but);
+        let written = asked.map(|(_, (on, Condition { name, kind }))| match kind {
+            ConditionKind::Equal(value) if exact => format!("{on} {name:?} {value:?}\n"),
+            _ => format!("{on} {name:?}\n"),
+        });
+        written.collect()
+    }
+
+    fn is_exact(&self) -> bool {
+        self.asked.iter().all(|(_, condition)| matches!(condition.kind, ConditionKind::Equal(_)))
+    }
+
+    /// Whatever meets this meets the other but for one; both ask of the same.
+    fn implies(&self, other: &Self, but: Option<usize>) -> bool {
+        let rest = other.asked.iter().enumerate().filter(|(at, _)| Some(*at) != but);
+        self.asked.iter().zip(rest).all(|((_, own), (_, (_, other)))| implies(&own.kind, &other.kind))
+    }
+}
+
+fn implies(own: &ConditionKind, other: &ConditionKind) -> bool {
+    match (own, other) {
+        (ConditionKind::Equal(own), ConditionKind::Equal(other)) => own == other,
+        (ConditionKind::Equal(_) | ConditionKind::Present | ConditionKind::Regex(_), ConditionKind::Present)
+        | (ConditionKind::Absent, ConditionKind::Absent) => true,
+        (ConditionKind::Regex(own), ConditionKind::Regex(other)) => own.to_string() == other.to_string(),
+        _ => false,
+    }
+}
+
+/// Who may hide whom.
+#[derive(Default)]
+struct Index {
+    /// Routes by what they ask.
+    whole: HashMap<(Place, String, bool), Vec<usize>>,
+    /// Routes that ask one more value to be present or absent, by what they ask beside it; with the place of that one.
+    halves: HashMap<(Place, String), Vec<(usize, usize)>>,
+}
+
+impl Index {
+    fn of(routes: &[Arc<Route>], overviews: &[Overview<'_>]) -> Self {
+        let mut index = Self::default();
+        for (at, (route, overview)) in routes.iter().zip(overviews).enumerate() {
+            let exact = overview.is_exact();
+            let key = overview.key(None, exact);
+            for place in places(&route.rule) {
+                index.whole.entry((place.clone(), key.clone(), exact)).or_default().push(at);
+                for (half, (_, condition)) in overview.asked.iter().enumerate() {
+                    if matches!(condition.kind, ConditionKind::Present | ConditionKind::Absent) {
+                        let beside = overview.key(Some(half), false);
+                        index.halves.entry((place.clone(), beside)).or_default().push((at, half));
+                    }
+                }
+            }
+        }
+        // Of many the first in rank are the likeliest to hide others.
+        for list in index.whole.values_mut() {
+            list.sort_by_key(|at| std::cmp::Reverse(routes[*at].rule.priority));
+        }
+        index
+    }
+
+    /// The routes that take all that this one would take at this place.
+    fn hiding(
+        &self,
+        at: usize,
+        place: &Place,
+        routes: &[Arc<Route>],
+        overviews: &[Overview<'_>],
+    ) -> Option<Vec<usize>> {
+        let (rule, overview) = (&routes[at].rule, &overviews[at]);
+        let mut found = Vec::new();
+        for exact in [true, false] {
+            let key = (place.clone(), overview.key(None, exact), exact);
+            let others = self.whole.get(&key).map(Vec::as_slice).unwrap_or_default().iter().take(FEW);
+            let above = others.filter(|other| routes[**other].rule.priority > rule.priority);
+            found.extend(above.filter(|other| overview.implies(&overviews[**other], None)).map(|other| (*other, None)));
+        }
+        let key = (place.clone(), overview.key(None, false));
+        let halves = self.halves.get(&key).map(Vec::as_slice).unwrap_or_default().iter().take(FEW);
+        found.extend(
+            halves
+                .filter(|(other, half)| overview.implies(&overviews[*other], Some(*half)))
+                .map(|(other, half)| (*other, Some(*half))),
+        );
+        let one = |method: Option<&Method>| {
+            let takes = |other: usize| takes(&routes[other].rule, method);
+            let whole = found.iter().find(|(other, half)| half.is_none() && takes(*other));
+            whole.map(|(other, _)| vec![*other]).or_else(|| {
+                let halves = found.iter().filter_map(|(other, half)| {
+                    let (on, condition) = overviews[*other].asked[(*half)?];
+                    takes(*other).then_some((*other, (on, &condition.name), &condition.kind))
+                });
+                pair(&halves.collect::<Vec<_>>())
+            })
+        };
+        match &rule.methods {
+            Some(methods) if !methods.is_all() => {
+                let named: Vec<_> = methods.names().into_iter().map(str::to_owned).collect();
+                let each = named.iter().map(|name| one(Method::from_bytes(name.as_bytes()).ok().as_ref()));
+                Some(each.collect::<Option<Vec<_>>>()?.concat())
+            }
+            // Naming methods comes first in rank, and no list of them has all.
+            methods => {
+                if methods.is_none() {
+                    one(None)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// One that asks for presence and one that asks for absence of the same.
+fn pair(halves: &[(usize, (&str, &Box<str>), &ConditionKind)]) -> Option<Vec<usize>> {
+    let asks = |wanted: fn(&ConditionKind) -> bool| halves.iter().filter(move |(_, _, kind)| wanted(kind));
+    asks(|kind| matches!(kind, ConditionKind::Present)).find_map(|(present, of, _)| {
+        let (absent, ..) = asks(|kind| matches!(kind, ConditionKind::Absent)).find(|(_, other, _)| other == of)?;
+        Some(vec![*present, *absent])
     })
 }
 
-fn written(kind: &str, condition: &Condition) -> String {
-    let name = &condition.name;
-    match &condition.kind {
-        ConditionKind::Equal(value) => format!("{kind} {name} = {value}"),
-        ConditionKind::Present => format!("{kind} {name} present"),
-        ConditionKind::Absent => format!("{kind} {name} absent"),
-        ConditionKind::Regex(regex) => format!("{kind} {name} ~ {regex}"),
+/// `None` is every method: only a rule that names none takes them, and only it is compared with one that names none.
+fn takes(rule: &Rule, method: Option<&Method>) -> bool {
+    let has = |methods: &MethodSet, method: &Method| {
+        methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
+    };
+    match (&rule.methods, method) {
+        (None, None) => true,
+        (Some(methods), Some(method)) => has(methods, method),
+        _ => false,
     }
+}
+
+fn places(rule: &Rule) -> impl Iterator<Item = Place> {
+    rule.paths.iter().map(|path| (rule.host.clone(), shape(path.as_str())))
 }
 
 fn shape(template: &str) -> String {
@@ -81,52 +211,21 @@ fn shape(template: &str) -> String {
     shape
 }
 
-/// `other` wins over `route` on every request that they share under one key, and takes all of its methods.
-fn hides(other: &Route, route: &Route) -> bool {
-    if other.rule.priority <= route.rule.priority {
-        return false;
-    }
-    match (&other.rule.methods, &route.rule.methods) {
-        (None, None) => true,
-        (Some(other), Some(route)) => {
-            !route.is_all()
-                && route
-                    .names()
-                    .iter()
-                    .all(|name| http::Method::from_bytes(name.as_bytes()).is_ok_and(|method| other.contains(&method)))
-        }
-        // Naming methods comes before priority: the two are not compared by it.
-        _ => false,
-    }
-}
-
-fn check_below_zero(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
-    let mut at_zero: HashMap<Key, usize> = HashMap::new();
-    if routes.iter().all(|route| route.rule.priority >= 0) {
-        return;
-    }
-    for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.rule.priority == 0) {
-        at_zero.extend(keys(route).map(|key| (key, index)));
-    }
-    for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.rule.priority < 0) {
-        let found: Option<Vec<usize>> =
-            keys(route).map(|key| at_zero.get(&key).copied().filter(|other| hides(&routes[*other], route))).collect();
-        if let Some(other) = found.and_then(|found| found.first().copied()) {
-            report(written[other], written[index], draft);
-        }
-    }
-}
-
-fn report(above: &Entry<config::Route>, below: &Entry<config::Route>, draft: &mut Draft<'_>) {
+fn report(above: &[&Entry<config::Route>], below: &Entry<config::Route>, draft: &mut Draft<'_>) {
     let place = |entry: &Entry<config::Route>| entry.value.path.span().unwrap_or_else(|| entry.key.clone());
-    draft.push(
-        Diagnostic::new(
-            Code::UnreachableRoute,
-            format!("no request reaches `{}`: `{}` takes them all by its priority", below.name, above.name),
-        )
-        .at(place(below))
-        .label("never reached")
-        .related(place(above), format!("`{}` takes them", above.name))
-        .help(format!("remove `{}`, or give it a condition that `{}` lacks", below.name, above.name)),
+    let names: Vec<_> = above.iter().map(|entry| format!("`{}`", entry.name)).collect();
+    let (take, lack) = if above.len() == 1 { ("takes", "lacks") } else { ("take", "lack") };
+    let names = match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    };
+    let found = Diagnostic::new(
+        Code::UnreachableRoute,
+        format!("no request reaches `{}`: {names} {take} them all", below.name),
     );
+    let found = above.iter().fold(found.at(place(below)).label("never reached"), |found, entry| {
+        let some = if above.len() == 1 { "them" } else { "some" };
+        found.related(place(entry), format!("`{}` takes {some}", entry.name))
+    });
+    draft.push(found.help(format!("remove `{}`, or give it a condition that {names} {lack}", below.name)));
 }
