@@ -1,7 +1,9 @@
 """A page, an endpoint that will move, files, a live stream and the admin."""
 
+import datetime
+import itertools
+import random
 import time
-
 from django.contrib import admin
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path, re_path
@@ -19,6 +21,24 @@ def read_user(request, user_id):
     return JsonResponse({"id": user_id, "served_by": "django", "request_id": request.headers.get("X-Request-Id")})
 
 
+NUMBERS = itertools.count(1)
+
+
+def read_profile(request, user_id):
+    """A person as legacy code tells of one: with the time, a number and an order that are others at every request."""
+    roles = ["buyer", "seller", "guest", "editor"]
+    random.shuffle(roles)
+    answer = {
+        "id": user_id,
+        "name": f"User {user_id}",
+        "contact": {"email": f"User.{user_id}@Shop.example", "city": "Graz"},
+        "roles": roles,
+        "as_of": datetime.datetime.now(datetime.UTC).isoformat(),
+        "request_number": next(NUMBERS),
+    }
+    return JsonResponse(answer)
+
+
 def events(request):
     """Three server-sent events, a moment apart."""
 
@@ -33,6 +53,7 @@ def events(request):
 urlpatterns = [
     path("", home),
     path("api/users/<int:user_id>", read_user),
+    path("api/profiles/<int:user_id>", read_profile),
     path("events/", events),
     path("admin/", admin.site.urls),
     re_path(r"^media/(?P<path>.*)$", serve, {"document_root": settings.MEDIA_ROOT}),
