@@ -16,4 +16,5 @@ mod noise;
 mod plan;
 mod primary;
 mod secrets;
+mod tls;
 mod writes;
