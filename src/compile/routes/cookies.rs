@@ -12,7 +12,7 @@ use crate::migration::Stage;
 use crate::route::Route;
 
 pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
-    let mut first: HashMap<(UpstreamId, Renamed), (usize, Option<Box<str>>)> = HashMap::new();
+    let mut first: HashMap<(UpstreamId, Renamed), Replaced> = HashMap::new();
     for (at, route) in routes.iter().enumerate().filter(|(_, route)| !route.answer.is_empty()) {
         if !matches!(route.policy.dial.stage, Stage::Monolith | Stage::Shadow) {
             check_sides(written[at], route, draft);
@@ -34,6 +34,9 @@ enum Renamed {
     Domain(Box<str>),
     Path(Box<str>),
 }
+
+/// The first route that replaces it, and what by.
+type Replaced = (usize, Option<Box<str>>);
 
 fn renamings(route: &Route) -> impl Iterator<Item = (Renamed, Option<Box<str>>)> {
     let domains = route.answer.cookie_domain.iter().map(|(from, to)| (Renamed::Domain(from.clone()), to.clone()));
