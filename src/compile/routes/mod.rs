@@ -5,6 +5,7 @@ mod answer;
 mod cohorts;
 mod compare;
 mod conditions;
+mod cookies;
 mod edits;
 mod fallback;
 mod policy;
@@ -75,6 +76,7 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
         }
     }
     cohorts::check(&kept, &routes.all, draft);
+    cookies::check(&kept, &routes.all, draft);
     retired::check(&kept, &routes.all, names, draft);
     reach::check(&kept, &routes.all, draft);
     match RouteTable::build(&routes.all, matching) {

@@ -151,7 +151,7 @@ impl Index {
             whole.map(|(other, _)| vec![*other]).or_else(|| {
                 let halves = found.iter().filter_map(|(other, half)| {
                     let (on, condition) = overviews[*other].asked[(*half)?];
-                    takes(*other).then_some((*other, (on, &condition.name), &condition.kind))
+                    takes(*other).then_some((*other, (on, &*condition.name), &condition.kind))
                 });
                 pair(&halves.collect::<Vec<_>>())
             })
@@ -174,8 +174,11 @@ impl Index {
     }
 }
 
+/// A route with the one more value that it asks of, and how.
+type Half<'a> = (usize, (&'a str, &'a str), &'a ConditionKind);
+
 /// One that asks for presence and one that asks for absence of the same.
-fn pair(halves: &[(usize, (&str, &Box<str>), &ConditionKind)]) -> Option<Vec<usize>> {
+fn pair(halves: &[Half<'_>]) -> Option<Vec<usize>> {
     let asks = |wanted: fn(&ConditionKind) -> bool| halves.iter().filter(move |(_, _, kind)| wanted(kind));
     asks(|kind| matches!(kind, ConditionKind::Present)).find_map(|(present, of, _)| {
         let (absent, ..) = asks(|kind| matches!(kind, ConditionKind::Absent)).find(|(_, other, _)| other == of)?;
