@@ -68,13 +68,8 @@ impl Table {
     pub fn text(&self, width: usize) -> String {
         let mut widths = self.natural_widths();
         let mut over = total(&widths).saturating_sub(width);
-        // What may shrink gives way first, the first column first.
-        for (column, room) in self.columns.iter().zip(&mut widths) {
-            if let (Some(least), Some(room)) = (column.least, room.as_mut()) {
-                let less = over.min(room.saturating_sub(least));
-                *room -= less;
-                over -= less;
-            }
+        while over > 0 && self.shrink_widest(&mut widths) {
+            over -= 1;
         }
         for (column, room) in self.columns.iter().zip(&mut widths) {
             if over > 0 && column.may_go {
@@ -87,12 +82,22 @@ impl Table {
         [&head].into_iter().chain(&self.rows).map(|texts| self.line(texts, &widths, gap, width)).collect()
     }
 
-    /// Without those that hang, which take what is left. `None`: the column is not shown.
+    /// Takes one character from the widest of the columns that may shrink. `false`: none may, any more.
+    fn shrink_widest(&self, widths: &mut [Option<usize>]) -> bool {
+        let may =
+            |(column, room): &(&Column, &mut Option<usize>)| column.least.is_some_and(|least| **room > Some(least));
+        let widest = self.columns.iter().zip(widths).filter(may).max_by_key(|(_, room)| **room);
+        let Some((_, Some(room))) = widest else { return false };
+        *room -= 1;
+        true
+    }
+
+    /// Of those that hang, the heads alone: they take what is left. `None`: the column is not shown.
     fn natural_widths(&self) -> Vec<Option<usize>> {
         let longest = |(index, column): (usize, &Column)| {
             let longest = self.rows.iter().map(|row| length(&row[index])).max().unwrap_or(0);
             let shown = longest > 0 || !column.only_if_filled;
-            shown.then_some(if column.may_hang { 0 } else { longest.max(length(column.head)) })
+            shown.then_some(if column.may_hang { length(column.head) } else { longest.max(length(column.head)) })
         };
         self.columns.iter().enumerate().map(longest).collect()
     }

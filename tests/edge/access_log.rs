@@ -18,7 +18,7 @@ impl Place {
     }
 
     fn logs(&self) -> String {
-        format!("[logs]\noutput = {:?}", self.0.to_str().unwrap())
+        format!("[logs]\noutput = {:?}", self.0.to_str().expect("cargo's folder has a plain name"))
     }
 
     fn lines(&self) -> Vec<String> {
