@@ -69,6 +69,9 @@ struct RunArgs {
     /// The file to serve by.
     #[arg(short, long, value_name = "FILE", default_value = "routes.toml", conflicts_with = "monolith")]
     config: PathBuf,
+    /// Take the sockets over from the running proxy, which hands them over at SIGQUIT.
+    #[arg(long, conflicts_with = "monolith")]
+    upgrade: bool,
     /// Serve with no file at all: everything goes to this monolith.
     #[arg(long, value_name = "URL")]
     monolith: Option<String>,

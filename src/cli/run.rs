@@ -8,9 +8,10 @@ use super::{Exit, RunArgs, term};
 use crate::compile::{Compiled, SecretSource, Snapshot, compile, without_file};
 use crate::diagnostic::{Severity, render};
 use crate::reload::{Source, environment};
-use crate::server::{Running, Signal, Signals, Start, start};
+use crate::server::{Inheritance, Running, Signal, Signals, Start, monotonic_microseconds, notify, start, watchdog};
 
 pub fn run(args: RunArgs) -> Exit {
+    let upgrade = args.upgrade;
     let (source, text, compiled) = match compiled(args) {
         Ok(read) => read,
         Err(exit) => return exit,
@@ -36,15 +37,47 @@ pub fn run(args: RunArgs) -> Exit {
             return Exit::Failed;
         }
     };
-    let running = match bring_up(snapshot, source, &control) {
+    let inheritance = match inheritance(upgrade, &snapshot) {
+        Ok(inheritance) => inheritance,
+        Err(exit) => return exit,
+    };
+    let running = match bring_up(snapshot, source, inheritance, &control) {
         Ok(running) => running,
         Err(exit) => return exit,
     };
     announce(&running);
+    // After an upgrade the service manager has to be told who it is that it watches now.
+    notify(&format!("READY=1\nMAINPID={}", std::process::id()));
+    if let Some(pause) = watchdog() {
+        control.spawn(alive(pause));
+    }
     control.block_on(serve(&running, &mut signals));
     running.close();
     control.shutdown_background();
     Exit::Fine
+}
+
+/// Waits for the predecessor's sockets, if it is to be one's successor.
+fn inheritance(upgrade: bool, snapshot: &Snapshot) -> Result<Inheritance, Exit> {
+    if !upgrade {
+        return Ok(Inheritance::default());
+    }
+    let state_dir = &snapshot.server.state_dir;
+    term::say("waiting for the running multilith to hand over its sockets: send it SIGQUIT");
+    Inheritance::wait(state_dir).map_err(|error| {
+        let help = "the running one must use the same `state_dir`, and hands over at SIGQUIT; start without --upgrade if none runs";
+        term::fail(&format!("no sockets came to `{}`: {error}", state_dir.display()), Some(help));
+        Exit::Failed
+    })
+}
+
+/// Tells the service manager that the runtime of everything but requests still runs.
+async fn alive(pause: std::time::Duration) {
+    let mut clock = tokio::time::interval(pause);
+    loop {
+        clock.tick().await;
+        notify("WATCHDOG=1");
+    }
 }
 
 /// Reads and compiles what the command line names.
@@ -76,7 +109,12 @@ pub fn control_runtime() -> std::io::Result<Runtime> {
 }
 
 /// Starts the server, or says what stands in the way.
-pub fn bring_up(snapshot: Snapshot, source: Source, control: &Runtime) -> Result<Running, Exit> {
+pub fn bring_up(
+    snapshot: Snapshot,
+    source: Source,
+    inheritance: Inheritance,
+    control: &Runtime,
+) -> Result<Running, Exit> {
     let token = match snapshot.server.token.as_ref().map(token).transpose() {
         Ok(token) => token,
         Err(message) => {
@@ -84,7 +122,7 @@ pub fn bring_up(snapshot: Snapshot, source: Source, control: &Runtime) -> Result
             return Err(Exit::Failed);
         }
     };
-    start(Start { snapshot, source, token }, control.handle()).map_err(|error| {
+    start(Start { snapshot, source, token, inheritance }, control.handle()).map_err(|error| {
         term::fail(&error.to_string(), error.help().as_deref());
         Exit::Failed
     })
@@ -115,13 +153,22 @@ async fn serve(running: &Running, signals: &mut Signals) {
             Signal::Reload => {
                 let reloader = Arc::clone(&running.reloader);
                 // Its outcome is in the log.
+                notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_microseconds()));
                 let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+                notify("READY=1");
             }
             Signal::ReopenLogs => running.reopen_logs(),
-            Signal::HandOver => {
-                tracing::warn!("no successor waits for the sockets: staying up");
+            Signal::HandOver => match running.hand_over().await {
+                Ok(()) => {
+                    tracing::info!("a successor serves: finishing what is in flight");
+                    break;
+                }
+                Err(why) => tracing::warn!("staying up: {why}"),
+            },
+            Signal::Stop => {
+                notify("STOPPING=1");
+                break;
             }
-            Signal::Stop => break,
         }
     }
     tokio::select! {

@@ -187,7 +187,9 @@ pub fn failed(
     let failure =
         if malformed { Failure::Refused { status: 400, reason: "chunks" } } else { classify(&error, expired) };
     let again = may_send_again(session, exchange, failure);
-    if again && reused && failure == Failure::Reset && retry_stale(edge, session, exchange) {
+    // Bytes behind the last answer (a body to a HEAD, say) make a kept connection as stale as its end does.
+    let stale = reused && matches!(failure, Failure::Reset | Failure::Protocol);
+    if again && stale && retry_stale(edge, session, exchange) {
         error.set_retry(true);
         return error;
     }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -35,6 +35,8 @@ use prometheus::IntGauge;
 #[derive(Debug, Default)]
 pub struct Census {
     open: AtomicI64,
+    /// A successor has the listeners.
+    handed_over: AtomicBool,
     /// Those of each client, kept only where they are limited.
     clients: Mutex<HashMap<[u8; 16], u64>>,
 }
@@ -42,6 +44,14 @@ pub struct Census {
 impl Census {
     pub fn open(&self) -> i64 {
         self.open.load(Relaxed)
+    }
+
+    pub fn successor_serves(&self) {
+        self.handed_over.store(true, Relaxed);
+    }
+
+    pub fn has_successor(&self) -> bool {
+        self.handed_over.load(Relaxed)
     }
 
     /// Another connection of this client, if it may have one.
@@ -110,7 +120,7 @@ impl Door {
             let nothing_yet = watch.read_to_the_end();
             watch.expect_head(Instant::now(), limits.header_timeout, limits.idle_timeout);
             if nothing_yet {
-                match watched(watch, timer.as_mut(), first_bytes(&mut wire, true, shutdown)).await {
+                match watched(watch, timer.as_mut(), first_bytes(&mut wire, true, shutdown, &self.census)).await {
                     Watched::Done(Some(_)) => {}
                     Watched::Done(None) | Watched::TooLate { .. } => return,
                 }
@@ -203,7 +213,8 @@ impl ServerApp for Door {
         watch.expect_head(Instant::now(), limits.header_timeout, None);
         let settled = stream.get_ssl_digest().is_some() && !matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let mut wire = Box::new(Wire::new(stream, Arc::clone(&watch)));
-        let http2 = match watched(&watch, timer.as_mut(), first_bytes(&mut wire, settled, shutdown)).await {
+        let http2 = match watched(&watch, timer.as_mut(), first_bytes(&mut wire, settled, shutdown, &self.census)).await
+        {
             Watched::Done(http2) => http2?,
             Watched::TooLate { .. } => {
                 // Browsers open connections that they may need: no answer is read there, and none is sent.
@@ -271,13 +282,24 @@ impl Drop for OfClient<'_> {
 }
 
 /// Waits until a request begins, and says whether it is one of HTTP/2; `None`: there will be none. `http1`: that much is known.
-async fn first_bytes(wire: &mut Wire, http1: bool, shutdown: &ShutdownWatch) -> Option<bool> {
+async fn first_bytes(wire: &mut Wire, http1: bool, shutdown: &ShutdownWatch, census: &Census) -> Option<bool> {
     let mut shutdown = shutdown.clone();
     let begun = async { if http1 { wire.fill().await.then_some(false) } else { wire.opens_http2().await } };
     tokio::select! {
         biased;
         begun = begun => begun,
-        _ = shutdown.wait_for(|stopping| *stopping) => None,
+        () = stopped(&mut shutdown, census) => None,
+    }
+}
+
+/// The end of idle connections: at once when nobody serves here any more; a little later when a successor does, so that a
+/// client which is about to use its connection gets its answer, and is told with it to open another.
+async fn stopped(shutdown: &mut ShutdownWatch, census: &Census) {
+    const GRACE: Duration = Duration::from_secs(3);
+    // An error says that the server is gone, which is the same.
+    drop(shutdown.wait_for(|stopping| *stopping).await);
+    if census.handed_over.load(Relaxed) {
+        tokio::time::sleep(GRACE).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::IntoRawFd;
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -50,17 +50,45 @@ impl ListenError {
 /// Sockets that listen, by the address at which they do: several may be written alike, with port 0.
 pub struct Bound {
     fds: Fds,
+    inherited: Fds,
 }
 
 impl Bound {
     pub fn new() -> Self {
-        Self { fds: Fds::new() }
+        Self::inheriting(Fds::new())
+    }
+
+    /// Listens with these sockets where an address is one of theirs.
+    pub fn inheriting(inherited: Fds) -> Self {
+        Self { fds: Fds::new(), inherited }
+    }
+
+    /// The sockets that the service manager handed over, by the addresses on which they listen.
+    pub fn activated() -> Fds {
+        let mut fds = Fds::new();
+        for fd in super::service_manager::sockets() {
+            #[expect(unsafe_code, reason = "the descriptor came over the start of the process")]
+            // SAFETY: the service manager opened it for us, and nobody else in this process knows it.
+            let listener = unsafe { TcpListener::from_raw_fd(fd) };
+            if let Ok(address) = listener.local_addr()
+                && listener.set_nonblocking(true).is_ok()
+            {
+                fds.add(address.to_string(), listener.into_raw_fd());
+            }
+        }
+        fds
     }
 
     /// Binds one address; the place where it really listens is returned (port 0 is chosen by the system).
     pub fn listen(&mut self, address: &Arc<str>) -> Result<SocketAddr, ListenError> {
         let failed = |cause| ListenError { address: address.to_string(), cause };
         let resolved: Vec<SocketAddr> = address.to_socket_addrs().map_err(failed)?.collect();
+        if let Some(local) = resolved.iter().find(|local| self.inherited.get(&local.to_string()).is_some()) {
+            let name = local.to_string();
+            let fd = *self.inherited.get(&name).expect("it was found");
+            self.fds.add(name, fd);
+            return Ok(*local);
+        }
         let listener = TcpListener::bind(&resolved[..]).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
@@ -68,8 +96,10 @@ impl Bound {
         Ok(local)
     }
 
-    /// The table from which pingora takes its listeners.
-    pub fn into_fds(self) -> ListenFds {
+    /// The table from which pingora takes its listeners. What was inherited and is not wanted is closed: nobody would accept there.
+    pub fn into_fds(mut self) -> ListenFds {
+        let wanted = self.fds.serialize().0.into_iter().collect();
+        self.inherited.close_unclaimed(&wanted);
         Arc::new(Mutex::new(self.fds))
     }
 }

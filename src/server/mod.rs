@@ -2,13 +2,17 @@
 
 mod connection;
 mod drain;
+mod hand_over;
 mod listen;
 mod observer;
 mod run;
+mod service_manager;
 mod signals;
 pub mod tls;
 mod wire;
 
+pub use hand_over::{Inheritance, Stays};
 pub use listen::{Bound, ListenError};
 pub use run::{Running, Start, StartError, start};
+pub use service_manager::{monotonic_microseconds, notify, watchdog};
 pub use signals::{Signal, Signals};

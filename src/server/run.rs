@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::connection::{Census, Door};
 use super::drain::{Drained, drain};
+use super::hand_over::{Inheritance, Stays, hand_over};
 use super::listen::{Bound, ListenError};
 use super::observer::Counted;
 use super::tls::{Tls, TlsError};
@@ -37,6 +38,8 @@ pub struct Start {
     pub source: Source,
     /// The bearer token of the admin listener, already read.
     pub token: Option<Arc<str>>,
+    /// What a predecessor handed over.
+    pub inheritance: Inheritance,
 }
 
 /// A running server.
@@ -51,6 +54,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     census: Arc<Census>,
     stop: watch::Sender<bool>,
+    fds: ListenFds,
     copying: tokio::runtime::Runtime,
     // Dropped last: the tasks of the request path live on it.
     data: Runtime,
@@ -106,9 +110,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
-    let Start { snapshot, source, token } = start;
+    let Start { snapshot, source, token, mut inheritance } = start;
     let server = snapshot.server.clone();
-    let mut bound = Bound::new();
+    let mut bound = Bound::inheriting(inheritance.listeners.take().unwrap_or_else(Bound::activated));
     let mut listeners = Vec::new();
     for address in &server.listen {
         listeners.push(bound.listen(address).map_err(StartError::Listen)?);
@@ -197,7 +201,9 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));
     ready.store(true, Ordering::Release);
+    inheritance.serves();
     Ok(Running {
+        fds,
         listeners,
         tls_listeners,
         admin,
@@ -266,11 +272,20 @@ impl Running {
         self.telemetry.access_log.reopen();
     }
 
+    /// Gives the listeners to a successor, if one waits. Afterwards it serves, and this process has only to finish.
+    pub async fn hand_over(&self) -> Result<(), Stays> {
+        let state_dir = self.in_force.load().snapshot.server.state_dir.clone();
+        hand_over(&state_dir, &self.fds).await?;
+        // Who has a connection to us may be about to use it: it is closed behind an answer, not before a request.
+        self.census.successor_serves();
+        Ok(())
+    }
+
     /// Finishes what is in flight and ends. Everything idle is closed at once.
     pub async fn stop(&self) -> bool {
         self.ready.store(false, Ordering::Release);
         let server = &self.in_force.load().snapshot.server;
-        if !server.lame_duck.is_zero() {
+        if !server.lame_duck.is_zero() && !self.census.has_successor() {
             tracing::info!("not ready any more; listening for another {:?}", server.lame_duck);
             tokio::time::sleep(server.lame_duck).await;
         }

@@ -22,4 +22,5 @@ mod routing;
 mod startup;
 mod streams;
 mod tls;
+mod upgrade;
 mod watching;

@@ -72,7 +72,7 @@ fn start(args: &DemoArgs, control: &Runtime) -> Result<Demo, Exit> {
         term::say(&render(&compiled.diagnostics, &source.name(), &text, term::colour_on_stderr()));
         return Err(Exit::Failed);
     };
-    let running = bring_up(snapshot, source, control)?;
+    let running = bring_up(snapshot, source, crate::server::Inheritance::default(), control)?;
     let target = running.listeners.first().copied().ok_or(Exit::Failed)?;
     let traffic = traffic::Traffic::start(target, control.handle());
     Ok(Demo { running, file, signals: std::sync::Mutex::new(Some(signals)), traffic })

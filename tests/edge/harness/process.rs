@@ -34,8 +34,17 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn spawn(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        Self::spawn_with(arguments, [])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn spawn_with(
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        variables: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
         let mut child = Command::new(binary())
             .args(arguments)
+            .envs(variables)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

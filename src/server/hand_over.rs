@@ -1,0 +1,115 @@
+//! The sockets pass from a running process to its successor, so that an upgrade refuses nobody.
+//!
+//! The successor (`run --upgrade`) waits on a socket in the state folder. At SIGQUIT the predecessor sends its listeners
+//! there, and one end of a pair of sockets besides, on which the successor says that it serves. Only then does the
+//! predecessor stop listening; without that word it stays up.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pingora::server::{Fds, ListenFds};
+use tokio::io::AsyncReadExt;
+
+/// Under this name the pair's other end travels; no listener is called so.
+const READY: &str = "ready";
+/// A successor reads its file and looks for its upstreams before it serves.
+const SUCCESSOR_STARTS: Duration = Duration::from_secs(60);
+/// Pingora waits six seconds at a time.
+const WAITS: usize = 10;
+
+/// Why the predecessor stays.
+#[derive(Debug)]
+pub enum Stays {
+    NobodyWaits,
+    NotSent(io::Error),
+    /// The successor took the sockets and ended, or did not serve in time. It listens no more, or it will yet.
+    NotReady,
+}
+
+impl fmt::Display for Stays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyWaits => f.write_str("no successor waits for the sockets; start one with `run --upgrade`"),
+            Self::NotSent(error) => write!(f, "the sockets could not be sent to the successor: {error}"),
+            Self::NotReady => f.write_str("the successor took the sockets, but does not serve"),
+        }
+    }
+}
+
+pub fn meeting_place(state_dir: &Path) -> PathBuf {
+    state_dir.join("upgrade.sock")
+}
+
+/// Sends the listeners to whoever waits, and waits until it serves.
+pub async fn hand_over(state_dir: &Path, listeners: &ListenFds) -> Result<(), Stays> {
+    let place = meeting_place(state_dir);
+    if !place.exists() {
+        return Err(Stays::NobodyWaits);
+    }
+    let (ours, theirs) = UnixStream::pair().map_err(Stays::NotSent)?;
+    let mut table = Fds::new();
+    let (names, fds) = listeners.lock().serialize();
+    table.deserialize(names, fds);
+    table.add(READY.to_owned(), theirs.as_raw_fd());
+    let sent = tokio::task::spawn_blocking(move || {
+        // Sent while the pair's other end is still open here, closed right after.
+        let sent = table.send_to_sock(&*place.to_string_lossy());
+        drop(theirs);
+        sent
+    });
+    let sent = sent.await.map_err(|error| Stays::NotSent(io::Error::other(error)))?;
+    sent.map_err(|error| Stays::NotSent(io::Error::other(error.to_string())))?;
+    ours.set_nonblocking(true).map_err(Stays::NotSent)?;
+    let mut ours = tokio::net::UnixStream::from_std(ours).map_err(Stays::NotSent)?;
+    match tokio::time::timeout(SUCCESSOR_STARTS, ours.read_u8()).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(Stays::NotReady),
+    }
+}
+
+/// What a successor was given.
+#[derive(Default)]
+pub struct Inheritance {
+    pub listeners: Option<Fds>,
+    ready: Option<UnixStream>,
+}
+
+impl Inheritance {
+    /// Waits for the predecessor's sockets.
+    pub fn wait(state_dir: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(state_dir)?;
+        let place = meeting_place(state_dir);
+        let place = place.to_string_lossy();
+        let mut fds = Fds::new();
+        let mut tried = 0;
+        while let Err(error) = fds.get_from_sock(&*place) {
+            tried += 1;
+            if tried >= WAITS {
+                return Err(io::Error::other(error.to_string()));
+            }
+        }
+        let ready = fds.get(READY).copied();
+        #[expect(unsafe_code, reason = "the descriptor came over a socket")]
+        // SAFETY: it was received just now and is owned by nobody else.
+        let ready = ready.map(|fd| unsafe { UnixStream::from_raw_fd(fd) });
+        let mut listeners = Fds::new();
+        let (names, numbers) = fds.serialize();
+        for (name, fd) in names.into_iter().zip(numbers).filter(|(name, _)| name != READY) {
+            listeners.add(name, fd);
+        }
+        Ok(Self { listeners: Some(listeners), ready })
+    }
+
+    /// Tells the predecessor that it may go.
+    pub fn serves(self) {
+        if let Some(mut ready) = self.ready
+            && let Err(error) = ready.write_all(b"1")
+        {
+            tracing::warn!(%error, "the predecessor was not told that it may go");
+        }
+    }
+}
