@@ -83,7 +83,7 @@ impl fmt::Display for Percent {
 }
 
 /// One answer of an A/B split. Variants take the buckets in the order of their names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
     pub name: Box<str>,
     pub upstream: UpstreamId,
@@ -114,7 +114,7 @@ impl StatusSet {
 }
 
 /// When the monolith answers instead of a service that failed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fallback {
     /// Methods that move to the monolith when nothing was sent to the service.
     pub methods: MethodSet,
@@ -135,7 +135,7 @@ pub enum WriteCopies {
 }
 
 /// The copies of a route's requests.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shadow {
     pub sample: Percent,
     pub methods: MethodSet,
@@ -179,7 +179,7 @@ pub struct CompareSettings {
 }
 
 /// How long a silent conversation keeps the side it began on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pin {
     pub silence: Duration,
     /// `multilith_pin_ROUTE`.
@@ -195,7 +195,7 @@ pub struct Dial {
 }
 
 /// All that a route says about who answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The dial that the file asks for.
     pub dial: Dial,

@@ -1,6 +1,6 @@
 //! A reload as a difference: what was added, removed, altered, moved.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::migration::Policy;
 use crate::route::Route;
 
 /// The routes that differ between two files, by name.
@@ -21,23 +22,26 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Both lists are in the order of their names, so one pass finds every difference.
     pub fn between(old: &Snapshot, new: &Snapshot) -> Self {
-        let before: BTreeMap<&str, &Arc<Route>> = old.routes.iter().map(|route| (&*route.name, route)).collect();
-        let after: BTreeMap<&str, &Arc<Route>> = new.routes.iter().map(|route| (&*route.name, route)).collect();
+        let before: HashMap<&str, &Route> = old.routes.iter().map(|route| (&*route.name, &**route)).collect();
         let mut changes = Self { settings: settings(old) != settings(new), ..Self::default() };
-        for (name, route) in &after {
-            match before.get(name) {
+        let mut stayed = HashSet::new();
+        for route in &new.routes {
+            match before.get(&*route.name) {
                 None => changes.added.push(Arc::clone(&route.name)),
-                Some(was) if fingerprint(old, was) != fingerprint(new, route) => {
-                    changes.altered.push(Arc::clone(&route.name));
+                Some(was) => {
+                    stayed.insert(&*route.name);
+                    if !is_same(old, was, new, route) {
+                        changes.altered.push(Arc::clone(&route.name));
+                    }
                 }
-                Some(_) => {}
             }
         }
-        changes
-            .removed
-            .extend(before.values().filter(|was| !after.contains_key(&*was.name)).map(|was| Arc::clone(&was.name)));
+        let left = old.routes.iter().filter(|was| !stayed.contains(&*was.name));
+        changes.removed.extend(left.map(|was| Arc::clone(&was.name)));
+        for names in [&mut changes.added, &mut changes.removed, &mut changes.altered] {
+            names.sort_unstable();
+        }
         changes
     }
 }
@@ -68,21 +72,25 @@ impl fmt::Display for Changes {
     }
 }
 
-/// A route's meaning as text: upstreams by name, since their numbers change when another is added.
-fn fingerprint(snapshot: &Snapshot, route: &Route) -> String {
-    let names: Vec<&str> = route
-        .policy
-        .service
-        .into_iter()
-        .chain(route.policy.variants.iter().map(|variant| variant.upstream))
-        .filter_map(|id| snapshot.upstreams.get(id.index()).map(|spec| &*spec.name))
-        .collect();
-    let mut policy = route.policy.clone();
-    policy.service = None;
-    for variant in &mut policy.variants {
-        variant.upstream = crate::endpoint::UpstreamId::MONOLITH;
+/// Whether a route means the same: upstreams count by name, since their numbers change when another is added.
+fn is_same(old: &Snapshot, was: &Route, new: &Snapshot, is: &Route) -> bool {
+    let same_names = upstreams(old, &was.policy).eq(upstreams(new, &is.policy));
+    same_names && (was == is || was.policy != is.policy && *was == in_numbers_of(&was.policy, is))
+}
+
+fn upstreams<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> impl Iterator<Item = Option<&'a str>> {
+    let ids = policy.service.into_iter().chain(policy.variants.iter().map(|variant| variant.upstream));
+    ids.map(|id| snapshot.upstreams.get(id.index()).map(|spec| &*spec.name))
+}
+
+/// The route with the numbers of another's upstreams, which have the same names.
+fn in_numbers_of(other: &Policy, route: &Route) -> Route {
+    let mut route = route.clone();
+    route.policy.service = route.policy.service.and(other.service);
+    for (variant, other) in route.policy.variants.iter_mut().zip(&other.variants) {
+        variant.upstream = other.upstream;
     }
-    format!("{names:?}{:?}", Route { policy, ..route.clone() })
+    route
 }
 
 fn settings(snapshot: &Snapshot) -> String {
@@ -109,4 +117,65 @@ pub fn need_restart(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
 pub fn restart_warning(key: &str) -> Diagnostic {
     Diagnostic::new(Code::NeedsRestart, format!("`{key}` changed, but is read only when multilith starts"))
         .help("everything else of this file is in force; restart multilith for this key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::compile;
+
+    const FILE: &str = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.users]\nurl = \"http://127.0.0.1:2\"\n";
+
+    fn snapshot(more: &str) -> Snapshot {
+        let compiled = compile(&format!("{FILE}{more}"), "routes.toml", &|_| None);
+        compiled.snapshot.expect("the file is right")
+    }
+
+    fn names(names: &[Arc<str>]) -> Vec<&str> {
+        names.iter().map(|name| &**name).collect()
+    }
+
+    const READ: &str = "[routes.read]\npath = \"/u/{id}\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"10%\"\n\
+        headers = { accept = { regex = \"json$\" } }\n";
+    const LIST: &str = "[routes.list]\npath = \"/u\"\nservice = \"users\"\nstage = \"migrated\"\n";
+
+    #[test]
+    fn a_route_counts_as_altered_when_it_means_something_else() {
+        let before = snapshot(&format!("{READ}{LIST}"));
+        let table = [
+            ("nothing but the order", format!("{LIST}{READ}"), vec![]),
+            ("the weight", format!("{}{LIST}", READ.replace("10%", "11%")), vec!["read"]),
+            ("a condition", format!("{}{LIST}", READ.replace("json$", "json")), vec!["read"]),
+            ("the path", format!("{READ}{}", LIST.replace("\"/u\"", "\"/v\"")), vec!["list"]),
+            (
+                "another service before it, which changes its number",
+                format!("[services.a]\nurl = \"http://127.0.0.1:3\"\n{READ}{LIST}"),
+                vec![],
+            ),
+            (
+                "another service before it, and a weight",
+                format!("[services.a]\nurl = \"http://127.0.0.1:3\"\n{}{LIST}", READ.replace("10%", "11%")),
+                vec!["read"],
+            ),
+            (
+                "another service",
+                format!("[services.z]\nurl = \"http://127.0.0.1:3\"\n{READ}{}", LIST.replace("users", "z")),
+                vec!["list"],
+            ),
+        ];
+        for (what, after, altered) in table {
+            let changes = Changes::between(&before, &snapshot(&after));
+            assert_eq!(names(&changes.altered), altered, "{what}");
+            assert!(changes.added.is_empty() && changes.removed.is_empty(), "{what}");
+        }
+    }
+
+    #[test]
+    fn routes_that_come_and_go_are_named_in_order() {
+        let before = snapshot(&format!("{READ}{LIST}"));
+        let after = snapshot(&READ.replace("routes.read", "routes.b").replace("/u/", "/b/"));
+        let changes = Changes::between(&before, &after);
+        assert_eq!((names(&changes.added), names(&changes.removed)), (vec!["b"], vec!["list", "read"]));
+        assert!(!changes.settings);
+    }
 }

@@ -20,7 +20,7 @@ impl HeaderEdits {
 }
 
 /// What a service is sent instead of what the client sent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rewrite {
     pub path: Option<PathRewrite>,
     pub host: Option<HeaderValue>,
@@ -35,7 +35,7 @@ impl Rewrite {
 }
 
 /// What is changed in a service's answer.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AnswerEdits {
     /// Rewrite `Location`, `Content-Location` and `Refresh` back to what the client asked for.
     pub location: bool,

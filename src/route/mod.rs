@@ -50,7 +50,7 @@ impl RouteId {
 }
 
 /// A compiled route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     pub name: Arc<str>,
     pub rule: Rule,

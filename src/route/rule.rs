@@ -28,8 +28,19 @@ pub enum ConditionKind {
     Regex(regex::Regex),
 }
 
+impl PartialEq for ConditionKind {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Equal(one), Self::Equal(other)) => one == other,
+            (Self::Regex(one), Self::Regex(other)) => one.as_str() == other.as_str(),
+            (Self::Present, Self::Present) | (Self::Absent, Self::Absent) => true,
+            _ => false,
+        }
+    }
+}
+
 /// A condition on one header, cookie or query value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     /// Headers in lower case; cookies and query keys as written.
     pub name: Box<str>,
@@ -37,7 +48,7 @@ pub struct Condition {
 }
 
 /// All that a route asks of a request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     pub host: HostPattern,
     /// One or more templates; the route takes what any of them takes.

@@ -1,0 +1,187 @@
+//! Counts the allocations of one request: those of pingora alone, with a proxy that only passes on, and those of multilith.
+//!
+//! The difference is what is ours. It is counted over many requests on one connection, after the first ones have filled the
+//! pools; the client and the origin of the test allocate nothing meanwhile.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use async_trait::async_trait;
+use multilith::compile::compile;
+use multilith::reload::Source;
+use multilith::server::{Bound, Inheritance, Start, start};
+use pingora::listeners::ListenerConfig;
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{ProxyHttp, Session, http_proxy};
+use pingora::server::configuration::ServerConf;
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use pingora::upstreams::peer::HttpPeer;
+use pingora_runtime::Runtime;
+
+/// The most that may be ours, for a request and its answer. Six headers that pingora's map takes only with a copy of their
+/// name are the greater part.
+const OURS: [(&str, u64); 3] = [("pass", 25), ("route", 31), ("split", 37)];
+const WARM: usize = 64;
+const COUNTED: usize = 512;
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+#[expect(unsafe_code, reason = "an allocator is unsafe by its nature")]
+// SAFETY: everything is handed to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.fetch_add(1, Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const REQUEST: &[u8] =
+    b"GET /api/area7/items/42 HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\
+    Cookie: multilith_id=00112233445566778899aabbccddeeff\r\n\r\n";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Sat, 21 Nov 2026 04:00:00 GMT\r\n\
+    Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+
+/// Reads up to the end of what `is_whole` knows, without an allocation.
+fn read_until(stream: &mut TcpStream, buffer: &mut [u8], is_whole: fn(&[u8]) -> bool) -> Option<usize> {
+    let mut length = 0;
+    while !is_whole(&buffer[..length]) {
+        match stream.read(&mut buffer[length..]) {
+            Ok(0) | Err(_) => return None,
+            Ok(more) => length += more,
+        }
+    }
+    Some(length)
+}
+
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while read_until(&mut stream, &mut buffer, |head| head.ends_with(b"\r\n\r\n")).is_some() {
+                    if stream.write_all(ANSWER).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Allocations of one request, as far as they come with each.
+fn allocations(proxy: SocketAddr) -> u64 {
+    let mut stream = TcpStream::connect(proxy).expect("the proxy listens");
+    let mut buffer = [0; 4096];
+    let mut send = |count: usize| {
+        for _ in 0..count {
+            stream.write_all(REQUEST).expect("the proxy reads");
+            let length = read_until(&mut stream, &mut buffer, |answer| answer.ends_with(b"hello"));
+            let length = length.unwrap_or_else(|| panic!("no answer but {}", buffer.escape_ascii()));
+            assert!(buffer[..length].starts_with(b"HTTP/1.1 200"), "{}", buffer[..length].escape_ascii());
+        }
+    };
+    send(WARM);
+    let before = COUNT.load(Relaxed);
+    send(COUNTED);
+    (COUNT.load(Relaxed) - before) / COUNTED as u64
+}
+
+/// Pingora with a proxy that only passes on.
+struct Bare {
+    peer: HttpPeer,
+}
+
+#[async_trait]
+impl ProxyHttp for Bare {
+    type CTX = ();
+
+    fn new_ctx(&self) {}
+
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
+        Ok(Box::new(self.peer.clone()))
+    }
+}
+
+fn bare(origin: SocketAddr) -> (Runtime, SocketAddr) {
+    let mut peer = HttpPeer::new(origin, false, String::new());
+    peer.options.idle_timeout = Some(std::time::Duration::from_secs(60));
+    let conf = ServerConf { threads: 1, work_stealing: false, ..ServerConf::default() };
+    let name: Arc<str> = "127.0.0.1:0".into();
+    let mut bound = Bound::new();
+    let address = bound.listen(&name).expect("a free port");
+    let mut service = Service::new("bare".to_owned(), http_proxy(&Arc::new(conf), Bare { peer }));
+    service.add_listener(ListenerConfig::tcp(address.to_string()));
+    let runtime = Runtime::new_no_steal(1, "bare");
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let fds = bound.into_fds();
+    runtime.get_handle().spawn(async move {
+        let _held = stop;
+        service.start_service(Some(fds), stopping, 1).await;
+    });
+    (runtime, address)
+}
+
+fn ours(origin: SocketAddr, routes: &str, control: &tokio::runtime::Runtime) -> u64 {
+    let text = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 1\n[logs]\nformat = \"off\"\n\
+         [monolith]\nurl = \"http://{origin}\"\n[services.new]\nurl = \"http://{origin}\"\n{routes}"
+    );
+    let compiled = compile(&text, "routes.toml", &|_| None);
+    let snapshot = compiled.snapshot.expect("the file is right");
+    let source = Source::CommandLine(text.into());
+    let running = start(Start { snapshot, source, token: None, inheritance: Inheritance::default() }, control.handle())
+        .expect("ports are free");
+    let count = allocations(running.listeners[0]);
+    // Left as it is until the process ends: a socket that is closed here may have its number taken by the next proxy's.
+    std::mem::forget(running);
+    count
+}
+
+#[test]
+fn a_request_costs_hardly_an_allocation_more_than_pingora_alone_needs() {
+    let origin = origin();
+    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
+    let (runtime, address) = bare(origin);
+    let alone = allocations(address);
+    std::mem::forget(runtime);
+    let mut too_many = Vec::new();
+    for (name, most) in OURS {
+        let routes = match name {
+            "route" => "[routes.all]\npath = \"/api/{*rest}\"\nstage = \"migrated\"\nservice = \"new\"\n",
+            "split" => {
+                "[routes.all]\npath = \"/api/{*rest}\"\nstage = \"canary\"\nweight = \"50%\"\nservice = \"new\"\n"
+            }
+            _ => "",
+        };
+        let all = ours(origin, routes, &control);
+        let ours = all.saturating_sub(alone);
+        println!("{name}: {all} allocations a request, {alone} of them pingora's, {ours} ours");
+        if ours > most {
+            too_many.push(format!("{name}: {ours} of our own, at most {most}"));
+        }
+    }
+    assert!(too_many.is_empty(), "{too_many:?}");
+}
