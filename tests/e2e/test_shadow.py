@@ -17,10 +17,12 @@ url = "http://127.0.0.1:{nameko}"
 path    = "/api/profiles/{{id}}"
 service = "users"
 stage   = "shadow"
-shadow  = {{ compare = {{ examples = "values" }} }}
+shadow  = {{ compare = {{ examples = "values", noise = {{ replay = "1%", per_second = 100 }} }} }}
 """
 
-# The most that may be needed until noise is known, and how many at a time: fewer than may be in flight as copies.
+# The most that may be needed until noise is known, and how many at a time: fewer than may be in flight as copies. The
+# monolith may be asked twice a hundred times a second: with the five of the default a fast machine would be through before
+# the fifty replays have been made.
 MOST, AT_ONCE = 5000, 50
 
 
