@@ -183,7 +183,7 @@ pub fn failed(
     if already_moved(exchange, &error) {
         return error;
     }
-    let malformed = exchange.watch.as_ref().is_some_and(|watch| watch.malformed());
+    let malformed = exchange.watch.as_ref().is_some_and(|watch| watch.upload.is_malformed());
     let failure =
         if malformed { Failure::Refused { status: 400, reason: "chunks" } } else { classify(&error, expired) };
     let again = may_send_again(session, exchange, failure);

@@ -16,6 +16,7 @@ mod outbound;
 mod page;
 mod rewriting;
 mod socket;
+mod upload;
 mod watch;
 
 pub use access::Access;

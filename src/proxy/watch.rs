@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, O
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::time::Sleep;
 
-use crate::guard::chunks::{Chunks, NotChunks};
-
 use super::socket::{acknowledged, cut_off, shut_down};
+use super::upload::Upload;
+use crate::guard::chunks::NotChunks;
 
 tokio::task_local! {
     static WATCH: Arc<Watch>;
@@ -34,10 +33,6 @@ enum Phase {
     /// The proxy is at work.
     Exchange = 2,
 }
-
-/// Longer heads are refused before their bodies are looked at.
-const MOST_EARLY: usize = 1024 * 1024;
-const KEPT: usize = 4096;
 
 /// How fast a client has to read its answers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,19 +60,9 @@ pub struct Watch {
     head_length: AtomicU64,
     /// The status with which pingora's parser refused a request; 0: none.
     refused_early: AtomicU16,
-    /// A chunked body is being read; nothing else looks into `body`.
-    follows: AtomicBool,
-    body: Mutex<Body>,
+    /// What is read of the request.
+    pub upload: Upload,
     writing: Writing,
-}
-
-/// What has to be known of a request body's bytes besides what pingora reads out of them.
-#[derive(Debug, Default)]
-struct Body {
-    /// What was read until the head was there: the head, and what came with it.
-    early: Vec<u8>,
-    chunks: Chunks,
-    malformed: bool,
 }
 
 /// Whether the client reads what it is sent.
@@ -113,8 +98,7 @@ impl Watch {
             handed: AtomicU64::new(0),
             head_length: AtomicU64::new(0),
             refused_early: AtomicU16::new(0),
-            follows: AtomicBool::new(false),
-            body: Mutex::default(),
+            upload: Upload::default(),
             writing: Writing {
                 client,
                 pace,
@@ -140,15 +124,7 @@ impl Watch {
         self.phase.store(if idle.is_some() { Phase::Idle } else { Phase::Head } as u8, Relaxed);
         self.handed.store(0, Relaxed);
         self.head_length.store(0, Relaxed);
-        self.follows.store(false, Relaxed);
-        let mut body = self.body.lock();
-        // The buffer is small after ordinary heads and stays; a large one would be held while the connection is idle.
-        if body.early.capacity() > KEPT {
-            body.early = Vec::new()
-        } else {
-            body.early.clear()
-        }
-        drop(body);
+        self.upload.begin();
         self.set(now, idle.or(head));
     }
 
@@ -178,34 +154,10 @@ impl Watch {
     pub fn handed(&self, bytes: &[u8]) -> Result<(), NotChunks> {
         self.handed.fetch_add(bytes.len() as u64, Relaxed);
         if self.awaits_head() {
-            let mut body = self.body.lock();
-            if body.early.len() < MOST_EARLY {
-                body.early.extend_from_slice(bytes);
-            }
-        } else if self.follows.load(Relaxed) {
-            let mut body = self.body.lock();
-            let taken = body.chunks.take(bytes);
-            body.malformed |= taken.is_err();
-            return taken;
+            self.upload.early(bytes);
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// The request whose head was so long has a chunked body. An error: what came with the head is none, or came with an
-    /// earlier request and was not seen.
-    pub fn follow_chunks(&self, head: usize) -> Result<(), NotChunks> {
-        let mut body = self.body.lock();
-        body.chunks = Chunks::default();
-        body.malformed = false;
-        let Body { early, chunks, .. } = &mut *body;
-        chunks.take(early.get(head..).ok_or(NotChunks)?)?;
-        self.follows.store(true, Relaxed);
-        Ok(())
-    }
-
-    /// The body that is being read was not one of chunks.
-    pub fn malformed(&self) -> bool {
-        self.follows.load(Relaxed) && self.body.lock().malformed
+        self.upload.take(bytes)
     }
 
     /// The head of a request without a body was so long.

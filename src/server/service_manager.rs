@@ -5,10 +5,10 @@ use std::os::fd::RawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-/// The first socket that systemd hands over (sd_listen_fds(3)).
+/// The first socket that systemd hands over (`sd_listen_fds(3)`).
 const FIRST_SOCKET: RawFd = 3;
 
-/// Says something to the service manager, if there is one (sd_notify(3)). What cannot be said is not worth a failure.
+/// Says something to the service manager, if there is one (`sd_notify(3)`). What cannot be said is not worth a failure.
 pub fn notify(what: &str) {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return };
     let Ok(socket) = UnixDatagram::unbound() else { return };
