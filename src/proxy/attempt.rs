@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use http::{Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::Digest;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -20,8 +19,8 @@ use crate::live::Breakage;
 use crate::migration::Side;
 use crate::upstream::Failure as EndpointFailure;
 
-/// Picks the endpoint that is asked next. Falls back to the monolith when the service has none.
-pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+/// Picks the endpoint that is asked next, and says when. Falls back to the monolith when the service has none.
+pub fn choose(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Result<Instant> {
     loop {
         let pool = exchange.edition.pool(exchange.target);
         let Ok(lease) = pool.pick(exchange.decision.unit_hash, &exchange.tried) else {
@@ -33,35 +32,38 @@ pub fn next_endpoint(edge: &Edge, session: &mut Session, exchange: &mut Exchange
             }
             return Err(error_of(Failure::NoEndpoint));
         };
-        let peer = if exchange.upgrade { lease.peer_http1() } else { lease.peer() };
-        let mut peer = Box::new(peer.clone());
-        if peer.options.read_timeout.is_some() && may_be_silent(session.req_header()) {
-            peer.options.read_timeout = exchange.edition.snapshot.limits.upgraded_idle;
-        }
         let now = Instant::now();
-        limit_total(exchange, pool.spec().timeouts.total, now, &mut peer);
+        let total = pool.spec().timeouts.total;
+        let end = total.and_then(|total| exchange.asked.get_or_insert(now).checked_add(total));
+        if let Some(watch) = &exchange.watch {
+            watch.limit(end);
+        }
         exchange.attempts = exchange.attempts.saturating_add(1);
-        exchange.attempt = Attempt { lease: Some(lease), began: Some(now), ..Attempt::default() };
-        return Ok(peer);
+        exchange.attempt = Attempt { lease: Some(lease), began: Some(now), end, ..Attempt::default() };
+        return Ok(now);
     }
 }
 
-/// All attempts at one upstream share its `total`. The watch holds it from the moment there is a connection; connecting and
-/// the reads of an HTTP/2 stream, which the watch cannot end, get no longer than what is left.
-fn limit_total(exchange: &mut Exchange, total: Option<Duration>, now: Instant, peer: &mut HttpPeer) {
-    let end = total.and_then(|total| exchange.asked.get_or_insert(now).checked_add(total));
-    if let Some(watch) = &exchange.watch {
-        watch.limit(end);
-    }
-    let Some(end) = end else { return };
-    let left = end.saturating_duration_since(now).max(Duration::from_millis(1));
-    let shorter = |limit: Option<Duration>| Some(limit.map_or(left, |limit| limit.min(left)));
+/// How the chosen endpoint is connected to. All attempts at one upstream share its `total`. The watch holds it from the moment
+/// there is a connection; connecting and the reads of an HTTP/2 stream, which the watch cannot end, get no longer than what
+/// is left.
+pub fn peer(session: &Session, exchange: &Exchange, now: Instant) -> Box<HttpPeer> {
+    let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
+    let mut peer = Box::new(if exchange.upgrade { lease.peer_http1() } else { lease.peer() }.clone());
     let options = &mut peer.options;
-    options.connection_timeout = shorter(options.connection_timeout);
-    options.total_connection_timeout = shorter(options.total_connection_timeout);
-    if options.read_timeout.is_some() {
-        options.read_timeout = shorter(options.read_timeout);
+    if options.read_timeout.is_some() && may_be_silent(session.req_header()) {
+        options.read_timeout = exchange.edition.snapshot.limits.upgraded_idle;
     }
+    if let Some(end) = exchange.attempt.end {
+        let left = end.saturating_duration_since(now).max(Duration::from_millis(1));
+        let shorter = |limit: Option<Duration>| Some(limit.map_or(left, |limit| limit.min(left)));
+        options.connection_timeout = shorter(options.connection_timeout);
+        options.total_connection_timeout = shorter(options.total_connection_timeout);
+        if options.read_timeout.is_some() {
+            options.read_timeout = shorter(options.read_timeout);
+        }
+    }
+    peer
 }
 
 /// No connection: nothing was sent, so any method may go elsewhere.
@@ -80,15 +82,16 @@ pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange
     error
 }
 
-/// A connection is there; the answer's deadline starts, and again with the last byte of the request's body.
-pub fn connected(exchange: &mut Exchange, reused: bool, peer: &HttpPeer, fd: RawFd, _digest: Option<&Digest>) {
+/// A connection is there; the answer's deadline starts, and again with the last byte of the request's body. `alone`: it carries
+/// this exchange and no other.
+pub fn connected(exchange: &mut Exchange, reused: bool, alone: bool, fd: RawFd) {
     // A connection from the pool was there at once: the clock is not read again.
     let now = exchange.attempt.began.filter(|_| reused).unwrap_or_else(Instant::now);
     exchange.attempt.reused = reused;
     exchange.attempt.connected = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     let spec = exchange.edition.pool(exchange.target).spec();
     if let Some(watch) = &exchange.watch {
-        if is_alone(exchange, peer) {
+        if alone {
             watch.attend(fd);
         }
         watch.within(now, spec.timeouts.answer);
@@ -105,7 +108,7 @@ fn may_be_silent(request: &RequestHeader) -> bool {
 
 /// Whether the connection carries this exchange and no other. The descriptor of an HTTP/2 connection belongs to all its
 /// streams: those have pingora's own read timeout.
-fn is_alone(exchange: &Exchange, peer: &HttpPeer) -> bool {
+pub fn is_alone(exchange: &Exchange, peer: &HttpPeer) -> bool {
     let versions = exchange.edition.pool(exchange.target).spec().http;
     exchange.upgrade || (versions != HttpVersions::Http2 && !speaks_http2(peer))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::access::{Access, RouteAccess};
 use crate::compile::Snapshot;
-use crate::endpoint::{Balance, UpstreamId};
+use crate::endpoint::{Balance, HttpVersions, UpstreamId};
 use crate::live::{Live, RouteState};
 use crate::migration::{Dial, Percent, Policy, Side, Stage};
 use crate::route::{PathRewrite, Route, RouteId};
@@ -22,6 +22,8 @@ pub struct Edition {
     pub routes: Vec<RouteEdition>,
     /// For requests that no route takes.
     pub unmatched: RouteEdition,
+    /// No upstream speaks HTTP/2: whoever answers a request, it can go the express way.
+    pub http1_alone: bool,
     /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
     pub rewriting: Vec<Vec<Arc<Route>>>,
 }
@@ -94,7 +96,8 @@ impl Edition {
             route: None,
         };
         let rewriting = rewriting(&snapshot);
-        Self { generation, snapshot, pools, routes, unmatched, rewriting }
+        let http1_alone = snapshot.upstreams.iter().all(|spec| spec.http == HttpVersions::Http1);
+        Self { generation, snapshot, pools, routes, unmatched, http1_alone, rewriting }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {

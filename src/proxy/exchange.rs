@@ -64,6 +64,8 @@ pub struct Exchange {
 pub struct Attempt {
     pub lease: Option<Lease>,
     pub began: Option<Instant>,
+    /// No attempt at this upstream lasts longer.
+    pub end: Option<Instant>,
     pub connected: Option<Duration>,
     pub first_byte: Option<Duration>,
     pub reused: bool,

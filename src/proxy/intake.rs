@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 
 use super::Edge;
 use super::access;
-use super::edition::{RouteEdition, meter_index};
+use super::edition::{Edition, RouteEdition, meter_index};
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outbound::X_REQUEST_ID_NAME;
@@ -23,9 +23,9 @@ use crate::migration::{Breaker, Decision, Given, Reason, Side, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
 use crate::telemetry::RequestId;
 
-/// The head is there: the snapshot in force is loaded, once for the whole exchange.
-pub fn begin(edge: &Edge, now: Instant) -> Exchange {
-    let exchange = Exchange::new(edge.in_force.load(), now);
+/// The head is there: the edition in force was loaded, once for the whole exchange.
+pub fn begin(edition: Arc<Edition>, now: Instant) -> Exchange {
+    let exchange = Exchange::new(edition, now);
     if let Some(watch) = &exchange.watch {
         watch.head_read();
     }

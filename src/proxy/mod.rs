@@ -8,9 +8,11 @@ mod copying;
 mod edition;
 mod exchange;
 mod explain;
+mod express;
 mod failure;
 mod finish;
 mod intake;
+mod kept;
 mod location;
 mod outbound;
 mod page;
@@ -23,6 +25,7 @@ pub use access::Access;
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
 pub use exchange::Exchange;
 pub use explain::{ExplainError, ExplainRequest, Explained, explain};
+pub use express::{Express, takes};
 pub use failure::{Failure, Fault};
 pub use page::{Page, own_answer, page};
 pub use watch::{Pace, Watch, Watched, watched};
@@ -45,6 +48,7 @@ use crate::shadow::Shadow;
 use crate::telemetry::Telemetry;
 
 /// The proxy: what all its requests share.
+#[derive(Clone)]
 pub struct Edge {
     pub in_force: Arc<InForce<Edition>>,
     pub live: Arc<Live>,
@@ -59,7 +63,7 @@ impl ProxyHttp for Edge {
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Self::CTX {
-        Box::new(intake::begin(self, Instant::now()))
+        Box::new(intake::begin(self.in_force.load(), Instant::now()))
     }
 
     fn init_downstream_modules(&self, _: &mut HttpModules) {
@@ -77,7 +81,8 @@ impl ProxyHttp for Edge {
     }
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        attempt::next_endpoint(self, session, exchange)
+        let now = attempt::choose(self, session, exchange)?;
+        Ok(attempt::peer(session, exchange, now))
     }
 
     fn fail_to_connect(
@@ -96,10 +101,11 @@ impl ProxyHttp for Edge {
         reused: bool,
         peer: &HttpPeer,
         fd: RawFd,
-        digest: Option<&Digest>,
+        _digest: Option<&Digest>,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        attempt::connected(exchange, reused, peer, fd, digest);
+        let alone = attempt::is_alone(exchange, peer);
+        attempt::connected(exchange, reused, alone, fd);
         Ok(())
     }
 

@@ -160,6 +160,11 @@ impl Watch {
         self.upload.take(bytes)
     }
 
+    /// The parser is given the whole head of a request without a body.
+    pub fn head_handed(&self, length: usize) {
+        self.handed.fetch_add(length as u64, Relaxed);
+    }
+
     /// The head of a request without a body was so long.
     pub fn bodiless(&self, head: usize) {
         self.head_length.store(head as u64, Relaxed);

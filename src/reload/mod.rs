@@ -111,6 +111,9 @@ pub struct InForceFile {
     pub last_error: Option<LastError>,
 }
 
+/// So many moves of one reload have a line each; who moves more at once knows it, and lines take time.
+const MOST_TOLD: usize = 1000;
+
 impl Reloader {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { source, in_force, live, telemetry, upstreams, shadow, access, control } = parts;
@@ -248,11 +251,15 @@ impl Reloader {
         self.shadow.retain(|name| names.contains(name));
         self.access.retain(&next.snapshot.routes);
         let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
-        for moved in moves {
-            self.tell(&moved);
+        for moved in moves.iter().take(MOST_TOLD) {
+            self.tell(moved);
+        }
+        if let Some(more) = moves.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+            tracing::info!(more, "routes moved");
         }
     }
 
+    /// Says that one route moved.
     fn tell(&self, moved: &Moved) {
         let (from, to) = moved.stage;
         let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{}%", share * 100.0));

@@ -27,7 +27,7 @@ use crate::compile::Limits;
 use crate::guard::headers::is_trusted;
 use crate::guard::rate::client_unit;
 use crate::live::InForce;
-use crate::proxy::{Edge, Edition, Pace, Watch, Watched, own_answer, watched};
+use crate::proxy::{Edge, Edition, Express, Pace, Watch, Watched, own_answer, takes, watched};
 use crate::telemetry::Metrics;
 use prometheus::IntGauge;
 
@@ -69,6 +69,7 @@ impl Census {
 /// One listener's application.
 pub struct Door {
     proxy: Arc<HttpProxy<Edge>>,
+    express: Arc<Express>,
     in_force: Arc<InForce<Edition>>,
     census: Arc<Census>,
     metrics: Arc<Metrics>,
@@ -85,7 +86,7 @@ struct Http2Door {
 
 impl Door {
     pub fn new(
-        proxy: Arc<HttpProxy<Edge>>,
+        (proxy, express): (Arc<HttpProxy<Edge>>, Arc<Express>),
         in_force: Arc<InForce<Edition>>,
         census: Arc<Census>,
         metrics: Arc<Metrics>,
@@ -93,7 +94,7 @@ impl Door {
         tls: Option<Arc<Tls>>,
     ) -> Self {
         let gauge = metrics.edge().connections(listener);
-        Self { proxy, in_force, census, metrics, gauge, tls }
+        Self { proxy, express, in_force, census, metrics, gauge, tls }
     }
 
     async fn http1(
@@ -130,12 +131,21 @@ impl Door {
 
     async fn one_request(
         &self,
-        wire: Box<Wire>,
+        mut wire: Box<Wire>,
         settings: Option<HttpPersistentSettings>,
         shutdown: &ShutdownWatch,
         watch: &Arc<Watch>,
         timer: Pin<&mut Sleep>,
     ) -> Watched<Option<ReusedHttpStream>> {
+        if takes(wire.ahead()) {
+            let edition = self.in_force.load();
+            if edition.http1_alone {
+                let head = wire.take_head();
+                // In a box, so that the connection holds no room for an exchange while it is idle.
+                let exchange = Box::pin(self.express.serve(wire, head, edition, settings, *shutdown.borrow()));
+                return watched(watch, timer, exchange).await;
+            }
+        }
         let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());
         let mut session = ServerSession::new_http1(wire);
         match settings {

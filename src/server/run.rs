@@ -26,7 +26,7 @@ use crate::admin;
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::live::{InForce, Live};
-use crate::proxy::{Access, Edge, Edition};
+use crate::proxy::{Access, Edge, Edition, Express};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
 use crate::telemetry::{Metrics, Telemetry};
@@ -171,9 +171,9 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         token,
         address: admin,
     });
-    serve(control, admin, console.full(), Arc::clone(&fds), stopping.clone(), 1);
+    serve(control, admin, console.full(), Arc::clone(&fds), stopping.clone(), (1, GATHERING));
     if let Some(address) = metrics_alone {
-        serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping.clone(), 1);
+        serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping.clone(), (1, GATHERING));
     }
     control.block_on(upstreams.first_look(FIRST_LOOK));
 
@@ -190,13 +190,13 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
     };
-    let proxy = Arc::new(engine(edge, threads));
+    let engines = (Arc::new(engine(edge.clone(), threads)), Arc::new(Express::new(edge)));
     let plain = server.listen.iter().zip(&listeners).map(|listener| (listener, None));
     let encrypted = server.tls.listen.iter().zip(&tls_listeners).map(|listener| (listener, tls.clone()));
     for ((written, address), tls) in plain.chain(encrypted) {
-        let (proxy, in_force) = (Arc::clone(&proxy), Arc::clone(&in_force));
-        let door = Door::new(proxy, in_force, Arc::clone(&census), Arc::clone(&metrics), written, tls);
-        serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), threads);
+        let door =
+            Door::new(engines.clone(), Arc::clone(&in_force), Arc::clone(&census), Arc::clone(&metrics), written, tls);
+        serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), (threads, UNBUFFERED));
     }
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));
@@ -244,26 +244,26 @@ fn engine(edge: Edge, threads: usize) -> HttpProxy<Edge> {
     http_proxy(&Arc::new(conf), edge)
 }
 
+/// A buffer of pingora's is held as long as its connection. [`Wire`](super::wire::Wire) gathers what is written to clients
+/// and holds nothing while they are idle; every reader brings a buffer, and reads past pingora's.
+const UNBUFFERED: usize = 0;
+/// The admin listener has no such wire.
+const GATHERING: usize = 16 * 1024;
+
 fn serve<A>(
     runtime: &Handle,
     address: SocketAddr,
     app: A,
     fds: ListenFds,
     stopping: watch::Receiver<bool>,
-    tasks: usize,
+    (tasks, write_buffer): (usize, usize),
 ) where
     A: pingora::apps::ServerApp + Send + Sync + 'static,
 {
     let address = address.to_string();
     let mut service = Service::new(address.clone(), app);
-    service.add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers()));
+    service.add_listener(ListenerConfig::tcp(&address).l4_buffer(L4BufferSettings::new(0, write_buffer)));
     runtime.spawn(async move { service.start_service(Some(fds), stopping, tasks).await });
-}
-
-/// Pingora would write as soon as 1460 bytes are there: an answer of 10 KiB would take three system calls, not one.
-/// Every reader brings a larger buffer than the one for reading, and reads past it.
-fn buffers() -> L4BufferSettings {
-    L4BufferSettings::new(1024, 16 * 1024)
 }
 
 impl Running {

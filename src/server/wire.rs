@@ -25,6 +25,9 @@ use crate::proxy::{Watch, own_answer};
 /// A head of usual length fits; what is longer is read by pingora.
 const FIRST_READ: usize = 4096;
 
+/// The head of an answer and as much of its body leave in one system call, and one record of TLS.
+const GATHERED: usize = 16 * 1024;
+
 /// What HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -34,13 +37,26 @@ pub struct Wire {
     watch: Arc<Watch>,
     /// Read already, not yet handed on.
     ahead: BytesMut,
+    /// Written already, not yet sent. Nothing is allocated while nothing waits: an idle connection holds no buffer.
+    gathered: BytesMut,
     /// Our answer in place of pingora's, on its way.
     own: Option<Bytes>,
 }
 
 impl Wire {
     pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, ahead: BytesMut::new(), own: None }
+        Self { stream, watch, ahead: BytesMut::new(), gathered: BytesMut::new(), own: None }
+    }
+
+    /// What was read and not handed on: the beginning of a request, perhaps all of its head.
+    pub fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    /// The head of a request without a body, and nothing behind it. Counts as handed to the parser.
+    pub fn take_head(&mut self) -> BytesMut {
+        self.watch.head_handed(self.ahead.len());
+        std::mem::take(&mut self.ahead)
     }
 
     /// Waits for the first bytes. `false`: there will be none.
@@ -82,6 +98,21 @@ impl Wire {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Sends what was gathered.
+    fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &self.gathered);
+            match ready!(self.noted(written))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.gathered.advance(written),
+            }
+            if self.gathered.is_empty() {
+                self.gathered = BytesMut::new();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &written {
             Poll::Pending => self.watch.writing_waits(Instant::now()),
@@ -100,6 +131,12 @@ impl fmt::Debug for Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        if !self.gathered.is_empty()
+            && let Poll::Ready(Err(error)) = self.poll_gathered(cx)
+        {
+            // Whoever waits for the client has nothing more to write for now: a piece of an answer is not held back.
+            return Poll::Ready(Err(error));
+        }
         if self.ahead.is_empty() {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
             self.watch.bytes_came(Instant::now);
@@ -129,16 +166,25 @@ impl AsyncWrite for Wire {
             ready!(self.poll_own(cx))?;
             return Poll::Ready(Ok(bytes.len()));
         }
+        if self.gathered.len() + bytes.len() > GATHERED {
+            ready!(self.poll_gathered(cx))?;
+        }
+        if bytes.len() < GATHERED {
+            self.gathered.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.noted(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_gathered(cx))?;
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.noted(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_gathered(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
@@ -151,12 +197,22 @@ impl AsyncWrite for Wire {
             let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
             return self.poll_write(cx, first);
         }
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.gathered.len() + length > GATHERED {
+            ready!(self.poll_gathered(cx))?;
+        }
+        if length < GATHERED {
+            for slice in slices {
+                self.gathered.extend_from_slice(slice);
+            }
+            return Poll::Ready(Ok(length));
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 
 use super::peers::Place;
 use super::pool::Pool;
@@ -20,6 +20,7 @@ pub struct Endpoint {
     pub(super) priority: u16,
     /// As the upstream speaks, and forced to HTTP/1.1.
     pub(super) peers: Arc<(HttpPeer, HttpPeer)>,
+    connection_key: u64,
     pub(super) vitals: Arc<Vitals>,
     pub(super) pool: Weak<Pool>,
 }
@@ -34,7 +35,8 @@ impl Endpoint {
         pool: Weak<Pool>,
     ) -> Arc<Self> {
         let address = place.to_string().into();
-        Arc::new(Self { place, address, authority, weight, priority, peers, vitals, pool })
+        let connection_key = peers.1.reuse_hash();
+        Arc::new(Self { place, address, authority, weight, priority, peers, connection_key, vitals, pool })
     }
 
     pub fn address(&self) -> &str {
@@ -78,6 +80,11 @@ impl Lease {
     /// The same for HTTP/1.1 alone: an upgrade needs it.
     pub fn peer_http1(&self) -> &HttpPeer {
         &self.endpoint.peers.1
+    }
+
+    /// What connections over HTTP/1.1 may be kept under: those of one key may be taken for one another.
+    pub fn connection_key(&self) -> u64 {
+        self.endpoint.connection_key
     }
 
     pub fn address(&self) -> &str {

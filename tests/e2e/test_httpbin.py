@@ -229,7 +229,6 @@ def test_http_1_0_is_answered_as_http_1_0_can_read_it(ports):
             assert through.body == direct.body
 
 
-@pytest.mark.xfail(reason="pingora 0.9.1 flushes an answer with a Content-Length when its buffer is full or it ends")
 def test_an_answer_with_a_length_that_comes_in_drops_is_not_held_back(ports):
     _, proxy_port = ports
     with Wire(proxy_port) as wire:

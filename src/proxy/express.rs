@@ -1,0 +1,307 @@
+//! The express way: a request without a body to an upstream of HTTP/1, without pingora's proxy loop.
+//!
+//! Most requests are of this kind, and the loop's channels, its two halves, a boxed future for each hook and a task and a
+//! timer for each kept connection cost more than all that is decided on the way. The steps are the functions that the hooks
+//! of [`Edge`] call, in the same order; both ends are parsed and framed by pingora's sessions. Every other request goes
+//! through pingora's `HttpProxy`.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use http::{Method, Version, header};
+use memchr::memchr_iter;
+use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
+use pingora::connectors::TransportConnector;
+use pingora::http::ResponseHeader;
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Stream;
+use pingora::protocols::http::v1::client::HttpSession as Upstream;
+use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::edition::Edition;
+use super::exchange::Exchange;
+use super::{Edge, answer, attempt, body, copying, finish, intake, kept, outbound};
+use crate::upstream::Lease;
+
+/// As many attempts as pingora makes; [`attempt`] gives up long before.
+const MOST_ROUNDS: usize = 16;
+
+/// What the requests of this way share.
+pub struct Express {
+    edge: Edge,
+    connector: TransportConnector,
+    /// None: as in `init_downstream_modules`.
+    modules: HttpModules,
+}
+
+impl Express {
+    pub fn new(edge: Edge) -> Self {
+        Self { edge, connector: TransportConnector::new(None), modules: HttpModules::new() }
+    }
+
+    /// Serves the request that begins with `head`, under an edition whose upstreams all speak HTTP/1. Like pingora's `process_new_http`: what comes back is kept open.
+    pub async fn serve(
+        &self,
+        stream: Stream,
+        head: BytesMut,
+        edition: Arc<Edition>,
+        settings: Option<HttpPersistentSettings>,
+        stopping: bool,
+    ) -> Option<ReusedHttpStream> {
+        let mut session = Session::new_h1_with_modules(stream, &self.modules);
+        match settings {
+            Some(settings) => settings.apply_to_session(session.as_downstream_mut()),
+            None => session.set_keepalive(Some(0)),
+        }
+        if let ServerSession::H1(http1) = session.as_downstream_mut() {
+            http1.set_pipelined_prefix(head);
+        }
+        match session.as_downstream_mut().read_request().await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return refuse_unreadable(session, &error).await,
+        }
+        if stopping {
+            session.set_keepalive(None);
+        }
+        let mut exchange = intake::begin(edition, Instant::now());
+        let (reusable, error) = self.answer(&mut session, &mut exchange).await;
+        copying::end(&self.edge, &mut session, error.as_deref(), &mut exchange);
+        finish::settle(&self.edge, &mut session, error.as_deref(), &mut exchange);
+        drop(exchange);
+        if !reusable {
+            return None;
+        }
+        let settings = HttpPersistentSettings::for_session(session.as_downstream());
+        let reusable = session.downstream_session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
+    }
+
+    /// Answers a request, one way or the other. `true`: the client's connection may have another one.
+    async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> (bool, Option<Box<Error>>) {
+        let error = match intake::admit(&self.edge, session, exchange) {
+            Ok(()) => {
+                copying::begin(&self.edge, session, exchange);
+                exchange.body.complete = true;
+                self.ask(session, exchange).await
+            }
+            Err(failure) => finish::refuse(session, exchange, failure).await,
+        };
+        let Err(error) = error else { return (true, None) };
+        finish::report(session, &error, exchange).await;
+        (false, Some(error))
+    }
+
+    /// Asks one endpoint after another, as long as a failure may be answered by somebody else.
+    async fn ask(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            match self.attempt(session, exchange).await {
+                Err(error) if error.retry() && rounds < MOST_ROUNDS => {}
+                last => return last,
+            }
+        }
+    }
+
+    async fn attempt(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        let now = attempt::choose(&self.edge, session, exchange)?;
+        let key = exchange.attempt.lease.as_ref().map_or(0, Lease::connection_key);
+        let (stream, reused) = match kept::take(key, now) {
+            Some(stream) => (stream, true),
+            None => {
+                let peer = attempt::peer(session, exchange, now);
+                // In a box: most requests find a connection, and should not carry the room that making one takes.
+                match Box::pin(self.connector.new_stream(&*peer)).await {
+                    Ok(stream) => (stream, false),
+                    Err(mut error) => {
+                        error.as_up();
+                        return Err(attempt::not_connected(&self.edge, session, exchange, error).into_up());
+                    }
+                }
+            }
+        };
+        attempt::connected(exchange, reused, true, stream.id());
+        let mut upstream = Upstream::new(stream);
+        if let Err(error) = self.pass(session, exchange, &mut upstream).await {
+            copying::attempt_failed(exchange);
+            return Err(attempt::failed(&self.edge, session, exchange, error, reused));
+        }
+        upstream.respect_keepalive();
+        if let Some(stream) = upstream.reuse().await {
+            kept::keep(key, stream, Instant::now(), exchange.edition.pool(exchange.target).spec().keepalive);
+        }
+        Ok(())
+    }
+
+    /// Sends the request and passes the answer on.
+    async fn pass(&self, session: &mut Session, exchange: &mut Exchange, upstream: &mut Upstream) -> Result<()> {
+        let mut request = session.req_header().clone();
+        request.set_version(Version::HTTP_11);
+        // The only header of the connection that a request of this way may have.
+        request.remove_header(&header::CONNECTION);
+        outbound::prepare(&mut request, exchange)?;
+        upstream.write_request_header(Box::new(request)).await.map_err(|error| error.into_up())?;
+        loop {
+            let (chunk, end) = match next(session, upstream).await? {
+                HttpTask::Header(mut head, end) => {
+                    attempt::head_arrived(&self.edge, session, &mut head, exchange)?;
+                    frame(&mut head, end, &session.req_header().method)?;
+                    answer::prepare(session, &mut head, exchange)?;
+                    session.as_downstream_mut().write_response_header(head).await.map_err(|error| error.into_down())?;
+                    (None, end)
+                }
+                HttpTask::Body(chunk, end) => {
+                    body::answer_chunk(end, exchange)?;
+                    copying::answer_passes(chunk.as_ref(), exchange);
+                    (chunk, end)
+                }
+                HttpTask::Failed(error) => return Err(error.into_up()),
+                HttpTask::Trailer(_) | HttpTask::Done | HttpTask::UpgradedBody(..) => (None, true),
+            };
+            let written = session.as_downstream_mut().write_response_body(chunk.unwrap_or_default(), end).await;
+            written.map_err(|error| error.into_down())?;
+            if end {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The next piece of the answer; an error if the client goes before it is there.
+async fn next(session: &mut Session, upstream: &mut Upstream) -> Result<HttpTask> {
+    let mut task = pin!(upstream.read_response_task());
+    let mut client = pin!(session.as_downstream_mut().read_body_or_idle(true));
+    poll_fn(|cx| {
+        if let Poll::Ready(task) = task.as_mut().poll(cx) {
+            return Poll::Ready(task.map_err(|error| error.into_up()));
+        }
+        match client.as_mut().poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into_down())),
+            // Without a body there is nothing to read but the end.
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// An answer whose end is that of the upstream's connection gets chunks, so that the client's connection can stay.
+fn frame(head: &mut ResponseHeader, end: bool, method: &Method) -> Result<()> {
+    let bodiless =
+        end || *method == Method::HEAD || head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
+    if bodiless
+        || head.headers.contains_key(header::TRANSFER_ENCODING)
+        || head.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return Ok(());
+    }
+    head.set_version(Version::HTTP_11);
+    head.insert_header(header::TRANSFER_ENCODING, "chunked")
+}
+
+/// As pingora answers what its parser refuses; the wire puts our form in the place of its page.
+async fn refuse_unreadable(mut session: Session, error: &Error) -> Option<ReusedHttpStream> {
+    if *error.etype() == ErrorType::InvalidHTTPHeader
+        && let Err(error) = session.respond_error(400).await
+    {
+        tracing::debug!(%error, "the client did not take the error answer");
+    }
+    session.as_downstream_mut().shutdown().await;
+    None
+}
+
+/// Whether these bytes are the head of a GET or HEAD without a body, nothing less and nothing more. The answer may be no for
+/// a request that would fit, but not yes for one that does not.
+pub fn takes(head: &[u8]) -> bool {
+    if !(head.starts_with(b"GET ") || head.starts_with(b"HEAD ")) || !head.ends_with(b"\r\n\r\n") {
+        return false;
+    }
+    let fields = head.get(..head.len() - 2).unwrap_or_default();
+    let mut begin = 0;
+    memchr_iter(b'\n', fields).all(|end| {
+        let line = fields.get(begin..end).unwrap_or_default();
+        let first = begin == 0;
+        begin = end + 1;
+        line.strip_suffix(b"\r").is_some_and(|line| first || is_plain(line))
+    })
+}
+
+/// A field that says nothing about a body or the connection, but perhaps whether it stays open.
+fn is_plain(line: &[u8]) -> bool {
+    let Some(colon) = memchr::memchr(b':', line) else { return false };
+    let (name, value) = line.split_at(colon);
+    if name.first().is_none_or(u8::is_ascii_whitespace) || name.last().is_none_or(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 => !is(b"te"),
+        6 => !is(b"expect"),
+        7 => !is(b"upgrade") && !is(b"trailer"),
+        10 if is(b"connection") => {
+            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+        }
+        10 => !is(b"keep-alive"),
+        14 => !is(b"content-length") && !is(b"http2-settings"),
+        16 => !is(b"proxy-connection"),
+        17 => !is(b"transfer-encoding"),
+        18 => !is(b"proxy-authenticate"),
+        19 => !is(b"proxy-authorization"),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes;
+
+    #[test]
+    fn heads_of_plain_requests_take_the_express_way() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "HEAD /x?y=z HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nconnection:Keep-Alive\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Content-Length: 5\r\n\r\n",
+        ] {
+            assert!(takes(head.as_bytes()), "{head}");
+        }
+    }
+
+    #[test]
+    fn whatever_has_a_body_an_upgrade_or_two_readings_does_not() {
+        for head in [
+            "",
+            "\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\nx\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\ncontent-length : 5\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\tContent-Length: 5\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, x-private\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nKeep-Alive: 5\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n",
+        ] {
+            assert!(!takes(head.as_bytes()), "{head}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Connections to upstreams that wait for their next request. Each thread keeps those that it uses itself.
+//!
+//! Pingora's pool is one for all threads, and keeps a task and a timer for each connection that waits. Here a connection
+//! that comes back is put on a list, and one task for all of them looks once a second which have waited for long enough.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::pin::{Pin, pin};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// At most so many wait on one thread; the longest that has waited makes room.
+const MOST: usize = 512;
+const LOOK: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::new(Kept::default());
+}
+
+#[derive(Default)]
+struct Kept {
+    /// By what may be mixed up: the address and all that a connection to it was made with. The last is the freshest.
+    lists: HashMap<u64, Vec<Waiting>, BuildHasherDefault<AsItIs>>,
+    count: usize,
+    /// The task that looks is running.
+    looked_after: bool,
+}
+
+struct Waiting {
+    stream: Stream,
+    until: Instant,
+}
+
+/// A connection for `key`, if one waits that the other end has not closed.
+pub fn take(key: u64, now: Instant) -> Option<Stream> {
+    KEPT.with_borrow_mut(|kept| {
+        let list = kept.lists.get_mut(&key)?;
+        while let Some(mut waiting) = list.pop() {
+            kept.count -= 1;
+            if waiting.until > now && is_silent(&mut waiting.stream) {
+                return Some(waiting.stream);
+            }
+        }
+        None
+    })
+}
+
+/// Keeps a connection whose last answer was read to its end.
+pub fn keep(key: u64, mut stream: Stream, now: Instant, wait: Duration) {
+    if wait.is_zero() || !is_silent(&mut stream) {
+        return;
+    }
+    let looked_after = KEPT.with_borrow_mut(|kept| {
+        if kept.count >= MOST {
+            kept.make_room(key);
+        }
+        kept.lists.entry(key).or_default().push(Waiting { stream, until: now + wait });
+        kept.count += 1;
+        std::mem::replace(&mut kept.looked_after, true)
+    });
+    if !looked_after {
+        tokio::spawn(look_after());
+    }
+}
+
+/// Closes what has waited for long enough, or was closed at the other end, until nothing waits any more.
+async fn look_after() {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = Instant::now();
+        let done = KEPT.with_borrow_mut(|kept| {
+            kept.lists.retain(|_, list| {
+                list.retain_mut(|waiting| waiting.until > now && is_silent(&mut waiting.stream));
+                !list.is_empty()
+            });
+            kept.count = kept.lists.values().map(Vec::len).sum();
+            kept.looked_after = kept.count > 0;
+            !kept.looked_after
+        });
+        if done {
+            return;
+        }
+    }
+}
+
+impl Kept {
+    /// Closes the connection that has waited longest: of this key, or else of any.
+    fn make_room(&mut self, key: u64) {
+        let own = self.lists.get(&key).filter(|list| !list.is_empty()).map(|_| key);
+        let any = || self.lists.iter().find(|(_, list)| !list.is_empty()).map(|(key, _)| *key);
+        if let Some(list) = own.or_else(any).and_then(|key| self.lists.get_mut(&key)) {
+            list.remove(0);
+            self.count -= 1;
+        }
+    }
+}
+
+/// Whether the other end says nothing, not even goodbye: an upstream speaks only when it is asked.
+fn is_silent(stream: &mut Stream) -> bool {
+    let mut byte = [0];
+    let mut buffer = ReadBuf::new(&mut byte);
+    // Without tokio's budget, which would make a busy task take any connection for silent.
+    let read = pin!(tokio::task::unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer))));
+    read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the keys are numbers")
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
