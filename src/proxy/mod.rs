@@ -20,6 +20,7 @@ mod rewriting;
 mod socket;
 mod upload;
 mod watch;
+mod writing;
 
 pub use access::Access;
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
@@ -28,7 +29,8 @@ pub use explain::{ExplainError, ExplainRequest, Explained, explain};
 pub use express::{Express, takes};
 pub use failure::{Failure, Fault};
 pub use page::{Page, own_answer, page};
-pub use watch::{Pace, Watch, Watched, watched};
+pub use watch::{Watch, Watched, watched};
+pub use writing::Pace;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use super::socket::{acknowledged, cut_off, shut_down};
+use super::socket::shut_down;
 use super::upload::Upload;
+use super::writing::{Pace, Writing};
 use crate::guard::chunks::NotChunks;
 
 tokio::task_local! {
@@ -32,15 +33,6 @@ enum Phase {
     Head = 1,
     /// The proxy is at work.
     Exchange = 2,
-}
-
-/// How fast a client has to read its answers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Pace {
-    /// The longest time without a byte being acknowledged.
-    pub pause: Option<Duration>,
-    /// Bytes a second.
-    pub rate: Option<u64>,
 }
 
 /// The deadline of one connection, or of one stream of an HTTP/2 connection. Times are milliseconds after the epoch; 0: none.
@@ -65,21 +57,6 @@ pub struct Watch {
     writing: Writing,
 }
 
-/// Whether the client reads what it is sent.
-#[derive(Debug)]
-struct Writing {
-    /// The client's connection; -1: nobody asks.
-    client: RawFd,
-    pace: Pace,
-    waits: AtomicBool,
-    look_at: AtomicU64,
-    sample_at: AtomicU64,
-    sample: AtomicU64,
-    progress_at: AtomicU64,
-    /// Why the client was cut off; 0: it was not, 1: pause, 2: rate.
-    cut: AtomicU8,
-}
-
 impl Watch {
     pub fn new(now: Instant) -> Arc<Self> {
         Self::of_client(now, -1, Pace::default())
@@ -99,16 +76,7 @@ impl Watch {
             head_length: AtomicU64::new(0),
             refused_early: AtomicU16::new(0),
             upload: Upload::default(),
-            writing: Writing {
-                client,
-                pace,
-                waits: AtomicBool::new(false),
-                look_at: AtomicU64::new(0),
-                sample_at: AtomicU64::new(0),
-                sample: AtomicU64::new(0),
-                progress_at: AtomicU64::new(0),
-                cut: AtomicU8::new(0),
-            },
+            writing: Writing::of(client, pace),
         })
     }
 
@@ -178,29 +146,16 @@ impl Watch {
 
     /// The client's connection takes no more for now.
     pub fn writing_waits(&self, now: Instant) {
-        let writing = &self.writing;
-        if writing.client < 0 || writing.waits.swap(true, Relaxed) || writing.look_at.load(Relaxed) > 0 {
-            return;
-        }
-        if let Some(window) = writing.window() {
-            writing.sample_at.store(0, Relaxed);
-            writing.look_at.store(self.since_epoch(now).saturating_add(window).max(1), Relaxed);
-        }
+        self.writing.waits(|| self.since_epoch(now));
     }
 
     pub fn writing_goes_on(&self) {
-        if self.writing.waits.load(Relaxed) {
-            self.writing.waits.store(false, Relaxed);
-        }
+        self.writing.goes_on();
     }
 
     /// The client was cut off because it did not read: the label of `refused_total`.
     pub fn cut(&self) -> Option<&'static str> {
-        match self.writing.cut.load(Relaxed) {
-            1 => Some("write_timeout"),
-            2 => Some("min_rate"),
-            _ => None,
-        }
+        self.writing.cut()
     }
 
     /// Whatever else is waited for, the upstream must have answered completely at `end`; `None` lifts the limit.
@@ -265,13 +220,13 @@ impl Watch {
 
     /// When the timer has to look next; 0: not at all.
     fn due(&self) -> u64 {
-        earlier(self.deadline.load(Relaxed), self.writing.look_at.load(Relaxed))
+        earlier(self.deadline.load(Relaxed), self.writing.look_at())
     }
 
     /// Something was due. `true`: the connection itself must end.
     fn expire(&self, now: Instant) -> bool {
         let now = self.since_epoch(now);
-        let look_at = self.writing.look_at.load(Relaxed);
+        let look_at = self.writing.look_at();
         if look_at > 0 && look_at <= now {
             self.writing.look(now);
         }
@@ -283,7 +238,7 @@ impl Watch {
             return true;
         }
         let latest = self.limit.load(Relaxed);
-        if self.writing.waits.load(Relaxed) && (latest == 0 || latest > now) {
+        if self.writing.is_waiting() && (latest == 0 || latest > now) {
             // The client keeps the upstream waiting, not the other way round.
             self.deadline.store(earlier(now + PATIENCE_WITH_CLIENT, latest), Relaxed);
             return false;
@@ -297,52 +252,6 @@ impl Watch {
 
 /// Between two looks at an upstream's deadline while the client does not read, in milliseconds.
 const PATIENCE_WITH_CLIENT: u64 = 1000;
-/// The time over which a rate is measured, in milliseconds.
-const RATE_WINDOW: u64 = 10_000;
-
-impl Writing {
-    /// Between two looks; `None`: nothing is limited.
-    fn window(&self) -> Option<u64> {
-        let pause = self.pace.pause.map(|pause| (milliseconds(pause) / 4).clamp(10, RATE_WINDOW));
-        pause.or(self.pace.rate.map(|_| RATE_WINDOW))
-    }
-
-    fn look(&self, now: u64) {
-        let next = self.window().filter(|_| self.waits.load(Relaxed)).map_or(0, |window| now + window);
-        self.look_at.store(next, Relaxed);
-        let Some(acknowledged) = acknowledged(self.client).filter(|_| next > 0) else { return };
-        let (at, before) = (self.sample_at.load(Relaxed), self.sample.load(Relaxed));
-        let begin = |progress: bool| {
-            self.sample_at.store(now.max(1), Relaxed);
-            self.sample.store(acknowledged, Relaxed);
-            if progress {
-                self.progress_at.store(now, Relaxed);
-            }
-        };
-        if at == 0 {
-            return begin(true);
-        }
-        let (elapsed, arrived) = (now - at, acknowledged.saturating_sub(before));
-        let needed = self.pace.rate.map_or(0, |rate| rate.saturating_mul(elapsed) / 1000);
-        let paused = now - self.progress_at.load(Relaxed);
-        if arrived == 0 && self.pace.pause.is_some_and(|pause| paused >= milliseconds(pause)) {
-            self.cut_off(1);
-        } else if elapsed >= RATE_WINDOW {
-            if arrived < needed {
-                self.cut_off(2);
-            }
-            begin(arrived > 0);
-        } else if arrived > 0 {
-            self.progress_at.store(now, Relaxed);
-        }
-    }
-
-    fn cut_off(&self, why: u8) {
-        self.cut.store(why, Relaxed);
-        self.look_at.store(0, Relaxed);
-        cut_off(self.client);
-    }
-}
 
 /// The earlier of two times, of which 0 is none.
 fn earlier(one: u64, other: u64) -> u64 {
@@ -352,7 +261,7 @@ fn earlier(one: u64, other: u64) -> u64 {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
