@@ -22,8 +22,6 @@ pub struct Edition {
     pub routes: Vec<RouteEdition>,
     /// For requests that no route takes.
     pub unmatched: RouteEdition,
-    /// No upstream speaks HTTP/2: whoever answers a request, it can go the express way.
-    pub http1_alone: bool,
     /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
     pub rewriting: Vec<Vec<Arc<Route>>>,
 }
@@ -38,6 +36,8 @@ pub struct RouteEdition {
     pub meters: Arc<RouteMeters>,
     /// `None` where the stage sends no copies.
     pub copies: Option<Arc<Copies>>,
+    /// Whoever answers, the monolith included, speaks HTTP/1 alone: requests without a body go the express way.
+    pub express: bool,
 }
 
 impl RouteEdition {
@@ -77,6 +77,7 @@ impl Edition {
                     meters,
                     state: live.route(&route.name),
                     access: access.of(route),
+                    express: speaks_http1_alone(&snapshot, &route.policy),
                     policy: route.policy.clone(),
                     route: Some(Arc::clone(route)),
                 }
@@ -92,12 +93,12 @@ impl Edition {
             state: Arc::new(RouteState::default()),
             copies: None,
             access: RouteAccess::default(),
+            express: speaks_http1_alone(&snapshot, &policy),
             policy,
             route: None,
         };
         let rewriting = rewriting(&snapshot);
-        let http1_alone = snapshot.upstreams.iter().all(|spec| spec.http == HttpVersions::Http1);
-        Self { generation, snapshot, pools, routes, unmatched, http1_alone, rewriting }
+        Self { generation, snapshot, pools, routes, unmatched, rewriting }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
@@ -107,6 +108,12 @@ impl Edition {
     pub fn pool(&self, id: UpstreamId) -> &Arc<Pool> {
         self.pools.get(id.index()).expect("every upstream of a snapshot has its pool")
     }
+}
+
+fn speaks_http1_alone(snapshot: &Snapshot, policy: &Policy) -> bool {
+    let variants = policy.variants.iter().map(|variant| variant.upstream);
+    let mut asked = policy.service.into_iter().chain(variants).chain([UpstreamId::MONOLITH]);
+    asked.all(|id| snapshot.upstreams.get(id.index()).is_none_or(|spec| spec.http == HttpVersions::Http1))
 }
 
 fn rewriting(snapshot: &Snapshot) -> Vec<Vec<Arc<Route>>> {

@@ -47,6 +47,8 @@ pub struct Exchange {
     /// What the client will be told if nothing else answers.
     pub failure: Option<Failure>,
     pub body: BodyState,
+    /// Everything that comes before an upstream is asked was done on the express way.
+    pub admitted: bool,
     pub upgrade: bool,
     pub copying: Copying,
     /// The head of the upstream's answer has been passed on.
@@ -104,6 +106,7 @@ impl Exchange {
             fallback: None,
             failure: None,
             body: BodyState::default(),
+            admitted: false,
             upgrade: false,
             copying: Copying::default(),
             answered: false,

@@ -5,6 +5,7 @@
 //! of [`Edge`] call, in the same order; both ends are parsed and framed by pingora's sessions. Every other request goes
 //! through pingora's `HttpProxy`.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,18 +15,19 @@ use std::time::Instant;
 use bytes::BytesMut;
 use http::{Method, Version, header};
 use memchr::memchr_iter;
-use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ReusedHttpStream};
 use pingora::connectors::TransportConnector;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as Upstream;
 use pingora::protocols::http::{HttpTask, ServerSession};
-use pingora::proxy::Session;
+use pingora::proxy::{HttpProxy, Session};
+use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
 
-use super::edition::Edition;
 use super::exchange::Exchange;
+use super::failure::Failure;
 use super::{Edge, answer, attempt, body, copying, finish, intake, kept, outbound};
 use crate::upstream::Lease;
 
@@ -35,24 +37,25 @@ const MOST_ROUNDS: usize = 16;
 /// What the requests of this way share.
 pub struct Express {
     edge: Edge,
+    /// The way of all others.
+    proxy: Arc<HttpProxy<Edge>>,
     connector: TransportConnector,
     /// None: as in `init_downstream_modules`.
     modules: HttpModules,
 }
 
 impl Express {
-    pub fn new(edge: Edge) -> Self {
-        Self { edge, connector: TransportConnector::new(None), modules: HttpModules::new() }
+    pub fn new(edge: Edge, proxy: Arc<HttpProxy<Edge>>) -> Self {
+        Self { edge, proxy, connector: TransportConnector::new(None), modules: HttpModules::new() }
     }
 
-    /// Serves the request that begins with `head`, under an edition whose upstreams all speak HTTP/1. Like pingora's `process_new_http`: what comes back is kept open.
+    /// Serves a request of which `head` is all. Like pingora's `process_new_http`: what comes back is kept open.
     pub async fn serve(
         &self,
         stream: Stream,
         head: BytesMut,
-        edition: Arc<Edition>,
         settings: Option<HttpPersistentSettings>,
-        stopping: bool,
+        shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let mut session = Session::new_h1_with_modules(stream, &self.modules);
         match settings {
@@ -67,11 +70,15 @@ impl Express {
             Ok(false) => return None,
             Err(error) => return refuse_unreadable(session, &error).await,
         }
-        if stopping {
+        if *shutdown.borrow() {
             session.set_keepalive(None);
         }
-        let mut exchange = intake::begin(edition, Instant::now());
-        let (reusable, error) = self.answer(&mut session, &mut exchange).await;
+        let mut exchange = intake::begin(self.edge.in_force.load(), Instant::now());
+        let admitted = intake::admit(&self.edge, &mut session, &mut exchange);
+        if admitted.is_ok() && !exchange.route().express {
+            return self.hand_over(session, exchange, shutdown).await;
+        }
+        let (reusable, error) = self.answer(&mut session, &mut exchange, admitted).await;
         copying::end(&self.edge, &mut session, error.as_deref(), &mut exchange);
         finish::settle(&self.edge, &mut session, error.as_deref(), &mut exchange);
         drop(exchange);
@@ -84,8 +91,13 @@ impl Express {
     }
 
     /// Answers a request, one way or the other. `true`: the client's connection may have another one.
-    async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> (bool, Option<Box<Error>>) {
-        let error = match intake::admit(&self.edge, session, exchange) {
+    async fn answer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        admitted: std::result::Result<(), Failure>,
+    ) -> (bool, Option<Box<Error>>) {
+        let error = match admitted {
             Ok(()) => {
                 copying::begin(&self.edge, session, exchange);
                 exchange.body.complete = true;
@@ -96,6 +108,28 @@ impl Express {
         let Err(error) = error else { return (true, None) };
         finish::report(session, &error, exchange).await;
         (false, Some(error))
+    }
+
+    /// Somebody who may be asked speaks HTTP/2: the rest of the way is pingora's. The head is parsed once more, and what has
+    /// become of the request goes along.
+    async fn hand_over(
+        &self,
+        mut session: Session,
+        exchange: Exchange,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let settings = HttpPersistentSettings::for_session(session.as_downstream());
+        let raw = session.as_http1().map(|http1| BytesMut::from(http1.get_headers_raw_bytes()))?;
+        let nobody = RequestHeader::build(Method::GET, b"/", None).ok()?;
+        let request = std::mem::replace(session.req_header_mut(), nobody);
+        let ServerSession::H1(http1) = *session.downstream_session else { return None };
+        let mut again = ServerSession::new_http1(http1.into_inner());
+        settings.apply_to_session(&mut again);
+        again.set_connection_user_context(Some(Box::new(Admitted { exchange, request })));
+        if let ServerSession::H1(http1) = &mut again {
+            http1.set_pipelined_prefix(raw);
+        }
+        self.proxy.process_new_http(again, shutdown).await
     }
 
     /// Asks one endpoint after another, as long as a failure may be answered by somebody else.
@@ -171,6 +205,22 @@ impl Express {
                 return Ok(());
             }
         }
+    }
+}
+
+/// A request that was admitted here and goes on through pingora's proxy.
+struct Admitted {
+    exchange: Exchange,
+    /// As it was cleaned.
+    request: RequestHeader,
+}
+
+/// Takes up a request that was admitted on the express way; called before any other hook.
+pub fn take_up(session: &mut Session, exchange: &mut Exchange, before: Box<dyn Any + Send + Sync>) {
+    if let Ok(admitted) = before.downcast::<Admitted>() {
+        *session.req_header_mut() = admitted.request;
+        *exchange = admitted.exchange;
+        exchange.admitted = true;
     }
 }
 

@@ -37,6 +37,9 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     let edition = Arc::clone(&exchange.edition);
     let snapshot = &*edition.snapshot;
     set_timeouts(session, snapshot);
+    if exchange.admitted {
+        return Ok(());
+    }
     let peer = session.client_addr().and_then(SocketAddr::as_inet).map(std::net::SocketAddr::ip);
     // Until the headers are known to be sane, who asks is who holds the connection.
     exchange.client = peer;

@@ -32,6 +32,7 @@ pub use page::{Page, own_answer, page};
 pub use watch::{Watch, Watched, watched};
 pub use writing::Pace;
 
+use std::any::Any;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,6 +71,10 @@ impl ProxyHttp for Edge {
 
     fn init_downstream_modules(&self, _: &mut HttpModules) {
         // Pingora's default is a compressor that is switched off, and is asked at each step all the same.
+    }
+
+    fn on_connection_reuse(&self, session: &mut Session, exchange: &mut Self::CTX, before: Box<dyn Any + Send + Sync>) {
+        express::take_up(session, exchange, before);
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {

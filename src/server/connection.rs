@@ -138,13 +138,10 @@ impl Door {
         timer: Pin<&mut Sleep>,
     ) -> Watched<Option<ReusedHttpStream>> {
         if takes(wire.ahead()) {
-            let edition = self.in_force.load();
-            if edition.http1_alone {
-                let head = wire.take_head();
-                // In a box, so that the connection holds no room for an exchange while it is idle.
-                let exchange = Box::pin(self.express.serve(wire, head, edition, settings, *shutdown.borrow()));
-                return watched(watch, timer, exchange).await;
-            }
+            let head = wire.take_head();
+            // In a box, so that the connection holds no room for an exchange while it is idle.
+            let exchange = Box::pin(self.express.serve(wire, head, settings, shutdown));
+            return watched(watch, timer, exchange).await;
         }
         let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());
         let mut session = ServerSession::new_http1(wire);

@@ -190,7 +190,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
     };
-    let engines = (Arc::new(engine(edge.clone(), threads)), Arc::new(Express::new(edge)));
+    let proxy = Arc::new(engine(edge.clone(), threads));
+    let engines = (Arc::clone(&proxy), Arc::new(Express::new(edge, proxy)));
     let plain = server.listen.iter().zip(&listeners).map(|listener| (listener, None));
     let encrypted = server.tls.listen.iter().zip(&tls_listeners).map(|listener| (listener, tls.clone()));
     for ((written, address), tls) in plain.chain(encrypted) {
