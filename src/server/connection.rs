@@ -213,7 +213,8 @@ impl ServerApp for Door {
             counted => counted.flatten(),
         };
         if let Some(tls) = &self.tls {
-            stream = self.encrypted(tls, stream, &limits).await?;
+            // In a box, so that a connection holds no room for a handshake once it is over, or where there is none.
+            stream = Box::pin(self.encrypted(tls, stream, &limits)).await?;
         }
         let watch = Watch::of_client(Instant::now(), stream.id(), pace(&limits));
         let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
