@@ -10,6 +10,7 @@ mod exchange;
 mod explain;
 mod failure;
 mod finish;
+mod held;
 mod intake;
 mod location;
 mod outbound;
@@ -24,6 +25,7 @@ pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_
 pub use exchange::Exchange;
 pub use explain::{ExplainError, ExplainRequest, Explained, explain};
 pub use failure::{Failure, Fault};
+pub use held::Held;
 pub use page::{Page, own_answer, page};
 pub use watch::{Pace, Watch, Watched, watched};
 
@@ -92,14 +94,14 @@ impl ProxyHttp for Edge {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
         peer: &HttpPeer,
         fd: RawFd,
         digest: Option<&Digest>,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        attempt::connected(exchange, reused, peer, fd, digest);
+        attempt::connected(session, exchange, reused, peer, fd, digest);
         Ok(())
     }
 
@@ -142,6 +144,7 @@ impl ProxyHttp for Edge {
     ) -> Result<Option<Duration>> {
         body::answer_chunk(end, exchange)?;
         copying::answer_passes(chunk.as_ref(), exchange);
+        body::to_client(chunk.as_mut(), exchange);
         Ok(None)
     }
 

@@ -1,7 +1,8 @@
 //! The client's end of a connection: what pingora reads and writes passes through here, and the watch hears of it.
 //!
-//! Three things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
-//! itself is answered in our form. And a client that does not read its answer can be told from an upstream that is slow.
+//! Four things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
+//! itself is answered in our form. A client that does not read its answer can be told from an upstream that is slow. And the
+//! frames of HTTP/2 are counted before anybody acts on them.
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::following::Following;
 use crate::proxy::{Watch, own_answer};
 
 /// A head of usual length fits; what is longer is read by pingora.
@@ -36,11 +38,18 @@ pub struct Wire {
     ahead: BytesMut,
     /// Our answer in place of pingora's, on its way.
     own: Option<Bytes>,
+    /// `None`: it is no connection of HTTP/2.
+    following: Option<Box<Following>>,
 }
 
 impl Wire {
     pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, ahead: BytesMut::new(), own: None }
+        Self { stream, watch, ahead: BytesMut::new(), own: None, following: None }
+    }
+
+    /// The preface was seen, and nothing was handed on yet: from here, frames pass.
+    pub fn follow(&mut self, following: Following) {
+        self.following = Some(Box::new(following));
     }
 
     /// Waits for the first bytes. `false`: there will be none.
@@ -99,6 +108,10 @@ impl fmt::Debug for Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.following.as_ref().is_some_and(|following| following.is_flooded()) {
+            // The loop of the connection looks at this next; nothing is to wake it.
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         if self.ahead.is_empty() {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -112,7 +125,15 @@ impl AsyncRead for Wire {
                 self.ahead = BytesMut::new();
             }
         }
-        let handed = self.watch.handed(buffer.filled().get(before..).unwrap_or_default());
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        if let Some(following) = &mut self.following {
+            if !following.received(bytes) {
+                buffer.set_filled(before);
+                return Poll::Pending;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let handed = self.watch.handed(bytes);
         Poll::Ready(handed.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the body is not one of chunks")))
     }
 }
@@ -130,6 +151,9 @@ impl AsyncWrite for Wire {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let (Some(following), Poll::Ready(Ok(length))) = (&mut self.following, &written) {
+            following.sent(&bytes[..*length]);
+        }
         self.noted(written)
     }
 
@@ -152,6 +176,14 @@ impl AsyncWrite for Wire {
             return self.poll_write(cx, first);
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        if let (Some(following), Poll::Ready(Ok(length))) = (&mut self.following, &written) {
+            let mut left = *length;
+            for slice in slices {
+                let passed = slice.len().min(left);
+                following.sent(&slice[..passed]);
+                left -= passed;
+            }
+        }
         self.noted(written)
     }
 
