@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use crate::guard::http2::{Budget, Frames, Kind};
 use crate::telemetry::Metrics;
 
-/// Why a stream is refused that is one too many (RFC 9113, 7).
+/// Reasons of RFC 9113, section 7: all is well; a stream is one too many; the client asks for too much.
+const NO_ERROR: u32 = 0;
 const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Both directions of one connection, as its wire sees them.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub struct Following {
 pub struct Traffic {
     epoch: Instant,
     flooded: AtomicBool,
+    /// The end of the connection is counted already.
+    counted: AtomicBool,
+    /// Since when the client is waited for to close, too, in milliseconds after the epoch; 0: it is not.
+    closing_since: AtomicU64,
     /// When the header block began that is not complete, in milliseconds after the epoch; 0: there is none.
     block_since: AtomicU64,
     /// Bytes of answers, with the heads of their frames.
@@ -36,6 +42,8 @@ impl Following {
         let traffic = Traffic {
             epoch: Instant::now(),
             flooded: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
+            closing_since: AtomicU64::new(0),
             block_since: AtomicU64::new(0),
             data_sent: AtomicU64::new(0),
         };
@@ -55,6 +63,13 @@ impl Following {
     /// The client has asked for too much: nothing more is read of it.
     pub fn is_flooded(&self) -> bool {
         self.traffic.is_flooded()
+    }
+
+    /// Our side is closed.
+    pub fn closing(&self) {
+        if self.traffic.closing_since.load(Relaxed) == 0 {
+            self.traffic.closing_since.store(self.traffic.now().max(1), Relaxed);
+        }
     }
 
     /// The client sent this. `false`: with it, it has asked for too much.
@@ -83,6 +98,10 @@ impl Following {
                     traffic.data_sent.fetch_add(u64::from(frame.length), Relaxed);
                 }
                 Kind::Reset if frame.reason == REFUSED_STREAM => metrics.edge().refused("http2_streams"),
+                Kind::GoAway if frame.reason != NO_ERROR && !traffic.counted.load(Relaxed) => {
+                    let flood = frame.reason == ENHANCE_YOUR_CALM;
+                    metrics.edge().refused(if flood { "http2_flood" } else { "framing" });
+                }
                 _ => {}
             }
         });
@@ -98,10 +117,24 @@ impl Traffic {
         self.data_sent.load(Relaxed)
     }
 
+    /// Whoever ends the connection has counted why.
+    pub fn is_counted(&self) {
+        self.counted.store(true, Relaxed);
+    }
+
     /// Since when a header block is waited for.
     pub fn block_since(&self) -> Option<Instant> {
-        let since = Some(self.block_since.load(Relaxed)).filter(|since| *since > 0)?;
-        Some(self.epoch + Duration::from_millis(since))
+        self.at(&self.block_since)
+    }
+
+    /// Since when the client is waited for to close, too.
+    pub fn closing_since(&self) -> Option<Instant> {
+        self.at(&self.closing_since)
+    }
+
+    fn at(&self, moment: &AtomicU64) -> Option<Instant> {
+        let moment = Some(moment.load(Relaxed)).filter(|moment| *moment > 0)?;
+        Some(self.epoch + Duration::from_millis(moment))
     }
 
     fn now(&self) -> u64 {

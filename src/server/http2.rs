@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::Connection;
-use pingora::Error;
 use pingora::apps::HttpServerApp as _;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
@@ -89,7 +88,9 @@ impl Http2 {
         let mut malformed = 0;
         loop {
             match turn(&mut connection, &digest, &mut clock, timer.as_mut(), &mut stopping).await {
-                Turn::Accepted(H2Accept::Session(session)) if clock.stage.is_refusing() => self.start(session, shutdown),
+                Turn::Accepted(H2Accept::Session(session)) if clock.stage.is_refusing() => {
+                    self.start(session, shutdown)
+                }
                 // It came with what ended the connection.
                 Turn::Accepted(H2Accept::Session(_)) => {}
                 Turn::Accepted(H2Accept::Rejected) => {
@@ -109,7 +110,6 @@ impl Http2 {
                     connection.abrupt_shutdown(Reason::NO_ERROR);
                     clock.stage = Stage::Ending(Instant::now() + LAST_WORD);
                 }
-                Turn::Broken(error) => return self.tell(&error),
                 Turn::Over => return,
             }
         }
@@ -130,18 +130,10 @@ impl Http2 {
     /// The client has earned no more patience.
     fn refuse(&self, connection: &mut Connection<Stream, Bytes>, clock: &mut Clock<'_>, reason: &'static str) {
         self.metrics.edge().refused(reason);
+        clock.traffic.is_counted();
         tracing::debug!(reason, "a connection of HTTP/2 was ended");
         connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         clock.stage = Stage::Ending(Instant::now() + LAST_WORD);
-    }
-
-    /// The library ended the connection, and has said so to the client.
-    fn tell(&self, error: &Error) {
-        let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
-        let Some(cause) = cause.filter(|cause| cause.is_go_away() && cause.is_library()) else { return };
-        let flooded = cause.reason() == Some(Reason::ENHANCE_YOUR_CALM);
-        self.metrics.edge().refused(if flooded { "http2_flood" } else { "framing" });
-        tracing::debug!(%cause, "a connection of HTTP/2 was ended by the library");
     }
 }
 
@@ -169,7 +161,7 @@ enum Turn {
     Leave,
     /// Nothing is in flight, and the client was told long enough ago.
     Gone,
-    Broken(Box<Error>),
+    /// The connection has ended, or is not waited for any longer.
     Over,
 }
 
@@ -187,8 +179,8 @@ async fn turn(
         if let Poll::Ready(accepted) = accepting.as_mut().poll(cx) {
             return Poll::Ready(match accepted {
                 Ok(Some(accepted)) => Turn::Accepted(accepted),
-                Ok(None) => Turn::Over,
-                Err(error) => Turn::Broken(error),
+                // An error of the library was told to the client and counted as it passed; one of the connection is the client's.
+                Ok(None) | Err(_) => Turn::Over,
             });
         }
         if clock.stage.is_refusing() && clock.traffic.is_flooded() {
@@ -275,14 +267,21 @@ impl<'a> Clock<'a> {
 
     /// When to look next.
     fn due(&mut self, now: Instant) -> Option<Instant> {
+        let closed = self.closed_at();
         let leaving = match self.stage {
-            Stage::Ending(at) => return Some(at),
+            Stage::Ending(at) => return Some(closed.map_or(at, |closed| closed.max(at))),
+            _ if closed.is_some() => return closed,
             Stage::Leaving(at) => Some(at),
             Stage::Open => None,
         };
         let (active, looks) = (self.sessions.active(), self.window);
         self.look_at = active.then(|| self.look_at.unwrap_or(now + looks));
         [leaving, self.block_until(), self.look_at, self.idle_until()].into_iter().flatten().min()
+    }
+
+    /// When a client that was told of the end is not waited for any longer.
+    fn closed_at(&self) -> Option<Instant> {
+        Some(self.traffic.closing_since()? + LAST_WORD)
     }
 
     fn block_until(&self) -> Option<Instant> {
@@ -296,7 +295,7 @@ impl<'a> Clock<'a> {
 
     /// Something is due.
     fn look(&mut self, now: Instant) -> Option<Turn> {
-        if let Stage::Ending(_) = self.stage {
+        if matches!(self.stage, Stage::Ending(_)) || self.closed_at().is_some() {
             return Some(Turn::Over);
         }
         if self.block_until().is_some_and(|at| at <= now) {

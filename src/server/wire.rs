@@ -27,6 +27,9 @@ use crate::proxy::{Watch, own_answer};
 /// A head of usual length fits; what is longer is read by pingora.
 const FIRST_READ: usize = 4096;
 
+/// What a client may have on its way when it is told to go.
+const MOST_DRAINED: usize = 1024 * 1024;
+
 /// What HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -40,11 +43,13 @@ pub struct Wire {
     own: Option<Bytes>,
     /// `None`: it is no connection of HTTP/2.
     following: Option<Box<Following>>,
+    /// Bytes that were read for nothing after the end.
+    drained: usize,
 }
 
 impl Wire {
     pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, ahead: BytesMut::new(), own: None, following: None }
+        Self { stream, watch, ahead: BytesMut::new(), own: None, following: None, drained: 0 }
     }
 
     /// The preface was seen, and nothing was handed on yet: from here, frames pass.
@@ -89,6 +94,24 @@ impl Wire {
             own.advance(written);
         }
         Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Waits for the end of a client that was told of ours. A socket that is closed while bytes lie in it unread is reset, and
+    /// with it goes what it has not sent yet: the GOAWAY that says why.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(following) = &self.following {
+            following.closing();
+        }
+        let mut bytes = [std::mem::MaybeUninit::uninit(); FIRST_READ];
+        while self.drained < MOST_DRAINED {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => self.drained += buffer.filled().len(),
+                // Reset or not: it is gone.
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -163,7 +186,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        if self.following.is_some() { self.poll_drain(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_write_vectored(
