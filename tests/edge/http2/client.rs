@@ -184,7 +184,8 @@ impl Http2 {
             // Nothing is acknowledged: two threads would write into each other's frames.
             let mut head = [0; 9];
             while other.stream.read_exact(&mut head).is_ok() {
-                let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).expect("24 bits")];
+                let mut payload =
+                    vec![0; usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).expect("24 bits")];
                 if other.stream.read_exact(&mut payload).is_err() {
                     break;
                 }
@@ -225,11 +226,8 @@ fn huffman(bytes: &[u8]) -> String {
     let (mut rest, mut digits) = (&bits[..], String::new());
     while rest.len() >= 5 && rest.contains('0') {
         let five = u8::from_str_radix(&rest[..5], 2).expect("bits");
-        let (digit, length) = if five < 3 {
-            (five, 5)
-        } else {
-            (u8::from_str_radix(&rest[..6], 2).expect("bits") - 0b01_1001 + 3, 6)
-        };
+        let (digit, length) =
+            if five < 3 { (five, 5) } else { (u8::from_str_radix(&rest[..6], 2).expect("bits") - 0b01_1001 + 3, 6) };
         digits.push(char::from(b'0' + digit));
         rest = &rest[length..];
     }

@@ -3,7 +3,7 @@
 
 use super::client::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, block};
 use super::{PROTOCOL_ERROR, counted};
-use crate::harness::{Edge, Origin, Request};
+use crate::harness::{Edge, Origin, Reply, Request, eventually};
 
 type Field = (Vec<u8>, Vec<u8>);
 
@@ -33,12 +33,15 @@ fn send(edge: &Edge, monolith: &Origin, fields: &[Field], body: &[&[u8]]) -> (Ou
         drop(client.write(&super::client::frame(DATA, if last { END_STREAM } else { 0 }, 1, piece)));
     }
     let outcome = client.outcome(1);
-    // Whatever a second request hides behind goes ahead of this one.
-    assert_eq!(edge.get("/sentinel").status(), 200);
-    let mut requests = monolith.requests().split_off(seen);
-    let sentinel = requests.pop().expect("the sentinel arrived");
-    assert!(sentinel.path_is("/sentinel"), "{sentinel:?}");
-    (outcome, requests)
+    // It would be answered with what belongs to a second request, if there was one on a connection that is kept.
+    assert_eq!(edge.get("/sentinel").text(), "/sentinel");
+    let requests = monolith.requests().split_off(seen).into_iter().filter(|request| !request.path_is("/sentinel"));
+    (outcome, requests.collect())
+}
+
+/// Answers with the target of the request.
+fn echo() -> Origin {
+    Origin::start(|request| Reply::ok(request.target()))
 }
 
 /// One request, and nothing that could be read as two.
@@ -58,12 +61,13 @@ fn assert_well_formed(name: &str, request: &Request) {
 
 #[test]
 fn what_would_break_out_of_its_field_is_not_passed_on() {
-    let monolith = Origin::saying("ok");
+    let monolith = echo();
     let edge = Edge::before(&monolith).start();
-    let reset = Outcome::Reset(PROTOCOL_ERROR);
-    let bad = Outcome::Answered(400);
+    // What cannot even be decoded ends the connection, because the tables of both sides may differ from there.
+    let reset = [Outcome::Reset(PROTOCOL_ERROR), Outcome::Gone(Some(PROTOCOL_ERROR))];
+    let bad = [Outcome::Answered(400), Outcome::Answered(400)];
     let smuggled = "x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a";
-    let mut counted_by_us = 0.0;
+    let mut answered = 0.0;
     for (name, changes, expected) in [
         ("CR LF in a value", vec![("x-a", smuggled)], &reset),
         ("CR in a value", vec![("x-a", "a\rb")], &reset),
@@ -82,8 +86,8 @@ fn what_would_break_out_of_its_field_is_not_passed_on() {
         ("a tab in the path", vec![(":path", "/x\ty")], &reset),
         ("a space in the path", vec![(":path", "/x HTTP/1.1")], &reset),
         ("an empty path", vec![(":path", "")], &reset),
-        ("a path without a slash", vec![(":path", "x")], &bad),
-        ("an absolute path", vec![(":path", "http://other.test/x")], &bad),
+        ("a path without a slash", vec![(":path", "x")], &reset),
+        ("an absolute path", vec![(":path", "http://other.test/x")], &reset),
         ("a star that is no OPTIONS", vec![(":path", "*")], &bad),
         ("CR LF in the method", vec![(":method", "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\nGET")], &reset),
         ("a space in the method", vec![(":method", "GET /smuggled HTTP/1.1")], &reset),
@@ -112,16 +116,19 @@ fn what_would_break_out_of_its_field_is_not_passed_on() {
             fields.insert(0, (unknown.0.into(), unknown.1.into()));
         }
         let (outcome, requests) = send(&edge, &monolith, &fields, &[b"2b"]);
-        assert_eq!(&outcome, expected, "{name}");
+        assert!(expected.contains(&outcome), "{name}: {outcome:?}");
         assert!(requests.is_empty(), "{name}: {requests:?}");
-        counted_by_us += f64::from(u8::from(outcome == bad));
+        answered += f64::from(u8::from(outcome == bad[0]));
     }
-    assert!(counted_by_us > 0.0);
+    assert!(answered > 0.0);
+    let counted =
+        ["framing", "target", "host"].map(|reason| edge.metric("multilith_refused_total", &[("reason", reason)]));
+    assert!(counted.iter().sum::<f64>() >= answered, "{answered} answered with 400, {counted:?} counted");
 }
 
 #[test]
 fn pseudo_fields_come_once_and_first() {
-    let monolith = Origin::saying("ok");
+    let monolith = echo();
     let edge = Edge::before(&monolith).start();
     let all = fields(&[]);
     let with = |place: usize, name: &str, value: &str| {
@@ -152,29 +159,37 @@ fn pseudo_fields_come_once_and_first() {
 
 #[test]
 fn a_length_that_is_not_true_resets_its_stream_and_no_request_is_made_of_it() {
-    let monolith = Origin::saying("ok");
+    let monolith = echo();
     let edge = Edge::before(&monolith).start();
-    for (name, length, body) in [
-        ("more than it says", "3", &[&b"12345"[..]][..]),
-        ("more than it says, in pieces", "3", &[b"12", b"34", b"5"]),
-        ("less than it says", "9", &[b"12345"]),
-        ("something after nothing", "0", &[b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"]),
-        ("nothing after something", "5", &[b""]),
-    ] {
-        let (outcome, requests) = send(&edge, &monolith, &fields(&[("content-length", length)]), body);
-        assert_eq!(outcome, Outcome::Reset(PROTOCOL_ERROR), "{name}");
-        // Its head may have been passed on by then; the body was not completed, and the connection not used again.
-        assert!(requests.len() <= 1, "{name}: {requests:?}");
-        assert!(requests.iter().all(|request| request.path_is("/x") && request.body.is_empty()), "{name}: {requests:?}");
+    let cases: [(&str, &str, &[&[u8]]); 6] = [
+        ("/more", "3", &[b"12345"]),
+        ("/more-in-pieces", "3", &[b"12", b"34", b"5"]),
+        ("/less", "9", &[b"12345"]),
+        ("/something-after-nothing", "0", &[b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"]),
+        ("/nothing-after-something", "5", &[b""]),
+        ("/no-body-at-all", "5", &[]),
+    ];
+    for (path, length, body) in cases {
+        let (outcome, _) = send(&edge, &monolith, &fields(&[(":path", path), ("content-length", length)]), body);
+        assert_eq!(outcome, Outcome::Reset(PROTOCOL_ERROR), "{path}");
     }
-    let (outcome, requests) = send(&edge, &monolith, &fields(&[("content-length", "5")]), &[]);
-    assert_eq!(outcome, Outcome::Reset(PROTOCOL_ERROR), "a length and no body at all");
-    assert!(requests.iter().all(|request| request.body.is_empty()), "{requests:?}");
+    // The head may be on its way when the body turns out to be wrong; then the connection ends before the body is whole.
+    eventually("all settled", || (edge.metric("multilith_requests_in_flight", &[]) < 1.0).then_some(()));
+    let requests = monolith.requests();
+    for (path, length, _) in cases {
+        let of_case: Vec<_> = requests.iter().filter(|request| request.path_is(path)).collect();
+        assert!(of_case.len() <= 1, "{path}: {of_case:?}");
+        let whole = of_case.iter().any(|request| length != "0" && !request.body.is_empty());
+        assert!(!whole, "{path}: {of_case:?}");
+    }
+    let known =
+        |request: &Request| cases.iter().any(|(path, ..)| request.path_is(path)) || request.path_is("/sentinel");
+    assert!(requests.iter().all(known), "{requests:?}");
 }
 
 #[test]
 fn what_may_pass_becomes_one_request() {
-    let monolith = Origin::saying("ok");
+    let monolith = echo();
     let edge = Edge::before(&monolith).start();
     type Check = fn(&Request) -> bool;
     let cases: [(&str, Vec<Field>, &[&[u8]], Check); 10] = [
@@ -183,10 +198,15 @@ fn what_may_pass_becomes_one_request() {
         }),
         ("a length and data of nothing", fields(&[("content-length", "5")]), &[b"12345", b""], |r| r.body == b"12345"),
         ("no length", fields(&[]), &[b"123", b"45"], |r| r.head.is_chunked() && r.body == b"12345"),
-        ("a body that reads like a request", fields(&[]), &[b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"], |r| {
-            r.body == b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+        (
+            "a body that reads like a request",
+            fields(&[]),
+            &[b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"],
+            |r| r.body == b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+        ("the host as the authority", fields(&[("host", "edge.test")]), &[b"1"], |r| {
+            r.get("host") == Some("edge.test")
         }),
-        ("the host as the authority", fields(&[("host", "edge.test")]), &[b"1"], |r| r.get("host") == Some("edge.test")),
         ("te: trailers", fields(&[("te", "trailers")]), &[b"1"], |r| r.get("te").is_none_or(|te| te == "trailers")),
         (
             "crumbs of cookies",
@@ -218,7 +238,7 @@ fn what_may_pass_becomes_one_request() {
 
 #[test]
 fn a_client_of_nothing_but_malformed_requests_is_sent_away() {
-    let monolith = Origin::saying("ok");
+    let monolith = echo();
     let edge = Edge::before(&monolith).start();
     let mut client = Http2::connect(edge.address());
     let malformed = block(&fields(&[("host", "other.test")]));
