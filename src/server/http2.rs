@@ -89,7 +89,7 @@ impl Http2 {
         loop {
             match turn(&mut connection, &digest, &mut clock, timer.as_mut(), &mut stopping).await {
                 Turn::Accepted(H2Accept::Session(session)) if clock.stage.is_refusing() => {
-                    self.start(session, shutdown)
+                    self.start(session, shutdown);
                 }
                 // It came with what ended the connection.
                 Turn::Accepted(H2Accept::Session(_)) => {}
@@ -153,6 +153,7 @@ fn options(limits: &Limits) -> H2Options {
 }
 
 /// What happens next.
+#[expect(clippy::large_enum_variant, reason = "a request is moved once from here, to its task")]
 enum Turn {
     Accepted(H2Accept),
     /// The label of `refused_total`.
@@ -335,9 +336,9 @@ impl<'a> Clock<'a> {
         let elapsed = now.saturating_duration_since(self.sample.0);
         if elapsed >= RATE_WINDOW {
             let needed = self.limits.min_rate.unwrap_or(0).saturating_mul(elapsed.as_secs());
-            let passed = sent - self.sample.1;
+            let taken = sent - self.sample.1;
             self.sample = (now, sent);
-            return (passed < needed).then_some("min_rate");
+            return (taken < needed).then_some("min_rate");
         }
         None
     }

@@ -131,8 +131,8 @@ impl Frames {
         if self.have < self.need {
             return None;
         }
-        let [a, b, c, kind, flags, ..] = self.head;
-        let (length, kind) = (u32::from_be_bytes([0, a, b, c]), Kind::of(kind));
+        let [high, middle, low, kind, flags, ..] = self.head;
+        let (length, kind) = (u32::from_be_bytes([0, high, middle, low]), Kind::of(kind));
         self.need = match kind {
             Kind::Reset if length == u32::from(OF_RESET - HEAD) => OF_RESET,
             Kind::GoAway if length >= u32::from(OF_GOAWAY - HEAD) => OF_GOAWAY,
@@ -141,8 +141,8 @@ impl Frames {
         if self.have < self.need {
             return None;
         }
-        let reason = match self.head[..usize::from(self.need)] {
-            [_, _, _, _, _, _, _, _, _, .., w, x, y, z] => u32::from_be_bytes([w, x, y, z]),
+        let reason = match self.head[..usize::from(self.need)].split_last_chunk() {
+            Some((_, reason)) if self.need > HEAD => u32::from_be_bytes(*reason),
             _ => 0,
         };
         let frame = Frame { kind, flags, length, reason };

@@ -36,6 +36,9 @@ fn open(stream: u32, flags: u8) -> Vec<u8> {
     frame(HEADERS, flags, stream, &block(&get("/attack")))
 }
 
+/// What a round of an attack sends.
+type Burst<'a> = Box<dyn Fn(u32) -> Vec<u8> + 'a>;
+
 #[test]
 fn noise_is_not_listened_to_for_long() {
     let monolith = Origin::start(|request| match request.target() {
@@ -55,7 +58,6 @@ fn noise_is_not_listened_to_for_long() {
     let too_far = (u32::MAX >> 1).to_be_bytes();
     let (quiet, begun, whole) = (&[][..], &open(1, 0)[..], &open(1, END_HEADERS)[..]);
 
-    type Burst<'a> = Box<dyn Fn(u32) -> Vec<u8> + 'a>;
     let attacks: Vec<(&str, &[u8], Burst)> = vec![
         (
             "rapid reset",
@@ -179,7 +181,7 @@ fn what_is_no_frame_ends_the_connection_with_the_reason_of_the_standard() {
         ("a reset of an idle stream", frame(RST_STREAM, 0, 9, &zero), PROTOCOL_ERROR),
         ("a short ping", frame(PING, 0, 0, b"short"), PROTOCOL_ERROR),
         ("settings cut short", frame(SETTINGS, 0, 0, &[0; 5]), PROTOCOL_ERROR),
-        ("a frame longer than was allowed", frame(DATA, 0, 1, &[0; 16_385]), FRAME_SIZE_ERROR),
+        ("a frame longer than was allowed", frame(DATA, 0, 1, &vec![0; 16_385]), FRAME_SIZE_ERROR),
     ] {
         let mut client = Http2::connect(edge.address());
         // It may be gone before the last byte was written.

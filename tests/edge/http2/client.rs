@@ -222,7 +222,7 @@ fn status_of(block: &[u8]) -> u16 {
 
 /// Digits in Huffman's code: 0 to 2 have five bits, 3 to 9 have six (RFC 7541, appendix B).
 fn huffman(bytes: &[u8]) -> String {
-    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let bits = bytes.iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
     let (mut rest, mut digits) = (&bits[..], String::new());
     while rest.len() >= 5 && rest.contains('0') {
         let five = u8::from_str_radix(&rest[..5], 2).expect("bits");

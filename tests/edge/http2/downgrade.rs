@@ -187,12 +187,14 @@ fn a_length_that_is_not_true_resets_its_stream_and_no_request_is_made_of_it() {
     assert!(requests.iter().all(known), "{requests:?}");
 }
 
+/// What is sent, and what the upstream has to see of it.
+type MayPass<'a> = (&'a str, Vec<Field>, &'a [&'a [u8]], fn(&Request) -> bool);
+
 #[test]
 fn what_may_pass_becomes_one_request() {
     let monolith = echo();
     let edge = Edge::before(&monolith).start();
-    type Check = fn(&Request) -> bool;
-    let cases: [(&str, Vec<Field>, &[&[u8]], Check); 10] = [
+    let cases: [MayPass; 10] = [
         ("a length", fields(&[("content-length", "5")]), &[b"123", b"45"], |r| {
             r.get("content-length") == Some("5") && r.body == b"12345"
         }),
