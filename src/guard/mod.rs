@@ -7,6 +7,7 @@ pub mod authority;
 pub mod chunks;
 pub mod framing;
 pub mod headers;
+pub mod http2;
 pub mod jwt;
 pub mod rate;
 

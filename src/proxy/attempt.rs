@@ -10,6 +10,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::Edge;
+use super::body;
 use super::edition::meter_index;
 use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
 use super::failure::Failure;
@@ -84,7 +85,7 @@ pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange
 
 /// A connection is there; the answer's deadline starts, and again with the last byte of the request's body. `alone`: it carries
 /// this exchange and no other.
-pub fn connected(exchange: &mut Exchange, reused: bool, alone: bool, fd: RawFd) {
+pub fn connected(session: &mut Session, exchange: &mut Exchange, reused: bool, alone: bool, fd: RawFd) {
     // A connection from the pool was there at once: the clock is not read again.
     let now = exchange.attempt.began.filter(|_| reused).unwrap_or_else(Instant::now);
     exchange.attempt.reused = reused;
@@ -95,11 +96,14 @@ pub fn connected(exchange: &mut Exchange, reused: bool, alone: bool, fd: RawFd) 
             watch.attend(fd);
         }
         watch.within(now, spec.timeouts.answer);
+        if session.as_http2().is_some() && !session.as_downstream_mut().is_body_done() {
+            body::await_more(session, now, exchange);
+        }
     }
 }
 
 /// A request whose answer may pause for as long as a tunnel may: an event stream, or a call of gRPC.
-fn may_be_silent(request: &RequestHeader) -> bool {
+pub fn may_be_silent(request: &RequestHeader) -> bool {
     let says = |name: header::HeaderName, what: &str| {
         request.headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(what))
     };
@@ -179,16 +183,17 @@ pub fn failed(
     reused: bool,
 ) -> Box<Error> {
     let mut error = error;
-    let expired = exchange.watch.as_ref().is_some_and(|watch| {
+    let (expired, stalled) = exchange.watch.as_ref().map_or((false, false), |watch| {
         watch.leave();
-        watch.take_expired()
+        let expired = watch.take_expired();
+        (expired, expired && watch.waited_for_client())
     });
     if already_moved(exchange, &error) {
         return error;
     }
     let malformed = exchange.watch.as_ref().is_some_and(|watch| watch.upload.is_malformed());
     let failure =
-        if malformed { Failure::Refused { status: 400, reason: "chunks" } } else { classify(&error, expired) };
+        if malformed { Failure::Refused { status: 400, reason: "chunks" } } else { classify(&error, expired, stalled) };
     let again = may_send_again(session, exchange, failure);
     // Bytes behind the last answer (a body to a HEAD, say) make a kept connection as stale as its end does.
     let stale = reused && matches!(failure, Failure::Reset | Failure::Protocol);
@@ -217,11 +222,17 @@ fn already_moved(exchange: &Exchange, error: &Error) -> bool {
     matches!(error.etype(), ErrorType::HTTPStatus(_)) && error.retry() && exchange.fallback.is_some()
 }
 
-fn classify(error: &Error, expired: bool) -> Failure {
-    if expired {
-        return Failure::Timeout;
+/// `expired`: a deadline passed; `stalled`: it was the client's.
+fn classify(error: &Error, expired: bool, stalled: bool) -> Failure {
+    if stalled {
+        return Failure::ClientStalled;
     }
     match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::WriteTimedout) => {
+            Failure::Refused { status: 408, reason: "write_timeout" }
+        }
+        // What the client did is not the upstream's fault, however long it took.
+        (ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset, _) if expired => Failure::Timeout,
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::ClientStalled,
         (ErrorSource::Downstream, ErrorType::HTTPStatus(status)) => {
             Failure::Refused { status: *status, reason: if *status == 413 { "body" } else { "body_timeout" } }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
+use super::attempt;
 use super::exchange::Exchange;
+use super::held::hold;
 
 /// A chunk of the request body on its way to the upstream. Called once with `None` for a request without a body.
 pub fn request_chunk(session: &Session, chunk: Option<&Bytes>, end: bool, exchange: &mut Exchange) -> Result<()> {
@@ -32,10 +34,24 @@ pub fn request_chunk(session: &Session, chunk: Option<&Bytes>, end: bool, exchan
         && let Some(watch) = &exchange.watch
     {
         // While the client uploads, the client's own timeout holds; the upstream's time starts with the last byte.
-        let answer = exchange.edition.pool(exchange.target).spec().timeouts.answer;
-        watch.within(now, if end || chunk.is_none() { answer } else { None });
+        if end || chunk.is_none() {
+            watch.within(now, exchange.edition.pool(exchange.target).spec().timeouts.answer);
+        } else {
+            await_more(session, now, exchange);
+        }
     }
     Ok(())
+}
+
+/// The client has to send more of its body. Over HTTP/1 pingora's reads have a timeout, on a stream of HTTP/2 they have none.
+pub fn await_more(session: &Session, now: Instant, exchange: &Exchange) {
+    let Some(watch) = &exchange.watch else { return };
+    if session.as_http2().is_none() {
+        return watch.within(now, None);
+    }
+    let limits = &exchange.edition.snapshot.limits;
+    let silent = attempt::may_be_silent(session.req_header());
+    watch.client_within(now, if silent { limits.upgraded_idle } else { limits.body_timeout });
 }
 
 /// The average rate since the head, after a grace of ten seconds.
@@ -79,5 +95,12 @@ fn touch(exchange: &Exchange) {
         && exchange.pause.is_some()
     {
         watch.within(Instant::now(), exchange.pause);
+    }
+}
+
+/// Behind everybody who looks at a chunk: from here it is the client's.
+pub fn to_client(chunk: Option<&mut Bytes>, exchange: &Exchange) {
+    if let (Some(chunk), Some(watch)) = (chunk, &exchange.watch) {
+        hold(chunk, watch);
     }
 }

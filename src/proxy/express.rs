@@ -161,7 +161,7 @@ impl Express {
                 }
             }
         };
-        attempt::connected(exchange, reused, true, stream.id());
+        attempt::connected(session, exchange, reused, true, stream.id());
         let mut upstream = Upstream::new(stream);
         if let Err(error) = self.pass(session, exchange, &mut upstream).await {
             copying::attempt_failed(exchange);

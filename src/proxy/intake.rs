@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, Version, header};
 use pingora::http::RequestHeader;
@@ -16,7 +16,7 @@ use super::edition::{Edition, RouteEdition, meter_index};
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outbound::X_REQUEST_ID_NAME;
-use crate::compile::Snapshot;
+use crate::compile::{Limits, Snapshot};
 use crate::guard;
 use crate::guard::headers::{Arrival, ClientSubject};
 use crate::migration::{Breaker, Decision, Given, Reason, Side, decide};
@@ -265,10 +265,20 @@ fn set_timeouts(session: &mut Session, snapshot: &Snapshot) {
     session.set_read_timeout(limits.body_timeout);
     if session.as_http1().is_none() {
         // Over HTTP/1 the watch knows better: a write may wait long for a client that reads all the while.
-        session.set_write_timeout(limits.write_timeout);
+        session.set_write_timeout(patience_with_stream(limits));
     }
     session.set_total_drain_timeout(limits.body_timeout);
     session.set_pipelining_enabled(true);
+}
+
+/// How long a chunk of an answer may wait on one stream of HTTP/2. A connection on which nothing moves is ended after
+/// `write_timeout`; on one that moves, a stream may be slow because others are fast, as long as it is not slower than allowed.
+fn patience_with_stream(limits: &Limits) -> Option<Duration> {
+    /// What pingora reads of an answer at once.
+    const CHUNK: u64 = 64 * 1024;
+    const SLOWEST: u64 = 240;
+    let rate = limits.min_rate.filter(|rate| *rate > 0).unwrap_or(SLOWEST);
+    limits.write_timeout.map(|pause| pause + Duration::from_secs(CHUNK / rate))
 }
 
 /// The protocol that the client speaks, as logs name it.

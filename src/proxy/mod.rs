@@ -11,6 +11,7 @@ mod explain;
 mod express;
 mod failure;
 mod finish;
+mod held;
 mod intake;
 mod kept;
 mod location;
@@ -28,6 +29,7 @@ pub use exchange::Exchange;
 pub use explain::{ExplainError, ExplainRequest, Explained, explain};
 pub use express::{Express, takes};
 pub use failure::{Failure, Fault};
+pub use held::Held;
 pub use page::{Page, own_answer, page};
 pub use watch::{Watch, Watched, watched};
 pub use writing::Pace;
@@ -104,7 +106,7 @@ impl ProxyHttp for Edge {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
         peer: &HttpPeer,
         fd: RawFd,
@@ -112,7 +114,7 @@ impl ProxyHttp for Edge {
         exchange: &mut Self::CTX,
     ) -> Result<()> {
         let alone = attempt::is_alone(exchange, peer);
-        attempt::connected(exchange, reused, alone, fd);
+        attempt::connected(session, exchange, reused, alone, fd);
         Ok(())
     }
 
@@ -155,6 +157,7 @@ impl ProxyHttp for Edge {
     ) -> Result<Option<Duration>> {
         body::answer_chunk(end, exchange)?;
         copying::answer_passes(chunk.as_ref(), exchange);
+        body::to_client(chunk.as_mut(), exchange);
         Ok(None)
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::held::Held;
 use super::socket::shut_down;
 use super::upload::Upload;
 use super::writing::{Pace, Writing};
@@ -46,6 +47,8 @@ pub struct Watch {
     /// The upstream connection that is waited for; -1: none.
     upstream: AtomicI32,
     expired: AtomicBool,
+    /// Who is waited for is the client.
+    for_client: AtomicBool,
     head_timeout: AtomicU64,
     /// Bytes that the parser was given since the last head was awaited, and the length of the head it made of them; 0: not known.
     handed: AtomicU64,
@@ -55,6 +58,9 @@ pub struct Watch {
     /// What is read of the request.
     pub upload: Upload,
     writing: Writing,
+    /// Of an answer over HTTP/2, what the client has not taken; and the same of all streams of its connection.
+    held: Held,
+    connection: Option<Arc<Held>>,
 }
 
 impl Watch {
@@ -64,20 +70,32 @@ impl Watch {
 
     /// A watch that also looks whether the client reads.
     pub fn of_client(now: Instant, client: RawFd, pace: Pace) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::begin(now, client, pace, None))
+    }
+
+    /// The watch of one stream of an HTTP/2 connection. Whether the client reads is looked at for the connection.
+    pub fn of_stream(now: Instant, connection: Arc<Held>) -> Arc<Self> {
+        Arc::new(Self::begin(now, -1, Pace::default(), Some(connection)))
+    }
+
+    fn begin(now: Instant, client: RawFd, pace: Pace, connection: Option<Arc<Held>>) -> Self {
+        Self {
             epoch: now,
             deadline: AtomicU64::new(0),
             limit: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Exchange as u8),
             upstream: AtomicI32::new(-1),
             expired: AtomicBool::new(false),
+            for_client: AtomicBool::new(false),
             head_timeout: AtomicU64::new(0),
             handed: AtomicU64::new(0),
             head_length: AtomicU64::new(0),
             refused_early: AtomicU16::new(0),
             upload: Upload::default(),
             writing: Writing::of(client, pace),
-        })
+            held: Held::default(),
+            connection,
+        }
     }
 
     /// The watch of the connection whose task is running.
@@ -149,6 +167,30 @@ impl Watch {
         self.writing.waits(|| self.since_epoch(now));
     }
 
+    pub fn is_stream(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// So many bytes of the answer are on their way to the client.
+    pub fn holds(&self, bytes: u64) {
+        self.held.add(bytes);
+        if let Some(connection) = &self.connection {
+            connection.add(bytes);
+        }
+    }
+
+    /// The client took them, or its stream ended.
+    pub fn taken(&self, bytes: u64) {
+        self.held.subtract(bytes);
+        if let Some(connection) = &self.connection {
+            connection.subtract(bytes);
+        }
+    }
+
+    pub fn is_writing_blocked(&self) -> bool {
+        self.writing.is_waiting()
+    }
+
     pub fn writing_goes_on(&self) {
         self.writing.goes_on();
     }
@@ -171,6 +213,13 @@ impl Watch {
 
     /// Something must happen within `pause` from now; `None` waits for ever.
     pub fn within(&self, now: Instant, pause: Option<Duration>) {
+        self.for_client.store(false, Relaxed);
+        self.set(now, pause);
+    }
+
+    /// The same of the client: more of its request's body.
+    pub fn client_within(&self, now: Instant, pause: Option<Duration>) {
+        self.for_client.store(true, Relaxed);
         self.set(now, pause);
     }
 
@@ -189,6 +238,11 @@ impl Watch {
     /// The deadline passed during this exchange. Asked once by whoever reports the failure.
     pub fn take_expired(&self) -> bool {
         self.expired.swap(false, Relaxed)
+    }
+
+    /// If the deadline passed, it was the client's.
+    pub fn waited_for_client(&self) -> bool {
+        self.for_client.load(Relaxed)
     }
 
     pub fn has_expired(&self) -> bool {
@@ -238,7 +292,8 @@ impl Watch {
             return true;
         }
         let latest = self.limit.load(Relaxed);
-        if self.writing.is_waiting() && (latest == 0 || latest > now) {
+        let takes_nothing = self.writing.is_waiting() || self.held.any();
+        if takes_nothing && (latest == 0 || latest > now) {
             // The client keeps the upstream waiting, not the other way round.
             self.deadline.store(earlier(now + PATIENCE_WITH_CLIENT, latest), Relaxed);
             return false;

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::protocols::{ALPN, Ssl, Stream, UniqueID};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::time::Sleep;
 
+use super::http2::Http2;
 use super::tls::Tls;
 use super::wire::Wire;
 use crate::compile::Limits;
@@ -76,12 +76,6 @@ pub struct Door {
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<Tls>>,
-}
-
-/// Streams of an HTTP/2 connection, each under a watch of its own.
-struct Http2Door {
-    proxy: Arc<HttpProxy<Edge>>,
-    options: HttpServerOptions,
 }
 
 impl Door {
@@ -232,8 +226,11 @@ impl ServerApp for Door {
         };
         if http2 {
             watch.head_read();
-            let http2 = Http2Door::new(Arc::clone(&self.proxy), &limits);
-            watched(&watch, timer, Arc::new(http2).process_new(wire, shutdown)).await;
+            let http2 = Http2::new(&self.proxy, &self.metrics, &limits, &watch);
+            watched(&watch, timer, http2.serve(wire, shutdown)).await;
+            if let Some(reason) = watch.cut() {
+                self.metrics.edge().refused(reason);
+            }
         } else {
             self.http1(wire, shutdown, &limits, &watch, timer).await;
         }
@@ -242,32 +239,6 @@ impl ServerApp for Door {
 
     async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
-    }
-}
-
-#[async_trait]
-impl HttpServerApp for Http2Door {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let watch = Watch::new(Instant::now());
-        let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
-        let exchange = pin!(self.proxy.process_new_http(session, shutdown));
-        match watched(&watch, timer.as_mut(), exchange).await {
-            Watched::Done(reused) => reused,
-            Watched::TooLate { .. } => None,
-        }
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        // Pingora's own bounds for streams and header lists hold only if they are the starting point.
-        Some(default_h2_options())
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
     }
 }
 
@@ -318,16 +289,6 @@ fn peer(stream: &Stream) -> Option<IpAddr> {
 
 fn pace(limits: &Limits) -> Pace {
     Pace { pause: limits.write_timeout, rate: limits.min_rate.filter(|rate| *rate > 0) }
-}
-
-impl Http2Door {
-    fn new(proxy: Arc<HttpProxy<Edge>>, limits: &Limits) -> Self {
-        let mut options = HttpServerOptions::default();
-        // The preface was seen; pingora does not look for it where a stream cannot be peeked into.
-        options.h2c = true;
-        options.h2_idle_timeout = limits.idle_timeout;
-        Self { proxy, options }
-    }
 }
 
 /// Counts a connection as long as it lives.

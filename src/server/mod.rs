@@ -2,7 +2,9 @@
 
 mod connection;
 mod drain;
+mod following;
 mod hand_over;
+mod http2;
 mod listen;
 mod observer;
 mod run;

@@ -1,7 +1,8 @@
 //! The client's end of a connection: what pingora reads and writes passes through here, and the watch hears of it.
 //!
-//! Three things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
-//! itself is answered in our form. And a client that does not read its answer can be told from an upstream that is slow.
+//! Four things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
+//! itself is answered in our form. A client that does not read its answer can be told from an upstream that is slow. And the
+//! frames of HTTP/2 are counted before anybody acts on them.
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::following::Following;
 use crate::proxy::{Watch, own_answer};
 
 /// A head of usual length fits; what is longer is read by pingora.
@@ -27,6 +29,9 @@ const FIRST_READ: usize = 4096;
 
 /// The head of an answer and as much of its body leave in one system call, and one record of TLS.
 const GATHERED: usize = 16 * 1024;
+
+/// What a client may have on its way when it is told to go.
+const MOST_DRAINED: usize = 1024 * 1024;
 
 /// What HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -41,11 +46,28 @@ pub struct Wire {
     gathered: BytesMut,
     /// Our answer in place of pingora's, on its way.
     own: Option<Bytes>,
+    /// `None`: it is no connection of HTTP/2.
+    following: Option<Box<Following>>,
+    /// Bytes that were read for nothing after the end.
+    drained: usize,
 }
 
 impl Wire {
     pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, ahead: BytesMut::new(), gathered: BytesMut::new(), own: None }
+        Self {
+            stream,
+            watch,
+            ahead: BytesMut::new(),
+            gathered: BytesMut::new(),
+            own: None,
+            following: None,
+            drained: 0,
+        }
+    }
+
+    /// The preface was seen, and nothing was handed on yet: from here, frames pass.
+    pub fn follow(&mut self, following: Following) {
+        self.following = Some(Box::new(following));
     }
 
     /// What was read and not handed on: the beginning of a request, perhaps all of its head.
@@ -113,6 +135,24 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Waits for the end of a client that was told of ours. A socket that is closed while bytes lie in it unread is reset, and
+    /// with it goes what it has not sent yet: the GOAWAY that says why.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(following) = &self.following {
+            following.closing();
+        }
+        let mut bytes = [std::mem::MaybeUninit::uninit(); FIRST_READ];
+        while self.drained < MOST_DRAINED {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => self.drained += buffer.filled().len(),
+                // Reset or not: it is gone.
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &written {
             Poll::Pending => self.watch.writing_waits(Instant::now()),
@@ -130,6 +170,10 @@ impl fmt::Debug for Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.following.as_ref().is_some_and(|following| following.is_flooded()) {
+            // The loop of the connection looks at this next; nothing is to wake it.
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         if !self.gathered.is_empty()
             && let Poll::Ready(Err(error)) = self.poll_gathered(cx)
@@ -149,7 +193,15 @@ impl AsyncRead for Wire {
                 self.ahead = BytesMut::new();
             }
         }
-        let handed = self.watch.handed(buffer.filled().get(before..).unwrap_or_default());
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        if let Some(following) = &mut self.following {
+            if !following.received(bytes) {
+                buffer.set_filled(before);
+                return Poll::Pending;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let handed = self.watch.handed(bytes);
         Poll::Ready(handed.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the body is not one of chunks")))
     }
 }
@@ -171,9 +223,15 @@ impl AsyncWrite for Wire {
         }
         if bytes.len() < GATHERED {
             self.gathered.extend_from_slice(bytes);
+            if let Some(following) = &mut self.following {
+                following.sent(bytes);
+            }
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let (Some(following), Poll::Ready(Ok(length))) = (&mut self.following, &written) {
+            following.sent(&bytes[..*length]);
+        }
         self.noted(written)
     }
 
@@ -185,7 +243,8 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_gathered(cx))?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        if self.following.is_some() { self.poll_drain(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_write_vectored(
@@ -204,10 +263,21 @@ impl AsyncWrite for Wire {
         if length < GATHERED {
             for slice in slices {
                 self.gathered.extend_from_slice(slice);
+                if let Some(following) = &mut self.following {
+                    following.sent(slice);
+                }
             }
             return Poll::Ready(Ok(length));
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        if let (Some(following), Poll::Ready(Ok(length))) = (&mut self.following, &written) {
+            let mut left = *length;
+            for slice in slices {
+                let passed = slice.len().min(left);
+                following.sent(&slice[..passed]);
+                left -= passed;
+            }
+        }
         self.noted(written)
     }
 

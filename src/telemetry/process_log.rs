@@ -17,8 +17,8 @@ use super::access_log;
 const VARIABLE: &str = "MULTILITH_LOG";
 /// A directive holds for every target that begins like it. Pingora reports each odd request, and each pooled connection
 /// that an upstream closed, as an error: the access log and the metrics say that better, and a hostile client must not
-/// be able to fill the log. What remains is what is wrong with the listeners.
-const DEFAULT: &str = "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn";
+/// be able to fill the log: the library of HTTP/2 warns of single frames. What remains is what is wrong with the listeners.
+const DEFAULT: &str = "info,h2=error,pingora=off,pingora_core::services=error,pingora_core::listeners=warn";
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
 /// What stands before such a head.

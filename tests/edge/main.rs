@@ -11,6 +11,7 @@ mod corpus;
 mod failures;
 mod forwarding;
 mod framing;
+mod http2;
 mod lifecycle;
 mod limits;
 mod observing;

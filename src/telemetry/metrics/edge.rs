@@ -27,7 +27,7 @@ pub struct EdgeMeters {
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 25] = [
+pub(crate) const REFUSALS: [&str; 27] = [
     "body",
     "body_timeout",
     "connection",
@@ -38,6 +38,8 @@ pub(crate) const REFUSALS: [&str; 25] = [
     "header_timeout",
     "headers",
     "host",
+    "http2_flood",
+    "http2_streams",
     "keys",
     "line_ending",
     "method",

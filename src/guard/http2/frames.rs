@@ -1,0 +1,253 @@
+//! The frames in a stream of bytes that comes in pieces (RFC 9113, 4.1).
+
+/// What HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: u32 = 24;
+const HEAD: u8 = 9;
+/// The head of a frame, and what stands behind it up to the reason of a reset, and of a GOAWAY.
+const OF_RESET: u8 = HEAD + 4;
+const OF_GOAWAY: u8 = HEAD + 8;
+
+const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+/// The types of frames (RFC 9113, 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Data,
+    Headers,
+    Priority,
+    Reset,
+    Settings,
+    PushPromise,
+    Ping,
+    GoAway,
+    WindowUpdate,
+    Continuation,
+    /// Browsers send some of these: frames of extensions have to be passed over.
+    Unknown,
+}
+
+impl Kind {
+    const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Data,
+            1 => Self::Headers,
+            2 => Self::Priority,
+            3 => Self::Reset,
+            4 => Self::Settings,
+            5 => Self::PushPromise,
+            6 => Self::Ping,
+            7 => Self::GoAway,
+            8 => Self::WindowUpdate,
+            9 => Self::Continuation,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A frame, without its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: Kind,
+    pub flags: u8,
+    /// Of the payload.
+    pub length: u32,
+    /// Why a stream was reset, or why the sender goes away; 0 for all other frames.
+    pub reason: u32,
+}
+
+impl Frame {
+    pub const fn ends_stream(self) -> bool {
+        matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & END_STREAM != 0
+    }
+
+    pub const fn acknowledges(self) -> bool {
+        matches!(self.kind, Kind::Settings | Kind::Ping) && self.flags & ACK != 0
+    }
+
+    const fn opens_block(self) -> bool {
+        matches!(self.kind, Kind::Headers | Kind::PushPromise)
+    }
+
+    const fn ends_block(self) -> bool {
+        matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) && self.flags & END_HEADERS != 0
+    }
+}
+
+/// One direction of a connection. Knows no more of a frame than its head.
+#[derive(Debug)]
+pub struct Frames {
+    head: [u8; OF_GOAWAY as usize],
+    have: u8,
+    need: u8,
+    /// Of the payload, or of the preface, that is still to come.
+    left: u32,
+    /// A header block has begun and its end is not there.
+    block: bool,
+    /// The frame whose payload is passing ends it.
+    ends: bool,
+}
+
+impl Frames {
+    /// What a client sends: the preface, then frames.
+    pub const fn of_client() -> Self {
+        Self { left: PREFACE, ..Self::of_server() }
+    }
+
+    pub const fn of_server() -> Self {
+        Self { head: [0; OF_GOAWAY as usize], have: 0, need: HEAD, left: 0, block: false, ends: false }
+    }
+
+    /// More bytes passed; `seen` hears of each frame as soon as its head is complete.
+    pub fn take(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Frame)) {
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let passing = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                bytes = &bytes[passing..];
+                self.left -= u32::try_from(passing).expect("no more than what is left");
+                if self.left == 0 {
+                    self.payload_passed();
+                }
+                continue;
+            }
+            let (have, need) = (usize::from(self.have), usize::from(self.need));
+            let more = (need - have).min(bytes.len());
+            self.head[have..have + more].copy_from_slice(&bytes[..more]);
+            self.have += u8::try_from(more).expect("a head is short");
+            bytes = &bytes[more..];
+            if let Some(frame) = self.complete() {
+                seen(frame);
+            }
+        }
+    }
+
+    /// A header block is not complete: nothing else may come on this connection before its end.
+    pub const fn in_header_block(&self) -> bool {
+        self.block
+    }
+
+    fn complete(&mut self) -> Option<Frame> {
+        if self.have < self.need {
+            return None;
+        }
+        let [high, middle, low, kind, flags, ..] = self.head;
+        let (length, kind) = (u32::from_be_bytes([0, high, middle, low]), Kind::of(kind));
+        self.need = match kind {
+            Kind::Reset if length == u32::from(OF_RESET - HEAD) => OF_RESET,
+            Kind::GoAway if length >= u32::from(OF_GOAWAY - HEAD) => OF_GOAWAY,
+            _ => HEAD,
+        };
+        if self.have < self.need {
+            return None;
+        }
+        let reason = match self.head[..usize::from(self.need)].split_last_chunk() {
+            Some((_, reason)) if self.need > HEAD => u32::from_be_bytes(*reason),
+            _ => 0,
+        };
+        let frame = Frame { kind, flags, length, reason };
+        self.left = length - u32::from(self.need - HEAD);
+        (self.have, self.need) = (0, HEAD);
+        self.block |= frame.opens_block();
+        self.ends = frame.ends_block();
+        if self.left == 0 {
+            self.payload_passed();
+        }
+        Some(frame)
+    }
+
+    fn payload_passed(&mut self) {
+        self.block &= !self.ends;
+        self.ends = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+        bytes.extend([kind, flags, 0, 0, 0, 1]);
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn all_kinds() -> (Vec<u8>, Vec<Frame>) {
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        let mut expected = Vec::new();
+        for (number, kind, flags, payload) in [
+            (4, Kind::Settings, 0, &b"\0\x03\0\0\0\x64"[..]),
+            (4, Kind::Settings, ACK, b""),
+            (1, Kind::Headers, 0, b"\x82"),
+            (9, Kind::Continuation, 0, b""),
+            (9, Kind::Continuation, END_HEADERS, b"\x86\x84"),
+            (0, Kind::Data, 0, &[7; 300]),
+            (0, Kind::Data, END_STREAM, b""),
+            (2, Kind::Priority, 0, b"\0\0\0\0\x10"),
+            (3, Kind::Reset, 0, b"\0\0\0\x08"),
+            // Not a length that a reset may have: the library will say so.
+            (3, Kind::Reset, 0, b"\0\0\0\0\x08"),
+            (3, Kind::Reset, 0, b""),
+            (5, Kind::PushPromise, END_HEADERS, b"\0\0\0\x02\x82"),
+            (6, Kind::Ping, ACK, b"01234567"),
+            (7, Kind::GoAway, 0, b"\0\0\0\x01\0\0\0\x08bye"),
+            (7, Kind::GoAway, 0, b"\0\0\0\x01\0\0\0"),
+            (7, Kind::GoAway, 0, b"\0\0\0\x01\0\0\0\x08"),
+            (8, Kind::WindowUpdate, 0, b"\0\0\x01\0"),
+            (16, Kind::Unknown, 0, b"\0\0\0\x01u=1"),
+            (255, Kind::Unknown, 0xff, b""),
+        ] {
+            bytes.extend(frame(number, flags, payload));
+            let reason = match (kind, payload.len()) {
+                (Kind::Reset, 4) | (Kind::GoAway, 8 | 11) => 8,
+                _ => 0,
+            };
+            expected.push(Frame { kind, flags, length: u32::try_from(payload.len()).unwrap(), reason });
+        }
+        (bytes, expected)
+    }
+
+    #[test]
+    fn every_frame_is_seen_however_the_bytes_are_cut() {
+        let (bytes, expected) = all_kinds();
+        for cut in 0..=bytes.len() {
+            let (mut frames, mut seen) = (Frames::of_client(), Vec::new());
+            frames.take(&bytes[..cut], |frame| seen.push(frame));
+            frames.take(&bytes[cut..], |frame| seen.push(frame));
+            assert_eq!(seen, expected, "cut at {cut}");
+            assert!(!frames.in_header_block(), "cut at {cut}");
+        }
+        for size in 1..20 {
+            let (mut frames, mut seen) = (Frames::of_client(), Vec::new());
+            bytes.chunks(size).for_each(|piece| frames.take(piece, |frame| seen.push(frame)));
+            assert_eq!(seen, expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_header_block_lasts_from_its_first_head_to_the_last_byte_of_its_last_fragment() {
+        let mut frames = Frames::of_server();
+        let mut bytes = frame(1, 0, b"\x82");
+        bytes.extend(frame(9, 0, b""));
+        bytes.extend(frame(9, END_HEADERS, b"\x86\x84"));
+        for (place, byte) in bytes.iter().enumerate() {
+            assert_eq!(frames.in_header_block(), place >= 9, "before byte {place}");
+            frames.take(&[*byte], |_| {});
+        }
+        assert!(!frames.in_header_block());
+        frames.take(&frame(1, END_HEADERS, b"\x82"), |_| {});
+        assert!(!frames.in_header_block());
+        frames.take(&frame(1, END_HEADERS, b"\x82\x86")[..10], |_| {});
+        assert!(frames.in_header_block(), "a part of the block is missing");
+    }
+
+    #[test]
+    fn the_longest_payload_is_passed_over() {
+        let (mut frames, mut seen) = (Frames::of_server(), 0);
+        let payload = vec![9; (1 << 24) - 1];
+        frames.take(&frame(0, 0, &payload), |_| seen += 1);
+        frames.take(&frame(6, 0, b"01234567"), |frame| seen += u32::from(frame.kind == Kind::Ping));
+        assert_eq!(seen, 2);
+    }
+}

@@ -1,0 +1,254 @@
+//! Requests of HTTP/2 on their way to an upstream that speaks HTTP/1.1: whatever is in their fields, at most one well-formed
+//! request arrives there.
+
+use super::client::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, block};
+use super::{PROTOCOL_ERROR, counted};
+use crate::harness::{Edge, Origin, Reply, Request, eventually};
+
+type Field = (Vec<u8>, Vec<u8>);
+
+/// The fields of a request, of which each change replaces those of its name, or adds one.
+fn fields(changes: &[(&str, &str)]) -> Vec<Field> {
+    let mut fields: Vec<Field> = Vec::new();
+    for (name, value) in [(":method", "POST"), (":scheme", "http"), (":path", "/x"), (":authority", "edge.test")] {
+        let value = changes.iter().find(|(changed, _)| *changed == name).map_or(value, |(_, value)| value);
+        fields.push((name.into(), value.into()));
+    }
+    fields.extend(added(changes));
+    fields
+}
+
+fn added<'a>(changes: &'a [(&str, &str)]) -> impl Iterator<Item = Field> + 'a {
+    changes.iter().filter(|(name, _)| !name.starts_with(':')).map(|(name, value)| ((*name).into(), (*value).into()))
+}
+
+/// Sends the request with these pieces of body, and says what became of it and what the upstream saw.
+fn send(edge: &Edge, monolith: &Origin, fields: &[Field], body: &[&[u8]]) -> (Outcome, Vec<Request>) {
+    let seen = monolith.requests().len();
+    let mut client = Http2::connect(edge.address());
+    client.send(HEADERS, END_HEADERS | if body.is_empty() { END_STREAM } else { 0 }, 1, &block(fields));
+    for (number, piece) in body.iter().enumerate() {
+        let last = number + 1 == body.len();
+        // The stream may be reset by now.
+        drop(client.write(&super::client::frame(DATA, if last { END_STREAM } else { 0 }, 1, piece)));
+    }
+    let outcome = client.outcome(1);
+    // It would be answered with what belongs to a second request, if there was one on a connection that is kept.
+    assert_eq!(edge.get("/sentinel").text(), "/sentinel");
+    let requests = monolith.requests().split_off(seen).into_iter().filter(|request| !request.path_is("/sentinel"));
+    (outcome, requests.collect())
+}
+
+/// Answers with the target of the request.
+fn echo() -> Origin {
+    Origin::start(|request| Reply::ok(request.target()))
+}
+
+/// One request, and nothing that could be read as two.
+fn assert_well_formed(name: &str, request: &Request) {
+    let head = String::from_utf8_lossy(&request.head.raw).into_owned();
+    let lines: Vec<&str> = head.strip_suffix("\r\n\r\n").expect("a head has an end").split("\r\n").collect();
+    assert!(lines.iter().all(|line| !line.is_empty() && !line.contains(['\r', '\n', '\0'])), "{name}: {head:?}");
+    let line: Vec<&str> = lines[0].split(' ').collect();
+    assert!(line.len() == 3 && line[1].starts_with('/') && line[2] == "HTTP/1.1", "{name}: {head:?}");
+    for (name_of_field, most) in [("host", 1), ("content-length", 1), ("transfer-encoding", 1), ("cookie", 1)] {
+        assert!(request.head.all(name_of_field).len() <= most, "{name}: {head:?}");
+    }
+    assert!(request.get("host").is_some(), "{name}: {head:?}");
+    let framed = (request.get("content-length").is_some(), request.get("transfer-encoding").is_some());
+    assert!(framed != (true, true), "{name}: {head:?}");
+}
+
+#[test]
+fn what_would_break_out_of_its_field_is_not_passed_on() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    // What cannot even be decoded ends the connection, because the tables of both sides may differ from there.
+    let reset = [Outcome::Reset(PROTOCOL_ERROR), Outcome::Gone(Some(PROTOCOL_ERROR))];
+    let bad = [Outcome::Answered(400), Outcome::Answered(400)];
+    let smuggled = "x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a";
+    let mut answered = 0.0;
+    for (name, changes, expected) in [
+        ("CR LF in a value", vec![("x-a", smuggled)], &reset),
+        ("CR in a value", vec![("x-a", "a\rb")], &reset),
+        ("LF in a value", vec![("x-a", "a\nb")], &reset),
+        ("NUL in a value", vec![("x-a", "a\0b")], &reset),
+        ("CR LF in a name", vec![("x-a: b\r\nx-c", "d")], &reset),
+        ("LF in a name", vec![("x-a\n", "d")], &reset),
+        ("NUL in a name", vec![("x-a\0", "d")], &reset),
+        ("a space in a name", vec![("x a", "d")], &reset),
+        ("a colon in a name", vec![("x-a:b", "d")], &reset),
+        ("no name", vec![("", "d")], &reset),
+        ("capital letters in a name", vec![("X-A", "d")], &reset),
+        ("CR LF in the path", vec![(":path", "/x HTTP/1.1\r\nHost: b\r\n\r\nGET /smuggled")], &reset),
+        ("LF in the path", vec![(":path", "/x\ny")], &reset),
+        ("NUL in the path", vec![(":path", "/x\0y")], &reset),
+        ("a tab in the path", vec![(":path", "/x\ty")], &reset),
+        ("a space in the path", vec![(":path", "/x HTTP/1.1")], &reset),
+        ("an empty path", vec![(":path", "")], &reset),
+        ("a path without a slash", vec![(":path", "x")], &reset),
+        ("an absolute path", vec![(":path", "http://other.test/x")], &reset),
+        ("a star that is no OPTIONS", vec![(":path", "*")], &bad),
+        ("CR LF in the method", vec![(":method", "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\nGET")], &reset),
+        ("a space in the method", vec![(":method", "GET /smuggled HTTP/1.1")], &reset),
+        ("an empty method", vec![(":method", "")], &reset),
+        ("CR LF in the scheme", vec![(":scheme", "http\r\nx: y")], &reset),
+        ("CR LF in the authority", vec![(":authority", "edge.test\r\nx: y")], &reset),
+        ("a space in the authority", vec![(":authority", "edge.test x")], &reset),
+        ("a path in the authority", vec![(":authority", "edge.test/admin")], &reset),
+        ("a user in the authority", vec![(":authority", "user@edge.test")], &bad),
+        ("another host", vec![("host", "other.test")], &bad),
+        ("two hosts", vec![("host", "edge.test"), ("host", "edge.test")], &bad),
+        ("te that is not trailers", vec![("te", "gzip")], &reset),
+        ("connection", vec![("connection", "x-a"), ("x-a", "b")], &reset),
+        ("connection: close", vec![("connection", "close")], &reset),
+        ("keep-alive", vec![("keep-alive", "timeout=5")], &reset),
+        ("proxy-connection", vec![("proxy-connection", "close")], &reset),
+        ("transfer-encoding", vec![("transfer-encoding", "chunked")], &reset),
+        ("upgrade", vec![("upgrade", "websocket")], &reset),
+        ("two lengths", vec![("content-length", "2"), ("content-length", "3")], &reset),
+        ("a length with a sign", vec![("content-length", "+2")], &reset),
+        ("a list of lengths", vec![("content-length", "2, 3")], &reset),
+        ("a pseudo field nobody knows", vec![(":method", "POST"), (":x", "y")], &reset),
+    ] {
+        let mut fields = fields(&changes);
+        if let Some(unknown) = changes.iter().find(|(name, _)| *name == ":x") {
+            fields.insert(0, (unknown.0.into(), unknown.1.into()));
+        }
+        let (outcome, requests) = send(&edge, &monolith, &fields, &[b"2b"]);
+        assert!(expected.contains(&outcome), "{name}: {outcome:?}");
+        assert!(requests.is_empty(), "{name}: {requests:?}");
+        answered += f64::from(u8::from(outcome == bad[0]));
+    }
+    assert!(answered > 0.0);
+    let counted =
+        ["framing", "target", "host"].map(|reason| edge.metric("multilith_refused_total", &[("reason", reason)]));
+    assert!(counted.iter().sum::<f64>() >= answered, "{answered} answered with 400, {counted:?} counted");
+}
+
+#[test]
+fn pseudo_fields_come_once_and_first() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    let all = fields(&[]);
+    let with = |place: usize, name: &str, value: &str| {
+        let mut fields = all.clone();
+        fields.insert(place, (name.into(), value.into()));
+        fields
+    };
+    let without = |name: &str| all.iter().filter(|(other, _)| other != name.as_bytes()).cloned().collect::<Vec<_>>();
+    for (name, fields) in [
+        ("two methods", with(1, ":method", "GET")),
+        ("two paths", with(1, ":path", "/y")),
+        ("two schemes", with(1, ":scheme", "https")),
+        ("two authorities", with(1, ":authority", "edge.test")),
+        ("a field before them", with(0, "x-a", "b")),
+        ("a field among them", with(2, "x-a", "b")),
+        ("a status", with(1, ":status", "200")),
+        ("no method", without(":method")),
+        ("no path", without(":path")),
+        ("no scheme", without(":scheme")),
+    ] {
+        let (outcome, requests) = send(&edge, &monolith, &fields, &[b"2b"]);
+        assert_eq!(outcome, Outcome::Reset(PROTOCOL_ERROR), "{name}");
+        assert!(requests.is_empty(), "{name}: {requests:?}");
+    }
+    let (outcome, requests) = send(&edge, &monolith, &without(":authority"), &[b"2b"]);
+    assert_eq!((outcome, requests.len()), (Outcome::Answered(400), 0), "nobody's request");
+}
+
+#[test]
+fn a_length_that_is_not_true_resets_its_stream_and_no_request_is_made_of_it() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    let cases: [(&str, &str, &[&[u8]]); 6] = [
+        ("/more", "3", &[b"12345"]),
+        ("/more-in-pieces", "3", &[b"12", b"34", b"5"]),
+        ("/less", "9", &[b"12345"]),
+        ("/something-after-nothing", "0", &[b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"]),
+        ("/nothing-after-something", "5", &[b""]),
+        ("/no-body-at-all", "5", &[]),
+    ];
+    for (path, length, body) in cases {
+        let (outcome, _) = send(&edge, &monolith, &fields(&[(":path", path), ("content-length", length)]), body);
+        assert_eq!(outcome, Outcome::Reset(PROTOCOL_ERROR), "{path}");
+    }
+    // The head may be on its way when the body turns out to be wrong; then the connection ends before the body is whole.
+    eventually("all settled", || (edge.metric("multilith_requests_in_flight", &[]) < 1.0).then_some(()));
+    let requests = monolith.requests();
+    for (path, length, _) in cases {
+        let of_case: Vec<_> = requests.iter().filter(|request| request.path_is(path)).collect();
+        assert!(of_case.len() <= 1, "{path}: {of_case:?}");
+        let whole = of_case.iter().any(|request| length != "0" && !request.body.is_empty());
+        assert!(!whole, "{path}: {of_case:?}");
+    }
+    let known =
+        |request: &Request| cases.iter().any(|(path, ..)| request.path_is(path)) || request.path_is("/sentinel");
+    assert!(requests.iter().all(known), "{requests:?}");
+}
+
+/// What is sent, and what the upstream has to see of it.
+type MayPass<'a> = (&'a str, Vec<Field>, &'a [&'a [u8]], fn(&Request) -> bool);
+
+#[test]
+fn what_may_pass_becomes_one_request() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    let cases: [MayPass; 10] = [
+        ("a length", fields(&[("content-length", "5")]), &[b"123", b"45"], |r| {
+            r.get("content-length") == Some("5") && r.body == b"12345"
+        }),
+        ("a length and data of nothing", fields(&[("content-length", "5")]), &[b"12345", b""], |r| r.body == b"12345"),
+        ("no length", fields(&[]), &[b"123", b"45"], |r| r.head.is_chunked() && r.body == b"12345"),
+        (
+            "a body that reads like a request",
+            fields(&[]),
+            &[b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"],
+            |r| r.body == b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+        ("the host as the authority", fields(&[("host", "edge.test")]), &[b"1"], |r| {
+            r.get("host") == Some("edge.test")
+        }),
+        ("te: trailers", fields(&[("te", "trailers")]), &[b"1"], |r| r.get("te").is_none_or(|te| te == "trailers")),
+        (
+            "crumbs of cookies",
+            fields(&[("cookie", "a=1"), ("x-a", "b"), ("cookie", "c=2; d=3"), ("cookie", "e=4")]),
+            &[b"1"],
+            |r| r.head.all("cookie") == ["a=1; c=2; d=3; e=4"],
+        ),
+        (
+            "fields of HTTP/1.1 under another name",
+            fields(&[("transfer_encoding", "chunked"), ("content_length", "3")]),
+            &[b"12345"],
+            |r| r.get("transfer_encoding").is_none() && r.get("content_length").is_none() && r.body == b"12345",
+        ),
+        ("bytes beyond ASCII", vec![], &[b"1"], |r| r.path_is("/x")),
+        ("no body", fields(&[(":method", "GET")]), &[], |r| r.method() == "GET" && r.body.is_empty()),
+    ];
+    for (name, mut all, body, check) in cases {
+        if all.is_empty() {
+            all = fields(&[]);
+            all.push((b"x-a".to_vec(), b"\xc3\xa9\xff\t.".to_vec()));
+        }
+        let (outcome, requests) = send(&edge, &monolith, &all, body);
+        assert_eq!(outcome, Outcome::Answered(200), "{name}");
+        let [request] = &requests[..] else { panic!("{name}: {requests:?}") };
+        assert_well_formed(name, request);
+        assert!(check(request), "{name}: {request:?}");
+    }
+}
+
+#[test]
+fn a_client_of_nothing_but_malformed_requests_is_sent_away() {
+    let monolith = echo();
+    let edge = Edge::before(&monolith).start();
+    let mut client = Http2::connect(edge.address());
+    let malformed = block(&fields(&[("host", "other.test")]));
+    for number in 0..40 {
+        drop(client.write(&super::client::frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &malformed)));
+    }
+    assert_eq!(client.until_gone(), [super::ENHANCE_YOUR_CALM]);
+    counted(&edge, "http2_flood", 1.0);
+    counted(&edge, "framing", 32.0);
+    assert!(monolith.requests().is_empty());
+}
