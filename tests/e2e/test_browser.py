@@ -1,6 +1,5 @@
 """A person in a real browser: logs in at the monolith, works in a page of a service, comes back, is still logged in."""
 
-import pytest
 from browser import await_in
 from selenium.webdriver.common.by import By
 from test_coexistence import TABLES
