@@ -1,6 +1,7 @@
 """gRPC through the proxy, with the library that people use at both ends: every kind of call, trailers, deadlines."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -178,6 +179,20 @@ def test_a_conversation_goes_to_and_fro(channel):
         answers.append(answer)
         answered.release()
     assert answers == [b"A", b"B", b"C"]
+
+
+def test_a_conversation_may_be_silent_for_longer_than_an_answer_may_pause(proxy, servers):
+    tables = TABLES.format(upstream=f'url = "http://127.0.0.1:{servers.port}"')
+    limits = '[timeouts]\nanswer = "500ms"\nidle = "500ms"\n[limits]\nbody_timeout = "500ms"\nwrite_timeout = "500ms"\n'
+    edge = proxy(tables + limits)
+
+    def messages():
+        for word in (b"a", b"b", b"c"):
+            yield word
+            time.sleep(2)
+
+    with grpc.insecure_channel(f"127.0.0.1:{edge.port}") as channel:
+        assert list(channel.stream_stream("/calls.Calls/Chat")(messages(), timeout=PATIENCE)) == [b"A", b"B", b"C"]
 
 
 def test_a_deadline_ends_the_call_at_both_ends(channel, servers):
