@@ -67,6 +67,9 @@ fn limit_total(exchange: &mut Exchange, total: Option<Duration>, now: Instant, p
 /// No connection: nothing was sent, so any method may go elsewhere.
 pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange, error: Box<Error>) -> Box<Error> {
     let mut error = error;
+    if let Some(lease) = &exchange.attempt.lease {
+        lease.not_connected(&error);
+    }
     note_failure(edge, session, exchange, Failure::Connect);
     let retry = try_another(edge, exchange, Failure::Connect) || {
         service_failed(edge, exchange);
