@@ -148,13 +148,12 @@ pub fn head_arrived(
     }
     exchange.attempt.well = !counts;
     let spec = exchange.edition.pool(exchange.target).spec();
-    let streams = response
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let kind = response.headers.get(header::CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
     // Nobody waits for the end of these: neither `idle` nor `total` is about them.
-    let endless = streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    let pause = if endless { exchange.edition.snapshot.limits.upgraded_idle } else { spec.timeouts.idle };
+    let endless = kind.starts_with(b"text/event-stream") || response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    // A call of gRPC has an end, and between two messages all the time in the world.
+    let silent = endless || kind.starts_with(b"application/grpc");
+    let pause = if silent { exchange.edition.snapshot.limits.upgraded_idle } else { spec.timeouts.idle };
     exchange.pause = pause;
     if endless {
         note_success(exchange);

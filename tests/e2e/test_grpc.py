@@ -21,6 +21,9 @@ http = "2"
 path    = "/calls.Calls/{{*rest}}"
 service = "calls"
 stage   = "migrated"
+
+[timeouts]
+connect = "60s"
 """
 # What is plain, and what is not: client to proxy, proxy to service.
 WIRES = {"plain": (False, False), "tls": (True, False), "tls both ways": (True, True)}
@@ -183,7 +186,7 @@ def test_a_conversation_goes_to_and_fro(channel):
 
 def test_a_conversation_may_be_silent_for_longer_than_an_answer_may_pause(proxy, servers):
     tables = TABLES.format(upstream=f'url = "http://127.0.0.1:{servers.port}"')
-    limits = '[timeouts]\nanswer = "500ms"\nidle = "500ms"\n[limits]\nbody_timeout = "500ms"\nwrite_timeout = "500ms"\n'
+    limits = 'answer = "500ms"\nidle = "500ms"\n[limits]\nbody_timeout = "500ms"\nwrite_timeout = "500ms"\n'
     edge = proxy(tables + limits)
 
     def messages():
