@@ -16,11 +16,11 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<(), Reply> {
             "this listener is not known by that host name: add it to `admin_hosts` in [server]",
         ));
     }
-    if let Some(origin) = text(header::ORIGIN) {
-        let ours = origin.split_once("://").is_some_and(|(_, host)| names_us(parts, host));
-        if !ours {
-            return Err(Reply::problem(403, "requests from pages of another origin are refused"));
-        }
+    let is_ours = |origin: &http::HeaderValue| {
+        origin.to_str().ok().and_then(|text| text.split_once("://")).is_some_and(|(_, host)| names_us(parts, host))
+    };
+    if !request.headers.get_all(header::ORIGIN).iter().all(is_ours) {
+        return Err(Reply::problem(403, "requests from pages of another origin are refused"));
     }
     let Some(token) = &parts.token else { return Ok(()) };
     let given = text(header::AUTHORIZATION).and_then(|value| {

@@ -16,6 +16,7 @@ use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 /// Called for every head that goes to the client, 1xx included.
 pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        guard::headers::interim(response);
         return Ok(());
     }
     let asked = Asked { version: session.req_header().version, upgrade: exchange.upgrade };

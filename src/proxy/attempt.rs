@@ -70,6 +70,9 @@ pub fn peer(session: &Session, exchange: &Exchange, now: Instant) -> Box<HttpPee
 /// No connection: nothing was sent, so any method may go elsewhere.
 pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange, error: Box<Error>) -> Box<Error> {
     let mut error = error;
+    if let Some(lease) = &exchange.attempt.lease {
+        lease.not_connected(&error);
+    }
     note_failure(edge, session, exchange, Failure::Connect);
     let retry = try_another(edge, exchange, Failure::Connect) || {
         service_failed(edge, exchange);
@@ -152,13 +155,12 @@ pub fn head_arrived(
     }
     exchange.attempt.well = !counts;
     let spec = exchange.edition.pool(exchange.target).spec();
-    let streams = response
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let kind = response.headers.get(header::CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
     // Nobody waits for the end of these: neither `idle` nor `total` is about them.
-    let endless = streams || response.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    let pause = if endless { exchange.edition.snapshot.limits.upgraded_idle } else { spec.timeouts.idle };
+    let endless = kind.starts_with(b"text/event-stream") || response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    // A call of gRPC has an end, and between two messages all the time in the world.
+    let silent = endless || kind.starts_with(b"application/grpc");
+    let pause = if silent { exchange.edition.snapshot.limits.upgraded_idle } else { spec.timeouts.idle };
     exchange.pause = pause;
     if endless {
         note_success(exchange);

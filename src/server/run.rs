@@ -13,6 +13,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use pingora_runtime::Runtime;
+use rustls::RootCertStore;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -67,6 +68,7 @@ pub enum StartError {
     Metrics(prometheus::Error),
     Log(std::io::Error),
     Tls(Vec<TlsError>),
+    Authorities(Box<pingora::Error>),
     Threads(std::io::Error),
 }
 
@@ -79,6 +81,9 @@ impl fmt::Display for StartError {
             Self::Tls(errors) => {
                 let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 f.write_str(&errors.join("; "))
+            }
+            Self::Authorities(error) => {
+                write!(f, "cannot read the certificate authorities of this machine: {}", error.root_cause())
             }
             Self::Threads(error) => write!(f, "cannot start the threads of copies: {error}"),
         }
@@ -93,6 +98,9 @@ impl StartError {
             Self::Log(_) => Some("`output` in [logs] must be stdout, stderr, or a path that can be written".to_owned()),
             Self::Tls(_) => {
                 Some("`certificates` in [server.tls] names PEM files: the chain, and the key of its first".to_owned())
+            }
+            Self::Authorities(_) => {
+                Some("SSL_CERT_FILE and SSL_CERT_DIR say where they are, if not where the system keeps them; all must be readable".to_owned())
             }
             Self::Threads(_) => Some("the system refuses more threads: raise its limit (`ulimit -u`)".to_owned()),
         }
@@ -112,6 +120,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let Start { snapshot, source, token, mut inheritance } = start;
     let server = snapshot.server.clone();
+    authorities().map_err(StartError::Authorities)?;
     let mut bound = Bound::inheriting(inheritance.listeners.take().unwrap_or_else(Bound::activated));
     let mut listeners = Vec::new();
     for address in &server.listen {
@@ -238,6 +247,11 @@ async fn look_now_and_then(telemetry: Arc<Telemetry>) {
     loop {
         telemetry.tick(clock.tick().await.into_std());
     }
+}
+
+/// Upstreams are believed by these. Pingora reads them whenever it makes a connector, and panics if it cannot.
+fn authorities() -> pingora::Result<()> {
+    pingora::tls::load_platform_certs_incl_env_into_store(&mut RootCertStore::empty())
 }
 
 fn engine(edge: Edge, threads: usize) -> HttpProxy<Edge> {

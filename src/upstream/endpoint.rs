@@ -1,5 +1,6 @@
 //! One address of an upstream, ready to be connected to, and the lease that a request holds on it.
 
+use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
@@ -106,6 +107,15 @@ impl Lease {
         // Usually there are none, and nothing shared is written.
         if failures.load(Relaxed) != 0 {
             failures.store(0, Relaxed);
+        }
+    }
+
+    /// No connection could be made, and this is why. Said now and then: each request's line in the access log has only that
+    /// it was so.
+    pub fn not_connected(&self, why: &dyn fmt::Display) {
+        let Some(pool) = self.endpoint.pool.upgrade() else { return };
+        if self.endpoint.vitals.may_complain(pool.now()) {
+            tracing::warn!(upstream = &*pool.spec().name, endpoint = self.address(), %why, "no connection to an endpoint");
         }
     }
 

@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 use super::status::EndpointState;
 use crate::endpoint::{Checkup, EjectionRecord};
 
+/// Milliseconds. A request a millisecond may fail for the same reason.
+const COMPLAIN_EVERY: u64 = 10_000;
+
 /// Names an endpoint for as long as it is known. Equal keys are the same endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointKey(u64);
@@ -69,6 +72,8 @@ pub(super) struct Condition {
     /// When it came back, while it takes its share step by step.
     pub(super) returned: Option<u64>,
     pub(super) last_failure: Option<(Failure, u64)>,
+    /// When it was last said why there is no connection.
+    pub(super) complained: Option<u64>,
     /// It joined others that were there before it.
     pub(super) late: bool,
     pub(super) state: EndpointState,
@@ -89,5 +94,15 @@ impl Vitals {
             doubted: Notify::new(),
             condition: Mutex::default(),
         })
+    }
+
+    /// Whether it is time to say again why there is no connection.
+    pub(super) fn may_complain(&self, now: u64) -> bool {
+        let complained = &mut self.condition.lock().complained;
+        let due = complained.is_none_or(|last| now.saturating_sub(last) >= COMPLAIN_EVERY);
+        if due {
+            *complained = Some(now);
+        }
+        due
     }
 }

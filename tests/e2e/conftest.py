@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from browser import start_browser
+from certificates import self_signed
 from children import LOG_TAIL, START_ATTEMPTS, Child, free_port, listens, start_gunicorn
 from proxy import Proxy
+from services.live import Live
 
 HERE = Path(__file__).parent
 REPORT = []
@@ -15,16 +19,22 @@ REPORT = []
 
 @pytest.fixture
 def proxy():
-    """Starts proxies: `proxy(tables)`. Each must end with exit code 0 when the test is over."""
+    """Starts proxies: `proxy(tables)`, with the options of `Proxy`. Each must end with exit code 0 when the test is over."""
     started = []
 
-    def start(tables, server=""):
-        started.append(Proxy(tables, server))
+    def start(tables, **options):
+        started.append(Proxy(tables, **options))
         return started[-1]
 
     yield start
     for one in started:
         one.stop()
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory):
+    """What the proxy shows over TLS: a certificate for edge.example and 127.0.0.1."""
+    return self_signed(tmp_path_factory.mktemp("pair"), "edge.example")
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +83,24 @@ def people():
     child = start_gunicorn("people", "services.people:application", cwd=HERE)
     yield child
     child.kill()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    driver = start_browser(tmp_path)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def live():
+    """A server whose answers wait until something happens."""
+    with Live() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="session")

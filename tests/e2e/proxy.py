@@ -17,17 +17,28 @@ admin     = "127.0.0.1:{admin}"
 state_dir = "{folder}/state"
 {lines}
 """
+TLS = """\
+[server.tls]
+listen       = ["127.0.0.1:{port}"]
+certificates = [{{ cert = "{pair.cert}", key = "{pair.key}" }}]
+"""
 
 
 class Proxy:
-    """`tables` is routes.toml without `[server]`; `server` holds more lines for that table."""
+    """`tables` is routes.toml without `[server]`; `server` holds more lines for that table.
 
-    def __init__(self, tables, server=""):
+    With `tls`, a pair of certificate and key, it listens for TLS too, at `tls_port`.
+    """
+
+    def __init__(self, tables, server="", tls=None):
         self._folder = tempfile.TemporaryDirectory(prefix="multilith-e2e-")
         self.file = Path(self._folder.name) / "routes.toml"
         for _ in range(START_ATTEMPTS):
             self.port, self.admin_port = free_port(), free_port()
             self.head = SERVER.format(port=self.port, admin=self.admin_port, folder=self._folder.name, lines=server)
+            if tls:
+                self.tls_port = free_port()
+                self.head += TLS.format(port=self.tls_port, pair=tls)
             self.file.write_text(self.head + tables)
             self.child = Child("multilith", [BINARY, "run", "-c", self.file], env={"NO_COLOR": "1"})
             if self.child.await_ready(self.ready):
@@ -39,6 +50,10 @@ class Proxy:
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def tls_url(self):
+        return f"https://127.0.0.1:{self.tls_port}"
 
     # -- the admin listener
 

@@ -1,36 +1,12 @@
 """A person in a real browser: logs in at the monolith, works in a page of a service, comes back, is still logged in."""
 
-import shutil
-
-import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from browser import await_in
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 from test_coexistence import TABLES
-
-# Without these Chromium asks hosts of its maker, and under root it does not start in its sandbox.
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run
---disable-background-networking --disable-component-update --disable-sync""".split()
-PATIENCE = 60
-
-
-@pytest.fixture
-def browser(tmp_path):
-    programs = [shutil.which("chromium"), shutil.which("chromedriver")]
-    assert all(programs), "help: apt-get install chromium chromium-driver"
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path}"]:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(programs[1]))
-    driver.set_page_load_timeout(PATIENCE)
-    yield driver
-    driver.quit()
 
 
 def arrive(browser, url):
-    WebDriverWait(browser, PATIENCE).until(lambda one: one.current_url == url, f"never at {url}")
+    await_in(browser, f"at {url}", lambda one: one.current_url == url)
 
 
 def text(browser, name):

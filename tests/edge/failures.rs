@@ -1,5 +1,8 @@
 //! A monolith that is down, slow or breaks off: the status, the form of the answer, and what the log says.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 use std::time::Instant;
 
 use crate::harness::{Edge, Origin, PATIENCE, Reply, Response, free_address};
@@ -13,6 +16,27 @@ fn a_monolith_that_is_down_gives_502() {
     assert_answers_by_accept(&edge, 502);
     assert!(edge.metric("multilith_upstream_errors_total", &[("side", "monolith"), ("kind", "connect")]) >= 4.0);
     edge.await_log_line(&["monolith", "connect"]);
+}
+
+#[test]
+fn why_there_is_no_connection_is_in_the_log() {
+    // It says something that is no TLS, where TLS is asked for.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("loopback accepts");
+            drop(stream.read(&mut [0; 1024]));
+            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        }
+    });
+    let service = format!(
+        "[services.users]\nurl = \"https://{address}\"\n\
+         [routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"migrated\""
+    );
+    let edge = Edge::before(&Origin::saying("monolith")).with(&service).start();
+    assert_eq!(edge.get("/users").status(), 502);
+    edge.await_log_line(&["no connection", "upstream=users", "InvalidContentType"]);
 }
 
 #[test]

@@ -58,6 +58,21 @@ fn a_refusal_instead_of_100_reaches_the_client_before_its_body_is_sent() {
 }
 
 #[test]
+fn a_head_before_the_answer_brings_no_length_and_nothing_of_its_connection() {
+    let monolith = Origin::start(|_| {
+        Reply::bytes(
+            "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: X-Private\r\nX-Private: 1\r\n\
+             Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )
+        .then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    });
+    let response = Edge::before(&monolith).start().get("/");
+    assert_eq!((response.status(), response.text().as_str()), (200, "ok"));
+    let names: Vec<_> = response.interim[0].fields.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Link"]);
+}
+
+#[test]
 fn chunks_arrive_in_both_directions() {
     let monolith = Origin::start(|request| Reply::chunked(&[]).chunk(&request.body).chunk("!").last_chunk(&[]));
     let edge = Edge::before(&monolith).start();

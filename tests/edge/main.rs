@@ -6,6 +6,7 @@ mod harness;
 
 mod access;
 mod access_log;
+mod admin_access;
 mod connections;
 mod corpus;
 mod failures;

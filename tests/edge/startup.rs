@@ -82,6 +82,18 @@ fn an_admin_port_in_use_is_named() {
 }
 
 #[test]
+fn authorities_of_the_machine_that_cannot_be_read_are_named() {
+    const NOWHERE: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nowhere/authorities.pem"), ("SSL_CERT_DIR", "/nowhere")];
+    let arguments = without_file("http://127.0.0.1:1", free_address());
+    let mut process = Process::spawn_with(arguments, NOWHERE.map(|(name, path)| (name, path.to_owned())));
+    let status = process.wait(SOON).expect("it does not start");
+    let stderr = process.stderr();
+    assert_eq!(status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("/nowhere/authorities.pem") && stderr.contains("help: "), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
 fn a_name_that_does_not_resolve_yet_is_no_reason_not_to_start() {
     let listen = free_address();
     let process = Process::spawn(without_file("http://monolith.invalid:3000", listen));

@@ -9,4 +9,4 @@ mod response;
 
 pub use client::{address as client_address, is_trusted};
 pub use request::{Arrival, ClientSubject, Received, receive, without_hop_by_hop};
-pub use response::{Asked, answer};
+pub use response::{Asked, answer, interim};

@@ -129,6 +129,8 @@ fn is_forbidden(name: &str, trusted: bool) -> bool {
     match name.as_bytes() {
         // httpoxy: CGI programs read it as the variable HTTP_PROXY.
         b"proxy" => true,
+        // Between the client and us alone. From HTTP/2 to HTTP/2 pingora passes them on.
+        b"proxy-authorization" | b"proxy-authenticate" | b"http2-settings" => true,
         [b'x', b'-', ..] if name.starts_with("x-multilith-") => true,
         [b'x', b'-', ..] if name.starts_with("x-forwarded-") => !trusted,
         bytes => bytes.contains(&b'_') && reads_like_ours(bytes),

@@ -24,11 +24,18 @@ pub fn answer(response: &mut ResponseHeader, asked: Asked) -> Result<(), Refusal
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return if asked.upgrade { Ok(()) } else { Err(Refusal::closing(502, "unasked_upgrade")) };
     }
+    let empty = response.status == StatusCode::NO_CONTENT;
     // Most answers have none of these: one look at each name is less work than one search for each of these.
-    let (mut connection, mut foreign) = (false, Vec::new());
+    let (mut connection, mut length, mut foreign) = (false, None, Vec::new());
     for name in response.headers.keys() {
         match *name {
             header::CONNECTION => connection = true,
+            // A 204 has no body and no length of one (RFC 9110, 8.6; RFC 9112, 6.1); not every client knows.
+            header::CONTENT_LENGTH | header::TRANSFER_ENCODING if empty => foreign.push(name.clone()),
+            header::CONTENT_LENGTH => length = repeated_length(&response.headers),
+            header::TRANSFER_ENCODING if is_chunked_twice(&response.headers) => {
+                return Err(Refusal::closing(502, "transfer_encoding"));
+            }
             header::UPGRADE | header::PROXY_AUTHENTICATE | header::TE => foreign.push(name.clone()),
             header::TRANSFER_ENCODING if asked.version == Version::HTTP_10 => foreign.push(name.clone()),
             _ if matches!(name.as_str(), "keep-alive" | "proxy-connection") => foreign.push(name.clone()),
@@ -41,7 +48,44 @@ pub fn answer(response: &mut ResponseHeader, asked: Asked) -> Result<(), Refusal
     for name in &foreign {
         response.remove_header(name);
     }
+    if let Some(length) = length {
+        response.insert_header("Content-Length", length).expect("it was a header's value");
+    }
     Ok(())
+}
+
+/// The same for a head that comes before the answer's own (1xx): it has no body, and pingora writes no `Connection` in it.
+pub fn interim(response: &mut ResponseHeader) {
+    for name in &nominated(&response.headers) {
+        response.remove_header(name);
+    }
+    for name in
+        [&header::CONNECTION, &header::CONTENT_LENGTH, &header::TRANSFER_ENCODING, &header::UPGRADE, &header::TE]
+    {
+        response.remove_header(name);
+    }
+    for name in ["keep-alive", "proxy-connection"] {
+        response.remove_header(name);
+    }
+}
+
+/// The length that is said more than once; a client may take two for a trick (RFC 9110, 8.6). Pingora has refused different ones.
+fn repeated_length(headers: &HeaderMap<HeaderValue>) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = lines.next()?;
+    let list = first.as_bytes().contains(&b',');
+    if !list && lines.next().is_none() {
+        return None;
+    }
+    let length = first.as_bytes().split(|&byte| byte == b',').next()?;
+    HeaderValue::from_bytes(length.trim_ascii()).ok()
+}
+
+/// What one reader unwraps once and another twice.
+fn is_chunked_twice(headers: &HeaderMap<HeaderValue>) -> bool {
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let codings = codings.flat_map(|line| line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii));
+    codings.filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).nth(1).is_some()
 }
 
 /// The headers that `Connection` names, without those whose loss would change the message. Allocates only if there are any.
@@ -122,6 +166,44 @@ mod tests {
             answer(&mut response, PLAIN).unwrap();
             assert_eq!(wire(&response), *expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn a_length_is_said_once_and_never_of_what_has_no_body() {
+        let table: &[(u16, Lines, &str)] = &[
+            (200, &[("Content-Length", "2"), ("Content-Length", "2")], "Content-Length: 2\r\n"),
+            (200, &[("Content-Length", "2 , 2")], "Content-Length: 2\r\n"),
+            (204, &[("Content-Length", "2"), ("A", "b")], "A: b\r\n"),
+            (204, &[("Transfer-Encoding", "chunked")], ""),
+            (304, &[("Content-Length", "2")], "Content-Length: 2\r\n"),
+        ];
+        for (status, lines, expected) in table {
+            let mut response = response(*status, lines);
+            answer(&mut response, PLAIN).unwrap();
+            assert_eq!(wire(&response), *expected, "{status} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_chunked_twice_is_none() {
+        let table: [Lines; 2] = [
+            &[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "Chunked")],
+            &[("Transfer-Encoding", "chunked, chunked")],
+        ];
+        for lines in table {
+            assert_eq!(answer(&mut response(200, lines), PLAIN).unwrap_err().status, 502, "{lines:?}");
+        }
+        let mut coded = response(200, &[("Transfer-Encoding", "gzip, chunked")]);
+        answer(&mut coded, PLAIN).unwrap();
+        assert_eq!(wire(&coded), "Transfer-Encoding: gzip, chunked\r\n");
+    }
+
+    #[test]
+    fn a_head_before_the_answer_brings_nothing_of_its_connection_and_no_length() {
+        let lines = [("Link", "</a>"), ("Connection", "X-Private"), ("X-Private", "1"), ("Content-Length", "9")];
+        let mut early = response(103, &lines);
+        interim(&mut early);
+        assert_eq!(wire(&early), "Link: </a>\r\n");
     }
 
     #[test]

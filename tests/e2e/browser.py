@@ -1,0 +1,31 @@
+"""A person's browser: Debian's Chromium, driven by Selenium."""
+
+import shutil
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+# Without these Chromium asks hosts of its maker, and under root it does not start in its sandbox.
+FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run
+--disable-background-networking --disable-component-update --disable-sync""".split()
+PATIENCE = 60
+
+
+def start_browser(folder):
+    """A browser that keeps what it knows in this folder. It believes every certificate: those of the tests are nobody's."""
+    programs = [shutil.which("chromium"), shutil.which("chromedriver")]
+    assert all(programs), "help: apt-get install chromium chromium-driver"
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    options.accept_insecure_certs = True
+    for flag in [*FLAGS, f"--user-data-dir={folder}"]:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(programs[1]))
+    driver.set_page_load_timeout(PATIENCE)
+    return driver
+
+
+def await_in(browser, what, ask):
+    """Asks until the answer is true, and gives it."""
+    return WebDriverWait(browser, PATIENCE).until(ask, f"in vain: {what}")
