@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::evidence::Evidence;
 use super::exchange::Exchange;
 use super::json::Json;
+use super::number::Decimal;
 use super::path::FieldPath;
 use super::place::{MAX_KEYS, Step, looks_like_data, name};
 use super::redact::REDACTED;
@@ -44,11 +45,13 @@ impl Writer<'_> {
         self.line(&format!("{} {{{{base}}}}{}", exchange.method, url(&exchange.target)));
         for (name, value) in &exchange.headers {
             let value = if value == REDACTED { variable(name) } else { escaped(value, "#") };
-            self.line(&format!("{name}: {value}"));
+            self.line(&format!("{}: {value}", key(name)));
         }
         if let Some(body) = &exchange.body {
             let body = body_with_variables(body);
-            self.line(&format!("```\n{body}\n```"));
+            // A fence ends with a line break that is part of the body: harmless in JSON, a part of a form's last value.
+            let is_json = Json::parse(&body).is_some();
+            self.line(&if is_json { format!("```\n{body}\n```") } else { format!("`{body}`") });
         }
         self.line(&format!("HTTP {}", exchange.status));
         for (name, value) in &exchange.answer_headers {
@@ -122,6 +125,7 @@ impl Writer<'_> {
         match value {
             Json::String(text) if text.contains(REDACTED) => None,
             Json::String(text) => Some(format!("== {}", quoted(text))),
+            Json::Number(text) if Decimal::parse(text).is_none() => None,
             // Hurl knows no exponents, and a tolerated value has no one value.
             Json::Number(text) if text.contains(['e', 'E']) || self.rules.tolerance(at).is_some() => {
                 Some("isNumber".to_owned())
@@ -139,6 +143,19 @@ fn step_to(key: &str) -> String {
     let plain = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if plain { format!(".{key}") } else { format!("['{}']", key.replace('\\', "\\\\").replace('\'', "\\'")) }
+}
+
+/// The name of a header. HTTP allows more in it than Hurl does without an escape.
+fn key(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
+            out.push(c);
+        } else {
+            write!(out, "\\u{{{:x}}}", u32::from(c)).expect("writing to a String cannot fail");
+        }
+    }
+    out
 }
 
 /// `{{x_api_key}}`.
