@@ -11,7 +11,7 @@ use super::redact::Redactor;
 use super::written::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
-const COMPARED_AS: u32 = 1;
+const COMPARED_AS: u32 = 2;
 
 /// The settings, compiled.
 #[derive(Debug, Clone)]
@@ -90,6 +90,11 @@ impl Rules {
     /// Changes when the rules compare, name or keep something else; the noise budget does none of these.
     pub const fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// The names under which secrets stand: lower case, without `-` and `_`.
+    pub fn hidden_names(&self) -> impl Iterator<Item = &str> {
+        self.redactor.names()
     }
 
     pub(super) const fn redactor(&self) -> &Redactor {
@@ -280,11 +285,13 @@ mod tests {
             replays_per_second: 7,
             examples: crate::migration::Examples::Values,
             redact: vec!["password".into(), "$.user.ssn".into()],
+            hidden: Box::default(),
         };
         let rules = Rules::new(&WrittenRules::from(&settings)).expect("valid");
         assert_eq!((rules.headers(), rules.examples()), (&[http::header::ETAG][..], Examples::Values));
         assert_eq!(rules.noise(), NoiseBudget { replay: Percent::EVERYBODY, per_second: 7 });
         assert!(rules.redactor().hides("ssn") && rules.redactor().hides("Password"));
+        assert!(["ssn", "password", "setcookie"].iter().all(|name| rules.hidden_names().any(|hidden| hidden == *name)));
         let at = |name| [Step::Key { name, data: false }];
         assert!(rules.ignores_json(&at("at")) && rules.is_unordered(&at("tags")));
         assert_eq!(rules.tolerance(&at("total")), Decimal::parse("0.01").as_ref());

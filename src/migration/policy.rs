@@ -176,6 +176,8 @@ pub struct CompareSettings {
     pub examples: Examples,
     /// Removed before anything is kept, beside what is always removed.
     pub redact: Vec<Box<str>>,
+    /// All names under which nothing is kept: lower case, without `-` and `_`.
+    pub hidden: Box<[Box<str>]>,
 }
 
 /// How long a silent conversation keeps the side it began on.

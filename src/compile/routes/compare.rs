@@ -12,9 +12,10 @@ const DEFAULT_REPLAYS: u32 = 5;
 
 pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> Option<CompareSettings> {
     let compare = field.get()?;
-    let settings = settings(compare);
-    for error in Rules::new(&WrittenRules::from(&settings)).err().into_iter().flatten() {
-        report(compare, &error, draft);
+    let mut settings = settings(compare);
+    match Rules::new(&WrittenRules::from(&settings)) {
+        Ok(rules) => settings.hidden = rules.hidden_names().map(Into::into).collect(),
+        Err(errors) => errors.iter().for_each(|error| report(compare, error, draft)),
     }
     Some(settings)
 }
@@ -38,6 +39,7 @@ fn settings(compare: &config::Compare) -> CompareSettings {
             config::Examples::Off => Examples::Off,
         },
         redact: texts(&compare.redact),
+        hidden: Box::default(),
     }
 }
 
