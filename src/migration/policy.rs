@@ -169,6 +169,10 @@ pub struct CompareSettings {
     pub unordered: Vec<Box<str>>,
     /// `$.path` and by how much the numbers there may differ.
     pub tolerance: Vec<(Box<str>, f64)>,
+    /// `1.0` and `1` differ.
+    pub numbers_as_written: bool,
+    /// Bytes of a body; larger ones are compared by length and hash.
+    pub body_limit: u64,
     /// Share of the compared safe requests that the monolith is sent once more.
     pub replay: Percent,
     /// At most so many of these a second.

@@ -2,7 +2,7 @@
 
 use super::super::draft::Draft;
 use super::super::settings::percent;
-use crate::compare::{RuleError, RuleFault, RuleList, Rules, WrittenRules};
+use crate::compare::{DEFAULT_BODY_LIMIT, RuleError, RuleFault, RuleList, Rules, WrittenRules};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::{Code, Span};
 use crate::migration::{CompareSettings, Examples};
@@ -31,6 +31,8 @@ fn settings(compare: &config::Compare) -> CompareSettings {
         ignore: texts(&compare.ignore),
         unordered: texts(&compare.unordered),
         tolerance: tolerances.iter().map(|entry| (entry.name.as_str().into(), entry.value)).collect(),
+        numbers_as_written: compare.numbers.or(config::Numbers::Value) == config::Numbers::Written,
+        body_limit: compare.body_limit.get().map_or(DEFAULT_BODY_LIMIT, |size| size.0),
         replay: percent(noise.map_or(config::Percent(100), |noise| noise.replay.or(config::Percent(100)))),
         replays_per_second: u64::from(noise.map_or(DEFAULT_REPLAYS, |noise| noise.per_second.or(DEFAULT_REPLAYS))),
         examples: match compare.examples.or(config::Examples::Shapes) {
