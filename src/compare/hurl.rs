@@ -282,9 +282,34 @@ jsonpath "$.list[1]" == true
     }
 
     #[test]
+    fn a_form_is_one_line_and_what_cannot_be_sent_again_is_left_out() {
+        let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
+        let kept = |method: &str, kind: &str, body: &[u8]| {
+            let sent = headers(&[("content-type", kind)]);
+            let method = http::Method::from_bytes(method.as_bytes()).expect("a method");
+            let request = Request { method: &method, target: "/", headers: &sent, body };
+            let (control, candidate) = (answer(200, &[], "a"), answer(200, &[], "b"));
+            let outcome = compare(&request, &control, &candidate, &rules);
+            let exchange = Exchange::redacted(&request, &control, &outcome, &rules, 1)?;
+            let mut evidence = Evidence::new(&rules);
+            evidence.keep(exchange);
+            Some(evidence.to_hurl("r", &rules))
+        };
+        let form = kept("POST", "application/x-www-form-urlencoded", b"a=1&b=%7B%7Bx+%60").expect("a form is kept");
+        assert!(form.contains("\n`a=1&b=%7B%7Bx%20%60`\n"), "{form}");
+        let json = kept("POST", "application/json", b"{\"a\":\"{{b}} ```\"}").expect("a document is kept");
+        assert!(json.contains("```\n{\"a\":\"\\u007b\\u007bb}} \\u0060\\u0060\\u0060\"}\n```\n"), "{json}");
+        for (kind, body) in [("image/png", &b"\xff\0"[..]), ("text/xml", b"<a/>"), ("application/json", b"\xff")] {
+            assert_eq!(kept("POST", kind, body), None, "{kind}");
+        }
+        assert_eq!(kept("M-SEARCH", "text/plain", b""), None, "Hurl has no such method");
+    }
+
+    #[test]
     fn what_hurl_would_read_as_syntax_is_escaped() {
         let hurl = exported("/a{{b}}?q={{x}}", &[("x-note", "{{v}} # no comment")], "[]");
         assert!(hurl.contains("GET {{base}}/a%7B%7Bb%7D%7D?q=%7B%7Bx%7D%7D\n"), "{hurl}");
         assert!(hurl.contains(r"x-note: \u{7b}\u{7b}v\u{7d}\u{7d} \# no comment"), "{hurl}");
+        assert!(exported("/", &[("x-!#$%", "v")], "[]").contains(r"x-\u{21}\u{23}\u{24}\u{25}: v"));
     }
 }
