@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 
 use super::answer::{Answer, Body};
+use super::charset;
 use super::coding::{self, CodingError};
 use super::difference::{Findings, Found, Kind};
 use super::json::Json;
@@ -43,7 +44,7 @@ pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findin
     let a = coding::decode(a, &control.headers, limit).map_err(undecoded)?;
     let b = coding::decode(b, &candidate.headers, limit).map_err(undecoded)?;
     if a != b {
-        decoded(&a, &b, media, findings);
+        decoded([&a, &b], [&control.headers, &candidate.headers], media, findings);
     }
     Ok(())
 }
@@ -79,10 +80,11 @@ fn hashed(
     Ok(())
 }
 
-fn decoded(a: &[u8], b: &[u8], media: (Media, Media), findings: &mut Findings<'_>) {
-    let (Ok(text_a), Ok(text_b)) = (std::str::from_utf8(a), std::str::from_utf8(b)) else {
+fn decoded([a, b]: [&[u8]; 2], headers: [&HeaderMap; 2], media: (Media, Media), findings: &mut Findings<'_>) {
+    let (Some(text_a), Some(text_b)) = (charset::text(a, headers[0]), charset::text(b, headers[1])) else {
         return differ(findings, as_found(a), as_found(b));
     };
+    let (text_a, text_b) = (&*text_a, &*text_b);
     match agreed(media) {
         Media::Json | Media::Unknown => {
             if let (Some(a), Some(b)) = (Json::parse(text_a), Json::parse(text_b)) {
@@ -136,10 +138,11 @@ fn differ(findings: &mut Findings<'_>, control: Found<'_>, candidate: Found<'_>)
     findings.add(FieldPath::Body.to_string(), kind, control, candidate);
 }
 
-/// Runs of white space are one space, and none is left beside a tag: indentation is no difference.
+/// Runs of white space are one space, and none is left beside a tag: indentation is no difference. A space that does not
+/// break is no layout.
 fn without_layout(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
+    for word in text.split_ascii_whitespace() {
         if !(out.is_empty() || out.ends_with('>') || word.starts_with('<')) {
             out.push(' ');
         }
@@ -163,23 +166,20 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
         if rules.ignores(&FieldPath::Form(name.into())) {
             continue;
         }
-        let of = |pairs: &[(String, String)]| {
-            pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        let present = |pairs: &[(String, String)]| pairs.iter().any(|(key, _)| key == name);
-        let (left, right) = (of(&a), of(&b));
-        let kind = match (present(&a), present(&b)) {
-            (true, false) => Kind::Missing,
-            (false, true) => Kind::Extra,
+        let (left, right) = (values_of(name, &a), values_of(name, &b));
+        let kind = match (left.is_empty(), right.is_empty()) {
+            (false, true) => Kind::Missing,
+            (true, false) => Kind::Extra,
             _ if left == right => continue,
             _ => Kind::Value,
         };
+        let (left, right) = (left.join(", "), right.join(", "));
         let data = all_data || looks_like_data(name) || findings.is_secret(name);
         let field = {
             let name = if data { "*" } else { name };
             FieldPath::Form(name.into()).to_string()
         };
-        let hidden = rules.redactor().hides(name);
+        let hidden = rules.redactor().hides_parameter(name);
         let shown = |text, there| match (there, hidden) {
             (false, _) => Found::Nothing,
             (true, true) => Found::Secret,
@@ -187,6 +187,10 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
         };
         findings.add(field, kind, shown(&left, kind != Kind::Extra), shown(&right, kind != Kind::Missing));
     }
+}
+
+fn values_of<'p>(name: &str, pairs: &'p [(String, String)]) -> Vec<&'p str> {
+    pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
 }
 
 /// The decoded text of an answer, for what is kept of it.

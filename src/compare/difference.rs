@@ -1,5 +1,6 @@
 //! One field in which two answers differ, and what may be kept of it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ const MAX_DIFFERENCES: usize = 200;
 
 /// Places that differ before the walk stops: the fields are known long before, and work stays bounded.
 const MAX_SEEN: usize = 10_000;
+
+/// Pairs of members that are tried against each other in one comparison; lists in lists in lists would take for ever.
+const MAX_TRIED: usize = 50_000;
 
 /// The name of whatever has no room for a name of its own.
 pub const OTHER: &str = "other";
@@ -101,16 +105,33 @@ pub(super) struct Findings<'r> {
     seen: usize,
     /// Only whether there is any counts.
     silent: bool,
+    /// Pairs that may still be tried, shared as the secrets are.
+    to_try: Rc<Cell<usize>>,
 }
 
 impl<'r> Findings<'r> {
     pub(super) fn new(rules: &'r Rules, secrets: Secrets) -> Self {
-        Self { rules, secrets: Rc::new(secrets), list: Vec::new(), seen: 0, silent: false }
+        Self {
+            rules,
+            secrets: Rc::new(secrets),
+            list: Vec::new(),
+            seen: 0,
+            silent: false,
+            to_try: Rc::new(Cell::new(MAX_TRIED)),
+        }
     }
 
     /// For a question whose answer is yes or no.
     pub(super) fn silent(&self) -> Self {
-        Self { rules: self.rules, secrets: Rc::clone(&self.secrets), list: Vec::new(), seen: 0, silent: true }
+        let (secrets, to_try) = (Rc::clone(&self.secrets), Rc::clone(&self.to_try));
+        Self { rules: self.rules, secrets, list: Vec::new(), seen: 0, silent: true, to_try }
+    }
+
+    /// Whether so many pairs may be tried.
+    pub(super) fn may_try(&self, pairs: usize) -> bool {
+        let left = self.to_try.get().checked_sub(pairs);
+        self.to_try.set(left.unwrap_or(0));
+        left.is_some()
     }
 
     pub(super) const fn rules(&self) -> &'r Rules {

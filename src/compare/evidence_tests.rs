@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compare::verdict::tests::{answer, headers};
-use crate::compare::{Answer, Difference, Examples, Kind, Report, Request, WrittenRules, compare};
+use crate::compare::{Answer, Difference, Example, Examples, Kind, Report, Request, WrittenRules, compare};
 
 const TOOK: Took = Took { control: Duration::from_millis(12), candidate: Duration::from_millis(7) };
 
@@ -141,6 +141,34 @@ fn the_report_has_the_shape_that_others_read() {
     assert!(field["examples"].is_array());
     let empty = Report::of("read-user", &Evidence::new(&Rules::default()));
     assert_eq!(serde_json::to_value(&empty).expect("json")["mismatch_rate"], serde_json::Value::Null);
+}
+
+#[test]
+fn the_text_fits_a_terminal_in_any_script() {
+    use unicode_width::UnicodeWidthStr;
+    let mut evidence = evidence();
+    let names = [
+        format!("$.{}", "注文番号".repeat(3)),
+        format!("$.{}", "注文番号".repeat(12)),
+        "$.zeile\u{202e}.\u{1b}[2J".to_owned(),
+        "$.größe".to_owned(),
+    ];
+    for name in &names {
+        let example = Example { control: Some("値".repeat(150)), candidate: Some("e\u{301}".repeat(80)) };
+        let difference = Difference { field: name.clone(), kind: Kind::Value, example: Some(example) };
+        evidence.record(&Outcome { differences: vec![difference], unknown: None }, TOOK, 1_700_000_000_000);
+    }
+    let text = Report::of("read-user", &evidence).to_string();
+    assert!(text.lines().all(|line| line.width() <= 80 && line.trim_end() == line), "{text}");
+    assert!(!text.contains(['\u{202e}', '\u{1b}']), "{text:?}");
+    // The numbers of each field stand below their headings, whatever its name is written in.
+    let at = |line: &str, word: &str| line.find(word).map(|at| line[..at + word.len()].width());
+    let rows: Vec<_> = text.lines().filter(|line| line.contains(" 25.00 %")).map(|line| at(line, " 25.00 %")).collect();
+    assert_eq!(
+        rows,
+        [text.lines().find_map(|line| at(line, "rate").filter(|_| line.contains("differs"))); 4],
+        "{text}"
+    );
 }
 
 #[test]

@@ -52,7 +52,12 @@ fn value(name: &HeaderName, headers: &HeaderMap) -> Option<String> {
     }
     if *name == CONTENT_TYPE {
         let parts = joined.split(';').map(|part| part.trim().to_ascii_lowercase().replace('"', ""));
-        return Some(parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "));
+        let mut parts = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        // JSON is always UTF-8; the parameter has no meaning there (RFC 8259, section 11).
+        if parts.first().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json")) {
+            parts.retain(|part| part != "charset=utf-8");
+        }
+        return Some(parts.join("; "));
     }
     Some(joined)
 }
@@ -86,6 +91,8 @@ mod tests {
                 ("content-type", "Application/JSON;charset=\"UTF-8\""),
                 "",
             ),
+            (("content-type", "application/json"), ("content-type", "application/json; charset=utf-8"), ""),
+            (("content-type", "text/html"), ("content-type", "text/html; charset=utf-8"), "header:content-type value"),
             (("content-type", "text/html"), ("content-type", "text/plain"), "header:content-type value"),
             (("cache-control", "no-cache, Private"), ("cache-control", "private,no-cache"), ""),
             (("location", "/A"), ("location", "/a"), "header:location value"),

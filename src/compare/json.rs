@@ -121,6 +121,30 @@ pub(super) fn write_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Half of a surrogate pair is JSON (RFC 8259, section 8.2), but no text can hold it: its escape stands for it.
+fn halves_as_written(token: &str) -> String {
+    let unit = |escape: &str| u16::from_str_radix(escape.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let mut out = String::with_capacity(token.len() + 1);
+    let mut rest = token;
+    while let Some((before, escape)) = rest.find('\\').and_then(|at| rest.split_at_checked(at)) {
+        out.push_str(before);
+        let length = match (unit(escape), escape.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                out.push('\\');
+                6
+            }
+            (Some(_), _) => 6,
+            (None, _) => escape.chars().take(2).map(char::len_utf8).sum(),
+        };
+        let (escape, after) = escape.split_at_checked(length).unwrap_or((escape, ""));
+        out.push_str(escape);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -173,6 +197,12 @@ impl<'a> Reader<'a> {
             b'"' => self.string().map(Json::String),
             b'[' => self.array(depth),
             b'{' => self.object(depth),
+            // No JSON, but what Python and others write for it.
+            b'N' => self.word("NaN", Json::Number("NaN")),
+            b'I' => self.word("Infinity", Json::Number("Infinity")),
+            b'-' if self.text.get(self.at..)?.starts_with("-Infinity") => {
+                self.word("-Infinity", Json::Number("-Infinity"))
+            }
             _ => self.number(),
         }
     }
@@ -234,7 +264,8 @@ impl<'a> Reader<'a> {
         let token = self.text.get(start..self.at)?;
         if escaped {
             // Escapes are rare; the decoder that knows surrogate pairs is serde_json's.
-            return serde_json::from_str::<String>(token).ok().map(Cow::Owned);
+            let text = serde_json::from_str::<String>(token);
+            return text.or_else(|_| serde_json::from_str(&halves_as_written(token))).ok().map(Cow::Owned);
         }
         token.get(1..token.len() - 1).map(Cow::Borrowed)
     }
@@ -281,15 +312,33 @@ mod tests {
             "1 2",
             "\"\n\"",
             "\"\\",
-            "NaN",
+            "nan",
+            "-NaN",
+            "Inf",
             "'a'",
-            "\"\\ud800\"",
+            "\"\\ud80\"",
+            "\"\\ud800\\x\"",
         ] {
             assert!(Json::parse(text).is_none(), "{text}");
         }
         let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(Json::parse(&deep(128)).is_some());
         assert!(Json::parse(&deep(100_000)).is_none());
+    }
+
+    #[test]
+    fn what_programs_write_beyond_json_is_told_apart() {
+        let text = |token: &str| match Json::parse(token) {
+            Some(Json::String(text)) => text.into_owned(),
+            other => panic!("{token}: {other:?}"),
+        };
+        assert_eq!(text(r#""a\ud83d\ude00b""#), "a😀b");
+        assert_eq!(text(r#""a\uD83D\n""#), "a\\uD83D\n");
+        assert_eq!(text(r#""\ude00\ud83d\ude00\ud83d""#), "\\ude00😀\\ud83d");
+        assert_ne!(text(r#""\ud800""#), text(r#""\ud801""#));
+        for number in ["NaN", "Infinity", "-Infinity"] {
+            assert_eq!(Json::parse(number), Some(Json::Number(number)));
+        }
     }
 
     #[test]

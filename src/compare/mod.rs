@@ -7,12 +7,14 @@
 //! - Numbers are compared as exact decimals: `1.0` is `1`, and no digit of a 64-bit id is lost.
 //! - The order of keys does not count, the order of lists does unless they are `unordered`; repeated keys are compared
 //!   occurrence by occurrence; null is not absent.
+//! - `NaN` and `Infinity` are read as the numbers that Python writes so; half a surrogate pair stands for itself.
 //! - A body in which fields cannot be told apart is one field, `body`.
 //! - Nothing that is kept holds a secret: see `redact`. Of texts without fields only length and place are kept.
 #![deny(clippy::disallowed_methods)]
 
 mod answer;
 mod body;
+mod charset;
 mod coding;
 mod difference;
 mod evidence;

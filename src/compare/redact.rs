@@ -39,9 +39,20 @@ impl Redactor {
         Self { names }
     }
 
+    /// What is hidden: lower case, without `-` and `_`.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// Whether what stands under this name is a secret.
     pub(super) fn hides(&self, name: &str) -> bool {
         self.names.contains(&fold(name))
+    }
+
+    /// The same for a form or a query, where `user[password]` is what the framework calls the `password` of a `user`.
+    pub(super) fn hides_parameter(&self, name: &str) -> bool {
+        self.hides(name)
+            || name.split(['[', ']', '.']).rfind(|part| !part.is_empty()).is_some_and(|last| self.hides(last))
     }
 
     pub(super) fn hides_header(&self, name: &HeaderName) -> bool {
@@ -73,7 +84,7 @@ impl Redactor {
         let query = request.target.split_once('?').map_or("", |(_, query)| query);
         let forms = [query.as_bytes(), request.body];
         let pairs = forms.iter().flat_map(|form| form_pairs(form));
-        found.extend(pairs.filter(|(name, _)| self.hides(name)).map(|(_, value)| value));
+        found.extend(pairs.filter(|(name, _)| self.hides_parameter(name)).map(|(_, value)| value));
         let mut secrets = Secrets::default();
         secrets.extend(found);
         secrets
@@ -111,7 +122,7 @@ impl Redactor {
         let path = path.split('/').map(clean).collect::<Vec<_>>().join("/");
         let Some(query) = query else { return path };
         let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if self.hides(&form_decoded(name.as_bytes())) => format!("{name}={REDACTED}"),
+            Some((name, _)) if self.hides_parameter(&form_decoded(name.as_bytes())) => format!("{name}={REDACTED}"),
             Some((name, value)) => format!("{}={}", clean(name), clean(value)),
             None => clean(pair),
         });
@@ -153,7 +164,7 @@ impl Redactor {
     }
 
     fn nested_text(&self, text: &str, secrets: &Secrets, nested: usize) -> String {
-        if text.trim_start().starts_with(['{', '[']) && text != REDACTED {
+        if text.trim_start().starts_with(['{', '[', '"']) && text != REDACTED {
             if nested == MAX_NESTED {
                 return REDACTED.to_owned();
             }
@@ -166,21 +177,28 @@ impl Redactor {
         secrets.remove(&self.pairs(text))
     }
 
-    /// Blanks the value of every `name=value` and `name: value` whose name is redacted.
+    /// Blanks the value of every `name=value`, `name: value` and `<name>value<` whose name is redacted.
     fn pairs(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(at) = rest.find(['=', ':']) {
+        while let Some(at) = rest.find(['=', ':', '>']) {
             let (before, after) = rest.split_at(at);
-            let name =
-                before.rsplit(|c: char| !c.is_alphanumeric() && !matches!(c, '-' | '_' | '%' | '"' | '\'')).next();
-            let name = name.unwrap_or(before).trim_matches(['"', '\'']);
+            let of_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '%' | '"' | '\'');
             out.push_str(before);
-            out.push_str(after.get(..1).unwrap_or_default());
-            rest = after.get(1..).unwrap_or_default();
-            if self.hides(&percent_decoded(name.as_bytes())) {
+            let (mark, behind) = after.split_at(1);
+            let name = if mark == ">" {
+                element(&out)
+            } else {
+                before.trim_end_matches(']').rsplit(|c| !of_name(c)).next().unwrap_or(before).trim_matches(['"', '\''])
+            };
+            let hidden = self.hides_parameter(&percent_decoded(name.as_bytes()));
+            out.push_str(mark);
+            rest = behind;
+            if hidden {
                 let value = rest.trim_start_matches([' ', '"', '\'']);
-                let end = value.find(['&', ';', ',', '\n', '"', '\'', '<', '>', '#', '}']).unwrap_or(value.len());
+                let ends: &[char] =
+                    if mark == ">" { &['<'] } else { &['&', ';', ',', '\n', '"', '\'', '<', '>', '#', '}'] };
+                let end = value.find(ends).unwrap_or(value.len());
                 out.push_str(REDACTED);
                 rest = value.get(end..).unwrap_or_default();
             }
@@ -213,6 +231,16 @@ impl Secrets {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
         })
     }
+}
+
+/// The element whose opening tag ends here, without its prefix; empty where none does.
+fn element(text: &str) -> &str {
+    const LONGEST_TAG: usize = 200;
+    let begin = text.bytes().rev().take(LONGEST_TAG).position(|byte| byte == b'<');
+    let tag =
+        begin.and_then(|back| text.get(text.len() - back..)).filter(|tag| !tag.starts_with('/')).unwrap_or_default();
+    let name = tag.split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default();
+    name.rsplit(':').next().unwrap_or_default()
 }
 
 fn fold(name: &str) -> String {
@@ -272,6 +300,17 @@ mod tests {
             (r#"{"Set-Cookie":["a"],"ok":1}"#, r#"{"Set-Cookie":"[redacted]","ok":1}"#),
             (r#"{"raw":"{\"PASSWORD\":\"p\"}"}"#, r#"{"raw":"{\"PASSWORD\":\"[redacted]\"}"}"#),
             (r#"{"next":"/x?page=2&password=p%20q&a=1"}"#, r#"{"next":"/x?page=2&password=[redacted]&a=1"}"#),
+            (r#"{"raw":"\"{\\\"password\\\":\\\"p\\\"}\""}"#, r#"{"raw":"\"{\\\"password\\\":\\\"[redacted]\\\"}\""}"#),
+            (r#"{"form":"user[password]=p&b=1"}"#, r#"{"form":"user[password]=[redacted]&b=1"}"#),
+            (r#"{"form":"user%5Bpassword%5D=p&b=1"}"#, r#"{"form":"user%5Bpassword%5D=[redacted]&b=1"}"#),
+            (
+                r#"{"soap":"<a:Password>p q</a:Password>x<b>1</b>"}"#,
+                r#"{"soap":"<a:Password>[redacted]</a:Password>x<b>1</b>"}"#,
+            ),
+            (
+                r#"{"xml":"<password x=\"1\">p</password><q/>"}"#,
+                r#"{"xml":"<password x=\"1\">[redacted]</password><q/>"}"#,
+            ),
             (r#"{"log":"Authorization: Bearer abc\nok"}"#, r#"{"log":"Authorization:[redacted]\nok"}"#),
         ] {
             let mut out = String::new();
@@ -291,12 +330,14 @@ mod tests {
             method: &Method::GET,
             target: "/a?password=in%20query",
             headers: &headers,
-            body: b"card-number=4111111111",
+            body: b"card-number=4111111111&user%5Bpassword%5D=in-brackets",
         };
         let secrets = redactor().secrets(&request, []);
-        let text = "abcdef123 cookie-secret csrf-secret in query 4111111111 kept";
+        let text = "abcdef123 cookie-secret csrf-secret in query 4111111111 in-brackets kept";
         let kept = redactor().text(text, &secrets);
-        assert_eq!(kept, format!("{} kept", [REDACTED; 5].join(" ")));
+        assert_eq!(kept, format!("{} kept", [REDACTED; 6].join(" ")));
+        let target = redactor().target("/a?user%5Bpassword%5D=p&user[password]=p&b=1", &Secrets::default());
+        assert_eq!(target, "/a?user%5Bpassword%5D=[redacted]&user[password]=[redacted]&b=1");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::redact::Redactor;
 use super::written::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
-const COMPARED_AS: u32 = 1;
+const COMPARED_AS: u32 = 2;
 
 /// The settings, compiled.
 #[derive(Debug, Clone)]
@@ -20,6 +20,7 @@ pub struct Rules {
     ignore: Vec<FieldPath>,
     unordered: Vec<FieldPath>,
     tolerance: Vec<(FieldPath, Decimal)>,
+    numbers_as_written: bool,
     redactor: Redactor,
     examples: Examples,
     noise: NoiseBudget,
@@ -61,6 +62,7 @@ impl Rules {
             ignore,
             unordered,
             tolerance,
+            numbers_as_written: written.numbers_as_written,
             redactor: Redactor::new(&redact),
             examples: written.examples,
             noise: written.noise,
@@ -92,6 +94,11 @@ impl Rules {
         self.fingerprint
     }
 
+    /// The names under which secrets stand: lower case, without `-` and `_`.
+    pub fn hidden_names(&self) -> impl Iterator<Item = &str> {
+        self.redactor.names()
+    }
+
     pub(super) const fn redactor(&self) -> &Redactor {
         &self.redactor
     }
@@ -108,6 +115,10 @@ impl Rules {
 
     pub(super) fn is_unordered(&self, at: &[Step<'_>]) -> bool {
         self.unordered.iter().any(|path| json(path).is_some_and(|segments| is(segments, at)))
+    }
+
+    pub(super) const fn numbers_as_written(&self) -> bool {
+        self.numbers_as_written
     }
 
     pub(super) fn tolerance(&self, at: &[Step<'_>]) -> Option<&Decimal> {
@@ -197,7 +208,17 @@ fn redacted_name(text: &String) -> Result<String, RuleFault> {
 }
 
 fn fingerprint(written: &WrittenRules) -> u64 {
-    let WrittenRules { headers, ignore, unordered, tolerance, redact, examples, noise: _, body_limit } = written;
+    let WrittenRules {
+        headers,
+        ignore,
+        unordered,
+        tolerance,
+        numbers_as_written,
+        redact,
+        examples,
+        noise: _,
+        body_limit,
+    } = written;
     let mut sets = [headers.clone().unwrap_or_default(), ignore.clone(), unordered.clone(), redact.clone()];
     for set in &mut sets {
         set.sort();
@@ -205,7 +226,8 @@ fn fingerprint(written: &WrittenRules) -> u64 {
     }
     let mut tolerance = tolerance.iter().map(|(path, value)| format!("{path}={value}")).collect::<Vec<_>>();
     tolerance.sort();
-    let text = format!("{COMPARED_AS} {} {sets:?} {tolerance:?} {} {body_limit}", headers.is_some(), examples.as_str());
+    let (given, examples) = (headers.is_some(), examples.as_str());
+    let text = format!("{COMPARED_AS} {given} {sets:?} {tolerance:?} {numbers_as_written} {examples} {body_limit}");
     xxh3_64(text.as_bytes())
 }
 
@@ -264,6 +286,7 @@ mod tests {
             of(|w| w.tolerance = vec![("$.a".to_owned(), 0.5)]),
             of(|w| w.examples = Examples::Off),
             of(|w| w.body_limit = 1),
+            of(|w| w.numbers_as_written = true),
         ] {
             assert_ne!(plain, changed);
         }
@@ -276,15 +299,20 @@ mod tests {
             ignore: vec!["$.at".into()],
             unordered: vec!["$.tags".into()],
             tolerance: vec![("$.total".into(), 0.01)],
+            numbers_as_written: true,
+            body_limit: 7,
             replay: Percent::EVERYBODY,
             replays_per_second: 7,
             examples: crate::migration::Examples::Values,
             redact: vec!["password".into(), "$.user.ssn".into()],
+            hidden: Box::default(),
         };
         let rules = Rules::new(&WrittenRules::from(&settings)).expect("valid");
         assert_eq!((rules.headers(), rules.examples()), (&[http::header::ETAG][..], Examples::Values));
+        assert!(rules.numbers_as_written() && rules.body_limit() == 7);
         assert_eq!(rules.noise(), NoiseBudget { replay: Percent::EVERYBODY, per_second: 7 });
         assert!(rules.redactor().hides("ssn") && rules.redactor().hides("Password"));
+        assert!(["ssn", "password", "setcookie"].iter().all(|name| rules.hidden_names().any(|hidden| hidden == *name)));
         let at = |name| [Step::Key { name, data: false }];
         assert!(rules.ignores_json(&at("at")) && rules.is_unordered(&at("tags")));
         assert_eq!(rules.tolerance(&at("total")), Decimal::parse("0.01").as_ref());

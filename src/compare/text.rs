@@ -2,11 +2,16 @@
 
 use std::fmt::{self, Display, Write};
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 use super::difference::Kind;
 use super::report::{FieldReport, Quantiles, Report, Verdicts};
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
+
+/// Columns of a field's name where its numbers stand beside it.
+const NAME: usize = 38;
 
 /// Fields that are no regression and are still named.
 const MAX_QUIET: usize = 10;
@@ -81,19 +86,18 @@ impl Report {
 }
 
 fn heading(f: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
-    writeln!(f, "\n  {title:<38}{:>10}{:>9}{:>9}  {:<10}", "differs", "rate", "noise", "last seen")
+    writeln!(f, "\n  {title:<38}{:>10}{:>9}{:>9}  last seen", "differs", "rate", "noise")
 }
 
 fn row(f: &mut fmt::Formatter<'_>, field: &FieldReport) -> fmt::Result {
     // The day is enough here; the JSON has the second.
     let day = field.last_seen.get(..10).unwrap_or(&field.last_seen);
     let numbers =
-        format!("{:>10}{:>9}{:>9}  {day:<10}", grouped(field.raw), percent(field.raw_rate), percent(field.noise_rate));
+        format!("{:>10}{:>9}{:>9}  {day}", grouped(field.raw), percent(field.raw_rate), percent(field.noise_rate));
     let name = cut(&field.field, WIDTH - 2);
-    if name.chars().count() > 37 {
-        writeln!(f, "  {name}\n  {:<38}{numbers}", "")
-    } else {
-        writeln!(f, "  {name:<38}{numbers}")
+    match NAME.checked_sub(name.width()) {
+        Some(gap @ 1..) => writeln!(f, "  {name}{:gap$}{numbers}", ""),
+        _ => writeln!(f, "  {name}\n  {:NAME$}{numbers}", ""),
     }
 }
 
@@ -111,13 +115,28 @@ fn examples(f: &mut fmt::Formatter<'_>, field: &FieldReport) -> fmt::Result {
     Ok(())
 }
 
-/// At most this many characters, and none that moves the cursor: an answer may hold anything.
+/// At most this many columns, and nothing that moves the cursor or turns the direction: an answer may hold anything.
 fn cut(text: &str, width: usize) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    if text.chars().count() <= width {
-        return clean.collect();
+    let tame = |c: char| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c };
+    let mut out: String = text.chars().map(tame).collect();
+    if out.width() > width {
+        let mut columns = 0;
+        let end = out.char_indices().find(|(_, c)| {
+            columns += c.width().unwrap_or(0);
+            columns >= width
+        });
+        out.truncate(end.map_or(0, |(at, _)| at));
+        out.push('…');
     }
-    clean.take(width.saturating_sub(1)).chain(['…']).collect()
+    out
+}
+
+/// What joins, separates and turns around: no terminal agrees with another on its width.
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+    )
 }
 
 /// `1 234 567`.

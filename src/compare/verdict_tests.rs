@@ -42,13 +42,17 @@ fn bodies_are_compared_by_their_media_type() {
     for (media, a, b, expected) in [
         ("application/json", r#"{"a":1, "b":[]}"#, r#"{"b":[],"a":1.0}"#, "match"),
         ("application/json", r#"{"a":1}"#, r#"{"a":2}"#, "$.a"),
+        ("application/json", r#"{"a":NaN,"b":1}"#, r#"{"b":2, "a":NaN}"#, "$.b"),
+        ("application/json", r#"{"a":"\ud800","b":1}"#, r#"{"b":2, "a":"\ud800"}"#, "$.b"),
         ("application/json", "{broken", "{broken ", "body"),
         ("application/x-ndjson", "{\"a\":1}\n{\"a\":2}\n", "{\"a\": 1}\n\n{\"a\": 2}", "match"),
         ("application/x-ndjson", "{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\n{\"a\":3}\n", "$[*].a"),
         ("application/x-www-form-urlencoded", "a=1&b=x+y", "b=x%20y&a=1", "match"),
         ("application/x-www-form-urlencoded", "a=1&a=2&b=1", "a=2&a=1&c=1", "form:a form:b form:c"),
         ("text/html", "<p>\n  a  b</p>", "<p>a b</p>\n", "match"),
+        ("application/x-www-form-urlencoded", "a=1%2C%202", "a=1&a=2", "form:a"),
         ("text/html", "<p>a b</p>", "<p>ab</p>", "body"),
+        ("text/html", "<p>a\u{a0}b</p>", "<p>a b</p>", "body"),
         ("application/xml", "<a>\n<b/></a>", "<a><b/></a>", "match"),
         ("text/plain", "a b", "a  b", "body"),
         ("application/octet-stream", "a", "b", "body"),
@@ -58,6 +62,8 @@ fn bodies_are_compared_by_their_media_type() {
         assert_eq!(said(&a, &b), expected, "{media} {a:?} {b:?}");
         assert_eq!(said(&b, &a), expected, "{media} {b:?} {a:?}");
     }
+    let latin1 = answer(200, &[("content-type", "text/html; charset=iso-8859-1")], &b"<p>caf\xe9</p>\n"[..]);
+    assert_eq!(said(&latin1, &typed("text/html; charset=utf-8", "<p>café</p>")), "header:content-type");
     // Without a type, what it holds decides.
     assert_eq!(said(&answer(200, &[], r#"{"a":1}"#), &answer(200, &[], r#"{"a":2}"#)), "$.a");
     assert_eq!(said(&answer(200, &[], &[0xff, 0][..]), &answer(200, &[], &[0xff, 1][..])), "body");

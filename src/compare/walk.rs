@@ -40,7 +40,7 @@ impl<'v> Walk<'v, '_, '_> {
             }
             (Json::Array(_), Json::Array(_)) => self.differ(Kind::Length, Found::Json(control), Found::Json(candidate)),
             (Json::Number(a), Json::Number(b)) => {
-                if !number::same(a, b, rules.tolerance(&self.at)) {
+                if !number::same(a, b, rules.numbers_as_written(), rules.tolerance(&self.at)) {
                     self.differ(Kind::Value, Found::Json(control), Found::Json(candidate));
                 }
             }
@@ -184,6 +184,26 @@ mod tests {
             ),
             (r#"{"a b":true}"#, r#"{"a b":false}"#, &["$['a b'] value"]),
             ("1", "\"x\"", &["$ type"]),
+        ] {
+            assert_eq!(fields(control, candidate, &rules), expected, "{control} {candidate}");
+        }
+    }
+
+    #[test]
+    fn numbers_differ_in_their_writing_when_told_so() {
+        let rules = Rules::new(&WrittenRules {
+            numbers_as_written: true,
+            unordered: vec!["$.u".to_owned()],
+            tolerance: vec![("$.t".to_owned(), 0.0)],
+            ..WrittenRules::default()
+        })
+        .expect("valid");
+        for (control, candidate, expected) in [
+            (r#"{"a":1.0}"#, r#"{"a":1}"#, &["$.a value"][..]),
+            (r#"{"a":1e0}"#, r#"{"a":1E0}"#, &["$.a value"]),
+            (r#"{"a":1.50}"#, r#"{"a":1.50}"#, &[]),
+            (r#"{"t":1.0}"#, r#"{"t":1}"#, &[]),
+            (r#"{"u":[1.0,2]}"#, r#"{"u":[2,1]}"#, &["$.u[*] value"]),
         ] {
             assert_eq!(fields(control, candidate, &rules), expected, "{control} {candidate}");
         }

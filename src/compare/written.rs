@@ -53,6 +53,8 @@ pub struct WrittenRules {
     pub ignore: Vec<String>,
     pub unordered: Vec<String>,
     pub tolerance: Vec<(String, f64)>,
+    /// `1.0` and `1` differ.
+    pub numbers_as_written: bool,
     pub redact: Vec<String>,
     pub examples: Examples,
     pub noise: NoiseBudget,
@@ -67,6 +69,7 @@ impl Default for WrittenRules {
             ignore: Vec::new(),
             unordered: Vec::new(),
             tolerance: Vec::new(),
+            numbers_as_written: false,
             redact: Vec::new(),
             examples: Examples::default(),
             noise: NoiseBudget::default(),
@@ -84,6 +87,7 @@ impl From<&CompareSettings> for WrittenRules {
             ignore: texts(&settings.ignore),
             unordered: texts(&settings.unordered),
             tolerance: settings.tolerance.iter().map(|(path, value)| (path.to_string(), *value)).collect(),
+            numbers_as_written: settings.numbers_as_written,
             redact: texts(&settings.redact),
             examples: match settings.examples {
                 migration::Examples::Values => Examples::Values,
@@ -91,7 +95,7 @@ impl From<&CompareSettings> for WrittenRules {
                 migration::Examples::Off => Examples::Off,
             },
             noise: NoiseBudget { replay: settings.replay, per_second: settings.replays_per_second },
-            body_limit: DEFAULT_BODY_LIMIT,
+            body_limit: settings.body_limit,
         }
     }
 }

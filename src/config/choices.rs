@@ -66,6 +66,11 @@ choices! {
         Shapes "shapes",
         Off "off",
     }
+    /// When two numbers of JSON are the same.
+    Numbers: "`value` or `written`" {
+        Value "value",
+        Written "written",
+    }
     /// Whether letters of a path are compared as they are.
     PathCase: "`sensitive` or `insensitive`" {
         Sensitive "sensitive",

@@ -23,7 +23,7 @@ mod variables;
 #[cfg(test)]
 mod schema_tests;
 
-pub use choices::{Balance, Examples, HttpVersion, LogFormat, PathCase, Stage, TrailingSlash, Writes};
+pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use field::{Field, Given};
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};

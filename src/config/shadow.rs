@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 
 use super::list::Item;
 use super::table::table;
-use super::{Examples, HeaderList, HeaderValues, Named, OneOrMany, Percent, Size, Writes};
+use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, Writes};
 
 table! {
     /// Copies of requests whose answers nobody receives.
@@ -45,6 +45,10 @@ table! {
         unordered: Vec<Item<String>>,
         /// Numbers that may differ by so much.
         tolerance: Named<f64>,
+        /// Whether `1.0` is `1` (`"value"`) or differs from it (`"written"`). Default: `"value"`.
+        numbers: Numbers,
+        /// Larger bodies are compared by length and hash. Default: `"1MiB"`.
+        body_limit: Size,
         /// How often the monolith is compared with itself.
         noise: Noise,
         /// What is kept of fields that differ. Default: `"shapes"`.

@@ -169,6 +169,10 @@ pub struct CompareSettings {
     pub unordered: Vec<Box<str>>,
     /// `$.path` and by how much the numbers there may differ.
     pub tolerance: Vec<(Box<str>, f64)>,
+    /// `1.0` and `1` differ.
+    pub numbers_as_written: bool,
+    /// Bytes of a body; larger ones are compared by length and hash.
+    pub body_limit: u64,
     /// Share of the compared safe requests that the monolith is sent once more.
     pub replay: Percent,
     /// At most so many of these a second.
@@ -176,6 +180,8 @@ pub struct CompareSettings {
     pub examples: Examples,
     /// Removed before anything is kept, beside what is always removed.
     pub redact: Vec<Box<str>>,
+    /// All names under which nothing is kept: lower case, without `-` and `_`.
+    pub hidden: Box<[Box<str>]>,
 }
 
 /// How long a silent conversation keeps the side it began on.

@@ -10,6 +10,7 @@ use super::Edge;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::{answer, attempt, intake, page};
+use crate::migration::Policy;
 use crate::telemetry::{AttemptRecord, ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
@@ -134,6 +135,12 @@ pub fn tell_attempt(edge: &Edge, session: &Session, exchange: &mut Exchange, fai
     });
 }
 
+/// What the route's comparison hides is hidden in the log as well.
+fn hidden(policy: &Policy) -> &[Box<str>] {
+    let compare = policy.shadow.as_ref().and_then(|shadow| shadow.compare.as_ref());
+    compare.map_or(&[], |compare| &compare.hidden)
+}
+
 fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, total: Duration) {
     let request = session.req_header();
     let route = exchange.route();
@@ -144,6 +151,7 @@ fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, tota
         scheme: if session.digest().is_some_and(|digest| digest.ssl_digest.is_some()) { "https" } else { "http" },
         path: intake::path_bytes(request),
         query: request.uri.query(),
+        hidden: hidden(&route.policy),
         protocol: intake::protocol(request.version),
         host: intake::authority(request),
         user_agent: request.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()),

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method, StatusCode};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
@@ -25,6 +25,9 @@ const IDLE_CONNECTIONS: usize = 128;
 /// More of an answer is not read, not even to throw it away: whoever sends that much has no end.
 const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
 
+/// Interim answers (1xx) before the answer; whoever sends more has none.
+const MOST_INTERIM: usize = 100;
+
 /// What is asked, and of whom.
 pub(super) struct Question<'a> {
     pub(super) pool: &'a Arc<Pool>,
@@ -39,7 +42,7 @@ pub(super) struct Question<'a> {
 pub(super) struct Told {
     pub(super) status: u16,
     pub(super) endpoint: Box<str>,
-    /// What was kept of it.
+    /// What was kept of it; `None` where nothing was to be, or nothing more could be held.
     pub(super) seen: Option<Seen>,
 }
 
@@ -157,7 +160,10 @@ impl Line {
         let Some(gathered) = gathered else { return Ok(told(None)) };
         let translated = question.translate.answer(&mut answered, question.upstream, endpoint);
         translated.map_err(|error| broken(&error))?;
-        let (body, held) = gathered.into_body();
+        let (body, mut held) = gathered.into_body();
+        if !held.grow(weight(&answered.headers)) {
+            return Ok(told(None));
+        }
         let body = match (endless, whole) {
             (true, _) => Body::Streamed,
             (false, true) => body,
@@ -175,6 +181,12 @@ impl Line {
     }
 }
 
+/// Bytes that a head takes, nearly: pingora lets an endpoint send a megabyte of it.
+fn weight(headers: &HeaderMap) -> usize {
+    const EACH: usize = 100;
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + EACH).sum()
+}
+
 /// Sends the request and reads the head of the answer.
 async fn converse(mut session: HttpSession, question: &Question<'_>, peer: &HttpPeer) -> Result<HttpSession, NoAnswer> {
     let mut head = question.head.clone();
@@ -184,12 +196,16 @@ async fn converse(mut session: HttpSession, question: &Question<'_>, peer: &Http
         session.write_request_body(chunk.clone(), false).await.map_err(|error| broken(&error))?;
     }
     session.finish_request_body().await.map_err(|error| broken(&error))?;
-    loop {
+    for _ in 0..=MOST_INTERIM {
         session.read_response_header().await.map_err(|error| broken(&error))?;
-        if session.response_header().is_some_and(|head| !head.status.is_informational()) {
-            return Ok(session);
+        match session.response_header().map(|head| head.status) {
+            // A copy never asks for an upgrade: what follows is not HTTP, and has no end.
+            Some(StatusCode::SWITCHING_PROTOCOLS) => return Err(NoAnswer::Broken("it switched protocols".to_owned())),
+            Some(status) if !status.is_informational() => return Ok(session),
+            _ => {}
         }
     }
+    Err(NoAnswer::Broken(format!("more than {MOST_INTERIM} interim answers")))
 }
 
 fn broken(error: &pingora::Error) -> NoAnswer {

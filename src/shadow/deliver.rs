@@ -16,10 +16,10 @@ use super::archive::Archive;
 use super::ask::{Line, NoAnswer, Question, Told};
 use super::budget::{ByteBudget, Held};
 use super::capture::{Capture, Seen};
+use super::chunks::joined;
 use super::comparer::{Comparer, Comparison, Job, Tools};
 use super::copies::{Comparing, Copies, Skipped, Slot, Standing};
 use super::evidence::subject;
-use super::gathered::joined;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head};
 use crate::compare::{Report, Rules, WrittenRules};
@@ -222,7 +222,8 @@ impl Shadow {
         let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.line, keep).await;
         self.account(&copies, &asked, &result, began.elapsed());
         drop(slot);
-        let (Ok(Told { seen: Some(copy), .. }), Some(primary)) = (result, primary) else { return };
+        let (Ok(Told { seen, .. }), Some(primary)) = (result, primary) else { return };
+        let Some(copy) = seen else { return copies.meters.comparison("dropped") };
         // Ends with the primary, at the latest when its exchange is dropped.
         let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) else { return };
         let meters = Arc::clone(&copies.meters);

@@ -4,24 +4,20 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::budget::Held;
+use super::chunks::{Chunks, joined};
 use crate::compare::Body;
 
-/// What a chunk costs beside its bytes; many small chunks must not slip through a bound on bytes.
-pub(super) const CHUNK_OVERHEAD: usize = 64;
-
-/// Clones of chunks; the bytes themselves are shared with whoever passes them on.
 pub(super) struct Gathered {
-    chunks: Vec<Bytes>,
+    chunks: Chunks,
     length: u64,
     limit: u64,
     /// Set once the body is too large to keep, or nothing more may be held.
     hasher: Option<Box<Xxh3>>,
-    held: Held,
 }
 
 impl Gathered {
     pub(super) fn new(limit: u64, held: Held) -> Self {
-        Self { chunks: Vec::new(), length: 0, limit, hasher: None, held }
+        Self { chunks: Chunks::new(held), length: 0, limit, hasher: None }
     }
 
     pub(super) fn push(&mut self, chunk: &Bytes) {
@@ -30,15 +26,11 @@ impl Gathered {
         }
         self.length = self.length.saturating_add(chunk.len() as u64);
         if self.hasher.is_none() {
-            if self.length <= self.limit && self.held.grow(chunk.len() + CHUNK_OVERHEAD) {
-                self.chunks.push(chunk.clone());
+            if self.length <= self.limit && self.chunks.push(chunk) {
                 return;
             }
             let mut hasher = Box::new(Xxh3::new());
-            for kept in self.chunks.drain(..) {
-                hasher.update(&kept);
-            }
-            self.held.release();
+            self.chunks.drain(|kept| hasher.update(kept));
             self.hasher = Some(hasher);
         }
         if let Some(hasher) = &mut self.hasher {
@@ -48,18 +40,14 @@ impl Gathered {
 
     /// The whole body, and what it holds of the budget.
     pub(super) fn into_body(self) -> (Body, Held) {
+        let (chunks, held) = self.chunks.into_parts();
         let body = match (self.hasher, self.length) {
             (Some(hasher), length) => Body::Hashed { length, hash: hasher.digest() },
             (None, 0) => Body::None,
-            (None, _) => Body::Whole(joined(self.chunks)),
+            (None, _) => Body::Whole(joined(chunks)),
         };
-        (body, self.held)
+        (body, held)
     }
-}
-
-/// One buffer; most bodies come in one chunk, which is not copied.
-pub(super) fn joined(mut chunks: Vec<Bytes>) -> Bytes {
-    if chunks.len() < 2 { chunks.pop().unwrap_or_default() } else { chunks.concat().into() }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod archive;
 mod ask;
 mod budget;
 mod capture;
+mod chunks;
 mod comparer;
 mod copies;
 mod deliver;

@@ -13,12 +13,14 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::access_log;
 
-/// `MULTILITH_LOG` holds directives as `info`, `multilith=debug` or `pingora_core=info`.
+/// `MULTILITH_LOG` holds directives as `info`, `multilith=debug` or `pingora_core=info`. One without a target does not reach
+/// pingora and what it stands on, which write heads and bodies, cookies and all: they have to be named.
 const VARIABLE: &str = "MULTILITH_LOG";
 /// A directive holds for every target that begins like it. Pingora reports each odd request, and each pooled connection
 /// that an upstream closed, as an error: the access log and the metrics say that better, and a hostile client must not
 /// be able to fill the log: the library of HTTP/2 warns of single frames. What remains is what is wrong with the listeners.
-const DEFAULT: &str = "info,h2=error,pingora=off,pingora_core::services=error,pingora_core::listeners=warn";
+const DEFAULT: &str =
+    "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rustls=off,ureq=off";
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
 /// What stands before such a head.
@@ -28,7 +30,9 @@ const HEADS: [&str; 2] = ["buf: ", "buf:"];
 /// in `MULTILITH_LOG` could not be understood, and the default holds.
 pub fn init_logging(colour: bool) -> bool {
     let given = std::env::var(VARIABLE).ok().filter(|given| !given.trim().is_empty());
-    let parsed = given.as_deref().map(EnvFilter::try_new);
+    let parsed = given
+        .as_deref()
+        .map(|given| EnvFilter::try_new(given).and_then(|_| EnvFilter::try_new(format!("{DEFAULT},{given}"))));
     let understood = !matches!(parsed, Some(Err(_)));
     let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(DEFAULT));
     install(filter, colour, std::io::stderr);
@@ -219,6 +223,9 @@ mod tests {
         if std::env::var_os(CHILD).is_some() {
             assert!(init_logging(false));
             log::info!(target: "pingora_core::server", "chatter");
+            log::debug!(target: "pingora_proxy::proxy_h1", "chatter of heads, cookie: s3cret");
+            log::debug!(target: "h2::codec::framed_write", "chatter of frames");
+            tracing::debug!("ours in detail");
             log::error!(target: "pingora_core::connectors", "chatter of pools");
             log::warn!(target: "pingora_core::listeners", "bad head, buf: GET / HTTP/1.1\r\nCookie: s3cret");
             tracing::info!("ours");
@@ -228,12 +235,14 @@ mod tests {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(CHILD, "1")
-            .env_remove(VARIABLE)
+            // Without a target it is about this program alone.
+            .env(VARIABLE, "debug")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&child.stderr);
         assert!(said.contains("WARN  pingora_core::listeners: bad head, buf: (30 bytes not shown)\n"), "{said}");
         assert!(said.contains("INFO  multilith::telemetry::process_log::tests: ours\n"), "{said}");
+        assert!(said.contains("DEBUG multilith::telemetry::process_log::tests: ours in detail\n"), "{said}");
         assert!(!said.contains("chatter") && !said.contains("s3cret"), "{said}");
     }
 }

@@ -13,6 +13,8 @@ pub struct ExchangeRecord<'a> {
     /// As the client sent it, without the query.
     pub path: &'a [u8],
     pub query: Option<&'a str>,
+    /// Keys of the query whose values are not written, beside the usual ones: lower case, without `-` and `_`.
+    pub hidden: &'a [Box<str>],
     /// `1.0`, `1.1` or `2`.
     pub protocol: &'a str,
     /// With the port, if the client named one.

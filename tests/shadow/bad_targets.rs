@@ -1,8 +1,9 @@
 //! A shadow never delays or changes an answer, whatever its target does.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use crate::harness::{Edge, Gate, Origin, Reply, free_address};
 use crate::plan::{PATIENT, shadowing};
@@ -113,7 +114,8 @@ fn a_target_that_breaks_its_body_off() {
 #[test]
 fn a_target_whose_body_has_no_end() {
     let monolith = telling_monolith();
-    let edge = shadowing(&monolith, endless(), "in_flight = 2\n");
+    let endless = without_end("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b'x'; 64 * 1024]);
+    let edge = shadowing(&monolith, endless, "in_flight = 2\n");
     let before = edge.peak_memory();
     the_primary_is_as_ever(&edge, &monolith);
     edge.await_sent("answered", 1);
@@ -141,16 +143,62 @@ fn a_target_that_is_gone_from_the_registry() {
     edge.await_sent("connect", 1);
 }
 
-/// Answers each connection with a body that never ends, as fast as it is read.
-fn endless() -> SocketAddr {
+#[test]
+fn a_target_that_cannot_be_reached() {
+    let monolith = telling_monolith();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
+    // Once its queue is full, nobody hears whether it is there.
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+    }
+    let edge = shadowing(&monolith, address, "timeout = \"1s\"\n");
+    the_primary_is_as_ever(&edge, &monolith);
+    outcome_of_all(&edge, "timeout");
+}
+
+#[test]
+fn a_target_whose_head_has_no_end() {
+    let monolith = telling_monolith();
+    let field = [b"X-Field: ", &[b'y'; 8000][..], b"\r\n"].concat();
+    for piece in [&field[..], &[b'y'; 8000]] {
+        let edge = shadowing(&monolith, without_end("HTTP/1.1 200 OK\r\nX-First: ", piece), PATIENT);
+        the_primary_is_as_ever(&edge, &monolith);
+        outcome_of_all(&edge, "reset");
+    }
+}
+
+#[test]
+fn a_target_that_says_no_more_than_that_it_will_answer() {
+    let monolith = telling_monolith();
+    for interim in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"] {
+        let edge = shadowing(&monolith, without_end(interim, interim.as_bytes()), PATIENT);
+        the_primary_is_as_ever(&edge, &monolith);
+        outcome_of_all(&edge, "reset");
+    }
+}
+
+#[test]
+fn a_target_that_switches_protocols_unasked() {
+    let monolith = telling_monolith();
+    let service = Origin::start(|_| Reply::bytes("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n").then_hang());
+    let edge = shadowing(&monolith, service.address(), PATIENT);
+    the_primary_is_as_ever(&edge, &monolith);
+    outcome_of_all(&edge, "reset");
+}
+
+/// Answers each connection with this, and then with this again and again, as fast as it is read.
+fn without_end(first: &str, piece: &[u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (first, piece) = (first.as_bytes().to_vec(), piece.to_vec());
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            let (first, piece) = (first.clone(), piece.clone());
             thread::spawn(move || {
                 drop(stream.read(&mut [0; 8192]));
-                let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-                let piece = vec![b'x'; 64 * 1024];
+                let mut sent = stream.write_all(&first);
                 while sent.is_ok() {
                     sent = stream.write_all(&piece);
                 }

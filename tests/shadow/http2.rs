@@ -65,8 +65,17 @@ fn what_comes_by_http2_is_copied_by_http1() {
 /// Head and body of each request.
 type Seen = Arc<Mutex<Vec<(http::request::Parts, Vec<u8>)>>>;
 
-/// A service that speaks HTTP/2 alone: keeps what it was asked, and says `h2`.
-fn http2_service() -> (SocketAddr, Seen) {
+/// How a service ends its streams.
+#[derive(Clone, Copy)]
+enum Does {
+    Answer,
+    Reset,
+    ResetInTheBody,
+    GoAway,
+}
+
+/// A service that speaks HTTP/2 alone: keeps what it was asked, and says `h2`, or not.
+fn http2_service(does: Does) -> (SocketAddr, Seen) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     listener.set_nonblocking(true).expect("a socket takes it");
@@ -81,6 +90,9 @@ fn http2_service() -> (SocketAddr, Seen) {
                     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
                     while let Some(Ok((request, mut respond))) = connection.accept().await {
                         let record = Arc::clone(&record);
+                        if matches!(does, Does::GoAway) {
+                            return;
+                        }
                         tokio::spawn(async move {
                             let (parts, mut body) = request.into_parts();
                             let mut read = Vec::new();
@@ -89,9 +101,15 @@ fn http2_service() -> (SocketAddr, Seen) {
                                 read.extend_from_slice(&chunk);
                             }
                             record.lock().expect("no panic while held").push((parts, read));
+                            if matches!(does, Does::Reset) {
+                                return respond.send_reset(h2::Reason::INTERNAL_ERROR);
+                            }
                             let answer = http::Response::builder().status(200).body(()).expect("an answer");
-                            if let Ok(mut sender) = respond.send_response(answer, false) {
-                                drop(sender.send_data(Bytes::from_static(b"h2"), true));
+                            let Ok(mut sender) = respond.send_response(answer, false) else { return };
+                            let whole = matches!(does, Does::Answer);
+                            drop(sender.send_data(Bytes::from_static(b"h2"), whole));
+                            if !whole {
+                                sender.send_reset(h2::Reason::CANCEL);
                             }
                         });
                     }
@@ -102,16 +120,36 @@ fn http2_service() -> (SocketAddr, Seen) {
     (address, seen)
 }
 
+fn tables(service: SocketAddr) -> String {
+    format!(
+        "[services.new]\nurl = \"http://{service}\"\nhttp = \"2\"\nsandbox = true\n[routes.all]\npath = \"/{{*rest}}\"\n\
+         service = \"new\"\nstage = \"shadow\"\n[routes.all.shadow]\nmethods = [\"GET\", \"POST\"]\nwrites = \"sandbox\"\n\
+         timeout = \"1h\"\ncompare = {{ headers = [] }}\n"
+    )
+}
+
+#[test]
+fn a_service_that_ends_its_streams_early_hurts_nobody() {
+    for does in [Does::Reset, Does::ResetInTheBody, Does::GoAway] {
+        let monolith = Origin::saying("monolith");
+        let (service, _) = http2_service(does);
+        let edge = Edge::before(&monolith).with(&tables(service)).start();
+        let mut client = edge.client();
+        for _ in 0..5 {
+            assert_eq!(client.get("/").text(), "monolith");
+            client.send("POST / HTTP/1.1\r\nHost: e\r\nContent-Length: 4\r\n\r\nbody");
+            assert_eq!(client.response().text(), "monolith");
+        }
+        edge.await_sent("reset", 10);
+        assert_eq!(monolith.requests().len(), 10);
+    }
+}
+
 #[test]
 fn a_service_that_speaks_http2_gets_its_copies_by_it() {
     let monolith = Origin::saying("h2");
-    let (service, seen) = http2_service();
-    let tables = format!(
-        "[services.new]\nurl = \"http://{service}\"\nhttp = \"2\"\nsandbox = true\n[routes.all]\npath = \"/{{*rest}}\"\n\
-         service = \"new\"\nstage = \"shadow\"\n[routes.all.shadow]\nmethods = [\"GET\", \"POST\"]\nwrites = \"sandbox\"\n\
-         compare = {{ headers = [] }}\n"
-    );
-    let edge = Edge::before(&monolith).with(&tables).start();
+    let (service, seen) = http2_service(Does::Answer);
+    let edge = Edge::before(&monolith).with(&tables(service)).start();
     let mut client = edge.client();
     client.request("GET", "/a?b=c", &["Host: shop.example:81"]);
     client.send(

@@ -19,7 +19,8 @@ fn noisy(number: u64, price: u64) -> Reply {
         "visits": number,
         "items": [{ "sku": "x", "price": price }],
     });
-    Reply::status("200 OK", &["Content-Type: application/json"], body.to_string())
+    let etag = format!("ETag: \"{mixed:x}\"");
+    Reply::status("200 OK", &["Content-Type: application/json", &etag], body.to_string())
 }
 
 #[test]
@@ -33,7 +34,8 @@ fn the_one_real_error_is_named_and_none_of_the_noise() {
         let wrong = target.trim_start_matches('/').parse::<u64>().is_ok_and(|number| number % 100 == 7);
         noisy(counter.fetch_add(1, SeqCst), if wrong { 101 } else { 100 })
     });
-    let compare = "in_flight = 1000\ncompare = { noise = { replay = \"1%\", per_second = 1000 } }\n";
+    let compare = "in_flight = 1000\ncompare = { headers = [\"content-type\", \"etag\"], \
+                   noise = { replay = \"1%\", per_second = 1000 } }\n";
     let edge = staged(&monolith, service.address(), "stage = \"shadow\"", compare);
     let mut client = edge.client();
     for number in 0..REQUESTS {
@@ -54,7 +56,9 @@ fn the_one_real_error_is_named_and_none_of_the_noise() {
         names
     };
     assert_eq!(named(true), ["$.items[*].price"], "{report:#}");
-    assert!(named(false).contains(&"$.at") && named(false).contains(&"$.visits"), "{report:#}");
+    for noisy in ["$.at", "$.visits", "header:etag"] {
+        assert!(named(false).contains(&noisy), "{noisy}: {report:#}");
+    }
     assert_eq!(report["verdicts"]["mismatch"], 10, "{report:#}");
 }
 

@@ -19,11 +19,24 @@ const SECRETS: [&str; 9] = [
     "secret-form-9",
 ];
 
+/// As frameworks and old protocols write them.
+const DISGUISED: [&str; 7] = [
+    "secret-bracketed-10",
+    "secret-own-name-11",
+    "secret-form-bracketed-12",
+    "secret-soap-13",
+    "secret-twice-14",
+    "secret-referer-15",
+    "secret-header-16",
+];
+
 fn answer(by: &str) -> Reply {
     let [.., in_answer, nested, _] = SECRETS;
+    let [_, _, _, soap, twice, ..] = DISGUISED;
     let body = format!(
         "{{\"by\":\"{by}\",\"password\":\"{in_answer}-{by}\",\"deep\":[{{\"card_number\":{{\"of\":\"{nested}-{by}\"}}}}],\
-         \"echo\":\"{in_answer}-{by}\"}}"
+         \"echo\":\"{in_answer}-{by}\",\"soap\":\"<x:password>{soap}-{by}</x:password>\",\
+         \"twice\":\"\\\"{{\\\\\\\"password\\\\\\\":\\\\\\\"{twice}-{by}\\\\\\\"}}\\\"\"}}"
     );
     let cookie = format!("Set-Cookie: sid={}-{by}; HttpOnly", SECRETS[2]);
     Reply::status("200 OK", &["Content-Type: application/json", &cookie], body)
@@ -34,11 +47,12 @@ fn no_secret_is_kept_or_shown_anywhere() {
     let monolith = Origin::start(|_| answer("monolith"));
     let service = Origin::start(|_| answer("service"));
     let [authorization, cookie, _, key, query, in_json, _, _, form] = SECRETS;
+    let [bracketed, own, in_form, _, _, referer, device] = DISGUISED;
     let tables = format!(
         "[services.new]\nurl = \"{}\"\nsandbox = true\n[routes.all]\npath = \"/{{*rest}}\"\nservice = \"new\"\nstage = \"shadow\"\n\
          [routes.all.shadow]\nmethods = [\"GET\", \"POST\"]\nwrites = \"sandbox\"\n\
          [routes.all.shadow.compare]\nexamples = \"values\"\nheaders = [\"set-cookie\", \"content-type\"]\n\
-         redact = [\"password\", \"card_number\", \"token\"]\nnoise = {{ replay = \"100%\", per_second = 1000 }}\n",
+         redact = [\"password\", \"card_number\", \"token\", \"iban\", \"header:x-device\"]\nnoise = {{ replay = \"100%\", per_second = 1000 }}\n",
         service.url()
     );
     let mut edge = Edge::before(&monolith).with(&tables).start();
@@ -46,13 +60,17 @@ fn no_secret_is_kept_or_shown_anywhere() {
         format!("Authorization: Bearer {authorization}"),
         format!("Cookie: sid={cookie}; theme=dark"),
         format!("X-Api-Key: {key}"),
+        format!("Referer: http://e/pay?iban={referer}"),
+        format!("X-Device: {device}"),
     ];
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
     let mut client = edge.client();
-    client.request("GET", &format!("/account?token={query}&page=2"), &fields);
+    let target =
+        format!("/account?token={query}&page=2&user%5Bpassword%5D={bracketed}&user[password]={bracketed}&iban={own}");
+    client.request("GET", &target, &fields);
     for (kind, body) in [
         ("application/json", format!("{{\"password\":\"{in_json}\",\"name\":\"Ann\"}}")),
-        ("application/x-www-form-urlencoded", format!("password={form}&name=Ann")),
+        ("application/x-www-form-urlencoded", format!("password={form}&user%5Bpassword%5D={in_form}&name=Ann")),
     ] {
         let head = format!(
             "POST /account HTTP/1.1\r\nHost: e\r\n{}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
@@ -83,7 +101,7 @@ fn no_secret_is_kept_or_shown_anywhere() {
     seen.push(("state_dir", kept));
     seen.push(("the log", edge.log()));
     for (place, text) in &seen {
-        for secret in SECRETS {
+        for secret in SECRETS.into_iter().chain(DISGUISED) {
             assert!(!text.contains(secret), "{secret} in {place}: {text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::draft::Draft;
 use super::super::settings::percent;
-use crate::compare::{RuleError, RuleFault, RuleList, Rules, WrittenRules};
+use crate::compare::{DEFAULT_BODY_LIMIT, RuleError, RuleFault, RuleList, Rules, WrittenRules};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::{Code, Span};
 use crate::migration::{CompareSettings, Examples};
@@ -12,9 +12,10 @@ const DEFAULT_REPLAYS: u32 = 5;
 
 pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> Option<CompareSettings> {
     let compare = field.get()?;
-    let settings = settings(compare);
-    for error in Rules::new(&WrittenRules::from(&settings)).err().into_iter().flatten() {
-        report(compare, &error, draft);
+    let mut settings = settings(compare);
+    match Rules::new(&WrittenRules::from(&settings)) {
+        Ok(rules) => settings.hidden = rules.hidden_names().map(Into::into).collect(),
+        Err(errors) => errors.iter().for_each(|error| report(compare, error, draft)),
     }
     Some(settings)
 }
@@ -30,6 +31,8 @@ fn settings(compare: &config::Compare) -> CompareSettings {
         ignore: texts(&compare.ignore),
         unordered: texts(&compare.unordered),
         tolerance: tolerances.iter().map(|entry| (entry.name.as_str().into(), entry.value)).collect(),
+        numbers_as_written: compare.numbers.or(config::Numbers::Value) == config::Numbers::Written,
+        body_limit: compare.body_limit.get().map_or(DEFAULT_BODY_LIMIT, |size| size.0),
         replay: percent(noise.map_or(config::Percent(100), |noise| noise.replay.or(config::Percent(100)))),
         replays_per_second: u64::from(noise.map_or(DEFAULT_REPLAYS, |noise| noise.per_second.or(DEFAULT_REPLAYS))),
         examples: match compare.examples.or(config::Examples::Shapes) {
@@ -38,6 +41,7 @@ fn settings(compare: &config::Compare) -> CompareSettings {
             config::Examples::Off => Examples::Off,
         },
         redact: texts(&compare.redact),
+        hidden: Box::default(),
     }
 }
 

@@ -26,12 +26,14 @@ pub(crate) fn json(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: SystemT
     }
     object.text("url.path", record.path);
     if let Some(query) = record.query {
-        object.redacted("url.query", |redacted| redact::query(query.as_bytes(), redacted));
+        object.redacted("url.query", |redacted| redact::query(query.as_bytes(), record.hidden, redacted));
     }
     object.text("network.protocol.version", record.protocol.as_bytes());
     object.some_text("user_agent.original", record.user_agent);
     if !record.referer.is_empty() {
-        object.redacted("http.request.header.referer", |redacted| redact::address(record.referer, redacted));
+        object.redacted("http.request.header.referer", |redacted| {
+            redact::address(record.referer, record.hidden, redacted)
+        });
     }
     if record.status > 0 {
         object.number("http.response.status_code", record.status.into());
@@ -74,7 +76,7 @@ pub(crate) fn common(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Syste
     if let Some(query) = record.query {
         line.push(b'?');
         with_scratch(|redacted| {
-            redact::query(query.as_bytes(), redacted);
+            redact::query(query.as_bytes(), record.hidden, redacted);
             text::common(line, redacted);
         });
     }
@@ -90,7 +92,7 @@ pub(crate) fn common(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Syste
             line.push(b'-');
         } else {
             with_scratch(|redacted| {
-                redact::address(record.referer, redacted);
+                redact::address(record.referer, record.hidden, redacted);
                 text::common(line, redacted);
             });
         }

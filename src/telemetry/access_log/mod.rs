@@ -22,9 +22,9 @@ pub(crate) use line::{json as json_line, timestamp};
 use writer::{Output, Writer};
 
 /// Hands a query over with the values of secret keys replaced.
-pub(crate) fn redacted_query(query: &[u8], use_it: impl FnOnce(&[u8])) {
+pub(crate) fn redacted_query(query: &[u8], hidden: &[Box<str>], use_it: impl FnOnce(&[u8])) {
     let mut redacted = Vec::with_capacity(query.len().min(text::LONGEST));
-    redact::query(query, &mut redacted);
+    redact::query(query, hidden, &mut redacted);
     use_it(&redacted);
 }
 

@@ -29,15 +29,18 @@ const SECRET_KEYS: [&str; 22] = [
 ];
 const REDACTED: &[u8] = b"REDACTED";
 
-/// Copies a query string with the values of secret keys replaced. At most `LONGEST` bytes of it are looked at, as no more is written.
-pub(super) fn query(query: &[u8], into: &mut Vec<u8>) {
+/// The longest key that is looked at, with every byte of it encoded.
+const LONGEST_KEY: usize = 3 * 64;
+
+/// Copies a query string with the values of secret keys replaced; `hidden` names more of them. At most `LONGEST` bytes of it are looked at, as no more is written.
+pub(super) fn query(query: &[u8], hidden: &[Box<str>], into: &mut Vec<u8>) {
     let seen = query.get(..LONGEST + 1).unwrap_or(query);
     for (number, pair) in seen.split(|byte| matches!(byte, b'&' | b';')).enumerate() {
         if number > 0 {
             into.push(b'&');
         }
         match pair.iter().position(|byte| *byte == b'=') {
-            Some(equals) if is_secret(&pair[..equals]) => {
+            Some(equals) if is_secret(&pair[..equals], hidden) => {
                 into.extend_from_slice(&pair[..=equals]);
                 into.extend_from_slice(REDACTED);
             }
@@ -47,7 +50,7 @@ pub(super) fn query(query: &[u8], into: &mut Vec<u8>) {
 }
 
 /// Copies an address with a query, as the Referer header holds it; user and password are removed, too.
-pub(super) fn address(address: &[u8], into: &mut Vec<u8>) {
+pub(super) fn address(address: &[u8], hidden: &[Box<str>], into: &mut Vec<u8>) {
     let (before, after) = match address.iter().position(|byte| matches!(byte, b'?' | b'#')) {
         Some(at) => (&address[..at], Some(&address[at..])),
         None => (address, None),
@@ -60,16 +63,15 @@ pub(super) fn address(address: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(&rest[user..]);
     if let Some((mark, rest)) = after.and_then(<[u8]>::split_first) {
         into.push(*mark);
-        query(rest, into);
+        query(rest, hidden, into);
     }
 }
 
-fn is_secret(key: &[u8]) -> bool {
-    // Longer than any key of the list, even with every byte encoded.
-    if key.len() > 3 * 16 {
+fn is_secret(key: &[u8], hidden: &[Box<str>]) -> bool {
+    if key.len() > LONGEST_KEY {
         return false;
     }
-    let mut plain = [0_u8; 48];
+    let mut plain = [0_u8; LONGEST_KEY];
     let (mut length, mut rest) = (0, key);
     while let Some((byte, tail)) = rest.split_first() {
         rest = tail;
@@ -90,6 +92,7 @@ fn is_secret(key: &[u8]) -> bool {
     let plain = &plain[..length];
     let last = plain.split(|byte| matches!(byte, b'[' | b']' | b'.')).rfind(|part| !part.is_empty()).unwrap_or(plain);
     SECRET_KEYS.iter().any(|secret| secret.as_bytes() == last)
+        || hidden.iter().any(|name| last.iter().filter(|byte| **byte != b'_').eq(name.as_bytes()))
 }
 
 const fn hex(digit: u8) -> Option<u8> {
@@ -123,7 +126,21 @@ mod tests {
             ("", ""),
         ] {
             let mut got = Vec::new();
-            query(given.as_bytes(), &mut got);
+            query(given.as_bytes(), &[], &mut got);
+            assert_eq!(String::from_utf8(got).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn what_a_route_hides_is_not_written_either() {
+        let hidden = ["iban".into(), "cardnumber".into()];
+        for (given, wanted) in [
+            ("iban=DE02&page=2", "iban=REDACTED&page=2"),
+            ("pay[Card-Number]=4111&a=1", "pay[Card-Number]=REDACTED&a=1"),
+            ("ibans=2", "ibans=2"),
+        ] {
+            let mut got = Vec::new();
+            query(given.as_bytes(), &hidden, &mut got);
             assert_eq!(String::from_utf8(got).unwrap(), wanted);
         }
     }
@@ -137,7 +154,7 @@ mod tests {
             ("nonsense", "nonsense"),
         ] {
             let mut got = Vec::new();
-            address(given.as_bytes(), &mut got);
+            address(given.as_bytes(), &[], &mut got);
             assert_eq!(String::from_utf8(got).unwrap(), wanted);
         }
     }

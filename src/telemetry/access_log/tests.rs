@@ -21,6 +21,7 @@ fn with_record(change: impl FnOnce(&mut ExchangeRecord<'_>), use_it: impl FnOnce
         scheme: "https",
         path: b"/api/users/7",
         query: Some("page=2&token=s3cret"),
+        hidden: &[],
         protocol: "1.1",
         host: "shop.example:8443",
         user_agent: b"curl/8",

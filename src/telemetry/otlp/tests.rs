@@ -86,6 +86,7 @@ fn emit(tracer: &Tracer, trace: &TraceContext) {
         scheme: "https",
         path: b"/api/users/\xff7",
         query: Some("token=s3cret"),
+        hidden: &[],
         protocol: "2",
         host: "shop.example",
         user_agent: b"curl/8",
