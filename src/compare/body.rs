@@ -163,14 +163,10 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
         if rules.ignores(&FieldPath::Form(name.into())) {
             continue;
         }
-        let of = |pairs: &[(String, String)]| {
-            pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        let present = |pairs: &[(String, String)]| pairs.iter().any(|(key, _)| key == name);
-        let (left, right) = (of(&a), of(&b));
-        let kind = match (present(&a), present(&b)) {
-            (true, false) => Kind::Missing,
-            (false, true) => Kind::Extra,
+        let (left, right) = (under(&a, name), under(&b, name));
+        let kind = match (left.is_empty(), right.is_empty()) {
+            (false, true) => Kind::Missing,
+            (true, false) => Kind::Extra,
             _ if left == right => continue,
             _ => Kind::Value,
         };
@@ -180,6 +176,7 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
             FieldPath::Form(name.into()).to_string()
         };
         let hidden = rules.redactor().hides(name);
+        let (left, right) = (listed(left), listed(right));
         let shown = |text, there| match (there, hidden) {
             (false, _) => Found::Nothing,
             (true, true) => Found::Secret,
@@ -187,6 +184,17 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
         };
         findings.add(field, kind, shown(&left, kind != Kind::Extra), shown(&right, kind != Kind::Missing));
     }
+}
+
+/// The pairs of a name, in the order they came, out of pairs that are sorted by name.
+fn under<'p>(pairs: &'p [(String, String)], name: &str) -> &'p [(String, String)] {
+    let start = pairs.partition_point(|(key, _)| key.as_str() < name);
+    let length = pairs[start..].partition_point(|(key, _)| key == name);
+    &pairs[start..start + length]
+}
+
+fn listed(pairs: &[(String, String)]) -> String {
+    pairs.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The decoded text of an answer, for what is kept of it.

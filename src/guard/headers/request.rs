@@ -129,9 +129,11 @@ fn is_forbidden(name: &str, trusted: bool) -> bool {
     match name.as_bytes() {
         // httpoxy: CGI programs read it as the variable HTTP_PROXY.
         b"proxy" => true,
+        // A trusted peer says `X-Forwarded-Proto`; `x-forwarded-client_subject` is what it has passed on unread.
+        bytes if bytes.contains(&b'_') && reads_like_ours(bytes) => true,
         [b'x', b'-', ..] if name.starts_with("x-multilith-") => true,
         [b'x', b'-', ..] if name.starts_with("x-forwarded-") => !trusted,
-        bytes => bytes.contains(&b'_') && reads_like_ours(bytes),
+        _ => false,
     }
 }
 
@@ -253,10 +255,12 @@ fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, 
     if !(trusted && seen.proto) {
         set(request, "X-Forwarded-Proto", HeaderValue::from_static(proto));
     }
-    if let Some(host) = host
-        && !(trusted && seen.host)
-    {
-        set(request, "X-Forwarded-Host", host);
+    match host {
+        _ if trusted && seen.host => {}
+        Some(host) => set(request, "X-Forwarded-Host", host),
+        // HTTP/1.0 need not say for which host it asks; then nobody else may.
+        None if seen.host => drop(request.remove_header(FORWARDED_HOST)),
+        None => {}
     }
     if let Some(ClientSubject(subject)) = arrival.subject {
         // Control characters in a certificate are no name of anybody's.
