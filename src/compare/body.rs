@@ -166,20 +166,20 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
         if rules.ignores(&FieldPath::Form(name.into())) {
             continue;
         }
-        let (left, right) = (values_of(name, &a), values_of(name, &b));
+        let (left, right) = (under(&a, name), under(&b, name));
         let kind = match (left.is_empty(), right.is_empty()) {
             (false, true) => Kind::Missing,
             (true, false) => Kind::Extra,
             _ if left == right => continue,
             _ => Kind::Value,
         };
-        let (left, right) = (left.join(", "), right.join(", "));
         let data = all_data || looks_like_data(name) || findings.is_secret(name);
         let field = {
             let name = if data { "*" } else { name };
             FieldPath::Form(name.into()).to_string()
         };
         let hidden = rules.redactor().hides_parameter(name);
+        let (left, right) = (listed(left), listed(right));
         let shown = |text, there| match (there, hidden) {
             (false, _) => Found::Nothing,
             (true, true) => Found::Secret,
@@ -189,8 +189,15 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
     }
 }
 
-fn values_of<'p>(name: &str, pairs: &'p [(String, String)]) -> Vec<&'p str> {
-    pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+/// The pairs of a name, in the order they came, out of pairs that are sorted by name.
+fn under<'p>(pairs: &'p [(String, String)], name: &str) -> &'p [(String, String)] {
+    let start = pairs.partition_point(|(key, _)| key.as_str() < name);
+    let length = pairs[start..].partition_point(|(key, _)| key == name);
+    &pairs[start..start + length]
+}
+
+fn listed(pairs: &[(String, String)]) -> String {
+    pairs.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The decoded text of an answer, for what is kept of it.

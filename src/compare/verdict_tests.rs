@@ -49,6 +49,7 @@ fn bodies_are_compared_by_their_media_type() {
         ("application/x-ndjson", "{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\n{\"a\":3}\n", "$[*].a"),
         ("application/x-www-form-urlencoded", "a=1&b=x+y", "b=x%20y&a=1", "match"),
         ("application/x-www-form-urlencoded", "a=1&a=2&b=1", "a=2&a=1&c=1", "form:a form:b form:c"),
+        ("application/x-www-form-urlencoded", "a=1&a=2", "a=1,+2", "form:a"),
         ("text/html", "<p>\n  a  b</p>", "<p>a b</p>\n", "match"),
         ("application/x-www-form-urlencoded", "a=1%2C%202", "a=1&a=2", "form:a"),
         ("text/html", "<p>a b</p>", "<p>ab</p>", "body"),

@@ -182,7 +182,7 @@ fn framing(
     if let (Some(raw), Some(watch)) = (raw, &exchange.watch)
         && request.headers.contains_key(header::TRANSFER_ENCODING)
     {
-        watch.upload.follow_chunks(raw.len()).map_err(|_| guard::Refusal::malformed("chunks"))?;
+        watch.upload.follow_chunks(raw).map_err(|_| guard::Refusal::malformed("chunks"))?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use memchr::memchr;
 use parking_lot::Mutex;
 
 use crate::guard::chunks::{Chunks, NotChunks};
@@ -58,14 +59,14 @@ impl Upload {
         taken
     }
 
-    /// The request whose head was so long has a chunked body. An error: what came with the head is none, or came with an
-    /// earlier request and was not seen.
-    pub fn follow_chunks(&self, head: usize) -> Result<(), NotChunks> {
+    /// The request with this head, as the parser gives it, has a chunked body. An error: what came with the head is none,
+    /// or came with an earlier request and was not seen.
+    pub fn follow_chunks(&self, head: &[u8]) -> Result<(), NotChunks> {
         let mut seen = self.seen.lock();
         seen.chunks = Chunks::default();
         seen.malformed = false;
         let Seen { early, chunks, .. } = &mut *seen;
-        chunks.take(early.get(head..).ok_or(NotChunks)?)?;
+        chunks.take(behind(early, head).ok_or(NotChunks)?)?;
         self.follows.store(true, Relaxed);
         Ok(())
     }
@@ -73,5 +74,42 @@ impl Upload {
     /// The body that is being read was not one of chunks.
     pub fn is_malformed(&self) -> bool {
         self.follows.load(Relaxed) && self.seen.lock().malformed
+    }
+}
+
+/// What came behind the head. The parser's copy of the head is longer than what came where it has written escapes into the
+/// request line; the fields are the same.
+fn behind<'e>(early: &'e [u8], head: &[u8]) -> Option<&'e [u8]> {
+    early.strip_prefix(head).or_else(|| {
+        let line = |text: &[u8]| {
+            let start = text.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+            memchr(b'\n', &text[start..]).map(|length| start + length)
+        };
+        early.get(line(early)?..)?.strip_prefix(head.get(line(head)?..)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_followed_from_the_end_of_the_head_that_came() {
+        const FIELDS: &str = "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let table = [
+            ("POST / HTTP/1.1\r\n", "POST / HTTP/1.1\r\n", FIELDS, true),
+            ("\r\nPOST / HTTP/1.1\r\n", "\r\nPOST / HTTP/1.1\r\n", FIELDS, true),
+            ("POST /a b HTTP/1.1\r\n", "POST /a%20b HTTP/1.1\r\n", FIELDS, true),
+            ("POST / HTTP/1.1\r\n", "POST / HTTP/1.1\r\n", "Host: b\r\n\r\n", false),
+            ("", "POST / HTTP/1.1\r\n", FIELDS, false),
+        ];
+        for (came, line, fields, follows) in table {
+            for (body, fine) in [("1\r\nx\r\n0\r\n\r\n", true), ("", true), ("\r\n1\r\nx\r\n", false)] {
+                let upload = Upload::default();
+                upload.early(format!("{came}{FIELDS}{body}").as_bytes());
+                let followed = upload.follow_chunks(format!("{line}{fields}").as_bytes());
+                assert_eq!(followed.is_ok(), follows && fine, "{came:?} {line:?} {body:?}");
+            }
+        }
     }
 }

@@ -22,17 +22,10 @@ impl PathRewrite {
     /// Each name must be a parameter of every template of the route. `{rest}` and `{*rest}` mean the same.
     pub fn parse(text: &str, templates: &[Template]) -> Result<Self, TemplateError> {
         check_path(text)?;
-        if let Some((at, segment)) = segments(text).find(|(_, segment)| is_dot_like(segment.as_bytes())) {
-            return Err(TemplateError::new(
-                at..at + segment.len(),
-                format!("the segment `{segment}` would be resolved by the service"),
-                "write the path it leads to",
-            ));
-        }
         let mut pieces = Vec::new();
         let mut at = 0;
         while let Some(open) = text[at..].find('{').map(|length| at + length) {
-            push_literal(&mut pieces, &text[at..open], at)?;
+            push_literal(&mut pieces, &text[at..open], at, templates)?;
             let Some(close) = text[open..].find('}').map(|length| open + length) else {
                 return Err(TemplateError::new(open..text.len(), "the parameter is not closed", "end it with `}`"));
             };
@@ -44,7 +37,7 @@ impl PathRewrite {
             pieces.push(PathPiece::Parameter(name.into()));
             at = close + 1;
         }
-        push_literal(&mut pieces, &text[at..], at)?;
+        push_literal(&mut pieces, &text[at..], at, templates)?;
         Ok(Self { pieces })
     }
 
@@ -75,20 +68,35 @@ impl PathRewrite {
     }
 }
 
-fn push_literal(pieces: &mut Vec<PathPiece>, text: &str, at: usize) -> Result<(), TemplateError> {
-    if !text.is_empty() {
-        pieces.push(PathPiece::Literal(literal(text, &(at..at + text.len()))?));
+fn push_literal(
+    pieces: &mut Vec<PathPiece>,
+    text: &str,
+    at: usize,
+    templates: &[Template],
+) -> Result<(), TemplateError> {
+    if text.is_empty() {
+        return Ok(());
     }
+    let clean = literal(text, &(at..at + text.len()))?;
+    // What a catch-all takes may be nothing, and may end with a slash: what follows it may begin a segment.
+    let after_rest = match pieces.last() {
+        Some(PathPiece::Parameter(name)) => templates.iter().any(|template| template.rest() == Some(name)),
+        _ => false,
+    };
+    let mut start = at;
+    for (number, (written, part)) in text.split('/').zip(clean.split('/')).enumerate() {
+        let span = start..start + written.len();
+        start = span.end + 1;
+        if (number > 0 || after_rest) && is_dot_like(part.as_bytes()) {
+            return Err(TemplateError::new(
+                span,
+                format!("the segment `{written}` would be resolved by the service"),
+                "write the path it leads to, or another text beside the parameter",
+            ));
+        }
+    }
+    pieces.push(PathPiece::Literal(clean));
     Ok(())
-}
-
-fn segments(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
-    text.split('/').map(move |segment| {
-        let start = at;
-        at += segment.len() + 1;
-        (start, segment)
-    })
 }
 
 fn unknown(span: std::ops::Range<usize>, name: &str, template: &Template) -> TemplateError {
@@ -144,11 +152,22 @@ mod tests {
             ("x", 0..1, "a path begins with `/`"),
             ("/x/{user_id", 3..11, "the parameter is not closed"),
             ("/x/../{user_id}", 3..5, "the segment `..` would be resolved by the service"),
+            ("/x/%2e%2E/y", 3..9, "the segment `%2e%2E` would be resolved by the service"),
+            // With `;x` as the value, and with `.;x`.
+            ("/..{user_id}", 1..3, "the segment `..` would be resolved by the service"),
+            ("/x/.{user_id}", 3..4, "the segment `.` would be resolved by the service"),
             ("/x?y", 2..4, "a path has no query"),
         ];
         for (text, span, message) in table {
             let error = PathRewrite::parse(text, &templates).expect_err(text);
             assert_eq!((error.span, error.message.as_str()), (span, message), "{text}");
+        }
+        let below = [template("/u/{*rest}")];
+        for (text, dots) in [("/{rest}.", 7..8), ("/x{*rest}../y", 9..11), ("/{rest}..;", 7..10)] {
+            assert_eq!(PathRewrite::parse(text, &below).expect_err(text).span, dots, "{text}");
+        }
+        for text in ["/{rest}.json", "/.well-known/{rest}", "/{rest}/...", "/x.{rest}"] {
+            assert!(PathRewrite::parse(text, &below).is_ok(), "{text}");
         }
         let error = PathRewrite::parse("/x/{user_di}", &templates).expect_err("unknown");
         assert_eq!(error.help, "did you mean `{user_id}`?");

@@ -88,6 +88,14 @@ impl Template {
         self.segments.iter().filter_map(Segment::name)
     }
 
+    /// The name of the catch-all, if the template ends with one.
+    pub(super) fn rest(&self) -> Option<&str> {
+        match self.segments.last() {
+            Some(Segment::Rest(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The segments that count under these settings.
     pub(super) fn matched_segments(&self, matching: Matching) -> &[Segment] {
         match &*self.segments {

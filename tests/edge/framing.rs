@@ -89,6 +89,19 @@ fn chunks_arrive_in_both_directions() {
 }
 
 #[test]
+fn chunks_are_followed_behind_a_target_that_had_to_be_escaped() {
+    let monolith = Origin::start(|request| Reply::ok(&request.body));
+    let edge = Edge::before(&monolith).start();
+    let mut client = edge.client();
+    for _ in 0..2 {
+        client.send("POST /a b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+        let response = client.response();
+        assert_eq!((response.status(), response.text().as_str()), (200, "hi"));
+    }
+    assert!(monolith.requests().iter().all(|request| request.path_is("/a%20b")));
+}
+
+#[test]
 fn an_answer_that_ends_with_its_connection_is_complete() {
     let monolith = Origin::start(|_| Reply::bytes("HTTP/1.1 200 OK\r\nX-Old: 1\r\n\r\nuntil the end").close());
     let edge = Edge::before(&monolith).start();

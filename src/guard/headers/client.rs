@@ -17,9 +17,9 @@ pub fn address(peer: IpAddr, headers: &HeaderMap<HeaderValue>, trusted: &[Networ
         return nearest;
     }
     if headers.contains_key(FORWARDED_FOR) {
-        walk(&mut nearest, headers, FORWARDED_FOR, trusted, |element| Some(element));
+        walk(&mut nearest, headers, FORWARDED_FOR, trusted, |list| split_last(list, false), |it| Some(it));
     } else if headers.contains_key(header::FORWARDED) {
-        walk(&mut nearest, headers, header::FORWARDED.as_str(), trusted, forwarded_for);
+        walk(&mut nearest, headers, header::FORWARDED.as_str(), trusted, |list| split_last(list, true), forwarded_for);
     }
     nearest
 }
@@ -30,19 +30,22 @@ pub fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 
+/// Takes the elements of all lines from the right. In bytes: what is no text may stand left of what a proxy has added.
 fn walk(
     nearest: &mut IpAddr,
     headers: &HeaderMap<HeaderValue>,
     name: &str,
     trusted: &[Network],
-    element: fn(&str) -> Option<&str>,
+    split_last: fn(&[u8]) -> (Option<&[u8]>, &[u8]),
+    address: fn(&[u8]) -> Option<&[u8]>,
 ) {
     for value in headers.get_all(name).iter().rev() {
-        // A value that is no text was not written by a proxy.
-        let Ok(text) = value.to_str() else { return };
-        for part in text.rsplit(',') {
+        let mut left = Some(value.as_bytes());
+        while let Some(list) = left {
+            let (before, element) = split_last(list);
+            left = before;
             // `unknown` and obfuscated names end the walk: nobody behind them is known.
-            let Some(address) = element(part.trim()).and_then(parse) else { return };
+            let Some(address) = address(element.trim_ascii()).and_then(parse) else { return };
             *nearest = address;
             if !is_trusted(address, trusted) {
                 return;
@@ -51,16 +54,58 @@ fn walk(
     }
 }
 
+/// The last element of a list, and what stands before its comma. A comma in a quoted string is none of the list's; as it
+/// is read from the right, where the elements are well-formed, no quote that a client has left open reaches into them.
+fn split_last(list: &[u8], has_quotes: bool) -> (Option<&[u8]>, &[u8]) {
+    let mut quoted = false;
+    for (at, byte) in list.iter().enumerate().rev() {
+        match byte {
+            b'"' if has_quotes && !(quoted && is_escaped(list, at)) => quoted = !quoted,
+            b',' if !quoted => return (Some(&list[..at]), &list[at + 1..]),
+            _ => {}
+        }
+    }
+    (None, list)
+}
+
+/// Whether the byte at this place has an odd number of backslashes before it.
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
 /// The value of `for` in one element of `Forwarded`.
-fn forwarded_for(element: &str) -> Option<&str> {
-    element.split(';').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
-    })
+fn forwarded_for(element: &[u8]) -> Option<&[u8]> {
+    let mut left = Some(element);
+    while let Some(pairs) = left {
+        let (pair, behind) = split_first(pairs);
+        left = behind;
+        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        if pair[..equals].trim_ascii().eq_ignore_ascii_case(b"for") {
+            let value = pair[equals + 1..].trim_ascii();
+            return Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value));
+        }
+    }
+    None
+}
+
+/// The first pair of an element, and what stands behind its semicolon.
+fn split_first(pairs: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in pairs.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b';' if !quoted => return (&pairs[..at], Some(&pairs[at + 1..])),
+            _ => {}
+        }
+    }
+    (pairs, None)
 }
 
 /// An address alone, in brackets, or with a port, as proxies write it.
-fn parse(text: &str) -> Option<IpAddr> {
+fn parse(address: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(address).ok()?;
     let address = text.parse::<IpAddr>().ok().or_else(|| {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         match bare {
@@ -120,9 +165,24 @@ mod tests {
             ("10.0.0.1", &[("forwarded", "for=1.1.1.1, For=\"[2001:db8::1]:8080\";by=10.0.0.1")], "2001:db8::1"),
             ("10.0.0.1", &[("forwarded", "for=_hidden")], "10.0.0.1"),
             ("10.0.0.1", &[("forwarded", "for=1.1.1.1"), (XFF, "198.51.100.1")], "198.51.100.1"),
+            ("10.0.0.1", &[("forwarded", "for=198.51.100.1;host=\"a, for=1.1.1.1\"")], "198.51.100.1"),
+            ("10.0.0.1", &[("forwarded", "host=\"a;for=1.1.1.1\";for=198.51.100.1")], "198.51.100.1"),
+            ("10.0.0.1", &[("forwarded", "for=198.51.100.1;host=\"\\\", for=1.1.1.1\"")], "198.51.100.1"),
+            ("10.0.0.1", &[("forwarded", "for=\"1.1.1.1, for=198.51.100.1")], "198.51.100.1"),
+            ("10.0.0.1", &[("forwarded", "for=198.51.100.1;host=\"a\\\\\", for=10.0.0.7")], "198.51.100.1"),
         ];
         for (peer, lines, expected) in table {
             assert_eq!(found(peer, lines, TRUSTED), *expected, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_no_address_behind_them() {
+        for (name, own) in [(FORWARDED_FOR, "198.51.100.1"), ("forwarded", "for=198.51.100.1")] {
+            let value = HeaderValue::from_bytes(&[b"\xff, ", own.as_bytes()].concat()).unwrap();
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value)]);
+            let client = address("10.0.0.1".parse().unwrap(), &headers, &networks(&["10.0.0.0/8"]));
+            assert_eq!(client.to_string(), "198.51.100.1", "{name}");
         }
     }
 

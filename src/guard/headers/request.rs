@@ -131,9 +131,11 @@ fn is_forbidden(name: &str, trusted: bool) -> bool {
         b"proxy" => true,
         // Between the client and us alone. From HTTP/2 to HTTP/2 pingora passes them on.
         b"proxy-authorization" | b"proxy-authenticate" | b"http2-settings" => true,
+        // A trusted peer says `X-Forwarded-Proto`; `x-forwarded-client_subject` is what it has passed on unread.
+        bytes if bytes.contains(&b'_') && reads_like_ours(bytes) => true,
         [b'x', b'-', ..] if name.starts_with("x-multilith-") => true,
         [b'x', b'-', ..] if name.starts_with("x-forwarded-") => !trusted,
-        bytes => bytes.contains(&b'_') && reads_like_ours(bytes),
+        _ => false,
     }
 }
 
@@ -255,10 +257,12 @@ fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, 
     if !(trusted && seen.proto) {
         set(request, "X-Forwarded-Proto", HeaderValue::from_static(proto));
     }
-    if let Some(host) = host
-        && !(trusted && seen.host)
-    {
-        set(request, "X-Forwarded-Host", host);
+    match host {
+        _ if trusted && seen.host => {}
+        Some(host) => set(request, "X-Forwarded-Host", host),
+        // HTTP/1.0 need not say for which host it asks; then nobody else may.
+        None if seen.host => drop(request.remove_header(FORWARDED_HOST)),
+        None => {}
     }
     if let Some(ClientSubject(subject)) = arrival.subject {
         // Control characters in a certificate are no name of anybody's.

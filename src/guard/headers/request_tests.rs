@@ -84,6 +84,25 @@ fn the_edge_says_who_asked_and_clients_cannot() {
 }
 
 #[test]
+fn a_request_without_a_host_is_for_none() {
+    for (peer, expected) in [(PEER, &[][..]), ("10.0.0.1", &["evil.example"])] {
+        let mut request = request("/", &[("X-Forwarded-Host", "evil.example")]);
+        request.set_version(Version::HTTP_10);
+        from(peer, &mut request, &everyone());
+        assert_eq!(field(&request, "x-forwarded-host"), expected, "{peer}");
+    }
+}
+
+#[test]
+fn a_trusted_proxy_passes_on_no_name_that_reads_like_another() {
+    let lines = [("Host", "a"), ("X-Forwarded-Client_Subject", "CN=admin"), ("X-Forwarded-Port", "443")];
+    let mut request = request("/", &lines);
+    from("10.0.0.1", &mut request, &everyone());
+    assert_eq!(field(&request, "x-forwarded-client_subject"), [""; 0]);
+    assert_eq!(field(&request, "x-forwarded-port"), ["443"]);
+}
+
+#[test]
 fn a_trusted_proxy_is_believed_and_continued() {
     let mut request = request(
         "/",

@@ -1,0 +1,277 @@
+//! Framing: what the edge takes for one request is one request to a second, strict parser, with the same body.
+//!
+//! An input is what a client sends. It is read as in production: pingora's parser, the checks of the head, and the chunk
+//! follower, which sees the bytes of the body as they come.
+
+use std::cell::OnceCell;
+
+use http::Version;
+use multilith::compile::Limits;
+use multilith::guard::chunks::Chunks;
+use multilith::guard::framing;
+use multilith::guard::headers::{Arrival, receive};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::v1::server::HttpSession;
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::{Builder, Runtime};
+
+thread_local! {
+    static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
+}
+
+/// A request that was let in.
+struct Accepted {
+    request: RequestHeader,
+    raw: Vec<u8>,
+    /// `None`: the body was refused or did not end.
+    body: Option<Vec<u8>>,
+}
+
+pub fn hold(input: &[u8]) {
+    follower(input);
+    let Some(accepted) = RUNTIME.with(|runtime| {
+        let runtime = runtime.get_or_init(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
+        runtime.block_on(read(input))
+    }) else {
+        return;
+    };
+    let strict = Strict::head(&accepted.raw).unwrap_or_else(|why| {
+        panic!("taken, and refused by the strict parser ({why}): {}", accepted.raw.escape_ascii());
+    });
+    strict.agrees(&accepted.request);
+    let (wire, end) = whole_head(input).expect("a head that was read is there");
+    let escaped = wire.split(|&byte| byte == b'\n').next() != accepted.raw.split(|&byte| byte == b'\n').next();
+    assert!(escaped || wire == accepted.raw, "another head than was sent");
+    if let Some(body) = &accepted.body {
+        let expected = strict.body(&input[end..]).unwrap_or_else(|why| {
+            panic!("a body that the strict parser refuses ({why}): {}", input.escape_ascii());
+        });
+        assert_eq!(body, &expected, "another body: {}", input.escape_ascii());
+    }
+    clean(accepted.request);
+}
+
+/// Pieces do not matter to the chunk follower, and what it takes the strict parser takes, as far as it has come.
+fn follower(input: &[u8]) {
+    let by = |size: usize| {
+        let mut chunks = Chunks::default();
+        input.chunks(size).try_for_each(|piece| chunks.take(piece))
+    };
+    let whole = by(input.len().max(1));
+    assert_eq!(whole, by(1));
+    assert_eq!(whole, by(7));
+    if chunked(input) == Err(End::Wrong) {
+        // Extensions are of no concern to the follower; the parser refuses what is none.
+        let lenient = input.iter().any(|byte| matches!(byte, b' ' | b'\t' | b';'));
+        assert!(whole.is_err() || lenient, "{}", input.escape_ascii());
+    }
+}
+
+async fn read(input: &[u8]) -> Option<Accepted> {
+    let (mut client, server) = tokio::io::duplex(input.len() + 1);
+    client.write_all(input).await.expect("there is room");
+    drop(client);
+    let mut session = HttpSession::new(Box::new(server));
+    session.read_request().await.ok()??;
+    let raw = session.get_headers_raw_bytes().to_vec();
+    framing::check(session.req_header(), Some(&raw), &Limits::default()).ok()?;
+    let request = session.req_header().clone();
+    let mut body = Some(Vec::new());
+    if request.headers.contains_key("transfer-encoding") {
+        let (_, end) = whole_head(input)?;
+        if Chunks::default().take(&input[end..]).is_err() {
+            body = None;
+        }
+    }
+    while let Some(gathered) = &mut body {
+        match session.read_body_bytes().await {
+            Ok(Some(bytes)) => gathered.extend_from_slice(&bytes),
+            Ok(None) => break,
+            Err(_) => body = None,
+        }
+    }
+    Some(Accepted { request, raw, body })
+}
+
+/// The head as it stands on the wire, and where it ends.
+fn whole_head(input: &[u8]) -> Option<(&[u8], usize)> {
+    let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let end = input[start..].windows(4).position(|window| window == b"\r\n\r\n")? + start + 4;
+    Some((&input[..end], end))
+}
+
+/// What is made of an accepted request for an upstream names one path and one host.
+fn clean(mut request: RequestHeader) {
+    let arrival = Arrival {
+        peer: "192.0.2.1".parse().expect("an address"),
+        tls: false,
+        subject: None,
+        trusted: &[],
+        force: None,
+    };
+    receive(&mut request, &arrival);
+    let target = request.raw_path();
+    assert!(target.starts_with(b"/") || target == b"*", "{}", target.escape_ascii());
+    assert!(!target.iter().any(|&byte| byte <= b' ' || byte == 0x7f), "{}", target.escape_ascii());
+    assert!(request.headers.get_all("host").iter().count() < 2);
+}
+
+/// RFC 9112 to the letter, less what it lets a server forgive.
+struct Strict<'a> {
+    method: &'a [u8],
+    target: &'a [u8],
+    version: Version,
+    fields: Vec<(&'a [u8], &'a [u8])>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// It goes on beyond the input.
+    Open,
+    Wrong,
+}
+
+impl<'a> Strict<'a> {
+    fn head(raw: &'a [u8]) -> Result<Self, &'static str> {
+        let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).ok_or("empty")?;
+        let head = raw[start..].strip_suffix(b"\r\n\r\n").ok_or("no end")?;
+        let mut lines = lines(head)?.into_iter();
+        let mut words = lines.next().ok_or("no request line")?.split(|&byte| byte == b' ');
+        let (method, target, version) = match (words.next(), words.next(), words.next(), words.next()) {
+            (Some(method), Some(target), Some(version), None) => (method, target, version),
+            _ => return Err("not three words"),
+        };
+        if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
+            return Err("method");
+        }
+        if target.is_empty() || target.iter().any(|&byte| byte <= b' ' || byte == 0x7f || byte == b'#') {
+            return Err("target");
+        }
+        let version = match version {
+            b"HTTP/1.1" => Version::HTTP_11,
+            b"HTTP/1.0" => Version::HTTP_10,
+            _ => return Err("version"),
+        };
+        let fields = lines.map(field).collect::<Result<Vec<_>, _>>()?;
+        let strict = Self { method, target, version, fields };
+        strict.framing()?;
+        Ok(strict)
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let fields = self.fields.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name.as_bytes()));
+        fields.map(|(_, value)| *value)
+    }
+
+    /// One length or one coding, one host.
+    fn framing(&self) -> Result<(), &'static str> {
+        let lengths: Vec<_> = self.all("content-length").collect();
+        let codings: Vec<_> = self.all("transfer-encoding").collect();
+        match (&lengths[..], &codings[..]) {
+            ([], []) => {}
+            ([length], []) if !length.is_empty() && length.iter().all(u8::is_ascii_digit) => {}
+            ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") && self.version == Version::HTTP_11 => {}
+            _ => return Err("framing"),
+        }
+        match self.all("host").count() {
+            1 => Ok(()),
+            0 if self.version == Version::HTTP_10 => Ok(()),
+            _ => Err("host"),
+        }
+    }
+
+    /// The same request, field for field.
+    fn agrees(&self, request: &RequestHeader) {
+        assert_eq!(request.method.as_str().as_bytes(), self.method);
+        assert_eq!(request.raw_path(), self.target);
+        assert_eq!(request.version, self.version);
+        assert_eq!(request.headers.len(), self.fields.len());
+        for (name, _) in &self.fields {
+            let name = std::str::from_utf8(name).expect("a token");
+            let values: Vec<_> = request.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+            assert_eq!(values, self.all(name).collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    fn body(&self, rest: &[u8]) -> Result<Vec<u8>, &'static str> {
+        if let Some(length) = self.all("content-length").next() {
+            let length: usize = std::str::from_utf8(length).expect("digits").parse().map_err(|_| "length")?;
+            return rest.get(..length).map(<[u8]>::to_vec).ok_or("cut");
+        }
+        if self.all("transfer-encoding").next().is_some() {
+            return chunked(rest).map_err(|end| if end == End::Open { "cut" } else { "chunks" });
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Lines that end with CR LF, and hold neither elsewhere.
+fn lines(head: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
+    let mut lines = Vec::new();
+    let mut rest = head;
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n").unwrap_or(rest.len());
+        let line = &rest[..end];
+        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            return Err("a bare line end");
+        }
+        lines.push(line);
+        match rest.get(end + 2..) {
+            Some(after) => rest = after,
+            None => return Ok(lines),
+        }
+    }
+}
+
+fn field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    let colon = line.iter().position(|&byte| byte == b':').ok_or("no colon")?;
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+        return Err("name");
+    }
+    if value.iter().any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+        return Err("value");
+    }
+    Ok((name, value))
+}
+
+/// Section 7.1: the data of the chunks up to the last one. Trailers are not looked at, as nothing sends them on.
+fn chunked(mut rest: &[u8]) -> Result<Vec<u8>, End> {
+    let mut data = Vec::new();
+    loop {
+        let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
+            return Err(if rest.is_empty() || size(rest.strip_suffix(b"\r").unwrap_or(rest)).is_some() {
+                End::Open
+            } else {
+                End::Wrong
+            });
+        };
+        let size = rest[..end].strip_suffix(b"\r").and_then(size).ok_or(End::Wrong)?;
+        rest = &rest[end + 1..];
+        if size == 0 {
+            return Ok(data);
+        }
+        let length = usize::try_from(size).map_err(|_| End::Wrong)?;
+        data.extend_from_slice(rest.get(..length).ok_or(End::Open)?);
+        match &rest[length..] {
+            [b'\r', b'\n', after @ ..] => rest = after,
+            [] | [b'\r'] => return Err(End::Open),
+            _ => return Err(End::Wrong),
+        }
+    }
+}
+
+/// A chunk-size line without its end: digits, then nothing or an extension.
+fn size(line: &[u8]) -> Option<u64> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let after = line[digits..].trim_ascii_start();
+    let is_extension = after.first().is_none_or(|&byte| byte == b';');
+    if !(1..=15).contains(&digits) || !is_extension || after.contains(&b'\r') {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(&line[..digits]).ok()?, 16).ok()
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

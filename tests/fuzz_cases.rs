@@ -1,0 +1,63 @@
+//! Puts what fuzzing starts from and what it has found to the claims of the fuzz targets, with an ordinary compiler.
+
+use std::fs;
+use std::panic;
+use std::path::{Path, PathBuf};
+
+#[path = "fuzz/claims/config.rs"]
+mod config;
+#[path = "fuzz/claims/framing.rs"]
+mod framing;
+#[path = "fuzz/claims/headers.rs"]
+mod headers;
+#[path = "fuzz/claims/json.rs"]
+mod json;
+#[path = "fuzz/claims/path.rs"]
+mod path;
+
+/// The inputs in a folder below tests; in a folder that is not there, none.
+fn inputs(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let mut inputs: Vec<_> =
+        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect();
+    inputs.sort();
+    inputs
+}
+
+fn replay(target: &str, more: &[&str], hold: fn(&[u8])) {
+    let mut cases = inputs(&format!("fuzz/seeds/{target}"));
+    assert!(!cases.is_empty(), "{target} has no seeds");
+    cases.extend(more.iter().flat_map(|folder| inputs(folder)));
+    cases.extend(inputs(&format!("fuzz/findings/{target}")));
+    for case in cases {
+        let bytes = fs::read(&case).expect("an input can be read");
+        // The claim that fails has said what is wrong, but not with which input.
+        let held = panic::catch_unwind(|| hold(&bytes));
+        assert!(held.is_ok(), "{}", case.display());
+    }
+}
+
+#[test]
+fn every_text_is_read_and_every_mistake_is_explained() {
+    replay("config", &["golden/right", "golden/wrong"], config::hold);
+}
+
+#[test]
+fn paths_are_read_as_a_second_reader_reads_them() {
+    replay("path", &[], path::hold);
+}
+
+#[test]
+fn nobody_speaks_for_others_and_nothing_of_a_connection_goes_on() {
+    replay("headers", &[], headers::hold);
+}
+
+#[test]
+fn two_answers_have_one_verdict_and_no_secret_is_kept() {
+    replay("json", &[], json::hold);
+}
+
+#[test]
+fn what_is_taken_for_a_request_is_one_to_a_strict_parser() {
+    replay("framing", &[], framing::hold);
+}
