@@ -171,3 +171,32 @@ fn a_client_that_takes_its_time_keeps_its_answers() {
     while take(&mut client) != [MIB, MIB] {}
     assert!(upstream_blamed(&edge) < 1.0, "the upstream was blamed");
 }
+
+#[test]
+fn an_answer_that_pauses_is_not_one_that_nobody_takes() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let monolith = Origin::start(move |_| {
+        // Long enough not to be copied on its way.
+        Reply::chunked(&["Content-Type: text/event-stream"])
+            .chunk([b'x'; 4000])
+            .when(&held)
+            .chunk("end")
+            .last_chunk(&[])
+    });
+    let edge = limited(&monolith, "[limits]\nwrite_timeout = \"400ms\"\nidle_timeout = \"400ms\"\n");
+    let mut client = Http2::connect(edge.address());
+    client.get(1, "/events");
+    let mut taken = 0;
+    let mut take = |client: &mut Http2| {
+        let frame = client.frame().expect("the connection lives").expect("the answer is not over");
+        assert!(frame.kind != RST_STREAM && frame.kind != GOAWAY, "{frame:?}");
+        taken += if frame.kind == DATA { frame.payload.len() } else { 0 };
+        taken
+    };
+    while take(&mut client) < 4000 {}
+    let mut bystander = edge.client();
+    assert!(bystander.stays_quiet(Duration::from_secs(2)));
+    gate.open();
+    while take(&mut client) < 4003 {}
+}
