@@ -26,8 +26,8 @@ fn inputs(folder: &str) -> Vec<PathBuf> {
 
 fn replay(target: &str, more: &[&str], hold: fn(&[u8])) {
     let mut cases = inputs(&format!("fuzz/seeds/{target}"));
-    assert!(!cases.is_empty(), "{target} has no seeds");
     cases.extend(more.iter().flat_map(|folder| inputs(folder)));
+    assert!(!cases.is_empty(), "{target} has no seeds");
     cases.extend(inputs(&format!("fuzz/findings/{target}")));
     for case in cases {
         let bytes = fs::read(&case).expect("an input can be read");

@@ -208,9 +208,7 @@ class World:
         fields = Path(f"/proc/{self.proxy.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    # -- faults: a round takes ROUND seconds, and no two overlap
-
-    ROUND = 20
+    # -- faults
 
     async def reload(self):
         weight = 30
@@ -220,31 +218,31 @@ class World:
             self.rewrite(weight)
 
     async def befall(self):
-        """Rounds of faults without end."""
-        number = 0
+        """Rounds of faults without end, one after the other: while one endpoint is away the other is there."""
         while True:
-            began = time.monotonic()
-            schedule = [
-                (1, self.kill, "one", 2),
-                (5, self.reset, "two"),
-                (8, self.hang, "one", 1.5),
-                (12, self.kill, "two", 1),
-                (15, self.reset, "one"),
-                (17, self.hang, "two", 1.2),
-            ]
-            if number % 2 == 0:
-                # The registry may be away while an endpoint is: what was last known is kept.
-                schedule.append((7, self.kill_etcd, 6))
-            async with asyncio.TaskGroup() as group:
-                for fault in schedule:
-                    group.create_task(self.later(began, *fault))
-            await asyncio.sleep(max(0, began + self.ROUND - time.monotonic()))
-            number += 1
+            for fault, name, length in [
+                (self.kill, "one", 2),
+                (self.reset, "two", 1.5),
+                (self.hang, "one", 1.5),
+                (self.kill, "two", 1),
+                (self.reset, "one", 1.5),
+                (self.hang, "two", 1.2),
+            ]:
+                await asyncio.sleep(1)
+                await fault(name, length)
+                await asyncio.to_thread(eventually, "all endpoints sound", self.is_sound)
 
-    @staticmethod
-    async def later(began, at, fault, *details):
-        await asyncio.sleep(max(0, began + at - time.monotonic()))
-        await fault(*details)
+    async def lose_etcd(self):
+        """The registry may be away while an endpoint is: what was last known is kept."""
+        while True:
+            await asyncio.sleep(7)
+            await self.kill_etcd(6)
+            await asyncio.sleep(20)
+
+    def is_sound(self):
+        upstreams = json.loads(self.admin("/api/v1/upstreams") or "[]")
+        states = [endpoint["state"] for upstream in upstreams for endpoint in upstream["endpoints"]]
+        return states and set(states) == {"healthy"}
 
     async def kill(self, name, down):
         fault = self.begin("killed", name)
@@ -262,11 +260,11 @@ class World:
             self.children[name].signal(signal.SIGCONT)
         fault.ended = time.monotonic()
 
-    async def reset(self, name):
+    async def reset(self, name, length):
         fault = self.begin("resetting", name)
         self.children[name].signal(signal.SIGUSR1)
         # It resets a number of connections; with the load of the soak they are over within a second.
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(length)
         fault.ended = time.monotonic()
 
     async def kill_etcd(self, down):
@@ -280,13 +278,15 @@ class World:
         self.faults.append(Fault(kind, to, time.monotonic()))
         return self.faults[-1]
 
-    def end(self):
-        for child in list(Child.running):
-            child.kill()
+
+def end_all():
+    """Also what was begun of a world that did not come about."""
+    for child in list(Child.running):
+        child.kill()
 
 
 def encoded(text):
     return base64.b64encode(text.encode()).decode()
 
 
-__all__ = ["Fault", "World", "eventually"]
+__all__ = ["Fault", "World", "end_all", "eventually"]
