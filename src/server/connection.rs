@@ -227,7 +227,8 @@ impl ServerApp for Door {
         if http2 {
             watch.head_read();
             let http2 = Http2::new(&self.proxy, &self.metrics, &limits, &watch);
-            watched(&watch, timer, http2.serve(wire, shutdown)).await;
+            // In a box, too: most connections are not of this kind.
+            watched(&watch, timer, Box::pin(http2.serve(wire, shutdown))).await;
             if let Some(reason) = watch.cut() {
                 self.metrics.edge().refused(reason);
             }
