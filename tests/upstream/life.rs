@@ -47,6 +47,16 @@ impl Instance {
     }
 }
 
+impl Drop for Instance {
+    /// The side-car ends its program only when it is told to end.
+    fn drop(&mut self) {
+        if self.process.exit_status().is_none() {
+            self.process.signal("TERM");
+            self.process.wait(PATIENCE);
+        }
+    }
+}
+
 /// What clients saw.
 #[derive(Default)]
 struct Seen {
