@@ -67,6 +67,12 @@ fn limit_total(exchange: &mut Exchange, total: Option<Duration>, now: Instant, p
 /// No connection: nothing was sent, so any method may go elsewhere.
 pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange, error: Box<Error>) -> Box<Error> {
     let mut error = error;
+    if out_of_descriptors(&error) {
+        // Whoever else were asked would need one, too.
+        exchange.failure = Some(Failure::Descriptors);
+        error.set_retry(false);
+        return error;
+    }
     note_failure(edge, session, exchange, Failure::Connect);
     let retry = try_another(edge, exchange, Failure::Connect) || {
         service_failed(edge, exchange);
@@ -78,6 +84,11 @@ pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange
     };
     error.set_retry(retry);
     error
+}
+
+fn out_of_descriptors(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    matches!(cause.and_then(std::io::Error::raw_os_error), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// A connection is there; the answer's deadline starts, and again with the last byte of the request's body.
@@ -221,7 +232,7 @@ fn classify(error: &Error, expired: bool) -> Failure {
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::ClientStalled,
         (ErrorSource::Downstream, ErrorType::HTTPStatus(status)) => {
-            Failure::Refused { status: *status, reason: if *status == 413 { "body" } else { "body_timeout" } }
+            Failure::Refused { status: *status, reason: if *status == 413 { "body" } else { "min_rate" } }
         }
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Failure::Refused { status: 400, reason: "framing" },
         (ErrorSource::Downstream, _) => Failure::ClientGone,

@@ -25,6 +25,8 @@ use crate::telemetry::RequestId;
 
 /// The head is there: the snapshot in force is loaded, once for the whole exchange.
 pub fn begin(edge: &Edge, now: Instant) -> Exchange {
+    #[cfg(test)]
+    super::provoked::here(super::panic::Hook::Begin);
     let exchange = Exchange::new(edge.in_force.load(), now);
     if let Some(watch) = &exchange.watch {
         watch.head_read();

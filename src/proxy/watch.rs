@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::socket::{acknowledged, cut_off, shut_down};
+use super::tunnel::Tunnel;
 use super::upload::Upload;
 use crate::guard::chunks::NotChunks;
 
@@ -62,6 +63,7 @@ pub struct Watch {
     refused_early: AtomicU16,
     /// What is read of the request.
     pub upload: Upload,
+    pub tunnel: Tunnel,
     writing: Writing,
 }
 
@@ -99,6 +101,7 @@ impl Watch {
             head_length: AtomicU64::new(0),
             refused_early: AtomicU16::new(0),
             upload: Upload::default(),
+            tunnel: Tunnel::default(),
             writing: Writing {
                 client,
                 pace,
@@ -158,6 +161,11 @@ impl Watch {
             return Ok(());
         }
         self.upload.take(bytes)
+    }
+
+    /// The parser was given something of a request.
+    pub fn is_asked(&self) -> bool {
+        self.handed.load(Relaxed) > 0
     }
 
     /// The head of a request without a body was so long.
