@@ -21,6 +21,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::time::Sleep;
 
+use super::alone::{alone, until_farewell};
 use super::tls::Tls;
 use super::wire::Wire;
 use crate::compile::Limits;
@@ -28,20 +29,34 @@ use crate::guard::headers::is_trusted;
 use crate::guard::rate::client_unit;
 use crate::live::InForce;
 use crate::proxy::{Edge, Edition, Pace, Watch, Watched, own_answer, watched};
-use crate::telemetry::Metrics;
+use crate::telemetry::{PanicRecord, Telemetry};
 use prometheus::IntGauge;
 
 /// The open connections of the whole process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Census {
+    /// So many have descriptors, whatever the file says.
+    room: u64,
     open: AtomicI64,
     /// A successor has the listeners.
     handed_over: AtomicBool,
     /// Those of each client, kept only where they are limited.
     clients: Mutex<HashMap<[u8; 16], u64>>,
+    /// WebSockets are told that the server goes. Each of them listens.
+    farewell: tokio::sync::watch::Sender<bool>,
 }
 
 impl Census {
+    pub fn new(room: u64) -> Self {
+        Self {
+            room,
+            open: AtomicI64::new(0),
+            handed_over: AtomicBool::new(false),
+            clients: Mutex::default(),
+            farewell: tokio::sync::watch::Sender::new(false),
+        }
+    }
+
     pub fn open(&self) -> i64 {
         self.open.load(Relaxed)
     }
@@ -52,6 +67,13 @@ impl Census {
 
     pub fn has_successor(&self) -> bool {
         self.handed_over.load(Relaxed)
+    }
+
+    /// Tells every WebSocket that the server goes; gives how many there are.
+    pub fn say_farewell(&self) -> usize {
+        let listening = self.farewell.receiver_count();
+        self.farewell.send_replace(true);
+        listening
     }
 
     /// Another connection of this client, if it may have one.
@@ -71,7 +93,7 @@ pub struct Door {
     proxy: Arc<HttpProxy<Edge>>,
     in_force: Arc<InForce<Edition>>,
     census: Arc<Census>,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<Tls>>,
@@ -80,6 +102,7 @@ pub struct Door {
 /// Streams of an HTTP/2 connection, each under a watch of its own.
 struct Http2Door {
     proxy: Arc<HttpProxy<Edge>>,
+    telemetry: Arc<Telemetry>,
     options: HttpServerOptions,
 }
 
@@ -88,12 +111,12 @@ impl Door {
         proxy: Arc<HttpProxy<Edge>>,
         in_force: Arc<InForce<Edition>>,
         census: Arc<Census>,
-        metrics: Arc<Metrics>,
+        telemetry: Arc<Telemetry>,
         listener: &str,
         tls: Option<Arc<Tls>>,
     ) -> Self {
-        let gauge = metrics.edge().connections(listener);
-        Self { proxy, in_force, census, metrics, gauge, tls }
+        let gauge = telemetry.metrics.edge().connections(listener);
+        Self { proxy, in_force, census, telemetry, gauge, tls }
     }
 
     async fn http1(
@@ -106,7 +129,8 @@ impl Door {
     ) {
         let mut settings = None;
         loop {
-            match self.one_request(wire, settings, shutdown, watch, timer.as_mut()).await {
+            let most = limits.requests_per_connection;
+            match self.one_request(wire, settings, most, shutdown, watch, timer.as_mut()).await {
                 Watched::Done(Some(reused)) => {
                     let (again, with) = reused.consume();
                     // What pingora gives back is what it was given.
@@ -132,6 +156,7 @@ impl Door {
         &self,
         wire: Box<Wire>,
         settings: Option<HttpPersistentSettings>,
+        most: Option<u32>,
         shutdown: &ShutdownWatch,
         watch: &Arc<Watch>,
         timer: Pin<&mut Sleep>,
@@ -141,13 +166,24 @@ impl Door {
         match settings {
             Some(settings) => settings.apply_to_session(&mut session),
             // Without end, because the watch ends what takes too long; a timeout of pingora's would cost a timer a request.
-            None => session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) }),
+            None => {
+                session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) });
+                session.set_keepalive_reuses_remaining(most.map(|most| most - 1));
+            }
         }
         // Dropped at the end of this function, and with it the connection: what is still to be said is said before.
-        let mut exchange = pin!(self.proxy.process_new_http(session, shutdown));
-        let ended = watched(watch, timer, exchange.as_mut()).await;
+        let exchange = pin!(alone(self.proxy.process_new_http(session, shutdown)));
+        let mut exchange = pin!(until_farewell(watch, &self.census.farewell, exchange));
+        let ended = match watched(watch, timer, exchange.as_mut()).await {
+            Watched::Done(Ok(reused)) => Watched::Done(reused),
+            Watched::Done(Err(thrown)) => {
+                self.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
+                Watched::Done(None)
+            }
+            Watched::TooLate { begun } => Watched::TooLate { begun },
+        };
         if let Watched::TooLate { begun: true } = ended {
-            self.metrics.edge().refused("header_timeout");
+            self.telemetry.metrics.edge().refused("header_timeout");
             if !encrypted {
                 say_at_once(fd, 408);
             }
@@ -156,7 +192,7 @@ impl Door {
     }
 
     fn too_many(&self, stream: &Stream, reason: &'static str) {
-        self.metrics.edge().refused(reason);
+        self.telemetry.metrics.edge().refused(reason);
         if self.tls.is_none() {
             say_at_once(stream.id(), 503);
         }
@@ -165,7 +201,7 @@ impl Door {
     /// What pingora's parser has refused was answered, but nobody has counted it.
     fn tell_refusal(&self, watch: &Watch) {
         if let Some(status) = watch.take_refused_early() {
-            self.metrics.edge().refused(if status == 405 { "method" } else { "framing" });
+            self.telemetry.metrics.edge().refused(if status == 405 { "method" } else { "framing" });
             tracing::debug!(status, "a request that cannot be read was refused");
         }
     }
@@ -178,7 +214,7 @@ impl Door {
             None => handshake.await,
         };
         if stream.is_none() {
-            self.metrics.edge().refused("tls_handshake");
+            self.telemetry.metrics.edge().refused("tls_handshake");
         }
         stream
     }
@@ -192,7 +228,8 @@ impl ServerApp for Door {
         let peer = peer(&stream).filter(|peer| !is_trusted(*peer, &edition.snapshot.server.trusted));
         drop(edition);
         let _counted = Counted::new(&self.census, &self.gauge);
-        if limits.connections.is_some_and(|most| u64::try_from(self.census.open()).unwrap_or(0) > most) {
+        let most = limits.connections.map_or(self.census.room, |most| most.min(self.census.room));
+        if u64::try_from(self.census.open()).unwrap_or(0) > most {
             self.too_many(&stream, "connections");
             return None;
         }
@@ -218,13 +255,13 @@ impl ServerApp for Door {
             Watched::Done(http2) => http2?,
             Watched::TooLate { .. } => {
                 // Browsers open connections that they may need: no answer is read there, and none is sent.
-                self.metrics.edge().refused("header_timeout");
+                self.telemetry.metrics.edge().refused("header_timeout");
                 return None;
             }
         };
         if http2 {
             watch.head_read();
-            let http2 = Http2Door::new(Arc::clone(&self.proxy), &limits);
+            let http2 = Http2Door::new(Arc::clone(&self.proxy), Arc::clone(&self.telemetry), &limits);
             watched(&watch, timer, Arc::new(http2).process_new(wire, shutdown)).await;
         } else {
             self.http1(wire, shutdown, &limits, &watch, timer).await;
@@ -246,9 +283,14 @@ impl HttpServerApp for Http2Door {
     ) -> Option<ReusedHttpStream> {
         let watch = Watch::new(Instant::now());
         let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
-        let exchange = pin!(self.proxy.process_new_http(session, shutdown));
+        let exchange = pin!(alone(self.proxy.process_new_http(session, shutdown)));
         match watched(&watch, timer.as_mut(), exchange).await {
-            Watched::Done(reused) => reused,
+            Watched::Done(Ok(reused)) => reused,
+            Watched::Done(Err(thrown)) => {
+                // The stream ends with a reset.
+                self.telemetry.emit_panic(&PanicRecord { place: "stream", route: "-", panic: &*thrown });
+                None
+            }
             Watched::TooLate { .. } => None,
         }
     }
@@ -313,12 +355,12 @@ fn pace(limits: &Limits) -> Pace {
 }
 
 impl Http2Door {
-    fn new(proxy: Arc<HttpProxy<Edge>>, limits: &Limits) -> Self {
+    fn new(proxy: Arc<HttpProxy<Edge>>, telemetry: Arc<Telemetry>, limits: &Limits) -> Self {
         let mut options = HttpServerOptions::default();
         // The preface was seen; pingora does not look for it where a stream cannot be peeked into.
         options.h2c = true;
         options.h2_idle_timeout = limits.idle_timeout;
-        Self { proxy, options }
+        Self { proxy, telemetry, options }
     }
 }
 

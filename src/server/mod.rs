@@ -1,6 +1,8 @@
 //! From a snapshot to a running server: listeners, runtimes, background tasks and their order, the end.
 
+mod alone;
 mod connection;
+mod descriptors;
 mod drain;
 mod hand_over;
 mod listen;

@@ -1,7 +1,8 @@
 //! The client's end of a connection: what pingora reads and writes passes through here, and the watch hears of it.
 //!
-//! Three things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
-//! itself is answered in our form. And a client that does not read its answer can be told from an upstream that is slow.
+//! Five things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
+//! itself is answered in our form. A client that does not read its answer can be told from an upstream that is slow. A
+//! WebSocket gets a last word between two frames. And a panic, which takes the session with it, does not take the answer.
 
 use std::fmt;
 use std::io;
@@ -18,8 +19,9 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
+use crate::guard::frames::{Frames, GOING_AWAY};
 use crate::proxy::{Watch, own_answer};
 
 /// A head of usual length fits; what is longer is read by pingora.
@@ -34,13 +36,17 @@ pub struct Wire {
     watch: Arc<Watch>,
     /// Read already, not yet handed on.
     ahead: BytesMut,
-    /// Our answer in place of pingora's, on its way.
+    /// What we say in place of pingora, on its way: nothing else is said behind it.
     own: Option<Bytes>,
+    /// Something of the answer to the current request was said.
+    begun: bool,
+    /// Of a WebSocket.
+    frames: Option<Box<Frames>>,
 }
 
 impl Wire {
     pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, ahead: BytesMut::new(), own: None }
+        Self { stream, watch, ahead: BytesMut::new(), own: None, begun: false, frames: None }
     }
 
     /// Waits for the first bytes. `false`: there will be none.
@@ -82,6 +88,26 @@ impl Wire {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Between two frames of a WebSocket, and where it is time, our word is the next one.
+    fn take_leave(&mut self) {
+        let between = self.frames.as_ref().is_some_and(|frames| frames.between());
+        if between && self.own.is_none() && self.watch.tunnel.takes_leave() {
+            self.own = Some(Bytes::from_static(&GOING_AWAY));
+        }
+    }
+
+    /// The server's side of a WebSocket is followed, and stops at the end of a frame where it is time.
+    fn poll_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let frames = self.frames.get_or_insert_default();
+        let leaves = self.watch.tunnel.takes_leave();
+        let length = if leaves { frames.until_between(bytes) } else { bytes.len() };
+        let written = Pin::new(&mut self.stream).poll_write(cx, &bytes[..length]);
+        if let Poll::Ready(Ok(length)) = written {
+            frames.take(&bytes[..length]);
+        }
+        self.noted(written)
+    }
+
     fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &written {
             Poll::Pending => self.watch.writing_waits(Instant::now()),
@@ -99,6 +125,13 @@ impl fmt::Debug for Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.watch.tunnel.takes_leave() {
+            self.take_leave();
+            if self.own.is_some() {
+                // Whoever waits for the client is woken again when it can be said; an error is the next read's, too.
+                let _ = self.poll_own(cx);
+            }
+        }
         let before = buffer.filled().len();
         if self.ahead.is_empty() {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -111,6 +144,9 @@ impl AsyncRead for Wire {
                 // An idle connection holds no buffer.
                 self.ahead = BytesMut::new();
             }
+        }
+        if self.watch.awaits_head() {
+            self.begun = false;
         }
         let handed = self.watch.handed(buffer.filled().get(before..).unwrap_or_default());
         Poll::Ready(handed.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the body is not one of chunks")))
@@ -125,9 +161,17 @@ impl AsyncWrite for Wire {
             self.watch.refused_early(status);
             self.own = Some(own_answer(status, fastrand::u128(..)));
         }
+        self.begun = true;
+        let websocket = self.watch.tunnel.is_websocket();
+        if websocket {
+            self.take_leave();
+        }
         if self.own.is_some() {
             ready!(self.poll_own(cx))?;
             return Poll::Ready(Ok(bytes.len()));
+        }
+        if websocket {
+            return self.poll_frames(cx, bytes);
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.noted(written)
@@ -147,16 +191,30 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.own.is_some() || self.watch.awaits_head() {
+        if self.own.is_some() || self.watch.awaits_head() || self.watch.tunnel.is_websocket() {
             let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
             return self.poll_write(cx, first);
         }
+        self.begun = true;
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+impl Drop for Wire {
+    /// A panic takes pingora's session with it, and this connection: its last moment is the only one for an answer.
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.watch.is_asked() && !self.begun {
+            let answer = own_answer(500, fastrand::u128(..));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            if Pin::new(&mut self.stream).poll_write(&mut cx, &answer).is_ready() {
+                let _ = Pin::new(&mut self.stream).poll_flush(&mut cx);
+            }
+        }
     }
 }
 
@@ -168,7 +226,17 @@ fn status_of(head: &[u8]) -> Option<u16> {
 #[async_trait]
 impl Shutdown for Wire {
     async fn shutdown(&mut self) {
+        self.take_leave();
+        let leaves = self.own.is_some() && self.watch.tunnel.takes_leave();
+        if leaves {
+            drop(std::future::poll_fn(|cx| self.poll_own(cx)).await);
+        }
         self.stream.shutdown().await;
+        if leaves {
+            // What it still sends would have the system answer with a reset, and that may overtake our word.
+            let mut unread = [0; 512];
+            while matches!(self.stream.read(&mut unread).await, Ok(1..)) {}
+        }
     }
 }
 
@@ -220,3 +288,7 @@ impl GetSocketDigest for Wire {
 
 /// Nobody peeks: what was read ahead would be passed over.
 impl Peek for Wire {}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
