@@ -6,9 +6,13 @@ mod harness;
 
 mod access;
 mod access_log;
+mod admin;
 mod connections;
 mod corpus;
+mod descriptors;
+mod disk;
 mod failures;
+mod farewell;
 mod forwarding;
 mod framing;
 mod lifecycle;
