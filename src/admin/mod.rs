@@ -1,10 +1,11 @@
-//! The admin listener: metrics, health, the API. It never shares a thread with the request path.
+//! The admin listener: metrics, health, the API. It never shares a thread with the request path, and little of the processor.
 
 mod access;
 mod api;
 mod events;
 mod reply;
 mod status;
+mod turns;
 
 pub use status::{Status, status};
 
@@ -15,9 +16,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::Method;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
+use tokio::time::timeout;
 
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
@@ -26,6 +29,7 @@ use crate::shadow::Shadow;
 use crate::telemetry::{EventFilter, Telemetry};
 use crate::upstream::Upstreams;
 use reply::Reply;
+use turns::Turns;
 
 /// What the admin listener shows and changes.
 pub struct Parts {
@@ -39,16 +43,25 @@ pub struct Parts {
     /// Required from everybody when it is there.
     pub token: Option<Arc<str>>,
     pub address: SocketAddr,
+    /// Connections that may be open at once.
+    pub connections: u64,
 }
 
 /// The application behind the admin listener.
 pub struct Admin {
     parts: Arc<Parts>,
+    turns: Arc<Turns>,
 }
 
-/// One listener of it.
+/// One listener of it: so many connections, and no more.
 pub struct Listener {
+    desk: Arc<Desk>,
+}
+
+/// Answers the requests of a connection.
+struct Desk {
     parts: Arc<Parts>,
+    turns: Arc<Turns>,
     /// `/metrics`, `/healthz` and `/readyz` alone, without a token.
     metrics_only: bool,
 }
@@ -56,23 +69,38 @@ pub struct Listener {
 /// A request of the API is small; nobody may keep the listener busy with more.
 const BODY_LIMIT: usize = 64 * 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two requests of a connection; scrapes come more often.
+const IDLE: Duration = Duration::from_secs(60);
 
 impl Admin {
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { turns: Arc::new(Turns::new(parts.connections)), parts: Arc::new(parts) }
     }
 
     pub fn full(&self) -> Listener {
-        Listener { parts: Arc::clone(&self.parts), metrics_only: false }
+        self.listener(false)
     }
 
     pub fn metrics_only(&self) -> Listener {
-        Listener { parts: Arc::clone(&self.parts), metrics_only: true }
+        self.listener(true)
+    }
+
+    fn listener(&self, metrics_only: bool) -> Listener {
+        let (parts, turns) = (Arc::clone(&self.parts), Arc::clone(&self.turns));
+        Listener { desk: Arc::new(Desk { parts, turns, metrics_only }) }
     }
 }
 
 #[async_trait]
-impl HttpServerApp for Listener {
+impl ServerApp for Listener {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _seat = self.desk.turns.seat()?;
+        self.desk.process_new(stream, shutdown).await
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Desk {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
@@ -80,10 +108,12 @@ impl HttpServerApp for Listener {
     ) -> Option<ReusedHttpStream> {
         session.set_read_timeout(Some(READ_TIMEOUT));
         session.set_write_timeout(Some(READ_TIMEOUT));
-        if !matches!(session.read_request().await, Ok(true)) {
+        // Pingora's timeouts are for each read: a head that drips would never end.
+        if !matches!(timeout(IDLE + READ_TIMEOUT, session.read_request()).await, Ok(Ok(true))) {
             return None;
         }
-        session.set_keepalive(Some(60));
+        self.turns.turn().await;
+        session.set_keepalive(Some(IDLE.as_secs()));
         let path = session.req_header().uri.path().to_owned();
         let method = session.req_header().method.clone();
         let reply = match self.permitted(&session, &path) {
@@ -95,9 +125,10 @@ impl HttpServerApp for Listener {
                     return None;
                 }
             },
-            Ok(()) => match read_body(&mut session).await {
-                Some(body) => self.answer(&method, &path, body).await,
-                None => Reply::problem(413, "the body is longer than 64 KiB"),
+            Ok(()) => match timeout(READ_TIMEOUT, read_body(&mut session)).await {
+                Ok(Some(body)) => self.answer(&method, &path, body).await,
+                Ok(None) => Reply::problem(413, "the body is longer than 64 KiB"),
+                Err(_) => return None,
             },
         };
         reply.send(&mut session, method == Method::HEAD).await.ok()?;
@@ -107,7 +138,7 @@ impl HttpServerApp for Listener {
     }
 }
 
-impl Listener {
+impl Desk {
     /// Health is for everybody; the rest is for those who may see it.
     fn permitted(&self, session: &ServerSession, path: &str) -> Result<(), Reply> {
         if matches!(path, "/healthz" | "/readyz") || (self.metrics_only && path == "/metrics") {
@@ -124,8 +155,17 @@ impl Listener {
         match path {
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
-            "/metrics" if get => api::metrics(&self.parts).await,
-            _ => api::answer(&self.parts, method, path, body).await,
+            // For whoever needs it there is no time to wait.
+            "/api/v1/monolith-only" => api::answer(&self.parts, method, path, body).await,
+            _ => {
+                let answered = self.turns.long(async {
+                    match path {
+                        "/metrics" if get => api::metrics(&self.parts).await,
+                        _ => api::answer(&self.parts, method, path, body).await,
+                    }
+                });
+                answered.await.unwrap_or_else(|| Reply::problem(503, "too many ask at once; ask again in a moment"))
+            }
         }
     }
 

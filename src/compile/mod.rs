@@ -22,6 +22,8 @@ pub use snapshot::{
 
 pub use crate::route::{Matching, Secret, SecretSource};
 
+use std::cell::RefCell;
+
 use draft::Draft;
 
 use crate::config;
@@ -39,11 +41,18 @@ pub struct Compiled {
 /// Compiles a file. `env` looks variables of the environment up; nothing else outside the text is read.
 #[must_use]
 pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Compiled {
+    let asked = RefCell::new(Vec::new());
+    let env = |name: &str| {
+        let value = env(name)?;
+        asked.borrow_mut().push((name.to_owned(), value.clone()));
+        Some(value)
+    };
     let mut diagnostics = Diagnostics::default();
-    let parsed = config::parse(text, env, &mut diagnostics);
+    let parsed = config::parse(text, &env, &mut diagnostics);
     let mut draft = Draft::new(text, parsed.tables_lost, diagnostics);
     let snapshot = assemble(&parsed.file, file_name, text, &mut draft);
     let mut diagnostics = draft.into_diagnostics();
+    diagnostics.conceal(&asked.take());
     diagnostics.sort();
     let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
     debug_assert!(snapshot.is_some() || diagnostics.has_errors(), "what is missing was reported");

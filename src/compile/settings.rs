@@ -51,6 +51,10 @@ pub(super) fn limits(file: &config::File) -> Limits {
         body: limit(&limits.body, default.body, |size| size.0),
         connections: limit(&limits.connections, default.connections, |count| count.0),
         connections_per_client: limit(&limits.connections_per_client, default.connections_per_client, |count| count.0),
+        requests_per_connection: limit(&limits.requests_per_connection, default.requests_per_connection, |count| {
+            u32::try_from(count.0).unwrap_or(u32::MAX)
+        })
+        .filter(|count| *count > 0),
         header_timeout: time(&limits.header_timeout, default.header_timeout),
         body_timeout: time(&limits.body_timeout, default.body_timeout),
         write_timeout: time(&limits.write_timeout, default.write_timeout),

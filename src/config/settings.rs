@@ -31,6 +31,8 @@ table! {
         connections: Limit<Count>,
         /// Open connections of one client. Default: none.
         connections_per_client: Limit<Count>,
+        /// Requests over one connection of HTTP/1; the last answer says so and ends it. Default: none.
+        requests_per_connection: Limit<Count>,
         /// From the accept or the first byte to the end of the head. Default: `"10s"`.
         header_timeout: Limit<Duration>,
         /// Longest pause while a body is read. Default: `"30s"`.

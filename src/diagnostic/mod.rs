@@ -102,6 +102,22 @@ impl Diagnostics {
         self.0.push(diagnostic);
     }
 
+    /// Puts `${NAME}` in the place of what these variables hold: a password in the wrong line must not become a message.
+    pub fn conceal(&mut self, variables: &[(String, String)]) {
+        /// What is shorter is found where it was never meant, and is no secret.
+        const SHORTEST: usize = 8;
+        for (name, value) in variables.iter().filter(|(_, value)| value.len() >= SHORTEST) {
+            for Diagnostic { message, label, help, related, .. } in &mut self.0 {
+                let labels = related.iter_mut().map(|related| &mut related.label);
+                for text in [message].into_iter().chain(label).chain(help).chain(labels) {
+                    if text.contains(value) {
+                        *text = text.replace(value, &format!("${{{name}}}"));
+                    }
+                }
+            }
+        }
+    }
+
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()
     }

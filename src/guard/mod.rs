@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod chunks;
+pub mod frames;
 pub mod framing;
 pub mod headers;
 pub mod http2;

@@ -28,6 +28,12 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
     }
+    if response.status == StatusCode::SWITCHING_PROTOCOLS
+        && session.req_header().headers.contains_key(header::SEC_WEBSOCKET_KEY)
+        && let Some(watch) = &exchange.watch
+    {
+        watch.tunnel.opens_websocket();
+    }
     if exchange.asks_service()
         && let Some(route) = &exchange.route().route
     {

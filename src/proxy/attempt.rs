@@ -70,6 +70,12 @@ pub fn peer(session: &Session, exchange: &Exchange, now: Instant) -> Box<HttpPee
 /// No connection: nothing was sent, so any method may go elsewhere.
 pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange, error: Box<Error>) -> Box<Error> {
     let mut error = error;
+    if out_of_descriptors(&error) {
+        // Whoever else were asked would need one, too.
+        exchange.failure = Some(Failure::Descriptors);
+        error.set_retry(false);
+        return error;
+    }
     if let Some(lease) = &exchange.attempt.lease {
         lease.not_connected(&error);
     }
@@ -84,6 +90,11 @@ pub fn not_connected(edge: &Edge, session: &mut Session, exchange: &mut Exchange
     };
     error.set_retry(retry);
     error
+}
+
+fn out_of_descriptors(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    matches!(cause.and_then(std::io::Error::raw_os_error), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// A connection is there; the answer's deadline starts, and again with the last byte of the request's body. `alone`: it carries
@@ -237,7 +248,7 @@ fn classify(error: &Error, expired: bool, stalled: bool) -> Failure {
         (ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset, _) if expired => Failure::Timeout,
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::ClientStalled,
         (ErrorSource::Downstream, ErrorType::HTTPStatus(status)) => {
-            Failure::Refused { status: *status, reason: if *status == 413 { "body" } else { "body_timeout" } }
+            Failure::Refused { status: *status, reason: if *status == 413 { "body" } else { "min_rate" } }
         }
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Failure::Refused { status: 400, reason: "framing" },
         (ErrorSource::Downstream, _) => Failure::ClientGone,

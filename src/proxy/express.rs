@@ -28,6 +28,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::panic::{Hook, caught};
 use super::{Edge, answer, attempt, body, copying, finish, intake, kept, outbound};
 use crate::upstream::Lease;
 
@@ -55,12 +56,16 @@ impl Express {
         stream: Stream,
         head: BytesMut,
         settings: Option<HttpPersistentSettings>,
+        most: Option<u32>,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let mut session = Session::new_h1_with_modules(stream, &self.modules);
         match settings {
             Some(settings) => settings.apply_to_session(session.as_downstream_mut()),
-            None => session.set_keepalive(Some(0)),
+            None => {
+                session.set_keepalive(Some(0));
+                session.as_downstream_mut().set_keepalive_reuses_remaining(most.map(|most| most - 1));
+            }
         }
         if let ServerSession::H1(http1) = session.as_downstream_mut() {
             http1.set_pipelined_prefix(head);
@@ -74,13 +79,14 @@ impl Express {
             session.set_keepalive(None);
         }
         let mut exchange = intake::begin(self.edge.in_force.load(), Instant::now());
-        let admitted = intake::admit(&self.edge, &mut session, &mut exchange);
-        if admitted.is_ok() && !exchange.route().express {
+        let admitted = caught(&self.edge, Hook::Request, &mut exchange, |exchange| {
+            Ok(intake::admit(&self.edge, &mut session, exchange))
+        });
+        if matches!(admitted, Ok(Ok(()))) && !exchange.route().express {
             return self.hand_over(session, exchange, shutdown).await;
         }
         let (reusable, error) = self.answer(&mut session, &mut exchange, admitted).await;
-        copying::end(&self.edge, &mut session, error.as_deref(), &mut exchange);
-        finish::settle(&self.edge, &mut session, error.as_deref(), &mut exchange);
+        finish::close(&self.edge, &mut session, error.as_deref(), &mut exchange);
         drop(exchange);
         if !reusable {
             return None;
@@ -95,15 +101,16 @@ impl Express {
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
-        admitted: std::result::Result<(), Failure>,
+        admitted: Result<std::result::Result<(), Failure>>,
     ) -> (bool, Option<Box<Error>>) {
         let error = match admitted {
-            Ok(()) => {
+            Ok(Ok(())) => {
                 copying::begin(&self.edge, session, exchange);
                 exchange.body.complete = true;
                 self.ask(session, exchange).await
             }
-            Err(failure) => finish::refuse(session, exchange, failure).await,
+            Ok(Err(failure)) => finish::refuse(session, exchange, failure).await,
+            Err(panicked) => Err(panicked),
         };
         let Err(error) = error else { return (true, None) };
         finish::report(session, &error, exchange).await;
@@ -145,7 +152,8 @@ impl Express {
     }
 
     async fn attempt(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        let now = attempt::choose(&self.edge, session, exchange)?;
+        let edge = &self.edge;
+        let now = caught(edge, Hook::Peer, exchange, |exchange| attempt::choose(edge, session, exchange))?;
         let key = exchange.attempt.lease.as_ref().map_or(0, Lease::connection_key);
         let (stream, reused) = match kept::take(key, now) {
             Some(stream) => (stream, true),
@@ -156,16 +164,23 @@ impl Express {
                     Ok(stream) => (stream, false),
                     Err(mut error) => {
                         error.as_up();
-                        return Err(attempt::not_connected(&self.edge, session, exchange, error).into_up());
+                        let failed =
+                            |exchange: &mut Exchange| Ok(attempt::not_connected(edge, session, exchange, error));
+                        return Err(caught(edge, Hook::NotConnected, exchange, failed)?.into_up());
                     }
                 }
             }
         };
-        attempt::connected(session, exchange, reused, true, stream.id());
+        caught(edge, Hook::Connected, exchange, |exchange| {
+            attempt::connected(session, exchange, reused, true, stream.id());
+            Ok(())
+        })?;
         let mut upstream = Upstream::new(stream);
         if let Err(error) = self.pass(session, exchange, &mut upstream).await {
-            copying::attempt_failed(exchange);
-            return Err(attempt::failed(&self.edge, session, exchange, error, reused));
+            return Err(caught(edge, Hook::Failed, exchange, |exchange| {
+                copying::attempt_failed(exchange);
+                Ok(attempt::failed(edge, session, exchange, error, reused))
+            })?);
         }
         upstream.respect_keepalive();
         if let Some(stream) = upstream.reuse().await {
@@ -176,24 +191,30 @@ impl Express {
 
     /// Sends the request and passes the answer on.
     async fn pass(&self, session: &mut Session, exchange: &mut Exchange, upstream: &mut Upstream) -> Result<()> {
+        let edge = &self.edge;
         let mut request = session.req_header().clone();
         request.set_version(Version::HTTP_11);
         // The only header of the connection that a request of this way may have.
         request.remove_header(&header::CONNECTION);
-        outbound::prepare(&mut request, exchange)?;
+        caught(edge, Hook::Outbound, exchange, |exchange| outbound::prepare(&mut request, exchange))?;
         upstream.write_request_header(Box::new(request)).await.map_err(|error| error.into_up())?;
         loop {
             let (chunk, end) = match next(session, upstream).await? {
                 HttpTask::Header(mut head, end) => {
-                    attempt::head_arrived(&self.edge, session, &mut head, exchange)?;
+                    caught(edge, Hook::AnswerHead, exchange, |exchange| {
+                        attempt::head_arrived(edge, session, &mut head, exchange)
+                    })?;
                     frame(&mut head, end, &session.req_header().method)?;
-                    answer::prepare(session, &mut head, exchange)?;
+                    caught(edge, Hook::Answer, exchange, |exchange| answer::prepare(session, &mut head, exchange))?;
                     session.as_downstream_mut().write_response_header(head).await.map_err(|error| error.into_down())?;
                     (None, end)
                 }
                 HttpTask::Body(chunk, end) => {
-                    body::answer_chunk(end, exchange)?;
-                    copying::answer_passes(chunk.as_ref(), exchange);
+                    caught(edge, Hook::AnswerBody, exchange, |exchange| {
+                        body::answer_chunk(end, exchange)?;
+                        copying::answer_passes(chunk.as_ref(), exchange);
+                        Ok(())
+                    })?;
                     (chunk, end)
                 }
                 HttpTask::Failed(error) => return Err(error.into_up()),

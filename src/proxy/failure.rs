@@ -46,6 +46,8 @@ pub enum Failure {
     Protocol,
     /// The endpoint answered with a status that counts as its failure.
     Status(u16),
+    /// No descriptor was left for a connection to the endpoint: nothing was sent, and it is not the endpoint's fault.
+    Descriptors,
     /// The client went away.
     ClientGone,
     /// The client stopped sending its body.
@@ -59,7 +61,7 @@ impl Failure {
             Self::Refused { .. } | Self::PlainHttp | Self::Unauthorized(_) | Self::ClientGone | Self::ClientStalled => {
                 Fault::Client
             }
-            Self::Internal => Fault::Proxy,
+            Self::Internal | Self::Descriptors => Fault::Proxy,
             _ => Fault::Upstream,
         }
     }
@@ -70,7 +72,7 @@ impl Failure {
             Self::Refused { status, .. } | Self::Status(status) => Some(status),
             Self::PlainHttp => Some(308),
             Self::Unauthorized(_) => Some(401),
-            Self::NoEndpoint => Some(503),
+            Self::NoEndpoint | Self::Descriptors => Some(503),
             Self::Connect | Self::Reset | Self::Protocol => Some(502),
             Self::Timeout => Some(504),
             Self::ClientStalled => Some(408),
@@ -91,6 +93,7 @@ impl Failure {
             Self::Reset => "reset",
             Self::Protocol => "protocol",
             Self::Status(_) => "status",
+            Self::Descriptors => "descriptors",
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
             Self::Internal => "internal",
@@ -103,6 +106,8 @@ impl Failure {
             Self::Refused { reason, .. } => Some(reason),
             Self::PlainHttp => Some("redirect"),
             Self::Unauthorized(_) => Some("token"),
+            Self::Descriptors => Some("descriptors"),
+            Self::ClientStalled => Some("body_timeout"),
             _ => None,
         }
     }
@@ -122,9 +127,10 @@ impl Failure {
             Self::Refused { status: 413, .. } => "The request body is too large.",
             Self::Refused { status: 414 | 431, .. } => "The request's head is too large.",
             Self::Refused { status: 429, .. } => "Too many requests. Try again later.",
-            Self::NoEndpoint | Self::Refused { status: 503, .. } => {
+            Self::NoEndpoint | Self::Descriptors | Self::Refused { status: 503, .. } => {
                 "The application is not available right now. Try again in a moment."
             }
+            Self::Refused { status: 500, .. } => "Something went wrong.",
             Self::Refused { .. } => "The request was refused.",
             Self::PlainHttp => "This is only served with https.",
             Self::Unauthorized(rejected) => rejected.as_str(),

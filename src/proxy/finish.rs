@@ -9,7 +9,8 @@ use pingora::{Error, Result};
 use super::Edge;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::{answer, attempt, intake, page};
+use super::panic::{Hook, caught};
+use super::{answer, attempt, copying, intake, page};
 use crate::migration::Policy;
 use crate::telemetry::{AttemptRecord, ExchangeRecord, Timings};
 
@@ -80,8 +81,18 @@ async fn say(session: &mut Session, exchange: &Exchange, failure: Failure) -> Re
     Ok(())
 }
 
+/// The exchange is over, however it went.
+pub fn close(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    // A panic here costs the line, and what the exchange holds goes with it.
+    let _ = caught(edge, Hook::Settle, exchange, |exchange| {
+        copying::end(edge, session, error, exchange);
+        settle(edge, session, error, exchange);
+        Ok(())
+    });
+}
+
 /// Counts and logs. Runs exactly once for every request that has a head.
-pub fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
     if let Some(watch) = &exchange.watch {
         watch.leave();
     }

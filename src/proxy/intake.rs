@@ -25,6 +25,8 @@ use crate::telemetry::RequestId;
 
 /// The head is there: the edition in force was loaded, once for the whole exchange.
 pub fn begin(edition: Arc<Edition>, now: Instant) -> Exchange {
+    #[cfg(test)]
+    super::provoked::here(super::panic::Hook::Begin);
     let exchange = Exchange::new(edition, now);
     if let Some(watch) = &exchange.watch {
         watch.head_read();

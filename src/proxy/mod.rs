@@ -17,8 +17,10 @@ mod kept;
 mod location;
 mod outbound;
 mod page;
+mod panic;
 mod rewriting;
 mod socket;
+mod tunnel;
 mod upload;
 mod watch;
 mod writing;
@@ -31,6 +33,10 @@ pub use express::{Express, takes};
 pub use failure::{Failure, Fault};
 pub use held::Held;
 pub use page::{Page, own_answer, page};
+#[cfg(test)]
+pub use panic::provoked;
+pub use panic::{Thrown, alone};
+pub use tunnel::Tunnel;
 pub use watch::{Watch, Watched, watched};
 pub use writing::Pace;
 
@@ -51,6 +57,7 @@ use pingora::{Error, Result};
 use crate::live::{InForce, Live};
 use crate::shadow::Shadow;
 use crate::telemetry::Telemetry;
+use panic::{Hook, caught};
 
 /// The proxy: what all its requests share.
 #[derive(Clone)]
@@ -80,18 +87,21 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
-        match intake::admit(self, session, exchange) {
-            Ok(()) => {
-                copying::begin(self, session, exchange);
-                Ok(false)
-            }
-            Err(failure) => finish::refuse(session, exchange, failure).await.map(|()| true),
+        let refused = caught(self, Hook::Request, exchange, |exchange| {
+            let admitted = intake::admit(self, session, exchange);
+            Ok(admitted.map(|()| copying::begin(self, session, exchange)).err())
+        })?;
+        match refused {
+            None => Ok(false),
+            Some(failure) => finish::refuse(session, exchange, failure).await.map(|()| true),
         }
     }
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        let now = attempt::choose(self, session, exchange)?;
-        Ok(attempt::peer(session, exchange, now))
+        caught(self, Hook::Peer, exchange, |exchange| {
+            let now = attempt::choose(self, session, exchange)?;
+            Ok(attempt::peer(session, exchange, now))
+        })
     }
 
     fn fail_to_connect(
@@ -101,7 +111,8 @@ impl ProxyHttp for Edge {
         exchange: &mut Self::CTX,
         error: Box<Error>,
     ) -> Box<Error> {
-        attempt::not_connected(self, session, exchange, error)
+        let failed = |exchange: &mut Exchange| Ok(attempt::not_connected(self, session, exchange, error));
+        caught(self, Hook::NotConnected, exchange, failed).unwrap_or_else(|panicked| panicked)
     }
 
     async fn connected_to_upstream(
@@ -114,8 +125,10 @@ impl ProxyHttp for Edge {
         exchange: &mut Self::CTX,
     ) -> Result<()> {
         let alone = attempt::is_alone(exchange, peer);
-        attempt::connected(session, exchange, reused, alone, fd);
-        Ok(())
+        caught(self, Hook::Connected, exchange, |exchange| {
+            attempt::connected(session, exchange, reused, alone, fd);
+            Ok(())
+        })
     }
 
     async fn upstream_request_filter(
@@ -124,7 +137,7 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        outbound::prepare(request, exchange)
+        caught(self, Hook::Outbound, exchange, |exchange| outbound::prepare(request, exchange))
     }
 
     async fn request_body_filter(
@@ -134,9 +147,11 @@ impl ProxyHttp for Edge {
         end: bool,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        body::request_chunk(session, chunk.as_ref(), end, exchange)?;
-        copying::request_passes(self, session, chunk.as_ref(), end, exchange);
-        Ok(())
+        caught(self, Hook::RequestBody, exchange, |exchange| {
+            body::request_chunk(session, chunk.as_ref(), end, exchange)?;
+            copying::request_passes(self, session, chunk.as_ref(), end, exchange);
+            Ok(())
+        })
     }
 
     async fn upstream_response_filter(
@@ -145,7 +160,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        attempt::head_arrived(self, session, response, exchange)
+        caught(self, Hook::AnswerHead, exchange, |exchange| attempt::head_arrived(self, session, response, exchange))
     }
 
     fn upstream_response_body_filter(
@@ -155,10 +170,12 @@ impl ProxyHttp for Edge {
         end: bool,
         exchange: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        body::answer_chunk(end, exchange)?;
-        copying::answer_passes(chunk.as_ref(), exchange);
-        body::to_client(chunk.as_mut(), exchange);
-        Ok(None)
+        caught(self, Hook::AnswerBody, exchange, |exchange| {
+            body::answer_chunk(end, exchange)?;
+            copying::answer_passes(chunk.as_ref(), exchange);
+            body::to_client(chunk.as_mut(), exchange);
+            Ok(None)
+        })
     }
 
     async fn response_filter(
@@ -167,7 +184,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        answer::prepare(session, response, exchange)
+        caught(self, Hook::Answer, exchange, |exchange| answer::prepare(session, response, exchange))
     }
 
     fn error_while_proxy(
@@ -178,8 +195,11 @@ impl ProxyHttp for Edge {
         exchange: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
-        copying::attempt_failed(exchange);
-        attempt::failed(self, session, exchange, error, reused)
+        let failed = |exchange: &mut Exchange| {
+            copying::attempt_failed(exchange);
+            Ok(attempt::failed(self, session, exchange, error, reused))
+        };
+        caught(self, Hook::Failed, exchange, failed).unwrap_or_else(|panicked| panicked)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Self::CTX) -> FailToProxy {
@@ -187,8 +207,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Self::CTX) {
-        copying::end(self, session, error, exchange);
-        finish::settle(self, session, error, exchange);
+        finish::close(self, session, error, exchange);
     }
 
     fn suppress_error_log(&self, _session: &Session, _exchange: &Self::CTX, _error: &Error) -> bool {

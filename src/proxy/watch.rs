@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 
 use super::held::Held;
 use super::socket::shut_down;
+use super::tunnel::Tunnel;
 use super::upload::Upload;
 use super::writing::{Pace, Writing};
 use crate::guard::chunks::NotChunks;
@@ -57,6 +58,7 @@ pub struct Watch {
     refused_early: AtomicU16,
     /// What is read of the request.
     pub upload: Upload,
+    pub tunnel: Tunnel,
     writing: Writing,
     /// Of an answer over HTTP/2, what the client has not taken; and the same of all streams of its connection.
     held: Held,
@@ -92,6 +94,7 @@ impl Watch {
             head_length: AtomicU64::new(0),
             refused_early: AtomicU16::new(0),
             upload: Upload::default(),
+            tunnel: Tunnel::default(),
             writing: Writing::of(client, pace),
             held: Held::default(),
             connection,
@@ -149,6 +152,11 @@ impl Watch {
     /// The parser is given the whole head of a request without a body.
     pub fn head_handed(&self, length: usize) {
         self.handed.fetch_add(length as u64, Relaxed);
+    }
+
+    /// The parser was given something of a request.
+    pub fn is_asked(&self) -> bool {
+        self.handed.load(Relaxed) > 0
     }
 
     /// The head of a request without a body was so long.

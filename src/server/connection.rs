@@ -20,6 +20,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::time::Sleep;
 
+use super::farewell::until_farewell;
 use super::http2::Http2;
 use super::tls::Tls;
 use super::wire::Wire;
@@ -27,21 +28,35 @@ use crate::compile::Limits;
 use crate::guard::headers::is_trusted;
 use crate::guard::rate::client_unit;
 use crate::live::InForce;
-use crate::proxy::{Edge, Edition, Express, Pace, Watch, Watched, own_answer, takes, watched};
-use crate::telemetry::Metrics;
+use crate::proxy::{Edge, Edition, Express, Pace, Thrown, Watch, Watched, alone, own_answer, takes, watched};
+use crate::telemetry::{PanicRecord, Telemetry};
 use prometheus::IntGauge;
 
 /// The open connections of the whole process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Census {
+    /// So many have descriptors, whatever the file says.
+    room: u64,
     open: AtomicI64,
     /// A successor has the listeners.
     handed_over: AtomicBool,
     /// Those of each client, kept only where they are limited.
     clients: Mutex<HashMap<[u8; 16], u64>>,
+    /// WebSockets are told that the server goes. Each of them listens.
+    farewell: tokio::sync::watch::Sender<bool>,
 }
 
 impl Census {
+    pub fn new(room: u64) -> Self {
+        Self {
+            room,
+            open: AtomicI64::new(0),
+            handed_over: AtomicBool::new(false),
+            clients: Mutex::default(),
+            farewell: tokio::sync::watch::Sender::new(false),
+        }
+    }
+
     pub fn open(&self) -> i64 {
         self.open.load(Relaxed)
     }
@@ -52,6 +67,13 @@ impl Census {
 
     pub fn has_successor(&self) -> bool {
         self.handed_over.load(Relaxed)
+    }
+
+    /// Tells every WebSocket that the server goes; gives how many there are.
+    pub fn say_farewell(&self) -> usize {
+        let listening = self.farewell.receiver_count();
+        self.farewell.send_replace(true);
+        listening
     }
 
     /// Another connection of this client, if it may have one.
@@ -72,7 +94,7 @@ pub struct Door {
     express: Arc<Express>,
     in_force: Arc<InForce<Edition>>,
     census: Arc<Census>,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<Tls>>,
@@ -83,12 +105,12 @@ impl Door {
         (proxy, express): (Arc<HttpProxy<Edge>>, Arc<Express>),
         in_force: Arc<InForce<Edition>>,
         census: Arc<Census>,
-        metrics: Arc<Metrics>,
+        telemetry: Arc<Telemetry>,
         listener: &str,
         tls: Option<Arc<Tls>>,
     ) -> Self {
-        let gauge = metrics.edge().connections(listener);
-        Self { proxy, express, in_force, census, metrics, gauge, tls }
+        let gauge = telemetry.metrics.edge().connections(listener);
+        Self { proxy, express, in_force, census, telemetry, gauge, tls }
     }
 
     async fn http1(
@@ -101,7 +123,8 @@ impl Door {
     ) {
         let mut settings = None;
         loop {
-            match self.one_request(wire, settings, shutdown, watch, timer.as_mut()).await {
+            let most = limits.requests_per_connection;
+            match self.one_request(wire, settings, most, shutdown, watch, timer.as_mut()).await {
                 Watched::Done(Some(reused)) => {
                     let (again, with) = reused.consume();
                     // What pingora gives back is what it was given.
@@ -127,6 +150,7 @@ impl Door {
         &self,
         mut wire: Box<Wire>,
         settings: Option<HttpPersistentSettings>,
+        most: Option<u32>,
         shutdown: &ShutdownWatch,
         watch: &Arc<Watch>,
         timer: Pin<&mut Sleep>,
@@ -134,21 +158,25 @@ impl Door {
         if takes(wire.ahead()) {
             let head = wire.take_head();
             // In a box, so that the connection holds no room for an exchange while it is idle.
-            let exchange = Box::pin(self.express.serve(wire, head, settings, shutdown));
-            return watched(watch, timer, exchange).await;
+            let exchange = Box::pin(alone(self.express.serve(wire, head, settings, most, shutdown)));
+            return self.without_panic(watched(watch, timer, exchange).await);
         }
         let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());
         let mut session = ServerSession::new_http1(wire);
         match settings {
             Some(settings) => settings.apply_to_session(&mut session),
             // Without end, because the watch ends what takes too long; a timeout of pingora's would cost a timer a request.
-            None => session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) }),
+            None => {
+                session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) });
+                session.set_keepalive_reuses_remaining(most.map(|most| most - 1));
+            }
         }
         // Dropped at the end of this function, and with it the connection: what is still to be said is said before.
-        let mut exchange = pin!(self.proxy.process_new_http(session, shutdown));
-        let ended = watched(watch, timer, exchange.as_mut()).await;
+        let exchange = pin!(alone(self.proxy.process_new_http(session, shutdown)));
+        let mut exchange = pin!(until_farewell(watch, &self.census.farewell, exchange));
+        let ended = self.without_panic(watched(watch, timer, exchange.as_mut()).await);
         if let Watched::TooLate { begun: true } = ended {
-            self.metrics.edge().refused("header_timeout");
+            self.telemetry.metrics.edge().refused("header_timeout");
             if !encrypted {
                 say_at_once(fd, 408);
             }
@@ -156,8 +184,20 @@ impl Door {
         ended
     }
 
+    /// A panic that no step has caught ends the connection.
+    fn without_panic<T>(&self, ended: Watched<std::result::Result<Option<T>, Thrown>>) -> Watched<Option<T>> {
+        match ended {
+            Watched::Done(Ok(reused)) => Watched::Done(reused),
+            Watched::Done(Err(thrown)) => {
+                self.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
+                Watched::Done(None)
+            }
+            Watched::TooLate { begun } => Watched::TooLate { begun },
+        }
+    }
+
     fn too_many(&self, stream: &Stream, reason: &'static str) {
-        self.metrics.edge().refused(reason);
+        self.telemetry.metrics.edge().refused(reason);
         if self.tls.is_none() {
             say_at_once(stream.id(), 503);
         }
@@ -166,7 +206,7 @@ impl Door {
     /// What pingora's parser has refused was answered, but nobody has counted it.
     fn tell_refusal(&self, watch: &Watch) {
         if let Some(status) = watch.take_refused_early() {
-            self.metrics.edge().refused(if status == 405 { "method" } else { "framing" });
+            self.telemetry.metrics.edge().refused(if status == 405 { "method" } else { "framing" });
             tracing::debug!(status, "a request that cannot be read was refused");
         }
     }
@@ -179,7 +219,7 @@ impl Door {
             None => handshake.await,
         };
         if stream.is_none() {
-            self.metrics.edge().refused("tls_handshake");
+            self.telemetry.metrics.edge().refused("tls_handshake");
         }
         stream
     }
@@ -193,7 +233,8 @@ impl ServerApp for Door {
         let peer = peer(&stream).filter(|peer| !is_trusted(*peer, &edition.snapshot.server.trusted));
         drop(edition);
         let _counted = Counted::new(&self.census, &self.gauge);
-        if limits.connections.is_some_and(|most| u64::try_from(self.census.open()).unwrap_or(0) > most) {
+        let most = limits.connections.map_or(self.census.room, |most| most.min(self.census.room));
+        if u64::try_from(self.census.open()).unwrap_or(0) > most {
             self.too_many(&stream, "connections");
             return None;
         }
@@ -220,17 +261,17 @@ impl ServerApp for Door {
             Watched::Done(http2) => http2?,
             Watched::TooLate { .. } => {
                 // Browsers open connections that they may need: no answer is read there, and none is sent.
-                self.metrics.edge().refused("header_timeout");
+                self.telemetry.metrics.edge().refused("header_timeout");
                 return None;
             }
         };
         if http2 {
             watch.head_read();
-            let http2 = Http2::new(&self.proxy, &self.metrics, &limits, &watch);
+            let http2 = Http2::new(&self.proxy, &self.telemetry, &limits, &watch);
             // In a box, too: most connections are not of this kind.
             watched(&watch, timer, Box::pin(http2.serve(wire, shutdown))).await;
             if let Some(reason) = watch.cut() {
-                self.metrics.edge().refused(reason);
+                self.telemetry.metrics.edge().refused(reason);
             }
         } else {
             self.http1(wire, shutdown, &limits, &watch, timer).await;

@@ -25,8 +25,8 @@ use tokio::time::Sleep;
 use super::following::{Following, Traffic};
 use super::wire::Wire;
 use crate::compile::Limits;
-use crate::proxy::{Edge, Held, Watch, watched};
-use crate::telemetry::Metrics;
+use crate::proxy::{Edge, Held, Watch, Watched, alone, watched};
+use crate::telemetry::{PanicRecord, Telemetry};
 
 /// Requests at once; one more is refused, and may be sent again. What nginx, haproxy and Envoy's guide for edges allow.
 const STREAMS: u32 = 100;
@@ -50,7 +50,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// What a connection is served with.
 pub struct Http2 {
     proxy: Arc<HttpProxy<Edge>>,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     limits: Limits,
     watch: Arc<Watch>,
     sessions: Arc<Sessions>,
@@ -58,10 +58,10 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    pub fn new(proxy: &Arc<HttpProxy<Edge>>, metrics: &Arc<Metrics>, limits: &Limits, watch: &Arc<Watch>) -> Self {
+    pub fn new(proxy: &Arc<HttpProxy<Edge>>, telemetry: &Arc<Telemetry>, limits: &Limits, watch: &Arc<Watch>) -> Self {
         Self {
             proxy: Arc::clone(proxy),
-            metrics: Arc::clone(metrics),
+            telemetry: Arc::clone(telemetry),
             limits: limits.clone(),
             watch: Arc::clone(watch),
             sessions: Arc::new(Sessions::new()),
@@ -77,7 +77,7 @@ impl Http2 {
             proxy_digest: wire.get_proxy_digest(),
             socket_digest: wire.get_socket_digest(),
         });
-        let following = Following::new(Arc::clone(&self.metrics));
+        let following = Following::new(Arc::clone(&self.telemetry.metrics));
         let traffic = following.traffic();
         wire.follow(following);
         let stream: Stream = wire;
@@ -94,7 +94,7 @@ impl Http2 {
                 // It came with what ended the connection.
                 Turn::Accepted(H2Accept::Session(_)) => {}
                 Turn::Accepted(H2Accept::Rejected) => {
-                    self.metrics.edge().refused("framing");
+                    self.telemetry.metrics.edge().refused("framing");
                     malformed += 1;
                     if malformed == MOST_MALFORMED {
                         self.refuse(&mut connection, &mut clock, "http2_flood");
@@ -118,18 +118,22 @@ impl Http2 {
     fn start(&self, session: HttpSession, shutdown: &ShutdownWatch) {
         let busy = Busy::new(&self.sessions);
         let (proxy, held, shutdown) = (Arc::clone(&self.proxy), Arc::clone(&self.held), shutdown.clone());
+        let telemetry = Arc::clone(&self.telemetry);
         pingora_runtime::current_handle().spawn(async move {
             let _busy = busy;
             let watch = Watch::of_stream(Instant::now(), held);
             let timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
-            let exchange = pin!(proxy.process_new_http(ServerSession::new_http2(session), &shutdown));
-            watched(&watch, timer, exchange).await;
+            let exchange = pin!(alone(proxy.process_new_http(ServerSession::new_http2(session), &shutdown)));
+            if let Watched::Done(Err(thrown)) = watched(&watch, timer, exchange).await {
+                // The stream ends with a reset.
+                telemetry.emit_panic(&PanicRecord { place: "stream", route: "-", panic: &*thrown });
+            }
         });
     }
 
     /// The client has earned no more patience.
     fn refuse(&self, connection: &mut Connection<Stream, Bytes>, clock: &mut Clock<'_>, reason: &'static str) {
-        self.metrics.edge().refused(reason);
+        self.telemetry.metrics.edge().refused(reason);
         clock.traffic.is_counted();
         tracing::debug!(reason, "a connection of HTTP/2 was ended");
         connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);

@@ -1,7 +1,9 @@
 //! From a snapshot to a running server: listeners, runtimes, background tasks and their order, the end.
 
 mod connection;
+mod descriptors;
 mod drain;
+mod farewell;
 mod following;
 mod hand_over;
 mod http2;

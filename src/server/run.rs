@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::connection::{Census, Door};
+use super::descriptors::{Shares, open_now, raise_limit};
 use super::drain::{Drained, drain};
 use super::hand_over::{Inheritance, Stays, hand_over};
 use super::listen::{Bound, ListenError};
@@ -113,6 +114,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// Fine enough for the five minutes over which the progress of the migration is measured.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// As long as a frame that is half sent, our word behind it and the client's answer to that may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// The longest that writing the evidence may hold up the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -166,6 +170,12 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     if let Some(tls) = tls.clone() {
         reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
     }
+    let threads = match server.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    };
+    let data = Runtime::new_no_steal(threads, "edge");
+    let shares = share_descriptors(in_force.load().snapshot.limits.connections, threads);
     let ready = Arc::new(AtomicBool::new(false));
     let (stop, stopping) = watch::channel(false);
     // Before the first look, which may take a while: whoever asks meanwhile hears that we live and are not ready.
@@ -179,6 +189,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         ready: Arc::clone(&ready),
         token,
         address: admin,
+        connections: shares.admin,
     });
     serve(control, admin, console.full(), Arc::clone(&fds), stopping.clone(), (1, GATHERING));
     if let Some(address) = metrics_alone {
@@ -186,12 +197,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     }
     control.block_on(upstreams.first_look(FIRST_LOOK));
 
-    let threads = match server.threads {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        threads => threads,
-    };
-    let data = Runtime::new_no_steal(threads, "edge");
-    let census = Arc::new(Census::default());
+    let census = Arc::new(Census::new(shares.clients));
     let edge = Edge {
         in_force: Arc::clone(&in_force),
         live: Arc::clone(&live),
@@ -199,13 +205,19 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
     };
-    let proxy = Arc::new(engine(edge.clone(), threads));
+    let proxy = Arc::new(engine(edge.clone(), threads, shares.idle));
     let engines = (Arc::clone(&proxy), Arc::new(Express::new(edge, proxy)));
     let plain = server.listen.iter().zip(&listeners).map(|listener| (listener, None));
     let encrypted = server.tls.listen.iter().zip(&tls_listeners).map(|listener| (listener, tls.clone()));
     for ((written, address), tls) in plain.chain(encrypted) {
-        let door =
-            Door::new(engines.clone(), Arc::clone(&in_force), Arc::clone(&census), Arc::clone(&metrics), written, tls);
+        let door = Door::new(
+            engines.clone(),
+            Arc::clone(&in_force),
+            Arc::clone(&census),
+            Arc::clone(&telemetry),
+            written,
+            tls,
+        );
         serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), (threads, UNBUFFERED));
     }
     control.spawn(Arc::clone(&reloader).watch_file());
@@ -254,8 +266,32 @@ fn authorities() -> pingora::Result<()> {
     pingora::tls::load_platform_certs_incl_env_into_store(&mut RootCertStore::empty())
 }
 
-fn engine(edge: Edge, threads: usize) -> HttpProxy<Edge> {
-    let conf = ServerConf { threads, work_stealing: false, upstream_keepalive_pool_size: 512, ..ServerConf::default() };
+/// Connections to upstreams that wait for the next request, for each thread.
+const IDLE: usize = 512;
+
+/// Divides the descriptors, and says so where the file wants more than there are.
+fn share_descriptors(wanted: Option<u64>, threads: usize) -> Shares {
+    let idle = u64::try_from(IDLE * threads).unwrap_or(u64::MAX);
+    let limit = raise_limit().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open descriptors is not known");
+        u64::MAX / 8
+    });
+    let open = open_now();
+    let shares = Shares::of(limit, open, idle);
+    if let Some(wanted) = wanted.filter(|wanted| *wanted > shares.clients) {
+        let (room, needed) = (shares.clients, Shares::needed(wanted, open, idle));
+        tracing::warn!(
+            "{limit} open descriptors are allowed: only {room} clients are let in at once, not the {wanted} of \
+             `connections` in [limits]; raise the limit to {needed} (`LimitNOFILE=`, `ulimit -n`)"
+        );
+    }
+    shares
+}
+
+fn engine(edge: Edge, threads: usize, idle: u64) -> HttpProxy<Edge> {
+    let each = usize::try_from(idle).unwrap_or(usize::MAX) / threads;
+    let upstream_keepalive_pool_size = each.clamp(1, IDLE);
+    let conf = ServerConf { threads, work_stealing: false, upstream_keepalive_pool_size, ..ServerConf::default() };
     http_proxy(&Arc::new(conf), edge)
 }
 
@@ -306,7 +342,11 @@ impl Running {
         }
         self.shadow.begin_to_stop();
         self.stop.send_replace(true);
-        let drained = drain(&self.census, server.drain).await;
+        let mut drained = drain(&self.census, server.drain).await;
+        if drained != Drained::All && self.census.say_farewell() > 0 {
+            // Who still talks over a WebSocket hears that we go, and may answer.
+            drained = drain(&self.census, FAREWELL).await;
+        }
         match drained {
             Drained::All => tracing::info!("stopped: everything in flight was finished"),
             Drained::Left(connections) => {
@@ -327,3 +367,7 @@ impl Running {
         self.copying.shutdown_timeout(Duration::from_millis(200));
     }
 }
+
+#[cfg(test)]
+#[path = "panic_tests.rs"]
+mod panics;

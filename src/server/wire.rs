@@ -1,8 +1,9 @@
 //! The client's end of a connection: what pingora reads and writes passes through here, and the watch hears of it.
 //!
-//! Four things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
-//! itself is answered in our form. A client that does not read its answer can be told from an upstream that is slow. And the
-//! frames of HTTP/2 are counted before anybody acts on them.
+//! Six things need it. Nothing of a request is set up before its first bytes are there. What pingora's parser refuses by
+//! itself is answered in our form. A client that does not read its answer can be told from an upstream that is slow. The
+//! frames of HTTP/2 are counted before anybody acts on them. A WebSocket gets a last word between two frames. And a panic,
+//! which takes the session with it, does not take the answer.
 
 use std::fmt;
 use std::io;
@@ -19,9 +20,10 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::following::Following;
+use crate::guard::frames::{Frames, GOING_AWAY};
 use crate::proxy::{Watch, own_answer};
 
 /// A head of usual length fits; what is longer is read by pingora.
@@ -44,8 +46,12 @@ pub struct Wire {
     ahead: BytesMut,
     /// Written already, not yet sent. Nothing is allocated while nothing waits: an idle connection holds no buffer.
     gathered: BytesMut,
-    /// Our answer in place of pingora's, on its way.
+    /// What we say in place of pingora, on its way: nothing else is said behind it.
     own: Option<Bytes>,
+    /// Something of the answer to the current request was said.
+    begun: bool,
+    /// Of a WebSocket.
+    frames: Option<Box<Frames>>,
     /// `None`: it is no connection of HTTP/2.
     following: Option<Box<Following>>,
     /// Bytes that were read for nothing after the end.
@@ -60,6 +66,8 @@ impl Wire {
             ahead: BytesMut::new(),
             gathered: BytesMut::new(),
             own: None,
+            begun: false,
+            frames: None,
             following: None,
             drained: 0,
         }
@@ -113,6 +121,7 @@ impl Wire {
 
     /// Puts our answer in the place of whatever pingora has begun to write.
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_gathered(cx))?;
         while let Some(own) = self.own.as_mut().filter(|own| !own.is_empty()) {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, own))?;
             own.advance(written);
@@ -153,6 +162,27 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Between two frames of a WebSocket, and where it is time, our word is the next one.
+    fn take_leave(&mut self) {
+        let between = self.frames.as_ref().is_some_and(|frames| frames.between());
+        if between && self.own.is_none() && self.watch.tunnel.takes_leave() {
+            self.own = Some(Bytes::from_static(&GOING_AWAY));
+        }
+    }
+
+    /// The server's side of a WebSocket is followed, and stops at the end of a frame where it is time.
+    fn poll_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_gathered(cx))?;
+        let frames = self.frames.get_or_insert_default();
+        let leaves = self.watch.tunnel.takes_leave();
+        let length = if leaves { frames.until_between(bytes) } else { bytes.len() };
+        let written = Pin::new(&mut self.stream).poll_write(cx, &bytes[..length]);
+        if let Poll::Ready(Ok(length)) = written {
+            frames.take(&bytes[..length]);
+        }
+        self.noted(written)
+    }
+
     fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &written {
             Poll::Pending => self.watch.writing_waits(Instant::now()),
@@ -174,6 +204,13 @@ impl AsyncRead for Wire {
             // The loop of the connection looks at this next; nothing is to wake it.
             return Poll::Pending;
         }
+        if self.watch.tunnel.takes_leave() {
+            self.take_leave();
+            if self.own.is_some() {
+                // Whoever waits for the client is woken again when it can be said; an error is the next read's, too.
+                let _ = self.poll_own(cx);
+            }
+        }
         let before = buffer.filled().len();
         if !self.gathered.is_empty()
             && let Poll::Ready(Err(error)) = self.poll_gathered(cx)
@@ -192,6 +229,9 @@ impl AsyncRead for Wire {
                 // An idle connection holds no buffer.
                 self.ahead = BytesMut::new();
             }
+        }
+        if self.watch.awaits_head() {
+            self.begun = false;
         }
         let bytes = buffer.filled().get(before..).unwrap_or_default();
         if let Some(following) = &mut self.following {
@@ -214,9 +254,17 @@ impl AsyncWrite for Wire {
             self.watch.refused_early(status);
             self.own = Some(own_answer(status, fastrand::u128(..)));
         }
+        self.begun = true;
+        let websocket = self.watch.tunnel.is_websocket();
+        if websocket {
+            self.take_leave();
+        }
         if self.own.is_some() {
             ready!(self.poll_own(cx))?;
             return Poll::Ready(Ok(bytes.len()));
+        }
+        if websocket {
+            return self.poll_frames(cx, bytes);
         }
         if self.gathered.len() + bytes.len() > GATHERED {
             ready!(self.poll_gathered(cx))?;
@@ -252,10 +300,11 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.own.is_some() || self.watch.awaits_head() {
+        if self.own.is_some() || self.watch.awaits_head() || self.watch.tunnel.is_websocket() {
             let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
             return self.poll_write(cx, first);
         }
+        self.begun = true;
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
         if self.gathered.len() + length > GATHERED {
             ready!(self.poll_gathered(cx))?;
@@ -286,6 +335,19 @@ impl AsyncWrite for Wire {
     }
 }
 
+impl Drop for Wire {
+    /// A panic takes pingora's session with it, and this connection: its last moment is the only one for an answer.
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.watch.is_asked() && !self.begun {
+            let answer = own_answer(500, fastrand::u128(..));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            if Pin::new(&mut self.stream).poll_write(&mut cx, &answer).is_ready() {
+                let _ = Pin::new(&mut self.stream).poll_flush(&mut cx);
+            }
+        }
+    }
+}
+
 /// The status in a head that is about to be written.
 fn status_of(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
@@ -294,7 +356,17 @@ fn status_of(head: &[u8]) -> Option<u16> {
 #[async_trait]
 impl Shutdown for Wire {
     async fn shutdown(&mut self) {
+        self.take_leave();
+        let leaves = self.own.is_some() && self.watch.tunnel.takes_leave();
+        if leaves {
+            drop(std::future::poll_fn(|cx| self.poll_own(cx)).await);
+        }
         self.stream.shutdown().await;
+        if leaves {
+            // What it still sends would have the system answer with a reset, and that may overtake our word.
+            let mut unread = [0; 512];
+            while matches!(self.stream.read(&mut unread).await, Ok(1..)) {}
+        }
     }
 }
 
@@ -346,3 +418,7 @@ impl GetSocketDigest for Wire {
 
 /// Nobody peeks: what was read ahead would be passed over.
 impl Peek for Wire {}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -22,7 +22,7 @@ pub use metrics::{
 };
 pub use otlp::Tracer;
 pub use process_log::init_logging;
-pub use record::{AttemptRecord, ExchangeRecord, ShadowRecord, Timings};
+pub use record::{AttemptRecord, ExchangeRecord, PanicRecord, ShadowRecord, Timings};
 pub use trace::{RequestId, SpanId, TraceContext, TraceId};
 
 use crate::compile::{AccessLog as LogSettings, TracingSettings};
@@ -75,6 +75,15 @@ impl Telemetry {
     /// A copy has ended: a span, if its trace is recorded.
     pub fn emit_shadow(&self, record: &ShadowRecord<'_>) {
         self.tracer.shadow(record);
+    }
+
+    /// A request ended in a panic.
+    pub fn emit_panic(&self, record: &PanicRecord<'_>) {
+        let PanicRecord { place, route, panic } = record;
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let said = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("");
+        tracing::error!(route, place, panic = said, "a request ended in a panic: its client alone notices");
+        self.metrics.edge().panicked();
     }
 
     /// A request is in flight on the side of this name until the guard is dropped.

@@ -1,5 +1,6 @@
 //! What has ended: an exchange, an attempt, a copy, with all that is said about it in the log, the event stream and the trace.
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -57,6 +58,16 @@ pub struct Timings {
     /// Until the first byte of the upstream's answer.
     pub first_byte: Option<Duration>,
     pub total: Duration,
+}
+
+/// A request that ended in a panic: a bug, of which only its own client hears.
+pub struct PanicRecord<'a> {
+    /// The hook, or what else was at work.
+    pub place: &'a str,
+    /// `-`: none is known.
+    pub route: &'a str,
+    /// What was thrown.
+    pub panic: &'a (dyn Any + Send),
 }
 
 /// One attempt to have an endpoint answer.

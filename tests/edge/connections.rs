@@ -63,3 +63,23 @@ fn requests_that_two_readers_could_frame_differently_are_refused() {
     }
     assert_eq!(monolith.requests().len(), 0);
 }
+
+#[test]
+fn after_so_many_requests_the_last_answer_ends_the_connection() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).with("[limits]\nrequests_per_connection = 3\n").start();
+    let mut client = edge.client();
+    for keeps in [true, true, false] {
+        let response = client.get("/");
+        assert_eq!((response.text().as_str(), response.head.keeps_alive()), ("ok", keeps));
+    }
+    assert!(client.until_closed().expect("an orderly end").is_empty());
+    // Pipelined, those behind the last are not answered by anybody.
+    let mut client = edge.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5));
+    for _ in 0..3 {
+        assert_eq!(client.response().text(), "ok");
+    }
+    assert!(client.until_closed().unwrap_or_default().is_empty());
+    assert_eq!(monolith.requests().len(), 6);
+}

@@ -151,6 +151,35 @@ fn a_body_that_stalls_is_cut() {
     let mut client = edge.client();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nsome");
     assert_eq!(client.response().status(), 408);
+    counted(&edge, "body_timeout", 1.0);
+}
+
+/// Ten seconds pass before a rate is looked at: both of them here, so that they pass once.
+#[test]
+fn a_body_that_drips_and_an_answer_that_is_read_in_drops_are_cut() {
+    let answer = vec![b'x'; 64 * 1024 * 1024];
+    let monolith = Origin::start(move |_| Reply::ok(&answer));
+    let limits = "min_rate = \"8MiB/s\"\nwrite_timeout = \"4s\"\nheader_timeout = \"1s\"";
+    let edge = limited(&monolith, limits);
+    let start = Instant::now();
+    let mut body = edge.client();
+    body.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let mut answer = edge.client();
+    answer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.head().content_length(), Some(64 * 1024 * 1024));
+    let (mut said, mut read) = (None, 0);
+    let refused = || edge.metric("multilith_refused_total", &[("reason", "min_rate")]);
+    // Never a pause that another limit would see.
+    eventually("both cut", || {
+        if said.is_none() && (body.try_send("1\r\nx\r\n").is_err() || !body.stays_quiet(Duration::from_millis(5))) {
+            said = body.try_response(false).ok().map(|response| response.status());
+        }
+        read += answer.try_exactly(16 * 1024).map_or(0, |bytes| bytes.len());
+        (said.is_some() && refused() >= 2.0).then_some(())
+    });
+    assert_eq!(said, Some(408));
+    assert!(start.elapsed() >= Duration::from_secs(9), "cut after {:?}", start.elapsed());
+    assert!(read < 64 * 1024 * 1024 && answer.until_closed().is_err(), "the answer passed for a whole one");
 }
 
 #[test]

@@ -6,10 +6,14 @@ mod harness;
 
 mod access;
 mod access_log;
+mod admin;
 mod admin_access;
 mod connections;
 mod corpus;
+mod descriptors;
+mod disk;
 mod failures;
+mod farewell;
 mod forwarding;
 mod framing;
 mod http2;

@@ -18,6 +18,7 @@ pub struct EdgeMeters {
     pub(crate) upstreams: RwLock<BTreeMap<Arc<str>, Arc<UpstreamMeters>>>,
     connections: IntGaugeVec,
     log_lines_dropped: IntCounter,
+    panics: IntCounter,
     monolith_only: IntGauge,
     config_generation: IntGauge,
     config_last_reload: Gauge,
@@ -27,13 +28,14 @@ pub struct EdgeMeters {
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 27] = [
+pub(crate) const REFUSALS: [&str; 28] = [
     "body",
     "body_timeout",
     "connection",
     "connections",
     "connections_per_client",
     "content_length",
+    "descriptors",
     "framing",
     "header_timeout",
     "headers",
@@ -99,6 +101,10 @@ impl EdgeMeters {
             "log_lines_dropped_total",
             "Access log lines that were dropped because the output did not keep up or failed.",
         ))?;
+        let panics = IntCounter::with_opts(opts(
+            "panics_total",
+            "Requests that ended in a panic: a bug, and 500 for one client.",
+        ))?;
         let monolith_only = IntGauge::with_opts(opts(
             "monolith_only",
             "1 while the big red button is on: every route that is not retired goes to the monolith.",
@@ -120,6 +126,7 @@ impl EdgeMeters {
         }
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(log_lines_dropped.clone()))?;
+        registry.register(Box::new(panics.clone()))?;
         registry.register(Box::new(monolith_only.clone()))?;
         registry.register(Box::new(config_generation.clone()))?;
         registry.register(Box::new(config_last_reload.clone()))?;
@@ -131,6 +138,7 @@ impl EdgeMeters {
             upstreams: RwLock::default(),
             connections,
             log_lines_dropped,
+            panics,
             monolith_only,
             config_generation,
             config_last_reload,
@@ -176,6 +184,10 @@ impl EdgeMeters {
 
     pub fn log_lines_dropped(&self, lines: u64) {
         self.log_lines_dropped.inc_by(lines);
+    }
+
+    pub fn panicked(&self) {
+        self.panics.inc();
     }
 
     /// Spans that no collector took. With 0: they are sent from now on.

@@ -125,7 +125,11 @@ impl Client {
     }
 
     pub(crate) fn exactly(&mut self, length: usize) -> Vec<u8> {
-        self.wire.read_exact(length).unwrap_or_else(|error| panic!("no {length} bytes: {error}"))
+        self.try_exactly(length).unwrap_or_else(|error| panic!("no {length} bytes: {error}"))
+    }
+
+    pub(crate) fn try_exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        self.wire.read_exact(length)
     }
 
     /// Whether nothing happens on the connection for this long: no byte, no end.

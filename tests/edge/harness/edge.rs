@@ -25,9 +25,17 @@ pub(crate) struct EdgePlan {
     server: String,
     monolith: String,
     rest: String,
+    descriptors: Option<u32>,
 }
 
 impl EdgePlan {
+    /// The process may open so many descriptors.
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// Lines for the `[server]` table.
     pub(crate) fn server(mut self, lines: &str) -> Self {
         self.server = format!("{}{lines}\n", self.server);
@@ -65,7 +73,11 @@ impl EdgePlan {
         let mut edge = Edge { address, admin, path, plan: self.clone(), process: None, folder: folder.clone() };
         fs::write(&edge.path, edge.text("")).expect("the folder takes a file");
         drop(ports);
-        let mut process = Process::spawn(["run".as_ref(), "-c".as_ref(), edge.path.as_os_str()]);
+        let arguments = ["run".as_ref(), "-c".as_ref(), edge.path.as_os_str()];
+        let mut process = match self.descriptors {
+            Some(most) => Process::spawn_with_descriptors(most, arguments),
+            None => Process::spawn(arguments),
+        };
         let mut ended = None;
         let ready = within(PATIENCE, || {
             ended = process.exit_status();
@@ -144,7 +156,7 @@ impl Edge {
 
     /// The file as the plan has it, with more tables behind it.
     pub(crate) fn text(&self, more: &str) -> String {
-        let EdgePlan { server, monolith, rest } = &self.plan;
+        let EdgePlan { server, monolith, rest, .. } = &self.plan;
         format!(
             "[server]\nlisten = [\"{}\"]\nadmin = \"{}\"\nthreads = 2\nstate_dir = \"{}\"\n{server}\n{monolith}\n{rest}\n{more}\n",
             self.address,
@@ -239,6 +251,11 @@ impl Edge {
     /// How it ended, once it has.
     pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         self.process.as_mut().expect("a started proxy has a process").wait(limit)
+    }
+
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process().id()
     }
 
     pub(crate) fn peak_memory(&self) -> usize {

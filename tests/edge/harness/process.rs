@@ -42,7 +42,23 @@ impl Process {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Self {
-        let mut child = Command::new(binary())
+        Self::spawn_command(Command::new(binary()), arguments, variables)
+    }
+
+    /// The same with so many descriptors and no more.
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn spawn_with_descriptors(most: u32, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(binary());
+        Self::spawn_command(shell, arguments, [])
+    }
+
+    fn spawn_command(
+        mut command: Command,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        variables: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
+        let mut child = command
             .args(arguments)
             .envs(variables)
             .env("NO_COLOR", "1")
@@ -64,6 +80,11 @@ impl Process {
 
     pub(crate) fn stderr(&self) -> String {
         self.output[1].lock().expect("no panic while held").clone()
+    }
+
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name, `TERM` for example.

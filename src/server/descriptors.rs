@@ -1,0 +1,85 @@
+//! Divides the descriptors that the process may open, so that clients cannot take those that their own requests need.
+//!
+//! Without that, the last ones go to connections whose requests then find none for an upstream, and the upstream is blamed.
+
+use std::io;
+
+/// Who may have how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// Connections of clients. Each may need a second descriptor, towards an upstream.
+    pub clients: u64,
+    /// Connections to upstreams that wait for the next request.
+    pub idle: u64,
+    /// Connections of whoever watches over the proxy.
+    pub admin: u64,
+}
+
+impl Shares {
+    /// `limit` is what may be open, `open` what is before the first client comes, `idle` what is wanted at most.
+    pub fn of(limit: u64, open: u64, idle: u64) -> Self {
+        // Files, checks of health, name servers and copies have as many as whoever watches.
+        let admin = (limit / 8).clamp(8, 128);
+        let left = limit.saturating_sub(open).saturating_sub(2 * admin);
+        let idle = idle.min(left / 4);
+        Self { clients: ((left - idle) / 2).max(1), idle, admin }
+    }
+
+    /// The limit under which so many clients have their place.
+    pub fn needed(clients: u64, open: u64, idle: u64) -> u64 {
+        2 * clients + open + 2 * 128 + idle
+    }
+}
+
+/// Raises what may be open as far as the system lets us; gives how far that is.
+pub fn raise_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    #[expect(unsafe_code, reason = "std does not know of the limit")]
+    // SAFETY: the structure is valid, and it alone is written to.
+    let asked = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if asked != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+        #[expect(unsafe_code, reason = "std does not know of the limit")]
+        // SAFETY: the structure is valid and only read.
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) };
+        if set == 0 {
+            return Ok(raised.rlim_cur);
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// How many are open; where the system does not say, as many as are after a usual start.
+pub fn open_now() -> u64 {
+    const USUAL: usize = 64;
+    let open = std::fs::read_dir("/proc/self/fd").map_or(USUAL, Iterator::count);
+    u64::try_from(open).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_out_is_never_more_than_there_is() {
+        for limit in [64, 128, 256, 1024, 4096, 65_536, 1_048_576] {
+            for open in [20, 40] {
+                let Shares { clients, idle, admin } = Shares::of(limit, open, 1024);
+                assert!(clients > 1 && admin >= 8, "{limit}: {clients} {admin}");
+                assert!(open + 2 * clients + idle + 2 * admin <= limit, "{limit}: {clients} {idle} {admin}");
+            }
+        }
+        assert_eq!(Shares::of(16, 40, 1024).clients, 1);
+    }
+
+    #[test]
+    fn the_limit_that_is_asked_for_is_enough() {
+        for clients in [100, 10_000, 1_000_000] {
+            let shares = Shares::of(Shares::needed(clients, 40, 1024), 40, 1024);
+            assert!(shares.clients >= clients, "{shares:?}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A panic on a request's way: its client hears of it, and nobody else.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Inheritance, Running, Start, start};
+use crate::compile::compile;
+use crate::proxy::provoked::{Hook, next_at};
+use crate::reload::Source;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Answers every request of every connection.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut client = Client(stream);
+                while client.head().is_some() {
+                    client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                }
+            });
+        }
+    });
+    address
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(edge: &Running) -> Self {
+        let stream = TcpStream::connect(edge.listeners[0]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream)
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Up to the empty line; `None`: the connection ended.
+    fn head(&mut self) -> Option<String> {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            if self.0.read(&mut byte).ok()? == 0 {
+                return None;
+            }
+            head.push(byte[0]);
+        }
+        Some(String::from_utf8_lossy(&head).into_owned())
+    }
+
+    /// The status of a whole answer.
+    fn get(&mut self) -> Option<u16> {
+        self.send("GET /mine HTTP/1.1\r\nHost: a\r\n\r\n");
+        let head = self.head()?.to_ascii_lowercase();
+        let length = head.split_once("content-length: ")?.1.split("\r\n").next()?.parse().ok()?;
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).ok()?;
+        head.get(9..12)?.parse().ok()
+    }
+}
+
+fn metric(edge: &Running, series: &str) -> f64 {
+    let page = String::from_utf8(edge.telemetry.metrics.encode().0).unwrap();
+    let values = page.lines().filter_map(|line| line.strip_prefix(series)?.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum()
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn state_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("multilith-panics-{}", std::process::id()))
+}
+
+fn running(control: &tokio::runtime::Runtime) -> Running {
+    let text = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 1\nstate_dir = {:?}\n\
+         [logs]\nformat = \"off\"\n[monolith]\nurl = \"http://{}\"\n[services.users]\nurl = \"http://{}\"\n\
+         [routes.mine]\npath = \"/mine\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"100%\"\n",
+        state_dir(),
+        origin(),
+        origin()
+    );
+    let snapshot = compile(&text, "routes.toml", &|_| None).snapshot.expect("a good file");
+    let source = Source::CommandLine(text.into());
+    let inheritance = Inheritance::default();
+    start(Start { snapshot, source, token: None, inheritance }, control.handle()).unwrap()
+}
+
+/// One request of HTTP/2 on a connection of its own, and another behind it: their statuses, `None` for a stream that broke.
+async fn two_of_http2(address: SocketAddr, first: Hook) -> (Option<u16>, Option<u16>) {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut statuses = Vec::new();
+    next_at(first);
+    for _ in 0..2 {
+        let request = http::Request::get("http://a/mine").body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        statuses.push(answer.await.ok().map(|answer| answer.status().as_u16()));
+        client = client.ready().await.unwrap();
+    }
+    connection.abort();
+    (statuses[0], statuses[1])
+}
+
+#[test]
+fn a_panic_is_one_requests_and_nobody_elses() {
+    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let edge = running(&control);
+    let mut bystander = Client::connect(&edge);
+    assert_eq!(bystander.get(), Some(200));
+
+    let hooks = [
+        Hook::Begin,
+        Hook::Request,
+        Hook::Peer,
+        Hook::Connected,
+        Hook::Outbound,
+        Hook::RequestBody,
+        Hook::AnswerHead,
+        Hook::Answer,
+    ];
+    let mut panics = 0.0;
+    for hook in hooks {
+        next_at(hook);
+        assert_eq!(Client::connect(&edge).get(), Some(500), "{hook:?}");
+        assert_eq!(bystander.get(), Some(200), "behind {hook:?}");
+        panics += 1.0;
+    }
+    // A client whose connection was used before is told, too.
+    let mut kept = Client::connect(&edge);
+    assert_eq!(kept.get(), Some(200));
+    next_at(Hook::Begin);
+    assert_eq!(kept.get(), Some(500));
+    // An answer that is being counted has arrived already.
+    next_at(Hook::Settle);
+    assert_eq!(Client::connect(&edge).get(), Some(200));
+    for (hook, status) in [(Hook::Request, Some(500)), (Hook::Answer, Some(500)), (Hook::Begin, None)] {
+        let got = control.block_on(two_of_http2(edge.listeners[0], hook));
+        assert_eq!(got, (status, Some(200)), "{hook:?}");
+    }
+    panics += 5.0;
+
+    eventually("all counted", || (metric(&edge, "multilith_panics_total") - panics).abs() < 0.5);
+    assert!(metric(&edge, "multilith_upstream_errors_total") < 0.5, "a panic of ours is no failure of an upstream");
+    assert!(metric(&edge, "multilith_fallbacks_total") < 0.5, "a panic of ours sends nobody to the monolith");
+    eventually("nothing in flight", || metric(&edge, "multilith_requests_in_flight").abs() < 0.5);
+    assert_eq!(bystander.get(), Some(200));
+    eventually("one connection", || edge.census.open() == 1);
+    edge.close();
+    drop(std::fs::remove_dir_all(state_dir()));
+}
