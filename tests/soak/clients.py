@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 # Longer than any timeout of the routes; only an answer that never comes takes so long.
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 # Method, path, who may answer, and how often of a hundred.
 KINDS = [
@@ -76,6 +76,8 @@ class Load:
         self.seconds = defaultdict(list)
         self.echoes = 0
         self.lost_tunnels = []
+        # Longest time that a client came too late to its own request: the machine is too slow for the rate.
+        self.late = 0.0
 
     async def run(self):
         async with asyncio.TaskGroup() as group:
@@ -89,15 +91,18 @@ class Load:
         weights = [kind[-1] for kind in KINDS]
         connection = Connection(self.port)
         asked = 0
+        ended = time.monotonic()
         due = time.monotonic() + chance.random() * self.pause
         try:
             while True:
                 await asyncio.sleep(max(0, due - time.monotonic()))
+                self.late = max(self.late, time.monotonic() - max(due, ended))
                 # Who was held up does not hurry afterwards.
                 due = max(due + self.pause, time.monotonic())
                 asked += 1
                 kind = chance.choices(KINDS, weights)[0]
                 await self.request(connection, f"{number}-{asked}", chance, *kind[:3])
+                ended = time.monotonic()
         finally:
             connection.close()
 
@@ -169,6 +174,7 @@ class Load:
         upgrade = "GET /ws HTTP/1.1\r\nHost: soak.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         upgrade += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: c29hayBzb2FrIHNvYWs=\r\n\r\n"
         while True:
+            began = time.monotonic()
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -183,7 +189,7 @@ class Load:
                     self.echoes += 1
                     await asyncio.sleep(0.25)
             except (AssertionError, OSError, TimeoutError, asyncio.IncompleteReadError) as why:
-                self.lost_tunnels.append(repr(why))
+                self.lost_tunnels.append(f"{why!r} {time.monotonic() - began:.1f} s after it was begun")
             finally:
                 writer.close()
                 with contextlib.suppress(OSError):

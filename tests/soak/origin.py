@@ -2,7 +2,7 @@
 
     origin.py NAME PORT JOURNAL
 
-SIGUSR1: the next connections on which a request comes are reset before it is answered.
+SIGUSR1: connections on which a request comes are reset before it is answered, until SIGUSR2. Both are told when heard.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ import socket
 import struct
 import sys
 
-RESETS = 20
 # Long enough for a slow answer to be cut, or left by its client, in the middle.
 PIECES, PAUSE = 5, 0.02
 
@@ -21,11 +20,12 @@ PIECES, PAUSE = 5, 0.02
 class Origin:
     def __init__(self, name, journal):
         self.name = name
-        self.resets = 0
+        self.resets = False
         self.journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def break_soon(self):
-        self.resets = RESETS
+    def reset(self, yes):
+        self.resets = yes
+        print("resets" if yes else "answers", flush=True)
 
     async def connection(self, reader, writer):
         try:
@@ -47,7 +47,6 @@ class Origin:
         if method == "POST":
             os.write(self.journal, f"{identity}\n".encode())
         if self.resets and target != "/healthz":
-            self.resets -= 1
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         if fields.get("upgrade", "").lower() == "websocket":
@@ -86,7 +85,9 @@ class Origin:
 
 async def main(name, port, journal):
     origin = Origin(name, journal)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, origin.break_soon)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, origin.reset, True)
+    loop.add_signal_handler(signal.SIGUSR2, origin.reset, False)
     server = await asyncio.start_server(origin.connection, "127.0.0.1", int(port))
     async with server:
         await server.serve_forever()

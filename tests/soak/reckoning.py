@@ -28,10 +28,14 @@ class Table:
             print(f"     {line}")
 
 
+def felt(mishap, faults):
+    """The faults that lasted while the request did."""
+    return [it for it in faults if it.began <= mishap.ended and mishap.began <= it.ended + AFTERMATH]
+
+
 def excused(mishap, faults):
     """The fault that a failed safe request is put down to: its only endpoint was away, or had begun to answer it."""
-    felt = [it for it in faults if it.began <= mishap.ended and mishap.began <= it.ended + AFTERMATH]
-    for fault in felt:
+    for fault in felt(mishap, faults):
         if mishap.path.startswith("/alone/") and fault.to == "two" and mishap.why in ("502", "503"):
             return f"{fault.kind} {fault.to}, the only endpoint and no fallback"
         if mishap.why == "cut" and mishap.by == fault.to and fault.kind in ("killed", "resetting"):
@@ -63,12 +67,14 @@ def reckon(world, load, samples, at_rest, processor):
     proxy(table, world, load, processor)
     resources(table, world, samples, at_rest)
     if table.failed:
-        print("\n" + world.proxy.log()[-4000:])
+        (world.folder / "proxy.log").write_text(world.proxy.log())
+        print(f"\nthe logs of the proxy are kept in {world.folder}")
     return 1 if table.failed else 0
 
 
 def requests(table, world, load):
     table.say("requests", sum(load.asked.values()))
+    table.say("this program itself was held up for, at most, s", f"{load.late:.1f}")
     for name, seconds in sorted(load.seconds.items()):
         seconds.sort()
         at = [f"{seconds[int(len(seconds) * share)] * 1000:.1f}" for share in (0.5, 0.99)]
@@ -81,7 +87,7 @@ def requests(table, world, load):
     reasons = [(mishap, excused(mishap, world.faults)) for mishap in safe]
     for reason, count in sorted(Counter(reason for _, reason in reasons if reason).items()):
         table.say(f"  safe requests that failed: {reason}", count)
-    lost = [str(mishap) for mishap, reason in reasons if reason is None]
+    lost = [f"{mishap} {felt(mishap, world.faults)}" for mishap, reason in reasons if reason is None]
     table.claim("safe requests that failed and had another way", len(lost), not lost, lost)
     aborted = [str(mishap) for mishap in load.mishaps if mishap.method == "ABORT"]
     table.claim("connections that could not even be aborted", len(aborted), not aborted, aborted)
@@ -97,11 +103,10 @@ def writes(table, world, load):
     table.claim("writes that arrived twice", len(twice), not twice, twice)
     lost = [identity for identity, done in load.writes.items() if done and not seen[identity]]
     table.claim("writes that are said to be done and never arrived", len(lost), not lost, lost)
-    strange = [
-        str(mishap)
-        for mishap in failed
-        if not any(it.began <= mishap.ended and mishap.began <= it.ended + AFTERMATH for it in world.faults)
-    ]
+    # The route of the orders waits for half a second only: on a busy machine an origin may take longer without a fault.
+    late = [mishap for mishap in failed if mishap.path == "/orders/save" and mishap.why == "504"]
+    table.say("  of these, waited for longer than the route allows", len(late))
+    strange = [str(mishap) for mishap in failed if mishap not in late and not felt(mishap, world.faults)]
     table.claim("writes that failed without a fault", len(strange), not strange, strange)
 
 

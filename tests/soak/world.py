@@ -222,10 +222,10 @@ class World:
         while True:
             for fault, name, length in [
                 (self.kill, "one", 2),
-                (self.reset, "two", 1.5),
+                (self.reset, "two", 0.5),
                 (self.hang, "one", 1.5),
                 (self.kill, "two", 1),
-                (self.reset, "one", 1.5),
+                (self.reset, "one", 0.5),
                 (self.hang, "two", 1.2),
             ]:
                 await asyncio.sleep(1)
@@ -262,9 +262,11 @@ class World:
 
     async def reset(self, name, length):
         fault = self.begin("resetting", name)
-        self.children[name].signal(signal.SIGUSR1)
-        # It resets a number of connections; with the load of the soak they are over within a second.
+        child = self.children[name]
+        child.signal(signal.SIGUSR1)
         await asyncio.sleep(length)
+        child.signal(signal.SIGUSR2)
+        await asyncio.to_thread(eventually, f"{name} answers again", lambda: child.log().endswith("answers\n"))
         fault.ended = time.monotonic()
 
     async def kill_etcd(self, down):

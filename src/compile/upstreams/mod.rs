@@ -5,7 +5,7 @@ mod parts;
 mod source;
 mod tls;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::draft::{Draft, check_name};
@@ -19,7 +19,8 @@ use parts::Parts;
 /// The names by which routes speak of upstreams.
 #[derive(Debug, Default)]
 pub(super) struct Names<'f> {
-    services: HashMap<&'f str, Service>,
+    /// In order, so that a remedy that names one of them names the same one every time.
+    services: BTreeMap<&'f str, Service>,
     /// Services whose tables could not be read: nothing is said about routes that use them.
     wrong: HashSet<&'f str>,
     /// Upstreams that are balanced by the client's unit.
