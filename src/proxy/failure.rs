@@ -130,14 +130,13 @@ impl Failure {
             Self::NoEndpoint | Self::Descriptors | Self::Refused { status: 503, .. } => {
                 "The application is not available right now. Try again in a moment."
             }
-            Self::Refused { status: 500, .. } => "Something went wrong.",
+            Self::Refused { status: 500, .. } | Self::ClientGone | Self::Internal => "Something went wrong.",
             Self::Refused { .. } => "The request was refused.",
             Self::PlainHttp => "This is only served with https.",
             Self::Unauthorized(rejected) => rejected.as_str(),
             Self::Connect => "The application could not be reached.",
             Self::Timeout => "The application took too long to answer.",
             Self::Reset | Self::Protocol | Self::Status(_) => "The application broke off its answer.",
-            Self::ClientGone | Self::Internal => "Something went wrong.",
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct Census {
     handed_over: AtomicBool,
     /// Those of each client, kept only where they are limited.
     clients: Mutex<HashMap<[u8; 16], u64>>,
-    /// WebSockets are told that the server goes. Each of them listens.
+    /// Tells who talks over a WebSocket that the server goes. Each of them listens.
     farewell: tokio::sync::watch::Sender<bool>,
 }
 
@@ -163,13 +163,12 @@ impl Door {
         }
         let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());
         let mut session = ServerSession::new_http1(wire);
-        match settings {
-            Some(settings) => settings.apply_to_session(&mut session),
+        if let Some(settings) = settings {
+            settings.apply_to_session(&mut session);
+        } else {
             // Without end, because the watch ends what takes too long; a timeout of pingora's would cost a timer a request.
-            None => {
-                session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) });
-                session.set_keepalive_reuses_remaining(most.map(|most| most - 1));
-            }
+            session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) });
+            session.set_keepalive_reuses_remaining(most.map(|most| most - 1));
         }
         // Dropped at the end of this function, and with it the connection: what is still to be said is said before.
         let exchange = pin!(alone(self.proxy.process_new_http(session, shutdown)));

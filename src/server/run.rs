@@ -225,7 +225,6 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     ready.store(true, Ordering::Release);
     inheritance.serves();
     Ok(Running {
-        fds,
         listeners,
         tls_listeners,
         admin,
@@ -236,6 +235,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         ready,
         census,
         stop,
+        fds,
         copying,
         data,
     })
