@@ -17,7 +17,7 @@ fn healthy() -> StandIn {
     StandIn::new(|asked| answer(if asked.target == "/healthz" { 200 } else { 404 }, "", ""))
 }
 
-const WAITS: &str = "trap 'exit 7' TERM; while :; do sleep 0.05; done";
+const WAITS: &str = "trap 'exit 7' TERM; while kill -0 $PPID; do sleep 0.05; done";
 
 #[test]
 fn a_program_is_registered_while_it_is_healthy_and_its_exit_code_is_passed_on() {
@@ -39,7 +39,7 @@ fn it_is_deregistered_before_the_program_is_told_to_stop() {
     let address = health.address.to_string();
     // Told to stop, the program asks the registry whether it is still in it.
     let script = format!(
-        "trap 'curl -s -d \"{{\\\"key\\\":\\\"{}\\\"}}\" {}/v3/kv/range; exit 0' TERM; while :; do sleep 0.05; done",
+        "trap 'curl -s -d \"{{\\\"key\\\":\\\"{}\\\"}}\" {}/v3/kv/range; exit 0' TERM; while kill -0 $PPID; do sleep 0.05; done",
         super::etcd::b64(&format!("/services/users/{address}")),
         etcd.url(),
     );
