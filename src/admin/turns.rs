@@ -103,7 +103,8 @@ mod tests {
     fn what_takes_long_is_done_one_at_a_time_and_rests_in_between() {
         run(async {
             let (turns, began) = (Turns::new(1), Instant::now());
-            let work = || turns.long(sleep_until(Instant::now() + Duration::from_millis(20)));
+            // It takes its time from the moment when it is its turn.
+            let work = || turns.long(async { sleep_until(Instant::now() + Duration::from_millis(20)).await });
             for _ in 0..3 {
                 assert!(work().await.is_some());
             }

@@ -83,13 +83,15 @@ fn no_answer_holds_a_secret() {
 fn so_many_connections_and_no_more() {
     let monolith = Origin::saying("ok");
     let edge = Edge::before(&monolith).descriptors(1024).start();
-    let crowd: Vec<_> = (0..200).map(|_| Client::connect(edge.admin_address())).collect();
-    // Those beyond the limit are closed, so that the others' descriptors are left.
-    let mut closed = 0;
-    for mut client in crowd.into_iter().rev().take(72) {
-        closed += usize::from(!client.stays_quiet(Duration::from_millis(500)));
-    }
-    assert!(closed >= 70, "{closed} of 72 were closed");
+    let mut crowd: Vec<_> = (0..200).map(|_| Client::connect(edge.admin_address())).collect();
+    // Those beyond the limit are closed, so that the others' descriptors are left; which ones, the threads decide.
+    let mut open = 0;
+    eventually("the crowd is thinned", || {
+        open = crowd.iter_mut().filter_map(|client| client.stays_quiet(Duration::from_millis(1)).then_some(())).count();
+        (open <= 128).then_some(())
+    });
+    assert_eq!(open, 128);
+    drop(crowd);
     assert_eq!(edge.get("/").status(), 200);
     eventually("room again", || {
         let mut client = Client::try_connect(edge.admin_address()).ok()?;

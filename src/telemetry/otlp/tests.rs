@@ -215,23 +215,25 @@ fn they_reach_a_collector_over_grpc_too() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let (socket, _) = listener.accept().await.unwrap();
-            let mut connection = h2::server::handshake(socket).await.unwrap();
-            while let Some(Ok((request, mut respond))) = connection.accept().await {
-                let (path, sender) = (request.uri().path().to_owned(), sender.clone());
-                let kind = request.headers()["content-type"].clone();
-                tokio::spawn(async move {
-                    let (mut body, mut bytes) = (request.into_body(), Vec::new());
-                    while let Some(Ok(chunk)) = body.data().await {
-                        bytes.extend_from_slice(&chunk);
-                        body.flow_control().release_capacity(chunk.len()).unwrap();
-                    }
-                    let mut answer = respond.send_response(http::Response::new(()), false).unwrap();
-                    answer.send_data(bytes::Bytes::from_static(&[0; 5]), false).unwrap();
-                    let status = (http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
-                    answer.send_trailers(HeaderMap::from_iter([status])).unwrap();
-                    sender.send((path, kind, bytes)).unwrap();
-                });
+            // Another connection, if the first one did not get through in time.
+            while let Ok((socket, _)) = listener.accept().await {
+                let Ok(mut connection) = h2::server::handshake(socket).await else { continue };
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let (path, sender) = (request.uri().path().to_owned(), sender.clone());
+                    let kind = request.headers()["content-type"].clone();
+                    tokio::spawn(async move {
+                        let (mut body, mut bytes) = (request.into_body(), Vec::new());
+                        while let Some(Ok(chunk)) = body.data().await {
+                            bytes.extend_from_slice(&chunk);
+                            body.flow_control().release_capacity(chunk.len()).unwrap();
+                        }
+                        let mut answer = respond.send_response(http::Response::new(()), false).unwrap();
+                        answer.send_data(bytes::Bytes::from_static(&[0; 5]), false).unwrap();
+                        let status = (http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+                        answer.send_trailers(HeaderMap::from_iter([status])).unwrap();
+                        sender.send((path, kind, bytes)).unwrap();
+                    });
+                }
             }
         });
     });

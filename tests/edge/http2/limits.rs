@@ -129,8 +129,9 @@ fn answers_that_nobody_takes_are_bounded_and_end_with_their_connection() {
         assert_eq!(client.until_gone(), [ENHANCE_YOUR_CALM], "with windows of {window}");
     }
     counted(&edge, "write_timeout", 2.0);
+    // An eighth of the answers; and what the allocator keeps of the first connection while there is a second.
     let more = edge.peak_memory() - before;
-    assert!(more < STREAMS as usize * MIB, "{more} bytes for {STREAMS} streams");
+    assert!(more < STREAMS as usize * MIB + 8 * MIB, "{more} bytes for {STREAMS} streams");
     eventually("all settled", || (edge.metric("multilith_requests_in_flight", &[]) < 1.0).then_some(()));
     assert!(upstream_blamed(&edge) < 1.0, "the upstream was blamed");
 }
