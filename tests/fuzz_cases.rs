@@ -32,8 +32,8 @@ fn replay(target: &str, more: &[&str], hold: fn(&[u8])) {
     for case in cases {
         let bytes = fs::read(&case).expect("an input can be read");
         // The claim that fails has said what is wrong, but not with which input.
-        let held = panic::catch_unwind(|| hold(&bytes));
-        assert!(held.is_ok(), "{}", case.display());
+        let outcome = panic::catch_unwind(|| hold(&bytes));
+        assert!(outcome.is_ok(), "{}", case.display());
     }
 }
 

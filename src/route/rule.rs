@@ -8,6 +8,9 @@ use super::facts::Facts;
 use super::methods::MethodSet;
 use super::template::Template;
 
+/// The longest host name there is; a longer one is nobody's.
+pub(super) const HOST_BYTES: usize = 255;
+
 /// Which hosts a route takes. How they rank is in `Precedence`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
@@ -93,6 +96,7 @@ impl HostPattern {
         let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
         match self {
             Self::Any => true,
+            _ if host.len() > HOST_BYTES => false,
             Self::Exact(own) => host.eq_ignore_ascii_case(own.as_bytes()),
             Self::Wildcard(suffix) => host
                 .len()

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::matching::Matching;
 use super::path::{NormalPath, PathRefused};
 use super::precedence::{ConditionRank, compare_paths};
-use super::rule::{HostPattern, Rule, takes_method};
+use super::rule::{HOST_BYTES, HostPattern, Rule, takes_method};
 use super::segment::{Segment, leaves_value};
 use super::template::{Template, matched_path};
 use super::tree::{NONE, Run, Tree, folded};
@@ -21,9 +21,6 @@ use super::{Route, RouteId};
 const EXACT: u32 = u32::MAX;
 const WILDCARD: u32 = u32::MAX - 1;
 const ANY: u32 = u32::MAX - 2;
-
-/// The longest host name there is.
-const HOST_BYTES: usize = 255;
 
 /// The bit of `Entry::methods` for all methods that have none of their own.
 const EXTENSION: u16 = 1 << 15;

@@ -30,13 +30,15 @@ pub fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 
+type SplitLast = fn(&[u8]) -> (Option<&[u8]>, &[u8]);
+
 /// Takes the elements of all lines from the right. In bytes: what is no text may stand left of what a proxy has added.
 fn walk(
     nearest: &mut IpAddr,
     headers: &HeaderMap<HeaderValue>,
     name: &str,
     trusted: &[Network],
-    split_last: fn(&[u8]) -> (Option<&[u8]>, &[u8]),
+    split_last: SplitLast,
     address: fn(&[u8]) -> Option<&[u8]>,
 ) {
     for value in headers.get_all(name).iter().rev() {

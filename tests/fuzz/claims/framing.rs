@@ -5,7 +5,7 @@
 
 use std::cell::OnceCell;
 
-use http::Version;
+use http::{HeaderValue, Version};
 use multilith::compile::Limits;
 use multilith::guard::chunks::Chunks;
 use multilith::guard::framing;
@@ -137,9 +137,10 @@ impl<'a> Strict<'a> {
         let head = raw[start..].strip_suffix(b"\r\n\r\n").ok_or("no end")?;
         let mut lines = lines(head)?.into_iter();
         let mut words = lines.next().ok_or("no request line")?.split(|&byte| byte == b' ');
-        let (method, target, version) = match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(method), Some(target), Some(version), None) => (method, target, version),
-            _ => return Err("not three words"),
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err("not three words");
         };
         if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
             return Err("method");
@@ -188,7 +189,7 @@ impl<'a> Strict<'a> {
         assert_eq!(request.headers.len(), self.fields.len());
         for (name, _) in &self.fields {
             let name = std::str::from_utf8(name).expect("a token");
-            let values: Vec<_> = request.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+            let values: Vec<_> = request.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
             assert_eq!(values, self.all(name).collect::<Vec<_>>(), "{name}");
         }
     }

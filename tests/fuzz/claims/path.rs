@@ -3,6 +3,7 @@
 //! An input is lines: a byte of switches, templates (each may begin with a method and a host, `GET example.com/a/{id}`),
 //! one rewrite (`> /b/{id}`), and, last, the request: method, host and path in the same form.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
@@ -251,7 +252,7 @@ fn segment_reading(raw: &[u8]) -> Result<String, PathRefused> {
             b'\\' if !escaped => return Err(PathRefused::Backslash),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(octet)),
             _ if !escaped && b"!$&'()*+,;=:@".contains(&octet) => text.push(char::from(octet)),
-            _ => text.push_str(&format!("%{octet:02X}")),
+            _ => write!(text, "%{octet:02X}").expect("memory takes it"),
         }
     }
     Ok(text)
