@@ -86,6 +86,7 @@ impl Wire {
     /// The head of a request without a body, and nothing behind it. Counts as handed to the parser.
     pub fn take_head(&mut self) -> BytesMut {
         self.watch.head_handed(self.ahead.len());
+        self.begun = false;
         std::mem::take(&mut self.ahead)
     }
 
