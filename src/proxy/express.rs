@@ -41,13 +41,15 @@ pub struct Express {
     /// The way of all others.
     proxy: Arc<HttpProxy<Edge>>,
     connector: TransportConnector,
+    /// Connections to upstreams that each thread keeps.
+    idle: usize,
     /// None: as in `init_downstream_modules`.
     modules: HttpModules,
 }
 
 impl Express {
-    pub fn new(edge: Edge, proxy: Arc<HttpProxy<Edge>>) -> Self {
-        Self { edge, proxy, connector: TransportConnector::new(None), modules: HttpModules::new() }
+    pub fn new(edge: Edge, proxy: Arc<HttpProxy<Edge>>, idle: usize) -> Self {
+        Self { edge, proxy, connector: TransportConnector::new(None), idle, modules: HttpModules::new() }
     }
 
     /// Serves a request of which `head` is all. Like pingora's `process_new_http`: what comes back is kept open.
@@ -184,7 +186,8 @@ impl Express {
         }
         upstream.respect_keepalive();
         if let Some(stream) = upstream.reuse().await {
-            kept::keep(key, stream, Instant::now(), exchange.edition.pool(exchange.target).spec().keepalive);
+            let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+            kept::keep(key, stream, Instant::now(), keepalive, self.idle);
         }
         Ok(())
     }

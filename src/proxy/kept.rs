@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// At most so many wait on one thread; the longest that has waited makes room.
-const MOST: usize = 512;
 const LOOK: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -50,13 +48,14 @@ pub fn take(key: u64, now: Instant) -> Option<Stream> {
     })
 }
 
-/// Keeps a connection whose last answer was read to its end.
-pub fn keep(key: u64, mut stream: Stream, now: Instant, wait: Duration) {
+/// Keeps a connection whose last answer was read to its end. At most `most` wait on one thread; the one that has waited
+/// longest makes room.
+pub fn keep(key: u64, mut stream: Stream, now: Instant, wait: Duration, most: usize) {
     if wait.is_zero() || !is_silent(&mut stream) {
         return;
     }
     let looked_after = KEPT.with_borrow_mut(|kept| {
-        if kept.count >= MOST {
+        if kept.count >= most {
             kept.make_room(key);
         }
         kept.lists.entry(key).or_default().push(Waiting { stream, until: now + wait });

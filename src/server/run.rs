@@ -205,8 +205,9 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
     };
-    let proxy = Arc::new(engine(edge.clone(), threads, shares.idle));
-    let engines = (Arc::clone(&proxy), Arc::new(Express::new(edge, proxy)));
+    let (express, others) = idle_each(shares.idle, threads);
+    let proxy = Arc::new(engine(edge.clone(), threads, others));
+    let engines = (Arc::clone(&proxy), Arc::new(Express::new(edge, proxy, express)));
     let plain = server.listen.iter().zip(&listeners).map(|listener| (listener, None));
     let encrypted = server.tls.listen.iter().zip(&tls_listeners).map(|listener| (listener, tls.clone()));
     for ((written, address), tls) in plain.chain(encrypted) {
@@ -288,10 +289,17 @@ fn share_descriptors(wanted: Option<u64>, threads: usize) -> Shares {
     shares
 }
 
-fn engine(edge: Edge, threads: usize, idle: u64) -> HttpProxy<Edge> {
+/// How many connections to upstreams wait for requests on each thread: those of the express way, and pingora's for all others.
+fn idle_each(idle: u64, threads: usize) -> (usize, usize) {
     let each = usize::try_from(idle).unwrap_or(usize::MAX) / threads;
-    let upstream_keepalive_pool_size = each.clamp(1, IDLE);
-    let conf = ServerConf { threads, work_stealing: false, upstream_keepalive_pool_size, ..ServerConf::default() };
+    let each = each.clamp(2, IDLE);
+    let others = (each / 4).max(1);
+    (each - others, others)
+}
+
+fn engine(edge: Edge, threads: usize, idle: usize) -> HttpProxy<Edge> {
+    let conf =
+        ServerConf { threads, work_stealing: false, upstream_keepalive_pool_size: idle, ..ServerConf::default() };
     http_proxy(&Arc::new(conf), edge)
 }
 
