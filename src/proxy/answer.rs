@@ -48,7 +48,7 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
         };
         super::rewriting::answer(response, route, &asked)?;
     }
-    copying::head_passes(response, exchange);
+    copying::head_passes(response.status, &response.headers, exchange);
     sign(session, response, exchange)?;
     if let Some(standing) = &exchange.standing {
         standing.write(response)?;
@@ -119,9 +119,11 @@ fn shared_cache_may_keep(response: &ResponseHeader) -> bool {
     });
     let explicit =
         response.headers.contains_key(header::CACHE_CONTROL) || response.headers.contains_key(header::EXPIRES);
-    let by_default =
-        matches!(response.status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 304 | 308 | 404 | 405 | 410 | 414 | 501);
-    !forbidden && (explicit || by_default)
+    !forbidden && (explicit || is_cacheable_by_default(response.status.as_u16()))
+}
+
+pub const fn is_cacheable_by_default(status: u16) -> bool {
+    matches!(status, 200 | 203 | 204 | 206 | 300 | 301 | 304 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
 fn directives(response: &ResponseHeader) -> impl Iterator<Item = &str> {

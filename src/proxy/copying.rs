@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, Result};
@@ -36,6 +36,11 @@ impl Copying {
     pub const fn what_became(&self) -> Option<&'static str> {
         self.became
     }
+
+    /// The answer is kept to be compared.
+    pub const fn captures(&self) -> bool {
+        self.capture.is_some()
+    }
 }
 
 /// The route and the side are known. A request without a body is copied at once.
@@ -58,7 +63,11 @@ pub fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange) {
             unit: exchange.decision.unit_hash,
             trace: exchange.trace.for_shadow(),
         };
-        (target, request.clone(), Box::new(Origin::of(exchange, request)))
+        let mut copy = request.clone();
+        if let Some(introduction) = &exchange.introduction {
+            introduction.write(&mut copy);
+        }
+        (target, copy, Box::new(Origin::of(exchange, request)))
     });
     match ordered {
         Err(why) => skip(&copies, exchange, why),
@@ -94,14 +103,14 @@ pub fn attempt_failed(exchange: &mut Exchange) {
 }
 
 /// The head of the answer goes to the client, rewritten as far as the route says, and not yet made private.
-pub fn head_passes(response: &ResponseHeader, exchange: &mut Exchange) {
+pub fn head_passes(status: StatusCode, fields: &HeaderMap, exchange: &mut Exchange) {
     let took = exchange.attempt.first_byte.unwrap_or(Duration::ZERO);
     if exchange.fallback.is_some() {
         // Somebody else answers than the copy is to be compared with.
         exchange.copying.capture = None;
     }
     if let Some(capture) = &mut exchange.copying.capture {
-        capture.head(response.status, &response.headers, took);
+        capture.head(status, fields, took);
     }
 }
 
@@ -182,7 +191,7 @@ impl Translate for Origin {
             side: if to == UpstreamId::MONOLITH { Side::Monolith } else { Side::Service },
             upstream: to,
             request_id: &self.request_id,
-            trace: &self.trace,
+            trace: self.trace,
         };
         outbound.write(head)
     }

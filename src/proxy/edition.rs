@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::access::{Access, RouteAccess};
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, HttpVersions, UpstreamId};
+use crate::guard::headers::Introduction;
 use crate::live::{Live, RouteState};
-use crate::migration::{Dial, Percent, Policy, Side, Stage};
-use crate::route::{PathRewrite, Route, RouteId};
+use crate::migration::{Dial, Percent, Policy, Side, Stage, UnitSource};
+use crate::route::{PathRewrite, RateKey, Route, RouteId};
 use crate::shadow::{Copies, Shadow};
 use crate::telemetry::{Metrics, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};
@@ -24,6 +25,8 @@ pub struct Edition {
     pub unmatched: RouteEdition,
     /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
     pub rewriting: Vec<Vec<Arc<Route>>>,
+    /// Some route decides by a header that the edge writes about the client, or lets a token write one.
+    pub reads_introductions: bool,
 }
 
 /// One route with its meters and what moves.
@@ -98,7 +101,8 @@ impl Edition {
             route: None,
         };
         let rewriting = rewriting(&snapshot);
-        Self { generation, snapshot, pools, routes, unmatched, rewriting }
+        let reads_introductions = snapshot.routes.iter().any(|route| reads_introductions(route));
+        Self { generation, snapshot, pools, routes, unmatched, rewriting, reads_introductions }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
@@ -114,6 +118,20 @@ fn speaks_http1_alone(snapshot: &Snapshot, policy: &Policy) -> bool {
     let variants = policy.variants.iter().map(|variant| variant.upstream);
     let mut asked = policy.service.into_iter().chain(variants).chain([UpstreamId::MONOLITH]);
     asked.all(|id| snapshot.upstreams.get(id.index()).is_none_or(|spec| spec.http == HttpVersions::Http1))
+}
+
+pub fn reads_introductions(route: &Route) -> bool {
+    let conditions = route.rule.headers.iter().map(|condition| &*condition.name);
+    let units = route.policy.sticky.iter().filter_map(|source| match source {
+        UnitSource::Header(name) => Some(name.as_str()),
+        _ => None,
+    });
+    let rate = route.rate_limit.iter().filter_map(|rate| match &rate.key {
+        RateKey::Header(name) => Some(name.as_str()),
+        _ => None,
+    });
+    let claims = route.jwt.iter().flat_map(|rule| rule.forward.iter().map(|(_, name)| name.as_str()));
+    conditions.chain(units).chain(rate).chain(claims).any(Introduction::may_write)
 }
 
 fn rewriting(snapshot: &Snapshot) -> Vec<Vec<Arc<Route>>> {

@@ -10,6 +10,7 @@ use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
 use super::watch::Watch;
 use crate::endpoint::UpstreamId;
+use crate::guard::headers::Introduction;
 use crate::migration::{Copy, Decision, Pinning, Reason, Side};
 use crate::route::Found;
 use crate::telemetry::{InFlight, RequestId, TraceContext};
@@ -25,6 +26,8 @@ pub struct Exchange {
     pub watch: Option<Arc<Watch>>,
     pub began: Instant,
     pub client: Option<IpAddr>,
+    /// What is said of the client to whoever gets the request; `None`: the request says it itself.
+    pub introduction: Option<Introduction>,
     pub request_id: RequestId,
     pub trace: TraceContext,
     /// `None`: no route takes it.
@@ -91,6 +94,7 @@ impl Exchange {
             watch: Watch::current(),
             began: now,
             client: None,
+            introduction: None,
             request_id: RequestId::none(),
             trace: TraceContext::none(),
             found: None,

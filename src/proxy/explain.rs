@@ -253,7 +253,7 @@ fn sent(
         side: decision.side,
         upstream: decision.upstream,
         request_id: &RequestId::made(0),
-        trace: &TraceContext::continue_or_start(&request.headers, 1, 1),
+        trace: TraceContext::continue_or_start(&request.headers, 1, 1),
     };
     outbound.write(&mut request).map_err(|error| ExplainError::Refused(500, error.to_string()))?;
     let mut headers = Vec::new();

@@ -6,10 +6,7 @@
 //! through pingora's `HttpProxy`.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -25,10 +22,12 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
+use tokio::io::AsyncWriteExt as _;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::panic::{Hook, caught};
+use super::plain::{self, Passed};
 use super::{Edge, answer, attempt, body, copying, finish, intake, kept, outbound};
 use crate::upstream::Lease;
 
@@ -177,32 +176,70 @@ impl Express {
             attempt::connected(session, exchange, reused, true, stream.id());
             Ok(())
         })?;
-        let mut upstream = Upstream::new(stream);
-        if let Err(error) = self.pass(session, exchange, &mut upstream).await {
-            return Err(caught(edge, Hook::Failed, exchange, |exchange| {
-                copying::attempt_failed(exchange);
-                Ok(attempt::failed(edge, session, exchange, error, reused))
-            })?);
-        }
-        upstream.respect_keepalive();
-        if let Some(stream) = upstream.reuse().await {
+        let passed = self.pass(session, exchange, stream).await;
+        let stream = match passed {
+            Ok(stream) => stream,
+            Err(error) => {
+                return Err(caught(edge, Hook::Failed, exchange, |exchange| {
+                    copying::attempt_failed(exchange);
+                    Ok(attempt::failed(edge, session, exchange, error, reused))
+                })?);
+            }
+        };
+        if let Some(stream) = stream {
             let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
             kept::keep(key, stream, Instant::now(), keepalive, self.idle);
         }
         Ok(())
     }
 
-    /// Sends the request and passes the answer on.
-    async fn pass(&self, session: &mut Session, exchange: &mut Exchange, upstream: &mut Upstream) -> Result<()> {
+    /// Sends the request and passes the answer on. Gives the connection back if it may have another request.
+    async fn pass(&self, session: &mut Session, exchange: &mut Exchange, stream: Stream) -> Result<Option<Stream>> {
+        let edge = &self.edge;
+        let mut stream = stream;
+        let request = session.req_header();
+        let text = caught(edge, Hook::Outbound, exchange, |exchange| Ok(outbound::text(request, exchange)))?;
+        let mut upstream = if let Some(head) = text {
+            let sent = async {
+                stream.write_all(&head).await?;
+                stream.flush().await
+            };
+            let failed = |error| Error::because(ErrorType::WriteError, "while writing the request", error).into_up();
+            sent.await.map_err(failed)?;
+            if plain::can_read(&stream) {
+                match plain::pass(edge, session, exchange, stream).await? {
+                    Passed::Done(stream) => return Ok(stream),
+                    Passed::Other(again) => stream = again,
+                }
+            }
+            Upstream::new(stream)
+        } else {
+            self.send(session, exchange, stream).await?
+        };
+        self.pass_on(session, exchange, &mut upstream).await?;
+        upstream.respect_keepalive();
+        Ok(upstream.reuse().await)
+    }
+
+    /// Sends a request to which more than lines is added.
+    async fn send(&self, session: &mut Session, exchange: &mut Exchange, stream: Stream) -> Result<Upstream> {
         let edge = &self.edge;
         let mut request = session.req_header().clone();
         request.set_version(Version::HTTP_11);
         // The only header of the connection that a request of this way may have.
         request.remove_header(&header::CONNECTION);
         caught(edge, Hook::Outbound, exchange, |exchange| outbound::prepare(&mut request, exchange))?;
+        let mut upstream = Upstream::new(stream);
         upstream.write_request_header(Box::new(request)).await.map_err(|error| error.into_up())?;
+        Ok(upstream)
+    }
+
+    /// Passes an answer on that pingora reads.
+    async fn pass_on(&self, session: &mut Session, exchange: &mut Exchange, upstream: &mut Upstream) -> Result<()> {
+        let edge = &self.edge;
         loop {
-            let (chunk, end) = match next(session, upstream).await? {
+            let task = async { upstream.read_response_task().await.map_err(|error| error.into_up()) };
+            let (chunk, end) = match plain::while_client_stays(session, task).await? {
                 HttpTask::Header(mut head, end) => {
                     caught(edge, Hook::AnswerHead, exchange, |exchange| {
                         attempt::head_arrived(edge, session, &mut head, exchange)
@@ -246,23 +283,6 @@ pub fn take_up(session: &mut Session, exchange: &mut Exchange, before: Box<dyn A
         *exchange = admitted.exchange;
         exchange.admitted = true;
     }
-}
-
-/// The next piece of the answer; an error if the client goes before it is there.
-async fn next(session: &mut Session, upstream: &mut Upstream) -> Result<HttpTask> {
-    let mut task = pin!(upstream.read_response_task());
-    let mut client = pin!(session.as_downstream_mut().read_body_or_idle(true));
-    poll_fn(|cx| {
-        if let Poll::Ready(task) = task.as_mut().poll(cx) {
-            return Poll::Ready(task.map_err(|error| error.into_up()));
-        }
-        match client.as_mut().poll(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into_down())),
-            // Without a body there is nothing to read but the end.
-            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 /// An answer whose end is that of the upstream's connection gets chunks, so that the client's connection can stay.

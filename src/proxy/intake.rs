@@ -68,7 +68,11 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
     };
-    let received = guard::headers::receive(session.req_header_mut(), &arrival);
+    let (received, introduction) = guard::headers::clean(session.req_header_mut(), &arrival);
+    match introduction {
+        Some(introduction) if edition.reads_introductions => introduction.write(session.req_header_mut()),
+        later => exchange.introduction = later,
+    }
     exchange.client = Some(received.client);
     // Only what the cleaned request still asks for: pingora would take any other upgrade for one that will happen.
     exchange.upgrade = session.is_upgrade_req();

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::held::Held;
+use super::lines::Lines;
 use super::socket::shut_down;
 use super::tunnel::Tunnel;
 use super::upload::Upload;
@@ -59,6 +60,8 @@ pub struct Watch {
     /// What is read of the request.
     pub upload: Upload,
     pub tunnel: Tunnel,
+    /// Of the answer's head.
+    pub lines: Lines,
     writing: Writing,
     /// Of an answer over HTTP/2, what the client has not taken; and the same of all streams of its connection.
     held: Held,
@@ -95,6 +98,7 @@ impl Watch {
             refused_early: AtomicU16::new(0),
             upload: Upload::default(),
             tunnel: Tunnel::default(),
+            lines: Lines::default(),
             writing: Writing::of(client, pace),
             held: Held::default(),
             connection,
@@ -114,6 +118,8 @@ impl Watch {
         self.handed.store(0, Relaxed);
         self.head_length.store(0, Relaxed);
         self.upload.begin();
+        // Of an answer that was never written.
+        drop(self.lines.take());
         self.set(now, idle.or(head));
     }
 

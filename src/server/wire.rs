@@ -267,6 +267,14 @@ impl AsyncWrite for Wire {
         if websocket {
             return self.poll_frames(cx, bytes);
         }
+        if let Some(lines) = self.watch.lines.take()
+            && let Some(head) = bytes.strip_suffix(b"\r\n")
+        {
+            for part in [head, &lines, b"\r\n"] {
+                self.gathered.extend_from_slice(part);
+            }
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if self.gathered.len() + bytes.len() > GATHERED {
             ready!(self.poll_gathered(cx))?;
         }

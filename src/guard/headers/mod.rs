@@ -8,5 +8,5 @@ mod request;
 mod response;
 
 pub use client::{address as client_address, is_trusted};
-pub use request::{Arrival, ClientSubject, Received, receive, without_hop_by_hop};
+pub use request::{Arrival, ClientSubject, Introduction, Received, clean, receive, without_hop_by_hop};
 pub use response::{Asked, answer, interim};

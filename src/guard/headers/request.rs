@@ -24,6 +24,13 @@ const CLIENT_SUBJECT: &str = "X-Forwarded-Client-Subject";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSubject(pub Arc<str>);
 
+impl ClientSubject {
+    fn header_value(&self) -> HeaderValue {
+        // Control characters in a certificate are no name of anybody's.
+        HeaderValue::from_bytes(self.0.as_bytes()).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
 /// How a request came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
@@ -45,11 +52,65 @@ pub struct Received {
     pub forced: Option<HeaderValue>,
 }
 
+/// What the edge says of a request to whoever gets it, as long as it is not written in it: two maps of names and values cost
+/// more than the lines that it becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    peer: IpAddr,
+    tls: bool,
+    subject: Option<ClientSubject>,
+}
+
+impl Introduction {
+    /// Whether it may write this name, which is in lower case.
+    pub fn may_write(name: &str) -> bool {
+        matches!(name, FORWARDED_FOR | FORWARDED_PROTO | FORWARDED_HOST | REAL_IP | "forwarded")
+            || name.eq_ignore_ascii_case(CLIENT_SUBJECT)
+    }
+
+    pub fn write(&self, request: &mut RequestHeader) {
+        let arrival =
+            Arrival { peer: self.peer, tls: self.tls, subject: self.subject.as_ref(), trusted: &[], force: None };
+        describe(request, &arrival, self.peer, false, &Seen::default());
+    }
+
+    /// The same as lines of a head.
+    pub fn put(&self, request: &RequestHeader, head: &mut BytesMut) {
+        let proto = proto(self.tls);
+        let host = request.headers.get(header::HOST);
+        head.put_slice(b"X-Forwarded-For: ");
+        put_address(head, self.peer);
+        head.put_slice(b"\r\nForwarded: ");
+        put_forwarded(head, self.peer, host, proto);
+        head.put_slice(b"\r\nX-Forwarded-Proto: ");
+        head.put_slice(proto.as_bytes());
+        if let Some(host) = host {
+            head.put_slice(b"\r\nX-Forwarded-Host: ");
+            head.put_slice(host.as_bytes());
+        }
+        if let Some(subject) = &self.subject {
+            head.put_slice(b"\r\nX-Forwarded-Client-Subject: ");
+            head.put_slice(subject.header_value().as_bytes());
+        }
+        head.put_slice(b"\r\n");
+    }
+}
+
 /// Removes what a client must not say, writes what the edge knows, and makes the target a path.
 ///
 /// To be called once, on the session's header, after [`check`](crate::guard::framing::check) and before routing: then routing,
 /// each attempt and each copy start from the same clean request. It leaves `Connection` and its like to pingora's policy.
 pub fn receive(request: &mut RequestHeader, arrival: &Arrival<'_>) -> Received {
+    let (received, introduction) = clean(request, arrival);
+    if let Some(introduction) = introduction {
+        introduction.write(request);
+    }
+    received
+}
+
+/// The same, but leaves what the edge says of the request to be written later, unless it has to be mixed with what the request
+/// says already.
+pub fn clean(request: &mut RequestHeader, arrival: &Arrival<'_>) -> (Received, Option<Introduction>) {
     let trusted = client::is_trusted(arrival.peer.to_canonical(), arrival.trusted);
     let client = client::address(arrival.peer, &request.headers, arrival.trusted);
     let forced = forced(request, client, arrival.force);
@@ -66,8 +127,14 @@ pub fn receive(request: &mut RequestHeader, arrival: &Arrival<'_>) -> Received {
         join_cookies(request);
     }
     make_origin_form(request);
-    describe(request, arrival, client, trusted, &seen);
-    Received { client, trusted, forced }
+    let received = Received { client, trusted, forced };
+    if trusted || seen.introduced {
+        describe(request, arrival, client, trusted, &seen);
+        return (received, None);
+    }
+    let introduction =
+        Introduction { peer: arrival.peer.to_canonical(), tls: arrival.tls, subject: arrival.subject.cloned() };
+    (received, Some(introduction))
 }
 
 /// Removes what belongs to the client's connection. Pingora does this for what goes through its proxy; a copy that is sent
@@ -100,6 +167,8 @@ struct Seen {
     forbidden: Vec<HeaderName>,
     cookies: usize,
     upgrade: bool,
+    /// It says itself, by a header that stays, what an introduction says.
+    introduced: bool,
     real_ip: bool,
     proto: bool,
     host: bool,
@@ -108,6 +177,10 @@ struct Seen {
 fn look(request: &RequestHeader, trusted: bool, force: Option<&ForceRule>) -> Seen {
     let mut seen = Seen::default();
     for name in request.headers.keys() {
+        match name.as_str() {
+            FORWARDED_PROTO | FORWARDED_HOST | FORWARDED_FOR | REAL_IP | "forwarded" => seen.introduced = true,
+            _ => {}
+        }
         match name.as_str() {
             "cookie" => seen.cookies = request.headers.get_all(header::COOKIE).iter().count(),
             "upgrade" => seen.upgrade = true,
@@ -223,7 +296,7 @@ fn make_origin_form(request: &mut RequestHeader) {
 /// One buffer holds the new values; the header map copies none of them.
 fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, trusted: bool, seen: &Seen) {
     let peer = arrival.peer.to_canonical();
-    let proto = if arrival.tls { "https" } else { "http" };
+    let proto = proto(arrival.tls);
     let host = host_of(request);
     let mut text = BytesMut::with_capacity(192);
 
@@ -236,20 +309,7 @@ fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, 
     if trusted {
         keep(&mut text, request, header::FORWARDED.as_str());
     }
-    match peer {
-        IpAddr::V4(_) => {
-            text.put_slice(b"for=");
-            put_address(&mut text, peer);
-        }
-        IpAddr::V6(peer) => write!(text, "for=\"[{peer}]\"").expect("memory takes it"),
-    }
-    if let Some(host) = &host {
-        text.put_slice(b";host=\"");
-        text.put_slice(host.as_bytes());
-        text.put_u8(b'"');
-    }
-    text.put_slice(b";proto=");
-    text.put_slice(proto.as_bytes());
+    put_forwarded(&mut text, peer, host.as_ref(), proto);
     let forwarded = text.split().freeze();
 
     set(request, "X-Forwarded-For", value(addresses));
@@ -264,15 +324,35 @@ fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, 
         None if seen.host => drop(request.remove_header(FORWARDED_HOST)),
         None => {}
     }
-    if let Some(ClientSubject(subject)) = arrival.subject {
-        // Control characters in a certificate are no name of anybody's.
-        let subject = HeaderValue::from_bytes(subject.as_bytes()).unwrap_or(HeaderValue::from_static(""));
-        set(request, CLIENT_SUBJECT, subject);
+    if let Some(subject) = arrival.subject {
+        set(request, CLIENT_SUBJECT, subject.header_value());
     }
     if seen.real_ip && !trusted {
         let address = client.to_string();
         set(request, "X-Real-IP", HeaderValue::try_from(address).expect("an address is text"));
     }
+}
+
+const fn proto(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
+}
+
+/// The element that this edge adds to `Forwarded` (RFC 7239).
+fn put_forwarded(text: &mut BytesMut, peer: IpAddr, host: Option<&HeaderValue>, proto: &str) {
+    match peer {
+        IpAddr::V4(_) => {
+            text.put_slice(b"for=");
+            put_address(text, peer);
+        }
+        IpAddr::V6(peer) => write!(text, "for=\"[{peer}]\"").expect("memory takes it"),
+    }
+    if let Some(host) = host {
+        text.put_slice(b";host=\"");
+        text.put_slice(host.as_bytes());
+        text.put_u8(b'"');
+    }
+    text.put_slice(b";proto=");
+    text.put_slice(proto.as_bytes());
 }
 
 /// The same text as `Display` gives, without its machinery for what is in every request.

@@ -52,19 +52,23 @@ impl RequestId {
 
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let text = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
-        std::str::from_utf8(text).expect("only ASCII was let in")
+        std::str::from_utf8(self.as_bytes()).expect("only ASCII was let in")
+    }
+
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     #[must_use]
     pub fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_str(self.as_str()).expect("only characters that a header may hold were let in")
+        HeaderValue::from_bytes(self.as_bytes()).expect("only characters that a header may hold were let in")
     }
 
     /// Decides whether the request is in a sample: the same on every replica and for everything that samples.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        xxh3_64(self.as_str().as_bytes())
+        xxh3_64(self.as_bytes())
     }
 }
 
