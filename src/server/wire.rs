@@ -345,14 +345,17 @@ impl AsyncWrite for Wire {
 }
 
 impl Drop for Wire {
-    /// A panic takes pingora's session with it, and this connection: its last moment is the only one for an answer.
+    /// What was written of an answer that broke off is the client's, as far as the socket takes it at once. A panic takes
+    /// pingora's session with it, and this connection: its last moment is the only one for an answer.
     fn drop(&mut self) {
         if std::thread::panicking() && self.watch.is_asked() && !self.begun {
-            let answer = own_answer(500, fastrand::u128(..));
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            if Pin::new(&mut self.stream).poll_write(&mut cx, &answer).is_ready() {
-                let _ = Pin::new(&mut self.stream).poll_flush(&mut cx);
-            }
+            self.gathered.extend_from_slice(&own_answer(500, fastrand::u128(..)));
+        } else if self.gathered.is_empty() {
+            return;
+        }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        if self.poll_gathered(&mut cx).is_ready() {
+            let _ = Pin::new(&mut self.stream).poll_flush(&mut cx);
         }
     }
 }

@@ -8,6 +8,7 @@ mod access;
 mod access_log;
 mod admin;
 mod admin_access;
+mod answers;
 mod connections;
 mod corpus;
 mod descriptors;
