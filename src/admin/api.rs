@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::Parts;
 use super::reply::Reply;
 use super::status::{route_status, routes, status};
+use crate::live::keep_pressed;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
 
@@ -90,6 +91,10 @@ fn monolith_only(parts: &Parts, body: &[u8]) -> Reply {
     parts.live.set_monolith_only(button.on);
     parts.telemetry.metrics.edge().monolith_only(button.on);
     tracing::warn!(on = button.on, "the big red button was set");
+    let state_dir = &parts.in_force.load().snapshot.server.state_dir;
+    if let Err(error) = keep_pressed(state_dir, button.on) {
+        tracing::error!(%error, dir = %state_dir.display(), on = button.on, "the big red button is in force, but a restart will not know of it");
+    }
     Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
 }
 

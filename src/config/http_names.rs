@@ -1,5 +1,6 @@
 //! Methods, header names and header values, checked as they are read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -70,9 +71,14 @@ impl Decode for HeaderValue {
 
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.string::<Self>(value)?;
-        let read = Self::from_bytes(text.as_bytes()).ok();
-        if read.is_none() {
-            let message = format!("`{}` is not a header value", text.escape_debug());
+        let mut read = Self::from_bytes(text.as_bytes()).ok();
+        // What comes from the environment may be a secret: it is shown nowhere.
+        let secret = matches!(text, Cow::Owned(_));
+        if let Some(read) = &mut read {
+            read.set_sensitive(secret);
+        } else {
+            let shown = if secret { value.get_ref().as_str().unwrap_or_default() } else { &text };
+            let message = format!("`{}` is not a header value", shown.escape_debug());
             let help = "header values are one line without control characters".to_owned();
             reader.invalid(Code::InvalidHeaderValue, value.span(), message, "not a header value", help);
         }

@@ -1,9 +1,11 @@
 //! What moves while the program runs: the edition in force, breakers, the big red button. All of it survives a reload.
 
 mod breaker;
+mod button;
 mod in_force;
 mod route_state;
 
 pub use breaker::{Breakage, CircuitBreaker};
+pub use button::{is_kept_pressed, keep_pressed};
 pub use in_force::InForce;
 pub use route_state::{Live, RouteState};

@@ -56,7 +56,7 @@ impl Live {
         }
     }
 
-    /// Presses or releases the button; it holds until it is set again or the process ends.
+    /// Presses or releases the button; it holds until it is set again, pressed also over a restart (see `keep_pressed`).
     pub fn set_monolith_only(&self, on: bool) {
         self.monolith_only.store(if on { 2 } else { 1 }, Ordering::Relaxed);
     }

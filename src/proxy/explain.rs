@@ -237,6 +237,9 @@ fn copy(snapshot: &Snapshot, policy: &Policy, decision: &Decision) -> Option<Exp
     Some(ExplainedCopy { upstream, why })
 }
 
+/// Shown in the place of what the file takes from the environment.
+const FROM_A_VARIABLE: &str = "(from a variable)";
+
 fn sent(
     snapshot: &Snapshot,
     mut request: RequestHeader,
@@ -258,10 +261,9 @@ fn sent(
     outbound.write(&mut request).map_err(|error| ExplainError::Refused(500, error.to_string()))?;
     let mut headers = Vec::new();
     for (name, value) in request.case_header_iter() {
-        headers.push((
-            String::from_utf8_lossy(name.as_slice()).into_owned(),
-            String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        ));
+        let value =
+            if value.is_sensitive() { FROM_A_VARIABLE.into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        headers.push((String::from_utf8_lossy(name.as_slice()).into_owned(), value.into_owned()));
     }
     Ok(Sent {
         method: request.method.to_string(),

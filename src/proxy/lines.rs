@@ -21,6 +21,7 @@ impl Lines {
 
     pub fn take(&self) -> Option<BytesMut> {
         // One task writes and reads; the flag spares the others the lock.
-        (self.waiting.load(Relaxed) && self.waiting.swap(false, Relaxed)).then(|| std::mem::take(&mut *self.lines.lock()))
+        (self.waiting.load(Relaxed) && self.waiting.swap(false, Relaxed))
+            .then(|| std::mem::take(&mut *self.lines.lock()))
     }
 }

@@ -276,7 +276,13 @@ set = { X-Set = "1" }
         let continued = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let heads: [&[(&'static str, &'static str)]; 5] = [
             &[("hOsT", "shop.example:80"), ("Accept", "*/*")],
-            &[("Host", "a"), ("Connection", "keep-alive"), ("X-Request-ID", "mine"), ("Cookie", "a=b"), ("Cookie", "c=d")],
+            &[
+                ("Host", "a"),
+                ("Connection", "keep-alive"),
+                ("X-Request-ID", "mine"),
+                ("Cookie", "a=b"),
+                ("Cookie", "c=d"),
+            ],
             &[("Host", "a"), ("Traceparent", continued), ("Tracestate", "a=b")],
             &[("Host", "a"), ("traceparent", "nonsense"), ("tracestate", "a=b"), ("X-Twice", "1"), ("x-twice", "2")],
             &[("Host", ""), ("X-Multilith-Side", "service"), ("X-Forwarded-Port", "1")],

@@ -8,7 +8,9 @@ pub use changes::Changes;
 pub use source::{ReadError, Source, environment};
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,9 +22,12 @@ use crate::compile::{Compiled, Snapshot, TlsSettings, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
 use crate::live::{InForce, Live};
 use crate::proxy::{Access, Edition};
-use crate::shadow::Shadow;
+use crate::shadow::{Shadow, step_back};
 use crate::telemetry::{Moved, Telemetry};
 use crate::upstream::Upstreams;
+
+/// Between two looks whether an old edition is still used.
+const LOOK_AT_OLD: Duration = Duration::from_secs(1);
 
 /// A new upstream is waited for this long; then it is in force without endpoints.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
@@ -174,24 +179,43 @@ impl Reloader {
         }
     }
 
+    /// Takes up a text, on a thread of its own that lets requests go first: a hundred thousand routes are a second's work.
     fn take(&self, state: &mut State, text: String) -> Outcome {
         let text: Arc<str> = text.into();
-        state.seen = Arc::clone(&text);
+        let mut work = || self.take_now(state, &text);
+        thread::scope(|scope| {
+            let behind_requests = || {
+                step_back();
+                work()
+            };
+            match thread::Builder::new().name("reload".to_owned()).spawn_scoped(scope, behind_requests) {
+                Ok(thread) => Some(thread.join().unwrap_or_else(|panicked| resume_unwind(panicked))),
+                Err(error) => {
+                    tracing::warn!(%error, "no thread for the reload: it is done with the priority of requests");
+                    None
+                }
+            }
+        })
+        .unwrap_or_else(&mut work)
+    }
+
+    fn take_now(&self, state: &mut State, text: &Arc<str>) -> Outcome {
+        state.seen = Arc::clone(text);
         let old = self.in_force.load();
-        if text == old.snapshot.text {
+        if *text == old.snapshot.text {
             let tls = &old.snapshot.server.tls;
             let said = self.read_also(tls, tls);
-            let report = report(&said, &self.source.name(), &text).diagnostics;
+            let report = report(&said, &self.source.name(), text).diagnostics;
             state.last_error = last_error(&said, &report);
             return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), report);
         }
-        let Compiled { snapshot, mut diagnostics, .. } = compile(&text, &self.source.name(), &environment);
+        let Compiled { snapshot, mut diagnostics, .. } = compile(text, &self.source.name(), &environment);
         let Some(snapshot) = snapshot else {
-            let report = report(&diagnostics, &self.source.name(), &text).diagnostics;
+            let report = report(&diagnostics, &self.source.name(), text).diagnostics;
             state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
             tracing::error!(
                 "routes.toml was refused, the last good one stays in force:\n{}",
-                crate::diagnostic::render(&diagnostics, &self.source.name(), &text, false)
+                crate::diagnostic::render(&diagnostics, &self.source.name(), text, false)
             );
             return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
         };
@@ -204,8 +228,8 @@ impl Reloader {
             diagnostics.push(diagnostic.clone());
         }
         self.apply(state, snapshot);
-        state.last_error = last_error(&said, &report(&said, &self.source.name(), &text).diagnostics);
-        let report = report(&diagnostics, &self.source.name(), &text).diagnostics;
+        state.last_error = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
+        let report = report(&diagnostics, &self.source.name(), text).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }
 
@@ -234,13 +258,23 @@ impl Reloader {
         }
         self.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
         let next = Arc::new(next);
-        self.in_force.replace(Arc::clone(&next));
+        self.let_go(self.in_force.replace(Arc::clone(&next)));
         self.forget(&next);
         state.loaded_at = Timestamp::now();
         state.last_error = None;
         let edge = self.telemetry.metrics.edge();
         edge.config_in_force(next.generation, seconds(state.loaded_at));
         edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
+    }
+
+    /// Waits for the last request of an old edition: freeing a hundred thousand routes would keep its thread's other requests
+    /// waiting.
+    fn let_go(&self, old: Arc<Edition>) {
+        self.control.spawn(async move {
+            while Arc::strong_count(&old) > 1 {
+                tokio::time::sleep(LOOK_AT_OLD).await;
+            }
+        });
     }
 
     /// What only older editions knew. Their last requests still hold, and count into, what they began with.

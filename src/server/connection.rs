@@ -138,7 +138,8 @@ impl Door {
             let nothing_yet = watch.read_to_the_end();
             watch.expect_head(Instant::now(), limits.header_timeout, limits.idle_timeout);
             if nothing_yet {
-                match watched(watch, timer.as_mut(), first_bytes(&mut wire, true, shutdown, &self.census)).await {
+                match watched(watch, timer.as_mut(), first_bytes(&mut wire, true, false, shutdown, &self.census)).await
+                {
                     Watched::Done(Some(_)) => {}
                     Watched::Done(None) | Watched::TooLate { .. } => return,
                 }
@@ -255,7 +256,8 @@ impl ServerApp for Door {
         watch.expect_head(Instant::now(), limits.header_timeout, None);
         let settled = stream.get_ssl_digest().is_some() && !matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let mut wire = Box::new(Wire::new(stream, Arc::clone(&watch)));
-        let http2 = match watched(&watch, timer.as_mut(), first_bytes(&mut wire, settled, shutdown, &self.census)).await
+        let http2 = match watched(&watch, timer.as_mut(), first_bytes(&mut wire, settled, true, shutdown, &self.census))
+            .await
         {
             Watched::Done(http2) => http2?,
             Watched::TooLate { .. } => {
@@ -301,24 +303,32 @@ impl Drop for OfClient<'_> {
     }
 }
 
-/// Waits until a request begins, and says whether it is one of HTTP/2; `None`: there will be none. `http1`: that much is known.
-async fn first_bytes(wire: &mut Wire, http1: bool, shutdown: &ShutdownWatch, census: &Census) -> Option<bool> {
+/// Waits until a request begins, and says whether it is one of HTTP/2; `None`: there will be none. `http1`: that much is known;
+/// `fresh`: there was none on this connection yet.
+async fn first_bytes(
+    wire: &mut Wire,
+    http1: bool,
+    fresh: bool,
+    shutdown: &ShutdownWatch,
+    census: &Census,
+) -> Option<bool> {
     let mut shutdown = shutdown.clone();
     let begun = async { if http1 { wire.fill().await.then_some(false) } else { wire.opens_http2().await } };
     tokio::select! {
         biased;
         begun = begun => begun,
-        () = stopped(&mut shutdown, census) => None,
+        () = stopped(&mut shutdown, fresh, census) => None,
     }
 }
 
 /// The end of idle connections: at once when nobody serves here any more; a little later when a successor does, so that a
-/// client which is about to use its connection gets its answer, and is told with it to open another.
-async fn stopped(shutdown: &mut ShutdownWatch, census: &Census) {
+/// client which is about to use its connection gets its answer, and is told with it to open another. Whoever has just
+/// connected has a request on its way.
+async fn stopped(shutdown: &mut ShutdownWatch, fresh: bool, census: &Census) {
     const GRACE: Duration = Duration::from_secs(3);
     // An error says that the server is gone, which is the same.
     drop(shutdown.wait_for(|stopping| *stopping).await);
-    if census.handed_over.load(Relaxed) {
+    if fresh || census.handed_over.load(Relaxed) {
         tokio::time::sleep(GRACE).await;
     }
 }

@@ -27,7 +27,7 @@ use super::tls::{Tls, TlsError};
 use crate::admin;
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::live::{InForce, Live};
+use crate::live::{InForce, Live, is_kept_pressed};
 use crate::proxy::{Access, Edge, Edition, Express};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
@@ -145,6 +145,10 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let telemetry =
         Telemetry::start(Arc::clone(&metrics), &snapshot.logs, &snapshot.tracing).map_err(StartError::Log)?;
     let live = Arc::new(Live::new(Instant::now()));
+    if is_kept_pressed(&server.state_dir) {
+        live.set_monolith_only(true);
+        tracing::warn!("the big red button is still pressed from before the start: every route goes to the monolith");
+    }
     let upstreams = {
         let _in_runtime = control.enter();
         Upstreams::new(Arc::new(Counted::new(Arc::clone(&metrics))))

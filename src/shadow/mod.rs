@@ -29,7 +29,7 @@ pub use capture::Capture;
 pub use copies::{Copies, Skipped, Slot};
 pub use deliver::{Order, Shadow, Target};
 pub use tee::Tee;
-pub use threads::runtime;
+pub use threads::{runtime, step_back};
 
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};

@@ -1,4 +1,5 @@
-//! The threads of copies and comparisons: their own, and behind those of requests whenever the processor is short.
+//! The threads of copies and comparisons, and of whatever else is no request: their own, and behind those of requests whenever
+//! the processor is short.
 
 use std::io;
 
@@ -21,14 +22,14 @@ pub fn runtime() -> io::Result<Runtime> {
 }
 
 /// Lets requests go first. Only Linux has priorities of single threads; elsewhere this would slow the whole process.
-pub(super) fn step_back() {
+pub fn step_back() {
     #[cfg(target_os = "linux")]
     {
         #[expect(unsafe_code, reason = "std has no priorities")]
         // SAFETY: plain numbers; 0 means the calling thread. A refusal changes nothing, and is nothing to act on.
         let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) } != 0;
         if refused {
-            tracing::debug!("copies have the priority of requests: {}", io::Error::last_os_error());
+            tracing::debug!("this thread has the priority of requests: {}", io::Error::last_os_error());
         }
     }
 }

@@ -19,7 +19,9 @@ fn no_answer_holds_a_secret() {
             "[server]\nlisten = [\"{listen}\"]\nadmin = \"{admin}\"\ntoken = {{ env = \"ADMIN_TOKEN\" }}\n\
              state_dir = \"{path}.state\"\n[monolith]\nurl = \"{}\"\n[services.users]\nurl = \"{}\"\n\
              [routes.mine]\npath = \"/mine\"\nservice = \"users\"\nstage = \"shadow\"\nshadow.compare = {{}}\n\
-             auth.jwt = {{ key = {{ env = \"JWT_KEY\" }} }}\nrewrite.set = {{ x-password = \"${{PASSWORD}}\" }}\n{more}",
+             auth.jwt = {{ key = {{ env = \"JWT_KEY\" }} }}\nrewrite.set = {{ x-password = \"${{PASSWORD}}\" }}\n\
+             [routes.moved]\npath = \"/moved\"\nservice = \"users\"\nstage = \"migrated\"\n\
+             rewrite.set = {{ x-password = \"${{PASSWORD}}\" }}\n{more}",
             monolith.url(),
             users.url()
         )
@@ -43,6 +45,7 @@ fn no_answer_holds_a_secret() {
         client.response()
     };
     let explain = "{\"method\":\"GET\",\"url\":\"http://a/mine\"}";
+    let explain_moved = "{\"method\":\"GET\",\"url\":\"http://a/moved\"}";
     let asked = [
         ("GET", "/", ""),
         ("GET", "/metrics", ""),
@@ -56,10 +59,11 @@ fn no_answer_holds_a_secret() {
         ("GET", "/api/v1/nothing", ""),
     ];
     let check = |when: &str| {
-        for (method, target, body) in asked.into_iter().chain([("POST", "/api/v1/explain", explain)]) {
+        let explained = [explain, explain_moved].map(|body| ("POST", "/api/v1/explain", body));
+        for (method, target, body) in asked.into_iter().chain(explained) {
             let response = ask(method, target, body, TOKEN);
             let said = format!("{:?} {}", response.head, response.text());
-            for secret in [TOKEN, KEY].into_iter().chain((target != "/api/v1/explain").then_some(PASSWORD)) {
+            for secret in [TOKEN, KEY, PASSWORD] {
                 assert!(!said.contains(secret), "{when} {target} tells {secret}: {said}");
             }
             let refused = ask(method, target, body, "a-guess").status();
@@ -67,6 +71,7 @@ fn no_answer_holds_a_secret() {
         }
     };
     check("a good file:");
+    assert!(ask("POST", "/api/v1/explain", explain_moved, TOKEN).text().contains("(from a variable)"));
     assert!(ask("GET", "/api/v1/config", "", TOKEN).text().contains("${PASSWORD}"), "the text is the one of the file");
     fs::write(&path, text("[routes.other]\npath = \"/other\"\nstage = \"${JWT_KEY}\"\n"))
         .expect("the file can be written");

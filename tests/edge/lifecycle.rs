@@ -58,6 +58,20 @@ fn sigterm_waits_for_a_request_whose_answer_has_not_begun() {
     assert_eq!(edge.wait(PATIENCE).expect("it ends").code(), Some(0));
 }
 
+/// It connected before the end was known, and has a request on its way.
+#[test]
+fn sigterm_lets_a_client_ask_that_has_just_connected() {
+    let monolith = Origin::saying("ok");
+    let mut edge = Edge::before(&monolith).start();
+    let mut client = edge.client();
+    eventually("it was accepted", || (edge.metric("multilith_connections", &[]) > 0.5).then_some(()));
+    edge.signal("TERM");
+    eventually("the listener closed", || Client::try_connect(edge.address()).is_err().then_some(()));
+    let response = client.get("/");
+    assert_eq!((response.status(), response.get("connection")), (200, Some("close")));
+    assert_eq!(edge.wait(PATIENCE).expect("it ends").code(), Some(0));
+}
+
 #[test]
 fn the_deadline_ends_what_does_not_end_by_itself() {
     let monolith = Origin::start(|_| Reply::hang());

@@ -69,6 +69,18 @@ fn the_verb_presses_and_releases_it() {
 }
 
 #[test]
+fn it_stays_pressed_over_a_restart_and_stays_released() {
+    let mut world = world("");
+    for (word, pressed) in [("on", true), ("off", false)] {
+        let admin = format!("http://{}", world.edge.admin_address());
+        let (code, stderr) = run_to_exit(PATIENCE, &["monolith-only", word, "--admin", &admin]);
+        assert_eq!(code, 0, "{stderr}");
+        world.edge.restart();
+        assert_pressed(&world, &mut world.edge.client(), pressed);
+    }
+}
+
+#[test]
 fn the_api_presses_and_releases_it() {
     let world = world("");
     let mut client = world.edge.client();
