@@ -19,6 +19,7 @@ use super::capture::{Capture, Seen};
 use super::chunks::joined;
 use super::comparer::{Comparer, Comparison, Job, Tools};
 use super::copies::{Comparing, Copies, Skipped, Slot, Standing};
+use super::departures::Departures;
 use super::evidence::subject;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head};
@@ -31,7 +32,7 @@ use crate::upstream::Pool;
 
 /// Everything that copies share, for the whole process.
 pub struct Shadow {
-    runtime: Handle,
+    departures: Arc<Departures<Order>>,
     line: Arc<Line>,
     budget: Arc<ByteBudget>,
     comparer: Comparer,
@@ -88,8 +89,9 @@ impl Shadow {
             budget: Arc::clone(&budget),
             telemetry: Arc::clone(&telemetry),
         });
-        Arc::new(Self {
-            runtime,
+        let departures = Arc::new(Departures::new());
+        let shadow = Arc::new(Self {
+            departures: Arc::clone(&departures),
             line,
             budget,
             comparer,
@@ -97,7 +99,18 @@ impl Shadow {
             archive,
             stopping: AtomicBool::new(false),
             standings: Mutex::default(),
-        })
+        });
+        // Ends with the last one who could put down a copy.
+        let sends = Arc::downgrade(&shadow);
+        runtime.spawn(async move {
+            loop {
+                for order in departures.next().await {
+                    let Some(shadow) = sends.upgrade() else { return };
+                    tokio::spawn(async move { shadow.deliver(order).await });
+                }
+            }
+        });
+        shadow
     }
 
     /// The copies of a route in a new edition; `None` where the stage sends none. Evidence goes on if it is about the same.
@@ -177,12 +190,11 @@ impl Shadow {
     }
 
     /// The request is whole: its copy is sent.
-    pub fn send(self: &Arc<Self>, order: Order) -> Result<(), Skipped> {
+    pub fn send(&self, order: Order) -> Result<(), Skipped> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
-        let shadow = Arc::clone(self);
-        self.runtime.spawn(async move { shadow.deliver(order).await });
+        self.departures.add(order);
         Ok(())
     }
 

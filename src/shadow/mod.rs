@@ -16,6 +16,7 @@ mod chunks;
 mod comparer;
 mod copies;
 mod deliver;
+mod departures;
 mod evidence;
 mod failures;
 mod folder;
