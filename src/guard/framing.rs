@@ -63,7 +63,8 @@ fn check_lines(raw: &[u8]) -> Result<(), Refusal> {
     let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
     let line = &raw[start..];
     let line = &line[..memchr(b'\n', line).unwrap_or(line.len())];
-    if memchr(b'#', line).is_some_and(|hash| line[..hash].contains(&b' ')) {
+    // A method may have one.
+    if memchr(b' ', line).is_some_and(|space| line[space..].contains(&b'#')) {
         return Err(Refusal::malformed("target"));
     }
     Ok(())

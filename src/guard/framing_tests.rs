@@ -93,6 +93,7 @@ fn a_target_is_a_path_or_an_absolute_url() {
         ("GET http://a\\b/ HTTP/1.1\r\nHost: a\r\n\r\n", Parser),
         ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Guard(400, "target")),
         ("GET #b HTTP/1.1\r\nHost: a\r\n\r\n", Guard(400, "target")),
+        ("Q#O /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Guard(400, "target")),
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Guard(400, "target")),
     ]);
 }

@@ -48,6 +48,10 @@ static PLAIN: LazyLock<Rules> = LazyLock::new(Rules::default);
 
 pub fn hold(input: &[u8]) {
     let [first, second, bodies @ ..] = input else { return };
+    if SECRETS.iter().any(|secret| bodies.windows(secret.len()).any(|window| window == secret.as_bytes())) {
+        // They are told apart from what an answer says by being nowhere in it: a name of a field, say, is reported.
+        return;
+    }
     let middle = bodies.iter().position(|&byte| byte == 0).unwrap_or(bodies.len());
     let (left, right) = (&bodies[..middle], bodies.get(middle + 1..).unwrap_or_default());
     let media = |bits: u8| MEDIA[usize::from(bits & 7)];

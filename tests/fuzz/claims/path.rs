@@ -150,8 +150,10 @@ fn captured<'a>(template: &Template, path: &str, matching: Matching, rewrites: i
     }
     let exact = Matching { case_insensitive: false, ignore_trailing_slash: false, ..matching };
     if template.takes(path, exact) {
-        let same = PathRewrite::parse(template.as_str(), std::slice::from_ref(template)).expect("its own parameters");
-        assert_eq!(same.expand(&captures), path, "rewritten to itself");
+        // A template may have a segment that no rewriting leads to: `.`, which the service would resolve.
+        if let Ok(same) = PathRewrite::parse(template.as_str(), std::slice::from_ref(template)) {
+            assert_eq!(same.expand(&captures), path, "rewritten to itself");
+        }
     }
     for text in rewrites {
         match PathRewrite::parse(text, std::slice::from_ref(template)) {
