@@ -33,7 +33,7 @@ pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u
         "/api/v1/config" if get => Reply::json(200, &parts.reloader.in_force()),
         "/api/v1/reload" if post => reload(parts).await,
         "/api/v1/explain" if post => explained(parts, &body),
-        "/api/v1/monolith-only" if post => monolith_only(parts, &body),
+        "/api/v1/monolith-only" if post => monolith_only(parts, &body).await,
         "/" | "/metrics" | "/healthz" | "/readyz" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
         | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
@@ -84,16 +84,22 @@ struct Button {
     on: bool,
 }
 
-fn monolith_only(parts: &Parts, body: &[u8]) -> Reply {
+async fn monolith_only(parts: &Parts, body: &[u8]) -> Reply {
     let Ok(button) = serde_json::from_slice::<Button>(body) else {
         return Reply::problem(400, "the body must be {\"on\": true} or {\"on\": false}");
     };
     parts.live.set_monolith_only(button.on);
     parts.telemetry.metrics.edge().monolith_only(button.on);
     tracing::warn!(on = button.on, "the big red button was set");
-    let state_dir = &parts.in_force.load().snapshot.server.state_dir;
-    if let Err(error) = keep_pressed(state_dir, button.on) {
-        tracing::error!(%error, dir = %state_dir.display(), on = button.on, "the big red button is in force, but a restart will not know of it");
+    let state_dir = parts.in_force.load().snapshot.server.state_dir.clone();
+    // A disk may take its time, which is not this runtime's.
+    let keep = move || {
+        if let Err(error) = keep_pressed(&state_dir, button.on) {
+            tracing::error!(%error, dir = %state_dir.display(), on = button.on, "the big red button is in force, but a restart will not know of it");
+        }
+    };
+    if tokio::task::spawn_blocking(keep).await.is_err() {
+        tracing::error!("the big red button is in force, but was not kept: its thread ended in a panic");
     }
     Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
 }
