@@ -98,6 +98,15 @@ fn a_secret_is_never_printed() {
 }
 
 #[test]
+fn a_message_shows_no_secret_though_it_shows_it_with_escapes() {
+    let text = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.s]\nurl = \"http://127.0.0.1:2\"\n[routes.r]\npath = \"/r\"\n\
+                service = \"s\"\nstage = \"migrated\"\nrewrite.set = { x-key = \"a ${KEY}\" }\n";
+    let compiled = compile(text, "routes.toml", &|_| Some("correct horse\nbattery".to_owned()));
+    let messages: Vec<_> = compiled.diagnostics.iter().map(|diagnostic| &*diagnostic.message).collect();
+    assert_eq!(messages, ["`a ${KEY}` is not a header value"]);
+}
+
+#[test]
 fn an_unknown_service_in_ten_thousand_routes_is_told_ten_thousand_times() {
     let mut text = String::from("[monolith]\nurl = \"http://a\"\n");
     for index in 0..10_000 {

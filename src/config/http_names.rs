@@ -72,13 +72,11 @@ impl Decode for HeaderValue {
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.string::<Self>(value)?;
         let mut read = Self::from_bytes(text.as_bytes()).ok();
-        // What comes from the environment may be a secret: it is shown nowhere.
-        let secret = matches!(text, Cow::Owned(_));
         if let Some(read) = &mut read {
-            read.set_sensitive(secret);
+            // What comes from the environment may be a secret: it is shown nowhere.
+            read.set_sensitive(matches!(text, Cow::Owned(_)));
         } else {
-            let shown = if secret { value.get_ref().as_str().unwrap_or_default() } else { &text };
-            let message = format!("`{}` is not a header value", shown.escape_debug());
+            let message = format!("`{}` is not a header value", text.escape_debug());
             let help = "header values are one line without control characters".to_owned();
             reader.invalid(Code::InvalidHeaderValue, value.span(), message, "not a header value", help);
         }

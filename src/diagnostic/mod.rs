@@ -107,11 +107,15 @@ impl Diagnostics {
         /// What is shorter is found where it was never meant, and is no secret.
         const SHORTEST: usize = 8;
         for (name, value) in variables.iter().filter(|(_, value)| value.len() >= SHORTEST) {
+            // A message about a control character shows it with an escape.
+            let escaped = value.escape_debug().to_string();
             for Diagnostic { message, label, help, related, .. } in &mut self.0 {
                 let labels = related.iter_mut().map(|related| &mut related.label);
                 for text in [message].into_iter().chain(label).chain(help).chain(labels) {
-                    if text.contains(value) {
-                        *text = text.replace(value, &format!("${{{name}}}"));
+                    for shown in [value, &escaped] {
+                        if text.contains(shown) {
+                            *text = text.replace(shown, &format!("${{{name}}}"));
+                        }
                     }
                 }
             }
