@@ -219,7 +219,7 @@ fn names_content_length(raw: &[u8]) -> bool {
 }
 
 /// A length: digits alone, no sign, no list, no overflow.
-fn digits(bytes: &[u8]) -> Option<u64> {
+pub fn digits(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return None;
     }

@@ -1,6 +1,7 @@
 //! The answer as the client gets it.
 
-use http::{HeaderValue, StatusCode, header};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -10,7 +11,7 @@ use super::location;
 use super::outbound::X_REQUEST_ID;
 use super::{copying, intake};
 use crate::guard;
-use crate::guard::headers::Asked;
+use crate::guard::headers::{Asked, put_line};
 use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 
 /// Called for every head that goes to the client, 1xx included.
@@ -57,6 +58,24 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
     debug_headers(response, exchange)?;
     exchange.answered = true;
     Ok(())
+}
+
+/// The same for the lines of a plain head, to which nothing else is done. `fields`: those of the upstream, if they are compared.
+pub fn prepare_plain(
+    session: &mut Session,
+    status: StatusCode,
+    fields: Option<&HeaderMap>,
+    lines: &mut BytesMut,
+    exchange: &mut Exchange,
+) {
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
+    if let Some(fields) = fields {
+        copying::head_passes(status, fields, exchange);
+    }
+    put_line(lines, X_REQUEST_ID.as_bytes(), exchange.request_id.as_bytes());
+    exchange.answered = true;
 }
 
 /// What every answer carries, the upstreams' and the proxy's own.

@@ -151,8 +151,7 @@ pub fn head_arrived(
         exchange.route().meters.upstream_seconds(side, elapsed.as_secs_f64());
     }
     let status = response.status.as_u16();
-    let counts = exchange.asks_service()
-        && exchange.route().policy.fallback.as_ref().is_some_and(|fallback| fallback.statuses.contains(status));
+    let counts = counts_as_failure(exchange, status);
     if counts {
         let failure = Failure::Status(status);
         note_failure(edge, session, exchange, failure);
@@ -185,6 +184,12 @@ pub fn head_arrived(
         watch.within(now, pause);
     }
     Ok(())
+}
+
+/// Such a status of the service is a failure of it, and may move the request to the monolith.
+pub fn counts_as_failure(exchange: &Exchange, status: u16) -> bool {
+    let fallback = &exchange.route().policy.fallback;
+    exchange.asks_service() && fallback.as_ref().is_some_and(|fallback| fallback.statuses.contains(status))
 }
 
 /// An attempt failed after it was connected. Decides whether anybody else may be asked; a wrong yes would send a write twice.

@@ -2,8 +2,8 @@
 //!
 //! Most requests are of this kind, and the loop's channels, its two halves, a boxed future for each hook and a task and a
 //! timer for each kept connection cost more than all that is decided on the way. The steps are the functions that the hooks
-//! of [`Edge`] call, in the same order; both ends are parsed and framed by pingora's sessions. Every other request goes
-//! through pingora's `HttpProxy`.
+//! of [`Edge`] call, in the same order; pingora's sessions parse and frame both ends, but for what can be passed on as lines
+//! ([`outbound::text`], [`plain`]). Every other request goes through pingora's `HttpProxy`.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -176,8 +176,7 @@ impl Express {
             attempt::connected(session, exchange, reused, true, stream.id());
             Ok(())
         })?;
-        let passed = self.pass(session, exchange, stream).await;
-        let stream = match passed {
+        let stream = match self.pass(session, exchange, stream).await {
             Ok(stream) => stream,
             Err(error) => {
                 return Err(caught(edge, Hook::Failed, exchange, |exchange| {
@@ -194,9 +193,8 @@ impl Express {
     }
 
     /// Sends the request and passes the answer on. Gives the connection back if it may have another request.
-    async fn pass(&self, session: &mut Session, exchange: &mut Exchange, stream: Stream) -> Result<Option<Stream>> {
+    async fn pass(&self, session: &mut Session, exchange: &mut Exchange, mut stream: Stream) -> Result<Option<Stream>> {
         let edge = &self.edge;
-        let mut stream = stream;
         let request = session.req_header();
         let text = caught(edge, Hook::Outbound, exchange, |exchange| Ok(outbound::text(request, exchange)))?;
         let mut upstream = if let Some(head) = text {
@@ -206,13 +204,10 @@ impl Express {
             };
             let failed = |error| Error::because(ErrorType::WriteError, "while writing the request", error).into_up();
             sent.await.map_err(failed)?;
-            if plain::can_read(&stream) {
-                match plain::pass(edge, session, exchange, stream).await? {
-                    Passed::Done(stream) => return Ok(stream),
-                    Passed::Other(again) => stream = again,
-                }
+            match plain::pass(edge, session, exchange, stream).await? {
+                Passed::Done(stream) => return Ok(stream),
+                Passed::Other(stream) => Upstream::new(stream),
             }
-            Upstream::new(stream)
         } else {
             self.send(session, exchange, stream).await?
         };

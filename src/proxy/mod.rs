@@ -20,6 +20,7 @@ mod outbound;
 mod page;
 mod panic;
 mod plain;
+mod plain_head;
 mod rewriting;
 mod socket;
 mod tunnel;

@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::intake;
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
-use crate::guard::headers::Introduction;
+use crate::guard::headers::{Introduction, put_line};
 use crate::migration::{Policy, Side};
 use crate::route::{HeaderEdits, Route, Template, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
@@ -179,13 +179,6 @@ impl Outbound<'_> {
             _ => Ok(()),
         }
     }
-}
-
-fn put_line(head: &mut BytesMut, name: &[u8], value: &[u8]) {
-    head.put_slice(name);
-    head.put_slice(b": ");
-    head.put_slice(value);
-    head.put_slice(b"\r\n");
 }
 
 fn edit(request: &mut RequestHeader, edits: &HeaderEdits) -> Result<()> {

@@ -155,7 +155,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     };
     let access = Arc::new(Access::new(fastrand::u64(..)));
     let copying = shadow::runtime().map_err(StartError::Threads)?;
-    let shadow = Shadow::start(copying.handle().clone(), &server.state_dir, Arc::clone(&telemetry));
+    let shadow = Shadow::start(copying.handle(), &server.state_dir, Arc::clone(&telemetry));
     let edition = {
         let _in_runtime = control.enter();
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)

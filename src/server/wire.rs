@@ -145,6 +145,37 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Gathers what is short, and sends what is long behind what was gathered.
+    fn poll_slices(&mut self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.gathered.len() + length > GATHERED {
+            ready!(self.poll_gathered(cx))?;
+        }
+        if length < GATHERED {
+            for slice in slices {
+                self.gathered.extend_from_slice(slice);
+                if let Some(following) = &mut self.following {
+                    following.sent(slice);
+                }
+            }
+            return Poll::Ready(Ok(length));
+        }
+        let stream = Pin::new(&mut self.stream);
+        let written = match slices {
+            [only] => stream.poll_write(cx, only),
+            _ => stream.poll_write_vectored(cx, slices),
+        };
+        if let (Some(following), Poll::Ready(Ok(length))) = (&mut self.following, &written) {
+            let mut left = *length;
+            for slice in slices {
+                let passed = slice.len().min(left);
+                following.sent(&slice[..passed]);
+                left -= passed;
+            }
+        }
+        self.noted(written)
+    }
+
     /// Waits for the end of a client that was told of ours. A socket that is closed while bytes lie in it unread is reset, and
     /// with it goes what it has not sent yet: the GOAWAY that says why.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -275,21 +306,7 @@ impl AsyncWrite for Wire {
             }
             return Poll::Ready(Ok(bytes.len()));
         }
-        if self.gathered.len() + bytes.len() > GATHERED {
-            ready!(self.poll_gathered(cx))?;
-        }
-        if bytes.len() < GATHERED {
-            self.gathered.extend_from_slice(bytes);
-            if let Some(following) = &mut self.following {
-                following.sent(bytes);
-            }
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let (Some(following), Poll::Ready(Ok(length))) = (&mut self.following, &written) {
-            following.sent(&bytes[..*length]);
-        }
-        self.noted(written)
+        self.poll_slices(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -314,29 +331,7 @@ impl AsyncWrite for Wire {
             return self.poll_write(cx, first);
         }
         self.begun = true;
-        let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        if self.gathered.len() + length > GATHERED {
-            ready!(self.poll_gathered(cx))?;
-        }
-        if length < GATHERED {
-            for slice in slices {
-                self.gathered.extend_from_slice(slice);
-                if let Some(following) = &mut self.following {
-                    following.sent(slice);
-                }
-            }
-            return Poll::Ready(Ok(length));
-        }
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        if let (Some(following), Poll::Ready(Ok(length))) = (&mut self.following, &written) {
-            let mut left = *length;
-            for slice in slices {
-                let passed = slice.len().min(left);
-                following.sent(&slice[..passed]);
-                left -= passed;
-            }
-        }
-        self.noted(written)
+        self.poll_slices(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -78,7 +78,7 @@ pub(super) struct Asked {
 
 impl Shadow {
     /// `state_dir` is where evidence is kept.
-    pub fn start(runtime: Handle, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
+    pub fn start(runtime: &Handle, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
         let archive = Archive::open(state_dir);
         let line = Arc::new(Line::default());
         let budget = ByteBudget::new(HELD_LIMIT);

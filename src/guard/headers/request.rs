@@ -1,8 +1,6 @@
 //! Cleans a request as it arrives, and says in it who asked, how, and for which host.
 
-use std::fmt::Write;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
@@ -11,25 +9,10 @@ use pingora::http::RequestHeader;
 use pingora::http::authority::{RawTargetAuthority, raw_target_authority};
 
 use super::client;
+use super::introduction::{
+    ClientSubject, FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, Introduction, REAL_IP, describe,
+};
 use crate::compile::{ForceRule, Network};
-
-const FORWARDED_FOR: &str = "x-forwarded-for";
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
-const FORWARDED_HOST: &str = "x-forwarded-host";
-const REAL_IP: &str = "x-real-ip";
-/// Being one of `X-Forwarded-`, it is removed from what clients send.
-const CLIENT_SUBJECT: &str = "X-Forwarded-Client-Subject";
-
-/// The subject of the certificate that the client has shown and that was verified, as `CN=alice, O=Example`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientSubject(pub Arc<str>);
-
-impl ClientSubject {
-    fn header_value(&self) -> HeaderValue {
-        // Control characters in a certificate are no name of anybody's.
-        HeaderValue::from_bytes(self.0.as_bytes()).unwrap_or(HeaderValue::from_static(""))
-    }
-}
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy)]
@@ -50,50 +33,6 @@ pub struct Received {
     pub trusted: bool,
     /// The side that a client who may do so has asked for.
     pub forced: Option<HeaderValue>,
-}
-
-/// What the edge says of a request to whoever gets it, as long as it is not written in it: two maps of names and values cost
-/// more than the lines that it becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Introduction {
-    peer: IpAddr,
-    tls: bool,
-    subject: Option<ClientSubject>,
-}
-
-impl Introduction {
-    /// Whether it may write this name, which is in lower case.
-    pub fn may_write(name: &str) -> bool {
-        matches!(name, FORWARDED_FOR | FORWARDED_PROTO | FORWARDED_HOST | REAL_IP | "forwarded")
-            || name.eq_ignore_ascii_case(CLIENT_SUBJECT)
-    }
-
-    pub fn write(&self, request: &mut RequestHeader) {
-        let arrival =
-            Arrival { peer: self.peer, tls: self.tls, subject: self.subject.as_ref(), trusted: &[], force: None };
-        describe(request, &arrival, self.peer, false, &Seen::default());
-    }
-
-    /// The same as lines of a head.
-    pub fn put(&self, request: &RequestHeader, head: &mut BytesMut) {
-        let proto = proto(self.tls);
-        let host = request.headers.get(header::HOST);
-        head.put_slice(b"X-Forwarded-For: ");
-        put_address(head, self.peer);
-        head.put_slice(b"\r\nForwarded: ");
-        put_forwarded(head, self.peer, host, proto);
-        head.put_slice(b"\r\nX-Forwarded-Proto: ");
-        head.put_slice(proto.as_bytes());
-        if let Some(host) = host {
-            head.put_slice(b"\r\nX-Forwarded-Host: ");
-            head.put_slice(host.as_bytes());
-        }
-        if let Some(subject) = &self.subject {
-            head.put_slice(b"\r\nX-Forwarded-Client-Subject: ");
-            head.put_slice(subject.header_value().as_bytes());
-        }
-        head.put_slice(b"\r\n");
-    }
 }
 
 /// Removes what a client must not say, writes what the edge knows, and makes the target a path.
@@ -128,13 +67,11 @@ pub fn clean(request: &mut RequestHeader, arrival: &Arrival<'_>) -> (Received, O
     }
     make_origin_form(request);
     let received = Received { client, trusted, forced };
-    if trusted || seen.introduced {
+    if trusted || seen.is_introduced() {
         describe(request, arrival, client, trusted, &seen);
         return (received, None);
     }
-    let introduction =
-        Introduction { peer: arrival.peer.to_canonical(), tls: arrival.tls, subject: arrival.subject.cloned() };
-    (received, Some(introduction))
+    (received, Some(Introduction::of(arrival)))
 }
 
 /// Removes what belongs to the client's connection. Pingora does this for what goes through its proxy; a copy that is sent
@@ -162,35 +99,39 @@ pub fn without_hop_by_hop(request: &mut RequestHeader) {
 
 /// What one pass over the fields found.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     /// Empty, and not allocated, for an honest request.
     forbidden: Vec<HeaderName>,
     cookies: usize,
     upgrade: bool,
-    /// It says itself, by a header that stays, what an introduction says.
-    introduced: bool,
-    real_ip: bool,
-    proto: bool,
-    host: bool,
+    pub(super) real_ip: bool,
+    pub(super) proto: bool,
+    pub(super) host: bool,
+    /// `X-Forwarded-For` or `Forwarded`.
+    forwarded: bool,
+}
+
+impl Seen {
+    /// The request says itself, by a header that stays, what an introduction says.
+    const fn is_introduced(&self) -> bool {
+        self.real_ip || self.proto || self.host || self.forwarded
+    }
 }
 
 fn look(request: &RequestHeader, trusted: bool, force: Option<&ForceRule>) -> Seen {
     let mut seen = Seen::default();
     for name in request.headers.keys() {
         match name.as_str() {
-            FORWARDED_PROTO | FORWARDED_HOST | FORWARDED_FOR | REAL_IP | "forwarded" => seen.introduced = true,
-            _ => {}
-        }
-        match name.as_str() {
             "cookie" => seen.cookies = request.headers.get_all(header::COOKIE).iter().count(),
             "upgrade" => seen.upgrade = true,
             FORWARDED_PROTO => seen.proto = true,
             FORWARDED_HOST => seen.host = true,
-            FORWARDED_FOR => {}
+            FORWARDED_FOR => seen.forwarded = true,
             REAL_IP => seen.real_ip = true,
             text if is_forbidden(text, trusted) || force.is_some_and(|rule| rule.header == *name) => {
                 seen.forbidden.push(name.clone());
             }
+            FORWARDED => seen.forwarded = true,
             _ => {}
         }
     }
@@ -291,112 +232,12 @@ fn make_origin_form(request: &mut RequestHeader) {
     set(request, "Host", value(host));
 }
 
-/// Writes `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded`.
-///
-/// One buffer holds the new values; the header map copies none of them.
-fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, trusted: bool, seen: &Seen) {
-    let peer = arrival.peer.to_canonical();
-    let proto = proto(arrival.tls);
-    let host = host_of(request);
-    let mut text = BytesMut::with_capacity(192);
-
-    if trusted {
-        keep(&mut text, request, FORWARDED_FOR);
-    }
-    put_address(&mut text, peer);
-    let addresses = text.split().freeze();
-
-    if trusted {
-        keep(&mut text, request, header::FORWARDED.as_str());
-    }
-    put_forwarded(&mut text, peer, host.as_ref(), proto);
-    let forwarded = text.split().freeze();
-
-    set(request, "X-Forwarded-For", value(addresses));
-    set(request, "Forwarded", value(forwarded));
-    if !(trusted && seen.proto) {
-        set(request, "X-Forwarded-Proto", HeaderValue::from_static(proto));
-    }
-    match host {
-        _ if trusted && seen.host => {}
-        Some(host) => set(request, "X-Forwarded-Host", host),
-        // HTTP/1.0 need not say for which host it asks; then nobody else may.
-        None if seen.host => drop(request.remove_header(FORWARDED_HOST)),
-        None => {}
-    }
-    if let Some(subject) = arrival.subject {
-        set(request, CLIENT_SUBJECT, subject.header_value());
-    }
-    if seen.real_ip && !trusted {
-        let address = client.to_string();
-        set(request, "X-Real-IP", HeaderValue::try_from(address).expect("an address is text"));
-    }
-}
-
-const fn proto(tls: bool) -> &'static str {
-    if tls { "https" } else { "http" }
-}
-
-/// The element that this edge adds to `Forwarded` (RFC 7239).
-fn put_forwarded(text: &mut BytesMut, peer: IpAddr, host: Option<&HeaderValue>, proto: &str) {
-    match peer {
-        IpAddr::V4(_) => {
-            text.put_slice(b"for=");
-            put_address(text, peer);
-        }
-        IpAddr::V6(peer) => write!(text, "for=\"[{peer}]\"").expect("memory takes it"),
-    }
-    if let Some(host) = host {
-        text.put_slice(b";host=\"");
-        text.put_slice(host.as_bytes());
-        text.put_u8(b'"');
-    }
-    text.put_slice(b";proto=");
-    text.put_slice(proto.as_bytes());
-}
-
-/// The same text as `Display` gives, without its machinery for what is in every request.
-fn put_address(text: &mut BytesMut, address: IpAddr) {
-    let IpAddr::V4(address) = address else {
-        return write!(text, "{address}").expect("memory takes it");
-    };
-    for (place, octet) in address.octets().into_iter().enumerate() {
-        if place > 0 {
-            text.put_u8(b'.');
-        }
-        if octet >= 100 {
-            text.put_u8(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.put_u8(b'0' + octet / 10 % 10);
-        }
-        text.put_u8(b'0' + octet % 10);
-    }
-}
-
-fn host_of(request: &RequestHeader) -> Option<HeaderValue> {
-    request.headers.get(header::HOST).cloned().or_else(|| {
-        let authority = request.uri.authority()?;
-        HeaderValue::from_str(authority.as_str()).ok()
-    })
-}
-
-/// The lines that are there already, as one list that goes on.
-fn keep(text: &mut BytesMut, request: &RequestHeader, name: &str) {
-    for line in request.headers.get_all(name) {
-        if !line.as_bytes().trim_ascii().is_empty() {
-            text.put_slice(line.as_bytes());
-            text.put_slice(b", ");
-        }
-    }
-}
-
-fn value(bytes: Bytes) -> HeaderValue {
+pub(super) fn value(bytes: Bytes) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes).expect("made of header values and of text")
 }
 
 /// Pingora keeps the case of names in a map beside the values; `insert_header` writes both.
-fn set(request: &mut RequestHeader, name: &'static str, value: HeaderValue) {
+pub(super) fn set(request: &mut RequestHeader, name: &'static str, value: HeaderValue) {
     request.insert_header(name, value).expect("a valid name and value");
 }
 
