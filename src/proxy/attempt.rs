@@ -266,6 +266,11 @@ fn classify(error: &Error, expired: bool, stalled: bool) -> Failure {
     }
 }
 
+/// What a failure means that came before anybody was asked.
+pub fn of_client(error: &Error) -> Failure {
+    classify(error, false, false)
+}
+
 /// A request that may have reached an upstream is sent again only if it is safe, whole and unanswered.
 fn may_send_again(session: &Session, exchange: &Exchange, failure: Failure) -> bool {
     failure.fault() == super::Fault::Upstream

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pingora::http::RequestHeader;
+
 use super::access::Standing;
 use super::copying::Copying;
 use super::edition::{Edition, RouteEdition, meter_index};
@@ -50,8 +52,8 @@ pub struct Exchange {
     /// What the client will be told if nothing else answers.
     pub failure: Option<Failure>,
     pub body: BodyState,
-    /// Everything that comes before an upstream is asked was done on the express way.
-    pub admitted: bool,
+    /// Everything that comes before an upstream is asked was done on the express way; the request as it was cleaned there.
+    pub admitted: Option<Box<RequestHeader>>,
     pub upgrade: bool,
     pub copying: Copying,
     /// The head of the upstream's answer has been passed on.
@@ -110,7 +112,7 @@ impl Exchange {
             fallback: None,
             failure: None,
             body: BodyState::default(),
-            admitted: false,
+            admitted: None,
             upgrade: false,
             copying: Copying::default(),
             answered: false,

@@ -1,33 +1,40 @@
-//! The express way: a request without a body to an upstream of HTTP/1, without pingora's proxy loop.
+//! The express way: a request that is there as a whole, to an upstream of HTTP/1, without pingora's proxy loop.
 //!
 //! Most requests are of this kind, and the loop's channels, its two halves, a boxed future for each hook and a task and a
 //! timer for each kept connection cost more than all that is decided on the way. The steps are the functions that the hooks
 //! of [`Edge`] call, in the same order; pingora's sessions parse and frame both ends, but for what can be passed on as lines
-//! ([`outbound::text`], [`plain`]). Every other request goes through pingora's `HttpProxy`.
+//! ([`outbound::text`], [`plain`]). Every other request goes through pingora's `HttpProxy`, also one whose body takes its
+//! time: nothing is held back from an upstream.
 
-use std::any::Any;
+use std::future::{Future as _, poll_fn};
+use std::io::{Cursor, IoSlice};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Version, header};
-use memchr::memchr_iter;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ReusedHttpStream};
 use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Stream;
-use pingora::protocols::http::v1::client::HttpSession as Upstream;
+use pingora::protocols::http::v1::client::{HttpSession as Upstream, http_req_header_to_wire};
+use pingora::protocols::http::v2::server::HttpSession as Http2Session;
 use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::protocols::l4::stream::Stream as Unencrypted;
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 
+use super::edition::Ways;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::panic::{Hook, caught};
 use super::plain::{self, Passed};
+use super::takes::takes_stream;
 use super::{Edge, answer, attempt, body, copying, finish, intake, kept, outbound};
 use crate::upstream::Lease;
 
@@ -51,11 +58,12 @@ impl Express {
         Self { edge, proxy, connector: TransportConnector::new(None), idle, modules: HttpModules::new() }
     }
 
-    /// Serves a request of which `head` is all. Like pingora's `process_new_http`: what comes back is kept open.
+    /// Serves a request of which `begin` has the whole head, and perhaps some of its body. Like pingora's `process_new_http`:
+    /// what comes back is kept open.
     pub async fn serve(
         &self,
         stream: Stream,
-        head: BytesMut,
+        begin: BytesMut,
         settings: Option<HttpPersistentSettings>,
         most: Option<u32>,
         shutdown: &ShutdownWatch,
@@ -69,7 +77,7 @@ impl Express {
             }
         }
         if let ServerSession::H1(http1) = session.as_downstream_mut() {
-            http1.set_pipelined_prefix(head);
+            http1.set_pipelined_prefix(begin);
         }
         match session.as_downstream_mut().read_request().await {
             Ok(true) => {}
@@ -79,22 +87,54 @@ impl Express {
         if *shutdown.borrow() {
             session.set_keepalive(None);
         }
-        let mut exchange = intake::begin(self.edge.in_force.load(), Instant::now());
-        let admitted = caught(&self.edge, Hook::Request, &mut exchange, |exchange| {
-            Ok(intake::admit(&self.edge, &mut session, exchange))
-        });
-        if matches!(admitted, Ok(Ok(()))) && !exchange.route().express {
-            return self.hand_over(session, exchange, shutdown).await;
-        }
-        let (reusable, error) = self.answer(&mut session, &mut exchange, admitted).await;
-        finish::close(&self.edge, &mut session, error.as_deref(), &mut exchange);
-        drop(exchange);
-        if !reusable {
+        let (mut exchange, admitted) = self.admit(&mut session);
+        let mut body = Vec::new();
+        let admitted = match admitted {
+            Ok(Ok(())) => match whole_body(&mut session, &mut body).await {
+                Ok(true) if takes_way(exchange.route().ways, &body) => Ok(Ok(())),
+                Ok(_) => return self.hand_over(session, exchange, &body, shutdown).await,
+                Err(error) => {
+                    exchange.failure = Some(attempt::of_client(&error));
+                    Err(error)
+                }
+            },
+            refused => refused,
+        };
+        if !self.answer(&mut session, &mut exchange, admitted, &body).await {
             return None;
         }
         let settings = HttpPersistentSettings::for_session(session.as_downstream());
         let reusable = session.downstream_session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
+    }
+
+    /// Serves a stream of HTTP/2, on the express way or another.
+    pub async fn serve_stream(&self, http2: Http2Session, shutdown: &ShutdownWatch) {
+        if !takes_stream(&http2) {
+            self.proxy.process_new_http(ServerSession::new_http2(http2), shutdown).await;
+            return;
+        }
+        // Pingora makes no session of this kind from outside, but lets what it is made of be replaced.
+        let mut session = Session::new_h1_with_modules(Box::new(Cursor::new(Vec::new())), &self.modules);
+        *session.downstream_session = ServerSession::new_http2(http2);
+        let (mut exchange, admitted) = self.admit(&mut session);
+        if matches!(admitted, Ok(Ok(()))) && exchange.route().ways == Ways::None {
+            leave(&mut session, exchange);
+            self.proxy.process_new_http(*session.downstream_session, shutdown).await;
+            return;
+        }
+        if self.answer(&mut session, &mut exchange, admitted, &[]).await {
+            // There is nothing to keep of a stream, and what it has to say about its end it says to the client.
+            drop(session.downstream_session.finish().await);
+        }
+    }
+
+    fn admit(&self, session: &mut Session) -> (Exchange, Result<std::result::Result<(), Failure>>) {
+        let mut exchange = intake::begin(self.edge.in_force.load(), Instant::now());
+        let admitted = caught(&self.edge, Hook::Request, &mut exchange, |exchange| {
+            Ok(intake::admit(&self.edge, session, exchange))
+        });
+        (exchange, admitted)
     }
 
     /// Answers a request, one way or the other. `true`: the client's connection may have another one.
@@ -103,56 +143,65 @@ impl Express {
         session: &mut Session,
         exchange: &mut Exchange,
         admitted: Result<std::result::Result<(), Failure>>,
-    ) -> (bool, Option<Box<Error>>) {
-        let error = match admitted {
-            Ok(Ok(())) => {
-                copying::begin(&self.edge, session, exchange);
-                exchange.body.complete = true;
-                self.ask(session, exchange).await
-            }
+        body: &[Bytes],
+    ) -> bool {
+        let answered = match admitted {
+            Ok(Ok(())) => self.ask(session, exchange, body).await,
             Ok(Err(failure)) => finish::refuse(session, exchange, failure).await,
-            Err(panicked) => Err(panicked),
+            Err(error) => Err(error),
         };
-        let Err(error) = error else { return (true, None) };
-        finish::report(session, &error, exchange).await;
-        (false, Some(error))
+        if let Err(error) = &answered {
+            finish::report(session, error, exchange).await;
+        }
+        let reusable = answered.is_ok();
+        finish::close(&self.edge, session, answered.err().as_deref(), exchange);
+        reusable
     }
 
-    /// Somebody who may be asked speaks HTTP/2: the rest of the way is pingora's. The head is parsed once more, and what has
-    /// become of the request goes along.
+    /// Somebody who may be asked speaks HTTP/2, or the body takes its time: the rest of the way is pingora's. The head is
+    /// parsed once more, and what has become of the request goes along.
     async fn hand_over(
         &self,
         mut session: Session,
         exchange: Exchange,
+        body: &[Bytes],
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let settings = HttpPersistentSettings::for_session(session.as_downstream());
-        let raw = session.as_http1().map(|http1| BytesMut::from(http1.get_headers_raw_bytes()))?;
-        let nobody = RequestHeader::build(Method::GET, b"/", None).ok()?;
-        let request = std::mem::replace(session.req_header_mut(), nobody);
+        let mut begin = session.as_http1().map(|http1| BytesMut::from(http1.get_headers_raw_bytes()))?;
+        body.iter().for_each(|piece| begin.extend_from_slice(piece));
+        leave(&mut session, exchange);
         let ServerSession::H1(http1) = *session.downstream_session else { return None };
         let mut again = ServerSession::new_http1(http1.into_inner());
         settings.apply_to_session(&mut again);
-        again.set_connection_user_context(Some(Box::new(Admitted { exchange, request })));
         if let ServerSession::H1(http1) = &mut again {
-            http1.set_pipelined_prefix(raw);
+            http1.set_pipelined_prefix(begin);
         }
         self.proxy.process_new_http(again, shutdown).await
     }
 
     /// Asks one endpoint after another, as long as a failure may be answered by somebody else.
-    async fn ask(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    async fn ask(&self, session: &mut Session, exchange: &mut Exchange, body: &[Bytes]) -> Result<()> {
+        caught(&self.edge, Hook::RequestBody, exchange, |exchange| {
+            exchange.body.received = body.iter().map(|piece| piece.len() as u64).sum();
+            exchange.body.complete = true;
+            copying::begin(&self.edge, session, exchange);
+            for (at, piece) in body.iter().enumerate() {
+                copying::request_passes(&self.edge, session, Some(piece), at + 1 == body.len(), exchange);
+            }
+            Ok(())
+        })?;
         let mut rounds = 0;
         loop {
             rounds += 1;
-            match self.attempt(session, exchange).await {
+            match self.attempt(session, exchange, body).await {
                 Err(error) if error.retry() && rounds < MOST_ROUNDS => {}
                 last => return last,
             }
         }
     }
 
-    async fn attempt(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    async fn attempt(&self, session: &mut Session, exchange: &mut Exchange, body: &[Bytes]) -> Result<()> {
         let edge = &self.edge;
         let now = caught(edge, Hook::Peer, exchange, |exchange| attempt::choose(edge, session, exchange))?;
         let key = exchange.attempt.lease.as_ref().map_or(0, Lease::connection_key);
@@ -176,7 +225,7 @@ impl Express {
             attempt::connected(session, exchange, reused, true, stream.id());
             Ok(())
         })?;
-        let stream = match self.pass(session, exchange, stream).await {
+        let stream = match self.pass(session, exchange, body, stream).await {
             Ok(stream) => stream,
             Err(error) => {
                 return Err(caught(edge, Hook::Failed, exchange, |exchange| {
@@ -193,40 +242,58 @@ impl Express {
     }
 
     /// Sends the request and passes the answer on. Gives the connection back if it may have another request.
-    async fn pass(&self, session: &mut Session, exchange: &mut Exchange, mut stream: Stream) -> Result<Option<Stream>> {
+    async fn pass(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        body: &[Bytes],
+        mut stream: Stream,
+    ) -> Result<Option<Stream>> {
         let edge = &self.edge;
         let request = session.req_header();
         let text = caught(edge, Hook::Outbound, exchange, |exchange| Ok(outbound::text(request, exchange)))?;
-        let mut upstream = if let Some(head) = text {
-            let sent = async {
-                stream.write_all(&head).await?;
-                stream.flush().await
+        let mut sent = true;
+        let mut upstream = if request.method == Method::HEAD {
+            // Of this one, pingora has to know that no body comes with its answer.
+            let mut upstream = Upstream::new(stream);
+            let request = self.outbound(session, exchange)?;
+            upstream.write_request_header(request).await.map_err(|error| error.into_up())?;
+            upstream
+        } else {
+            let head = match text {
+                Some(head) => head,
+                None => http_req_header_to_wire(&*self.outbound(session, exchange)?)
+                    .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "the target of a rewritten request"))?,
             };
-            let failed = |error| Error::because(ErrorType::WriteError, "while writing the request", error).into_up();
-            sent.await.map_err(failed)?;
+            if body.is_empty() {
+                send(&mut stream, &head).await.map_err(writing)?;
+            } else {
+                (stream, sent) = send_with_body(stream, &head, body).await.map_err(writing)?;
+            }
             match plain::pass(edge, session, exchange, stream).await? {
-                Passed::Done(stream) => return Ok(stream),
+                Passed::Done(stream) => return Ok(stream.filter(|_| sent)),
                 Passed::Other(stream) => Upstream::new(stream),
             }
-        } else {
-            self.send(session, exchange, stream).await?
         };
         self.pass_on(session, exchange, &mut upstream).await?;
         upstream.respect_keepalive();
-        Ok(upstream.reuse().await)
+        Ok(upstream.reuse().await.filter(|_| sent))
     }
 
-    /// Sends a request to which more than lines is added.
-    async fn send(&self, session: &mut Session, exchange: &mut Exchange, stream: Stream) -> Result<Upstream> {
-        let edge = &self.edge;
-        let mut request = session.req_header().clone();
+    /// The head of a request to which more than lines is added.
+    fn outbound(&self, session: &Session, exchange: &mut Exchange) -> Result<Box<RequestHeader>> {
+        let mut request = Box::new(session.req_header().clone());
+        if request.version == Version::HTTP_2
+            && !request.headers.contains_key(header::HOST)
+            && let Some(authority) = request.uri.authority().map(ToString::to_string)
+        {
+            request.insert_header(header::HOST, authority)?;
+        }
         request.set_version(Version::HTTP_11);
         // The only header of the connection that a request of this way may have.
         request.remove_header(&header::CONNECTION);
-        caught(edge, Hook::Outbound, exchange, |exchange| outbound::prepare(&mut request, exchange))?;
-        let mut upstream = Upstream::new(stream);
-        upstream.write_request_header(Box::new(request)).await.map_err(|error| error.into_up())?;
-        Ok(upstream)
+        caught(&self.edge, Hook::Outbound, exchange, |exchange| outbound::prepare(&mut request, exchange))?;
+        Ok(request)
     }
 
     /// Passes an answer on that pingora reads.
@@ -241,13 +308,19 @@ impl Express {
                     })?;
                     frame(&mut head, end, &session.req_header().method)?;
                     caught(edge, Hook::Answer, exchange, |exchange| answer::prepare(session, &mut head, exchange))?;
+                    if end && session.as_http2().is_some() {
+                        // There, the end of an answer without a body is said in its head.
+                        let last = vec![HttpTask::Header(head, end)];
+                        return session.as_downstream_mut().response_duplex_vec(last).await.map(drop);
+                    }
                     session.as_downstream_mut().write_response_header(head).await.map_err(|error| error.into_down())?;
                     (None, end)
                 }
-                HttpTask::Body(chunk, end) => {
+                HttpTask::Body(mut chunk, end) => {
                     caught(edge, Hook::AnswerBody, exchange, |exchange| {
                         body::answer_chunk(end, exchange)?;
                         copying::answer_passes(chunk.as_ref(), exchange);
+                        body::to_client(chunk.as_mut(), exchange);
                         Ok(())
                     })?;
                     (chunk, end)
@@ -264,20 +337,81 @@ impl Express {
     }
 }
 
-/// A request that was admitted here and goes on through pingora's proxy.
-struct Admitted {
-    exchange: Exchange,
-    /// As it was cleaned.
-    request: RequestHeader,
+/// What was admitted here goes on through pingora's proxy, which looks at the request once more and finds nobody's.
+fn leave(session: &mut Session, mut exchange: Exchange) {
+    let (Some(watch), Ok(nobody)) = (exchange.watch.clone(), RequestHeader::build(Method::GET, b"/", None)) else {
+        return;
+    };
+    exchange.admitted = Some(Box::new(std::mem::replace(session.req_header_mut(), nobody)));
+    watch.put_admitted(Box::new(exchange));
 }
 
-/// Takes up a request that was admitted on the express way; called before any other hook.
-pub fn take_up(session: &mut Session, exchange: &mut Exchange, before: Box<dyn Any + Send + Sync>) {
-    if let Ok(admitted) = before.downcast::<Admitted>() {
-        *session.req_header_mut() = admitted.request;
-        *exchange = admitted.exchange;
-        exchange.admitted = true;
+/// Takes what there is of the body without waiting. `false`: that is not all of it.
+async fn whole_body(session: &mut Session, body: &mut Vec<Bytes>) -> Result<bool> {
+    while !session.as_downstream_mut().is_body_done() {
+        let mut read = pin!(session.as_downstream_mut().read_request_body());
+        let read = poll_fn(|cx| {
+            Poll::Ready(match read.as_mut().poll(cx) {
+                Poll::Ready(read) => Some(read),
+                Poll::Pending => None,
+            })
+        });
+        match read.await {
+            None => return Ok(false),
+            Some(piece) => body.extend(piece.map_err(|error| error.into_down())?),
+        }
     }
+    Ok(true)
+}
+
+fn takes_way(ways: Ways, body: &[Bytes]) -> bool {
+    match ways {
+        Ways::None => false,
+        Ways::Bodiless => body.is_empty(),
+        Ways::All => true,
+    }
+}
+
+fn writing(error: std::io::Error) -> Box<Error> {
+    Error::because(ErrorType::WriteError, "while writing the request", error).into_up()
+}
+
+async fn send(stream: &mut Stream, head: &[u8]) -> std::io::Result<()> {
+    stream.write_all(head).await?;
+    stream.flush().await
+}
+
+/// Head and body leave together. Says whether all of it was sent: whoever does not read a body to its end may have answered
+/// before it, or have gone, and the body is not waited for any longer.
+async fn send_with_body(stream: Stream, head: &[u8], body: &[Bytes]) -> std::io::Result<(Stream, bool)> {
+    let Ok(mut stream) = stream.into_any().downcast::<Unencrypted>() else {
+        return Err(std::io::Error::other("a connection with TLS"));
+    };
+    let mut parts: Vec<_> =
+        std::iter::once(head).chain(body.iter().map(|piece| &piece[..])).map(IoSlice::new).collect();
+    let mut parts = &mut parts[..];
+    let mut early = None;
+    let sent = poll_fn(|cx| {
+        while !parts.is_empty() {
+            match Pin::new(&mut stream).poll_write_vectored(cx, parts) {
+                Poll::Ready(Ok(written @ 1..)) => IoSlice::advance_slices(&mut parts, written),
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending => {
+                    let mut byte = [0];
+                    let mut buffer = ReadBuf::new(&mut byte);
+                    let read = Pin::new(&mut stream).poll_read(cx, &mut buffer);
+                    early = buffer.filled().first().copied();
+                    return read.map(|_| false);
+                }
+            }
+        }
+        Poll::Ready(true)
+    });
+    let sent = sent.await && stream.flush().await.is_ok();
+    if let Some(byte) = early {
+        stream.rewind(&[byte]);
+    }
+    Ok((stream, sent))
 }
 
 /// An answer whose end is that of the upstream's connection gets chunks, so that the client's connection can stay.
@@ -303,94 +437,4 @@ async fn refuse_unreadable(mut session: Session, error: &Error) -> Option<Reused
     }
     session.as_downstream_mut().shutdown().await;
     None
-}
-
-/// Whether these bytes are the head of a GET or HEAD without a body, nothing less and nothing more. The answer may be no for
-/// a request that would fit, but not yes for one that does not.
-pub fn takes(head: &[u8]) -> bool {
-    if !(head.starts_with(b"GET ") || head.starts_with(b"HEAD ")) || !head.ends_with(b"\r\n\r\n") {
-        return false;
-    }
-    let fields = head.get(..head.len() - 2).unwrap_or_default();
-    let mut begin = 0;
-    memchr_iter(b'\n', fields).all(|end| {
-        let line = fields.get(begin..end).unwrap_or_default();
-        let first = begin == 0;
-        begin = end + 1;
-        line.strip_suffix(b"\r").is_some_and(|line| first || is_plain(line))
-    })
-}
-
-/// A field that says nothing about a body or the connection, but perhaps whether it stays open.
-fn is_plain(line: &[u8]) -> bool {
-    let Some(colon) = memchr::memchr(b':', line) else { return false };
-    let (name, value) = line.split_at(colon);
-    if name.first().is_none_or(u8::is_ascii_whitespace) || name.last().is_none_or(u8::is_ascii_whitespace) {
-        return false;
-    }
-    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-    match name.len() {
-        2 => !is(b"te"),
-        6 => !is(b"expect"),
-        7 => !is(b"upgrade") && !is(b"trailer"),
-        10 if is(b"connection") => {
-            let value = value.get(1..).unwrap_or_default().trim_ascii();
-            value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
-        }
-        10 => !is(b"keep-alive"),
-        14 => !is(b"content-length") && !is(b"http2-settings"),
-        16 => !is(b"proxy-connection"),
-        17 => !is(b"transfer-encoding"),
-        18 => !is(b"proxy-authenticate"),
-        19 => !is(b"proxy-authorization"),
-        _ => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::takes;
-
-    #[test]
-    fn heads_of_plain_requests_take_the_express_way() {
-        for head in [
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "HEAD /x?y=z HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
-            "GET / HTTP/1.0\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nconnection:Keep-Alive\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nX-Content-Length: 5\r\n\r\n",
-        ] {
-            assert!(takes(head.as_bytes()), "{head}");
-        }
-    }
-
-    #[test]
-    fn whatever_has_a_body_an_upgrade_or_two_readings_does_not() {
-        for head in [
-            "",
-            "\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\nx\r\n\r\n",
-            "GET / HTTP/1.1\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\n\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\ncontent-length : 5\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n\tContent-Length: 5\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, x-private\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nKeep-Alive: 5\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n",
-        ] {
-            assert!(!takes(head.as_bytes()), "{head}");
-        }
-    }
 }

@@ -39,7 +39,8 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     let edition = Arc::clone(&exchange.edition);
     let snapshot = &*edition.snapshot;
     set_timeouts(session, snapshot);
-    if exchange.admitted {
+    if let Some(request) = exchange.admitted.take() {
+        *session.req_header_mut() = *request;
         return Ok(());
     }
     let peer = session.client_addr().and_then(SocketAddr::as_inet).map(std::net::SocketAddr::ip);
@@ -49,7 +50,7 @@ pub fn admit(edge: &Edge, session: &mut Session, exchange: &mut Exchange) -> Res
     if let (Some(raw), Some(watch)) = (&raw, &exchange.watch)
         && session.as_downstream_mut().is_body_empty()
     {
-        watch.bodiless(raw.len());
+        watch.bodiless(raw);
     }
     if let Err(refusal) = framing(session.req_header(), raw.as_deref(), exchange, snapshot) {
         if refusal.close {

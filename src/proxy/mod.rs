@@ -14,7 +14,6 @@ mod finish;
 mod held;
 mod intake;
 mod kept;
-mod lines;
 mod location;
 mod outbound;
 mod page;
@@ -22,7 +21,9 @@ mod panic;
 mod plain;
 mod plain_head;
 mod rewriting;
+mod slot;
 mod socket;
+mod takes;
 mod tunnel;
 mod upload;
 mod watch;
@@ -32,18 +33,18 @@ pub use access::Access;
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
 pub use exchange::Exchange;
 pub use explain::{ExplainError, ExplainRequest, Explained, explain};
-pub use express::{Express, takes};
+pub use express::Express;
 pub use failure::{Failure, Fault};
 pub use held::Held;
 pub use page::{Page, own_answer, page};
 #[cfg(test)]
 pub use panic::provoked;
 pub use panic::{Thrown, alone};
+pub use takes::{Taken, takes};
 pub use tunnel::Tunnel;
 pub use watch::{Watch, Watched, watched};
 pub use writing::Pace;
 
-use std::any::Any;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,15 +79,11 @@ impl ProxyHttp for Edge {
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Self::CTX {
-        Box::new(intake::begin(self.in_force.load(), Instant::now()))
+        Watch::take_admitted().unwrap_or_else(|| Box::new(intake::begin(self.in_force.load(), Instant::now())))
     }
 
     fn init_downstream_modules(&self, _: &mut HttpModules) {
         // Pingora's default is a compressor that is switched off, and is asked at each step all the same.
-    }
-
-    fn on_connection_reuse(&self, session: &mut Session, exchange: &mut Self::CTX, before: Box<dyn Any + Send + Sync>) {
-        express::take_up(session, exchange, before);
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {

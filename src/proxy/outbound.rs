@@ -1,7 +1,7 @@
 //! The request as an upstream gets it: what the client sent, with forwarding headers; for a service also the route's rewriting.
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderName, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
 
@@ -44,7 +44,7 @@ pub fn prepare(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
     of(exchange).write(request)
 }
 
-/// The same at once as the text that an upstream of HTTP/1 gets, for a GET without a body to which nothing but lines is added.
+/// The same at once as the text that an upstream of HTTP/1 gets, for a request to which nothing but lines is added.
 pub fn text(request: &RequestHeader, exchange: &Exchange) -> Option<BytesMut> {
     exchange.introduction.as_ref().and_then(|introduction| of(exchange).text(request, introduction))
 }
@@ -103,22 +103,31 @@ impl Outbound<'_> {
             Side::Variant(index) => self.policy.variants.get(usize::from(index)),
             _ => None,
         };
-        let plain = request.method == Method::GET
-            && request.has_case()
-            && request.headers.contains_key(header::HOST)
+        let authority = if request.headers.contains_key(header::HOST) { None } else { Some(request.uri.authority()?) };
+        // Of a HEAD, pingora has to know that no body comes.
+        let plain = request.method != Method::HEAD
             && variant.is_none_or(|variant| variant.headers.is_empty())
             && service.is_none_or(|route| route.rewrite.is_empty() && self.is_normal(request));
         if !plain {
             return None;
         }
         let mut head = BytesMut::with_capacity(ROOM);
-        head.put_slice(b"GET ");
+        head.put_slice(request.method.as_str().as_bytes());
+        head.put_slice(b" ");
         head.put_slice(request.raw_path());
         head.put_slice(b" HTTP/1.1\r\n");
-        for (name, value) in request.case_header_iter() {
-            if !self.replaces(name.as_slice()) {
-                put_line(&mut head, name.as_slice(), value.as_bytes());
+        if let Some(authority) = authority {
+            put_line(&mut head, b"Host", authority.as_str().as_bytes());
+        }
+        let mut put = |name: &[u8], value: &HeaderValue| {
+            if !self.replaces(name) {
+                put_line(&mut head, name, value.as_bytes());
             }
+        };
+        if request.has_case() {
+            request.case_header_iter().for_each(|(name, value)| put(name.as_slice(), value));
+        } else {
+            request.headers.iter().for_each(|(name, value)| put(name.as_str().as_bytes(), value));
         }
         introduction.put(request, &mut head);
         put_line(&mut head, X_REQUEST_ID.as_bytes(), self.request_id.as_bytes());

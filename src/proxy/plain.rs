@@ -9,8 +9,9 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
-use bytes::BytesMut;
-use http::HeaderValue;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, HeaderValue};
+use memchr::{memchr, memmem};
 use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as Unencrypted;
@@ -66,12 +67,13 @@ pub async fn pass(edge: &Edge, session: &mut Session, exchange: &mut Exchange, s
     begin(edge, session, exchange, head).await?;
     loop {
         let piece = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let piece = buffer.split_to(piece).freeze();
+        let mut piece = buffer.split_to(piece).freeze();
         left -= piece.len() as u64;
         if !piece.is_empty() || left == 0 {
             caught(edge, Hook::AnswerBody, exchange, |exchange| {
                 body::answer_chunk(left == 0, exchange)?;
                 copying::answer_passes(Some(&piece), exchange);
+                body::to_client(Some(&mut piece), exchange);
                 Ok(())
             })?;
             let written = session.as_downstream_mut().write_response_body(piece, left == 0).await;
@@ -89,7 +91,12 @@ pub async fn pass(edge: &Edge, session: &mut Session, exchange: &mut Exchange, s
 
 /// Its head goes to the client.
 async fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange, head: Head) -> Result<()> {
-    let mut own = Box::new(ResponseHeader::build(head.status, Some(OWN_FIELDS))?);
+    let http2 = session.as_http2().is_some();
+    let mut own = Box::new(if http2 {
+        ResponseHeader::build_no_case(head.status, Some(OWN_FIELDS + head.count))?
+    } else {
+        ResponseHeader::build(head.status, Some(OWN_FIELDS))?
+    });
     own.set_reason_phrase(head.reason.as_deref())?;
     own.append_header("Content-Length", HeaderValue::from(head.length))?;
     caught(edge, Hook::AnswerHead, exchange, |exchange| attempt::head_arrived(edge, session, &mut own, exchange))?;
@@ -98,10 +105,27 @@ async fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange, head
         answer::prepare_plain(session, own.status, head.fields.as_ref(), &mut lines, exchange);
         Ok(())
     })?;
-    if let Some(watch) = &exchange.watch {
+    if http2 {
+        put_lines(&mut own, lines.freeze())?;
+    } else if let Some(watch) = &exchange.watch {
         watch.lines.put(lines);
     }
     session.as_downstream_mut().write_response_header(own).await.map_err(Error::into_down)
+}
+
+/// On a stream of HTTP/2, lines are fields like others.
+fn put_lines(head: &mut ResponseHeader, lines: Bytes) -> Result<()> {
+    let invalid = || Error::explain(ErrorType::InvalidHTTPHeader, "a line of the answer's head").into_up();
+    let mut begin = 0;
+    for end in memmem::find_iter(&lines, b"\r\n") {
+        let line = lines.slice(begin..end);
+        begin = end + 2;
+        let colon = memchr(b':', &line).ok_or_else(invalid)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| invalid())?;
+        let value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| invalid())?;
+        head.append_header(name, value)?;
+    }
+    Ok(())
 }
 
 /// The beginning of an answer is awaited without a buffer: upstreams may take their time, and many requests may wait.

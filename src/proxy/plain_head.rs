@@ -33,7 +33,7 @@ impl Wants {
         let (server, decision) = (&exchange.edition.snapshot.server, &exchange.decision);
         let entry = exchange.route();
         let edits = entry.route.as_ref().filter(|_| exchange.asks_service()).map(|route| &route.answer);
-        let plain = session.req_header().method == Method::GET
+        let plain = session.req_header().method != Method::HEAD
             && exchange.watch.is_some()
             && exchange.standing.is_none()
             && !server.debug_headers
@@ -59,8 +59,9 @@ pub struct Head {
     pub length: u64,
     /// The connection stays open.
     pub stays: bool,
-    /// The fields that are passed on.
+    /// The fields that are passed on, and at most how many.
     pub lines: BytesMut,
+    pub count: usize,
     pub fields: Option<HeaderMap>,
 }
 
@@ -147,7 +148,7 @@ fn plain(response: &httparse::Response<'_, '_>, length_of_head: usize, wants: Wa
     let usual = http::StatusCode::from_u16(status).ok()?.canonical_reason();
     let reason = response.reason.filter(|reason| Some(*reason) != usual).map(str::to_owned);
     let fields = if wants.map { Some(map(response)?) } else { None };
-    Some(Head { status, reason, length: length?, stays, lines, fields })
+    Some(Head { status, reason, length: length?, stays, lines, count: response.headers.len(), fields })
 }
 
 /// Nobody waits for the end of these, or not in the usual way.

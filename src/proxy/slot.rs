@@ -1,27 +1,37 @@
-//! Lines of an answer's head that no map has held: the wire adds them to the head that pingora writes.
+//! What one step of a connection leaves for a later one that pingora calls without a word from us.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use bytes::BytesMut;
 use parking_lot::Mutex;
 
-/// Lines that are added to the next head that a client is sent.
-#[derive(Debug, Default)]
-pub struct Lines {
+/// Room for one thing, taken once.
+pub struct Slot<T> {
     waiting: AtomicBool,
-    lines: Mutex<BytesMut>,
+    what: Mutex<Option<T>>,
 }
 
-impl Lines {
-    /// Each of them ends with CRLF.
-    pub fn put(&self, lines: BytesMut) {
-        *self.lines.lock() = lines;
+impl<T> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { waiting: AtomicBool::new(false), what: Mutex::new(None) }
+    }
+}
+
+impl<T> Slot<T> {
+    /// What still lies there is gone.
+    pub fn put(&self, what: T) {
+        *self.what.lock() = Some(what);
         self.waiting.store(true, Relaxed);
     }
 
-    pub fn take(&self) -> Option<BytesMut> {
+    pub fn take(&self) -> Option<T> {
         // One task writes and reads; the flag spares the others the lock.
-        (self.waiting.load(Relaxed) && self.waiting.swap(false, Relaxed))
-            .then(|| std::mem::take(&mut *self.lines.lock()))
+        if self.waiting.load(Relaxed) && self.waiting.swap(false, Relaxed) { self.what.lock().take() } else { None }
     }
 }

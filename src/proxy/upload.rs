@@ -59,6 +59,11 @@ impl Upload {
         taken
     }
 
+    /// What came until the head was there begins with exactly this head.
+    pub fn began_with(&self, head: &[u8]) -> bool {
+        self.seen.lock().early.starts_with(head)
+    }
+
     /// The request with this head, as the parser gives it, has a chunked body. An error: what came with the head is none,
     /// or came with an earlier request and was not seen.
     pub fn follow_chunks(&self, head: &[u8]) -> Result<(), NotChunks> {

@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, O
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use tokio::time::Sleep;
 
+use super::exchange::Exchange;
 use super::held::Held;
-use super::lines::Lines;
+use super::slot::Slot;
 use super::socket::shut_down;
 use super::tunnel::Tunnel;
 use super::upload::Upload;
@@ -52,16 +54,18 @@ pub struct Watch {
     /// Who is waited for is the client.
     for_client: AtomicBool,
     head_timeout: AtomicU64,
-    /// Bytes that the parser was given since the last head was awaited, and the length of the head it made of them; 0: not known.
+    /// Bytes that the parser was given since the last head was awaited, and how many the request has; 0: not known.
     handed: AtomicU64,
-    head_length: AtomicU64,
+    length: AtomicU64,
     /// The status with which pingora's parser refused a request; 0: none.
     refused_early: AtomicU16,
     /// What is read of the request.
     pub upload: Upload,
     pub tunnel: Tunnel,
-    /// Of the answer's head.
-    pub lines: Lines,
+    /// Lines, each with its CRLF, that no map has held: the wire adds them to the head that pingora writes.
+    pub lines: Slot<BytesMut>,
+    /// A request that was admitted on the express way, on its way to pingora's proxy.
+    admitted: Slot<Box<Exchange>>,
     writing: Writing,
     /// Of an answer over HTTP/2, what the client has not taken; and the same of all streams of its connection.
     held: Held,
@@ -94,11 +98,12 @@ impl Watch {
             for_client: AtomicBool::new(false),
             head_timeout: AtomicU64::new(0),
             handed: AtomicU64::new(0),
-            head_length: AtomicU64::new(0),
+            length: AtomicU64::new(0),
             refused_early: AtomicU16::new(0),
             upload: Upload::default(),
             tunnel: Tunnel::default(),
-            lines: Lines::default(),
+            lines: Slot::default(),
+            admitted: Slot::default(),
             writing: Writing::of(client, pace),
             held: Held::default(),
             connection,
@@ -116,7 +121,7 @@ impl Watch {
         self.head_timeout.store(head.map_or(0, milliseconds), Relaxed);
         self.phase.store(if idle.is_some() { Phase::Idle } else { Phase::Head } as u8, Relaxed);
         self.handed.store(0, Relaxed);
-        self.head_length.store(0, Relaxed);
+        self.length.store(0, Relaxed);
         self.upload.begin();
         // Of an answer that was never written.
         drop(self.lines.take());
@@ -155,9 +160,11 @@ impl Watch {
         self.upload.take(bytes)
     }
 
-    /// The parser is given the whole head of a request without a body.
-    pub fn head_handed(&self, length: usize) {
-        self.handed.fetch_add(length as u64, Relaxed);
+    /// The parser is given so many bytes at once: the whole head of a request that is `length` long with its body, and
+    /// perhaps some of that.
+    pub fn request_handed(&self, bytes: usize, length: u64) {
+        self.handed.fetch_add(bytes as u64, Relaxed);
+        self.length.store(length, Relaxed);
     }
 
     /// The parser was given something of a request.
@@ -165,15 +172,34 @@ impl Watch {
         self.handed.load(Relaxed) > 0
     }
 
-    /// The head of a request without a body was so long.
-    pub fn bodiless(&self, head: usize) {
-        self.head_length.store(head as u64, Relaxed);
+    /// The request has no body, and this head, as the parser gives it.
+    pub fn bodiless(&self, head: &[u8]) {
+        // Where the parser has written escapes, it is longer than what came.
+        if self.length.load(Relaxed) == 0 && self.upload.began_with(head) {
+            self.length.store(head.len() as u64, Relaxed);
+        }
     }
 
     /// Nothing was read beyond the last request: the next one comes with bytes that are not there yet.
     pub fn read_to_the_end(&self) -> bool {
-        let head = self.head_length.load(Relaxed);
-        head > 0 && head == self.handed.load(Relaxed)
+        let length = self.length.load(Relaxed);
+        length > 0 && length == self.handed.load(Relaxed)
+    }
+
+    /// Leaves a request for pingora's proxy, which begins with [`Watch::take_admitted`].
+    pub fn put_admitted(&self, mut exchange: Box<Exchange>) {
+        // Each would hold the other if nobody came.
+        exchange.watch = None;
+        self.admitted.put(exchange);
+    }
+
+    /// The request that was left on this connection.
+    pub fn take_admitted() -> Option<Box<Exchange>> {
+        let taken = WATCH.try_with(|watch| Some((watch.admitted.take()?, Arc::clone(watch)))).ok()?;
+        taken.map(|(mut exchange, watch)| {
+            exchange.watch = Some(watch);
+            exchange
+        })
     }
 
     /// The client's connection takes no more for now.

@@ -156,10 +156,10 @@ impl Door {
         watch: &Arc<Watch>,
         timer: Pin<&mut Sleep>,
     ) -> Watched<Option<ReusedHttpStream>> {
-        if takes(wire.ahead()) {
-            let head = wire.take_head();
+        if let Some(taken) = takes(wire.ahead()) {
+            let begin = wire.take_ahead(taken.length());
             // In a box, so that the connection holds no room for an exchange while it is idle.
-            let exchange = Box::pin(alone(self.express.serve(wire, head, settings, most, shutdown)));
+            let exchange = Box::pin(alone(self.express.serve(wire, begin, settings, most, shutdown)));
             return self.without_panic(watched(watch, timer, exchange).await);
         }
         let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());
@@ -268,7 +268,7 @@ impl ServerApp for Door {
         };
         if http2 {
             watch.head_read();
-            let http2 = Http2::new(&self.proxy, &self.telemetry, &limits, &watch);
+            let http2 = Http2::new(&self.express, &self.telemetry, &limits, &watch);
             // In a box, too: most connections are not of this kind.
             watched(&watch, timer, Box::pin(http2.serve(wire, shutdown))).await;
             if let Some(reason) = watch.cut() {

@@ -14,18 +14,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::Connection;
-use pingora::apps::HttpServerApp as _;
-use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
 use pingora::protocols::{Digest, GetProxyDigest as _, GetSocketDigest as _, GetTimingDigest as _, Ssl as _, Stream};
-use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::time::Sleep;
 
 use super::following::{Following, Traffic};
 use super::wire::Wire;
 use crate::compile::Limits;
-use crate::proxy::{Edge, Held, Watch, Watched, alone, watched};
+use crate::proxy::{Express, Held, Watch, Watched, alone, watched};
 use crate::telemetry::{PanicRecord, Telemetry};
 
 /// Requests at once; one more is refused, and may be sent again. What nginx, haproxy and Envoy's guide for edges allow.
@@ -49,7 +46,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 
 /// What a connection is served with.
 pub struct Http2 {
-    proxy: Arc<HttpProxy<Edge>>,
+    express: Arc<Express>,
     telemetry: Arc<Telemetry>,
     limits: Limits,
     watch: Arc<Watch>,
@@ -58,9 +55,9 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    pub fn new(proxy: &Arc<HttpProxy<Edge>>, telemetry: &Arc<Telemetry>, limits: &Limits, watch: &Arc<Watch>) -> Self {
+    pub fn new(express: &Arc<Express>, telemetry: &Arc<Telemetry>, limits: &Limits, watch: &Arc<Watch>) -> Self {
         Self {
-            proxy: Arc::clone(proxy),
+            express: Arc::clone(express),
             telemetry: Arc::clone(telemetry),
             limits: limits.clone(),
             watch: Arc::clone(watch),
@@ -117,13 +114,13 @@ impl Http2 {
 
     fn start(&self, session: HttpSession, shutdown: &ShutdownWatch) {
         let busy = Busy::new(&self.sessions);
-        let (proxy, held, shutdown) = (Arc::clone(&self.proxy), Arc::clone(&self.held), shutdown.clone());
+        let (express, held, shutdown) = (Arc::clone(&self.express), Arc::clone(&self.held), shutdown.clone());
         let telemetry = Arc::clone(&self.telemetry);
         pingora_runtime::current_handle().spawn(async move {
             let _busy = busy;
             let watch = Watch::of_stream(Instant::now(), held);
             let timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
-            let exchange = pin!(alone(proxy.process_new_http(ServerSession::new_http2(session), &shutdown)));
+            let exchange = pin!(alone(express.serve_stream(session, &shutdown)));
             if let Watched::Done(Err(thrown)) = watched(&watch, timer, exchange).await {
                 // The stream ends with a reset.
                 telemetry.emit_panic(&PanicRecord { place: "stream", route: "-", panic: &*thrown });

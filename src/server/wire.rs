@@ -83,9 +83,9 @@ impl Wire {
         &self.ahead
     }
 
-    /// The head of a request without a body, and nothing behind it. Counts as handed to the parser.
-    pub fn take_head(&mut self) -> BytesMut {
-        self.watch.head_handed(self.ahead.len());
+    /// All that was read, which begins with the whole head of a request of this length. Counts as handed to the parser.
+    pub fn take_ahead(&mut self, length: u64) -> BytesMut {
+        self.watch.request_handed(self.ahead.len(), length);
         self.begun = false;
         std::mem::take(&mut self.ahead)
     }

@@ -30,4 +30,5 @@ mod startup;
 mod streams;
 mod tls;
 mod upgrade;
+mod uploads;
 mod watching;

@@ -60,7 +60,7 @@ impl Introduction {
     /// The same as lines of a head.
     pub fn put(&self, request: &RequestHeader, head: &mut BytesMut) {
         let proto = proto(self.tls);
-        let host = request.headers.get(header::HOST);
+        let host = host_of(request);
         head.put_slice(b"X-Forwarded-For: ");
         put_address(head, self.peer);
         head.put_slice(b"\r\nForwarded: ");
@@ -68,7 +68,7 @@ impl Introduction {
         head.put_slice(b"\r\n");
         put_line(head, b"X-Forwarded-Proto", proto.as_bytes());
         if let Some(host) = host {
-            put_line(head, b"X-Forwarded-Host", host.as_bytes());
+            put_line(head, b"X-Forwarded-Host", host);
         }
         if let Some(subject) = &self.subject {
             put_line(head, CLIENT_SUBJECT.as_bytes(), subject.header_value().as_bytes());
@@ -82,7 +82,7 @@ impl Introduction {
 pub(super) fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, client: IpAddr, trusted: bool, seen: &Seen) {
     let peer = arrival.peer.to_canonical();
     let proto = proto(arrival.tls);
-    let host = host_of(request);
+    let host = host_of(request).and_then(|host| HeaderValue::from_bytes(host).ok());
     let mut text = BytesMut::with_capacity(192);
 
     if trusted {
@@ -94,7 +94,7 @@ pub(super) fn describe(request: &mut RequestHeader, arrival: &Arrival<'_>, clien
     if trusted {
         keep(&mut text, request, FORWARDED);
     }
-    put_forwarded(&mut text, peer, host.as_ref(), proto);
+    put_forwarded(&mut text, peer, host.as_ref().map(HeaderValue::as_bytes), proto);
     let forwarded = text.split().freeze();
 
     set(request, "X-Forwarded-For", value(addresses));
@@ -123,7 +123,7 @@ const fn proto(tls: bool) -> &'static str {
 }
 
 /// The element that this edge adds to `Forwarded` (RFC 7239).
-fn put_forwarded(text: &mut BytesMut, peer: IpAddr, host: Option<&HeaderValue>, proto: &str) {
+fn put_forwarded(text: &mut BytesMut, peer: IpAddr, host: Option<&[u8]>, proto: &str) {
     match peer {
         IpAddr::V4(_) => {
             text.put_slice(b"for=");
@@ -133,7 +133,7 @@ fn put_forwarded(text: &mut BytesMut, peer: IpAddr, host: Option<&HeaderValue>, 
     }
     if let Some(host) = host {
         text.put_slice(b";host=\"");
-        text.put_slice(host.as_bytes());
+        text.put_slice(host);
         text.put_u8(b'"');
     }
     text.put_slice(b";proto=");
@@ -159,11 +159,9 @@ fn put_address(text: &mut BytesMut, address: IpAddr) {
     }
 }
 
-fn host_of(request: &RequestHeader) -> Option<HeaderValue> {
-    request.headers.get(header::HOST).cloned().or_else(|| {
-        let authority = request.uri.authority()?;
-        HeaderValue::from_str(authority.as_str()).ok()
-    })
+fn host_of(request: &RequestHeader) -> Option<&[u8]> {
+    let header = request.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    header.or_else(|| request.uri.authority().map(|authority| authority.as_str().as_bytes()))
 }
 
 /// The lines that are there already, as one list that goes on.

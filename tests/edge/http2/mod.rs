@@ -1,6 +1,7 @@
 //! HTTP/2 at the edge, spoken frame by frame: what a client may do, what it may not, and what an upstream sees of it.
 
 mod abuse;
+mod answers;
 mod client;
 mod downgrade;
 mod limits;
