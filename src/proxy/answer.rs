@@ -80,7 +80,10 @@ pub fn prepare_plain(
 
 /// What every answer carries, the upstreams' and the proxy's own.
 pub fn sign(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
-    response.insert_header(X_REQUEST_ID, exchange.request_id.header_value())?;
+    let mut request_id = exchange.request_id.header_value();
+    // No two are alike: the tables of HTTP/2's compression have no use for it.
+    request_id.set_sensitive(true);
+    response.insert_header(X_REQUEST_ID, request_id)?;
     if let Some(age) = exchange.edition.snapshot.server.tls.hsts.filter(|_| is_secure(session)) {
         response.insert_header(header::STRICT_TRANSPORT_SECURITY, format!("max-age={}", age.as_secs()))?;
     }

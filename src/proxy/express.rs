@@ -82,7 +82,7 @@ impl Express {
         match session.as_downstream_mut().read_request().await {
             Ok(true) => {}
             Ok(false) => return None,
-            Err(error) => return refuse_unreadable(session, &error).await,
+            Err(error) => return Box::pin(refuse_unreadable(session, &error)).await,
         }
         if *shutdown.borrow() {
             session.set_keepalive(None);
@@ -92,7 +92,7 @@ impl Express {
         let admitted = match admitted {
             Ok(Ok(())) => match whole_body(&mut session, &mut body).await {
                 Ok(true) if takes_way(exchange.route().ways, &body) => Ok(Ok(())),
-                Ok(_) => return self.hand_over(session, exchange, &body, shutdown).await,
+                Ok(_) => return Box::pin(self.hand_over(session, exchange, &body, shutdown)).await,
                 Err(error) => {
                     exchange.failure = Some(attempt::of_client(&error));
                     Err(error)
@@ -104,7 +104,8 @@ impl Express {
             return None;
         }
         let settings = HttpPersistentSettings::for_session(session.as_downstream());
-        let reusable = session.downstream_session.finish().await.ok().flatten()?;
+        // In a box, as what is rare: what waits for an upstream should not carry the room that its end takes.
+        let reusable = Box::pin(session.downstream_session.finish()).await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
     }
 
@@ -124,8 +125,10 @@ impl Express {
             return;
         }
         if self.answer(&mut session, &mut exchange, admitted, &[]).await {
-            // There is nothing to keep of a stream, and what it has to say about its end it says to the client.
-            drop(session.downstream_session.finish().await);
+            if let ServerSession::H2(http2) = session.as_downstream_mut() {
+                // What it has to say of its end it says to the client.
+                drop(http2.finish());
+            }
         }
     }
 

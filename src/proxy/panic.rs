@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 use pingora::{Error, ErrorType, Result};
@@ -56,14 +56,13 @@ pub(super) fn caught<T>(
 /// What a panic throws.
 pub type Thrown = Box<dyn Any + Send>;
 
-/// Runs a future; a panic in it is its result. What it has left half done must go with it.
-pub async fn alone<F: Future>(future: F) -> Result<F::Output, Thrown> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+/// Runs a future; a panic in it is its result. What it has left half done must go with it. It comes in a box, so that nothing
+/// that holds it has room for it twice.
+pub fn alone<F: Future + Unpin>(mut future: F) -> impl Future<Output = Result<F::Output, Thrown>> {
+    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx))) {
         Ok(polled) => polled.map(Ok),
         Err(thrown) => Poll::Ready(Err(thrown)),
     })
-    .await
 }
 
 /// Panics on demand: there is no way to ask for one in a build for use.

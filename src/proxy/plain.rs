@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::exchange::Exchange;
 use super::panic::{Hook, caught};
+use super::outbound::X_REQUEST_ID_NAME;
 use super::plain_head::{Head, Parsed, Wants, parse};
 use super::{Edge, answer, attempt, body, copying};
 
@@ -122,7 +123,9 @@ fn put_lines(head: &mut ResponseHeader, lines: Bytes) -> Result<()> {
         begin = end + 2;
         let colon = memchr(b':', &line).ok_or_else(invalid)?;
         let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| invalid())?;
-        let value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| invalid())?;
+        let mut value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| invalid())?;
+        // No two are alike: the tables of HTTP/2's compression have no use for it.
+        value.set_sensitive(name == X_REQUEST_ID_NAME);
         head.append_header(name, value)?;
     }
     Ok(())

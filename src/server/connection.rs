@@ -159,7 +159,7 @@ impl Door {
         if let Some(taken) = takes(wire.ahead()) {
             let begin = wire.take_ahead(taken.length());
             // In a box, so that the connection holds no room for an exchange while it is idle.
-            let exchange = Box::pin(alone(self.express.serve(wire, begin, settings, most, shutdown)));
+            let exchange = alone(Box::pin(self.express.serve(wire, begin, settings, most, shutdown)));
             return self.without_panic(watched(watch, timer, exchange).await);
         }
         let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());

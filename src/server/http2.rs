@@ -120,7 +120,8 @@ impl Http2 {
             let _busy = busy;
             let watch = Watch::of_stream(Instant::now(), held);
             let timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
-            let exchange = pin!(alone(express.serve_stream(session, &shutdown)));
+            // In a box, because a task is moved more than once.
+            let exchange = alone(Box::pin(express.serve_stream(session, &shutdown)));
             if let Watched::Done(Err(thrown)) = watched(&watch, timer, exchange).await {
                 // The stream ends with a reset.
                 telemetry.emit_panic(&PanicRecord { place: "stream", route: "-", panic: &*thrown });
