@@ -20,8 +20,8 @@ use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::exchange::Exchange;
-use super::panic::{Hook, caught};
 use super::outbound::X_REQUEST_ID_NAME;
+use super::panic::{Hook, caught};
 use super::plain_head::{Head, Parsed, Wants, parse};
 use super::{Edge, answer, attempt, body, copying};
 

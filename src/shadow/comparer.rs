@@ -14,7 +14,7 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
 use super::deliver::Asked;
-use super::threads::step_back;
+use super::threads::go_last;
 use crate::compare::{Millis, Outcome, Request, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::migration::BUCKETS;
@@ -59,7 +59,7 @@ impl Comparer {
         thread::Builder::new()
             .name("compare".to_owned())
             .spawn(move || {
-                step_back();
+                go_last();
                 work.run(&waiting);
             })
             .expect("a process that starts can start a thread");

@@ -19,7 +19,7 @@ use super::capture::{Capture, Seen};
 use super::chunks::joined;
 use super::comparer::{Comparer, Comparison, Job, Tools};
 use super::copies::{Comparing, Copies, Skipped, Slot, Standing};
-use super::departures::Departures;
+use super::departures::{Departures, departures};
 use super::evidence::subject;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head};
@@ -32,7 +32,7 @@ use crate::upstream::Pool;
 
 /// Everything that copies share, for the whole process.
 pub struct Shadow {
-    departures: Arc<Departures<Order>>,
+    departures: Departures<Order>,
     line: Arc<Line>,
     budget: Arc<ByteBudget>,
     comparer: Comparer,
@@ -89,9 +89,9 @@ impl Shadow {
             budget: Arc::clone(&budget),
             telemetry: Arc::clone(&telemetry),
         });
-        let departures = Arc::new(Departures::new());
+        let (departures, mut turns) = departures();
         let shadow = Arc::new(Self {
-            departures: Arc::clone(&departures),
+            departures,
             line,
             budget,
             comparer,
@@ -103,8 +103,8 @@ impl Shadow {
         // Ends with the last one who could put down a copy.
         let sends = Arc::downgrade(&shadow);
         runtime.spawn(async move {
-            loop {
-                for order in departures.next().await {
+            while let Some(orders) = turns.next().await {
+                for order in orders {
                     let Some(shadow) = sends.upgrade() else { return };
                     tokio::spawn(async move { shadow.deliver(order).await });
                 }
@@ -194,8 +194,7 @@ impl Shadow {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
-        self.departures.add(order);
-        Ok(())
+        self.departures.send(order).map_err(|_| Skipped::Stopping)
     }
 
     /// No more copies.

@@ -2,66 +2,51 @@
 //!
 //! Waking another thread is a system call and, on a busy machine, the end of the waker's own turn: that is the most that a copy
 //! could cost the request it was made from. So the request's path only puts its copy down here, and the sending thread comes
-//! by every millisecond, as long as there is anything to come for.
+//! by every millisecond, as long as there is anything to come for. Nothing here is locked: whoever holds a lock might be the
+//! thread that goes last.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+pub(super) use tokio::sync::mpsc::UnboundedSender as Departures;
 
 /// Between two turns.
 const TURN: Duration = Duration::from_millis(1);
 /// Turns without a copy, after which the next one has to call.
 const QUIET: u32 = 50;
 
-/// Things put down by any thread, taken away by one.
-#[derive(Debug)]
-pub(super) struct Departures<T> {
-    waiting: Mutex<Vec<T>>,
-    /// Nobody comes by without being called.
-    asleep: AtomicBool,
-    call: Notify,
+/// Both ends. What is put down is bounded by what may be in flight.
+pub(super) fn departures<T>() -> (Departures<T>, Turns<T>) {
+    let (put, waiting) = unbounded_channel();
+    (put, Turns(waiting))
 }
 
-impl<T> Departures<T> {
-    pub(super) fn new() -> Self {
-        Self { waiting: Mutex::new(Vec::new()), asleep: AtomicBool::new(false), call: Notify::new() }
-    }
+/// Takes away what any thread has put down.
+#[derive(Debug)]
+pub(super) struct Turns<T>(UnboundedReceiver<T>);
 
-    pub(super) fn add(&self, one: T) {
-        self.waiting.lock().push(one);
-        if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
-            self.call.notify_one();
-        }
-    }
-
-    /// What was put down since the last turn, at least one.
-    pub(super) async fn next(&self) -> Vec<T> {
-        let mut quiet = 0;
-        loop {
+impl<T> Turns<T> {
+    /// What was put down since the last turn, at least one; `None`: nobody is left who could.
+    pub(super) async fn next(&mut self) -> Option<Vec<T>> {
+        let mut taken = Vec::new();
+        for _ in 0..QUIET {
             tokio::time::sleep(TURN).await;
-            let taken = std::mem::take(&mut *self.waiting.lock());
-            if !taken.is_empty() {
-                return taken;
+            while let Ok(one) = self.0.try_recv() {
+                taken.push(one);
             }
-            quiet += 1;
-            if quiet > QUIET {
-                self.asleep.store(true, SeqCst);
-                // Whoever put something down before that did not call.
-                if self.waiting.lock().is_empty() {
-                    self.call.notified().await;
-                }
-                self.asleep.store(false, SeqCst);
-                quiet = 0;
+            if !taken.is_empty() {
+                return Some(taken);
             }
         }
+        taken.push(self.0.recv().await?);
+        Some(taken)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     use super::*;
 
@@ -69,27 +54,31 @@ mod tests {
     fn everything_departs_once_in_its_order_however_long_nothing_came() {
         const THREADS: u64 = 4;
         const EACH: u64 = 2000;
-        let departures = Arc::new(Departures::new());
+        static SLEPT: AtomicBool = AtomicBool::new(false);
+        let (put, mut turns) = departures();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        // From the other side of a long quiet: it has to be called.
-        let sleeps = Arc::clone(&departures);
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
-                let departures = Arc::clone(&departures);
+                let put = put.clone();
                 std::thread::spawn(move || {
-                    while thread == 0 && !departures.asleep.load(SeqCst) {
+                    // From the other side of a long quiet: it has to be called.
+                    while thread == 0 && !SLEPT.load(SeqCst) {
                         std::thread::yield_now();
                     }
-                    (0..EACH).for_each(|number| departures.add((thread, number)));
+                    (0..EACH).for_each(|number| put.send((thread, number)).unwrap());
                 })
             })
             .collect();
+        drop(put);
         let mut got = vec![Vec::new(); usize::try_from(THREADS).unwrap()];
         runtime.block_on(async {
-            while got.iter().map(Vec::len).sum::<usize>() < usize::try_from(THREADS * EACH).unwrap() {
-                for (thread, number) in sleeps.next().await {
-                    got[usize::try_from(thread).unwrap()].push(number);
-                }
+            tokio::spawn(async {
+                tokio::time::sleep(TURN * QUIET * 3).await;
+                SLEPT.store(true, SeqCst);
+            });
+            while let Some(some) = turns.next().await {
+                assert!(!some.is_empty());
+                some.into_iter().for_each(|(thread, number)| got[usize::try_from(thread).unwrap()].push(number));
             }
         });
         threads.into_iter().for_each(|thread| thread.join().unwrap());
