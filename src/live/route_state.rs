@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -22,11 +22,12 @@ pub struct Live {
     routes: Mutex<HashMap<Arc<str>, Arc<RouteState>>>,
     /// 0: as the file says; 1: off; 2: on.
     monolith_only: AtomicU8,
+    stopping: AtomicBool,
 }
 
 impl Live {
     pub fn new(now: Instant) -> Self {
-        Self { began: now, routes: Mutex::default(), monolith_only: AtomicU8::new(0) }
+        Self { began: now, routes: Mutex::default(), monolith_only: AtomicU8::new(0), stopping: AtomicBool::new(false) }
     }
 
     /// Milliseconds since the process began.
@@ -54,6 +55,15 @@ impl Live {
             0 => in_file,
             pressed => pressed == 2,
         }
+    }
+
+    /// From now, answers say that their connection ends with them.
+    pub fn begin_to_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Presses or releases the button; it holds until it is set again, pressed also over a restart (see `keep_pressed`).

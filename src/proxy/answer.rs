@@ -26,9 +26,6 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
         error.as_up();
         error
     })?;
-    if session.is_process_shutting_down() {
-        session.set_keepalive(None);
-    }
     if response.status == StatusCode::SWITCHING_PROTOCOLS
         && session.req_header().headers.contains_key(header::SEC_WEBSOCKET_KEY)
         && let Some(watch) = &exchange.watch
@@ -61,16 +58,7 @@ pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &
 }
 
 /// The same for the lines of a plain head, to which nothing else is done. `fields`: those of the upstream, if they are compared.
-pub fn prepare_plain(
-    session: &mut Session,
-    status: StatusCode,
-    fields: Option<&HeaderMap>,
-    lines: &mut BytesMut,
-    exchange: &mut Exchange,
-) {
-    if session.is_process_shutting_down() {
-        session.set_keepalive(None);
-    }
+pub fn prepare_plain(status: StatusCode, fields: Option<&HeaderMap>, lines: &mut BytesMut, exchange: &mut Exchange) {
     if let Some(fields) = fields {
         copying::head_passes(status, fields, exchange);
     }

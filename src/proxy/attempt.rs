@@ -145,6 +145,9 @@ pub fn head_arrived(
     if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    if edge.live.is_stopping() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        session.set_keepalive(None);
+    }
     let now = Instant::now();
     exchange.attempt.first_byte = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     if let (Some(side), Some(elapsed)) = (exchange.meter_side(), exchange.attempt.first_byte) {

@@ -39,17 +39,8 @@ pub struct RouteEdition {
     pub meters: Arc<RouteMeters>,
     /// `None` where the stage sends no copies.
     pub copies: Option<Arc<Copies>>,
-    pub ways: Ways,
-}
-
-/// Which requests may go the express way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ways {
-    /// None: somebody who may be asked, the monolith included, may speak HTTP/2.
-    None,
-    /// Those without a body: what comes from a connection with TLS before a body was written cannot be put back.
-    Bodiless,
-    All,
+    /// Whoever answers, the monolith included, speaks HTTP/1 alone: requests that are there as a whole go the express way.
+    pub express: bool,
 }
 
 impl RouteEdition {
@@ -89,7 +80,7 @@ impl Edition {
                     meters,
                     state: live.route(&route.name),
                     access: access.of(route),
-                    ways: ways(&snapshot, &route.policy),
+                    express: speaks_http1_alone(&snapshot, &route.policy),
                     policy: route.policy.clone(),
                     route: Some(Arc::clone(route)),
                 }
@@ -105,7 +96,7 @@ impl Edition {
             state: Arc::new(RouteState::default()),
             copies: None,
             access: RouteAccess::default(),
-            ways: ways(&snapshot, &policy),
+            express: speaks_http1_alone(&snapshot, &policy),
             policy,
             route: None,
         };
@@ -123,17 +114,10 @@ impl Edition {
     }
 }
 
-fn ways(snapshot: &Snapshot, policy: &Policy) -> Ways {
+fn speaks_http1_alone(snapshot: &Snapshot, policy: &Policy) -> bool {
     let variants = policy.variants.iter().map(|variant| variant.upstream);
-    let asked = policy.service.into_iter().chain(variants).chain([UpstreamId::MONOLITH]);
-    let mut specs = asked.filter_map(|id| snapshot.upstreams.get(id.index()));
-    if specs.clone().any(|spec| spec.http != HttpVersions::Http1) {
-        Ways::None
-    } else if specs.any(|spec| spec.tls.is_some()) {
-        Ways::Bodiless
-    } else {
-        Ways::All
-    }
+    let mut asked = policy.service.into_iter().chain(variants).chain([UpstreamId::MONOLITH]);
+    asked.all(|id| snapshot.upstreams.get(id.index()).is_none_or(|spec| spec.http == HttpVersions::Http1))
 }
 
 pub fn reads_introductions(route: &Route) -> bool {

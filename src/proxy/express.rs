@@ -7,8 +7,8 @@
 //! time: nothing is held back from an upstream.
 
 use std::future::{Future as _, poll_fn};
-use std::io::{Cursor, IoSlice};
-use std::pin::{Pin, pin};
+use std::io::Cursor;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -23,17 +23,16 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::{HttpSession as Upstream, http_req_header_to_wire};
 use pingora::protocols::http::v2::server::HttpSession as Http2Session;
 use pingora::protocols::http::{HttpTask, ServerSession};
-use pingora::protocols::l4::stream::Stream as Unencrypted;
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 
-use super::edition::Ways;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::panic::{Hook, caught};
 use super::plain::{self, Passed};
+use super::sending::Sending;
 use super::takes::takes_stream;
 use super::{Edge, answer, attempt, body, copying, finish, intake, kept, outbound};
 use crate::upstream::Lease;
@@ -91,7 +90,7 @@ impl Express {
         let mut body = Vec::new();
         let admitted = match admitted {
             Ok(Ok(())) => match whole_body(&mut session, &mut body).await {
-                Ok(true) if takes_way(exchange.route().ways, &body) => Ok(Ok(())),
+                Ok(true) if exchange.route().express => Ok(Ok(())),
                 Ok(_) => return Box::pin(self.hand_over(session, exchange, &body, shutdown)).await,
                 Err(error) => {
                     exchange.failure = Some(attempt::of_client(&error));
@@ -119,7 +118,7 @@ impl Express {
         let mut session = Session::new_h1_with_modules(Box::new(Cursor::new(Vec::new())), &self.modules);
         *session.downstream_session = ServerSession::new_http2(http2);
         let (mut exchange, admitted) = self.admit(&mut session);
-        if matches!(admitted, Ok(Ok(()))) && exchange.route().ways == Ways::None {
+        if matches!(admitted, Ok(Ok(()))) && !exchange.route().express {
             leave(&mut session, exchange);
             self.proxy.process_new_http(*session.downstream_session, shutdown).await;
             return;
@@ -175,8 +174,11 @@ impl Express {
         body.iter().for_each(|piece| begin.extend_from_slice(piece));
         leave(&mut session, exchange);
         let ServerSession::H1(http1) = *session.downstream_session else { return None };
+        let left = http1.get_keepalive_reuses_remaining();
         let mut again = ServerSession::new_http1(http1.into_inner());
         settings.apply_to_session(&mut again);
+        // The settings count a request; it is still the same.
+        again.set_keepalive_reuses_remaining(left);
         if let ServerSession::H1(http1) = &mut again {
             http1.set_pipelined_prefix(begin);
         }
@@ -271,7 +273,18 @@ impl Express {
             if body.is_empty() {
                 send(&mut stream, &head).await.map_err(writing)?;
             } else {
-                (stream, sent) = send_with_body(stream, &head, body).await.map_err(writing)?;
+                // Head and body leave together.
+                let request = std::iter::once(head.freeze()).chain(body.iter().cloned());
+                let mut sending = Sending::new(stream, request);
+                match poll_fn(|cx| Poll::Ready(sending.poll_rest(cx))).await {
+                    Poll::Pending => {
+                        let mut upstream = Upstream::new(Box::new(sending));
+                        // Whether all of it will have been sent is not looked at: the connection is not used again.
+                        return self.pass_on(session, exchange, &mut upstream).await.map(|()| None);
+                    }
+                    // Whoever takes no more may have answered.
+                    Poll::Ready(taken) => (stream, sent) = (sending.into_inner(), taken.is_ok()),
+                }
             }
             match plain::pass(edge, session, exchange, stream).await? {
                 Passed::Done(stream) => return Ok(stream.filter(|_| sent)),
@@ -367,14 +380,6 @@ async fn whole_body(session: &mut Session, body: &mut Vec<Bytes>) -> Result<bool
     Ok(true)
 }
 
-fn takes_way(ways: Ways, body: &[Bytes]) -> bool {
-    match ways {
-        Ways::None => false,
-        Ways::Bodiless => body.is_empty(),
-        Ways::All => true,
-    }
-}
-
 fn writing(error: std::io::Error) -> Box<Error> {
     Error::because(ErrorType::WriteError, "while writing the request", error).into_up()
 }
@@ -382,39 +387,6 @@ fn writing(error: std::io::Error) -> Box<Error> {
 async fn send(stream: &mut Stream, head: &[u8]) -> std::io::Result<()> {
     stream.write_all(head).await?;
     stream.flush().await
-}
-
-/// Head and body leave together. Says whether all of it was sent: whoever does not read a body to its end may have answered
-/// before it, or have gone, and the body is not waited for any longer.
-async fn send_with_body(stream: Stream, head: &[u8], body: &[Bytes]) -> std::io::Result<(Stream, bool)> {
-    let Ok(mut stream) = stream.into_any().downcast::<Unencrypted>() else {
-        return Err(std::io::Error::other("a connection with TLS"));
-    };
-    let mut parts: Vec<_> =
-        std::iter::once(head).chain(body.iter().map(|piece| &piece[..])).map(IoSlice::new).collect();
-    let mut parts = &mut parts[..];
-    let mut early = None;
-    let sent = poll_fn(|cx| {
-        while !parts.is_empty() {
-            match Pin::new(&mut stream).poll_write_vectored(cx, parts) {
-                Poll::Ready(Ok(written @ 1..)) => IoSlice::advance_slices(&mut parts, written),
-                Poll::Ready(_) => return Poll::Ready(false),
-                Poll::Pending => {
-                    let mut byte = [0];
-                    let mut buffer = ReadBuf::new(&mut byte);
-                    let read = Pin::new(&mut stream).poll_read(cx, &mut buffer);
-                    early = buffer.filled().first().copied();
-                    return read.map(|_| false);
-                }
-            }
-        }
-        Poll::Ready(true)
-    });
-    let sent = sent.await && stream.flush().await.is_ok();
-    if let Some(byte) = early {
-        stream.rewind(&[byte]);
-    }
-    Ok((stream, sent))
 }
 
 /// An answer whose end is that of the upstream's connection gets chunks, so that the client's connection can stay.

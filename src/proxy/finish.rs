@@ -75,10 +75,8 @@ async fn say(session: &mut Session, exchange: &Exchange, failure: Failure) -> Re
     answer::sign(session, &mut header, exchange)?;
     let head_only = session.req_header().method == Method::HEAD;
     session.write_response_header(header, head_only).await?;
-    if !head_only {
-        session.write_response_body(Some(page.body), true).await?;
-    }
-    Ok(())
+    // On a stream of HTTP/2 the end is said here, also of an answer without a body.
+    session.write_response_body(if head_only { None } else { Some(page.body) }, true).await
 }
 
 /// The exchange is over, however it went.

@@ -21,6 +21,7 @@ mod panic;
 mod plain;
 mod plain_head;
 mod rewriting;
+mod sending;
 mod slot;
 mod socket;
 mod takes;

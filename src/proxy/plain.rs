@@ -103,7 +103,7 @@ async fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange, head
     caught(edge, Hook::AnswerHead, exchange, |exchange| attempt::head_arrived(edge, session, &mut own, exchange))?;
     let mut lines = head.lines;
     caught(edge, Hook::Answer, exchange, |exchange| {
-        answer::prepare_plain(session, own.status, head.fields.as_ref(), &mut lines, exchange);
+        answer::prepare_plain(own.status, head.fields.as_ref(), &mut lines, exchange);
         Ok(())
     })?;
     if http2 {

@@ -57,6 +57,8 @@ pub struct Watch {
     /// Bytes that the parser was given since the last head was awaited, and how many the request has; 0: not known.
     handed: AtomicU64,
     length: AtomicU64,
+    /// Some of the request was handed over with the one before.
+    begun_before: AtomicBool,
     /// The status with which pingora's parser refused a request; 0: none.
     refused_early: AtomicU16,
     /// What is read of the request.
@@ -99,6 +101,7 @@ impl Watch {
             head_timeout: AtomicU64::new(0),
             handed: AtomicU64::new(0),
             length: AtomicU64::new(0),
+            begun_before: AtomicBool::new(false),
             refused_early: AtomicU16::new(0),
             upload: Upload::default(),
             tunnel: Tunnel::default(),
@@ -120,6 +123,7 @@ impl Watch {
     pub fn expect_head(&self, now: Instant, head: Option<Duration>, idle: Option<Duration>) {
         self.head_timeout.store(head.map_or(0, milliseconds), Relaxed);
         self.phase.store(if idle.is_some() { Phase::Idle } else { Phase::Head } as u8, Relaxed);
+        self.begun_before.store(self.is_asked() && !self.read_to_the_end(), Relaxed);
         self.handed.store(0, Relaxed);
         self.length.store(0, Relaxed);
         self.upload.begin();
@@ -175,7 +179,8 @@ impl Watch {
     /// The request has no body, and this head, as the parser gives it.
     pub fn bodiless(&self, head: &[u8]) {
         // Where the parser has written escapes, it is longer than what came.
-        if self.length.load(Relaxed) == 0 && self.upload.began_with(head) {
+        let came = !self.begun_before.load(Relaxed);
+        if came && self.length.load(Relaxed) == 0 && self.upload.began_with(head) {
             self.length.store(head.len() as u64, Relaxed);
         }
     }

@@ -53,6 +53,7 @@ pub struct Running {
     telemetry: Arc<Telemetry>,
     in_force: Arc<InForce<Edition>>,
     shadow: Arc<Shadow>,
+    live: Arc<Live>,
     ready: Arc<AtomicBool>,
     census: Arc<Census>,
     stop: watch::Sender<bool>,
@@ -237,6 +238,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry,
         in_force,
         shadow,
+        live,
         ready,
         census,
         stop,
@@ -353,6 +355,7 @@ impl Running {
             tokio::time::sleep(server.lame_duck).await;
         }
         self.shadow.begin_to_stop();
+        self.live.begin_to_stop();
         self.stop.send_replace(true);
         let mut drained = drain(&self.census, server.drain).await;
         if drained != Drained::All && self.census.say_farewell() > 0 {

@@ -71,12 +71,21 @@ impl Comparer {
         !matches!(self.jobs.try_send(job), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
     }
 
-    /// Compares what waits and writes everything.
-    pub(super) fn stop(&self, within: Duration) {
+    /// Compares what waits and writes everything. False: not within this time.
+    pub(super) fn stop(&self, within: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(10);
         let (done, wait) = sync_channel(1);
-        if self.jobs.send(Job::Stop(done)).is_ok() {
-            let _ = wait.recv_timeout(within);
+        let end = Instant::now() + within;
+        let mut stop = Job::Stop(done);
+        // The thread goes last: on a busy machine its queue may stay full.
+        while let Err(TrySendError::Full(unsent)) = self.jobs.try_send(stop) {
+            if Instant::now() >= end {
+                return false;
+            }
+            stop = unsent;
+            thread::sleep(LOOK);
         }
+        wait.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok()
     }
 }
 

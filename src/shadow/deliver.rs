@@ -202,10 +202,12 @@ impl Shadow {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what is known. Blocks for as long as the comparisons that wait take.
+    /// Writes what is known. Blocks for as long as the comparisons that wait take, at most this time: then they are left.
     pub fn stop(&self, within: Duration) {
         self.begin_to_stop();
-        self.comparer.stop(within);
+        if !self.comparer.stop(within) {
+            self.archive.save();
+        }
     }
 
     /// What is known of a route; `None` if it compares nothing.

@@ -110,3 +110,39 @@ fn a_long_body_is_refused_by_its_length_before_it_is_read() {
     }
     assert_eq!(monolith.requests().len(), 1);
 }
+
+#[test]
+fn a_request_whose_body_comes_late_is_counted_once() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).with("[limits]\nrequests_per_connection = 2\n").start();
+    let mut client = edge.client();
+    for (asked, connection) in [(1, "keep-alive"), (2, "close")] {
+        client.send(head("POST", "/", 5));
+        monolith.await_requests(asked);
+        client.send(b"hello");
+        let response = client.response();
+        assert_eq!((response.text().as_str(), response.get("connection")), ("ok", Some(connection)), "{asked}");
+    }
+}
+
+#[test]
+fn an_answer_says_that_the_server_stops() {
+    let gate = crate::harness::Gate::default();
+    let held = gate.clone();
+    let monolith =
+        Origin::start(move |_| Reply::default().when(&held).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    let edge = Edge::before(&monolith).start();
+    let mut clients = [edge.client(), edge.client()];
+    clients[0].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    clients[1].send([&head("POST", "/", 5)[..], b"hello"].concat());
+    monolith.await_requests(2);
+    edge.signal("TERM");
+    crate::harness::eventually("no more connections", || {
+        std::net::TcpStream::connect(edge.address()).is_err().then_some(())
+    });
+    gate.open();
+    for client in &mut clients {
+        let response = client.response();
+        assert_eq!((response.text().as_str(), response.get("connection")), ("ok", Some("close")));
+    }
+}

@@ -164,3 +164,17 @@ fn a_request_for_an_upstream_of_http_2_goes_on_as_it_was_admitted() {
     let counted = |code: &str| edge.metric("multilith_requests_total", &[("route", "new"), ("code", code)]);
     assert_eq!((counted("200"), counted("429")), (3.0, 1.0));
 }
+
+#[test]
+fn an_answer_of_our_own_ends_its_stream_whatever_was_asked() {
+    let nobody = crate::harness::free_address();
+    let edge = Edge::before_address(nobody).start();
+    run(&edge, async |mut client| {
+        for (method, empty) in [("GET", false), ("HEAD", true)] {
+            for more in [&[][..], &[("te", "trailers")]] {
+                let (status, _, body) = ask(&mut client, request(method, "/", more)).await;
+                assert_eq!((status, body.is_empty()), (502, empty), "{method} {more:?}");
+            }
+        }
+    });
+}
