@@ -14,7 +14,7 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
 use super::deliver::Asked;
-use super::threads::go_last;
+use super::threads::step_back;
 use crate::compare::{Millis, Outcome, Request, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::migration::BUCKETS;
@@ -59,7 +59,7 @@ impl Comparer {
         thread::Builder::new()
             .name("compare".to_owned())
             .spawn(move || {
-                go_last();
+                step_back();
                 work.run(&waiting);
             })
             .expect("a process that starts can start a thread");
@@ -77,7 +77,7 @@ impl Comparer {
         let (done, wait) = sync_channel(1);
         let end = Instant::now() + within;
         let mut stop = Job::Stop(done);
-        // The thread goes last: on a busy machine its queue may stay full.
+        // The thread lets others go first: on a busy machine its queue may stay full.
         while let Err(TrySendError::Full(unsent)) = self.jobs.try_send(stop) {
             if Instant::now() >= end {
                 return false;
