@@ -21,9 +21,14 @@ pub(crate) fn free_address() -> SocketAddr {
     reserve().local_addr().expect("a bound listener has an address")
 }
 
-/// Holds a free port until the listener is dropped.
+/// Holds a free port until the listener is dropped: none of those that the system gives to connections and to whoever asks for
+/// any, so that a program that is started again finds it free.
 pub(super) fn reserve() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").expect("loopback has a free port")
+    const LOWEST: u16 = 10_000;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let own = || TcpListener::bind(("127.0.0.1", fastrand::u16(LOWEST..given.max(LOWEST + 1)))).ok();
+    (0..100).find_map(|_| own()).unwrap_or_else(|| TcpListener::bind("127.0.0.1:0").expect("loopback has a free port"))
 }
 
 pub(crate) struct Process {
