@@ -220,16 +220,16 @@ impl Edge {
         Client::connect(self.admin).request(method, target, fields)
     }
 
-    /// The sum of a metric over every series that has all these labels.
+    /// The sum of a metric over every series that has all these labels. Who has its answer may not be counted yet: while requests are in
+    /// flight, it is looked at again for a moment.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let page = self.admin("GET", "/metrics").text();
-        let wanted: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-        page.lines()
-            .filter_map(|line| line.strip_prefix(name))
-            .filter(|series| series.starts_with('{') || series.starts_with(' '))
-            .filter(|series| wanted.iter().all(|label| series.contains(label)))
-            .filter_map(|series| series.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        const MOMENT: Duration = Duration::from_millis(500);
+        let mut page = String::new();
+        within(MOMENT, || {
+            page = self.admin("GET", "/metrics").text();
+            (sum(&page, "multilith_requests_in_flight", &[]) < 0.5).then_some(())
+        });
+        sum(&page, name, labels)
     }
 
     /// Everything the proxy has written so far.
@@ -265,6 +265,17 @@ impl Edge {
     fn process(&self) -> &Process {
         self.process.as_ref().expect("a started proxy has a process")
     }
+}
+
+/// The sum over every series of this name that has all these labels.
+fn sum(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let wanted: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    page.lines()
+        .filter_map(|line| line.strip_prefix(name))
+        .filter(|series| series.starts_with('{') || series.starts_with(' '))
+        .filter(|series| wanted.iter().all(|label| series.contains(label)))
+        .filter_map(|series| series.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 fn is_ready(admin: SocketAddr) -> bool {
