@@ -123,12 +123,8 @@ impl Express {
             self.proxy.process_new_http(*session.downstream_session, shutdown).await;
             return;
         }
-        if self.answer(&mut session, &mut exchange, admitted, &[]).await {
-            if let ServerSession::H2(http2) = session.as_downstream_mut() {
-                // What it has to say of its end it says to the client.
-                drop(http2.finish());
-            }
-        }
+        // An answer has said its end; a stream without one is reset when it is dropped.
+        self.answer(&mut session, &mut exchange, admitted, &[]).await;
     }
 
     fn admit(&self, session: &mut Session) -> (Exchange, Result<std::result::Result<(), Failure>>) {
@@ -255,16 +251,16 @@ impl Express {
         mut stream: Stream,
     ) -> Result<Option<Stream>> {
         let edge = &self.edge;
-        let request = session.req_header();
-        let text = caught(edge, Hook::Outbound, exchange, |exchange| Ok(outbound::text(request, exchange)))?;
         let mut sent = true;
-        let mut upstream = if request.method == Method::HEAD {
+        let mut upstream = if session.req_header().method == Method::HEAD {
             // Of this one, pingora has to know that no body comes with its answer.
             let mut upstream = Upstream::new(stream);
             let request = self.outbound(session, exchange)?;
             upstream.write_request_header(request).await.map_err(|error| error.into_up())?;
             upstream
         } else {
+            let request = session.req_header();
+            let text = caught(edge, Hook::Outbound, exchange, |exchange| Ok(outbound::text(request, exchange)))?;
             let head = match text {
                 Some(head) => head,
                 None => http_req_header_to_wire(&*self.outbound(session, exchange)?)

@@ -18,6 +18,7 @@ mod location;
 mod outbound;
 mod page;
 mod panic;
+mod passes_on;
 mod plain;
 mod plain_head;
 mod rewriting;
@@ -41,6 +42,7 @@ pub use page::{Page, own_answer, page};
 #[cfg(test)]
 pub use panic::provoked;
 pub use panic::{Thrown, alone};
+pub(crate) use passes_on::passes_on;
 pub use takes::{Taken, takes};
 pub use tunnel::Tunnel;
 pub use watch::{Watch, Watched, watched};

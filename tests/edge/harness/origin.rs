@@ -30,6 +30,16 @@ impl Request {
         self.head.word(1)
     }
 
+    /// The head in lower case and sorted, without what differs from request to request.
+    #[allow(dead_code, reason = "used by the tests of the edge")]
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let head = String::from_utf8_lossy(&self.head.raw).to_lowercase();
+        let own = |line: &&str| !line.starts_with("x-request-id:") && !line.starts_with("traceparent:");
+        let mut lines: Vec<_> = head.lines().filter(own).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
     pub(crate) fn path_is(&self, path: &str) -> bool {
         self.target() == path.as_bytes()
     }
