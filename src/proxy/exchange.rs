@@ -10,6 +10,7 @@ use super::access::Standing;
 use super::copying::Copying;
 use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
+use super::lent::Lent;
 use super::watch::Watch;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::Introduction;
@@ -55,6 +56,10 @@ pub struct Exchange {
     /// Everything that comes before an upstream is asked was done on the express way; the request as it was cleaned there.
     pub admitted: Option<Box<RequestHeader>>,
     pub upgrade: bool,
+    /// The client's connection, where it may become a tunnel.
+    pub lent: Option<Lent>,
+    /// Bytes of a tunnel that went to the client.
+    pub tunnelled: u64,
     pub copying: Copying,
     /// The head of the upstream's answer has been passed on.
     pub answered: bool,
@@ -114,6 +119,8 @@ impl Exchange {
             body: BodyState::default(),
             admitted: None,
             upgrade: false,
+            lent: None,
+            tunnelled: 0,
             copying: Copying::default(),
             answered: false,
             body_limit: None,

@@ -30,6 +30,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::lent::Lent;
 use super::panic::{Hook, caught};
 use super::plain::{self, Passed};
 use super::sending::Sending;
@@ -42,7 +43,7 @@ const MOST_ROUNDS: usize = 16;
 
 /// What the requests of this way share.
 pub struct Express {
-    edge: Edge,
+    pub(super) edge: Edge,
     /// The way of all others.
     proxy: Arc<HttpProxy<Edge>>,
     connector: TransportConnector,
@@ -58,10 +59,11 @@ impl Express {
     }
 
     /// Serves a request of which `begin` has the whole head, and perhaps some of its body. Like pingora's `process_new_http`:
-    /// what comes back is kept open.
+    /// what comes back is kept open. `lent`: the stream once more, where it may become a tunnel.
     pub async fn serve(
         &self,
         stream: Stream,
+        lent: Option<Lent>,
         begin: BytesMut,
         settings: Option<HttpPersistentSettings>,
         most: Option<u32>,
@@ -83,14 +85,15 @@ impl Express {
             Ok(false) => return None,
             Err(error) => return Box::pin(refuse_unreadable(session, &error)).await,
         }
-        if *shutdown.borrow() {
+        if *shutdown.borrow() || lent.is_some() {
             session.set_keepalive(None);
         }
         let (mut exchange, admitted) = self.admit(&mut session);
+        exchange.lent = lent;
         let mut body = Vec::new();
         let admitted = match admitted {
             Ok(Ok(())) => match whole_body(&mut session, &mut body).await {
-                Ok(true) if exchange.route().express => Ok(Ok(())),
+                Ok(true) if exchange.route().express || exchange.upgrade => Ok(Ok(())),
                 Ok(_) => return Box::pin(self.hand_over(session, exchange, &body, shutdown)).await,
                 Err(error) => {
                     exchange.failure = Some(attempt::of_client(&error));
@@ -206,7 +209,9 @@ impl Express {
         let edge = &self.edge;
         let now = caught(edge, Hook::Peer, exchange, |exchange| attempt::choose(edge, session, exchange))?;
         let key = exchange.attempt.lease.as_ref().map_or(0, Lease::connection_key);
-        let (stream, reused) = match kept::take(key, now) {
+        // A request that is never sent again is not sent over a connection that may have ended.
+        let kept = if exchange.upgrade { None } else { kept::take(key, now) };
+        let (stream, reused) = match kept {
             Some(stream) => (stream, true),
             None => {
                 let peer = attempt::peer(session, exchange, now);
@@ -250,6 +255,9 @@ impl Express {
         body: &[Bytes],
         mut stream: Stream,
     ) -> Result<Option<Stream>> {
+        if exchange.upgrade {
+            return Box::pin(self.pass_upgrade(session, exchange, stream)).await.map(|()| None);
+        }
         let edge = &self.edge;
         let mut sent = true;
         let mut upstream = if session.req_header().method == Method::HEAD {
@@ -293,7 +301,7 @@ impl Express {
     }
 
     /// The head of a request to which more than lines is added.
-    fn outbound(&self, session: &Session, exchange: &mut Exchange) -> Result<Box<RequestHeader>> {
+    pub(super) fn outbound(&self, session: &Session, exchange: &mut Exchange) -> Result<Box<RequestHeader>> {
         let mut request = Box::new(session.req_header().clone());
         if request.version == Version::HTTP_2
             && !request.headers.contains_key(header::HOST)
@@ -302,14 +310,16 @@ impl Express {
             request.insert_header(header::HOST, authority)?;
         }
         request.set_version(Version::HTTP_11);
-        // The only header of the connection that a request of this way may have.
-        request.remove_header(&header::CONNECTION);
+        if !exchange.upgrade {
+            // The only header of the connection that a request of this way may have.
+            request.remove_header(&header::CONNECTION);
+        }
         caught(&self.edge, Hook::Outbound, exchange, |exchange| outbound::prepare(&mut request, exchange))?;
         Ok(request)
     }
 
     /// Passes an answer on that pingora reads.
-    async fn pass_on(&self, session: &mut Session, exchange: &mut Exchange, upstream: &mut Upstream) -> Result<()> {
+    pub(super) async fn pass_on(&self, session: &mut Session, exchange: &mut Exchange, upstream: &mut Upstream) -> Result<()> {
         let edge = &self.edge;
         loop {
             let task = async { upstream.read_response_task().await.map_err(|error| error.into_up()) };
@@ -326,6 +336,9 @@ impl Express {
                         return session.as_downstream_mut().response_duplex_vec(last).await.map(drop);
                     }
                     session.as_downstream_mut().write_response_header(head).await.map_err(|error| error.into_down())?;
+                    if session.was_upgraded() {
+                        return Ok(());
+                    }
                     (None, end)
                 }
                 HttpTask::Body(mut chunk, end) => {

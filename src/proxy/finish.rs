@@ -178,7 +178,7 @@ fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, tota
         shadow: exchange.copying.what_became(),
         error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
         bytes_in: exchange.body.received,
-        bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+        bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX).saturating_add(exchange.tunnelled),
         timings: Timings {
             queue: began_after,
             connect: exchange.attempt.connected,

@@ -17,6 +17,8 @@ pub struct Taken {
     pub head: usize,
     /// Bytes of its body, of which some may be there.
     pub body: u64,
+    /// It asks for a WebSocket.
+    pub upgrades: bool,
 }
 
 impl Taken {
@@ -26,7 +28,7 @@ impl Taken {
 }
 
 /// Whether these bytes are the head of a GET or HEAD without a body, or of a request with a short one whose length it says; and
-/// behind it nothing but bytes of this body.
+/// behind it nothing but bytes of this body. A GET may ask for a WebSocket.
 pub fn takes(bytes: &[u8]) -> Option<Taken> {
     let bodiless = bytes.starts_with(b"GET ") || bytes.starts_with(b"HEAD ");
     let head = if bodiless {
@@ -37,16 +39,17 @@ pub fn takes(bytes: &[u8]) -> Option<Taken> {
     };
     let fields = bytes.get(..head - 2).unwrap_or_default();
     let mut begin = 0;
-    let mut body = None;
+    let mut said = Said::default();
     let plain = memchr_iter(b'\n', fields).all(|end| {
         let line = fields.get(begin..end).unwrap_or_default();
         let first = begin == 0;
         begin = end + 1;
-        line.strip_suffix(b"\r").is_some_and(|line| first || is_plain(line, &mut body))
+        line.strip_suffix(b"\r").is_some_and(|line| first || said.is_plain(line))
     });
-    let taken = Taken { head, body: body.unwrap_or(0) };
-    let fits = body.is_some() != bodiless && taken.body <= LONGEST_BODY && bytes.len() as u64 <= taken.length();
-    (plain && fits).then_some(taken)
+    let taken = Taken { head, body: said.body.unwrap_or(0), upgrades: said.upgrade };
+    let fits = said.body.is_some() != bodiless && taken.body <= LONGEST_BODY && bytes.len() as u64 <= taken.length();
+    let asks_well = said.upgrade == said.protocol && (!said.upgrade || bytes.starts_with(b"GET "));
+    (plain && fits && asks_well).then_some(taken)
 }
 
 /// Methods whose requests have bodies.
@@ -54,34 +57,57 @@ fn uploads(bytes: &[u8]) -> bool {
     [&b"POST "[..], b"PUT ", b"PATCH ", b"DELETE "].iter().any(|method| bytes.starts_with(method))
 }
 
-/// A field that says nothing about the body but its length, and nothing about the connection but perhaps whether it stays open.
-fn is_plain(line: &[u8], body: &mut Option<u64>) -> bool {
-    let Some(colon) = memchr::memchr(b':', line) else { return false };
-    let (name, value) = line.split_at(colon);
-    if name.first().is_none_or(u8::is_ascii_whitespace) || name.last().is_none_or(u8::is_ascii_whitespace) {
-        return false;
+/// What the fields of a head have said so far.
+#[derive(Default)]
+struct Said {
+    body: Option<u64>,
+    /// The connection is to become another one, and one of WebSocket.
+    upgrade: bool,
+    protocol: bool,
+}
+
+impl Said {
+    /// A field that says nothing about the body but its length, and nothing about the connection but whether it stays open or
+    /// is to become a WebSocket.
+    fn is_plain(&mut self, line: &[u8]) -> bool {
+        let Some(colon) = memchr::memchr(b':', line) else { return false };
+        let (name, value) = line.split_at(colon);
+        if name.first().is_none_or(u8::is_ascii_whitespace) || name.last().is_none_or(u8::is_ascii_whitespace) {
+            return false;
+        }
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        let value = || value.get(1..).unwrap_or_default().trim_ascii();
+        match name.len() {
+            2 => !is(b"te"),
+            6 => !is(b"expect"),
+            7 if is(b"upgrade") => {
+                let first = !self.protocol;
+                self.protocol = value().eq_ignore_ascii_case(b"websocket");
+                first && self.protocol
+            }
+            7 => !is(b"trailer"),
+            10 if is(b"connection") => self.is_plain_of_connection(value()),
+            10 => !is(b"keep-alive"),
+            14 if is(b"content-length") => {
+                let first = self.body.is_none();
+                self.body = digits(value());
+                first && self.body.is_some()
+            }
+            14 => !is(b"http2-settings"),
+            16 => !is(b"proxy-connection"),
+            17 => !is(b"transfer-encoding"),
+            18 => !is(b"proxy-authenticate"),
+            19 => !is(b"proxy-authorization"),
+            _ => true,
+        }
     }
-    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-    let value = || value.get(1..).unwrap_or_default().trim_ascii();
-    match name.len() {
-        2 => !is(b"te"),
-        6 => !is(b"expect"),
-        7 => !is(b"upgrade") && !is(b"trailer"),
-        10 if is(b"connection") => {
-            value().eq_ignore_ascii_case(b"keep-alive") || value().eq_ignore_ascii_case(b"close")
+
+    fn is_plain_of_connection(&mut self, value: &[u8]) -> bool {
+        let is = |other: &[u8]| value.eq_ignore_ascii_case(other);
+        if is(b"upgrade") || is(b"keep-alive, upgrade") {
+            return !std::mem::replace(&mut self.upgrade, true);
         }
-        10 => !is(b"keep-alive"),
-        14 if is(b"content-length") => {
-            let first = body.is_none();
-            *body = digits(value());
-            first && body.is_some()
-        }
-        14 => !is(b"http2-settings"),
-        16 => !is(b"proxy-connection"),
-        17 => !is(b"transfer-encoding"),
-        18 => !is(b"proxy-authenticate"),
-        19 => !is(b"proxy-authorization"),
-        _ => true,
+        is(b"keep-alive") || is(b"close")
     }
 }
 
@@ -110,7 +136,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nconnection:Keep-Alive\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX-Content-Length: 5\r\n\r\n",
         ] {
-            assert_eq!(takes(head.as_bytes()), Some(Taken { head: head.len(), body: 0 }), "{head}");
+            assert_eq!(takes(head.as_bytes()), Some(Taken { head: head.len(), body: 0, upgrades: false }), "{head}");
         }
     }
 
@@ -121,9 +147,17 @@ mod tests {
                 [("5", ""), ("5", "hel"), ("5", "hello"), (" 0005 ", "\r\n\r\n"), ("0", ""), ("65536", "hello")]
             {
                 let head = format!("{method} /a HTTP/1.1\r\nHost: a\r\nContent-Length:{length}\r\nX: y\r\n\r\n");
-                let expected = Taken { head: head.len(), body: length.trim().parse().unwrap() };
+                let expected = Taken { head: head.len(), body: length.trim().parse().unwrap(), upgrades: false };
                 assert_eq!(takes(format!("{head}{body}").as_bytes()), Some(expected), "{head}{body}");
             }
+        }
+    }
+
+    #[test]
+    fn a_get_may_ask_for_a_websocket() {
+        for connection in ["Upgrade", "upgrade", "keep-alive, Upgrade"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nUpgrade: WebSocket\r\n\r\n");
+            assert_eq!(takes(head.as_bytes()), Some(Taken { head: head.len(), body: 0, upgrades: true }), "{head}");
         }
     }
 
@@ -144,7 +178,13 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\ncontent-length : 5\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n\tContent-Length: 5\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade, x\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n\r\n",
+            "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, x-private\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n",

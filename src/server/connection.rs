@@ -28,7 +28,7 @@ use crate::compile::Limits;
 use crate::guard::headers::is_trusted;
 use crate::guard::rate::client_unit;
 use crate::live::InForce;
-use crate::proxy::{Edge, Edition, Express, Pace, Thrown, Watch, Watched, alone, own_answer, takes, watched};
+use crate::proxy::{Edge, Edition, Express, Lent, Pace, Thrown, Watch, Watched, alone, own_answer, takes, watched};
 use crate::telemetry::{PanicRecord, Telemetry};
 use prometheus::IntGauge;
 
@@ -158,8 +158,15 @@ impl Door {
     ) -> Watched<Option<ReusedHttpStream>> {
         if let Some(taken) = takes(wire.ahead()) {
             let begin = wire.take_ahead(taken.length());
+            if taken.upgrades {
+                let lent = Lent::new(wire);
+                let stream = Box::new(lent.clone());
+                let exchange = alone(Box::pin(self.express.serve(stream, Some(lent), begin, settings, most, shutdown)));
+                let exchange = until_farewell(watch, &self.census.farewell, exchange);
+                return self.without_panic(watched(watch, timer, Box::pin(exchange)).await);
+            }
             // In a box, so that the connection holds no room for an exchange while it is idle.
-            let exchange = alone(Box::pin(self.express.serve(wire, begin, settings, most, shutdown)));
+            let exchange = alone(Box::pin(self.express.serve(wire, None, begin, settings, most, shutdown)));
             return self.without_panic(watched(watch, timer, exchange).await);
         }
         let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());

@@ -32,3 +32,4 @@ mod tls;
 mod upgrade;
 mod uploads;
 mod watching;
+mod websockets;
