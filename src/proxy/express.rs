@@ -319,7 +319,12 @@ impl Express {
     }
 
     /// Passes an answer on that pingora reads.
-    pub(super) async fn pass_on(&self, session: &mut Session, exchange: &mut Exchange, upstream: &mut Upstream) -> Result<()> {
+    pub(super) async fn pass_on(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        upstream: &mut Upstream,
+    ) -> Result<()> {
         let edge = &self.edge;
         loop {
             let task = async { upstream.read_response_task().await.map_err(|error| error.into_up()) };

@@ -33,11 +33,9 @@ impl Lent {
         self.0.lock().as_mut().map(gives)
     }
 
-    fn poll<T>(
-        &self,
-        gives: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        self.of(|stream| gives(Pin::new(stream))).unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::NotConnected.into())))
+    fn poll<T>(&self, gives: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.of(|stream| gives(Pin::new(stream)))
+            .unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::NotConnected.into())))
     }
 }
 

@@ -88,7 +88,12 @@ impl Tunnel {
         Ok(upstream.into_inner())
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, upstream: &mut Stream, is_stopping: impl Fn() -> bool) -> Poll<Result<()>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        upstream: &mut Stream,
+        is_stopping: impl Fn() -> bool,
+    ) -> Poll<Result<()>> {
         let expired = self.watch.as_ref().is_some_and(|watch| watch.has_expired());
         if expired && !self.down.over {
             return Poll::Ready(Err(Error::explain(ErrorType::ReadTimedout, "nothing passed for too long").into_up()));

@@ -7,6 +7,9 @@
 //!
 //! Requests come at a steady rate that no row is at its limit with, and one that has to wait for the answer before it is
 //! late from the moment when it was due: a proxy that stalls cannot hide the requests that it kept from being sent.
+//!
+//! A real target has a machine of its own. Here it has the processors of clients, proxy and monolith, so it lets them go
+//! first: what it does for a copy would be taken for what the copy costs.
 
 #![allow(
     clippy::print_stdout,
@@ -49,8 +52,9 @@ fn main() {
 }
 
 fn latencies(time: Duration) {
-    let monolith = serve(false);
-    let targets = [None, Some(serve(false)), Some(serve(true)), Some(free_address()), None];
+    let monolith = serve(false, Place::Here);
+    let targets =
+        [None, Some(serve(false, Place::Elsewhere)), Some(serve(true, Place::Elsewhere)), Some(free_address()), None];
     let names = ["no shadow", "healthy target", "hanging target", "dead target", "no shadow, again"];
     let edges = targets.map(|target| edge(monolith, target, "in_flight = 100"));
     let nginx = Nginx::start(monolith, targets);
@@ -163,7 +167,11 @@ fn one_client(address: SocketAddr) -> Vec<u32> {
 
 fn memory(requests: u64) {
     // A second, so that copies end and others take their place while it lasts.
-    let edge = edge(serve(false), Some(serve(true)), "in_flight = 100\ntimeout = \"1s\"\ncompare = {}");
+    let edge = edge(
+        serve(false, Place::Here),
+        Some(serve(true, Place::Elsewhere)),
+        "in_flight = 100\ntimeout = \"1s\"\ncompare = {}",
+    );
     let body = vec![b'b'; BODY];
     let send = |count: u64| {
         let mut client = edge.client();
@@ -204,16 +212,39 @@ fn edge(monolith: SocketAddr, target: Option<SocketAddr>, shadow: &str) -> Edge 
     .start()
 }
 
+/// Whose processors a server is to have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Here,
+    Elsewhere,
+}
+
 /// Answers every request with 1 KiB, or reads and never answers.
-fn serve(hangs: bool) -> SocketAddr {
+fn serve(hangs: bool, place: Place) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            thread::spawn(move || drop(conversation(stream, hangs)));
+            thread::spawn(move || {
+                if place == Place::Elsewhere {
+                    step_back();
+                }
+                drop(conversation(stream, hangs));
+            });
         }
     });
     address
+}
+
+/// Linux has priorities of single threads, others do not.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        #[expect(unsafe_code, reason = "std has no priorities")]
+        // SAFETY: plain numbers; 0 means the calling thread.
+        let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) } != 0;
+        assert!(!refused, "whoever may run may run later");
+    }
 }
 
 fn conversation(mut stream: TcpStream, hangs: bool) -> std::io::Result<()> {
