@@ -21,6 +21,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::Sleep;
 
 use super::farewell::until_farewell;
+use super::home::at_home;
 use super::http2::Http2;
 use super::tls::Tls;
 use super::wire::Wire;
@@ -98,6 +99,8 @@ pub struct Door {
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<Tls>>,
+    /// Whoever accepts is one of so many.
+    threads: usize,
 }
 
 impl Door {
@@ -108,9 +111,10 @@ impl Door {
         telemetry: Arc<Telemetry>,
         listener: &str,
         tls: Option<Arc<Tls>>,
+        threads: usize,
     ) -> Self {
         let gauge = telemetry.metrics.edge().connections(listener);
-        Self { proxy, express, in_force, census, telemetry, gauge, tls }
+        Self { proxy, express, in_force, census, telemetry, gauge, tls, threads }
     }
 
     async fn http1(
@@ -235,6 +239,9 @@ impl Door {
 #[async_trait]
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if self.threads > 1 {
+            stream = at_home(stream);
+        }
         let edition = self.in_force.load();
         let limits = edition.snapshot.limits.clone();
         let peer = peer(&stream).filter(|peer| !is_trusted(*peer, &edition.snapshot.server.trusted));

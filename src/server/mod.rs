@@ -6,6 +6,7 @@ mod drain;
 mod farewell;
 mod following;
 mod hand_over;
+mod home;
 mod http2;
 mod listen;
 mod observer;

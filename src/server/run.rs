@@ -223,6 +223,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
             Arc::clone(&telemetry),
             written,
             tls,
+            threads,
         );
         serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), (threads, UNBUFFERED));
     }
