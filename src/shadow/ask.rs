@@ -1,10 +1,12 @@
 //! One request to one endpoint on connections that no client's request uses, its answer read within bounds.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use parking_lot::Mutex;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
@@ -21,6 +23,9 @@ use crate::upstream::Pool;
 
 /// Idle connections that are kept, over all upstreams.
 const IDLE_CONNECTIONS: usize = 128;
+
+/// Nobody took a connection there: for so long nobody is asked again. A target that is gone costs no more than one that is there.
+const REST: Duration = Duration::from_millis(100);
 
 /// More of an answer is not read, not even to throw it away: whoever sends that much has no end.
 const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
@@ -83,6 +88,8 @@ impl std::fmt::Display for NoAnswer {
 pub(super) struct Line {
     /// Made at first use: it reads the machine's certificate authorities.
     connector: OnceLock<Connector>,
+    /// Where no connection could be made, when that was, and why.
+    unreachable: Mutex<HashMap<u64, (Instant, String)>>,
 }
 
 impl Line {
@@ -104,12 +111,13 @@ impl Line {
         peer.options.read_timeout = None;
         peer.options.write_timeout = None;
         let began = Instant::now();
-        let (session, reused) = self.connect(&peer).await?;
+        let key = lease.connection_key();
+        let (session, reused) = self.connect(key, &peer).await?;
         let first = converse(session, question, &peer).await;
         let session = match first {
             // An endpoint may close an idle connection at any time. Only what is harmless twice is sent twice.
             Err(_) if reused && question.head.method.is_safe() && question.head.method != Method::TRACE => {
-                let (session, _) = self.connect(&peer).await?;
+                let (session, _) = self.connect(key, &peer).await?;
                 converse(session, question, &peer).await?
             }
             other => other?,
@@ -118,9 +126,26 @@ impl Line {
         self.receive(session, question, &peer, lease.address(), took, keep).await
     }
 
-    async fn connect(&self, peer: &HttpPeer) -> Result<(HttpSession, bool), NoAnswer> {
-        let connector = self.connector();
-        connector.get_http_session(peer).await.map_err(|error| NoAnswer::Connect(cause(&error)))
+    async fn connect(&self, key: u64, peer: &HttpPeer) -> Result<(HttpSession, bool), NoAnswer> {
+        if let Some(why) = self.rests(key) {
+            return Err(NoAnswer::Connect(why));
+        }
+        let session = self.connector().get_http_session(peer).await;
+        session.map_err(|error| {
+            let why = cause(&error);
+            self.unreachable.lock().insert(key, (Instant::now(), why.clone()));
+            NoAnswer::Connect(why)
+        })
+    }
+
+    /// Why no connection could be made there a moment ago.
+    fn rests(&self, key: u64) -> Option<String> {
+        let mut unreachable = self.unreachable.lock();
+        if unreachable.is_empty() {
+            return None;
+        }
+        unreachable.retain(|_, (when, _)| when.elapsed() < REST);
+        unreachable.get(&key).map(|(_, why)| why.clone())
     }
 
     fn connector(&self) -> &Connector {
@@ -217,5 +242,32 @@ fn cause(error: &pingora::Error) -> String {
     match error.root_cause().downcast_ref::<std::io::Error>() {
         Some(io) => io.kind().to_string(),
         None => error.etype().as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nobody_took_a_connection_nobody_is_asked_for_a_moment() {
+        const KEY: u64 = 7;
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("loopback has a free port");
+        let line = Line::default();
+        let peer = HttpPeer::new(address, false, String::new());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let failed = line.connect(KEY, &peer).await.err().expect("nobody listens");
+            assert!(matches!(failed, NoAnswer::Connect(_)), "{failed:?}");
+            let when = line.unreachable.lock()[&KEY].0;
+            let _listener = std::net::TcpListener::bind(address).expect("the port is still free");
+            assert!(line.connect(KEY + 1, &peer).await.is_ok(), "another endpoint is asked at once");
+            while let Err(failed) = line.connect(KEY, &peer).await {
+                assert!(matches!(failed, NoAnswer::Connect(_)), "{failed:?}");
+                tokio::task::yield_now().await;
+            }
+            assert!(when.elapsed() >= REST);
+        });
     }
 }
