@@ -1,6 +1,8 @@
 //! The threads of copies and comparisons, and of whatever else is no request: their own, and behind those of requests.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -9,6 +11,11 @@ const THREADS: usize = 1;
 
 /// A tenth of the weight of a thread that serves requests, whichever of both is ready first.
 const NICENESS: libc::c_int = 10;
+
+/// More than any kernel gives to a thread by itself. Since Linux 6.12, one that wakes up need not wait for the end of a slice that is
+/// longer than its own; older kernels take no notice.
+#[cfg(target_os = "linux")]
+const SLICE: Duration = Duration::from_millis(4);
 
 /// The runtime on which copies are sent.
 pub fn runtime() -> io::Result<Runtime> {
@@ -20,15 +27,30 @@ pub fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// Lets requests go first, but gets a share of a busy machine. `SCHED_IDLE` would spare requests more, and leave copies without
+/// Lets requests go first, but gets a share of a busy machine. `SCHED_IDLE` would spare requests no more, and leave copies without
 /// any where every processor is busy: evidence would end with them. Only Linux has priorities of single threads; elsewhere
 /// this would slow the whole process.
 pub fn step_back() {
     #[cfg(target_os = "linux")]
     {
         #[expect(unsafe_code, reason = "std has no priorities")]
-        // SAFETY: plain numbers; 0 means the calling thread. A refusal changes nothing, and is nothing to act on.
-        let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) } != 0;
+        // SAFETY: plain numbers; 0 means the calling thread.
+        let already = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let thread = libc::sched_attr {
+            size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default(),
+            // Takes no processor away from a thread that runs.
+            sched_policy: libc::SCHED_BATCH.unsigned_abs(),
+            sched_flags: 0,
+            // Nobody but root may take a step forward.
+            sched_nice: NICENESS.max(already),
+            sched_priority: 0,
+            sched_runtime: u64::try_from(SLICE.as_nanos()).unwrap_or_default(),
+            sched_deadline: 0,
+            sched_period: 0,
+        };
+        #[expect(unsafe_code, reason = "std has no priorities")]
+        // SAFETY: the structure is whole and says its size; 0 means the calling thread, and no flags. A refusal changes nothing.
+        let refused = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const thread, 0) } != 0;
         if refused {
             tracing::debug!("this thread has the priority of requests: {}", io::Error::last_os_error());
         }
@@ -39,15 +61,16 @@ pub fn step_back() {
 mod tests {
     #[test]
     fn a_thread_that_steps_back_is_nicer_and_the_others_are_not() {
-        // The 19th field; the name before it, in brackets, may hold anything.
-        let niceness = || {
+        // The 19th field and the 41st; the name before them, in brackets, may hold anything.
+        let niceness_and_policy = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells");
             let fields = stat.rsplit_once(')').expect("a name in brackets").1;
-            fields.split_whitespace().nth(16).and_then(|field| field.parse::<i32>().ok()).expect("a number")
+            let field = |number: usize| fields.split_whitespace().nth(number - 3)?.parse::<i32>().ok();
+            field(19).zip(field(41)).expect("numbers")
         };
-        let before = niceness();
+        let before = niceness_and_policy();
         let runtime = super::runtime().expect("a runtime");
-        let there = runtime.block_on(runtime.spawn(async move { niceness() })).expect("a task that ends");
-        assert_eq!((there, niceness()), (super::NICENESS.max(before), before));
+        let there = runtime.block_on(runtime.spawn(async move { niceness_and_policy() })).expect("a task that ends");
+        assert_eq!((there, niceness_and_policy()), ((super::NICENESS.max(before.0), libc::SCHED_BATCH), before));
     }
 }

@@ -224,13 +224,12 @@ fn serve(hangs: bool, place: Place) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
+        if place == Place::Elsewhere {
+            // And with it those that it starts.
+            step_back();
+        }
         for stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                if place == Place::Elsewhere {
-                    step_back();
-                }
-                drop(conversation(stream, hangs));
-            });
+            thread::spawn(move || drop(conversation(stream, hangs)));
         }
     });
     address
@@ -241,8 +240,9 @@ fn step_back() {
     #[cfg(target_os = "linux")]
     {
         #[expect(unsafe_code, reason = "std has no priorities")]
-        // SAFETY: plain numbers; 0 means the calling thread.
-        let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) } != 0;
+        // SAFETY: the structure outlives the call; 0 means the calling thread.
+        let refused =
+            unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &libc::sched_param { sched_priority: 0 }) } != 0;
         assert!(!refused, "whoever may run may run later");
     }
 }
