@@ -39,6 +39,24 @@ impl<T: Decode> Decode for Vec<Item<T>> {
     }
 }
 
+/// What few have: a table of tables is no larger than what most of them say.
+impl<T: Decode> Decode for Box<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    const EXAMPLE: &'static str = T::EXAMPLE;
+
+    fn example() -> String {
+        T::example()
+    }
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        T::decode(value, reader).map(Self::new)
+    }
+
+    fn schema() -> serde_json::Value {
+        T::schema()
+    }
+}
+
 /// One value or a list of them.
 #[derive(Debug)]
 pub struct OneOrMany<T>(pub Vec<Item<T>>);
@@ -93,7 +111,7 @@ impl<T: Decode> Decode for Named<T> {
 
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let table = reader.table::<Self>(value)?;
-        let mut named = Self::default();
+        let mut named = Self { entries: Vec::with_capacity(table.len()), wrong: Vec::new() };
         for (key, value) in table {
             let name = key.get_ref().to_string();
             match reader.named(&name, value) {

@@ -48,19 +48,19 @@ table! {
         /// The monolith answers when the service fails. Default: true in `canary`, false in `migrated`.
         fallback: FallbackSwitch,
         /// Stops asking a service that keeps failing.
-        breaker: Breaker,
+        breaker: Box<Breaker>,
         /// What the service is sent instead of what the client sent.
-        rewrite: Rewrite,
+        rewrite: Box<Rewrite>,
         /// What is changed in the service's answer.
-        answer: Answer,
+        answer: Box<Answer>,
         /// Copies of requests.
-        shadow: Shadow,
+        shadow: Box<Shadow>,
         /// Size of a request body; more is 413. Default: `limits.body`.
         body_limit: Limit<Size>,
         /// How often one client may ask.
-        rate_limit: RateLimit,
+        rate_limit: Box<RateLimit>,
         /// Who may ask at all.
-        auth: Auth,
+        auth: Box<Auth>,
     }
 }
 
@@ -81,7 +81,7 @@ table! {
 pub enum FallbackSwitch {
     Off,
     On,
-    Table(Fallback),
+    Table(Box<Fallback>),
 }
 
 impl Decode for FallbackSwitch {
@@ -92,7 +92,7 @@ impl Decode for FallbackSwitch {
         match value.get_ref().as_bool() {
             Some(true) => Some(Self::On),
             Some(false) => Some(Self::Off),
-            None if value.get_ref().is_table() => Fallback::decode(value, reader).map(Self::Table),
+            None if value.get_ref().is_table() => Box::decode(value, reader).map(Self::Table),
             None => {
                 reader.wrong_type::<Self>(value);
                 None

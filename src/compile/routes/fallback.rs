@@ -27,9 +27,9 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) -> Op
             return None;
         }
         Some(FallbackSwitch::On) => None,
-        Some(FallbackSwitch::Table(table)) => Some(table),
+        Some(FallbackSwitch::Table(table)) => Some(&**table),
     };
-    let breaker = route.breaker.get();
+    let breaker = route.breaker.get().map(|breaker| &**breaker);
     Some(Fallback {
         methods: methods(table),
         statuses: statuses(table, draft),

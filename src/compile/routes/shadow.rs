@@ -69,7 +69,7 @@ fn build(shadow: &config::Shadow, draft: &mut Draft<'_>) -> Shadow {
 }
 
 /// A table in a stage without copies is left over from an earlier stage, or written for a later one.
-fn check_copies(site: Site<'_>, stage: Stage, given: &Given<config::Shadow>, draft: &mut Draft<'_>) {
+fn check_copies(site: Site<'_>, stage: Stage, given: &Given<Box<config::Shadow>>, draft: &mut Draft<'_>) {
     let help = match stage {
         Stage::Migrated if given.value.reverse.is_absent() => {
             "add `reverse = true` to copy safe requests to the monolith, or remove the table"
