@@ -274,6 +274,12 @@ impl Reloader {
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(LOOK_AT_OLD).await;
             }
+            let free = || {
+                step_back();
+                drop(old);
+            };
+            // Without a thread it is freed here, where it would otherwise be.
+            drop(thread::Builder::new().name("reload".to_owned()).spawn(free));
         });
     }
 
