@@ -140,7 +140,7 @@ pub fn end(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: 
 
 fn send(edge: &Edge, exchange: &mut Exchange) {
     let Some(order) = exchange.copying.order.take() else { return };
-    match edge.shadow.send(*order) {
+    match edge.shadow.send(order) {
         Ok(()) => exchange.copying.became = Some("sent"),
         Err(why) => give_up(exchange, why),
     }

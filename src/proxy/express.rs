@@ -35,8 +35,8 @@ use super::panic::{Hook, caught};
 use super::plain::{self, Passed};
 use super::sending::Sending;
 use super::takes::takes_stream;
-use super::{Edge, answer, attempt, body, copying, finish, intake, kept, outbound};
-use crate::upstream::Lease;
+use super::{Edge, answer, attempt, body, copying, finish, intake, outbound};
+use crate::upstream::{Lease, kept};
 
 /// As many attempts as pingora makes; [`attempt`] gives up long before.
 const MOST_ROUNDS: usize = 16;

@@ -13,7 +13,6 @@ mod failure;
 mod finish;
 mod held;
 mod intake;
-mod kept;
 mod lent;
 mod location;
 mod outbound;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use parking_lot::Mutex;
-use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::http::v1::client::HttpSession as Http1;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 
 use super::budget::Held;
@@ -18,8 +19,8 @@ use super::capture::{Seen, streams};
 use super::gathered::Gathered;
 use super::{Translate, head};
 use crate::compare::{Answer, Body};
-use crate::endpoint::UpstreamId;
-use crate::upstream::Pool;
+use crate::endpoint::{HttpVersions, UpstreamId};
+use crate::upstream::{Pool, kept};
 
 /// Idle connections that are kept, over all upstreams.
 const IDLE_CONNECTIONS: usize = 128;
@@ -86,8 +87,10 @@ impl std::fmt::Display for NoAnswer {
 /// Connections of copies alone.
 #[derive(Default)]
 pub(super) struct Line {
-    /// Made at first use: it reads the machine's certificate authorities.
+    /// Made at first use: they read the machine's certificate authorities.
     connector: OnceLock<Connector>,
+    /// To upstreams of HTTP/1, whose connections are kept as those of clients' requests are, by the thread that sends copies.
+    http1: OnceLock<TransportConnector>,
     /// Where no connection could be made, when that was, and why.
     unreachable: Mutex<HashMap<u64, (Instant, String)>>,
 }
@@ -111,26 +114,42 @@ impl Line {
         peer.options.read_timeout = None;
         peer.options.write_timeout = None;
         let began = Instant::now();
-        let key = lease.connection_key();
-        let (session, reused) = self.connect(key, &peer).await?;
+        let (versions, key) = (question.pool.spec().http, lease.connection_key());
+        let (session, reused) = self.connect(versions, key, &peer).await?;
         let first = converse(session, question, &peer).await;
         let session = match first {
             // An endpoint may close an idle connection at any time. Only what is harmless twice is sent twice.
             Err(_) if reused && question.head.method.is_safe() && question.head.method != Method::TRACE => {
-                let (session, _) = self.connect(key, &peer).await?;
+                let (session, _) = self.connect(versions, key, &peer).await?;
                 converse(session, question, &peer).await?
             }
             other => other?,
         };
         let took = began.elapsed();
-        self.receive(session, question, &peer, lease.address(), took, keep).await
+        self.receive(session, question, (key, &peer), lease.address(), took, keep).await
     }
 
-    async fn connect(&self, key: u64, peer: &HttpPeer) -> Result<(HttpSession, bool), NoAnswer> {
+    async fn connect(
+        &self,
+        versions: HttpVersions,
+        key: u64,
+        peer: &HttpPeer,
+    ) -> Result<(HttpSession, bool), NoAnswer> {
+        let speaks_http1 = versions == HttpVersions::Http1;
+        if speaks_http1 && let Some(stream) = kept::take(key, Instant::now()) {
+            return Ok((HttpSession::H1(Http1::new_with_options(stream, peer)), true));
+        }
         if let Some(why) = self.rests(key) {
             return Err(NoAnswer::Connect(why));
         }
-        let session = self.connector().get_http_session(peer).await;
+        // In boxes: most copies find a connection, and should not carry the room that making one takes.
+        let session = if speaks_http1 {
+            let connector = self.http1.get_or_init(|| TransportConnector::new(None));
+            let stream = Box::pin(connector.new_stream(peer)).await;
+            stream.map(|stream| (HttpSession::H1(Http1::new_with_options(stream, peer)), false))
+        } else {
+            Box::pin(self.connector().get_http_session(peer)).await
+        };
         session.map_err(|error| {
             let why = cause(&error);
             self.unreachable.lock().insert(key, (Instant::now(), why.clone()));
@@ -157,7 +176,7 @@ impl Line {
         &self,
         mut session: HttpSession,
         question: &Question<'_>,
-        peer: &HttpPeer,
+        peer: (u64, &HttpPeer),
         endpoint: &str,
         took: Duration,
         keep: Option<(u64, Held)>,
@@ -176,7 +195,7 @@ impl Line {
             }
         }
         if whole {
-            self.release(session, peer).await;
+            self.release(session, question.pool, peer).await;
         } else {
             session.shutdown().await;
         }
@@ -198,10 +217,24 @@ impl Line {
         Ok(told(Some(Seen { answer, took, held })))
     }
 
-    async fn release(&self, mut session: HttpSession, peer: &HttpPeer) {
-        if let HttpSession::H1(session) = &mut session {
-            session.respect_keepalive();
+    async fn release(&self, session: HttpSession, pool: &Pool, (key, peer): (u64, &HttpPeer)) {
+        let spec = pool.spec();
+        match session {
+            HttpSession::H1(mut session) => {
+                session.respect_keepalive();
+                if spec.http == HttpVersions::Http1 {
+                    if let Some(stream) = session.reuse().await {
+                        kept::keep(key, stream, Instant::now(), spec.keepalive, IDLE_CONNECTIONS);
+                    }
+                } else {
+                    Box::pin(self.give_back(HttpSession::H1(session), peer)).await;
+                }
+            }
+            session => Box::pin(self.give_back(session, peer)).await,
         }
+    }
+
+    async fn give_back(&self, session: HttpSession, peer: &HttpPeer) {
         self.connector().release_http_session(session, peer, peer.options.idle_timeout).await;
     }
 }
@@ -258,12 +291,15 @@ mod tests {
         let peer = HttpPeer::new(address, false, String::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let failed = line.connect(KEY, &peer).await.err().expect("nobody listens");
+            let failed = line.connect(HttpVersions::Http1, KEY, &peer).await.err().expect("nobody listens");
             assert!(matches!(failed, NoAnswer::Connect(_)), "{failed:?}");
             let when = line.unreachable.lock()[&KEY].0;
             let _listener = std::net::TcpListener::bind(address).expect("the port is still free");
-            assert!(line.connect(KEY + 1, &peer).await.is_ok(), "another endpoint is asked at once");
-            while let Err(failed) = line.connect(KEY, &peer).await {
+            assert!(
+                line.connect(HttpVersions::Http1, KEY + 1, &peer).await.is_ok(),
+                "another endpoint is asked at once"
+            );
+            while let Err(failed) = line.connect(HttpVersions::Http1, KEY, &peer).await {
                 assert!(matches!(failed, NoAnswer::Connect(_)), "{failed:?}");
                 tokio::task::yield_now().await;
             }

@@ -32,7 +32,7 @@ use crate::upstream::Pool;
 
 /// Everything that copies share, for the whole process.
 pub struct Shadow {
-    departures: Departures<Order>,
+    departures: Departures<Box<Order>>,
     line: Arc<Line>,
     budget: Arc<ByteBudget>,
     comparer: Comparer,
@@ -106,7 +106,7 @@ impl Shadow {
             while let Some(orders) = turns.next().await {
                 for order in orders {
                     let Some(shadow) = sends.upgrade() else { return };
-                    tokio::spawn(async move { shadow.deliver(order).await });
+                    tokio::spawn(async move { shadow.deliver(*order).await });
                 }
             }
         });
@@ -190,7 +190,7 @@ impl Shadow {
     }
 
     /// The request is whole: its copy is sent.
-    pub fn send(&self, order: Order) -> Result<(), Skipped> {
+    pub fn send(&self, order: Box<Order>) -> Result<(), Skipped> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }

@@ -8,6 +8,7 @@ mod discover;
 mod endpoint;
 mod endpoint_set;
 mod http_client;
+pub mod kept;
 mod names;
 mod observer;
 mod peers;
