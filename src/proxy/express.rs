@@ -14,15 +14,15 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Version, header};
+use http::Method;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ReusedHttpStream};
 use pingora::connectors::TransportConnector;
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::client::{HttpSession as Upstream, http_req_header_to_wire};
 use pingora::protocols::http::v2::server::HttpSession as Http2Session;
-use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
@@ -35,7 +35,7 @@ use super::panic::{Hook, caught};
 use super::plain::{self, Passed};
 use super::sending::Sending;
 use super::takes::takes_stream;
-use super::{Edge, answer, attempt, body, copying, finish, intake, outbound};
+use super::{Edge, attempt, copying, finish, intake, outbound, parsed, upgraded};
 use crate::upstream::{Lease, kept};
 
 /// As many attempts as pingora makes; [`attempt`] gives up long before.
@@ -43,7 +43,7 @@ const MOST_ROUNDS: usize = 16;
 
 /// What the requests of this way share.
 pub struct Express {
-    pub(super) edge: Edge,
+    edge: Edge,
     /// The way of all others.
     proxy: Arc<HttpProxy<Edge>>,
     connector: TransportConnector,
@@ -256,14 +256,14 @@ impl Express {
         mut stream: Stream,
     ) -> Result<Option<Stream>> {
         if exchange.upgrade {
-            return Box::pin(self.pass_upgrade(session, exchange, stream)).await.map(|()| None);
+            return Box::pin(upgraded::pass(&self.edge, session, exchange, stream)).await.map(|()| None);
         }
         let edge = &self.edge;
         let mut sent = true;
         let mut upstream = if session.req_header().method == Method::HEAD {
             // Of this one, pingora has to know that no body comes with its answer.
             let mut upstream = Upstream::new(stream);
-            let request = self.outbound(session, exchange)?;
+            let request = outbound::head(edge, session, exchange)?;
             upstream.write_request_header(request).await.map_err(|error| error.into_up())?;
             upstream
         } else {
@@ -271,7 +271,7 @@ impl Express {
             let text = caught(edge, Hook::Outbound, exchange, |exchange| Ok(outbound::text(request, exchange)))?;
             let head = match text {
                 Some(head) => head,
-                None => http_req_header_to_wire(&*self.outbound(session, exchange)?)
+                None => http_req_header_to_wire(&*outbound::head(edge, session, exchange)?)
                     .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "the target of a rewritten request"))?,
             };
             if body.is_empty() {
@@ -284,7 +284,7 @@ impl Express {
                     Poll::Pending => {
                         let mut upstream = Upstream::new(Box::new(sending));
                         // Whether all of it will have been sent is not looked at: the connection is not used again.
-                        return self.pass_on(session, exchange, &mut upstream).await.map(|()| None);
+                        return parsed::pass(edge, session, exchange, &mut upstream).await.map(|()| None);
                     }
                     // Whoever takes no more may have answered.
                     Poll::Ready(taken) => (stream, sent) = (sending.into_inner(), taken.is_ok()),
@@ -295,75 +295,9 @@ impl Express {
                 Passed::Other(stream) => Upstream::new(stream),
             }
         };
-        self.pass_on(session, exchange, &mut upstream).await?;
+        parsed::pass(edge, session, exchange, &mut upstream).await?;
         upstream.respect_keepalive();
         Ok(upstream.reuse().await.filter(|_| sent))
-    }
-
-    /// The head of a request to which more than lines is added.
-    pub(super) fn outbound(&self, session: &Session, exchange: &mut Exchange) -> Result<Box<RequestHeader>> {
-        let mut request = Box::new(session.req_header().clone());
-        if request.version == Version::HTTP_2
-            && !request.headers.contains_key(header::HOST)
-            && let Some(authority) = request.uri.authority().map(ToString::to_string)
-        {
-            request.insert_header(header::HOST, authority)?;
-        }
-        request.set_version(Version::HTTP_11);
-        if !exchange.upgrade {
-            // The only header of the connection that a request of this way may have.
-            request.remove_header(&header::CONNECTION);
-        }
-        caught(&self.edge, Hook::Outbound, exchange, |exchange| outbound::prepare(&mut request, exchange))?;
-        Ok(request)
-    }
-
-    /// Passes an answer on that pingora reads.
-    pub(super) async fn pass_on(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        upstream: &mut Upstream,
-    ) -> Result<()> {
-        let edge = &self.edge;
-        loop {
-            let task = async { upstream.read_response_task().await.map_err(|error| error.into_up()) };
-            let (chunk, end) = match plain::while_client_stays(session, task).await? {
-                HttpTask::Header(mut head, end) => {
-                    caught(edge, Hook::AnswerHead, exchange, |exchange| {
-                        attempt::head_arrived(edge, session, &mut head, exchange)
-                    })?;
-                    frame(&mut head, end, &session.req_header().method)?;
-                    caught(edge, Hook::Answer, exchange, |exchange| answer::prepare(session, &mut head, exchange))?;
-                    if end && session.as_http2().is_some() {
-                        // There, the end of an answer without a body is said in its head.
-                        let last = vec![HttpTask::Header(head, end)];
-                        return session.as_downstream_mut().response_duplex_vec(last).await.map(drop);
-                    }
-                    session.as_downstream_mut().write_response_header(head).await.map_err(|error| error.into_down())?;
-                    if session.was_upgraded() {
-                        return Ok(());
-                    }
-                    (None, end)
-                }
-                HttpTask::Body(mut chunk, end) => {
-                    caught(edge, Hook::AnswerBody, exchange, |exchange| {
-                        body::answer_chunk(end, exchange)?;
-                        copying::answer_passes(chunk.as_ref(), exchange);
-                        body::to_client(chunk.as_mut(), exchange);
-                        Ok(())
-                    })?;
-                    (chunk, end)
-                }
-                HttpTask::Failed(error) => return Err(error.into_up()),
-                HttpTask::Trailer(_) | HttpTask::Done | HttpTask::UpgradedBody(..) => (None, true),
-            };
-            let written = session.as_downstream_mut().write_response_body(chunk.unwrap_or_default(), end).await;
-            written.map_err(|error| error.into_down())?;
-            if end {
-                return Ok(());
-            }
-        }
     }
 }
 
@@ -401,20 +335,6 @@ fn writing(error: std::io::Error) -> Box<Error> {
 async fn send(stream: &mut Stream, head: &[u8]) -> std::io::Result<()> {
     stream.write_all(head).await?;
     stream.flush().await
-}
-
-/// An answer whose end is that of the upstream's connection gets chunks, so that the client's connection can stay.
-fn frame(head: &mut ResponseHeader, end: bool, method: &Method) -> Result<()> {
-    let bodiless =
-        end || *method == Method::HEAD || head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
-    if bodiless
-        || head.headers.contains_key(header::TRANSFER_ENCODING)
-        || head.headers.contains_key(header::CONTENT_LENGTH)
-    {
-        return Ok(());
-    }
-    head.set_version(Version::HTTP_11);
-    head.insert_header(header::TRANSFER_ENCODING, "chunked")
 }
 
 /// As pingora answers what its parser refuses; the wire puts our form in the place of its page.

@@ -18,6 +18,7 @@ mod location;
 mod outbound;
 mod page;
 mod panic;
+mod parsed;
 mod passes_on;
 mod plain;
 mod plain_head;

@@ -1,12 +1,14 @@
 //! The request as an upstream gets it: what the client sent, with forwarding headers; for a service also the route's rewriting.
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
+use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::exchange::Exchange;
-use super::intake;
+use super::panic::{Hook, caught};
+use super::{Edge, intake};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::guard::headers::{Introduction, put_line};
@@ -44,7 +46,25 @@ pub fn prepare(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
     of(exchange).write(request)
 }
 
-/// The same at once as the text that an upstream of HTTP/1 gets, for a request to which nothing but lines is added.
+/// The head of a request of the express way to which more than lines is added.
+pub fn head(edge: &Edge, session: &Session, exchange: &mut Exchange) -> Result<Box<RequestHeader>> {
+    let mut request = Box::new(session.req_header().clone());
+    if request.version == Version::HTTP_2
+        && !request.headers.contains_key(header::HOST)
+        && let Some(authority) = request.uri.authority().map(ToString::to_string)
+    {
+        request.insert_header(header::HOST, authority)?;
+    }
+    request.set_version(Version::HTTP_11);
+    if !exchange.upgrade {
+        // The only header of the connection that a request of this way may have.
+        request.remove_header(&header::CONNECTION);
+    }
+    caught(edge, Hook::Outbound, exchange, |exchange| prepare(&mut request, exchange))?;
+    Ok(request)
+}
+
+/// What [`prepare`] makes, at once as the text that an upstream of HTTP/1 gets, for a request to which nothing but lines is added.
 pub fn text(request: &RequestHeader, exchange: &Exchange) -> Option<BytesMut> {
     exchange.introduction.as_ref().and_then(|introduction| of(exchange).text(request, introduction))
 }

@@ -19,11 +19,11 @@ use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::exchange::Exchange;
-use super::express::Express;
 use super::lent::Lent;
 use super::watch::Watch;
+use super::{Edge, outbound, parsed};
 
-/// Read at once, on the stack: a tunnel holds no buffer while nothing waits.
+/// Read at once, on the stack.
 const PIECE: usize = 16 * 1024;
 /// An upstream may be as silent to a client that has said its end, and no longer.
 const AFTER_CLIENT: Duration = Duration::from_secs(60);
@@ -31,26 +31,19 @@ const AFTER_CLIENT: Duration = Duration::from_secs(60);
 /// overtake what was said last.
 const AFTER_UPSTREAM: Duration = Duration::from_secs(2);
 
-impl Express {
-    /// Sends the request over a connection of its own and passes the answer on; if it is a `101`, also what follows.
-    pub(super) async fn pass_upgrade(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        stream: Stream,
-    ) -> Result<()> {
-        let mut upstream = Upstream::new(stream);
-        let request = self.outbound(session, exchange)?;
-        upstream.write_request_header(request).await.map_err(Error::into_up)?;
-        self.pass_on(session, exchange, &mut upstream).await?;
-        let Some(client) = exchange.lent.take().filter(|_| session.was_upgraded()) else { return Ok(()) };
-        let mut tunnel = Tunnel::new(client, exchange);
-        let passed = tunnel.pass(upstream, || self.edge.live.is_stopping()).await;
-        exchange.body.received += tunnel.up.passed;
-        exchange.tunnelled = tunnel.down.passed;
-        session.as_downstream_mut().shutdown().await;
-        passed
-    }
+/// Sends the request over a connection of its own and passes the answer on; if it is a `101`, also what follows.
+pub async fn pass(edge: &Edge, session: &mut Session, exchange: &mut Exchange, stream: Stream) -> Result<()> {
+    let mut upstream = Upstream::new(stream);
+    let request = outbound::head(edge, session, exchange)?;
+    upstream.write_request_header(request).await.map_err(Error::into_up)?;
+    parsed::pass(edge, session, exchange, &mut upstream).await?;
+    let Some(client) = exchange.lent.take().filter(|_| session.was_upgraded()) else { return Ok(()) };
+    let mut tunnel = Tunnel::new(client, exchange);
+    let passed = tunnel.pass(upstream, || edge.live.is_stopping()).await;
+    exchange.body.received += tunnel.up.passed;
+    exchange.tunnelled = tunnel.down.passed;
+    session.as_downstream_mut().shutdown().await;
+    passed
 }
 
 struct Tunnel {
@@ -98,7 +91,7 @@ impl Tunnel {
         if expired && !self.down.over {
             return Poll::Ready(Err(Error::explain(ErrorType::ReadTimedout, "nothing passed for too long").into_up()));
         }
-        let before = (self.up.passed, self.down.passed, self.up.over, self.down.over);
+        let before = self.progress();
         if !self.up.over {
             match self.up.poll(cx, &mut self.client, upstream) {
                 Poll::Ready(Err(Broken::Reading(error))) => return Poll::Ready(Err(broken(error).into_down())),
@@ -122,12 +115,17 @@ impl Tunnel {
         if self.down.over && (self.up.over || expired || is_stopping()) {
             return Poll::Ready(Ok(()));
         }
-        if before != (self.up.passed, self.down.passed, self.up.over, self.down.over)
+        if before != self.progress()
             && let Some(watch) = &self.watch
         {
             watch.within(Instant::now(), self.pause);
         }
         Poll::Pending
+    }
+
+    /// Another value wherever anything moves.
+    const fn progress(&self) -> (u64, u64, bool, bool) {
+        (self.up.passed, self.down.passed, self.up.over, self.down.over)
     }
 }
 
@@ -155,7 +153,7 @@ struct Way {
 }
 
 impl Way {
-    /// These were read by somebody else.
+    /// These were read.
     fn take(&mut self, bytes: &[u8]) {
         self.passed += bytes.len() as u64;
         self.rest.extend_from_slice(bytes);
@@ -169,9 +167,7 @@ impl Way {
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<Result<(), Broken>> {
         loop {
-            if !self.rest.is_empty() {
-                ready!(self.poll_rest(cx, to)).map_err(|_| Broken::Writing)?;
-            }
+            ready!(self.poll_rest(cx, to)).map_err(|_| Broken::Writing)?;
             if self.read {
                 // A connection that is not there any more has heard of the end.
                 let _ = ready!(Pin::new(to).poll_shutdown(cx));
@@ -190,46 +186,21 @@ impl Way {
                     return Poll::Pending;
                 }
             }
-            let mut piece = piece.filled();
-            self.read = piece.is_empty();
-            self.passed += piece.len() as u64;
-            while !piece.is_empty() {
-                match self.poll_piece(cx, to, piece) {
-                    Poll::Ready(written) => piece = &piece[written.map_err(|_| Broken::Writing)?..],
-                    Poll::Pending => {
-                        self.rest.extend_from_slice(piece);
-                        return Poll::Pending;
-                    }
-                }
-            }
+            self.read = piece.filled().is_empty();
+            self.take(piece.filled());
         }
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>, to: &mut (impl AsyncWrite + Unpin)) -> Poll<io::Result<()>> {
-        let mut rest = std::mem::take(&mut self.rest);
-        while !rest.is_empty() {
-            match self.poll_piece(cx, to, &rest) {
-                Poll::Ready(written) => rest.advance(written?),
-                Poll::Pending => {
-                    self.rest = rest;
-                    return Poll::Pending;
-                }
+        while !self.rest.is_empty() {
+            self.unflushed = true;
+            match ready!(Pin::new(&mut *to).poll_write(cx, &self.rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.rest.advance(written),
             }
         }
+        // A tunnel holds no buffer while nothing waits.
+        self.rest = BytesMut::new();
         Poll::Ready(Ok(()))
-    }
-
-    /// Writes at least a byte.
-    fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut (impl AsyncWrite + Unpin),
-        piece: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.unflushed = true;
-        match ready!(Pin::new(to).poll_write(cx, piece)) {
-            Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            written => Poll::Ready(written),
-        }
     }
 }

@@ -136,8 +136,9 @@ impl Line {
         peer: &HttpPeer,
     ) -> Result<(HttpSession, bool), NoAnswer> {
         let speaks_http1 = versions == HttpVersions::Http1;
+        let http1 = |stream| HttpSession::H1(Http1::new_with_options(stream, peer));
         if speaks_http1 && let Some(stream) = kept::take(key, Instant::now()) {
-            return Ok((HttpSession::H1(Http1::new_with_options(stream, peer)), true));
+            return Ok((http1(stream), true));
         }
         if let Some(why) = self.rests(key) {
             return Err(NoAnswer::Connect(why));
@@ -146,7 +147,7 @@ impl Line {
         let session = if speaks_http1 {
             let connector = self.http1.get_or_init(|| TransportConnector::new(None));
             let stream = Box::pin(connector.new_stream(peer)).await;
-            stream.map(|stream| (HttpSession::H1(Http1::new_with_options(stream, peer)), false))
+            stream.map(|stream| (http1(stream), false))
         } else {
             Box::pin(self.connector().get_http_session(peer)).await
         };
@@ -217,25 +218,22 @@ impl Line {
         Ok(told(Some(Seen { answer, took, held })))
     }
 
-    async fn release(&self, session: HttpSession, pool: &Pool, (key, peer): (u64, &HttpPeer)) {
+    async fn release(&self, mut session: HttpSession, pool: &Pool, (key, peer): (u64, &HttpPeer)) {
+        if let HttpSession::H1(session) = &mut session {
+            session.respect_keepalive();
+        }
         let spec = pool.spec();
         match session {
-            HttpSession::H1(mut session) => {
-                session.respect_keepalive();
-                if spec.http == HttpVersions::Http1 {
-                    if let Some(stream) = session.reuse().await {
-                        kept::keep(key, stream, Instant::now(), spec.keepalive, IDLE_CONNECTIONS);
-                    }
-                } else {
-                    Box::pin(self.give_back(HttpSession::H1(session), peer)).await;
+            HttpSession::H1(session) if spec.http == HttpVersions::Http1 => {
+                if let Some(stream) = session.reuse().await {
+                    kept::keep(key, stream, Instant::now(), spec.keepalive, IDLE_CONNECTIONS);
                 }
             }
-            session => Box::pin(self.give_back(session, peer)).await,
+            session => {
+                let idle = peer.options.idle_timeout;
+                Box::pin(self.connector().release_http_session(session, peer, idle)).await;
+            }
         }
-    }
-
-    async fn give_back(&self, session: HttpSession, peer: &HttpPeer) {
-        self.connector().release_http_session(session, peer, peer.options.idle_timeout).await;
     }
 }
 

@@ -1,14 +1,13 @@
 //! What a WebSocket hears when the process goes: a close of its own, once the time to drain is over.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Edge, Gate, PATIENCE};
+use crate::websockets;
 
-const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
 const UPGRADE: &[&str] = &["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"];
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 /// A server's: code 1001, going away.
@@ -18,28 +17,18 @@ const ANSWER: &[u8] = b"\x88\x82\0\0\0\0\x03\xe9";
 
 /// Accepts one WebSocket, says `first` and, once the gate is open, `then`; tells what it heard until the end.
 fn origin(first: &'static [u8], gate: Gate, then: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let address = listener.local_addr().expect("a bound listener has an address");
-    let (told, heard) = channel();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("the proxy comes");
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
-            head.push(byte[0]);
-        }
-        stream.write_all(&[ACCEPTED.as_bytes(), first].concat()).expect("the proxy takes it");
+    websockets::origin(first, move |mut stream| {
         if !then.is_empty() {
             gate.wait();
             stream.write_all(then).expect("the proxy takes it");
         }
-        let mut said = Vec::new();
+        let (mut said, mut byte) = (Vec::new(), [0]);
         // Ends as a server's does that was told: it has heard the close, or the connection is gone.
         while !said.ends_with(ANSWER) && stream.read(&mut byte).is_ok_and(|read| read > 0) {
             said.push(byte[0]);
         }
-        drop(told.send(said));
-    });
-    (address, heard)
+        said
+    })
 }
 
 fn open(edge: &Edge, fields: &[&str]) -> Client {

@@ -13,8 +13,11 @@ const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
 /// More than lies in the buffers of all sockets on the way.
 const MUCH: usize = 24 * 1024 * 1024;
 
-/// Accepts one WebSocket and plays its server; tells what the play gives.
-fn origin<T: Send + 'static>(play: impl FnOnce(TcpStream) -> T + Send + 'static) -> (SocketAddr, Receiver<T>) {
+/// Accepts one WebSocket, says `first` with that and plays its server; tells what the play gives.
+pub(crate) fn origin<T: Send + 'static>(
+    first: &'static [u8],
+    play: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (SocketAddr, Receiver<T>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
     let (told, heard) = channel();
@@ -24,7 +27,7 @@ fn origin<T: Send + 'static>(play: impl FnOnce(TcpStream) -> T + Send + 'static)
         while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
             head.push(byte[0]);
         }
-        stream.write_all(ACCEPTED.as_bytes()).expect("the proxy takes it");
+        stream.write_all(&[ACCEPTED.as_bytes(), first].concat()).expect("the proxy takes it");
         drop(told.send(play(stream)));
     });
     (address, heard)
@@ -41,7 +44,7 @@ fn open(edge: &Edge) -> Client {
 fn whoever_does_not_read_is_still_heard() {
     let gate = Gate::new();
     let read_all = gate.clone();
-    let (monolith, heard) = origin(move |mut stream| {
+    let (monolith, heard) = origin(b"", move |mut stream| {
         let mut writes = stream.try_clone().expect("a second handle");
         let writer = thread::spawn(move || writes.write_all(&vec![b'd'; MUCH]));
         let mut bytes = vec![0; MUCH];
@@ -60,7 +63,7 @@ fn whoever_does_not_read_is_still_heard() {
 
 #[test]
 fn who_has_said_its_end_hears_the_rest() {
-    let (monolith, heard) = origin(|mut stream| {
+    let (monolith, heard) = origin(b"", |mut stream| {
         let mut said = Vec::new();
         let read = stream.read_to_end(&mut said).is_ok();
         stream.write_all(b"and good night").expect("the proxy takes it");
@@ -75,7 +78,7 @@ fn who_has_said_its_end_hears_the_rest() {
 
 #[test]
 fn what_the_server_said_last_arrives_while_the_client_goes_on_talking() {
-    let (monolith, _heard) = origin(|mut stream| {
+    let (monolith, _heard) = origin(b"", |mut stream| {
         stream.write_all(&vec![b'd'; MUCH]).expect("the proxy takes it");
         stream.shutdown(Shutdown::Write).expect("the end is said");
         stream.read_to_end(&mut Vec::new()).is_ok()
