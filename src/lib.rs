@@ -47,6 +47,7 @@ pub mod diagnostic;
 pub mod endpoint;
 pub mod guard;
 pub mod live;
+pub mod message;
 pub mod migration;
 pub mod proxy;
 pub mod reload;

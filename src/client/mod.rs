@@ -1,0 +1,56 @@
+//! Asking somebody: a connection to an upstream or another server, made or reused, written to and read from within bounds.
+//!
+//! The ends of a connection are state machines with `poll_` methods that own what they have not written yet: dropping a future
+//! that polls them loses nothing that was promised, and one task with one waker can move both directions at once.
+
+pub mod http1;
+mod outbox;
+mod socket;
+
+pub use outbox::Outbox;
+pub use socket::Socket;
+
+use std::fmt;
+use std::io;
+
+/// What went wrong at the upstream's end of a connection.
+#[derive(Debug)]
+pub enum Fault {
+    /// The connection ended, or was reset, before the response did.
+    Ended(io::Error),
+    /// What came is not HTTP; the rule that it breaks.
+    Malformed(&'static str),
+    /// The upstream says that it has not processed the request (HTTP/2: REFUSED_STREAM, or GOAWAY with a lower stream): any
+    /// method may be sent again.
+    Unprocessed,
+    /// The upstream wants this request over HTTP/1.1 (HTTP/2: HTTP_1_1_REQUIRED).
+    NeedsHttp1,
+    /// The request cannot be written for this version of HTTP.
+    Unwritable(&'static str),
+}
+
+impl Fault {
+    /// The connection was closed where more was expected.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::Ended(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Ended(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(error) => write!(f, "{}", error.kind()),
+            Self::Malformed(rule) => write!(f, "not HTTP: {rule}"),
+            Self::Unprocessed => f.write_str("not processed"),
+            Self::NeedsHttp1 => f.write_str("HTTP/1.1 required"),
+            Self::Unwritable(why) => f.write_str(why),
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The fields of a head, in the order in which they came: one buffer, and a span for each name and value.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Name, Span};
+
+/// What a field is looked up by. Names are compared without case.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    Known(Name),
+    Other(&'a [u8]),
+}
+
+impl From<Name> for Key<'_> {
+    fn from(name: Name) -> Self {
+        Self::Known(name)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Key<'a> {
+    fn from(text: &'a [u8]) -> Self {
+        match Name::of(text) {
+            Name::Other => Self::Other(text),
+            known => Self::Known(known),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(text: &'a str) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl<'a> From<&'a HeaderName> for Key<'a> {
+    fn from(name: &'a HeaderName) -> Self {
+        name.as_str().into()
+    }
+}
+
+/// One line. `name: value\r\n` stands in the buffer from `name.at`, unless the sender wrote other white space.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    at: u32,
+    value_at: u32,
+    value_length: u32,
+    name_length: u16,
+    name: Name,
+}
+
+impl Line {
+    const fn value(self) -> Span {
+        Span { at: self.value_at, length: self.value_length }
+    }
+
+    const fn name_span(self) -> Span {
+        Span { at: self.at, length: self.name_length as u32 }
+    }
+}
+
+/// The fields of one head or of one trailer section.
+#[derive(Clone, Default)]
+pub struct Fields {
+    pub(super) text: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+/// Room for a line that a step adds, so that most heads are never moved.
+const SPARE: usize = 512;
+
+impl Fields {
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { text: Vec::new(), lines: Vec::new() }
+    }
+
+    /// Takes the bytes of a head; [`Fields::found`] is called for each field in it.
+    pub(super) fn of(head: &[u8], count: usize) -> Self {
+        let mut text = Vec::with_capacity(head.len() + SPARE);
+        text.extend_from_slice(head);
+        Self { text, lines: Vec::with_capacity(count + 8) }
+    }
+
+    /// A field of the head that this was made of. `name` and `value` are parts of `head`. Names longer than 64 KiB are refused
+    /// before.
+    pub(super) fn found(&mut self, name: &[u8], value: &[u8], head: &[u8]) {
+        let (name_span, value_span) = (Span::of(name, head), Span::of(value, head));
+        self.lines.push(Line {
+            at: name_span.at,
+            value_at: if value.is_empty() { name_span.at } else { value_span.at },
+            value_length: value_span.length,
+            name_length: u16::try_from(name.len()).unwrap_or(u16::MAX),
+            name: Name::of(name),
+        });
+        if value.contains(&b'\n') {
+            // A folded value (RFC 9112, 5.2): its line ends become spaces.
+            let at = value_span.at as usize;
+            self.text[at..at + value.len()].iter_mut().filter(|b| matches!(b, b'\r' | b'\n')).for_each(|b| *b = b' ');
+        }
+    }
+
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn matches(&self, line: &Line, key: Key<'_>) -> bool {
+        match key {
+            Key::Known(name) => line.name == name,
+            Key::Other(text) => {
+                line.name == Name::Other
+                    && usize::from(line.name_length) == text.len()
+                    && line.name_span().get(&self.text).eq_ignore_ascii_case(text)
+            }
+        }
+    }
+
+    /// The first value under this name, without white space around it.
+    #[must_use]
+    pub fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&[u8]> {
+        let key = key.into();
+        self.lines.iter().find(|line| self.matches(line, key)).map(|line| line.value().get(&self.text))
+    }
+
+    /// The same where it is UTF-8.
+    #[must_use]
+    pub fn text<'k>(&self, key: impl Into<Key<'k>>) -> Option<&str> {
+        std::str::from_utf8(self.get(key)?).ok()
+    }
+
+    /// All values under this name, in their order.
+    pub fn all<'s, 'k: 's>(&'s self, key: impl Into<Key<'k>>) -> impl DoubleEndedIterator<Item = &'s [u8]> {
+        let key = key.into();
+        self.lines.iter().filter(move |line| self.matches(line, key)).map(|line| line.value().get(&self.text))
+    }
+
+    #[must_use]
+    pub fn has<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        let key = key.into();
+        self.lines.iter().any(|line| self.matches(line, key))
+    }
+
+    /// Name and value of each field, in their order, in the sender's case.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines.iter().map(|line| (line.name_span().get(&self.text), line.value().get(&self.text)))
+    }
+
+    /// The same with the number of each name.
+    pub fn named(&self) -> impl Iterator<Item = (Name, &[u8], &[u8])> {
+        self.lines.iter().map(|line| (line.name, line.name_span().get(&self.text), line.value().get(&self.text)))
+    }
+
+    /// Removes every field of this name.
+    pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) {
+        let key = key.into();
+        if self.has(key) {
+            self.retain(|name, text, _| match key {
+                Key::Known(known) => name != known,
+                Key::Other(other) => !text.eq_ignore_ascii_case(other),
+            });
+        }
+    }
+
+    /// Keeps the fields for which `keep` says so: the name's number, the name, the value.
+    pub fn retain(&mut self, mut keep: impl FnMut(Name, &[u8], &[u8]) -> bool) {
+        let text = &self.text;
+        self.lines.retain(|line| keep(line.name, line.name_span().get(text), line.value().get(text)));
+    }
+
+    /// Gives this name one value: in the place of the first field that has it, else at the end. The value holds no line end.
+    pub fn set<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
+        let key = key.into();
+        let Some(first) = self.lines.iter().position(|line| self.matches(line, key)) else {
+            return self.append(key, value);
+        };
+        let line = self.line(key, value);
+        self.lines[first] = line;
+        let mut at = 0;
+        let text = &self.text;
+        self.lines.retain(|line| {
+            at += 1;
+            at <= first + 1
+                || match key {
+                    Key::Known(name) => line.name != name,
+                    Key::Other(other) => !line.name_span().get(text).eq_ignore_ascii_case(other),
+                }
+        });
+    }
+
+    /// Adds a field at the end. The value holds no line end.
+    pub fn append<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
+        let line = self.line(key.into(), value);
+        self.lines.push(line);
+    }
+
+    /// Adds a field before all others.
+    pub fn prepend<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
+        let line = self.line(key.into(), value);
+        self.lines.insert(0, line);
+    }
+
+    /// Adds a field whose value `write` appends to the buffer. It must append no line end.
+    pub fn append_with<'k>(&mut self, key: impl Into<Key<'k>>, write: impl FnOnce(&mut Vec<u8>)) {
+        let (at, name_length, name) = self.put_name(key.into());
+        let value_at = self.text.len();
+        write(&mut self.text);
+        let line = self.finish(at, name_length, name, value_at);
+        self.lines.push(line);
+    }
+
+    fn line(&mut self, key: Key<'_>, value: &[u8]) -> Line {
+        let (at, name_length, name) = self.put_name(key);
+        let value_at = self.text.len();
+        self.text.extend_from_slice(value);
+        self.finish(at, name_length, name, value_at)
+    }
+
+    fn put_name(&mut self, key: Key<'_>) -> (usize, usize, Name) {
+        let at = self.text.len();
+        let (text, name) = match key {
+            Key::Known(name) => (name.as_str().as_bytes(), name),
+            Key::Other(text) => (text, Name::Other),
+        };
+        self.text.extend_from_slice(text);
+        self.text.extend_from_slice(b": ");
+        (at, text.len(), name)
+    }
+
+    fn finish(&mut self, at: usize, name_length: usize, name: Name, value_at: usize) -> Line {
+        let span = Span::new(value_at, self.text.len() - value_at);
+        self.text.extend_from_slice(b"\r\n");
+        Line {
+            at: Span::new(at, 0).at,
+            value_at: span.at,
+            value_length: span.length,
+            name_length: u16::try_from(name_length).unwrap_or(u16::MAX),
+            name,
+        }
+    }
+
+    /// Appends the fields as lines of HTTP/1, without the empty line behind them. Neighbours in the buffer are copied at once.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut run = 0..0;
+        for line in &self.lines {
+            let at = line.at as usize;
+            let value_end = (line.value_at + line.value_length) as usize;
+            let whole = line.value_at as usize == at + usize::from(line.name_length) + 2
+                && self.text.get(value_end..value_end + 2) == Some(b"\r\n");
+            if whole && at == run.end && !run.is_empty() {
+                run.end = value_end + 2;
+                continue;
+            }
+            out.extend_from_slice(&self.text[run.clone()]);
+            run = 0..0;
+            if whole {
+                run = at..value_end + 2;
+            } else {
+                out.extend_from_slice(line.name_span().get(&self.text));
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(line.value().get(&self.text));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        out.extend_from_slice(&self.text[run]);
+    }
+
+    /// The same as a map, for those who compare. Fields that a map cannot hold are left out.
+    #[must_use]
+    pub fn to_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.len());
+        for (name, value) in self.iter() {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+
+    /// Bytes of names and values.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.lines.iter().map(|line| usize::from(line.name_length) + line.value_length as usize).sum()
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value) in self.iter() {
+            map.entry(&name.escape_ascii().to_string(), &value.escape_ascii().to_string());
+        }
+        map.finish()
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Fields {
+    fn from_iter<T: IntoIterator<Item = (&'a str, &'a str)>>(lines: T) -> Self {
+        let mut fields = Self::new();
+        for (name, value) in lines {
+            let text = name.as_bytes();
+            // The caller's spelling is kept, also of a known name.
+            let (at, value_at) = (fields.text.len(), fields.text.len() + text.len() + 2);
+            fields.text.extend_from_slice(text);
+            fields.text.extend_from_slice(b": ");
+            fields.text.extend_from_slice(value.as_bytes());
+            let line = fields.finish(at, text.len(), Name::of(text), value_at);
+            fields.lines.push(line);
+        }
+        fields
+    }
+}
+
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        let mut fields = Self::new();
+        for (name, value) in map {
+            fields.push_raw(name.as_str().as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+}
+
+impl Fields {
+    /// Adds a field at the end in the spelling that is given.
+    pub fn push_raw(&mut self, name: &[u8], value: &[u8]) {
+        let at = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        let value_at = self.text.len();
+        self.text.extend_from_slice(value);
+        let line = self.finish(at, name.len(), Name::of(name), value_at);
+        self.lines.push(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(fields: &Fields) -> String {
+        let mut out = Vec::new();
+        fields.write(&mut out);
+        String::from_utf8(out).expect("the test's fields are text")
+    }
+
+    #[test]
+    fn fields_keep_their_order_and_their_spelling() {
+        let mut fields = Fields::from_iter([("hOsT", "a"), ("X-One", "1"), ("x-one", "2"), ("Cookie", "c")]);
+        assert_eq!(fields.get(Name::Host), Some(&b"a"[..]));
+        assert_eq!(fields.all("X-ONE").collect::<Vec<_>>(), [b"1", b"2"]);
+        fields.set("x-One", b"3");
+        assert_eq!(written(&fields), "hOsT: a\r\nx-One: 3\r\nCookie: c\r\n");
+        fields.remove(Name::Host);
+        fields.append(Name::XRequestId, b"7");
+        fields.append_with("X-Made", |text| text.extend_from_slice(b"by hand"));
+        fields.prepend(Name::Host, b"b");
+        assert_eq!(written(&fields), "Host: b\r\nx-One: 3\r\nCookie: c\r\nX-Request-Id: 7\r\nX-Made: by hand\r\n");
+        assert_eq!(fields.len(), 5);
+        assert!(!fields.has("x-none") && fields.has("x-made"));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Edit {
+        Set(usize, String),
+        Append(usize, String),
+        Remove(usize),
+    }
+
+    const NAMES: [&str; 5] = ["Host", "X-A", "x-a", "Content-Type", "X-B"];
+
+    fn edit() -> impl Strategy<Value = Edit> {
+        let value = "[a-z ]{0,6}".prop_map(|text| text.trim().to_owned());
+        prop_oneof![
+            (0..NAMES.len(), value.clone()).prop_map(|(name, value)| Edit::Set(name, value)),
+            (0..NAMES.len(), value).prop_map(|(name, value)| Edit::Append(name, value)),
+            (0..NAMES.len()).prop_map(Edit::Remove),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn edits_do_what_the_same_edits_of_a_map_do(edits in proptest::collection::vec(edit(), 0..20)) {
+            let (mut fields, mut map) = (Fields::new(), HeaderMap::new());
+            for edit in &edits {
+                match edit {
+                    Edit::Set(name, value) => {
+                        fields.set(NAMES[*name], value.as_bytes());
+                        map.insert(HeaderName::from_bytes(NAMES[*name].as_bytes()).unwrap(), value.parse().unwrap());
+                    }
+                    Edit::Append(name, value) => {
+                        fields.append(NAMES[*name], value.as_bytes());
+                        map.append(HeaderName::from_bytes(NAMES[*name].as_bytes()).unwrap(), value.parse().unwrap());
+                    }
+                    Edit::Remove(name) => {
+                        fields.remove(NAMES[*name]);
+                        map.remove(NAMES[*name]);
+                    }
+                }
+            }
+            prop_assert_eq!(fields.len(), map.len());
+            for name in NAMES {
+                let own: Vec<_> = fields.all(name).collect();
+                let other: Vec<_> = map.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+                prop_assert_eq!(own, other);
+            }
+            let lines: String = fields
+                .iter()
+                .map(|(name, value)| format!("{}: {}\r\n", name.escape_ascii(), value.escape_ascii()))
+                .collect();
+            prop_assert_eq!(written(&fields), lines);
+        }
+    }
+}

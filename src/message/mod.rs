@@ -1,0 +1,100 @@
+//! HTTP messages: heads kept as the bytes that came, with spans into them; bodies as a sequence of pieces (pure).
+//!
+//! A head is one buffer and a list of spans. A step that changes a field appends the new line to the buffer and moves the span;
+//! a field that no step changes is copied to the other end byte for byte, in the order in which it came.
+
+mod chunks;
+mod fields;
+mod name;
+mod piece;
+mod request;
+mod response;
+
+pub use chunks::{ChunkReader, NotChunks, put_chunk, put_last_chunk};
+pub use fields::{Fields, Key};
+pub use name::Name;
+pub use piece::{Framing, Piece};
+pub use request::RequestHead;
+pub use response::ResponseHead;
+
+/// Why a head or a body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed {
+    /// The status for the client, where it was the client's head: 400, 431 or 505.
+    pub status: u16,
+    /// One word for metrics and logs, as in `refused_total`.
+    pub reason: &'static str,
+}
+
+impl Malformed {
+    /// A head that breaks the grammar: 400.
+    #[must_use]
+    pub const fn because(reason: &'static str) -> Self {
+        Self { status: 400, reason }
+    }
+}
+
+/// Finds the end of a head in bytes of which the first `seen` were searched before: the length up to and with the empty line.
+#[must_use]
+pub fn head_end(bytes: &[u8], seen: usize) -> Option<usize> {
+    // An empty line may have begun in what was searched before.
+    let from = seen.saturating_sub(3);
+    let rest = bytes.get(from..)?;
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\n', rest.get(at..)?) {
+        let line_feed = at + found;
+        match rest.get(line_feed + 1..)? {
+            [b'\n', ..] => return Some(from + line_feed + 2),
+            [b'\r', b'\n', ..] => return Some(from + line_feed + 3),
+            _ => at = line_feed + 1,
+        }
+    }
+    None
+}
+
+/// A place in the buffer of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Span {
+    at: u32,
+    length: u32,
+}
+
+impl Span {
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let at = part.as_ptr().addr() - whole.as_ptr().addr();
+        Self::new(at, part.len())
+    }
+
+    fn new(at: usize, length: usize) -> Self {
+        let short = |number: usize| u32::try_from(number).expect("a head is shorter than 4 GiB");
+        Self { at: short(at), length: short(length) }
+    }
+
+    fn get(self, text: &[u8]) -> &[u8] {
+        let at = self.at as usize;
+        &text[at..at + self.length as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::head_end;
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_is_cut() {
+        let cases: [(&[u8], Option<usize>); 7] = [
+            (b"GET / HTTP/1.1\r\n\r\n", Some(18)),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\r\nrest", Some(24)),
+            (b"GET / HTTP/1.1\n\nrest", Some(16)),
+            (b"GET / HTTP/1.1\r\n\nrest", Some(17)),
+            (b"GET / HTTP/1.1\n\r\nrest", Some(17)),
+            (b"GET / HTTP/1.1\r\n\r", None),
+            (b"", None),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(head_end(bytes, 0), expected, "{}", bytes.escape_ascii());
+            let stepwise = (0..=bytes.len()).find_map(|length| head_end(&bytes[..length], length.saturating_sub(1)));
+            assert_eq!(stepwise, expected, "{} byte by byte", bytes.escape_ascii());
+        }
+    }
+}
