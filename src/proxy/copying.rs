@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
-use pingora::{Error, Result};
+use pingora::Error;
 
 use super::Edge;
 use super::edition::Edition;
@@ -15,7 +15,9 @@ use super::exchange::Exchange;
 use super::location::Asked;
 use super::outbound::Outbound;
 use super::{intake, rewriting};
+use crate::client::Fault;
 use crate::endpoint::UpstreamId;
+use crate::message::{Fields, RequestHead, ResponseHead};
 use crate::migration::{Copy, Side};
 use crate::route::Found;
 use crate::shadow::{Capture, Copies, Order, Skipped, Target, Translate};
@@ -67,7 +69,7 @@ pub fn begin(edge: &Edge, session: &mut Session, exchange: &mut Exchange) {
         if let Some(introduction) = &exchange.introduction {
             introduction.write(&mut copy);
         }
-        (target, copy, Box::new(Origin::of(exchange, request)))
+        (target, to_head(&copy), Box::new(Origin::of(exchange, request)))
     });
     match ordered {
         Err(why) => skip(&copies, exchange, why),
@@ -110,7 +112,7 @@ pub fn head_passes(status: StatusCode, fields: &HeaderMap, exchange: &mut Exchan
         exchange.copying.capture = None;
     }
     if let Some(capture) = &mut exchange.copying.capture {
-        capture.head(status, fields, took);
+        capture.head(status, &Fields::from(fields), took);
     }
 }
 
@@ -181,7 +183,7 @@ impl Origin {
 }
 
 impl Translate for Origin {
-    fn request(&self, head: &mut RequestHeader, to: UpstreamId) -> Result<()> {
+    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault> {
         let entry = self.edition.route(self.found.map(|found| found.route));
         let outbound = Outbound {
             snapshot: &self.edition.snapshot,
@@ -193,10 +195,14 @@ impl Translate for Origin {
             request_id: &self.request_id,
             trace: self.trace,
         };
-        outbound.write(head)
+        const UNWRITABLE: Fault = Fault::Unwritable("the request cannot be rewritten");
+        let mut header = to_header(head).ok_or(UNWRITABLE)?;
+        outbound.write(&mut header).map_err(|_| UNWRITABLE)?;
+        *head = to_head(&header);
+        Ok(())
     }
 
-    fn answer(&self, head: &mut ResponseHeader, from: UpstreamId, endpoint: &str) -> Result<()> {
+    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {
         match &self.edition.route(self.found.map(|found| found.route)).route {
             Some(route) if from != UpstreamId::MONOLITH => {
                 let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
@@ -208,9 +214,35 @@ impl Translate for Origin {
                     host,
                     endpoint: [endpoint, endpoint],
                 };
-                rewriting::answer(head, route, &asked)
+                const UNREADABLE: Fault = Fault::Malformed("head");
+                let mut header = ResponseHeader::build(head.status, None).map_err(|_| UNREADABLE)?;
+                for (name, value) in &head.fields.to_map() {
+                    header.append_header(name.clone(), value.clone()).map_err(|_| UNREADABLE)?;
+                }
+                rewriting::answer(&mut header, route, &asked).map_err(|_| UNREADABLE)?;
+                head.fields = Fields::from(&header.headers);
+                Ok(())
             }
             _ => Ok(()),
         }
     }
+}
+
+fn to_head(request: &RequestHeader) -> RequestHead {
+    let origin = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let target = if request.version == Version::HTTP_2 { origin.as_bytes() } else { request.raw_path() };
+    let mut head = RequestHead::new(request.method.clone(), request.version, target);
+    for (name, value) in request.case_header_iter() {
+        head.fields.push_raw(name.as_slice(), value.as_bytes());
+    }
+    head.set_authority(request.uri.authority().map(|authority| authority.as_str().as_bytes()));
+    head
+}
+
+fn to_header(head: &RequestHead) -> Option<RequestHeader> {
+    let mut header = RequestHeader::build(head.method.clone(), head.target(), None).ok()?;
+    for (name, value) in head.fields.iter() {
+        header.append_header(String::from_utf8_lossy(name).into_owned(), value).ok()?;
+    }
+    Some(header)
 }
