@@ -110,9 +110,7 @@ pub async fn ask_over<E: From<Fault>>(
             other => return Ok(other?),
         }
     }
-    // In a box: most requests find a connection, and should not carry the room that making one takes.
-    let socket = Box::pin(connect).await?;
-    Ok(ask(socket, request).await?)
+    Ok(ask(connect.await?, request).await?)
 }
 
 impl Response {
@@ -214,3 +212,7 @@ impl Upload {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "ask_tests.rs"]
+mod tests;

@@ -60,7 +60,8 @@ pub async fn connect(peer: &HttpPeer, limit: Option<Duration>) -> Result<Socket,
     let made = async {
         match (&peer._address, peer.tls()) {
             (SocketAddr::Inet(address), false) => plain(*address).await.map_err(ConnectError::Refused),
-            _ => through_pingora(peer).await,
+            // In a box: a plain connection should not carry the room that a handshake takes.
+            _ => Box::pin(through_pingora(peer)).await,
         }
     };
     match limit {

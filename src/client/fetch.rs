@@ -115,7 +115,12 @@ pub async fn whole(
 
 /// A request to an API that speaks JSON. `path` is appended to the URL's own.
 #[must_use]
-pub fn json_request(url: &Url, method: Method, path: &str, body: Option<&serde_json::Value>) -> (RequestHead, Option<Bytes>) {
+pub fn json_request(
+    url: &Url,
+    method: Method,
+    path: &str,
+    body: Option<&serde_json::Value>,
+) -> (RequestHead, Option<Bytes>) {
     let mut head = request(url, method, &format!("{}{path}", url.base()));
     head.fields.append("Accept", b"application/json");
     if body.is_some() {
@@ -175,4 +180,92 @@ pub async fn resolve(url: &Url, port: u16) -> Result<Vec<SocketAddr>, FetchError
 pub fn peer(url: &Url, address: SocketAddr) -> HttpPeer {
     let server_name = if url.is_tls() { url.host().to_owned() } else { String::new() };
     HttpPeer::new(address, url.is_tls(), server_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+
+    /// Takes one request to the end of its body and answers with this; gives the URL, and the request in the end.
+    async fn server(said: &'static str) -> (Url, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://127.0.0.1:{}/api/", listener.local_addr().unwrap().port()).parse().unwrap();
+        let task = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut read = Vec::new();
+            while !read.ends_with(b"}") && !read.ends_with(b"\r\n\r\n") {
+                socket.read_buf(&mut read).await.unwrap();
+            }
+            socket.write_all(said.as_bytes()).await.unwrap();
+            String::from_utf8(read).unwrap()
+        });
+        (url, task)
+    }
+
+    #[tokio::test]
+    async fn json_is_asked_for_and_read() {
+        let (url, task) = server("HTTP/1.1 200 OK\r\nX-Index: 7\r\n\r\n{\"a\":1}").await;
+        let limit = Duration::from_secs(10);
+        let (head, value) = json(&url, Method::GET, "/v1/x?y", None, limit).await.unwrap();
+        assert_eq!((head.fields.text("x-index"), value), (Some("7"), serde_json::json!({ "a": 1 })));
+        let port = url.port();
+        assert_eq!(
+            task.await.unwrap(),
+            format!(
+                "GET /api/v1/x?y HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nAccept: application/json\r\n\r\n"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_response_without_use_is_an_error() {
+        let limit = Duration::from_secs(10);
+        for (said, expected) in [
+            ("HTTP/1.1 404 Not Found\r\n\r\n", "status 404"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n0123456789", "the connection broke: unexpected end of file"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n012345678901234567890123456789", "the answer is too large"),
+            ("SSH-2.0\r\n", "the connection broke: not HTTP: head"),
+        ] {
+            let (url, _task) = server(said).await;
+            let head = request(&url, Method::GET, url.target());
+            let found = whole(&url, &head, None, 20, limit).await.unwrap_err();
+            assert_eq!(found.to_string(), expected, "{said}");
+        }
+        let (url, _task) = server("HTTP/1.1 200 OK\r\n\r\n<html>").await;
+        let found = json(&url, Method::GET, "/", Some(&serde_json::json!({})), limit).await;
+        assert!(matches!(found, Err(FetchError::NotUnderstood(_))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let silent: Url = format!("http://127.0.0.1:{port}").parse().unwrap();
+        let limit = Duration::from_millis(50);
+        assert_eq!(json(&silent, Method::GET, "/", None, limit).await.unwrap_err(), FetchError::TooSlow(limit));
+        drop(listener);
+        let refused = json(&silent, Method::GET, "/", None, Duration::from_secs(10)).await.unwrap_err();
+        assert!(matches!(&refused, FetchError::Connect(why) if why.contains("refused")), "{refused}");
+        let nowhere: Url = "http://nowhere.invalid".parse().unwrap();
+        let unresolved = json(&nowhere, Method::GET, "/", None, Duration::from_secs(10)).await.unwrap_err();
+        assert_eq!(unresolved, FetchError::Unresolved("nowhere.invalid".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_asked() {
+        let path = std::env::temp_dir().join(format!("multilith-fetch-{}.sock", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let url: Url = format!("unix:{}", path.display()).parse().unwrap();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+            while socket.read_buf(&mut Vec::with_capacity(512)).await.is_ok_and(|length| length > 0) {}
+        });
+        let found = json(&url, Method::GET, "/", None, Duration::from_secs(10)).await;
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(found.unwrap().1, serde_json::json!({}));
+    }
 }

@@ -68,7 +68,8 @@ impl Http2Connector {
 }
 
 async fn converse(mut session: HttpSession, request: &Request<'_>, peer: &HttpPeer) -> Result<Response, Fault> {
-    let head = header(request, &session, peer.is_tls()).ok_or(Fault::Unwritable("the head cannot be sent over HTTP/2"))?;
+    let head =
+        header(request, &session, peer.is_tls()).ok_or(Fault::Unwritable("the head cannot be sent over HTTP/2"))?;
     session.write_request_header(Box::new(head)).await.map_err(|error| fault(&error))?;
     for chunk in request.body {
         session.write_request_body(chunk.clone(), false).await.map_err(|error| fault(&error))?;

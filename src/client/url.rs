@@ -209,7 +209,10 @@ mod tests {
             );
         }
         let read: Url = "http://user:a%40b@host".parse().unwrap();
-        assert_eq!((read.userinfo(), read.host(), read.port(), read.explicit_port()), (Some("user:a%40b"), "host", 80, None));
+        assert_eq!(
+            (read.userinfo(), read.host(), read.port(), read.explicit_port()),
+            (Some("user:a%40b"), "host", 80, None)
+        );
         let read: Url = "unix:///run/a.sock".parse().unwrap();
         assert_eq!(read.socket(), Some(Path::new("/run/a.sock")));
         assert_eq!("http://host".parse::<Url>().unwrap().socket(), None);
@@ -217,9 +220,18 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for url in
-            ["", "127.0.0.1:2379", "ftp://a", "http://", "http://:80", "http://a:99999", "http://a:", "/a", "unix:a", "a"]
-        {
+        for url in [
+            "",
+            "127.0.0.1:2379",
+            "ftp://a",
+            "http://",
+            "http://:80",
+            "http://a:99999",
+            "http://a:",
+            "/a",
+            "unix:a",
+            "a",
+        ] {
             assert_eq!(url.parse::<Url>(), Err(BadUrl(url.to_owned())), "{url}");
         }
     }

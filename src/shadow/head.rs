@@ -44,7 +44,9 @@ fn without_hop_by_hop(fields: &mut Fields) {
         .all(Name::Connection)
         .flat_map(|value| value.split(|byte| *byte == b','))
         .map(|token| token.trim_ascii().to_vec())
-        .filter(|token| !matches!(Name::of(token), Name::Host | Name::ContentLength | Name::ContentType | Name::ContentEncoding))
+        .filter(|token| {
+            !matches!(Name::of(token), Name::Host | Name::ContentLength | Name::ContentType | Name::ContentEncoding)
+        })
         .collect();
     fields.retain(|name, text, _| {
         !matches!(
