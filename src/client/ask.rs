@@ -41,6 +41,7 @@ pub struct Response {
     over: Over,
 }
 
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Over {
     Http1(Conn, Upload),
     Pingora(Box<HttpSession>),

@@ -1,3 +1,5 @@
+//! The tests of exchanges.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -182,6 +182,9 @@ impl Origin {
     }
 }
 
+const UNWRITABLE: Fault = Fault::Unwritable("the request cannot be rewritten");
+const UNREADABLE: Fault = Fault::Malformed("head");
+
 impl Translate for Origin {
     fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault> {
         let entry = self.edition.route(self.found.map(|found| found.route));
@@ -195,7 +198,6 @@ impl Translate for Origin {
             request_id: &self.request_id,
             trace: self.trace,
         };
-        const UNWRITABLE: Fault = Fault::Unwritable("the request cannot be rewritten");
         let mut header = to_header(head).ok_or(UNWRITABLE)?;
         outbound.write(&mut header).map_err(|_| UNWRITABLE)?;
         *head = to_head(&header);
@@ -214,7 +216,6 @@ impl Translate for Origin {
                     host,
                     endpoint: [endpoint, endpoint],
                 };
-                const UNREADABLE: Fault = Fault::Malformed("head");
                 let mut header = ResponseHeader::build(head.status, None).map_err(|_| UNREADABLE)?;
                 for (name, value) in &head.fields.to_map() {
                     header.append_header(name.clone(), value.clone()).map_err(|_| UNREADABLE)?;
@@ -234,6 +235,12 @@ fn to_head(request: &RequestHeader) -> RequestHead {
     let mut head = RequestHead::new(request.method.clone(), request.version, target);
     for (name, value) in request.case_header_iter() {
         head.fields.push_raw(name.as_slice(), value.as_bytes());
+    }
+    if head.fields.is_empty() {
+        // HTTP/2 has no case to keep.
+        for (name, value) in &request.headers {
+            head.fields.push_raw(name.as_str().as_bytes(), value.as_bytes());
+        }
     }
     head.set_authority(request.uri.authority().map(|authority| authority.as_str().as_bytes()));
     head

@@ -202,13 +202,13 @@ async fn receive(
             gathered.push(&data);
         }
     }
-    let head = &mut response.head;
-    let status = head.status.as_u16();
+    let answered = &mut response.head;
+    let status = answered.status.as_u16();
     let told = |seen| Response { status, endpoint: endpoint.into(), seen };
     let Some(gathered) = gathered else { return Ok((told(None), whole)) };
-    request.translate.response(head, request.upstream, endpoint)?;
+    request.translate.response(answered, request.upstream, endpoint)?;
     let (body, mut held) = gathered.into_body();
-    if !held.grow(weight(&head.fields)) {
+    if !held.grow(weight(&answered.fields)) {
         return Ok((told(None), whole));
     }
     let body = match (endless, whole) {
@@ -216,7 +216,7 @@ async fn receive(
         (false, true) => body,
         (false, false) => Body::Cut,
     };
-    let answer = Answer { status: head.status, headers: head.fields.to_map(), body };
+    let answer = Answer { status: answered.status, headers: answered.fields.to_map(), body };
     Ok((told(Some(Seen { answer, took, held })), whole))
 }
 
