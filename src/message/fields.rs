@@ -83,6 +83,15 @@ impl Fields {
         Self { text, lines: Vec::with_capacity(count + 8) }
     }
 
+    /// A copy with room for the lines that are added to it.
+    pub(super) fn to_edit(&self) -> Self {
+        let mut text = Vec::with_capacity(self.text.len() + SPARE);
+        text.extend_from_slice(&self.text);
+        let mut lines = Vec::with_capacity(self.lines.len() + 8);
+        lines.extend_from_slice(&self.lines);
+        Self { text, lines }
+    }
+
     /// A field of the head that this was made of. `name` and `value` are parts of `head`. Names longer than 64 KiB are refused
     /// before.
     pub(super) fn found(&mut self, name: &[u8], value: &[u8], head: &[u8]) {

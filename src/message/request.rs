@@ -110,6 +110,12 @@ impl RequestHead {
         });
     }
 
+    /// A copy with room for the lines that are added to it.
+    #[must_use]
+    pub fn to_edit(&self) -> Self {
+        Self { method: self.method.clone(), fields: self.fields.to_edit(), ..*self }
+    }
+
     /// Appends the head as HTTP/1.1 writes it, with the empty line.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method.as_str().as_bytes());
