@@ -55,9 +55,8 @@ impl RequestHead {
         };
         let lines = match found {
             Ok(httparse::Status::Complete((_, lines))) => lines,
-            Ok(httparse::Status::Partial) => return Err(Malformed::because("framing")),
             Err(httparse::Error::TooManyHeaders) => return Err(Malformed { status: 431, reason: "headers" }),
-            Err(_) => return Err(Malformed::because("framing")),
+            Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed::because("framing")),
         };
         let target = Span::of(target, head);
         let mut fields = Fields::of(head, lines.len());
