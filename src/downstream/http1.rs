@@ -144,20 +144,20 @@ impl Conn {
                     self.searched = 0;
                     let raw = take_front(&mut self.unread, end);
                     return Poll::Ready(if end > longest {
-                        malformed(Malformed { status: 431, reason: "request_head" }, &raw)
+                        self.malformed(Malformed { status: 431, reason: "request_head" }, &raw)
                     } else {
                         match RequestHead::parse(&raw, rules.bare_line_feeds) {
                             Ok(head) => self.begin(head, end),
-                            Err(bad) => malformed(bad, &raw),
+                            Err(bad) => self.malformed(bad, &raw),
                         }
                     });
                 }
                 self.searched = self.unread.len();
                 if self.unread.len() > longest {
-                    return Poll::Ready(malformed(Malformed { status: 431, reason: "request_head" }, &self.unread));
+                    return Poll::Ready(self.malformed_unread(Malformed { status: 431, reason: "request_head" }));
                 }
                 if !may_begin(&self.unread) {
-                    return Poll::Ready(malformed(Malformed::because("framing"), &self.unread));
+                    return Poll::Ready(self.malformed_unread(Malformed::because("framing")));
                 }
             }
             match poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ) {
@@ -183,6 +183,30 @@ impl Conn {
         };
         self.request_end = None;
         Arrived::Request(Box::new(head), length)
+    }
+
+    /// What came is not a request: it is answered, and the connection ends.
+    fn malformed(&mut self, bad: Malformed, raw: &[u8]) -> Arrived {
+        self.version = Version::HTTP_11;
+        self.head_only = false;
+        self.stays = false;
+        self.reading = Reading::Over;
+        self.writing = Writing::Head;
+        self.bytes_sent = 0;
+        Arrived::Malformed(bad, Box::new(remains(raw)))
+    }
+
+    fn malformed_unread(&mut self, bad: Malformed) -> Arrived {
+        let unread = std::mem::take(&mut self.unread);
+        self.malformed(bad, &unread)
+    }
+
+    /// The rest of a head is not waited for any longer.
+    pub fn give_up(&mut self, status: u16, reason: &'static str) -> (Malformed, Box<RequestHead>) {
+        match self.malformed_unread(Malformed { status, reason }) {
+            Arrived::Malformed(bad, head) => (bad, head),
+            _ => unreachable!("a malformed request is one"),
+        }
     }
 
     /// How the body of the request is framed.
@@ -469,8 +493,8 @@ fn may_begin(bytes: &[u8]) -> bool {
     !line.iter().any(|byte| !byte.is_ascii_graphic() && *byte != b'\r') && line.len() <= 64
 }
 
-/// A head of which nothing was understood, with what a log line needs: method and target as far as they can be read.
-fn malformed(bad: Malformed, raw: &[u8]) -> Arrived {
+/// As much as a log line needs of a head that was not understood: method and target as far as they can be read.
+fn remains(raw: &[u8]) -> RequestHead {
     /// More of a target is not logged.
     const MOST: usize = 1024;
     let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
@@ -482,7 +506,7 @@ fn malformed(bad: Malformed, raw: &[u8]) -> Arrived {
     let target = target.strip_suffix(b" HTTP/1.1").or_else(|| target.strip_suffix(b" HTTP/1.0")).unwrap_or(target);
     let target = &target[..target.len().min(MOST)];
     let method = method.unwrap_or_else(|| Method::from_bytes(b"-").expect("a token"));
-    Arrived::Malformed(bad, Box::new(RequestHead::new(method, Version::HTTP_11, target)))
+    RequestHead::new(method, Version::HTTP_11, target)
 }
 
 fn stays_open(head: &RequestHead) -> bool {

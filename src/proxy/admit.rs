@@ -40,11 +40,11 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     };
     let (received, forwarded) = guard::headers::clean(&mut exchange.head, &arrival);
     match forwarded {
-        Some(forwarded) if edition.reads_forwarded => forwarded.write(&mut exchange.head),
+        Some(forwarded) if edition.reads_forwarded => forwarded.write(&mut exchange.head.fields),
         later => exchange.forwarded = later,
     }
     exchange.client = Some(received.client);
-    exchange.upgrade = exchange.head.fields.has(Name::Upgrade);
+    exchange.upgrade = received.upgrade;
     identify(steps, exchange, received.trusted);
 
     if snapshot.server.tls.redirect && !came_with_tls(&exchange.head, tls, received.trusted) {
@@ -62,7 +62,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(Failure::Refused { status: 404, reason: "unrouted" });
     }
     let chosen = edition.route(exchange.found.map(|found| found.route));
-    let forced = received.forced.as_deref().and_then(|side| std::str::from_utf8(side).ok());
+    let forced = received.forced.as_deref();
     let decision = if chosen.access.asks() {
         access::enforce(steps, exchange, &chosen.access, announced.is_some())?;
         // What a token says is there only now, and what the client said in its place is gone.

@@ -40,8 +40,8 @@ pub struct Exchange {
     pub arrival: Arrival,
     /// The request's head: as it came, and after `admit` cleaned.
     pub head: Box<RequestHead>,
-    /// Bytes of the head as it came; 0 over HTTP/2, where its length was checked already.
-    pub head_length: usize,
+    /// Bytes of the head as it came; `None` over HTTP/2.
+    pub head_length: Option<usize>,
     /// How the request's body is framed.
     pub framing: Framing,
     pub client: Option<IpAddr>,
@@ -122,7 +122,7 @@ impl Exchange {
             began: now,
             arrival,
             head,
-            head_length: 0,
+            head_length: None,
             framing,
             client: None,
             forwarded: None,

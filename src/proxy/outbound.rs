@@ -63,7 +63,7 @@ impl Outbound<'_> {
     pub fn write(&self, head: &mut RequestHead) -> Result<(), Failure> {
         guard::headers::without_hop_by_hop(&mut head.fields);
         if let Some(forwarded) = self.forwarded {
-            forwarded.write(head);
+            forwarded.write(&mut head.fields);
         }
         head.fields.set(Name::XRequestId, self.request_id.as_bytes());
         head.fields.set(Name::Traceparent, &self.trace.traceparent());
