@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::put_line;
 use super::request::{Arrival, Seen};
-use crate::message::{self, Fields, Name, elements};
+use crate::message::{self, Fields, Name};
 
 /// Being one of `X-Forwarded-`, it is removed from what clients send.
 const CLIENT_SUBJECT: &str = "X-Forwarded-Client-Subject";
@@ -52,7 +52,7 @@ impl ForwardedHeaders {
 
     /// Adds them to the request's fields.
     pub fn write(&self, fields: &mut Fields) {
-        let host = fields.get(Name::Host).map(<[u8]>::to_vec);
+        let host = host_of(fields).map(<[u8]>::to_vec);
         let (host, proto) = (host.as_deref(), proto(self.tls));
         fields.append_with(Name::XForwardedFor, |text| put_address(text, self.peer));
         fields.append_with(Name::Forwarded, |text| put_forwarded(text, self.peer, host, proto));
@@ -69,7 +69,7 @@ impl ForwardedHeaders {
     /// Appends them as lines of a head, for a request whose fields are written without being changed. `fields` are the
     /// request's.
     pub fn put(&self, fields: &Fields, head: &mut Vec<u8>) {
-        let (host, proto) = (fields.get(Name::Host), proto(self.tls));
+        let (host, proto) = (host_of(fields), proto(self.tls));
         head.extend_from_slice(b"X-Forwarded-For: ");
         put_address(head, self.peer);
         head.extend_from_slice(b"\r\nForwarded: ");
@@ -91,7 +91,7 @@ impl ForwardedHeaders {
 pub(super) fn describe(fields: &mut Fields, arrival: &Arrival<'_>, client: IpAddr, trusted: bool, seen: &Seen) {
     let peer = arrival.peer.to_canonical();
     let proto = proto(arrival.tls);
-    let host = fields.get(Name::Host).map(<[u8]>::to_vec);
+    let host = host_of(fields).map(<[u8]>::to_vec);
     let mut text = Vec::with_capacity(192);
 
     if trusted {
@@ -117,13 +117,15 @@ pub(super) fn describe(fields: &mut Fields, arrival: &Arrival<'_>, client: IpAdd
         None => fields.remove(Name::XForwardedHost),
     }
     if !(trusted && fields.has(Name::XForwardedPort)) {
-        // The port that belongs to the host and the scheme that are told, whichever of the two was kept.
-        let first = |name| fields.get(name).and_then(|list| elements(list).next());
-        match first(Name::XForwardedHost) {
-            Some(host) => {
-                let port = port_of(host, first(Name::XForwardedProto).unwrap_or_default()).to_vec();
-                fields.set(Name::XForwardedPort, &port);
-            }
+        // The port that belongs to the host and the scheme that are told, also where those of a trusted peer were kept.
+        let first = |name| fields.get(name).and_then(|list| list.split(|byte| *byte == b',').next());
+        let (told_host, told_proto) = if trusted {
+            (first(Name::XForwardedHost), first(Name::XForwardedProto).unwrap_or_default())
+        } else {
+            (host.as_deref(), proto.as_bytes())
+        };
+        match told_host.map(|host| port_of(host.trim_ascii(), told_proto.trim_ascii()).to_vec()) {
+            Some(port) => fields.set(Name::XForwardedPort, &port),
             None => fields.remove(Name::XForwardedPort),
         }
     }
@@ -139,6 +141,10 @@ pub(super) fn describe(fields: &mut Fields, arrival: &Arrival<'_>, client: IpAdd
 
 const fn proto(tls: bool) -> &'static str {
     if tls { "https" } else { "http" }
+}
+
+fn host_of(fields: &Fields) -> Option<&[u8]> {
+    fields.get(Name::Host).filter(|host| !host.is_empty())
 }
 
 /// The port that the client asked: that of the host, else the scheme's.

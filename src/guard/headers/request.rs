@@ -186,7 +186,8 @@ fn is_web_socket(request: &RequestHead) -> bool {
 
 /// HTTP/2 clients send one line for each cookie; before HTTP/2 there is one line for all (RFC 9113, 8.2.3).
 fn join_cookies(request: &mut RequestHead) {
-    let joined = request.fields.all(Name::Cookie).collect::<Vec<_>>().join(&b"; "[..]);
+    let crumbs = request.fields.all(Name::Cookie).filter(|crumb| !crumb.is_empty());
+    let joined = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
     request.fields.set(Name::Cookie, &joined);
 }
 

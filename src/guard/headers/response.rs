@@ -33,7 +33,7 @@ pub fn answer(response: &mut ResponseHead, asked: Asked) -> Result<(), Refusal> 
     for (name, _, value) in response.fields.named() {
         match name {
             Name::Connection => connection = true,
-            Name::ContentLength => lengths += elements(value).count().max(1),
+            Name::ContentLength => lengths += value.split(|byte| *byte == b',').count(),
             Name::TransferEncoding => coded = true,
             Name::Trailer => foreign |= asked.version == Version::HTTP_10,
             _ => foreign |= is_of_connection(name),
@@ -83,6 +83,9 @@ const fn is_of_connection(name: Name) -> bool {
 /// Refuses lengths that differ, and makes one of those that are equal: a client may take two for a trick (RFC 9110, 8.6).
 fn check_length(fields: &mut Fields, count: usize) -> Result<(), Refusal> {
     const BAD: Refusal = Refusal::closing(502, "content_length");
+    if fields.all(Name::ContentLength).any(|value| elements(value).next().is_none()) {
+        return Err(BAD);
+    }
     let mut all = fields.all(Name::ContentLength).flat_map(elements);
     let first = all.next().ok_or(BAD)?;
     let number = digits(first).ok_or(BAD)?;
@@ -164,11 +167,12 @@ mod tests {
 
     #[test]
     fn lengths_that_differ_or_are_none_are_refused() {
-        let table: [Lines; 5] = [
+        let table: [Lines; 6] = [
             &[("Content-Length", "2, x")],
             &[("Content-Length", "2"), ("content-length", "3")],
             &[("Content-Length", "+2")],
             &[("Content-Length", "")],
+            &[("Content-Length", "2"), ("Content-Length", "")],
             &[("Content-Length", "99999999999999999999")],
         ];
         for lines in table {
