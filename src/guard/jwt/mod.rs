@@ -10,7 +10,7 @@ mod token;
 
 pub use keyring::{KeySet, Keyring};
 pub use keys::{Keys, KeysError};
-pub use source::{FetchError, KeySource, fetch};
+pub use source::{JwksError, KeySource, fetch_keys};
 
 use http::HeaderName;
 use serde_json::{Map, Value};
