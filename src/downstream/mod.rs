@@ -1,0 +1,43 @@
+//! The client's end: connections of HTTP/1 and HTTP/2, their deadlines, what is refused on them.
+//!
+//! Like the ends in [`client`](crate::client), these are state machines with `poll_` methods that own what they have not written.
+
+pub mod http1;
+mod socket_info;
+mod timer;
+mod write_stall;
+
+pub use timer::Timer;
+pub use write_stall::{Pace, WriteStall};
+
+use std::fmt;
+use std::io;
+
+use crate::message::Malformed;
+
+/// What went wrong at the client's end of an exchange.
+#[derive(Debug)]
+pub enum ClientFault {
+    /// The connection is gone.
+    Gone(io::Error),
+    /// The client reset its stream (HTTP/2).
+    Reset(h2::Reason),
+    /// The body is not what its head says.
+    Malformed(Malformed),
+}
+
+impl From<io::Error> for ClientFault {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+impl fmt::Display for ClientFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone(error) => write!(f, "the client is gone: {}", error.kind()),
+            Self::Reset(reason) => write!(f, "the client reset its stream: {reason}"),
+            Self::Malformed(malformed) => write!(f, "malformed: {}", malformed.reason),
+        }
+    }
+}
