@@ -235,7 +235,8 @@ impl Conn {
                     let data = if self.unread.is_empty() {
                         ready!(poll_piece(cx, &mut self.socket, most.min(BODY_READ)))?
                     } else {
-                        take(&mut self.unread, most.min(self.unread.len()))
+                        let length = most.min(self.unread.len());
+                        take(&mut self.unread, length)
                     };
                     if data.is_empty() {
                         return Poll::Ready(Err(ClientFault::Gone(io::ErrorKind::UnexpectedEof.into())));
@@ -360,7 +361,7 @@ impl Conn {
             if !switches {
                 if !head.fields.has(Name::Date) {
                     text.extend_from_slice(b"Date: ");
-                    text.extend_from_slice(pingora::http::date::get_cached_date().as_bytes());
+                    text.extend_from_slice(super::date::now().as_bytes());
                     text.extend_from_slice(b"\r\n");
                 }
                 if !stays {

@@ -2,6 +2,7 @@
 //!
 //! Like the ends in [`client`](crate::client), these are state machines with `poll_` methods that own what they have not written.
 
+pub mod date;
 pub mod http1;
 mod socket_info;
 mod timer;

@@ -41,6 +41,8 @@ const DRAINED: u64 = 64 * 1024;
 
 /// Serves one request of a client, from its head to its log line.
 pub async fn serve(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
+    #[cfg(test)]
+    super::provoked::here(super::panic::Step::Begin);
     let after = attempts(steps, client, exchange).await;
     exchange.bytes_out += client.bytes_sent();
     steps.finish(exchange);

@@ -95,12 +95,11 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
     let route = exchange.route();
     let lease = exchange.attempt.lease.as_ref();
     let began_after = exchange.attempt.began.map(|began| began.saturating_duration_since(exchange.began));
-    let query = head.query().map(String::from_utf8_lossy);
     steps.telemetry.emit(&ExchangeRecord {
         method: head.method.as_str(),
         scheme: if exchange.arrival.tls { "https" } else { "http" },
         path: head.path(),
-        query: query.as_deref(),
+        query: head.query(),
         hidden: hidden(&route.policy),
         protocol: admit::protocol(head.version),
         host: admit::authority(head),

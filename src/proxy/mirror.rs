@@ -6,16 +6,16 @@ use std::time::Duration;
 use super::Steps;
 use super::edition::Edition;
 use super::exchange::Exchange;
-use super::failure::Failure;
 use super::location::Asked;
 use super::outbound::Outbound;
 use super::{admit, rewriting};
+use crate::client::Fault;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::ForwardedHeaders;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 use crate::migration::{Copy, Side};
 use crate::route::Found;
-use crate::shadow::{Capture, Copies, Order, Skipped, Target, Translate, Untranslatable};
+use crate::shadow::{Capture, Copies, Order, Skipped, Target, Translate};
 use crate::telemetry::{RequestId, TraceContext};
 
 /// The copy of one exchange.
@@ -156,7 +156,7 @@ impl Origin {
 }
 
 impl Translate for Origin {
-    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Untranslatable> {
+    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault> {
         let entry = self.edition.route(self.found.map(|found| found.route));
         let outbound = Outbound {
             snapshot: &self.edition.snapshot,
@@ -169,10 +169,10 @@ impl Translate for Origin {
             request_id: &self.request_id,
             trace: self.trace,
         };
-        outbound.write(head).map_err(|failure: Failure| Untranslatable(failure.kind()))
+        outbound.write(head).map_err(|_| Fault::Unwritable("the route's rewriting"))
     }
 
-    fn answer(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) {
+    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {
         if let Some(route) = &self.edition.route(self.found.map(|found| found.route)).route
             && from != UpstreamId::MONOLITH
         {
@@ -187,5 +187,6 @@ impl Translate for Origin {
             };
             rewriting::apply(head, route, &asked);
         }
+        Ok(())
     }
 }

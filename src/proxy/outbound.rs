@@ -132,3 +132,93 @@ impl Outbound<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use http::{Method, Version};
+
+    use super::*;
+    use crate::compile::compile;
+    use crate::guard::headers::{Arrival, clean};
+
+    const FILE: &str = r#"
+[monolith]
+url = "http://127.0.0.1:1"
+[services.users]
+url = "http://127.0.0.1:2"
+[routes.plain]
+path = "/plain/{*rest}"
+stage = "migrated"
+service = "users"
+[routes.edited]
+path = "/edited"
+stage = "migrated"
+service = "users"
+[routes.edited.rewrite]
+path = "/other"
+set = { X-Set = "1" }
+remove = ["x-gone"]
+"#;
+
+    /// The head that the upstream of a route, or the monolith, is sent for this request.
+    fn sent(target: &str, lines: &[(&str, &str)], route: Option<&str>) -> String {
+        let snapshot = compile(FILE, "routes.toml", &|_| None).snapshot.expect("a good file");
+        let mut head = RequestHead::new(Method::GET, Version::HTTP_11, target.as_bytes());
+        for (name, value) in lines {
+            head.fields.push_raw(name.as_bytes(), value.as_bytes());
+        }
+        let peer: IpAddr = "203.0.113.7".parse().unwrap();
+        let arrival = Arrival { peer, tls: false, subject: None, trusted: &[], force: None };
+        let (_, forwarded) = clean(&mut head, &arrival);
+        let route = route.and_then(|name| snapshot.routes.iter().find(|route| &*route.name == name));
+        let none = super::super::edition::passing(&snapshot);
+        let policy = route.map_or(&none, |route| &route.policy);
+        let outbound = Outbound {
+            snapshot: &snapshot,
+            route: route.map(|route| &**route),
+            template: None,
+            policy,
+            side: if route.is_some() { Side::Service } else { Side::Monolith },
+            upstream: policy.service.unwrap_or(UpstreamId::MONOLITH),
+            forwarded: forwarded.as_ref(),
+            request_id: &RequestId::made(7),
+            trace: TraceContext::continue_or_start(&head.fields, 1, 1),
+        };
+        let mut head = head.to_edit();
+        outbound.write(&mut head).expect("a head");
+        let mut out = Vec::new();
+        head.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    const ADDED: &str = "X-Forwarded-For: 203.0.113.7\r\nForwarded: for=203.0.113.7;host=\"a\";proto=http\r\n\
+                         X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Port: 80\r\n";
+    const MADE: &str = "X-Request-Id: 00000000000000000000000000000007\r\n\
+                        traceparent: 00-00000000000000000000000000000001-0000000000000001-00\r\n";
+
+    #[test]
+    fn the_monolith_gets_what_came_with_what_is_said_of_the_client_behind_it() {
+        let lines = [("hOsT", "a"), ("X-Two", "1"), ("Connection", "keep-alive"), ("x-two", "2"), ("Cookie", "c")];
+        let head = sent("/a%20b?q={\"x\"}", &lines, None);
+        let expected = format!("GET /a%20b?q={{\"x\"}} HTTP/1.1\r\nhOsT: a\r\nX-Two: 1\r\nx-two: 2\r\nCookie: c\r\n{ADDED}{MADE}\r\n");
+        assert_eq!(head, expected);
+    }
+
+    #[test]
+    fn a_service_gets_the_normal_path_the_route_s_edits_and_their_name() {
+        let head = sent("/plain/%41", &[("Host", "a")], Some("plain"));
+        assert!(head.starts_with("GET /plain/A HTTP/1.1\r\nHost: a\r\n"), "{head}");
+        assert!(head.ends_with("X-Multilith-Route: plain\r\nX-Multilith-Side: service\r\n\r\n"), "{head}");
+        let head = sent("/edited?q=1", &[("Host", "a"), ("X-Gone", "1")], Some("edited"));
+        assert!(head.starts_with("GET /other?q=1 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For"), "{head}");
+        assert!(head.contains("\r\nX-Set: 1\r\n"), "{head}");
+    }
+
+    #[test]
+    fn a_request_without_a_host_gets_that_of_its_upstream() {
+        let head = sent("/other", &[], None);
+        assert!(head.starts_with("GET /other HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"), "{head}");
+    }
+}

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::failure::Failure;
+use crate::downstream::date;
 use crate::message::{Fields, Name, ResponseHead};
 use crate::telemetry::RequestId;
 
@@ -39,7 +40,7 @@ pub fn own_response(status: u16, request_id: &RequestId) -> Vec<u8> {
     let failure = Failure::Refused { status, reason: "" };
     let mut page = problem(status, failure.detail(), request_id.as_str());
     page.head.fields.set(Name::XRequestId, request_id.as_bytes());
-    page.head.fields.set(Name::Date, pingora::http::date::get_cached_date().as_bytes());
+    page.head.fields.set(Name::Date, date::now().as_bytes());
     page.head.fields.set(Name::Connection, b"close");
     if status == 503 {
         page.head.fields.set(Name::RetryAfter, b"1");
