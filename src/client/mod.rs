@@ -31,10 +31,10 @@ pub enum Fault {
     Ended(io::Error),
     /// What came is not HTTP; the rule that it breaks.
     Malformed(&'static str),
-    /// The upstream says that it has not processed the request (HTTP/2: REFUSED_STREAM, or GOAWAY with a lower stream): any
+    /// The upstream says that it has not processed the request (HTTP/2: `REFUSED_STREAM`, or GOAWAY with a lower stream): any
     /// method may be sent again.
     Unprocessed,
-    /// The upstream wants this request over HTTP/1.1 (HTTP/2: HTTP_1_1_REQUIRED).
+    /// The upstream wants this request over HTTP/1.1 (HTTP/2: `HTTP_1_1_REQUIRED`).
     NeedsHttp1,
     /// The request cannot be written for this version of HTTP.
     Unwritable(&'static str),
