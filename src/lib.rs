@@ -44,6 +44,7 @@ pub mod compare;
 pub mod compile;
 pub mod config;
 pub mod diagnostic;
+pub mod downstream;
 pub mod endpoint;
 pub mod guard;
 pub mod live;

@@ -10,7 +10,7 @@ mod piece;
 mod request;
 mod response;
 
-pub use chunks::{ChunkReader, NotChunks, put_chunk, put_last_chunk};
+pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
 pub use fields::{Fields, Key};
 pub use name::Name;
 pub use piece::{Framing, Piece};
