@@ -40,6 +40,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod client;
 pub mod compare;
 pub mod compile;
 pub mod config;

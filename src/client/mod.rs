@@ -3,10 +3,14 @@
 //! The ends of a connection are state machines with `poll_` methods that own what they have not written yet: dropping a future
 //! that polls them loses nothing that was promised, and one task with one waker can move both directions at once.
 
+mod connect;
 pub mod http1;
+pub mod idle_pool;
 mod outbox;
+pub mod read;
 mod socket;
 
+pub use connect::{ConnectError, connect};
 pub use outbox::Outbox;
 pub use socket::Socket;
 

@@ -99,7 +99,8 @@ impl Outbox {
                 ready!(Pin::new(&mut *socket).poll_write(cx, &self.gathered[self.sent..]))?
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES];
-                let pieces = std::iter::once(&self.gathered[self.sent..]).chain(self.long.iter().map(|piece| &piece[..]));
+                let pieces =
+                    std::iter::once(&self.gathered[self.sent..]).chain(self.long.iter().map(|piece| &piece[..]));
                 let mut count = 0;
                 for (slice, piece) in slices.iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
                     *slice = IoSlice::new(piece);

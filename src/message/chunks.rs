@@ -21,16 +21,24 @@ impl From<NotChunks> for Malformed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// In a chunk-size line; so many digits were read.
-    Size { digits: u8 },
+    Size {
+        digits: u8,
+    },
     /// Behind the digits: an extension up to the end of the line, so many bytes of it.
-    Extension { length: u16 },
+    Extension {
+        length: u16,
+    },
     /// The line feed that ends a chunk-size line.
     SizeEnd,
     Data,
     /// The two bytes behind the data.
-    DataEnd { line_feed: bool },
+    DataEnd {
+        line_feed: bool,
+    },
     /// Behind the last chunk: so many bytes of the trailer section were searched for its end.
-    Trailers { searched: usize },
+    Trailers {
+        searched: usize,
+    },
     Over,
 }
 
@@ -239,7 +247,8 @@ mod tests {
             match reader.next(&mut unread)? {
                 Some(Piece::Data(piece)) => data.extend_from_slice(&piece),
                 Some(last) => {
-                    let trailers = if let Piece::Trailers(fields) = last { format!("{fields:?}") } else { String::new() };
+                    let trailers =
+                        if let Piece::Trailers(fields) = last { format!("{fields:?}") } else { String::new() };
                     let rest = pieces.flatten().copied();
                     return Ok(Some((data, trailers, unread.iter().copied().chain(rest).collect())));
                 }
@@ -302,7 +311,8 @@ mod tests {
 
     #[test]
     fn a_body_that_has_not_ended_is_waited_for() {
-        for body in [&b""[..], b"3", b"3\r", b"3\r\nab", b"3\r\nabc\r\n", b"3\r\nabc\r\n0", b"0\r\n", b"0\r\nA: b\r\n"] {
+        for body in [&b""[..], b"3", b"3\r", b"3\r\nab", b"3\r\nabc\r\n", b"3\r\nabc\r\n0", b"0\r\n", b"0\r\nA: b\r\n"]
+        {
             assert_eq!(read(body), Ok(None), "{}", body.escape_ascii());
         }
     }

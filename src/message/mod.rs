@@ -10,6 +10,7 @@ mod piece;
 mod request;
 mod response;
 
+pub(crate) use chunks::take;
 pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
 pub use fields::{Fields, Key};
 pub use name::Name;

@@ -85,7 +85,11 @@ impl Name {
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
         let among = |names: &[Self]| {
-            names.iter().copied().find(|name| name.as_str().as_bytes().eq_ignore_ascii_case(text)).unwrap_or(Self::Other)
+            names
+                .iter()
+                .copied()
+                .find(|name| name.as_str().as_bytes().eq_ignore_ascii_case(text))
+                .unwrap_or(Self::Other)
         };
         match text.len() {
             2 => among(&[Self::Te]),

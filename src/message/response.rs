@@ -34,9 +34,7 @@ impl ResponseHead {
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         const BAD: Malformed = Malformed::because("head");
         let mut config = httparse::ParserConfig::default();
-        config
-            .allow_spaces_after_header_name_in_responses(true)
-            .allow_obsolete_multiline_headers_in_responses(true);
+        config.allow_spaces_after_header_name_in_responses(true).allow_obsolete_multiline_headers_in_responses(true);
         let mut response = httparse::Response::new(&mut []);
         let mut few = [const { MaybeUninit::uninit() }; FEW];
         let mut many = Vec::new();

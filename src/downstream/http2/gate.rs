@@ -47,7 +47,7 @@ const MOST_DRAINED: usize = 1024 * 1024;
 const FAR_TOO_LONG: usize = 4;
 
 /// What the system knows of a client's socket.
-pub trait SocketState: Send {
+pub trait SocketState: Send + Sync {
     /// Bytes that the client has acknowledged; `None` where the system does not say.
     fn acknowledged(&self) -> Option<u64> {
         None

@@ -327,7 +327,7 @@ mod tests {
             (with(&[(b"x", b"y"), (b"host", b"edge.test")]), "GET /a HTTP/1.1|x: y|host: edge.test||"),
             (
                 with(&[(b"cookie", b"a=1"), (b"x", b"y"), (b"cookie", b"c=2; d=3"), (b"cookie", b"e=4")]),
-                "GET /a HTTP/1.1|Host: Edge.test:443|cookie: a=1; c=2; d=3; e=4|x: y||",
+                "GET /a HTTP/1.1|Host: Edge.test:443|Cookie: a=1; c=2; d=3; e=4|x: y||",
             ),
             (with(&[(b"te", b"trailers"), (b"x", b"\xe9")]), "GET /a HTTP/1.1|Host: Edge.test:443|te: trailers|x: \\xe9||"),
             (put(2, b"/a?q={\"a\":1}&<x>`\xe9"), "GET /a?q={\\\"a\\\":1}&<x>`\\xe9 HTTP/1.1|Host: Edge.test:443||"),

@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn every_string_comes_back() {
-        for length in 0..40 {
+        for length in 0..40_u8 {
             for first in 0..=255_u8 {
-                let text: Vec<u8> = (0..length).map(|place| first.wrapping_mul(31).wrapping_add(place * 7)).collect();
+                let text: Vec<u8> = (0..length).map(|place| first.wrapping_mul(31).wrapping_add(u8::wrapping_mul(place, 7))).collect();
                 assert_eq!(decoded(&encode(&text)), Ok(text));
             }
         }
