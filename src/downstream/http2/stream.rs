@@ -23,7 +23,7 @@ const SHARE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Stream {
     id: u32,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     head: Option<Result<RequestHead, Malformed>>,
     upload: Upload,
     response: Answer,
