@@ -325,8 +325,7 @@ impl Conn {
         });
     }
 
-    /// Puts the final head. This end adds the fields that frame the body and those of the connection, and a `Date` if there is
-    /// none.
+    /// Puts the final head. This end adds the fields that frame the body and those of the connection.
     pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
         let bodiless = self.head_only || switches || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -359,11 +358,6 @@ impl Conn {
                 _ => {}
             }
             if !switches {
-                if !head.fields.has(Name::Date) {
-                    text.extend_from_slice(b"Date: ");
-                    text.extend_from_slice(super::date::now().as_bytes());
-                    text.extend_from_slice(b"\r\n");
-                }
                 if !stays {
                     text.extend_from_slice(b"Connection: close\r\n");
                 } else if version == Version::HTTP_10 {

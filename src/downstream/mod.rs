@@ -4,10 +4,12 @@
 
 pub mod date;
 pub mod http1;
+pub mod http2;
 mod socket_info;
 mod timer;
 mod write_stall;
 
+pub use socket_info::Descriptor;
 pub use timer::Timer;
 pub use write_stall::{Pace, WriteStall};
 
@@ -21,15 +23,24 @@ use crate::message::Malformed;
 pub enum ClientFault {
     /// The connection is gone.
     Gone(io::Error),
-    /// The client reset its stream (HTTP/2).
+    /// HTTP/2: the client has given up this stream, or broke a rule for which the stream was reset.
     Reset(h2::Reason),
-    /// The body is not what its head says.
+    /// The body is not what its head says: the request can still be answered.
     Malformed(Malformed),
 }
 
 impl From<io::Error> for ClientFault {
     fn from(error: io::Error) -> Self {
         Self::Gone(error)
+    }
+}
+
+impl From<h2::Error> for ClientFault {
+    fn from(error: h2::Error) -> Self {
+        match error.reason() {
+            Some(reason) if error.is_reset() => Self::Reset(reason),
+            _ => Self::Gone(error.into_io().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into())),
+        }
     }
 }
 

@@ -38,3 +38,17 @@ pub fn acknowledged(fd: RawFd) -> Option<u64> {
     }
     Some(u64::from_ne_bytes(info[PLACE..NEEDED].try_into().ok()?))
 }
+
+/// A client's socket by its descriptor, which is open for as long as the connection is served.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptor(pub RawFd);
+
+impl super::http2::SocketState for Descriptor {
+    fn acknowledged(&self) -> Option<u64> {
+        acknowledged(self.0)
+    }
+
+    fn cut_off(&self) {
+        cut_off(self.0);
+    }
+}

@@ -168,7 +168,8 @@ fn trailer_fields(section: &[u8]) -> Result<Fields, NotChunks> {
 }
 
 /// Whether a field may stand behind a body: none that frames, routes, authenticates or modifies the message.
-pub(super) fn may_trail(name: &[u8]) -> bool {
+#[must_use]
+pub fn may_trail(name: &[u8]) -> bool {
     let barred = matches!(
         Name::of(name),
         Name::TransferEncoding

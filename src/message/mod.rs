@@ -11,7 +11,7 @@ mod request;
 mod response;
 
 pub(crate) use chunks::take;
-pub use chunks::{ChunkReader, NotChunks, put_chunk, put_last_chunk};
+pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
 pub use fields::{Fields, Key, elements, is_value};
 pub use name::Name;
 pub use piece::{Framing, Piece};

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::attempt::{Failed, Next, Verdict, connect_limit, may_be_silent};
 use super::deadline::{Expired, Waiting};
@@ -165,8 +165,12 @@ async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failu
         client.close();
     }
     exchange.status = page.head.status.as_u16();
-    client.put_head(&page.head, Framing::Length(page.body.len() as u64));
-    client.put(Piece::Data(page.body));
+    if exchange.head.method == Method::HEAD {
+        client.put_head(&page.head, Framing::None);
+    } else {
+        client.put_head(&page.head, Framing::Length(page.body.len() as u64));
+        client.put(Piece::Data(page.body));
+    }
     client.put(Piece::End);
     let limit = exchange.edition.snapshot.limits.body_timeout;
     let end = limit.map(|limit| Instant::now() + limit);
@@ -217,6 +221,8 @@ fn after(client: &ClientEnd<'_>) -> After {
         ClientEnd::Http1(conn) if conn.may_go_on() => After::Next,
         ClientEnd::Http1(conn) if !conn.is_read() => After::Linger,
         ClientEnd::Http1(_) => After::Close,
+        // A stream is over with its response.
+        ClientEnd::Http2(..) => After::Next,
     }
 }
 
@@ -512,7 +518,7 @@ fn of_client(fault: &ClientFault) -> Failure {
 /// Sends bytes that are no part of an exchange, within a moment.
 pub async fn send_raw(client: &mut ClientEnd<'_>, bytes: &[u8]) {
     const MOMENT: std::time::Duration = std::time::Duration::from_secs(1);
-    let ClientEnd::Http1(conn) = client;
+    let ClientEnd::Http1(conn) = client else { return };
     conn.put_raw(bytes);
     let end = Instant::now() + MOMENT;
     poll_fn(|cx| match conn.poll_send(cx, &mut false) {

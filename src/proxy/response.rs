@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::location;
+use crate::downstream::date;
 use super::{admit, mirror, rewriting};
 use crate::guard;
 use crate::guard::headers::Asked;
@@ -43,6 +44,9 @@ pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), F
 
 /// What every response carries, the upstreams' and the proxy's own.
 pub fn sign(head: &mut ResponseHead, exchange: &Exchange) {
+    if !head.fields.has(Name::Date) && head.status != StatusCode::SWITCHING_PROTOCOLS {
+        head.fields.append(Name::Date, date::now().as_bytes());
+    }
     head.fields.set(Name::XRequestId, exchange.request_id.as_bytes());
     if let Some(age) = exchange.edition.snapshot.server.tls.hsts.filter(|_| exchange.arrival.tls) {
         head.fields.set(Name::StrictTransportSecurity, format!("max-age={}", age.as_secs()).as_bytes());

@@ -59,7 +59,10 @@ impl Tunnel {
 
     /// Passes bytes until the tunnel ends. Gives the failure, and the bytes that passed up and down.
     pub async fn run(mut self, client: &mut ClientEnd<'_>, steps: &Steps) -> (Option<Failure>, (u64, u64)) {
-        let ClientEnd::Http1(conn) = client;
+        let ClientEnd::Http1(conn) = client else {
+            // No stream of HTTP/2 asks for a tunnel.
+            return (Some(Failure::Protocol), (0, 0));
+        };
         let (socket, unread, timer) = conn.tunnel();
         self.up.take(unread);
         let mut going_away = steps.going_away.subscribe();

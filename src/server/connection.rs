@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::BytesMut;
+use http::{Method, Version};
 use parking_lot::Mutex;
 use pingora::apps::ServerApp;
 use pingora::protocols::{ALPN, Stream};
@@ -21,7 +23,7 @@ use super::rebind;
 use super::tls::Tls;
 use crate::client::Socket;
 use crate::compile::Limits;
-use crate::downstream::Pace;
+use crate::downstream::{ClientFault, Descriptor, Pace, Timer, http2};
 use crate::downstream::http1::{Arrived, Conn, HeadRules};
 use crate::guard::headers::{ClientSubject, is_trusted};
 use crate::guard::rate::client_unit;
@@ -133,7 +135,12 @@ impl HttpListener {
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
                     return self.refuse(conn, head, arrival, failure, &limits).await;
                 }
-                Waited::Arrived(Arrived::Http2 | Arrived::Closed) | Waited::Stopping => return,
+                Waited::Arrived(Arrived::Http2) => {
+                    let (socket, ahead) = conn.into_parts();
+                    // In a box: most connections are not of this kind.
+                    return Box::pin(self.http2(socket, ahead, arrival, limits, shutdown)).await;
+                }
+                Waited::Arrived(Arrived::Closed) | Waited::Stopping => return,
                 Waited::TooLate { begun: true } => {
                     let (bad, head) = conn.give_up(408, "header_timeout");
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
@@ -177,6 +184,28 @@ impl HttpListener {
         proxy::serve(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange).await
     }
 
+    async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
+        let state = Descriptor(socket.descriptor());
+        let settings = http2::Settings {
+            limits,
+            streams: STREAMS,
+            metrics: Arc::clone(&self.steps.telemetry.metrics),
+        };
+        let pause = settings.limits.body_timeout;
+        http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
+            let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
+            pingora_runtime::current_handle().spawn(async move {
+                let telemetry = Arc::clone(&steps.telemetry);
+                // In a box, because a task is moved more than once.
+                if let Err(thrown) = alone(Box::pin(serve_stream(steps, stream, arrival, pause))).await {
+                    // The stream ends with a reset.
+                    telemetry.emit_panic(&PanicRecord { place: "stream", route: "-", panic: &*thrown });
+                }
+            });
+        })
+        .await;
+    }
+
     /// Answers what is not a request.
     async fn refuse(&self, mut conn: Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure, limits: &Limits) {
         let edition = self.steps.in_force.load();
@@ -203,7 +232,7 @@ impl HttpListener {
         let mut due = pause.map(|pause| now + pause);
         poll_fn(|cx: &mut Context<'_>| {
             loop {
-                if let Poll::Ready(arrived) = conn.poll_request(cx, rules, fresh) {
+                if let Poll::Ready(arrived) = conn.poll_request(cx, rules, fresh && self.tls.is_none()) {
                     return Poll::Ready(Waited::Arrived(arrived));
                 }
                 if !begun && conn.has_begun() {
@@ -248,6 +277,48 @@ impl HttpListener {
             self.steps.telemetry.metrics.edge().refused("tls_handshake");
         }
         stream
+    }
+}
+
+/// Requests at once on a connection of HTTP/2; one more is refused, and may be sent again. What nginx, haproxy and Envoy's guide
+/// for edges allow.
+const STREAMS: u32 = 100;
+
+/// Serves one request of HTTP/2. `pause`: the longest wait for the frame that says whether there is a body.
+async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arrival, pause: Option<Duration>) {
+    let began = Instant::now();
+    let mut timer = Timer::default();
+    let due = pause.map(|pause| began + pause);
+    let settled = poll_fn(|cx| match stream.poll_settled(cx) {
+        Poll::Pending => timer.poll(cx, due).map(|()| Ok(())),
+        settled => settled,
+    })
+    .await;
+    let malformed = match settled {
+        Ok(()) => None,
+        Err(ClientFault::Malformed(malformed)) => Some(malformed),
+        Err(_) => return,
+    };
+    let (head, malformed) = match stream.take_head() {
+        Ok(head) => (head, malformed),
+        Err(malformed) => (RequestHead::new(Method::GET, Version::HTTP_2, b"-"), Some(malformed)),
+    };
+    let framing = match stream.content_length() {
+        _ if !stream.has_body() => Framing::None,
+        Some(length) => Framing::Length(length),
+        None => Framing::Open,
+    };
+    let mut exchange = Exchange::new(steps.in_force.load(), Box::new(head), arrival, framing, began);
+    let mut client = ClientEnd::Http2(&mut stream, &mut timer);
+    match malformed {
+        Some(bad) => {
+            steps.admit_malformed(&mut exchange);
+            let failure = Failure::Refused { status: bad.status, reason: bad.reason };
+            proxy::refuse(&steps, &mut client, &mut exchange, failure).await;
+        }
+        None => {
+            proxy::serve(&steps, &mut client, &mut exchange).await;
+        }
     }
 }
 
@@ -300,9 +371,10 @@ impl ServerApp for HttpListener {
         } else {
             (rebind::plain(stream), Arrival { peer, tls: false, subject: None }, None)
         };
-        let conn = Conn::new(socket, pace(&limits));
-        let _ = alpn;
-        self.http1(conn, arrival, limits, shutdown).await;
+        match alpn {
+            Some(true) => Box::pin(self.http2(socket, BytesMut::new(), arrival, limits, shutdown)).await,
+            _ => self.http1(Conn::new(socket, pace(&limits)), arrival, limits, shutdown).await,
+        }
         None
     }
 }

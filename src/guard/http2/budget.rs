@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     const fn frame(kind: Kind, length: u32) -> Frame {
-        Frame { kind, flags: 0, length, reason: 0 }
+        Frame { kind, flags: 0, length, stream: 1, reason: 0 }
     }
 
     /// How many of these frames are taken at once.
@@ -110,10 +110,10 @@ mod tests {
         ] {
             assert_eq!(taken(frame(kind, length)), most, "{kind:?} of {length}");
         }
-        let last = Frame { kind: Kind::Data, flags: 1, length: 0, reason: 0 };
+        let last = Frame { kind: Kind::Data, flags: 1, length: 0, stream: 1, reason: 0 };
         assert_eq!(taken(last), 1_000_000, "the end of a body");
         for kind in [Kind::Settings, Kind::Ping] {
-            assert_eq!(taken(Frame { kind, flags: 1, length: 0, reason: 0 }), 5000, "acknowledgements");
+            assert_eq!(taken(Frame { kind, flags: 1, length: 0, stream: 1, reason: 0 }), 5000, "acknowledgements");
         }
     }
 

@@ -53,11 +53,30 @@ pub struct Frame {
     pub flags: u8,
     /// Of the payload.
     pub length: u32,
+    /// The stream that it belongs to; 0: the connection.
+    pub stream: u32,
     /// Why a stream was reset, or why the sender goes away; 0 for all other frames.
     pub reason: u32,
 }
 
 impl Frame {
+    /// Reads the head of a frame. Why a stream was reset stands behind it.
+    pub const fn of(head: [u8; 9]) -> Self {
+        let [high, middle, low, kind, flags, first, second, third, fourth] = head;
+        Self {
+            kind: Kind::of(kind),
+            flags,
+            length: u32::from_be_bytes([0, high, middle, low]),
+            stream: u32::from_be_bytes([first & 0x7f, second, third, fourth]),
+            reason: 0,
+        }
+    }
+
+    /// A header block ends with it.
+    pub const fn ends_headers(self) -> bool {
+        self.flags & END_HEADERS != 0
+    }
+
     pub const fn ends_stream(self) -> bool {
         matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & END_STREAM != 0
     }
@@ -145,7 +164,7 @@ impl Frames {
             Some((_, reason)) if self.need > HEAD => u32::from_be_bytes(*reason),
             _ => 0,
         };
-        let frame = Frame { kind, flags, length, reason };
+        let frame = Frame { kind, flags, length, stream: self.stream(), reason };
         self.left = length - u32::from(self.need - HEAD);
         (self.have, self.need) = (0, HEAD);
         self.block |= frame.opens_block();
@@ -154,6 +173,11 @@ impl Frames {
             self.payload_passed();
         }
         Some(frame)
+    }
+
+    const fn stream(&self) -> u32 {
+        let [.., first, second, third, fourth, _, _, _, _, _, _, _, _] = self.head;
+        u32::from_be_bytes([first & 0x7f, second, third, fourth])
     }
 
     fn payload_passed(&mut self) {
@@ -203,7 +227,7 @@ mod tests {
                 (Kind::Reset, 4) | (Kind::GoAway, 8 | 11) => 8,
                 _ => 0,
             };
-            expected.push(Frame { kind, flags, length: u32::try_from(payload.len()).unwrap(), reason });
+            expected.push(Frame { kind, flags, length: u32::try_from(payload.len()).unwrap(), stream: 1, reason });
         }
         (bytes, expected)
     }

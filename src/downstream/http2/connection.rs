@@ -1,0 +1,167 @@
+//! One connection of HTTP/2 from its first frame to its GOAWAY.
+//!
+//! The library ends an idle connection never, waits without end for a client that does not confirm a shutdown, and has no bound
+//! for what is neither request nor data, for a header block that does not end, and for responses whose windows stay closed.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, Sleep};
+
+use super::clock::{Clock, Due, Stage};
+use super::gate::{Gate, SocketState};
+use super::{Shared, Stream};
+use crate::compile::Limits;
+use crate::guard::http2::Bounds;
+use crate::telemetry::Metrics;
+
+/// What a client may send ahead of the upstream, for each request and in all.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// With more streams than usual each still has so much of the connection's window.
+const SHARE_OF_WINDOW: u32 = 4 * 1024;
+/// What may wait for each client's window or socket in the library.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Up to here a head is read, so that it can be refused with an answer; what is several times longer ends the connection.
+const HEADER_LIST: u64 = 64 * 1024;
+const LONGEST_HEADER_LIST: u64 = 1024 * 1024;
+
+/// What a connection is served with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub limits: Limits,
+    /// Requests at once, up to 1 000; one more is refused, and may be sent again.
+    pub streams: u32,
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves a connection whose preface was seen, until it is over. `ahead`: what was read of it, from its first byte on.
+/// `begin` gets each request; it starts a task for it and does not wait. What the system knows of the socket says `state`.
+pub async fn serve<S>(
+    socket: S,
+    ahead: BytesMut,
+    state: &dyn SocketState,
+    settings: &Settings,
+    mut stopping: Receiver<bool>,
+    mut begin: impl FnMut(Stream),
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let shared = Arc::new(Shared::new(settings.streams));
+    let (bounds, longest) = bounds(&settings.limits);
+    let gate = Gate::new(socket, ahead, Arc::clone(&shared), Arc::clone(&settings.metrics), bounds, longest);
+    let Ok(mut connection) = options(settings.streams, longest).handshake::<_, Bytes>(gate).await else { return };
+    let mut clock = Clock::new(&settings.limits, &shared, state);
+    let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
+    loop {
+        match turn(&mut connection, &mut clock, &shared, timer.as_mut(), &mut stopping).await {
+            Turn::Accepted(body, respond) => {
+                let stream = Stream::new(body, respond, &shared);
+                if clock.stage.is_refusing() {
+                    begin(stream);
+                }
+                // Else it came with what ended the connection.
+            }
+            Turn::Due(Due::Refuse(reason)) => {
+                settings.metrics.edge().refused(reason);
+                shared.traffic.is_counted();
+                tracing::debug!(reason, "a connection of HTTP/2 was ended");
+                if shared.traffic.is_blocked() {
+                    // Its socket takes no GOAWAY either.
+                    return state.cut_off();
+                }
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                clock.stage = Stage::ending();
+            }
+            Turn::Due(Due::Leave) => {
+                connection.graceful_shutdown();
+                clock.stage = Stage::leaving();
+            }
+            Turn::Due(Due::Gone) => {
+                connection.abrupt_shutdown(Reason::NO_ERROR);
+                clock.stage = Stage::ending();
+            }
+            Turn::Due(Due::Over) => return,
+        }
+    }
+}
+
+/// How long a head may be, and the longest list of fields that is refused with a response.
+fn bounds(limits: &Limits) -> (Bounds, usize) {
+    let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let head = limits.request_head.filter(|most| *most > 0);
+    let longest = head.map_or(LONGEST_HEADER_LIST, |most| most.clamp(HEADER_LIST, LONGEST_HEADER_LIST));
+    let fields = limits.headers.filter(|most| *most > 0);
+    let list = size(head.unwrap_or(longest).min(longest));
+    (Bounds { list, fields: fields.map_or(usize::MAX, size) }, size(longest))
+}
+
+fn options(streams: u32, longest: usize) -> Builder {
+    let mut options = Builder::new();
+    options
+        .max_concurrent_streams(streams)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW.max(streams.saturating_mul(SHARE_OF_WINDOW)))
+        .max_header_list_size(u32::try_from(longest).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER);
+    options
+}
+
+/// What happens next.
+enum Turn {
+    Accepted(RecvStream, SendResponse<Bytes>),
+    Due(Due),
+}
+
+async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<Gate<S>, Bytes>,
+    clock: &mut Clock<'_>,
+    shared: &Shared,
+    mut timer: Pin<&mut Sleep>,
+    stopping: &mut Receiver<bool>,
+) -> Turn {
+    let mut stopping = pin!(stopping.wait_for(|stopping| *stopping));
+    poll_fn(|cx| {
+        // This is also what drives the connection.
+        if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+            return Poll::Ready(match accepted {
+                Some(Ok((request, respond))) => Turn::Accepted(request.into_body(), respond),
+                // Told to the client and counted as it passed, or the client's own end. An error comes again for ever.
+                Some(Err(_)) | None => Turn::Due(Due::Over),
+            });
+        }
+        if clock.stage.is_refusing() && shared.traffic.is_flooded() {
+            return Poll::Ready(Turn::Due(Due::Refuse("http2_flood")));
+        }
+        // An error says that the server is gone, which is the same.
+        if matches!(clock.stage, Stage::Open) && stopping.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Turn::Due(Due::Leave));
+        }
+        loop {
+            let now = Instant::now();
+            let Some(due) = clock.due(now) else { return Poll::Pending };
+            if due <= now {
+                match clock.look(now) {
+                    Some(due) => return Poll::Ready(Turn::Due(due)),
+                    None => continue,
+                }
+            }
+            // A timer that is armed for an earlier moment is left alone: it looks again when it fires.
+            if timer.is_elapsed() || due < timer.deadline() {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}

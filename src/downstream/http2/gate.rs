@@ -1,0 +1,441 @@
+//! The gate between a client's socket and the library's HTTP/2: counts frames, and reads every header block itself.
+//!
+//! The library keeps a request's target as a `http::Uri`. It resets a stream whose target such a type cannot hold, and ends the
+//! connection for one that is no UTF-8. So it gets `GET /` for every request, and an empty list for trailers: literals that
+//! touch no table. The real head waits in [`Heads`](super::heads::Heads) for the stream. What is wrong with the frames
+//! themselves reaches the library as it came, or as something that is wrong in the same way: it knows what the standard has to
+//! say to it.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Shared;
+use super::meter::FrameMeter;
+use crate::client::Outbox;
+use crate::guard::http2::{Bounds, Frame, HeadReader, Kind, TrailerReader, hpack};
+use crate::telemetry::Metrics;
+
+const FRAME_HEAD: usize = 9;
+/// The longest payload that the library has allowed the client.
+const LONGEST_FRAME: u32 = 16_384;
+/// What HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: u32 = 24;
+
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+/// `GET http://a/`: indices of the static table, and one literal that no table keeps.
+const STAND_IN: &[u8] = &[0x82, 0x86, 0x84, 0x01, 0x01, b'a'];
+/// Index 0 means nothing: the library ends the connection.
+const NOT_HPACK: &[u8] = &[0x80];
+
+/// A read that is not into the library's buffer.
+const READ: usize = 4096;
+/// The head of a response and as much of its body leave in one system call, and one record of TLS.
+const GATHERED: usize = 16 * 1024;
+/// What a client may have on its way when it is told to go.
+const MOST_DRAINED: usize = 1024 * 1024;
+/// A list that is so many times longer than a list may be is not refused with a response: the connection ends.
+const FAR_TOO_LONG: usize = 4;
+
+/// What the system knows of a client's socket.
+pub trait SocketState: Send + Sync {
+    /// Bytes that the client has acknowledged; `None` where the system does not say.
+    fn acknowledged(&self) -> Option<u64> {
+        None
+    }
+
+    /// Throws away what was not sent yet: a client that does not read would keep it in memory.
+    fn cut_off(&self) {}
+}
+
+impl SocketState for () {}
+
+/// The client's socket, as the library sees it.
+#[derive(Debug)]
+pub struct Gate<S: AsyncWrite + Unpin> {
+    socket: S,
+    meter: FrameMeter,
+    shared: Arc<Shared>,
+    decoder: hpack::Decoder,
+    head: Bounds,
+    /// The longest list that is refused with a response, and the longest header block as it comes.
+    longest: usize,
+    /// Read, and not handed on yet. It begins with the head of a frame, or a part of one, as soon as nothing of it may pass.
+    input: BytesMut,
+    /// So much of the input may pass as it is.
+    passing: usize,
+    /// Of the payload of a frame that passes, or of the preface, so much is still to come.
+    left: usize,
+    block: Option<Block>,
+    /// What stands in for a header block, on its way to the library.
+    stand_in: BytesMut,
+    /// The library ends the connection for what passes now.
+    broken: bool,
+    outbox: Outbox,
+    /// Bytes that were read for nothing after the end.
+    drained: usize,
+}
+
+/// A header block that is not complete.
+#[derive(Debug)]
+struct Block {
+    stream: u32,
+    flags: u8,
+    priority: Option<[u8; 5]>,
+    fragments: Vec<u8>,
+}
+
+impl<S: AsyncWrite + Unpin> Gate<S> {
+    /// `ahead`: what was read of the connection. It begins with the preface. `longest`: the longest list of fields that is
+    /// refused with a response.
+    pub(super) fn new(
+        socket: S,
+        ahead: BytesMut,
+        shared: Arc<Shared>,
+        metrics: Arc<Metrics>,
+        head: Bounds,
+        longest: usize,
+    ) -> Self {
+        Self {
+            socket,
+            meter: FrameMeter::new(Arc::clone(&shared), metrics),
+            shared,
+            decoder: hpack::Decoder::new(),
+            head,
+            longest,
+            input: ahead,
+            passing: 0,
+            left: PREFACE as usize,
+            block: None,
+            stand_in: BytesMut::new(),
+            broken: false,
+            outbox: Outbox::default(),
+            drained: 0,
+        }
+    }
+
+    /// How much of these bytes may pass: up to the next header block, and no part of a frame's head.
+    fn pass(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            let through = self.left.min(bytes.len() - at);
+            at += through;
+            self.left -= through;
+            let Some(head) = bytes[at..].first_chunk::<FRAME_HEAD>() else { return at };
+            let frame = Frame::of(*head);
+            if !self.broken && (frame.kind == Kind::Headers || self.block.is_some()) {
+                return at;
+            }
+            if !self.meter.received(frame) {
+                return at;
+            }
+            at += FRAME_HEAD;
+            self.left = frame.length as usize;
+        }
+    }
+
+    /// Takes what the input begins with, a frame of a header block, once it is there. `false`: more has to be read.
+    fn take_frame(&mut self) -> bool {
+        let Some(head) = self.input.first_chunk::<FRAME_HEAD>() else { return false };
+        let frame = Frame::of(*head);
+        let continues = self.block.as_ref().map(|block| {
+            frame.kind == Kind::Continuation && frame.stream == block.stream && frame.length <= LONGEST_FRAME
+        });
+        if continues == Some(false) {
+            let block = self.block.take().expect("it was looked at");
+            // The library hears that a block has begun, so that it sees the same fault.
+            self.give(block.stream, 0, None, &[]);
+            self.broken = true;
+            return true;
+        }
+        if frame.length > LONGEST_FRAME {
+            self.broken = true;
+            return true;
+        }
+        let length = frame.length as usize;
+        if self.input.len() < FRAME_HEAD + length {
+            self.shared.traffic.block_begins();
+            return false;
+        }
+        if !self.meter.received(frame) {
+            return true;
+        }
+        let payload = &self.input[FRAME_HEAD..FRAME_HEAD + length];
+        if let Some(block) = &mut self.block {
+            block.fragments.extend_from_slice(payload);
+            block.flags |= frame.flags & END_HEADERS;
+        } else {
+            let Some((priority, fragment)) = fragment(payload, frame.flags) else {
+                self.broken = true;
+                return true;
+            };
+            let block = Block { stream: frame.stream, flags: frame.flags, priority, fragments: fragment.to_vec() };
+            self.block = Some(block);
+        }
+        self.input.advance(FRAME_HEAD + length);
+        let block = self.block.take_if(|block| block.flags & END_HEADERS != 0);
+        if let Some(block) = block {
+            self.shared.traffic.block_ends();
+            self.take_block(&block);
+            return true;
+        }
+        self.shared.traffic.block_begins();
+        if self.block.as_ref().is_some_and(|block| block.fragments.len() > 2 * self.longest) {
+            self.shared.traffic.flood();
+        }
+        true
+    }
+
+    /// Reads a header block, and hands the library its stand-in.
+    fn take_block(&mut self, block: &Block) {
+        let mut heads = self.shared.heads.lock();
+        let mut bounds = self.head;
+        bounds.list = bounds.list.min(self.longest);
+        let bodiless = block.flags & END_STREAM != 0;
+        let begins = heads.begins(block.stream);
+        let size;
+        let stand_in = if begins {
+            let mut reader = HeadReader::new(bounds);
+            if self.decoder.decode(&block.fragments, |name, value| reader.field(name, value)).is_ok() {
+                size = reader.size();
+                if !heads.head(block.stream, reader.finish(bodiless)) {
+                    self.shared.traffic.flood();
+                }
+                STAND_IN
+            } else {
+                size = 0;
+                NOT_HPACK
+            }
+        } else {
+            let mut reader = TrailerReader::new(bounds);
+            if self.decoder.decode(&block.fragments, |name, value| reader.field(name, value)).is_ok() {
+                size = reader.size();
+                heads.trailers(block.stream, reader.finish());
+                &[]
+            } else {
+                size = 0;
+                NOT_HPACK
+            }
+        };
+        drop(heads);
+        if size > FAR_TOO_LONG * self.longest {
+            self.shared.traffic.flood();
+        }
+        self.broken |= stand_in == NOT_HPACK;
+        self.give(block.stream, END_HEADERS | block.flags & END_STREAM, block.priority, stand_in);
+    }
+
+    /// Puts a frame of HEADERS in the library's way.
+    fn give(&mut self, stream: u32, flags: u8, priority: Option<[u8; 5]>, block: &[u8]) {
+        let length = block.len() + priority.map_or(0, |priority| priority.len());
+        let flags = flags | if priority.is_some() { PRIORITY } else { 0 };
+        self.stand_in.extend_from_slice(&[0, 0, u8::try_from(length).expect("a stand-in is short"), 1, flags]);
+        self.stand_in.extend_from_slice(&stream.to_be_bytes());
+        self.stand_in.extend_from_slice(priority.as_ref().map_or(&[], |priority| &priority[..]));
+        self.stand_in.extend_from_slice(block);
+    }
+
+    /// Gives what may be given. `false`: there is nothing.
+    fn hand_on(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let (from, most) = if self.stand_in.is_empty() {
+            (&mut self.input, self.passing)
+        } else {
+            let all = self.stand_in.len();
+            (&mut self.stand_in, all)
+        };
+        let length = most.min(buffer.remaining());
+        if most == 0 {
+            return false;
+        }
+        buffer.put_slice(&from[..length]);
+        from.advance(length);
+        if from.is_empty() {
+            // An idle connection holds no buffer.
+            *from = BytesMut::new();
+        }
+        if self.passing > 0 {
+            self.passing -= length;
+        }
+        true
+    }
+
+    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.outbox.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let (before, mut moved) = (self.outbox.len(), false);
+        let sent = self.outbox.poll_send(cx, &mut self.socket, &mut moved);
+        if moved {
+            self.shared.traffic.took(before - self.outbox.len());
+        }
+        if sent.is_pending() {
+            self.shared.traffic.blocks();
+        }
+        sent
+    }
+
+    /// Gathers what is short, and sends what is long behind what was gathered.
+    fn poll_slices(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.outbox.len() + length > GATHERED {
+            ready!(self.poll_outbox(cx))?;
+        }
+        if length < GATHERED {
+            for slice in slices {
+                self.outbox.put_with(|text| text.extend_from_slice(slice));
+                self.meter.sent(slice);
+            }
+            return Poll::Ready(Ok(length));
+        }
+        let socket = Pin::new(&mut self.socket);
+        let written = match slices {
+            [only] => socket.poll_write(cx, only),
+            _ => socket.poll_write_vectored(cx, slices),
+        };
+        match &written {
+            Poll::Pending => self.shared.traffic.blocks(),
+            Poll::Ready(Ok(length)) => {
+                self.shared.traffic.took(*length);
+                let mut left = *length;
+                for slice in slices {
+                    let passed = slice.len().min(left);
+                    self.meter.sent(&slice[..passed]);
+                    left -= passed;
+                }
+            }
+            Poll::Ready(Err(_)) => {}
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
+    /// Reads more of the header block that the input begins with.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+        self.input.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Waits for the end of a client that was told of ours. A socket that is closed while bytes lie in it unread is reset, and
+    /// with it goes what it has not sent yet: the GOAWAY that says why.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.traffic.closing();
+        let mut bytes = [MaybeUninit::uninit(); READ];
+        while self.drained < MOST_DRAINED {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => self.drained += buffer.filled().len(),
+                // Reset or not: it is gone.
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Poll::Ready(Err(error)) = this.poll_outbox(cx) {
+            // The library has nothing more to write for now: a piece of a response is not held back.
+            return Poll::Ready(Err(error));
+        }
+        loop {
+            // One header block at a time, so that the library is behind by no more than one head.
+            if this.hand_on(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            if this.shared.traffic.is_flooded() {
+                // The loop of the connection looks at this next; nothing is to wake it.
+                return Poll::Pending;
+            }
+            if this.input.is_empty() {
+                let before = buffer.filled().len();
+                ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
+                let come = buffer.filled().len() - before;
+                if come == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                let bytes = &buffer.filled()[before..];
+                let passed = this.pass(bytes);
+                this.input.extend_from_slice(&bytes[passed..]);
+                buffer.set_filled(before + passed);
+                if passed > 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let input = std::mem::take(&mut this.input);
+            this.passing = this.pass(&input);
+            this.input = input;
+            if this.passing == 0 && !this.take_frame() && ready!(this.poll_input(cx))? == 0 {
+                // The connection ends inside of a frame: the library hears of its end.
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_slices(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_outbox(cx))?;
+        Pin::new(&mut this.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_outbox(cx))?;
+        ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+        this.poll_drain(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_slices(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Drop for Gate<S> {
+    /// What was written of a response that broke off is the client's, as far as the socket takes it at once.
+    fn drop(&mut self) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let _ = self.poll_outbox(&mut cx);
+    }
+}
+
+/// The priority and the fragment in the payload of HEADERS; `None`: they are not in it.
+fn fragment(payload: &[u8], flags: u8) -> Option<(Option<[u8; 5]>, &[u8])> {
+    let (padding, rest) = match flags & PADDED {
+        0 => (0, payload),
+        _ => payload.split_first().map(|(padding, rest)| (usize::from(*padding), rest))?,
+    };
+    let (priority, rest) = match flags & PRIORITY {
+        0 => (None, rest),
+        _ => rest.split_first_chunk().map(|(priority, rest)| (Some(*priority), rest))?,
+    };
+    Some((priority, &rest[..rest.len().checked_sub(padding)?]))
+}

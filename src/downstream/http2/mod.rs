@@ -1,0 +1,71 @@
+//! A client's connection of HTTP/2, on the h2 crate itself.
+//!
+//! Between the socket and the library stands a [`Gate`]: it counts frames, and takes every header block out of the client's
+//! bytes. The library gets a small stand-in for it, and the request's head stays the bytes that came: what the library would
+//! reset a stream or end a connection for becomes an exchange that is answered, with an id and a line in the log.
+
+mod clock;
+mod connection;
+mod gate;
+mod heads;
+mod meter;
+mod stream;
+
+pub use connection::{Settings, serve};
+pub use gate::{Gate, SocketState};
+pub use stream::Stream;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use heads::Heads;
+use meter::Traffic;
+
+/// What the gate, the loop of the connection and its streams share.
+#[derive(Debug)]
+struct Shared {
+    heads: Mutex<Heads>,
+    traffic: Traffic,
+    /// Streams that have something to send and may not: the client's windows are closed.
+    unread: AtomicUsize,
+    /// Streams that are being served.
+    active: AtomicUsize,
+    /// When there was one for the last time, in milliseconds after the epoch.
+    idle_since: AtomicU64,
+}
+
+impl Shared {
+    /// `streams`: so many may be open at once.
+    fn new(streams: u32) -> Self {
+        Self {
+            heads: Mutex::new(Heads::new(streams)),
+            traffic: Traffic::new(),
+            unread: AtomicUsize::new(0),
+            active: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+        }
+    }
+
+    fn begin_stream(&self) {
+        self.active.fetch_add(1, Relaxed);
+    }
+
+    fn end_stream(&self) {
+        self.idle_since.store(self.traffic.now(), Relaxed);
+        self.active.fetch_sub(1, Relaxed);
+    }
+
+    fn is_active(&self) -> bool {
+        self.active.load(Relaxed) > 0
+    }
+
+    fn idle_since(&self) -> Instant {
+        self.traffic.epoch() + Duration::from_millis(self.idle_since.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests;

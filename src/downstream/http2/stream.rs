@@ -1,0 +1,409 @@
+//! The client's end of one exchange over HTTP/2: a state machine that owns what it has not handed to the library yet.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+
+use super::Shared;
+use crate::downstream::ClientFault;
+use crate::message::{Fields, Framing, Malformed, Name, Piece, RequestHead, ResponseHead};
+
+/// More than this waits for no window: the client has to take some of it first. As much again may wait in the library.
+const FULL: usize = 32 * 1024;
+/// At most so much of the connection's window is asked for at once.
+const SHARE: usize = 64 * 1024;
+
+/// A request, and the response to it.
+#[derive(Debug)]
+pub struct Stream {
+    id: u32,
+    pub(super) shared: Arc<Shared>,
+    head: Option<Result<RequestHead, Malformed>>,
+    upload: Upload,
+    response: Answer,
+    outbox: VecDeque<Piece>,
+    /// Bytes of data in the outbox.
+    length: usize,
+    /// Of the response's body: what the head announces, and what was put.
+    announced: Option<u64>,
+    put: u64,
+    /// Bytes of data that the library took.
+    sent: u64,
+    /// What the library has said to something that was put.
+    fault: Option<ClientFault>,
+    /// This stream has something to send and the client's windows are closed.
+    waits: bool,
+}
+
+/// The request's body.
+#[derive(Debug)]
+struct Upload {
+    body: RecvStream,
+    /// What the head announces, and what has come.
+    announced: Option<u64>,
+    come: u64,
+    /// Read ahead, to see whether there is a body.
+    first: Option<Piece>,
+    /// The last piece was read.
+    over: bool,
+    /// There may be no body although the stream has not ended with its head.
+    unsettled: bool,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Awaited(SendResponse<Bytes>),
+    Body(SendStream<Bytes>),
+    /// The stream has ended from our side, which the handle outlives: it knows whether the client gives up.
+    Ended(Option<SendStream<Bytes>>),
+}
+
+impl Stream {
+    pub(super) fn new(body: RecvStream, respond: SendResponse<Bytes>, shared: &Arc<Shared>) -> Self {
+        let id = respond.stream_id().as_u32();
+        let head = shared.heads.lock().accept(id).unwrap_or(Err(Malformed::because("framing")));
+        shared.begin_stream();
+        let over = body.is_end_stream();
+        let length = head.as_ref().ok().and_then(|head| head.fields.text(Name::ContentLength)?.parse().ok());
+        let plain = head.as_ref().is_ok_and(|head| !matches!(head.method, Method::POST | Method::PUT | Method::PATCH));
+        let unsettled = !over && (length == Some(0) || length.is_none() && plain);
+        Self {
+            id,
+            shared: Arc::clone(shared),
+            head: Some(head),
+            upload: Upload { body, announced: length, come: 0, first: None, over, unsettled },
+            response: Answer::Awaited(respond),
+            outbox: VecDeque::new(),
+            length: 0,
+            announced: None,
+            put: 0,
+            sent: 0,
+            fault: None,
+            waits: false,
+        }
+    }
+
+    /// The request's head, once.
+    ///
+    /// # Errors
+    /// What is wrong with it; the stream can still be answered.
+    pub fn take_head(&mut self) -> Result<RequestHead, Malformed> {
+        self.head.take().unwrap_or(Err(Malformed::because("framing")))
+    }
+
+    /// Whether the request has a body; exact once [`Stream::poll_settled`] was ready.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        !self.upload.over
+    }
+
+    /// The length that the head announces.
+    #[must_use]
+    pub const fn content_length(&self) -> Option<u64> {
+        self.upload.announced
+    }
+
+    /// Ready: it is known whether there is a body. A GET may end with an empty frame of data, and a body that contradicts its
+    /// length, or trailers that are none, are seen before anything is sent anywhere if they have come with the head.
+    pub fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+        if self.upload.over || self.upload.first.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(malformed) = self.shared.heads.lock().malformed_trailers(self.id) {
+            return Poll::Ready(Err(ClientFault::Malformed(malformed)));
+        }
+        match self.poll_upload(cx) {
+            Poll::Ready(Ok(Piece::End)) => self.upload.over = true,
+            Poll::Ready(Ok(piece)) => self.upload.first = Some(piece),
+            Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+            Poll::Pending if self.upload.unsettled => return Poll::Pending,
+            Poll::Pending => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next piece of the request's body. Behind the last piece it is pending for ever.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+        if let Some(first) = self.upload.first.take() {
+            self.upload.over = first.is_last();
+            return Poll::Ready(Ok(first));
+        }
+        if self.upload.over {
+            return Poll::Pending;
+        }
+        let piece = ready!(self.poll_upload(cx));
+        self.upload.over = piece.as_ref().map_or(true, Piece::is_last);
+        Poll::Ready(piece)
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+        const LENGTH: Malformed = Malformed::because("content_length");
+        let upload = &mut self.upload;
+        while let Some(data) = ready!(upload.body.poll_data(cx)) {
+            let data = data?;
+            if data.is_empty() {
+                continue;
+            }
+            upload.come += data.len() as u64;
+            if upload.announced.is_some_and(|announced| upload.come > announced) {
+                return Poll::Ready(Err(ClientFault::Malformed(LENGTH)));
+            }
+            return Poll::Ready(Ok(Piece::Data(data)));
+        }
+        let trailers = ready!(upload.body.poll_trailers(cx))?;
+        if upload.announced.is_some_and(|announced| upload.come < announced) {
+            return Poll::Ready(Err(ClientFault::Malformed(LENGTH)));
+        }
+        let trailers = trailers.and_then(|_| self.shared.heads.lock().take_trailers(self.id));
+        Poll::Ready(match trailers {
+            None => Ok(Piece::End),
+            Some(Ok(fields)) if fields.is_empty() => Ok(Piece::End),
+            Some(Ok(fields)) => Ok(Piece::Trailers(fields)),
+            Some(Err(malformed)) => Err(ClientFault::Malformed(malformed)),
+        })
+    }
+
+    /// So many bytes of the request's body were passed on: the client may send as many again.
+    pub fn passed(&mut self, bytes: usize) {
+        // An error says that the stream is over.
+        let _ = self.upload.body.flow_control().release_capacity(bytes);
+    }
+
+    /// How much of the response may be put; 0: nothing should be.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        FULL.saturating_sub(self.length)
+    }
+
+    /// HTTP/2 always takes heads before the final one.
+    #[must_use]
+    pub const fn takes_interim(&self) -> bool {
+        true
+    }
+
+    /// HTTP/2 always takes trailers.
+    #[must_use]
+    pub const fn takes_trailers(&self) -> bool {
+        true
+    }
+
+    /// Sends a head that comes before the final one (1xx).
+    pub fn put_interim(&mut self, head: &ResponseHead) {
+        let Answer::Awaited(respond) = &mut self.response else { return };
+        if head.is_interim() && self.fault.is_none() {
+            let sent = respond.send_informational(response(head, Framing::Open));
+            self.fault = sent.err().map(Into::into);
+        }
+    }
+
+    /// Sends the final head. [`Framing::None`] ends the stream with it.
+    pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
+        let Answer::Awaited(respond) = &mut self.response else { return };
+        match respond.send_response(response(head, framing), framing == Framing::None) {
+            Ok(stream) if framing == Framing::None => self.response = Answer::Ended(Some(stream)),
+            Ok(stream) => self.response = Answer::Body(stream),
+            Err(error) => {
+                self.fault = Some(error.into());
+                self.response = Answer::Ended(None);
+            }
+        }
+        if let Framing::Length(length) = framing {
+            self.announced = Some(length);
+        }
+    }
+
+    /// A piece of the response's body.
+    pub fn put(&mut self, piece: Piece) {
+        if !matches!(self.response, Answer::Body(_)) || piece.is_empty() && !piece.is_last() {
+            return;
+        }
+        self.length += piece.len();
+        self.put += piece.len() as u64;
+        self.outbox.push_back(piece);
+    }
+
+    /// Hands on what was put. Ready: nothing is left. `moved` is set when something left.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), ClientFault>> {
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Err(fault));
+        }
+        loop {
+            let Answer::Body(stream) = &mut self.response else { break };
+            let Some(piece) = self.outbox.front_mut() else { break };
+            let short = self.announced.is_some_and(|announced| self.put != announced);
+            // A body that is not as long as its head says must not pass for a whole one.
+            if short && (piece.is_last() || self.announced < Some(self.put)) {
+                self.abort();
+                return Poll::Ready(Err(ClientFault::Reset(Reason::INTERNAL_ERROR)));
+            }
+            let Piece::Data(data) = piece else {
+                let ended = match self.outbox.pop_front() {
+                    Some(Piece::Trailers(fields)) => stream.send_trailers(map(&fields, true)),
+                    _ => stream.send_data(Bytes::new(), true),
+                };
+                *moved = true;
+                self.end();
+                ended?;
+                break;
+            };
+            stream.reserve_capacity(self.length.min(SHARE));
+            let mut capacity = stream.capacity();
+            if capacity == 0 {
+                // Asked only now: it tells of an increase alone.
+                match stream.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(more))) => capacity = more,
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
+                    Poll::Ready(None) => return Poll::Ready(Err(ready_reset(stream, cx))),
+                    Poll::Pending => {
+                        self.waits(true);
+                        return Poll::Pending;
+                    }
+                }
+            }
+            let part = data.split_to(capacity.min(data.len()));
+            let whole = data.is_empty();
+            self.length -= part.len();
+            self.sent += part.len() as u64;
+            if whole {
+                self.outbox.pop_front();
+            }
+            // The end goes with the last of the data where it is known.
+            let last = whole && !short && matches!(self.outbox.front(), Some(Piece::End));
+            let sent = stream.send_data(part, last);
+            *moved = true;
+            if last {
+                self.outbox.clear();
+                self.end();
+            }
+            self.waits(false);
+            sent?;
+        }
+        self.waits(false);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready: the client has given up this request, or its connection has ended.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<ClientFault> {
+        let reset = match &mut self.response {
+            Answer::Awaited(respond) => respond.poll_reset(cx),
+            Answer::Body(stream) | Answer::Ended(Some(stream)) => stream.poll_reset(cx),
+            Answer::Ended(None) => return Poll::Pending,
+        };
+        reset.map(|reset| reset.map_or_else(Into::into, ClientFault::Reset))
+    }
+
+    /// Resets the stream: what was sent of a response does not pass for a whole one.
+    pub fn abort(&mut self) {
+        match &mut self.response {
+            Answer::Awaited(respond) => respond.send_reset(Reason::INTERNAL_ERROR),
+            Answer::Body(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
+            Answer::Ended(_) => {}
+        }
+        self.response = Answer::Ended(None);
+        self.outbox.clear();
+        self.length = 0;
+        self.waits(false);
+    }
+
+    /// Bytes of the response's body that were sent.
+    #[must_use]
+    pub const fn bytes_sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The final head was put.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        !matches!(self.response, Answer::Awaited(_))
+    }
+
+    /// This stream waits for the client's windows.
+    #[must_use]
+    pub const fn is_stuck(&self) -> bool {
+        self.waits
+    }
+
+    fn end(&mut self) {
+        if let Answer::Body(stream) = std::mem::replace(&mut self.response, Answer::Ended(None)) {
+            self.response = Answer::Ended(Some(stream));
+        }
+    }
+
+    fn waits(&mut self, waits: bool) {
+        if self.waits != waits {
+            self.waits = waits;
+            if waits {
+                self.shared.unread.fetch_add(1, Relaxed);
+            } else {
+                self.shared.unread.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    /// A stream that has not ended is reset by the library: with CANCEL, or, where the response is whole and the request's body
+    /// was not read to its end, with NO_ERROR (RFC 9113, 8.1).
+    fn drop(&mut self) {
+        self.waits(false);
+        if matches!(self.response, Answer::Awaited(_) | Answer::Body(_)) {
+            self.abort();
+        }
+        self.shared.heads.lock().forget(self.id);
+        self.shared.end_stream();
+    }
+}
+
+/// Why a stream takes no more data.
+fn ready_reset(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> ClientFault {
+    match stream.poll_reset(cx) {
+        Poll::Ready(Ok(reason)) => ClientFault::Reset(reason),
+        Poll::Ready(Err(error)) => error.into(),
+        Poll::Pending => ClientFault::Reset(Reason::CANCEL),
+    }
+}
+
+/// A head as the library takes it.
+fn response(head: &ResponseHead, framing: Framing) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.version_mut() = Version::HTTP_2;
+    let open = matches!(framing, Framing::Open | Framing::Close) || head.status == StatusCode::NO_CONTENT;
+    *response.headers_mut() = map(&head.fields, open);
+    if let Framing::Length(length) = framing {
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    response
+}
+
+/// The fields as the library takes them, in lower case, without those of one connection. `open`: the head does not say how
+/// long the body is.
+fn map(fields: &Fields, open: bool) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(fields.len());
+    for (known, name, value) in fields.named() {
+        let dropped = match known {
+            Name::Connection
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::TransferEncoding
+            | Name::Upgrade
+            | Name::Te => true,
+            Name::ContentLength => open,
+            _ => false,
+        };
+        if dropped {
+            continue;
+        }
+        // What such a map cannot hold is not a field.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            map.append(name, value);
+        }
+    }
+    map
+}

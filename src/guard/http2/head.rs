@@ -1,0 +1,436 @@
+//! Makes a request's head of the fields in a header block, and says what is wrong with it (RFC 9113, 8.2 and 8.3).
+
+use http::{Method, Version};
+
+use crate::message::{Fields, Malformed, Name, RequestHead, may_trail};
+
+/// What a field counts beside its bytes in the size of a list (RFC 9113, 6.5.2).
+const OVERHEAD: usize = 32;
+
+/// How much a head may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The size of the list of fields, as RFC 9113, 6.5.2 counts it.
+    pub list: usize,
+    /// The number of fields, pseudo-fields not among them.
+    pub fields: usize,
+}
+
+/// Takes the fields of one header block in their order.
+#[derive(Debug)]
+pub struct HeadReader {
+    bounds: Bounds,
+    size: usize,
+    fault: Option<Malformed>,
+    method: Option<Method>,
+    scheme: Option<Scheme>,
+    path: Option<Vec<u8>>,
+    authority: Option<Vec<u8>>,
+    /// The first field that is no pseudo-field has come.
+    behind_pseudo: bool,
+    fields: Fields,
+    length: Option<u64>,
+    cookies: u32,
+}
+
+/// As far as it has a default port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+    Other,
+}
+
+const BAD: Malformed = Malformed::because("framing");
+const TARGET: Malformed = Malformed::because("target");
+const HOST: Malformed = Malformed::because("host");
+const LENGTH: Malformed = Malformed::because("content_length");
+
+impl HeadReader {
+    #[must_use]
+    pub const fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            size: 0,
+            fault: None,
+            method: None,
+            scheme: None,
+            path: None,
+            authority: None,
+            behind_pseudo: false,
+            fields: Fields::new(),
+            length: None,
+            cookies: 0,
+        }
+    }
+
+    /// The next field of the block. Behind a fault nothing more is kept.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.size = self.size.saturating_add(name.len() + value.len() + OVERHEAD);
+        if self.fault.is_none()
+            && let Err(fault) = self.take(name, value)
+        {
+            self.fault = Some(fault);
+            self.fields = Fields::new();
+        }
+    }
+
+    /// The size of the list so far.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        if self.size > self.bounds.list {
+            return Err(Malformed { status: 431, reason: "request_head" });
+        }
+        if name.first() == Some(&b':') {
+            return self.pseudo(name, value);
+        }
+        self.behind_pseudo = true;
+        if self.fields.len() >= self.bounds.fields {
+            return Err(Malformed { status: 431, reason: "headers" });
+        }
+        let value = checked(name, value)?;
+        match Name::of(name) {
+            Name::Connection | Name::KeepAlive | Name::ProxyConnection | Name::Upgrade => {
+                return Err(Malformed::because("connection"));
+            }
+            Name::TransferEncoding => return Err(Malformed::because("transfer_encoding")),
+            Name::Te if !value.eq_ignore_ascii_case(b"trailers") => return Err(Malformed::because("connection")),
+            Name::ContentLength => {
+                if self.length.is_some() {
+                    return Err(LENGTH);
+                }
+                self.length = Some(digits(value).ok_or(LENGTH)?);
+            }
+            Name::Cookie => self.cookies += 1,
+            _ => {}
+        }
+        self.fields.push_raw(name, value);
+        Ok(())
+    }
+
+    fn pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        if self.behind_pseudo {
+            return Err(BAD);
+        }
+        let again = match name {
+            b":method" => self.method.replace(Method::from_bytes(value).map_err(|_| BAD)?).is_some(),
+            b":scheme" => {
+                let scheme = match value {
+                    b"http" => Scheme::Http,
+                    b"https" => Scheme::Https,
+                    [first, rest @ ..] if first.is_ascii_alphabetic() && rest.iter().all(|byte| in_scheme(*byte)) => {
+                        Scheme::Other
+                    }
+                    _ => return Err(BAD),
+                };
+                self.scheme.replace(scheme).is_some()
+            }
+            b":path" => self.path.replace(value.to_vec()).is_some(),
+            b":authority" => self.authority.replace(value.to_vec()).is_some(),
+            // One that is not known, or of a response, or of an extension that was not announced.
+            _ => return Err(BAD),
+        };
+        if again { Err(BAD) } else { Ok(()) }
+    }
+
+    /// The head, once the block was read to its end. `bodiless`: the stream ends with it.
+    ///
+    /// # Errors
+    /// The first rule that was broken.
+    pub fn finish(mut self, bodiless: bool) -> Result<RequestHead, Malformed> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let method = self.method.take().ok_or(BAD)?;
+        let target = self.target(&method)?;
+        if bodiless && self.length.is_some_and(|length| length > 0) {
+            return Err(LENGTH);
+        }
+        self.check_hosts()?;
+        if self.cookies > 1 {
+            self.join_cookies();
+        }
+        let mut head = RequestHead::new(method, Version::HTTP_2, &target);
+        for (name, value) in self.fields.iter() {
+            head.fields.push_raw(name, value);
+        }
+        if let Some(authority) = &self.authority {
+            head.set_authority(Some(authority));
+            if !head.fields.has(Name::Host) {
+                head.fields.prepend(Name::Host, authority);
+            }
+        }
+        Ok(head)
+    }
+
+    /// The path as it came; of CONNECT, which has none, the authority.
+    fn target(&mut self, method: &Method) -> Result<Vec<u8>, Malformed> {
+        if *method == Method::CONNECT {
+            return match (&self.authority, &self.path, self.scheme) {
+                (Some(authority), None, None) if !authority.is_empty() => Ok(authority.clone()),
+                _ => Err(BAD),
+            };
+        }
+        let (Some(path), Some(_)) = (self.path.take(), self.scheme) else { return Err(BAD) };
+        match &path[..] {
+            b"*" if *method == Method::OPTIONS => Ok(path),
+            [b'/', rest @ ..] if rest.iter().all(|byte| *byte > b' ' && !matches!(byte, 0x7f | b'#')) => Ok(path),
+            _ => Err(TARGET),
+        }
+    }
+
+    /// `:authority` and Host have to name the same.
+    fn check_hosts(&self) -> Result<(), Malformed> {
+        let Some(authority) = &self.authority else { return Ok(()) };
+        let port = match self.scheme {
+            Some(Scheme::Http) => &b":80"[..],
+            Some(Scheme::Https) => b":443",
+            _ => b":",
+        };
+        let host = |text: &[u8]| {
+            let text = text.strip_suffix(port).or_else(|| text.strip_suffix(b":")).unwrap_or(text);
+            text.to_ascii_lowercase()
+        };
+        let same = self.fields.all(Name::Host).all(|other| host(other) == host(authority));
+        if same { Ok(()) } else { Err(HOST) }
+    }
+
+    /// Crumbs of cookies become one field again, in the place of the first (RFC 9113, 8.2.3).
+    fn join_cookies(&mut self) {
+        let joined = self.fields.all(Name::Cookie).collect::<Vec<_>>().join(&b"; "[..]);
+        self.fields.set(Name::Cookie, &joined);
+    }
+}
+
+/// Takes the fields behind a body.
+#[derive(Debug)]
+pub struct TrailerReader {
+    bounds: Bounds,
+    size: usize,
+    fault: Option<Malformed>,
+    fields: Fields,
+}
+
+impl TrailerReader {
+    #[must_use]
+    pub const fn new(bounds: Bounds) -> Self {
+        Self { bounds, size: 0, fault: None, fields: Fields::new() }
+    }
+
+    /// The next field of the block. Fields that may not stand behind a body are left out.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.size = self.size.saturating_add(name.len() + value.len() + OVERHEAD);
+        if self.fault.is_some() {
+            return;
+        }
+        if self.size > self.bounds.list || self.fields.len() >= self.bounds.fields {
+            self.fault = Some(Malformed { status: 431, reason: "request_head" });
+            return;
+        }
+        match checked(name, value) {
+            Ok(value) if may_trail(name) => self.fields.push_raw(name, value),
+            Ok(_) => {}
+            // A pseudo-field is no token.
+            Err(fault) => self.fault = Some(fault),
+        }
+    }
+
+    /// The size of the list so far.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// # Errors
+    /// The first rule that was broken.
+    pub fn finish(self) -> Result<Fields, Malformed> {
+        self.fault.map_or(Ok(self.fields), Err)
+    }
+}
+
+/// The value of a field without white space around it.
+fn checked<'v>(name: &[u8], value: &'v [u8]) -> Result<&'v [u8], Malformed> {
+    let lower = !name.is_empty() && name.len() <= usize::from(u16::MAX) && name.iter().all(|byte| in_name(*byte));
+    let plain = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
+    if lower && plain { Ok(trimmed(value)) } else { Err(BAD) }
+}
+
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// A length: digits alone.
+fn digits(value: &[u8]) -> Option<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+}
+
+const fn in_scheme(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+/// A token without capital letters.
+const fn in_name(byte: u8) -> bool {
+    byte.is_ascii_lowercase()
+        || byte.is_ascii_digit()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { list: 1000, fields: 5 };
+    type Field<'a> = (&'a [u8], &'a [u8]);
+    const GET: [Field<'static>; 4] =
+        [(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/a"), (b":authority", b"Edge.test:443")];
+
+    fn read(fields: &[Field<'_>], bodiless: bool) -> Result<RequestHead, Malformed> {
+        let mut reader = HeadReader::new(BOUNDS);
+        for (name, value) in fields {
+            reader.field(name, value);
+        }
+        reader.finish(bodiless)
+    }
+
+    fn with(more: &[Field<'static>]) -> Vec<Field<'static>> {
+        [&GET[..], more].concat()
+    }
+
+    fn put(place: usize, value: &'static [u8]) -> Vec<Field<'static>> {
+        let mut fields = GET.to_vec();
+        fields[place].1 = value;
+        fields
+    }
+
+    fn written(head: &RequestHead) -> String {
+        let mut out = Vec::new();
+        head.write(&mut out);
+        out.escape_ascii().to_string().replace("\\r\\n", "|")
+    }
+
+    #[test]
+    fn a_head_says_what_came_in_its_order_with_the_host_first() {
+        for (fields, expected) in [
+            (with(&[]), "GET /a HTTP/1.1|Host: Edge.test:443||"),
+            (with(&[(b"x-b", b"1"), (b"x-a", b" 2\t"), (b"x-b", b"")]), "GET /a HTTP/1.1|Host: Edge.test:443|x-b: 1|x-a: 2|x-b: ||"),
+            (with(&[(b"x", b"y"), (b"host", b"edge.test")]), "GET /a HTTP/1.1|x: y|host: edge.test||"),
+            (
+                with(&[(b"cookie", b"a=1"), (b"x", b"y"), (b"cookie", b"c=2; d=3"), (b"cookie", b"e=4")]),
+                "GET /a HTTP/1.1|Host: Edge.test:443|Cookie: a=1; c=2; d=3; e=4|x: y||",
+            ),
+            (with(&[(b"te", b"trailers"), (b"x", b"\xe9")]), "GET /a HTTP/1.1|Host: Edge.test:443|te: trailers|x: \\xe9||"),
+            (put(2, b"/a?q={\"a\":1}&<x>`\xe9"), "GET /a?q={\\\"a\\\":1}&<x>`\\xe9 HTTP/1.1|Host: Edge.test:443||"),
+        ] {
+            let head = read(&fields, true).expect(expected);
+            assert_eq!(written(&head), expected);
+            assert_eq!((head.version, head.authority()), (Version::HTTP_2, Some(&b"Edge.test:443"[..])));
+        }
+        let mut options = put(2, b"*");
+        options[0].1 = b"OPTIONS";
+        assert_eq!(read(&options, true).expect("a good head").target(), b"*");
+        let connect = [(&b":method"[..], &b"CONNECT"[..]), (b":authority", b"a:1")];
+        assert_eq!(read(&connect, true).expect("refused later").target(), b"a:1");
+        let no_host = read(&GET[..3], true).expect("refused later");
+        assert!(!no_host.fields.has(Name::Host) && no_host.authority().is_none());
+        let length = with(&[(b"content-length", b"5")]);
+        assert!(read(&length, false).is_ok());
+    }
+
+    #[test]
+    fn what_breaks_the_rules_of_heads_is_refused_with_its_reason() {
+        let without = |place: usize| {
+            let mut fields = GET.to_vec();
+            fields.remove(place);
+            fields
+        };
+        let before = |place: usize, name, value| {
+            let mut fields = GET.to_vec();
+            fields.insert(place, (name, value));
+            fields
+        };
+        let long = [b'x'; 900];
+        let long: &'static [u8] = Box::leak(Box::new(long));
+        for (fields, status, reason) in [
+            (without(0), 400, "framing"),
+            (without(1), 400, "framing"),
+            (without(2), 400, "framing"),
+            (before(1, b":method", b"GET"), 400, "framing"),
+            (before(1, b":path", b"/b"), 400, "framing"),
+            (before(1, b":scheme", b"https"), 400, "framing"),
+            (before(1, b":authority", b"Edge.test"), 400, "framing"),
+            (before(0, b"x", b"y"), 400, "framing"),
+            (before(2, b"x", b"y"), 400, "framing"),
+            (before(1, b":status", b"200"), 400, "framing"),
+            (before(1, b":protocol", b"websocket"), 400, "framing"),
+            (before(1, b":", b""), 400, "framing"),
+            (put(0, b"G T"), 400, "framing"),
+            (put(0, b""), 400, "framing"),
+            (put(0, b"CONNECT"), 400, "framing"),
+            (put(1, b""), 400, "framing"),
+            (put(1, b"ht tp"), 400, "framing"),
+            (put(2, b""), 400, "target"),
+            (put(2, b"a"), 400, "target"),
+            (put(2, b"*"), 400, "target"),
+            (put(2, b"http://a/"), 400, "target"),
+            (put(2, b"/a b"), 400, "target"),
+            (put(2, b"/a#b"), 400, "target"),
+            (put(2, b"/a\x01"), 400, "target"),
+            (put(2, b"/a\x7f"), 400, "target"),
+            (put(2, b"/a\r\nX: y"), 400, "target"),
+            (with(&[(b"host", b"other.test")]), 400, "host"),
+            (with(&[(b"host", b"edge.test:80")]), 400, "host"),
+            (with(&[(b"host", b"edge.test"), (b"host", b"b")]), 400, "host"),
+            (with(&[(b"X", b"y")]), 400, "framing"),
+            (with(&[(b"", b"y")]), 400, "framing"),
+            (with(&[(b"x y", b"")]), 400, "framing"),
+            (with(&[(b"x\xe9", b"")]), 400, "framing"),
+            (with(&[(b"x", b"a\r\nb: c")]), 400, "framing"),
+            (with(&[(b"x", b"a\0")]), 400, "framing"),
+            (with(&[(b"x", b"a\x7f")]), 400, "framing"),
+            (with(&[(b"connection", b"close")]), 400, "connection"),
+            (with(&[(b"keep-alive", b"1")]), 400, "connection"),
+            (with(&[(b"proxy-connection", b"x")]), 400, "connection"),
+            (with(&[(b"upgrade", b"websocket")]), 400, "connection"),
+            (with(&[(b"te", b"gzip")]), 400, "connection"),
+            (with(&[(b"transfer-encoding", b"chunked")]), 400, "transfer_encoding"),
+            (with(&[(b"content-length", b"5")]), 400, "content_length"),
+            (with(&[(b"content-length", b"0"), (b"content-length", b"0")]), 400, "content_length"),
+            (with(&[(b"content-length", b"+0")]), 400, "content_length"),
+            (with(&[(b"content-length", b"")]), 400, "content_length"),
+            (with(&[(b"content-length", b"0, 0")]), 400, "content_length"),
+            (with(&[(b"content-length", b"99999999999999999999")]), 400, "content_length"),
+            (with(&[(b"x", long)]), 431, "request_head"),
+            (with(&[(&b"x"[..], &b""[..]); 6]), 431, "headers"),
+        ] {
+            let shown: Vec<_> = fields.iter().map(|(n, v)| format!("{}: {}", n.escape_ascii(), v.escape_ascii())).collect();
+            let found = read(&fields, true).expect_err(&format!("{shown:?}"));
+            assert_eq!((found.status, found.reason), (status, reason), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_are_fields_that_say_nothing_of_the_head() {
+        let read = |fields: &[Field<'_>]| {
+            let mut reader = TrailerReader::new(BOUNDS);
+            fields.iter().for_each(|(name, value)| reader.field(name, value));
+            reader.finish()
+        };
+        let fields = read(&[(b"grpc-status", b"0"), (b"content-length", b"5"), (b"x-sum", b"1")]).expect("good trailers");
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"grpc-status"[..], &b"0"[..]), (b"x-sum", b"1")]);
+        for bad in [(&b":path"[..], &b"/"[..]), (b"X", b"y"), (b"x", b"\n")] {
+            assert_eq!(read(&[(b"x", b"y"), bad]).expect_err("bad trailers"), BAD);
+        }
+        assert_eq!(read(&[(b"x", &[b'y'; 1000])]).expect_err("long trailers").status, 431);
+    }
+}
