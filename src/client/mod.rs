@@ -5,17 +5,19 @@
 
 pub mod ask;
 mod connect;
+mod end;
 pub mod fetch;
 pub mod http1;
+pub mod http2;
 pub mod idle_pool;
 mod outbox;
-pub mod pingora_http2;
 pub mod read;
 mod socket;
 mod url;
 
 pub use ask::{AskError, Request, Response};
 pub use connect::{ConnectError, connect};
+pub use end::End;
 pub use fetch::FetchError;
 pub use outbox::Outbox;
 pub use socket::Socket;
