@@ -5,6 +5,7 @@
 
 mod connect;
 pub mod http1;
+pub mod http2;
 pub mod idle_pool;
 mod outbox;
 pub mod read;
