@@ -1,12 +1,12 @@
 //! The upstream's end of one exchange, whatever version of HTTP it speaks.
 
+use std::io;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::uri::Scheme;
 use pingora::upstreams::peer::HttpPeer;
 
-use super::ask::AskError;
 use super::{ConnectError, Fault, Socket, connect, http1, http2, idle_pool};
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
@@ -25,12 +25,19 @@ impl End {
         Self::Http1(http1::Conn::new(socket))
     }
 
-    /// A connection of this thread that can take a request: one that waited, or a place on one that is shared. `key`: those of one
-    /// key may be taken for one another.
-    #[must_use]
-    pub fn kept(key: u64, versions: HttpVersions, tls: bool) -> Option<Self> {
+    /// A connection of this thread that can take a request: one that has waited less than `youngest`, or a place on one that is
+    /// shared. `key`: those of one key may be taken for one another. `ended` hears for how long each connection had waited that was
+    /// found closed.
+    pub fn kept(
+        key: u64,
+        versions: HttpVersions,
+        tls: bool,
+        now: Instant,
+        youngest: Duration,
+        ended: impl FnMut(Duration),
+    ) -> Option<Self> {
         let http2 = || Some(Self::Http2(http2::Stream::new(http2::reserve(key)?), scheme(tls)));
-        let http1 = || idle_pool::take(key, Instant::now(), Duration::MAX, |_| {}).map(Self::http1);
+        let http1 = || idle_pool::take(key, now, youngest, ended).map(Self::http1);
         match versions {
             HttpVersions::Http1 => http1(),
             HttpVersions::Http2 => http2(),
@@ -47,12 +54,12 @@ impl End {
         limit: Option<Duration>,
         (key, versions): (u64, HttpVersions),
         idle: Duration,
-    ) -> Result<Self, AskError> {
+    ) -> Result<Self, ConnectError> {
         let socket = connect(peer, limit).await?;
         let speaks_http2 = match versions {
             HttpVersions::Http1 => false,
             HttpVersions::Http2 if peer.is_tls() && !socket.is_http2() => {
-                return Err(ConnectError::Tls("the server does not speak HTTP/2".to_owned()).into());
+                return Err(ConnectError::Tls("the server does not speak HTTP/2".to_owned()));
             }
             HttpVersions::Http2 => true,
             HttpVersions::Auto => socket.is_http2(),
@@ -60,7 +67,7 @@ impl End {
         if !speaks_http2 {
             return Ok(Self::http1(socket));
         }
-        let handle = http2::connect(socket, key, idle).await?;
+        let handle = http2::connect(socket, key, idle).await.map_err(io::Error::from)?;
         Ok(Self::Http2(http2::Stream::new(handle), scheme(peer.is_tls())))
     }
 

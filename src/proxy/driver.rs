@@ -16,8 +16,9 @@ use super::failure::{Failure, Fault};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, finish};
-use crate::client::{self, ConnectError, http1, idle_pool};
+use crate::client::{self, ConnectError};
 use crate::downstream::ClientFault;
+use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
 use crate::upstream::Lease;
 
@@ -136,14 +137,25 @@ fn idle(exchange: &Exchange) -> Option<UpstreamEnd> {
     }
     let lease = exchange.attempt.lease.as_ref()?;
     let now = exchange.attempt.began.unwrap_or_else(Instant::now);
-    let socket = idle_pool::take(lease.connection_key(), now, std::time::Duration::MAX, |_| {})?;
-    Some(UpstreamEnd::Http1(http1::Conn::new(socket)))
+    let (key, tls) = (lease.connection_key(), lease.peer().is_tls());
+    UpstreamEnd::kept(key, versions(exchange), tls, now, std::time::Duration::MAX, |_| {})
 }
 
 async fn connect(exchange: &Exchange) -> Result<UpstreamEnd, ConnectError> {
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
-    let socket = client::connect(lease.peer_http1(), connect_limit(exchange)).await?;
-    Ok(UpstreamEnd::Http1(http1::Conn::new(socket)))
+    let versions = versions(exchange);
+    let peer = if versions == HttpVersions::Http1 { lease.peer_http1() } else { lease.peer() };
+    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    UpstreamEnd::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), keepalive).await
+}
+
+/// A tunnel begins with HTTP/1, whatever else the upstream speaks.
+fn versions(exchange: &Exchange) -> HttpVersions {
+    if exchange.upgrade || exchange.http1_alone {
+        HttpVersions::Http1
+    } else {
+        exchange.edition.pool(exchange.target).spec().http
+    }
 }
 
 /// What this future gives, or why it is not waited for any longer: the client has left.
@@ -301,7 +313,8 @@ impl Pump<'_, '_> {
         let (failure, unprocessed) = match outcome {
             Outcome::Whole => return self.whole(),
             Outcome::Switched => {
-                let UpstreamEnd::Http1(upstream) = self.upstream;
+                // Over HTTP/2 there is no `101`.
+                let UpstreamEnd::Http1(upstream) = self.upstream else { return Ended::Stop(Failure::Protocol) };
                 return Ended::Switched(Box::new(Tunnel::new(upstream, self.exchange)));
             }
             Outcome::Moved => return Ended::Again,
@@ -334,13 +347,11 @@ impl Pump<'_, '_> {
 
     /// The response reached its end. The upstream's connection is given back if both messages are whole.
     fn whole(self) -> Ended {
-        let UpstreamEnd::Http1(upstream) = self.upstream;
         if self.upload == Upload::Whole
-            && let Some(socket) = upstream.reuse()
             && let Some(key) = self.exchange.attempt.lease.as_ref().map(Lease::connection_key)
         {
             let keepalive = self.exchange.edition.pool(self.exchange.target).spec().keepalive;
-            idle_pool::keep(key, socket, Instant::now(), keepalive, self.steps.idle);
+            self.upstream.keep(key, keepalive, self.steps.idle);
         }
         Ended::Whole(after(self.client))
     }
