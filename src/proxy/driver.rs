@@ -152,8 +152,14 @@ async fn while_client_stays<T>(
 /// Tells the client what has failed, unless its response has begun or it is gone.
 async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failure) -> After {
     exchange.failure = Some(failure);
+    let limit = exchange.edition.snapshot.limits.body_timeout;
+    let end = limit.map(|limit| Instant::now() + limit);
     let page = finish::page(exchange, failure).filter(|_| !client.has_answered());
     let Some(page) = page else {
+        if failure != Failure::ClientGone {
+            // What was put of a response that breaks off is the client's.
+            flush(client, end).await;
+        }
         client.abort();
         return After::Close;
     };
@@ -172,27 +178,7 @@ async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failu
         client.put(Piece::Data(page.body));
     }
     client.put(Piece::End);
-    let limit = exchange.edition.snapshot.limits.body_timeout;
-    let end = limit.map(|limit| Instant::now() + limit);
-    let sent = poll_fn(|cx| {
-        loop {
-            let sent = client.poll_send(cx, &mut false);
-            if sent.is_pending() {
-                let due = client.stall_due().into_iter().chain(end).min();
-                if client.timer().poll(cx, due).is_pending() {
-                    return Poll::Pending;
-                }
-                let now = Instant::now();
-                if client.look_at_stall(now).is_none() && end.is_none_or(|end| now < end) {
-                    continue;
-                }
-                return Poll::Ready(false);
-            }
-            return sent.map(|sent| sent.is_ok());
-        }
-    })
-    .await;
-    if !sent {
+    if !flush(client, end).await {
         return After::Close;
     }
     if !client.is_read() {
@@ -214,6 +200,27 @@ async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failu
         }
     }
     after(client)
+}
+
+/// Sends what was put, until `end` at most. `false`: the client did not take it.
+async fn flush(client: &mut ClientEnd<'_>, end: Option<Instant>) -> bool {
+    poll_fn(|cx| {
+        loop {
+            let sent = client.poll_send(cx, &mut false);
+            if let Poll::Ready(sent) = sent {
+                return Poll::Ready(sent.is_ok());
+            }
+            let due = client.stall_due().into_iter().chain(end).min();
+            if client.timer().poll(cx, due).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            if client.look_at_stall(now).is_some() || end.is_some_and(|end| end <= now) {
+                return Poll::Ready(false);
+            }
+        }
+    })
+    .await
 }
 
 fn after(client: &ClientEnd<'_>) -> After {
@@ -343,7 +350,11 @@ impl Pump<'_, '_> {
                 return Poll::Ready(outcome);
             }
             match self.client.poll_send(cx, &mut moved) {
-                Poll::Ready(Ok(())) if self.response == Response::Flushing => return Poll::Ready(Outcome::Whole),
+                Poll::Ready(Ok(())) if self.response == Response::Flushing => {
+                    // What has come of the upload by now is passed on; the rest is not waited for.
+                    let _ = self.poll_upload(cx, &mut moved);
+                    return Poll::Ready(Outcome::Whole);
+                }
                 Poll::Ready(Ok(())) if self.response == Response::Switched => return Poll::Ready(Outcome::Switched),
                 Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(Failure::ClientGone)),
                 _ => {}
