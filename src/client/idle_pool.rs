@@ -123,7 +123,7 @@ fn is_silent(socket: &mut Socket) -> bool {
 
 /// The keys are hashes already.
 #[derive(Default)]
-struct Identity(u64);
+pub(super) struct Identity(u64);
 
 impl Hasher for Identity {
     fn finish(&self) -> u64 {

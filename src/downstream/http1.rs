@@ -345,7 +345,8 @@ impl Conn {
     /// Puts the final head. This end adds the fields that frame the body and those of the connection.
     pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        let bodiless = self.head_only || switches || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless =
+            self.head_only || switches || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let framing = match framing {
             _ if bodiless => Framing::None,
             Framing::Open if self.version == Version::HTTP_10 => Framing::Close,

@@ -114,7 +114,18 @@ fn begin<'a, 'c>(
     }
     let upload = if framing == Framing::None { Upload::Whole } else { Upload::Open };
     let silent = may_be_silent(&exchange.head);
-    Ok(Pump { steps, client, exchange, kept, upstream, reused, upload, silent, response: Response::Awaited, fresh: true })
+    Ok(Pump {
+        steps,
+        client,
+        exchange,
+        kept,
+        upstream,
+        reused,
+        upload,
+        silent,
+        response: Response::Awaited,
+        fresh: true,
+    })
 }
 
 /// A connection that waits for the next request to the chosen endpoint.

@@ -8,11 +8,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 
 use super::Shared;
+use crate::client::http2::header_map;
 use crate::downstream::ClientFault;
-use crate::message::{Fields, Framing, Malformed, Name, Piece, RequestHead, ResponseHead};
+use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead};
 
 /// More than this waits for no window: the client has to take some of it first. As much again may wait in the library.
 const FULL: usize = 32 * 1024;
@@ -244,7 +245,9 @@ impl Stream {
             }
             let Piece::Data(data) = piece else {
                 let ended = match self.outbox.pop_front() {
-                    Some(Piece::Trailers(fields)) => stream.send_trailers(map(&fields, true)),
+                    Some(Piece::Trailers(fields)) => {
+                        stream.send_trailers(header_map(&fields, |name| name == Name::ContentLength))
+                    }
                     _ => stream.send_data(Bytes::new(), true),
                 };
                 *moved = true;
@@ -375,35 +378,9 @@ fn response(head: &ResponseHead, framing: Framing) -> Response<()> {
     *response.status_mut() = head.status;
     *response.version_mut() = Version::HTTP_2;
     let open = matches!(framing, Framing::Open | Framing::Close) || head.status == StatusCode::NO_CONTENT;
-    *response.headers_mut() = map(&head.fields, open);
+    *response.headers_mut() = header_map(&head.fields, |name| name == Name::ContentLength && open);
     if let Framing::Length(length) = framing {
         response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
     }
     response
-}
-
-/// The fields as the library takes them, in lower case, without those of one connection. `open`: the head does not say how
-/// long the body is.
-fn map(fields: &Fields, open: bool) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(fields.len());
-    for (known, name, value) in fields.named() {
-        let dropped = match known {
-            Name::Connection
-            | Name::KeepAlive
-            | Name::ProxyConnection
-            | Name::TransferEncoding
-            | Name::Upgrade
-            | Name::Te => true,
-            Name::ContentLength => open,
-            _ => false,
-        };
-        if dropped {
-            continue;
-        }
-        // What such a map cannot hold is not a field.
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            map.append(name, value);
-        }
-    }
-    map
 }

@@ -233,10 +233,7 @@ async fn a_request_keeps_its_bytes_and_its_order() {
     raw.open(1, END_STREAM, &get(b"GET", b"/a?q={\"a\":1}&<x>\xe9", &fields)).await;
     let (stream, head) = raw.request().await;
     let head = head.expect("a good head");
-    assert_eq!(
-        written(&head),
-        "GET /a?q={\\\"a\\\":1}&<x>\\xe9 HTTP/1.1|Host: a|x-b: 1|x-a: \\xe9|x-b: 2||"
-    );
+    assert_eq!(written(&head), "GET /a?q={\\\"a\\\":1}&<x>\\xe9 HTTP/1.1|Host: a|x-b: 1|x-a: \\xe9|x-b: 2||");
     assert!(!stream.has_body());
 }
 
@@ -270,10 +267,8 @@ async fn a_malformed_head_is_answered_and_its_neighbours_live() {
 async fn heads_are_the_same_however_their_bytes_are_cut() {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend(frame(SETTINGS, 0, 0, &[]));
-    let first = block(
-        &[(b":authority", b"edge.test"), (b":method", b"POST"), (b":scheme", b"https"), (b":path", b"/x")],
-        true,
-    );
+    let first =
+        block(&[(b":authority", b"edge.test"), (b":method", b"POST"), (b":scheme", b"https"), (b":path", b"/x")], true);
     // In three fragments, with padding and a priority.
     let padded = [&[3][..], &[0, 0, 0, 0, 16], &first[..5], &[0; 3]].concat();
     bytes.extend(frame(HEADERS, 0x8 | 0x20, 1, &padded));
@@ -283,7 +278,8 @@ async fn heads_are_the_same_however_their_bytes_are_cut() {
     bytes.extend(frame(PING, 0, 0, b"01234567"));
     bytes.extend(frame(0x77, 0, 1, b"what nobody knows"));
     // The authority is the newest entry of the table now.
-    let second = [&[0xbe][..], &block(&[(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/y")], false)].concat();
+    let second =
+        [&[0xbe][..], &block(&[(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/y")], false)].concat();
     bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 3, &second));
     bytes.extend(frame(DATA, 0, 1, b" data"));
     bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[(b"x-sum", b"7")], true)));
@@ -329,7 +325,10 @@ async fn a_body_ends_once_however_its_end_comes() {
         (&[frame(DATA, END_STREAM, 1, b"abc")], "abc|end"),
         (&[frame(DATA, 0, 1, b"abc"), frame(DATA, END_STREAM, 1, b"")], "abc|end"),
         (&[frame(DATA, 0, 1, b""), frame(DATA, 0, 1, b"abc"), frame(DATA, END_STREAM, 1, b"")], "abc|end"),
-        (&[frame(DATA, 0, 1, b"abc"), frame(HEADERS, END_STREAM | END_HEADERS, 1, &trailers)], "abc|{\"x-sum\": \"7\"}"),
+        (
+            &[frame(DATA, 0, 1, b"abc"), frame(HEADERS, END_STREAM | END_HEADERS, 1, &trailers)],
+            "abc|{\"x-sum\": \"7\"}",
+        ),
         (&[frame(DATA, 0, 1, b"abc"), frame(HEADERS, END_STREAM | END_HEADERS, 1, &[])], "abc|end"),
         (&[frame(DATA, 0, 1, b"abc"), frame(HEADERS, END_STREAM | END_HEADERS, 1, &of_nothing)], "abc|end"),
         (&[frame(DATA, END_STREAM, 1, b"")], "end"),
@@ -442,8 +441,7 @@ async fn a_response_has_its_interim_heads_its_body_and_its_trailers() {
     let kinds: Vec<_> = [raw.of_stream().await, raw.of_stream().await, raw.of_stream().await, raw.of_stream().await]
         .map(|frame| (frame.kind, frame.flags))
         .into();
-    let expected =
-        [(HEADERS, END_HEADERS), (HEADERS, END_HEADERS), (DATA, 0), (HEADERS, END_HEADERS | END_STREAM)];
+    let expected = [(HEADERS, END_HEADERS), (HEADERS, END_HEADERS), (DATA, 0), (HEADERS, END_HEADERS | END_STREAM)];
     assert_eq!(kinds, expected);
     drop(stream);
     raw.open(3, END_STREAM, &get(b"GET", b"/", &[])).await;
@@ -833,9 +831,11 @@ async fn echo(mut stream: Stream) {
 
 #[tokio::test]
 async fn the_librarys_own_client_gets_back_what_it_sends() {
-    for (pipe, window, lengths) in
-        [(1 << 16, 65_535, vec![0, 1, 100_000, 1 << 20]), (777, 100, vec![3000; 8]), (1 << 20, 1 << 20, vec![300_000; 30])]
-    {
+    for (pipe, window, lengths) in [
+        (1 << 16, 65_535, vec![0, 1, 100_000, 1 << 20]),
+        (777, 100, vec![3000; 8]),
+        (1 << 20, 1 << 20, vec![300_000; 30]),
+    ] {
         let Raw { io, mut requests, stop: _stop, .. } = start(limits(), pipe);
         tokio::spawn(async move {
             while let Some(stream) = requests.recv().await {
@@ -881,6 +881,10 @@ async fn the_librarys_own_client_gets_back_what_it_sends() {
 #[test]
 fn handles_are_small() {
     assert!(std::mem::size_of::<Stream>() <= 512, "{}", std::mem::size_of::<Stream>());
-    assert!(std::mem::size_of::<Gate<crate::client::Socket>>() <= 640, "{}", std::mem::size_of::<Gate<crate::client::Socket>>());
+    assert!(
+        std::mem::size_of::<Gate<crate::client::Socket>>() <= 640,
+        "{}",
+        std::mem::size_of::<Gate<crate::client::Socket>>()
+    );
     assert_eq!(Name::of(b"host"), Name::Host);
 }

@@ -323,13 +323,19 @@ mod tests {
     fn a_head_says_what_came_in_its_order_with_the_host_first() {
         for (fields, expected) in [
             (with(&[]), "GET /a HTTP/1.1|Host: Edge.test:443||"),
-            (with(&[(b"x-b", b"1"), (b"x-a", b" 2\t"), (b"x-b", b"")]), "GET /a HTTP/1.1|Host: Edge.test:443|x-b: 1|x-a: 2|x-b: ||"),
+            (
+                with(&[(b"x-b", b"1"), (b"x-a", b" 2\t"), (b"x-b", b"")]),
+                "GET /a HTTP/1.1|Host: Edge.test:443|x-b: 1|x-a: 2|x-b: ||",
+            ),
             (with(&[(b"x", b"y"), (b"host", b"edge.test")]), "GET /a HTTP/1.1|x: y|host: edge.test||"),
             (
                 with(&[(b"cookie", b"a=1"), (b"x", b"y"), (b"cookie", b"c=2; d=3"), (b"cookie", b"e=4")]),
                 "GET /a HTTP/1.1|Host: Edge.test:443|Cookie: a=1; c=2; d=3; e=4|x: y||",
             ),
-            (with(&[(b"te", b"trailers"), (b"x", b"\xe9")]), "GET /a HTTP/1.1|Host: Edge.test:443|te: trailers|x: \\xe9||"),
+            (
+                with(&[(b"te", b"trailers"), (b"x", b"\xe9")]),
+                "GET /a HTTP/1.1|Host: Edge.test:443|te: trailers|x: \\xe9||",
+            ),
             (put(2, b"/a?q={\"a\":1}&<x>`\xe9"), "GET /a?q={\\\"a\\\":1}&<x>`\\xe9 HTTP/1.1|Host: Edge.test:443||"),
         ] {
             let head = read(&fields, true).expect(expected);
@@ -413,7 +419,8 @@ mod tests {
             (with(&[(b"x", long)]), 431, "request_head"),
             (with(&[(&b"x"[..], &b""[..]); 6]), 431, "headers"),
         ] {
-            let shown: Vec<_> = fields.iter().map(|(n, v)| format!("{}: {}", n.escape_ascii(), v.escape_ascii())).collect();
+            let shown: Vec<_> =
+                fields.iter().map(|(n, v)| format!("{}: {}", n.escape_ascii(), v.escape_ascii())).collect();
             let found = read(&fields, true).expect_err(&format!("{shown:?}"));
             assert_eq!((found.status, found.reason), (status, reason), "{shown:?}");
         }
@@ -426,7 +433,8 @@ mod tests {
             fields.iter().for_each(|(name, value)| reader.field(name, value));
             reader.finish()
         };
-        let fields = read(&[(b"grpc-status", b"0"), (b"content-length", b"5"), (b"x-sum", b"1")]).expect("good trailers");
+        let fields =
+            read(&[(b"grpc-status", b"0"), (b"content-length", b"5"), (b"x-sum", b"1")]).expect("good trailers");
         assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"grpc-status"[..], &b"0"[..]), (b"x-sum", b"1")]);
         for bad in [(&b":path"[..], &b"/"[..]), (b"X", b"y"), (b"x", b"\n")] {
             assert_eq!(read(&[(b"x", b"y"), bad]).expect_err("bad trailers"), BAD);

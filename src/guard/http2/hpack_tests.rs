@@ -70,8 +70,7 @@ fn requests_of_the_standard_are_read_with_and_without_huffman() {
             ("custom-key", "custom-value"),
         ];
         assert_eq!(decode(&mut decoder, &hex(blocks[2])), Ok(lines(&third)));
-        let left =
-            [("custom-key", "custom-value"), ("cache-control", "no-cache"), (":authority", "www.example.com")];
+        let left = [("custom-key", "custom-value"), ("cache-control", "no-cache"), (":authority", "www.example.com")];
         assert_eq!((table(&decoder), decoder.size), (lines(&left), 164));
     }
 }

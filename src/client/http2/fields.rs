@@ -1,0 +1,32 @@
+//! Fields as the library takes them.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::message::{Fields, Name};
+
+/// The fields in lower case, without those of one connection (RFC 9113, 8.2.2) and without what `left_out` names. Fields of one
+/// name stand together, in their order; all others keep theirs.
+#[must_use]
+pub fn header_map(fields: &Fields, left_out: impl Fn(Name) -> bool) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(fields.len());
+    for (known, name, value) in fields.named() {
+        let of_connection = match known {
+            Name::Connection
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::TransferEncoding
+            | Name::Upgrade
+            | Name::Http2Settings => true,
+            Name::Te => !value.eq_ignore_ascii_case(b"trailers"),
+            _ => false,
+        };
+        if of_connection || left_out(known) {
+            continue;
+        }
+        // What such a map cannot hold is not a field.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            map.append(name, value);
+        }
+    }
+    map
+}

@@ -1,0 +1,197 @@
+//! Connections of HTTP/2 to upstreams. Each thread keeps those that it made itself, and shares them among its requests.
+//!
+//! The library queues a request beyond what the upstream takes at once, without bound. So a place is reserved before a stream is
+//! opened, and where none is free there is another connection.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
+use std::hash::BuildHasherDefault;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::super::Fault;
+use super::super::idle_pool::Identity;
+use super::fault;
+
+/// Requests at once on one connection, where the upstream allows as many.
+const STREAMS: usize = 100;
+/// What an upstream may send ahead of its clients, for each request and in all.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What may wait for the upstream's window or socket in the library, for each request.
+const SEND_BUFFER: usize = 64 * 1024;
+/// A longer head of a response is refused.
+const HEADER_LIST: u32 = 64 * 1024;
+/// Between two looks whether a connection is idle, at least.
+const LOOK: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// By what may be mixed up: the address and all that a connection to it was made with.
+    static CONNECTIONS: RefCell<HashMap<u64, Vec<Arc<Shared>>, BuildHasherDefault<Identity>>> = RefCell::default();
+}
+
+/// A connection, as the pool and its requests hold it.
+#[derive(Debug)]
+struct Shared {
+    send: SendRequest<Bytes>,
+    usage: Arc<Usage>,
+}
+
+/// How busy a connection is. Its own task holds no more of it than this: it ends when nobody else holds it.
+#[derive(Debug)]
+struct Usage {
+    epoch: Instant,
+    active: AtomicUsize,
+    /// When the last request ended, in milliseconds after the epoch.
+    idle_since: AtomicU64,
+}
+
+impl Usage {
+    fn new() -> Self {
+        Self { epoch: Instant::now(), active: AtomicUsize::new(0), idle_since: AtomicU64::new(0) }
+    }
+
+    /// For how long there was no request; `None`: there is one.
+    fn idle_for(&self) -> Option<Duration> {
+        let since = self.epoch + Duration::from_millis(self.idle_since.load(Relaxed));
+        (self.active.load(Relaxed) == 0).then(|| since.elapsed())
+    }
+}
+
+impl Shared {
+    /// The upstream takes no more requests here.
+    fn is_over(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
+    }
+
+    fn reserve(shared: &Arc<Self>) -> Option<Handle> {
+        let most = STREAMS.min(shared.send.current_max_send_streams());
+        let free = shared.usage.active.load(Relaxed) < most;
+        free.then(|| {
+            shared.usage.active.fetch_add(1, Relaxed);
+            Handle { shared: Arc::clone(shared) }
+        })
+    }
+}
+
+/// A place for one request on a connection.
+#[derive(Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(super) fn sender(&self) -> SendRequest<Bytes> {
+        self.shared.send.clone()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let usage = &self.shared.usage;
+        let now = u64::try_from(usage.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        usage.idle_since.store(now, Relaxed);
+        usage.active.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A place on a connection for `key` that this thread has, if one is free.
+#[must_use]
+pub fn reserve(key: u64) -> Option<Handle> {
+    CONNECTIONS.with_borrow_mut(|connections| {
+        let list = connections.get_mut(&key)?;
+        list.retain(|shared| !shared.is_over());
+        let handle = list.iter().find_map(Shared::reserve);
+        if list.is_empty() {
+            connections.remove(&key);
+        }
+        handle
+    })
+}
+
+/// Begins HTTP/2 on a new socket, and reserves a place on the connection. A task of this thread drives it until the upstream
+/// ends it, or until there was no request for `idle`.
+///
+/// # Errors
+/// The socket has failed already.
+pub async fn connect<S>(socket: S, key: u64, idle: Duration) -> Result<Handle, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut options = Builder::new();
+    options
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(HEADER_LIST)
+        // Until the upstream says how many it takes.
+        .initial_max_send_streams(STREAMS);
+    let (send, connection) = options.handshake(socket).await.map_err(|error| fault(error, false))?;
+    let usage = Arc::new(Usage::new());
+    let shared = Arc::new(Shared { send, usage: Arc::clone(&usage) });
+    usage.active.fetch_add(1, Relaxed);
+    let handle = Handle { shared: Arc::clone(&shared) };
+    CONNECTIONS.with_borrow_mut(|connections| connections.entry(key).or_default().push(shared));
+    tokio::spawn(drive(connection, usage, key, idle));
+    Ok(handle)
+}
+
+async fn drive<S>(connection: h2::client::Connection<S>, usage: Arc<Usage>, key: u64, idle: Duration)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = pin!(connection);
+    let mut timer = pin!(tokio::time::sleep(idle.max(LOOK)));
+    let mut leaving = false;
+    let ended = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if leaving || Pin::new(&mut timer).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let waited = usage.idle_for().unwrap_or(Duration::ZERO);
+            if usage.idle_for().is_some() && waited >= idle {
+                // Its handles are what keeps the connection: without them it says goodbye by itself.
+                leaving = true;
+                forget(key, &usage);
+            } else {
+                timer.as_mut().reset(Instant::now() + idle.saturating_sub(waited).max(LOOK));
+            }
+        }
+    })
+    .await;
+    forget(key, &usage);
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection of HTTP/2 to an upstream has ended");
+    }
+}
+
+/// No request gets a place there any more.
+fn forget(key: u64, usage: &Arc<Usage>) {
+    // The thread may be ending.
+    let forgotten = CONNECTIONS.try_with(|connections| {
+        let mut connections = connections.borrow_mut();
+        let list = connections.get_mut(&key)?;
+        let place = list.iter().position(|shared| Arc::ptr_eq(&shared.usage, usage))?;
+        let forgotten = list.swap_remove(place);
+        if list.is_empty() {
+            connections.remove(&key);
+        }
+        Some(forgotten)
+    });
+    // Not while the list is borrowed.
+    drop(forgotten);
+}

@@ -1,0 +1,264 @@
+//! The upstream's end of one exchange over HTTP/2: a state machine that owns what it has not handed to the library yet.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream, SendStream};
+use http::uri::Scheme;
+use http::{Response, StatusCode, Version};
+
+use super::super::Fault;
+use super::request::request;
+use super::{Handle, fault, header_map};
+use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
+
+/// More than this waits for no window: the upstream has to take some of it first. As much again may wait in the library.
+const FULL: usize = 32 * 1024;
+/// At most so much of the connection's window is asked for at once.
+const SHARE: usize = 64 * 1024;
+
+/// A request, and the response to it.
+#[derive(Debug)]
+pub struct Stream {
+    /// Before the streams below, which it counts: the place is free when they are gone.
+    sending: Option<SendStream<Bytes>>,
+    response: Answer,
+    outbox: VecDeque<Piece>,
+    /// Bytes of data in the outbox.
+    length: usize,
+    /// Of the request's body: what the head announces, and what was put.
+    announced: Option<u64>,
+    put: u64,
+    handle: Handle,
+}
+
+/// How far the response is.
+#[derive(Debug)]
+enum Answer {
+    /// No request was put.
+    None,
+    Awaited(ResponseFuture),
+    Body {
+        body: RecvStream,
+        framing: Framing,
+    },
+    /// All of it was read.
+    Over,
+}
+
+impl Stream {
+    #[must_use]
+    pub const fn new(handle: Handle) -> Self {
+        Self {
+            sending: None,
+            response: Answer::None,
+            outbox: VecDeque::new(),
+            length: 0,
+            announced: None,
+            put: 0,
+            handle,
+        }
+    }
+
+    /// Puts the head of a request. [`Framing::None`] ends the request with it.
+    ///
+    /// # Errors
+    /// [`Fault::Unwritable`]: the request cannot be sent over HTTP/2. [`Fault::Unprocessed`]: the connection takes no more
+    /// requests; this one was not sent.
+    pub fn put_head(&mut self, head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<(), Fault> {
+        let request = request(head, framing, scheme)?;
+        let bodiless = matches!(framing, Framing::None | Framing::Length(0));
+        match self.handle.sender().send_request(request, bodiless) {
+            Ok((response, stream)) => {
+                self.response = Answer::Awaited(response);
+                self.sending = (!bodiless).then_some(stream);
+                self.announced = if let Framing::Length(length) = framing { Some(length) } else { None };
+                Ok(())
+            }
+            Err(error) if error.is_go_away() || error.is_io() || error.is_reset() => Err(Fault::Unprocessed),
+            Err(_) => Err(Fault::Unwritable("the head cannot be sent over HTTP/2")),
+        }
+    }
+
+    /// How much of the request's body may be put; 0: it waits for the upstream.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        FULL.saturating_sub(self.length)
+    }
+
+    /// A piece of the request's body.
+    pub fn put(&mut self, piece: Piece) {
+        if self.sending.is_none() || piece.is_empty() && !piece.is_last() {
+            return;
+        }
+        self.length += piece.len();
+        self.put += piece.len() as u64;
+        self.outbox.push_back(piece);
+    }
+
+    /// Hands on what was put. Ready: nothing is left, or the upstream takes no more. `moved` is set when something left.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+        while let (Some(stream), Some(piece)) = (&mut self.sending, self.outbox.front_mut()) {
+            let short = self.announced.is_some_and(|announced| self.put != announced);
+            // A body that is not as long as its head says must not pass for a whole one.
+            if short && (piece.is_last() || self.announced < Some(self.put)) {
+                stream.send_reset(Reason::INTERNAL_ERROR);
+                return Poll::Ready(Err(self.stop(Fault::Ended(std::io::ErrorKind::InvalidData.into()))));
+            }
+            let Piece::Data(data) = piece else {
+                let ended = match self.outbox.pop_front() {
+                    Some(Piece::Trailers(fields)) => stream.send_trailers(header_map(&fields, of_head)),
+                    _ => stream.send_data(Bytes::new(), true),
+                };
+                *moved = true;
+                self.sending = None;
+                return Poll::Ready(ended.map_err(|error| fault(error, false)));
+            };
+            stream.reserve_capacity(self.length.min(SHARE));
+            let mut capacity = stream.capacity();
+            if capacity == 0 {
+                // Asked only now: it tells of an increase alone.
+                match ready!(stream.poll_capacity(cx)) {
+                    Some(Ok(more)) => capacity = more,
+                    Some(Err(error)) => return Poll::Ready(Err(self.stop(fault(error, false)))),
+                    None => {
+                        let reset = stream.poll_reset(cx);
+                        return Poll::Ready(Err(self.stop(reset_fault(reset))));
+                    }
+                }
+            }
+            let part = data.split_to(capacity.min(data.len()));
+            let whole = data.is_empty();
+            self.length -= part.len();
+            if whole {
+                self.outbox.pop_front();
+            }
+            // The end goes with the last of the data where it is known.
+            let last = whole && !short && matches!(self.outbox.front(), Some(Piece::End));
+            let sent = stream.send_data(part, last);
+            *moved = true;
+            if last {
+                self.outbox.clear();
+                self.sending = None;
+            }
+            if let Err(error) = sent {
+                return Poll::Ready(Err(self.stop(fault(error, false))));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Nothing more of the request is sent.
+    fn stop(&mut self, fault: Fault) -> Fault {
+        self.outbox.clear();
+        self.length = 0;
+        fault
+    }
+
+    /// The next head of the response: heads before the final one (1xx) first, each once.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+        let Answer::Awaited(response) = &mut self.response else { return Poll::Pending };
+        if let Some(interim) = ready!(response.poll_informational(cx)) {
+            let head = interim.map_err(|error| fault(error, false)).map(|interim| head(&interim));
+            return Poll::Ready(match head {
+                // There is no such thing over HTTP/2 (RFC 9113, 8.6).
+                Ok(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    Err(Fault::Malformed("a switch of protocols"))
+                }
+                head => head,
+            });
+        }
+        let (parts, body) = match ready!(Pin::new(response).poll(cx)) {
+            Ok(response) => response.into_parts(),
+            Err(error) => return Poll::Ready(Err(fault(error, false))),
+        };
+        let head = head(&Response::from_parts(parts, ()));
+        let length = head.fields.text(Name::ContentLength).and_then(|length| length.parse().ok());
+        let framing = match length {
+            _ if body.is_end_stream() => Framing::None,
+            Some(length) => Framing::Length(length),
+            None => Framing::Open,
+        };
+        self.response = Answer::Body { body, framing };
+        Poll::Ready(Ok(head))
+    }
+
+    /// How the end of the response is told; known behind its final head. [`Framing::None`]: it ended with it.
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        match &self.response {
+            Answer::Body { framing, .. } => *framing,
+            _ => Framing::None,
+        }
+    }
+
+    /// The next piece of the response's body. Behind the last piece it is pending for ever.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
+        let Answer::Body { body, .. } = &mut self.response else { return Poll::Pending };
+        while let Some(data) = ready!(body.poll_data(cx)) {
+            match data {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Poll::Ready(Ok(Piece::Data(data))),
+                Err(error) => return Poll::Ready(Err(fault(error, true))),
+            }
+        }
+        let trailers = match ready!(body.poll_trailers(cx)) {
+            Ok(trailers) => trailers.map(|trailers| Fields::from(&trailers)),
+            Err(error) => return Poll::Ready(Err(fault(error, true))),
+        };
+        self.response = Answer::Over;
+        Poll::Ready(Ok(trailers.filter(|fields| !fields.is_empty()).map_or(Piece::End, Piece::Trailers)))
+    }
+
+    /// So many bytes of the response were passed on: the upstream may send as many again.
+    pub fn passed(&mut self, bytes: usize) {
+        if let Answer::Body { body, .. } = &mut self.response {
+            // An error says that the stream is over.
+            let _ = body.flow_control().release_capacity(bytes);
+        }
+    }
+
+    /// All of the response was read.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        matches!(self.response, Answer::Over)
+    }
+
+    /// Nobody waits for the response any more. Dropping the stream says the same, as long as it has not ended.
+    pub fn cancel(&mut self) {
+        if let Some(stream) = &mut self.sending {
+            stream.send_reset(Reason::CANCEL);
+        }
+        self.sending = None;
+        self.response = Answer::Over;
+        self.outbox.clear();
+        self.length = 0;
+    }
+}
+
+/// Fields that say something of a head, and stand behind no body.
+const fn of_head(name: Name) -> bool {
+    matches!(name, Name::ContentLength | Name::Host)
+}
+
+fn reset_fault(reset: Poll<Result<Reason, h2::Error>>) -> Fault {
+    match reset {
+        Poll::Ready(Ok(Reason::REFUSED_STREAM)) => Fault::Unprocessed,
+        Poll::Ready(Ok(Reason::HTTP_1_1_REQUIRED)) => Fault::NeedsHttp1,
+        Poll::Ready(Ok(reason)) => {
+            Fault::Ended(std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason.description()))
+        }
+        Poll::Ready(Err(error)) => fault(error, false),
+        Poll::Pending => Fault::closed(),
+    }
+}
+
+fn head(response: &Response<()>) -> ResponseHead {
+    let mut head = ResponseHead::new(response.status());
+    head.version = Version::HTTP_2;
+    head.fields = Fields::from(response.headers());
+    head
+}
