@@ -94,7 +94,9 @@ fn a_target_passes_byte_for_byte_and_a_raw_space_in_it_is_refused() {
     let edge = Edge::before(&monolith).start();
     for target in ["/a\"b", "/s?f={\"a\":1}", "/a<b>", "/a`b|c^d", "/s?q=<b>"] {
         let mut client = edge.client();
-        client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"));
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+        ));
         assert_eq!(client.response().status(), 200, "{target}");
         assert_eq!(monolith.request().target(), target.as_bytes());
     }

@@ -1,9 +1,9 @@
 //! Write safety as a rule of the system: over all stages, methods and settings.
 
 use http::Method;
-use multilith::message::Fields;
 use multilith::compile::compile;
 use multilith::endpoint::UpstreamId;
+use multilith::message::Fields;
 use multilith::migration::{Breaker, Copy, Dial, Given, Percent, Policy, Shadow, Stage, WriteCopies, decide};
 use multilith::reload::environment;
 use multilith::route::{Facts, HeaderEdits, MethodSet};
