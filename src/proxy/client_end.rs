@@ -1,9 +1,8 @@
-//! The two ends that the driver moves bytes between, whatever version of HTTP they speak.
+//! The client's end of an exchange, whatever version of HTTP it speaks.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-pub use crate::client::End as UpstreamEnd;
 use crate::downstream::{ClientFault, Timer, http1, http2};
 use crate::message::{Framing, Piece, ResponseHead};
 
