@@ -203,19 +203,16 @@ impl HttpListener {
     }
 
     /// Answers what is not a request.
-    async fn refuse(
-        &self,
-        mut conn: Conn,
-        head: Box<RequestHead>,
-        arrival: Arrival,
-        failure: Failure,
-        limits: &Limits,
-    ) {
+    async fn refuse(&self, mut conn: Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure, limits: &Limits) {
+        self.answer_malformed(&mut conn, head, arrival, failure).await;
+        Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
+    }
+
+    async fn answer_malformed(&self, conn: &mut Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure) {
         let edition = self.steps.in_force.load();
         let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);
-        proxy::refuse(&self.steps, &mut ClientEnd::Http1(&mut conn), &mut exchange, failure).await;
-        Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
+        proxy::refuse(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange, failure).await;
     }
 
     /// Waits for the next request, at most as long as the limits say.
@@ -256,11 +253,16 @@ impl HttpListener {
         .await
     }
 
-    async fn too_many(&self, socket: Socket, reason: &'static str) {
-        self.steps.telemetry.metrics.edge().refused(reason);
-        if self.tls.is_none() {
-            self.say_at_once(Conn::new(socket, Pace::default()), 503).await;
+    /// There is no room for the connection: it is told so, if it takes that at once.
+    async fn too_many(&self, socket: Socket, arrival: Arrival, reason: &'static str) {
+        const MOMENT: Duration = Duration::from_secs(1);
+        if self.tls.is_some() {
+            return self.steps.telemetry.metrics.edge().refused(reason);
         }
+        let mut conn = Conn::new(socket, Pace::default());
+        let (bad, head) = conn.give_up(503, reason);
+        let failure = Failure::Refused { status: bad.status, reason: bad.reason };
+        drop(tokio::time::timeout(MOMENT, self.answer_malformed(&mut conn, head, arrival, failure)).await);
     }
 
     /// A response outside any exchange, if the client takes it at once.
@@ -349,14 +351,16 @@ impl ServerApp for HttpListener {
         let _counted = ConnectionSlot::new(&self.connections, &self.gauge);
         let most = limits.connections.map_or(self.connections.room, |most| most.min(self.connections.room));
         if u64::try_from(self.connections.open()).unwrap_or(0) > most {
-            Box::pin(self.too_many(Socket::Stream(stream), "connections")).await;
+            let arrival = Arrival { peer, ..Arrival::default() };
+            Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections")).await;
             return None;
         }
         // Behind a proxy that speaks for others, one address is many clients.
         let most = limits.connections_per_client.filter(|most| *most > 0);
         let _of_client = match most.zip(limited).map(|(most, peer)| self.connections.admit(peer, most)) {
             Some(None) => {
-                Box::pin(self.too_many(Socket::Stream(stream), "connections_per_client")).await;
+                let arrival = Arrival { peer, ..Arrival::default() };
+                Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections_per_client")).await;
                 return None;
             }
             counted => counted.flatten(),
