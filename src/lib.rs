@@ -16,7 +16,9 @@
 //! | [`telemetry`] | metrics, access log, trace context |
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
+//! | [`client`] | asking somebody: connections made or reused, written to and read from within bounds |
 //! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
+//! | [`message`] | heads as the bytes that came, bodies as pieces (pure) |
 //! | [`config`] | what the file says: with places, unresolved (pure) |
 //! | [`diagnostic`] | what we say to a person about their file (pure) |
 //!

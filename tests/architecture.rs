@@ -13,7 +13,9 @@ const LAYERS: &[&[&str]] = &[
     &["telemetry"],
     &["live"],
     &["compile"],
+    &["client"],
     &["route", "migration", "compare", "endpoint"],
+    &["message"],
     &["config"],
     &["diagnostic"],
 ];
@@ -31,7 +33,7 @@ const BESIDE: &[(&str, &str)] = &[
 ];
 
 /// Pure modules do no input or output, read no clock and draw no random number.
-const PURE: &[&str] = &["diagnostic", "config", "route", "migration", "endpoint", "compare", "compile"];
+const PURE: &[&str] = &["diagnostic", "config", "route", "migration", "endpoint", "compare", "compile", "message"];
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net::Tcp",

@@ -4,7 +4,6 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -15,8 +14,9 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::{Exit, RegisterArgs, term};
+use crate::client::{BadUrl, FetchError, Url, fetch};
 use crate::endpoint::Address;
-use crate::upstream::{Etcd, EtcdLease, HttpClient, NoAnswer};
+use crate::upstream::{Etcd, EtcdLease};
 
 /// Until the program answers for the first time it is asked this often.
 const IMPATIENT: Duration = Duration::from_millis(200);
@@ -51,14 +51,13 @@ fn prepare(args: &RegisterArgs) -> Result<(Keeper, tokio::runtime::Runtime), Str
     }
     let health = args.health.as_deref().map(|path| Check::get(&address, path)).transpose();
     let health = health.map_err(|error| error.to_string())?.unwrap_or_else(|| Check::Connect(address.to_string()));
-    let client = Arc::new(HttpClient::default());
-    let etcd = Etcd::new(Arc::clone(&client), &args.etcd).map_err(|error| error.to_string())?;
+    let etcd = Etcd::new(&args.etcd).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
     term::init_logging();
     let key = format!("/services/{}/{address}", args.service);
     Ok((
-        Keeper { client, etcd, key, address: address.to_string(), ttl: args.ttl, health, lease: None, written: false },
+        Keeper { etcd, key, address: address.to_string(), ttl: args.ttl, health, lease: None, written: false },
         runtime,
     ))
 }
@@ -140,22 +139,18 @@ impl Signals {
 /// How to find out that the program can take requests.
 enum Check {
     Connect(String),
-    Get { base: String, path: String },
+    Get(Url),
 }
 
 impl Check {
-    fn get(address: &Address, path: &str) -> Result<Self, NoAnswer> {
-        let (base, path) = (format!("http://{address}"), path.to_owned());
-        if !path.starts_with('/') {
-            return Err(NoAnswer::BadUrl(format!("{base}{path}")));
-        }
-        Ok(Self::Get { base, path })
+    fn get(address: &Address, path: &str) -> Result<Self, BadUrl> {
+        let url = format!("http://{address}{path}");
+        if path.starts_with('/') { url.parse().map(Self::Get) } else { Err(BadUrl(url)) }
     }
 }
 
 /// Keeps one key in etcd as long as the program answers.
 struct Keeper {
-    client: Arc<HttpClient>,
     etcd: Etcd,
     key: String,
     address: String,
@@ -206,10 +201,10 @@ impl Keeper {
                 Check::Connect(address) => {
                     TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string())
                 }
-                Check::Get { base, path } => {
-                    let base = base.parse().map_err(|error: NoAnswer| error.to_string())?;
-                    let answer = self.client.ask(&base, Method::GET, path, None).await.map_err(|e| e.to_string())?;
-                    let status = answer.head.status;
+                Check::Get(url) => {
+                    let head = fetch::request(url, Method::GET, url.target());
+                    let response = fetch::fetch(url, &head, None).await.map_err(|error| error.to_string())?;
+                    let status = response.head.status;
                     if status.is_success() { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
                 }
             }
@@ -217,7 +212,7 @@ impl Keeper {
         timeout(CHECK, asked).await.unwrap_or_else(|_| Err(format!("no answer within {} s", CHECK.as_secs())))
     }
 
-    async fn prolong(&mut self) -> Result<(), NoAnswer> {
+    async fn prolong(&mut self) -> Result<(), FetchError> {
         if let Some(lease) = self.lease.as_ref().filter(|_| self.written) {
             if self.etcd.keep_alive(lease).await? {
                 return Ok(());
@@ -232,7 +227,7 @@ impl Keeper {
         let lease = self.lease.as_ref().expect("it was granted");
         if let Err(error) = self.etcd.put(&self.key, &self.address, lease).await {
             // Perhaps the lease is what is wrong: the next attempt takes a new one.
-            self.written = matches!(error, NoAnswer::Status(_));
+            self.written = matches!(error, FetchError::Status(_));
             return Err(error);
         }
         self.written = true;
@@ -245,7 +240,7 @@ impl Keeper {
         let leaving = async {
             while let Err(error) = self.etcd.revoke(&lease).await {
                 // A lease that ended by itself cannot be revoked, and need not.
-                if error == NoAnswer::Status(404) {
+                if error == FetchError::Status(404) {
                     break;
                 }
                 sleep(IMPATIENT).await;

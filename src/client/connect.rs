@@ -42,12 +42,26 @@ impl ConnectError {
     }
 }
 
+impl From<Box<pingora::Error>> for ConnectError {
+    fn from(error: Box<pingora::Error>) -> Self {
+        match error.root_cause().downcast_ref::<io::Error>() {
+            Some(cause) => Self::Refused(
+                cause
+                    .raw_os_error()
+                    .map_or_else(|| io::Error::new(cause.kind(), cause.to_string()), io::Error::from_raw_os_error),
+            ),
+            None => Self::Tls(error.to_string()),
+        }
+    }
+}
+
 /// A new connection. `limit` bounds all of it: name resolution is done, so it is the handshakes of TCP and TLS.
 pub async fn connect(peer: &HttpPeer, limit: Option<Duration>) -> Result<Socket, ConnectError> {
     let made = async {
         match (&peer._address, peer.tls()) {
             (SocketAddr::Inet(address), false) => plain(*address).await.map_err(ConnectError::Refused),
-            _ => through_pingora(peer).await,
+            // In a box: a plain connection should not carry the room that a handshake takes.
+            _ => Box::pin(through_pingora(peer)).await,
         }
     };
     match limit {
@@ -70,15 +84,5 @@ async fn through_pingora(peer: &HttpPeer) -> Result<Socket, ConnectError> {
     // Made at first use: it reads the machine's certificate authorities.
     static CONNECTOR: OnceLock<TransportConnector> = OnceLock::new();
     let connector = CONNECTOR.get_or_init(|| TransportConnector::new(None));
-    match connector.new_stream(peer).await {
-        Ok(stream) => Ok(Socket::Stream(stream)),
-        Err(error) => Err(match error.root_cause().downcast_ref::<io::Error>() {
-            Some(cause) => ConnectError::Refused(
-                cause
-                    .raw_os_error()
-                    .map_or_else(|| io::Error::new(cause.kind(), cause.to_string()), io::Error::from_raw_os_error),
-            ),
-            None => ConnectError::Tls(error.to_string()),
-        }),
-    }
+    Ok(Socket::Stream(connector.new_stream(peer).await?))
 }

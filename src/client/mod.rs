@@ -3,17 +3,24 @@
 //! The ends of a connection are state machines with `poll_` methods that own what they have not written yet: dropping a future
 //! that polls them loses nothing that was promised, and one task with one waker can move both directions at once.
 
+pub mod ask;
 mod connect;
+pub mod fetch;
 pub mod http1;
 pub mod http2;
 pub mod idle_pool;
 mod outbox;
+pub mod pingora_http2;
 pub mod read;
 mod socket;
+mod url;
 
+pub use ask::{AskError, Request, Response};
 pub use connect::{ConnectError, connect};
+pub use fetch::FetchError;
 pub use outbox::Outbox;
 pub use socket::Socket;
+pub use url::{BadUrl, Scheme, Url};
 
 use std::fmt;
 use std::io;

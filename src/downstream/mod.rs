@@ -1,20 +1,31 @@
-//! The client's end: connections of HTTP/1 and HTTP/2, their deadlines, and one exchange on each as a state machine.
+//! The client's end: connections of HTTP/1 and HTTP/2, their deadlines, what is refused on them.
+//!
+//! Like the ends in [`client`](crate::client), these are state machines with `poll_` methods that own what they have not written.
 
+pub mod date;
+pub mod http1;
 pub mod http2;
+mod socket_info;
+mod timer;
+mod write_stall;
+
+pub use socket_info::Descriptor;
+pub use timer::Timer;
+pub use write_stall::{Pace, WriteStall};
 
 use std::fmt;
 use std::io;
 
 use crate::message::Malformed;
 
-/// What went wrong at the client's end of a connection.
+/// What went wrong at the client's end of an exchange.
 #[derive(Debug)]
 pub enum ClientFault {
-    /// The connection has ended.
+    /// The connection is gone.
     Gone(io::Error),
     /// HTTP/2: the client has given up this stream, or broke a rule for which the stream was reset.
     Reset(h2::Reason),
-    /// What came of the request cannot be right: it can still be answered.
+    /// The body is not what its head says: the request can still be answered.
     Malformed(Malformed),
 }
 
@@ -36,9 +47,9 @@ impl From<h2::Error> for ClientFault {
 impl fmt::Display for ClientFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone(error) => write!(f, "{}", error.kind()),
-            Self::Reset(reason) => write!(f, "reset: {reason}"),
-            Self::Malformed(malformed) => f.write_str(malformed.reason),
+            Self::Gone(error) => write!(f, "the client is gone: {}", error.kind()),
+            Self::Reset(reason) => write!(f, "the client reset its stream: {reason}"),
+            Self::Malformed(malformed) => write!(f, "malformed: {}", malformed.reason),
         }
     }
 }

@@ -28,6 +28,43 @@ pub fn is_valid(authority: &[u8]) -> bool {
     is_name(name) && is_port(port)
 }
 
+/// Whether two valid authorities name the same host and port: without case, an empty port or none read as the default.
+/// Without a `default_port` both 80 and 443 are taken for it: the scheme is not known.
+#[must_use]
+pub fn is_same(one: &[u8], other: &[u8], default_port: Option<u16>) -> bool {
+    let ((host, port), (other_host, other_port)) = (split_port(one), split_port(other));
+    let is_default = |port: u16| default_port.map_or(matches!(port, 80 | 443), |default| port == default);
+    host.eq_ignore_ascii_case(other_host)
+        && match (port, other_port) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one == other,
+            (Some(port), None) | (None, Some(port)) => is_default(port),
+        }
+}
+
+/// The port of a scheme without one.
+#[must_use]
+pub const fn default_port(scheme: &[u8]) -> Option<u16> {
+    if scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"ws") {
+        Some(80)
+    } else if scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss") {
+        Some(443)
+    } else {
+        None
+    }
+}
+
+/// Host and port; an empty port is none.
+fn split_port(authority: &[u8]) -> (&[u8], Option<u16>) {
+    match authority.iter().rposition(|byte| !byte.is_ascii_digit()) {
+        Some(at) if authority[at] == b':' => {
+            let port = std::str::from_utf8(&authority[at + 1..]).ok().and_then(|port| port.parse().ok());
+            (&authority[..at], port)
+        }
+        _ => (authority, None),
+    }
+}
+
 /// Labels of a name: none is empty, but for the one after the root's dot.
 fn is_name(name: &[u8]) -> bool {
     let mut label = 0_usize;
@@ -51,7 +88,30 @@ fn is_port(port: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_valid;
+    use super::{default_port, is_same, is_valid};
+
+    #[test]
+    fn hosts_are_compared_without_case_and_default_port() {
+        for (one, other, scheme, same) in [
+            ("a", "A", "http", true),
+            ("a", "a:80", "http", true),
+            ("a:", "a:80", "HTTP", true),
+            ("a:443", "a", "https", true),
+            ("a:080", "a", "http", true),
+            ("[::1]", "[::1]:80", "http", true),
+            ("a", "a:443", "http", false),
+            ("a", "a:80", "https", false),
+            ("a", "b", "http", false),
+            ("a:81", "a", "http", false),
+            ("[::1]", "[::2]", "http", false),
+            ("a", "a:443", "", true),
+            ("a:80", "a:443", "", false),
+        ] {
+            let port = default_port(scheme.as_bytes());
+            assert_eq!(is_same(one.as_bytes(), other.as_bytes(), port), same, "{one} {other} {scheme}");
+            assert_eq!(is_same(other.as_bytes(), one.as_bytes(), port), same, "{other} {one} {scheme}");
+        }
+    }
 
     #[test]
     fn a_host_is_a_name_or_an_address_with_or_without_a_port() {

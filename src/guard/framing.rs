@@ -1,19 +1,15 @@
 //! Refuses what two programs could read in two ways, before anything routes on it.
 //!
-//! Pingora's parser refuses some of it by itself (two different lengths, transfer coding in HTTP/1.0, folded lines, a space before
-//! the colon, control characters in a value). What it lets through, or repairs without a word, is refused here. Two repairs
-//! cannot be seen any more: a raw space or control character in the target has become a percent escape, which is what is
-//! routed on and sent on alike. Bare line feeds, fragments and a `Content-Length` beside `Transfer-Encoding` are gone from the
-//! parsed header but are still in the raw one.
+//! The parser of [`crate::message`] has refused what breaks the grammar of HTTP/1 (line ends, raw white space and control
+//! characters in a target, folded lines, a space before the colon). What the grammar allows and two programs may still read
+//! in two ways is refused here, over HTTP/1 and HTTP/2 alike.
 
-use http::header;
 use http::{Method, Version};
-use memchr::{memchr, memchr_iter};
-use pingora::http::RequestHeader;
 use pingora::http::authority::{RawTargetAuthority, is_http_family_scheme, raw_target_authority};
 
 use super::{Refusal, authority};
 use crate::compile::Limits;
+use crate::message::{Name, RequestHead, elements};
 
 /// Registered methods have at most 17 letters (`UPDATEREDIRECTREF`, `BASELINE-CONTROL`); this leaves room for inventions.
 const LONGEST_METHOD: usize = 32;
@@ -21,53 +17,44 @@ const LONGEST_METHOD: usize = 32;
 /// What HTTP/2 counts for each field beside its bytes (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 
-/// Pingora reads at most nine names out of `Connection`; it would refuse the request too, but only after choosing an upstream.
+/// More names in `Connection` than any client of use gives; each of them is compared with every field.
 const MOST_NOMINATIONS: usize = 9;
 
 /// Refuses a request head that is malformed, ambiguous, or larger than the limits allow.
 ///
-/// `raw` is the head as it was received over HTTP/1 (`get_headers_raw_bytes`), `None` for HTTP/2. The limit on the body depends
-/// on the route and is checked later, by [`check_body`].
-pub fn check(request: &RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> Result<(), Refusal> {
-    if let Some(raw) = raw {
-        if exceeds(raw.len(), limits.request_head) {
-            return Err(Refusal::closing(431, "request_head"));
-        }
-        check_lines(raw)?;
+/// `length` is that of the head in bytes as it came over HTTP/1, with its empty line. `None`: over HTTP/2, where target and
+/// fields are counted as RFC 9113 counts them. The limit on the body depends on the route and is checked later, by
+/// [`check_body`].
+///
+/// # Errors
+/// Status, reason and whether the connection has to end. 431 comes before 400: of a head that is too large nothing else is
+/// said.
+pub fn check(request: &RequestHead, length: Option<usize>, limits: &Limits) -> Result<(), Refusal> {
+    if exceeds(length.unwrap_or_else(|| list_size(request)), limits.request_head) {
+        return Err(Refusal::closing(431, "request_head"));
+    }
+    if exceeds(request.fields.len(), limits.headers) {
+        return Err(Refusal::closing(431, "headers"));
     }
     check_method(&request.method)?;
     let target = check_target(request)?;
-    let seen = check_fields(request, raw, limits)?;
+    let seen = check_fields(request)?;
     check_host(request, seen.host, target)?;
     if seen.web_socket && seen.connection_upgrade && seen.body {
-        // Pingora would take the first bytes of the tunnel for the body, or the body for the tunnel.
+        // The first bytes of the tunnel could be taken for the body, or the body for the tunnel.
         return Err(Refusal::malformed("upgrade"));
     }
     Ok(())
 }
 
 /// Refuses a body that its own length says is too large. A chunked body has to be counted while it is read.
-pub fn check_body(request: &RequestHeader, limit: u64) -> Result<(), Refusal> {
-    let length = request.headers.get(header::CONTENT_LENGTH).and_then(|value| digits(value.as_bytes()));
+pub fn check_body(request: &RequestHead, limit: u64) -> Result<(), Refusal> {
+    let length = request.fields.get(Name::ContentLength).and_then(digits);
     if length.is_some_and(|length| length > limit) { Err(Refusal::closing(413, "body")) } else { Ok(()) }
 }
 
-/// Line ends that only one side would see, and a fragment, which pingora cuts off.
-fn check_lines(raw: &[u8]) -> Result<(), Refusal> {
-    for end in memchr_iter(b'\n', raw) {
-        if end == 0 || raw[end - 1] != b'\r' {
-            return Err(Refusal::malformed("line_ending"));
-        }
-    }
-    // Empty lines before the request are allowed (RFC 9112, 2.2).
-    let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
-    let line = &raw[start..];
-    let line = &line[..memchr(b'\n', line).unwrap_or(line.len())];
-    // A method may have one.
-    if memchr(b' ', line).is_some_and(|space| line[space..].contains(&b'#')) {
-        return Err(Refusal::malformed("target"));
-    }
-    Ok(())
+fn list_size(request: &RequestHead) -> usize {
+    request.fields.weight() + request.fields.len() * FIELD_OVERHEAD + request.target().len()
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
@@ -84,17 +71,19 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     }
 }
 
-/// The authority that the target itself names.
+/// The form of a target.
 #[derive(Clone, Copy)]
-enum Target<'a> {
+enum Target {
     Path,
-    Absolute(&'a [u8]),
+    /// It names a host by itself.
+    Absolute,
 }
 
-fn check_target(request: &RequestHeader) -> Result<Target<'_>, Refusal> {
+fn check_target(request: &RequestHead) -> Result<Target, Refusal> {
     const BAD: Refusal = Refusal::malformed("target");
-    let target = request.raw_path();
-    // The parser leaves none of these in the target; this is the last gate before it is written to an upstream.
+    let target = request.target();
+    // A fragment belongs to the client alone: one reader cuts it off, another takes it for a part of the path. The parser
+    // leaves none of the others; this is the last gate before a target is written to an upstream.
     if target.iter().any(|&byte| byte <= b' ' || byte == 0x7f || byte == b'#') {
         return Err(BAD);
     }
@@ -107,7 +96,7 @@ fn check_target(request: &RequestHeader) -> Result<Target<'_>, Refusal> {
             RawTargetAuthority::Absolute { scheme, authority, .. }
                 if is_http_family_scheme(scheme) && authority::is_valid(authority) =>
             {
-                Ok(Target::Absolute(authority))
+                Ok(Target::Absolute)
             }
             _ => Err(BAD),
         },
@@ -123,45 +112,43 @@ struct Seen<'a> {
     body: bool,
 }
 
-fn check_fields<'a>(request: &'a RequestHeader, raw: Option<&[u8]>, limits: &Limits) -> Result<Seen<'a>, Refusal> {
-    if exceeds(request.headers.len(), limits.headers) {
-        return Err(Refusal::closing(431, "headers"));
-    }
+fn check_fields(request: &RequestHead) -> Result<Seen<'_>, Refusal> {
+    let http2 = request.version == Version::HTTP_2;
     let mut seen = Seen::default();
-    let (mut size, mut nominations) = (0_usize, 0_usize);
+    let mut nominations = 0_usize;
     let (mut length, mut chunked) = (None, false);
-    for (name, value) in &request.headers {
-        let bytes = value.as_bytes();
-        size += name.as_str().len() + bytes.len() + FIELD_OVERHEAD;
-        match *name {
-            header::HOST if seen.host.is_some() => return Err(Refusal::malformed("host")),
-            header::HOST => seen.host = Some(bytes),
-            header::CONTENT_LENGTH => {
+    for (name, _, value) in request.fields.named() {
+        match name {
+            Name::Host if seen.host.is_some() => return Err(Refusal::malformed("host")),
+            Name::Host => seen.host = Some(value),
+            Name::ContentLength => {
                 // One value, digits only. Two equal ones could be collapsed (RFC 9112, 6.3), but no honest client sends them.
-                let Some(number) = digits(bytes) else { return Err(Refusal::malformed("content_length")) };
+                let Some(number) = digits(value) else { return Err(Refusal::malformed("content_length")) };
                 if length.replace(number).is_some() {
                     return Err(Refusal::malformed("content_length"));
                 }
             }
-            header::TRANSFER_ENCODING => {
-                let known = bytes.eq_ignore_ascii_case(b"chunked") && request.version == Version::HTTP_11;
+            Name::TransferEncoding => {
+                let known = value.eq_ignore_ascii_case(b"chunked") && request.version == Version::HTTP_11;
                 if !known || chunked {
                     return Err(Refusal::malformed("transfer_encoding"));
                 }
                 chunked = true;
             }
-            header::CONNECTION => {
-                seen.connection_upgrade |= check_nominations(bytes, &mut nominations)?;
+            // HTTP/2 has no fields of a connection (RFC 9113, 8.2.2).
+            Name::Connection | Name::KeepAlive | Name::ProxyConnection | Name::Upgrade if http2 => {
+                return Err(Refusal::malformed("connection"));
             }
-            header::UPGRADE => seen.web_socket |= bytes.eq_ignore_ascii_case(b"websocket"),
+            Name::Te if http2 && !value.eq_ignore_ascii_case(b"trailers") => {
+                return Err(Refusal::malformed("connection"));
+            }
+            Name::Connection => seen.connection_upgrade |= check_nominations(value, &mut nominations)?,
+            Name::Upgrade => seen.web_socket |= value.eq_ignore_ascii_case(b"websocket"),
             _ => {}
         }
     }
-    if raw.is_none() && exceeds(size + request.raw_path().len(), limits.request_head) {
-        return Err(Refusal::closing(431, "request_head"));
-    }
-    // Pingora has dropped the length by now (RFC 9112 6.1 allows that, and allows to refuse).
-    if chunked && (length.is_some() || raw.is_some_and(names_content_length)) {
+    // RFC 9112, 6.1, allows to drop the length, and allows to refuse.
+    if chunked && length.is_some() {
         return Err(Refusal::malformed("transfer_encoding"));
     }
     seen.body = chunked || length.is_some_and(|length| length > 0);
@@ -174,7 +161,7 @@ fn check_nominations(value: &[u8], count: &mut usize) -> Result<bool, Refusal> {
         return Ok(false);
     }
     let mut upgrade = false;
-    for token in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty()) {
+    for token in elements(value) {
         *count += 1;
         if *count > MOST_NOMINATIONS || !token.iter().all(|&byte| is_token(byte)) || is_protected(token) {
             return Err(Refusal::malformed("connection"));
@@ -193,29 +180,21 @@ fn is_protected(token: &[u8]) -> bool {
         || FAMILIES.iter().any(|family| token.get(..family.len()).is_some_and(|head| head.eq_ignore_ascii_case(family)))
 }
 
-fn check_host(request: &RequestHeader, host: Option<&[u8]>, target: Target<'_>) -> Result<(), Refusal> {
+/// An absolute target names the host, whatever `Host` says (RFC 9112, 3.2.2). `:authority` and `Host` have to name the same
+/// (RFC 9113, 8.3.1).
+fn check_host(request: &RequestHead, host: Option<&[u8]>, target: Target) -> Result<(), Refusal> {
     const BAD: Refusal = Refusal::malformed("host");
-    let named = match target {
-        Target::Absolute(authority) => Some(authority),
-        Target::Path => request.uri.authority().map(|authority| authority.as_str().as_bytes()),
-    };
-    match (host, named) {
-        (Some(host), Some(named)) if host != named => Err(BAD),
-        (Some(host), _) if !authority::is_valid(host) => Err(BAD),
-        (None, Some(named)) if !authority::is_valid(named) => Err(BAD),
+    let authority = request.authority();
+    if host.is_some_and(|host| !authority::is_valid(host)) || authority.is_some_and(|own| !authority::is_valid(own)) {
+        return Err(BAD);
+    }
+    match (host, authority, target) {
+        (Some(host), Some(authority), _) if !authority::is_same(host, authority, None) => Err(BAD),
         // RFC 9112 3.2: HTTP/1.1 asks for a Host whatever the form of the target; HTTP/1.0 had none.
-        (None, _) if request.version == Version::HTTP_11 => Err(BAD),
-        (None, None) if request.version != Version::HTTP_10 => Err(BAD),
+        (None, _, _) if request.version == Version::HTTP_11 => Err(BAD),
+        (None, None, Target::Path) if request.version != Version::HTTP_10 => Err(BAD),
         _ => Ok(()),
     }
-}
-
-fn names_content_length(raw: &[u8]) -> bool {
-    const NAME: &[u8] = b"content-length";
-    raw.split(|&byte| byte == b'\n').any(|line| {
-        line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
-            && line.get(NAME.len()) == Some(&b':')
-    })
 }
 
 /// A length: digits alone, no sign, no list, no overflow.

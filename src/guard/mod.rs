@@ -1,16 +1,15 @@
 //! Decides whether a request may enter at all, and cleans what crosses the edge in either direction.
 //!
-//! Everything here is a plain function on a header or on bytes; the hooks of `proxy` call them in this order: [`framing::check`],
-//! [`headers::receive`], (route), [`rate`], [`jwt`], and [`headers::answer`] on the way back.
+//! Everything here is a plain function on a head or on bytes; the steps of `proxy` call them in this order: [`framing::check`],
+//! [`headers::clean`], (route), [`rate`], [`jwt`], [`headers::without_hop_by_hop`], and [`headers::answer`] on the way back.
 
 pub mod authority;
-pub mod chunks;
-pub mod frames;
 pub mod framing;
 pub mod headers;
 pub mod http2;
 pub mod jwt;
 pub mod rate;
+pub mod websocket_frames;
 
 /// A request that is turned away before any upstream hears of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,10 @@ enum At {
     Size {
         digits: u8,
     },
+    /// White space behind the digits, so many bytes of it: an extension or the end of the line follows.
+    Space {
+        length: u16,
+    },
     /// Behind the digits: an extension up to the end of the line, so many bytes of it.
     Extension {
         length: u16,
@@ -106,8 +110,10 @@ impl ChunkReader {
                 self.left = self.left << 4 | u64::from(digit);
                 Ok(At::Size { digits: digits + 1 })
             }
-            (At::Size { digits: 1.. } | At::Extension { .. }, b'\r') => Ok(At::SizeEnd),
-            (At::Size { digits: 1.. }, b';' | b' ' | b'\t') => Ok(At::Extension { length: 0 }),
+            (At::Size { digits: 1.. } | At::Space { .. } | At::Extension { .. }, b'\r') => Ok(At::SizeEnd),
+            (At::Size { digits: 1.. } | At::Space { .. }, b';') => Ok(At::Extension { length: 0 }),
+            (At::Size { digits: 1.. }, b' ' | b'\t') => Ok(At::Space { length: 0 }),
+            (At::Space { length }, b' ' | b'\t') if length < LONGEST_EXTENSION => Ok(At::Space { length: length + 1 }),
             (At::Extension { length }, b'\t' | b' '..=b'~' | 0x80..) if length < LONGEST_EXTENSION => {
                 Ok(At::Extension { length: length + 1 })
             }
@@ -297,6 +303,8 @@ mod tests {
             b"0x3\r\nabc\r\n",
             b"1000000000000000\r\n",
             b"3;\0\r\nabc\r\n",
+            b"3 x\r\nabc\r\n",
+            b"0 HTT\r\n\r\n",
             b"0\r\nnonsense\r\n\r\n",
             b"0\r\nA: b\n\r\n",
             b"0\r\n\nx",

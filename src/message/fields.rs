@@ -83,6 +83,15 @@ impl Fields {
         Self { text, lines: Vec::with_capacity(count + 8) }
     }
 
+    /// A copy with room for the lines that are added to it.
+    pub(super) fn to_edit(&self) -> Self {
+        let mut text = Vec::with_capacity(self.text.len() + SPARE);
+        text.extend_from_slice(&self.text);
+        let mut lines = Vec::with_capacity(self.lines.len() + 8);
+        lines.extend_from_slice(&self.lines);
+        Self { text, lines }
+    }
+
     /// A field of the head that this was made of. `name` and `value` are parts of `head`. Names longer than 64 KiB are refused
     /// before.
     pub(super) fn found(&mut self, name: &[u8], value: &[u8], head: &[u8]) {
@@ -200,6 +209,33 @@ impl Fields {
         self.lines.push(line);
     }
 
+    /// As [`Fields::set`], for a name that the file gives: written in title case (`x-set` as `X-Set`).
+    pub fn set_named(&mut self, name: &HeaderName, value: &[u8]) {
+        self.set(name, value);
+        let key = name.into();
+        let set = self.lines.iter().find(|line| self.matches(line, key)).copied();
+        self.title(set);
+    }
+
+    /// As [`Fields::append`], for a name that the file gives: written in title case.
+    pub fn append_named(&mut self, name: &HeaderName, value: &[u8]) {
+        self.append(name, value);
+        self.title(self.lines.last().copied());
+    }
+
+    /// Puts the name of a line that was just written in title case. Known names have a spelling of their own.
+    fn title(&mut self, line: Option<Line>) {
+        let Some(line) = line.filter(|line| line.name == Name::Other) else { return };
+        let at = line.at as usize;
+        let mut first = true;
+        for byte in &mut self.text[at..at + usize::from(line.name_length)] {
+            if first {
+                byte.make_ascii_uppercase();
+            }
+            first = *byte == b'-';
+        }
+    }
+
     /// Adds a field before all others.
     pub fn prepend<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
         let line = self.line(key.into(), value);
@@ -290,6 +326,17 @@ impl Fields {
     }
 }
 
+/// Whether bytes may be the value of a field: no control character but a tab (RFC 9110, 5.5).
+#[must_use]
+pub fn is_value(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
+}
+
+/// The elements of a list in a field's value (RFC 9110, 5.6.1), without white space around them and without empty ones.
+pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -366,6 +413,22 @@ mod tests {
         assert_eq!(written(&fields), "Host: b\r\nx-One: 3\r\nCookie: c\r\nX-Request-Id: 7\r\nX-Made: by hand\r\n");
         assert_eq!(fields.len(), 5);
         assert!(!fields.has("x-none") && fields.has("x-made"));
+    }
+
+    #[test]
+    fn a_name_that_the_file_gives_is_written_in_title_case() {
+        let mut fields = Fields::from_iter([("x-set", "0"), ("x-set", "1"), ("accept", "*/*")]);
+        fields.set_named(&HeaderName::from_static("x-set"), b"2");
+        fields.append_named(&HeaderName::from_static("x-set"), b"3");
+        fields.append_named(&HeaderName::from_static("tracestate"), b"4");
+        assert_eq!(written(&fields), "X-Set: 2\r\naccept: */*\r\nX-Set: 3\r\ntracestate: 4\r\n");
+    }
+
+    #[test]
+    fn a_list_is_read_by_its_elements() {
+        let all: Vec<_> = elements(b" a,, b c ,\t,d").collect();
+        assert_eq!(all, [&b"a"[..], b"b c", b"d"]);
+        assert!(is_value(b"a\tb \xff") && !is_value(b"a\r\nb") && !is_value(b"\x7f"));
     }
 
     #[derive(Debug, Clone)]

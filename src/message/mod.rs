@@ -12,7 +12,7 @@ mod response;
 
 pub(crate) use chunks::take;
 pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
-pub use fields::{Fields, Key};
+pub use fields::{Fields, Key, elements, is_value};
 pub use name::Name;
 pub use piece::{Framing, Piece};
 pub use request::RequestHead;

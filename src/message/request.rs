@@ -55,9 +55,8 @@ impl RequestHead {
         };
         let lines = match found {
             Ok(httparse::Status::Complete((_, lines))) => lines,
-            Ok(httparse::Status::Partial) => return Err(Malformed::because("framing")),
             Err(httparse::Error::TooManyHeaders) => return Err(Malformed { status: 431, reason: "headers" }),
-            Err(_) => return Err(Malformed::because("framing")),
+            Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed::because("framing")),
         };
         let target = Span::of(target, head);
         let mut fields = Fields::of(head, lines.len());
@@ -108,6 +107,12 @@ impl RequestHead {
             self.fields.text.extend_from_slice(authority);
             span
         });
+    }
+
+    /// A copy with room for the lines that are added to it.
+    #[must_use]
+    pub fn to_edit(&self) -> Self {
+        Self { method: self.method.clone(), fields: self.fields.to_edit(), ..*self }
     }
 
     /// Appends the head as HTTP/1.1 writes it, with the empty line.

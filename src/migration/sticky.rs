@@ -57,7 +57,7 @@ impl<'a> Unit<'a> {
 
 fn read<'a>(source: &UnitSource, facts: &Facts<'a>) -> Option<Cow<'a, [u8]>> {
     match source {
-        UnitSource::Header(name) => facts.headers.get(name).map(|value| Cow::Borrowed(value.as_bytes())),
+        UnitSource::Header(name) => facts.headers.get(name).map(Cow::Borrowed),
         UnitSource::Cookie(name) => facts.cookie(name).map(|value| Cow::Borrowed(value.as_bytes())),
         UnitSource::Query(name) => facts.query_value(name).map(|value| match value {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),

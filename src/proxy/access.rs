@@ -3,15 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::HeaderValue;
-use pingora::Result;
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
-
-use super::Edge;
+use super::Steps;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::guard::jwt::{self, KeySet, Keyring, Rejected, Rules};
+use crate::message::ResponseHead;
 use crate::guard::rate::{CAPACITY, Decision, Limiter, Rate, client_unit};
 use crate::route::{Facts, RateKey, Route};
 
@@ -36,7 +32,7 @@ struct TokenRule {
 
 /// What a rate-limited client is told of its bucket.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct RateLimitStatus {
     burst: u32,
     remaining: u32,
     reset: Duration,
@@ -84,50 +80,49 @@ impl RouteAccess {
 /// Lets a request pass, or says why not. A limit per address stands before the token, so that guessing is limited too; one per
 /// header or cookie stands behind it, because the header may be one that the token fills.
 pub fn enforce(
-    edge: &Edge,
-    session: &mut Session,
+    steps: &Steps,
     exchange: &mut Exchange,
     asked: &RouteAccess,
     preflight: bool,
 ) -> Result<(), Failure> {
     let by_address = matches!(asked.rate, Some((_, RateKey::Ip)));
     if by_address {
-        take_token(edge, session, exchange, asked)?;
+        take_token(steps, exchange, asked)?;
     }
     if let Some(rule) = &asked.token {
-        check_token(session, rule, preflight)?;
+        check_token(exchange, rule, preflight)?;
     }
     if !by_address {
-        take_token(edge, session, exchange, asked)?;
+        take_token(steps, exchange, asked)?;
     }
     Ok(())
 }
 
-fn take_token(edge: &Edge, session: &Session, exchange: &mut Exchange, asked: &RouteAccess) -> Result<(), Failure> {
+fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Result<(), Failure> {
     let Some((rate, key)) = &asked.rate else { return Ok(()) };
-    let limiter = &edge.access.limiter;
-    let headers = &session.req_header().headers;
+    let limiter = &steps.access.limiter;
+    let headers = &exchange.head.fields;
     let named = match key {
         RateKey::Ip => None,
-        RateKey::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
+        RateKey::Header(name) => headers.get(name),
         RateKey::Cookie(name) => Facts::cookie_of(headers, name).map(str::as_bytes),
     };
-    let address = client_unit(exchange.client.unwrap_or(super::intake::NOWHERE));
+    let address = client_unit(exchange.client.unwrap_or(super::admit::NOWHERE));
     // Who does not say who it is, is its address: leaving the header away must not lift the limit.
     let bucket = limiter.key(exchange.route().name(), named.unwrap_or(&address));
-    let standing = match limiter.check(bucket, *rate, edge.live.uptime(Instant::now())) {
-        Decision::Allowed { remaining, reset } => Standing { burst: rate.burst(), remaining, reset, limited: false },
+    let status = match limiter.check(bucket, *rate, steps.live.uptime(Instant::now())) {
+        Decision::Allowed { remaining, reset } => RateLimitStatus { burst: rate.burst(), remaining, reset, limited: false },
         Decision::Limited { retry_after } => {
-            Standing { burst: rate.burst(), remaining: 0, reset: retry_after, limited: true }
+            RateLimitStatus { burst: rate.burst(), remaining: 0, reset: retry_after, limited: true }
         }
     };
-    exchange.standing = Some(standing);
-    if standing.limited { Err(Failure::Refused { status: 429, reason: "rate_limit" }) } else { Ok(()) }
+    exchange.rate_limit = Some(status);
+    if status.limited { Err(Failure::Refused { status: 429, reason: "rate_limit" }) } else { Ok(()) }
 }
 
 /// A browser's preflight never carries a token (Fetch, section 4.8): it passes, but nothing that only a token may say does.
-fn check_token(session: &mut Session, rule: &TokenRule, preflight: bool) -> Result<(), Failure> {
-    let request = session.req_header_mut();
+fn check_token(exchange: &mut Exchange, rule: &TokenRule, preflight: bool) -> Result<(), Failure> {
+    let request = &mut *exchange.head;
     if preflight {
         return jwt::forget(request, &rule.rules).map_err(Failure::Unauthorized);
     }
@@ -144,16 +139,16 @@ fn check_token(session: &mut Session, rule: &TokenRule, preflight: bool) -> Resu
     })
 }
 
-impl Standing {
+impl RateLimitStatus {
     /// Whole seconds, rounded up: who waits as long passes.
     pub fn seconds(&self) -> u64 {
         self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0)
     }
 
     /// `RateLimit-Limit`, `-Remaining` and `-Reset` (draft-ietf-httpapi-ratelimit-headers-06, the form that clients read).
-    pub fn write(&self, response: &mut ResponseHeader) -> Result<()> {
-        response.insert_header("RateLimit-Limit", self.burst.to_string())?;
-        response.insert_header("RateLimit-Remaining", self.remaining.to_string())?;
-        response.insert_header("RateLimit-Reset", self.seconds().to_string())
+    pub fn write(&self, head: &mut ResponseHead) {
+        head.fields.set("RateLimit-Limit", self.burst.to_string().as_bytes());
+        head.fields.set("RateLimit-Remaining", self.remaining.to_string().as_bytes());
+        head.fields.set("RateLimit-Reset", self.seconds().to_string().as_bytes());
     }
 }

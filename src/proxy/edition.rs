@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::access::{Access, RouteAccess};
 use crate::compile::Snapshot;
-use crate::endpoint::{Balance, HttpVersions, UpstreamId};
-use crate::guard::headers::Introduction;
+use crate::endpoint::{Balance, UpstreamId};
+use crate::guard::headers::ForwardedHeaders;
 use crate::live::{Live, RouteState};
 use crate::migration::{Dial, Percent, Policy, Side, Stage, UnitSource};
 use crate::route::{PathRewrite, RateKey, Route, RouteId};
@@ -26,7 +26,7 @@ pub struct Edition {
     /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
     pub rewriting: Vec<Vec<Arc<Route>>>,
     /// Some route decides by a header that the edge writes about the client, or lets a token write one.
-    pub reads_introductions: bool,
+    pub reads_forwarded: bool,
 }
 
 /// One route with its meters and what moves.
@@ -39,8 +39,6 @@ pub struct RouteEdition {
     pub meters: Arc<RouteMeters>,
     /// `None` where the stage sends no copies.
     pub copies: Option<Arc<Copies>>,
-    /// Whoever answers, the monolith included, speaks HTTP/1 alone: requests that are there as a whole go the express way.
-    pub express: bool,
 }
 
 impl RouteEdition {
@@ -80,7 +78,6 @@ impl Edition {
                     meters,
                     state: live.route(&route.name),
                     access: access.of(route),
-                    express: speaks_http1_alone(&snapshot, &route.policy),
                     policy: route.policy.clone(),
                     route: Some(Arc::clone(route)),
                 }
@@ -96,13 +93,12 @@ impl Edition {
             state: Arc::new(RouteState::default()),
             copies: None,
             access: RouteAccess::default(),
-            express: speaks_http1_alone(&snapshot, &policy),
             policy,
             route: None,
         };
         let rewriting = rewriting(&snapshot);
-        let reads_introductions = snapshot.routes.iter().any(|route| reads_introductions(route));
-        Self { generation, snapshot, pools, routes, unmatched, rewriting, reads_introductions }
+        let reads_forwarded = snapshot.routes.iter().any(|route| reads_forwarded(route));
+        Self { generation, snapshot, pools, routes, unmatched, rewriting, reads_forwarded }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
@@ -114,13 +110,7 @@ impl Edition {
     }
 }
 
-fn speaks_http1_alone(snapshot: &Snapshot, policy: &Policy) -> bool {
-    let variants = policy.variants.iter().map(|variant| variant.upstream);
-    let mut asked = policy.service.into_iter().chain(variants).chain([UpstreamId::MONOLITH]);
-    asked.all(|id| snapshot.upstreams.get(id.index()).is_none_or(|spec| spec.http == HttpVersions::Http1))
-}
-
-pub fn reads_introductions(route: &Route) -> bool {
+pub fn reads_forwarded(route: &Route) -> bool {
     let conditions = route.rule.headers.iter().map(|condition| &*condition.name);
     let units = route.policy.sticky.iter().filter_map(|source| match source {
         UnitSource::Header(name) => Some(name.as_str()),
@@ -131,7 +121,7 @@ pub fn reads_introductions(route: &Route) -> bool {
         _ => None,
     });
     let claims = route.jwt.iter().flat_map(|rule| rule.forward.iter().map(|(_, name)| name.as_str()));
-    conditions.chain(units).chain(rate).chain(claims).any(Introduction::may_write)
+    conditions.chain(units).chain(rate).chain(claims).any(ForwardedHeaders::may_write)
 }
 
 fn rewriting(snapshot: &Snapshot) -> Vec<Vec<Arc<Route>>> {

@@ -1,19 +1,19 @@
-//! The state of one request from its head to its log line. Pingora calls it the context.
+//! The state of one request from its head to its log line.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora::http::RequestHeader;
+use http::{Method, Version};
 
-use super::access::Standing;
-use super::copying::Copying;
+use super::access::RateLimitStatus;
+use super::deadline::Deadline;
 use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
-use super::lent::Lent;
-use super::watch::Watch;
+use super::mirror::Mirror;
 use crate::endpoint::UpstreamId;
-use crate::guard::headers::Introduction;
+use crate::guard::headers::{ClientSubject, ForwardedHeaders};
+use crate::message::{Framing, RequestHead};
 use crate::migration::{Copy, Decision, Pinning, Reason, Side};
 use crate::route::Found;
 use crate::telemetry::{InFlight, RequestId, TraceContext};
@@ -22,15 +22,31 @@ use crate::upstream::{EndpointKey, Lease};
 /// At most this many endpoints of one upstream are tried for one request.
 pub const MOST_ATTEMPTS: usize = 4;
 
+/// How a request came in.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival {
+    /// The other end of the connection; `None`: a Unix socket.
+    pub peer: Option<IpAddr>,
+    pub tls: bool,
+    /// Of the client's certificate.
+    pub subject: Option<ClientSubject>,
+}
+
 /// One request and what became of it.
 pub struct Exchange {
     /// The one snapshot that this request sees.
     pub edition: Arc<Edition>,
-    pub watch: Option<Arc<Watch>>,
     pub began: Instant,
+    pub arrival: Arrival,
+    /// The request's head: as it came, and after `admit` cleaned.
+    pub head: Box<RequestHead>,
+    /// Bytes of the head as it came; `None` over HTTP/2.
+    pub head_length: Option<usize>,
+    /// How the request's body is framed.
+    pub framing: Framing,
     pub client: Option<IpAddr>,
-    /// What is said of the client to whoever gets the request; `None`: the request says it itself.
-    pub introduction: Option<Introduction>,
+    /// What an upstream is told of the client; `None`: the head says it itself.
+    pub forwarded: Option<ForwardedHeaders>,
     pub request_id: RequestId,
     pub trace: TraceContext,
     /// `None`: no route takes it.
@@ -48,27 +64,32 @@ pub struct Exchange {
     pub asked: Option<Instant>,
     /// Endpoints of the current upstream that failed.
     pub tried: Vec<EndpointKey>,
+    /// A request to the current upstream ended in a timeout and was sent to one more endpoint.
+    pub retried_timeout: bool,
+    /// The upstream asked for HTTP/1.1.
+    pub http1_alone: bool,
     /// Why the monolith answers instead of the service.
     pub fallback: Option<Failure>,
-    /// What the client will be told if nothing else answers.
+    /// What the client is told if there is no response from an upstream.
     pub failure: Option<Failure>,
     pub body: BodyState,
-    /// Everything that comes before an upstream is asked was done on the express way; the request as it was cleaned there.
-    pub admitted: Option<Box<RequestHeader>>,
     pub upgrade: bool,
-    /// The client's connection, where it may become a tunnel.
-    pub lent: Option<Lent>,
-    /// Bytes of a tunnel that went to the client.
-    pub tunnelled: u64,
-    pub copying: Copying,
-    /// The head of the upstream's answer has been passed on.
+    /// The client's connection ends behind the response.
+    pub close: bool,
+    pub mirror: Mirror,
+    /// The head of the upstream's response has been passed on.
     pub answered: bool,
+    /// The status that the client was sent; 0: none.
+    pub status: u16,
+    /// Bytes of the response's body, and of a tunnel, that went to the client.
+    pub bytes_out: u64,
     /// The request's own limit.
     pub body_limit: Option<u64>,
     /// The client's bucket, where its route limits rates.
-    pub standing: Option<Standing>,
-    /// The longest pause inside the answer that is passing.
+    pub rate_limit: Option<RateLimitStatus>,
+    /// The longest pause inside the response that is passing.
     pub pause: Option<Duration>,
+    pub deadline: Deadline,
 }
 
 /// The current attempt.
@@ -83,7 +104,7 @@ pub struct Attempt {
     pub reused: bool,
     /// Its end has been told to the trace.
     pub told: bool,
-    /// The head of an answer came, and its status is not a failure.
+    /// The head of a response came, and its status is not a failure.
     pub well: bool,
 }
 
@@ -95,13 +116,16 @@ pub struct BodyState {
 }
 
 impl Exchange {
-    pub fn new(edition: Arc<Edition>, now: Instant) -> Self {
+    pub fn new(edition: Arc<Edition>, head: Box<RequestHead>, arrival: Arrival, framing: Framing, now: Instant) -> Self {
         Self {
             edition,
-            watch: Watch::current(),
             began: now,
+            arrival,
+            head,
+            head_length: None,
+            framing,
             client: None,
-            introduction: None,
+            forwarded: None,
             request_id: RequestId::none(),
             trace: TraceContext::none(),
             found: None,
@@ -114,18 +138,21 @@ impl Exchange {
             asked: None,
             // Allocates nothing until an attempt fails.
             tried: Vec::new(),
+            retried_timeout: false,
+            http1_alone: false,
             fallback: None,
             failure: None,
-            body: BodyState::default(),
-            admitted: None,
+            body: BodyState { received: 0, complete: framing == Framing::None },
             upgrade: false,
-            lent: None,
-            tunnelled: 0,
-            copying: Copying::default(),
+            close: false,
+            mirror: Mirror::default(),
             answered: false,
+            status: 0,
+            bytes_out: 0,
             body_limit: None,
-            standing: None,
+            rate_limit: None,
             pause: None,
+            deadline: Deadline::default(),
         }
     }
 
@@ -171,6 +198,20 @@ impl Exchange {
     pub fn upstream_name(&self) -> &str {
         &self.edition.pool(self.target).spec().name
     }
+
+    /// Whether the method promises to change nothing.
+    pub fn is_safe(&self) -> bool {
+        is_safe(&self.head.method)
+    }
+
+    pub fn is_http2(&self) -> bool {
+        self.head.version == Version::HTTP_2
+    }
+}
+
+/// The methods that promise to change nothing (RFC 9110, section 9.2.1), less TRACE, which is never passed on.
+pub fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 const UNDECIDED: Decision = Decision {

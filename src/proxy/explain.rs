@@ -3,16 +3,16 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use pingora::http::RequestHeader;
 use serde::{Deserialize, Serialize};
 
-use super::intake;
+use super::admit;
 use super::outbound::Outbound;
 use crate::compile::Snapshot;
 use crate::endpoint::{Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
-use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Stage, decide};
+use crate::message::{Name, RequestHead, is_value};
+use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Side, Stage, decide};
 use crate::route::{Found, Route, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
@@ -91,7 +91,7 @@ impl fmt::Display for ExplainError {
 /// Explains one request under a snapshot. Pure: breakers are taken as closed, and a client without a unit as new.
 pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool) -> Result<Explained, ExplainError> {
     let mut request = head(asked)?;
-    guard::framing::check(&request, None, &snapshot.limits)
+    guard::framing::check(&request, Some(0), &snapshot.limits)
         .map_err(|refusal| ExplainError::Refused(refusal.status, refusal.reason.to_owned()))?;
     let arrival = Arrival {
         peer: asked.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -102,10 +102,9 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
     };
     let received = guard::headers::receive(&mut request, &arrival);
     let refused = |path: crate::route::PathRefused| ExplainError::Refused(400, path.to_string());
-    let normal = normalise_bytes(intake::path_bytes(&request), &snapshot.matching).map_err(refused)?;
-    let announced = intake::announced_method(&request);
-    let upgrade = request.headers.contains_key(http::header::UPGRADE);
-    let facts = intake::facts(&request, normal.as_str(), announced.as_ref(), Some(received.client), upgrade);
+    let normal = normalise_bytes(request.path(), &snapshot.matching).map_err(refused)?;
+    let announced = admit::announced_method(&request);
+    let facts = admit::facts(&request, normal.as_str(), announced.as_ref(), Some(received.client), received.upgrade);
     let found = snapshot.table.select(&facts, &normal).map_err(refused)?;
     if found.is_none() && snapshot.monolith_retired {
         return Err(ExplainError::Refused(404, "no route takes it, and the monolith is retired".to_owned()));
@@ -118,7 +117,7 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
         dial: policy.dial,
         monolith_only,
         breaker: Breaker::Closed,
-        forced: received.forced.as_ref().and_then(|side| side.to_str().ok()),
+        forced: received.forced.as_deref(),
         fresh: 0,
         sample: 0,
     };
@@ -146,7 +145,7 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
     })
 }
 
-fn head(asked: &ExplainRequest) -> Result<RequestHeader, ExplainError> {
+fn head(asked: &ExplainRequest) -> Result<RequestHead, ExplainError> {
     let bad_url = || ExplainError::Url(asked.url.clone());
     let (host, target) = match asked.url.split_once("://") {
         Some((_, rest)) => {
@@ -158,19 +157,21 @@ fn head(asked: &ExplainRequest) -> Result<RequestHeader, ExplainError> {
         None => return Err(bad_url()),
     };
     let target = target.split('#').next().unwrap_or("/");
-    let mut request = RequestHeader::build(asked.method.as_bytes(), target.as_bytes(), None).map_err(|_| {
-        http::Method::from_bytes(asked.method.as_bytes())
-            .map_or(ExplainError::Method(asked.method.clone()), |_| bad_url())
-    })?;
-    request.set_version(http::Version::HTTP_11);
+    let method = http::Method::from_bytes(asked.method.as_bytes())
+        .map_err(|_| ExplainError::Method(asked.method.clone()))?;
+    if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) || !is_value(host.as_bytes()) {
+        return Err(bad_url());
+    }
+    let mut request = RequestHead::new(method, http::Version::HTTP_11, target.as_bytes());
     let names_host = asked.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
     if !names_host {
-        request.insert_header(http::header::HOST, host).map_err(|_| bad_url())?;
+        request.fields.append(Name::Host, host.as_bytes());
     }
     for (name, value) in &asked.headers {
-        request
-            .append_header(name.clone(), value.clone())
-            .map_err(|_| ExplainError::Header(format!("{name}: {value}")))?;
+        if http::HeaderName::from_bytes(name.as_bytes()).is_err() || !is_value(value.as_bytes()) {
+            return Err(ExplainError::Header(format!("{name}: {value}")));
+        }
+        request.fields.push_raw(name.as_bytes(), value.trim().as_bytes());
     }
     Ok(request)
 }
@@ -242,7 +243,7 @@ const FROM_A_VARIABLE: &str = "(from a variable)";
 
 fn sent(
     snapshot: &Snapshot,
-    mut request: RequestHeader,
+    mut request: RequestHead,
     found: Option<Found>,
     route: Option<&std::sync::Arc<Route>>,
     policy: &Policy,
@@ -255,19 +256,32 @@ fn sent(
         policy,
         side: decision.side,
         upstream: decision.upstream,
+        // They are in the request already.
+        forwarded: None,
         request_id: &RequestId::made(0),
-        trace: TraceContext::continue_or_start(&request.headers, 1, 1),
+        trace: TraceContext::continue_or_start(&request.fields, 1, 1),
     };
-    outbound.write(&mut request).map_err(|error| ExplainError::Refused(500, error.to_string()))?;
+    outbound.write(&mut request).map_err(|failure| ExplainError::Refused(500, failure.to_string()))?;
+    let service = route.filter(|_| decision.upstream != UpstreamId::MONOLITH).map(|route| &route.rewrite.headers);
+    let variant = match decision.side {
+        Side::Variant(index) => policy.variants.get(usize::from(index)).map(|variant| &variant.headers),
+        _ => None,
+    };
+    let edits: Vec<_> = service.into_iter().chain(variant).collect();
+    let is_secret = |name: &[u8], value: &[u8]| {
+        let mut written = edits.iter().flat_map(|edits| edits.set.iter().chain(&edits.add));
+        written.any(|(own, text)| {
+            text.is_sensitive() && own.as_str().as_bytes().eq_ignore_ascii_case(name) && text.as_bytes() == value
+        })
+    };
     let mut headers = Vec::new();
-    for (name, value) in request.case_header_iter() {
-        let value =
-            if value.is_sensitive() { FROM_A_VARIABLE.into() } else { String::from_utf8_lossy(value.as_bytes()) };
-        headers.push((String::from_utf8_lossy(name.as_slice()).into_owned(), value.into_owned()));
+    for (name, value) in request.fields.iter() {
+        let shown = if is_secret(name, value) { FROM_A_VARIABLE.into() } else { String::from_utf8_lossy(value) };
+        headers.push((String::from_utf8_lossy(name).into_owned(), shown.into_owned()));
     }
     Ok(Sent {
         method: request.method.to_string(),
-        target: String::from_utf8_lossy(request.raw_path()).into_owned(),
+        target: String::from_utf8_lossy(request.target()).into_owned(),
         headers,
     })
 }

@@ -2,12 +2,11 @@
 
 use super::edition::Edition;
 use crate::endpoint::UpstreamId;
+use crate::message::Name;
 use crate::route::{Captures, Found, Matching, PathRewrite, Route, Template, normalise_bytes};
 
-/// The header that holds an address behind a number of seconds.
-pub const REFRESH: &str = "Refresh";
-/// The headers that hold an address, spelt as HTTP/1.1 has them.
-pub const NAMES: [&str; 3] = ["Location", "Content-Location", REFRESH];
+/// The headers that hold an address; `Refresh` has it behind a number of seconds.
+pub const NAMES: [Name; 3] = [Name::Location, Name::ContentLocation, Name::Refresh];
 
 /// The request that was answered, and by whom.
 pub struct Asked<'a> {

@@ -1,30 +1,31 @@
-//! The answers that multilith gives itself: a small page for people, problem+json for programs.
+//! The responses that multilith gives itself: a small page for people, problem+json for programs.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
-use pingora::http::ResponseHeader;
+use http::StatusCode;
 
 use super::failure::Failure;
+use crate::downstream::date;
+use crate::message::{Fields, Name, ResponseHead};
 use crate::telemetry::RequestId;
 
-/// An answer of our own.
+/// A response of our own.
 pub struct Page {
-    pub header: Box<ResponseHeader>,
+    pub head: ResponseHead,
     pub body: Bytes,
 }
 
-/// Builds the answer for a status. `retry_after` in seconds.
-pub fn page(status: u16, detail: &str, request_id: &str, accept: &HeaderMap, retry_after: Option<u64>) -> Page {
-    let mut page = if wants_html(accept) {
+/// Builds the response for a status. `asked`: the request's fields. `retry_after` in seconds.
+pub fn page(status: u16, detail: &str, request_id: &str, asked: &Fields, retry_after: Option<u64>) -> Page {
+    let mut page = if wants_html(asked) {
         let text = html(status, title(status), detail, request_id);
         finished(status, "text/html; charset=utf-8", text)
     } else {
         problem(status, detail, request_id)
     };
     if let Some(seconds) = retry_after {
-        page.header.insert_header(header::RETRY_AFTER, seconds.to_string()).expect("digits");
+        page.head.fields.set(Name::RetryAfter, seconds.to_string().as_bytes());
     }
     page
 }
@@ -34,45 +35,40 @@ pub fn problem(status: u16, detail: &str, request_id: &str) -> Page {
     finished(status, "application/problem+json", problem_text(status, title(status), detail, request_id))
 }
 
-/// The whole of an answer outside any exchange, byte for byte; the connection ends with it.
-pub fn own_answer(status: u16, fresh: u128) -> Bytes {
-    let id = RequestId::made(fresh);
+/// The whole of a response outside any exchange, byte for byte; the connection ends with it.
+pub fn own_response(status: u16, request_id: &RequestId) -> Vec<u8> {
     let failure = Failure::Refused { status, reason: "" };
-    let mut page = problem(status, failure.detail(), id.as_str());
-    page.header.insert_header("X-Request-Id", id.header_value()).expect("an id is a value");
-    page.header.insert_header(header::CONNECTION, "close").expect("a plain ASCII value");
+    let mut page = problem(status, failure.detail(), request_id.as_str());
+    page.head.fields.set(Name::XRequestId, request_id.as_bytes());
+    page.head.fields.set(Name::Date, date::now().as_bytes());
+    page.head.fields.set(Name::Connection, b"close");
     if status == 503 {
-        page.header.insert_header(header::RETRY_AFTER, "1").expect("digits");
+        page.head.fields.set(Name::RetryAfter, b"1");
     }
-    let mut bytes = format!("HTTP/1.1 {status} {}\r\n", title(status)).into_bytes();
-    page.header.header_to_h1_wire(&mut bytes);
+    let mut bytes = Vec::new();
+    page.head.write(&mut bytes);
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(&page.body);
-    bytes.into()
+    bytes
 }
 
 fn title(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("Error")
+    StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("Error")
 }
 
 fn finished(status: u16, kind: &str, text: String) -> Page {
     let body = Bytes::from(text);
-    let mut header = ResponseHeader::build(status, Some(6)).expect("statuses of our own are valid");
-    let fields = [
-        (header::CONTENT_TYPE, kind.to_owned()),
-        (header::CONTENT_LENGTH, body.len().to_string()),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-    ];
-    for (name, value) in fields {
-        header.insert_header(name, value).expect("a plain ASCII value");
-    }
-    Page { header: Box::new(header), body }
+    let mut head = ResponseHead::new(StatusCode::from_u16(status).expect("statuses of our own are valid"));
+    head.fields.append(Name::ContentType, kind.as_bytes());
+    head.fields.append(Name::ContentLength, body.len().to_string().as_bytes());
+    head.fields.append(Name::CacheControl, b"no-store");
+    Page { head, body }
 }
 
 /// A browser names `text/html`; most programs send `*/*` or nothing.
-fn wants_html(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().any(|value| {
-        value.to_str().is_ok_and(|text| {
+fn wants_html(asked: &Fields) -> bool {
+    asked.all(Name::Accept).any(|value| {
+        std::str::from_utf8(value).is_ok_and(|text| {
             text.split(',')
                 .any(|range| range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html")))
         })
@@ -103,10 +99,8 @@ fn problem_text(status: u16, title: &str, detail: &str, request_id: &str) -> Str
 mod tests {
     use super::*;
 
-    fn accepting(accept: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, accept.parse().unwrap());
-        headers
+    fn accepting(accept: &str) -> Fields {
+        [("Accept", accept)].into_iter().collect()
     }
 
     #[test]
@@ -119,10 +113,10 @@ mod tests {
         ];
         for (accept, wanted) in cases {
             let page = page(502, "No.", "abc", &accepting(accept), None);
-            assert_eq!(page.header.headers.get(header::CONTENT_TYPE).unwrap(), wanted, "{accept}");
+            assert_eq!(page.head.fields.text(Name::ContentType), Some(wanted), "{accept}");
         }
-        let none = page(503, "No.", "abc", &HeaderMap::new(), Some(5));
-        assert_eq!(none.header.headers.get(header::RETRY_AFTER).unwrap(), "5");
+        let none = page(503, "No.", "abc", &Fields::new(), Some(5));
+        assert_eq!(none.head.fields.text(Name::RetryAfter), Some("5"));
         let json: serde_json::Value = serde_json::from_slice(&none.body).unwrap();
         assert_eq!(json["status"], 503);
         assert_eq!(json["request_id"], "abc");

@@ -1,4 +1,4 @@
-//! A panic in a step ends one exchange as any other failure of ours does: its client gets 500, and nobody else notices.
+//! A panic in a step ends one exchange as any other failure of ours does: its client gets 500, and no other exchange notices.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -6,50 +6,47 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-use pingora::{Error, ErrorType, Result};
-
-use super::Edge;
+use super::Steps;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::telemetry::PanicRecord;
 
-/// Where on its way a request is, for whoever has to find the bug.
+/// Which step a request is in, for the report of a bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
+pub enum Step {
     /// Caught by the connection alone: there is no exchange yet.
     #[cfg(test)]
     Begin,
-    Request,
-    Peer,
+    Admit,
+    Choose,
     NotConnected,
     Connected,
-    Outbound,
-    RequestBody,
-    AnswerHead,
-    AnswerBody,
-    Answer,
+    RequestHead,
+    RequestPiece,
+    Interim,
+    ResponseHead,
+    ResponsePiece,
     Failed,
-    Settle,
+    Finish,
 }
 
-/// Runs the steps of a hook. What they left half done is thrown away with the exchange.
+/// Runs a step. What it left half done is thrown away with the exchange.
 pub(super) fn caught<T>(
-    edge: &Edge,
-    hook: Hook,
+    steps: &Steps,
+    step: Step,
     exchange: &mut Exchange,
-    steps: impl FnOnce(&mut Exchange) -> Result<T>,
-) -> Result<T> {
-    let steps = || {
+    run: impl FnOnce(&mut Exchange) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let run = || {
         #[cfg(test)]
-        provoked::here(hook);
-        steps(exchange)
+        provoked::here(step);
+        run(exchange)
     };
-    catch_unwind(AssertUnwindSafe(steps)).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let route = exchange.route().name();
-        edge.telemetry.emit_panic(&PanicRecord { place: &format!("{hook:?}"), route, panic: &*panic });
-        exchange.failure = Some(Failure::Internal);
-        // Neither side's fault, and never a reason to ask anybody else.
-        Err(Error::explain(ErrorType::InternalError, "a hook ended in a panic"))
+        steps.telemetry.emit_panic(&PanicRecord { place: &format!("{step:?}"), route, panic: &*panic });
+        // Neither side's fault, and never a reason to ask another endpoint.
+        Err(Failure::Internal)
     })
 }
 
@@ -70,18 +67,18 @@ pub fn alone<F: Future + Unpin>(mut future: F) -> impl Future<Output = Result<F:
 pub mod provoked {
     use parking_lot::Mutex;
 
-    pub use super::Hook;
+    pub use super::Step;
 
-    static NEXT: Mutex<Option<Hook>> = Mutex::new(None);
+    static NEXT: Mutex<Option<Step>> = Mutex::new(None);
 
     /// The next request that comes here panics.
-    pub fn next_at(hook: Hook) {
-        *NEXT.lock() = Some(hook);
+    pub fn next_at(step: Step) {
+        *NEXT.lock() = Some(step);
     }
 
-    pub(in crate::proxy) fn here(hook: Hook) {
-        if NEXT.lock().take_if(|next| *next == hook).is_some() {
-            panic!("provoked at {hook:?}");
+    pub(in crate::proxy) fn here(step: Step) {
+        if NEXT.lock().take_if(|next| *next == step).is_some() {
+            panic!("provoked at {step:?}");
         }
     }
 }

@@ -1,60 +1,46 @@
-//! What is changed in a service's answer so that two applications live under one origin.
-
-use http::{HeaderValue, header};
-use pingora::Result;
-use pingora::http::ResponseHeader;
+//! What is changed in a service's response so that two applications live under one origin.
 
 use super::location::{self, Asked, Way};
+use crate::message::{Name, ResponseHead};
 use crate::route::{AnswerEdits, Route};
 
 /// Applies the route's `answer` table to what an endpoint of the service answered.
-pub fn answer(response: &mut ResponseHeader, route: &Route, asked: &Asked<'_>) -> Result<()> {
+pub fn apply(head: &mut ResponseHead, route: &Route, asked: &Asked<'_>) {
     let edits = &route.answer;
     if edits.is_empty() {
-        return Ok(());
+        return;
     }
-    if edits.location && location::NAMES.iter().any(|name| response.headers.contains_key(*name)) {
+    if edits.location && location::NAMES.iter().any(|name| head.fields.has(*name)) {
         let way = Way::of(route, asked);
         for name in location::NAMES {
-            rewrite_location(response, name, &way)?;
+            rewrite_location(head, name, &way);
         }
     }
     if !edits.cookie_domain.is_empty() || !edits.cookie_path.is_empty() {
-        rewrite_cookies(response, edits)?;
+        rewrite_cookies(head, edits);
     }
-    for name in &edits.headers.remove {
-        response.remove_header(name);
-    }
-    for (name, value) in &edits.headers.set {
-        response.insert_header(name.clone(), value.clone())?;
-    }
-    for (name, value) in &edits.headers.add {
-        response.append_header(name.clone(), value.clone())?;
-    }
-    Ok(())
+    edits.headers.apply(&mut head.fields);
 }
 
-fn rewrite_location(response: &mut ResponseHeader, name: &'static str, way: &Way<'_>) -> Result<()> {
-    let Some(value) = response.headers.get(name).and_then(|value| value.to_str().ok()) else { return Ok(()) };
-    let changed = if name == location::REFRESH { way.refresh(value) } else { way.back(value) };
-    match changed {
-        Some(changed) => response.insert_header(name, changed),
-        None => Ok(()),
+fn rewrite_location(head: &mut ResponseHead, name: Name, way: &Way<'_>) {
+    let Some(value) = head.fields.text(name) else { return };
+    let changed = if name == Name::Refresh { way.refresh(value) } else { way.back(value) };
+    if let Some(changed) = changed.filter(|changed| !changed.contains(['\r', '\n'])) {
+        head.fields.set(name, changed.as_bytes());
     }
 }
 
 /// Changes the Domain and Path attributes of every cookie that the service sets.
-fn rewrite_cookies(response: &mut ResponseHeader, edits: &AnswerEdits) -> Result<()> {
-    let cookies: Vec<HeaderValue> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+fn rewrite_cookies(head: &mut ResponseHead, edits: &AnswerEdits) {
+    let cookies: Vec<Vec<u8>> = head.fields.all(Name::SetCookie).map(<[u8]>::to_vec).collect();
     if cookies.is_empty() {
-        return Ok(());
+        return;
     }
-    response.remove_header(&header::SET_COOKIE);
+    head.fields.remove(Name::SetCookie);
     for cookie in cookies {
-        let changed = cookie.to_str().ok().and_then(|text| HeaderValue::from_str(&rewrite_cookie(text, edits)).ok());
-        response.append_header(header::SET_COOKIE, changed.unwrap_or(cookie))?;
+        let changed = std::str::from_utf8(&cookie).ok().map(|text| rewrite_cookie(text, edits).into_bytes());
+        head.fields.append(Name::SetCookie, &changed.unwrap_or(cookie));
     }
-    Ok(())
 }
 
 fn rewrite_cookie(cookie: &str, edits: &AnswerEdits) -> String {

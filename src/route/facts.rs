@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method, header};
+use http::Method;
 
 use super::rule::ConditionOn;
+use crate::message::{Fields, Name};
 
 /// The facts of one request.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +19,9 @@ pub struct Facts<'a> {
     pub host: &'a str,
     /// The normalised path.
     pub path: &'a str,
-    pub query: Option<&'a str>,
-    pub headers: &'a HeaderMap,
+    /// Byte for byte: what is no text in one parameter does not hide the others.
+    pub query: Option<&'a [u8]>,
+    pub headers: &'a Fields,
     /// The client's address, after trusted proxies.
     pub client: Option<IpAddr>,
     /// The request asks for another protocol on the connection.
@@ -42,9 +44,8 @@ impl<'a> Facts<'a> {
 
     /// The same for a request that is nothing but its headers.
     #[must_use]
-    pub fn cookie_of(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-        let lines = headers.get_all(header::COOKIE).iter();
-        lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).find_map(|pair| {
+    pub fn cookie_of(headers: &'a Fields, name: &str) -> Option<&'a str> {
+        headers.all(Name::Cookie).flat_map(|line| line.split(|byte| *byte == b';')).find_map(|pair| {
             let equals = pair.iter().position(|byte| *byte == b'=')?;
             if pair[..equals].trim_ascii() != name.as_bytes() {
                 return None;
@@ -56,17 +57,19 @@ impl<'a> Facts<'a> {
     /// Whether the request has any value under this name.
     pub(super) fn has(&self, on: ConditionOn, name: &str) -> bool {
         match on {
-            ConditionOn::Header => self.headers.contains_key(name),
+            ConditionOn::Header => self.headers.has(name),
             ConditionOn::Cookie => self.cookie(name).is_some(),
             ConditionOn::Query => self.query_value(name).is_some(),
         }
     }
 
-    /// The first value of this query key, percent-decoded, `+` read as a space; a key without `=` is present and empty.
+    /// The first value of this query key, percent-decoded, `+` read as a space, what is not UTF-8 as U+FFFD; a key without
+    /// `=` is present and empty.
     #[must_use]
     pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.query?.split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        self.query?.split(|byte| *byte == b'&').find_map(|pair| {
+            let equals = memchr::memchr(b'=', pair);
+            let (key, value) = equals.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
             (decode(key) == name).then(|| decode(value))
         })
     }
@@ -74,7 +77,7 @@ impl<'a> Facts<'a> {
     /// A claim of the bearer token, read without a check of the signature. Strings as they are, numbers as written.
     #[must_use]
     pub fn jwt_claim(&self, claim: &str) -> Option<String> {
-        let value = self.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let value = self.headers.text(Name::Authorization)?;
         let (scheme, token) = value.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
@@ -93,12 +96,12 @@ fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
-fn decode(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Cow::Borrowed(text);
+fn decode(text: &[u8]) -> Cow<'_, str> {
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return String::from_utf8_lossy(text);
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         let decoded = match (byte, tail) {
@@ -151,11 +154,9 @@ fn base64url(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn with_facts<T>(headers: &HeaderMap, query: Option<&str>, read: impl FnOnce(&Facts<'_>) -> T) -> T {
+    fn with_facts<T>(headers: &Fields, query: Option<&[u8]>, read: impl FnOnce(&Facts<'_>) -> T) -> T {
         read(&Facts {
             method: &Method::GET,
             preflight: None,
@@ -170,10 +171,9 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_over_all_lines() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, HeaderValue::from_static("a=1; b = \"two\" ;c=x=y; flag"));
-        headers
-            .append(header::COOKIE, HeaderValue::from_bytes(b"bad=\xff; late=3; a=9; q=\"").expect("a header value"));
+        let mut headers = Fields::new();
+        headers.append(Name::Cookie, b"a=1; b = \"two\" ;c=x=y; flag");
+        headers.append(Name::Cookie, b"bad=\xff; late=3; a=9; q=\"");
         let table = [
             ("a", Some("1")),
             ("b", Some("two")),
@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn query_keys_and_values_are_decoded() {
-        let headers = HeaderMap::new();
-        let query = "a=1&b=x+y%21&%63=3&empty=&bare&bad=%zz%4&a=2&caf%C3%A9=%e9";
+        let headers = Fields::new();
+        let query = b"a=1&b=x+y%21&%63=3&empty=&bare&bad=%zz%4&a=2&caf%C3%A9=%e9&raw=\xe9&late=\xc3\xa9";
         let table = [
             ("a", Some("1")),
             ("b", Some("x y!")),
@@ -205,10 +205,12 @@ mod tests {
             ("bare", Some("")),
             ("bad", Some("%zz%4")),
             ("caf\u{e9}", Some("\u{fffd}")),
+            ("raw", Some("\u{fffd}")),
+            ("late", Some("\u{e9}")),
             ("none", None),
         ];
         for (key, expected) in table {
-            let value = with_facts(&headers, Some(query), |facts| facts.query_value(key).map(Cow::into_owned));
+            let value = with_facts(&headers, Some(&query[..]), |facts| facts.query_value(key).map(Cow::into_owned));
             assert_eq!(value.as_deref(), expected, "{key}");
         }
         assert!(with_facts(&headers, None, |facts| facts.query_value("a").is_none()));
@@ -229,8 +231,7 @@ mod tests {
             ("Bearer a.!!.c".to_owned(), "sub", None),
         ];
         for (value, claim, expected) in table {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().expect("a header value"));
+            let headers = Fields::from_iter([("authorization", value.as_str())]);
             assert_eq!(
                 with_facts(&headers, None, |facts| facts.jwt_claim(claim)).as_deref(),
                 expected,

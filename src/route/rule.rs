@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::facts::Facts;
 use super::methods::MethodSet;
@@ -208,15 +208,11 @@ fn holds(on: ConditionOn, condition: &Condition, facts: &Facts<'_>) -> bool {
     let Condition { name, kind } = condition;
     match (on, facts.preflight) {
         (ConditionOn::Header, Some(announced)) if announces(announced, name) => !matches!(kind, ConditionKind::Absent),
-        (ConditionOn::Header, _) => kind.holds(header(facts.headers, name)),
+        (ConditionOn::Header, _) => kind.holds(facts.headers.get(&**name)),
         (ConditionOn::Cookie, Some(_)) => true,
         (ConditionOn::Cookie, None) => kind.holds(facts.cookie(name).map(str::as_bytes)),
         (ConditionOn::Query, _) => kind.holds(facts.query_value(name).as_deref().map(str::as_bytes)),
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    headers.get(name).map(http::HeaderValue::as_bytes)
 }
 
 fn announces(announced: &str, name: &str) -> bool {

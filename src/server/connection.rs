@@ -1,41 +1,39 @@
-//! A connection from its accept to its end: which protocol, one request after another, each under the connection's watch.
-//!
-//! Pingora's own loop is not used because it has no deadline for a whole request head, none for the first byte, and
-//! because its look for HTTP/2 without TLS waits for 24 bytes without end.
+//! A connection from its accept to its end: which protocol, and one request after another.
 
 use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
 use std::net::IpAddr;
-use std::os::fd::RawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::BytesMut;
+use http::{Method, Version};
 use parking_lot::Mutex;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::{ALPN, Ssl, Stream, UniqueID};
-use pingora::proxy::HttpProxy;
+use pingora::apps::ServerApp;
+use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
-use tokio::time::Sleep;
-
-use super::farewell::until_farewell;
-use super::home::at_home;
-use super::http2::Http2;
-use super::tls::Tls;
-use super::wire::Wire;
-use crate::compile::Limits;
-use crate::guard::headers::is_trusted;
-use crate::guard::rate::client_unit;
-use crate::live::InForce;
-use crate::proxy::{Edge, Edition, Express, Lent, Pace, Thrown, Watch, Watched, alone, own_answer, takes, watched};
-use crate::telemetry::{PanicRecord, Telemetry};
 use prometheus::IntGauge;
+use tokio::sync::watch;
+
+use super::rebind;
+use super::tls::Tls;
+use crate::client::Socket;
+use crate::compile::Limits;
+use crate::downstream::{ClientFault, Descriptor, Pace, Timer, http2};
+use crate::downstream::http1::{Arrived, Conn, HeadRules};
+use crate::guard::headers::{ClientSubject, is_trusted};
+use crate::guard::rate::client_unit;
+use crate::message::{Framing, RequestHead};
+use crate::proxy::{self, After, Arrival, ClientEnd, Exchange, Failure, Steps, alone, own_response};
+use crate::telemetry::{PanicRecord, RequestId};
 
 /// The open connections of the whole process.
 #[derive(Debug)]
-pub struct Census {
+pub struct Connections {
     /// So many have descriptors, whatever the file says.
     room: u64,
     open: AtomicI64,
@@ -43,18 +41,18 @@ pub struct Census {
     handed_over: AtomicBool,
     /// Those of each client, kept only where they are limited.
     clients: Mutex<HashMap<[u8; 16], u64>>,
-    /// Tells who talks over a WebSocket that the server goes. Each of them listens.
-    farewell: tokio::sync::watch::Sender<bool>,
+    /// Tells tunnels that the server goes. Each of them listens.
+    going_away: watch::Sender<bool>,
 }
 
-impl Census {
+impl Connections {
     pub fn new(room: u64) -> Self {
         Self {
             room,
             open: AtomicI64::new(0),
             handed_over: AtomicBool::new(false),
             clients: Mutex::default(),
-            farewell: tokio::sync::watch::Sender::new(false),
+            going_away: watch::Sender::new(false),
         }
     }
 
@@ -70,156 +68,202 @@ impl Census {
         self.handed_over.load(Relaxed)
     }
 
-    /// Tells every WebSocket that the server goes; gives how many there are.
-    pub fn say_farewell(&self) -> usize {
-        let listening = self.farewell.receiver_count();
-        self.farewell.send_replace(true);
+    pub const fn going_away(&self) -> &watch::Sender<bool> {
+        &self.going_away
+    }
+
+    /// Tells every tunnel that the server goes; gives how many there are.
+    pub fn say_going_away(&self) -> usize {
+        let listening = self.going_away.receiver_count();
+        self.going_away.send_replace(true);
         listening
     }
 
     /// Another connection of this client, if it may have one.
-    fn admit(&self, client: IpAddr, most: u64) -> Option<OfClient<'_>> {
+    fn admit(&self, client: IpAddr, most: u64) -> Option<ClientSlot<'_>> {
         let unit = client_unit(client);
         let mut clients = self.clients.lock();
         let open = clients.entry(unit).or_default();
         (*open < most).then(|| {
             *open += 1;
-            OfClient { census: self, unit }
+            ClientSlot { connections: self, unit }
         })
     }
 }
 
 /// One listener's application.
-pub struct Door {
-    proxy: Arc<HttpProxy<Edge>>,
-    express: Arc<Express>,
-    in_force: Arc<InForce<Edition>>,
-    census: Arc<Census>,
-    telemetry: Arc<Telemetry>,
+pub struct HttpListener {
+    steps: Arc<Steps>,
+    connections: Arc<Connections>,
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<Tls>>,
-    /// Whoever accepts is one of so many.
+    /// One of so many threads accepts.
     threads: usize,
 }
 
-impl Door {
+/// What ended the wait for a request.
+enum Waited {
+    Arrived(Arrived),
+    /// No complete head came in time. `begun`: a part of it did.
+    TooLate {
+        begun: bool,
+    },
+    Stopping,
+}
+
+impl HttpListener {
     pub fn new(
-        (proxy, express): (Arc<HttpProxy<Edge>>, Arc<Express>),
-        in_force: Arc<InForce<Edition>>,
-        census: Arc<Census>,
-        telemetry: Arc<Telemetry>,
+        steps: Arc<Steps>,
+        connections: Arc<Connections>,
         listener: &str,
         tls: Option<Arc<Tls>>,
         threads: usize,
     ) -> Self {
-        let gauge = telemetry.metrics.edge().connections(listener);
-        Self { proxy, express, in_force, census, telemetry, gauge, tls, threads }
+        let gauge = steps.telemetry.metrics.edge().connections(listener);
+        Self { steps, connections, gauge, tls, threads }
     }
 
-    async fn http1(
-        &self,
-        mut wire: Box<Wire>,
-        shutdown: &ShutdownWatch,
-        limits: &Limits,
-        watch: &Arc<Watch>,
-        mut timer: Pin<&mut Sleep>,
-    ) {
-        let mut settings = None;
+    async fn http1(&self, mut conn: Conn, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
+        let mut fresh = true;
+        let mut served = 0;
+        let rules = HeadRules { longest: limits.request_head, bare_line_feeds: false };
         loop {
-            let most = limits.requests_per_connection;
-            match self.one_request(wire, settings, most, shutdown, watch, timer.as_mut()).await {
-                Watched::Done(Some(reused)) => {
-                    let (again, with) = reused.consume();
-                    // What pingora gives back is what it was given.
-                    let Ok(again) = again.into_any().downcast::<Wire>() else { return };
-                    (wire, settings) = (again, with);
+            let (head, length) = match self.wait(&mut conn, rules, &limits, fresh, shutdown).await {
+                Waited::Arrived(Arrived::Request(head, length)) => (head, length),
+                Waited::Arrived(Arrived::Malformed(bad, head)) => {
+                    let failure = Failure::Refused { status: bad.status, reason: bad.reason };
+                    return self.refuse(conn, head, arrival, failure, &limits).await;
                 }
-                Watched::Done(None) => return self.tell_refusal(watch),
-                Watched::TooLate { .. } => return,
-            }
-            // What was read beyond the last request lies with pingora; otherwise nothing is set up before the next one begins.
-            let nothing_yet = watch.read_to_the_end();
-            watch.expect_head(Instant::now(), limits.header_timeout, limits.idle_timeout);
-            if nothing_yet {
-                match watched(watch, timer.as_mut(), first_bytes(&mut wire, true, false, shutdown, &self.census)).await
-                {
-                    Watched::Done(Some(_)) => {}
-                    Watched::Done(None) | Watched::TooLate { .. } => return,
+                Waited::Arrived(Arrived::Http2) => {
+                    let (socket, ahead) = conn.into_parts();
+                    // In a box: most connections are not of this kind.
+                    return Box::pin(self.http2(socket, ahead, arrival, limits, shutdown)).await;
                 }
-            }
-        }
-    }
-
-    async fn one_request(
-        &self,
-        mut wire: Box<Wire>,
-        settings: Option<HttpPersistentSettings>,
-        most: Option<u32>,
-        shutdown: &ShutdownWatch,
-        watch: &Arc<Watch>,
-        timer: Pin<&mut Sleep>,
-    ) -> Watched<Option<ReusedHttpStream>> {
-        if let Some(taken) = takes(wire.ahead()) {
-            let begin = wire.take_ahead(taken.length());
-            if taken.upgrades {
-                let lent = Lent::new(wire);
-                let stream = Box::new(lent.clone());
-                let exchange = alone(Box::pin(self.express.serve(stream, Some(lent), begin, settings, most, shutdown)));
-                let exchange = until_farewell(watch, &self.census.farewell, exchange);
-                return self.without_panic(watched(watch, timer, Box::pin(exchange)).await);
+                Waited::Arrived(Arrived::Closed) | Waited::Stopping => return,
+                Waited::TooLate { begun: true } => {
+                    let (bad, head) = conn.give_up(408, "header_timeout");
+                    let failure = Failure::Refused { status: bad.status, reason: bad.reason };
+                    return self.refuse(conn, head, arrival, failure, &limits).await;
+                }
+                Waited::TooLate { begun: false } => {
+                    if fresh {
+                        // Browsers open connections that they may need: no response is read there, and none is sent.
+                        self.steps.telemetry.metrics.edge().refused("header_timeout");
+                    }
+                    return;
+                }
+            };
+            (fresh, served) = (false, served + 1);
+            if *shutdown.borrow() || limits.requests_per_connection.is_some_and(|most| served >= most) {
+                conn.close();
             }
             // In a box, so that the connection holds no room for an exchange while it is idle.
-            let exchange = alone(Box::pin(self.express.serve(wire, None, begin, settings, most, shutdown)));
-            return self.without_panic(watched(watch, timer, exchange).await);
-        }
-        let (fd, encrypted) = (wire.id(), wire.get_ssl_digest().is_some());
-        let mut session = ServerSession::new_http1(wire);
-        if let Some(settings) = settings {
-            settings.apply_to_session(&mut session);
-        } else {
-            // Without end, because the watch ends what takes too long; a timeout of pingora's would cost a timer a request.
-            session.set_keepalive(if *shutdown.borrow() { None } else { Some(0) });
-            session.set_keepalive_reuses_remaining(most.map(|most| most - 1));
-        }
-        // Dropped at the end of this function, and with it the connection: what is still to be said is said before.
-        let exchange = pin!(alone(self.proxy.process_new_http(session, shutdown)));
-        let mut exchange = pin!(until_farewell(watch, &self.census.farewell, exchange));
-        let ended = self.without_panic(watched(watch, timer, exchange.as_mut()).await);
-        if let Watched::TooLate { begun: true } = ended {
-            self.telemetry.metrics.edge().refused("header_timeout");
-            if !encrypted {
-                say_at_once(fd, 408);
+            match alone(Box::pin(self.serve(&mut conn, head, length, arrival.clone()))).await {
+                Ok(After::Next) => {}
+                Ok(After::Close) => return close(conn).await,
+                Ok(After::Linger) => {
+                    return Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER))).await;
+                }
+                Err(thrown) => {
+                    // No step has caught it: the connection ends.
+                    self.steps.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
+                    if !conn.has_answered() {
+                        self.say_at_once(conn, 500).await;
+                    }
+                    return;
+                }
             }
-        }
-        ended
-    }
-
-    /// A panic that no step has caught ends the connection.
-    fn without_panic<T>(&self, ended: Watched<std::result::Result<Option<T>, Thrown>>) -> Watched<Option<T>> {
-        match ended {
-            Watched::Done(Ok(reused)) => Watched::Done(reused),
-            Watched::Done(Err(thrown)) => {
-                self.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
-                Watched::Done(None)
-            }
-            Watched::TooLate { begun } => Watched::TooLate { begun },
         }
     }
 
-    fn too_many(&self, stream: &Stream, reason: &'static str) {
-        self.telemetry.metrics.edge().refused(reason);
+    async fn serve(&self, conn: &mut Conn, head: Box<RequestHead>, length: usize, arrival: Arrival) -> After {
+        let framing = conn.framing();
+        let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
+        exchange.head_length = Some(length);
+        proxy::serve(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange).await
+    }
+
+    async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
+        let state = Descriptor(socket.descriptor());
+        let settings = http2::Settings {
+            limits,
+            streams: STREAMS,
+            metrics: Arc::clone(&self.steps.telemetry.metrics),
+        };
+        let pause = settings.limits.body_timeout;
+        http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
+            let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
+            pingora_runtime::current_handle().spawn(async move {
+                let telemetry = Arc::clone(&steps.telemetry);
+                // In a box, because a task is moved more than once.
+                if let Err(thrown) = alone(Box::pin(serve_stream(steps, stream, arrival, pause))).await {
+                    // The stream ends with a reset.
+                    telemetry.emit_panic(&PanicRecord { place: "stream", route: "-", panic: &*thrown });
+                }
+            });
+        })
+        .await;
+    }
+
+    /// Answers what is not a request.
+    async fn refuse(&self, mut conn: Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure, limits: &Limits) {
+        let edition = self.steps.in_force.load();
+        let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
+        self.steps.admit_malformed(&mut exchange);
+        proxy::refuse(&self.steps, &mut ClientEnd::Http1(&mut conn), &mut exchange, failure).await;
+        Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
+    }
+
+    /// Waits for the next request, at most as long as the limits say.
+    async fn wait(
+        &self,
+        conn: &mut Conn,
+        rules: HeadRules,
+        limits: &Limits,
+        fresh: bool,
+        shutdown: &ShutdownWatch,
+    ) -> Waited {
+        let mut shutdown = shutdown.clone();
+        let mut stopped = pin!(stopped(&mut shutdown, fresh, &self.connections));
+        let now = Instant::now();
+        let mut begun = conn.has_begun();
+        let pause = if fresh || begun { limits.header_timeout } else { limits.idle_timeout };
+        let mut due = pause.map(|pause| now + pause);
+        poll_fn(|cx: &mut Context<'_>| {
+            loop {
+                if let Poll::Ready(arrived) = conn.poll_request(cx, rules, fresh && self.tls.is_none()) {
+                    return Poll::Ready(Waited::Arrived(arrived));
+                }
+                if !begun && conn.has_begun() {
+                    begun = true;
+                    if !fresh {
+                        due = limits.header_timeout.map(|pause| Instant::now() + pause);
+                    }
+                }
+                if !begun && stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Waited::Stopping);
+                }
+                if conn.timer.poll(cx, due).is_pending() {
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Waited::TooLate { begun });
+            }
+        })
+        .await
+    }
+
+    async fn too_many(&self, socket: Socket, reason: &'static str) {
+        self.steps.telemetry.metrics.edge().refused(reason);
         if self.tls.is_none() {
-            say_at_once(stream.id(), 503);
+            self.say_at_once(Conn::new(socket, Pace::default()), 503).await;
         }
     }
 
-    /// What pingora's parser has refused was answered, but nobody has counted it.
-    fn tell_refusal(&self, watch: &Watch) {
-        if let Some(status) = watch.take_refused_early() {
-            self.telemetry.metrics.edge().refused(if status == 405 { "method" } else { "framing" });
-            tracing::debug!(status, "a request that cannot be read was refused");
-        }
+    /// A response outside any exchange, if the client takes it at once.
+    async fn say_at_once(&self, mut conn: Conn, status: u16) {
+        let response = own_response(status, &RequestId::made(fastrand::u128(..)));
+        proxy::send_raw(&mut ClientEnd::Http1(&mut conn), &response).await;
     }
 
     /// The connection behind its TLS handshake, which has as long as a request head has.
@@ -230,84 +274,120 @@ impl Door {
             None => handshake.await,
         };
         if stream.is_none() {
-            self.telemetry.metrics.edge().refused("tls_handshake");
+            self.steps.telemetry.metrics.edge().refused("tls_handshake");
         }
         stream
     }
 }
 
-#[async_trait]
-impl ServerApp for Door {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if self.threads > 1 {
-            stream = at_home(stream);
+/// Requests at once on a connection of HTTP/2; one more is refused, and may be sent again. What nginx, haproxy and Envoy's guide
+/// for edges allow.
+const STREAMS: u32 = 100;
+
+/// Serves one request of HTTP/2. `pause`: the longest wait for the frame that says whether there is a body.
+async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arrival, pause: Option<Duration>) {
+    let began = Instant::now();
+    let mut timer = Timer::default();
+    let due = pause.map(|pause| began + pause);
+    let settled = poll_fn(|cx| match stream.poll_settled(cx) {
+        Poll::Pending => timer.poll(cx, due).map(|()| Ok(())),
+        settled => settled,
+    })
+    .await;
+    let malformed = match settled {
+        Ok(()) => None,
+        Err(ClientFault::Malformed(malformed)) => Some(malformed),
+        Err(_) => return,
+    };
+    let (head, malformed) = match stream.take_head() {
+        Ok(head) => (head, malformed),
+        Err(malformed) => (RequestHead::new(Method::GET, Version::HTTP_2, b"-"), Some(malformed)),
+    };
+    let framing = match stream.content_length() {
+        _ if !stream.has_body() => Framing::None,
+        Some(length) => Framing::Length(length),
+        None => Framing::Open,
+    };
+    let mut exchange = Exchange::new(steps.in_force.load(), Box::new(head), arrival, framing, began);
+    let mut client = ClientEnd::Http2(&mut stream, &mut timer);
+    match malformed {
+        Some(bad) => {
+            steps.admit_malformed(&mut exchange);
+            let failure = Failure::Refused { status: bad.status, reason: bad.reason };
+            proxy::refuse(&steps, &mut client, &mut exchange, failure).await;
         }
-        let edition = self.in_force.load();
+        None => {
+            proxy::serve(&steps, &mut client, &mut exchange).await;
+        }
+    }
+}
+
+/// A client that is still sending is read for so long where the file sets no limit.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Ends a connection in order: with TLS, the client is told that nothing was cut off.
+async fn close(conn: Conn) {
+    const MOMENT: Duration = Duration::from_secs(1);
+    let (mut socket, _) = conn.into_parts();
+    if socket.is_tls() {
+        let told = poll_fn(|cx| tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut socket), cx));
+        drop(tokio::time::timeout(MOMENT, told).await);
+    }
+}
+
+#[async_trait]
+impl ServerApp for HttpListener {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let edition = self.steps.in_force.load();
         let limits = edition.snapshot.limits.clone();
-        let peer = peer(&stream).filter(|peer| !is_trusted(*peer, &edition.snapshot.server.trusted));
+        let peer = peer(&stream);
+        let limited = peer.filter(|peer| !is_trusted(*peer, &edition.snapshot.server.trusted));
         drop(edition);
-        let _counted = Counted::new(&self.census, &self.gauge);
-        let most = limits.connections.map_or(self.census.room, |most| most.min(self.census.room));
-        if u64::try_from(self.census.open()).unwrap_or(0) > most {
-            self.too_many(&stream, "connections");
+        let _counted = ConnectionSlot::new(&self.connections, &self.gauge);
+        let most = limits.connections.map_or(self.connections.room, |most| most.min(self.connections.room));
+        if u64::try_from(self.connections.open()).unwrap_or(0) > most {
+            Box::pin(self.too_many(Socket::Stream(stream), "connections")).await;
             return None;
         }
         // Behind a proxy that speaks for others, one address is many clients.
         let most = limits.connections_per_client.filter(|most| *most > 0);
-        let _of_client = match most.zip(peer).map(|(most, peer)| self.census.admit(peer, most)) {
+        let _of_client = match most.zip(limited).map(|(most, peer)| self.connections.admit(peer, most)) {
             Some(None) => {
-                self.too_many(&stream, "connections_per_client");
+                Box::pin(self.too_many(Socket::Stream(stream), "connections_per_client")).await;
                 return None;
             }
             counted => counted.flatten(),
         };
-        if let Some(tls) = &self.tls {
+        let (socket, arrival, alpn) = if let Some(tls) = &self.tls {
+            if self.threads > 1 {
+                stream = rebind::rebind(stream);
+            }
             // In a box, so that a connection holds no room for a handshake once it is over, or where there is none.
-            stream = Box::pin(self.encrypted(tls, stream, &limits)).await?;
-        }
-        let watch = Watch::of_client(Instant::now(), stream.id(), pace(&limits));
-        let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
-        watch.expect_head(Instant::now(), limits.header_timeout, None);
-        let settled = stream.get_ssl_digest().is_some() && !matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let mut wire = Box::new(Wire::new(stream, Arc::clone(&watch)));
-        let http2 = match watched(&watch, timer.as_mut(), first_bytes(&mut wire, settled, true, shutdown, &self.census))
-            .await
-        {
-            Watched::Done(http2) => http2?,
-            Watched::TooLate { .. } => {
-                // Browsers open connections that they may need: no answer is read there, and none is sent.
-                self.telemetry.metrics.edge().refused("header_timeout");
-                return None;
-            }
-        };
-        if http2 {
-            watch.head_read();
-            let http2 = Http2::new(&self.express, &self.telemetry, &limits, &watch);
-            // In a box, too: most connections are not of this kind.
-            watched(&watch, timer, Box::pin(http2.serve(wire, shutdown))).await;
-            if let Some(reason) = watch.cut() {
-                self.telemetry.metrics.edge().refused(reason);
-            }
+            let stream = Box::pin(self.encrypted(tls, stream, &limits)).await?;
+            let digest = stream.get_ssl_digest();
+            let subject = digest.and_then(|digest| digest.extension.get::<ClientSubject>().cloned());
+            let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+            (Socket::Stream(stream), Arrival { peer, tls: true, subject }, Some(http2))
         } else {
-            self.http1(wire, shutdown, &limits, &watch, timer).await;
+            (rebind::plain(stream), Arrival { peer, tls: false, subject: None }, None)
+        };
+        match alpn {
+            Some(true) => Box::pin(self.http2(socket, BytesMut::new(), arrival, limits, shutdown)).await,
+            _ => self.http1(Conn::new(socket, pace(&limits)), arrival, limits, shutdown).await,
         }
         None
-    }
-
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
     }
 }
 
 /// Counts a connection of one client as long as it lives.
-struct OfClient<'a> {
-    census: &'a Census,
+struct ClientSlot<'a> {
+    connections: &'a Connections,
     unit: [u8; 16],
 }
 
-impl Drop for OfClient<'_> {
+impl Drop for ClientSlot<'_> {
     fn drop(&mut self) {
-        let mut clients = self.census.clients.lock();
+        let mut clients = self.connections.clients.lock();
         if let Some(open) = clients.get_mut(&self.unit) {
             *open -= 1;
             if *open == 0 {
@@ -317,39 +397,21 @@ impl Drop for OfClient<'_> {
     }
 }
 
-/// Waits until a request begins, and says whether it is one of HTTP/2; `None`: there will be none. `http1`: that much is known;
-/// `fresh`: there was none on this connection yet.
-async fn first_bytes(
-    wire: &mut Wire,
-    http1: bool,
-    fresh: bool,
-    shutdown: &ShutdownWatch,
-    census: &Census,
-) -> Option<bool> {
-    let mut shutdown = shutdown.clone();
-    let begun = async { if http1 { wire.fill().await.then_some(false) } else { wire.opens_http2().await } };
-    tokio::select! {
-        biased;
-        begun = begun => begun,
-        () = stopped(&mut shutdown, fresh, census) => None,
-    }
-}
-
-/// The end of idle connections: at once when nobody serves here any more; a little later when a successor does, so that a
-/// client which is about to use its connection gets its answer, and is told with it to open another. Whoever has just
+/// The end of idle connections: at once when no process serves here any more; a little later when a successor does, so that a
+/// client which is about to use its connection gets its response, and is told with it to open another. A client that has just
 /// connected has a request on its way.
-async fn stopped(shutdown: &mut ShutdownWatch, fresh: bool, census: &Census) {
+async fn stopped(shutdown: &mut ShutdownWatch, fresh: bool, connections: &Connections) {
     const GRACE: Duration = Duration::from_secs(3);
     // An error says that the server is gone, which is the same.
     drop(shutdown.wait_for(|stopping| *stopping).await);
-    if fresh || census.handed_over.load(Relaxed) {
+    if fresh || connections.handed_over.load(Relaxed) {
         tokio::time::sleep(GRACE).await;
     }
 }
 
 fn peer(stream: &Stream) -> Option<IpAddr> {
     let digest = stream.get_socket_digest()?;
-    digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical())
+    digest.peer_addr()?.as_inet().map(|address| address.ip())
 }
 
 fn pace(limits: &Limits) -> Pace {
@@ -357,34 +419,22 @@ fn pace(limits: &Limits) -> Pace {
 }
 
 /// Counts a connection as long as it lives.
-struct Counted<'a> {
-    census: &'a Census,
+struct ConnectionSlot<'a> {
+    connections: &'a Connections,
     gauge: &'a IntGauge,
 }
 
-impl<'a> Counted<'a> {
-    fn new(census: &'a Census, gauge: &'a IntGauge) -> Self {
-        census.open.fetch_add(1, Relaxed);
+impl<'a> ConnectionSlot<'a> {
+    fn new(connections: &'a Connections, gauge: &'a IntGauge) -> Self {
+        connections.open.fetch_add(1, Relaxed);
         gauge.inc();
-        Self { census, gauge }
+        Self { connections, gauge }
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for ConnectionSlot<'_> {
     fn drop(&mut self) {
-        self.census.open.fetch_sub(1, Relaxed);
+        self.connections.open.fetch_sub(1, Relaxed);
         self.gauge.dec();
-    }
-}
-
-/// An answer to a client whose session is still busy reading, or was never set up. It goes past that, and only if the
-/// socket takes it at once.
-fn say_at_once(fd: RawFd, status: u16) {
-    let answer = own_answer(status, fastrand::u128(..));
-    #[expect(unsafe_code, reason = "std has no send without blocking by descriptor")]
-    // SAFETY: the buffer is valid for its length; the descriptor belongs to the stream of this connection, which is
-    // alive and on this task.
-    unsafe {
-        libc::send(fd, answer.as_ptr().cast(), answer.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::Census;
+use super::connection::Connections;
 
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +13,11 @@ pub enum Drained {
 }
 
 /// Waits until no connection is open, at most `deadline`.
-pub async fn drain(census: &Census, deadline: Duration) -> Drained {
+pub async fn drain(connections: &Connections, deadline: Duration) -> Drained {
     const LOOK: Duration = Duration::from_millis(10);
     let end = Instant::now() + deadline;
     loop {
-        let open = census.open();
+        let open = connections.open();
         if open <= 0 {
             return Drained::All;
         }

@@ -3,18 +3,14 @@
 mod connection;
 mod descriptors;
 mod drain;
-mod farewell;
-mod following;
 mod hand_over;
-mod home;
-mod http2;
 mod listen;
 mod observer;
+mod rebind;
 mod run;
 mod service_manager;
 mod signals;
 pub mod tls;
-mod wire;
 
 pub use hand_over::{Inheritance, Stays};
 pub use listen::{Bound, ListenError};

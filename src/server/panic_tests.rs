@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Inheritance, Running, Start, start};
 use crate::compile::compile;
-use crate::proxy::provoked::{Hook, next_at};
+use crate::proxy::provoked::{Step, next_at};
 use crate::reload::Source;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,7 +64,7 @@ impl Client {
         self.status()
     }
 
-    /// The same for a request with a body, which goes through all of pingora's hooks.
+    /// The same for a request with a body, which goes through all steps.
     fn post(&mut self) -> Option<u16> {
         self.send("POST /mine HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
         self.status()
@@ -113,7 +113,7 @@ fn running(control: &tokio::runtime::Runtime) -> Running {
 }
 
 /// One request of HTTP/2 on a connection of its own, and another behind it: their statuses, `None` for a stream that broke.
-async fn two_of_http2(address: SocketAddr, first: Hook) -> (Option<u16>, Option<u16>) {
+async fn two_of_http2(address: SocketAddr, first: Step) -> (Option<u16>, Option<u16>) {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);
@@ -136,52 +136,51 @@ fn a_panic_is_one_requests_and_nobody_elses() {
     let mut bystander = Client::connect(&edge);
     assert_eq!(bystander.get(), Some(200));
 
-    let hooks = [
-        Hook::Begin,
-        Hook::Request,
-        Hook::Peer,
-        Hook::Connected,
-        Hook::Outbound,
-        Hook::RequestBody,
-        Hook::AnswerHead,
-        Hook::Answer,
+    let steps = [
+        Step::Begin,
+        Step::Admit,
+        Step::Choose,
+        Step::Connected,
+        Step::RequestHead,
+        Step::RequestPiece,
+        Step::ResponseHead,
     ];
     let mut panics = 0.0;
-    for hook in hooks {
-        next_at(hook);
-        assert_eq!(Client::connect(&edge).post(), Some(500), "{hook:?}");
-        assert_eq!(bystander.get(), Some(200), "behind {hook:?}");
+    for step in steps {
+        next_at(step);
+        assert_eq!(Client::connect(&edge).post(), Some(500), "{step:?}");
+        assert_eq!(bystander.get(), Some(200), "behind {step:?}");
         panics += 1.0;
-        if hook != Hook::RequestBody {
-            next_at(hook);
-            assert_eq!(Client::connect(&edge).get(), Some(500), "{hook:?} on the express way");
-            assert_eq!(bystander.get(), Some(200), "behind {hook:?}");
+        if step != Step::RequestPiece {
+            next_at(step);
+            assert_eq!(Client::connect(&edge).get(), Some(500), "{step:?} of a request without a body");
+            assert_eq!(bystander.get(), Some(200), "behind {step:?}");
             panics += 1.0;
         }
     }
     // A client whose connection was used before is told, too.
     let mut kept = Client::connect(&edge);
     assert_eq!(kept.get(), Some(200));
-    next_at(Hook::Begin);
+    next_at(Step::Begin);
     assert_eq!(kept.get(), Some(500));
     // An answer that is being counted has arrived already.
-    next_at(Hook::Settle);
+    next_at(Step::Finish);
     assert_eq!(Client::connect(&edge).get(), Some(200));
     panics += 2.0;
     let all_counted =
         |panics: f64| eventually("all counted", || (metric(&edge, "multilith_panics_total") - panics).abs() < 0.5);
     // The client has its answer before: the next panic would be provoked in place of this one.
     all_counted(panics);
-    for (hook, status) in [(Hook::Request, Some(500)), (Hook::Answer, Some(500)), (Hook::Begin, None)] {
-        let got = control.block_on(two_of_http2(edge.listeners[0], hook));
-        assert_eq!(got, (status, Some(200)), "{hook:?}");
+    for (step, status) in [(Step::Admit, Some(500)), (Step::ResponseHead, Some(500)), (Step::Begin, None)] {
+        let got = control.block_on(two_of_http2(edge.listeners[0], step));
+        assert_eq!(got, (status, Some(200)), "{step:?}");
     }
     all_counted(panics + 3.0);
     assert!(metric(&edge, "multilith_upstream_errors_total") < 0.5, "a panic of ours is no failure of an upstream");
     assert!(metric(&edge, "multilith_fallbacks_total") < 0.5, "a panic of ours sends nobody to the monolith");
     eventually("nothing in flight", || metric(&edge, "multilith_requests_in_flight").abs() < 0.5);
     assert_eq!(bystander.get(), Some(200));
-    eventually("one connection", || edge.census.open() == 1);
+    eventually("one connection", || edge.connections.open() == 1);
     // Its threads stay until the process ends: pingora remembers a runtime by the number of its thread, the number of a thread
     // that ended goes to the next one, and that would spawn what pingora spawns (a connection of HTTP/2, say) on the dead.
     std::mem::forget(edge);

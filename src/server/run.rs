@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
-use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ListenFds;
-use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use pingora_runtime::Runtime;
@@ -17,7 +15,7 @@ use rustls::RootCertStore;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::connection::{Census, Door};
+use super::connection::{Connections, HttpListener};
 use super::descriptors::{Shares, open_now, raise_limit};
 use super::drain::{Drained, drain};
 use super::hand_over::{Inheritance, Stays, hand_over};
@@ -28,7 +26,7 @@ use crate::admin;
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::live::{InForce, Live, is_kept_pressed};
-use crate::proxy::{Access, Edge, Edition, Express};
+use crate::proxy::{Access, Edition, Steps};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
 use crate::telemetry::{Metrics, Telemetry};
@@ -55,7 +53,7 @@ pub struct Running {
     shadow: Arc<Shadow>,
     live: Arc<Live>,
     ready: Arc<AtomicBool>,
-    census: Arc<Census>,
+    connections: Arc<Connections>,
     stop: watch::Sender<bool>,
     fds: ListenFds,
     copying: tokio::runtime::Runtime,
@@ -115,8 +113,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// Fine enough for the five minutes over which the progress of the migration is measured.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// As long as a frame that is half sent, our word behind it and the client's answer to that may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Time to finish a half-sent frame, send Close and receive the peer's.
+const GOING_AWAY: Duration = Duration::from_secs(1);
 
 /// The longest that writing the evidence may hold up the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -202,30 +200,21 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     }
     control.block_on(upstreams.first_look(FIRST_LOOK));
 
-    let census = Arc::new(Census::new(shares.clients));
-    let edge = Edge {
+    let connections = Arc::new(Connections::new(shares.clients));
+    let steps = Arc::new(Steps {
         in_force: Arc::clone(&in_force),
         live: Arc::clone(&live),
         access,
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
-    };
-    let (express, others) = idle_each(shares.idle, threads);
-    let proxy = Arc::new(engine(edge.clone(), threads, others));
-    let engines = (Arc::clone(&proxy), Arc::new(Express::new(edge, proxy, express)));
+        going_away: connections.going_away().clone(),
+        idle: idle_each(shares.idle, threads),
+    });
     let plain = server.listen.iter().zip(&listeners).map(|listener| (listener, None));
     let encrypted = server.tls.listen.iter().zip(&tls_listeners).map(|listener| (listener, tls.clone()));
     for ((written, address), tls) in plain.chain(encrypted) {
-        let door = Door::new(
-            engines.clone(),
-            Arc::clone(&in_force),
-            Arc::clone(&census),
-            Arc::clone(&telemetry),
-            written,
-            tls,
-            threads,
-        );
-        serve(data.get_handle(), *address, door, Arc::clone(&fds), stopping.clone(), (threads, UNBUFFERED));
+        let listener = HttpListener::new(Arc::clone(&steps), Arc::clone(&connections), written, tls, threads);
+        serve(data.get_handle(), *address, listener, Arc::clone(&fds), stopping.clone(), (threads, UNBUFFERED));
     }
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));
@@ -241,7 +230,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         shadow,
         live,
         ready,
-        census,
+        connections,
         stop,
         fds,
         copying,
@@ -296,24 +285,16 @@ fn share_descriptors(wanted: Option<u64>, threads: usize) -> Shares {
     shares
 }
 
-/// How many connections to upstreams wait for requests on each thread: those of the express way, and pingora's for all others.
-fn idle_each(idle: u64, threads: usize) -> (usize, usize) {
+/// How many connections to upstreams wait for requests on each thread.
+fn idle_each(idle: u64, threads: usize) -> usize {
     let each = usize::try_from(idle).unwrap_or(usize::MAX) / threads;
-    let each = each.clamp(2, IDLE);
-    let others = (each / 4).max(1);
-    (each - others, others)
+    each.clamp(2, IDLE)
 }
 
-fn engine(edge: Edge, threads: usize, idle: usize) -> HttpProxy<Edge> {
-    let conf =
-        ServerConf { threads, work_stealing: false, upstream_keepalive_pool_size: idle, ..ServerConf::default() };
-    http_proxy(&Arc::new(conf), edge)
-}
-
-/// A buffer of pingora's is held as long as its connection. [`Wire`](super::wire::Wire) gathers what is written to clients
-/// and holds nothing while they are idle; every reader brings a buffer, and reads past pingora's.
+/// A buffer of pingora's is held as long as its connection. The ends of [`downstream`](crate::downstream) gather what is written
+/// to clients, and hold nothing while they are idle.
 const UNBUFFERED: usize = 0;
-/// The admin listener has no such wire.
+/// The admin listener has no such end.
 const GATHERING: usize = 16 * 1024;
 
 fn serve<A>(
@@ -343,7 +324,7 @@ impl Running {
         let state_dir = self.in_force.load().snapshot.server.state_dir.clone();
         hand_over(&state_dir, &self.fds).await?;
         // Who has a connection to us may be about to use it: it is closed behind an answer, not before a request.
-        self.census.successor_serves();
+        self.connections.successor_serves();
         Ok(())
     }
 
@@ -351,17 +332,17 @@ impl Running {
     pub async fn stop(&self) -> bool {
         self.ready.store(false, Ordering::Release);
         let server = &self.in_force.load().snapshot.server;
-        if !server.lame_duck.is_zero() && !self.census.has_successor() {
+        if !server.lame_duck.is_zero() && !self.connections.has_successor() {
             tracing::info!("not ready any more; listening for another {:?}", server.lame_duck);
             tokio::time::sleep(server.lame_duck).await;
         }
         self.shadow.begin_to_stop();
         self.live.begin_to_stop();
         self.stop.send_replace(true);
-        let mut drained = drain(&self.census, server.drain).await;
-        if drained != Drained::All && self.census.say_farewell() > 0 {
+        let mut drained = drain(&self.connections, server.drain).await;
+        if drained != Drained::All && self.connections.say_going_away() > 0 {
             // Who still talks over a WebSocket hears that we go, and may answer.
-            drained = drain(&self.census, FAREWELL).await;
+            drained = drain(&self.connections, GOING_AWAY).await;
         }
         match drained {
             Drained::All => tracing::info!("stopped: everything in flight was finished"),

@@ -1,60 +1,55 @@
-//! One request to one endpoint on connections that no client's request uses, its answer read within bounds.
+//! One request to one endpoint on connections that no client's request uses, its response read within bounds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
 use parking_lot::Mutex;
-use pingora::connectors::http::Connector;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
-use pingora::http::RequestHeader;
-use pingora::protocols::http::client::HttpSession;
-use pingora::protocols::http::v1::client::HttpSession as Http1;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::upstreams::peer::HttpPeer;
 
+use super::Translate;
 use super::budget::Held;
 use super::capture::{Seen, streams};
 use super::gathered::Gathered;
-use super::{Translate, head};
+use crate::client::ask::ask_over;
+use crate::client::pingora_http2::Http2Connector;
+use crate::client::{self, AskError, ConnectError, Fault, Socket, connect, idle_pool};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
-use crate::upstream::{Pool, kept};
+use crate::message::{Fields, Framing, Name, RequestHead};
+use crate::upstream::Pool;
 
 /// Idle connections that are kept, over all upstreams.
 const IDLE_CONNECTIONS: usize = 128;
 
-/// Nobody took a connection there: for so long nobody is asked again. A target that is gone costs no more than one that is there.
+/// After a failed connect, skip the endpoint for this long: a target that is gone costs no more than one that is there.
 const REST: Duration = Duration::from_millis(100);
 
-/// More of an answer is not read, not even to throw it away: whoever sends that much has no end.
-const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
+/// More of a response is not read, not even to throw it away: it may have no end.
+const LONGEST_RESPONSE: u64 = 16 * 1024 * 1024;
 
-/// Interim answers (1xx) before the answer; whoever sends more has none.
-const MOST_INTERIM: usize = 100;
-
-/// What is asked, and of whom.
-pub(super) struct Question<'a> {
+/// What is asked, and of which upstream.
+pub(super) struct Request<'a> {
     pub(super) pool: &'a Arc<Pool>,
     pub(super) upstream: UpstreamId,
     pub(super) unit: Option<u64>,
-    pub(super) head: &'a RequestHeader,
+    pub(super) head: &'a RequestHead,
     pub(super) body: &'a [Bytes],
     pub(super) translate: &'a dyn Translate,
 }
 
-/// An answer that was read to its end, or as far as anybody would.
-pub(super) struct Told {
+/// A response that was read to its end, or as far as the bounds allow.
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) endpoint: Box<str>,
     /// What was kept of it; `None` where nothing was to be, or nothing more could be held.
     pub(super) seen: Option<Seen>,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
+pub(super) enum ClientError {
     NoEndpoint,
     Connect(String),
     /// The connection ended early, or what came is not HTTP.
@@ -62,7 +57,7 @@ pub(super) enum NoAnswer {
     Timeout(Duration),
 }
 
-impl NoAnswer {
+impl ClientError {
     /// The label in `shadow_requests_total`.
     pub(super) const fn outcome(&self) -> &'static str {
         match self {
@@ -73,7 +68,7 @@ impl NoAnswer {
     }
 }
 
-impl std::fmt::Display for NoAnswer {
+impl std::fmt::Display for ClientError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoEndpoint => f.write_str("it has no eligible endpoint"),
@@ -84,78 +79,85 @@ impl std::fmt::Display for NoAnswer {
     }
 }
 
-/// Connections of copies alone.
-#[derive(Default)]
-pub(super) struct Line {
-    /// Made at first use: they read the machine's certificate authorities.
-    connector: OnceLock<Connector>,
-    /// To upstreams of HTTP/1, whose connections are kept as those of clients' requests are, by the thread that sends copies.
-    http1: OnceLock<TransportConnector>,
+/// Never says what the endpoint said: that may hold secrets.
+impl From<Fault> for ClientError {
+    fn from(fault: Fault) -> Self {
+        Self::Broken(fault.to_string())
+    }
+}
+
+/// Connections of copies alone. Those of HTTP/1 wait in the idle pool of the thread that sends copies.
+pub(super) struct Client {
+    http2: Http2Connector,
     /// Where no connection could be made, when that was, and why.
     unreachable: Mutex<HashMap<u64, (Instant, String)>>,
 }
 
-impl Line {
-    /// Asks and reads the whole answer. With `keep`, what is held of its body, up to so many bytes.
+impl Default for Client {
+    fn default() -> Self {
+        Self { http2: Http2Connector::new(IDLE_CONNECTIONS), unreachable: Mutex::default() }
+    }
+}
+
+impl Client {
+    /// Asks and reads the whole response. With `keep`, what is held of its body, up to so many bytes.
     pub(super) async fn ask(
         &self,
-        question: &Question<'_>,
+        request: &Request<'_>,
         limit: Duration,
         keep: Option<(u64, Held)>,
-    ) -> Result<Told, NoAnswer> {
-        let whole = tokio::time::timeout(limit, self.without_limit(question, keep));
-        whole.await.unwrap_or(Err(NoAnswer::Timeout(limit)))
+    ) -> Result<Response, ClientError> {
+        let whole = tokio::time::timeout(limit, self.without_limit(request, keep));
+        whole.await.unwrap_or(Err(ClientError::Timeout(limit)))
     }
 
-    async fn without_limit(&self, question: &Question<'_>, keep: Option<(u64, Held)>) -> Result<Told, NoAnswer> {
-        let lease = question.pool.pick(question.unit, &[]).map_err(|_| NoAnswer::NoEndpoint)?;
-        let mut peer = lease.peer().clone();
-        // The limit of the whole exchange is the only one.
-        peer.options.read_timeout = None;
-        peer.options.write_timeout = None;
+    async fn without_limit(&self, request: &Request<'_>, keep: Option<(u64, Held)>) -> Result<Response, ClientError> {
+        let lease = request.pool.pick(request.unit, &[]).map_err(|_| ClientError::NoEndpoint)?;
+        let (spec, key) = (request.pool.spec(), lease.connection_key());
+        let asked = client::Request { head: request.head, framing: framing(request), body: request.body };
         let began = Instant::now();
-        let (versions, key) = (question.pool.spec().http, lease.connection_key());
-        let (session, reused) = self.connect(versions, key, &peer).await?;
-        let first = converse(session, question, &peer).await;
-        let session = match first {
-            // An endpoint may close an idle connection at any time. Only what is harmless twice is sent twice.
-            Err(_) if reused && question.head.method.is_safe() && question.head.method != Method::TRACE => {
-                let (session, _) = self.connect(versions, key, &peer).await?;
-                converse(session, question, &peer).await?
+        if spec.http == HttpVersions::Http1 {
+            let kept = idle_pool::take(key, began, Duration::MAX, |_| {});
+            let mut response = ask_over(kept, self.connect(key, lease.peer_http1()), &asked).await?;
+            let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
+            if let Some(socket) = response.reuse().filter(|_| whole) {
+                idle_pool::keep(key, socket, Instant::now(), spec.keepalive, IDLE_CONNECTIONS);
             }
-            other => other?,
-        };
-        let took = began.elapsed();
-        self.receive(session, question, (key, &peer), lease.address(), took, keep).await
+            return Ok(told);
+        }
+        // In a box: most copies go over HTTP/1, and should not carry the room that this takes.
+        Box::pin(async move {
+            if let Some(why) = self.rests(key) {
+                return Err(ClientError::Connect(why));
+            }
+            let mut peer = lease.peer().clone();
+            // The limit of the whole exchange is the only one.
+            peer.options.read_timeout = None;
+            peer.options.write_timeout = None;
+            let mut response = self.http2.ask(&peer, &asked).await.map_err(|error| match error {
+                AskError::Connect(error) => self.not_connected(key, &error),
+                AskError::Broken(fault) => fault.into(),
+            })?;
+            let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
+            if whole {
+                response.give_back(&self.http2, &peer).await;
+            }
+            Ok(told)
+        })
+        .await
     }
 
-    async fn connect(
-        &self,
-        versions: HttpVersions,
-        key: u64,
-        peer: &HttpPeer,
-    ) -> Result<(HttpSession, bool), NoAnswer> {
-        let speaks_http1 = versions == HttpVersions::Http1;
-        let http1 = |stream| HttpSession::H1(Http1::new_with_options(stream, peer));
-        if speaks_http1 && let Some(stream) = kept::take(key, Instant::now()) {
-            return Ok((http1(stream), true));
-        }
+    async fn connect(&self, key: u64, peer: &HttpPeer) -> Result<Socket, ClientError> {
         if let Some(why) = self.rests(key) {
-            return Err(NoAnswer::Connect(why));
+            return Err(ClientError::Connect(why));
         }
-        // In boxes: most copies find a connection, and should not carry the room that making one takes.
-        let session = if speaks_http1 {
-            let connector = self.http1.get_or_init(|| TransportConnector::new(None));
-            let stream = Box::pin(connector.new_stream(peer)).await;
-            stream.map(|stream| (http1(stream), false))
-        } else {
-            Box::pin(self.connector().get_http_session(peer)).await
-        };
-        session.map_err(|error| {
-            let why = cause(&error);
-            self.unreachable.lock().insert(key, (Instant::now(), why.clone()));
-            NoAnswer::Connect(why)
-        })
+        connect(peer, peer.options.total_connection_timeout).await.map_err(|error| self.not_connected(key, &error))
+    }
+
+    fn not_connected(&self, key: u64, error: &ConnectError) -> ClientError {
+        let why = error.cause();
+        self.unreachable.lock().insert(key, (Instant::now(), why.clone()));
+        ClientError::Connect(why)
     }
 
     /// Why no connection could be made there a moment ago.
@@ -167,113 +169,61 @@ impl Line {
         unreachable.retain(|_, (when, _)| when.elapsed() < REST);
         unreachable.get(&key).map(|(_, why)| why.clone())
     }
+}
 
-    fn connector(&self) -> &Connector {
-        self.connector.get_or_init(|| Connector::new(Some(ConnectorOptions::new(IDLE_CONNECTIONS))))
-    }
-
-    /// Reads the body and gives the connection back if it is whole.
-    async fn receive(
-        &self,
-        mut session: HttpSession,
-        question: &Question<'_>,
-        peer: (u64, &HttpPeer),
-        endpoint: &str,
-        took: Duration,
-        keep: Option<(u64, Held)>,
-    ) -> Result<Told, NoAnswer> {
-        let mut answered = session.response_header().expect("the head was read").clone();
-        let endless = streams(&answered.headers);
-        let mut gathered = keep.map(|(limit, held)| Gathered::new(limit, held));
-        let mut read = 0_u64;
-        let mut whole = !endless;
-        while whole {
-            let Some(chunk) = session.read_response_body().await.map_err(|error| broken(&error))? else { break };
-            read = read.saturating_add(chunk.len() as u64);
-            whole = read <= LONGEST_ANSWER;
-            if let Some(gathered) = &mut gathered {
-                gathered.push(&chunk);
-            }
-        }
-        if whole {
-            self.release(session, question.pool, peer).await;
-        } else {
-            session.shutdown().await;
-        }
-        let status = answered.status.as_u16();
-        let told = |seen| Told { status, endpoint: endpoint.into(), seen };
-        let Some(gathered) = gathered else { return Ok(told(None)) };
-        let translated = question.translate.answer(&mut answered, question.upstream, endpoint);
-        translated.map_err(|error| broken(&error))?;
-        let (body, mut held) = gathered.into_body();
-        if !held.grow(weight(&answered.headers)) {
-            return Ok(told(None));
-        }
-        let body = match (endless, whole) {
-            (true, _) => Body::Streamed,
-            (false, true) => body,
-            (false, false) => Body::Cut,
-        };
-        let answer = Answer { status: answered.status, headers: answered.headers.clone(), body };
-        Ok(told(Some(Seen { answer, took, held })))
-    }
-
-    async fn release(&self, mut session: HttpSession, pool: &Pool, (key, peer): (u64, &HttpPeer)) {
-        if let HttpSession::H1(session) = &mut session {
-            session.respect_keepalive();
-        }
-        let spec = pool.spec();
-        match session {
-            HttpSession::H1(session) if spec.http == HttpVersions::Http1 => {
-                if let Some(stream) = session.reuse().await {
-                    kept::keep(key, stream, Instant::now(), spec.keepalive, IDLE_CONNECTIONS);
-                }
-            }
-            session => {
-                let idle = peer.options.idle_timeout;
-                Box::pin(self.connector().release_http_session(session, peer, idle)).await;
-            }
-        }
+/// The copy's body is framed as the client's was.
+fn framing(request: &Request<'_>) -> Framing {
+    if request.body.is_empty() {
+        Framing::None
+    } else if request.head.fields.has(Name::ContentLength) {
+        Framing::Length(request.body.iter().map(|chunk| chunk.len() as u64).sum())
+    } else {
+        Framing::Open
     }
 }
 
-/// Bytes that a head takes, nearly: pingora lets an endpoint send a megabyte of it.
-fn weight(headers: &HeaderMap) -> usize {
+/// Reads the body. True: it was read to its end.
+async fn receive(
+    response: &mut client::Response,
+    request: &Request<'_>,
+    endpoint: &str,
+    took: Duration,
+    keep: Option<(u64, Held)>,
+) -> Result<(Response, bool), ClientError> {
+    let endless = streams(&response.head.fields);
+    let mut gathered = keep.map(|(limit, held)| Gathered::new(limit, held));
+    let mut read = 0_u64;
+    let mut whole = !endless;
+    while whole {
+        let Some(data) = response.data().await? else { break };
+        read = read.saturating_add(data.len() as u64);
+        whole = read <= LONGEST_RESPONSE;
+        if let Some(gathered) = &mut gathered {
+            gathered.push(&data);
+        }
+    }
+    let head = &mut response.head;
+    let status = head.status.as_u16();
+    let told = |seen| Response { status, endpoint: endpoint.into(), seen };
+    let Some(gathered) = gathered else { return Ok((told(None), whole)) };
+    request.translate.response(head, request.upstream, endpoint)?;
+    let (body, mut held) = gathered.into_body();
+    if !held.grow(weight(&head.fields)) {
+        return Ok((told(None), whole));
+    }
+    let body = match (endless, whole) {
+        (true, _) => Body::Streamed,
+        (false, true) => body,
+        (false, false) => Body::Cut,
+    };
+    let answer = Answer { status: head.status, headers: head.fields.to_map(), body };
+    Ok((told(Some(Seen { answer, took, held })), whole))
+}
+
+/// Bytes that a head takes, nearly: an endpoint may send 256 KiB of it.
+fn weight(fields: &Fields) -> usize {
     const EACH: usize = 100;
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + EACH).sum()
-}
-
-/// Sends the request and reads the head of the answer.
-async fn converse(mut session: HttpSession, question: &Question<'_>, peer: &HttpPeer) -> Result<HttpSession, NoAnswer> {
-    let mut head = question.head.clone();
-    head::for_session(&mut head, &session, peer.tls()).map_err(|error| broken(&error))?;
-    session.write_request_header(Box::new(head)).await.map_err(|error| broken(&error))?;
-    for chunk in question.body {
-        session.write_request_body(chunk.clone(), false).await.map_err(|error| broken(&error))?;
-    }
-    session.finish_request_body().await.map_err(|error| broken(&error))?;
-    for _ in 0..=MOST_INTERIM {
-        session.read_response_header().await.map_err(|error| broken(&error))?;
-        match session.response_header().map(|head| head.status) {
-            // A copy never asks for an upgrade: what follows is not HTTP, and has no end.
-            Some(StatusCode::SWITCHING_PROTOCOLS) => return Err(NoAnswer::Broken("it switched protocols".to_owned())),
-            Some(status) if !status.is_informational() => return Ok(session),
-            _ => {}
-        }
-    }
-    Err(NoAnswer::Broken(format!("more than {MOST_INTERIM} interim answers")))
-}
-
-fn broken(error: &pingora::Error) -> NoAnswer {
-    NoAnswer::Broken(cause(error))
-}
-
-/// What went wrong underneath, in few words. Never what the endpoint said: that may hold secrets.
-fn cause(error: &pingora::Error) -> String {
-    match error.root_cause().downcast_ref::<std::io::Error>() {
-        Some(io) => io.kind().to_string(),
-        None => error.etype().as_str().to_owned(),
-    }
+    fields.weight() + fields.len() * EACH
 }
 
 #[cfg(test)]
@@ -281,24 +231,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_nobody_took_a_connection_nobody_is_asked_for_a_moment() {
+    fn after_a_failed_connect_the_endpoint_is_skipped_for_a_moment() {
         const KEY: u64 = 7;
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("loopback has a free port");
-        let line = Line::default();
+        let client = Client::default();
         let peer = HttpPeer::new(address, false, String::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let failed = line.connect(HttpVersions::Http1, KEY, &peer).await.err().expect("nobody listens");
-            assert!(matches!(failed, NoAnswer::Connect(_)), "{failed:?}");
-            let when = line.unreachable.lock()[&KEY].0;
+            let failed = client.connect(KEY, &peer).await.expect_err("nothing listens");
+            assert!(matches!(failed, ClientError::Connect(_)), "{failed:?}");
+            let when = client.unreachable.lock()[&KEY].0;
             let _listener = std::net::TcpListener::bind(address).expect("the port is still free");
-            assert!(
-                line.connect(HttpVersions::Http1, KEY + 1, &peer).await.is_ok(),
-                "another endpoint is asked at once"
-            );
-            while let Err(failed) = line.connect(HttpVersions::Http1, KEY, &peer).await {
-                assert!(matches!(failed, NoAnswer::Connect(_)), "{failed:?}");
+            assert!(client.connect(KEY + 1, &peer).await.is_ok(), "another endpoint is asked at once");
+            while let Err(failed) = client.connect(KEY, &peer).await {
+                assert!(matches!(failed, ClientError::Connect(_)), "{failed:?}");
                 tokio::task::yield_now().await;
             }
             assert!(when.elapsed() >= REST);

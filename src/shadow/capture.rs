@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use tokio::sync::oneshot;
 
 use super::budget::Held;
 use super::gathered::Gathered;
 use crate::compare::{Answer, Body};
+use crate::message::{Fields, Name};
 
 /// An answer that was read, with what it holds of the budget and how long its head took.
 pub(super) struct Seen {
@@ -28,7 +29,7 @@ pub struct Capture {
 
 struct Passing {
     status: StatusCode,
-    headers: HeaderMap,
+    fields: Fields,
     took: Duration,
     streams: bool,
     body: Gathered,
@@ -40,7 +41,7 @@ impl Capture {
     }
 
     /// The head that goes to the client. `took`: since the upstream was asked.
-    pub fn head(&mut self, status: StatusCode, headers: &HeaderMap, took: Duration) {
+    pub fn head(&mut self, status: StatusCode, fields: &Fields, took: Duration) {
         if self.to.is_closed() {
             // The copy failed: its answer will not come.
             return;
@@ -48,9 +49,9 @@ impl Capture {
         let Some(held) = self.fresh.take() else { return };
         self.passing = Some(Passing {
             status,
-            headers: headers.clone(),
+            fields: fields.clone(),
             took,
-            streams: streams(headers),
+            streams: streams(fields),
             body: Gathered::new(self.limit, held),
         });
     }
@@ -71,13 +72,13 @@ impl Capture {
             (false, true) => body,
             (false, false) => Body::Cut,
         };
-        let answer = Answer { status: passing.status, headers: passing.headers, body };
+        let answer = Answer { status: passing.status, headers: passing.fields.to_map(), body };
         // Nobody waits for it when the copy failed.
         drop(self.to.send(Seen { answer, took: passing.took, held }));
     }
 }
 
 /// An answer without an end.
-pub(super) fn streams(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+pub(super) fn streams(fields: &Fields) -> bool {
+    fields.get(Name::ContentType).is_some_and(|kind| kind.starts_with(b"text/event-stream"))
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::archive::Archive;
-use super::ask::{Line, Told};
+use super::ask::{Client, Response};
 use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
@@ -93,7 +93,7 @@ impl Comparer {
 pub(super) struct Tools {
     pub(super) archive: Arc<Archive>,
     pub(super) runtime: Handle,
-    pub(super) line: Arc<Line>,
+    pub(super) client: Arc<Client>,
     pub(super) budget: Arc<ByteBudget>,
     pub(super) telemetry: Arc<Telemetry>,
 }
@@ -168,15 +168,15 @@ impl Work {
 
     /// Sends the request to the monolith once more. Its answer comes back as a job.
     fn ask_again(&self, comparison: Comparison) {
-        let (line, jobs) = (Arc::clone(&self.tools.line), self.jobs.clone());
+        let (client, jobs) = (Arc::clone(&self.tools.client), self.jobs.clone());
         let hold = self.tools.budget.hold();
         self.tools.runtime.spawn(async move {
             let Comparison { comparing, copies, asked, control, candidate } = comparison;
             // Only the monolith's answer is needed from here on.
             drop(candidate);
             let keep = Some((comparing.evidence.rules().body_limit(), hold));
-            let again = asked.ask_of(&asked.target.monolith, UpstreamId::MONOLITH, &copies, &line, keep).await;
-            if let Ok(Told { seen: Some(candidate), .. }) = again {
+            let again = asked.ask_of(&asked.target.monolith, UpstreamId::MONOLITH, &copies, &client, keep).await;
+            if let Ok(Response { seen: Some(candidate), .. }) = again {
                 let comparison = Comparison { comparing, copies, asked, control, candidate };
                 // Under pressure noise is learnt later.
                 drop(jobs.try_send(Job::Replay(Box::new(comparison))));
@@ -197,9 +197,9 @@ fn replay(comparison: &Comparison) {
 }
 
 fn with_request<T>(asked: &Asked, look: impl FnOnce(&Request<'_>) -> T) -> T {
-    let target = String::from_utf8_lossy(asked.head.raw_path());
-    let body = asked.body();
-    look(&Request { method: &asked.head.method, target: &target, headers: &asked.head.headers, body: &body })
+    let target = String::from_utf8_lossy(asked.head.target());
+    let (headers, body) = (asked.head.fields.to_map(), asked.body());
+    look(&Request { method: &asked.head.method, target: &target, headers: &headers, body: &body })
 }
 
 fn is_safe(asked: &Asked) -> bool {

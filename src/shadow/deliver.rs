@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pingora::http::RequestHeader;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::archive::Archive;
-use super::ask::{Line, NoAnswer, Question, Told};
+use super::ask::{Client, ClientError, Request, Response};
 use super::budget::{ByteBudget, Held};
 use super::capture::{Capture, Seen};
 use super::chunks::joined;
@@ -25,6 +24,7 @@ use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head};
 use crate::compare::{Report, Rules, WrittenRules};
 use crate::endpoint::{UpstreamId, UpstreamSpec};
+use crate::message::RequestHead;
 use crate::migration::CompareSettings;
 use crate::route::Route;
 use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
@@ -33,7 +33,7 @@ use crate::upstream::Pool;
 /// Everything that copies share, for the whole process.
 pub struct Shadow {
     departures: Departures<Box<Order>>,
-    line: Arc<Line>,
+    client: Arc<Client>,
     budget: Arc<ByteBudget>,
     comparer: Comparer,
     telemetry: Arc<Telemetry>,
@@ -49,7 +49,7 @@ pub struct Order {
     pub tee: Tee,
     pub target: Target,
     /// The client's cleaned head.
-    pub head: RequestHeader,
+    pub head: RequestHead,
     pub translate: Box<dyn Translate>,
     primary: Option<oneshot::Receiver<Seen>>,
 }
@@ -68,7 +68,7 @@ pub struct Target {
 
 /// What was asked, kept for as long as its answers are compared.
 pub(super) struct Asked {
-    pub(super) head: RequestHeader,
+    pub(super) head: RequestHead,
     pub(super) body: Vec<Bytes>,
     #[expect(dead_code, reason = "held for its Drop")]
     pub(super) held: Held,
@@ -80,19 +80,19 @@ impl Shadow {
     /// `state_dir` is where evidence is kept.
     pub fn start(runtime: &Handle, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
         let archive = Archive::open(state_dir);
-        let line = Arc::new(Line::default());
+        let client = Arc::new(Client::default());
         let budget = ByteBudget::new(HELD_LIMIT);
         let comparer = Comparer::start(Tools {
             archive: Arc::clone(&archive),
             runtime: runtime.clone(),
-            line: Arc::clone(&line),
+            client: Arc::clone(&client),
             budget: Arc::clone(&budget),
             telemetry: Arc::clone(&telemetry),
         });
         let (departures, mut turns) = departures();
         let shadow = Arc::new(Self {
             departures,
-            line,
+            client,
             budget,
             comparer,
             telemetry,
@@ -167,7 +167,7 @@ impl Shadow {
         &self,
         copies: &Arc<Copies>,
         length: Option<u64>,
-        what: impl FnOnce() -> (Target, RequestHeader, Box<dyn Translate>),
+        what: impl FnOnce() -> (Target, RequestHead, Box<dyn Translate>),
     ) -> Result<(Order, Option<Capture>), Skipped> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
@@ -232,10 +232,10 @@ impl Shadow {
         let began = Instant::now();
         let limit = copies.comparison.as_ref().map(|comparing| comparing.evidence.rules().body_limit());
         let keep = limit.map(|limit| (limit, self.budget.hold()));
-        let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.line, keep).await;
+        let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.client, keep).await;
         self.account(&copies, &asked, &result, began.elapsed());
         drop(slot);
-        let (Ok(Told { seen, .. }), Some(primary)) = (result, primary) else { return };
+        let (Ok(Response { seen, .. }), Some(primary)) = (result, primary) else { return };
         let Some(copy) = seen else { return copies.meters.comparison("dropped") };
         // Ends with the primary, at the latest when its exchange is dropped.
         let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) else { return };
@@ -249,8 +249,8 @@ impl Shadow {
     }
 
     /// Counts a copy that was sent, and says what became of it.
-    fn account(&self, copies: &Copies, asked: &Asked, result: &Result<Told, NoAnswer>, total: Duration) {
-        let outcome = result.as_ref().map_or_else(NoAnswer::outcome, |_| "answered");
+    fn account(&self, copies: &Copies, asked: &Asked, result: &Result<Response, ClientError>, total: Duration) {
+        let outcome = result.as_ref().map_or_else(ClientError::outcome, |_| "answered");
         copies.meters.shadow_sent(outcome, total.as_secs_f64());
         let told = result.as_ref().ok();
         self.telemetry.emit_shadow(&ShadowRecord {
@@ -270,7 +270,7 @@ impl Shadow {
     }
 }
 
-fn report(copies: &Copies, asked: &Asked, why: &NoAnswer) {
+fn report(copies: &Copies, asked: &Asked, why: &ClientError) {
     if let Some(failures) = copies.standing.failures.count() {
         let upstream = &*asked.target.pool.spec().name;
         tracing::warn!(route = &*copies.route, upstream, failures, "a copy was not answered: {why}");
@@ -284,16 +284,14 @@ impl Asked {
         pool: &Arc<Pool>,
         upstream: UpstreamId,
         copies: &Copies,
-        line: &Line,
+        client: &Client,
         keep: Option<(u64, Held)>,
-    ) -> Result<Told, NoAnswer> {
+    ) -> Result<Response, ClientError> {
         let mut head = self.head.clone();
         // A replay is what the monolith was sent for the client, not what the copy says instead.
         let edits = (upstream == self.target.upstream).then_some(&copies.headers);
-        let body = !self.body.is_empty();
-        let written = head::write(&mut head, &copies.route, edits, &*self.translate, upstream, body);
-        written.map_err(|error| NoAnswer::Broken(error.etype().as_str().to_owned()))?;
-        let question = Question {
+        head::write(&mut head, &copies.route, edits, &*self.translate, upstream)?;
+        let request = Request {
             pool,
             upstream,
             unit: self.target.unit,
@@ -301,7 +299,7 @@ impl Asked {
             body: &self.body,
             translate: &*self.translate,
         };
-        line.ask(&question, copies.timeout, keep).await
+        client.ask(&request, copies.timeout, keep).await
     }
 
     pub(super) fn body(&self) -> Bytes {

@@ -32,10 +32,9 @@ pub use deliver::{Order, Shadow, Target};
 pub use tee::Tee;
 pub use threads::{runtime, step_back};
 
-use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
-
+use crate::client::Fault;
 use crate::endpoint::UpstreamId;
+use crate::message::{RequestHead, ResponseHead};
 
 /// Bytes of bodies that are held at once for copies and comparisons, over all routes.
 pub const HELD_LIMIT: usize = 64 * 1024 * 1024;
@@ -43,8 +42,14 @@ pub const HELD_LIMIT: usize = 64 * 1024 * 1024;
 /// What the proxy changes in a head on its way to an upstream and back. Lies above this layer, so it is handed in.
 pub trait Translate: Send + Sync {
     /// Writes what this upstream gets into a copy of the client's cleaned request.
-    fn request(&self, head: &mut RequestHeader, to: UpstreamId) -> Result<()>;
+    ///
+    /// # Errors
+    /// It cannot be written: the copy is not sent.
+    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault>;
 
-    /// Changes what an endpoint of this upstream answered, as it would be for the client.
-    fn answer(&self, head: &mut ResponseHeader, from: UpstreamId, endpoint: &str) -> Result<()>;
+    /// Changes what an endpoint of this upstream responded, as it would be for the client.
+    ///
+    /// # Errors
+    /// It cannot be changed: the response is not compared.
+    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault>;
 }

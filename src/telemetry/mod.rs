@@ -12,8 +12,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::HeaderMap;
-
 pub use access_log::AccessLog;
 pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
 pub use metrics::{
@@ -26,6 +24,7 @@ pub use record::{AttemptRecord, ExchangeRecord, PanicRecord, ShadowRecord, Timin
 pub use trace::{RequestId, SpanId, TraceContext, TraceId};
 
 use crate::compile::{AccessLog as LogSettings, TracingSettings};
+use crate::message::Fields;
 
 /// Everything that the rest of the program reports to.
 pub struct Telemetry {
@@ -52,7 +51,7 @@ impl Telemetry {
     }
 
     /// The trace of a request: the client's, or a new one. The numbers are random.
-    pub fn trace(&self, headers: &HeaderMap, fresh_trace: u128, fresh_span: u64) -> TraceContext {
+    pub fn trace(&self, headers: &Fields, fresh_trace: u128, fresh_span: u64) -> TraceContext {
         self.tracer.begin(headers, fresh_trace, fresh_span)
     }
 

@@ -13,7 +13,8 @@ pub struct ExchangeRecord<'a> {
     pub scheme: &'a str,
     /// As the client sent it, without the query.
     pub path: &'a [u8],
-    pub query: Option<&'a str>,
+    /// Byte for byte.
+    pub query: Option<&'a [u8]>,
     /// Keys of the query whose values are not written, beside the usual ones: lower case, without `-` and `_`.
     pub hidden: &'a [Box<str>],
     /// `1.0`, `1.1` or `2`.

@@ -4,24 +4,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
-use pingora::http::RequestHeader;
+use http::{Method, Version};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::endpoint::Endpoint;
-use super::http_client::HttpClient;
 use super::peers::Place;
 use super::pool::PoolRef;
 use super::vitals::EndpointKey;
+use crate::client::ask::ask;
+use crate::client::pingora_http2::Http2Connector;
+use crate::client::{AskError, FetchError, Request, connect};
 use crate::endpoint::{Health, HealthCheck, HttpVersions};
+use crate::message::{Framing, Name, RequestHead};
 
 /// While the checks contradict the verdict, or requests fail to connect, they follow each other faster than the interval.
 const IN_DOUBT: Duration = Duration::from_millis(300);
 
 /// Keeps one task for each member of the pool.
-pub(super) async fn keep_checked(pool: PoolRef, client: Arc<HttpClient>) {
+pub(super) async fn keep_checked(pool: PoolRef, http2: Arc<Http2Connector>) {
     let mut tasks = Tasks::default();
     let Some((health, changed, versions)) = pool.upgrade().and_then(|pool| {
         let spec = pool.spec();
@@ -40,7 +42,7 @@ pub(super) async fn keep_checked(pool: PoolRef, client: Arc<HttpClient>) {
         });
         for endpoint in members {
             tasks.0.entry(endpoint.key()).or_insert_with(|| {
-                let check = Check { endpoint, health: health.clone(), client: Arc::clone(&client), versions };
+                let check = Check { endpoint, health: health.clone(), http2: Arc::clone(&http2), versions };
                 tokio::spawn(check.again_and_again()).abort_handle()
             });
         }
@@ -63,7 +65,7 @@ impl Drop for Tasks {
 struct Check {
     endpoint: Arc<Endpoint>,
     health: Health,
-    client: Arc<HttpClient>,
+    http2: Arc<Http2Connector>,
     versions: HttpVersions,
 }
 
@@ -108,35 +110,27 @@ impl Check {
     }
 
     async fn get(&self, path: &str, (lowest, highest): (u16, u16)) -> Result<(), String> {
-        // HTTP/1.1 unless the endpoint may speak nothing else: each check then makes a connection, as a new client would.
-        let (own, http1) = &*self.endpoint.peers;
-        let http2 = self.versions == HttpVersions::Http2;
-        let mut peer = if http2 { own.clone() } else { http1.clone() };
-        peer.options.read_timeout = Some(self.health.timeout);
-        let head = if http2 { self.head_http2(path) } else { self.head_http1(path) };
-        let head = head.map_err(|error| error.etype().as_str().to_owned())?;
-        let answer = self.client.exchange(&peer, head, None).await.map_err(|no| no.to_string())?;
-        let status = answer.head.status.as_u16();
+        let status = self.status_of(path).await.map_err(|error| match error {
+            AskError::Connect(error) => FetchError::from(error).to_string(),
+            AskError::Broken(fault) => FetchError::from(fault).to_string(),
+        })?;
         if (lowest..=highest).contains(&status) { Ok(()) } else { Err(format!("status {status}")) }
     }
 
-    fn head_http1(&self, path: &str) -> pingora::Result<RequestHeader> {
-        let mut head = RequestHeader::build(Method::GET, path.as_bytes(), None)?;
-        head.insert_header("host", &*self.endpoint.authority)?;
-        head.insert_header("user-agent", "multilith-check")?;
-        head.insert_header("connection", "close")?;
-        Ok(head)
-    }
-
-    fn head_http2(&self, path: &str) -> pingora::Result<RequestHeader> {
-        let mut head = RequestHeader::build(Method::GET, path.as_bytes(), None)?;
-        let scheme = if self.endpoint.peers.0.is_tls() { "https" } else { "http" };
-        let uri = http::Uri::builder().scheme(scheme).authority(&*self.endpoint.authority).path_and_query(path).build();
-        if let Ok(uri) = uri {
-            head.set_uri(uri);
-        }
-        head.set_version(http::Version::HTTP_2);
-        head.insert_header("user-agent", "multilith-check")?;
-        Ok(head)
+    /// HTTP/1.1 unless the endpoint may speak nothing else: each check then makes a connection, as a new client would.
+    async fn status_of(&self, path: &str) -> Result<u16, AskError> {
+        let mut head = RequestHead::new(Method::GET, Version::HTTP_11, path.as_bytes());
+        head.fields.append(Name::Host, self.endpoint.authority.as_bytes());
+        head.fields.append(Name::UserAgent, b"multilith-check");
+        head.fields.append(Name::Connection, b"close");
+        let request = Request { head: &head, framing: Framing::None, body: &[] };
+        let (own, http1) = &*self.endpoint.peers;
+        let response = if self.versions == HttpVersions::Http2 {
+            self.http2.ask(own, &request).await?
+        } else {
+            // The limit of the whole check bounds the connection, too.
+            ask(connect(http1, None).await?, &request).await?
+        };
+        Ok(response.head.status.as_u16())
     }
 }

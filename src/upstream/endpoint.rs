@@ -119,6 +119,14 @@ impl Lease {
         }
     }
 
+    /// What came is not HTTP, and this is the rule that it breaks. Said now and then, for the same reason.
+    pub fn malformed(&self, rule: &str) {
+        let Some(pool) = self.endpoint.pool.upgrade() else { return };
+        if self.endpoint.vitals.may_complain(pool.now()) {
+            tracing::warn!(upstream = &*pool.spec().name, endpoint = self.address(), rule, "a malformed response");
+        }
+    }
+
     /// The attempt failed, and it was not the client's doing.
     pub fn failed(&self, kind: Failure) {
         let in_a_row = self.endpoint.vitals.failures.fetch_add(1, Relaxed).saturating_add(1);

@@ -8,7 +8,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, Method};
+use http::Method;
+use multilith::message::Fields;
 use multilith::migration::{Dial, Percent, Policy, Stage};
 use multilith::route::{
     AnswerEdits, Facts, HostPattern, Matching, MethodSet, Rewrite, Route, RouteTable, Rule, Template, normalise,
@@ -83,7 +84,7 @@ fn paths(count: usize) -> Vec<String> {
 
 fn find(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("find");
-    let headers = HeaderMap::new();
+    let headers = Fields::new();
     for count in SIZES {
         let table = RouteTable::build(&routes(count), Matching::default()).expect("the routes are told apart");
         eprintln!("{count} routes: {} bytes, {} a route", table.bytes(), table.bytes() / count);

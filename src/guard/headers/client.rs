@@ -2,24 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderValue, header};
-
 use crate::compile::Network;
-
-const FORWARDED_FOR: &str = "x-forwarded-for";
+use crate::message::{Fields, Name};
 
 /// The nearest address that no trusted proxy has vouched for: `X-Forwarded-For`, else `Forwarded`, read from the right, where
 /// only trusted proxies can have written. What stands left of an address that we do not trust is the client's invention.
 #[must_use]
-pub fn address(peer: IpAddr, headers: &HeaderMap<HeaderValue>, trusted: &[Network]) -> IpAddr {
+pub fn address(peer: IpAddr, fields: &Fields, trusted: &[Network]) -> IpAddr {
     let mut nearest = peer.to_canonical();
     if !is_trusted(nearest, trusted) {
         return nearest;
     }
-    if headers.contains_key(FORWARDED_FOR) {
-        walk(&mut nearest, headers, FORWARDED_FOR, trusted, |list| split_last(list, false), |it| Some(it));
-    } else if headers.contains_key(header::FORWARDED) {
-        walk(&mut nearest, headers, header::FORWARDED.as_str(), trusted, |list| split_last(list, true), forwarded_for);
+    if fields.has(Name::XForwardedFor) {
+        walk(&mut nearest, fields, Name::XForwardedFor, trusted, |list| split_last(list, false), |it| Some(it));
+    } else if fields.has(Name::Forwarded) {
+        walk(&mut nearest, fields, Name::Forwarded, trusted, |list| split_last(list, true), forwarded_for);
     }
     nearest
 }
@@ -35,14 +32,14 @@ type SplitLast = fn(&[u8]) -> (Option<&[u8]>, &[u8]);
 /// Takes the elements of all lines from the right. In bytes: what is no text may stand left of what a proxy has added.
 fn walk(
     nearest: &mut IpAddr,
-    headers: &HeaderMap<HeaderValue>,
-    name: &str,
+    fields: &Fields,
+    name: Name,
     trusted: &[Network],
     split_last: SplitLast,
     address: fn(&[u8]) -> Option<&[u8]>,
 ) {
-    for value in headers.get_all(name).iter().rev() {
-        let mut left = Some(value.as_bytes());
+    for value in fields.all(name).rev() {
+        let mut left = Some(value);
         while let Some(list) = left {
             let (before, element) = split_last(list);
             left = before;
@@ -134,11 +131,8 @@ mod tests {
     }
 
     fn found(peer: &str, lines: &[(&'static str, &'static str)], trusted: &[&str]) -> String {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        address(peer.parse().unwrap(), &headers, &networks(trusted)).to_string()
+        let fields: Fields = lines.iter().copied().collect();
+        address(peer.parse().unwrap(), &fields, &networks(trusted)).to_string()
     }
 
     #[test]
@@ -180,11 +174,11 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_hide_no_address_behind_them() {
-        for (name, own) in [(FORWARDED_FOR, "198.51.100.1"), ("forwarded", "for=198.51.100.1")] {
-            let value = HeaderValue::from_bytes(&[b"\xff, ", own.as_bytes()].concat()).unwrap();
-            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value)]);
-            let client = address("10.0.0.1".parse().unwrap(), &headers, &networks(&["10.0.0.0/8"]));
-            assert_eq!(client.to_string(), "198.51.100.1", "{name}");
+        for (name, own) in [(Name::XForwardedFor, "198.51.100.1"), (Name::Forwarded, "for=198.51.100.1")] {
+            let mut fields = Fields::new();
+            fields.append(name, &[b"\xff, ", own.as_bytes()].concat());
+            let client = address("10.0.0.1".parse().unwrap(), &fields, &networks(&["10.0.0.0/8"]));
+            assert_eq!(client.to_string(), "198.51.100.1", "{name:?}");
         }
     }
 

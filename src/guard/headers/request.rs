@@ -1,18 +1,15 @@
-//! Cleans a request as it arrives, and says in it who asked, how, and for which host.
+//! Cleans a request as it arrives, and says in it which client asked, how, and for which host.
 
 use std::net::IpAddr;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{self, HeaderName};
-use http::{HeaderValue, Method, Version};
-use pingora::http::RequestHeader;
+use http::{Method, Version};
 use pingora::http::authority::{RawTargetAuthority, raw_target_authority};
 
-use super::client;
-use super::introduction::{
-    ClientSubject, FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, Introduction, REAL_IP, describe,
-};
+use super::forwarded::{ClientSubject, ForwardedHeaders, describe};
+use super::{client, hop_by_hop};
 use crate::compile::{ForceRule, Network};
+use crate::guard::authority;
+use crate::message::{Key, Name, RequestHead};
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy)]
@@ -25,83 +22,63 @@ pub struct Arrival<'a> {
     pub force: Option<&'a ForceRule>,
 }
 
-/// What the headers said that the edge has to know, once they are cleaned.
+/// What the fields said that the edge has to know, once they are cleaned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     pub client: IpAddr,
     /// The peer is a proxy that may speak for others.
     pub trusted: bool,
-    /// The side that a client who may do so has asked for.
-    pub forced: Option<HeaderValue>,
+    /// The side that a client who may do so has asked for; `None` also if it is not UTF-8.
+    pub forced: Option<Box<str>>,
+    /// The request asks for a WebSocket. No other upgrade is left in it.
+    pub upgrade: bool,
 }
 
 /// Removes what a client must not say, writes what the edge knows, and makes the target a path.
 ///
-/// To be called once, on the session's header, after [`check`](crate::guard::framing::check) and before routing: then routing,
-/// each attempt and each copy start from the same clean request. It leaves `Connection` and its like to pingora's policy.
-pub fn receive(request: &mut RequestHeader, arrival: &Arrival<'_>) -> Received {
-    let (received, introduction) = clean(request, arrival);
-    if let Some(introduction) = introduction {
-        introduction.write(request);
+/// To be called once, after [`check`](crate::guard::framing::check) and before routing: then routing, each attempt and each
+/// copy start from the same clean request. What belongs to the client's connection stays until
+/// [`without_hop_by_hop`](super::without_hop_by_hop).
+pub fn receive(request: &mut RequestHead, arrival: &Arrival<'_>) -> Received {
+    let (received, forwarded) = clean(request, arrival);
+    if let Some(forwarded) = forwarded {
+        forwarded.write(&mut request.fields);
     }
     received
 }
 
-/// The same, but leaves what the edge says of the request to be written later, unless it has to be mixed with what the request
-/// says already.
-pub fn clean(request: &mut RequestHeader, arrival: &Arrival<'_>) -> (Received, Option<Introduction>) {
+/// The same, but leaves the forwarding fields to be written later, unless the request has some of its own.
+///
+/// The host is the Host field from here on: that of an absolute target or `:authority` is moved there.
+pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Option<ForwardedHeaders>) {
     let trusted = client::is_trusted(arrival.peer.to_canonical(), arrival.trusted);
-    let client = client::address(arrival.peer, &request.headers, arrival.trusted);
+    let client = client::address(arrival.peer, &request.fields, arrival.trusted);
     let forced = forced(request, client, arrival.force);
 
     let seen = look(request, trusted, arrival.force);
-    for name in &seen.forbidden {
-        request.remove_header(name);
-    }
-    if seen.upgrade && !is_web_socket(request) {
-        // Pingora takes any `Upgrade` for one that will happen, and would take the answer for a tunnel.
-        request.remove_header(&header::UPGRADE);
+    let upgrade = seen.upgrade && is_web_socket(request);
+    if seen.upgrade && !upgrade {
+        request.fields.remove(Name::Upgrade);
     }
     if seen.cookies > 1 {
         join_cookies(request);
     }
-    make_origin_form(request);
-    let received = Received { client, trusted, forced };
-    if trusted || seen.is_introduced() {
-        describe(request, arrival, client, trusted, &seen);
+    if request.version == Version::HTTP_10 {
+        // A client of HTTP/1.0 does not know what 100 means (RFC 9110, 10.1.1).
+        request.fields.remove(Name::Expect);
+    }
+    name_host(request);
+    let received = Received { client, trusted, forced, upgrade };
+    if trusted || seen.is_forwarded() {
+        describe(&mut request.fields, arrival, client, trusted, &seen);
         return (received, None);
     }
-    (received, Some(Introduction::of(arrival)))
-}
-
-/// Removes what belongs to the client's connection. Pingora does this for what goes through its proxy; a copy that is sent
-/// through a connector of its own has to be cleaned by hand.
-pub fn without_hop_by_hop(request: &mut RequestHeader) {
-    for name in &super::response::nominated(&request.headers) {
-        request.remove_header(name);
-    }
-    for name in [
-        &header::CONNECTION,
-        &header::PROXY_AUTHENTICATE,
-        &header::PROXY_AUTHORIZATION,
-        &header::TE,
-        &header::TRAILER,
-        &header::TRANSFER_ENCODING,
-        &header::UPGRADE,
-        &header::EXPECT,
-    ] {
-        request.remove_header(name);
-    }
-    for name in ["keep-alive", "proxy-connection", "http2-settings"] {
-        request.remove_header(name);
-    }
+    (received, Some(ForwardedHeaders::of(arrival)))
 }
 
 /// What one pass over the fields found.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// Empty, and not allocated, for an honest request.
-    forbidden: Vec<HeaderName>,
     cookies: usize,
     upgrade: bool,
     pub(super) real_ip: bool,
@@ -112,45 +89,57 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// The request says itself, by a header that stays, what an introduction says.
-    const fn is_introduced(&self) -> bool {
+    /// The request says itself, by a field that stays, what the edge would say.
+    const fn is_forwarded(&self) -> bool {
         self.real_ip || self.proto || self.host || self.forwarded
     }
 }
 
-fn look(request: &RequestHeader, trusted: bool, force: Option<&ForceRule>) -> Seen {
+/// Removes what no client may send, and notes what is left.
+fn look(request: &mut RequestHead, trusted: bool, force: Option<&ForceRule>) -> Seen {
     let mut seen = Seen::default();
-    for name in request.headers.keys() {
-        match name.as_str() {
-            "cookie" => seen.cookies = request.headers.get_all(header::COOKIE).iter().count(),
-            "upgrade" => seen.upgrade = true,
-            FORWARDED_PROTO => seen.proto = true,
-            FORWARDED_HOST => seen.host = true,
-            FORWARDED_FOR => seen.forwarded = true,
-            REAL_IP => seen.real_ip = true,
-            text if is_forbidden(text, trusted) || force.is_some_and(|rule| rule.header == *name) => {
-                seen.forbidden.push(name.clone());
-            }
-            FORWARDED => seen.forwarded = true,
+    let mut forbidden = false;
+    let is_force = |name, text: &[u8]| {
+        force.is_some_and(|rule| match Key::from(&rule.header) {
+            Key::Known(own) => own == name,
+            Key::Other(own) => own.eq_ignore_ascii_case(text),
+        })
+    };
+    for (name, text, _) in request.fields.named() {
+        match name {
+            Name::Cookie => seen.cookies += 1,
+            Name::Upgrade => seen.upgrade = true,
+            Name::XForwardedProto => seen.proto = true,
+            Name::XForwardedHost => seen.host = true,
+            Name::XForwardedFor => seen.forwarded = true,
+            Name::XRealIp => seen.real_ip = true,
+            _ if is_forbidden(name, text, trusted) || is_force(name, text) => forbidden = true,
+            Name::Forwarded => seen.forwarded = true,
             _ => {}
         }
+    }
+    if forbidden {
+        request.fields.retain(|name, text, _| !is_forbidden(name, text, trusted) && !is_force(name, text));
     }
     seen
 }
 
-/// Names that no client may send. `name` is in lower case.
-fn is_forbidden(name: &str, trusted: bool) -> bool {
-    match name.as_bytes() {
-        // httpoxy: CGI programs read it as the variable HTTP_PROXY.
-        b"proxy" => true,
-        // Between the client and us alone. From HTTP/2 to HTTP/2 pingora passes them on.
-        b"proxy-authorization" | b"proxy-authenticate" | b"http2-settings" => true,
+/// Names that no client may send.
+fn is_forbidden(name: Name, text: &[u8], trusted: bool) -> bool {
+    match name {
+        // httpoxy: CGI programs read `Proxy` as the variable HTTP_PROXY. The others are between the client and us alone.
+        Name::Proxy | Name::ProxyAuthorization | Name::ProxyAuthenticate | Name::Http2Settings => true,
+        Name::XForwardedPort => !trusted,
         // A trusted peer says `X-Forwarded-Proto`; `x-forwarded-client_subject` is what it has passed on unread.
-        bytes if bytes.contains(&b'_') && reads_like_ours(bytes) => true,
-        [b'x', b'-', ..] if name.starts_with("x-multilith-") => true,
-        [b'x', b'-', ..] if name.starts_with("x-forwarded-") => !trusted,
+        Name::Other if text.contains(&b'_') && reads_like_ours(text) => true,
+        Name::Other if begins(text, b"x-multilith-") => true,
+        Name::Other if begins(text, b"x-forwarded-") => !trusted,
         _ => false,
     }
+}
+
+fn begins(text: &[u8], with: &[u8]) -> bool {
+    text.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with))
 }
 
 /// Whether a program that takes `_` for `-`, as every CGI and WSGI does, would read this as framing, as forwarding, or as a
@@ -175,70 +164,63 @@ fn reads_like_ours(name: &[u8]) -> bool {
     ];
     const FAMILIES: [&str; 2] = ["x-forwarded-", "x-multilith-"];
     let same = |text: &str, name: &[u8]| {
-        text.len() == name.len() && text.bytes().zip(name).all(|(a, &b)| a == if b == b'_' { b'-' } else { b })
+        let letter = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        text.len() == name.len() && text.bytes().zip(name).all(|(a, &b)| a == letter(b))
     };
     NAMES.iter().any(|text| same(text, name))
         || FAMILIES.iter().any(|text| name.get(..text.len()).is_some_and(|head| same(text, head)))
 }
 
-fn forced(request: &RequestHeader, client: IpAddr, rule: Option<&ForceRule>) -> Option<HeaderValue> {
+fn forced(request: &RequestHead, client: IpAddr, rule: Option<&ForceRule>) -> Option<Box<str>> {
     let rule = rule?;
-    let value = request.headers.get(&rule.header)?;
-    client::is_trusted(client, &rule.from).then(|| value.clone())
+    let value = request.fields.text(&rule.header)?;
+    client::is_trusted(client, &rule.from).then(|| value.into())
 }
 
 /// RFC 6455, 4.1, as far as it matters to a proxy.
-fn is_web_socket(request: &RequestHeader) -> bool {
+fn is_web_socket(request: &RequestHead) -> bool {
     request.version == Version::HTTP_11
         && request.method == Method::GET
-        && request.headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && request.headers.get_all(header::CONNECTION).iter().any(|value| {
-            value
-                .as_bytes()
-                .split(|&byte| byte == b',')
-                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        })
+        && hop_by_hop::asks_for_web_socket(&request.fields)
 }
 
 /// HTTP/2 clients send one line for each cookie; before HTTP/2 there is one line for all (RFC 9113, 8.2.3).
-fn join_cookies(request: &mut RequestHeader) {
-    let crumbs = request.headers.get_all(header::COOKIE);
-    let mut joined = BytesMut::with_capacity(crumbs.iter().map(|crumb| crumb.len() + 2).sum());
-    for crumb in crumbs {
-        if !joined.is_empty() {
-            joined.put_slice(b"; ");
+fn join_cookies(request: &mut RequestHead) {
+    let crumbs = request.fields.all(Name::Cookie).filter(|crumb| !crumb.is_empty());
+    let joined = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
+    request.fields.set(Name::Cookie, &joined);
+}
+
+/// Makes an absolute target a path. The host that it or `:authority` names is the Host field from here on; a Host that says
+/// the same in other words stays as it came (RFC 9112, 3.2.2).
+fn name_host(request: &mut RequestHead) {
+    let (host, default_port) = if request.version == Version::HTTP_2 {
+        let Some(authority) = request.authority() else { return };
+        (authority.to_vec(), None)
+    } else {
+        let target = request.target();
+        if matches!(target, [b'/', ..] | b"*") {
+            return;
         }
-        joined.put_slice(crumb.as_bytes());
-    }
-    set(request, "Cookie", value(joined.freeze()));
-}
-
-/// An absolute target names the host again; the upstream gets the path, and the host in its header (RFC 9112, 3.2.2).
-fn make_origin_form(request: &mut RequestHeader) {
-    if request.version == Version::HTTP_2 || matches!(request.raw_path(), [b'/', ..] | b"*") {
-        return;
-    }
-    let RawTargetAuthority::Absolute { authority, path_and_query, .. } = raw_target_authority(request.raw_path())
-    else {
-        return;
+        let RawTargetAuthority::Absolute { scheme, authority, path_and_query } = raw_target_authority(target) else {
+            return;
+        };
+        let host = authority.to_vec();
+        let default_port = authority::default_port(scheme);
+        let path = match path_and_query {
+            b"" if request.method == Method::OPTIONS => b"*".to_vec(),
+            [b'/', ..] => path_and_query.to_vec(),
+            rest => [b"/", rest].concat(),
+        };
+        request.set_target(&path);
+        (host, default_port)
     };
-    let host = Bytes::copy_from_slice(authority);
-    let path = match path_and_query {
-        b"" if request.method == Method::OPTIONS => b"*".to_vec(),
-        [b'/', ..] => path_and_query.to_vec(),
-        rest => [b"/", rest].concat(),
-    };
-    request.set_raw_path(&path).expect("the path of a target that was accepted is a target");
-    set(request, "Host", value(host));
-}
-
-pub(super) fn value(bytes: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(bytes).expect("made of header values and of text")
-}
-
-/// Pingora keeps the case of names in a map beside the values; `insert_header` writes both.
-pub(super) fn set(request: &mut RequestHeader, name: &'static str, value: HeaderValue) {
-    request.insert_header(name, value).expect("a valid name and value");
+    request.set_authority(None);
+    match request.fields.get(Name::Host) {
+        Some(own) if authority::is_same(own, &host, default_port) => {}
+        Some(_) => request.fields.set(Name::Host, &host),
+        None => request.fields.prepend(Name::Host, &host),
+    }
 }
 
 #[cfg(test)]

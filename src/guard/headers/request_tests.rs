@@ -1,7 +1,6 @@
 //! What arrives, and what is left of it.
 
-use http::{Uri, Version};
-use pingora::http::RequestHeader;
+use http::HeaderName;
 
 use super::*;
 
@@ -9,30 +8,30 @@ type Lines = &'static [(&'static str, &'static str)];
 
 const PEER: &str = "203.0.113.7";
 
-fn request(target: &str, lines: &[(&'static str, &'static str)]) -> RequestHeader {
-    let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+fn request(target: &str, lines: &[(&'static str, &'static str)]) -> RequestHead {
+    let mut request = RequestHead::new(Method::GET, Version::HTTP_11, target.as_bytes());
     for (name, value) in lines {
-        request.append_header(*name, *value).unwrap();
+        request.fields.push_raw(name.as_bytes(), value.as_bytes());
     }
     request
 }
 
-fn from(peer: &str, request: &mut RequestHeader, trusted: &[Network]) -> Received {
+fn from(peer: &str, request: &mut RequestHead, trusted: &[Network]) -> Received {
     receive(request, &Arrival { peer: peer.parse().unwrap(), tls: false, subject: None, trusted, force: None })
 }
 
 /// The lines as they would be written, sorted, without those that the edge writes itself.
-fn kept(request: &RequestHeader) -> Vec<String> {
+fn kept(request: &RequestHead) -> Vec<String> {
     let mut bytes = Vec::new();
-    request.header_to_h1_wire(&mut bytes);
+    request.fields.write(&mut bytes);
     let mut lines: Vec<_> = String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect();
     lines.retain(|line| !line.starts_with("X-Forwarded-") && !line.starts_with("Forwarded:"));
     lines.sort();
     lines
 }
 
-fn field<'a>(request: &'a RequestHeader, name: &str) -> Vec<&'a str> {
-    request.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+fn field<'a>(request: &'a RequestHead, name: &'a str) -> Vec<&'a str> {
+    request.fields.all(name).map(|value| std::str::from_utf8(value).unwrap()).collect()
 }
 
 fn everyone() -> Vec<Network> {
@@ -76,7 +75,7 @@ fn the_edge_says_who_asked_and_clients_cannot() {
         ],
     );
     let received = from(PEER, &mut request, &[]);
-    assert_eq!(received, Received { client: PEER.parse().unwrap(), trusted: false, forced: None });
+    assert_eq!(received, Received { client: PEER.parse().unwrap(), trusted: false, forced: None, upgrade: false });
     assert_eq!(field(&request, "x-forwarded-for"), [PEER]);
     assert_eq!(field(&request, "x-forwarded-proto"), ["http"]);
     assert_eq!(field(&request, "x-forwarded-host"), ["shop.example:8080"]);
@@ -87,7 +86,7 @@ fn the_edge_says_who_asked_and_clients_cannot() {
 fn a_request_without_a_host_is_for_none() {
     for (peer, expected) in [(PEER, &[][..]), ("10.0.0.1", &["evil.example"])] {
         let mut request = request("/", &[("X-Forwarded-Host", "evil.example")]);
-        request.set_version(Version::HTTP_10);
+        request.version = Version::HTTP_10;
         from(peer, &mut request, &everyone());
         assert_eq!(field(&request, "x-forwarded-host"), expected, "{peer}");
     }
@@ -159,36 +158,105 @@ fn the_subject_of_a_client_certificate_is_told_and_cannot_be_forged() {
 #[test]
 fn cookie_crumbs_become_one_line() {
     let mut request = request("/", &[("Host", "a"), ("cookie", "a=1"), ("cookie", "b=2; c=3")]);
-    request.set_version(Version::HTTP_2);
+    request.version = Version::HTTP_2;
     from(PEER, &mut request, &[]);
     assert_eq!(field(&request, "cookie"), ["a=1; b=2; c=3"]);
 }
 
 #[test]
 fn an_absolute_target_becomes_a_path() {
-    for (target, expected) in [
-        ("http://shop.example/a/b?c=d", "/a/b?c=d"),
-        ("http://shop.example", "/"),
-        ("http://shop.example?c", "/?c"),
-        ("/a//b?http://x", "/a//b?http://x"),
+    for (target, path, host, own) in [
+        ("http://shop.example/a/b?c=d", "/a/b?c=d", "shop.example", "shop.example"),
+        ("http://shop.example", "/", "shop.example", "shop.example"),
+        ("http://shop.example?c", "/?c", "shop.example", "shop.example"),
+        ("/a//b?http://x", "/a//b?http://x", "shop.example", "shop.example"),
+        ("http://shop.example/x", "/x", "SHOP.example:80", "SHOP.example:80"),
+        ("https://shop.example:443/x", "/x", "Shop.example", "Shop.example"),
+        ("http://shop.example:81/x", "/x", "shop.example", "shop.example:81"),
+        ("http://other.example/x", "/x", "shop.example", "other.example"),
+        ("http://shop.example/\u{e9}\"<>", "/\u{e9}\"<>", "shop.example", "shop.example"),
     ] {
-        let mut request = request(target, &[("Host", "shop.example")]);
+        let mut request = request(target, &[("Host", host)]);
         from(PEER, &mut request, &[]);
-        assert_eq!(request.raw_path(), expected.as_bytes());
-        assert_eq!(field(&request, "host"), ["shop.example"]);
+        assert_eq!(request.target(), path.as_bytes());
+        assert_eq!(field(&request, "host"), [own], "{target} {host}");
+        assert_eq!(field(&request, "x-forwarded-host"), [own], "{target} {host}");
     }
-    let mut request = RequestHeader::build("OPTIONS", b"http://shop.example", None).unwrap();
+    let mut request = RequestHead::new(Method::OPTIONS, Version::HTTP_10, b"http://shop.example");
     from(PEER, &mut request, &[]);
-    assert_eq!((request.raw_path(), field(&request, "host")), (&b"*"[..], vec!["shop.example"]));
+    assert_eq!((request.target(), field(&request, "host")), (&b"*"[..], vec!["shop.example"]));
 }
 
 #[test]
-fn the_host_of_http_2_is_told_too() {
-    let mut request = RequestHeader::build_no_case("GET", b"/", None).unwrap();
-    request.set_version(Version::HTTP_2);
-    request.set_uri(Uri::from_static("https://shop.example/x"));
-    from(PEER, &mut request, &[]);
-    assert_eq!(field(&request, "x-forwarded-host"), ["shop.example"]);
+fn the_authority_of_http_2_becomes_the_host() {
+    for (lines, expected) in [(&[][..], "shop.example"), (&[("host", "Shop.example:443")], "Shop.example:443")] {
+        let mut request = request("/x", lines);
+        request.version = Version::HTTP_2;
+        request.set_authority(Some(b"shop.example"));
+        from(PEER, &mut request, &[]);
+        assert_eq!(request.authority(), None);
+        assert_eq!(field(&request, "host"), [expected]);
+        assert_eq!(field(&request, "x-forwarded-host"), [expected]);
+    }
+}
+
+#[test]
+fn the_port_is_that_of_the_host_or_of_the_scheme() {
+    for (host, tls, expected) in [
+        ("a", false, "80"),
+        ("a", true, "443"),
+        ("a:8443", true, "8443"),
+        ("a:", true, "443"),
+        ("[::1]", false, "80"),
+        ("[::1]:81", false, "81"),
+    ] {
+        let mut request = request("/", &[("X-Forwarded-Port", "1")]);
+        request.fields.append(Name::Host, host.as_bytes());
+        let arrival = Arrival { peer: PEER.parse().unwrap(), tls, subject: None, trusted: &[], force: None };
+        receive(&mut request, &arrival);
+        assert_eq!(field(&request, "x-forwarded-port"), [expected], "{host} {tls}");
+    }
+    for (lines, expected) in [
+        (&[("Host", "a:8080"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.example")][..], "443"),
+        (&[("Host", "a:8080"), ("X-Forwarded-Proto", "https")], "8080"),
+        (&[("Host", "a"), ("X-Forwarded-Proto", "https")], "443"),
+        (&[("Host", "a"), ("X-Forwarded-Host", "b:81, c")], "81"),
+        (&[("Host", "a"), ("X-Forwarded-Port", "82")], "82"),
+    ] {
+        let mut request = request("/", lines);
+        from("10.0.0.1", &mut request, &everyone());
+        assert_eq!(field(&request, "x-forwarded-port"), [expected], "{lines:?}");
+    }
+}
+
+#[test]
+fn the_lines_are_the_same_as_the_fields() {
+    let subject = ClientSubject("CN=alice".into());
+    for (host, subject, tls) in [(Some("a:81"), None, false), (None, Some(&subject), true), (Some("a"), None, true)] {
+        let mut request = request("/", &[("X", "y")]);
+        if let Some(host) = host {
+            request.fields.prepend(Name::Host, host.as_bytes());
+        }
+        let arrival = Arrival { peer: PEER.parse().unwrap(), tls, subject, trusted: &[], force: None };
+        let (_, forwarded) = clean(&mut request, &arrival);
+        let forwarded = forwarded.expect("the request has no forwarding fields");
+        let (mut lines, mut written) = (Vec::new(), Vec::new());
+        request.fields.write(&mut lines);
+        forwarded.put(&request.fields, &mut lines);
+        forwarded.write(&mut request.fields);
+        request.fields.write(&mut written);
+        assert_eq!(lines.escape_ascii().to_string(), written.escape_ascii().to_string());
+    }
+}
+
+#[test]
+fn a_client_of_http_1_0_cannot_expect_100() {
+    for (version, stays) in [(Version::HTTP_10, false), (Version::HTTP_11, true)] {
+        let mut request = request("/", &[("Host", "a"), ("Expect", "100-continue")]);
+        request.version = version;
+        from(PEER, &mut request, &[]);
+        assert_eq!(request.fields.has(Name::Expect), stays, "{version:?}");
+    }
 }
 
 #[test]
@@ -201,9 +269,8 @@ fn only_a_web_socket_may_ask_for_an_upgrade() {
         (&[("Connection", "Upgrade"), ("Upgrade", "websocket, foo")], false),
     ] {
         let mut request = request("/", lines);
-        request.set_version(Version::HTTP_11);
-        from(PEER, &mut request, &[]);
-        assert_eq!(request.headers.contains_key("upgrade"), stays, "{lines:?}");
+        let received = from(PEER, &mut request, &[]);
+        assert_eq!((request.fields.has(Name::Upgrade), received.upgrade), (stays, stays), "{lines:?}");
     }
 }
 
@@ -215,26 +282,7 @@ fn only_a_client_of_these_networks_may_force_a_side() {
         let arrival =
             Arrival { peer: peer.parse().unwrap(), tls: false, subject: None, trusted: &[], force: Some(&rule) };
         let received = receive(&mut request, &arrival);
-        assert_eq!(received.forced, expected.map(HeaderValue::from_static));
-        assert!(!request.headers.contains_key("x-side"), "it is for the edge alone");
+        assert_eq!(received.forced.as_deref(), expected);
+        assert!(!request.fields.has("x-side"), "it is for the edge alone");
     }
-}
-
-#[test]
-fn a_copy_carries_nothing_of_the_clients_connection() {
-    let mut request = request(
-        "/",
-        &[
-            ("Host", "a"),
-            ("Connection", "X-Private, keep-alive"),
-            ("X-Private", "1"),
-            ("Keep-Alive", "5"),
-            ("TE", "trailers"),
-            ("Upgrade", "h2c"),
-            ("Expect", "100-continue"),
-            ("X-Public", "1"),
-        ],
-    );
-    without_hop_by_hop(&mut request);
-    assert_eq!(kept(&request), ["Host: a", "X-Public: 1"]);
 }

@@ -1,12 +1,13 @@
-//! Cleans an answer on its way to the client.
+//! Cleans a response on its way to the client.
 
-use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
-use pingora::http::ResponseHeader;
+use http::{StatusCode, Version};
 
+use super::hop_by_hop::{is_among, nominated};
 use crate::guard::Refusal;
+use crate::guard::framing::digits;
+use crate::message::{Fields, Name, ResponseHead, elements};
 
-/// What the client asked, as far as it decides what the answer may say.
+/// What the client asked, as far as it decides what the response may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
     pub version: Version,
@@ -14,107 +15,97 @@ pub struct Asked {
     pub upgrade: bool,
 }
 
-/// Removes the headers of the upstream's connection from an answer.
+/// Removes the fields of the upstream's connection from a response: `Connection` and what it names, `Keep-Alive`, `Proxy-`
+/// fields, `TE`, `Upgrade`, `Transfer-Encoding`. The client's end writes how the body is framed.
 ///
-/// To be called in `response_filter`, after pingora has taken from the header how the answer is framed. A `101` that nobody
-/// asked for is refused: its bytes would be taken for an answer that the client never gets. `Connection` and
-/// `Transfer-Encoding` stay, because pingora frames by them, and writes its own `Connection`; but an HTTP/1.0 client cannot
-/// read chunks (RFC 9112, 6.1), so it gets the answer up to the end of the connection.
-pub fn answer(response: &mut ResponseHeader, asked: Asked) -> Result<(), Refusal> {
+/// To be called after the framing has been read from the head. `Trailer` stays, except for a client of HTTP/1.0, which gets
+/// no trailers.
+///
+/// # Errors
+/// 502: a `101` that the client did not ask for (its bytes would be taken for a response that the client never gets), a
+/// transfer coding beside `chunked` (it would be lost), lengths that differ or are none.
+pub fn answer(response: &mut ResponseHead, asked: Asked) -> Result<(), Refusal> {
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return if asked.upgrade { Ok(()) } else { Err(Refusal::closing(502, "unasked_upgrade")) };
     }
-    let empty = response.status == StatusCode::NO_CONTENT;
-    // Most answers have none of these: one look at each name is less work than one search for each of these.
-    let (mut connection, mut length, mut foreign) = (false, None, Vec::new());
-    for name in response.headers.keys() {
-        match *name {
-            header::CONNECTION => connection = true,
-            // A 204 has no body and no length of one (RFC 9110, 8.6; RFC 9112, 6.1); not every client knows.
-            header::CONTENT_LENGTH | header::TRANSFER_ENCODING if empty => foreign.push(name.clone()),
-            header::CONTENT_LENGTH => length = repeated_length(&response.headers),
-            header::TRANSFER_ENCODING if is_chunked_twice(&response.headers) => {
-                return Err(Refusal::closing(502, "transfer_encoding"));
-            }
-            header::UPGRADE | header::PROXY_AUTHENTICATE | header::TE => foreign.push(name.clone()),
-            header::TRANSFER_ENCODING if asked.version == Version::HTTP_10 => foreign.push(name.clone()),
-            _ if matches!(name.as_str(), "keep-alive" | "proxy-connection") => foreign.push(name.clone()),
-            _ => {}
+    // Most responses have none of these: one look at each name is less work than one search for each of these.
+    let (mut connection, mut lengths, mut foreign, mut coded) = (false, 0_usize, false, false);
+    for (name, _, value) in response.fields.named() {
+        match name {
+            Name::Connection => connection = true,
+            Name::ContentLength => lengths += value.split(|byte| *byte == b',').count(),
+            Name::TransferEncoding => coded = true,
+            Name::Trailer => foreign |= asked.version == Version::HTTP_10,
+            _ => foreign |= is_of_connection(name),
         }
     }
-    if connection {
-        foreign.extend(nominated(&response.headers));
+    if coded && !is_chunked_alone(&response.fields) {
+        return Err(Refusal::closing(502, "transfer_encoding"));
     }
-    for name in &foreign {
-        response.remove_header(name);
+    // A 204 has no body and no length of one (RFC 9110, 8.6; RFC 9112, 6.1); not every client knows.
+    let bodiless = response.status == StatusCode::NO_CONTENT;
+    if lengths > 0 && !bodiless {
+        check_length(&mut response.fields, lengths)?;
     }
-    if let Some(length) = length {
-        response.insert_header("Content-Length", length).expect("it was a header's value");
+    if connection || foreign || coded || (bodiless && lengths > 0) {
+        let named = nominated(&response.fields);
+        response.fields.retain(|name, text, _| match name {
+            Name::Connection | Name::TransferEncoding => false,
+            Name::ContentLength => !bodiless,
+            Name::Trailer => asked.version != Version::HTTP_10,
+            _ => !is_of_connection(name) && !is_among(&named, text),
+        });
     }
     Ok(())
 }
 
-/// The same for a head that comes before the answer's own (1xx): it has no body, and pingora writes no `Connection` in it.
-pub fn interim(response: &mut ResponseHeader) {
-    for name in &nominated(&response.headers) {
-        response.remove_header(name);
-    }
-    for name in
-        [&header::CONNECTION, &header::CONTENT_LENGTH, &header::TRANSFER_ENCODING, &header::UPGRADE, &header::TE]
-    {
-        response.remove_header(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        response.remove_header(name);
-    }
+/// The same for a head that comes before the response's own (1xx): it has no body and no length.
+pub fn interim(response: &mut ResponseHead) {
+    let named = nominated(&response.fields);
+    response.fields.retain(|name, text, _| match name {
+        Name::Connection | Name::TransferEncoding | Name::ContentLength => false,
+        _ => !is_of_connection(name) && !is_among(&named, text),
+    });
 }
 
-/// The length that is said more than once; a client may take two for a trick (RFC 9110, 8.6). Pingora has refused different ones.
-fn repeated_length(headers: &HeaderMap<HeaderValue>) -> Option<HeaderValue> {
-    let lines = headers.get_all(header::CONTENT_LENGTH).iter();
-    let mut all = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii));
-    let first = all.next()?;
-    let mut others = all.peekable();
-    let repeated = others.peek().is_some() && others.all(|other| other == first);
-    repeated.then(|| HeaderValue::from_bytes(first).ok()).flatten()
+const fn is_of_connection(name: Name) -> bool {
+    matches!(
+        name,
+        Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::ProxyAuthenticate
+            | Name::ProxyAuthorization
+            | Name::Te
+            | Name::Upgrade
+    )
 }
 
-/// What one reader unwraps once and another twice.
-fn is_chunked_twice(headers: &HeaderMap<HeaderValue>) -> bool {
-    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let codings = codings.flat_map(|line| line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii));
-    codings.filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).nth(1).is_some()
-}
-
-/// The headers that `Connection` names, without those whose loss would change the message. Allocates only if there are any.
-pub(super) fn nominated(headers: &HeaderMap<HeaderValue>) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    for value in headers.get_all(header::CONNECTION) {
-        for token in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            if token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive") {
-                continue;
-            }
-            if let Ok(name) = HeaderName::from_bytes(token)
-                && headers.contains_key(&name)
-                && !is_end_to_end(&name)
-            {
-                names.push(name);
-            }
-        }
+/// Refuses lengths that differ, and makes one of those that are equal: a client may take two for a trick (RFC 9110, 8.6).
+fn check_length(fields: &mut Fields, count: usize) -> Result<(), Refusal> {
+    const BAD: Refusal = Refusal::closing(502, "content_length");
+    if fields.all(Name::ContentLength).any(|value| elements(value).next().is_none()) {
+        return Err(BAD);
     }
-    names
+    let mut all = fields.all(Name::ContentLength).flat_map(elements);
+    let first = all.next().ok_or(BAD)?;
+    let number = digits(first).ok_or(BAD)?;
+    if !all.by_ref().all(|other| digits(other) == Some(number)) {
+        return Err(BAD);
+    }
+    drop(all);
+    if count > 1 {
+        let first = first.to_vec();
+        fields.set(Name::ContentLength, &first);
+    }
+    Ok(())
 }
 
-/// What no connection may call its own.
-fn is_end_to_end(name: &HeaderName) -> bool {
-    *name == header::HOST
-        || *name == header::CONNECTION
-        || *name == header::CONTENT_LENGTH
-        || *name == header::CONTENT_TYPE
-        || *name == header::CONTENT_ENCODING
-        || *name == header::CACHE_CONTROL
-        || *name == header::SET_COOKIE
-        || *name == header::TRANSFER_ENCODING
+/// One `chunked`, which the upstream's end has taken off; or `identity`, which old servers say for nothing. Any other coding
+/// would be lost here, and what one reader unwraps once and another twice is refused.
+fn is_chunked_alone(fields: &Fields) -> bool {
+    let mut codings = fields.all(Name::TransferEncoding).flat_map(elements);
+    let known = |coding: &[u8]| [&b"chunked"[..], b"identity"].iter().any(|own| coding.eq_ignore_ascii_case(own));
+    codings.next().is_none_or(known) && codings.next().is_none()
 }
 
 #[cfg(test)]
@@ -125,17 +116,15 @@ mod tests {
 
     type Lines = &'static [(&'static str, &'static str)];
 
-    fn response(status: u16, lines: &[(&'static str, &'static str)]) -> ResponseHeader {
-        let mut response = ResponseHeader::build(status, None).unwrap();
-        for (name, value) in lines {
-            response.append_header(*name, *value).unwrap();
-        }
+    fn response(status: u16, lines: &[(&'static str, &'static str)]) -> ResponseHead {
+        let mut response = ResponseHead::new(StatusCode::from_u16(status).unwrap());
+        response.fields = lines.iter().copied().collect();
         response
     }
 
-    fn wire(response: &ResponseHeader) -> String {
+    fn wire(response: &ResponseHead) -> String {
         let mut bytes = Vec::new();
-        response.header_to_h1_wire(&mut bytes);
+        response.fields.write(&mut bytes);
         String::from_utf8(bytes).unwrap()
     }
 
@@ -143,21 +132,13 @@ mod tests {
     fn what_belongs_to_the_upstreams_connection_stays_behind_and_case_survives() {
         let table: &[(Lines, &str)] = &[
             (&[("X-Thing", "1")], "X-Thing: 1\r\n"),
-            (
-                &[("Connection", "keep-alive"), ("Keep-Alive", "timeout=5"), ("ETag", "x")],
-                "Connection: keep-alive\r\nETag: x\r\n",
-            ),
-            (
-                &[("Connection", "X-Private, close"), ("X-PRIVATE", "1"), ("eTag", "x")],
-                "Connection: X-Private, close\r\neTag: x\r\n",
-            ),
-            (
-                &[("Connection", "Content-Length"), ("Content-Length", "3")],
-                "Connection: Content-Length\r\nContent-Length: 3\r\n",
-            ),
-            (&[("Connection", "Set-Cookie"), ("Set-Cookie", "a=b")], "Connection: Set-Cookie\r\nSet-Cookie: a=b\r\n"),
-            (&[("Upgrade", "h2c"), ("Proxy-Connection", "close")], ""),
-            (&[("Transfer-Encoding", "chunked")], "Transfer-Encoding: chunked\r\n"),
+            (&[("Connection", "keep-alive"), ("Keep-Alive", "timeout=5"), ("ETag", "x")], "ETag: x\r\n"),
+            (&[("Connection", "X-Private, close"), ("X-PRIVATE", "1"), ("eTag", "x")], "eTag: x\r\n"),
+            (&[("Connection", "Content-Length"), ("Content-Length", "3")], "Content-Length: 3\r\n"),
+            (&[("Connection", "Set-Cookie"), ("Set-Cookie", "a=b")], "Set-Cookie: a=b\r\n"),
+            (&[("Upgrade", "h2c"), ("Proxy-Connection", "close"), ("Proxy-Authenticate", "x"), ("TE", "x")], ""),
+            (&[("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum")], "Trailer: X-Sum\r\n"),
+            (&[("date", "x"), ("Server", "y"), ("date", "z")], "date: x\r\nServer: y\r\ndate: z\r\n"),
         ];
         for (lines, expected) in table {
             let mut response = response(200, lines);
@@ -169,11 +150,11 @@ mod tests {
     #[test]
     fn a_length_is_said_once_and_never_of_what_has_no_body() {
         let table: &[(u16, Lines, &str)] = &[
-            (200, &[("Content-Length", "2"), ("Content-Length", "2")], "Content-Length: 2\r\n"),
+            (200, &[("content-length", "2"), ("A", "b")], "content-length: 2\r\nA: b\r\n"),
+            (200, &[("Content-Length", "2"), ("A", "b"), ("Content-Length", "2")], "Content-Length: 2\r\nA: b\r\n"),
             (200, &[("Content-Length", "2 , 2")], "Content-Length: 2\r\n"),
-            // Pingora refuses it; it is not for us to make a number of it.
-            (200, &[("Content-Length", "2, x")], "Content-Length: 2, x\r\n"),
             (204, &[("Content-Length", "2"), ("A", "b")], "A: b\r\n"),
+            (204, &[("Content-Length", "x")], ""),
             (204, &[("Transfer-Encoding", "chunked")], ""),
             (304, &[("Content-Length", "2")], "Content-Length: 2\r\n"),
         ];
@@ -185,17 +166,36 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_chunked_twice_is_none() {
-        let table: [Lines; 2] = [
-            &[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "Chunked")],
-            &[("Transfer-Encoding", "chunked, chunked")],
+    fn lengths_that_differ_or_are_none_are_refused() {
+        let table: [Lines; 6] = [
+            &[("Content-Length", "2, x")],
+            &[("Content-Length", "2"), ("content-length", "3")],
+            &[("Content-Length", "+2")],
+            &[("Content-Length", "")],
+            &[("Content-Length", "2"), ("Content-Length", "")],
+            &[("Content-Length", "99999999999999999999")],
         ];
         for lines in table {
-            assert_eq!(answer(&mut response(200, lines), PLAIN).unwrap_err().status, 502, "{lines:?}");
+            let refused = answer(&mut response(200, lines), PLAIN).unwrap_err();
+            assert_eq!((refused.status, refused.reason), (502, "content_length"), "{lines:?}");
         }
-        let mut coded = response(200, &[("Transfer-Encoding", "gzip, chunked")]);
-        answer(&mut coded, PLAIN).unwrap();
-        assert_eq!(wire(&coded), "Transfer-Encoding: gzip, chunked\r\n");
+    }
+
+    #[test]
+    fn a_response_with_a_coding_beside_chunked_is_refused() {
+        let table: [Lines; 4] = [
+            &[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "Chunked")],
+            &[("Transfer-Encoding", "chunked, chunked")],
+            &[("Transfer-Encoding", "gzip, chunked")],
+            &[("Transfer-Encoding", "identity, chunked")],
+        ];
+        for lines in table {
+            let refused = answer(&mut response(200, lines), PLAIN).unwrap_err();
+            assert_eq!((refused.status, refused.reason), (502, "transfer_encoding"), "{lines:?}");
+        }
+        let mut old = response(200, &[("Transfer-Encoding", "identity"), ("A", "b")]);
+        answer(&mut old, PLAIN).unwrap();
+        assert_eq!(wire(&old), "A: b\r\n");
     }
 
     #[test]
@@ -207,8 +207,8 @@ mod tests {
     }
 
     #[test]
-    fn a_client_of_http_1_0_gets_no_chunks() {
-        let mut response = response(200, &[("Transfer-Encoding", "chunked"), ("A", "b")]);
+    fn a_client_of_http_1_0_gets_no_trailers() {
+        let mut response = response(200, &[("Transfer-Encoding", "chunked"), ("A", "b"), ("Trailer", "X-Sum")]);
         answer(&mut response, Asked { version: Version::HTTP_10, upgrade: false }).unwrap();
         assert_eq!(wire(&response), "A: b\r\n");
     }
@@ -219,6 +219,6 @@ mod tests {
         assert_eq!(answer(&mut response(101, &lines), PLAIN).unwrap_err().status, 502);
         let mut asked = response(101, &lines);
         answer(&mut asked, Asked { version: Version::HTTP_11, upgrade: true }).unwrap();
-        assert!(asked.headers.contains_key("upgrade"));
+        assert_eq!(wire(&asked), "Upgrade: websocket\r\nConnection: Upgrade\r\n");
     }
 }

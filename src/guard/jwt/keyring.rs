@@ -85,15 +85,15 @@ impl Keyring {
 fn begin(named: &JwtKeys) -> Kept {
     match named {
         JwtKeys::Url(url) => {
-            let Ok(uri) = url.parse() else {
+            let Ok(read) = url.parse() else {
                 tracing::error!(%url, "the keys for tokens have no usable URL: routes that need them answer 503");
                 return Kept { set: fixed(None), keeper: None };
             };
-            let source = Arc::new(KeySource::new(uri));
+            let source = Arc::new(KeySource::new(read));
             let (kept, url) = (Arc::clone(&source), url.clone());
             let keeper = Handle::current().spawn(async move {
                 let failed =
-                    |error: &super::FetchError| tracing::warn!(%url, %error, "keys for tokens were not fetched");
+                    |error: &super::JwksError| tracing::warn!(%url, %error, "keys for tokens were not fetched");
                 kept.keep_fresh(FETCH_EVERY, failed).await;
             });
             Kept { set: Arc::new(KeySet { source: Source::Url(source) }), keeper: Some(keeper.abort_handle()) }

@@ -10,11 +10,12 @@ mod token;
 
 pub use keyring::{KeySet, Keyring};
 pub use keys::{Keys, KeysError};
-pub use source::{FetchError, KeySource, fetch};
+pub use source::{JwksError, KeySource, fetch_keys};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use pingora::http::RequestHeader;
+use http::HeaderName;
 use serde_json::{Map, Value};
+
+use crate::message::{self, Fields, Name, RequestHead};
 
 /// The clocks of two machines may differ by this much.
 const LEEWAY_SECONDS: f64 = 60.0;
@@ -78,13 +79,15 @@ impl Rejected {
 /// these names is removed first.
 ///
 /// `now` is in seconds since the epoch.
-pub fn check(request: &mut RequestHeader, keys: &Keys, rules: &Rules, now: u64) -> Result<(), Rejected> {
+pub fn check(request: &mut RequestHead, keys: &Keys, rules: &Rules, now: u64) -> Result<(), Rejected> {
     forget(request, rules)?;
-    let claims = verify(bearer(&request.headers)?, keys, rules, now)?;
+    let claims = verify(bearer(&request.fields)?, keys, rules, now)?;
     for (claim, name) in &rules.forward {
         let Some(text) = claims.get(&**claim).and_then(plain) else { continue };
-        let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Rejected::Malformed)?;
-        request.insert_header(name, value).map_err(|_| Rejected::Malformed)?;
+        if !message::is_value(text.as_bytes()) {
+            return Err(Rejected::Malformed);
+        }
+        request.fields.set_named(name, text.as_bytes());
     }
     Ok(())
 }
@@ -123,25 +126,22 @@ fn check_times(claims: &Map<String, Value>, now: u64) -> Result<(), Rejected> {
 }
 
 /// The one bearer token. Two could be read differently here and behind us.
-fn bearer(headers: &HeaderMap<HeaderValue>) -> Result<&str, Rejected> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+fn bearer(fields: &Fields) -> Result<&str, Rejected> {
+    let mut values = fields.all(Name::Authorization);
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Rejected::Missing) };
-    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Rejected::Missing)?;
+    let text = std::str::from_utf8(value).map_err(|_| Rejected::Missing)?;
+    let (scheme, token) = text.split_once(' ').ok_or(Rejected::Missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim_start_matches(' ')) } else { Err(Rejected::Missing) }
 }
 
 /// Removes what the client sent under the names that will carry claims, also with `_` for `-`, which CGI programs take for
 /// the same; refuses a `Connection` that would have them removed on the way.
-pub fn forget(request: &mut RequestHeader, rules: &Rules) -> Result<(), Rejected> {
+pub fn forget(request: &mut RequestHead, rules: &Rules) -> Result<(), Rejected> {
     let ours = |name: &[u8]| rules.forward.iter().any(|(_, own)| same_name(own.as_str().as_bytes(), name));
-    let connection = request.headers.get_all(header::CONNECTION).iter();
-    if connection.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).any(|token| ours(token.trim_ascii())) {
+    if request.fields.all(Name::Connection).flat_map(message::elements).any(ours) {
         return Err(Rejected::Malformed);
     }
-    let forged: Vec<_> = request.headers.keys().filter(|name| ours(name.as_str().as_bytes())).cloned().collect();
-    for name in &forged {
-        request.remove_header(name);
-    }
+    request.fields.retain(|_, name, _| !ours(name));
     Ok(())
 }
 

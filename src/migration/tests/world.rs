@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 
 use crate::endpoint::UpstreamId;
+use crate::message::Fields;
 use crate::migration::{
     Breaker, Decision, Dial, Fallback, Given, Percent, Pin, Policy, Stage, StatusSet, UnitSource, Variant, decide,
 };
@@ -66,16 +67,13 @@ pub(super) const CASE: Case<'static> =
     Case { method: &Method::GET, monolith_only: false, breaker: Breaker::Closed, forced: None, fresh: 7 };
 
 pub(super) fn decided(policy: &Policy, fields: &[(&'static str, &str)], case: Case<'_>) -> Decision {
-    let mut headers = HeaderMap::new();
-    for (name, value) in fields {
-        headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"));
-    }
+    let headers: Fields = fields.iter().copied().collect();
     let facts = Facts {
         method: case.method,
         preflight: None,
         host: "shop.example",
         path: "/checkout",
-        query: Some("account=a+1"),
+        query: Some(b"account=a+1"),
         headers: &headers,
         client: Some(std::net::IpAddr::from([203, 0, 113, 7])),
         upgrade: false,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::Method;
 
+use crate::message::Fields;
 use crate::migration::{Dial, Percent, Policy, Stage};
 use crate::route::{
     AnswerEdits, Condition, ConditionKind, Facts, HostPattern, Matching, MethodSet, Rewrite, Route, RouteTable, Rule,
@@ -84,7 +85,7 @@ pub(super) struct Request {
     pub(super) host: String,
     pub(super) path: String,
     pub(super) query: Option<String>,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
 }
 
 impl Request {
@@ -95,7 +96,7 @@ impl Request {
             host: String::new(),
             path: path.to_owned(),
             query: None,
-            headers: HeaderMap::new(),
+            headers: Fields::new(),
         }
     }
 
@@ -115,8 +116,7 @@ impl Request {
     }
 
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
-        let value = HeaderValue::from_str(value).expect("a header value");
-        self.headers.append(HeaderName::from_static(name), value);
+        self.headers.push_raw(name.as_bytes(), value.as_bytes());
         self
     }
 
@@ -133,7 +133,7 @@ impl Request {
             preflight: self.preflight.as_deref(),
             host: &self.host,
             path: path.as_str(),
-            query: self.query.as_deref(),
+            query: self.query.as_deref().map(str::as_bytes),
             headers: &self.headers,
             client: None,
             upgrade: false,

@@ -26,13 +26,13 @@ pub(crate) fn json(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: SystemT
     }
     object.text("url.path", record.path);
     if let Some(query) = record.query {
-        object.redacted("url.query", |redacted| redact::query(query.as_bytes(), record.hidden, redacted));
+        object.redacted("url.query", |redacted| redact::query(query, record.hidden, redacted));
     }
     object.text("network.protocol.version", record.protocol.as_bytes());
     object.some_text("user_agent.original", record.user_agent);
     if !record.referer.is_empty() {
         object.redacted("http.request.header.referer", |redacted| {
-            redact::address(record.referer, record.hidden, redacted)
+            redact::address(record.referer, record.hidden, redacted);
         });
     }
     if record.status > 0 {
@@ -76,7 +76,7 @@ pub(crate) fn common(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Syste
     if let Some(query) = record.query {
         line.push(b'?');
         with_scratch(|redacted| {
-            redact::query(query.as_bytes(), record.hidden, redacted);
+            redact::query(query, record.hidden, redacted);
             text::common(line, redacted);
         });
     }

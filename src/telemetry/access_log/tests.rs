@@ -4,23 +4,22 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderValue};
-
 use super::super::record::Timings;
 use super::super::trace::{RequestId, TraceContext};
 use super::*;
 use crate::compile::LogOutput;
+use crate::message::Fields;
 use crate::migration::Percent;
 use crate::telemetry::DEFAULT_BUCKETS;
 
 fn with_record(change: impl FnOnce(&mut ExchangeRecord<'_>), use_it: impl FnOnce(&ExchangeRecord<'_>)) {
-    let request_id = RequestId::continue_or_make(Some(&HeaderValue::from_static("abc-1")), 0);
-    let trace = TraceContext::continue_or_start(&HeaderMap::new(), 0xa, 0xb);
+    let request_id = RequestId::continue_or_make(Some(b"abc-1"), 0);
+    let trace = TraceContext::continue_or_start(&Fields::new(), 0xa, 0xb);
     let mut record = ExchangeRecord {
         method: "GET",
         scheme: "https",
         path: b"/api/users/7",
-        query: Some("page=2&token=s3cret"),
+        query: Some(b"page=2&token=s3cret"),
         hidden: &[],
         protocol: "1.1",
         host: "shop.example:8443",
@@ -107,7 +106,7 @@ fn nobody_can_forge_a_line() {
             record.user_agent = forged;
             record.referer = forged;
             record.host = "evil\"\n";
-            record.query = Some("x=\"\n\u{2028}");
+            record.query = Some("x=\"\n\u{2028}".as_bytes());
             record.method = "GET\"\n";
         },
         |record| {

@@ -1,61 +1,52 @@
-//! The way to the collector: OTLP over HTTP/1.1, or gRPC over HTTP/2, with pingora's own connector.
+//! The way to the collector: OTLP over HTTP/1.1, or gRPC over HTTP/2.
 
 use std::fmt;
 use std::io;
-use std::net::ToSocketAddrs as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Uri};
-use pingora::connectors::http::Connector;
-use pingora::http::RequestHeader;
-use pingora::protocols::http::client::HttpSession;
+use http::{HeaderName, HeaderValue, Method, Version};
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
+use tokio::time::timeout;
 
-/// For every step of an export.
+use crate::client::ask::ask_over;
+use crate::client::pingora_http2::Http2Connector;
+use crate::client::{AskError, FetchError, Request, Response, Url, connect, fetch, idle_pool};
+use crate::message::{Fields, Framing, Name, Piece, RequestHead};
+
+/// For a whole export; a collector takes a batch in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection is kept this long between two batches.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /// Where the collector listens and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
-    host: String,
+    url: Url,
     port: u16,
-    tls: bool,
     grpc: bool,
     path: String,
 }
 
 impl Address {
     /// `http://…`, `https://…`; gRPC for `grpc://…`, `grpcs://…` and for port 4317, which is gRPC's everywhere.
-    pub(super) fn parse(url: &str) -> io::Result<Self> {
-        let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("`{url}` is no address of a collector"));
-        let uri: Uri = url.parse().map_err(|_| wrong())?;
-        let (tls, named_grpc) = match uri.scheme_str() {
-            Some("http") => (false, false),
-            Some("https") => (true, false),
-            Some("grpc") => (false, true),
-            Some("grpcs") => (true, true),
-            _ => return Err(wrong()),
-        };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
-        let port = uri.port_u16().unwrap_or(if named_grpc { 4317 } else { 4318 });
+    pub(super) fn parse(text: &str) -> io::Result<Self> {
+        let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("`{text}` is no address of a collector"));
+        let url: Url = text.parse().map_err(|_| wrong())?;
+        if url.socket().is_some() {
+            return Err(wrong());
+        }
+        let named_grpc = url.scheme().is_grpc();
+        let port = url.explicit_port().unwrap_or(if named_grpc { 4317 } else { 4318 });
         let grpc = named_grpc || port == 4317;
-        let base = uri.path().trim_end_matches('/');
+        let base = url.base();
         let path = match base.strip_suffix("/v1/traces") {
             _ if grpc => EXPORT.to_owned(),
             Some(_) => base.to_owned(),
             None => format!("{base}/v1/traces"),
         };
-        Ok(Self { host, port, tls, grpc, path })
-    }
-
-    fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        Ok(Self { url, port, grpc, path })
     }
 }
 
@@ -76,8 +67,14 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl From<Box<pingora::Error>> for Refusal {
-    fn from(error: Box<pingora::Error>) -> Self {
+impl From<AskError> for Refusal {
+    fn from(error: AskError) -> Self {
+        Self::Unreachable(error.to_string())
+    }
+}
+
+impl From<FetchError> for Refusal {
+    fn from(error: FetchError) -> Self {
         Self::Unreachable(error.to_string())
     }
 }
@@ -86,7 +83,7 @@ impl From<Box<pingora::Error>> for Refusal {
 pub(super) struct Collector {
     address: Address,
     headers: Vec<(HeaderName, HeaderValue)>,
-    connector: Connector,
+    http2: Http2Connector,
 }
 
 impl Collector {
@@ -96,88 +93,101 @@ impl Collector {
             let (name, value) = pair.split_once('=')?;
             Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
         });
-        Self { address, headers: headers.collect(), connector: Connector::new(None) }
+        Self { address, headers: headers.collect(), http2: Http2Connector::new(1) }
     }
 
     /// Sends one `ExportTraceServiceRequest`.
     pub(super) async fn export(&self, batch: Vec<u8>) -> Result<(), Refusal> {
-        let peer = self.peer()?;
-        let (mut session, _) = self.connector.get_http_session(&peer).await?;
-        session.set_read_timeout(Some(PATIENCE));
-        session.set_write_timeout(Some(PATIENCE));
-        let body = if self.address.grpc { framed(&batch) } else { Bytes::from(batch) };
-        let request = self.head(body.len())?;
-        session.write_request_header(Box::new(request)).await?;
-        session.write_request_body(body, true).await?;
-        session.finish_request_body().await?;
-        session.read_response_header().await?;
-        while session.read_response_body().await?.is_some() {}
-        let verdict = self.verdict(&mut session).await?;
-        let idle = peer.idle_timeout();
-        self.connector.release_http_session(session, &peer, idle).await;
+        let late = || Refusal::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()));
+        timeout(PATIENCE, self.exchange(batch)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn exchange(&self, batch: Vec<u8>) -> Result<(), Refusal> {
+        let peer = self.peer().await?;
+        let body = [if self.address.grpc { framed(&batch) } else { Bytes::from(batch) }];
+        let head = self.head();
+        let request = Request { head: &head, framing: Framing::Length(body[0].len() as u64), body: &body };
+        if self.address.grpc {
+            let mut response = self.http2.ask(&peer, &request).await?;
+            let trailers = read(&mut response).await?;
+            let verdict = self.verdict(&response, trailers.as_ref());
+            response.give_back(&self.http2, &peer).await;
+            return verdict;
+        }
+        let key = peer.reuse_hash();
+        let kept = idle_pool::take(key, Instant::now(), Duration::MAX, |_| {});
+        let connected = async { Ok::<_, AskError>(connect(&peer, Some(PATIENCE)).await?) };
+        let mut response = ask_over(kept, connected, &request).await?;
+        read(&mut response).await?;
+        let verdict = self.verdict(&response, None);
+        if let Some(socket) = response.reuse() {
+            idle_pool::keep(key, socket, Instant::now(), KEEPALIVE, 1);
+        }
         verdict
     }
 
     /// Resolved for each batch: a collector moves.
-    fn peer(&self) -> Result<HttpPeer, Refusal> {
-        let Address { host, port, tls, .. } = &self.address;
-        let unknown = || Refusal::Unreachable(format!("`{host}` has no address"));
-        let address = (host.as_str(), *port).to_socket_addrs().map_err(|_| unknown())?.next().ok_or_else(unknown)?;
-        let mut peer = HttpPeer::new(address, *tls, host.clone());
+    async fn peer(&self) -> Result<HttpPeer, Refusal> {
+        let Address { url, port, grpc, .. } = &self.address;
+        let addresses = fetch::resolve(url, *port).await?;
+        let mut peer = fetch::peer(url, addresses[0]);
         peer.options.connection_timeout = Some(PATIENCE);
         peer.options.total_connection_timeout = Some(PATIENCE);
-        peer.options.idle_timeout = Some(Duration::from_secs(60));
-        let version = if self.address.grpc { 2 } else { 1 };
+        peer.options.idle_timeout = Some(KEEPALIVE);
+        let version = if *grpc { 2 } else { 1 };
         peer.options.set_http_version(version, version);
         Ok(peer)
     }
 
-    fn head(&self, length: usize) -> Result<RequestHeader, Refusal> {
-        let final_error = |error: Box<pingora::Error>| Refusal::Final(error.to_string());
-        let mut request = RequestHeader::build("POST", self.address.path.as_bytes(), None).map_err(final_error)?;
-        let authority = self.address.authority();
-        if self.address.grpc {
-            let scheme = if self.address.tls { "https" } else { "http" };
-            let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(self.address.path.as_str());
-            request.set_uri(uri.build().map_err(|error| Refusal::Final(error.to_string()))?);
-            request.insert_header("te", "trailers").map_err(final_error)?;
-            request.insert_header("content-type", "application/grpc").map_err(final_error)?;
+    fn head(&self) -> RequestHead {
+        let Address { url, port, grpc, path } = &self.address;
+        let mut head = RequestHead::new(Method::POST, Version::HTTP_11, path.as_bytes());
+        let fields = &mut head.fields;
+        fields.append(Name::Host, url.authority_at(*port).as_bytes());
+        if *grpc {
+            fields.append(Name::Te, b"trailers");
+            fields.append(Name::ContentType, b"application/grpc");
         } else {
-            request.insert_header("host", authority).map_err(final_error)?;
-            request.insert_header("content-type", "application/x-protobuf").map_err(final_error)?;
-            request.insert_header("content-length", length.to_string()).map_err(final_error)?;
+            fields.append(Name::ContentType, b"application/x-protobuf");
         }
-        let agent = concat!("multilith/", env!("CARGO_PKG_VERSION"));
-        request.insert_header("user-agent", agent).map_err(final_error)?;
+        fields.append(Name::UserAgent, concat!("multilith/", env!("CARGO_PKG_VERSION")).as_bytes());
         for (name, value) in &self.headers {
-            request.insert_header(name, value).map_err(final_error)?;
+            fields.set(name, value.as_bytes());
         }
-        Ok(request)
+        head
     }
 
-    async fn verdict(&self, session: &mut HttpSession) -> Result<Result<(), Refusal>, Refusal> {
-        let Some(response) = session.response_header() else {
-            return Err(Refusal::Unreachable("no answer".to_owned()));
-        };
-        let status = response.status.as_u16();
-        let mut grpc_status = response.headers.get("grpc-status").cloned();
-        if let (true, None, HttpSession::H2(stream)) = (self.address.grpc, &grpc_status, session) {
-            grpc_status = stream.read_trailers().await?.and_then(|trailers| trailers.get("grpc-status").cloned());
-        }
+    fn verdict(&self, response: &Response, trailers: Option<&Fields>) -> Result<(), Refusal> {
+        const GRPC_STATUS: &str = "grpc-status";
+        let status = response.head.status.as_u16();
         // 429 and 502 to 504 are the answers that the OTLP specification wants to be tried again.
-        Ok(match (status, self.address.grpc) {
+        match (status, self.address.grpc) {
             (200..=299, false) => Ok(()),
             (429 | 502..=504, _) => Err(Refusal::Unreachable(format!("status {status}"))),
-            (200, true) => match grpc_status.as_ref().map(HeaderValue::as_bytes) {
-                Some(b"0") => Ok(()),
-                // Cancelled, deadline, aborted, out of range, unavailable, data loss.
-                Some(b"1" | b"4" | b"8" | b"10" | b"11" | b"14" | b"15") | None => {
-                    Err(Refusal::Unreachable(format!("grpc-status {grpc_status:?}")))
+            (200, true) => {
+                let said = response.head.fields.text(GRPC_STATUS);
+                match said.or_else(|| trailers?.text(GRPC_STATUS)) {
+                    Some("0") => Ok(()),
+                    // Cancelled, deadline, aborted, out of range, unavailable, data loss.
+                    said @ (Some("1" | "4" | "8" | "10" | "11" | "14" | "15") | None) => {
+                        Err(Refusal::Unreachable(format!("grpc-status {said:?}")))
+                    }
+                    said => Err(Refusal::Final(format!("grpc-status {said:?}"))),
                 }
-                Some(_) => Err(Refusal::Final(format!("grpc-status {grpc_status:?}"))),
-            },
+            }
             _ => Err(Refusal::Final(format!("status {status}"))),
-        })
+        }
+    }
+}
+
+/// Reads the body, which says nothing of use, to its end, and gives the fields behind it.
+async fn read(response: &mut Response) -> Result<Option<Fields>, AskError> {
+    loop {
+        match response.piece().await? {
+            Piece::Data(_) => {}
+            Piece::Trailers(fields) => return Ok(Some(fields)),
+            Piece::End => return Ok(None),
+        }
     }
 }
 
@@ -206,10 +216,11 @@ mod tests {
             ("grpcs://collector", "collector", 4317, true, true, EXPORT),
             ("http://[::1]:4318", "::1", 4318, false, false, "/v1/traces"),
         ] {
-            let wanted = Address { host: host.into(), port, tls, grpc, path: path.into() };
-            assert_eq!(Address::parse(url).unwrap(), wanted, "{url}");
+            let read = Address::parse(url).unwrap();
+            let seen = (read.url.host(), read.port, read.url.is_tls(), read.grpc, &*read.path);
+            assert_eq!(seen, (host, port, tls, grpc, path), "{url}");
         }
-        for url in ["", "collector:4318", "ftp://collector", "http://", "127.0.0.1"] {
+        for url in ["", "collector:4318", "ftp://collector", "http://", "127.0.0.1", "unix:/run/a.sock"] {
             assert!(Address::parse(url).is_err(), "{url}");
         }
     }

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use http::HeaderMap;
 use parking_lot::Mutex;
 
 use super::metrics::Metrics;
 use super::record::{AttemptRecord, ExchangeRecord, ShadowRecord};
 use super::trace::TraceContext;
 use crate::compile::TracingSettings;
+use crate::message::Fields;
 use crate::migration::Percent;
 use exporter::Exporter;
 
@@ -62,7 +62,7 @@ impl Tracer {
     }
 
     /// The trace of a request: the client's, or a new one.
-    pub fn begin(&self, headers: &HeaderMap, fresh_trace: u128, fresh_span: u64) -> TraceContext {
+    pub fn begin(&self, headers: &Fields, fresh_trace: u128, fresh_span: u64) -> TraceContext {
         let share = if self.on.load(Relaxed) { self.active.load().as_ref().map(|active| active.sample) } else { None };
         TraceContext::begin(headers, fresh_trace, fresh_span, share)
     }

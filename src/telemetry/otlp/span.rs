@@ -49,7 +49,7 @@ pub(super) fn request(bytes: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Sys
         attributes.text("url.scheme", record.scheme.as_bytes());
         attributes.text("url.path", clip(record.path));
         if let Some(query) = record.query {
-            redacted_query(query.as_bytes(), record.hidden, |query| attributes.text("url.query", clip(query)));
+            redacted_query(query, record.hidden, |query| attributes.text("url.query", clip(query)));
         }
         attributes.text("server.address", record.host.as_bytes());
         attributes.text("network.protocol.version", record.protocol.as_bytes());

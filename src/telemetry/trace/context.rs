@@ -1,9 +1,9 @@
 //! W3C trace context: `traceparent` continued or started. `tracestate` is not looked into.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{read_hex, write_hex};
+use crate::message::{Fields, Name};
 use crate::migration::{BUCKETS, Percent};
 
 /// 16 bytes, not all zero.
@@ -11,7 +11,6 @@ pub type TraceId = [u8; 16];
 /// 8 bytes, not all zero.
 pub type SpanId = [u8; 8];
 
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const SAMPLED: u8 = 1;
 /// The flags that this version of the standard knows: sampled, and that the trace id is random.
 const KNOWN_FLAGS: u8 = 3;
@@ -44,17 +43,17 @@ impl TraceContext {
     /// Nothing is recorded here, so a client's `traceparent` is passed on as it came: a span that nobody
     /// ever sees must not stand between the client's and the upstream's.
     #[must_use]
-    pub fn continue_or_start(headers: &HeaderMap, fresh_trace: u128, fresh_span: u64) -> Self {
+    pub fn continue_or_start(headers: &Fields, fresh_trace: u128, fresh_span: u64) -> Self {
         Self::begin(headers, fresh_trace, fresh_span, None)
     }
 
     /// The same when spans are recorded: of traces that the client records, and of this share of those that begin here.
-    pub(crate) fn begin(headers: &HeaderMap, fresh_trace: u128, fresh_span: u64, record: Option<Percent>) -> Self {
+    pub(crate) fn begin(headers: &Fields, fresh_trace: u128, fresh_span: u64, record: Option<Percent>) -> Self {
         // An id of zeros is invalid, and a random number may be zero.
         let (fresh_trace, span) = (fresh_trace.max(1), fresh_span.max(1).to_be_bytes());
-        let mut given = headers.get_all(&TRACEPARENT).iter();
+        let mut given = headers.all(Name::Traceparent);
         let parsed = match (given.next(), given.next()) {
-            (Some(only), None) => parse(only.as_bytes()),
+            (Some(only), None) => parse(only),
             _ => None,
         };
         match (parsed, record) {
@@ -155,11 +154,6 @@ impl TraceContext {
         write_hex(&[self.flags], &mut text[53..55]);
         text
     }
-
-    #[must_use]
-    pub fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.traceparent()).expect("hexadecimal digits and dashes make a header value")
-    }
 }
 
 /// `version-trace-parent-flags`, all lower-case hexadecimal. Versions to come may be longer, after another dash.
@@ -182,12 +176,8 @@ fn parse(text: &[u8]) -> Option<(TraceId, SpanId, u8)> {
 mod tests {
     use super::*;
 
-    fn headers(values: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append("traceparent", HeaderValue::from_str(value).unwrap());
-        }
-        headers
+    fn headers(values: &[&str]) -> Fields {
+        values.iter().map(|value| ("traceparent", *value)).collect()
     }
 
     fn of(values: &[&str]) -> TraceContext {
@@ -257,7 +247,7 @@ mod tests {
     #[test]
     fn traces_that_begin_here_are_recorded_in_their_share() {
         let share = Percent::from_hundredths(2500).unwrap();
-        let none = HeaderMap::new();
+        let none = Fields::new();
         let recorded = (0..40_000_u128).filter(|n| {
             let context = TraceContext::begin(&none, *n * 0x9e37_79b9_7f4a_7c15, 1, Some(share));
             assert_eq!(context.is_sampled(), context.is_recorded());
@@ -279,7 +269,7 @@ mod tests {
             assert_eq!(text(&of(values)), "00-00000000000000000000000000000abc-0000000000000def-00");
             assert!(!of(values).is_continued());
         }
-        let zeros = TraceContext::continue_or_start(&HeaderMap::new(), 0, 0);
+        let zeros = TraceContext::continue_or_start(&Fields::new(), 0, 0);
         assert_eq!(text(&zeros), "00-00000000000000000000000000000001-0000000000000001-00", "zeros are invalid ids");
     }
 

@@ -1,21 +1,20 @@
 //! Endpoints from Consul: healthy instances of a service, by blocking queries on `/v1/health/service/NAME`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use serde_json::Value;
 
-use super::super::http_client::{Base, HttpClient, NoAnswer};
 use super::sink::Sink;
 use super::{ANSWER, Patience, SECOND_LOOK};
+use crate::client::{FetchError, Url, fetch};
 use crate::endpoint::{Address, Listing, Look};
 
 /// How long a blocking query waits for a change. Consul adds up to a sixteenth of it.
 const WAIT: Duration = Duration::from_secs(60);
 
-pub(super) async fn follow(mut sink: Sink, client: Arc<HttpClient>, url: &str, service: &str, tag: Option<&str>) {
-    let base: Base = match url.parse() {
+pub(super) async fn follow(mut sink: Sink, url: &str, service: &str, tag: Option<&str>) {
+    let base: Url = match url.parse() {
         Ok(base) => base,
         Err(error) => {
             let _ = sink.trouble(&error);
@@ -30,7 +29,7 @@ pub(super) async fn follow(mut sink: Sink, client: Arc<HttpClient>, url: &str, s
         let blocking = index > 0 && !sink.in_doubt();
         let path = query(service, tag, if blocking { index } else { 0 });
         let limit = if blocking { WAIT + WAIT / 8 + ANSWER } else { ANSWER };
-        match ask(&client, &base, &path, limit).await {
+        match ask(&base, &path, limit).await {
             Ok((list, next)) => {
                 patience.reset();
                 // An index that runs backwards is of a registry that was restored or emptied.
@@ -78,18 +77,18 @@ fn escaped(text: &str) -> String {
     })
 }
 
-async fn ask(client: &HttpClient, base: &Base, path: &str, limit: Duration) -> Result<(Vec<Listing>, u64), NoAnswer> {
-    let (head, answer) = client.json(base, Method::GET, path, None, limit).await?;
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+async fn ask(base: &Url, path: &str, limit: Duration) -> Result<(Vec<Listing>, u64), FetchError> {
+    let (head, answer) = fetch::json(base, Method::GET, path, None, limit).await?;
+    let header = |name: &str| head.fields.text(name);
     if header("x-consul-knownleader") == Some("false") {
-        return Err(NoAnswer::NotUnderstood("the cluster has no leader".to_owned()));
+        return Err(FetchError::NotUnderstood("the cluster has no leader".to_owned()));
     }
     let index = header("x-consul-index").and_then(|index| index.parse().ok());
-    let index = index.ok_or_else(|| NoAnswer::NotUnderstood("X-Consul-Index is missing".to_owned()))?;
-    let instances = answer.as_array().ok_or_else(|| NoAnswer::NotUnderstood("an array was expected".to_owned()))?;
+    let index = index.ok_or_else(|| FetchError::NotUnderstood("X-Consul-Index is missing".to_owned()))?;
+    let instances = answer.as_array().ok_or_else(|| FetchError::NotUnderstood("an array was expected".to_owned()))?;
     // One instance that cannot be read makes the answer useless: half a list would take endpoints away.
     let list: Option<Vec<_>> = instances.iter().map(instance).collect();
-    Ok((list.ok_or_else(|| NoAnswer::NotUnderstood("an instance has no address and port".to_owned()))?, index))
+    Ok((list.ok_or_else(|| FetchError::NotUnderstood("an instance has no address and port".to_owned()))?, index))
 }
 
 fn instance(value: &Value) -> Option<Listing> {

@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,9 +13,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::super::http_client::{Answer, Base, HttpClient, NoAnswer};
 use super::sink::{Carried, Sink};
 use super::{ANSWER, Patience, SECOND_LOOK};
+use crate::client::{BadUrl, FetchError, Response, Url, fetch};
 use crate::endpoint::{Listing, Look, read_value};
 
 /// A watch without news is checked by a list this often: half-open connections carry no bad news.
@@ -25,8 +24,7 @@ const QUIET: Duration = Duration::from_secs(15);
 /// A client of one cluster. Members are asked in turn: whoever failed last is asked last.
 #[derive(Debug)]
 pub(crate) struct Etcd {
-    client: Arc<HttpClient>,
-    members: Vec<Base>,
+    members: Vec<Url>,
     current: std::sync::atomic::AtomicUsize,
 }
 
@@ -46,15 +44,15 @@ struct Listed {
 }
 
 impl Etcd {
-    pub(crate) fn new<U: AsRef<str>>(client: Arc<HttpClient>, endpoints: &[U]) -> Result<Self, NoAnswer> {
-        let members: Vec<Base> = endpoints.iter().map(|url| url.as_ref().parse()).collect::<Result<_, _>>()?;
+    pub(crate) fn new<U: AsRef<str>>(endpoints: &[U]) -> Result<Self, BadUrl> {
+        let members: Vec<Url> = endpoints.iter().map(|url| url.as_ref().parse()).collect::<Result<_, _>>()?;
         if members.is_empty() {
-            return Err(NoAnswer::BadUrl(String::new()));
+            return Err(BadUrl(String::new()));
         }
-        Ok(Self { client, members, current: std::sync::atomic::AtomicUsize::new(0) })
+        Ok(Self { members, current: std::sync::atomic::AtomicUsize::new(0) })
     }
 
-    fn member(&self) -> &Base {
+    fn member(&self) -> &Url {
         &self.members[self.current.load(std::sync::atomic::Ordering::Relaxed) % self.members.len()]
     }
 
@@ -63,10 +61,10 @@ impl Etcd {
     }
 
     /// Asks members until one answers.
-    pub(crate) async fn call(&self, path: &str, body: &Value) -> Result<Value, NoAnswer> {
+    pub(crate) async fn call(&self, path: &str, body: &Value) -> Result<Value, FetchError> {
         let mut last = None;
         for _ in &self.members {
-            match self.client.json(self.member(), Method::POST, path, Some(body), ANSWER).await {
+            match fetch::json(self.member(), Method::POST, path, Some(body), ANSWER).await {
                 Ok((_, answer)) => return Ok(answer),
                 Err(error) => {
                     self.turn_to_next();
@@ -77,29 +75,29 @@ impl Etcd {
         Err(last.expect("there is at least one member"))
     }
 
-    pub(crate) async fn grant(&self, ttl: u64) -> Result<EtcdLease, NoAnswer> {
+    pub(crate) async fn grant(&self, ttl: u64) -> Result<EtcdLease, FetchError> {
         let answer = self.call("/v3/lease/grant", &json!({ "TTL": ttl.to_string() })).await?;
         let id = text(&answer["ID"]).ok_or_else(|| not_understood("the lease has no ID"))?;
         Ok(EtcdLease { id, ttl: number(&answer["TTL"]).and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(ttl) })
     }
 
     /// False: the lease is over.
-    pub(crate) async fn keep_alive(&self, lease: &EtcdLease) -> Result<bool, NoAnswer> {
+    pub(crate) async fn keep_alive(&self, lease: &EtcdLease) -> Result<bool, FetchError> {
         let answer = self.call("/v3/lease/keepalive", &json!({ "ID": lease.id })).await?;
         Ok(number(&answer["result"]["TTL"]).is_some_and(|ttl| ttl > 0))
     }
 
     /// Ends the lease, and with it every key that hangs on it.
-    pub(crate) async fn revoke(&self, lease: &EtcdLease) -> Result<(), NoAnswer> {
+    pub(crate) async fn revoke(&self, lease: &EtcdLease) -> Result<(), FetchError> {
         self.call("/v3/lease/revoke", &json!({ "ID": lease.id })).await.map(drop)
     }
 
-    pub(crate) async fn put(&self, key: &str, value: &str, lease: &EtcdLease) -> Result<(), NoAnswer> {
+    pub(crate) async fn put(&self, key: &str, value: &str, lease: &EtcdLease) -> Result<(), FetchError> {
         let body = json!({ "key": encoded(key), "value": encoded(value), "lease": lease.id });
         self.call("/v3/kv/put", &body).await.map(drop)
     }
 
-    async fn list(&self, prefix: &str) -> Result<Listed, NoAnswer> {
+    async fn list(&self, prefix: &str) -> Result<Listed, FetchError> {
         let answer = self.call("/v3/kv/range", &below(prefix)).await?;
         let header = &answer["header"];
         let revision = number(&header["revision"]).ok_or_else(|| not_understood("the revision is missing"))?;
@@ -111,38 +109,40 @@ impl Etcd {
         Ok(Listed { cluster: text(&header["cluster_id"]).unwrap_or_default(), revision, values })
     }
 
-    async fn watch(&self, prefix: &str, from: i64) -> Result<Stream, NoAnswer> {
+    async fn watch(&self, prefix: &str, from: i64) -> Result<Stream, FetchError> {
         let mut create = below(prefix);
         create["start_revision"] = json!(from.to_string());
         let body = json!({ "create_request": create });
-        let asked = self.client.ask(self.member(), Method::POST, "/v3/watch", Some(&body));
-        let answer = timeout(ANSWER, asked).await.map_err(|_| NoAnswer::TooSlow(ANSWER))??;
-        if answer.head.status != 200 {
-            return Err(NoAnswer::Status(answer.head.status.as_u16()));
+        let url = self.member();
+        let (head, body) = fetch::json_request(url, Method::POST, "/v3/watch", Some(&body));
+        let asked = fetch::fetch(url, &head, body);
+        let response = timeout(ANSWER, asked).await.map_err(|_| FetchError::TooSlow(ANSWER))??;
+        if response.head.status != 200 {
+            return Err(FetchError::Status(response.head.status.as_u16()));
         }
-        Ok(Stream { answer, read: Vec::new() })
+        Ok(Stream { response, read: Vec::new() })
     }
 }
 
 /// The messages of a watch: JSON objects, one a line.
 struct Stream {
-    answer: Answer,
+    response: Response,
     read: Vec<u8>,
 }
 
 impl Stream {
-    async fn next(&mut self) -> Result<Value, NoAnswer> {
+    async fn next(&mut self) -> Result<Value, FetchError> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
                 if line.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                return serde_json::from_slice(&line).map_err(|error| NoAnswer::NotUnderstood(error.to_string()));
+                return serde_json::from_slice(&line).map_err(|error| FetchError::NotUnderstood(error.to_string()));
             }
-            match self.answer.chunk().await? {
+            match self.response.data().await? {
                 Some(chunk) => self.read.extend_from_slice(&chunk),
-                None => return Err(NoAnswer::Broken("the watch ended".to_owned())),
+                None => return Err(FetchError::Broken("the watch ended".to_owned())),
             }
         }
     }
@@ -153,11 +153,11 @@ enum End {
     Gone,
     /// What it should begin with was compacted, or is of another history: only a list can tell.
     Compacted,
-    Trouble(NoAnswer),
+    Trouble(FetchError),
 }
 
-pub(super) async fn follow(sink: Sink, client: Arc<HttpClient>, endpoints: &[Box<str>], prefix: &str) {
-    let etcd = match Etcd::new(client, endpoints) {
+pub(super) async fn follow(sink: Sink, endpoints: &[Box<str>], prefix: &str) {
+    let etcd = match Etcd::new(endpoints) {
         Ok(etcd) => etcd,
         Err(error) => {
             let _ = sink.trouble(&error);
@@ -265,7 +265,7 @@ impl Follower {
                 return Err(End::Compacted);
             }
             let why = result["cancel_reason"].as_str().unwrap_or("the watch was cancelled").to_owned();
-            return Err(End::Trouble(NoAnswer::Broken(why)));
+            return Err(End::Trouble(FetchError::Broken(why)));
         }
         if result.is_null() {
             return Err(End::Trouble(not_understood("the watch reported an error")));
@@ -345,8 +345,8 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
 }
 
-fn not_understood(why: &str) -> NoAnswer {
-    NoAnswer::NotUnderstood(why.to_owned())
+fn not_understood(why: &str) -> FetchError {
+    FetchError::NotUnderstood(why.to_owned())
 }
 
 #[cfg(test)]

@@ -7,10 +7,8 @@ mod etcd;
 mod file;
 mod sink;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::http_client::HttpClient;
 use super::pool::PoolRef;
 use crate::endpoint::Source;
 
@@ -26,15 +24,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Follows one source until its pool is gone.
-pub(super) async fn follow(pool: PoolRef, client: Arc<HttpClient>, source: Source) {
+pub(super) async fn follow(pool: PoolRef, source: Source) {
     let sink = Sink::new(pool);
     match source {
         Source::Fixed(_) => {}
         Source::Dns { name, port } => dns::follow_addresses(sink, &name, port).await,
         Source::Srv { name } => dns::follow_services(sink, &name).await,
         Source::File { path } => file::follow(sink, &path).await,
-        Source::Etcd { endpoints, prefix } => etcd::follow(sink, client, &endpoints, &prefix).await,
-        Source::Consul { url, service, tag } => consul::follow(sink, client, &url, &service, tag.as_deref()).await,
+        Source::Etcd { endpoints, prefix } => etcd::follow(sink, &endpoints, &prefix).await,
+        Source::Consul { url, service, tag } => consul::follow(sink, &url, &service, tag.as_deref()).await,
     }
 }
 

@@ -6,7 +6,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::Method;
+use multilith::message::Fields;
 use multilith::migration::{Dial, Percent, Policy, Stage};
 use multilith::route::{
     AnswerEdits, Facts, HostPattern, Matching, MethodSet, PathRefused, PathRewrite, Rewrite, Route, RouteTable, Rule,
@@ -45,7 +46,7 @@ pub fn hold(input: &[u8]) {
 
     let routes: Vec<_> = rules.into_iter().enumerate().map(|(number, rule)| route(number, rule)).collect();
     let Ok(table) = RouteTable::build(&routes, matching) else { return };
-    let headers = HeaderMap::new();
+    let headers = Fields::new();
     let facts = Facts {
         method: &method,
         preflight: None,

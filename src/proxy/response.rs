@@ -1,92 +1,67 @@
-//! The answer as the client gets it.
+//! The response as the client gets it.
 
-use bytes::BytesMut;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
-use pingora::{Error, ErrorType, Result};
+use std::fmt::Write as _;
+
+use http::StatusCode;
 
 use super::exchange::Exchange;
+use super::failure::Failure;
 use super::location;
-use super::outbound::X_REQUEST_ID;
-use super::{copying, intake};
+use crate::downstream::date;
+use super::{admit, mirror, rewriting};
 use crate::guard;
-use crate::guard::headers::{Asked, put_line};
+use crate::guard::headers::Asked;
+use crate::message::{Name, ResponseHead};
 use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 
-/// Called for every head that goes to the client, 1xx included.
-pub fn prepare(session: &mut Session, response: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
-    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
-        guard::headers::interim(response);
-        return Ok(());
-    }
-    let asked = Asked { version: session.req_header().version, upgrade: exchange.upgrade };
-    guard::headers::answer(response, asked).map_err(|refusal| {
-        let mut error = Error::explain(ErrorType::InvalidHTTPHeader, refusal.reason);
-        error.as_up();
-        error
-    })?;
-    if response.status == StatusCode::SWITCHING_PROTOCOLS
-        && session.req_header().headers.contains_key(header::SEC_WEBSOCKET_KEY)
-        && let Some(watch) = &exchange.watch
-    {
-        watch.tunnel.opens_websocket();
-    }
+/// Called for every final head of an upstream that goes to the client.
+pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), Failure> {
+    let asked = Asked { version: exchange.head.version, upgrade: exchange.upgrade };
+    guard::headers::answer(head, asked).map_err(|_| Failure::Protocol)?;
     if exchange.asks_service()
         && let Some(route) = &exchange.route().route
     {
-        let request = session.req_header();
         let asked = location::Asked {
             edition: &exchange.edition,
             found: exchange.found,
             from: exchange.target,
-            path: intake::path_bytes(request),
-            host: intake::authority(request),
+            path: exchange.head.path(),
+            host: admit::authority(&exchange.head),
             endpoint: [exchange.attempt_authority(), exchange.attempt_address()],
         };
-        super::rewriting::answer(response, route, &asked)?;
+        rewriting::apply(head, route, &asked);
     }
-    copying::head_passes(response.status, &response.headers, exchange);
-    sign(session, response, exchange)?;
-    if let Some(standing) = &exchange.standing {
-        standing.write(response)?;
+    mirror::response_head(head, exchange);
+    sign(head, exchange);
+    if let Some(rate_limit) = &exchange.rate_limit {
+        rate_limit.write(head);
     }
-    remember_side(session, response, exchange)?;
-    debug_headers(response, exchange)?;
+    remember_side(head, exchange);
+    debug_headers(head, exchange);
     exchange.answered = true;
     Ok(())
 }
 
-/// The same for the lines of a plain head, to which nothing else is done. `fields`: those of the upstream, if they are compared.
-pub fn prepare_plain(status: StatusCode, fields: Option<&HeaderMap>, lines: &mut BytesMut, exchange: &mut Exchange) {
-    if let Some(fields) = fields {
-        copying::head_passes(status, fields, exchange);
+/// What every response carries, the upstreams' and the proxy's own.
+pub fn sign(head: &mut ResponseHead, exchange: &Exchange) {
+    if !head.fields.has(Name::Date) && head.status != StatusCode::SWITCHING_PROTOCOLS {
+        head.fields.append(Name::Date, date::now().as_bytes());
     }
-    put_line(lines, X_REQUEST_ID.as_bytes(), exchange.request_id.as_bytes());
-    exchange.answered = true;
-}
-
-/// What every answer carries, the upstreams' and the proxy's own.
-pub fn sign(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
-    let mut request_id = exchange.request_id.header_value();
-    // No two are alike: the tables of HTTP/2's compression have no use for it.
-    request_id.set_sensitive(true);
-    response.insert_header(X_REQUEST_ID, request_id)?;
-    if let Some(age) = exchange.edition.snapshot.server.tls.hsts.filter(|_| is_secure(session)) {
-        response.insert_header(header::STRICT_TRANSPORT_SECURITY, format!("max-age={}", age.as_secs()))?;
+    head.fields.set(Name::XRequestId, exchange.request_id.as_bytes());
+    if let Some(age) = exchange.edition.snapshot.server.tls.hsts.filter(|_| exchange.arrival.tls) {
+        head.fields.set(Name::StrictTransportSecurity, format!("max-age={}", age.as_secs()).as_bytes());
     }
-    Ok(())
 }
 
 /// Cookies that keep a client on its side, and what shared caches must know then.
-fn remember_side(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
+fn remember_side(head: &mut ResponseHead, exchange: &Exchange) {
     let decision = &exchange.decision;
     let entry = exchange.route();
-    let tls = is_secure(session);
+    let tls = exchange.arrival.tls;
     if let Some(fresh) = decision.issue {
         let unit = issued_unit(fresh);
         let unit = std::str::from_utf8(&unit).expect("hexadecimal digits are ASCII");
-        response.append_header(header::SET_COOKIE, cookie(ISSUED_COOKIE, unit, YEAR, tls))?;
+        head.fields.append(Name::SetCookie, cookie(ISSUED_COOKIE, unit, YEAR, tls).as_bytes());
     }
     let pinned = match decision.pin {
         Pinning::None => None,
@@ -95,13 +70,12 @@ fn remember_side(session: &Session, response: &mut ResponseHeader, exchange: &Ex
     };
     if let (Some(side), Some(pin)) = (pinned, &entry.policy.pin) {
         let value = cookie(&pin.cookie, side.name(&entry.policy), pin.silence.as_secs().max(1), tls);
-        response.append_header(header::SET_COOKIE, value)?;
+        head.fields.append(Name::SetCookie, value.as_bytes());
     }
     let personal = decision.issue.is_some() || pinned.is_some();
-    if (decision.both_live && !entry.policy.shared_cache || personal) && shared_cache_may_keep(response) {
-        make_private(response)?;
+    if (decision.both_live && !entry.policy.shared_cache || personal) && shared_cache_may_keep(head) {
+        make_private(head);
     }
-    Ok(())
 }
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
@@ -111,34 +85,29 @@ fn cookie(name: &str, value: &str, seconds: u64, tls: bool) -> String {
     format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 
-fn is_secure(session: &Session) -> bool {
-    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
-}
-
 /// Headers that shared caches obey before `Cache-Control` (RFC 9213, and what was there before it).
-const FOR_SHARED_CACHES: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+const FOR_SHARED_CACHES: [Name; 2] = [Name::CdnCacheControl, Name::SurrogateControl];
 
 /// RFC 9111, section 3: a shared cache may keep what is not private or no-store and has a reason to be fresh, or a
 /// status that is cacheable by default. A 304 is no answer to keep, but its headers go into the one that was kept.
-fn shared_cache_may_keep(response: &ResponseHeader) -> bool {
-    if FOR_SHARED_CACHES.iter().any(|name| response.headers.contains_key(*name)) {
+fn shared_cache_may_keep(head: &ResponseHead) -> bool {
+    if FOR_SHARED_CACHES.iter().any(|name| head.fields.has(*name)) {
         return true;
     }
-    let forbidden = directives(response).any(|directive| {
+    let forbidden = directives(head).any(|directive| {
         directive.eq_ignore_ascii_case("private") || name_of(directive).eq_ignore_ascii_case("no-store")
     });
-    let explicit =
-        response.headers.contains_key(header::CACHE_CONTROL) || response.headers.contains_key(header::EXPIRES);
-    !forbidden && (explicit || is_cacheable_by_default(response.status.as_u16()))
+    let explicit = head.fields.has(Name::CacheControl) || head.fields.has(Name::Expires);
+    !forbidden && (explicit || is_cacheable_by_default(head.status))
 }
 
-pub const fn is_cacheable_by_default(status: u16) -> bool {
-    matches!(status, 200 | 203 | 204 | 206 | 300 | 301 | 304 | 308 | 404 | 405 | 410 | 414 | 501)
+const fn is_cacheable_by_default(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 304 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-fn directives(response: &ResponseHeader) -> impl Iterator<Item = &str> {
-    let lines = response.headers.get_all(header::CACHE_CONTROL).iter();
-    lines.filter_map(|line| line.to_str().ok()).flat_map(split_outside_quotes).map(str::trim)
+fn directives(head: &ResponseHead) -> impl Iterator<Item = &str> {
+    let lines = head.fields.all(Name::CacheControl);
+    lines.filter_map(|line| std::str::from_utf8(line).ok()).flat_map(split_outside_quotes).map(str::trim)
 }
 
 /// The members of a list. A comma inside quotes, as in `no-cache="a, b"`, does not end one.
@@ -155,34 +124,30 @@ fn name_of(directive: &str) -> &str {
 }
 
 /// `Cache-Control: private` with what the upstream said besides, less what only shared caches read.
-fn make_private(response: &mut ResponseHeader) -> Result<()> {
+fn make_private(head: &mut ResponseHead) {
     let mut kept = String::from("private");
-    for directive in directives(response) {
+    for directive in directives(head) {
         let name = name_of(directive).to_ascii_lowercase();
         if !directive.is_empty() && !matches!(name.as_str(), "public" | "private" | "s-maxage" | "proxy-revalidate") {
-            kept.push_str(", ");
-            kept.push_str(directive);
+            write!(kept, ", {directive}").expect("memory takes it");
         }
     }
-    let value = HeaderValue::from_str(&kept)
-        .map_err(|_| Error::explain(ErrorType::InternalError, "directives came from a valid header"))?;
     for name in FOR_SHARED_CACHES {
-        response.remove_header(name);
+        head.fields.remove(name);
     }
-    response.insert_header(header::CACHE_CONTROL, value)
+    head.fields.set(Name::CacheControl, kept.as_bytes());
 }
 
-fn debug_headers(response: &mut ResponseHeader, exchange: &Exchange) -> Result<()> {
+fn debug_headers(head: &mut ResponseHead, exchange: &Exchange) {
     if !exchange.edition.snapshot.server.debug_headers {
-        return Ok(());
+        return;
     }
-    response.insert_header("X-Multilith-Route", exchange.route().name().to_owned())?;
-    response.insert_header("X-Multilith-Side", exchange.side_name().to_owned())?;
-    response.insert_header("X-Multilith-Reason", exchange.decision.reason.as_str())?;
+    head.fields.set("X-Multilith-Route", exchange.route().name().as_bytes());
+    head.fields.set("X-Multilith-Side", exchange.side_name().as_bytes());
+    head.fields.set("X-Multilith-Reason", exchange.decision.reason.as_str().as_bytes());
     if let Some(reason) = exchange.fallback_reason() {
-        response.insert_header("X-Multilith-Fallback", reason)?;
+        head.fields.set("X-Multilith-Fallback", reason.as_bytes());
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -191,12 +156,10 @@ mod tests {
 
     type Fields = &'static [(&'static str, &'static str)];
 
-    fn answer(status: u16, fields: Fields) -> ResponseHeader {
-        let mut response = ResponseHeader::build(status, None).expect("a status");
-        for (name, value) in fields {
-            response.append_header(*name, *value).expect("a header");
-        }
-        response
+    fn answer(status: u16, fields: Fields) -> ResponseHead {
+        let mut head = ResponseHead::new(StatusCode::from_u16(status).expect("a status"));
+        head.fields = fields.iter().copied().collect();
+        head
     }
 
     #[test]
@@ -247,9 +210,9 @@ mod tests {
         ];
         for (fields, expected) in table {
             let mut response = answer(200, fields);
-            make_private(&mut response).expect("a valid header");
-            let lines: Vec<_> = response.headers.get_all(header::CACHE_CONTROL).iter().collect();
-            assert_eq!(lines, [expected], "{fields:?}");
+            make_private(&mut response);
+            let lines: Vec<_> = response.fields.all(Name::CacheControl).collect();
+            assert_eq!(lines, [expected.as_bytes()], "{fields:?}");
             assert!(!shared_cache_may_keep(&response), "{fields:?}");
         }
     }

@@ -43,6 +43,12 @@ impl Default for Frames {
 }
 
 impl Frames {
+    /// The head of the `101` has passed: a frame comes next.
+    #[must_use]
+    pub const fn behind_head() -> Self {
+        Self { at: At::Header { known: 0 }, header: [0; LONGEST_HEADER] }
+    }
+
     /// No frame is half sent, and the server has not said its last word.
     pub fn between(&self) -> bool {
         self.at == At::Header { known: 0 }

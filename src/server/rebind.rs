@@ -8,8 +8,10 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use pingora::protocols::l4::stream::Stream as Unencrypted;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 
+use crate::client::Socket;
+
 /// The connection as one of the runtime that this is called on. What cannot be moved stays where it is.
-pub fn at_home(stream: Stream) -> Stream {
+pub fn rebind(stream: Stream) -> Stream {
     if !stream.as_any().is::<Unencrypted>() {
         return stream;
     }
@@ -24,13 +26,28 @@ pub fn at_home(stream: Stream) -> Stream {
     }
 }
 
-/// The same socket under another descriptor, with the options that it has.
-fn again(stream: &Unencrypted) -> std::io::Result<Unencrypted> {
+/// The socket of a connection without TLS, as one of the runtime that this is called on. What cannot be moved stays as it is.
+pub fn plain(stream: Stream) -> Socket {
+    match stream.as_any().downcast_ref::<Unencrypted>().map(duplicate) {
+        Some(Ok(socket)) => Socket::Tcp(socket),
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a connection stays with the thread that accepted it");
+            Socket::Stream(stream)
+        }
+        None => Socket::Stream(stream),
+    }
+}
+
+fn duplicate(stream: &Unencrypted) -> std::io::Result<tokio::net::TcpStream> {
     #[expect(unsafe_code, reason = "pingora's stream lends no descriptor that says how long it lives")]
     // SAFETY: the stream owns the descriptor, and is borrowed for longer than this is.
     let socket = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-    let socket = std::net::TcpStream::from(socket.try_clone_to_owned()?);
-    let mut again = Unencrypted::from(tokio::net::TcpStream::from_std(socket)?);
+    tokio::net::TcpStream::from_std(std::net::TcpStream::from(socket.try_clone_to_owned()?))
+}
+
+/// The same socket under another descriptor, with the options that it has.
+fn again(stream: &Unencrypted) -> std::io::Result<Unencrypted> {
+    let mut again = Unencrypted::from(duplicate(stream)?);
     let digest = SocketDigest::from_raw_fd(again.as_raw_fd());
     if let Some(peer) = stream.get_socket_digest().and_then(|digest| digest.peer_addr().cloned()) {
         drop(digest.peer_addr.set(Some(peer)));
@@ -62,7 +79,7 @@ mod tests {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
             Unencrypted::from(listener.accept().await.expect("a client came").0)
         });
-        let mut stream: Stream = serving.block_on(async { at_home(Box::new(stream)) });
+        let mut stream: Stream = serving.block_on(async { rebind(Box::new(stream)) });
         drop(accepting);
         client.write_all(b"hello").expect("it is taken");
         let echo = serving.block_on(async {

@@ -1,22 +1,9 @@
-//! What std cannot do with a descriptor: end a connection that another future owns, and ask how much of it arrived.
+//! What std cannot do with a socket: cut it off without sending the rest, and ask how much of it arrived.
 
 use std::mem::size_of;
 use std::os::fd::RawFd;
 
-/// Makes a pending read or write of a connection end.
-#[expect(unsafe_code, reason = "std has no shutdown by descriptor")]
-pub fn shut_down(fd: RawFd) {
-    if fd < 0 {
-        return;
-    }
-    // SAFETY: the descriptor belongs to a session that the watched future owns; this runs on the same task, while that future
-    // does not. A stale number could at worst shut down a socket, never touch memory.
-    unsafe {
-        libc::shutdown(fd, libc::SHUT_RDWR);
-    }
-}
-
-/// The same, and what was not sent yet is thrown away: a client that does not read would keep it in memory.
+/// Ends a connection, and what was not sent yet is thrown away: a client that does not read would keep it in memory.
 #[expect(unsafe_code, reason = "std has no linger by descriptor")]
 pub fn cut_off(fd: RawFd) {
     if fd < 0 {
@@ -24,11 +11,12 @@ pub fn cut_off(fd: RawFd) {
     }
     let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
     let length = libc::socklen_t::try_from(size_of::<libc::linger>()).expect("a small structure");
-    // SAFETY: as above; the option is valid for its length.
+    // SAFETY: the caller owns the socket; the option is valid for its length. A stale number could at worst end another
+    // connection, never touch memory.
     unsafe {
         libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const at_once).cast(), length);
+        libc::shutdown(fd, libc::SHUT_RDWR);
     }
-    shut_down(fd);
 }
 
 /// Bytes that the other end has acknowledged; `None` where the system does not say.
@@ -49,4 +37,18 @@ pub fn acknowledged(fd: RawFd) -> Option<u64> {
         return None;
     }
     Some(u64::from_ne_bytes(info[PLACE..NEEDED].try_into().ok()?))
+}
+
+/// A client's socket by its descriptor, which is open for as long as the connection is served.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptor(pub RawFd);
+
+impl super::http2::SocketState for Descriptor {
+    fn acknowledged(&self) -> Option<u64> {
+        acknowledged(self.0)
+    }
+
+    fn cut_off(&self) {
+        cut_off(self.0);
+    }
 }

@@ -1,0 +1,521 @@
+//! The client's end of a connection of HTTP/1: a request is read, a response is put.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, Version};
+use tokio::io::AsyncWrite as _;
+
+use super::{ClientFault, Pace, Timer, WriteStall};
+use crate::client::read::{poll_append, poll_look, poll_piece};
+use crate::client::{Outbox, Socket};
+use crate::message::{
+    ChunkReader, Framing, Malformed, Name, Piece, RequestHead, ResponseHead, head_end, put_chunk, put_last_chunk, take,
+};
+
+/// What HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// No head is longer, whatever the file says.
+const LONGEST_HEAD: usize = 1024 * 1024;
+/// Read at once while a head is awaited, and ahead of a response.
+const HEAD_READ: usize = 16 * 1024;
+const BODY_READ: usize = 64 * 1024;
+/// A client's FIN so soon behind its request says that it has no more to send, not that it has left.
+const HALF_CLOSE: Duration = Duration::from_secs(1);
+
+/// What may come on a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadRules {
+    /// The longest head, in bytes.
+    pub longest: Option<u64>,
+    /// Lines that end in LF alone are read.
+    pub bare_line_feeds: bool,
+}
+
+/// What came on a connection that waited for a request.
+#[derive(Debug)]
+pub enum Arrived {
+    /// A request's head, and its length in bytes.
+    Request(Box<RequestHead>, usize),
+    /// What came is not a request. The head holds as much of it as a log line needs.
+    Malformed(Malformed, Box<RequestHead>),
+    /// The connection opens with the preface of HTTP/2; nothing of it was taken.
+    Http2,
+    /// There will be no request.
+    Closed,
+}
+
+#[derive(Debug)]
+enum Reading {
+    Length(u64),
+    Chunked(ChunkReader),
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    /// No final head was put.
+    Head,
+    /// The response has no body; what comes of one is thrown away.
+    None,
+    Length(u64),
+    Chunked,
+    Close,
+    Over,
+}
+
+/// One connection of a client.
+#[derive(Debug)]
+pub struct Conn {
+    socket: Socket,
+    unread: BytesMut,
+    /// So many bytes of `unread` were searched for the end of a head.
+    searched: usize,
+    outbox: Outbox,
+    reading: Reading,
+    writing: Writing,
+    version: Version,
+    head_only: bool,
+    /// Another request may follow on the connection.
+    stays: bool,
+    /// The client has sent its FIN.
+    half_closed: bool,
+    /// When the last byte of the request was read.
+    request_end: Option<Instant>,
+    bytes_sent: u64,
+    pub stall: WriteStall,
+    pub timer: Timer,
+}
+
+impl Conn {
+    #[must_use]
+    pub fn new(socket: Socket, pace: Pace) -> Self {
+        let stall = WriteStall::of(socket.descriptor(), pace);
+        Self {
+            socket,
+            unread: BytesMut::new(),
+            searched: 0,
+            outbox: Outbox::default(),
+            reading: Reading::Over,
+            writing: Writing::Over,
+            version: Version::HTTP_11,
+            head_only: false,
+            stays: true,
+            half_closed: false,
+            request_end: None,
+            bytes_sent: 0,
+            stall,
+            timer: Timer::default(),
+        }
+    }
+
+    #[must_use]
+    pub const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Some of a request was read.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// The socket, and what was read of it.
+    #[must_use]
+    pub fn into_parts(self) -> (Socket, BytesMut) {
+        (self.socket, self.unread)
+    }
+
+    /// Waits for the next request. `fresh`: there was none on this connection yet, and it may be one of HTTP/2.
+    pub fn poll_request(&mut self, cx: &mut Context<'_>, rules: HeadRules, fresh: bool) -> Poll<Arrived> {
+        let longest = rules.longest.map_or(LONGEST_HEAD, |most| usize::try_from(most).unwrap_or(LONGEST_HEAD));
+        let longest = if longest == 0 { LONGEST_HEAD } else { longest.min(LONGEST_HEAD) };
+        loop {
+            if fresh && self.unread.starts_with(PREFACE) {
+                return Poll::Ready(Arrived::Http2);
+            }
+            let may_be_http2 = fresh && PREFACE.starts_with(&self.unread);
+            if !self.unread.is_empty() && !may_be_http2 {
+                if let Some(end) = head_end(&self.unread, self.searched) {
+                    self.searched = 0;
+                    let raw = take_front(&mut self.unread, end);
+                    return Poll::Ready(if end > longest {
+                        self.malformed(Malformed { status: 431, reason: "request_head" }, &raw)
+                    } else {
+                        match RequestHead::parse(&raw, rules.bare_line_feeds) {
+                            Ok(head) => self.begin(head, end),
+                            Err(bad) => self.malformed(bad, &raw),
+                        }
+                    });
+                }
+                self.searched = self.unread.len();
+                if self.unread.len() > longest {
+                    return Poll::Ready(self.malformed_unread(Malformed { status: 431, reason: "request_head" }));
+                }
+                if !may_begin(&self.unread) {
+                    return Poll::Ready(self.malformed_unread(Malformed::because("framing")));
+                }
+            }
+            match poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Arrived::Closed),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Takes the head of a request as the one that is served.
+    fn begin(&mut self, head: RequestHead, length: usize) -> Arrived {
+        self.version = head.version;
+        self.head_only = head.method == Method::HEAD;
+        self.stays = stays_open(&head);
+        self.writing = Writing::Head;
+        self.bytes_sent = 0;
+        let chunked = head.fields.has(Name::TransferEncoding);
+        self.reading = match head.fields.get(Name::ContentLength).and_then(digits) {
+            _ if chunked => Reading::Chunked(ChunkReader::new(HEAD_READ)),
+            Some(length) if length > 0 => Reading::Length(length),
+            _ => Reading::Over,
+        };
+        self.request_end = None;
+        Arrived::Request(Box::new(head), length)
+    }
+
+    /// What came is not a request: it is answered, and the connection ends.
+    fn malformed(&mut self, bad: Malformed, raw: &[u8]) -> Arrived {
+        self.version = Version::HTTP_11;
+        self.head_only = false;
+        self.stays = false;
+        self.reading = Reading::Over;
+        self.writing = Writing::Head;
+        self.bytes_sent = 0;
+        Arrived::Malformed(bad, Box::new(remains(raw)))
+    }
+
+    fn malformed_unread(&mut self, bad: Malformed) -> Arrived {
+        let unread = std::mem::take(&mut self.unread);
+        self.malformed(bad, &unread)
+    }
+
+    /// The rest of a head is not waited for any longer.
+    pub fn give_up(&mut self, status: u16, reason: &'static str) -> (Malformed, Box<RequestHead>) {
+        match self.malformed_unread(Malformed { status, reason }) {
+            Arrived::Malformed(bad, head) => (bad, head),
+            _ => unreachable!("a malformed request is one"),
+        }
+    }
+
+    /// How the body of the request is framed.
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        match self.reading {
+            Reading::Length(length) => Framing::Length(length),
+            Reading::Chunked(_) => Framing::Open,
+            Reading::Over => Framing::None,
+        }
+    }
+
+    /// The whole of the request was read.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        matches!(self.reading, Reading::Over)
+    }
+
+    /// The next piece of the request's body; its end exactly once.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
+        loop {
+            match &mut self.reading {
+                Reading::Over => return Poll::Ready(Ok(Piece::End)),
+                Reading::Length(left) => {
+                    let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                    let data = if self.unread.is_empty() {
+                        ready!(poll_piece(cx, &mut self.socket, most.min(BODY_READ)))?
+                    } else {
+                        let length = most.min(self.unread.len());
+                        take(&mut self.unread, length)
+                    };
+                    if data.is_empty() {
+                        return Poll::Ready(Err(ClientFault::Gone(io::ErrorKind::UnexpectedEof.into())));
+                    }
+                    *left -= data.len() as u64;
+                    if *left == 0 {
+                        self.read_all();
+                    }
+                    return Poll::Ready(Ok(Piece::Data(data)));
+                }
+                Reading::Chunked(chunks) => {
+                    match chunks.next(&mut self.unread).map_err(|bad| ClientFault::Malformed(bad.into()))? {
+                        Some(piece) => {
+                            if piece.is_last() {
+                                self.read_all();
+                            }
+                            return Poll::Ready(Ok(piece));
+                        }
+                        None => {
+                            if ready!(poll_append(cx, &mut self.socket, &mut self.unread, BODY_READ))? == 0 {
+                                return Poll::Ready(Err(ClientFault::Gone(io::ErrorKind::UnexpectedEof.into())));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_all(&mut self) {
+        self.reading = Reading::Over;
+        self.request_end = Some(Instant::now());
+    }
+
+    /// Ready: the client has left. `began`: when the request's head was read. Reads ahead, within a bound: what it reads is the
+    /// next request.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>, began: Instant) -> Poll<ClientFault> {
+        while !self.half_closed && self.is_read() && self.unread.len() < HEAD_READ {
+            match ready!(poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ)) {
+                Ok(1..) => {}
+                Ok(0) if !self.socket.is_tls() && self.request_end.unwrap_or(began).elapsed() <= HALF_CLOSE => {
+                    self.half_closed = true;
+                    self.stays = false;
+                }
+                Ok(0) => return Poll::Ready(ClientFault::Gone(io::ErrorKind::UnexpectedEof.into())),
+                Err(error) => return Poll::Ready(ClientFault::Gone(error)),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The client reads heads that come before the final one (1xx).
+    #[must_use]
+    pub fn takes_interim(&self) -> bool {
+        self.version == Version::HTTP_11
+    }
+
+    /// The connection ends behind the response.
+    pub const fn close(&mut self) {
+        self.stays = false;
+    }
+
+    /// A response was begun; an interim head is none.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.writing != Writing::Head
+    }
+
+    /// How many bytes of a body may be put; 0: it waits for the client.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        self.outbox.room()
+    }
+
+    /// Bytes of the response's body that were put.
+    #[must_use]
+    pub const fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
+    }
+
+    /// Puts a head that comes before the final one.
+    pub fn put_interim(&mut self, head: &ResponseHead) {
+        self.outbox.put_with(|text| {
+            head.write(text);
+            text.extend_from_slice(b"\r\n");
+        });
+    }
+
+    /// Puts the final head. This end adds the fields that frame the body and those of the connection.
+    pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let bodiless = self.head_only || switches || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let framing = match framing {
+            _ if bodiless => Framing::None,
+            Framing::Open if self.version == Version::HTTP_10 => Framing::Close,
+            other => other,
+        };
+        self.writing = match framing {
+            Framing::None if bodiless => Writing::None,
+            Framing::None | Framing::Length(0) => Writing::Over,
+            Framing::Length(length) => Writing::Length(length),
+            Framing::Open => Writing::Chunked,
+            Framing::Close => Writing::Close,
+        };
+        self.stays &= framing != Framing::Close;
+        let (stays, version) = (self.stays, self.version);
+        self.outbox.put_with(|text| {
+            head.write(text);
+            match framing {
+                Framing::Length(length) if !head.fields.has(Name::ContentLength) => {
+                    text.extend_from_slice(b"Content-Length: ");
+                    text.extend_from_slice(length.to_string().as_bytes());
+                    text.extend_from_slice(b"\r\n");
+                }
+                Framing::None if !bodiless && !head.fields.has(Name::ContentLength) => {
+                    text.extend_from_slice(b"Content-Length: 0\r\n");
+                }
+                Framing::Open => text.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+                _ => {}
+            }
+            if !switches {
+                if !stays {
+                    text.extend_from_slice(b"Connection: close\r\n");
+                } else if version == Version::HTTP_10 {
+                    text.extend_from_slice(b"Connection: keep-alive\r\n");
+                }
+            }
+            text.extend_from_slice(b"\r\n");
+        });
+    }
+
+    /// Puts a piece of the response's body.
+    pub fn put(&mut self, piece: Piece) {
+        match (self.writing, piece) {
+            (Writing::Length(left), Piece::Data(data)) => {
+                let fits = usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
+                let left = left - fits as u64;
+                self.writing = if left == 0 { Writing::Over } else { Writing::Length(left) };
+                self.put_data(data.slice(..fits));
+            }
+            // The body ended short: the end of the connection says so.
+            (Writing::Length(_), _) => self.stays = false,
+            (Writing::Chunked, Piece::Data(data)) => self.put_chunk(data),
+            (Writing::Chunked, last) => {
+                let trailers = if let Piece::Trailers(fields) = &last { Some(fields) } else { None };
+                self.outbox.put_with(|text| put_last_chunk(text, trailers));
+                self.writing = Writing::Over;
+            }
+            (Writing::Close, Piece::Data(data)) => self.put_data(data),
+            (Writing::Close | Writing::None, piece) => {
+                if piece.is_last() {
+                    self.writing = Writing::Over;
+                }
+            }
+            (Writing::Over | Writing::Head, _) => {}
+        }
+    }
+
+    fn put_data(&mut self, data: Bytes) {
+        self.bytes_sent += data.len() as u64;
+        self.outbox.put(data);
+    }
+
+    fn put_chunk(&mut self, data: Bytes) {
+        /// A shorter chunk is copied with its lines.
+        const COPIED: usize = 4096;
+        if data.len() <= COPIED {
+            self.bytes_sent += data.len() as u64;
+            self.outbox.put_with(|text| put_chunk(text, &data));
+            return;
+        }
+        let length = data.len();
+        self.outbox.put_with(|text| text.extend_from_slice(format!("{length:x}\r\n").as_bytes()));
+        self.put_data(data);
+        self.outbox.put_with(|text| text.extend_from_slice(b"\r\n"));
+    }
+
+    /// Puts bytes as they are: a response that was made outside any exchange.
+    pub fn put_raw(&mut self, bytes: &[u8]) {
+        self.outbox.put_with(|text| text.extend_from_slice(bytes));
+        self.writing = Writing::Over;
+        self.stays = false;
+    }
+
+    /// Sends what was put. Ready: nothing is left. `moved` is set when something left.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), ClientFault>> {
+        if self.outbox.is_empty() && !self.stall.is_blocked() {
+            return self.outbox.poll_send(cx, &mut self.socket, moved).map_err(ClientFault::Gone);
+        }
+        let sent = self.outbox.poll_send(cx, &mut self.socket, moved);
+        if sent.is_pending() {
+            self.stall.blocked();
+        } else {
+            self.stall.moved();
+        }
+        sent.map_err(ClientFault::Gone)
+    }
+
+    /// The connection may have another request: both messages are whole, and the client has not left.
+    #[must_use]
+    pub fn may_go_on(&self) -> bool {
+        self.stays && self.is_read() && self.writing == Writing::Over && self.outbox.is_empty()
+    }
+
+    /// What a tunnel needs behind a `101`: the socket, what was read ahead, the timer.
+    pub fn tunnel(&mut self) -> (&mut Socket, BytesMut, &mut Timer) {
+        self.stays = false;
+        (&mut self.socket, std::mem::take(&mut self.unread), &mut self.timer)
+    }
+
+    /// Sends what is left within `limit`; then the response has an end that cannot be lost: our FIN first, then whatever the
+    /// client still sends is read and thrown away until it closes, too (RFC 9112, 9.6).
+    pub async fn linger(mut self, limit: Duration) {
+        /// As much of an upload is read for nothing.
+        const MOST: usize = 64 * 1024 * 1024;
+        const SILENCE: Duration = Duration::from_secs(2);
+        let _ = tokio::time::timeout(limit, poll_fn(|cx| self.poll_send(cx, &mut false))).await;
+        let mut read = 0;
+        let mut silent_since = Instant::now();
+        let end = silent_since + limit;
+        let mut shut = false;
+        poll_fn(|cx| {
+            if !shut {
+                shut = Pin::new(&mut self.socket).poll_shutdown(cx).is_ready();
+            }
+            loop {
+                match poll_look(cx, &mut self.socket, <[u8]>::len) {
+                    Poll::Ready(Ok(length @ 1..)) if read < MOST => {
+                        read += length;
+                        silent_since = Instant::now();
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.timer.poll(cx, Some(end.min(silent_since + SILENCE))),
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Cuts bytes off the front without promoting the buffer where all of it goes.
+fn take_front(unread: &mut BytesMut, length: usize) -> Bytes {
+    take(unread, length)
+}
+
+/// Whether these bytes may begin a request: a method, or an empty line before it.
+fn may_begin(bytes: &[u8]) -> bool {
+    let line = &bytes[..memchr::memchr2(b' ', b'\n', bytes).unwrap_or(bytes.len())];
+    !line.iter().any(|byte| !byte.is_ascii_graphic() && *byte != b'\r') && line.len() <= 64
+}
+
+/// As much as a log line needs of a head that was not understood: method and target as far as they can be read.
+fn remains(raw: &[u8]) -> RequestHead {
+    /// More of a target is not logged.
+    const MOST: usize = 1024;
+    let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+    let line = &raw[start..];
+    let line = &line[..memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len())];
+    let mut parts = line.splitn(2, |byte| *byte == b' ');
+    let method = parts.next().and_then(|method| Method::from_bytes(method).ok()).filter(|m| m.as_str().len() <= 32);
+    let target = parts.next().unwrap_or_default();
+    let target = target.strip_suffix(b" HTTP/1.1").or_else(|| target.strip_suffix(b" HTTP/1.0")).unwrap_or(target);
+    let target = &target[..target.len().min(MOST)];
+    let method = method.unwrap_or_else(|| Method::from_bytes(b"-").expect("a token"));
+    RequestHead::new(method, Version::HTTP_11, target)
+}
+
+fn stays_open(head: &RequestHead) -> bool {
+    let mut stays = head.version == Version::HTTP_11;
+    for token in head.fields.all(Name::Connection).flat_map(|value| value.split(|byte| *byte == b',')) {
+        if token.trim_ascii().eq_ignore_ascii_case(b"close") {
+            return false;
+        }
+        stays |= token.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
+    }
+    stays
+}
+
+fn digits(value: &[u8]) -> Option<u64> {
+    let all = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    all.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
+}

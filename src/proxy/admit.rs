@@ -1,0 +1,221 @@
+//! From the request's head to the decision: refuse what is malformed, find the route, choose the side.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{Method, Version};
+
+use super::access;
+use super::edition::{RouteEdition, meter_index};
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::{Steps, mirror};
+use crate::guard;
+use crate::guard::headers::Arrival;
+use crate::message::{Framing, Name, RequestHead};
+use crate::migration::{Breaker, Decision, Given, Reason, Side, decide};
+use crate::route::{Facts, PathRefused, normalise_bytes};
+use crate::telemetry::RequestId;
+
+/// Everything that is decided before an upstream is asked. An error is answered by the proxy itself.
+pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
+    let edition = Arc::clone(&exchange.edition);
+    let snapshot = &*edition.snapshot;
+    let peer = exchange.arrival.peer;
+    // Until the headers are validated, the client is the TCP peer.
+    exchange.client = peer;
+    if let Err(refusal) = guard::framing::check(&exchange.head, exchange.head_length, &snapshot.limits) {
+        exchange.close |= refusal.close;
+        identify(steps, exchange, false);
+        return Err(Failure::Refused { status: refusal.status, reason: refusal.reason });
+    }
+    let arrival = exchange.arrival.clone();
+    let tls = arrival.tls;
+    let arrival = Arrival {
+        peer: peer.unwrap_or(NOWHERE),
+        tls,
+        subject: arrival.subject.as_ref(),
+        trusted: &snapshot.server.trusted,
+        force: snapshot.server.force.as_ref(),
+    };
+    let (received, forwarded) = guard::headers::clean(&mut exchange.head, &arrival);
+    match forwarded {
+        Some(forwarded) if edition.reads_forwarded => forwarded.write(&mut exchange.head.fields),
+        later => exchange.forwarded = later,
+    }
+    exchange.client = Some(received.client);
+    exchange.upgrade = received.upgrade;
+    identify(steps, exchange, received.trusted);
+
+    if snapshot.server.tls.redirect && !came_with_tls(&exchange.head, tls, received.trusted) {
+        // HTTP/1.0 may come without a host; then there is no address to name.
+        let nowhere = host(&exchange.head).is_empty();
+        return Err(if nowhere { Failure::Refused { status: 400, reason: "host" } } else { Failure::PlainHttp });
+    }
+
+    let head = &*exchange.head;
+    let normal = normalise_bytes(head.path(), &snapshot.matching).map_err(refused_path)?;
+    let announced = announced_method(head);
+    let seen = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
+    exchange.found = snapshot.table.select(&seen, &normal).map_err(refused_path)?;
+    if exchange.found.is_none() && snapshot.monolith_retired {
+        return Err(Failure::Refused { status: 404, reason: "unrouted" });
+    }
+    let chosen = edition.route(exchange.found.map(|found| found.route));
+    let forced = received.forced.as_deref();
+    let decision = if chosen.access.asks() {
+        access::enforce(steps, exchange, &chosen.access, announced.is_some())?;
+        // What a token says is there only now, and what the client said in its place is gone.
+        let head = &*exchange.head;
+        let normal = normalise_bytes(head.path(), &snapshot.matching).map_err(refused_path)?;
+        let seen = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
+        choose(steps, exchange, chosen, &seen, forced)
+    } else {
+        choose(steps, exchange, chosen, &seen, forced)
+    };
+    exchange.body_limit = chosen.route.as_ref().and_then(|route| route.body_limit).or(snapshot.limits.body);
+    exchange.decision = decision;
+    exchange.target = decision.upstream;
+    exchange.side = Some(decision.side);
+    exchange.in_flight = Some(chosen.meters.in_flight(meter_index(&chosen.policy, decision.side)));
+    if let (Some(limit), Framing::Length(length)) = (exchange.body_limit, exchange.framing)
+        && length > limit
+    {
+        exchange.close = true;
+        return Err(Failure::Refused { status: 413, reason: "body" });
+    }
+    mirror::begin(steps, exchange);
+    Ok(())
+}
+
+/// What could not be read as a request has an id, too, and a line in the log.
+pub fn identify_malformed(steps: &Steps, exchange: &mut Exchange) {
+    exchange.client = exchange.arrival.peer;
+    identify(steps, exchange, false);
+}
+
+/// Which side answers.
+fn choose(
+    steps: &Steps,
+    exchange: &Exchange,
+    chosen: &RouteEdition,
+    facts: &Facts<'_>,
+    forced: Option<&str>,
+) -> Decision {
+    let given = Given {
+        facts,
+        dial: chosen.policy.dial,
+        monolith_only: steps.live.monolith_only(exchange.edition.snapshot.server.monolith_only),
+        breaker: Breaker::Closed,
+        forced,
+        fresh: fastrand::u128(..),
+        sample: exchange.request_id.hash(),
+    };
+    let decision = decided(chosen, given, steps.live.milliseconds(exchange.began));
+    if decision.reason == Reason::BreakerOpen {
+        // The service was not asked, but the monolith answers in its place all the same.
+        chosen.meters.fallback(decision.reason.as_str());
+    }
+    decision
+}
+
+/// Decides under the breaker's state. The right to probe is taken only by a request that will ask the service: one that
+/// goes to the monolith anyway would use it up for nothing.
+fn decided(chosen: &RouteEdition, given: Given<'_>, now_ms: u64) -> Decision {
+    let decision = decide(&chosen.policy, &given);
+    let Some(fallback) = chosen.policy.fallback.as_ref().filter(|_| decision.side == Side::Service) else {
+        return decision;
+    };
+    match chosen.state.breaker.state(now_ms, fallback.breaker_open) {
+        Breaker::Closed => decision,
+        breaker => decide(&chosen.policy, &Given { breaker, ..given }),
+    }
+}
+
+/// With TLS to us, or to a proxy before us that may say so.
+fn came_with_tls(head: &RequestHead, here: bool, trusted: bool) -> bool {
+    let said = head.fields.get(Name::XForwardedProto);
+    here || trusted && said.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
+}
+
+/// The same address with https, at the first of the TLS listeners' ports.
+pub fn secure_location(exchange: &Exchange) -> Vec<u8> {
+    let listen = exchange.edition.snapshot.server.tls.listen.first();
+    let port = listen.and_then(|address| address.rsplit_once(':')).map_or("443", |(_, port)| port);
+    let mut location = format!("https://{}", host(&exchange.head)).into_bytes();
+    if port != "443" {
+        location.push(b':');
+        location.extend_from_slice(port.as_bytes());
+    }
+    let target = exchange.head.target();
+    location.extend_from_slice(if target.starts_with(b"/") { target } else { b"/" });
+    location
+}
+
+/// The address of a client that came over a Unix socket.
+pub const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+fn refused_path(_: PathRefused) -> Failure {
+    Failure::Refused { status: 400, reason: "path" }
+}
+
+/// The same facts for the proxy and for `explain`.
+pub fn facts<'a>(
+    head: &'a RequestHead,
+    path: &'a str,
+    announced: Option<&'a Method>,
+    client: Option<IpAddr>,
+    upgrade: bool,
+) -> Facts<'a> {
+    let preflight = announced.map(|_| head.fields.text(Name::AccessControlRequestHeaders).unwrap_or(""));
+    Facts {
+        method: announced.unwrap_or(&head.method),
+        preflight,
+        host: host(head),
+        path,
+        query: head.query(),
+        headers: &head.fields,
+        client,
+        upgrade,
+    }
+}
+
+/// The method that a CORS preflight announces; `None` for every other request.
+pub fn announced_method(head: &RequestHead) -> Option<Method> {
+    if head.method != Method::OPTIONS || !head.fields.has(Name::Origin) {
+        return None;
+    }
+    Method::from_bytes(head.fields.get(Name::AccessControlRequestMethod)?).ok()
+}
+
+/// The host and port that the client asked. Behind `clean`, the Host field says it for every form of request.
+pub fn authority(head: &RequestHead) -> &str {
+    head.fields.text(Name::Host).unwrap_or("")
+}
+
+/// The same without the port.
+pub fn host(head: &RequestHead) -> &str {
+    without_port(authority(head))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+fn identify(steps: &Steps, exchange: &mut Exchange, trusted: bool) {
+    let given = if trusted { exchange.head.fields.get(Name::XRequestId) } else { None };
+    exchange.request_id = RequestId::continue_or_make(given, fastrand::u128(..));
+    exchange.trace = steps.telemetry.trace(&exchange.head.fields, fastrand::u128(..), fastrand::u64(..));
+}
+
+/// The protocol that the client speaks, as logs name it.
+pub const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
+}

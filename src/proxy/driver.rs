@@ -1,0 +1,529 @@
+//! The one loop that runs the steps of a request: both directions at once, for every version of HTTP on either end.
+//!
+//! Nothing in it is unsafe to drop: the ends own what they have not written. One task polls all of it with one waker.
+
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::{Method, StatusCode};
+
+use super::attempt::{Failed, Next, Verdict, connect_limit, may_be_silent};
+use super::deadline::{Expired, Waiting};
+use super::ends::{ClientEnd, UpstreamEnd};
+use super::exchange::Exchange;
+use super::failure::{Failure, Fault};
+use super::replay_buffer::{KEPT, ReplayBuffer};
+use super::tunnel::Tunnel;
+use super::{Steps, finish};
+use crate::client::{self, ConnectError, http1, idle_pool};
+use crate::downstream::ClientFault;
+use crate::message::{Framing, Piece};
+use crate::upstream::Lease;
+
+/// What becomes of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// It may have another request.
+    Next,
+    /// It ends at once.
+    Close,
+    /// It ends, but the client may still be sending: its bytes are read, so that the response is not lost.
+    Linger,
+}
+
+/// Interim responses (1xx) before the final one; an upstream that sends more never answers.
+const MOST_INTERIM: usize = 100;
+/// Turns of the loop before other tasks have their own.
+const TURNS: usize = 32;
+/// A request's body that is read for nothing behind a refusal, so that the connection can stay.
+const DRAINED: u64 = 64 * 1024;
+
+/// Serves one request of a client, from its head to its log line.
+pub async fn serve(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
+    #[cfg(test)]
+    super::provoked::here(super::panic::Step::Begin);
+    let after = attempts(steps, client, exchange).await;
+    exchange.bytes_out += client.bytes_sent();
+    steps.finish(exchange);
+    after
+}
+
+/// Answers what could not be read as a request.
+pub async fn refuse(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failure) -> After {
+    let after = say(client, exchange, failure).await;
+    exchange.bytes_out += client.bytes_sent();
+    steps.finish(exchange);
+    after
+}
+
+async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
+    if let Err(failure) = steps.admit(exchange) {
+        return say(client, exchange, failure).await;
+    }
+    let mut kept = ReplayBuffer::default();
+    loop {
+        if let Err(failure) = steps.choose(exchange) {
+            return say(client, exchange, failure).await;
+        }
+        let (upstream, reused) = match idle(exchange) {
+            Some(upstream) => (upstream, true),
+            // In a box: most requests find a connection, and should not carry the room that making one takes.
+            None => match Box::pin(while_client_stays(client, exchange.began, connect(exchange))).await {
+                Ok(Ok(upstream)) => (upstream, false),
+                Ok(Err(error)) => match steps.not_connected(exchange, &error) {
+                    Next::Again => continue,
+                    Next::Stop(failure) => return say(client, exchange, failure).await,
+                },
+                Err(_) => return say(client, exchange, Failure::ClientGone).await,
+            },
+        };
+        let pump = match begin(steps, client, exchange, &mut kept, upstream, reused) {
+            Ok(pump) => pump,
+            Err(failure) => return say(client, exchange, failure).await,
+        };
+        match pump.run().await {
+            Ended::Whole(after) => return after,
+            Ended::Switched(tunnel) => {
+                let (failure, passed) = Box::pin(tunnel.run(client, steps)).await;
+                exchange.body.received += passed.0;
+                exchange.bytes_out += passed.1;
+                exchange.failure = failure;
+                return After::Close;
+            }
+            Ended::Again => kept.rewind(),
+            Ended::Stop(failure) => return say(client, exchange, failure).await,
+        }
+    }
+}
+
+/// The connection is there: the request's head is put.
+fn begin<'a, 'c>(
+    steps: &'a Steps,
+    client: &'a mut ClientEnd<'c>,
+    exchange: &'a mut Exchange,
+    kept: &'a mut ReplayBuffer,
+    mut upstream: UpstreamEnd,
+    reused: bool,
+) -> Result<Pump<'a, 'c>, Failure> {
+    steps.connected(exchange, reused)?;
+    let head = steps.request_head(exchange)?;
+    let framing = exchange.framing;
+    if upstream.put_head(&head, framing).is_err() {
+        return Err(Failure::Protocol);
+    }
+    let upload = if framing == Framing::None { Upload::Whole } else { Upload::Open };
+    let silent = may_be_silent(&exchange.head);
+    Ok(Pump { steps, client, exchange, kept, upstream, reused, upload, silent, response: Response::Awaited, fresh: true })
+}
+
+/// A connection that waits for the next request to the chosen endpoint.
+fn idle(exchange: &Exchange) -> Option<UpstreamEnd> {
+    if exchange.upgrade {
+        // A tunnel is never given back, and a request for one is never sent twice: it gets a connection of its own.
+        return None;
+    }
+    let lease = exchange.attempt.lease.as_ref()?;
+    let now = exchange.attempt.began.unwrap_or_else(Instant::now);
+    let socket = idle_pool::take(lease.connection_key(), now, std::time::Duration::MAX, |_| {})?;
+    Some(UpstreamEnd::Http1(http1::Conn::new(socket)))
+}
+
+async fn connect(exchange: &Exchange) -> Result<UpstreamEnd, ConnectError> {
+    let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
+    let socket = client::connect(lease.peer_http1(), connect_limit(exchange)).await?;
+    Ok(UpstreamEnd::Http1(http1::Conn::new(socket)))
+}
+
+/// What this future gives, or why it is not waited for any longer: the client has left.
+async fn while_client_stays<T>(
+    client: &mut ClientEnd<'_>,
+    began: Instant,
+    work: impl Future<Output = T>,
+) -> Result<T, ClientFault> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending => client.poll_gone(cx, began).map(Err),
+    })
+    .await
+}
+
+/// Tells the client what has failed, unless its response has begun or it is gone.
+async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failure) -> After {
+    exchange.failure = Some(failure);
+    let page = finish::page(exchange, failure).filter(|_| !client.has_answered());
+    let Some(page) = page else {
+        client.abort();
+        return After::Close;
+    };
+    let short = matches!(exchange.framing, Framing::Length(length) if length <= DRAINED);
+    let expects = exchange.head.fields.has(crate::message::Name::Expect);
+    let drained = client.is_read() || short && !expects && failure.fault() == Fault::Client;
+    if !drained || exchange.close || matches!(failure, Failure::Refused { status: 400, .. }) {
+        // Nothing more is taken from a client that sends what no honest one sends, or whose body is not wanted.
+        client.close();
+    }
+    exchange.status = page.head.status.as_u16();
+    if exchange.head.method == Method::HEAD {
+        client.put_head(&page.head, Framing::None);
+    } else {
+        client.put_head(&page.head, Framing::Length(page.body.len() as u64));
+        client.put(Piece::Data(page.body));
+    }
+    client.put(Piece::End);
+    let limit = exchange.edition.snapshot.limits.body_timeout;
+    let end = limit.map(|limit| Instant::now() + limit);
+    let sent = poll_fn(|cx| {
+        loop {
+            let sent = client.poll_send(cx, &mut false);
+            if sent.is_pending() {
+                let due = client.stall_due().into_iter().chain(end).min();
+                if client.timer().poll(cx, due).is_pending() {
+                    return Poll::Pending;
+                }
+                let now = Instant::now();
+                if client.look_at_stall(now).is_none() && end.is_none_or(|end| now < end) {
+                    continue;
+                }
+                return Poll::Ready(false);
+            }
+            return sent.map(|sent| sent.is_ok());
+        }
+    })
+    .await;
+    if !sent {
+        return After::Close;
+    }
+    if !client.is_read() {
+        if !drained {
+            return After::Linger;
+        }
+        let drained = poll_fn(|cx| {
+            loop {
+                match client.poll_piece(cx) {
+                    Poll::Ready(Ok(piece)) if !piece.is_last() => client.passed(piece.len()),
+                    Poll::Ready(Ok(_)) => return Poll::Ready(true),
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Pending => return client.timer().poll(cx, end).map(|()| false),
+                }
+            }
+        });
+        if !drained.await {
+            return After::Close;
+        }
+    }
+    after(client)
+}
+
+fn after(client: &ClientEnd<'_>) -> After {
+    match client {
+        ClientEnd::Http1(conn) if conn.may_go_on() => After::Next,
+        ClientEnd::Http1(conn) if !conn.is_read() => After::Linger,
+        ClientEnd::Http1(_) => After::Close,
+        // A stream is over with its response.
+        ClientEnd::Http2(..) => After::Next,
+    }
+}
+
+/// What is left to do of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    Open,
+    /// All of it was put.
+    Whole,
+    /// The upstream takes no more of it.
+    Stopped,
+}
+
+/// How far the response has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Response {
+    Awaited,
+    Body,
+    /// All of it was put, and the client takes it.
+    Flushing,
+    /// A `101` was put.
+    Switched,
+}
+
+/// How an attempt ended.
+enum Ended {
+    Whole(After),
+    Switched(Box<Tunnel>),
+    Again,
+    Stop(Failure),
+}
+
+/// Why the loop of an attempt ended.
+enum Outcome {
+    Whole,
+    Switched,
+    Moved,
+    Failed(Failure),
+    /// The upstream's end failed.
+    Upstream(client::Fault),
+}
+
+/// One attempt: both directions between the client and an endpoint.
+struct Pump<'a, 'c> {
+    steps: &'a Steps,
+    client: &'a mut ClientEnd<'c>,
+    exchange: &'a mut Exchange,
+    kept: &'a mut ReplayBuffer,
+    upstream: UpstreamEnd,
+    reused: bool,
+    upload: Upload,
+    /// Either side may be silent for as long as a tunnel may.
+    silent: bool,
+    response: Response,
+    /// No deadline of this attempt was set yet.
+    fresh: bool,
+}
+
+impl Pump<'_, '_> {
+    async fn run(mut self) -> Ended {
+        let outcome = {
+            let mut interim = 0;
+            poll_fn(|cx| self.poll(cx, &mut interim)).await
+        };
+        let (failure, unprocessed) = match outcome {
+            Outcome::Whole => return self.whole(),
+            Outcome::Switched => {
+                let UpstreamEnd::Http1(upstream) = self.upstream;
+                return Ended::Switched(Box::new(Tunnel::new(upstream, self.exchange)));
+            }
+            Outcome::Moved => return Ended::Again,
+            Outcome::Failed(failure) => (failure, false),
+            Outcome::Upstream(fault) => self.fault(&fault),
+        };
+        let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed };
+        match self.steps.failed(self.exchange, failed) {
+            Next::Again => Ended::Again,
+            Next::Stop(failure) => Ended::Stop(failure),
+        }
+    }
+
+    fn fault(&mut self, fault: &client::Fault) -> (Failure, bool) {
+        if let client::Fault::Malformed(rule) = fault
+            && let Some(lease) = &self.exchange.attempt.lease
+        {
+            lease.malformed(rule);
+        }
+        match fault {
+            client::Fault::Ended(_) => (Failure::Reset, false),
+            client::Fault::Malformed(_) | client::Fault::Unwritable(_) => (Failure::Protocol, false),
+            client::Fault::Unprocessed => (Failure::Reset, true),
+            client::Fault::NeedsHttp1 => {
+                let first = !std::mem::replace(&mut self.exchange.http1_alone, true);
+                (Failure::Protocol, first)
+            }
+        }
+    }
+
+    /// The response reached its end. The upstream's connection is given back if both messages are whole.
+    fn whole(self) -> Ended {
+        let UpstreamEnd::Http1(upstream) = self.upstream;
+        if self.upload == Upload::Whole
+            && let Some(socket) = upstream.reuse()
+            && let Some(key) = self.exchange.attempt.lease.as_ref().map(Lease::connection_key)
+        {
+            let keepalive = self.exchange.edition.pool(self.exchange.target).spec().keepalive;
+            idle_pool::keep(key, socket, Instant::now(), keepalive, self.steps.idle);
+        }
+        Ended::Whole(after(self.client))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, interim: &mut usize) -> Poll<Outcome> {
+        let mut progress = std::mem::take(&mut self.fresh);
+        for _ in 0..TURNS {
+            let mut moved = false;
+            // The response first: it may come early, and must not wait behind a long upload.
+            if let Poll::Ready(outcome) = self.poll_response(cx, interim, &mut moved) {
+                return Poll::Ready(outcome);
+            }
+            match self.client.poll_send(cx, &mut moved) {
+                Poll::Ready(Ok(())) if self.response == Response::Flushing => return Poll::Ready(Outcome::Whole),
+                Poll::Ready(Ok(())) if self.response == Response::Switched => return Poll::Ready(Outcome::Switched),
+                Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(Failure::ClientGone)),
+                _ => {}
+            }
+            if let Poll::Ready(outcome) = self.poll_upload(cx, &mut moved) {
+                return Poll::Ready(outcome);
+            }
+            if !moved {
+                if self.poll_gone(cx) {
+                    return Poll::Ready(Outcome::Failed(Failure::ClientGone));
+                }
+                match self.poll_deadline(cx, progress) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(outcome)) => return Poll::Ready(outcome),
+                    Poll::Ready(None) => {}
+                }
+            }
+            progress |= moved;
+        }
+        self.fresh = progress;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_response(&mut self, cx: &mut Context<'_>, interim: &mut usize, moved: &mut bool) -> Poll<Outcome> {
+        while self.response == Response::Awaited {
+            let mut head = match self.upstream.poll_head(cx) {
+                Poll::Ready(Ok(head)) => head,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Upstream(fault)),
+                Poll::Pending => return Poll::Pending,
+            };
+            *moved = true;
+            if head.is_interim() {
+                *interim += 1;
+                if *interim > MOST_INTERIM {
+                    return Poll::Ready(Outcome::Upstream(client::Fault::Malformed("interim responses without end")));
+                }
+                if let Err(failure) = self.steps.interim(self.exchange, &mut head) {
+                    return Poll::Ready(Outcome::Failed(failure));
+                }
+                if self.client.takes_interim() {
+                    self.client.put_interim(&head);
+                }
+                continue;
+            }
+            match self.steps.response_head(self.exchange, &mut head, self.kept.is_whole()) {
+                Ok(Verdict::Moved) => return Poll::Ready(Outcome::Moved),
+                Ok(Verdict::Pass) => {}
+                Err(failure) => return Poll::Ready(Outcome::Failed(failure)),
+            }
+            let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+            let framing = self.upstream.framing();
+            if framing != Framing::Open || !self.client.takes_trailers() {
+                head.fields.remove(crate::message::Name::Trailer);
+            }
+            if self.exchange.close || self.upload == Upload::Open && !self.exchange.is_http2() {
+                // An early response to an upload: what the client still sends is no request.
+                self.client.close();
+            }
+            self.exchange.status = head.status.as_u16();
+            self.client.put_head(&head, framing);
+            self.response = if switches { Response::Switched } else { Response::Body };
+        }
+        while self.response == Response::Body && self.client.room() > 0 {
+            let piece = match self.upstream.poll_piece(cx) {
+                Poll::Ready(Ok(piece)) => piece,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Upstream(fault)),
+                Poll::Pending => return Poll::Pending,
+            };
+            *moved = true;
+            if let Err(failure) = self.steps.response_piece(self.exchange, &piece) {
+                return Poll::Ready(Outcome::Failed(failure));
+            }
+            let (length, last) = (piece.len(), piece.is_last());
+            self.client.put(piece);
+            self.upstream.passed(length);
+            if last {
+                self.response = Response::Flushing;
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The upload: first what is kept of an earlier attempt, then what comes.
+    fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
+        while self.upload == Upload::Open && self.upstream.room() > 0 {
+            let piece = match self.kept.next() {
+                Some(piece) => piece,
+                None => match self.client.poll_piece(cx) {
+                    Poll::Ready(Ok(piece)) => {
+                        if let Err(failure) = self.steps.request_piece(self.exchange, &piece) {
+                            return Poll::Ready(Outcome::Failed(failure));
+                        }
+                        self.kept.keep(&piece, KEPT);
+                        piece
+                    }
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Failed(of_client(&fault))),
+                    Poll::Pending => break,
+                },
+            };
+            *moved = true;
+            if piece.is_last() {
+                self.upload = Upload::Whole;
+            }
+            let length = piece.len();
+            self.upstream.put(piece);
+            self.client.passed(length);
+        }
+        if self.upload != Upload::Stopped && matches!(self.upstream.poll_send(cx, moved), Poll::Ready(Err(_))) {
+            // It may have answered before it stopped reading; if it has not, the next read says why.
+            self.upload = Upload::Stopped;
+            *moved = true;
+        }
+        Poll::Pending
+    }
+
+    /// Whether the client has left, where nothing else is read of it.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        self.client.poll_gone(cx, self.exchange.began).is_ready()
+    }
+
+    /// Pending: no deadline has passed. `progress`: something moved since the deadline was set.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, progress: bool) -> Poll<Option<Outcome>> {
+        let waiting = match self.response {
+            Response::Awaited if self.upload != Upload::Open => Waiting::Head,
+            Response::Awaited if self.upstream.room() == 0 => Waiting::UpstreamTakes,
+            Response::Awaited => Waiting::Upload,
+            Response::Body if self.client.room() > 0 => Waiting::Body,
+            Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
+        };
+        let deadline = &mut self.exchange.deadline;
+        if deadline.waiting() != waiting || progress && waiting != Waiting::Head || self.fresh {
+            let limits = &self.exchange.edition.snapshot.limits;
+            let timeouts = &self.exchange.edition.pool(self.exchange.target).spec().timeouts;
+            let pause = match waiting {
+                Waiting::Upload if self.silent => limits.upgraded_idle,
+                Waiting::Upload => limits.body_timeout,
+                Waiting::UpstreamTakes => timeouts.idle,
+                Waiting::Head => timeouts.answer,
+                Waiting::Body => self.exchange.pause,
+                Waiting::Client => None,
+            };
+            deadline.wait(waiting, Instant::now(), pause);
+        }
+        let due = self.client.stall_due().into_iter().chain(deadline.due()).min();
+        if self.client.timer().poll(cx, due).is_pending() {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        if self.client.stall_due().is_some_and(|due| due <= now)
+            && let Some(reason) = self.client.look_at_stall(now)
+        {
+            return Poll::Ready(Some(Outcome::Failed(Failure::Refused { status: 408, reason })));
+        }
+        Poll::Ready(self.exchange.deadline.expired(now).map(|expired| {
+            Outcome::Failed(match expired {
+                Expired::Client => Failure::ClientStalled,
+                Expired::Upstream => Failure::Timeout,
+            })
+        }))
+    }
+}
+
+/// What a fault of the client's end means.
+fn of_client(fault: &ClientFault) -> Failure {
+    match fault {
+        ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,
+        ClientFault::Malformed(malformed) => Failure::Refused { status: malformed.status, reason: malformed.reason },
+    }
+}
+
+/// Sends bytes that are no part of an exchange, within a moment.
+pub async fn send_raw(client: &mut ClientEnd<'_>, bytes: &[u8]) {
+    const MOMENT: std::time::Duration = std::time::Duration::from_secs(1);
+    let ClientEnd::Http1(conn) = client else { return };
+    conn.put_raw(bytes);
+    let end = Instant::now() + MOMENT;
+    poll_fn(|cx| match conn.poll_send(cx, &mut false) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => conn.timer.poll(cx, Some(end)),
+    })
+    .await;
+}

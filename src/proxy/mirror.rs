@@ -1,0 +1,192 @@
+//! Where the request's path meets its copy: what passes is cloned and handed over, and nothing is waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Steps;
+use super::edition::Edition;
+use super::exchange::Exchange;
+use super::location::Asked;
+use super::outbound::Outbound;
+use super::{admit, rewriting};
+use crate::client::Fault;
+use crate::endpoint::UpstreamId;
+use crate::guard::headers::ForwardedHeaders;
+use crate::message::{Framing, Piece, RequestHead, ResponseHead};
+use crate::migration::{Copy, Side};
+use crate::route::Found;
+use crate::shadow::{Capture, Copies, Order, Skipped, Target, Translate};
+use crate::telemetry::{RequestId, TraceContext};
+
+/// The copy of one exchange.
+#[derive(Default)]
+pub struct Mirror {
+    /// Waits for the end of the request's body.
+    order: Option<Box<Order>>,
+    /// The response that the copy's is compared with.
+    capture: Option<Box<Capture>>,
+    became: Option<&'static str>,
+}
+
+impl Mirror {
+    /// The word in the access log; `None` where the stage sends no copies.
+    pub const fn what_became(&self) -> Option<&'static str> {
+        self.became
+    }
+}
+
+/// The route and the side are known. A request without a body is copied at once.
+pub fn begin(steps: &Steps, exchange: &mut Exchange) {
+    let Some(copies) = exchange.route().copies.clone() else { return };
+    let upstream = match exchange.decision.copy {
+        Copy::None => return,
+        Copy::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
+        Copy::Method => return skip(&copies, exchange, Skipped::Method),
+        Copy::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
+        Copy::To(upstream) => upstream,
+    };
+    let length = if let Framing::Length(length) = exchange.framing { Some(length) } else { None };
+    let ordered = steps.shadow.order(&copies, length, || {
+        let target = Target {
+            upstream,
+            pool: Arc::clone(exchange.edition.pool(upstream)),
+            monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
+            unit: exchange.decision.unit_hash,
+            trace: exchange.trace.for_shadow(),
+        };
+        (target, (*exchange.head).clone(), Box::new(Origin::of(exchange)))
+    });
+    match ordered {
+        Err(why) => skip(&copies, exchange, why),
+        Ok((order, capture)) => {
+            exchange.mirror.capture = capture.map(Box::new);
+            exchange.mirror.order = Some(Box::new(order));
+            if exchange.framing == Framing::None {
+                send(steps, exchange);
+            }
+        }
+    }
+}
+
+/// A piece of the request's body came from the client.
+pub fn request_piece(steps: &Steps, piece: &Piece, exchange: &mut Exchange) {
+    let Some(order) = &mut exchange.mirror.order else { return };
+    match piece {
+        Piece::Data(data) => {
+            if let Err(why) = order.tee.pass(data) {
+                give_up(exchange, why);
+            }
+        }
+        Piece::Trailers(_) | Piece::End => send(steps, exchange),
+    }
+}
+
+/// The head of the response goes to the client, rewritten as far as the route says, and not yet made private.
+pub fn response_head(head: &ResponseHead, exchange: &mut Exchange) {
+    let took = exchange.attempt.first_byte.unwrap_or(Duration::ZERO);
+    if exchange.fallback.is_some() {
+        // Another side answers than the copy is to be compared with.
+        exchange.mirror.capture = None;
+    }
+    if let Some(capture) = &mut exchange.mirror.capture {
+        capture.head(head.status, &head.fields, took);
+    }
+}
+
+/// A piece of the response's body.
+pub fn response_piece(piece: &Piece, exchange: &mut Exchange) {
+    if let (Some(capture), Piece::Data(data)) = (&mut exchange.mirror.capture, piece) {
+        capture.chunk(data);
+    }
+}
+
+/// The exchange is over: what is not whole by now never will be.
+pub fn end(exchange: &mut Exchange, whole: bool) {
+    if exchange.mirror.order.is_some() {
+        give_up(exchange, Skipped::Incomplete);
+    }
+    if let Some(capture) = exchange.mirror.capture.take() {
+        capture.finish(whole);
+    }
+}
+
+fn send(steps: &Steps, exchange: &mut Exchange) {
+    let Some(order) = exchange.mirror.order.take() else { return };
+    match steps.shadow.send(order) {
+        Ok(()) => exchange.mirror.became = Some("sent"),
+        Err(why) => give_up(exchange, why),
+    }
+}
+
+fn skip(copies: &Copies, exchange: &mut Exchange, why: Skipped) {
+    copies.skip(why);
+    exchange.mirror = Mirror { became: Some(why.as_str()), ..Mirror::default() };
+}
+
+fn give_up(exchange: &mut Exchange, why: Skipped) {
+    if let Some(copies) = exchange.route().copies.clone() {
+        skip(&copies, exchange, why);
+    }
+}
+
+/// The exchange that a copy was made from: all that its heads are written by.
+struct Origin {
+    edition: Arc<Edition>,
+    found: Option<Found>,
+    forwarded: Option<ForwardedHeaders>,
+    request_id: RequestId,
+    trace: TraceContext,
+    /// The path and the host, where addresses in the response are read with them.
+    asked: Option<(Box<[u8]>, Box<str>)>,
+}
+
+impl Origin {
+    fn of(exchange: &Exchange) -> Self {
+        let reads = exchange.route().route.as_ref().is_some_and(|route| route.answer.location);
+        let head = &exchange.head;
+        Self {
+            asked: reads.then(|| (head.path().into(), admit::authority(head).into())),
+            edition: Arc::clone(&exchange.edition),
+            found: exchange.found,
+            forwarded: exchange.forwarded.clone(),
+            request_id: exchange.request_id,
+            trace: exchange.trace.for_shadow(),
+        }
+    }
+}
+
+impl Translate for Origin {
+    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault> {
+        let entry = self.edition.route(self.found.map(|found| found.route));
+        let outbound = Outbound {
+            snapshot: &self.edition.snapshot,
+            route: entry.route.as_deref(),
+            template: self.found.map(|found| self.edition.snapshot.table.template(found)),
+            policy: &entry.policy,
+            side: if to == UpstreamId::MONOLITH { Side::Monolith } else { Side::Service },
+            upstream: to,
+            forwarded: self.forwarded.as_ref(),
+            request_id: &self.request_id,
+            trace: self.trace,
+        };
+        outbound.write(head).map_err(|_| Fault::Unwritable("the route's rewriting"))
+    }
+
+    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {
+        if let Some(route) = &self.edition.route(self.found.map(|found| found.route)).route
+            && from != UpstreamId::MONOLITH
+        {
+            let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
+            let asked = Asked {
+                edition: &self.edition,
+                found: self.found,
+                from,
+                path,
+                host,
+                endpoint: [endpoint, endpoint],
+            };
+            rewriting::apply(head, route, &asked);
+        }
+        Ok(())
+    }
+}
