@@ -49,6 +49,8 @@ struct Upload {
     /// What the head announces, and what has come.
     announced: Option<u64>,
     come: u64,
+    /// Bytes that were read and not passed on yet.
+    held: usize,
     /// Read ahead, to see whether there is a body.
     first: Option<Piece>,
     /// The last piece was read.
@@ -78,7 +80,7 @@ impl Stream {
             id,
             shared: Arc::clone(shared),
             head: Some(head),
-            upload: Upload { body, announced: length, come: 0, first: None, over, unsettled },
+            upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
             response: Answer::Awaited(respond),
             outbox: VecDeque::new(),
             length: 0,
@@ -152,6 +154,7 @@ impl Stream {
                 continue;
             }
             upload.come += data.len() as u64;
+            upload.held += data.len();
             if upload.announced.is_some_and(|announced| upload.come > announced) {
                 return Poll::Ready(Err(ClientFault::Malformed(LENGTH)));
             }
@@ -170,8 +173,11 @@ impl Stream {
         })
     }
 
-    /// So many bytes of the request's body were passed on: the client may send as many again.
+    /// So many bytes of the request's body were passed on: the client may send as many again. What is passed on a second time
+    /// counts once.
     pub fn passed(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.upload.held);
+        self.upload.held -= bytes;
         // An error says that the stream is over.
         let _ = self.upload.body.flow_control().release_capacity(bytes);
     }
@@ -234,8 +240,7 @@ impl Stream {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Err(fault));
         }
-        loop {
-            let Answer::Body(stream) = &mut self.response else { break };
+        while let Answer::Body(stream) = &mut self.response {
             let Some(piece) = self.outbox.front_mut() else { break };
             let short = self.announced.is_some_and(|announced| self.put != announced);
             // A body that is not as long as its head says must not pass for a whole one.
@@ -352,7 +357,7 @@ impl Stream {
 
 impl Drop for Stream {
     /// A stream that has not ended is reset by the library: with CANCEL, or, where the response is whole and the request's body
-    /// was not read to its end, with NO_ERROR (RFC 9113, 8.1).
+    /// was not read to its end, with `NO_ERROR` (RFC 9113, 8.1).
     fn drop(&mut self) {
         self.waits(false);
         if matches!(self.response, Answer::Awaited(_) | Answer::Body(_)) {

@@ -254,7 +254,7 @@ impl TrailerReader {
 
 /// The value of a field without white space around it.
 fn checked<'v>(name: &[u8], value: &'v [u8]) -> Result<&'v [u8], Malformed> {
-    let lower = !name.is_empty() && name.len() <= usize::from(u16::MAX) && name.iter().all(|byte| in_name(*byte));
+    let lower = !name.is_empty() && u16::try_from(name.len()).is_ok() && name.iter().all(|byte| in_name(*byte));
     let plain = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
     if lower && plain { Ok(trimmed(value)) } else { Err(BAD) }
 }
