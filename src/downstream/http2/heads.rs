@@ -73,7 +73,7 @@ impl Heads {
         self.of.get_mut(&stream)?.head.take()
     }
 
-    /// The library has reset this stream, perhaps before it handed it out.
+    /// The library has refused this stream: it is not handed out. A stream that is reset for any other reason is.
     pub fn refused(&mut self, stream: u32) {
         if self.new.back() == Some(&stream) {
             self.new.pop_back();

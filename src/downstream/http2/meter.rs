@@ -67,10 +67,8 @@ impl FrameMeter {
                 Kind::Data => {
                     traffic.data_sent.fetch_add(u64::from(frame.length), Relaxed);
                 }
-                Kind::Reset => {
-                    if frame.reason == REFUSED_STREAM {
-                        metrics.edge().refused("http2_streams");
-                    }
+                Kind::Reset if frame.reason == REFUSED_STREAM => {
+                    metrics.edge().refused("http2_streams");
                     shared.heads.lock().refused(frame.stream);
                 }
                 Kind::GoAway if frame.reason != NO_ERROR && !traffic.counted.load(Relaxed) => {

@@ -215,6 +215,7 @@ async fn body(stream: &mut Stream) -> String {
             }
             Ok(Piece::End) => return text + "end",
             Ok(Piece::Trailers(fields)) => return format!("{text}{fields:?}"),
+            Err(ClientFault::Malformed(malformed)) => return text + malformed.reason,
             Err(fault) => return format!("{text}{fault}"),
         }
     }

@@ -30,7 +30,9 @@ pub fn hold(input: &[u8]) {
         }
     }
     let cut = requests(&bytes, usize::from(first >> 1) % 40 + 1);
-    assert_eq!(shown(&whole), shown(&cut), "the bytes were cut otherwise");
+    let (whole, cut) = (shown(&whole), shown(&cut));
+    // What ends a connection ends the requests that came with it before they are looked at.
+    assert!(whole.starts_with(&cut) || cut.starts_with(&whole), "cut otherwise: {whole:#?} {cut:#?}");
 }
 
 fn frames(mut rest: &[u8]) -> Vec<u8> {
