@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["admin", "reload"],
     &["proxy"],
+    &["downstream"],
     &["shadow", "upstream", "guard"],
     &["telemetry"],
     &["live"],

@@ -3,19 +3,16 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
 
-use super::http1::Conn;
-use super::pingora_http2::{self, Http2Connector};
-use super::{ConnectError, Fault, Socket};
+use super::{ConnectError, End, Fault};
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
 /// Interim responses (1xx) before the response; a server that sends more has none.
-pub(super) const MOST_INTERIM: usize = 100;
+const MOST_INTERIM: usize = 100;
 
 /// What is sent.
 #[derive(Debug, Clone, Copy)]
@@ -35,15 +32,12 @@ impl Request<'_> {
     }
 }
 
-/// A response whose body was not read yet. Dropping it closes the connection.
+/// A response whose body was not read yet. Dropping it ends the exchange.
+#[derive(Debug)]
 pub struct Response {
     pub head: ResponseHead,
-    over: Over,
-}
-
-enum Over {
-    Http1(Conn, Upload),
-    Pingora(Box<HttpSession>),
+    end: End,
+    upload: Upload,
 }
 
 /// Why there is no response.
@@ -61,21 +55,20 @@ impl From<Fault> for AskError {
     }
 }
 
-/// Asks over a connection of HTTP/1. There is no time limit here: the caller bounds the whole exchange, and dropping the future
-/// closes the connection.
+/// Asks over a connection. There is no time limit here: the caller bounds the whole exchange, and dropping the future
+/// ends it.
 ///
 /// # Errors
 /// The connection ended before the head of the response came, or what came is not HTTP; more than 100 interim responses; a switch
 /// of protocols.
-pub async fn ask(socket: Socket, request: &Request<'_>) -> Result<Response, Fault> {
-    let mut conn = Conn::new(socket);
-    conn.put_head(request.head, request.framing);
+pub async fn ask(mut end: End, request: &Request<'_>) -> Result<Response, Fault> {
+    end.put_head(request.head, request.framing)?;
     let mut upload = Upload::of(request.body);
     let mut interim = 0;
     let head = poll_fn(|cx| {
-        upload.poll(cx, &mut conn);
+        upload.poll(cx, &mut end);
         loop {
-            let head = ready!(conn.poll_head(cx))?;
+            let head = ready!(end.poll_head(cx))?;
             if !head.is_interim() {
                 return Poll::Ready(Ok::<_, Fault>(head));
             }
@@ -90,22 +83,23 @@ pub async fn ask(socket: Socket, request: &Request<'_>) -> Result<Response, Faul
         // What follows is not HTTP and has no end.
         return Err(Fault::Malformed("a switch of protocols that was not asked for"));
     }
-    Ok(Response { head, over: Over::Http1(conn, upload) })
+    Ok(Response { head, end, upload })
 }
 
-/// Asks over a connection that waited, if there is one, else over a new one. A server may close a connection that waits at any
-/// time: if this one had ended, a request that is harmless twice is sent once more over a new one. `connect` is polled only when a
-/// connection is needed.
+/// Asks over a connection that is kept, if there is one, else over a new one. A server may close a connection that is kept at any
+/// time: a request is sent once more over a new one if the server says that it was not processed, or if the connection had ended and
+/// the request is harmless twice. `connect` is polled only when a connection is needed.
 ///
 /// # Errors
 /// Those of `connect` and of [`ask`].
 pub async fn ask_over<E: From<Fault>>(
-    kept: Option<Socket>,
-    connect: impl Future<Output = Result<Socket, E>>,
+    kept: Option<End>,
+    connect: impl Future<Output = Result<End, E>>,
     request: &Request<'_>,
 ) -> Result<Response, E> {
-    if let Some(socket) = kept {
-        match ask(socket, request).await {
+    if let Some(end) = kept {
+        match ask(end, request).await {
+            Err(Fault::Unprocessed) => {}
             Err(Fault::Ended(_)) if request.is_harmless_twice() => {}
             other => return Ok(other?),
         }
@@ -114,26 +108,19 @@ pub async fn ask_over<E: From<Fault>>(
 }
 
 impl Response {
-    pub(super) fn of_pingora(head: ResponseHead, session: HttpSession) -> Self {
-        Self { head, over: Over::Pingora(Box::new(session)) }
-    }
-
-    /// The next piece of the body; the end exactly once before it repeats.
+    /// The next piece of the body; its end exactly once.
     ///
     /// # Errors
     /// The connection ended before the body did, or what came is not HTTP.
     pub async fn piece(&mut self) -> Result<Piece, Fault> {
-        match &mut self.over {
-            Over::Http1(conn, upload) => {
-                poll_fn(|cx| {
-                    // A server may read on although it has answered.
-                    upload.poll(cx, conn);
-                    conn.poll_piece(cx)
-                })
-                .await
-            }
-            Over::Pingora(session) => pingora_http2::piece(session).await,
-        }
+        let piece = poll_fn(|cx| {
+            // A server may read on although it has answered.
+            self.upload.poll(cx, &mut self.end);
+            self.end.poll_piece(cx)
+        })
+        .await?;
+        self.end.passed(piece.len());
+        Ok(piece)
     }
 
     /// The next data of the body; `None` at its end.
@@ -162,20 +149,9 @@ impl Response {
         Ok(Some(body))
     }
 
-    /// The connection of HTTP/1, if it may have another request.
-    #[must_use]
-    pub fn reuse(self) -> Option<Socket> {
-        match self.over {
-            Over::Http1(conn, _) => conn.reuse(),
-            Over::Pingora(_) => None,
-        }
-    }
-
-    /// Gives the connection back to where it came from.
-    pub async fn give_back(self, connector: &Http2Connector, peer: &HttpPeer) {
-        if let Over::Pingora(session) = self.over {
-            connector.keep(*session, peer).await;
-        }
+    /// Keeps the connection if the response was read to its end and it may have another request.
+    pub fn keep_connection(self, key: u64, wait: Duration, most: usize) {
+        self.end.keep(key, wait, most);
     }
 }
 
@@ -196,16 +172,16 @@ impl Upload {
     }
 
     /// Sends as much as the server takes.
-    fn poll(&mut self, cx: &mut Context<'_>, conn: &mut Conn) {
+    fn poll(&mut self, cx: &mut Context<'_>, end: &mut End) {
         let mut moved = false;
         while !self.refused {
-            while !self.ended && conn.room() > 0 {
+            while !self.ended && end.room() > 0 {
                 let piece = self.pieces.pop_front().map_or(Piece::End, Piece::Data);
                 self.ended = piece.is_last();
-                conn.put(piece);
+                end.put(piece);
             }
-            match conn.poll_send(cx, &mut moved) {
-                Poll::Ready(Ok(())) if !self.ended && conn.room() > 0 => {}
+            match end.poll_send(cx, &mut moved) {
+                Poll::Ready(Ok(())) if !self.ended && end.room() > 0 => {}
                 Poll::Ready(Ok(())) | Poll::Pending => return,
                 Poll::Ready(Err(_)) => self.refused = true,
             }

@@ -1,3 +1,5 @@
+//! The tests of exchanges.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,14 +38,19 @@ async fn server(said: Vec<Vec<u8>>) -> (std::net::SocketAddr, Arc<AtomicUsize>) 
     (address, heads)
 }
 
-async fn connected(address: std::net::SocketAddr) -> Result<Socket, Fault> {
-    Ok(TcpStream::connect(address).await?.into())
+async fn connected(address: std::net::SocketAddr) -> Result<End, Fault> {
+    Ok(End::http1(TcpStream::connect(address).await?.into()))
 }
 
 fn head(method: Method) -> RequestHead {
     let mut head = RequestHead::new(method, Version::HTTP_11, b"/");
     head.fields.append(Name::Host, b"a");
     head
+}
+
+fn is_reused(response: Response) -> bool {
+    let End::Http1(conn) = response.end else { return false };
+    conn.reuse().is_some()
 }
 
 async fn asked(said: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -86,7 +93,7 @@ async fn a_response_that_comes_before_the_upload_was_taken_is_read() {
         let socket = connected(address).await.unwrap();
         let exchange = async {
             let mut response = ask(socket, &request).await?;
-            Ok::<_, Fault>((response.head.status.as_u16(), response.body(10).await?, response.reuse().is_some()))
+            Ok::<_, Fault>((response.head.status.as_u16(), response.body(10).await?, is_reused(response)))
         };
         let found = tokio::time::timeout(Duration::from_secs(20), exchange).await.expect("in time").unwrap();
         assert_eq!(found, (413, Some(b"no".to_vec()), false), "{framing:?}");
@@ -115,7 +122,7 @@ async fn a_body_arrives_as_it_is_framed() {
         let request = Request { head: &head, framing, body: &body };
         let mut response = ask(connected(address).await.unwrap(), &request).await.unwrap();
         assert_eq!(response.body(10).await.unwrap(), Some(Vec::new()));
-        assert!(response.reuse().is_some(), "{framing:?}");
+        assert!(is_reused(response), "{framing:?}");
         let read = String::from_utf8(server.await.unwrap()).unwrap();
         assert!(read.ends_with(expected), "{framing:?}: {read}");
     }

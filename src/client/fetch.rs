@@ -10,7 +10,7 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::time::timeout;
 
 use super::ask::{Request, Response, ask};
-use super::{BadUrl, ConnectError, Fault, Socket, Url, connect};
+use super::{BadUrl, ConnectError, End, Fault, Socket, Url, connect};
 use crate::message::{Framing, Name, RequestHead, ResponseHead};
 
 /// Responses of registries are lists of addresses: more than this is a mistake.
@@ -88,7 +88,7 @@ pub fn request(url: &Url, method: Method, target: &str) -> RequestHead {
 pub async fn fetch(url: &Url, head: &RequestHead, body: Option<Bytes>) -> Result<Response, FetchError> {
     let socket = reach(url).await?;
     let framing = body.as_ref().map_or(Framing::None, |body| Framing::Length(body.len() as u64));
-    Ok(ask(socket, &Request { head, framing, body: body.as_slice() }).await?)
+    Ok(ask(End::http1(socket), &Request { head, framing, body: body.as_slice() }).await?)
 }
 
 /// The whole of a response with status 200 and at most `largest` bytes, within `limit`.

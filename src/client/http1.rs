@@ -77,8 +77,8 @@ impl Conn {
         }
     }
 
-    /// Puts the head of a request. Nothing in it is about the connection but `Connection` itself; this end adds the fields that
-    /// frame the body.
+    /// Puts the head of a request. This end adds the fields that frame the body, and drops `TE`: a server that waits for it would
+    /// also have to be told that it is about this connection.
     pub fn put_head(&mut self, head: &RequestHead, framing: Framing) {
         self.head_only = head.method == Method::HEAD;
         self.reading = Reading::Head { searched: 0 };
@@ -88,7 +88,7 @@ impl Conn {
             text.push(b' ');
             text.extend_from_slice(head.target());
             text.extend_from_slice(b" HTTP/1.1\r\n");
-            head.fields.write(text);
+            head.fields.write_without(Name::Te, text);
             match framing {
                 Framing::Length(length) if !said => put_length(text, length),
                 Framing::Open | Framing::Close => text.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),

@@ -1,3 +1,5 @@
+//! The tests of a connection of HTTP/1.
+
 use std::future::poll_fn;
 
 use tokio::io::AsyncWriteExt as _;

@@ -5,18 +5,19 @@
 
 pub mod ask;
 mod connect;
+mod end;
 pub mod fetch;
 pub mod http1;
 pub mod http2;
 pub mod idle_pool;
 mod outbox;
-pub mod pingora_http2;
 pub mod read;
 mod socket;
 mod url;
 
 pub use ask::{AskError, Request, Response};
 pub use connect::{ConnectError, connect};
+pub use end::End;
 pub use fetch::FetchError;
 pub use outbox::Outbox;
 pub use socket::Socket;
@@ -32,10 +33,10 @@ pub enum Fault {
     Ended(io::Error),
     /// What came is not HTTP; the rule that it breaks.
     Malformed(&'static str),
-    /// The upstream says that it has not processed the request (HTTP/2: REFUSED_STREAM, or GOAWAY with a lower stream): any
+    /// The upstream says that it has not processed the request (HTTP/2: `REFUSED_STREAM`, or GOAWAY with a lower stream): any
     /// method may be sent again.
     Unprocessed,
-    /// The upstream wants this request over HTTP/1.1 (HTTP/2: HTTP_1_1_REQUIRED).
+    /// The upstream wants this request over HTTP/1.1 (HTTP/2: `HTTP_1_1_REQUIRED`).
     NeedsHttp1,
     /// The request cannot be written for this version of HTTP.
     Unwritable(&'static str),

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use pingora::protocols::Stream;
+use pingora::protocols::{ALPN, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -31,6 +31,15 @@ impl Socket {
         match self {
             Self::Tcp(_) => false,
             Self::Stream(stream) => stream.get_ssl_digest().is_some(),
+        }
+    }
+
+    /// The handshake of TLS has chosen HTTP/2.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Stream(stream) => stream.selected_alpn_proto() == Some(ALPN::H2),
         }
     }
 }

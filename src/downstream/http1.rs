@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
@@ -75,6 +75,8 @@ pub struct Conn {
     unread: BytesMut,
     /// So many bytes of `unread` were searched for the end of a head.
     searched: usize,
+    /// Before the next request.
+    empty_lines: u8,
     outbox: Outbox,
     reading: Reading,
     writing: Writing,
@@ -99,6 +101,7 @@ impl Conn {
             socket,
             unread: BytesMut::new(),
             searched: 0,
+            empty_lines: 0,
             outbox: Outbox::default(),
             reading: Reading::Over,
             writing: Writing::Over,
@@ -135,13 +138,14 @@ impl Conn {
         let longest = rules.longest.map_or(LONGEST_HEAD, |most| usize::try_from(most).unwrap_or(LONGEST_HEAD));
         let longest = if longest == 0 { LONGEST_HEAD } else { longest.min(LONGEST_HEAD) };
         loop {
+            self.skip_empty_lines();
             if fresh && self.unread.starts_with(PREFACE) {
                 return Poll::Ready(Arrived::Http2);
             }
             let may_be_http2 = fresh && PREFACE.starts_with(&self.unread);
             if !self.unread.is_empty() && !may_be_http2 {
                 if let Some(end) = head_end(&self.unread, self.searched) {
-                    self.searched = 0;
+                    (self.searched, self.empty_lines) = (0, 0);
                     let raw = take_front(&mut self.unread, end);
                     return Poll::Ready(if end > longest {
                         self.malformed(Malformed { status: 431, reason: "request_head" }, &raw)
@@ -165,6 +169,19 @@ impl Conn {
                 Poll::Ready(_) => return Poll::Ready(Arrived::Closed),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+    }
+
+    /// Empty lines before a request are a habit of old clients (RFC 9112, 2.2), but not many of them.
+    fn skip_empty_lines(&mut self) {
+        const MOST: u8 = 4;
+        while self.empty_lines < MOST && self.unread.starts_with(b"\r\n") {
+            self.unread.advance(2);
+            self.empty_lines += 1;
+            self.searched = 0;
+        }
+        if self.unread.is_empty() {
+            self.unread = BytesMut::new();
         }
     }
 
@@ -328,7 +345,8 @@ impl Conn {
     /// Puts the final head. This end adds the fields that frame the body and those of the connection.
     pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        let bodiless = self.head_only || switches || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless =
+            self.head_only || switches || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let framing = match framing {
             _ if bodiless => Framing::None,
             Framing::Open if self.version == Version::HTTP_10 => Framing::Close,

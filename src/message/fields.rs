@@ -283,8 +283,17 @@ impl Fields {
 
     /// Appends the fields as lines of HTTP/1, without the empty line behind them. Neighbours in the buffer are copied at once.
     pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_lines(self.lines.iter(), out);
+    }
+
+    /// The same without the fields of one name.
+    pub fn write_without(&self, name: Name, out: &mut Vec<u8>) {
+        self.write_lines(self.lines.iter().filter(|line| line.name != name), out);
+    }
+
+    fn write_lines<'a>(&self, lines: impl Iterator<Item = &'a Line>, out: &mut Vec<u8>) {
         let mut run = 0..0;
-        for line in &self.lines {
+        for line in lines {
             let at = line.at as usize;
             let value_end = (line.value_at + line.value_length) as usize;
             let whole = line.value_at as usize == at + usize::from(line.name_length) + 2

@@ -28,7 +28,7 @@ impl RequestHead {
         Self { method, version, fields, target: Span::new(0, target.len()), authority: None }
     }
 
-    /// Reads the head of a request of HTTP/1: all bytes up to and with the empty line. The target may be any byte above 0x20
+    /// Reads the head of a request of HTTP/1: all bytes from the first of the method up to and with the empty line. The target may be any byte above 0x20
     /// but 0x7F.
     ///
     /// # Errors
@@ -38,8 +38,7 @@ impl RequestHead {
         if !bare_line_feeds && has_bare_line_feed(bytes) {
             return Err(Malformed::because("line_ending"));
         }
-        // One empty line before a request is a habit of old clients (RFC 9112, 2.2).
-        let head = bytes.strip_prefix(b"\r\n").or_else(|| bytes.strip_prefix(b"\n")).unwrap_or(bytes);
+        let head = bytes;
         let end = memchr::memchr(b'\n', head).ok_or(Malformed::because("framing"))?;
         let line = head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]);
         let (method, target, version) = request_line(line)?;
@@ -174,7 +173,7 @@ mod tests {
             assert_eq!(out.escape_ascii().to_string(), head.escape_ascii().to_string());
         }
         let mut out = Vec::new();
-        parse(b"\r\nGET / HTTP/1.0\r\nHost:a\r\nX:   b \t\r\n\r\n").expect("a good head").write(&mut out);
+        parse(b"GET / HTTP/1.0\r\nHost:a\r\nX:   b \t\r\n\r\n").expect("a good head").write(&mut out);
         assert_eq!(out, b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\r\n");
     }
 
@@ -197,7 +196,7 @@ mod tests {
             (b"GET / HTTP/1.1\r\nA: b\0\r\n\r\n", 400, "framing"),
             (b"GET / HTTP/1.1\r\nnonsense\r\n\r\n", 400, "framing"),
             (b"GET / HTTP/1.1\nA: b\r\n\r\n", 400, "line_ending"),
-            (b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 400, "framing"),
+            (b"\r\nGET / HTTP/1.1\r\n\r\n", 400, "framing"),
         ] {
             let found = parse(head).expect_err(&head.escape_ascii().to_string());
             assert_eq!((found.status, found.reason), (status, reason), "{}", head.escape_ascii());

@@ -7,8 +7,8 @@ use super::Steps;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::guard::jwt::{self, KeySet, Keyring, Rejected, Rules};
-use crate::message::ResponseHead;
 use crate::guard::rate::{CAPACITY, Decision, Limiter, Rate, client_unit};
+use crate::message::ResponseHead;
 use crate::route::{Facts, RateKey, Route};
 
 /// The buckets and keys of all routes. They outlive editions: a reload neither empties a bucket nor forgets a key.
@@ -79,12 +79,7 @@ impl RouteAccess {
 
 /// Lets a request pass, or says why not. A limit per address stands before the token, so that guessing is limited too; one per
 /// header or cookie stands behind it, because the header may be one that the token fills.
-pub fn enforce(
-    steps: &Steps,
-    exchange: &mut Exchange,
-    asked: &RouteAccess,
-    preflight: bool,
-) -> Result<(), Failure> {
+pub fn enforce(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess, preflight: bool) -> Result<(), Failure> {
     let by_address = matches!(asked.rate, Some((_, RateKey::Ip)));
     if by_address {
         take_token(steps, exchange, asked)?;
@@ -111,7 +106,9 @@ fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Re
     // Who does not say who it is, is its address: leaving the header away must not lift the limit.
     let bucket = limiter.key(exchange.route().name(), named.unwrap_or(&address));
     let status = match limiter.check(bucket, *rate, steps.live.uptime(Instant::now())) {
-        Decision::Allowed { remaining, reset } => RateLimitStatus { burst: rate.burst(), remaining, reset, limited: false },
+        Decision::Allowed { remaining, reset } => {
+            RateLimitStatus { burst: rate.burst(), remaining, reset, limited: false }
+        }
         Decision::Limited { retry_after } => {
             RateLimitStatus { burst: rate.burst(), remaining: 0, reset: retry_after, limited: true }
         }

@@ -173,7 +173,9 @@ pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
         && match failure {
             Failure::Reset | Failure::Protocol => true,
             // The client has waited once already: one more endpoint, and none where the monolith stands by.
-            Failure::Timeout => !falls_back && !std::mem::replace(&mut exchange.retried_timeout, true) && time_is_left(exchange),
+            Failure::Timeout => {
+                !falls_back && !std::mem::replace(&mut exchange.retried_timeout, true) && time_is_left(exchange)
+            }
             _ => false,
         }
         && try_another(steps, exchange, failure);

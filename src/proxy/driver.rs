@@ -9,15 +9,16 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 
 use super::attempt::{Failed, Next, Verdict, connect_limit, may_be_silent};
+use super::client_end::ClientEnd;
 use super::deadline::{Expired, Waiting};
-use super::ends::{ClientEnd, UpstreamEnd};
 use super::exchange::Exchange;
 use super::failure::{Failure, Fault};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, finish};
-use crate::client::{self, ConnectError, http1, idle_pool};
+use crate::client::{self, AskError, ConnectError, End};
 use crate::downstream::ClientFault;
+use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
 use crate::upstream::Lease;
 
@@ -80,7 +81,11 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
         };
         let pump = match begin(steps, client, exchange, &mut kept, upstream, reused) {
             Ok(pump) => pump,
-            Err(failure) => return say(client, exchange, failure).await,
+            Err(Next::Again) => {
+                kept.rewind();
+                continue;
+            }
+            Err(Next::Stop(failure)) => return say(client, exchange, failure).await,
         };
         match pump.run().await {
             Ended::Whole(after) => return after,
@@ -103,36 +108,67 @@ fn begin<'a, 'c>(
     client: &'a mut ClientEnd<'c>,
     exchange: &'a mut Exchange,
     kept: &'a mut ReplayBuffer,
-    mut upstream: UpstreamEnd,
+    mut upstream: End,
     reused: bool,
-) -> Result<Pump<'a, 'c>, Failure> {
-    steps.connected(exchange, reused)?;
-    let head = steps.request_head(exchange)?;
+) -> Result<Pump<'a, 'c>, Next> {
+    steps.connected(exchange, reused).map_err(Next::Stop)?;
+    let head = steps.request_head(exchange).map_err(Next::Stop)?;
     let framing = exchange.framing;
-    if upstream.put_head(&head, framing).is_err() {
-        return Err(Failure::Protocol);
+    if let Err(fault) = upstream.put_head(&head, framing) {
+        // Nothing was sent.
+        let (failure, _) = of_upstream(exchange, &fault);
+        let speaks_http1 = exchange.edition.pool(exchange.target).spec().http == HttpVersions::Auto;
+        if matches!(fault, client::Fault::Unwritable(_)) && speaks_http1 {
+            exchange.http1_alone = true;
+        }
+        let unprocessed = !matches!(fault, client::Fault::Unwritable(_)) || exchange.http1_alone;
+        return Err(steps.failed(exchange, Failed { failure, reused, kept: kept.is_whole(), unprocessed }));
     }
     let upload = if framing == Framing::None { Upload::Whole } else { Upload::Open };
     let silent = may_be_silent(&exchange.head);
-    Ok(Pump { steps, client, exchange, kept, upstream, reused, upload, silent, response: Response::Awaited, fresh: true })
+    Ok(Pump {
+        steps,
+        client,
+        exchange,
+        kept,
+        upstream,
+        reused,
+        upload,
+        silent,
+        response: Response::Awaited,
+        fresh: true,
+    })
 }
 
-/// A connection that waits for the next request to the chosen endpoint.
-fn idle(exchange: &Exchange) -> Option<UpstreamEnd> {
+/// The versions that this request may be sent in.
+fn versions(exchange: &Exchange) -> HttpVersions {
+    if exchange.upgrade || exchange.http1_alone {
+        HttpVersions::Http1
+    } else {
+        exchange.edition.pool(exchange.target).spec().http
+    }
+}
+
+/// A connection that can take the request to the chosen endpoint at once.
+fn idle(exchange: &Exchange) -> Option<End> {
     if exchange.upgrade {
         // A tunnel is never given back, and a request for one is never sent twice: it gets a connection of its own.
         return None;
     }
     let lease = exchange.attempt.lease.as_ref()?;
-    let now = exchange.attempt.began.unwrap_or_else(Instant::now);
-    let socket = idle_pool::take(lease.connection_key(), now, std::time::Duration::MAX, |_| {})?;
-    Some(UpstreamEnd::Http1(http1::Conn::new(socket)))
+    End::kept(lease.connection_key(), versions(exchange), lease.peer_http1().is_tls())
 }
 
-async fn connect(exchange: &Exchange) -> Result<UpstreamEnd, ConnectError> {
+async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
-    let socket = client::connect(lease.peer_http1(), connect_limit(exchange)).await?;
-    Ok(UpstreamEnd::Http1(http1::Conn::new(socket)))
+    let versions = versions(exchange);
+    let peer = if versions == HttpVersions::Http1 { lease.peer_http1() } else { lease.peer() };
+    let idle = exchange.edition.pool(exchange.target).spec().keepalive;
+    let made = End::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), idle).await;
+    made.map_err(|error| match error {
+        AskError::Connect(error) => error,
+        AskError::Broken(fault) => ConnectError::Refused(fault.into()),
+    })
 }
 
 /// What this future gives, or why it is not waited for any longer: the client has left.
@@ -152,8 +188,14 @@ async fn while_client_stays<T>(
 /// Tells the client what has failed, unless its response has begun or it is gone.
 async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failure) -> After {
     exchange.failure = Some(failure);
+    let limit = exchange.edition.snapshot.limits.body_timeout;
+    let end = limit.map(|limit| Instant::now() + limit);
     let page = finish::page(exchange, failure).filter(|_| !client.has_answered());
     let Some(page) = page else {
+        if failure != Failure::ClientGone {
+            // What was put of a response that breaks off is the client's.
+            flush(client, end).await;
+        }
         client.abort();
         return After::Close;
     };
@@ -172,27 +214,7 @@ async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failu
         client.put(Piece::Data(page.body));
     }
     client.put(Piece::End);
-    let limit = exchange.edition.snapshot.limits.body_timeout;
-    let end = limit.map(|limit| Instant::now() + limit);
-    let sent = poll_fn(|cx| {
-        loop {
-            let sent = client.poll_send(cx, &mut false);
-            if sent.is_pending() {
-                let due = client.stall_due().into_iter().chain(end).min();
-                if client.timer().poll(cx, due).is_pending() {
-                    return Poll::Pending;
-                }
-                let now = Instant::now();
-                if client.look_at_stall(now).is_none() && end.is_none_or(|end| now < end) {
-                    continue;
-                }
-                return Poll::Ready(false);
-            }
-            return sent.map(|sent| sent.is_ok());
-        }
-    })
-    .await;
-    if !sent {
+    if !flush(client, end).await {
         return After::Close;
     }
     if !client.is_read() {
@@ -214,6 +236,27 @@ async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failu
         }
     }
     after(client)
+}
+
+/// Sends what was put, until `end` at most. `false`: the client did not take it.
+async fn flush(client: &mut ClientEnd<'_>, end: Option<Instant>) -> bool {
+    poll_fn(|cx| {
+        loop {
+            let sent = client.poll_send(cx, &mut false);
+            if let Poll::Ready(sent) = sent {
+                return Poll::Ready(sent.is_ok());
+            }
+            let due = client.stall_due().into_iter().chain(end).min();
+            if client.timer().poll(cx, due).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            if client.look_at_stall(now).is_some() || end.is_some_and(|end| end <= now) {
+                return Poll::Ready(false);
+            }
+        }
+    })
+    .await
 }
 
 fn after(client: &ClientEnd<'_>) -> After {
@@ -271,7 +314,7 @@ struct Pump<'a, 'c> {
     client: &'a mut ClientEnd<'c>,
     exchange: &'a mut Exchange,
     kept: &'a mut ReplayBuffer,
-    upstream: UpstreamEnd,
+    upstream: End,
     reused: bool,
     upload: Upload,
     /// Either side may be silent for as long as a tunnel may.
@@ -290,12 +333,14 @@ impl Pump<'_, '_> {
         let (failure, unprocessed) = match outcome {
             Outcome::Whole => return self.whole(),
             Outcome::Switched => {
-                let UpstreamEnd::Http1(upstream) = self.upstream;
+                let End::Http1(upstream) = self.upstream else {
+                    return Ended::Stop(Failure::Protocol);
+                };
                 return Ended::Switched(Box::new(Tunnel::new(upstream, self.exchange)));
             }
             Outcome::Moved => return Ended::Again,
             Outcome::Failed(failure) => (failure, false),
-            Outcome::Upstream(fault) => self.fault(&fault),
+            Outcome::Upstream(fault) => of_upstream(self.exchange, &fault),
         };
         let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed };
         match self.steps.failed(self.exchange, failed) {
@@ -304,32 +349,11 @@ impl Pump<'_, '_> {
         }
     }
 
-    fn fault(&mut self, fault: &client::Fault) -> (Failure, bool) {
-        if let client::Fault::Malformed(rule) = fault
-            && let Some(lease) = &self.exchange.attempt.lease
-        {
-            lease.malformed(rule);
-        }
-        match fault {
-            client::Fault::Ended(_) => (Failure::Reset, false),
-            client::Fault::Malformed(_) | client::Fault::Unwritable(_) => (Failure::Protocol, false),
-            client::Fault::Unprocessed => (Failure::Reset, true),
-            client::Fault::NeedsHttp1 => {
-                let first = !std::mem::replace(&mut self.exchange.http1_alone, true);
-                (Failure::Protocol, first)
-            }
-        }
-    }
-
     /// The response reached its end. The upstream's connection is given back if both messages are whole.
     fn whole(self) -> Ended {
-        let UpstreamEnd::Http1(upstream) = self.upstream;
-        if self.upload == Upload::Whole
-            && let Some(socket) = upstream.reuse()
-            && let Some(key) = self.exchange.attempt.lease.as_ref().map(Lease::connection_key)
-        {
+        if let Some(key) = self.exchange.attempt.lease.as_ref().map(Lease::connection_key) {
             let keepalive = self.exchange.edition.pool(self.exchange.target).spec().keepalive;
-            idle_pool::keep(key, socket, Instant::now(), keepalive, self.steps.idle);
+            self.upstream.keep(key, keepalive, self.steps.idle);
         }
         Ended::Whole(after(self.client))
     }
@@ -343,7 +367,11 @@ impl Pump<'_, '_> {
                 return Poll::Ready(outcome);
             }
             match self.client.poll_send(cx, &mut moved) {
-                Poll::Ready(Ok(())) if self.response == Response::Flushing => return Poll::Ready(Outcome::Whole),
+                Poll::Ready(Ok(())) if self.response == Response::Flushing => {
+                    // What has come of the upload by now is passed on; the rest is not waited for.
+                    let _ = self.poll_upload(cx, &mut moved);
+                    return Poll::Ready(Outcome::Whole);
+                }
                 Poll::Ready(Ok(())) if self.response == Response::Switched => return Poll::Ready(Outcome::Switched),
                 Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(Failure::ClientGone)),
                 _ => {}
@@ -504,6 +532,24 @@ impl Pump<'_, '_> {
                 Expired::Upstream => Failure::Timeout,
             })
         }))
+    }
+}
+
+/// What a fault of the upstream's end means, and whether the upstream has not processed the request.
+fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, bool) {
+    if let client::Fault::Malformed(rule) | client::Fault::Unwritable(rule) = fault
+        && let Some(lease) = &exchange.attempt.lease
+    {
+        lease.malformed(rule);
+    }
+    match fault {
+        client::Fault::Ended(_) => (Failure::Reset, false),
+        client::Fault::Malformed(_) | client::Fault::Unwritable(_) => (Failure::Protocol, false),
+        client::Fault::Unprocessed => (Failure::Reset, true),
+        client::Fault::NeedsHttp1 => {
+            let first = !std::mem::replace(&mut exchange.http1_alone, true);
+            (Failure::Protocol, first)
+        }
     }
 }
 

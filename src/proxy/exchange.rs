@@ -116,7 +116,13 @@ pub struct BodyState {
 }
 
 impl Exchange {
-    pub fn new(edition: Arc<Edition>, head: Box<RequestHead>, arrival: Arrival, framing: Framing, now: Instant) -> Self {
+    pub fn new(
+        edition: Arc<Edition>,
+        head: Box<RequestHead>,
+        arrival: Arrival,
+        framing: Framing,
+        now: Instant,
+    ) -> Self {
         Self {
             edition,
             began: now,

@@ -157,8 +157,8 @@ fn head(asked: &ExplainRequest) -> Result<RequestHead, ExplainError> {
         None => return Err(bad_url()),
     };
     let target = target.split('#').next().unwrap_or("/");
-    let method = http::Method::from_bytes(asked.method.as_bytes())
-        .map_err(|_| ExplainError::Method(asked.method.clone()))?;
+    let method =
+        http::Method::from_bytes(asked.method.as_bytes()).map_err(|_| ExplainError::Method(asked.method.clone()))?;
     if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) || !is_value(host.as_bytes()) {
         return Err(bad_url());
     }

@@ -177,14 +177,8 @@ impl Translate for Origin {
             && from != UpstreamId::MONOLITH
         {
             let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
-            let asked = Asked {
-                edition: &self.edition,
-                found: self.found,
-                from,
-                path,
-                host,
-                endpoint: [endpoint, endpoint],
-            };
+            let asked =
+                Asked { edition: &self.edition, found: self.found, from, path, host, endpoint: [endpoint, endpoint] };
             rewriting::apply(head, route, &asked);
         }
         Ok(())

@@ -202,7 +202,9 @@ remove = ["x-gone"]
     fn the_monolith_gets_what_came_with_what_is_said_of_the_client_behind_it() {
         let lines = [("hOsT", "a"), ("X-Two", "1"), ("Connection", "keep-alive"), ("x-two", "2"), ("Cookie", "c")];
         let head = sent("/a%20b?q={\"x\"}", &lines, None);
-        let expected = format!("GET /a%20b?q={{\"x\"}} HTTP/1.1\r\nhOsT: a\r\nX-Two: 1\r\nx-two: 2\r\nCookie: c\r\n{ADDED}{MADE}\r\n");
+        let expected = format!(
+            "GET /a%20b?q={{\"x\"}} HTTP/1.1\r\nhOsT: a\r\nX-Two: 1\r\nx-two: 2\r\nCookie: c\r\n{ADDED}{MADE}\r\n"
+        );
         assert_eq!(head, expected);
     }
 

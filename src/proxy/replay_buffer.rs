@@ -101,7 +101,8 @@ mod tests {
         assert_eq!(buffer.ended(), Some(7));
         for _ in 0..2 {
             buffer.rewind();
-            let lengths: Vec<_> = std::iter::from_fn(|| buffer.next()).map(|piece| (piece.len(), piece.is_last())).collect();
+            let lengths: Vec<_> =
+                std::iter::from_fn(|| buffer.next()).map(|piece| (piece.len(), piece.is_last())).collect();
             assert_eq!(lengths, [(3, false), (4, false), (0, true)]);
         }
     }

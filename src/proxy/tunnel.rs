@@ -13,7 +13,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Steps;
-use super::ends::ClientEnd;
+use super::client_end::ClientEnd;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::client::read::poll_append;

@@ -23,8 +23,8 @@ use super::rebind;
 use super::tls::Tls;
 use crate::client::Socket;
 use crate::compile::Limits;
-use crate::downstream::{ClientFault, Descriptor, Pace, Timer, http2};
 use crate::downstream::http1::{Arrived, Conn, HeadRules};
+use crate::downstream::{ClientFault, Descriptor, Pace, Timer, http2};
 use crate::guard::headers::{ClientSubject, is_trusted};
 use crate::guard::rate::client_unit;
 use crate::message::{Framing, RequestHead};
@@ -186,11 +186,7 @@ impl HttpListener {
 
     async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let state = Descriptor(socket.descriptor());
-        let settings = http2::Settings {
-            limits,
-            streams: STREAMS,
-            metrics: Arc::clone(&self.steps.telemetry.metrics),
-        };
+        let settings = http2::Settings { limits, streams: STREAMS, metrics: Arc::clone(&self.steps.telemetry.metrics) };
         let pause = settings.limits.body_timeout;
         http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
             let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
@@ -207,7 +203,14 @@ impl HttpListener {
     }
 
     /// Answers what is not a request.
-    async fn refuse(&self, mut conn: Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure, limits: &Limits) {
+    async fn refuse(
+        &self,
+        mut conn: Conn,
+        head: Box<RequestHead>,
+        arrival: Arrival,
+        failure: Failure,
+        limits: &Limits,
+    ) {
         let edition = self.steps.in_force.load();
         let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);

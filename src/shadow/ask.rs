@@ -13,8 +13,7 @@ use super::budget::Held;
 use super::capture::{Seen, streams};
 use super::gathered::Gathered;
 use crate::client::ask::ask_over;
-use crate::client::pingora_http2::Http2Connector;
-use crate::client::{self, AskError, ConnectError, Fault, Socket, connect, idle_pool};
+use crate::client::{self, AskError, End, Fault};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::message::{Fields, Framing, Name, RequestHead};
@@ -86,17 +85,11 @@ impl From<Fault> for ClientError {
     }
 }
 
-/// Connections of copies alone. Those of HTTP/1 wait in the idle pool of the thread that sends copies.
+/// Connections of copies alone: they are kept by the thread that sends copies.
+#[derive(Default)]
 pub(super) struct Client {
-    http2: Http2Connector,
     /// Where no connection could be made, when that was, and why.
     unreachable: Mutex<HashMap<u64, (Instant, String)>>,
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self { http2: Http2Connector::new(IDLE_CONNECTIONS), unreachable: Mutex::default() }
-    }
 }
 
 impl Client {
@@ -116,48 +109,36 @@ impl Client {
         let (spec, key) = (request.pool.spec(), lease.connection_key());
         let asked = client::Request { head: request.head, framing: framing(request), body: request.body };
         let began = Instant::now();
-        if spec.http == HttpVersions::Http1 {
-            let kept = idle_pool::take(key, began, Duration::MAX, |_| {});
-            let mut response = ask_over(kept, self.connect(key, lease.peer_http1()), &asked).await?;
-            let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
-            if let Some(socket) = response.reuse().filter(|_| whole) {
-                idle_pool::keep(key, socket, Instant::now(), spec.keepalive, IDLE_CONNECTIONS);
-            }
-            return Ok(told);
+        let peer = lease.peer();
+        let kept = End::kept(key, spec.http, peer.is_tls());
+        let connected = self.connect(peer, (key, spec.http), spec.keepalive);
+        let mut response = ask_over(kept, connected, &asked).await?;
+        let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
+        if whole {
+            response.keep_connection(key, spec.keepalive, IDLE_CONNECTIONS);
         }
-        // In a box: most copies go over HTTP/1, and should not carry the room that this takes.
-        Box::pin(async move {
-            if let Some(why) = self.rests(key) {
-                return Err(ClientError::Connect(why));
-            }
-            let mut peer = lease.peer().clone();
-            // The limit of the whole exchange is the only one.
-            peer.options.read_timeout = None;
-            peer.options.write_timeout = None;
-            let mut response = self.http2.ask(&peer, &asked).await.map_err(|error| match error {
-                AskError::Connect(error) => self.not_connected(key, &error),
-                AskError::Broken(fault) => fault.into(),
-            })?;
-            let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
-            if whole {
-                response.give_back(&self.http2, &peer).await;
-            }
-            Ok(told)
-        })
-        .await
+        Ok(told)
     }
 
-    async fn connect(&self, key: u64, peer: &HttpPeer) -> Result<Socket, ClientError> {
+    async fn connect(
+        &self,
+        peer: &HttpPeer,
+        (key, versions): (u64, HttpVersions),
+        keepalive: Duration,
+    ) -> Result<End, ClientError> {
         if let Some(why) = self.rests(key) {
             return Err(ClientError::Connect(why));
         }
-        connect(peer, peer.options.total_connection_timeout).await.map_err(|error| self.not_connected(key, &error))
-    }
-
-    fn not_connected(&self, key: u64, error: &ConnectError) -> ClientError {
-        let why = error.cause();
-        self.unreachable.lock().insert(key, (Instant::now(), why.clone()));
-        ClientError::Connect(why)
+        let limit = peer.options.total_connection_timeout;
+        let connected = End::connect(peer, limit, (key, versions), keepalive).await;
+        connected.map_err(|error| {
+            let why = match error {
+                AskError::Connect(error) => error.cause(),
+                AskError::Broken(fault) => fault.to_string(),
+            };
+            self.unreachable.lock().insert(key, (Instant::now(), why.clone()));
+            ClientError::Connect(why)
+        })
     }
 
     /// Why no connection could be made there a moment ago.
@@ -202,13 +183,13 @@ async fn receive(
             gathered.push(&data);
         }
     }
-    let head = &mut response.head;
-    let status = head.status.as_u16();
+    let answered = &mut response.head;
+    let status = answered.status.as_u16();
     let told = |seen| Response { status, endpoint: endpoint.into(), seen };
     let Some(gathered) = gathered else { return Ok((told(None), whole)) };
-    request.translate.response(head, request.upstream, endpoint)?;
+    request.translate.response(answered, request.upstream, endpoint)?;
     let (body, mut held) = gathered.into_body();
-    if !held.grow(weight(&head.fields)) {
+    if !held.grow(weight(&answered.fields)) {
         return Ok((told(None), whole));
     }
     let body = match (endless, whole) {
@@ -216,7 +197,7 @@ async fn receive(
         (false, true) => body,
         (false, false) => Body::Cut,
     };
-    let answer = Answer { status: head.status, headers: head.fields.to_map(), body };
+    let answer = Answer { status: answered.status, headers: answered.fields.to_map(), body };
     Ok((told(Some(Seen { answer, took, held })), whole))
 }
 
@@ -238,13 +219,14 @@ mod tests {
         let client = Client::default();
         let peer = HttpPeer::new(address, false, String::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let connect = |key| client.connect(&peer, (key, HttpVersions::Http1), Duration::ZERO);
         runtime.block_on(async {
-            let failed = client.connect(KEY, &peer).await.expect_err("nothing listens");
+            let failed = connect(KEY).await.expect_err("nothing listens");
             assert!(matches!(failed, ClientError::Connect(_)), "{failed:?}");
             let when = client.unreachable.lock()[&KEY].0;
             let _listener = std::net::TcpListener::bind(address).expect("the port is still free");
-            assert!(client.connect(KEY + 1, &peer).await.is_ok(), "another endpoint is asked at once");
-            while let Err(failed) = client.connect(KEY, &peer).await {
+            assert!(connect(KEY + 1).await.is_ok(), "another endpoint is asked at once");
+            while let Err(failed) = connect(KEY).await {
                 assert!(matches!(failed, ClientError::Connect(_)), "{failed:?}");
                 tokio::task::yield_now().await;
             }

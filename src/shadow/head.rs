@@ -5,7 +5,8 @@ use http::Version;
 use super::Translate;
 use crate::client::Fault;
 use crate::endpoint::UpstreamId;
-use crate::message::{Fields, Name, RequestHead};
+use crate::guard;
+use crate::message::{Name, RequestHead};
 use crate::route::HeaderEdits;
 
 /// Says that the response goes to nobody. Clients cannot send it: it is removed from every request first.
@@ -19,7 +20,7 @@ pub(super) fn write(
     translate: &dyn Translate,
     to: UpstreamId,
 ) -> Result<(), Fault> {
-    without_hop_by_hop(&mut head.fields);
+    guard::headers::without_hop_by_hop(&mut head.fields);
     // A copy waits for no interim response, asks for no upgrade and passes no trailers on.
     for name in [Name::Expect, Name::Upgrade, Name::Connection, Name::Te] {
         head.fields.remove(name);
@@ -33,43 +34,8 @@ pub(super) fn write(
     head.version = Version::HTTP_11;
     translate.request(head, to)?;
     if let Some(edits) = edits {
-        apply(edits, &mut head.fields);
+        edits.apply(&mut head.fields);
     }
     head.fields.set(MARKER, route.as_bytes());
     Ok(())
-}
-
-fn without_hop_by_hop(fields: &mut Fields) {
-    let named: Vec<Vec<u8>> = fields
-        .all(Name::Connection)
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(|token| token.trim_ascii().to_vec())
-        .filter(|token| {
-            !matches!(Name::of(token), Name::Host | Name::ContentLength | Name::ContentType | Name::ContentEncoding)
-        })
-        .collect();
-    fields.retain(|name, text, _| {
-        !matches!(
-            name,
-            Name::KeepAlive
-                | Name::ProxyConnection
-                | Name::ProxyAuthorization
-                | Name::ProxyAuthenticate
-                | Name::Http2Settings
-                | Name::TransferEncoding
-                | Name::Trailer
-        ) && !named.iter().any(|named| named.eq_ignore_ascii_case(text))
-    });
-}
-
-fn apply(edits: &HeaderEdits, fields: &mut Fields) {
-    for name in &edits.remove {
-        fields.remove(name);
-    }
-    for (name, value) in &edits.set {
-        fields.set(name, value.as_bytes());
-    }
-    for (name, value) in &edits.add {
-        fields.append(name, value.as_bytes());
-    }
 }

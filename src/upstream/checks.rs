@@ -14,8 +14,7 @@ use super::peers::Place;
 use super::pool::PoolRef;
 use super::vitals::EndpointKey;
 use crate::client::ask::ask;
-use crate::client::pingora_http2::Http2Connector;
-use crate::client::{AskError, FetchError, Request, connect};
+use crate::client::{AskError, End, FetchError, Request};
 use crate::endpoint::{Health, HealthCheck, HttpVersions};
 use crate::message::{Framing, Name, RequestHead};
 
@@ -23,7 +22,7 @@ use crate::message::{Framing, Name, RequestHead};
 const IN_DOUBT: Duration = Duration::from_millis(300);
 
 /// Keeps one task for each member of the pool.
-pub(super) async fn keep_checked(pool: PoolRef, http2: Arc<Http2Connector>) {
+pub(super) async fn keep_checked(pool: PoolRef) {
     let mut tasks = Tasks::default();
     let Some((health, changed, versions)) = pool.upgrade().and_then(|pool| {
         let spec = pool.spec();
@@ -42,7 +41,7 @@ pub(super) async fn keep_checked(pool: PoolRef, http2: Arc<Http2Connector>) {
         });
         for endpoint in members {
             tasks.0.entry(endpoint.key()).or_insert_with(|| {
-                let check = Check { endpoint, health: health.clone(), http2: Arc::clone(&http2), versions };
+                let check = Check { endpoint, health: health.clone(), versions };
                 tokio::spawn(check.again_and_again()).abort_handle()
             });
         }
@@ -65,7 +64,6 @@ impl Drop for Tasks {
 struct Check {
     endpoint: Arc<Endpoint>,
     health: Health,
-    http2: Arc<Http2Connector>,
     versions: HttpVersions,
 }
 
@@ -125,12 +123,13 @@ impl Check {
         head.fields.append(Name::Connection, b"close");
         let request = Request { head: &head, framing: Framing::None, body: &[] };
         let (own, http1) = &*self.endpoint.peers;
-        let response = if self.versions == HttpVersions::Http2 {
-            self.http2.ask(own, &request).await?
-        } else {
-            // The limit of the whole check bounds the connection, too.
-            ask(connect(http1, None).await?, &request).await?
+        let (peer, versions) = match self.versions {
+            HttpVersions::Http2 => (own, HttpVersions::Http2),
+            HttpVersions::Http1 | HttpVersions::Auto => (http1, HttpVersions::Http1),
         };
+        // The limit of the whole check bounds the connection, too. It is closed behind the response.
+        let end = End::connect(peer, None, (self.endpoint.connection_key, versions), Duration::ZERO).await?;
+        let response = ask(end, &request).await?;
         Ok(response.head.status.as_u16())
     }
 }

@@ -21,7 +21,7 @@ pub struct Endpoint {
     pub(super) priority: u16,
     /// As the upstream speaks, and forced to HTTP/1.1.
     pub(super) peers: Arc<(HttpPeer, HttpPeer)>,
-    connection_key: u64,
+    pub(super) connection_key: u64,
     pub(super) vitals: Arc<Vitals>,
     pub(super) pool: Weak<Pool>,
 }

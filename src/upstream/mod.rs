@@ -7,7 +7,6 @@ mod checks;
 mod discover;
 mod endpoint;
 mod endpoint_set;
-pub mod kept;
 mod names;
 mod observer;
 mod peers;

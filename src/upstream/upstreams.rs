@@ -15,7 +15,6 @@ use super::names::{self, KnownNames};
 use super::observer::Observer;
 use super::pool::{Entry, Pool};
 use super::status::{EndpointStatus, LastFailure, UpstreamStatus};
-use crate::client::pingora_http2::Http2Connector;
 use crate::endpoint::{Address, Source, UpstreamSpec};
 
 /// How often time is looked at: ejections end and shares grow this exactly.
@@ -29,8 +28,6 @@ pub struct Upstreams {
     observer: Arc<dyn Observer>,
     handle: Handle,
     known_names: Arc<KnownNames>,
-    /// For checks of upstreams that speak nothing else.
-    http2: Arc<Http2Connector>,
     /// In the order of the snapshot.
     pools: Mutex<Vec<Arc<Pool>>>,
     /// Ends the thread when dropped.
@@ -58,7 +55,6 @@ impl Upstreams {
             observer,
             handle,
             known_names: Arc::default(),
-            http2: Arc::new(Http2Connector::new(16)),
             pools: Mutex::default(),
             _stop: stop,
         });
@@ -105,7 +101,7 @@ impl Upstreams {
             self.keep(&pool, names::keep_resolved(Arc::downgrade(&pool), Arc::clone(&self.known_names)));
         }
         if spec.health.is_some() {
-            self.keep(&pool, checks::keep_checked(Arc::downgrade(&pool), Arc::clone(&self.http2)));
+            self.keep(&pool, checks::keep_checked(Arc::downgrade(&pool)));
         }
         pool
     }

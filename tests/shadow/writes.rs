@@ -1,8 +1,9 @@
 //! Write safety as a rule of the system: over all stages, methods and settings.
 
-use http::{HeaderMap, Method};
+use http::Method;
 use multilith::compile::compile;
 use multilith::endpoint::UpstreamId;
+use multilith::message::Fields;
 use multilith::migration::{Breaker, Copy, Dial, Given, Percent, Policy, Shadow, Stage, WriteCopies, decide};
 use multilith::reload::environment;
 use multilith::route::{Facts, HeaderEdits, MethodSet};
@@ -20,7 +21,7 @@ fn is_safe(method: &Method) -> bool {
 
 /// Asks for a copy in every way a request can.
 fn copies(policy: &Policy, mut look: impl FnMut(&Method, Copy)) {
-    let headers = HeaderMap::new();
+    let headers = Fields::new();
     for method in methods() {
         for (upgrade, monolith_only) in [(false, false), (true, false), (false, true)] {
             for (breaker, forced) in [

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
@@ -10,8 +10,8 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use tokio::time::timeout;
 
 use crate::client::ask::ask_over;
-use crate::client::pingora_http2::Http2Connector;
-use crate::client::{AskError, FetchError, Request, Response, Url, connect, fetch, idle_pool};
+use crate::client::{AskError, End, FetchError, Request, Response, Url, fetch};
+use crate::endpoint::HttpVersions;
 use crate::message::{Fields, Framing, Name, Piece, RequestHead};
 
 /// For a whole export; a collector takes a batch in milliseconds.
@@ -83,7 +83,6 @@ impl From<FetchError> for Refusal {
 pub(super) struct Collector {
     address: Address,
     headers: Vec<(HeaderName, HeaderValue)>,
-    http2: Http2Connector,
 }
 
 impl Collector {
@@ -93,7 +92,7 @@ impl Collector {
             let (name, value) = pair.split_once('=')?;
             Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
         });
-        Self { address, headers: headers.collect(), http2: Http2Connector::new(1) }
+        Self { address, headers: headers.collect() }
     }
 
     /// Sends one `ExportTraceServiceRequest`.
@@ -107,22 +106,14 @@ impl Collector {
         let body = [if self.address.grpc { framed(&batch) } else { Bytes::from(batch) }];
         let head = self.head();
         let request = Request { head: &head, framing: Framing::Length(body[0].len() as u64), body: &body };
-        if self.address.grpc {
-            let mut response = self.http2.ask(&peer, &request).await?;
-            let trailers = read(&mut response).await?;
-            let verdict = self.verdict(&response, trailers.as_ref());
-            response.give_back(&self.http2, &peer).await;
-            return verdict;
-        }
-        let key = peer.reuse_hash();
-        let kept = idle_pool::take(key, Instant::now(), Duration::MAX, |_| {});
-        let connected = async { Ok::<_, AskError>(connect(&peer, Some(PATIENCE)).await?) };
+        let (key, versions) =
+            (peer.reuse_hash(), if self.address.grpc { HttpVersions::Http2 } else { HttpVersions::Http1 });
+        let kept = End::kept(key, versions, peer.is_tls());
+        let connected = End::connect(&peer, Some(PATIENCE), (key, versions), KEEPALIVE);
         let mut response = ask_over(kept, connected, &request).await?;
-        read(&mut response).await?;
-        let verdict = self.verdict(&response, None);
-        if let Some(socket) = response.reuse() {
-            idle_pool::keep(key, socket, Instant::now(), KEEPALIVE, 1);
-        }
+        let trailers = read(&mut response).await?;
+        let verdict = self.verdict(&response, trailers.as_ref());
+        response.keep_connection(key, KEEPALIVE, 1);
         verdict
     }
 

@@ -1,11 +1,10 @@
-//! The two ends that the driver moves bytes between, whatever version of HTTP they speak.
+//! The client's end of an exchange, whatever version of HTTP it speaks.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::client::{Fault, http1 as upstream};
 use crate::downstream::{ClientFault, Timer, http1, http2};
-use crate::message::{Framing, Piece, RequestHead, ResponseHead};
+use crate::message::{Framing, Piece, ResponseHead};
 
 /// The client's end of one exchange.
 pub enum ClientEnd<'a> {
@@ -142,65 +141,6 @@ impl ClientEnd<'_> {
         match self {
             Self::Http1(conn) => conn.close(),
             Self::Http2(stream, _) => stream.abort(),
-        }
-    }
-}
-
-/// The upstream's end of one attempt.
-pub enum UpstreamEnd {
-    Http1(upstream::Conn),
-}
-
-impl UpstreamEnd {
-    pub fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), Fault> {
-        match self {
-            Self::Http1(conn) => {
-                conn.put_head(head, framing);
-                Ok(())
-            }
-        }
-    }
-
-    pub fn room(&mut self) -> usize {
-        match self {
-            Self::Http1(conn) => conn.room(),
-        }
-    }
-
-    pub fn put(&mut self, piece: Piece) {
-        match self {
-            Self::Http1(conn) => conn.put(piece),
-        }
-    }
-
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
-        match self {
-            Self::Http1(conn) => conn.poll_send(cx, moved),
-        }
-    }
-
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
-        match self {
-            Self::Http1(conn) => conn.poll_head(cx),
-        }
-    }
-
-    pub fn framing(&self) -> Framing {
-        match self {
-            Self::Http1(conn) => conn.framing(),
-        }
-    }
-
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
-        match self {
-            Self::Http1(conn) => conn.poll_piece(cx),
-        }
-    }
-
-    /// So many bytes of the response's body were passed on: the upstream may send more.
-    pub fn passed(&mut self, _bytes: usize) {
-        match self {
-            Self::Http1(_) => {}
         }
     }
 }
