@@ -24,7 +24,7 @@ pub struct Heads {
 
 #[derive(Debug)]
 struct Arrived {
-    head: Option<Result<RequestHead, Malformed>>,
+    head: Option<(RequestHead, Option<Malformed>)>,
     trailers: Option<Result<Fields, Malformed>>,
 }
 
@@ -42,9 +42,9 @@ impl Heads {
 
     /// The head of a new stream. `false`: one malformed head too many, or more streams than the library ever hands out: the
     /// client was told to go and opens one after the other.
-    pub fn head(&mut self, stream: u32, head: Result<RequestHead, Malformed>) -> bool {
+    pub fn head(&mut self, stream: u32, head: (RequestHead, Option<Malformed>)) -> bool {
         self.highest = stream;
-        if head.as_ref().is_err_and(|malformed| malformed.status == 400) {
+        if head.1.is_some_and(|malformed| malformed.status == 400) {
             self.malformed += 1;
         }
         // The library ends the connection for an even number.
@@ -63,7 +63,7 @@ impl Heads {
     }
 
     /// The library hands out this stream. Streams come in their order: a lower one will not come any more.
-    pub fn accept(&mut self, stream: u32) -> Option<Result<RequestHead, Malformed>> {
+    pub fn accept(&mut self, stream: u32) -> Option<(RequestHead, Option<Malformed>)> {
         while let Some(first) = self.new.front().copied().filter(|first| *first <= stream) {
             self.new.pop_front();
             if first < stream {

@@ -50,7 +50,7 @@ impl FrameMeter {
 
     /// The client sent this frame. `false`: with it, it has asked for too much.
     pub fn received(&mut self, frame: Frame) -> bool {
-        let affordable = self.budget.received(frame, self.shared.traffic.now());
+        let affordable = Budget::is_free(frame) || self.budget.received(frame, self.shared.traffic.now());
         if !affordable {
             self.shared.traffic.flood();
         }

@@ -25,7 +25,8 @@ const SHARE: usize = 64 * 1024;
 pub struct Stream {
     id: u32,
     pub(super) shared: Arc<Shared>,
-    head: Option<Result<RequestHead, Malformed>>,
+    head: Option<RequestHead>,
+    malformed: Option<Malformed>,
     upload: Upload,
     response: Answer,
     outbox: VecDeque<Piece>,
@@ -70,16 +71,18 @@ enum Answer {
 impl Stream {
     pub(super) fn new(body: RecvStream, respond: SendResponse<Bytes>, shared: &Arc<Shared>) -> Self {
         let id = respond.stream_id().as_u32();
-        let head = shared.heads.lock().accept(id).unwrap_or(Err(Malformed::because("framing")));
+        let accepted = shared.heads.lock().accept(id);
+        let (head, malformed) = accepted.unwrap_or_else(|| (nothing(), Some(Malformed::because("framing"))));
         shared.begin_stream();
         let over = body.is_end_stream();
-        let length = head.as_ref().ok().and_then(|head| head.fields.text(Name::ContentLength)?.parse().ok());
-        let plain = head.as_ref().is_ok_and(|head| !matches!(head.method, Method::POST | Method::PUT | Method::PATCH));
+        let length = head.fields.text(Name::ContentLength).and_then(|length| length.parse().ok());
+        let plain = malformed.is_none() && !matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
         let unsettled = !over && (length == Some(0) || length.is_none() && plain);
         Self {
             id,
             shared: Arc::clone(shared),
             head: Some(head),
+            malformed,
             upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
             response: Answer::Awaited(respond),
             outbox: VecDeque::new(),
@@ -95,9 +98,17 @@ impl Stream {
     /// The request's head, once.
     ///
     /// # Errors
-    /// What is wrong with it; the stream can still be answered.
+    /// What is wrong with it; the stream can still be answered, and [`Stream::known_head`] is for its line in the log.
     pub fn take_head(&mut self) -> Result<RequestHead, Malformed> {
-        self.head.take().unwrap_or(Err(Malformed::because("framing")))
+        match self.malformed {
+            Some(malformed) => Err(malformed),
+            None => self.head.take().ok_or(Malformed::because("framing")),
+        }
+    }
+
+    /// As much of a malformed head as is known, once.
+    pub fn known_head(&mut self) -> RequestHead {
+        self.head.take().unwrap_or_else(nothing)
     }
 
     /// Whether the request has a body; exact once [`Stream::poll_settled`] was ready.
@@ -366,6 +377,11 @@ impl Drop for Stream {
         self.shared.heads.lock().forget(self.id);
         self.shared.end_stream();
     }
+}
+
+/// A head of which nothing is known.
+fn nothing() -> RequestHead {
+    RequestHead::new(Method::GET, Version::HTTP_2, b"-")
 }
 
 /// Why a stream takes no more data.

@@ -241,6 +241,6 @@ fn a_client_of_nothing_but_malformed_requests_is_sent_away() {
     }
     assert_eq!(client.until_gone(), [super::ENHANCE_YOUR_CALM]);
     counted(&edge, "http2_flood", 1.0);
-    counted(&edge, "framing", 32.0);
+    counted(&edge, "host", 32.0);
     assert!(monolith.requests().is_empty());
 }
