@@ -339,7 +339,9 @@ mod tests {
             (vec![(&b"x"[..], &b"y"[..])], "GET - HTTP/1.1||"),
         ] {
             let mut reader = HeadReader::new(BOUNDS);
-            fields.iter().for_each(|(name, value)| reader.field(name, value));
+            for (name, value) in &fields {
+                reader.field(name, value);
+            }
             let (head, fault) = reader.finish(true);
             assert_eq!((written(&head).as_str(), fault.is_some()), (expected, true));
         }
@@ -472,7 +474,9 @@ mod tests {
     fn trailers_are_fields_that_say_nothing_of_the_head() {
         let read = |fields: &[Field<'_>]| {
             let mut reader = TrailerReader::new(BOUNDS);
-            fields.iter().for_each(|(name, value)| reader.field(name, value));
+            for (name, value) in fields {
+                reader.field(name, value);
+            }
             reader.finish()
         };
         let fields =
