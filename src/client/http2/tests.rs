@@ -49,6 +49,12 @@ async fn body(stream: &mut Stream) -> String {
     }
 }
 
+/// For one connection alone.
+fn key() -> u64 {
+    static NEXT: AtomicUsize = AtomicUsize::new(1000);
+    NEXT.fetch_add(1, Relaxed) as u64
+}
+
 type Respond = h2::server::SendResponse<Bytes>;
 
 /// A server of the library: `answer` gets each request.
@@ -169,7 +175,7 @@ async fn what_an_upstream_says_of_a_request_is_a_fault_of_its_kind() {
     ] {
         let (near, far) = tokio::io::duplex(1 << 16);
         serve(far, 100, move |_, mut respond| respond.send_reset(reason));
-        let mut stream = connected(4, near).await;
+        let mut stream = connected(key(), near).await;
         stream.put_head(&request(Method::POST, b"/"), Framing::Open, &Scheme::HTTP).expect("sent");
         let fault = head(&mut stream).await.expect_err("a reset");
         assert_eq!(fault.to_string(), expected, "{reason:?}");
@@ -234,14 +240,15 @@ async fn an_upstream_that_leaves_or_breaks_the_rules_is_told_apart() {
         ("a head that is too long", parts, Err("not HTTP")),
         ("a switch of protocols", frame(1, 4, 1, &[8, 3, b'1', b'0', b'1']), Err("not HTTP")),
     ] {
-        let mut stream = says(5, bytes).await;
+        let key = key();
+        let mut stream = says(key, bytes).await;
         match (head(&mut stream).await, expected) {
             (Ok(head), Ok(status)) => assert_eq!(head.status.as_u16(), status, "{name}"),
             (Err(fault), Err(expected)) => assert!(fault.to_string().starts_with(expected), "{name}: {fault:?}"),
             (found, _) => panic!("{name}: {found:?}"),
         }
         if name.starts_with("GOAWAY") {
-            assert!(reserve(5).is_none(), "{name}: nobody is sent there any more");
+            assert!(reserve(key).is_none(), "{name}: nobody is sent there any more");
         }
     }
     // The body breaks off, and the upstream breaks its own length.
@@ -269,7 +276,7 @@ async fn an_upstream_that_leaves_or_breaks_the_rules_is_told_apart() {
             "whole|end",
         ),
     ] {
-        let mut stream = says(6, bytes).await;
+        let mut stream = says(key(), bytes).await;
         assert!(head(&mut stream).await.is_ok(), "{name}");
         let found = body(&mut stream).await;
         assert!(found == expected || expected == "not HTTP" && found.contains(expected), "{name}: {found}");
@@ -293,6 +300,19 @@ async fn places_are_counted_and_given_back() {
     assert!(reserve(7).is_none());
     drop((second, third));
     assert!(reserve(7).is_some());
+}
+
+#[tokio::test]
+async fn requests_that_come_at_once_share_the_first_connection() {
+    let key = key();
+    let (near, _far) = tokio::io::duplex(1 << 16);
+    let first = connect(near, key, MINUTE).await.expect("a connection");
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let second = connect(near, key, MINUTE).await.expect("a place");
+    let mut bytes = Vec::new();
+    in_time(far.read_to_end(&mut bytes)).await.expect("it is closed");
+    assert!(bytes.is_empty(), "nothing was said there");
+    drop((first, second));
 }
 
 #[tokio::test]
@@ -325,7 +345,7 @@ async fn a_request_that_is_given_up_is_cancelled() {
                 seen.send(Some(reason)).unwrap();
             });
         });
-        let mut stream = connected(10, near).await;
+        let mut stream = connected(key(), near).await;
         stream.put_head(&request(Method::GET, b"/"), Framing::None, &Scheme::HTTP).expect("sent");
         assert_eq!(in_time(reasons.recv()).await.unwrap(), None);
         if explicit {
