@@ -168,6 +168,8 @@ where
     let mut options = Builder::new();
     options
         .enable_push(false)
+        // What still comes of a response that was given up is passed over, not an error.
+        .max_concurrent_reset_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)

@@ -30,6 +30,8 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SHARE_OF_WINDOW: u32 = 4 * 1024;
 /// What may wait for each client's window or socket in the library.
 const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that were reset are remembered, at least so many.
+const RESET_STREAMS: u32 = 50;
 /// Up to here a head is read, so that it can be refused with an answer; what is several times longer ends the connection.
 const HEADER_LIST: u64 = 64 * 1024;
 const LONGEST_HEADER_LIST: u64 = 1024 * 1024;
@@ -108,6 +110,8 @@ fn options(streams: u32, longest: usize) -> Builder {
     let mut options = Builder::new();
     options
         .max_concurrent_streams(streams)
+        // What still comes on a stream that was answered early is passed over, not an error.
+        .max_concurrent_reset_streams(streams.max(RESET_STREAMS) as usize)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW.max(streams.saturating_mul(SHARE_OF_WINDOW)))
         .max_header_list_size(u32::try_from(longest).unwrap_or(u32::MAX))

@@ -491,6 +491,51 @@ async fn a_response_that_is_not_as_long_as_it_said_never_looks_whole() {
     }
 }
 
+#[tokio::test]
+async fn a_response_that_is_dropped_at_any_moment_is_whole_or_never_looks_so() {
+    let whole: Vec<u8> = (0..30_000_u32).map(|place| place.to_be_bytes()[3]).collect();
+    let (mut ended, mut reset) = (0, 0);
+    for framing in [Framing::Length(30_000), Framing::Open] {
+        for polls in 0..12 {
+            // A window of 5 000, and a piece is put at each poll.
+            let mut raw = connect_with(limits(), &[0, 4, 0, 0, 0x13, 0x88]).await;
+            raw.open(1, END_STREAM, &get(b"GET", b"/", &[])).await;
+            let (mut stream, _) = raw.request().await;
+            stream.put_head(&ok(&[]), framing);
+            let mut pieces = whole.chunks(3000).map(|part| Piece::Data(Bytes::copy_from_slice(part)));
+            for _ in 0..polls {
+                match pieces.next() {
+                    Some(piece) => stream.put(piece),
+                    None => stream.put(Piece::End),
+                }
+                let _ = stream.poll_send(&mut Context::from_waker(Waker::noop()), &mut false);
+                raw.write(&frame(WINDOW_UPDATE, 0, 1, &10_000_u32.to_be_bytes())).await;
+                // The server's task has its turn.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(stream);
+            let mut come = Vec::new();
+            loop {
+                let seen = raw.of_stream().await;
+                if seen.kind == DATA {
+                    come.extend_from_slice(&seen.payload);
+                }
+                assert!(whole.starts_with(&come), "after {polls} polls");
+                if seen.kind == RST_STREAM {
+                    reset += 1;
+                    break;
+                }
+                if seen.flags & END_STREAM != 0 {
+                    assert!(come == whole, "after {polls} polls");
+                    ended += 1;
+                    break;
+                }
+            }
+        }
+    }
+    assert!(ended > 0 && reset > 0, "{ended} whole, {reset} reset");
+}
+
 /// Counts how often it is woken.
 #[derive(Default)]
 struct Woken(AtomicUsize);
