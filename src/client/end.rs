@@ -1,13 +1,13 @@
 //! The upstream's end of one exchange, whatever version of HTTP it speaks.
 
+use std::io;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::uri::Scheme;
 use pingora::upstreams::peer::HttpPeer;
 
-use super::ask::AskError;
-use super::{ConnectError, Fault, Socket, connect, http1, http2, idle_pool};
+use super::{ConnectError, Fault, Socket, connect, http1, http2, idle_pool, opening};
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
@@ -25,12 +25,19 @@ impl End {
         Self::Http1(http1::Conn::new(socket))
     }
 
-    /// A connection of this thread that can take a request: one that waited, or a place on one that is shared. `key`: those of one
-    /// key may be taken for one another.
-    #[must_use]
-    pub fn kept(key: u64, versions: HttpVersions, tls: bool) -> Option<Self> {
+    /// A connection of this thread that can take a request: one that has waited less than `youngest`, or a place on one that is
+    /// shared. `key`: those of one key may be taken for one another. `ended` hears for how long each connection had waited that was
+    /// found closed.
+    pub fn kept(
+        key: u64,
+        versions: HttpVersions,
+        tls: bool,
+        now: Instant,
+        youngest: Duration,
+        ended: impl FnMut(Duration),
+    ) -> Option<Self> {
         let http2 = || Some(Self::Http2(http2::Stream::new(http2::reserve(key)?), scheme(tls)));
-        let http1 = || idle_pool::take(key, Instant::now(), Duration::MAX, |_| {}).map(Self::http1);
+        let http1 = || idle_pool::take(key, now, youngest, ended).map(Self::http1);
         match versions {
             HttpVersions::Http1 => http1(),
             HttpVersions::Http2 => http2(),
@@ -38,7 +45,8 @@ impl End {
         }
     }
 
-    /// A new connection. One of HTTP/2 is shared from now on under `key`, and closed when there was no request for `idle`.
+    /// A new connection. One of HTTP/2 is shared from now on under `key`, and closed when there was no request for `idle`. While one
+    /// is being made for this key, others wait for a place on it. `limit` bounds all of it.
     ///
     /// # Errors
     /// There is no connection, or it does not speak what it should.
@@ -47,21 +55,48 @@ impl End {
         limit: Option<Duration>,
         (key, versions): (u64, HttpVersions),
         idle: Duration,
-    ) -> Result<Self, AskError> {
-        let socket = connect(peer, limit).await?;
-        let speaks_http2 = match versions {
-            HttpVersions::Http1 => false,
-            HttpVersions::Http2 if peer.is_tls() && !socket.is_http2() => {
-                return Err(ConnectError::Tls("the server does not speak HTTP/2".to_owned()).into());
-            }
-            HttpVersions::Http2 => true,
-            HttpVersions::Auto => socket.is_http2(),
-        };
-        if !speaks_http2 {
-            return Ok(Self::http1(socket));
+    ) -> Result<Self, ConnectError> {
+        if versions == HttpVersions::Http1 || versions == HttpVersions::Auto && !peer.is_tls() {
+            return Ok(Self::http1(connect(peer, limit).await?));
         }
-        let handle = http2::connect(socket, key, idle).await?;
-        Ok(Self::Http2(http2::Stream::new(handle), scheme(peer.is_tls())))
+        // In a box: most connections are of HTTP/1.
+        let shared = Box::pin(async {
+            loop {
+                let turn = opening::turn(key).await;
+                if turn.is_none() {
+                    if let Some(handle) = http2::reserve(key) {
+                        return Ok(Self::Http2(http2::Stream::new(handle), scheme(peer.is_tls())));
+                    }
+                    if versions == HttpVersions::Http2 {
+                        continue;
+                    }
+                    // The server speaks HTTP/1: there is nothing to share.
+                }
+                return Self::negotiate(peer, limit, (key, versions), idle).await;
+            }
+        });
+        match limit {
+            Some(limit) => tokio::time::timeout(limit, shared).await.unwrap_or(Err(ConnectError::Timeout(limit))),
+            None => shared.await,
+        }
+    }
+
+    async fn negotiate(
+        peer: &HttpPeer,
+        limit: Option<Duration>,
+        (key, versions): (u64, HttpVersions),
+        idle: Duration,
+    ) -> Result<Self, ConnectError> {
+        let socket = connect(peer, limit).await?;
+        let tls = peer.is_tls();
+        if tls && !socket.is_http2() {
+            return match versions {
+                HttpVersions::Http2 => Err(ConnectError::Tls("the server does not speak HTTP/2".to_owned())),
+                _ => Ok(Self::http1(socket)),
+            };
+        }
+        let handle = http2::connect(socket, key, idle).await.map_err(io::Error::from)?;
+        Ok(Self::Http2(http2::Stream::new(handle), scheme(tls)))
     }
 
     /// Puts the head of a request.

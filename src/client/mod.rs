@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod http1;
 pub mod http2;
 pub mod idle_pool;
+mod opening;
 mod outbox;
 pub mod read;
 mod socket;

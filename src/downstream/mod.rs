@@ -49,7 +49,7 @@ impl fmt::Display for ClientFault {
         match self {
             Self::Gone(error) => write!(f, "the client is gone: {}", error.kind()),
             Self::Reset(reason) => write!(f, "the client reset its stream: {reason}"),
-            Self::Malformed(malformed) => write!(f, "malformed: {}", malformed.reason),
+            Self::Malformed(malformed) => f.write_str(malformed.reason),
         }
     }
 }

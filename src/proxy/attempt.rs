@@ -33,8 +33,10 @@ pub struct Failed {
     pub reused: bool,
     /// All that was read of the request's body can be sent again.
     pub kept: bool,
-    /// The upstream says that it has not processed the request.
+    /// The upstream says that it has not processed the request. An unsafe one is still not sent again: it was all there.
     pub unprocessed: bool,
+    /// Nothing of the request was sent.
+    pub unsent: bool,
 }
 
 /// Picks the endpoint that is asked next. Falls back to the monolith when the service has none.
@@ -156,11 +158,11 @@ fn counts_as_failure(exchange: &Exchange, status: u16) -> bool {
 
 /// An attempt failed after it was connected. Decides whether another endpoint may be asked; a wrong yes would send a write twice.
 pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
-    let Failed { failure, reused, kept, unprocessed } = failed;
-    let again = may_send_again(exchange, failure, kept) || unprocessed && kept && !exchange.answered;
+    let Failed { failure, reused, kept, unprocessed, unsent } = failed;
+    let again = may_send_again(exchange, failure, kept) || unsent && kept;
     // Bytes behind the last response (a body to a HEAD, say) make a kept connection as stale as its end does.
     let stale = reused && matches!(failure, Failure::Reset | Failure::Protocol);
-    if again && (stale || unprocessed) && retry_stale(steps, exchange) {
+    if again && (stale || unprocessed || unsent) && retry_stale(steps, exchange) {
         return Next::Again;
     }
     exchange.failure = Some(failure);

@@ -4,7 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
@@ -16,7 +16,7 @@ use super::failure::{Failure, Fault};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, finish};
-use crate::client::{self, AskError, ConnectError, End};
+use crate::client::{self, ConnectError, End};
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
@@ -37,6 +37,8 @@ pub enum After {
 const MOST_INTERIM: usize = 100;
 /// Turns of the loop before other tasks have their own.
 const TURNS: usize = 32;
+/// An upstream that has answered may take so long to read more of an upload.
+const AFTER_RESPONSE: Duration = Duration::from_secs(2);
 /// A request's body that is read for nothing behind a refusal, so that the connection can stay.
 const DRAINED: u64 = 64 * 1024;
 
@@ -121,8 +123,9 @@ fn begin<'a, 'c>(
         if matches!(fault, client::Fault::Unwritable(_)) && speaks_http1 {
             exchange.http1_alone = true;
         }
-        let unprocessed = !matches!(fault, client::Fault::Unwritable(_)) || exchange.http1_alone;
-        return Err(steps.failed(exchange, Failed { failure, reused, kept: kept.is_whole(), unprocessed }));
+        let unsent = !matches!(fault, client::Fault::Unwritable(_)) || exchange.http1_alone;
+        let failed = Failed { failure, reused, kept: kept.is_whole(), unprocessed: false, unsent };
+        return Err(steps.failed(exchange, failed));
     }
     let upload = if framing == Framing::None { Upload::Whole } else { Upload::Open };
     let silent = may_be_silent(&exchange.head);
@@ -136,7 +139,8 @@ fn begin<'a, 'c>(
         upload,
         silent,
         response: Response::Awaited,
-        fresh: true,
+        armed: false,
+        progress: false,
     })
 }
 
@@ -156,7 +160,9 @@ fn idle(exchange: &Exchange) -> Option<End> {
         return None;
     }
     let lease = exchange.attempt.lease.as_ref()?;
-    End::kept(lease.connection_key(), versions(exchange), lease.peer_http1().is_tls())
+    let now = exchange.attempt.began.unwrap_or_else(Instant::now);
+    let (key, tls) = (lease.connection_key(), lease.peer_http1().is_tls());
+    End::kept(key, versions(exchange), tls, now, std::time::Duration::MAX, |_| {})
 }
 
 async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
@@ -164,11 +170,7 @@ async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
     let versions = versions(exchange);
     let peer = if versions == HttpVersions::Http1 { lease.peer_http1() } else { lease.peer() };
     let idle = exchange.edition.pool(exchange.target).spec().keepalive;
-    let made = End::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), idle).await;
-    made.map_err(|error| match error {
-        AskError::Connect(error) => error,
-        AskError::Broken(fault) => ConnectError::Refused(fault.into()),
-    })
+    End::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), idle).await
 }
 
 /// What this future gives, or why it is not waited for any longer: the client has left.
@@ -286,6 +288,8 @@ enum Response {
     Body,
     /// All of it was put, and the client takes it.
     Flushing,
+    /// The client has all of it; the rest of its upload is passed on as long as the upstream takes it.
+    Sent,
     /// A `101` was put.
     Switched,
 }
@@ -320,8 +324,10 @@ struct Pump<'a, 'c> {
     /// Either side may be silent for as long as a tunnel may.
     silent: bool,
     response: Response,
-    /// No deadline of this attempt was set yet.
-    fresh: bool,
+    /// A deadline of this attempt was set.
+    armed: bool,
+    /// Something moved since the deadline was set.
+    progress: bool,
 }
 
 impl Pump<'_, '_> {
@@ -342,7 +348,7 @@ impl Pump<'_, '_> {
             Outcome::Failed(failure) => (failure, false),
             Outcome::Upstream(fault) => of_upstream(self.exchange, &fault),
         };
-        let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed };
+        let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed, unsent: false };
         match self.steps.failed(self.exchange, failed) {
             Next::Again => Ended::Again,
             Next::Stop(failure) => Ended::Stop(failure),
@@ -359,7 +365,6 @@ impl Pump<'_, '_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, interim: &mut usize) -> Poll<Outcome> {
-        let mut progress = std::mem::take(&mut self.fresh);
         for _ in 0..TURNS {
             let mut moved = false;
             // The response first: it may come early, and must not wait behind a long upload.
@@ -368,8 +373,14 @@ impl Pump<'_, '_> {
             }
             match self.client.poll_send(cx, &mut moved) {
                 Poll::Ready(Ok(())) if self.response == Response::Flushing => {
-                    // What has come of the upload by now is passed on; the rest is not waited for.
-                    let _ = self.poll_upload(cx, &mut moved);
+                    if self.upload != Upload::Open || self.exchange.is_http2() {
+                        return Poll::Ready(Outcome::Whole);
+                    }
+                    // An upstream that has answered may still read: what is written to it is not cut off.
+                    self.response = Response::Sent;
+                    moved = true;
+                }
+                Poll::Ready(Ok(())) if self.response == Response::Sent && self.upload != Upload::Open => {
                     return Poll::Ready(Outcome::Whole);
                 }
                 Poll::Ready(Ok(())) if self.response == Response::Switched => return Poll::Ready(Outcome::Switched),
@@ -377,21 +388,20 @@ impl Pump<'_, '_> {
                 _ => {}
             }
             if let Poll::Ready(outcome) = self.poll_upload(cx, &mut moved) {
-                return Poll::Ready(outcome);
+                return Poll::Ready(if self.response == Response::Sent { Outcome::Whole } else { outcome });
             }
             if !moved {
                 if self.poll_gone(cx) {
                     return Poll::Ready(Outcome::Failed(Failure::ClientGone));
                 }
-                match self.poll_deadline(cx, progress) {
+                match self.poll_deadline(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Some(outcome)) => return Poll::Ready(outcome),
                     Poll::Ready(None) => {}
                 }
             }
-            progress |= moved;
+            self.progress |= moved;
         }
-        self.fresh = progress;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -493,22 +503,26 @@ impl Pump<'_, '_> {
         self.client.poll_gone(cx, self.exchange.began).is_ready()
     }
 
-    /// Pending: no deadline has passed. `progress`: something moved since the deadline was set.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, progress: bool) -> Poll<Option<Outcome>> {
+    /// Pending: no deadline has passed.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let waiting = match self.response {
             Response::Awaited if self.upload != Upload::Open => Waiting::Head,
             Response::Awaited if self.upstream.room() == 0 => Waiting::UpstreamTakes,
             Response::Awaited => Waiting::Upload,
+            Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
+            Response::Sent => Waiting::Upload,
             Response::Body if self.client.room() > 0 => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };
         let deadline = &mut self.exchange.deadline;
-        if deadline.waiting() != waiting || progress && waiting != Waiting::Head || self.fresh {
+        let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
+        if deadline.waiting() != waiting || progress || !std::mem::replace(&mut self.armed, true) {
             let limits = &self.exchange.edition.snapshot.limits;
             let timeouts = &self.exchange.edition.pool(self.exchange.target).spec().timeouts;
             let pause = match waiting {
                 Waiting::Upload if self.silent => limits.upgraded_idle,
                 Waiting::Upload => limits.body_timeout,
+                Waiting::UpstreamTakes if self.response == Response::Sent => Some(AFTER_RESPONSE),
                 Waiting::UpstreamTakes => timeouts.idle,
                 Waiting::Head => timeouts.answer,
                 Waiting::Body => self.exchange.pause,
@@ -527,6 +541,9 @@ impl Pump<'_, '_> {
             return Poll::Ready(Some(Outcome::Failed(Failure::Refused { status: 408, reason })));
         }
         Poll::Ready(self.exchange.deadline.expired(now).map(|expired| {
+            if self.response == Response::Sent {
+                return Outcome::Whole;
+            }
             Outcome::Failed(match expired {
                 Expired::Client => Failure::ClientStalled,
                 Expired::Upstream => Failure::Timeout,

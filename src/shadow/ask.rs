@@ -13,7 +13,7 @@ use super::budget::Held;
 use super::capture::{Seen, streams};
 use super::gathered::Gathered;
 use crate::client::ask::ask_over;
-use crate::client::{self, AskError, End, Fault};
+use crate::client::{self, End, Fault};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::message::{Fields, Framing, Name, RequestHead};
@@ -110,7 +110,7 @@ impl Client {
         let asked = client::Request { head: request.head, framing: framing(request), body: request.body };
         let began = Instant::now();
         let peer = lease.peer();
-        let kept = End::kept(key, spec.http, peer.is_tls());
+        let kept = End::kept(key, spec.http, peer.is_tls(), began, Duration::MAX, |_| {});
         let connected = self.connect(peer, (key, spec.http), spec.keepalive);
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
@@ -132,10 +132,7 @@ impl Client {
         let limit = peer.options.total_connection_timeout;
         let connected = End::connect(peer, limit, (key, versions), keepalive).await;
         connected.map_err(|error| {
-            let why = match error {
-                AskError::Connect(error) => error.cause(),
-                AskError::Broken(fault) => fault.to_string(),
-            };
+            let why = error.cause();
             self.unreachable.lock().insert(key, (Instant::now(), why.clone()));
             ClientError::Connect(why)
         })

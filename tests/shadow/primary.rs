@@ -114,7 +114,7 @@ fn a_client_that_leaves_before_its_answer_does_not_cancel_the_copy() {
     let mut client = edge.client();
     client.send("GET / HTTP/1.1\r\nHost: e\r\n\r\n");
     service.await_requests(1);
-    drop(client);
+    client.reset();
     eventually("the client's leave counted", || {
         (edge.metric("multilith_client_aborts_total", &[("route", "all")]) > 0.0).then_some(())
     });

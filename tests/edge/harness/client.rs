@@ -44,6 +44,11 @@ impl Client {
         Ok(Self { wire: Wire::new(TcpStream::connect(address)?)? })
     }
 
+    /// Leaves without a FIN, as a client that is killed with bytes unread does.
+    pub(crate) fn reset(self) {
+        self.wire.reset().expect("a socket takes the option");
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.try_send(bytes).expect("the peer takes what is sent");
         self

@@ -2,7 +2,7 @@
 //! request arrives there.
 
 use super::client::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, block};
-use super::{PROTOCOL_ERROR, counted};
+use super::counted;
 use crate::harness::{Edge, Origin, Reply, Request, eventually};
 
 type Field = (Vec<u8>, Vec<u8>);
