@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, Sleep};
 
-use super::clock::{Clock, Due, Stage};
+use super::clock::{Clock, Due, LEAVING, Stage};
 use super::gate::{Gate, SocketState};
 use super::{Shared, Stream};
 use crate::compile::Limits;
@@ -60,7 +60,18 @@ pub async fn serve<S>(
     let shared = Arc::new(Shared::new(settings.streams));
     let (bounds, longest) = bounds(&settings.limits);
     let gate = Gate::new(socket, ahead, Arc::clone(&shared), Arc::clone(&settings.metrics), bounds, longest);
-    let Ok(mut connection) = options(settings.streams, longest).handshake::<_, Bytes>(gate).await else { return };
+    let handshake = options(settings.streams, longest).handshake::<_, Bytes>(gate);
+    let mut connection = tokio::select! {
+        biased;
+        connection = handshake => match connection {
+            Ok(connection) => connection,
+            // What came is no HTTP/2.
+            Err(_) => return,
+        },
+        // Over TLS the client has agreed on HTTP/2 and said nothing since.
+        () = late(settings.limits.header_timeout) => return settings.metrics.edge().refused("header_timeout"),
+        () = left(&mut stopping) => return,
+    };
     let mut clock = Clock::new(&settings.limits, &shared, state);
     let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
     loop {
@@ -94,6 +105,20 @@ pub async fn serve<S>(
             Turn::Due(Due::Over) => return,
         }
     }
+}
+
+async fn late(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The server is ending, and what a new client has on its way has had its time.
+async fn left(stopping: &mut Receiver<bool>) {
+    // An error says that the server is gone, which is the same.
+    drop(stopping.wait_for(|stopping| *stopping).await);
+    tokio::time::sleep(LEAVING).await;
 }
 
 /// How long a head may be, and the longest list of fields that is refused with a response.

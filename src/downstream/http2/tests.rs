@@ -782,6 +782,16 @@ async fn connections_end_when_it_is_time() {
     // Idle: told twice, as the standard wants it, and closed.
     let mut idle = connect_with(Limits { idle_timeout: soon, ..limits() }, &[]).await;
     assert!(idle.until_gone().await.iter().all(|reason| *reason == 0));
+    // A client that says nothing at all, or half of what HTTP/2 begins with.
+    for said in [&b""[..], b"PRI * HTTP/2.0"] {
+        let mut silent = start(Limits { header_timeout: soon, ..limits() }, 1 << 16);
+        silent.write(said).await;
+        assert!(silent.until_gone().await.is_empty());
+        assert_eq!(silent.refused("header_timeout"), 1);
+    }
+    let mut other = start(limits(), 1 << 16);
+    other.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    other.until_gone().await;
     // A header block that does not end.
     let mut begun = connect_with(Limits { header_timeout: soon, ..limits() }, &[]).await;
     begun.write(&frame(HEADERS, 0, 1, &get(b"GET", b"/", &[]))).await;
