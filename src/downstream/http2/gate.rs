@@ -176,20 +176,17 @@ impl<S: AsyncWrite + Unpin> Gate<S> {
         if !self.meter.received(frame) {
             return Some(0);
         }
-        let mut block = match self.block.take() {
-            Some(mut block) => {
-                block.fragments.extend_from_slice(payload);
-                block
+        let mut block = if let Some(mut block) = self.block.take() {
+            block.fragments.extend_from_slice(payload);
+            block
+        } else {
+            let Some((priority, fragment)) = fragment(payload, frame.flags) else { return Some(self.breaks()) };
+            if frame.ends_headers() {
+                // Most blocks are one frame.
+                self.take_block(frame.stream, frame.flags, priority, fragment);
+                return Some(end);
             }
-            None => {
-                let Some((priority, fragment)) = fragment(payload, frame.flags) else { return Some(self.breaks()) };
-                if frame.ends_headers() {
-                    // Most blocks are one frame.
-                    self.take_block(frame.stream, frame.flags, priority, fragment);
-                    return Some(end);
-                }
-                Block { stream: frame.stream, flags: frame.flags, priority, fragments: fragment.to_vec() }
-            }
+            Block { stream: frame.stream, flags: frame.flags, priority, fragments: fragment.to_vec() }
         };
         if frame.ends_headers() {
             self.shared.traffic.block_ends();
