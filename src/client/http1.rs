@@ -12,6 +12,8 @@ use crate::message::{
     ChunkReader, Framing, Name, Piece, RequestHead, ResponseHead, head_end, put_chunk, put_last_chunk, take,
 };
 
+/// What comes does not even begin like a response: on a connection that was kept, it belongs to the request before.
+pub const NO_RESPONSE: &str = "no response";
 /// A longer head of a response is refused.
 const LONGEST_HEAD: usize = 256 * 1024;
 /// Read at once while a head is awaited.
@@ -169,7 +171,7 @@ impl Conn {
                 return Poll::Ready(Err(Fault::Malformed("the head is too long")));
             }
             if !could_be_http(&self.unread) {
-                return Poll::Ready(Err(Fault::Malformed("head")));
+                return Poll::Ready(Err(Fault::Malformed(NO_RESPONSE)));
             }
             self.reading = Reading::Head { searched: self.unread.len() };
             if ready!(poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ))? == 0 {

@@ -16,7 +16,7 @@ use super::failure::{Failure, Fault};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, finish};
-use crate::client::{self, ConnectError, End};
+use crate::client::{self, ConnectError, End, http1};
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
@@ -124,7 +124,7 @@ fn begin<'a, 'c>(
             exchange.http1_alone = true;
         }
         let unsent = !matches!(fault, client::Fault::Unwritable(_)) || exchange.http1_alone;
-        let failed = Failed { failure, reused, kept: kept.is_whole(), unprocessed: false, unsent };
+        let failed = Failed { failure, stale: false, kept: kept.is_whole(), unprocessed: false, unsent };
         return Err(steps.failed(exchange, failed));
     }
     let upload = if framing == Framing::None { Upload::Whole } else { Upload::Open };
@@ -336,6 +336,7 @@ impl Pump<'_, '_> {
             let mut interim = 0;
             poll_fn(|cx| self.poll(cx, &mut interim)).await
         };
+        let mut stale = false;
         let (failure, unprocessed) = match outcome {
             Outcome::Whole => return self.whole(),
             Outcome::Switched => {
@@ -346,9 +347,13 @@ impl Pump<'_, '_> {
             }
             Outcome::Moved => return Ended::Again,
             Outcome::Failed(failure) => (failure, false),
-            Outcome::Upstream(fault) => of_upstream(self.exchange, &fault),
+            Outcome::Upstream(fault) => {
+                let ended = matches!(fault, client::Fault::Ended(_) | client::Fault::Malformed(http1::NO_RESPONSE));
+                stale = self.reused && ended;
+                of_upstream(self.exchange, &fault)
+            }
         };
-        let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed, unsent: false };
+        let failed = Failed { failure, stale, kept: self.kept.is_whole(), unprocessed, unsent: false };
         match self.steps.failed(self.exchange, failed) {
             Next::Again => Ended::Again,
             Next::Stop(failure) => Ended::Stop(failure),
@@ -468,15 +473,16 @@ impl Pump<'_, '_> {
     /// The upload: first what is kept of an earlier attempt, then what comes.
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
         while self.upload == Upload::Open && self.upstream.room() > 0 {
-            let piece = match self.kept.next() {
-                Some(piece) => piece,
+            let (piece, passed) = match self.kept.next() {
+                Some(piece) => (piece, 0),
                 None => match self.client.poll_piece(cx) {
                     Poll::Ready(Ok(piece)) => {
                         if let Err(failure) = self.steps.request_piece(self.exchange, &piece) {
                             return Poll::Ready(Outcome::Failed(failure));
                         }
                         self.kept.keep(&piece, KEPT);
-                        piece
+                        let length = piece.len();
+                        (piece, length)
                     }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Failed(of_client(&fault))),
                     Poll::Pending => break,
@@ -486,9 +492,8 @@ impl Pump<'_, '_> {
             if piece.is_last() {
                 self.upload = Upload::Whole;
             }
-            let length = piece.len();
             self.upstream.put(piece);
-            self.client.passed(length);
+            self.client.passed(passed);
         }
         if self.upload != Upload::Stopped && matches!(self.upstream.poll_send(cx, moved), Poll::Ready(Err(_))) {
             // It may have answered before it stopped reading; if it has not, the next read says why.

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use http::{Method, Version};
 use parking_lot::Mutex;
 use pingora::apps::ServerApp;
 use pingora::protocols::{ALPN, Stream};
@@ -190,7 +189,8 @@ impl HttpListener {
         let pause = settings.limits.body_timeout;
         http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
             let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
-            pingora_runtime::current_handle().spawn(async move {
+            // On this thread: the library's lock and the connections to upstreams are its own.
+            tokio::spawn(async move {
                 let telemetry = Arc::clone(&steps.telemetry);
                 // In a box, because a task is moved more than once.
                 if let Err(thrown) = alone(Box::pin(serve_stream(steps, stream, arrival, pause))).await {
@@ -203,7 +203,14 @@ impl HttpListener {
     }
 
     /// Answers what is not a request.
-    async fn refuse(&self, mut conn: Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure, limits: &Limits) {
+    async fn refuse(
+        &self,
+        mut conn: Conn,
+        head: Box<RequestHead>,
+        arrival: Arrival,
+        failure: Failure,
+        limits: &Limits,
+    ) {
         self.answer_malformed(&mut conn, head, arrival, failure).await;
         Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
     }
@@ -306,7 +313,7 @@ async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arr
     };
     let (head, malformed) = match stream.take_head() {
         Ok(head) => (head, malformed),
-        Err(malformed) => (RequestHead::new(Method::GET, Version::HTTP_2, b"-"), Some(malformed)),
+        Err(malformed) => (stream.known_head(), Some(malformed)),
     };
     let framing = match stream.content_length() {
         _ if !stream.has_body() => Framing::None,
