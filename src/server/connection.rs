@@ -176,7 +176,7 @@ impl HttpListener {
         }
     }
 
-    async fn serve(&self, conn: &mut Conn, head: Box<RequestHead>, length: usize, arrival: Arrival) -> After {
+    async fn serve(&self, conn: &mut Conn, head: RequestHead, length: usize, arrival: Arrival) -> After {
         let framing = conn.framing();
         let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
         exchange.head_length = Some(length);
@@ -203,19 +203,12 @@ impl HttpListener {
     }
 
     /// Answers what is not a request.
-    async fn refuse(
-        &self,
-        mut conn: Conn,
-        head: Box<RequestHead>,
-        arrival: Arrival,
-        failure: Failure,
-        limits: &Limits,
-    ) {
+    async fn refuse(&self, mut conn: Conn, head: RequestHead, arrival: Arrival, failure: Failure, limits: &Limits) {
         self.answer_malformed(&mut conn, head, arrival, failure).await;
         Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
     }
 
-    async fn answer_malformed(&self, conn: &mut Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure) {
+    async fn answer_malformed(&self, conn: &mut Conn, head: RequestHead, arrival: Arrival, failure: Failure) {
         let edition = self.steps.in_force.load();
         let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);
@@ -320,7 +313,7 @@ async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arr
         Some(length) => Framing::Length(length),
         None => Framing::Open,
     };
-    let mut exchange = Exchange::new(steps.in_force.load(), Box::new(head), arrival, framing, began);
+    let mut exchange = Exchange::new(steps.in_force.load(), head, arrival, framing, began);
     let mut client = ClientEnd::Http2(&mut stream, &mut timer);
     match malformed {
         Some(bad) => {
