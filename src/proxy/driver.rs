@@ -17,6 +17,7 @@ use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, finish};
 use crate::client::{self, ConnectError, End, http1};
+use crate::compile::Limits;
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
@@ -427,7 +428,7 @@ impl Pump<'_, '_> {
                 if let Err(failure) = self.steps.interim(self.exchange, &mut head) {
                     return Poll::Ready(Outcome::Failed(failure));
                 }
-                if self.client.takes_interim() {
+                if self.client.takes_interim() && self.client.room() > 0 {
                     self.client.put_interim(&head);
                 }
                 continue;
@@ -519,6 +520,7 @@ impl Pump<'_, '_> {
             Response::Body if self.client.room() > 0 => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };
+        let http2 = self.exchange.is_http2();
         let deadline = &mut self.exchange.deadline;
         let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
         if deadline.waiting() != waiting || progress || !std::mem::replace(&mut self.armed, true) {
@@ -531,6 +533,7 @@ impl Pump<'_, '_> {
                 Waiting::UpstreamTakes => timeouts.idle,
                 Waiting::Head => timeouts.answer,
                 Waiting::Body => self.exchange.pause,
+                Waiting::Client if http2 => patience_with_stream(limits),
                 Waiting::Client => None,
             };
             deadline.wait(waiting, Instant::now(), pause);
@@ -550,11 +553,22 @@ impl Pump<'_, '_> {
                 return Outcome::Whole;
             }
             Outcome::Failed(match expired {
-                Expired::Client => Failure::ClientStalled,
+                Expired::Upload => Failure::ClientStalled,
+                Expired::Download => Failure::Refused { status: 408, reason: "write_timeout" },
                 Expired::Upstream => Failure::Timeout,
             })
         }))
     }
+}
+
+/// How long a piece of a response may wait on one stream of HTTP/2. A connection on which nothing moves is ended after
+/// `write_timeout`; on one that moves, a stream may be slow because others are fast, but not slower than `min_rate`.
+fn patience_with_stream(limits: &Limits) -> Option<Duration> {
+    /// What waits for the client's window at most.
+    const WAITS: u64 = 64 * 1024;
+    const SLOWEST: u64 = 240;
+    let rate = limits.min_rate.filter(|rate| *rate > 0).unwrap_or(SLOWEST);
+    limits.write_timeout.map(|pause| pause + Duration::from_secs(WAITS / rate))
 }
 
 /// What a fault of the upstream's end means, and whether the upstream has not processed the request.
