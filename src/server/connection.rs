@@ -132,7 +132,7 @@ impl HttpListener {
                 Waited::Arrived(Arrived::Request(head, length)) => (head, length),
                 Waited::Arrived(Arrived::Malformed(bad, head)) => {
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
-                    return self.refuse(conn, head, arrival, failure, &limits).await;
+                    return Box::pin(self.refuse(conn, head, arrival, failure, &limits)).await;
                 }
                 Waited::Arrived(Arrived::Http2) => {
                     let (socket, ahead) = conn.into_parts();
@@ -143,7 +143,7 @@ impl HttpListener {
                 Waited::TooLate { begun: true } => {
                     let (bad, head) = conn.give_up(408, "header_timeout");
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
-                    return self.refuse(conn, head, arrival, failure, &limits).await;
+                    return Box::pin(self.refuse(conn, head, arrival, failure, &limits)).await;
                 }
                 Waited::TooLate { begun: false } => {
                     if fresh {
@@ -160,7 +160,7 @@ impl HttpListener {
             // In a box, so that the connection holds no room for an exchange while it is idle.
             match alone(Box::pin(self.serve(&mut conn, head, length, arrival.clone()))).await {
                 Ok(After::Next) => {}
-                Ok(After::Close) => return close(conn).await,
+                Ok(After::Close) => return Box::pin(close(conn)).await,
                 Ok(After::Linger) => {
                     return Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER))).await;
                 }
@@ -168,7 +168,7 @@ impl HttpListener {
                     // No step has caught it: the connection ends.
                     self.steps.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
                     if !conn.has_answered() {
-                        self.say_at_once(conn, 500).await;
+                        Box::pin(self.say_at_once(conn, 500)).await;
                     }
                     return;
                 }
@@ -342,7 +342,16 @@ async fn close(conn: Conn) {
 
 #[async_trait]
 impl ServerApp for HttpListener {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        // On a task of its own: pingora's has room for a handshake of its TLS, 8 KiB that an idle connection would hold.
+        let (listener, shutdown) = (Arc::clone(self), shutdown.clone());
+        tokio::spawn(async move { listener.connection(stream, &shutdown).await });
+        None
+    }
+}
+
+impl HttpListener {
+    async fn connection(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
         let edition = self.steps.in_force.load();
         let limits = edition.snapshot.limits.clone();
         let peer = peer(&stream);
@@ -353,7 +362,7 @@ impl ServerApp for HttpListener {
         if u64::try_from(self.connections.open()).unwrap_or(0) > most {
             let arrival = Arrival { peer, ..Arrival::default() };
             Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections")).await;
-            return None;
+            return;
         }
         // Behind a proxy that speaks for others, one address is many clients.
         let most = limits.connections_per_client.filter(|most| *most > 0);
@@ -361,7 +370,7 @@ impl ServerApp for HttpListener {
             Some(None) => {
                 let arrival = Arrival { peer, ..Arrival::default() };
                 Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections_per_client")).await;
-                return None;
+                return;
             }
             counted => counted.flatten(),
         };
@@ -370,7 +379,8 @@ impl ServerApp for HttpListener {
                 stream = rebind::rebind(stream);
             }
             // In a box, so that a connection holds no room for a handshake once it is over, or where there is none.
-            let stream = Box::pin(self.encrypted(tls, stream, &limits)).await?;
+            let stream = Box::pin(self.encrypted(tls, stream, &limits)).await;
+            let Some(stream) = stream else { return };
             let digest = stream.get_ssl_digest();
             let subject = digest.and_then(|digest| digest.extension.get::<ClientSubject>().cloned());
             let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
@@ -382,7 +392,6 @@ impl ServerApp for HttpListener {
             Some(true) => Box::pin(self.http2(socket, BytesMut::new(), arrival, limits, shutdown)).await,
             _ => self.http1(Conn::new(socket, pace(&limits)), arrival, limits, shutdown).await,
         }
-        None
     }
 }
 
