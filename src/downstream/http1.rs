@@ -89,8 +89,20 @@ pub struct Conn {
     /// When the last byte of the request was read.
     request_end: Option<Instant>,
     bytes_sent: u64,
+    /// The connections to upstreams on which the client has signed in: they end with this one.
+    pub signed_in: Vec<SignedIn>,
     pub stall: WriteStall,
     pub timer: Timer,
+}
+
+/// An idle connection to an upstream that serves one client alone, because the upstream knows the client by it.
+#[derive(Debug)]
+pub struct SignedIn {
+    pub socket: Socket,
+    /// Of the endpoint and all that the connection was made with.
+    pub key: u64,
+    /// When its last response ended.
+    pub since: Instant,
 }
 
 impl Conn {
@@ -111,6 +123,7 @@ impl Conn {
             half_closed: false,
             request_end: None,
             bytes_sent: 0,
+            signed_in: Vec::new(),
             stall,
             timer: Timer::default(),
         }
@@ -138,7 +151,7 @@ impl Conn {
         let longest = rules.longest.map_or(LONGEST_HEAD, |most| usize::try_from(most).unwrap_or(LONGEST_HEAD));
         let longest = if longest == 0 { LONGEST_HEAD } else { longest.min(LONGEST_HEAD) };
         loop {
-            self.skip_empty_lines();
+            self.skip_empty_lines(rules.bare_line_feeds);
             if fresh && self.unread.starts_with(PREFACE) {
                 return Poll::Ready(Arrived::Http2);
             }
@@ -173,10 +186,18 @@ impl Conn {
     }
 
     /// Empty lines before a request are a habit of old clients (RFC 9112, 2.2), but not many of them.
-    fn skip_empty_lines(&mut self) {
+    fn skip_empty_lines(&mut self, bare_line_feeds: bool) {
         const MOST: u8 = 4;
-        while self.empty_lines < MOST && self.unread.starts_with(b"\r\n") {
-            self.unread.advance(2);
+        loop {
+            let length = match &self.unread[..] {
+                [b'\r', b'\n', ..] => 2,
+                [b'\n', ..] if bare_line_feeds => 1,
+                _ => break,
+            };
+            if self.empty_lines >= MOST {
+                break;
+            }
+            self.unread.advance(length);
             self.empty_lines += 1;
             self.searched = 0;
         }

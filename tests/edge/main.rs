@@ -26,6 +26,7 @@ mod rehearsal;
 mod reload;
 mod reload_under_load;
 mod routing;
+mod sign_in;
 mod startup;
 mod streams;
 mod tls;
