@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
-use super::{ClientFault, Pace, Timer, WriteStall};
+use super::{ClientFault, Pace, SignedIn, Timer, WriteStall};
 use crate::client::read::{poll_append, poll_look, poll_piece};
 use crate::client::{Outbox, Socket};
 use crate::message::{
@@ -93,16 +93,6 @@ pub struct Conn {
     pub signed_in: Vec<SignedIn>,
     pub stall: WriteStall,
     pub timer: Timer,
-}
-
-/// An idle connection to an upstream that serves one client alone, because the upstream knows the client by it.
-#[derive(Debug)]
-pub struct SignedIn {
-    pub socket: Socket,
-    /// Of the endpoint and all that the connection was made with.
-    pub key: u64,
-    /// When its last response ended.
-    pub since: Instant,
 }
 
 impl Conn {

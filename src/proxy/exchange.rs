@@ -12,7 +12,7 @@ use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
 use super::mirror::Mirror;
 use crate::client::Socket;
-use crate::downstream::http1::SignedIn;
+use crate::downstream::SignedIn;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
 use crate::message::{Framing, RequestHead};

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::exchange::Exchange;
 use crate::client::{End, Socket, idle_pool};
-use crate::downstream::http1::SignedIn;
+use crate::downstream::SignedIn;
 use crate::message::{Fields, Name, ResponseHead, elements};
 use crate::upstream::Lease;
 

@@ -18,6 +18,7 @@ mod farewell;
 mod forwarding;
 mod framing;
 mod http2;
+mod keepalive;
 mod lifecycle;
 mod limits;
 mod observing;
