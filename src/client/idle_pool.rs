@@ -82,8 +82,8 @@ pub fn keep(key: u64, mut socket: Socket, now: Instant, wait: Duration, most: us
         }
         let list = pool.lists.entry(key).or_default();
         // It is nearly always the same: then nothing that threads share is written.
-        if let Some(closes) = closes.filter(|new| !list.closes.as_ref().is_some_and(|own| Arc::ptr_eq(own, new))) {
-            list.closes = Some(Arc::clone(closes));
+        if list.closes.as_ref().map(Arc::as_ptr) != closes.map(Arc::as_ptr) {
+            list.closes = closes.cloned();
         }
         list.waiting.push(Waiting { socket, since: now, until: now + wait });
         pool.count += 1;
@@ -101,18 +101,7 @@ async fn look_after() {
         let now = Instant::now();
         let done = IDLE.with_borrow_mut(|pool| {
             pool.lists.retain(|_, list| {
-                let mut waiting = std::mem::take(&mut list.waiting);
-                waiting.retain_mut(|waiting| {
-                    if waiting.until <= now {
-                        return false;
-                    }
-                    let silent = is_silent(&mut waiting.socket);
-                    if !silent {
-                        list.heard_close(waiting, now);
-                    }
-                    silent
-                });
-                list.waiting = waiting;
+                list.look(now);
                 !list.waiting.is_empty()
             });
             pool.count = pool.lists.values().map(|list| list.waiting.len()).sum();
@@ -126,6 +115,26 @@ async fn look_after() {
 }
 
 impl List {
+    /// Closes what has waited for long enough, or was closed at the other end. Of those that have waited for too long to be used
+    /// again, the oldest stays: it shows when the other end closes it.
+    fn look(&mut self, now: Instant) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let useful = self.closes.as_ref().map(|closes| closes.reuse_within(true));
+        let mut watched = false;
+        waiting.retain_mut(|waiting| {
+            if waiting.until <= now {
+                return false;
+            }
+            let silent = is_silent(&mut waiting.socket);
+            if !silent {
+                self.heard_close(waiting, now);
+            }
+            let useless = useful.is_some_and(|useful| now.saturating_duration_since(waiting.since) >= useful);
+            silent && (!useless || !std::mem::replace(&mut watched, true))
+        });
+        self.waiting = waiting;
+    }
+
     /// The other end has closed this connection, at some time before now.
     fn heard_close(&self, waiting: &Waiting, now: Instant) {
         let Some(closes) = &self.closes else { return };
@@ -172,5 +181,72 @@ impl Hasher for Identity {
 
     fn write_u64(&mut self, key: u64) {
         self.0 = key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Connections to a server, each with its other end.
+    async fn connections<const N: usize>() -> [(Socket, TcpStream); N] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let mut all = Vec::new();
+        for _ in 0..N {
+            let ours = TcpStream::connect(address).await.expect("it listens");
+            let (theirs, _) = listener.accept().await.expect("a connection comes");
+            all.push((Socket::from(ours), theirs));
+        }
+        all.try_into().expect("so many were made")
+    }
+
+    /// Some time ago, as the test has it.
+    fn before(now: Instant, seconds: u64) -> Instant {
+        now.checked_sub(Duration::from_secs(seconds)).expect("the machine runs for longer")
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_other_end_closes_is_heard_of_with_the_time_at_which_it_did() {
+        const KEY: u64 = 71;
+        let closes = Arc::new(IdleCloses::default());
+        let [(socket, theirs)] = connections().await;
+        let kept = before(Instant::now(), 3);
+        keep(KEY, socket, kept, Duration::from_secs(60), 10, Some(&closes));
+        drop(theirs);
+        let closed = Instant::now();
+        // The pool finds out only later.
+        while closed.elapsed() < Duration::from_millis(250) {
+            tokio::task::yield_now().await;
+        }
+        assert!(take(KEY, Instant::now(), Duration::MAX).is_none());
+        IDLE.with_borrow(|pool| assert_eq!(pool.count, 0));
+        closes.second_passed(closed + Duration::from_secs(9));
+        let learned = closes.reuse_within(false).as_millis();
+        assert!((2350..2500).contains(&learned), "0.8 of 3 s, not of 3.25 s: {learned} ms");
+    }
+
+    #[tokio::test]
+    async fn of_those_that_are_too_old_to_be_used_again_the_oldest_stays() {
+        const KEY: u64 = 72;
+        let closes = Arc::new(IdleCloses::default());
+        let now = Instant::now();
+        let all: [(Socket, TcpStream); 4] = connections().await;
+        let mut theirs = Vec::new();
+        for ((socket, other), seconds) in all.into_iter().zip([9, 8, 7, 1]) {
+            keep(KEY, socket, before(now, seconds), Duration::from_secs(60), 10, Some(&closes));
+            theirs.push(other);
+        }
+        let ages = IDLE.with_borrow_mut(|pool| {
+            let list = pool.lists.get_mut(&KEY).expect("it was kept");
+            list.look(now);
+            list.waiting
+                .iter()
+                .map(|waiting| now.saturating_duration_since(waiting.since).as_secs())
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(ages, [9, 1]);
     }
 }

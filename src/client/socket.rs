@@ -41,9 +41,9 @@ impl Socket {
         }
         let mut info = [0_u8; NEEDED];
         let mut length = libc::socklen_t::try_from(NEEDED).expect("a small structure");
-        let into = info.as_mut_ptr().cast();
+        let buffer = info.as_mut_ptr().cast();
         // SAFETY: the buffer is valid for its length, which the kernel does not exceed.
-        let asked = unsafe { libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length) };
+        let asked = unsafe { libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, buffer, &raw mut length) };
         if asked != 0 || usize::try_from(length).ok()? < NEEDED {
             return None;
         }

@@ -1,6 +1,7 @@
 //! How long an idle connection may wait and still be used again: learned from when the upstream closes those that wait.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,8 @@ const SETTLED: Duration = Duration::from_secs(2);
 const MOST_PENDING: usize = 32;
 /// Closes that are nearer to each other than this are remembered as the shortest of them.
 const GRAIN: Duration = Duration::from_secs(10);
-/// With `auto`, connections wait for so long, used or not, so that it is seen when the upstream closes them. The longest default
-/// in wide use that is worth learning is the 30 s of Jetty.
+/// With `auto`, a connection waits for so long, used or not, so that it is seen when the upstream closes it. The longest default in
+/// wide use that is worth learning is the 30 s of Jetty.
 const WATCHED: Duration = Duration::from_secs(35);
 
 /// `keepalive` of an upstream.
@@ -51,6 +52,15 @@ impl Keepalive {
         match self {
             Self::Auto => WATCHED,
             Self::For(time) => time,
+        }
+    }
+
+    /// What hears of connections that the upstream closes, if anything is to be learned.
+    #[must_use]
+    pub const fn learns(self, closes: &Arc<IdleCloses>) -> Option<&Arc<IdleCloses>> {
+        match self {
+            Self::Auto => Some(closes),
+            Self::For(_) => None,
         }
     }
 

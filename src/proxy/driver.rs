@@ -376,8 +376,9 @@ impl Pump<'_, '_> {
         if let Some(upstream) = sign_in::keep_apart(self.exchange, self.upstream)
             && let Some(lease) = &self.exchange.attempt.lease
         {
-            let kept = self.exchange.edition.pool(self.exchange.target).spec().keepalive.kept();
-            upstream.keep(lease.connection_key(), kept, self.steps.idle, Some(lease.idle_closes()));
+            let keepalive = self.exchange.edition.pool(self.exchange.target).spec().keepalive;
+            let closes = keepalive.learns(lease.idle_closes());
+            upstream.keep(lease.connection_key(), keepalive.kept(), self.steps.idle, closes);
         }
         Ended::Whole(after(self.client))
     }

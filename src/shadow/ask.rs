@@ -116,7 +116,8 @@ impl Client {
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
         if whole {
-            response.keep_connection(key, spec.keepalive.kept(), IDLE_CONNECTIONS, Some(lease.idle_closes()));
+            let closes = spec.keepalive.learns(lease.idle_closes());
+            response.keep_connection(key, spec.keepalive.kept(), IDLE_CONNECTIONS, closes);
         }
         Ok(told)
     }
