@@ -149,7 +149,7 @@ impl Conn {
             if !self.unread.is_empty() && !may_be_http2 {
                 if let Some(end) = head_end(&self.unread, self.searched) {
                     (self.searched, self.empty_lines) = (0, 0);
-                    let raw = take_front(&mut self.unread, end);
+                    let raw = take(&mut self.unread, end);
                     return Poll::Ready(if end > longest {
                         self.malformed(Malformed { status: 431, reason: "request_head" }, &raw)
                     } else {
@@ -504,11 +504,6 @@ impl Conn {
         })
         .await;
     }
-}
-
-/// Cuts bytes off the front without promoting the buffer where all of it goes.
-fn take_front(unread: &mut BytesMut, length: usize) -> Bytes {
-    take(unread, length)
 }
 
 /// Whether these bytes may begin a request: a method, or an empty line before it.

@@ -89,14 +89,15 @@ def start(name, folder):
     raise AssertionError(f"{name} did not start:\n{child.log()}")
 
 
-def client(url, limit, seed, posts, outcomes):
-    """POSTs over one connection to the proxy. Before each it idles: mostly for about as long as the server waits."""
+def client(url, limit, seed, posts, begun, outcomes):
+    """POSTs over one connection to the proxy, all clients at nearly the same times: so each takes another connection to the server,
+    which has idled for about as long as the server waits."""
     draw = random.Random(seed)
     host, port = url.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=20)
     for number in range(posts):
-        if number:
-            time.sleep(draw.uniform(0.7, 1.1) * limit if draw.random() < 0.8 else draw.uniform(0.4, 1.2))
+        due = begun + number * limit + draw.uniform(-0.1, 0.1)
+        time.sleep(max(0.0, due - time.monotonic()))
         try:
             connection.request("POST", "/orders", body=b"order")
             answer = connection.getresponse()
@@ -116,11 +117,11 @@ def test_no_post_is_lost_at_idle_gaps_around_the_servers_limit(proxy, report, tm
             folder = Path(os.path.realpath(tmp_path)) / name if name != "apache" else Path(f"/tmp/multilith-apache-{os.getpid()}")
             folder.mkdir()
             running[name] = (folder, start(name, folder), [])
-        begun = time.monotonic()
+        begun = time.monotonic() + 1.0
         for name, (_, child, outcomes) in running.items():
             one = proxy(f'[logs]\nformat = "off"\n[monolith]\nurl = "http://127.0.0.1:{child.port}"\n')
             for number in range(CLIENTS):
-                arguments = (one.url, SERVERS[name][1], number, POSTS // CLIENTS, outcomes)
+                arguments = (one.url, SERVERS[name][1], number, POSTS // CLIENTS, begun, outcomes)
                 threads.append(threading.Thread(target=client, args=arguments))
         for thread in threads:
             thread.start()
