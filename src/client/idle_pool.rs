@@ -224,7 +224,7 @@ mod tests {
         assert!(take(KEY, Instant::now(), Duration::MAX).is_none());
         IDLE.with_borrow(|pool| assert_eq!(pool.count, 0));
         closes.second_passed(closed + Duration::from_secs(9));
-        let learned = closes.reuse_within(false).as_millis();
+        let learned = closes.reuse_within(true).as_millis();
         assert!((2350..2500).contains(&learned), "0.8 of 3 s, not of 3.25 s: {learned} ms");
     }
 

@@ -21,6 +21,9 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 const SETTLED: Duration = Duration::from_secs(2);
 /// Closes that wait to be settled. More in two seconds are no timeouts.
 const MOST_PENDING: usize = 32;
+/// So many closes must have been seen before an unsafe request waits for longer than at first: gunicorn looks once a second which
+/// connections have waited for its 2 s, and one close after 2.9 s would say too much.
+const SURE: usize = 5;
 /// Closes that are nearer to each other than this are remembered as the shortest of them.
 const GRAIN: Duration = Duration::from_secs(10);
 /// With `auto`, a connection waits for so long, used or not, so that it is seen when the upstream closes it. The longest default in
@@ -76,11 +79,19 @@ impl Keepalive {
 }
 
 /// When an endpoint was seen to close connections that waited for a request. Reading is one load; a close takes a lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct IdleCloses {
-    /// The shortest wait after which one was closed, in milliseconds; 0: none is known.
-    shortest: AtomicU32,
+    /// An idle connection is used again if it has waited less, in milliseconds: for safe methods, and for unsafe ones.
+    safe: AtomicU32,
+    unsafe_: AtomicU32,
     seen: Mutex<Seen>,
+}
+
+impl Default for IdleCloses {
+    fn default() -> Self {
+        let at_first = |time| AtomicU32::new(milliseconds(time));
+        Self { safe: at_first(SAFE_AT_FIRST), unsafe_: at_first(UNSAFE_AT_FIRST), seen: Mutex::default() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +100,8 @@ struct Seen {
     pending: Vec<Close>,
     /// When and after which wait, in the order of time; each wait is longer than those before it.
     shortest: VecDeque<(Instant, Duration)>,
+    /// When the last closes were that counted, `SURE` at most.
+    counted: VecDeque<Instant>,
     refused: Option<Instant>,
 }
 
@@ -104,11 +117,8 @@ impl IdleCloses {
     /// An idle connection is used again if it has waited less: 0.8 of the shortest wait that is known.
     #[must_use]
     pub fn reuse_within(&self, safe: bool) -> Duration {
-        match self.shortest.load(Relaxed) {
-            0 if safe => SAFE_AT_FIRST,
-            0 => UNSAFE_AT_FIRST,
-            shortest => (Duration::from_millis(u64::from(shortest)) * 4 / 5).max(LEAST),
-        }
+        let within = if safe { &self.safe } else { &self.unsafe_ };
+        Duration::from_millis(u64::from(within.load(Relaxed)))
     }
 
     /// The endpoint has closed a connection that had waited for so long.
@@ -152,6 +162,10 @@ impl IdleCloses {
             waits
         });
         for (at, waited) in settled {
+            if seen.counted.len() == SURE {
+                seen.counted.pop_front();
+            }
+            seen.counted.push_back(at);
             while seen.shortest.back().is_some_and(|(_, other)| *other >= waited) {
                 seen.shortest.pop_back();
             }
@@ -163,9 +177,17 @@ impl IdleCloses {
         while seen.shortest.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) >= COUNTS) {
             seen.shortest.pop_front();
         }
-        let shortest = seen.shortest.front().map_or(0, |(_, waited)| waited.as_millis());
-        self.shortest.store(u32::try_from(shortest).unwrap_or(u32::MAX), Relaxed);
+        let shortest = seen.shortest.front().map(|(_, waited)| (*waited * 4 / 5).max(LEAST));
+        let first = seen.counted.front().filter(|_| seen.counted.len() == SURE);
+        let sure = first.is_some_and(|at| now.saturating_duration_since(*at) < COUNTS);
+        let longest = if sure { Duration::MAX } else { UNSAFE_AT_FIRST };
+        self.safe.store(milliseconds(shortest.unwrap_or(SAFE_AT_FIRST)), Relaxed);
+        self.unsafe_.store(milliseconds(shortest.unwrap_or(UNSAFE_AT_FIRST).min(longest)), Relaxed);
     }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -202,20 +224,22 @@ mod tests {
     fn what_counts_is_the_shortest_wait_of_a_connection_that_was_closed_alone() {
         for (name, events, end, expected) in [
             ("nothing is known", vec![], 10, (4000, 1000)),
-            ("a close counts for all methods", vec![(1000, Closed(5000))], 10, (4000, 4000)),
+            ("a close counts for safe methods", vec![(1000, Closed(5000))], 10, (4000, 1000)),
+            ("five count for all", (1..=5).map(|n| (n * 1000, Closed(5000))).collect(), 10, (4000, 4000)),
+            ("the shortest of five", (1..=5).map(|n| (n * 1000, Closed(2900 - 100 * n))).collect(), 10, (1920, 1920)),
             ("a close that may be the beginning of a restart waits", vec![(1000, Closed(5000))], 2, (4000, 1000)),
             ("the shortest", vec![(1000, Closed(2000)), (3000, Closed(1000)), (5000, Closed(3000))], 10, (800, 800)),
             ("what was closed within half a second says nothing", vec![(1000, Closed(499))], 10, (4000, 1000)),
             ("never below half a second", vec![(1000, Closed(510))], 10, (500, 500)),
             ("several at once", vec![(1000, Closed(700)), (1080, Closed(3000))], 10, (4000, 1000)),
             ("a young one at once with an old one", vec![(1000, Closed(100)), (1010, Closed(3000))], 10, (4000, 1000)),
-            ("one after the other", vec![(1000, Closed(2000)), (1200, Closed(2000))], 10, (1600, 1600)),
+            ("one after the other", vec![(1000, Closed(2000)), (1200, Closed(1000))], 10, (800, 800)),
             ("followed by a refused connect", vec![(1000, Closed(2000)), (2500, Refused)], 10, (4000, 1000)),
             ("found only after the refused connect", vec![(1000, Refused), (2000, Closed(2000))], 10, (4000, 1000)),
-            ("long after a refused connect", vec![(1000, Refused), (9000, Closed(2000))], 20, (1600, 1600)),
-            ("for ten minutes", vec![(1000, Closed(2000))], 600, (1600, 1600)),
-            ("and no longer", vec![(1000, Closed(2000))], 602, (4000, 1000)),
-            ("then the next shortest", vec![(1000, Closed(2000)), (300_000, Closed(5000))], 700, (4000, 4000)),
+            ("long after a refused connect", vec![(1000, Refused), (9000, Closed(1000))], 20, (800, 800)),
+            ("for ten minutes", vec![(1000, Closed(1000))], 600, (800, 800)),
+            ("and no longer", vec![(1000, Closed(1000))], 602, (4000, 1000)),
+            ("then the next shortest", vec![(1000, Closed(700)), (300_000, Closed(900))], 700, (720, 720)),
         ] {
             assert_eq!(known(&events, end * 1000), expected, "{name}");
         }

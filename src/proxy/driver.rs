@@ -16,7 +16,8 @@ use super::failure::{Failure, Fault};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, finish, sign_in};
-use crate::client::{self, ConnectError, End};
+use crate::client::{self, ConnectError, End, http1};
+use crate::compile::Limits;
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
@@ -132,7 +133,7 @@ fn begin<'a, 'c>(
             exchange.http1_alone = true;
         }
         let unsent = !matches!(fault, client::Fault::Unwritable(_)) || exchange.http1_alone;
-        let failed = Failed { failure, reused, kept: kept.is_whole(), unprocessed: false, unsent };
+        let failed = Failed { failure, stale: false, kept: kept.is_whole(), unprocessed: false, unsent };
         return Err(steps.failed(exchange, failed));
     }
     let upload = if framing == Framing::None { Upload::Whole } else { Upload::Open };
@@ -352,6 +353,7 @@ impl Pump<'_, '_> {
             let mut interim = 0;
             poll_fn(|cx| self.poll(cx, &mut interim)).await
         };
+        let mut stale = false;
         let (failure, unprocessed) = match outcome {
             Outcome::Whole => return self.whole(),
             Outcome::Switched => {
@@ -362,9 +364,13 @@ impl Pump<'_, '_> {
             }
             Outcome::Moved => return Ended::Again,
             Outcome::Failed(failure) => (failure, false),
-            Outcome::Upstream(fault) => of_upstream(self.exchange, &fault),
+            Outcome::Upstream(fault) => {
+                let ended = matches!(fault, client::Fault::Ended(_) | client::Fault::Malformed(http1::NO_RESPONSE));
+                stale = self.reused && ended;
+                of_upstream(self.exchange, &fault)
+            }
         };
-        let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed, unsent: false };
+        let failed = Failed { failure, stale, kept: self.kept.is_whole(), unprocessed, unsent: false };
         match self.steps.failed(self.exchange, failed) {
             Next::Again => Ended::Again,
             Next::Stop(failure) => Ended::Stop(failure),
@@ -441,7 +447,7 @@ impl Pump<'_, '_> {
                 if let Err(failure) = self.steps.interim(self.exchange, &mut head) {
                     return Poll::Ready(Outcome::Failed(failure));
                 }
-                if self.client.takes_interim() {
+                if self.client.takes_interim() && self.client.room() > 0 {
                     self.client.put_interim(&head);
                 }
                 continue;
@@ -487,15 +493,16 @@ impl Pump<'_, '_> {
     /// The upload: first what is kept of an earlier attempt, then what comes.
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
         while self.upload == Upload::Open && self.upstream.room() > 0 {
-            let piece = match self.kept.next() {
-                Some(piece) => piece,
+            let (piece, passed) = match self.kept.next() {
+                Some(piece) => (piece, 0),
                 None => match self.client.poll_piece(cx) {
                     Poll::Ready(Ok(piece)) => {
                         if let Err(failure) = self.steps.request_piece(self.exchange, &piece) {
                             return Poll::Ready(Outcome::Failed(failure));
                         }
                         self.kept.keep(&piece, KEPT);
-                        piece
+                        let length = piece.len();
+                        (piece, length)
                     }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Failed(of_client(&fault))),
                     Poll::Pending => break,
@@ -505,9 +512,8 @@ impl Pump<'_, '_> {
             if piece.is_last() {
                 self.upload = Upload::Whole;
             }
-            let length = piece.len();
             self.upstream.put(piece);
-            self.client.passed(length);
+            self.client.passed(passed);
         }
         if self.upload != Upload::Stopped && matches!(self.upstream.poll_send(cx, moved), Poll::Ready(Err(_))) {
             // It may have answered before it stopped reading; if it has not, the next read says why.
@@ -533,6 +539,7 @@ impl Pump<'_, '_> {
             Response::Body if self.client.room() > 0 => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };
+        let http2 = self.exchange.is_http2();
         let deadline = &mut self.exchange.deadline;
         let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
         if deadline.waiting() != waiting || progress || !std::mem::replace(&mut self.armed, true) {
@@ -545,6 +552,7 @@ impl Pump<'_, '_> {
                 Waiting::UpstreamTakes => timeouts.idle,
                 Waiting::Head => timeouts.answer,
                 Waiting::Body => self.exchange.pause,
+                Waiting::Client if http2 => patience_with_stream(limits),
                 Waiting::Client => None,
             };
             deadline.wait(waiting, Instant::now(), pause);
@@ -564,11 +572,22 @@ impl Pump<'_, '_> {
                 return Outcome::Whole;
             }
             Outcome::Failed(match expired {
-                Expired::Client => Failure::ClientStalled,
+                Expired::Upload => Failure::ClientStalled,
+                Expired::Download => Failure::Refused { status: 408, reason: "write_timeout" },
                 Expired::Upstream => Failure::Timeout,
             })
         }))
     }
+}
+
+/// How long a piece of a response may wait on one stream of HTTP/2. A connection on which nothing moves is ended after
+/// `write_timeout`; on one that moves, a stream may be slow because others are fast, but not slower than `min_rate`.
+fn patience_with_stream(limits: &Limits) -> Option<Duration> {
+    /// What waits for the client's window at most.
+    const WAITS: u64 = 64 * 1024;
+    const SLOWEST: u64 = 240;
+    let rate = limits.min_rate.filter(|rate| *rate > 0).unwrap_or(SLOWEST);
+    limits.write_timeout.map(|pause| pause + Duration::from_secs(WAITS / rate))
 }
 
 /// What a fault of the upstream's end means, and whether the upstream has not processed the request.
