@@ -36,8 +36,11 @@ pub use secret::{Secret, SecretTable};
 pub use server::{Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
-pub use units::{ByteRate, Count, Percent, Rate, Size, duration};
-pub use upstream::{Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, Monolith, Service, Srv, UpstreamTls};
+pub use units::{ByteRate, Count, Percent, Rate, Size, Streams, duration};
+pub use upstream::{
+    Consul, Discover, Dns, Eject, EjectSwitch, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv,
+    UpstreamTls,
+};
 
 use reader::{Decode, Reader};
 use recover::Damage;

@@ -3,6 +3,7 @@
 
 mod checkup;
 mod ejection;
+mod keepalive;
 mod least_busy;
 mod membership;
 mod notation;
@@ -14,6 +15,7 @@ mod spec;
 
 pub use checkup::{Checkup, Verdict};
 pub use ejection::EjectionRecord;
+pub use keepalive::{IdleCloses, Keepalive};
 pub use least_busy::{draw_two, second_is_freer};
 pub use membership::{Listing, Look, Membership};
 pub use notation::{BadNotation, read_line, read_value};
@@ -22,6 +24,6 @@ pub use ring::Ring;
 pub use round_robin::Turn;
 pub use slow_start::{RAMP, tenths};
 pub use spec::{
-    Address, Balance, Ejection, Health, HealthCheck, HttpVersions, Source, Timeouts, TlsIdentity, UpstreamId,
+    Address, Balance, Eject, Ejection, Health, HealthCheck, HttpVersions, Source, Timeouts, TlsIdentity, UpstreamId,
     UpstreamSpec,
 };

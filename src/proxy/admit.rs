@@ -45,6 +45,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     }
     exchange.client = Some(received.client);
     exchange.upgrade = received.upgrade;
+    exchange.for_others = received.for_others;
     identify(steps, exchange, received.trusted);
 
     if snapshot.server.tls.redirect && !came_with_tls(&exchange.head, tls, received.trusted) {

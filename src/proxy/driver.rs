@@ -15,13 +15,12 @@ use super::exchange::Exchange;
 use super::failure::{Failure, Fault};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::tunnel::Tunnel;
-use super::{Steps, finish};
+use super::{Steps, finish, sign_in};
 use crate::client::{self, ConnectError, End, http1};
 use crate::compile::Limits;
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
-use crate::upstream::Lease;
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,9 @@ const DRAINED: u64 = 64 * 1024;
 pub async fn serve(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
     #[cfg(test)]
     super::provoked::here(super::panic::Step::Begin);
+    swap_signed_in(client, exchange);
     let after = attempts(steps, client, exchange).await;
+    swap_signed_in(client, exchange);
     exchange.bytes_out += client.bytes_sent();
     steps.finish(exchange);
     after
@@ -59,6 +60,13 @@ pub async fn refuse(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Ex
     exchange.bytes_out += client.bytes_sent();
     steps.finish(exchange);
     after
+}
+
+/// What the client's connection keeps goes with each of its requests, and back.
+const fn swap_signed_in(client: &mut ClientEnd<'_>, exchange: &mut Exchange) {
+    if let ClientEnd::Http1(conn) = client {
+        std::mem::swap(&mut conn.signed_in, &mut exchange.signed_in);
+    }
 }
 
 async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
@@ -155,7 +163,10 @@ fn versions(exchange: &Exchange) -> HttpVersions {
 }
 
 /// A connection that can take the request to the chosen endpoint at once.
-fn idle(exchange: &Exchange) -> Option<End> {
+fn idle(exchange: &mut Exchange) -> Option<End> {
+    if let Some(own) = exchange.attempt.own.take() {
+        return Some(End::http1(own));
+    }
     if exchange.upgrade {
         // A tunnel is never given back, and a request for one is never sent twice: it gets a connection of its own.
         return None;
@@ -163,14 +174,19 @@ fn idle(exchange: &Exchange) -> Option<End> {
     let lease = exchange.attempt.lease.as_ref()?;
     let now = exchange.attempt.began.unwrap_or_else(Instant::now);
     let (key, tls) = (lease.connection_key(), lease.peer_http1().is_tls());
-    End::kept(key, versions(exchange), tls, now, std::time::Duration::MAX, |_| {})
+    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    let youngest = match exchange.attempt.anew {
+        true => Duration::ZERO,
+        false => keepalive.reuse_within(lease.idle_closes(), exchange.is_safe()),
+    };
+    End::kept(key, versions(exchange), tls, now, youngest)
 }
 
 async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
     let versions = versions(exchange);
     let peer = if versions == HttpVersions::Http1 { lease.peer_http1() } else { lease.peer() };
-    let idle = exchange.edition.pool(exchange.target).spec().keepalive;
+    let idle = exchange.edition.pool(exchange.target).spec().keepalive.http2();
     End::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), idle).await
 }
 
@@ -363,9 +379,12 @@ impl Pump<'_, '_> {
 
     /// The response reached its end. The upstream's connection is given back if both messages are whole.
     fn whole(self) -> Ended {
-        if let Some(key) = self.exchange.attempt.lease.as_ref().map(Lease::connection_key) {
+        if let Some(upstream) = sign_in::keep_apart(self.exchange, self.upstream)
+            && let Some(lease) = &self.exchange.attempt.lease
+        {
             let keepalive = self.exchange.edition.pool(self.exchange.target).spec().keepalive;
-            self.upstream.keep(key, keepalive, self.steps.idle);
+            let closes = keepalive.learns(lease.idle_closes());
+            upstream.keep(lease.connection_key(), keepalive.kept(), self.steps.idle, closes);
         }
         Ended::Whole(after(self.client))
     }

@@ -8,7 +8,7 @@ use super::edition::Edition;
 use super::exchange::Exchange;
 use super::location::Asked;
 use super::outbound::Outbound;
-use super::{admit, rewriting};
+use super::{admit, rewriting, sign_in};
 use crate::client::Fault;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::ForwardedHeaders;
@@ -43,6 +43,8 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
         Copy::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
         Copy::Method => return skip(&copies, exchange, Skipped::Method),
         Copy::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
+        // On a connection of its own a copy would sign nobody in, and with one of the client's it would change who is.
+        Copy::To(_) if sign_in::concerns(exchange) => return skip(&copies, exchange, Skipped::Credentials),
         Copy::To(upstream) => upstream,
     };
     let length = if let Framing::Length(length) = exchange.framing { Some(length) } else { None };

@@ -21,6 +21,7 @@ mod panic;
 mod replay_buffer;
 mod response;
 mod rewriting;
+mod sign_in;
 mod tunnel;
 
 pub use access::Access;

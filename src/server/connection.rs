@@ -126,7 +126,8 @@ impl HttpListener {
     async fn http1(&self, mut conn: Conn, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let mut fresh = true;
         let mut served = 0;
-        let rules = HeadRules { longest: limits.request_head, bare_line_feeds: false };
+        let bare_line_feeds = self.steps.in_force.load().snapshot.server.allow_bare_lf;
+        let rules = HeadRules { longest: limits.request_head, bare_line_feeds };
         loop {
             let (head, length) = match self.wait(&mut conn, rules, &limits, fresh, shutdown).await {
                 Waited::Arrived(Arrived::Request(head, length)) => (head, length),
@@ -185,7 +186,8 @@ impl HttpListener {
 
     async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let state = Descriptor(socket.descriptor());
-        let settings = http2::Settings { limits, streams: STREAMS, metrics: Arc::clone(&self.steps.telemetry.metrics) };
+        let streams = limits.http2_streams;
+        let settings = http2::Settings { limits, streams, metrics: Arc::clone(&self.steps.telemetry.metrics) };
         let pause = settings.limits.body_timeout;
         http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
             let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
@@ -284,10 +286,6 @@ impl HttpListener {
         stream
     }
 }
-
-/// Requests at once on a connection of HTTP/2; one more is refused, and may be sent again. What nginx, haproxy and Envoy's guide
-/// for edges allow.
-const STREAMS: u32 = 100;
 
 /// Serves one request of HTTP/2. `pause`: the longest wait for the frame that says whether there is a body.
 async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arrival, pause: Option<Duration>) {

@@ -9,6 +9,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use super::peers::Place;
 use super::pool::Pool;
 use super::vitals::{EndpointKey, Failure, Vitals};
+use crate::endpoint::IdleCloses;
 
 /// Immutable but for its vitals.
 #[derive(Debug)]
@@ -86,6 +87,11 @@ impl Lease {
     /// What connections over HTTP/1.1 may be kept under: those of one key may be taken for one another.
     pub fn connection_key(&self) -> u64 {
         self.endpoint.connection_key
+    }
+
+    /// What is known of when the endpoint closes idle connections.
+    pub fn idle_closes(&self) -> &Arc<IdleCloses> {
+        &self.endpoint.vitals.closes
     }
 
     pub fn address(&self) -> &str {

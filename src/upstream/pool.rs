@@ -23,7 +23,7 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, Ejection, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
 /// What a source lists: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,11 +49,6 @@ pub(super) enum Informant {
     Source,
     Names,
 }
-
-/// Without a rule of its own an upstream passes over endpoints that refuse connections: a third of dead endpoints would
-/// otherwise use up the budget of retries.
-const REFUSING: Ejection =
-    Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10), last: false };
 
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
@@ -128,7 +123,7 @@ impl Pool {
     }
 
     /// An endpoint for one attempt. `unit` is the hash of the sticky unit, if the client has one; `avoid` are the endpoints
-    /// that this request tried already.
+    /// that this request tried already: a retry does not move the balancer's turn.
     pub fn pick(&self, unit: Option<u64>, avoid: &[EndpointKey]) -> Result<Lease, NoEndpoint> {
         let set = self.set.load();
         match set.pick(self.spec.balance, &self.step, unit, avoid) {
@@ -151,7 +146,13 @@ impl Pool {
 
     /// True when a request that failed at all of `avoid` has another endpoint to go to.
     pub fn has_other(&self, avoid: &[EndpointKey]) -> bool {
-        self.set.load().pick(self.spec.balance, &self.step, None, avoid).is_ok()
+        self.set.load().has_other(avoid)
+    }
+
+    /// A lease on the endpoint whose connections have this key, if it is still one of these: a connection that belongs to one client
+    /// is used as long as it lives, however its endpoint is.
+    pub fn lease_on(&self, connection_key: u64) -> Option<Lease> {
+        self.set.load().with_connections(connection_key).map(Lease::new)
     }
 
     /// The number of endpoints in each state.
@@ -252,12 +253,12 @@ impl Pool {
         let now = self.now();
         endpoint.vitals.condition.lock().last_failure = Some((kind, now));
         if kind == Failure::Connect {
+            endpoint.vitals.closes.refused(Instant::now());
             endpoint.vitals.doubted.notify_one();
             self.names_doubted.notify_one();
         }
-        let refusing = (kind == Failure::Connect).then_some(&REFUSING);
-        let rule = self.spec.eject.as_ref().or(refusing).filter(|rule| in_a_row >= rule.failures.max(1));
-        let Some(rule) = rule else { return };
+        let rule = self.spec.eject.rule(kind == Failure::Connect);
+        let Some(rule) = rule.filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
         let mut roll = self.roll.lock();
         if !roll.can_spare(endpoint.key(), rule.last) {
             return;
@@ -317,6 +318,10 @@ impl Pool {
     /// About once a second.
     pub(super) fn second_passed(&self) {
         self.budget.second_passed();
+        let now = Instant::now();
+        for endpoint in &self.roll.lock().members {
+            endpoint.vitals.closes.second_passed(now);
+        }
     }
 
     /// Waits for the first answer of the source.
@@ -345,8 +350,7 @@ impl Pool {
 
     /// Judges every endpoint anew and arranges them for picking.
     fn refresh(&self, roll: &mut Roll, now: u64) {
-        let weights =
-            roll.judge(self.spec.health.is_some(), self.spec.eject.as_ref().is_some_and(|rule| rule.last), now);
+        let weights = roll.judge(self.spec.health.is_some(), self.spec.eject.ejects_last(), now);
         self.attention.store(roll.needs_attention(), Relaxed);
         self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
         roll.report(&self.spec.name, &*self.observer);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::status::EndpointState;
-use crate::endpoint::{Checkup, EjectionRecord};
+use crate::endpoint::{Checkup, EjectionRecord, IdleCloses};
 
 /// Milliseconds. A request a millisecond may fail for the same reason.
 const COMPLAIN_EVERY: u64 = 10_000;
@@ -57,6 +57,8 @@ pub(super) struct Vitals {
     pub(super) seen: AtomicU64,
     /// Something makes its health doubtful: its check is due now.
     pub(super) doubted: Notify,
+    /// When it closes idle connections.
+    pub(super) closes: Arc<IdleCloses>,
     pub(super) condition: Mutex<Condition>,
 }
 
@@ -92,6 +94,7 @@ impl Vitals {
             eligible: AtomicBool::new(true),
             seen: AtomicU64::new(now),
             doubted: Notify::new(),
+            closes: Arc::default(),
             condition: Mutex::default(),
         })
     }
