@@ -84,7 +84,6 @@ const SAME_NAME: &[&str] = &[
     "AccessLog",
     "Arrival",
     "Asked",
-   
     "Conn",
     "Decision",
     "Entry",

@@ -21,7 +21,7 @@ pub const GOING_AWAY: [u8; 4] = [0x80 | CLOSE, 2, 0x03, 0xe9];
 enum At {
     /// In the head of an answer: how much of it passed, of its end, and whether it is still the one of an upgrade.
     Head { passed: usize, end: usize, switches: bool },
-    /// In the header of a frame, of which so many bytes are known. With none, it is between two frames.
+    /// In the header of a frame, with the number of its bytes that are known; 0: between two frames.
     Header { known: usize },
     /// In the data of a frame.
     Payload { left: u64 },

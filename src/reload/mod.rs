@@ -1,4 +1,4 @@
-//! The file changed, a signal came, or somebody asked: read, parse, compile, swap — or keep what is in force and say why.
+//! The file changed, a signal came, or the API asked: read, parse, compile, swap — or keep what is in force and say why.
 
 mod changes;
 mod source;
@@ -116,7 +116,7 @@ pub struct InForceFile {
     pub last_error: Option<LastError>,
 }
 
-/// So many moves of one reload have a line each; who moves more at once knows it, and lines take time.
+/// The moves of one reload that get a log line each; a larger change is known to its author, and lines take time.
 const MOST_TOLD: usize = 1000;
 
 impl Reloader {

@@ -48,7 +48,7 @@ impl Drop for Folder {
     }
 }
 
-/// Believes any server, to see whom it is shown.
+/// Accepts any certificate, to see which one the server shows.
 #[derive(Debug)]
 struct Anybody;
 

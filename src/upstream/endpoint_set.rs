@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::vitals::EndpointKey;
 use crate::endpoint::{Balance, Ring, Turn, draw_two, second_is_freer};
 
-/// Why there is nobody to send a request to.
+/// Why no endpoint can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoEndpoint {
     /// The source has not answered yet, or a name does not resolve.
@@ -72,7 +72,7 @@ impl EndpointSet {
             (Balance::LeastBusy, _) => self.freer(avoid),
             (Balance::RoundRobin, _) | (Balance::Sticky, None) => self.next(step, avoid),
         };
-        // Whoever was drawn cannot be used: look at all of them once.
+        // The endpoint that was drawn cannot be used: look at all of them once.
         picked.or_else(|| self.any(step, avoid)).ok_or(NoEndpoint::AllTried)
     }
 

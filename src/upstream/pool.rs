@@ -6,7 +6,7 @@
 //! running server, which a reload must do. What is left of it to use would be smaller than the adapter around it.
 //!
 //! A pick reads one immutable `EndpointSet` and one counter. Whatever changes rarely (members, ejections, checks) is
-//! behind one lock that no request takes unless its failure ejects somebody, and ends in a new set.
+//! behind one lock that no request takes unless its failure ejects an endpoint, and ends in a new set.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -43,7 +43,7 @@ pub(super) struct Member {
     pub(super) priority: u16,
 }
 
-/// Who reports trouble: the list and the names in it come from different places.
+/// The part that reports trouble: the list and the names in it come from different places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Informant {
     Source,
@@ -66,11 +66,11 @@ pub struct Pool {
     pub(super) observer: Arc<dyn Observer>,
     /// The source answered at least once.
     answered: watch::Sender<bool>,
-    /// What the source lists now, for whoever resolves the names.
+    /// The current list of the source, for the resolver of its names.
     pub(super) entries: watch::Sender<Option<Arc<[Entry]>>>,
     /// A connection could not be made: names may mean other addresses by now.
     pub(super) names_doubted: Arc<Notify>,
-    /// Somebody joined or left.
+    /// A member joined or left.
     pub(super) members_changed: Arc<Notify>,
     /// What a registry said, kept for the pool that follows this one.
     pub(super) membership: Mutex<Membership>,

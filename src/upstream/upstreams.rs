@@ -148,7 +148,7 @@ impl Upstreams {
             for pool in &new {
                 pool.first_answer().await;
             }
-            // Nobody waits any more: fine.
+            // The receiver is gone: fine.
             let _ = done.send(());
         });
         let _ = wait.recv_timeout(deadline);

@@ -43,7 +43,7 @@ fn walk(
         while let Some(list) = left {
             let (before, element) = split_last(list);
             left = before;
-            // `unknown` and obfuscated names end the walk: nobody behind them is known.
+            // `unknown` and obfuscated names end the walk: no address behind them is known.
             let Some(address) = address(element.trim_ascii()).and_then(parse) else { return };
             *nearest = address;
             if !is_trusted(address, trusted) {

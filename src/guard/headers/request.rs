@@ -28,7 +28,7 @@ pub struct Received {
     pub client: IpAddr,
     /// The peer is a proxy that may speak for others.
     pub trusted: bool,
-    /// The side that a client who may do so has asked for; `None` also if it is not UTF-8.
+    /// The side that the client has forced, if it may; `None` also if it is not UTF-8.
     pub forced: Option<Box<str>>,
     /// The request asks for a WebSocket. No other upgrade is left in it.
     pub upgrade: bool,

@@ -2,7 +2,7 @@
 //!
 //! Honest clients come nowhere near its end. A browser that opens a page sends a few hundred small frames; a client that
 //! acknowledges each frame of an answer twice, for the stream and for the connection, and measures the way with a PING beside,
-//! is paid more for the frame than that costs. Who has nothing to read has 500 small frames a second, and 5 000 at once.
+//! is paid more for the frame than that costs. A client with nothing to read has 500 small frames a second, and 5 000 at once.
 
 use super::frames::{Frame, Kind};
 

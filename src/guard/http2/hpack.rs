@@ -147,7 +147,7 @@ impl Decoder {
     }
 }
 
-/// A number with a prefix of so many bits (RFC 7541, 5.1).
+/// A number with a prefix of `bits` bits (RFC 7541, 5.1).
 fn number(rest: &mut &[u8], prefix: u32) -> Result<usize, NotHpack> {
     /// Of bytes behind the first: no block is longer than 28 bits can say.
     const MOST: u32 = 4;

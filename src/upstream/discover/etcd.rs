@@ -21,7 +21,7 @@ use crate::endpoint::{Listing, Look, read_value};
 /// A watch without news is checked by a list this often: half-open connections carry no bad news.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// A client of one cluster. Members are asked in turn: whoever failed last is asked last.
+/// A client of one cluster. Members are asked in turn: the one that failed last is asked last.
 #[derive(Debug)]
 pub(crate) struct Etcd {
     members: Vec<Url>,

@@ -1,4 +1,4 @@
-//! Where every source pours what it learned.
+//! The one receiver of the lists and events of every source.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -66,7 +66,7 @@ impl Sink {
         Carried::Continue(())
     }
 
-    /// Somebody is missing from one list.
+    /// A member is missing from one list.
     pub(super) fn in_doubt(&self) -> bool {
         self.pool.upgrade().is_some_and(|pool| pool.membership.lock().in_doubt())
     }
