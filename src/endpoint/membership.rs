@@ -75,7 +75,7 @@ impl Membership {
         self.known.remove(key);
     }
 
-    /// What was last said of a key.
+    /// The last event of a key.
     pub fn known(&self, key: &str) -> Option<&Listing> {
         self.known.get(key).map(|(listing, _)| listing)
     }

@@ -1,4 +1,4 @@
-//! What a host may look like, in `Host`, in `:authority` and in an absolute target.
+//! The grammar of a host in `Host`, in `:authority` and in an absolute target.
 
 use std::net::Ipv6Addr;
 

@@ -49,7 +49,7 @@ impl Rate {
 /// Whether a request may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// What is left in the bucket, and when it will be full.
+    /// The tokens left in the bucket, and the time until it is full.
     Allowed { remaining: u32, reset: Duration },
     /// When the next token will have grown.
     Limited { retry_after: Duration },

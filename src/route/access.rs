@@ -1,4 +1,4 @@
-//! What a route asks of a client before anything is forwarded: a token, a rate.
+//! The requirements of a route before anything is forwarded: a token, a rate.
 
 use std::path::PathBuf;
 use std::sync::Arc;

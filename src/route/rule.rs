@@ -21,7 +21,7 @@ pub enum HostPattern {
     Wildcard(Box<str>),
 }
 
-/// What a header, cookie or query value must be. Of several values under one name the first counts.
+/// The condition on a header, cookie or query value. Of several values under one name the first counts.
 #[derive(Debug, Clone)]
 pub enum ConditionKind {
     Equal(Box<str>),
@@ -64,7 +64,7 @@ pub struct Rule {
     pub priority: i64,
 }
 
-/// What of a request a condition looks at.
+/// The part of a request that a condition looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConditionOn {
     Header,
@@ -161,7 +161,7 @@ impl Rule {
         !(self.headers.is_empty() && self.cookies.is_empty() && self.query.is_empty())
     }
 
-    /// What keeps the rule from a request whose host and path it takes.
+    /// The condition that fails, for a request whose host and path match.
     pub(super) fn unmet<'a>(&'a self, facts: &Facts<'_>) -> Option<Unmet<'a>> {
         if !self.takes_method(facts.method) {
             return Some(Unmet::Method);

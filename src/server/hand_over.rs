@@ -71,7 +71,7 @@ pub async fn hand_over(state_dir: &Path, listeners: &ListenFds) -> Result<(), St
     }
 }
 
-/// What a successor was given.
+/// The sockets that a successor was given.
 #[derive(Default)]
 pub struct Inheritance {
     pub listeners: Option<Fds>,

@@ -33,7 +33,7 @@ impl fmt::Display for ListenError {
 }
 
 impl ListenError {
-    /// What to do about it.
+    /// The remedy.
     pub fn help(&self) -> String {
         match self.cause.kind() {
             io::ErrorKind::AddrInUse => {

@@ -32,13 +32,13 @@ use crate::shadow::{self, Shadow};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
-/// What a server is started with.
+/// The arguments of a start.
 pub struct Start {
     pub snapshot: Snapshot,
     pub source: Source,
     /// The bearer token of the admin listener, already read.
     pub token: Option<Arc<str>>,
-    /// What a predecessor handed over.
+    /// Sockets from a predecessor.
     pub inheritance: Inheritance,
 }
 

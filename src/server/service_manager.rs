@@ -1,4 +1,4 @@
-//! What systemd is told and what it hands over, if it started us: readiness, reloads, the watchdog; sockets.
+//! Notifications to systemd (readiness, reloads, the watchdog) and the sockets that it hands over.
 
 use std::env;
 use std::os::fd::RawFd;

@@ -1,4 +1,4 @@
-//! What certificates and listeners do with good files and bad ones.
+//! Certificates and TLS listeners, with good files and bad ones.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,9 +3,9 @@
 //! Why not pingora-load-balancing: there an endpoint is its address and weight together, so that a new weight forgets its
 //! health; it has no passive ejection, no slow start, no draining and no choice by load; its weighted rotation gives bursts
 //! and panics when all weights are 0; each pick allocates; discovery errors vanish; and a balancer cannot be added to a
-//! running server, which a reload must do. What is left of it to use would be smaller than the adapter around it.
+//! running server, which a reload must do. The rest of it would be smaller than the adapter around it.
 //!
-//! A pick reads one immutable `EndpointSet` and one counter. Whatever changes rarely (members, ejections, checks) is
+//! A pick reads one immutable `EndpointSet` and one counter. All that changes rarely (members, ejections, checks) is
 //! behind one lock that no request takes unless its failure ejects an endpoint, and ends in a new set.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -25,7 +25,7 @@ use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
 use crate::endpoint::{Address, Ejection, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
-/// What a source lists: an address, perhaps still a name, and a weight.
+/// An entry of a source: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) address: Address,
@@ -72,7 +72,7 @@ pub struct Pool {
     pub(super) names_doubted: Arc<Notify>,
     /// A member joined or left.
     pub(super) members_changed: Arc<Notify>,
-    /// What a registry said, kept for the pool that follows this one.
+    /// The last list of a registry, kept for the pool that follows this one.
     pub(super) membership: Mutex<Membership>,
     /// The clock has something to do here.
     attention: AtomicBool,

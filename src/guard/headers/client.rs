@@ -6,7 +6,7 @@ use crate::compile::Network;
 use crate::message::{Fields, Name};
 
 /// The nearest address that no trusted proxy has vouched for: `X-Forwarded-For`, else `Forwarded`, read from the right, where
-/// only trusted proxies can have written. What stands left of an address that we do not trust is the client's invention.
+/// only trusted proxies can have written. Addresses left of one that we do not trust are the client's invention.
 #[must_use]
 pub fn address(peer: IpAddr, fields: &Fields, trusted: &[Network]) -> IpAddr {
     let mut nearest = peer.to_canonical();

@@ -22,7 +22,7 @@ pub struct Arrival<'a> {
     pub force: Option<&'a ForceRule>,
 }
 
-/// What the fields said that the edge has to know, once they are cleaned.
+/// Facts that the edge takes from the fields before they are cleaned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     pub client: IpAddr,
@@ -34,7 +34,7 @@ pub struct Received {
     pub upgrade: bool,
 }
 
-/// Removes what a client must not say, writes what the edge knows, and makes the target a path.
+/// Removes the fields that a client must not send, adds those of the edge, and makes the target a path.
 ///
 /// To be called once, after [`check`](crate::guard::framing::check) and before routing: then routing, each attempt and each
 /// copy start from the same clean request. What belongs to the client's connection stays until
@@ -76,7 +76,7 @@ pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Opt
     (received, Some(ForwardedHeaders::of(arrival)))
 }
 
-/// What one pass over the fields found.
+/// Findings of one pass over the fields.
 #[derive(Default)]
 pub(super) struct Seen {
     cookies: usize,
@@ -95,7 +95,7 @@ impl Seen {
     }
 }
 
-/// Removes what no client may send, and notes what is left.
+/// Removes the fields that no client may send, and notes those that stay.
 fn look(request: &mut RequestHead, trusted: bool, force: Option<&ForceRule>) -> Seen {
     let mut seen = Seen::default();
     let mut forbidden = false;

@@ -109,7 +109,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// What a client sends: the preface, then frames.
+    /// The client's bytes: the preface, then frames.
     pub const fn of_client() -> Self {
         Self { left: PREFACE, ..Self::of_server() }
     }

@@ -9,7 +9,7 @@ use super::huffman;
 
 /// The size of the dynamic table in bytes, as announced: the value of the standard.
 const TABLE: usize = 4096;
-/// What an entry counts beside its bytes (RFC 7541, 4.1).
+/// Overhead of an entry in the size of the table (RFC 7541, 4.1).
 const OVERHEAD: usize = 32;
 
 /// A block that is not HPACK.

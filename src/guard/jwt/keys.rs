@@ -18,7 +18,7 @@ const SHORTEST_SECRET: usize = 32;
 /// Ring refuses smaller moduli when it verifies; said here, it is said when the keys are read.
 const SHORTEST_MODULUS: usize = 256;
 
-/// What a key can verify.
+/// The algorithms that a key can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Rs256,

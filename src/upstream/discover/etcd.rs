@@ -151,7 +151,7 @@ impl Stream {
 /// How a watch ended.
 enum End {
     Gone,
-    /// What it should begin with was compacted, or is of another history: only a list can tell.
+    /// The revision to begin with was compacted, or is of another history: a new list is needed.
     Compacted,
     Trouble(FetchError),
 }
@@ -298,7 +298,7 @@ impl Follower {
     }
 }
 
-/// What a list held.
+/// The content of a list.
 struct AtRevision {
     revision: i64,
     watch_from: i64,

@@ -60,7 +60,7 @@ impl Sink {
         }
     }
 
-    /// The source does not answer. What is known stays.
+    /// The source does not answer. The known members stay.
     pub(super) fn trouble(&self, why: &dyn std::fmt::Display) -> Carried {
         self.pool()?.trouble(Informant::Source, Some(why.to_string()));
         Carried::Continue(())
