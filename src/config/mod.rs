@@ -1,5 +1,7 @@
 //! What the file says: spanned and unresolved. Every mistake of syntax and of type is gathered in one walk.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod choices;
 mod condition;
 mod field;

@@ -45,7 +45,8 @@ table! {
         min_rate: Limit<ByteRate>,
         /// Keep-alive between requests. Default: `"75s"`.
         idle_timeout: Limit<Duration>,
-        /// Tunnels and event streams without a byte in either direction. Default: `"1h"`.
+        /// Tunnels and event streams without a byte in either direction; a minute once one end of a tunnel has said its end.
+        /// Default: `"1h"`.
         upgraded_idle: Limit<Duration>,
     }
 }
@@ -59,7 +60,8 @@ table! {
         answer: Limit<Duration>,
         /// Longest pause inside an answer. Default: `"60s"`.
         idle: Limit<Duration>,
-        /// The whole exchange. Default: none.
+        /// From the first attempt at the upstream to the last byte of its answer; the fallback has its own, event streams and
+        /// tunnels have none. Default: none.
         total: Limit<Duration>,
     }
 }

@@ -1,6 +1,8 @@
 //! Upstreams as the file describes them, compiled: addresses, protocol, balance, health, timeouts; and the pure rules of
 //! balancing, health and membership. Pools of live endpoints are above, in `upstream`.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod checkup;
 mod ejection;
 mod keepalive;

@@ -1,4 +1,4 @@
-//! What an upstream is, compiled and immutable.
+//! An upstream as the file describes it, compiled and immutable.
 
 use std::fmt;
 use std::path::PathBuf;

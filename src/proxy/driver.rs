@@ -532,10 +532,8 @@ impl Pump<'_, '_> {
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let waiting = match self.response {
             Response::Awaited if self.upload != Upload::Open => Waiting::Head,
-            Response::Awaited if self.upstream.room() == 0 => Waiting::UpstreamTakes,
-            Response::Awaited => Waiting::Upload,
-            Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
-            Response::Sent => Waiting::Upload,
+            Response::Awaited | Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
+            Response::Awaited | Response::Sent => Waiting::Upload,
             Response::Body if self.client.room() > 0 => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };

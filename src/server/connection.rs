@@ -233,24 +233,19 @@ impl HttpListener {
         let pause = if fresh || begun { limits.header_timeout } else { limits.idle_timeout };
         let mut due = pause.map(|pause| now + pause);
         poll_fn(|cx: &mut Context<'_>| {
-            loop {
-                if let Poll::Ready(arrived) = conn.poll_request(cx, rules, fresh && self.tls.is_none()) {
-                    return Poll::Ready(Waited::Arrived(arrived));
-                }
-                if !begun && conn.has_begun() {
-                    begun = true;
-                    if !fresh {
-                        due = limits.header_timeout.map(|pause| Instant::now() + pause);
-                    }
-                }
-                if !begun && stopped.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Waited::Stopping);
-                }
-                if conn.timer.poll(cx, due).is_pending() {
-                    return Poll::Pending;
-                }
-                return Poll::Ready(Waited::TooLate { begun });
+            if let Poll::Ready(arrived) = conn.poll_request(cx, rules, fresh && self.tls.is_none()) {
+                return Poll::Ready(Waited::Arrived(arrived));
             }
+            if !begun && conn.has_begun() {
+                begun = true;
+                if !fresh {
+                    due = limits.header_timeout.map(|pause| Instant::now() + pause);
+                }
+            }
+            if !begun && stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Waited::Stopping);
+            }
+            conn.timer.poll(cx, due).map(|()| Waited::TooLate { begun })
         })
         .await
     }
@@ -294,7 +289,7 @@ async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arr
     let due = pause.map(|pause| began + pause);
     let settled = poll_fn(|cx| match stream.poll_settled(cx) {
         Poll::Pending => timer.poll(cx, due).map(|()| Ok(())),
-        settled => settled,
+        settled @ Poll::Ready(_) => settled,
     })
     .await;
     let malformed = match settled {
@@ -425,7 +420,7 @@ async fn stopped(shutdown: &mut ShutdownWatch, fresh: bool, connections: &Connec
 
 fn peer(stream: &Stream) -> Option<IpAddr> {
     let digest = stream.get_socket_digest()?;
-    digest.peer_addr()?.as_inet().map(|address| address.ip())
+    digest.peer_addr()?.as_inet().map(std::net::SocketAddr::ip)
 }
 
 fn pace(limits: &Limits) -> Pace {

@@ -84,7 +84,7 @@ impl Lease {
         &self.endpoint.peers.1
     }
 
-    /// What connections over HTTP/1.1 may be kept under: those of one key may be taken for one another.
+    /// The key of kept connections over HTTP/1.1: those of one key may be taken for one another.
     pub fn connection_key(&self) -> u64 {
         self.endpoint.connection_key
     }
@@ -125,7 +125,7 @@ impl Lease {
         }
     }
 
-    /// What came is not HTTP, and this is the rule that it breaks. Said now and then, for the same reason.
+    /// The response is not HTTP, and this is the rule that it breaks. Said now and then, for the same reason.
     pub fn malformed(&self, rule: &str) {
         let Some(pool) = self.endpoint.pool.upgrade() else { return };
         if self.endpoint.vitals.may_complain(pool.now()) {

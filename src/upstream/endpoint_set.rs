@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::vitals::EndpointKey;
 use crate::endpoint::{Balance, Ring, Turn, draw_two, second_is_freer};
 
-/// Why there is nobody to send a request to.
+/// Why no endpoint can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoEndpoint {
     /// The source has not answered yet, or a name does not resolve.

@@ -3,10 +3,10 @@
 //! Why not pingora-load-balancing: there an endpoint is its address and weight together, so that a new weight forgets its
 //! health; it has no passive ejection, no slow start, no draining and no choice by load; its weighted rotation gives bursts
 //! and panics when all weights are 0; each pick allocates; discovery errors vanish; and a balancer cannot be added to a
-//! running server, which a reload must do. What is left of it to use would be smaller than the adapter around it.
+//! running server, which a reload must do. The rest of it would be smaller than the adapter around it.
 //!
-//! A pick reads one immutable `EndpointSet` and one counter. Whatever changes rarely (members, ejections, checks) is
-//! behind one lock that no request takes unless its failure ejects somebody, and ends in a new set.
+//! A pick reads one immutable `EndpointSet` and one counter. All that changes rarely (members, ejections, checks) is
+//! behind one lock that no request takes unless its failure ejects an endpoint, and ends in a new set.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -25,7 +25,7 @@ use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
 use crate::endpoint::{Address, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
-/// What a source lists: an address, perhaps still a name, and a weight.
+/// An entry of a source: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) address: Address,
@@ -43,7 +43,7 @@ pub(super) struct Member {
     pub(super) priority: u16,
 }
 
-/// Who reports trouble: the list and the names in it come from different places.
+/// The part that reports trouble: the list and the names in it come from different places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Informant {
     Source,
@@ -61,13 +61,13 @@ pub struct Pool {
     pub(super) observer: Arc<dyn Observer>,
     /// The source answered at least once.
     answered: watch::Sender<bool>,
-    /// What the source lists now, for whoever resolves the names.
+    /// The current list of the source, for the resolver of its names.
     pub(super) entries: watch::Sender<Option<Arc<[Entry]>>>,
     /// A connection could not be made: names may mean other addresses by now.
     pub(super) names_doubted: Arc<Notify>,
-    /// Somebody joined or left.
+    /// A member joined or left.
     pub(super) members_changed: Arc<Notify>,
-    /// What a registry said, kept for the pool that follows this one.
+    /// The last list of a registry, kept for the pool that follows this one.
     pub(super) membership: Mutex<Membership>,
     /// The clock has something to do here.
     attention: AtomicBool,

@@ -1,4 +1,4 @@
-//! What is known of one endpoint's well-being: requests in flight, failures, checks, ejections.
+//! The health of one endpoint: requests in flight, failures, checks, ejections.
 //! It belongs to the address: a new weight, another timeout or a reload does not change it.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub enum Failure {
     Reset,
     /// The answer's status says that the endpoint failed.
     Status,
-    /// What came was not HTTP.
+    /// The response was not HTTP.
     Protocol,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Vitals {
     pub(super) condition: Mutex<Condition>,
 }
 
-/// What changes rarely.
+/// The fields that change rarely.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     pub(super) checkup: Checkup,

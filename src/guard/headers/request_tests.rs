@@ -1,4 +1,4 @@
-//! What arrives, and what is left of it.
+//! Fields of a request, before and after the edge.
 
 use http::HeaderName;
 
