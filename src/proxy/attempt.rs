@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::Steps;
+use super::attempt_record::tell_attempt;
 use super::edition::meter_index;
 use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
 use super::failure::{Failure, Fault};
-use super::{finish, sign_in};
+use super::sign_in;
 use crate::client::ConnectError;
 use crate::endpoint::UpstreamId;
 use crate::live::Breakage;
@@ -218,7 +219,7 @@ fn may_send_again(exchange: &Exchange, failure: Failure, kept: bool) -> bool {
 fn retry_stale(steps: &Steps, exchange: &mut Exchange) -> bool {
     let first = exchange.attempts < 2;
     if first {
-        finish::tell_attempt(steps, exchange, Some(Failure::Reset));
+        tell_attempt(steps, exchange, Some(Failure::Reset));
         steps.telemetry.metrics.edge().retry(exchange.upstream_name(), "stale");
         exchange.attempt.anew = true;
     }
@@ -265,7 +266,7 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
 /// Counts a failed attempt, for the endpoint and for the route's side.
 fn note_failure(steps: &Steps, exchange: &mut Exchange, failure: Failure) {
     exchange.failure = Some(failure);
-    finish::tell_attempt(steps, exchange, Some(failure));
+    tell_attempt(steps, exchange, Some(failure));
     exchange.attempt.well = false;
     if let Some(lease) = &exchange.attempt.lease {
         lease.failed(match failure {

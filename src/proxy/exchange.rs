@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 
-use super::access::RateLimitStatus;
 use super::deadline::Deadline;
 use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
-use super::mirror::Mirror;
+use super::rate_limit_status::RateLimitStatus;
 use crate::client::Socket;
 use crate::downstream::SignedIn;
 use crate::endpoint::UpstreamId;
@@ -18,6 +17,7 @@ use crate::guard::headers::{ClientSubject, ForwardedHeaders};
 use crate::message::{Framing, RequestHead};
 use crate::migration::{Copy, Decision, Pinning, Reason, Side};
 use crate::route::Found;
+use crate::shadow::{Capture, Order};
 use crate::telemetry::{InFlight, RequestId, TraceContext};
 use crate::upstream::{EndpointKey, Lease};
 
@@ -118,6 +118,23 @@ pub struct Attempt {
     pub told: bool,
     /// The head of a response came, and its status is not a failure.
     pub well: bool,
+}
+
+/// The copy of one exchange.
+#[derive(Default)]
+pub struct Mirror {
+    /// Waits for the end of the request's body.
+    pub(super) order: Option<Box<Order>>,
+    /// The response that the copy's is compared with.
+    pub(super) capture: Option<Box<Capture>>,
+    pub(super) became: Option<&'static str>,
+}
+
+impl Mirror {
+    /// The word in the access log; `None` where the stage sends no copies.
+    pub const fn what_became(&self) -> Option<&'static str> {
+        self.became
+    }
 }
 
 /// What passed of the request body.
