@@ -216,14 +216,14 @@ mod tests {
         let kept = before(Instant::now(), 3);
         keep(KEY, socket, kept, Duration::from_secs(60), 10, Some(&closes));
         drop(theirs);
-        let closed = Instant::now();
+        let end = Instant::now();
         // The pool finds out only later.
-        while closed.elapsed() < Duration::from_millis(250) {
+        while end.elapsed() < Duration::from_millis(250) {
             tokio::task::yield_now().await;
         }
         assert!(take(KEY, Instant::now(), Duration::MAX).is_none());
         IDLE.with_borrow(|pool| assert_eq!(pool.count, 0));
-        closes.second_passed(closed + Duration::from_secs(9));
+        closes.second_passed(end + Duration::from_secs(9));
         let learned = closes.reuse_within(true).as_millis();
         assert!((2350..2500).contains(&learned), "0.8 of 3 s, not of 3.25 s: {learned} ms");
     }

@@ -175,9 +175,10 @@ fn idle(exchange: &mut Exchange) -> Option<End> {
     let now = exchange.attempt.began.unwrap_or_else(Instant::now);
     let (key, tls) = (lease.connection_key(), lease.peer_http1().is_tls());
     let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
-    let youngest = match exchange.attempt.anew {
-        true => Duration::ZERO,
-        false => keepalive.reuse_within(lease.idle_closes(), exchange.is_safe()),
+    let youngest = if exchange.attempt.anew {
+        Duration::ZERO
+    } else {
+        keepalive.reuse_within(lease.idle_closes(), exchange.is_safe())
     };
     End::kept(key, versions(exchange), tls, now, youngest)
 }
