@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Parts;
 use super::reply::Reply;
-use super::status::{route_status, routes, status};
+use super::status::{Window, route_status, routes, status};
 use crate::live::keep_pressed;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
@@ -22,13 +22,14 @@ pub async fn metrics(parts: &Arc<Parts>) -> Reply {
 }
 
 /// Everything below `/api/v1`, and the page that links it.
-pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+pub async fn answer(parts: &Arc<Parts>, method: &Method, uri: &http::Uri, body: Vec<u8>) -> Reply {
     let get = *method == Method::GET || *method == Method::HEAD;
     let post = *method == Method::POST;
+    let (path, query) = (uri.path(), uri.query());
     match path {
         "/" if get => Reply::html(INDEX),
-        "/api/v1/status" if get => Reply::json(200, &status(parts)),
-        "/api/v1/routes" if get => Reply::json(200, &routes(parts)),
+        "/api/v1/status" if get => windowed(query, |window| Reply::json(200, &status(parts, window))),
+        "/api/v1/routes" if get => windowed(query, |window| Reply::json(200, &routes(parts, window))),
         "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
         "/api/v1/config" if get => Reply::json(200, &parts.reloader.in_force()),
         "/api/v1/reload" if post => reload(parts).await,
@@ -38,16 +39,21 @@ pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u
         | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
-            Some(below) if get => route(parts, below),
+            Some(below) if get => windowed(query, |window| route(parts, below, window)),
             _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
     }
 }
 
+/// What is about a window of time.
+fn windowed(query: Option<&str>, answer: impl FnOnce(Window) -> Reply) -> Reply {
+    Window::of_query(query).map_or_else(|refused| refused, answer)
+}
+
 /// `NAME` and what is below it.
-fn route(parts: &Parts, below: &str) -> Reply {
+fn route(parts: &Parts, below: &str, window: Window) -> Reply {
     let (name, what) = below.split_once('/').unwrap_or((below, ""));
-    let Some(status) = route_status(parts, name) else { return Reply::problem(404, "there is no such route") };
+    let Some(status) = route_status(parts, name, window) else { return Reply::problem(404, "there is no such route") };
     let nothing = || Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]");
     match what {
         "" => Reply::json(200, &status),

@@ -9,7 +9,13 @@ use super::admin_client::{AdminClient, AdminError};
 use super::{Exit, LogsArgs, term};
 
 pub fn logs(args: &LogsArgs) -> Exit {
-    let client = AdminClient::new(&args.admin);
+    let client = match AdminClient::new(&args.admin) {
+        Ok(client) => client,
+        Err(error) => {
+            term::fail(&error.to_string(), Some(error.help()));
+            return Exit::Failed;
+        }
+    };
     // A stream of a route that does not exist would be silent for ever.
     if let Some(route) = &args.route
         && let Err(AdminError::Refused { status: 404, .. }) = client.get::<Value>(&format!("/api/v1/routes/{route}"))

@@ -21,6 +21,7 @@ pub use snapshot::{
 };
 
 pub use crate::route::{Matching, Secret, SecretSource};
+pub use admin::admin_address;
 
 use std::cell::RefCell;
 

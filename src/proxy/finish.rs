@@ -105,7 +105,8 @@ fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &
     let total = now.saturating_duration_since(exchange.began);
     let status = session.response_written().map_or(0, |written| written.status.as_u16());
     let route = exchange.route();
-    route.meters.request(exchange.meter_side(), &session.req_header().method, status, total.as_secs_f64());
+    let (side, assigned) = (exchange.meter_side(), exchange.assigned_side());
+    route.meters.request(side, assigned, &session.req_header().method, status, total.as_secs_f64());
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
         edge.telemetry.metrics.edge().refused(reason);
     }

@@ -47,6 +47,8 @@ pub struct Reloader {
     control: Handle,
     /// What else is read again with the file: certificates.
     also: OnceLock<Also>,
+    /// Apart from the state, which a reload holds for as long as it takes.
+    last_error: Mutex<Option<LastError>>,
     /// One reload at a time; what the last one left behind.
     state: Mutex<State>,
 }
@@ -67,7 +69,6 @@ pub struct Parts {
 struct State {
     generation: u64,
     loaded_at: Timestamp,
-    last_error: Option<LastError>,
     /// The text that was looked at last, in force or refused: a file that is refused is refused once, not at each look.
     seen: Arc<str>,
 }
@@ -127,7 +128,7 @@ impl Reloader {
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.text);
-        let state = State { generation: edition.generation, loaded_at, last_error: None, seen };
+        let state = State { generation: edition.generation, loaded_at, seen };
         Arc::new(Self {
             source,
             in_force,
@@ -138,6 +139,7 @@ impl Reloader {
             access,
             control,
             also: OnceLock::new(),
+            last_error: Mutex::default(),
             state: Mutex::new(state),
         })
     }
@@ -175,8 +177,13 @@ impl Reloader {
             generation: state.generation,
             text: Arc::clone(&self.in_force.load().snapshot.text),
             loaded_at: state.loaded_at.to_string(),
-            last_error: state.last_error.clone(),
+            last_error: self.last_error(),
         }
+    }
+
+    /// Why the newest text is not in force, if it is not.
+    pub fn last_error(&self) -> Option<LastError> {
+        self.last_error.lock().clone()
     }
 
     /// Takes up a text, on a thread of its own that lets requests go first: a hundred thousand routes are a second's work.
@@ -206,13 +213,13 @@ impl Reloader {
             let tls = &old.snapshot.server.tls;
             let said = self.read_also(tls, tls);
             let report = report(&said, &self.source.name(), text).diagnostics;
-            state.last_error = last_error(&said, &report);
+            *self.last_error.lock() = last_error(&said, &report);
             return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), report);
         }
         let Compiled { snapshot, mut diagnostics, .. } = compile(text, &self.source.name(), &environment);
         let Some(snapshot) = snapshot else {
             let report = report(&diagnostics, &self.source.name(), text).diagnostics;
-            state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+            *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
             tracing::error!(
                 "routes.toml was refused, the last good one stays in force:\n{}",
                 crate::diagnostic::render(&diagnostics, &self.source.name(), text, false)
@@ -228,7 +235,7 @@ impl Reloader {
             diagnostics.push(diagnostic.clone());
         }
         self.apply(state, snapshot);
-        state.last_error = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
+        *self.last_error.lock() = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }
@@ -261,7 +268,7 @@ impl Reloader {
         self.let_go(self.in_force.replace(Arc::clone(&next)));
         self.forget(&next);
         state.loaded_at = Timestamp::now();
-        state.last_error = None;
+        *self.last_error.lock() = None;
         let edge = self.telemetry.metrics.edge();
         edge.config_in_force(next.generation, seconds(state.loaded_at));
         edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
@@ -321,7 +328,7 @@ impl Reloader {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;
-        state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+        *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
         tracing::error!("{}: the last good file stays in force", diagnostic.message);
         self.outcome(Verdict::Refused, state.generation, Changes::default(), report)
     }

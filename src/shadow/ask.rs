@@ -20,7 +20,7 @@ use super::gathered::Gathered;
 use super::{Translate, head};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
-use crate::upstream::{Pool, kept};
+use crate::upstream::{Failure, Lease, Pool, kept};
 
 /// Idle connections that are kept, over all upstreams.
 const IDLE_CONNECTIONS: usize = 128;
@@ -103,30 +103,43 @@ impl Line {
         limit: Duration,
         keep: Option<(u64, Held)>,
     ) -> Result<Told, NoAnswer> {
-        let whole = tokio::time::timeout(limit, self.without_limit(question, keep));
-        whole.await.unwrap_or(Err(NoAnswer::Timeout(limit)))
+        let lease = question.pool.pick(question.unit, &[]).map_err(|_| NoAnswer::NoEndpoint)?;
+        let whole = tokio::time::timeout(limit, self.of_endpoint(question, &lease, keep));
+        let answered = whole.await.unwrap_or(Err(NoAnswer::Timeout(limit)));
+        match &answered {
+            Ok(_) => lease.copy_answered(),
+            Err(NoAnswer::Connect(_)) => lease.copy_failed(Failure::Connect),
+            Err(NoAnswer::Timeout(_)) => lease.copy_failed(Failure::Timeout),
+            Err(NoAnswer::NoEndpoint | NoAnswer::Broken(_)) => lease.copy_failed(Failure::Reset),
+        }
+        answered
     }
 
-    async fn without_limit(&self, question: &Question<'_>, keep: Option<(u64, Held)>) -> Result<Told, NoAnswer> {
-        let lease = question.pool.pick(question.unit, &[]).map_err(|_| NoAnswer::NoEndpoint)?;
+    async fn of_endpoint(
+        &self,
+        question: &Question<'_>,
+        lease: &Lease,
+        keep: Option<(u64, Held)>,
+    ) -> Result<Told, NoAnswer> {
         let mut peer = lease.peer().clone();
         // The limit of the whole exchange is the only one.
         peer.options.read_timeout = None;
         peer.options.write_timeout = None;
+        let peer = &peer;
         let began = Instant::now();
         let (versions, key) = (question.pool.spec().http, lease.connection_key());
-        let (session, reused) = self.connect(versions, key, &peer).await?;
-        let first = converse(session, question, &peer).await;
+        let (session, reused) = self.connect(versions, key, peer).await?;
+        let first = converse(session, question, peer).await;
         let session = match first {
             // An endpoint may close an idle connection at any time. Only what is harmless twice is sent twice.
             Err(_) if reused && question.head.method.is_safe() && question.head.method != Method::TRACE => {
-                let (session, _) = self.connect(versions, key, &peer).await?;
-                converse(session, question, &peer).await?
+                let (session, _) = self.connect(versions, key, peer).await?;
+                converse(session, question, peer).await?
             }
             other => other?,
         };
         let took = began.elapsed();
-        self.receive(session, question, (key, &peer), lease.address(), took, keep).await
+        self.receive(session, question, (key, peer), lease.address(), took, keep).await
     }
 
     async fn connect(

@@ -201,8 +201,14 @@ impl Page {
         for (name, upstream) in &*edge.upstreams.read() {
             self.words(Family::Retries, &[name], &upstream.retries, &RETRIES);
             if let Some(counts) = *upstream.endpoints.lock() {
-                let states =
-                    [("healthy", counts.healthy), ("unhealthy", counts.unhealthy), ("draining", counts.draining)];
+                let states = [
+                    ("healthy", counts.healthy),
+                    ("unhealthy", counts.unhealthy),
+                    ("draining", counts.draining),
+                    ("starting", counts.starting),
+                    ("unchecked", counts.unchecked),
+                    ("failing", counts.failing),
+                ];
                 for (state, count) in states {
                     self.add(Family::UpstreamEndpoints, &[name, state], Value::Level(float(count as u64)));
                 }
