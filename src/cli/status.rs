@@ -43,7 +43,7 @@ fn board(status: &Value, width: usize) -> String {
     let mut text = String::new();
     let mut line = |words: String| writeln!(text, "{words}").expect("writing to a string");
     let window = status["window_seconds"].as_f64().map_or_else(String::new, |window| {
-        format!("; requests, errors and times of the last {}", span(window))
+        format!("; figures of the last {}", span(window))
     });
     line(format!(
         "multilith {}, up {}, generation {}{window}",
@@ -92,18 +92,18 @@ fn refused_file(error: &Value) -> String {
 
 fn routes(status: &Value) -> Table {
     let mut table = Table::new([
-        Column::left("ROUTE").may_shrink_to(14),
+        Column::left("ROUTE").may_shrink_to(12),
         Column::left("STAGE"),
         Column::right("WEIGHT"),
-        Column::left("SIDE").may_shrink_to(9),
+        Column::left("SIDE").may_shrink_to(8),
         Column::right("REQUESTS"),
         Column::right("ERRORS"),
         Column::right("FALLBACKS").only_if_filled(),
         Column::right("P50").may_go(),
         Column::right("P99"),
-        Column::right("COPIES").only_if_filled(),
+        Column::right("COPIES").only_if_filled().may_go(),
         Column::right("MISMATCH").only_if_filled(),
-        Column::left("BREAKER").only_if_filled(),
+        Column::left("").only_if_filled().may_hang(),
     ]);
     for route in status["routes"].as_array().into_iter().flatten() {
         rows(&mut table, route);
@@ -131,7 +131,10 @@ fn rows(table: &mut Table, route: &Value) {
             seconds(&route["p99_seconds"][side]),
             of_service(some(&route["copies"])),
             own(&route["mismatch_rate"].as_f64().map_or_else(String::new, rate)),
-            own(route["breaker"].as_str().filter(|state| *state != "closed").unwrap_or("")),
+            match route["breaker"].as_str() {
+                Some(state) if state != "closed" && index == 0 => format!("breaker {state}"),
+                _ => String::new(),
+            },
         ]);
     }
 }
@@ -236,7 +239,7 @@ mod tests {
     #[test]
     fn what_only_some_have_is_shown_where_they_have_it() {
         let wide = board(&status(), 160);
-        assert!(wide.contains("BREAKER") && wide.contains("2.10 %"), "{wide}");
+        assert!(wide.contains("2.10 %") && wide.contains("  breaker open\n"), "{wide}");
         let service = wide.lines().find(|line| line.contains("service")).unwrap();
         assert!(service.contains(" 5 ") && service.trim_end().ends_with('7'), "fallbacks and copies: {service}");
         assert!(wide.contains("unhealthy           0  check failed"), "{wide}");
@@ -244,7 +247,7 @@ mod tests {
         calm["routes"][0]["breaker"] = "closed".into();
         calm["routes"][0]["mismatch_rate"] = Value::Null;
         (calm["routes"][0]["copies"], calm["routes"][0]["fallbacks"]) = (0.into(), 0.into());
-        for column in ["BREAKER", "MISMATCH", "COPIES", "FALLBACKS"] {
+        for column in ["breaker", "MISMATCH", "COPIES", "FALLBACKS"] {
             assert!(!board(&calm, 160).contains(column), "{column}");
         }
         let narrow = board(&status(), 80);
@@ -255,7 +258,7 @@ mod tests {
     fn the_first_lines_say_the_window_and_which_file_is_not_in_force() {
         let mut status = status();
         let first = |status: &Value| board(status, 160).lines().next().unwrap_or_default().to_owned();
-        assert_eq!(first(&status), "multilith 0.1.0, up 61 s, generation 3; requests, errors and times of the last 5 min");
+        assert_eq!(first(&status), "multilith 0.1.0, up 61 s, generation 3; figures of the last 5 min");
         assert!(!board(&status, 160).contains("NOT IN FORCE"));
         let diagnostic = |severity: &str, code: &str, line: u64| {
             serde_json::json!({

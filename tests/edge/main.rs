@@ -15,6 +15,7 @@ mod descriptors;
 mod disk;
 mod failures;
 mod farewell;
+mod finding;
 mod forwarding;
 mod framing;
 mod http2;

@@ -284,7 +284,7 @@ fn progress_counts_what_the_monolith_answered_by_its_upstream() {
     ];
     let route = metrics.route(&RouteLabels { route: "a", stage: Stage::Split, sides });
     for side in [0, 0, 0, 1] {
-        route.request(side, &Method::GET, 200, 0.1);
+        route.request(side, side, &Method::GET, 200, 0.1);
     }
     route.request(None, None, &Method::GET, 431, 0.1);
     let share = metrics.progress_by_requests(Instant::now());
@@ -308,7 +308,7 @@ fn a_hundred_thousand_quiet_routes_are_cheap() {
     let meters: Vec<_> =
         (0..100_000).map(|n| metrics.route(&labels(&format!("route-{n}"), Stage::Monolith, 0.0))).collect();
     metrics.retain(|_| true, |_| true, "file");
-    meters[7].request(0, &Method::GET, 200, 0.1);
+    meters[7].request(0, 0, &Method::GET, 200, 0.1);
     let page = page(&metrics);
     assert!(page.contains("multilith_requests_total{route=\"route-7\""));
     assert!(page.len() < 40_000_000, "{} bytes", page.len());
