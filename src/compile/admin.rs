@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::address::{host_port, is_loopback, join};
-use super::draft::Draft;
+use super::draft::{Draft, check_name};
 use super::listeners::Listeners;
+use super::server::secret;
+use super::{AdminToken, Role};
 use crate::config::{self, Field};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 
@@ -49,7 +51,8 @@ pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft:
         Field::Absent => return listeners.add(DEFAULT_ADMIN, &server.span, draft).map(|(address, _)| address),
     };
     let (address, host) = listeners.add(&given.value, &given.span, draft)?;
-    if server.token.is_absent() && !is_loopback(&host) {
+    let none = matches!(&server.tokens, Field::Given(given) if given.value.is_empty()) || server.tokens.is_absent();
+    if server.token.is_absent() && none && !is_loopback(&host) {
         without_token(&address, given.span.clone(), draft);
     }
     Some(address)
@@ -66,6 +69,35 @@ fn without_token(address: &str, span: Span, draft: &mut Draft<'_>) {
             "add `token = {{ env = \"MULTILITH_TOKEN\" }}`, or write `admin = \"127.0.0.1:{port}\"`; metrics alone need no token: `metrics = \"{address}\"`"
         ),
     );
+}
+
+/// Everybody who may use the listener: `token` is one called so, who may do everything.
+pub(super) fn tokens(server: &config::Server, draft: &mut Draft<'_>) -> Vec<AdminToken> {
+    let own = server.token.get().map(|token| AdminToken {
+        name: "token".into(),
+        token: secret(token),
+        role: Role::Operate,
+    });
+    let mut tokens: Vec<_> = own.into_iter().collect();
+    for item in server.tokens.get().map(Vec::as_slice).unwrap_or_default() {
+        let (Some(name), Some(token)) = (item.value.name.given(), item.value.token.get()) else { continue };
+        check_name("token", &name.value, name.span.clone(), draft);
+        if tokens.iter().any(|known| *known.name == *name.value) {
+            draft.say(
+                Code::DuplicateValue,
+                name.span.clone(),
+                format!("two tokens are called `{}`", name.value),
+                "again",
+                "give each token a name of its own: it says in the journal who it was; the one in `token` is called `token`",
+            );
+        }
+        let role = match item.value.role.or(config::Role::Read) {
+            config::Role::Read => Role::Read,
+            config::Role::Operate => Role::Operate,
+        };
+        tokens.push(AdminToken { name: name.value.as_str().into(), token: secret(token), role });
+    }
+    tokens
 }
 
 /// Names under which the admin listener may be reached, in lower case.

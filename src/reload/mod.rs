@@ -49,6 +49,8 @@ pub struct Reloader {
     also: OnceLock<Also>,
     /// Apart from the state, which a reload holds for as long as it takes.
     last_error: Mutex<Option<LastError>>,
+    /// The warnings of the file in force: each is logged once, not at every reload.
+    warned: Mutex<Option<HashSet<Warning>>>,
     /// One reload at a time; what the last one left behind.
     state: Mutex<State>,
 }
@@ -79,6 +81,9 @@ pub struct LastError {
     pub at: String,
     pub diagnostics: Vec<Entry>,
 }
+
+/// Code and message of a warning. Its place is not part of it: a line more above is no news.
+type Warning = (String, String);
 
 /// What a reload did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -140,6 +145,7 @@ impl Reloader {
             control,
             also: OnceLock::new(),
             last_error: Mutex::default(),
+            warned: Mutex::default(),
             state: Mutex::new(state),
         })
     }
@@ -226,6 +232,9 @@ impl Reloader {
             );
             return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
         };
+        if !diagnostics.is_empty() {
+            self.remember_warnings(&old.snapshot.text);
+        }
         let changes = Changes::between(&old.snapshot, &snapshot);
         for key in changes::need_restart(&old.snapshot, &snapshot) {
             diagnostics.push(changes::restart_warning(key));
@@ -338,12 +347,26 @@ impl Reloader {
         Outcome { result, generation, changes, diagnostics }
     }
 
+    /// What was said of the first file when the program started.
+    fn remember_warnings(&self, text: &str) {
+        self.warned.lock().get_or_insert_with(|| {
+            let Compiled { diagnostics, .. } = compile(text, &self.source.name(), &environment);
+            report(&diagnostics, &self.source.name(), text).diagnostics.iter().map(Self::warning).collect()
+        });
+    }
+
+    fn warning(entry: &Entry) -> Warning {
+        (entry.code.to_string(), entry.message.clone())
+    }
+
     fn report(&self, outcome: &Outcome) {
         self.telemetry.metrics.edge().config_reload(outcome.result.as_str());
         self.telemetry.events.publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));
         if outcome.result == Verdict::Applied {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
-            for warning in &outcome.diagnostics {
+            let warnings: HashSet<_> = outcome.diagnostics.iter().map(Self::warning).collect();
+            let before = self.warned.lock().replace(warnings).unwrap_or_default();
+            for warning in outcome.diagnostics.iter().filter(|entry| !before.contains(&Self::warning(entry))) {
                 let help = warning.help.as_deref().unwrap_or_default();
                 tracing::warn!(code = %warning.code, line = warning.line, help, "{}", warning.message);
             }

@@ -37,6 +37,7 @@ fn no_answer_holds_a_secret() {
         let fields = [
             format!("Host: {admin}"),
             format!("Authorization: Bearer {token}"),
+            "Content-Type: application/json".to_owned(),
             format!("Content-Length: {}", body.len()),
         ];
         let fields = fields.join("\r\n");
@@ -112,7 +113,8 @@ fn a_web_page_cannot_reach_it_under_another_name_or_from_another_origin() {
     let (address, port) = (edge.admin_address().to_string(), edge.admin_address().port());
     let ask = |method: &str, target: &str, fields: &[String]| {
         let mut client = Client::connect(edge.admin_address());
-        client.send(format!("{method} {target} HTTP/1.1\r\n{}\r\nContent-Length: 0\r\n\r\n", fields.join("\r\n")));
+        let fields = fields.join("\r\n");
+        client.send(format!("{method} {target} HTTP/1.1\r\n{fields}\r\nX-Multilith: 1\r\nContent-Length: 0\r\n\r\n"));
         client.response().status()
     };
     for (host, origin, status) in [
