@@ -124,7 +124,7 @@ impl HttpServerApp for Desk {
             Ok(_) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
                 Err(refused) => refused,
                 Ok(filter) => {
-                    events::stream(&self.parts.telemetry.events, &filter, &mut session, shutdown).await.ok()?;
+                    events::stream(&self.parts.telemetry.events, filter, &mut session, shutdown).await.ok()?;
                     return None;
                 }
             },

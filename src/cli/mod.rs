@@ -204,6 +204,15 @@ struct LogsArgs {
     /// Only this status, such as 404 or 5xx.
     #[arg(long, value_name = "STATUS")]
     status: Option<StatusFilter>,
+    /// Only this client's address, whatever else happens.
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+    /// Only the request of this id, as the client was told it in X-Request-Id.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Show each client's User-Agent, too.
+    #[arg(long)]
+    user_agent: bool,
     #[command(flatten)]
     admin: AdminArgs,
     /// Print the events as JSON lines.

@@ -8,6 +8,7 @@ use super::{Exit, RunArgs, term};
 use crate::admin::AdminKey;
 use crate::compile::{AdminToken, Compiled, SecretSource, Snapshot, compile, without_file};
 use crate::diagnostic::{Severity, render};
+use crate::migration::Stage;
 use crate::reload::{Source, environment};
 use crate::server::{Inheritance, Running, Signal, Signals, Start, monotonic_microseconds, notify, start, watchdog};
 
@@ -144,11 +145,26 @@ fn key(written: &AdminToken) -> Result<AdminKey, String> {
     Ok(AdminKey { name: Arc::clone(name), role: *role, token: text })
 }
 
+/// The first lines are for a person: what listens where, which file, how many routes.
 fn announce(running: &Running) {
     let plain = running.listeners.iter().map(|address| format!("http://{address}"));
     let encrypted = running.tls_listeners.iter().map(|address| format!("https://{address}"));
     let listeners: Vec<String> = plain.chain(encrypted).collect();
     term::say(&format!("multilith listens on {}; metrics and API on http://{}", listeners.join(", "), running.admin));
+    term::say(&serving(&running.in_force()));
+}
+
+/// `it serves routes.toml: 6 routes (1 shadow, 2 canary, 3 migrated) before the monolith at 127.0.0.1:3000`
+fn serving(snapshot: &Snapshot) -> String {
+    let count = |stage: &Stage| snapshot.routes.iter().filter(|route| route.policy.dial.stage == *stage).count();
+    let stages = Stage::ALL.iter().map(|stage| (count(stage), stage)).filter(|(count, _)| *count > 0);
+    let stages: Vec<_> = stages.map(|(count, stage)| format!("{count} {stage}")).collect();
+    let routes = match snapshot.routes.len() {
+        0 => "no route yet: everything goes to the monolith".to_owned(),
+        1 => format!("1 route ({})", stages.join(", ")),
+        several => format!("{several} routes ({})", stages.join(", ")),
+    };
+    format!("it serves `{}`: {routes}", snapshot.file)
 }
 
 async fn serve(running: &Running, signals: &mut Signals) {

@@ -176,6 +176,7 @@ fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, tota
         endpoint: lease.map_or("", crate::upstream::Lease::address),
         attempts: exchange.attempts,
         fallback: exchange.fallback_reason(),
+        fallback_status: exchange.fallback.and_then(Failure::answered),
         shadow: exchange.copying.what_became(),
         error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
         bytes_in: exchange.body.received,

@@ -336,6 +336,11 @@ fn serve<A>(
 }
 
 impl Running {
+    /// The file in force.
+    pub fn in_force(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.in_force.load().snapshot)
+    }
+
     /// Opens the access log anew.
     pub fn reopen_logs(&self) {
         self.telemetry.access_log.reopen();

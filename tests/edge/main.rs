@@ -21,6 +21,7 @@ mod framing;
 mod http2;
 mod lifecycle;
 mod limits;
+mod live_stream;
 mod observing;
 mod passthrough;
 mod rehearsal;
