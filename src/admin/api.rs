@@ -30,6 +30,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, method: &Method, uri: &
     let (path, query) = (uri.path(), uri.query());
     match path {
         "/" if get => Reply::html(INDEX),
+        "/api/v1/openapi.json" if get => Reply::new(200, "application/json", OPENAPI.into()),
         "/api/v1/status" if get => windowed(query, |window| Reply::json(200, &status(parts, window))),
         "/api/v1/routes" if get => windowed(query, |window| Reply::json(200, &routes(parts, window))),
         "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
@@ -38,11 +39,12 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, method: &Method, uri: &
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, &body).await,
         "/" | "/metrics" | "/healthz" | "/readyz" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
-        | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
+        | "/api/v1/config" | "/api/v1/events" | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
             Some(below) if get => windowed(query, |window| route(parts, below, window)),
-            _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
+            Some(_) => Reply::not_allowed("GET, HEAD"),
+            None => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
     }
 }
@@ -127,6 +129,9 @@ async fn monolith_only(parts: &Parts, caller: &Caller, body: &[u8]) -> Reply {
     Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
 }
 
+/// OpenAPI 3.1; `tests/api` holds the answers against it.
+const OPENAPI: &str = include_str!("openapi.json");
+
 const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>multilith</title>\
 <style>body{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}code{background:#eee;padding:0 .3em}</style></head>\n\
 <body><h1>multilith</h1><ul>\n\
@@ -137,5 +142,6 @@ const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 <li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
 <li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
 <li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
+<li><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>: all of this for programs (OpenAPI 3.1)</li>\n\
 <li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/monolith-only</code></li>\n\
 </ul></body></html>\n";
