@@ -124,6 +124,11 @@ impl RouteMeters {
         self.series.aborts.fetch_add(1, Relaxed);
     }
 
+    /// The stage has a service that the monolith may stand in for.
+    pub fn has_breaker(&self, has: bool) {
+        self.series.has_breaker.store(has, Relaxed);
+    }
+
     pub fn breaker_open(&self, open: bool) {
         self.series.breaker_open.store(open, Relaxed);
     }

@@ -24,6 +24,8 @@ pub(crate) struct RouteSeries {
     pub(crate) none: OnceLock<Arc<SideSeries>>,
     pub(crate) fallbacks: Words,
     pub(crate) aborts: AtomicU64,
+    /// The route has a fallback, and so a breaker: without one there are no series of either.
+    pub(crate) has_breaker: AtomicBool,
     pub(crate) breaker_open: AtomicBool,
     pub(crate) shadow_sent: Words,
     pub(crate) shadow_skipped: Words,
@@ -127,6 +129,7 @@ impl RouteSeries {
             none: OnceLock::new(),
             fallbacks: Words::default(),
             aborts: AtomicU64::new(0),
+            has_breaker: AtomicBool::new(false),
             breaker_open: AtomicBool::new(false),
             shadow_sent: Words::default(),
             shadow_skipped: Words::default(),

@@ -46,6 +46,7 @@ fn busy() -> Arc<Metrics> {
     route.fallback("connect");
     route.upstream_error(1, "reset");
     route.client_abort();
+    route.has_breaker(true);
     route.breaker_open(true);
     route.shadow_sent("answered", 0.03);
     route.shadow_skipped("queue_full");
@@ -228,6 +229,19 @@ fn no_request_can_make_more_series_than_the_configuration_allows() {
         route.request(0, 0, &method, 200, f64::from(n) / 1000.0);
     }
     assert_eq!(series(&metrics), before);
+}
+
+#[test]
+fn a_route_without_a_fallback_has_no_series_of_a_breaker_or_of_fallbacks() {
+    let metrics = metrics();
+    let route = metrics.route(&labels("a", Stage::Migrated, 1.0));
+    let has = |name: &str| page(&metrics).lines().any(|line| line.starts_with(&format!("multilith_{name}{{")));
+    assert!(!has("breaker_open") && !has("fallbacks_total"));
+    route.has_breaker(true);
+    assert!(has("breaker_open") && has("fallbacks_total"), "a first fallback is a step from 0");
+    route.has_breaker(false);
+    route.fallback("connect");
+    assert!(!has("breaker_open") && has("fallbacks_total"), "what was counted stays");
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
