@@ -60,7 +60,7 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
     // All are looked at, so that the time does not tell which one was nearly right.
     let known = given.and_then(|given| {
         let fits = |key: &&AdminKey| same(given.as_bytes(), key.token.as_bytes());
-        parts.keys.iter().filter(fits).last()
+        parts.keys.iter().filter(fits).fold(None, |_, key| Some(key))
     });
     let Some(key) = known else {
         return Err(Reply::problem(401, "send the admin token: `Authorization: Bearer TOKEN`"));

@@ -38,8 +38,16 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, method: &Method, uri: &
         "/api/v1/reload" if post => reload(parts).await,
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, &body).await,
-        "/" | "/metrics" | "/healthz" | "/readyz" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
-        | "/api/v1/config" | "/api/v1/events" | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
+        "/"
+        | "/metrics"
+        | "/healthz"
+        | "/readyz"
+        | "/api/v1/status"
+        | "/api/v1/routes"
+        | "/api/v1/upstreams"
+        | "/api/v1/config"
+        | "/api/v1/events"
+        | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
             Some(below) if get => windowed(query, |window| route(parts, below, window)),
@@ -129,7 +137,7 @@ async fn monolith_only(parts: &Parts, caller: &Caller, body: &[u8]) -> Reply {
     Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
 }
 
-/// OpenAPI 3.1; `tests/api` holds the answers against it.
+/// The API as an `OpenAPI` document; `tests/api` holds the answers against it.
 const OPENAPI: &str = include_str!("openapi.json");
 
 const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>multilith</title>\

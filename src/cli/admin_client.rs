@@ -24,8 +24,14 @@ pub enum AdminError {
     Unknown {
         why: String,
     },
-    Unreachable { url: String, cause: ureq::Error },
-    Refused { status: u16, detail: String },
+    Unreachable {
+        url: String,
+        cause: ureq::Error,
+    },
+    Refused {
+        status: u16,
+        detail: String,
+    },
     Unreadable(String),
 }
 
@@ -144,7 +150,9 @@ fn refused(mut answer: http::Response<ureq::Body>) -> AdminError {
 }
 
 fn address_in(path: &std::path::Path) -> Result<String, AdminError> {
-    let text = Source::File(path.to_owned()).read().map_err(|error| AdminError::Unknown { why: error.diagnostic().message })?;
+    let text = Source::File(path.to_owned())
+        .read()
+        .map_err(|error| AdminError::Unknown { why: error.diagnostic().message })?;
     let admin = admin_address(&text, &environment).ok_or_else(|| AdminError::Unknown {
         why: format!("`admin` in `{}` cannot be read (`multilith check` says why)", path.display()),
     })?;

@@ -71,7 +71,11 @@ fn describe(explained: &Explained) -> String {
         let statuses: Vec<_> = explained.fallback_statuses.iter().map(u16::to_string).collect();
         let and = if statuses.is_empty() { String::new() } else { format!(", or answers {}", statuses.join(", ")) };
         let safe = matches!(&*explained.request.method, "GET" | "HEAD" | "OPTIONS");
-        let or = if safe { format!(", breaks off or takes too long{and}") } else { "; not once it may have got the request".to_owned() };
+        let or = if safe {
+            format!(", breaks off or takes too long{and}")
+        } else {
+            "; not once it may have got the request".to_owned()
+        };
         line("fallback", &format!("the monolith answers if the service cannot be reached{or}"));
     }
     if let Some(copy) = &explained.shadow {

@@ -120,7 +120,8 @@ pub fn bring_up(
     let keys = match snapshot.server.tokens.iter().map(key).collect() {
         Ok(keys) => keys,
         Err(message) => {
-            let help = "tokens of the admin listener are given as { env = \"NAME\" } or { file = \"path\" }, and differ";
+            let help =
+                "tokens of the admin listener are given as { env = \"NAME\" } or { file = \"path\" }, and differ";
             term::fail(&message, Some(help));
             return Err(Exit::Failed);
         }

@@ -42,9 +42,9 @@ fn failed(error: &AdminError) -> Exit {
 fn board(status: &Value, width: usize) -> String {
     let mut text = String::new();
     let mut line = |words: String| writeln!(text, "{words}").expect("writing to a string");
-    let window = status["window_seconds"].as_f64().map_or_else(String::new, |window| {
-        format!("; figures of the last {}", span(window))
-    });
+    let window = status["window_seconds"]
+        .as_f64()
+        .map_or_else(String::new, |window| format!("; figures of the last {}", span(window)));
     line(format!(
         "multilith {}, up {}, generation {}{window}",
         status["version"].as_str().unwrap_or("?"),
@@ -115,7 +115,8 @@ fn routes(status: &Value) -> Table {
 fn rows(table: &mut Table, route: &Value) {
     let empty = serde_json::Map::new();
     let sides = route["requests"].as_object().unwrap_or(&empty);
-    let some = |value: &Value| value.as_u64().filter(|count| *count > 0).map_or_else(String::new, |count| count.to_string());
+    let some =
+        |value: &Value| value.as_u64().filter(|count| *count > 0).map_or_else(String::new, |count| count.to_string());
     for (index, (side, requests)) in sides.iter().enumerate() {
         let own = |text: &str| if index == 0 { text.to_owned() } else { String::new() };
         let of_service = |text: String| if side == "service" { text } else { String::new() };

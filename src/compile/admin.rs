@@ -26,7 +26,9 @@ pub fn admin_address(text: &str, env: config::Environment<'_>) -> Option<Arc<str
         Field::Wrong => &Field::Wrong,
     };
     match admin {
-        Field::Given(given) => host_port(&given.value, None).ok().filter(|found| found.port != 0).map(|it| join(it).into()),
+        Field::Given(given) => {
+            host_port(&given.value, None).ok().filter(|found| found.port != 0).map(|it| join(it).into())
+        }
         Field::Absent if !lost => Some(DEFAULT_ADMIN.into()),
         Field::Absent | Field::Wrong => None,
     }
@@ -37,8 +39,8 @@ fn may_be_of_server(found: &Diagnostic, text: &str) -> bool {
     const OTHERS: [&str; 9] =
         ["monolith", "services", "routes", "matching", "limits", "timeouts", "logs", "tracing", "metrics"];
     let Some(before) = found.span.as_ref().and_then(|span| text.get(..span.end)) else { return false };
-    let headers = before.lines().filter_map(|line| line.trim_start().strip_prefix('['));
-    let table = headers.last().map(|header| header.trim_start_matches(['[', ' ']));
+    let mut headers = before.lines().filter_map(|line| line.trim_start().strip_prefix('['));
+    let table = headers.next_back().map(|header| header.trim_start_matches(['[', ' ']));
     let name = table.map(|table| table.split(['.', ']', ' ']).next().unwrap_or(""));
     found.code == Code::UnknownKey && name.is_none_or(|name| !OTHERS.contains(&name))
 }
@@ -73,11 +75,8 @@ fn without_token(address: &str, span: Span, draft: &mut Draft<'_>) {
 
 /// Everybody who may use the listener: `token` is one called so, who may do everything.
 pub(super) fn tokens(server: &config::Server, draft: &mut Draft<'_>) -> Vec<AdminToken> {
-    let own = server.token.get().map(|token| AdminToken {
-        name: "token".into(),
-        token: secret(token),
-        role: Role::Operate,
-    });
+    let own =
+        server.token.get().map(|token| AdminToken { name: "token".into(), token: secret(token), role: Role::Operate });
     let mut tokens: Vec<_> = own.into_iter().collect();
     for item in server.tokens.get().map(Vec::as_slice).unwrap_or_default() {
         let (Some(name), Some(token)) = (item.value.name.given(), item.value.token.get()) else { continue };
@@ -124,7 +123,10 @@ mod tests {
     fn the_admin_address_is_read_from_a_file_that_is_otherwise_wrong() {
         let env = |name: &str| (name == "ADMIN").then(|| "127.0.0.1:7000".to_owned());
         for (text, address) in [
-            ("[server]\nadmin = \"127.0.0.1:9911\"\n[monolith]\nurl = \"http://127.0.0.1:1\"\n", Some("127.0.0.1:9911")),
+            (
+                "[server]\nadmin = \"127.0.0.1:9911\"\n[monolith]\nurl = \"http://127.0.0.1:1\"\n",
+                Some("127.0.0.1:9911"),
+            ),
             ("[server]\nadmin = \"127.0.0.1:9911\"\n[routes.a]\nstage = \"shdow\"\n", Some("127.0.0.1:9911")),
             ("[server]\nadmin = \"127.0.0.1:9911\"\n[routes.a\nstage = shadow\n", Some("127.0.0.1:9911")),
             ("[server]\nlisten = 7\nadmin = \"127.0.0.1:9911\"\nadmn = 1\n", Some("127.0.0.1:9911")),

@@ -17,8 +17,8 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, Role, ServerSettings, Snapshot, TlsSettings,
-    TracingSettings,
+    AccessLog, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, Role, ServerSettings,
+    Snapshot, TlsSettings, TracingSettings,
 };
 
 pub use crate::route::{Matching, Secret, SecretSource};

@@ -74,9 +74,8 @@ fn look(key: &str, value: &Spanned<DeValue<'_>>, text: &str, place: Place, found
     let place = match place {
         Place::Secret => Place::Secret,
         Place::Headers if names_a_secret(key) => Place::Secret,
-        Place::Headers => Place::Elsewhere,
         Place::Elsewhere if HEADERS.contains(&key) => Place::Headers,
-        Place::Elsewhere => Place::Elsewhere,
+        Place::Headers | Place::Elsewhere => Place::Elsewhere,
     };
     match value.get_ref() {
         DeValue::Table(table) => {
@@ -89,11 +88,8 @@ fn look(key: &str, value: &Spanned<DeValue<'_>>, text: &str, place: Place, found
                 look("", item, text, place, found);
             }
         }
-        DeValue::String(written) if place == Place::Secret => {
-            if !is_variable(written) {
-                found.push((value.span(), format!("\"{REDACTED}\"")));
-            }
-        }
+        DeValue::String(written) if place == Place::Secret && is_variable(written) => {}
+        DeValue::String(_) if place == Place::Secret => found.push((value.span(), format!("\"{REDACTED}\""))),
         DeValue::String(written) => found.extend(user_of(written, value.span(), text)),
         _ => {}
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::Path;
 
 const PRIVATE: u32 = 0o700;
+const OTHERS: u32 = 0o077;
 /// What stands in it. A folder that holds anything else, such as `/var/lib`, is not ours to close.
 const OURS: [&str; 3] = ["evidence", "monolith-only", "upgrade.sock"];
 const PREFIX: &str = "multilith";
@@ -21,7 +22,7 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
         _ => {}
     }
     let found = fs::metadata(path)?;
-    if !found.is_dir() || found.mode() & 0o077 == 0 {
+    if !found.is_dir() || found.mode() & OTHERS == 0 {
         return Ok(());
     }
     if holds_others(path)? {

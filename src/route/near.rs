@@ -36,10 +36,16 @@ impl Miss {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::TrailingSlash => "its path has no slash at the end (`[matching] trailing_slash = \"ignore\"` takes both)",
+            Self::TrailingSlash => {
+                "its path has no slash at the end (`[matching] trailing_slash = \"ignore\"` takes both)"
+            }
             Self::NoTrailingSlash => "its path ends in a slash (`[matching] trailing_slash = \"ignore\"` takes both)",
-            Self::Case => "its path is written with other letters' case (`[matching] case = \"insensitive\"` takes both)",
-            Self::PathParameter => "without the `;…` behind a segment; an application may not see that part, the routes do",
+            Self::Case => {
+                "its path is written with other letters' case (`[matching] case = \"insensitive\"` takes both)"
+            }
+            Self::PathParameter => {
+                "without the `;…` behind a segment; an application may not see that part, the routes do"
+            }
             Self::FrontController => "without `/index.php`, by which the application can be asked for the same",
             Self::RestRoute => "the application reads its path from the query `rest_route`; routes see the path alone",
         }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::failures::Failures;
-use crate::live::private_folder;
 use crate::compare::{Evidence, Rules};
+use crate::live::private_folder;
 
 /// A file larger than any evidence can become is not one of ours.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;

@@ -347,7 +347,11 @@ mod tests {
             (of(None, Some("80")), false, false),
             (of(Some("10.0.0.7"), Some("80")), false, false),
         ] {
-            assert_eq!((filter.wants(&event("a", "service", 200)), filter.wants(&beyond)), (within, without), "{filter:?}");
+            assert_eq!(
+                (filter.wants(&event("a", "service", 200)), filter.wants(&beyond)),
+                (within, without),
+                "{filter:?}"
+            );
         }
         let events = Arc::new(Events::default());
         let narrow = events.watch(of(None, Some("7f")));

@@ -362,7 +362,8 @@ impl Pool {
         // Before the look: what is learnt meanwhile must not be forgotten behind it.
         self.attention.store(false, Relaxed);
         let eject = self.spec.eject.as_ref();
-        let (last, failures) = (eject.is_some_and(|rule| rule.last), eject.map_or(FAILING, |rule| rule.failures.max(1)));
+        let (last, failures) =
+            (eject.is_some_and(|rule| rule.last), eject.map_or(FAILING, |rule| rule.failures.max(1)));
         let weights = roll.judge(self.spec.health.is_some(), last, failures, now);
         if roll.needs_attention() {
             self.look_again();

@@ -148,7 +148,11 @@ impl Vitals {
             let kind = if kind == Failure::Connect { String::new() } else { format!(" ({})", kind.name()) };
             return (EndpointState::Failing, format!("{what} {}{kind}", counted.join(" and ")));
         }
-        if answered.load(Relaxed) { (EndpointState::Healthy, String::new()) } else { (EndpointState::Unchecked, String::new()) }
+        if answered.load(Relaxed) {
+            (EndpointState::Healthy, String::new())
+        } else {
+            (EndpointState::Unchecked, String::new())
+        }
     }
 
     /// Whether it is time to say again why there is no connection.

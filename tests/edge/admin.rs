@@ -144,7 +144,8 @@ fn a_web_page_cannot_reach_it_under_another_name_or_from_another_origin() {
 
 #[test]
 fn the_document_of_the_api_names_every_path_that_there_is() {
-    let edge = Edge::before(&Origin::saying("ok")).with("[routes.read-user]\npath = \"/a\"\nstage = \"monolith\"\n").start();
+    let edge =
+        Edge::before(&Origin::saying("ok")).with("[routes.read-user]\npath = \"/a\"\nstage = \"monolith\"\n").start();
     let (status, document) = edge.admin_json("GET", "/api/v1/openapi.json");
     assert_eq!((status, &document["openapi"]), (200, &"3.1.0".into()));
     let paths = document["paths"].as_object().expect("paths are an object");

@@ -92,11 +92,22 @@ fn without_a_token_nothing_is_pressed_that_a_page_or_a_form_could_send() {
         assert_eq!(posted(&edge, "POST", "/api/v1/monolith-only", fields, on), status, "{fields:?}");
         assert!(!pressed(&edge), "{fields:?}");
     }
-    for (method, target) in [("POST", "/api/v1/reload"), ("PUT", "/api/v1/config"), ("DELETE", "/api/v1/routes/a/comparisons")] {
+    for (method, target) in
+        [("POST", "/api/v1/reload"), ("PUT", "/api/v1/config"), ("DELETE", "/api/v1/routes/a/comparisons")]
+    {
         assert_eq!(posted(&edge, method, target, &[], ""), 403, "{method} {target}");
     }
     assert_eq!(posted(&edge, "POST", "/api/v1/reload", &[OURS], ""), 200, "without a body none is said to be JSON");
-    assert_eq!(posted(&edge, "POST", "/api/v1/monolith-only", &["x-multilith: yes", "content-type: application/JSON; charset=utf-8"], on), 200);
+    assert_eq!(
+        posted(
+            &edge,
+            "POST",
+            "/api/v1/monolith-only",
+            &["x-multilith: yes", "content-type: application/JSON; charset=utf-8"],
+            on
+        ),
+        200
+    );
     assert!(pressed(&edge));
 }
 

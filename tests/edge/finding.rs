@@ -20,7 +20,9 @@ fn the_button_works_in_the_moment_in_which_the_file_is_broken() {
     assert_eq!(edge.get("/users").text(), "service");
     let good = edge.text("");
     let file = edge.path().display().to_string();
-    for broken in [good.replace("\"migrated\"", "\"migratd\""), format!("{good}[routes.half\n"), format!("{good}x = [1,\n")] {
+    for broken in
+        [good.replace("\"migrated\"", "\"migratd\""), format!("{good}[routes.half\n"), format!("{good}x = [1,\n")]
+    {
         edge.replace_file(&broken);
         edge.await_refusal();
         for (word, answer) in [("on", "monolith"), ("off", "service")] {
@@ -49,7 +51,9 @@ fn where_the_proxy_cannot_be_known_the_verb_says_so() {
     let lost = file("lost.toml", "[server]\nadmin = \"127.0.0.1:1\n");
     let missing = format!("{folder}/missing.toml");
     for path in [&misspelt, &lost, &missing] {
-        for arguments in [&["monolith-only", "on"][..], &["status"], &["reload"], &["diff", "users"], &["logs", "--follow"]] {
+        for arguments in
+            [&["monolith-only", "on"][..], &["status"], &["reload"], &["diff", "users"], &["logs", "--follow"]]
+        {
             let arguments = [arguments, &["-c", path]].concat();
             let (code, stdout, stderr) = verb(&arguments, &[]);
             assert_eq!((code, &*stdout), (Some(2), ""), "{arguments:?}: {stderr}");

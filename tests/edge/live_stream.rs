@@ -44,14 +44,12 @@ fn a_line_says_which_client_why_that_side_and_what_the_service_answered() {
 fn one_request_or_one_client_is_found_beyond_the_budget_of_the_stream() {
     const WANTED: &str = "0123456789abcdef0123456789abcdef";
     let (monolith, users) = (Origin::saying("monolith"), Origin::saying("service"));
-    let edge = Edge::before(&monolith)
-        .server("trusted = [\"127.0.0.0/8\"]")
-        .service("users", &users)
-        .with(CANARY)
-        .start();
+    let edge =
+        Edge::before(&monolith).server("trusted = [\"127.0.0.0/8\"]").service("users", &users).with(CANARY).start();
     let file = edge.path().display().to_string();
     let verb = |arguments: &[&str]| Process::spawn(["logs", "--follow", "-c", &file].iter().chain(arguments));
-    let (by_id, by_client, nobody) = (verb(&["--id", WANTED]), verb(&["--client", "10.9.8.7"]), verb(&["--client", "10.1.1.1"]));
+    let (by_id, by_client, nobody) =
+        (verb(&["--id", WANTED]), verb(&["--client", "10.9.8.7"]), verb(&["--client", "10.1.1.1"]));
     eventually("both found", || {
         for _ in 0..100 {
             edge.client().request("GET", "/users", &["X-Forwarded-For: 10.2.2.2"]);

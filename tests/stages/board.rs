@@ -9,7 +9,8 @@ const QUICK: &str = "[services.users.timeouts]\nanswer = \"300ms\"\n";
 
 fn board(edge: &Edge, arguments: &[&str]) -> String {
     let file = edge.path().display().to_string();
-    let mut process = Process::spawn_with(["status", "-c", &file].iter().chain(arguments), [("COLUMNS", "200".to_owned())]);
+    let mut process =
+        Process::spawn_with(["status", "-c", &file].iter().chain(arguments), [("COLUMNS", "200".to_owned())]);
     let status = process.wait(PATIENCE).expect("the verb ends");
     assert!(status.success(), "{}", process.stderr());
     process.stdout()
@@ -39,7 +40,8 @@ fn a_wait_for_the_service_is_not_the_monoliths_time() {
     assert_eq!((&route["requests"]["monolith"], &route["errors"]["monolith"]), (&3.into(), &0.into()), "{route}");
     assert_eq!(route["p50_seconds"]["monolith"], Value::Null, "the monolith was assigned nothing: {route}");
     assert!(route["p50_seconds"]["service"].as_f64().is_some_and(|p50| p50 > 0.25), "{route}");
-    let count = |side| world.edge.metric("multilith_request_duration_seconds_count", &[("route", "users"), ("side", side)]);
+    let count =
+        |side| world.edge.metric("multilith_request_duration_seconds_count", &[("route", "users"), ("side", side)]);
     assert!((count("service") - 3.0).abs() < 0.1 && count("monolith") < 0.1);
     let text = board(&world.edge, &[]);
     let service = line(&text, &["service"]);
@@ -56,7 +58,8 @@ fn what_an_open_breaker_keeps_from_the_service_is_the_monoliths_own_time() {
         Some(status(&world.edge)["routes"][0].clone()).filter(|route| route["fallbacks"] == 4)
     });
     assert_eq!((&route["requests"]["service"], &route["errors"]["service"]), (&1.into(), &1.into()), "{route}");
-    let count = |side| world.edge.metric("multilith_request_duration_seconds_count", &[("route", "users"), ("side", side)]);
+    let count =
+        |side| world.edge.metric("multilith_request_duration_seconds_count", &[("route", "users"), ("side", side)]);
     assert!((count("service") - 1.0).abs() < 0.1 && (count("monolith") - 3.0).abs() < 0.1);
 }
 
@@ -65,9 +68,12 @@ fn the_board_says_its_window_and_takes_another() {
     let world = World::start(&canary("100%", ""));
     assert_eq!(world.get("/users", &[]).text(), "service");
     assert!(board(&world.edge, &[]).lines().next().is_some_and(|line| line.ends_with("of the last 5 min")));
-    assert!(board(&world.edge, &["--since", "15m"]).lines().next().is_some_and(|line| line.ends_with("of the last 15 min")));
+    assert!(
+        board(&world.edge, &["--since", "15m"]).lines().next().is_some_and(|line| line.ends_with("of the last 15 min"))
+    );
     let whole = eventually("the request on the board", || {
-        Some(world.edge.admin_json("GET", "/api/v1/status?since=1h").1).filter(|status| status["routes"][0]["requests"]["service"] == 1)
+        Some(world.edge.admin_json("GET", "/api/v1/status?since=1h").1)
+            .filter(|status| status["routes"][0]["requests"]["service"] == 1)
     });
     assert_eq!((&whole["window_seconds"], &whole["last_error"]), (&3600.0.into(), &Value::Null));
     assert_eq!(whole["routes"][0]["totals"]["requests"]["service"], 1);
@@ -77,7 +83,9 @@ fn the_board_says_its_window_and_takes_another() {
         assert_eq!(route["totals"]["requests"]["service"], 1, "the totals stay");
         (route["requests"]["service"] == 0 && route["p50_seconds"]["service"].is_null()).then_some(())
     });
-    for (query, code) in [("since=2h", 400), ("since=0s", 400), ("since=soon", 400), ("sinc=5m", 400), ("since=90s", 200)] {
+    for (query, code) in
+        [("since=2h", 400), ("since=0s", 400), ("since=soon", 400), ("sinc=5m", 400), ("since=90s", 200)]
+    {
         assert_eq!(world.edge.admin("GET", &format!("/api/v1/status?{query}")).status(), code, "{query}");
     }
 }

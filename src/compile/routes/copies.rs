@@ -48,15 +48,15 @@ fn nothing_copied(
     draft: &mut Draft<'_>,
 ) -> bool {
     let named: Vec<_> = site.route.methods.get().map(|list| list.0.as_slice()).unwrap_or_default().iter().collect();
-    let copied = |method: &Method| copies.methods.contains(method) && may_be_copied(method, copies);
+    let takes_part = |method: &Method| copies.methods.contains(method) && may_be_copied(method, copies);
     let Some(first) = named.first() else { return false };
     // What is named beside the well-known methods is unsafe.
-    let possible = methods.is_none_or(MethodSet::is_all) || named.iter().any(|item| copied(&item.value));
+    let possible = methods.is_none_or(MethodSet::is_all) || named.iter().any(|item| takes_part(&item.value));
     if possible {
         return false;
     }
     let given = written.is_some_and(|shadow| !shadow.methods.is_absent());
-    let (own, copied) = (list(named.iter().map(|item| item.value.as_str())), list(copies.methods.names()));
+    let (own, theirs) = (list(named.iter().map(|item| item.value.as_str())), list(copies.methods.names()));
     let told = if given { "" } else { " (the default)" };
     let service = site.route.service.get().map_or("X", String::as_str);
     let unsafe_named = named.iter().any(|item| !shadow::is_safe(&item.value));
@@ -75,7 +75,7 @@ fn nothing_copied(
         Diagnostic::new(
             Code::ShadowCopiesNothing,
             format!(
-                "`{}` copies nothing: `methods` of the route are {own}, `shadow.methods` are {copied}{told}{}",
+                "`{}` copies nothing: `methods` of the route are {own}, `shadow.methods` are {theirs}{told}{}",
                 site.name(),
                 if unsafe_named && copies.writes == WriteCopies::Never { ", and writes are not copied" } else { "" }
             ),
@@ -110,9 +110,8 @@ fn some_not_copied(site: Site<'_>, stage: Stage, copies: &Shadow, draft: &mut Dr
 fn never_asked(site: Site<'_>, methods: Option<&MethodSet>, written: Option<&config::Shadow>, draft: &mut Draft<'_>) {
     let Some(methods) = methods.filter(|methods| !methods.is_all()) else { return };
     let named = written.and_then(|shadow| shadow.methods.get()).map(|list| list.0.as_slice()).unwrap_or_default();
-    let takes = |method: &Method| {
-        methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
-    };
+    let takes =
+        |method: &Method| methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET));
     let Some(item) = named.iter().find(|item| !takes(&item.value)) else { return };
     draft.say(
         Code::UselessSetting,
@@ -142,7 +141,11 @@ fn nothing_compared(
     draft.say(
         Code::ShadowComparesNothing,
         at,
-        format!("`{}` compares nothing: in stage `{}` the answers to its copies are thrown away", site.name(), word(stage)),
+        format!(
+            "`{}` compares nothing: in stage `{}` the answers to its copies are thrown away",
+            site.name(),
+            word(stage)
+        ),
         "nothing is compared",
         "add `compare = {}` to its `shadow` table",
     );

@@ -93,21 +93,21 @@ fn methods(table: Option<&config::Fallback>) -> MethodSet {
 
 fn statuses(table: Option<&config::Fallback>, stage: Stage, draft: &mut Draft<'_>) -> StatusSet {
     let mut set = StatusSet::default();
-    match table.map(|table| &table.statuses) {
-        Some(Field::Given(given)) => {
-            for item in &given.value {
-                if !(400..600).contains(&item.value) {
-                    let message = format!("the answer {} is not a failure", item.value);
-                    let help = "name statuses from 400 to 599; without `statuses` they are 502, 503, 504, and 500 besides in `canary`";
-                    draft.say(Code::OutOfRange, item.span.clone(), message, "not a failure", help);
-                }
-                set.insert(item.value);
-            }
+    let Some(Field::Given(given)) = table.map(|table| &table.statuses) else {
+        let default = if stage == Stage::Canary { &CANARY_STATUSES[..] } else { &DEFAULT_STATUSES };
+        for status in default {
+            set.insert(*status);
         }
-        _ => {
-            let default = if stage == Stage::Canary { &CANARY_STATUSES[..] } else { &DEFAULT_STATUSES };
-            default.iter().for_each(|status| set.insert(*status));
+        return set;
+    };
+    for item in &given.value {
+        if !(400..600).contains(&item.value) {
+            let message = format!("the answer {} is not a failure", item.value);
+            let help =
+                "name statuses from 400 to 599; without `statuses` they are 502, 503, 504, and 500 besides in `canary`";
+            draft.say(Code::OutOfRange, item.span.clone(), message, "not a failure", help);
         }
+        set.insert(item.value);
     }
     set
 }

@@ -58,7 +58,8 @@ fn takes(own: &Segment, other: &Segment) -> bool {
             own.prefix.is_empty() && own.suffix.is_empty() && !other.is_empty()
         }
         (Segment::Parameter(own), Segment::Parameter(other)) => {
-            (own.prefix.is_empty() && own.suffix.is_empty()) || (&own.prefix, &own.suffix) == (&other.prefix, &other.suffix)
+            (own.prefix.is_empty() && own.suffix.is_empty())
+                || (&own.prefix, &own.suffix) == (&other.prefix, &other.suffix)
         }
         _ => false,
     }

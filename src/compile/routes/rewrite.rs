@@ -35,8 +35,8 @@ pub(super) fn compile(site: Site<'_>, templates: &[Template], draft: &mut Draft<
 /// A rewrite changes what a service is sent. Without one, or without a change, it never acts.
 pub(super) fn check_effect(site: Site<'_>, policy: Option<&Policy>, compiled: &Rewrite, draft: &mut Draft<'_>) {
     let (Some(given), Some(policy)) = (site.route.rewrite.given(), policy) else { return };
-    let asks_service = policy.service.is_some()
-        || policy.variants.iter().any(|variant| variant.upstream != UpstreamId::MONOLITH);
+    let asks_service =
+        policy.service.is_some() || policy.variants.iter().any(|variant| variant.upstream != UpstreamId::MONOLITH);
     let written = &given.value;
     let only_path = written.host.is_absent()
         && [written.set.is_absent(), written.add.is_absent(), written.remove.is_absent()] == [true; 3];
@@ -48,7 +48,10 @@ pub(super) fn check_effect(site: Site<'_>, policy: Option<&Policy>, compiled: &R
     } else if only_path && compiled.path.is_some() && same && !paths.is_empty() {
         ("it writes the path that the request has", "write the path that the service knows, or remove `rewrite`")
     } else if only_path && written.path.is_absent() {
-        ("it changes nothing", "say what the service is to be sent, such as `path = \"/v2/users\"`, or remove `rewrite`")
+        (
+            "it changes nothing",
+            "say what the service is to be sent, such as `path = \"/v2/users\"`, or remove `rewrite`",
+        )
     } else {
         return;
     };

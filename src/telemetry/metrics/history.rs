@@ -108,7 +108,10 @@ mod tests {
         history.look(at(0), &[10]);
         history.look(at(100), &[13]);
         history.look(at(400), &[20]);
-        assert_eq!((sum(&history, at(401), 300), sum(&history, at(401), 301), sum(&history, at(401), 401)), (7, 10, 20));
+        assert_eq!(
+            (sum(&history, at(401), 300), sum(&history, at(401), 301), sum(&history, at(401), 401)),
+            (7, 10, 20)
+        );
         assert_eq!(sum(&history, at(401), 3600), 20);
         assert_eq!(sum(&history, at(1000), 300), 0, "nothing happened lately");
     }

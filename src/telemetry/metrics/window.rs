@@ -44,7 +44,9 @@ impl RouteSeries {
     pub(crate) fn remember(&self, now: Instant) {
         self.history.lock().look(now, &self.counters());
         // Of a hundred thousand routes most have never been asked.
-        let asked = |side: &SideSeries| side.seconds.counts().is_some() || side.answers.iter().any(|stage| stage.get().is_some());
+        let asked = |side: &SideSeries| {
+            side.seconds.counts().is_some() || side.answers.iter().any(|stage| stage.get().is_some())
+        };
         for side in self.sides.lock().iter().filter(|side| asked(side)) {
             let counters = side.counters();
             side.history.lock().look(now, &counters);
@@ -83,11 +85,7 @@ impl RouteSeries {
 
     pub(crate) fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
         let (lately, ever) = (self.lately(now, window), self.counters());
-        RouteSummary {
-            copies: lately[COPIES],
-            fallbacks: lately[FALLBACKS],
-            totals: (ever[COPIES], ever[FALLBACKS]),
-        }
+        RouteSummary { copies: lately[COPIES], fallbacks: lately[FALLBACKS], totals: (ever[COPIES], ever[FALLBACKS]) }
     }
 
     fn lately(&self, now: Instant, window: Duration) -> [u64; 3] {
