@@ -47,13 +47,16 @@ impl fmt::Display for AdminError {
 }
 
 impl AdminError {
-    pub const fn help(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
             Self::Unknown { .. } => {
                 "say where it is: `--admin http://127.0.0.1:9900`, the variable MULTILITH_ADMIN, or `-c FILE` with the proxy's file"
             }
             Self::Unreachable { .. } => "start it with `multilith run`, or say where it is with `--admin URL`",
             Self::Refused { status: 401, .. } => "give the token with `--token` or in MULTILITH_TOKEN",
+            Self::Refused { status: 403, detail } if detail.contains("role") => {
+                "give a token whose role in `[[server.tokens]]` is `operate`"
+            }
             Self::Refused { status: 403, .. } => {
                 "use the address in [server] `admin`, or add this name to `admin_hosts`"
             }
