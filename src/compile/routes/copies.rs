@@ -102,7 +102,7 @@ fn some_not_copied(site: Site<'_>, stage: Stage, copies: &Shadow, draft: &mut Dr
         first.span.clone(),
         format!("{which} requests of `{}` are not copied: `shadow.methods` are `GET` and `HEAD` unless it names others", site.name()),
         "answered by the monolith alone",
-        "that is safe; to try them, too, name them in `shadow.methods` with `writes = \"sandbox\"`, or give them a route of their own",
+        "to try them, too, name them in `shadow.methods` with `writes = \"sandbox\"`; if it is meant so, `shadow.methods = [\"GET\"]` says it",
     );
 }
 
@@ -130,8 +130,7 @@ fn nothing_compared(
     draft: &mut Draft<'_>,
 ) {
     let says = written.is_some_and(|shadow| !shadow.compare.is_absent());
-    // In stage `shadow` a route compares unless it says otherwise.
-    if copies.compare.is_some() || says || stage == Stage::Shadow {
+    if copies.compare.is_some() || says {
         return;
     }
     let at = match &site.route.shadow {
@@ -147,7 +146,7 @@ fn nothing_compared(
             word(stage)
         ),
         "nothing is compared",
-        "add `compare = {}` to its `shadow` table",
+        "add `compare = {}` to its `shadow` table: `shadow = { compare = {} }`",
     );
 }
 

@@ -29,6 +29,10 @@ fn path_taken<'a>(route: &Route, other: &'a Route) -> Option<&'a Template> {
     if same_end || Arc::ptr_eq(&route.name, &other.name) || conditions(&other.rule) > 0 {
         return None;
     }
+    // Said in the file: it changes nothing, for the path decides, but it is meant so.
+    if other.rule.priority > route.rule.priority {
+        return None;
+    }
     // Between different hosts the more specific host wins, whatever the path.
     if route.rule.host != other.rule.host || route.rule.excludes(&other.rule) {
         return None;
@@ -85,7 +89,7 @@ fn report(route: &Entry<config::Route>, by: &Entry<config::Route>, path: &Templa
         .label("a more specific path comes before conditions")
         .related(place(by, Some(path.as_str())), format!("`{other}`"))
         .help(format!(
-            "if they are meant for `{name}`, add `\"{}\"` to its `path`; otherwise give `{other}` the conditions, too",
+            "if they are meant for `{name}`, add `\"{}\"` to its `path`; if it is meant so, `priority = 1` in `{other}` says it",
             path.as_str()
         )),
     );
