@@ -1,5 +1,5 @@
-//! Warns of a route with conditions from which a more specific path of another route takes requests: the path is looked at
-//! before headers, cookies and queries.
+//! Warns of a route with conditions and a path that ends openly, from which a longer path of another route takes requests: the
+//! path is looked at before headers, cookies and queries.
 
 use std::sync::Arc;
 
@@ -39,10 +39,15 @@ fn path_taken<'a>(route: &Route, other: &'a Route) -> Option<&'a Template> {
     }
     let longer = |theirs: &&Template| {
         let (theirs, own) = (theirs.segments(), &route.rule.paths);
-        own.iter().any(|own| own.segments() != theirs && covers(own.segments(), theirs))
+        own.iter().any(|own| ends_open(own) && own.segments() != theirs && covers(own.segments(), theirs))
             && !own.iter().any(|own| own.segments() == theirs)
     };
     other.rule.paths.iter().find(longer)
+}
+
+/// `/api/{*rest}` looks as if it took everything below. That `/users/me` comes before `/users/{id}` is what people expect.
+fn ends_open(template: &Template) -> bool {
+    matches!(template.segments().last(), Some(Segment::Rest(_)))
 }
 
 /// Every path that the one takes, the other takes as well, and is less specific about.
