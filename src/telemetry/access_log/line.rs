@@ -32,7 +32,7 @@ pub(crate) fn json(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: SystemT
     object.some_text("user_agent.original", record.user_agent);
     if !record.referer.is_empty() {
         object.redacted("http.request.header.referer", |redacted| {
-            redact::address(record.referer, record.hidden, redacted)
+            redact::address(record.referer, record.hidden, redacted);
         });
     }
     if record.status > 0 {
