@@ -238,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_columns_have_room_for_all_of_them() {
+        let mut status = status();
+        status["routes"][0]["name"] = "read-user".into();
+        status["routes"].as_array_mut().unwrap().truncate(1);
+        let board = board(&status, 100);
+        for head in ["P50", "P99", "FALLBACKS", "COPIES", "MISMATCH"] {
+            assert!(board.contains(head), "{head}:\n{board}");
+        }
+    }
+
+    #[test]
     fn what_only_some_have_is_shown_where_they_have_it() {
         let wide = board(&status(), 160);
         assert!(wide.contains("2.10 %") && wide.contains("  breaker open\n"), "{wide}");
