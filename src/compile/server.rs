@@ -35,7 +35,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
             Some(address) => address,
             None => None,
         },
-        token: server.token.get().map(secret),
+        tokens: admin::tokens(server, draft),
         admin_hosts: admin::hosts(server, draft),
         threads: usize::from(server.threads.or(0)),
         state_dir: server.state_dir.get().cloned().unwrap_or_else(|| PathBuf::from(".multilith")),

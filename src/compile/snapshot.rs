@@ -58,6 +58,23 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
 }
 
+/// What may be done on the admin listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Look, and ask what would be.
+    Read,
+    /// Everything.
+    Operate,
+}
+
+/// One who may use the admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    pub name: Arc<str>,
+    pub token: SecretSource,
+    pub role: Role,
+}
+
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -66,7 +83,8 @@ pub struct ServerSettings {
     pub tls: TlsSettings,
     pub admin: Arc<str>,
     pub metrics: Option<Arc<str>>,
-    pub token: Option<SecretSource>,
+    /// Who may use `admin`; without any, everybody who reaches it.
+    pub tokens: Vec<AdminToken>,
     pub admin_hosts: Vec<Box<str>>,
     /// 0: one per core.
     pub threads: usize,

@@ -25,7 +25,7 @@ mod variables;
 #[cfg(test)]
 mod schema_tests;
 
-pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Stage, TrailingSlash, Writes};
+pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Role, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use field::{Field, Given};
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
@@ -35,7 +35,7 @@ pub use route::{
     Answer, Auth, Breaker, CookieDomain, Fallback, FallbackSwitch, Jwt, RateLimit, Rewrite, Route, Variant,
 };
 pub use secret::{Secret, SecretTable};
-pub use server::{Certificate, Force, Server, Tls};
+pub use server::{AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
 pub use units::{ByteRate, Count, Percent, Rate, Size, Streams, duration};

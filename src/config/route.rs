@@ -110,7 +110,7 @@ table! {
     pub struct Fallback {
         /// Methods that move when nothing was sent. Default: all.
         methods: OneOrMany<Method>,
-        /// Answers that count as a failure; safe methods only. Default: `[502, 503, 504]`.
+        /// Answers that count as a failure; safe methods only. Default: `[502, 503, 504]`, in `canary` 500 besides.
         statuses: Vec<Item<u16>>,
     }
 }

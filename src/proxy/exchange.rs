@@ -200,6 +200,12 @@ impl Exchange {
         self.side.map(|side| meter_index(&self.route().policy, side))
     }
 
+    /// The side whose time the exchange is: the one that was asked first, also where the monolith answered in its place.
+    pub fn assigned_side(&self) -> Option<usize> {
+        let side = if self.fallback.is_some() { Some(self.decision.side) } else { self.side };
+        side.map(|side| meter_index(&self.route().policy, side))
+    }
+
     /// What the endpoint of the current attempt is told of the trace.
     pub fn attempt_trace(&self) -> TraceContext {
         self.trace.for_attempt(self.attempts.saturating_sub(1))

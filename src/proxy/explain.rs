@@ -43,6 +43,18 @@ pub struct Explained {
     pub request: Sent,
     /// Whether the monolith may answer if the service fails.
     pub fallback: bool,
+    /// The statuses of the service that count as its failure, where there is a fallback.
+    pub fallback_statuses: Vec<u16>,
+    /// Routes that another spelling of the path would reach.
+    pub near_misses: Vec<Near>,
+}
+
+/// A route that the request would reach under another path.
+#[derive(Debug, Clone, Serialize)]
+pub struct Near {
+    pub route: String,
+    pub path: String,
+    pub why: &'static str,
 }
 
 /// The copy that the request would cause.
@@ -128,6 +140,13 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
         Some(Lost { route: route.name.to_string(), lost: candidate.lost.to_string() })
     });
     let candidates = lost.collect();
+    let near = snapshot.table.near_misses(&facts, found).into_iter().filter_map(|near| {
+        let route = snapshot.routes.get(near.route.index())?;
+        Some(Near { route: route.name.to_string(), path: near.path, why: near.why.as_str() })
+    });
+    let near_misses = near.collect();
+    let statuses = policy.fallback.as_ref().filter(|_| decision.fallback).map(|fallback| fallback.statuses.iter());
+    let fallback_statuses = statuses.into_iter().flatten().collect();
     let upstream = name_of(snapshot, decision.upstream);
     let reason = reason(policy, &decision, route, monolith_only);
     let sent = sent(snapshot, request, found, route, policy, &decision)?;
@@ -142,6 +161,8 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
         candidates,
         request: sent,
         fallback: decision.fallback,
+        fallback_statuses,
+        near_misses,
     })
 }
 

@@ -81,6 +81,11 @@ impl Failure {
         }
     }
 
+    /// The status with which the endpoint failed.
+    pub const fn answered(self) -> Option<u16> {
+        if let Self::Status(status) = self { Some(status) } else { None }
+    }
+
     /// The `kind` of `upstream_errors_total`, and the reason of a fallback or a retry.
     pub const fn kind(self) -> &'static str {
         match self {

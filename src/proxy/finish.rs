@@ -62,7 +62,8 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     let total = now.saturating_duration_since(exchange.began);
     let status = exchange.status;
     let route = exchange.route();
-    route.meters.request(exchange.meter_side(), &exchange.head.method, status, total.as_secs_f64());
+    let (side, assigned) = (exchange.meter_side(), exchange.assigned_side());
+    route.meters.request(side, assigned, &exchange.head.method, status, total.as_secs_f64());
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
         steps.telemetry.metrics.edge().refused(reason);
     }
@@ -106,6 +107,7 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         endpoint: lease.map_or("", crate::upstream::Lease::address),
         attempts: exchange.attempts,
         fallback: exchange.fallback_reason(),
+        fallback_status: exchange.fallback.and_then(Failure::answered),
         shadow: exchange.mirror.what_became(),
         error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
         bytes_in: exchange.body.received,

@@ -70,6 +70,11 @@ impl Skipped {
 }
 
 impl Copies {
+    /// Both answers are compared.
+    pub fn compares(&self) -> bool {
+        self.comparison.is_some()
+    }
+
     /// Counts a copy that is not sent.
     pub fn skip(&self, why: Skipped) {
         self.meters.shadow_skipped(why.as_str());

@@ -114,6 +114,24 @@ impl Lease {
         if failures.load(Relaxed) != 0 {
             failures.store(0, Relaxed);
         }
+        self.copy_answered();
+    }
+
+    /// A copy was answered, whatever its status.
+    pub fn copy_answered(&self) {
+        if self.endpoint.vitals.answered()
+            && let Some(pool) = self.endpoint.pool.upgrade()
+        {
+            pool.look_again();
+        }
+    }
+
+    /// A copy was not answered. Copies eject nobody: that is for what clients wait for.
+    pub fn copy_failed(&self, kind: Failure) {
+        self.endpoint.vitals.unanswered(true);
+        if let Some(pool) = self.endpoint.pool.upgrade() {
+            pool.copy_failed(&self.endpoint, kind);
+        }
     }
 
     /// No connection could be made, and this is why. Said now and then: each request's line in the access log has only that
@@ -135,6 +153,7 @@ impl Lease {
 
     /// The attempt failed, and it was not the client's doing.
     pub fn failed(&self, kind: Failure) {
+        self.endpoint.vitals.unanswered(false);
         let in_a_row = self.endpoint.vitals.failures.fetch_add(1, Relaxed).saturating_add(1);
         if let Some(pool) = self.endpoint.pool.upgrade() {
             pool.endpoint_failed(&self.endpoint, kind, in_a_row);

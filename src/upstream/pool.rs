@@ -50,6 +50,9 @@ pub(super) enum Informant {
     Names,
 }
 
+/// So many failures in a row make an endpoint `failing`, where no rule of ejection says how many.
+const FAILING: u32 = 5;
+
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
     maker: Result<PeerMaker, PeerProblem>,
@@ -248,10 +251,21 @@ impl Pool {
         }
     }
 
+    /// Something was learnt of an endpoint: it is judged anew at the next tick.
+    pub(super) fn look_again(&self) {
+        self.attention.store(true, Relaxed);
+    }
+
+    pub(super) fn copy_failed(&self, endpoint: &Endpoint, kind: Failure) {
+        endpoint.vitals.condition.lock().last_failure = Some((kind, self.now()));
+        self.look_again();
+    }
+
     /// An attempt failed; `in_a_row` counts this one.
     pub(super) fn endpoint_failed(&self, endpoint: &Endpoint, kind: Failure, in_a_row: u32) {
         let now = self.now();
         endpoint.vitals.condition.lock().last_failure = Some((kind, now));
+        self.look_again();
         if kind == Failure::Connect {
             endpoint.vitals.closes.refused(Instant::now());
             endpoint.vitals.doubted.notify_one();
@@ -350,8 +364,14 @@ impl Pool {
 
     /// Judges every endpoint anew and arranges them for picking.
     fn refresh(&self, roll: &mut Roll, now: u64) {
-        let weights = roll.judge(self.spec.health.is_some(), self.spec.eject.ejects_last(), now);
-        self.attention.store(roll.needs_attention(), Relaxed);
+        // Before the look: what is learnt meanwhile must not be forgotten behind it.
+        self.attention.store(false, Relaxed);
+        let eject = &self.spec.eject;
+        let failures = eject.rule(false).map_or(FAILING, |rule| rule.failures.max(1));
+        let weights = roll.judge(self.spec.health.is_some(), eject.ejects_last(), failures, now);
+        if roll.needs_attention() {
+            self.look_again();
+        }
         self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
         roll.report(&self.spec.name, &*self.observer);
     }

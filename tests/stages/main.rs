@@ -7,6 +7,7 @@
 #[path = "../edge/harness/mod.rs"]
 mod harness;
 
+mod board;
 mod breaker;
 mod button;
 mod caches;

@@ -216,7 +216,7 @@ impl Edge {
 
     pub(crate) fn admin(&self, method: &str, target: &str) -> Response {
         let host = format!("Host: {}", self.admin);
-        let fields: &[&str] = if method == "GET" { &[&host] } else { &[&host, "Content-Length: 0"] };
+        let fields: &[&str] = if method == "GET" { &[&host] } else { &[&host, "X-Multilith: 1", "Content-Length: 0"] };
         Client::connect(self.admin).request(method, target, fields)
     }
 
