@@ -1,5 +1,6 @@
 //! What the file says: spanned and unresolved. Every mistake of syntax and of type is gathered in one walk.
 
+mod buffer;
 mod choices;
 mod condition;
 mod field;
@@ -23,6 +24,7 @@ mod variables;
 #[cfg(test)]
 mod schema_tests;
 
+pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use field::{Field, Given};

@@ -45,6 +45,8 @@ table! {
         idle_timeout: Limit<Duration>,
         /// Tunnels and event streams without a byte in either direction. Default: `"1h"`.
         upgraded_idle: Limit<Duration>,
+        /// All bodies on disk together; what finds no room streams on. Default: `"1GiB"`.
+        buffer_disk: Limit<Size>,
     }
 }
 

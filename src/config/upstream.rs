@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::list::Item;
 use super::table::table;
-use super::{Balance, HttpVersion, Timeouts};
+use super::{Balance, Buffer, HttpVersion, Timeouts};
 
 macro_rules! upstream {
     ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty,)* }) => {
@@ -32,6 +32,8 @@ macro_rules! upstream {
                 timeouts: Timeouts,
                 /// Idle connections are kept this long: less than the upstream keeps them. Default: `"4s"`.
                 keepalive: Duration,
+                /// How much of bodies is held on their way; a route's own wins.
+                buffer: Buffer,
                 $($(#[doc = $doc])* $field: $type,)*
             }
         }

@@ -1,6 +1,7 @@
 //! Upstreams as the file describes them, compiled: addresses, protocol, balance, health, timeouts; and the pure rules of
 //! balancing, health and membership. Pools of live endpoints are above, in `upstream`.
 
+mod buffering;
 mod checkup;
 mod ejection;
 mod least_busy;
@@ -12,6 +13,7 @@ mod round_robin;
 mod slow_start;
 mod spec;
 
+pub use buffering::{Buffering, RequestBuffer};
 pub use checkup::{Checkup, Verdict};
 pub use ejection::EjectionRecord;
 pub use least_busy::{draw_two, second_is_freer};

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Buffering;
+
 /// An upstream's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub u32);
@@ -150,6 +152,8 @@ pub struct UpstreamSpec {
     pub timeouts: Timeouts,
     /// Connections idle for longer are not used again: below the upstream's own keep-alive time.
     pub keepalive: Duration,
+    /// How much of bodies is held where a route does not say.
+    pub buffer: Buffering,
     /// Writes may be copied here.
     pub sandbox: bool,
 }

@@ -14,13 +14,13 @@ use super::deadline::{Expired, Waiting};
 use super::exchange::Exchange;
 use super::failure::{Failure, Fault};
 use super::replay_buffer::{KEPT, ReplayBuffer};
+use super::response_buffer::{self, ResponseBuffer};
 use super::tunnel::Tunnel;
-use super::{Steps, finish};
+use super::{Steps, buffer, finish};
 use crate::client::{self, ConnectError, End};
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
-use crate::upstream::Lease;
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,12 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
         return say(client, exchange, failure).await;
     }
     let mut kept = ReplayBuffer::default();
+    if let Some(gathering) = buffer::gathering(exchange) {
+        // In a box, because few requests have a body that is waited for.
+        if let Err(failure) = Box::pin(gathering.run(steps, client, exchange, &mut kept)).await {
+            return say(client, exchange, failure).await;
+        }
+    }
     loop {
         if let Err(failure) = steps.choose(exchange) {
             return say(client, exchange, failure).await;
@@ -97,6 +103,13 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
                 exchange.bytes_out += passed.1;
                 exchange.failure = failure;
                 return After::Close;
+            }
+            Ended::Held(held, failure) => {
+                let fed = Box::pin(held.feed(client, exchange.began)).await;
+                return match failure.or(fed.err()) {
+                    None => after(client),
+                    Some(failure) => say(client, exchange, failure).await,
+                };
             }
             Ended::Again => kept.rewind(),
             Ended::Stop(failure) => return say(client, exchange, failure).await,
@@ -139,6 +152,7 @@ fn begin<'a, 'c>(
         upload,
         silent,
         response: Response::Awaited,
+        held: None,
         armed: false,
         progress: false,
     })
@@ -298,6 +312,8 @@ enum Response {
 enum Ended {
     Whole(After),
     Switched(Box<Tunnel>),
+    /// The upstream is done, the client is not; what failed, if something did.
+    Held(Box<ResponseBuffer>, Option<Failure>),
     Again,
     Stop(Failure),
 }
@@ -305,6 +321,8 @@ enum Ended {
 /// Why the loop of an attempt ended.
 enum Outcome {
     Whole,
+    /// All of the response is held.
+    Received,
     Switched,
     Moved,
     Failed(Failure),
@@ -324,6 +342,8 @@ struct Pump<'a, 'c> {
     /// Either side may be silent for as long as a tunnel may.
     silent: bool,
     response: Response,
+    /// What the client has not taken yet, where responses are held.
+    held: Option<Box<ResponseBuffer>>,
     /// A deadline of this attempt was set.
     armed: bool,
     /// Something moved since the deadline was set.
@@ -337,7 +357,15 @@ impl Pump<'_, '_> {
             poll_fn(|cx| self.poll(cx, &mut interim)).await
         };
         let (failure, unprocessed) = match outcome {
-            Outcome::Whole => return self.whole(),
+            Outcome::Whole => {
+                give_back(self.upstream, self.exchange, self.steps.idle);
+                return Ended::Whole(after(self.client));
+            }
+            Outcome::Received => {
+                let held = self.held.take().expect("what was received is held");
+                give_back(self.upstream, self.exchange, self.steps.idle);
+                return Ended::Held(held, None);
+            }
             Outcome::Switched => {
                 let End::Http1(upstream) = self.upstream else {
                     return Ended::Stop(Failure::Protocol);
@@ -351,17 +379,14 @@ impl Pump<'_, '_> {
         let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed, unsent: false };
         match self.steps.failed(self.exchange, failed) {
             Next::Again => Ended::Again,
-            Next::Stop(failure) => Ended::Stop(failure),
+            Next::Stop(failure) => match self.held {
+                Some(mut held) if failure.fault() == Fault::Upstream => {
+                    held.break_off();
+                    Ended::Held(held, Some(failure))
+                }
+                _ => Ended::Stop(failure),
+            },
         }
-    }
-
-    /// The response reached its end. The upstream's connection is given back if both messages are whole.
-    fn whole(self) -> Ended {
-        if let Some(key) = self.exchange.attempt.lease.as_ref().map(Lease::connection_key) {
-            let keepalive = self.exchange.edition.pool(self.exchange.target).spec().keepalive;
-            self.upstream.keep(key, keepalive, self.steps.idle);
-        }
-        Ended::Whole(after(self.client))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, interim: &mut usize) -> Poll<Outcome> {
@@ -437,45 +462,75 @@ impl Pump<'_, '_> {
             if framing != Framing::Open || !self.client.takes_trailers() {
                 head.fields.remove(crate::message::Name::Trailer);
             }
-            if self.exchange.close || self.upload == Upload::Open && !self.exchange.is_http2() {
+            if self.exchange.close || !self.client.is_read() && !self.exchange.is_http2() {
                 // An early response to an upload: what the client still sends is no request.
                 self.client.close();
             }
             self.exchange.status = head.status.as_u16();
             self.client.put_head(&head, framing);
             self.response = if switches { Response::Switched } else { Response::Body };
+            self.held = response_buffer::of(self.steps, self.exchange, &head, framing);
         }
-        while self.response == Response::Body && self.client.room() > 0 {
+        while self.response == Response::Body && self.takes_more() {
             let piece = match self.upstream.poll_piece(cx) {
                 Poll::Ready(Ok(piece)) => piece,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Upstream(fault)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => break,
             };
             *moved = true;
             if let Err(failure) = self.steps.response_piece(self.exchange, &piece) {
                 return Poll::Ready(Outcome::Failed(failure));
             }
             let (length, last) = (piece.len(), piece.is_last());
-            self.client.put(piece);
+            match &mut self.held {
+                Some(held) => held.put(piece),
+                None => self.client.put(piece),
+            }
             self.upstream.passed(length);
-            if last {
+            if last && self.held.is_none() {
                 self.response = Response::Flushing;
             }
         }
-        Poll::Pending
+        self.poll_held(cx, moved)
+    }
+
+    /// More of the response's body may be put.
+    fn takes_more(&mut self) -> bool {
+        self.held.as_ref().map_or_else(|| self.client.room() > 0, |held| held.has_room())
+    }
+
+    /// Passes on what is held of the response.
+    fn poll_held(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
+        let Some(held) = &mut self.held else { return Poll::Pending };
+        if held.has_ended() && self.upload != Upload::Open {
+            return Poll::Ready(Outcome::Received);
+        }
+        match held.poll_pass(cx, self.client, moved) {
+            Poll::Ready(Ok(())) => {
+                self.held = None;
+                self.response = Response::Flushing;
+                Poll::Pending
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Outcome::Failed(Failure::Internal)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// The upload: first what is kept of an earlier attempt, then what comes.
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
         while self.upload == Upload::Open && self.upstream.room() > 0 {
-            let piece = match self.kept.next() {
-                Some(piece) => piece,
-                None => match self.client.poll_piece(cx) {
+            let mut fresh = 0;
+            let piece = match self.kept.poll_next(cx) {
+                Poll::Ready(Ok(Some(piece))) => piece,
+                Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(Failure::Internal)),
+                Poll::Pending => break,
+                Poll::Ready(Ok(None)) => match self.client.poll_piece(cx) {
                     Poll::Ready(Ok(piece)) => {
                         if let Err(failure) = self.steps.request_piece(self.exchange, &piece) {
                             return Poll::Ready(Outcome::Failed(failure));
                         }
                         self.kept.keep(&piece, KEPT);
+                        fresh = piece.len();
                         piece
                     }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Failed(of_client(&fault))),
@@ -486,9 +541,8 @@ impl Pump<'_, '_> {
             if piece.is_last() {
                 self.upload = Upload::Whole;
             }
-            let length = piece.len();
             self.upstream.put(piece);
-            self.client.passed(length);
+            self.client.passed(fresh);
         }
         if self.upload != Upload::Stopped && matches!(self.upstream.poll_send(cx, moved), Poll::Ready(Err(_))) {
             // It may have answered before it stopped reading; if it has not, the next read says why.
@@ -505,13 +559,14 @@ impl Pump<'_, '_> {
 
     /// Pending: no deadline has passed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        let takes_more = self.takes_more();
         let waiting = match self.response {
             Response::Awaited if self.upload != Upload::Open => Waiting::Head,
             Response::Awaited if self.upstream.room() == 0 => Waiting::UpstreamTakes,
             Response::Awaited => Waiting::Upload,
             Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
             Response::Sent => Waiting::Upload,
-            Response::Body if self.client.room() > 0 => Waiting::Body,
+            Response::Body if takes_more => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };
         let deadline = &mut self.exchange.deadline;
@@ -552,6 +607,15 @@ impl Pump<'_, '_> {
     }
 }
 
+/// The response reached its end: the endpoint is done, and its connection may have another request if both messages are whole.
+fn give_back(upstream: End, exchange: &mut Exchange, most: usize) {
+    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    if let Some(lease) = &mut exchange.attempt.lease {
+        upstream.keep(lease.connection_key(), keepalive, most);
+        lease.release();
+    }
+}
+
 /// What a fault of the upstream's end means, and whether the upstream has not processed the request.
 fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, bool) {
     if let client::Fault::Malformed(rule) | client::Fault::Unwritable(rule) = fault
@@ -571,7 +635,7 @@ fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, bool
 }
 
 /// What a fault of the client's end means.
-fn of_client(fault: &ClientFault) -> Failure {
+pub fn of_client(fault: &ClientFault) -> Failure {
     match fault {
         ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,
         ClientFault::Malformed(malformed) => Failure::Refused { status: malformed.status, reason: malformed.reason },

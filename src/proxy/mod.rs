@@ -5,6 +5,7 @@ mod access;
 mod admit;
 mod attempt;
 mod body;
+mod buffer;
 mod client_end;
 mod deadline;
 mod driver;
@@ -20,7 +21,9 @@ mod page;
 mod panic;
 mod replay_buffer;
 mod response;
+mod response_buffer;
 mod rewriting;
+mod spill;
 mod tunnel;
 
 pub use access::Access;
@@ -34,6 +37,7 @@ pub use page::{Page, own_response};
 #[cfg(test)]
 pub use panic::provoked;
 pub use panic::{Thrown, alone};
+pub use spill::Disk;
 
 use std::sync::Arc;
 
@@ -55,6 +59,8 @@ pub struct Steps {
     pub access: Arc<Access>,
     pub telemetry: Arc<Telemetry>,
     pub shadow: Arc<Shadow>,
+    /// Bodies that wait on disk.
+    pub disk: Arc<Disk>,
     /// Tells tunnels that the server goes.
     pub going_away: watch::Sender<bool>,
     /// Connections to upstreams that each thread keeps.

@@ -21,6 +21,7 @@ mod variants;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::settings::buffer;
 use super::draft::{Draft, check_name};
 use super::upstreams::Names;
 use crate::config::{self, Entry};
@@ -121,6 +122,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
         rewrite,
         answer,
         body_limit: site.route.body_limit.get().and_then(|limit| limit.0).map(|size| size.0),
+        buffer: buffer(&site.route.buffer),
         rate_limit,
         jwt,
     })

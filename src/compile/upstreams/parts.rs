@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::draft::Draft;
-use super::super::settings::timeouts;
+use super::super::settings::{buffer, timeouts};
 use super::{health, source, tls};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::Span;
@@ -27,6 +27,7 @@ pub(super) struct Parts<'f> {
     pub(super) tls: &'f Field<config::UpstreamTls>,
     pub(super) timeouts: &'f Field<config::Timeouts>,
     pub(super) keepalive: &'f Field<Duration>,
+    pub(super) buffer: &'f Field<config::Buffer>,
 }
 
 macro_rules! parts {
@@ -44,6 +45,7 @@ macro_rules! parts {
             tls: &$table.tls,
             timeouts: &$table.timeouts,
             keepalive: &$table.keepalive,
+            buffer: &$table.buffer,
         }
     };
 }
@@ -93,6 +95,7 @@ impl<'f> Parts<'f> {
             },
             timeouts: timeouts(self.timeouts, base),
             keepalive: self.keepalive.or(DEFAULT_KEEPALIVE),
+            buffer: buffer(self.buffer),
             sandbox,
         }
     }
