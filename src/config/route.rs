@@ -8,7 +8,9 @@ use serde_json::json;
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
-use super::{Buffer, Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage};
+use super::{
+    Buffer, Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
+};
 
 table! {
     /// A match, and where it stands in the migration.

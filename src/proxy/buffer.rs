@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
+use super::Steps;
 use super::attempt::may_be_silent;
 use super::client_end::ClientEnd;
 use super::driver::of_client;
@@ -16,7 +17,6 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::spill::Place;
-use super::Steps;
 use crate::endpoint::{Buffering, RequestBuffer};
 use crate::message::{Framing, Name, Piece, ResponseHead};
 

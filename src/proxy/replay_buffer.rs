@@ -30,11 +30,6 @@ pub struct ReplayBuffer {
 }
 
 impl ReplayBuffer {
-    /// A body that is not there.
-    pub fn of_nothing() -> Self {
-        Self { end: Some(None), ..Self::default() }
-    }
-
     /// A piece that came from the client and is sent at once; what passes `most` bytes in all is not kept.
     pub fn keep(&mut self, piece: &Piece, most: u64) {
         match piece {
@@ -97,10 +92,6 @@ impl ReplayBuffer {
     /// Fields came behind the body.
     pub const fn has_trailers(&self) -> bool {
         matches!(self.end, Some(Some(_)))
-    }
-
-    pub const fn length(&self) -> u64 {
-        self.length
     }
 
     /// The next attempt begins with the first piece.

@@ -62,16 +62,7 @@ pub fn of(steps: &Steps, exchange: &Exchange, head: &ResponseHead, framing: Fram
 
 impl ResponseBuffer {
     fn new(most: u64, place: Place) -> Self {
-        Self {
-            most,
-            place,
-            memory: VecDeque::new(),
-            cost: 0,
-            spill: None,
-            length: 0,
-            end: None,
-            state: State::Open,
-        }
+        Self { most, place, memory: VecDeque::new(), cost: 0, spill: None, length: 0, end: None, state: State::Open }
     }
 
     /// More may be put. Otherwise it waits for the client, or for the disk.

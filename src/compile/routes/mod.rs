@@ -21,8 +21,8 @@ mod variants;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::settings::buffer;
 use super::draft::{Draft, check_name};
+use super::settings::buffer;
 use super::upstreams::Names;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
