@@ -150,14 +150,15 @@ fn a_slow_upload_does_not_hold_the_only_worker() {
 
 #[test]
 fn a_slow_reader_does_not_hold_the_only_worker() {
-    let length = 8 * MIB;
+    // More than the buffers of the sockets take on the way.
+    let length = 32 * MIB;
     let monolith = single_worker(move |request| match request.target() {
         b"/long" => Reply::ok(pattern(length)),
         b"/chunks" => Reply::chunked(&[]).chunk(pattern(length)).last_chunk(&["X-Sum: 1"]),
         b"/end" => Reply::bytes("HTTP/1.1 200 OK\r\n\r\n").then(pattern(length)).close(),
         _ => Reply::ok("short"),
     });
-    let edge = Edge::before(&monolith).monolith("buffer = { answer = \"16MiB\" }").start();
+    let edge = Edge::before(&monolith).monolith("buffer = { answer = \"64MiB\" }").start();
     for target in ["/long", "/chunks", "/end"] {
         let mut slow = edge.client();
         slow.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -179,14 +180,15 @@ fn a_slow_reader_does_not_hold_the_only_worker() {
 
 #[test]
 fn the_upstream_s_connection_is_free_while_the_client_still_reads() {
-    let length = 8 * MIB;
+    // More than the buffers of the sockets take on the way.
+    let length = 32 * MIB;
     let monolith =
         Origin::start(
             move |request| {
                 if request.path_is("/long") { Reply::ok(pattern(length)) } else { Reply::ok("short") }
             },
         );
-    let edge = Edge::before(&monolith).monolith("buffer = { answer = \"16MiB\" }").start();
+    let edge = Edge::before(&monolith).monolith("buffer = { answer = \"64MiB\" }").start();
     let mut slow = edge.client();
     slow.send("GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
     slow.head();
