@@ -10,6 +10,8 @@ mod config;
 mod framing;
 #[path = "fuzz/claims/headers.rs"]
 mod headers;
+#[path = "fuzz/claims/http2.rs"]
+mod http2;
 #[path = "fuzz/claims/json.rs"]
 mod json;
 #[path = "fuzz/claims/path.rs"]
@@ -50,6 +52,11 @@ fn paths_are_read_as_a_second_reader_reads_them() {
 #[test]
 fn nobody_speaks_for_others_and_nothing_of_a_connection_goes_on() {
     replay("headers", &[], headers::hold);
+}
+
+#[test]
+fn requests_of_http2_keep_the_rules_of_heads_however_their_bytes_are_cut() {
+    replay("http2", &[], http2::hold);
 }
 
 #[test]

@@ -83,7 +83,7 @@ async fn what_is_cut_short_or_is_not_http_is_a_fault() {
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", "not HTTP: transfer_encoding"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", "not HTTP: content_length"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", "not HTTP: content_length"),
-        (b"garbage", "not HTTP: head"),
+        (b"garbage", "not HTTP: no response"),
         (b"HTTP/1.1 600000 OK\r\n\r\n", "not HTTP: head"),
     ] {
         let mut conn = answering(said, Method::GET).await;

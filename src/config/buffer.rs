@@ -39,7 +39,7 @@ impl Decode for RequestBuffer {
         if matches!(value.get_ref(), DeValue::String(text) if text.as_ref() == "auto") {
             return Some(Self::Auto);
         }
-        Some(size::<Self>(value, reader, "\"auto\", \"none\"")?.map_or(Self::None, Self::Size))
+        Some(size::<Self>(value, reader, "\"auto\", \"none\"")?.0.map_or(Self::None, Self::Size))
     }
 
     fn schema() -> serde_json::Value {
@@ -52,7 +52,7 @@ impl Decode for AnswerBuffer {
     const EXAMPLE: &'static str = "\"1MiB\"";
 
     fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        size::<Self>(value, reader, "\"none\"").map(Self)
+        size::<Self>(value, reader, "\"none\"").map(|limit| Self(limit.0))
     }
 
     fn schema() -> serde_json::Value {
@@ -60,8 +60,8 @@ impl Decode for AnswerBuffer {
     }
 }
 
-/// A size, or `None` for no buffer; another word than `words` is reported.
-fn size<T: Decode>(value: &Value<'_>, reader: &mut Reader<'_>, words: &str) -> Option<Option<Size>> {
+/// A size, or no buffer; another word than `words` is reported.
+fn size<T: Decode>(value: &Value<'_>, reader: &mut Reader<'_>, words: &str) -> Option<Limit<Size>> {
     if let DeValue::String(text) = value.get_ref()
         && text.as_ref() != "none"
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -71,5 +71,5 @@ fn size<T: Decode>(value: &Value<'_>, reader: &mut Reader<'_>, words: &str) -> O
         reader.invalid(Code::InvalidValue, value.span(), message, "not a known word", help);
         return None;
     }
-    Limit::<Size>::decode(value, reader).map(|limit| limit.0)
+    Limit::decode(value, reader)
 }

@@ -40,9 +40,9 @@ pub struct HeadRules {
 #[derive(Debug)]
 pub enum Arrived {
     /// A request's head, and its length in bytes.
-    Request(Box<RequestHead>, usize),
+    Request(RequestHead, usize),
     /// What came is not a request. The head holds as much of it as a log line needs.
-    Malformed(Malformed, Box<RequestHead>),
+    Malformed(Malformed, RequestHead),
     /// The connection opens with the preface of HTTP/2; nothing of it was taken.
     Http2,
     /// There will be no request.
@@ -164,6 +164,28 @@ impl Conn {
                     return Poll::Ready(self.malformed_unread(Malformed::because("framing")));
                 }
             }
+            if self.unread.is_empty() && !fresh {
+                // Most heads come at once: they are read from the thread's buffer, and the connection needs none of its own.
+                let Self { socket, unread, empty_lines, .. } = self;
+                let parsed = poll_look(cx, socket, |bytes| {
+                    let whole = (*empty_lines == 0 && bytes.first().is_some_and(u8::is_ascii_alphanumeric))
+                        .then(|| head_end(bytes, 0).filter(|end| *end <= longest))
+                        .flatten();
+                    let head = whole.and_then(|end| {
+                        let head = RequestHead::parse(&bytes[..end], rules.bare_line_feeds).ok()?;
+                        Some((head, end))
+                    });
+                    unread.extend_from_slice(&bytes[head.as_ref().map_or(0, |(_, end)| *end)..]);
+                    (head, bytes.is_empty())
+                });
+                match parsed {
+                    Poll::Ready(Ok((Some((head, end)), _))) => return Poll::Ready(self.begin(head, end)),
+                    Poll::Ready(Ok((None, false))) => {}
+                    Poll::Ready(_) => return Poll::Ready(Arrived::Closed),
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
             match poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(Arrived::Closed),
@@ -199,7 +221,7 @@ impl Conn {
             _ => Reading::Over,
         };
         self.request_end = None;
-        Arrived::Request(Box::new(head), length)
+        Arrived::Request(head, length)
     }
 
     /// What came is not a request: it is answered, and the connection ends.
@@ -210,7 +232,7 @@ impl Conn {
         self.reading = Reading::Over;
         self.writing = Writing::Head;
         self.bytes_sent = 0;
-        Arrived::Malformed(bad, Box::new(remains(raw)))
+        Arrived::Malformed(bad, remains(raw))
     }
 
     fn malformed_unread(&mut self, bad: Malformed) -> Arrived {
@@ -219,7 +241,7 @@ impl Conn {
     }
 
     /// The rest of a head is not waited for any longer.
-    pub fn give_up(&mut self, status: u16, reason: &'static str) -> (Malformed, Box<RequestHead>) {
+    pub fn give_up(&mut self, status: u16, reason: &'static str) -> (Malformed, RequestHead) {
         match self.malformed_unread(Malformed { status, reason }) {
             Arrived::Malformed(bad, head) => (bad, head),
             _ => unreachable!("a malformed request is one"),
@@ -389,11 +411,12 @@ impl Conn {
     /// Puts a piece of the response's body.
     pub fn put(&mut self, piece: Piece) {
         match (self.writing, piece) {
-            (Writing::Length(left), Piece::Data(data)) => {
+            (Writing::Length(left), Piece::Data(mut data)) => {
                 let fits = usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
                 let left = left - fits as u64;
                 self.writing = if left == 0 { Writing::Over } else { Writing::Length(left) };
-                self.put_data(data.slice(..fits));
+                data.truncate(fits);
+                self.put_data(data);
             }
             // The body ended short: the end of the connection says so.
             (Writing::Length(_), _) => self.stays = false,

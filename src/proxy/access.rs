@@ -119,7 +119,7 @@ fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Re
 
 /// A browser's preflight never carries a token (Fetch, section 4.8): it passes, but nothing that only a token may say does.
 fn check_token(exchange: &mut Exchange, rule: &TokenRule, preflight: bool) -> Result<(), Failure> {
-    let request = &mut *exchange.head;
+    let request = &mut exchange.head;
     if preflight {
         return jwt::forget(request, &rule.rules).map_err(Failure::Unauthorized);
     }

@@ -53,7 +53,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(if nowhere { Failure::Refused { status: 400, reason: "host" } } else { Failure::PlainHttp });
     }
 
-    let head = &*exchange.head;
+    let head = &exchange.head;
     let normal = normalise_bytes(head.path(), &snapshot.matching).map_err(refused_path)?;
     let announced = announced_method(head);
     let seen = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
@@ -66,7 +66,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     let decision = if chosen.access.asks() {
         access::enforce(steps, exchange, &chosen.access, announced.is_some())?;
         // What a token says is there only now, and what the client said in its place is gone.
-        let head = &*exchange.head;
+        let head = &exchange.head;
         let normal = normalise_bytes(head.path(), &snapshot.matching).map_err(refused_path)?;
         let seen = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
         choose(steps, exchange, chosen, &seen, forced)

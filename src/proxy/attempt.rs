@@ -29,8 +29,8 @@ pub enum Next {
 #[derive(Debug, Clone, Copy)]
 pub struct Failed {
     pub failure: Failure,
-    /// The connection had served another request before.
-    pub reused: bool,
+    /// The connection had served another request before, and has ended, or what came on it is no response.
+    pub stale: bool,
     /// All that was read of the request's body can be sent again.
     pub kept: bool,
     /// The upstream says that it has not processed the request. An unsafe one is still not sent again: it was all there.
@@ -158,10 +158,8 @@ fn counts_as_failure(exchange: &Exchange, status: u16) -> bool {
 
 /// An attempt failed after it was connected. Decides whether another endpoint may be asked; a wrong yes would send a write twice.
 pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
-    let Failed { failure, reused, kept, unprocessed, unsent } = failed;
+    let Failed { failure, stale, kept, unprocessed, unsent } = failed;
     let again = may_send_again(exchange, failure, kept) || unsent && kept;
-    // Bytes behind the last response (a body to a HEAD, say) make a kept connection as stale as its end does.
-    let stale = reused && matches!(failure, Failure::Reset | Failure::Protocol);
     if again && (stale || unprocessed || unsent) && retry_stale(steps, exchange) {
         return Next::Again;
     }

@@ -10,14 +10,14 @@ use http::{Method, StatusCode};
 
 use super::attempt::{Failed, Next, Verdict, connect_limit, may_be_silent};
 use super::client_end::ClientEnd;
-use super::deadline::{Expired, Waiting};
+use super::deadline::{Expired, Waiting, patience_with_stream};
 use super::exchange::Exchange;
-use super::failure::{Failure, Fault};
+use super::failure::{Failure, Fault, of_client};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::response_buffer::{self, ResponseBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, buffer, finish};
-use crate::client::{self, ConnectError, End};
+use crate::client::{self, ConnectError, End, http1};
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
@@ -105,7 +105,7 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
                 return After::Close;
             }
             Ended::Held(held, failure) => {
-                let fed = Box::pin(held.feed(client, exchange.began)).await;
+                let fed = Box::pin(held.feed(client, exchange)).await;
                 return match failure.or(fed.err()) {
                     None => after(client),
                     Some(failure) => say(client, exchange, failure).await,
@@ -137,7 +137,7 @@ fn begin<'a, 'c>(
             exchange.http1_alone = true;
         }
         let unsent = !matches!(fault, client::Fault::Unwritable(_)) || exchange.http1_alone;
-        let failed = Failed { failure, reused, kept: kept.is_whole(), unprocessed: false, unsent };
+        let failed = Failed { failure, stale: false, kept: kept.is_whole(), unprocessed: false, unsent };
         return Err(steps.failed(exchange, failed));
     }
     let upload = if framing == Framing::None { Upload::Whole } else { Upload::Open };
@@ -356,6 +356,7 @@ impl Pump<'_, '_> {
             let mut interim = 0;
             poll_fn(|cx| self.poll(cx, &mut interim)).await
         };
+        let mut stale = false;
         let (failure, unprocessed) = match outcome {
             Outcome::Whole => {
                 give_back(self.upstream, self.exchange, self.steps.idle);
@@ -374,9 +375,13 @@ impl Pump<'_, '_> {
             }
             Outcome::Moved => return Ended::Again,
             Outcome::Failed(failure) => (failure, false),
-            Outcome::Upstream(fault) => of_upstream(self.exchange, &fault),
+            Outcome::Upstream(fault) => {
+                let ended = matches!(fault, client::Fault::Ended(_) | client::Fault::Malformed(http1::NO_RESPONSE));
+                stale = self.reused && ended;
+                of_upstream(self.exchange, &fault)
+            }
         };
-        let failed = Failed { failure, reused: self.reused, kept: self.kept.is_whole(), unprocessed, unsent: false };
+        let failed = Failed { failure, stale, kept: self.kept.is_whole(), unprocessed, unsent: false };
         match self.steps.failed(self.exchange, failed) {
             Next::Again => Ended::Again,
             Next::Stop(failure) => match self.held {
@@ -447,7 +452,7 @@ impl Pump<'_, '_> {
                 if let Err(failure) = self.steps.interim(self.exchange, &mut head) {
                     return Poll::Ready(Outcome::Failed(failure));
                 }
-                if self.client.takes_interim() {
+                if self.client.takes_interim() && self.client.room() > 0 {
                     self.client.put_interim(&head);
                 }
                 continue;
@@ -519,9 +524,8 @@ impl Pump<'_, '_> {
     /// The upload: first what is kept of an earlier attempt, then what comes.
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
         while self.upload == Upload::Open && self.upstream.room() > 0 {
-            let mut fresh = 0;
-            let piece = match self.kept.poll_next(cx) {
-                Poll::Ready(Ok(Some(piece))) => piece,
+            let (piece, passed) = match self.kept.poll_next(cx) {
+                Poll::Ready(Ok(Some(piece))) => (piece, 0),
                 Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(Failure::Internal)),
                 Poll::Pending => break,
                 Poll::Ready(Ok(None)) => match self.client.poll_piece(cx) {
@@ -530,8 +534,8 @@ impl Pump<'_, '_> {
                             return Poll::Ready(Outcome::Failed(failure));
                         }
                         self.kept.keep(&piece, KEPT);
-                        fresh = piece.len();
-                        piece
+                        let length = piece.len();
+                        (piece, length)
                     }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Failed(of_client(&fault))),
                     Poll::Pending => break,
@@ -542,7 +546,7 @@ impl Pump<'_, '_> {
                 self.upload = Upload::Whole;
             }
             self.upstream.put(piece);
-            self.client.passed(fresh);
+            self.client.passed(passed);
         }
         if self.upload != Upload::Stopped && matches!(self.upstream.poll_send(cx, moved), Poll::Ready(Err(_))) {
             // It may have answered before it stopped reading; if it has not, the next read says why.
@@ -569,6 +573,7 @@ impl Pump<'_, '_> {
             Response::Body if takes_more => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };
+        let http2 = self.exchange.is_http2();
         let deadline = &mut self.exchange.deadline;
         let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
         if deadline.waiting() != waiting || progress || !std::mem::replace(&mut self.armed, true) {
@@ -581,6 +586,7 @@ impl Pump<'_, '_> {
                 Waiting::UpstreamTakes => timeouts.idle,
                 Waiting::Head => timeouts.answer,
                 Waiting::Body => self.exchange.pause,
+                Waiting::Client if http2 => patience_with_stream(limits),
                 Waiting::Client => None,
             };
             deadline.wait(waiting, Instant::now(), pause);
@@ -600,7 +606,8 @@ impl Pump<'_, '_> {
                 return Outcome::Whole;
             }
             Outcome::Failed(match expired {
-                Expired::Client => Failure::ClientStalled,
+                Expired::Upload => Failure::ClientStalled,
+                Expired::Download => Failure::Refused { status: 408, reason: "write_timeout" },
                 Expired::Upstream => Failure::Timeout,
             })
         }))
@@ -631,14 +638,6 @@ fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, bool
             let first = !std::mem::replace(&mut exchange.http1_alone, true);
             (Failure::Protocol, first)
         }
-    }
-}
-
-/// What a fault of the client's end means.
-pub fn of_client(fault: &ClientFault) -> Failure {
-    match fault {
-        ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,
-        ClientFault::Malformed(malformed) => Failure::Refused { status: malformed.status, reason: malformed.reason },
     }
 }
 

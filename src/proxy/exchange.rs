@@ -39,7 +39,7 @@ pub struct Exchange {
     pub began: Instant,
     pub arrival: Arrival,
     /// The request's head: as it came, and after `admit` cleaned.
-    pub head: Box<RequestHead>,
+    pub head: RequestHead,
     /// Bytes of the head as it came; `None` over HTTP/2.
     pub head_length: Option<usize>,
     /// How the request's body is framed.
@@ -116,13 +116,7 @@ pub struct BodyState {
 }
 
 impl Exchange {
-    pub fn new(
-        edition: Arc<Edition>,
-        head: Box<RequestHead>,
-        arrival: Arrival,
-        framing: Framing,
-        now: Instant,
-    ) -> Self {
+    pub fn new(edition: Arc<Edition>, head: RequestHead, arrival: Arrival, framing: Framing, now: Instant) -> Self {
         Self {
             edition,
             began: now,

@@ -91,7 +91,7 @@ fn hidden(policy: &Policy) -> &[Box<str>] {
 }
 
 fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
-    let head = &*exchange.head;
+    let head = &exchange.head;
     let route = exchange.route();
     let lease = exchange.attempt.lease.as_ref();
     let began_after = exchange.attempt.began.map(|began| began.saturating_duration_since(exchange.began));

@@ -54,7 +54,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             unit: exchange.decision.unit_hash,
             trace: exchange.trace.for_shadow(),
         };
-        (target, (*exchange.head).clone(), Box::new(Origin::of(exchange)))
+        (target, exchange.head.clone(), Box::new(Origin::of(exchange)))
     });
     match ordered {
         Err(why) => skip(&copies, exchange, why),

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::spill::{Place, Spill};
-use crate::message::{Fields, Piece};
+use crate::message::Piece;
 
 /// More of a body that streams is not kept, and then the request cannot be sent again. As much of one that is held waits in
 /// memory.
@@ -22,7 +22,8 @@ pub struct ReplayBuffer {
     /// What follows the pieces, on disk.
     spill: Option<Box<Spill>>,
     length: u64,
-    end: Option<Option<Fields>>,
+    /// The last piece.
+    end: Option<Piece>,
     /// Some of the body was not kept.
     overflowed: bool,
     /// The next piece that an attempt is sent from here; beyond the pieces it is the end, if that is known.
@@ -64,8 +65,7 @@ impl ReplayBuffer {
     }
 
     fn end(&mut self, last: &Piece) {
-        let trailers = if let Piece::Trailers(fields) = last { Some(fields.clone()) } else { None };
-        (self.end, self.next) = (Some(trailers), SENT);
+        (self.end, self.next) = (Some(last.clone()), SENT);
     }
 
     /// Moves what is held to the disk. Ready: more may be held. `Err`: the disk takes no more.
@@ -91,7 +91,7 @@ impl ReplayBuffer {
 
     /// Fields came behind the body.
     pub const fn has_trailers(&self) -> bool {
-        matches!(self.end, Some(Some(_)))
+        matches!(self.end, Some(Piece::Trailers(_)))
     }
 
     /// The next attempt begins with the first piece.
@@ -118,7 +118,7 @@ impl ReplayBuffer {
         }
         let Some(end) = self.end.clone() else { return Poll::Ready(Ok(None)) };
         self.next = SENT;
-        Poll::Ready(Ok(Some(end.map_or(Piece::End, Piece::Trailers))))
+        Poll::Ready(Ok(Some(end)))
     }
 }
 

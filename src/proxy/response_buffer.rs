@@ -12,6 +12,7 @@ use super::Steps;
 use super::attempt::may_be_silent;
 use super::buffer;
 use super::client_end::ClientEnd;
+use super::deadline::patience_with_stream;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::spill::{PIECE, Place, Spill};
@@ -150,8 +151,11 @@ impl ResponseBuffer {
     }
 
     /// Feeds the client with what is left. Only the client is waited for, as long as it takes something now and then.
-    pub async fn feed(mut self: Box<Self>, client: &mut ClientEnd<'_>, began: Instant) -> Result<(), Failure> {
-        let mut passed = false;
+    pub async fn feed(mut self: Box<Self>, client: &mut ClientEnd<'_>, exchange: &Exchange) -> Result<(), Failure> {
+        let limits = &exchange.edition.snapshot.limits;
+        let patience = if exchange.is_http2() { patience_with_stream(limits) } else { None };
+        let later = || patience.and_then(|patience| Instant::now().checked_add(patience));
+        let (mut passed, mut end) = (false, later());
         poll_fn(|cx| {
             for _ in 0..TURNS {
                 let mut moved = false;
@@ -168,17 +172,21 @@ impl ResponseBuffer {
                     _ => {}
                 }
                 if moved {
+                    end = later();
                     continue;
                 }
-                if client.poll_gone(cx, began).is_ready() {
+                if client.poll_gone(cx, exchange.began).is_ready() {
                     return Poll::Ready(Err(Failure::ClientGone));
                 }
-                let due = client.stall_due();
-                if client.timer().poll(cx, due).is_pending() {
+                let stall = client.stall_due();
+                if client.timer().poll(cx, stall.into_iter().chain(end).min()).is_pending() {
                     return Poll::Pending;
                 }
                 let now = Instant::now();
-                if due.is_some_and(|due| due <= now)
+                if end.is_some_and(|end| end <= now) {
+                    return Poll::Ready(Err(Failure::Refused { status: 408, reason: "write_timeout" }));
+                }
+                if stall.is_some_and(|due| due <= now)
                     && let Some(reason) = client.look_at_stall(now)
                 {
                     return Poll::Ready(Err(Failure::Refused { status: 408, reason }));

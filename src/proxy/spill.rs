@@ -85,12 +85,11 @@ impl OnDisk {
 
     /// Blocks.
     fn write(&self, at: u64, pieces: &[Bytes]) -> io::Result<()> {
-        let file = match self.file.get() {
-            Some(file) => file,
-            None => {
-                let file = unlinked(&self.place.directory)?;
-                self.file.get_or_init(|| file)
-            }
+        let file = if let Some(file) = self.file.get() {
+            file
+        } else {
+            let file = unlinked(&self.place.directory)?;
+            self.file.get_or_init(|| file)
         };
         file.write_all_at(&pieces.concat(), at)
     }

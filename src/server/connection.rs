@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use http::{Method, Version};
 use parking_lot::Mutex;
 use pingora::apps::ServerApp;
 use pingora::protocols::{ALPN, Stream};
@@ -177,7 +176,7 @@ impl HttpListener {
         }
     }
 
-    async fn serve(&self, conn: &mut Conn, head: Box<RequestHead>, length: usize, arrival: Arrival) -> After {
+    async fn serve(&self, conn: &mut Conn, head: RequestHead, length: usize, arrival: Arrival) -> After {
         let framing = conn.framing();
         let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
         exchange.head_length = Some(length);
@@ -190,7 +189,8 @@ impl HttpListener {
         let pause = settings.limits.body_timeout;
         http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
             let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
-            pingora_runtime::current_handle().spawn(async move {
+            // On this thread: the library's lock and the connections to upstreams are its own.
+            tokio::spawn(async move {
                 let telemetry = Arc::clone(&steps.telemetry);
                 // In a box, because a task is moved more than once.
                 if let Err(thrown) = alone(Box::pin(serve_stream(steps, stream, arrival, pause))).await {
@@ -203,19 +203,16 @@ impl HttpListener {
     }
 
     /// Answers what is not a request.
-    async fn refuse(
-        &self,
-        mut conn: Conn,
-        head: Box<RequestHead>,
-        arrival: Arrival,
-        failure: Failure,
-        limits: &Limits,
-    ) {
+    async fn refuse(&self, mut conn: Conn, head: RequestHead, arrival: Arrival, failure: Failure, limits: &Limits) {
+        self.answer_malformed(&mut conn, head, arrival, failure).await;
+        Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
+    }
+
+    async fn answer_malformed(&self, conn: &mut Conn, head: RequestHead, arrival: Arrival, failure: Failure) {
         let edition = self.steps.in_force.load();
         let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);
-        proxy::refuse(&self.steps, &mut ClientEnd::Http1(&mut conn), &mut exchange, failure).await;
-        Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
+        proxy::refuse(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange, failure).await;
     }
 
     /// Waits for the next request, at most as long as the limits say.
@@ -256,11 +253,16 @@ impl HttpListener {
         .await
     }
 
-    async fn too_many(&self, socket: Socket, reason: &'static str) {
-        self.steps.telemetry.metrics.edge().refused(reason);
-        if self.tls.is_none() {
-            self.say_at_once(Conn::new(socket, Pace::default()), 503).await;
+    /// There is no room for the connection: it is told so, if it takes that at once.
+    async fn too_many(&self, socket: Socket, arrival: Arrival, reason: &'static str) {
+        const MOMENT: Duration = Duration::from_secs(1);
+        if self.tls.is_some() {
+            return self.steps.telemetry.metrics.edge().refused(reason);
         }
+        let mut conn = Conn::new(socket, Pace::default());
+        let (bad, head) = conn.give_up(503, reason);
+        let failure = Failure::Refused { status: bad.status, reason: bad.reason };
+        drop(tokio::time::timeout(MOMENT, self.answer_malformed(&mut conn, head, arrival, failure)).await);
     }
 
     /// A response outside any exchange, if the client takes it at once.
@@ -304,14 +306,14 @@ async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arr
     };
     let (head, malformed) = match stream.take_head() {
         Ok(head) => (head, malformed),
-        Err(malformed) => (RequestHead::new(Method::GET, Version::HTTP_2, b"-"), Some(malformed)),
+        Err(malformed) => (stream.known_head(), Some(malformed)),
     };
     let framing = match stream.content_length() {
         _ if !stream.has_body() => Framing::None,
         Some(length) => Framing::Length(length),
         None => Framing::Open,
     };
-    let mut exchange = Exchange::new(steps.in_force.load(), Box::new(head), arrival, framing, began);
+    let mut exchange = Exchange::new(steps.in_force.load(), head, arrival, framing, began);
     let mut client = ClientEnd::Http2(&mut stream, &mut timer);
     match malformed {
         Some(bad) => {
@@ -349,14 +351,16 @@ impl ServerApp for HttpListener {
         let _counted = ConnectionSlot::new(&self.connections, &self.gauge);
         let most = limits.connections.map_or(self.connections.room, |most| most.min(self.connections.room));
         if u64::try_from(self.connections.open()).unwrap_or(0) > most {
-            Box::pin(self.too_many(Socket::Stream(stream), "connections")).await;
+            let arrival = Arrival { peer, ..Arrival::default() };
+            Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections")).await;
             return None;
         }
         // Behind a proxy that speaks for others, one address is many clients.
         let most = limits.connections_per_client.filter(|most| *most > 0);
         let _of_client = match most.zip(limited).map(|(most, peer)| self.connections.admit(peer, most)) {
             Some(None) => {
-                Box::pin(self.too_many(Socket::Stream(stream), "connections_per_client")).await;
+                let arrival = Arrival { peer, ..Arrival::default() };
+                Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections_per_client")).await;
                 return None;
             }
             counted => counted.flatten(),

@@ -1,4 +1,4 @@
-//! Counts the allocations of one request: with pingora alone, in a proxy that only passes on, and with multilith.
+//! Counts the allocations of one request.
 //!
 //! They are counted over many requests on one connection, after the first ones have filled the
 //! pools; the client and the origin of the test allocate nothing meanwhile.
@@ -6,24 +6,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use async_trait::async_trait;
 use multilith::compile::compile;
 use multilith::reload::Source;
-use multilith::server::{Bound, Inheritance, Start, start};
-use pingora::listeners::ListenerConfig;
-use pingora::modules::http::HttpModules;
-use pingora::proxy::{ProxyHttp, Session, http_proxy};
-use pingora::server::configuration::ServerConf;
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
-use pingora::upstreams::peer::HttpPeer;
-use pingora_runtime::Runtime;
+use multilith::server::{Inheritance, Start, start};
 
-/// The most that a request may take in all: less than half of what it takes with pingora's proxy alone.
-const MOST: [(&str, u64); 3] = [("pass", 32), ("route", 32), ("split", 34)];
+/// The most that a request may take in all. Pingora's proxy alone takes 73 for a pass.
+const MOST: [(&str, u64); 3] = [("pass", 8), ("route", 9), ("split", 10)];
 const WARM: usize = 64;
 const COUNTED: usize = 512;
 
@@ -106,43 +96,6 @@ fn allocations(proxy: SocketAddr) -> u64 {
     (COUNT.load(Relaxed) - before) / COUNTED as u64
 }
 
-/// Pingora with a proxy that only passes on.
-struct Bare {
-    peer: HttpPeer,
-}
-
-#[async_trait]
-impl ProxyHttp for Bare {
-    type CTX = ();
-
-    fn new_ctx(&self) {}
-
-    fn init_downstream_modules(&self, _: &mut HttpModules) {}
-
-    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
-        Ok(Box::new(self.peer.clone()))
-    }
-}
-
-fn bare(origin: SocketAddr) -> (Runtime, SocketAddr) {
-    let mut peer = HttpPeer::new(origin, false, String::new());
-    peer.options.idle_timeout = Some(std::time::Duration::from_secs(60));
-    let conf = ServerConf { threads: 1, work_stealing: false, ..ServerConf::default() };
-    let name: Arc<str> = "127.0.0.1:0".into();
-    let mut bound = Bound::new();
-    let address = bound.listen(&name).expect("a free port");
-    let mut service = Service::new("bare".to_owned(), http_proxy(&Arc::new(conf), Bare { peer }));
-    service.add_listener(ListenerConfig::tcp(address.to_string()));
-    let runtime = Runtime::new_no_steal(1, "bare");
-    let (stop, stopping) = tokio::sync::watch::channel(false);
-    let fds = bound.into_fds();
-    runtime.get_handle().spawn(async move {
-        let _held = stop;
-        service.start_service(Some(fds), stopping, 1).await;
-    });
-    (runtime, address)
-}
-
 fn ours(origin: SocketAddr, routes: &str, control: &tokio::runtime::Runtime) -> u64 {
     let text = format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 1\n[logs]\nformat = \"off\"\n\
@@ -160,12 +113,9 @@ fn ours(origin: SocketAddr, routes: &str, control: &tokio::runtime::Runtime) -> 
 }
 
 #[test]
-fn a_request_costs_less_than_half_the_allocations_that_pingora_alone_needs() {
+fn a_request_costs_a_handful_of_allocations() {
     let origin = origin();
     let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
-    let (runtime, address) = bare(origin);
-    let alone = allocations(address);
-    std::mem::forget(runtime);
     let mut too_many = Vec::new();
     for (name, most) in MOST {
         let routes = match name {
@@ -176,7 +126,7 @@ fn a_request_costs_less_than_half_the_allocations_that_pingora_alone_needs() {
             _ => "",
         };
         let all = ours(origin, routes, &control);
-        println!("{name}: {all} allocations a request; with pingora's proxy alone: {alone}");
+        println!("{name}: {all} allocations a request");
         if all > most {
             too_many.push(format!("{name}: {all}, at most {most}"));
         }

@@ -49,6 +49,12 @@ async fn body(stream: &mut Stream) -> String {
     }
 }
 
+/// For one connection alone.
+fn key() -> u64 {
+    static NEXT: AtomicUsize = AtomicUsize::new(1000);
+    NEXT.fetch_add(1, Relaxed) as u64
+}
+
 type Respond = h2::server::SendResponse<Bytes>;
 
 /// A server of the library: `answer` gets each request.
@@ -132,7 +138,9 @@ async fn a_body_and_its_trailers_reach_the_upstream_as_far_as_they_are_whole() {
     ] {
         let mut stream = Stream::new(reserve(2).expect("a place"));
         stream.put_head(&request(Method::POST, b"/"), framing, &Scheme::HTTP).expect("sent");
-        pieces.into_iter().for_each(|piece| stream.put(piece));
+        for piece in pieces {
+            stream.put(piece);
+        }
         let whole = in_time(poll_fn(|cx| stream.poll_send(cx, &mut false))).await.is_ok();
         assert_eq!(whole, end != "INTERNAL_ERROR");
         let (seen_length, seen_text, seen_end) = in_time(bodies.recv()).await.unwrap();
@@ -151,7 +159,7 @@ async fn a_response_without_a_body_says_so() {
     let mut first = connected(3, near).await;
     for method in [Method::GET, Method::HEAD] {
         first.put_head(&request(method.clone(), b"/"), Framing::None, &Scheme::HTTP).expect("sent");
-        assert_eq!(head(&mut first).await.expect("a head").fields.has(Name::ContentLength), true, "{method}");
+        assert!(head(&mut first).await.expect("a head").fields.has(Name::ContentLength), "{method}");
         assert_eq!((first.framing(), body(&mut first).await.as_str()), (Framing::None, "end"));
         first = Stream::new(reserve(3).expect("a place"));
     }
@@ -167,7 +175,7 @@ async fn what_an_upstream_says_of_a_request_is_a_fault_of_its_kind() {
     ] {
         let (near, far) = tokio::io::duplex(1 << 16);
         serve(far, 100, move |_, mut respond| respond.send_reset(reason));
-        let mut stream = connected(4, near).await;
+        let mut stream = connected(key(), near).await;
         stream.put_head(&request(Method::POST, b"/"), Framing::Open, &Scheme::HTTP).expect("sent");
         let fault = head(&mut stream).await.expect_err("a reset");
         assert_eq!(fault.to_string(), expected, "{reason:?}");
@@ -215,7 +223,7 @@ async fn says(key: u64, bytes: Vec<u8>) -> Stream {
 async fn an_upstream_that_leaves_or_breaks_the_rules_is_told_apart() {
     let status = [0x88];
     let goaway = |last: u32, reason: u32| frame(7, 0, 0, &[last.to_be_bytes(), reason.to_be_bytes()].concat());
-    let long = [&[0x88, 0, 1, b'x', 0x7f, 0x81, 0xff, 0x03][..], &[b'y'; 65_536]].concat();
+    let long = [&[0x88, 0, 1, b'x', 0x7f, 0x81, 0xff, 0x03][..], &vec![b'y'; 65_536]].concat();
     let parts: Vec<u8> = long
         .chunks(16_384)
         .enumerate()
@@ -232,14 +240,15 @@ async fn an_upstream_that_leaves_or_breaks_the_rules_is_told_apart() {
         ("a head that is too long", parts, Err("not HTTP")),
         ("a switch of protocols", frame(1, 4, 1, &[8, 3, b'1', b'0', b'1']), Err("not HTTP")),
     ] {
-        let mut stream = says(5, bytes).await;
+        let key = key();
+        let mut stream = says(key, bytes).await;
         match (head(&mut stream).await, expected) {
             (Ok(head), Ok(status)) => assert_eq!(head.status.as_u16(), status, "{name}"),
             (Err(fault), Err(expected)) => assert!(fault.to_string().starts_with(expected), "{name}: {fault:?}"),
             (found, _) => panic!("{name}: {found:?}"),
         }
         if name.starts_with("GOAWAY") {
-            assert!(reserve(5).is_none(), "{name}: nobody is sent there any more");
+            assert!(reserve(key).is_none(), "{name}: nobody is sent there any more");
         }
     }
     // The body breaks off, and the upstream breaks its own length.
@@ -267,7 +276,7 @@ async fn an_upstream_that_leaves_or_breaks_the_rules_is_told_apart() {
             "whole|end",
         ),
     ] {
-        let mut stream = says(6, bytes).await;
+        let mut stream = says(key(), bytes).await;
         assert!(head(&mut stream).await.is_ok(), "{name}");
         let found = body(&mut stream).await;
         assert!(found == expected || expected == "not HTTP" && found.contains(expected), "{name}: {found}");
@@ -291,6 +300,19 @@ async fn places_are_counted_and_given_back() {
     assert!(reserve(7).is_none());
     drop((second, third));
     assert!(reserve(7).is_some());
+}
+
+#[tokio::test]
+async fn requests_that_come_at_once_share_the_first_connection() {
+    let key = key();
+    let (near, _far) = tokio::io::duplex(1 << 16);
+    let first = connect(near, key, MINUTE).await.expect("a connection");
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let second = connect(near, key, MINUTE).await.expect("a place");
+    let mut bytes = Vec::new();
+    in_time(far.read_to_end(&mut bytes)).await.expect("it is closed");
+    assert!(bytes.is_empty(), "nothing was said there");
+    drop((first, second));
 }
 
 #[tokio::test]
@@ -323,7 +345,7 @@ async fn a_request_that_is_given_up_is_cancelled() {
                 seen.send(Some(reason)).unwrap();
             });
         });
-        let mut stream = connected(10, near).await;
+        let mut stream = connected(key(), near).await;
         stream.put_head(&request(Method::GET, b"/"), Framing::None, &Scheme::HTTP).expect("sent");
         assert_eq!(in_time(reasons.recv()).await.unwrap(), None);
         if explicit {

@@ -8,7 +8,7 @@ use super::{Shared, SocketState};
 use crate::compile::Limits;
 
 /// How long a client may take to hear of an end that is in order, with nothing in flight any more.
-const LEAVING: Duration = Duration::from_secs(3);
+pub const LEAVING: Duration = Duration::from_secs(3);
 /// How long the last GOAWAY may take to be written.
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// The time over which a rate is measured.

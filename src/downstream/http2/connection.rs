@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, Sleep};
 
-use super::clock::{Clock, Due, Stage};
+use super::clock::{Clock, Due, LEAVING, Stage};
 use super::gate::{Gate, SocketState};
 use super::{Shared, Stream};
 use crate::compile::Limits;
@@ -30,6 +30,8 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SHARE_OF_WINDOW: u32 = 4 * 1024;
 /// What may wait for each client's window or socket in the library.
 const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that were reset are remembered, at least so many.
+const RESET_STREAMS: u32 = 50;
 /// Up to here a head is read, so that it can be refused with an answer; what is several times longer ends the connection.
 const HEADER_LIST: u64 = 64 * 1024;
 const LONGEST_HEADER_LIST: u64 = 1024 * 1024;
@@ -58,7 +60,18 @@ pub async fn serve<S>(
     let shared = Arc::new(Shared::new(settings.streams));
     let (bounds, longest) = bounds(&settings.limits);
     let gate = Gate::new(socket, ahead, Arc::clone(&shared), Arc::clone(&settings.metrics), bounds, longest);
-    let Ok(mut connection) = options(settings.streams, longest).handshake::<_, Bytes>(gate).await else { return };
+    let handshake = options(settings.streams, longest).handshake::<_, Bytes>(gate);
+    let mut connection = tokio::select! {
+        biased;
+        connection = handshake => match connection {
+            Ok(connection) => connection,
+            // What came is no HTTP/2.
+            Err(_) => return,
+        },
+        // Over TLS the client has agreed on HTTP/2 and said nothing since.
+        () = late(settings.limits.header_timeout) => return settings.metrics.edge().refused("header_timeout"),
+        () = left(&mut stopping) => return,
+    };
     let mut clock = Clock::new(&settings.limits, &shared, state);
     let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
     loop {
@@ -94,6 +107,20 @@ pub async fn serve<S>(
     }
 }
 
+async fn late(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The server is ending, and what a new client has on its way has had its time.
+async fn left(stopping: &mut Receiver<bool>) {
+    // An error says that the server is gone, which is the same.
+    drop(stopping.wait_for(|stopping| *stopping).await);
+    tokio::time::sleep(LEAVING).await;
+}
+
 /// How long a head may be, and the longest list of fields that is refused with a response.
 fn bounds(limits: &Limits) -> (Bounds, usize) {
     let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
@@ -108,6 +135,8 @@ fn options(streams: u32, longest: usize) -> Builder {
     let mut options = Builder::new();
     options
         .max_concurrent_streams(streams)
+        // What still comes on a stream that was answered early is passed over, not an error.
+        .max_concurrent_reset_streams(streams.max(RESET_STREAMS) as usize)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW.max(streams.saturating_mul(SHARE_OF_WINDOW)))
         .max_header_list_size(u32::try_from(longest).unwrap_or(u32::MAX))

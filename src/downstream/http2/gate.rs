@@ -27,6 +27,7 @@ const LONGEST_FRAME: u32 = 16_384;
 /// What HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: u32 = 24;
 
+const HEADERS: u8 = 1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
@@ -77,7 +78,7 @@ pub struct Gate<S: AsyncWrite + Unpin> {
     left: usize,
     block: Option<Block>,
     /// What stands in for a header block, on its way to the library.
-    stand_in: BytesMut,
+    stand_in: StandIn,
     /// The library ends the connection for what passes now.
     broken: bool,
     outbox: Outbox,
@@ -92,6 +93,15 @@ struct Block {
     flags: u8,
     priority: Option<[u8; 5]>,
     fragments: Vec<u8>,
+}
+
+/// A frame of HEADERS with at most a priority and [`STAND_IN`].
+#[derive(Debug, Default)]
+struct StandIn {
+    bytes: [u8; FRAME_HEAD + 5 + STAND_IN.len()],
+    /// Those that were handed on, and how many there are.
+    at: usize,
+    length: usize,
 }
 
 impl<S: AsyncWrite + Unpin> Gate<S> {
@@ -116,7 +126,7 @@ impl<S: AsyncWrite + Unpin> Gate<S> {
             passing: 0,
             left: PREFACE as usize,
             block: None,
-            stand_in: BytesMut::new(),
+            stand_in: StandIn::default(),
             broken: false,
             outbox: Outbox::default(),
             drained: 0,
@@ -143,129 +153,130 @@ impl<S: AsyncWrite + Unpin> Gate<S> {
         }
     }
 
-    /// Takes what the input begins with, a frame of a header block, once it is there. `false`: more has to be read.
-    fn take_frame(&mut self) -> bool {
-        let Some(head) = self.input.first_chunk::<FRAME_HEAD>() else { return false };
-        let frame = Frame::of(*head);
-        let continues = self.block.as_ref().map(|block| {
-            frame.kind == Kind::Continuation && frame.stream == block.stream && frame.length <= LONGEST_FRAME
-        });
-        if continues == Some(false) {
-            let block = self.block.take().expect("it was looked at");
-            // The library hears that a block has begun, so that it sees the same fault.
-            self.give(block.stream, 0, None, &[]);
-            self.broken = true;
-            return true;
+    /// Takes the frame of a header block that these bytes begin with: how many of them are done with. `None`: more has to be
+    /// read. Where the frame is not what has to come, it is left to pass.
+    fn take_frame(&mut self, bytes: &[u8]) -> Option<usize> {
+        let frame = Frame::of(*bytes.first_chunk()?);
+        let fits = frame.length <= LONGEST_FRAME;
+        if let Some(block) = &self.block {
+            if !fits || frame.kind != Kind::Continuation || frame.stream != block.stream {
+                // The library hears that a block has begun, so that it sees the same fault.
+                let stream = block.stream;
+                self.give(stream, 0, None, &[]);
+                return Some(self.breaks());
+            }
+        } else if !fits {
+            return Some(self.breaks());
         }
-        if frame.length > LONGEST_FRAME {
-            self.broken = true;
-            return true;
-        }
-        let length = frame.length as usize;
-        if self.input.len() < FRAME_HEAD + length {
+        let end = FRAME_HEAD + frame.length as usize;
+        let Some(payload) = bytes.get(FRAME_HEAD..end) else {
             self.shared.traffic.block_begins();
-            return false;
-        }
+            return None;
+        };
         if !self.meter.received(frame) {
-            return true;
+            return Some(0);
         }
-        let payload = &self.input[FRAME_HEAD..FRAME_HEAD + length];
-        if let Some(block) = &mut self.block {
+        let mut block = if let Some(mut block) = self.block.take() {
             block.fragments.extend_from_slice(payload);
-            block.flags |= frame.flags & END_HEADERS;
+            block
         } else {
-            let Some((priority, fragment)) = fragment(payload, frame.flags) else {
-                self.broken = true;
-                return true;
-            };
-            let block = Block { stream: frame.stream, flags: frame.flags, priority, fragments: fragment.to_vec() };
-            self.block = Some(block);
-        }
-        self.input.advance(FRAME_HEAD + length);
-        let block = self.block.take_if(|block| block.flags & END_HEADERS != 0);
-        if let Some(block) = block {
+            let Some((priority, fragment)) = fragment(payload, frame.flags) else { return Some(self.breaks()) };
+            if frame.ends_headers() {
+                // Most blocks are one frame.
+                self.take_block(frame.stream, frame.flags, priority, fragment);
+                return Some(end);
+            }
+            Block { stream: frame.stream, flags: frame.flags, priority, fragments: fragment.to_vec() }
+        };
+        if frame.ends_headers() {
             self.shared.traffic.block_ends();
-            self.take_block(&block);
-            return true;
+            let fragments = std::mem::take(&mut block.fragments);
+            self.take_block(block.stream, block.flags, block.priority, &fragments);
+            return Some(end);
         }
         self.shared.traffic.block_begins();
-        if self.block.as_ref().is_some_and(|block| block.fragments.len() > 2 * self.longest) {
+        if block.fragments.len() > 2 * self.longest {
             self.shared.traffic.flood();
         }
-        true
+        self.block = Some(block);
+        Some(end)
+    }
+
+    /// What comes now ends the connection: nothing of it was taken.
+    fn breaks(&mut self) -> usize {
+        self.block = None;
+        self.broken = true;
+        0
     }
 
     /// Reads a header block, and hands the library its stand-in.
-    fn take_block(&mut self, block: &Block) {
+    fn take_block(&mut self, stream: u32, flags: u8, priority: Option<[u8; 5]>, fragments: &[u8]) {
         let mut heads = self.shared.heads.lock();
-        let mut bounds = self.head;
-        bounds.list = bounds.list.min(self.longest);
-        let bodiless = block.flags & END_STREAM != 0;
-        let begins = heads.begins(block.stream);
-        let size;
-        let stand_in = if begins {
-            let mut reader = HeadReader::new(bounds);
-            if self.decoder.decode(&block.fragments, |name, value| reader.field(name, value)).is_ok() {
+        let mut size = 0;
+        let read = if heads.begins(stream) {
+            let mut reader = HeadReader::new(self.head);
+            self.decoder.decode(fragments, |name, value| reader.field(name, value)).map(|()| {
                 size = reader.size();
-                if !heads.head(block.stream, reader.finish(bodiless)) {
+                if !heads.head(stream, reader.finish(flags & END_STREAM != 0)) {
                     self.shared.traffic.flood();
                 }
                 STAND_IN
-            } else {
-                size = 0;
-                NOT_HPACK
-            }
+            })
         } else {
-            let mut reader = TrailerReader::new(bounds);
-            if self.decoder.decode(&block.fragments, |name, value| reader.field(name, value)).is_ok() {
+            let mut reader = TrailerReader::new(self.head);
+            self.decoder.decode(fragments, |name, value| reader.field(name, value)).map(|()| {
                 size = reader.size();
-                heads.trailers(block.stream, reader.finish());
-                &[]
-            } else {
-                size = 0;
-                NOT_HPACK
-            }
+                heads.trailers(stream, reader.finish());
+                &[][..]
+            })
         };
         drop(heads);
         if size > FAR_TOO_LONG * self.longest {
             self.shared.traffic.flood();
         }
-        self.broken |= stand_in == NOT_HPACK;
-        self.give(block.stream, END_HEADERS | block.flags & END_STREAM, block.priority, stand_in);
+        self.shared.traffic.block_ends();
+        self.broken |= read.is_err();
+        self.give(stream, END_HEADERS | flags & END_STREAM, priority, read.unwrap_or(NOT_HPACK));
     }
 
     /// Puts a frame of HEADERS in the library's way.
     fn give(&mut self, stream: u32, flags: u8, priority: Option<[u8; 5]>, block: &[u8]) {
-        let length = block.len() + priority.map_or(0, |priority| priority.len());
-        let flags = flags | if priority.is_some() { PRIORITY } else { 0 };
-        self.stand_in.extend_from_slice(&[0, 0, u8::try_from(length).expect("a stand-in is short"), 1, flags]);
-        self.stand_in.extend_from_slice(&stream.to_be_bytes());
-        self.stand_in.extend_from_slice(priority.as_ref().map_or(&[], |priority| &priority[..]));
-        self.stand_in.extend_from_slice(block);
+        let priority = priority.as_ref().map_or(&[][..], |priority| &priority[..]);
+        let length = u8::try_from(block.len() + priority.len()).expect("a stand-in is short");
+        let flags = flags | if priority.is_empty() { 0 } else { PRIORITY };
+        self.stand_in = StandIn::default();
+        for part in [&[0, 0, length, HEADERS, flags][..], &stream.to_be_bytes(), priority, block] {
+            let end = self.stand_in.length + part.len();
+            self.stand_in.bytes[self.stand_in.length..end].copy_from_slice(part);
+            self.stand_in.length = end;
+        }
     }
 
     /// Gives what may be given. `false`: there is nothing.
     fn hand_on(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
-        let (from, most) = if self.stand_in.is_empty() {
-            (&mut self.input, self.passing)
-        } else {
-            let all = self.stand_in.len();
-            (&mut self.stand_in, all)
-        };
-        let length = most.min(buffer.remaining());
-        if most == 0 {
+        let stand_in = &mut self.stand_in;
+        if stand_in.at < stand_in.length {
+            let end = stand_in.length.min(stand_in.at + buffer.remaining());
+            buffer.put_slice(&stand_in.bytes[stand_in.at..end]);
+            stand_in.at = end;
+            return true;
+        }
+        if self.passing == 0 {
             return false;
         }
-        buffer.put_slice(&from[..length]);
-        from.advance(length);
-        if from.is_empty() {
-            // An idle connection holds no buffer.
-            *from = BytesMut::new();
-        }
-        if self.passing > 0 {
-            self.passing -= length;
-        }
+        let length = self.passing.min(buffer.remaining());
+        buffer.put_slice(&self.input[..length]);
+        self.passing -= length;
+        self.advance(length);
         true
+    }
+
+    fn advance(&mut self, length: usize) {
+        self.input.advance(length);
+        if self.input.is_empty() {
+            // An idle connection holds no buffer.
+            self.input = BytesMut::new();
+        }
     }
 
     fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -370,7 +381,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
                 }
                 let bytes = &buffer.filled()[before..];
                 let passed = this.pass(bytes);
-                this.input.extend_from_slice(&bytes[passed..]);
+                let rest = &bytes[passed..];
+                let taken = if this.shared.traffic.is_flooded() { None } else { this.take_frame(rest) };
+                this.input.extend_from_slice(&rest[taken.unwrap_or(0)..]);
                 buffer.set_filled(before + passed);
                 if passed > 0 {
                     return Poll::Ready(Ok(()));
@@ -379,10 +392,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
             }
             let input = std::mem::take(&mut this.input);
             this.passing = this.pass(&input);
+            let stays = this.passing > 0 || this.shared.traffic.is_flooded();
+            let taken = if stays { Some(0) } else { this.take_frame(&input) };
             this.input = input;
-            if this.passing == 0 && !this.take_frame() && ready!(this.poll_input(cx))? == 0 {
-                // The connection ends inside of a frame: the library hears of its end.
-                return Poll::Ready(Ok(()));
+            match taken {
+                Some(taken) => this.advance(taken),
+                None if ready!(this.poll_input(cx))? == 0 => {
+                    // The connection ends inside of a frame: the library hears of its end.
+                    return Poll::Ready(Ok(()));
+                }
+                None => {}
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The heads and trailers that the gate took out of a client's bytes, until their streams ask for them.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::message::{Fields, Malformed, RequestHead};
 
@@ -12,7 +13,7 @@ const BEYOND: usize = 64;
 /// By stream. Bounded by the streams in flight: a stream that the library refuses or that is over takes its head with it.
 #[derive(Debug)]
 pub struct Heads {
-    of: HashMap<u32, Arrived>,
+    of: HashMap<u32, Arrived, BuildHasherDefault<Spread>>,
     /// Streams that were not accepted yet, in their order.
     new: VecDeque<u32>,
     /// The highest stream so far.
@@ -24,7 +25,7 @@ pub struct Heads {
 
 #[derive(Debug)]
 struct Arrived {
-    head: Option<Result<RequestHead, Malformed>>,
+    head: Option<(RequestHead, Option<Malformed>)>,
     trailers: Option<Result<Fields, Malformed>>,
 }
 
@@ -32,7 +33,7 @@ impl Heads {
     /// `streams`: so many may be open at once.
     pub fn new(streams: u32) -> Self {
         let most = streams as usize + BEYOND;
-        Self { of: HashMap::new(), new: VecDeque::new(), highest: 0, malformed: 0, most }
+        Self { of: HashMap::default(), new: VecDeque::new(), highest: 0, malformed: 0, most }
     }
 
     /// Whether a header block on this stream begins it.
@@ -42,9 +43,9 @@ impl Heads {
 
     /// The head of a new stream. `false`: one malformed head too many, or more streams than the library ever hands out: the
     /// client was told to go and opens one after the other.
-    pub fn head(&mut self, stream: u32, head: Result<RequestHead, Malformed>) -> bool {
+    pub fn head(&mut self, stream: u32, head: (RequestHead, Option<Malformed>)) -> bool {
         self.highest = stream;
-        if head.as_ref().is_err_and(|malformed| malformed.status == 400) {
+        if head.1.is_some_and(|malformed| malformed.status == 400) {
             self.malformed += 1;
         }
         // The library ends the connection for an even number.
@@ -63,7 +64,7 @@ impl Heads {
     }
 
     /// The library hands out this stream. Streams come in their order: a lower one will not come any more.
-    pub fn accept(&mut self, stream: u32) -> Option<Result<RequestHead, Malformed>> {
+    pub fn accept(&mut self, stream: u32) -> Option<(RequestHead, Option<Malformed>)> {
         while let Some(first) = self.new.front().copied().filter(|first| *first <= stream) {
             self.new.pop_front();
             if first < stream {
@@ -73,7 +74,7 @@ impl Heads {
         self.of.get_mut(&stream)?.head.take()
     }
 
-    /// The library has reset this stream, perhaps before it handed it out.
+    /// The library has refused this stream: it is not handed out. A stream that is reset for any other reason is.
     pub fn refused(&mut self, stream: u32) {
         if self.new.back() == Some(&stream) {
             self.new.pop_back();
@@ -101,5 +102,23 @@ impl Heads {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.of.len()
+    }
+}
+
+/// The library takes streams in their order alone, and bounds them: no client can choose numbers that meet.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the keys are numbers")
+    }
+
+    fn write_u32(&mut self, stream: u32) {
+        self.0 = u64::from(stream).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

@@ -50,7 +50,7 @@ impl FrameMeter {
 
     /// The client sent this frame. `false`: with it, it has asked for too much.
     pub fn received(&mut self, frame: Frame) -> bool {
-        let affordable = self.budget.received(frame, self.shared.traffic.now());
+        let affordable = Budget::is_free(frame) || self.budget.received(frame, self.shared.traffic.now());
         if !affordable {
             self.shared.traffic.flood();
         }
@@ -67,10 +67,8 @@ impl FrameMeter {
                 Kind::Data => {
                     traffic.data_sent.fetch_add(u64::from(frame.length), Relaxed);
                 }
-                Kind::Reset => {
-                    if frame.reason == REFUSED_STREAM {
-                        metrics.edge().refused("http2_streams");
-                    }
+                Kind::Reset if frame.reason == REFUSED_STREAM => {
+                    metrics.edge().refused("http2_streams");
                     shared.heads.lock().refused(frame.stream);
                 }
                 Kind::GoAway if frame.reason != NO_ERROR && !traffic.counted.load(Relaxed) => {

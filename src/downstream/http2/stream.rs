@@ -25,7 +25,8 @@ const SHARE: usize = 64 * 1024;
 pub struct Stream {
     id: u32,
     pub(super) shared: Arc<Shared>,
-    head: Option<Result<RequestHead, Malformed>>,
+    head: Option<RequestHead>,
+    malformed: Option<Malformed>,
     upload: Upload,
     response: Answer,
     outbox: VecDeque<Piece>,
@@ -49,6 +50,8 @@ struct Upload {
     /// What the head announces, and what has come.
     announced: Option<u64>,
     come: u64,
+    /// Bytes that were read and not passed on yet.
+    held: usize,
     /// Read ahead, to see whether there is a body.
     first: Option<Piece>,
     /// The last piece was read.
@@ -68,17 +71,19 @@ enum Answer {
 impl Stream {
     pub(super) fn new(body: RecvStream, respond: SendResponse<Bytes>, shared: &Arc<Shared>) -> Self {
         let id = respond.stream_id().as_u32();
-        let head = shared.heads.lock().accept(id).unwrap_or(Err(Malformed::because("framing")));
+        let accepted = shared.heads.lock().accept(id);
+        let (head, malformed) = accepted.unwrap_or_else(|| (nothing(), Some(Malformed::because("framing"))));
         shared.begin_stream();
         let over = body.is_end_stream();
-        let length = head.as_ref().ok().and_then(|head| head.fields.text(Name::ContentLength)?.parse().ok());
-        let plain = head.as_ref().is_ok_and(|head| !matches!(head.method, Method::POST | Method::PUT | Method::PATCH));
+        let length = head.fields.text(Name::ContentLength).and_then(|length| length.parse().ok());
+        let plain = malformed.is_none() && !matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
         let unsettled = !over && (length == Some(0) || length.is_none() && plain);
         Self {
             id,
             shared: Arc::clone(shared),
             head: Some(head),
-            upload: Upload { body, announced: length, come: 0, first: None, over, unsettled },
+            malformed,
+            upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
             response: Answer::Awaited(respond),
             outbox: VecDeque::new(),
             length: 0,
@@ -93,9 +98,17 @@ impl Stream {
     /// The request's head, once.
     ///
     /// # Errors
-    /// What is wrong with it; the stream can still be answered.
+    /// What is wrong with it; the stream can still be answered, and [`Stream::known_head`] is for its line in the log.
     pub fn take_head(&mut self) -> Result<RequestHead, Malformed> {
-        self.head.take().unwrap_or(Err(Malformed::because("framing")))
+        match self.malformed {
+            Some(malformed) => Err(malformed),
+            None => self.head.take().ok_or(Malformed::because("framing")),
+        }
+    }
+
+    /// As much of a malformed head as is known, once.
+    pub fn known_head(&mut self) -> RequestHead {
+        self.head.take().unwrap_or_else(nothing)
     }
 
     /// Whether the request has a body; exact once [`Stream::poll_settled`] was ready.
@@ -152,6 +165,7 @@ impl Stream {
                 continue;
             }
             upload.come += data.len() as u64;
+            upload.held += data.len();
             if upload.announced.is_some_and(|announced| upload.come > announced) {
                 return Poll::Ready(Err(ClientFault::Malformed(LENGTH)));
             }
@@ -170,8 +184,11 @@ impl Stream {
         })
     }
 
-    /// So many bytes of the request's body were passed on: the client may send as many again.
+    /// So many bytes of the request's body were passed on: the client may send as many again. What is passed on a second time
+    /// counts once.
     pub fn passed(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.upload.held);
+        self.upload.held -= bytes;
         // An error says that the stream is over.
         let _ = self.upload.body.flow_control().release_capacity(bytes);
     }
@@ -234,8 +251,7 @@ impl Stream {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Err(fault));
         }
-        loop {
-            let Answer::Body(stream) = &mut self.response else { break };
+        while let Answer::Body(stream) = &mut self.response {
             let Some(piece) = self.outbox.front_mut() else { break };
             let short = self.announced.is_some_and(|announced| self.put != announced);
             // A body that is not as long as its head says must not pass for a whole one.
@@ -352,7 +368,7 @@ impl Stream {
 
 impl Drop for Stream {
     /// A stream that has not ended is reset by the library: with CANCEL, or, where the response is whole and the request's body
-    /// was not read to its end, with NO_ERROR (RFC 9113, 8.1).
+    /// was not read to its end, with `NO_ERROR` (RFC 9113, 8.1).
     fn drop(&mut self) {
         self.waits(false);
         if matches!(self.response, Answer::Awaited(_) | Answer::Body(_)) {
@@ -361,6 +377,11 @@ impl Drop for Stream {
         self.shared.heads.lock().forget(self.id);
         self.shared.end_stream();
     }
+}
+
+/// A head of which nothing is known.
+fn nothing() -> RequestHead {
+    RequestHead::new(Method::GET, Version::HTTP_2, b"-")
 }
 
 /// Why a stream takes no more data.

@@ -170,10 +170,10 @@ impl Raw {
         reasons
     }
 
-    fn refused(&self, reason: &str) -> f64 {
+    fn refused(&self, reason: &str) -> u32 {
         let text = rendered(&self.metrics);
         let line = format!("multilith_refused_total{{reason=\"{reason}\"}} ");
-        text.lines().find_map(|other| other.strip_prefix(&line)?.parse().ok()).unwrap_or(0.0)
+        text.lines().find_map(|other| other.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
     }
 }
 
@@ -215,6 +215,7 @@ async fn body(stream: &mut Stream) -> String {
             }
             Ok(Piece::End) => return text + "end",
             Ok(Piece::Trailers(fields)) => return format!("{text}{fields:?}"),
+            Err(ClientFault::Malformed(malformed)) => return text + malformed.reason,
             Err(fault) => return format!("{text}{fault}"),
         }
     }
@@ -372,7 +373,7 @@ async fn a_body_that_contradicts_its_head_is_malformed() {
         sent(&mut stream).await.expect("it is answered");
         assert_eq!(raw.of_stream().await.kind, HEADERS);
     }
-    assert_eq!(raw.refused("framing"), 0.0);
+    assert_eq!(raw.refused("framing"), 0);
 }
 
 #[tokio::test]
@@ -490,6 +491,51 @@ async fn a_response_that_is_not_as_long_as_it_said_never_looks_whole() {
     }
 }
 
+#[tokio::test]
+async fn a_response_that_is_dropped_at_any_moment_is_whole_or_never_looks_so() {
+    let whole: Vec<u8> = (0..30_000_u32).map(|place| place.to_be_bytes()[3]).collect();
+    let (mut ended, mut reset) = (0, 0);
+    for framing in [Framing::Length(30_000), Framing::Open] {
+        for polls in 0..12 {
+            // A window of 5 000, and a piece is put at each poll.
+            let mut raw = connect_with(limits(), &[0, 4, 0, 0, 0x13, 0x88]).await;
+            raw.open(1, END_STREAM, &get(b"GET", b"/", &[])).await;
+            let (mut stream, _) = raw.request().await;
+            stream.put_head(&ok(&[]), framing);
+            let mut pieces = whole.chunks(3000).map(|part| Piece::Data(Bytes::copy_from_slice(part)));
+            for _ in 0..polls {
+                match pieces.next() {
+                    Some(piece) => stream.put(piece),
+                    None => stream.put(Piece::End),
+                }
+                let _ = stream.poll_send(&mut Context::from_waker(Waker::noop()), &mut false);
+                raw.write(&frame(WINDOW_UPDATE, 0, 1, &10_000_u32.to_be_bytes())).await;
+                // The server's task has its turn.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(stream);
+            let mut come = Vec::new();
+            loop {
+                let seen = raw.of_stream().await;
+                if seen.kind == DATA {
+                    come.extend_from_slice(&seen.payload);
+                }
+                assert!(whole.starts_with(&come), "after {polls} polls");
+                if seen.kind == RST_STREAM {
+                    reset += 1;
+                    break;
+                }
+                if seen.flags & END_STREAM != 0 {
+                    assert!(come == whole, "after {polls} polls");
+                    ended += 1;
+                    break;
+                }
+            }
+        }
+    }
+    assert!(ended > 0 && reset > 0, "{ended} whole, {reset} reset");
+}
+
 /// Counts how often it is woken.
 #[derive(Default)]
 struct Woken(AtomicUsize);
@@ -544,7 +590,10 @@ async fn a_closed_window_holds_a_bounded_part_and_each_opening_wakes() {
         let mut moved = false;
         woken(&counter, |cx| match stream.poll_send(cx, &mut moved) {
             Poll::Pending if moved && !whole => Poll::Ready(()),
-            Poll::Ready(done) => Poll::Ready(done.expect("sent")),
+            Poll::Ready(done) => {
+                done.expect("sent");
+                Poll::Ready(())
+            }
             Poll::Pending => Poll::Pending,
         })
         .await;
@@ -644,7 +693,7 @@ async fn frames_that_are_wrong_end_the_connection_as_the_standard_says() {
         let mut raw = connect().await;
         drop(raw.io.write_all(&bytes).await);
         assert_eq!(raw.until_gone().await, [reason], "{name}");
-        assert_eq!(raw.refused("framing"), 1.0, "{name}");
+        assert_eq!(raw.refused("framing"), 1, "{name}");
         assert!(raw.requests.try_recv().is_err(), "{name}");
     }
 }
@@ -676,7 +725,7 @@ async fn a_client_that_asks_for_too_much_is_sent_away() {
         let expected = if name.starts_with("trailers") { 1 } else { 11 };
         assert_eq!(reasons, [expected], "{name}");
         if expected == 11 {
-            assert_eq!(raw.refused("http2_flood"), 1.0, "{name}");
+            assert_eq!(raw.refused("http2_flood"), 1, "{name}");
         }
         if name == "malformed heads" {
             let mut refused = 0;
@@ -719,7 +768,7 @@ async fn a_connection_keeps_no_head_of_a_stream_that_is_over() {
         let frame = raw.of_stream().await;
         refused += u32::from(frame.kind == RST_STREAM && frame.payload == 7_u32.to_be_bytes());
     }
-    assert_eq!(raw.refused("http2_streams"), 50.0);
+    assert_eq!(raw.refused("http2_streams"), 50);
     let shared = Arc::clone(&streams[0].shared);
     assert_eq!(shared.heads.lock().len(), 100);
     assert!(shared.is_active());
@@ -733,11 +782,21 @@ async fn connections_end_when_it_is_time() {
     // Idle: told twice, as the standard wants it, and closed.
     let mut idle = connect_with(Limits { idle_timeout: soon, ..limits() }, &[]).await;
     assert!(idle.until_gone().await.iter().all(|reason| *reason == 0));
+    // A client that says nothing at all, or half of what HTTP/2 begins with.
+    for said in [&b""[..], b"PRI * HTTP/2.0"] {
+        let mut silent = start(Limits { header_timeout: soon, ..limits() }, 1 << 16);
+        silent.write(said).await;
+        assert!(silent.until_gone().await.is_empty());
+        assert_eq!(silent.refused("header_timeout"), 1);
+    }
+    let mut other = start(limits(), 1 << 16);
+    other.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    other.until_gone().await;
     // A header block that does not end.
     let mut begun = connect_with(Limits { header_timeout: soon, ..limits() }, &[]).await;
     begun.write(&frame(HEADERS, 0, 1, &get(b"GET", b"/", &[]))).await;
     assert_eq!(begun.until_gone().await, [11]);
-    assert_eq!(begun.refused("header_timeout"), 1.0);
+    assert_eq!(begun.refused("header_timeout"), 1);
     // A response that the client does not take.
     let mut closed = connect_with(Limits { write_timeout: soon, ..limits() }, &[0, 4, 0, 0, 0, 0]).await;
     closed.open(1, END_STREAM, &get(b"GET", b"/", &[])).await;
@@ -746,7 +805,7 @@ async fn connections_end_when_it_is_time() {
     stream.put(Piece::Data(Bytes::from_static(b"x")));
     assert!(stream.poll_send(&mut Context::from_waker(Waker::noop()), &mut false).is_pending());
     assert_eq!(closed.until_gone().await, [11]);
-    assert_eq!(closed.refused("write_timeout"), 1.0);
+    assert_eq!(closed.refused("write_timeout"), 1);
     // A socket that takes nothing.
     let mut full = start(Limits { write_timeout: soon, ..limits() }, 1000);
     full.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;

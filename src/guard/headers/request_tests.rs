@@ -230,26 +230,6 @@ fn the_port_is_that_of_the_host_or_of_the_scheme() {
 }
 
 #[test]
-fn the_lines_are_the_same_as_the_fields() {
-    let subject = ClientSubject("CN=alice".into());
-    for (host, subject, tls) in [(Some("a:81"), None, false), (None, Some(&subject), true), (Some("a"), None, true)] {
-        let mut request = request("/", &[("X", "y")]);
-        if let Some(host) = host {
-            request.fields.prepend(Name::Host, host.as_bytes());
-        }
-        let arrival = Arrival { peer: PEER.parse().unwrap(), tls, subject, trusted: &[], force: None };
-        let (_, forwarded) = clean(&mut request, &arrival);
-        let forwarded = forwarded.expect("the request has no forwarding fields");
-        let (mut lines, mut written) = (Vec::new(), Vec::new());
-        request.fields.write(&mut lines);
-        forwarded.put(&request.fields, &mut lines);
-        forwarded.write(&mut request.fields);
-        request.fields.write(&mut written);
-        assert_eq!(lines.escape_ascii().to_string(), written.escape_ascii().to_string());
-    }
-}
-
-#[test]
 fn a_client_of_http_1_0_cannot_expect_100() {
     for (version, stays) in [(Version::HTTP_10, false), (Version::HTTP_11, true)] {
         let mut request = request("/", &[("Host", "a"), ("Expect", "100-continue")]);

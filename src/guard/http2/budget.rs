@@ -29,6 +29,11 @@ impl Budget {
         Self { credit: AT_REST, at: now }
     }
 
+    /// The frame costs nothing: the clock need not be asked.
+    pub fn is_free(frame: Frame) -> bool {
+        cost(frame) == 0
+    }
+
     /// A frame came from the client. `false`: it has asked for too much.
     #[must_use]
     pub fn received(&mut self, frame: Frame, now: u64) -> bool {

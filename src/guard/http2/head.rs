@@ -26,9 +26,8 @@ pub struct HeadReader {
     scheme: Option<Scheme>,
     path: Option<Vec<u8>>,
     authority: Option<Vec<u8>>,
-    /// The first field that is no pseudo-field has come.
-    behind_pseudo: bool,
-    fields: Fields,
+    /// Made of the pseudo-fields when the first other field comes.
+    head: Option<RequestHead>,
     length: Option<u64>,
     cookies: u32,
 }
@@ -57,8 +56,7 @@ impl HeadReader {
             scheme: None,
             path: None,
             authority: None,
-            behind_pseudo: false,
-            fields: Fields::new(),
+            head: None,
             length: None,
             cookies: 0,
         }
@@ -71,7 +69,6 @@ impl HeadReader {
             && let Err(fault) = self.take(name, value)
         {
             self.fault = Some(fault);
-            self.fields = Fields::new();
         }
     }
 
@@ -88,8 +85,11 @@ impl HeadReader {
         if name.first() == Some(&b':') {
             return self.pseudo(name, value);
         }
-        self.behind_pseudo = true;
-        if self.fields.len() >= self.bounds.fields {
+        if self.head.is_none() {
+            self.head = Some(self.begin()?);
+        }
+        let head = self.head.as_mut().expect("it was made");
+        if head.fields.len() >= self.bounds.fields {
             return Err(Malformed { status: 431, reason: "headers" });
         }
         let value = checked(name, value)?;
@@ -108,12 +108,12 @@ impl HeadReader {
             Name::Cookie => self.cookies += 1,
             _ => {}
         }
-        self.fields.push_raw(name, value);
+        head.fields.push_raw(name, value);
         Ok(())
     }
 
     fn pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
-        if self.behind_pseudo {
+        if self.head.is_some() {
             return Err(BAD);
         }
         let again = match name {
@@ -137,54 +137,75 @@ impl HeadReader {
         if again { Err(BAD) } else { Ok(()) }
     }
 
-    /// The head, once the block was read to its end. `bodiless`: the stream ends with it.
-    ///
-    /// # Errors
-    /// The first rule that was broken.
-    pub fn finish(mut self, bodiless: bool) -> Result<RequestHead, Malformed> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        let method = self.method.take().ok_or(BAD)?;
-        let target = self.target(&method)?;
-        if bodiless && self.length.is_some_and(|length| length > 0) {
-            return Err(LENGTH);
-        }
-        self.check_hosts()?;
+    /// The head, once the block was read to its end, and the first rule that it breaks: then it is as much of the head as is
+    /// known, for the log. `bodiless`: the stream ends with it.
+    #[must_use]
+    pub fn finish(mut self, bodiless: bool) -> (RequestHead, Option<Malformed>) {
+        let head = match (self.fault, self.head.take()) {
+            (None, None) => self.begin(),
+            (None, Some(head)) => Ok(head),
+            (Some(fault), head) => return (self.known(head), Some(fault)),
+        };
+        let mut head = match head {
+            Ok(head) => head,
+            Err(fault) => return (self.known(None), Some(fault)),
+        };
+        let fault = if bodiless && self.length.is_some_and(|length| length > 0) {
+            Some(LENGTH)
+        } else {
+            self.check_hosts(&head.fields).err()
+        };
         if self.cookies > 1 {
-            self.join_cookies();
+            join_cookies(&mut head.fields);
         }
-        let mut head = RequestHead::new(method, Version::HTTP_2, &target);
-        for (name, value) in self.fields.iter() {
-            head.fields.push_raw(name, value);
-        }
+        (self.with_host(head), fault)
+    }
+
+    /// The pseudo-fields are all there.
+    fn begin(&self) -> Result<RequestHead, Malformed> {
+        let method = self.method.clone().ok_or(BAD)?;
+        let target = self.target(&method)?;
+        Ok(RequestHead::new(method, Version::HTTP_2, target))
+    }
+
+    /// What is known of a head that breaks a rule.
+    fn known(self, head: Option<RequestHead>) -> RequestHead {
+        let head = head.unwrap_or_else(|| {
+            let target = self.path.as_deref().filter(|path| is_target(path)).unwrap_or(b"-");
+            RequestHead::new(self.method.clone().unwrap_or(Method::GET), Version::HTTP_2, target)
+        });
+        self.with_host(head)
+    }
+
+    /// The authority becomes the Host field where there is none.
+    fn with_host(self, mut head: RequestHead) -> RequestHead {
         if let Some(authority) = &self.authority {
             head.set_authority(Some(authority));
             if !head.fields.has(Name::Host) {
                 head.fields.prepend(Name::Host, authority);
             }
         }
-        Ok(head)
+        head
     }
 
     /// The path as it came; of CONNECT, which has none, the authority.
-    fn target(&mut self, method: &Method) -> Result<Vec<u8>, Malformed> {
+    fn target(&self, method: &Method) -> Result<&[u8], Malformed> {
         if *method == Method::CONNECT {
             return match (&self.authority, &self.path, self.scheme) {
-                (Some(authority), None, None) if !authority.is_empty() => Ok(authority.clone()),
+                (Some(authority), None, None) if is_target(authority) => Ok(authority),
                 _ => Err(BAD),
             };
         }
-        let (Some(path), Some(_)) = (self.path.take(), self.scheme) else { return Err(BAD) };
+        let (Some(path), Some(_)) = (&self.path, self.scheme) else { return Err(BAD) };
         match &path[..] {
             b"*" if *method == Method::OPTIONS => Ok(path),
-            [b'/', rest @ ..] if rest.iter().all(|byte| *byte > b' ' && !matches!(byte, 0x7f | b'#')) => Ok(path),
+            [b'/', ..] if is_target(path) => Ok(path),
             _ => Err(TARGET),
         }
     }
 
     /// `:authority` and Host have to name the same.
-    fn check_hosts(&self) -> Result<(), Malformed> {
+    fn check_hosts(&self, fields: &Fields) -> Result<(), Malformed> {
         let Some(authority) = &self.authority else { return Ok(()) };
         let port = match self.scheme {
             Some(Scheme::Http) => &b":80"[..],
@@ -195,14 +216,8 @@ impl HeadReader {
             let text = text.strip_suffix(port).or_else(|| text.strip_suffix(b":")).unwrap_or(text);
             text.to_ascii_lowercase()
         };
-        let same = self.fields.all(Name::Host).all(|other| host(other) == host(authority));
+        let same = fields.all(Name::Host).all(|other| host(other) == host(authority));
         if same { Ok(()) } else { Err(HOST) }
-    }
-
-    /// Crumbs of cookies become one field again, in the place of the first (RFC 9113, 8.2.3).
-    fn join_cookies(&mut self) {
-        let joined = self.fields.all(Name::Cookie).collect::<Vec<_>>().join(&b"; "[..]);
-        self.fields.set(Name::Cookie, &joined);
     }
 }
 
@@ -252,9 +267,15 @@ impl TrailerReader {
     }
 }
 
+/// Crumbs of cookies become one field again, in the place of the first (RFC 9113, 8.2.3).
+fn join_cookies(fields: &mut Fields) {
+    let joined = fields.all(Name::Cookie).collect::<Vec<_>>().join(&b"; "[..]);
+    fields.set(Name::Cookie, &joined);
+}
+
 /// The value of a field without white space around it.
 fn checked<'v>(name: &[u8], value: &'v [u8]) -> Result<&'v [u8], Malformed> {
-    let lower = !name.is_empty() && name.len() <= usize::from(u16::MAX) && name.iter().all(|byte| in_name(*byte));
+    let lower = !name.is_empty() && u16::try_from(name.len()).is_ok() && name.iter().all(|byte| in_name(*byte));
     let plain = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
     if lower && plain { Ok(trimmed(value)) } else { Err(BAD) }
 }
@@ -264,6 +285,11 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// Any printable byte, and every byte above 0x7F, as they come.
+fn is_target(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| *byte > b' ' && !matches!(byte, 0x7f | b'#'))
 }
 
 /// A length: digits alone.
@@ -300,7 +326,25 @@ mod tests {
         for (name, value) in fields {
             reader.field(name, value);
         }
-        reader.finish(bodiless)
+        let (head, fault) = reader.finish(bodiless);
+        fault.map_or(Ok(head), Err)
+    }
+
+    #[test]
+    fn what_is_known_of_a_malformed_head_is_kept_for_the_log() {
+        for (fields, expected) in [
+            (with(&[(b"user-agent", b"x"), (b"X", b"y")]), "GET /a HTTP/1.1|Host: Edge.test:443|user-agent: x||"),
+            (put(2, b"/a\x01"), "GET - HTTP/1.1|Host: Edge.test:443||"),
+            (with(&[(b"host", b"b")]), "GET /a HTTP/1.1|host: b||"),
+            (vec![(&b"x"[..], &b"y"[..])], "GET - HTTP/1.1||"),
+        ] {
+            let mut reader = HeadReader::new(BOUNDS);
+            for (name, value) in &fields {
+                reader.field(name, value);
+            }
+            let (head, fault) = reader.finish(true);
+            assert_eq!((written(&head).as_str(), fault.is_some()), (expected, true));
+        }
     }
 
     fn with(more: &[Field<'static>]) -> Vec<Field<'static>> {
@@ -430,7 +474,9 @@ mod tests {
     fn trailers_are_fields_that_say_nothing_of_the_head() {
         let read = |fields: &[Field<'_>]| {
             let mut reader = TrailerReader::new(BOUNDS);
-            fields.iter().for_each(|(name, value)| reader.field(name, value));
+            for (name, value) in fields {
+                reader.field(name, value);
+            }
             reader.finish()
         };
         let fields =

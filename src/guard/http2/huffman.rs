@@ -32,6 +32,7 @@ const CODES: [OfLength; LONGEST + 1] = codes();
 static SHORT_CODES: [(u8, u8); 1 << SHORT] = short_codes();
 
 /// The symbols by the length of their codes, and by their number.
+#[expect(clippy::cast_possible_truncation, reason = "there are 257 symbols")]
 const fn symbols() -> [u16; 257] {
     let mut symbols = [0; 257];
     let (mut length, mut count) = (1, 0);
@@ -49,6 +50,7 @@ const fn symbols() -> [u16; 257] {
     symbols
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "there are 257 symbols")]
 const fn codes() -> [OfLength; LONGEST + 1] {
     let mut codes = [OfLength { end: 0, first: 0, at: 0 }; LONGEST + 1];
     let (mut length, mut code, mut at) = (1, 0_u32, 0_u16);
@@ -69,6 +71,7 @@ const fn codes() -> [OfLength; LONGEST + 1] {
     codes
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a short code stands for a byte")]
 const fn short_codes() -> [(u8, u8); 1 << SHORT] {
     let mut table = [(0, 0); 1 << SHORT];
     let mut bits = 0;
@@ -109,12 +112,12 @@ pub fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), NotInCode> {
         }
         // Behind the end stand ones, as in the padding.
         let next = if have >= LONGEST {
-            (bits >> (have - LONGEST)) as u32 & ((1 << LONGEST) - 1)
+            bits >> (have - LONGEST)
         } else {
             let missing = LONGEST - have;
-            let left = (bits & ((1 << have) - 1)) as u32;
-            left << missing | ((1 << missing) - 1)
+            bits << missing | ((1 << missing) - 1)
         };
+        let next = u32::try_from(next & ((1 << LONGEST) - 1)).expect("it was cut to 30 bits");
         if have < 8 && next == (1 << LONGEST) - 1 {
             return Ok(());
         }
