@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Written at once, at least; read at once, at most.
@@ -106,6 +107,10 @@ impl OnDisk {
 impl Drop for OnDisk {
     fn drop(&mut self) {
         self.place.disk.used.fetch_sub(self.reserved.load(Relaxed), Relaxed);
+        // To close a long file that has no name frees its blocks, which takes its time.
+        if let (Some(file), Ok(runtime)) = (self.file.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(file));
+        }
     }
 }
 
