@@ -11,12 +11,15 @@
 //! | [`server`] | from a snapshot to a running server: listeners, connections, runtimes, the end |
 //! | [`admin`] | the API, metrics and health, on a listener of their own |
 //! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
-//! | [`proxy`] | the request's path: pingora's hooks in order, each a call of a step beside it |
-//! | [`shadow`], [`upstream`], [`guard`] | the second request, and what is learnt from it; pools that are kept true to the world; what may cross the edge, and how it is cleaned |
-//! | [`telemetry`] | metrics, access log, trace context |
+//! | [`proxy`] | a request's way: one list of steps in the order in which they happen, and the one driver that runs them |
+//! | [`downstream`] | the client's end of a connection: HTTP/1 and HTTP/2, deadlines, what is refused on it |
+//! | [`shadow`] | the second request, and what is learnt from it |
+//! | [`upstream`] | pools of endpoints that are kept true to the world |
+//! | [`guard`] | what may cross the edge, and how it is cleaned |
+//! | [`telemetry`] | metrics, access log, spans, events |
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
-//! | [`client`] | asking somebody: connections made or reused, written to and read from within bounds |
+//! | [`client`] | the upstream's end of a connection: made or reused, written to and read from within bounds; HTTP/1 and HTTP/2 |
 //! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
 //! | [`message`] | heads as the bytes that came, bodies as pieces (pure) |
 //! | [`config`] | what the file says: with places, unresolved (pure) |
@@ -25,9 +28,17 @@
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`route::Route`] is compiled and never
 //! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Edition`] at its start and holds it to its end.
 //!
+//! There is one way through the proxy, for HTTP/1 and HTTP/2 on either end. [`server`] accepts a connection and reads a head with
+//! [`downstream`]; [`proxy::serve`] runs [`proxy::Steps`] over it, and moves bodies in both directions at once between the
+//! client's end and the upstream's ([`client::End`]). Both ends are state machines with `poll_` methods that own what they have
+//! not written: dropping a future that polls them loses nothing. A head stays the bytes that came ([`message`]); what no step
+//! changes is copied to the other end. Pingora is the engine below: listeners, TLS, connectors, runtimes, the hand-over of
+//! sockets; HTTP/2 frames are the crate h2's.
+//!
 //! # What always holds, and the test that is named after it
 //!
-//! - The core does no IO: `the_core_does_no_io` in `tests/architecture.rs`.
+//! - The core does no IO: `the_core_does_no_io` in `tests/architecture.rs`, and clippy's bans at the head of each pure room.
+//! - Arrows point down, and no circle is added: in `tests/architecture.rs`.
 //! - A request sees one snapshot: `a_request_sees_one_snapshot` in `tests/edge`.
 //! - A refused reload changes nothing: `a_refused_reload_changes_nothing` in `tests/edge`.
 //! - Raising a weight never moves a client back to the monolith: in [`migration`].

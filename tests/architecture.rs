@@ -1,28 +1,40 @@
-//! Keeps the arrows pointing down: a module uses only what stands below it, and no file outgrows its room.
+//! Keeps the arrows pointing down: a module uses only what stands below it, one name means one thing, no file outgrows its
+//! room, and the README's lists name files that exist.
+//!
+//! `cargo test --test architecture -- --nocapture` prints rooms, circles and arrows up.
 
+#[path = "architecture/graph.rs"]
+mod graph;
+#[path = "architecture/sources.rs"]
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
-/// From the top. Modules of one row do not use each other, except where `BESIDE` says so.
+use graph::Graph;
+
+/// From the top. Modules of one row do not use each other, except where `BESIDE` says so. Rooms that are not built yet have
+/// their place, too.
 const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["server"],
-    &["admin", "reload"],
+    &["admin", "console", "reload"],
+    &["gate"],
     &["proxy"],
     &["downstream"],
-    &["shadow", "upstream", "guard"],
+    &["shadow", "upstream", "guard", "plan", "fleet"],
     &["telemetry"],
-    &["live"],
+    &["live", "store"],
     &["compile"],
     &["client"],
-    &["route", "migration", "compare", "endpoint"],
+    &["route", "migration", "compare", "endpoint", "inventory"],
     &["message"],
     &["config"],
     &["diagnostic"],
 ];
 
 /// The core's modules are one room with doors; the admin listener shows what reloads did; copies go to pools and are
-/// cleaned by the guards.
+/// cleaned by the guards. Arrows within a row, which `arrows_up` prints.
 const BESIDE: &[(&str, &str)] = &[
     ("route", "migration"),
     ("migration", "route"),
@@ -35,7 +47,10 @@ const BESIDE: &[(&str, &str)] = &[
 ];
 
 /// Pure modules do no input or output, read no clock and draw no random number.
-const PURE: &[&str] = &["diagnostic", "config", "route", "migration", "endpoint", "compare", "compile", "message"];
+const PURE: &[&str] =
+    &["diagnostic", "config", "route", "migration", "endpoint", "compare", "compile", "message", "inventory"];
+/// What keeps them so, besides `the_core_does_no_io`: the list in .clippy.toml.
+const DENIED: &str = "#![deny(clippy::disallowed_methods, clippy::disallowed_types)]";
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net::Tcp",
@@ -50,83 +65,139 @@ const IMPURE: &[&str] = &[
 ];
 const LONGEST: usize = 420;
 
-struct Source {
-    module: String,
-    path: PathBuf,
-    text: String,
-}
+/// Circles among the files of a folder, its mod.rs apart, that are left: the folder, and how many. None may be added.
+const CIRCLES: &[(&str, usize)] = &[
+    ("", 1),
+    ("compare", 2),
+    ("compile", 1),
+    ("compile/upstreams", 1),
+    ("guard/headers", 1),
+    ("proxy", 2),
+    ("route", 2),
+    ("shadow", 1),
+    ("telemetry/metrics", 1),
+    ("upstream", 1),
+];
 
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    walk(&root, &root, &mut found);
-    assert!(found.len() > 50, "the sources were not found");
-    found
-}
-
-fn walk(root: &Path, folder: &Path, found: &mut Vec<Source>) {
-    for entry in fs::read_dir(folder).expect("src can be read") {
-        let path = entry.expect("an entry of src").path();
-        if path.is_dir() {
-            walk(root, &path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            let inside = path.strip_prefix(root).expect("below src");
-            let first = inside.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&path).expect("a source can be read");
-            found.push(Source { module: first.trim_end_matches(".rs").to_owned(), path, text });
-        }
-    }
-}
-
-/// The code of a file: without its tests and comments.
-fn code(text: &str) -> String {
-    let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text);
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
-fn is_test(source: &Source) -> bool {
-    let path = source.path.to_string_lossy();
-    path.contains("/tests/") || path.ends_with("tests.rs") || path.ends_with("properties.rs")
-}
-
-fn layer(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|row| row.contains(&module))
-}
+/// Public type names that stand in two rooms without being what was written and what is compiled of it. One goes when one of
+/// its types gets the word of its field; none may be added.
+const SAME_NAME: &[&str] = &[
+    "AccessLog",
+    "Arrival",
+    "Asked",
+    "Conn",
+    "Decision",
+    "Entry",
+    "Examples",
+    "Exchange",
+    "Failure",
+    "Fault",
+    "Kind",
+    "Lost",
+    "Metrics",
+    "Outcome",
+    "Parts",
+    "Rate",
+    "Report",
+    "Request",
+    "Rules",
+    "Segment",
+    "Shadow",
+    "Source",
+    "Stage",
+    "Stream",
+    "Tls",
+    "Traffic",
+    "Verdict",
+];
 
 #[test]
 fn every_module_has_its_layer_and_uses_only_what_stands_below_it() {
-    let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| !is_test(source)) {
-        if matches!(source.module.as_str(), "lib" | "main") {
-            continue;
+    let sources = sources::program();
+    let mut wrong = BTreeSet::new();
+    for source in sources.iter().filter(|source| !matches!(source.room(), "lib" | "main")) {
+        if layer(source.room()).is_none() {
+            wrong.insert(format!("`{}` has no layer", source.room()));
         }
-        let Some(own) = layer(&source.module) else {
-            wrong.push(format!("{}: `{}` has no layer", source.path.display(), source.module));
-            continue;
-        };
-        for used in code(&source.text).split("crate::").skip(1) {
-            let name: String = used.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let Some(other) = layer(&name) else { continue };
-            let beside = BESIDE.contains(&(&source.module, &name));
-            if name != source.module && other <= own && !beside {
-                wrong.push(format!(
-                    "{}: `{}` uses `{name}`, which does not stand below it",
-                    source.path.display(),
-                    source.module
-                ));
+    }
+    for (module, targets) in &Graph::of(&sources).uses {
+        for target in targets {
+            let (Some(own), Some(other)) = (layer(&module[0]), layer(&target[0])) else { continue };
+            if module[0] != target[0] && other <= own && !is_beside(&module[0], &target[0]) {
+                wrong.insert(format!("{} uses {}, which does not stand below it", name(module), name(target)));
             }
         }
+    }
+    assert!(wrong.is_empty(), "{}", lines(&wrong));
+}
+
+#[test]
+fn files_of_a_folder_make_no_circle() {
+    let graph = Graph::of(&sources::program());
+    let folders = graph.folders();
+    let rooms: BTreeSet<_> = graph.uses.keys().map(|module| &module[0]).collect();
+    println!("rooms: {}", rooms.len() - 2);
+    let (mut among, mut through, mut wrong) = (0, 0, Vec::new());
+    for folder in &folders {
+        let circles = graph.circles(folder, false);
+        let folder_name = folder.join("/");
+        for circle in &circles {
+            println!("circle in src/{folder_name}: {}", circle.members.join(", "));
+            for (from, to) in &circle.arrows {
+                println!("  {from} -> {to}");
+            }
+        }
+        let known = CIRCLES.iter().find(|(name, _)| *name == folder_name).map_or(0, |(_, known)| *known);
+        if circles.len() > known {
+            wrong.push(format!("src/{folder_name}: {} circles, {known} are known", circles.len()));
+        }
+        among += circles.len();
+        through += graph.circles(folder, true).len();
+    }
+    println!("circles among the files of a folder: {among}, {through} with its mod.rs");
+    let up: Vec<_> =
+        graph.rooms().into_iter().filter(|(from, to)| layer(from).is_some() && layer(from) >= layer(to)).collect();
+    println!("arrows up or within a row: {}", up.len());
+    for (from, to) in &up {
+        println!("  {from} -> {to}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
+fn a_public_type_name_stands_in_one_room_or_is_written_and_compiled() {
+    const COMPILED: &[&str] = &["compile", "route", "migration", "endpoint", "compare"];
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources::program() {
+        for name in public_types(&source.code()) {
+            rooms.entry(name).or_default().insert(source.room().to_owned());
+        }
+    }
+    let is_pair = |rooms: &BTreeSet<String>| {
+        rooms.len() == 2 && rooms.contains("config") && COMPILED.iter().any(|room| rooms.contains(*room))
+    };
+    let shared: Vec<_> = rooms.iter().filter(|(_, rooms)| rooms.len() > 1 && !is_pair(rooms)).collect();
+    println!("type names in two rooms: {}, of which {} are known", shared.len(), SAME_NAME.len());
+    let new: Vec<_> = shared
+        .iter()
+        .filter(|(name, _)| !SAME_NAME.contains(&name.as_str()))
+        .map(|(name, rooms)| format!("`{name}` in {}", rooms.iter().cloned().collect::<Vec<_>>().join(" and ")))
+        .collect();
+    assert!(new.is_empty(), "one word, one thing; find the field's noun for one of them:\n{}", new.join("\n"));
+    let gone: Vec<_> = SAME_NAME.iter().filter(|name| !shared.iter().any(|(other, _)| other == *name)).collect();
+    assert!(gone.is_empty(), "these stand in one room by now, take them off the list: {gone:?}");
+}
+
+#[test]
 fn the_core_does_no_io() {
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| PURE.contains(&&*source.module) && !is_test(source)) {
-        let code = code(&source.text);
+    for source in sources::program().iter().filter(|source| PURE.contains(&source.room())) {
+        let code = source.code();
         for word in IMPURE.iter().filter(|word| code.contains(*word)) {
             wrong.push(format!("{}: `{word}`", source.path.display()));
+        }
+        if source.module.len() == 1 && !code.contains(DENIED) {
+            wrong.push(format!("{}: lacks `{DENIED}`", source.path.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -135,9 +206,9 @@ fn the_core_does_no_io() {
 #[test]
 fn no_file_outgrows_its_room_and_each_opens_with_one_sentence_of_place() {
     let mut wrong = Vec::new();
-    for source in sources() {
-        let lines = code(&source.text).lines().filter(|line| !line.trim().is_empty()).count();
-        if lines > LONGEST && !is_test(&source) {
+    for source in sources::all() {
+        let lines = source.code().lines().filter(|line| !line.trim().is_empty()).count();
+        if lines > LONGEST && !source.is_test() {
             wrong.push(format!("{}: {lines} lines of code", source.path.display()));
         }
         if !source.text.starts_with("//!") {
@@ -150,10 +221,70 @@ fn no_file_outgrows_its_room_and_each_opens_with_one_sentence_of_place() {
 #[test]
 fn no_file_has_a_name_that_says_nothing() {
     let empty = ["util", "utils", "common", "misc", "manager", "helpers", "helper", "inner"];
-    let wrong: Vec<_> = sources()
+    let wrong: Vec<_> = sources::all()
         .into_iter()
         .filter(|source| source.path.file_stem().is_some_and(|stem| empty.contains(&&*stem.to_string_lossy())))
         .map(|source| source.path.display().to_string())
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_readme_has_400_lines_at_most_and_its_lists_name_files_that_exist() {
+    let readme = fs::read_to_string(sources::root().join("README.md")).expect("a README");
+    let length = readme.lines().count();
+    assert!(length <= 400, "{length} lines: long material goes to `multilith man` or beside the tests");
+    for thing in ["A predicate", "A stage", "A source of endpoints", "A target kind"] {
+        let list = readme.split_once(&format!("- **{thing}**")).unwrap_or_else(|| panic!("no list for `{thing}`")).1;
+        let list = list.split("\n- ").next().and_then(|list| list.split("\n\n").next()).expect("split gives one");
+        let files: Vec<_> = list.split('`').filter(|word| word.starts_with("src/")).collect();
+        assert!(files.len() >= 3, "the list of `{thing}` names {files:?}");
+        for file in files {
+            assert!(sources::root().join(file).exists(), "the list of `{thing}` names `{file}`, which does not exist");
+        }
+    }
+    for page in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let file = page.split('#').next().unwrap_or(page);
+        let outside = file.contains("://") || file.is_empty();
+        assert!(outside || sources::root().join(file).exists(), "the README points to `{file}`");
+    }
+}
+
+#[test]
+fn the_map_in_lib_rs_has_every_room() {
+    let sources = sources::all();
+    let map = &sources.iter().find(|source| source.room() == "lib").expect("src/lib.rs").text;
+    let rooms: BTreeSet<_> =
+        sources.iter().filter(|source| source.module.len() == 1).map(|source| source.room()).collect();
+    for room in rooms.into_iter().filter(|room| !matches!(*room, "lib" | "main")) {
+        let on_it = map.lines().any(|line| line.starts_with("//! |") && line.contains(&format!("[`{room}`]")));
+        assert!(on_it, "the map lacks `{room}`");
+    }
+}
+
+fn layer(room: &str) -> Option<usize> {
+    LAYERS.iter().position(|row| row.contains(&room))
+}
+
+fn is_beside(from: &str, to: &str) -> bool {
+    BESIDE.contains(&(from, to))
+}
+
+/// `struct`, `enum`, `trait`, `type` and `union` with `pub`.
+fn public_types(code: &str) -> Vec<String> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let after = |line: &str| {
+        let rest = line.trim_start().strip_prefix("pub ")?;
+        let rest = ["struct ", "enum ", "trait ", "type ", "union "].iter().find_map(|kind| rest.strip_prefix(kind))?;
+        Some(rest.chars().take_while(|c| letter(*c)).collect())
+    };
+    code.lines().filter_map(after).collect()
+}
+
+fn name(module: &[String]) -> String {
+    module.join("::")
+}
+
+fn lines(of: &BTreeSet<String>) -> String {
+    of.iter().cloned().collect::<Vec<_>>().join("\n")
 }

@@ -10,7 +10,8 @@
 //! - `NaN` and `Infinity` are read as the numbers that Python writes so; half a surrogate pair stands for itself.
 //! - A body in which fields cannot be told apart is one field, `body`.
 //! - Nothing that is kept holds a secret: see `redact`. Of texts without fields only length and place are kept.
-#![deny(clippy::disallowed_methods)]
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod answer;
 mod body;

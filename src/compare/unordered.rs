@@ -205,7 +205,7 @@ mod tests {
         .expect("valid");
         let nested = |leaf: &str| {
             (0..4).fold(leaf.to_owned(), |inner, level| {
-                let members = (0..10).map(|n| inner.replace("n", &format!("{level}{n}n")));
+                let members = (0..10).map(|n| inner.replace('n', &format!("{level}{n}n")));
                 format!("[{}]", members.collect::<Vec<_>>().join(","))
             })
         };

@@ -1,5 +1,7 @@
 //! Turns what the file says into what the proxy runs, gathering every mistake.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod address;
 mod admin;
 mod draft;

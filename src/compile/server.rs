@@ -44,6 +44,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         monolith_only: server.monolith_only.or(false),
         trusted,
         force,
+        allow_bare_lf: server.allow_bare_lf.or(false),
         debug_headers: server.debug_headers.or(false),
     })
 }

@@ -55,6 +55,7 @@ pub(super) fn limits(file: &config::File) -> Limits {
             u32::try_from(count.0).unwrap_or(u32::MAX)
         })
         .filter(|count| *count > 0),
+        http2_streams: limits.http2_streams.get().map_or(default.http2_streams, |streams| streams.0),
         header_timeout: time(&limits.header_timeout, default.header_timeout),
         body_timeout: time(&limits.body_timeout, default.body_timeout),
         write_timeout: time(&limits.write_timeout, default.write_timeout),

@@ -76,6 +76,8 @@ pub struct ServerSettings {
     pub monolith_only: bool,
     pub trusted: Vec<Network>,
     pub force: Option<ForceRule>,
+    /// Lines of a request's head may end in LF alone.
+    pub allow_bare_lf: bool,
     pub debug_headers: bool,
 }
 
@@ -88,6 +90,8 @@ pub struct Limits {
     pub connections: Option<u64>,
     pub connections_per_client: Option<u64>,
     pub requests_per_connection: Option<u32>,
+    /// Requests at once on a connection of HTTP/2; one more is refused, and may be sent again.
+    pub http2_streams: u32,
     pub header_timeout: Option<Duration>,
     pub body_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
@@ -108,6 +112,8 @@ impl Default for Limits {
             connections: Some(10_000),
             connections_per_client: None,
             requests_per_connection: None,
+            // What nginx, haproxy and Envoy's guide for edges allow.
+            http2_streams: 100,
             header_timeout: Some(Duration::from_secs(10)),
             body_timeout: Some(Duration::from_secs(30)),
             write_timeout: Some(Duration::from_secs(60)),

@@ -1,5 +1,7 @@
 //! What the file says: spanned and unresolved. Every mistake of syntax and of type is gathered in one walk.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod buffer;
 mod choices;
 mod condition;
@@ -38,8 +40,11 @@ pub use secret::{Secret, SecretTable};
 pub use server::{Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
-pub use units::{ByteRate, Count, Percent, Rate, Size, duration};
-pub use upstream::{Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, Monolith, Service, Srv, UpstreamTls};
+pub use units::{ByteRate, Count, Percent, Rate, Size, Streams, duration};
+pub use upstream::{
+    Consul, Discover, Dns, Eject, EjectSwitch, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv,
+    UpstreamTls,
+};
 
 use reader::{Decode, Reader};
 use recover::Damage;

@@ -38,6 +38,8 @@ table! {
         trusted: Vec<Item<String>>,
         /// Who may name a side, and by which header.
         force: Force,
+        /// Read lines of a request's head that end in LF alone; else they are refused with 400. Default: false.
+        allow_bare_lf: bool,
         /// Tell clients route and side in X-Multilith-Route and X-Multilith-Side. Default: false.
         debug_headers: bool,
     }

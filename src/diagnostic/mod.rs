@@ -1,5 +1,7 @@
 //! What we say to a person about their file: a code, a place, a label and a remedy.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod codes;
 mod lines;
 mod nearest;

@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
-use super::{ClientFault, Pace, Timer, WriteStall};
+use super::{ClientFault, Pace, SignedIn, Timer, WriteStall};
 use crate::client::read::{poll_append, poll_look, poll_piece};
 use crate::client::{Outbox, Socket};
 use crate::message::{
@@ -89,6 +89,8 @@ pub struct Conn {
     /// When the last byte of the request was read.
     request_end: Option<Instant>,
     bytes_sent: u64,
+    /// The connections to upstreams on which the client has signed in: they end with this one.
+    pub signed_in: Vec<SignedIn>,
     pub stall: WriteStall,
     pub timer: Timer,
 }
@@ -111,6 +113,7 @@ impl Conn {
             half_closed: false,
             request_end: None,
             bytes_sent: 0,
+            signed_in: Vec::new(),
             stall,
             timer: Timer::default(),
         }
@@ -138,7 +141,7 @@ impl Conn {
         let longest = rules.longest.map_or(LONGEST_HEAD, |most| usize::try_from(most).unwrap_or(LONGEST_HEAD));
         let longest = if longest == 0 { LONGEST_HEAD } else { longest.min(LONGEST_HEAD) };
         loop {
-            self.skip_empty_lines();
+            self.skip_empty_lines(rules.bare_line_feeds);
             if fresh && self.unread.starts_with(PREFACE) {
                 return Poll::Ready(Arrived::Http2);
             }
@@ -146,7 +149,7 @@ impl Conn {
             if !self.unread.is_empty() && !may_be_http2 {
                 if let Some(end) = head_end(&self.unread, self.searched) {
                     (self.searched, self.empty_lines) = (0, 0);
-                    let raw = take_front(&mut self.unread, end);
+                    let raw = take(&mut self.unread, end);
                     return Poll::Ready(if end > longest {
                         self.malformed(Malformed { status: 431, reason: "request_head" }, &raw)
                     } else {
@@ -195,10 +198,18 @@ impl Conn {
     }
 
     /// Empty lines before a request are a habit of old clients (RFC 9112, 2.2), but not many of them.
-    fn skip_empty_lines(&mut self) {
+    fn skip_empty_lines(&mut self, bare_line_feeds: bool) {
         const MOST: u8 = 4;
-        while self.empty_lines < MOST && self.unread.starts_with(b"\r\n") {
-            self.unread.advance(2);
+        loop {
+            let length = match &self.unread[..] {
+                [b'\r', b'\n', ..] => 2,
+                [b'\n', ..] if bare_line_feeds => 1,
+                _ => break,
+            };
+            if self.empty_lines >= MOST {
+                break;
+            }
+            self.unread.advance(length);
             self.empty_lines += 1;
             self.searched = 0;
         }
@@ -516,11 +527,6 @@ impl Conn {
         })
         .await;
     }
-}
-
-/// Cuts bytes off the front without promoting the buffer where all of it goes.
-fn take_front(unread: &mut BytesMut, length: usize) -> Bytes {
-    take(unread, length)
 }
 
 /// Whether these bytes may begin a request: a method, or an empty line before it.

@@ -1,4 +1,4 @@
-//! What a row of active checks says about an endpoint.
+//! The verdict of a row of active checks about an endpoint.
 
 use super::Health;
 

@@ -41,7 +41,7 @@ impl EjectionRecord {
         over
     }
 
-    /// Ends an ejection early: an active check found it well, or nobody else is left.
+    /// Ends an ejection early: an active check found it well, or no other endpoint is left.
     pub fn pardon(&mut self, now: u64) {
         if self.out {
             self.out = false;

@@ -1,4 +1,4 @@
-//! Who belongs to an upstream, when a registry says so: what a list or an event changes, and what it does not.
+//! The members of an upstream by the word of a registry: what a list or an event changes, and what it does not.
 //!
 //! A registry that is slow, down, restarted or empty takes nothing away by itself. Said outright (a key was deleted, a lease
 //! ended), a departure counts at once. Merely absent, a key is doubted first, and goes when a second look lacks it too.
@@ -75,7 +75,7 @@ impl Membership {
         self.known.remove(key);
     }
 
-    /// What was last said of a key.
+    /// The last event of a key.
     pub fn known(&self, key: &str) -> Option<&Listing> {
         self.known.get(key).map(|(listing, _)| listing)
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     /// Steps: `=ab` a list after a reconnection, `~ab` a list without a gap, `!ab` a list of a registry that lost its
-    /// history, `+a` written, `-a` deleted, `xa` orphan a does not work. After each: who belongs.
+    /// history, `+a` written, `-a` deleted, `xa` orphan a does not work. After each: the members.
     #[test]
     fn only_what_is_said_twice_or_outright_counts() {
         for (name, steps) in [

@@ -9,7 +9,7 @@ const MOST: u32 = 100 * PRICE;
 /// Retries at hand after a quiet time, however few requests there are.
 const FLOOR: u32 = 10 * PRICE;
 
-/// Lock-free. It counts requests instead of reading a clock; whoever owns it calls `second_passed` about once a second.
+/// Lock-free. It counts requests instead of reading a clock; its owner calls `second_passed` about once a second.
 #[derive(Debug)]
 pub struct RetryBudget {
     saved: AtomicU32,

@@ -30,7 +30,7 @@ impl Ring {
         Self { points: points.into() }
     }
 
-    /// The endpoints in the order in which a unit prefers them: the owner first, then who would own it if the owner were
+    /// The endpoints in the order in which a unit prefers them: the owner first, then the one that would own it if the owner were
     /// gone, and so on. An endpoint may come more than once.
     pub fn owners(&self, unit: u64) -> impl Iterator<Item = usize> + '_ {
         let place = xxh3_64_with_seed(&unit.to_le_bytes(), 0);

@@ -37,7 +37,7 @@ impl Turn {
         self.order.is_empty()
     }
 
-    /// Who is picked at this step, for ever; `None` when nobody can be.
+    /// The endpoint that is picked at this step, for ever; `None` when there is none.
     pub fn at(&self, step: usize) -> Option<usize> {
         let place = step.checked_rem(self.order.len())?;
         Some(usize::from(self.order[place]))
@@ -52,7 +52,7 @@ fn shortened(weights: &[u32]) -> Vec<i64> {
         .iter()
         .map(|&w| {
             let reduced = u64::from(w / divisor);
-            // Whoever has a weight keeps at least one place.
+            // An endpoint with a weight keeps at least one place.
             let bounded = if sum <= LONGEST { reduced } else { (reduced * LONGEST / sum).max(u64::from(w > 0)) };
             i64::try_from(bounded).expect("bounded by LONGEST")
         })

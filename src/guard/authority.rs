@@ -1,4 +1,4 @@
-//! What a host may look like, in `Host`, in `:authority` and in an absolute target.
+//! The grammar of a host in `Host`, in `:authority` and in an absolute target.
 
 use std::net::Ipv6Addr;
 
@@ -8,8 +8,8 @@ const LONGEST: usize = 255 + 6;
 /// Whether this is one host, with or without a port: a name of letters, digits, `-`, `.` and `_`, an IPv4 address, or an
 /// IPv6 address in brackets.
 ///
-/// RFC 3986 allows more in a name (`!$&'()*+,;=~` and percent escapes). Nobody's site has such a name, and what the upstream
-/// would make of it is anybody's guess; so it is refused, as nginx and haproxy refuse most of it.
+/// RFC 3986 allows more in a name (`!$&'()*+,;=~` and percent escapes). No site has such a name, and what the upstream
+/// would make of it cannot be known; so it is refused, as nginx and haproxy refuse most of it.
 #[must_use]
 pub fn is_valid(authority: &[u8]) -> bool {
     if authority.is_empty() || authority.len() > LONGEST {

@@ -14,7 +14,7 @@ use crate::message::{Name, RequestHead, elements};
 /// Registered methods have at most 17 letters (`UPDATEREDIRECTREF`, `BASELINE-CONTROL`); this leaves room for inventions.
 const LONGEST_METHOD: usize = 32;
 
-/// What HTTP/2 counts for each field beside its bytes (RFC 9113, 6.5.2).
+/// Overhead of a field in the size of a list (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 
 /// More names in `Connection` than any client of use gives; each of them is compared with every field.
@@ -103,7 +103,7 @@ fn check_target(request: &RequestHead) -> Result<Target, Refusal> {
     }
 }
 
-/// What the pass over the fields leaves to decide.
+/// Findings of the pass over the fields that are judged together.
 #[derive(Default)]
 struct Seen<'a> {
     host: Option<&'a [u8]>,

@@ -1,4 +1,4 @@
-//! What becomes of the bytes that a client sends: the parser of messages first, then the guard.
+//! The bytes of a request, through the parser of messages first, then the guard.
 
 use http::{Method, Version};
 
@@ -6,7 +6,7 @@ use super::{check, check_body};
 use crate::compile::Limits;
 use crate::message::RequestHead;
 
-/// What refuses the head, and why.
+/// The part that refuses the head, and the reason.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Passes,

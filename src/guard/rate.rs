@@ -19,7 +19,7 @@ const SHARDS: usize = 64;
 /// Buckets among which one gives way: two cache lines.
 const WAYS: usize = 8;
 
-/// So many requests in so much time, and how many at once.
+/// A number of requests in a time, and how many may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Nanoseconds in which one token grows.
@@ -49,7 +49,7 @@ impl Rate {
 /// Whether a request may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// What is left in the bucket, and when it will be full.
+    /// The tokens left in the bucket, and the time until it is full.
     Allowed { remaining: u32, reset: Duration },
     /// When the next token will have grown.
     Limited { retry_after: Duration },
@@ -66,15 +66,15 @@ type Set = [Bucket; WAYS];
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
-    /// 0 is nobody's.
+    /// 0: the slot is free.
     key: u64,
     /// Nanoseconds since the limiter's origin at which the bucket is full.
     full_at: u64,
 }
 
 impl Limiter {
-    /// A table for at least so many buckets. The seed is a secret random number: who knows it could choose names that fall
-    /// into one set.
+    /// A table for at least this many buckets. The seed is a secret random number: a client that knows it could choose
+    /// names that fall into one set.
     #[must_use]
     pub fn new(capacity: usize, seed: u64) -> Self {
         let sets = capacity.div_ceil(SHARDS * WAYS).next_power_of_two();
@@ -119,7 +119,7 @@ fn find(set: &mut Set, key: u64) -> &mut Bucket {
             place = index;
             break;
         }
-        // Nobody's bucket has always been full.
+        // A free slot counts as a full bucket.
         if bucket.full_at < set[place].full_at {
             place = index;
         }

@@ -1,4 +1,4 @@
-//! Follows what a server sends on a WebSocket, so that a last word can be said between two frames and not inside one.
+//! Follows the frames of a server on a WebSocket, so that a Close can be sent between two frames and not inside one.
 //!
 //! Only the headers of frames are looked at (RFC 6455, section 5.2); payloads are skipped. It begins before the head of the
 //! `101`, because that passes on the same connection.
@@ -14,18 +14,18 @@ const BLANK_LINE: &[u8; 4] = b"\r\n\r\n";
 const STATUS_AT: usize = 9;
 const STATUS: &[u8; 3] = b"101";
 
-/// What a server says when it goes: a frame without a mask, code 1001 (RFC 6455, section 7.4.1).
+/// The Close frame of a server that goes away: without a mask, code 1001 (RFC 6455, section 7.4.1).
 pub const GOING_AWAY: [u8; 4] = [0x80 | CLOSE, 2, 0x03, 0xe9];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// In the head of an answer: how much of it passed, of its end, and whether it is still the one of an upgrade.
     Head { passed: usize, end: usize, switches: bool },
-    /// In the header of a frame, of which so many bytes are known. With none, it is between two frames.
+    /// In the header of a frame, with the number of its bytes that are known; 0: between two frames.
     Header { known: usize },
     /// In the data of a frame.
     Payload { left: u64 },
-    /// The server has said its last word, or what it says is no WebSocket.
+    /// The server has sent Close, or its bytes are no WebSocket.
     Over,
 }
 

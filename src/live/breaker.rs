@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::migration::Breaker;
 
-/// What a failure or a success did to the breaker.
+/// The change of the breaker by a failure or a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breakage {
     None,

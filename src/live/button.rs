@@ -1,4 +1,4 @@
-//! The big red button over a restart: who pressed it in an emergency must not find it released by a crash, or by the next
+//! The big red button over a restart: pressed in an emergency, it must not be released by a crash, or by the next
 //! version. Only the safe position is kept; released, the file decides again.
 
 use std::io::{self, Write as _};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-/// One value in force. Readers never wait; whoever loaded the old value keeps it to the end.
+/// One value in force. Readers never wait; a request that loaded the old value keeps it to its end.
 #[derive(Debug)]
 pub struct InForce<T> {
     current: ArcSwap<T>,

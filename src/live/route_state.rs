@@ -1,4 +1,4 @@
-//! What moves for each route, keyed by its name.
+//! The moving state of each route, keyed by its name.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -276,7 +276,8 @@ mod tests {
 
     #[test]
     fn chunks_are_read_and_what_follows_them_is_left() {
-        let cases: &[(&[u8], &[u8], &str, &[u8])] = &[
+        type Case<'a> = (&'a [u8], &'a [u8], &'a str, &'a [u8]);
+        let cases: &[Case<'_>] = &[
             (b"0\r\n\r\n", b"", "", b""),
             (b"3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"abc", "", b"GET / HTTP/1.1\r\n\r\n"),
             (b"A;name=value\r\n0123456789\r\n00\r\nX-Sum: 1\r\n\r\n", b"0123456789", "{\"X-Sum\": \"1\"}", b""),

@@ -3,6 +3,8 @@
 //! A head is one buffer and a list of spans. A step that changes a field appends the new line to the buffer and moves the span;
 //! a field that no step changes is copied to the other end byte for byte, in the order in which it came.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod chunks;
 mod fields;
 mod name;

@@ -1,5 +1,7 @@
 //! Decides who answers a request: a pure function of a route's policy, what is known of the request, and the dial.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod bucket;
 mod decision;
 mod policy;

@@ -16,7 +16,7 @@ use super::failure::{Failure, Fault, of_client};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::response_buffer::{self, ResponseBuffer};
 use super::tunnel::Tunnel;
-use super::{Steps, buffer, finish};
+use super::{Steps, buffer, finish, sign_in};
 use crate::client::{self, ConnectError, End, http1};
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
@@ -46,7 +46,9 @@ const DRAINED: u64 = 64 * 1024;
 pub async fn serve(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
     #[cfg(test)]
     super::provoked::here(super::panic::Step::Begin);
+    swap_signed_in(client, exchange);
     let after = attempts(steps, client, exchange).await;
+    swap_signed_in(client, exchange);
     exchange.bytes_out += client.bytes_sent();
     steps.finish(exchange);
     after
@@ -58,6 +60,13 @@ pub async fn refuse(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Ex
     exchange.bytes_out += client.bytes_sent();
     steps.finish(exchange);
     after
+}
+
+/// What the client's connection keeps goes with each of its requests, and back.
+const fn swap_signed_in(client: &mut ClientEnd<'_>, exchange: &mut Exchange) {
+    if let ClientEnd::Http1(conn) = client {
+        std::mem::swap(&mut conn.signed_in, &mut exchange.signed_in);
+    }
 }
 
 async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
@@ -168,7 +177,10 @@ fn versions(exchange: &Exchange) -> HttpVersions {
 }
 
 /// A connection that can take the request to the chosen endpoint at once.
-fn idle(exchange: &Exchange) -> Option<End> {
+fn idle(exchange: &mut Exchange) -> Option<End> {
+    if let Some(own) = exchange.attempt.own.take() {
+        return Some(End::http1(own));
+    }
     if exchange.upgrade {
         // A tunnel is never given back, and a request for one is never sent twice: it gets a connection of its own.
         return None;
@@ -176,14 +188,19 @@ fn idle(exchange: &Exchange) -> Option<End> {
     let lease = exchange.attempt.lease.as_ref()?;
     let now = exchange.attempt.began.unwrap_or_else(Instant::now);
     let (key, tls) = (lease.connection_key(), lease.peer_http1().is_tls());
-    End::kept(key, versions(exchange), tls, now, std::time::Duration::MAX, |_| {})
+    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    let youngest = match exchange.attempt.anew {
+        true => Duration::ZERO,
+        false => keepalive.reuse_within(lease.idle_closes(), exchange.is_safe()),
+    };
+    End::kept(key, versions(exchange), tls, now, youngest)
 }
 
 async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
     let versions = versions(exchange);
     let peer = if versions == HttpVersions::Http1 { lease.peer_http1() } else { lease.peer() };
-    let idle = exchange.edition.pool(exchange.target).spec().keepalive;
+    let idle = exchange.edition.pool(exchange.target).spec().keepalive.http2();
     End::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), idle).await
 }
 
@@ -566,10 +583,8 @@ impl Pump<'_, '_> {
         let takes_more = self.takes_more();
         let waiting = match self.response {
             Response::Awaited if self.upload != Upload::Open => Waiting::Head,
-            Response::Awaited if self.upstream.room() == 0 => Waiting::UpstreamTakes,
-            Response::Awaited => Waiting::Upload,
-            Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
-            Response::Sent => Waiting::Upload,
+            Response::Awaited | Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
+            Response::Awaited | Response::Sent => Waiting::Upload,
             Response::Body if takes_more => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };
@@ -617,10 +632,13 @@ impl Pump<'_, '_> {
 /// The response reached its end: the endpoint is done, and its connection may have another request if both messages are whole.
 fn give_back(upstream: End, exchange: &mut Exchange, most: usize) {
     let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
-    if let Some(lease) = &mut exchange.attempt.lease {
-        upstream.keep(lease.connection_key(), keepalive, most);
-        lease.release();
+    let upstream = sign_in::keep_apart(exchange, upstream);
+    let Some(lease) = &mut exchange.attempt.lease else { return };
+    if let Some(upstream) = upstream {
+        let closes = keepalive.learns(lease.idle_closes());
+        upstream.keep(lease.connection_key(), keepalive.kept(), most, closes);
     }
+    lease.release();
 }
 
 /// What a fault of the upstream's end means, and whether the upstream has not processed the request.

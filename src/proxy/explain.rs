@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::admit;
 use super::outbound::Outbound;
+use super::request;
 use crate::compile::Snapshot;
 use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
 use crate::guard;
@@ -112,8 +112,8 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
     let received = guard::headers::receive(&mut request, &arrival);
     let refused = |path: crate::route::PathRefused| ExplainError::Refused(400, path.to_string());
     let normal = normalise_bytes(request.path(), &snapshot.matching).map_err(refused)?;
-    let announced = admit::announced_method(&request);
-    let facts = admit::facts(&request, normal.as_str(), announced.as_ref(), Some(received.client), received.upgrade);
+    let announced = request::announced_method(&request);
+    let facts = request::facts(&request, normal.as_str(), announced.as_ref(), Some(received.client), received.upgrade);
     let found = snapshot.table.select(&facts, &normal).map_err(refused)?;
     if found.is_none() && snapshot.monolith_retired {
         return Err(ExplainError::Refused(404, "no route takes it, and the monolith is retired".to_owned()));

@@ -4,12 +4,14 @@
 mod access;
 mod admit;
 mod attempt;
+mod attempt_record;
 mod body;
 mod buffer;
 mod client_end;
 mod deadline;
 mod driver;
 mod edition;
+mod enforce;
 mod exchange;
 mod explain;
 mod failure;
@@ -19,10 +21,13 @@ mod mirror;
 mod outbound;
 mod page;
 mod panic;
+mod rate_limit_status;
 mod replay_buffer;
+mod request;
 mod response;
 mod response_buffer;
 mod rewriting;
+mod sign_in;
 mod spill;
 mod tunnel;
 

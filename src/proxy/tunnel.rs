@@ -72,25 +72,20 @@ impl Tunnel {
         let mut progress = self.progress();
         let mut due = self.pause.map(|pause| Instant::now() + pause);
         let ended = poll_fn(|cx| {
-            loop {
-                if self.frames.is_some() && !leaving {
-                    leaving = told.as_mut().poll(cx).is_ready();
-                }
-                let stopping = steps.live.is_stopping();
-                if let Poll::Ready(ended) = self.poll(cx, socket, leaving, stopping) {
-                    return Poll::Ready(ended);
-                }
-                let now = self.progress();
-                if now != progress {
-                    progress = now;
-                    due = self.pause.map(|pause| Instant::now() + pause);
-                }
-                ready!(poll_timer(timer, cx, due));
-                if self.down.over {
-                    return Poll::Ready(Ok(()));
-                }
-                return Poll::Ready(Err(Broken::Silent));
+            if self.frames.is_some() && !leaving {
+                leaving = told.as_mut().poll(cx).is_ready();
             }
+            let stopping = steps.live.is_stopping();
+            if let Poll::Ready(ended) = self.poll(cx, socket, leaving, stopping) {
+                return Poll::Ready(ended);
+            }
+            let now = self.progress();
+            if now != progress {
+                progress = now;
+                due = self.pause.map(|pause| Instant::now() + pause);
+            }
+            ready!(poll_timer(timer, cx, due));
+            Poll::Ready(if self.down.over { Ok(()) } else { Err(Broken::Silent) })
         })
         .await;
         // The client's last bytes are read, so that the system does not answer them with a reset that overtakes ours.

@@ -1,4 +1,4 @@
-//! A reload as a difference: what was added, removed, altered, moved.
+//! A reload as a difference: routes and upstreams that were added, removed, altered, moved.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

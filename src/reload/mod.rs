@@ -1,4 +1,4 @@
-//! The file changed, a signal came, or somebody asked: read, parse, compile, swap — or keep what is in force and say why.
+//! The file changed, a signal came, or the API asked: read, parse, compile, swap — or keep what is in force and say why.
 
 mod changes;
 mod source;
@@ -45,13 +45,13 @@ pub struct Reloader {
     shadow: Arc<Shadow>,
     access: Arc<Access>,
     control: Handle,
-    /// What else is read again with the file: certificates.
+    /// Other files that are read again with it: certificates.
     also: OnceLock<Also>,
     /// One reload at a time; what the last one left behind.
     state: Mutex<State>,
 }
 
-/// What a reload replaces, and what it tells.
+/// The parts that a reload replaces, and the observers that it tells.
 pub struct Parts {
     pub source: Source,
     pub in_force: Arc<InForce<Edition>>,
@@ -79,7 +79,7 @@ pub struct LastError {
     pub diagnostics: Vec<Entry>,
 }
 
-/// What a reload did.
+/// The outcome of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -116,7 +116,7 @@ pub struct InForceFile {
     pub last_error: Option<LastError>,
 }
 
-/// So many moves of one reload have a line each; who moves more at once knows it, and lines take time.
+/// The moves of one reload that get a log line each; a larger change is known to its author, and lines take time.
 const MOST_TOLD: usize = 1000;
 
 impl Reloader {
@@ -168,7 +168,7 @@ impl Reloader {
         self.report(&outcome);
     }
 
-    /// What is in force and why not something newer.
+    /// The file in force, and why a newer one is not.
     pub fn in_force(&self) -> InForceFile {
         let state = self.state.lock();
         InForceFile {

@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// A write within the clock tick of the last look would not show in the file's times.
 const READ_ANYWAY: u32 = 12;
 
-/// What changes when a file is written, replaced or swapped behind a link.
+/// The metadata that change when a file is written, replaced or swapped behind a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     device: u64,

@@ -1,4 +1,4 @@
-//! What a route asks of a client before anything is forwarded: a token, a rate.
+//! The requirements of a route before anything is forwarded: a token, a rate.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Where a secret is. Files are read by who needs them: compiling does no IO.
+/// Where a secret is. Files are read where the secret is used: compiling does no IO.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretSource {
     /// From the environment, already read.
@@ -25,7 +25,7 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-/// Who counts as one client for a rate.
+/// The key of a rate: requests with one value are those of one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RateKey {
     Ip,

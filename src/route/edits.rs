@@ -1,4 +1,4 @@
-//! What is changed on the way to a service and back.
+//! Edits of a request to a service and of its response.
 
 use http::{HeaderName, HeaderValue};
 
@@ -33,7 +33,7 @@ impl HeaderEdits {
     }
 }
 
-/// What a service is sent instead of what the client sent.
+/// Edits of the request that a service gets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rewrite {
     pub path: Option<PathRewrite>,
@@ -48,7 +48,7 @@ impl Rewrite {
     }
 }
 
-/// What is changed in a service's answer.
+/// Edits of a service's response.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AnswerEdits {
     /// Rewrite `Location`, `Content-Location` and `Refresh` back to what the client asked for.

@@ -1,4 +1,4 @@
-//! What routing may know of a request. Borrowed from it: nothing is copied on the hot path.
+//! The facts that routing may use of a request. Borrowed from it: nothing is copied on the hot path.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

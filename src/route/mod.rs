@@ -1,5 +1,7 @@
 //! Finds the route of a request: the most specific one whose every condition holds.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod access;
 mod ambiguity;
 mod captures;

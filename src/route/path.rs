@@ -94,7 +94,7 @@ pub fn normalise_bytes<'a>(raw: &'a [u8], matching: &Matching) -> Result<NormalP
     Ok(NormalPath { text: Cow::Owned(resolve(&clean)), undotted: Some(clean) })
 }
 
-/// What the scan does with a byte.
+/// The class of a byte for the scan.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// Stands for itself.

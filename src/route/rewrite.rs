@@ -78,7 +78,7 @@ fn push_literal(
         return Ok(());
     }
     let clean = literal(text, &(at..at + text.len()))?;
-    // What a catch-all takes may be nothing, and may end with a slash: what follows it may begin a segment.
+    // A catch-all may match nothing, and its value may end with a slash: the text behind it may begin a segment.
     let after_rest = match pieces.last() {
         Some(PathPiece::Parameter(name)) => templates.iter().any(|template| template.rest() == Some(name)),
         _ => false,

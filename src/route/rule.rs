@@ -8,7 +8,7 @@ use super::facts::Facts;
 use super::methods::MethodSet;
 use super::template::Template;
 
-/// The longest host name there is; a longer one is nobody's.
+/// The longest host name there is (RFC 1035, 2.3.4); a longer one matches no route.
 pub(super) const HOST_BYTES: usize = 255;
 
 /// Which hosts a route takes. How they rank is in `Precedence`.
@@ -21,7 +21,7 @@ pub enum HostPattern {
     Wildcard(Box<str>),
 }
 
-/// What a header, cookie or query value must be. Of several values under one name the first counts.
+/// The condition on a header, cookie or query value. Of several values under one name the first counts.
 #[derive(Debug, Clone)]
 pub enum ConditionKind {
     Equal(Box<str>),
@@ -64,7 +64,7 @@ pub struct Rule {
     pub priority: i64,
 }
 
-/// What of a request a condition looks at.
+/// The part of a request that a condition looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConditionOn {
     Header,
@@ -161,7 +161,7 @@ impl Rule {
         !(self.headers.is_empty() && self.cookies.is_empty() && self.query.is_empty())
     }
 
-    /// What keeps the rule from a request whose host and path it takes.
+    /// The condition that fails, for a request whose host and path match.
     pub(super) fn unmet<'a>(&'a self, facts: &Facts<'_>) -> Option<Unmet<'a>> {
         if !self.takes_method(facts.method) {
             return Some(Unmet::Method);
@@ -201,7 +201,7 @@ pub(super) fn takes_method(methods: &MethodSet, method: &Method) -> bool {
 }
 
 /// A CORS preflight stands for a request of which it tells the method and the names of some headers. So that it follows
-/// that request: a header that is announced is there, with a value that nobody knows, and meets every condition but
+/// that request: a header that is announced is there, with an unknown value, and meets every condition but
 /// `absent`; a header that is not announced is judged as the preflight has it; cookies are never sent with a preflight
 /// and nothing is known of them, so every condition on them is taken as met; the query is the request's own.
 fn holds(on: ConditionOn, condition: &Condition, facts: &Facts<'_>) -> bool {

@@ -43,7 +43,7 @@ pub struct Found {
     pub template: u16,
 }
 
-/// A template of a route where it ends in the tree. What it asks of the method is here, so that a route without other
+/// A template of a route where it ends in the tree. Its methods are here, so that a route without other
 /// conditions is not touched at all.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -120,7 +120,7 @@ impl RouteTable {
         &self.matching
     }
 
-    /// What the search structure itself takes, without the routes.
+    /// Bytes of the search structure itself, without the routes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.tree.bytes() + size_of_val(&*self.entries) + size_of_val(&*self.routes)

@@ -145,7 +145,7 @@ pub(super) fn matched_path(path: &str, matching: Matching) -> &str {
     }
 }
 
-/// What a template and a path to rewrite to have in common.
+/// The common part of a template and of a path to rewrite to.
 pub(super) fn check_path(text: &str) -> Result<(), TemplateError> {
     if !text.starts_with('/') {
         return Err(TemplateError::new(

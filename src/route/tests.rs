@@ -1,4 +1,4 @@
-//! What the table promises: precedence, backtracking, ambiguity, and agreement with a linear search.
+//! The promises of the table: precedence, backtracking, ambiguity, and agreement with a linear search.
 
 mod agreement;
 mod ambiguous;

@@ -4,28 +4,28 @@
 
 use std::io;
 
-/// Who may have how many.
+/// How many descriptors each part of the program may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
     /// Connections of clients. Each may need a second descriptor, towards an upstream.
     pub clients: u64,
     /// Connections to upstreams that wait for the next request.
     pub idle: u64,
-    /// Connections of whoever watches over the proxy.
+    /// Connections to the admin listener.
     pub admin: u64,
 }
 
 impl Shares {
     /// `limit` is what may be open, `open` what is before the first client comes, `idle` what is wanted at most.
     pub fn of(limit: u64, open: u64, idle: u64) -> Self {
-        // Files, checks of health, name servers and copies have as many as whoever watches.
+        // Files, health checks, name servers and copies have as many as the admin listener.
         let admin = (limit / 8).clamp(8, 128);
         let left = limit.saturating_sub(open).saturating_sub(2 * admin);
         let idle = idle.min(left / 4);
         Self { clients: ((left - idle) / 2).max(1), idle, admin }
     }
 
-    /// The limit under which so many clients have their place.
+    /// The limit that this number of clients needs.
     pub fn needed(clients: u64, open: u64, idle: u64) -> u64 {
         2 * clients + open + 2 * 128 + idle
     }

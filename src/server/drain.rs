@@ -8,7 +8,7 @@ use super::connection::Connections;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
     All,
-    /// So many connections were still at work at the deadline.
+    /// The number of connections that were still busy at the deadline.
     Left(i64),
 }
 

@@ -1,4 +1,4 @@
-//! The sockets pass from a running process to its successor, so that an upgrade refuses nobody.
+//! The sockets pass from a running process to its successor, so that an upgrade refuses no connection.
 //!
 //! The successor (`run --upgrade`) waits on a socket in the state folder. At SIGQUIT the predecessor sends its listeners
 //! there, and one end of a pair of sockets besides, on which the successor says that it serves. Only then does the
@@ -44,7 +44,7 @@ pub fn meeting_place(state_dir: &Path) -> PathBuf {
     state_dir.join("upgrade.sock")
 }
 
-/// Sends the listeners to whoever waits, and waits until it serves.
+/// Sends the listeners to the waiting successor, and waits until it serves.
 pub async fn hand_over(state_dir: &Path, listeners: &ListenFds) -> Result<(), Stays> {
     let place = meeting_place(state_dir);
     if !place.exists() {
@@ -71,7 +71,7 @@ pub async fn hand_over(state_dir: &Path, listeners: &ListenFds) -> Result<(), St
     }
 }
 
-/// What a successor was given.
+/// The sockets that a successor was given.
 #[derive(Default)]
 pub struct Inheritance {
     pub listeners: Option<Fds>,
@@ -94,7 +94,7 @@ impl Inheritance {
         }
         let ready = fds.get(READY).copied();
         #[expect(unsafe_code, reason = "the descriptor came over a socket")]
-        // SAFETY: it was received just now and is owned by nobody else.
+        // SAFETY: it was received just now and has no other owner.
         let ready = ready.map(|fd| unsafe { UnixStream::from_raw_fd(fd) });
         let mut listeners = Fds::new();
         let (names, numbers) = fds.serialize();

@@ -33,7 +33,7 @@ impl fmt::Display for ListenError {
 }
 
 impl ListenError {
-    /// What to do about it.
+    /// The remedy.
     pub fn help(&self) -> String {
         match self.cause.kind() {
             io::ErrorKind::AddrInUse => {
@@ -68,7 +68,7 @@ impl Bound {
         let mut fds = Fds::new();
         for fd in super::service_manager::sockets() {
             #[expect(unsafe_code, reason = "the descriptor came over the start of the process")]
-            // SAFETY: the service manager opened it for us, and nobody else in this process knows it.
+            // SAFETY: the service manager opened it for us, and no other part of this process has the descriptor.
             let listener = unsafe { TcpListener::from_raw_fd(fd) };
             if let Ok(address) = listener.local_addr()
                 && listener.set_nonblocking(true).is_ok()
@@ -96,7 +96,8 @@ impl Bound {
         Ok(local)
     }
 
-    /// The table from which pingora takes its listeners. What was inherited and is not wanted is closed: nobody would accept there.
+    /// The table from which pingora takes its listeners. Inherited sockets that the file does not name are closed: no
+    /// task would accept on them.
     pub fn into_fds(mut self) -> ListenFds {
         let wanted = self.fds.serialize().0.into_iter().collect();
         self.inherited.close_unclaimed(&wanted);

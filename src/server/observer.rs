@@ -1,4 +1,4 @@
-//! What upstreams tell about themselves, as metrics.
+//! Changes of upstreams, as metrics.
 
 use std::sync::Arc;
 

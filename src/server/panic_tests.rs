@@ -1,4 +1,4 @@
-//! A panic on a request's way: its client hears of it, and nobody else.
+//! A panic while a request is served: its client gets an error, and no other client notices.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

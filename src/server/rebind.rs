@@ -10,7 +10,7 @@ use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 
 use crate::client::Socket;
 
-/// The connection as one of the runtime that this is called on. What cannot be moved stays where it is.
+/// The connection as one of the runtime that this is called on. A connection that cannot be moved stays where it is.
 pub fn rebind(stream: Stream) -> Stream {
     if !stream.as_any().is::<Unencrypted>() {
         return stream;
@@ -26,7 +26,8 @@ pub fn rebind(stream: Stream) -> Stream {
     }
 }
 
-/// The socket of a connection without TLS, as one of the runtime that this is called on. What cannot be moved stays as it is.
+/// The socket of a connection without TLS, as one of the runtime that this is called on. A socket that cannot be moved
+/// stays as it is.
 pub fn plain(stream: Stream) -> Socket {
     match stream.as_any().downcast_ref::<Unencrypted>().map(duplicate) {
         Some(Ok(socket)) => Socket::Tcp(socket),

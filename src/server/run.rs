@@ -32,13 +32,13 @@ use crate::shadow::{self, Shadow};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
-/// What a server is started with.
+/// The arguments of a start.
 pub struct Start {
     pub snapshot: Snapshot,
     pub source: Source,
     /// The bearer token of the admin listener, already read.
     pub token: Option<Arc<str>>,
-    /// What a predecessor handed over.
+    /// Sockets from a predecessor.
     pub inheritance: Inheritance,
 }
 
@@ -181,7 +181,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let shares = share_descriptors(in_force.load().snapshot.limits.connections, threads);
     let ready = Arc::new(AtomicBool::new(false));
     let (stop, stopping) = watch::channel(false);
-    // Before the first look, which may take a while: whoever asks meanwhile hears that we live and are not ready.
+    // Before the first discovery, which may take a while: meanwhile /healthz says alive and /readyz not ready.
     let console = admin::Admin::new(admin::Parts {
         in_force: Arc::clone(&in_force),
         live: Arc::clone(&live),
@@ -239,7 +239,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     })
 }
 
-/// Files of TLS that could not be used at a reload, for whoever asked for it.
+/// TLS files that could not be used at a reload, for the answer to that reload.
 fn certificates(errors: &[TlsError]) -> Vec<Diagnostic> {
     errors
         .iter()
@@ -251,7 +251,7 @@ fn certificates(errors: &[TlsError]) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The progress of the migration is known as finely as somebody looks at it.
+/// The progress of the migration is computed when it is read: metrics and status.
 async fn look_now_and_then(telemetry: Arc<Telemetry>) {
     let mut clock = tokio::time::interval(LOOK);
     loop {
@@ -324,7 +324,7 @@ impl Running {
     pub async fn hand_over(&self) -> Result<(), Stays> {
         let state_dir = self.in_force.load().snapshot.server.state_dir.clone();
         hand_over(&state_dir, &self.fds).await?;
-        // Who has a connection to us may be about to use it: it is closed behind an answer, not before a request.
+        // A client may be about to use a kept connection: it is closed behind a response, not before a request.
         self.connections.successor_serves();
         Ok(())
     }
@@ -342,7 +342,7 @@ impl Running {
         self.stop.send_replace(true);
         let mut drained = drain(&self.connections, server.drain).await;
         if drained != Drained::All && self.connections.say_going_away() > 0 {
-            // Who still talks over a WebSocket hears that we go, and may answer.
+            // Open WebSockets get a Close frame, and time for the peer to answer it.
             drained = drain(&self.connections, GOING_AWAY).await;
         }
         match drained {

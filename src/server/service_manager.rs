@@ -1,4 +1,4 @@
-//! What systemd is told and what it hands over, if it started us: readiness, reloads, the watchdog; sockets.
+//! Notifications to systemd (readiness, reloads, the watchdog) and the sockets that it hands over.
 
 use std::env;
 use std::os::fd::RawFd;
@@ -8,7 +8,8 @@ use std::time::Duration;
 /// The first socket that systemd hands over (`sd_listen_fds(3)`).
 const FIRST_SOCKET: RawFd = 3;
 
-/// Says something to the service manager, if there is one (`sd_notify(3)`). What cannot be said is not worth a failure.
+/// Says something to the service manager, if there is one (`sd_notify(3)`). A failed notification is ignored: the
+/// server works without.
 pub fn notify(what: &str) {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return };
     let Ok(socket) = UnixDatagram::unbound() else { return };

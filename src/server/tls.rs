@@ -78,7 +78,8 @@ impl Tls {
     /// Reads the files again, as [`Certificates::reload`] does, and those of the client authority.
     pub fn reload(&self, before: &TlsSettings, settings: &TlsSettings) -> Vec<TlsError> {
         let mut errors = self.certificates.reload(&settings.certificates);
-        // Without a client authority there is nothing else in an acceptor, and a new one would forget who may resume.
+        // Without a client authority there is nothing else in an acceptor, and a new one would lose the sessions that
+        // clients may resume.
         if settings.client_ca.is_some() || before.client_ca.is_some() {
             match listener(settings, Arc::clone(&self.certificates)) {
                 Ok(listener) => self.acceptor.store(Arc::new(listener.build())),
@@ -146,7 +147,7 @@ impl Certificates {
             let wildcard = suffix.and_then(|suffix| chosen.wildcard.get(suffix)).into_iter();
             exact.chain(wildcard).flatten().find(usable)
         });
-        // Who names nobody we know gets the first certificate, and can see for whom it is.
+        // A client that names an unknown host, or none, gets the first certificate, and can see for which host it is.
         named.or_else(|| chosen.pairs.iter().map(|pair| &pair.key).find(usable)).cloned()
     }
 }

@@ -1,4 +1,4 @@
-//! What certificates and listeners do with good files and bad ones.
+//! Certificates and TLS listeners, with good files and bad ones.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,7 +48,7 @@ impl Drop for Folder {
     }
 }
 
-/// Believes any server, to see whom it is shown.
+/// Accepts any certificate, to see which one the server shows.
 #[derive(Debug)]
 struct Anybody;
 

@@ -110,12 +110,14 @@ impl Client {
         let asked = client::Request { head: request.head, framing: framing(request), body: request.body };
         let began = Instant::now();
         let peer = lease.peer();
-        let kept = End::kept(key, spec.http, peer.is_tls(), began, Duration::MAX, |_| {});
-        let connected = self.connect(peer, (key, spec.http), spec.keepalive);
+        let youngest = spec.keepalive.reuse_within(lease.idle_closes(), asked.is_harmless_twice());
+        let kept = End::kept(key, spec.http, peer.is_tls(), began, youngest);
+        let connected = self.connect(peer, (key, spec.http), spec.keepalive.http2());
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
         if whole {
-            response.keep_connection(key, spec.keepalive, IDLE_CONNECTIONS);
+            let closes = spec.keepalive.learns(lease.idle_closes());
+            response.keep_connection(key, spec.keepalive.kept(), IDLE_CONNECTIONS, closes);
         }
         Ok(told)
     }

@@ -109,7 +109,7 @@ mod tests {
         let mut kept = chunks(1 << 20);
         assert!(kept.push(&read.slice(5..6)));
         assert!(read.is_unique(), "the megabyte is held for one byte of it");
-        assert!(kept.push(&read.slice(..COPIED + 1)) && !read.is_unique());
+        assert!(kept.push(&read.slice(..=COPIED)) && !read.is_unique());
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub enum Skipped {
     Stopping,
     /// The request's own body did not arrive whole.
     Incomplete,
+    /// It is about who the client is: a sign-in that belongs to a connection.
+    Credentials,
 }
 
 impl Skipped {
@@ -62,6 +64,7 @@ impl Skipped {
             Self::Upgrade => "upgrade",
             Self::Stopping => "stopping",
             Self::Incomplete => "incomplete",
+            Self::Credentials => "credentials",
         }
     }
 }

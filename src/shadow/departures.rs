@@ -78,10 +78,14 @@ mod tests {
             });
             while let Some(some) = turns.next().await {
                 assert!(!some.is_empty());
-                some.into_iter().for_each(|(thread, number)| got[usize::try_from(thread).unwrap()].push(number));
+                for (thread, number) in some {
+                    got[usize::try_from(thread).unwrap()].push(number);
+                }
             }
         });
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert!(got.iter().all(|numbers| numbers.iter().copied().eq(0..EACH)));
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn keep_checked(pool: PoolRef) {
     }
 }
 
-/// The checks end with whoever started them.
+/// The checks end when the pool that started them is dropped.
 #[derive(Default)]
 struct Tasks(HashMap<EndpointKey, AbortHandle>);
 

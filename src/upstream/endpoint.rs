@@ -9,6 +9,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use super::peers::Place;
 use super::pool::Pool;
 use super::vitals::{EndpointKey, Failure, Vitals};
+use crate::endpoint::IdleCloses;
 
 /// Immutable but for its vitals.
 #[derive(Debug)]
@@ -92,9 +93,14 @@ impl Lease {
         &self.endpoint.peers.1
     }
 
-    /// What connections over HTTP/1.1 may be kept under: those of one key may be taken for one another.
+    /// The key of kept connections over HTTP/1.1: those of one key may be taken for one another.
     pub fn connection_key(&self) -> u64 {
         self.endpoint.connection_key
+    }
+
+    /// What is known of when the endpoint closes idle connections.
+    pub fn idle_closes(&self) -> &Arc<IdleCloses> {
+        &self.endpoint.vitals.closes
     }
 
     pub fn address(&self) -> &str {
@@ -128,7 +134,7 @@ impl Lease {
         }
     }
 
-    /// What came is not HTTP, and this is the rule that it breaks. Said now and then, for the same reason.
+    /// The response is not HTTP, and this is the rule that it breaks. Said now and then, for the same reason.
     pub fn malformed(&self, rule: &str) {
         let Some(pool) = self.endpoint.pool.upgrade() else { return };
         if self.endpoint.vitals.may_complain(pool.now()) {

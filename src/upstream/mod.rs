@@ -1,7 +1,7 @@
 //! Pools of live endpoints, kept true to the world: balance, health, ejection, discovery.
 //!
 //! `Upstreams` owns the pools and outlives every snapshot; a `Pool` is one upstream; a `Lease` is one request's hold on an
-//! endpoint. What is decided here follows the pure rules of `endpoint`.
+//! endpoint. Decisions follow the pure rules of `endpoint`.
 
 mod checks;
 mod discover;

@@ -20,7 +20,7 @@ use crate::endpoint::Address;
 const AGAIN: Duration = Duration::from_secs(30);
 const SOONEST: Duration = Duration::from_secs(1);
 const LOOKUP: Duration = Duration::from_secs(5);
-/// How long a family of addresses has to prove that somebody listens there.
+/// How long a family of addresses has to prove that a server listens there.
 const PROBE: Duration = Duration::from_millis(500);
 
 /// The addresses that each name had last, for the whole process: a reload does not forget them.
@@ -37,7 +37,7 @@ struct Name {
     trouble: Option<String>,
 }
 
-/// Members of a list as far as they are known without asking anybody.
+/// Members of a list as far as they are known without asking a name server.
 pub(super) fn members(list: &[Entry], known: &KnownNames) -> Vec<Member> {
     let known = known.lock();
     let mut seen = BTreeSet::new();
@@ -143,7 +143,7 @@ async fn ask(address: &Address, before: Option<Name>, known: &KnownNames) -> Nam
                 tracing::info!(name = &**host, ?addresses, "a name was resolved");
                 known.lock().insert(address.clone(), addresses);
             }
-            // While nobody listens in either family, the right one is not known yet.
+            // While no server listens in either family, the right one is not known yet.
             let (due, backoff) = if proven { (AGAIN, SOONEST) } else { (backoff, (backoff * 2).min(AGAIN / 6)) };
             Name { asked, due: asked + due, backoff, proven, trouble: None }
         }

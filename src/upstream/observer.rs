@@ -1,4 +1,4 @@
-//! Who is told when an upstream changes: metrics and whoever else counts.
+//! The observer of changes of an upstream: metrics and other counters.
 
 use super::status::EndpointState;
 use super::vitals::Failure;
@@ -33,7 +33,7 @@ pub trait Observer: Send + Sync + 'static {
     fn upstream_gone(&self, _upstream: &str) {}
 }
 
-/// Tells nobody.
+/// Ignores every change.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;
 

@@ -3,10 +3,10 @@
 //! Why not pingora-load-balancing: there an endpoint is its address and weight together, so that a new weight forgets its
 //! health; it has no passive ejection, no slow start, no draining and no choice by load; its weighted rotation gives bursts
 //! and panics when all weights are 0; each pick allocates; discovery errors vanish; and a balancer cannot be added to a
-//! running server, which a reload must do. What is left of it to use would be smaller than the adapter around it.
+//! running server, which a reload must do. The rest of it would be smaller than the adapter around it.
 //!
-//! A pick reads one immutable `EndpointSet` and one counter. Whatever changes rarely (members, ejections, checks) is
-//! behind one lock that no request takes unless its failure ejects somebody, and ends in a new set.
+//! A pick reads one immutable `EndpointSet` and one counter. All that changes rarely (members, ejections, checks) is
+//! behind one lock that no request takes unless its failure ejects an endpoint, and ends in a new set.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -23,9 +23,9 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, Ejection, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
-/// What a source lists: an address, perhaps still a name, and a weight.
+/// An entry of a source: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) address: Address,
@@ -43,17 +43,12 @@ pub(super) struct Member {
     pub(super) priority: u16,
 }
 
-/// Who reports trouble: the list and the names in it come from different places.
+/// The part that reports trouble: the list and the names in it come from different places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Informant {
     Source,
     Names,
 }
-
-/// Without a rule of its own an upstream passes over endpoints that refuse connections: a third of dead endpoints would
-/// otherwise use up the budget of retries.
-const REFUSING: Ejection =
-    Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10), last: false };
 
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
@@ -66,13 +61,13 @@ pub struct Pool {
     pub(super) observer: Arc<dyn Observer>,
     /// The source answered at least once.
     answered: watch::Sender<bool>,
-    /// What the source lists now, for whoever resolves the names.
+    /// The current list of the source, for the resolver of its names.
     pub(super) entries: watch::Sender<Option<Arc<[Entry]>>>,
     /// A connection could not be made: names may mean other addresses by now.
     pub(super) names_doubted: Arc<Notify>,
-    /// Somebody joined or left.
+    /// A member joined or left.
     pub(super) members_changed: Arc<Notify>,
-    /// What a registry said, kept for the pool that follows this one.
+    /// The last list of a registry, kept for the pool that follows this one.
     pub(super) membership: Mutex<Membership>,
     /// The clock has something to do here.
     attention: AtomicBool,
@@ -128,7 +123,7 @@ impl Pool {
     }
 
     /// An endpoint for one attempt. `unit` is the hash of the sticky unit, if the client has one; `avoid` are the endpoints
-    /// that this request tried already.
+    /// that this request tried already: a retry does not move the balancer's turn.
     pub fn pick(&self, unit: Option<u64>, avoid: &[EndpointKey]) -> Result<Lease, NoEndpoint> {
         let set = self.set.load();
         match set.pick(self.spec.balance, &self.step, unit, avoid) {
@@ -151,7 +146,13 @@ impl Pool {
 
     /// True when a request that failed at all of `avoid` has another endpoint to go to.
     pub fn has_other(&self, avoid: &[EndpointKey]) -> bool {
-        self.set.load().pick(self.spec.balance, &self.step, None, avoid).is_ok()
+        self.set.load().has_other(avoid)
+    }
+
+    /// A lease on the endpoint whose connections have this key, if it is still one of these: a connection that belongs to one client
+    /// is used as long as it lives, however its endpoint is.
+    pub fn lease_on(&self, connection_key: u64) -> Option<Lease> {
+        self.set.load().with_connections(connection_key).map(Lease::new)
     }
 
     /// The number of endpoints in each state.
@@ -252,12 +253,12 @@ impl Pool {
         let now = self.now();
         endpoint.vitals.condition.lock().last_failure = Some((kind, now));
         if kind == Failure::Connect {
+            endpoint.vitals.closes.refused(Instant::now());
             endpoint.vitals.doubted.notify_one();
             self.names_doubted.notify_one();
         }
-        let refusing = (kind == Failure::Connect).then_some(&REFUSING);
-        let rule = self.spec.eject.as_ref().or(refusing).filter(|rule| in_a_row >= rule.failures.max(1));
-        let Some(rule) = rule else { return };
+        let rule = self.spec.eject.rule(kind == Failure::Connect);
+        let Some(rule) = rule.filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
         let mut roll = self.roll.lock();
         if !roll.can_spare(endpoint.key(), rule.last) {
             return;
@@ -317,6 +318,10 @@ impl Pool {
     /// About once a second.
     pub(super) fn second_passed(&self) {
         self.budget.second_passed();
+        let now = Instant::now();
+        for endpoint in &self.roll.lock().members {
+            endpoint.vitals.closes.second_passed(now);
+        }
     }
 
     /// Waits for the first answer of the source.
@@ -345,8 +350,7 @@ impl Pool {
 
     /// Judges every endpoint anew and arranges them for picking.
     fn refresh(&self, roll: &mut Roll, now: u64) {
-        let weights =
-            roll.judge(self.spec.health.is_some(), self.spec.eject.as_ref().is_some_and(|rule| rule.last), now);
+        let weights = roll.judge(self.spec.health.is_some(), self.spec.eject.ejects_last(), now);
         self.attention.store(roll.needs_attention(), Relaxed);
         self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
         roll.report(&self.spec.name, &*self.observer);

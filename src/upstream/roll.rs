@@ -1,4 +1,4 @@
-//! Who belongs to an upstream and how each of them is: what is judged anew at every change, under the pool's lock.
+//! The members of an upstream and their health, judged anew at every change, under the pool's lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,13 +78,13 @@ impl Roll {
         }
     }
 
-    /// The weight of each member now, in tenths; 0: it gets nothing. `last`: an ejection holds even if it leaves nobody.
+    /// The weight of each member now, in tenths; 0: it gets nothing. `last`: an ejection holds even if it leaves no endpoint.
     pub(super) fn judge(&mut self, checked: bool, last: bool, now: u64) -> Vec<u32> {
         let mut shares: Vec<u32> =
             self.members.iter().map(|e| share(&e.vitals.condition.lock(), checked, now)).collect();
         let able = |shares: &[u32]| shares.iter().zip(&self.members).any(|(&share, e)| share > 0 && e.weight() > 0);
         if !able(&shares) {
-            // Better those that nothing is known of, then those that failed for some requests, than nobody.
+            // Rather than no endpoint: first those of unknown health, then those that failed for some requests.
             self.raise(&mut shares, |c| !c.ejection.is_out() && c.checkup.verdict() == Verdict::Unknown);
         }
         if !able(&shares) && !last {
@@ -93,7 +93,7 @@ impl Roll {
             }
             self.raise(&mut shares, |c| c.checkup.verdict() != Verdict::Ill);
         }
-        // Who waits behind a lower number is well, and gets nothing.
+        // A healthy member behind a lower priority number gets nothing.
         let able = self.members.iter().zip(&shares).filter(|(e, share)| **share > 0 && e.weight() > 0);
         let first = able.map(|(e, _)| e.priority).min().unwrap_or(u16::MAX);
         for (endpoint, share) in self.members.iter().zip(&mut shares) {
@@ -128,7 +128,7 @@ impl Roll {
         !self.leaving.is_empty() || self.members.iter().any(|e| in_motion(&e.vitals.condition.lock()))
     }
 
-    /// Forgets who has drained, and says what changed.
+    /// Removes the members that have drained, and reports the changes.
     pub(super) fn report(&mut self, upstream: &str, observer: &dyn Observer) {
         let mut census = Census::default();
         for endpoint in &self.members {
@@ -198,7 +198,8 @@ impl Condition {
         let before = self.checkup.verdict();
         let changed = self.checkup.note(complaint.is_none(), rule);
         if changed && complaint.is_none() {
-            // Good news ends an ejection; who was never ill and was there from the start takes its share at once.
+            // Good news ends an ejection; a member that was never ejected and was there from the start takes its share
+            // at once.
             self.ejection.pardon(now);
             self.returned = (before == Verdict::Ill || self.late).then_some(now);
         }

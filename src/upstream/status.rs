@@ -1,4 +1,4 @@
-//! What `GET /api/v1/upstreams` shows.
+//! The body of `GET /api/v1/upstreams`.
 
 use serde::Serialize;
 
@@ -53,7 +53,7 @@ pub struct UpstreamStatus {
     pub source: &'static str,
     /// The source does not answer: these are the endpoints known last.
     pub stale: bool,
-    /// What is wrong with the source, or with the upstream as a whole.
+    /// The fault of the source, or of the upstream as a whole.
     pub trouble: Option<String>,
     pub endpoints: Vec<EndpointStatus>,
 }

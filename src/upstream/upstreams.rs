@@ -86,7 +86,7 @@ impl Upstreams {
 
     fn begin(&self, spec: &Arc<UpstreamSpec>, before: Option<&Pool>) -> Arc<Pool> {
         let pool = Pool::new(spec, self.began, Arc::clone(&self.observer), before);
-        // What the same registry said to the pool before holds until it says something else.
+        // The last list of the same registry holds until it sends another.
         let known = pool.membership.lock().endpoints();
         let resolved = if let Source::Fixed(list) = &spec.source {
             self.list(&pool, list.clone())
@@ -148,13 +148,13 @@ impl Upstreams {
             for pool in &new {
                 pool.first_answer().await;
             }
-            // Nobody waits any more: fine.
+            // The receiver is gone: fine.
             let _ = done.send(());
         });
         let _ = wait.recv_timeout(deadline);
     }
 
-    /// What `GET /api/v1/upstreams` shows.
+    /// The body of `GET /api/v1/upstreams`.
     pub fn status(&self) -> Vec<UpstreamStatus> {
         self.pools.lock().iter().map(|pool| status(pool)).collect()
     }

@@ -1,4 +1,4 @@
-//! What is known of one endpoint's well-being: requests in flight, failures, checks, ejections.
+//! The health of one endpoint: requests in flight, failures, checks, ejections.
 //! It belongs to the address: a new weight, another timeout or a reload does not change it.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::status::EndpointState;
-use crate::endpoint::{Checkup, EjectionRecord};
+use crate::endpoint::{Checkup, EjectionRecord, IdleCloses};
 
 /// Milliseconds. A request a millisecond may fail for the same reason.
 const COMPLAIN_EVERY: u64 = 10_000;
@@ -28,7 +28,7 @@ pub enum Failure {
     Reset,
     /// The answer's status says that the endpoint failed.
     Status,
-    /// What came was not HTTP.
+    /// The response was not HTTP.
     Protocol,
 }
 
@@ -57,10 +57,12 @@ pub(super) struct Vitals {
     pub(super) seen: AtomicU64,
     /// Something makes its health doubtful: its check is due now.
     pub(super) doubted: Notify,
+    /// When it closes idle connections.
+    pub(super) closes: Arc<IdleCloses>,
     pub(super) condition: Mutex<Condition>,
 }
 
-/// What changes rarely.
+/// The fields that change rarely.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     pub(super) checkup: Checkup,
@@ -92,6 +94,7 @@ impl Vitals {
             eligible: AtomicBool::new(true),
             seen: AtomicU64::new(now),
             doubted: Notify::new(),
+            closes: Arc::default(),
             condition: Mutex::default(),
         })
     }

@@ -1,17 +1,19 @@
-"""What the README tells people to copy: every piece of routes.toml, the systemd units, what the container is built of."""
+"""What people copy: every piece of routes.toml in the README, the units and the container's build in packaging/."""
 
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 from proxy import BINARY
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PACKAGING = ROOT / "packaging"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PIECES = [text for language, text in BLOCKS if language == "toml"]
-UNITS = [text for language, text in BLOCKS if language == "ini"]
 DEBIANS = {"bookworm": "debian12", "trixie": "debian13"}
 # What distroless/cc has.
 LIBRARIES = {"linux-vdso.so.1", "libc.so.6", "libgcc_s.so.1", "libm.so.6"}
@@ -41,24 +43,29 @@ def test_systemd_understands_the_units(tmp_path):
     analyze = shutil.which("systemd-analyze")
     if not analyze:
         pytest.skip("no systemd-analyze (apt-get install systemd)")
-    version = int(subprocess.run([analyze, "--version"], capture_output=True, text=True, check=True).stdout.split()[1])
     files = []
-    for unit in UNITS:
-        name = re.match(r"# /etc/systemd/system/(\S+)\n", unit).group(1)
-        if version < 253:
-            # As the unit itself says.
-            older = re.search(r"^# Before systemd 253 .*: (Type=\w+), and (ExecReload=.*)$", unit, re.MULTILINE)
-            unit = unit.replace("Type=notify-reload", "\n".join(older.groups())) if older else unit
+    for name in ["multilith.service", "multilith.socket"]:
         files.append(tmp_path / name)
-        files[-1].write_text(unit.replace("/usr/local/bin/multilith", BINARY))
-    assert [file.name for file in files] == ["multilith.service", "multilith.socket"]
-    said = subprocess.run([analyze, "verify", *files], capture_output=True, text=True)
+        files[-1].write_text((PACKAGING / name).read_text().replace("/usr/bin/multilith", BINARY))
+    said = subprocess.run([analyze, "verify", "--man=no", *files], capture_output=True, text=True)
     ours = [line for line in said.stderr.splitlines() if "multilith" in line]
     assert (said.returncode, ours) == (0, [])
 
 
+def test_the_file_of_the_package_is_right():
+    said = subprocess.run([BINARY, "check", "--strict", PACKAGING / "routes.toml"], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+
+
+def test_all_that_is_packed_is_there():
+    deb = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["metadata"]["deb"]
+    made = ("target/release/", "target/packaging/")
+    missing = [source for source, *_ in deb["assets"] if not source.startswith(made) and not list(ROOT.glob(source))]
+    assert missing == []
+
+
 def test_the_program_needs_no_more_than_the_container_has():
-    (dockerfile,) = [text for language, text in BLOCKS if language == "dockerfile"]
+    dockerfile = (PACKAGING / "Dockerfile").read_text()
     build, run = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
     assert run == f"gcr.io/distroless/cc-{DEBIANS[build.removeprefix('rust:1-slim-')]}:nonroot", "two libcs"
     needed = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout

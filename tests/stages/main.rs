@@ -17,6 +17,7 @@ mod http2;
 mod mortal;
 mod never_twice;
 mod pins;
+mod retries;
 mod rewriting;
 mod splits;
 mod sticky;

@@ -6,7 +6,7 @@ use crate::compile::Network;
 use crate::message::{Fields, Name};
 
 /// The nearest address that no trusted proxy has vouched for: `X-Forwarded-For`, else `Forwarded`, read from the right, where
-/// only trusted proxies can have written. What stands left of an address that we do not trust is the client's invention.
+/// only trusted proxies can have written. Addresses left of one that we do not trust are the client's invention.
 #[must_use]
 pub fn address(peer: IpAddr, fields: &Fields, trusted: &[Network]) -> IpAddr {
     let mut nearest = peer.to_canonical();
@@ -43,7 +43,7 @@ fn walk(
         while let Some(list) = left {
             let (before, element) = split_last(list);
             left = before;
-            // `unknown` and obfuscated names end the walk: nobody behind them is known.
+            // `unknown` and obfuscated names end the walk: no address behind them is known.
             let Some(address) = address(element.trim_ascii()).and_then(parse) else { return };
             *nearest = address;
             if !is_trusted(address, trusted) {

@@ -1,8 +1,8 @@
-//! Removes what belongs to one connection alone (RFC 9110, 7.6.1), in either direction.
+//! Removes the fields of one connection (hop-by-hop, RFC 9110, 7.6.1), in either direction.
 
 use crate::message::{Fields, Name, elements};
 
-/// Removes what belongs to the client's connection from every request that goes to an upstream.
+/// Removes the fields of the client's connection from every request that goes to an upstream.
 ///
 /// `Connection` and what it names, `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`, `Proxy-Authenticate`,
 /// `HTTP2-Settings`, `Transfer-Encoding` and `Trailer` go. `Upgrade` goes too, unless the request is a WebSocket's (which

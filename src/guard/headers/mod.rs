@@ -1,4 +1,4 @@
-//! What fields may cross the edge, and what the edge says of the client in them.
+//! The fields that may cross the edge, and the fields in which the edge describes the client.
 
 mod client;
 mod forwarded;

@@ -22,19 +22,21 @@ pub struct Arrival<'a> {
     pub force: Option<&'a ForceRule>,
 }
 
-/// What the fields said that the edge has to know, once they are cleaned.
+/// Facts that the edge takes from the fields before they are cleaned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     pub client: IpAddr,
     /// The peer is a proxy that may speak for others.
     pub trusted: bool,
-    /// The side that a client who may do so has asked for; `None` also if it is not UTF-8.
+    /// The side that the client has forced, if it may; `None` also if it is not UTF-8.
     pub forced: Option<Box<str>>,
     /// The request asks for a WebSocket. No other upgrade is left in it.
     pub upgrade: bool,
+    /// The peer is trusted and says for whom it speaks: its connection may carry several clients.
+    pub for_others: bool,
 }
 
-/// Removes what a client must not say, writes what the edge knows, and makes the target a path.
+/// Removes the fields that a client must not send, adds those of the edge, and makes the target a path.
 ///
 /// To be called once, after [`check`](crate::guard::framing::check) and before routing: then routing, each attempt and each
 /// copy start from the same clean request. What belongs to the client's connection stays until
@@ -68,7 +70,7 @@ pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Opt
         request.fields.remove(Name::Expect);
     }
     name_host(request);
-    let received = Received { client, trusted, forced, upgrade };
+    let received = Received { client, trusted, forced, upgrade, for_others: trusted && seen.is_forwarded() };
     if trusted || seen.is_forwarded() {
         describe(&mut request.fields, arrival, client, trusted, &seen);
         return (received, None);
@@ -76,7 +78,7 @@ pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Opt
     (received, Some(ForwardedHeaders::of(arrival)))
 }
 
-/// What one pass over the fields found.
+/// Findings of one pass over the fields.
 #[derive(Default)]
 pub(super) struct Seen {
     cookies: usize,
@@ -95,7 +97,7 @@ impl Seen {
     }
 }
 
-/// Removes what no client may send, and notes what is left.
+/// Removes the fields that no client may send, and notes those that stay.
 fn look(request: &mut RequestHead, trusted: bool, force: Option<&ForceRule>) -> Seen {
     let mut seen = Seen::default();
     let mut forbidden = false;

@@ -1,4 +1,4 @@
-//! What arrives, and what is left of it.
+//! Fields of a request, before and after the edge.
 
 use http::HeaderName;
 
@@ -75,7 +75,10 @@ fn the_edge_says_who_asked_and_clients_cannot() {
         ],
     );
     let received = from(PEER, &mut request, &[]);
-    assert_eq!(received, Received { client: PEER.parse().unwrap(), trusted: false, forced: None, upgrade: false });
+    assert_eq!(
+        received,
+        Received { client: PEER.parse().unwrap(), trusted: false, forced: None, upgrade: false, for_others: false }
+    );
     assert_eq!(field(&request, "x-forwarded-for"), [PEER]);
     assert_eq!(field(&request, "x-forwarded-proto"), ["http"]);
     assert_eq!(field(&request, "x-forwarded-host"), ["shop.example:8080"]);

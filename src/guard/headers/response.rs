@@ -7,7 +7,7 @@ use crate::guard::Refusal;
 use crate::guard::framing::digits;
 use crate::message::{Fields, Name, ResponseHead, elements};
 
-/// What the client asked, as far as it decides what the response may say.
+/// The part of the request that decides which fields the response may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
     pub version: Version,

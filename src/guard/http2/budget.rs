@@ -1,16 +1,16 @@
-//! What a client may ask for on one connection: a bucket of credit that time fills slowly and that answers fill fast.
+//! The budget of a client on one connection: a bucket of credit that time fills slowly and that responses fill fast.
 //!
 //! Honest clients come nowhere near its end. A browser that opens a page sends a few hundred small frames; a client that
 //! acknowledges each frame of an answer twice, for the stream and for the connection, and measures the way with a PING beside,
-//! is paid more for the frame than that costs. Who has nothing to read has 500 small frames a second, and 5 000 at once.
+//! is paid more for the frame than that costs. A client with nothing to read has 500 small frames a second, and 5 000 at once.
 
 use super::frames::{Frame, Kind};
 
 /// In thousandths of a small frame.
 const ONE: u64 = 1000;
-/// What time fills up to.
+/// Time fills the bucket up to this.
 const AT_REST: u64 = 5000 * ONE;
-/// What answers fill up to: credit for data that is on its way and will be acknowledged later.
+/// Responses fill it up to this: credit for data that is on its way and will be acknowledged later.
 const MOST: u64 = 131_072 * ONE;
 /// 500 small frames a second.
 const EACH_MILLISECOND: u64 = 500 * ONE / 1000;

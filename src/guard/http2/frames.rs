@@ -1,6 +1,6 @@
 //! The frames in a stream of bytes that comes in pieces (RFC 9113, 4.1).
 
-/// What HTTP/2 begins with (RFC 9113, 3.4).
+/// The client preface (RFC 9113, 3.4).
 const PREFACE: u32 = 24;
 const HEAD: u8 = 9;
 /// The head of a frame, and what stands behind it up to the reason of a reset, and of a GOAWAY.
@@ -109,7 +109,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// What a client sends: the preface, then frames.
+    /// The client's bytes: the preface, then frames.
     pub const fn of_client() -> Self {
         Self { left: PREFACE, ..Self::of_server() }
     }

@@ -4,7 +4,7 @@ use http::{Method, Version};
 
 use crate::message::{Fields, Malformed, Name, RequestHead, may_trail};
 
-/// What a field counts beside its bytes in the size of a list (RFC 9113, 6.5.2).
+/// Overhead of a field in the size of a list (RFC 9113, 6.5.2).
 const OVERHEAD: usize = 32;
 
 /// How much a head may be.
@@ -168,7 +168,7 @@ impl HeadReader {
         Ok(RequestHead::new(method, Version::HTTP_2, target))
     }
 
-    /// What is known of a head that breaks a rule.
+    /// The readable part of a head that breaks a rule.
     fn known(self, head: Option<RequestHead>) -> RequestHead {
         let head = head.unwrap_or_else(|| {
             let target = self.path.as_deref().filter(|path| is_target(path)).unwrap_or(b"-");

@@ -9,7 +9,7 @@ use super::huffman;
 
 /// The size of the dynamic table in bytes, as announced: the value of the standard.
 const TABLE: usize = 4096;
-/// What an entry counts beside its bytes (RFC 7541, 4.1).
+/// Overhead of an entry in the size of the table (RFC 7541, 4.1).
 const OVERHEAD: usize = 32;
 
 /// A block that is not HPACK.
@@ -147,7 +147,7 @@ impl Decoder {
     }
 }
 
-/// A number with a prefix of so many bits (RFC 7541, 5.1).
+/// A number with a prefix of `bits` bits (RFC 7541, 5.1).
 fn number(rest: &mut &[u8], prefix: u32) -> Result<usize, NotHpack> {
     /// Of bytes behind the first: no block is longer than 28 bits can say.
     const MOST: u32 = 4;

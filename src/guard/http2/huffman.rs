@@ -16,7 +16,7 @@ const LONGEST: usize = 30;
 /// Codes of up to this length are found by one look into a table.
 const SHORT: usize = 9;
 
-/// What is known of the codes of one length.
+/// The codes of one length.
 #[derive(Clone, Copy)]
 struct OfLength {
     /// The first code behind those of this length, shifted to the longest length.

@@ -18,7 +18,7 @@ const SHORTEST_SECRET: usize = 32;
 /// Ring refuses smaller moduli when it verifies; said here, it is said when the keys are read.
 const SHORTEST_MODULUS: usize = 256;
 
-/// What a key can verify.
+/// The algorithms that a key can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Rs256,
@@ -115,7 +115,7 @@ impl Keys {
     }
 
     /// Reads a key as people keep it: a public key in PEM, a key set, or else a shared secret, whose white space at the end does
-    /// not count. What is some other public key is never a secret: everybody knows it.
+    /// not count. Any other public key is never taken for a secret: it is public.
     pub fn from_text(bytes: &[u8]) -> Result<Self, KeysError> {
         let text = std::str::from_utf8(bytes).map_err(|_| KeysError::Unreadable)?;
         let start = text.trim_start();

@@ -20,7 +20,7 @@ use crate::message::{self, Fields, Name, RequestHead};
 /// The clocks of two machines may differ by this much.
 const LEEWAY_SECONDS: f64 = 60.0;
 
-/// What a route asks of a token.
+/// The requirements of a route on a token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     pub issuer: Option<Box<str>>,

@@ -22,8 +22,8 @@ const ROUTES_IN_FULL: usize = 1000;
 const FALLBACKS: [&str; 7] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol", "breaker_open"];
 const ERRORS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol"];
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
-const SKIPPED: [&str; 7] =
-    ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete"];
+const SKIPPED: [&str; 8] =
+    ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"];
 const VERDICTS: [&str; 4] = ["match", "mismatch", "incomparable", "dropped"];
 
 /// Collects what `Shared` holds.

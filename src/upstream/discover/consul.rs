@@ -23,7 +23,7 @@ pub(super) async fn follow(mut sink: Sink, url: &str, service: &str, tag: Option
     };
     let mut patience = Patience::new();
     let mut index = 0_u64;
-    // What was missing while nobody listened is only missing, not removed.
+    // A member that went missing while we did not listen is only missing, not removed.
     let mut gap = true;
     loop {
         let blocking = index > 0 && !sink.in_doubt();

@@ -21,7 +21,7 @@ use crate::endpoint::{Listing, Look, read_value};
 /// A watch without news is checked by a list this often: half-open connections carry no bad news.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// A client of one cluster. Members are asked in turn: whoever failed last is asked last.
+/// A client of one cluster. Members are asked in turn: the one that failed last is asked last.
 #[derive(Debug)]
 pub(crate) struct Etcd {
     members: Vec<Url>,
@@ -151,7 +151,7 @@ impl Stream {
 /// How a watch ended.
 enum End {
     Gone,
-    /// What it should begin with was compacted, or is of another history: only a list can tell.
+    /// The revision to begin with was compacted, or is of another history: a new list is needed.
     Compacted,
     Trouble(FetchError),
 }
@@ -298,7 +298,7 @@ impl Follower {
     }
 }
 
-/// What a list held.
+/// The content of a list.
 struct AtRevision {
     revision: i64,
     watch_from: i64,

@@ -15,7 +15,7 @@ use crate::endpoint::Source;
 pub(crate) use etcd::{Etcd, EtcdLease};
 use sink::Sink;
 
-/// After the first list lacks somebody, a second is asked for this much later.
+/// When a first list lacks a known member, a second list is asked for after this pause.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 /// A registry in trouble is asked again after 0.5 s, 1 s … 15 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Where every source pours what it learned.
+//! The one receiver of the lists and events of every source.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -60,13 +60,13 @@ impl Sink {
         }
     }
 
-    /// The source does not answer. What is known stays.
+    /// The source does not answer. The known members stay.
     pub(super) fn trouble(&self, why: &dyn std::fmt::Display) -> Carried {
         self.pool()?.trouble(Informant::Source, Some(why.to_string()));
         Carried::Continue(())
     }
 
-    /// Somebody is missing from one list.
+    /// A member is missing from one list.
     pub(super) fn in_doubt(&self) -> bool {
         self.pool.upgrade().is_some_and(|pool| pool.membership.lock().in_doubt())
     }
