@@ -39,6 +39,7 @@ const BESIDE: &[(&str, &str)] = &[
     ("route", "migration"),
     ("migration", "route"),
     ("migration", "endpoint"),
+    ("route", "endpoint"),
     ("compare", "migration"),
     ("admin", "reload"),
     ("shadow", "upstream"),

@@ -78,6 +78,10 @@ fn describe(explained: &Explained) -> String {
         };
         line("fallback", &format!("the monolith answers if the service cannot be reached{or}"));
     }
+    let buffer = &explained.buffer;
+    if (buffer.request.as_str(), buffer.answer.as_str()) != ("auto", "none") {
+        line("buffer", &format!("request {}, answer {}", buffer.request, buffer.answer));
+    }
     if let Some(copy) = &explained.shadow {
         let to =
             copy.upstream.as_ref().map_or_else(|| "no copy".to_owned(), |upstream| format!("a copy to {upstream}"));

@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::{AccessLog, Limits, LogFormat, LogOutput, Matching, TracingSettings};
 use crate::config::{self, Field, Limit};
 use crate::diagnostic::Code;
-use crate::endpoint::Timeouts;
+use crate::endpoint::{Buffering, RequestBuffer, Timeouts};
 use crate::migration::Percent;
 
 /// From a millisecond to a minute, denser where a person notices the difference.
@@ -62,6 +62,7 @@ pub(super) fn limits(file: &config::File) -> Limits {
         min_rate: limit(&limits.min_rate, default.min_rate, |rate| rate.0),
         idle_timeout: time(&limits.idle_timeout, default.idle_timeout),
         upgraded_idle: time(&limits.upgraded_idle, default.upgraded_idle),
+        buffer_disk: limit(&limits.buffer_disk, default.buffer_disk, |size| size.0),
     }
 }
 
@@ -74,6 +75,19 @@ pub(super) fn timeouts(field: &Field<config::Timeouts>, base: Timeouts) -> Timeo
         answer: time(&timeouts.answer, base.answer),
         idle: time(&timeouts.idle, base.idle),
         total: time(&timeouts.total, base.total),
+    }
+}
+
+/// `buffer` of a route or an upstream.
+pub(super) fn buffer(field: &Field<config::Buffer>) -> Buffering {
+    let Some(buffer) = field.get() else { return Buffering::default() };
+    Buffering {
+        request: buffer.request.get().map(|request| match request {
+            config::RequestBuffer::Auto => RequestBuffer::Auto,
+            config::RequestBuffer::None => RequestBuffer::None,
+            config::RequestBuffer::Size(size) => RequestBuffer::Size(size.0),
+        }),
+        response: buffer.answer.get().map(|answer| answer.0.map_or(0, |size| size.0)),
     }
 }
 

@@ -117,6 +117,8 @@ pub struct Limits {
     pub min_rate: Option<u64>,
     pub idle_timeout: Option<Duration>,
     pub upgraded_idle: Option<Duration>,
+    /// Bytes of all bodies on disk together.
+    pub buffer_disk: Option<u64>,
 }
 
 impl Default for Limits {
@@ -136,6 +138,7 @@ impl Default for Limits {
             min_rate: Some(240),
             idle_timeout: Some(Duration::from_secs(75)),
             upgraded_idle: Some(Duration::from_secs(3600)),
+            buffer_disk: Some(1 << 30),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod buffer;
 mod choices;
 mod condition;
 mod field;
@@ -25,6 +26,7 @@ mod variables;
 #[cfg(test)]
 mod schema_tests;
 
+pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Role, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use field::{Field, Given};

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
-use super::{Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage};
+use super::{
+    Buffer, Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
+};
 
 table! {
     /// A match, and where it stands in the migration.
@@ -57,6 +59,8 @@ table! {
         shadow: Box<Shadow>,
         /// Size of a request body; more is 413. Default: `limits.body`.
         body_limit: Limit<Size>,
+        /// How much of bodies is held on their way. Default: as the upstream has it.
+        buffer: Buffer,
         /// How often one client may ask.
         rate_limit: Box<RateLimit>,
         /// Who may ask at all.

@@ -48,6 +48,8 @@ table! {
         /// Tunnels and event streams without a byte in either direction; a minute once one end of a tunnel has said its end.
         /// Default: `"1h"`.
         upgraded_idle: Limit<Duration>,
+        /// All bodies on disk together; what finds no room streams on. Default: `"1GiB"`.
+        buffer_disk: Limit<Size>,
     }
 }
 

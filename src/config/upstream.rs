@@ -8,7 +8,7 @@ use serde_json::json;
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
-use super::{Balance, HttpVersion, Timeouts};
+use super::{Balance, Buffer, HttpVersion, Timeouts};
 use crate::diagnostic::Code;
 
 macro_rules! upstream {
@@ -38,6 +38,8 @@ macro_rules! upstream {
                 /// Idle connections are used again for less than this, or, with `"auto"`, for less than the upstream was seen to keep
                 /// them. Default: `"auto"`.
                 keepalive: KeepaliveTime,
+                /// How much of bodies is held on their way; a route's own wins.
+                buffer: Buffer,
                 $($(#[doc = $doc])* $field: $type,)*
             }
         }

@@ -3,6 +3,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod buffering;
 mod checkup;
 mod ejection;
 mod keepalive;
@@ -15,6 +16,7 @@ mod round_robin;
 mod slow_start;
 mod spec;
 
+pub use buffering::{Buffering, RequestBuffer};
 pub use checkup::{Checkup, Verdict};
 pub use ejection::EjectionRecord;
 pub use keepalive::{IdleCloses, Keepalive};

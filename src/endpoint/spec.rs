@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Keepalive;
+use super::{Buffering, Keepalive};
 
 /// An upstream's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -189,6 +189,8 @@ pub struct UpstreamSpec {
     pub tls: Option<TlsIdentity>,
     pub timeouts: Timeouts,
     pub keepalive: Keepalive,
+    /// How much of bodies is held where a route does not say.
+    pub buffer: Buffering,
     /// Writes may be copied here.
     pub sandbox: bool,
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::compile::Limits;
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Waiting {
@@ -74,6 +76,16 @@ impl Deadline {
             Waiting::UpstreamTakes | Waiting::Head | Waiting::Body => Expired::Upstream,
         })
     }
+}
+
+/// How long a piece of a response may wait on one stream of HTTP/2. A connection on which nothing moves is ended after
+/// `write_timeout`; on one that moves, a stream may be slow because others are fast, but not slower than `min_rate`.
+pub fn patience_with_stream(limits: &Limits) -> Option<Duration> {
+    /// What waits for the client's window at most.
+    const WAITS: u64 = 64 * 1024;
+    const SLOWEST: u64 = 240;
+    let rate = limits.min_rate.filter(|rate| *rate > 0).unwrap_or(SLOWEST);
+    limits.write_timeout.map(|pause| pause + Duration::from_secs(WAITS / rate))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::outbound::Outbound;
 use super::request;
 use crate::compile::Snapshot;
-use crate::endpoint::{Source, UpstreamId};
+use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
 use crate::message::{Name, RequestHead, is_value};
@@ -41,6 +41,8 @@ pub struct Explained {
     pub shadow: Option<ExplainedCopy>,
     pub candidates: Vec<Lost>,
     pub request: Sent,
+    /// How much of bodies is held on their way.
+    pub buffer: ExplainedBuffer,
     /// Whether the monolith may answer if the service fails.
     pub fallback: bool,
     /// The statuses of the service that count as its failure, where there is a fallback.
@@ -55,6 +57,13 @@ pub struct Near {
     pub route: String,
     pub path: String,
     pub why: &'static str,
+}
+
+/// How much of bodies is held, as the file writes it: `auto`, `none` or a size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedBuffer {
+    pub request: String,
+    pub answer: String,
 }
 
 /// The copy that the request would cause.
@@ -160,6 +169,7 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
         shadow: copy(snapshot, policy, &decision),
         candidates,
         request: sent,
+        buffer: buffer(snapshot, route, decision.upstream),
         fallback: decision.fallback,
         fallback_statuses,
         near_misses,
@@ -199,6 +209,16 @@ fn head(asked: &ExplainRequest) -> Result<RequestHead, ExplainError> {
 
 fn name_of(snapshot: &Snapshot, id: UpstreamId) -> String {
     snapshot.upstreams.get(id.index()).map_or_else(String::new, |spec| spec.name.to_string())
+}
+
+fn buffer(snapshot: &Snapshot, route: Option<&std::sync::Arc<Route>>, upstream: UpstreamId) -> ExplainedBuffer {
+    let base = snapshot.upstreams.get(upstream.index()).map_or_else(Buffering::default, |spec| spec.buffer);
+    let buffer = route.map_or_else(Buffering::default, |route| route.buffer).over(base);
+    let answer = match buffer.response() {
+        0 => RequestBuffer::None,
+        bytes => RequestBuffer::Size(bytes),
+    };
+    ExplainedBuffer { request: buffer.request().to_string(), answer: answer.to_string() }
 }
 
 /// The endpoint, where there is only one that it could be.

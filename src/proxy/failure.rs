@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::downstream::ClientFault;
 use crate::guard::jwt::Rejected;
 
 /// Whose fault a failure is.
@@ -152,5 +153,13 @@ impl fmt::Display for Failure {
             Self::Status(status) => write!(f, "status {status}"),
             other => f.write_str(other.kind()),
         }
+    }
+}
+
+/// What a fault of the client's end means.
+pub fn of_client(fault: &ClientFault) -> Failure {
+    match fault {
+        ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,
+        ClientFault::Malformed(malformed) => Failure::Refused { status: malformed.status, reason: malformed.reason },
     }
 }

@@ -40,6 +40,7 @@ pub use template::{Template, TemplateError};
 
 use std::sync::Arc;
 
+use crate::endpoint::Buffering;
 use crate::migration::Policy;
 
 /// A route's place in the snapshot.
@@ -65,6 +66,8 @@ pub struct Route {
     pub answer: AnswerEdits,
     /// Bytes; `None` is no limit of the route's own.
     pub body_limit: Option<u64>,
+    /// What the route itself says of it; the upstream's own stands below.
+    pub buffer: Buffering,
     pub rate_limit: Option<RateLimit>,
     pub jwt: Option<JwtRule>,
 }

@@ -210,6 +210,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         access,
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
+        disk: Arc::default(),
         going_away: connections.going_away().clone(),
         idle: idle_each(shares.idle, threads),
     });

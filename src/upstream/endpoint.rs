@@ -66,12 +66,21 @@ impl Endpoint {
 #[derive(Debug)]
 pub struct Lease {
     endpoint: Arc<Endpoint>,
+    /// It still counts.
+    in_flight: bool,
 }
 
 impl Lease {
     pub(super) fn new(endpoint: &Arc<Endpoint>) -> Self {
         endpoint.vitals.in_flight.fetch_add(1, Relaxed);
-        Self { endpoint: Arc::clone(endpoint) }
+        Self { endpoint: Arc::clone(endpoint), in_flight: true }
+    }
+
+    /// The endpoint has answered, and the request is in flight no more; the lease still says where it was.
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.in_flight) {
+            self.endpoint.vitals.in_flight.fetch_sub(1, Relaxed);
+        }
     }
 
     /// To be cloned: it carries every timeout, TLS and what versions of HTTP to speak.
@@ -163,6 +172,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.endpoint.vitals.in_flight.fetch_sub(1, Relaxed);
+        self.release();
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn spec(source: Source) -> UpstreamSpec {
         http: HttpVersions::Http1,
         tls: None,
         timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
+        buffer: crate::endpoint::Buffering::default(),
         keepalive: Keepalive::For(Duration::from_secs(4)),
         sandbox: false,
     }

@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod admin_access;
 mod answers;
+mod buffering;
 mod connections;
 mod corpus;
 mod descriptors;

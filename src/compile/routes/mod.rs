@@ -24,6 +24,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, check_name};
+use super::settings::buffer;
 use super::upstreams::Names;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
@@ -127,6 +128,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
         rewrite,
         answer,
         body_limit: site.route.body_limit.get().and_then(|limit| limit.0).map(|size| size.0),
+        buffer: buffer(&site.route.buffer),
         rate_limit,
         jwt,
     })

@@ -1,7 +1,7 @@
 //! What the monolith and a service have in common.
 
 use super::super::draft::Draft;
-use super::super::settings::timeouts;
+use super::super::settings::{buffer, timeouts};
 use super::{health, source, tls};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::Span;
@@ -22,6 +22,7 @@ pub(super) struct Parts<'f> {
     pub(super) tls: &'f Field<config::UpstreamTls>,
     pub(super) timeouts: &'f Field<config::Timeouts>,
     pub(super) keepalive: &'f Field<config::KeepaliveTime>,
+    pub(super) buffer: &'f Field<config::Buffer>,
 }
 
 macro_rules! parts {
@@ -39,6 +40,7 @@ macro_rules! parts {
             tls: &$table.tls,
             timeouts: &$table.timeouts,
             keepalive: &$table.keepalive,
+            buffer: &$table.buffer,
         }
     };
 }
@@ -91,6 +93,7 @@ impl<'f> Parts<'f> {
                 config::KeepaliveTime::Auto => Keepalive::Auto,
                 config::KeepaliveTime::For(time) => Keepalive::For(time),
             },
+            buffer: buffer(self.buffer),
             sandbox,
         }
     }
