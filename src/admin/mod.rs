@@ -26,6 +26,7 @@ use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::reload::Reloader;
 use crate::shadow::Shadow;
+use crate::store::Store;
 use crate::telemetry::{EventFilter, Telemetry};
 use crate::upstream::Upstreams;
 use reply::Reply;
@@ -39,6 +40,7 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     pub reloader: Arc<Reloader>,
     pub shadow: Arc<Shadow>,
+    pub store: Arc<Store>,
     pub ready: Arc<AtomicBool>,
     /// Required from everybody when it is there.
     pub token: Option<Arc<str>>,

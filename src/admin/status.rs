@@ -1,6 +1,7 @@
 //! The board: every route with where it stands and how its sides fare.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use super::Parts;
 use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
+use crate::store::StoreError;
 use crate::upstream::UpstreamStatus;
 
 /// `GET /api/v1/status`.
@@ -20,6 +22,17 @@ pub struct Status {
     pub progress: Progress,
     pub routes: Vec<RouteStatus>,
     pub upstreams: Vec<UpstreamStatus>,
+    pub store: StoreReport,
+}
+
+/// Whether what is learnt is kept.
+#[derive(Debug, Serialize)]
+pub struct StoreReport {
+    /// writing, in-use (another process keeps it), or unusable
+    pub state: &'static str,
+    pub why: Option<String>,
+    /// A database that could not be used was put there.
+    pub moved_aside: Option<PathBuf>,
 }
 
 /// How far the migration is, 0.0 to 1.0.
@@ -61,7 +74,18 @@ pub fn status(parts: &Parts) -> Status {
         },
         routes: routes(parts),
         upstreams: parts.upstreams.status(),
+        store: store(parts),
     }
+}
+
+fn store(parts: &Parts) -> StoreReport {
+    let status = parts.store.status();
+    let state = match &status.trouble {
+        None => "writing",
+        Some(StoreError::InUse | StoreError::Closed) => "in-use",
+        Some(_) => "unusable",
+    };
+    StoreReport { state, why: status.trouble.map(|why| why.to_string()), moved_aside: status.moved_aside }
 }
 
 /// Every route, and at the end what no route takes.

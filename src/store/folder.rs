@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ pub(super) struct Held {
     pub(super) connection: Connection,
     /// The database that could not be used was put here.
     pub(super) moved_aside: Option<(PathBuf, StoreError)>,
+    file: PathBuf,
+    /// Device and number of the file that is open.
+    identity: (u64, u64),
     // Dropped after the connection: the lock outlasts the last write.
     #[expect(dead_code, reason = "the lock is held for as long as the file is open")]
     lock: File,
@@ -39,17 +42,31 @@ pub(super) fn hold(state_dir: &Path) -> Result<Held, StoreError> {
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     let file = state_dir.join(DATABASE);
-    match open(&file) {
-        Ok(connection) => Ok(Held { connection, moved_aside: None, lock }),
+    let (connection, moved_aside) = match open(&file) {
+        Ok(connection) => (connection, None),
         Err(error) if error.is_of_content() => {
             let aside = move_aside(&file)?;
             let connection = open(&file)?;
             // The files of an older program are older than what was lost: they are not read again.
             connection.execute("INSERT INTO imported (name, at) VALUES ('evidence', ?1)", [now()])?;
-            Ok(Held { connection, moved_aside: Some((aside, error)), lock })
+            (connection, Some((aside, error)))
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    let identity = identity(&file)?;
+    Ok(Held { connection, moved_aside, file, identity, lock })
+}
+
+impl Held {
+    /// The file is still where it was opened. SQLite would go on writing one that was removed.
+    pub(super) fn is_in_place(&self) -> bool {
+        identity(&self.file).is_ok_and(|found| found == self.identity)
     }
+}
+
+fn identity(file: &Path) -> io::Result<(u64, u64)> {
+    let data = fs::metadata(file)?;
+    Ok((data.dev(), data.ino()))
 }
 
 fn open(file: &Path) -> Result<Connection, StoreError> {
@@ -66,8 +83,7 @@ fn open(file: &Path) -> Result<Connection, StoreError> {
 
 /// Opens the database of another process, which goes on writing it.
 pub(super) fn look(state_dir: &Path) -> Result<Connection, StoreError> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(state_dir.join(DATABASE), flags)?;
     connection.busy_timeout(PATIENCE)?;
     let (found, known) = (schema::version(&connection)?, schema::newest());

@@ -182,7 +182,8 @@ fn the_button_stays_as_it_was_set() {
 fn evidence_is_kept_for_each_route_and_old_files_are_taken_over_once() {
     let folder = Folder::new();
     let store = Store::open(&folder.0);
-    let evidence = |route: &str, text: &str| EvidenceRow { route: route.into(), subject: "7".into(), text: text.into() };
+    let evidence =
+        |route: &str, text: &str| EvidenceRow { route: route.into(), subject: "7".into(), text: text.into() };
     assert!(store.wants_evidence_files().expect("read"));
     store.keep_evidence(evidence("a", "new")).expect("written");
     store.import_evidence(vec![evidence("a", "old"), evidence("b", "old")]).expect("written");
@@ -265,6 +266,22 @@ fn two_processes_take_turns_and_the_second_reads_meanwhile() {
     assert!(matches!(first.append(row("a", 1, 1).0, None), Err(StoreError::Closed)));
     assert!(told.recv_timeout(Duration::from_secs(20)).expect("told"), "it took over");
     assert_eq!(append(&second, "a", 2500, 5000).seq, 3);
+}
+
+#[test]
+fn a_database_that_was_removed_is_not_written_into_the_void() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.0);
+    append(&store, "a", 100, 500);
+    fs::remove_dir_all(&folder.0).expect("removed");
+    assert_eq!(append(&store, "a", 100, 500).seq, 1, "a new one begins");
+    assert!(folder.database().exists());
+    fs::remove_dir_all(&folder.0).expect("removed");
+    fs::write(&folder.0, "a file stands here").expect("written");
+    assert!(matches!(store.append(row("a", 1, 2).0, None), Err(StoreError::Folder(_))));
+    fs::remove_file(&folder.0).expect("removed");
+    until("the folder is used again", || store.status().trouble.is_none());
+    assert_eq!(append(&store, "a", 100, 500).seq, 1);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::folder::{self, Held};
 /// How soon the lock of another process is tried again.
 const AGAIN_IN_USE: Duration = Duration::from_millis(100);
 /// How soon a folder that cannot be used is tried again.
-const AGAIN_UNUSABLE: Duration = Duration::from_secs(5);
+const AGAIN_UNUSABLE: Duration = Duration::from_secs(1);
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// What the writer is asked.
@@ -167,6 +167,12 @@ impl Database {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        if matches!(&self.access, Access::Write(held) if !held.is_in_place()) {
+            tracing::error!(dir = %self.state_dir.display(), "the database was removed, or another disk was put over it; a new one begins");
+            // The old lock first: the new one may be on the same file.
+            self.access = Access::Look(None);
+            self.try_to_hold();
+        }
         let trouble = self.trouble();
         let Access::Write(held) = &mut self.access else { return Err(trouble) };
         let attempt = || -> rusqlite::Result<T> {
@@ -178,7 +184,9 @@ impl Database {
         let result = attempt().map_err(StoreError::from);
         match &result {
             Ok(_) if self.failing => tracing::info!("the database can be written again"),
-            Err(error) if !self.failing => tracing::error!(%error, "the database cannot be written; requests are served all the same"),
+            Err(error) if !self.failing => {
+                tracing::error!(%error, "the database cannot be written; requests are served all the same")
+            }
             _ => {}
         }
         self.failing = result.is_err();

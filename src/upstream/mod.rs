@@ -9,6 +9,7 @@ mod endpoint;
 mod endpoint_set;
 mod http_client;
 pub mod kept;
+mod known;
 mod names;
 mod observer;
 mod peers;

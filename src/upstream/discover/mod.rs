@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::http_client::HttpClient;
+use super::known::KnownEndpoints;
 use super::pool::PoolRef;
 use crate::endpoint::Source;
 
@@ -26,8 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Follows one source until its pool is gone.
-pub(super) async fn follow(pool: PoolRef, client: Arc<HttpClient>, source: Source) {
-    let sink = Sink::new(pool);
+pub(super) async fn follow(pool: PoolRef, client: Arc<HttpClient>, source: Source, known: Option<KnownEndpoints>) {
+    let sink = Sink::new(pool, known);
     match source {
         Source::Fixed(_) => {}
         Source::Dns { name, port } => dns::follow_addresses(sink, &name, port).await,
