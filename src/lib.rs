@@ -34,6 +34,7 @@
 //! - An unsafe method is never sent twice: in `tests/stages`.
 //! - A shadow never delays or changes an answer: in `tests/shadow`.
 //! - An unsafe method is never copied to the monolith, nor to what is not a sandbox: in `tests/shadow`.
+//! - A row that was committed survives kill -9, and a store that cannot be used stops no request: in [`store`].
 //! - Nothing secret is kept of what is compared: in `tests/shadow`.
 //! - Every diagnostic has a code, a place and a remedy: in `tests/golden.rs`.
 //! - Every metric on a dashboard exists: in `tests/dashboards`.

@@ -398,7 +398,12 @@ impl Running {
             }
         }
         let shadow = Arc::clone(&self.shadow);
-        if tokio::task::spawn_blocking(move || shadow.stop(LAST_WORDS)).await.is_err() {
+        let store = Arc::clone(&self.store);
+        let last_words = move || {
+            shadow.stop(LAST_WORDS);
+            store.let_go();
+        };
+        if tokio::task::spawn_blocking(last_words).await.is_err() {
             tracing::error!("the evidence was not written: its thread ended in a panic");
         }
         self.telemetry.close(Duration::from_secs(2));

@@ -14,7 +14,7 @@ use super::{now, schema};
 /// The database in a state directory.
 pub(super) const DATABASE: &str = "multilith.db";
 const LOCK: &str = "multilith.lock";
-/// SQLite keeps these beside the database.
+/// `SQLite` keeps these beside the database.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 /// How long a statement waits for a reader of another process, `sqlite3` for example.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ pub(super) fn hold(state_dir: &Path) -> Result<Held, StoreError> {
 }
 
 impl Held {
-    /// The file is still where it was opened. SQLite would go on writing one that was removed.
+    /// The file is still where it was opened. `SQLite` would go on writing one that was removed.
     pub(super) fn is_in_place(&self) -> bool {
         identity(&self.file).is_ok_and(|found| found == self.identity)
     }
@@ -102,7 +102,7 @@ fn move_aside(file: &Path) -> io::Result<PathBuf> {
         let again = if number == 1 { String::new() } else { format!("-{number}") };
         PathBuf::from(format!("{}.broken-{time}{again}", file.display()))
     };
-    let aside = (1..).map(name).find(|path| !path.exists()).expect("a free name below 2^32");
+    let aside = (1..=u32::MAX).map(name).find(|path| !path.exists()).expect("a free name below 2^32");
     fs::rename(file, &aside)?;
     for ending in BESIDE {
         match fs::rename(with(file, ending), with(&aside, ending)) {

@@ -52,6 +52,17 @@ pub struct KeptDial {
     pub approved: bool,
 }
 
+/// A [`KeptDial`] with the row that left it so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialRow {
+    pub route: Box<str>,
+    /// Of the route's last row.
+    pub seq: u64,
+    /// RFC 3339: the last row that moved something.
+    pub since: Box<str>,
+    pub kept: KeptDial,
+}
+
 const COLUMNS: &str = "id, seq, at, route, action, \"by\", who, from_stage, from_weight, to_stage, to_weight, \
                        file_stage, file_weight, version, generation, reason, verdict";
 
@@ -109,8 +120,8 @@ impl Store {
         })
     }
 
-    /// Where each route was left, with `seq` and `at` of the row that did it.
-    pub fn dials(&self) -> Result<Vec<(Box<str>, u64, Box<str>, KeptDial)>, StoreError> {
+    /// Where each route was left, in the order of their names.
+    pub fn dials(&self) -> Result<Vec<DialRow>, StoreError> {
         self.ask(|database| {
             database.read(|connection| {
                 let mut statement = connection.prepare(
@@ -216,8 +227,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<JournalRow>> {
     }))
 }
 
-#[expect(clippy::type_complexity, reason = "the row of `dials`, read here alone")]
-fn read_dial(row: &Row<'_>) -> rusqlite::Result<Option<(Box<str>, u64, Box<str>, KeptDial)>> {
+fn read_dial(row: &Row<'_>) -> rusqlite::Result<Option<DialRow>> {
     let (Some(Some(dial)), Some(Some(file))) = (dial(row, 3)?, dial(row, 5)?) else { return Ok(None) };
     let kept = KeptDial {
         dial,
@@ -228,7 +238,7 @@ fn read_dial(row: &Row<'_>) -> rusqlite::Result<Option<(Box<str>, u64, Box<str>,
         paused: row.get(10)?,
         approved: row.get(11)?,
     };
-    Ok(Some((row.get(0)?, number(row, 1)?, row.get(2)?, kept)))
+    Ok(Some(DialRow { route: row.get(0)?, seq: number(row, 1)?, since: row.get(2)?, kept }))
 }
 
 /// A row that this program cannot read is said and passed over.

@@ -1,6 +1,6 @@
 //! The embedded database: the journal with the dials, the evidence of comparisons, the endpoints known last, the button.
 //!
-//! One SQLite file below the state directory, one thread that touches it. Nothing on a request's path asks the store, and
+//! One `SQLite` file below the state directory, one thread that touches it. Nothing on a request's path asks the store, and
 //! no failure of the store stops the proxy: a caller gets a [`StoreError`] and goes on.
 //!
 //! One process at a time may write. A second one on the same state directory (an upgrade) reads what is there, and takes
@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use endpoints::KnownEndpoint;
 pub use error::StoreError;
 pub use evidence::EvidenceRow;
-pub use journal::{JournalRow, KeptDial, NewRow};
+pub use journal::{DialRow, JournalRow, KeptDial, NewRow};
 pub use writer::StoreStatus;
 use writer::{Database, Job, Shared};
 

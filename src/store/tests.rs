@@ -110,9 +110,9 @@ fn a_row_comes_back_as_it_was_written_with_the_dial_of_its_route() {
     assert_eq!(store.newest("a", 9).expect("read"), std::slice::from_ref(&written));
     let dials = store.dials().expect("read");
     assert_eq!(dials.len(), 1);
-    let (route, seq, since, dial) = &dials[0];
+    let DialRow { route, seq, since, kept } = &dials[0];
     assert_eq!((&**route, *seq, since), ("a", 1, &written.at));
-    assert_eq!(Some(dial), row("a", 100, 500).1.as_ref());
+    assert_eq!(Some(kept), row("a", 100, 500).1.as_ref());
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn since_is_the_time_of_the_last_row_that_moved_something() {
     let store = Store::open(&folder.0);
     let moved = append(&store, "a", 100, 500);
     append(&store, "a", 500, 500);
-    let (_, seq, since, _) = store.dials().expect("read").remove(0);
+    let DialRow { seq, since, .. } = store.dials().expect("read").remove(0);
     assert_eq!((seq, since), (2, moved.at));
 }
 
@@ -213,7 +213,8 @@ fn endpoints_are_known_of_the_same_place_alone() {
 
 #[test]
 fn what_cannot_be_used_is_moved_aside_and_never_overwritten() {
-    let spoil: [(&str, fn(&Folder)); 4] = [
+    type Spoil = fn(&Folder);
+    let spoil: [(&str, Spoil); 4] = [
         ("no database", |folder| fs::write(folder.database(), "these are the voyages").expect("written")),
         ("a newer one", |folder| folder.sql("PRAGMA user_version = 99").expect("written")),
         ("tables of somebody else", |folder| {
@@ -229,8 +230,10 @@ fn what_cannot_be_used_is_moved_aside_and_never_overwritten() {
     ];
     for (name, spoil) in spoil {
         let folder = Folder::new();
-        append(&Store::open(&folder.0), "a", 100, 500);
-        until("closed", || folder.named("multilith.db-wal").is_empty());
+        let store = Store::open(&folder.0);
+        append(&store, "a", 100, 500);
+        store.let_go();
+        assert!(folder.named("multilith.db-wal").is_empty());
         spoil(&folder);
         let before = fs::read(folder.database()).expect("read");
         let store = Store::open(&folder.0);

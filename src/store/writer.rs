@@ -185,7 +185,7 @@ impl Database {
         match &result {
             Ok(_) if self.failing => tracing::info!("the database can be written again"),
             Err(error) if !self.failing => {
-                tracing::error!(%error, "the database cannot be written; requests are served all the same")
+                tracing::error!(%error, "the database cannot be written; requests are served all the same");
             }
             _ => {}
         }

@@ -79,9 +79,9 @@ fn kill_9_at_a_hundred_random_instants_loses_no_row_that_was_committed() {
         let last = store.newest("a", 1).expect("read").first().map_or(0, |row| row.seq);
         assert!(last >= said, "row {said} was said to be committed; the last one is {last}");
         if last > 0 {
-            let (_, seq, _, dial) = store.dials().expect("read").remove(0);
+            let DialRow { seq, kept, .. } = store.dials().expect("read").remove(0);
             assert_eq!(seq, last, "the dial is that of the last row");
-            assert_eq!(Some(dial.dial), store.newest("a", 1).expect("read")[0].row.to);
+            assert_eq!(Some(kept.dial), store.newest("a", 1).expect("read")[0].row.to);
         }
         let rows = store.rows_after(Some("a"), known, usize::MAX).expect("read");
         assert!(rows.iter().map(|row| row.seq).eq(known + 1..=last), "no gaps");
