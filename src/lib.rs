@@ -18,6 +18,7 @@
 //! | [`guard`] | what may cross the edge, and how it is cleaned |
 //! | [`telemetry`] | metrics, access log, spans, events |
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |
+//! | [`store`] | the embedded database: the journal of moves, evidence, endpoints known last; beside `live` |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
 //! | [`client`] | the upstream's end of a connection: made or reused, written to and read from within bounds; HTTP/1 and HTTP/2 |
 //! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
@@ -46,6 +47,7 @@
 //! - An unsafe method is never sent twice: in `tests/stages`.
 //! - A shadow never delays or changes an answer: in `tests/shadow`.
 //! - An unsafe method is never copied to the monolith, nor to what is not a sandbox: in `tests/shadow`.
+//! - A row that was committed survives kill -9, and a store that cannot be used stops no request: in [`store`].
 //! - Nothing secret is kept of what is compared: in `tests/shadow`.
 //! - Every diagnostic has a code, a place and a remedy: in `tests/golden.rs`.
 //! - Every metric on a dashboard exists: in `tests/dashboards`.
@@ -69,5 +71,6 @@ pub mod reload;
 pub mod route;
 pub mod server;
 pub mod shadow;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;

@@ -124,11 +124,17 @@ async fn monolith_only(parts: &Parts, caller: &Caller, body: &[u8]) -> Reply {
     parts.live.set_monolith_only(button.on);
     parts.telemetry.metrics.edge().monolith_only(button.on);
     tracing::warn!(on = button.on, by = &*caller.name, "the big red button was set");
-    let state_dir = parts.in_force.load().snapshot.server.state_dir.clone();
+    let edition = parts.in_force.load();
+    let (state_dir, generation) = (edition.snapshot.server.state_dir.clone(), edition.generation);
+    let (store, telemetry) = (Arc::clone(&parts.store), Arc::clone(&parts.telemetry));
     // A disk may take its time, which is not this runtime's.
     let keep = move || {
         if let Err(error) = keep_pressed(&state_dir, button.on) {
             tracing::error!(%error, dir = %state_dir.display(), on = button.on, "the big red button is in force, but a restart will not know of it");
+        }
+        if let Err(error) = store.keep_button(button.on, "admin", "", generation) {
+            telemetry.metrics.edge().journal_error();
+            tracing::error!(%error, on = button.on, "the big red button is in force, but the journal does not have it");
         }
     };
     if tokio::task::spawn_blocking(keep).await.is_err() {

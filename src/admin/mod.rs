@@ -27,6 +27,7 @@ use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::reload::Reloader;
 use crate::shadow::Shadow;
+use crate::store::Store;
 use crate::telemetry::{EventFilter, Telemetry};
 use crate::upstream::Upstreams;
 use access::Caller;
@@ -41,6 +42,7 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     pub reloader: Arc<Reloader>,
     pub shadow: Arc<Shadow>,
+    pub store: Arc<Store>,
     pub ready: Arc<AtomicBool>,
     /// Who may use the listener; without any, everybody who reaches it.
     pub keys: Vec<AdminKey>,

@@ -1,6 +1,7 @@
 //! The board: every route with where it stands and how its sides fare.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use super::reply::Reply;
 use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
 use crate::reload::LastError;
+use crate::store::StoreError;
 use crate::telemetry::LONGEST_WINDOW;
 use crate::upstream::UpstreamStatus;
 
@@ -64,6 +66,17 @@ pub struct Status {
     pub progress: Progress,
     pub routes: Vec<RouteStatus>,
     pub upstreams: Vec<UpstreamStatus>,
+    pub store: StoreReport,
+}
+
+/// Whether what is learnt is kept.
+#[derive(Debug, Serialize)]
+pub struct StoreReport {
+    /// writing, in-use (another process keeps it), or unusable
+    pub state: &'static str,
+    pub why: Option<String>,
+    /// A database that could not be used was put there.
+    pub moved_aside: Option<PathBuf>,
 }
 
 /// How far the migration is, 0.0 to 1.0.
@@ -125,7 +138,18 @@ pub fn status(parts: &Parts, window: Window) -> Status {
         },
         routes: routes(parts, window),
         upstreams: parts.upstreams.status(),
+        store: store(parts),
     }
+}
+
+fn store(parts: &Parts) -> StoreReport {
+    let status = parts.store.status();
+    let state = match &status.trouble {
+        None => "writing",
+        Some(StoreError::InUse | StoreError::Closed) => "in-use",
+        Some(_) => "unusable",
+    };
+    StoreReport { state, why: status.trouble.map(|why| why.to_string()), moved_aside: status.moved_aside }
 }
 
 /// Every route, and at the end what no route takes.

@@ -57,6 +57,14 @@ fn board(status: &Value, width: usize) -> String {
     if !status["last_error"].is_null() {
         line(refused_file(&status["last_error"]));
     }
+    match status["store"]["state"].as_str() {
+        Some("in-use") => line("NOT KEPT: another process uses the state directory".to_owned()),
+        Some("unusable") => line(format!("NOT KEPT: {}", status["store"]["why"].as_str().unwrap_or("?"))),
+        _ => {}
+    }
+    if let Some(path) = status["store"]["moved_aside"].as_str() {
+        line(format!("the database could not be used and was moved to {path}"));
+    }
     line(format!(
         "migrated: {} of the requests of the last five minutes, {} of the routes\n",
         percent(&status["progress"]["requests"]),

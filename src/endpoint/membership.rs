@@ -80,6 +80,11 @@ impl Membership {
         self.known.get(key).map(|(listing, _)| listing)
     }
 
+    /// Every key, in order.
+    pub fn listings(&self) -> impl Iterator<Item = &Listing> {
+        self.known.values().map(|(listing, _)| listing)
+    }
+
     /// Lets go of orphans that do not work.
     pub fn let_go(&mut self, works: impl Fn(&Address) -> bool) {
         self.known.retain(|_, (listing, standing)| *standing != Standing::Orphaned || works(&listing.address));

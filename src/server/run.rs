@@ -29,6 +29,7 @@ use crate::live::{InForce, Live, is_kept_pressed, private_folder};
 use crate::proxy::{Access, Edition, Steps};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
+use crate::store::Store;
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
@@ -51,6 +52,7 @@ pub struct Running {
     telemetry: Arc<Telemetry>,
     in_force: Arc<InForce<Edition>>,
     shadow: Arc<Shadow>,
+    store: Arc<Store>,
     live: Arc<Live>,
     ready: Arc<AtomicBool>,
     connections: Arc<Connections>,
@@ -147,17 +149,20 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     if let Err(error) = private_folder(&server.state_dir) {
         tracing::warn!(%error, dir = %server.state_dir.display(), "`state_dir` cannot be made: nothing will outlive this process");
     }
-    if is_kept_pressed(&server.state_dir) {
+    let store = Store::open(&server.state_dir);
+    // Pressed if either says so: an older program knows the file alone.
+    if is_kept_pressed(&server.state_dir) || store.button_is_pressed() {
         live.set_monolith_only(true);
         tracing::warn!("the big red button is still pressed from before the start: every route goes to the monolith");
     }
     let upstreams = {
         let _in_runtime = control.enter();
-        Upstreams::new(Arc::new(Counted::new(Arc::clone(&metrics))))
+        Upstreams::with_store(Arc::new(Counted::new(Arc::clone(&metrics))), Arc::clone(&store))
     };
     let access = Arc::new(Access::new(fastrand::u64(..)));
     let copying = shadow::runtime().map_err(StartError::Threads)?;
-    let shadow = Shadow::start(copying.handle(), &server.state_dir, Arc::clone(&telemetry));
+    let shadow = Shadow::start(copying.handle(), Arc::clone(&store), &server.state_dir, Arc::clone(&telemetry));
+    watch_store(&store, &metrics, &shadow);
     let edition = {
         let _in_runtime = control.enter();
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)
@@ -192,6 +197,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         upstreams: Arc::clone(&upstreams),
         reloader: Arc::clone(&reloader),
         shadow: Arc::clone(&shadow),
+        store: Arc::clone(&store),
         ready: Arc::clone(&ready),
         keys,
         address: admin,
@@ -232,6 +238,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry,
         in_force,
         shadow,
+        store,
         live,
         ready,
         connections,
@@ -240,6 +247,18 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         copying,
         data,
     })
+}
+
+/// The store says in the metrics how it is; after another process let go of it, what that process kept is read anew.
+fn watch_store(store: &Arc<Store>, metrics: &Arc<Metrics>, shadow: &Arc<Shadow>) {
+    let (shown, shadow) = (Arc::clone(metrics), Arc::downgrade(shadow));
+    store.when_changed(move |status| {
+        shown.edge().set_journal_broken(status.is_broken());
+        if let Some(shadow) = shadow.upgrade().filter(|_| status.trouble.is_none()) {
+            shadow.read_anew();
+        }
+    });
+    metrics.edge().set_journal_broken(store.status().is_broken());
 }
 
 /// TLS files that could not be used at a reload, for the answer to that reload.
@@ -332,6 +351,15 @@ impl Running {
     pub async fn hand_over(&self) -> Result<(), Stays> {
         let state_dir = self.in_force.load().snapshot.server.state_dir.clone();
         hand_over(&state_dir, &self.fds).await?;
+        let (store, shadow) = (Arc::clone(&self.store), Arc::clone(&self.shadow));
+        // The successor keeps what is learnt from now on.
+        let let_go = move || {
+            shadow.save();
+            store.let_go();
+        };
+        if tokio::task::spawn_blocking(let_go).await.is_err() {
+            tracing::error!("the store was not let go of: its thread ended in a panic");
+        }
         // A client may be about to use a kept connection: it is closed behind a response, not before a request.
         self.connections.successor_serves();
         Ok(())
@@ -360,7 +388,12 @@ impl Running {
             }
         }
         let shadow = Arc::clone(&self.shadow);
-        if tokio::task::spawn_blocking(move || shadow.stop(LAST_WORDS)).await.is_err() {
+        let store = Arc::clone(&self.store);
+        let last_words = move || {
+            shadow.stop(LAST_WORDS);
+            store.let_go();
+        };
+        if tokio::task::spawn_blocking(last_words).await.is_err() {
             tracing::error!("the evidence was not written: its thread ended in a panic");
         }
         self.telemetry.close(Duration::from_secs(2));

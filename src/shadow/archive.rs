@@ -1,31 +1,42 @@
 //! The evidence of all routes: in memory as far as there is room, the rest on disk.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::evidence::RouteEvidence;
-use super::folder::Folder;
+use super::rows::Rows;
 use crate::compare::Rules;
+use crate::store::Store;
 
 /// Bytes of evidence in memory, over all routes. What was used least lately is left on disk, and read when it is asked for.
 const LIMIT: usize = 64 * 1024 * 1024;
 
 pub(super) struct Archive {
-    folder: Arc<Folder>,
+    rows: Arc<Rows>,
     limit: usize,
     routes: Mutex<HashMap<Arc<str>, Arc<RouteEvidence>>>,
 }
 
 impl Archive {
-    pub(super) fn open(state_dir: &Path) -> Arc<Self> {
-        Arc::new(Self::with_limit(state_dir, LIMIT))
+    /// The files of an older program lie below `state_dir`.
+    pub(super) fn open(store: Arc<Store>, state_dir: PathBuf) -> Arc<Self> {
+        Arc::new(Self::with_limit(store, state_dir, LIMIT))
     }
 
-    fn with_limit(state_dir: &Path, limit: usize) -> Self {
-        Self { folder: Arc::new(Folder::new(state_dir)), limit, routes: Mutex::default() }
+    fn with_limit(store: Arc<Store>, state_dir: PathBuf, limit: usize) -> Self {
+        Self { rows: Arc::new(Rows::new(store, state_dir)), limit, routes: Mutex::default() }
+    }
+
+    /// Another process wrote until now: what did not change here is read again when it is asked for.
+    pub(super) fn read_anew(&self) {
+        self.rows.import();
+        let all: Vec<_> = self.routes.lock().values().cloned().collect();
+        for evidence in all {
+            evidence.put_away();
+        }
     }
 
     /// The evidence of a route about this subject: in memory, or on disk, or new.
@@ -33,7 +44,7 @@ impl Archive {
         if let Some(known) = self.find(route).filter(|known| known.subject() == subject) {
             return known;
         }
-        let evidence = RouteEvidence::open(route, rules, subject, &self.folder);
+        let evidence = RouteEvidence::open(route, rules, subject, &self.rows);
         self.routes.lock().insert(Arc::clone(route), Arc::clone(&evidence));
         evidence
     }
@@ -83,7 +94,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_into_memory_lies_on_disk_and_comes_back() {
         let folder = std::env::temp_dir().join(format!("multilith-archive-{}", std::process::id()));
-        let archive = Archive::with_limit(&folder, 3000);
+        let archive = Archive::with_limit(Store::open(&folder), folder.clone(), 3000);
         let headers = HeaderMap::new();
         let request = Request { method: &Method::GET, target: "/", headers: &headers, body: b"" };
         let answer = |text: &'static str| Answer {

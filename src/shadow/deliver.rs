@@ -27,6 +27,7 @@ use crate::endpoint::{UpstreamId, UpstreamSpec};
 use crate::message::RequestHead;
 use crate::migration::CompareSettings;
 use crate::route::Route;
+use crate::store::Store;
 use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
 use crate::upstream::Pool;
 
@@ -77,9 +78,9 @@ pub(super) struct Asked {
 }
 
 impl Shadow {
-    /// `state_dir` is where evidence is kept.
-    pub fn start(runtime: &Handle, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
-        let archive = Archive::open(state_dir);
+    /// Evidence is kept in the store; below `state_dir` an older program may have left some.
+    pub fn start(runtime: &Handle, store: Arc<Store>, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
+        let archive = Archive::open(store, state_dir.to_owned());
         let client = Arc::new(Client::default());
         let budget = ByteBudget::new(HELD_LIMIT);
         let comparer = Comparer::start(Tools {
@@ -195,6 +196,16 @@ impl Shadow {
             return Err(Skipped::Stopping);
         }
         self.departures.send(order).map_err(|_| Skipped::Stopping)
+    }
+
+    /// Writes what is known now. Blocks.
+    pub fn save(&self) {
+        self.archive.save();
+    }
+
+    /// After another process let go of the store.
+    pub fn read_anew(&self) {
+        self.archive.read_anew();
     }
 
     /// No more copies.

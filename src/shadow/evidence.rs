@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::folder::Folder;
 use super::replays::Replays;
+use super::rows::Rows;
 use crate::compare::{Answer, Evidence, Exchange, Millis, NoiseBudget, Outcome, Report, Request, Rules, Took, Verdict};
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::route::Route;
@@ -18,7 +18,7 @@ pub(super) struct RouteEvidence {
     rules: Rules,
     /// What it is about: with another subject it begins anew.
     subject: u64,
-    folder: Arc<Folder>,
+    rows: Arc<Rows>,
     evidence: Mutex<Option<Evidence>>,
     replays: Mutex<Replays>,
     /// Differs from what is on disk.
@@ -55,12 +55,12 @@ fn whereabouts(source: &Source) -> String {
 
 impl RouteEvidence {
     /// What is on disk about this subject, or nothing yet.
-    pub(super) fn open(route: &Arc<str>, rules: Rules, subject: u64, folder: &Arc<Folder>) -> Arc<Self> {
+    pub(super) fn open(route: &Arc<str>, rules: Rules, subject: u64, rows: &Arc<Rows>) -> Arc<Self> {
         let evidence = Self {
             route: Arc::clone(route),
             rules,
             subject,
-            folder: Arc::clone(folder),
+            rows: Arc::clone(rows),
             evidence: Mutex::new(None),
             replays: Mutex::default(),
             changed: AtomicBool::new(false),
@@ -127,7 +127,7 @@ impl RouteEvidence {
         if self.changed.swap(false, Relaxed) {
             let text = self.with(|evidence| evidence.to_json());
             self.size.store(text.len(), Relaxed);
-            if !self.folder.write(&self.route, self.subject, text) {
+            if !self.rows.write(&self.route, self.subject, text) {
                 self.changed.store(true, Relaxed);
             }
         }
@@ -158,7 +158,7 @@ impl RouteEvidence {
 
     fn with<T>(&self, look: impl FnOnce(&mut Evidence) -> T) -> T {
         let mut lies = self.evidence.lock();
-        let evidence = lies.get_or_insert_with(|| match self.folder.read(&self.route, self.subject, &self.rules) {
+        let evidence = lies.get_or_insert_with(|| match self.rows.read(&self.route, self.subject, &self.rules) {
             Some((evidence, size)) => {
                 self.size.store(size, Relaxed);
                 evidence

@@ -23,6 +23,7 @@ mod folder;
 mod gathered;
 mod head;
 mod replays;
+mod rows;
 mod tee;
 mod threads;
 

@@ -7,6 +7,7 @@ mod checks;
 mod discover;
 mod endpoint;
 mod endpoint_set;
+mod known;
 mod names;
 mod observer;
 mod peers;

@@ -64,6 +64,10 @@ pub struct Pool {
     pub(super) observer: Arc<dyn Observer>,
     /// The source answered at least once.
     answered: watch::Sender<bool>,
+    /// The source has not answered since the start: the endpoints are those that were kept by the process before.
+    restored: AtomicBool,
+    /// The source answered, or failed to. False only while the endpoints are those that were kept by the process before.
+    heard: watch::Sender<bool>,
     /// The current list of the source, for the resolver of its names.
     pub(super) entries: watch::Sender<Option<Arc<[Entry]>>>,
     /// A connection could not be made: names may mean other addresses by now.
@@ -111,6 +115,8 @@ impl Pool {
             created: Instant::now(),
             observer,
             answered: watch::Sender::new(false),
+            restored: AtomicBool::new(false),
+            heard: watch::Sender::new(true),
             entries: watch::Sender::new(None),
             names_doubted: Arc::default(),
             members_changed: Arc::default(),
@@ -222,8 +228,23 @@ impl Pool {
         self.entries.send_replace(Some(entries));
     }
 
+    /// The endpoints that come next were kept by the process before; the source has not been asked yet.
+    pub(super) fn begin_restored(&self) {
+        self.restored.store(true, Relaxed);
+        self.heard.send_replace(false);
+        let said = "it has not answered since the start; the endpoints are those it named last".to_owned();
+        self.roll.lock().set_trouble(Informant::Source, Some(said));
+        self.observer.discovery_changed(&self.spec.name, false);
+    }
+
+    pub(super) fn is_restored(&self) -> bool {
+        self.restored.load(Relaxed)
+    }
+
     /// The source confirmed the list.
     pub(super) fn confirmed(&self) {
+        self.restored.store(false, Relaxed);
+        self.heard.send_replace(true);
         let now = self.now();
         for endpoint in &self.roll.lock().members {
             endpoint.vitals.seen.store(now, Relaxed);
@@ -232,6 +253,9 @@ impl Pool {
 
     /// The source (or the names) cannot be asked, or can again.
     pub(super) fn trouble(&self, from: Informant, trouble: Option<String>) {
+        if from == Informant::Source {
+            self.heard.send_replace(true);
+        }
         let mut roll = self.roll.lock();
         let was = roll.trouble().is_some();
         let changed = roll.set_trouble(from, trouble);
@@ -338,17 +362,18 @@ impl Pool {
         }
     }
 
-    /// Waits for the first answer of the source.
+    /// Waits for the first answer of the source; with kept endpoints also for its first failure.
     pub(super) async fn first_answer(&self) {
         if self.maker.is_ok() {
             // An error means that the pool is gone.
             let _ = self.answered.subscribe().wait_for(|answered| *answered).await;
+            let _ = self.heard.subscribe().wait_for(|heard| *heard).await;
         }
     }
 
     /// It began not longer ago than this, and its source has not answered.
     pub(super) fn is_new(&self, age: Duration) -> bool {
-        !*self.answered.borrow() && self.created.elapsed() < age
+        (!*self.answered.borrow() || !*self.heard.borrow()) && self.created.elapsed() < age
     }
 
     pub(super) fn own(&self, task: AbortHandle) {

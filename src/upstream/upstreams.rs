@@ -11,11 +11,13 @@ use tokio::sync::oneshot;
 
 use super::checks;
 use super::discover;
+use super::known::KnownEndpoints;
 use super::names::{self, KnownNames};
 use super::observer::Observer;
 use super::pool::{Entry, Pool};
 use super::status::{EndpointStatus, LastFailure, UpstreamStatus};
 use crate::endpoint::{Address, Source, UpstreamSpec};
+use crate::store::Store;
 
 /// How often time is looked at: ejections end and shares grow this exactly.
 const TICK: Duration = Duration::from_millis(200);
@@ -28,6 +30,8 @@ pub struct Upstreams {
     observer: Arc<dyn Observer>,
     handle: Handle,
     known_names: Arc<KnownNames>,
+    /// What registries said is kept there, for a start without them.
+    store: Option<Arc<Store>>,
     /// In the order of the snapshot.
     pools: Mutex<Vec<Arc<Pool>>>,
     /// Ends the thread when dropped.
@@ -35,7 +39,16 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
+    /// Without a store: a start needs every registry.
     pub fn new(observer: Arc<dyn Observer>) -> Arc<Self> {
+        Self::begin_all(observer, None)
+    }
+
+    pub fn with_store(observer: Arc<dyn Observer>, store: Arc<Store>) -> Arc<Self> {
+        Self::begin_all(observer, Some(store))
+    }
+
+    fn begin_all(observer: Arc<dyn Observer>, store: Option<Arc<Store>>) -> Arc<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -55,6 +68,7 @@ impl Upstreams {
             observer,
             handle,
             known_names: Arc::default(),
+            store,
             pools: Mutex::default(),
             _stop: stop,
         });
@@ -91,10 +105,13 @@ impl Upstreams {
         let resolved = if let Source::Fixed(list) = &spec.source {
             self.list(&pool, list.clone())
         } else {
+            let kept = self.store.clone().and_then(|store| KnownEndpoints::of(store, spec));
             if !known.is_empty() {
                 self.list(&pool, known);
+            } else if let Some(entries) = kept.as_ref().and_then(|kept| kept.restore(&pool)) {
+                self.enter(&pool, entries);
             }
-            self.keep(&pool, discover::follow(Arc::downgrade(&pool), spec.source.clone()));
+            self.keep(&pool, discover::follow(Arc::downgrade(&pool), spec.source.clone(), kept));
             false
         };
         if !resolved {
@@ -108,8 +125,10 @@ impl Upstreams {
 
     /// Gives the pool a list, and at once those members whose address is known. True: that is all of them for ever.
     fn list(&self, pool: &Arc<Pool>, list: Vec<(Address, u32)>) -> bool {
-        let entries: Arc<[Entry]> =
-            list.into_iter().map(|(address, weight)| Entry { address, weight, priority: 0 }).collect();
+        self.enter(pool, list.into_iter().map(|(address, weight)| Entry { address, weight, priority: 0 }).collect())
+    }
+
+    fn enter(&self, pool: &Arc<Pool>, entries: Arc<[Entry]>) -> bool {
         let members = names::members(&entries, &self.known_names);
         if !members.is_empty() {
             pool.apply(&members);

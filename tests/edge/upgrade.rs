@@ -81,6 +81,34 @@ fn a_successor_takes_the_sockets_over_and_no_request_fails() {
 }
 
 #[test]
+fn the_database_passes_to_the_successor_and_a_second_process_waits_for_it() {
+    let monolith = Origin::saying("ok");
+    let mut edge = Edge::before(&monolith).start();
+    let state = |edge: &Edge| edge.admin_json("GET", "/api/v1/status").1["store"]["state"].clone();
+    assert_eq!(state(&edge), "writing");
+    // Another process on the same folder serves, and keeps nothing.
+    let (listen, admin) = (crate::harness::free_address(), crate::harness::free_address());
+    let text = edge.text("").replace(&edge.address().to_string(), &listen.to_string());
+    let text = text.replace(&edge.admin_address().to_string(), &admin.to_string());
+    let file = edge.path().with_file_name("second.toml");
+    std::fs::write(&file, text).expect("the folder takes a file");
+    let second = Process::spawn(["run".as_ref(), "-c".as_ref(), file.as_os_str()]);
+    eventually("the second listens", || Client::try_connect(listen).ok());
+    assert_eq!(Client::connect(listen).get("/").text(), "ok");
+    assert!(second.stderr().contains("another process uses the state directory"), "{}", second.stderr());
+    second.signal("KILL");
+
+    let mut successor = Process::spawn(["run".as_ref(), "--upgrade".as_ref(), "-c".as_ref(), edge.path().as_os_str()]);
+    let place = edge.path().with_file_name("state").join("upgrade.sock");
+    eventually("the successor waiting", || place.exists().then_some(()));
+    edge.signal("QUIT");
+    assert_eq!(edge.wait(PATIENCE).expect("the predecessor ends").code(), Some(0));
+    eventually("the successor holds the database", || (state(&edge) == "writing").then_some(()));
+    successor.signal("TERM");
+    assert_eq!(successor.wait(PATIENCE).expect("the successor ends").code(), Some(0));
+}
+
+#[test]
 fn the_service_manager_is_told() {
     let monolith = Origin::saying("ok");
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("notify-{}", std::process::id()));

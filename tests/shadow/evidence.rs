@@ -29,8 +29,7 @@ fn it_survives_a_restart() {
     let before = edge.await_compared(5);
     edge.signal("TERM");
     assert!(edge.wait(PATIENCE).expect("it ends").success());
-    let file = edge.path().with_file_name("state").join("evidence/all.json");
-    assert!(fs::read_to_string(&file).expect("written at the end").contains("\"route\":\"all\""));
+    assert!(edge.kept_evidence("all").expect("written at the end").contains("$"));
     edge.restart();
     assert_eq!(edge.comparisons(), before);
     edge.get("/");
@@ -42,8 +41,8 @@ fn it_is_written_while_the_proxy_runs() {
     let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
     let edge = Edge::before(&monolith).with(&plan(&service, "")).start();
     edge.get("/");
-    let file = edge.path().with_file_name("state").join("evidence/all.json");
-    crate::harness::eventually("the file of the evidence", || file.exists().then_some(()));
+    crate::harness::eventually("the row of the evidence", || edge.kept_evidence("all"));
+    let file = edge.path().with_file_name("state").join("multilith.db");
     let mode = fs::metadata(&file).expect("it exists").permissions().mode();
     assert_eq!(mode & 0o077, 0, "nobody else reads what clients asked");
 }
@@ -91,14 +90,47 @@ fn a_folder_that_cannot_be_written_costs_one_warning_and_no_request() {
 }
 
 #[test]
-fn a_file_that_is_no_evidence_is_passed_over() {
+fn files_of_the_version_before_are_read_once_and_left_alone() {
     let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
-    let edge = Edge::before(&monolith).start();
-    let folder = edge.path().with_file_name("state").join("evidence");
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::write(folder.join("all.json"), "{\"half\":").expect("a file");
-    edge.reload(&plan(&service, ""));
+    let mut edge = Edge::before(&monolith).with(&plan(&service, "noise = { replay = \"0%\" }")).start();
+    edge.get("/");
+    let before = edge.await_compared(1);
+    edge.signal("TERM");
+    assert!(edge.wait(PATIENCE).expect("it ends").success());
+    // As the version before left it: the same evidence in a file, and no database.
+    let state = edge.path().with_file_name("state");
+    let (subject, evidence) = edge.kept_row("all").expect("kept");
+    drop(fs::remove_file(state.join("multilith.db")));
+    fs::create_dir_all(state.join("evidence")).expect("a folder");
+    let old = format!("{{\"route\":\"all\",\"subject\":\"{subject}\",\"evidence\":{evidence}}}");
+    fs::write(state.join("evidence/all.json"), &old).expect("a file");
+    fs::write(state.join("evidence/other.json"), "{\"half\":").expect("a file");
+    edge.restart();
+    assert_eq!(edge.comparisons(), before);
+    edge.await_log_line(&["WARN", "other.json", "passed over"]);
+    edge.get("/");
+    edge.await_compared(2);
+    assert_eq!(fs::read_to_string(state.join("evidence/all.json")).expect("it is left"), old);
+    edge.signal("TERM");
+    assert!(edge.wait(PATIENCE).expect("it ends").success());
+    edge.restart();
+    assert_eq!(edge.comparisons()["compared"], 2, "the file is not read again");
+}
+
+#[test]
+fn evidence_of_an_unknown_form_is_passed_over() {
+    let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
+    let mut edge = Edge::before(&monolith).with(&plan(&service, "noise = { replay = \"0%\" }")).start();
     edge.get("/");
     edge.await_compared(1);
-    edge.await_log_line(&["WARN", "begins anew"]);
+    edge.signal("TERM");
+    assert!(edge.wait(PATIENCE).expect("it ends").success());
+    let database = edge.path().with_file_name("state").join("multilith.db");
+    let database = rusqlite::Connection::open(database).expect("it is there");
+    database.execute("UPDATE evidence SET text = '{\"format\":99}'", []).expect("changed");
+    drop(database);
+    edge.restart();
+    edge.get("/");
+    edge.await_compared(1);
+    edge.await_log_line(&["WARN", "form that is not known"]);
 }

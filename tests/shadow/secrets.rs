@@ -111,7 +111,11 @@ fn everything_below(folder: &Path) -> String {
     let mut text = String::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
-        text += &if path.is_dir() { everything_below(&path) } else { fs::read_to_string(&path).expect("a text") };
+        text += &if path.is_dir() {
+            everything_below(&path)
+        } else {
+            String::from_utf8_lossy(&fs::read(&path).expect("a file")).into_owned()
+        };
     }
     text
 }

@@ -94,7 +94,7 @@ impl Etcd {
         self.must("/v3/kv/put", &serde_json::json!({ "key": key, "value": b64(value), "lease": lease }));
     }
 
-    fn delete(&self, key: &str) {
+    pub(crate) fn delete(&self, key: &str) {
         self.must("/v3/kv/deleterange", &serde_json::json!({ "key": b64(&format!("{PREFIX}{key}")) }));
     }
 

@@ -286,3 +286,34 @@ fn a_registry_that_dies_is_seen_in_the_metrics_and_costs_nothing() {
     say(&format!("registry down and up: {requests} POST, {} failed", lost.len()));
     assert!(lost.is_empty(), "{lost:?}");
 }
+
+#[test]
+fn a_start_while_the_registry_is_down_serves_with_the_endpoints_known_last() {
+    let mut etcd = Etcd::new("down-at-the-start");
+    let (monolith, version) = (Origin::saying("monolith"), Origin::saying("service"));
+    let instance = Instance::alone(&version);
+    etcd.put("one", &instance.address.to_string());
+    let mut edge = edge(&monolith, &etcd);
+    await_listed(&edge, &instance, true);
+    assert_eq!(edge.get("/users/1").text(), "service");
+    etcd.stop();
+    edge.signal("KILL");
+    edge.wait(PATIENCE).expect("killed");
+    edge.restart();
+    assert_eq!(edge.get("/users/1").text(), "service");
+    let users = || {
+        let upstreams = edge.admin_json("GET", "/api/v1/upstreams").1;
+        upstreams.as_array().unwrap().iter().find(|upstream| upstream["name"] == "users").unwrap().clone()
+    };
+    assert_eq!(users()["stale"], true, "{}", users());
+    assert!(edge.metric("multilith_discovery_up", &[("upstream", "users")]) < 0.5);
+    // What the registry says then counts at once.
+    etcd.start_again();
+    let other = Instance::alone(&version);
+    etcd.put("two", &other.address.to_string());
+    etcd.delete("one");
+    await_listed(&edge, &other, true);
+    await_listed(&edge, &instance, false);
+    assert_eq!(users()["stale"], false, "{}", users());
+    assert!(edge.metric("multilith_discovery_up", &[("upstream", "users")]) > 0.5);
+}

@@ -20,6 +20,8 @@ pub struct EdgeMeters {
     log_lines_dropped: IntCounter,
     panics: IntCounter,
     monolith_only: IntGauge,
+    journal_broken: IntGauge,
+    journal_errors: IntCounter,
     config_generation: IntGauge,
     config_last_reload: Gauge,
     config_reloads: IntCounterVec,
@@ -112,6 +114,12 @@ impl EdgeMeters {
             "monolith_only",
             "1 while the big red button is on: every route that is not retired goes to the monolith.",
         ))?;
+        let journal_broken = IntGauge::with_opts(opts(
+            "journal_broken",
+            "1 while nothing can be kept below the state directory, and after a damaged database was moved aside.",
+        ))?;
+        let journal_errors =
+            IntCounter::with_opts(opts("journal_errors_total", "Entries of the journal that could not be written."))?;
         let config_generation = IntGauge::with_opts(opts("config_generation", "Generation of the file in force."))?;
         let config_last_reload = Gauge::with_opts(opts(
             "config_last_reload_timestamp_seconds",
@@ -131,6 +139,8 @@ impl EdgeMeters {
         registry.register(Box::new(log_lines_dropped.clone()))?;
         registry.register(Box::new(panics.clone()))?;
         registry.register(Box::new(monolith_only.clone()))?;
+        registry.register(Box::new(journal_broken.clone()))?;
+        registry.register(Box::new(journal_errors.clone()))?;
         registry.register(Box::new(config_generation.clone()))?;
         registry.register(Box::new(config_last_reload.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
@@ -143,11 +153,23 @@ impl EdgeMeters {
             log_lines_dropped,
             panics,
             monolith_only,
+            journal_broken,
+            journal_errors,
             config_generation,
             config_last_reload,
             config_reloads,
             spans_dropped: OnceLock::new(),
         })
+    }
+
+    /// Nothing can be kept, or what was kept is lost.
+    pub fn set_journal_broken(&self, broken: bool) {
+        self.journal_broken.set(broken.into());
+    }
+
+    /// An entry of the journal could not be written.
+    pub fn journal_error(&self) {
+        self.journal_errors.inc();
     }
 
     /// A limit or a rule refused a request.

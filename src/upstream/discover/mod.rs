@@ -9,6 +9,7 @@ mod sink;
 
 use std::time::Duration;
 
+use super::known::KnownEndpoints;
 use super::pool::PoolRef;
 use crate::endpoint::Source;
 
@@ -24,8 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Follows one source until its pool is gone.
-pub(super) async fn follow(pool: PoolRef, source: Source) {
-    let sink = Sink::new(pool);
+pub(super) async fn follow(pool: PoolRef, source: Source, known: Option<KnownEndpoints>) {
+    let sink = Sink::new(pool, known);
     match source {
         Source::Fixed(_) => {}
         Source::Dns { name, port } => dns::follow_addresses(sink, &name, port).await,

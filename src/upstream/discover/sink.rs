@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::endpoint::{Address, Listing, Look, Membership};
 
+use super::super::known::KnownEndpoints;
 use super::super::pool::{Entry, Informant, Pool, PoolRef};
 
 /// Carries on, or ends because the pool is gone.
@@ -19,15 +20,20 @@ pub(super) struct Sink {
     priorities: HashMap<Address, u16>,
     /// A value that could not be read is reported once.
     unreadable: HashMap<Box<str>, String>,
+    /// Where a list is kept for a start without the source.
+    known: Option<KnownEndpoints>,
 }
 
 impl Sink {
-    pub(super) fn new(pool: PoolRef) -> Self {
-        Self { pool, published: None, priorities: HashMap::new(), unreadable: HashMap::new() }
+    pub(super) fn new(pool: PoolRef, known: Option<KnownEndpoints>) -> Self {
+        Self { pool, published: None, priorities: HashMap::new(), unreadable: HashMap::new(), known }
     }
 
     /// The source answered with a whole list.
     pub(super) fn listed(&mut self, list: Vec<Listing>, look: Look) -> Carried {
+        // What was kept by the process before gives way to the first list, unless that proves nothing.
+        let replaces = !list.is_empty() && self.pool.upgrade().is_some_and(|pool| pool.is_restored());
+        let look = if replaces { Look::Continuous } else { look };
         self.change(|membership| membership.listed(list, look))
     }
 
@@ -95,6 +101,9 @@ impl Sink {
                 priority: self.priorities.get(address).copied().unwrap_or_default(),
             };
             pool.listed(endpoints.iter().map(entry).collect());
+            if let Some(known) = &self.known {
+                known.keep(&pool, &self.priorities);
+            }
             self.published = Some(endpoints);
         }
         pool.confirmed();

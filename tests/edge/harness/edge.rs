@@ -144,6 +144,21 @@ impl Edge {
         eventually("the proxy ready again", || is_ready(self.admin).then_some(()));
     }
 
+    /// Subject and text of a route's evidence in the database.
+    #[allow(dead_code, reason = "used by the tests of copies")]
+    pub(crate) fn kept_row(&self, route: &str) -> Option<(String, String)> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let database =
+            rusqlite::Connection::open_with_flags(self.path.with_file_name("state/multilith.db"), flags).ok()?;
+        let sql = "SELECT subject, text FROM evidence WHERE route = ?1";
+        database.query_row(sql, [route], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+    }
+
+    #[allow(dead_code, reason = "used by the tests of copies")]
+    pub(crate) fn kept_evidence(&self, route: &str) -> Option<String> {
+        self.kept_row(route).map(|(_, text)| text)
+    }
+
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin
     }

@@ -114,7 +114,7 @@ async fn addresses_are_followed_and_kept_while_the_name_does_not_resolve() {
     let server = NameServer::new(0);
     server.set_addresses("users.test", &[1, 2]);
     let pool = pool();
-    let sink = Sink::new(Arc::downgrade(&pool));
+    let sink = Sink::new(Arc::downgrade(&pool), None);
     tokio::spawn({
         let resolver = server.resolver();
         async move { addresses_from(sink, "users.test", 7001, resolver).await }
@@ -136,7 +136,7 @@ async fn a_lifetime_of_nothing_is_a_second_and_one_of_an_hour_a_minute() {
     let server = NameServer::new(0);
     server.set_addresses("users.test", &[1]);
     let pool = pool();
-    let sink = Sink::new(Arc::downgrade(&pool));
+    let sink = Sink::new(Arc::downgrade(&pool), None);
     tokio::spawn({
         let resolver = server.resolver();
         async move { addresses_from(sink, "users.test", 7001, resolver).await }
@@ -161,7 +161,7 @@ async fn services_have_ports_weights_and_priorities() {
     server.set_addresses("one.test", &[1]);
     server.set_addresses("two.test", &[2]);
     let pool = pool();
-    let sink = Sink::new(Arc::downgrade(&pool));
+    let sink = Sink::new(Arc::downgrade(&pool), None);
     tokio::spawn({
         let resolver = server.resolver();
         async move { services_from(sink, "_http._tcp.users.test", resolver).await }
