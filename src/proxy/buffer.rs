@@ -15,7 +15,7 @@ use super::client_end::ClientEnd;
 use super::exchange::Exchange;
 use super::failure::{Failure, of_client};
 use super::replay_buffer::{KEPT, ReplayBuffer};
-use super::spill::Place;
+use super::spill::SpillFolder;
 use crate::endpoint::{Buffering, RequestBuffer};
 use crate::message::{Framing, Name, Piece, ResponseHead};
 
@@ -31,9 +31,9 @@ pub fn in_force(exchange: &Exchange) -> Buffering {
 }
 
 /// Where a body of this request may be held on disk.
-pub fn place(steps: &Steps, exchange: &Exchange) -> Place {
+pub fn place(steps: &Steps, exchange: &Exchange) -> SpillFolder {
     let snapshot = &exchange.edition.snapshot;
-    Place {
+    SpillFolder {
         disk: Arc::clone(&steps.disk),
         directory: snapshot.server.state_dir.clone(),
         most: snapshot.limits.buffer_disk,

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::spill::{Place, Spill};
+use super::spill::{Spill, SpillFolder};
 use crate::message::Piece;
 
 /// More of a body that streams is not kept, and then the request cannot be sent again. As much of one that is held waits in
@@ -50,7 +50,7 @@ impl ReplayBuffer {
     }
 
     /// A piece that came from the client and is sent later, all of it. What does not fit into memory goes to `place`.
-    pub fn hold(&mut self, piece: &Piece, place: impl FnOnce() -> Place) {
+    pub fn hold(&mut self, piece: &Piece, place: impl FnOnce() -> SpillFolder) {
         match piece {
             Piece::Data(data) => {
                 self.length += data.len() as u64;

@@ -15,7 +15,7 @@ use super::client_end::ClientEnd;
 use super::deadline::patience_with_stream;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::spill::{PIECE, Place, Spill};
+use super::spill::{PIECE, Spill, SpillFolder};
 use crate::message::{Framing, Name, Piece, ResponseHead};
 
 /// More waits on disk.
@@ -28,7 +28,7 @@ const TURNS: usize = 32;
 pub struct ResponseBuffer {
     /// Bytes that are held; behind them the upstream waits for the client.
     most: u64,
-    place: Place,
+    place: SpillFolder,
     memory: VecDeque<Bytes>,
     /// What the pieces in memory cost.
     cost: usize,
@@ -62,7 +62,7 @@ pub fn of(steps: &Steps, exchange: &Exchange, head: &ResponseHead, framing: Fram
 }
 
 impl ResponseBuffer {
-    fn new(most: u64, place: Place) -> Self {
+    fn new(most: u64, place: SpillFolder) -> Self {
         Self { most, place, memory: VecDeque::new(), cost: 0, spill: None, length: 0, end: None, state: State::Open }
     }
 

@@ -57,7 +57,7 @@ impl Disk {
 
 /// Where a body may be held on disk.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct SpillFolder {
     pub disk: Arc<Disk>,
     /// `state_dir`.
     pub directory: PathBuf,
@@ -68,7 +68,7 @@ pub struct Place {
 /// The file of one body. The last handle gives the room back, so that a job that outlives its request has it until it ends.
 #[derive(Debug)]
 struct OnDisk {
-    place: Place,
+    place: SpillFolder,
     reserved: AtomicU64,
     file: OnceLock<File>,
 }
@@ -159,7 +159,7 @@ pub struct Spill {
 
 impl Spill {
     /// `rereads`: what was read is kept, and can be read again.
-    pub fn new(place: Place, rereads: bool) -> Self {
+    pub fn new(place: SpillFolder, rereads: bool) -> Self {
         Self {
             on_disk: Arc::new(OnDisk { place, reserved: AtomicU64::new(0), file: OnceLock::new() }),
             rereads,
@@ -317,8 +317,8 @@ mod tests {
             Self(path)
         }
 
-        fn place(&self, disk: &Arc<Disk>, most: Option<u64>) -> Place {
-            Place { disk: Arc::clone(disk), directory: self.0.clone(), most }
+        fn place(&self, disk: &Arc<Disk>, most: Option<u64>) -> SpillFolder {
+            SpillFolder { disk: Arc::clone(disk), directory: self.0.clone(), most }
         }
 
         fn is_empty(&self) -> bool {
