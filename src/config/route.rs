@@ -35,7 +35,8 @@ table! {
         weight: Percent,
         /// The sides of a `split`.
         variants: Named<Variant>,
-        /// What names a client: the first that is present. `multilith_id` is always the last.
+        /// The unit of a client: the first that is present of `header:NAME`, `cookie:NAME`, `jwt:CLAIM`, `query:NAME` and `ip`.
+        /// The cookie `multilith_id` is always the last.
         sticky: OneOrMany<String>,
         /// Give a client that nothing names a cookie. Default: true.
         issue_cookie: bool,
