@@ -72,7 +72,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("compile/upstreams", 1),
     ("guard/headers", 1),
     ("proxy", 2),
-    ("route", 2),
     ("shadow", 1),
     ("telemetry/metrics", 1),
     ("upstream", 1),
