@@ -60,7 +60,7 @@ table! {
         body_limit: Limit<Size>,
         /// How often one client may ask.
         rate_limit: Box<RateLimit>,
-        /// Who may ask at all.
+        /// Which requests may pass at all.
         auth: Box<Auth>,
     }
 }
@@ -189,7 +189,7 @@ table! {
 }
 
 table! {
-    /// Who may ask at all.
+    /// Which requests may pass at all.
     pub struct Auth {
         /// A bearer token with a valid signature.
         jwt: Jwt,

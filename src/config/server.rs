@@ -36,7 +36,7 @@ table! {
         monolith_only: bool,
         /// Networks of peers whose X-Forwarded-*, Forwarded, X-Request-Id and PROXY header are believed. Default: none.
         trusted: Vec<Item<String>>,
-        /// Who may name a side, and by which header.
+        /// The clients that may name a side, and the header.
         force: Force,
         /// Tell clients route and side in X-Multilith-Route and X-Multilith-Side. Default: false.
         debug_headers: bool,

@@ -97,7 +97,7 @@ codes! {
     Warning LostCookie "lost-cookie" "a rewrite under which a cookie does not come back to where it is needed"
     Error UnexpectedRewrite "unexpected-rewrite" "a rewrite of something that the proxy itself writes"
 
-    // Who goes where
+    // Which client goes to which side
     Error InvalidUnit "invalid-unit" "a sticky unit that cannot be read"
     Warning UnitChangesAtLogin "unit-changes-at-login" "a sticky unit that is another one after login"
     Warning UnitNeverPresent "unit-never-present" "a sticky unit that no request of the route can have"
