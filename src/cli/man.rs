@@ -1,6 +1,9 @@
-//! `multilith man`: the manual page, one section a verb.
+//! `multilith man`: the manual page: one section a verb, then every key of routes.toml.
+
+use std::fmt::Write as _;
 
 use clap::CommandFactory as _;
+use serde_json::Value;
 
 use super::{Cli, Exit, term};
 
@@ -23,5 +26,79 @@ pub fn man() -> Exit {
         return Exit::Failed;
     }
     term::out(&String::from_utf8_lossy(&page));
+    term::out(&file_section(&crate::config::schema()));
     Exit::Fine
+}
+
+/// The keys of the file as a section of the page, from the JSON Schema.
+fn file_section(schema: &Value) -> String {
+    let mut text = ".SH ROUTES.TOML\nNAME stands for a name that you choose, [] for each table of a list.\n".to_owned();
+    for (key, about) in keys(schema) {
+        writeln!(text, ".TP\n\\fB{}\\fR\n{}", escaped(&key), escaped(&about)).expect("a string takes everything");
+    }
+    text
+}
+
+/// Each key by its full name, with its sentence and the words that it takes, in the order of the schema.
+fn keys(schema: &Value) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    collect(schema, "", &mut found);
+    found
+}
+
+fn collect(schema: &Value, name: &str, found: &mut Vec<(String, String)>) {
+    let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+    for (key, value) in schema["properties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "$schema") {
+        let about = [value["description"].as_str().unwrap_or_default().trim(), &words(value)].join(" ");
+        found.push((below(key), about.trim().to_owned()));
+        collect(value, &below(key), found);
+    }
+    if schema["additionalProperties"].is_object() {
+        collect(&schema["additionalProperties"], &below("NAME"), found);
+    }
+    if schema["items"].is_object() {
+        collect(&schema["items"], &format!("{name}[]"), found);
+    }
+    for form in schema["anyOf"].as_array().into_iter().flatten() {
+        collect(form, name, found);
+    }
+}
+
+/// `One of "a", "b".`, for a key that takes no other.
+fn words(value: &Value) -> String {
+    let list: Vec<_> = value["enum"].as_array().into_iter().flatten().map(Value::to_string).collect();
+    if list.is_empty() { String::new() } else { format!("One of {}.", list.join(", ")) }
+}
+
+/// Text as troff takes it: no letter of it is a command.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_file_has_its_sentence() {
+        let keys = keys(&crate::config::schema());
+        for name in [
+            "server.listen",
+            "monolith.keepalive",
+            "services.NAME.health.statuses",
+            "routes.NAME.sticky",
+            "routes.NAME.variants.NAME.weight",
+            "server.tls.certificates[].key",
+        ] {
+            assert!(keys.iter().any(|(key, _)| key == name), "no `{name}` in {keys:?}");
+        }
+        let silent: Vec<_> = keys.iter().filter(|(_, about)| about.is_empty()).collect();
+        assert!(silent.is_empty(), "{silent:?}");
+    }
+
+    #[test]
+    fn no_letter_of_a_sentence_is_a_command_of_troff() {
+        assert_eq!(escaped(".5 of `\\d` and more-or-less"), "\\&.5 of `\\ed` and more\\-or\\-less");
+    }
 }

@@ -1,4 +1,4 @@
-//! The admin listener: where it is, and who can reach it.
+//! The admin listener: its address, and the networks that can reach it.
 
 use std::sync::Arc;
 

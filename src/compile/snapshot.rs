@@ -35,7 +35,7 @@ impl Network {
     }
 }
 
-/// Who may name a side, and by which header.
+/// The clients that may name a side, and the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForceRule {
     pub header: HeaderName,

@@ -37,7 +37,8 @@ table! {
         weight: Percent,
         /// The sides of a `split`.
         variants: Named<Variant>,
-        /// What names a client: the first that is present. `multilith_id` is always the last.
+        /// The unit of a client: the first that is present of `header:NAME`, `cookie:NAME`, `jwt:CLAIM`, `query:NAME` and `ip`.
+        /// The cookie `multilith_id` is always the last.
         sticky: OneOrMany<String>,
         /// Give a client that nothing names a cookie. Default: true.
         issue_cookie: bool,
@@ -63,7 +64,7 @@ table! {
         buffer: Buffer,
         /// How often one client may ask.
         rate_limit: Box<RateLimit>,
-        /// Who may ask at all.
+        /// Which requests may pass at all.
         auth: Box<Auth>,
     }
 }
@@ -192,7 +193,7 @@ table! {
 }
 
 table! {
-    /// Who may ask at all.
+    /// Which requests may pass at all.
     pub struct Auth {
         /// A bearer token with a valid signature.
         jwt: Jwt,

@@ -38,7 +38,7 @@ table! {
         monolith_only: bool,
         /// Networks of peers whose X-Forwarded-*, Forwarded, X-Request-Id and PROXY header are believed. Default: none.
         trusted: Vec<Item<String>>,
-        /// Who may name a side, and by which header.
+        /// The clients that may name a side, and the header.
         force: Force,
         /// Read lines of a request's head that end in LF alone; else they are refused with 400. Default: false.
         allow_bare_lf: bool,

@@ -9,7 +9,7 @@ use super::table::table;
 use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, Writes};
 
 table! {
-    /// Copies of requests whose answers nobody receives.
+    /// Copies of requests whose answers no client receives.
     pub struct Shadow {
         /// Share of the requests. Default: `"100%"`.
         sample: Percent,
@@ -63,7 +63,7 @@ table! {
     pub struct Noise {
         /// Share of the compared requests. Default: `"1%"`.
         replay: Percent,
-        /// At most so many a second. Default: 5.
+        /// The most replays a second. Default: 5.
         per_second: u32,
     }
 }

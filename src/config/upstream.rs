@@ -152,7 +152,7 @@ table! {
         base: Duration,
         /// Longest pause. Default: `"300s"`.
         max: Duration,
-        /// Eject the last endpoint too: then nobody is asked. Default: false.
+        /// Eject the last endpoint too: then no endpoint is asked. Default: false.
         last: bool,
     }
 }

@@ -99,7 +99,7 @@ codes! {
     Warning RewriteNeverActs "rewrite-never-acts" "a rewrite without a service, or one that changes nothing"
     Error UnexpectedRewrite "unexpected-rewrite" "a rewrite of something that the proxy itself writes"
 
-    // Who goes where
+    // Which client goes to which side
     Error InvalidUnit "invalid-unit" "a sticky unit that cannot be read"
     Warning UnitChangesAtLogin "unit-changes-at-login" "a sticky unit that is another one after login"
     Warning UnitNeverPresent "unit-never-present" "a sticky unit that no request of the route can have"

@@ -20,15 +20,15 @@ impl From<NotChunks> for Malformed {
 /// What stands between two bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// In a chunk-size line; so many digits were read.
+    /// In a chunk-size line, with the number of digits that were read.
     Size {
         digits: u8,
     },
-    /// White space behind the digits, so many bytes of it: an extension or the end of the line follows.
+    /// White space behind the digits, with the number of its bytes: an extension or the end of the line follows.
     Space {
         length: u16,
     },
-    /// Behind the digits: an extension up to the end of the line, so many bytes of it.
+    /// Behind the digits: an extension up to the end of the line, with the number of its bytes.
     Extension {
         length: u16,
     },
@@ -39,7 +39,7 @@ enum At {
     DataEnd {
         line_feed: bool,
     },
-    /// Behind the last chunk: so many bytes of the trailer section were searched for its end.
+    /// Behind the last chunk, with the number of bytes of the trailer section that were searched for its end.
     Trailers {
         searched: usize,
     },

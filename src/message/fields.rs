@@ -324,7 +324,7 @@ impl Fields {
         out.extend_from_slice(&self.text[run]);
     }
 
-    /// The same as a map, for those who compare. Fields that a map cannot hold are left out.
+    /// The same as a map, for the comparison of answers. Fields that a map cannot hold are left out.
     #[must_use]
     pub fn to_map(&self) -> HeaderMap {
         let mut map = HeaderMap::with_capacity(self.len());

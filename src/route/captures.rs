@@ -10,11 +10,15 @@ pub struct Captures<'a> {
     path: &'a str,
 }
 
-impl<'a> Captures<'a> {
-    pub(super) const fn new(template: &'a Template, path: &'a str) -> Self {
-        Self { template, path }
+impl Template {
+    /// The values of the parameters in a normalised path that the template takes.
+    #[must_use]
+    pub const fn captures<'a>(&'a self, path: &'a str) -> Captures<'a> {
+        Captures { template: self, path }
     }
+}
 
+impl<'a> Captures<'a> {
     /// The value as it is encoded in the path; the catch-all's without its leading slash.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a str> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::facts::Facts;
+use super::facts::{ConditionOn, Facts};
 use super::matching::Matching;
 use super::precedence::Precedence;
-use super::rule::{ConditionKind, ConditionOn, HostPattern, Rule, Unmet};
+use super::rule::{ConditionKind, HostPattern, Rule, Unmet};
 use super::segment::Segment;
 use super::table::{Found, RouteTable};
 use super::template::Template;

@@ -1,11 +1,11 @@
 //! The facts that routing may use of a request. Borrowed from it: nothing is copied on the hot path.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use http::Method;
 
-use super::rule::ConditionOn;
 use crate::message::{Fields, Name};
 
 /// The facts of one request.
@@ -26,6 +26,24 @@ pub struct Facts<'a> {
     pub client: Option<IpAddr>,
     /// The request asks for another protocol on the connection.
     pub upgrade: bool,
+}
+
+/// The part of a request that a condition looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionOn {
+    Header,
+    Cookie,
+    Query,
+}
+
+impl fmt::Display for ConditionOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Cookie => "cookie",
+            Self::Query => "query",
+        })
+    }
 }
 
 impl<'a> Facts<'a> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Method;
 
-use super::facts::Facts;
+use super::facts::{ConditionOn, Facts};
 use super::methods::MethodSet;
 use super::template::Template;
 
@@ -62,24 +62,6 @@ pub struct Rule {
     pub cookies: Vec<Condition>,
     pub query: Vec<Condition>,
     pub priority: i64,
-}
-
-/// The part of a request that a condition looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConditionOn {
-    Header,
-    Cookie,
-    Query,
-}
-
-impl fmt::Display for ConditionOn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Header => "header",
-            Self::Cookie => "cookie",
-            Self::Query => "query",
-        })
-    }
 }
 
 /// The first thing that a rule asks for and a request does not have.

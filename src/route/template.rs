@@ -3,7 +3,6 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::captures::Captures;
 use super::matching::Matching;
 use super::path::{clean, is_dot_like};
 use super::segment::{Parameter, Segment};
@@ -122,12 +121,6 @@ impl Template {
             }
         }
         parts.next().is_none()
-    }
-
-    /// The values of the parameters in a normalised path that the template takes.
-    #[must_use]
-    pub const fn captures<'a>(&'a self, path: &'a str) -> Captures<'a> {
-        Captures::new(self, path)
     }
 }
 

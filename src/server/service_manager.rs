@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The first socket that systemd hands over (`sd_listen_fds(3)`).
 const FIRST_SOCKET: RawFd = 3;
 
-/// Says something to the service manager, if there is one (`sd_notify(3)`). A failed notification is ignored: the
+/// Says something to the service manager, if there is one (`sd_notify(3)`). A failed notification is only logged: the
 /// server works without.
 pub fn notify(what: &str) {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return };

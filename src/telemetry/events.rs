@@ -1,4 +1,4 @@
-//! The live stream: sampled exchanges, moves, reloads and mismatches for whoever is watching. Watching never slows traffic.
+//! The live stream: sampled exchanges, moves, reloads and mismatches for watchers. Watching never slows traffic.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -16,9 +16,9 @@ use super::record::ExchangeRecord;
 /// A watcher that is further behind has missed the oldest.
 const BACKLOG: usize = 1024;
 /// Each side of a route has a budget of its own for each class of status, so that a busy route does not drown a quiet one,
-/// nor the many good answers the few bad ones that somebody watches for. Few share a place in the table.
+/// nor the many good answers the few bad ones that a watcher waits for. Few share a place in the table.
 const PLACES: usize = 1024;
-/// Events a second for each of these. Nobody reads faster, and two watchers cost no more than one.
+/// Events a second for each of these. No person reads faster, and two watchers cost no more than one.
 const PER_LANE: u32 = 50;
 /// Events a second in all, for each class of status.
 const IN_ALL: u32 = 1000;
@@ -162,7 +162,7 @@ impl Events {
         self.watchers.load(Relaxed)
     }
 
-    /// Something happened. `data` is only asked for when somebody watches and the budget of its route lasts.
+    /// Something happened. `data` is only asked for when there is a watcher and the budget of its route lasts.
     pub fn publish(&self, kind: &'static str, route: &str, data: impl FnOnce() -> String) {
         if self.is_wanted(kind, route, "", 0) {
             let data = data().into();
@@ -214,7 +214,7 @@ fn seconds(now: SystemTime) -> u64 {
     now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// So many events a second. Two threads at the turn of a second may let a few too many through, which harms nobody.
+/// A budget of events a second. Two threads at the turn of a second may let a few too many through, which does no harm.
 #[derive(Debug)]
 struct Budget {
     second: AtomicU64,
@@ -252,7 +252,7 @@ impl Budget {
     }
 }
 
-/// Somebody who watches; dropping it ends that.
+/// A watcher; dropping it ends the watch.
 #[derive(Debug)]
 pub struct Watcher {
     receiver: broadcast::Receiver<Event>,
@@ -264,7 +264,7 @@ pub struct Watcher {
 #[derive(Debug, Clone)]
 pub enum Heard {
     Event(Event),
-    /// The watcher was too slow: so many events passed it by.
+    /// The watcher was too slow: the number of events that it missed.
     Missed(u64),
 }
 

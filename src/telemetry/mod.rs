@@ -90,7 +90,7 @@ impl Telemetry {
         self.metrics.edge().in_flight(side)
     }
 
-    /// What has to be done every few seconds, by whoever has a clock.
+    /// Housekeeping, to be called every few seconds by the owner of a clock.
     pub fn tick(&self, now: Instant) {
         self.metrics.tick(now);
     }

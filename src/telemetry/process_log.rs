@@ -114,7 +114,7 @@ impl Said {
             "message" if self.ours => self.message.push_str(value),
             "message" => tame(&mut self.message, value),
             "log.target" => tame(&mut self.target, value),
-            // Where in pingora it was said: of no use to whoever runs the proxy.
+            // Where in pingora it was said: of no use to an operator.
             name if name.starts_with("log.") => {}
             name => {
                 let _ = write!(self.fields, " {name}=");

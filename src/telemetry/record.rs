@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::trace::{RequestId, TraceContext};
 
-/// Everything known of one exchange. Borrowed: nothing is copied before somebody wants it.
+/// Everything known of one exchange. Borrowed: nothing is copied before a log, a metric or a span needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangeRecord<'a> {
     pub method: &'a str,

@@ -1,4 +1,4 @@
-//! What a route says about who answers: stage, weight, units, pin.
+//! The policy of a route, which decides the side that answers: stage, weight, units, pin.
 
 use super::super::draft::Draft;
 use super::super::settings::percent;

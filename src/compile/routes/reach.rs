@@ -90,7 +90,7 @@ fn implies(own: &ConditionKind, other: &ConditionKind) -> bool {
     }
 }
 
-/// Who may hide whom.
+/// Which route may hide which.
 #[derive(Default)]
 struct Index {
     /// Routes by what they ask.

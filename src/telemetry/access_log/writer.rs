@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Waiting {
     buffers: [Mutex<Vec<u8>>; BUFFERS],
     room: usize,
-    /// There is something to write; whoever sets it wakes the thread.
+    /// There is something to write; the thread must be woken after it was set.
     pending: AtomicBool,
     reopen: AtomicBool,
     closing: AtomicBool,
@@ -173,7 +173,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // The thread writes what waits and ends by itself; nobody may hang on a stuck pipe here.
+        // The thread writes what waits and ends by itself; no caller may hang on a stuck pipe here.
         self.waiting.closing.store(true, Ordering::Release);
         self.wake();
     }
@@ -197,7 +197,7 @@ fn run(waiting: &Waiting, mut output: Output) {
         if !waiting.closing.load(Ordering::Acquire) {
             thread::sleep(GATHER);
         }
-        // A swap and not a store: whoever set it set its order before, and that order must be seen from here on.
+        // A swap and not a store: the thread that set it has set its order before, and that order must be seen from here on.
         waiting.pending.swap(false, Ordering::AcqRel);
         let closing = waiting.closing.load(Ordering::Acquire);
         if waiting.reopen.swap(false, Ordering::AcqRel) {

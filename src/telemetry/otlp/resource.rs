@@ -1,4 +1,4 @@
-//! Who sends the spans: the attributes of this process, and those that the environment adds.
+//! The resource of the spans: the attributes of this process, and those that the environment adds.
 
 use super::protobuf::Message;
 use super::span::{Attributes, SPANS};

@@ -89,7 +89,7 @@ impl TraceContext {
         self.recorded
     }
 
-    /// Whoever began the trace records it, and so should everyone in it.
+    /// The sampled flag: the participant that began the trace records it, and so should all others.
     #[must_use]
     pub const fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0

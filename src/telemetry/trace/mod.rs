@@ -1,4 +1,4 @@
-//! Who a request is: its id, and its place in a distributed trace.
+//! The identity of a request: its id, and its place in a distributed trace.
 
 mod context;
 mod request_id;
