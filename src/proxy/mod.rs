@@ -11,6 +11,7 @@ mod client_end;
 mod deadline;
 mod driver;
 mod edition;
+mod endpoint_connection;
 mod enforce;
 mod exchange;
 mod explain;
@@ -21,8 +22,10 @@ mod mirror;
 mod outbound;
 mod page;
 mod panic;
+mod pump;
 mod rate_limit_status;
 mod replay_buffer;
+mod reply;
 mod request;
 mod response;
 mod response_buffer;
@@ -33,7 +36,7 @@ mod tunnel;
 
 pub use access::Access;
 pub use client_end::ClientEnd;
-pub use driver::{After, refuse, send_raw, serve};
+pub use driver::{refuse, serve};
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
 pub use exchange::{Arrival, Exchange};
 pub use explain::{ExplainError, ExplainRequest, Explained, explain};
@@ -42,6 +45,7 @@ pub use page::{Page, own_response};
 #[cfg(test)]
 pub use panic::provoked;
 pub use panic::{Thrown, alone};
+pub use reply::{After, send_raw};
 pub use spill::Disk;
 
 use std::sync::Arc;

@@ -1,21 +1,21 @@
 //! The client's end of a connection of HTTP/1: a request is read, a response is put.
 
-use std::future::poll_fn;
+mod head;
+mod write;
+
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Method, StatusCode, Version};
-use tokio::io::AsyncWrite as _;
+use bytes::{Buf as _, BytesMut};
+use http::{Method, Version};
+
+use head::{digits, may_begin, remains, stays_open};
 
 use super::{ClientFault, Pace, SignedIn, Timer, WriteStall};
 use crate::client::read::{poll_append, poll_look, poll_piece};
 use crate::client::{Outbox, Socket};
-use crate::message::{
-    ChunkReader, Framing, Malformed, Name, Piece, RequestHead, ResponseHead, head_end, put_chunk, put_last_chunk, take,
-};
+use crate::message::{ChunkReader, Framing, Malformed, Name, Piece, RequestHead, head_end, take};
 
 /// What HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -367,126 +367,6 @@ impl Conn {
         self.bytes_sent
     }
 
-    /// Puts a head that comes before the final one.
-    pub fn put_interim(&mut self, head: &ResponseHead) {
-        self.outbox.put_with(|text| {
-            head.write(text);
-            text.extend_from_slice(b"\r\n");
-        });
-    }
-
-    /// Puts the final head. This end adds the fields that frame the body and those of the connection.
-    pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
-        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        let bodiless =
-            self.head_only || switches || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let framing = match framing {
-            _ if bodiless => Framing::None,
-            Framing::Open if self.version == Version::HTTP_10 => Framing::Close,
-            other => other,
-        };
-        self.writing = match framing {
-            Framing::None if bodiless => Writing::None,
-            Framing::None | Framing::Length(0) => Writing::Over,
-            Framing::Length(length) => Writing::Length(length),
-            Framing::Open => Writing::Chunked,
-            Framing::Close => Writing::Close,
-        };
-        self.stays &= framing != Framing::Close;
-        let (stays, version) = (self.stays, self.version);
-        self.outbox.put_with(|text| {
-            head.write(text);
-            match framing {
-                Framing::Length(length) if !head.fields.has(Name::ContentLength) => {
-                    text.extend_from_slice(b"Content-Length: ");
-                    text.extend_from_slice(length.to_string().as_bytes());
-                    text.extend_from_slice(b"\r\n");
-                }
-                Framing::None if !bodiless && !head.fields.has(Name::ContentLength) => {
-                    text.extend_from_slice(b"Content-Length: 0\r\n");
-                }
-                Framing::Open => text.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-                _ => {}
-            }
-            if !switches {
-                if !stays {
-                    text.extend_from_slice(b"Connection: close\r\n");
-                } else if version == Version::HTTP_10 {
-                    text.extend_from_slice(b"Connection: keep-alive\r\n");
-                }
-            }
-            text.extend_from_slice(b"\r\n");
-        });
-    }
-
-    /// Puts a piece of the response's body.
-    pub fn put(&mut self, piece: Piece) {
-        match (self.writing, piece) {
-            (Writing::Length(left), Piece::Data(mut data)) => {
-                let fits = usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
-                let left = left - fits as u64;
-                self.writing = if left == 0 { Writing::Over } else { Writing::Length(left) };
-                data.truncate(fits);
-                self.put_data(data);
-            }
-            // The body ended short: the end of the connection says so.
-            (Writing::Length(_), _) => self.stays = false,
-            (Writing::Chunked, Piece::Data(data)) => self.put_chunk(data),
-            (Writing::Chunked, last) => {
-                let trailers = if let Piece::Trailers(fields) = &last { Some(fields) } else { None };
-                self.outbox.put_with(|text| put_last_chunk(text, trailers));
-                self.writing = Writing::Over;
-            }
-            (Writing::Close, Piece::Data(data)) => self.put_data(data),
-            (Writing::Close | Writing::None, piece) => {
-                if piece.is_last() {
-                    self.writing = Writing::Over;
-                }
-            }
-            (Writing::Over | Writing::Head, _) => {}
-        }
-    }
-
-    fn put_data(&mut self, data: Bytes) {
-        self.bytes_sent += data.len() as u64;
-        self.outbox.put(data);
-    }
-
-    fn put_chunk(&mut self, data: Bytes) {
-        /// A shorter chunk is copied with its lines.
-        const COPIED: usize = 4096;
-        if data.len() <= COPIED {
-            self.bytes_sent += data.len() as u64;
-            self.outbox.put_with(|text| put_chunk(text, &data));
-            return;
-        }
-        let length = data.len();
-        self.outbox.put_with(|text| text.extend_from_slice(format!("{length:x}\r\n").as_bytes()));
-        self.put_data(data);
-        self.outbox.put_with(|text| text.extend_from_slice(b"\r\n"));
-    }
-
-    /// Puts bytes as they are: a response that was made outside any exchange.
-    pub fn put_raw(&mut self, bytes: &[u8]) {
-        self.outbox.put_with(|text| text.extend_from_slice(bytes));
-        self.writing = Writing::Over;
-        self.stays = false;
-    }
-
-    /// Sends what was put. Ready: nothing is left. `moved` is set when something left.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), ClientFault>> {
-        if self.outbox.is_empty() && !self.stall.is_blocked() {
-            return self.outbox.poll_send(cx, &mut self.socket, moved).map_err(ClientFault::Gone);
-        }
-        let sent = self.outbox.poll_send(cx, &mut self.socket, moved);
-        if sent.is_pending() {
-            self.stall.blocked();
-        } else {
-            self.stall.moved();
-        }
-        sent.map_err(ClientFault::Gone)
-    }
-
     /// The connection may have another request: both messages are whole, and the client has not left.
     #[must_use]
     pub fn may_go_on(&self) -> bool {
@@ -498,71 +378,4 @@ impl Conn {
         self.stays = false;
         (&mut self.socket, std::mem::take(&mut self.unread), &mut self.timer)
     }
-
-    /// Sends what is left within `limit`; then the response has an end that cannot be lost: our FIN first, then whatever the
-    /// client still sends is read and thrown away until it closes, too (RFC 9112, 9.6).
-    pub async fn linger(mut self, limit: Duration) {
-        /// As much of an upload is read for nothing.
-        const MOST: usize = 64 * 1024 * 1024;
-        const SILENCE: Duration = Duration::from_secs(2);
-        let _ = tokio::time::timeout(limit, poll_fn(|cx| self.poll_send(cx, &mut false))).await;
-        let mut read = 0;
-        let mut silent_since = Instant::now();
-        let end = silent_since + limit;
-        let mut shut = false;
-        poll_fn(|cx| {
-            if !shut {
-                shut = Pin::new(&mut self.socket).poll_shutdown(cx).is_ready();
-            }
-            loop {
-                match poll_look(cx, &mut self.socket, <[u8]>::len) {
-                    Poll::Ready(Ok(length @ 1..)) if read < MOST => {
-                        read += length;
-                        silent_since = Instant::now();
-                    }
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return self.timer.poll(cx, Some(end.min(silent_since + SILENCE))),
-                }
-            }
-        })
-        .await;
-    }
-}
-
-/// Whether these bytes may begin a request: a method, or an empty line before it.
-fn may_begin(bytes: &[u8]) -> bool {
-    let line = &bytes[..memchr::memchr2(b' ', b'\n', bytes).unwrap_or(bytes.len())];
-    !line.iter().any(|byte| !byte.is_ascii_graphic() && *byte != b'\r') && line.len() <= 64
-}
-
-/// As much as a log line needs of a head that was not understood: method and target as far as they can be read.
-fn remains(raw: &[u8]) -> RequestHead {
-    /// More of a target is not logged.
-    const MOST: usize = 1024;
-    let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
-    let line = &raw[start..];
-    let line = &line[..memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len())];
-    let mut parts = line.splitn(2, |byte| *byte == b' ');
-    let method = parts.next().and_then(|method| Method::from_bytes(method).ok()).filter(|m| m.as_str().len() <= 32);
-    let target = parts.next().unwrap_or_default();
-    let target = target.strip_suffix(b" HTTP/1.1").or_else(|| target.strip_suffix(b" HTTP/1.0")).unwrap_or(target);
-    let target = &target[..target.len().min(MOST)];
-    let method = method.unwrap_or_else(|| Method::from_bytes(b"-").expect("a token"));
-    RequestHead::new(method, Version::HTTP_11, target)
-}
-
-fn stays_open(head: &RequestHead) -> bool {
-    let mut stays = head.version == Version::HTTP_11;
-    for token in head.fields.all(Name::Connection).flat_map(|value| value.split(|byte| *byte == b',')) {
-        if token.trim_ascii().eq_ignore_ascii_case(b"close") {
-            return false;
-        }
-        stays |= token.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
-    }
-    stays
-}
-
-fn digits(value: &[u8]) -> Option<u64> {
-    let all = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    all.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }
