@@ -1,13 +1,33 @@
-//! Who may use the admin listener: the right token, the right name for it, and no page of another site.
+//! Who may use the admin listener: the right token and its role, the right name for it, and no page of another site.
 
-use http::header;
+use std::sync::Arc;
+
+use http::{Method, header};
 use pingora::http::RequestHeader;
 
 use super::Parts;
 use super::reply::Reply;
+use crate::compile::Role;
+
+/// A token, and what may be done with it.
+pub struct AdminKey {
+    pub name: Arc<str>,
+    pub role: Role,
+    pub token: Arc<str>,
+}
+
+/// Who asks, as the log and the journal name them.
+pub struct Caller {
+    pub name: Arc<str>,
+}
+
+/// Says that a program asks: no form and no simple request of a web page can send it.
+const OURS: &str = "x-multilith";
+/// What role `read` may be told by POST: nothing of it changes anything.
+const QUESTIONS: [&str; 3] = ["/api/v1/explain", "/api/v1/plan", "/api/v1/check"];
 
 /// Refuses foreign hosts and origins first: they are how a web page reaches a listener on loopback.
-pub fn check(parts: &Parts, request: &RequestHeader) -> Result<(), Reply> {
+pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let host = request.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST)).unwrap_or("");
     if !names_us(parts, host) {
@@ -22,15 +42,43 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<(), Reply> {
     if !request.headers.get_all(header::ORIGIN).iter().all(is_ours) {
         return Err(Reply::problem(403, "requests from pages of another origin are refused"));
     }
-    let Some(token) = &parts.token else { return Ok(()) };
+    let safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let path = request.uri.path();
+    if parts.keys.is_empty() {
+        if !safe && path.starts_with("/api/") && !request.headers.contains_key(OURS) {
+            return Err(Reply::problem(
+                403,
+                "send the header `X-Multilith: 1`: without a token it is what a web page cannot send",
+            ));
+        }
+        return Ok(Caller { name: "loopback".into() });
+    }
     let given = text(header::AUTHORIZATION).and_then(|value| {
         let (scheme, given) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
     });
-    match given {
-        Some(given) if same(given.as_bytes(), token.as_bytes()) => Ok(()),
-        _ => Err(Reply::problem(401, "send the admin token: `Authorization: Bearer TOKEN`")),
+    // All are looked at, so that the time does not tell which one was nearly right.
+    let known = given.and_then(|given| {
+        let fits = |key: &&AdminKey| same(given.as_bytes(), key.token.as_bytes());
+        parts.keys.iter().filter(fits).fold(None, |_, key| Some(key))
+    });
+    let Some(key) = known else {
+        return Err(Reply::problem(401, "send the admin token: `Authorization: Bearer TOKEN`"));
+    };
+    if key.role == Role::Read && !safe && !QUESTIONS.contains(&path) {
+        return Err(Reply::problem(403, "this token may look and ask, not change: its role is `read`"));
     }
+    Ok(Caller { name: Arc::clone(&key.name) })
+}
+
+/// A body is JSON and says so: anything else may have been sent by a page's form.
+pub fn check_body(request: &RequestHeader, body: &[u8]) -> Result<(), Reply> {
+    let kind = request.headers.get(header::CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if body.is_empty() || kind.eq_ignore_ascii_case(b"application/json") {
+        return Ok(());
+    }
+    Err(Reply::problem(415, "a body is JSON: send `Content-Type: application/json`"))
 }
 
 /// The address that is listened on, loopback names for a loopback or unspecified one, and what the file adds.

@@ -6,8 +6,10 @@ use http::Method;
 use serde::Deserialize;
 
 use super::Parts;
+use super::access::Caller;
 use super::reply::Reply;
-use super::status::{route_status, routes, status};
+use super::status::{Window, route_status, routes, status};
+use crate::compile::redacted;
 use crate::live::keep_pressed;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
@@ -22,38 +24,69 @@ pub async fn metrics(parts: &Arc<Parts>) -> Reply {
 }
 
 /// Everything below `/api/v1`, and the page that links it.
-pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+pub async fn answer(parts: &Arc<Parts>, caller: &Caller, method: &Method, uri: &http::Uri, body: Vec<u8>) -> Reply {
     let get = *method == Method::GET || *method == Method::HEAD;
     let post = *method == Method::POST;
+    let (path, query) = (uri.path(), uri.query());
     match path {
         "/" if get => Reply::html(INDEX),
-        "/api/v1/status" if get => Reply::json(200, &status(parts)),
-        "/api/v1/routes" if get => Reply::json(200, &routes(parts)),
+        "/api/v1/openapi.json" if get => Reply::new(200, "application/json", OPENAPI.into()),
+        "/api/v1/status" if get => windowed(query, |window| Reply::json(200, &status(parts, window))),
+        "/api/v1/routes" if get => windowed(query, |window| Reply::json(200, &routes(parts, window))),
         "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
-        "/api/v1/config" if get => Reply::json(200, &parts.reloader.in_force()),
+        "/api/v1/config" if get => config(parts).await,
         "/api/v1/reload" if post => reload(parts).await,
         "/api/v1/explain" if post => explained(parts, &body),
-        "/api/v1/monolith-only" if post => monolith_only(parts, &body).await,
-        "/" | "/metrics" | "/healthz" | "/readyz" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
-        | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
+        "/api/v1/monolith-only" if post => monolith_only(parts, caller, &body).await,
+        "/"
+        | "/metrics"
+        | "/healthz"
+        | "/readyz"
+        | "/api/v1/status"
+        | "/api/v1/routes"
+        | "/api/v1/upstreams"
+        | "/api/v1/config"
+        | "/api/v1/events"
+        | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
-            Some(below) if get => route(parts, below),
-            _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
+            Some(below) if get => windowed(query, |window| route(parts, below, window)),
+            Some(_) => Reply::not_allowed("GET, HEAD"),
+            None => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
     }
 }
 
+/// What is about a window of time.
+fn windowed(query: Option<&str>, answer: impl FnOnce(Window) -> Reply) -> Reply {
+    Window::of_query(query).map_or_else(|refused| refused, answer)
+}
+
 /// `NAME` and what is below it.
-fn route(parts: &Parts, below: &str) -> Reply {
+fn route(parts: &Parts, below: &str, window: Window) -> Reply {
     let (name, what) = below.split_once('/').unwrap_or((below, ""));
-    let Some(status) = route_status(parts, name) else { return Reply::problem(404, "there is no such route") };
+    let Some(status) = route_status(parts, name, window) else { return Reply::problem(404, "there is no such route") };
     let nothing = || Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]");
     match what {
         "" => Reply::json(200, &status),
         "comparisons" => parts.shadow.report(name).map_or_else(nothing, |report| Reply::json(200, &report)),
         "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(nothing, |text| Reply::text(200, &text)),
         _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
+    }
+}
+
+/// The file in force, without the secrets that are written in it. Looking for them takes a second in a file of a hundred
+/// thousand routes.
+async fn config(parts: &Arc<Parts>) -> Reply {
+    let reloader = Arc::clone(&parts.reloader);
+    let shown = move || {
+        let mut file = reloader.in_force();
+        file.text = redacted(&file.text).into();
+        file
+    };
+    match tokio::task::spawn_blocking(shown).await {
+        Ok(file) => Reply::json(200, &file),
+        Err(_) => Reply::problem(500, "the file could not be shown"),
     }
 }
 
@@ -84,13 +117,13 @@ struct Button {
     on: bool,
 }
 
-async fn monolith_only(parts: &Parts, body: &[u8]) -> Reply {
+async fn monolith_only(parts: &Parts, caller: &Caller, body: &[u8]) -> Reply {
     let Ok(button) = serde_json::from_slice::<Button>(body) else {
         return Reply::problem(400, "the body must be {\"on\": true} or {\"on\": false}");
     };
     parts.live.set_monolith_only(button.on);
     parts.telemetry.metrics.edge().monolith_only(button.on);
-    tracing::warn!(on = button.on, "the big red button was set");
+    tracing::warn!(on = button.on, by = &*caller.name, "the big red button was set");
     let state_dir = parts.in_force.load().snapshot.server.state_dir.clone();
     // A disk may take its time, which is not this runtime's.
     let keep = move || {
@@ -104,6 +137,9 @@ async fn monolith_only(parts: &Parts, body: &[u8]) -> Reply {
     Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
 }
 
+/// The API as an `OpenAPI` document; `tests/api` holds the answers against it.
+const OPENAPI: &str = include_str!("openapi.json");
+
 const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>multilith</title>\
 <style>body{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}code{background:#eee;padding:0 .3em}</style></head>\n\
 <body><h1>multilith</h1><ul>\n\
@@ -114,5 +150,6 @@ const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 <li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
 <li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
 <li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
+<li><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>: all of this for programs (OpenAPI 3.1)</li>\n\
 <li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/monolith-only</code></li>\n\
 </ul></body></html>\n";

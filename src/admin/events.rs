@@ -20,7 +20,7 @@ const TELL_LEFT_OUT: Duration = Duration::from_secs(1);
 /// Each holds a connection and a backlog.
 const MOST_WATCHERS: usize = 64;
 
-/// `?route=…&side=…&status=5xx`, all of them optional.
+/// `?route=…&side=…&status=5xx&client=10.0.0.7&id=…`, all of them optional.
 pub(super) fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
     let mut filter = EventFilter::default();
     for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
@@ -35,7 +35,12 @@ pub(super) fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
                     return Err(Reply::problem(400, &why.to_string()));
                 }
             },
-            _ => return Err(Reply::problem(400, "the stream takes `route`, `side` and `status`")),
+            "client" => match value.parse() {
+                Ok(client) => filter.client = Some(client),
+                Err(_) => return Err(Reply::problem(400, "`client` is an address, such as 10.0.0.7")),
+            },
+            "id" => filter.id = Some(value.to_owned()),
+            _ => return Err(Reply::problem(400, "the stream takes `route`, `side`, `status`, `client` and `id`")),
         }
     }
     Ok(filter)
@@ -49,11 +54,11 @@ pub(super) fn has_room(events: &Events) -> bool {
 /// Writes events as they come.
 pub(super) async fn stream(
     events: &Arc<Events>,
-    filter: &EventFilter,
+    filter: EventFilter,
     session: &mut ServerSession,
     shutdown: &ShutdownWatch,
 ) -> Result<()> {
-    let mut watcher = events.watch();
+    let mut watcher = events.watch(filter);
     let mut shutdown = shutdown.clone();
     let mut silence = tokio::time::interval(STILL_HERE);
     silence.reset();
@@ -66,10 +71,7 @@ pub(super) async fn stream(
     loop {
         let text = tokio::select! {
             heard = watcher.next() => match heard {
-                Some(Heard::Event(event)) if filter.wants(&event) => {
-                    format!("event: {}\ndata: {}\n\n", event.kind, event.data)
-                }
-                Some(Heard::Event(_)) => continue,
+                Some(Heard::Event(event)) => format!("event: {}\ndata: {}\n\n", event.kind, event.data),
                 Some(Heard::Missed(count)) => {
                     left_out.missed += count;
                     continue;

@@ -7,7 +7,8 @@ mod reply;
 mod status;
 mod turns;
 
-pub use status::{Status, status};
+pub use access::AdminKey;
+pub use status::{Status, Window, status};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::reload::Reloader;
 use crate::shadow::Shadow;
 use crate::telemetry::{EventFilter, Telemetry};
 use crate::upstream::Upstreams;
+use access::Caller;
 use reply::Reply;
 use turns::Turns;
 
@@ -40,8 +42,8 @@ pub struct Parts {
     pub reloader: Arc<Reloader>,
     pub shadow: Arc<Shadow>,
     pub ready: Arc<AtomicBool>,
-    /// Required from everybody when it is there.
-    pub token: Option<Arc<str>>,
+    /// Who may use the listener; without any, everybody who reaches it.
+    pub keys: Vec<AdminKey>,
     pub address: SocketAddr,
     /// Connections that may be open at once.
     pub connections: u64,
@@ -114,19 +116,23 @@ impl HttpServerApp for Desk {
         }
         self.turns.turn().await;
         session.set_keepalive(Some(IDLE.as_secs()));
-        let path = session.req_header().uri.path().to_owned();
+        let uri = session.req_header().uri.clone();
+        let path = uri.path();
         let method = session.req_header().method.clone();
-        let reply = match self.permitted(&session, &path) {
+        let reply = match self.permitted(&session, path) {
             Err(refused) => refused,
-            Ok(()) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
+            Ok(_) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
                 Err(refused) => refused,
                 Ok(filter) => {
-                    events::stream(&self.parts.telemetry.events, &filter, &mut session, shutdown).await.ok()?;
+                    events::stream(&self.parts.telemetry.events, filter, &mut session, shutdown).await.ok()?;
                     return None;
                 }
             },
-            Ok(()) => match timeout(READ_TIMEOUT, read_body(&mut session)).await {
-                Ok(Some(body)) => self.answer(&method, &path, body).await,
+            Ok(caller) => match timeout(READ_TIMEOUT, read_body(&mut session)).await {
+                Ok(Some(body)) => match access::check_body(session.req_header(), &body) {
+                    Ok(()) => self.answer(&caller, &method, &uri, body).await,
+                    Err(refused) => refused,
+                },
                 Ok(None) => Reply::problem(413, "the body is longer than 64 KiB"),
                 Err(_) => return None,
             },
@@ -140,9 +146,9 @@ impl HttpServerApp for Desk {
 
 impl Desk {
     /// Health is for everybody; the rest is for those who may see it.
-    fn permitted(&self, session: &ServerSession, path: &str) -> Result<(), Reply> {
+    fn permitted(&self, session: &ServerSession, path: &str) -> Result<Caller, Reply> {
         if matches!(path, "/healthz" | "/readyz") || (self.metrics_only && path == "/metrics") {
-            return Ok(());
+            return Ok(Caller { name: "anybody".into() });
         }
         if self.metrics_only {
             return Err(Reply::problem(404, "this listener has /metrics, /healthz and /readyz"));
@@ -150,18 +156,18 @@ impl Desk {
         access::check(&self.parts, session.req_header())
     }
 
-    async fn answer(&self, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+    async fn answer(&self, caller: &Caller, method: &Method, uri: &http::Uri, body: Vec<u8>) -> Reply {
         let get = *method == Method::GET || *method == Method::HEAD;
-        match path {
+        match uri.path() {
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
             // For whoever needs it there is no time to wait.
-            "/api/v1/monolith-only" => api::answer(&self.parts, method, path, body).await,
+            "/api/v1/monolith-only" => api::answer(&self.parts, caller, method, uri, body).await,
             _ => {
                 let answered = self.turns.long(async {
-                    match path {
+                    match uri.path() {
                         "/metrics" if get => api::metrics(&self.parts).await,
-                        _ => api::answer(&self.parts, method, path, body).await,
+                        _ => api::answer(&self.parts, caller, method, uri, body).await,
                     }
                 });
                 answered.await.unwrap_or_else(|| Reply::problem(503, "too many ask at once; ask again in a moment"))

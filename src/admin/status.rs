@@ -1,14 +1,54 @@
 //! The board: every route with where it stands and how its sides fare.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::Parts;
+use super::reply::Reply;
 use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
+use crate::reload::LastError;
+use crate::telemetry::LONGEST_WINDOW;
 use crate::upstream::UpstreamStatus;
+
+/// The window when nobody names one.
+const WINDOW: Duration = Duration::from_secs(300);
+
+/// The time before now that a board is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    now: Instant,
+    length: Duration,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { now: Instant::now(), length: WINDOW }
+    }
+}
+
+impl Window {
+    /// `?since=15m`, as durations are written in the file; without it the last five minutes.
+    pub fn of_query(query: Option<&str>) -> Result<Self, Reply> {
+        let mut window = Self::default();
+        for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
+            let Some(text) = pair.strip_prefix("since=") else {
+                return Err(Reply::problem(400, "the board takes `since`, such as `since=15m`"));
+            };
+            window.length = match crate::config::read_duration(text) {
+                Some(length) if (Duration::from_secs(1)..=LONGEST_WINDOW).contains(&length) => length,
+                Some(_) => {
+                    let why = "`since` is at least 1s and at most 1h; `totals` has everything since the start";
+                    return Err(Reply::problem(400, why));
+                }
+                None => return Err(Reply::problem(400, "`since` is not a duration: write 30s, 5m or 1h")),
+            };
+        }
+        Ok(window)
+    }
+}
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Serialize)]
@@ -16,7 +56,11 @@ pub struct Status {
     pub version: &'static str,
     pub generation: u64,
     pub uptime_seconds: f64,
+    /// What the figures of routes are about, but for `totals`.
+    pub window_seconds: f64,
     pub monolith_only: bool,
+    /// Why the newest text of the file is not in force, if it is not.
+    pub last_error: Option<LastError>,
     pub progress: Progress,
     pub routes: Vec<RouteStatus>,
     pub upstreams: Vec<UpstreamStatus>,
@@ -39,41 +83,61 @@ pub struct RouteStatus {
     /// Of the service, as written in routes.toml; `null` in the stages without one.
     pub weight: Option<String>,
     pub service: Option<String>,
+    /// By side: what it answered and, for the service, what the monolith answered in its place.
     pub requests: BTreeMap<String, u64>,
+    /// Of these.
     pub errors: BTreeMap<String, u64>,
+    /// Copies that were sent.
+    pub copies: u64,
+    /// Requests that the monolith answered in the service's place; they stand in `requests` of both.
+    pub fallbacks: u64,
+    /// Times of the requests that were assigned to the side, whoever answered in the end; no entry without one.
     pub p50_seconds: BTreeMap<String, f64>,
     pub p99_seconds: BTreeMap<String, f64>,
+    /// `null` where no copies are compared now.
     pub mismatch_rate: Option<f64>,
     pub breaker: &'static str,
+    pub totals: Totals,
 }
 
-pub fn status(parts: &Parts) -> Status {
+/// The same since the program began.
+#[derive(Debug, Default, Serialize)]
+pub struct Totals {
+    pub requests: BTreeMap<String, u64>,
+    pub errors: BTreeMap<String, u64>,
+    pub copies: u64,
+    pub fallbacks: u64,
+}
+
+pub fn status(parts: &Parts, window: Window) -> Status {
     let edition = parts.in_force.load();
-    let now = Instant::now();
+    let now = window.now;
     Status {
         version: env!("CARGO_PKG_VERSION"),
         generation: edition.generation,
         uptime_seconds: parts.live.uptime(now).as_secs_f64(),
+        window_seconds: window.length.as_secs_f64(),
+        last_error: parts.reloader.last_error(),
         monolith_only: parts.live.monolith_only(edition.snapshot.server.monolith_only),
         progress: Progress {
             requests: parts.telemetry.metrics.progress_by_requests(now),
             routes: progress_by_routes(&edition),
         },
-        routes: routes(parts),
+        routes: routes(parts, window),
         upstreams: parts.upstreams.status(),
     }
 }
 
 /// Every route, and at the end what no route takes.
-pub fn routes(parts: &Parts) -> Vec<RouteStatus> {
+pub fn routes(parts: &Parts, window: Window) -> Vec<RouteStatus> {
     let edition = parts.in_force.load();
-    edition.routes.iter().chain([&edition.unmatched]).map(|entry| one(parts, &edition, entry)).collect()
+    edition.routes.iter().chain([&edition.unmatched]).map(|entry| one(parts, &edition, entry, window)).collect()
 }
 
-pub fn route_status(parts: &Parts, name: &str) -> Option<RouteStatus> {
+pub fn route_status(parts: &Parts, name: &str, window: Window) -> Option<RouteStatus> {
     let edition = parts.in_force.load();
     let entry = edition.routes.iter().chain([&edition.unmatched]).find(|entry| entry.name() == name)?;
-    Some(one(parts, &edition, entry))
+    Some(one(parts, &edition, entry, window))
 }
 
 fn progress_by_routes(edition: &Edition) -> f64 {
@@ -84,8 +148,11 @@ fn progress_by_routes(edition: &Edition) -> f64 {
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
 }
 
-fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition) -> RouteStatus {
+fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition, window: Window) -> RouteStatus {
     let policy = &entry.policy;
+    let compares = entry.copies.as_ref().is_some_and(|copies| copies.compares());
+    let summary = entry.meters.route_summary(window.now, window.length);
+    let (copies, fallbacks) = summary.totals;
     let mut status = RouteStatus {
         name: entry.name().to_owned(),
         stage: policy.dial.stage.as_str(),
@@ -93,23 +160,29 @@ fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition) -> RouteStatus {
         service: policy.service.map(|id| edition.pool(id).spec().name.to_string()),
         requests: BTreeMap::new(),
         errors: BTreeMap::new(),
+        copies: summary.copies,
+        fallbacks: summary.fallbacks,
         p50_seconds: BTreeMap::new(),
         p99_seconds: BTreeMap::new(),
-        mismatch_rate: parts.shadow.mismatch_rate(entry.name()),
-        breaker: match entry.state.breaker.peek(parts.live.milliseconds(Instant::now())) {
+        mismatch_rate: if compares { parts.shadow.mismatch_rate(entry.name()) } else { None },
+        breaker: match entry.state.breaker.peek(parts.live.milliseconds(window.now)) {
             _ if !entry.has_breaker() => "closed",
             Breaker::Closed => "closed",
             Breaker::Open => "open",
             Breaker::Probing => "probing",
         },
+        totals: Totals { copies, fallbacks, ..Totals::default() },
     };
     for side in sides(entry) {
-        let summary = entry.meters.summary(meter_index(policy, side));
+        let summary = entry.meters.summary(meter_index(policy, side), window.now, window.length).unwrap_or_default();
         let name = side.name(policy).to_owned();
         if let (Some(p50), Some(p99)) = (summary.p50, summary.p99) {
             status.p50_seconds.insert(name.clone(), p50);
             status.p99_seconds.insert(name.clone(), p99);
         }
+        let (requests, errors) = summary.totals;
+        status.totals.requests.insert(name.clone(), requests);
+        status.totals.errors.insert(name.clone(), errors);
         status.requests.insert(name.clone(), summary.requests);
         status.errors.insert(name, summary.errors);
     }

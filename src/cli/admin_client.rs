@@ -7,11 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::AdminArgs;
-use crate::compile::compile;
+use crate::compile::admin_address;
 use crate::reload::{Source, environment};
-
-/// Where the listener is when nothing says otherwise.
-const DEFAULT: &str = "http://127.0.0.1:9900";
 
 /// A running proxy's admin listener.
 pub struct AdminClient {
@@ -23,14 +20,25 @@ pub struct AdminClient {
 /// Why it did not answer as it should.
 #[derive(Debug)]
 pub enum AdminError {
-    Unreachable { url: String, cause: ureq::Error },
-    Refused { status: u16, detail: String },
+    /// Nothing says where the proxy is. Another proxy's button must not be pressed by a guess.
+    Unknown {
+        why: String,
+    },
+    Unreachable {
+        url: String,
+        cause: ureq::Error,
+    },
+    Refused {
+        status: u16,
+        detail: String,
+    },
     Unreadable(String),
 }
 
 impl fmt::Display for AdminError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unknown { why } => write!(f, "it is not known where the proxy's admin listener is: {why}"),
             Self::Unreachable { url, cause } => write!(f, "no proxy answers at {url}: {cause}"),
             Self::Refused { status, detail } => write!(f, "the proxy refused with {status}: {detail}"),
             Self::Unreadable(why) => write!(f, "the answer cannot be read: {why}"),
@@ -39,10 +47,16 @@ impl fmt::Display for AdminError {
 }
 
 impl AdminError {
-    pub const fn help(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
+            Self::Unknown { .. } => {
+                "say where it is: `--admin http://127.0.0.1:9900`, the variable MULTILITH_ADMIN, or `-c FILE` with the proxy's file"
+            }
             Self::Unreachable { .. } => "start it with `multilith run`, or say where it is with `--admin URL`",
             Self::Refused { status: 401, .. } => "give the token with `--token` or in MULTILITH_TOKEN",
+            Self::Refused { status: 403, detail } if detail.contains("role") => {
+                "give a token whose role in `[[server.tokens]]` is `operate`"
+            }
             Self::Refused { status: 403, .. } => {
                 "use the address in [server] `admin`, or add this name to `admin_hosts`"
             }
@@ -52,8 +66,12 @@ impl AdminError {
 }
 
 impl AdminClient {
-    pub fn new(args: &AdminArgs) -> Self {
-        let url = args.admin.clone().or_else(|| address_in(&args.config)).unwrap_or_else(|| DEFAULT.to_owned());
+    /// By `--admin`, `MULTILITH_ADMIN`, or the file, which may have mistakes elsewhere.
+    pub fn new(args: &AdminArgs) -> Result<Self, AdminError> {
+        let url = match args.admin.clone().filter(|url| !url.trim().is_empty()) {
+            Some(url) => url,
+            None => address_in(&args.config)?,
+        };
         let url = if url.contains("://") { url } else { format!("http://{url}") };
         let agent = ureq::Agent::config_builder()
             .timeout_connect(Some(Duration::from_secs(5)))
@@ -61,7 +79,7 @@ impl AdminClient {
             .proxy(None)
             .build()
             .into();
-        Self { url: url.trim_end_matches('/').to_owned(), token: args.token.clone(), agent }
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), token: args.token.clone(), agent })
     }
 
     /// GET, answered with JSON.
@@ -86,6 +104,8 @@ impl AdminClient {
     /// POST of JSON, answered with JSON. A reload that is refused answers with 409 and says why.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, AdminError> {
         let mut request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        // No page of another site can send it without being asked first.
+        request = request.header("x-multilith", "1");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -132,12 +152,14 @@ fn refused(mut answer: http::Response<ureq::Body>) -> AdminError {
     AdminError::Refused { status, detail: detail.unwrap_or(text) }
 }
 
-/// The admin address of a file, if there is such a file and it is right.
-fn address_in(path: &std::path::Path) -> Option<String> {
-    let source = Source::File(path.to_owned());
-    let text = source.read().ok()?;
-    let snapshot = compile(&text, &source.name(), &environment).snapshot?;
-    Some(reachable(&snapshot.server.admin))
+fn address_in(path: &std::path::Path) -> Result<String, AdminError> {
+    let text = Source::File(path.to_owned())
+        .read()
+        .map_err(|error| AdminError::Unknown { why: error.diagnostic().message })?;
+    let admin = admin_address(&text, &environment).ok_or_else(|| AdminError::Unknown {
+        why: format!("`admin` in `{}` cannot be read (`multilith check` says why)", path.display()),
+    })?;
+    Ok(reachable(&admin))
 }
 
 /// A listener on all addresses is reached on loopback.

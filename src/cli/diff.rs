@@ -7,7 +7,10 @@ use super::{DiffArgs, Exit, term};
 use crate::compare::Report;
 
 pub fn diff(args: &DiffArgs) -> Exit {
-    let client = AdminClient::new(&args.report.admin);
+    let client = match AdminClient::new(&args.report.admin) {
+        Ok(client) => client,
+        Err(error) => return refused(&error),
+    };
     let path = format!("/api/v1/routes/{}/comparisons", args.route);
     let done = match &args.export {
         Some(file) => return export(&client, &format!("{path}.hurl"), file),

@@ -68,7 +68,19 @@ fn describe(explained: &Explained) -> String {
     let endpoint = explained.endpoint.as_ref().map_or(String::new(), |endpoint| format!(" ({endpoint})"));
     line("upstream", &format!("{}{endpoint}", explained.upstream));
     if explained.fallback {
-        line("fallback", "the monolith answers if the service fails");
+        let statuses: Vec<_> = explained.fallback_statuses.iter().map(u16::to_string).collect();
+        let and = if statuses.is_empty() { String::new() } else { format!(", or answers {}", statuses.join(", ")) };
+        let safe = matches!(&*explained.request.method, "GET" | "HEAD" | "OPTIONS");
+        let or = if safe {
+            format!(", breaks off or takes too long{and}")
+        } else {
+            "; not once it may have got the request".to_owned()
+        };
+        line("fallback", &format!("the monolith answers if the service cannot be reached{or}"));
+    }
+    let buffer = &explained.buffer;
+    if (buffer.request.as_str(), buffer.answer.as_str()) != ("auto", "none") {
+        line("buffer", &format!("request {}, answer {}", buffer.request, buffer.answer));
     }
     if let Some(copy) = &explained.shadow {
         let to =
@@ -79,6 +91,12 @@ fn describe(explained: &Explained) -> String {
         text.push_str("\nroutes that did not get it\n");
         for candidate in &explained.candidates {
             writeln!(text, "  {}: {}", candidate.route, candidate.lost).expect("writing to a string");
+        }
+    }
+    if !explained.near_misses.is_empty() {
+        text.push_str("\nroutes that it just misses\n");
+        for near in &explained.near_misses {
+            writeln!(text, "  {} takes `{}`: {}", near.route, near.path, near.why).expect("writing to a string");
         }
     }
     writeln!(text, "\nsent to {}", explained.upstream).expect("writing to a string");

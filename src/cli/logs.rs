@@ -9,7 +9,13 @@ use super::admin_client::{AdminClient, AdminError};
 use super::{Exit, LogsArgs, term};
 
 pub fn logs(args: &LogsArgs) -> Exit {
-    let client = AdminClient::new(&args.admin);
+    let client = match AdminClient::new(&args.admin) {
+        Ok(client) => client,
+        Err(error) => {
+            term::fail(&error.to_string(), Some(error.help()));
+            return Exit::Failed;
+        }
+    };
     // A stream of a route that does not exist would be silent for ever.
     if let Some(route) = &args.route
         && let Err(AdminError::Refused { status: 404, .. }) = client.get::<Value>(&format!("/api/v1/routes/{route}"))
@@ -35,7 +41,7 @@ pub fn logs(args: &LogsArgs) -> Exit {
         } else if args.json {
             term::out(&format!("{data}\n"));
         } else {
-            term::out(&describe(&event));
+            term::out(&describe(&event, args.user_agent));
         }
     }
     term::fail("the stream ended: the proxy stopped or the connection was lost", None);
@@ -45,32 +51,42 @@ pub fn logs(args: &LogsArgs) -> Exit {
 /// The proxy chooses: what is not wanted takes nothing of the stream's room.
 fn target(args: &LogsArgs) -> String {
     let status = args.status.map(|status| status.to_string());
-    let wanted = [("route", &args.route), ("side", &args.side), ("status", &status)];
+    let client = args.client.map(|client| client.to_string());
+    let wanted =
+        [("route", &args.route), ("side", &args.side), ("status", &status), ("client", &client), ("id", &args.id)];
     let pairs = wanted.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)));
     format!("/api/v1/events?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// Columns first, then what only some lines have, last the id by which the request is found in other logs.
-fn describe(event: &Value) -> String {
+fn describe(event: &Value, user_agent: bool) -> String {
     let text = |key: &str| tame(event[key].as_str().unwrap_or("-"));
     let query = event["url.query"].as_str().map_or_else(String::new, |query| format!("?{}", tame(query)));
     let mut line = format!(
-        "{} {:>3} {:>9} {:<6} {}{query} route={} side={} upstream={}",
+        "{} {:>3} {:>9} {:<6} {}{query} client={} route={} side={} reason={} upstream={}",
         text("timestamp"),
         event["http.response.status_code"].as_u64().map_or_else(|| "-".to_owned(), |status| status.to_string()),
         milliseconds(&event["duration_seconds"]),
         text("http.request.method"),
         text("url.path"),
+        text("client.address"),
         text("route"),
         text("side"),
+        text("reason"),
         text("upstream"),
     );
-    for (name, key) in
-        [("fallback", "fallback"), ("shadow", "shadow"), ("error", "error.type"), ("fault", "error.fault")]
-    {
+    if event.get("fallback").is_some() {
+        // `fallback=status:500`: what the service answered, and the client was spared.
+        let status = event["fallback_status"].as_u64().map_or_else(String::new, |status| format!(":{status}"));
+        write!(line, " fallback={}{status}", text("fallback")).expect("writing to a string");
+    }
+    for (name, key) in [("shadow", "shadow"), ("error", "error.type"), ("fault", "error.fault")] {
         if event.get(key).is_some() {
             write!(line, " {name}={}", text(key)).expect("writing to a string");
         }
+    }
+    if user_agent {
+        write!(line, " user_agent={:?}", text("user_agent.original")).expect("writing to a string");
     }
     writeln!(line, " id={}", text("request_id")).expect("writing to a string");
     line
@@ -97,12 +113,13 @@ mod tests {
         let event = serde_json::json!({
             "timestamp": "2026-11-21T04:26:39.640Z", "request_id": "7f", "http.request.method": "GET",
             "url.path": "/a\u{1b}[2J\u{9b}\u{202e}b", "url.query": "page=2", "http.response.status_code": 200, "route": "read-user",
-            "side": "monolith", "upstream": "monolith", "fallback": "connect", "duration_seconds": 0.0123,
+            "side": "monolith", "upstream": "monolith", "fallback": "status", "fallback_status": 500, "duration_seconds": 0.0123,
+            "client.address": "10.0.0.7", "reason": "bucket", "user_agent.original": "curl/8 \"x\"\u{1b}",
         });
-        assert_eq!(
-            describe(&event),
-            "2026-11-21T04:26:39.640Z 200   12.3 ms GET    /a\u{fffd}[2J\u{fffd}\u{fffd}b?page=2 route=read-user side=monolith upstream=monolith fallback=connect id=7f\n"
-        );
+        let wanted = "2026-11-21T04:26:39.640Z 200   12.3 ms GET    /a\u{fffd}[2J\u{fffd}\u{fffd}b?page=2 client=10.0.0.7 \
+                      route=read-user side=monolith reason=bucket upstream=monolith fallback=status:500";
+        assert_eq!(describe(&event, false), format!("{wanted} id=7f\n"));
+        assert_eq!(describe(&event, true), format!("{wanted} user_agent=\"curl/8 \\\"x\\\"\u{fffd}\" id=7f\n"));
     }
 
     #[test]
@@ -110,8 +127,8 @@ mod tests {
         let event =
             serde_json::json!({ "http.request.method": "GET", "error.type": "client_gone", "error.fault": "client" });
         assert_eq!(
-            describe(&event),
-            "-   -         - GET    - route=- side=- upstream=- error=client_gone fault=client id=-\n"
+            describe(&event, false),
+            "-   -         - GET    - client=- route=- side=- reason=- upstream=- error=client_gone fault=client id=-\n"
         );
     }
 }

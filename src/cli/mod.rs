@@ -131,8 +131,8 @@ struct ExplainArgs {
 /// How a running proxy is reached.
 #[derive(Debug, Args)]
 struct AdminArgs {
-    /// The admin listener; by default the one in routes.toml, or else <http://127.0.0.1:9900>.
-    #[arg(long, value_name = "URL")]
+    /// The admin listener; by default the one in the file, which may have mistakes elsewhere.
+    #[arg(long, value_name = "URL", env = "MULTILITH_ADMIN")]
     admin: Option<String>,
     /// The admin token.
     #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
@@ -153,6 +153,12 @@ struct ReportArgs {
 
 #[derive(Debug, Args)]
 struct StatusArgs {
+    /// How far back requests, errors and times go: 1s to 1h, by default 5m.
+    #[arg(long, value_name = "DURATION", value_parser = since)]
+    since: Option<String>,
+    /// Show the board anew every two seconds, until interrupted.
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     report: ReportArgs,
 }
@@ -198,6 +204,15 @@ struct LogsArgs {
     /// Only this status, such as 404 or 5xx.
     #[arg(long, value_name = "STATUS")]
     status: Option<StatusFilter>,
+    /// Only this client's address, whatever else happens.
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+    /// Only the request of this id, as the client was told it in X-Request-Id.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Show each client's User-Agent, too.
+    #[arg(long)]
+    user_agent: bool,
     #[command(flatten)]
     admin: AdminArgs,
     /// Print the events as JSON lines.
@@ -254,7 +269,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::demo(&args),
         Verb::Check(args) => check::check(&args),
         Verb::Explain(args) => explain::explain(&args),
-        Verb::Status(args) => status::status(&args.report),
+        Verb::Status(args) => status::status(&args),
         Verb::Diff(args) => diff::diff(&args),
         Verb::Reload(args) => reload::reload(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
@@ -270,4 +285,9 @@ pub fn main() -> ExitCode {
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     crate::config::read_duration(text).ok_or_else(|| format!("`{text}` is not a duration: write 20s, 5m or 1h"))
+}
+
+/// A duration that is passed on as it was written.
+fn since(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
 }

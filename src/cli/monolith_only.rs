@@ -5,8 +5,8 @@ use super::{ButtonArgs, Exit, Position, term};
 
 pub fn monolith_only(args: &ButtonArgs) -> Exit {
     let on = args.position == Position::On;
-    let answer: Result<serde_json::Value, _> =
-        AdminClient::new(&args.admin).post("/api/v1/monolith-only", &serde_json::json!({ "on": on }));
+    let answer: Result<serde_json::Value, _> = AdminClient::new(&args.admin)
+        .and_then(|client| client.post("/api/v1/monolith-only", &serde_json::json!({ "on": on })));
     match answer {
         Ok(answer) if args.json => term::json(&answer),
         Ok(_) if on => term::out("on: every route that is not retired goes to the monolith, from the next request\n"),

@@ -4,14 +4,15 @@ use super::admin_client::AdminClient;
 use super::{Exit, ReportArgs, term};
 
 pub fn reload(args: &ReportArgs) -> Exit {
-    let answer: serde_json::Value = match AdminClient::new(&args.admin).post("/api/v1/reload", &serde_json::Value::Null)
-    {
-        Ok(answer) => answer,
-        Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
-            return Exit::Failed;
-        }
-    };
+    let client = AdminClient::new(&args.admin);
+    let answer: serde_json::Value =
+        match client.and_then(|client| client.post("/api/v1/reload", &serde_json::Value::Null)) {
+            Ok(answer) => answer,
+            Err(error) => {
+                term::fail(&error.to_string(), Some(error.help()));
+                return Exit::Failed;
+            }
+        };
     let refused = answer["result"] == "refused";
     if args.json {
         term::json(&answer);

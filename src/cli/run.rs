@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use super::{Exit, RunArgs, term};
-use crate::compile::{Compiled, SecretSource, Snapshot, compile, without_file};
+use crate::admin::AdminKey;
+use crate::compile::{AdminToken, Compiled, SecretSource, Snapshot, compile, without_file};
 use crate::diagnostic::{Severity, render};
+use crate::migration::Stage;
 use crate::reload::{Source, environment};
 use crate::server::{Inheritance, Running, Signal, Signals, Start, monotonic_microseconds, notify, start, watchdog};
 
@@ -115,36 +117,55 @@ pub fn bring_up(
     inheritance: Inheritance,
     control: &Runtime,
 ) -> Result<Running, Exit> {
-    let token = match snapshot.server.token.as_ref().map(token).transpose() {
-        Ok(token) => token,
+    let keys = match snapshot.server.tokens.iter().map(key).collect() {
+        Ok(keys) => keys,
         Err(message) => {
-            term::fail(&message, Some("the admin token is given as { env = \"NAME\" } or { file = \"path\" }"));
+            let help =
+                "tokens of the admin listener are given as { env = \"NAME\" } or { file = \"path\" }, and differ";
+            term::fail(&message, Some(help));
             return Err(Exit::Failed);
         }
     };
-    start(Start { snapshot, source, token, inheritance }, control.handle()).map_err(|error| {
+    start(Start { snapshot, source, keys, inheritance }, control.handle()).map_err(|error| {
         term::fail(&error.to_string(), error.help().as_deref());
         Exit::Failed
     })
 }
 
-fn token(source: &SecretSource) -> Result<Arc<str>, String> {
-    let text = match source {
-        SecretSource::Value(secret) => return Ok(Arc::clone(&secret.0)),
+fn key(written: &AdminToken) -> Result<AdminKey, String> {
+    let AdminToken { name, role, token } = written;
+    let text = match token {
+        SecretSource::Value(secret) => Arc::clone(&secret.0),
         SecretSource::File(path) => std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read the admin token from `{}`: {error}", path.display()))?,
+            .map(|text| text.trim().into())
+            .map_err(|error| format!("cannot read the admin token `{name}` from `{}`: {error}", path.display()))?,
     };
-    match text.trim() {
-        "" => Err("the admin token is empty".to_owned()),
-        token => Ok(token.into()),
+    if text.is_empty() {
+        return Err(format!("the admin token `{name}` is empty"));
     }
+    Ok(AdminKey { name: Arc::clone(name), role: *role, token: text })
 }
 
+/// The first lines are for a person: what listens where, which file, how many routes.
 fn announce(running: &Running) {
     let plain = running.listeners.iter().map(|address| format!("http://{address}"));
     let encrypted = running.tls_listeners.iter().map(|address| format!("https://{address}"));
     let listeners: Vec<String> = plain.chain(encrypted).collect();
     term::say(&format!("multilith listens on {}; metrics and API on http://{}", listeners.join(", "), running.admin));
+    term::say(&serving(&running.in_force()));
+}
+
+/// `it serves routes.toml: 6 routes (1 shadow, 2 canary, 3 migrated) before the monolith at 127.0.0.1:3000`
+fn serving(snapshot: &Snapshot) -> String {
+    let count = |stage: &Stage| snapshot.routes.iter().filter(|route| route.policy.dial.stage == *stage).count();
+    let stages = Stage::ALL.iter().map(|stage| (count(stage), stage)).filter(|(count, _)| *count > 0);
+    let stages: Vec<_> = stages.map(|(count, stage)| format!("{count} {stage}")).collect();
+    let routes = match snapshot.routes.len() {
+        0 => "no route yet: everything goes to the monolith".to_owned(),
+        1 => format!("1 route ({})", stages.join(", ")),
+        several => format!("{several} routes ({})", stages.join(", ")),
+    };
+    format!("it serves `{}`: {routes}", snapshot.file)
 }
 
 async fn serve(running: &Running, signals: &mut Signals) {

@@ -1,36 +1,61 @@
 //! `multilith status`: the board, as wide as the terminal.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminError};
 use super::table::{Column, Table};
-use super::{Exit, ReportArgs, term};
+use super::{Exit, StatusArgs, term};
 
-pub fn status(args: &ReportArgs) -> Exit {
-    match AdminClient::new(&args.admin).get::<Value>("/api/v1/status") {
-        Ok(status) if args.json => term::json(&status),
-        Ok(status) => term::out(&board(&status, term::width())),
-        Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
-            return Exit::Failed;
+/// Between two looks of `--watch`.
+const LOOK: Duration = Duration::from_secs(2);
+
+pub fn status(args: &StatusArgs) -> Exit {
+    let client = match AdminClient::new(&args.report.admin) {
+        Ok(client) => client,
+        Err(error) => return failed(&error),
+    };
+    let since = args.since.as_ref().map_or_else(String::new, |since| format!("?since={since}"));
+    loop {
+        match client.get::<Value>(&format!("/api/v1/status{since}")) {
+            Ok(status) if args.report.json => term::json(&status),
+            Ok(status) => {
+                let board = board(&status, term::width());
+                term::out(&if args.watch { term::redrawn(&board) } else { board });
+            }
+            Err(error) => return failed(&error),
         }
+        if !args.watch {
+            return Exit::Fine;
+        }
+        std::thread::sleep(LOOK);
     }
-    Exit::Fine
+}
+
+fn failed(error: &AdminError) -> Exit {
+    term::fail(&error.to_string(), Some(error.help()));
+    Exit::Failed
 }
 
 fn board(status: &Value, width: usize) -> String {
     let mut text = String::new();
     let mut line = |words: String| writeln!(text, "{words}").expect("writing to a string");
+    let window = status["window_seconds"]
+        .as_f64()
+        .map_or_else(String::new, |window| format!("; figures of the last {}", span(window)));
     line(format!(
-        "multilith {}, up {}, generation {}",
+        "multilith {}, up {}, generation {}{window}",
         status["version"].as_str().unwrap_or("?"),
         span(status["uptime_seconds"].as_f64().unwrap_or(0.0)),
         status["generation"]
     ));
     if status["monolith_only"] == true {
         line("THE BIG RED BUTTON IS ON: every route that is not retired goes to the monolith".to_owned());
+    }
+    if !status["last_error"].is_null() {
+        line(refused_file(&status["last_error"]));
     }
     line(format!(
         "migrated: {} of the requests of the last five minutes, {} of the routes\n",
@@ -42,18 +67,43 @@ fn board(status: &Value, width: usize) -> String {
     text
 }
 
+/// The newest text of the file, which is not in force, and its first mistake.
+fn refused_file(error: &Value) -> String {
+    let all = error["diagnostics"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let first = all.iter().find(|entry| entry["severity"] == "error").or(all.first()).unwrap_or(&Value::Null);
+    let text = |key: &str| first[key].as_str().unwrap_or("?");
+    let place = match (first["line"].as_u64(), first["column"].as_u64()) {
+        (Some(line), Some(column)) => format!(":{line}:{column}"),
+        _ => String::new(),
+    };
+    let more = match all.len() {
+        0 | 1 => String::new(),
+        several => format!(" (the first of {several}; `multilith check` shows all)"),
+    };
+    format!(
+        "NOT IN FORCE: the file of {}: {}{place}: {}[{}]: {}{more}",
+        error["at"].as_str().unwrap_or("?"),
+        text("file"),
+        text("severity"),
+        text("code"),
+        text("message"),
+    )
+}
+
 fn routes(status: &Value) -> Table {
     let mut table = Table::new([
-        Column::left("ROUTE").may_shrink_to(14),
+        Column::left("ROUTE").may_shrink_to(12),
         Column::left("STAGE"),
         Column::right("WEIGHT"),
-        Column::left("SIDE").may_shrink_to(9),
+        Column::left("SIDE").may_shrink_to(8),
         Column::right("REQUESTS"),
         Column::right("ERRORS"),
+        Column::right("FALLBACKS").only_if_filled(),
         Column::right("P50").may_go(),
         Column::right("P99"),
-        Column::right("MISMATCH"),
-        Column::left("BREAKER").only_if_filled(),
+        Column::right("COPIES").only_if_filled().may_go(),
+        Column::right("MISMATCH").only_if_filled(),
+        Column::left("").only_if_filled().may_hang(),
     ]);
     for route in status["routes"].as_array().into_iter().flatten() {
         rows(&mut table, route);
@@ -61,12 +111,15 @@ fn routes(status: &Value) -> Table {
     table
 }
 
-/// One row a side; the route's own columns stand in the first.
+/// One row a side; the route's own columns stand in the first, those of its service beside the service.
 fn rows(table: &mut Table, route: &Value) {
     let empty = serde_json::Map::new();
     let sides = route["requests"].as_object().unwrap_or(&empty);
+    let some =
+        |value: &Value| value.as_u64().filter(|count| *count > 0).map_or_else(String::new, |count| count.to_string());
     for (index, (side, requests)) in sides.iter().enumerate() {
         let own = |text: &str| if index == 0 { text.to_owned() } else { String::new() };
+        let of_service = |text: String| if side == "service" { text } else { String::new() };
         table.row([
             own(route["name"].as_str().unwrap_or("?")),
             own(route["stage"].as_str().unwrap_or("?")),
@@ -74,10 +127,15 @@ fn rows(table: &mut Table, route: &Value) {
             side.clone(),
             requests.to_string(),
             route["errors"][side].to_string(),
+            of_service(some(&route["fallbacks"])),
             seconds(&route["p50_seconds"][side]),
             seconds(&route["p99_seconds"][side]),
-            own(&rate(&route["mismatch_rate"])),
-            own(route["breaker"].as_str().filter(|state| *state != "closed").unwrap_or("")),
+            of_service(some(&route["copies"])),
+            own(&route["mismatch_rate"].as_f64().map_or_else(String::new, rate)),
+            match route["breaker"].as_str() {
+                Some(state) if state != "closed" && index == 0 => format!("breaker {state}"),
+                _ => String::new(),
+            },
         ]);
     }
 }
@@ -115,8 +173,8 @@ fn percent(ratio: &Value) -> String {
     ratio.as_f64().map_or_else(|| "-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0))
 }
 
-fn rate(ratio: &Value) -> String {
-    ratio.as_f64().map_or_else(|| "-".to_owned(), |ratio| format!("{:.2} %", ratio * 100.0))
+fn rate(ratio: f64) -> String {
+    format!("{:.2} %", ratio * 100.0)
 }
 
 fn seconds(value: &Value) -> String {
@@ -143,13 +201,14 @@ mod tests {
 
     fn status() -> Value {
         serde_json::json!({
-            "version": "0.1.0", "generation": 3, "uptime_seconds": 61.0, "progress": { "requests": 0.25, "routes": 0.5 },
+            "version": "0.1.0", "generation": 3, "uptime_seconds": 61.0, "window_seconds": 300.0, "last_error": null,
+            "progress": { "requests": 0.25, "routes": 0.5 },
             "routes": [
                 {
                     "name": "a-route-with-a-rather-long-name-for-its-own-good", "stage": "canary", "weight": "0.01%",
                     "requests": { "monolith": 1_234_567, "service": 12 }, "errors": { "monolith": 0, "service": 12 },
                     "p50_seconds": { "monolith": 0.0021, "service": 0.8 }, "p99_seconds": { "monolith": 0.0123, "service": 1.2 },
-                    "mismatch_rate": 0.021, "breaker": "open"
+                    "mismatch_rate": 0.021, "breaker": "open", "copies": 7, "fallbacks": 5
                 },
                 { "name": "ab", "stage": "split", "requests": { "a-variant-with-a-long-name": 2 }, "errors": { "a-variant-with-a-long-name": 0 } },
             ],
@@ -179,14 +238,54 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_columns_have_room_for_all_of_them() {
+        let mut status = status();
+        status["routes"][0]["name"] = "read-user".into();
+        status["routes"].as_array_mut().unwrap().truncate(1);
+        let board = board(&status, 100);
+        for head in ["P50", "P99", "FALLBACKS", "COPIES", "MISMATCH"] {
+            assert!(board.contains(head), "{head}:\n{board}");
+        }
+    }
+
+    #[test]
     fn what_only_some_have_is_shown_where_they_have_it() {
         let wide = board(&status(), 160);
-        assert!(wide.contains("BREAKER") && wide.contains("2.10 %  open"), "{wide}");
+        assert!(wide.contains("2.10 %") && wide.contains("  breaker open\n"), "{wide}");
+        let service = wide.lines().find(|line| line.contains("service")).unwrap();
+        assert!(service.contains(" 5 ") && service.trim_end().ends_with('7'), "fallbacks and copies: {service}");
         assert!(wide.contains("unhealthy           0  check failed"), "{wide}");
         let mut calm = status();
         calm["routes"][0]["breaker"] = "closed".into();
-        assert!(!board(&calm, 160).contains("BREAKER"));
+        calm["routes"][0]["mismatch_rate"] = Value::Null;
+        (calm["routes"][0]["copies"], calm["routes"][0]["fallbacks"]) = (0.into(), 0.into());
+        for column in ["breaker", "MISMATCH", "COPIES", "FALLBACKS"] {
+            assert!(!board(&calm, 160).contains(column), "{column}");
+        }
         let narrow = board(&status(), 80);
         assert!(narrow.contains("\n    check failed: Connection refused (os error 111)\n"), "{narrow}");
+    }
+
+    #[test]
+    fn the_first_lines_say_the_window_and_which_file_is_not_in_force() {
+        let mut status = status();
+        let first = |status: &Value| board(status, 160).lines().next().unwrap_or_default().to_owned();
+        assert_eq!(first(&status), "multilith 0.1.0, up 61 s, generation 3; figures of the last 5 min");
+        assert!(!board(&status, 160).contains("NOT IN FORCE"));
+        let diagnostic = |severity: &str, code: &str, line: u64| {
+            serde_json::json!({
+                "severity": severity, "code": code, "message": "what is wrong", "file": "routes.toml", "line": line, "column": 9
+            })
+        };
+        let diagnostics = [diagnostic("warning", "unused-service", 2), diagnostic("error", "invalid-value", 12)];
+        status["last_error"] = serde_json::json!({ "at": "2026-11-28T12:00:00Z", "diagnostics": diagnostics });
+        assert!(
+            board(&status, 160).contains(
+                "\nNOT IN FORCE: the file of 2026-11-28T12:00:00Z: routes.toml:12:9: error[invalid-value]: what is wrong \
+                 (the first of 2; `multilith check` shows all)\n"
+            ),
+            "{}",
+            board(&status, 160)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Columns of text that fit the terminal: names shrink first, then what can be missed goes, last the gaps.
+//! Columns of text that fit the terminal: names shrink first, then the gaps, then what can be missed goes.
 
 const GAP: &str = "  ";
 const NARROW_GAP: &str = " ";
@@ -71,9 +71,12 @@ impl Table {
         while over > 0 && self.shrink_widest(&mut widths) {
             over -= 1;
         }
+        // What narrower gaps can save need not go.
+        let mut gaps = widths.iter().flatten().count().saturating_sub(1) * (GAP.len() - NARROW_GAP.len());
         for (column, room) in self.columns.iter().zip(&mut widths) {
-            if over > 0 && column.may_go {
+            if over > gaps && column.may_go {
                 over = over.saturating_sub(room.map_or(0, |room| room + GAP.len()));
+                gaps = gaps.saturating_sub(GAP.len() - NARROW_GAP.len());
                 *room = None;
             }
         }

@@ -8,6 +8,11 @@ pub fn out(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
+/// A report that replaces the one before it on a terminal; elsewhere they follow each other.
+pub fn redrawn(report: &str) -> String {
+    if std::io::stdout().is_terminal() { format!("\x1b[H\x1b[2J\x1b[3J{report}") } else { format!("{report}\n") }
+}
+
 /// Writes a message to stderr.
 pub fn say(text: &str) {
     let mut stderr = std::io::stderr().lock();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::{ConnectError, End, Fault};
+use crate::endpoint::IdleCloses;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
 /// Interim responses (1xx) before the response; a server that sends more has none.
@@ -150,8 +152,8 @@ impl Response {
     }
 
     /// Keeps the connection if the response was read to its end and it may have another request.
-    pub fn keep_connection(self, key: u64, wait: Duration, most: usize) {
-        self.end.keep(key, wait, most);
+    pub fn keep_connection(self, key: u64, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
+        self.end.keep(key, wait, most, closes);
     }
 }
 

@@ -135,7 +135,7 @@ async fn a_kept_connection_that_had_ended_is_replaced_once_for_what_is_harmless_
         (Method::GET, &b""[..], 2, Ok(200)),
         (Method::HEAD, b"", 2, Ok(200)),
         (Method::GET, b"HTTP/1.1 200 O", 2, Ok(200)),
-        (Method::GET, b"garbage", 1, Err("not HTTP: head")),
+        (Method::GET, b"garbage", 1, Err("not HTTP: no response")),
         (Method::POST, b"", 1, Err("unexpected end of file")),
         (Method::PUT, b"", 1, Err("unexpected end of file")),
         (Method::TRACE, b"", 1, Err("unexpected end of file")),

@@ -1,6 +1,7 @@
 //! The upstream's end of one exchange, whatever version of HTTP it speaks.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use http::uri::Scheme;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::{ConnectError, Fault, Socket, connect, http1, http2, idle_pool, opening};
-use crate::endpoint::HttpVersions;
+use crate::endpoint::{HttpVersions, IdleCloses};
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
 /// A connection of HTTP/1, or a stream of one of HTTP/2.
@@ -26,18 +27,11 @@ impl End {
     }
 
     /// A connection of this thread that can take a request: one that has waited less than `youngest`, or a place on one that is
-    /// shared. `key`: those of one key may be taken for one another. `ended` hears for how long each connection had waited that was
-    /// found closed.
-    pub fn kept(
-        key: u64,
-        versions: HttpVersions,
-        tls: bool,
-        now: Instant,
-        youngest: Duration,
-        ended: impl FnMut(Duration),
-    ) -> Option<Self> {
+    /// shared. `key`: those of one key may be taken for one another.
+    #[must_use]
+    pub fn kept(key: u64, versions: HttpVersions, tls: bool, now: Instant, youngest: Duration) -> Option<Self> {
         let http2 = || Some(Self::Http2(http2::Stream::new(http2::reserve(key)?), scheme(tls)));
-        let http1 = || idle_pool::take(key, now, youngest, ended).map(Self::http1);
+        let http1 = || idle_pool::take(key, now, youngest).map(Self::http1);
         match versions {
             HttpVersions::Http1 => http1(),
             HttpVersions::Http2 => http2(),
@@ -172,13 +166,13 @@ impl End {
         }
     }
 
-    /// Keeps the connection for `wait` if it may have another request. At most `most` of HTTP/1 wait on one thread; one of HTTP/2 is
-    /// shared already.
-    pub fn keep(self, key: u64, wait: Duration, most: usize) {
+    /// Keeps the connection for `wait` if it may have another request. At most `most` of HTTP/1 wait on one thread, and `closes` hears
+    /// when the other end closes them; one of HTTP/2 is shared already.
+    pub fn keep(self, key: u64, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
         if let Self::Http1(conn) = self
             && let Some(socket) = conn.reuse()
         {
-            idle_pool::keep(key, socket, Instant::now(), wait, most);
+            idle_pool::keep(key, socket, Instant::now(), wait, most, closes);
         }
     }
 }

@@ -227,7 +227,7 @@ mod tests {
             ("HTTP/1.1 404 Not Found\r\n\r\n", "status 404"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n0123456789", "the connection broke: unexpected end of file"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n012345678901234567890123456789", "the answer is too large"),
-            ("SSH-2.0\r\n", "the connection broke: not HTTP: head"),
+            ("SSH-2.0\r\n", "the connection broke: not HTTP: no response"),
         ] {
             let (url, _task) = server(said).await;
             let head = request(&url, Method::GET, url.target());

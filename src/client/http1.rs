@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use http::{Method, StatusCode, Version};
 
-use super::read::{poll_append, poll_piece};
+use super::read::{poll_append, poll_look, poll_piece};
 use super::{Fault, Outbox, Socket};
 use crate::message::{
     ChunkReader, Framing, Name, Piece, RequestHead, ResponseHead, head_end, put_chunk, put_last_chunk, take,
@@ -114,11 +114,12 @@ impl Conn {
     /// Puts a piece of the request's body.
     pub fn put(&mut self, piece: Piece) {
         match (self.writing, piece) {
-            (Writing::Length(left), Piece::Data(data)) => {
+            (Writing::Length(left), Piece::Data(mut data)) => {
                 let fits = usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
                 // More than was announced would be taken for the next request.
                 let left = left - fits as u64;
-                self.outbox.put(data.slice(..fits));
+                data.truncate(fits);
+                self.outbox.put(data);
                 self.writing = if left == 0 { Writing::Over } else { Writing::Length(left) };
             }
             (Writing::Length(_), _) => {
@@ -174,7 +175,26 @@ impl Conn {
                 return Poll::Ready(Err(Fault::Malformed(NO_RESPONSE)));
             }
             self.reading = Reading::Head { searched: self.unread.len() };
-            if ready!(poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ))? == 0 {
+            if self.unread.is_empty() {
+                // Most heads come at once, and are read from the thread's buffer.
+                let Self { socket, unread, .. } = self;
+                let (head, length) = ready!(poll_look(cx, socket, |bytes| {
+                    let whole = head_end(bytes, 0).map(|end| (ResponseHead::parse(&bytes[..end]), end));
+                    let head = whole.and_then(|(head, end)| Some((head.ok()?, end)));
+                    if let Some(rest) =
+                        bytes.get(head.as_ref().map_or(0, |(_, end)| *end)..).filter(|rest| !rest.is_empty())
+                    {
+                        *unread = BytesMut::from(rest);
+                    }
+                    (head, bytes.len())
+                }))?;
+                if let Some((head, _)) = head {
+                    return Poll::Ready(self.begin(head));
+                }
+                if length == 0 {
+                    return Poll::Ready(Err(Fault::closed()));
+                }
+            } else if ready!(poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ))? == 0 {
                 return Poll::Ready(Err(Fault::closed()));
             }
         }

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pingora::protocols::{ALPN, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,6 +25,30 @@ impl Socket {
             Self::Tcp(socket) => socket.as_raw_fd(),
             Self::Stream(stream) => stream.id(),
         }
+    }
+
+    /// How long ago the last segment came, to some milliseconds: of a connection that was closed while it waited, the other end's
+    /// FIN. `None`: not TCP, or the system does not say.
+    #[must_use]
+    #[expect(unsafe_code, reason = "std has no TCP_INFO")]
+    pub fn silent_for(&self) -> Option<Duration> {
+        /// `tcpi_last_ack_recv` in Linux's `struct tcp_info`, which only ever grows at its end.
+        const PLACE: usize = 56;
+        const NEEDED: usize = PLACE + size_of::<u32>();
+        let descriptor = self.descriptor();
+        if !cfg!(target_os = "linux") || descriptor < 0 {
+            return None;
+        }
+        let mut info = [0_u8; NEEDED];
+        let mut length = libc::socklen_t::try_from(NEEDED).expect("a small structure");
+        let buffer = info.as_mut_ptr().cast();
+        // SAFETY: the buffer is valid for its length, which the kernel does not exceed.
+        let asked = unsafe { libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, buffer, &raw mut length) };
+        if asked != 0 || usize::try_from(length).ok()? < NEEDED {
+            return None;
+        }
+        let milliseconds = u32::from_ne_bytes(info[PLACE..NEEDED].try_into().ok()?);
+        Some(Duration::from_millis(u64::from(milliseconds)))
     }
 
     #[must_use]

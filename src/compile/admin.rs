@@ -2,13 +2,48 @@
 
 use std::sync::Arc;
 
-use super::address::is_loopback;
-use super::draft::Draft;
+use super::address::{host_port, is_loopback, join};
+use super::draft::{Draft, check_name};
 use super::listeners::Listeners;
+use super::secret::secret;
+use super::{AdminToken, Role};
 use crate::config::{self, Field};
-use crate::diagnostic::{Code, Span};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 
 const DEFAULT_ADMIN: &str = "127.0.0.1:9900";
+
+/// The admin address of a file, which may be wrong everywhere else: a verb has to find the proxy in the very moment in which
+/// the file is broken. `None`: the text does not tell, because the key, or what may have been the key, cannot be read.
+#[must_use]
+pub fn admin_address(text: &str, env: config::Environment<'_>) -> Option<Arc<str>> {
+    let mut diagnostics = Diagnostics::default();
+    let parsed = config::parse(text, env, &mut diagnostics);
+    // A misspelt key or table may be the one that is looked for.
+    let lost = parsed.tables_lost || diagnostics.iter().any(|found| may_be_of_server(found, text));
+    let admin = match &parsed.file.server {
+        Field::Given(server) => &server.value.admin,
+        Field::Absent => &Field::Absent,
+        Field::Wrong => &Field::Wrong,
+    };
+    match admin {
+        Field::Given(given) => {
+            host_port(&given.value, None).ok().filter(|found| found.port != 0).map(|it| join(it).into())
+        }
+        Field::Absent if !lost => Some(DEFAULT_ADMIN.into()),
+        Field::Absent | Field::Wrong => None,
+    }
+}
+
+/// An unknown key in `[server]`, or an unknown table.
+fn may_be_of_server(found: &Diagnostic, text: &str) -> bool {
+    const OTHERS: [&str; 9] =
+        ["monolith", "services", "routes", "matching", "limits", "timeouts", "logs", "tracing", "metrics"];
+    let Some(before) = found.span.as_ref().and_then(|span| text.get(..span.end)) else { return false };
+    let mut headers = before.lines().filter_map(|line| line.trim_start().strip_prefix('['));
+    let table = headers.next_back().map(|header| header.trim_start_matches(['[', ' ']));
+    let name = table.map(|table| table.split(['.', ']', ' ']).next().unwrap_or(""));
+    found.code == Code::UnknownKey && name.is_none_or(|name| !OTHERS.contains(&name))
+}
 
 /// The address; `None` after something was reported.
 pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft: &mut Draft<'_>) -> Option<Arc<str>> {
@@ -18,7 +53,8 @@ pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft:
         Field::Absent => return listeners.add(DEFAULT_ADMIN, &server.span, draft).map(|(address, _)| address),
     };
     let (address, host) = listeners.add(&given.value, &given.span, draft)?;
-    if server.token.is_absent() && !is_loopback(&host) {
+    let none = matches!(&server.tokens, Field::Given(given) if given.value.is_empty()) || server.tokens.is_absent();
+    if server.token.is_absent() && none && !is_loopback(&host) {
         without_token(&address, given.span.clone(), draft);
     }
     Some(address)
@@ -37,6 +73,32 @@ fn without_token(address: &str, span: Span, draft: &mut Draft<'_>) {
     );
 }
 
+/// Everybody who may use the listener: `token` is one called so, who may do everything.
+pub(super) fn tokens(server: &config::Server, draft: &mut Draft<'_>) -> Vec<AdminToken> {
+    let own =
+        server.token.get().map(|token| AdminToken { name: "token".into(), token: secret(token), role: Role::Operate });
+    let mut tokens: Vec<_> = own.into_iter().collect();
+    for item in server.tokens.get().map(Vec::as_slice).unwrap_or_default() {
+        let (Some(name), Some(token)) = (item.value.name.given(), item.value.token.get()) else { continue };
+        check_name("token", &name.value, name.span.clone(), draft);
+        if tokens.iter().any(|known| *known.name == *name.value) {
+            draft.say(
+                Code::DuplicateValue,
+                name.span.clone(),
+                format!("two tokens are called `{}`", name.value),
+                "again",
+                "give each token a name of its own: it says in the journal who it was; the one in `token` is called `token`",
+            );
+        }
+        let role = match item.value.role.or(config::Role::Read) {
+            config::Role::Read => Role::Read,
+            config::Role::Operate => Role::Operate,
+        };
+        tokens.push(AdminToken { name: name.value.as_str().into(), token: secret(token), role });
+    }
+    tokens
+}
+
 /// Names under which the admin listener may be reached, in lower case.
 pub(super) fn hosts(server: &config::Server, draft: &mut Draft<'_>) -> Vec<Box<str>> {
     let mut hosts = Vec::new();
@@ -51,4 +113,37 @@ pub(super) fn hosts(server: &config::Server, draft: &mut Draft<'_>) -> Vec<Box<s
         }
     }
     hosts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::admin_address;
+
+    #[test]
+    fn the_admin_address_is_read_from_a_file_that_is_otherwise_wrong() {
+        let env = |name: &str| (name == "ADMIN").then(|| "127.0.0.1:7000".to_owned());
+        for (text, address) in [
+            (
+                "[server]\nadmin = \"127.0.0.1:9911\"\n[monolith]\nurl = \"http://127.0.0.1:1\"\n",
+                Some("127.0.0.1:9911"),
+            ),
+            ("[server]\nadmin = \"127.0.0.1:9911\"\n[routes.a]\nstage = \"shdow\"\n", Some("127.0.0.1:9911")),
+            ("[server]\nadmin = \"127.0.0.1:9911\"\n[routes.a\nstage = shadow\n", Some("127.0.0.1:9911")),
+            ("[server]\nlisten = 7\nadmin = \"127.0.0.1:9911\"\nadmn = 1\n", Some("127.0.0.1:9911")),
+            ("[server]\nadmin = \"${ADMIN}\"\n[sevices.x]\n", Some("127.0.0.1:7000")),
+            // Without the key, the file's default holds, where the key cannot have been meant elsewhere.
+            ("", Some("127.0.0.1:9900")),
+            ("[monolith]\nurl = \"http://127.0.0.1:1\"\n[routes.a]\nstag = \"shadow\"\n", Some("127.0.0.1:9900")),
+            ("[server]\nadmn = \"127.0.0.1:9911\"\n", None),
+            ("[sever]\nadmin = \"127.0.0.1:9911\"\n", None),
+            ("[server\nadmin = \"127.0.0.1:9911\"\n", None),
+            ("[server]\nadmin = \"127.0.0.1:9911\n", None),
+            ("[server]\nadmin = \"9911\"\n", None),
+            ("[server]\nadmin = \"${MISSING}\"\n", None),
+            // Port 0 is another port at each start.
+            ("[server]\nadmin = \"127.0.0.1:0\"\n", None),
+        ] {
+            assert_eq!(admin_address(text, &env).as_deref(), address, "{text}");
+        }
+    }
 }

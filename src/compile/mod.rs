@@ -7,7 +7,9 @@ mod admin;
 mod draft;
 mod listeners;
 mod networks;
+mod redacted;
 mod routes;
+mod secret;
 mod server;
 mod settings;
 mod snapshot;
@@ -18,11 +20,13 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, ServerSettings, Snapshot, TlsSettings,
-    TracingSettings,
+    AccessLog, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, Role, ServerSettings,
+    Snapshot, TlsSettings, TracingSettings,
 };
 
 pub use crate::route::{Matching, Secret, SecretSource};
+pub use admin::admin_address;
+pub use redacted::redacted;
 
 use std::cell::RefCell;
 

@@ -9,7 +9,6 @@ use super::listeners::Listeners;
 use super::{Certificate, ForceRule, ServerSettings, TlsSettings, admin, networks};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
-use crate::route::{Secret, SecretSource};
 
 const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
@@ -35,7 +34,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
             Some(address) => address,
             None => None,
         },
-        token: server.token.get().map(secret),
+        tokens: admin::tokens(server, draft),
         admin_hosts: admin::hosts(server, draft),
         threads: usize::from(server.threads.or(0)),
         state_dir: server.state_dir.get().cloned().unwrap_or_else(|| PathBuf::from(".multilith")),
@@ -44,15 +43,9 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         monolith_only: server.monolith_only.or(false),
         trusted,
         force,
+        allow_bare_lf: server.allow_bare_lf.or(false),
         debug_headers: server.debug_headers.or(false),
     })
-}
-
-pub(super) fn secret(secret: &config::Secret) -> SecretSource {
-    match secret {
-        config::Secret::Value(value) => SecretSource::Value(Secret(value.as_str().into())),
-        config::Secret::File(path) => SecretSource::File(path.clone()),
-    }
 }
 
 /// Without a word about listeners, the plain one is the default; with TLS listeners alone there is none.

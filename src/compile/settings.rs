@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::{AccessLog, Limits, LogFormat, LogOutput, Matching, TracingSettings};
 use crate::config::{self, Field, Limit};
 use crate::diagnostic::Code;
-use crate::endpoint::Timeouts;
+use crate::endpoint::{Buffering, RequestBuffer, Timeouts};
 use crate::migration::Percent;
 
 /// From a millisecond to a minute, denser where a person notices the difference.
@@ -55,12 +55,14 @@ pub(super) fn limits(file: &config::File) -> Limits {
             u32::try_from(count.0).unwrap_or(u32::MAX)
         })
         .filter(|count| *count > 0),
+        http2_streams: limits.http2_streams.get().map_or(default.http2_streams, |streams| streams.0),
         header_timeout: time(&limits.header_timeout, default.header_timeout),
         body_timeout: time(&limits.body_timeout, default.body_timeout),
         write_timeout: time(&limits.write_timeout, default.write_timeout),
         min_rate: limit(&limits.min_rate, default.min_rate, |rate| rate.0),
         idle_timeout: time(&limits.idle_timeout, default.idle_timeout),
         upgraded_idle: time(&limits.upgraded_idle, default.upgraded_idle),
+        buffer_disk: limit(&limits.buffer_disk, default.buffer_disk, |size| size.0),
     }
 }
 
@@ -73,6 +75,19 @@ pub(super) fn timeouts(field: &Field<config::Timeouts>, base: Timeouts) -> Timeo
         answer: time(&timeouts.answer, base.answer),
         idle: time(&timeouts.idle, base.idle),
         total: time(&timeouts.total, base.total),
+    }
+}
+
+/// `buffer` of a route or an upstream.
+pub(super) fn buffer(field: &Field<config::Buffer>) -> Buffering {
+    let Some(buffer) = field.get() else { return Buffering::default() };
+    Buffering {
+        request: buffer.request.get().map(|request| match request {
+            config::RequestBuffer::Auto => RequestBuffer::Auto,
+            config::RequestBuffer::None => RequestBuffer::None,
+            config::RequestBuffer::Size(size) => RequestBuffer::Size(size.0),
+        }),
+        response: buffer.answer.get().map(|answer| answer.0.map_or(0, |size| size.0)),
     }
 }
 

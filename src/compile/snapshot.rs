@@ -58,6 +58,23 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
 }
 
+/// What may be done on the admin listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Look, and ask what would be.
+    Read,
+    /// Everything.
+    Operate,
+}
+
+/// One who may use the admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    pub name: Arc<str>,
+    pub token: SecretSource,
+    pub role: Role,
+}
+
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -66,7 +83,8 @@ pub struct ServerSettings {
     pub tls: TlsSettings,
     pub admin: Arc<str>,
     pub metrics: Option<Arc<str>>,
-    pub token: Option<SecretSource>,
+    /// Who may use `admin`; without any, everybody who reaches it.
+    pub tokens: Vec<AdminToken>,
     pub admin_hosts: Vec<Box<str>>,
     /// 0: one per core.
     pub threads: usize,
@@ -76,6 +94,8 @@ pub struct ServerSettings {
     pub monolith_only: bool,
     pub trusted: Vec<Network>,
     pub force: Option<ForceRule>,
+    /// Lines of a request's head may end in LF alone.
+    pub allow_bare_lf: bool,
     pub debug_headers: bool,
 }
 
@@ -88,6 +108,8 @@ pub struct Limits {
     pub connections: Option<u64>,
     pub connections_per_client: Option<u64>,
     pub requests_per_connection: Option<u32>,
+    /// Requests at once on a connection of HTTP/2; one more is refused, and may be sent again.
+    pub http2_streams: u32,
     pub header_timeout: Option<Duration>,
     pub body_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
@@ -95,6 +117,8 @@ pub struct Limits {
     pub min_rate: Option<u64>,
     pub idle_timeout: Option<Duration>,
     pub upgraded_idle: Option<Duration>,
+    /// Bytes of all bodies on disk together.
+    pub buffer_disk: Option<u64>,
 }
 
 impl Default for Limits {
@@ -106,12 +130,15 @@ impl Default for Limits {
             connections: Some(10_000),
             connections_per_client: None,
             requests_per_connection: None,
+            // What nginx, haproxy and Envoy's guide for edges allow.
+            http2_streams: 100,
             header_timeout: Some(Duration::from_secs(10)),
             body_timeout: Some(Duration::from_secs(30)),
             write_timeout: Some(Duration::from_secs(60)),
             min_rate: Some(240),
             idle_timeout: Some(Duration::from_secs(75)),
             upgraded_idle: Some(Duration::from_secs(3600)),
+            buffer_disk: Some(1 << 30),
         }
     }
 }

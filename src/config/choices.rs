@@ -43,6 +43,11 @@ choices! {
         Migrated "migrated",
         Retired "retired",
     }
+    /// What may be done on the admin listener.
+    Role: "a role" {
+        Read "read",
+        Operate "operate",
+    }
     /// How an endpoint is picked.
     Balance: "a way to balance" {
         RoundRobin "round-robin",

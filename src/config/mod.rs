@@ -2,6 +2,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod buffer;
 mod choices;
 mod condition;
 mod field;
@@ -25,7 +26,8 @@ mod variables;
 #[cfg(test)]
 mod schema_tests;
 
-pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Stage, TrailingSlash, Writes};
+pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
+pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Role, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use field::{Field, Given};
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
@@ -35,11 +37,14 @@ pub use route::{
     Answer, Auth, Breaker, CookieDomain, Fallback, FallbackSwitch, Jwt, RateLimit, Rewrite, Route, Variant,
 };
 pub use secret::{Secret, SecretTable};
-pub use server::{Certificate, Force, Server, Tls};
+pub use server::{AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
-pub use units::{ByteRate, Count, Percent, Rate, Size, duration};
-pub use upstream::{Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, Monolith, Service, Srv, UpstreamTls};
+pub use units::{ByteRate, Count, Percent, Rate, Size, Streams, duration};
+pub use upstream::{
+    Consul, Discover, Dns, Eject, EjectSwitch, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv,
+    UpstreamTls,
+};
 
 use reader::{Decode, Reader};
 use recover::Damage;

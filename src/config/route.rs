@@ -8,7 +8,9 @@ use serde_json::json;
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
-use super::{Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage};
+use super::{
+    Buffer, Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
+};
 
 table! {
     /// A match, and where it stands in the migration.
@@ -58,6 +60,8 @@ table! {
         shadow: Box<Shadow>,
         /// Size of a request body; more is 413. Default: `limits.body`.
         body_limit: Limit<Size>,
+        /// How much of bodies is held on their way. Default: as the upstream has it.
+        buffer: Buffer,
         /// How often one client may ask.
         rate_limit: Box<RateLimit>,
         /// Which requests may pass at all.
@@ -111,7 +115,7 @@ table! {
     pub struct Fallback {
         /// Methods that move when nothing was sent. Default: all.
         methods: OneOrMany<Method>,
-        /// Answers that count as a failure; safe methods only. Default: `[502, 503, 504]`.
+        /// Answers that count as a failure; safe methods only. Default: `[502, 503, 504]`, in `canary` 500 besides.
         statuses: Vec<Item<u16>>,
     }
 }

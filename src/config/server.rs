@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::list::Item;
 use super::table::table;
-use super::{Limit, Secret};
+use super::{Limit, Role, Secret};
 
 table! {
     /// The proxy's own listeners and life cycle.
@@ -22,6 +22,8 @@ table! {
         metrics: String,
         /// Required when `admin` is not a loopback address.
         token: Secret,
+        /// People and programs that may use the admin listener, by name.
+        tokens: Vec<Item<AdminToken>>,
         /// Names under which the admin listener may be reached, beside its address.
         admin_hosts: Vec<Item<String>>,
         /// Worker threads; 0 is one per core. Default: 0.
@@ -38,8 +40,22 @@ table! {
         trusted: Vec<Item<String>>,
         /// The clients that may name a side, and the header.
         force: Force,
+        /// Read lines of a request's head that end in LF alone; else they are refused with 400. Default: false.
+        allow_bare_lf: bool,
         /// Tell clients route and side in X-Multilith-Route and X-Multilith-Side. Default: false.
         debug_headers: bool,
+    }
+}
+
+table! {
+    /// One who may use the admin listener.
+    pub struct AdminToken {
+        /// Stands in the log and in the journal.
+        name: String = required,
+        /// Sent as `Authorization: Bearer TOKEN`.
+        token: Secret = required,
+        /// What may be done with it. Default: `"read"`.
+        role: Role,
     }
 }
 

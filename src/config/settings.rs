@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::list::Item;
 use super::table::table;
-use super::{ByteRate, Count, Limit, LogFormat, PathCase, Percent, Size, TrailingSlash};
+use super::{ByteRate, Count, Limit, LogFormat, PathCase, Percent, Size, Streams, TrailingSlash};
 
 table! {
     /// How paths are compared.
@@ -33,6 +33,8 @@ table! {
         connections_per_client: Limit<Count>,
         /// Requests over one connection of HTTP/1; the last answer says so and ends it. Default: none.
         requests_per_connection: Limit<Count>,
+        /// Requests at once on a connection of HTTP/2, at most 1000; one more is refused and may be sent again. Default: 100.
+        http2_streams: Streams,
         /// From the accept or the first byte to the end of the head. Default: `"10s"`.
         header_timeout: Limit<Duration>,
         /// Longest pause while a body is read. Default: `"30s"`.
@@ -46,6 +48,8 @@ table! {
         /// Tunnels and event streams without a byte in either direction; a minute once one end of a tunnel has said its end.
         /// Default: `"1h"`.
         upgraded_idle: Limit<Duration>,
+        /// All bodies on disk together; what finds no room streams on. Default: `"1GiB"`.
+        buffer_disk: Limit<Size>,
     }
 }
 

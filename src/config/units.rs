@@ -20,6 +20,10 @@ pub struct Size(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub u64);
 
+/// Requests at once on a connection of HTTP/2: 1 to 1000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams(pub u32);
+
 /// Requests in a time: `100/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -283,6 +287,20 @@ impl Decode for Count {
 
     fn schema() -> serde_json::Value {
         json!({ "type": "integer", "minimum": 0 })
+    }
+}
+
+impl Decode for Streams {
+    const EXPECTED: &'static str = "a whole number";
+    const EXAMPLE: &'static str = "100";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let number = super::scalar::integer::<Self>(value, reader, 1, 1000)?;
+        u32::try_from(number).ok().map(Self)
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "type": "integer", "minimum": 1, "maximum": 1000 })
     }
 }
 

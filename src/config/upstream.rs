@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::list::Item;
+use super::reader::{Decode, Reader, Value};
 use super::table::table;
-use super::{Balance, HttpVersion, Timeouts};
+use super::{Balance, Buffer, HttpVersion, Timeouts};
+use crate::diagnostic::Code;
 
 macro_rules! upstream {
     ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty,)* }) => {
@@ -22,16 +26,20 @@ macro_rules! upstream {
                 balance: Balance,
                 /// Active checks. Default: none.
                 health: Health,
-                /// Endpoints that fail are left out for a while. Default: none.
-                eject: Eject,
+                /// Endpoints that fail are left out for a while; `false`: never. Default: after five failures in a row, never the last
+                /// one.
+                eject: EjectSwitch,
                 /// Version of HTTP. Default: `"1.1"`.
                 http: HttpVersion,
                 /// TLS towards the upstream.
                 tls: UpstreamTls,
                 /// In place of `[timeouts]`.
                 timeouts: Timeouts,
-                /// Idle connections are kept this long: less than the upstream keeps them. Default: `"4s"`.
-                keepalive: Duration,
+                /// Idle connections are used again for less than this, or, with `"auto"`, for less than the upstream was seen to keep
+                /// them. Default: `"auto"`.
+                keepalive: KeepaliveTime,
+                /// How much of bodies is held on their way; a route's own wins.
+                buffer: Buffer,
                 $($(#[doc = $doc])* $field: $type,)*
             }
         }
@@ -71,6 +79,67 @@ table! {
         unhealthy: u32,
         /// Lowest and highest good status. Default: `[200, 399]`.
         statuses: Vec<Item<u16>>,
+    }
+}
+
+/// `eject = true | false | { … }`.
+#[derive(Debug)]
+pub enum EjectSwitch {
+    Off,
+    On,
+    Table(Box<Eject>),
+}
+
+impl Decode for EjectSwitch {
+    const EXPECTED: &'static str = "true, false or a table";
+    const EXAMPLE: &'static str = "{ failures = 5 }";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref().as_bool() {
+            Some(true) => Some(Self::On),
+            Some(false) => Some(Self::Off),
+            None if value.get_ref().is_table() => Box::decode(value, reader).map(Self::Table),
+            None => {
+                reader.wrong_type::<Self>(value);
+                None
+            }
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "anyOf": [{ "type": "boolean" }, Eject::schema()] })
+    }
+}
+
+/// `keepalive = "auto"` or a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepaliveTime {
+    Auto,
+    For(Duration),
+}
+
+impl Decode for KeepaliveTime {
+    const EXPECTED: &'static str = "`auto` or a duration";
+    const EXAMPLE: &'static str = "\"auto\"";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        if value.get_ref().is_str() {
+            let text = reader.string::<Self>(value)?;
+            if text.trim() == "auto" {
+                return Some(Self::Auto);
+            }
+            if !text.trim().starts_with(|first: char| first.is_ascii_digit()) {
+                let message = format!("`{text}` is not {}", Self::EXPECTED);
+                let help = format!("write `{key} = \"auto\"`, or a duration like `{key} = \"4s\"`", key = reader.key());
+                reader.invalid(Code::InvalidValue, value.span(), message, "not a time", help);
+                return None;
+            }
+        }
+        Duration::decode(value, reader).map(Self::For)
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "anyOf": [{ "const": "auto" }, Duration::schema()] })
     }
 }
 

@@ -95,6 +95,8 @@ codes! {
     Warning UnreachableRoute "unreachable-route" "a route whose every request another one takes"
     Error UnknownParameter "unknown-parameter" "a rewrite that names a parameter which the path does not have"
     Warning LostCookie "lost-cookie" "a rewrite under which a cookie does not come back to where it is needed"
+    Warning TakenByLongerPath "taken-by-longer-path" "a route whose conditions do not help where another route has a more specific path"
+    Warning RewriteNeverActs "rewrite-never-acts" "a rewrite without a service, or one that changes nothing"
     Error UnexpectedRewrite "unexpected-rewrite" "a rewrite of something that the proxy itself writes"
 
     // Which client goes to which side
@@ -106,6 +108,8 @@ codes! {
 
     // Copies
     Warning ShadowWithoutCopies "shadow-without-copies" "a shadow table in a stage that sends no copies"
+    Warning ShadowCopiesNothing "shadow-copies-nothing" "a stage with copies, and a route none of whose requests is copied"
+    Warning ShadowComparesNothing "shadow-compares-nothing" "copies whose answers are thrown away"
     Error ShadowWritesToMonolith "shadow-writes-to-monolith" "copies of unsafe requests would go to the monolith"
     Error SandboxNeeded "sandbox-needed" "unsafe requests are copied to a service that is not declared a sandbox"
     Warning ReverseNotMigrated "reverse-not-migrated" "`reverse` in a stage in which it does nothing"

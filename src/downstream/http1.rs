@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
-use super::{ClientFault, Pace, Timer, WriteStall};
+use super::{ClientFault, Pace, SignedIn, Timer, WriteStall};
 use crate::client::read::{poll_append, poll_look, poll_piece};
 use crate::client::{Outbox, Socket};
 use crate::message::{
@@ -40,9 +40,9 @@ pub struct HeadRules {
 #[derive(Debug)]
 pub enum Arrived {
     /// A request's head, and its length in bytes.
-    Request(Box<RequestHead>, usize),
+    Request(RequestHead, usize),
     /// What came is not a request. The head holds as much of it as a log line needs.
-    Malformed(Malformed, Box<RequestHead>),
+    Malformed(Malformed, RequestHead),
     /// The connection opens with the preface of HTTP/2; nothing of it was taken.
     Http2,
     /// There will be no request.
@@ -89,6 +89,8 @@ pub struct Conn {
     /// When the last byte of the request was read.
     request_end: Option<Instant>,
     bytes_sent: u64,
+    /// The connections to upstreams on which the client has signed in: they end with this one.
+    pub signed_in: Vec<SignedIn>,
     pub stall: WriteStall,
     pub timer: Timer,
 }
@@ -111,6 +113,7 @@ impl Conn {
             half_closed: false,
             request_end: None,
             bytes_sent: 0,
+            signed_in: Vec::new(),
             stall,
             timer: Timer::default(),
         }
@@ -138,7 +141,7 @@ impl Conn {
         let longest = rules.longest.map_or(LONGEST_HEAD, |most| usize::try_from(most).unwrap_or(LONGEST_HEAD));
         let longest = if longest == 0 { LONGEST_HEAD } else { longest.min(LONGEST_HEAD) };
         loop {
-            self.skip_empty_lines();
+            self.skip_empty_lines(rules.bare_line_feeds);
             if fresh && self.unread.starts_with(PREFACE) {
                 return Poll::Ready(Arrived::Http2);
             }
@@ -146,7 +149,7 @@ impl Conn {
             if !self.unread.is_empty() && !may_be_http2 {
                 if let Some(end) = head_end(&self.unread, self.searched) {
                     (self.searched, self.empty_lines) = (0, 0);
-                    let raw = take_front(&mut self.unread, end);
+                    let raw = take(&mut self.unread, end);
                     return Poll::Ready(if end > longest {
                         self.malformed(Malformed { status: 431, reason: "request_head" }, &raw)
                     } else {
@@ -164,6 +167,28 @@ impl Conn {
                     return Poll::Ready(self.malformed_unread(Malformed::because("framing")));
                 }
             }
+            if self.unread.is_empty() && !fresh {
+                // Most heads come at once: they are read from the thread's buffer, and the connection needs none of its own.
+                let Self { socket, unread, empty_lines, .. } = self;
+                let parsed = poll_look(cx, socket, |bytes| {
+                    let whole = (*empty_lines == 0 && bytes.first().is_some_and(u8::is_ascii_alphanumeric))
+                        .then(|| head_end(bytes, 0).filter(|end| *end <= longest))
+                        .flatten();
+                    let head = whole.and_then(|end| {
+                        let head = RequestHead::parse(&bytes[..end], rules.bare_line_feeds).ok()?;
+                        Some((head, end))
+                    });
+                    unread.extend_from_slice(&bytes[head.as_ref().map_or(0, |(_, end)| *end)..]);
+                    (head, bytes.is_empty())
+                });
+                match parsed {
+                    Poll::Ready(Ok((Some((head, end)), _))) => return Poll::Ready(self.begin(head, end)),
+                    Poll::Ready(Ok((None, false))) => {}
+                    Poll::Ready(_) => return Poll::Ready(Arrived::Closed),
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
             match poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(Arrived::Closed),
@@ -173,10 +198,18 @@ impl Conn {
     }
 
     /// Empty lines before a request are a habit of old clients (RFC 9112, 2.2), but not many of them.
-    fn skip_empty_lines(&mut self) {
+    fn skip_empty_lines(&mut self, bare_line_feeds: bool) {
         const MOST: u8 = 4;
-        while self.empty_lines < MOST && self.unread.starts_with(b"\r\n") {
-            self.unread.advance(2);
+        loop {
+            let length = match &self.unread[..] {
+                [b'\r', b'\n', ..] => 2,
+                [b'\n', ..] if bare_line_feeds => 1,
+                _ => break,
+            };
+            if self.empty_lines >= MOST {
+                break;
+            }
+            self.unread.advance(length);
             self.empty_lines += 1;
             self.searched = 0;
         }
@@ -199,7 +232,7 @@ impl Conn {
             _ => Reading::Over,
         };
         self.request_end = None;
-        Arrived::Request(Box::new(head), length)
+        Arrived::Request(head, length)
     }
 
     /// What came is not a request: it is answered, and the connection ends.
@@ -210,7 +243,7 @@ impl Conn {
         self.reading = Reading::Over;
         self.writing = Writing::Head;
         self.bytes_sent = 0;
-        Arrived::Malformed(bad, Box::new(remains(raw)))
+        Arrived::Malformed(bad, remains(raw))
     }
 
     fn malformed_unread(&mut self, bad: Malformed) -> Arrived {
@@ -219,7 +252,7 @@ impl Conn {
     }
 
     /// The rest of a head is not waited for any longer.
-    pub fn give_up(&mut self, status: u16, reason: &'static str) -> (Malformed, Box<RequestHead>) {
+    pub fn give_up(&mut self, status: u16, reason: &'static str) -> (Malformed, RequestHead) {
         match self.malformed_unread(Malformed { status, reason }) {
             Arrived::Malformed(bad, head) => (bad, head),
             _ => unreachable!("a malformed request is one"),
@@ -389,11 +422,12 @@ impl Conn {
     /// Puts a piece of the response's body.
     pub fn put(&mut self, piece: Piece) {
         match (self.writing, piece) {
-            (Writing::Length(left), Piece::Data(data)) => {
+            (Writing::Length(left), Piece::Data(mut data)) => {
                 let fits = usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
                 let left = left - fits as u64;
                 self.writing = if left == 0 { Writing::Over } else { Writing::Length(left) };
-                self.put_data(data.slice(..fits));
+                data.truncate(fits);
+                self.put_data(data);
             }
             // The body ended short: the end of the connection says so.
             (Writing::Length(_), _) => self.stays = false,
@@ -493,11 +527,6 @@ impl Conn {
         })
         .await;
     }
-}
-
-/// Cuts bytes off the front without promoting the buffer where all of it goes.
-fn take_front(unread: &mut BytesMut, length: usize) -> Bytes {
-    take(unread, length)
 }
 
 /// Whether these bytes may begin a request: a method, or an empty line before it.

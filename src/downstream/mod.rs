@@ -5,10 +5,12 @@
 pub mod date;
 pub mod http1;
 pub mod http2;
+mod signed_in;
 mod socket_info;
 mod timer;
 mod write_stall;
 
+pub use signed_in::SignedIn;
 pub use socket_info::Descriptor;
 pub use timer::Timer;
 pub use write_stall::{Pace, WriteStall};

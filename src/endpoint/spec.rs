@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Buffering, Keepalive};
+
 /// An upstream's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub u32);
@@ -108,6 +110,44 @@ pub struct Ejection {
     pub last: bool,
 }
 
+impl Ejection {
+    /// Where the file says nothing else.
+    pub const DEFAULT: Self =
+        Self { failures: 5, base: Duration::from_secs(30), max: Duration::from_secs(300), last: false };
+    /// Where the file says nothing at all, of endpoints that refuse connections: a third of dead endpoints would otherwise use up
+    /// the budget of retries, and one that is started anew is soon back.
+    const REFUSING: Self =
+        Self { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10), last: false };
+}
+
+/// Whether endpoints that fail are left alone for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Eject {
+    Never,
+    /// The file does not mention it.
+    Usual,
+    Rule(Ejection),
+}
+
+impl Eject {
+    /// The rule for an endpoint that refuses connections, or fails otherwise.
+    #[must_use]
+    pub const fn rule(&self, refuses: bool) -> Option<&Ejection> {
+        match self {
+            Self::Never => None,
+            Self::Usual if refuses => Some(&Ejection::REFUSING),
+            Self::Usual => Some(&Ejection::DEFAULT),
+            Self::Rule(rule) => Some(rule),
+        }
+    }
+
+    /// The last endpoint may be ejected, too.
+    #[must_use]
+    pub const fn ejects_last(&self) -> bool {
+        matches!(self, Self::Rule(Ejection { last: true, .. }))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersions {
     Http1,
@@ -144,12 +184,13 @@ pub struct UpstreamSpec {
     pub source: Source,
     pub balance: Balance,
     pub health: Option<Health>,
-    pub eject: Option<Ejection>,
+    pub eject: Eject,
     pub http: HttpVersions,
     pub tls: Option<TlsIdentity>,
     pub timeouts: Timeouts,
-    /// Connections idle for longer are not used again: below the upstream's own keep-alive time.
-    pub keepalive: Duration,
+    pub keepalive: Keepalive,
+    /// How much of bodies is held where a route does not say.
+    pub buffer: Buffering,
     /// Writes may be copied here.
     pub sandbox: bool,
 }

@@ -15,7 +15,7 @@ pub fn is_kept_pressed(state_dir: &Path) -> bool {
 pub fn keep_pressed(state_dir: &Path, on: bool) -> io::Result<()> {
     let file = state_dir.join(FILE);
     if on {
-        std::fs::create_dir_all(state_dir)?;
+        super::private_folder(state_dir)?;
         let mut file = std::fs::File::create(file)?;
         file.write_all(b"pressed; `multilith monolith-only off` releases it\n")?;
         return file.sync_all();

@@ -242,6 +242,14 @@ impl Fields {
         self.lines.insert(0, line);
     }
 
+    /// Where the first value under this name stands in the buffer that [`Fields::append_with`] hands to its closure.
+    #[must_use]
+    pub fn place<'k>(&self, key: impl Into<Key<'k>>) -> Option<std::ops::Range<usize>> {
+        let key = key.into();
+        let line = self.lines.iter().find(|line| self.matches(line, key))?;
+        Some(line.value_at as usize..(line.value_at + line.value_length) as usize)
+    }
+
     /// Adds a field whose value `write` appends to the buffer. It must append no line end.
     pub fn append_with<'k>(&mut self, key: impl Into<Key<'k>>, write: impl FnOnce(&mut Vec<u8>)) {
         let (at, name_length, name) = self.put_name(key.into());

@@ -84,48 +84,63 @@ impl Name {
     /// Reads a name, in any case.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
-        let among = |names: &[Self]| {
-            names
-                .iter()
-                .copied()
-                .find(|name| name.as_str().as_bytes().eq_ignore_ascii_case(text))
-                .unwrap_or(Self::Other)
-        };
-        match text.len() {
-            2 => among(&[Self::Te]),
-            3 => among(&[Self::Age]),
-            4 => among(&[Self::Host, Self::Date, Self::Vary]),
-            5 => among(&[Self::Proxy, Self::Allow]),
-            6 => among(&[Self::Accept, Self::Cookie, Self::Expect, Self::Origin]),
-            7 => among(&[Self::Referer, Self::Upgrade, Self::Expires, Self::Trailer, Self::Refresh]),
-            8 => among(&[Self::Location]),
-            9 => among(&[Self::Forwarded, Self::XRealIp]),
-            10 => among(&[Self::Connection, Self::UserAgent, Self::SetCookie, Self::KeepAlive, Self::Tracestate]),
-            11 => among(&[Self::Traceparent, Self::RetryAfter]),
-            12 => among(&[Self::ContentType, Self::XRequestId]),
-            13 => among(&[Self::CacheControl, Self::Authorization]),
-            14 => among(&[Self::ContentLength, Self::Http2Settings]),
-            15 => among(&[Self::XForwardedFor]),
-            16 => among(&[
-                Self::ContentEncoding,
-                Self::XForwardedHost,
-                Self::XForwardedPort,
-                Self::WwwAuthenticate,
-                Self::ContentLocation,
-                Self::ProxyConnection,
-            ]),
-            17 => among(&[
-                Self::XForwardedProto,
-                Self::TransferEncoding,
-                Self::SecWebSocketKey,
-                Self::CdnCacheControl,
-                Self::SurrogateControl,
-            ]),
-            18 => among(&[Self::ProxyAuthenticate]),
-            19 => among(&[Self::ProxyAuthorization]),
-            25 => among(&[Self::StrictTransportSecurity]),
-            29 => among(&[Self::AccessControlRequestMethod]),
-            30 => among(&[Self::AccessControlRequestHeaders]),
+        let candidate = Self::candidate(text);
+        if candidate.as_str().as_bytes().eq_ignore_ascii_case(text) { candidate } else { Self::Other }
+    }
+
+    /// The one name that this can be, by its length and the letters that tell names of one length apart.
+    fn candidate(text: &[u8]) -> Self {
+        let [first, .., last] = text else { return Self::Other };
+        match (text.len(), first.to_ascii_lowercase(), last.to_ascii_lowercase()) {
+            (2, ..) => Self::Te,
+            (3, ..) => Self::Age,
+            (4, b'h', _) => Self::Host,
+            (4, b'd', _) => Self::Date,
+            (4, ..) => Self::Vary,
+            (5, b'p', _) => Self::Proxy,
+            (5, ..) => Self::Allow,
+            (6, b'a', _) => Self::Accept,
+            (6, b'c', _) => Self::Cookie,
+            (6, b'e', _) => Self::Expect,
+            (6, ..) => Self::Origin,
+            (7, b'r', b'r') => Self::Referer,
+            (7, b'r', _) => Self::Refresh,
+            (7, b'u', _) => Self::Upgrade,
+            (7, b'e', _) => Self::Expires,
+            (7, ..) => Self::Trailer,
+            (8, ..) => Self::Location,
+            (9, b'f', _) => Self::Forwarded,
+            (9, ..) => Self::XRealIp,
+            (10, b'c', _) => Self::Connection,
+            (10, b'u', _) => Self::UserAgent,
+            (10, b's', _) => Self::SetCookie,
+            (10, b'k', _) => Self::KeepAlive,
+            (10, ..) => Self::Tracestate,
+            (11, b't', _) => Self::Traceparent,
+            (11, ..) => Self::RetryAfter,
+            (12, b'c', _) => Self::ContentType,
+            (12, ..) => Self::XRequestId,
+            (13, b'c', _) => Self::CacheControl,
+            (13, ..) => Self::Authorization,
+            (14, b'c', _) => Self::ContentLength,
+            (14, ..) => Self::Http2Settings,
+            (15, ..) => Self::XForwardedFor,
+            (16, b'c', b'g') => Self::ContentEncoding,
+            (16, b'c', _) => Self::ContentLocation,
+            (16, b'w', _) => Self::WwwAuthenticate,
+            (16, b'p', _) => Self::ProxyConnection,
+            (16, ..) if text[12].eq_ignore_ascii_case(&b'h') => Self::XForwardedHost,
+            (16, ..) => Self::XForwardedPort,
+            (17, b'x', _) => Self::XForwardedProto,
+            (17, b't', _) => Self::TransferEncoding,
+            (17, b'c', _) => Self::CdnCacheControl,
+            (17, _, b'y') => Self::SecWebSocketKey,
+            (17, ..) => Self::SurrogateControl,
+            (18, ..) => Self::ProxyAuthenticate,
+            (19, ..) => Self::ProxyAuthorization,
+            (25, ..) => Self::StrictTransportSecurity,
+            (29, ..) => Self::AccessControlRequestMethod,
+            (30, ..) => Self::AccessControlRequestHeaders,
             _ => Self::Other,
         }
     }

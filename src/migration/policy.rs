@@ -103,6 +103,11 @@ impl StatusSet {
         }
     }
 
+    /// In rising order.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        (100..=599).filter(|status| self.contains(*status))
+    }
+
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         matches!(status, 100..=599)

@@ -1,14 +1,12 @@
 //! From the request's head to the decision: refuse what is malformed, find the route, choose the side.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, Version};
-
-use super::access;
 use super::edition::{RouteEdition, meter_index};
+use super::enforce;
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::request::{NOWHERE, announced_method, facts, host};
 use super::{Steps, mirror};
 use crate::guard;
 use crate::guard::headers::Arrival;
@@ -45,6 +43,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     }
     exchange.client = Some(received.client);
     exchange.upgrade = received.upgrade;
+    exchange.for_others = received.for_others;
     identify(steps, exchange, received.trusted);
 
     if snapshot.server.tls.redirect && !came_with_tls(&exchange.head, tls, received.trusted) {
@@ -53,7 +52,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(if nowhere { Failure::Refused { status: 400, reason: "host" } } else { Failure::PlainHttp });
     }
 
-    let head = &*exchange.head;
+    let head = &exchange.head;
     let normal = normalise_bytes(head.path(), &snapshot.matching).map_err(refused_path)?;
     let announced = announced_method(head);
     let seen = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
@@ -64,9 +63,9 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     let chosen = edition.route(exchange.found.map(|found| found.route));
     let forced = received.forced.as_deref();
     let decision = if chosen.access.asks() {
-        access::enforce(steps, exchange, &chosen.access, announced.is_some())?;
+        enforce::enforce(steps, exchange, &chosen.access, announced.is_some())?;
         // What a token says is there only now, and what the client said in its place is gone.
-        let head = &*exchange.head;
+        let head = &exchange.head;
         let normal = normalise_bytes(head.path(), &snapshot.matching).map_err(refused_path)?;
         let seen = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
         choose(steps, exchange, chosen, &seen, forced)
@@ -138,84 +137,12 @@ fn came_with_tls(head: &RequestHead, here: bool, trusted: bool) -> bool {
     here || trusted && said.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
 }
 
-/// The same address with https, at the first of the TLS listeners' ports.
-pub fn secure_location(exchange: &Exchange) -> Vec<u8> {
-    let listen = exchange.edition.snapshot.server.tls.listen.first();
-    let port = listen.and_then(|address| address.rsplit_once(':')).map_or("443", |(_, port)| port);
-    let mut location = format!("https://{}", host(&exchange.head)).into_bytes();
-    if port != "443" {
-        location.push(b':');
-        location.extend_from_slice(port.as_bytes());
-    }
-    let target = exchange.head.target();
-    location.extend_from_slice(if target.starts_with(b"/") { target } else { b"/" });
-    location
-}
-
-/// The address of a client that came over a Unix socket.
-pub const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-
 fn refused_path(_: PathRefused) -> Failure {
     Failure::Refused { status: 400, reason: "path" }
-}
-
-/// The same facts for the proxy and for `explain`.
-pub fn facts<'a>(
-    head: &'a RequestHead,
-    path: &'a str,
-    announced: Option<&'a Method>,
-    client: Option<IpAddr>,
-    upgrade: bool,
-) -> Facts<'a> {
-    let preflight = announced.map(|_| head.fields.text(Name::AccessControlRequestHeaders).unwrap_or(""));
-    Facts {
-        method: announced.unwrap_or(&head.method),
-        preflight,
-        host: host(head),
-        path,
-        query: head.query(),
-        headers: &head.fields,
-        client,
-        upgrade,
-    }
-}
-
-/// The method that a CORS preflight announces; `None` for every other request.
-pub fn announced_method(head: &RequestHead) -> Option<Method> {
-    if head.method != Method::OPTIONS || !head.fields.has(Name::Origin) {
-        return None;
-    }
-    Method::from_bytes(head.fields.get(Name::AccessControlRequestMethod)?).ok()
-}
-
-/// The host and port that the client asked. Behind `clean`, the Host field says it for every form of request.
-pub fn authority(head: &RequestHead) -> &str {
-    head.fields.text(Name::Host).unwrap_or("")
-}
-
-/// The same without the port.
-pub fn host(head: &RequestHead) -> &str {
-    without_port(authority(head))
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
-        _ => host,
-    }
 }
 
 fn identify(steps: &Steps, exchange: &mut Exchange, trusted: bool) {
     let given = if trusted { exchange.head.fields.get(Name::XRequestId) } else { None };
     exchange.request_id = RequestId::continue_or_make(given, fastrand::u128(..));
     exchange.trace = steps.telemetry.trace(&exchange.head.fields, fastrand::u128(..), fastrand::u64(..));
-}
-
-/// The protocol that the client speaks, as logs name it.
-pub const fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "2",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
-    }
 }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::Steps;
+use super::attempt_record::tell_attempt;
 use super::edition::meter_index;
 use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
 use super::failure::{Failure, Fault};
-use super::finish;
+use super::sign_in;
 use crate::client::ConnectError;
 use crate::endpoint::UpstreamId;
 use crate::live::Breakage;
@@ -42,8 +43,8 @@ pub struct Failed {
 /// Picks the endpoint that is asked next. Falls back to the monolith when the service has none.
 pub fn choose(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     loop {
-        let pool = exchange.edition.pool(exchange.target);
-        let Ok(lease) = pool.pick(exchange.decision.unit_hash, &exchange.tried) else {
+        let now = Instant::now();
+        let Some(next) = next_attempt(exchange, now) else {
             note_failure(steps, exchange, Failure::NoEndpoint);
             service_failed(steps, exchange);
             if may_fall_back(exchange, Failure::NoEndpoint, false) {
@@ -52,14 +53,28 @@ pub fn choose(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
             }
             return Err(Failure::NoEndpoint);
         };
-        let now = Instant::now();
-        let total = pool.spec().timeouts.total;
+        let total = exchange.edition.pool(exchange.target).spec().timeouts.total;
         let end = total.and_then(|total| exchange.asked.get_or_insert(now).checked_add(total));
         exchange.deadline.limit(end);
         exchange.attempts = exchange.attempts.saturating_add(1);
-        exchange.attempt = Attempt { lease: Some(lease), began: Some(now), end, ..Attempt::default() };
+        exchange.attempt = Attempt { began: Some(now), end, ..next };
         return Ok(());
     }
+}
+
+/// The endpoint that is asked: the same once more, the one on which the client has signed in, or the balancer's. `None`: there is none.
+fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
+    if std::mem::take(&mut exchange.attempt.anew)
+        && let Some(lease) = exchange.attempt.lease.take()
+    {
+        return Some(Attempt { lease: Some(lease), anew: true, ..Attempt::default() });
+    }
+    if let Some((lease, own)) = sign_in::resume(exchange, now) {
+        return Some(Attempt { lease: Some(lease), own: Some(own), signed_in: true, ..Attempt::default() });
+    }
+    let pool = exchange.edition.pool(exchange.target);
+    let lease = pool.pick(exchange.decision.unit_hash, &exchange.tried).ok()?;
+    Some(Attempt { lease: Some(lease), ..Attempt::default() })
 }
 
 /// How long connecting may take: all attempts at one upstream share its `total`.
@@ -124,6 +139,7 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
     if let (Some(side), Some(elapsed)) = (exchange.meter_side(), exchange.attempt.first_byte) {
         exchange.route().meters.upstream_seconds(side, elapsed.as_secs_f64());
     }
+    exchange.attempt.signed_in |= sign_in::is_asked_for(head);
     let status = head.status.as_u16();
     let counts = counts_as_failure(exchange, status);
     if counts {
@@ -171,14 +187,14 @@ pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
     let falls_back = again && may_fall_back(exchange, failure, kept);
     let another = again
         && match failure {
-            Failure::Reset | Failure::Protocol => true,
-            // The client has waited once already: one more endpoint, and none where the monolith stands by.
-            Failure::Timeout => {
-                !falls_back && !std::mem::replace(&mut exchange.retried_timeout, true) && time_is_left(exchange)
-            }
+            // Behind a timeout one more endpoint is asked, however it fails.
+            Failure::Reset | Failure::Protocol => !exchange.after_timeout,
+            // Where a fallback is on, it comes in place of that endpoint.
+            Failure::Timeout => !falls_back && !exchange.after_timeout && time_is_left(exchange),
             _ => false,
         }
         && try_another(steps, exchange, failure);
+    exchange.after_timeout |= failure == Failure::Timeout;
     if another {
         return Next::Again;
     }
@@ -199,13 +215,13 @@ fn may_send_again(exchange: &Exchange, failure: Failure, kept: bool) -> bool {
     failure.fault() == Fault::Upstream && exchange.is_safe() && !exchange.answered && kept && !exchange.upgrade
 }
 
-/// A pooled connection that the endpoint had closed says nothing about the endpoint: ask it again, once.
+/// A pooled connection that the endpoint had closed says nothing about the endpoint: ask it again, once, over a new connection.
 fn retry_stale(steps: &Steps, exchange: &mut Exchange) -> bool {
     let first = exchange.attempts < 2;
     if first {
-        finish::tell_attempt(steps, exchange, Some(Failure::Reset));
+        tell_attempt(steps, exchange, Some(Failure::Reset));
         steps.telemetry.metrics.edge().retry(exchange.upstream_name(), "stale");
-        exchange.attempt.lease = None;
+        exchange.attempt.anew = true;
     }
     first
 }
@@ -250,7 +266,7 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
 /// Counts a failed attempt, for the endpoint and for the route's side.
 fn note_failure(steps: &Steps, exchange: &mut Exchange, failure: Failure) {
     exchange.failure = Some(failure);
-    finish::tell_attempt(steps, exchange, Some(failure));
+    tell_attempt(steps, exchange, Some(failure));
     exchange.attempt.well = false;
     if let Some(lease) = &exchange.attempt.lease {
         lease.failed(match failure {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::compile::Limits;
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Waiting {
@@ -14,7 +16,8 @@ pub enum Waiting {
     Head,
     /// More of the response's body.
     Body,
-    /// The client takes what it was sent; how long that may last is measured at its connection.
+    /// The client takes what it was sent. On a connection of its own that is measured at its socket; a stream of HTTP/2 among
+    /// others has a deadline.
     Client,
 }
 
@@ -30,7 +33,10 @@ pub struct Deadline {
 /// Which deadline passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expired {
-    Client,
+    /// The client sends no more of its body.
+    Upload,
+    /// The client takes no more of its response.
+    Download,
     Upstream,
 }
 
@@ -64,8 +70,22 @@ impl Deadline {
             return Some(Expired::Upstream);
         }
         self.at.filter(|at| *at <= now)?;
-        Some(if self.waiting == Waiting::Upload { Expired::Client } else { Expired::Upstream })
+        Some(match self.waiting {
+            Waiting::Upload => Expired::Upload,
+            Waiting::Client => Expired::Download,
+            Waiting::UpstreamTakes | Waiting::Head | Waiting::Body => Expired::Upstream,
+        })
     }
+}
+
+/// How long a piece of a response may wait on one stream of HTTP/2. A connection on which nothing moves is ended after
+/// `write_timeout`; on one that moves, a stream may be slow because others are fast, but not slower than `min_rate`.
+pub fn patience_with_stream(limits: &Limits) -> Option<Duration> {
+    /// What waits for the client's window at most.
+    const WAITS: u64 = 64 * 1024;
+    const SLOWEST: u64 = 240;
+    let rate = limits.min_rate.filter(|rate| *rate > 0).unwrap_or(SLOWEST);
+    limits.write_timeout.map(|pause| pause + Duration::from_secs(WAITS / rate))
 }
 
 #[cfg(test)]
@@ -80,7 +100,7 @@ mod tests {
         assert_eq!((deadline.due(), deadline.expired(after(9))), (None, None));
         deadline.wait(Waiting::Upload, now, Some(Duration::from_secs(5)));
         assert_eq!((deadline.due(), deadline.expired(after(4))), (Some(after(5)), None));
-        assert_eq!(deadline.expired(after(5)), Some(Expired::Client));
+        assert_eq!(deadline.expired(after(5)), Some(Expired::Upload));
         deadline.limit(Some(after(3)));
         assert_eq!((deadline.due(), deadline.expired(after(3))), (Some(after(3)), Some(Expired::Upstream)));
         deadline.wait(Waiting::Client, now, None);

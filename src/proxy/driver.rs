@@ -10,17 +10,17 @@ use http::{Method, StatusCode};
 
 use super::attempt::{Failed, Next, Verdict, connect_limit, may_be_silent};
 use super::client_end::ClientEnd;
-use super::deadline::{Expired, Waiting};
+use super::deadline::{Expired, Waiting, patience_with_stream};
 use super::exchange::Exchange;
-use super::failure::{Failure, Fault};
+use super::failure::{Failure, Fault, of_client};
 use super::replay_buffer::{KEPT, ReplayBuffer};
+use super::response_buffer::{self, ResponseBuffer};
 use super::tunnel::Tunnel;
-use super::{Steps, finish};
+use super::{Steps, buffer, finish, sign_in};
 use crate::client::{self, ConnectError, End, http1};
 use crate::downstream::ClientFault;
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Piece};
-use crate::upstream::Lease;
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,9 @@ const DRAINED: u64 = 64 * 1024;
 pub async fn serve(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
     #[cfg(test)]
     super::provoked::here(super::panic::Step::Begin);
+    swap_signed_in(client, exchange);
     let after = attempts(steps, client, exchange).await;
+    swap_signed_in(client, exchange);
     exchange.bytes_out += client.bytes_sent();
     steps.finish(exchange);
     after
@@ -60,11 +62,24 @@ pub async fn refuse(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Ex
     after
 }
 
+/// What the client's connection keeps goes with each of its requests, and back.
+const fn swap_signed_in(client: &mut ClientEnd<'_>, exchange: &mut Exchange) {
+    if let ClientEnd::Http1(conn) = client {
+        std::mem::swap(&mut conn.signed_in, &mut exchange.signed_in);
+    }
+}
+
 async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
     if let Err(failure) = steps.admit(exchange) {
         return say(client, exchange, failure).await;
     }
     let mut kept = ReplayBuffer::default();
+    if let Some(gathering) = buffer::gathering(exchange) {
+        // In a box, because few requests have a body that is waited for.
+        if let Err(failure) = Box::pin(gathering.run(steps, client, exchange, &mut kept)).await {
+            return say(client, exchange, failure).await;
+        }
+    }
     loop {
         if let Err(failure) = steps.choose(exchange) {
             return say(client, exchange, failure).await;
@@ -97,6 +112,13 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
                 exchange.bytes_out += passed.1;
                 exchange.failure = failure;
                 return After::Close;
+            }
+            Ended::Held(held, failure) => {
+                let fed = Box::pin(held.feed(client, exchange)).await;
+                return match failure.or(fed.err()) {
+                    None => after(client),
+                    Some(failure) => say(client, exchange, failure).await,
+                };
             }
             Ended::Again => kept.rewind(),
             Ended::Stop(failure) => return say(client, exchange, failure).await,
@@ -139,6 +161,7 @@ fn begin<'a, 'c>(
         upload,
         silent,
         response: Response::Awaited,
+        held: None,
         armed: false,
         progress: false,
     })
@@ -154,7 +177,10 @@ fn versions(exchange: &Exchange) -> HttpVersions {
 }
 
 /// A connection that can take the request to the chosen endpoint at once.
-fn idle(exchange: &Exchange) -> Option<End> {
+fn idle(exchange: &mut Exchange) -> Option<End> {
+    if let Some(own) = exchange.attempt.own.take() {
+        return Some(End::http1(own));
+    }
     if exchange.upgrade {
         // A tunnel is never given back, and a request for one is never sent twice: it gets a connection of its own.
         return None;
@@ -162,14 +188,20 @@ fn idle(exchange: &Exchange) -> Option<End> {
     let lease = exchange.attempt.lease.as_ref()?;
     let now = exchange.attempt.began.unwrap_or_else(Instant::now);
     let (key, tls) = (lease.connection_key(), lease.peer_http1().is_tls());
-    End::kept(key, versions(exchange), tls, now, std::time::Duration::MAX, |_| {})
+    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    let youngest = if exchange.attempt.anew {
+        Duration::ZERO
+    } else {
+        keepalive.reuse_within(lease.idle_closes(), exchange.is_safe())
+    };
+    End::kept(key, versions(exchange), tls, now, youngest)
 }
 
 async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
     let versions = versions(exchange);
     let peer = if versions == HttpVersions::Http1 { lease.peer_http1() } else { lease.peer() };
-    let idle = exchange.edition.pool(exchange.target).spec().keepalive;
+    let idle = exchange.edition.pool(exchange.target).spec().keepalive.http2();
     End::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), idle).await
 }
 
@@ -298,6 +330,8 @@ enum Response {
 enum Ended {
     Whole(After),
     Switched(Box<Tunnel>),
+    /// The upstream is done, the client is not; what failed, if something did.
+    Held(Box<ResponseBuffer>, Option<Failure>),
     Again,
     Stop(Failure),
 }
@@ -305,6 +339,8 @@ enum Ended {
 /// Why the loop of an attempt ended.
 enum Outcome {
     Whole,
+    /// All of the response is held.
+    Received,
     Switched,
     Moved,
     Failed(Failure),
@@ -324,6 +360,8 @@ struct Pump<'a, 'c> {
     /// Either side may be silent for as long as a tunnel may.
     silent: bool,
     response: Response,
+    /// What the client has not taken yet, where responses are held.
+    held: Option<Box<ResponseBuffer>>,
     /// A deadline of this attempt was set.
     armed: bool,
     /// Something moved since the deadline was set.
@@ -338,7 +376,15 @@ impl Pump<'_, '_> {
         };
         let mut stale = false;
         let (failure, unprocessed) = match outcome {
-            Outcome::Whole => return self.whole(),
+            Outcome::Whole => {
+                give_back(self.upstream, self.exchange, self.steps.idle);
+                return Ended::Whole(after(self.client));
+            }
+            Outcome::Received => {
+                let held = self.held.take().expect("what was received is held");
+                give_back(self.upstream, self.exchange, self.steps.idle);
+                return Ended::Held(held, None);
+            }
             Outcome::Switched => {
                 let End::Http1(upstream) = self.upstream else {
                     return Ended::Stop(Failure::Protocol);
@@ -356,17 +402,14 @@ impl Pump<'_, '_> {
         let failed = Failed { failure, stale, kept: self.kept.is_whole(), unprocessed, unsent: false };
         match self.steps.failed(self.exchange, failed) {
             Next::Again => Ended::Again,
-            Next::Stop(failure) => Ended::Stop(failure),
+            Next::Stop(failure) => match self.held {
+                Some(mut held) if failure.fault() == Fault::Upstream => {
+                    held.break_off();
+                    Ended::Held(held, Some(failure))
+                }
+                _ => Ended::Stop(failure),
+            },
         }
-    }
-
-    /// The response reached its end. The upstream's connection is given back if both messages are whole.
-    fn whole(self) -> Ended {
-        if let Some(key) = self.exchange.attempt.lease.as_ref().map(Lease::connection_key) {
-            let keepalive = self.exchange.edition.pool(self.exchange.target).spec().keepalive;
-            self.upstream.keep(key, keepalive, self.steps.idle);
-        }
-        Ended::Whole(after(self.client))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, interim: &mut usize) -> Poll<Outcome> {
@@ -427,7 +470,7 @@ impl Pump<'_, '_> {
                 if let Err(failure) = self.steps.interim(self.exchange, &mut head) {
                     return Poll::Ready(Outcome::Failed(failure));
                 }
-                if self.client.takes_interim() {
+                if self.client.takes_interim() && self.client.room() > 0 {
                     self.client.put_interim(&head);
                 }
                 continue;
@@ -442,40 +485,68 @@ impl Pump<'_, '_> {
             if framing != Framing::Open || !self.client.takes_trailers() {
                 head.fields.remove(crate::message::Name::Trailer);
             }
-            if self.exchange.close || self.upload == Upload::Open && !self.exchange.is_http2() {
+            if self.exchange.close || !self.client.is_read() && !self.exchange.is_http2() {
                 // An early response to an upload: what the client still sends is no request.
                 self.client.close();
             }
             self.exchange.status = head.status.as_u16();
             self.client.put_head(&head, framing);
             self.response = if switches { Response::Switched } else { Response::Body };
+            self.held = response_buffer::of(self.steps, self.exchange, &head, framing);
         }
-        while self.response == Response::Body && self.client.room() > 0 {
+        while self.response == Response::Body && self.takes_more() {
             let piece = match self.upstream.poll_piece(cx) {
                 Poll::Ready(Ok(piece)) => piece,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Upstream(fault)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => break,
             };
             *moved = true;
             if let Err(failure) = self.steps.response_piece(self.exchange, &piece) {
                 return Poll::Ready(Outcome::Failed(failure));
             }
             let (length, last) = (piece.len(), piece.is_last());
-            self.client.put(piece);
+            match &mut self.held {
+                Some(held) => held.put(piece),
+                None => self.client.put(piece),
+            }
             self.upstream.passed(length);
-            if last {
+            if last && self.held.is_none() {
                 self.response = Response::Flushing;
             }
         }
-        Poll::Pending
+        self.poll_held(cx, moved)
+    }
+
+    /// More of the response's body may be put.
+    fn takes_more(&mut self) -> bool {
+        self.held.as_ref().map_or_else(|| self.client.room() > 0, |held| held.has_room())
+    }
+
+    /// Passes on what is held of the response.
+    fn poll_held(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
+        let Some(held) = &mut self.held else { return Poll::Pending };
+        if held.has_ended() && self.upload != Upload::Open {
+            return Poll::Ready(Outcome::Received);
+        }
+        match held.poll_pass(cx, self.client, moved) {
+            Poll::Ready(Ok(())) => {
+                self.held = None;
+                self.response = Response::Flushing;
+                Poll::Pending
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Outcome::Failed(Failure::Internal)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// The upload: first what is kept of an earlier attempt, then what comes.
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Outcome> {
         while self.upload == Upload::Open && self.upstream.room() > 0 {
-            let (piece, passed) = match self.kept.next() {
-                Some(piece) => (piece, 0),
-                None => match self.client.poll_piece(cx) {
+            let (piece, passed) = match self.kept.poll_next(cx) {
+                Poll::Ready(Ok(Some(piece))) => (piece, 0),
+                Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(Failure::Internal)),
+                Poll::Pending => break,
+                Poll::Ready(Ok(None)) => match self.client.poll_piece(cx) {
                     Poll::Ready(Ok(piece)) => {
                         if let Err(failure) = self.steps.request_piece(self.exchange, &piece) {
                             return Poll::Ready(Outcome::Failed(failure));
@@ -510,13 +581,15 @@ impl Pump<'_, '_> {
 
     /// Pending: no deadline has passed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        let takes_more = self.takes_more();
         let waiting = match self.response {
             Response::Awaited if self.upload != Upload::Open => Waiting::Head,
             Response::Awaited | Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
             Response::Awaited | Response::Sent => Waiting::Upload,
-            Response::Body if self.client.room() > 0 => Waiting::Body,
+            Response::Body if takes_more => Waiting::Body,
             Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
         };
+        let http2 = self.exchange.is_http2();
         let deadline = &mut self.exchange.deadline;
         let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
         if deadline.waiting() != waiting || progress || !std::mem::replace(&mut self.armed, true) {
@@ -529,6 +602,7 @@ impl Pump<'_, '_> {
                 Waiting::UpstreamTakes => timeouts.idle,
                 Waiting::Head => timeouts.answer,
                 Waiting::Body => self.exchange.pause,
+                Waiting::Client if http2 => patience_with_stream(limits),
                 Waiting::Client => None,
             };
             deadline.wait(waiting, Instant::now(), pause);
@@ -548,11 +622,24 @@ impl Pump<'_, '_> {
                 return Outcome::Whole;
             }
             Outcome::Failed(match expired {
-                Expired::Client => Failure::ClientStalled,
+                Expired::Upload => Failure::ClientStalled,
+                Expired::Download => Failure::Refused { status: 408, reason: "write_timeout" },
                 Expired::Upstream => Failure::Timeout,
             })
         }))
     }
+}
+
+/// The response reached its end: the endpoint is done, and its connection may have another request if both messages are whole.
+fn give_back(upstream: End, exchange: &mut Exchange, most: usize) {
+    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    let upstream = sign_in::keep_apart(exchange, upstream);
+    let Some(lease) = &mut exchange.attempt.lease else { return };
+    if let Some(upstream) = upstream {
+        let closes = keepalive.learns(lease.idle_closes());
+        upstream.keep(lease.connection_key(), keepalive.kept(), most, closes);
+    }
+    lease.release();
 }
 
 /// What a fault of the upstream's end means, and whether the upstream has not processed the request.
@@ -570,14 +657,6 @@ fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, bool
             let first = !std::mem::replace(&mut exchange.http1_alone, true);
             (Failure::Protocol, first)
         }
-    }
-}
-
-/// What a fault of the client's end means.
-fn of_client(fault: &ClientFault) -> Failure {
-    match fault {
-        ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,
-        ClientFault::Malformed(malformed) => Failure::Refused { status: malformed.status, reason: malformed.reason },
     }
 }
 

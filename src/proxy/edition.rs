@@ -84,6 +84,7 @@ impl Edition {
             })
             .collect();
         for entry in &routes {
+            entry.meters.has_breaker(entry.has_breaker());
             // Nothing else would tell that a breaker has nothing to do any more.
             entry.meters.breaker_open(entry.has_breaker() && entry.state.breaker.is_open());
         }

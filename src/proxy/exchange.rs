@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 
-use super::access::RateLimitStatus;
 use super::deadline::Deadline;
 use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::Failure;
-use super::mirror::Mirror;
+use super::rate_limit_status::RateLimitStatus;
+use crate::client::Socket;
+use crate::downstream::SignedIn;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
 use crate::message::{Framing, RequestHead};
 use crate::migration::{Copy, Decision, Pinning, Reason, Side};
 use crate::route::Found;
+use crate::shadow::{Capture, Order};
 use crate::telemetry::{InFlight, RequestId, TraceContext};
 use crate::upstream::{EndpointKey, Lease};
 
@@ -39,7 +41,7 @@ pub struct Exchange {
     pub began: Instant,
     pub arrival: Arrival,
     /// The request's head: as it came, and after `admit` cleaned.
-    pub head: Box<RequestHead>,
+    pub head: RequestHead,
     /// Bytes of the head as it came; `None` over HTTP/2.
     pub head_length: Option<usize>,
     /// How the request's body is framed.
@@ -64,8 +66,8 @@ pub struct Exchange {
     pub asked: Option<Instant>,
     /// Endpoints of the current upstream that failed.
     pub tried: Vec<EndpointKey>,
-    /// A request to the current upstream ended in a timeout and was sent to one more endpoint.
-    pub retried_timeout: bool,
+    /// The client has waited for an endpoint that did not answer in time: of those that may answer instead, one was asked.
+    pub after_timeout: bool,
     /// The upstream asked for HTTP/1.1.
     pub http1_alone: bool,
     /// Why the monolith answers instead of the service.
@@ -74,6 +76,10 @@ pub struct Exchange {
     pub failure: Option<Failure>,
     pub body: BodyState,
     pub upgrade: bool,
+    /// The peer may carry requests of several clients on its connection: it is trusted and says for whom it speaks.
+    pub for_others: bool,
+    /// The connections on which the client has signed in, while its request is served.
+    pub signed_in: Vec<SignedIn>,
     /// The client's connection ends behind the response.
     pub close: bool,
     pub mirror: Mirror,
@@ -102,10 +108,33 @@ pub struct Attempt {
     pub connected: Option<Duration>,
     pub first_byte: Option<Duration>,
     pub reused: bool,
+    /// A kept connection was closed: the same endpoint is asked over a new one.
+    pub anew: bool,
+    /// The connection on which the client has signed in.
+    pub own: Option<Socket>,
+    /// A sign-in belongs to the connection: no other client may have it.
+    pub signed_in: bool,
     /// Its end has been told to the trace.
     pub told: bool,
     /// The head of a response came, and its status is not a failure.
     pub well: bool,
+}
+
+/// The copy of one exchange.
+#[derive(Default)]
+pub struct Mirror {
+    /// Waits for the end of the request's body.
+    pub(super) order: Option<Box<Order>>,
+    /// The response that the copy's is compared with.
+    pub(super) capture: Option<Box<Capture>>,
+    pub(super) became: Option<&'static str>,
+}
+
+impl Mirror {
+    /// The word in the access log; `None` where the stage sends no copies.
+    pub const fn what_became(&self) -> Option<&'static str> {
+        self.became
+    }
 }
 
 /// What passed of the request body.
@@ -116,13 +145,7 @@ pub struct BodyState {
 }
 
 impl Exchange {
-    pub fn new(
-        edition: Arc<Edition>,
-        head: Box<RequestHead>,
-        arrival: Arrival,
-        framing: Framing,
-        now: Instant,
-    ) -> Self {
+    pub fn new(edition: Arc<Edition>, head: RequestHead, arrival: Arrival, framing: Framing, now: Instant) -> Self {
         Self {
             edition,
             began: now,
@@ -144,12 +167,14 @@ impl Exchange {
             asked: None,
             // Allocates nothing until an attempt fails.
             tried: Vec::new(),
-            retried_timeout: false,
+            after_timeout: false,
             http1_alone: false,
             fallback: None,
             failure: None,
             body: BodyState { received: 0, complete: framing == Framing::None },
             upgrade: false,
+            for_others: false,
+            signed_in: Vec::new(),
             close: false,
             mirror: Mirror::default(),
             answered: false,
@@ -173,6 +198,12 @@ impl Exchange {
 
     pub fn meter_side(&self) -> Option<usize> {
         self.side.map(|side| meter_index(&self.route().policy, side))
+    }
+
+    /// The side whose time the exchange is: the one that was asked first, also where the monolith answered in its place.
+    pub fn assigned_side(&self) -> Option<usize> {
+        let side = if self.fallback.is_some() { Some(self.decision.side) } else { self.side };
+        side.map(|side| meter_index(&self.route().policy, side))
     }
 
     /// What the endpoint of the current attempt is told of the trace.

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::admit;
 use super::outbound::Outbound;
+use super::request;
 use crate::compile::Snapshot;
-use crate::endpoint::{Source, UpstreamId};
+use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
 use crate::message::{Name, RequestHead, is_value};
@@ -41,8 +41,29 @@ pub struct Explained {
     pub shadow: Option<ExplainedCopy>,
     pub candidates: Vec<Lost>,
     pub request: Sent,
+    /// How much of bodies is held on their way.
+    pub buffer: ExplainedBuffer,
     /// Whether the monolith may answer if the service fails.
     pub fallback: bool,
+    /// The statuses of the service that count as its failure, where there is a fallback.
+    pub fallback_statuses: Vec<u16>,
+    /// Routes that another spelling of the path would reach.
+    pub near_misses: Vec<Near>,
+}
+
+/// A route that the request would reach under another path.
+#[derive(Debug, Clone, Serialize)]
+pub struct Near {
+    pub route: String,
+    pub path: String,
+    pub why: &'static str,
+}
+
+/// How much of bodies is held, as the file writes it: `auto`, `none` or a size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedBuffer {
+    pub request: String,
+    pub answer: String,
 }
 
 /// The copy that the request would cause.
@@ -103,8 +124,8 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
     let received = guard::headers::receive(&mut request, &arrival);
     let refused = |path: crate::route::PathRefused| ExplainError::Refused(400, path.to_string());
     let normal = normalise_bytes(request.path(), &snapshot.matching).map_err(refused)?;
-    let announced = admit::announced_method(&request);
-    let facts = admit::facts(&request, normal.as_str(), announced.as_ref(), Some(received.client), received.upgrade);
+    let announced = request::announced_method(&request);
+    let facts = request::facts(&request, normal.as_str(), announced.as_ref(), Some(received.client), received.upgrade);
     let found = snapshot.table.select(&facts, &normal).map_err(refused)?;
     if found.is_none() && snapshot.monolith_retired {
         return Err(ExplainError::Refused(404, "no route takes it, and the monolith is retired".to_owned()));
@@ -128,6 +149,13 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
         Some(Lost { route: route.name.to_string(), lost: candidate.lost.to_string() })
     });
     let candidates = lost.collect();
+    let near = snapshot.table.near_misses(&facts, found).into_iter().filter_map(|near| {
+        let route = snapshot.routes.get(near.route.index())?;
+        Some(Near { route: route.name.to_string(), path: near.path, why: near.why.as_str() })
+    });
+    let near_misses = near.collect();
+    let statuses = policy.fallback.as_ref().filter(|_| decision.fallback).map(|fallback| fallback.statuses.iter());
+    let fallback_statuses = statuses.into_iter().flatten().collect();
     let upstream = name_of(snapshot, decision.upstream);
     let reason = reason(policy, &decision, route, monolith_only);
     let sent = sent(snapshot, request, found, route, policy, &decision)?;
@@ -141,7 +169,10 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
         shadow: copy(snapshot, policy, &decision),
         candidates,
         request: sent,
+        buffer: buffer(snapshot, route, decision.upstream),
         fallback: decision.fallback,
+        fallback_statuses,
+        near_misses,
     })
 }
 
@@ -178,6 +209,16 @@ fn head(asked: &ExplainRequest) -> Result<RequestHead, ExplainError> {
 
 fn name_of(snapshot: &Snapshot, id: UpstreamId) -> String {
     snapshot.upstreams.get(id.index()).map_or_else(String::new, |spec| spec.name.to_string())
+}
+
+fn buffer(snapshot: &Snapshot, route: Option<&std::sync::Arc<Route>>, upstream: UpstreamId) -> ExplainedBuffer {
+    let base = snapshot.upstreams.get(upstream.index()).map_or_else(Buffering::default, |spec| spec.buffer);
+    let buffer = route.map_or_else(Buffering::default, |route| route.buffer).over(base);
+    let answer = match buffer.response() {
+        0 => RequestBuffer::None,
+        bytes => RequestBuffer::Size(bytes),
+    };
+    ExplainedBuffer { request: buffer.request().to_string(), answer: answer.to_string() }
 }
 
 /// The endpoint, where there is only one that it could be.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::downstream::ClientFault;
 use crate::guard::jwt::Rejected;
 
 /// Whose fault a failure is.
@@ -81,6 +82,11 @@ impl Failure {
         }
     }
 
+    /// The status with which the endpoint failed.
+    pub const fn answered(self) -> Option<u16> {
+        if let Self::Status(status) = self { Some(status) } else { None }
+    }
+
     /// The `kind` of `upstream_errors_total`, and the reason of a fallback or a retry.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -147,5 +153,13 @@ impl fmt::Display for Failure {
             Self::Status(status) => write!(f, "status {status}"),
             other => f.write_str(other.kind()),
         }
+    }
+}
+
+/// What a fault of the client's end means.
+pub fn of_client(fault: &ClientFault) -> Failure {
+    match fault {
+        ClientFault::Gone(_) | ClientFault::Reset(_) => Failure::ClientGone,
+        ClientFault::Malformed(malformed) => Failure::Refused { status: malformed.status, reason: malformed.reason },
     }
 }

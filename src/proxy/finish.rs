@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::attempt_record::tell_attempt;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::page::Page;
-use super::{Steps, admit, attempt, mirror, page, response};
+use super::request::{authority, host, protocol};
+use super::{Steps, attempt, mirror, page, response};
 use crate::message::Name;
 use crate::migration::Policy;
-use crate::telemetry::{AttemptRecord, ExchangeRecord, Timings};
+use crate::telemetry::{ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
 const RETRY_AFTER: u64 = 5;
@@ -29,13 +31,27 @@ pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
         page.head.fields.set(Name::WwwAuthenticate, rejected.challenge().as_bytes());
     }
     if failure == Failure::PlainHttp {
-        page.head.fields.set(Name::Location, &admit::secure_location(exchange));
+        page.head.fields.set(Name::Location, &secure_location(exchange));
     }
     if let Some(limit) = exchange.rate_limit {
         limit.write(&mut page.head);
     }
     response::sign(&mut page.head, exchange);
     Some(page)
+}
+
+/// The same address with https, at the first of the TLS listeners' ports.
+fn secure_location(exchange: &Exchange) -> Vec<u8> {
+    let listen = exchange.edition.snapshot.server.tls.listen.first();
+    let port = listen.and_then(|address| address.rsplit_once(':')).map_or("443", |(_, port)| port);
+    let mut location = format!("https://{}", host(&exchange.head)).into_bytes();
+    if port != "443" {
+        location.push(b':');
+        location.extend_from_slice(port.as_bytes());
+    }
+    let target = exchange.head.target();
+    location.extend_from_slice(if target.starts_with(b"/") { target } else { b"/" });
+    location
 }
 
 /// Counts and logs. Runs exactly once for every request.
@@ -46,7 +62,8 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     let total = now.saturating_duration_since(exchange.began);
     let status = exchange.status;
     let route = exchange.route();
-    route.meters.request(exchange.meter_side(), &exchange.head.method, status, total.as_secs_f64());
+    let (side, assigned) = (exchange.meter_side(), exchange.assigned_side());
+    route.meters.request(side, assigned, &exchange.head.method, status, total.as_secs_f64());
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
         steps.telemetry.metrics.edge().refused(reason);
     }
@@ -59,31 +76,6 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     exchange.attempt.lease = None;
 }
 
-/// Tells the trace how an attempt ended, once. Costs a comparison where no spans are recorded.
-pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Failure>) {
-    let Some(began) = exchange.attempt.began.filter(|_| exchange.trace.is_recorded() && !exchange.attempt.told) else {
-        return;
-    };
-    exchange.attempt.told = true;
-    steps.telemetry.emit_attempt(&AttemptRecord {
-        trace: &exchange.attempt_trace(),
-        method: exchange.head.method.as_str(),
-        route: exchange.route().name(),
-        side: exchange.side_name(),
-        upstream: exchange.upstream_name(),
-        endpoint: exchange.attempt.lease.as_ref().map_or("", crate::upstream::Lease::address),
-        number: exchange.attempts.saturating_sub(1),
-        status: match failure {
-            Some(Failure::Status(status)) => status,
-            Some(_) if !exchange.answered => 0,
-            _ => exchange.status,
-        },
-        reused: exchange.attempt.reused,
-        error: failure.map(Failure::kind),
-        total: began.elapsed(),
-    });
-}
-
 /// What the route's comparison hides is hidden in the log as well.
 fn hidden(policy: &Policy) -> &[Box<str>] {
     let compare = policy.shadow.as_ref().and_then(|shadow| shadow.compare.as_ref());
@@ -91,7 +83,7 @@ fn hidden(policy: &Policy) -> &[Box<str>] {
 }
 
 fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
-    let head = &*exchange.head;
+    let head = &exchange.head;
     let route = exchange.route();
     let lease = exchange.attempt.lease.as_ref();
     let began_after = exchange.attempt.began.map(|began| began.saturating_duration_since(exchange.began));
@@ -101,8 +93,8 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         path: head.path(),
         query: head.query(),
         hidden: hidden(&route.policy),
-        protocol: admit::protocol(head.version),
-        host: admit::authority(head),
+        protocol: protocol(head.version),
+        host: authority(head),
         user_agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
         referer: head.fields.get(Name::Referer).unwrap_or_default(),
         client: exchange.client,
@@ -115,6 +107,7 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         endpoint: lease.map_or("", crate::upstream::Lease::address),
         attempts: exchange.attempts,
         fallback: exchange.fallback_reason(),
+        fallback_status: exchange.fallback.and_then(Failure::answered),
         shadow: exchange.mirror.what_became(),
         error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
         bytes_in: exchange.body.received,

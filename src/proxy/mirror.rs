@@ -5,35 +5,19 @@ use std::time::Duration;
 
 use super::Steps;
 use super::edition::Edition;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Mirror};
 use super::location::Asked;
 use super::outbound::Outbound;
-use super::{admit, rewriting};
+use super::request::authority;
+use super::{rewriting, sign_in};
 use crate::client::Fault;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::ForwardedHeaders;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 use crate::migration::{Copy, Side};
 use crate::route::Found;
-use crate::shadow::{Capture, Copies, Order, Skipped, Target, Translate};
+use crate::shadow::{Copies, Skipped, Target, Translate};
 use crate::telemetry::{RequestId, TraceContext};
-
-/// The copy of one exchange.
-#[derive(Default)]
-pub struct Mirror {
-    /// Waits for the end of the request's body.
-    order: Option<Box<Order>>,
-    /// The response that the copy's is compared with.
-    capture: Option<Box<Capture>>,
-    became: Option<&'static str>,
-}
-
-impl Mirror {
-    /// The word in the access log; `None` where the stage sends no copies.
-    pub const fn what_became(&self) -> Option<&'static str> {
-        self.became
-    }
-}
 
 /// The route and the side are known. A request without a body is copied at once.
 pub fn begin(steps: &Steps, exchange: &mut Exchange) {
@@ -43,6 +27,8 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
         Copy::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
         Copy::Method => return skip(&copies, exchange, Skipped::Method),
         Copy::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
+        // On a connection of its own a copy would sign nobody in, and with one of the client's it would change who is.
+        Copy::To(_) if sign_in::concerns(exchange) => return skip(&copies, exchange, Skipped::Credentials),
         Copy::To(upstream) => upstream,
     };
     let length = if let Framing::Length(length) = exchange.framing { Some(length) } else { None };
@@ -54,7 +40,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             unit: exchange.decision.unit_hash,
             trace: exchange.trace.for_shadow(),
         };
-        (target, (*exchange.head).clone(), Box::new(Origin::of(exchange)))
+        (target, exchange.head.clone(), Box::new(Origin::of(exchange)))
     });
     match ordered {
         Err(why) => skip(&copies, exchange, why),
@@ -145,7 +131,7 @@ impl Origin {
         let reads = exchange.route().route.as_ref().is_some_and(|route| route.answer.location);
         let head = &exchange.head;
         Self {
-            asked: reads.then(|| (head.path().into(), admit::authority(head).into())),
+            asked: reads.then(|| (head.path().into(), authority(head).into())),
             edition: Arc::clone(&exchange.edition),
             found: exchange.found,
             forwarded: exchange.forwarded.clone(),

@@ -4,11 +4,14 @@
 mod access;
 mod admit;
 mod attempt;
+mod attempt_record;
 mod body;
+mod buffer;
 mod client_end;
 mod deadline;
 mod driver;
 mod edition;
+mod enforce;
 mod exchange;
 mod explain;
 mod failure;
@@ -18,9 +21,14 @@ mod mirror;
 mod outbound;
 mod page;
 mod panic;
+mod rate_limit_status;
 mod replay_buffer;
+mod request;
 mod response;
+mod response_buffer;
 mod rewriting;
+mod sign_in;
+mod spill;
 mod tunnel;
 
 pub use access::Access;
@@ -34,6 +42,7 @@ pub use page::{Page, own_response};
 #[cfg(test)]
 pub use panic::provoked;
 pub use panic::{Thrown, alone};
+pub use spill::Disk;
 
 use std::sync::Arc;
 
@@ -55,6 +64,8 @@ pub struct Steps {
     pub access: Arc<Access>,
     pub telemetry: Arc<Telemetry>,
     pub shadow: Arc<Shadow>,
+    /// Bodies that wait on disk.
+    pub disk: Arc<Disk>,
     /// Tells tunnels that the server goes.
     pub going_away: watch::Sender<bool>,
     /// Connections to upstreams that each thread keeps.

@@ -7,7 +7,8 @@ use http::StatusCode;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::location;
-use super::{admit, mirror, rewriting};
+use super::request::authority;
+use super::{mirror, rewriting};
 use crate::downstream::date;
 use crate::guard;
 use crate::guard::headers::Asked;
@@ -26,7 +27,7 @@ pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), F
             found: exchange.found,
             from: exchange.target,
             path: exchange.head.path(),
-            host: admit::authority(&exchange.head),
+            host: authority(&exchange.head),
             endpoint: [exchange.attempt_authority(), exchange.attempt_address()],
         };
         rewriting::apply(head, route, &asked);

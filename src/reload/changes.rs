@@ -106,7 +106,7 @@ pub fn need_restart(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         (was.admin != is.admin, "admin"),
         (was.metrics != is.metrics, "metrics"),
         (was.threads != is.threads, "threads"),
-        (was.token != is.token, "token"),
+        (was.tokens != is.tokens, "tokens"),
         (was.state_dir != is.state_dir, "state_dir"),
         (was.tls.listen != is.tls.listen, "tls.listen"),
         (old.buckets != new.buckets, "buckets"),

@@ -47,6 +47,10 @@ pub struct Reloader {
     control: Handle,
     /// Other files that are read again with it: certificates.
     also: OnceLock<Also>,
+    /// Apart from the state, which a reload holds for as long as it takes.
+    last_error: Mutex<Option<LastError>>,
+    /// The warnings of the file in force: each is logged once, not at every reload.
+    warned: Mutex<Option<HashSet<Warning>>>,
     /// One reload at a time; what the last one left behind.
     state: Mutex<State>,
 }
@@ -67,7 +71,6 @@ pub struct Parts {
 struct State {
     generation: u64,
     loaded_at: Timestamp,
-    last_error: Option<LastError>,
     /// The text that was looked at last, in force or refused: a file that is refused is refused once, not at each look.
     seen: Arc<str>,
 }
@@ -78,6 +81,9 @@ pub struct LastError {
     pub at: String,
     pub diagnostics: Vec<Entry>,
 }
+
+/// Code and message of a warning. Its place is not part of it: a line more above is no news.
+type Warning = (String, String);
 
 /// The outcome of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -127,7 +133,7 @@ impl Reloader {
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.text);
-        let state = State { generation: edition.generation, loaded_at, last_error: None, seen };
+        let state = State { generation: edition.generation, loaded_at, seen };
         Arc::new(Self {
             source,
             in_force,
@@ -138,6 +144,8 @@ impl Reloader {
             access,
             control,
             also: OnceLock::new(),
+            last_error: Mutex::default(),
+            warned: Mutex::default(),
             state: Mutex::new(state),
         })
     }
@@ -175,8 +183,13 @@ impl Reloader {
             generation: state.generation,
             text: Arc::clone(&self.in_force.load().snapshot.text),
             loaded_at: state.loaded_at.to_string(),
-            last_error: state.last_error.clone(),
+            last_error: self.last_error(),
         }
+    }
+
+    /// Why the newest text is not in force, if it is not.
+    pub fn last_error(&self) -> Option<LastError> {
+        self.last_error.lock().clone()
     }
 
     /// Takes up a text, on a thread of its own that lets requests go first: a hundred thousand routes are a second's work.
@@ -206,19 +219,22 @@ impl Reloader {
             let tls = &old.snapshot.server.tls;
             let said = self.read_also(tls, tls);
             let report = report(&said, &self.source.name(), text).diagnostics;
-            state.last_error = last_error(&said, &report);
+            *self.last_error.lock() = last_error(&said, &report);
             return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), report);
         }
         let Compiled { snapshot, mut diagnostics, .. } = compile(text, &self.source.name(), &environment);
         let Some(snapshot) = snapshot else {
             let report = report(&diagnostics, &self.source.name(), text).diagnostics;
-            state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+            *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
             tracing::error!(
                 "routes.toml was refused, the last good one stays in force:\n{}",
                 crate::diagnostic::render(&diagnostics, &self.source.name(), text, false)
             );
             return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
         };
+        if !diagnostics.is_empty() {
+            self.remember_warnings(&old.snapshot.text);
+        }
         let changes = Changes::between(&old.snapshot, &snapshot);
         for key in changes::need_restart(&old.snapshot, &snapshot) {
             diagnostics.push(changes::restart_warning(key));
@@ -228,7 +244,7 @@ impl Reloader {
             diagnostics.push(diagnostic.clone());
         }
         self.apply(state, snapshot);
-        state.last_error = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
+        *self.last_error.lock() = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }
@@ -261,7 +277,7 @@ impl Reloader {
         self.let_go(self.in_force.replace(Arc::clone(&next)));
         self.forget(&next);
         state.loaded_at = Timestamp::now();
-        state.last_error = None;
+        *self.last_error.lock() = None;
         let edge = self.telemetry.metrics.edge();
         edge.config_in_force(next.generation, seconds(state.loaded_at));
         edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
@@ -321,7 +337,7 @@ impl Reloader {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;
-        state.last_error = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+        *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
         tracing::error!("{}: the last good file stays in force", diagnostic.message);
         self.outcome(Verdict::Refused, state.generation, Changes::default(), report)
     }
@@ -331,12 +347,26 @@ impl Reloader {
         Outcome { result, generation, changes, diagnostics }
     }
 
+    /// What was said of the first file when the program started.
+    fn remember_warnings(&self, text: &str) {
+        self.warned.lock().get_or_insert_with(|| {
+            let Compiled { diagnostics, .. } = compile(text, &self.source.name(), &environment);
+            report(&diagnostics, &self.source.name(), text).diagnostics.iter().map(Self::warning).collect()
+        });
+    }
+
+    fn warning(entry: &Entry) -> Warning {
+        (entry.code.to_string(), entry.message.clone())
+    }
+
     fn report(&self, outcome: &Outcome) {
         self.telemetry.metrics.edge().config_reload(outcome.result.as_str());
         self.telemetry.events.publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));
         if outcome.result == Verdict::Applied {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
-            for warning in &outcome.diagnostics {
+            let warnings: HashSet<_> = outcome.diagnostics.iter().map(Self::warning).collect();
+            let before = self.warned.lock().replace(warnings).unwrap_or_default();
+            for warning in outcome.diagnostics.iter().filter(|entry| !before.contains(&Self::warning(entry))) {
                 let help = warning.help.as_deref().unwrap_or_default();
                 tracing::warn!(code = %warning.code, line = warning.line, help, "{}", warning.message);
             }

@@ -80,7 +80,7 @@ impl Reloader {
 
     fn unreadable(&self, error: &ReadError) {
         let mut state = self.state.lock();
-        let already = state.last_error.as_ref().is_some_and(|last| {
+        let already = self.last_error.lock().as_ref().is_some_and(|last| {
             last.diagnostics.first().is_some_and(|entry| entry.message == error.diagnostic().message)
         });
         if !already {

@@ -10,6 +10,7 @@ mod explain;
 mod facts;
 mod matching;
 mod methods;
+mod near;
 mod path;
 mod precedence;
 mod rewrite;
@@ -28,6 +29,7 @@ pub use explain::{Candidate, Explanation, LessSpecific, Lost, linear};
 pub use facts::{ConditionOn, Facts};
 pub use matching::Matching;
 pub use methods::MethodSet;
+pub use near::{Miss, NearMiss};
 pub use path::{NormalPath, PathRefused, normalise, normalise_bytes};
 pub use precedence::{ConditionRank, HostRank, Precedence, SegmentRank};
 pub use rewrite::{PathPiece, PathRewrite};
@@ -38,6 +40,7 @@ pub use template::{Template, TemplateError};
 
 use std::sync::Arc;
 
+use crate::endpoint::Buffering;
 use crate::migration::Policy;
 
 /// A route's place in the snapshot.
@@ -63,6 +66,8 @@ pub struct Route {
     pub answer: AnswerEdits,
     /// Bytes; `None` is no limit of the route's own.
     pub body_limit: Option<u64>,
+    /// What the route itself says of it; the upstream's own stands below.
+    pub buffer: Buffering,
     pub rate_limit: Option<RateLimit>,
     pub jwt: Option<JwtRule>,
 }

@@ -2,5 +2,6 @@
 
 mod agreement;
 mod ambiguous;
+mod near;
 mod precedence;
 mod world;

@@ -126,13 +126,14 @@ impl HttpListener {
     async fn http1(&self, mut conn: Conn, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let mut fresh = true;
         let mut served = 0;
-        let rules = HeadRules { longest: limits.request_head, bare_line_feeds: false };
+        let bare_line_feeds = self.steps.in_force.load().snapshot.server.allow_bare_lf;
+        let rules = HeadRules { longest: limits.request_head, bare_line_feeds };
         loop {
             let (head, length) = match self.wait(&mut conn, rules, &limits, fresh, shutdown).await {
                 Waited::Arrived(Arrived::Request(head, length)) => (head, length),
                 Waited::Arrived(Arrived::Malformed(bad, head)) => {
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
-                    return self.refuse(conn, head, arrival, failure, &limits).await;
+                    return Box::pin(self.refuse(conn, head, arrival, failure, &limits)).await;
                 }
                 Waited::Arrived(Arrived::Http2) => {
                     let (socket, ahead) = conn.into_parts();
@@ -143,7 +144,7 @@ impl HttpListener {
                 Waited::TooLate { begun: true } => {
                     let (bad, head) = conn.give_up(408, "header_timeout");
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
-                    return self.refuse(conn, head, arrival, failure, &limits).await;
+                    return Box::pin(self.refuse(conn, head, arrival, failure, &limits)).await;
                 }
                 Waited::TooLate { begun: false } => {
                     if fresh {
@@ -160,7 +161,7 @@ impl HttpListener {
             // In a box, so that the connection holds no room for an exchange while it is idle.
             match alone(Box::pin(self.serve(&mut conn, head, length, arrival.clone()))).await {
                 Ok(After::Next) => {}
-                Ok(After::Close) => return close(conn).await,
+                Ok(After::Close) => return Box::pin(close(conn)).await,
                 Ok(After::Linger) => {
                     return Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER))).await;
                 }
@@ -168,7 +169,7 @@ impl HttpListener {
                     // No step has caught it: the connection ends.
                     self.steps.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
                     if !conn.has_answered() {
-                        self.say_at_once(conn, 500).await;
+                        Box::pin(self.say_at_once(conn, 500)).await;
                     }
                     return;
                 }
@@ -176,7 +177,7 @@ impl HttpListener {
         }
     }
 
-    async fn serve(&self, conn: &mut Conn, head: Box<RequestHead>, length: usize, arrival: Arrival) -> After {
+    async fn serve(&self, conn: &mut Conn, head: RequestHead, length: usize, arrival: Arrival) -> After {
         let framing = conn.framing();
         let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
         exchange.head_length = Some(length);
@@ -185,7 +186,8 @@ impl HttpListener {
 
     async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let state = Descriptor(socket.descriptor());
-        let settings = http2::Settings { limits, streams: STREAMS, metrics: Arc::clone(&self.steps.telemetry.metrics) };
+        let streams = limits.http2_streams;
+        let settings = http2::Settings { limits, streams, metrics: Arc::clone(&self.steps.telemetry.metrics) };
         let pause = settings.limits.body_timeout;
         http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
             let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
@@ -203,19 +205,12 @@ impl HttpListener {
     }
 
     /// Answers what is not a request.
-    async fn refuse(
-        &self,
-        mut conn: Conn,
-        head: Box<RequestHead>,
-        arrival: Arrival,
-        failure: Failure,
-        limits: &Limits,
-    ) {
+    async fn refuse(&self, mut conn: Conn, head: RequestHead, arrival: Arrival, failure: Failure, limits: &Limits) {
         self.answer_malformed(&mut conn, head, arrival, failure).await;
         Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
     }
 
-    async fn answer_malformed(&self, conn: &mut Conn, head: Box<RequestHead>, arrival: Arrival, failure: Failure) {
+    async fn answer_malformed(&self, conn: &mut Conn, head: RequestHead, arrival: Arrival, failure: Failure) {
         let edition = self.steps.in_force.load();
         let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);
@@ -287,10 +282,6 @@ impl HttpListener {
     }
 }
 
-/// Requests at once on a connection of HTTP/2; one more is refused, and may be sent again. What nginx, haproxy and Envoy's guide
-/// for edges allow.
-const STREAMS: u32 = 100;
-
 /// Serves one request of HTTP/2. `pause`: the longest wait for the frame that says whether there is a body.
 async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arrival, pause: Option<Duration>) {
     let began = Instant::now();
@@ -315,7 +306,7 @@ async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arr
         Some(length) => Framing::Length(length),
         None => Framing::Open,
     };
-    let mut exchange = Exchange::new(steps.in_force.load(), Box::new(head), arrival, framing, began);
+    let mut exchange = Exchange::new(steps.in_force.load(), head, arrival, framing, began);
     let mut client = ClientEnd::Http2(&mut stream, &mut timer);
     match malformed {
         Some(bad) => {
@@ -344,7 +335,16 @@ async fn close(conn: Conn) {
 
 #[async_trait]
 impl ServerApp for HttpListener {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        // On a task of its own: pingora's has room for a handshake of its TLS, 8 KiB that an idle connection would hold.
+        let (listener, shutdown) = (Arc::clone(self), shutdown.clone());
+        tokio::spawn(async move { listener.connection(stream, &shutdown).await });
+        None
+    }
+}
+
+impl HttpListener {
+    async fn connection(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
         let edition = self.steps.in_force.load();
         let limits = edition.snapshot.limits.clone();
         let peer = peer(&stream);
@@ -355,7 +355,7 @@ impl ServerApp for HttpListener {
         if u64::try_from(self.connections.open()).unwrap_or(0) > most {
             let arrival = Arrival { peer, ..Arrival::default() };
             Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections")).await;
-            return None;
+            return;
         }
         // Behind a proxy that speaks for others, one address is many clients.
         let most = limits.connections_per_client.filter(|most| *most > 0);
@@ -363,7 +363,7 @@ impl ServerApp for HttpListener {
             Some(None) => {
                 let arrival = Arrival { peer, ..Arrival::default() };
                 Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections_per_client")).await;
-                return None;
+                return;
             }
             counted => counted.flatten(),
         };
@@ -372,7 +372,8 @@ impl ServerApp for HttpListener {
                 stream = rebind::rebind(stream);
             }
             // In a box, so that a connection holds no room for a handshake once it is over, or where there is none.
-            let stream = Box::pin(self.encrypted(tls, stream, &limits)).await?;
+            let stream = Box::pin(self.encrypted(tls, stream, &limits)).await;
+            let Some(stream) = stream else { return };
             let digest = stream.get_ssl_digest();
             let subject = digest.and_then(|digest| digest.extension.get::<ClientSubject>().cloned());
             let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
@@ -384,7 +385,6 @@ impl ServerApp for HttpListener {
             Some(true) => Box::pin(self.http2(socket, BytesMut::new(), arrival, limits, shutdown)).await,
             _ => self.http1(Conn::new(socket, pace(&limits)), arrival, limits, shutdown).await,
         }
-        None
     }
 }
 

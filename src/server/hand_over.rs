@@ -5,14 +5,19 @@
 //! predecessor stop listening; without that word it stays up.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use pingora::server::{Fds, ListenFds};
 use tokio::io::AsyncReadExt;
+
+use crate::live::private_folder;
 
 /// Under this name the pair's other end travels; no listener is called so.
 const READY: &str = "ready";
@@ -81,17 +86,20 @@ pub struct Inheritance {
 impl Inheritance {
     /// Waits for the predecessor's sockets.
     pub fn wait(state_dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(state_dir)?;
+        private_folder(state_dir)?;
         let place = meeting_place(state_dir);
-        let place = place.to_string_lossy();
-        let mut fds = Fds::new();
-        let mut tried = 0;
-        while let Err(error) = fds.get_from_sock(&*place) {
-            tried += 1;
-            if tried >= WAITS {
-                return Err(io::Error::other(error.to_string()));
+        let fds = Closing::of(&place, || {
+            let place = place.to_string_lossy();
+            let mut fds = Fds::new();
+            let mut tried = 0;
+            while let Err(error) = fds.get_from_sock(&*place) {
+                tried += 1;
+                if tried >= WAITS {
+                    return Err(io::Error::other(error.to_string()));
+                }
             }
-        }
+            Ok(fds)
+        })?;
         let ready = fds.get(READY).copied();
         #[expect(unsafe_code, reason = "the descriptor came over a socket")]
         // SAFETY: it was received just now and has no other owner.
@@ -110,6 +118,37 @@ impl Inheritance {
             && let Err(error) = ready.write_all(b"1")
         {
             tracing::warn!(%error, "the predecessor was not told that it may go");
+        }
+    }
+}
+
+/// Pingora opens its socket to everybody: whoever connects there gets the listeners.
+struct Closing;
+
+impl Closing {
+    const LOOK: Duration = Duration::from_millis(5);
+    const OPEN: u32 = 0o666;
+
+    /// Closes the socket to others as soon as pingora has opened it, for as long as this takes.
+    fn of<T>(place: &Path, wait: impl FnOnce() -> T) -> T {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    Self::close(place);
+                    std::thread::sleep(Self::LOOK);
+                }
+            });
+            let waited = wait();
+            done.store(true, Relaxed);
+            waited
+        })
+    }
+
+    fn close(place: &Path) {
+        let open = std::fs::metadata(place).is_ok_and(|found| found.mode() & 0o777 == Self::OPEN);
+        if open && let Err(error) = std::fs::set_permissions(place, Permissions::from_mode(0o600)) {
+            tracing::warn!(%error, "the socket of the hand-over is open to others");
         }
     }
 }

@@ -18,9 +18,8 @@ impl Counted {
 
 impl Observer for Counted {
     fn endpoints_counted(&self, upstream: &str, census: Census) {
-        let Census { healthy, unhealthy, draining, starting } = census;
-        // An endpoint that starts takes requests already, only fewer.
-        let counts = EndpointCounts { healthy: healthy + starting, unhealthy, draining };
+        let Census { healthy, unhealthy, draining, starting, unchecked, failing } = census;
+        let counts = EndpointCounts { healthy, unhealthy, draining, starting, unchecked, failing };
         self.metrics.edge().upstream(upstream).set_endpoints(counts);
     }
 

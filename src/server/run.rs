@@ -25,7 +25,7 @@ use super::tls::{Tls, TlsError};
 use crate::admin;
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::live::{InForce, Live, is_kept_pressed};
+use crate::live::{InForce, Live, is_kept_pressed, private_folder};
 use crate::proxy::{Access, Edition, Steps};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
@@ -36,8 +36,8 @@ use crate::upstream::Upstreams;
 pub struct Start {
     pub snapshot: Snapshot,
     pub source: Source,
-    /// The bearer token of the admin listener, already read.
-    pub token: Option<Arc<str>>,
+    /// Who may use the admin listener, already read.
+    pub keys: Vec<admin::AdminKey>,
     /// Sockets from a predecessor.
     pub inheritance: Inheritance,
 }
@@ -121,7 +121,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
-    let Start { snapshot, source, token, mut inheritance } = start;
+    let Start { snapshot, source, keys, mut inheritance } = start;
     let server = snapshot.server.clone();
     authorities().map_err(StartError::Authorities)?;
     let mut bound = Bound::inheriting(inheritance.listeners.take().unwrap_or_else(Bound::activated));
@@ -144,6 +144,9 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let telemetry =
         Telemetry::start(Arc::clone(&metrics), &snapshot.logs, &snapshot.tracing).map_err(StartError::Log)?;
     let live = Arc::new(Live::new(Instant::now()));
+    if let Err(error) = private_folder(&server.state_dir) {
+        tracing::warn!(%error, dir = %server.state_dir.display(), "`state_dir` cannot be made: nothing will outlive this process");
+    }
     if is_kept_pressed(&server.state_dir) {
         live.set_monolith_only(true);
         tracing::warn!("the big red button is still pressed from before the start: every route goes to the monolith");
@@ -190,7 +193,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         reloader: Arc::clone(&reloader),
         shadow: Arc::clone(&shadow),
         ready: Arc::clone(&ready),
-        token,
+        keys,
         address: admin,
         connections: shares.admin,
     });
@@ -207,6 +210,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         access,
         telemetry: Arc::clone(&telemetry),
         shadow: Arc::clone(&shadow),
+        disk: Arc::default(),
         going_away: connections.going_away().clone(),
         idle: idle_each(shares.idle, threads),
     });
@@ -314,6 +318,11 @@ fn serve<A>(
 }
 
 impl Running {
+    /// The file in force.
+    pub fn in_force(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.in_force.load().snapshot)
+    }
+
     /// Opens the access log anew.
     pub fn reopen_logs(&self) {
         self.telemetry.access_log.reopen();

@@ -17,7 +17,7 @@ use crate::client::{self, End, Fault};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::message::{Fields, Framing, Name, RequestHead};
-use crate::upstream::Pool;
+use crate::upstream::{Failure, Lease, Pool};
 
 /// Idle connections that are kept, over all upstreams.
 const IDLE_CONNECTIONS: usize = 128;
@@ -100,22 +100,36 @@ impl Client {
         limit: Duration,
         keep: Option<(u64, Held)>,
     ) -> Result<Response, ClientError> {
-        let whole = tokio::time::timeout(limit, self.without_limit(request, keep));
-        whole.await.unwrap_or(Err(ClientError::Timeout(limit)))
+        let lease = request.pool.pick(request.unit, &[]).map_err(|_| ClientError::NoEndpoint)?;
+        let whole = tokio::time::timeout(limit, self.of_endpoint(request, &lease, keep));
+        let answered = whole.await.unwrap_or(Err(ClientError::Timeout(limit)));
+        match &answered {
+            Ok(_) => lease.copy_answered(),
+            Err(ClientError::Connect(_)) => lease.copy_failed(Failure::Connect),
+            Err(ClientError::Timeout(_)) => lease.copy_failed(Failure::Timeout),
+            Err(ClientError::NoEndpoint | ClientError::Broken(_)) => lease.copy_failed(Failure::Reset),
+        }
+        answered
     }
 
-    async fn without_limit(&self, request: &Request<'_>, keep: Option<(u64, Held)>) -> Result<Response, ClientError> {
-        let lease = request.pool.pick(request.unit, &[]).map_err(|_| ClientError::NoEndpoint)?;
+    async fn of_endpoint(
+        &self,
+        request: &Request<'_>,
+        lease: &Lease,
+        keep: Option<(u64, Held)>,
+    ) -> Result<Response, ClientError> {
         let (spec, key) = (request.pool.spec(), lease.connection_key());
         let asked = client::Request { head: request.head, framing: framing(request), body: request.body };
         let began = Instant::now();
         let peer = lease.peer();
-        let kept = End::kept(key, spec.http, peer.is_tls(), began, Duration::MAX, |_| {});
-        let connected = self.connect(peer, (key, spec.http), spec.keepalive);
+        let youngest = spec.keepalive.reuse_within(lease.idle_closes(), asked.is_harmless_twice());
+        let kept = End::kept(key, spec.http, peer.is_tls(), began, youngest);
+        let connected = self.connect(peer, (key, spec.http), spec.keepalive.http2());
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
         if whole {
-            response.keep_connection(key, spec.keepalive, IDLE_CONNECTIONS);
+            let closes = spec.keepalive.learns(lease.idle_closes());
+            response.keep_connection(key, spec.keepalive.kept(), IDLE_CONNECTIONS, closes);
         }
         Ok(told)
     }

@@ -48,6 +48,8 @@ pub enum Skipped {
     Stopping,
     /// The request's own body did not arrive whole.
     Incomplete,
+    /// It is about who the client is: a sign-in that belongs to a connection.
+    Credentials,
 }
 
 impl Skipped {
@@ -62,11 +64,17 @@ impl Skipped {
             Self::Upgrade => "upgrade",
             Self::Stopping => "stopping",
             Self::Incomplete => "incomplete",
+            Self::Credentials => "credentials",
         }
     }
 }
 
 impl Copies {
+    /// Both answers are compared.
+    pub fn compares(&self) -> bool {
+        self.comparison.is_some()
+    }
+
     /// Counts a copy that is not sent.
     pub fn skip(&self, why: Skipped) {
         self.meters.shadow_skipped(why.as_str());

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::failures::Failures;
 use crate::compare::{Evidence, Rules};
+use crate::live::private_folder;
 
 /// A file larger than any evidence can become is not one of ours.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -67,6 +68,9 @@ impl Folder {
     fn replace(&self, route: &str, subject: u64, evidence: String) -> io::Result<()> {
         let evidence = RawValue::from_string(evidence)?;
         let kept = Kept { route: route.to_owned(), subject: written(subject), evidence };
+        if let Some(state_dir) = self.path.parent().filter(|_| !self.path.is_dir()) {
+            private_folder(state_dir)?;
+        }
         fs::create_dir_all(&self.path)?;
         let file = self.file(route);
         let beside = file.with_extension("json.new");

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
+use parking_lot::RwLock;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::access_log;
@@ -34,6 +36,12 @@ pub struct Event {
     pub side: Arc<str>,
     /// 0 unless it is a request that was answered.
     pub status: u16,
+    /// Of a request, the client's address.
+    pub client: Option<IpAddr>,
+    /// Of a request, the id under which other logs know it; otherwise empty.
+    pub id: Arc<str>,
+    /// Beyond the budget: only for those who watch for its client or its id.
+    pub beyond: bool,
     /// A JSON object on one line. That of a request is the line of the access log.
     pub data: Arc<str>,
 }
@@ -44,6 +52,8 @@ pub struct EventFilter {
     pub route: Option<String>,
     pub side: Option<String>,
     pub status: Option<StatusFilter>,
+    pub client: Option<IpAddr>,
+    pub id: Option<String>,
 }
 
 /// `404`, or a class such as `5xx`.
@@ -98,6 +108,19 @@ impl EventFilter {
         status
             && self.route.as_deref().is_none_or(|route| *event.route == *route)
             && self.side.as_deref().is_none_or(|side| *event.side == *side)
+            && self.is_of(event.client, &event.id)
+            && (!event.beyond || self.is_narrow())
+    }
+
+    /// It names one client or one request: few events, none of which may be left out.
+    fn is_narrow(&self) -> bool {
+        self.client.is_some() || self.id.is_some()
+    }
+
+    fn is_of(&self, client: Option<IpAddr>, id: &str) -> bool {
+        // An IPv4 client of an IPv6 listener is one and the same.
+        let same = |wanted: IpAddr| client.is_some_and(|client| client.to_canonical() == wanted.to_canonical());
+        self.client.is_none_or(same) && self.id.as_deref().is_none_or(|wanted| id == wanted)
     }
 }
 
@@ -107,20 +130,31 @@ pub struct Events {
     watchers: AtomicUsize,
     sender: broadcast::Sender<Event>,
     budget: Budget,
+    /// What the watchers of one client or one request look for; asked where the budget is used up.
+    narrow: RwLock<Vec<Arc<EventFilter>>>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { watchers: AtomicUsize::new(0), sender: broadcast::Sender::new(BACKLOG), budget: Budget::default() }
+        Self {
+            watchers: AtomicUsize::new(0),
+            sender: broadcast::Sender::new(BACKLOG),
+            budget: Budget::default(),
+            narrow: RwLock::default(),
+        }
     }
 }
 
 impl Events {
-    /// Begins to watch, from now on.
-    pub fn watch(self: &Arc<Self>) -> Watcher {
+    /// Begins to watch, from now on. The watcher hears what the filter wants, and leaves the rest to whoever it concerns.
+    pub fn watch(self: &Arc<Self>, filter: EventFilter) -> Watcher {
         let receiver = self.sender.subscribe();
+        let filter = Arc::new(filter);
+        if filter.is_narrow() {
+            self.narrow.write().push(Arc::clone(&filter));
+        }
         self.watchers.fetch_add(1, Relaxed);
-        Watcher { receiver, events: Arc::clone(self) }
+        Watcher { receiver, filter, events: Arc::clone(self) }
     }
 
     /// How many are watching.
@@ -133,12 +167,23 @@ impl Events {
         if self.is_wanted(kind, route, "", 0) {
             let data = data().into();
             // An error says that the last watcher has just left.
-            let _ = self.sender.send(Event { kind, route: route.into(), side: "".into(), status: 0, data });
+            let _ = self.sender.send(Event {
+                kind,
+                route: route.into(),
+                side: "".into(),
+                status: 0,
+                client: None,
+                id: "".into(),
+                beyond: false,
+                data,
+            });
         }
     }
 
     pub(super) fn request(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
-        if !self.is_wanted("request", record.route, record.side, record.status) {
+        let beyond = !self.is_wanted("request", record.route, record.side, record.status);
+        let (client, id) = (record.client, record.request_id.as_str());
+        if beyond && !self.narrow.read().iter().any(|filter| filter.is_of(client, id)) {
             return;
         }
         let mut line = Vec::with_capacity(1024);
@@ -148,6 +193,9 @@ impl Events {
             route: record.route.into(),
             side: record.side.into(),
             status: record.status,
+            client,
+            id: id.into(),
+            beyond,
             data: String::from_utf8_lossy(&line).into(),
         });
     }
@@ -208,6 +256,7 @@ impl Budget {
 #[derive(Debug)]
 pub struct Watcher {
     receiver: broadcast::Receiver<Event>,
+    filter: Arc<EventFilter>,
     events: Arc<Events>,
 }
 
@@ -220,18 +269,22 @@ pub enum Heard {
 }
 
 impl Watcher {
-    /// Waits for the next event. Safe to cancel. `None`: there will be no more.
+    /// Waits for the next event that is wanted. Safe to cancel. `None`: there will be no more.
     pub async fn next(&mut self) -> Option<Heard> {
-        match self.receiver.recv().await {
-            Ok(event) => Some(Heard::Event(event)),
-            Err(RecvError::Lagged(count)) => Some(Heard::Missed(count)),
-            Err(RecvError::Closed) => None,
+        loop {
+            match self.receiver.recv().await {
+                Ok(event) if self.filter.wants(&event) => return Some(Heard::Event(event)),
+                Ok(_) => {}
+                Err(RecvError::Lagged(count)) => return Some(Heard::Missed(count)),
+                Err(RecvError::Closed) => return None,
+            }
         }
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        self.events.narrow.write().retain(|filter| !Arc::ptr_eq(filter, &self.filter));
         self.events.watchers.fetch_sub(1, Relaxed);
     }
 }
@@ -241,7 +294,16 @@ mod tests {
     use super::*;
 
     fn event(route: &str, side: &str, status: u16) -> Event {
-        Event { kind: "request", route: route.into(), side: side.into(), status, data: "{}".into() }
+        Event {
+            kind: "request",
+            route: route.into(),
+            side: side.into(),
+            status,
+            client: Some([10, 0, 0, 7].into()),
+            id: "7f".into(),
+            beyond: false,
+            data: "{}".into(),
+        }
     }
 
     #[test]
@@ -250,6 +312,7 @@ mod tests {
             route: route.map(Into::into),
             side: side.map(Into::into),
             status: status.map(|status| status.parse().unwrap()),
+            ..EventFilter::default()
         };
         for (filter, wanted) in [
             (filter(None, None, None), true),
@@ -268,17 +331,49 @@ mod tests {
     }
 
     #[test]
+    fn one_client_or_one_request_is_heard_of_beyond_the_budget() {
+        let of = |client: Option<&str>, id: Option<&str>| EventFilter {
+            client: client.map(|client| client.parse().unwrap()),
+            id: id.map(Into::into),
+            ..EventFilter::default()
+        };
+        let beyond = Event { beyond: true, ..event("a", "service", 200) };
+        for (filter, within, without) in [
+            (of(None, None), true, false),
+            (of(Some("10.0.0.7"), None), true, true),
+            (of(Some("::ffff:10.0.0.7"), None), true, true),
+            (of(Some("10.0.0.8"), None), false, false),
+            (of(None, Some("7f")), true, true),
+            (of(None, Some("80")), false, false),
+            (of(Some("10.0.0.7"), Some("80")), false, false),
+        ] {
+            assert_eq!(
+                (filter.wants(&event("a", "service", 200)), filter.wants(&beyond)),
+                (within, without),
+                "{filter:?}"
+            );
+        }
+        let events = Arc::new(Events::default());
+        let narrow = events.watch(of(None, Some("7f")));
+        let wide = events.watch(of(None, None));
+        assert_eq!(events.narrow.read().len(), 1);
+        drop(narrow);
+        assert!(events.narrow.read().is_empty());
+        drop(wide);
+    }
+
+    #[test]
     fn nothing_is_made_when_nobody_watches() {
         let events = Arc::new(Events::default());
         events.publish("reload", "", || panic!("nobody watches"));
-        drop(events.watch());
+        drop(events.watch(EventFilter::default()));
         events.publish("reload", "", || panic!("nobody watches any more"));
     }
 
     #[tokio::test]
     async fn whoever_watches_hears_of_it() {
         let events = Arc::new(Events::default());
-        let mut watcher = events.watch();
+        let mut watcher = events.watch(EventFilter::default());
         events.publish("move", "a", || "{\"to\":\"canary\"}".to_owned());
         let Some(Heard::Event(heard)) = watcher.next().await else { panic!("nothing was heard") };
         assert_eq!((heard.kind, &*heard.route, &*heard.data), ("move", "a", "{\"to\":\"canary\"}"));
@@ -287,7 +382,7 @@ mod tests {
     #[tokio::test]
     async fn a_watcher_that_is_too_slow_is_told_what_it_missed() {
         let events = Arc::new(Events::default());
-        let mut watcher = events.watch();
+        let mut watcher = events.watch(EventFilter::default());
         for _ in 0..BACKLOG + 7 {
             events.sender.send(event("a", "service", 200)).unwrap();
         }

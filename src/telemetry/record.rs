@@ -37,6 +37,8 @@ pub struct ExchangeRecord<'a> {
     pub attempts: u8,
     /// Why the monolith answered instead of the service.
     pub fallback: Option<&'a str>,
+    /// The service's status, where the fallback is because of it.
+    pub fallback_status: Option<u16>,
     /// What became of the copy.
     pub shadow: Option<&'a str>,
     /// Whose fault, and what.

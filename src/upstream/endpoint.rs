@@ -9,6 +9,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use super::peers::Place;
 use super::pool::Pool;
 use super::vitals::{EndpointKey, Failure, Vitals};
+use crate::endpoint::IdleCloses;
 
 /// Immutable but for its vitals.
 #[derive(Debug)]
@@ -65,12 +66,21 @@ impl Endpoint {
 #[derive(Debug)]
 pub struct Lease {
     endpoint: Arc<Endpoint>,
+    /// It still counts.
+    in_flight: bool,
 }
 
 impl Lease {
     pub(super) fn new(endpoint: &Arc<Endpoint>) -> Self {
         endpoint.vitals.in_flight.fetch_add(1, Relaxed);
-        Self { endpoint: Arc::clone(endpoint) }
+        Self { endpoint: Arc::clone(endpoint), in_flight: true }
+    }
+
+    /// The endpoint has answered, and the request is in flight no more; the lease still says where it was.
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.in_flight) {
+            self.endpoint.vitals.in_flight.fetch_sub(1, Relaxed);
+        }
     }
 
     /// To be cloned: it carries every timeout, TLS and what versions of HTTP to speak.
@@ -86,6 +96,11 @@ impl Lease {
     /// The key of kept connections over HTTP/1.1: those of one key may be taken for one another.
     pub fn connection_key(&self) -> u64 {
         self.endpoint.connection_key
+    }
+
+    /// What is known of when the endpoint closes idle connections.
+    pub fn idle_closes(&self) -> &Arc<IdleCloses> {
+        &self.endpoint.vitals.closes
     }
 
     pub fn address(&self) -> &str {
@@ -108,6 +123,24 @@ impl Lease {
         if failures.load(Relaxed) != 0 {
             failures.store(0, Relaxed);
         }
+        self.copy_answered();
+    }
+
+    /// A copy was answered, whatever its status.
+    pub fn copy_answered(&self) {
+        if self.endpoint.vitals.answered()
+            && let Some(pool) = self.endpoint.pool.upgrade()
+        {
+            pool.look_again();
+        }
+    }
+
+    /// A copy was not answered. Copies eject nobody: that is for what clients wait for.
+    pub fn copy_failed(&self, kind: Failure) {
+        self.endpoint.vitals.unanswered(true);
+        if let Some(pool) = self.endpoint.pool.upgrade() {
+            pool.copy_failed(&self.endpoint, kind);
+        }
     }
 
     /// No connection could be made, and this is why. Said now and then: each request's line in the access log has only that
@@ -129,6 +162,7 @@ impl Lease {
 
     /// The attempt failed, and it was not the client's doing.
     pub fn failed(&self, kind: Failure) {
+        self.endpoint.vitals.unanswered(false);
         let in_a_row = self.endpoint.vitals.failures.fetch_add(1, Relaxed).saturating_add(1);
         if let Some(pool) = self.endpoint.pool.upgrade() {
             pool.endpoint_failed(&self.endpoint, kind, in_a_row);
@@ -138,6 +172,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.endpoint.vitals.in_flight.fetch_sub(1, Relaxed);
+        self.release();
     }
 }

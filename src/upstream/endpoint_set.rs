@@ -70,15 +70,26 @@ impl EndpointSet {
         let picked = match (balance, unit) {
             (Balance::Sticky, Some(unit)) => self.owner(unit, avoid),
             (Balance::LeastBusy, _) => self.freer(avoid),
-            (Balance::RoundRobin, _) | (Balance::Sticky, None) => self.next(step, avoid),
+            (Balance::RoundRobin, _) | (Balance::Sticky, None) if avoid.is_empty() => self.next(step),
+            // A retry: with a turn of its own, two requests at a time would both begin at the endpoint that fails.
+            (Balance::RoundRobin, _) | (Balance::Sticky, None) => None,
         };
-        // The endpoint that was drawn cannot be used: look at all of them once.
-        picked.or_else(|| self.any(step, avoid)).ok_or(NoEndpoint::AllTried)
+        // The drawn endpoint cannot be used: the next in turn that can.
+        picked.or_else(|| self.after(step.load(Relaxed), avoid)).ok_or(NoEndpoint::AllTried)
     }
 
-    fn next(&self, step: &AtomicUsize, avoid: &[EndpointKey]) -> Option<&Arc<Endpoint>> {
+    /// Whether any of those that may be picked is not among these.
+    pub(super) fn has_other(&self, avoid: &[EndpointKey]) -> bool {
+        self.able.iter().any(|&(place, _)| usable(&self.all[usize::from(place)], avoid))
+    }
+
+    pub(super) fn with_connections(&self, key: u64) -> Option<&Arc<Endpoint>> {
+        self.all.iter().find(|endpoint| endpoint.connection_key == key)
+    }
+
+    fn next(&self, step: &AtomicUsize) -> Option<&Arc<Endpoint>> {
         let place = self.turn.at(step.fetch_add(1, Relaxed))?;
-        Some(self.able_at(place)).filter(|e| usable(e, avoid))
+        Some(self.able_at(place)).filter(|e| usable(e, &[]))
     }
 
     fn freer(&self, avoid: &[EndpointKey]) -> Option<&Arc<Endpoint>> {
@@ -99,10 +110,10 @@ impl EndpointSet {
         self.ring.owners(unit).map(|place| &self.all[place]).find(|e| usable(e, avoid))
     }
 
-    fn any(&self, step: &AtomicUsize, avoid: &[EndpointKey]) -> Option<&Arc<Endpoint>> {
-        let start = step.fetch_add(1, Relaxed);
-        let count = self.able.len();
-        (0..count).map(|i| self.able_at(start.wrapping_add(i) % count)).find(|e| usable(e, avoid))
+    /// The first from this step of the turn on; each endpoint has a place in it.
+    fn after(&self, step: usize, avoid: &[EndpointKey]) -> Option<&Arc<Endpoint>> {
+        let places = (0..self.turn.len()).filter_map(|i| self.turn.at(step.wrapping_add(i)));
+        places.map(|place| self.able_at(place)).find(|e| usable(e, avoid))
     }
 
     fn able_at(&self, place: usize) -> &Arc<Endpoint> {

@@ -10,6 +10,8 @@ pub struct Census {
     pub unhealthy: usize,
     pub draining: usize,
     pub starting: usize,
+    pub unchecked: usize,
+    pub failing: usize,
 }
 
 /// Told of changes, never on a request's path. Must not block.

@@ -107,7 +107,7 @@ impl PeerMaker {
             HttpVersions::Http2 | HttpVersions::Auto => longer(spec.timeouts.answer, spec.timeouts.idle),
         };
         options.write_timeout = spec.timeouts.idle;
-        options.idle_timeout = Some(spec.keepalive);
+        options.idle_timeout = Some(spec.keepalive.kept());
         options.tcp_keepalive = matches!(place, Place::Inet(_)).then_some(TcpKeepalive {
             idle: Duration::from_secs(30),
             interval: Duration::from_secs(10),

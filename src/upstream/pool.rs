@@ -23,7 +23,7 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, Ejection, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
 /// An entry of a source: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +50,8 @@ pub(super) enum Informant {
     Names,
 }
 
-/// Without a rule of its own an upstream passes over endpoints that refuse connections: a third of dead endpoints would
-/// otherwise use up the budget of retries.
-const REFUSING: Ejection =
-    Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(10), last: false };
+/// So many failures in a row make an endpoint `failing`, where no rule of ejection says how many.
+const FAILING: u32 = 5;
 
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
@@ -128,7 +126,7 @@ impl Pool {
     }
 
     /// An endpoint for one attempt. `unit` is the hash of the sticky unit, if the client has one; `avoid` are the endpoints
-    /// that this request tried already.
+    /// that this request tried already: a retry does not move the balancer's turn.
     pub fn pick(&self, unit: Option<u64>, avoid: &[EndpointKey]) -> Result<Lease, NoEndpoint> {
         let set = self.set.load();
         match set.pick(self.spec.balance, &self.step, unit, avoid) {
@@ -151,7 +149,13 @@ impl Pool {
 
     /// True when a request that failed at all of `avoid` has another endpoint to go to.
     pub fn has_other(&self, avoid: &[EndpointKey]) -> bool {
-        self.set.load().pick(self.spec.balance, &self.step, None, avoid).is_ok()
+        self.set.load().has_other(avoid)
+    }
+
+    /// A lease on the endpoint whose connections have this key, if it is still one of these: a connection that belongs to one client
+    /// is used as long as it lives, however its endpoint is.
+    pub fn lease_on(&self, connection_key: u64) -> Option<Lease> {
+        self.set.load().with_connections(connection_key).map(Lease::new)
     }
 
     /// The number of endpoints in each state.
@@ -247,17 +251,28 @@ impl Pool {
         }
     }
 
+    /// Something was learnt of an endpoint: it is judged anew at the next tick.
+    pub(super) fn look_again(&self) {
+        self.attention.store(true, Relaxed);
+    }
+
+    pub(super) fn copy_failed(&self, endpoint: &Endpoint, kind: Failure) {
+        endpoint.vitals.condition.lock().last_failure = Some((kind, self.now()));
+        self.look_again();
+    }
+
     /// An attempt failed; `in_a_row` counts this one.
     pub(super) fn endpoint_failed(&self, endpoint: &Endpoint, kind: Failure, in_a_row: u32) {
         let now = self.now();
         endpoint.vitals.condition.lock().last_failure = Some((kind, now));
+        self.look_again();
         if kind == Failure::Connect {
+            endpoint.vitals.closes.refused(Instant::now());
             endpoint.vitals.doubted.notify_one();
             self.names_doubted.notify_one();
         }
-        let refusing = (kind == Failure::Connect).then_some(&REFUSING);
-        let rule = self.spec.eject.as_ref().or(refusing).filter(|rule| in_a_row >= rule.failures.max(1));
-        let Some(rule) = rule else { return };
+        let rule = self.spec.eject.rule(kind == Failure::Connect);
+        let Some(rule) = rule.filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
         let mut roll = self.roll.lock();
         if !roll.can_spare(endpoint.key(), rule.last) {
             return;
@@ -317,6 +332,10 @@ impl Pool {
     /// About once a second.
     pub(super) fn second_passed(&self) {
         self.budget.second_passed();
+        let now = Instant::now();
+        for endpoint in &self.roll.lock().members {
+            endpoint.vitals.closes.second_passed(now);
+        }
     }
 
     /// Waits for the first answer of the source.
@@ -345,9 +364,14 @@ impl Pool {
 
     /// Judges every endpoint anew and arranges them for picking.
     fn refresh(&self, roll: &mut Roll, now: u64) {
-        let weights =
-            roll.judge(self.spec.health.is_some(), self.spec.eject.as_ref().is_some_and(|rule| rule.last), now);
-        self.attention.store(roll.needs_attention(), Relaxed);
+        // Before the look: what is learnt meanwhile must not be forgotten behind it.
+        self.attention.store(false, Relaxed);
+        let eject = &self.spec.eject;
+        let failures = eject.rule(false).map_or(FAILING, |rule| rule.failures.max(1));
+        let weights = roll.judge(self.spec.health.is_some(), eject.ejects_last(), failures, now);
+        if roll.needs_attention() {
+            self.look_again();
+        }
         self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
         roll.report(&self.spec.name, &*self.observer);
     }

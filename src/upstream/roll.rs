@@ -9,7 +9,7 @@ use super::observer::{Census, Observer};
 use super::peers::Place;
 use super::pool::Informant;
 use super::status::EndpointState;
-use super::vitals::{Condition, EndpointKey};
+use super::vitals::{Condition, EndpointKey, Vitals};
 use crate::endpoint::{Health, RAMP, Verdict, tenths};
 
 #[derive(Debug, Default)]
@@ -79,7 +79,8 @@ impl Roll {
     }
 
     /// The weight of each member now, in tenths; 0: it gets nothing. `last`: an ejection holds even if it leaves no endpoint.
-    pub(super) fn judge(&mut self, checked: bool, last: bool, now: u64) -> Vec<u32> {
+    /// `failures`: so many in a row make an endpoint fail that no check looks at.
+    pub(super) fn judge(&mut self, checked: bool, last: bool, failures: u32, now: u64) -> Vec<u32> {
         let mut shares: Vec<u32> =
             self.members.iter().map(|e| share(&e.vitals.condition.lock(), checked, now)).collect();
         let able = |shares: &[u32]| shares.iter().zip(&self.members).any(|(&share, e)| share > 0 && e.weight() > 0);
@@ -106,7 +107,7 @@ impl Roll {
             if condition.returned.is_some_and(|at| now.saturating_sub(at) >= RAMP) {
                 condition.returned = None;
             }
-            (condition.state, condition.why) = describe(&condition, checked);
+            (condition.state, condition.why) = describe(&condition, &endpoint.vitals, checked, failures);
             if condition.why.is_empty() && endpoint.priority > first {
                 condition.why = format!("waits: endpoints of priority {first} are well");
             }
@@ -165,6 +166,8 @@ fn count(census: &mut Census, state: EndpointState) {
         EndpointState::Unhealthy => census.unhealthy += 1,
         EndpointState::Draining => census.draining += 1,
         EndpointState::Starting => census.starting += 1,
+        EndpointState::Unchecked => census.unchecked += 1,
+        EndpointState::Failing => census.failing += 1,
     }
 }
 
@@ -177,7 +180,7 @@ fn share(condition: &Condition, checked: bool, now: u64) -> u32 {
     condition.returned.map_or(10, |at| tenths(now.saturating_sub(at)))
 }
 
-fn describe(condition: &Condition, checked: bool) -> (EndpointState, String) {
+fn describe(condition: &Condition, vitals: &Vitals, checked: bool, failures: u32) -> (EndpointState, String) {
     let verdict = condition.checkup.verdict();
     if condition.ejection.is_out() {
         (EndpointState::Unhealthy, condition.ejected_for.clone())
@@ -187,8 +190,10 @@ fn describe(condition: &Condition, checked: bool) -> (EndpointState, String) {
         (EndpointState::Starting, "waits for its first check".to_owned())
     } else if condition.returned.is_some() {
         (EndpointState::Starting, "takes its share step by step".to_owned())
-    } else {
+    } else if checked {
         (EndpointState::Healthy, String::new())
+    } else {
+        vitals.learned(condition.last_failure.map(|(kind, _)| kind), failures)
     }
 }
 
@@ -214,12 +219,14 @@ impl Condition {
         if self.reported == Some(state) {
             return;
         }
-        let from = self.reported.map_or("unknown", EndpointState::name);
-        let (to, why) = (state.name(), &*self.why);
-        if state == EndpointState::Unhealthy {
-            tracing::warn!(upstream, endpoint, from, to, why, "an endpoint changed its state");
-        } else {
-            tracing::info!(upstream, endpoint, from, to, why, "an endpoint changed its state");
+        let (to, why) = (state.name(), Some(&*self.why).filter(|why| !why.is_empty()));
+        match self.reported.map(EndpointState::name) {
+            _ if matches!(state, EndpointState::Unhealthy | EndpointState::Failing) => {
+                tracing::warn!(upstream, endpoint, why, "an endpoint is {to}");
+            }
+            // That nothing is known yet goes without saying.
+            None => tracing::debug!(upstream, endpoint, why, "an endpoint is {to}"),
+            Some(from) => tracing::info!(upstream, endpoint, why, "an endpoint is {to}; it was {from}"),
         }
         observer.endpoint_changed(upstream, endpoint, self.reported, Some(state));
         self.reported = Some(state);

@@ -6,8 +6,13 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EndpointState {
+    /// Nothing was asked of it yet, so nothing is known.
     #[default]
+    Unchecked,
+    /// The last that was asked of it was answered: a check, a request or a copy.
     Healthy,
+    /// It gets requests or copies and does not answer them: nobody else can take them, or they are copies.
+    Failing,
     /// Ejected, or found ill by its checks: gets nothing.
     Unhealthy,
     /// Left the list: gets no new request and finishes those it has.
@@ -19,7 +24,9 @@ pub enum EndpointState {
 impl EndpointState {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Unchecked => "unchecked",
             Self::Healthy => "healthy",
+            Self::Failing => "failing",
             Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
             Self::Starting => "starting",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::endpoint::{Address, Balance, Ejection, HttpVersions, Source, Timeouts, UpstreamSpec};
+use crate::endpoint::{Address, Balance, Eject, Ejection, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
 
 pub(super) fn address(text: &str) -> Address {
     let (host, port) = text.rsplit_once(':').unwrap();
@@ -23,7 +23,7 @@ pub(super) fn spec(source: Source) -> UpstreamSpec {
         source,
         balance: Balance::RoundRobin,
         health: None,
-        eject: Some(Ejection {
+        eject: Eject::Rule(Ejection {
             failures: 3,
             base: Duration::from_secs(3600),
             max: Duration::from_secs(3600),
@@ -32,7 +32,8 @@ pub(super) fn spec(source: Source) -> UpstreamSpec {
         http: HttpVersions::Http1,
         tls: None,
         timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
-        keepalive: Duration::from_secs(4),
+        buffer: crate::endpoint::Buffering::default(),
+        keepalive: Keepalive::For(Duration::from_secs(4)),
         sandbox: false,
     }
 }
@@ -90,6 +91,26 @@ fn an_endpoint_that_was_tried_is_not_picked_again_for_the_same_request() {
 }
 
 #[test]
+fn a_retry_goes_to_another_endpoint_and_does_not_move_the_turn() {
+    let upstreams = Upstreams::new(Arc::new(Unobserved));
+    for (count, list) in [(2, &["127.0.0.1:1", "127.0.0.1:2"][..]), (3, &["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"])]
+    {
+        let pool = pool(&upstreams, fixed(list));
+        let mut first = BTreeMap::new();
+        for _ in 0..100 * count {
+            let lease = pool.pick(None, &[]).unwrap();
+            *first.entry(lease.address().to_owned()).or_insert(0) += 1;
+            if lease.address() == "127.0.0.1:1" {
+                let tried = [lease.key()];
+                assert!(pool.has_other(&tried));
+                assert_ne!(pool.pick(None, &tried).unwrap().address(), "127.0.0.1:1");
+            }
+        }
+        assert_eq!(first.into_values().collect::<Vec<_>>(), vec![100; count], "each has its turn: {count}");
+    }
+}
+
+#[test]
 fn requests_in_flight_are_counted_until_the_lease_is_dropped() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
     let pool = pool(&upstreams, fixed(&["127.0.0.1:1"]));
@@ -119,7 +140,8 @@ fn failures_in_a_row_eject_an_endpoint_but_never_the_last() {
 #[test]
 fn the_last_endpoint_is_ejected_where_the_file_says_so_and_comes_back() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
-    let eject = Some(Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(1), last: true });
+    let eject =
+        Eject::Rule(Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(1), last: true });
     let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1"]) });
     let lease = lease_on(&pool, "127.0.0.1:1");
     (0..3).for_each(|_| lease.failed(Failure::Timeout));
@@ -128,12 +150,24 @@ fn the_last_endpoint_is_ejected_where_the_file_says_so_and_comes_back() {
 }
 
 #[test]
-fn without_a_rule_only_refused_connections_eject_and_not_for_long() {
+fn without_a_rule_five_failures_eject_and_refused_connections_sooner_but_not_for_long() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
-    let pool = pool(&upstreams, UpstreamSpec { eject: None, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
-    (0..9).for_each(|_| lease_on(&pool, "127.0.0.1:1").failed(Failure::Status));
-    assert_eq!(picks(&pool, 10).len(), 2);
-    lease_on(&pool, "127.0.0.1:1").succeeded();
+    let list = ["127.0.0.1:1", "127.0.0.1:2"];
+    let (never, usual) = (Eject::Never, Eject::Usual);
+    let off = pool(&upstreams, UpstreamSpec { eject: never, ..fixed(&list) });
+    (0..9).for_each(|_| lease_on(&off, "127.0.0.1:1").failed(Failure::Connect));
+    assert_eq!(picks(&off, 10).len(), 2, "`eject = false`");
+    let five = pool(&upstreams, UpstreamSpec { name: "five".into(), eject: usual.clone(), ..fixed(&list) });
+    (0..4).for_each(|_| lease_on(&five, "127.0.0.1:1").failed(Failure::Reset));
+    assert_eq!(picks(&five, 10).len(), 2, "four are not enough");
+    lease_on(&five, "127.0.0.1:1").failed(Failure::Reset);
+    assert_eq!(picks(&five, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
+    (0..9).for_each(|_| lease_on(&five, "127.0.0.1:2").failed(Failure::Reset));
+    assert_eq!(picks(&five, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]), "never the last one");
+    let alone = pool(&upstreams, UpstreamSpec { name: "alone".into(), eject: usual.clone(), ..fixed(&list[..1]) });
+    (0..9).for_each(|_| lease_on(&alone, "127.0.0.1:1").failed(Failure::Reset));
+    assert_eq!(picks(&alone, 10).len(), 1);
+    let pool = pool(&upstreams, UpstreamSpec { name: "refusing".into(), eject: usual, ..fixed(&list) });
     (0..3).for_each(|_| lease_on(&pool, "127.0.0.1:1").failed(Failure::Connect));
     assert_eq!(picks(&pool, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
     eventually("it is back", || state_of(&upstreams, "127.0.0.1:1") != Some(EndpointState::Unhealthy));
@@ -142,8 +176,12 @@ fn without_a_rule_only_refused_connections_eject_and_not_for_long() {
 #[test]
 fn an_ejected_endpoint_comes_back_and_takes_its_share_step_by_step() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
-    let eject =
-        Some(Ejection { failures: 1, base: Duration::from_millis(50), max: Duration::from_secs(1), last: false });
+    let eject = Eject::Rule(Ejection {
+        failures: 1,
+        base: Duration::from_millis(50),
+        max: Duration::from_secs(1),
+        last: false,
+    });
     let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
     lease_on(&pool, "127.0.0.1:1").failed(Failure::Connect);
     eventually("it is starting", || state_of(&upstreams, "127.0.0.1:1") == Some(EndpointState::Starting));
@@ -160,7 +198,7 @@ fn an_equal_specification_keeps_its_pool_and_a_changed_one_keeps_what_is_known_o
     (0..3).for_each(|_| lease_on(&first, "127.0.0.1:1").failed(Failure::Reset));
     assert!(Arc::ptr_eq(&first, &pool(&upstreams, fixed(&list))));
 
-    let changed = UpstreamSpec { keepalive: Duration::from_secs(9), ..fixed(&list) };
+    let changed = UpstreamSpec { keepalive: Keepalive::For(Duration::from_secs(9)), ..fixed(&list) };
     let second = pool(&upstreams, changed);
     assert!(!Arc::ptr_eq(&first, &second));
     assert_eq!(state_of(&upstreams, "127.0.0.1:1"), Some(EndpointState::Unhealthy), "the ejection was forgotten");

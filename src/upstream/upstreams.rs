@@ -182,6 +182,7 @@ async fn keep_time(upstreams: Weak<Upstreams>) {
 }
 
 fn status(pool: &Pool) -> UpstreamStatus {
+    pool.tick();
     let now = pool.now();
     let seconds_since = |at: u64| Duration::from_millis(now.saturating_sub(at)).as_secs_f64();
     pool.with_roll(|roll| UpstreamStatus {

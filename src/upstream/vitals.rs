@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::status::EndpointState;
-use crate::endpoint::{Checkup, EjectionRecord};
+use crate::endpoint::{Checkup, EjectionRecord, IdleCloses};
 
 /// Milliseconds. A request a millisecond may fail for the same reason.
 const COMPLAIN_EVERY: u64 = 10_000;
@@ -51,13 +51,28 @@ pub(super) struct Vitals {
     pub(super) in_flight: AtomicU32,
     /// Failures in a row.
     pub(super) failures: AtomicU32,
+    /// Something was answered, and nothing failed since: the usual case, read with every answer.
+    pub(super) answers: AtomicBool,
+    pub(super) learned: Learned,
     /// May get requests. Read on the request's path; written when the condition is judged anew.
     pub(super) eligible: AtomicBool,
     /// Milliseconds of the pool's clock when the source last named it.
     pub(super) seen: AtomicU64,
     /// Something makes its health doubtful: its check is due now.
     pub(super) doubted: Notify,
+    /// When it closes idle connections.
+    pub(super) closes: Arc<IdleCloses>,
     pub(super) condition: Mutex<Condition>,
+}
+
+/// What requests and copies taught, for endpoints that no check looks at.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    /// It answered at least once.
+    answered: AtomicBool,
+    /// Attempts and copies since the last answer.
+    requests: AtomicU32,
+    copies: AtomicU32,
 }
 
 /// The fields that change rarely.
@@ -89,11 +104,58 @@ impl Vitals {
             key: EndpointKey(NEXT.fetch_add(1, Relaxed)),
             in_flight: AtomicU32::new(0),
             failures: AtomicU32::new(0),
+            answers: AtomicBool::new(false),
+            learned: Learned::default(),
             eligible: AtomicBool::new(true),
             seen: AtomicU64::new(now),
             doubted: Notify::new(),
+            closes: Arc::default(),
             condition: Mutex::default(),
         })
+    }
+
+    /// Something was answered. True: that is news.
+    pub(super) fn answered(&self) -> bool {
+        if self.answers.load(Relaxed) {
+            return false;
+        }
+        let Learned { answered, requests, copies } = &self.learned;
+        answered.store(true, Relaxed);
+        requests.store(0, Relaxed);
+        copies.store(0, Relaxed);
+        self.answers.store(true, Relaxed);
+        true
+    }
+
+    /// A request, or a copy of one, was not answered.
+    pub(super) fn unanswered(&self, copy: bool) {
+        let Learned { requests, copies, .. } = &self.learned;
+        (if copy { copies } else { requests }).fetch_add(1, Relaxed);
+        self.answers.store(false, Relaxed);
+    }
+
+    /// What is known without a check: `failures` in a row or a refused connection make it fail.
+    pub(super) fn learned(&self, last: Option<Failure>, failures: u32) -> (EndpointState, String) {
+        let Learned { answered, requests, copies } = &self.learned;
+        let (requests, copies) = (requests.load(Relaxed), copies.load(Relaxed));
+        let all = requests.saturating_add(copies);
+        if let Some(kind) = last.filter(|kind| all > 0 && (*kind == Failure::Connect || all >= failures)) {
+            let counted = [(requests, "request"), (copies, "copy")].map(|(count, word)| match (count, word) {
+                (0, _) => String::new(),
+                (1, word) => format!("1 {word}"),
+                (count, "copy") => format!("{count} copies"),
+                (count, word) => format!("{count} {word}s"),
+            });
+            let counted: Vec<_> = counted.into_iter().filter(|text| !text.is_empty()).collect();
+            let what = if kind == Failure::Connect { "refused" } else { "did not answer" };
+            let kind = if kind == Failure::Connect { String::new() } else { format!(" ({})", kind.name()) };
+            return (EndpointState::Failing, format!("{what} {}{kind}", counted.join(" and ")));
+        }
+        if answered.load(Relaxed) {
+            (EndpointState::Healthy, String::new())
+        } else {
+            (EndpointState::Unchecked, String::new())
+        }
     }
 
     /// Whether it is time to say again why there is no connection.

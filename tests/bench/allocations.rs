@@ -13,7 +13,7 @@ use multilith::reload::Source;
 use multilith::server::{Inheritance, Start, start};
 
 /// The most that a request may take in all. Pingora's proxy alone takes 73 for a pass.
-const MOST: [(&str, u64); 3] = [("pass", 8), ("route", 10), ("split", 11)];
+const MOST: [(&str, u64); 3] = [("pass", 8), ("route", 9), ("split", 10)];
 const WARM: usize = 64;
 const COUNTED: usize = 512;
 
@@ -104,8 +104,9 @@ fn ours(origin: SocketAddr, routes: &str, control: &tokio::runtime::Runtime) -> 
     let compiled = compile(&text, "routes.toml", &|_| None);
     let snapshot = compiled.snapshot.expect("the file is right");
     let source = Source::CommandLine(text.into());
-    let running = start(Start { snapshot, source, token: None, inheritance: Inheritance::default() }, control.handle())
-        .expect("ports are free");
+    let running =
+        start(Start { snapshot, source, keys: Vec::new(), inheritance: Inheritance::default() }, control.handle())
+            .expect("ports are free");
     let count = allocations(running.listeners[0]);
     // Left as it is until the process ends: a socket that is closed here may have its number taken by the next proxy's.
     std::mem::forget(running);

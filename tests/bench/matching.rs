@@ -56,6 +56,7 @@ fn route(number: usize) -> Arc<Route> {
         rewrite: Rewrite::default(),
         answer: AnswerEdits::default(),
         body_limit: None,
+        buffer: multilith::endpoint::Buffering::default(),
         rate_limit: None,
         jwt: None,
     })

@@ -1,6 +1,7 @@
 """What the program promises to export: every metric, its type, its labels, and their values where these are fixed."""
 
 SIDES = {"monolith", "service", "none"}  # and the names of variants
+STATES = {"healthy", "unhealthy", "draining", "starting", "unchecked", "failing"}
 STAGES = {"monolith", "shadow", "canary", "split", "migrated", "retired"}
 
 # name without the prefix: (type, {label: closed set of values, or None when the configuration or the traffic names them})
@@ -23,7 +24,7 @@ METRICS = {
     "shadow_requests_total": ("counter", {"route": None, "outcome": {"answered", "timeout", "connect", "reset"}}),
     "shadow_skipped_total": (
         "counter",
-        {"route": None, "reason": {"sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete"}},
+        {"route": None, "reason": {"sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"}},
     ),
     "shadow_duration_seconds": ("histogram", {"route": None}),
     "comparisons_total": ("counter", {"route": None, "verdict": {"match", "mismatch", "incomparable", "dropped"}}),
@@ -32,7 +33,7 @@ METRICS = {
     "route_weight_ratio": ("gauge", {"route": None, "side": None}),
     "moves_total": ("counter", {"route": None, "from": None, "to": None, "by": {"file"}}),
     "migration_progress_ratio": ("gauge", {"by": {"requests", "routes"}}),
-    "upstream_endpoints": ("gauge", {"upstream": None, "state": {"healthy", "unhealthy", "draining"}}),
+    "upstream_endpoints": ("gauge", {"upstream": None, "state": STATES}),
     "discovery_up": ("gauge", {"upstream": None}),
     "config_generation": ("gauge", {}),
     "config_last_reload_timestamp_seconds": ("gauge", {}),

@@ -129,3 +129,16 @@ def test_table_columns_exist(dashboard, panel):
     assert {name for name in named if name.startswith("Value")} <= values
     shown = {organize["renameByName"].get(name, name) for name in organize["indexByName"]}
     assert {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]} <= shown
+
+
+@PANELS
+def test_a_route_has_one_colour_in_all_panels(dashboard, panel):
+    if panel["type"] == "timeseries" and any(target["legendFormat"] == "{{route}}" for target in panel["targets"]):
+        assert panel["fieldConfig"]["defaults"]["color"]["mode"] == "palette-classic-by-name"
+
+
+@PANELS
+def test_a_sample_without_neighbours_is_a_point(dashboard, panel):
+    """With little traffic a share has gaps on both sides; a line alone would not show it."""
+    if panel["type"] == "timeseries" and panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "line":
+        assert panel["fieldConfig"]["defaults"]["custom"]["showPoints"] == "auto"

@@ -112,3 +112,22 @@ def test_one_reload_was_applied_and_one_refused(world):
 def test_the_refused_reload_is_an_alert_on_the_edge_dashboard(panel):
     results, _ = panel("edge", "Alerts firing")
     assert "MultilithReloadRefused" in {r["metric"]["alertname"] for r in results}
+
+
+def test_a_route_without_a_fallback_has_neither_fallbacks_nor_a_breaker(panel):
+    for ref in ("I", "J"):
+        results, _ = panel("migration", "Routes", ref)
+        assert {r["metric"]["route"] for r in results} == {"orders", "users"}
+
+
+def test_a_wait_for_the_service_is_not_the_monoliths_time(world):
+    """What fell back is counted among the service's times, whoever answered it."""
+
+    def number(expr):
+        (result,) = world.prometheus.instant(f"sum({expr})", world.end)
+        return float(result["value"][1])
+
+    fell = number('multilith_fallbacks_total{route="orders", reason!="breaker_open"}')
+    answered = number('multilith_requests_total{route="orders", side="service"}')
+    assert fell > 0
+    assert number('multilith_request_duration_seconds_count{route="orders", side="service"}') == pytest.approx(answered + fell, abs=2)

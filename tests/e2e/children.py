@@ -91,13 +91,17 @@ class Child:
             raise AssertionError(f"{self.name} did not end within {limit:g} s of SIGTERM:\n{self.log()[-LOG_TAIL:]}") from None
 
 
-def start_gunicorn(name, application, **options):
-    """A WSGI application under gunicorn with threads, on a port that cannot be lost: the socket is handed over open."""
+def start_gunicorn(name, application, threads=16, **options):
+    """A WSGI application under gunicorn, on a port that cannot be lost: the socket is handed over open.
+
+    Without `threads` it has one sync worker, which serves one request at a time and keeps no connection.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     with listener:
         port = listener.getsockname()[1]
         number = listener.fileno()
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{number}", "--threads", "16", "--keep-alive", "30"]
+        command = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{number}", "--keep-alive", "30"]
+        command += ["--threads", str(threads)] if threads else []
         child = Child(name, [*command, "--no-control-socket", application], pass_fds=(number,), **options)
     assert child.await_ready(lambda: "Booting worker" in child.log()), f"{name} did not start:\n{child.log()}"
     child.port = port

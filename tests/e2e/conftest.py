@@ -44,15 +44,21 @@ def report():
 
 
 @pytest.fixture(scope="session")
-def django(tmp_path_factory):
-    """The monolith: a Django site with a fresh database and one superuser, `admin` with the password `admin`."""
+def django_env(tmp_path_factory):
+    """What the Django site is started with: a fresh database and one superuser, `admin` with the password `admin`."""
     folder = tmp_path_factory.mktemp("django")
     env = {"MONOLITH_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "monolith.settings", "PYTHONPATH": str(HERE)}
     env["DJANGO_SUPERUSER_PASSWORD"] = "admin"
     for verb in (["migrate"], ["createsuperuser", "--username", "admin", "--email", "admin@shop.example"]):
         command = [sys.executable, "-m", "django", *verb, "--no-input", "--verbosity", "0"]
         subprocess.run(command, env={**os.environ, **env}, check=True, stdin=subprocess.DEVNULL)
-    child = start_gunicorn("django", "monolith.wsgi:application", cwd=HERE, env=env)
+    return env
+
+
+@pytest.fixture(scope="session")
+def django(django_env):
+    """The monolith."""
+    child = start_gunicorn("django", "monolith.wsgi:application", cwd=HERE, env=django_env)
     yield child
     child.kill()
 

@@ -37,6 +37,7 @@ fn no_answer_holds_a_secret() {
         let fields = [
             format!("Host: {admin}"),
             format!("Authorization: Bearer {token}"),
+            "Content-Type: application/json".to_owned(),
             format!("Content-Length: {}", body.len()),
         ];
         let fields = fields.join("\r\n");
@@ -112,7 +113,8 @@ fn a_web_page_cannot_reach_it_under_another_name_or_from_another_origin() {
     let (address, port) = (edge.admin_address().to_string(), edge.admin_address().port());
     let ask = |method: &str, target: &str, fields: &[String]| {
         let mut client = Client::connect(edge.admin_address());
-        client.send(format!("{method} {target} HTTP/1.1\r\n{}\r\nContent-Length: 0\r\n\r\n", fields.join("\r\n")));
+        let fields = fields.join("\r\n");
+        client.send(format!("{method} {target} HTTP/1.1\r\n{fields}\r\nX-Multilith: 1\r\nContent-Length: 0\r\n\r\n"));
         client.response().status()
     };
     for (host, origin, status) in [
@@ -137,5 +139,32 @@ fn a_web_page_cannot_reach_it_under_another_name_or_from_another_origin() {
             assert_eq!(ask(method, target, &fields), status, "{method} {target} {host:?} {origin:?}");
         }
         assert_eq!(ask("GET", "/healthz", &fields), 200, "{host:?}");
+    }
+}
+
+#[test]
+fn the_document_of_the_api_names_every_path_that_there_is() {
+    let edge =
+        Edge::before(&Origin::saying("ok")).with("[routes.read-user]\npath = \"/a\"\nstage = \"monolith\"\n").start();
+    let (status, document) = edge.admin_json("GET", "/api/v1/openapi.json");
+    assert_eq!((status, &document["openapi"]), (200, &"3.1.0".into()));
+    let paths = document["paths"].as_object().expect("paths are an object");
+    // What the page of links names is what a person believes to be there.
+    let page = edge.admin("GET", "/").text();
+    for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(paths.contains_key(link), "{link} is not in the document");
+    }
+    for (path, operations) in paths {
+        let target = path.replace("{name}", "read-user");
+        for method in operations.as_object().expect("operations are an object").keys() {
+            if target == "/api/v1/events" {
+                continue;
+            }
+            let status = edge.admin(&method.to_ascii_uppercase(), &target).status();
+            let compares = target.contains("comparisons");
+            assert!(matches!(status, 200 | 400) || (compares && status == 404), "{method} {target}: {status}");
+        }
+        let other = if operations.get("get").is_some() { "DELETE" } else { "GET" };
+        assert_eq!(edge.admin(other, &target).status(), 405, "{other} {target}");
     }
 }

@@ -59,3 +59,103 @@ fn a_token_is_asked_of_everybody_and_for_everything_but_health() {
     );
     std::fs::remove_file(&path).expect("the file is still there");
 }
+
+fn posted(edge: &Edge, method: &str, target: &str, fields: &[&str], body: &str) -> u16 {
+    let host = format!("Host: {}", edge.admin_address());
+    let length = format!("Content-Length: {}", body.len());
+    let fields: Vec<_> = [&host, &length].into_iter().map(String::as_str).chain(fields.iter().copied()).collect();
+    let mut client = Client::connect(edge.admin_address());
+    client.send(format!("{method} {target} HTTP/1.1\r\n{}\r\n\r\n{body}", fields.join("\r\n")));
+    client.response().status()
+}
+
+fn pressed(edge: &Edge) -> bool {
+    edge.metric("multilith_monolith_only", &[]) > 0.5
+}
+
+const JSON: &str = "Content-Type: application/json";
+const OURS: &str = "X-Multilith: 1";
+
+#[test]
+fn without_a_token_nothing_is_pressed_that_a_page_or_a_form_could_send() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let on = "{\"on\": true}";
+    for (fields, status) in [
+        (&[][..], 403),
+        (&["Content-Type: text/plain"], 403),
+        (&[JSON], 403),
+        (&[OURS], 415),
+        (&[OURS, "Content-Type: text/plain"], 415),
+        (&[OURS, "Content-Type: application/x-www-form-urlencoded"], 415),
+        (&[OURS, "Content-Type: application/jsonp"], 415),
+    ] {
+        assert_eq!(posted(&edge, "POST", "/api/v1/monolith-only", fields, on), status, "{fields:?}");
+        assert!(!pressed(&edge), "{fields:?}");
+    }
+    for (method, target) in
+        [("POST", "/api/v1/reload"), ("PUT", "/api/v1/config"), ("DELETE", "/api/v1/routes/a/comparisons")]
+    {
+        assert_eq!(posted(&edge, method, target, &[], ""), 403, "{method} {target}");
+    }
+    assert_eq!(posted(&edge, "POST", "/api/v1/reload", &[OURS], ""), 200, "without a body none is said to be JSON");
+    assert_eq!(
+        posted(
+            &edge,
+            "POST",
+            "/api/v1/monolith-only",
+            &["x-multilith: yes", "content-type: application/JSON; charset=utf-8"],
+            on
+        ),
+        200
+    );
+    assert!(pressed(&edge));
+}
+
+#[test]
+fn each_token_has_a_name_and_a_role() {
+    let path = |name: &str| format!("{}/{name}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let token = |name: &str| {
+        std::fs::write(path(name), format!("the-token-of-{name}\n")).expect("cargo's folder for tests takes a file");
+        format!("token = {{ file = \"{}\" }}", path(name))
+    };
+    let server = format!(
+        "{}\n[[server.tokens]]\nname = \"grafana\"\n{}\n[[server.tokens]]\nname = \"anna\"\n{}\nrole = \"operate\"\n",
+        token("owner"),
+        token("grafana"),
+        token("anna")
+    );
+    let edge = Edge::before(&Origin::saying("ok")).server(&server).start();
+    let on = "{\"on\": true}";
+    let explain = "{\"method\": \"GET\", \"url\": \"/\"}";
+    for (who, role) in [("owner", "operate"), ("grafana", "read"), ("anna", "operate")] {
+        let bearer = format!("Authorization: Bearer the-token-of-{who}");
+        let fields = [bearer.as_str(), JSON];
+        let allowed = if role == "operate" { 200 } else { 403 };
+        for (method, target, body, status) in [
+            ("GET", "/api/v1/status", "", 200),
+            ("GET", "/metrics", "", 200),
+            ("POST", "/api/v1/explain", explain, 200),
+            ("POST", "/api/v1/monolith-only", on, allowed),
+            ("POST", "/api/v1/reload", "", allowed),
+            ("DELETE", "/api/v1/status", "", if role == "operate" { 405 } else { 403 }),
+        ] {
+            assert_eq!(posted(&edge, method, target, &fields, body), status, "{who} {method} {target}");
+        }
+    }
+    edge.await_log_line(&["big red button", "by=anna"]);
+    assert_eq!(posted(&edge, "GET", "/api/v1/status", &["Authorization: Bearer the-token-of-nobody"], ""), 401);
+    for name in ["owner", "grafana", "anna"] {
+        std::fs::remove_file(path(name)).expect("the file is still there");
+    }
+}
+
+#[test]
+fn what_is_secret_in_the_file_is_not_shown() {
+    let routes = "[services.users]\nurl = \"http://127.0.0.1:1\"\n[routes.a]\npath = \"/a\"\nservice = \"users\"\nstage = \"migrated\"\n\
+                  rewrite = { set = { authorization = \"Basic aHVudGVyMg==\", x-team = \"blue\" } }\n";
+    let edge = Edge::before(&Origin::saying("ok")).with(routes).start();
+    let shown = edge.config()["text"].as_str().expect("a text").to_owned();
+    assert!(shown.contains("authorization = \"REDACTED\", x-team = \"blue\""), "{shown}");
+    assert!(!shown.contains("aHVudGVyMg=="), "{shown}");
+    assert_eq!(shown.lines().count(), edge.text("").lines().count());
+}

@@ -85,7 +85,13 @@ fn chunks_arrive_in_both_directions() {
         assert_eq!(response.text(), "hel\nlo!");
         assert!(response.head.is_chunked());
     }
-    assert!(monolith.requests().iter().all(|request| request.head.is_chunked() && request.body == b"hel\nlo"));
+    // The whole body was there at once: it is sent with its length (buffer.request = "auto").
+    assert!(
+        monolith
+            .requests()
+            .iter()
+            .all(|request| request.head.content_length() == Some(6) && request.body == b"hel\nlo")
+    );
 }
 
 #[test]
@@ -248,4 +254,30 @@ fn send_pieces(client: &mut Client, chunked: bool) {
 /// Bytes whose order shows: no power of two divides the period.
 fn pattern(length: usize) -> Vec<u8> {
     (0..=250_u8).cycle().take(length).collect()
+}
+
+#[test]
+fn lines_that_end_in_lf_alone_are_read_only_where_the_file_says_so() {
+    let monolith = Origin::saying("ok");
+    for (allowed, status) in [(false, 400), (true, 200)] {
+        let edge = Edge::before(&monolith).server(&format!("allow_bare_lf = {allowed}")).start();
+        for text in [
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
+            "\nGET / HTTP/1.1\nHost: a\r\n\n",
+        ] {
+            let mut client = edge.client();
+            client.send(text);
+            assert_eq!(client.response().status(), status, "{allowed} {text:?}");
+        }
+        // A chunk line is not part of a head.
+        let mut client = edge.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\nhi\r\n0\r\n\r\n");
+        assert_eq!(client.response().status(), 400, "{allowed}");
+    }
+    let seen = monolith.requests();
+    assert!(
+        seen.iter().all(|request| !String::from_utf8_lossy(&request.head.raw).replace("\r\n", "").contains('\n')),
+        "{seen:?}"
+    );
 }

@@ -192,3 +192,16 @@ fn what_a_reload_cannot_apply_without_a_restart_is_in_the_log() {
     edge.await_text(&text);
     edge.await_log_line(&["WARN", "needs-restart", "`threads`"]);
 }
+
+#[test]
+fn a_warning_is_said_once_and_not_at_each_reload() {
+    let (_monolith, _new, edge) = edge();
+    let unused = "[services.idle]\nurl = \"http://127.0.0.1:1\"\n";
+    for n in 0..3 {
+        edge.reload(&format!("{unused}{}# {n}\n", takes("/a")));
+    }
+    edge.await_log_line(&["WARN", "unused-service", "`idle`"]);
+    edge.reload(&format!("{unused}[services.other]\nurl = \"http://127.0.0.1:1\"\n{}", takes("/a")));
+    edge.await_log_line(&["WARN", "unused-service", "`other`"]);
+    assert_eq!(edge.log().matches("no route uses the service `idle`").count(), 1, "{}", edge.log());
+}

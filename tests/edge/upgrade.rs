@@ -106,3 +106,16 @@ fn the_service_manager_is_told() {
     hear("STOPPING=1");
     drop(std::fs::remove_file(&path));
 }
+
+#[test]
+fn what_outlives_the_process_is_nobody_elses_to_read() {
+    use std::os::unix::fs::MetadataExt as _;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).map(|found| found.mode() & 0o777).ok();
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let state = edge.path().with_file_name("state");
+    assert_eq!(mode(&state), Some(0o700));
+    let file = edge.path().display().to_string();
+    let _successor = Process::spawn(["run", "-c", &file, "--upgrade"]);
+    let socket = state.join("upgrade.sock");
+    eventually("a socket for the owner alone", || (mode(&socket) == Some(0o600)).then_some(()));
+}

@@ -36,8 +36,9 @@ fn each_request_is_a_line_that_names_its_route_side_time_and_id() {
     let line = first_line(&edge, &watch(&edge, &[]), "/users/7?page=2");
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[1], "200");
-    assert_eq!(words[3..], ["ms", "GET", "/users/7?page=2", "route=users", "side=service", "upstream=users", words[9]]);
-    assert_eq!(words[9].len(), "id=".len() + 32, "{line}");
+    let wanted = ["client=127.0.0.1", "route=users", "side=service", "reason=stage", "upstream=users"];
+    assert_eq!((&words[3..6], &words[6..11]), (&["ms", "GET", "/users/7?page=2"][..], &wanted[..]));
+    assert_eq!((words.len(), words[11].len()), (12, "id=".len() + 32), "{line}");
 }
 
 #[test]

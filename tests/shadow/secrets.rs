@@ -115,3 +115,26 @@ fn everything_below(folder: &Path) -> String {
     }
     text
 }
+
+#[test]
+fn a_sign_in_that_belongs_to_a_connection_is_not_copied() {
+    let monolith = Origin::start(|request| match request.get("authorization") {
+        None => Reply::status("401 Unauthorized", &["WWW-Authenticate: NTLM"], ""),
+        Some(_) => Reply::ok("signed in"),
+    });
+    let service = Origin::saying("service");
+    let tables = format!(
+        "[services.new]\nurl = \"{}\"\n[routes.all]\npath = \"/{{*rest}}\"\nservice = \"new\"\nstage = \"shadow\"\n",
+        service.url()
+    );
+    let edge = Edge::before(&monolith).with(&tables).start();
+    let mut client = edge.client();
+    assert_eq!(client.get("/challenged").status(), 401);
+    assert_eq!(client.request("GET", "/signing-in", &["Authorization: NTLM 3"]).status(), 200);
+    assert_eq!(client.get("/behind-it").status(), 401);
+    assert_eq!(edge.client().request("GET", "/token", &["Authorization: Bearer NTLM"]).status(), 200);
+    edge.await_skipped("credentials", 2);
+    let copied: Vec<_> = service.await_requests(2).iter().map(|request| request.target().to_vec()).collect();
+    assert!(copied.contains(&b"/challenged".to_vec()) && copied.contains(&b"/token".to_vec()), "{copied:?}");
+    assert_eq!(copied.len(), 2);
+}

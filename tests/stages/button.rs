@@ -89,7 +89,7 @@ fn the_api_presses_and_releases_it() {
         let admin = world.edge.admin_address();
         let mut api = Client::connect(admin);
         api.send(format!(
-            "POST /api/v1/monolith-only HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST /api/v1/monolith-only HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\nX-Multilith: 1\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ));
         assert_eq!(api.response().status(), 200);

@@ -1,6 +1,6 @@
 //! Who answers when the service does not, by what failed, what was asked, and what the client already has.
 
-use crate::harness::{Client, Edge, Origin, Reply, Response, free_address};
+use crate::harness::{Client, Edge, Origin, PATIENCE, Process, Reply, Response, free_address};
 use crate::world::{World, canary, migrated};
 
 const QUICK: &str = "[services.users.timeouts]\nanswer = \"200ms\"\nidle = \"200ms\"\n";
@@ -51,6 +51,7 @@ fn what_may_have_arrived_is_only_asked_again_if_it_is_safe() {
         ("half a head", Reply::bytes(half).close(), "reset", 502),
         ("no HTTP", Reply::bytes("SSH-2.0\r\n\r\n").close(), "protocol", 502),
         ("hangs", Reply::hang(), "timeout", 504),
+        ("500", Reply::status("500 Internal Server Error", &[], "own"), "status", 500),
         ("502", Reply::status("502 Bad Gateway", &[], "own"), "status", 502),
         ("503", Reply::status("503 Service Unavailable", &[], "own"), "status", 503),
         ("504", Reply::status("504 Gateway Timeout", &[], "own"), "status", 504),
@@ -78,14 +79,33 @@ fn what_may_have_arrived_is_only_asked_again_if_it_is_safe() {
 #[test]
 fn a_status_that_is_no_failure_is_the_clients() {
     for (reply, more, status) in [
-        ("500 Internal Server Error", "", 500),
+        ("501 Not Implemented", "", 501),
         ("404 Not Found", "", 404),
+        ("500 Internal Server Error", "fallback = { statuses = [503] }", 500),
         ("503 Service Unavailable", "fallback = { statuses = [500] }", 503),
         ("500 Internal Server Error", "fallback = { statuses = [500] }", 200),
         ("503 Service Unavailable", "fallback = false", 503),
     ] {
         let world = World::answering(Reply::status(reply, &[], ""), &canary("100%", more));
         assert_eq!(ask(&mut world.edge.client(), "GET").status(), status, "{reply} {more}");
+    }
+}
+
+#[test]
+fn a_500_is_a_failure_in_a_canary_and_elsewhere_an_answer() {
+    let reply = || Reply::status("500 Internal Server Error", &[], "own");
+    let trial = World::answering(reply(), &canary("100%", ""));
+    assert_eq!(ask(&mut trial.edge.client(), "GET").text(), "monolith");
+    assert!((trial.edge.metric("multilith_fallbacks_total", &[("reason", "status")]) - 1.0).abs() < 0.1);
+    let moved = World::answering(reply(), &migrated("fallback = true"));
+    let answer = ask(&mut moved.edge.client(), "GET");
+    assert_eq!((answer.status(), answer.text()), (500, "own".to_owned()));
+    for (world, statuses) in [(&trial, &[500, 502, 503, 504][..]), (&moved, &[502, 503, 504])] {
+        let file = world.edge.path().display().to_string();
+        let mut explain = Process::spawn(["explain", "--json", "-c", &file, "GET", "/users"]);
+        assert!(explain.wait(PATIENCE).is_some_and(|status| status.success()));
+        let said: serde_json::Value = serde_json::from_str(&explain.stdout()).expect("JSON");
+        assert_eq!(said["fallback_statuses"], serde_json::json!(statuses));
     }
 }
 

@@ -7,6 +7,7 @@
 #[path = "../edge/harness/mod.rs"]
 mod harness;
 
+mod board;
 mod breaker;
 mod button;
 mod caches;
@@ -17,6 +18,7 @@ mod http2;
 mod mortal;
 mod never_twice;
 mod pins;
+mod retries;
 mod rewriting;
 mod splits;
 mod sticky;

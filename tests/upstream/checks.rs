@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use multilith::endpoint::{Address, Health, HealthCheck, Source, UpstreamSpec};
+use multilith::endpoint::{Address, Health, HealthCheck, Keepalive, Source, UpstreamSpec};
 use multilith::upstream::{EndpointState, NoEndpoint};
 
 use super::stand_in::{StandIn, answer};
@@ -99,7 +99,10 @@ fn a_reload_that_does_not_touch_an_endpoint_keeps_what_its_checks_found() {
     let addresses = [one.address.to_string(), two.address.to_string()];
     let mut world = World::new(checked(&addresses, get("/healthz")));
     world.eventually("one is unhealthy", || world.state(&addresses[0]) == Some(EndpointState::Unhealthy));
-    world.reload(UpstreamSpec { keepalive: Duration::from_secs(1), ..checked(&addresses, get("/healthz")) });
+    world.reload(UpstreamSpec {
+        keepalive: Keepalive::For(Duration::from_secs(1)),
+        ..checked(&addresses, get("/healthz"))
+    });
     assert_eq!(world.state(&addresses[0]), Some(EndpointState::Unhealthy));
     for _ in 0..20 {
         assert_eq!(world.pool.pick(None, &[]).unwrap().address(), addresses[1]);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use multilith::endpoint::Source;
+use multilith::endpoint::{Keepalive, Source};
 
 use super::{World, spec};
 
@@ -67,7 +67,7 @@ fn a_changed_upstream_with_the_same_source_begins_with_the_endpoints_it_had() {
     world.until_listed(&["127.0.0.1:1"]);
     std::fs::remove_file(&file.0).unwrap();
     let mut changed = spec(file.source());
-    changed.keepalive = Duration::from_secs(1);
+    changed.keepalive = Keepalive::For(Duration::from_secs(1));
     world.reload(changed);
     assert_eq!(world.pool.pick(None, &[]).unwrap().address(), "127.0.0.1:1");
     world.eventually("the absence is reported", || world.status().stale);

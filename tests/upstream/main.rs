@@ -19,7 +19,7 @@ mod wires;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use multilith::endpoint::{Balance, HttpVersions, Source, Timeouts, UpstreamSpec};
+use multilith::endpoint::{Balance, Eject, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
 use multilith::upstream::{EndpointState, EndpointStatus, Pool, Unobserved, UpstreamStatus, Upstreams};
 
 fn spec(source: Source) -> UpstreamSpec {
@@ -28,11 +28,12 @@ fn spec(source: Source) -> UpstreamSpec {
         source,
         balance: Balance::RoundRobin,
         health: None,
-        eject: None,
+        eject: Eject::Usual,
         http: HttpVersions::Http1,
         tls: None,
         timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
-        keepalive: Duration::from_secs(4),
+        keepalive: Keepalive::For(Duration::from_secs(4)),
+        buffer: multilith::endpoint::Buffering::default(),
         sandbox: false,
     }
 }

@@ -10,7 +10,10 @@ use crate::diagnostic::Code;
 use crate::migration::{Fallback, StatusSet};
 use crate::route::MethodSet;
 
+/// Where a fallback is switched on elsewhere.
 const DEFAULT_STATUSES: [u16; 3] = [502, 503, 504];
+/// A canary is a trial: what the service breaks there, the monolith answers.
+const CANARY_STATUSES: [u16; 4] = [500, 502, 503, 504];
 const DEFAULT_FAILURES: u32 = 5;
 const DEFAULT_OPEN: Duration = Duration::from_secs(30);
 
@@ -32,7 +35,7 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) -> Op
     let breaker = route.breaker.get().map(|breaker| &**breaker);
     Some(Fallback {
         methods: methods(table),
-        statuses: statuses(table, draft),
+        statuses: statuses(table, stage, draft),
         breaker_failures: failures(breaker, draft),
         breaker_open: breaker.map_or(DEFAULT_OPEN, |breaker| breaker.open.or(DEFAULT_OPEN)),
     })
@@ -73,7 +76,7 @@ fn useless_breaker(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) {
         if matches!(stage, Stage::Split | Stage::Retired) {
             "remove it"
         } else {
-            "add `fallback = true`, or remove it"
+            "add `fallback = true` (the monolith answers for a service that does not, or that answers 502, 503 or 504), or remove it"
         },
     );
 }
@@ -88,20 +91,23 @@ fn methods(table: Option<&config::Fallback>) -> MethodSet {
     set
 }
 
-fn statuses(table: Option<&config::Fallback>, draft: &mut Draft<'_>) -> StatusSet {
+fn statuses(table: Option<&config::Fallback>, stage: Stage, draft: &mut Draft<'_>) -> StatusSet {
     let mut set = StatusSet::default();
-    match table.map(|table| &table.statuses) {
-        Some(Field::Given(given)) => {
-            for item in &given.value {
-                if !(400..600).contains(&item.value) {
-                    let message = format!("the answer {} is not a failure", item.value);
-                    let help = "name statuses from 400 to 599, as in `statuses = [502, 503, 504]`";
-                    draft.say(Code::OutOfRange, item.span.clone(), message, "not a failure", help);
-                }
-                set.insert(item.value);
-            }
+    let Some(Field::Given(given)) = table.map(|table| &table.statuses) else {
+        let default = if stage == Stage::Canary { &CANARY_STATUSES[..] } else { &DEFAULT_STATUSES };
+        for status in default {
+            set.insert(*status);
         }
-        _ => DEFAULT_STATUSES.into_iter().for_each(|status| set.insert(status)),
+        return set;
+    };
+    for item in &given.value {
+        if !(400..600).contains(&item.value) {
+            let message = format!("the answer {} is not a failure", item.value);
+            let help =
+                "name statuses from 400 to 599; without `statuses` they are 502, 503, 504, and 500 besides in `canary`";
+            draft.say(Code::OutOfRange, item.span.clone(), message, "not a failure", help);
+        }
+        set.insert(item.value);
     }
     set
 }

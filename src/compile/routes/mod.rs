@@ -6,8 +6,10 @@ mod cohorts;
 mod compare;
 mod conditions;
 mod cookies;
+mod copies;
 mod edits;
 mod fallback;
+mod overtaken;
 mod policy;
 mod reach;
 mod retired;
@@ -22,6 +24,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, check_name};
+use super::settings::buffer;
 use super::upstreams::Names;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
@@ -79,6 +82,7 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
     cookies::check(&kept, &routes.all, draft);
     retired::check(&kept, &routes.all, names, draft);
     reach::check(&kept, &routes.all, draft);
+    overtaken::check(&kept, &routes.all, draft);
     match RouteTable::build(&routes.all, matching) {
         Ok(table) => routes.table = table,
         Err(ambiguities) => {
@@ -111,6 +115,9 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let policy = policy::compile(site, draft);
     let templates = rule.as_ref().map(|rule| rule.paths.as_slice()).unwrap_or_default();
     let rewrite = rewrite::compile(site, templates, draft);
+    rewrite::check_effect(site, policy.as_ref(), &rewrite, draft);
+    let methods = rule.as_ref().and_then(|rule| rule.methods.as_ref());
+    copies::check(site, methods, policy.as_ref().and_then(|policy| policy.shadow.as_ref()), draft);
     let answer = answer::compile(site, draft);
     let rate_limit = access::rate_limit(site, draft);
     let jwt = access::jwt(site, draft);
@@ -121,6 +128,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
         rewrite,
         answer,
         body_limit: site.route.body_limit.get().and_then(|limit| limit.0).map(|size| size.0),
+        buffer: buffer(&site.route.buffer),
         rate_limit,
         jwt,
     })

@@ -4,6 +4,8 @@ use super::super::draft::Draft;
 use super::{Site, edits};
 use crate::config::Given;
 use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::endpoint::UpstreamId;
+use crate::migration::Policy;
 use crate::route::{PathRewrite, Rewrite, Template};
 
 /// `templates` are the route's paths, empty if they could not be read.
@@ -28,6 +30,38 @@ pub(super) fn compile(site: Site<'_>, templates: &[Template], draft: &mut Draft<
         host: rewrite.host.get().cloned(),
         headers,
     }
+}
+
+/// A rewrite changes what a service is sent. Without one, or without a change, it never acts.
+pub(super) fn check_effect(site: Site<'_>, policy: Option<&Policy>, compiled: &Rewrite, draft: &mut Draft<'_>) {
+    let (Some(given), Some(policy)) = (site.route.rewrite.given(), policy) else { return };
+    let asks_service =
+        policy.service.is_some() || policy.variants.iter().any(|variant| variant.upstream != UpstreamId::MONOLITH);
+    let written = &given.value;
+    let only_path = written.host.is_absent()
+        && [written.set.is_absent(), written.add.is_absent(), written.remove.is_absent()] == [true; 3];
+    let paths = site.route.path.get().map(|paths| paths.0.as_slice()).unwrap_or_default();
+    let same = written.path.get().is_some_and(|to| paths.iter().all(|item| item.value == *to));
+    let (why, help) = if !asks_service {
+        let why = "no service is asked, and the monolith gets what the client sent";
+        (why, "name the `service` that the requests are rewritten for, or remove `rewrite`")
+    } else if only_path && compiled.path.is_some() && same && !paths.is_empty() {
+        ("it writes the path that the request has", "write the path that the service knows, or remove `rewrite`")
+    } else if only_path && written.path.is_absent() {
+        (
+            "it changes nothing",
+            "say what the service is to be sent, such as `path = \"/v2/users\"`, or remove `rewrite`",
+        )
+    } else {
+        return;
+    };
+    draft.say(
+        Code::RewriteNeverActs,
+        given.key.clone(),
+        format!("the rewrite of `{}` never acts: {why}", site.name()),
+        "no effect",
+        help,
+    );
 }
 
 fn check_host(given: &Given<http::HeaderValue>, draft: &mut Draft<'_>) {

@@ -130,9 +130,10 @@ fn check_writes(site: Site<'_>, stage: Stage, target: Option<Service>, shadow: &
         (None, Some(writes)) => draft.say(
             Code::UselessSetting,
             writes.span.clone(),
-            "`writes` has no effect: only safe methods are copied",
+            "`writes` has no effect: `shadow.methods` has only safe methods",
             "no effect",
-            "add `methods = [\"GET\", \"HEAD\", \"POST\"]` with the methods that you mean, or remove it",
+            "add `methods = [\"GET\", \"HEAD\", \"POST\"]` to this table, with the methods that you mean, or remove it; \
+             `methods` of the route says only which requests it takes",
         ),
         _ => {}
     }
@@ -150,6 +151,6 @@ fn check_writes(site: Site<'_>, stage: Stage, target: Option<Service>, shadow: &
     }
 }
 
-fn is_safe(method: &Method) -> bool {
+pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::draft::Draft;
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
-use crate::endpoint::{Ejection, Health, HealthCheck};
+use crate::endpoint::{Eject, Ejection, Health, HealthCheck};
 
 const DEFAULT_STATUSES: (u16, u16) = (200, 399);
 
@@ -68,17 +68,25 @@ fn statuses(health: &config::Health, draft: &mut Draft<'_>) -> Option<(u16, u16)
     }
 }
 
-pub(super) fn ejection(field: &Field<config::Eject>, draft: &mut Draft<'_>) -> Option<Ejection> {
-    let eject = field.get()?;
-    let base = eject.base.or(Duration::from_secs(30));
-    let max = eject.max.or(Duration::from_secs(300).max(base));
+pub(super) fn eject(field: &Field<config::EjectSwitch>, draft: &mut Draft<'_>) -> Eject {
+    match field.get() {
+        None | Some(config::EjectSwitch::On) => Eject::Usual,
+        Some(config::EjectSwitch::Off) => Eject::Never,
+        Some(config::EjectSwitch::Table(table)) => Eject::Rule(ejection(table, draft)),
+    }
+}
+
+fn ejection(eject: &config::Eject, draft: &mut Draft<'_>) -> Ejection {
+    const DEFAULT: Ejection = Ejection::DEFAULT;
+    let base = eject.base.or(DEFAULT.base);
+    let max = eject.max.or(DEFAULT.max.max(base));
     if let Some(given) = eject.max.given().filter(|_| max < base) {
         let help = "write it like `base = \"30s\", max = \"300s\"`";
         draft.say(Code::OutOfRange, given.span.clone(), "`max` is shorter than `base`", "too short", help);
     }
     if let Some(given) = eject.failures.given().filter(|given| given.value == 0) {
-        let help = "write it like `failures = 5`; without `eject` no endpoint is ejected";
+        let help = "write it like `failures = 5`; with `eject = false` no endpoint is ejected";
         draft.say(Code::OutOfRange, given.span.clone(), "no failure would eject", "must be above 0", help);
     }
-    Some(Ejection { failures: eject.failures.or(5), base, max, last: eject.last.or(false) })
+    Ejection { failures: eject.failures.or(DEFAULT.failures), base, max, last: eject.last.or(DEFAULT.last) }
 }

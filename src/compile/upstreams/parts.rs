@@ -1,16 +1,11 @@
 //! What the monolith and a service have in common.
 
-use std::time::Duration;
-
 use super::super::draft::Draft;
-use super::super::settings::timeouts;
+use super::super::settings::{buffer, timeouts};
 use super::{health, source, tls};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::Span;
-use crate::endpoint::{Balance, HttpVersions, Source, Timeouts, UpstreamSpec};
-
-/// Below the 5 s after which Node's server closes an idle connection, the shortest in wide use.
-const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(4);
+use crate::endpoint::{Balance, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
 
 /// The keys that both tables have.
 #[derive(Debug, Clone, Copy)]
@@ -22,11 +17,12 @@ pub(super) struct Parts<'f> {
     pub(super) discover: &'f Field<config::Discover>,
     pub(super) balance: &'f Field<config::Balance>,
     pub(super) health: &'f Field<config::Health>,
-    pub(super) eject: &'f Field<config::Eject>,
+    pub(super) eject: &'f Field<config::EjectSwitch>,
     pub(super) http: &'f Field<config::HttpVersion>,
     pub(super) tls: &'f Field<config::UpstreamTls>,
     pub(super) timeouts: &'f Field<config::Timeouts>,
-    pub(super) keepalive: &'f Field<Duration>,
+    pub(super) keepalive: &'f Field<config::KeepaliveTime>,
+    pub(super) buffer: &'f Field<config::Buffer>,
 }
 
 macro_rules! parts {
@@ -44,6 +40,7 @@ macro_rules! parts {
             tls: &$table.tls,
             timeouts: &$table.timeouts,
             keepalive: &$table.keepalive,
+            buffer: &$table.buffer,
         }
     };
 }
@@ -85,14 +82,18 @@ impl<'f> Parts<'f> {
                 config::Balance::Sticky => Balance::Sticky,
             },
             health: health::check(self.health, draft),
-            eject: health::ejection(self.eject, draft),
+            eject: health::eject(self.eject, draft),
             http: match self.http.or(config::HttpVersion::Http1) {
                 config::HttpVersion::Http1 => HttpVersions::Http1,
                 config::HttpVersion::Http2 => HttpVersions::Http2,
                 config::HttpVersion::Auto => HttpVersions::Auto,
             },
             timeouts: timeouts(self.timeouts, base),
-            keepalive: self.keepalive.or(DEFAULT_KEEPALIVE),
+            keepalive: match self.keepalive.or(config::KeepaliveTime::Auto) {
+                config::KeepaliveTime::Auto => Keepalive::Auto,
+                config::KeepaliveTime::For(time) => Keepalive::For(time),
+            },
+            buffer: buffer(self.buffer),
             sandbox,
         }
     }

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::put_line;
 use super::request::{Arrival, Seen};
 use crate::message::{self, Fields, Name};
 
@@ -52,36 +51,29 @@ impl ForwardedHeaders {
 
     /// Adds them to the request's fields.
     pub fn write(&self, fields: &mut Fields) {
-        let host = host_of(fields).map(<[u8]>::to_vec);
-        let (host, proto) = (host.as_deref(), proto(self.tls));
+        let proto = proto(self.tls);
+        // The host stays where it is in the buffer: appending moves nothing.
+        let host = fields.place(Name::Host).filter(|host| !host.is_empty());
         fields.append_with(Name::XForwardedFor, |text| put_address(text, self.peer));
-        fields.append_with(Name::Forwarded, |text| put_forwarded(text, self.peer, host, proto));
+        fields.append_with(Name::Forwarded, |text| {
+            put_forwarded_for(text, self.peer);
+            if let Some(host) = host.clone() {
+                text.extend_from_slice(b";host=\"");
+                text.extend_from_within(host);
+                text.push(b'"');
+            }
+            put_forwarded_proto(text, proto);
+        });
         fields.append(Name::XForwardedProto, proto.as_bytes());
         if let Some(host) = host {
-            fields.append(Name::XForwardedHost, host);
-            fields.append(Name::XForwardedPort, port_of(host, proto.as_bytes()));
+            fields.append_with(Name::XForwardedHost, |text| text.extend_from_within(host.clone()));
+            fields.append_with(Name::XForwardedPort, |text| match digits_behind_colon(&text[host.clone()]) {
+                0 => text.extend_from_slice(default_port(proto.as_bytes())),
+                length => text.extend_from_within(host.end - length..host.end),
+            });
         }
         if let Some(subject) = &self.subject {
             fields.append(CLIENT_SUBJECT, subject.value());
-        }
-    }
-
-    /// Appends them as lines of a head, for a request whose fields are written without being changed. `fields` are the
-    /// request's.
-    pub fn put(&self, fields: &Fields, head: &mut Vec<u8>) {
-        let (host, proto) = (host_of(fields), proto(self.tls));
-        head.extend_from_slice(b"X-Forwarded-For: ");
-        put_address(head, self.peer);
-        head.extend_from_slice(b"\r\nForwarded: ");
-        put_forwarded(head, self.peer, host, proto);
-        head.extend_from_slice(b"\r\n");
-        put_line(head, b"X-Forwarded-Proto", proto.as_bytes());
-        if let Some(host) = host {
-            put_line(head, b"X-Forwarded-Host", host);
-            put_line(head, b"X-Forwarded-Port", port_of(host, proto.as_bytes()));
-        }
-        if let Some(subject) = &self.subject {
-            put_line(head, CLIENT_SUBJECT.as_bytes(), subject.value());
         }
     }
 }
@@ -149,16 +141,35 @@ fn host_of(fields: &Fields) -> Option<&[u8]> {
 
 /// The port that the client asked: that of the host, else the scheme's.
 fn port_of<'a>(host: &'a [u8], proto: &[u8]) -> &'a [u8] {
-    let port = host.iter().rposition(|byte| !byte.is_ascii_digit()).filter(|at| host[*at] == b':');
-    match port.map(|at| &host[at + 1..]) {
-        Some(port) if !port.is_empty() => port,
-        _ if proto.eq_ignore_ascii_case(b"https") => b"443",
-        _ => b"80",
+    match digits_behind_colon(host) {
+        0 => default_port(proto),
+        length => &host[host.len() - length..],
     }
+}
+
+/// The length of the port behind a host; 0: there is none.
+fn digits_behind_colon(host: &[u8]) -> usize {
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let colon = host.len().checked_sub(digits + 1).is_some_and(|at| host[at] == b':');
+    if colon { digits } else { 0 }
+}
+
+const fn default_port(proto: &[u8]) -> &'static [u8] {
+    if proto.eq_ignore_ascii_case(b"https") { b"443" } else { b"80" }
 }
 
 /// The element that this edge adds to `Forwarded` (RFC 7239).
 fn put_forwarded(text: &mut Vec<u8>, peer: IpAddr, host: Option<&[u8]>, proto: &str) {
+    put_forwarded_for(text, peer);
+    if let Some(host) = host {
+        text.extend_from_slice(b";host=\"");
+        text.extend_from_slice(host);
+        text.push(b'"');
+    }
+    put_forwarded_proto(text, proto);
+}
+
+fn put_forwarded_for(text: &mut Vec<u8>, peer: IpAddr) {
     match peer {
         IpAddr::V4(_) => {
             text.extend_from_slice(b"for=");
@@ -166,11 +177,9 @@ fn put_forwarded(text: &mut Vec<u8>, peer: IpAddr, host: Option<&[u8]>, proto: &
         }
         IpAddr::V6(peer) => write!(text, "for=\"[{peer}]\"").expect("memory takes it"),
     }
-    if let Some(host) = host {
-        text.extend_from_slice(b";host=\"");
-        text.extend_from_slice(host);
-        text.push(b'"');
-    }
+}
+
+fn put_forwarded_proto(text: &mut Vec<u8>, proto: &str) {
     text.extend_from_slice(b";proto=");
     text.extend_from_slice(proto.as_bytes());
 }

@@ -32,6 +32,8 @@ pub struct Received {
     pub forced: Option<Box<str>>,
     /// The request asks for a WebSocket. No other upgrade is left in it.
     pub upgrade: bool,
+    /// The peer is trusted and says for whom it speaks: its connection may carry several clients.
+    pub for_others: bool,
 }
 
 /// Removes the fields that a client must not send, adds those of the edge, and makes the target a path.
@@ -68,7 +70,7 @@ pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Opt
         request.fields.remove(Name::Expect);
     }
     name_host(request);
-    let received = Received { client, trusted, forced, upgrade };
+    let received = Received { client, trusted, forced, upgrade, for_others: trusted && seen.is_forwarded() };
     if trusted || seen.is_forwarded() {
         describe(&mut request.fields, arrival, client, trusted, &seen);
         return (received, None);

@@ -75,7 +75,10 @@ fn the_edge_says_who_asked_and_clients_cannot() {
         ],
     );
     let received = from(PEER, &mut request, &[]);
-    assert_eq!(received, Received { client: PEER.parse().unwrap(), trusted: false, forced: None, upgrade: false });
+    assert_eq!(
+        received,
+        Received { client: PEER.parse().unwrap(), trusted: false, forced: None, upgrade: false, for_others: false }
+    );
     assert_eq!(field(&request, "x-forwarded-for"), [PEER]);
     assert_eq!(field(&request, "x-forwarded-proto"), ["http"]);
     assert_eq!(field(&request, "x-forwarded-host"), ["shop.example:8080"]);
@@ -226,26 +229,6 @@ fn the_port_is_that_of_the_host_or_of_the_scheme() {
         let mut request = request("/", lines);
         from("10.0.0.1", &mut request, &everyone());
         assert_eq!(field(&request, "x-forwarded-port"), [expected], "{lines:?}");
-    }
-}
-
-#[test]
-fn the_lines_are_the_same_as_the_fields() {
-    let subject = ClientSubject("CN=alice".into());
-    for (host, subject, tls) in [(Some("a:81"), None, false), (None, Some(&subject), true), (Some("a"), None, true)] {
-        let mut request = request("/", &[("X", "y")]);
-        if let Some(host) = host {
-            request.fields.prepend(Name::Host, host.as_bytes());
-        }
-        let arrival = Arrival { peer: PEER.parse().unwrap(), tls, subject, trusted: &[], force: None };
-        let (_, forwarded) = clean(&mut request, &arrival);
-        let forwarded = forwarded.expect("the request has no forwarding fields");
-        let (mut lines, mut written) = (Vec::new(), Vec::new());
-        request.fields.write(&mut lines);
-        forwarded.put(&request.fields, &mut lines);
-        forwarded.write(&mut request.fields);
-        request.fields.write(&mut written);
-        assert_eq!(lines.escape_ascii().to_string(), written.escape_ascii().to_string());
     }
 }
 

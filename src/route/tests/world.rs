@@ -65,6 +65,7 @@ pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
         rewrite: Rewrite::default(),
         answer: AnswerEdits::default(),
         body_limit: None,
+        buffer: crate::endpoint::Buffering::default(),
         rate_limit: None,
         jwt: None,
     })

@@ -48,6 +48,9 @@ pub(crate) fn json(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: SystemT
     object.some_text("endpoint", record.endpoint.as_bytes());
     object.number("attempts", record.attempts.into());
     object.some_text("fallback", record.fallback.unwrap_or("").as_bytes());
+    if let Some(status) = record.fallback_status {
+        object.number("fallback_status", status.into());
+    }
     object.some_text("shadow", record.shadow.unwrap_or("").as_bytes());
     object.seconds("queue_seconds", record.timings.queue);
     object.seconds("connect_seconds", record.timings.connect);

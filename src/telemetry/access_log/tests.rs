@@ -35,6 +35,7 @@ fn with_record(change: impl FnOnce(&mut ExchangeRecord<'_>), use_it: impl FnOnce
         endpoint: "10.0.0.5:7001",
         attempts: 1,
         fallback: None,
+        fallback_status: None,
         shadow: None,
         error: None,
         bytes_in: 0,

@@ -51,7 +51,7 @@ pub(super) const FAMILIES: [Described; 22] = [
         "multilith_request_duration_seconds",
         HISTOGRAM,
         &["route", "side"],
-        "From the request's head to the last byte of the answer.",
+        "From the request's head to the last byte of the answer, by the side that was assigned: a fallback is the service's time.",
     ),
     described(
         Family::UpstreamSeconds,

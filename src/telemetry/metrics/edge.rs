@@ -75,6 +75,9 @@ pub struct EndpointCounts {
     pub healthy: usize,
     pub unhealthy: usize,
     pub draining: usize,
+    pub starting: usize,
+    pub unchecked: usize,
+    pub failing: usize,
 }
 
 impl UpstreamMeters {

@@ -22,8 +22,8 @@ const ROUTES_IN_FULL: usize = 1000;
 const FALLBACKS: [&str; 7] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol", "breaker_open"];
 const ERRORS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol"];
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
-const SKIPPED: [&str; 7] =
-    ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete"];
+const SKIPPED: [&str; 8] =
+    ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"];
 const VERDICTS: [&str; 4] = ["match", "mismatch", "incomparable", "dropped"];
 
 /// Collects what `Shared` holds.
@@ -130,7 +130,9 @@ impl Page {
         for upstream in &*route.upstreams.lock() {
             self.histogram(Family::UpstreamSeconds, &[name, &upstream.name], &upstream.seconds, bounds);
         }
-        self.words(Family::Fallbacks, &[name], &route.fallbacks, expected(&FALLBACKS));
+        let may_fall_back = route.has_breaker.load(Relaxed);
+        let reasons: &[_] = if may_fall_back { expected(&FALLBACKS) } else { &[] };
+        self.words(Family::Fallbacks, &[name], &route.fallbacks, reasons);
         self.words(Family::ShadowRequests, &[name], &route.shadow_sent, expected(&OUTCOMES));
         self.words(Family::ShadowSkipped, &[name], &route.shadow_skipped, expected(&SKIPPED));
         self.histogram(Family::ShadowSeconds, &[name], &route.shadow_seconds, bounds);
@@ -147,7 +149,7 @@ impl Page {
             self.add(Family::ClientAborts, &[name], Value::Count(aborts));
         }
         let open = route.breaker_open.load(Relaxed);
-        if full || open {
+        if full && may_fall_back || open {
             self.add(Family::BreakerOpen, &[name], Value::Level(f64::from(u8::from(open))));
         }
     }
@@ -201,8 +203,14 @@ impl Page {
         for (name, upstream) in &*edge.upstreams.read() {
             self.words(Family::Retries, &[name], &upstream.retries, &RETRIES);
             if let Some(counts) = *upstream.endpoints.lock() {
-                let states =
-                    [("healthy", counts.healthy), ("unhealthy", counts.unhealthy), ("draining", counts.draining)];
+                let states = [
+                    ("healthy", counts.healthy),
+                    ("unhealthy", counts.unhealthy),
+                    ("draining", counts.draining),
+                    ("starting", counts.starting),
+                    ("unchecked", counts.unchecked),
+                    ("failing", counts.failing),
+                ];
                 for (state, count) in states {
                     self.add(Family::UpstreamEndpoints, &[name, state], Value::Level(float(count as u64)));
                 }

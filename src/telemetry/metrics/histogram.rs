@@ -63,26 +63,30 @@ impl Histogram {
         Some(histogram)
     }
 
-    /// The quantile, 0.0 to 1.0, by linear interpolation within its bucket, as Prometheus reads it.
-    /// Above the last bound nothing is known: the last bound is given. `None` before the first observation.
-    pub(crate) fn quantile(&self, bounds: &[f64], quantile: f64) -> Option<f64> {
-        let counts: Vec<u64> = self.counts.get()?.buckets.iter().map(|count| count.load(Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
-        if total == 0 {
-            return None;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 do not occur")]
-        let (rank, float) = (quantile * total as f64, |count: u64| count as f64);
-        let (mut below, mut lower) = (0, 0.0);
-        for (upper, count) in bounds.iter().zip(&counts) {
-            if *count > 0 && float(below + count) >= rank {
-                return Some(lower + (upper - lower) * ((rank - float(below)) / float(*count)).clamp(0.0, 1.0));
-            }
-            below += count;
-            lower = *upper;
-        }
-        bounds.last().copied()
+    /// The counts of the buckets, the last above all bounds; `None` before the first observation.
+    pub(crate) fn counts(&self) -> Option<impl Iterator<Item = u64> + '_> {
+        Some(self.counts.get()?.buckets.iter().map(|count| count.load(Relaxed)))
     }
+}
+
+/// The quantile, 0.0 to 1.0, by linear interpolation within its bucket, as Prometheus reads it. Above the last bound nothing
+/// is known: the last bound is given. `counts`: one more than there are bounds. `None` without an observation.
+pub(crate) fn quantile(bounds: &[f64], counts: &[u64], quantile: f64) -> Option<f64> {
+    let total: u64 = counts.iter().sum();
+    if total == 0 {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 do not occur")]
+    let (rank, float) = (quantile * total as f64, |count: u64| count as f64);
+    let (mut below, mut lower) = (0, 0.0);
+    for (upper, count) in bounds.iter().zip(counts) {
+        if *count > 0 && float(below + count) >= rank {
+            return Some(lower + (upper - lower) * ((rank - float(below)) / float(*count)).clamp(0.0, 1.0));
+        }
+        below += count;
+        lower = *upper;
+    }
+    bounds.last().copied()
 }
 
 #[cfg(test)]
@@ -104,7 +108,8 @@ mod tests {
             for seconds in &observed {
                 histogram.observe(&bounds, *seconds);
             }
-            let got = histogram.quantile(&bounds, quantile).unwrap();
+            let counts: Vec<u64> = histogram.counts().unwrap().collect();
+            let got = super::quantile(&bounds, &counts, quantile).unwrap();
             assert!((got - wanted).abs() < 1e-9, "{observed:?} at {quantile}: {got}, not {wanted}");
         }
     }
@@ -112,7 +117,8 @@ mod tests {
     #[test]
     fn nothing_observed_has_no_quantile_and_no_series() {
         let histogram = Histogram::default();
-        assert_eq!(histogram.quantile(&[1.0], 0.5), None);
+        assert!(histogram.counts().is_none());
+        assert_eq!(quantile(&[1.0], &[0, 0], 0.5), None);
         assert!(histogram.to_proto(&[1.0]).is_none());
         assert_eq!(size_of::<Histogram>(), 16);
     }

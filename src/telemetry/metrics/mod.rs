@@ -6,10 +6,12 @@ mod edge;
 mod families;
 mod fields;
 mod histogram;
+mod history;
 mod process;
 mod progress;
 mod route;
 mod series;
+mod window;
 mod words;
 
 use std::collections::BTreeMap;
@@ -23,8 +25,10 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
 pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
-pub use route::{InFlight, RouteLabels, RouteMeters, SideSummary, WantedShare};
+pub use history::LONGEST_WINDOW;
+pub use route::{InFlight, RouteLabels, RouteMeters, WantedShare};
 pub use series::Moved;
+pub use window::{RouteSummary, SideSummary};
 
 use families::Families;
 use process::Process;
@@ -116,6 +120,7 @@ impl Metrics {
         let mut progress = self.shared.progress.lock();
         let (mut monolith, mut others) = (0, 0);
         for route in &routes {
+            route.remember(now);
             for side in &*route.sides.lock() {
                 let mut answers = 0;
                 side.each_answer(|_, _, _, count| answers += count);

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::fields::FieldKind;
 use super::series::{RouteSeries, Shown, SideSeries, UpstreamSeconds};
+use super::window::{RouteSummary, SideSummary};
 use crate::migration::Stage;
 use http::Method;
 
@@ -25,17 +27,6 @@ pub struct WantedShare<'a> {
     pub upstream: &'a str,
     /// 0.0 to 1.0.
     pub ratio: f64,
-}
-
-/// What the status verb says about one side, since the program began.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SideSummary {
-    pub requests: u64,
-    /// Answers of 500 and above, and requests that the monolith answered because this side failed.
-    pub errors: u64,
-    /// Seconds; `None` before the first answer.
-    pub p50: Option<f64>,
-    pub p99: Option<f64>,
 }
 
 /// The meters of one route as one edition sees it.
@@ -90,11 +81,19 @@ impl RouteMeters {
         &self.series.name
     }
 
-    /// A request has been answered, or was given up. `None`: it was refused before a side was chosen. Status 0: nothing was sent.
-    pub fn request(&self, side: impl Into<Option<usize>>, method: &Method, status: u16, seconds: f64) {
-        let side = self.side(side.into());
-        side.answers[self.stage as usize].get_or_init(Box::default).count(method, status);
-        side.seconds.observe(&self.bounds, seconds);
+    /// A request has been answered, or was given up. `side`: which answered. `assigned`: which was asked first, and whose
+    /// time it is. `None`: it was refused before a side was chosen. Status 0: nothing was sent.
+    pub fn request(
+        &self,
+        side: impl Into<Option<usize>>,
+        assigned: impl Into<Option<usize>>,
+        method: &Method,
+        status: u16,
+        seconds: f64,
+    ) {
+        let answered = self.side(side.into());
+        answered.answers[self.stage as usize].get_or_init(Box::default).count(method, status);
+        self.side(assigned.into()).seconds.observe(&self.bounds, seconds);
     }
 
     /// The first byte of the upstream's answer came after this long.
@@ -125,6 +124,11 @@ impl RouteMeters {
         self.series.aborts.fetch_add(1, Relaxed);
     }
 
+    /// The stage has a service that the monolith may stand in for.
+    pub fn has_breaker(&self, has: bool) {
+        self.series.has_breaker.store(has, Relaxed);
+    }
+
     pub fn breaker_open(&self, open: bool) {
         self.series.breaker_open.store(open, Relaxed);
     }
@@ -150,24 +154,14 @@ impl RouteMeters {
         self.series.fields.count(field, kind);
     }
 
-    /// What the status verb says about a side.
-    pub fn summary(&self, side: usize) -> SideSummary {
-        let Some(side) = self.sides.get(side) else { return SideSummary::default() };
-        let (mut requests, mut errors) = (0, 0);
-        side.series.each_answer(|_, _, status, count| {
-            requests += count;
-            errors += if status >= 500 { count } else { 0 };
-        });
-        if &*side.series.name == "service" {
-            // With an open breaker the service was not asked, so it did not fail.
-            errors += self.series.fallbacks.total() - self.series.fallbacks.get("breaker_open");
-        }
-        SideSummary {
-            requests,
-            errors,
-            p50: side.series.seconds.quantile(&self.bounds, 0.5),
-            p99: side.series.seconds.quantile(&self.bounds, 0.99),
-        }
+    /// What the board says of a side; `None`: an index that the route does not have.
+    pub fn summary(&self, side: usize, now: Instant, window: Duration) -> Option<SideSummary> {
+        Some(self.series.side_summary(&self.sides.get(side)?.series, &self.bounds, now, window))
+    }
+
+    /// What the board says of the route beside its sides.
+    pub fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
+        self.series.route_summary(now, window)
     }
 
     fn side(&self, side: Option<usize>) -> &Arc<SideSeries> {

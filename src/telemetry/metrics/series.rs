@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::answers::AnswerCounts;
 use super::fields::FieldCounts;
 use super::histogram::Histogram;
+use super::history::History;
 use super::route::WantedShare;
 use super::words::Words;
 use crate::migration::Stage;
@@ -23,12 +24,16 @@ pub(crate) struct RouteSeries {
     pub(crate) none: OnceLock<Arc<SideSeries>>,
     pub(crate) fallbacks: Words,
     pub(crate) aborts: AtomicU64,
+    /// The route has a fallback, and so a breaker: without one there are no series of either.
+    pub(crate) has_breaker: AtomicBool,
     pub(crate) breaker_open: AtomicBool,
     pub(crate) shadow_sent: Words,
     pub(crate) shadow_skipped: Words,
     pub(crate) shadow_seconds: Histogram,
     pub(crate) comparisons: Words,
     pub(crate) fields: FieldCounts,
+    /// Fallbacks and copies of the last hour.
+    pub(crate) history: Mutex<History>,
 }
 
 /// The stage and shares in force, those that an edition not yet in force asks for, and the moves so far.
@@ -79,6 +84,8 @@ pub(crate) struct SideSeries {
     pub(crate) errors: Words,
     /// The side's upstream is the monolith: a variant can be, too.
     pub(crate) is_monolith: AtomicBool,
+    /// Answers and times of the last hour.
+    pub(crate) history: Mutex<History>,
     /// How many answers the migration's progress has taken into account.
     pub(crate) seen: AtomicU64,
 }
@@ -98,6 +105,7 @@ impl SideSeries {
             seconds: Histogram::default(),
             errors: Words::default(),
             is_monolith: AtomicBool::new(false),
+            history: Mutex::default(),
             seen: AtomicU64::new(0),
         })
     }
@@ -121,12 +129,14 @@ impl RouteSeries {
             none: OnceLock::new(),
             fallbacks: Words::default(),
             aborts: AtomicU64::new(0),
+            has_breaker: AtomicBool::new(false),
             breaker_open: AtomicBool::new(false),
             shadow_sent: Words::default(),
             shadow_skipped: Words::default(),
             shadow_seconds: Histogram::default(),
             comparisons: Words::default(),
             fields: FieldCounts::default(),
+            history: Mutex::default(),
         })
     }
 

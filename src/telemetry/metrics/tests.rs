@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use http::Method;
 
@@ -38,13 +39,14 @@ fn busy() -> Arc<Metrics> {
     let metrics = metrics();
     let route = metrics.route(&labels("read-user", Stage::Canary, 0.1));
     metrics.route(&labels(UNMATCHED, Stage::Monolith, 0.0));
-    route.request(0, &Method::GET, 200, 0.02);
-    route.request(1, &Method::POST, 503, 1.5);
-    route.request(None, &Method::GET, 431, 0.0001);
+    route.request(0, 0, &Method::GET, 200, 0.02);
+    route.request(1, 1, &Method::POST, 503, 1.5);
+    route.request(None, None, &Method::GET, 431, 0.0001);
     route.upstream_seconds(0, 0.01);
     route.fallback("connect");
     route.upstream_error(1, "reset");
     route.client_abort();
+    route.has_breaker(true);
     route.breaker_open(true);
     route.shadow_sent("answered", 0.03);
     route.shadow_skipped("queue_full");
@@ -54,7 +56,7 @@ fn busy() -> Arc<Metrics> {
     edge.refused("path");
     edge.connections("0.0.0.0:8080").inc();
     edge.retry("users", "connect");
-    edge.upstream("users").set_endpoints(EndpointCounts { healthy: 2, unhealthy: 1, draining: 0 });
+    edge.upstream("users").set_endpoints(EndpointCounts { healthy: 2, unhealthy: 1, ..EndpointCounts::default() });
     edge.upstream("users").set_discovery_up(true);
     edge.monolith_only(true);
     edge.config_in_force(3, 1.7e9);
@@ -146,12 +148,12 @@ fn canonical(line: &str) -> String {
 fn a_route_that_stays_goes_on_counting_where_it_was() {
     let metrics = metrics();
     let before = metrics.route(&labels("a", Stage::Canary, 0.1));
-    before.request(1, &Method::GET, 200, 0.1);
+    before.request(1, 1, &Method::GET, 200, 0.1);
     let after = metrics.route(&labels("a", Stage::Canary, 0.5));
     metrics.retain(|_| true, |_| true, "file");
-    before.request(1, &Method::GET, 200, 0.1);
-    after.request(1, &Method::GET, 200, 0.1);
-    assert_eq!(after.summary(1).requests, 3);
+    before.request(1, 1, &Method::GET, 200, 0.1);
+    after.request(1, 1, &Method::GET, 200, 0.1);
+    assert_eq!(after.summary(1, Instant::now(), HOUR).unwrap().requests, 3);
     let line = "multilith_requests_total{route=\"a\",side=\"service\",stage=\"canary\",method=\"GET\",code=\"200\"}";
     assert_eq!(value(&metrics, line), Some(3.0));
     assert_eq!(value(&metrics, "multilith_route_weight_ratio{route=\"a\",side=\"service\"}"), Some(0.5));
@@ -164,10 +166,10 @@ fn a_route_that_is_gone_has_no_series_and_late_requests_bring_none_back() {
     let gone = metrics.route(&labels("gone", Stage::Canary, 0.1));
     let unmatched = metrics.route(&labels(UNMATCHED, Stage::Monolith, 0.0));
     unmatched.upstream_seconds(1, 0.1);
-    gone.request(1, &Method::GET, 200, 0.1);
+    gone.request(1, 1, &Method::GET, 200, 0.1);
     let in_flight = gone.in_flight(1);
     metrics.retain(|route| route != "gone", |upstream| upstream != "users", "file");
-    gone.request(1, &Method::GET, 200, 0.1);
+    gone.request(1, 1, &Method::GET, 200, 0.1);
     gone.fallback("connect");
     drop(in_flight);
     let page = page(&metrics);
@@ -185,7 +187,7 @@ fn a_variant_that_is_gone_has_no_series() {
     };
     let first = metrics.route(&split(["blue", "green"]));
     metrics.retain(|_| true, |_| true, "file");
-    first.request(0, &Method::GET, 200, 0.1);
+    first.request(0, 0, &Method::GET, 200, 0.1);
     metrics.route(&split(["blue", "red"]));
     metrics.retain(|_| true, |upstream| upstream != "green", "file");
     let page = page(&metrics);
@@ -219,31 +221,72 @@ fn no_request_can_make_more_series_than_the_configuration_allows() {
     let metrics = metrics();
     let route = metrics.route(&labels("a", Stage::Canary, 0.1));
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"] {
-        route.request(0, &Method::from_bytes(method.as_bytes()).unwrap(), 200, 0.1);
+        route.request(0, 0, &Method::from_bytes(method.as_bytes()).unwrap(), 200, 0.1);
     }
     let before = series(&metrics);
     for n in 0..100_000_u32 {
         let method = Method::from_bytes(format!("METHOD{n}").as_bytes()).unwrap();
-        route.request(0, &method, 200, f64::from(n) / 1000.0);
+        route.request(0, 0, &method, 200, f64::from(n) / 1000.0);
     }
     assert_eq!(series(&metrics), before);
 }
 
 #[test]
+fn a_route_without_a_fallback_has_no_series_of_a_breaker_or_of_fallbacks() {
+    let metrics = metrics();
+    let route = metrics.route(&labels("a", Stage::Migrated, 1.0));
+    let has = |name: &str| page(&metrics).lines().any(|line| line.starts_with(&format!("multilith_{name}{{")));
+    assert!(!has("breaker_open") && !has("fallbacks_total"));
+    route.has_breaker(true);
+    assert!(has("breaker_open") && has("fallbacks_total"), "a first fallback is a step from 0");
+    route.has_breaker(false);
+    route.fallback("connect");
+    assert!(!has("breaker_open") && has("fallbacks_total"), "what was counted stays");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
 fn a_side_is_summed_up_from_the_same_counts() {
     let metrics = metrics();
     let route = metrics.route(&labels("a", Stage::Canary, 0.1));
-    assert_eq!(route.summary(1), SideSummary::default());
+    let of = |side, now, window| route.summary(side, now, window).unwrap();
+    let now = Instant::now();
+    assert_eq!(of(1, now, HOUR), SideSummary::default());
     for status in [200, 404, 500, 503] {
-        route.request(1, &Method::GET, status, 0.08);
+        route.request(1, 1, &Method::GET, status, 0.08);
     }
-    route.fallback("connect");
+    // Answered by the monolith after 1.5 s at the service, and by the monolith alone.
+    route.fallback("timeout");
+    route.request(0, 1, &Method::GET, 200, 1.5);
     route.fallback("breaker_open");
-    let service = route.summary(1);
-    assert_eq!((service.requests, service.errors), (4, 3), "a fallback is a failure of the service that was asked");
+    route.request(0, 0, &Method::GET, 200, 0.001);
+    let service = of(1, now, HOUR);
+    assert_eq!((service.requests, service.errors), (5, 3), "a fallback is a request to the service, and its failure");
     assert!(service.p50.is_some_and(|p50| (0.05..=0.1).contains(&p50)), "{service:?}");
-    assert_eq!(route.summary(0).errors, 0);
-    assert_eq!(route.summary(7), SideSummary::default());
+    assert!(service.p99.is_some_and(|p99| p99 > 1.2), "the wait for the service is the service's time: {service:?}");
+    let monolith = of(0, now, HOUR);
+    assert_eq!((monolith.requests, monolith.errors), (2, 0));
+    assert!(monolith.p99.is_some_and(|p99| p99 <= 0.001), "{monolith:?}");
+    let summary = route.route_summary(now, HOUR);
+    assert_eq!((summary.fallbacks, summary.copies), (2, 0));
+    assert_eq!(route.summary(7, now, HOUR), None);
+}
+
+#[test]
+fn a_window_without_requests_has_no_percentile_and_the_totals_stay() {
+    let metrics = metrics();
+    let route = metrics.route(&labels("a", Stage::Canary, 0.1));
+    route.request(1, 1, &Method::GET, 500, 0.08);
+    route.shadow_sent("connect", 0.01);
+    let now = Instant::now();
+    assert_eq!(route.summary(1, now, HOUR).unwrap().requests, 1);
+    let later = now + Duration::from_secs(301);
+    let service = route.summary(1, later, Duration::from_secs(300)).unwrap();
+    assert_eq!((service.requests, service.errors, service.p50, service.totals), (0, 0, None, (1, 1)));
+    assert_eq!(route.route_summary(now, HOUR).copies, 1);
+    let route = route.route_summary(later, Duration::from_secs(300));
+    assert_eq!((route.copies, route.totals), (0, (1, 0)));
 }
 
 #[test]
@@ -255,9 +298,9 @@ fn progress_counts_what_the_monolith_answered_by_its_upstream() {
     ];
     let route = metrics.route(&RouteLabels { route: "a", stage: Stage::Split, sides });
     for side in [0, 0, 0, 1] {
-        route.request(side, &Method::GET, 200, 0.1);
+        route.request(side, side, &Method::GET, 200, 0.1);
     }
-    route.request(None, &Method::GET, 431, 0.1);
+    route.request(None, None, &Method::GET, 431, 0.1);
     let share = metrics.progress_by_requests(Instant::now());
     assert!((share - 0.25).abs() < 1e-9, "{share}: refusals are nobody's answers");
 }
@@ -279,7 +322,7 @@ fn a_hundred_thousand_quiet_routes_are_cheap() {
     let meters: Vec<_> =
         (0..100_000).map(|n| metrics.route(&labels(&format!("route-{n}"), Stage::Monolith, 0.0))).collect();
     metrics.retain(|_| true, |_| true, "file");
-    meters[7].request(0, &Method::GET, 200, 0.1);
+    meters[7].request(0, 0, &Method::GET, 200, 0.1);
     let page = page(&metrics);
     assert!(page.contains("multilith_requests_total{route=\"route-7\""));
     assert!(page.len() < 40_000_000, "{} bytes", page.len());

@@ -108,13 +108,13 @@ impl Collector {
         let request = Request { head: &head, framing: Framing::Length(body[0].len() as u64), body: &body };
         let (key, versions) =
             (peer.reuse_hash(), if self.address.grpc { HttpVersions::Http2 } else { HttpVersions::Http1 });
-        let kept = End::kept(key, versions, peer.is_tls(), Instant::now(), Duration::MAX, |_| {});
+        let kept = End::kept(key, versions, peer.is_tls(), Instant::now(), Duration::MAX);
         let connected =
             async { Ok::<_, AskError>(End::connect(&peer, Some(PATIENCE), (key, versions), KEEPALIVE).await?) };
         let mut response = ask_over(kept, connected, &request).await?;
         let trailers = read(&mut response).await?;
         let verdict = self.verdict(&response, trailers.as_ref());
-        response.keep_connection(key, KEEPALIVE, 1);
+        response.keep_connection(key, KEEPALIVE, 1, None);
         verdict
     }
 

@@ -101,6 +101,7 @@ fn emit(tracer: &Tracer, trace: &TraceContext) {
         endpoint: "127.0.0.1:3000",
         attempts: 2,
         fallback: Some("connect"),
+        fallback_status: None,
         shadow: None,
         error: Some(("upstream", "connect")),
         bytes_in: 3,

@@ -48,8 +48,12 @@ function settings(panel, name) {
   return config;
 }
 
-function seriesColor(config, index) {
-  return config.color?.mode === "fixed" ? config.color.fixedColor : PALETTE[index % PALETTE.length];
+// By name: a route has one colour in all panels.
+function seriesColor(config, index, name) {
+  if (config.color?.mode === "fixed") return config.color.fixedColor;
+  if (config.color?.mode !== "palette-classic-by-name") return PALETTE[index % PALETTE.length];
+  const hash = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7);
+  return `hsl(${(hash * 47) % 360} 62% ${52 + (hash % 3) * 8}%)`;
 }
 
 function legendName(target, metric) {
@@ -57,7 +61,7 @@ function legendName(target, metric) {
 }
 
 function element(tag, attributes = {}, ...children) {
-  const svg = ["svg", "g", "path", "line", "rect", "text", "polyline", "polygon"].includes(tag);
+  const svg = ["svg", "g", "path", "line", "rect", "text", "polyline", "polygon", "circle"].includes(tag);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   made.append(...children);

@@ -10,7 +10,7 @@ function seriesOf(panel, answers) {
       const name = legendName(target, metric);
       const config = settings(panel, name);
       const points = values.map(([at, value]) => [at, Number.isFinite(+value) ? +value : null]);
-      found.push({ name, config, color: seriesColor(config, found.length), points });
+      found.push({ name, config, color: seriesColor(config, found.length, name), points });
     }
   });
   return found;
@@ -126,6 +126,11 @@ function draw(svg, one, box, y, stacked) {
     return;
   }
   for (const piece of pieces(one.points, 2.5 * time.step)) {
+    // Little traffic: a sample without neighbours is a point, as with Grafana's `showPoints: auto`.
+    if (piece.length === 1 && custom.showPoints === "auto" && custom.lineWidth) {
+      svg.append(element("circle", { cx: box.x(piece[0][0]), cy: y(piece[0][1]), r: 2.4, fill: one.color }));
+      continue;
+    }
     const path = [];
     piece.forEach(([at, v], i) => {
       if (custom.lineInterpolation === "stepAfter" && i) path.push([box.x(at), y(piece[i - 1][1])]);
@@ -163,7 +168,9 @@ function drawTimeline(panel, answers, width, height, time, annotations) {
       let to = from;
       while (to + 1 < row.points.length && row.points[to + 1][1] === row.points[from][1]) to++;
       const end = to + 1 < row.points.length ? row.points[to + 1][0] : row.points[to][0];
-      const state = mapped(row.points[from][1], panel.fieldConfig.defaults.mappings) ?? { text: String(row.points[from][1]), color: "#999" };
+      const { mappings, unit, decimals, thresholds } = panel.fieldConfig.defaults;
+      const value = row.points[from][1];
+      const state = mapped(value, mappings) ?? { text: format(value, unit, decimals), color: thresholdColor(value, thresholds) };
       const x = box.x(row.points[from][0]);
       const wide = box.x(end) - x;
       svg.append(element("rect", { x, width: Math.max(wide, 1), y: top, height: each * 0.8, fill: state.color, "fill-opacity": 0.75 }));

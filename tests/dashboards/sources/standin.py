@@ -73,7 +73,7 @@ class Standin:
         for result in ("applied", "unchanged", "refused"):
             self.get("config_reloads_total", result=result)
         for upstream in ("monolith", "users", "orders", "search", "checkout", "catalog", "reports"):
-            for state in ("healthy", "unhealthy", "draining"):
+            for state in contract.STATES:
                 self.get("upstream_endpoints", upstream=upstream, state=state).set(2 if state == "healthy" else 0)
             self.get("retries_total", upstream=upstream, reason="connect")
         for upstream in ("users", "catalog"):
@@ -177,12 +177,12 @@ class Standin:
         if reason != "breaker_open":
             self.get("upstream_errors_total", route="orders", side="service", kind=reason).inc()
         self.get("fallbacks_total", route="orders", reason=reason).inc()
-        self._answer("orders", "monolith", "orders", 200)
+        self._answer("orders", "monolith", "orders", 200, assigned="monolith" if outage else "service")
 
-    def _answer(self, route, side, upstream, code):
+    def _answer(self, route, side, upstream, code, assigned=None):
         first_byte = self.random.lognormvariate(-4.6 if side == "monolith" else -4.1, 0.4)
         self.get("requests_total", route=route, side=side, stage=self.stage.get(route, "monolith"), method="GET", code=str(code)).inc()
-        self.get("request_duration_seconds", route=route, side=side).observe(first_byte + 0.0004)
+        self.get("request_duration_seconds", route=route, side=assigned or side).observe(first_byte + 0.0004)
         self.get("upstream_duration_seconds", route=route, upstream="monolith" if side == "monolith" else upstream).observe(first_byte)
         self.answers["monolith" if side in scenario.ANSWERED_BY_THE_MONOLITH else "other"] += 1
 

@@ -7,6 +7,7 @@ import time
 from django.contrib import admin
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path, re_path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.static import serve
 
 from monolith import settings
@@ -50,11 +51,24 @@ def events(request):
     return StreamingHttpResponse(stream(), content_type="text/event-stream")
 
 
+@csrf_exempt
+def upload(request):
+    """How many bytes of the body arrived."""
+    return HttpResponse(str(len(request.body)))
+
+
+def long(request):
+    """More than all socket buffers take."""
+    return HttpResponse(b"x" * (32 * 1024 * 1024), content_type="application/octet-stream")
+
+
 urlpatterns = [
     path("", home),
     path("api/users/<int:user_id>", read_user),
     path("api/profiles/<int:user_id>", read_profile),
     path("events/", events),
+    path("upload/", upload),
+    path("long/", long),
     path("admin/", admin.site.urls),
     re_path(r"^media/(?P<path>.*)$", serve, {"document_root": settings.MEDIA_ROOT}),
 ]

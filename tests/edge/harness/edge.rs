@@ -42,6 +42,13 @@ impl EdgePlan {
         self
     }
 
+    /// More lines for the `[monolith]` table.
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn monolith(mut self, lines: &str) -> Self {
+        self.monolith = format!("{}{lines}\n", self.monolith);
+        self
+    }
+
     /// A service of this name with one URL.
     pub(crate) fn service(mut self, name: &str, origin: &Origin) -> Self {
         self.rest = format!("{}[services.{name}]\nurl = \"{}\"\n", self.rest, origin.url());
@@ -216,7 +223,7 @@ impl Edge {
 
     pub(crate) fn admin(&self, method: &str, target: &str) -> Response {
         let host = format!("Host: {}", self.admin);
-        let fields: &[&str] = if method == "GET" { &[&host] } else { &[&host, "Content-Length: 0"] };
+        let fields: &[&str] = if method == "GET" { &[&host] } else { &[&host, "X-Multilith: 1", "Content-Length: 0"] };
         Client::connect(self.admin).request(method, target, fields)
     }
 

@@ -56,6 +56,8 @@ struct Record {
     /// A handle to each open connection, by its number, so that dropping the origin ends them.
     open: Mutex<HashMap<usize, TcpStream>>,
     stopping: AtomicBool,
+    /// Held while a request is answered, where there is only one worker.
+    worker: Option<Mutex<()>>,
 }
 
 /// Serves until it is dropped. The script is asked once a request, when its head is complete.
@@ -84,6 +86,14 @@ impl Origin {
         Self::listen(Asked::AtHead, Arc::new(script))
     }
 
+    /// Answers each request after it was read whole, and one at a time: from its head to the end of its answer no other connection
+    /// is served.
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn one_at_a_time(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let record = Record { worker: Some(Mutex::new(())), ..Record::default() };
+        Self::listen_with(Asked::Whole, record, Arc::new(script))
+    }
+
     /// Answers everything with this text.
     pub(crate) fn saying(text: &str) -> Self {
         let reply = Reply::ok(text);
@@ -91,9 +101,13 @@ impl Origin {
     }
 
     fn listen(asked: Asked, script: Arc<dyn Fn(&Request) -> Reply + Send + Sync>) -> Self {
+        Self::listen_with(asked, Record::default(), script)
+    }
+
+    fn listen_with(asked: Asked, record: Record, script: Arc<dyn Fn(&Request) -> Reply + Send + Sync>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let record = Arc::new(Record::default());
+        let record = Arc::new(record);
         let shared = Arc::clone(&record);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -162,6 +176,9 @@ fn connection(stream: TcpStream, number: usize, asked: Asked, record: &Record, s
 
 fn serve(wire: &mut Wire, asked: Asked, record: &Record, script: &dyn Fn(&Request) -> Reply) -> io::Result<()> {
     while let Some(head) = wire.read_head()? {
+        // A script that panics has failed its test already.
+        let _busy =
+            record.worker.as_ref().map(|worker| worker.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let index = {
             let mut requests = record.requests.lock().expect("no panic while held");
             requests.push(Request { head: head.clone(), ..Request::default() });

@@ -171,3 +171,28 @@ fn an_answer_of_our_own_ends_its_stream_whatever_was_asked() {
         }
     });
 }
+
+#[test]
+fn bodies_are_held_over_http_2_as_over_http_1() {
+    let monolith = Origin::start(|request| Reply::chunked(&[]).chunk(&request.body).last_chunk(&["X-Sum: 1"]));
+    let buffer = "buffer = { request = \"4MiB\", answer = \"4MiB\" }";
+    let edge = Edge::before(&monolith).monolith(buffer).start();
+    let sent: Vec<u8> = (0..=250_u8).cycle().take(2_000_000).collect();
+    run(&edge, async |client| {
+        let mut client = client.ready().await.expect("the connection lives");
+        let (answer, mut upload) = client.send_request(request("POST", "/up", &[]), false).expect("a stream");
+        upload.send_data(sent.clone().into(), true).expect("the library takes all of it");
+        let mut body = answer.await.expect("an answer").into_body();
+        let mut read = Vec::new();
+        while let Some(chunk) = body.data().await {
+            let chunk = chunk.expect("a whole body");
+            drop(body.flow_control().release_capacity(chunk.len()));
+            read.extend_from_slice(&chunk);
+        }
+        assert!(read == sent);
+        let trailers = body.trailers().await.expect("the end").expect("trailers");
+        assert_eq!(trailers["x-sum"], "1");
+    });
+    let request = monolith.request();
+    assert!(request.head.content_length() == Some(sent.len()) && request.body == sent);
+}

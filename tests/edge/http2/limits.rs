@@ -51,6 +51,28 @@ fn a_hundred_requests_run_at_once_and_one_more_is_refused_for_now() {
 }
 
 #[test]
+fn the_file_says_how_many_requests_run_at_once() {
+    for most in [3, 1000] {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let monolith =
+            Origin::start(move |_| Reply::default().when(&held).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+        let edge = limited(&monolith, &format!("[limits]\nhttp2_streams = {most}\n"));
+        let mut client = Http2::connect(edge.address());
+        let asked = most.min(150);
+        for number in 0..=asked {
+            client.get(2 * number + 1, "/held");
+        }
+        if most == 3 {
+            assert_eq!(client.outcome(2 * asked + 1), Outcome::Reset(REFUSED_STREAM));
+        } else {
+            monolith.await_requests(usize::try_from(asked).expect("few") + 1);
+        }
+        gate.open();
+    }
+}
+
+#[test]
 fn an_idle_connection_is_told_so_and_closed() {
     let monolith = Origin::saying("ok");
     let edge = limited(&monolith, "[limits]\nidle_timeout = \"300ms\"\n");

@@ -5,6 +5,7 @@ mod answers;
 mod client;
 mod downgrade;
 mod limits;
+mod sign_in;
 
 use crate::harness::{Edge, eventually};
 

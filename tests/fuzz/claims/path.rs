@@ -189,6 +189,7 @@ fn route(number: usize, rule: Rule) -> Arc<Route> {
         rewrite: Rewrite::default(),
         answer: AnswerEdits::default(),
         body_limit: None,
+        buffer: multilith::endpoint::Buffering::default(),
         rate_limit: None,
         jwt: None,
     })

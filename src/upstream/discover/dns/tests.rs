@@ -179,7 +179,7 @@ async fn services_have_ports_weights_and_priorities() {
         let condition = endpoint.vitals.condition.lock();
         (condition.state, condition.why.clone())
     });
-    assert_eq!(standby, (EndpointState::Healthy, "waits: endpoints of priority 1 are well".to_owned()));
+    assert_eq!(standby, (EndpointState::Unchecked, "waits: endpoints of priority 1 are well".to_owned()));
 
     // A target that does not resolve just now is not gone; a record that is gone, at the second look.
     server.zone.lock().unwrap().remove(&("two.test", RecordType::A));

@@ -1,0 +1,160 @@
+//! Warns of copies that prove nothing: none of the route's requests is copied, or no answer is compared.
+
+use http::Method;
+
+use super::super::draft::Draft;
+use super::service::word;
+use super::{Site, shadow};
+use crate::config::{self, Field, Item, Stage};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::migration::{Percent, Shadow, WriteCopies};
+use crate::route::MethodSet;
+
+/// `methods`: those of the route, `None` for all. `copies`: where the stage sends any.
+pub(super) fn check(site: Site<'_>, methods: Option<&MethodSet>, copies: Option<&Shadow>, draft: &mut Draft<'_>) {
+    let (Some(copies), Some(stage)) = (copies, site.route.stage.get().copied()) else { return };
+    if matches!(site.route.shadow, Field::Wrong) || matches!(site.route.methods, Field::Wrong) {
+        return;
+    }
+    let written = site.route.shadow.get().map(|shadow| &**shadow);
+    if nothing_sampled(site, copies, written, draft) || nothing_copied(site, stage, methods, copies, written, draft) {
+        return;
+    }
+    some_not_copied(site, stage, copies, draft);
+    never_asked(site, methods, written, draft);
+    nothing_compared(site, stage, copies, written, draft);
+}
+
+fn nothing_sampled(site: Site<'_>, copies: &Shadow, written: Option<&config::Shadow>, draft: &mut Draft<'_>) -> bool {
+    let sample = written.and_then(|shadow| shadow.sample.given());
+    let Some(given) = sample.filter(|_| copies.sample == Percent::NOBODY) else { return false };
+    draft.say(
+        Code::ShadowCopiesNothing,
+        given.span.clone(),
+        format!("`{}` copies nothing: its `sample` is 0%", site.name()),
+        "no copies",
+        "write `sample = \"1%\"` or more",
+    );
+    true
+}
+
+/// The route takes no method that is copied.
+fn nothing_copied(
+    site: Site<'_>,
+    stage: Stage,
+    methods: Option<&MethodSet>,
+    copies: &Shadow,
+    written: Option<&config::Shadow>,
+    draft: &mut Draft<'_>,
+) -> bool {
+    let named: Vec<_> = site.route.methods.get().map(|list| list.0.as_slice()).unwrap_or_default().iter().collect();
+    let takes_part = |method: &Method| copies.methods.contains(method) && may_be_copied(method, copies);
+    let Some(first) = named.first() else { return false };
+    // What is named beside the well-known methods is unsafe.
+    let possible = methods.is_none_or(MethodSet::is_all) || named.iter().any(|item| takes_part(&item.value));
+    if possible {
+        return false;
+    }
+    let given = written.is_some_and(|shadow| !shadow.methods.is_absent());
+    let (own, theirs) = (list(named.iter().map(|item| item.value.as_str())), list(copies.methods.names()));
+    let told = if given { "" } else { " (the default)" };
+    let service = site.route.service.get().map_or("X", String::as_str);
+    let unsafe_named = named.iter().any(|item| !shadow::is_safe(&item.value));
+    let help = if unsafe_named {
+        let wanted: Vec<_> = named.iter().map(|item| format!("\"{}\"", item.value)).collect();
+        format!(
+            "if nothing in `{service}` matters, write `sandbox = true` in `[services.{service}]` and \
+             `shadow = {{ methods = [{}], writes = \"sandbox\" }}` here; otherwise {}",
+            wanted.join(", "),
+            if stage == Stage::Shadow { "stage `shadow` proves nothing here" } else { "remove the `shadow` table" }
+        )
+    } else {
+        format!("name them in the `shadow` table, too: `shadow = {{ methods = [\"{}\"] }}`", first.value)
+    };
+    draft.push(
+        Diagnostic::new(
+            Code::ShadowCopiesNothing,
+            format!(
+                "`{}` copies nothing: `methods` of the route are {own}, `shadow.methods` are {theirs}{told}{}",
+                site.name(),
+                if unsafe_named && copies.writes == WriteCopies::Never { ", and writes are not copied" } else { "" }
+            ),
+        )
+        .at(site.route.stage.span().unwrap_or_else(|| site.entry.key.clone()))
+        .label("no request is copied")
+        .related(first.span.clone(), "the route's `methods`")
+        .help(help),
+    );
+    true
+}
+
+/// Some of the methods that the route names are not copied, and `shadow.methods` says nothing of them.
+fn some_not_copied(site: Site<'_>, stage: Stage, copies: &Shadow, draft: &mut Draft<'_>) {
+    if stage != Stage::Shadow || site.route.shadow.get().is_some_and(|shadow| !shadow.methods.is_absent()) {
+        return;
+    }
+    let named = site.route.methods.get().map(|list| list.0.as_slice()).unwrap_or_default();
+    let left: Vec<&Item<Method>> = named.iter().filter(|item| !may_be_copied(&item.value, copies)).collect();
+    let Some(first) = left.first() else { return };
+    let which = list(left.iter().map(|item| item.value.as_str()));
+    draft.say(
+        Code::UnsafeMethodsNotCopied,
+        first.span.clone(),
+        format!("{which} requests of `{}` are not copied: `shadow.methods` are `GET` and `HEAD` unless it names others", site.name()),
+        "answered by the monolith alone",
+        "to try them, too, name them in `shadow.methods` with `writes = \"sandbox\"`; if it is meant so, `shadow.methods = [\"GET\"]` says it",
+    );
+}
+
+/// `shadow.methods` names what the route does not take.
+fn never_asked(site: Site<'_>, methods: Option<&MethodSet>, written: Option<&config::Shadow>, draft: &mut Draft<'_>) {
+    let Some(methods) = methods.filter(|methods| !methods.is_all()) else { return };
+    let named = written.and_then(|shadow| shadow.methods.get()).map(|list| list.0.as_slice()).unwrap_or_default();
+    let takes =
+        |method: &Method| methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET));
+    let Some(item) = named.iter().find(|item| !takes(&item.value)) else { return };
+    draft.say(
+        Code::UselessSetting,
+        item.span.clone(),
+        format!("`{}` in `shadow.methods` has no effect: `methods` of `{}` does not take it", item.value, site.name()),
+        "the route gets none",
+        format!("remove it here, or add it to the route's own `methods`, which are {}", list(methods.names())),
+    );
+}
+
+fn nothing_compared(
+    site: Site<'_>,
+    stage: Stage,
+    copies: &Shadow,
+    written: Option<&config::Shadow>,
+    draft: &mut Draft<'_>,
+) {
+    let says = written.is_some_and(|shadow| !shadow.compare.is_absent());
+    if copies.compare.is_some() || says {
+        return;
+    }
+    let at = match &site.route.shadow {
+        Field::Given(given) => given.key.clone(),
+        _ => site.route.stage.span().unwrap_or_else(|| site.entry.key.clone()),
+    };
+    draft.say(
+        Code::ShadowComparesNothing,
+        at,
+        format!(
+            "`{}` compares nothing: in stage `{}` the answers to its copies are thrown away",
+            site.name(),
+            word(stage)
+        ),
+        "nothing is compared",
+        "add `compare = {}` to its `shadow` table: `shadow = { compare = {} }`",
+    );
+}
+
+fn may_be_copied(method: &Method, copies: &Shadow) -> bool {
+    shadow::is_safe(method) || copies.writes == WriteCopies::Sandbox
+}
+
+fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "all".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,31 @@
+//! The span of an attempt, told to the trace once.
+
+use super::Steps;
+use super::exchange::Exchange;
+use super::failure::Failure;
+use crate::telemetry::AttemptRecord;
+
+/// Tells the trace how an attempt ended, once. Costs a comparison where no spans are recorded.
+pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Failure>) {
+    let Some(began) = exchange.attempt.began.filter(|_| exchange.trace.is_recorded() && !exchange.attempt.told) else {
+        return;
+    };
+    exchange.attempt.told = true;
+    steps.telemetry.emit_attempt(&AttemptRecord {
+        trace: &exchange.attempt_trace(),
+        method: exchange.head.method.as_str(),
+        route: exchange.route().name(),
+        side: exchange.side_name(),
+        upstream: exchange.upstream_name(),
+        endpoint: exchange.attempt.lease.as_ref().map_or("", crate::upstream::Lease::address),
+        number: exchange.attempts.saturating_sub(1),
+        status: match failure {
+            Some(Failure::Status(status)) => status,
+            Some(_) if !exchange.answered => 0,
+            _ => exchange.status,
+        },
+        reused: exchange.attempt.reused,
+        error: failure.map(Failure::kind),
+        total: began.elapsed(),
+    });
+}

@@ -1,0 +1,117 @@
+//! What the board says of a route: its last minutes, and everything since the program began.
+
+use std::time::{Duration, Instant};
+
+use super::histogram::quantile;
+use super::series::{RouteSeries, SideSeries};
+
+/// What the board says of one side. Requests are those that the side answered and, on the service's side, those that fell
+/// back from it: requests and errors are of the same things.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SideSummary {
+    pub requests: u64,
+    /// Answers of 500 and above, and requests that the monolith answered because this side failed.
+    pub errors: u64,
+    /// Seconds, of the requests that were assigned to this side; `None` without any in the window.
+    pub p50: Option<f64>,
+    pub p99: Option<f64>,
+    /// Requests and errors since the program began.
+    pub totals: (u64, u64),
+}
+
+/// What the board says of a route beside its sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouteSummary {
+    /// Copies that were sent.
+    pub copies: u64,
+    /// Requests that the monolith answered in the service's place, those of an open breaker among them.
+    pub fallbacks: u64,
+    /// Copies and fallbacks since the program began.
+    pub totals: (u64, u64),
+}
+
+/// The counters of a side: answers, failures, then the buckets.
+const ANSWERS: usize = 0;
+const FAILURES: usize = 1;
+const BUCKETS: usize = 2;
+/// The counters of a route: fallbacks after the service was asked, all fallbacks, copies.
+const FELL: usize = 0;
+const FALLBACKS: usize = 1;
+const COPIES: usize = 2;
+
+impl RouteSeries {
+    /// Takes the counters into the history.
+    pub(crate) fn remember(&self, now: Instant) {
+        self.history.lock().look(now, &self.counters());
+        // Of a hundred thousand routes most have never been asked.
+        let asked = |side: &SideSeries| {
+            side.seconds.counts().is_some() || side.answers.iter().any(|stage| stage.get().is_some())
+        };
+        for side in self.sides.lock().iter().filter(|side| asked(side)) {
+            let counters = side.counters();
+            side.history.lock().look(now, &counters);
+        }
+    }
+
+    pub(crate) fn side_summary(
+        &self,
+        side: &SideSeries,
+        bounds: &[f64],
+        now: Instant,
+        window: Duration,
+    ) -> SideSummary {
+        let counters = side.counters();
+        let mut lately = vec![0; BUCKETS + bounds.len() + 1];
+        {
+            let mut history = side.history.lock();
+            history.look(now, &counters);
+            history.sum(now, window, &mut lately);
+        }
+        let of = |counters: &[u64], at: usize| counters.get(at).copied().unwrap_or(0);
+        // What fell back was given to the service and failed there.
+        let (fell, fell_in_all) = match &*side.name {
+            "service" => (self.lately(now, window)[FELL], self.counters()[FELL]),
+            _ => (0, 0),
+        };
+        let times = lately.get(BUCKETS..).unwrap_or_default();
+        SideSummary {
+            requests: of(&lately, ANSWERS) + fell,
+            errors: of(&lately, FAILURES) + fell,
+            p50: quantile(bounds, times, 0.5),
+            p99: quantile(bounds, times, 0.99),
+            totals: (of(&counters, ANSWERS) + fell_in_all, of(&counters, FAILURES) + fell_in_all),
+        }
+    }
+
+    pub(crate) fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
+        let (lately, ever) = (self.lately(now, window), self.counters());
+        RouteSummary { copies: lately[COPIES], fallbacks: lately[FALLBACKS], totals: (ever[COPIES], ever[FALLBACKS]) }
+    }
+
+    fn lately(&self, now: Instant, window: Duration) -> [u64; 3] {
+        let mut sums = [0; 3];
+        let mut history = self.history.lock();
+        history.look(now, &self.counters());
+        history.sum(now, window, &mut sums);
+        sums
+    }
+
+    fn counters(&self) -> [u64; 3] {
+        let fallbacks = self.fallbacks.total();
+        // With an open breaker the service was not asked, so it did not fail.
+        let asked = fallbacks.saturating_sub(self.fallbacks.get("breaker_open"));
+        [asked, fallbacks, self.shadow_sent.total()]
+    }
+}
+
+impl SideSeries {
+    fn counters(&self) -> Vec<u64> {
+        let (mut answers, mut failures) = (0, 0);
+        self.each_answer(|_, _, status, count| {
+            answers += count;
+            failures += if status >= 500 { count } else { 0 };
+        });
+        let times = self.seconds.counts().into_iter().flatten();
+        [answers, failures].into_iter().chain(times).collect()
+    }
+}
