@@ -191,6 +191,7 @@ fn milliseconds(time: Duration) -> u32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "an instant to count from; none is waited for")]
 mod tests {
     use super::*;
 
