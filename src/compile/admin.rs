@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::{host_port, is_loopback, join};
 use super::draft::{Draft, check_name};
 use super::listeners::Listeners;
-use super::server::secret;
+use super::secret::secret;
 use super::{AdminToken, Role};
 use crate::config::{self, Field};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};

@@ -9,6 +9,7 @@ mod listeners;
 mod networks;
 mod redacted;
 mod routes;
+mod secret;
 mod server;
 mod settings;
 mod snapshot;

@@ -9,7 +9,6 @@ use super::listeners::Listeners;
 use super::{Certificate, ForceRule, ServerSettings, TlsSettings, admin, networks};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
-use crate::route::{Secret, SecretSource};
 
 const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
@@ -47,13 +46,6 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         allow_bare_lf: server.allow_bare_lf.or(false),
         debug_headers: server.debug_headers.or(false),
     })
-}
-
-pub(super) fn secret(secret: &config::Secret) -> SecretSource {
-    match secret {
-        config::Secret::Value(value) => SecretSource::Value(Secret(value.as_str().into())),
-        config::Secret::File(path) => SecretSource::File(path.clone()),
-    }
 }
 
 /// Without a word about listeners, the plain one is the default; with TLS listeners alone there is none.

@@ -192,6 +192,8 @@ fn milliseconds(time: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "an instant to count from; none is waited for")]
+
     use super::*;
 
     /// What happens at a time in milliseconds.

@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::super::draft::Draft;
-use super::super::server::secret;
+use super::super::secret::secret;
 use super::Site;
 use crate::config::{self, Field, Given};
 use crate::diagnostic::Code;

@@ -119,10 +119,9 @@ impl<'a> Strict<'a> {
             return Err("target");
         }
         let version = match version {
-            b"HTTP/1.1" => Version::HTTP_11,
             b"HTTP/1.0" => Version::HTTP_10,
             // A later minor version is answered as the highest that is known (RFC 9110, 2.5).
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Version::HTTP_11,
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::HTTP_11,
             _ => return Err("version"),
         };
         let fields = lines.map(field).collect::<Result<Vec<_>, _>>()?;

@@ -99,7 +99,7 @@ fn requests(bytes: &[u8], size: usize) -> Requests {
                     drop(write.shutdown().await);
                 };
                 let mut all = Vec::new();
-                let (_, _) = tokio::join!(sending, read.read_to_end(&mut all));
+                let ((), _) = tokio::join!(sending, read.read_to_end(&mut all));
             };
             tokio::join!(server, client);
             seen.take()
