@@ -16,7 +16,7 @@
 //! | [`telemetry`] | metrics, access log, trace context |
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
-//! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
+//! | [`route`], [`migration`], [`compare`], [`inventory`], [`endpoint`] | the core: which route, which side, same or not, endpoints learned from traffic, which endpoint (pure) |
 //! | [`config`] | what the file says: with places, unresolved (pure) |
 //! | [`diagnostic`] | what we say to a person about their file (pure) |
 //!
@@ -46,6 +46,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod endpoint;
 pub mod guard;
+pub mod inventory;
 pub mod live;
 pub mod migration;
 pub mod proxy;

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["telemetry"],
     &["live"],
     &["compile"],
-    &["route", "migration", "compare", "endpoint"],
+    &["route", "migration", "compare", "inventory", "endpoint"],
     &["config"],
     &["diagnostic"],
 ];
@@ -31,7 +31,7 @@ const BESIDE: &[(&str, &str)] = &[
 ];
 
 /// Pure modules do no input or output, read no clock and draw no random number.
-const PURE: &[&str] = &["diagnostic", "config", "route", "migration", "endpoint", "compare", "compile"];
+const PURE: &[&str] = &["diagnostic", "config", "route", "migration", "endpoint", "compare", "inventory", "compile"];
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net::Tcp",
