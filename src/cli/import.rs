@@ -43,7 +43,9 @@ pub fn import(args: &ImportArgs) -> Exit {
         told.push(format!("not imported: {}: {why}", route.path));
         *reasons.entry(why).or_default() += 1;
     }
-    told.iter().for_each(|line| term::say(line));
+    for line in &told {
+        term::say(line);
+    }
     let file = routes_file(&args.monolith, &good);
     let Compiled { diagnostics, .. } = compile(&file, "routes.toml", &environment);
     term::out(&file);

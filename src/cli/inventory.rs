@@ -1,7 +1,8 @@
 //! `multilith inventory --from-log FILE`: the endpoints that an access log shows.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write as _};
 use std::time::Duration;
 
 use super::table::{Column, Table};
@@ -205,7 +206,7 @@ impl Bar {
             return;
         }
         let mut stderr = std::io::stderr().lock();
-        let share = if self.size > 0 { format!("{:3} %, ", self.done * 100 / self.size) } else { String::new() };
+        let share = (self.done * 100).checked_div(self.size).map_or_else(String::new, |share| format!("{share:3} %, "));
         let _ = write!(stderr, "\r{share}{lines} lines").and_then(|()| stderr.flush());
     }
 
@@ -281,21 +282,24 @@ fn screen(report: &Report, width: usize) -> String {
     }
     text.push_str(&table.text(width));
     if report.unknown.requests > 0 {
-        text.push_str(&format!(
-            "\nnot endpoints: {} requests for about {} paths that the monolith does not know\n",
+        let _ = writeln!(
+            text,
+            "\nnot endpoints: {} requests for about {} paths that the monolith does not know",
             grouped(report.unknown.requests),
             grouped(report.unknown.paths)
-        ));
+        );
     }
     if report.dropped > 0 {
-        text.push_str(&format!(
-            "not looked at: {} requests with a path too deep, too long or refused\n",
+        let _ = writeln!(
+            text,
+            "not looked at: {} requests with a path too deep, too long or refused",
             grouped(report.dropped)
-        ));
+        );
     }
     text
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 do not occur")]
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }

@@ -197,7 +197,7 @@ struct InventoryArgs {
     /// Print routes to paste, in stage monolith, for the endpoints that no route takes yet.
     #[arg(long, conflicts_with_all = ["openapi", "json"])]
     suggest: bool,
-    /// Print an OpenAPI document.
+    /// Print an `OpenAPI` document.
     #[arg(long, conflicts_with = "json")]
     openapi: bool,
     /// Print JSON.
@@ -219,7 +219,7 @@ struct ImportArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ImportFrom {
-    /// An OpenAPI 2 or 3 document in JSON (FastAPI's openapi.json).
+    /// An `OpenAPI` 2 or 3 document in JSON (also `openapi.json` of `FastAPI`).
     Openapi,
     /// `python manage.py show_urls` (django-extensions).
     Django,
