@@ -1,4 +1,10 @@
 //! The inventory finds the endpoints of real route tables, within its bounds, and `inventory --from-log` says them.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers are small"
+)]
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -56,7 +62,7 @@ fn request(template: &str, random: &mut Random) -> (String, String) {
         let name = &segment[open + 1..close];
         let place = random.skewed(2_000);
         let value = if name.contains("id") || name.contains("number") || name.contains("key") {
-            if name.len() % 2 == 0 {
+            if name.len().is_multiple_of(2) {
                 (place * 7_919 + 10).to_string()
             } else {
                 format!("{place:08x}-0000-4000-a000-00000000000{}", place % 10)

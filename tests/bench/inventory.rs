@@ -2,6 +2,7 @@
 //!
 //! `tests/bench/inventory/gen.py` makes the traffic: the tables of eight interfaces, endpoints and values drawn by Zipf,
 //! 2 % 404, 1 % 401, 5 % scanner. Columns: precision, recall, F1, the share of requests whose endpoint is exact.
+#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a table of small numbers is printed")]
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
