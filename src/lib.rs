@@ -22,6 +22,7 @@
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
 //! | [`client`] | the upstream's end of a connection: made or reused, written to and read from within bounds; HTTP/1 and HTTP/2 |
 //! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
+//! | [`inventory`] | endpoints learned from traffic (pure) |
 //! | [`message`] | heads as the bytes that came, bodies as pieces (pure) |
 //! | [`config`] | what the file says: with places, unresolved (pure) |
 //! | [`diagnostic`] | what we say to a person about their file (pure) |
@@ -63,6 +64,7 @@ pub mod diagnostic;
 pub mod downstream;
 pub mod endpoint;
 pub mod guard;
+pub mod inventory;
 pub mod live;
 pub mod message;
 pub mod migration;

@@ -6,6 +6,8 @@ mod completions;
 mod demo;
 mod diff;
 mod explain;
+mod import;
+mod inventory;
 mod logs;
 mod man;
 mod monolith_only;
@@ -50,6 +52,10 @@ enum Verb {
     Diff(DiffArgs),
     /// Ask a running proxy to read its file again, and say what changed or why not.
     Reload(ReportArgs),
+    /// The endpoints that an access log shows, with their volume and errors, and routes to paste.
+    Inventory(InventoryArgs),
+    /// Make a routes file from the list of routes that a framework prints; everything stays with the monolith.
+    Import(ImportArgs),
     /// The big red button: every route that is not retired goes to the monolith at once.
     MonolithOnly(ButtonArgs),
     /// The live stream of requests of a running proxy.
@@ -175,6 +181,81 @@ struct DiffArgs {
 }
 
 #[derive(Debug, Args)]
+struct InventoryArgs {
+    /// An access log in the common, combined or JSON format; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    from_log: String,
+    /// The routes file whose routes are known, so that the report says which endpoints they take.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A path whose segments are words, whatever the traffic looks like: `/users/export`. May be given several times.
+    #[arg(long, value_name = "PATH")]
+    literal: Vec<String>,
+    /// A template whose parameter takes any word: `/blog/{slug}`. May be given several times.
+    #[arg(long, value_name = "TEMPLATE")]
+    parameter: Vec<String>,
+    /// Only endpoints whose method changes something.
+    #[arg(long)]
+    writes: bool,
+    /// Only endpoints without a request in the last days of the log: 30d. The log must go back at least so far.
+    #[arg(long, value_name = "DURATION", value_parser = days)]
+    silent: Option<std::time::Duration>,
+    /// Print routes to paste, in stage monolith, for the endpoints that no route takes yet.
+    #[arg(long, conflicts_with_all = ["openapi", "json"])]
+    suggest: bool,
+    /// Print an `OpenAPI` document.
+    #[arg(long, conflicts_with = "json")]
+    openapi: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// What printed the list.
+    from: ImportFrom,
+    /// The list; - is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: String,
+    /// Where the monolith is.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    monolith: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ImportFrom {
+    /// An `OpenAPI` 2 or 3 document in JSON (also `openapi.json` of `FastAPI`).
+    Openapi,
+    /// `python manage.py show_urls` (django-extensions).
+    Django,
+    /// `bin/rails routes`, also with --expanded.
+    Rails,
+    /// `php artisan route:list --json`.
+    Laravel,
+    /// The JSON of express-list-endpoints.
+    Express,
+    /// The JSON of /actuator/mappings.
+    Spring,
+    /// `flask routes`.
+    Flask,
+}
+
+impl From<ImportFrom> for crate::inventory::ListFormat {
+    fn from(from: ImportFrom) -> Self {
+        match from {
+            ImportFrom::Openapi => Self::OpenApi,
+            ImportFrom::Django => Self::Django,
+            ImportFrom::Rails => Self::Rails,
+            ImportFrom::Laravel => Self::Laravel,
+            ImportFrom::Express => Self::Express,
+            ImportFrom::Spring => Self::Spring,
+            ImportFrom::Flask => Self::Flask,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 struct ButtonArgs {
     position: Position,
     #[command(flatten)]
@@ -272,6 +353,8 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::status(&args),
         Verb::Diff(args) => diff::diff(&args),
         Verb::Reload(args) => reload::reload(&args),
+        Verb::Inventory(args) => inventory::inventory(&args),
+        Verb::Import(args) => import::import(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
         Verb::Logs(args) => logs::logs(&args),
         // The program's exit code is passed on.
@@ -281,6 +364,12 @@ pub fn main() -> ExitCode {
         Verb::Man => man::man(),
     };
     exit.into()
+}
+
+/// A duration that may be in days, which no time limit of the file is.
+fn days(text: &str) -> Result<std::time::Duration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    days.map_or_else(|| duration(text), |days| Ok(std::time::Duration::from_secs(u64::from(days) * 86_400)))
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {

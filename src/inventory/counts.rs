@@ -1,0 +1,186 @@
+//! Counts of one endpoint: a method at a place of the tree.
+
+/// Bounds of the latency classes are powers of two: class `i` ends at 2^(i + 7) microseconds (128 µs to 134 s).
+const LATENCY_CLASSES: usize = 21;
+
+/// The methods that have a name of their own; others are counted together.
+const METHODS: [&str; 17] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "TRACE",
+    "CONNECT",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+];
+
+/// A method by number, so that a count of one takes a byte for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MethodId(u8);
+
+impl MethodId {
+    #[must_use]
+    pub fn of(method: &str) -> Self {
+        let at = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len());
+        Self(u8::try_from(at).expect("less than twenty methods"))
+    }
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        METHODS.get(usize::from(self.0)).copied().unwrap_or("OTHER")
+    }
+
+    /// Whether the method changes nothing (RFC 9110 9.2.1).
+    #[must_use]
+    pub fn is_safe(self) -> bool {
+        matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PROPFIND" | "REPORT")
+    }
+}
+
+/// What was counted for one method at one place. Requests are weighted by the learner's sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    pub method: MethodId,
+    /// Exchanges learned from, without 404, 405, 410 and 501.
+    pub answered: u32,
+    /// Exchanges learned from that were answered 404, 405, 410 or 501.
+    pub missing: u32,
+    /// Answers 5xx, weighted.
+    pub errors: u32,
+    /// All exchanges, weighted.
+    pub requests: u64,
+    /// Those of them that the monolith answered, weighted.
+    pub monolith: u64,
+    latency: Option<Box<[u16; LATENCY_CLASSES]>>,
+}
+
+impl Count {
+    #[must_use]
+    pub const fn new(method: MethodId) -> Self {
+        Self { method, answered: 0, missing: 0, errors: 0, requests: 0, monolith: 0, latency: None }
+    }
+
+    pub fn add(&mut self, status: u16, weight: u32, micros: Option<u32>, monolith: bool) {
+        if is_missing(status) {
+            self.missing = self.missing.saturating_add(1);
+        } else {
+            self.answered = self.answered.saturating_add(1);
+        }
+        if status >= 500 {
+            self.errors = self.errors.saturating_add(weight);
+        }
+        self.requests += u64::from(weight);
+        if monolith {
+            self.monolith += u64::from(weight);
+        }
+        // Places that are seen once or twice are most of a tree, and need no histogram.
+        if let Some(micros) = micros.filter(|_| self.answered >= 3) {
+            let class = (32 - (micros >> 7).leading_zeros()) as usize;
+            let classes = self.latency.get_or_insert_default();
+            let class = &mut classes[class.min(LATENCY_CLASSES - 1)];
+            if *class == u16::MAX {
+                classes.iter_mut().for_each(|class| *class /= 2);
+            } else {
+                *class += 1;
+            }
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.answered = self.answered.saturating_add(other.answered);
+        self.missing = self.missing.saturating_add(other.missing);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.requests += other.requests;
+        self.monolith += other.monolith;
+        if let Some(theirs) = &other.latency {
+            let ours = self.latency.get_or_insert_default();
+            for (class, more) in ours.iter_mut().zip(theirs.iter()) {
+                *class = class.saturating_add(*more);
+            }
+        }
+    }
+
+    /// Seconds below which this share of the exchanges stayed: the middle of a class in logarithms, so within a factor
+    /// of 1.42.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let classes = self.latency.as_ref()?;
+        let total: u32 = classes.iter().map(|count| u32::from(*count)).sum();
+        let wanted = (f64::from(total) * share).ceil().max(1.0);
+        let mut below = 0;
+        for (class, count) in classes.iter().enumerate() {
+            below += u32::from(*count);
+            if f64::from(below) >= wanted {
+                let micros = f64::powi(2.0, i32::try_from(class).unwrap_or(0) + 7) * std::f64::consts::FRAC_1_SQRT_2;
+                return Some(micros / 1e6);
+            }
+        }
+        None
+    }
+
+    /// Bytes that the count takes beside itself.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        self.latency.as_ref().map_or(0, |_| LATENCY_CLASSES * 2 + 6)
+    }
+
+    /// The count as words of a file.
+    #[must_use]
+    pub fn latency(&self) -> Option<&[u16]> {
+        self.latency.as_deref().map(|classes| &classes[..])
+    }
+
+    pub fn set_latency(&mut self, classes: &[u16]) {
+        let mut own = [0; LATENCY_CLASSES];
+        for (class, count) in own.iter_mut().zip(classes) {
+            *class = *count;
+        }
+        self.latency = Some(Box::new(own));
+    }
+}
+
+/// Statuses that say: there is nothing here, or not for this method.
+#[must_use]
+pub const fn is_missing(status: u16) -> bool {
+    matches!(status, 404 | 405 | 410 | 501)
+}
+
+/// Statuses that say: this exists. A redirect says it only if it does more than change slash, case, scheme or host,
+/// which the caller knows.
+#[must_use]
+pub const fn is_existing(status: u16) -> bool {
+    status < 300 || matches!(status, 303 | 304 | 409 | 422)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_within_its_class() {
+        let mut count = Count::new(MethodId::of("GET"));
+        for _ in 0..100 {
+            count.add(200, 1, Some(10_000), true);
+        }
+        let median = count.quantile(0.5).expect("there are some");
+        assert!((0.0071..0.0142).contains(&median), "{median}");
+        assert_eq!(count.requests, 100);
+    }
+
+    #[test]
+    fn an_unknown_method_is_counted_with_the_others() {
+        assert_eq!(MethodId::of("BREW").as_str(), "OTHER");
+        assert_eq!(MethodId::of("PATCH").as_str(), "PATCH");
+        assert!(MethodId::of("HEAD").is_safe() && !MethodId::of("BREW").is_safe());
+    }
+}

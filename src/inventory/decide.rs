@@ -1,0 +1,234 @@
+//! Decides which words below a node are values of one parameter.
+
+use std::collections::{HashMap, HashSet};
+
+use super::node::{Node, NodeId, Role};
+use super::shape::{is_version, slug_likeness};
+use super::tree::Tree;
+use super::words::{is_plural, is_reserved};
+
+/// How sure a decision has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Merges for good: only with many exchanges and a clear sum.
+    Sure,
+    /// Shown now, undone by nothing: whatever is more likely.
+    Display,
+    /// There is no place for another word.
+    Forced,
+}
+
+const SURE_EXCHANGES: u32 = 300;
+const SURE_SUM: f64 = 1.5;
+/// A word has to stand out by this factor of the median to stay a literal among values.
+const STANDS_OUT: u32 = 3;
+const STANDS_OUT_BY_METHOD: u32 = 5;
+/// Exchanges below which a word's own next words or methods say nothing.
+const ENOUGH: u32 = 20;
+/// What remains must carry this share of the node's exchanges to be what the place is for.
+const PURPOSE: f64 = 0.05;
+
+/// A word that could be a value.
+struct Candidate<'a> {
+    id: NodeId,
+    node: &'a Node,
+    slug: f64,
+    /// What is said after it, without reserved words.
+    next: HashSet<&'a str>,
+}
+
+/// The words below the node that are values; none if it is no place of values.
+pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> Vec<NodeId> {
+    let candidates = candidates(tree, at);
+    if candidates.is_empty() {
+        return Vec::new();
+    }
+    let facts = Facts::of(tree, at, &candidates);
+    let mut sum = facts.sum(tree.node(at), depth);
+    match strictness {
+        Strictness::Forced => sum = sum.max(1.0),
+        Strictness::Sure if facts.exchanges < SURE_EXCHANGES || sum.abs() < SURE_SUM => return Vec::new(),
+        _ => {}
+    }
+    if sum <= 0.0 {
+        return Vec::new();
+    }
+    let methods = Methods::of(tree, at, &candidates);
+    let values: Vec<&Candidate<'_>> = candidates.iter().filter(|word| !facts.stands_out(word, &methods)).collect();
+    let carried: u32 = values.iter().map(|word| word.node.seen).sum();
+    if f64::from(carried) < PURPOSE * f64::from(facts.exchanges + facts.sure) {
+        return Vec::new();
+    }
+    values.iter().map(|word| word.id).collect()
+}
+
+fn candidates(tree: &Tree, at: NodeId) -> Vec<Candidate<'_>> {
+    let words = tree.node(at).children().map(|id| (id, tree.node(id)));
+    words
+        .filter(|(_, node)| node.role == Role::Word && !node.fixed && !node.name.is_empty() && !is_version(&node.name))
+        .map(|(id, node)| Candidate { id, node, slug: slug_likeness(&node.name), next: next_words(tree, node) })
+        .collect()
+}
+
+/// Versions are looked through.
+fn next_words<'a>(tree: &'a Tree, node: &'a Node) -> HashSet<&'a str> {
+    let mut found = HashSet::new();
+    for child in node.children().map(|id| tree.node(id)).filter(|child| child.role == Role::Word) {
+        if is_version(&child.name) {
+            let behind = child.children().map(|id| tree.node(id));
+            found.extend(behind.filter(|word| word.role == Role::Word).map(|word| &*word.name));
+        } else {
+            found.insert(&*child.name);
+        }
+    }
+    found.retain(|word| !word.is_empty() && !is_reserved(word));
+    found
+}
+
+/// What the words below one node look like together.
+struct Facts<'a> {
+    kinds: u32,
+    exchanges: u32,
+    once: u32,
+    median: u32,
+    /// Exchanges of sure values beside them.
+    sure: u32,
+    slug: f64,
+    /// The share of words with two hyphens or more: titles.
+    hyphened: f64,
+    /// Exchanges of words that look written by a user.
+    styled: u32,
+    /// Words that say something next, and the mean share of it that another word says, too.
+    having: u32,
+    overlap: f64,
+    said_by: HashMap<&'a str, u32>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(tree: &'a Tree, at: NodeId, words: &[Candidate<'a>]) -> Self {
+        let kinds = u32::try_from(words.len()).unwrap_or(u32::MAX);
+        let mut seen: Vec<u32> = words.iter().map(|word| word.node.seen).collect();
+        seen.sort_unstable();
+        let mut said_by = HashMap::new();
+        for word in words {
+            for next in &word.next {
+                *said_by.entry(*next).or_insert(0) += 1;
+            }
+        }
+        let having: Vec<&Candidate<'_>> = words.iter().filter(|word| !word.next.is_empty()).collect();
+        let shares: f64 = having.iter().map(|word| shared(&said_by, word)).sum();
+        let sure = tree.node(at).children().map(|id| tree.node(id)).filter(|child| child.role != Role::Word);
+        Self {
+            kinds,
+            exchanges: seen.iter().sum(),
+            once: u32::try_from(seen.iter().filter(|count| **count == 1).count()).unwrap_or(u32::MAX),
+            median: seen[seen.len() / 2].max(1),
+            sure: sure.map(|child| child.seen).sum(),
+            slug: words.iter().map(|word| word.slug).sum::<f64>() / f64::from(kinds),
+            hyphened: words.iter().filter(|word| word.node.name.matches('-').count() >= 2).count() as f64
+                / f64::from(kinds),
+            styled: words.iter().filter(|word| word.slug >= 0.5).map(|word| word.node.seen).sum(),
+            having: u32::try_from(having.len()).unwrap_or(u32::MAX),
+            overlap: if having.is_empty() { 0.0 } else { shares / having.len() as f64 },
+            said_by,
+        }
+    }
+
+    /// Above zero: more likely values than words. The terms were fitted on the tables of eight interfaces.
+    fn sum(&self, node: &Node, depth: usize) -> f64 {
+        let kinds = f64::from(self.kinds);
+        let once = f64::from(self.once) / kinds;
+        let mut sum = -1.2;
+        // Many kinds.
+        sum += ((kinds - 6.0) / 6.0).clamp(-1.0, 3.0);
+        // Still growing: the share of kinds seen once is the chance that the next exchange brings a new one (Good, Turing).
+        sum += if self.kinds >= 4 { 4.0 * (once - 0.35) } else { -0.5 };
+        // A closed set, well seen.
+        if self.exchanges > 20 * self.kinds {
+            sum -= 1.0;
+        }
+        // Words as a user writes them weigh more while they are new, and when there are many of them.
+        let many = if self.hyphened >= 0.3 { kinds / 40.0 } else { 0.0 };
+        sum += 4.0 * (self.slug - 0.15) * (0.35 + 0.65 * (2.0 * once).max(many).min(1.0));
+        if node.role != Role::Word {
+            sum -= 1.5;
+        } else if is_plural(&node.name) {
+            sum += 1.0;
+        }
+        if depth == 0 {
+            sum -= 2.0;
+        }
+        // The same is said after each of them.
+        if self.having >= 3 {
+            let steep = if self.overlap > 0.6 { 12.0 } else { 8.0 };
+            sum += steep * (self.overlap - 0.6) * (f64::from(self.having) / 4.0).min(1.0);
+        }
+        if self.sure > 0 && self.kinds < 8 {
+            sum -= 1.0;
+        }
+        sum
+    }
+
+    /// Whether a word among values is a literal for itself.
+    fn stands_out(&self, word: &Candidate<'_>, methods: &Methods) -> bool {
+        let seen = word.node.seen;
+        if is_reserved(&word.node.name) && seen >= STANDS_OUT * self.median {
+            return true;
+        }
+        // It says what the others do not.
+        if self.having >= 3 && !word.next.is_empty() && seen >= ENOUGH {
+            let common = shared(&self.said_by, word);
+            if common < (if word.next.len() >= 3 { 0.5 } else { f64::MIN_POSITIVE }) {
+                return true;
+            }
+        }
+        // `public-key` among `DB_PASSWORD`s.
+        if word.slug == 0.0
+            && seen >= STANDS_OUT * self.median
+            && f64::from(self.styled) > 0.8 * f64::from(self.exchanges - seen)
+        {
+            return true;
+        }
+        seen >= STANDS_OUT_BY_METHOD * self.median && word.slug < 0.3 && methods.differ(word.node)
+    }
+}
+
+/// The share of a word's next words that another word says, too.
+fn shared(said_by: &HashMap<&str, u32>, word: &Candidate<'_>) -> f64 {
+    word.next.iter().filter(|next| said_by.get(*next).is_some_and(|count| *count > 1)).count() as f64
+        / word.next.len() as f64
+}
+
+/// The methods that all words and parameters of a node end with.
+struct Methods(HashMap<super::counts::MethodId, u32>, u32);
+
+impl Methods {
+    fn of(tree: &Tree, at: NodeId, words: &[Candidate<'_>]) -> Self {
+        let parameters = tree.node(at).children().map(|id| tree.node(id)).filter(|child| child.role != Role::Word);
+        let mut all = HashMap::new();
+        for node in words.iter().map(|word| word.node).chain(parameters) {
+            for count in node.counts.iter() {
+                *all.entry(count.method).or_insert(0) += count.answered;
+            }
+        }
+        let total = all.values().sum();
+        Self(all, total)
+    }
+
+    /// Total variation between the node's methods and those of the others.
+    fn differ(&self, node: &Node) -> bool {
+        let own: u32 = node.counts.iter().map(|count| count.answered).sum();
+        if own < ENOUGH || self.1 - own < ENOUGH {
+            return false;
+        }
+        let distance: f64 = self
+            .0
+            .iter()
+            .map(|(method, all)| {
+                let mine = node.counts.iter().find(|count| count.method == *method).map_or(0, |count| count.answered);
+                (f64::from(mine) / f64::from(own) - f64::from(all - mine) / f64::from(self.1 - own)).abs()
+            })
+            .sum();
+        distance / 2.0 > 0.25
+    }
+}

@@ -1,0 +1,232 @@
+//! Reads one line of an access log: common, combined, or JSON as nginx, Caddy, Traefik and multilith itself write it.
+
+use serde_json::Value;
+
+/// What the inventory takes from a line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    pub method: String,
+    /// As sent, without its query.
+    pub path: String,
+    pub status: u16,
+    pub client: String,
+    /// Minutes since 1970; 0 where the line has no time that can be read.
+    pub minute: u32,
+    pub micros: Option<u32>,
+}
+
+/// `None` for a line that is none of the formats.
+#[must_use]
+pub fn read(line: &str) -> Option<LogLine> {
+    let line = line.trim();
+    if line.starts_with('{') { json(line) } else { combined(line) }
+}
+
+/// `client ident user [time] "METHOD target HTTP/1.1" status bytes …`, as NCSA httpd introduced it.
+fn combined(line: &str) -> Option<LogLine> {
+    let client = line.split(' ').next()?;
+    let (_, behind) = line.split_once(" [")?;
+    let (time, behind) = behind.split_once(']')?;
+    let request = behind.trim_start().strip_prefix('"')?;
+    let end = closing_quote(request)?;
+    let (method, path) = request_line(&request[..end])?;
+    let status = behind.trim_start()[1 + end + 1..].split_ascii_whitespace().next()?.parse().ok()?;
+    valid(LogLine {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        status,
+        client: client.to_owned(),
+        minute: common_time(time).unwrap_or(0),
+        micros: None,
+    })
+}
+
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
+}
+
+fn request_line(text: &str) -> Option<(&str, &str)> {
+    let mut parts = text.split(' ');
+    let (method, target) = (parts.next()?, parts.next()?);
+    Some((method, path_of(target)?))
+}
+
+/// Also of an absolute target.
+fn path_of(target: &str) -> Option<&str> {
+    let target = match target.split_once("://") {
+        Some((_, behind)) if !target.starts_with('/') => &behind[behind.find('/')?..],
+        _ => target,
+    };
+    let path = target.split(['?', '#']).next()?;
+    path.starts_with('/').then_some(path)
+}
+
+/// `12/Nov/2026:13:55:36 +0100`
+fn common_time(text: &str) -> Option<u32> {
+    let text = text.split_once('/').map_or(text, |_| text);
+    let time = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", text).ok()?.to_timestamp().ok()?;
+    minute(time.as_second())
+}
+
+fn minute(second: i64) -> Option<u32> {
+    u32::try_from(second / 60).ok()
+}
+
+/// Names by which programs write the same thing; a dot goes into an object where there is no such key.
+const METHOD: &[&str] = &["http.request.method", "request_method", "request.method", "RequestMethod", "method", "verb"];
+const PATH: &[&str] = &[
+    "url.path",
+    "request_uri",
+    "request.uri",
+    "RequestPath",
+    "uri",
+    "path",
+    "url",
+    "requestUrl",
+    "httpRequest.requestUrl",
+];
+const STATUS: &[&str] = &[
+    "http.response.status_code",
+    "status",
+    "status_code",
+    "statusCode",
+    "DownstreamStatus",
+    "response.status",
+    "code",
+];
+const CLIENT: &[&str] = &[
+    "client.address",
+    "remote_addr",
+    "request.remote_ip",
+    "request.client_ip",
+    "ClientHost",
+    "client_ip",
+    "clientip",
+    "remote_ip",
+    "ip",
+    "client",
+    "remote_host",
+];
+const TIME: &[&str] = &["timestamp", "@timestamp", "time", "ts", "time_iso8601", "StartUTC", "time_local", "msec"];
+/// In seconds.
+const SECONDS: &[&str] = &["request_time", "duration_seconds", "http.server.request.duration"];
+
+fn json(line: &str) -> Option<LogLine> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let request = field(&value, &["request", "request_line"]).and_then(Value::as_str).and_then(request_line);
+    let method = field(&value, METHOD).and_then(Value::as_str).or(request.map(|(method, _)| method))?;
+    let path = field(&value, PATH).and_then(Value::as_str).and_then(path_of).or(request.map(|(_, path)| path))?;
+    let status = field(&value, STATUS)?;
+    let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
+    let client = field(&value, CLIENT).and_then(Value::as_str).unwrap_or("-");
+    let seconds = field(&value, SECONDS).and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
+    valid(LogLine {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        status: u16::try_from(status).ok()?,
+        client: client.to_owned(),
+        minute: field(&value, TIME).and_then(time).unwrap_or(0),
+        micros: seconds.filter(|seconds| (0.0..4_000.0).contains(seconds)).map(|seconds| (seconds * 1e6) as u32),
+    })
+}
+
+fn field<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
+    names
+        .iter()
+        .find_map(|name| value.get(name).or_else(|| name.split('.').try_fold(value, |value, part| value.get(part))))
+}
+
+/// RFC 3339, the common format, or seconds (or milliseconds) since 1970.
+fn time(value: &Value) -> Option<u32> {
+    if let Some(number) = value.as_f64().or_else(|| value.as_str()?.parse().ok()) {
+        return minute((if number > 1e11 { number / 1e3 } else { number }) as i64);
+    }
+    let text = value.as_str()?;
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) => minute(time.as_second()),
+        Err(_) => common_time(text),
+    }
+}
+
+fn valid(line: LogLine) -> Option<LogLine> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_!#$%&'*+.^`|~".contains(&byte);
+    let sane = !line.method.is_empty() && line.method.len() <= 24 && line.method.bytes().all(token);
+    (sane && (100..600).contains(&line.status)).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_is_read() {
+        for (line, method, path, status, client, minute) in [
+            (
+                r#"10.0.0.7 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif?x=1 HTTP/1.0" 200 2326"#,
+                "GET",
+                "/apache_pb.gif",
+                200,
+                "10.0.0.7",
+                16_186_855,
+            ),
+            (
+                r#"::1 - - [10/Oct/2000:20:55:36 +0000] "POST /a HTTP/1.1" 404 0 "http://b/" "Mozilla \"x\"""#,
+                "POST",
+                "/a",
+                404,
+                "::1",
+                16_186_855,
+            ),
+            (
+                r#"{"request":{"method":"PUT","uri":"/b?c","remote_ip":"1.2.3.4"},"status":204,"ts":971211336.5}"#,
+                "PUT",
+                "/b",
+                204,
+                "1.2.3.4",
+                16_186_855,
+            ),
+            (
+                r#"{"request":"GET /c HTTP/1.1","status":"200","remote_addr":"1.2.3.4","time_iso8601":"2000-10-10T20:55:36Z"}"#,
+                "GET",
+                "/c",
+                200,
+                "1.2.3.4",
+                16_186_855,
+            ),
+            (
+                r#"{"http.request.method":"GET","url.path":"/d","http.response.status_code":500,"client.address":"::1"}"#,
+                "GET",
+                "/d",
+                500,
+                "::1",
+                0,
+            ),
+        ] {
+            let read = read(line).unwrap_or_else(|| panic!("not read: {line}"));
+            let found = (&*read.method, &*read.path, read.status, &*read.client, read.minute);
+            assert_eq!(found, (method, path, status, client, minute), "{line}");
+        }
+    }
+
+    #[test]
+    fn garbage_is_none() {
+        for line in [
+            "",
+            "{",
+            "{}",
+            "hello",
+            r#"x [ "#,
+            r#"a - - [x] "\x16\x03\x01" 400 0"#,
+            r#"a - - [x] "GET" 400"#,
+            r#"a - - [x] "GET / HTTP/1.1" abc"#,
+            r#"a - - [x] "GET / HTTP/1.1" 999 1"#,
+        ] {
+            assert_eq!(read(line), None, "{line}");
+        }
+    }
+}

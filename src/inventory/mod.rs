@@ -1,0 +1,38 @@
+//! Learns from traffic which endpoints there are: a method and a path template each, with what was counted (pure).
+//!
+//! A tree of segments counts exchanges. A segment that no program has in its routes (a number, a uuid) is a value at
+//! once; words below one place are decided together, by how many there are, how many were seen once, and what follows
+//! them. Learned templates never become metric labels.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+#![expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "float casts saturate; hashes are cut on purpose"
+)]
+
+mod catch_all;
+mod counts;
+mod credit;
+mod decide;
+mod import;
+mod list;
+mod log_line;
+mod node;
+mod report;
+mod resemble;
+mod settle;
+mod shape;
+mod suggest;
+mod tree;
+mod values;
+mod words;
+
+pub use counts::{Count, MethodId};
+pub use import::{Imported, ImportedRoute, ListFormat, NotRead, Skipped, import};
+pub use list::{LEAST, Listed, Parameter};
+pub use log_line::{LogLine, read as read_log_line};
+pub use report::{Described, Endpoint, Report, Unknown};
+pub use suggest::{openapi, routes as suggested_routes, routes_file};
+pub use tree::{Bounds, Exchange, Totals, Tree};
+pub use values::hash;

@@ -1,0 +1,197 @@
+//! What is said of an inventory: endpoints with their counts and the reason of each parameter.
+
+use serde::Serialize;
+
+use super::list::{LEAST, Listed, Parameter};
+use super::tree::Tree;
+use super::values::Values;
+
+/// The inventory as `GET /api/v1/inventory` and `inventory --json` give it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// RFC 3339, or `null` where no time is known.
+    pub since: Option<String>,
+    pub requests: u64,
+    /// Exchanges that were not looked at: too deep, too long, or more than the learner could take.
+    pub dropped: u64,
+    pub endpoints: Vec<Endpoint>,
+    pub unknown: Unknown,
+}
+
+/// Requests for paths that the monolith does not know.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unknown {
+    pub requests: u64,
+    /// About how many different ones.
+    pub paths: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Endpoint {
+    pub method: &'static str,
+    pub path: String,
+    pub route: Option<String>,
+    pub stage: Option<String>,
+    pub requests: u64,
+    /// Answers 5xx.
+    pub errors: u64,
+    /// Answers 404, 405, 410 and 501.
+    pub missing: u64,
+    pub clients: &'static str,
+    pub p50_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+    pub first_seen: Option<String>,
+    pub last_seen: Option<String>,
+    pub parameters: Vec<Described>,
+    /// Whether the method changes something.
+    pub writes: bool,
+    /// The path with a value of each parameter's kind: what a router may be asked with.
+    #[serde(skip)]
+    pub example: String,
+    #[serde(skip)]
+    pub last_minute: u32,
+}
+
+/// A parameter and how it was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Described {
+    pub name: String,
+    /// `numbers`, `uuids`, `dates`, `versions`, `ids`, `words` or `rest`.
+    pub kind: &'static str,
+    /// About how many different values.
+    pub kinds: u64,
+    /// The share of words that were seen once when the place was decided.
+    pub once: Option<f64>,
+    /// Known by the values' shape, rather than guessed from how words are spread.
+    pub sure: bool,
+    pub why: String,
+    /// Masked shapes of up to three values.
+    pub shapes: Vec<String>,
+}
+
+impl Report {
+    /// Of a tree that was settled for display. The endpoints with most requests come first.
+    #[must_use]
+    pub fn of(tree: &Tree) -> Self {
+        let mut endpoints: Vec<Endpoint> = tree.endpoints(LEAST).iter().map(endpoint).collect();
+        endpoints.sort_by(|one, other| {
+            other.requests.cmp(&one.requests).then_with(|| (&one.path, one.method).cmp(&(&other.path, other.method)))
+        });
+        Self {
+            since: time(tree.totals.since),
+            requests: tree.totals.requests,
+            dropped: tree.totals.refused,
+            endpoints,
+            unknown: Unknown { requests: tree.totals.unknown, paths: tree.unknown_paths() },
+        }
+    }
+}
+
+fn endpoint(listed: &Listed<'_>) -> Endpoint {
+    let count = listed.count;
+    let parameters = described(&listed.parameters);
+    // Counts of exchanges are scaled up by the learner's sample.
+    let seen = u64::from(count.answered) + u64::from(count.missing);
+    let missing = (u64::from(count.missing) * count.requests).checked_div(seen).unwrap_or(0);
+    Endpoint {
+        method: count.method.as_str(),
+        path: filled(&listed.path, &parameters, |one| {
+            if one.kind == "rest" { format!("{{*{}}}", one.name) } else { format!("{{{}}}", one.name) }
+        }),
+        route: None,
+        stage: None,
+        requests: count.requests,
+        errors: u64::from(count.errors),
+        missing,
+        clients: if listed.several_clients { "several" } else { "one" },
+        p50_seconds: count.quantile(0.5),
+        p99_seconds: count.quantile(0.99),
+        first_seen: time(listed.first),
+        last_seen: time(listed.last),
+        writes: !count.method.is_safe(),
+        example: filled(&listed.path, &parameters, |one| one.example().to_owned()),
+        last_minute: listed.last,
+        parameters,
+    }
+}
+
+/// The template with each `{}` and `{*}` replaced, from the left.
+fn filled(template: &str, parameters: &[Described], text: impl Fn(&Described) -> String) -> String {
+    let mut rest = template;
+    let mut path = String::with_capacity(template.len() + 16);
+    for parameter in parameters {
+        let place = rest.find("{}").into_iter().chain(rest.find("{*}")).min();
+        let Some(at) = place else { break };
+        path.push_str(&rest[..at]);
+        path.push_str(&text(parameter));
+        rest = &rest[at + rest[at..].find('}').map_or(0, |end| end + 1)..];
+    }
+    path.push_str(rest);
+    path
+}
+
+fn described(parameters: &[Parameter<'_>]) -> Vec<Described> {
+    let mut all: Vec<Described> = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        let empty = Values::default();
+        let values = parameter.values.unwrap_or(&empty);
+        let kind = if parameter.rest { "rest" } else { kind(values) };
+        let base = match (&values.given, kind) {
+            (Some(given), _) => given.to_string(),
+            (None, "rest") => "rest".to_owned(),
+            (None, "words") => "slug".to_owned(),
+            (None, "dates") => "date".to_owned(),
+            (None, _) => "id".to_owned(),
+        };
+        let same = all.iter().filter(|other| other.name.trim_end_matches(char::is_numeric) == base).count();
+        let name = if same == 0 { base } else { format!("{base}{}", same + 1) };
+        all.push(describe(name, kind, values));
+    }
+    all
+}
+
+fn kind(values: &Values) -> &'static str {
+    let [numbers, uuids, dates, versions, others, words] = values.by_kind;
+    let named = [
+        (numbers, "numbers"),
+        (uuids, "uuids"),
+        (dates, "dates"),
+        (versions, "versions"),
+        (others, "ids"),
+        (words.max(values.words), "words"),
+    ];
+    named.into_iter().max_by_key(|(count, _)| *count).map_or("ids", |(_, kind)| kind)
+}
+
+fn describe(name: String, kind: &'static str, values: &Values) -> Described {
+    let kinds = values.kinds();
+    let sure = !matches!(kind, "words" | "rest") || values.given.is_some();
+    let once = (values.words > 0).then(|| f64::from(values.once) / f64::from(values.words));
+    let why = match (&values.given, kind, once) {
+        (Some(_), ..) => "given in a file".to_owned(),
+        (None, "rest", _) => "files at several depths".to_owned(),
+        (None, "words", Some(once)) => format!("{kinds} words, {:.0} % seen once", once * 100.0),
+        _ => format!("{kinds} {kind}"),
+    };
+    let shapes = values.masks.iter().map(ToString::to_string).collect();
+    Described { name, kind, kinds, once, sure, why, shapes }
+}
+
+impl Described {
+    fn example(&self) -> &'static str {
+        match self.kind {
+            "numbers" => "42",
+            "uuids" => "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "dates" => "2024-05-01",
+            "versions" => "1.4.2",
+            "ids" => "a1b2c3d4e5",
+            _ => "example",
+        }
+    }
+}
+
+/// RFC 3339 of minutes since 1970.
+fn time(minute: u32) -> Option<String> {
+    let second = i64::from(minute) * 60;
+    (minute > 0).then(|| jiff::Timestamp::from_second(second).map(|time| time.to_string()).ok()).flatten()
+}

@@ -1,0 +1,142 @@
+//! The second pass: a word whose subtree is that of the values beside it, or of its siblings, is a value.
+//!
+//! The first pass decides from the top, when the levels below are not merged yet: a busy owner's repositories look like
+//! words that only this owner has. Now they are merged, and what stands below two words can be compared as templates.
+
+use std::collections::HashMap;
+
+use super::counts::MethodId;
+use super::node::{NodeId, Role};
+use super::shape::is_version;
+use super::tree::Tree;
+use super::words::{is_plural, is_reserved, selects};
+
+/// The share of a word's exchanges whose templates the values have, too.
+const ALIKE: f64 = 0.8;
+/// Levels that are compared below a word.
+const DEEP: usize = 4;
+/// Templates of one subtree that are compared; more say nothing new.
+const MOST_TAILS: usize = 4_096;
+const FEWEST_SIBLINGS: usize = 3;
+
+/// Exchanges by method and template below a node.
+type Tails = HashMap<(MethodId, String), u32>;
+
+impl Tree {
+    /// Merges the words that resemble values. For a display, on a copy: it is a guess that later traffic may correct.
+    pub(super) fn resemble_below(&mut self, at: NodeId) {
+        if self.child(at, Role::Rest, "").is_some() {
+            return;
+        }
+        let words = self.like_the_parameter(at);
+        if !words.is_empty() {
+            self.apply(at, &words);
+        }
+        let words = self.like_each_other(at);
+        if !words.is_empty() {
+            self.apply(at, &words);
+        }
+        let children: Vec<NodeId> = self.node(at).children().collect();
+        for child in children {
+            self.resemble_below(child);
+        }
+    }
+
+    fn candidates(&self, at: NodeId) -> Vec<NodeId> {
+        let words = self.node(at).children().filter(|id| {
+            let node = self.node(*id);
+            node.role == Role::Word
+                && !node.fixed
+                && node.inner.is_some()
+                && !node.name.is_empty()
+                && !is_reserved(&node.name)
+                && !is_version(&node.name)
+        });
+        words.collect()
+    }
+
+    /// Words beside values that are words, too, with the same endpoints below.
+    fn like_the_parameter(&self, at: NodeId) -> Vec<NodeId> {
+        let parameters = || self.node(at).children().filter(|id| self.node(*id).role == Role::Parameter);
+        let of_words = |id: NodeId| self.node(id).values.as_ref().is_some_and(|values| values.by_kind[5] > 0);
+        if !parameters().any(of_words) {
+            return Vec::new();
+        }
+        let words = self.candidates(at);
+        if words.is_empty() {
+            return Vec::new();
+        }
+        let mut all = Tails::new();
+        for parameter in parameters() {
+            self.tails(parameter, &mut String::new(), 0, &mut all);
+        }
+        words.into_iter().filter(|word| self.is_covered(*word, &all, 1)).collect()
+    }
+
+    /// Words below a word that says that a value follows (`packages`, `by-name`), with the same endpoints below each.
+    fn like_each_other(&self, at: NodeId) -> Vec<NodeId> {
+        let parent = self.node(at);
+        if parent.role != Role::Word || !(is_plural(&parent.name) || selects(&parent.name)) {
+            return Vec::new();
+        }
+        let words = self.candidates(at);
+        let plural = words.iter().filter(|word| is_plural(&self.node(**word).name)).count();
+        // `secrets`, `variables`: collections, which all look alike.
+        if words.len() < FEWEST_SIBLINGS || plural * 2 > words.len() {
+            return Vec::new();
+        }
+        let mut all = Tails::new();
+        for word in &words {
+            let mut own = Tails::new();
+            self.tails(*word, &mut String::new(), 0, &mut own);
+            for tail in own.into_keys() {
+                *all.entry(tail).or_insert(0) += 1;
+            }
+        }
+        let most = u32::try_from(words.len() / 2).unwrap_or(u32::MAX);
+        let values: Vec<NodeId> = words.iter().copied().filter(|word| self.is_covered(*word, &all, most)).collect();
+        let all_alike = values.len() * 10 >= words.len() * 8 && values.len() >= FEWEST_SIBLINGS;
+        if all_alike { values } else { Vec::new() }
+    }
+
+    /// Whether most exchanges below the word have templates that `all` has at least so often, and a value follows it.
+    fn is_covered(&self, word: NodeId, all: &Tails, least: u32) -> bool {
+        let mut own = Tails::new();
+        self.tails(word, &mut String::new(), 0, &mut own);
+        let total: u32 = own.values().sum();
+        let covered: u32 = own
+            .iter()
+            .filter(|(tail, _)| all.get(*tail).is_some_and(|count| *count >= least))
+            .map(|(_, count)| count)
+            .sum();
+        let has_values = own.keys().any(|(_, tail)| tail.starts_with("/{}"));
+        total > 0 && has_values && f64::from(covered) >= ALIKE * f64::from(total)
+    }
+
+    fn tails(&self, at: NodeId, path: &mut String, depth: usize, found: &mut Tails) {
+        let node = self.node(at);
+        let length = path.len();
+        if depth > 0 {
+            path.push('/');
+            match node.role {
+                Role::Word => path.push_str(&node.name),
+                Role::Parameter => {
+                    path.push_str("{}");
+                    path.push_str(&node.name);
+                }
+                Role::Rest => path.push_str("{*}"),
+            }
+        }
+        for count in node.counts.iter().filter(|count| count.answered > 0) {
+            if found.len() < MOST_TAILS || found.contains_key(&(count.method, path.clone())) {
+                *found.entry((count.method, path.clone())).or_insert(0) += count.answered;
+            }
+        }
+        if depth < DEEP {
+            for child in node.children() {
+                self.tails(child, path, depth + 1, found);
+            }
+        }
+        path.truncate(length);
+    }
+}

@@ -1,0 +1,206 @@
+//! Carries decisions out: merges values into their parameter, and keeps the tree within its bounds.
+
+use std::collections::HashMap;
+
+use super::catch_all::is_catch_all;
+use super::decide::{Strictness, decide};
+use super::node::{Node, NodeId, Role};
+use super::shape;
+use super::tree::{ROOT, Tree};
+
+/// After a shrink the tree has this share of its bounds, so that the next one is far away.
+const SHRUNK: f64 = 0.9;
+
+impl Tree {
+    /// Decides where it is sure; what is merged stays merged.
+    pub fn settle(&mut self) {
+        self.settle_below(ROOT, 0, Strictness::Sure);
+    }
+
+    /// Decides everywhere, for a display: to be called on a copy.
+    pub fn settle_for_display(&mut self) {
+        self.settle_below(ROOT, 0, Strictness::Display);
+        self.resemble_below(ROOT);
+        self.settle_below(ROOT, 0, Strictness::Display);
+    }
+
+    fn settle_below(&mut self, at: NodeId, depth: usize, strictness: Strictness) {
+        if self.child(at, Role::Rest, "").is_some() {
+            return;
+        }
+        if depth > 0 && !self.has_fixed(at) && is_catch_all(self.node(at)) && !self.has_folder_below(at) {
+            self.swallow(at);
+            return;
+        }
+        let values = decide(self, at, depth, strictness);
+        if !values.is_empty() {
+            self.apply(at, &values);
+        }
+        let children: Vec<NodeId> = self.node(at).children().collect();
+        for child in children {
+            self.settle_below(child, depth + 1, strictness);
+        }
+    }
+
+    /// Whether most exchanges have one and the same word further down (`nodes/{name}/proxy/…`): then the folder begins
+    /// below that.
+    fn has_folder_below(&self, at: NodeId) -> bool {
+        let total: u32 = self.node(at).inner.as_ref().map_or(0, |inner| inner.below.iter().sum());
+        let mut by_word: HashMap<&str, u32> = HashMap::new();
+        for child in self.node(at).children() {
+            for next in self.node(child).children().map(|next| self.node(next)).filter(|next| next.role == Role::Word) {
+                *by_word.entry(&next.name).or_default() += next.seen;
+            }
+        }
+        let most = by_word.values().copied().max().unwrap_or(0);
+        let into_one = self.node(at).children().any(|child| {
+            let child = self.node(child);
+            f64::from(child.seen) >= 0.8 * f64::from(total) && is_catch_all(child)
+        });
+        into_one || f64::from(most) >= 0.5 * f64::from(total)
+    }
+
+    fn has_fixed(&self, at: NodeId) -> bool {
+        self.node(at).children().any(|child| self.node(child).fixed)
+    }
+
+    /// Too many words below one node: they are values, all but those that stand out; if not even that, the lightest
+    /// quarter is forgotten.
+    pub(super) fn squeeze(&mut self, at: NodeId) {
+        let values = decide(self, at, 1, Strictness::Forced);
+        if !values.is_empty() {
+            self.apply(at, &values);
+            return;
+        }
+        let mut words: Vec<(u32, NodeId)> = self
+            .node(at)
+            .children()
+            .filter(|child| self.node(*child).role == Role::Word && !self.node(*child).fixed)
+            .map(|child| (self.node(child).seen, child))
+            .collect();
+        words.sort_unstable();
+        words.truncate((words.len() / 4).max(1));
+        for (seen, word) in words {
+            self.detach(at, word);
+            self.drop_below(word);
+            let inner = self.inner(at);
+            inner.missed = inner.missed.saturating_add(seen);
+        }
+    }
+
+    /// Merges these words into the parameter of their format.
+    pub(super) fn apply(&mut self, at: NodeId, words: &[NodeId]) {
+        self.nodes[at as usize].open = true;
+        for word in words {
+            let name = self.node(*word).name.clone();
+            let (stem, format) = shape::split_format(&name);
+            self.detach(at, *word);
+            let once = u32::from(self.node(*word).seen == 1);
+            let first = self.node(*word).first;
+            let parameter = match self.child(at, Role::Parameter, format) {
+                Some(parameter) => parameter,
+                None => self.make(at, Role::Parameter, format, first),
+            };
+            let values = self.values(parameter);
+            values.see(stem, None);
+            values.words += 1;
+            values.once += once;
+            self.merge(parameter, *word);
+        }
+    }
+
+    /// Adds the node `from` and all below it to `into`.
+    pub(super) fn merge(&mut self, into: NodeId, from: NodeId) {
+        let children: Vec<NodeId> = self.node(from).children().collect();
+        for child in children {
+            let (role, name) = (self.node(child).role, self.node(child).name.clone());
+            if let Some(same) = self.child(into, role, &name) {
+                self.merge(same, child);
+            } else {
+                self.attach(into, child);
+                if role == Role::Word {
+                    self.inner(into).words += 1;
+                }
+            }
+        }
+        let gone = self.release(from);
+        let before = self.node(into).bytes();
+        add(&mut self.nodes[into as usize], gone);
+        self.bytes = self.bytes + self.node(into).bytes() - before;
+    }
+
+    /// Everything below becomes one `{*rest}`.
+    fn swallow(&mut self, at: NodeId) {
+        let rest = self.make(at, Role::Rest, "", self.node(at).first);
+        let children: Vec<NodeId> = self.node(at).children().filter(|child| *child != rest).collect();
+        for child in children {
+            self.detach(at, child);
+            let seen = self.node(child).seen;
+            self.gather(rest, child);
+            let node = &mut self.nodes[rest as usize];
+            node.seen = node.seen.saturating_add(seen);
+        }
+    }
+
+    fn gather(&mut self, rest: NodeId, from: NodeId) {
+        let children: Vec<NodeId> = self.node(from).children().collect();
+        for child in children {
+            self.gather(rest, child);
+        }
+        let gone = self.release(from);
+        let before = self.node(rest).bytes();
+        let node = &mut self.nodes[rest as usize];
+        node.clients.add(gone.clients);
+        node.counts.merge(&gone.counts);
+        node.last = node.last.max(gone.last);
+        node.first = node.first.min(gone.first);
+        self.bytes = self.bytes + self.node(rest).bytes() - before;
+    }
+
+    /// Forgets the words that were seen least, until the tree is well within its bounds.
+    pub(super) fn shrink(&mut self) {
+        let nodes = (self.bounds.nodes as f64 * SHRUNK) as usize;
+        let bytes = (self.bounds.bytes as f64 * SHRUNK) as usize;
+        let mut least = 1;
+        while (self.len() > nodes || self.bytes > bytes) && least < u32::MAX / 4 {
+            self.prune(ROOT, least);
+            least *= 2;
+        }
+    }
+
+    fn prune(&mut self, at: NodeId, least: u32) {
+        let children: Vec<NodeId> = self.node(at).children().collect();
+        for child in children {
+            let node = self.node(child);
+            if node.seen <= least && !node.fixed && (node.role == Role::Word || least > 1) {
+                self.detach(at, child);
+                self.drop_below(child);
+            } else {
+                self.prune(child, least);
+            }
+        }
+    }
+}
+
+fn add(into: &mut Node, from: Node) {
+    into.seen = into.seen.saturating_add(from.seen);
+    into.open |= from.open;
+    into.clients.add(from.clients);
+    into.first = into.first.min(from.first);
+    into.last = into.last.max(from.last);
+    into.counts.merge(&from.counts);
+    if let Some(from) = from.inner {
+        let inner = into.inner.get_or_insert_default();
+        for (own, theirs) in inner.below.iter_mut().zip(from.below) {
+            *own = own.saturating_add(theirs);
+        }
+        inner.files = inner.files.saturating_add(from.files);
+        inner.missed = inner.missed.saturating_add(from.missed);
+    }
+    if let Some(from) = from.values {
+        match &mut into.values {
+            Some(values) => values.merge(*from),
+            None => into.values = Some(from),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Tells a value from a word by the segment's bytes alone.
+
+use std::ops::ControlFlow;
+
+use super::words;
+
+/// Longer segments are values: no program has such a word in its routes.
+const LONGEST_WORD: usize = 48;
+
+/// What a sure value looks like; said to people as the reason of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    Number,
+    Uuid,
+    Date,
+    Version,
+    Other,
+}
+
+/// The value's kind if nobody writes such a segment into a program, `None` if it could be a word.
+#[must_use]
+pub fn value(segment: &str) -> Option<Kind> {
+    let bytes = segment.as_bytes();
+    if bytes.is_empty() {
+        return None;
+    }
+    if bytes.iter().all(u8::is_ascii_digit) {
+        return Some(Kind::Number);
+    }
+    if bytes.len() > LONGEST_WORD {
+        return Some(Kind::Other);
+    }
+    if is_uuid(bytes) {
+        return Some(Kind::Uuid);
+    }
+    if is_date(bytes) {
+        return Some(Kind::Date);
+    }
+    if is_semver(bytes) {
+        return Some(Kind::Version);
+    }
+    looks_made(segment, bytes).then_some(Kind::Other)
+}
+
+fn looks_made(segment: &str, bytes: &[u8]) -> bool {
+    let n = bytes.len();
+    if bytes.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"._~-".contains(byte)) {
+        return !is_verb(bytes);
+    }
+    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
+    // Ab3dE5fG, but not getUserById: 2.7 bytes a token are the border.
+    if mixed && n >= (if digits > 0 { 8 } else { 14 }) && n * 10 < 27 * camel_tokens(bytes).max(1) {
+        return true;
+    }
+    if is_gibberish(bytes) {
+        return true;
+    }
+    if digits == 0 {
+        return false;
+    }
+    if n >= 7 && digits >= 2 && digits < n && is_hex(bytes) {
+        return true;
+    }
+    // cus_NffrFeUfNV2Hib, web-7c9d8f6b4-x2x9k
+    if let Some(at) = segment.rfind(['_', '-']) {
+        let tail = &bytes[at + 1..];
+        if tail.len() >= 8 && tail.iter().any(u8::is_ascii_digit) {
+            return true;
+        }
+    }
+    (digits >= 3 && n >= 6 && digits * 3 >= n) || (n >= 20 && digits >= 4)
+}
+
+/// `v1`, `v2beta1`, `1.1`: a version of the interface, which is a word.
+#[must_use]
+pub fn is_version(segment: &str) -> bool {
+    let bytes = segment.as_bytes();
+    if let Some(rest) = bytes.strip_prefix(b"v") {
+        let (number, rest) = digits(rest);
+        if !(1..=3).contains(&number) {
+            return false;
+        }
+        let Some(rest) = rest.strip_prefix(b"alpha").or_else(|| rest.strip_prefix(b"beta")) else {
+            return rest.is_empty();
+        };
+        let (number, rest) = digits(rest);
+        return (1..=2).contains(&number) && rest.is_empty();
+    }
+    let (major, rest) = digits(bytes);
+    let Some(rest) = rest.strip_prefix(b".") else { return false };
+    let (minor, rest) = digits(rest);
+    (1..=2).contains(&major) && (1..=2).contains(&minor) && rest.is_empty()
+}
+
+/// The segment without its format, and the format with its dot (or its colon: `{id}:cancel`).
+#[must_use]
+pub fn split_format(segment: &str) -> (&str, &str) {
+    if let Some(at) = segment.rfind('.').filter(|at| *at > 0)
+        && words::is_format(&segment[at + 1..])
+    {
+        return segment.split_at(at);
+    }
+    if let Some(at) = segment.rfind(':').filter(|at| *at > 0) {
+        let verb = &segment.as_bytes()[at + 1..];
+        if !verb.is_empty()
+            && verb.iter().all(u8::is_ascii_alphabetic)
+            && !is_hex(verb)
+            && value(&segment[..at]).is_some()
+        {
+            return segment.split_at(at);
+        }
+    }
+    (segment, "")
+}
+
+/// How much a word looks written by a user rather than by a programmer, 0 to 1.
+#[must_use]
+pub fn slug_likeness(word: &str) -> f64 {
+    let (stem, _) = split_format(word);
+    let bytes = stem.as_bytes();
+    let mut sum = 0.0;
+    if bytes.iter().any(u8::is_ascii_digit) {
+        sum += 0.6;
+    }
+    match stem.matches('-').count() {
+        0 | 1 => {}
+        2 => sum += 0.3,
+        _ => sum += 0.7,
+    }
+    let upper_behind = bytes.iter().skip(1).any(u8::is_ascii_uppercase);
+    let all_upper = !bytes.iter().any(u8::is_ascii_lowercase) && bytes.iter().any(u8::is_ascii_uppercase);
+    if (upper_behind && bytes.contains(&b'_')) || (all_upper && bytes.len() > 1) {
+        sum += 0.7;
+    }
+    if bytes.contains(&b'.') {
+        sum += 0.3;
+    }
+    if bytes.len() > 24 {
+        sum += 0.4;
+    }
+    f64::min(sum, 1.0)
+}
+
+/// Whether the path ends in the name of a file.
+#[must_use]
+pub fn is_file_name(segment: &str) -> bool {
+    segment.rfind('.').filter(|at| *at > 0).is_some_and(|at| words::is_file(&segment[at + 1..]))
+}
+
+/// The number of leading digits, and what follows them.
+fn digits(bytes: &[u8]) -> (usize, &[u8]) {
+    let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (count, &bytes[count..])
+}
+
+fn is_uuid(bytes: &[u8]) -> bool {
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// `2024-05`, `2024-05-01`, `2024-05-01T…`
+fn is_date(bytes: &[u8]) -> bool {
+    fn part(bytes: &[u8], length: usize) -> Option<&[u8]> {
+        let (head, rest) = bytes.split_at_checked(length)?;
+        head.iter().all(u8::is_ascii_digit).then_some(rest)
+    }
+    let parse = || {
+        let rest = part(part(bytes, 4)?.strip_prefix(b"-")?, 2)?;
+        let rest = match rest.strip_prefix(b"-") {
+            Some(day) => part(day, 2)?,
+            None => rest,
+        };
+        (rest.is_empty() || rest[0] == b'T' || rest[0] == b'_').then_some(())
+    };
+    parse().is_some()
+}
+
+/// `1.4.2`, `v1.4.2-rc1`
+fn is_semver(bytes: &[u8]) -> bool {
+    let mut rest = bytes.strip_prefix(b"v").unwrap_or(bytes);
+    for place in 0..3 {
+        let (count, behind) = digits(rest);
+        if count == 0 {
+            return false;
+        }
+        rest = behind;
+        if place < 2 {
+            match rest.strip_prefix(b".") {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+    }
+    rest.is_empty() || b"-+.".contains(&rest[0])
+}
+
+/// `word:verb`, as Google's interfaces write actions.
+fn is_verb(bytes: &[u8]) -> bool {
+    let Some(at) = bytes.iter().position(|byte| *byte == b':') else { return false };
+    let (word, verb) = (&bytes[..at], &bytes[at + 1..]);
+    word.first().is_some_and(u8::is_ascii_lowercase)
+        && word.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(byte))
+        && !verb.is_empty()
+        && verb.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+}
+
+/// Of one case throughout.
+fn is_hex(bytes: &[u8]) -> bool {
+    let lower = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    let upper = |byte: &u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte);
+    bytes.iter().all(lower) || bytes.iter().all(upper)
+}
+
+/// Six consonants in a row.
+fn is_gibberish(bytes: &[u8]) -> bool {
+    let run = bytes.iter().try_fold(0_u8, |run, byte| {
+        let low = byte.to_ascii_lowercase();
+        let run = if low.is_ascii_alphabetic() && !b"aeiouy".contains(&low) { run + 1 } else { 0 };
+        if run == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(run) }
+    });
+    run.is_break()
+}
+
+/// How many tokens CamelCase has: `getUserById` has four.
+fn camel_tokens(bytes: &[u8]) -> usize {
+    let (mut count, mut at) = (0, 0);
+    let run = |from: usize, is: fn(&u8) -> bool| bytes[from..].iter().take_while(|byte| is(byte)).count();
+    while at < bytes.len() {
+        let length = match bytes[at] {
+            byte if byte.is_ascii_digit() => run(at, u8::is_ascii_digit),
+            byte if byte.is_ascii_lowercase() => run(at, u8::is_ascii_lowercase),
+            byte if byte.is_ascii_uppercase() => match run(at + 1, u8::is_ascii_lowercase) {
+                0 => run(at, u8::is_ascii_uppercase),
+                behind => 1 + behind,
+            },
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        count += 1;
+        at += length;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_known_at_first_sight() {
+        for (segment, kind) in [
+            ("42", Kind::Number),
+            ("0f8fad5b-d9cb-469f-a165-70867728950e", Kind::Uuid),
+            ("2024-05-01", Kind::Date),
+            ("v1.4.2-rc1", Kind::Version),
+            ("deadbeef01", Kind::Other),
+            ("a%20b", Kind::Other),
+            ("cus_NffrFeUfNV2Hib", Kind::Other),
+            ("web-7c9d8f6b4-x2x9k2ab", Kind::Other),
+            ("Ab3dE5fG", Kind::Other),
+            ("order10234", Kind::Other),
+            ("xkcdqrst", Kind::Other),
+            ("Jos%C3%A9", Kind::Other),
+        ] {
+            assert_eq!(value(segment), Some(kind), "{segment}");
+        }
+    }
+
+    #[test]
+    fn words_are_not_taken_for_values() {
+        for segment in
+            ["", "orders", "getUserById", "v1", "oauth2", "s3", "wp-login.php", "operations:cancel", "a-b-c-d"]
+        {
+            assert_eq!(value(segment), None, "{segment}");
+        }
+    }
+
+    #[test]
+    fn a_format_stays_behind_a_value() {
+        assert_eq!(split_format("42.json"), ("42", ".json"));
+        assert_eq!(split_format("42:cancel"), ("42", ":cancel"));
+        assert_eq!(split_format("word:cancel"), ("word:cancel", ""));
+        assert_eq!(split_format(".env"), (".env", ""));
+    }
+
+    #[test]
+    fn versions_of_an_interface_are_words() {
+        for segment in ["v1", "v2beta1", "1.1", "v12alpha3"] {
+            assert!(is_version(segment), "{segment}");
+        }
+        for segment in ["v", "v1234", "1.1.1", "1", "vault", "v1gamma"] {
+            assert!(!is_version(segment), "{segment}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Routes to paste and an `OpenAPI` document, from what was learned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::import::ImportedRoute;
+use super::report::{Endpoint, Report};
+
+/// Routes in stage monolith, one a path, grouped by the first literal; only endpoints that no route takes yet.
+#[must_use]
+pub fn routes(report: &Report) -> String {
+    let mut text = String::new();
+    let mut names = BTreeSet::new();
+    let mut group = None;
+    for (path, endpoints) in by_path(report, |endpoint| endpoint.route.is_none()) {
+        let first = path.split('/').find(|segment| !segment.is_empty() && !segment.contains('{')).unwrap_or("");
+        if group.as_deref() != Some(first) {
+            let _ = writeln!(text, "{}# /{first}", if text.is_empty() { "" } else { "\n" });
+            group = Some(first.to_owned());
+        }
+        let requests: u64 = endpoints.iter().map(|endpoint| endpoint.requests).sum();
+        let mut methods: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.method).collect();
+        if methods.contains(&"GET") {
+            methods.retain(|method| *method != "HEAD");
+        }
+        let name = unique(&mut names, &path);
+        let _ = writeln!(text, "[routes.{name}] # {requests} requests");
+        let _ = writeln!(text, "path = {}", quoted(&path));
+        if !methods.contains(&"OTHER") {
+            let _ = writeln!(
+                text,
+                "methods = [{}]",
+                methods.iter().map(|method| quoted(method)).collect::<Vec<_>>().join(", ")
+            );
+        }
+        text.push_str("stage = \"monolith\"\n\n");
+    }
+    text
+}
+
+/// A whole routes file of an imported list: every route in stage monolith.
+#[must_use]
+pub fn routes_file(monolith: &str, routes: &[ImportedRoute]) -> String {
+    let mut text = format!("[monolith]\nurl = {}\n", quoted(monolith));
+    let mut names = BTreeSet::new();
+    for route in routes {
+        let _ = writeln!(text, "\n[routes.{}]\npath = {}", unique(&mut names, &route.path), quoted(&route.path));
+        if !route.methods.is_empty() {
+            let methods: Vec<String> = route.methods.iter().map(|method| quoted(method)).collect();
+            let _ = writeln!(text, "methods = [{}]", methods.join(", "));
+        }
+        text.push_str("stage = \"monolith\"\n");
+    }
+    text
+}
+
+/// An `OpenAPI` 3.1 document of the endpoints.
+#[must_use]
+pub fn openapi(report: &Report) -> Value {
+    let mut paths = Map::new();
+    for (path, endpoints) in by_path(report, |_| true) {
+        let mut item = Map::new();
+        for endpoint in endpoints {
+            let parameters: Vec<Value> = endpoint
+                .parameters
+                .iter()
+                .map(|parameter| {
+                    let schema = match parameter.kind {
+                        "numbers" => json!({"type": "integer"}),
+                        "uuids" => json!({"type": "string", "format": "uuid"}),
+                        _ => json!({"type": "string"}),
+                    };
+                    json!({"name": parameter.name, "in": "path", "required": true, "schema": schema, "description": parameter.why})
+                })
+                .collect();
+            let mut operation = json!({
+                "summary": format!("seen {} times", endpoint.requests),
+                "responses": {"default": {"description": "not described: learned from traffic"}},
+            });
+            if !parameters.is_empty() {
+                operation["parameters"] = Value::Array(parameters);
+            }
+            // OpenAPI knows eight methods; others have no place in it.
+            let method = endpoint.method.to_ascii_lowercase();
+            if ["get", "put", "post", "delete", "options", "head", "patch", "trace"].contains(&&*method) {
+                item.insert(method, operation);
+            }
+        }
+        paths.insert(path.replace("{*", "{"), Value::Object(item));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "learned from traffic by multilith", "version": "1"},
+        "paths": paths,
+    })
+}
+
+fn by_path(report: &Report, wanted: impl Fn(&Endpoint) -> bool) -> BTreeMap<String, Vec<&Endpoint>> {
+    let mut paths: BTreeMap<String, Vec<&Endpoint>> = BTreeMap::new();
+    for endpoint in report.endpoints.iter().filter(|endpoint| wanted(endpoint)) {
+        paths.entry(endpoint.path.clone()).or_default().push(endpoint);
+    }
+    for endpoints in paths.values_mut() {
+        endpoints.sort_by_key(|endpoint| endpoint.method);
+    }
+    paths
+}
+
+/// A route's name from its literals: `/api/users/{id}/posts` is `api-users-id-posts`.
+fn unique(names: &mut BTreeSet<String>, path: &str) -> String {
+    let mut name = String::new();
+    for char in path.chars() {
+        match char.to_ascii_lowercase() {
+            char @ ('a'..='z' | '0'..='9') => name.push(char),
+            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
+            _ => {}
+        }
+    }
+    let name = name.trim_end_matches('-');
+    let name: String = if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() };
+    let mut chosen = name.clone();
+    let mut number = 2;
+    while !names.insert(chosen.clone()) {
+        chosen = format!("{name}-{number}");
+        number += 1;
+    }
+    chosen
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(char);
+            }
+            // Variables are replaced in strings of routes.toml.
+            '$' => quoted.push_str("$$"),
+            char if char.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(char));
+            }
+            char => quoted.push(char),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,444 @@
+//! The tree of segments that exchanges are counted in, bounded in nodes and in bytes.
+
+use super::counts::{MethodId, is_existing, is_missing};
+use super::credit::Credit;
+use super::node::{Clients, Inner, Node, NodeId, Role};
+use super::shape::{self, Kind};
+use super::values::{BYTES, Values, hash};
+
+/// Words below one node; more of them are values.
+const MOST_WORDS: u16 = 128;
+/// Deeper paths are nobody's route; a bomb of slashes makes no nodes.
+const MOST_SEGMENTS: usize = 48;
+/// Longer paths are counted and taken for nothing.
+const LONGEST_PATH: usize = 4_096;
+/// A version stands in the first places of a path.
+const VERSION_PLACES: usize = 4;
+
+pub const ROOT: NodeId = 0;
+
+/// One exchange, as the learner sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange<'a> {
+    pub method: &'a str,
+    /// Normalised, without query; begins with a slash.
+    pub path: &'a str,
+    pub status: u16,
+    /// A hash of the client's address.
+    pub client: u32,
+    /// For how many exchanges this one stands.
+    pub weight: u32,
+    /// Minutes since 1970.
+    pub minute: u32,
+    /// From the request's head to the end of the answer.
+    pub micros: Option<u32>,
+    pub monolith: bool,
+}
+
+/// Sizes that the tree never exceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub nodes: usize,
+    pub bytes: usize,
+    /// Exchanges between two decisions.
+    pub every: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { nodes: 20_000, bytes: 2_457 * 1024, every: 10_000 }
+    }
+}
+
+/// What was learned, and what was not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All exchanges, weighted.
+    pub requests: u64,
+    /// Exchanges at places that are not known, weighted: scanners, mostly.
+    pub unknown: u64,
+    /// Those that no tree could take: too deep or too long.
+    pub refused: u64,
+    /// Exchanges learned from.
+    pub learned: u64,
+    /// Earliest and latest minute.
+    pub since: u32,
+    pub until: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Tree {
+    pub(super) nodes: Vec<Node>,
+    free: Vec<NodeId>,
+    pub(super) bytes: usize,
+    pub(super) bounds: Bounds,
+    credit: Credit,
+    pub totals: Totals,
+    /// The paths that are not known, as an estimate of their number.
+    unknown_paths: Values,
+    pub peak: usize,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new(Bounds::default())
+    }
+}
+
+impl Tree {
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            nodes: vec![Node::new(Role::Word, "", 0)],
+            free: Vec::new(),
+            bytes: 0,
+            bounds,
+            credit: Credit::new(),
+            totals: Totals::default(),
+            unknown_paths: Values::default(),
+            peak: 1,
+        }
+    }
+
+    /// Nodes in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len() - self.free.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.totals.learned == 0
+    }
+
+    /// Bytes in use, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// About how many different paths were asked that are not known.
+    #[must_use]
+    pub fn unknown_paths(&self) -> u64 {
+        if self.totals.unknown == 0 { 0 } else { self.unknown_paths.kinds() }
+    }
+
+    /// Fixes the words of a template that a person or a routes file names: they are never merged and never forgotten.
+    /// A `{name}` makes its place one of values; a final `{*rest}` is left open, except where `rest` says that
+    /// everything below is one endpoint.
+    pub fn give(&mut self, template: &str, rest: bool) {
+        let mut at = ROOT;
+        for segment in template.trim_start_matches('/').split('/') {
+            let Some(open) = segment.find('{') else {
+                at = match self.child(at, Role::Word, segment) {
+                    Some(word) => word,
+                    None => self.make_word(at, segment),
+                };
+                self.nodes[at as usize].fixed = true;
+                continue;
+            };
+            let name = segment[open + 1..].split('}').next().unwrap_or("");
+            let role = if name.starts_with('*') { Role::Rest } else { Role::Parameter };
+            if role == Role::Rest && !rest {
+                return;
+            }
+            let format = segment.rsplit('}').next().unwrap_or("");
+            let format = if role == Role::Rest { "" } else { format };
+            if role == Role::Parameter {
+                let words: Vec<NodeId> = self
+                    .node(at)
+                    .children()
+                    .filter(|child| {
+                        let child = self.node(*child);
+                        child.role == Role::Word && !child.fixed && shape::split_format(&child.name).1 == format
+                    })
+                    .collect();
+                self.apply(at, &words);
+            }
+            let child = match self.child(at, role, format) {
+                Some(child) => child,
+                None => self.make(at, role, format, 0),
+            };
+            if !name.starts_with('*') {
+                self.values(child).given = Some(name.into());
+            }
+            self.nodes[child as usize].fixed = true;
+            at = child;
+        }
+    }
+
+    fn make_word(&mut self, at: NodeId, word: &str) -> NodeId {
+        self.inner(at).words += 1;
+        self.make(at, Role::Word, word, 0)
+    }
+
+    /// Counts one exchange, and makes nodes for it if its answer says that the path exists.
+    pub fn add(&mut self, exchange: &Exchange<'_>) {
+        let weight = u64::from(exchange.weight);
+        self.totals.requests += weight;
+        self.totals.learned += 1;
+        if exchange.minute > 0 && (self.totals.since == 0 || exchange.minute < self.totals.since) {
+            self.totals.since = exchange.minute;
+        }
+        self.totals.until = self.totals.until.max(exchange.minute);
+        let Some(path) = exchange.path.strip_prefix('/').filter(|path| path.len() < LONGEST_PATH) else {
+            self.totals.refused += weight;
+            return;
+        };
+        let segments = path.matches('/').count() + 1;
+        if segments > MOST_SEGMENTS {
+            self.totals.refused += weight;
+            return;
+        }
+        self.walk(exchange, path, segments);
+        if self.totals.learned.is_multiple_of(self.bounds.every) {
+            self.settle();
+        }
+        self.peak = self.peak.max(self.len());
+        if self.len() > self.bounds.nodes || self.bytes > self.bounds.bytes {
+            self.settle();
+            self.shrink();
+        }
+    }
+
+    fn walk(&mut self, exchange: &Exchange<'_>, path: &str, segments: usize) {
+        let bucket = Credit::bucket(exchange.client);
+        let teaches = is_existing(exchange.status) && self.credit.allows(bucket);
+        let is_file = shape::is_file_name(path.rsplit('/').next().unwrap_or(path));
+        let (mut at, mut made) = (ROOT, 0_u16);
+        for (place, segment) in path.split('/').enumerate() {
+            let inner = self.inner(at);
+            inner.below[(segments - 1 - place).min(3)] += 1;
+            inner.files += u32::from(is_file);
+            let Some((next, new)) = self.step(at, segment, place, exchange, teaches) else {
+                self.totals.unknown += u64::from(exchange.weight);
+                self.unknown_paths.see(exchange.path, None);
+                return;
+            };
+            made += u16::from(new);
+            let node = &mut self.nodes[next as usize];
+            node.seen = node.seen.saturating_add(1);
+            node.last = node.last.max(exchange.minute);
+            at = next;
+            if node.role == Role::Rest {
+                break;
+            }
+        }
+        if made > 0 {
+            self.credit.spend(bucket, made);
+        } else if exchange.status < 400 {
+            self.credit.earn(bucket);
+        }
+        let node = &mut self.nodes[at as usize];
+        if exchange.status < 400 {
+            node.clients.add(Clients::One(bucket));
+        }
+        let before = node.bytes();
+        let micros = exchange.micros.filter(|_| !is_missing(exchange.status));
+        node.counts.of(MethodId::of(exchange.method)).add(exchange.status, exchange.weight, micros, exchange.monolith);
+        self.bytes = self.bytes + node.bytes() - before;
+    }
+
+    /// What the count of bytes must be: for tests.
+    #[cfg(test)]
+    fn counted_bytes(&self) -> usize {
+        self.nodes
+            .iter()
+            .zip(0..)
+            .filter(|(_, id)| *id != ROOT && !self.free.contains(id))
+            .map(|(node, _)| node.bytes())
+            .sum::<usize>()
+            + self.node(ROOT).bytes()
+            - Node::new(Role::Word, "", 0).bytes()
+    }
+
+    /// The child that the segment leads to, and whether it is a new word.
+    fn step(
+        &mut self,
+        at: NodeId,
+        segment: &str,
+        place: usize,
+        exchange: &Exchange<'_>,
+        teaches: bool,
+    ) -> Option<(NodeId, bool)> {
+        let word = self.child(at, Role::Word, segment);
+        if let Some(word) = word.filter(|word| self.nodes[*word as usize].fixed) {
+            return Some((word, false));
+        }
+        if let Some(rest) = self.child(at, Role::Rest, "") {
+            return Some((rest, false));
+        }
+        let is_version = place < VERSION_PLACES && shape::is_version(segment);
+        let (stem, format) = shape::split_format(segment);
+        let kind = if is_version { None } else { shape::value(stem) };
+        if kind.is_none() {
+            if let Some(word) = word {
+                return Some((word, false));
+            }
+            if self.nodes[at as usize].open
+                && !segment.is_empty()
+                && let Some(parameter) = self.child(at, Role::Parameter, format)
+            {
+                self.values(parameter).see(stem, None);
+                return Some((parameter, false));
+            }
+            if !teaches {
+                self.miss(at);
+                return None;
+            }
+            let word = self.make(at, Role::Word, segment, exchange.minute);
+            let words = &mut self.inner(at).words;
+            *words += 1;
+            if *words > MOST_WORDS {
+                self.squeeze(at);
+                let node = self.child(at, Role::Word, segment).or_else(|| self.child(at, Role::Parameter, format));
+                return node.map(|node| (node, true));
+            }
+            return Some((word, true));
+        }
+        let parameter = match self.child(at, Role::Parameter, format) {
+            Some(parameter) => parameter,
+            None if !teaches => {
+                self.miss(at);
+                return None;
+            }
+            None => self.make(at, Role::Parameter, format, exchange.minute),
+        };
+        let values = self.values(parameter);
+        values.see(stem, kind);
+        if place < 3 && matches!(kind, Some(Kind::Number | Kind::Date | Kind::Version)) {
+            values.see_only(segment);
+        }
+        Some((parameter, false))
+    }
+
+    fn miss(&mut self, at: NodeId) {
+        let missed = &mut self.inner(at).missed;
+        *missed = missed.saturating_add(1);
+    }
+
+    pub(super) fn inner(&mut self, at: NodeId) -> &mut Inner {
+        let inner = &mut self.nodes[at as usize].inner;
+        if inner.is_none() {
+            self.bytes += size_of::<Inner>();
+        }
+        inner.get_or_insert_default()
+    }
+
+    pub(super) fn values(&mut self, at: NodeId) -> &mut Values {
+        let values = &mut self.nodes[at as usize].values;
+        if values.is_none() {
+            self.bytes += BYTES;
+        }
+        values.get_or_insert_default()
+    }
+
+    pub(super) fn child(&self, at: NodeId, role: Role, name: &str) -> Option<NodeId> {
+        let children = &self.nodes[at as usize].inner.as_ref()?.children;
+        let key = key(role, name);
+        let from = children.partition_point(|(hash, _)| *hash < key);
+        let same = children[from..].iter().take_while(|(hash, _)| *hash == key);
+        same.map(|(_, id)| *id).find(|id| {
+            let node = &self.nodes[*id as usize];
+            node.role == role && *node.name == *name
+        })
+    }
+
+    pub(super) fn make(&mut self, at: NodeId, role: Role, name: &str, minute: u32) -> NodeId {
+        let node = Node::new(role, name, minute);
+        self.bytes += node.bytes();
+        let id = if let Some(id) = self.free.pop() {
+            self.nodes[id as usize] = node;
+            id
+        } else {
+            self.nodes.push(node);
+            NodeId::try_from(self.nodes.len() - 1).expect("at most 20 000 nodes")
+        };
+        self.attach(at, id);
+        id
+    }
+
+    pub(super) fn attach(&mut self, at: NodeId, id: NodeId) {
+        let node = &self.nodes[id as usize];
+        let key = key(node.role, &node.name);
+        let children = &mut self.inner(at).children;
+        let before = children.capacity();
+        if children.len() == before {
+            children.reserve_exact(1 + before / 4);
+        }
+        let place = children.partition_point(|(hash, _)| *hash < key);
+        children.insert(place, (key, id));
+        let more = children.capacity() - before;
+        self.bytes += more * size_of::<(u32, NodeId)>();
+    }
+
+    /// Takes the child out of its parent; the node itself stays.
+    pub(super) fn detach(&mut self, at: NodeId, id: NodeId) {
+        let word = self.nodes[id as usize].role == Role::Word;
+        let inner = self.inner(at);
+        inner.children.retain(|(_, child)| *child != id);
+        if word {
+            inner.words = inner.words.saturating_sub(1);
+        }
+    }
+
+    /// Gives the node's place back. Its children must have been moved or dropped.
+    pub(super) fn release(&mut self, id: NodeId) -> Node {
+        let node = std::mem::replace(&mut self.nodes[id as usize], Node::new(Role::Word, "", 0));
+        self.bytes = self.bytes.saturating_sub(node.bytes());
+        self.free.push(id);
+        node
+    }
+
+    /// Forgets the node and all below it.
+    pub(super) fn drop_below(&mut self, id: NodeId) {
+        let children: Vec<NodeId> = self.nodes[id as usize].children().collect();
+        for child in children {
+            self.drop_below(child);
+        }
+        self.release(id);
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+}
+
+fn key(role: Role, name: &str) -> u32 {
+    (hash(name) >> 32) as u32 ^ (role as u32).wrapping_mul(0x9e37_79b9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_counted_as_they_are() {
+        let mut tree = Tree::new(Bounds { nodes: 500, bytes: 100 * 1024, every: 1_000 });
+        for number in 0..30_000_u32 {
+            let odd = number.wrapping_mul(2_654_435_761) >> 7;
+            let path = match number % 5 {
+                0 => format!("/users/u{}-x-y/{}", odd % 300, odd % 9),
+                1 => format!("/files/a{}/b{}/c{}.png", odd % 7, odd % 11, odd % 3),
+                2 => format!("/files/a{}/d{}.png", odd % 7, odd % 11),
+                3 => format!("/files/{}.png", odd % 50),
+                _ => format!("/w{}/{}", odd % 2_000, number),
+            };
+            let method = if number % 3 == 0 { "GET" } else { "PUT" };
+            let exchange = Exchange {
+                method,
+                path: &path,
+                status: 200,
+                client: number,
+                weight: 1,
+                minute: 1,
+                micros: Some(number),
+                monolith: true,
+            };
+            tree.add(&exchange);
+            if number % 500 == 0 {
+                assert_eq!(tree.bytes(), tree.counted_bytes(), "after {number}");
+            }
+        }
+    }
+}

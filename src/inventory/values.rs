@@ -1,0 +1,173 @@
+//! What is kept of a parameter's values: how many, of what kind, and masked shapes; never a value.
+
+use super::shape::Kind;
+
+/// Registers of the estimate of kinds: its standard error is 1.04 / √64 = 13 %.
+const REGISTERS: usize = 64;
+const MASKS: usize = 3;
+const LONGEST_MASK: usize = 24;
+
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// Largest rank of a hash by register (Flajolet et al. 2007, "`HyperLogLog`").
+    registers: [u8; REGISTERS],
+    /// Exchanges by [`Kind`]; the last is that of words.
+    pub by_kind: [u32; 6],
+    /// Words that became values, and those of them that had been seen once.
+    pub words: u32,
+    pub once: u32,
+    /// `aaaa-99`: letters and digits without their identity.
+    pub masks: Vec<Box<str>>,
+    /// The only number or date seen at this place, and whether there are others: such a value is a version (`/2010-04-01/`).
+    pub only: Option<Box<str>>,
+    pub several: bool,
+    /// The parameter's name in a file.
+    pub given: Option<Box<str>>,
+}
+
+/// Bytes that a parameter's values take, with all masks and the only value.
+pub const BYTES: usize = size_of::<Values>() + MASKS * (LONGEST_MASK + size_of::<Box<str>>()) + 64;
+
+impl Default for Values {
+    fn default() -> Self {
+        Self {
+            registers: [0; REGISTERS],
+            by_kind: [0; 6],
+            words: 0,
+            once: 0,
+            masks: Vec::new(),
+            only: None,
+            several: false,
+            given: None,
+        }
+    }
+}
+
+impl Values {
+    pub fn see(&mut self, value: &str, kind: Option<Kind>) {
+        let by = &mut self.by_kind[kind.map_or(5, |kind| kind as usize)];
+        *by = by.saturating_add(1);
+        let hash = hash(value);
+        let register = &mut self.registers[(hash % REGISTERS as u64) as usize];
+        let rank = u8::try_from((hash >> 6).trailing_zeros() + 1).unwrap_or(u8::MAX).min(58);
+        if rank > *register {
+            *register = rank;
+            self.mask(value);
+        }
+    }
+
+    fn mask(&mut self, value: &str) {
+        if self.masks.len() == MASKS {
+            return;
+        }
+        let mask: String = value
+            .chars()
+            .take(LONGEST_MASK)
+            .map(|char| match char {
+                '0'..='9' => '9',
+                'a'..='z' => 'a',
+                'A'..='Z' => 'A',
+                char if char.is_ascii_punctuation() => char,
+                _ => '?',
+            })
+            .collect();
+        if !self.masks.iter().any(|known| **known == mask) {
+            self.masks.push(mask.into());
+        }
+    }
+
+    /// Remembers the place's only value while it is the only one.
+    pub fn see_only(&mut self, value: &str) {
+        match &self.only {
+            None if !self.several => self.only = Some(value.into()),
+            Some(only) if **only != *value => {
+                self.only = None;
+                self.several = true;
+            }
+            _ => {}
+        }
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        for (own, theirs) in self.registers.iter_mut().zip(other.registers) {
+            *own = (*own).max(theirs);
+        }
+        for (own, theirs) in self.by_kind.iter_mut().zip(other.by_kind) {
+            *own = own.saturating_add(theirs);
+        }
+        self.words += other.words;
+        self.once += other.once;
+        for mask in other.masks {
+            if self.masks.len() < MASKS && !self.masks.contains(&mask) {
+                self.masks.push(mask);
+            }
+        }
+        self.several |= other.several;
+        match other.only {
+            Some(only) if !self.several => self.see_only(&only),
+            _ => {}
+        }
+        if self.several {
+            self.only = None;
+        }
+        self.given = self.given.take().or(other.given);
+    }
+
+    /// How many different values there were, about.
+    #[must_use]
+    pub fn kinds(&self) -> u64 {
+        let m = REGISTERS as f64;
+        let sum: f64 = self.registers.iter().map(|rank| f64::powi(2.0, -i32::from(*rank))).sum();
+        let raw = 0.709 * m * m / sum;
+        let empty = self.registers.iter().map(|rank| usize::from(*rank == 0)).sum::<usize>();
+        let estimate = if raw <= 2.5 * m && empty > 0 { m * (m / empty as f64).ln() } else { raw };
+        (estimate.round() as u64).max(1)
+    }
+
+    #[must_use]
+    pub const fn registers(&self) -> &[u8; REGISTERS] {
+        &self.registers
+    }
+
+    pub fn set_registers(&mut self, registers: &[u8]) {
+        for (own, theirs) in self.registers.iter_mut().zip(registers) {
+            *own = (*theirs).min(58);
+        }
+    }
+}
+
+/// FNV-1a with a finisher, so that the low bits are as good as the high ones.
+#[must_use]
+pub fn hash(text: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in text.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_estimate_is_near_the_number() {
+        for number in [1_u32, 5, 50, 1_000, 20_000] {
+            let mut values = Values::default();
+            for value in 0..number {
+                values.see(&value.to_string(), Some(Kind::Number));
+            }
+            let found = values.kinds() as f64;
+            assert!((found / f64::from(number) - 1.0).abs() < 0.4, "{number}: {found}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_kept() {
+        let mut values = Values::default();
+        values.see("Geheim-42", None);
+        assert_eq!(&*values.masks[0], "Aaaaaa-99");
+    }
+}

@@ -1,0 +1,118 @@
+//! Words with a meaning of their own in a path: verbs that every resource has, and the ends of file names.
+
+/// Written by programmers below many resources (`/orders/search`); they tell nothing about what stands before them.
+const RESERVED: &[&str] = &[
+    "active",
+    "add",
+    "all",
+    "archive",
+    "autocomplete",
+    "batch",
+    "bulk",
+    "by-id",
+    "check",
+    "comments",
+    "config",
+    "confirm",
+    "count",
+    "create",
+    "current",
+    "default",
+    "delete",
+    "download",
+    "edit",
+    "events",
+    "export",
+    "files",
+    "health",
+    "history",
+    "import",
+    "info",
+    "latest",
+    "list",
+    "login",
+    "logout",
+    "me",
+    "mine",
+    "new",
+    "popular",
+    "preview",
+    "public",
+    "recent",
+    "remove",
+    "reset",
+    "search",
+    "self",
+    "settings",
+    "starred",
+    "stats",
+    "status",
+    "subscribe",
+    "summary",
+    "tags",
+    "unsubscribe",
+    "update",
+    "upload",
+    "verify",
+    "version",
+];
+
+/// Endings that name a representation: they stay literal behind a value (`{id}.json`).
+const FORMATS: &[&str] = &[
+    "action", "asp", "aspx", "atom", "csv", "do", "htm", "html", "ics", "json", "jsp", "pdf", "php", "rss", "txt",
+    "xml", "yaml", "yml",
+];
+
+/// Endings of files that somebody keeps in folders of any depth.
+const FILES: &[&str] = &[
+    "css", "csv", "gif", "gz", "ico", "ics", "jpeg", "jpg", "js", "map", "md", "mjs", "mp3", "mp4", "pdf", "png", "py",
+    "rs", "svg", "tar", "txt", "wasm", "webm", "webp", "woff", "woff2", "yaml", "yml", "zip",
+];
+
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.binary_search(&word).is_ok()
+}
+
+pub fn is_format(ending: &str) -> bool {
+    among(FORMATS, ending)
+}
+
+pub fn is_file(ending: &str) -> bool {
+    among(FILES, ending)
+}
+
+/// Whether the word names several things, as the segment before a parameter does.
+pub fn is_plural(word: &str) -> bool {
+    word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") && !word.contains('.')
+}
+
+/// Whether the word says that a value follows: `by-name`, `by_id`.
+pub fn selects(word: &str) -> bool {
+    word == "by" || word.starts_with("by-") || word.starts_with("by_")
+}
+
+/// Without regard to case, and without an allocation.
+fn among(list: &[&str], ending: &str) -> bool {
+    let mut low = [0; 8];
+    let Some(low) = low.get_mut(..ending.len()) else { return false };
+    low.copy_from_slice(ending.as_bytes());
+    low.make_ascii_lowercase();
+    list.binary_search_by(|word| word.as_bytes().cmp(low)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_sorted() {
+        for list in [RESERVED, FORMATS, FILES] {
+            assert!(list.is_sorted());
+        }
+    }
+
+    #[test]
+    fn an_ending_is_known_in_any_case() {
+        assert!(is_format("JSON") && is_file("Png") && !is_format("environment") && !is_file(""));
+    }
+}
