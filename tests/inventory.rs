@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use multilith::inventory::{Bounds, Exchange, LEAST, Tree};
+use multilith::inventory::{Exchange, LEAST, Tree, TreeBounds};
 use serde_json::Value;
 
 /// xorshift64*: the same numbers on every machine.
@@ -118,7 +118,7 @@ fn the_endpoints_of_real_tables_are_found() {
 
 #[test]
 fn a_path_bomb_stays_within_the_bounds() {
-    let bounds = Bounds { nodes: 2_000, bytes: 300 * 1024, every: 10_000 };
+    let bounds = TreeBounds { nodes: 2_000, bytes: 300 * 1024, every: 10_000 };
     let mut tree = Tree::new(bounds);
     let mut random = Random(7);
     for number in 0..60_000_u32 {

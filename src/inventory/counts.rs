@@ -49,7 +49,7 @@ impl MethodId {
 
 /// What was counted for one method at one place. Requests are weighted by the learner's sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Count {
+pub struct MethodCount {
     pub method: MethodId,
     /// Exchanges learned from, without 404, 405, 410 and 501.
     pub answered: u32,
@@ -64,7 +64,7 @@ pub struct Count {
     latency: Option<Box<[u16; LATENCY_CLASSES]>>,
 }
 
-impl Count {
+impl MethodCount {
     #[must_use]
     pub const fn new(method: MethodId) -> Self {
         Self { method, answered: 0, missing: 0, errors: 0, requests: 0, monolith: 0, latency: None }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_quantile_is_within_its_class() {
-        let mut count = Count::new(MethodId::of("GET"));
+        let mut count = MethodCount::new(MethodId::of("GET"));
         for _ in 0..100 {
             count.add(200, 1, Some(10_000), true);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::node::{Node, NodeId, Role};
+use super::node::{Node, NodeId, SegmentRole};
 use super::shape::{is_version, slug_likeness};
 use super::tree::Tree;
 use super::words::{is_plural, is_reserved};
@@ -65,7 +65,9 @@ pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> 
 fn candidates(tree: &Tree, at: NodeId) -> Vec<Candidate<'_>> {
     let words = tree.node(at).children().map(|id| (id, tree.node(id)));
     words
-        .filter(|(_, node)| node.role == Role::Word && !node.fixed && !node.name.is_empty() && !is_version(&node.name))
+        .filter(|(_, node)| {
+            node.role == SegmentRole::Word && !node.fixed && !node.name.is_empty() && !is_version(&node.name)
+        })
         .map(|(id, node)| Candidate { id, node, slug: slug_likeness(&node.name), next: next_words(tree, node) })
         .collect()
 }
@@ -73,10 +75,10 @@ fn candidates(tree: &Tree, at: NodeId) -> Vec<Candidate<'_>> {
 /// Versions are looked through.
 fn next_words<'a>(tree: &'a Tree, node: &'a Node) -> HashSet<&'a str> {
     let mut found = HashSet::new();
-    for child in node.children().map(|id| tree.node(id)).filter(|child| child.role == Role::Word) {
+    for child in node.children().map(|id| tree.node(id)).filter(|child| child.role == SegmentRole::Word) {
         if is_version(&child.name) {
             let behind = child.children().map(|id| tree.node(id));
-            found.extend(behind.filter(|word| word.role == Role::Word).map(|word| &*word.name));
+            found.extend(behind.filter(|word| word.role == SegmentRole::Word).map(|word| &*word.name));
         } else {
             found.insert(&*child.name);
         }
@@ -117,7 +119,7 @@ impl<'a> Facts<'a> {
         }
         let having: Vec<&Candidate<'_>> = words.iter().filter(|word| !word.next.is_empty()).collect();
         let shares: f64 = having.iter().map(|word| shared(&said_by, word)).sum();
-        let sure = tree.node(at).children().map(|id| tree.node(id)).filter(|child| child.role != Role::Word);
+        let sure = tree.node(at).children().map(|id| tree.node(id)).filter(|child| child.role != SegmentRole::Word);
         Self {
             kinds,
             exchanges: seen.iter().sum(),
@@ -150,7 +152,7 @@ impl<'a> Facts<'a> {
         // Words as a user writes them weigh more while they are new, and when there are many of them.
         let many = if self.hyphened >= 0.3 { kinds / 40.0 } else { 0.0 };
         sum += 4.0 * (self.slug - 0.15) * (0.35 + 0.65 * (2.0 * once).max(many).min(1.0));
-        if node.role != Role::Word {
+        if node.role != SegmentRole::Word {
             sum -= 1.5;
         } else if is_plural(&node.name) {
             sum += 1.0;
@@ -204,7 +206,8 @@ struct Methods(HashMap<super::counts::MethodId, u32>, u32);
 
 impl Methods {
     fn of(tree: &Tree, at: NodeId, words: &[Candidate<'_>]) -> Self {
-        let parameters = tree.node(at).children().map(|id| tree.node(id)).filter(|child| child.role != Role::Word);
+        let parameters =
+            tree.node(at).children().map(|id| tree.node(id)).filter(|child| child.role != SegmentRole::Word);
         let mut all = HashMap::new();
         for node in words.iter().map(|word| word.node).chain(parameters) {
             for count in node.counts.iter() {

@@ -1,7 +1,7 @@
 //! The endpoints of a tree: methods and templates that are sure enough to be listed.
 
-use super::counts::Count;
-use super::node::{Clients, Node, NodeId, Role};
+use super::counts::MethodCount;
+use super::node::{Clients, Node, NodeId, SegmentRole};
 use super::tree::{ROOT, Tree};
 use super::values::Values;
 
@@ -14,7 +14,7 @@ const ONE_VALUE: u32 = 100;
 
 /// A parameter of an endpoint, from the left.
 #[derive(Debug, Clone, Copy)]
-pub struct Parameter<'a> {
+pub struct ListedParameter<'a> {
     /// The word before it, if there is one.
     pub before: Option<&'a str>,
     pub values: Option<&'a Values>,
@@ -26,8 +26,8 @@ pub struct Parameter<'a> {
 pub struct Listed<'a> {
     /// With `{}` for a parameter and `{*}` for a catch-all.
     pub path: String,
-    pub parameters: Vec<Parameter<'a>>,
-    pub count: &'a Count,
+    pub parameters: Vec<ListedParameter<'a>>,
+    pub count: &'a MethodCount,
     pub several_clients: bool,
     pub first: u32,
     pub last: u32,
@@ -72,21 +72,21 @@ impl Tree {
         found: &mut Vec<Listed<'a>>,
     ) {
         let node = self.node(id);
-        if node.role != Role::Word && !node.fixed && parent.missed() > MISSES.saturating_mul(node.seen) {
+        if node.role != SegmentRole::Word && !node.fixed && parent.missed() > MISSES.saturating_mul(node.seen) {
             return;
         }
         let (path, parameters) = (place.path.len(), place.parameters.len());
         place.path.push('/');
         let values = node.values.as_deref();
         match (node.role, values.and_then(|values| values.only.as_deref())) {
-            (Role::Word, _) => place.path.push_str(&node.name),
-            (Role::Parameter, Some(only)) if node.seen >= ONE_VALUE => place.path.push_str(only),
+            (SegmentRole::Word, _) => place.path.push_str(&node.name),
+            (SegmentRole::Parameter, Some(only)) if node.seen >= ONE_VALUE => place.path.push_str(only),
             (role, _) => {
-                let rest = role == Role::Rest;
+                let rest = role == SegmentRole::Rest;
                 place.path.push_str(if rest { "{*}" } else { "{}" });
                 place.path.push_str(&node.name);
-                let before = (parent.role == Role::Word && !parent.name.is_empty()).then_some(&*parent.name);
-                place.parameters.push(Parameter { before, values, rest });
+                let before = (parent.role == SegmentRole::Word && !parent.name.is_empty()).then_some(&*parent.name);
+                place.parameters.push(ListedParameter { before, values, rest });
             }
         }
         self.list(id, place, least, found);
@@ -97,10 +97,10 @@ impl Tree {
 
 struct Place<'a> {
     path: String,
-    parameters: Vec<Parameter<'a>>,
+    parameters: Vec<ListedParameter<'a>>,
 }
 
 /// Answered often enough, and at least every fourth time.
-fn is_answered(count: &Count, least: u32) -> bool {
+fn is_answered(count: &MethodCount, least: u32) -> bool {
     count.answered >= least && u64::from(count.answered) * 3 >= u64::from(count.missing)
 }

@@ -28,11 +28,11 @@ mod tree;
 mod values;
 mod words;
 
-pub use counts::{Count, MethodId};
-pub use import::{Imported, ImportedRoute, ListFormat, NotRead, Skipped, import};
-pub use list::{LEAST, Listed, Parameter};
+pub use counts::{MethodCount, MethodId};
+pub use import::{Imported, ImportedRoute, ListFormat, NotRead, SkippedLine, import};
+pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
-pub use report::{Described, Endpoint, Report, Unknown};
+pub use report::{Described, LearnedEndpoint, Report, Unknown};
 pub use suggest::{openapi, routes as suggested_routes, routes_file};
-pub use tree::{Bounds, Exchange, Totals, Tree};
+pub use tree::{Exchange, LearnedTotals, Tree, TreeBounds};
 pub use values::hash;

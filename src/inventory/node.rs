@@ -1,6 +1,6 @@
 //! One segment of the tree: what was counted at it and below it.
 
-use super::counts::{Count, MethodId};
+use super::counts::{MethodCount, MethodId};
 use super::values::{self, Values};
 
 /// Where a node stands in [`super::Tree`]'s arena.
@@ -8,7 +8,7 @@ pub type NodeId = u32;
 
 /// What a node stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum SegmentRole {
     /// The segment itself.
     Word,
     /// Any value; the node's name is the format behind it (`.json`).
@@ -41,7 +41,7 @@ impl Clients {
 pub struct Node {
     /// The word, or the format behind a parameter.
     pub name: Box<str>,
-    pub role: Role,
+    pub role: SegmentRole,
     pub clients: Clients,
     /// Known from a file: never merged, never forgotten.
     pub fixed: bool,
@@ -53,7 +53,7 @@ pub struct Node {
     pub first: u32,
     pub last: u32,
     pub inner: Option<Box<Inner>>,
-    pub counts: Counts,
+    pub counts: NodeCounts,
     /// Only of parameters.
     pub values: Option<Box<Values>>,
 }
@@ -73,7 +73,7 @@ pub struct Inner {
 }
 
 impl Node {
-    pub fn new(role: Role, name: &str, minute: u32) -> Self {
+    pub fn new(role: SegmentRole, name: &str, minute: u32) -> Self {
         Self {
             name: name.into(),
             role,
@@ -84,7 +84,7 @@ impl Node {
             first: minute,
             last: minute,
             inner: None,
-            counts: Counts(None),
+            counts: NodeCounts(None),
             values: None,
         }
     }
@@ -110,24 +110,24 @@ impl Node {
 
 /// Counts by method: mostly one, so a list of boxes is smaller than a vector.
 #[derive(Debug, Clone)]
-pub struct Counts(pub Option<Box<Link>>);
+pub struct NodeCounts(pub Option<Box<Link>>);
 
 #[derive(Debug, Clone)]
 pub struct Link {
-    pub count: Count,
-    next: Counts,
+    pub count: MethodCount,
+    next: NodeCounts,
 }
 
-impl Counts {
-    pub fn of(&mut self, method: MethodId) -> &mut Count {
-        let link = self.0.get_or_insert_with(|| Box::new(Link { count: Count::new(method), next: Self(None) }));
+impl NodeCounts {
+    pub fn of(&mut self, method: MethodId) -> &mut MethodCount {
+        let link = self.0.get_or_insert_with(|| Box::new(Link { count: MethodCount::new(method), next: Self(None) }));
         if link.count.method == method {
             return &mut link.count;
         }
         link.next.of(method)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Count> {
+    pub fn iter(&self) -> impl Iterator<Item = &MethodCount> {
         std::iter::successors(self.0.as_deref(), |link| link.next.0.as_deref()).map(|link| &link.count)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::list::{LEAST, Listed, Parameter};
+use super::list::{LEAST, Listed, ListedParameter};
 use super::tree::Tree;
 use super::values::Values;
 
@@ -14,7 +14,7 @@ pub struct Report {
     pub requests: u64,
     /// Exchanges that were not looked at: too deep, too long, or more than the learner could take.
     pub dropped: u64,
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<LearnedEndpoint>,
     pub unknown: Unknown,
 }
 
@@ -27,7 +27,7 @@ pub struct Unknown {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct Endpoint {
+pub struct LearnedEndpoint {
     pub method: &'static str,
     pub path: String,
     pub route: Option<String>,
@@ -73,7 +73,7 @@ impl Report {
     /// Of a tree that was settled for display. The endpoints with most requests come first.
     #[must_use]
     pub fn of(tree: &Tree) -> Self {
-        let mut endpoints: Vec<Endpoint> = tree.endpoints(LEAST).iter().map(endpoint).collect();
+        let mut endpoints: Vec<LearnedEndpoint> = tree.endpoints(LEAST).iter().map(endpoint).collect();
         endpoints.sort_by(|one, other| {
             other.requests.cmp(&one.requests).then_with(|| (&one.path, one.method).cmp(&(&other.path, other.method)))
         });
@@ -87,13 +87,13 @@ impl Report {
     }
 }
 
-fn endpoint(listed: &Listed<'_>) -> Endpoint {
+fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
     let count = listed.count;
     let parameters = described(&listed.parameters);
     // Counts of exchanges are scaled up by the learner's sample.
     let seen = u64::from(count.answered) + u64::from(count.missing);
     let missing = (u64::from(count.missing) * count.requests).checked_div(seen).unwrap_or(0);
-    Endpoint {
+    LearnedEndpoint {
         method: count.method.as_str(),
         path: filled(&listed.path, &parameters, |one| {
             if one.kind == "rest" { format!("{{*{}}}", one.name) } else { format!("{{{}}}", one.name) }
@@ -130,7 +130,7 @@ fn filled(template: &str, parameters: &[Described], text: impl Fn(&Described) ->
     path
 }
 
-fn described(parameters: &[Parameter<'_>]) -> Vec<Described> {
+fn described(parameters: &[ListedParameter<'_>]) -> Vec<Described> {
     let mut all: Vec<Described> = Vec::with_capacity(parameters.len());
     for parameter in parameters {
         let empty = Values::default();

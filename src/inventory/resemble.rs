@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::counts::MethodId;
-use super::node::{NodeId, Role};
+use super::node::{NodeId, SegmentRole};
 use super::shape::is_version;
 use super::tree::Tree;
 use super::words::{is_plural, is_reserved, selects};
@@ -25,7 +25,7 @@ type Tails = HashMap<(MethodId, String), u32>;
 impl Tree {
     /// Merges the words that resemble values. For a display, on a copy: it is a guess that later traffic may correct.
     pub(super) fn resemble_below(&mut self, at: NodeId) {
-        if self.child(at, Role::Rest, "").is_some() {
+        if self.child(at, SegmentRole::Rest, "").is_some() {
             return;
         }
         let words = self.like_the_parameter(at);
@@ -45,7 +45,7 @@ impl Tree {
     fn candidates(&self, at: NodeId) -> Vec<NodeId> {
         let words = self.node(at).children().filter(|id| {
             let node = self.node(*id);
-            node.role == Role::Word
+            node.role == SegmentRole::Word
                 && !node.fixed
                 && node.inner.is_some()
                 && !node.name.is_empty()
@@ -57,7 +57,7 @@ impl Tree {
 
     /// Words beside values that are words, too, with the same endpoints below.
     fn like_the_parameter(&self, at: NodeId) -> Vec<NodeId> {
-        let parameters = || self.node(at).children().filter(|id| self.node(*id).role == Role::Parameter);
+        let parameters = || self.node(at).children().filter(|id| self.node(*id).role == SegmentRole::Parameter);
         let of_words = |id: NodeId| self.node(id).values.as_ref().is_some_and(|values| values.by_kind[5] > 0);
         if !parameters().any(of_words) {
             return Vec::new();
@@ -76,7 +76,7 @@ impl Tree {
     /// Words below a word that says that a value follows (`packages`, `by-name`), with the same endpoints below each.
     fn like_each_other(&self, at: NodeId) -> Vec<NodeId> {
         let parent = self.node(at);
-        if parent.role != Role::Word || !(is_plural(&parent.name) || selects(&parent.name)) {
+        if parent.role != SegmentRole::Word || !(is_plural(&parent.name) || selects(&parent.name)) {
             return Vec::new();
         }
         let words = self.candidates(at);
@@ -119,12 +119,12 @@ impl Tree {
         if depth > 0 {
             path.push('/');
             match node.role {
-                Role::Word => path.push_str(&node.name),
-                Role::Parameter => {
+                SegmentRole::Word => path.push_str(&node.name),
+                SegmentRole::Parameter => {
                     path.push_str("{}");
                     path.push_str(&node.name);
                 }
-                Role::Rest => path.push_str("{*}"),
+                SegmentRole::Rest => path.push_str("{*}"),
             }
         }
         for count in node.counts.iter().filter(|count| count.answered > 0) {

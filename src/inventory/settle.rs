@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::catch_all::is_catch_all;
 use super::decide::{Strictness, decide};
-use super::node::{Node, NodeId, Role};
+use super::node::{Node, NodeId, SegmentRole};
 use super::shape;
 use super::tree::{ROOT, Tree};
 
@@ -25,7 +25,7 @@ impl Tree {
     }
 
     fn settle_below(&mut self, at: NodeId, depth: usize, strictness: Strictness) {
-        if self.child(at, Role::Rest, "").is_some() {
+        if self.child(at, SegmentRole::Rest, "").is_some() {
             return;
         }
         if depth > 0 && !self.has_fixed(at) && is_catch_all(self.node(at)) && !self.has_folder_below(at) {
@@ -48,7 +48,9 @@ impl Tree {
         let total: u32 = self.node(at).inner.as_ref().map_or(0, |inner| inner.below.iter().sum());
         let mut by_word: HashMap<&str, u32> = HashMap::new();
         for child in self.node(at).children() {
-            for next in self.node(child).children().map(|next| self.node(next)).filter(|next| next.role == Role::Word) {
+            for next in
+                self.node(child).children().map(|next| self.node(next)).filter(|next| next.role == SegmentRole::Word)
+            {
                 *by_word.entry(&next.name).or_default() += next.seen;
             }
         }
@@ -75,7 +77,7 @@ impl Tree {
         let mut words: Vec<(u32, NodeId)> = self
             .node(at)
             .children()
-            .filter(|child| self.node(*child).role == Role::Word && !self.node(*child).fixed)
+            .filter(|child| self.node(*child).role == SegmentRole::Word && !self.node(*child).fixed)
             .map(|child| (self.node(child).seen, child))
             .collect();
         words.sort_unstable();
@@ -97,9 +99,9 @@ impl Tree {
             self.detach(at, *word);
             let once = u32::from(self.node(*word).seen == 1);
             let first = self.node(*word).first;
-            let parameter = match self.child(at, Role::Parameter, format) {
+            let parameter = match self.child(at, SegmentRole::Parameter, format) {
                 Some(parameter) => parameter,
-                None => self.make(at, Role::Parameter, format, first),
+                None => self.make(at, SegmentRole::Parameter, format, first),
             };
             let values = self.values(parameter);
             values.see(stem, None);
@@ -118,7 +120,7 @@ impl Tree {
                 self.merge(same, child);
             } else {
                 self.attach(into, child);
-                if role == Role::Word {
+                if role == SegmentRole::Word {
                     self.inner(into).words += 1;
                 }
             }
@@ -131,7 +133,7 @@ impl Tree {
 
     /// Everything below becomes one `{*rest}`.
     fn swallow(&mut self, at: NodeId) {
-        let rest = self.make(at, Role::Rest, "", self.node(at).first);
+        let rest = self.make(at, SegmentRole::Rest, "", self.node(at).first);
         let children: Vec<NodeId> = self.node(at).children().filter(|child| *child != rest).collect();
         for child in children {
             self.detach(at, child);
@@ -172,7 +174,7 @@ impl Tree {
         let children: Vec<NodeId> = self.node(at).children().collect();
         for child in children {
             let node = self.node(child);
-            if node.seen <= least && !node.fixed && (node.role == Role::Word || least > 1) {
+            if node.seen <= least && !node.fixed && (node.role == SegmentRole::Word || least > 1) {
                 self.detach(at, child);
                 self.drop_below(child);
             } else {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::import::ImportedRoute;
-use super::report::{Endpoint, Report};
+use super::report::{LearnedEndpoint, Report};
 
 /// Routes in stage monolith, one a path, grouped by the first literal; only endpoints that no route takes yet.
 #[must_use]
@@ -97,8 +97,8 @@ pub fn openapi(report: &Report) -> Value {
     })
 }
 
-fn by_path(report: &Report, wanted: impl Fn(&Endpoint) -> bool) -> BTreeMap<String, Vec<&Endpoint>> {
-    let mut paths: BTreeMap<String, Vec<&Endpoint>> = BTreeMap::new();
+fn by_path(report: &Report, wanted: impl Fn(&LearnedEndpoint) -> bool) -> BTreeMap<String, Vec<&LearnedEndpoint>> {
+    let mut paths: BTreeMap<String, Vec<&LearnedEndpoint>> = BTreeMap::new();
     for endpoint in report.endpoints.iter().filter(|endpoint| wanted(endpoint)) {
         paths.entry(endpoint.path.clone()).or_default().push(endpoint);
     }

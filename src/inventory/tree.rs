@@ -2,7 +2,7 @@
 
 use super::counts::{MethodId, is_existing, is_missing};
 use super::credit::Credit;
-use super::node::{Clients, Inner, Node, NodeId, Role};
+use super::node::{Clients, Inner, Node, NodeId, SegmentRole};
 use super::shape::{self, Kind};
 use super::values::{BYTES, Values, hash};
 
@@ -37,14 +37,14 @@ pub struct Exchange<'a> {
 
 /// Sizes that the tree never exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct TreeBounds {
     pub nodes: usize,
     pub bytes: usize,
     /// Exchanges between two decisions.
     pub every: u64,
 }
 
-impl Default for Bounds {
+impl Default for TreeBounds {
     fn default() -> Self {
         Self { nodes: 20_000, bytes: 2_457 * 1024, every: 10_000 }
     }
@@ -52,7 +52,7 @@ impl Default for Bounds {
 
 /// What was learned, and what was not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct LearnedTotals {
     /// All exchanges, weighted.
     pub requests: u64,
     /// Exchanges at places that are not known, weighted: scanners, mostly.
@@ -71,9 +71,9 @@ pub struct Tree {
     pub(super) nodes: Vec<Node>,
     free: Vec<NodeId>,
     pub(super) bytes: usize,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: TreeBounds,
     credit: Credit,
-    pub totals: Totals,
+    pub totals: LearnedTotals,
     /// The paths that are not known, as an estimate of their number.
     unknown_paths: Values,
     pub peak: usize,
@@ -81,20 +81,20 @@ pub struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        Self::new(Bounds::default())
+        Self::new(TreeBounds::default())
     }
 }
 
 impl Tree {
     #[must_use]
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: TreeBounds) -> Self {
         Self {
-            nodes: vec![Node::new(Role::Word, "", 0)],
+            nodes: vec![Node::new(SegmentRole::Word, "", 0)],
             free: Vec::new(),
             bytes: 0,
             bounds,
             credit: Credit::new(),
-            totals: Totals::default(),
+            totals: LearnedTotals::default(),
             unknown_paths: Values::default(),
             peak: 1,
         }
@@ -130,7 +130,7 @@ impl Tree {
         let mut at = ROOT;
         for segment in template.trim_start_matches('/').split('/') {
             let Some(open) = segment.find('{') else {
-                at = match self.child(at, Role::Word, segment) {
+                at = match self.child(at, SegmentRole::Word, segment) {
                     Some(word) => word,
                     None => self.make_word(at, segment),
                 };
@@ -138,19 +138,19 @@ impl Tree {
                 continue;
             };
             let name = segment[open + 1..].split('}').next().unwrap_or("");
-            let role = if name.starts_with('*') { Role::Rest } else { Role::Parameter };
-            if role == Role::Rest && !rest {
+            let role = if name.starts_with('*') { SegmentRole::Rest } else { SegmentRole::Parameter };
+            if role == SegmentRole::Rest && !rest {
                 return;
             }
             let format = segment.rsplit('}').next().unwrap_or("");
-            let format = if role == Role::Rest { "" } else { format };
-            if role == Role::Parameter {
+            let format = if role == SegmentRole::Rest { "" } else { format };
+            if role == SegmentRole::Parameter {
                 let words: Vec<NodeId> = self
                     .node(at)
                     .children()
                     .filter(|child| {
                         let child = self.node(*child);
-                        child.role == Role::Word && !child.fixed && shape::split_format(&child.name).1 == format
+                        child.role == SegmentRole::Word && !child.fixed && shape::split_format(&child.name).1 == format
                     })
                     .collect();
                 self.apply(at, &words);
@@ -169,7 +169,7 @@ impl Tree {
 
     fn make_word(&mut self, at: NodeId, word: &str) -> NodeId {
         self.inner(at).words += 1;
-        self.make(at, Role::Word, word, 0)
+        self.make(at, SegmentRole::Word, word, 0)
     }
 
     /// Counts one exchange, and makes nodes for it if its answer says that the path exists.
@@ -220,7 +220,7 @@ impl Tree {
             node.seen = node.seen.saturating_add(1);
             node.last = node.last.max(exchange.minute);
             at = next;
-            if node.role == Role::Rest {
+            if node.role == SegmentRole::Rest {
                 break;
             }
         }
@@ -249,7 +249,7 @@ impl Tree {
             .map(|(node, _)| node.bytes())
             .sum::<usize>()
             + self.node(ROOT).bytes()
-            - Node::new(Role::Word, "", 0).bytes()
+            - Node::new(SegmentRole::Word, "", 0).bytes()
     }
 
     /// The child that the segment leads to, and whether it is a new word.
@@ -261,11 +261,11 @@ impl Tree {
         exchange: &Exchange<'_>,
         teaches: bool,
     ) -> Option<(NodeId, bool)> {
-        let word = self.child(at, Role::Word, segment);
+        let word = self.child(at, SegmentRole::Word, segment);
         if let Some(word) = word.filter(|word| self.nodes[*word as usize].fixed) {
             return Some((word, false));
         }
-        if let Some(rest) = self.child(at, Role::Rest, "") {
+        if let Some(rest) = self.child(at, SegmentRole::Rest, "") {
             return Some((rest, false));
         }
         let is_version = place < VERSION_PLACES && shape::is_version(segment);
@@ -277,7 +277,7 @@ impl Tree {
             }
             if self.nodes[at as usize].open
                 && !segment.is_empty()
-                && let Some(parameter) = self.child(at, Role::Parameter, format)
+                && let Some(parameter) = self.child(at, SegmentRole::Parameter, format)
             {
                 self.values(parameter).see(stem, None);
                 return Some((parameter, false));
@@ -286,23 +286,25 @@ impl Tree {
                 self.miss(at);
                 return None;
             }
-            let word = self.make(at, Role::Word, segment, exchange.minute);
+            let word = self.make(at, SegmentRole::Word, segment, exchange.minute);
             let words = &mut self.inner(at).words;
             *words += 1;
             if *words > MOST_WORDS {
                 self.squeeze(at);
-                let node = self.child(at, Role::Word, segment).or_else(|| self.child(at, Role::Parameter, format));
+                let node = self
+                    .child(at, SegmentRole::Word, segment)
+                    .or_else(|| self.child(at, SegmentRole::Parameter, format));
                 return node.map(|node| (node, true));
             }
             return Some((word, true));
         }
-        let parameter = match self.child(at, Role::Parameter, format) {
+        let parameter = match self.child(at, SegmentRole::Parameter, format) {
             Some(parameter) => parameter,
             None if !teaches => {
                 self.miss(at);
                 return None;
             }
-            None => self.make(at, Role::Parameter, format, exchange.minute),
+            None => self.make(at, SegmentRole::Parameter, format, exchange.minute),
         };
         let values = self.values(parameter);
         values.see(stem, kind);
@@ -333,7 +335,7 @@ impl Tree {
         values.get_or_insert_default()
     }
 
-    pub(super) fn child(&self, at: NodeId, role: Role, name: &str) -> Option<NodeId> {
+    pub(super) fn child(&self, at: NodeId, role: SegmentRole, name: &str) -> Option<NodeId> {
         let children = &self.nodes[at as usize].inner.as_ref()?.children;
         let key = key(role, name);
         let from = children.partition_point(|(hash, _)| *hash < key);
@@ -344,7 +346,7 @@ impl Tree {
         })
     }
 
-    pub(super) fn make(&mut self, at: NodeId, role: Role, name: &str, minute: u32) -> NodeId {
+    pub(super) fn make(&mut self, at: NodeId, role: SegmentRole, name: &str, minute: u32) -> NodeId {
         let node = Node::new(role, name, minute);
         self.bytes += node.bytes();
         let id = if let Some(id) = self.free.pop() {
@@ -374,7 +376,7 @@ impl Tree {
 
     /// Takes the child out of its parent; the node itself stays.
     pub(super) fn detach(&mut self, at: NodeId, id: NodeId) {
-        let word = self.nodes[id as usize].role == Role::Word;
+        let word = self.nodes[id as usize].role == SegmentRole::Word;
         let inner = self.inner(at);
         inner.children.retain(|(_, child)| *child != id);
         if word {
@@ -384,7 +386,7 @@ impl Tree {
 
     /// Gives the node's place back. Its children must have been moved or dropped.
     pub(super) fn release(&mut self, id: NodeId) -> Node {
-        let node = std::mem::replace(&mut self.nodes[id as usize], Node::new(Role::Word, "", 0));
+        let node = std::mem::replace(&mut self.nodes[id as usize], Node::new(SegmentRole::Word, "", 0));
         self.bytes = self.bytes.saturating_sub(node.bytes());
         self.free.push(id);
         node
@@ -404,7 +406,7 @@ impl Tree {
     }
 }
 
-fn key(role: Role, name: &str) -> u32 {
+fn key(role: SegmentRole, name: &str) -> u32 {
     (hash(name) >> 32) as u32 ^ (role as u32).wrapping_mul(0x9e37_79b9)
 }
 
@@ -414,7 +416,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_counted_as_they_are() {
-        let mut tree = Tree::new(Bounds { nodes: 500, bytes: 100 * 1024, every: 1_000 });
+        let mut tree = Tree::new(TreeBounds { nodes: 500, bytes: 100 * 1024, every: 1_000 });
         for number in 0..30_000_u32 {
             let odd = number.wrapping_mul(2_654_435_761) >> 7;
             let path = match number % 5 {

@@ -9,7 +9,7 @@ use super::client_end::ClientEnd;
 use super::endpoint_connection::{connect, idle, while_client_stays};
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::pump::{Ended, Pump, Response, Upload, of_upstream};
+use super::pump::{Ended, Pump, ResponseState, Upload, of_upstream};
 use super::replay_buffer::ReplayBuffer;
 use super::reply::{After, after, say};
 use crate::client::{self, End};
@@ -134,7 +134,7 @@ fn begin<'a, 'c>(
         reused,
         upload,
         silent,
-        response: Response::Awaited,
+        response: ResponseState::Awaited,
         held: None,
         armed: false,
         progress: false,

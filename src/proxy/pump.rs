@@ -38,7 +38,7 @@ pub enum Upload {
 
 /// How far the response has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Response {
+pub enum ResponseState {
     Awaited,
     Body,
     /// All of it was put, and the client takes it.
@@ -82,7 +82,7 @@ pub struct Pump<'a, 'c> {
     pub upload: Upload,
     /// Either side may be silent for as long as a tunnel may.
     pub silent: bool,
-    pub response: Response,
+    pub response: ResponseState,
     /// What the client has not taken yet, where responses are held.
     pub held: Option<Box<ResponseBuffer>>,
     /// A deadline of this attempt was set.
@@ -144,23 +144,25 @@ impl Pump<'_, '_> {
                 return Poll::Ready(outcome);
             }
             match self.client.poll_send(cx, &mut moved) {
-                Poll::Ready(Ok(())) if self.response == Response::Flushing => {
+                Poll::Ready(Ok(())) if self.response == ResponseState::Flushing => {
                     if self.upload != Upload::Open || self.exchange.is_http2() {
                         return Poll::Ready(Outcome::Whole);
                     }
                     // An upstream that has answered may still read: what is written to it is not cut off.
-                    self.response = Response::Sent;
+                    self.response = ResponseState::Sent;
                     moved = true;
                 }
-                Poll::Ready(Ok(())) if self.response == Response::Sent && self.upload != Upload::Open => {
+                Poll::Ready(Ok(())) if self.response == ResponseState::Sent && self.upload != Upload::Open => {
                     return Poll::Ready(Outcome::Whole);
                 }
-                Poll::Ready(Ok(())) if self.response == Response::Switched => return Poll::Ready(Outcome::Switched),
+                Poll::Ready(Ok(())) if self.response == ResponseState::Switched => {
+                    return Poll::Ready(Outcome::Switched);
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(Failure::ClientGone)),
                 _ => {}
             }
             if let Poll::Ready(outcome) = self.poll_upload(cx, &mut moved) {
-                return Poll::Ready(if self.response == Response::Sent { Outcome::Whole } else { outcome });
+                return Poll::Ready(if self.response == ResponseState::Sent { Outcome::Whole } else { outcome });
             }
             if !moved {
                 if self.poll_gone(cx) {
@@ -179,7 +181,7 @@ impl Pump<'_, '_> {
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>, interim: &mut usize, moved: &mut bool) -> Poll<Outcome> {
-        while self.response == Response::Awaited {
+        while self.response == ResponseState::Awaited {
             let mut head = match self.upstream.poll_head(cx) {
                 Poll::Ready(Ok(head)) => head,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Upstream(fault)),
@@ -215,10 +217,10 @@ impl Pump<'_, '_> {
             }
             self.exchange.status = head.status.as_u16();
             self.client.put_head(&head, framing);
-            self.response = if switches { Response::Switched } else { Response::Body };
+            self.response = if switches { ResponseState::Switched } else { ResponseState::Body };
             self.held = response_buffer::of(self.steps, self.exchange, &head, framing);
         }
-        while self.response == Response::Body && self.takes_more() {
+        while self.response == ResponseState::Body && self.takes_more() {
             let piece = match self.upstream.poll_piece(cx) {
                 Poll::Ready(Ok(piece)) => piece,
                 Poll::Ready(Err(fault)) => return Poll::Ready(Outcome::Upstream(fault)),
@@ -235,7 +237,7 @@ impl Pump<'_, '_> {
             }
             self.upstream.passed(length);
             if last && self.held.is_none() {
-                self.response = Response::Flushing;
+                self.response = ResponseState::Flushing;
             }
         }
         self.poll_held(cx, moved)
@@ -255,7 +257,7 @@ impl Pump<'_, '_> {
         match held.poll_pass(cx, self.client, moved) {
             Poll::Ready(Ok(())) => {
                 self.held = None;
-                self.response = Response::Flushing;
+                self.response = ResponseState::Flushing;
                 Poll::Pending
             }
             Poll::Ready(Err(_)) => Poll::Ready(Outcome::Failed(Failure::Internal)),
@@ -307,11 +309,11 @@ impl Pump<'_, '_> {
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let takes_more = self.takes_more();
         let waiting = match self.response {
-            Response::Awaited if self.upload != Upload::Open => Waiting::Head,
-            Response::Awaited | Response::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
-            Response::Awaited | Response::Sent => Waiting::Upload,
-            Response::Body if takes_more => Waiting::Body,
-            Response::Body | Response::Flushing | Response::Switched => Waiting::Client,
+            ResponseState::Awaited if self.upload != Upload::Open => Waiting::Head,
+            ResponseState::Awaited | ResponseState::Sent if self.upstream.room() == 0 => Waiting::UpstreamTakes,
+            ResponseState::Awaited | ResponseState::Sent => Waiting::Upload,
+            ResponseState::Body if takes_more => Waiting::Body,
+            ResponseState::Body | ResponseState::Flushing | ResponseState::Switched => Waiting::Client,
         };
         let http2 = self.exchange.is_http2();
         let deadline = &mut self.exchange.deadline;
@@ -322,7 +324,7 @@ impl Pump<'_, '_> {
             let pause = match waiting {
                 Waiting::Upload if self.silent => limits.upgraded_idle,
                 Waiting::Upload => limits.body_timeout,
-                Waiting::UpstreamTakes if self.response == Response::Sent => Some(AFTER_RESPONSE),
+                Waiting::UpstreamTakes if self.response == ResponseState::Sent => Some(AFTER_RESPONSE),
                 Waiting::UpstreamTakes => timeouts.idle,
                 Waiting::Head => timeouts.answer,
                 Waiting::Body => self.exchange.pause,
@@ -342,7 +344,7 @@ impl Pump<'_, '_> {
             return Poll::Ready(Some(Outcome::Failed(Failure::Refused { status: 408, reason })));
         }
         Poll::Ready(self.exchange.deadline.expired(now).map(|expired| {
-            if self.response == Response::Sent {
+            if self.response == ResponseState::Sent {
                 return Outcome::Whole;
             }
             Outcome::Failed(match expired {

@@ -35,7 +35,7 @@ pub struct ImportedRoute {
 
 /// Something in the list that is no route of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
+pub struct SkippedLine {
     pub what: String,
     pub why: &'static str,
 }
@@ -43,7 +43,7 @@ pub struct Skipped {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
     pub routes: Vec<ImportedRoute>,
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedLine>,
 }
 
 /// The list as a whole is not what it was said to be.
@@ -72,7 +72,7 @@ impl Imported {
     }
 
     fn skip(&mut self, what: impl Into<String>, why: &'static str) {
-        self.skipped.push(Skipped { what: what.into(), why });
+        self.skipped.push(SkippedLine { what: what.into(), why });
     }
 
     fn join(&mut self) {
