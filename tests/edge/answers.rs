@@ -12,9 +12,9 @@ const BEHIND_A_HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nH
 
 /// `/0/7`: the first of these answers, cut behind its seventh byte.
 fn cut(path: &str) -> Reply {
-    let (answer, at) = path.trim_start_matches('/').split_once('/').unwrap();
-    let answer = [WITH_LENGTH, IN_CHUNKS, BEHIND_A_HINT][answer.parse::<usize>().unwrap()];
-    let (first, rest) = answer.split_at(at.parse().unwrap());
+    let (answer, at) = path.trim_start_matches('/').split_once('/').expect("an answer and a place");
+    let answer = [WITH_LENGTH, IN_CHUNKS, BEHIND_A_HINT][answer.parse::<usize>().expect("a number")];
+    let (first, rest) = answer.split_at(at.parse().expect("a number"));
     Reply::bytes(first).then(rest)
 }
 

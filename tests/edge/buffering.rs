@@ -29,11 +29,13 @@ fn single_worker(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> 
     Origin::one_at_a_time(script)
 }
 
-/// What is left in the folder of the proxy's state.
+/// What is left in the folder of the proxy's state, its database apart.
 fn left(edge: &Edge) -> Vec<PathBuf> {
     let state = edge.path().with_file_name("state");
-    let entries = fs::read_dir(state).map(|entries| entries.flatten().map(|entry| entry.path()).collect());
-    entries.unwrap_or_default()
+    let Ok(entries) = fs::read_dir(state) else { return Vec::new() };
+    let is_store =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("multilith."));
+    entries.flatten().map(|entry| entry.path()).filter(|path| !is_store(path)).collect()
 }
 
 #[test]

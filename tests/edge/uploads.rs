@@ -4,7 +4,7 @@
 use crate::harness::{Client, Edge, Origin, Reply};
 
 fn body(length: usize) -> Vec<u8> {
-    (0..length).map(|number| u8::try_from(number * 7 % 251).unwrap()).collect()
+    (0..length).map(|number| u8::try_from(number * 7 % 251).expect("below 251")).collect()
 }
 
 fn head(method: &str, target: &str, length: usize) -> Vec<u8> {

@@ -114,7 +114,7 @@ fn a_target_that_breaks_its_body_off() {
 #[test]
 fn a_target_whose_body_has_no_end() {
     let monolith = telling_monolith();
-    let endless = without_end("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[b'x'; 64 * 1024]);
+    let endless = without_end("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &vec![b'x'; 64 * 1024]);
     let edge = shadowing(&monolith, endless, "in_flight = 2\n");
     let before = edge.peak_memory();
     the_primary_is_as_ever(&edge, &monolith);

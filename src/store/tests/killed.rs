@@ -24,7 +24,6 @@ fn child(folder: &Folder, before: &str) -> Child {
 /// Says each number after it was committed; ends at the first row that could not be written.
 #[test]
 #[ignore = "is started by the others"]
-#[expect(clippy::print_stdout, reason = "the parent reads it")]
 fn the_process_that_writes() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let store = Store::open(Path::new(&folder));
