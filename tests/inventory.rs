@@ -68,7 +68,12 @@ fn request(template: &str, random: &mut Random) -> (String, String) {
                 format!("{place:08x}-0000-4000-a000-00000000000{}", place % 10)
             }
         } else {
-            format!("{}-{}{}", WORDS[place % 24], WORDS[place / 24 % 24], if place % 5 == 0 { "-x" } else { "" })
+            format!(
+                "{}-{}{}",
+                WORDS[place % 24],
+                WORDS[place / 24 % 24],
+                if place.is_multiple_of(5) { "-x" } else { "" }
+            )
         };
         let (before, behind) = (&segment[..open], &segment[close + 1..]);
         write!(path, "{before}{value}{behind}").expect("a string");

@@ -1,5 +1,5 @@
 //! The request's path: everything that happens to a request, one method each, in the order in which it happens. The
-//! [`driver`] runs them; each guards against panics and tells the observers by itself.
+//! `driver` runs them; each guards against panics and tells the observers by itself.
 
 mod access;
 mod admit;

@@ -34,7 +34,7 @@ fn a_wait_for_the_service_is_not_the_monoliths_time() {
         assert_eq!(world.get("/users", &[]).text(), "monolith");
     }
     let route = eventually("the requests on the board", || {
-        Some(status(&world.edge)["routes"][0].clone()).filter(|route| route["fallbacks"] == 3)
+        Some(status(&world.edge)["routes"][0].clone()).filter(|route| route["requests"]["monolith"] == 3)
     });
     assert_eq!((&route["requests"]["service"], &route["errors"]["service"]), (&3.into(), &3.into()), "{route}");
     assert_eq!((&route["requests"]["monolith"], &route["errors"]["monolith"]), (&3.into(), &0.into()), "{route}");
@@ -55,7 +55,8 @@ fn what_an_open_breaker_keeps_from_the_service_is_the_monoliths_own_time() {
         assert_eq!(world.get("/users", &[]).text(), "monolith");
     }
     let route = eventually("the requests on the board", || {
-        Some(status(&world.edge)["routes"][0].clone()).filter(|route| route["fallbacks"] == 4)
+        Some(status(&world.edge)["routes"][0].clone())
+            .filter(|route| route["fallbacks"] == 4 && route["requests"]["monolith"] == 4)
     });
     assert_eq!((&route["requests"]["service"], &route["errors"]["service"]), (&1.into(), &1.into()), "{route}");
     let count =
