@@ -3,6 +3,7 @@
 mod choices;
 mod condition;
 mod field;
+mod gate;
 mod http_names;
 mod limit;
 mod list;
@@ -23,9 +24,10 @@ mod variables;
 #[cfg(test)]
 mod schema_tests;
 
-pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Stage, TrailingSlash, Writes};
+pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, OnFail, PathCase, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use field::{Field, Given};
+pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
 pub use list::{Entry, Item, Named, OneOrMany};
@@ -36,7 +38,7 @@ pub use secret::{Secret, SecretTable};
 pub use server::{Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
-pub use units::{ByteRate, Count, Percent, Rate, Size, duration};
+pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, duration};
 pub use upstream::{Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, Monolith, Service, Srv, UpstreamTls};
 
 use reader::{Decode, Reader};
@@ -70,6 +72,8 @@ table! {
         tracing: Tracing,
         /// What is measured.
         metrics: Metrics,
+        /// Defaults of all gates.
+        gate: Gate,
     }
 }
 

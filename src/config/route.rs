@@ -8,7 +8,7 @@ use serde_json::json;
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
-use super::{Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage};
+use super::{Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage};
 
 table! {
     /// A match, and where it stands in the migration.
@@ -55,6 +55,8 @@ table! {
         answer: Box<Answer>,
         /// Copies of requests.
         shadow: Box<Shadow>,
+        /// Moves the route by itself, when it is proved that its service may have more. `{}` is enough.
+        gate: Box<Gate>,
         /// Size of a request body; more is 413. Default: `limits.body`.
         body_limit: Limit<Size>,
         /// How often one client may ask.

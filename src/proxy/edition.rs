@@ -217,5 +217,6 @@ pub fn passing(snapshot: &Snapshot) -> Policy {
         shadow: None,
         balanced_by_unit: by_unit,
         shared_cache: false,
+        gate: None,
     }
 }

@@ -8,6 +8,7 @@ mod conditions;
 mod cookies;
 mod edits;
 mod fallback;
+mod gate;
 mod policy;
 mod reach;
 mod retired;
@@ -26,6 +27,7 @@ use super::upstreams::Names;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::endpoint::UpstreamId;
+use crate::migration::gate::Gate;
 use crate::route::{Matching, Route, RouteTable};
 
 /// The compiled routes.
@@ -46,6 +48,8 @@ struct Site<'f> {
     entry: &'f Entry<config::Route>,
     route: &'f config::Route,
     names: &'f Names<'f>,
+    /// `[gate]` over what is built in.
+    gate_defaults: &'f Gate,
 }
 
 impl<'f> Site<'f> {
@@ -62,9 +66,10 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
         ..Routes::default()
     };
     // Compiled routes beside what was written of them: the checks over all routes point into the file.
+    let gate_defaults = gate::defaults(file, draft);
     let mut kept = Vec::with_capacity(written.entries.len());
     for entry in &written.entries {
-        let site = Site { entry, route: &entry.value, names };
+        let site = Site { entry, route: &entry.value, names, gate_defaults: &gate_defaults };
         check_route_name(site, draft);
         service::note_used(site, &mut routes);
         match one(site, draft) {
