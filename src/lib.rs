@@ -11,6 +11,7 @@
 //! | [`server`] | from a snapshot to a running server: listeners, connections, runtimes, the end |
 //! | [`admin`] | the API, metrics and health, on a listener of their own |
 //! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
+//! | [`gate`] | the clock that asks [`migration::gate`] and moves the dial; the journal of moves |
 //! | [`proxy`] | the request's path: pingora's hooks in order, each a call of a step beside it |
 //! | [`shadow`], [`upstream`], [`guard`] | the second request, and what is learnt from it; pools that are kept true to the world; what may cross the edge, and how it is cleaned |
 //! | [`telemetry`] | metrics, access log, trace context |
@@ -45,6 +46,7 @@ pub mod compile;
 pub mod config;
 pub mod diagnostic;
 pub mod endpoint;
+pub mod gate;
 pub mod guard;
 pub mod live;
 pub mod migration;

@@ -8,6 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["server"],
     &["admin", "reload"],
+    &["gate"],
     &["proxy"],
     &["shadow", "upstream", "guard"],
     &["telemetry"],

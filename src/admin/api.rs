@@ -6,6 +6,7 @@ use http::Method;
 use serde::Deserialize;
 
 use super::Parts;
+use super::moves::{self, Asked};
 use super::reply::Reply;
 use super::status::{route_status, routes, status};
 use crate::live::keep_pressed;
@@ -22,7 +23,7 @@ pub async fn metrics(parts: &Arc<Parts>) -> Reply {
 }
 
 /// Everything below `/api/v1`, and the page that links it.
-pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, asked: &Asked, body: Vec<u8>) -> Reply {
     let get = *method == Method::GET || *method == Method::HEAD;
     let post = *method == Method::POST;
     match path {
@@ -31,14 +32,16 @@ pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u
         "/api/v1/routes" if get => Reply::json(200, &routes(parts)),
         "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
         "/api/v1/config" if get => Reply::json(200, &parts.reloader.in_force()),
+        "/api/v1/journal" if get => moves::journal(parts, asked),
         "/api/v1/reload" if post => reload(parts).await,
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, &body).await,
         "/" | "/metrics" | "/healthz" | "/readyz" | "/api/v1/status" | "/api/v1/routes" | "/api/v1/upstreams"
-        | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
+        | "/api/v1/config" | "/api/v1/events" | "/api/v1/journal" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
             Some(below) if get => route(parts, below),
+            Some(below) if post => moves::answer(parts, below, asked, body).await,
             _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
     }
@@ -51,6 +54,10 @@ fn route(parts: &Parts, below: &str) -> Reply {
     let nothing = || Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]");
     match what {
         "" => Reply::json(200, &status),
+        "gate" => match parts.gates.report(name) {
+            Some(report) => Reply::json(200, &report),
+            None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
+        },
         "comparisons" => parts.shadow.report(name).map_or_else(nothing, |report| Reply::json(200, &report)),
         "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(nothing, |text| Reply::text(200, &text)),
         _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
@@ -72,7 +79,8 @@ fn explained(parts: &Parts, body: &[u8]) -> Reply {
     };
     let edition = parts.in_force.load();
     let button = parts.live.monolith_only(edition.snapshot.server.monolith_only);
-    match explain(&edition.snapshot, &request, button) {
+    let dials = |id| Some(edition.route(Some(id)).dial);
+    match explain(&edition.snapshot, &request, button, &dials) {
         Ok(explanation) => Reply::json(200, &explanation),
         Err(error) => Reply::problem(400, &error.to_string()),
     }
@@ -111,8 +119,10 @@ const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 <li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a></li>\n\
 <li><a href=\"/api/v1/status\">/api/v1/status</a>: the board</li>\n\
 <li><a href=\"/api/v1/routes\">/api/v1/routes</a>, <code>/api/v1/routes/NAME/comparisons</code></li>\n\
+<li><a href=\"/api/v1/journal\">/api/v1/journal</a>: every move; <code>/api/v1/routes/NAME/gate</code></li>\n\
 <li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
 <li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
 <li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
 <li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/monolith-only</code></li>\n\
+<li><code>POST /api/v1/routes/NAME/promote</code>, <code>rollback</code>, <code>pause</code>, <code>resume</code>, <code>approve</code></li>\n\
 </ul></body></html>\n";

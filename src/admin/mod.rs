@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod events;
+mod moves;
 mod reply;
 mod status;
 mod turns;
@@ -22,6 +23,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
+use crate::gate::Gates;
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::reload::Reloader;
@@ -39,6 +41,7 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     pub reloader: Arc<Reloader>,
     pub shadow: Arc<Shadow>,
+    pub gates: Arc<Gates>,
     pub ready: Arc<AtomicBool>,
     /// Required from everybody when it is there.
     pub token: Option<Arc<str>>,
@@ -115,6 +118,7 @@ impl HttpServerApp for Desk {
         self.turns.turn().await;
         session.set_keepalive(Some(IDLE.as_secs()));
         let path = session.req_header().uri.path().to_owned();
+        let asked = moves::Asked::of(session.req_header());
         let method = session.req_header().method.clone();
         let reply = match self.permitted(&session, &path) {
             Err(refused) => refused,
@@ -126,7 +130,7 @@ impl HttpServerApp for Desk {
                 }
             },
             Ok(()) => match timeout(READ_TIMEOUT, read_body(&mut session)).await {
-                Ok(Some(body)) => self.answer(&method, &path, body).await,
+                Ok(Some(body)) => self.answer(&method, &path, &asked, body).await,
                 Ok(None) => Reply::problem(413, "the body is longer than 64 KiB"),
                 Err(_) => return None,
             },
@@ -150,18 +154,20 @@ impl Desk {
         access::check(&self.parts, session.req_header())
     }
 
-    async fn answer(&self, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+    async fn answer(&self, method: &Method, path: &str, asked: &moves::Asked, body: Vec<u8>) -> Reply {
         let get = *method == Method::GET || *method == Method::HEAD;
         match path {
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
             // For whoever needs it there is no time to wait.
-            "/api/v1/monolith-only" => api::answer(&self.parts, method, path, body).await,
+            _ if path == "/api/v1/monolith-only" || path.ends_with("/rollback") => {
+                api::answer(&self.parts, method, path, asked, body).await
+            }
             _ => {
                 let answered = self.turns.long(async {
                     match path {
                         "/metrics" if get => api::metrics(&self.parts).await,
-                        _ => api::answer(&self.parts, method, path, body).await,
+                        _ => api::answer(&self.parts, method, path, asked, body).await,
                     }
                 });
                 answered.await.unwrap_or_else(|| Reply::problem(503, "too many ask at once; ask again in a moment"))

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Parts;
+use crate::gate::GateReport;
 use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
 use crate::upstream::UpstreamStatus;
@@ -45,6 +46,18 @@ pub struct RouteStatus {
     pub p99_seconds: BTreeMap<String, f64>,
     pub mismatch_rate: Option<f64>,
     pub breaker: &'static str,
+    /// What the route's gate says; `null`: it has none.
+    pub gate: Option<GateReport>,
+    pub dial: DialStatus,
+}
+
+/// Who put the dial where it stands, by which entry of the journal, since when.
+#[derive(Debug, Serialize)]
+pub struct DialStatus {
+    pub by: &'static str,
+    /// 0: no entry yet.
+    pub seq: u64,
+    pub since: Option<String>,
 }
 
 pub fn status(parts: &Parts) -> Status {
@@ -77,8 +90,7 @@ pub fn route_status(parts: &Parts, name: &str) -> Option<RouteStatus> {
 }
 
 fn progress_by_routes(edition: &Edition) -> f64 {
-    let done =
-        edition.routes.iter().filter(|entry| matches!(entry.policy.dial.stage, Stage::Migrated | Stage::Retired));
+    let done = edition.routes.iter().filter(|entry| matches!(entry.dial.stage, Stage::Migrated | Stage::Retired));
     let (done, all) = (done.count(), edition.routes.len());
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 routes")]
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
@@ -88,8 +100,8 @@ fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition) -> RouteStatus {
     let policy = &entry.policy;
     let mut status = RouteStatus {
         name: entry.name().to_owned(),
-        stage: policy.dial.stage.as_str(),
-        weight: (policy.dial.stage == Stage::Canary).then(|| policy.dial.weight.to_string()),
+        stage: entry.dial.stage.as_str(),
+        weight: (entry.dial.stage == Stage::Canary).then(|| entry.dial.weight.to_string()),
         service: policy.service.map(|id| edition.pool(id).spec().name.to_string()),
         requests: BTreeMap::new(),
         errors: BTreeMap::new(),
@@ -102,6 +114,12 @@ fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition) -> RouteStatus {
             Breaker::Open => "open",
             Breaker::Probing => "probing",
         },
+        gate: parts.gates.report(entry.name()),
+        dial: entry.state.held().map_or(DialStatus { by: "file", seq: 0, since: None }, |held| DialStatus {
+            by: held.standing.by.as_str(),
+            seq: held.standing.seq,
+            since: held.since.map(Into::into),
+        }),
     };
     for side in sides(entry) {
         let summary = entry.meters.summary(meter_index(policy, side));

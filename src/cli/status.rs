@@ -54,6 +54,7 @@ fn routes(status: &Value) -> Table {
         Column::right("P99"),
         Column::right("MISMATCH"),
         Column::left("BREAKER").only_if_filled(),
+        Column::left("GATE").only_if_filled().may_hang(),
     ]);
     for route in status["routes"].as_array().into_iter().flatten() {
         rows(&mut table, route);
@@ -78,6 +79,7 @@ fn rows(table: &mut Table, route: &Value) {
             seconds(&route["p99_seconds"][side]),
             own(&rate(&route["mismatch_rate"])),
             own(route["breaker"].as_str().filter(|state| *state != "closed").unwrap_or("")),
+            own(&if route["gate"].is_null() { String::new() } else { super::gate::short(&route["gate"]) }),
         ]);
     }
 }

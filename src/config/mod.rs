@@ -125,6 +125,12 @@ pub fn inside(text: &str, span: &Span, value: &str, part: Span) -> Span {
     }
 }
 
+/// A share as it is written in the file, for the command line and the API.
+#[must_use]
+pub fn read_percent(text: &str) -> Option<Percent> {
+    units::percent(text)
+}
+
 /// A duration as it is written in the file, for the command line.
 #[must_use]
 pub fn read_duration(text: &str) -> Option<std::time::Duration> {

@@ -173,6 +173,12 @@ pub fn duration(text: &str) -> Option<Duration> {
     Duration::from_text(text.trim()).ok()
 }
 
+/// Reads a share as the file writes it: `10%`.
+#[must_use]
+pub fn percent(text: &str) -> Option<Percent> {
+    Percent::from_text(text.trim()).ok()
+}
+
 fn split(text: &str) -> Result<(&str, &str), Unreadable> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     match (&text[..end], text[end..].trim_start()) {

@@ -14,7 +14,7 @@ use super::lent::Lent;
 use super::watch::Watch;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::Introduction;
-use crate::migration::{Copy, Decision, Pinning, Reason, Side};
+use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
 use crate::route::Found;
 use crate::telemetry::{InFlight, RequestId, TraceContext};
 use crate::upstream::{EndpointKey, Lease};
@@ -131,6 +131,11 @@ impl Exchange {
 
     pub fn route(&self) -> &RouteEdition {
         self.edition.route(self.found.map(|found| found.route))
+    }
+
+    /// The stage in force for this request.
+    pub fn dial_stage(&self) -> Stage {
+        self.route().dial.stage
     }
 
     /// The name of the side that answers, `none` before it is decided.

@@ -11,7 +11,8 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::panic::{Hook, caught};
 use super::{answer, attempt, copying, intake, page};
-use crate::migration::Policy;
+use crate::live::{GateCounters, Outcome};
+use crate::migration::{Bucket, Policy, Reason, Stage};
 use crate::telemetry::{AttemptRecord, ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
@@ -106,6 +107,9 @@ fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &
     let status = session.response_written().map_or(0, |written| written.status.as_u16());
     let route = exchange.route();
     route.meters.request(exchange.meter_side(), &session.req_header().method, status, total.as_secs_f64());
+    if let Some(gate) = &route.gate {
+        count_for_gate(edge, gate, exchange, status, now);
+    }
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
         edge.telemetry.metrics.edge().refused(reason);
     }
@@ -116,6 +120,32 @@ fn settle(edge: &Edge, session: &mut Session, error: Option<&Error>, exchange: &
     record(edge, session, exchange, status, total);
     exchange.in_flight = None;
     exchange.attempt.lease = None;
+}
+
+/// Evidence goes by the side that the client's bucket assigned, whichever side answered. Clients that were forced, pinned or
+/// that left are no witnesses, nor are requests that the edge itself refused.
+fn count_for_gate(edge: &Edge, gate: &GateCounters, exchange: &Exchange, status: u16, now: Instant) {
+    let bucket = match exchange.decision.reason {
+        Reason::Bucket(bucket) | Reason::NoUnit(bucket) => bucket,
+        Reason::BreakerOpen => return gate.breaker_was_open(edge.live.milliseconds(now) / 1000),
+        Reason::Stage if exchange.dial_stage() == Stage::Shadow => {
+            // Everybody is on the monolith's side; what it takes is what copies are measured by.
+            Bucket(0)
+        }
+        _ => return,
+    };
+    let failure = exchange.failure.filter(|_| exchange.fallback.is_none());
+    if failure == Some(Failure::ClientGone) || failure.is_some_and(|failure| failure.refused().is_some()) {
+        return;
+    }
+    let failed = exchange.fallback.is_some() || status == 0 || status >= 500;
+    let first_byte = exchange.attempt.first_byte.filter(|_| !failed);
+    let outcome = first_byte.map_or(Outcome::Failed, |after_attempt| {
+        let began = exchange.attempt.began.unwrap_or(now);
+        let waited = exchange.asked.map_or(Duration::ZERO, |asked| began.saturating_duration_since(asked));
+        Outcome::Answered { refused: (400..500).contains(&status), first_byte: waited + after_attempt }
+    });
+    gate.request(exchange.decision.side, bucket, outcome);
 }
 
 /// Tells the trace how an attempt ended, once. Costs a comparison where no spans are recorded.
@@ -168,7 +198,7 @@ fn record(edge: &Edge, session: &Session, exchange: &Exchange, status: u16, tota
         client: exchange.client,
         status,
         route: route.name(),
-        stage: route.policy.dial.stage.as_str(),
+        stage: route.dial.stage.as_str(),
         side: exchange.side_name(),
         reason: exchange.decision.reason.as_str(),
         upstream: if exchange.side.is_some() { exchange.upstream_name() } else { "" },

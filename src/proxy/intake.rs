@@ -131,7 +131,7 @@ fn choose(
 ) -> Decision {
     let given = Given {
         facts,
-        dial: chosen.policy.dial,
+        dial: chosen.dial,
         monolith_only: edge.live.monolith_only(exchange.edition.snapshot.server.monolith_only),
         breaker: Breaker::Closed,
         forced,

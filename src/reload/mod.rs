@@ -2,10 +2,12 @@
 
 mod changes;
 mod source;
+mod turn;
 mod watch_file;
 
 pub use changes::Changes;
 pub use source::{ReadError, Source, environment};
+pub use turn::{Asked, Author, Moved, NotMoved, Request, in_words};
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
@@ -20,10 +22,12 @@ use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
+use crate::gate::Journal;
 use crate::live::{InForce, Live};
+use crate::migration::dial::By;
 use crate::proxy::{Access, Edition};
 use crate::shadow::{Shadow, step_back};
-use crate::telemetry::{Moved, Telemetry};
+use crate::telemetry::{self, Telemetry};
 use crate::upstream::Upstreams;
 
 /// Between two looks whether an old edition is still used.
@@ -44,6 +48,7 @@ pub struct Reloader {
     upstreams: Arc<Upstreams>,
     shadow: Arc<Shadow>,
     access: Arc<Access>,
+    journal: Arc<Journal>,
     control: Handle,
     /// What else is read again with the file: certificates.
     also: OnceLock<Also>,
@@ -60,6 +65,7 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     pub shadow: Arc<Shadow>,
     pub access: Arc<Access>,
+    pub journal: Arc<Journal>,
     /// The runtime of what keeps pools and keys true to the world.
     pub control: Handle,
 }
@@ -70,6 +76,8 @@ struct State {
     last_error: Option<LastError>,
     /// The text that was looked at last, in force or refused: a file that is refused is refused once, not at each look.
     seen: Arc<str>,
+    /// What the file in force says, with each route in the stage that it names.
+    written: Arc<Snapshot>,
 }
 
 /// Why the newest text is not in force.
@@ -121,14 +129,20 @@ const MOST_TOLD: usize = 1000;
 
 impl Reloader {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, control } = parts;
+        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, journal, control } = parts;
         let edition = in_force.load();
         let loaded_at = Timestamp::now();
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.text);
-        let state = State { generation: edition.generation, loaded_at, last_error: None, seen };
-        Arc::new(Self {
+        let state = State {
+            generation: edition.generation,
+            loaded_at,
+            last_error: None,
+            seen,
+            written: Arc::clone(&edition.snapshot),
+        };
+        let reloader = Arc::new(Self {
             source,
             in_force,
             live,
@@ -136,10 +150,29 @@ impl Reloader {
             upstreams,
             shadow,
             access,
+            journal,
             control,
             also: OnceLock::new(),
             state: Mutex::new(state),
-        })
+        });
+        reloader.begin();
+        reloader
+    }
+
+    /// Puts the dials in force that the journal has, before the first request.
+    fn begin(&self) {
+        let state = self.state.lock();
+        self.settle(state.generation, &state.written, &[]);
+        let moved = |entry: &crate::proxy::RouteEdition| entry.state.dial(entry.dial) != entry.dial;
+        if self.in_force.load().routes.iter().any(moved) {
+            let snapshot = self.in_its_stages(&state.written);
+            self.put(&state, snapshot, By::File.as_str());
+        }
+    }
+
+    /// The journal of moves.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Something outside the file that is read again whenever the file is, whether or not the text changed.
@@ -154,6 +187,7 @@ impl Reloader {
             Ok(text) => self.take(&mut state, text),
             Err(error) => self.refuse(&mut state, &error.diagnostic(), ""),
         };
+        self.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
         outcome
     }
@@ -165,6 +199,7 @@ impl Reloader {
             return;
         }
         let outcome = self.take(&mut state, text);
+        self.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
     }
 
@@ -219,7 +254,7 @@ impl Reloader {
             );
             return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
         };
-        let changes = Changes::between(&old.snapshot, &snapshot);
+        let changes = Changes::between(&state.written, &snapshot);
         for key in changes::need_restart(&old.snapshot, &snapshot) {
             diagnostics.push(changes::restart_warning(key));
         }
@@ -227,6 +262,7 @@ impl Reloader {
         for diagnostic in &said {
             diagnostics.push(diagnostic.clone());
         }
+        self.settle(state.generation + 1, &snapshot, &changes.altered);
         self.apply(state, snapshot);
         state.last_error = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;
@@ -242,11 +278,23 @@ impl Reloader {
     }
 
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
-        let _in_runtime = self.control.enter();
         state.generation += 1;
+        state.written = Arc::new(snapshot);
+        let in_its_stages = self.in_its_stages(&state.written);
+        let next = self.put(state, in_its_stages, By::File.as_str());
+        state.loaded_at = Timestamp::now();
+        state.last_error = None;
+        let edge = self.telemetry.metrics.edge();
+        edge.config_in_force(next.generation, seconds(state.loaded_at));
+        edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
+    }
+
+    /// Puts a snapshot in force with the dials that `live` holds. What differs was moved `by` this.
+    fn put(&self, state: &State, snapshot: Arc<Snapshot>, by: &'static str) -> Arc<Edition> {
+        let _in_runtime = self.control.enter();
         let next = Edition::assemble(
             state.generation,
-            Arc::new(snapshot),
+            snapshot,
             &self.upstreams,
             &self.live,
             &self.telemetry.metrics,
@@ -259,12 +307,8 @@ impl Reloader {
         self.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
         let next = Arc::new(next);
         self.let_go(self.in_force.replace(Arc::clone(&next)));
-        self.forget(&next);
-        state.loaded_at = Timestamp::now();
-        state.last_error = None;
-        let edge = self.telemetry.metrics.edge();
-        edge.config_in_force(next.generation, seconds(state.loaded_at));
-        edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
+        self.forget(&next, by);
+        next
     }
 
     /// Waits for the last request of an old edition: freeing a hundred thousand routes would keep its thread's other requests
@@ -284,15 +328,15 @@ impl Reloader {
     }
 
     /// What only older editions knew. Their last requests still hold, and count into, what they began with.
-    fn forget(&self, next: &Edition) {
+    fn forget(&self, next: &Edition, by: &'static str) {
         let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
         self.live.retain(|name| names.contains(name));
         self.shadow.retain(|name| names.contains(name));
         self.access.retain(&next.snapshot.routes);
-        let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
+        let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), by);
         for moved in moves.iter().take(MOST_TOLD) {
-            self.tell(moved);
+            self.tell(moved, by);
         }
         if let Some(more) = moves.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
             tracing::info!(more, "routes moved");
@@ -300,18 +344,18 @@ impl Reloader {
     }
 
     /// Says that one route moved.
-    fn tell(&self, moved: &Moved) {
+    fn tell(&self, moved: &telemetry::Moved, by: &'static str) {
         let (from, to) = moved.stage;
         let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{}%", share * 100.0));
         let (before, after) = (share(moved.service.0), share(moved.service.1));
-        tracing::info!(route = &*moved.route, %from, %to, before, after, "route moved");
+        tracing::info!(route = &*moved.route, %from, %to, before, after, by, "route moved");
         self.telemetry.events.publish("move", &moved.route, || {
             let event = serde_json::json!({
                 "timestamp": Timestamp::now().to_string(),
                 "route": &*moved.route,
                 "from": { "stage": from.as_str(), "service": moved.service.0 },
                 "to": { "stage": to.as_str(), "service": moved.service.1 },
-                "by": "file",
+                "by": by,
             });
             event.to_string()
         });

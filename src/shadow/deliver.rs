@@ -25,6 +25,7 @@ use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head};
 use crate::compare::{Report, Rules, WrittenRules};
 use crate::endpoint::{UpstreamId, UpstreamSpec};
+use crate::live::GateCounters;
 use crate::migration::CompareSettings;
 use crate::route::Route;
 use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
@@ -119,6 +120,7 @@ impl Shadow {
         route: &Route,
         upstreams: &[Arc<UpstreamSpec>],
         meters: &Arc<RouteMeters>,
+        gate: Option<Arc<GateCounters>>,
     ) -> Option<Arc<Copies>> {
         let shadow = route.policy.shadow.as_ref()?;
         let standing = Arc::clone(self.standings.lock().entry(Arc::clone(&route.name)).or_default());
@@ -132,6 +134,7 @@ impl Shadow {
             meters: Arc::clone(meters),
             standing,
             comparison,
+            gate,
         }))
     }
 

@@ -17,8 +17,8 @@ use http::HeaderMap;
 pub use access_log::AccessLog;
 pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
 pub use metrics::{
-    DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, InFlight, Metrics, Moved, RouteLabels, RouteMeters,
-    SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
+    DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, Metrics, Moved, RouteLabels,
+    RouteMeters, SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
 };
 pub use otlp::Tracer;
 pub use process_log::init_logging;

@@ -27,6 +27,7 @@ use super::upstreams::Names;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::endpoint::UpstreamId;
+use crate::migration::Dial;
 use crate::migration::gate::Gate;
 use crate::route::{Matching, Route, RouteTable};
 
@@ -40,6 +41,8 @@ pub(super) struct Routes {
     pub(super) used: HashSet<UpstreamId>,
     /// Every route of the file could be read.
     pub(super) complete: bool,
+    /// `[gate]` over what is built in.
+    pub(super) gate_defaults: Option<Gate>,
 }
 
 /// What the checks of one route share.
@@ -80,6 +83,7 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
             None => routes.complete = false,
         }
     }
+    routes.gate_defaults = Some(gate_defaults);
     cohorts::check(&kept, &routes.all, draft);
     cookies::check(&kept, &routes.all, draft);
     retired::check(&kept, &routes.all, names, draft);
@@ -94,6 +98,16 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
         }
     }
     routes
+}
+
+/// Writes the dials in force over what the file says.
+pub(super) fn put_dials(file: &mut config::File, dials: &dyn Fn(&str) -> Option<Dial>) {
+    let config::Field::Given(routes) = &mut file.routes else { return };
+    for entry in &mut routes.value.entries {
+        if let Some(dial) = dials(&entry.name) {
+            policy::put_dial(&mut entry.value, dial);
+        }
+    }
 }
 
 fn check_route_name(site: Site<'_>, draft: &mut Draft<'_>) {

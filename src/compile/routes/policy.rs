@@ -56,6 +56,26 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
     })
 }
 
+/// The route as if the file had said this.
+pub(super) fn put_dial(route: &mut config::Route, dial: Dial) {
+    let stage = match dial.stage {
+        Stage::Monolith => config::Stage::Monolith,
+        Stage::Shadow => config::Stage::Shadow,
+        Stage::Canary => config::Stage::Canary,
+        Stage::Split => config::Stage::Split,
+        Stage::Migrated => config::Stage::Migrated,
+        Stage::Retired => config::Stage::Retired,
+    };
+    let Field::Given(written) = &mut route.stage else { return };
+    written.value = stage;
+    let (key, span) = (written.key.clone(), written.span.clone());
+    route.weight = if dial.stage == Stage::Canary {
+        Field::Given(config::Given { key, span, value: config::Percent(dial.weight.buckets()) })
+    } else {
+        Field::Absent
+    };
+}
+
 fn missing_stage(site: Site<'_>, draft: &mut Draft<'_>) {
     let first = if site.route.service.is_absent() { "monolith" } else { "shadow" };
     draft.say(

@@ -163,6 +163,28 @@ pub struct Tick {
     pub pairs: [Discordant; 1 + QUANTILES.len()],
 }
 
+impl Tick {
+    /// What was counted since `before`, where both are totals.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut difference = Self {
+            monolith: self.monolith.since(&before.monolith),
+            service: self.service.since(&before.service),
+            copies: Compared {
+                compared: self.copies.compared.saturating_sub(before.copies.compared),
+                mismatched: self.copies.mismatched.saturating_sub(before.copies.mismatched),
+            },
+            ..Self::default()
+        };
+        for ((slot, now), before) in difference.pairs.iter_mut().zip(self.pairs).zip(before.pairs) {
+            slot.service_alone = now.service_alone.saturating_sub(before.service_alone);
+            slot.monolith_alone = now.monolith_alone.saturating_sub(before.monolith_alone);
+            slot.pairs = now.pairs.saturating_sub(before.pairs);
+        }
+        difference
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,9 @@ use super::settings::Gate;
 pub struct Scene {
     /// In `shadow`: the monolith answers everybody, the service gets copies.
     pub shadow: bool,
-    /// Copies are compared, and prove what they can.
+    /// Copies are compared.
+    pub compared: bool,
+    /// They prove what they can.
     pub paired: bool,
 }
 

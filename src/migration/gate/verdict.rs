@@ -4,6 +4,7 @@ use super::evalue::Count;
 use super::evidence::QUANTILES;
 use super::judge::Judge;
 use super::metric::Metric;
+use super::settings::OnFail;
 use super::words;
 
 /// What a gate says.
@@ -139,12 +140,15 @@ impl Judge {
         }
         if let Some(worse) = readings.iter().find(|reading| reading.is_worse()) {
             let why = words::worse(worse);
-            return if worse.rolls_back { (Verdict::RollBack, why) } else { (Verdict::Hold, format!("WORSE: {why}")) };
+            return if worse.rolls_back && self.gate.on_fail == OnFail::RollBack {
+                (Verdict::RollBack, why)
+            } else {
+                (Verdict::Hold, format!("WORSE: {why}"))
+            };
         }
         let first = [
             (standing.paused, "paused"),
             (standing.breaker_open, "the breaker is open: the service is not asked"),
-            (standing.waiting, "waits for a person"),
             (standing.without_copies, "no request of this route may be copied: there is nothing to compare"),
         ];
         if let Some((_, why)) = first.into_iter().find(|(holds, _)| *holds) {
@@ -160,6 +164,9 @@ impl Judge {
         }
         if let Some(why) = self.too_few() {
             return (Verdict::Hold, why);
+        }
+        if standing.waiting {
+            return (Verdict::Hold, words::WAITS.to_owned());
         }
         (Verdict::Advance, words::sure(readings))
     }
@@ -239,12 +246,12 @@ impl Judge {
                 });
             }
         }
-        if shadow || paired {
+        if shadow || self.scene.compared {
             readings.push(Reading {
                 service: self.mismatches.seen,
                 worse: self.mismatches.worse.total(),
                 better: self.mismatches.better.total(),
-                required: true,
+                required: shadow || paired,
                 needs: needed(self.mismatches.needs(self.better_at())),
                 ..blank(Metric::Mismatches, self.gate.max_mismatch)
             });

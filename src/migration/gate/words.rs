@@ -4,6 +4,9 @@ use super::evalue::Count;
 use super::metric::Metric;
 use super::verdict::{Needs, Obstacle, Reading};
 
+/// Everything is proved, and the file wants a person to let the route into its next stage.
+pub const WAITS: &str = "sure; waits for `multilith approve`";
+
 /// A whole number in groups of three digits: `2 508`.
 #[must_use]
 pub fn grouped(number: u64) -> String {

@@ -19,6 +19,7 @@ pub struct EdgeMeters {
     connections: IntGaugeVec,
     log_lines_dropped: IntCounter,
     panics: IntCounter,
+    journal_errors: IntCounter,
     monolith_only: IntGauge,
     config_generation: IntGauge,
     config_last_reload: Gauge,
@@ -105,6 +106,8 @@ impl EdgeMeters {
             "panics_total",
             "Requests that ended in a panic: a bug, and 500 for one client.",
         ))?;
+        let journal_errors =
+            IntCounter::with_opts(opts("journal_errors_total", "Entries of the journal that could not be written."))?;
         let monolith_only = IntGauge::with_opts(opts(
             "monolith_only",
             "1 while the big red button is on: every route that is not retired goes to the monolith.",
@@ -127,6 +130,7 @@ impl EdgeMeters {
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(log_lines_dropped.clone()))?;
         registry.register(Box::new(panics.clone()))?;
+        registry.register(Box::new(journal_errors.clone()))?;
         registry.register(Box::new(monolith_only.clone()))?;
         registry.register(Box::new(config_generation.clone()))?;
         registry.register(Box::new(config_last_reload.clone()))?;
@@ -139,12 +143,18 @@ impl EdgeMeters {
             connections,
             log_lines_dropped,
             panics,
+            journal_errors,
             monolith_only,
             config_generation,
             config_last_reload,
             config_reloads,
             spans_dropped: OnceLock::new(),
         })
+    }
+
+    /// A move could not be written down.
+    pub fn journal_error(&self) {
+        self.journal_errors.inc();
     }
 
     /// A limit or a rule refused a request.

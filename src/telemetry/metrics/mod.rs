@@ -24,7 +24,7 @@ pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
 pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
 pub use route::{InFlight, RouteLabels, RouteMeters, SideSummary, WantedShare};
-pub use series::Moved;
+pub use series::{GateShown, Moved};
 
 use families::Families;
 use process::Process;

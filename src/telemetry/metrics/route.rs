@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use super::fields::FieldKind;
-use super::series::{RouteSeries, Shown, SideSeries, UpstreamSeconds};
+use super::series::{GateShown, RouteSeries, Shown, SideSeries, UpstreamSeconds};
 use crate::migration::Stage;
 use http::Method;
 
@@ -148,6 +148,16 @@ impl RouteMeters {
     /// A field differed. The first hundred fields of a route have a series of their own, the others share `other`.
     pub fn comparison_field(&self, field: &str, kind: FieldKind) {
         self.series.fields.count(field, kind);
+    }
+
+    /// What the route's gate said at the end of an interval.
+    pub fn gate_verdict(&self, verdict: &'static str) {
+        self.series.gate_verdicts.count(verdict);
+    }
+
+    /// What the route's gate is doing.
+    pub fn gate_shown(&self, shown: GateShown) {
+        *self.series.gate.lock() = Some(shown);
     }
 
     /// What the status verb says about a side.

@@ -29,6 +29,21 @@ pub(crate) struct RouteSeries {
     pub(crate) shadow_seconds: Histogram,
     pub(crate) comparisons: Words,
     pub(crate) fields: FieldCounts,
+    pub(crate) gate_verdicts: Words,
+    /// `None`: the route has no gate.
+    pub(crate) gate: Mutex<Option<GateShown>>,
+}
+
+/// What the metrics say of a gate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateShown {
+    pub state: &'static str,
+    /// Every state there is.
+    pub states: Vec<&'static str>,
+    /// Metric, direction, logarithm of the evidence.
+    pub evidence: Vec<(&'static str, &'static str, f64)>,
+    /// Requests that are missing; `None`: none, or no end is in sight.
+    pub needs: Option<u64>,
 }
 
 /// The stage and shares in force, those that an edition not yet in force asks for, and the moves so far.
@@ -127,6 +142,8 @@ impl RouteSeries {
             shadow_seconds: Histogram::default(),
             comparisons: Words::default(),
             fields: FieldCounts::default(),
+            gate_verdicts: Words::default(),
+            gate: Mutex::default(),
         })
     }
 

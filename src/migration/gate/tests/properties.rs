@@ -140,7 +140,7 @@ proptest! {
     ) {
         let last = ticks.len() - 1;
         let ruled = |more: u32| {
-            let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, paired: false }, 0);
+            let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
             for (index, (km, ks)) in ticks.iter().enumerate() {
                 let mut tick = Tick::default();
                 for group in 0..GROUPS {
@@ -175,7 +175,7 @@ proptest! {
 
 #[test]
 fn a_service_that_refuses_everybody_quickly_is_rolled_back() {
-    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, paired: false }, 0);
+    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
     for _ in 0..10 {
         let mut tick = Tick::default();
         for group in 0..GROUPS {
@@ -196,7 +196,7 @@ fn a_service_that_refuses_everybody_quickly_is_rolled_back() {
 
 #[test]
 fn silence_holds_for_ever() {
-    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, paired: false }, 0);
+    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
     for _ in 0..10_000 {
         judge.observe(&Tick::default(), true);
     }

@@ -49,7 +49,7 @@ enum End {
 /// 100 requests a second in ticks of 10 s, five steps, at most four hours.
 fn roll_out(random: &mut Random, monolith: f64, service: f64) -> (End, u32) {
     let gate = Arc::new(gate());
-    let judge = Judge::new(&gate, Scene { shadow: false, paired: false }, 0);
+    let judge = Judge::new(&gate, Scene { shadow: false, compared: false, paired: false }, 0);
     let (worse_at, better_at) = (judge.worse_at(Metric::Failures), judge.better_at());
     let mut test = Comparison::new(Against::Margin(gate.max_error_increase), 0.5);
     let (mut step, mut requests) = (0, 0.0);
