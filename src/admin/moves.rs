@@ -54,6 +54,9 @@ struct Body {
     weight: Option<String>,
     reason: Option<String>,
     expect_seq: Option<u64>,
+    /// Also into the file.
+    #[serde(default)]
+    write: bool,
     #[serde(default)]
     from_start: bool,
 }
@@ -87,7 +90,7 @@ pub async fn answer(parts: &Arc<Parts>, below: &str, asked: &Asked, body: Vec<u8
     let moving = move || {
         let evidence = parts.gates.report(&route).map(|report| report.why);
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
-        let request = Request { route: &route, asked: act, author, expect_seq };
+        let request = Request { route: &route, asked: act, author, expect_seq, write: body.write };
         parts.reloader.turn(&request).map(|moved| reload::Moved { evidence, ..moved })
     };
     match tokio::task::spawn_blocking(moving).await {
@@ -155,7 +158,7 @@ fn refused(why: &NotMoved) -> Reply {
         NotMoved::Invalid(diagnostics) => {
             Reply::problem_with(409, &text, &serde_json::json!({ "diagnostics": diagnostics }))
         }
-        NotMoved::NoMove(_) | NotMoved::Nothing(_) => Reply::problem(409, &text),
+        NotMoved::NoMove(_) | NotMoved::Nothing(_) | NotMoved::Variable(_) => Reply::problem(409, &text),
         NotMoved::Journal(_) => Reply::problem(503, &text),
     }
 }

@@ -212,6 +212,9 @@ struct MoveArgs {
     /// Only if this is the last entry of the route in the journal.
     #[arg(long, value_name = "N")]
     expect_seq: Option<u64>,
+    /// Also write it into the file of the proxy.
+    #[arg(long)]
+    write: bool,
     /// Also into `retired`.
     #[arg(long)]
     yes: bool,

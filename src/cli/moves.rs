@@ -45,35 +45,46 @@ pub fn act(act: Act, args: &MoveArgs, from_start: bool) -> Exit {
     if let Some(seq) = args.expect_seq {
         body.insert("expect_seq".to_owned(), json!(seq));
     }
-    if from_start {
-        body.insert("from_start".to_owned(), json!(true));
+    for (key, wanted) in [("from_start", from_start), ("write", args.write)] {
+        if wanted {
+            body.insert(key.to_owned(), json!(true));
+        }
     }
     let path = format!("/api/v1/routes/{}/{}", args.route, act.as_str());
-    match client.act(&path, &Value::Object(body), &claimed()) {
-        Ok(moved) if args.json => term::json(&moved),
-        Ok(moved) => term::out(&told(act, &moved)),
+    let moved = match client.act(&path, &Value::Object(body), &claimed()) {
+        Ok(moved) => moved,
         Err(error) => return failed(&error),
+    };
+    if args.json {
+        term::json(&moved);
+    } else {
+        term::out(&told(act, &moved));
+    }
+    if moved["written"] == false {
+        let why = moved["not_written"]["why"].as_str().unwrap_or("");
+        let lines = moved["not_written"]["lines"].as_str().unwrap_or("").trim_end().replace('\n', ", ");
+        term::fail(
+            &format!("moved, not written: {why}"),
+            Some(&format!("put into `[routes.{}]`: {lines}", args.route)),
+        );
+        return Exit::Failed;
     }
     Exit::Fine
 }
 
 /// 1: refused; 2: not reachable, or not made.
 fn failed(error: &AdminError) -> Exit {
-    match error {
-        AdminError::Refused { status: status @ (404 | 409 | 412), detail } => {
-            let help = match status {
-                412 => "look at `multilith journal ROUTE`, then say it again with the new `--expect-seq`",
-                404 => "`multilith status` has the names of the routes",
-                _ => "`multilith status` shows where the route stands",
-            };
-            term::fail(detail, Some(help));
-            Exit::Findings
-        }
-        _ => {
-            term::fail(&error.to_string(), Some(error.help()));
-            Exit::Failed
-        }
-    }
+    let AdminError::Refused { status: status @ (404 | 409 | 412), detail } = error else {
+        term::fail(&error.to_string(), Some(error.help()));
+        return Exit::Failed;
+    };
+    let help = match status {
+        412 => "look at `multilith journal ROUTE`, then say it again with the new `--expect-seq`",
+        404 => "`multilith status` has the names of the routes",
+        _ => "`multilith status` shows where the route stands",
+    };
+    term::fail(detail, Some(help));
+    Exit::Findings
 }
 
 fn told(act: Act, moved: &Value) -> String {

@@ -2,6 +2,7 @@
 
 mod choices;
 mod condition;
+mod edit;
 mod field;
 mod gate;
 mod http_names;
@@ -26,6 +27,7 @@ mod schema_tests;
 
 pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, OnFail, PathCase, Stage, TrailingSlash, Writes};
 pub use condition::{Condition, ConditionTable, Conditions};
+pub use edit::{Unwritable, with_dial};
 pub use field::{Field, Given};
 pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};

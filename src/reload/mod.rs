@@ -4,10 +4,12 @@ mod changes;
 mod source;
 mod turn;
 mod watch_file;
+mod write;
 
 pub use changes::Changes;
 pub use source::{ReadError, Source, environment};
 pub use turn::{Asked, Author, Moved, NotMoved, Request, in_words};
+pub use write::{NotWritten, to_paste};
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;

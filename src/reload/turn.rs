@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_with};
+use crate::config::Unwritable;
 use crate::diagnostic::{Entry as DiagnosticEntry, report};
 use crate::gate::{NewEntry, WrittenDial};
 use crate::live::Held;
@@ -23,6 +25,8 @@ pub struct Request<'a> {
     pub author: Author<'a>,
     /// Only if this is the last entry of the route.
     pub expect_seq: Option<u64>,
+    /// Write the dial into the file, too.
+    pub write: bool,
 }
 
 /// Who moves, and why.
@@ -66,9 +70,22 @@ pub struct Moved {
     pub replicas: Replicas,
     /// `false`: it is in force, and a restart will not know of it.
     pub kept: bool,
+    /// Where it was to be written into the file: whether it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<bool>,
+    /// Why it was not, and what to paste.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_written: Option<NotInFile>,
     /// The evidence at that time, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+}
+
+/// The move is in force, and the file does not say so.
+#[derive(Debug, Clone, Serialize)]
+pub struct NotInFile {
+    pub why: String,
+    pub lines: String,
 }
 
 /// How many of the replicas have it in force.
@@ -94,6 +111,8 @@ pub enum NotMoved {
     /// The file could not be valid in that stage.
     Invalid(Vec<DiagnosticEntry>),
     Journal(String),
+    /// The file has a variable where the dial would be written.
+    Variable(String),
 }
 
 impl fmt::Display for NotMoved {
@@ -109,7 +128,7 @@ impl fmt::Display for NotMoved {
                 let first = diagnostics.first().map_or("the file does not allow it", |entry| &entry.message);
                 write!(f, "the file could not be valid in that stage: {first}")
             }
-            Self::Journal(why) => f.write_str(why),
+            Self::Journal(why) | Self::Variable(why) => f.write_str(why),
         }
     }
 }
@@ -170,6 +189,11 @@ impl Reloader {
         } else {
             Arc::new(self.recompiled(&edition.snapshot, &|name| (name == request.route).then_some(to))?)
         };
+        if let (true, Err(NotWritten::Edit(Unwritable::Variable(key)))) =
+            (request.write, self.source.takes_dial(request.route, to))
+        {
+            return Err(NotMoved::Variable(Unwritable::Variable(key).message(request.route)));
+        }
         let version: &str = gate.map_or("", |gate| &gate.version);
         let (mut held, kept) =
             self.write(request.route, &request.author, &held, (action, to), (version, state.generation))?;
@@ -181,7 +205,14 @@ impl Reloader {
         if to != from {
             self.put(&state, snapshot, request.author.by.as_str());
         }
+        let written = request.write.then(|| self.source.write_dial(request.route, to));
+        let not_written = written
+            .as_ref()
+            .and_then(|written| written.as_ref().err())
+            .map(|why| NotInFile { why: why.message(request.route), lines: to_paste(to) });
         Ok(Moved {
+            written: written.map(|written| written.is_ok()),
+            not_written,
             seq,
             route: request.route.to_owned(),
             from: from.into(),

@@ -274,6 +274,7 @@ fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
                 verdict: serde_json::to_value(&wanted.numbers).ok(),
             },
             expect_seq: None,
+            write: false,
         };
         reloader.turn(&request).map(drop).map_err(|error| error.to_string())
     })

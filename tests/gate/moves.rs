@@ -139,3 +139,28 @@ fn a_paused_gate_does_not_advance_and_a_broken_file_or_the_button_stops_it() {
     edge.replace_file(&text);
     eventually("the gate goes on", || actions(&edge).contains(&"advance".to_owned()).then_some(()));
 }
+
+#[test]
+fn write_puts_the_dial_into_the_file_and_the_reload_agrees() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let before = std::fs::read_to_string(edge.path()).expect("the file is there");
+    let (code, said, why) = verb(&edge, &["promote", "users", "--weight", "30%", "--write"]);
+    assert_eq!(code, 0, "{said}{why}");
+    let after = before.replace("weight = \"5%\"", "weight = \"30%\"");
+    assert_eq!(std::fs::read_to_string(edge.path()).expect("the file is there"), after);
+    edge.await_text(&after);
+    eventually("the file agrees", || (actions(&edge) == ["promote", "agrees"]).then_some(()));
+    assert_eq!(status(&edge)["weight"], "30%");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_said_after_the_move() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let elsewhere = edge.path().with_file_name("elsewhere.toml");
+    std::fs::rename(edge.path(), &elsewhere).expect("the folder takes another name");
+    std::os::unix::fs::symlink(&elsewhere, edge.path()).expect("the folder takes a link");
+    let (code, _, why) = verb(&edge, &["promote", "users", "--write"]);
+    assert_eq!(code, 2, "{why}");
+    assert!(why.contains("moved, not written") && why.contains("weight = \"25%\""), "{why}");
+    assert_eq!(status(&edge)["weight"], "25%", "the move is made first");
+}

@@ -284,23 +284,20 @@ fn approve(field: &Field<Vec<Item<String>>>, draft: &mut Draft<'_>) -> Option<Ve
     let mut stages = Vec::new();
     let mut fine = true;
     for item in &given.value {
-        match MOVED_INTO.into_iter().find(|stage| stage.as_str() == item.value) {
-            Some(stage) => stages.push(stage),
-            None => {
-                fine = false;
-                let near = draft.nearest(&item.value, MOVED_INTO.map(Stage::as_str));
-                let meant = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-                draft.say(
-                    Code::GateApproveUnknown,
-                    item.span.clone(),
-                    format!("`{}` is not a stage that a route is moved into", item.value),
-                    "no such move",
-                    format!(
-                        "{meant}the stages are shadow, canary, migrated and retired; `approve = []` waits for nobody"
-                    ),
-                );
-            }
+        if let Some(stage) = MOVED_INTO.into_iter().find(|stage| stage.as_str() == item.value) {
+            stages.push(stage);
+            continue;
         }
+        fine = false;
+        let near = draft.nearest(&item.value, MOVED_INTO.map(Stage::as_str));
+        let meant = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        draft.say(
+            Code::GateApproveUnknown,
+            item.span.clone(),
+            format!("`{}` is not a stage that a route is moved into", item.value),
+            "no such move",
+            format!("{meant}the stages are shadow, canary, migrated and retired; `approve = []` waits for nobody"),
+        );
     }
     fine.then_some(stages)
 }

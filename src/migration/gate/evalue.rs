@@ -112,10 +112,12 @@ impl Bets {
         const BETTER: [f64; 4] = [0.6, 0.2, 0.15, 0.05];
         match direction {
             Direction::Worse => {
-                let [a, b, c, d, e] = [1.2, 1.5, 3.0, 10.0, 30.0].map(|factor| (factor * limit).min(0.95));
+                let beyond = [1.2, 1.5, 3.0, 10.0, 30.0].map(|factor| (factor * limit).min(0.95));
                 // Half is no bet on "worse" where the limit is as much itself.
                 let half = if limit < 0.5 { 0.5 } else { 0.95 };
-                Self::of(&[a, b, c, d, e, half], &WORSE, LEAST_RATE)
+                let mut rates = [half; 6];
+                rates[..5].copy_from_slice(&beyond);
+                Self::of(&rates, &WORSE, LEAST_RATE)
             }
             Direction::Better => Self::of(&[0.02, 0.25, 0.5, 0.85].map(|part| part * limit), &BETTER, LEAST_RATE),
         }
@@ -125,6 +127,7 @@ impl Bets {
 /// The point (a₀, a₀ + margin) of the hypothesis' boundary that is nearest to the bet (a, b): the least
 /// `n_m · KL(a‖a₀) + n_s · KL(b‖a₀ + margin)`. `monolith` and `service` are numbers of requests.
 #[must_use]
+#[expect(clippy::many_single_char_names, reason = "the names of the formula")]
 pub fn project(monolith: f64, service: f64, a: f64, b: f64, margin: f64) -> (f64, f64) {
     const EDGE: f64 = 1e-12;
     if margin <= 0.0 {
