@@ -139,8 +139,31 @@ impl Standing {
     }
 }
 
-/// The dial in force is where the last entry moved to, as long as the file says what it said then; else the file's own.
-/// Order is that of `seq`, whatever the order of `turns`; no clock takes part.
+/// Where the last entry left a route, and what it rested on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    pub standing: Standing,
+    /// What the file said then.
+    pub file: Dial,
+    /// The gate's `version` then.
+    pub version: Box<str>,
+}
+
+impl Left {
+    /// What is in force under the file of now: what was left, as long as the file says what it said; else the file's own dial.
+    /// A pause outlives a changed file; a new version unlatches.
+    #[must_use]
+    pub fn under(&self, file: Dial, version: &str) -> Standing {
+        let left = &self.standing;
+        if self.file != file {
+            return Standing { seq: left.seq, paused: left.paused, ..Standing::of_file(file) };
+        }
+        let same = *self.version == *version;
+        Standing { latched: left.latched && same, approved: left.approved && same, ..left.clone() }
+    }
+}
+
+/// The dial in force after these entries. Order is that of `seq`, whatever the order of `turns`; no clock takes part.
 #[must_use]
 pub fn in_force(turns: &[Turn], file: Dial, version: &str) -> Standing {
     let mut turns: Vec<&Turn> = turns.iter().collect();
@@ -150,14 +173,7 @@ pub fn in_force(turns: &[Turn], file: Dial, version: &str) -> Standing {
         standing.take(turn);
     }
     let Some(last) = turns.last() else { return standing };
-    if last.file != file {
-        return Standing { seq: standing.seq, paused: standing.paused, ..Standing::of_file(file) };
-    }
-    if *last.version != *version {
-        standing.latched = false;
-        standing.approved = false;
-    }
-    standing
+    Left { standing, file: last.file, version: last.version.clone() }.under(file, version)
 }
 
 /// Why there is no such move.

@@ -1,10 +1,15 @@
 //! Whole roll-outs under the rule of the gate, a thousand of each kind, as `gate.md` simulates them.
 //!
-//! `cargo bench --bench gate` prints the table; `-- 100` takes a hundred of each, `-- 1000 null` one row. Every roll-out is
+//! `cargo bench --bench gate` prints the table (about ten minutes); `-- 100` takes a hundred of each, `-- 1000 null` one row. Every roll-out is
 //! judged by failures, refusals and latency together, as a canary without copies is.
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a simulation")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a simulation"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -249,7 +254,9 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let roll_outs = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(1000);
     let only = arguments.next();
-    println!("| truth ({roll_outs} roll-outs) | promoted % | rolled back % | holds % | median minutes to promotion | median service requests to roll-back |");
+    println!(
+        "| truth ({roll_outs} roll-outs) | promoted % | rolled back % | holds % | median minutes to promotion | median service requests to roll-back |"
+    );
     println!("|---|---|---|---|---|---|");
     let mut wrong = Vec::new();
     for truth in TRUTHS.iter().filter(|truth| only.as_ref().is_none_or(|only| truth.name.starts_with(only.as_str()))) {
