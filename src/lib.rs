@@ -16,6 +16,7 @@
 //! | [`shadow`], [`upstream`], [`guard`] | the second request, and what is learnt from it; pools that are kept true to the world; what may cross the edge, and how it is cleaned |
 //! | [`telemetry`] | metrics, access log, trace context |
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |
+//! | [`store`] | the embedded database: the journal of moves, evidence, endpoints known last; beside `live` |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
 //! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
 //! | [`config`] | what the file says: with places, unresolved (pure) |
@@ -55,5 +56,6 @@ pub mod reload;
 pub mod route;
 pub mod server;
 pub mod shadow;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["proxy"],
     &["shadow", "upstream", "guard"],
     &["telemetry"],
-    &["live"],
+    &["live", "store"],
     &["compile"],
     &["route", "migration", "compare", "endpoint"],
     &["config"],
