@@ -32,7 +32,7 @@ pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, asked: &Ask
         "/api/v1/routes" if get => Reply::json(200, &routes(parts)),
         "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
         "/api/v1/config" if get => Reply::json(200, &parts.reloader.in_force()),
-        "/api/v1/journal" if get => moves::journal(parts, asked),
+        "/api/v1/journal" if get => moves::journal(parts, asked).await,
         "/api/v1/reload" if post => reload(parts).await,
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, &body).await,

@@ -159,6 +159,9 @@ fn refused(why: &NotMoved) -> Reply {
             Reply::problem_with(409, &text, &serde_json::json!({ "diagnostics": diagnostics }))
         }
         NotMoved::NoMove(_) | NotMoved::Nothing(_) | NotMoved::Variable(_) => Reply::problem(409, &text),
+        NotMoved::Journal(why) if why.is_in_use() => {
+            Reply::problem_with(503, &text, &serde_json::json!({ "code": "state-in-use" }))
+        }
         NotMoved::Journal(_) => Reply::problem(503, &text),
     }
 }
@@ -169,7 +172,7 @@ fn cut(text: &str) -> &str {
 }
 
 /// `GET /api/v1/journal?route=&after=&limit=`.
-pub fn journal(parts: &Parts, asked: &Asked) -> Reply {
+pub async fn journal(parts: &Arc<Parts>, asked: &Asked) -> Reply {
     let number = |key: &str, default: u64| match asked.query(key).filter(|text| !text.is_empty()) {
         None => Ok(default),
         Some(text) => text.parse::<u64>().map_err(|_| format!("`{key}` must be a whole number")),
@@ -180,5 +183,12 @@ pub fn journal(parts: &Parts, asked: &Asked) -> Reply {
     };
     let limit = usize::try_from(limit).unwrap_or(MOST_ENTRIES).clamp(1, MOST_ENTRIES);
     let route = asked.query("route").filter(|route| !route.is_empty());
-    Reply::json(200, &parts.reloader.journal().page(route, after, limit))
+    let (parts, route) = (Arc::clone(parts), route.map(str::to_owned));
+    // A disk may take its time, which is not this runtime's.
+    let read = move || parts.reloader.journal().page(route.as_deref(), after, limit);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(page)) => Reply::json(200, &page),
+        Ok(Err(error)) => Reply::problem(503, &error.to_string()),
+        Err(_) => Reply::problem(500, "the journal could not be read"),
+    }
 }

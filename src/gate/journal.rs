@@ -1,14 +1,16 @@
-//! The journal of moves: who, when, why, and the numbers it rested on. Entries are only added.
+//! The journal of moves, as moves and the API see it: who, when, why, and the numbers it rested on. The store keeps it.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::migration::dial::{Action, By, Standing, Turn, in_force};
+use crate::migration::dial::{Action, By, Left, Standing};
 use crate::migration::{Dial, Stage};
+use crate::store::{JournalRow, KeptDial, NewRow, Store, StoreError};
 
 /// Stage and weight as the API writes them; `weight` only in the stage that has one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,7 +45,7 @@ pub struct NewEntry<'a> {
 }
 
 /// One line of `multilith journal --json`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     pub v: u8,
     /// The row, over all routes.
@@ -51,43 +53,66 @@ pub struct Entry {
     /// Per route, from 1, without gaps.
     pub seq: u64,
     /// RFC 3339. Nothing is ordered by it: a clock that jumps changes only what is said here.
-    pub at: String,
-    pub route: String,
-    pub by: &'static str,
-    pub who: String,
-    pub from: WrittenDial,
-    pub to: WrittenDial,
-    pub file: WrittenDial,
-    pub version: String,
+    pub at: Box<str>,
+    /// `None`: the button, a refused file.
+    pub route: Option<Box<str>>,
+    pub by: Box<str>,
+    pub who: Box<str>,
+    pub from: Option<WrittenDial>,
+    pub to: Option<WrittenDial>,
+    pub file: Option<WrittenDial>,
+    pub version: Box<str>,
     pub generation: u64,
-    pub action: &'static str,
-    pub reason: String,
+    pub action: Box<str>,
+    pub reason: Box<str>,
     pub verdict: Option<Value>,
 }
 
-/// Why an entry was not written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalError(pub String);
+impl From<JournalRow> for Entry {
+    fn from(JournalRow { id, seq, at, row }: JournalRow) -> Self {
+        Self {
+            v: 1,
+            id,
+            seq,
+            at,
+            route: row.route,
+            by: row.by,
+            who: row.who,
+            from: row.from.map(Into::into),
+            to: row.to.map(Into::into),
+            file: row.file.map(Into::into),
+            version: row.version,
+            generation: row.generation,
+            action: row.action,
+            reason: row.reason,
+            verdict: row.verdict.and_then(|text| serde_json::from_str(&text).ok()),
+        }
+    }
+}
+
+/// Why an entry was not written, or not read.
+#[derive(Debug, Clone)]
+pub struct JournalError(pub StoreError);
+
+impl JournalError {
+    /// Another process holds the state directory.
+    pub const fn is_in_use(&self) -> bool {
+        matches!(self.0, StoreError::InUse)
+    }
+}
 
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the journal cannot be written: {}", self.0)
+        write!(f, "the journal cannot be used: {}", self.0)
     }
 }
 
 impl std::error::Error for JournalError {}
 
-/// The entries of this process. They are kept in memory: the dial in force ends with the process, and the next one begins
-/// with what the file says.
-#[derive(Debug, Default)]
-pub struct Journal {
-    rows: Mutex<Vec<Row>>,
-}
-
+/// The journal of this state directory.
 #[derive(Debug)]
-struct Row {
-    entry: Entry,
-    turn: Turn,
+pub struct Journal {
+    store: Arc<Store>,
 }
 
 /// Some entries, and where the next ones begin.
@@ -99,54 +124,77 @@ pub struct Page {
 }
 
 impl Journal {
-    /// Adds an entry, and gives it its numbers. It is written when this returns.
-    pub fn append(&self, new: &NewEntry<'_>) -> Result<Entry, JournalError> {
-        let mut rows = self.rows.lock();
-        let last = rows.iter().rev().find(|row| row.entry.route == new.route);
-        let seq = last.map_or(0, |row| row.entry.seq) + 1;
-        let id = rows.last().map_or(0, |row| row.entry.id) + 1;
-        let entry = Entry {
-            v: 1,
-            id,
-            seq,
-            at: now(),
-            route: new.route.to_owned(),
-            by: new.by.as_str(),
-            who: new.who.to_owned(),
-            from: new.from.into(),
-            to: new.to.into(),
-            file: new.file.into(),
-            version: new.version.to_owned(),
-            generation: new.generation,
-            action: new.action.as_str(),
-            reason: new.reason.to_owned(),
-            verdict: new.verdict.clone(),
-        };
-        let turn =
-            Turn { seq, action: new.action, by: new.by, to: new.to, file: new.file, version: new.version.into() };
-        rows.push(Row { entry: entry.clone(), turn });
-        Ok(entry)
+    pub const fn of(store: Arc<Store>) -> Self {
+        Self { store }
     }
 
-    /// Where the entries of a route leave it, with the time of its last move; `None` without an entry.
-    pub fn standing(&self, route: &str, file: Dial, version: &str) -> Option<(Standing, String)> {
-        let rows = self.rows.lock();
-        let own: Vec<&Row> = rows.iter().filter(|row| row.entry.route == route).collect();
-        let turns: Vec<Turn> = own.iter().map(|row| row.turn.clone()).collect();
-        let moved = own.iter().rev().find(|row| row.entry.from != row.entry.to).or(own.last())?;
-        Some((in_force(&turns, file, version), moved.entry.at.clone()))
+    /// Adds an entry, and where it leaves its route. It is on the disk when this returns.
+    pub fn append(&self, new: &NewEntry<'_>, after: &Standing) -> Result<Entry, JournalError> {
+        let row = NewRow {
+            route: Some(new.route.into()),
+            action: new.action.as_str().into(),
+            by: new.by.as_str().into(),
+            who: new.who.into(),
+            from: Some(new.from),
+            to: Some(new.to),
+            file: Some(new.file),
+            version: new.version.into(),
+            generation: new.generation,
+            reason: new.reason.into(),
+            verdict: new.verdict.as_ref().map(|verdict| verdict.to_string().into()),
+        };
+        let kept = KeptDial {
+            dial: after.dial,
+            file: new.file,
+            version: new.version.into(),
+            by: after.by.as_str().into(),
+            latched: after.latched,
+            paused: after.paused,
+            approved: after.approved,
+        };
+        self.store.append(row, Some(kept)).map(Into::into).map_err(JournalError)
+    }
+
+    /// Where each route was left, and since when.
+    pub fn left(&self) -> Result<HashMap<Box<str>, (Left, Box<str>)>, JournalError> {
+        let dials = self.store.dials().map_err(JournalError)?;
+        let left = dials.into_iter().map(|(route, seq, since, kept)| {
+            let by = By::read(&kept.by).unwrap_or(By::File);
+            let standing = Standing {
+                dial: kept.dial,
+                by,
+                seq,
+                latched: kept.latched,
+                paused: kept.paused,
+                approved: kept.approved,
+            };
+            (route, (Left { standing, file: kept.file, version: kept.version }, since))
+        });
+        Ok(left.collect())
     }
 
     /// The oldest `limit` entries after a row, of one route or of all.
-    pub fn page(&self, route: Option<&str>, after: u64, limit: usize) -> Page {
-        let rows = self.rows.lock();
-        let mut found = rows
-            .iter()
-            .filter(|row| row.entry.id > after && route.is_none_or(|route| row.entry.route == route))
-            .map(|row| &row.entry);
-        let entries: Vec<Entry> = found.by_ref().take(limit).cloned().collect();
-        let next = found.next().and(entries.last().map(|entry| entry.id));
-        Page { entries, next }
+    pub fn page(&self, route: Option<&str>, after: u64, limit: usize) -> Result<Page, JournalError> {
+        let mut rows = self.store.rows_after(route, after, limit + 1).map_err(JournalError)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().map(|row| row.id).filter(|_| more);
+        Ok(Page { entries: rows.into_iter().map(Into::into).collect(), next })
+    }
+
+    /// Whether a move could be written down now.
+    pub fn is_writable(&self) -> bool {
+        self.store.status().trouble.is_none()
+    }
+
+    /// What was known is not known any more, or nothing can be kept.
+    pub fn is_broken(&self) -> bool {
+        self.store.status().is_broken()
+    }
+
+    /// Called when the journal became writable, or stopped being so.
+    pub fn when_changed(&self, listener: impl Fn(bool) + Send + Sync + 'static) {
+        self.store.when_changed(move |status| listener(status.trouble.is_none()));
     }
 }
 
@@ -160,6 +208,20 @@ mod tests {
     use super::*;
     use crate::migration::Percent;
 
+    struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("multilith-journal-{name}-{}", std::process::id())))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.0));
+        }
+    }
+
     fn canary(hundredths: u16) -> Dial {
         Dial { stage: Stage::Canary, weight: Percent::from_hundredths(hundredths).expect("at most 100 %") }
     }
@@ -167,50 +229,57 @@ mod tests {
     fn entry(route: &str, to: Dial) -> NewEntry<'_> {
         NewEntry {
             route,
-            action: Action::Promote,
+            action: Action::RollBack,
             by: By::Person,
             who: "ops",
             from: canary(100),
             to,
             file: canary(100),
-            version: "",
+            version: "v1",
             generation: 1,
             reason: "",
-            verdict: None,
+            verdict: Some(serde_json::json!({ "step": 1 })),
         }
     }
 
-    #[test]
-    fn seq_counts_per_route_without_gaps_and_id_over_all() {
-        let journal = Journal::default();
-        let numbers: Vec<(u64, u64)> = ["a", "b", "a"]
-            .iter()
-            .map(|route| journal.append(&entry(route, canary(500))).expect("written"))
-            .map(|entry| (entry.id, entry.seq))
-            .collect();
-        assert_eq!(numbers, [(1, 1), (2, 1), (3, 2)]);
+    fn after(to: Dial) -> Standing {
+        Standing { dial: to, by: By::Person, latched: true, ..Standing::of_file(canary(100)) }
     }
 
     #[test]
-    fn the_journal_is_read_page_by_page() {
-        let journal = Journal::default();
+    fn what_was_left_is_found_by_the_next_process() {
+        let folder = Folder::new("left");
+        {
+            let journal = Journal::of(Store::open(&folder.0));
+            for route in ["a", "b", "a"] {
+                journal.append(&entry(route, canary(0)), &after(canary(0))).expect("written");
+            }
+        }
+        let journal = Journal::of(Store::open(&folder.0));
+        let left = journal.left().expect("read");
+        let (a, _) = &left["a"];
+        assert_eq!((a.standing.seq, a.standing.dial, a.standing.latched), (2, canary(0), true));
+        assert_eq!((a.file, &*a.version), (canary(100), "v1"));
+        assert_eq!(left["b"].0.standing.seq, 1);
+    }
+
+    #[test]
+    fn the_journal_is_read_page_by_page_as_the_contract_shows_it() {
+        let folder = Folder::new("page");
+        let journal = Journal::of(Store::open(&folder.0));
         for _ in 0..5 {
-            journal.append(&entry("a", canary(500))).expect("written");
+            let to = Dial { stage: Stage::Migrated, weight: Percent::EVERYBODY };
+            journal.append(&entry("a", to), &after(to)).expect("written");
         }
-        let page = journal.page(None, 0, 3);
+        let page = journal.page(None, 0, 3).expect("read");
         assert_eq!((page.entries.len(), page.next), (3, Some(3)));
-        let page = journal.page(Some("a"), 3, 3);
+        let page = journal.page(Some("a"), 3, 3).expect("read");
         assert_eq!((page.entries.len(), page.next), (2, None));
-        assert!(journal.page(Some("b"), 0, 3).entries.is_empty());
-    }
-
-    #[test]
-    fn an_entry_is_the_object_that_the_contract_shows() {
-        let journal = Journal::default();
-        let written = journal.append(&entry("a", Dial { stage: Stage::Migrated, weight: Percent::EVERYBODY }));
-        let value = serde_json::to_value(written.expect("written")).expect("an entry serialises");
+        assert!(journal.page(Some("b"), 0, 3).expect("read").entries.is_empty());
+        let value = serde_json::to_value(&page.entries[0]).expect("an entry serialises");
         assert_eq!(value["from"], serde_json::json!({ "stage": "canary", "weight": "1%" }));
         assert_eq!(value["to"], serde_json::json!({ "stage": "migrated" }));
-        assert_eq!((value["v"].as_u64(), value["seq"].as_u64()), (Some(1), Some(1)));
+        assert_eq!((value["v"].as_u64(), value["seq"].as_u64()), (Some(1), Some(4)));
+        assert_eq!(value["verdict"]["step"], 1);
     }
 }

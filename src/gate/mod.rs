@@ -50,6 +50,7 @@ pub struct Gates {
     in_force: Arc<InForce<Edition>>,
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
+    journal: Arc<Journal>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
 }
@@ -63,8 +64,13 @@ struct Watched {
 }
 
 impl Gates {
-    pub fn new(in_force: Arc<InForce<Edition>>, live: Arc<Live>, telemetry: Arc<Telemetry>) -> Arc<Self> {
-        Arc::new(Self { in_force, live, telemetry, mover: OnceLock::new(), routes: Mutex::default() })
+    pub fn new(
+        in_force: Arc<InForce<Edition>>,
+        live: Arc<Live>,
+        telemetry: Arc<Telemetry>,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
+        Arc::new(Self { in_force, live, telemetry, journal, mover: OnceLock::new(), routes: Mutex::default() })
     }
 
     /// Begins to look. Ends with the last who holds the gates.
@@ -126,6 +132,10 @@ impl Gates {
     fn obstacle(&self, edition: &Edition) -> Option<Obstacle> {
         if self.live.monolith_only(edition.snapshot.server.monolith_only) {
             return Some(Obstacle::MonolithOnly);
+        }
+        self.telemetry.metrics.edge().journal_broken(self.journal.is_broken());
+        if !self.journal.is_writable() {
+            return Some(Obstacle::Store);
         }
         self.live.is_file_refused().then_some(Obstacle::BrokenFile)
     }

@@ -50,6 +50,11 @@ impl RouteState {
         *self.held.lock() = Some(held);
     }
 
+    /// As before the route's first edition.
+    pub fn forget(&self) {
+        *self.held.lock() = None;
+    }
+
     /// The dial in force, where the file says `file`.
     pub fn dial(&self, file: Dial) -> Dial {
         self.held.lock().as_ref().map_or(file, |held| held.standing.dial)

@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
 use crate::gate::Journal;
-use crate::live::{InForce, Live};
+use crate::live::{Held, InForce, Live};
 use crate::migration::dial::By;
 use crate::proxy::{Access, Edition};
 use crate::shadow::{Shadow, step_back};
@@ -158,13 +158,33 @@ impl Reloader {
             state: Mutex::new(state),
         });
         reloader.begin();
+        let again = Arc::downgrade(&reloader);
+        reloader.journal.when_changed(move |writable| {
+            if let Some(reloader) = again.upgrade().filter(|_| writable) {
+                reloader.begin();
+            }
+        });
         reloader
     }
 
-    /// Puts the dials in force that the journal has, before the first request.
+    /// Puts the dials in force that the journal has, before the first request; and again when the journal was another
+    /// process' until now.
     fn begin(&self) {
         let state = self.state.lock();
-        self.settle(state.generation, &state.written, &[]);
+        let left = self.journal.left().unwrap_or_else(|error| {
+            tracing::error!(%error, "where routes were moved to is not known: the file's stages and weights are in force");
+            turn::LeftRoutes::new()
+        });
+        for route in &state.written.routes {
+            // What this process knew is older.
+            let live = self.live.route(&route.name);
+            let newer =
+                |held: &Held| left.get(&*route.name).is_some_and(|(left, _)| left.standing.seq > held.standing.seq);
+            if live.held().as_ref().is_some_and(newer) {
+                live.forget();
+            }
+        }
+        self.settle(state.generation, &state.written, &[], &left);
         let moved = |entry: &crate::proxy::RouteEdition| entry.state.dial(entry.dial) != entry.dial;
         if self.in_force.load().routes.iter().any(moved) {
             let snapshot = self.in_its_stages(&state.written);
@@ -264,7 +284,8 @@ impl Reloader {
         for diagnostic in &said {
             diagnostics.push(diagnostic.clone());
         }
-        self.settle(state.generation + 1, &snapshot, &changes.altered);
+        // A route that was away and is back is as new: what its journal has is not looked at.
+        self.settle(state.generation + 1, &snapshot, &changes.altered, &turn::LeftRoutes::new());
         self.apply(state, snapshot);
         state.last_error = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;

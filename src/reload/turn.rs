@@ -1,5 +1,6 @@
 //! Moves of one dial: who asks, what is in force, what the journal keeps, and the edition that follows.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_with};
 use crate::config::Unwritable;
 use crate::diagnostic::{Entry as DiagnosticEntry, report};
-use crate::gate::{NewEntry, WrittenDial};
+use crate::gate::{JournalError, NewEntry, WrittenDial};
 use crate::live::Held;
-use crate::migration::dial::{Action, By, NoMove, Standing, Turn, Wish, promoted, rolled_back};
+use crate::migration::dial::{Action, By, Left, NoMove, Standing, Turn, Wish, promoted, rolled_back};
 use crate::migration::{Dial, Stage};
 use crate::route::Route;
 
@@ -28,6 +29,9 @@ pub struct Request<'a> {
     /// Write the dial into the file, too.
     pub write: bool,
 }
+
+/// Where the journal left routes, by name, and since when.
+pub(super) type LeftRoutes = HashMap<Box<str>, (Left, Box<str>)>;
 
 /// Who moves, and why.
 #[derive(Debug, Clone)]
@@ -110,7 +114,8 @@ pub enum NotMoved {
     },
     /// The file could not be valid in that stage.
     Invalid(Vec<DiagnosticEntry>),
-    Journal(String),
+    /// It could not be written down.
+    Journal(JournalError),
     /// The file has a variable where the dial would be written.
     Variable(String),
 }
@@ -128,7 +133,8 @@ impl fmt::Display for NotMoved {
                 let first = diagnostics.first().map_or("the file does not allow it", |entry| &entry.message);
                 write!(f, "the file could not be valid in that stage: {first}")
             }
-            Self::Journal(why) | Self::Variable(why) => f.write_str(why),
+            Self::Journal(why) => why.fmt(f),
+            Self::Variable(why) => f.write_str(why),
         }
     }
 }
@@ -248,20 +254,23 @@ impl Reloader {
             reason: author.reason,
             verdict: author.verdict.clone(),
         };
-        let (seq, at, kept) = match self.journal.append(&new) {
-            Ok(entry) => (entry.seq, entry.at, true),
+        let mut standing = held.standing.clone();
+        standing.take(&Turn { seq: standing.seq, action, by: author.by, to, file: held.file, version: version.into() });
+        let (at, kept) = match self.journal.append(&new, &standing) {
+            Ok(entry) => {
+                standing.seq = entry.seq;
+                (entry.at, true)
+            }
             Err(error) => {
                 self.telemetry.metrics.edge().journal_error();
                 tracing::error!(route, %error, action = action.as_str(), "a move was not kept");
                 if !(author.by == By::Person && action == Action::RollBack) {
-                    return Err(NotMoved::Journal(error.to_string()));
+                    return Err(NotMoved::Journal(error));
                 }
-                (held.standing.seq, crate::gate::now(), false)
+                (crate::gate::now().into(), false)
             }
         };
-        let mut standing = held.standing.clone();
-        standing.take(&Turn { seq, action, by: author.by, to, file: held.file, version: version.into() });
-        let since = if to == from { held.since.clone() } else { Some(at.into()) };
+        let since = if to == from { held.since.clone() } else { Some(at) };
         tracing::info!(
             route,
             by = author.by.as_str(),
@@ -286,21 +295,23 @@ impl Reloader {
         })
     }
 
-    /// The dials of a new file: where it says something new of a route, it wins; else what moved stays.
-    pub(super) fn settle(&self, generation: u64, written: &Snapshot, altered: &[Arc<str>]) {
+    /// The dials of a new file: where it says something new of a route, it wins; else what moved stays. `left`: where the
+    /// journal has the routes that this process does not know yet.
+    pub(super) fn settle(&self, generation: u64, written: &Snapshot, altered: &[Arc<str>], left: &LeftRoutes) {
         let who = format!("{} #{generation}", self.source.name());
         for route in &written.routes {
             let live = self.live.route(&route.name);
             let (file, gate) = (route.policy.dial, route.policy.gate.as_deref());
             let version: &str = gate.map_or("", |gate| &gate.version);
-            let Some(held) = live.held() else {
-                // A route that this process did not know: what its journal says, as long as the file agrees.
-                let before = self.journal.standing(&route.name, file, version);
-                let held = before.map_or_else(
-                    || Held::of_file(file),
-                    |(standing, at)| Held { standing, file, since: Some(at.into()), resets: 0 },
-                );
-                live.hold(held);
+            let held = live.held().or_else(|| {
+                let (left, since) = left.get(&*route.name)?;
+                let standing = if left.file == file { left.under(file, version) } else { left.standing.clone() };
+                let held = Held { standing, file: left.file, since: Some(since.clone()), resets: 0 };
+                live.hold(held.clone());
+                Some(held)
+            });
+            let Some(held) = held else {
+                live.hold(Held::of_file(file));
                 continue;
             };
             let changed = held.file != file;

@@ -33,6 +33,7 @@ use crate::migration::dial::By;
 use crate::proxy::{Access, Edge, Edition, Express};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
+use crate::store::Store;
 use crate::telemetry::{Metrics, Telemetry};
 use crate::upstream::Upstreams;
 
@@ -52,6 +53,7 @@ pub struct Running {
     pub tls_listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
     pub reloader: Arc<Reloader>,
+    store: Arc<Store>,
     telemetry: Arc<Telemetry>,
     in_force: Arc<InForce<Edition>>,
     #[expect(dead_code, reason = "the gates look as long as somebody holds them")]
@@ -166,6 +168,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)
     };
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
+    let store = Store::open(&server.state_dir);
+    let journal = Arc::new(Journal::of(Arc::clone(&store)));
     let reloader = Reloader::new(reload::Parts {
         source,
         in_force: Arc::clone(&in_force),
@@ -174,10 +178,10 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         upstreams: Arc::clone(&upstreams),
         shadow: Arc::clone(&shadow),
         access: Arc::clone(&access),
-        journal: Arc::new(Journal::default()),
+        journal: Arc::clone(&journal),
         control: control.clone(),
     });
-    let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry));
+    let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry), journal);
     if let Some(tls) = tls.clone() {
         reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
     }
@@ -244,6 +248,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         tls_listeners,
         admin,
         reloader,
+        store,
         telemetry,
         in_force,
         gates,
@@ -379,6 +384,11 @@ impl Running {
     pub async fn hand_over(&self) -> Result<(), Stays> {
         let state_dir = self.in_force.load().snapshot.server.state_dir.clone();
         hand_over(&state_dir, &self.fds).await?;
+        // The successor writes from now on; a gate here could move nothing any more.
+        let store = Arc::clone(&self.store);
+        if tokio::task::spawn_blocking(move || store.let_go()).await.is_err() {
+            tracing::error!("the state directory was not let go");
+        }
         // Who has a connection to us may be about to use it: it is closed behind an answer, not before a request.
         self.census.successor_serves();
         Ok(())

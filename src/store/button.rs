@@ -17,7 +17,13 @@ impl Store {
     }
 
     /// Keeps that it was set, with a row of the journal.
-    pub fn keep_button(&self, pressed: bool, who: &str, reason: &str, generation: u64) -> Result<JournalRow, StoreError> {
+    pub fn keep_button(
+        &self,
+        pressed: bool,
+        who: &str,
+        reason: &str,
+        generation: u64,
+    ) -> Result<JournalRow, StoreError> {
         let reason = if reason.is_empty() { if pressed { "pressed" } else { "released" } } else { reason };
         let row = NewRow {
             action: "button".into(),

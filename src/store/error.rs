@@ -21,7 +21,10 @@ pub enum StoreError {
     /// What `PRAGMA quick_check` found.
     Damaged(Arc<str>),
     /// The database was written by a newer program: its version, and the newest that this program knows.
-    Newer { found: i64, known: i64 },
+    Newer {
+        found: i64,
+        known: i64,
+    },
 }
 
 impl fmt::Display for StoreError {

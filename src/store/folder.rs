@@ -66,8 +66,7 @@ fn open(file: &Path) -> Result<Connection, StoreError> {
 
 /// Opens the database of another process, which goes on writing it.
 pub(super) fn look(state_dir: &Path) -> Result<Connection, StoreError> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(state_dir.join(DATABASE), flags)?;
     connection.busy_timeout(PATIENCE)?;
     let (found, known) = (schema::version(&connection)?, schema::newest());

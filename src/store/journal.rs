@@ -82,7 +82,13 @@ impl Store {
         self.rows(sql, route.map(Into::into), after, limit)
     }
 
-    fn rows(&self, sql: String, route: Option<Box<str>>, after: u64, limit: usize) -> Result<Vec<JournalRow>, StoreError> {
+    fn rows(
+        &self,
+        sql: String,
+        route: Option<Box<str>>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         self.ask(move |database| {

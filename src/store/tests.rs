@@ -182,7 +182,8 @@ fn the_button_stays_as_it_was_set() {
 fn evidence_is_kept_for_each_route_and_old_files_are_taken_over_once() {
     let folder = Folder::new();
     let store = Store::open(&folder.0);
-    let evidence = |route: &str, text: &str| EvidenceRow { route: route.into(), subject: "7".into(), text: text.into() };
+    let evidence =
+        |route: &str, text: &str| EvidenceRow { route: route.into(), subject: "7".into(), text: text.into() };
     assert!(store.wants_evidence_files().expect("read"));
     store.keep_evidence(evidence("a", "new")).expect("written");
     store.import_evidence(vec![evidence("a", "old"), evidence("b", "old")]).expect("written");

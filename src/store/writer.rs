@@ -178,7 +178,9 @@ impl Database {
         let result = attempt().map_err(StoreError::from);
         match &result {
             Ok(_) if self.failing => tracing::info!("the database can be written again"),
-            Err(error) if !self.failing => tracing::error!(%error, "the database cannot be written; requests are served all the same"),
+            Err(error) if !self.failing => {
+                tracing::error!(%error, "the database cannot be written; requests are served all the same")
+            }
             _ => {}
         }
         self.failing = result.is_err();

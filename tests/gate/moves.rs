@@ -164,3 +164,66 @@ fn a_file_that_cannot_be_written_is_said_after_the_move() {
     assert!(why.contains("moved, not written") && why.contains("weight = \"25%\""), "{why}");
     assert_eq!(status(&edge)["weight"], "25%", "the move is made first");
 }
+
+#[test]
+fn a_restart_finds_every_route_where_it_was_left() {
+    let (mut edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    assert_eq!(verb(&edge, &["promote", "users", "--to", "migrated"]).0, 0);
+    kill(&mut edge);
+    edge.restart();
+    assert_eq!(status(&edge)["stage"], "migrated");
+    assert_eq!(edge.get("/users").text(), "service");
+    assert_eq!(verb(&edge, &["rollback", "users", "--weight", "0%"]).0, 0);
+    kill(&mut edge);
+    // The file changed while nothing ran: it wins, and the journal says from where.
+    let other = edge.text("").replace("weight = \"5%\"", "weight = \"7%\"");
+    edge.replace_file(&other);
+    edge.restart();
+    assert_eq!(status(&edge)["weight"], "7%");
+    assert_eq!(actions(&edge), ["promote", "roll-back", "file"]);
+    let last = edge.admin_json("GET", "/api/v1/journal?route=users&after=2").1["entries"][0].clone();
+    assert_eq!((&last["from"]["weight"], &last["to"]["weight"]), (&"0%".into(), &"7%".into()), "{last}");
+}
+
+fn kill(edge: &mut Edge) {
+    edge.signal("KILL");
+    edge.wait(crate::harness::PATIENCE).expect("a killed process ends");
+}
+
+#[test]
+fn after_a_kill_in_the_middle_of_moves_the_dial_is_that_of_the_last_row() {
+    const KILLS: u64 = 8;
+    let (mut edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    for kills in 0..KILLS {
+        let admin = edge.admin_address();
+        let (sent, moved) = std::sync::mpsc::channel();
+        let mover = std::thread::spawn(move || {
+            // Until the connection breaks: up and down, as fast as it goes.
+            for number in 0_u64.. {
+                let (act, weight) = if number % 2 == 0 { ("promote", 50) } else { ("rollback", 1) };
+                let body = format!("{{\"weight\": \"{weight}%\"}}");
+                let head = format!(
+                    "POST /api/v1/routes/users/{act} HTTP/1.1\r\nHost: {admin}\r\nX-Multilith: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                let answered = Client::try_connect(admin).and_then(|mut client| {
+                    client.try_send(format!("{head}{body}")).and_then(|()| client.try_response(false))
+                });
+                if answered.is_err() || sent.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        for _ in 0..=kills * 3 % 11 {
+            moved.recv_timeout(crate::harness::PATIENCE).expect("moves are answered");
+        }
+        kill(&mut edge);
+        mover.join().expect("the mover ends with the connection");
+        edge.restart();
+        let page = edge.admin_json("GET", "/api/v1/journal?route=users&limit=1000").1;
+        let last = page["entries"].as_array().and_then(|entries| entries.last()).cloned().expect("an entry");
+        let shown = status(&edge);
+        assert_eq!((&shown["dial"]["seq"], &shown["weight"]), (&last["seq"], &last["to"]["weight"]), "{last}");
+    }
+    println!("{KILLS} kills, each followed by a start with the dial of the last row");
+}

@@ -33,7 +33,8 @@ fn the_process_that_writes() {
         // Something large beside it, so that a kill also meets a checkpoint.
         let text = "x".repeat(50_000).into();
         let evidence = store.keep_evidence(EvidenceRow { route: "a".into(), subject: "7".into(), text });
-        let (new, dial) = row("a", 100, u16::try_from(store.newest("a", 1).map_or(0, |rows| rows.len())).expect("1") + 1);
+        let (new, dial) =
+            row("a", 100, u16::try_from(store.newest("a", 1).map_or(0, |rows| rows.len())).expect("1") + 1);
         match store.append(new, dial).and_then(|row| evidence.map(|()| row)) {
             Ok(row) => println!("\nkept {}", row.seq),
             Err(error) => {

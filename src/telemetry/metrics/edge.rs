@@ -20,6 +20,7 @@ pub struct EdgeMeters {
     log_lines_dropped: IntCounter,
     panics: IntCounter,
     journal_errors: IntCounter,
+    journal_broken: IntGauge,
     monolith_only: IntGauge,
     config_generation: IntGauge,
     config_last_reload: Gauge,
@@ -108,6 +109,10 @@ impl EdgeMeters {
         ))?;
         let journal_errors =
             IntCounter::with_opts(opts("journal_errors_total", "Entries of the journal that could not be written."))?;
+        let journal_broken = IntGauge::with_opts(opts(
+            "journal_broken",
+            "1 while the database cannot be used, or was moved aside since the start.",
+        ))?;
         let monolith_only = IntGauge::with_opts(opts(
             "monolith_only",
             "1 while the big red button is on: every route that is not retired goes to the monolith.",
@@ -131,6 +136,7 @@ impl EdgeMeters {
         registry.register(Box::new(log_lines_dropped.clone()))?;
         registry.register(Box::new(panics.clone()))?;
         registry.register(Box::new(journal_errors.clone()))?;
+        registry.register(Box::new(journal_broken.clone()))?;
         registry.register(Box::new(monolith_only.clone()))?;
         registry.register(Box::new(config_generation.clone()))?;
         registry.register(Box::new(config_last_reload.clone()))?;
@@ -144,12 +150,17 @@ impl EdgeMeters {
             log_lines_dropped,
             panics,
             journal_errors,
+            journal_broken,
             monolith_only,
             config_generation,
             config_last_reload,
             config_reloads,
             spans_dropped: OnceLock::new(),
         })
+    }
+
+    pub fn journal_broken(&self, broken: bool) {
+        self.journal_broken.set(i64::from(broken));
     }
 
     /// A move could not be written down.
