@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::{Client, Edge, Reply, Response, eventually};
-use crate::traffic::{Traffic, actions, edge, route, status, verb};
+use crate::traffic::{Traffic, actions, edge, patiently, route, status, verb};
 
 const PLAIN: &str = "[routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"5%\"\n\
                      sticky = [\"header:x-user-id\"]\n";
@@ -122,10 +122,10 @@ fn a_paused_gate_does_not_advance_and_a_broken_file_or_the_button_stops_it() {
     assert_eq!(verb(&edge, &["pause", "users"]).0, 0);
     assert_eq!(verb(&edge, &["pause", "users"]).0, 1, "it is paused already");
     let _traffic = Traffic::begin(&edge);
-    eventually("everything proved", || {
+    patiently("everything proved", || {
         let gate = status(&edge)["gate"].clone();
         let proved = |metric: &str| gate["metrics"][metric]["better"].as_f64() >= Some(10.0);
-        (gate["state"] == "paused" && proved("failures") && proved("p50") && proved("p95")).then_some(())
+        gate["state"] == "paused" && proved("failures") && proved("p50") && proved("p95")
     });
     edge.replace_file("this is no file");
     edge.await_refusal();
@@ -137,7 +137,7 @@ fn a_paused_gate_does_not_advance_and_a_broken_file_or_the_button_stops_it() {
     assert_eq!(actions(&edge), ["pause", "resume"]);
     let text = edge.text("");
     edge.replace_file(&text);
-    eventually("the gate goes on", || actions(&edge).contains(&"advance".to_owned()).then_some(()));
+    patiently("the gate goes on", || actions(&edge).contains(&"advance".to_owned()));
 }
 
 #[test]

@@ -1,17 +1,14 @@
 //! Whole roll-outs: a good service arrives by itself, a bad one goes back and stays there.
 
 use crate::harness::{Reply, eventually};
-use crate::traffic::{Traffic, actions, edge, route, status, verb};
+use crate::traffic::{Traffic, actions, edge, patiently, route, status, verb};
 
 #[test]
 fn a_good_service_goes_from_its_first_step_to_migrated_by_itself() {
     let (edge, _monolith, _service) =
         edge(Reply::ok("service"), &route("stage = \"canary\"\nweight = \"40%\"", "approve = []", ""));
     let _traffic = Traffic::begin(&edge);
-    // A busy machine takes its time for the requests of each step.
-    for moves in 1..=3 {
-        eventually("a step", || (actions(&edge).len() >= moves).then_some(()));
-    }
+    patiently("the route migrated", || actions(&edge).len() >= 3);
     assert_eq!(actions(&edge), ["advance", "advance", "advance"]);
     assert_eq!(status(&edge)["stage"], "migrated");
     let (code, journal, _) = verb(&edge, &["journal", "users"]);
@@ -30,7 +27,7 @@ fn with_the_defaults_the_route_waits_for_a_person_before_it_is_migrated() {
     let (edge, _monolith, _service) =
         edge(Reply::ok("service"), &route("stage = \"canary\"\nweight = \"60%\"", "", ""));
     let _traffic = Traffic::begin(&edge);
-    eventually("the gate waits", || (status(&edge)["gate"]["state"] == "waiting").then_some(()));
+    patiently("the gate waits", || status(&edge)["gate"]["state"] == "waiting");
     assert_eq!(status(&edge)["weight"], "100%");
     let (_, board, _) = verb(&edge, &["status"]);
     assert!(board.contains("waiting for `multilith approve`"), "{board}");
@@ -46,7 +43,7 @@ fn a_service_that_fails_is_rolled_back_and_latched() {
     let (edge, _monolith, service) =
         edge(failing, &route("stage = \"canary\"\nweight = \"40%\"", "", "fallback = false"));
     let _traffic = Traffic::begin(&edge);
-    eventually("rolled back", || (status(&edge)["weight"] == "0%").then_some(()));
+    patiently("rolled back", || status(&edge)["weight"] == "0%");
     let spent = service.requests().len();
     println!("requests spent on a service that always fails: {spent}");
     let entry = edge.admin_json("GET", "/api/v1/journal?route=users").1["entries"][0].clone();
@@ -67,7 +64,7 @@ fn a_service_that_answers_404_to_everybody_is_rolled_back() {
     let (edge, _monolith, _service) =
         edge(Reply::status("404 X", &[], ""), &route("stage = \"canary\"\nweight = \"40%\"", "", ""));
     let _traffic = Traffic::begin(&edge);
-    eventually("rolled back", || (status(&edge)["weight"] == "0%").then_some(()));
+    patiently("rolled back", || status(&edge)["weight"] == "0%");
     let entry = edge.admin_json("GET", "/api/v1/journal?route=users").1["entries"][0].clone();
     assert!(entry["reason"].as_str().is_some_and(|reason| reason.starts_with("refusals:")), "{entry}");
 }
@@ -79,7 +76,7 @@ fn failures_that_the_monolith_answered_in_its_place_are_the_service_s() {
         &route("stage = \"canary\"\nweight = \"40%\"", "", "breaker = { failures = 1000000 }"),
     );
     let _traffic = Traffic::begin(&edge);
-    eventually("rolled back", || (status(&edge)["weight"] == "0%").then_some(()));
+    patiently("rolled back", || status(&edge)["weight"] == "0%");
 }
 
 #[test]
@@ -94,7 +91,7 @@ fn a_shadow_whose_copies_agree_becomes_a_canary() {
     .replace("steps = [\"40%\", \"100%\"]\n", "");
     let edge = crate::harness::Edge::before(&monolith).service("users", &service).with(&table).start();
     let _traffic = Traffic::begin(&edge);
-    eventually("a canary", || (status(&edge)["stage"] == "canary").then_some(()));
+    patiently("a canary", || status(&edge)["stage"] == "canary");
     assert_eq!(status(&edge)["weight"], "50%");
     let entry = edge.admin_json("GET", "/api/v1/journal?route=users").1["entries"][0].clone();
     assert!(entry["reason"].as_str().is_some_and(|reason| reason.contains("mismatches surely < 20 %")), "{entry}");

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::harness::{Client, Edge, Origin, Reply};
 pub(crate) fn route(stage: &str, gate: &str, more: &str) -> String {
     format!(
         "[routes.users]\npath = \"/users\"\nservice = \"users\"\n{stage}\nsticky = [\"header:x-user-id\"]\n{more}\n\
-         [routes.users.gate]\nsteps = [\"40%\", \"100%\"]\ninterval = \"1s\"\nsettle = \"0s\"\nmin_requests = 20\n\
+         [routes.users.gate]\nsteps = [\"40%\", \"100%\"]\ninterval = \"1s\"\nsettle = \"2s\"\nmin_requests = 20\n\
          confidence = 0.9\nmax_error_increase = \"20%\"\nmax_latency_increase = \"1000%\"\ncontrol = \"40%\"\n{gate}\n"
     )
 }
@@ -68,6 +69,15 @@ pub(crate) fn verb(edge: &Edge, arguments: &[&str]) -> (i32, String, String) {
         .expect("the program runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().expect("it ends by itself"), text(&output.stdout), text(&output.stderr))
+}
+
+/// Proofs take requests, and a busy machine answers few: longer than other waits, and still no wait for a time.
+pub(crate) fn patiently(what: &str, mut ask: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while !ask() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 pub(crate) fn status(edge: &Edge) -> Value {
