@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::live::{GateCounters, Held};
-use crate::migration::dial::{Wish, promoted};
+use crate::migration::dial::{By, Wish, promoted};
 use crate::migration::gate::{Gate, Judge, Needs, Obstacle, Ruling, Scene, Standing, Tick, Verdict, words};
 use crate::migration::{Dial, Percent, Policy, Stage};
 
@@ -210,7 +210,7 @@ impl Course {
             without_copies: self.dial.stage == Stage::Shadow && !scene(seen).compared,
         };
         if self.dial.stage == Stage::Canary && self.dial.weight == Percent::EVERYBODY {
-            // It was sure before; now nothing is left to compare with.
+            // Nothing is left to compare with: only a gate that was sure before it came here goes on.
             return self.at_the_end(seen, standing);
         }
         self.judge.rule(standing)
@@ -222,6 +222,10 @@ impl Course {
             (Some(_), ..) => (Verdict::Hold, empty.rule(standing).why),
             (None, true, ..) => (Verdict::Hold, "paused".to_owned()),
             (None, _, true, _) => (Verdict::Hold, "the breaker is open: the service is not asked".to_owned()),
+            _ if seen.held.standing.by != By::Gate => (
+                Verdict::Hold,
+                "at 100 % no monolith is left to compare with: promote it, or lower the weight".to_owned(),
+            ),
             (None, _, _, true) => (Verdict::Hold, words::WAITS.to_owned()),
             _ => (Verdict::Advance, "every client is on the service".to_owned()),
         };

@@ -109,6 +109,9 @@ impl fmt::Display for JournalError {
 
 impl std::error::Error for JournalError {}
 
+/// Where the journal left routes, by name, and since when.
+pub type LeftRoutes = HashMap<Box<str>, (Left, Box<str>)>;
+
 /// The journal of this state directory.
 #[derive(Debug)]
 pub struct Journal {
@@ -156,7 +159,7 @@ impl Journal {
     }
 
     /// Where each route was left, and since when.
-    pub fn left(&self) -> Result<HashMap<Box<str>, (Left, Box<str>)>, JournalError> {
+    pub fn left(&self) -> Result<LeftRoutes, JournalError> {
         let dials = self.store.dials().map_err(JournalError)?;
         let left = dials.into_iter().map(|(route, seq, since, kept)| {
             let by = By::read(&kept.by).unwrap_or(By::File);

@@ -8,7 +8,7 @@ mod journal;
 mod report;
 
 pub use course::State;
-pub use journal::{Entry, Journal, JournalError, NewEntry, Page, WrittenDial, now};
+pub use journal::{Entry, Journal, JournalError, LeftRoutes, NewEntry, Page, WrittenDial, now};
 pub use report::{GateReport, Numbers, numbers};
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use crate::live::{InForce, Live};
 use crate::migration::Dial;
 use crate::migration::dial::Action;
 use crate::migration::gate::{Obstacle, Verdict};
-use crate::proxy::Edition;
+use crate::proxy::{Edition, RouteEdition};
 use crate::telemetry::Telemetry;
 use course::{Course, Look, Seen};
 
@@ -95,8 +95,10 @@ impl Gates {
         let mut wanted = Vec::new();
         {
             let mut routes = self.routes.lock();
-            routes.retain(|name, _| edition.routes.iter().any(|entry| entry.name() == &**name && entry.gate.is_some()));
-            for entry in &edition.routes {
+            let gated: HashMap<&str, &RouteEdition> =
+                edition.routes.iter().filter(|entry| entry.gate.is_some()).map(|entry| (entry.name(), entry)).collect();
+            routes.retain(|name, _| gated.contains_key(&**name));
+            for entry in gated.into_values() {
                 let (Some(counters), Some(gate), Some(route)) = (&entry.gate, &entry.policy.gate, &entry.route) else {
                     continue;
                 };
@@ -158,14 +160,7 @@ impl Gates {
         }
     }
 
-    fn tell(
-        &self,
-        route: &Arc<str>,
-        watched: &mut Watched,
-        look: &Look,
-        now: Instant,
-        entry: &crate::proxy::RouteEdition,
-    ) {
+    fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Look, now: Instant, entry: &RouteEdition) {
         let per_second = watched.course.per_second(now);
         let mut report = GateReport::of(look, watched.course.step(), per_second);
         if let Some(why) = &watched.refused {

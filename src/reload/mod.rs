@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
-use crate::gate::Journal;
+use crate::gate::{Journal, LeftRoutes};
 use crate::live::{Held, InForce, Live};
 use crate::migration::dial::By;
 use crate::proxy::{Access, Edition};
@@ -173,7 +173,7 @@ impl Reloader {
         let state = self.state.lock();
         let left = self.journal.left().unwrap_or_else(|error| {
             tracing::error!(%error, "where routes were moved to is not known: the file's stages and weights are in force");
-            turn::LeftRoutes::new()
+            LeftRoutes::new()
         });
         for route in &state.written.routes {
             // What this process knew is older.
@@ -285,7 +285,7 @@ impl Reloader {
             diagnostics.push(diagnostic.clone());
         }
         // A route that was away and is back is as new: what its journal has is not looked at.
-        self.settle(state.generation + 1, &snapshot, &changes.altered, &turn::LeftRoutes::new());
+        self.settle(state.generation + 1, &snapshot, &changes.altered, &LeftRoutes::new());
         self.apply(state, snapshot);
         state.last_error = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;

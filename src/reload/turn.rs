@@ -1,6 +1,5 @@
 //! Moves of one dial: who asks, what is in force, what the journal keeps, and the edition that follows.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,9 +11,9 @@ use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_with};
 use crate::config::Unwritable;
 use crate::diagnostic::{Entry as DiagnosticEntry, report};
-use crate::gate::{JournalError, NewEntry, WrittenDial};
+use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
-use crate::migration::dial::{Action, By, Left, NoMove, Standing, Turn, Wish, promoted, rolled_back};
+use crate::migration::dial::{Action, By, NoMove, Standing, Turn, Wish, promoted, rolled_back};
 use crate::migration::{Dial, Stage};
 use crate::route::Route;
 
@@ -29,9 +28,6 @@ pub struct Request<'a> {
     /// Write the dial into the file, too.
     pub write: bool,
 }
-
-/// Where the journal left routes, by name, and since when.
-pub(super) type LeftRoutes = HashMap<Box<str>, (Left, Box<str>)>;
 
 /// Who moves, and why.
 #[derive(Debug, Clone)]

@@ -196,8 +196,8 @@ fn after_a_kill_in_the_middle_of_moves_the_dial_is_that_of_the_last_row() {
     let (mut edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
     for kills in 0..KILLS {
         let admin = edge.admin_address();
-        let (sent, moved) = std::sync::mpsc::channel();
-        let mover = std::thread::spawn(move || {
+        let (sent, answered_moves) = std::sync::mpsc::channel();
+        let asking = std::thread::spawn(move || {
             // Until the connection breaks: up and down, as fast as it goes.
             for number in 0_u64.. {
                 let (act, weight) = if number % 2 == 0 { ("promote", 50) } else { ("rollback", 1) };
@@ -215,10 +215,10 @@ fn after_a_kill_in_the_middle_of_moves_the_dial_is_that_of_the_last_row() {
             }
         });
         for _ in 0..=kills * 3 % 11 {
-            moved.recv_timeout(crate::harness::PATIENCE).expect("moves are answered");
+            answered_moves.recv_timeout(crate::harness::PATIENCE).expect("moves are answered");
         }
         kill(&mut edge);
-        mover.join().expect("the mover ends with the connection");
+        asking.join().expect("the thread ends with the connection");
         edge.restart();
         let page = edge.admin_json("GET", "/api/v1/journal?route=users&limit=1000").1;
         let last = page["entries"].as_array().and_then(|entries| entries.last()).cloned().expect("an entry");

@@ -109,3 +109,15 @@ fn silence_moves_nothing_and_says_what_is_missing() {
     assert_eq!(code, 0);
     assert!(said.contains("needs") && said.contains("not yet sure"), "{said}");
 }
+
+#[test]
+fn a_file_that_begins_at_everybody_proves_nothing() {
+    let (edge, _monolith, _service) =
+        edge(Reply::ok("service"), &route("stage = \"canary\"\nweight = \"100%\"", "approve = []", ""));
+    let _traffic = Traffic::begin(&edge);
+    patiently("some verdicts", || {
+        edge.metric("multilith_gate_verdicts_total", &[("route", "users"), ("verdict", "hold")]) >= 2.0
+    });
+    assert!(actions(&edge).is_empty());
+    assert!(status(&edge)["gate"]["why"].as_str().is_some_and(|why| why.contains("no monolith is left")));
+}
