@@ -93,7 +93,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
         let evidence = parts.gates.report(&route).map(|report| report.why);
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
         let request = Request { route: &route, asked: act, author, expect_seq, write: body.write };
-        parts.reloader.turn(&request).map(|moved| reload::Moved { evidence, ..moved })
+        parts.reloader.turn(&request).map(|moved| reload::MoveMade { evidence, ..moved })
     };
     match tokio::task::spawn_blocking(moving).await {
         Ok(Ok(moved)) => Reply::json(200, &moved),

@@ -53,7 +53,7 @@ pub struct Wanted {
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
+pub struct Finding {
     pub state: State,
     pub ruling: Option<Ruling>,
     pub wanted: Option<Wanted>,
@@ -63,7 +63,7 @@ pub struct Look {
 
 /// What the course is told at each look.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct RouteNow<'a> {
     pub now: Instant,
     pub held: &'a Held,
     pub policy: &'a Policy,
@@ -89,7 +89,7 @@ pub struct Course {
 }
 
 impl Course {
-    pub fn new(seen: &Seen<'_>) -> Self {
+    pub fn new(seen: &RouteNow<'_>) -> Self {
         let judge = Judge::new(seen.gate, scene(seen), step(seen));
         seen.counters.set_limits(None);
         Self {
@@ -106,7 +106,7 @@ impl Course {
     }
 
     /// One look, to be taken about once a second.
-    pub fn look(&mut self, seen: &Seen<'_>) -> Look {
+    pub fn look(&mut self, seen: &RouteNow<'_>) -> Finding {
         self.follow(seen);
         let due = seen.now.saturating_duration_since(self.ticked) >= self.tick_length(seen);
         if due {
@@ -119,7 +119,7 @@ impl Course {
         if interval {
             self.interval = seen.now;
         }
-        Look {
+        Finding {
             state,
             ruling: (state != State::Off).then_some(ruling),
             wanted,
@@ -128,7 +128,7 @@ impl Course {
     }
 
     /// A move, or a reset, begins the evidence anew.
-    fn follow(&mut self, seen: &Seen<'_>) {
+    fn follow(&mut self, seen: &RouteNow<'_>) {
         let dial = seen.held.standing.dial;
         let anew = self.resets != seen.held.resets || *self.judge.gate() != *seen.gate;
         if anew {
@@ -146,7 +146,7 @@ impl Course {
         }
     }
 
-    fn tick_length(&self, seen: &Seen<'_>) -> Duration {
+    fn tick_length(&self, seen: &RouteNow<'_>) -> Duration {
         let shortest = TICK.min(seen.gate.interval / 2).max(SECOND);
         if self.rate.iter().map(|(_, requests)| requests).sum::<u64>() >= BUSY * RATE_OVER.as_secs() {
             SECOND
@@ -155,7 +155,7 @@ impl Course {
         }
     }
 
-    fn tick(&mut self, seen: &Seen<'_>) {
+    fn tick(&mut self, seen: &RouteNow<'_>) {
         let totals = seen.counters.totals();
         let tick = totals.since(&self.before);
         self.before = totals;
@@ -182,7 +182,7 @@ impl Course {
     }
 
     /// Where the route goes after this step, and whether a person has to let it.
-    fn next(&self, seen: &Seen<'_>) -> Option<(Dial, bool)> {
+    fn next(&self, seen: &RouteNow<'_>) -> Option<(Dial, bool)> {
         let dial = promoted(self.dial, Wish::default(), seen.gate, true).ok()?;
         if dial.stage == Stage::Retired {
             return None;
@@ -200,7 +200,7 @@ impl Course {
         }
     }
 
-    fn rule(&self, seen: &Seen<'_>) -> Ruling {
+    fn rule(&self, seen: &RouteNow<'_>) -> Ruling {
         let standing = Standing {
             obstacle: seen.obstacle,
             paused: seen.held.standing.paused,
@@ -216,7 +216,7 @@ impl Course {
         self.judge.rule(standing)
     }
 
-    fn at_the_end(&self, seen: &Seen<'_>, standing: Standing) -> Ruling {
+    fn at_the_end(&self, seen: &RouteNow<'_>, standing: Standing) -> Ruling {
         let empty = Judge::new(seen.gate, Scene { shadow: false, compared: false, paired: false }, self.judge.step());
         let (verdict, why) = match (standing.obstacle, standing.paused, standing.breaker_open, standing.waiting) {
             (Some(_), ..) => (Verdict::Hold, empty.rule(standing).why),
@@ -232,7 +232,7 @@ impl Course {
         Ruling { verdict, why, needs: Needs::Nothing, readings: Vec::new() }
     }
 
-    fn state(&self, seen: &Seen<'_>, ruling: &Ruling) -> State {
+    fn state(&self, seen: &RouteNow<'_>, ruling: &Ruling) -> State {
         let standing = &seen.held.standing;
         if standing.latched {
             return State::Latched;
@@ -249,7 +249,7 @@ impl Course {
         if self.settling { State::Settling } else { State::Hold }
     }
 
-    fn wanted(&self, seen: &Seen<'_>, ruling: &Ruling, interval: bool) -> Option<Wanted> {
+    fn wanted(&self, seen: &RouteNow<'_>, ruling: &Ruling, interval: bool) -> Option<Wanted> {
         if !self.is_active() || seen.obstacle.is_some() {
             return None;
         }
@@ -272,13 +272,13 @@ impl Course {
 }
 
 /// What the step in force can be judged by.
-fn scene(seen: &Seen<'_>) -> Scene {
+fn scene(seen: &RouteNow<'_>) -> Scene {
     let shadow = seen.held.standing.dial.stage == Stage::Shadow;
     let compared = seen.policy.shadow.as_ref().is_some_and(|shadow| shadow.compare.is_some());
     Scene { shadow, compared, paired: compared && seen.gate.pairs }
 }
 
-fn step(seen: &Seen<'_>) -> usize {
+fn step(seen: &RouteNow<'_>) -> usize {
     let dial = seen.held.standing.dial;
     if dial.stage == Stage::Canary { seen.gate.step_of(dial.weight) } else { 0 }
 }

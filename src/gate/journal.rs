@@ -120,7 +120,7 @@ pub struct Journal {
 
 /// Some entries, and where the next ones begin.
 #[derive(Debug, Serialize)]
-pub struct Page {
+pub struct JournalPage {
     pub entries: Vec<Entry>,
     /// `after` of the next page; `None`: this was the last.
     pub next: Option<u64>,
@@ -177,12 +177,12 @@ impl Journal {
     }
 
     /// The oldest `limit` entries after a row, of one route or of all.
-    pub fn page(&self, route: Option<&str>, after: u64, limit: usize) -> Result<Page, JournalError> {
+    pub fn page(&self, route: Option<&str>, after: u64, limit: usize) -> Result<JournalPage, JournalError> {
         let mut rows = self.store.rows_after(route, after, limit + 1).map_err(JournalError)?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().map(|row| row.id).filter(|_| more);
-        Ok(Page { entries: rows.into_iter().map(Into::into).collect(), next })
+        Ok(JournalPage { entries: rows.into_iter().map(Into::into).collect(), next })
     }
 
     /// Whether a move could be written down now.

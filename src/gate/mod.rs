@@ -8,7 +8,7 @@ mod journal;
 mod report;
 
 pub use course::State;
-pub use journal::{Entry, Journal, JournalError, LeftRoutes, NewEntry, Page, WrittenDial, now};
+pub use journal::{Entry, Journal, JournalError, JournalPage, LeftRoutes, NewEntry, WrittenDial, now};
 pub use report::{GateReport, Numbers, numbers};
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use crate::migration::dial::Action;
 use crate::migration::gate::{Obstacle, Verdict};
 use crate::proxy::{Edition, RouteEdition};
 use crate::telemetry::Telemetry;
-use course::{Course, Look, Seen};
+use course::{Course, Finding, RouteNow};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -104,7 +104,7 @@ impl Gates {
                 };
                 let Some(held) = entry.state.held() else { continue };
                 let breaker_open = entry.has_breaker() && entry.state.breaker.is_open();
-                let seen = Seen { now, held: &held, policy: &entry.policy, gate, counters, breaker_open, obstacle };
+                let seen = RouteNow { now, held: &held, policy: &entry.policy, gate, counters, breaker_open, obstacle };
                 let watched = routes.entry(Arc::clone(&route.name)).or_insert_with(|| Watched {
                     course: Course::new(&seen),
                     report: GateReport::default(),
@@ -159,7 +159,7 @@ impl Gates {
         }
     }
 
-    fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Look, now: Instant, entry: &RouteEdition) {
+    fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteEdition) {
         let per_second = watched.course.per_second(now);
         let mut report = GateReport::of(look, watched.course.step(), per_second);
         if let Some(why) = &watched.refused {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::course::{Look, State};
+use super::course::{Finding, State};
 use crate::migration::gate::words;
 use crate::migration::gate::{Direction, Metric, Needs, Reading, Ruling, Verdict};
 use crate::telemetry::GateShown;
@@ -56,7 +56,7 @@ impl Default for GateReport {
 }
 
 impl GateReport {
-    pub(super) fn of(look: &Look, (step, steps): (usize, usize), per_second: f64) -> Self {
+    pub(super) fn of(look: &Finding, (step, steps): (usize, usize), per_second: f64) -> Self {
         let mut report = Self { state: look.state.as_str(), step, steps, ..Self::default() };
         match (&look.ruling, look.state) {
             (Some(ruling), State::Latched) => {

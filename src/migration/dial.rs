@@ -82,7 +82,7 @@ impl Action {
 
 /// What of an entry decides the dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct DialTurn {
     /// Per route, from 1, without gaps.
     pub seq: u64,
     pub action: Action,
@@ -116,7 +116,7 @@ impl Standing {
     }
 
     /// After one more entry.
-    pub fn take(&mut self, turn: &Turn) {
+    pub fn take(&mut self, turn: &DialTurn) {
         self.seq = turn.seq;
         if matches!(turn.action, Action::File | Action::Advance | Action::RollBack | Action::Promote) {
             self.by = turn.by;
@@ -165,8 +165,8 @@ impl Left {
 
 /// The dial in force after these entries. Order is that of `seq`, whatever the order of `turns`; no clock takes part.
 #[must_use]
-pub fn in_force(turns: &[Turn], file: Dial, version: &str) -> Standing {
-    let mut turns: Vec<&Turn> = turns.iter().collect();
+pub fn in_force(turns: &[DialTurn], file: Dial, version: &str) -> Standing {
+    let mut turns: Vec<&DialTurn> = turns.iter().collect();
     turns.sort_by_key(|turn| turn.seq);
     let mut standing = Standing::of_file(file);
     for turn in &turns {

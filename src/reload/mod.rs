@@ -8,7 +8,7 @@ mod write;
 
 pub use changes::Changes;
 pub use source::{ReadError, Source, environment};
-pub use turn::{Asked, Author, Moved, NotMoved, Request, in_words};
+pub use turn::{Asked, Author, MoveMade, NotMoved, Request, in_words};
 pub use write::{NotWritten, to_paste};
 
 use std::collections::HashSet;

@@ -13,7 +13,7 @@ use crate::config::Unwritable;
 use crate::diagnostic::{Entry as DiagnosticEntry, report};
 use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
-use crate::migration::dial::{Action, By, NoMove, Standing, Turn, Wish, promoted, rolled_back};
+use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
 use crate::migration::{Dial, Stage};
 use crate::route::Route;
 
@@ -60,7 +60,7 @@ pub enum Asked {
 
 /// A move that was made.
 #[derive(Debug, Clone, Serialize)]
-pub struct Moved {
+pub struct MoveMade {
     pub seq: u64,
     pub route: String,
     pub from: WrittenDial,
@@ -146,7 +146,7 @@ pub fn in_words(dial: Dial) -> String {
 
 impl Reloader {
     /// Makes a move: it is written into the journal, then in force for the next request.
-    pub fn turn(&self, request: &Request<'_>) -> Result<Moved, NotMoved> {
+    pub fn turn(&self, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
         let state = self.state.lock();
         let edition = self.in_force.load();
         let entry = edition.routes.iter().find(|entry| entry.name() == request.route).ok_or(NotMoved::NoRoute)?;
@@ -212,7 +212,7 @@ impl Reloader {
             .as_ref()
             .and_then(|written| written.as_ref().err())
             .map(|why| NotInFile { why: why.message(request.route), lines: to_paste(to) });
-        Ok(Moved {
+        Ok(MoveMade {
             written: written.map(|written| written.is_ok()),
             not_written,
             seq,
@@ -251,7 +251,14 @@ impl Reloader {
             verdict: author.verdict.clone(),
         };
         let mut standing = held.standing.clone();
-        standing.take(&Turn { seq: standing.seq, action, by: author.by, to, file: held.file, version: version.into() });
+        standing.take(&DialTurn {
+            seq: standing.seq,
+            action,
+            by: author.by,
+            to,
+            file: held.file,
+            version: version.into(),
+        });
         let (at, kept) = match self.journal.append(&new, &standing) {
             Ok(entry) => {
                 standing.seq = entry.seq;

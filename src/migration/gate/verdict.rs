@@ -4,6 +4,7 @@ use super::evalue::Count;
 use super::evidence::QUANTILES;
 use super::judge::Judge;
 use super::metric::Metric;
+use super::reading::{Needs, Obstacle, Reading};
 use super::settings::OnFail;
 use super::words;
 
@@ -31,19 +32,6 @@ impl Verdict {
     }
 }
 
-/// What keeps a gate from acting, whatever the evidence says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Obstacle {
-    /// The big red button is on.
-    MonolithOnly,
-    /// A move could not be written down.
-    Store,
-    /// The file on the disk is refused: what it wants is not known.
-    BrokenFile,
-    /// Faults are injected on purpose.
-    Fault,
-}
-
 /// What the evidence does not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
@@ -57,53 +45,6 @@ pub struct Standing {
     pub breaker_open: bool,
     /// A copy of no request of the route may be sent.
     pub without_copies: bool,
-}
-
-/// What is still missing for a proof.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Needs {
-    Nothing,
-    /// So many more requests of the service, or comparisons.
-    Requests(u64),
-    /// The evidence does not grow: the service is at the margin.
-    NoEnd,
-}
-
-/// One metric as it stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reading {
-    pub metric: Metric,
-    pub monolith: Count,
-    pub service: Count,
-    /// What is allowed: points for failures, refusals and mismatches, a share of the monolith's time for latency.
-    pub margin: f64,
-    /// For latency: the monolith's limit and the service's, in seconds.
-    pub limits: Option<(f64, f64)>,
-    /// Evidence.
-    pub worse: f64,
-    pub better: f64,
-    /// What `worse` has to reach for a roll-back, `better` for an advance.
-    pub worse_at: f64,
-    pub better_at: f64,
-    /// The step needs its proof to advance.
-    pub required: bool,
-    /// `worse` rolls the route back; else it only holds.
-    pub rolls_back: bool,
-    pub needs: Needs,
-    /// How far the clients are from independent witnesses; 1: they are.
-    pub factor: f64,
-}
-
-impl Reading {
-    #[must_use]
-    pub fn is_worse(&self) -> bool {
-        self.worse >= self.worse_at
-    }
-
-    #[must_use]
-    pub fn is_proved(&self) -> bool {
-        self.better >= self.better_at
-    }
 }
 
 /// The verdict with all that it rests on.

@@ -2,7 +2,7 @@
 
 use super::evalue::Count;
 use super::metric::Metric;
-use super::verdict::{Needs, Obstacle, Reading};
+use super::reading::{Needs, Obstacle, Reading};
 
 /// Everything is proved, and the file wants a person to let the route into its next stage.
 pub const WAITS: &str = "sure; waits for `multilith approve`";

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::migration::dial::{Action, By, NoMove, Standing, Turn, Wish, in_force, promoted, rolled_back};
+use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, in_force, promoted, rolled_back};
 use crate::migration::gate::properties::gate;
 use crate::migration::{Dial, Percent, Stage};
 
@@ -15,8 +15,8 @@ fn whole(stage: Stage) -> Dial {
     Dial { stage, weight }
 }
 
-fn turn(seq: u64, action: Action, by: By, to: Dial, file: Dial) -> Turn {
-    Turn { seq, action, by, to, file, version: "v1".into() }
+fn turn(seq: u64, action: Action, by: By, to: Dial, file: Dial) -> DialTurn {
+    DialTurn { seq, action, by, to, file, version: "v1".into() }
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn any_dial() -> impl Strategy<Value = Dial> {
     ]
 }
 
-fn any_turns() -> impl Strategy<Value = Vec<Turn>> {
+fn any_turns() -> impl Strategy<Value = Vec<DialTurn>> {
     let one =
         (prop::sample::select(Action::ALL.to_vec()), prop::sample::select(By::ALL.to_vec()), any_dial(), any_dial());
     prop::collection::vec(one, 0..12).prop_map(|turns| {
