@@ -11,6 +11,7 @@
 //! | [`server`] | from a snapshot to a running server: listeners, connections, runtimes, the end |
 //! | [`admin`] | the API, metrics and health, on a listener of their own |
 //! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
+//! | [`gate`] | the clock that asks [`migration::gate`] and moves the dial; the journal of moves |
 //! | [`proxy`] | a request's way: one list of steps in the order in which they happen, and the one driver that runs them |
 //! | [`downstream`] | the client's end of a connection: HTTP/1 and HTTP/2, deadlines, what is refused on it |
 //! | [`shadow`] | the second request, and what is learnt from it |
@@ -63,6 +64,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod downstream;
 pub mod endpoint;
+pub mod gate;
 pub mod guard;
 pub mod inventory;
 pub mod live;

@@ -103,6 +103,11 @@ fn summary(compiled: &Compiled) -> String {
             writeln!(text, "  fallback after {} failures for {:?}", fallback.breaker_failures, fallback.breaker_open)
                 .expect("a string");
         }
+        if let Some(gate) = &route.policy.gate {
+            let steps: Vec<_> = gate.steps.iter().map(ToString::to_string).collect();
+            writeln!(text, "  gate {} each {:?}, sure of {}", steps.join(" "), gate.interval, gate.confidence)
+                .expect("a string");
+        }
         if let Some(shadow) = &route.policy.shadow {
             let compare = if shadow.compare.is_some() { "compared" } else { "thrown away" };
             writeln!(text, "  shadow {} of {}, {compare}", shadow.sample, shadow.methods.names().join(","))
@@ -113,8 +118,15 @@ fn summary(compiled: &Compiled) -> String {
 }
 
 /// Codes that no text alone can cause.
-const NOT_FROM_TEXT: [Code; 5] =
-    [Code::NotUtf8, Code::UnreadableFile, Code::NeedsRestart, Code::UnresolvedName, Code::UnusableCertificate];
+const NOT_FROM_TEXT: [Code; 6] = [
+    Code::NotUtf8,
+    Code::UnreadableFile,
+    Code::NeedsRestart,
+    Code::UnresolvedName,
+    Code::UnusableCertificate,
+    // It takes the rate of a running proxy.
+    Code::GateSlow,
+];
 
 #[test]
 fn every_code_has_a_golden_file() {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Parts;
 use super::access::Caller;
+use super::moves::{self, Asked};
 use super::reply::Reply;
 use super::status::{Window, route_status, routes, status};
 use crate::compile::redacted;
@@ -24,7 +25,14 @@ pub async fn metrics(parts: &Arc<Parts>) -> Reply {
 }
 
 /// Everything below `/api/v1`, and the page that links it.
-pub async fn answer(parts: &Arc<Parts>, caller: &Caller, method: &Method, uri: &http::Uri, body: Vec<u8>) -> Reply {
+pub async fn answer(
+    parts: &Arc<Parts>,
+    caller: &Caller,
+    method: &Method,
+    uri: &http::Uri,
+    asked: &Asked,
+    body: Vec<u8>,
+) -> Reply {
     let get = *method == Method::GET || *method == Method::HEAD;
     let post = *method == Method::POST;
     let (path, query) = (uri.path(), uri.query());
@@ -35,6 +43,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, method: &Method, uri: &
         "/api/v1/routes" if get => windowed(query, |window| Reply::json(200, &routes(parts, window))),
         "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
         "/api/v1/config" if get => config(parts).await,
+        "/api/v1/journal" if get => moves::journal(parts, asked).await,
         "/api/v1/reload" if post => reload(parts).await,
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, &body).await,
@@ -46,11 +55,13 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, method: &Method, uri: &
         | "/api/v1/routes"
         | "/api/v1/upstreams"
         | "/api/v1/config"
+        | "/api/v1/journal"
         | "/api/v1/events"
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
             Some(below) if get => windowed(query, |window| route(parts, below, window)),
+            Some(below) if post => moves::answer(parts, caller, below, asked, body).await,
             Some(_) => Reply::not_allowed("GET, HEAD"),
             None => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
@@ -69,6 +80,10 @@ fn route(parts: &Parts, below: &str, window: Window) -> Reply {
     let nothing = || Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]");
     match what {
         "" => Reply::json(200, &status),
+        "gate" => match parts.gates.report(name) {
+            Some(report) => Reply::json(200, &report),
+            None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
+        },
         "comparisons" => parts.shadow.report(name).map_or_else(nothing, |report| Reply::json(200, &report)),
         "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(nothing, |text| Reply::text(200, &text)),
         _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
@@ -105,7 +120,8 @@ fn explained(parts: &Parts, body: &[u8]) -> Reply {
     };
     let edition = parts.in_force.load();
     let button = parts.live.monolith_only(edition.snapshot.server.monolith_only);
-    match explain(&edition.snapshot, &request, button) {
+    let dials = |id| Some(edition.route(Some(id)).dial);
+    match explain(&edition.snapshot, &request, button, &dials) {
         Ok(explanation) => Reply::json(200, &explanation),
         Err(error) => Reply::problem(400, &error.to_string()),
     }
@@ -153,9 +169,11 @@ const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 <li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a></li>\n\
 <li><a href=\"/api/v1/status\">/api/v1/status</a>: the board</li>\n\
 <li><a href=\"/api/v1/routes\">/api/v1/routes</a>, <code>/api/v1/routes/NAME/comparisons</code></li>\n\
+<li><a href=\"/api/v1/journal\">/api/v1/journal</a>: every move; <code>/api/v1/routes/NAME/gate</code></li>\n\
 <li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
 <li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
 <li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
 <li><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>: all of this for programs (OpenAPI 3.1)</li>\n\
 <li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/monolith-only</code></li>\n\
+<li><code>POST /api/v1/routes/NAME/promote</code>, <code>rollback</code>, <code>pause</code>, <code>resume</code>, <code>approve</code></li>\n\
 </ul></body></html>\n";

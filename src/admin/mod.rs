@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod events;
+mod moves;
 mod reply;
 mod status;
 mod turns;
@@ -23,6 +24,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
+use crate::gate::Gates;
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::reload::Reloader;
@@ -43,6 +45,7 @@ pub struct Parts {
     pub reloader: Arc<Reloader>,
     pub shadow: Arc<Shadow>,
     pub store: Arc<Store>,
+    pub gates: Arc<Gates>,
     pub ready: Arc<AtomicBool>,
     /// Who may use the listener; without any, everybody who reaches it.
     pub keys: Vec<AdminKey>,
@@ -120,6 +123,7 @@ impl HttpServerApp for Desk {
         session.set_keepalive(Some(IDLE.as_secs()));
         let uri = session.req_header().uri.clone();
         let path = uri.path();
+        let asked = moves::Asked::of(session.req_header());
         let method = session.req_header().method.clone();
         let reply = match self.permitted(&session, path) {
             Err(refused) => refused,
@@ -132,7 +136,7 @@ impl HttpServerApp for Desk {
             },
             Ok(caller) => match timeout(READ_TIMEOUT, read_body(&mut session)).await {
                 Ok(Some(body)) => match access::check_body(session.req_header(), &body) {
-                    Ok(()) => self.answer(&caller, &method, &uri, body).await,
+                    Ok(()) => self.answer(&caller, &method, &uri, &asked, body).await,
                     Err(refused) => refused,
                 },
                 Ok(None) => Reply::problem(413, "the body is longer than 64 KiB"),
@@ -158,18 +162,27 @@ impl Desk {
         access::check(&self.parts, session.req_header())
     }
 
-    async fn answer(&self, caller: &Caller, method: &Method, uri: &http::Uri, body: Vec<u8>) -> Reply {
+    async fn answer(
+        &self,
+        caller: &Caller,
+        method: &Method,
+        uri: &http::Uri,
+        asked: &moves::Asked,
+        body: Vec<u8>,
+    ) -> Reply {
         let get = *method == Method::GET || *method == Method::HEAD;
         match uri.path() {
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
             // For whoever needs it there is no time to wait.
-            "/api/v1/monolith-only" => api::answer(&self.parts, caller, method, uri, body).await,
+            path if path == "/api/v1/monolith-only" || path.ends_with("/rollback") => {
+                api::answer(&self.parts, caller, method, uri, asked, body).await
+            }
             _ => {
                 let answered = self.turns.long(async {
                     match uri.path() {
                         "/metrics" if get => api::metrics(&self.parts).await,
-                        _ => api::answer(&self.parts, caller, method, uri, body).await,
+                        _ => api::answer(&self.parts, caller, method, uri, asked, body).await,
                     }
                 });
                 answered.await.unwrap_or_else(|| Reply::problem(503, "too many ask at once; ask again in a moment"))

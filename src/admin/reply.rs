@@ -42,6 +42,19 @@ impl Reply {
         Self::new(status, "application/problem+json", body)
     }
 
+    /// The same with members of its own.
+    pub fn problem_with(status: u16, detail: &str, more: &serde_json::Value) -> Self {
+        let title = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("Error");
+        let mut value =
+            serde_json::json!({ "type": "about:blank", "title": title, "status": status, "detail": detail });
+        for (name, member) in more.as_object().into_iter().flatten() {
+            value[name] = member.clone();
+        }
+        let mut body = serde_json::to_vec(&value).expect("a JSON value serialises");
+        body.push(b'\n');
+        Self::new(status, "application/problem+json", body)
+    }
+
     pub fn not_allowed(allow: &'static str) -> Self {
         Self { allow: Some(allow), ..Self::problem(405, &format!("this path takes {allow}")) }
     }

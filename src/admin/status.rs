@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Parts;
 use super::reply::Reply;
+use crate::gate::GateReport;
 use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
 use crate::reload::LastError;
@@ -111,6 +112,18 @@ pub struct RouteStatus {
     pub mismatch_rate: Option<f64>,
     pub breaker: &'static str,
     pub totals: Totals,
+    /// What the route's gate says; `null`: it has none.
+    pub gate: Option<GateReport>,
+    pub dial: DialStatus,
+}
+
+/// Who put the dial where it stands, by which entry of the journal, since when.
+#[derive(Debug, Serialize)]
+pub struct DialStatus {
+    pub by: &'static str,
+    /// 0: no entry yet.
+    pub seq: u64,
+    pub since: Option<String>,
 }
 
 /// The same since the program began.
@@ -165,8 +178,7 @@ pub fn route_status(parts: &Parts, name: &str, window: Window) -> Option<RouteSt
 }
 
 fn progress_by_routes(edition: &Edition) -> f64 {
-    let done =
-        edition.routes.iter().filter(|entry| matches!(entry.policy.dial.stage, Stage::Migrated | Stage::Retired));
+    let done = edition.routes.iter().filter(|entry| matches!(entry.dial.stage, Stage::Migrated | Stage::Retired));
     let (done, all) = (done.count(), edition.routes.len());
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 routes")]
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
@@ -179,8 +191,8 @@ fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition, window: Window) -
     let (copies, fallbacks) = summary.totals;
     let mut status = RouteStatus {
         name: entry.name().to_owned(),
-        stage: policy.dial.stage.as_str(),
-        weight: (policy.dial.stage == Stage::Canary).then(|| policy.dial.weight.to_string()),
+        stage: entry.dial.stage.as_str(),
+        weight: (entry.dial.stage == Stage::Canary).then(|| entry.dial.weight.to_string()),
         service: policy.service.map(|id| edition.pool(id).spec().name.to_string()),
         requests: BTreeMap::new(),
         errors: BTreeMap::new(),
@@ -196,6 +208,12 @@ fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition, window: Window) -
             Breaker::Probing => "probing",
         },
         totals: Totals { copies, fallbacks, ..Totals::default() },
+        gate: parts.gates.report(entry.name()),
+        dial: entry.state.held().map_or(DialStatus { by: "file", seq: 0, since: None }, |held| DialStatus {
+            by: held.standing.by.as_str(),
+            seq: held.standing.seq,
+            since: held.since.map(Into::into),
+        }),
     };
     for side in sides(entry) {
         let summary = entry.meters.summary(meter_index(policy, side), window.now, window.length).unwrap_or_default();

@@ -113,6 +113,21 @@ impl AdminClient {
         parse(answer, &[200, 409])
     }
 
+    /// POST of a person's act: anything but 200 is an error.
+    pub fn act(&self, path: &str, body: &serde_json::Value, who: &str) -> Result<serde_json::Value, AdminError> {
+        let mut request = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .header("x-multilith", "1")
+            .header("x-multilith-user", who);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = request.send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
+        parse(answer, &[200])
+    }
+
     /// GET of a stream that does not end.
     pub fn stream(&self, path: &str) -> Result<impl std::io::BufRead + use<>, AdminError> {
         let mut request = self.agent.get(format!("{}{path}", self.url));

@@ -30,7 +30,7 @@ pub fn explain(args: &ExplainArgs) -> Exit {
             return Exit::Failed;
         }
     };
-    match explain_request(&snapshot, &asked, snapshot.server.monolith_only) {
+    match explain_request(&snapshot, &asked, snapshot.server.monolith_only, &|_| None) {
         Ok(explained) if args.json => term::json(&explained),
         Ok(explained) => term::out(&describe(&explained)),
         Err(error @ ExplainError::Refused(..)) => {

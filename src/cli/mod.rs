@@ -6,11 +6,14 @@ mod completions;
 mod demo;
 mod diff;
 mod explain;
+mod gate;
 mod import;
 mod inventory;
+mod journal;
 mod logs;
 mod man;
 mod monolith_only;
+mod moves;
 mod register;
 mod reload;
 mod run;
@@ -26,6 +29,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::telemetry::StatusFilter;
+use moves::Act;
 
 /// A strangler-fig edge proxy: stands in front of a monolith and moves endpoints, one by one and with proof, to new
 /// services.
@@ -58,6 +62,20 @@ enum Verb {
     Import(ImportArgs),
     /// The big red button: every route that is not retired goes to the monolith at once.
     MonolithOnly(ButtonArgs),
+    /// Give a route's service more: one step, or as far as --to and --weight say.
+    Promote(MoveArgs),
+    /// Give a route's service less: one step back, or as far as --to and --weight say. Never asks, never waits.
+    Rollback(MoveArgs),
+    /// Keep a gate from advancing; it still rolls back.
+    Pause(MoveArgs),
+    /// Let a paused gate go on.
+    Resume(ResumeArgs),
+    /// Let a route into its next stage, which the file wants a person to do.
+    Approve(MoveArgs),
+    /// Every move with who, when, why and the numbers it rested on.
+    Journal(JournalArgs),
+    /// Why a gate holds, and what it needs.
+    Gate(GateArgs),
     /// The live stream of requests of a running proxy.
     Logs(LogsArgs),
     /// Run a program and keep it registered in etcd while it is healthy; deregister it before it is stopped.
@@ -265,6 +283,66 @@ struct ButtonArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct MoveArgs {
+    /// The route, as it is called in routes.toml.
+    route: String,
+    /// The stage to move to.
+    #[arg(long, value_name = "STAGE")]
+    to: Option<String>,
+    /// The service's share in `canary`, such as 25%.
+    #[arg(long, value_name = "SHARE")]
+    weight: Option<String>,
+    /// Why: it stands in the journal.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only if this is the last entry of the route in the journal.
+    #[arg(long, value_name = "N")]
+    expect_seq: Option<u64>,
+    /// Also write it into the file of the proxy.
+    #[arg(long)]
+    write: bool,
+    /// Also into `retired`.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ResumeArgs {
+    /// Begin again with the first step.
+    #[arg(long)]
+    from_start: bool,
+    #[command(flatten)]
+    act: MoveArgs,
+}
+
+#[derive(Debug, Args)]
+struct JournalArgs {
+    /// Only this route.
+    route: Option<String>,
+    /// Only the last so many.
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Print one object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct GateArgs {
+    /// The route, as it is called in routes.toml.
+    route: String,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Position {
     On,
@@ -356,6 +434,13 @@ pub fn main() -> ExitCode {
         Verb::Inventory(args) => inventory::inventory(&args),
         Verb::Import(args) => import::import(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
+        Verb::Promote(args) => moves::act(Act::Promote, &args, false),
+        Verb::Rollback(args) => moves::act(Act::RollBack, &args, false),
+        Verb::Pause(args) => moves::act(Act::Pause, &args, false),
+        Verb::Resume(args) => moves::act(Act::Resume, &args.act, args.from_start),
+        Verb::Approve(args) => moves::act(Act::Approve, &args, false),
+        Verb::Journal(args) => journal::journal(&args),
+        Verb::Gate(args) => gate::gate(&args),
         Verb::Logs(args) => logs::logs(&args),
         // The program's exit code is passed on.
         Verb::Register(args) => return register::register(&args),

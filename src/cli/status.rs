@@ -111,7 +111,8 @@ fn routes(status: &Value) -> Table {
         Column::right("P99"),
         Column::right("COPIES").only_if_filled().may_go(),
         Column::right("MISMATCH").only_if_filled(),
-        Column::left("").only_if_filled().may_hang(),
+        Column::left("BREAKER").only_if_filled(),
+        Column::left("GATE").only_if_filled().may_hang(),
     ]);
     for route in status["routes"].as_array().into_iter().flatten() {
         rows(&mut table, route);
@@ -140,10 +141,8 @@ fn rows(table: &mut Table, route: &Value) {
             seconds(&route["p99_seconds"][side]),
             of_service(some(&route["copies"])),
             own(&route["mismatch_rate"].as_f64().map_or_else(String::new, rate)),
-            match route["breaker"].as_str() {
-                Some(state) if state != "closed" && index == 0 => format!("breaker {state}"),
-                _ => String::new(),
-            },
+            own(route["breaker"].as_str().filter(|state| *state != "closed").unwrap_or("")),
+            own(&if route["gate"].is_null() { String::new() } else { super::gate::short(&route["gate"]) }),
         ]);
     }
 }

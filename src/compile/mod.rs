@@ -29,11 +29,13 @@ pub use admin::admin_address;
 pub use redacted::redacted;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use draft::Draft;
 
 use crate::config;
 use crate::diagnostic::Diagnostics;
+use crate::migration::Dial;
 
 /// What became of a file.
 #[derive(Debug)]
@@ -47,6 +49,18 @@ pub struct Compiled {
 /// Compiles a file. `env` looks variables of the environment up; nothing else outside the text is read.
 #[must_use]
 pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Compiled {
+    compile_with(text, file_name, env, &|_| None)
+}
+
+/// The same with routes in another stage and with another weight than the file says: where a gate or a person moved them.
+/// What the file says of each route is compiled for the stage in force, with its defaults and its rules.
+#[must_use]
+pub fn compile_with(
+    text: &str,
+    file_name: &str,
+    env: config::Environment<'_>,
+    dials: &dyn Fn(&str) -> Option<Dial>,
+) -> Compiled {
     let asked = RefCell::new(Vec::new());
     let env = |name: &str| {
         let value = env(name)?;
@@ -54,7 +68,8 @@ pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Com
         Some(value)
     };
     let mut diagnostics = Diagnostics::default();
-    let parsed = config::parse(text, &env, &mut diagnostics);
+    let mut parsed = config::parse(text, &env, &mut diagnostics);
+    routes::put_dials(&mut parsed.file, dials);
     let mut draft = Draft::new(text, parsed.tables_lost, diagnostics);
     let snapshot = assemble(&parsed.file, file_name, text, &mut draft);
     let mut diagnostics = draft.into_diagnostics();
@@ -100,5 +115,6 @@ fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<
         monolith_retired: upstreams.monolith_retired,
         routes: routes.all,
         table: routes.table,
+        gate_defaults: routes.gate_defaults.map(Arc::new)?,
     })
 }

@@ -9,6 +9,7 @@ use http::HeaderName;
 
 use crate::endpoint::UpstreamSpec;
 use crate::migration::Percent;
+use crate::migration::gate::Gate;
 use crate::route::{Matching, Route, RouteTable, SecretSource};
 
 /// A network in CIDR notation.
@@ -195,4 +196,6 @@ pub struct Snapshot {
     /// In the order of their names; `RouteId` is the index.
     pub routes: Vec<Arc<Route>>,
     pub table: RouteTable,
+    /// What `[gate]` says: the steps of routes that have no gate of their own.
+    pub gate_defaults: Arc<Gate>,
 }

@@ -71,6 +71,11 @@ choices! {
         Shapes "shapes",
         Off "off",
     }
+    /// What a gate does with a service that is surely worse.
+    OnFail: "`roll-back` or `hold`" {
+        RollBack "roll-back",
+        Hold "hold",
+    }
     /// When two numbers of JSON are the same.
     Numbers: "`value` or `written`" {
         Value "value",

@@ -5,7 +5,9 @@
 mod buffer;
 mod choices;
 mod condition;
+mod edit;
 mod field;
+mod gate;
 mod http_names;
 mod limit;
 mod list;
@@ -27,9 +29,13 @@ mod variables;
 mod schema_tests;
 
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
-pub use choices::{Balance, Examples, HttpVersion, LogFormat, Numbers, PathCase, Role, Stage, TrailingSlash, Writes};
+pub use choices::{
+    Balance, Examples, HttpVersion, LogFormat, Numbers, OnFail, PathCase, Role, Stage, TrailingSlash, Writes,
+};
 pub use condition::{Condition, ConditionTable, Conditions};
+pub use edit::{Unwritable, with_dial};
 pub use field::{Field, Given};
+pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
 pub use list::{Entry, Item, Named, OneOrMany};
@@ -40,7 +46,7 @@ pub use secret::{Secret, SecretTable};
 pub use server::{AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
-pub use units::{ByteRate, Count, Percent, Rate, Size, Streams, duration};
+pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{
     Consul, Discover, Dns, Eject, EjectSwitch, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv,
     UpstreamTls,
@@ -77,6 +83,8 @@ table! {
         tracing: Tracing,
         /// What is measured.
         metrics: Metrics,
+        /// Defaults of all gates.
+        gate: Gate,
     }
 }
 
@@ -126,6 +134,12 @@ pub fn inside(text: &str, span: &Span, value: &str, part: Span) -> Span {
     } else {
         span.clone()
     }
+}
+
+/// A share as it is written in the file, for the command line and the API.
+#[must_use]
+pub fn read_percent(text: &str) -> Option<Percent> {
+    units::percent(text)
 }
 
 /// A duration as it is written in the file, for the command line.

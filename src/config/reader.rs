@@ -98,15 +98,6 @@ impl<'a> Reader<'a> {
 
     fn unknown_key(&mut self, name: &str, span: Span, known: &[&str]) {
         let table = if self.key.is_empty() { String::new() } else { format!(" in `{}`", self.key) };
-        if name == "gate" && known.contains(&"stage") {
-            self.report(
-                Diagnostic::new(Code::NotAcceptedYet, "`gate` is planned and not accepted yet")
-                    .at(span)
-                    .label("does nothing yet")
-                    .help("remove the table; move the route by changing `stage` and `weight`"),
-            );
-            return;
-        }
         let help = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => "remove it".to_owned(),

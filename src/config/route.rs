@@ -9,7 +9,7 @@ use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
 use super::{
-    Buffer, Conditions, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
+    Buffer, Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
 };
 
 table! {
@@ -58,6 +58,8 @@ table! {
         answer: Box<Answer>,
         /// Copies of requests.
         shadow: Box<Shadow>,
+        /// Moves the route by itself, when it is proved that its service may have more. `{}` is enough.
+        gate: Box<Gate>,
         /// Size of a request body; more is 413. Default: `limits.body`.
         body_limit: Limit<Size>,
         /// How much of bodies is held on their way. Default: as the upstream has it.

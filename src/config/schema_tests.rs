@@ -34,6 +34,8 @@ fn every_key_of_the_contract_is_in_the_schema() {
         &["metrics", "buckets"],
         &["tracing", "otlp"],
         &["logs", "sample"],
+        &["gate", "steps"],
+        &["routes", "NAME", "gate", "on_fail"],
     ] {
         assert!(at(&schema, path).is_object(), "{path:?}");
     }

@@ -12,6 +12,10 @@ use crate::diagnostic::{Code, Diagnostic};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Percent(pub u16);
 
+/// How much more, in hundredths of a percent: 100 % is twice as much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Increase(pub u32);
+
 /// Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -157,6 +161,7 @@ with_unit! {
     Duration, "a duration", "\"5s\"", "s", "units are ms, s, m, h and d, as in \"250ms\"", "[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)";
     Size, "a size", "\"64KiB\"", "B", "units are B, KiB, MiB and GiB, as in \"64KiB\"", "[0-9]+(B|KiB|MiB|GiB)";
     Percent, "a share", "\"10%\"", "%", "a share lies between \"0%\" and \"100%\", in steps of 0.01 %", "[0-9]+(\\.[0-9]{1,2})?%";
+    Increase, "an increase", "\"20%\"", "%", "an increase is written in percent, as in \"20%\"", "[0-9]+(\\.[0-9]{1,2})?%";
     Rate, "a rate", "\"100/s\"", "/s", "rates are per s, m or h, as in \"100/s\"", "[0-9]+/(s|m|h)";
     ByteRate, "a rate in bytes", "\"240B/s\"", "B/s", "units are B/s, KiB/s, MiB/s and GiB/s, as in \"240B/s\"", "[0-9]+(B|KiB|MiB|GiB)/s";
 }
@@ -170,6 +175,12 @@ trait FromText: Sized {
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     Duration::from_text(text.trim()).ok()
+}
+
+/// Reads a share as the file writes it: `10%`.
+#[must_use]
+pub fn percent(text: &str) -> Option<Percent> {
+    Percent::from_text(text.trim()).ok()
 }
 
 fn split(text: &str) -> Result<(&str, &str), Unreadable> {
@@ -256,6 +267,16 @@ impl FromText for Percent {
         }
         let hundredths = scaled(number, 100)?;
         u16::try_from(hundredths).ok().filter(|share| *share <= 10_000).map(Self).ok_or(Unreadable::TooLarge)
+    }
+}
+
+impl FromText for Increase {
+    fn from_text(text: &str) -> Result<Self, Unreadable> {
+        let (number, unit) = split(text)?;
+        if unit != "%" {
+            return Err(Unreadable::Invalid(None));
+        }
+        u32::try_from(scaled(number, 100)?).map(Self).map_err(|_| Unreadable::TooLarge)
     }
 }
 

@@ -49,7 +49,6 @@ codes! {
     Error InvalidValue "invalid-value" "a value of the right type that cannot be read"
     Error OutOfRange "out-of-range" "a number or a share outside what the key allows"
     Error MissingUnit "missing-unit" "a duration, size, share or rate without its unit"
-    Error NotAcceptedYet "not-accepted-yet" "a table that is planned and does nothing yet"
     Error InvalidName "invalid-name" "a name that cannot be used in metrics, cookies and addresses of the API"
     Error InvalidRegex "invalid-regex" "a regular expression that does not compile"
     Error InvalidHeaderName "invalid-header-name" "a header name with a character that HTTP does not allow"
@@ -114,6 +113,14 @@ codes! {
     Error SandboxNeeded "sandbox-needed" "unsafe requests are copied to a service that is not declared a sandbox"
     Warning ReverseNotMigrated "reverse-not-migrated" "`reverse` in a stage in which it does nothing"
     Warning UnsafeMethodsNotCopied "unsafe-methods-not-copied" "`shadow.methods` names methods that are never copied"
+
+    // Gates
+    Error GateWithoutService "gate-without-service" "a gate on a route that has no service to move to"
+    Error GateInSplit "gate-in-split" "a gate on a split, which has no direction"
+    Error GateStepsNotRising "gate-steps-not-rising" "steps of a gate that are not larger from one to the next"
+    Error GateApproveUnknown "gate-approve-unknown" "a gate that waits before a stage it never moves into"
+    Warning GateNoEvidence "gate-no-evidence" "a shadow with a gate, none of whose requests are compared"
+    Warning GateSlow "gate-slow" "a gate that takes more than a day for its step at the present traffic"
 
     // While running
     Warning NeedsRestart "needs-restart" "the change takes effect only after a restart"

@@ -2,12 +2,14 @@
 
 mod breaker;
 mod button;
+mod gate_counters;
 mod in_force;
 mod route_state;
 mod state_dir;
 
 pub use breaker::{Breakage, CircuitBreaker};
 pub use button::{is_kept_pressed, keep_pressed};
+pub use gate_counters::{GateCounters, Outcome, PairSide};
 pub use in_force::InForce;
-pub use route_state::{Live, RouteState};
+pub use route_state::{Held, Live, RouteState};
 pub use state_dir::private_folder;

@@ -1,18 +1,69 @@
 //! The moving state of each route, keyed by its name.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::breaker::CircuitBreaker;
+use super::gate_counters::GateCounters;
+use crate::migration::Dial;
+use crate::migration::dial::Standing;
 
 /// The moving part of one route; the same object over all reloads in which the route stays.
 #[derive(Debug, Default)]
 pub struct RouteState {
     pub breaker: CircuitBreaker,
+    held: Mutex<Option<Held>>,
+    gate: OnceLock<Arc<GateCounters>>,
+}
+
+/// The dial in force of one route, and what it goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub standing: Standing,
+    /// What the file says.
+    pub file: Dial,
+    /// When the dial came to where it stands, as RFC 3339; `None`: with the file.
+    pub since: Option<Box<str>>,
+    /// Rises whenever the evidence has to begin anew although the dial did not move.
+    pub resets: u64,
+}
+
+impl Held {
+    /// Nothing but the file moved it yet.
+    #[must_use]
+    pub const fn of_file(file: Dial) -> Self {
+        Self { standing: Standing::of_file(file), file, since: None, resets: 0 }
+    }
+}
+
+impl RouteState {
+    /// `None` before the route's first edition.
+    pub fn held(&self) -> Option<Held> {
+        self.held.lock().clone()
+    }
+
+    pub fn hold(&self, held: Held) {
+        *self.held.lock() = Some(held);
+    }
+
+    /// As before the route's first edition.
+    pub fn forget(&self) {
+        *self.held.lock() = None;
+    }
+
+    /// The dial in force, where the file says `file`.
+    pub fn dial(&self, file: Dial) -> Dial {
+        self.held.lock().as_ref().map_or(file, |held| held.standing.dial)
+    }
+
+    /// The counters of the route's gate, made on first use: routes without a gate have none.
+    pub fn gate(&self) -> Arc<GateCounters> {
+        Arc::clone(self.gate.get_or_init(Arc::default))
+    }
 }
 
 /// Everything that moves, for the whole process.
@@ -23,11 +74,19 @@ pub struct Live {
     /// 0: as the file says; 1: off; 2: on.
     monolith_only: AtomicU8,
     stopping: AtomicBool,
+    /// The newest text of the file was refused: what it wants is not known.
+    file_refused: AtomicBool,
 }
 
 impl Live {
     pub fn new(now: Instant) -> Self {
-        Self { began: now, routes: Mutex::default(), monolith_only: AtomicU8::new(0), stopping: AtomicBool::new(false) }
+        Self {
+            began: now,
+            routes: Mutex::default(),
+            monolith_only: AtomicU8::new(0),
+            stopping: AtomicBool::new(false),
+            file_refused: AtomicBool::new(false),
+        }
     }
 
     /// Milliseconds since the process began.
@@ -42,6 +101,11 @@ impl Live {
     /// The state of a route, made on first use.
     pub fn route(&self, name: &Arc<str>) -> Arc<RouteState> {
         Arc::clone(self.routes.lock().entry(Arc::clone(name)).or_default())
+    }
+
+    /// The dial of a route that has one.
+    pub fn held(&self, name: &str) -> Option<Held> {
+        self.routes.lock().get(name).and_then(|route| route.held())
     }
 
     /// Forgets the routes that are no longer in force.
@@ -64,6 +128,14 @@ impl Live {
 
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub fn set_file_refused(&self, refused: bool) {
+        self.file_refused.store(refused, Ordering::Relaxed);
+    }
+
+    pub fn is_file_refused(&self) -> bool {
+        self.file_refused.load(Ordering::Relaxed)
     }
 
     /// Presses or releases the button; it holds until it is set again, pressed also over a restart (see `keep_pressed`).

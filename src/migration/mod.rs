@@ -4,6 +4,8 @@
 
 mod bucket;
 mod decision;
+pub mod dial;
+pub mod gate;
 mod policy;
 mod sticky;
 

@@ -1,11 +1,13 @@
 //! What a route says about its migration, compiled: nothing here is parsed or defaulted again.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 
 use super::bucket::BUCKETS;
+use super::gate::Gate;
 use super::sticky::UnitSource;
 use crate::endpoint::UpstreamId;
 use crate::route::{HeaderEdits, MethodSet};
@@ -226,4 +228,6 @@ pub struct Policy {
     pub balanced_by_unit: bool,
     /// Answers may stay in shared caches although two sides are live.
     pub shared_cache: bool,
+    /// Moves the route by itself.
+    pub gate: Option<Arc<Gate>>,
 }

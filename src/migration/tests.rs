@@ -2,4 +2,5 @@
 
 mod assignment;
 mod decisions;
+mod dials;
 mod world;

@@ -103,7 +103,7 @@ fn choose(
 ) -> Decision {
     let given = Given {
         facts,
-        dial: chosen.policy.dial,
+        dial: chosen.dial,
         monolith_only: steps.live.monolith_only(exchange.edition.snapshot.server.monolith_only),
         breaker: Breaker::Closed,
         forced,

@@ -6,7 +6,7 @@ use super::access::{Access, RouteAccess};
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, UpstreamId};
 use crate::guard::headers::ForwardedHeaders;
-use crate::live::{Live, RouteState};
+use crate::live::{GateCounters, Live, RouteState};
 use crate::migration::{Dial, Percent, Policy, Side, Stage, UnitSource};
 use crate::route::{PathRewrite, RateKey, Route, RouteId};
 use crate::shadow::{Copies, Shadow};
@@ -34,7 +34,11 @@ pub struct RouteEdition {
     /// `None` for requests that no route takes.
     pub route: Option<Arc<Route>>,
     pub policy: Policy,
+    /// In force, as `live` held it when the edition was assembled.
+    pub dial: Dial,
     pub state: Arc<RouteState>,
+    /// `None` where the route has no gate.
+    pub gate: Option<Arc<GateCounters>>,
     pub access: RouteAccess,
     pub meters: Arc<RouteMeters>,
     /// `None` where the stage sends no copies.
@@ -48,7 +52,7 @@ impl RouteEdition {
 
     /// The breaker acts: the stage has a service side that the monolith may stand in for.
     pub fn has_breaker(&self) -> bool {
-        self.policy.fallback.is_some() && matches!(self.policy.dial.stage, Stage::Canary | Stage::Migrated)
+        self.policy.fallback.is_some() && matches!(self.dial.stage, Stage::Canary | Stage::Migrated)
     }
 }
 
@@ -72,11 +76,18 @@ impl Edition {
             .routes
             .iter()
             .map(|route| {
-                let meters = metrics.route(&labels(&route.name, &route.policy, &snapshot));
+                let state = live.route(&route.name);
+                let dial = state.dial(route.policy.dial);
+                // A policy is compiled for one stage: under another one it would not be what the file means.
+                let dial = if dial.stage == route.policy.dial.stage { dial } else { route.policy.dial };
+                let meters = metrics.route(&labels(&route.name, &route.policy, dial, &snapshot));
+                let gate = route.policy.gate.as_ref().map(|_| state.gate());
                 RouteEdition {
-                    copies: shadow.route(route, &snapshot.upstreams, &meters),
+                    copies: shadow.route(route, &snapshot.upstreams, &meters, gate.clone()),
                     meters,
-                    state: live.route(&route.name),
+                    dial,
+                    state,
+                    gate,
                     access: access.of(route),
                     policy: route.policy.clone(),
                     route: Some(Arc::clone(route)),
@@ -90,8 +101,10 @@ impl Edition {
         }
         let policy = passing(&snapshot);
         let unmatched = RouteEdition {
-            meters: metrics.route(&labels(UNMATCHED, &policy, &snapshot)),
+            meters: metrics.route(&labels(UNMATCHED, &policy, policy.dial, &snapshot)),
+            dial: policy.dial,
             state: Arc::new(RouteState::default()),
+            gate: None,
             copies: None,
             access: RouteAccess::default(),
             policy,
@@ -159,11 +172,11 @@ pub fn meter_index(policy: &Policy, side: Side) -> usize {
     }
 }
 
-fn labels<'a>(name: &'a str, policy: &'a Policy, snapshot: &'a Snapshot) -> RouteLabels<'a> {
+fn labels<'a>(name: &'a str, policy: &'a Policy, dial: Dial, snapshot: &'a Snapshot) -> RouteLabels<'a> {
     let upstream = |id: UpstreamId| snapshot.upstreams.get(id.index()).map_or("", |spec| &*spec.name);
     let mut sides = Vec::new();
     if policy.variants.is_empty() {
-        let service = wanted_service_share(policy.dial);
+        let service = wanted_service_share(dial);
         sides.push(WantedShare { side: "monolith", upstream: upstream(UpstreamId::MONOLITH), ratio: 1.0 - service });
         if let Some(id) = policy.service {
             sides.push(WantedShare { side: "service", upstream: upstream(id), ratio: service });
@@ -181,7 +194,7 @@ fn labels<'a>(name: &'a str, policy: &'a Policy, snapshot: &'a Snapshot) -> Rout
             sides.push(WantedShare { side: "monolith", upstream: upstream(UpstreamId::MONOLITH), ratio: 0.0 });
         }
     }
-    RouteLabels { route: name, stage: policy.dial.stage, sides }
+    RouteLabels { route: name, stage: dial.stage, sides }
 }
 
 /// The share that the dial gives to the service, 0.0 to 1.0.
@@ -208,5 +221,6 @@ pub fn passing(snapshot: &Snapshot) -> Policy {
         shadow: None,
         balanced_by_unit: by_unit,
         shared_cache: false,
+        gate: None,
     }
 }

@@ -15,7 +15,7 @@ use crate::downstream::SignedIn;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
 use crate::message::{Framing, RequestHead};
-use crate::migration::{Copy, Decision, Pinning, Reason, Side};
+use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
 use crate::route::Found;
 use crate::shadow::{Capture, Order};
 use crate::telemetry::{InFlight, RequestId, TraceContext};
@@ -189,6 +189,11 @@ impl Exchange {
 
     pub fn route(&self) -> &RouteEdition {
         self.edition.route(self.found.map(|found| found.route))
+    }
+
+    /// The stage in force for this request.
+    pub fn dial_stage(&self) -> Stage {
+        self.route().dial.stage
     }
 
     /// The name of the side that answers, `none` before it is decided.

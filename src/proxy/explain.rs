@@ -13,7 +13,7 @@ use crate::guard;
 use crate::guard::headers::Arrival;
 use crate::message::{Name, RequestHead, is_value};
 use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Side, Stage, decide};
-use crate::route::{Found, Route, normalise_bytes};
+use crate::route::{Found, Route, RouteId, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
 /// A request as a person describes it.
@@ -109,8 +109,16 @@ impl fmt::Display for ExplainError {
     }
 }
 
+/// The dial in force of a route; `None`: the file's own.
+pub type Dials<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
+
 /// Explains one request under a snapshot. Pure: breakers are taken as closed, and a client without a unit as new.
-pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool) -> Result<Explained, ExplainError> {
+pub fn explain(
+    snapshot: &Snapshot,
+    asked: &ExplainRequest,
+    monolith_only: bool,
+    dials: Dials<'_>,
+) -> Result<Explained, ExplainError> {
     let mut request = head(asked)?;
     guard::framing::check(&request, Some(0), &snapshot.limits)
         .map_err(|refusal| ExplainError::Refused(refusal.status, refusal.reason.to_owned()))?;
@@ -133,9 +141,10 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
     let route = found.and_then(|found| snapshot.routes.get(found.route.index()));
     let unrouted = super::edition::passing(snapshot);
     let policy = route.map_or(&unrouted, |route| &route.policy);
+    let dial = found.and_then(|found| dials(found.route)).unwrap_or(policy.dial);
     let given = Given {
         facts: &facts,
-        dial: policy.dial,
+        dial,
         monolith_only,
         breaker: Breaker::Closed,
         forced: received.forced.as_deref(),
@@ -157,11 +166,11 @@ pub fn explain(snapshot: &Snapshot, asked: &ExplainRequest, monolith_only: bool)
     let statuses = policy.fallback.as_ref().filter(|_| decision.fallback).map(|fallback| fallback.statuses.iter());
     let fallback_statuses = statuses.into_iter().flatten().collect();
     let upstream = name_of(snapshot, decision.upstream);
-    let reason = reason(policy, &decision, route, monolith_only);
+    let reason = reason(dial, &decision, route, monolith_only);
     let sent = sent(snapshot, request, found, route, policy, &decision)?;
     Ok(Explained {
         route: route.map(|route| route.name.to_string()),
-        stage: policy.dial.stage.as_str(),
+        stage: dial.stage.as_str(),
         side: decision.side.name(policy).to_owned(),
         endpoint: only_endpoint(snapshot, decision.upstream),
         upstream,
@@ -232,11 +241,11 @@ fn only_endpoint(snapshot: &Snapshot, id: UpstreamId) -> Option<String> {
     }
 }
 
-fn reason(policy: &Policy, decision: &Decision, route: Option<&std::sync::Arc<Route>>, monolith_only: bool) -> String {
+fn reason(dial: Dial, decision: &Decision, route: Option<&std::sync::Arc<Route>>, monolith_only: bool) -> String {
     let Some(route) = route else {
         return "no route takes this request, so it goes to the monolith".to_owned();
     };
-    let stage = policy.dial.stage;
+    let stage = dial.stage;
     match decision.reason {
         Reason::MonolithOnly => {
             "the big red button is on: every route that is not retired goes to the monolith".to_owned()
@@ -245,20 +254,20 @@ fn reason(policy: &Policy, decision: &Decision, route: Option<&std::sync::Arc<Ro
             let button = if monolith_only { "; the big red button does not move retired routes" } else { "" };
             format!("route `{}` is in stage {stage}{button}", route.name)
         }
-        Reason::Bucket(bucket) | Reason::NoUnit(bucket) => share(policy, decision, bucket),
+        Reason::Bucket(bucket) | Reason::NoUnit(bucket) => share(dial, decision, bucket),
         Reason::Pinned => "the client's conversation began on this side (its pin cookie says so)".to_owned(),
         Reason::Forced => "a trusted client named this side".to_owned(),
         Reason::BreakerOpen => "the breaker is open".to_owned(),
     }
 }
 
-fn share(policy: &Policy, decision: &Decision, Bucket(bucket): Bucket) -> String {
+fn share(dial: Dial, decision: &Decision, Bucket(bucket): Bucket) -> String {
     let unit = match (decision.issue, decision.reason) {
         (Some(_), _) => "the client has no unit yet and gets a cookie: its side depends on that cookie, here",
         (None, Reason::NoUnit(_)) => "the client has no unit and gets none: each request is assigned anew, here",
         _ => "the client's unit falls into",
     };
-    match policy.dial {
+    match dial {
         Dial { stage: Stage::Split, .. } => format!("{unit} bucket {bucket} of 10000"),
         Dial { weight, .. } => {
             format!("{unit} bucket {bucket} of 10000; the service has those below {} ({weight})", weight.buckets())

@@ -8,8 +8,9 @@ use super::failure::Failure;
 use super::page::Page;
 use super::request::{authority, host, protocol};
 use super::{Steps, attempt, mirror, page, response};
+use crate::live::{GateCounters, Outcome};
 use crate::message::Name;
-use crate::migration::Policy;
+use crate::migration::{Bucket, Policy, Reason, Stage};
 use crate::telemetry::{ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
@@ -64,6 +65,9 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     let route = exchange.route();
     let (side, assigned) = (exchange.meter_side(), exchange.assigned_side());
     route.meters.request(side, assigned, &exchange.head.method, status, total.as_secs_f64());
+    if let Some(gate) = &route.gate {
+        count_for_gate(steps, gate, exchange, status, now);
+    }
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
         steps.telemetry.metrics.edge().refused(reason);
     }
@@ -74,6 +78,32 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     record(steps, exchange, status, total);
     exchange.in_flight = None;
     exchange.attempt.lease = None;
+}
+
+/// Evidence goes by the side that the client's bucket assigned, whichever side answered. Clients that were forced, pinned or
+/// that left are no witnesses, nor are requests that the edge itself refused.
+fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, status: u16, now: Instant) {
+    let bucket = match exchange.decision.reason {
+        Reason::Bucket(bucket) | Reason::NoUnit(bucket) => bucket,
+        Reason::BreakerOpen => return gate.breaker_was_open(steps.live.milliseconds(now) / 1000),
+        Reason::Stage if exchange.dial_stage() == Stage::Shadow => {
+            // Everybody is on the monolith's side; what it takes is what copies are measured by.
+            Bucket(0)
+        }
+        _ => return,
+    };
+    let failure = exchange.failure.filter(|_| exchange.fallback.is_none());
+    if failure == Some(Failure::ClientGone) || failure.is_some_and(|failure| failure.refused().is_some()) {
+        return;
+    }
+    let failed = exchange.fallback.is_some() || status == 0 || status >= 500;
+    let first_byte = exchange.attempt.first_byte.filter(|_| !failed);
+    let outcome = first_byte.map_or(Outcome::Failed, |after_attempt| {
+        let began = exchange.attempt.began.unwrap_or(now);
+        let waited = exchange.asked.map_or(Duration::ZERO, |asked| began.saturating_duration_since(asked));
+        Outcome::Answered { refused: (400..500).contains(&status), first_byte: waited + after_attempt }
+    });
+    gate.request(exchange.decision.side, bucket, outcome);
 }
 
 /// What the route's comparison hides is hidden in the log as well.
@@ -100,7 +130,7 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         client: exchange.client,
         status,
         route: route.name(),
-        stage: route.policy.dial.stage.as_str(),
+        stage: route.dial.stage.as_str(),
         side: exchange.side_name(),
         reason: exchange.decision.reason.as_str(),
         upstream: if exchange.side.is_some() { exchange.upstream_name() } else { "" },

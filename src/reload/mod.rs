@@ -2,10 +2,14 @@
 
 mod changes;
 mod source;
+mod turn;
 mod watch_file;
+mod write;
 
 pub use changes::Changes;
 pub use source::{ReadError, Source, environment};
+pub use turn::{Asked, Author, MoveMade, NotMoved, Request, in_words};
+pub use write::{NotWritten, to_paste};
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
@@ -20,10 +24,12 @@ use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
-use crate::live::{InForce, Live};
+use crate::gate::{Journal, LeftRoutes};
+use crate::live::{Held, InForce, Live};
+use crate::migration::dial::By;
 use crate::proxy::{Access, Edition};
 use crate::shadow::{Shadow, step_back};
-use crate::telemetry::{Moved, Telemetry};
+use crate::telemetry::{self, Telemetry};
 use crate::upstream::Upstreams;
 
 /// Between two looks whether an old edition is still used.
@@ -44,6 +50,7 @@ pub struct Reloader {
     upstreams: Arc<Upstreams>,
     shadow: Arc<Shadow>,
     access: Arc<Access>,
+    journal: Arc<Journal>,
     control: Handle,
     /// Other files that are read again with it: certificates.
     also: OnceLock<Also>,
@@ -64,6 +71,7 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     pub shadow: Arc<Shadow>,
     pub access: Arc<Access>,
+    pub journal: Arc<Journal>,
     /// The runtime of what keeps pools and keys true to the world.
     pub control: Handle,
 }
@@ -73,6 +81,8 @@ struct State {
     loaded_at: Timestamp,
     /// The text that was looked at last, in force or refused: a file that is refused is refused once, not at each look.
     seen: Arc<str>,
+    /// What the file in force says, with each route in the stage that it names.
+    written: Arc<Snapshot>,
 }
 
 /// Why the newest text is not in force.
@@ -127,14 +137,14 @@ const MOST_TOLD: usize = 1000;
 
 impl Reloader {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, control } = parts;
+        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, journal, control } = parts;
         let edition = in_force.load();
         let loaded_at = Timestamp::now();
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.text);
-        let state = State { generation: edition.generation, loaded_at, seen };
-        Arc::new(Self {
+        let state = State { generation: edition.generation, loaded_at, seen, written: Arc::clone(&edition.snapshot) };
+        let reloader = Arc::new(Self {
             source,
             in_force,
             live,
@@ -142,12 +152,51 @@ impl Reloader {
             upstreams,
             shadow,
             access,
+            journal,
             control,
             also: OnceLock::new(),
             last_error: Mutex::default(),
             warned: Mutex::default(),
             state: Mutex::new(state),
-        })
+        });
+        reloader.begin();
+        let again = Arc::downgrade(&reloader);
+        reloader.journal.when_changed(move |writable| {
+            if let Some(reloader) = again.upgrade().filter(|_| writable) {
+                reloader.begin();
+            }
+        });
+        reloader
+    }
+
+    /// Puts the dials in force that the journal has, before the first request; and again when the journal was another
+    /// process' until now.
+    fn begin(&self) {
+        let state = self.state.lock();
+        let left = self.journal.left().unwrap_or_else(|error| {
+            tracing::error!(%error, "where routes were moved to is not known: the file's stages and weights are in force");
+            LeftRoutes::new()
+        });
+        for route in &state.written.routes {
+            // What this process knew is older.
+            let live = self.live.route(&route.name);
+            let newer =
+                |held: &Held| left.get(&*route.name).is_some_and(|(left, _)| left.standing.seq > held.standing.seq);
+            if live.held().as_ref().is_some_and(newer) {
+                live.forget();
+            }
+        }
+        self.settle(state.generation, &state.written, &[], &left);
+        let moved = |entry: &crate::proxy::RouteEdition| entry.state.dial(entry.dial) != entry.dial;
+        if self.in_force.load().routes.iter().any(moved) {
+            let snapshot = self.in_its_stages(&state.written);
+            self.put(&state, snapshot, By::File.as_str());
+        }
+    }
+
+    /// The journal of moves.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Something outside the file that is read again whenever the file is, whether or not the text changed.
@@ -162,6 +211,7 @@ impl Reloader {
             Ok(text) => self.take(&mut state, text),
             Err(error) => self.refuse(&mut state, &error.diagnostic(), ""),
         };
+        self.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
         outcome
     }
@@ -173,6 +223,7 @@ impl Reloader {
             return;
         }
         let outcome = self.take(&mut state, text);
+        self.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
     }
 
@@ -235,7 +286,7 @@ impl Reloader {
         if !diagnostics.is_empty() {
             self.remember_warnings(&old.snapshot.text);
         }
-        let changes = Changes::between(&old.snapshot, &snapshot);
+        let changes = Changes::between(&state.written, &snapshot);
         for key in changes::need_restart(&old.snapshot, &snapshot) {
             diagnostics.push(changes::restart_warning(key));
         }
@@ -243,6 +294,8 @@ impl Reloader {
         for diagnostic in &said {
             diagnostics.push(diagnostic.clone());
         }
+        // A route that was away and is back is as new: what its journal has is not looked at.
+        self.settle(state.generation + 1, &snapshot, &changes.altered, &LeftRoutes::new());
         self.apply(state, snapshot);
         *self.last_error.lock() = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;
@@ -258,11 +311,23 @@ impl Reloader {
     }
 
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
-        let _in_runtime = self.control.enter();
         state.generation += 1;
+        state.written = Arc::new(snapshot);
+        let in_its_stages = self.in_its_stages(&state.written);
+        let next = self.put(state, in_its_stages, By::File.as_str());
+        state.loaded_at = Timestamp::now();
+        *self.last_error.lock() = None;
+        let edge = self.telemetry.metrics.edge();
+        edge.config_in_force(next.generation, seconds(state.loaded_at));
+        edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
+    }
+
+    /// Puts a snapshot in force with the dials that `live` holds. What differs was moved `by` this.
+    fn put(&self, state: &State, snapshot: Arc<Snapshot>, by: &'static str) -> Arc<Edition> {
+        let _in_runtime = self.control.enter();
         let next = Edition::assemble(
             state.generation,
-            Arc::new(snapshot),
+            snapshot,
             &self.upstreams,
             &self.live,
             &self.telemetry.metrics,
@@ -275,12 +340,8 @@ impl Reloader {
         self.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
         let next = Arc::new(next);
         self.let_go(self.in_force.replace(Arc::clone(&next)));
-        self.forget(&next);
-        state.loaded_at = Timestamp::now();
-        *self.last_error.lock() = None;
-        let edge = self.telemetry.metrics.edge();
-        edge.config_in_force(next.generation, seconds(state.loaded_at));
-        edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
+        self.forget(&next, by);
+        next
     }
 
     /// Waits for the last request of an old edition: freeing a hundred thousand routes would keep its thread's other requests
@@ -300,15 +361,15 @@ impl Reloader {
     }
 
     /// What only older editions knew. Their last requests still hold, and count into, what they began with.
-    fn forget(&self, next: &Edition) {
+    fn forget(&self, next: &Edition, by: &'static str) {
         let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
         self.live.retain(|name| names.contains(name));
         self.shadow.retain(|name| names.contains(name));
         self.access.retain(&next.snapshot.routes);
-        let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), "file");
+        let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), by);
         for moved in moves.iter().take(MOST_TOLD) {
-            self.tell(moved);
+            self.tell(moved, by);
         }
         if let Some(more) = moves.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
             tracing::info!(more, "routes moved");
@@ -316,18 +377,18 @@ impl Reloader {
     }
 
     /// Says that one route moved.
-    fn tell(&self, moved: &Moved) {
+    fn tell(&self, moved: &telemetry::Moved, by: &'static str) {
         let (from, to) = moved.stage;
         let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{}%", share * 100.0));
         let (before, after) = (share(moved.service.0), share(moved.service.1));
-        tracing::info!(route = &*moved.route, %from, %to, before, after, "route moved");
+        tracing::info!(route = &*moved.route, %from, %to, before, after, by, "route moved");
         self.telemetry.events.publish("move", &moved.route, || {
             let event = serde_json::json!({
                 "timestamp": Timestamp::now().to_string(),
                 "route": &*moved.route,
                 "from": { "stage": from.as_str(), "service": moved.service.0 },
                 "to": { "stage": to.as_str(), "service": moved.service.1 },
-                "by": "file",
+                "by": by,
             });
             event.to_string()
         });

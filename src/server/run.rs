@@ -25,7 +25,9 @@ use super::tls::{Tls, TlsError};
 use crate::admin;
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::gate::{GateMove, Gates, Journal};
 use crate::live::{InForce, Live, is_kept_pressed, private_folder};
+use crate::migration::dial::By;
 use crate::proxy::{Access, Edition, Steps};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
@@ -51,6 +53,8 @@ pub struct Running {
     pub reloader: Arc<Reloader>,
     telemetry: Arc<Telemetry>,
     in_force: Arc<InForce<Edition>>,
+    #[expect(dead_code, reason = "the gates look as long as somebody holds them")]
+    gates: Arc<Gates>,
     shadow: Arc<Shadow>,
     store: Arc<Store>,
     live: Arc<Live>,
@@ -168,6 +172,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)
     };
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
+    let journal = Arc::new(Journal::of(Arc::clone(&store)));
     let reloader = Reloader::new(reload::Parts {
         source,
         in_force: Arc::clone(&in_force),
@@ -176,8 +181,10 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         upstreams: Arc::clone(&upstreams),
         shadow: Arc::clone(&shadow),
         access: Arc::clone(&access),
+        journal: Arc::clone(&journal),
         control: control.clone(),
     });
+    let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry), journal);
     if let Some(tls) = tls.clone() {
         reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
     }
@@ -198,6 +205,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         reloader: Arc::clone(&reloader),
         shadow: Arc::clone(&shadow),
         store: Arc::clone(&store),
+        gates: Arc::clone(&gates),
         ready: Arc::clone(&ready),
         keys,
         address: admin,
@@ -226,6 +234,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         let listener = HttpListener::new(Arc::clone(&steps), Arc::clone(&connections), written, tls, threads);
         serve(data.get_handle(), *address, listener, Arc::clone(&fds), stopping.clone(), (threads, UNBUFFERED));
     }
+    gates.start(moves_by(&reloader));
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));
     ready.store(true, Ordering::Release);
@@ -237,6 +246,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         reloader,
         telemetry,
         in_force,
+        gates,
         shadow,
         store,
         live,
@@ -247,6 +257,34 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         copying,
         data,
     })
+}
+
+/// How gates move dials: as persons do, through the journal.
+fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
+    let reloader = Arc::downgrade(reloader);
+    let who = format!("gate@{}", host_name());
+    Box::new(move |wanted: &GateMove| {
+        let Some(reloader) = reloader.upgrade() else { return Err("the server is stopping".to_owned()) };
+        let request = reload::Request {
+            route: &wanted.route,
+            asked: reload::Asked::Gate { action: wanted.action, from: wanted.from, to: wanted.to },
+            author: reload::Author {
+                by: By::Gate,
+                who: &who,
+                reason: &wanted.why,
+                verdict: serde_json::to_value(&wanted.numbers).ok(),
+            },
+            expect_seq: None,
+            write: false,
+        };
+        reloader.turn(&request).map(drop).map_err(|error| error.to_string())
+    })
+}
+
+/// The machine's name, or `multilith`.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "multilith".to_owned() } else { name.trim().to_owned() }
 }
 
 /// The store says in the metrics how it is; after another process let go of it, what that process kept is read anew.

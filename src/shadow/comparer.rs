@@ -17,6 +17,7 @@ use super::deliver::Asked;
 use super::threads::step_back;
 use crate::compare::{Millis, Outcome, Request, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
+use crate::live::PairSide;
 use crate::migration::BUCKETS;
 use crate::telemetry::{FieldKind, Telemetry};
 
@@ -137,6 +138,10 @@ impl Work {
             (outcome, verdict)
         });
         copies.meters.comparison(verdict.as_str());
+        if let Some(gate) = copies.gate.as_ref().filter(|_| matches!(verdict, Verdict::Match | Verdict::Mismatch)) {
+            let side = |seen: &Seen| PairSide { failed: seen.answer.status.is_server_error(), took: seen.took };
+            gate.compared(verdict == Verdict::Mismatch, side(control), side(candidate));
+        }
         for difference in &outcome.differences {
             copies.meters.comparison_field(&difference.field, FieldKind::Raw);
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::evidence::RouteEvidence;
 use super::failures::Failures;
 use crate::compare::NoiseBudget;
+use crate::live::GateCounters;
 use crate::route::HeaderEdits;
 use crate::telemetry::RouteMeters;
 
@@ -21,6 +22,8 @@ pub struct Copies {
     pub(super) standing: Arc<Standing>,
     /// `None`: answers are thrown away.
     pub(super) comparison: Option<Comparing>,
+    /// What the route's gate learns of copies.
+    pub(super) gate: Option<Arc<GateCounters>>,
 }
 
 /// What a route compares, and how often the monolith is asked twice.

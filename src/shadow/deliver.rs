@@ -24,6 +24,7 @@ use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head};
 use crate::compare::{Report, Rules, WrittenRules};
 use crate::endpoint::{UpstreamId, UpstreamSpec};
+use crate::live::GateCounters;
 use crate::message::RequestHead;
 use crate::migration::CompareSettings;
 use crate::route::Route;
@@ -120,6 +121,7 @@ impl Shadow {
         route: &Route,
         upstreams: &[Arc<UpstreamSpec>],
         meters: &Arc<RouteMeters>,
+        gate: Option<Arc<GateCounters>>,
     ) -> Option<Arc<Copies>> {
         let shadow = route.policy.shadow.as_ref()?;
         let standing = Arc::clone(self.standings.lock().entry(Arc::clone(&route.name)).or_default());
@@ -133,6 +135,7 @@ impl Shadow {
             meters: Arc::clone(meters),
             standing,
             comparison,
+            gate,
         }))
     }
 

@@ -51,6 +51,7 @@ fn route(number: usize) -> Arc<Route> {
             fallback: None,
             shadow: None,
             shared_cache: false,
+            gate: None,
             balanced_by_unit: false,
         },
         rewrite: Rewrite::default(),

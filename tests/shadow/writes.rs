@@ -88,6 +88,7 @@ fn no_unsafe_method_is_ever_copied_to_the_monolith() {
                     }),
                     balanced_by_unit: false,
                     shared_cache: false,
+                    gate: None,
                 };
                 copies(&policy, |method, copy| {
                     let Copy::To(target) = copy else { return };

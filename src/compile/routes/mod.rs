@@ -9,6 +9,7 @@ mod cookies;
 mod copies;
 mod edits;
 mod fallback;
+mod gate;
 mod overtaken;
 mod policy;
 mod reach;
@@ -29,6 +30,8 @@ use super::upstreams::Names;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::endpoint::UpstreamId;
+use crate::migration::Dial;
+use crate::migration::gate::Gate;
 use crate::route::{Matching, Route, RouteTable};
 
 /// The compiled routes.
@@ -41,6 +44,8 @@ pub(super) struct Routes {
     pub(super) used: HashSet<UpstreamId>,
     /// Every route of the file could be read.
     pub(super) complete: bool,
+    /// `[gate]` over what is built in.
+    pub(super) gate_defaults: Option<Gate>,
 }
 
 /// What the checks of one route share.
@@ -49,6 +54,8 @@ struct Site<'f> {
     entry: &'f Entry<config::Route>,
     route: &'f config::Route,
     names: &'f Names<'f>,
+    /// `[gate]` over what is built in.
+    gate_defaults: &'f Gate,
 }
 
 impl<'f> Site<'f> {
@@ -65,9 +72,10 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
         ..Routes::default()
     };
     // Compiled routes beside what was written of them: the checks over all routes point into the file.
+    let gate_defaults = gate::defaults(file, draft);
     let mut kept = Vec::with_capacity(written.entries.len());
     for entry in &written.entries {
-        let site = Site { entry, route: &entry.value, names };
+        let site = Site { entry, route: &entry.value, names, gate_defaults: &gate_defaults };
         check_route_name(site, draft);
         service::note_used(site, &mut routes);
         match one(site, draft) {
@@ -78,6 +86,7 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
             None => routes.complete = false,
         }
     }
+    routes.gate_defaults = Some(gate_defaults);
     cohorts::check(&kept, &routes.all, draft);
     cookies::check(&kept, &routes.all, draft);
     retired::check(&kept, &routes.all, names, draft);
@@ -93,6 +102,16 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
         }
     }
     routes
+}
+
+/// Writes the dials in force over what the file says.
+pub(super) fn put_dials(file: &mut config::File, dials: &dyn Fn(&str) -> Option<Dial>) {
+    let config::Field::Given(routes) = &mut file.routes else { return };
+    for entry in &mut routes.value.entries {
+        if let Some(dial) = dials(&entry.name) {
+            policy::put_dial(&mut entry.value, dial);
+        }
+    }
 }
 
 fn check_route_name(site: Site<'_>, draft: &mut Draft<'_>) {

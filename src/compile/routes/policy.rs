@@ -3,7 +3,7 @@
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use super::service::{self, Named, word};
-use super::{Site, fallback, shadow, sticky, variants};
+use super::{Site, fallback, gate, shadow, sticky, variants};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
 use crate::endpoint::UpstreamId;
@@ -29,6 +29,7 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
     let target = if let Named::Service(service) = &service { Some(*service) } else { None };
     let fallback = fallback::compile(site, stage, draft);
     let shadow = shadow::compile(site, stage, target, draft);
+    let gate = gate::compile(site, stage, shadow.as_ref(), draft);
     if matches!(service, Named::Wrong) {
         return None;
     }
@@ -51,7 +52,28 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
         shadow,
         balanced_by_unit,
         shared_cache: route.shared_cache.or(false),
+        gate,
     })
+}
+
+/// The route as if the file had said this.
+pub(super) fn put_dial(route: &mut config::Route, dial: Dial) {
+    let stage = match dial.stage {
+        Stage::Monolith => config::Stage::Monolith,
+        Stage::Shadow => config::Stage::Shadow,
+        Stage::Canary => config::Stage::Canary,
+        Stage::Split => config::Stage::Split,
+        Stage::Migrated => config::Stage::Migrated,
+        Stage::Retired => config::Stage::Retired,
+    };
+    let Field::Given(written) = &mut route.stage else { return };
+    written.value = stage;
+    let (key, span) = (written.key.clone(), written.span.clone());
+    route.weight = if dial.stage == Stage::Canary {
+        Field::Given(config::Given { key, span, value: config::Percent(dial.weight.buckets()) })
+    } else {
+        Field::Absent
+    };
 }
 
 fn missing_stage(site: Site<'_>, draft: &mut Draft<'_>) {

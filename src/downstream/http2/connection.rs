@@ -17,7 +17,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, Sleep};
 
 use super::clock::{Clock, Due, LEAVING, Stage};
-use super::gate::{Gate, SocketState};
+use super::gate::{FrameGate, SocketState};
 use super::{Shared, Stream};
 use crate::compile::Limits;
 use crate::guard::http2::Bounds;
@@ -59,7 +59,7 @@ pub async fn serve<S>(
 {
     let shared = Arc::new(Shared::new(settings.streams));
     let (bounds, longest) = bounds(&settings.limits);
-    let gate = Gate::new(socket, ahead, Arc::clone(&shared), Arc::clone(&settings.metrics), bounds, longest);
+    let gate = FrameGate::new(socket, ahead, Arc::clone(&shared), Arc::clone(&settings.metrics), bounds, longest);
     let handshake = options(settings.streams, longest).handshake::<_, Bytes>(gate);
     let mut connection = tokio::select! {
         biased;
@@ -151,7 +151,7 @@ enum Turn {
 }
 
 async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
-    connection: &mut Connection<Gate<S>, Bytes>,
+    connection: &mut Connection<FrameGate<S>, Bytes>,
     clock: &mut Clock<'_>,
     shared: &Shared,
     mut timer: Pin<&mut Sleep>,

@@ -62,7 +62,7 @@ impl SocketState for () {}
 
 /// The client's socket, as the library sees it.
 #[derive(Debug)]
-pub struct Gate<S: AsyncWrite + Unpin> {
+pub struct FrameGate<S: AsyncWrite + Unpin> {
     socket: S,
     meter: FrameMeter,
     shared: Arc<Shared>,
@@ -104,7 +104,7 @@ struct StandIn {
     length: usize,
 }
 
-impl<S: AsyncWrite + Unpin> Gate<S> {
+impl<S: AsyncWrite + Unpin> FrameGate<S> {
     /// `ahead`: what was read of the connection. It begins with the preface. `longest`: the longest list of fields that is
     /// refused with a response.
     pub(super) fn new(
@@ -329,7 +329,7 @@ impl<S: AsyncWrite + Unpin> Gate<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> FrameGate<S> {
     /// Reads more of the header block that the input begins with.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut bytes = [MaybeUninit::uninit(); READ];
@@ -356,7 +356,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FrameGate<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Poll::Ready(Err(error)) = this.poll_outbox(cx) {
@@ -407,7 +407,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FrameGate<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().poll_slices(cx, &[IoSlice::new(bytes)])
     }
@@ -438,7 +438,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Drop for Gate<S> {
+impl<S: AsyncWrite + Unpin> Drop for FrameGate<S> {
     /// What was written of a response that broke off is the client's, as far as the socket takes it at once.
     fn drop(&mut self) {
         let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -1,6 +1,6 @@
 //! A client's connection of HTTP/2, on the h2 crate itself.
 //!
-//! Between the socket and the library stands a [`Gate`]: it counts frames, and takes every header block out of the client's
+//! Between the socket and the library stands a [`FrameGate`]: it counts frames, and takes every header block out of the client's
 //! bytes. The library gets a small stand-in for it, and the request's head stays the bytes that came: what the library would
 //! reset a stream or end a connection for becomes an exchange that is answered, with an id and a line in the log.
 
@@ -12,7 +12,7 @@ mod meter;
 mod stream;
 
 pub use connection::{Settings, serve};
-pub use gate::{Gate, SocketState};
+pub use gate::{FrameGate, SocketState};
 pub use stream::Stream;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};

@@ -941,9 +941,9 @@ async fn the_librarys_own_client_gets_back_what_it_sends() {
 fn handles_are_small() {
     assert!(std::mem::size_of::<Stream>() <= 512, "{}", std::mem::size_of::<Stream>());
     assert!(
-        std::mem::size_of::<Gate<crate::client::Socket>>() <= 640,
+        std::mem::size_of::<FrameGate<crate::client::Socket>>() <= 640,
         "{}",
-        std::mem::size_of::<Gate<crate::client::Socket>>()
+        std::mem::size_of::<FrameGate<crate::client::Socket>>()
     );
     assert_eq!(Name::of(b"host"), Name::Host);
 }

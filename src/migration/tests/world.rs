@@ -36,6 +36,7 @@ pub(super) fn policy(stage: Stage, weight: u16) -> Policy {
         shadow: None,
         balanced_by_unit: false,
         shared_cache: false,
+        gate: None,
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
             fallback: None,
             shadow: None,
             shared_cache: false,
+            gate: None,
             balanced_by_unit: false,
         },
         rewrite: Rewrite::default(),

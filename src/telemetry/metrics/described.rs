@@ -27,6 +27,10 @@ pub(super) enum Family {
     UpstreamEndpoints,
     DiscoveryUp,
     SpansDropped,
+    GateVerdicts,
+    GateEvidence,
+    GateNeeds,
+    GateState,
 }
 
 pub(super) struct Described {
@@ -38,7 +42,7 @@ pub(super) struct Described {
 }
 
 /// In the order of the enum.
-pub(super) const FAMILIES: [Described; 22] = [
+pub(super) const FAMILIES: [Described; 26] = [
     described(
         Family::Requests,
         "multilith_requests_total",
@@ -181,6 +185,34 @@ pub(super) const FAMILIES: [Described; 22] = [
         COUNTER,
         &[],
         "Spans that were dropped because the collector did not take them.",
+    ),
+    described(
+        Family::GateVerdicts,
+        "multilith_gate_verdicts_total",
+        COUNTER,
+        &["route", "verdict"],
+        "What the route's gate said at the end of each interval.",
+    ),
+    described(
+        Family::GateEvidence,
+        "multilith_gate_evidence",
+        GAUGE,
+        &["route", "metric", "direction"],
+        "Natural logarithm of the evidence that the service is worse than allowed, or better.",
+    ),
+    described(
+        Family::GateNeeds,
+        "multilith_gate_needs_requests",
+        GAUGE,
+        &["route"],
+        "Requests of the service, or comparisons, that the next step still needs; absent where no end is in sight.",
+    ),
+    described(
+        Family::GateState,
+        "multilith_gate_state",
+        GAUGE,
+        &["route", "state"],
+        "1 on what the route's gate is doing.",
     ),
 ];
 

@@ -24,6 +24,7 @@ const ERRORS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
 const SKIPPED: [&str; 8] =
     ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"];
+const GATE_VERDICTS: [&str; 3] = ["advance", "hold", "roll-back"];
 const VERDICTS: [&str; 4] = ["match", "mismatch", "incomparable", "dropped"];
 
 /// Collects what `Shared` holds.
@@ -144,6 +145,7 @@ impl Page {
             };
             self.add(Family::ComparisonFields, &[name, field, kind], Value::Count(count));
         });
+        self.gate(route);
         let aborts = route.aborts.load(Relaxed);
         if full || aborts > 0 {
             self.add(Family::ClientAborts, &[name], Value::Count(aborts));
@@ -151,6 +153,21 @@ impl Page {
         let open = route.breaker_open.load(Relaxed);
         if full && may_fall_back || open {
             self.add(Family::BreakerOpen, &[name], Value::Level(f64::from(u8::from(open))));
+        }
+    }
+
+    fn gate(&mut self, route: &RouteSeries) {
+        let Some(shown) = route.gate.lock().clone() else { return };
+        let name = &*route.name;
+        self.words(Family::GateVerdicts, &[name], &route.gate_verdicts, &GATE_VERDICTS);
+        for (metric, direction, ln) in &shown.evidence {
+            self.add(Family::GateEvidence, &[name, metric, direction], Value::Level(*ln));
+        }
+        if let Some(needs) = shown.needs {
+            self.add(Family::GateNeeds, &[name], Value::Level(float(needs)));
+        }
+        for state in &shown.states {
+            self.add(Family::GateState, &[name, state], Value::Level(f64::from(u8::from(*state == shown.state))));
         }
     }
 

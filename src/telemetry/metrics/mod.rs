@@ -27,7 +27,7 @@ pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
 pub use history::LONGEST_WINDOW;
 pub use route::{InFlight, RouteLabels, RouteMeters, WantedShare};
-pub use series::Moved;
+pub use series::{GateShown, Moved};
 pub use window::{RouteSummary, SideSummary};
 
 use families::Families;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::fields::FieldKind;
-use super::series::{RouteSeries, Shown, SideSeries, UpstreamSeconds};
+use super::series::{GateShown, RouteSeries, Shown, SideSeries, UpstreamSeconds};
 use super::window::{RouteSummary, SideSummary};
 use crate::migration::Stage;
 use http::Method;
@@ -152,6 +152,16 @@ impl RouteMeters {
     /// A field differed. The first hundred fields of a route have a series of their own, the others share `other`.
     pub fn comparison_field(&self, field: &str, kind: FieldKind) {
         self.series.fields.count(field, kind);
+    }
+
+    /// What the route's gate said at the end of an interval.
+    pub fn gate_verdict(&self, verdict: &'static str) {
+        self.series.gate_verdicts.count(verdict);
+    }
+
+    /// What the route's gate is doing.
+    pub fn gate_shown(&self, shown: GateShown) {
+        *self.series.gate.lock() = Some(shown);
     }
 
     /// What the board says of a side; `None`: an index that the route does not have.

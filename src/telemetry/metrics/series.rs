@@ -34,6 +34,21 @@ pub(crate) struct RouteSeries {
     pub(crate) fields: FieldCounts,
     /// Fallbacks and copies of the last hour.
     pub(crate) history: Mutex<History>,
+    pub(crate) gate_verdicts: Words,
+    /// `None`: the route has no gate.
+    pub(crate) gate: Mutex<Option<GateShown>>,
+}
+
+/// What the metrics say of a gate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateShown {
+    pub state: &'static str,
+    /// Every state there is.
+    pub states: Vec<&'static str>,
+    /// Metric, direction, logarithm of the evidence.
+    pub evidence: Vec<(&'static str, &'static str, f64)>,
+    /// Requests that are missing; `None`: none, or no end is in sight.
+    pub needs: Option<u64>,
 }
 
 /// The stage and shares in force, those that an edition not yet in force asks for, and the moves so far.
@@ -137,6 +152,8 @@ impl RouteSeries {
             comparisons: Words::default(),
             fields: FieldCounts::default(),
             history: Mutex::default(),
+            gate_verdicts: Words::default(),
+            gate: Mutex::default(),
         })
     }
 

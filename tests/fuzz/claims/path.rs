@@ -184,6 +184,7 @@ fn route(number: usize, rule: Rule) -> Arc<Route> {
             fallback: None,
             shadow: None,
             shared_cache: false,
+            gate: None,
             balanced_by_unit: false,
         },
         rewrite: Rewrite::default(),

@@ -1,0 +1,196 @@
+//! Moves by a person: promote, rollback, pause, resume, approve; and the journal.
+
+use std::sync::Arc;
+
+use pingora::http::RequestHeader;
+use serde::Deserialize;
+
+use super::Parts;
+use super::access::Caller;
+use super::reply::Reply;
+use crate::config::read_percent;
+use crate::migration::dial::{By, Wish};
+use crate::migration::{Percent, Stage};
+use crate::reload::{self, Author, NotMoved, Request, in_words};
+
+/// What of a request's head the API looks at.
+pub struct Asked {
+    /// `seq` of the journal that the client saw last.
+    if_match: Option<String>,
+    /// Who the client says it is.
+    claimed: Option<String>,
+    query: String,
+}
+
+/// Longer names and reasons are cut: they stand in the journal for ever.
+const LONGEST: usize = 500;
+const MOST_ENTRIES: usize = 1000;
+const ENTRIES: usize = 100;
+
+impl Asked {
+    pub fn of(head: &RequestHeader) -> Self {
+        let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self {
+            if_match: field("if-match"),
+            claimed: field("x-multilith-user"),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The decoded value of a key of the query.
+    fn query(&self, key: &str) -> Option<&str> {
+        self.query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+}
+
+/// The body of every move.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    to: Option<String>,
+    weight: Option<String>,
+    reason: Option<String>,
+    expect_seq: Option<u64>,
+    /// Also into the file.
+    #[serde(default)]
+    write: bool,
+    #[serde(default)]
+    from_start: bool,
+}
+
+/// `POST /api/v1/routes/NAME/VERB`.
+pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Asked, body: Vec<u8>) -> Reply {
+    let Some((route, verb)) = below.rsplit_once('/') else { return Reply::not_allowed("GET, HEAD") };
+    if !matches!(verb, "promote" | "rollback" | "pause" | "resume" | "approve") {
+        return Reply::problem(404, "there is no such act: promote, rollback, pause, resume and approve are");
+    }
+    let body: Body = if body.is_empty() {
+        Body::default()
+    } else {
+        match serde_json::from_slice(&body) {
+            Ok(body) => body,
+            Err(error) => return Reply::problem(400, &format!("the body is not what this act takes: {error}")),
+        }
+    };
+    let act = match act(verb, &body) {
+        Ok(act) => act,
+        Err(why) => return Reply::problem(400, &why),
+    };
+    let expect_seq = match expected(asked, &body) {
+        Ok(expected) => expected,
+        Err(why) => return Reply::problem(400, why),
+    };
+    let (parts, route) = (Arc::clone(parts), route.to_owned());
+    let known = &caller.name;
+    let who =
+        asked.claimed.as_deref().map_or_else(|| known.to_string(), |name| format!("{known} (claimed {})", cut(name)));
+    let reason = cut(body.reason.as_deref().unwrap_or_default()).to_owned();
+    let moving = move || {
+        let evidence = parts.gates.report(&route).map(|report| report.why);
+        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
+        let request = Request { route: &route, asked: act, author, expect_seq, write: body.write };
+        parts.reloader.turn(&request).map(|moved| reload::MoveMade { evidence, ..moved })
+    };
+    match tokio::task::spawn_blocking(moving).await {
+        Ok(Ok(moved)) => Reply::json(200, &moved),
+        Ok(Err(why)) => refused(&why),
+        Err(_) => Reply::problem(500, "the move ended in a panic"),
+    }
+}
+
+fn act(verb: &str, body: &Body) -> Result<reload::Asked, String> {
+    let stage = match body.to.as_deref() {
+        None => None,
+        Some(word) => Some(
+            Stage::ALL
+                .into_iter()
+                .find(|stage| stage.as_str() == word)
+                .ok_or_else(|| format!("`{word}` is not a stage"))?,
+        ),
+    };
+    let weight = match body.weight.as_deref() {
+        None => None,
+        Some(text) => Some(
+            read_percent(text)
+                .and_then(|share| Percent::from_hundredths(share.0))
+                .ok_or_else(|| format!("`{text}` is not a share between 0% and 100%"))?,
+        ),
+    };
+    let wish = Wish { stage, weight };
+    if !matches!(verb, "promote" | "rollback") && wish != Wish::default() {
+        return Err(format!("`{verb}` takes neither `to` nor `weight`"));
+    }
+    Ok(match verb {
+        "promote" => reload::Asked::Promote(wish),
+        "rollback" => reload::Asked::RollBack(wish),
+        "pause" => reload::Asked::Pause,
+        "resume" => reload::Asked::Resume { from_start: body.from_start },
+        _ => reload::Asked::Approve,
+    })
+}
+
+/// `If-Match: "42"` and `expect_seq` mean the same.
+fn expected(asked: &Asked, body: &Body) -> Result<Option<u64>, &'static str> {
+    match asked.if_match.as_deref() {
+        None | Some("*") => Ok(body.expect_seq),
+        Some(tag) => {
+            let number = tag
+                .trim()
+                .trim_matches('"')
+                .parse()
+                .map_err(|_| "If-Match must be the `seq` of the route, as in \"42\"")?;
+            Ok(Some(number))
+        }
+    }
+}
+
+fn refused(why: &NotMoved) -> Reply {
+    let text = why.to_string();
+    match why {
+        NotMoved::NoRoute => Reply::problem(404, &text),
+        NotMoved::Overtaken { seq, dial } => Reply::problem_with(
+            412,
+            &text,
+            &serde_json::json!({ "seq": seq, "stage": dial.stage.as_str(), "in_force": in_words(*dial) }),
+        ),
+        NotMoved::Invalid(diagnostics) => {
+            Reply::problem_with(409, &text, &serde_json::json!({ "diagnostics": diagnostics }))
+        }
+        NotMoved::NoMove(_) | NotMoved::Nothing(_) | NotMoved::Variable(_) => Reply::problem(409, &text),
+        NotMoved::Journal(why) if why.is_in_use() => {
+            Reply::problem_with(503, &text, &serde_json::json!({ "code": "state-in-use" }))
+        }
+        NotMoved::Journal(_) => Reply::problem(503, &text),
+    }
+}
+
+fn cut(text: &str) -> &str {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+/// `GET /api/v1/journal?route=&after=&limit=`.
+pub async fn journal(parts: &Arc<Parts>, asked: &Asked) -> Reply {
+    let number = |key: &str, default: u64| match asked.query(key).filter(|text| !text.is_empty()) {
+        None => Ok(default),
+        Some(text) => text.parse::<u64>().map_err(|_| format!("`{key}` must be a whole number")),
+    };
+    let (after, limit) = match (number("after", 0), number("limit", ENTRIES as u64)) {
+        (Ok(after), Ok(limit)) => (after, limit),
+        (Err(why), _) | (_, Err(why)) => return Reply::problem(400, &why),
+    };
+    let limit = usize::try_from(limit).unwrap_or(MOST_ENTRIES).clamp(1, MOST_ENTRIES);
+    let route = asked.query("route").filter(|route| !route.is_empty());
+    let (parts, route) = (Arc::clone(parts), route.map(str::to_owned));
+    // A disk may take its time, which is not this runtime's.
+    let read = move || parts.reloader.journal().page(route.as_deref(), after, limit);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(page)) => Reply::json(200, &page),
+        Ok(Err(error)) => Reply::problem(503, &error.to_string()),
+        Err(_) => Reply::problem(500, "the journal could not be read"),
+    }
+}

@@ -1,0 +1,78 @@
+//! `multilith journal [ROUTE]`: every move with who, when, why and the numbers it rested on.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::admin_client::AdminClient;
+use super::moves::dial;
+use super::{Exit, JournalArgs, term};
+
+pub fn journal(args: &JournalArgs) -> Exit {
+    let client = match AdminClient::new(&args.admin) {
+        Ok(client) => client,
+        Err(error) => {
+            term::fail(&error.to_string(), Some(error.help()));
+            return Exit::Failed;
+        }
+    };
+    let mut entries: Vec<Value> = Vec::new();
+    let mut after = 0;
+    loop {
+        let route = args.route.as_deref().map_or_else(String::new, |route| format!("&route={route}"));
+        let page: Value = match client.get(&format!("/api/v1/journal?limit=1000&after={after}{route}")) {
+            Ok(page) => page,
+            Err(error) => {
+                term::fail(&error.to_string(), Some(error.help()));
+                return Exit::Failed;
+            }
+        };
+        entries.extend(page["entries"].as_array().cloned().unwrap_or_default());
+        match page["next"].as_u64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    let last = args.last.map_or(0, |last| entries.len().saturating_sub(last));
+    for entry in &entries[last..] {
+        if args.json {
+            term::out(&format!("{entry}\n"));
+        } else {
+            term::out(&line(entry, args.route.is_none()));
+        }
+    }
+    Exit::Fine
+}
+
+fn line(entry: &Value, with_route: bool) -> String {
+    let text = |key: &str| entry[key].as_str().unwrap_or("");
+    let mut line = format!("#{} ", entry["seq"]);
+    let at = text("at");
+    let time = at.split_once('T').map_or(at, |(_, time)| time.get(..8).unwrap_or(time));
+    let date = at.split('T').next().unwrap_or("");
+    write!(line, "{date} {time}  ").expect("writing to a string");
+    if with_route {
+        write!(line, "{}  ", text("route")).expect("writing to a string");
+    }
+    let (from, to) = (dial(&entry["from"]), dial(&entry["to"]));
+    let way = if from == to { to } else { format!("{from} -> {to}") };
+    writeln!(line, "{:<9}  {way}   {}   {}", text("action"), text("who"), text("reason")).expect("writing to a string");
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_one_line() {
+        let entry = serde_json::json!({
+            "seq": 42, "at": "2026-11-28T09:43:03.120Z", "route": "list", "who": "gate@edge-1", "action": "roll-back",
+            "from": { "stage": "canary", "weight": "5%" }, "to": { "stage": "canary", "weight": "0%" }, "reason": "worse",
+        });
+        assert_eq!(
+            line(&entry, false),
+            "#42 2026-11-28 09:43:03  roll-back  canary 5% -> canary 0%   gate@edge-1   worse\n"
+        );
+    }
+}

@@ -1,0 +1,284 @@
+//! One route's way under its gate: ticks, intervals, settling, and what comes of them. Time is an argument.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::live::{GateCounters, Held};
+use crate::migration::dial::{By, Wish, promoted};
+use crate::migration::gate::{Gate, Judge, Needs, Obstacle, Ruling, Scene, Standing, Tick, Verdict, words};
+use crate::migration::{Dial, Percent, Policy, Stage};
+
+/// The longest tick.
+const TICK: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+/// From this many requests a second on, a tick is a second.
+const BUSY: u64 = 10_000;
+/// The rate of requests is that of so long.
+const RATE_OVER: Duration = Duration::from_secs(60);
+
+/// What a gate is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    Off,
+    Hold,
+    Settling,
+    Latched,
+    Waiting,
+    Paused,
+}
+
+impl State {
+    pub const ALL: [Self; 6] = [Self::Off, Self::Hold, Self::Settling, Self::Latched, Self::Waiting, Self::Paused];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Hold => "hold",
+            Self::Settling => "settling",
+            Self::Latched => "latched",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// What the gate wants done, for the loop to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    pub verdict: Verdict,
+    pub to: Dial,
+    pub ruling: Ruling,
+}
+
+/// What one look found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    pub state: State,
+    pub ruling: Option<Ruling>,
+    pub wanted: Option<Wanted>,
+    /// An interval ended: the verdict is counted.
+    pub interval: bool,
+}
+
+/// What the course is told at each look.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteNow<'a> {
+    pub now: Instant,
+    pub held: &'a Held,
+    pub policy: &'a Policy,
+    pub gate: &'a Arc<Gate>,
+    pub counters: &'a GateCounters,
+    pub breaker_open: bool,
+    pub obstacle: Option<Obstacle>,
+}
+
+/// The course of one route.
+#[derive(Debug)]
+pub struct Course {
+    judge: Judge,
+    dial: Dial,
+    resets: u64,
+    before: Tick,
+    moved: Instant,
+    ticked: Instant,
+    interval: Instant,
+    /// A tick that began while settling is a settling tick.
+    settling: bool,
+    rate: VecDeque<(Instant, u64)>,
+}
+
+impl Course {
+    pub fn new(seen: &RouteNow<'_>) -> Self {
+        let judge = Judge::new(seen.gate, scene(seen), step(seen));
+        seen.counters.set_limits(None);
+        Self {
+            judge,
+            dial: seen.held.standing.dial,
+            resets: seen.held.resets,
+            before: seen.counters.totals(),
+            moved: seen.now,
+            ticked: seen.now,
+            interval: seen.now,
+            settling: !seen.gate.settle.is_zero(),
+            rate: VecDeque::new(),
+        }
+    }
+
+    /// One look, to be taken about once a second.
+    pub fn look(&mut self, seen: &RouteNow<'_>) -> Finding {
+        self.follow(seen);
+        let due = seen.now.saturating_duration_since(self.ticked) >= self.tick_length(seen);
+        if due {
+            self.tick(seen);
+        }
+        let interval = seen.now.saturating_duration_since(self.interval) >= seen.gate.interval;
+        let ruling = self.rule(seen);
+        let state = self.state(seen, &ruling);
+        let wanted = (due || interval).then(|| self.wanted(seen, &ruling, interval)).flatten();
+        if interval {
+            self.interval = seen.now;
+        }
+        Finding {
+            state,
+            ruling: (state != State::Off).then_some(ruling),
+            wanted,
+            interval: interval && state != State::Off,
+        }
+    }
+
+    /// A move, or a reset, begins the evidence anew.
+    fn follow(&mut self, seen: &RouteNow<'_>) {
+        let dial = seen.held.standing.dial;
+        let anew = self.resets != seen.held.resets || *self.judge.gate() != *seen.gate;
+        if anew {
+            *self = Self::new(seen);
+        } else if dial != self.dial {
+            self.judge.next_step(scene(seen), step(seen));
+            seen.counters.set_limits(None);
+            self.dial = dial;
+            self.before = seen.counters.totals();
+            self.moved = seen.now;
+            self.ticked = seen.now;
+            self.interval = seen.now;
+            self.settling = !seen.gate.settle.is_zero();
+            self.rate.clear();
+        }
+    }
+
+    fn tick_length(&self, seen: &RouteNow<'_>) -> Duration {
+        let shortest = TICK.min(seen.gate.interval / 2).max(SECOND);
+        if self.rate.iter().map(|(_, requests)| requests).sum::<u64>() >= BUSY * RATE_OVER.as_secs() {
+            SECOND
+        } else {
+            shortest
+        }
+    }
+
+    fn tick(&mut self, seen: &RouteNow<'_>) {
+        let totals = seen.counters.totals();
+        let tick = totals.since(&self.before);
+        self.before = totals;
+        self.judge.observe(&tick, !self.settling);
+        seen.counters.set_limits(self.judge.limits());
+        // The next tick settles if it begins within the time.
+        self.settling = seen.now.saturating_duration_since(self.moved) < seen.gate.settle;
+        self.ticked = seen.now;
+        let witnesses = if self.dial.stage == Stage::Shadow { tick.copies.compared } else { tick.service.requests() };
+        self.rate.push_back((seen.now, witnesses));
+        while self.rate.front().is_some_and(|(at, _)| seen.now.saturating_duration_since(*at) > RATE_OVER) {
+            self.rate.pop_front();
+        }
+    }
+
+    /// Requests of the service a second, or comparisons.
+    pub fn per_second(&self, now: Instant) -> f64 {
+        let Some((first, _)) = self.rate.front() else { return 0.0 };
+        // The first count came in over the tick before it.
+        let since = now.saturating_duration_since(*first) + SECOND;
+        #[expect(clippy::cast_precision_loss, reason = "requests of a minute")]
+        let requests = self.rate.iter().map(|(_, requests)| requests).sum::<u64>() as f64;
+        requests / since.as_secs_f64()
+    }
+
+    /// Where the route goes after this step, and whether a person has to let it.
+    fn next(&self, seen: &RouteNow<'_>) -> Option<(Dial, bool)> {
+        let dial = promoted(self.dial, Wish::default(), seen.gate, true).ok()?;
+        if dial.stage == Stage::Retired {
+            return None;
+        }
+        let new_stage = dial.stage != self.dial.stage;
+        let waits = new_stage && seen.gate.approve.contains(&dial.stage) && !seen.held.standing.approved;
+        Some((dial, waits))
+    }
+
+    fn is_active(&self) -> bool {
+        match self.dial.stage {
+            Stage::Shadow => true,
+            Stage::Canary => self.dial.weight > Percent::NOBODY,
+            _ => false,
+        }
+    }
+
+    fn rule(&self, seen: &RouteNow<'_>) -> Ruling {
+        let standing = Standing {
+            obstacle: seen.obstacle,
+            paused: seen.held.standing.paused,
+            waiting: self.next(seen).is_some_and(|(_, waits)| waits),
+            settling: self.settling,
+            breaker_open: seen.breaker_open,
+            without_copies: self.dial.stage == Stage::Shadow && !scene(seen).compared,
+        };
+        if self.dial.stage == Stage::Canary && self.dial.weight == Percent::EVERYBODY {
+            // Nothing is left to compare with: only a gate that was sure before it came here goes on.
+            return self.at_the_end(seen, standing);
+        }
+        self.judge.rule(standing)
+    }
+
+    fn at_the_end(&self, seen: &RouteNow<'_>, standing: Standing) -> Ruling {
+        let empty = Judge::new(seen.gate, Scene { shadow: false, compared: false, paired: false }, self.judge.step());
+        let (verdict, why) = match (standing.obstacle, standing.paused, standing.breaker_open, standing.waiting) {
+            (Some(_), ..) => (Verdict::Hold, empty.rule(standing).why),
+            (None, true, ..) => (Verdict::Hold, "paused".to_owned()),
+            (None, _, true, _) => (Verdict::Hold, "the breaker is open: the service is not asked".to_owned()),
+            _ if seen.held.standing.by != By::Gate => (
+                Verdict::Hold,
+                "at 100 % no monolith is left to compare with: promote it, or lower the weight".to_owned(),
+            ),
+            (None, _, _, true) => (Verdict::Hold, words::WAITS.to_owned()),
+            _ => (Verdict::Advance, "every client is on the service".to_owned()),
+        };
+        Ruling { verdict, why, needs: Needs::Nothing, readings: Vec::new() }
+    }
+
+    fn state(&self, seen: &RouteNow<'_>, ruling: &Ruling) -> State {
+        let standing = &seen.held.standing;
+        if standing.latched {
+            return State::Latched;
+        }
+        if !self.is_active() {
+            return State::Off;
+        }
+        if standing.paused {
+            return State::Paused;
+        }
+        if ruling.why == words::WAITS {
+            return State::Waiting;
+        }
+        if self.settling { State::Settling } else { State::Hold }
+    }
+
+    fn wanted(&self, seen: &RouteNow<'_>, ruling: &Ruling, interval: bool) -> Option<Wanted> {
+        if !self.is_active() || seen.obstacle.is_some() {
+            return None;
+        }
+        let to = match ruling.verdict {
+            Verdict::RollBack => Dial { stage: Stage::Canary, weight: Percent::NOBODY },
+            Verdict::Advance if interval && !seen.held.standing.latched => self.next(seen)?.0,
+            _ => return None,
+        };
+        Some(Wanted { verdict: ruling.verdict, to, ruling: ruling.clone() })
+    }
+
+    /// From 1; the number of steps.
+    pub fn step(&self) -> (usize, usize) {
+        (self.judge.step() + 1, self.judge.gate().steps.len())
+    }
+
+    pub const fn dial(&self) -> Dial {
+        self.dial
+    }
+}
+
+/// What the step in force can be judged by.
+fn scene(seen: &RouteNow<'_>) -> Scene {
+    let shadow = seen.held.standing.dial.stage == Stage::Shadow;
+    let compared = seen.policy.shadow.as_ref().is_some_and(|shadow| shadow.compare.is_some());
+    Scene { shadow, compared, paired: compared && seen.gate.pairs }
+}
+
+fn step(seen: &RouteNow<'_>) -> usize {
+    let dial = seen.held.standing.dial;
+    if dial.stage == Stage::Canary { seen.gate.step_of(dial.weight) } else { 0 }
+}

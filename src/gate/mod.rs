@@ -1,0 +1,209 @@
+//! The clock of the gates: looks at every gated route once a second, tells what it finds, and moves the dial.
+//!
+//! The rule itself is pure ([`crate::migration::gate`]); a [`Course`](course::Course) has the route's time. What moves a dial
+//! lies above this layer and is handed in.
+
+mod course;
+mod journal;
+mod report;
+
+pub use course::State;
+pub use journal::{Entry, Journal, JournalError, JournalPage, LeftRoutes, NewEntry, WrittenDial, now};
+pub use report::{GateReport, Numbers, numbers};
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::live::{InForce, Live};
+use crate::migration::Dial;
+use crate::migration::dial::Action;
+use crate::migration::gate::{Obstacle, Verdict};
+use crate::proxy::{Edition, RouteEdition};
+use crate::telemetry::Telemetry;
+use course::{Course, Finding, RouteNow};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A move that a gate wants.
+#[derive(Debug, Clone)]
+pub struct GateMove {
+    pub route: Arc<str>,
+    pub action: Action,
+    /// The dial that was judged: the move is made only if it is still in force.
+    pub from: Dial,
+    pub to: Dial,
+    pub why: String,
+    pub numbers: Numbers,
+}
+
+/// Makes a move, or says why not.
+pub type Mover = Box<dyn Fn(&GateMove) -> Result<(), String> + Send + Sync>;
+
+/// All gates of the process.
+pub struct Gates {
+    in_force: Arc<InForce<Edition>>,
+    live: Arc<Live>,
+    telemetry: Arc<Telemetry>,
+    journal: Arc<Journal>,
+    mover: OnceLock<Mover>,
+    routes: Mutex<HashMap<Arc<str>, Watched>>,
+}
+
+struct Watched {
+    course: Course,
+    report: GateReport,
+    /// The last move that was refused: said once.
+    refused: Option<String>,
+    warned_slow: bool,
+}
+
+impl Gates {
+    pub fn new(
+        in_force: Arc<InForce<Edition>>,
+        live: Arc<Live>,
+        telemetry: Arc<Telemetry>,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
+        Arc::new(Self { in_force, live, telemetry, journal, mover: OnceLock::new(), routes: Mutex::default() })
+    }
+
+    /// Begins to look. Ends with the last who holds the gates.
+    pub fn start(self: &Arc<Self>, mover: Mover) {
+        assert!(self.mover.set(mover).is_ok(), "started once, with the server");
+        let gates = Arc::downgrade(self);
+        let looking = thread::Builder::new().name("gates".to_owned()).spawn(move || look_again_and_again(&gates));
+        if let Err(error) = looking {
+            tracing::error!(%error, "no thread for the gates: no route moves by itself");
+        }
+    }
+
+    /// What a gate says now; `None`: the route has none.
+    pub fn report(&self, route: &str) -> Option<GateReport> {
+        self.routes.lock().get(route).map(|watched| watched.report.clone())
+    }
+
+    /// One look at every gated route.
+    pub fn look(&self, now: Instant) {
+        let edition = self.in_force.load();
+        let obstacle = self.obstacle(&edition);
+        let mut wanted = Vec::new();
+        {
+            let mut routes = self.routes.lock();
+            let gated: HashMap<&str, &RouteEdition> =
+                edition.routes.iter().filter(|entry| entry.gate.is_some()).map(|entry| (entry.name(), entry)).collect();
+            routes.retain(|name, _| gated.contains_key(&**name));
+            for entry in gated.into_values() {
+                let (Some(counters), Some(gate), Some(route)) = (&entry.gate, &entry.policy.gate, &entry.route) else {
+                    continue;
+                };
+                let Some(held) = entry.state.held() else { continue };
+                let breaker_open = entry.has_breaker() && entry.state.breaker.is_open();
+                let seen = RouteNow { now, held: &held, policy: &entry.policy, gate, counters, breaker_open, obstacle };
+                let watched = routes.entry(Arc::clone(&route.name)).or_insert_with(|| Watched {
+                    course: Course::new(&seen),
+                    report: GateReport::default(),
+                    refused: None,
+                    warned_slow: false,
+                });
+                let look = watched.course.look(&seen);
+                self.tell(&route.name, watched, &look, now, entry);
+                if let Some(want) = look.wanted {
+                    let action = if want.verdict == Verdict::RollBack { Action::RollBack } else { Action::Advance };
+                    wanted.push(GateMove {
+                        route: Arc::clone(&route.name),
+                        action,
+                        from: watched.course.dial(),
+                        to: want.to,
+                        why: want.ruling.why.clone(),
+                        numbers: numbers(&want.ruling, watched.course.step()),
+                    });
+                }
+            }
+        }
+        for want in wanted {
+            self.make(&want);
+        }
+    }
+
+    fn obstacle(&self, edition: &Edition) -> Option<Obstacle> {
+        if self.live.monolith_only(edition.snapshot.server.monolith_only) {
+            return Some(Obstacle::MonolithOnly);
+        }
+        if !self.journal.is_writable() {
+            return Some(Obstacle::Store);
+        }
+        self.live.is_file_refused().then_some(Obstacle::BrokenFile)
+    }
+
+    fn make(&self, want: &GateMove) {
+        let made = self.mover.get().map_or_else(|| Err("the server does not run".to_owned()), |mover| mover(want));
+        let mut routes = self.routes.lock();
+        let Some(watched) = routes.get_mut(&want.route) else { return };
+        match made {
+            Ok(()) => watched.refused = None,
+            Err(why) if watched.refused.as_ref() != Some(&why) => {
+                tracing::error!(
+                    route = &*want.route,
+                    action = want.action.as_str(),
+                    "the gate could not move its route: {why}"
+                );
+                watched.refused = Some(why);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteEdition) {
+        let per_second = watched.course.per_second(now);
+        let mut report = GateReport::of(look, watched.course.step(), per_second);
+        if let Some(why) = &watched.refused {
+            report.why = format!("{}; the last move failed: {why}", report.why);
+        }
+        let changed = watched.report.verdict != report.verdict || watched.report.state != report.state;
+        if changed && report.state != State::Off.as_str() {
+            tracing::info!(route = &**route, state = report.state, verdict = report.verdict, "gate: {}", report.why);
+            self.telemetry.events.publish("verdict", route, || {
+                serde_json::json!({
+                    "timestamp": jiff::Timestamp::now().to_string(),
+                    "route": &**route,
+                    "state": report.state,
+                    "verdict": report.verdict,
+                    "why": &report.why,
+                })
+                .to_string()
+            });
+        }
+        if look.interval {
+            let verdict = look.ruling.as_ref().map(|ruling| ruling.verdict.as_str());
+            entry.meters.gate_verdict(verdict.unwrap_or(Verdict::Hold.as_str()));
+        }
+        if report.is_slow() && !watched.warned_slow {
+            watched.warned_slow = true;
+            tracing::warn!(
+                code = "gate-slow",
+                route = &**route,
+                "the gate needs {} at the present traffic: begin with a larger step, in `shadow`, or with a wider margin",
+                report.wait()
+            );
+        }
+        entry.meters.gate_shown(report.shown());
+        watched.report = report;
+    }
+}
+
+fn look_again_and_again(gates: &Weak<Gates>) {
+    loop {
+        thread::sleep(LOOK);
+        let Some(gates) = gates.upgrade() else { return };
+        // A bug here must not end all gates: the next look may be fine, and it is said.
+        if catch_unwind(AssertUnwindSafe(|| gates.look(Instant::now()))).is_err() {
+            tracing::error!("a look at the gates ended in a panic");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What a gate says: for the API, the journal and the metrics.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::course::{Finding, State};
+use crate::migration::gate::words;
+use crate::migration::gate::{Direction, Metric, Needs, Reading, Ruling, Verdict};
+use crate::telemetry::GateShown;
+
+/// A day: a step that takes longer is said to be slow.
+const DAY: f64 = 86_400.0;
+
+/// `GET /api/v1/routes/{name}/gate`.
+#[derive(Debug, Clone, Serialize)]
+pub struct GateReport {
+    pub state: &'static str,
+    pub verdict: &'static str,
+    /// From 1.
+    pub step: usize,
+    pub steps: usize,
+    pub why: String,
+    /// In words: `needs 610 more, about 2 min`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    pub needs: Option<NeedsReport>,
+    pub metrics: BTreeMap<&'static str, Value>,
+    #[serde(skip)]
+    readings: Vec<Reading>,
+}
+
+/// What is missing; `seconds` at the present rate.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq)]
+pub struct NeedsReport {
+    /// `None`: no end in sight.
+    pub requests: Option<u64>,
+    pub seconds: Option<f64>,
+}
+
+impl Default for GateReport {
+    fn default() -> Self {
+        Self {
+            state: State::Off.as_str(),
+            verdict: Verdict::Hold.as_str(),
+            step: 0,
+            steps: 0,
+            why: String::new(),
+            waits_for: None,
+            needs: None,
+            metrics: BTreeMap::new(),
+            readings: Vec::new(),
+        }
+    }
+}
+
+impl GateReport {
+    pub(super) fn of(look: &Finding, (step, steps): (usize, usize), per_second: f64) -> Self {
+        let mut report = Self { state: look.state.as_str(), step, steps, ..Self::default() };
+        match (&look.ruling, look.state) {
+            (Some(ruling), State::Latched) => {
+                "rolled back; a promotion, the file or a new `version` begins anew".clone_into(&mut report.why);
+                report.fill(ruling);
+            }
+            (Some(ruling), _) => {
+                report.verdict = ruling.verdict.as_str();
+                report.why.clone_from(&ruling.why);
+                report.waits_for = words::needs(ruling.needs, per_second);
+                report.needs = needs(ruling.needs, per_second);
+                report.fill(ruling);
+            }
+            (None, _) => "the stage is not one that a gate moves".clone_into(&mut report.why),
+        }
+        report
+    }
+
+    fn fill(&mut self, ruling: &Ruling) {
+        self.metrics = ruling.readings.iter().map(|reading| (reading.metric.as_str(), shown(reading))).collect();
+        self.readings.clone_from(&ruling.readings);
+    }
+
+    pub(super) fn is_slow(&self) -> bool {
+        self.needs.and_then(|needs| needs.seconds).is_some_and(|seconds| seconds > DAY)
+    }
+
+    pub(super) fn wait(&self) -> String {
+        self.waits_for.clone().unwrap_or_default()
+    }
+
+    /// For the metrics: logarithms of the evidence, and what is missing.
+    pub(super) fn shown(&self) -> GateShown {
+        let evidence = self.readings.iter().flat_map(|reading| {
+            let name = reading.metric.as_str();
+            let ln = |evidence: f64| evidence.max(f64::MIN_POSITIVE).ln();
+            [
+                (name, Direction::Worse.as_str(), ln(reading.worse)),
+                (name, Direction::Better.as_str(), ln(reading.better)),
+            ]
+        });
+        GateShown {
+            state: self.state,
+            states: State::ALL.map(State::as_str).to_vec(),
+            evidence: evidence.collect(),
+            needs: self.needs.and_then(|needs| needs.requests),
+        }
+    }
+}
+
+fn needs(needs: Needs, per_second: f64) -> Option<NeedsReport> {
+    match needs {
+        Needs::Nothing => None,
+        Needs::NoEnd => Some(NeedsReport { requests: None, seconds: None }),
+        Needs::Requests(requests) => {
+            Some(NeedsReport { requests: Some(requests), seconds: words::seconds(requests, per_second) })
+        }
+    }
+}
+
+fn whole(count: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are not negative")]
+    {
+        count as u64
+    }
+}
+
+/// Four significant digits are more than evidence has.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
+}
+
+/// One metric, as the API and the journal show it: `[counted, of]` of each side.
+fn shown(reading: &Reading) -> Value {
+    let side = |count: crate::migration::gate::Count| json!([whole(count.counted), whole(count.of)]);
+    let mut shown = json!({
+        "service": side(reading.service),
+        "monolith": side(reading.monolith),
+        "margin": reading.margin,
+        "worse": rounded(reading.worse),
+        "better": rounded(reading.better),
+        "worse_at": reading.worse_at,
+        "better_at": rounded(reading.better_at),
+        "required": reading.required,
+        "needs": match reading.needs {
+            Needs::Requests(requests) if reading.required => Some(requests),
+            _ => None,
+        },
+        "phi": rounded(reading.factor),
+    });
+    if let (Metric::Latency(_) | Metric::PairLatency(_), Some((monolith, service))) = (reading.metric, reading.limits) {
+        shown["threshold_seconds"] = json!(rounded(service));
+        shown["monolith_threshold_seconds"] = json!(rounded(monolith));
+    }
+    shown
+}
+
+/// The numbers that a move rested on, as the journal keeps them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Numbers {
+    pub step: usize,
+    pub of: usize,
+    pub metrics: BTreeMap<&'static str, Value>,
+}
+
+/// What a ruling rests on.
+pub fn numbers(ruling: &Ruling, (step, of): (usize, usize)) -> Numbers {
+    let metrics = ruling.readings.iter().map(|reading| (reading.metric.as_str(), shown(reading))).collect();
+    Numbers { step, of, metrics }
+}

@@ -1,0 +1,248 @@
+//! What a route with a gate counts of each request: by the side that was assigned, whichever side answered in the end.
+
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::migration::gate::{GROUPS, LATE_BUCKETS, Limit, QUANTILES, SideCounts, Tick, late_bucket};
+use crate::migration::{Bucket, Side};
+
+/// What became of one request, for its assigned side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A status of 500 and above, no answer, or the monolith had to answer instead.
+    Failed,
+    /// A status below 500, and the time to its first byte.
+    Answered { refused: bool, first_byte: Duration },
+}
+
+/// One side of a pair: both sides answered one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PairSide {
+    pub failed: bool,
+    pub took: Duration,
+}
+
+/// The counters of one route, over all editions in which it has a gate.
+#[derive(Debug)]
+pub struct GateCounters {
+    monolith: SideCounters,
+    service: SideCounters,
+    compared: AtomicU64,
+    mismatched: AtomicU64,
+    /// Failures, then each quantile: the service alone, the monolith alone, all.
+    pairs: [[AtomicU64; 3]; 1 + QUANTILES.len()],
+    /// Times beyond these buckets are late: the monolith's, the service's. `NO_LIMIT`: not known yet.
+    limits: [[AtomicU16; QUANTILES.len()]; 2],
+    /// The last second in which an open breaker was counted.
+    breaker_second: AtomicU64,
+}
+
+const NO_LIMIT: u16 = u16::MAX;
+
+#[derive(Debug)]
+struct SideCounters {
+    asked: [AtomicU32; GROUPS],
+    failed: [AtomicU32; GROUPS],
+    refused: [AtomicU32; GROUPS],
+    late: [AtomicU32; LATE_BUCKETS],
+    beyond: [[AtomicU32; GROUPS]; QUANTILES.len()],
+}
+
+const fn zeros<const N: usize>() -> [AtomicU32; N] {
+    [const { AtomicU32::new(0) }; N]
+}
+
+impl Default for SideCounters {
+    fn default() -> Self {
+        Self {
+            asked: zeros(),
+            failed: zeros(),
+            refused: zeros(),
+            late: zeros(),
+            beyond: [const { zeros() }; QUANTILES.len()],
+        }
+    }
+}
+
+impl Default for GateCounters {
+    fn default() -> Self {
+        Self {
+            monolith: SideCounters::default(),
+            service: SideCounters::default(),
+            compared: AtomicU64::new(0),
+            mismatched: AtomicU64::new(0),
+            pairs: Default::default(),
+            limits: [const { [const { AtomicU16::new(NO_LIMIT) }; QUANTILES.len()] }; 2],
+            breaker_second: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn add(counts: &[AtomicU32], index: usize) {
+    if let Some(count) = counts.get(index) {
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+fn read<const N: usize>(counts: &[AtomicU32; N]) -> [u32; N] {
+    std::array::from_fn(|index| counts[index].load(Relaxed))
+}
+
+impl GateCounters {
+    /// A request that its bucket assigned to a side has ended.
+    pub fn request(&self, side: Side, bucket: Bucket, outcome: Outcome) {
+        let (counters, limits) = match side {
+            Side::Monolith => (&self.monolith, &self.limits[0]),
+            Side::Service => (&self.service, &self.limits[1]),
+            Side::Variant(_) => return,
+        };
+        let group = usize::from(bucket.0) % GROUPS;
+        add(&counters.asked, group);
+        match outcome {
+            Outcome::Failed => add(&counters.failed, group),
+            Outcome::Answered { refused, first_byte } => {
+                if refused {
+                    add(&counters.refused, group);
+                }
+                let bucket = late_bucket(nanoseconds(first_byte));
+                add(&counters.late, bucket);
+                for (limit, beyond) in limits.iter().zip(&counters.beyond) {
+                    let limit = limit.load(Relaxed);
+                    if limit != NO_LIMIT && bucket > usize::from(limit) {
+                        add(beyond, group);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A request found the breaker open: the service counts as failed, at most once a second.
+    pub fn breaker_was_open(&self, second: u64) {
+        if self.breaker_second.swap(second, Relaxed) != second {
+            // No client is to blame: the seconds take the groups in turn.
+            let group = usize::try_from(second).unwrap_or_default() % GROUPS;
+            add(&self.service.asked, group);
+            add(&self.service.failed, group);
+        }
+    }
+
+    /// A copy was compared.
+    pub fn compared(&self, mismatched: bool, monolith: PairSide, service: PairSide) {
+        self.compared.fetch_add(1, Relaxed);
+        self.mismatched.fetch_add(u64::from(mismatched), Relaxed);
+        pair(&self.pairs[0], service.failed, monolith.failed);
+        let (monolith_bucket, service_bucket) =
+            (late_bucket(nanoseconds(monolith.took)), late_bucket(nanoseconds(service.took)));
+        for (quantile, counts) in self.pairs[1..].iter().enumerate() {
+            let (own, other) = (self.limits[0][quantile].load(Relaxed), self.limits[1][quantile].load(Relaxed));
+            if own != NO_LIMIT && other != NO_LIMIT {
+                let service_late = service.failed || service_bucket > usize::from(other);
+                let monolith_late = monolith.failed || monolith_bucket > usize::from(own);
+                pair(counts, service_late, monolith_late);
+            }
+        }
+    }
+
+    /// From now on, answers are late beyond these.
+    pub fn set_limits(&self, limits: Option<&[Limit; QUANTILES.len()]>) {
+        for quantile in 0..QUANTILES.len() {
+            let (monolith, service) = match limits.and_then(|limits| limits.get(quantile)) {
+                Some(limit) => (limit.monolith, limit.service),
+                None => (usize::from(NO_LIMIT), usize::from(NO_LIMIT)),
+            };
+            self.limits[0][quantile].store(u16::try_from(monolith).unwrap_or(NO_LIMIT), Relaxed);
+            self.limits[1][quantile].store(u16::try_from(service).unwrap_or(NO_LIMIT), Relaxed);
+        }
+    }
+
+    /// Everything so far. The counts are read one after another: a request that ends meanwhile is in the next tick.
+    pub fn totals(&self) -> Tick {
+        let mut tick = Tick { monolith: self.monolith.totals(), service: self.service.totals(), ..Tick::default() };
+        tick.copies.compared = self.compared.load(Relaxed);
+        tick.copies.mismatched = self.mismatched.load(Relaxed);
+        for (totals, counts) in tick.pairs.iter_mut().zip(&self.pairs) {
+            let [service_alone, monolith_alone, pairs] = counts;
+            totals.service_alone = service_alone.load(Relaxed);
+            totals.monolith_alone = monolith_alone.load(Relaxed);
+            totals.pairs = pairs.load(Relaxed);
+        }
+        tick
+    }
+}
+
+fn pair(counts: &[AtomicU64; 3], service: bool, monolith: bool) {
+    let [service_alone, monolith_alone, pairs] = counts;
+    pairs.fetch_add(1, Relaxed);
+    if service && !monolith {
+        service_alone.fetch_add(1, Relaxed);
+    }
+    if monolith && !service {
+        monolith_alone.fetch_add(1, Relaxed);
+    }
+}
+
+impl SideCounters {
+    /// What is counted last is read first, so that no failure is seen without its request.
+    fn totals(&self) -> SideCounts {
+        let beyond = Box::new(std::array::from_fn(|quantile| read(&self.beyond[quantile])));
+        let late = Box::new(read(&self.late));
+        let (failed, refused) = (read(&self.failed), read(&self.refused));
+        SideCounts { asked: read(&self.asked), failed, refused, late, beyond }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: Outcome = Outcome::Answered { refused: false, first_byte: Duration::from_millis(1) };
+
+    #[test]
+    fn a_request_counts_for_its_side_in_its_group() {
+        let counters = GateCounters::default();
+        counters.request(Side::Service, Bucket(65), Outcome::Failed);
+        counters.request(Side::Service, Bucket(1), QUICK);
+        counters.request(Side::Monolith, Bucket(9999), QUICK);
+        counters.request(Side::Variant(0), Bucket(1), QUICK);
+        let tick = counters.totals();
+        assert_eq!((tick.service.requests(), tick.service.failures(), tick.service.asked[1]), (2, 1, 2));
+        assert_eq!((tick.monolith.requests(), tick.monolith.answered()), (1, 1));
+    }
+
+    #[test]
+    fn an_open_breaker_is_one_failure_a_second() {
+        let counters = GateCounters::default();
+        for second in [7, 7, 7, 8] {
+            counters.breaker_was_open(second);
+        }
+        assert_eq!(counters.totals().service.failures(), 2);
+    }
+
+    #[test]
+    fn late_answers_are_counted_by_group_once_there_is_a_limit() {
+        let counters = GateCounters::default();
+        counters.request(Side::Service, Bucket(3), QUICK);
+        let limit = Limit { monolith: 0, service: 1, service_better: 1 };
+        counters.set_limits(Some(&[limit; 3]));
+        counters.request(Side::Service, Bucket(3), QUICK);
+        assert_eq!(counters.totals().service.beyond[0][3], 1);
+    }
+
+    #[test]
+    fn of_a_pair_counts_the_side_that_is_alone() {
+        let counters = GateCounters::default();
+        counters.set_limits(Some(&[Limit { monolith: 200, service: 210, service_better: 209 }; 3]));
+        let side = |failed, millis| PairSide { failed, took: Duration::from_millis(millis) };
+        counters.compared(true, side(false, 1), side(true, 1));
+        counters.compared(false, side(false, 1), side(false, 1));
+        counters.compared(false, side(false, 60_000), side(false, 1));
+        let tick = counters.totals();
+        assert_eq!((tick.copies.compared, tick.copies.mismatched), (3, 1));
+        assert_eq!((tick.pairs[0].service_alone, tick.pairs[0].monolith_alone, tick.pairs[0].pairs), (1, 0, 3));
+        assert_eq!((tick.pairs[2].service_alone, tick.pairs[2].monolith_alone), (1, 1));
+    }
+}

@@ -1,0 +1,227 @@
+//! Collects a step's evidence, tick by tick, and says what it proves.
+
+use std::sync::Arc;
+
+use super::evalue::Count;
+use super::evidence::{LATE_BUCKETS, QUANTILES, SideCounts, Tick, late_bound, shifted};
+use super::metric::{Against, Comparison, Metric, Sample, Seen};
+use super::pairs::PairTest;
+use super::settings::Gate;
+
+/// What a step can be judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scene {
+    /// In `shadow`: the monolith answers everybody, the service gets copies.
+    pub shadow: bool,
+    /// Copies are compared.
+    pub compared: bool,
+    /// They prove what they can.
+    pub paired: bool,
+}
+
+/// Limits of time of one quantile, as buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The monolith's own quantile.
+    pub monolith: usize,
+    /// With what is allowed on top, rounded up: beyond it the service is late.
+    pub service: usize,
+    /// The same rounded down.
+    pub service_better: usize,
+}
+
+/// The evidence of one step of one route.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    pub(super) gate: Arc<Gate>,
+    pub(super) scene: Scene,
+    pub(super) step: usize,
+    pub(super) failures: Comparison,
+    pub(super) refusals: Comparison,
+    pub(super) latency: [Comparison; QUANTILES.len()],
+    pub(super) mismatches: Sample,
+    /// Failures, then each quantile.
+    pub(super) pairs: [PairTest; 1 + QUANTILES.len()],
+    pub(super) limits: Option<[Limit; QUANTILES.len()]>,
+    /// The monolith's times while the step settles.
+    settling: SideCounts,
+    /// Requests that the service was assigned in this step.
+    pub(super) requests: u64,
+    /// Ticks with requests on both sides.
+    pub(super) ticks: u64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of one tick")]
+fn count(counted: u64, of: u64) -> Count {
+    Count::new(counted as f64, of as f64)
+}
+
+impl Judge {
+    #[must_use]
+    pub fn new(gate: &Arc<Gate>, scene: Scene, step: usize) -> Self {
+        let latency = QUANTILES.map(|quantile| {
+            // A tail is what its quantile says: nothing has to be learnt first.
+            Comparison::new(Against::Odds, (1.0 - quantile) * 250.0)
+        });
+        Self {
+            gate: Arc::clone(gate),
+            scene,
+            step,
+            failures: Comparison::new(Against::Margin(gate.max_error_increase), 0.5),
+            refusals: Comparison::new(Against::Margin(gate.max_refusal_increase), 0.5),
+            latency,
+            mismatches: Sample::new(gate.max_mismatch),
+            pairs: Default::default(),
+            limits: None,
+            settling: SideCounts::default(),
+            requests: 0,
+            ticks: 0,
+        }
+    }
+
+    /// The dial moved: the evidence begins anew, what is known of the clients stays in part.
+    pub fn next_step(&mut self, scene: Scene, step: usize) {
+        self.scene = scene;
+        self.step = step;
+        self.failures.next_step();
+        self.refusals.next_step();
+        self.latency.iter_mut().for_each(Comparison::next_step);
+        self.mismatches = Sample::new(self.gate.max_mismatch);
+        self.pairs = Default::default();
+        self.limits = None;
+        self.settling = SideCounts::default();
+        self.requests = 0;
+        self.ticks = 0;
+    }
+
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    #[must_use]
+    pub const fn scene(&self) -> Scene {
+        self.scene
+    }
+
+    /// From 0.
+    #[must_use]
+    pub const fn step(&self) -> usize {
+        self.step
+    }
+
+    /// The limits of time that answers are to be counted by; `None` while the step settles.
+    #[must_use]
+    pub const fn limits(&self) -> Option<&[Limit; QUANTILES.len()]> {
+        self.limits.as_ref()
+    }
+
+    /// Takes one tick's counts in. `settled`: the tick did not begin within `settle` after a move.
+    pub fn observe(&mut self, tick: &Tick, settled: bool) {
+        let (monolith, service) = (&tick.monolith, &tick.service);
+        self.requests += service.requests();
+        self.ticks += u64::from(monolith.requests() > 0 && service.requests() > 0);
+        two_sided(&mut self.failures, tick, |side| (side.failures(), &side.failed));
+        two_sided(&mut self.refusals, tick, |side| (side.refusals(), &side.refused));
+        if settled {
+            self.latency(monolith, service);
+        } else {
+            self.settle(monolith);
+        }
+        self.mismatches.tick(count(tick.copies.mismatched, tick.copies.compared));
+        for (test, pairs) in self.pairs.iter_mut().zip(tick.pairs) {
+            test.tick(pairs);
+        }
+    }
+
+    fn settle(&mut self, monolith: &SideCounts) {
+        for (sum, more) in self.settling.late.iter_mut().zip(monolith.late.iter()) {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
+    fn latency(&mut self, monolith: &SideCounts, service: &SideCounts) {
+        let Some(limits) = self.limits else {
+            if self.settling.answered() == 0 {
+                self.settle(monolith);
+            }
+            // This tick was counted without the limits, and may be where they come from: it is not tested.
+            self.set_limits();
+            return;
+        };
+        for (quantile, (test, limit)) in self.latency.iter_mut().zip(limits).enumerate() {
+            for (index, side) in [monolith, service].into_iter().enumerate() {
+                let answered = side.asked.iter().zip(&side.failed).map(|(asked, failed)| asked.saturating_sub(*failed));
+                test.groups(index).add(answered, side.beyond[quantile].iter().copied());
+            }
+            let (of_monolith, of_service) = (monolith.answered(), service.answered());
+            let seen = Seen {
+                monolith: count(monolith.later_than(limit.monolith), of_monolith),
+                service_worse: count(service.later_than(limit.service), of_service),
+                service_better: count(service.later_than(limit.service_better), of_service),
+            };
+            test.tick(seen);
+        }
+    }
+
+    fn set_limits(&mut self) {
+        let factor = 1.0 + self.gate.max_latency_increase;
+        let limits = QUANTILES.map(|quantile| {
+            self.settling.quantile(quantile).map(|monolith| Limit {
+                monolith,
+                service: shifted(monolith, factor, true),
+                service_better: shifted(monolith, factor, false),
+            })
+        });
+        let [Some(p50), Some(p95), Some(p99)] = limits else { return };
+        let all = self.settling.answered();
+        for (test, limit) in self.latency.iter_mut().zip([p50, p95, p99]) {
+            test.learn(count(self.settling.later_than(limit.monolith), all));
+        }
+        self.limits = Some([p50, p95, p99]);
+    }
+
+    /// What the evidence on M for "worse" has to reach for a roll-back: the error is shared among the tests and the steps.
+    #[must_use]
+    pub fn worse_at(&self, metric: Metric) -> f64 {
+        let share = match metric {
+            Metric::Failures | Metric::PairFailures => 2.0,
+            Metric::Refusals | Metric::Mismatches => 8.0,
+            // Three quantiles share a quarter.
+            Metric::Latency(_) | Metric::PairLatency(_) => 12.0,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "at most 20 steps")]
+        let steps = self.gate.steps.len() as f64;
+        steps * share / self.gate.alpha()
+    }
+
+    /// What "better" has to reach.
+    #[must_use]
+    pub fn better_at(&self) -> f64 {
+        1.0 / self.gate.alpha()
+    }
+
+    /// The limit of a quantile in seconds: the monolith's, and what is allowed.
+    pub(super) fn seconds(&self, quantile: usize) -> Option<(f64, f64)> {
+        let limit = self.limits.as_ref()?.get(quantile)?;
+        Some((late_bound(limit.monolith) / 1e9, late_bound(limit.service) / 1e9))
+    }
+}
+
+/// A test of how many of each side's requests had a property.
+fn two_sided(
+    test: &mut Comparison,
+    tick: &Tick,
+    property: impl Fn(&SideCounts) -> (u64, &[u32; super::overdispersion::GROUPS]),
+) {
+    let mut counts = [Count::default(); 2];
+    for (index, side) in [&tick.monolith, &tick.service].into_iter().enumerate() {
+        let (counted, groups) = property(side);
+        counts[index] = count(counted, side.requests());
+        test.groups(index).add(side.asked.iter().copied(), groups.iter().copied());
+    }
+    let [monolith, service] = counts;
+    test.tick(Seen { monolith, service_worse: service, service_better: service });
+}
+
+const _: () = assert!(LATE_BUCKETS == 640, "the limits are written as 16 bits");

@@ -1,0 +1,259 @@
+//! One thing that is compared between the sides, with its evidence for "worse" and for "better".
+
+use std::collections::VecDeque;
+
+use super::evalue::{Bets, Count, Direction, log_e, log_e_one};
+use super::overdispersion::{Dispersion, Groups};
+use super::wealth::Wealth;
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    Failures,
+    Refusals,
+    /// One of `QUANTILES`.
+    Latency(u8),
+    Mismatches,
+    /// Failures of one side alone, in pairs.
+    PairFailures,
+    PairLatency(u8),
+}
+
+impl Metric {
+    /// The word in metrics, the API and reasons.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failures => "failures",
+            Self::Refusals => "refusals",
+            Self::Latency(0) => "p50",
+            Self::Latency(1) => "p95",
+            Self::Latency(_) => "p99",
+            Self::Mismatches => "mismatches",
+            Self::PairFailures => "pair_failures",
+            Self::PairLatency(0) => "pair_p50",
+            Self::PairLatency(1) => "pair_p95",
+            Self::PairLatency(_) => "pair_p99",
+        }
+    }
+}
+
+/// The monolith's rate as earlier ticks predict it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    counts: Count,
+    /// What is believed before the first tick, as so many counts of 250 requests.
+    prior: f64,
+}
+
+impl Prediction {
+    const REQUESTS: f64 = 250.0;
+    /// Ticks after which what was seen counts half.
+    const HALF_LIFE: f64 = 30.0;
+
+    #[must_use]
+    pub fn new(prior: f64) -> Self {
+        Self { counts: Count::default(), prior }
+    }
+
+    #[must_use]
+    pub fn rate(self) -> f64 {
+        ((self.counts.counted + self.prior) / (self.counts.of + Self::REQUESTS)).clamp(1e-5, 0.9)
+    }
+
+    pub fn learn(&mut self, tick: Count) {
+        let stays = 0.5_f64.powf(1.0 / Self::HALF_LIFE);
+        self.counts.counted = self.counts.counted * stays + tick.counted;
+        self.counts.of = self.counts.of * stays + tick.of;
+    }
+}
+
+/// The evidence of the last ticks: how fast it grows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Trail(VecDeque<(f64, f64)>);
+
+impl Trail {
+    const TICKS: usize = 30;
+
+    pub(super) fn push(&mut self, requests: f64, ln: f64) {
+        if self.0.len() > Self::TICKS {
+            self.0.pop_front();
+        }
+        self.0.push_back((requests, ln));
+    }
+
+    fn is_short(&self) -> bool {
+        self.0.len() < 2
+    }
+
+    /// Growth of ln M per request of the service.
+    fn growth(&self) -> Option<f64> {
+        let (first, last) = (self.0.front()?, self.0.back()?);
+        let requests = last.0 - first.0;
+        (requests > 0.0).then(|| (last.1 - first.1) / requests)
+    }
+}
+
+impl Trail {
+    /// Requests until the evidence reaches the threshold; `least` before it is known how it grows.
+    pub(super) fn missing(&self, better: &Wealth, threshold: f64, least: f64) -> Option<f64> {
+        let missing = threshold.ln() - better.ln();
+        if missing <= 0.0 {
+            return Some(0.0);
+        }
+        if self.is_short() {
+            return Some(least.max(1.0).ceil());
+        }
+        self.growth().filter(|growth| *growth > 0.0).map(|growth| (missing / growth).ceil())
+    }
+}
+
+/// What one tick showed of a metric. The service is counted twice where its limit is rounded: up for "worse", down for
+/// "better".
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub monolith: Count,
+    pub service_worse: Count,
+    pub service_better: Count,
+}
+
+/// The bets of a test of two samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Against {
+    /// Percentage points, as a ratio.
+    Margin(f64),
+    /// No margin in the counts: the limits of time are shifted instead.
+    Odds,
+}
+
+/// A test of both sides' counts in one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    against: Against,
+    prediction: Prediction,
+    pub worse: Wealth,
+    pub better: Wealth,
+    pub monolith: Count,
+    pub service: Count,
+    /// The monolith's clients, and the service's.
+    groups: [Groups; 2],
+    /// Of the ticks before: how far the clients are from independent witnesses.
+    known_factor: f64,
+    trail: Trail,
+}
+
+impl Comparison {
+    #[must_use]
+    pub fn new(against: Against, prior: f64) -> Self {
+        Self {
+            against,
+            prediction: Prediction::new(prior),
+            worse: Wealth::default(),
+            better: Wealth::default(),
+            monolith: Count::default(),
+            service: Count::default(),
+            groups: Default::default(),
+            known_factor: 1.0,
+            trail: Trail::default(),
+        }
+    }
+
+    /// The next step: its evidence begins anew, what is known of the clients and of the monolith stays in part.
+    pub fn next_step(&mut self) {
+        let mut groups = std::mem::take(&mut self.groups);
+        groups.iter_mut().for_each(Groups::fade);
+        *self = Self { groups, prediction: self.prediction, ..Self::new(self.against, 0.0) };
+        self.known_factor = self.factor();
+    }
+
+    /// The monolith alone: what is learnt of it before its rate is tested.
+    pub fn learn(&mut self, monolith: Count) {
+        self.prediction.learn(monolith);
+    }
+
+    pub fn groups(&mut self, side: usize) -> &mut Groups {
+        &mut self.groups[side]
+    }
+
+    /// How far the clients are from independent witnesses, now.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        self.groups.iter().map(Groups::factor).fold(1.0, f64::max)
+    }
+
+    /// One tick, whose groups were added already.
+    pub fn tick(&mut self, seen: Seen) {
+        let with = self.factor();
+        let before = std::mem::replace(&mut self.known_factor, with);
+        if seen.monolith.of > 0.0 && seen.service_worse.of > 0.0 {
+            let dispersion = Dispersion { before, with };
+            let a = self.prediction.rate();
+            let margin = if let Against::Margin(margin) = self.against { margin } else { 0.0 };
+            let bets = |direction| match self.against {
+                Against::Margin(margin) => Bets::by_margin(direction, a, margin),
+                Against::Odds => Bets::by_odds(direction, a),
+            };
+            let (worse, better) = (bets(Direction::Worse), bets(Direction::Better));
+            // A bet on the wrong side of the margin, cut off at 100 %, would be one against the other hypothesis.
+            self.worse.tick(&worse, dispersion, |b| {
+                if b > a + margin { log_e(seen.monolith, seen.service_worse, a, b, margin) } else { 0.0 }
+            });
+            self.better.tick(&better, dispersion, |b| {
+                if b < a + margin { log_e(seen.monolith, seen.service_better, a, b, margin) } else { 0.0 }
+            });
+            self.monolith.add(seen.monolith);
+            self.service.add(seen.service_worse);
+            self.trail.push(self.service.of, self.better.ln());
+        }
+        self.prediction.learn(seen.monolith);
+    }
+
+    /// Requests of the service until "better" reaches `threshold` if it goes on like this; `None`: no end in sight.
+    #[must_use]
+    pub fn needs(&self, threshold: f64) -> Option<f64> {
+        let least = match self.against {
+            Against::Margin(margin) => threshold.ln() / margin,
+            Against::Odds => 0.0,
+        };
+        self.trail.missing(&self.better, threshold, least)
+    }
+}
+
+/// A test of one sample against a limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    limit: f64,
+    pub worse: Wealth,
+    pub better: Wealth,
+    pub seen: Count,
+    trail: Trail,
+}
+
+impl Sample {
+    #[must_use]
+    pub fn new(limit: f64) -> Self {
+        Self {
+            limit,
+            worse: Wealth::default(),
+            better: Wealth::default(),
+            seen: Count::default(),
+            trail: Trail::default(),
+        }
+    }
+
+    pub fn tick(&mut self, tick: Count) {
+        if tick.of <= 0.0 {
+            return;
+        }
+        let log_e = |bet| log_e_one(tick, bet, self.limit);
+        self.worse.tick(&Bets::by_limit(Direction::Worse, self.limit), Dispersion::NONE, log_e);
+        self.better.tick(&Bets::by_limit(Direction::Better, self.limit), Dispersion::NONE, log_e);
+        self.seen.add(tick);
+        self.trail.push(self.seen.of, self.better.ln());
+    }
+
+    #[must_use]
+    pub fn needs(&self, threshold: f64) -> Option<f64> {
+        self.trail.missing(&self.better, threshold, threshold.ln() / self.limit)
+    }
+}

@@ -1,0 +1,31 @@
+//! Judges whether a route may go on to its service, by what was counted on both sides: a pure rule, exact at every look.
+//!
+//! Counts of a [`Tick`] become e-values ([`evalue`]), those become evidence over time ([`wealth`]), and a [`Judge`] says
+//! what it proves. Whole roll-outs are judged wrongly in at most 1 − `confidence` of the cases, however often the gate looks.
+
+pub mod evalue;
+mod evidence;
+mod judge;
+mod metric;
+mod overdispersion;
+mod pairs;
+mod reading;
+mod settings;
+mod verdict;
+pub mod wealth;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub use tests::properties;
+
+pub use evalue::{Count, Direction};
+pub use evidence::{Compared, LATE_BUCKETS, QUANTILES, SideCounts, Tick, late_bound, late_bucket};
+pub use judge::{Judge, Limit, Scene};
+pub use metric::Metric;
+pub use overdispersion::{Dispersion, GROUPS, Groups};
+pub use pairs::{Discordant, PairTest};
+pub use reading::{Needs, Obstacle, Reading};
+pub use settings::{Gate, OnFail};
+pub use verdict::{Ruling, Standing, Verdict};

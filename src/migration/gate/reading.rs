@@ -1,0 +1,64 @@
+//! What a verdict rests on: each metric as it stands, what is still missing, and what keeps the gate from acting.
+
+use super::evalue::Count;
+use super::metric::Metric;
+
+/// What keeps a gate from acting, whatever the evidence says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// The big red button is on.
+    MonolithOnly,
+    /// A move could not be written down.
+    Store,
+    /// The file on the disk is refused: what it wants is not known.
+    BrokenFile,
+    /// Faults are injected on purpose.
+    Fault,
+}
+
+/// What is still missing for a proof.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Needs {
+    Nothing,
+    /// So many more requests of the service, or comparisons.
+    Requests(u64),
+    /// The evidence does not grow: the service is at the margin.
+    NoEnd,
+}
+
+/// One metric as it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    pub metric: Metric,
+    pub monolith: Count,
+    pub service: Count,
+    /// What is allowed: points for failures, refusals and mismatches, a share of the monolith's time for latency.
+    pub margin: f64,
+    /// For latency: the monolith's limit and the service's, in seconds.
+    pub limits: Option<(f64, f64)>,
+    /// Evidence.
+    pub worse: f64,
+    pub better: f64,
+    /// What `worse` has to reach for a roll-back, `better` for an advance.
+    pub worse_at: f64,
+    pub better_at: f64,
+    /// The step needs its proof to advance.
+    pub required: bool,
+    /// `worse` rolls the route back; else it only holds.
+    pub rolls_back: bool,
+    pub needs: Needs,
+    /// How far the clients are from independent witnesses; 1: they are.
+    pub factor: f64,
+}
+
+impl Reading {
+    #[must_use]
+    pub fn is_worse(&self) -> bool {
+        self.worse >= self.worse_at
+    }
+
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.better >= self.better_at
+    }
+}

@@ -1,0 +1,5 @@
+//! The rule against golden values, its promises as properties, and whole roll-outs.
+
+mod golden;
+pub mod properties;
+mod simulation;

@@ -1,0 +1,204 @@
+//! What the rule promises, as properties.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::migration::gate::evalue::{Bets, Count, Direction, log_e};
+use crate::migration::gate::metric::{Against, Comparison, Seen};
+use crate::migration::gate::overdispersion::{GROUPS, Groups};
+use crate::migration::gate::{Gate, Judge, OnFail, Scene, Standing, Tick, Verdict};
+use crate::migration::{Percent, Stage};
+
+pub fn gate() -> Gate {
+    let share = |hundredths| Percent::from_hundredths(hundredths).expect("at most 100 %");
+    Gate {
+        steps: [100, 500, 2500, 5000, 10_000].map(share).to_vec(),
+        interval: Duration::from_secs(60),
+        min_requests: 100,
+        confidence: 0.98,
+        max_error_increase: 0.005,
+        max_refusal_increase: 0.01,
+        max_latency_increase: 0.2,
+        max_mismatch: 0.001,
+        min_compared: 1000,
+        settle: Duration::from_secs(180),
+        control: share(100),
+        pairs: true,
+        approve: vec![Stage::Migrated],
+        on_fail: OnFail::RollBack,
+        version: "".into(),
+    }
+}
+
+/// The logarithms of n!/(k!(n−k)!) pᵏ(1−p)ⁿ⁻ᵏ for all k.
+fn binomial(n: u32, p: f64) -> Vec<f64> {
+    let mut ln_choose = 0.0;
+    (0..=n)
+        .map(|k| {
+            if k > 0 {
+                ln_choose += (f64::from(n - k + 1) / f64::from(k)).ln();
+            }
+            let power = |p: f64, n: u32| if n == 0 { 0.0 } else { f64::from(n) * p.ln() };
+            ln_choose + power(p, k) + power(1.0 - p, n - k)
+        })
+        .collect()
+}
+
+fn expectation(sizes: (u32, u32), truth: (f64, f64), a: f64, b: f64, margin: f64) -> f64 {
+    let (monolith, service) = (binomial(sizes.0, truth.0), binomial(sizes.1, truth.1));
+    let mut expected = 0.0;
+    for (km, ln_pm) in (0_u32..).zip(&monolith) {
+        for (ks, ln_ps) in (0_u32..).zip(&service) {
+            let ln_p = ln_pm + ln_ps;
+            if ln_p > -60.0 {
+                let count = |k: u32, n: u32| Count::new(f64::from(k), f64::from(n));
+                expected += (ln_p + log_e(count(km, sizes.0), count(ks, sizes.1), a, b, margin)).exp();
+            }
+        }
+    }
+    expected
+}
+
+#[test]
+fn no_bet_has_an_expectation_above_one_while_its_hypothesis_holds() {
+    let mut cases = 0;
+    for margin in [0.0, 0.005, 0.02] {
+        for sizes in [(20, 3), (5, 40), (60, 60)] {
+            for a in [0.0005, 0.01, 0.3] {
+                for direction in [Direction::Worse, Direction::Better] {
+                    let bets = Bets::by_margin(direction, a, margin);
+                    // Three of the bets, and truths on the border and inside: more of them take long and show no more.
+                    for b in bets.rates.into_iter().take(bets.weights.len()).step_by(2) {
+                        let is_bet = if direction == Direction::Worse { b > a + margin } else { b < a + margin };
+                        for monolith in [1e-4, 0.01, 0.2, 0.9] {
+                            for inside in [0.0, 0.05] {
+                                let step = if direction == Direction::Worse { -inside } else { inside };
+                                let service = monolith + margin + step;
+                                if is_bet && (0.0..=1.0).contains(&service) {
+                                    let found = expectation(sizes, (monolith, service), a, b, margin);
+                                    assert!(found <= 1.0 + 1e-9, "{found}: {margin} {sizes:?} {a} {b} {monolith}");
+                                    cases += 1;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(cases > 500, "{cases} cases");
+}
+
+fn seen(km: u32, nm: u32, ks: u32, ns: u32) -> Seen {
+    let service = Count::new(f64::from(ks), f64::from(ns));
+    Seen { monolith: Count::new(f64::from(km), f64::from(nm)), service_worse: service, service_better: service }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn silence_of_a_side_is_worth_exactly_nothing(k in 0_u32..50, more in 0_u32..50, a in 0.001..0.5, b in 0.001..0.9) {
+        let some = Count::new(f64::from(k), f64::from(k + more));
+        prop_assert_eq!(log_e(some, Count::default(), a, b, 0.005).to_bits(), 0.0_f64.to_bits());
+        prop_assert_eq!(log_e(Count::default(), some, a, b, 0.005).to_bits(), 0.0_f64.to_bits());
+    }
+
+    #[test]
+    fn ticks_without_the_service_leave_the_evidence_as_it_is(ticks in prop::collection::vec((0_u32..5, 0_u32..3), 1..20)) {
+        let mut test = Comparison::new(Against::Margin(0.005), 0.5);
+        for (km, ks) in ticks {
+            test.tick(seen(km, 100, ks, 10));
+            let before = (test.worse, test.better);
+            test.tick(seen(km, 100, 0, 0));
+            prop_assert_eq!((test.worse, test.better), before);
+        }
+    }
+
+    #[test]
+    fn failures_in_proportion_to_what_each_client_asks_are_independent(
+        asked in prop::collection::vec(0_u32..1000, GROUPS), of_hundred in 1_u32..100,
+    ) {
+        let mut groups = Groups::default();
+        groups.add(asked.iter().map(|n| n * 100), asked.iter().map(|n| n * of_hundred));
+        prop_assert_eq!(groups.factor().to_bits(), 1.0_f64.to_bits());
+    }
+
+    #[test]
+    fn the_order_of_two_ticks_does_not_change_what_they_prove_together(x in (0_u32..9, 0_u32..9), y in (0_u32..9, 0_u32..9)) {
+        let of = |(km, ks): (u32, u32)| {
+            log_e(Count::new(f64::from(km), 100.0), Count::new(f64::from(ks), 10.0), 0.002, 0.012, 0.005)
+        };
+        prop_assert!((of(x) + of(y) - (of(y) + of(x))).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_more_failure_of_the_service_never_turns_a_roll_back_into_an_advance(
+        ticks in prop::collection::vec((0_u32..4, 0_u32..8), 1..30),
+    ) {
+        let last = ticks.len() - 1;
+        let ruled = |more: u32| {
+            let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
+            for (index, (km, ks)) in ticks.iter().enumerate() {
+                let mut tick = Tick::default();
+                for group in 0..GROUPS {
+                    tick.monolith.asked[group] = 15;
+                    tick.service.asked[group] = 2;
+                }
+                tick.monolith.failed[index % GROUPS] = *km;
+                tick.service.failed[(index * 7) % GROUPS] = (*ks).min(2);
+                if index == last {
+                    tick.service.failed[(index * 7 + 1) % GROUPS] += more;
+                }
+                tick.monolith.late[100] = 900;
+                tick.service.late[100] = 100;
+                judge.observe(&tick, true);
+            }
+            judge.rule(Standing::default()).verdict
+        };
+        if ruled(0) == Verdict::RollBack {
+            prop_assert!(ruled(1) != Verdict::Advance);
+        }
+    }
+
+    #[test]
+    fn a_projection_lies_between_the_two_rates_of_the_bet(
+        nm in 1.0..1e7, ns in 1.0..1e7, a in 1e-5..0.9, b in 1e-6..0.999_999, margin in 1e-4..0.5,
+    ) {
+        let (a0, b0) = crate::migration::gate::evalue::project(nm, ns, a, b, margin);
+        prop_assert!(a0 > 0.0 && b0 < 1.0);
+        prop_assert!(a0 >= a.min(b - margin) - 1e-9 && a0 <= a.max(b - margin) + 1e-9, "{} {}", a0, b0);
+    }
+}
+
+#[test]
+fn a_service_that_refuses_everybody_quickly_is_rolled_back() {
+    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
+    for _ in 0..10 {
+        let mut tick = Tick::default();
+        for group in 0..GROUPS {
+            tick.monolith.asked[group] = 15;
+        }
+        for group in 0..10 {
+            tick.service.asked[group] = 1;
+            tick.service.refused[group] = 1;
+        }
+        tick.monolith.late[300] = 960;
+        tick.service.late[100] = 10;
+        judge.observe(&tick, true);
+    }
+    let ruling = judge.rule(Standing::default());
+    assert_eq!(ruling.verdict, Verdict::RollBack, "{}", ruling.why);
+    assert_eq!(ruling.why, "refusals: service 100 % of 100, monolith 0 % of 9 600; allowed +1 %");
+}
+
+#[test]
+fn silence_holds_for_ever() {
+    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
+    for _ in 0..10_000 {
+        judge.observe(&Tick::default(), true);
+    }
+    assert_eq!(judge.rule(Standing::default()).verdict, Verdict::Hold);
+}

@@ -1,0 +1,167 @@
+//! What a gate says to a person: always with the numbers that it rests on.
+
+use super::evalue::Count;
+use super::metric::Metric;
+use super::reading::{Needs, Obstacle, Reading};
+
+/// Everything is proved, and the file wants a person to let the route into its next stage.
+pub const WAITS: &str = "sure; waits for `multilith approve`";
+
+/// A whole number in groups of three digits: `2 508`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share with two significant digits: `6.1 %`, `0.21 %`.
+#[must_use]
+pub fn share(ratio: f64) -> String {
+    let percent = ratio * 100.0;
+    let decimals: usize = match percent {
+        p if p == 0.0 || p >= 9.95 => 0,
+        p if p >= 0.995 => 1,
+        p if p >= 0.0995 => 2,
+        _ => 3,
+    };
+    let text = format!("{percent:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} %")
+}
+
+fn time(seconds: f64) -> String {
+    if seconds < 0.001 {
+        format!("{:.0} µs", seconds * 1e6)
+    } else if seconds < 1.0 {
+        format!("{:.0} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.1} s")
+    }
+}
+
+fn of(count: Count) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are not negative")]
+    let all = count.of as u64;
+    format!("{} of {}", share(count.rate()), grouped(all))
+}
+
+/// How much evidence there is, as a person reads it.
+fn evidence(value: f64) -> String {
+    if value >= 1e6 { "above a million".to_owned() } else { format!("{value:.0}") }
+}
+
+pub(super) fn worse(reading: &Reading) -> String {
+    let (name, service, monolith) = (reading.metric.as_str(), of(reading.service), of(reading.monolith));
+    let allowed = share(reading.margin);
+    match (reading.metric, reading.limits) {
+        (Metric::Latency(_), Some((own, limit))) => format!(
+            "{name}: service {service} above {}, monolith {monolith} above {}; allowed +{allowed}",
+            time(limit),
+            time(own)
+        ),
+        (Metric::Mismatches, _) => format!("{name}: {service} comparisons; allowed {allowed}"),
+        (Metric::PairFailures | Metric::PairLatency(_), _) => {
+            format!(
+                "{name}: the service alone in {service} pairs, the monolith alone in {}",
+                share(reading.monolith.rate())
+            )
+        }
+        _ => format!("{name}: service {service}, monolith {monolith}; allowed +{allowed}"),
+    }
+}
+
+pub(super) fn unsure(readings: &[&Reading]) -> String {
+    let parts: Vec<String> = readings
+        .iter()
+        .map(|reading| {
+            format!("{} ({} of {})", reading.metric.as_str(), evidence(reading.better), evidence(reading.better_at))
+        })
+        .collect();
+    format!("not yet sure: {}", parts.join(", "))
+}
+
+pub(super) fn sure(readings: &[Reading]) -> String {
+    let parts: Vec<String> = readings
+        .iter()
+        .filter(|reading| reading.required)
+        .map(|reading| {
+            let plus = if reading.metric == Metric::Mismatches { "" } else { "+" };
+            format!(
+                "{} surely < {plus}{} (e = {})",
+                reading.metric.as_str(),
+                share(reading.margin),
+                evidence(reading.better)
+            )
+        })
+        .collect();
+    parts.join(", ")
+}
+
+pub(super) fn too_few(seen: u64, wanted: u64, what: &str) -> String {
+    format!("{} of at least {} {what}", grouped(seen), grouped(wanted))
+}
+
+pub(super) const fn obstacle(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::MonolithOnly => "monolith-only is on: the gate does nothing",
+        Obstacle::Store => "the journal cannot be written: the gate does nothing",
+        Obstacle::BrokenFile => "the file on the disk is refused: the gate does nothing",
+        Obstacle::Fault => "faults are injected on purpose: the gate does nothing",
+    }
+}
+
+/// `needs 610 more, about 2 min`. `per_second`: requests of the service, or comparisons.
+#[must_use]
+pub fn needs(needs: Needs, per_second: f64) -> Option<String> {
+    match needs {
+        Needs::Nothing => None,
+        Needs::NoEnd => Some("no end in sight: the service is at the margin".to_owned()),
+        Needs::Requests(requests) => Some(match seconds(requests, per_second) {
+            Some(seconds) => format!("needs {} more, about {}", grouped(requests), span(seconds)),
+            None => format!("needs {} more, at present there are none", grouped(requests)),
+        }),
+    }
+}
+
+/// How long so many requests take at a rate.
+#[must_use]
+pub fn seconds(requests: u64, per_second: f64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    (per_second > 0.0).then(|| requests as f64 / per_second)
+}
+
+fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 90.0 * 60.0 => format!("{:.0} min", s / 60.0),
+        s if s < 36.0 * 3600.0 => format!("{:.0} h", s / 3600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_a_person_reads_them() {
+        assert_eq!(grouped(610), "610");
+        assert_eq!(grouped(2508), "2 508");
+        assert_eq!(grouped(1_234_567), "1 234 567");
+        for (ratio, text) in
+            [(0.061, "6.1 %"), (0.0021, "0.21 %"), (0.0, "0 %"), (1.0, "100 %"), (0.005, "0.5 %"), (0.2, "20 %")]
+        {
+            assert_eq!(share(ratio), text);
+        }
+        assert_eq!(needs(Needs::Requests(610), 5.0).as_deref(), Some("needs 610 more, about 2 min"));
+        assert_eq!(needs(Needs::Requests(10), 0.0).as_deref(), Some("needs 10 more, at present there are none"));
+        assert_eq!(needs(Needs::Nothing, 5.0), None);
+    }
+}

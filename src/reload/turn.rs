@@ -1,0 +1,373 @@
+//! Moves of one dial: who asks, what is in force, what the journal keeps, and the edition that follows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::write::{NotWritten, to_paste};
+use super::{Reloader, environment};
+use crate::compile::{Compiled, Snapshot, compile_with};
+use crate::config::Unwritable;
+use crate::diagnostic::{Entry as DiagnosticEntry, report};
+use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
+use crate::live::Held;
+use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
+use crate::migration::{Dial, Stage};
+use crate::route::Route;
+
+/// What somebody wants done to a dial.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    pub route: &'a str,
+    pub asked: Asked,
+    pub author: Author<'a>,
+    /// Only if this is the last entry of the route.
+    pub expect_seq: Option<u64>,
+    /// Write the dial into the file, too.
+    pub write: bool,
+}
+
+/// Who moves, and why.
+#[derive(Debug, Clone)]
+pub struct Author<'a> {
+    pub by: By,
+    /// `gate@REPLICA`, the person, or the file and its generation.
+    pub who: &'a str,
+    pub reason: &'a str,
+    /// The numbers it rests on.
+    pub verdict: Option<Value>,
+}
+
+/// The acts of a person and of a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Promote(Wish),
+    RollBack(Wish),
+    Pause,
+    Resume {
+        from_start: bool,
+    },
+    Approve,
+    /// A gate: only if the dial that it judged is still in force.
+    Gate {
+        action: Action,
+        from: Dial,
+        to: Dial,
+    },
+}
+
+/// A move that was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct MoveMade {
+    pub seq: u64,
+    pub route: String,
+    pub from: WrittenDial,
+    pub to: WrittenDial,
+    pub by: &'static str,
+    pub who: String,
+    pub replicas: Replicas,
+    /// `false`: it is in force, and a restart will not know of it.
+    pub kept: bool,
+    /// Where it was to be written into the file: whether it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<bool>,
+    /// Why it was not, and what to paste.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_written: Option<NotInFile>,
+    /// The evidence at that time, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
+/// The move is in force, and the file does not say so.
+#[derive(Debug, Clone, Serialize)]
+pub struct NotInFile {
+    pub why: String,
+    pub lines: String,
+}
+
+/// How many of the replicas have it in force.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Replicas {
+    pub in_force: usize,
+    pub of: usize,
+}
+
+/// Why a move was not made.
+#[derive(Debug, Clone)]
+pub enum NotMoved {
+    NoRoute,
+    /// There is no such move from here.
+    NoMove(NoMove),
+    /// Nothing to pause, or to approve.
+    Nothing(&'static str),
+    /// Somebody moved meanwhile.
+    Overtaken {
+        seq: u64,
+        dial: Dial,
+    },
+    /// The file could not be valid in that stage.
+    Invalid(Vec<DiagnosticEntry>),
+    /// It could not be written down.
+    Journal(JournalError),
+    /// The file has a variable where the dial would be written.
+    Variable(String),
+}
+
+impl fmt::Display for NotMoved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoute => f.write_str("there is no such route"),
+            Self::NoMove(why) => f.write_str(why.as_str()),
+            Self::Nothing(why) => f.write_str(why),
+            Self::Overtaken { seq, dial } => {
+                write!(f, "the route was moved meanwhile: #{seq}, {}", in_words(*dial))
+            }
+            Self::Invalid(diagnostics) => {
+                let first = diagnostics.first().map_or("the file does not allow it", |entry| &entry.message);
+                write!(f, "the file could not be valid in that stage: {first}")
+            }
+            Self::Journal(why) => why.fmt(f),
+            Self::Variable(why) => f.write_str(why),
+        }
+    }
+}
+
+/// `canary 5%`, `migrated`.
+#[must_use]
+pub fn in_words(dial: Dial) -> String {
+    match dial.stage {
+        Stage::Canary => format!("{} {}", dial.stage, dial.weight),
+        stage => stage.to_string(),
+    }
+}
+
+impl Reloader {
+    /// Makes a move: it is written into the journal, then in force for the next request.
+    pub fn turn(&self, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
+        let state = self.state.lock();
+        let edition = self.in_force.load();
+        let entry = edition.routes.iter().find(|entry| entry.name() == request.route).ok_or(NotMoved::NoRoute)?;
+        let file = entry.state.held().map_or(entry.policy.dial, |held| held.file);
+        let held = entry.state.held().unwrap_or_else(|| Held::of_file(file));
+        let standing = &held.standing;
+        if request.expect_seq.is_some_and(|expected| expected != standing.seq) {
+            return Err(NotMoved::Overtaken { seq: standing.seq, dial: standing.dial });
+        }
+        let gate = entry.policy.gate.as_deref();
+        let defaults = &edition.snapshot.gate_defaults;
+        let steps = gate.unwrap_or(defaults);
+        let from = standing.dial;
+        let (action, to) = match request.asked {
+            Asked::Promote(wish) => {
+                (Action::Promote, promoted(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
+            }
+            Asked::RollBack(wish) => {
+                (Action::RollBack, rolled_back(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
+            }
+            Asked::Pause | Asked::Resume { .. } | Asked::Approve if gate.is_none() => {
+                return Err(NotMoved::Nothing("the route has no gate"));
+            }
+            Asked::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
+            Asked::Pause => (Action::Pause, from),
+            Asked::Resume { from_start: false } if !standing.paused => {
+                return Err(NotMoved::Nothing("the gate is not paused"));
+            }
+            Asked::Resume { from_start } => (Action::Resume, if from_start { first_step(from, steps) } else { from }),
+            Asked::Approve => (Action::Approve, from),
+            Asked::Gate { from: judged, .. } if judged != from => {
+                return Err(NotMoved::Overtaken { seq: standing.seq, dial: from });
+            }
+            Asked::Gate { action, to, .. } => (action, to),
+        };
+        if to.stage == Stage::Retired && to != from && entry.policy.service.is_none() {
+            return Err(NotMoved::Nothing("the route has no service"));
+        }
+        // Under another stage a route is compiled anew; a file that could not be valid there is refused before anything moves.
+        let snapshot = if to.stage == from.stage {
+            Arc::clone(&edition.snapshot)
+        } else {
+            Arc::new(self.recompiled(&edition.snapshot, &|name| (name == request.route).then_some(to))?)
+        };
+        if let (true, Err(NotWritten::Edit(Unwritable::Variable(key)))) =
+            (request.write, self.source.takes_dial(request.route, to))
+        {
+            return Err(NotMoved::Variable(Unwritable::Variable(key).message(request.route)));
+        }
+        let version: &str = gate.map_or("", |gate| &gate.version);
+        let (mut held, kept) =
+            self.write(request.route, &request.author, &held, (action, to), (version, state.generation))?;
+        if matches!(request.asked, Asked::Resume { from_start: true }) {
+            held.resets += 1;
+        }
+        let seq = held.standing.seq;
+        entry.state.hold(held);
+        if to != from {
+            self.put(&state, snapshot, request.author.by.as_str());
+        }
+        let written = request.write.then(|| self.source.write_dial(request.route, to));
+        let not_written = written
+            .as_ref()
+            .and_then(|written| written.as_ref().err())
+            .map(|why| NotInFile { why: why.message(request.route), lines: to_paste(to) });
+        Ok(MoveMade {
+            written: written.map(|written| written.is_ok()),
+            not_written,
+            seq,
+            route: request.route.to_owned(),
+            from: from.into(),
+            to: to.into(),
+            by: request.author.by.as_str(),
+            who: request.author.who.to_owned(),
+            replicas: Replicas { in_force: 1, of: 1 },
+            kept,
+            evidence: None,
+        })
+    }
+
+    /// Into the journal. A move that cannot be written is not made, except for a person's roll-back: safety first.
+    fn write(
+        &self,
+        route: &str,
+        author: &Author<'_>,
+        held: &Held,
+        (action, to): (Action, Dial),
+        (version, generation): (&str, u64),
+    ) -> Result<(Held, bool), NotMoved> {
+        let from = held.standing.dial;
+        let new = NewEntry {
+            route,
+            action,
+            by: author.by,
+            who: author.who,
+            from,
+            to,
+            file: held.file,
+            version,
+            generation,
+            reason: author.reason,
+            verdict: author.verdict.clone(),
+        };
+        let mut standing = held.standing.clone();
+        standing.take(&DialTurn {
+            seq: standing.seq,
+            action,
+            by: author.by,
+            to,
+            file: held.file,
+            version: version.into(),
+        });
+        let (at, kept) = match self.journal.append(&new, &standing) {
+            Ok(entry) => {
+                standing.seq = entry.seq;
+                (entry.at, true)
+            }
+            Err(error) => {
+                self.telemetry.metrics.edge().journal_error();
+                tracing::error!(route, %error, action = action.as_str(), "a move was not kept");
+                if !(author.by == By::Person && action == Action::RollBack) {
+                    return Err(NotMoved::Journal(error));
+                }
+                (crate::gate::now().into(), false)
+            }
+        };
+        let since = if to == from { held.since.clone() } else { Some(at) };
+        tracing::info!(
+            route,
+            by = author.by.as_str(),
+            who = author.who,
+            from = in_words(from),
+            to = in_words(to),
+            "{}: {}",
+            action.as_str(),
+            author.reason
+        );
+        Ok((Held { standing, since, ..held.clone() }, kept))
+    }
+
+    /// The text in force with every route in its stage in force, and some in another one.
+    fn recompiled(&self, snapshot: &Snapshot, moved: &dyn Fn(&str) -> Option<Dial>) -> Result<Snapshot, NotMoved> {
+        let dials = |name: &str| moved(name).or_else(|| self.live.held(name).map(|held| held.standing.dial));
+        let Compiled { snapshot: compiled, diagnostics } =
+            compile_with(&snapshot.text, &self.source.name(), &environment, &dials);
+        compiled.ok_or_else(|| {
+            let entries = report(&diagnostics, &self.source.name(), &snapshot.text).diagnostics;
+            NotMoved::Invalid(entries.into_iter().filter(|entry| entry.severity == "error").collect())
+        })
+    }
+
+    /// The dials of a new file: where it says something new of a route, it wins; else what moved stays. `left`: where the
+    /// journal has the routes that this process does not know yet.
+    pub(super) fn settle(&self, generation: u64, written: &Snapshot, altered: &[Arc<str>], left: &LeftRoutes) {
+        let who = format!("{} #{generation}", self.source.name());
+        for route in &written.routes {
+            let live = self.live.route(&route.name);
+            let (file, gate) = (route.policy.dial, route.policy.gate.as_deref());
+            let version: &str = gate.map_or("", |gate| &gate.version);
+            let held = live.held().or_else(|| {
+                let (left, since) = left.get(&*route.name)?;
+                let standing = if left.file == file { left.under(file, version) } else { left.standing.clone() };
+                let held = Held { standing, file: left.file, since: Some(since.clone()), resets: 0 };
+                live.hold(held.clone());
+                Some(held)
+            });
+            let Some(held) = held else {
+                live.hold(Held::of_file(file));
+                continue;
+            };
+            let changed = held.file != file;
+            let action = match changed {
+                true if held.standing.dial == file => Action::Agrees,
+                true => Action::File,
+                false if gate.is_some() && altered.contains(&route.name) => Action::Reset,
+                false => continue,
+            };
+            let to = if changed { file } else { held.standing.dial };
+            let author = Author { by: By::File, who: &who, reason: reason_of(action), verdict: None };
+            let held = Held { file, ..held };
+            let resets = held.resets + u64::from(action == Action::Reset);
+            let next = match self.write(&route.name, &author, &held, (action, to), (version, generation)) {
+                Ok((next, _)) => next,
+                // The file is in force whether or not it could be written down.
+                Err(_) => Held { standing: Standing { dial: to, ..held.standing.clone() }, ..held },
+            };
+            live.hold(Held { resets, ..next });
+        }
+    }
+
+    /// What the file says, compiled again where a route is in another stage than it says.
+    pub(super) fn in_its_stages(&self, written: &Arc<Snapshot>) -> Arc<Snapshot> {
+        let elsewhere =
+            |route: &Arc<Route>| self.live.route(&route.name).dial(route.policy.dial).stage != route.policy.dial.stage;
+        if !written.routes.iter().any(elsewhere) {
+            return Arc::clone(written);
+        }
+        match self.recompiled(written, &|_| None) {
+            Ok(compiled) => Arc::new(compiled),
+            Err(why) => {
+                tracing::error!(
+                    "routes go back to the stage in the file, which does not allow the one they were moved to: {why}"
+                );
+                for route in written.routes.iter().filter(|route| elsewhere(route)) {
+                    self.live.route(&route.name).hold(Held::of_file(route.policy.dial));
+                }
+                Arc::clone(written)
+            }
+        }
+    }
+}
+
+/// Where a canary begins again.
+fn first_step(from: Dial, steps: &crate::migration::gate::Gate) -> Dial {
+    if from.stage == Stage::Canary { Dial { stage: Stage::Canary, weight: steps.weight_of(0) } } else { from }
+}
+
+const fn reason_of(action: Action) -> &'static str {
+    match action {
+        Action::Agrees => "the file says what was in force",
+        Action::Reset => "the route was changed in the file: the evidence begins anew",
+        _ => "the file was changed",
+    }
+}

@@ -1,0 +1,87 @@
+//! `--write`: the dial that is in force, written into the file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::{Source, environment};
+use crate::config::{Unwritable, with_dial};
+use crate::migration::{Dial, Stage};
+
+/// Why a file was not written.
+#[derive(Debug)]
+pub enum NotWritten {
+    /// There is no file: the command line stands for it.
+    NoFile,
+    /// A mounted `ConfigMap`, for example: who writes there would be overwritten.
+    Symlink,
+    Edit(Unwritable),
+    Io(io::Error),
+}
+
+impl NotWritten {
+    /// Said to a person.
+    pub fn message(&self, route: &str) -> String {
+        match self {
+            Self::NoFile => "there is no file: the proxy runs by its command line".to_owned(),
+            Self::Symlink => "the file is a symbolic link: what it points to belongs to somebody else".to_owned(),
+            Self::Edit(why) => why.message(route),
+            Self::Io(error) => format!("the file cannot be written: {error}"),
+        }
+    }
+}
+
+/// What to paste where the file cannot be written.
+pub fn to_paste(dial: Dial) -> String {
+    let stage = format!("stage = \"{}\"\n", dial.stage);
+    if dial.stage == Stage::Canary { format!("{stage}weight = \"{}\"\n", dial.weight) } else { stage }
+}
+
+impl Source {
+    /// Whether the text on the disk can take a dial at all.
+    pub fn takes_dial(&self, route: &str, dial: Dial) -> Result<(), NotWritten> {
+        self.edited(route, dial).map(drop)
+    }
+
+    fn edited(&self, route: &str, dial: Dial) -> Result<String, NotWritten> {
+        let path = self.path().ok_or(NotWritten::NoFile)?;
+        let text = fs::read_to_string(path).map_err(NotWritten::Io)?;
+        let weight = (dial.stage == Stage::Canary).then(|| dial.weight.to_string());
+        with_dial(&text, &environment, route, dial.stage.as_str(), weight.as_deref()).map_err(NotWritten::Edit)
+    }
+
+    /// Writes a dial: beside the file, synced, then renamed over it. Its mode stays.
+    pub fn write_dial(&self, route: &str, dial: Dial) -> Result<(), NotWritten> {
+        let path = self.path().ok_or(NotWritten::NoFile)?;
+        let text = self.edited(route, dial)?;
+        replace(path, &text)
+    }
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), NotWritten> {
+    let before = fs::symlink_metadata(path).map_err(NotWritten::Io)?;
+    if before.is_symlink() {
+        return Err(NotWritten::Symlink);
+    }
+    if before.permissions().readonly() {
+        return Err(NotWritten::Io(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only")));
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = write_beside(&beside, text, &before).and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = written {
+        drop(fs::remove_file(&beside));
+        return Err(NotWritten::Io(error));
+    }
+    // The new name is on the disk only with its folder; without it the old file is there after a crash, which is whole, too.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    drop(File::open(folder).and_then(|folder| folder.sync_all()));
+    Ok(())
+}
+
+fn write_beside(beside: &Path, text: &str, like: &fs::Metadata) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(beside)?;
+    file.set_permissions(like.permissions())?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
