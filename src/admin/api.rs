@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::Parts;
 use super::reply::Reply;
 use super::status::{route_status, routes, status};
+use crate::config::read_duration;
 use crate::live::keep_pressed;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
@@ -22,7 +23,7 @@ pub async fn metrics(parts: &Arc<Parts>) -> Reply {
 }
 
 /// Everything below `/api/v1`, and the page that links it.
-pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+pub async fn answer(parts: &Arc<Parts>, method: &Method, (path, query): (&str, &str), body: Vec<u8>) -> Reply {
     let get = *method == Method::GET || *method == Method::HEAD;
     let post = *method == Method::POST;
     match path {
@@ -38,23 +39,41 @@ pub async fn answer(parts: &Arc<Parts>, method: &Method, path: &str, body: Vec<u
         | "/api/v1/config" | "/api/v1/events" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
-            Some(below) if get => route(parts, below),
+            Some(below) if get => route(parts, below, query),
+            Some(below) if *method == Method::DELETE => reset(parts, below),
             _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
     }
 }
 
 /// `NAME` and what is below it.
-fn route(parts: &Parts, below: &str) -> Reply {
+fn route(parts: &Parts, below: &str, query: &str) -> Reply {
     let (name, what) = below.split_once('/').unwrap_or((below, ""));
     let Some(status) = route_status(parts, name) else { return Reply::problem(404, "there is no such route") };
-    let nothing = || Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]");
+    let since = match query.split('&').find_map(|pair| pair.strip_prefix("since=")).map(read_duration) {
+        Some(None) => return Reply::problem(400, "`since` is no duration: write 5m or 2h"),
+        Some(since) => since,
+        None => None,
+    };
     match what {
         "" => Reply::json(200, &status),
-        "comparisons" => parts.shadow.report(name).map_or_else(nothing, |report| Reply::json(200, &report)),
-        "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(nothing, |text| Reply::text(200, &text)),
+        "comparisons" => {
+            parts.shadow.report(name, since).map_or_else(compares_nothing, |report| Reply::json(200, &report))
+        }
+        "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
+        "comparisons.sh" => parts.shadow.shell(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
         _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
     }
+}
+
+/// The evidence of a route begins anew.
+fn reset(parts: &Parts, below: &str) -> Reply {
+    let Some(name) = below.strip_suffix("/comparisons") else { return Reply::not_allowed("GET, HEAD") };
+    if parts.shadow.reset(name) { Reply::json(200, &serde_json::json!({ "reset": name })) } else { compares_nothing() }
+}
+
+fn compares_nothing() -> Reply {
+    Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]")
 }
 
 async fn reload(parts: &Arc<Parts>) -> Reply {

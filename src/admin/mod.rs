@@ -115,6 +115,7 @@ impl HttpServerApp for Desk {
         self.turns.turn().await;
         session.set_keepalive(Some(IDLE.as_secs()));
         let path = session.req_header().uri.path().to_owned();
+        let query = session.req_header().uri.query().unwrap_or_default().to_owned();
         let method = session.req_header().method.clone();
         let reply = match self.permitted(&session, &path) {
             Err(refused) => refused,
@@ -126,7 +127,7 @@ impl HttpServerApp for Desk {
                 }
             },
             Ok(()) => match timeout(READ_TIMEOUT, read_body(&mut session)).await {
-                Ok(Some(body)) => self.answer(&method, &path, body).await,
+                Ok(Some(body)) => self.answer(&method, (&path, &query), body).await,
                 Ok(None) => Reply::problem(413, "the body is longer than 64 KiB"),
                 Err(_) => return None,
             },
@@ -150,18 +151,18 @@ impl Desk {
         access::check(&self.parts, session.req_header())
     }
 
-    async fn answer(&self, method: &Method, path: &str, body: Vec<u8>) -> Reply {
+    async fn answer(&self, method: &Method, (path, query): (&str, &str), body: Vec<u8>) -> Reply {
         let get = *method == Method::GET || *method == Method::HEAD;
         match path {
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
             // For whoever needs it there is no time to wait.
-            "/api/v1/monolith-only" => api::answer(&self.parts, method, path, body).await,
+            "/api/v1/monolith-only" => api::answer(&self.parts, method, (path, query), body).await,
             _ => {
                 let answered = self.turns.long(async {
                     match path {
                         "/metrics" if get => api::metrics(&self.parts).await,
-                        _ => api::answer(&self.parts, method, path, body).await,
+                        _ => api::answer(&self.parts, method, (path, query), body).await,
                     }
                 });
                 answered.await.unwrap_or_else(|| Reply::problem(503, "too many ask at once; ask again in a moment"))

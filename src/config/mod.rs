@@ -35,7 +35,7 @@ pub use route::{
 pub use secret::{Secret, SecretTable};
 pub use server::{Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
-pub use shadow::{Compare, Noise, Shadow};
+pub use shadow::{Compare, CompareSwitch, Noise, Shadow};
 pub use units::{ByteRate, Count, Percent, Rate, Size, duration};
 pub use upstream::{Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, Monolith, Service, Srv, UpstreamTls};
 

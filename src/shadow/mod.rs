@@ -13,8 +13,10 @@ mod ask;
 mod budget;
 mod capture;
 mod chunks;
+mod clock;
 mod comparer;
 mod copies;
+mod counts;
 mod deliver;
 mod departures;
 mod evidence;
@@ -25,6 +27,8 @@ mod head;
 mod replays;
 mod tee;
 mod threads;
+
+use clock::now;
 
 pub use capture::Capture;
 pub use copies::{Copies, Skipped, Slot};
