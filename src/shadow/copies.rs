@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::counts::CopyCounts;
 use super::evidence::RouteEvidence;
 use super::failures::Failures;
 use crate::compare::NoiseBudget;
@@ -35,6 +36,7 @@ pub(super) struct Comparing {
 pub(super) struct Standing {
     in_flight: AtomicU32,
     pub(super) failures: Failures,
+    pub(super) counts: CopyCounts,
 }
 
 /// Why a copy was not sent.
@@ -53,6 +55,16 @@ pub enum Skipped {
 }
 
 impl Skipped {
+    pub(super) const ALL: [Self; 7] = [
+        Self::SampledOut,
+        Self::Method,
+        Self::QueueFull,
+        Self::BodyTooLarge,
+        Self::Upgrade,
+        Self::Stopping,
+        Self::Incomplete,
+    ];
+
     /// The label in `shadow_skipped_total`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -78,6 +90,7 @@ impl Copies {
     /// Counts a copy that is not sent.
     pub fn skip(&self, why: Skipped) {
         self.meters.shadow_skipped(why.as_str());
+        self.standing.counts.skip(why);
     }
 
     /// A place among the copies in flight.

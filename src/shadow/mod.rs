@@ -13,8 +13,10 @@ mod ask;
 mod budget;
 mod capture;
 mod chunks;
+mod clock;
 mod comparer;
 mod copies;
+mod counts;
 mod deliver;
 mod departures;
 mod evidence;
@@ -26,6 +28,8 @@ mod replays;
 mod rows;
 mod tee;
 mod threads;
+
+use clock::now;
 
 pub use capture::Capture;
 pub use copies::{Copies, Skipped, Slot};
