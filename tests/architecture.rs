@@ -95,7 +95,6 @@ const SAME_NAME: &[&str] = &[
     "Metrics",
     "Outcome",
     "Parts",
-    "Place",
     "Rate",
     "Report",
     "Request",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::copies::Skipped;
+use super::skipped::Skipped;
 use crate::compare::CopiesReport;
 
 /// The words of `shadow_requests_total`.

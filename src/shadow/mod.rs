@@ -26,14 +26,16 @@ mod gathered;
 mod head;
 mod replays;
 mod rows;
+mod skipped;
 mod tee;
 mod threads;
 
 use clock::now;
 
 pub use capture::Capture;
-pub use copies::{Copies, Skipped, Slot};
+pub use copies::{Copies, Slot};
 pub use deliver::{Order, Shadow, Target};
+pub use skipped::Skipped;
 pub use tee::Tee;
 pub use threads::{runtime, step_back};
 
