@@ -11,6 +11,7 @@ use super::moves::{self, Asked};
 use super::reply::Reply;
 use super::status::{Window, route_status, routes, status};
 use crate::compile::redacted;
+use crate::config::read_duration;
 use crate::live::keep_pressed;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
@@ -60,8 +61,10 @@ pub async fn answer(
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
-            Some(below) if get => windowed(query, |window| route(parts, below, window)),
+            Some(below) if get => route(parts, below, query),
             Some(below) if post => moves::answer(parts, caller, below, asked, body).await,
+            Some(below) if *method == Method::DELETE => reset(parts, caller, below),
+            Some(below) if below.ends_with("/comparisons") => Reply::not_allowed("GET, HEAD, DELETE"),
             Some(_) => Reply::not_allowed("GET, HEAD"),
             None => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
         },
@@ -74,18 +77,33 @@ fn windowed(query: Option<&str>, answer: impl FnOnce(Window) -> Reply) -> Reply 
 }
 
 /// `NAME` and what is below it.
-fn route(parts: &Parts, below: &str, window: Window) -> Reply {
+fn route(parts: &Parts, below: &str, query: Option<&str>) -> Reply {
     let (name, what) = below.split_once('/').unwrap_or((below, ""));
-    let Some(status) = route_status(parts, name, window) else { return Reply::problem(404, "there is no such route") };
-    let nothing = || Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]");
+    if what.is_empty() {
+        return windowed(query, |window| {
+            route_status(parts, name, window).map_or_else(unknown_route, |status| Reply::json(200, &status))
+        });
+    }
+    if route_status(parts, name, Window::default()).is_none() {
+        return unknown_route();
+    }
+    // Evidence goes back further than the windows of the board.
+    let since =
+        match query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("since=")).map(read_duration) {
+            Some(None) => return Reply::problem(400, "`since` is no duration: write 5m or 2h"),
+            Some(since) => since,
+            None => None,
+        };
     match what {
-        "" => Reply::json(200, &status),
         "gate" => match parts.gates.report(name) {
             Some(report) => Reply::json(200, &report),
             None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
         },
-        "comparisons" => parts.shadow.report(name).map_or_else(nothing, |report| Reply::json(200, &report)),
-        "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(nothing, |text| Reply::text(200, &text)),
+        "comparisons" => {
+            parts.shadow.report(name, since).map_or_else(compares_nothing, |report| Reply::json(200, &report))
+        }
+        "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
+        "comparisons.sh" => parts.shadow.shell(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
         _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
     }
 }
@@ -103,6 +121,24 @@ async fn config(parts: &Arc<Parts>) -> Reply {
         Ok(file) => Reply::json(200, &file),
         Err(_) => Reply::problem(500, "the file could not be shown"),
     }
+}
+
+/// The evidence of a route begins anew.
+fn reset(parts: &Parts, caller: &Caller, below: &str) -> Reply {
+    let Some(name) = below.strip_suffix("/comparisons") else { return Reply::not_allowed("GET, HEAD") };
+    if parts.shadow.reset(name, &caller.name) {
+        Reply::json(200, &serde_json::json!({ "reset": name }))
+    } else {
+        compares_nothing()
+    }
+}
+
+fn unknown_route() -> Reply {
+    Reply::problem(404, "there is no such route")
+}
+
+fn compares_nothing() -> Reply {
+    Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]")
 }
 
 async fn reload(parts: &Arc<Parts>) -> Reply {

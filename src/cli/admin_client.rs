@@ -128,6 +128,16 @@ impl AdminClient {
         parse(answer, &[200])
     }
 
+    /// DELETE, answered with JSON.
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
+        let mut request = self.agent.delete(format!("{}{path}", self.url)).header("x-multilith", "1");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = request.call().map_err(|cause| self.unreachable(cause))?;
+        parse(answer, &[200])
+    }
+
     /// GET of a stream that does not end.
     pub fn stream(&self, path: &str) -> Result<impl std::io::BufRead + use<>, AdminError> {
         let mut request = self.agent.get(format!("{}{path}", self.url));

@@ -1,6 +1,7 @@
 //! `multilith diff`: what is known of a route's two answers, for a person, as JSON, or as a file of tests.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::admin_client::{AdminClient, AdminError};
 use super::{DiffArgs, Exit, term};
@@ -11,20 +12,83 @@ pub fn diff(args: &DiffArgs) -> Exit {
         Ok(client) => client,
         Err(error) => return refused(&error),
     };
-    let path = format!("/api/v1/routes/{}/comparisons", args.route);
-    let done = match &args.export {
-        Some(file) => return export(&client, &format!("{path}.hurl"), file),
-        None if args.report.json => client.get::<serde_json::Value>(&path).map(|report| term::json(&report)),
-        None => client.get::<Report>(&path).map(|report| term::out(&report.to_string())),
-    };
-    match done {
-        Ok(()) => Exit::Fine,
-        Err(error) => refused(&error),
+    let Some(route) = &args.route else { return all(args, &client) };
+    let path = format!("/api/v1/routes/{route}/comparisons");
+    if let Some(file) = &args.export {
+        return export(&client, &path, file);
     }
+    if args.reset {
+        return match client.delete::<serde_json::Value>(&path) {
+            Ok(_) => {
+                term::say(&format!("the evidence of `{route}` begins anew"));
+                Exit::Fine
+            }
+            Err(error) => refused(&error),
+        };
+    }
+    let report = match client.get::<Report>(&with_since(&path, args.since)) {
+        Ok(report) => shown(report, args),
+        Err(error) => return refused(&error),
+    };
+    if args.report.json {
+        term::json(&report);
+    } else {
+        term::out(&report.to_text(term::colour_on_stdout()));
+    }
+    Exit::Fine
+}
+
+/// What was asked for of a report.
+fn shown(mut report: Report, args: &DiffArgs) -> Report {
+    if let Some(field) = &args.field {
+        report.fields.retain(|known| known.field == *field);
+        report.statuses.clear();
+    }
+    if args.status {
+        report.fields.retain(|known| known.field == "status");
+    }
+    report
+}
+
+fn with_since(path: &str, since: Option<Duration>) -> String {
+    since.map_or_else(|| path.to_owned(), |since| format!("{path}?since={}s", since.as_secs().max(1)))
+}
+
+/// One line for each route that compares.
+fn all(args: &DiffArgs, client: &AdminClient) -> Exit {
+    let routes = match client.get::<Vec<serde_json::Value>>("/api/v1/routes") {
+        Ok(routes) => routes,
+        Err(error) => return refused(&error),
+    };
+    let names = routes.iter().filter_map(|route| route["name"].as_str());
+    let mut reports = Vec::new();
+    for name in names {
+        match client.get::<Report>(&with_since(&format!("/api/v1/routes/{name}/comparisons"), args.since)) {
+            Ok(report) => reports.push(report),
+            // It compares nothing.
+            Err(AdminError::Refused { status: 404, .. }) => {}
+            Err(error) => return refused(&error),
+        }
+    }
+    if args.report.json {
+        term::json(&reports);
+        return Exit::Fine;
+    }
+    if reports.is_empty() {
+        term::say("no route compares: give one [routes.NAME.shadow.compare]");
+        return Exit::Fine;
+    }
+    term::out(&format!("{}\n", Report::heading()));
+    for report in &reports {
+        term::out(&format!("{}\n", report.to_line().trim_end()));
+    }
+    Exit::Fine
 }
 
 fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
-    let text = match client.text(path) {
+    let as_shell = file.extension().is_some_and(|extension| extension == "sh");
+    let ending = if as_shell { "sh" } else { "hurl" };
+    let text = match client.text(&format!("{path}.{ending}")) {
         Ok(text) if text.is_empty() => {
             let help = "set `examples = \"values\"` in the route's [shadow.compare], and wait for comparisons";
             term::fail("no requests are kept", Some(help));
@@ -36,7 +100,11 @@ fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
     match std::fs::write(file, text) {
         Ok(()) => {
             let file = file.display();
-            term::say(&format!("wrote {file}; run it with `hurl --test --variable base=http://HOST:PORT {file}`"));
+            if as_shell {
+                term::say(&format!("wrote {file}; run it with `base=http://HOST:PORT sh {file}`"));
+            } else {
+                term::say(&format!("wrote {file}; run it with `hurl --test --variable base=http://HOST:PORT {file}`"));
+            }
             Exit::Fine
         }
         Err(error) => {

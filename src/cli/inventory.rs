@@ -237,7 +237,7 @@ fn find_routes(report: &mut Report, snapshot: &Snapshot) {
             headers: Vec::new(),
             client: None,
         };
-        if let Ok(explained) = explain(snapshot, &asked, false)
+        if let Ok(explained) = explain(snapshot, &asked, false, &|_| None)
             && explained.route.is_some()
         {
             endpoint.route = explained.route;

@@ -189,10 +189,23 @@ struct StatusArgs {
 
 #[derive(Debug, Args)]
 struct DiffArgs {
-    /// The route, as it is called in routes.toml.
-    route: String,
-    /// Write the kept requests with the monolith's answers as a Hurl file; needs `examples = "values"`.
-    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    /// The route, as it is called in routes.toml; without it every route gets one line.
+    route: Option<String>,
+    /// Only what came within the last so long, such as 5m or 2h.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    since: Option<std::time::Duration>,
+    /// Only this field, with all that is kept of it.
+    #[arg(long, value_name = "PATH", requires = "route")]
+    field: Option<String>,
+    /// Only the statuses that differ.
+    #[arg(long, requires = "route", conflicts_with = "field")]
+    status: bool,
+    /// Forget what is known of the route and begin anew.
+    #[arg(long, requires = "route", conflicts_with_all = ["field", "status", "since", "export"])]
+    reset: bool,
+    /// Write the kept requests with the monolith's answers, as a Hurl file or, for a name that ends in `.sh`, as curl
+    /// commands; needs `examples = "values"`.
+    #[arg(long, value_name = "FILE", conflicts_with = "json", requires = "route")]
     export: Option<PathBuf>,
     #[command(flatten)]
     report: ReportArgs,

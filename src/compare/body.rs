@@ -1,7 +1,6 @@
-//! Compares two bodies by the way that fits them: JSON and forms by field, everything else as one field, `body`.
+//! Compares two bodies by the tree that fits them: JSON, pages, XML, forms, tables, gRPC, lines of text.
 //!
-//! One field is all there is for markup (white space normalised), other text (exactly as it is), bytes, and whatever
-//! claims to have fields and cannot be read.
+//! Bytes are one field, `body`; what claims to have fields and cannot be read is a text.
 
 use std::borrow::Cow;
 
@@ -17,7 +16,7 @@ use super::path::FieldPath;
 use super::place::{MAX_KEYS, looks_like_data};
 use super::redact::form_pairs;
 use super::verdict::Incomparable;
-use super::walk;
+use super::{html, lines, markup, protobuf, table, walk, xml};
 
 /// Compares the bodies as far as they are known; the error says why nothing can be said.
 pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findings<'_>) -> Result<(), Incomparable> {
@@ -35,6 +34,7 @@ pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findin
     }
     let same_codings = coding::codings(&control.headers) == coding::codings(&candidate.headers);
     if same_codings && control.body.digest() == candidate.body.digest() {
+        findings.same();
         return Ok(());
     }
     let (Some(a), Some(b)) = (whole(&control.body), whole(&candidate.body)) else {
@@ -43,7 +43,9 @@ pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findin
     let limit = findings.rules().body_limit();
     let a = coding::decode(a, &control.headers, limit).map_err(undecoded)?;
     let b = coding::decode(b, &candidate.headers, limit).map_err(undecoded)?;
-    if a != b {
+    if a == b {
+        findings.same();
+    } else {
         decoded([&a, &b], [&control.headers, &candidate.headers], media, findings);
     }
     Ok(())
@@ -81,14 +83,26 @@ fn hashed(
 }
 
 fn decoded([a, b]: [&[u8]; 2], headers: [&HeaderMap; 2], media: (Media, Media), findings: &mut Findings<'_>) {
+    let agreed = agreed(media);
+    let messages = match agreed {
+        Media::Grpc => protobuf::frames(a).zip(protobuf::frames(b)),
+        Media::Protobuf => protobuf::message(a).zip(protobuf::message(b)),
+        _ => None,
+    };
+    if let Some((a, b)) = messages {
+        return findings.below("#".to_owned(), |findings| walk::numbered(&a, &b, findings));
+    }
     let (Some(text_a), Some(text_b)) = (charset::text(a, headers[0]), charset::text(b, headers[1])) else {
         return differ(findings, as_found(a), as_found(b));
     };
     let (text_a, text_b) = (&*text_a, &*text_b);
-    match agreed(media) {
+    match agreed {
         Media::Json | Media::Unknown => {
             if let (Some(a), Some(b)) = (Json::parse(text_a), Json::parse(text_b)) {
                 return walk::documents(&a, &b, findings);
+            }
+            if html::looks_like(text_a) && html::looks_like(text_b) {
+                return pages(text_a, text_b, findings);
             }
         }
         Media::JsonLines => {
@@ -97,36 +111,47 @@ fn decoded([a, b]: [&[u8]; 2], headers: [&HeaderMap; 2], media: (Media, Media), 
             }
         }
         Media::Form => return forms(a, b, findings),
-        Media::Markup => return texts(&without_layout(text_a), &without_layout(text_b), findings),
-        Media::Text | Media::Bytes | Media::Stream => {}
+        Media::Html => return pages(text_a, text_b, findings),
+        Media::Xml => {
+            if let (Some(a), Some(b)) = (xml::parse(text_a), xml::parse(text_b)) {
+                return markup::documents(&a, &b, findings);
+            }
+        }
+        Media::Csv => {
+            if let (Some(a), Some(b)) = (table::parse(text_a), table::parse(text_b)) {
+                return findings.below("csv".to_owned(), |findings| walk::documents(&a, &b, findings));
+            }
+        }
+        Media::Bytes | Media::Stream | Media::Grpc | Media::Protobuf => {
+            return differ(findings, as_found(a), as_found(b));
+        }
+        Media::Text => {}
     }
-    texts(text_a, text_b, findings);
+    lines::texts(text_a, text_b, findings);
+}
+
+fn pages(a: &str, b: &str, findings: &mut Findings<'_>) {
+    match (html::parse(a), html::parse(b)) {
+        (Some(a), Some(b)) => markup::documents(&a, &b, findings),
+        _ => lines::texts(a, b, findings),
+    }
 }
 
 /// Two answers that call the same thing by different names are still compared by what they hold.
 fn agreed(media: (Media, Media)) -> Media {
     match media {
         (a, b) if a == b => a,
-        (Media::Unknown, known) | (known, Media::Unknown) => known,
-        (Media::Json | Media::Text, Media::Json | Media::Text) => Media::Json,
-        (Media::Markup | Media::Text, Media::Markup | Media::Text) => Media::Markup,
-        _ => Media::Bytes,
+        (Media::Unknown, known)
+        | (known, Media::Unknown)
+        | (Media::Text, known @ (Media::Json | Media::Html | Media::Xml | Media::Csv))
+        | (known @ (Media::Json | Media::Html | Media::Xml | Media::Csv), Media::Text) => known,
+        (Media::Html | Media::Xml, Media::Html | Media::Xml) => Media::Html,
+        _ => Media::Text,
     }
 }
 
 fn as_found(bytes: &[u8]) -> Found<'_> {
     if bytes.is_empty() { Found::Nothing } else { Found::Bytes { length: bytes.len() as u64 } }
-}
-
-fn texts(a: &str, b: &str, findings: &mut Findings<'_>) {
-    let same =
-        a.char_indices().zip(b.chars()).find(|((_, a), b)| a != b).map_or(a.len().min(b.len()), |((at, _), _)| at);
-    if a == b {
-        return;
-    }
-    let found =
-        |text| if str::is_empty(text) { Found::Nothing } else { Found::Document { text, first_difference: same } };
-    differ(findings, found(a), found(b));
 }
 
 fn differ(findings: &mut Findings<'_>, control: Found<'_>, candidate: Found<'_>) {
@@ -136,19 +161,6 @@ fn differ(findings: &mut Findings<'_>, control: Found<'_>, candidate: Found<'_>)
         _ => Kind::Value,
     };
     findings.add(FieldPath::Body.to_string(), kind, control, candidate);
-}
-
-/// Runs of white space are one space, and none is left beside a tag: indentation is no difference. A space that does not
-/// break is no layout.
-fn without_layout(text: &str) -> Cow<'_, str> {
-    let mut out = String::with_capacity(text.len());
-    for word in text.split_ascii_whitespace() {
-        if !(out.is_empty() || out.ends_with('>') || word.starts_with('<')) {
-            out.push(' ');
-        }
-        out.push_str(word);
-    }
-    Cow::Owned(out)
 }
 
 /// Forms by name; a name that is repeated is compared occurrence by occurrence.
@@ -170,7 +182,10 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
         let kind = match (left.is_empty(), right.is_empty()) {
             (false, true) => Kind::Missing,
             (true, false) => Kind::Extra,
-            _ if left == right => continue,
+            _ if left == right => {
+                findings.same();
+                continue;
+            }
             _ => Kind::Value,
         };
         let data = all_data || looks_like_data(name) || findings.is_secret(name);
@@ -179,7 +194,12 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
             FieldPath::Form(name.into()).to_string()
         };
         let hidden = rules.redactor().hides_parameter(name);
+        let single = left.len() == 1 && right.len() == 1;
         let (left, right) = (listed(left), listed(right));
+        if kind == Kind::Value && single {
+            findings.texts(field, &left, &right, hidden);
+            continue;
+        }
         let shown = |text, there| match (there, hidden) {
             (false, _) => Found::Nothing,
             (true, true) => Found::Secret,

@@ -6,13 +6,27 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::json::Json;
-use super::place::{Step, name};
+use super::place::{Step, below, name};
 use super::redact::{REDACTED, Secrets};
 use super::rules::Rules;
+use super::token::{self, Hunk, class};
 use super::written::Examples;
+use super::{html, markup, walk, xml};
 
-/// Characters of one side of an example.
+/// Characters of one side of an example that is no text.
 const MAX_EXAMPLE: usize = 200;
+
+/// Characters to each side of the first difference in a text.
+const SURROUNDINGS: usize = 48;
+
+/// Bytes to each side of the first difference that are looked through for secrets.
+const WINDOW: usize = 8 * 1024;
+
+/// Documents in strings in documents are followed this far.
+const MAX_BELOW: usize = 3;
+
+/// Differing parts of one field that are told apart.
+pub(super) const MAX_HUNKS: usize = 64;
 
 /// Different fields of one comparison; the rest share the name `other`.
 const MAX_DIFFERENCES: usize = 200;
@@ -42,6 +56,8 @@ pub enum Kind {
     Length,
     /// Lists whose members differ, order aside.
     Members,
+    /// The same members in another order.
+    Order,
 }
 
 impl Kind {
@@ -55,6 +71,7 @@ impl Kind {
             Self::Extra => "extra",
             Self::Length => "length",
             Self::Members => "members",
+            Self::Order => "order",
         }
     }
 }
@@ -66,10 +83,14 @@ pub struct Example {
     pub candidate: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     pub field: String,
     pub kind: Kind,
+    /// Where in the field the two differ; noise is known by these.
+    pub(super) hunks: Vec<Hunk>,
+    /// Whether the field says something beside the parts that differ.
+    pub(super) rest: bool,
     /// `None` with `examples = "off"`.
     pub example: Option<Example>,
 }
@@ -80,11 +101,6 @@ pub(super) enum Found<'a> {
     Nothing,
     Json(&'a Json<'a>),
     Text(&'a str),
-    /// A text in which no field can be told from another: its length and a place in it are kept, never an excerpt.
-    Document {
-        text: &'a str,
-        first_difference: usize,
-    },
     Bytes {
         length: u64,
     },
@@ -107,6 +123,13 @@ pub(super) struct Findings<'r> {
     silent: bool,
     /// Pairs that may still be tried, shared as the secrets are.
     to_try: Rc<Cell<usize>>,
+    /// Some part of the body that holds information is the same.
+    equal: bool,
+    /// The field inside which a document is compared.
+    base: String,
+    below: usize,
+    /// The client's word for the site.
+    host: Option<Rc<str>>,
 }
 
 impl<'r> Findings<'r> {
@@ -118,13 +141,33 @@ impl<'r> Findings<'r> {
             seen: 0,
             silent: false,
             to_try: Rc::new(Cell::new(MAX_TRIED)),
+            equal: false,
+            base: String::new(),
+            below: 0,
+            host: None,
         }
+    }
+
+    /// Links to this host are links to either side.
+    pub(super) fn asked_at(&mut self, host: &str) {
+        self.host = Some(host.into());
     }
 
     /// For a question whose answer is yes or no.
     pub(super) fn silent(&self) -> Self {
         let (secrets, to_try) = (Rc::clone(&self.secrets), Rc::clone(&self.to_try));
-        Self { rules: self.rules, secrets, list: Vec::new(), seen: 0, silent: true, to_try }
+        Self {
+            rules: self.rules,
+            secrets,
+            list: Vec::new(),
+            seen: 0,
+            silent: true,
+            to_try,
+            equal: false,
+            base: self.base.clone(),
+            below: self.below,
+            host: self.host.clone(),
+        }
     }
 
     /// Whether so many pairs may be tried.
@@ -159,28 +202,123 @@ impl<'r> Findings<'r> {
         self.seen > 0
     }
 
-    pub(super) fn add_json(&mut self, at: &[Step<'_>], kind: Kind, control: Found<'_>, candidate: Found<'_>) {
-        let name = if self.silent { String::new() } else { name(at, |key| self.is_secret(key)) };
-        self.add(name, kind, control, candidate);
+    /// Something was compared that could have differed, and was the same.
+    pub(super) const fn same(&mut self) {
+        self.equal = true;
     }
 
-    pub(super) fn add(&mut self, mut field: String, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
+    pub(super) const fn is_equal_somewhere(&self) -> bool {
+        self.equal
+    }
+
+    /// Compares a document that stands inside a field.
+    pub(super) fn below(&mut self, field: String, compare: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.base, field);
+        self.below += 1;
+        compare(self);
+        self.below -= 1;
+        self.base = outer;
+    }
+
+    /// The name of a place in a JSON document, which may stand inside a field.
+    pub(super) fn named(&self, at: &[Step<'_>]) -> String {
+        if self.silent {
+            return String::new();
+        }
+        let inner = name(at, |key| self.is_secret(key));
+        if self.base.is_empty() { inner } else { below(&self.base, &inner) }
+    }
+
+    /// The name of a place in a page, which may stand inside a field.
+    pub(super) fn named_element(&self, inner: String) -> String {
+        if self.base.is_empty() { inner } else { below(&self.base, &inner) }
+    }
+
+    /// Two texts of one field that are not the same letter by letter.
+    pub(super) fn texts(&mut self, field: String, control: &str, candidate: &str, hidden: bool) {
+        if self.rules.likeness().alike(&field, [control, candidate], self.host.as_deref()) {
+            return self.same();
+        }
+        if !hidden
+            && !field.starts_with("header:")
+            && self.below < MAX_BELOW
+            && self.documents(&field, control, candidate)
+        {
+            return;
+        }
+        let parts = token::parts(control, candidate);
+        let example = || self.texts_kept([control, candidate], parts.first, hidden);
+        let example = (!self.silent && self.rules.examples() != Examples::Off).then(example);
+        self.push(Difference { field, kind: Kind::Value, hunks: parts.hunks, rest: parts.rest, example });
+    }
+
+    /// Compares strings that are documents themselves. False: they are not.
+    fn documents(&mut self, field: &str, control: &str, candidate: &str) -> bool {
+        let begins = |with: &[char]| [control, candidate].iter().all(|text| text.trim_start().starts_with(with));
+        if begins(&['{', '[']) {
+            let (Some(a), Some(b)) = (Json::parse(control), Json::parse(candidate)) else { return false };
+            self.below(field.to_owned(), |findings| walk::documents(&a, &b, findings));
+            return true;
+        }
+        let declared = [control, candidate].map(|text| text.trim_start().starts_with("<?xml"));
+        let (a, b) = match declared {
+            [true, true] => (xml::parse(control), xml::parse(candidate)),
+            [false, false] if html::looks_like(control) && html::looks_like(candidate) => {
+                (html::parse(control), html::parse(candidate))
+            }
+            _ => return false,
+        };
+        let (Some(a), Some(b)) = (a, b) else { return false };
+        let before = self.seen;
+        self.below(field.to_owned(), |findings| markup::documents(&a, &b, findings));
+        // What is no difference in a page may be one in a string; that is for a browser to show, and it shows the same.
+        if self.seen == before {
+            self.same();
+        }
+        true
+    }
+
+    pub(super) fn add_json(&mut self, at: &[Step<'_>], kind: Kind, control: Found<'_>, candidate: Found<'_>) {
+        self.add(self.named(at), kind, control, candidate);
+    }
+
+    pub(super) fn add(&mut self, field: String, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
+        let classes = match kind {
+            Kind::Missing | Kind::Extra => class::PRESENCE,
+            Kind::Type => class::TYPE,
+            Kind::Order => class::ORDER,
+            Kind::Value | Kind::Length | Kind::Members => class::WHOLE,
+        };
+        let example = (!self.silent && self.rules.examples() != Examples::Off)
+            .then(|| Example { control: self.keep(control), candidate: self.keep(candidate) });
+        self.push(Difference { field, kind, hunks: vec![Hunk::of(classes)], rest: false, example });
+    }
+
+    fn push(&mut self, mut difference: Difference) {
+        if self.rules.ignores_named(&difference.field) {
+            return;
+        }
         self.seen += 1;
         if self.silent {
             return;
         }
-        if self.list.iter().any(|difference| difference.field == field) {
+        if let Some(known) = self.list.iter_mut().find(|known| known.field == difference.field) {
+            known.rest |= difference.rest;
+            for hunk in difference.hunks {
+                if known.hunks.len() < MAX_HUNKS && !known.hunks.contains(&hunk) {
+                    known.hunks.push(hunk);
+                }
+            }
             return;
         }
         if self.list.len() >= MAX_DIFFERENCES {
             if self.list.last().is_some_and(|last| last.field == OTHER) {
                 return;
             }
-            OTHER.clone_into(&mut field);
+            OTHER.clone_into(&mut difference.field);
         }
-        let example = (self.rules.examples() != Examples::Off)
-            .then(|| Example { control: self.keep(control), candidate: self.keep(candidate) });
-        self.list.push(Difference { field, kind, example });
+        difference.hunks.truncate(MAX_HUNKS);
+        self.list.push(difference);
     }
 
     pub(super) fn into_list(self) -> Vec<Difference> {
@@ -194,21 +332,48 @@ impl<'r> Findings<'r> {
             Found::Secret => REDACTED.to_owned(),
             Found::Plain(number) => number.to_string(),
             Found::Bytes { length } => format!("bytes({length})"),
-            Found::Document { text, first_difference } => {
-                let before = text.get(..first_difference).unwrap_or(text);
-                format!("text({}), differs from line {}", text.chars().count(), before.matches('\n').count() + 1)
-            }
             Found::Json(value) if values => {
                 let mut out = String::new();
                 self.rules.redactor().json(value, &self.secrets).write(&mut out);
                 out
             }
             Found::Json(value) => value.shape(),
-            Found::Text(text) if values => self.rules.redactor().text(text, &self.secrets),
+            Found::Text(text) if values => {
+                let window = window(text, 0, WINDOW).0;
+                self.rules.redactor().text(window, &self.secrets)
+            }
             Found::Text(text) => format!("string({})", text.chars().count()),
         };
         Some(shortened(text))
     }
+
+    /// The surroundings of the first difference on both sides. Secrets go first, then what is far away.
+    fn texts_kept(&self, texts: [&str; 2], first: [usize; 2], hidden: bool) -> Example {
+        if hidden {
+            return Example { control: Some(REDACTED.to_owned()), candidate: Some(REDACTED.to_owned()) };
+        }
+        let [(a, at_a), (b, at_b)] = [(texts[0], first[0]), (texts[1], first[1])].map(|(t, at)| window(t, at, WINDOW));
+        if self.rules.examples() != Examples::Values {
+            let shown = |text: &str, window: &str, at| {
+                let shape = token::shapes(window, at);
+                let kept = shape.split_once(": ").map_or("", |(_, kept)| kept);
+                Some(format!("string({}): {kept}", text.chars().count()))
+            };
+            return Example { control: shown(texts[0], a, at_a), candidate: shown(texts[1], b, at_b) };
+        }
+        let [a, b] = [a, b].map(|window| self.rules.redactor().text(window, &self.secrets));
+        // Letter by letter: a token may be longer than what is shown.
+        let at = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+        let around = |text| Some(token::surroundings(text, at, SURROUNDINGS));
+        Example { control: around(&a), candidate: around(&b) }
+    }
+}
+
+/// A part of a text around a byte, and where that byte is in it.
+fn window(text: &str, at: usize, bytes: usize) -> (&str, usize) {
+    let down = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let (from, to) = (down(at.saturating_sub(bytes)), down(at.saturating_add(bytes)));
+    (text.get(from..to).unwrap_or_default(), at.saturating_sub(from))
 }
 
 fn shortened(mut text: String) -> String {

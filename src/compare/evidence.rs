@@ -1,22 +1,27 @@
 //! What the comparisons of one route amount to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
+use super::difference::Difference;
 use super::exchange::Exchange;
 use super::latency::Latency;
 use super::noise::{Counts, NOISE_KNOWN_AFTER};
-use super::pattern::Patterns;
 use super::rules::Rules;
-use super::tally::{Tallies, Tally};
+use super::statuses::{KeptRequest, Statuses};
+use super::tally::{Seen, Tallies, Tally};
 use super::verdict::{Incomparable, Outcome, Verdict};
+use super::window::Window;
 
 /// Of the file format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Comparisons that wait until noise is known.
+const MAX_WAITING: usize = 1000;
 
 /// Requests kept for export.
 const MAX_EXCHANGES: usize = 50;
@@ -34,22 +39,56 @@ pub struct Took {
     pub candidate: Duration,
 }
 
+/// One comparison that is not judged yet: differences, and no answer.
+#[derive(Debug, Clone, PartialEq)]
+struct Waiting {
+    differences: Vec<Difference>,
+    unknown: Option<Incomparable>,
+    equal: bool,
+    at: Millis,
+}
+
+/// At whom noise was learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// At the monolith, by safe requests.
+    Monolith,
+    /// At a service that is a sandbox, by writes.
+    Sandbox,
+}
+
 /// Counts, noise, examples and latencies of one route under one set of rules. Its size is bounded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     version: u32,
     fingerprint: u64,
+    /// When it began, and why it did.
+    began: Option<(Millis, String)>,
     first: Option<Millis>,
     last: Option<Millis>,
-    /// Comparisons without any difference.
-    identical: u64,
-    patterns: Patterns,
+    /// Comparisons whose fields were counted, judged or not.
+    taken: u64,
+    matches: u64,
+    mismatches: u64,
+    undecided: u64,
+    dropped: u64,
     incomparable: BTreeMap<Incomparable, u64>,
-    replays: u64,
+    /// Replays at the monolith and at the sandbox.
+    replays: [u64; 2],
+    /// Comparisons whose noise nobody can learn: writes without a sandbox, or no replays at all.
+    unlearnable: u64,
     tallies: Tallies,
+    statuses: Statuses,
     control: Latency,
     candidate: Latency,
     exchanges: Vec<Exchange>,
+    /// Match, mismatch and undecided over time.
+    verdicts: Window,
+    /// Incomparable, replays and taken over time.
+    others: Window,
+    /// Lost with a restart: they were never counted.
+    #[serde(skip)]
+    waiting: VecDeque<Waiting>,
 }
 
 /// Why a state file is not used; the evidence then begins anew.
@@ -84,59 +123,188 @@ impl Evidence {
         Self {
             version: VERSION,
             fingerprint: rules.fingerprint(),
+            began: None,
             first: None,
             last: None,
-            identical: 0,
-            patterns: Patterns::default(),
+            taken: 0,
+            matches: 0,
+            mismatches: 0,
+            undecided: 0,
+            dropped: 0,
             incomparable: BTreeMap::new(),
-            replays: 0,
+            replays: [0; 2],
+            unlearnable: 0,
             tallies: Tallies::default(),
+            statuses: Statuses::default(),
             control: Latency::default(),
             candidate: Latency::default(),
             exchanges: Vec::new(),
+            verdicts: Window::default(),
+            others: Window::default(),
+            waiting: VecDeque::new(),
         }
     }
 
-    /// Counts one comparison. The verdict is by what is known of noise at this moment.
-    pub fn record(&mut self, outcome: &Outcome, took: Took, now: Millis) -> Verdict {
+    /// Says when it began anew, and why.
+    pub fn begin(&mut self, now: Millis, why: &str) {
+        self.began.get_or_insert_with(|| (now, why.to_owned()));
+    }
+
+    /// Takes one comparison. The verdicts that this settles are those of this comparison and of others that waited; each
+    /// comparison is judged once. `learns`: noise of such requests can be known.
+    pub fn record(
+        &mut self,
+        outcome: &Outcome,
+        asked: Option<&KeptRequest>,
+        took: Took,
+        learns: bool,
+        now: Millis,
+    ) -> Vec<Verdict> {
         self.first.get_or_insert(now);
         self.last = self.last.max(Some(now));
         self.control.record(took.control);
         self.candidate.record(took.candidate);
-        if outcome.differences.is_empty() {
-            match outcome.unknown {
-                None => self.identical += 1,
-                Some(why) => *self.incomparable.entry(why).or_default() += 1,
-            }
-            return outcome.verdict();
-        }
-        let ids = self.ids(outcome, now);
-        if let Some(why) = outcome.unknown
-            && !ids.iter().any(|id| self.counts_for(*id))
+        if let (Some([from, to]), Some(asked)) = (outcome.statuses, asked)
+            && from != to
         {
-            // Noise alone was seen, and the rest is not known.
-            *self.incomparable.entry(why).or_default() += 1;
-            return Verdict::Incomparable(why);
+            self.statuses.count(from, Some(to), asked, now);
         }
-        self.tallies.add(&ids, 1, 0);
+        if let (Some(why), true) = (outcome.unknown, outcome.differences.is_empty()) {
+            return vec![self.count(Verdict::Incomparable(why), now)];
+        }
+        self.taken += 1;
+        self.others.add([0, 0, 1], now);
+        let seen = Seen { now, asked, statuses: outcome.statuses };
+        self.place(&outcome.differences, now);
+        let mut counted = Vec::new();
         for difference in &outcome.differences {
             if let Some(id) = self.tallies.id(&difference.field) {
-                self.tallies.count_raw(id, difference, now);
+                self.tallies.count_raw(id, difference, &seen, !counted.contains(&id));
+                counted.push(id);
             }
         }
-        let mismatch = ids.iter().any(|id| self.counts_for(*id));
-        self.patterns.add(&ids, mismatch);
-        if mismatch { Verdict::Mismatch } else { Verdict::Match }
+        let differences =
+            outcome.differences.iter().map(|found| Difference { example: None, ..found.clone() }).collect();
+        let waiting = Waiting { differences, unknown: outcome.unknown, equal: outcome.equal, at: now };
+        if learns && !self.noise_known() {
+            self.waiting.push_back(waiting);
+            if self.waiting.len() <= MAX_WAITING {
+                return Vec::new();
+            }
+            self.waiting.pop_front();
+            self.dropped += 1;
+            return vec![Verdict::Dropped];
+        }
+        if !learns {
+            self.unlearnable += 1;
+        }
+        // What waited for noise that will not be learned any more is judged with it.
+        let mut ready: Vec<_> = std::mem::take(&mut self.waiting).into();
+        ready.push(waiting);
+        self.judge(&ready)
     }
 
-    /// Counts one replay: the monolith's answer compared with the monolith's own, a moment later.
-    pub fn record_replay(&mut self, outcome: &Outcome, now: Millis) {
+    /// A copy that got no answer stands against what the monolith answered.
+    pub fn record_unanswered(&mut self, status: u16, asked: &KeptRequest, now: Millis) {
+        self.first.get_or_insert(now);
+        self.last = self.last.max(Some(now));
+        self.statuses.count(status, None, asked, now);
+    }
+
+    /// Counts one replay: a side's answer compared with its own, a moment later. The verdicts are those of comparisons
+    /// that waited for it.
+    pub fn record_replay(&mut self, outcome: &Outcome, at: Learned, now: Millis) -> Vec<Verdict> {
         if outcome.unknown.is_some() && outcome.differences.is_empty() {
-            return;
+            return Vec::new();
         }
-        self.replays += 1;
-        let ids = self.ids(outcome, now);
-        self.tallies.add(&ids, 0, 1);
+        let [monolith, sandbox] = &mut self.replays;
+        *(if at == Learned::Monolith { monolith } else { sandbox }) += 1;
+        self.others.add([0, 1, 0], now);
+        self.place(&outcome.differences, now);
+        let mut counted = Vec::new();
+        for difference in &outcome.differences {
+            if let Some(id) = self.tallies.id(&difference.field) {
+                self.tallies.count_noise(id, &difference.hunks, !counted.contains(&id), now);
+                counted.push(id);
+            }
+        }
+        if !self.noise_known() || self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.judge(&Vec::from(waiting))
+    }
+
+    /// All are counted before the first is judged: a field is no fault because it came first.
+    fn judge(&mut self, waiting: &[Waiting]) -> Vec<Verdict> {
+        for Waiting { differences, at, .. } in waiting {
+            let mut counted = Vec::new();
+            for difference in differences {
+                let Some(id) = self.tallies.id(&difference.field) else { continue };
+                if !self.is_masked(id, difference) && !counted.contains(&id) {
+                    self.tallies.count_open(id, *at);
+                    counted.push(id);
+                }
+            }
+        }
+        let verdicts: Vec<_> = waiting.iter().map(|one| (self.verdict(one), one.at)).collect();
+        verdicts.into_iter().map(|(verdict, at)| self.count(verdict, at)).collect()
+    }
+
+    fn is_masked(&self, id: u16, difference: &Difference) -> bool {
+        self.noise_known() && self.tallies.get(id).is_some_and(|tally| tally.masks.cover(&difference.hunks))
+    }
+
+    fn verdict(&self, one: &Waiting) -> Verdict {
+        let mut informs = one.equal || one.differences.is_empty();
+        for difference in &one.differences {
+            let Some((id, tally)) = self.tallies.id(&difference.field).and_then(|id| Some((id, self.tallies.get(id)?)))
+            else {
+                continue;
+            };
+            let masked = self.is_masked(id, difference);
+            if self.rates_are_apart(tally) || !masked && self.is_open(tally) {
+                return Verdict::Mismatch;
+            }
+            informs |= masked && difference.rest && !tally.masks.is_whole();
+        }
+        match one.unknown {
+            Some(why) => Verdict::Incomparable(why),
+            None if informs => Verdict::Match,
+            None => Verdict::Undecided,
+        }
+    }
+
+    fn count(&mut self, verdict: Verdict, at: Millis) -> Verdict {
+        let (verdicts, others) = match verdict {
+            Verdict::Match => {
+                self.matches += 1;
+                ([1, 0, 0], [0; 3])
+            }
+            Verdict::Mismatch => {
+                self.mismatches += 1;
+                ([0, 1, 0], [0; 3])
+            }
+            Verdict::Undecided => {
+                self.undecided += 1;
+                ([0, 0, 1], [0; 3])
+            }
+            Verdict::Incomparable(why) => {
+                *self.incomparable.entry(why).or_default() += 1;
+                ([0; 3], [1, 0, 0])
+            }
+            Verdict::Dropped => {
+                self.dropped += 1;
+                return verdict;
+            }
+        };
+        if verdicts != [0; 3] {
+            self.verdicts.add(verdicts, at);
+        }
+        if others != [0; 3] {
+            self.others.add(others, at);
+        }
+        verdict
     }
 
     /// Whether this request would be kept for export; only then is it worth redacting.
@@ -165,21 +333,43 @@ impl Evidence {
     }
 
     /// Comparisons that ended in match or mismatch.
-    pub fn compared(&self) -> u64 {
-        self.identical.saturating_add(self.patterns.total())
+    pub const fn compared(&self) -> u64 {
+        self.matches.saturating_add(self.mismatches)
     }
 
-    /// By what is known of noise now.
-    pub fn mismatches(&self) -> u64 {
-        self.patterns.mismatches(|id| self.counts_for(id))
+    pub const fn mismatches(&self) -> u64 {
+        self.mismatches
+    }
+
+    pub const fn undecided(&self) -> u64 {
+        self.undecided
+    }
+
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Comparisons that wait until noise is known.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
     }
 
     pub const fn replays(&self) -> u64 {
+        self.replays[0].saturating_add(self.replays[1])
+    }
+
+    /// Replays at the monolith and at the sandbox.
+    pub(super) const fn learned(&self) -> [u64; 2] {
         self.replays
     }
 
+    /// Noise can never be known: no request of this route is sent twice.
+    pub const fn is_unlearnable(&self) -> bool {
+        self.unlearnable > 0 && self.replays() == 0
+    }
+
     pub const fn noise_known(&self) -> bool {
-        self.replays >= NOISE_KNOWN_AFTER
+        self.replays() >= NOISE_KNOWN_AFTER
     }
 
     /// Every field that ever differed, in no order.
@@ -189,13 +379,52 @@ impl Evidence {
 
     /// Merged fields may have counted one comparison several times; no field differs more often than was compared.
     pub fn counts(&self, tally: &Tally) -> Counts {
-        let compared = self.compared();
-        Counts { raw: tally.raw.min(compared), compared, noise: tally.noise.min(self.replays), replays: self.replays }
+        let (compared, replays) = (self.taken, self.replays());
+        Counts { raw: tally.raw.min(compared), compared, noise: tally.noise.min(replays), replays }
+    }
+
+    /// What no mask covers, against noise that is not known yet.
+    fn open_counts(&self, tally: &Tally) -> Counts {
+        let judged = self.taken.saturating_sub(self.waiting());
+        let noise = tally.masks.seen_once().min(self.replays());
+        Counts { raw: tally.open.min(judged), compared: judged, noise, replays: self.replays() }
     }
 
     /// Whether a difference in this field makes a mismatch.
     pub fn is_regression(&self, tally: &Tally) -> bool {
-        tally.raw > 0 && (!self.noise_known() || self.counts(tally).is_regression())
+        if !self.noise_known() {
+            return tally.raw > 0;
+        }
+        self.rates_are_apart(tally) || self.is_open(tally)
+    }
+
+    /// The service differs from the monolith far more often than the monolith from itself.
+    fn rates_are_apart(&self, tally: &Tally) -> bool {
+        tally.raw > 0 && self.noise_known() && self.counts(tally).is_regression()
+    }
+
+    /// It differs in parts in which the monolith does not.
+    fn is_open(&self, tally: &Tally) -> bool {
+        !self.noise_known() || tally.open > 0 && !tally.masks.is_whole() && self.open_counts(tally).is_regression()
+    }
+
+    /// The least rate of a fault in this field that would have been seen.
+    pub(super) fn blind_rate(&self, tally: &Tally) -> f64 {
+        let whole = self.counts(tally).blind_rate();
+        if tally.masks.is_whole() { whole } else { whole.min(self.open_counts(tally).blind_rate()) }
+    }
+
+    pub(super) const fn statuses(&self) -> &Statuses {
+        &self.statuses
+    }
+
+    pub(super) const fn began(&self) -> Option<&(Millis, String)> {
+        self.began.as_ref()
+    }
+
+    /// Match, mismatch, undecided; incomparable, replays, taken since a time.
+    pub(super) fn since(&self, from: Millis, now: Millis) -> ([u64; 3], [u64; 3]) {
+        (self.verdicts.since(from, now), self.others.since(from, now))
     }
 
     pub(super) const fn incomparable(&self) -> &BTreeMap<Incomparable, u64> {
@@ -234,28 +463,15 @@ impl Evidence {
         if !evidence.is_about(rules) {
             return Err(EvidenceError::OtherRules);
         }
-        let fields = evidence.tallies.list().len();
-        let sound = evidence.patterns.is_sound(fields)
-            && fields <= super::tally::MAX_FIELDS + 1
-            && evidence.exchanges.len() <= MAX_EXCHANGES;
+        let sound =
+            evidence.tallies.list().len() <= super::tally::MAX_FIELDS + 1 && evidence.exchanges.len() <= MAX_EXCHANGES;
         if sound { Ok(evidence) } else { Err(EvidenceError::Inconsistent) }
     }
 
-    fn counts_for(&self, id: u16) -> bool {
-        self.tallies.get(id).is_some_and(|tally| !self.noise_known() || self.counts(tally).is_regression())
-    }
-
-    /// The ids of the fields that differ, each once, rising.
-    fn ids(&mut self, outcome: &Outcome, now: Millis) -> Vec<u16> {
-        for difference in &outcome.differences {
-            if let Some(moved) = self.tallies.place(&difference.field, now) {
-                self.patterns.renumber(&moved);
-            }
+    fn place(&mut self, differences: &[Difference], now: Millis) {
+        for difference in differences {
+            self.tallies.place(&difference.field, now);
         }
-        let mut ids = outcome.differences.iter().filter_map(|found| self.tallies.id(&found.field)).collect::<Vec<_>>();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
     }
 }
 

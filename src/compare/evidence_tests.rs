@@ -1,53 +1,155 @@
 //! What evidence counts, forgets and survives.
 
 use super::*;
+use crate::compare::token::{Hunk, class};
 use crate::compare::verdict::tests::{answer, headers};
-use crate::compare::{Answer, Difference, Example, Examples, Kind, Report, Request, WrittenRules, compare};
+use crate::compare::{Answer, Example, Examples, Kind, Report, Request, WrittenRules, compare};
 
 const TOOK: Took = Took { control: Duration::from_millis(12), candidate: Duration::from_millis(7) };
 
+fn difference(field: &str, hunk: Hunk) -> Difference {
+    Difference { field: field.to_owned(), kind: Kind::Value, hunks: vec![hunk], rest: false, example: None }
+}
+
 fn differing(fields: &[&str]) -> Outcome {
-    let difference = |field: &&str| Difference { field: (*field).to_owned(), kind: Kind::Value, example: None };
-    Outcome { differences: fields.iter().map(difference).collect(), unknown: None }
+    let whole = |field: &&str| difference(field, Hunk::of(class::NUMBER));
+    Outcome { differences: fields.iter().map(whole).collect(), equal: true, ..Outcome::default() }
+}
+
+fn same() -> Outcome {
+    Outcome { equal: true, ..Outcome::default() }
 }
 
 fn evidence() -> Evidence {
     Evidence::new(&Rules::default())
 }
 
-#[test]
-fn until_noise_is_known_every_difference_counts_and_then_the_past_is_counted_anew() {
+/// Fifty replays, all alike.
+fn learned(outcome: &Outcome) -> Evidence {
     let mut evidence = evidence();
-    for now in 0..1000 {
-        assert_eq!(evidence.record(&differing(&["$.at"]), TOOK, now), Verdict::Mismatch);
-    }
-    assert_eq!((evidence.compared(), evidence.mismatches()), (1000, 1000));
     for now in 0..50 {
         assert!(!evidence.noise_known());
-        evidence.record_replay(&differing(&["$.at"]), now);
+        evidence.record_replay(outcome, Learned::Monolith, now);
     }
     assert!(evidence.noise_known());
-    assert_eq!(evidence.record(&differing(&["$.at"]), TOOK, 1000), Verdict::Match);
-    assert_eq!(evidence.record(&differing(&["$.at", "status"]), TOOK, 1001), Verdict::Mismatch);
-    assert_eq!((evidence.compared(), evidence.mismatches()), (1002, 1));
+    evidence
+}
+
+#[test]
+fn comparisons_wait_for_noise_and_are_counted_once() {
+    let mut evidence = evidence();
+    for now in 0..100 {
+        let outcome = if now == 7 { differing(&["$.at", "$.price"]) } else { differing(&["$.at"]) };
+        assert_eq!(evidence.record(&outcome, None, TOOK, true, now), []);
+    }
+    assert_eq!((evidence.compared(), evidence.waiting()), (0, 100));
+    let mut verdicts = Vec::new();
+    for now in 0..50 {
+        verdicts.extend(evidence.record_replay(&differing(&["$.at"]), Learned::Monolith, now));
+    }
+    let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+    assert_eq!((count(Verdict::Match), count(Verdict::Mismatch)), (99, 1));
+    assert_eq!((evidence.compared(), evidence.mismatches(), evidence.waiting()), (100, 1, 0));
+    assert_eq!(evidence.record(&differing(&["$.at"]), None, TOOK, true, 1000), [Verdict::Match]);
+    let report = Report::of("r", &evidence);
+    assert_eq!(report.regressions().collect::<Vec<_>>(), ["$.price"]);
+}
+
+#[test]
+fn of_too_many_that_wait_the_oldest_are_dropped() {
+    let mut evidence = evidence();
+    let dropped =
+        (0..1200).filter(|now| evidence.record(&same(), None, TOOK, true, *now) == [Verdict::Dropped]).count();
+    assert_eq!((dropped, evidence.waiting(), evidence.dropped()), (200, 1000, 200));
+}
+
+#[test]
+fn where_noise_can_never_be_known_every_difference_counts_at_once() {
+    let mut evidence = evidence();
+    assert_eq!(evidence.record(&differing(&["$.a"]), None, TOOK, false, 1), [Verdict::Mismatch]);
+    assert!(evidence.is_unlearnable() && Report::of("r", &evidence).to_string().contains("cannot be known"));
+}
+
+#[test]
+fn a_mask_hides_noise_and_no_fault_beside_it() {
+    let noise = Hunk { classes: class::OPAQUE, before: 5, behind: 6 };
+    let fault = Hunk { classes: class::NUMBER, before: 7, behind: 8 };
+    let with = |hunks: Vec<Hunk>, rest, equal| Outcome {
+        differences: vec![Difference { hunks, rest, ..difference("body > p", noise) }],
+        equal,
+        ..Outcome::default()
+    };
+    let mut evidence = learned(&with(vec![noise], true, false));
+    assert_eq!(evidence.record(&with(vec![noise], true, false), None, TOOK, true, 60), [Verdict::Match]);
+    assert_eq!(evidence.record(&with(vec![noise, fault], true, false), None, TOOK, true, 60), [Verdict::Mismatch]);
+    assert_eq!(evidence.record(&with(vec![noise], false, false), None, TOOK, true, 60), [Verdict::Undecided]);
+    assert_eq!(evidence.record(&with(vec![noise], false, true), None, TOOK, true, 60), [Verdict::Match]);
+    assert_eq!((evidence.compared(), evidence.mismatches(), evidence.undecided()), (3, 1, 1));
+    let text = Report::of("r", &evidence).to_string();
+    assert!(text.contains("25.00 % undecided"), "{text}");
+}
+
+#[test]
+fn a_difference_that_the_monolith_shows_rarely_and_the_service_always_counts() {
+    let mut evidence = evidence();
+    for now in 0..100 {
+        let outcome = if now < 3 { differing(&["$.a"]) } else { same() };
+        evidence.record_replay(&outcome, Learned::Monolith, now);
+    }
+    let last = (0..100).map(|now| evidence.record(&differing(&["$.a"]), None, TOOK, true, now)).last();
+    assert_eq!(last, Some(vec![Verdict::Mismatch]));
 }
 
 #[test]
 fn noise_beside_an_unreadable_body_is_incomparable() {
-    let mut evidence = evidence();
-    for now in 0..60 {
-        evidence.record_replay(&differing(&["header:date"]), now);
-        evidence.record(&Outcome::default(), TOOK, now);
-    }
     let unknown = Some(Incomparable::Truncated);
-    let noisy = Outcome { unknown, ..differing(&["header:date"]) };
-    assert_eq!(evidence.record(&noisy, TOOK, 60), Verdict::Incomparable(Incomparable::Truncated));
+    let mut evidence = learned(&differing(&["header:date"]));
+    let noisy = Outcome { unknown, equal: false, ..differing(&["header:date"]) };
+    let expected = [Verdict::Incomparable(Incomparable::Truncated)];
+    assert_eq!(evidence.record(&noisy, None, TOOK, true, 60), expected);
     let bare = Outcome { unknown, ..Outcome::default() };
-    assert_eq!(evidence.record(&bare, TOOK, 60), Verdict::Incomparable(Incomparable::Truncated));
-    assert_eq!((evidence.compared(), evidence.incomparable()[&Incomparable::Truncated]), (60, 2));
+    assert_eq!(evidence.record(&bare, None, TOOK, true, 60), expected);
+    assert_eq!((evidence.compared(), evidence.incomparable()[&Incomparable::Truncated]), (0, 2));
     let replays = evidence.replays();
-    evidence.record_replay(&bare, 61);
+    evidence.record_replay(&bare, Learned::Monolith, 61);
     assert_eq!(evidence.replays(), replays);
+}
+
+#[test]
+fn statuses_are_a_table_of_pairs() {
+    let mut evidence = evidence();
+    let asked = |target: &str| KeptRequest {
+        method: "GET".to_owned(),
+        target: target.to_owned(),
+        request_id: Some("r-1".to_owned()),
+        authorized: true,
+    };
+    for now in 0..5 {
+        let outcome = Outcome { statuses: Some([200, 401]), ..differing(&["status"]) };
+        evidence.record(&outcome, Some(&asked(&format!("/{now}"))), TOOK, true, now);
+    }
+    evidence.record_unanswered(401, &asked("/late"), 9);
+    let report = serde_json::to_value(Report::of("r", &evidence)).expect("json");
+    let pairs = &report["statuses"];
+    assert_eq!((&pairs[0]["from"], &pairs[0]["to"], &pairs[0]["count"]), (&200.into(), &401.into(), &5.into()));
+    assert_eq!((&pairs[1]["from"], &pairs[1]["to"], &pairs[1]["count"]), (&401.into(), &"no answer".into(), &1.into()));
+    assert_eq!(pairs[0]["requests"][0]["target"], "/4");
+    let text = Report::of("r", &evidence).to_string();
+    assert!(text.contains("200 → 401              5  (all with credentials)"), "{text}");
+}
+
+#[test]
+fn a_window_forgets_what_came_before_it() {
+    let mut evidence = learned(&same());
+    const HOUR: u64 = 3_600_000;
+    for now in 0..100 {
+        evidence.record(&differing(&["$.price"]), None, TOOK, true, now);
+        evidence.record(&same(), None, TOOK, true, 10 * HOUR + now);
+    }
+    let all = Report::of("r", &evidence);
+    let recent = Report::since("r", &evidence, 10 * HOUR - 60_000, 10 * HOUR + 200);
+    assert_eq!((all.compared, all.verdicts.mismatch), (200, 100));
+    assert_eq!((recent.compared, recent.verdicts.mismatch, recent.fields.len()), (100, 0, 0));
 }
 
 #[test]
@@ -59,10 +161,11 @@ fn it_survives_a_restart_and_is_reset_by_other_rules() {
     let sent = headers(&[]);
     let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
     let outcome = compare(&request, &a, &b, &rules);
-    evidence.record(&outcome, TOOK, 1_700_000_000_123);
-    evidence.record(&Outcome::default(), TOOK, 1_700_000_000_124);
-    evidence.record(&Outcome { unknown: Some(Incomparable::Streamed), ..Outcome::default() }, TOOK, 1_700_000_000_125);
-    evidence.record_replay(&outcome, 1_700_000_000_126);
+    evidence.record(&outcome, None, TOOK, false, 1_700_000_000_123);
+    evidence.record(&same(), None, TOOK, false, 1_700_000_000_124);
+    let unknown = Outcome { unknown: Some(Incomparable::Streamed), ..Outcome::default() };
+    evidence.record(&unknown, None, TOOK, false, 1_700_000_000_125);
+    evidence.record_replay(&outcome, Learned::Monolith, 1_700_000_000_126);
     evidence.keep(Exchange::redacted(&request, &a, &outcome, &rules, 1).expect("values are kept"));
 
     let text = evidence.to_json();
@@ -70,12 +173,9 @@ fn it_survives_a_restart_and_is_reset_by_other_rules() {
 
     let other = Rules::new(&WrittenRules { ignore: vec!["$.a".to_owned()], ..written }).expect("valid");
     assert!(matches!(Evidence::from_json(&text, &other), Err(EvidenceError::OtherRules)));
-    let later = text.replacen("\"version\":1", "\"version\":2", 1);
-    assert!(matches!(Evidence::from_json(&later, &rules), Err(EvidenceError::Version(2))));
-    let broken = text.replacen("\"fields\":[0,1]", "\"fields\":[0,7]", 1);
-    assert_ne!(broken, text);
-    assert!(matches!(Evidence::from_json(&broken, &rules), Err(EvidenceError::Inconsistent)));
-    for bad in ["", "{}", "[1]", "{\"version\":1}"] {
+    let later = text.replacen("\"version\":2", "\"version\":3", 1);
+    assert!(matches!(Evidence::from_json(&later, &rules), Err(EvidenceError::Version(3))));
+    for bad in ["", "{}", "[2]", "{\"version\":2}"] {
         assert!(matches!(Evidence::from_json(bad, &rules), Err(EvidenceError::Unreadable(_))), "{bad}");
     }
 }
@@ -91,7 +191,7 @@ fn a_million_different_answers_take_bounded_room() {
         let fields = (0..20).map(|n| format!("$.f{}.g{}", (now * 7 + n) % 97, (now * n) % 89)).collect::<Vec<_>>();
         let mut outcome = differing(&fields.iter().map(String::as_str).collect::<Vec<_>>());
         outcome.differences.dedup();
-        evidence.record(&outcome, TOOK, now);
+        evidence.record(&outcome, None, TOOK, false, now);
     }
     assert_eq!(evidence.compared(), 3000);
     assert!(evidence.tallies().len() <= crate::compare::MAX_FIELDS + 1);
@@ -108,7 +208,7 @@ fn examples_and_kept_requests_are_few_and_differ() {
         // Each pair twice, and every other answer alike.
         let candidate = json(&format!("{{\"a\":{}}}", now / 4 * (now % 2)));
         let outcome = compare(&request, &json("{\"a\":0}"), &candidate, &rules);
-        evidence.record(&outcome, TOOK, now);
+        evidence.record(&outcome, None, TOOK, false, now);
         if evidence.wants_exchange(&outcome) {
             let control = json("{\"a\":0}");
             evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, now).expect("values are kept"));
@@ -116,7 +216,7 @@ fn examples_and_kept_requests_are_few_and_differ() {
     }
     let shown = |kept: &crate::compare::KeptExample| kept.example.candidate.clone().expect("present");
     let [tally] = evidence.tallies() else { panic!("one field: {:?}", evidence.tallies()) };
-    assert_eq!(tally.examples.iter().map(shown).collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
+    assert_eq!(tally.examples.iter().map(shown).collect::<Vec<_>>(), ["1", "2", "22", "23", "24"]);
     let (alike, differing): (Vec<_>, Vec<_>) = evidence.exchanges().iter().partition(|kept| kept.fields.is_empty());
     assert_eq!((alike.len(), differing.len()), (5, 5));
 }
@@ -124,12 +224,15 @@ fn examples_and_kept_requests_are_few_and_differ() {
 #[test]
 fn the_report_has_the_shape_that_others_read() {
     let mut evidence = evidence();
-    evidence.record(&differing(&["$.a"]), TOOK, 1_700_000_000_000);
-    evidence.record(&Outcome::default(), TOOK, 1_700_000_001_000);
+    evidence.record(&differing(&["$.a"]), None, TOOK, false, 1_700_000_000_000);
+    evidence.record(&same(), None, TOOK, false, 1_700_000_001_000);
     let report = serde_json::to_value(Report::of("read-user", &evidence)).expect("json");
     assert_eq!(report["route"], "read-user");
     assert_eq!(report["compared"], 2);
-    assert_eq!(report["verdicts"], serde_json::json!({ "match": 1, "mismatch": 1, "incomparable": 0 }));
+    let verdicts = serde_json::json!({ "match": 1, "mismatch": 1, "undecided": 0, "incomparable": 0, "dropped": 0 });
+    assert_eq!(report["verdicts"], verdicts);
+    assert_eq!(report["copies"]["answered"], 0);
+    assert!(report["statuses"].is_array());
     assert_eq!(report["mismatch_rate"], serde_json::json!(0.5));
     assert_eq!(report["interval"].as_array().map(Vec::len), Some(2));
     let field = &report["fields"][0];
@@ -155,8 +258,9 @@ fn the_text_fits_a_terminal_in_any_script() {
     ];
     for name in &names {
         let example = Example { control: Some("値".repeat(150)), candidate: Some("e\u{301}".repeat(80)) };
-        let difference = Difference { field: name.clone(), kind: Kind::Value, example: Some(example) };
-        evidence.record(&Outcome { differences: vec![difference], unknown: None }, TOOK, 1_700_000_000_000);
+        let difference = Difference { example: Some(example), ..difference(name, Hunk::of(class::WHOLE)) };
+        let outcome = Outcome { differences: vec![difference], ..Outcome::default() };
+        evidence.record(&outcome, None, TOOK, false, 1_700_000_000_000);
     }
     let text = Report::of("read-user", &evidence).to_string();
     assert!(text.lines().all(|line| line.width() <= 80 && line.trim_end() == line), "{text}");
@@ -185,11 +289,12 @@ fn the_text_fits_a_terminal() {
     let b = json(r#"{"at":2,"name":"short","very_long_name_of_a_field":{"and_another_long_name_in_it":2}}"#);
     for now in 0..60 {
         let moved = compare(&request, &json(r#"{"at":1}"#), &json(r#"{"at":2}"#), &rules);
-        evidence.record(&moved, TOOK, 1_700_000_000_000 + now);
-        evidence.record_replay(&moved, 1_700_000_000_000 + now);
+        evidence.record(&moved, None, TOOK, true, 1_700_000_000_000 + now);
+        evidence.record_replay(&moved, Learned::Monolith, 1_700_000_000_000 + now);
     }
-    evidence.record(&compare(&request, &a, &b, &rules), TOOK, 1_700_000_000_000);
-    evidence.record(&Outcome { unknown: Some(Incomparable::Streamed), ..Outcome::default() }, TOOK, 1_700_000_000_000);
+    evidence.record(&compare(&request, &a, &b, &rules), None, TOOK, true, 1_700_000_000_000);
+    let unknown = Outcome { unknown: Some(Incomparable::Streamed), ..Outcome::default() };
+    evidence.record(&unknown, None, TOOK, true, 1_700_000_000_000);
     let text = Report::of("read-user", &evidence).to_string();
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
@@ -197,8 +302,8 @@ fn the_text_fits_a_terminal() {
     }
     for part in [
         "read-user",
-        "98.36 % of 61 comparisons",
-        "60 match, 1 mismatch",
+        "100.00 % of 1 comparisons, 98.36 % undecided",
+        "0 match, 1 mismatch, 60 undecided",
         "known from 60 replays",
         "streamed 1",
         "$.name",
@@ -208,7 +313,10 @@ fn the_text_fits_a_terminal() {
         assert!(text.contains(part), "`{part}` in\n{text}");
     }
     let empty = Report::of("read-user", &Evidence::new(&rules)).to_string();
-    assert_eq!(empty, "read-user\n  compared      nothing yet\n");
+    assert_eq!(
+        empty,
+        "read-user\n  compared      nothing yet\n  verdicts      0 match, 0 mismatch, 0 undecided\n  noise         not known yet (0 of 50 replays)\n"
+    );
 }
 
 #[test]
@@ -256,8 +364,8 @@ fn nothing_secret_is_kept_wherever_it_was_sent() {
         });
         let outcome = compare(&request, &answers[0], &answers[1], &rules);
         assert_eq!(outcome.verdict(), Verdict::Mismatch);
-        evidence.record(&outcome, TOOK, 1);
-        evidence.record_replay(&outcome, 1);
+        evidence.record(&outcome, None, TOOK, false, 1);
+        evidence.record_replay(&outcome, Learned::Monolith, 1);
         if let Some(exchange) = Exchange::redacted(&request, &answers[0], &outcome, &rules, 1) {
             evidence.keep(exchange);
         }

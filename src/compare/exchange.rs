@@ -1,6 +1,6 @@
 //! A request with the monolith's answer, redacted, to be exported as a test.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::body::text_of;
 use super::json::Json;
 use super::media::Media;
 use super::redact::{REDACTED, Redactor, Secrets, form_pairs};
-use super::rules::Rules;
+use super::rules::{Headers, Rules};
 use super::verdict::Outcome;
 use super::written::Examples;
 
@@ -18,7 +18,7 @@ use super::written::Examples;
 const MAX_BODY: u64 = 16 * 1024;
 
 /// What belongs to the connection, to a hop before us, or to the client's tracing.
-const NOT_KEPT: [HeaderName; 7] = [CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+const NOT_KEPT: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 const NOT_KEPT_PREFIXES: [&str; 4] = ["x-forwarded-", "x-multilith-", "forwarded", "trace"];
 
 /// What is kept of one request and the monolith's answer.
@@ -73,11 +73,21 @@ impl Exchange {
             headers: kept_headers(request.headers, is_kept, redactor, &secrets),
             body,
             status: control.status.as_u16(),
-            answer_headers: kept_headers(&control.headers, |name| rules.headers().contains(name), redactor, &secrets),
+            answer_headers: kept_headers(&control.headers, |name| is_told(name, rules), redactor, &secrets),
             answer: answer.and_then(|text| json(&text, redactor, &secrets)),
             fields: outcome.differences.iter().map(|found| redactor.text(&found.field, &secrets)).collect(),
             at: now,
         })
+    }
+}
+
+/// The headers that a test of the service can hold it to.
+fn is_told(name: &HeaderName, rules: &Rules) -> bool {
+    match rules.headers() {
+        Headers::Named(names) => names.contains(name),
+        Headers::Usual | Headers::All => {
+            matches!(name.as_str(), "content-type" | "location" | "cache-control" | "content-language" | "allow")
+        }
     }
 }
 

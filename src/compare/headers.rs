@@ -1,30 +1,84 @@
-//! Compares the headers that the rules name, spelt so that equal meanings are equal.
+//! Compares headers, spelt so that equal meanings are equal: those that the rules name, or the presence of all and the
+//! values of those that clients rely on.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName};
 
 use super::difference::{Findings, Found, Kind};
+use super::media::Media;
 use super::path::FieldPath;
+use super::rules::Headers;
+
+/// Values that clients rely on.
+const USUAL: [&str; 9] = [
+    "content-type",
+    "location",
+    "cache-control",
+    "link",
+    "content-language",
+    "content-disposition",
+    "www-authenticate",
+    "allow",
+    "vary",
+];
+
+/// What must differ, belongs to the connection, or is compared anyway as the body.
+const EXEMPT: [&str; 18] = [
+    "date",
+    "server",
+    "via",
+    "age",
+    "x-request-id",
+    "x-powered-by",
+    "etag",
+    "last-modified",
+    "expires",
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "content-length",
+    "content-encoding",
+    "accept-ranges",
+    "alt-svc",
+    "server-timing",
+    "x-runtime",
+];
 
 pub(super) fn headers(control: &HeaderMap, candidate: &HeaderMap, findings: &mut Findings<'_>) {
     let rules = findings.rules();
-    for name in rules.headers() {
-        let field = FieldPath::Header(name.clone());
-        if rules.ignores(&field) {
-            continue;
-        }
-        let (a, b) = (value(name, control), value(name, candidate));
-        if a == b {
-            continue;
-        }
-        let hidden = rules.redactor().hides_header(name);
-        let kind = match (&a, &b) {
-            (Some(_), None) => Kind::Missing,
-            (None, Some(_)) => Kind::Extra,
-            _ => Kind::Value,
-        };
-        findings.add(field.to_string(), kind, shown(a.as_deref(), hidden), shown(b.as_deref(), hidden));
+    if let Headers::Named(names) = rules.headers() {
+        return names.iter().for_each(|name| one(name, control, candidate, true, findings));
     }
+    let is_grpc = Media::of(control) == Media::Grpc;
+    let mut names: Vec<&HeaderName> = control.keys().chain(candidate.keys()).collect();
+    names.sort_by_key(|name| name.as_str());
+    names.dedup();
+    for name in names.into_iter().filter(|name| !EXEMPT.contains(&name.as_str())) {
+        let by_value = *rules.headers() == Headers::All
+            || USUAL.contains(&name.as_str())
+            || *name == SET_COOKIE
+            || is_grpc && name.as_str().starts_with("grpc-");
+        one(name, control, candidate, by_value, findings);
+    }
+}
+
+fn one(name: &HeaderName, control: &HeaderMap, candidate: &HeaderMap, by_value: bool, findings: &mut Findings<'_>) {
+    let rules = findings.rules();
+    let field = FieldPath::Header(name.clone());
+    if rules.ignores(&field) {
+        return;
+    }
+    let (a, b) = (value(name, control), value(name, candidate));
+    if a == b || !by_value && a.is_some() && b.is_some() {
+        return;
+    }
+    // Of a cookie only what is no secret is left.
+    let hidden = rules.redactor().hides_header(name) && *name != SET_COOKIE;
+    if let (Some(a), Some(b)) = (&a, &b) {
+        return findings.texts(field.to_string(), a, b, hidden);
+    }
+    let kind = if b.is_none() { Kind::Missing } else { Kind::Extra };
+    findings.add(field.to_string(), kind, shown(a.as_deref(), hidden), shown(b.as_deref(), hidden));
 }
 
 fn shown(value: Option<&str>, hidden: bool) -> Found<'_> {
@@ -43,6 +97,11 @@ fn value(name: &HeaderName, headers: &HeaderMap) -> Option<String> {
     if values.is_empty() {
         return None;
     }
+    if *name == SET_COOKIE {
+        let mut cookies = values.iter().map(|cookie| cookie_without_value(cookie)).collect::<Vec<_>>();
+        cookies.sort();
+        return Some(cookies.join(", "));
+    }
     let joined = values.join(", ");
     if *name == CACHE_CONTROL || *name == VARY {
         let mut members = joined.split(',').map(|member| member.trim().to_ascii_lowercase()).collect::<Vec<_>>();
@@ -60,6 +119,20 @@ fn value(name: &HeaderName, headers: &HeaderMap) -> Option<String> {
         return Some(parts.join("; "));
     }
     Some(joined)
+}
+
+/// Name and attributes. When it expires is a time like any other; that it does is not.
+fn cookie_without_value(cookie: &str) -> String {
+    let mut parts = cookie.split(';');
+    let name = parts.next().and_then(|pair| pair.split('=').next()).unwrap_or_default().trim();
+    let mut attributes = parts
+        .map(|part| match part.split_once('=') {
+            Some((attribute, _)) if attribute.trim().eq_ignore_ascii_case("expires") => "expires".to_owned(),
+            _ => part.trim().to_ascii_lowercase(),
+        })
+        .collect::<Vec<_>>();
+    attributes.sort();
+    std::iter::once(name.to_owned()).chain(attributes).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -100,12 +173,30 @@ mod tests {
             (("x", "1"), ("location", "/a"), "header:location extra"),
             (("etag", "1"), ("etag", "2"), ""),
             (("server", "a"), ("server", "b"), ""),
-            (("set-cookie", "a=secret1"), ("set-cookie", "a=secret2"), "header:set-cookie value"),
+            (("set-cookie", "a=secret1"), ("set-cookie", "a=secret2"), ""),
+            (("set-cookie", "a=secret1; HttpOnly"), ("set-cookie", "a=secret1"), "header:set-cookie value"),
         ] {
             let mut findings = Findings::new(&rules, Secrets::default());
             headers(&map(&[control]), &map(&[candidate]), &mut findings);
             let list = findings.into_list();
             assert!(!format!("{list:?}").contains("secret"));
+            let found = list.iter().map(|d| format!("{} {}", d.field, d.kind.as_str())).collect::<Vec<_>>().join(",");
+            assert_eq!(found, expected, "{control:?} {candidate:?}");
+        }
+    }
+
+    #[test]
+    fn what_one_side_alone_sends_is_told() {
+        let rules = Rules::default();
+        for (control, candidate, expected) in [
+            (("x-wp-total", "60"), ("date", "now"), "header:x-wp-total missing"),
+            (("x-wp-total", "60"), ("x-wp-total", "61"), ""),
+            (("server", "a"), ("via", "b"), ""),
+            (("link", "</a>; rel=next"), ("link", "</b>; rel=next"), "header:link value"),
+        ] {
+            let mut findings = Findings::new(&rules, Secrets::default());
+            headers(&map(&[control]), &map(&[candidate]), &mut findings);
+            let list = findings.into_list();
             let found = list.iter().map(|d| format!("{} {}", d.field, d.kind.as_str())).collect::<Vec<_>>().join(",");
             assert_eq!(found, expected, "{control:?} {candidate:?}");
         }

@@ -8,8 +8,13 @@ pub(super) enum Media {
     Json,
     JsonLines,
     Form,
-    /// HTML or XML: white space is layout.
-    Markup,
+    Html,
+    Xml,
+    Csv,
+    /// gRPC: frames of protobuf messages.
+    Grpc,
+    /// One protobuf message.
+    Protobuf,
     Text,
     /// Never ends.
     Stream,
@@ -32,11 +37,15 @@ impl Media {
             | "application/json-seq"
             | "application/json-lines" => Self::JsonLines,
             "application/x-www-form-urlencoded" => Self::Form,
-            "text/html" | "text/xml" | "application/xml" => Self::Markup,
+            "text/html" | "application/xhtml+xml" => Self::Html,
+            "text/xml" | "application/xml" => Self::Xml,
+            "text/csv" | "text/tab-separated-values" | "application/csv" => Self::Csv,
+            "application/protobuf" | "application/x-protobuf" => Self::Protobuf,
+            essence if essence.starts_with("application/grpc") && !essence.ends_with("+json") => Self::Grpc,
             "text/event-stream" | "multipart/x-mixed-replace" => Self::Stream,
             "application/javascript" | "application/graphql" | "application/yaml" | "application/toml" => Self::Text,
             essence if essence.ends_with("+json") => Self::Json,
-            essence if essence.ends_with("+xml") => Self::Markup,
+            essence if essence.ends_with("+xml") => Self::Xml,
             essence if essence.starts_with("text/") => Self::Text,
             _ => Self::Bytes,
         }
@@ -59,8 +68,10 @@ mod tests {
             ("Application/Problem+JSON", Media::Json),
             ("application/x-ndjson", Media::JsonLines),
             ("application/x-www-form-urlencoded", Media::Form),
-            ("application/xhtml+xml", Media::Markup),
-            ("image/svg+xml", Media::Markup),
+            ("application/xhtml+xml", Media::Html),
+            ("image/svg+xml", Media::Xml),
+            ("application/grpc+proto", Media::Grpc),
+            ("text/csv; header=present", Media::Csv),
             ("text/plain", Media::Text),
             ("text/event-stream", Media::Stream),
             ("image/png", Media::Bytes),

@@ -13,42 +13,56 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod align;
 mod answer;
 mod body;
 mod charset;
 mod coding;
+mod curl;
 mod difference;
 mod evidence;
 mod exchange;
 mod headers;
+mod html;
 mod hurl;
 mod json;
 mod latency;
+mod likeness;
+mod lines;
+mod lists;
+mod markup;
+mod masks;
 mod media;
 mod noise;
 mod number;
 mod path;
-mod pattern;
 mod place;
+mod protobuf;
 mod redact;
 mod report;
 mod rules;
+mod statuses;
+mod table;
 mod tally;
 mod text;
+mod token;
 mod unordered;
 mod verdict;
 mod walk;
+mod window;
 mod written;
+mod xml;
 
 pub use answer::{Answer, Body, Request};
 pub use difference::{Difference, Example, Kind, OTHER};
-pub use evidence::{Evidence, EvidenceError, Took};
+pub use evidence::{Evidence, EvidenceError, Learned, Took};
 pub use exchange::Exchange;
 pub use latency::Latency;
 pub use noise::{Counts, NOISE_KNOWN_AFTER};
 pub use path::{FieldPath, PathError, PathFault, Segment};
-pub use report::{ExampleReport, FieldReport, Latencies, Quantiles, Report, Verdicts};
-pub use rules::Rules;
+pub use report::{CopiesReport, ExampleReport, FieldReport, Latencies, Quantiles, Report, StatusReport, Verdicts};
+pub use rules::{Headers, Rules};
+pub use statuses::KeptRequest;
 pub use tally::{KeptExample, MAX_FIELDS, Tally};
 pub use verdict::{Incomparable, Outcome, Verdict, compare};
 pub use written::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
@@ -56,5 +70,7 @@ pub use written::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFaul
 /// Milliseconds since 1970, as the caller's clock says.
 pub type Millis = u64;
 
+#[cfg(test)]
+mod noise_tests;
 #[cfg(test)]
 mod properties;

@@ -9,6 +9,9 @@ const MIN_RELATIVE: f64 = 0.20;
 /// Of all comparisons.
 const MIN_ABSOLUTE: f64 = 0.0003;
 
+/// Standard deviations beyond which two rates are not one: once in two thousand fields by chance.
+const SURE: f64 = 3.3;
+
 /// 95 % of a normal distribution lie within this many standard deviations.
 const Z: f64 = 1.959_964;
 
@@ -32,11 +35,37 @@ impl Counts {
         rate(self.noise, self.replays)
     }
 
-    /// The thresholds of Diffy's `DifferencesFilterFactory`, on rates because replays are fewer than comparisons.
+    /// The thresholds of Diffy's `DifferencesFilterFactory`, on rates because replays are fewer than comparisons. Where
+    /// there is noise, chance alone must not explain how far the two rates are apart.
     pub fn is_regression(&self) -> bool {
         let (raw, noise) = (self.raw_rate(), self.noise_rate());
         let apart = raw - noise;
-        apart > 0.0 && apart / (raw + noise) > MIN_RELATIVE && apart > MIN_ABSOLUTE
+        let is_apart = apart > 0.0 && apart / (raw + noise) > MIN_RELATIVE && apart > MIN_ABSOLUTE;
+        is_apart && (self.noise == 0 || apart > SURE * self.deviation())
+    }
+
+    /// The standard deviation of the distance of two rates that are one.
+    #[expect(clippy::cast_precision_loss, reason = "see `rate`")]
+    fn deviation(&self) -> f64 {
+        let (compared, replays) = (self.compared.max(1) as f64, self.replays.max(1) as f64);
+        let pooled = (self.raw + self.noise) as f64 / (compared + replays);
+        (pooled * (1.0 - pooled) * (1.0 / compared + 1.0 / replays)).sqrt()
+    }
+
+    /// The least rate of a fault in this field that would have been seen, with 95 %.
+    #[expect(clippy::cast_precision_loss, reason = "see `rate`")]
+    pub fn blind_rate(&self) -> f64 {
+        // Rule of three: what happens less often may not have happened at all.
+        let unseen = 3.0 / self.compared.max(1) as f64;
+        if self.noise == 0 {
+            return unseen.clamp(MIN_ABSOLUTE, 1.0);
+        }
+        let noise = self.noise_rate();
+        let relative = noise * 2.0 * MIN_RELATIVE / (1.0 - MIN_RELATIVE);
+        let chance = SURE * (noise * (1.0 - noise) / self.replays.max(1) as f64).sqrt();
+        let least = relative.max(chance).max(unseen);
+        // A fault shows only in answers in which the field would have been equal.
+        if noise >= 1.0 { 1.0 } else { (least / (1.0 - noise)).min(1.0) }
     }
 }
 
@@ -78,7 +107,8 @@ mod tests {
             (4, 10_000, 0, 50, true),
             // 60 against 40: apart by exactly a fifth of the sum.
             (60, 100, 40, 100, false),
-            (61, 100, 40, 100, true),
+            (61, 100, 40, 100, false),
+            (610, 1000, 400, 1000, true),
             (4100, 5000, 39, 50, false),
         ] {
             let counts = Counts { raw, compared, noise, replays };

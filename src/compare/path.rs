@@ -23,12 +23,15 @@ pub enum FieldPath {
     Json(Vec<Segment>),
     /// `header:cache-control`.
     Header(HeaderName),
-    /// `form:name`; `form:*` is every one.
+    /// `form.name`; `form.*` is every one. `form:name` is read as well.
     Form(Box<str>),
     /// `status`.
     Status,
     /// `body`: a body that has no fields.
     Body,
+    /// A field as reports name it, of a page, a table, a message, a text, or inside a string: `main > p`, `csv.price`,
+    /// `#1.3[*]`, `line[*]`, `$.html › p > a@href`, `$.users order`.
+    Named(Box<str>),
 }
 
 /// What is wrong with a path.
@@ -64,7 +67,7 @@ impl PathError {
     pub const fn help(&self) -> &'static str {
         match self.fault {
             PathFault::Empty | PathFault::Unknown => {
-                "write `$.name` for a JSON field, `header:name`, `form:name`, `status` or `body`"
+                "write `$.name` for a JSON field, `main > p` for an element, `header:name`, `form.name`, `status` or `body`"
             }
             PathFault::HeaderName => "write the header's name alone, as in `header:cache-control`",
             PathFault::EmptyKey => "a key follows every dot; an empty key is written `['']`",
@@ -100,20 +103,21 @@ impl std::error::Error for PathError {}
 const MAX_SEGMENTS: usize = 64;
 
 impl FieldPath {
-    /// Reads `$.items[*].price`, `header:name`, `form:name`, `status` or `body`.
+    /// Reads `$.items[*].price`, `header:name`, `form.name`, `status`, `body`, or a field as reports name it.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let whole = |fault| PathError { at: 0..text.len(), fault };
         match text {
             "" => Err(whole(PathFault::Empty)),
             "status" => Ok(Self::Status),
             "body" => Ok(Self::Body),
+            _ if is_named(text) => Ok(Self::Named(text.into())),
             _ if text.starts_with('$') => parse_json(text).map(Self::Json),
             _ => {
                 if let Some(name) = text.strip_prefix("header:") {
                     let fault = PathError { at: "header:".len()..text.len(), fault: PathFault::HeaderName };
                     return name.parse().map(Self::Header).map_err(|_| fault);
                 }
-                match text.strip_prefix("form:") {
+                match text.strip_prefix("form:").or_else(|| text.strip_prefix("form.")) {
                     Some("") => Err(whole(PathFault::EmptyKey)),
                     Some(name) => Ok(Self::Form(name.into())),
                     None => Err(whole(PathFault::Unknown)),
@@ -131,11 +135,19 @@ impl fmt::Display for FieldPath {
                 segments.iter().try_for_each(|segment| segment.fmt(f))
             }
             Self::Header(name) => write!(f, "header:{name}"),
-            Self::Form(name) => write!(f, "form:{name}"),
+            Self::Form(name) => write!(f, "form.{name}"),
             Self::Status => f.write_str("status"),
             Self::Body => f.write_str("body"),
+            Self::Named(name) => f.write_str(name),
         }
     }
+}
+
+/// Whether a text is written as fields are named that are neither of a JSON document nor of a form.
+fn is_named(text: &str) -> bool {
+    let inner = [" > ", " › "].iter().any(|mark| text.contains(mark)) || text.ends_with(" order");
+    let table = ["csv", "line[*]"].contains(&text) || text.starts_with("csv.") || text.starts_with("csv[");
+    inner || table || (text.len() > 1 && text.starts_with('#')) || (!text.starts_with('$') && text.contains('@'))
 }
 
 impl fmt::Display for Segment {
@@ -256,8 +268,15 @@ mod tests {
             "$['']",
             "$.größe",
             "header:cache-control",
-            "form:name",
-            "form:*",
+            "form.name",
+            "form.*",
+            "main > article.price > p",
+            "#main > a@href",
+            "$.content.rendered › p > a@href",
+            "$.users order",
+            "csv.price",
+            "#1.3[*]",
+            "line[*]",
             "status",
             "body",
         ] {

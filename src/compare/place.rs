@@ -19,6 +19,9 @@ pub(super) const MAX_KEYS: usize = 50;
 /// Bytes of a field's name in reports and metrics; what lies deeper shares the name of what is above it.
 const MAX_NAME: usize = 200;
 
+/// Bytes of the name of a field inside a field.
+const MAX_BELOW: usize = 300;
+
 /// Longer keys are data whatever they say.
 const MAX_KEY: usize = 64;
 
@@ -40,6 +43,22 @@ pub(super) fn name(at: &[Step<'_>], is_secret: impl Fn(&str) -> bool) -> String 
     name
 }
 
+/// The name of a field inside a field: `$.html › p > a`, `csv.price`, `#1.3[*]`.
+pub(super) fn below(base: &str, inner: &str) -> String {
+    let steps = inner.strip_prefix('$').unwrap_or(inner);
+    let mut out = match base {
+        "csv" => format!("csv{}", steps.strip_prefix("[*]").unwrap_or(steps)),
+        "#" => format!("#{}", steps.strip_prefix('.').unwrap_or(steps)),
+        base => format!("{base} › {}", inner.strip_prefix("$.").unwrap_or(inner)),
+    };
+    if out.len() > MAX_BELOW {
+        let end = (0..=MAX_BELOW).rev().find(|at| out.is_char_boundary(*at)).unwrap_or(0);
+        out.truncate(end);
+        out.push('…');
+    }
+    out
+}
+
 /// Whether a key looks like an id, an address or a date rather than like a name that a programmer gave.
 pub(super) fn looks_like_data(key: &str) -> bool {
     if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
@@ -47,11 +66,17 @@ pub(super) fn looks_like_data(key: &str) -> bool {
     }
     let digits = key.bytes().filter(u8::is_ascii_digit).count();
     let hex = key.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    key.contains(['@', '/', ':'])
+    key.contains(['@', '/'])
+        || is_ipv6(key)
         || digits == key.len()
         || (digits > 0 && hex && key.len() >= 8)
         || (digits > 0 && key.len() >= 20)
         || (digits >= 4 && digits * 2 >= key.len())
+}
+
+/// A name of two parts, as `wp:featuredmedia`, is no address.
+fn is_ipv6(key: &str) -> bool {
+    key.matches(':').count() > 1 && key.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.')
 }
 
 #[cfg(test)]
@@ -87,6 +112,8 @@ mod tests {
             "x-request-id",
             "größe",
             "updated at",
+            "wp:featuredmedia",
+            "dc:creator",
         ] {
             assert!(!looks_like_data(key), "{key}");
         }

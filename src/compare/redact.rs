@@ -18,6 +18,22 @@ const ALWAYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "se
 const HEADER_HINTS: [&str; 9] =
     ["token", "secret", "password", "passwd", "auth", "session", "csrf", "api-key", "credential"];
 
+/// Names in bodies, forms and queries that hold one of these stand for secrets, folded as names are.
+const HINTS: [&str; 12] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "credential",
+    "csrf",
+    "sessionid",
+    "jwt",
+];
+
 /// Shorter values are not searched for elsewhere: `1` or `true` would blank out half the answer.
 const MIN_SECRET: usize = 6;
 
@@ -46,7 +62,10 @@ impl Redactor {
 
     /// Whether what stands under this name is a secret.
     pub(super) fn hides(&self, name: &str) -> bool {
-        self.names.contains(&fold(name))
+        let name = fold(name);
+        self.names.contains(&name)
+            // A number of tokens is no token.
+            || HINTS.iter().any(|hint| name.contains(hint)) && !name.ends_with("tokens")
     }
 
     /// The same for a form or a query, where `user[password]` is what the framework calls the `password` of a `user`.

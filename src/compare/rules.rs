@@ -1,9 +1,10 @@
 //! What is compared and what is kept of it: the settings of a route, checked once.
 
-use http::HeaderName;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::{HeaderName, StatusCode};
+use regex::RegexBuilder;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::likeness::Likeness;
 use super::number::Decimal;
 use super::path::{FieldPath, Segment};
 use super::place::Step;
@@ -11,16 +12,33 @@ use super::redact::Redactor;
 use super::written::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
-const COMPARED_AS: u32 = 2;
+const COMPARED_AS: u32 = 3;
+
+/// Bytes of a compiled mask.
+const LARGEST_MASK: usize = 1 << 20;
+
+/// Which headers are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Headers {
+    /// Presence of all, values of those that clients rely on.
+    Usual,
+    /// Values of all.
+    All,
+    /// These alone.
+    Named(Vec<HeaderName>),
+}
 
 /// The settings, compiled.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    headers: Vec<HeaderName>,
+    headers: Headers,
     ignore: Vec<FieldPath>,
     unordered: Vec<FieldPath>,
     tolerance: Vec<(FieldPath, Decimal)>,
     numbers_as_written: bool,
+    align: Vec<(FieldPath, Box<str>)>,
+    status: Vec<(StatusCode, Vec<StatusCode>)>,
+    likeness: Likeness,
     redactor: Redactor,
     examples: Examples,
     noise: NoiseBudget,
@@ -39,10 +57,11 @@ impl Rules {
     pub fn new(written: &WrittenRules) -> Result<Self, Vec<RuleError>> {
         let mut errors = Vec::new();
         let headers = match &written.headers {
-            None => vec![CONTENT_TYPE, LOCATION, CACHE_CONTROL],
-            Some(names) => collect(RuleList::Headers, names, &mut errors, |name| {
+            _ if written.all_headers => Headers::All,
+            None => Headers::Usual,
+            Some(names) => Headers::Named(collect(RuleList::Headers, names, &mut errors, |name| {
                 name.parse::<HeaderName>().map_err(|_| RuleFault::HeaderName)
-            }),
+            })),
         };
         let ignore = collect(RuleList::Ignore, &written.ignore, &mut errors, |text| {
             FieldPath::parse(text).map_err(RuleFault::Path)
@@ -52,6 +71,19 @@ impl Rules {
             let path = json_path(text)?;
             let value = if *value >= 0.0 { Decimal::parse(&value.to_string()) } else { None };
             Ok((path, value.ok_or(RuleFault::Tolerance)?))
+        });
+        let masks = collect(RuleList::Mask, &written.mask, &mut errors, |(field, mask)| {
+            let field = FieldPath::parse(field).map_err(RuleFault::Path)?;
+            let mask = RegexBuilder::new(mask).size_limit(LARGEST_MASK).build().map_err(|_| RuleFault::Regex)?;
+            Ok((field.to_string(), mask))
+        });
+        let align = collect(RuleList::Align, &written.align, &mut errors, |(list, key)| {
+            let path = json_path(list)?;
+            if key.is_empty() { Err(RuleFault::NoName) } else { Ok((path, Box::from(key.as_str()))) }
+        });
+        let status = collect(RuleList::Status, &written.status, &mut errors, |(from, to)| {
+            let read = |text: &String| text.parse::<StatusCode>().map_err(|_| RuleFault::Status);
+            Ok((read(from)?, to.iter().map(read).collect::<Result<Vec<_>, _>>()?))
         });
         let redact = collect(RuleList::Redact, &written.redact, &mut errors, redacted_name);
         if !errors.is_empty() {
@@ -63,6 +95,9 @@ impl Rules {
             unordered,
             tolerance,
             numbers_as_written: written.numbers_as_written,
+            align,
+            status,
+            likeness: Likeness::new(masks, written.hosts),
             redactor: Redactor::new(&redact),
             examples: written.examples,
             noise: written.noise,
@@ -72,8 +107,30 @@ impl Rules {
     }
 
     /// The headers that are compared.
-    pub fn headers(&self) -> &[HeaderName] {
+    pub const fn headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// The same rules where both sides have hosts of their own, to which their links may lead.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Self {
+        self.likeness.learn(hosts);
+        self
+    }
+
+    pub(super) const fn likeness(&self) -> &Likeness {
+        &self.likeness
+    }
+
+    /// Whether two statuses are agreed to be as good as each other.
+    pub(super) fn agrees(&self, control: StatusCode, candidate: StatusCode) -> bool {
+        control == candidate || self.status.iter().any(|(from, to)| *from == control && to.contains(&candidate))
+    }
+
+    /// The member by which the elements of a list are told apart, if the rules say it.
+    pub(super) fn key(&self, at: &[Step<'_>]) -> Option<&str> {
+        let of = |(path, _): &&(FieldPath, Box<str>)| json(path).is_some_and(|segments| is(segments, at));
+        self.align.iter().find(of).map(|(_, key)| &**key)
     }
 
     pub const fn examples(&self) -> Examples {
@@ -106,6 +163,16 @@ impl Rules {
     pub(super) fn ignores(&self, field: &FieldPath) -> bool {
         self.ignore.contains(field)
             || matches!(field, FieldPath::Form(_)) && self.ignore.contains(&FieldPath::Form("*".into()))
+    }
+
+    /// Whether a field is ignored by the name that a report gives it, or lies inside one that is.
+    pub(super) fn ignores_named(&self, field: &str) -> bool {
+        self.ignore.iter().any(|path| match path {
+            FieldPath::Named(name) => field.strip_prefix(&**name).is_some_and(|rest| {
+                rest.is_empty() || [" >", " ›", "@", "[", "."].iter().any(|mark| rest.starts_with(mark))
+            }),
+            _ => false,
+        })
     }
 
     /// Whether a JSON field is ignored; the walk does not go into one that is.
@@ -178,6 +245,18 @@ impl Named for (String, f64) {
     }
 }
 
+impl Named for (String, String) {
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Named for (String, Vec<String>) {
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
+
 #[expect(clippy::ptr_arg, reason = "`collect` hands out the entries as they are")]
 fn json_path(text: &String) -> Result<FieldPath, RuleFault> {
     match FieldPath::parse(text).map_err(RuleFault::Path)? {
@@ -210,10 +289,15 @@ fn redacted_name(text: &String) -> Result<String, RuleFault> {
 fn fingerprint(written: &WrittenRules) -> u64 {
     let WrittenRules {
         headers,
+        all_headers,
         ignore,
         unordered,
         tolerance,
         numbers_as_written,
+        mask,
+        align,
+        hosts,
+        status,
         redact,
         examples,
         noise: _,
@@ -227,7 +311,13 @@ fn fingerprint(written: &WrittenRules) -> u64 {
     let mut tolerance = tolerance.iter().map(|(path, value)| format!("{path}={value}")).collect::<Vec<_>>();
     tolerance.sort();
     let (given, examples) = (headers.is_some(), examples.as_str());
-    let text = format!("{COMPARED_AS} {given} {sets:?} {tolerance:?} {numbers_as_written} {examples} {body_limit}");
+    let (mut mask, mut align, mut status) = (mask.clone(), align.clone(), status.clone());
+    mask.sort();
+    align.sort();
+    status.sort();
+    let told = format!("{all_headers} {mask:?} {align:?} {hosts} {status:?}");
+    let text =
+        format!("{COMPARED_AS} {given} {sets:?} {tolerance:?} {numbers_as_written} {told} {examples} {body_limit}");
     xxh3_64(text.as_bytes())
 }
 
@@ -248,9 +338,12 @@ mod tests {
             unordered: texts(&["status"]),
             tolerance: vec![("$.a".to_owned(), -1.0), ("$.b".to_owned(), f64::NAN), ("$.c".to_owned(), 0.1)],
             redact: texts(&["$[*]", "password", "$.user.ssn", ""]),
+            mask: vec![("$.a".to_owned(), "(".to_owned())],
+            align: vec![("header:x".to_owned(), "id".to_owned())],
+            status: vec![("202".to_owned(), texts(&["2000"]))],
             ..WrittenRules::default()
         };
-        let errors = Rules::new(&written).expect_err("seven mistakes");
+        let errors = Rules::new(&written).expect_err("ten mistakes");
         let seen = errors.iter().map(|e| (e.list.as_str(), e.index, e.at())).collect::<Vec<_>>();
         assert_eq!(
             seen,
@@ -260,6 +353,9 @@ mod tests {
                 ("unordered", 0, 0..6),
                 ("tolerance", 0, 0..3),
                 ("tolerance", 1, 0..3),
+                ("mask", 0, 0..3),
+                ("align", 0, 0..8),
+                ("status", 0, 0..3),
                 ("redact", 0, 0..4),
                 ("redact", 3, 0..0)
             ]
@@ -287,6 +383,11 @@ mod tests {
             of(|w| w.examples = Examples::Off),
             of(|w| w.body_limit = 1),
             of(|w| w.numbers_as_written = true),
+            of(|w| w.all_headers = true),
+            of(|w| w.hosts = false),
+            of(|w| w.mask = vec![("$.a".to_owned(), "x".to_owned())]),
+            of(|w| w.align = vec![("$.a".to_owned(), "x".to_owned())]),
+            of(|w| w.status = vec![("202".to_owned(), texts(&["200"]))]),
         ] {
             assert_ne!(plain, changed);
         }
@@ -295,7 +396,12 @@ mod tests {
     #[test]
     fn the_settings_of_a_compiled_route_are_rules() {
         let settings = crate::migration::CompareSettings {
-            headers: vec![http::header::ETAG],
+            headers: Some(vec![http::header::ETAG]),
+            all_headers: false,
+            mask: vec![("header:location".into(), r"comment-\d+".into())],
+            align: vec![("$.users".into(), "id".into())],
+            hosts: true,
+            status: vec![("202".into(), vec!["200".into()])],
             ignore: vec!["$.at".into()],
             unordered: vec!["$.tags".into()],
             tolerance: vec![("$.total".into(), 0.01)],
@@ -308,12 +414,16 @@ mod tests {
             hidden: Box::default(),
         };
         let rules = Rules::new(&WrittenRules::from(&settings)).expect("valid");
-        assert_eq!((rules.headers(), rules.examples()), (&[http::header::ETAG][..], Examples::Values));
+        assert_eq!((rules.headers(), rules.examples()), (&Headers::Named(vec![http::header::ETAG]), Examples::Values));
         assert!(rules.numbers_as_written() && rules.body_limit() == 7);
         assert_eq!(rules.noise(), NoiseBudget { replay: Percent::EVERYBODY, per_second: 7 });
         assert!(rules.redactor().hides("ssn") && rules.redactor().hides("Password"));
         assert!(["ssn", "password", "setcookie"].iter().all(|name| rules.hidden_names().any(|hidden| hidden == *name)));
         let at = |name| [Step::Key { name, data: false }];
+        assert_eq!(rules.key(&at("users")), Some("id"));
+        assert!(
+            rules.agrees(StatusCode::ACCEPTED, StatusCode::OK) && !rules.agrees(StatusCode::OK, StatusCode::ACCEPTED)
+        );
         assert!(rules.ignores_json(&at("at")) && rules.is_unordered(&at("tags")));
         assert_eq!(rules.tolerance(&at("total")), Decimal::parse("0.01").as_ref());
     }

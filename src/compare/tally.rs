@@ -6,14 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use super::Millis;
 use super::difference::{Difference, Example, Kind, OTHER};
+use super::masks::Masks;
 use super::path::{FieldPath, Segment};
 use super::place::MAX_KEYS;
+use super::statuses::KeptRequest;
+use super::token::Hunk;
+use super::window::Window;
 
 /// Fields with a name of their own; the rest share `other`.
 pub const MAX_FIELDS: usize = 100;
 
 /// Examples of one field.
 const MAX_EXAMPLES: usize = 5;
+
+/// Of these, the first ones, which stay; the others are the newest.
+const FIRST_EXAMPLES: usize = 2;
 
 /// When there is no room left, fewer sibling keys are enough to be taken for data.
 const MAX_KEYS_WHEN_FULL: usize = 16;
@@ -22,6 +29,9 @@ const MAX_KEYS_WHEN_FULL: usize = 16;
 pub struct KeptExample {
     pub example: Example,
     pub at: Millis,
+    pub asked: Option<KeptRequest>,
+    /// Of both sides.
+    pub statuses: Option<[u16; 2]>,
 }
 
 /// What was seen of one field.
@@ -31,11 +41,16 @@ pub struct Tally {
     pub kinds: BTreeSet<Kind>,
     /// Comparisons in which it differed.
     pub raw: u64,
+    /// Of these, judged ones in which it differed in a part that is not masked.
+    pub open: u64,
     /// Replays in which the monolith disagreed with itself.
     pub noise: u64,
     pub first: Millis,
     pub last: Millis,
     pub examples: Vec<KeptExample>,
+    pub(super) masks: Masks,
+    /// `raw`, `open` and `noise` over time.
+    pub(super) window: Window,
 }
 
 /// The tallies of a route. A tally's place is its id until `place` says otherwise.
@@ -46,8 +61,13 @@ pub(super) struct Tallies {
     data: BTreeSet<String>,
 }
 
-/// New ids by old ones, after fields were merged.
-pub(super) type Moved = Vec<u16>;
+/// When a difference was seen, and in what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) now: Millis,
+    pub(super) asked: Option<&'a KeptRequest>,
+    pub(super) statuses: Option<[u16; 2]>,
+}
 
 impl Tallies {
     pub(super) fn list(&self) -> &[Tally] {
@@ -67,17 +87,17 @@ impl Tallies {
         self.find(&self.known_as(field)).or_else(|| self.find(OTHER))
     }
 
-    /// Makes sure that a field is counted somewhere. Says how ids moved if that took merging others.
-    pub(super) fn place(&mut self, field: &str, now: Millis) -> Option<Moved> {
+    /// Makes sure that a field is counted somewhere. Ids may move if that takes merging others.
+    pub(super) fn place(&mut self, field: &str, now: Millis) {
         let mut name = self.known_as(field);
         if self.find(&name).is_some() {
-            return None;
+            return;
         }
         let limit = if self.list.len() < MAX_FIELDS { MAX_KEYS } else { MAX_KEYS_WHEN_FULL };
-        let moved = self.object_with_data(&name, limit).map(|object| {
+        if let Some(object) = self.object_with_data(&name, limit) {
             self.data.insert(object);
-            self.merge()
-        });
+            self.merge();
+        }
         name = self.known_as(&name);
         if self.find(&name).is_none() {
             if self.list.len() >= MAX_FIELDS {
@@ -88,33 +108,59 @@ impl Tallies {
                     field: name,
                     kinds: BTreeSet::new(),
                     raw: 0,
+                    open: 0,
                     noise: 0,
                     first: now,
                     last: now,
                     examples: Vec::new(),
+                    masks: Masks::default(),
+                    window: Window::default(),
                 });
             }
         }
-        moved
     }
 
-    pub(super) fn count_raw(&mut self, id: u16, difference: &Difference, now: Millis) {
+    /// Counts a difference of one comparison; `first` unless the field was counted for it already.
+    pub(super) fn count_raw(&mut self, id: u16, difference: &Difference, seen: &Seen<'_>, first: bool) {
         let Some(tally) = self.list.get_mut(usize::from(id)) else { return };
         tally.kinds.insert(difference.kind);
-        tally.last = tally.last.max(now);
+        tally.last = tally.last.max(seen.now);
+        if first {
+            tally.raw = tally.raw.saturating_add(1);
+            tally.window.add([1, 0, 0], seen.now);
+        }
         let Some(example) = &difference.example else { return };
-        if tally.examples.len() < MAX_EXAMPLES && tally.examples.iter().all(|kept| kept.example != *example) {
-            tally.examples.push(KeptExample { example: example.clone(), at: now });
+        let kept =
+            KeptExample { example: example.clone(), at: seen.now, asked: seen.asked.cloned(), statuses: seen.statuses };
+        if let Some(at) = tally.examples.iter().position(|known| known.example == *example) {
+            // The same again: its newest request is worth more than its first.
+            if at >= FIRST_EXAMPLES {
+                tally.examples.remove(at);
+                tally.examples.push(kept);
+            }
+            return;
+        }
+        if tally.examples.len() >= MAX_EXAMPLES {
+            tally.examples.remove(FIRST_EXAMPLES);
+        }
+        tally.examples.push(kept);
+    }
+
+    /// A difference that no mask covers, in a comparison that was made at this time.
+    pub(super) fn count_open(&mut self, id: u16, at: Millis) {
+        if let Some(tally) = self.list.get_mut(usize::from(id)) {
+            tally.open = tally.open.saturating_add(1);
+            tally.window.add([0, 1, 0], at);
         }
     }
 
-    /// Once for each comparison, however many differences share the id.
-    pub(super) fn add(&mut self, ids: &[u16], raw: u64, noise: u64) {
-        for id in ids {
-            if let Some(tally) = self.list.get_mut(usize::from(*id)) {
-                tally.raw = tally.raw.saturating_add(raw);
-                tally.noise = tally.noise.saturating_add(noise);
-            }
+    /// A field in which a side disagreed with itself.
+    pub(super) fn count_noise(&mut self, id: u16, hunks: &[Hunk], first: bool, now: Millis) {
+        let Some(tally) = self.list.get_mut(usize::from(id)) else { return };
+        tally.masks.learn(hunks);
+        if first {
+            tally.noise = tally.noise.saturating_add(1);
+            tally.window.add([0, 0, 1], now);
         }
     }
 
@@ -157,8 +203,7 @@ impl Tallies {
     }
 
     /// Joins the tallies that now share a name. A sum may count one comparison several times; readers cap it.
-    fn merge(&mut self) -> Moved {
-        let mut moved = Moved::with_capacity(self.list.len());
+    fn merge(&mut self) {
         let mut merged: Vec<Tally> = Vec::new();
         for mut tally in std::mem::take(&mut self.list) {
             tally.field = self.known_as(&tally.field);
@@ -167,6 +212,9 @@ impl Tallies {
                 Some(known) => {
                     known.kinds.extend(tally.kinds);
                     known.raw = known.raw.saturating_add(tally.raw);
+                    known.open = known.open.saturating_add(tally.open);
+                    known.masks.merge(tally.masks);
+                    known.window.merge(&tally.window);
                     known.noise = known.noise.saturating_add(tally.noise);
                     known.first = known.first.min(tally.first);
                     known.last = known.last.max(tally.last);
@@ -175,10 +223,8 @@ impl Tallies {
                 }
                 None => merged.push(tally),
             }
-            moved.push(u16::try_from(at.unwrap_or(merged.len() - 1)).unwrap_or(u16::MAX));
         }
         self.list = merged;
-        moved
     }
 }
 
@@ -201,19 +247,16 @@ mod tests {
     fn keys_that_keep_coming_are_data() {
         let mut tallies = Tallies::default();
         tallies.place("$.total", 1);
-        let mut moved = None;
         for a in 'a'..='z' {
             for b in ["x", "y"] {
                 let field = format!("$.users.{a}{b}.name");
-                moved = moved.or(tallies.place(&field, 1));
+                tallies.place(&field, 1);
                 let id = tallies.id(&field).expect("placed");
-                tallies.add(&[id], 1, 0);
+                tallies.count_noise(id, &[], true, 1);
             }
         }
-        let names = tallies.list().iter().map(|tally| (tally.field.as_str(), tally.raw)).collect::<Vec<_>>();
+        let names = tallies.list().iter().map(|tally| (tally.field.as_str(), tally.noise)).collect::<Vec<_>>();
         assert_eq!(names, [("$.total", 0), ("$.users.*.name", 52)]);
-        let moved = moved.expect("the fields were merged");
-        assert_eq!((moved.len(), moved[0], moved[1], moved[50]), (51, 0, 1, 1));
         assert_eq!(tallies.id("$.users.zoe.name"), Some(1));
     }
 }

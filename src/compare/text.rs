@@ -5,7 +5,8 @@ use std::fmt::{self, Display, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::difference::Kind;
-use super::report::{FieldReport, Quantiles, Report, Verdicts};
+use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts};
+use super::token::{Token, tokens};
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
@@ -13,28 +14,74 @@ const WIDTH: usize = 80;
 /// Columns of a field's name where its numbers stand beside it.
 const NAME: usize = 38;
 
+/// Columns of one side of an example, its marks not counted.
+const ROOM: usize = WIDTH - 16 - 4;
+
+/// Examples of one field; the JSON has the others.
+const MAX_EXAMPLES: usize = 3;
+
 /// Fields that are no regression and are still named.
 const MAX_QUIET: usize = 10;
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text(false))
+    }
+}
+
+impl Report {
+    /// For a person. `colour`: the parts that differ are coloured instead of put in brackets.
+    pub fn to_text(&self, colour: bool) -> String {
+        let mut out = String::new();
+        self.write(&mut out, colour).expect("writing to a String cannot fail");
+        out
+    }
+
+    /// One line among those of all routes.
+    pub fn to_line(&self) -> String {
+        let rate = self.mismatch_rate.map_or_else(|| "–".to_owned(), percent);
+        let regressions: Vec<_> = self.regressions().collect();
+        let what = match regressions.as_slice() {
+            _ if self.copies.answered == 0 && self.copies.failed() > 0 => "copies fail".to_owned(),
+            [] if self.waiting > 0 && self.compared == 0 => "waits for noise".to_owned(),
+            [] => String::new(),
+            [one] => (*one).to_owned(),
+            [one, ..] => format!("{one} and {} more", regressions.len() - 1),
+        };
+        let Verdicts { undecided, .. } = self.verdicts;
+        let (route, compared) = (cut(&self.route, 24), grouped(self.compared));
+        let gap = 24_usize.saturating_sub(route.width());
+        format!("{route}{:gap$} {compared:>9} {rate:>9} {:>9}  {}", "", grouped(undecided), cut(&what, 24))
+    }
+
+    /// The heads of the columns of `to_line`.
+    pub fn heading() -> String {
+        format!("{:<24} {:>9} {:>9} {:>9}  differs in", "route", "compared", "mismatch", "undecided")
+    }
+
+    fn write(&self, f: &mut String, colour: bool) -> fmt::Result {
         writeln!(f, "{}", cut(&self.route, WIDTH))?;
+        self.copies(f)?;
         self.summary(f)?;
+        self.status_table(f)?;
         let (loud, quiet): (Vec<_>, Vec<_>) = self.fields.iter().partition(|field| field.regression);
         if self.compared > 0 && loud.is_empty() {
             writeln!(f, "\n  no field differs more often than the monolith differs from itself")?;
         }
         if !loud.is_empty() {
-            heading(f, "fields that differ")?;
+            let judged = self.noise_known || !self.noise_knowable;
+            heading(f, if judged { "fields that differ" } else { "differs, not judged yet" })?;
             for field in loud {
                 row(f, field)?;
-                examples(f, field)?;
+                examples(f, field, colour)?;
             }
         }
         if !quiet.is_empty() {
             heading(f, "noise, not counted")?;
             for field in quiet.iter().take(MAX_QUIET) {
                 row(f, field)?;
+                let blind = percent(field.blind_rate);
+                writeln!(f, "    a fault in less than {blind} of the answers would not be seen")?;
             }
             if let Some(more) = quiet.len().checked_sub(MAX_QUIET).filter(|more| *more > 0) {
                 writeln!(f, "  … and {more} more")?;
@@ -42,77 +89,228 @@ impl Display for Report {
         }
         Ok(())
     }
-}
 
-impl Report {
-    fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line =
-            |f: &mut fmt::Formatter<'_>, name: &str, text: &str| writeln!(f, "  {name:<14}{}", cut(text, WIDTH - 16));
-        let Some(mismatch_rate) = self.mismatch_rate else {
-            line(f, "compared", "nothing yet")?;
-            return self.beyond(f);
+    fn copies(&self, f: &mut String) -> fmt::Result {
+        let failed = self.copies.failed();
+        if failed == 0 {
+            return Ok(());
+        }
+        let CopiesReport { answered, timeout, connect, reset, last_failure, .. } = &self.copies;
+        let kinds = [("connect", connect), ("timeout", timeout), ("reset", reset)];
+        let kinds = kinds.iter().filter(|(_, count)| **count > 0);
+        let kinds = kinds.map(|(kind, count)| format!("{kind} {}", grouped(**count))).collect::<Vec<_>>().join(", ");
+        let text =
+            format!("COPIES FAIL: {} of {} got no answer ({kinds})", grouped(failed), grouped(answered + failed));
+        writeln!(f, "  {}", cut(&text, WIDTH - 2))?;
+        match last_failure {
+            Some(why) => writeln!(f, "  {:<14}{}", "why", cut(why, WIDTH - 16)),
+            None => Ok(()),
+        }
+    }
+
+    fn summary(&self, f: &mut String) -> fmt::Result {
+        let line = |f: &mut String, name: &str, text: &str| writeln!(f, "  {name:<14}{}", cut(text, WIDTH - 16));
+        if let Some(since) = &self.since {
+            line(f, "since", since)?;
+        }
+        let Verdicts { matches, mismatch, undecided, dropped, .. } = self.verdicts;
+        let all = self.compared + undecided;
+        match self.mismatch_rate {
+            None if self.waiting > 0 => line(f, "compared", "nothing judged yet")?,
+            None if undecided > 0 => line(f, "UNDECIDED", &format!("{} of {}", percent(1.0), grouped(all)))?,
+            None => line(f, "compared", "nothing yet")?,
+            Some(rate) => {
+                let mut text = format!("{} of {} comparisons", percent(rate), grouped(self.compared));
+                if undecided > 0 {
+                    write!(text, ", {} undecided", percent(share(undecided, all)))?;
+                }
+                line(f, "MISMATCH", &text)?;
+                let [low, high] = self.interval;
+                line(f, "95 % sure", &format!("{} to {}", percent(low), percent(high)))?;
+            }
+        }
+        let (matches, mismatch, undecided) = (grouped(matches), grouped(mismatch), grouped(undecided));
+        let mut verdicts = format!("{matches} match, {mismatch} mismatch, {undecided} undecided");
+        if dropped > 0 {
+            write!(verdicts, ", {} dropped", grouped(dropped))?;
+        }
+        line(f, "verdicts", &verdicts)?;
+        if self.waiting > 0 {
+            line(f, "waiting", &format!("{} comparisons, until noise is known", grouped(self.waiting)))?;
+        }
+        if !self.incomparable.is_empty() {
+            let reasons = self.incomparable.iter().map(|(why, count)| format!("{why} {}", grouped(*count)));
+            line(f, "incomparable", &reasons.collect::<Vec<_>>().join(", "))?;
+        }
+        let sandbox = self.replays_at_sandbox;
+        let at = match (self.replays.saturating_sub(sandbox), sandbox) {
+            (_, 0) => "at the monolith".to_owned(),
+            (0, _) => "at the sandbox".to_owned(),
+            (monolith, sandbox) => {
+                format!("({} at the monolith, {} at the sandbox)", grouped(monolith), grouped(sandbox))
+            }
         };
-        let [low, high] = self.interval;
-        let Verdicts { matches, mismatch, .. } = self.verdicts;
-        line(f, "agreement", &format!("{} of {} comparisons", percent(1.0 - mismatch_rate), grouped(self.compared)))?;
-        line(f, "verdicts", &format!("{} match, {} mismatch", grouped(matches), grouped(mismatch)))?;
-        let sure = format!("{} (95 % sure: {} to {})", percent(mismatch_rate), percent(low), percent(high));
-        line(f, "mismatch rate", &sure)?;
-        self.beyond(f)?;
-        let noise = if self.noise_known {
-            format!("known from {} replays", grouped(self.replays))
-        } else {
-            format!("not known yet ({} of 50 replays): every difference counts", self.replays)
+        let noise = match (self.noise_known, self.noise_knowable) {
+            (true, _) => format!("known from {} replays {at}", grouped(self.replays)),
+            (false, true) => format!("not known yet ({} of 50 replays)", self.replays),
+            (false, false) => "cannot be known, no request is sent twice: all counts".to_owned(),
         };
         line(f, "noise", &noise)?;
         if let (Some(first), Some(last)) = (&self.first_seen, &self.last_seen) {
             line(f, "seen", &format!("{first} to {last}"))?;
         }
-        let quantiles = |Quantiles { p50_seconds, p99_seconds }: Quantiles| {
-            format!("p50 {}, p99 {}", duration(p50_seconds), duration(p99_seconds))
-        };
-        line(f, "monolith", &quantiles(self.latency.control))?;
-        line(f, "service", &quantiles(self.latency.candidate))
+        if let Some(began) = &self.began {
+            line(f, "began anew", &format!("{}: {}", began.at, began.why))?;
+        }
+        if all + self.waiting > 0 {
+            let quantiles = |Quantiles { p50_seconds, p99_seconds }: Quantiles| {
+                format!("p50 {}, p99 {}", duration(p50_seconds), duration(p99_seconds))
+            };
+            line(f, "monolith", &quantiles(self.latency.control))?;
+            line(f, "service", &quantiles(self.latency.candidate))?;
+        }
+        Ok(())
     }
 
-    fn beyond(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.incomparable.is_empty() {
+    fn status_table(&self, f: &mut String) -> fmt::Result {
+        if self.statuses.is_empty() {
             return Ok(());
         }
-        let reasons = self.incomparable.iter().map(|(why, count)| format!("{why} {}", grouped(*count)));
-        let reasons = reasons.collect::<Vec<_>>().join(", ");
-        writeln!(f, "  {:<14}{}", "incomparable", cut(&reasons, WIDTH - 16))
+        writeln!(f, "\n  statuses that differ")?;
+        for pair in &self.statuses {
+            let to = pair.to.as_str().map_or_else(|| pair.to.to_string(), str::to_owned);
+            let with = match (pair.authorized, pair.count) {
+                (0, _) => String::new(),
+                (some, all) if some == all => "  (all with credentials)".to_owned(),
+                (some, _) => format!("  ({} with credentials)", grouped(some)),
+            };
+            writeln!(f, "    {} → {to:<10}{:>8}{with}", pair.from, grouped(pair.count))?;
+            if let Some(hint) = &pair.hint {
+                writeln!(f, "      {}", cut(hint, WIDTH - 6))?;
+            }
+            if let Some(request) = pair.requests.first() {
+                let text = format!("{} {} {}", request.seen, request.method, request.target);
+                writeln!(f, "      {}", cut(&text, WIDTH - 6))?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn heading(f: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
+impl CopiesReport {
+    /// Copies that were sent and got no answer.
+    pub const fn failed(&self) -> u64 {
+        self.timeout.saturating_add(self.connect).saturating_add(self.reset)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share needs no 16 digits")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn heading(f: &mut String, title: &str) -> fmt::Result {
     writeln!(f, "\n  {title:<38}{:>10}{:>9}{:>9}  last seen", "differs", "rate", "noise")
 }
 
-fn row(f: &mut fmt::Formatter<'_>, field: &FieldReport) -> fmt::Result {
-    // The day is enough here; the JSON has the second.
-    let day = field.last_seen.get(..10).unwrap_or(&field.last_seen);
+fn row(f: &mut String, field: &FieldReport) -> fmt::Result {
+    // The time of day is enough here; the JSON has the rest.
+    let time = field.last_seen.get(11..19).unwrap_or(&field.last_seen);
     let numbers =
-        format!("{:>10}{:>9}{:>9}  {day}", grouped(field.raw), percent(field.raw_rate), percent(field.noise_rate));
-    let name = cut(&field.field, WIDTH - 2);
+        format!("{:>10}{:>9}{:>9}  {time}", grouped(field.raw), percent(field.raw_rate), percent(field.noise_rate));
+    let name = shortened(&field.field, WIDTH - 2);
     match NAME.checked_sub(name.width()) {
         Some(gap @ 1..) => writeln!(f, "  {name}{:gap$}{numbers}", ""),
         _ => writeln!(f, "  {name}\n  {:NAME$}{numbers}", ""),
     }
 }
 
-fn examples(f: &mut fmt::Formatter<'_>, field: &FieldReport) -> fmt::Result {
+/// A long name loses its middle: both ends say more.
+fn shortened(name: &str, width: usize) -> String {
+    let name = cut(name, usize::MAX);
+    if name.width() <= width {
+        return name;
+    }
+    let half = (width - 3) / 2;
+    let head: String = name.chars().take(half).collect();
+    let count = name.chars().count();
+    let tail: String = name.chars().skip(count.saturating_sub(half)).collect();
+    cut(&format!("{head} … {tail}"), width)
+}
+
+fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
     let kinds = field.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     if field.kinds.iter().any(|kind| *kind != Kind::Value) {
         writeln!(f, "    differs in {kinds}")?;
     }
-    for example in &field.examples {
-        for (side, text) in [("monolith", &example.control), ("service", &example.candidate)] {
-            let text = text.as_deref().unwrap_or("(absent)");
-            writeln!(f, "    {side:<9} {}", cut(text, WIDTH - 14))?;
+    for example in field.examples.iter().take(MAX_EXAMPLES) {
+        if let (Some(method), Some(target)) = (&example.method, &example.target) {
+            let status = match example.statuses {
+                Some([a, b]) if a == b => a.to_string(),
+                Some([a, b]) => format!("{a} → {b}"),
+                None => String::new(),
+            };
+            let id = example.request_id.as_deref().unwrap_or_default();
+            let text = format!("{} {method} {target}  {status}  {id}", example.seen);
+            writeln!(f, "    {}", cut(text.trim_end(), WIDTH - 4))?;
+        }
+        let sides = match (&example.control, &example.candidate) {
+            (Some(a), Some(b)) => marked(a, b, colour),
+            (None, None) => continue,
+            (a, b) => {
+                [a, b].map(|side| side.as_deref().map_or_else(|| "(absent)".to_owned(), |text| cut(text, WIDTH - 16)))
+            }
+        };
+        for (side, text) in ["monolith", "service"].into_iter().zip(sides) {
+            writeln!(f, "      {side:<9} {text}")?;
         }
     }
     Ok(())
+}
+
+/// Both sides with the part that differs marked.
+fn marked(control: &str, candidate: &str, colour: bool) -> [String; 2] {
+    let (a, b) = (tokens(control), tokens(candidate));
+    let start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let most = a.len().min(b.len()) - start;
+    let end = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
+    let letters = |tokens: &[Token<'_>]| {
+        let middle = tokens.get(start..tokens.len() - end).unwrap_or_default();
+        middle.iter().flat_map(|token| token.text.chars()).collect::<Vec<_>>()
+    };
+    let (left, right) = (letters(&a), letters(&b));
+    let prefix = left.iter().zip(&right).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+    let side = |tokens: &[Token<'_>], [open, close]: [&str; 2]| {
+        let text =
+            |part: Option<&[Token<'_>]>| part.unwrap_or_default().iter().map(|token| token.text).collect::<String>();
+        let behind = tokens.len() - end;
+        let (before, middle) = (text(tokens.get(..start)), text(tokens.get(start..behind)));
+        // Of a token that is too long to be shown only what differs is marked.
+        let (same, middle) = if middle.width() > ROOM / 2 { middle.split_at(prefix) } else { ("", middle.as_str()) };
+        let middle = cut(middle, ROOM / 2);
+        let left = ROOM.saturating_sub(middle.width());
+        let head = cut_front(&format!("{before}{same}"), left / 2);
+        let tail = cut(&text(tokens.get(behind..)), left.saturating_sub(head.width()));
+        format!("{head}{open}{middle}{close}{tail}").trim_end().to_owned()
+    };
+    let marks =
+        if colour { [["\u{1b}[31m", "\u{1b}[0m"], ["\u{1b}[32m", "\u{1b}[0m"]] } else { [["[-", "-]"], ["{+", "+}"]] };
+    [side(&a, marks[0]), side(&b, marks[1])]
+}
+
+/// The last columns of a text: what stands before a difference.
+fn cut_front(text: &str, width: usize) -> String {
+    let text = cut(text, usize::MAX);
+    if text.width() <= width {
+        return text;
+    }
+    let mut columns = 0;
+    let from = text.char_indices().rev().find(|(_, c)| {
+        columns += c.width().unwrap_or(0);
+        columns >= width
+    });
+    let kept = from.and_then(|(at, c)| text.get(at + c.len_utf8()..)).unwrap_or_default();
+    if width == 0 { String::new() } else { format!("…{kept}") }
 }
 
 /// At most this many columns, and nothing that moves the cursor or turns the direction: an answer may hold anything.

@@ -17,7 +17,11 @@ use super::rules::Rules;
 pub enum Verdict {
     Match,
     Mismatch,
+    /// Nothing that counts differs, and what was compared of the body holds no information.
+    Undecided,
     Incomparable(Incomparable),
+    /// It was never judged.
+    Dropped,
 }
 
 impl Verdict {
@@ -27,7 +31,9 @@ impl Verdict {
         match self {
             Self::Match => "match",
             Self::Mismatch => "mismatch",
+            Self::Undecided => "undecided",
             Self::Incomparable(_) => "incomparable",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -77,6 +83,10 @@ pub struct Outcome {
     pub differences: Vec<Difference>,
     /// Set when a part of the answers, or all of them, is beyond comparison.
     pub unknown: Option<Incomparable>,
+    /// Some part of the answers that holds information is the same, or there is nothing to compare beside the head.
+    pub equal: bool,
+    /// Of both sides.
+    pub statuses: Option<[u16; 2]>,
 }
 
 impl Outcome {
@@ -90,35 +100,43 @@ impl Outcome {
         }
     }
 
-    const fn beyond(why: Incomparable) -> Self {
-        Self { differences: Vec::new(), unknown: Some(why) }
+    fn beyond(why: Incomparable, statuses: Option<[u16; 2]>) -> Self {
+        Self { unknown: Some(why), statuses, ..Self::default() }
     }
 }
 
 /// Compares the candidate's answer with the control's. Nothing in the outcome holds a secret.
 #[must_use]
 pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rules: &Rules) -> Outcome {
+    let statuses = Some([control.status.as_u16(), candidate.status.as_u16()]);
     if control.status.is_server_error() {
-        return Outcome::beyond(Incomparable::ControlFailed);
+        return Outcome::beyond(Incomparable::ControlFailed, statuses);
     }
     let not_modified = [control, candidate].iter().any(|answer| answer.status == StatusCode::NOT_MODIFIED);
     if not_modified && !request.is_conditional() {
-        return Outcome::beyond(Incomparable::NotModified);
+        return Outcome::beyond(Incomparable::NotModified, statuses);
     }
     let secrets = rules.redactor().secrets(request, [&control.headers, &candidate.headers]);
     let mut findings = Findings::new(rules, secrets);
-    if control.status != candidate.status && !rules.ignores(&FieldPath::Status) {
+    if let Some(host) = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()) {
+        findings.asked_at(host);
+    }
+    if !rules.agrees(control.status, candidate.status) && !rules.ignores(&FieldPath::Status) {
+        // Of two different answers everything differs: the status is the difference.
         let (a, b) = (control.status.as_u16(), candidate.status.as_u16());
         findings.add(FieldPath::Status.to_string(), Kind::Value, Found::Plain(a), Found::Plain(b));
+        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses };
     }
     let unknown = if *request.method == Method::HEAD {
+        findings.same();
         streamed_head(control, candidate)
     } else {
         body::bodies(control, candidate, &mut findings).err()
     };
     // After the bodies: a header may repeat a secret that only the body tells for one.
+    let equal = findings.is_equal_somewhere();
     headers::headers(&control.headers, &candidate.headers, &mut findings);
-    Outcome { differences: findings.into_list(), unknown }
+    Outcome { differences: findings.into_list(), unknown, equal, statuses }
 }
 
 /// HEAD has no body to compare, but a tunnel is a tunnel.

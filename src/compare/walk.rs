@@ -2,26 +2,36 @@
 //!
 //! - The order of keys never counts. A key that is repeated is compared occurrence by occurrence, because programs
 //!   disagree about which one holds.
-//! - Null and absent are different. Lists are compared by position; of lists with different lengths only the length
-//!   is reported, since everything behind a missing item would differ.
+//! - Null and absent are different. Lists are aligned: see `lists`.
 //! - What stands under a redacted name is compared as a whole, so that no name inside it is ever kept.
+
+use std::collections::HashMap;
 
 use super::difference::{Findings, Found, Kind};
 use super::json::Json;
 use super::number;
 use super::place::{MAX_KEYS, Step, looks_like_data};
-use super::unordered;
+use super::{lists, unordered};
 
 pub(super) struct Walk<'v, 'f, 'r> {
     pub(super) at: Vec<Step<'v>>,
     pub(super) findings: &'f mut Findings<'r>,
+    /// Keys are numbers of fields, and a field that is repeated is a list.
+    numbered: bool,
+    /// What is known of keys: whether they are data, and whether they hide secrets. Most keys come again and again.
+    keys: HashMap<&'v str, (bool, bool)>,
 }
 
 /// Compares two documents from their roots.
 pub(super) fn documents(control: &Json<'_>, candidate: &Json<'_>, findings: &mut Findings<'_>) {
     findings.learn(control);
     findings.learn(candidate);
-    Walk { at: Vec::new(), findings }.values(control, candidate);
+    Walk { at: Vec::new(), findings, numbered: false, keys: HashMap::new() }.values(control, candidate);
+}
+
+/// Compares two messages whose keys are numbers of fields.
+pub(super) fn numbered(control: &Json<'_>, candidate: &Json<'_>, findings: &mut Findings<'_>) {
+    Walk { at: Vec::new(), findings, numbered: true, keys: HashMap::new() }.values(control, candidate);
 }
 
 impl<'v> Walk<'v, '_, '_> {
@@ -33,18 +43,18 @@ impl<'v> Walk<'v, '_, '_> {
         match (control, candidate) {
             (Json::Object(a), Json::Object(b)) => self.objects(a, b),
             (Json::Array(a), Json::Array(b)) if rules.is_unordered(&self.at) => unordered::lists(self, a, b),
-            (Json::Array(a), Json::Array(b)) if a.len() == b.len() => {
-                for (a, b) in a.iter().zip(b) {
-                    self.inside(Step::Item, |walk| walk.values(a, b));
-                }
-            }
-            (Json::Array(_), Json::Array(_)) => self.differ(Kind::Length, Found::Json(control), Found::Json(candidate)),
+            (Json::Array(a), Json::Array(b)) => lists::lists(self, a, b),
             (Json::Number(a), Json::Number(b)) => {
-                if !number::same(a, b, rules.numbers_as_written(), rules.tolerance(&self.at)) {
-                    self.differ(Kind::Value, Found::Json(control), Found::Json(candidate));
+                if number::same(a, b, rules.numbers_as_written(), rules.tolerance(&self.at)) {
+                    self.findings.same();
+                } else {
+                    self.findings.texts(self.findings.named(&self.at), a, b, false);
                 }
             }
-            (a, b) if a == b => {}
+            (a, b) if a == b => self.findings.same(),
+            (Json::String(a), Json::String(b)) => {
+                self.findings.texts(self.findings.named(&self.at), a, b, false);
+            }
             (a, b) => {
                 let kind = if a.type_name() == b.type_name() { Kind::Value } else { Kind::Type };
                 self.differ(kind, Found::Json(control), Found::Json(candidate));
@@ -65,11 +75,35 @@ impl<'v> Walk<'v, '_, '_> {
     fn objects(&mut self, control: &'v [Member<'v>], candidate: &'v [Member<'v>]) {
         let (a, b) = (sorted(control), sorted(candidate));
         let keys = paired(&a, &b);
+        if self.numbered {
+            return self.repeated(&keys);
+        }
         let all_data = distinct(&keys) > MAX_KEYS;
         for Pair { key, control, candidate } in keys {
-            let data = all_data || looks_like_data(key);
-            let hidden = self.findings.rules().redactor().hides(key);
+            let (data, hidden) = self.about(key);
+            let data = all_data || data;
             self.inside(Step::Key { name: key, data }, |walk| walk.members(control, candidate, hidden));
+        }
+    }
+
+    fn about(&mut self, key: &'v str) -> (bool, bool) {
+        let redactor = self.findings.rules().redactor();
+        *self.keys.entry(key).or_insert_with(|| (looks_like_data(key), redactor.hides(key)))
+    }
+
+    /// Fields by number; one that stands there several times on either side is a list.
+    fn repeated(&mut self, keys: &[Pair<'v>]) {
+        for same in keys.chunk_by(|a, b| a.key == b.key) {
+            let Some(first) = same.first() else { continue };
+            let of = |side: fn(&Pair<'v>) -> Option<&'v Json<'v>>| same.iter().filter_map(side).collect::<Vec<_>>();
+            let (a, b) = (of(|pair| pair.control), of(|pair| pair.candidate));
+            self.inside(Step::Key { name: first.key, data: false }, |walk| {
+                if same.len() > 1 {
+                    lists::references(walk, &a, &b);
+                } else {
+                    walk.members(first.control, first.candidate, false);
+                }
+            });
         }
     }
 
@@ -84,7 +118,9 @@ impl<'v> Walk<'v, '_, '_> {
         };
         match (control, candidate) {
             (Some(a), Some(b)) if hidden => {
-                if !self.equal(a, b) {
+                if self.equal(a, b) {
+                    self.findings.same();
+                } else {
                     self.differ(Kind::Value, Found::Secret, Found::Secret);
                 }
             }
@@ -98,7 +134,8 @@ impl<'v> Walk<'v, '_, '_> {
     /// Whether two values are the same under the rules in force at this place.
     pub(super) fn equal(&self, control: &'v Json<'v>, candidate: &'v Json<'v>) -> bool {
         let mut findings = self.findings.silent();
-        Walk { at: self.at.clone(), findings: &mut findings }.values(control, candidate);
+        Walk { at: self.at.clone(), findings: &mut findings, numbered: self.numbered, keys: HashMap::new() }
+            .values(control, candidate);
         !findings.any()
     }
 }
@@ -172,8 +209,21 @@ mod tests {
                 r#"{"items":[{"price":3},{"price":4}]}"#,
                 &["$.items[*].price value"],
             ),
-            ("[1,2]", "[1,2,3]", &["$ length"]),
-            ("[1,2]", "[2,1]", &["$[*] value"]),
+            ("[1,2]", "[1,2,3]", &["$[*] extra"]),
+            ("[1,2]", "[2,1]", &["$ order order"]),
+            ("[1,2]", "[2,3]", &["$[*] value"]),
+            (
+                r#"[{"id":1,"x":1},{"id":2,"x":2},{"id":3,"x":3}]"#,
+                r#"[{"id":3,"x":3},{"id":1,"x":9},{"id":2,"x":2}]"#,
+                &["$ order order", "$[*].x value"],
+            ),
+            (
+                r#"[{"id":1,"x":1},{"id":2,"x":2},{"id":3,"x":3}]"#,
+                r#"[{"id":1,"x":8},{"id":3,"x":9}]"#,
+                &["$[*].x value", "$[*] missing"],
+            ),
+            (r#"{"h":"<p>a <b>x</b></p>"}"#, r#"{"h":"<p>a <b>y</b></p>"}"#, &["$.h › p > b value"]),
+            (r#"{"j":"{\"a\":1}"}"#, r#"{"j":"{\"a\": 2}"}"#, &["$.j › a value"]),
             (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#, &[]),
             (r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#, &["$.a value"]),
             (r#"{"a":1,"a":2}"#, r#"{"a":1}"#, &["$.a missing"]),

@@ -48,13 +48,23 @@ impl Default for NoiseBudget {
 /// The settings as written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WrittenRules {
-    /// `None`: `content-type`, `location`, `cache-control`.
+    /// `None`: presence of all, values of those that clients rely on.
     pub headers: Option<Vec<String>>,
+    /// Values of all headers, but of those that must differ.
+    pub all_headers: bool,
     pub ignore: Vec<String>,
     pub unordered: Vec<String>,
     pub tolerance: Vec<(String, f64)>,
     /// `1.0` and `1` differ.
     pub numbers_as_written: bool,
+    /// A field and what of its text does not count, as a regular expression.
+    pub mask: Vec<(String, String)>,
+    /// A list and the member by which its elements are told apart.
+    pub align: Vec<(String, String)>,
+    /// Links to the client's host and to the sides' own hosts are the same.
+    pub hosts: bool,
+    /// A status of the monolith and those of the service that are as good.
+    pub status: Vec<(String, Vec<String>)>,
     pub redact: Vec<String>,
     pub examples: Examples,
     pub noise: NoiseBudget,
@@ -66,10 +76,15 @@ impl Default for WrittenRules {
     fn default() -> Self {
         Self {
             headers: None,
+            all_headers: false,
             ignore: Vec::new(),
             unordered: Vec::new(),
             tolerance: Vec::new(),
             numbers_as_written: false,
+            mask: Vec::new(),
+            align: Vec::new(),
+            hosts: true,
+            status: Vec::new(),
             redact: Vec::new(),
             examples: Examples::default(),
             noise: NoiseBudget::default(),
@@ -82,12 +97,18 @@ impl From<&CompareSettings> for WrittenRules {
     /// The settings of a compiled route, whose paths are still texts.
     fn from(settings: &CompareSettings) -> Self {
         let texts = |list: &[Box<str>]| list.iter().map(ToString::to_string).collect();
+        let pairs = |list: &[(Box<str>, Box<str>)]| list.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
         Self {
-            headers: Some(settings.headers.iter().map(ToString::to_string).collect()),
+            headers: settings.headers.as_ref().map(|names| names.iter().map(ToString::to_string).collect()),
+            all_headers: settings.all_headers,
             ignore: texts(&settings.ignore),
             unordered: texts(&settings.unordered),
             tolerance: settings.tolerance.iter().map(|(path, value)| (path.to_string(), *value)).collect(),
             numbers_as_written: settings.numbers_as_written,
+            mask: pairs(&settings.mask),
+            align: pairs(&settings.align),
+            hosts: settings.hosts,
+            status: settings.status.iter().map(|(from, to)| (from.to_string(), texts(to))).collect(),
             redact: texts(&settings.redact),
             examples: match settings.examples {
                 migration::Examples::Values => Examples::Values,
@@ -107,6 +128,9 @@ pub enum RuleList {
     Ignore,
     Unordered,
     Tolerance,
+    Mask,
+    Align,
+    Status,
     Redact,
 }
 
@@ -119,6 +143,9 @@ impl RuleList {
             Self::Ignore => "ignore",
             Self::Unordered => "unordered",
             Self::Tolerance => "tolerance",
+            Self::Mask => "mask",
+            Self::Align => "align",
+            Self::Status => "status",
             Self::Redact => "redact",
         }
     }
@@ -132,6 +159,10 @@ pub enum RuleFault {
     /// A negative tolerance, or none at all.
     Tolerance,
     HeaderName,
+    /// No regular expression, or one that is too large.
+    Regex,
+    /// No status that an answer can have.
+    Status,
     /// A path to redact must end in a name.
     NoName,
 }
@@ -164,6 +195,8 @@ impl RuleError {
             RuleFault::NotJson => "name a JSON field, as in `$.items[*].price`",
             RuleFault::Tolerance => "give the largest difference that still counts as equal, as in `0.01`",
             RuleFault::HeaderName => "write the header's name alone, as in `cache-control`",
+            RuleFault::Regex => "write a regular expression in quotes, as in `'comment-\\d+'`",
+            RuleFault::Status => "write statuses of answers, as in `\"202\" = [\"200\", \"201\"]`",
             RuleFault::NoName => "write the field's name, as in `password`: it is removed wherever it stands",
         }
     }
@@ -177,6 +210,8 @@ impl fmt::Display for RuleError {
             RuleFault::NotJson => f.write_str("this list takes JSON fields alone"),
             RuleFault::Tolerance => f.write_str("a tolerance is a number above or equal to 0"),
             RuleFault::HeaderName => f.write_str("this is not the name of a header"),
+            RuleFault::Regex => f.write_str("this is not a regular expression"),
+            RuleFault::Status => f.write_str("this is not a status of an answer"),
             RuleFault::NoName => f.write_str("this names no field"),
         }
     }

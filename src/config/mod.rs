@@ -45,7 +45,7 @@ pub use route::{
 pub use secret::{Secret, SecretTable};
 pub use server::{AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
-pub use shadow::{Compare, Noise, Shadow};
+pub use shadow::{Compare, CompareSwitch, Noise, Shadow};
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{
     Consul, Discover, Dns, Eject, EjectSwitch, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv,

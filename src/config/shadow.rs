@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use serde_json::json;
+
 use super::list::Item;
+use super::reader::{Decode, Reader, Value};
 use super::table::table;
 use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, Writes};
 
@@ -29,22 +32,60 @@ table! {
         set: HeaderValues,
         /// Headers that the copy alone loses.
         remove: HeaderList,
-        /// What is compared. Default: nothing; the answer is thrown away.
-        compare: Compare,
+        /// What is compared; `false`: nothing, the answer is thrown away. Default: `{}` in stage `shadow`, else nothing.
+        compare: CompareSwitch,
+    }
+}
+
+/// `compare = true | false | { … }`.
+#[derive(Debug)]
+pub enum CompareSwitch {
+    On,
+    Off,
+    Table(Box<Compare>),
+}
+
+impl Decode for CompareSwitch {
+    const EXPECTED: &'static str = "true, false or a table";
+    const EXAMPLE: &'static str = "{ }";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref().as_bool() {
+            Some(true) => Some(Self::On),
+            Some(false) => Some(Self::Off),
+            None if value.get_ref().is_table() => Box::decode(value, reader).map(Self::Table),
+            None => {
+                reader.wrong_type::<Self>(value);
+                None
+            }
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "anyOf": [{ "type": "boolean" }, Compare::schema()] })
     }
 }
 
 table! {
     /// What of the two answers is compared, and what counts.
     pub struct Compare {
-        /// Headers that must be equal. Default: `["content-type", "location", "cache-control"]`.
-        headers: Vec<Item<HeaderName>>,
+        /// Headers that must be equal, or `"all"`. Default: presence of all but those that must differ, and the values of
+        /// those that clients rely on.
+        headers: OneOrMany<HeaderName>,
         /// Fields that do not count: `$.path` or `header:name`.
         ignore: Vec<Item<String>>,
         /// Lists whose order does not count.
         unordered: Vec<Item<String>>,
         /// Numbers that may differ by so much.
         tolerance: Named<f64>,
+        /// What of a field's text does not count, as a regular expression: `{ "header:location" = 'comment-\\d+' }`.
+        mask: Named<String>,
+        /// The member by which the elements of a list are told apart: `{ "$.users" = "id" }`.
+        align: Named<String>,
+        /// Links to the client's host and to the sides' own hosts are the same. Default: true.
+        hosts: bool,
+        /// Statuses of the service that are as good as one of the monolith: `{ "202" = ["200", "201"] }`.
+        status: Named<OneOrMany<String>>,
         /// Whether `1.0` is `1` (`"value"`) or differs from it (`"written"`). Default: `"value"`.
         numbers: Numbers,
         /// Larger bodies are compared by length and hash. Default: `"1MiB"`.

@@ -130,10 +130,14 @@ impl GateCounters {
         }
     }
 
-    /// A copy was compared.
-    pub fn compared(&self, mismatched: bool, monolith: PairSide, service: PairSide) {
+    /// A comparison was judged, now or once the noise was known.
+    pub fn judged(&self, mismatched: bool) {
         self.compared.fetch_add(1, Relaxed);
         self.mismatched.fetch_add(u64::from(mismatched), Relaxed);
+    }
+
+    /// Both sides answered the same request.
+    pub fn paired(&self, monolith: PairSide, service: PairSide) {
         pair(&self.pairs[0], service.failed, monolith.failed);
         let (monolith_bucket, service_bucket) =
             (late_bucket(nanoseconds(monolith.took)), late_bucket(nanoseconds(service.took)));
@@ -237,9 +241,12 @@ mod tests {
         let counters = GateCounters::default();
         counters.set_limits(Some(&[Limit { monolith: 200, service: 210, service_better: 209 }; 3]));
         let side = |failed, millis| PairSide { failed, took: Duration::from_millis(millis) };
-        counters.compared(true, side(false, 1), side(true, 1));
-        counters.compared(false, side(false, 1), side(false, 1));
-        counters.compared(false, side(false, 60_000), side(false, 1));
+        counters.judged(true);
+        counters.paired(side(false, 1), side(true, 1));
+        counters.judged(false);
+        counters.paired(side(false, 1), side(false, 1));
+        counters.judged(false);
+        counters.paired(side(false, 60_000), side(false, 1));
         let tick = counters.totals();
         assert_eq!((tick.copies.compared, tick.copies.mismatched), (3, 1));
         assert_eq!((tick.pairs[0].service_alone, tick.pairs[0].monolith_alone, tick.pairs[0].pairs), (1, 0, 3));

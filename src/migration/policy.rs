@@ -169,7 +169,10 @@ pub enum Examples {
 /// What of two answers is compared, and what counts. Paths are written as in the file and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareSettings {
-    pub headers: Vec<HeaderName>,
+    /// `None`: presence of all, and the values of those that clients rely on.
+    pub headers: Option<Vec<HeaderName>>,
+    /// Values of all headers.
+    pub all_headers: bool,
     /// `$.path` or `header:name`.
     pub ignore: Vec<Box<str>>,
     /// `$.path`: lists whose order does not count.
@@ -178,6 +181,14 @@ pub struct CompareSettings {
     pub tolerance: Vec<(Box<str>, f64)>,
     /// `1.0` and `1` differ.
     pub numbers_as_written: bool,
+    /// A field and the pattern of what does not count in it.
+    pub mask: Vec<(Box<str>, Box<str>)>,
+    /// A list and the member by which its elements are told apart.
+    pub align: Vec<(Box<str>, Box<str>)>,
+    /// Links to the client's host and to the sides' own hosts are the same.
+    pub hosts: bool,
+    /// A status of the monolith and those of the service that are as good.
+    pub status: Vec<(Box<str>, Vec<Box<str>>)>,
     /// Bytes of a body; larger ones are compared by length and hash.
     pub body_limit: u64,
     /// Share of the compared safe requests that the monolith is sent once more.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::evidence::RouteEvidence;
+use super::now;
 use super::rows::Rows;
 use crate::compare::Rules;
 use crate::store::Store;
@@ -41,10 +42,20 @@ impl Archive {
 
     /// The evidence of a route about this subject: in memory, or on disk, or new.
     pub(super) fn evidence(&self, route: &Arc<str>, rules: Rules, subject: u64) -> Arc<RouteEvidence> {
-        if let Some(known) = self.find(route).filter(|known| known.subject() == subject) {
+        let before = self.find(route);
+        if let Some(known) = before.clone().filter(|known| known.subject() == subject) {
             return known;
         }
+        let other_rules = before.as_ref().map(|before| before.rules().fingerprint() != rules.fingerprint());
         let evidence = RouteEvidence::open(route, rules, subject, &self.rows);
+        if let Some(other_rules) = other_rules {
+            let why = if other_rules {
+                "what is compared has changed"
+            } else {
+                "who answers, or what is copied, has changed"
+            };
+            evidence.begin(now(), why);
+        }
         self.routes.lock().insert(Arc::clone(route), Arc::clone(&evidence));
         evidence
     }
@@ -109,7 +120,7 @@ mod tests {
             let evidence = archive.evidence(name, Rules::default(), 7);
             let outcome = compare(&request, &a, &b, evidence.rules());
             for _ in 0..now {
-                evidence.record(&request, &a, &outcome, took, now);
+                evidence.record(&request, &a, &outcome, took, false, now);
             }
         }
         let lying = || names.iter().filter_map(|name| archive.find(name)?.weight()).count();
@@ -119,7 +130,7 @@ mod tests {
         for (count, name) in (1..).zip(&names) {
             let evidence = archive.find(name).expect("known");
             assert_eq!(evidence.mismatch_rate(), Some(1.0));
-            assert_eq!(evidence.report().compared, count, "{name}");
+            assert_eq!(evidence.report(None, 0).compared, count, "{name}");
         }
         drop(std::fs::remove_dir_all(folder));
     }

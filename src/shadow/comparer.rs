@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -14,8 +14,9 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
 use super::deliver::Asked;
+use super::now;
 use super::threads::step_back;
-use crate::compare::{Millis, Outcome, Request, Took, Verdict, compare};
+use crate::compare::{Learned, Outcome, Request, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::live::PairSide;
 use crate::migration::BUCKETS;
@@ -40,8 +41,8 @@ pub(super) struct Comparison {
 
 pub(super) enum Job {
     Compare(Box<Comparison>),
-    /// The monolith with itself.
-    Replay(Box<Comparison>),
+    /// A side with itself.
+    Replay(Box<Comparison>, Learned),
     /// The last one: everything before it is compared and written, then the thread ends.
     Stop(SyncSender<()>),
 }
@@ -111,7 +112,7 @@ impl Work {
             let left = SAVE_EVERY.saturating_sub(saved.elapsed());
             match waiting.recv_timeout(left) {
                 Ok(Job::Compare(comparison)) => self.compare(*comparison),
-                Ok(Job::Replay(comparison)) => replay(&comparison),
+                Ok(Job::Replay(comparison, at)) => replay(&comparison, at),
                 Ok(Job::Stop(done)) => {
                     self.tools.archive.save();
                     let _ = done.send(());
@@ -132,24 +133,26 @@ impl Work {
         let evidence = &comparing.evidence;
         let now = now();
         let took = Took { control: control.took, candidate: candidate.took };
-        let (outcome, verdict) = with_request(asked, |request| {
+        // An unsafe request is copied to a sandbox alone, which may be asked again as well.
+        let learns = comparing.noise.replay.buckets() > 0 && comparing.noise.per_second > 0;
+        let (outcome, verdicts) = with_request(asked, |request| {
             let outcome = compare(request, &control.answer, &candidate.answer, evidence.rules());
-            let verdict = evidence.record(request, &control.answer, &outcome, took, now);
-            (outcome, verdict)
+            let verdicts = evidence.record(request, &control.answer, &outcome, took, learns, now);
+            (outcome, verdicts)
         });
-        copies.meters.comparison(verdict.as_str());
-        if let Some(gate) = copies.gate.as_ref().filter(|_| matches!(verdict, Verdict::Match | Verdict::Mismatch)) {
+        count(copies, &verdicts);
+        if let Some(gate) = copies.gate.as_ref().filter(|_| outcome.unknown.is_none()) {
             let side = |seen: &Seen| PairSide { failed: seen.answer.status.is_server_error(), took: seen.took };
-            gate.compared(verdict == Verdict::Mismatch, side(control), side(candidate));
+            gate.paired(side(control), side(candidate));
         }
         for difference in &outcome.differences {
             copies.meters.comparison_field(&difference.field, FieldKind::Raw);
         }
-        if verdict == Verdict::Mismatch {
+        if verdicts == [Verdict::Mismatch] {
             self.tell(&comparison, &outcome);
         }
         let sample = fastrand::u16(..BUCKETS);
-        if outcome.unknown.is_none() && is_safe(asked) && evidence.takes_replay(comparing.noise, sample, now) {
+        if outcome.unknown.is_none() && evidence.takes_replay(comparing.noise, sample, now) {
             self.ask_again(comparison);
         }
     }
@@ -171,48 +174,58 @@ impl Work {
         });
     }
 
-    /// Sends the request to the monolith once more. Its answer comes back as a job.
+    /// Sends the request once more: a safe one to the monolith, a write to the sandbox that got the copy. The answer
+    /// comes back as a job.
     fn ask_again(&self, comparison: Comparison) {
         let (client, jobs) = (Arc::clone(&self.tools.client), self.jobs.clone());
         let hold = self.tools.budget.hold();
         self.tools.runtime.spawn(async move {
             let Comparison { comparing, copies, asked, control, candidate } = comparison;
-            // Only the monolith's answer is needed from here on.
-            drop(candidate);
             let keep = Some((comparing.evidence.rules().body_limit(), hold));
-            let again = asked.ask_of(&asked.target.monolith, UpstreamId::MONOLITH, &copies, &client, keep).await;
-            if let Ok(Response { seen: Some(candidate), .. }) = again {
-                let comparison = Comparison { comparing, copies, asked, control, candidate };
+            let (first, at) =
+                if is_safe(&asked) { (control, Learned::Monolith) } else { (candidate, Learned::Sandbox) };
+            let (pool, upstream) = match at {
+                Learned::Monolith => (&asked.target.monolith, UpstreamId::MONOLITH),
+                Learned::Sandbox => (&asked.target.pool, asked.target.upstream),
+            };
+            let again = asked.ask_of(pool, upstream, &copies, &client, keep).await;
+            if let Ok(Response { seen: Some(second), .. }) = again {
+                let comparison = Comparison { comparing, copies, asked, control: first, candidate: second };
                 // Under pressure noise is learnt later.
-                drop(jobs.try_send(Job::Replay(Box::new(comparison))));
+                drop(jobs.try_send(Job::Replay(Box::new(comparison), at)));
             }
         });
     }
 }
 
-fn replay(comparison: &Comparison) {
+fn replay(comparison: &Comparison, at: Learned) {
     let Comparison { comparing, copies, asked, control, candidate } = comparison;
     let evidence = &comparing.evidence;
     let outcome: Outcome =
         with_request(asked, |request| compare(request, &control.answer, &candidate.answer, evidence.rules()));
-    evidence.record_replay(&outcome, now());
+    let verdicts = evidence.record_replay(&outcome, at, now());
+    count(copies, &verdicts);
     for difference in &outcome.differences {
         copies.meters.comparison_field(&difference.field, FieldKind::Noise);
     }
 }
 
-fn with_request<T>(asked: &Asked, look: impl FnOnce(&Request<'_>) -> T) -> T {
+pub(super) fn with_request<T>(asked: &Asked, look: impl FnOnce(&Request<'_>) -> T) -> T {
     let target = String::from_utf8_lossy(asked.head.target());
     let (headers, body) = (asked.head.fields.to_map(), asked.body());
     look(&Request { method: &asked.head.method, target: &target, headers: &headers, body: &body })
 }
 
-fn is_safe(asked: &Asked) -> bool {
-    matches!(asked.head.method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS)
+/// Counts what was judged; the gate hears of what was decided.
+fn count(copies: &Copies, verdicts: &[Verdict]) {
+    for verdict in verdicts {
+        copies.meters.comparison(verdict.as_str());
+        if let (Some(gate), Verdict::Match | Verdict::Mismatch) = (copies.gate.as_ref(), verdict) {
+            gate.judged(*verdict == Verdict::Mismatch);
+        }
+    }
 }
 
-/// Milliseconds since 1970.
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+fn is_safe(asked: &Asked) -> bool {
+    matches!(asked.head.method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS)
 }

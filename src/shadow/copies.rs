@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::counts::CopyCounts;
 use super::evidence::RouteEvidence;
 use super::failures::Failures;
+use super::skipped::Skipped;
 use crate::compare::NoiseBudget;
 use crate::live::GateCounters;
 use crate::route::HeaderEdits;
@@ -38,38 +40,7 @@ pub(super) struct Comparing {
 pub(super) struct Standing {
     in_flight: AtomicU32,
     pub(super) failures: Failures,
-}
-
-/// Why a copy was not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Skipped {
-    SampledOut,
-    Method,
-    QueueFull,
-    BodyTooLarge,
-    Upgrade,
-    Stopping,
-    /// The request's own body did not arrive whole.
-    Incomplete,
-    /// It is about who the client is: a sign-in that belongs to a connection.
-    Credentials,
-}
-
-impl Skipped {
-    /// The label in `shadow_skipped_total`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SampledOut => "sampled_out",
-            Self::Method => "method",
-            Self::QueueFull => "queue_full",
-            Self::BodyTooLarge => "body_too_large",
-            Self::Upgrade => "upgrade",
-            Self::Stopping => "stopping",
-            Self::Incomplete => "incomplete",
-            Self::Credentials => "credentials",
-        }
-    }
+    pub(super) counts: CopyCounts,
 }
 
 impl Copies {
@@ -81,6 +52,7 @@ impl Copies {
     /// Counts a copy that is not sent.
     pub fn skip(&self, why: Skipped) {
         self.meters.shadow_skipped(why.as_str());
+        self.standing.counts.skip(why);
     }
 
     /// A place among the copies in flight.

@@ -16,14 +16,15 @@ use super::ask::{Client, ClientError, Request, Response};
 use super::budget::{ByteBudget, Held};
 use super::capture::{Capture, Seen};
 use super::chunks::joined;
-use super::comparer::{Comparer, Comparison, Job, Tools};
-use super::copies::{Comparing, Copies, Skipped, Slot, Standing};
+use super::comparer::{Comparer, Comparison, Job, Tools, with_request};
+use super::copies::{Comparing, Copies, Slot, Standing};
 use super::departures::{Departures, departures};
 use super::evidence::subject;
+use super::skipped::Skipped;
 use super::tee::Tee;
-use super::{HELD_LIMIT, Translate, head};
+use super::{HELD_LIMIT, Translate, head, now};
 use crate::compare::{Report, Rules, WrittenRules};
-use crate::endpoint::{UpstreamId, UpstreamSpec};
+use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::live::GateCounters;
 use crate::message::RequestHead;
 use crate::migration::CompareSettings;
@@ -149,6 +150,7 @@ impl Shadow {
             Ok(rules) => {
                 let noise = rules.noise();
                 let about = subject(route, upstreams, &rules);
+                let rules = rules.with_hosts(hosts(route, upstreams));
                 Some(Comparing { evidence: self.archive.evidence(&route.name, rules, about), noise })
             }
             Err(errors) => {
@@ -224,14 +226,34 @@ impl Shadow {
         }
     }
 
-    /// What is known of a route; `None` if it compares nothing.
-    pub fn report(&self, route: &str) -> Option<Report> {
-        self.archive.find(route).map(|evidence| evidence.report())
+    /// What is known of a route, or what came within the last so long; `None` if it compares nothing.
+    pub fn report(&self, route: &str, since: Option<Duration>) -> Option<Report> {
+        let now = now();
+        let since = since.map(|since| now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+        let mut report = self.archive.find(route)?.report(since, now);
+        if let Some(standing) = self.standings.lock().get(route) {
+            report.copies = standing.counts.report();
+        }
+        Some(report)
+    }
+
+    /// The evidence of a route begins anew. False: it compares nothing.
+    pub fn reset(&self, route: &str, by: &str) -> bool {
+        self.archive.find(route).is_some_and(|evidence| {
+            evidence.reset(now(), "it was reset by hand");
+            tracing::warn!(route, by, "the evidence was reset by hand");
+            true
+        })
     }
 
     /// The kept requests of a route as a Hurl file; `None` if it compares nothing.
     pub fn hurl(&self, route: &str) -> Option<String> {
         self.archive.find(route).map(|evidence| evidence.hurl())
+    }
+
+    /// The same as curl commands.
+    pub fn shell(&self, route: &str) -> Option<String> {
+        self.archive.find(route).map(|evidence| evidence.shell())
     }
 
     /// `None` before the first comparison.
@@ -249,7 +271,8 @@ impl Shadow {
         let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.client, keep).await;
         self.account(&copies, &asked, &result, began.elapsed());
         drop(slot);
-        let (Ok(Response { seen, .. }), Some(primary)) = (result, primary) else { return };
+        let Some(primary) = primary else { return };
+        let Ok(Response { seen, .. }) = result else { return unanswered(&copies, &asked, primary).await };
         let Some(copy) = seen else { return copies.meters.comparison("dropped") };
         // Ends with the primary, at the latest when its exchange is dropped.
         let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) else { return };
@@ -266,6 +289,8 @@ impl Shadow {
     fn account(&self, copies: &Copies, asked: &Asked, result: &Result<Response, ClientError>, total: Duration) {
         let outcome = result.as_ref().map_or_else(ClientError::outcome, |_| "answered");
         copies.meters.shadow_sent(outcome, total.as_secs_f64());
+        let failure = result.as_ref().err().map(|why| format!("{}: {why}", asked.target.pool.spec().name));
+        copies.standing.counts.sent(outcome, failure);
         let told = result.as_ref().ok();
         self.telemetry.emit_shadow(&ShadowRecord {
             trace: &asked.target.trace,
@@ -282,6 +307,28 @@ impl Shadow {
             report(copies, asked, why);
         }
     }
+}
+
+/// The names under which both sides may link to themselves.
+fn hosts(route: &Route, upstreams: &[Arc<UpstreamSpec>]) -> Vec<String> {
+    let sides = [Some(UpstreamId::MONOLITH), route.policy.service].into_iter().flatten();
+    let specs = sides.filter_map(|id| upstreams.get(id.index()));
+    let addresses = specs.filter_map(|spec| match &spec.source {
+        Source::Fixed(endpoints) => Some(endpoints.iter().map(|(address, _)| address.to_string())),
+        _ => None,
+    });
+    addresses.flatten().collect()
+}
+
+/// A copy without an answer stands in the table of statuses, against what the client got.
+async fn unanswered(copies: &Copies, asked: &Asked, primary: oneshot::Receiver<Seen>) {
+    // Where copies go to the monolith, the primary is the service: its status is not what should have come.
+    if asked.target.upstream == UpstreamId::MONOLITH {
+        return;
+    }
+    let (Some(comparing), Ok(primary)) = (&copies.comparison, primary.await) else { return };
+    let status = primary.answer.status.as_u16();
+    with_request(asked, |request| comparing.evidence.record_unanswered(request, status, now()));
 }
 
 fn report(copies: &Copies, asked: &Asked, why: &ClientError) {

@@ -8,7 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::replays::Replays;
 use super::rows::Rows;
-use crate::compare::{Answer, Evidence, Exchange, Millis, NoiseBudget, Outcome, Report, Request, Rules, Took, Verdict};
+use crate::compare::{
+    Answer, Evidence, Exchange, KeptRequest, Learned, Millis, NoiseBudget, Outcome, Report, Request, Rules, Took,
+    Verdict,
+};
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::route::Route;
 
@@ -80,27 +83,49 @@ impl RouteEvidence {
         self.subject
     }
 
+    /// The verdicts that are settled by this comparison; see `Evidence::record`.
     pub(super) fn record(
         &self,
         request: &Request<'_>,
         control: &Answer,
         outcome: &Outcome,
         took: Took,
+        learns: bool,
         now: Millis,
-    ) -> Verdict {
+    ) -> Vec<Verdict> {
         let wanted = self.with(|evidence| evidence.wants_exchange(outcome));
         // Redacting takes longer than counting: not under the lock.
         let exchange = wanted.then(|| Exchange::redacted(request, control, outcome, &self.rules, now)).flatten();
+        let differs = !outcome.differences.is_empty() || outcome.statuses.is_some_and(|[from, to]| from != to);
+        let asked = differs.then(|| KeptRequest::of(request, &self.rules));
         self.change(now, |evidence| {
             if let Some(exchange) = exchange {
                 evidence.keep(exchange);
             }
-            evidence.record(outcome, took, now)
+            evidence.record(outcome, asked.as_ref(), took, learns, now)
         })
     }
 
-    pub(super) fn record_replay(&self, outcome: &Outcome, now: Millis) {
-        self.change(now, |evidence| evidence.record_replay(outcome, now));
+    pub(super) fn record_unanswered(&self, request: &Request<'_>, status: u16, now: Millis) {
+        let asked = KeptRequest::of(request, &self.rules);
+        self.change(now, |evidence| evidence.record_unanswered(status, &asked, now));
+    }
+
+    pub(super) fn record_replay(&self, outcome: &Outcome, at: Learned, now: Millis) -> Vec<Verdict> {
+        self.change(now, |evidence| evidence.record_replay(outcome, at, now))
+    }
+
+    /// Begins anew and says why.
+    pub(super) fn reset(&self, now: Millis, why: &str) {
+        self.change(now, |evidence| {
+            *evidence = Evidence::new(&self.rules);
+            evidence.begin(now, why);
+        });
+    }
+
+    /// Says when it began and why, unless it says so already.
+    pub(super) fn begin(&self, now: Millis, why: &str) {
+        self.change(now, |evidence| evidence.begin(now, why));
     }
 
     /// Whether the monolith is to be asked once more.
@@ -109,12 +134,20 @@ impl RouteEvidence {
         self.replays.lock().take(budget, known, sample, now)
     }
 
-    pub(super) fn report(&self) -> Report {
-        self.with(|evidence| Report::of(&self.route, evidence))
+    /// All, or what came since a time.
+    pub(super) fn report(&self, since: Option<Millis>, now: Millis) -> Report {
+        self.with(|evidence| match since {
+            Some(from) => Report::since(&self.route, evidence, from, now),
+            None => Report::of(&self.route, evidence),
+        })
     }
 
     pub(super) fn hurl(&self) -> String {
         self.with(|evidence| evidence.to_hurl(&self.route, &self.rules))
+    }
+
+    pub(super) fn shell(&self) -> String {
+        self.with(|evidence| evidence.to_shell(&self.route))
     }
 
     /// `None` before the first comparison.

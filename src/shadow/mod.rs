@@ -13,8 +13,10 @@ mod ask;
 mod budget;
 mod capture;
 mod chunks;
+mod clock;
 mod comparer;
 mod copies;
+mod counts;
 mod deliver;
 mod departures;
 mod evidence;
@@ -24,12 +26,16 @@ mod gathered;
 mod head;
 mod replays;
 mod rows;
+mod skipped;
 mod tee;
 mod threads;
 
+use clock::now;
+
 pub use capture::Capture;
-pub use copies::{Copies, Skipped, Slot};
+pub use copies::{Copies, Slot};
 pub use deliver::{Order, Shadow, Target};
+pub use skipped::Skipped;
 pub use tee::Tee;
 pub use threads::{runtime, step_back};
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::budget::Held;
 use super::chunks::Chunks;
-use super::copies::Skipped;
+use super::skipped::Skipped;
 
 /// Knows how far it is, because a retry of the primary passes everything from the first byte again.
 pub struct Tee {

@@ -9,7 +9,7 @@ fn json_reply(body: &Value) -> Reply {
     Reply::status("200 OK", &["Content-Type: application/json"], body.to_string())
 }
 
-const COMPARE: &str = "compare = { examples = \"values\" }\n";
+const COMPARE: &str = "compare = { examples = \"values\", noise = { replay = \"0%\" } }\n";
 
 /// `multilith diff`, its exit code and stdout.
 pub(crate) fn diff(edge: &Edge, more: &[&str]) -> (i32, String) {
@@ -38,11 +38,11 @@ fn equal_answers_match_and_different_ones_name_their_fields() {
     edge.get("/other");
     let report = edge.await_compared(4);
     assert_eq!(report["compared"], 4, "{report:#}");
-    assert_eq!(report["verdicts"], json!({"match": 3, "mismatch": 1, "incomparable": 0}));
+    assert_eq!(report["verdicts"], json!({"match": 3, "mismatch": 1, "undecided": 0, "incomparable": 0, "dropped": 0}));
     assert_eq!(report["mismatch_rate"], json!(0.25));
     let fields: Vec<_> = report["fields"].as_array().expect("a list").iter().map(|field| &field["field"]).collect();
     assert_eq!(fields, ["$.id", "$.more", "$.name"]);
-    assert_eq!(report["fields"][2]["examples"][0]["control"], "\"Ann\"", "{report:#}");
+    assert_eq!(report["fields"][2]["examples"][0]["control"], "Ann", "{report:#}");
 
     let verdict = |verdict| edge.metric("multilith_comparisons_total", &[("route", "all"), ("verdict", verdict)]);
     assert_eq!((verdict("match"), verdict("mismatch"), verdict("incomparable")), (3.0, 1.0, 0.0));
@@ -77,7 +77,7 @@ fn kept_requests_are_exported_as_tests() {
 #[test]
 fn a_route_that_compares_nothing_says_so() {
     let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
-    let edge = shadowing(&monolith, service.address(), "");
+    let edge = shadowing(&monolith, service.address(), "compare = false\n");
     let (status, problem) = edge.admin_json("GET", "/api/v1/routes/all/comparisons");
     assert_eq!(status, 404, "{problem}");
     assert_eq!(edge.admin("GET", "/api/v1/routes/nobody/comparisons").status(), 404);
@@ -95,12 +95,16 @@ fn answers_that_cannot_be_compared_are_told_apart_from_those_that_differ() {
         _ => Reply::ok("text"),
     });
     let service = Origin::saying("other text");
-    let edge = shadowing(&monolith, service.address(), "compare = { headers = [] }\n");
+    let edge = shadowing(&monolith, service.address(), "compare = { headers = [], noise = { replay = \"0%\" } }\n");
     for path in ["/failed", "/unmodified", "/garbled", "/plain"] {
         edge.get(path);
     }
     let report = edge.await_compared(4);
-    assert_eq!(report["verdicts"], json!({"match": 0, "mismatch": 1, "incomparable": 3}), "{report:#}");
+    assert_eq!(
+        report["verdicts"],
+        json!({"match": 0, "mismatch": 1, "undecided": 0, "incomparable": 3, "dropped": 0}),
+        "{report:#}"
+    );
     assert_eq!(report["incomparable"], json!({"control_failed": 1, "not_modified": 1, "undecodable": 1}));
 }
 
@@ -112,11 +116,15 @@ fn bodies_too_large_to_keep_are_compared_by_their_hash() {
     };
     let monolith = Origin::start(move |_| large("a"));
     let service = Origin::start(move |request| large(if request.path_is("/same") { "a" } else { "b" }));
-    let edge = shadowing(&monolith, service.address(), "compare = {}\n");
+    let edge = shadowing(&monolith, service.address(), "compare = { noise = { replay = \"0%\" } }\n");
     assert_eq!(edge.get("/same").body.len(), (3 << 20) + 1);
     edge.get("/other");
     let report = edge.await_compared(2);
-    assert_eq!(report["verdicts"], json!({"match": 1, "mismatch": 1, "incomparable": 0}), "{report:#}");
+    assert_eq!(
+        report["verdicts"],
+        json!({"match": 1, "mismatch": 1, "undecided": 0, "incomparable": 0, "dropped": 0}),
+        "{report:#}"
+    );
     assert_eq!(report["fields"][0]["field"], "body");
 }
 
@@ -126,7 +134,7 @@ fn a_service_is_compared_by_what_its_clients_would_get() {
     let service = Origin::start(|_| Reply::status("302 Found", &["Location: http://users.internal/login"], ""));
     let tables = format!(
         "[services.new]\nurl = \"{}\"\n[routes.all]\npath = \"/{{*rest}}\"\nservice = \"new\"\nstage = \"shadow\"\n\
-         rewrite = {{ host = \"users.internal\" }}\nanswer = {{ location = true }}\n[routes.all.shadow]\ncompare = {{}}\n",
+         rewrite = {{ host = \"users.internal\" }}\nanswer = {{ location = true }}\n[routes.all.shadow]\ncompare = {{ noise = {{ replay = \"0%\" }} }}\n",
         service.url()
     );
     let edge = Edge::before(&monolith).with(&tables).start();
@@ -143,7 +151,7 @@ fn after_a_migration_the_monolith_is_still_the_control() {
     edge.get("/");
     let report = edge.await_compared(1);
     let example = &report["fields"][0]["examples"][0];
-    assert_eq!((&example["control"], &example["candidate"]), (&json!("\"monolith\""), &json!("\"service\"")));
+    assert_eq!((&example["control"], &example["candidate"]), (&json!("monolith"), &json!("service")));
 }
 
 #[test]

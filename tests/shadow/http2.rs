@@ -124,7 +124,7 @@ fn tables(service: SocketAddr) -> String {
     format!(
         "[services.new]\nurl = \"http://{service}\"\nhttp = \"2\"\nsandbox = true\n[routes.all]\npath = \"/{{*rest}}\"\n\
          service = \"new\"\nstage = \"shadow\"\n[routes.all.shadow]\nmethods = [\"GET\", \"POST\"]\nwrites = \"sandbox\"\n\
-         timeout = \"1h\"\ncompare = {{ headers = [] }}\n"
+         timeout = \"1h\"\ncompare = {{ headers = [], noise = {{ replay = \"0%\" }} }}\n"
     )
 }
 

@@ -15,7 +15,8 @@ fn a_hanging_target_does_not_fill_the_memory_with_bodies() {
     let answer = vec![b'a'; BODY];
     let monolith = Origin::start(move |_| Reply::ok(&answer));
     let service = Origin::start(|_| Reply::hang());
-    let edge = shadowing(&monolith, service.address(), &format!("{PATIENT}compare = {{}}\n"));
+    let edge =
+        shadowing(&monolith, service.address(), &format!("{PATIENT}compare = {{ noise = {{ replay = \"0%\" }} }}\n"));
     let mut client = edge.client();
     let body = vec![b'b'; BODY];
     let mut send = || {
@@ -39,7 +40,8 @@ fn an_answer_in_many_pieces_takes_no_more_than_it_is_long() {
     let monolith = Origin::start(move |_| Reply::default().when(&held).then("HTTP/1.1 204 No Content\r\n\r\n"));
     let pieces = "1\r\nx\r\n".repeat(PIECES);
     let service = Origin::start(move |_| Reply::chunked(&[]).then(&pieces).last_chunk(&[]));
-    let edge = shadowing(&monolith, service.address(), &format!("{PATIENT}compare = {{}}\n"));
+    let edge =
+        shadowing(&monolith, service.address(), &format!("{PATIENT}compare = {{ noise = {{ replay = \"0%\" }} }}\n"));
     let before = edge.peak_memory();
     // The copies' answers are kept until the monolith's are there.
     let mut clients: Vec<_> = (0..COPIES).map(|_| edge.client()).collect();

@@ -17,7 +17,11 @@ fn clients_at_once_get_their_own_bytes_and_so_do_the_copies() {
     const EACH: usize = 25;
     let monolith = Origin::start(|request| Reply::ok(&request.body));
     let service = Origin::start(|request| Reply::chunked(&["X-From: service"]).chunk(&request.body).last_chunk(&[]));
-    let edge = shadowing(&monolith, service.address(), "in_flight = 10000\ntimeout = \"1h\"\ncompare = {}\n");
+    let edge = shadowing(
+        &monolith,
+        service.address(),
+        "in_flight = 10000\ntimeout = \"1h\"\ncompare = { headers = [], noise = { replay = \"0%\" } }\n",
+    );
     thread::scope(|scope| {
         for client in 0..CLIENTS {
             let edge = &edge;
@@ -80,7 +84,7 @@ fn a_monolith_that_cannot_be_reached_is_copied_all_the_same() {
     let edge = Edge::before_address(crate::harness::free_address())
         .with(&format!(
             "[services.new]\nurl = \"{}\"\n[routes.all]\npath = \"/{{*rest}}\"\nservice = \"new\"\nstage = \"shadow\"\n\
-             [routes.all.shadow]\ncompare = {{}}\n",
+             [routes.all.shadow]\ncompare = {{ noise = {{ replay = \"0%\" }} }}\n",
             service.url()
         ))
         .start();
@@ -110,7 +114,7 @@ fn a_client_that_leaves_before_its_answer_does_not_cancel_the_copy() {
     let answer = Gate::new();
     let waits = answer.clone();
     let service = Origin::start(move |_| Reply::default().when(&waits).then("HTTP/1.1 204 No Content\r\n\r\n"));
-    let edge = shadowing(&monolith, service.address(), "compare = {}\n");
+    let edge = shadowing(&monolith, service.address(), "compare = { noise = { replay = \"0%\" } }\n");
     let mut client = edge.client();
     client.send("GET / HTTP/1.1\r\nHost: e\r\n\r\n");
     service.await_requests(1);
@@ -132,7 +136,8 @@ fn an_answer_that_streams_is_not_held_back_by_its_comparison() {
     });
     let service =
         Origin::start(|_| Reply::chunked(&["Content-Type: text/event-stream"]).chunk("data: 1\n\n").then_hang());
-    let edge = shadowing(&monolith, service.address(), &format!("{PATIENT}compare = {{}}\n"));
+    let edge =
+        shadowing(&monolith, service.address(), &format!("{PATIENT}compare = {{ noise = {{ replay = \"0%\" }} }}\n"));
     let mut client = edge.client();
     client.send("GET /events HTTP/1.1\r\nHost: e\r\n\r\n");
     assert_eq!(client.head().get("content-type"), Some("text/event-stream"));

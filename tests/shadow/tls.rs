@@ -54,7 +54,7 @@ fn a_service_with_tls_gets_its_copies_if_its_certificate_is_right() {
         let tables = format!(
             "[services.new]\nurl = \"https://{service}\"\ntls = {{ server_name = \"{server_name}\", ca = \"{}\" }}\n\
              [routes.all]\npath = \"/{{*rest}}\"\nservice = \"new\"\nstage = \"shadow\"\n\
-             [routes.all.shadow]\ncompare = {{ headers = [] }}\n",
+             [routes.all.shadow]\ncompare = {{ headers = [], noise = {{ replay = \"0%\" }} }}\n",
             cert.display()
         );
         let edge = Edge::before(&monolith).with(&tables).start();

@@ -3,15 +3,28 @@
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use crate::compare::{DEFAULT_BODY_LIMIT, RuleError, RuleFault, RuleList, Rules, WrittenRules};
-use crate::config::{self, Field, Item};
+use crate::config::{self, Entry, Field, Item, Named, OneOrMany};
 use crate::diagnostic::{Code, Span};
 use crate::migration::{CompareSettings, Examples};
 
-const DEFAULT_HEADERS: [&str; 3] = ["content-type", "location", "cache-control"];
 const DEFAULT_REPLAYS: u32 = 5;
 
-pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> Option<CompareSettings> {
-    let compare = field.get()?;
+/// `by_default`: where the file says nothing, everything is compared as usual.
+pub(super) fn compile(
+    field: &Field<config::CompareSwitch>,
+    by_default: bool,
+    draft: &mut Draft<'_>,
+) -> Option<CompareSettings> {
+    let usual = config::Compare::default();
+    let compare = match field {
+        Field::Absent if by_default => &usual,
+        Field::Absent | Field::Wrong => return None,
+        Field::Given(given) => match &given.value {
+            config::CompareSwitch::Off => return None,
+            config::CompareSwitch::On => &usual,
+            config::CompareSwitch::Table(table) => table,
+        },
+    };
     let mut settings = settings(compare);
     match Rules::new(&WrittenRules::from(&settings)) {
         Ok(rules) => settings.hidden = rules.hidden_names().map(Into::into).collect(),
@@ -23,15 +36,27 @@ pub(super) fn compile(field: &Field<config::Compare>, draft: &mut Draft<'_>) -> 
 fn settings(compare: &config::Compare) -> CompareSettings {
     let tolerances = compare.tolerance.get().map(|named| named.entries.as_slice()).unwrap_or_default();
     let noise = compare.noise.get();
+    let names = compare.headers.get().map(|list| &list.0);
+    // No header is called so: the word stands for all of them.
+    let all_headers = names.is_some_and(|names| names.iter().any(|item| item.value == "all"));
     CompareSettings {
-        headers: match compare.headers.get() {
-            Some(names) => names.iter().map(|item| item.value.clone()).collect(),
-            None => DEFAULT_HEADERS.map(http::HeaderName::from_static).into(),
-        },
+        headers: names.filter(|_| !all_headers).map(|names| names.iter().map(|item| item.value.clone()).collect()),
+        all_headers,
         ignore: texts(&compare.ignore),
         unordered: texts(&compare.unordered),
         tolerance: tolerances.iter().map(|entry| (entry.name.as_str().into(), entry.value)).collect(),
         numbers_as_written: compare.numbers.or(config::Numbers::Value) == config::Numbers::Written,
+        mask: pairs(&compare.mask),
+        align: pairs(&compare.align),
+        hosts: compare.hosts.or(true),
+        status: compare
+            .status
+            .get()
+            .map(|named| named.entries.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .map(status)
+            .collect(),
         body_limit: compare.body_limit.get().map_or(DEFAULT_BODY_LIMIT, |size| size.0),
         replay: percent(noise.map_or(config::Percent(100), |noise| noise.replay.or(config::Percent(100)))),
         replays_per_second: u64::from(noise.map_or(DEFAULT_REPLAYS, |noise| noise.per_second.or(DEFAULT_REPLAYS))),
@@ -45,32 +70,52 @@ fn settings(compare: &config::Compare) -> CompareSettings {
     }
 }
 
+fn pairs(field: &Field<Named<String>>) -> Vec<(Box<str>, Box<str>)> {
+    let entries = field.get().map(|named| named.entries.as_slice()).unwrap_or_default();
+    entries.iter().map(|entry| (entry.name.as_str().into(), entry.value.as_str().into())).collect()
+}
+
+fn status(entry: &Entry<OneOrMany<String>>) -> (Box<str>, Vec<Box<str>>) {
+    (entry.name.as_str().into(), entry.value.0.iter().map(|item| item.value.as_str().into()).collect())
+}
+
 fn texts(field: &Field<Vec<Item<String>>>) -> Vec<Box<str>> {
     field.get().map(|items| items.iter().map(|item| item.value.as_str().into()).collect()).unwrap_or_default()
 }
 
 fn report(compare: &config::Compare, error: &RuleError, draft: &mut Draft<'_>) {
     let code = match error.fault {
-        RuleFault::Tolerance => Code::OutOfRange,
+        RuleFault::Tolerance | RuleFault::Status => Code::OutOfRange,
+        RuleFault::Regex => Code::InvalidRegex,
         RuleFault::HeaderName => Code::InvalidHeaderName,
         RuleFault::Path(_) | RuleFault::NotJson | RuleFault::NoName => Code::InvalidJsonPath,
     };
     let place = place(compare, error).unwrap_or_else(|| compare.span.clone());
     let at = match error.fault {
-        RuleFault::Tolerance => place,
+        RuleFault::Tolerance | RuleFault::Status | RuleFault::Regex => place,
         _ => draft.inside(&place, &error.written, error.at()),
     };
     draft.say(code, at, error.to_string(), "cannot be used", error.help());
+}
+
+/// The entry's name where the name is to blame, else its value.
+fn named<T>(field: &Field<Named<T>>, error: &RuleError) -> Option<Span> {
+    let entry = field.get()?.entries.get(error.index)?;
+    let of_value = matches!(error.fault, RuleFault::Regex | RuleFault::Status);
+    Some(if of_value { entry.span.clone() } else { entry.key.clone() })
 }
 
 /// Where the setting stands in the file.
 fn place(compare: &config::Compare, error: &RuleError) -> Option<Span> {
     let of = |field: &Field<Vec<Item<String>>>| Some(field.get()?.get(error.index)?.span.clone());
     match error.list {
-        RuleList::Headers => Some(compare.headers.get()?.get(error.index)?.span.clone()),
+        RuleList::Headers => Some(compare.headers.get()?.0.get(error.index)?.span.clone()),
         RuleList::Ignore => of(&compare.ignore),
         RuleList::Unordered => of(&compare.unordered),
         RuleList::Redact => of(&compare.redact),
+        RuleList::Mask => named(&compare.mask, error),
+        RuleList::Align => named(&compare.align, error),
+        RuleList::Status => named(&compare.status, error),
         RuleList::Tolerance => {
             let entry = compare.tolerance.get()?.entries.get(error.index)?;
             Some(if error.fault == RuleFault::Tolerance { entry.span.clone() } else { entry.key.clone() })

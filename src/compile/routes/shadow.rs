@@ -22,23 +22,51 @@ const DEFAULT_IN_FLIGHT: u32 = 100;
 pub(super) fn compile(site: Site<'_>, stage: Stage, target: Option<Service>, draft: &mut Draft<'_>) -> Option<Shadow> {
     let given = match &site.route.shadow {
         Field::Given(given) => given,
-        Field::Absent if stage == Stage::Shadow => return Some(build(&config::Shadow::default(), draft)),
+        Field::Absent if stage == Stage::Shadow => {
+            let built = build(&config::Shadow::default(), stage, draft);
+            check_methods(site, &built, draft);
+            return Some(built);
+        }
         Field::Absent | Field::Wrong => return None,
     };
     let shadow = &given.value;
     check_copies(site, stage, given, draft);
     check_reverse(site, stage, shadow, draft);
     check_writes(site, stage, target, shadow, draft);
-    let built = build(shadow, draft);
+    let built = build(shadow, stage, draft);
     let sends = match stage {
         Stage::Shadow | Stage::Canary => true,
         Stage::Migrated => built.reverse,
         Stage::Monolith | Stage::Split | Stage::Retired => false,
     };
+    if sends {
+        check_methods(site, &built, draft);
+    }
     sends.then_some(built)
 }
 
-fn build(shadow: &config::Shadow, draft: &mut Draft<'_>) -> Shadow {
+/// A route that takes writes alone copies nothing unless it is told to.
+fn check_methods(site: Site<'_>, built: &Shadow, draft: &mut Draft<'_>) {
+    let Some(given) = site.route.methods.given().filter(|given| !given.value.0.is_empty()) else { return };
+    let is_copied =
+        |method: &Method| built.methods.contains(method) && (is_safe(method) || built.writes == WriteCopies::Sandbox);
+    if given.value.0.iter().any(|item| is_copied(&item.value)) {
+        return;
+    }
+    let names: Vec<_> = given.value.0.iter().map(|item| item.value.as_str()).collect();
+    draft.say(
+        Code::ShadowWithoutCopies,
+        given.span.clone(),
+        format!("`{}` takes {}, of which nothing is copied", site.name(), names.join(", ")),
+        "none of these is copied",
+        format!(
+            "add `shadow = {{ methods = [\"{}\"], writes = \"sandbox\" }}` if the service may be written to without harm",
+            names.join("\", \"")
+        ),
+    );
+}
+
+fn build(shadow: &config::Shadow, stage: Stage, draft: &mut Draft<'_>) -> Shadow {
     let methods = match shadow.methods.get() {
         None => MethodSet::of(&[Method::GET, Method::HEAD]),
         Some(list) => {
@@ -64,7 +92,7 @@ fn build(shadow: &config::Shadow, draft: &mut Draft<'_>) -> Shadow {
             Writes::Sandbox => WriteCopies::Sandbox,
         },
         headers: edits::compile(&shadow.set, &Field::Absent, &shadow.remove, draft),
-        compare: compare::compile(&shadow.compare, draft),
+        compare: compare::compile(&shadow.compare, stage == Stage::Shadow, draft),
     }
 }
 

@@ -25,7 +25,7 @@ const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
 const SKIPPED: [&str; 8] =
     ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"];
 const GATE_VERDICTS: [&str; 3] = ["advance", "hold", "roll-back"];
-const VERDICTS: [&str; 4] = ["match", "mismatch", "incomparable", "dropped"];
+const VERDICTS: [&str; 5] = ["match", "mismatch", "undecided", "incomparable", "dropped"];
 
 /// Collects what `Shared` holds.
 pub(super) struct Families {

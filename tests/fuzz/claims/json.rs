@@ -10,12 +10,12 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use multilith::compare::{
-    Answer, Body, Evidence, Examples, Exchange, FieldPath, OTHER, Outcome, Report, Request, Rules, Took, Verdict,
-    WrittenRules, compare,
+    Answer, Body, Evidence, Examples, Exchange, FieldPath, Learned, OTHER, Outcome, Report, Request, Rules, Took,
+    Verdict, WrittenRules, compare,
 };
 use serde_json::Value;
 
-const MEDIA: [&str; 8] = [
+const MEDIA: [&str; 12] = [
     "application/json",
     "application/x-ndjson",
     "text/html",
@@ -24,6 +24,11 @@ const MEDIA: [&str; 8] = [
     "application/octet-stream",
     "text/event-stream",
     "",
+    // What came later stands behind, so that old inputs keep their meaning.
+    "application/xml",
+    "text/csv",
+    "application/grpc",
+    "application/protobuf",
 ];
 
 const CODINGS: [&str; 4] = ["", "gzip", "br", "zstd"];
@@ -34,7 +39,7 @@ const SECRETS: [&str; 2] = ["tok-5up3r-s3cret", "sess-0123456789"];
 /// Every kind of rule, with names of one letter so that they are met.
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
     Rules::new(&WrittenRules {
-        ignore: vec!["$.i".to_owned(), "form:i".to_owned()],
+        ignore: vec!["$.i".to_owned(), "form.i".to_owned()],
         unordered: vec!["$.u".to_owned(), "$[*]".to_owned()],
         tolerance: vec![("$.t".to_owned(), 1.0), ("$.u[*]".to_owned(), 1.0)],
         redact: vec!["p".to_owned()],
@@ -54,7 +59,7 @@ pub fn hold(input: &[u8]) {
     }
     let middle = bodies.iter().position(|&byte| byte == 0).unwrap_or(bodies.len());
     let (left, right) = (&bodies[..middle], bodies.get(middle + 1..).unwrap_or_default());
-    let media = |bits: u8| MEDIA[usize::from(bits & 7)];
+    let media = |bits: u8| MEDIA[usize::from(bits & 7) + if bits >> 6 == 3 { 4 } else { 0 }];
     let coding = |bits: u8| CODINGS[usize::from(bits >> 3 & 3)];
     let a = answer(media(*first), coding(*first), left);
     let b = answer(media(*second), coding(*second), right);
@@ -112,7 +117,8 @@ fn told(outcome: &Outcome, control: &Answer, rules: &Rules) {
     }
     let took = Took { control: Duration::from_millis(3), candidate: Duration::from_millis(2) };
     let mut evidence = Evidence::new(rules);
-    evidence.record(outcome, took, 1);
+    evidence.record(outcome, None, took, false, 1);
+    evidence.record_replay(outcome, Learned::Monolith, 2);
     let headers = headers_of_request();
     let request = Request { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
     if let Some(exchange) = Exchange::redacted(&request, control, outcome, rules, 1) {

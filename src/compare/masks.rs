@@ -1,0 +1,109 @@
+//! What is noise inside a field: the parts in which a side disagreed with itself, by class and neighbours.
+
+use serde::{Deserialize, Serialize};
+
+use super::difference::MAX_HUNKS;
+use super::token::{Hunk, class};
+
+/// A masked part, and in how many replays it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mask {
+    part: Hunk,
+    times: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Masks {
+    list: Vec<Mask>,
+    /// So much of the field is noise that nothing of it is compared.
+    whole: bool,
+}
+
+impl Masks {
+    /// Learns from one replay.
+    pub(super) fn learn(&mut self, hunks: &[Hunk]) {
+        for hunk in hunks {
+            self.add(Mask { part: Hunk { classes: widened(hunk.classes), ..*hunk }, times: 1 });
+        }
+    }
+
+    fn add(&mut self, mask: Mask) {
+        if let Some(known) = self.list.iter_mut().find(|known| same_place(&known.part, &mask.part)) {
+            known.part.classes |= mask.part.classes;
+            known.times = known.times.saturating_add(mask.times);
+        } else if self.list.len() < MAX_HUNKS {
+            self.list.push(mask);
+        } else {
+            self.whole = true;
+        }
+    }
+
+    /// Whether all that differs is masked.
+    pub(super) fn cover(&self, hunks: &[Hunk]) -> bool {
+        self.whole
+            || hunks.iter().all(|hunk| {
+                let covers = |mask: &Mask| same_place(&mask.part, hunk) && hunk.classes & !mask.part.classes == 0;
+                self.list.iter().any(covers)
+            })
+    }
+
+    /// Whether nothing is left that could be compared.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Masks that one replay alone has shown. By Good and Turing their share of the replays is about the chance that a
+    /// further one shows a part never seen before: noise that is not known yet.
+    pub(super) fn seen_once(&self) -> u64 {
+        self.list.iter().filter(|mask| mask.times == 1).count() as u64
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.whole |= other.whole;
+        other.list.into_iter().for_each(|mask| self.add(mask));
+    }
+}
+
+/// White space at an end is told apart from nothing by its neighbours alone.
+fn same_place(mask: &Hunk, hunk: &Hunk) -> bool {
+    (mask.before, mask.behind) == (hunk.before, hunk.behind)
+        && (mask.classes & PSEUDO == 0) == (hunk.classes & PSEUDO == 0)
+}
+
+/// Differences that have no text.
+const PSEUDO: u16 = class::PRESENCE | class::TYPE | class::ORDER | class::WHOLE;
+
+/// An id may come out as letters or as digits alone, and a part that was a number may be a word the next time it is long.
+const fn widened(classes: u16) -> u16 {
+    if classes & (class::OPAQUE | class::UUID) == 0 {
+        classes
+    } else {
+        classes | class::WORD | class::NUMBER | class::OPAQUE | class::PUNCTUATION
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::parts;
+    use super::*;
+
+    #[test]
+    fn what_is_masked_and_what_is_not() {
+        let mut masks = Masks::default();
+        for (a, b) in
+            [("nonce=a1b2; price 10", "nonce=c3d4; price 10"), ("nonce=a1b2; price 10", "nonce=77f7; price 10")]
+        {
+            masks.learn(&parts(a, b).hunks);
+        }
+        assert_eq!(masks.seen_once(), 0);
+        assert!(masks.cover(&parts("nonce=abcd; price 10", "nonce=1234; price 10").hunks));
+        assert!(!masks.cover(&parts("nonce=abcd; price 10", "nonce=1234; price 99").hunks));
+        assert!(!masks.cover(&[Hunk::of(class::PRESENCE)]));
+        masks.learn(&[Hunk::of(class::PRESENCE)]);
+        assert!(masks.cover(&[Hunk::of(class::PRESENCE)]) && !masks.cover(&[Hunk::of(class::ORDER)]));
+        for number in 0..100 {
+            masks.learn(&[Hunk { classes: class::WORD, before: number, behind: number }]);
+        }
+        assert!(masks.is_whole() && masks.cover(&[Hunk::of(class::ORDER)]));
+    }
+}

@@ -1,0 +1,274 @@
+//! The noise test: every kind of body with the noise that real answers have, with one fault in 1 % of them, and without.
+//!
+//! `MULTILITH_SEEDS`, when this is compiled, says how many seeds; 100 take a minute in a release build.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+
+use super::verdict::tests::answer;
+use super::{Answer, Evidence, Learned, Report, Request, Rules, Took, compare};
+
+const REQUESTS: u64 = 5000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    Price,
+    Link,
+    Missing,
+    Attribute,
+    Status,
+}
+
+/// What one answer is made from.
+struct Noise<'r> {
+    random: &'r mut fastrand::Rng,
+    counter: u64,
+    fault: Fault,
+}
+
+impl Noise<'_> {
+    fn nonce(&mut self) -> String {
+        format!("{:010x}", self.random.u64(..1 << 40))
+    }
+
+    fn token(&mut self) -> String {
+        std::iter::repeat_with(|| self.random.alphanumeric()).take(32).collect()
+    }
+
+    fn clock(&mut self) -> String {
+        let (h, m, s) = (self.random.u8(..24), self.random.u8(..60), self.random.u8(..60));
+        format!("2026-11-{:02}T{h:02}:{m:02}:{s:02}Z", self.random.u8(1..29))
+    }
+
+    fn price(&self) -> &'static str {
+        if self.fault == Fault::Price { "99.90" } else { "9.90" }
+    }
+
+    fn link(&self) -> &'static str {
+        if self.fault == Fault::Link { "/products/wrong" } else { "/products/blue-shirt" }
+    }
+
+    fn is_missing(&self) -> bool {
+        self.fault == Fault::Missing
+    }
+
+    fn attribute(&self) -> &'static str {
+        if self.fault == Fault::Attribute { "lazy" } else { "eager" }
+    }
+
+    /// A block of advertisement in every third answer.
+    fn advert(&mut self) -> bool {
+        self.random.u8(..3) == 0
+    }
+
+    /// The numbers of five elements in an order of their own.
+    fn order(&mut self) -> [u8; 5] {
+        let mut order = [1, 2, 3, 4, 5];
+        self.random.shuffle(&mut order);
+        order
+    }
+}
+
+fn page(n: &mut Noise<'_>) -> Vec<u8> {
+    let rows: String = (1..=6)
+        .filter(|row| !(n.is_missing() && *row == 4))
+        .map(|row| {
+            format!("<tr class=\"row{}\"><th><a href=\"/admin/{row}/\">Item {row}</a><td>Text of {row}</tr>", row % 2)
+        })
+        .collect();
+    let (nonce, clock, counter, price, link, attribute) =
+        (n.nonce(), n.clock(), n.counter, n.price(), n.link(), n.attribute());
+    let token = n.token();
+    let advert = if n.advert() { "<aside class=\"ad\">Buy now</aside>" } else { "" };
+    format!(
+        "<!doctype html><html><head><title>Shop</title><link rel=stylesheet href=\"/s.css?ver={nonce}\">\
+         <script nonce=\"{nonce}\">var t = '{clock}', n = {counter};</script></head><body class=\"home page\">\
+         <!-- built in {counter} ms --><main><article class=\"product\"><h1>Blue shirt</h1>\
+         <p class=\"price\">{price} EUR</p><p class=\"seen\">Seen {counter} times, last at {clock}, by nobody</p>\
+         <a class=\"more\" href=\"{link}\">more</a><img src=\"/i.png\" loading=\"{attribute}\"></article>{advert}\
+         <table id=\"result_list\">{rows}</table>\
+         <form><input type=hidden name=csrfmiddlewaretoken value=\"{token}\"><input name=q></form></main></body></html>"
+    )
+    .into_bytes()
+}
+
+fn feed(n: &mut Noise<'_>) -> Vec<u8> {
+    let items: String = (1..=4)
+        .filter(|item| !(n.is_missing() && *item == 2))
+        .map(|item| format!("<item><title>Post {item}</title><guid isPermaLink=\"false\">p{item}</guid><dc:creator>ann</dc:creator></item>"))
+        .collect();
+    let (clock, link, price, attribute) = (n.clock(), n.link(), n.price(), n.attribute());
+    format!(
+        "<?xml version=\"1.0\"?>\n<rss version=\"2.0\" xmlns:dc=\"http://purl.org/dc/elements/1.1/\"><channel>\
+         <title>Shop</title><lastBuildDate>{clock}</lastBuildDate><link>{link}</link>\n\
+         <price currency=\"{attribute}\">{price}</price>{items}</channel></rss>"
+    )
+    .into_bytes()
+}
+
+fn list(n: &mut Noise<'_>) -> Vec<u8> {
+    let items: Vec<_> = n
+        .order()
+        .into_iter()
+        .filter(|id| !(n.is_missing() && *id == 3))
+        .map(|id| {
+            let price = if id == 2 { n.price() } else { "5.00" };
+            format!("{{\"id\":{id},\"price\":{price},\"url\":\"{}?{id}\",\"load\":\"{}\"}}", n.link(), n.attribute())
+        })
+        .collect();
+    let (clock, nonce, counter) = (n.clock(), n.nonce(), n.counter);
+    let advert = if n.advert() { ",\"banner\":{\"text\":\"Buy\"}" } else { "" };
+    let html = format!("<p>Seen {counter} times</p><p class=\\\"p\\\">Price {} EUR</p>", n.price());
+    format!(
+        "{{\"at\":\"{clock}\",\"request\":\"{nonce}\",\"served\":{counter},\"items\":[{}],\"html\":\"{html}\"{advert}}}",
+        items.join(",")
+    )
+    .into_bytes()
+}
+
+fn sheet(n: &mut Noise<'_>) -> Vec<u8> {
+    let mut out = String::from("id,price,link,exported\n");
+    let missing = n.is_missing();
+    for id in n.order().into_iter().filter(|id| !(missing && *id == 3)) {
+        let (price, clock) = (if id == 1 { n.price() } else { "3.00" }, n.clock());
+        out.push_str(&format!("{id},{price},{},{clock}\n", n.link()));
+    }
+    out.into_bytes()
+}
+
+fn call(n: &mut Noise<'_>) -> Vec<u8> {
+    let mut message = Vec::new();
+    let mut texts = vec![(1, n.price().to_owned()), (2, n.link().to_owned()), (3, n.nonce()), (4, n.clock())];
+    let elements = (1..=3).filter(|id| !(n.is_missing() && *id == 2));
+    texts.extend(elements.map(|id| (5, format!("element {id}"))));
+    for (field, text) in texts {
+        message.extend([field << 3 | 2_u8, u8::try_from(text.len()).expect("short")]);
+        message.extend(text.as_bytes());
+    }
+    let counter = u8::try_from(n.counter % 100).expect("below 100");
+    message.extend([6 << 3, counter]);
+    let mut body = vec![0, 0, 0, 0, u8::try_from(message.len()).expect("short")];
+    body.extend(message);
+    body
+}
+
+fn text(n: &mut Noise<'_>) -> Vec<u8> {
+    let stock = if n.is_missing() { "" } else { "in stock: yes\n" };
+    let (clock, nonce, counter) = (n.clock(), n.nonce(), n.counter);
+    format!("generated {clock} by {nonce}\nserved {counter}\nprice {} EUR\nlink {}\n{stock}", n.price(), n.link())
+        .into_bytes()
+}
+
+type Make = fn(&mut Noise<'_>) -> Vec<u8>;
+
+/// Each kind with its faults and the field that each of them is.
+const KINDS: [(&str, &str, Make, &[(Fault, &str)]); 6] = [
+    (
+        "page",
+        "text/html; charset=utf-8",
+        page,
+        &[
+            (Fault::Price, "main > article.product > p.price"),
+            (Fault::Link, "main > article.product > a.more@href"),
+            (Fault::Attribute, "main > article.product > img@loading"),
+            (Fault::Missing, "#result_list > tr.row0[*]"),
+            (Fault::Status, "status"),
+        ],
+    ),
+    (
+        "feed",
+        "application/rss+xml",
+        feed,
+        &[
+            (Fault::Price, "rss > channel > price"),
+            (Fault::Link, "rss > channel > link"),
+            (Fault::Attribute, "rss > channel > price@currency"),
+            (Fault::Missing, "rss > channel > item[*]"),
+            (Fault::Status, "status"),
+        ],
+    ),
+    (
+        "list",
+        "application/json",
+        list,
+        &[
+            (Fault::Link, "$.items[*].url"),
+            (Fault::Attribute, "$.items[*].load"),
+            (Fault::Missing, "$.items[*]"),
+            (Fault::Status, "status"),
+        ],
+    ),
+    (
+        "sheet",
+        "text/csv",
+        sheet,
+        &[(Fault::Price, "csv.price"), (Fault::Link, "csv.link"), (Fault::Missing, "csv"), (Fault::Status, "status")],
+    ),
+    (
+        "call",
+        "application/grpc",
+        call,
+        &[(Fault::Price, "#1"), (Fault::Link, "#2"), (Fault::Missing, "#5[*]"), (Fault::Status, "status")],
+    ),
+    (
+        "text",
+        "text/plain",
+        text,
+        &[(Fault::Price, "line[*]"), (Fault::Link, "line[*]"), (Fault::Missing, "line[*]"), (Fault::Status, "status")],
+    ),
+];
+
+/// The report after so many requests with this fault in 1 % of the service's answers.
+fn after(seed: u64, media: &str, make: Make, fault: Fault) -> Report {
+    let rules = Rules::default();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut evidence = Evidence::new(&rules);
+    let headers = HeaderMap::new();
+    let request = Request { method: &Method::GET, target: "/items", headers: &headers, body: b"" };
+    let took = Took { control: Duration::from_millis(20), candidate: Duration::from_millis(9) };
+    let mut counter = 0;
+    let mut one = |random: &mut fastrand::Rng, base: u64, fault: Fault| -> Answer {
+        counter += 1;
+        let status = if fault == Fault::Status { 404 } else { 200 };
+        let body = make(&mut Noise { random, counter: base + counter, fault });
+        answer(status, &[("content-type", media)], body)
+    };
+    for now in 0..REQUESTS {
+        let fault = if random.u32(..100) == 0 { fault } else { Fault::None };
+        let control = one(&mut random, 0, Fault::None);
+        let candidate = one(&mut random, 1_000_000, fault);
+        evidence.record(&compare(&request, &control, &candidate, &rules), None, took, true, now);
+        // As in life: until noise is known every request may be sent twice, then one in a hundred.
+        if !evidence.noise_known() && random.u32(..10) == 0 || random.u32(..100) == 0 {
+            let again = one(&mut random, 0, Fault::None);
+            evidence.record_replay(&compare(&request, &control, &again, &rules), Learned::Monolith, now);
+        }
+    }
+    Report::of("items", &evidence)
+}
+
+#[test]
+fn within_5000_requests_the_report_names_the_fault_and_nothing_else() {
+    let seeds = option_env!("MULTILITH_SEEDS").and_then(|seeds| seeds.parse().ok()).unwrap_or(1);
+    let mut wrong = Vec::new();
+    for (name, media, make, faults) in KINDS {
+        for seed in 0..seeds {
+            // One fault a seed, all of them in turn; and one run without.
+            let turn = usize::try_from(seed).expect("few seeds") % faults.len();
+            for (fault, field) in [faults[turn], (Fault::None, "")] {
+                let report = after(seed, media, make, fault);
+                let named: Vec<_> = report.regressions().collect();
+                let expected: &[&str] = if fault == Fault::None { &[] } else { &[field] };
+                if named != expected {
+                    wrong.push(format!("{name} {fault:?} seed {seed}: {named:?} instead of {expected:?}"));
+                    if wrong.len() == 1 {
+                        wrong.push(report.to_string());
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

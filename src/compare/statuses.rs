@@ -1,0 +1,110 @@
+//! Which statuses stood against which: a table of pairs, with the requests that showed them last.
+
+use http::header::{AUTHORIZATION, COOKIE};
+use serde::{Deserialize, Serialize};
+
+use super::Millis;
+use super::answer::Request;
+use super::rules::Rules;
+
+/// Characters of a request id.
+const MAX_ID: usize = 100;
+
+/// Pairs that are told apart.
+const MAX_PAIRS: usize = 64;
+
+/// Requests of one pair.
+const MAX_REQUESTS: usize = 3;
+
+/// A request as it is kept: its target without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRequest {
+    pub method: String,
+    pub target: String,
+    pub request_id: Option<String>,
+    /// It carried credentials.
+    pub authorized: bool,
+}
+
+impl KeptRequest {
+    /// What is kept of a request.
+    pub fn of(request: &Request<'_>, rules: &Rules) -> Self {
+        let secrets = rules.redactor().secrets(request, []);
+        let id = request.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        Self {
+            method: request.method.to_string(),
+            target: rules.redactor().target(request.target, &secrets),
+            request_id: id.map(|id| id.chars().take(MAX_ID).collect()),
+            authorized: [AUTHORIZATION, COOKIE].iter().any(|name| request.headers.contains_key(name)),
+        }
+    }
+}
+
+/// Two statuses that were not the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pair {
+    pub(super) from: u16,
+    /// `None`: no answer came.
+    pub(super) to: Option<u16>,
+    pub(super) count: u64,
+    pub(super) authorized: u64,
+    pub(super) last: Millis,
+    /// The newest last.
+    pub(super) requests: Vec<(Millis, KeptRequest)>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Statuses {
+    pairs: Vec<Pair>,
+}
+
+impl Statuses {
+    pub(super) fn count(&mut self, from: u16, to: Option<u16>, asked: &KeptRequest, now: Millis) {
+        let known = self.pairs.iter().position(|pair| (pair.from, pair.to) == (from, to));
+        let at = match known {
+            Some(at) => at,
+            None if self.pairs.len() < MAX_PAIRS => {
+                self.pairs.push(Pair { from, to, count: 0, authorized: 0, last: now, requests: Vec::new() });
+                self.pairs.len() - 1
+            }
+            None => return,
+        };
+        let Some(pair) = self.pairs.get_mut(at) else { return };
+        pair.count += 1;
+        pair.authorized += u64::from(asked.authorized);
+        pair.last = pair.last.max(now);
+        if pair.requests.len() >= MAX_REQUESTS {
+            pair.requests.remove(0);
+        }
+        pair.requests.push((now, asked.clone()));
+    }
+
+    /// The most frequent first.
+    pub(super) fn pairs(&self) -> Vec<&Pair> {
+        let mut pairs: Vec<_> = self.pairs.iter().collect();
+        pairs.sort_by_key(|pair| (std::cmp::Reverse(pair.count), pair.from, pair.to));
+        pairs
+    }
+}
+
+impl Pair {
+    /// The usual cause of such a pair.
+    pub(super) const fn hint(&self) -> Option<&'static str> {
+        match (self.from, self.to) {
+            (_, None) => Some("the service gives no whole answer: see the log for why"),
+            (200..=299, Some(401 | 403)) if self.authorized == self.count => {
+                Some("the service refuses the monolith's credentials: translate them for the copy")
+            }
+            (200..=299, Some(401 | 403)) => Some("the service asks for credentials that the monolith does not need"),
+            (202, Some(200 | 201 | 204)) | (200 | 201 | 204, Some(202)) => {
+                Some("one side works later: agree on the pair with `status`")
+            }
+            (200..=299, Some(300..=399)) | (300..=399, Some(200..=299)) => {
+                Some("one side redirects: a trailing slash, or a login")
+            }
+            (_, Some(404)) => Some("the service does not know the path: does the route need a rewrite?"),
+            (_, Some(405)) => Some("the service does not know the method at this path"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Cuts texts into tokens and says where two of them differ, so that noise and a fault in one field are told apart.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Classes of what stands in a differing part; a part may hold several.
+pub(super) mod class {
+    pub(crate) const SPACE: u16 = 1;
+    pub(crate) const PUNCTUATION: u16 = 1 << 1;
+    pub(crate) const WORD: u16 = 1 << 2;
+    pub(crate) const NUMBER: u16 = 1 << 3;
+    /// Letters mixed with digits: hex, base64, an id.
+    pub(crate) const OPAQUE: u16 = 1 << 4;
+    pub(crate) const UUID: u16 = 1 << 5;
+    /// A date, a time, or both.
+    pub(crate) const TIME: u16 = 1 << 6;
+    /// One side has it, the other has not.
+    pub(crate) const PRESENCE: u16 = 1 << 7;
+    pub(crate) const TYPE: u16 = 1 << 8;
+    pub(crate) const ORDER: u16 = 1 << 9;
+    /// Lists, bytes and secrets that are compared as a whole.
+    pub(crate) const WHOLE: u16 = 1 << 10;
+}
+
+/// Pairs of tokens that are looked at; beyond that everything between the common ends is one part.
+const MAX_PAIRS: usize = 60_000;
+
+/// Shorter texts that are neither letters nor digits say nothing.
+const INFORMATIVE: usize = 8;
+
+/// The least length of a run of base64 that is taken for one token.
+const LONG_RUN: usize = 20;
+
+/// A differing part of a field: its classes, and hashes of the tokens before and behind it. No value is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Hunk {
+    pub(super) classes: u16,
+    pub(super) before: u32,
+    pub(super) behind: u32,
+}
+
+impl Hunk {
+    /// For a difference that has no text.
+    pub(super) const fn of(classes: u16) -> Self {
+        Self { classes, before: 0, behind: 0 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    pub(super) text: &'a str,
+    pub(super) class: u16,
+}
+
+/// How two texts differ.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Parts {
+    pub(super) hunks: Vec<Hunk>,
+    /// Whether what is the same in both holds information.
+    pub(super) rest: bool,
+    /// Where the first difference begins: a byte of each text.
+    pub(super) first: [usize; 2],
+}
+
+/// The tokens of a text; joined they are the text.
+pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (length, class) = token(rest, first);
+        let Some((text, behind)) = rest.split_at_checked(length.max(first.len_utf8())) else { break };
+        out.push(Token { text, class });
+        rest = behind;
+    }
+    out
+}
+
+fn token(rest: &str, first: char) -> (usize, u16) {
+    let run = |wanted: fn(char) -> bool| rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+    if first.is_whitespace() {
+        return (run(char::is_whitespace), class::SPACE);
+    }
+    if !first.is_alphanumeric() && first != '_' {
+        return (first.len_utf8(), class::PUNCTUATION);
+    }
+    if first.is_ascii_hexdigit() && is_uuid(rest.as_bytes()) {
+        return (36, class::UUID);
+    }
+    if first.is_ascii_digit()
+        && let Some(length) = time(rest.as_bytes())
+    {
+        return (length, class::TIME);
+    }
+    let long = run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/' | '='));
+    if long >= LONG_RUN && rest.get(..long).is_some_and(is_base64) {
+        return (long, class::OPAQUE);
+    }
+    let length = run(|c| c.is_alphanumeric() || c == '_');
+    let word = rest.get(..length).unwrap_or_default();
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return (length, class::WORD);
+    }
+    if digits < word.len() {
+        return (length, class::OPAQUE);
+    }
+    (number(rest.as_bytes(), length), class::NUMBER)
+}
+
+/// Digits go on behind a point or a comma if a digit follows.
+fn number(bytes: &[u8], mut length: usize) -> usize {
+    while let (Some(b'.' | b','), Some(digit)) = (bytes.get(length), bytes.get(length + 1))
+        && digit.is_ascii_digit()
+    {
+        length += 1 + bytes.get(length + 1..).map_or(0, digits_of);
+    }
+    length
+}
+
+fn digits_of(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
+}
+
+fn is_uuid(bytes: &[u8]) -> bool {
+    let ends = bytes.get(36).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    ends && bytes.get(..36).is_some_and(|bytes| {
+        bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    })
+}
+
+/// Letters of both cases and digits, with few marks between them: neither a path nor words.
+fn is_base64(run: &str) -> bool {
+    let marks = run.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count();
+    let has = |wanted: fn(&u8) -> bool| run.as_bytes().iter().any(wanted);
+    marks * 8 <= run.len()
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && (has(u8::is_ascii_uppercase) || run.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The length of `2026-11-28`, `2026-11-28T10:00:00.5+01:00`, `10:00` and the like.
+fn time(bytes: &[u8]) -> Option<usize> {
+    let shaped = |from: usize, shape: &[u8]| {
+        shape.iter().enumerate().all(|(at, wanted)| {
+            bytes
+                .get(from + at)
+                .is_some_and(|byte| if *wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted })
+        })
+    };
+    let date = shaped(0, b"0000-00-00") || shaped(0, b"0000/00/00");
+    let mut at = if date { 10 } else { 0 };
+    let clock = if date { usize::from(matches!(bytes.get(10), Some(b'T' | b' ' | b't'))) } else { 0 };
+    if (!date || clock == 1) && shaped(at + clock, b"00:00") {
+        at += clock + 5;
+        if shaped(at, b":00") {
+            at += 3;
+        }
+        if matches!(bytes.get(at), Some(b'.' | b',')) {
+            let digits = bytes.get(at + 1..).map_or(0, digits_of);
+            at += if digits > 0 { digits + 1 } else { 0 };
+        }
+        if matches!(bytes.get(at), Some(b'Z' | b'z')) {
+            at += 1;
+        } else if matches!(bytes.get(at), Some(b'+' | b'-')) && shaped(at + 1, b"00") {
+            at += if shaped(at + 1, b"00:00") {
+                6
+            } else if shaped(at + 1, b"0000") {
+                5
+            } else {
+                3
+            };
+        }
+    }
+    (at > 0 && bytes.get(at).is_none_or(|byte| !byte.is_ascii_alphanumeric())).then_some(at)
+}
+
+/// Where two texts differ.
+pub(super) fn parts(control: &str, candidate: &str) -> Parts {
+    let (a, b) = (tokens(control), tokens(candidate));
+    let start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let most = a.len().min(b.len()) - start;
+    let end = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
+    let (middle_a, middle_b) = (between(&a, start, end), between(&b, start, end));
+    let same = common(middle_a, middle_b);
+    let mut whole: Vec<(usize, usize)> = (0..start).map(|at| (at, at)).collect();
+    whole.extend(same.into_iter().map(|(x, y)| (x + start, y + start)));
+    whole.extend((0..end).map(|at| (a.len() - end + at, b.len() - end + at)));
+    let first = [&a, &b].map(|tokens| tokens.iter().take(start).map(|token| token.text.len()).sum());
+    let rest: Vec<&str> = whole.iter().filter_map(|(x, _)| a.get(*x)).map(|token| token.text).collect();
+    let rest = rest.iter().map(|text| text.len()).sum::<usize>() >= INFORMATIVE
+        || rest.iter().any(|text| text.chars().any(char::is_alphanumeric));
+    Parts { hunks: hunks(&a, &b, &whole), rest, first }
+}
+
+fn between<'t, 'a>(tokens: &'t [Token<'a>], start: usize, end: usize) -> &'t [Token<'a>] {
+    tokens.get(start..tokens.len() - end).unwrap_or_default()
+}
+
+/// The longest common subsequence, as pairs of places.
+fn common(a: &[Token<'_>], b: &[Token<'_>]) -> Vec<(usize, usize)> {
+    if a.is_empty() || b.is_empty() || a.len().saturating_mul(b.len()) > MAX_PAIRS {
+        return Vec::new();
+    }
+    super::align::longest(a.len(), b.len(), |x, y| a.get(x) == b.get(y))
+}
+
+/// The parts between what is common. White space alone does not part two of them.
+fn hunks(a: &[Token<'_>], b: &[Token<'_>], common: &[(usize, usize)]) -> Vec<Hunk> {
+    let is_space = |(x, _): &(usize, usize)| a.get(*x).is_some_and(|token| token.class == class::SPACE);
+    // White space anchors nothing: it is everywhere.
+    let anchors: Vec<(usize, usize)> = common.iter().filter(|pair| !is_space(pair)).copied().collect();
+    let mut out = Vec::new();
+    let mut from = (0, 0);
+    let mut before = 1;
+    for place in anchors.iter().map(Some).chain([None]) {
+        let (x, y) = place.copied().unwrap_or((a.len(), b.len()));
+        let (left, right) = (a.get(from.0..x).unwrap_or_default(), b.get(from.1..y).unwrap_or_default());
+        let behind = place.and_then(|(x, _)| a.get(*x)).map_or(2, |token| short(token.text));
+        if left != right {
+            let classes = left.iter().chain(right).filter(|token| token.class != class::SPACE);
+            let classes = classes.fold(0, |sum, token| sum | token.class);
+            out.push(Hunk { classes: if classes == 0 { class::SPACE } else { classes }, before, behind });
+        }
+        from = (x + 1, y + 1);
+        before = behind;
+    }
+    out
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+fn short(text: &str) -> u32 {
+    xxh3_64(text.as_bytes()) as u32
+}
+
+/// What surrounds a byte of a text: so many characters to each side, cut at the borders of tokens.
+pub(super) fn surroundings(text: &str, at: usize, characters: usize) -> String {
+    let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let (before, behind) = text.split_at(at);
+    let wide = before.char_indices().rev().nth(characters.saturating_sub(1)).map_or(0, |(at, _)| at);
+    let mut from = at;
+    for token in tokens(before.get(wide..).unwrap_or_default()).iter().rev() {
+        // The first token may have been cut: it stays out, unless it is all there is.
+        if from - token.text.len() == wide && wide > 0 && from < at {
+            break;
+        }
+        from -= token.text.len();
+    }
+    let end = behind.char_indices().nth(characters).map_or(behind.len(), |(at, _)| at);
+    let mut to = at;
+    for token in tokens(behind) {
+        if to + token.text.len() > at + end {
+            break;
+        }
+        to += token.text.len();
+    }
+    if to == at {
+        to = at + end;
+    }
+    let mut out = String::new();
+    if from > 0 {
+        out.push('…');
+    }
+    out.push_str(text.get(from..to).unwrap_or_default());
+    if to < text.len() {
+        out.push('…');
+    }
+    out
+}
+
+/// Types and lengths of the tokens around a byte: what `surroundings` shows, without a value.
+pub(super) fn shapes(text: &str, at: usize) -> String {
+    const AROUND: usize = 3;
+    let tokens = tokens(text);
+    let mut passed = 0;
+    let first = tokens.iter().take_while(|token| {
+        passed += token.text.len();
+        passed <= at
+    });
+    let first = first.count();
+    let from = first.saturating_sub(AROUND);
+    let shown = tokens.iter().skip(from).take(first - from + AROUND + 1).map(|token| {
+        let length = token.text.chars().count();
+        match token.class {
+            class::SPACE => " ".to_owned(),
+            class::PUNCTUATION => token.text.to_owned(),
+            class::WORD => format!("word({length})"),
+            class::NUMBER => format!("number({length})"),
+            class::UUID => "uuid".to_owned(),
+            class::TIME => format!("time({length})"),
+            _ => format!("id({length})"),
+        }
+    });
+    let shown = shown.collect::<String>();
+    let (head, tail) = (if from > 0 { "…" } else { "" }, if first + AROUND + 1 < tokens.len() { "…" } else { "" });
+    format!("string({}): {head}{shown}{tail}", text.chars().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(text: &str) -> Vec<u16> {
+        tokens(text).iter().map(|token| token.class).collect()
+    }
+
+    #[test]
+    fn what_a_token_is() {
+        use class::{NUMBER, OPAQUE, PUNCTUATION, SPACE, TIME, UUID, WORD};
+        for (text, expected) in [
+            ("10 EUR", &[NUMBER, SPACE, WORD][..]),
+            ("1,234.50", &[NUMBER]),
+            ("2026-11-28T10:00:00.5+01:00", &[TIME]),
+            ("2026-11-28 10:00", &[TIME]),
+            ("at 10:00:07.", &[WORD, SPACE, TIME, PUNCTUATION]),
+            ("550e8400-e29b-41d4-a716-446655440000", &[UUID]),
+            ("id=a1b2c3", &[WORD, PUNCTUATION, OPAQUE]),
+            ("q83vEjRWeJq83v+EjRW/eJo=", &[OPAQUE]),
+            ("/wp-content/uploads/2026/photo.jpg", &[2, 4, 2, 4, 2, 4, 2, 8, 2, 4, 2, 4]),
+            ("größe", &[WORD]),
+        ] {
+            assert_eq!(classes(text), expected, "{text}");
+            assert_eq!(tokens(text).iter().map(|token| token.text).collect::<String>(), text);
+        }
+    }
+
+    #[test]
+    fn the_same_noise_has_the_same_place_and_a_fault_another() {
+        let noise = parts("nonce=a1b2c3; price 10 EUR", "nonce=d4e5f6; price 10 EUR");
+        let again = parts("nonce=999999; price 10 EUR", "nonce=d4e5f6; price 10 EUR");
+        let both = parts("nonce=a1b2c3; price 10 EUR", "nonce=d4e5f6; price 99 EUR");
+        assert_eq!((noise.hunks.len(), both.hunks.len()), (1, 2));
+        assert_eq!(noise.hunks[0], both.hunks[0]);
+        assert_eq!((noise.hunks[0].before, noise.hunks[0].behind), (again.hunks[0].before, again.hunks[0].behind));
+        assert!(both.rest && !parts("10", "11").rest && !parts("- 10", "- 11").rest);
+        assert_eq!(parts("john smith", "mary jones").hunks.len(), 1);
+    }
+
+    #[test]
+    fn surroundings_are_cut_at_tokens() {
+        let text = "The quick brown fox jumps over the lazy dog";
+        assert_eq!(surroundings(text, 16, 8), "… brown fox …");
+        assert_eq!(surroundings("ab", 1, 48), "ab");
+        assert_eq!(surroundings("é", 1, 48), "é");
+        assert_eq!(shapes("price 10 EUR", 6), "string(12): word(5) number(2) word(3)");
+    }
+}

@@ -1,0 +1,44 @@
+//! Why a copy is not sent.
+
+/// Why a copy was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    SampledOut,
+    Method,
+    QueueFull,
+    BodyTooLarge,
+    Upgrade,
+    Stopping,
+    /// The request's own body did not arrive whole.
+    Incomplete,
+    /// It is about who the client is: a sign-in that belongs to a connection.
+    Credentials,
+}
+
+impl Skipped {
+    pub(super) const ALL: [Self; 8] = [
+        Self::SampledOut,
+        Self::Method,
+        Self::QueueFull,
+        Self::BodyTooLarge,
+        Self::Upgrade,
+        Self::Stopping,
+        Self::Incomplete,
+        Self::Credentials,
+    ];
+
+    /// The label in `shadow_skipped_total`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SampledOut => "sampled_out",
+            Self::Method => "method",
+            Self::QueueFull => "queue_full",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Upgrade => "upgrade",
+            Self::Stopping => "stopping",
+            Self::Incomplete => "incomplete",
+            Self::Credentials => "credentials",
+        }
+    }
+}
