@@ -72,6 +72,7 @@ def test_an_application_reads_only_what_the_proxy_says(edge, version):
         "HTTP_HOST": host,
         "HTTP_X_FORWARDED_FOR": "127.0.0.1",
         "HTTP_X_FORWARDED_HOST": host,
+        "HTTP_X_FORWARDED_PORT": str(edge.port),
         "HTTP_X_FORWARDED_PROTO": "http",
         "HTTP_X_OWN": "kept,kept too",
         "HTTP_X_REAL_IP": "127.0.0.1",
