@@ -29,7 +29,7 @@ fn it_survives_a_restart() {
     let before = edge.await_compared(5);
     edge.signal("TERM");
     assert!(edge.wait(PATIENCE).expect("it ends").success());
-    assert!(edge.kept_evidence("all").is_some(), "written at the end");
+    assert!(edge.kept_evidence("all").expect("written at the end").contains("line["));
     edge.restart();
     let mut after = edge.comparisons();
     // Copies are counted since the start.
@@ -110,7 +110,10 @@ fn files_of_the_version_before_are_read_once_and_left_alone() {
     fs::write(state.join("evidence/all.json"), &old).expect("a file");
     fs::write(state.join("evidence/other.json"), "{\"half\":").expect("a file");
     edge.restart();
-    assert_eq!(edge.comparisons(), before);
+    let mut after = edge.comparisons();
+    // Copies are counted since the start.
+    after["copies"] = before["copies"].clone();
+    assert_eq!(after, before);
     edge.await_log_line(&["WARN", "other.json", "passed over"]);
     edge.get("/");
     edge.await_compared(2);

@@ -23,9 +23,7 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, target: Option<Service>, dra
     let given = match &site.route.shadow {
         Field::Given(given) => given,
         Field::Absent if stage == Stage::Shadow => {
-            let built = build(&config::Shadow::default(), stage, draft);
-            check_methods(site, &built, draft);
-            return Some(built);
+            return Some(build(&config::Shadow::default(), stage, draft));
         }
         Field::Absent | Field::Wrong => return None,
     };
@@ -39,31 +37,7 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, target: Option<Service>, dra
         Stage::Migrated => built.reverse,
         Stage::Monolith | Stage::Split | Stage::Retired => false,
     };
-    if sends {
-        check_methods(site, &built, draft);
-    }
     sends.then_some(built)
-}
-
-/// A route that takes writes alone copies nothing unless it is told to.
-fn check_methods(site: Site<'_>, built: &Shadow, draft: &mut Draft<'_>) {
-    let Some(given) = site.route.methods.given().filter(|given| !given.value.0.is_empty()) else { return };
-    let is_copied =
-        |method: &Method| built.methods.contains(method) && (is_safe(method) || built.writes == WriteCopies::Sandbox);
-    if given.value.0.iter().any(|item| is_copied(&item.value)) {
-        return;
-    }
-    let names: Vec<_> = given.value.0.iter().map(|item| item.value.as_str()).collect();
-    draft.say(
-        Code::ShadowWithoutCopies,
-        given.span.clone(),
-        format!("`{}` takes {}, of which nothing is copied", site.name(), names.join(", ")),
-        "none of these is copied",
-        format!(
-            "add `shadow = {{ methods = [\"{}\"], writes = \"sandbox\" }}` if the service may be written to without harm",
-            names.join("\", \"")
-        ),
-    );
 }
 
 fn build(shadow: &config::Shadow, stage: Stage, draft: &mut Draft<'_>) -> Shadow {
