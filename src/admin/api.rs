@@ -84,6 +84,7 @@ fn route(parts: &Parts, below: &str, window: Window) -> Reply {
             Some(report) => Reply::json(200, &report),
             None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
         },
+        "promote" | "rollback" | "pause" | "resume" | "approve" => Reply::not_allowed("POST"),
         "comparisons" => parts.shadow.report(name).map_or_else(nothing, |report| Reply::json(200, &report)),
         "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(nothing, |text| Reply::text(200, &text)),
         _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
