@@ -99,6 +99,7 @@ fn route(parts: &Parts, below: &str, query: Option<&str>) -> Reply {
             Some(report) => Reply::json(200, &report),
             None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
         },
+        "promote" | "rollback" | "pause" | "resume" | "approve" => Reply::not_allowed("POST"),
         "comparisons" => {
             parts.shadow.report(name, since).map_or_else(compares_nothing, |report| Reply::json(200, &report))
         }

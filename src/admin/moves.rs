@@ -65,6 +65,9 @@ struct Body {
 /// `POST /api/v1/routes/NAME/VERB`.
 pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Asked, body: Vec<u8>) -> Reply {
     let Some((route, verb)) = below.rsplit_once('/') else { return Reply::not_allowed("GET, HEAD") };
+    if matches!(verb, "gate" | "comparisons" | "comparisons.hurl") {
+        return Reply::not_allowed("GET, HEAD");
+    }
     if !matches!(verb, "promote" | "rollback" | "pause" | "resume" | "approve") {
         return Reply::problem(404, "there is no such act: promote, rollback, pause, resume and approve are");
     }

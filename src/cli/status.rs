@@ -111,8 +111,7 @@ fn routes(status: &Value) -> Table {
         Column::right("P99"),
         Column::right("COPIES").only_if_filled().may_go(),
         Column::right("MISMATCH").only_if_filled(),
-        Column::left("BREAKER").only_if_filled(),
-        Column::left("GATE").only_if_filled().may_hang(),
+        Column::left("").only_if_filled().may_hang(),
     ]);
     for route in status["routes"].as_array().into_iter().flatten() {
         rows(&mut table, route);
@@ -126,6 +125,7 @@ fn rows(table: &mut Table, route: &Value) {
     let sides = route["requests"].as_object().unwrap_or(&empty);
     let some =
         |value: &Value| value.as_u64().filter(|count| *count > 0).map_or_else(String::new, |count| count.to_string());
+    let remark = remark(route);
     for (index, (side, requests)) in sides.iter().enumerate() {
         let own = |text: &str| if index == 0 { text.to_owned() } else { String::new() };
         let of_service = |text: String| if side == "service" { text } else { String::new() };
@@ -141,10 +141,17 @@ fn rows(table: &mut Table, route: &Value) {
             seconds(&route["p99_seconds"][side]),
             of_service(some(&route["copies"])),
             own(&route["mismatch_rate"].as_f64().map_or_else(String::new, rate)),
-            own(route["breaker"].as_str().filter(|state| *state != "closed").unwrap_or("")),
-            own(&if route["gate"].is_null() { String::new() } else { super::gate::short(&route["gate"]) }),
+            own(&remark),
         ]);
     }
+}
+
+/// What the breaker and the gate of a route have to say.
+fn remark(route: &Value) -> String {
+    let breaker = route["breaker"].as_str().filter(|state| *state != "closed").map(|state| format!("breaker {state}"));
+    let gate =
+        route.get("gate").filter(|gate| !gate.is_null()).map(|gate| format!("gate: {}", super::gate::short(gate)));
+    breaker.into_iter().chain(gate).collect::<Vec<_>>().join("; ")
 }
 
 fn upstreams(status: &Value) -> Table {
