@@ -140,8 +140,8 @@ fn statuses_are_a_table_of_pairs() {
 
 #[test]
 fn a_window_forgets_what_came_before_it() {
-    let mut evidence = learned(&same());
     const HOUR: u64 = 3_600_000;
+    let mut evidence = learned(&same());
     for now in 0..100 {
         evidence.record(&differing(&["$.price"]), None, TOOK, true, now);
         evidence.record(&same(), None, TOOK, true, 10 * HOUR + now);

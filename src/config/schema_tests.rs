@@ -6,6 +6,10 @@ use super::schema;
 
 fn at<'v>(schema: &'v Value, path: &[&str]) -> &'v Value {
     path.iter().fold(schema, |schema, key| {
+        // A table that may also be a word or a switch.
+        let is_table = |form: &&Value| form.get("properties").is_some();
+        let forms = schema.get("anyOf").and_then(Value::as_array);
+        let schema = forms.and_then(|forms| forms.iter().find(is_table)).unwrap_or(schema);
         let properties = schema.get("properties").and_then(|properties| properties.get(key));
         properties.or_else(|| schema.get("additionalProperties")).unwrap_or_else(|| panic!("no `{key}` in {schema}"))
     })

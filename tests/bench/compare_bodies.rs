@@ -1,4 +1,5 @@
 //! What comparing two bodies costs the comparing thread: `cargo bench --bench compare_bodies`.
+#![allow(clippy::format_push_string, reason = "a body for a bench")]
 
 use std::hint::black_box;
 
