@@ -1,6 +1,6 @@
 //! The clock of the gates: looks at every gated route once a second, tells what it finds, and moves the dial.
 //!
-//! The rule itself is pure ([`crate::migration::gate`]); a [`Course`](course::Course) has the route's time. What moves a dial
+//! The rule itself is pure ([`crate::migration::gate`]); a `Course` has the route's time. What moves a dial
 //! lies above this layer and is handed in.
 
 mod course;

@@ -136,9 +136,10 @@ impl Edge {
         self.address
     }
 
-    /// Starts the program once more, after it ended, with the same file and folder.
+    /// Kills the program if it still runs, and starts it once more with the same file and folder.
     #[allow(dead_code, reason = "used by the tests of copies")]
     pub(crate) fn restart(&mut self) {
+        drop(self.process.take());
         let arguments = ["run".as_ref(), "-c".as_ref(), self.path.as_os_str()];
         self.process = Some(Process::spawn(arguments));
         eventually("the proxy ready again", || is_ready(self.admin).then_some(()));
