@@ -61,6 +61,7 @@ pub async fn answer(
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
+            Some(below) if !post && moves::is_act(below) => Reply::not_allowed("POST"),
             Some(below) if get => route(parts, below, query),
             Some(below) if post => moves::answer(parts, caller, below, asked, body).await,
             Some(below) if *method == Method::DELETE => reset(parts, caller, below),
@@ -99,7 +100,6 @@ fn route(parts: &Parts, below: &str, query: Option<&str>) -> Reply {
             Some(report) => Reply::json(200, &report),
             None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
         },
-        "promote" | "rollback" | "pause" | "resume" | "approve" => Reply::not_allowed("POST"),
         "comparisons" => {
             parts.shadow.report(name, since).map_or_else(compares_nothing, |report| Reply::json(200, &report))
         }

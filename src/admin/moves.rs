@@ -62,13 +62,20 @@ struct Body {
     from_start: bool,
 }
 
+const ACTS: [&str; 5] = ["promote", "rollback", "pause", "resume", "approve"];
+
+/// Whether `NAME/VERB` is one that is posted.
+pub fn is_act(below: &str) -> bool {
+    below.rsplit_once('/').is_some_and(|(_, verb)| ACTS.contains(&verb))
+}
+
 /// `POST /api/v1/routes/NAME/VERB`.
 pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Asked, body: Vec<u8>) -> Reply {
     let Some((route, verb)) = below.rsplit_once('/') else { return Reply::not_allowed("GET, HEAD") };
     if matches!(verb, "gate" | "comparisons" | "comparisons.hurl") {
         return Reply::not_allowed("GET, HEAD");
     }
-    if !matches!(verb, "promote" | "rollback" | "pause" | "resume" | "approve") {
+    if !ACTS.contains(&verb) {
         return Reply::problem(404, "there is no such act: promote, rollback, pause, resume and approve are");
     }
     let body: Body = if body.is_empty() {
@@ -126,6 +133,9 @@ fn act(verb: &str, body: &Body) -> Result<reload::Asked, String> {
     let wish = Wish { stage, weight };
     if !matches!(verb, "promote" | "rollback") && wish != Wish::default() {
         return Err(format!("`{verb}` takes neither `to` nor `weight`"));
+    }
+    if verb != "resume" && body.from_start {
+        return Err(format!("`{verb}` does not take `from_start`"));
     }
     Ok(match verb {
         "promote" => reload::Asked::Promote(wish),

@@ -29,7 +29,7 @@ METRICS = {
         {"route": None, "reason": {"sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"}},
     ),
     "shadow_duration_seconds": ("histogram", {"route": None}),
-    "comparisons_total": ("counter", {"route": None, "verdict": {"match", "mismatch", "incomparable", "dropped"}}),
+    "comparisons_total": ("counter", {"route": None, "verdict": {"match", "mismatch", "undecided", "incomparable", "dropped"}}),
     "comparison_fields_total": ("counter", {"route": None, "field": None, "kind": {"raw", "noise"}}),
     "route_stage": ("gauge", {"route": None, "stage": STAGES}),
     "route_weight_ratio": ("gauge", {"route": None, "side": None}),
