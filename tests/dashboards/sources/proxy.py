@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -208,4 +209,6 @@ class Proxy:
             with socket.create_connection(("127.0.0.1", self.port)) as client:
                 client.sendall(b"GET /orders/39 HTTP/1.1\r\nHost: shop\r\nX-User-Id: hasty\r\n\r\n")
                 time.sleep(0.1)
+                # A reset: a FIN alone could be a client that has no more to send and waits for its answer.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             time.sleep(0.3)
