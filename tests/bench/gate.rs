@@ -12,12 +12,9 @@
 )]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use multilith::migration::gate::{
-    GROUPS, Gate, Judge, OnFail, Scene, SideCounts, Standing, Tick, Verdict, late_bucket,
-};
-use multilith::migration::{Percent, Stage};
+use multilith::migration::gate::{GROUPS, Gate, Judge, Scene, SideCounts, Standing, Tick, Verdict, late_bucket};
 
 /// The seed: a table can be made again.
 const SEED: u64 = 19;
@@ -119,27 +116,6 @@ impl Times {
     }
 }
 
-fn gate() -> Gate {
-    let share = |hundredths| Percent::from_hundredths(hundredths).expect("at most 100 %");
-    Gate {
-        steps: [100, 500, 2500, 5000, 10_000].map(share).to_vec(),
-        interval: Duration::from_secs(60),
-        min_requests: 100,
-        confidence: 0.98,
-        max_error_increase: 0.005,
-        max_refusal_increase: 0.01,
-        max_latency_increase: 0.2,
-        max_mismatch: 0.001,
-        min_compared: 1000,
-        settle: Duration::from_secs(180),
-        control: share(100),
-        pairs: true,
-        approve: vec![Stage::Migrated],
-        on_fail: OnFail::RollBack,
-        version: "".into(),
-    }
-}
-
 struct Side<'a> {
     truth: &'a Truth,
     failures: f64,
@@ -228,7 +204,7 @@ fn roll_out(truth: &Truth, gate: &Arc<Gate>, times: &Times, random: &mut Random)
 }
 
 fn row(truth: &Truth, roll_outs: usize) -> (String, f64) {
-    let gate = Arc::new(gate());
+    let gate = Arc::new(Gate::default());
     let mut random = Random::new(SEED);
     let times = Times::new(&mut random);
     let ends: Vec<End> = (0..roll_outs).map(|_| roll_out(truth, &gate, &times, &mut random)).collect();

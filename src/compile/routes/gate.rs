@@ -16,8 +16,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Of weights, in hundredths of a percent.
-const DEFAULT_STEPS: [u16; 5] = [100, 500, 2500, 5000, 10_000];
 const MOST_STEPS: usize = 20;
 /// Of margins, in hundredths of a percent: 0 could never be proved.
 const MARGIN: (u32, u32) = (1, 5000);
@@ -32,24 +30,7 @@ const MOVED_INTO: [Stage; 4] = [Stage::Shadow, Stage::Canary, Stage::Migrated, S
 
 /// `[gate]` over what is built in.
 pub(super) fn defaults(file: &config::File, draft: &mut Draft<'_>) -> Gate {
-    let share = |hundredths| Percent::from_hundredths(hundredths).expect("the defaults are at most 100 %");
-    let built_in = Gate {
-        steps: DEFAULT_STEPS.map(share).to_vec(),
-        interval: Duration::from_secs(60),
-        min_requests: 100,
-        confidence: 0.98,
-        max_error_increase: 0.005,
-        max_refusal_increase: 0.01,
-        max_latency_increase: 0.2,
-        max_mismatch: 0.001,
-        min_compared: 1000,
-        settle: Duration::from_secs(180),
-        control: share(100),
-        pairs: true,
-        approve: vec![Stage::Migrated],
-        on_fail: OnFail::RollBack,
-        version: "".into(),
-    };
+    let built_in = Gate::default();
     match file.gate.get() {
         Some(written) => over(written, &built_in, draft),
         None => built_in,

@@ -201,9 +201,10 @@ impl Judge {
         1.0 / self.gate.alpha()
     }
 
-    /// The limit of a quantile in seconds: the monolith's, and what is allowed.
-    pub(super) fn seconds(&self, quantile: usize) -> Option<(f64, f64)> {
-        let limit = self.limits.as_ref()?.get(quantile)?;
+    /// The limits of a metric of time in seconds: the monolith's, and what is allowed.
+    pub(super) fn seconds(&self, metric: Metric) -> Option<(f64, f64)> {
+        let (Metric::Latency(quantile) | Metric::PairLatency(quantile)) = metric else { return None };
+        let limit = self.limits.as_ref()?.get(usize::from(quantile))?;
         Some((late_bound(limit.monolith) / 1e9, late_bound(limit.service) / 1e9))
     }
 }

@@ -41,6 +41,30 @@ pub struct Gate {
     pub version: Box<str>,
 }
 
+impl Default for Gate {
+    /// What `gate = {}` means where `[gate]` says nothing.
+    fn default() -> Self {
+        let share = |hundredths| Percent::from_hundredths(hundredths).expect("the defaults are at most 100 %");
+        Self {
+            steps: [100, 500, 2500, 5000, 10_000].map(share).to_vec(),
+            interval: Duration::from_secs(60),
+            min_requests: 100,
+            confidence: 0.98,
+            max_error_increase: 0.005,
+            max_refusal_increase: 0.01,
+            max_latency_increase: 0.2,
+            max_mismatch: 0.001,
+            min_compared: 1000,
+            settle: Duration::from_secs(180),
+            control: share(100),
+            pairs: true,
+            approve: vec![Stage::Migrated],
+            on_fail: OnFail::RollBack,
+            version: "".into(),
+        }
+    }
+}
+
 impl Gate {
     /// The probability of a wrong verdict that is accepted.
     #[must_use]

@@ -173,11 +173,7 @@ impl Judge {
                 readings.push(Reading {
                     monolith: test.monolith,
                     service: test.service,
-                    limits: if let Metric::Latency(quantile) = metric {
-                        self.seconds(usize::from(quantile))
-                    } else {
-                        None
-                    },
+                    limits: self.seconds(metric),
                     worse: test.worse.total(),
                     better: test.better.total(),
                     required,
@@ -211,11 +207,7 @@ impl Judge {
                 readings.push(Reading {
                     monolith: Count::new(monolith, all),
                     service: Count::new(service, all),
-                    limits: if let Metric::PairLatency(quantile) = metric {
-                        self.seconds(usize::from(quantile))
-                    } else {
-                        None
-                    },
+                    limits: self.seconds(metric),
                     worse: test.worse.total(),
                     better: test.better.total(),
                     required,

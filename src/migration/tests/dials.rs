@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, in_force, promoted, rolled_back};
-use crate::migration::gate::properties::gate;
+use crate::migration::gate::Gate;
 use crate::migration::{Dial, Percent, Stage};
 
 fn canary(hundredths: u16) -> Dial {
@@ -64,7 +64,7 @@ fn an_approval_is_for_one_move() {
 
 #[test]
 fn promote_takes_one_step_after_another_and_rollback_takes_them_back() {
-    let gate = gate();
+    let gate = Gate::default();
     let mut way = vec![whole(Stage::Monolith)];
     while let Ok(next) = promoted(*way.last().expect("not empty"), Wish::default(), &gate, true) {
         way.push(next);
@@ -95,7 +95,7 @@ fn promote_takes_one_step_after_another_and_rollback_takes_them_back() {
 
 #[test]
 fn a_wish_names_a_place_and_a_direction() {
-    let gate = gate();
+    let gate = Gate::default();
     let to = |stage, weight: Option<u16>| Wish { stage, weight: weight.and_then(Percent::from_hundredths) };
     let cases = [
         (canary(500), to(None, Some(2500)), Ok(canary(2500))),
@@ -155,10 +155,10 @@ proptest! {
 
     #[test]
     fn no_step_is_the_place_where_the_route_stands(from in any_dial(), gated in any::<bool>()) {
-        if let Ok(up) = promoted(from, Wish::default(), &gate(), gated) {
+        if let Ok(up) = promoted(from, Wish::default(), &Gate::default(), gated) {
             prop_assert!(up != from);
         }
-        if let Ok(down) = rolled_back(from, Wish::default(), &gate(), gated) {
+        if let Ok(down) = rolled_back(from, Wish::default(), &Gate::default(), gated) {
             prop_assert!(down != from);
         }
     }

@@ -1,36 +1,13 @@
 //! What the rule promises, as properties.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::migration::gate::evalue::{Bets, Count, Direction, log_e};
 use crate::migration::gate::metric::{Against, Comparison, Seen};
 use crate::migration::gate::overdispersion::{GROUPS, Groups};
-use crate::migration::gate::{Gate, Judge, OnFail, Scene, Standing, Tick, Verdict};
-use crate::migration::{Percent, Stage};
-
-pub fn gate() -> Gate {
-    let share = |hundredths| Percent::from_hundredths(hundredths).expect("at most 100 %");
-    Gate {
-        steps: [100, 500, 2500, 5000, 10_000].map(share).to_vec(),
-        interval: Duration::from_secs(60),
-        min_requests: 100,
-        confidence: 0.98,
-        max_error_increase: 0.005,
-        max_refusal_increase: 0.01,
-        max_latency_increase: 0.2,
-        max_mismatch: 0.001,
-        min_compared: 1000,
-        settle: Duration::from_secs(180),
-        control: share(100),
-        pairs: true,
-        approve: vec![Stage::Migrated],
-        on_fail: OnFail::RollBack,
-        version: "".into(),
-    }
-}
+use crate::migration::gate::{Gate, Judge, Scene, Standing, Tick, Verdict};
 
 /// The logarithms of n!/(k!(n−k)!) pᵏ(1−p)ⁿ⁻ᵏ for all k.
 fn binomial(n: u32, p: f64) -> Vec<f64> {
@@ -140,7 +117,7 @@ proptest! {
     ) {
         let last = ticks.len() - 1;
         let ruled = |more: u32| {
-            let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
+            let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 0);
             for (index, (km, ks)) in ticks.iter().enumerate() {
                 let mut tick = Tick::default();
                 for group in 0..GROUPS {
@@ -175,7 +152,7 @@ proptest! {
 
 #[test]
 fn a_service_that_refuses_everybody_quickly_is_rolled_back() {
-    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
+    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 0);
     for _ in 0..10 {
         let mut tick = Tick::default();
         for group in 0..GROUPS {
@@ -196,7 +173,7 @@ fn a_service_that_refuses_everybody_quickly_is_rolled_back() {
 
 #[test]
 fn silence_holds_for_ever() {
-    let mut judge = Judge::new(&Arc::new(gate()), Scene { shadow: false, compared: false, paired: false }, 0);
+    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 0);
     for _ in 0..10_000 {
         judge.observe(&Tick::default(), true);
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use crate::migration::gate::evalue::Count;
 use crate::migration::gate::metric::{Against, Comparison, Metric, Seen};
-use crate::migration::gate::{Judge, Scene};
-
-use super::properties::gate;
+use crate::migration::gate::{Gate, Judge, Scene};
 
 /// xorshift64*, from Marsaglia and Vigna: a seeded generator, so that a failure can be repeated.
 struct Random(u64);
@@ -48,7 +46,7 @@ enum End {
 
 /// 100 requests a second in ticks of 10 s, five steps, at most four hours.
 fn roll_out(random: &mut Random, monolith: f64, service: f64) -> (End, u32) {
-    let gate = Arc::new(gate());
+    let gate = Arc::new(Gate::default());
     let judge = Judge::new(&gate, Scene { shadow: false, compared: false, paired: false }, 0);
     let (worse_at, better_at) = (judge.worse_at(Metric::Failures), judge.better_at());
     let mut test = Comparison::new(Against::Margin(gate.max_error_increase), 0.5);
