@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use http::{Method, StatusCode, Version};
 
-use super::read::{poll_append, poll_look, poll_piece};
+use super::read::{poll_append, poll_body, poll_look};
 use super::{Fault, Outbox, Socket};
 use crate::message::{
-    ChunkReader, Framing, Name, Piece, RequestHead, ResponseHead, head_end, put_chunk, put_last_chunk, take,
+    ChunkReader, Framing, Name, Piece, RequestHead, ResponseHead, digits, head_end, put_chunk, put_last_chunk,
+    put_length, stays_open, take,
 };
 
 /// What comes does not even begin like a response: on a connection that was kept, it belongs to the request before.
@@ -206,7 +207,7 @@ impl Conn {
             self.reading = Reading::Head { searched: 0 };
             return Ok(head);
         }
-        self.stays &= stays_open(&head);
+        self.stays &= stays_open(head.version, &head.fields);
         let status = head.status;
         if status == StatusCode::SWITCHING_PROTOCOLS {
             (self.reading, self.framing) = (Reading::Switched, Framing::None);
@@ -250,12 +251,7 @@ impl Conn {
                 Reading::Over => return Poll::Ready(Ok(Piece::End)),
                 Reading::Length(left) => {
                     let most = usize::try_from(*left).unwrap_or(usize::MAX);
-                    let data = if self.unread.is_empty() {
-                        ready!(poll_piece(cx, &mut self.socket, most.min(BODY_READ)))?
-                    } else {
-                        let length = most.min(self.unread.len());
-                        take(&mut self.unread, length)
-                    };
+                    let data = ready!(poll_body(cx, &mut self.socket, &mut self.unread, most))?;
                     if data.is_empty() {
                         return Poll::Ready(Err(Fault::closed()));
                     }
@@ -266,11 +262,7 @@ impl Conn {
                     return Poll::Ready(Ok(Piece::Data(data)));
                 }
                 Reading::ToEnd => {
-                    let data = if self.unread.is_empty() {
-                        ready!(poll_piece(cx, &mut self.socket, BODY_READ))?
-                    } else {
-                        std::mem::take(&mut self.unread).freeze()
-                    };
+                    let data = ready!(poll_body(cx, &mut self.socket, &mut self.unread, usize::MAX))?;
                     if data.is_empty() {
                         self.reading = Reading::Over;
                         continue;
@@ -325,12 +317,6 @@ impl Conn {
     }
 }
 
-fn put_length(text: &mut Vec<u8>, length: u64) {
-    text.extend_from_slice(b"Content-Length: ");
-    text.extend_from_slice(length.to_string().as_bytes());
-    text.extend_from_slice(b"\r\n");
-}
-
 /// Whether these bytes may begin a response: what is not HTTP need not be waited for.
 fn could_be_http(bytes: &[u8]) -> bool {
     const BEGIN: &[u8] = b"HTTP/1.";
@@ -338,26 +324,12 @@ fn could_be_http(bytes: &[u8]) -> bool {
     bytes[start..].iter().zip(BEGIN).all(|(byte, wanted)| byte == wanted)
 }
 
-fn stays_open(head: &ResponseHead) -> bool {
-    let mut stays = head.version == Version::HTTP_11;
-    for token in head.fields.all(Name::Connection).flat_map(|value| value.split(|byte| *byte == b',')) {
-        if token.trim_ascii().eq_ignore_ascii_case(b"close") {
-            return false;
-        }
-        stays |= token.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
-    }
-    stays
-}
-
 /// The one length that the head says, however often.
 fn content_length(head: &ResponseHead) -> Result<Option<u64>, Fault> {
     let mut length = None;
     for part in head.fields.all(Name::ContentLength).flat_map(|value| value.split(|byte| *byte == b',')) {
         let part = part.trim_ascii();
-        let number = (!part.is_empty() && part.iter().all(u8::is_ascii_digit))
-            .then(|| std::str::from_utf8(part).ok()?.parse::<u64>().ok())
-            .flatten();
-        match (number, length) {
+        match (digits(part), length) {
             (Some(number), None) => length = Some(number),
             (Some(number), Some(before)) if number == before => {}
             _ => return Err(Fault::Malformed("content_length")),

@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::message::take;
+
 /// Read at once.
 const AT_ONCE: usize = 64 * 1024;
 /// A longer piece is handed on as a part of the thread's buffer; a shorter one is copied, so that it pins no more than it is.
@@ -50,8 +52,22 @@ pub fn poll_append(
     })
 }
 
+/// At most `most` bytes of a body: of what was read ahead, or else read once. Ready: what came; nothing is the end.
+pub fn poll_body(
+    cx: &mut Context<'_>,
+    socket: &mut (impl AsyncRead + Unpin),
+    unread: &mut BytesMut,
+    most: usize,
+) -> Poll<io::Result<Bytes>> {
+    if unread.is_empty() {
+        return poll_piece(cx, socket, most);
+    }
+    let length = most.min(unread.len());
+    Poll::Ready(Ok(take(unread, length)))
+}
+
 /// Reads once, at most `most` bytes. Ready: what came; nothing is the end.
-pub fn poll_piece(cx: &mut Context<'_>, socket: &mut (impl AsyncRead + Unpin), most: usize) -> Poll<io::Result<Bytes>> {
+fn poll_piece(cx: &mut Context<'_>, socket: &mut (impl AsyncRead + Unpin), most: usize) -> Poll<io::Result<Bytes>> {
     BUFFER.with_borrow_mut(|buffer| {
         let length = ready!(poll_fill(cx, socket, buffer, most))?;
         Poll::Ready(Ok(if length <= COPIED {

@@ -9,7 +9,7 @@ use pingora::http::authority::{RawTargetAuthority, is_http_family_scheme, raw_ta
 
 use super::{Refusal, authority};
 use crate::compile::Limits;
-use crate::message::{Name, RequestHead, elements};
+use crate::message::{Name, RequestHead, digits, elements};
 
 /// Registered methods have at most 17 letters (`UPDATEREDIRECTREF`, `BASELINE-CONTROL`); this leaves room for inventions.
 const LONGEST_METHOD: usize = 32;
@@ -195,17 +195,6 @@ fn check_host(request: &RequestHead, host: Option<&[u8]>, target: Target) -> Res
         (None, None, Target::Path) if request.version != Version::HTTP_10 => Err(BAD),
         _ => Ok(()),
     }
-}
-
-/// A length: digits alone, no sign, no list, no overflow.
-pub fn digits(bytes: &[u8]) -> Option<u64> {
-    if bytes.is_empty() {
-        return None;
-    }
-    bytes.iter().try_fold(0_u64, |number, &byte| {
-        byte.is_ascii_digit().then_some(())?;
-        number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
-    })
 }
 
 const fn is_token(byte: u8) -> bool {

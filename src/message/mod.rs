@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod chunks;
+mod connection;
 mod fields;
 mod name;
 mod piece;
@@ -14,6 +15,7 @@ mod response;
 
 pub(crate) use chunks::take;
 pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
+pub use connection::{digits, put_length, stays_open};
 pub use fields::{Fields, Key, elements, is_value};
 pub use name::Name;
 pub use piece::{Framing, Piece};

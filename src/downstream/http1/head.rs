@@ -2,7 +2,7 @@
 
 use http::{Method, Version};
 
-use crate::message::{Name, RequestHead};
+use crate::message::RequestHead;
 
 /// Whether these bytes may begin a request: a method, or an empty line before it.
 pub fn may_begin(bytes: &[u8]) -> bool {
@@ -24,20 +24,4 @@ pub fn remains(raw: &[u8]) -> RequestHead {
     let target = &target[..target.len().min(MOST)];
     let method = method.unwrap_or_else(|| Method::from_bytes(b"-").expect("a token"));
     RequestHead::new(method, Version::HTTP_11, target)
-}
-
-pub fn stays_open(head: &RequestHead) -> bool {
-    let mut stays = head.version == Version::HTTP_11;
-    for token in head.fields.all(Name::Connection).flat_map(|value| value.split(|byte| *byte == b',')) {
-        if token.trim_ascii().eq_ignore_ascii_case(b"close") {
-            return false;
-        }
-        stays |= token.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
-    }
-    stays
-}
-
-pub fn digits(value: &[u8]) -> Option<u64> {
-    let all = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    all.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }

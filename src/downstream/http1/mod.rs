@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, BytesMut};
 use http::{Method, Version};
 
-use head::{digits, may_begin, remains, stays_open};
+use head::{may_begin, remains};
 
 use super::{ClientFault, Pace, SignedIn, Timer, WriteStall};
-use crate::client::read::{poll_append, poll_look, poll_piece};
+use crate::client::read::{poll_append, poll_body, poll_look};
 use crate::client::{Outbox, Socket};
-use crate::message::{ChunkReader, Framing, Malformed, Name, Piece, RequestHead, head_end, take};
+use crate::message::{ChunkReader, Framing, Malformed, Name, Piece, RequestHead, digits, head_end, stays_open, take};
 
 /// What HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -222,7 +222,7 @@ impl Conn {
     fn begin(&mut self, head: RequestHead, length: usize) -> Arrived {
         self.version = head.version;
         self.head_only = head.method == Method::HEAD;
-        self.stays = stays_open(&head);
+        self.stays = stays_open(head.version, &head.fields);
         self.writing = Writing::Head;
         self.bytes_sent = 0;
         let chunked = head.fields.has(Name::TransferEncoding);
@@ -282,12 +282,7 @@ impl Conn {
                 Reading::Over => return Poll::Ready(Ok(Piece::End)),
                 Reading::Length(left) => {
                     let most = usize::try_from(*left).unwrap_or(usize::MAX);
-                    let data = if self.unread.is_empty() {
-                        ready!(poll_piece(cx, &mut self.socket, most.min(BODY_READ)))?
-                    } else {
-                        let length = most.min(self.unread.len());
-                        take(&mut self.unread, length)
-                    };
+                    let data = ready!(poll_body(cx, &mut self.socket, &mut self.unread, most))?;
                     if data.is_empty() {
                         return Poll::Ready(Err(ClientFault::Gone(io::ErrorKind::UnexpectedEof.into())));
                     }

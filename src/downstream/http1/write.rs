@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite as _;
 
 use super::{ClientFault, Conn, Writing};
 use crate::client::read::poll_look;
-use crate::message::{Framing, Name, Piece, ResponseHead, put_chunk, put_last_chunk};
+use crate::message::{Framing, Name, Piece, ResponseHead, put_chunk, put_last_chunk, put_length};
 
 impl Conn {
     /// Puts a head that comes before the final one.
@@ -44,14 +44,8 @@ impl Conn {
         self.outbox.put_with(|text| {
             head.write(text);
             match framing {
-                Framing::Length(length) if !head.fields.has(Name::ContentLength) => {
-                    text.extend_from_slice(b"Content-Length: ");
-                    text.extend_from_slice(length.to_string().as_bytes());
-                    text.extend_from_slice(b"\r\n");
-                }
-                Framing::None if !bodiless && !head.fields.has(Name::ContentLength) => {
-                    text.extend_from_slice(b"Content-Length: 0\r\n");
-                }
+                Framing::Length(length) if !head.fields.has(Name::ContentLength) => put_length(text, length),
+                Framing::None if !bodiless && !head.fields.has(Name::ContentLength) => put_length(text, 0),
                 Framing::Open => text.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
                 _ => {}
             }

@@ -4,8 +4,7 @@ use http::{StatusCode, Version};
 
 use super::hop_by_hop::{is_among, nominated};
 use crate::guard::Refusal;
-use crate::guard::framing::digits;
-use crate::message::{Fields, Name, ResponseHead, elements};
+use crate::message::{Fields, Name, ResponseHead, digits, elements};
 
 /// The part of the request that decides which fields the response may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use http::{Method, Version};
 
-use crate::message::{Fields, Malformed, Name, RequestHead, may_trail};
+use crate::message::{Fields, Malformed, Name, RequestHead, digits, may_trail};
 
 /// Overhead of a field in the size of a list (RFC 9113, 6.5.2).
 const OVERHEAD: usize = 32;
@@ -290,12 +290,6 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
 /// Any printable byte, and every byte above 0x7F, as they come.
 fn is_target(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| *byte > b' ' && !matches!(byte, 0x7f | b'#'))
-}
-
-/// A length: digits alone.
-fn digits(value: &[u8]) -> Option<u64> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
 }
 
 const fn in_scheme(byte: u8) -> bool {

@@ -8,7 +8,7 @@ use http::Version;
 use multilith::compile::Limits;
 use multilith::guard::framing;
 use multilith::guard::headers::{Arrival, receive};
-use multilith::message::{ChunkReader, Name, Piece, RequestHead, head_end};
+use multilith::message::{ChunkReader, Name, Piece, RequestHead, digits, head_end};
 
 /// The longest trailer section, in bytes.
 const TRAILERS: usize = 16 * 1024;
@@ -66,7 +66,7 @@ fn body(request: &RequestHead, rest: &[u8]) -> Option<Vec<u8>> {
     if request.fields.has(Name::TransferEncoding) {
         return by(rest, rest.len()).ok().flatten();
     }
-    let length = request.fields.get(Name::ContentLength).and_then(framing::digits).unwrap_or(0);
+    let length = request.fields.get(Name::ContentLength).and_then(digits).unwrap_or(0);
     rest.get(..usize::try_from(length).ok()?).map(<[u8]>::to_vec)
 }
 

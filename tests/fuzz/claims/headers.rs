@@ -7,9 +7,8 @@ use std::net::IpAddr;
 
 use http::{HeaderName, Method, StatusCode, Version};
 use multilith::compile::Network;
-use multilith::guard::framing::digits;
 use multilith::guard::headers::{Arrival, Asked, answer, client_address, receive, without_hop_by_hop};
-use multilith::message::{Fields, Name, RequestHead, ResponseHead, elements, is_value};
+use multilith::message::{Fields, Name, RequestHead, ResponseHead, digits, elements, is_value};
 use multilith::route::Facts;
 
 /// The peer, and the only one who is trusted when one is.
