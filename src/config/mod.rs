@@ -19,6 +19,7 @@ mod secret;
 mod server;
 mod settings;
 mod shadow;
+mod switch;
 mod table;
 mod unclosed;
 mod units;
@@ -39,17 +40,15 @@ pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
 pub use list::{Entry, Item, Named, OneOrMany};
-pub use route::{
-    Answer, Auth, Breaker, CookieDomain, Fallback, FallbackSwitch, Jwt, RateLimit, Rewrite, Route, Variant,
-};
+pub use route::{Answer, Auth, Breaker, CookieDomain, Fallback, Jwt, RateLimit, Rewrite, Route, Variant};
 pub use secret::{Secret, SecretTable};
 pub use server::{AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
-pub use shadow::{Compare, CompareSwitch, Noise, Shadow};
+pub use shadow::{Compare, Noise, Shadow};
+pub use switch::Switch;
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{
-    Consul, Discover, Dns, Eject, EjectSwitch, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv,
-    UpstreamTls,
+    Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv, UpstreamTls,
 };
 
 use reader::{Decode, Reader};

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
+use super::switch::{Switch, Switched};
 use super::table::table;
 use super::{
     Buffer, Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
@@ -49,7 +50,7 @@ table! {
         /// Both sides' answers may stay in shared caches. Default: false.
         shared_cache: bool,
         /// The monolith answers when the service fails. Default: true in `canary`, false in `migrated`.
-        fallback: FallbackSwitch,
+        fallback: Switch<Fallback>,
         /// Stops asking a service that keeps failing.
         breaker: Box<Breaker>,
         /// What the service is sent instead of what the client sent.
@@ -83,33 +84,8 @@ table! {
     }
 }
 
-/// `fallback = true | false | { … }`.
-#[derive(Debug)]
-pub enum FallbackSwitch {
-    Off,
-    On,
-    Table(Box<Fallback>),
-}
-
-impl Decode for FallbackSwitch {
-    const EXPECTED: &'static str = "true, false or a table";
+impl Switched for Fallback {
     const EXAMPLE: &'static str = "true";
-
-    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match value.get_ref().as_bool() {
-            Some(true) => Some(Self::On),
-            Some(false) => Some(Self::Off),
-            None if value.get_ref().is_table() => Box::decode(value, reader).map(Self::Table),
-            None => {
-                reader.wrong_type::<Self>(value);
-                None
-            }
-        }
-    }
-
-    fn schema() -> serde_json::Value {
-        json!({ "anyOf": [{ "type": "boolean" }, Fallback::schema()] })
-    }
 }
 
 table! {

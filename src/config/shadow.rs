@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use serde_json::json;
-
 use super::list::Item;
-use super::reader::{Decode, Reader, Value};
+use super::switch::{Switch, Switched};
 use super::table::table;
 use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, Writes};
 
@@ -33,37 +31,12 @@ table! {
         /// Headers that the copy alone loses.
         remove: HeaderList,
         /// What is compared; `false`: nothing, the answer is thrown away. Default: `{}` in stage `shadow`, else nothing.
-        compare: CompareSwitch,
+        compare: Switch<Compare>,
     }
 }
 
-/// `compare = true | false | { … }`.
-#[derive(Debug)]
-pub enum CompareSwitch {
-    On,
-    Off,
-    Table(Box<Compare>),
-}
-
-impl Decode for CompareSwitch {
-    const EXPECTED: &'static str = "true, false or a table";
+impl Switched for Compare {
     const EXAMPLE: &'static str = "{ }";
-
-    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match value.get_ref().as_bool() {
-            Some(true) => Some(Self::On),
-            Some(false) => Some(Self::Off),
-            None if value.get_ref().is_table() => Box::decode(value, reader).map(Self::Table),
-            None => {
-                reader.wrong_type::<Self>(value);
-                None
-            }
-        }
-    }
-
-    fn schema() -> serde_json::Value {
-        json!({ "anyOf": [{ "type": "boolean" }, Compare::schema()] })
-    }
 }
 
 table! {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
+use super::switch::{Switch, Switched};
 use super::table::table;
 use super::{Balance, Buffer, HttpVersion, Timeouts};
 use crate::diagnostic::Code;
@@ -28,7 +29,7 @@ macro_rules! upstream {
                 health: Health,
                 /// Endpoints that fail are left out for a while; `false`: never. Default: after five failures in a row, never the last
                 /// one.
-                eject: EjectSwitch,
+                eject: Switch<Eject>,
                 /// Version of HTTP. Default: `"1.1"`.
                 http: HttpVersion,
                 /// TLS towards the upstream.
@@ -82,33 +83,8 @@ table! {
     }
 }
 
-/// `eject = true | false | { … }`.
-#[derive(Debug)]
-pub enum EjectSwitch {
-    Off,
-    On,
-    Table(Box<Eject>),
-}
-
-impl Decode for EjectSwitch {
-    const EXPECTED: &'static str = "true, false or a table";
+impl Switched for Eject {
     const EXAMPLE: &'static str = "{ failures = 5 }";
-
-    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match value.get_ref().as_bool() {
-            Some(true) => Some(Self::On),
-            Some(false) => Some(Self::Off),
-            None if value.get_ref().is_table() => Box::decode(value, reader).map(Self::Table),
-            None => {
-                reader.wrong_type::<Self>(value);
-                None
-            }
-        }
-    }
-
-    fn schema() -> serde_json::Value {
-        json!({ "anyOf": [{ "type": "boolean" }, Eject::schema()] })
-    }
 }
 
 /// `keepalive = "auto"` or a duration.

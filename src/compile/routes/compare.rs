@@ -11,7 +11,7 @@ const DEFAULT_REPLAYS: u32 = 5;
 
 /// `by_default`: where the file says nothing, everything is compared as usual.
 pub(super) fn compile(
-    field: &Field<config::CompareSwitch>,
+    field: &Field<config::Switch<config::Compare>>,
     by_default: bool,
     draft: &mut Draft<'_>,
 ) -> Option<CompareSettings> {
@@ -20,9 +20,9 @@ pub(super) fn compile(
         Field::Absent if by_default => &usual,
         Field::Absent | Field::Wrong => return None,
         Field::Given(given) => match &given.value {
-            config::CompareSwitch::Off => return None,
-            config::CompareSwitch::On => &usual,
-            config::CompareSwitch::Table(table) => table,
+            config::Switch::Off => return None,
+            config::Switch::On => &usual,
+            config::Switch::Table(table) => table,
         },
     };
     let mut settings = settings(compare);

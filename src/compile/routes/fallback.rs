@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::draft::Draft;
 use super::Site;
 use super::service::word;
-use crate::config::{self, FallbackSwitch, Field, Stage};
+use crate::config::{self, Field, Stage, Switch};
 use crate::diagnostic::Code;
 use crate::migration::{Fallback, StatusSet};
 use crate::route::MethodSet;
@@ -25,12 +25,12 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) -> Op
     }
     let table = match route.fallback.get() {
         None if stage == Stage::Canary && route.fallback.is_absent() => None,
-        None | Some(FallbackSwitch::Off) => {
+        None | Some(Switch::Off) => {
             useless_breaker(site, stage, draft);
             return None;
         }
-        Some(FallbackSwitch::On) => None,
-        Some(FallbackSwitch::Table(table)) => Some(&**table),
+        Some(Switch::On) => None,
+        Some(Switch::Table(table)) => Some(&**table),
     };
     let breaker = route.breaker.get().map(|breaker| &**breaker);
     Some(Fallback {

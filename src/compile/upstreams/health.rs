@@ -68,11 +68,11 @@ fn statuses(health: &config::Health, draft: &mut Draft<'_>) -> Option<(u16, u16)
     }
 }
 
-pub(super) fn eject(field: &Field<config::EjectSwitch>, draft: &mut Draft<'_>) -> Eject {
+pub(super) fn eject(field: &Field<config::Switch<config::Eject>>, draft: &mut Draft<'_>) -> Eject {
     match field.get() {
-        None | Some(config::EjectSwitch::On) => Eject::Usual,
-        Some(config::EjectSwitch::Off) => Eject::Never,
-        Some(config::EjectSwitch::Table(table)) => Eject::Rule(ejection(table, draft)),
+        None | Some(config::Switch::On) => Eject::Usual,
+        Some(config::Switch::Off) => Eject::Never,
+        Some(config::Switch::Table(table)) => Eject::Rule(ejection(table, draft)),
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Parts<'f> {
     pub(super) discover: &'f Field<config::Discover>,
     pub(super) balance: &'f Field<config::Balance>,
     pub(super) health: &'f Field<config::Health>,
-    pub(super) eject: &'f Field<config::EjectSwitch>,
+    pub(super) eject: &'f Field<config::Switch<config::Eject>>,
     pub(super) http: &'f Field<config::HttpVersion>,
     pub(super) tls: &'f Field<config::UpstreamTls>,
     pub(super) timeouts: &'f Field<config::Timeouts>,
