@@ -17,6 +17,14 @@ admin     = "127.0.0.1:{admin}"
 state_dir = "{folder}/state"
 {lines}
 """
+# A whole file for a test that starts the program by itself.
+FILE = (
+    SERVER
+    + """
+[monolith]
+url = "http://127.0.0.1:{monolith}"
+"""
+)
 TLS = """\
 [server.tls]
 listen       = ["127.0.0.1:{port}"]

@@ -9,18 +9,8 @@ import socket
 import pytest
 import requests
 from children import PATIENCE, Child, eventually, free_port
-from proxy import BINARY
+from proxy import BINARY, FILE
 from test_readme import PACKAGING
-
-FILE = """\
-[server]
-listen    = ["127.0.0.1:{port}"]
-admin     = "127.0.0.1:{admin}"
-state_dir = "{folder}/state"
-
-[monolith]
-url = "http://127.0.0.1:{monolith}"
-"""
 
 
 def test_the_unit_starts_reloads_and_stops_as_systemd_expects(httpbin, tmp_path):
@@ -30,7 +20,7 @@ def test_the_unit_starts_reloads_and_stops_as_systemd_expects(httpbin, tmp_path)
     unit = (PACKAGING / "multilith.service").read_text()
     assert "Type=notify\n" in unit and "ExecReload=/bin/kill -HUP $MAINPID\n" in unit
     port, file, manager = free_port(), tmp_path / "routes.toml", tmp_path / "notify"
-    file.write_text(FILE.format(port=port, admin=free_port(), folder=tmp_path, monolith=httpbin.port))
+    file.write_text(FILE.format(port=port, admin=free_port(), folder=tmp_path, lines="", monolith=httpbin.port))
     command = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE).group(1)
     command = command.replace("/usr/bin/multilith", BINARY).replace("/etc/multilith/routes.toml", str(file))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:

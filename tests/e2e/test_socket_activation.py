@@ -5,17 +5,7 @@ import shutil
 import pytest
 import requests
 from children import Child, eventually, free_port
-from proxy import BINARY
-
-FILE = """\
-[server]
-listen    = ["127.0.0.1:{port}"]
-admin     = "127.0.0.1:{admin}"
-state_dir = "{folder}/state"
-
-[monolith]
-url = "http://127.0.0.1:{monolith}"
-"""
+from proxy import BINARY, FILE
 
 
 def test_a_client_that_came_before_the_program_is_answered(httpbin, tmp_path):
@@ -24,7 +14,7 @@ def test_a_client_that_came_before_the_program_is_answered(httpbin, tmp_path):
         pytest.skip("no systemd-socket-activate (apt-get install systemd)")
     port, other = free_port(), free_port()
     file = tmp_path / "routes.toml"
-    file.write_text(FILE.format(port=port, admin=free_port(), folder=tmp_path, monolith=httpbin.port))
+    file.write_text(FILE.format(port=port, admin=free_port(), folder=tmp_path, lines="", monolith=httpbin.port))
     # It starts the program, in its own place, when somebody connects.
     command = [activate, "-l", f"127.0.0.1:{port}", "-l", f"127.0.0.1:{other}", BINARY, "run", "-c", file]
     child = Child("multilith", command)
