@@ -1,17 +1,20 @@
-//! Makes connections: plain TCP by itself, TLS and Unix sockets with pingora's connector.
+//! Makes connections: TCP or a Unix socket, and TLS over either.
 
 use std::io;
 use std::net::SocketAddr as InetAddress;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::connectors::TransportConnector;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::upstreams::peer::{HttpPeer, Peer as _};
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::tls::client::handshake;
+use pingora::tls::TlsConnector;
+use pingora::upstreams::peer::Peer as _;
+use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
-use super::Socket;
+use super::{Peer, Socket};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +59,23 @@ impl From<Box<pingora::Error>> for ConnectError {
 }
 
 /// A new connection. `limit` bounds all of it: name resolution is done, so it is the handshakes of TCP and TLS.
-pub async fn connect(peer: &HttpPeer, limit: Option<Duration>) -> Result<Socket, ConnectError> {
+pub async fn connect(peer: &Peer, limit: Option<Duration>) -> Result<Socket, ConnectError> {
     let made = async {
         match (&peer._address, peer.tls()) {
-            (SocketAddr::Inet(address), false) => plain(*address).await.map_err(ConnectError::Refused),
-            // In a box: a plain connection should not carry the room that a handshake takes.
-            _ => Box::pin(through_pingora(peer)).await,
+            (SocketAddr::Inet(address), None) => Ok(Socket::Tcp(plain(*address).await?)),
+            (SocketAddr::Inet(address), Some(tls)) => {
+                let socket = plain(*address).await?;
+                // In a box: a plain connection should not carry the room that a handshake takes.
+                Box::pin(encrypted(socket.into(), tls, peer.sni())).await
+            }
+            (SocketAddr::Unix(address), tls) => {
+                let path = address.as_pathname().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+                let socket = Stream::from(UnixStream::connect(path).await?);
+                match tls {
+                    Some(tls) => Box::pin(encrypted(socket, tls, peer.sni())).await,
+                    None => Ok(Socket::Stream(Box::new(socket))),
+                }
+            }
         }
     };
     match limit {
@@ -70,19 +84,17 @@ pub async fn connect(peer: &HttpPeer, limit: Option<Duration>) -> Result<Socket,
     }
 }
 
-async fn plain(address: InetAddress) -> io::Result<Socket> {
+async fn plain(address: InetAddress) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     // A connection whose other end is gone without a word is found while it waits.
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
     SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
-    Ok(Socket::Tcp(socket))
+    Ok(socket)
 }
 
-async fn through_pingora(peer: &HttpPeer) -> Result<Socket, ConnectError> {
-    // Made at first use: it reads the machine's certificate authorities.
-    static CONNECTOR: OnceLock<TransportConnector> = OnceLock::new();
-    let connector = CONNECTOR.get_or_init(|| TransportConnector::new(None));
-    Ok(Socket::Stream(connector.new_stream(peer).await?))
+async fn encrypted(socket: Stream, tls: &Arc<ClientConfig>, server_name: &str) -> Result<Socket, ConnectError> {
+    let stream = handshake(&TlsConnector::from(Arc::clone(tls)), server_name, socket).await?;
+    Ok(Socket::Stream(Box::new(stream)))
 }

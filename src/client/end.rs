@@ -6,9 +6,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::uri::Scheme;
-use pingora::upstreams::peer::HttpPeer;
 
-use super::{ConnectError, Fault, Socket, connect, http1, http2, idle_pool, opening};
+use super::{ConnectError, Fault, Peer, Socket, connect, http1, http2, idle_pool, opening};
 use crate::endpoint::{HttpVersions, IdleCloses};
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
@@ -45,7 +44,7 @@ impl End {
     /// # Errors
     /// There is no connection, or it does not speak what it should.
     pub async fn connect(
-        peer: &HttpPeer,
+        peer: &Peer,
         limit: Option<Duration>,
         (key, versions): (u64, HttpVersions),
         idle: Duration,
@@ -76,7 +75,7 @@ impl End {
     }
 
     async fn negotiate(
-        peer: &HttpPeer,
+        peer: &Peer,
         limit: Option<Duration>,
         (key, versions): (u64, HttpVersions),
         idle: Duration,

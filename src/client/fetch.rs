@@ -10,7 +10,8 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::time::timeout;
 
 use super::ask::{Request, Response, ask};
-use super::{BadUrl, ConnectError, End, Fault, Socket, Url, connect};
+use super::{BadUrl, ConnectError, End, Fault, Peer, Socket, Url, connect};
+use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Name, RequestHead, ResponseHead};
 
 /// Responses of registries are lists of addresses: more than this is a mistake.
@@ -151,7 +152,7 @@ async fn reach(url: &Url) -> Result<Socket, FetchError> {
     if let Some(path) = url.socket() {
         let peer = HttpPeer::new_uds(&path.to_string_lossy(), false, String::new());
         let peer = peer.map_err(|_| FetchError::Unresolved(path.display().to_string()))?;
-        return Ok(connect(&peer, Some(CONNECT)).await?);
+        return Ok(connect(&Peer::new(peer, None, HttpVersions::Http1), Some(CONNECT)).await?);
     }
     let addresses = resolve(url, url.port()).await?;
     let mut last = FetchError::Unresolved(url.host().to_owned());
@@ -177,9 +178,9 @@ pub async fn resolve(url: &Url, port: u16) -> Result<Vec<SocketAddr>, FetchError
 
 /// How to connect to one of the addresses of the URL's host.
 #[must_use]
-pub fn peer(url: &Url, address: SocketAddr) -> HttpPeer {
+pub fn peer(url: &Url, address: SocketAddr) -> Peer {
     let server_name = if url.is_tls() { url.host().to_owned() } else { String::new() };
-    HttpPeer::new(address, url.is_tls(), server_name)
+    Peer::new(HttpPeer::new(address, url.is_tls(), server_name), None, HttpVersions::Http1)
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ pub mod http2;
 pub mod idle_pool;
 mod opening;
 mod outbox;
+mod peer;
 pub mod read;
 mod socket;
+pub mod tls;
 mod url;
 
 pub use ask::{AskError, Request, Response};
@@ -21,6 +23,7 @@ pub use connect::{ConnectError, connect};
 pub use end::End;
 pub use fetch::FetchError;
 pub use outbox::Outbox;
+pub use peer::Peer;
 pub use socket::Socket;
 pub use url::{BadUrl, Scheme, Url};
 

@@ -60,6 +60,12 @@ choices! {
         Http2 "2",
         Auto "auto",
     }
+    /// What of a server's certificate is checked.
+    Verify: "`full`, `chain` or `none`" {
+        Full "full",
+        Chain "chain",
+        Off "none",
+    }
     /// Whether unsafe methods may be copied.
     Writes: "`never` or `sandbox`" {
         Never "never",

@@ -31,7 +31,7 @@ mod schema_tests;
 
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, Examples, HttpVersion, LogFormat, Numbers, OnFail, PathCase, Role, Stage, TrailingSlash, Writes,
+    Balance, Examples, HttpVersion, LogFormat, Numbers, OnFail, PathCase, Role, Stage, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use edit::{Unwritable, with_dial};

@@ -9,7 +9,7 @@ use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
-use super::{Balance, Buffer, HttpVersion, Timeouts};
+use super::{Balance, Buffer, HttpVersion, Timeouts, Verify};
 use crate::diagnostic::Code;
 
 macro_rules! upstream {
@@ -138,12 +138,17 @@ table! {
     pub struct UpstreamTls {
         /// The name in SNI and in the certificate. Default: the host of the URL.
         server_name: String,
-        /// Authorities to trust instead of the system's, PEM.
+        /// Authorities to trust instead of the system's, PEM. A server may also show one of these as its own certificate, for the
+        /// names that are in it.
         ca: PathBuf,
         /// Our certificate, PEM.
         cert: PathBuf,
         /// Its key, PEM.
         key: PathBuf,
+        /// The server's public key is one of these, each `sha256/` and base64; beside what `verify` says. Default: any.
+        pin: Vec<Item<String>>,
+        /// `full`: who signed the certificate, and its name; `chain`: not the name; `none`: nothing. Default: `"full"`.
+        verify: Verify,
     }
 }
 

@@ -74,6 +74,7 @@ codes! {
     Error InvalidUrl "invalid-url" "a URL that cannot be an upstream's"
     Error UrlWithPath "url-with-path" "an upstream's URL with a path, which belongs into a rewrite"
     Error TlsWithoutHttps "tls-without-https" "`tls` for an upstream whose URL is not https"
+    Warning UnverifiedUpstream "unverified-upstream" "an upstream whose certificate proves nothing"
     Error ReservedName "reserved-name" "a name that has a meaning of its own"
     Warning UnusedService "unused-service" "a service that no route uses"
 

@@ -164,7 +164,25 @@ pub struct TlsIdentity {
     pub server_name: Box<str>,
     pub ca: Option<PathBuf>,
     pub client: Option<(PathBuf, PathBuf)>,
+    pub verify: Verify,
+    /// When there are any, the server's key is one of these.
+    pub pins: Vec<KeyPin>,
 }
+
+/// What of a server's certificate is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// Who signed it, and that it is for the name.
+    #[default]
+    Full,
+    /// Who signed it.
+    Chain,
+    Off,
+}
+
+/// The SHA-256 of a public key, as the certificate has it (`SubjectPublicKeyInfo`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPin(pub [u8; 32]);
 
 /// `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

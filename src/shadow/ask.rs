@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pingora::upstreams::peer::HttpPeer;
 
 use super::Translate;
 use super::budget::Held;
 use super::capture::{Seen, streams};
 use super::gathered::Gathered;
 use crate::client::ask::ask_over;
-use crate::client::{self, End, Fault};
+use crate::client::{self, End, Fault, Peer};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::message::{Fields, Framing, Name, RequestHead};
@@ -136,7 +135,7 @@ impl Client {
 
     async fn connect(
         &self,
-        peer: &HttpPeer,
+        peer: &Peer,
         (key, versions): (u64, HttpVersions),
         keepalive: Duration,
     ) -> Result<End, ClientError> {
@@ -220,6 +219,8 @@ fn weight(fields: &Fields) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use pingora::upstreams::peer::HttpPeer;
+
     use super::*;
 
     #[test]
@@ -228,7 +229,7 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("loopback has a free port");
         let client = Client::default();
-        let peer = HttpPeer::new(address, false, String::new());
+        let peer = Peer::new(HttpPeer::new(address, false, String::new()), None, HttpVersions::Http1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connect = |key| client.connect(&peer, (key, HttpVersions::Http1), Duration::ZERO);
         runtime.block_on(async {

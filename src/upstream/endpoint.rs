@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
-use pingora::upstreams::peer::{HttpPeer, Peer as _};
+use pingora::upstreams::peer::Peer as _;
 
 use super::peers::Place;
 use super::pool::Pool;
 use super::vitals::{EndpointKey, Failure, Vitals};
+use crate::client::Peer;
 use crate::endpoint::IdleCloses;
 
 /// Immutable but for its vitals.
@@ -21,7 +22,7 @@ pub struct Endpoint {
     weight: u32,
     pub(super) priority: u16,
     /// As the upstream speaks, and forced to HTTP/1.1.
-    pub(super) peers: Arc<(HttpPeer, HttpPeer)>,
+    pub(super) peers: Arc<(Peer, Peer)>,
     pub(super) connection_key: u64,
     pub(super) vitals: Arc<Vitals>,
     pub(super) pool: Weak<Pool>,
@@ -32,7 +33,7 @@ impl Endpoint {
         place: Place,
         authority: Box<str>,
         (weight, priority): (u32, u16),
-        peers: Arc<(HttpPeer, HttpPeer)>,
+        peers: Arc<(Peer, Peer)>,
         vitals: Arc<Vitals>,
         pool: Weak<Pool>,
     ) -> Arc<Self> {
@@ -84,12 +85,12 @@ impl Lease {
     }
 
     /// To be cloned: it carries every timeout, TLS and what versions of HTTP to speak.
-    pub fn peer(&self) -> &HttpPeer {
+    pub fn peer(&self) -> &Peer {
         &self.endpoint.peers.0
     }
 
     /// The same for HTTP/1.1 alone: an upgrade needs it.
-    pub fn peer_http1(&self) -> &HttpPeer {
+    pub fn peer_http1(&self) -> &Peer {
         &self.endpoint.peers.1
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::client::Peer;
+use crate::client::tls::{self, Trust};
 use crate::endpoint::{HttpVersions, TlsIdentity, UpstreamSpec};
 
 /// Where to connect to: nothing here needs a name to be resolved.
@@ -57,22 +58,19 @@ impl std::error::Error for PeerProblem {}
 #[derive(Debug)]
 pub(super) struct PeerMaker {
     spec: Arc<UpstreamSpec>,
-    ca: Option<Arc<[WrappedX509]>>,
-    client: Option<Arc<CertKey>>,
+    /// `None`: plain, or nothing that differs from the usual.
+    trust: Option<Arc<ClientConfig>>,
 }
 
 impl PeerMaker {
     /// Reads the certificates that the specification names.
     pub(super) fn new(spec: &Arc<UpstreamSpec>) -> Result<Self, PeerProblem> {
-        let tls = spec.tls.as_ref();
-        let ca = tls.and_then(|tls| tls.ca.as_deref()).map(read_authorities).transpose()?;
-        let client = tls.and_then(|tls| tls.client.as_ref());
-        let client = client.map(|(cert, key)| read_client_identity(cert, key)).transpose()?;
-        Ok(Self { spec: Arc::clone(spec), ca, client })
+        let trust = spec.tls.as_ref().map(trust).transpose()?.map(Arc::new);
+        Ok(Self { spec: Arc::clone(spec), trust })
     }
 
     /// The peer as the upstream speaks, and the same forced to HTTP/1.1.
-    pub(super) fn make(&self, place: &Place) -> (HttpPeer, HttpPeer) {
+    pub(super) fn make(&self, place: &Place) -> (Peer, Peer) {
         let http1 = self.peer(place, HttpVersions::Http1);
         match self.spec.http {
             HttpVersions::Http1 => (http1.clone(), http1),
@@ -80,23 +78,17 @@ impl PeerMaker {
         }
     }
 
-    fn peer(&self, place: &Place, versions: HttpVersions) -> HttpPeer {
+    fn peer(&self, place: &Place, versions: HttpVersions) -> Peer {
         let spec = &*self.spec;
         let server_name = spec.tls.as_ref().map_or(String::new(), |tls| tls.server_name.to_string());
-        let mut peer = match place {
+        let http = match place {
             Place::Inet(address) => HttpPeer::new(*address, spec.tls.is_some(), server_name),
             Place::Unix(path) => unix_peer(path, spec.tls.is_some(), server_name),
         };
-        peer.client_cert_key.clone_from(&self.client);
+        let mut peer = Peer::new(http, self.trust.clone(), versions);
         // Pingora's pool does not look at ALPN or the CA: connections of different ones must not be mixed.
         peer.group_key = group(&spec.name, spec.tls.as_ref(), versions);
         let options = &mut peer.options;
-        options.ca.clone_from(&self.ca);
-        match (versions, spec.tls.is_some()) {
-            (HttpVersions::Http1, _) | (HttpVersions::Auto, false) => options.set_http_version(1, 1),
-            (HttpVersions::Http2, _) => options.set_http_version(2, 2),
-            (HttpVersions::Auto, true) => options.set_http_version(2, 1),
-        }
         // Pingora's default is one stream per connection.
         options.max_h2_streams = 100;
         options.connection_timeout = spec.timeouts.connect;
@@ -131,28 +123,41 @@ fn group(name: &str, tls: Option<&TlsIdentity>, versions: HttpVersions) -> u64 {
     xxh3_64(format!("{name}\0{tls:?}\0{versions:?}").as_bytes())
 }
 
-fn read_authorities(file: &Path) -> Result<Arc<[WrappedX509]>, PeerProblem> {
+/// How the upstream's certificate is checked, and our own.
+fn trust(identity: &TlsIdentity) -> Result<ClientConfig, PeerProblem> {
+    let authorities = identity.ca.as_deref().map(read_authorities).transpose()?;
+    let trust = Trust { authorities, verify: identity.verify, pins: identity.pins.clone() };
+    let client = identity.client.as_ref();
+    let own = client.map(|(cert, key)| Ok::<_, PeerProblem>((read_own(cert)?, read_key(key)?))).transpose()?;
+    tls::config(trust, own).map_err(|error| {
+        // The authorities were looked at one by one: what is left is our key.
+        let file = client.map_or_else(PathBuf::new, |(_, key)| key.clone());
+        PeerProblem::BadKey { file, why: error.to_string() }
+    })
+}
+
+fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
     let mut store = RootCertStore::empty();
     let certificates = read_certificates(file)?;
     for certificate in &certificates {
-        // Pingora would find this out at each handshake.
         store
             .add(certificate.clone())
             .map_err(|e| PeerProblem::BadCertificate { file: file.into(), why: e.to_string() })?;
     }
-    Ok(certificates.into_iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect())
+    Ok(certificates)
 }
 
-fn read_client_identity(cert: &Path, key: &Path) -> Result<Arc<CertKey>, PeerProblem> {
+fn read_own(cert: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
     let certificates = read_certificates(cert)?;
     for certificate in &certificates {
         rustls::server::ParsedCertificate::try_from(certificate)
             .map_err(|e| PeerProblem::BadCertificate { file: cert.into(), why: e.to_string() })?;
     }
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|e| PeerProblem::BadKey { file: key.into(), why: e.to_string() })?;
-    let certificates = certificates.into_iter().map(|der| der.to_vec()).collect();
-    Ok(Arc::new(CertKey::new(certificates, private.secret_der().to_vec())))
+    Ok(certificates)
+}
+
+fn read_key(key: &Path) -> Result<PrivateKeyDer<'static>, PeerProblem> {
+    PrivateKeyDer::from_pem_file(key).map_err(|e| PeerProblem::BadKey { file: key.into(), why: e.to_string() })
 }
 
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {

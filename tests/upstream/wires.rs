@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use multilith::endpoint::{Address, Health, HealthCheck, HttpVersions, Source, TlsIdentity, UpstreamSpec};
+use multilith::endpoint::{
+    Address, Health, HealthCheck, HttpVersions, KeyPin, Source, TlsIdentity, UpstreamSpec, Verify,
+};
 use multilith::upstream::{EndpointState, NoEndpoint};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -43,6 +45,7 @@ impl Papers {
         std::fs::write(folder.join("client.pem"), client.pem()).unwrap();
         std::fs::write(folder.join("client.key"), client_key.serialize_pem()).unwrap();
         let (server, server_key) = issue("users.internal");
+        std::fs::write(folder.join("server.pem"), server.pem()).unwrap();
         let server = (server.der().clone(), PrivateKeyDer::try_from(server_key.serialize_der()).unwrap());
         Self { folder, authority, server }
     }
@@ -52,7 +55,13 @@ impl Papers {
     }
 
     fn identity(&self) -> TlsIdentity {
-        TlsIdentity { server_name: "users.internal".into(), ca: Some(self.path("ca.pem")), client: None }
+        TlsIdentity {
+            server_name: "users.internal".into(),
+            ca: Some(self.path("ca.pem")),
+            client: None,
+            verify: Verify::Full,
+            pins: Vec::new(),
+        }
     }
 
     /// A server that answers every request with 200, after a handshake that may ask for a certificate.
@@ -142,6 +151,26 @@ fn another_name_or_another_authority_is_not_believed() {
         ("the authorities of the system", TlsIdentity { ca: None, ..papers.identity() }),
     ] {
         assert_eq!(found(over_tls(address, identity)).0, EndpointState::Unhealthy, "{what}");
+    }
+}
+
+#[test]
+fn verify_and_pin_say_who_is_believed() {
+    let (papers, others) = (Papers::new("pinned"), Papers::new("other-keys"));
+    let address = papers.serve(false);
+    let key = rustls::server::ParsedCertificate::try_from(&papers.server.0).unwrap().subject_public_key_info();
+    let pin = KeyPin(ring::digest::digest(&ring::digest::SHA256, key.as_ref()).as_ref().try_into().unwrap());
+    let other_name = TlsIdentity { server_name: "orders.internal".into(), ..papers.identity() };
+    let nobody = TlsIdentity { ca: None, verify: Verify::Off, ..papers.identity() };
+    for (what, identity, state) in [
+        ("the chain alone", TlsIdentity { verify: Verify::Chain, ..other_name }, EndpointState::Healthy),
+        ("another chain", TlsIdentity { verify: Verify::Chain, ..others.identity() }, EndpointState::Unhealthy),
+        ("nothing", nobody.clone(), EndpointState::Healthy),
+        ("its key", TlsIdentity { pins: vec![pin], ..nobody.clone() }, EndpointState::Healthy),
+        ("another key", TlsIdentity { pins: vec![KeyPin([7; 32])], ..nobody }, EndpointState::Unhealthy),
+        ("itself", TlsIdentity { ca: Some(papers.path("server.pem")), ..papers.identity() }, EndpointState::Healthy),
+    ] {
+        assert_eq!(found(over_tls(address, identity)).0, state, "{what}");
     }
 }
 

@@ -1,15 +1,24 @@
 //! TLS towards an upstream. The name to verify is never empty: pingora skips verification for an empty one.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::super::draft::Draft;
 use super::parts::Parts;
-use crate::config::Field;
+use crate::config::{self, Field};
 use crate::diagnostic::Code;
-use crate::endpoint::TlsIdentity;
+use crate::endpoint::{KeyPin, TlsIdentity, Verify};
 
 /// `secure` is the host of an https URL.
 pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft<'_>) -> Option<TlsIdentity> {
     let Some(given) = parts.tls.given() else {
-        return secure.map(|host| TlsIdentity { server_name: host.into(), ca: None, client: None });
+        return secure.map(|host| TlsIdentity {
+            server_name: host.into(),
+            ca: None,
+            client: None,
+            verify: Verify::Full,
+            pins: Vec::new(),
+        });
     };
     let tls = &given.value;
     if let Some(url) = parts.url.given()
@@ -69,5 +78,52 @@ pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft
         }
         _ => None,
     };
-    Some(TlsIdentity { server_name: name.into(), ca: tls.ca.get().cloned(), client })
+    let verify = match tls.verify.or(config::Verify::Full) {
+        config::Verify::Full => Verify::Full,
+        config::Verify::Chain => Verify::Chain,
+        config::Verify::Off => Verify::Off,
+    };
+    warn_unverified(tls, verify, draft);
+    Some(TlsIdentity { server_name: name.into(), ca: tls.ca.get().cloned(), client, verify, pins: pins(tls, draft) })
+}
+
+/// A certificate that proves nothing, unless its key is pinned.
+fn warn_unverified(tls: &config::UpstreamTls, verify: Verify, draft: &mut Draft<'_>) {
+    let Some(given) = tls.verify.given() else { return };
+    let has_pins = tls.pin.get().is_some_and(|pins| !pins.is_empty());
+    let what = match verify {
+        Verify::Off if !has_pins => "any server is believed: its certificate is not checked",
+        // Everybody gets a certificate of a public authority for some name.
+        Verify::Chain if !has_pins && tls.ca.is_absent() => {
+            "any server with a certificate of a public authority is believed: the name is not checked"
+        }
+        _ => return,
+    };
+    draft.say(
+        Code::UnverifiedUpstream,
+        given.span.clone(),
+        what,
+        "not checked",
+        "name the authority or the certificate itself: `ca = \"upstream.pem\"`, or its key: `pin = [\"sha256/…\"]`",
+    );
+}
+
+fn pins(tls: &config::UpstreamTls, draft: &mut Draft<'_>) -> Vec<KeyPin> {
+    let items = tls.pin.get().map(Vec::as_slice).unwrap_or_default();
+    let mut pins = Vec::with_capacity(items.len());
+    for item in items {
+        let key = item.value.strip_prefix("sha256/").and_then(|text| STANDARD.decode(text).ok());
+        match key.and_then(|key| <[u8; 32]>::try_from(key).ok()) {
+            Some(key) => pins.push(KeyPin(key)),
+            None => draft.say(
+                Code::InvalidValue,
+                item.span.clone(),
+                format!("`{}` is not the pin of a key", item.value),
+                "not a pin",
+                "a pin is `sha256/` and the base64 of 32 bytes; `openssl x509 -in cert.pem -noout -pubkey | openssl pkey -pubin \
+                 -outform DER | openssl dgst -sha256 -binary | base64` prints them",
+            ),
+        }
+    }
+    pins
 }

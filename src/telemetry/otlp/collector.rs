@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
-use pingora::upstreams::peer::{HttpPeer, Peer as _};
+use pingora::upstreams::peer::Peer as _;
 use tokio::time::timeout;
 
 use crate::client::ask::ask_over;
-use crate::client::{AskError, End, FetchError, Request, Response, Url, fetch};
+use crate::client::{AskError, End, FetchError, Peer, Request, Response, Url, fetch};
 use crate::endpoint::HttpVersions;
 use crate::message::{Fields, Framing, Name, Piece, RequestHead};
 
@@ -119,15 +119,14 @@ impl Collector {
     }
 
     /// Resolved for each batch: a collector moves.
-    async fn peer(&self) -> Result<HttpPeer, Refusal> {
+    async fn peer(&self) -> Result<Peer, Refusal> {
         let Address { url, port, grpc, .. } = &self.address;
         let addresses = fetch::resolve(url, *port).await?;
         let mut peer = fetch::peer(url, addresses[0]);
         peer.options.connection_timeout = Some(PATIENCE);
         peer.options.total_connection_timeout = Some(PATIENCE);
         peer.options.idle_timeout = Some(KEEPALIVE);
-        let version = if *grpc { 2 } else { 1 };
-        peer.options.set_http_version(version, version);
+        peer.speak(if *grpc { HttpVersions::Http2 } else { HttpVersions::Http1 });
         Ok(peer)
     }
 
