@@ -42,6 +42,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         lame_duck: server.lame_duck.or(Duration::ZERO),
         monolith_only: server.monolith_only.or(false),
         trusted,
+        forwarded: server.forwarded.or(false),
         force,
         allow_bare_lf: server.allow_bare_lf.or(false),
         debug_headers: server.debug_headers.or(false),

@@ -94,6 +94,8 @@ pub struct ServerSettings {
     pub lame_duck: Duration,
     pub monolith_only: bool,
     pub trusted: Vec<Network>,
+    /// Upstreams get `Forwarded`, too, where the peer has sent none.
+    pub forwarded: bool,
     pub force: Option<ForceRule>,
     /// Lines of a request's head may end in LF alone.
     pub allow_bare_lf: bool,

@@ -38,6 +38,8 @@ table! {
         monolith_only: bool,
         /// Networks of peers whose X-Forwarded-*, Forwarded, X-Request-Id and PROXY header are believed. Default: none.
         trusted: Vec<Item<String>>,
+        /// Send Forwarded (RFC 7239) also where the peer has sent none; it says the same as X-Forwarded-*. Default: false.
+        forwarded: bool,
         /// The clients that may name a side, and the header.
         force: Force,
         /// Read lines of a request's head that end in LF alone; else they are refused with 400. Default: false.

@@ -10,7 +10,7 @@ use super::request::{NOWHERE, announced_method, facts, host};
 use super::{Steps, mirror};
 use crate::guard;
 use crate::guard::headers::Arrival;
-use crate::message::{Framing, Name, RequestHead};
+use crate::message::{Framing, Name};
 use crate::migration::{Breaker, Decision, Given, Reason, Side, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
 use crate::telemetry::RequestId;
@@ -28,13 +28,13 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(Failure::Refused { status: refusal.status, reason: refusal.reason });
     }
     let arrival = exchange.arrival.clone();
-    let tls = arrival.tls;
     let arrival = Arrival {
         peer: peer.unwrap_or(NOWHERE),
-        tls,
+        tls: arrival.tls,
         subject: arrival.subject.as_ref(),
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
+        forwarded: snapshot.server.forwarded,
     };
     let (received, forwarded) = guard::headers::clean(&mut exchange.head, &arrival);
     match forwarded {
@@ -44,9 +44,10 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     exchange.client = Some(received.client);
     exchange.upgrade = received.upgrade;
     exchange.for_others = received.for_others;
+    exchange.secure = received.secure;
     identify(steps, exchange, received.trusted);
 
-    if snapshot.server.tls.redirect && !came_with_tls(&exchange.head, tls, received.trusted) {
+    if snapshot.server.tls.redirect && !received.secure {
         // HTTP/1.0 may come without a host; then there is no address to name.
         let nowhere = host(&exchange.head).is_empty();
         return Err(if nowhere { Failure::Refused { status: 400, reason: "host" } } else { Failure::PlainHttp });
@@ -129,12 +130,6 @@ fn decided(chosen: &RouteEdition, given: Given<'_>, now_ms: u64) -> Decision {
         Breaker::Closed => decision,
         breaker => decide(&chosen.policy, &Given { breaker, ..given }),
     }
-}
-
-/// With TLS to us, or to a proxy before us that may say so.
-fn came_with_tls(head: &RequestHead, here: bool, trusted: bool) -> bool {
-    let said = head.fields.get(Name::XForwardedProto);
-    here || trusted && said.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
 }
 
 fn refused_path(_: PathRefused) -> Failure {

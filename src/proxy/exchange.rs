@@ -78,6 +78,8 @@ pub struct Exchange {
     pub upgrade: bool,
     /// The peer may carry requests of several clients on its connection: it is trusted and says for whom it speaks.
     pub for_others: bool,
+    /// The client came with TLS, here or to a trusted proxy before us.
+    pub secure: bool,
     /// The connections on which the client has signed in, while its request is served.
     pub signed_in: Vec<SignedIn>,
     /// The client's connection ends behind the response.
@@ -149,6 +151,7 @@ impl Exchange {
         Self {
             edition,
             began: now,
+            secure: arrival.tls,
             arrival,
             head,
             head_length: None,

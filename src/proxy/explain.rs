@@ -128,6 +128,7 @@ pub fn explain(
         subject: None,
         trusted: &snapshot.server.trusted,
         force: snapshot.server.force.as_ref(),
+        forwarded: snapshot.server.forwarded,
     };
     let received = guard::headers::receive(&mut request, &arrival);
     let refused = |path: crate::route::PathRefused| ExplainError::Refused(400, path.to_string());

@@ -119,7 +119,7 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
     let began_after = exchange.attempt.began.map(|began| began.saturating_duration_since(exchange.began));
     steps.telemetry.emit(&ExchangeRecord {
         method: head.method.as_str(),
-        scheme: if exchange.arrival.tls { "https" } else { "http" },
+        scheme: if exchange.secure { "https" } else { "http" },
         path: head.path(),
         query: head.query(),
         hidden: hidden(&route.policy),

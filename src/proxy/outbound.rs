@@ -170,7 +170,7 @@ remove = ["x-gone"]
             head.fields.push_raw(name.as_bytes(), value.as_bytes());
         }
         let peer: IpAddr = "203.0.113.7".parse().unwrap();
-        let arrival = Arrival { peer, tls: false, subject: None, trusted: &[], force: None };
+        let arrival = Arrival { peer, tls: false, subject: None, trusted: &[], force: None, forwarded: false };
         let (_, forwarded) = clean(&mut head, &arrival);
         let route = route.and_then(|name| snapshot.routes.iter().find(|route| &*route.name == name));
         let none = super::super::edition::passing(&snapshot);
@@ -193,8 +193,8 @@ remove = ["x-gone"]
         String::from_utf8(out).unwrap()
     }
 
-    const ADDED: &str = "X-Forwarded-For: 203.0.113.7\r\nForwarded: for=203.0.113.7;host=\"a\";proto=http\r\n\
-                         X-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Port: 80\r\n";
+    const ADDED: &str = "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: http\r\n\
+                         X-Forwarded-Host: a\r\nX-Forwarded-Port: 80\r\n";
     const MADE: &str = "X-Request-Id: 00000000000000000000000000000007\r\n\
                         traceparent: 00-00000000000000000000000000000001-0000000000000001-00\r\n";
 

@@ -18,7 +18,7 @@ HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-enco
 # What rightly differs: two answers have two dates, and the proxy names the request.
 OF_ITS_OWN = {b"date", b"x-request-id"}
 # What the proxy tells the upstream, and httpbin repeats in its answer.
-ADDED = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Request-Id", "Traceparent", "Tracestate"}
+ADDED = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id", "Traceparent", "Tracestate"}
 
 # Two compressions of one text differ by their time stamps; what repeats the request is compared decoded.
 DECODERS = {None: bytes, b"gzip": gzip.decompress, b"deflate": zlib.decompress, b"br": brotli.decompress}

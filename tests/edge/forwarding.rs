@@ -25,8 +25,8 @@ fn a_stranger_cannot_say_who_it_is() {
     assert_eq!(seen.head.all("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(seen.head.all("x-forwarded-proto"), ["http"]);
     assert_eq!(seen.head.all("x-forwarded-host"), ["shop.example:8080"]);
-    let forwarded = seen.head.all("forwarded").join(",");
-    assert!(forwarded.contains("127.0.0.1") && !forwarded.contains("192.0.2.1"), "Forwarded: {forwarded}");
+    assert_eq!(seen.head.all("x-forwarded-port"), ["8080"]);
+    assert_eq!(seen.get("forwarded"), None);
     assert_eq!(seen.get("x_forwarded_for"), None);
     assert_eq!(seen.get("x-multilith-side"), None);
 }
@@ -52,9 +52,39 @@ fn a_trusted_peer_is_believed_and_appended_to() {
     assert_eq!(seen.head.all("x-forwarded-proto"), ["https"]);
     assert_eq!(seen.head.all("x-forwarded-host"), ["shop.example"]);
     let forwarded = seen.head.all("forwarded").join(",");
-    assert!(forwarded.starts_with("for=192.0.2.1;proto=https,") && forwarded.contains("127.0.0.1"), "{forwarded}");
+    assert_eq!(forwarded, "for=192.0.2.1;proto=https, for=127.0.0.1;host=\"shop.example\"");
     assert_eq!(seen.head.all("x-request-id"), ["0192-abcdef"]);
     assert_eq!(response.head.all("x-request-id"), ["0192-abcdef"]);
+}
+
+/// An application believes the one or the other: a balancer that ends TLS must be heard in both.
+#[test]
+fn the_two_families_of_forwarding_fields_never_contradict_each_other() {
+    let monolith = Origin::saying("ok");
+    let (x_proto, x_for) = ("X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.1");
+    let standard = "Forwarded: for=192.0.2.1;proto=https;host=shop.example";
+    for (switch, fields, forwarded) in [
+        ("false", &[x_proto, x_for][..], None),
+        ("false", &[], None),
+        ("false", &[standard], Some("for=192.0.2.1;proto=https;host=shop.example, for=127.0.0.1")),
+        ("true", &[x_proto, x_for], Some("for=192.0.2.1;host=\"app:8080\";proto=https, for=127.0.0.1")),
+        ("true", &[], Some("for=127.0.0.1;host=\"app:8080\";proto=http")),
+    ] {
+        let server = format!("trusted = [\"127.0.0.0/8\"]\nforwarded = {switch}");
+        let edge = Edge::before(&monolith).server(&server).start();
+        edge.client().request("GET", "/", &[&["Host: app:8080"], fields].concat());
+        let seen = monolith.requests().pop().expect("a request arrived");
+        assert_eq!(seen.get("forwarded"), forwarded, "{fields:?}");
+        let (scheme, host, port) = match fields {
+            [] => ("http", "app:8080", "8080"),
+            [only] if *only == standard => ("https", "shop.example", "443"),
+            _ => ("https", "app:8080", "8080"),
+        };
+        let told = |name| seen.head.all(&format!("x-forwarded-{name}")).join(", ");
+        assert_eq!([told("proto"), told("host"), told("port")], [scheme, host, port], "{fields:?}");
+        assert_eq!(told("for"), if fields.is_empty() { "127.0.0.1" } else { "192.0.2.1, 127.0.0.1" });
+        edge.await_log_line(&[&format!("\"url.scheme\":\"{scheme}\"")]);
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Finds the client's address behind trusted proxies.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use super::elements::{Element, addresses, forwarded};
 use crate::compile::Network;
 use crate::message::{Fields, Name};
 
@@ -9,16 +10,17 @@ use crate::message::{Fields, Name};
 /// only trusted proxies can have written. Addresses left of one that we do not trust are the client's invention.
 #[must_use]
 pub fn address(peer: IpAddr, fields: &Fields, trusted: &[Network]) -> IpAddr {
-    let mut nearest = peer.to_canonical();
+    let nearest = peer.to_canonical();
     if !is_trusted(nearest, trusted) {
         return nearest;
     }
     if fields.has(Name::XForwardedFor) {
-        walk(&mut nearest, fields, Name::XForwardedFor, trusted, |list| split_last(list, false), |it| Some(it));
+        walk(nearest, addresses(fields), trusted, |_| {})
     } else if fields.has(Name::Forwarded) {
-        walk(&mut nearest, fields, Name::Forwarded, trusted, |list| split_last(list, true), forwarded_for);
+        walk(nearest, forwarded(fields), trusted, |_| {})
+    } else {
+        nearest
     }
-    nearest
 }
 
 /// Whether a peer may speak for others.
@@ -27,92 +29,24 @@ pub fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 
-type SplitLast = fn(&[u8]) -> (Option<&[u8]>, &[u8]);
-
-/// Takes the elements of all lines from the right. In bytes: what is no text may stand left of what a proxy has added.
-fn walk(
-    nearest: &mut IpAddr,
-    fields: &Fields,
-    name: Name,
+/// Takes the elements from the right as far as trusted proxies wrote them, and gives the address that the last of them names.
+/// `unknown` and obfuscated names end the walk: no address behind them is known.
+pub(super) fn walk<'a>(
+    nearest: IpAddr,
+    elements: impl Iterator<Item = Element<'a>>,
     trusted: &[Network],
-    split_last: SplitLast,
-    address: fn(&[u8]) -> Option<&[u8]>,
-) {
-    for value in fields.all(name).rev() {
-        let mut left = Some(value);
-        while let Some(list) = left {
-            let (before, element) = split_last(list);
-            left = before;
-            // `unknown` and obfuscated names end the walk: no address behind them is known.
-            let Some(address) = address(element.trim_ascii()).and_then(parse) else { return };
-            *nearest = address;
-            if !is_trusted(address, trusted) {
-                return;
-            }
+    mut read: impl FnMut(&Element<'a>),
+) -> IpAddr {
+    let mut nearest = nearest;
+    for element in elements {
+        read(&element);
+        let Some(address) = element.address() else { return nearest };
+        nearest = address;
+        if !is_trusted(address, trusted) {
+            return nearest;
         }
     }
-}
-
-/// The last element of a list, and what stands before its comma. A comma in a quoted string is none of the list's; as it
-/// is read from the right, where the elements are well-formed, no quote that a client has left open reaches into them.
-fn split_last(list: &[u8], has_quotes: bool) -> (Option<&[u8]>, &[u8]) {
-    let mut quoted = false;
-    for (at, byte) in list.iter().enumerate().rev() {
-        match byte {
-            b'"' if has_quotes && !(quoted && is_escaped(list, at)) => quoted = !quoted,
-            b',' if !quoted => return (Some(&list[..at]), &list[at + 1..]),
-            _ => {}
-        }
-    }
-    (None, list)
-}
-
-/// Whether the byte at this place has an odd number of backslashes before it.
-fn is_escaped(text: &[u8], at: usize) -> bool {
-    text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
-}
-
-/// The value of `for` in one element of `Forwarded`.
-fn forwarded_for(element: &[u8]) -> Option<&[u8]> {
-    let mut left = Some(element);
-    while let Some(pairs) = left {
-        let (pair, behind) = split_first(pairs);
-        left = behind;
-        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
-        if pair[..equals].trim_ascii().eq_ignore_ascii_case(b"for") {
-            let value = pair[equals + 1..].trim_ascii();
-            return Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value));
-        }
-    }
-    None
-}
-
-/// The first pair of an element, and what stands behind its semicolon.
-fn split_first(pairs: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in pairs.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b';' if !quoted => return (&pairs[..at], Some(&pairs[at + 1..])),
-            _ => {}
-        }
-    }
-    (pairs, None)
-}
-
-/// An address alone, in brackets, or with a port, as proxies write it.
-fn parse(address: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(address).ok()?;
-    let address = text.parse::<IpAddr>().ok().or_else(|| {
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        match bare {
-            Some(inner) => inner.parse().ok(),
-            None => text.parse::<SocketAddr>().ok().map(|socket| socket.ip()),
-        }
-    })?;
-    Some(address.to_canonical())
+    nearest
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::request::{Arrival, Seen};
+use super::request::Arrival;
 use crate::message::{self, Fields, Name};
 
 /// Being one of `X-Forwarded-`, it is removed from what clients send.
@@ -27,11 +27,18 @@ pub struct ForwardedHeaders {
     peer: IpAddr,
     tls: bool,
     subject: Option<ClientSubject>,
+    /// `Forwarded` is one of them.
+    forwarded: bool,
 }
 
 impl ForwardedHeaders {
     pub(super) fn of(arrival: &Arrival<'_>) -> Self {
-        Self { peer: arrival.peer.to_canonical(), tls: arrival.tls, subject: arrival.subject.cloned() }
+        Self {
+            peer: arrival.peer.to_canonical(),
+            tls: arrival.tls,
+            subject: arrival.subject.cloned(),
+            forwarded: arrival.forwarded,
+        }
     }
 
     /// Whether a field of this name, in any case, may be one of them.
@@ -55,92 +62,47 @@ impl ForwardedHeaders {
         // The host stays where it is in the buffer: appending moves nothing.
         let host = fields.place(Name::Host).filter(|host| !host.is_empty());
         fields.append_with(Name::XForwardedFor, |text| put_address(text, self.peer));
-        fields.append_with(Name::Forwarded, |text| {
-            put_forwarded_for(text, self.peer);
-            if let Some(host) = host.clone() {
-                text.extend_from_slice(b";host=\"");
-                text.extend_from_within(host);
-                text.push(b'"');
-            }
-            put_forwarded_proto(text, proto);
-        });
-        fields.append(Name::XForwardedProto, proto.as_bytes());
-        if let Some(host) = host {
-            fields.append_with(Name::XForwardedHost, |text| text.extend_from_within(host.clone()));
-            fields.append_with(Name::XForwardedPort, |text| match digits_behind_colon(&text[host.clone()]) {
-                0 => text.extend_from_slice(default_port(proto.as_bytes())),
-                length => text.extend_from_within(host.end - length..host.end),
+        if self.forwarded {
+            fields.append_with(Name::Forwarded, |text| {
+                put_node(text, Some(self.peer));
+                if let Some(host) = host.clone() {
+                    // A Host that was let in has no character to be escaped.
+                    text.extend_from_slice(b";host=\"");
+                    text.extend_from_within(host);
+                    text.push(b'"');
+                }
+                text.extend_from_slice(b";proto=");
+                text.extend_from_slice(proto.as_bytes());
             });
         }
+        fields.append(Name::XForwardedProto, proto.as_bytes());
+        if let Some(host) = host.clone() {
+            fields.append_with(Name::XForwardedHost, |text| text.extend_from_within(host));
+        }
+        fields.append_with(Name::XForwardedPort, |text| {
+            let port = host.clone().map_or(0, |host| digits_behind_colon(&text[host]));
+            match host {
+                Some(host) if port > 0 => text.extend_from_within(host.end - port..host.end),
+                _ => text.extend_from_slice(default_port(proto.as_bytes())),
+            }
+        });
         if let Some(subject) = &self.subject {
-            fields.append(CLIENT_SUBJECT, subject.value());
+            put_subject(fields, subject);
         }
     }
 }
 
-/// Writes `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `Forwarded` into a request that has some of them already. A
-/// trusted peer's are continued or kept.
-pub(super) fn describe(fields: &mut Fields, arrival: &Arrival<'_>, client: IpAddr, trusted: bool, seen: &Seen) {
-    let peer = arrival.peer.to_canonical();
-    let proto = proto(arrival.tls);
-    let host = host_of(fields).map(<[u8]>::to_vec);
-    let mut text = Vec::with_capacity(192);
-
-    if trusted {
-        keep(&mut text, fields, Name::XForwardedFor);
-    }
-    put_address(&mut text, peer);
-    fields.set(Name::XForwardedFor, &text);
-
-    text.clear();
-    if trusted {
-        keep(&mut text, fields, Name::Forwarded);
-    }
-    put_forwarded(&mut text, peer, host.as_deref(), proto);
-    fields.set(Name::Forwarded, &text);
-
-    if !(trusted && seen.proto) {
-        fields.set(Name::XForwardedProto, proto.as_bytes());
-    }
-    match &host {
-        _ if trusted && seen.host => {}
-        Some(host) => fields.set(Name::XForwardedHost, host),
-        // HTTP/1.0 need not say for which host it asks; then the client may not say it here.
-        None => fields.remove(Name::XForwardedHost),
-    }
-    if !(trusted && fields.has(Name::XForwardedPort)) {
-        // The port that belongs to the host and the scheme that are told, also where those of a trusted peer were kept.
-        let first = |name| fields.get(name).and_then(|list| list.split(|byte| *byte == b',').next());
-        let (told_host, told_proto) = if trusted {
-            (first(Name::XForwardedHost), first(Name::XForwardedProto).unwrap_or_default())
-        } else {
-            (host.as_deref(), proto.as_bytes())
-        };
-        match told_host.map(|host| port_of(host.trim_ascii(), told_proto.trim_ascii()).to_vec()) {
-            Some(port) => fields.set(Name::XForwardedPort, &port),
-            None => fields.remove(Name::XForwardedPort),
-        }
-    }
-    if let Some(subject) = arrival.subject {
-        fields.set(CLIENT_SUBJECT, subject.value());
-    }
-    if seen.real_ip && !trusted {
-        text.clear();
-        put_address(&mut text, client);
-        fields.set(Name::XRealIp, &text);
-    }
+/// Says whose certificate the client has shown.
+pub(super) fn put_subject(fields: &mut Fields, subject: &ClientSubject) {
+    fields.set(CLIENT_SUBJECT, subject.value());
 }
 
-const fn proto(tls: bool) -> &'static str {
+pub(super) const fn proto(tls: bool) -> &'static str {
     if tls { "https" } else { "http" }
 }
 
-fn host_of(fields: &Fields) -> Option<&[u8]> {
-    fields.get(Name::Host).filter(|host| !host.is_empty())
-}
-
 /// The port that the client asked: that of the host, else the scheme's.
-fn port_of<'a>(host: &'a [u8], proto: &[u8]) -> &'a [u8] {
+pub(super) fn port_of<'a>(host: &'a [u8], proto: &[u8]) -> &'a [u8] {
     match digits_behind_colon(host) {
         0 => default_port(proto),
         length => &host[host.len() - length..],
@@ -148,44 +110,35 @@ fn port_of<'a>(host: &'a [u8], proto: &[u8]) -> &'a [u8] {
 }
 
 /// The length of the port behind a host; 0: there is none.
-fn digits_behind_colon(host: &[u8]) -> usize {
+pub(super) fn digits_behind_colon(host: &[u8]) -> usize {
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let colon = host.len().checked_sub(digits + 1).is_some_and(|at| host[at] == b':');
     if colon { digits } else { 0 }
 }
 
-const fn default_port(proto: &[u8]) -> &'static [u8] {
-    if proto.eq_ignore_ascii_case(b"https") { b"443" } else { b"80" }
+/// Whether the client came with TLS. A proxy may say of a WebSocket `wss`.
+pub(super) const fn is_secure(proto: &[u8]) -> bool {
+    proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss")
 }
 
-/// The element that this edge adds to `Forwarded` (RFC 7239).
-fn put_forwarded(text: &mut Vec<u8>, peer: IpAddr, host: Option<&[u8]>, proto: &str) {
-    put_forwarded_for(text, peer);
-    if let Some(host) = host {
-        text.extend_from_slice(b";host=\"");
-        text.extend_from_slice(host);
-        text.push(b'"');
-    }
-    put_forwarded_proto(text, proto);
+pub(super) const fn default_port(proto: &[u8]) -> &'static [u8] {
+    if is_secure(proto) { b"443" } else { b"80" }
 }
 
-fn put_forwarded_for(text: &mut Vec<u8>, peer: IpAddr) {
-    match peer {
-        IpAddr::V4(_) => {
+/// Begins an element of `Forwarded` (RFC 7239) with who has asked; `None`: an address is not known.
+pub(super) fn put_node(text: &mut Vec<u8>, node: Option<IpAddr>) {
+    match node {
+        None => text.extend_from_slice(b"for=unknown"),
+        Some(node @ IpAddr::V4(_)) => {
             text.extend_from_slice(b"for=");
-            put_address(text, peer);
+            put_address(text, node);
         }
-        IpAddr::V6(peer) => write!(text, "for=\"[{peer}]\"").expect("memory takes it"),
+        Some(IpAddr::V6(node)) => write!(text, "for=\"[{node}]\"").expect("memory takes it"),
     }
-}
-
-fn put_forwarded_proto(text: &mut Vec<u8>, proto: &str) {
-    text.extend_from_slice(b";proto=");
-    text.extend_from_slice(proto.as_bytes());
 }
 
 /// The same text as `Display` gives, without its machinery for what is in every request.
-fn put_address(text: &mut Vec<u8>, address: IpAddr) {
+pub(super) fn put_address(text: &mut Vec<u8>, address: IpAddr) {
     let IpAddr::V4(address) = address else {
         return write!(text, "{address}").expect("memory takes it");
     };
@@ -200,13 +153,5 @@ fn put_address(text: &mut Vec<u8>, address: IpAddr) {
             text.push(b'0' + octet / 10 % 10);
         }
         text.push(b'0' + octet % 10);
-    }
-}
-
-/// The lines that are there already, as one list that goes on.
-fn keep(text: &mut Vec<u8>, fields: &Fields, name: Name) {
-    for line in fields.all(name).filter(|line| !line.is_empty()) {
-        text.extend_from_slice(line);
-        text.extend_from_slice(b", ");
     }
 }

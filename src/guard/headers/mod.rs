@@ -1,6 +1,8 @@
 //! The fields that may cross the edge, and the fields in which the edge describes the client.
 
 mod client;
+mod continued;
+mod elements;
 mod forwarded;
 mod hop_by_hop;
 mod request;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use http::{Method, Version};
 use pingora::http::authority::{RawTargetAuthority, raw_target_authority};
 
-use super::forwarded::{ClientSubject, ForwardedHeaders, describe};
-use super::{client, hop_by_hop};
+use super::forwarded::{ClientSubject, ForwardedHeaders};
+use super::{client, continued, hop_by_hop};
 use crate::compile::{ForceRule, Network};
 use crate::guard::authority;
 use crate::message::{Key, Name, RequestHead};
@@ -20,6 +20,8 @@ pub struct Arrival<'a> {
     pub subject: Option<&'a ClientSubject>,
     pub trusted: &'a [Network],
     pub force: Option<&'a ForceRule>,
+    /// Upstreams get `Forwarded`, too, where the peer has sent none.
+    pub forwarded: bool,
 }
 
 /// Facts that the edge takes from the fields before they are cleaned.
@@ -34,6 +36,8 @@ pub struct Received {
     pub upgrade: bool,
     /// The peer is trusted and says for whom it speaks: its connection may carry several clients.
     pub for_others: bool,
+    /// The client came with TLS, to this edge or to a trusted proxy before it.
+    pub secure: bool,
 }
 
 /// Removes the fields that a client must not send, adds those of the edge, and makes the target a path.
@@ -49,7 +53,7 @@ pub fn receive(request: &mut RequestHead, arrival: &Arrival<'_>) -> Received {
     received
 }
 
-/// The same, but leaves the forwarding fields to be written later, unless the request has some of its own.
+/// The same, but leaves the forwarding fields to be written later, unless a trusted peer has sent the request.
 ///
 /// The host is the Host field from here on: that of an absolute target or `:authority` is moved there.
 pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Option<ForwardedHeaders>) {
@@ -70,31 +74,35 @@ pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Opt
         request.fields.remove(Name::Expect);
     }
     name_host(request);
-    let received = Received { client, trusted, forced, upgrade, for_others: trusted && seen.is_forwarded() };
-    if trusted || seen.is_forwarded() {
-        describe(&mut request.fields, arrival, client, trusted, &seen);
-        return (received, None);
+    let for_others = trusted && seen.forwarded;
+    let received = Received { client, trusted, forced, upgrade, for_others, secure: arrival.tls };
+    if trusted {
+        let secure = continued::describe(&mut request.fields, arrival);
+        return (Received { secure, ..received }, None);
+    }
+    if seen.forwarded {
+        forget_forwarded(request, client);
     }
     (received, Some(ForwardedHeaders::of(arrival)))
 }
 
-/// Findings of one pass over the fields.
-#[derive(Default)]
-pub(super) struct Seen {
-    cookies: usize,
-    upgrade: bool,
-    pub(super) real_ip: bool,
-    pub(super) proto: bool,
-    pub(super) host: bool,
-    /// `X-Forwarded-For` or `Forwarded`.
-    forwarded: bool,
+/// Nobody says of itself who it is: what the edge says will stand alone.
+fn forget_forwarded(request: &mut RequestHead, client: IpAddr) {
+    if request.fields.has(Name::XRealIp) {
+        request.fields.set(Name::XRealIp, client.to_string().as_bytes());
+    }
+    for name in [Name::XForwardedFor, Name::XForwardedProto, Name::XForwardedHost, Name::Forwarded] {
+        request.fields.remove(name);
+    }
 }
 
-impl Seen {
+/// Findings of one pass over the fields.
+#[derive(Default)]
+struct Seen {
+    cookies: usize,
+    upgrade: bool,
     /// The request says itself, by a field that stays, what the edge would say.
-    const fn is_forwarded(&self) -> bool {
-        self.real_ip || self.proto || self.host || self.forwarded
-    }
+    forwarded: bool,
 }
 
 /// Removes the fields that no client may send, and notes those that stay.
@@ -111,10 +119,7 @@ fn look(request: &mut RequestHead, trusted: bool, force: Option<&ForceRule>) -> 
         match name {
             Name::Cookie => seen.cookies += 1,
             Name::Upgrade => seen.upgrade = true,
-            Name::XForwardedProto => seen.proto = true,
-            Name::XForwardedHost => seen.host = true,
-            Name::XForwardedFor => seen.forwarded = true,
-            Name::XRealIp => seen.real_ip = true,
+            Name::XForwardedFor | Name::XForwardedProto | Name::XForwardedHost | Name::XRealIp => seen.forwarded = true,
             _ if is_forbidden(name, text, trusted) || is_force(name, text) => forbidden = true,
             Name::Forwarded => seen.forwarded = true,
             _ => {}

@@ -78,6 +78,7 @@ fn clean(mut request: RequestHead) {
         subject: None,
         trusted: &[],
         force: None,
+        forwarded: false,
     };
     receive(&mut request, &arrival);
     let target = request.target();
