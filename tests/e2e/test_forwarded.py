@@ -2,7 +2,7 @@
 
 import pytest
 import requests
-from children import start_gunicorn
+from children import eventually, start_gunicorn
 
 CLIENT = "203.0.113.9"
 # What balancers say of a client that came by https://shop.example/asked.
@@ -38,7 +38,7 @@ def test_an_application_behind_a_balancer_sees_https_and_the_client(proxy, appli
         "client": CLIENT,
         "uri": "https://shop.example/asked",
     }
-    assert '"url.scheme":"https"' in edge.log()
+    eventually("the log's line", lambda: '"url.scheme":"https"' in edge.log())
 
 
 def test_an_application_sees_a_client_that_came_to_the_proxy_itself(proxy, application, pair):
