@@ -103,10 +103,13 @@ impl Fields {
             name_length: u16::try_from(name.len()).unwrap_or(u16::MAX),
             name: Name::of(name),
         });
-        if value.contains(&b'\n') {
-            // A folded value (RFC 9112, 5.2): its line ends become spaces.
-            let at = value_span.at as usize;
-            self.text[at..at + value.len()].iter_mut().filter(|b| matches!(b, b'\r' | b'\n')).for_each(|b| *b = b' ');
+    }
+
+    /// The line ends in folded values become spaces (RFC 9112, 5.2). A request with one is refused before.
+    pub(super) fn unfold(&mut self) {
+        for line in &self.lines {
+            let value = &mut self.text[line.value_at as usize..][..line.value_length as usize];
+            value.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
         }
     }
 

@@ -127,7 +127,10 @@ impl RequestHead {
 
 /// A line feed without a carriage return before it.
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    // No early end, so that many bytes are compared at once.
+    let bare = pairs.fold(false, |found, (before, byte)| found | ((*byte == b'\n') & (*before != b'\r')));
+    bare || bytes.first() == Some(&b'\n')
 }
 
 fn request_line(line: &[u8]) -> Result<(Method, &[u8], Version), Malformed> {

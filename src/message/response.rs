@@ -56,6 +56,9 @@ impl ResponseHead {
             }
             fields.found(line.name.as_bytes(), line.value, bytes);
         }
+        if has_fold(bytes) {
+            fields.unfold();
+        }
         Ok(Self { status, version, fields, reason: reason(bytes) })
     }
 
@@ -83,6 +86,13 @@ impl ResponseHead {
         out.extend_from_slice(b"\r\n");
         self.fields.write(out);
     }
+}
+
+/// A line that begins with white space goes on with the one before.
+fn has_fold(bytes: &[u8]) -> bool {
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    // No early end, so that many bytes are compared at once.
+    pairs.fold(false, |found, (end, next)| found | ((*end == b'\n') & ((*next == b' ') | (*next == b'\t'))))
 }
 
 /// What stands behind the status, byte for byte: the parser drops a phrase that is not ASCII.

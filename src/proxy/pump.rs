@@ -318,7 +318,8 @@ impl Pump<'_, '_> {
         let http2 = self.exchange.is_http2();
         let deadline = &mut self.exchange.deadline;
         let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
-        if deadline.waiting() != waiting || progress || !std::mem::replace(&mut self.armed, true) {
+        let first = !std::mem::replace(&mut self.armed, true);
+        if deadline.waiting() != waiting || progress || first {
             let limits = &self.exchange.edition.snapshot.limits;
             let timeouts = &self.exchange.edition.pool(self.exchange.target).spec().timeouts;
             let pause = match waiting {
@@ -331,7 +332,9 @@ impl Pump<'_, '_> {
                 Waiting::Client if http2 => patience_with_stream(limits),
                 Waiting::Client => None,
             };
-            deadline.wait(waiting, Instant::now(), pause);
+            // A connection from the pool was there when the attempt began: the clock is not read again.
+            let began = self.exchange.attempt.began.filter(|_| first && self.reused);
+            deadline.wait(waiting, began.unwrap_or_else(Instant::now), pause);
         }
         let due = self.client.stall_due().into_iter().chain(deadline.due()).min();
         if self.client.timer().poll(cx, due).is_pending() {
