@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "fuzz/claims/config.rs"]
 mod config;
+#[path = "fuzz/claims/connection.rs"]
+mod connection;
 #[path = "fuzz/claims/framing.rs"]
 mod framing;
 #[path = "fuzz/claims/headers.rs"]
@@ -42,6 +44,11 @@ fn replay(target: &str, more: &[&str], hold: fn(&[u8])) {
 #[test]
 fn every_text_is_read_and_every_mistake_is_explained() {
     replay("config", &["golden/right", "golden/wrong"], config::hold);
+}
+
+#[test]
+fn an_upstream_gets_what_a_strict_reader_finds_in_a_connection() {
+    replay("connection", &[], connection::hold);
 }
 
 #[test]

@@ -1,0 +1,7 @@
+//! See the claims.
+#![no_main]
+
+#[path = "../claims/connection.rs"]
+mod claims;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| claims::hold(input));
