@@ -70,6 +70,7 @@ pub mod inventory;
 pub mod live;
 pub mod message;
 pub mod migration;
+pub mod notify;
 pub mod proxy;
 pub mod reload;
 pub mod route;

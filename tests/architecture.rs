@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["gate"],
     &["proxy"],
     &["downstream"],
-    &["shadow", "upstream", "guard", "plan", "fleet"],
+    &["shadow", "upstream", "guard", "plan", "fleet", "notify"],
     &["telemetry"],
     &["live", "store"],
     &["compile"],

@@ -7,6 +7,7 @@ mod admin;
 mod draft;
 mod listeners;
 mod networks;
+mod notify;
 mod redacted;
 mod routes;
 mod secret;
@@ -20,8 +21,8 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, Role, ServerSettings,
-    Snapshot, TlsSettings, TracingSettings,
+    AccessLog, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, NotifyTarget, Role,
+    ServerSettings, Snapshot, TlsSettings, TracingSettings,
 };
 
 pub use crate::route::{Matching, Secret, SecretSource};
@@ -101,6 +102,7 @@ fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<
     let buckets = settings::buckets(file, draft);
     let upstreams = upstreams::compile(file, draft);
     let routes = routes::compile(file, matching, &upstreams.names, draft);
+    let notify = notify::compile(file, draft);
     upstreams::report_unused(file, &upstreams.names, &routes, draft);
     Some(Snapshot {
         file: file_name.into(),
@@ -116,5 +118,6 @@ fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<
         routes: routes.all,
         table: routes.table,
         gate_defaults: routes.gate_defaults.map(Arc::new)?,
+        notify,
     })
 }

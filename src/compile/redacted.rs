@@ -42,7 +42,8 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
     let mut found = Vec::new();
     let root = root.into_inner();
     for (key, value) in &root {
-        look(key.get_ref(), value, text, Place::Elsewhere, &mut found);
+        let place = if key.get_ref() == "notify" { Place::Notify } else { Place::Elsewhere };
+        look(key.get_ref(), value, text, place, &mut found);
     }
     if found.is_empty() {
         return Cow::Borrowed(text);
@@ -66,6 +67,8 @@ enum Place {
     Elsewhere,
     /// The keys are names of headers.
     Headers,
+    /// A `url` is a secret in itself.
+    Notify,
     /// Whatever stands here is a secret.
     Secret,
 }
@@ -73,6 +76,8 @@ enum Place {
 fn look(key: &str, value: &Spanned<DeValue<'_>>, text: &str, place: Place, found: &mut Vec<(Span, String)>) {
     let place = match place {
         Place::Secret => Place::Secret,
+        Place::Notify if key == "url" && value.get_ref().is_str() => Place::Secret,
+        Place::Notify => Place::Notify,
         Place::Headers if names_a_secret(key) => Place::Secret,
         Place::Elsewhere if HEADERS.contains(&key) => Place::Headers,
         Place::Headers | Place::Elsewhere => Place::Elsewhere,
@@ -147,6 +152,10 @@ mod tests {
     fn literal_secrets_are_replaced_and_everything_else_stays_as_it_was_written() {
         for (text, shown) in [
             ("a = \"http://127.0.0.1:3000\" # as it was\n", None),
+            (
+                "[notify.a]\nurl = \"https://chat/T0/B0\"\n[notify.b]\nurl = { env = \"X\" }\n",
+                Some("[notify.a]\nurl = \"REDACTED\"\n[notify.b]\nurl = { env = \"X\" }\n"),
+            ),
             ("url = \"http://admin:hunter2@a:1/x\"\n", Some("url = \"http://REDACTED@a:1/x\"\n")),
             ("url = \"http://admin@a\"\n", Some("url = \"http://REDACTED@a\"\n")),
             ("url = \"http://${USER}:${PASSWORD}@a\"\n", None),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::config::{Notice, NotifyFormat};
 use crate::endpoint::UpstreamSpec;
 use crate::migration::Percent;
 use crate::migration::gate::Gate;
@@ -100,6 +101,27 @@ pub struct ServerSettings {
     /// Lines of a request's head may end in LF alone.
     pub allow_bare_lf: bool,
     pub debug_headers: bool,
+}
+
+/// Who hears of moves, and how: one of `[notify.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyTarget {
+    pub name: Arc<str>,
+    pub url: SecretSource,
+    /// Sent as `Authorization: Bearer`.
+    pub token: Option<SecretSource>,
+    pub format: NotifyFormat,
+    pub on: Vec<Notice>,
+    /// Patterns of routes' names, in which `*` stands for any part.
+    pub routes: Vec<Box<str>>,
+}
+
+impl NotifyTarget {
+    /// Whether it is told of this route; of what concerns no route, always.
+    #[must_use]
+    pub fn is_about(&self, route: &str) -> bool {
+        route.is_empty() || self.routes.iter().any(|pattern| super::notify::is_like(pattern, route))
+    }
 }
 
 /// `[limits]`; `None` and 0 mean no limit.
@@ -200,4 +222,6 @@ pub struct Snapshot {
     pub table: RouteTable,
     /// What `[gate]` says: the steps of routes that have no gate of their own.
     pub gate_defaults: Arc<Gate>,
+    /// Who hears of moves.
+    pub notify: Vec<NotifyTarget>,
 }

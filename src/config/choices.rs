@@ -82,6 +82,21 @@ choices! {
         RollBack "roll-back",
         Hold "hold",
     }
+    /// What the other end of a notification understands.
+    NotifyFormat: "a format" {
+        Slack "slack",
+        Json "json",
+        Alertmanager "alertmanager",
+        Grafana "grafana",
+    }
+    /// What may be told.
+    Notice: "a kind of notice" {
+        Move "move",
+        RolledBack "rolled-back",
+        Waiting "waiting",
+        Slow "slow",
+        FleetLost "fleet-lost",
+    }
     /// When two numbers of JSON are the same.
     Numbers: "`value` or `written`" {
         Value "value",

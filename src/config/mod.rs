@@ -11,6 +11,7 @@ mod gate;
 mod http_names;
 mod limit;
 mod list;
+mod notify;
 mod reader;
 mod recover;
 mod route;
@@ -31,7 +32,8 @@ mod schema_tests;
 
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, Examples, HttpVersion, LogFormat, Numbers, OnFail, PathCase, Role, Stage, TrailingSlash, Verify, Writes,
+    Balance, Examples, HttpVersion, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase, Role, Stage,
+    TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use edit::{Unwritable, with_dial};
@@ -40,6 +42,7 @@ pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
 pub use list::{Entry, Item, Named, OneOrMany};
+pub use notify::{Notify, SecretUrl};
 pub use route::{Answer, Auth, Breaker, CookieDomain, Fallback, Jwt, RateLimit, Rewrite, Route, Variant};
 pub use secret::{Secret, SecretTable};
 pub use server::{AdminToken, Certificate, Force, Server, Tls};
@@ -84,6 +87,8 @@ table! {
         metrics: Metrics,
         /// Defaults of all gates.
         gate: Gate,
+        /// Who hears of moves, by name.
+        notify: Named<Notify>,
     }
 }
 

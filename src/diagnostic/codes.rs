@@ -76,6 +76,7 @@ codes! {
     Error TlsWithoutHttps "tls-without-https" "`tls` for an upstream whose URL is not https"
     Warning UnverifiedUpstream "unverified-upstream" "an upstream whose certificate proves nothing"
     Error ReservedName "reserved-name" "a name that has a meaning of its own"
+    Warning NotifyWithoutRoute "notify-without-route" "a notification for a route that there is not"
     Warning UnusedService "unused-service" "a service that no route uses"
 
     // Routes

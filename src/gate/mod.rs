@@ -19,13 +19,18 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::config::Notice;
 use crate::live::{InForce, Live};
 use crate::migration::Dial;
 use crate::migration::dial::Action;
 use crate::migration::gate::{Obstacle, Verdict};
+use crate::notify::{Message, Notifier};
 use crate::proxy::{Edition, RouteEdition};
 use crate::telemetry::Telemetry;
 use course::{Course, Finding, RouteNow};
+
+/// A gate that waits for a person says so again after so long.
+const REMINDED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -51,6 +56,7 @@ pub struct Gates {
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
     journal: Arc<Journal>,
+    notifier: Arc<Notifier>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
 }
@@ -61,6 +67,8 @@ struct Watched {
     /// The last move that was refused: said once.
     refused: Option<String>,
     warned_slow: bool,
+    /// When it was last told that the gate waits for a person.
+    told_waiting: Option<Instant>,
 }
 
 impl Gates {
@@ -69,8 +77,17 @@ impl Gates {
         live: Arc<Live>,
         telemetry: Arc<Telemetry>,
         journal: Arc<Journal>,
+        notifier: Arc<Notifier>,
     ) -> Arc<Self> {
-        Arc::new(Self { in_force, live, telemetry, journal, mover: OnceLock::new(), routes: Mutex::default() })
+        Arc::new(Self {
+            in_force,
+            live,
+            telemetry,
+            journal,
+            notifier,
+            mover: OnceLock::new(),
+            routes: Mutex::default(),
+        })
     }
 
     /// Begins to look. Ends with the last who holds the gates.
@@ -110,6 +127,7 @@ impl Gates {
                     report: GateReport::default(),
                     refused: None,
                     warned_slow: false,
+                    told_waiting: None,
                 });
                 let look = watched.course.look(&seen);
                 self.tell(&route.name, watched, &look, now, entry);
@@ -191,9 +209,34 @@ impl Gates {
                 "the gate needs {} at the present traffic: begin with a larger step, in `shadow`, or with a wider margin",
                 report.wait()
             );
+            self.notify(Notice::Slow, route, &format!("the gate needs {} at the present traffic", report.wait()));
+        }
+        if report.state != State::Waiting.as_str() {
+            watched.told_waiting = None;
+        } else if watched.told_waiting.is_none_or(|told| now.saturating_duration_since(told) >= REMINDED_AFTER) {
+            watched.told_waiting = Some(now);
+            self.notify(Notice::Waiting, route, &report.why);
         }
         entry.meters.gate_shown(report.shown());
         watched.report = report;
+    }
+}
+
+impl Gates {
+    /// Tells those whom the file names.
+    fn notify(&self, kind: Notice, route: &Arc<str>, why: &str) {
+        let verb = if kind == Notice::Waiting { "approve" } else { "gate" };
+        self.notifier.tell(Message {
+            kind: Some(kind),
+            route: (&**route).into(),
+            text: format!("{route}: {why}"),
+            command: format!("multilith {verb} {route}"),
+            by: "".into(),
+            entry: None,
+            resolves: &[],
+            at: jiff::Timestamp::now(),
+            link: String::new(),
+        });
     }
 }
 

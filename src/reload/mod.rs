@@ -27,6 +27,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
 use crate::gate::{Journal, LeftRoutes};
 use crate::live::{Held, InForce, Live};
 use crate::migration::dial::By;
+use crate::notify::Notifier;
 use crate::proxy::{Access, Edition};
 use crate::shadow::{Shadow, step_back};
 use crate::telemetry::{self, Telemetry};
@@ -51,6 +52,7 @@ pub struct Reloader {
     shadow: Arc<Shadow>,
     access: Arc<Access>,
     journal: Arc<Journal>,
+    notifier: Arc<Notifier>,
     control: Handle,
     /// Other files that are read again with it: certificates.
     also: OnceLock<Also>,
@@ -72,6 +74,7 @@ pub struct Parts {
     pub shadow: Arc<Shadow>,
     pub access: Arc<Access>,
     pub journal: Arc<Journal>,
+    pub notifier: Arc<Notifier>,
     /// The runtime of what keeps pools and keys true to the world.
     pub control: Handle,
 }
@@ -137,7 +140,7 @@ const MOST_TOLD: usize = 1000;
 
 impl Reloader {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, journal, control } = parts;
+        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, journal, notifier, control } = parts;
         let edition = in_force.load();
         let loaded_at = Timestamp::now();
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
@@ -153,12 +156,14 @@ impl Reloader {
             shadow,
             access,
             journal,
+            notifier,
             control,
             also: OnceLock::new(),
             last_error: Mutex::default(),
             warned: Mutex::default(),
             state: Mutex::new(state),
         });
+        reloader.notify(&edition.snapshot);
         reloader.begin();
         let again = Arc::downgrade(&reloader);
         reloader.journal.when_changed(move |writable| {
@@ -167,6 +172,12 @@ impl Reloader {
             }
         });
         reloader
+    }
+
+    /// Those whom this file names are told from now on.
+    fn notify(&self, snapshot: &Snapshot) {
+        let server = &snapshot.server;
+        self.notifier.tell_these(&snapshot.notify, server.admin_hosts.first().map_or(&*server.admin, |host| &**host));
     }
 
     /// Puts the dials in force that the journal has, before the first request; and again when the journal was another
@@ -294,6 +305,7 @@ impl Reloader {
         for diagnostic in &said {
             diagnostics.push(diagnostic.clone());
         }
+        self.notify(&snapshot);
         // A route that was away and is back is as new: what its journal has is not looked at.
         self.settle(state.generation + 1, &snapshot, &changes.altered, &LeftRoutes::new());
         self.apply(state, snapshot);

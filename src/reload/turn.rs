@@ -3,18 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_with};
-use crate::config::Unwritable;
+use crate::config::{Notice, Unwritable};
 use crate::diagnostic::{Entry as DiagnosticEntry, report};
 use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
 use crate::migration::{Dial, Stage};
+use crate::notify::Message;
 use crate::route::Route;
 
 /// What somebody wants done to a dial.
@@ -132,6 +134,45 @@ impl fmt::Display for NotMoved {
             Self::Journal(why) => why.fmt(f),
             Self::Variable(why) => f.write_str(why),
         }
+    }
+}
+
+/// What the people and programs of `[notify]` hear of an entry.
+fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -> Message {
+    let kind = match new.action {
+        Action::RollBack => Some(Notice::RolledBack),
+        _ if new.from == new.to => None,
+        _ => Some(Notice::Move),
+    };
+    let command = match kind {
+        Some(Notice::RolledBack) => format!("multilith gate {}", new.route),
+        Some(_) => format!("multilith rollback {}", new.route),
+        None => String::new(),
+    };
+    let reason = if new.reason.is_empty() { String::new() } else { format!(": {}", new.reason) };
+    // What a gate says of a step is over with the step.
+    let resolves: &[Notice] = match (new.action, after.latched) {
+        (Action::Pause | Action::Resume | Action::Agrees, _) => &[],
+        (_, true) => &[Notice::Waiting, Notice::Slow],
+        (_, false) => &[Notice::RolledBack, Notice::Waiting, Notice::Slow],
+    };
+    Message {
+        kind,
+        route: new.route.into(),
+        text: format!(
+            "{} {}: {} -> {} by {}{reason}",
+            new.route,
+            new.action.as_str(),
+            in_words(new.from),
+            in_words(new.to),
+            new.who
+        ),
+        command,
+        by: new.by.as_str().into(),
+        entry,
+        resolves,
+        at: Timestamp::now(),
+        link: String::new(),
     }
 }
 
@@ -259,10 +300,10 @@ impl Reloader {
             file: held.file,
             version: version.into(),
         });
-        let (at, kept) = match self.journal.append(&new, &standing) {
+        let (at, kept, entry) = match self.journal.append(&new, &standing) {
             Ok(entry) => {
                 standing.seq = entry.seq;
-                (entry.at, true)
+                (entry.at.clone(), true, serde_json::to_value(&entry).ok())
             }
             Err(error) => {
                 self.telemetry.metrics.edge().journal_error();
@@ -270,9 +311,10 @@ impl Reloader {
                 if !(author.by == By::Person && action == Action::RollBack) {
                     return Err(NotMoved::Journal(error));
                 }
-                (crate::gate::now().into(), false)
+                (crate::gate::now().into(), false, None)
             }
         };
+        self.notifier.tell(told(&new, &standing, entry));
         let since = if to == from { held.since.clone() } else { Some(at) };
         tracing::info!(
             route,

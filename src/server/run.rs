@@ -28,6 +28,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::gate::{GateMove, Gates, Journal};
 use crate::live::{InForce, Live, is_kept_pressed, private_folder};
 use crate::migration::dial::By;
+use crate::notify::Notifier;
 use crate::proxy::{Access, Edition, Steps};
 use crate::reload::{self, Reloader, Source};
 use crate::shadow::{self, Shadow};
@@ -173,6 +174,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     };
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
     let journal = Arc::new(Journal::of(Arc::clone(&store)));
+    let notifier = Notifier::new(control.clone(), Arc::clone(&metrics));
     let reloader = Reloader::new(reload::Parts {
         source,
         in_force: Arc::clone(&in_force),
@@ -182,9 +184,10 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         shadow: Arc::clone(&shadow),
         access: Arc::clone(&access),
         journal: Arc::clone(&journal),
+        notifier: Arc::clone(&notifier),
         control: control.clone(),
     });
-    let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry), journal);
+    let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry), journal, notifier);
     if let Some(tls) = tls.clone() {
         reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
     }

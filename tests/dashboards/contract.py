@@ -21,6 +21,7 @@ METRICS = {
     "panics_total": ("counter", {}),
     "journal_errors_total": ("counter", {}),
     "journal_broken": ("gauge", {}),
+    "notify_total": ("counter", {"name": None, "result": {"sent", "failed", "dropped"}}),
     "monolith_only": ("gauge", {}),
     "breaker_open": ("gauge", {"route": None}),
     "shadow_requests_total": ("counter", {"route": None, "outcome": {"answered", "timeout", "connect", "reset"}}),

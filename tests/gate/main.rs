@@ -8,5 +8,6 @@
 mod harness;
 
 mod moves;
+mod notices;
 mod roll_outs;
 mod traffic;

@@ -25,6 +25,7 @@ pub struct EdgeMeters {
     config_generation: IntGauge,
     config_last_reload: Gauge,
     config_reloads: IntCounterVec,
+    notified: IntCounterVec,
     /// Set once spans are sent at all: without a collector there is no series.
     pub(crate) spans_dropped: OnceLock<AtomicU64>,
 }
@@ -127,6 +128,8 @@ impl EdgeMeters {
         ))?;
         let config_reloads =
             IntCounterVec::new(opts("config_reloads_total", "Reloads of the file, by result."), &["result"])?;
+        let notified =
+            IntCounterVec::new(opts("notify_total", "Notifications, by target and result."), &["name", "result"])?;
         let build_info = IntGaugeVec::new(
             opts("build_info", "Always 1; its labels say which build is running."),
             &["version", "revision"],
@@ -144,6 +147,7 @@ impl EdgeMeters {
         registry.register(Box::new(config_generation.clone()))?;
         registry.register(Box::new(config_last_reload.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
+        registry.register(Box::new(notified.clone()))?;
         registry.register(Box::new(build_info))?;
         Ok(Self {
             refused: Words::default(),
@@ -158,6 +162,7 @@ impl EdgeMeters {
             config_generation,
             config_last_reload,
             config_reloads,
+            notified,
             spans_dropped: OnceLock::new(),
         })
     }
@@ -233,6 +238,18 @@ impl EdgeMeters {
     /// applied, unchanged or refused.
     pub fn config_reload(&self, result: &str) {
         self.config_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// A target of notifications is in force: its series begin.
+    pub fn notify_begins(&self, name: &str) {
+        for result in ["sent", "failed", "dropped"] {
+            self.notified.with_label_values(&[name, result]);
+        }
+    }
+
+    /// `sent`, `failed` (in all its tries) or `dropped` (its queue was full).
+    pub fn notified(&self, name: &str, result: &str) {
+        self.notified.with_label_values(&[name, result]).inc();
     }
 
     pub(crate) fn retain(&self, upstreams: impl Fn(&str) -> bool, sides: impl Fn(&str) -> bool) {

@@ -1,0 +1,97 @@
+//! `[notify.NAME]`: who hears of moves.
+
+use super::draft::Draft;
+use super::secret::secret;
+use super::snapshot::NotifyTarget;
+use crate::config::{self, Notice, NotifyFormat};
+use crate::diagnostic::Code;
+
+const ALL: [Notice; 5] = [Notice::Move, Notice::RolledBack, Notice::Waiting, Notice::Slow, Notice::FleetLost];
+
+pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Vec<NotifyTarget> {
+    let Some(named) = file.notify.get() else { return Vec::new() };
+    named.entries.iter().filter_map(|entry| target(file, entry, draft)).collect()
+}
+
+fn target(file: &config::File, entry: &config::Entry<config::Notify>, draft: &mut Draft<'_>) -> Option<NotifyTarget> {
+    let notify = &entry.value;
+    let routes = notify.routes.get().map_or_else(
+        || vec!["*".into()],
+        |routes| routes.iter().map(|pattern| pattern.value.as_str().into()).collect::<Vec<Box<str>>>(),
+    );
+    for pattern in notify.routes.get().into_iter().flatten() {
+        let names = file.routes.get().map(|routes| &routes.entries[..]).unwrap_or_default();
+        if !draft.tables_lost && !names.iter().any(|route| is_like(&pattern.value, &route.name)) {
+            draft.say(
+                Code::NotifyWithoutRoute,
+                pattern.span.clone(),
+                format!("`{}` is the name of no route", pattern.value),
+                "no such route",
+                "nothing is told for it: name a route, or a part of names with `*`",
+            );
+        }
+    }
+    let url = notify.url.given()?;
+    if let config::Secret::Value(text) = &url.value.0
+        && !is_url(text)
+    {
+        // The URL itself is not printed: it may hold a secret.
+        draft.say(
+            Code::InvalidUrl,
+            url.span.clone(),
+            format!("the URL of the notification `{}` cannot be asked", entry.name),
+            "not a URL",
+            "write `http://host[:port][/path]` or `https://…`, or `{ env = \"NAME\" }` with such a value",
+        );
+        return None;
+    }
+    Some(NotifyTarget {
+        name: entry.name.as_str().into(),
+        url: secret(&url.value.0),
+        token: notify.token.get().map(secret),
+        format: notify.format.get().copied().unwrap_or(NotifyFormat::Json),
+        on: notify.on.get().map_or_else(|| ALL.to_vec(), |on| on.iter().map(|notice| notice.value).collect()),
+        routes,
+    })
+}
+
+fn is_url(text: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+/// Whether a name is like a pattern, in which `*` stands for any part.
+pub(super) fn is_like(pattern: &str, name: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(first) else { return false };
+    let mut parts = rest.split('*').collect::<Vec<_>>();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = name.find(part) else { return false };
+        name = &name[at + part.len()..];
+    }
+    name.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_like;
+
+    #[test]
+    fn a_star_stands_for_any_part() {
+        for (pattern, name, expected) in [
+            ("*", "orders", true),
+            ("orders", "orders", true),
+            ("orders", "orders-v2", false),
+            ("orders*", "orders-v2", true),
+            ("*-v2", "orders-v2", true),
+            ("*-v2", "orders-v2-old", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("aa*aa", "aaa", false),
+        ] {
+            assert_eq!(is_like(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Sends what waits at one target, one after another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::Message;
+use crate::client::fetch::{fetch, json_request};
+use crate::client::{FetchError, Url};
+use crate::compile::{NotifyTarget, SecretSource};
+use crate::message::Name;
+use crate::telemetry::Metrics;
+
+/// For one try.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Before each further try: three tries within a minute.
+const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
+
+/// Until nobody can tell this target anything any more.
+pub(super) async fn deliver(target: NotifyTarget, mut waiting: mpsc::Receiver<Arc<Message>>, metrics: Arc<Metrics>) {
+    while let Some(message) = waiting.recv().await {
+        let result = match send(&target, &message).await {
+            Ok(()) => "sent",
+            Err(why) => {
+                tracing::warn!(notify = &*target.name, route = &*message.route, %why, "a notification was not delivered");
+                "failed"
+            }
+        };
+        metrics.edge().notified(&target.name, result);
+    }
+}
+
+/// Why one was not delivered. It never has the URL, which may be a secret.
+#[derive(Debug, thiserror::Error)]
+enum NotDelivered {
+    #[error("its `url` cannot be read: {0}")]
+    NoUrl(String),
+    #[error("its `token` cannot be read: {0}")]
+    NoToken(String),
+    #[error("{0}")]
+    NotTaken(FetchError),
+}
+
+async fn send(target: &NotifyTarget, message: &Message) -> Result<(), NotDelivered> {
+    let Some((path, body)) = message.written(target) else { return Ok(()) };
+    let url = read(&target.url).map_err(NotDelivered::NoUrl)?;
+    let url: Url = url.parse().map_err(|_| NotDelivered::NoUrl("it is no URL".to_owned()))?;
+    let token = target.token.as_ref().map(read).transpose().map_err(NotDelivered::NoToken)?;
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let (mut head, body) = json_request(&url, Method::POST, path, Some(&body));
+        if path.is_empty() {
+            head.set_target(url.target().as_bytes());
+        }
+        if let Some(authorization) = token.as_ref().map(|token| format!("Bearer {token}")).or_else(|| basic(&url)) {
+            head.fields.set(Name::Authorization, authorization.as_bytes());
+        }
+        let error = match timeout(PATIENCE, post(&url, &head, body)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => FetchError::TooSlow(PATIENCE),
+        };
+        let again = !matches!(error, FetchError::Status(status) if (400..500).contains(&status) && status != 429 && status != 408);
+        match pauses.next().filter(|_| again) {
+            Some(pause) => sleep(pause).await,
+            None => return Err(NotDelivered::NotTaken(error)),
+        }
+    }
+}
+
+/// User and password of the URL.
+fn basic(url: &Url) -> Option<String> {
+    use base64::Engine as _;
+    let userinfo = percent_encoding::percent_decode_str(url.userinfo()?).collect::<Vec<u8>>();
+    Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(userinfo)))
+}
+
+async fn post(url: &Url, head: &crate::message::RequestHead, body: Option<Bytes>) -> Result<(), FetchError> {
+    let response = fetch(url, head, body).await?;
+    if response.head.status.is_success() { Ok(()) } else { Err(FetchError::Status(response.head.status.as_u16())) }
+}
+
+/// A file is read each time: what rotates it needs no reload.
+fn read(source: &SecretSource) -> Result<String, String> {
+    match source {
+        SecretSource::Value(secret) => Ok(secret.0.to_string()),
+        SecretSource::File(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
