@@ -18,6 +18,8 @@ mod http2;
 mod json;
 #[path = "fuzz/claims/path.rs"]
 mod path;
+#[path = "fuzz/claims/strict.rs"]
+mod strict;
 
 /// The inputs in a folder below tests; in a folder that is not there, none.
 fn inputs(folder: &str) -> Vec<PathBuf> {

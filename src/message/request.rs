@@ -129,8 +129,8 @@ impl RequestHead {
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
     let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
     // No early end, so that many bytes are compared at once.
-    let bare = pairs.fold(false, |found, (before, byte)| found | ((*byte == b'\n') & (*before != b'\r')));
-    bare || bytes.first() == Some(&b'\n')
+    let bare = pairs.fold(0, |found, (before, byte)| found | (u8::from(*byte == b'\n') & u8::from(*before != b'\r')));
+    bare != 0 || bytes.first() == Some(&b'\n')
 }
 
 fn request_line(line: &[u8]) -> Result<(Method, &[u8], Version), Malformed> {

@@ -92,7 +92,8 @@ impl ResponseHead {
 fn has_fold(bytes: &[u8]) -> bool {
     let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
     // No early end, so that many bytes are compared at once.
-    pairs.fold(false, |found, (end, next)| found | ((*end == b'\n') & ((*next == b' ') | (*next == b'\t'))))
+    let is = |byte: u8, wanted: u8| u8::from(byte == wanted);
+    pairs.fold(0, |found, (end, next)| found | (is(*end, b'\n') & (is(*next, b' ') | is(*next, b'\t')))) != 0
 }
 
 /// What stands behind the status, byte for byte: the parser drops a phrase that is not ASCII.

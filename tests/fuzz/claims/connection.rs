@@ -12,10 +12,7 @@ use multilith::compile::compile;
 use multilith::reload::Source;
 use multilith::server::{Inheritance, Start, start};
 
-use strict::{End, Strict, chunked};
-
-#[path = "strict.rs"]
-mod strict;
+use super::strict::{End, Strict, chunked};
 
 /// Longer than any deadline of the file below.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,12 +28,13 @@ struct World {
     _control: tokio::runtime::Runtime,
 }
 
+static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
+
 pub fn hold(input: &[u8]) {
     if input.starts_with(b"PRI ") {
         // HTTP/2 has claims of its own.
         return;
     }
-    static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
     let world = WORLD.get_or_init(|| Mutex::new(world())).lock().expect("a claim has failed before");
     let response = exchange(world.proxy, input);
     let (statuses, told) = responses(&response, input);

@@ -9,10 +9,7 @@ use multilith::guard::framing;
 use multilith::guard::headers::{Arrival, receive};
 use multilith::message::{ChunkReader, Name, Piece, RequestHead, digits, head_end};
 
-use strict::{End, Strict, chunked};
-
-#[path = "strict.rs"]
-mod strict;
+use super::strict::{End, Strict, chunked};
 
 /// The longest trailer section, in bytes.
 const TRAILERS: usize = 16 * 1024;

@@ -3,5 +3,7 @@
 
 #[path = "../claims/connection.rs"]
 mod claims;
+#[path = "../claims/strict.rs"]
+mod strict;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| claims::hold(input));
