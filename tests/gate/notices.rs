@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::{Origin, Reply, eventually};
-use crate::traffic::{Traffic, actions, edge, route, verb};
+use crate::traffic::{Traffic, actions, edge, patiently, route, verb};
 
 fn bodies(receiver: &Origin) -> Vec<Value> {
     receiver.requests().iter().map(|request| serde_json::from_slice(&request.body).expect("JSON")).collect()
@@ -75,8 +75,8 @@ fn a_gate_tells_of_its_roll_back_and_that_it_waits() {
     let tables = gate + &sent("ops", &receiver, "json", "on = [\"rolled-back\"]");
     let (edge, _monolith, _service) = edge(Reply::status("404 Not Found", &[], "no"), &tables);
     let traffic = Traffic::begin(&edge);
-    let told = crate::traffic::patiently("the gate rolls back", || !receiver.requests().is_empty());
-    drop((traffic, told));
+    patiently("the gate rolls back", || !receiver.requests().is_empty());
+    drop(traffic);
     let one = &bodies(&receiver)[0];
     let text = one["text"].as_str().unwrap_or_default();
     assert!(text.contains("by gate@") && text.contains("refusals"), "{one}");
