@@ -16,6 +16,7 @@
 //! | [`downstream`] | the client's end of a connection: HTTP/1 and HTTP/2, deadlines, what is refused on it |
 //! | [`shadow`] | the second request, and what is learnt from it |
 //! | [`upstream`] | pools of endpoints that are kept true to the world |
+//! | [`notify`] | tells chats and programs of moves |
 //! | [`guard`] | what may cross the edge, and how it is cleaned |
 //! | [`telemetry`] | metrics, access log, spans, events |
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |

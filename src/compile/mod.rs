@@ -8,6 +8,7 @@ mod draft;
 mod listeners;
 mod networks;
 mod notify;
+mod pattern;
 mod redacted;
 mod routes;
 mod secret;

@@ -142,10 +142,12 @@ impl Conn {
         let longest = if longest == 0 { LONGEST_HEAD } else { longest.min(LONGEST_HEAD) };
         loop {
             self.skip_empty_lines(rules.bare_line_feeds);
-            if fresh && self.unread.starts_with(PREFACE) {
+            // The preface is the first that comes, or it is none.
+            let opens = fresh && self.empty_lines == 0;
+            if opens && self.unread.starts_with(PREFACE) {
                 return Poll::Ready(Arrived::Http2);
             }
-            let may_be_http2 = fresh && PREFACE.starts_with(&self.unread);
+            let may_be_http2 = opens && PREFACE.starts_with(&self.unread);
             if !self.unread.is_empty() && !may_be_http2 {
                 if let Some(end) = head_end(&self.unread, self.searched) {
                     (self.searched, self.empty_lines) = (0, 0);
