@@ -118,12 +118,13 @@ fn summary(compiled: &Compiled) -> String {
 }
 
 /// Codes that no text alone can cause.
-const NOT_FROM_TEXT: [Code; 6] = [
+const NOT_FROM_TEXT: [Code; 7] = [
     Code::NotUtf8,
     Code::UnreadableFile,
     Code::NeedsRestart,
     Code::UnresolvedName,
     Code::UnusableCertificate,
+    Code::CertificateExpires,
     // It takes the rate of a running proxy.
     Code::GateSlow,
 ];

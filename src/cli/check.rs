@@ -1,6 +1,6 @@
 //! `multilith check [FILE…]`: every mistake and warning of the files.
 
-use super::{CheckArgs, Exit, term};
+use super::{CheckArgs, Exit, certificates, term};
 use crate::compile::{Compiled, compile};
 use crate::diagnostic::{Diagnostics, render, report};
 use crate::reload::{ReadError, Source, environment};
@@ -13,7 +13,10 @@ pub fn check(args: &CheckArgs) -> Exit {
         let source = Source::File(path.clone());
         let (text, diagnostics) = match source.read() {
             Ok(text) => {
-                let Compiled { diagnostics, .. } = compile(&text, &source.name(), &environment);
+                let Compiled { snapshot, mut diagnostics } = compile(&text, &source.name(), &environment);
+                if let Some(snapshot) = snapshot {
+                    certificates::check(&snapshot, &mut diagnostics);
+                }
                 (text, diagnostics)
             }
             Err(error) => {

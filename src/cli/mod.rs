@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Only this layer prints and decides the exit code.
 
 mod admin_client;
+mod certificates;
 mod check;
 mod completions;
 mod demo;

@@ -15,6 +15,7 @@ mod secret;
 mod server;
 mod settings;
 mod snapshot;
+mod tls;
 mod upstreams;
 mod url;
 
@@ -22,8 +23,8 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, NotifyTarget, Role,
-    ServerSettings, Snapshot, TlsSettings, TracingSettings,
+    AccessLog, Acme, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, NotifyTarget, Role,
+    ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
 };
 
 pub use crate::route::{Matching, Secret, SecretSource};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::listeners::Listeners;
-use super::{Certificate, ForceRule, ServerSettings, TlsSettings, admin, networks};
+use super::{ForceRule, ServerSettings, TlsSettings, admin, networks, tls};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
 
@@ -18,7 +18,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
     let empty = config::Server::default();
     let server = file.server.get().unwrap_or(&empty);
     let mut listeners = Listeners::default();
-    let tls = tls(server, &mut listeners, draft);
+    let tls = tls::compile(server, &mut listeners, draft);
     let listen = plain(server, &tls, &mut listeners, draft);
     let admin = admin::compile(server, &mut listeners, draft);
     let metrics =
@@ -73,51 +73,6 @@ fn plain(
         Field::Absent => {
             listeners.add(DEFAULT_LISTEN, &server.span, draft).map(|(address, _)| address).into_iter().collect()
         }
-    }
-}
-
-fn tls(server: &config::Server, listeners: &mut Listeners, draft: &mut Draft<'_>) -> TlsSettings {
-    let Some(tls) = server.tls.get() else { return TlsSettings::default() };
-    let listen = tls.listen.get().map(|items| listeners.list(items, draft)).unwrap_or_default();
-    let certificates: Vec<_> = tls.certificates.get().map(Vec::as_slice).unwrap_or_default().iter().collect();
-    if !listen.is_empty() && certificates.is_empty() && !matches!(tls.certificates, Field::Wrong) {
-        draft.say(
-            Code::TlsWithoutCertificate,
-            tls.listen.span().unwrap_or_else(|| tls.span.clone()),
-            "a TLS listener needs a certificate",
-            "no certificate",
-            "add `certificates = [{ cert = \"edge.pem\", key = \"edge.key\" }]`",
-        );
-    }
-    if tls.listen.is_absent() || tls.listen.get().is_some_and(Vec::is_empty) {
-        draft.say(
-            Code::UnusedCertificate,
-            tls.span.clone(),
-            "`[server.tls]` has no effect without a TLS listener",
-            "nothing listens with TLS",
-            "add `listen = [\"0.0.0.0:8443\"]` to `[server.tls]`, or remove the table",
-        );
-    }
-    if let (Some(given), Field::Absent) = (tls.redirect.given().filter(|given| given.value), &server.listen) {
-        draft.say(
-            Code::UselessSetting,
-            given.span.clone(),
-            "`redirect` has no effect: there is no plain listener to redirect from",
-            "nothing to redirect",
-            "add `listen = [\"0.0.0.0:8080\"]` to `[server]`, or remove `redirect`",
-        );
-    }
-    TlsSettings {
-        listen,
-        certificates: certificates
-            .iter()
-            .filter_map(|item| {
-                Some(Certificate { cert: item.value.cert.get()?.clone(), key: item.value.key.get()?.clone() })
-            })
-            .collect(),
-        redirect: tls.redirect.or(false),
-        hsts: tls.hsts.get().and_then(|limit| limit.0),
-        client_ca: tls.client_ca.get().cloned(),
     }
 }
 

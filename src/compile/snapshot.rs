@@ -57,7 +57,37 @@ pub struct TlsSettings {
     pub redirect: bool,
     /// `max-age` of Strict-Transport-Security; `None`: not sent.
     pub hsts: Option<Duration>,
+    /// Who signs the certificates of clients.
     pub client_ca: Option<PathBuf>,
+    /// Clients without a certificate are refused.
+    pub client_ca_required: bool,
+    /// Names that no certificate is for are refused.
+    pub strict_sni: bool,
+    pub min_version: TlsVersion,
+    pub acme: Option<Acme>,
+}
+
+/// The oldest version of TLS that is spoken with clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+/// Certificates that are ordered from an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// In lower case.
+    pub hosts: Vec<Box<str>>,
+    pub email: Option<Box<str>>,
+    /// An https URL.
+    pub directory: Box<str>,
+    /// Who signed the directory's certificate; `None`: an authority of this machine.
+    pub ca: Option<PathBuf>,
+    /// The challenges that the listeners can answer.
+    pub http: bool,
+    pub tls_alpn: bool,
 }
 
 /// What may be done on the admin listener.

@@ -60,6 +60,11 @@ choices! {
         Http2 "2",
         Auto "auto",
     }
+    /// The oldest version of TLS that is spoken with clients.
+    TlsVersion: "a version of TLS" {
+        Tls12 "1.2",
+        Tls13 "1.3",
+    }
     /// What of a server's certificate is checked.
     Verify: "`full`, `chain` or `none`" {
         Full "full",

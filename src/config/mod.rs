@@ -33,7 +33,7 @@ mod schema_tests;
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
     Balance, Examples, HttpVersion, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase, Role, Stage,
-    TrailingSlash, Verify, Writes,
+    TlsVersion, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use edit::{Unwritable, with_dial};
@@ -45,7 +45,7 @@ pub use list::{Entry, Item, Named, OneOrMany};
 pub use notify::{Notify, SecretUrl};
 pub use route::{Answer, Auth, Breaker, CookieDomain, Fallback, Jwt, RateLimit, Rewrite, Route, Variant};
 pub use secret::{Secret, SecretTable};
-pub use server::{AdminToken, Certificate, Force, Server, Tls};
+pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
 pub use switch::Switch;

@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::list::Item;
 use super::table::table;
-use super::{Limit, Role, Secret};
+use super::{Limit, Role, Secret, TlsVersion};
 
 table! {
     /// The proxy's own listeners and life cycle.
@@ -66,7 +66,7 @@ table! {
     pub struct Tls {
         /// Addresses.
         listen: Vec<Item<String>>,
-        /// Several are chosen by SNI; read again on reload.
+        /// Several are chosen by SNI. Their files are watched: those that fit are put in force, a reload with others is refused.
         certificates: Vec<Item<Certificate>>,
         /// Answer plain requests with a redirect to https. Default: false.
         redirect: bool,
@@ -74,6 +74,29 @@ table! {
         hsts: Limit<Duration>,
         /// Ask clients for a certificate that this authority signed.
         client_ca: PathBuf,
+        /// Refuse clients without such a certificate. Default: true.
+        client_ca_required: bool,
+        /// Refuse a client that asks for a name which no certificate is for, or for none. Default: false, it gets the first.
+        strict_sni: bool,
+        /// The oldest version of TLS that is spoken, `"1.2"` or `"1.3"`. Default: `"1.2"`.
+        min_version: TlsVersion,
+        /// Certificates that are ordered, and renewed in time, from an authority that speaks ACME.
+        acme: Acme,
+    }
+}
+
+table! {
+    /// Certificates by RFC 8555, one for each host; whoever uses this agrees to the authority's terms. Until the first one is there,
+    /// handshakes for its host are refused, unless a certificate of `certificates` is for it.
+    pub struct Acme {
+        /// The names, each reachable from the authority on port 80 (http-01) or 443 (tls-alpn-01).
+        hosts: Vec<Item<String>> = required,
+        /// Where the authority writes to when a certificate expires. Default: none.
+        email: String,
+        /// The authority's directory. Default: Let's Encrypt, `"https://acme-v02.api.letsencrypt.org/directory"`.
+        directory: String,
+        /// Who signed the directory's own certificate, PEM: for an authority of your own. Default: the system's authorities.
+        ca: PathBuf,
     }
 }
 

@@ -62,6 +62,7 @@ codes! {
     Error DuplicateListener "duplicate-listener" "two listeners on one address"
     Error AdminWithoutToken "admin-without-token" "the admin listener can be reached from other machines and has no token"
     Error TlsWithoutCertificate "tls-without-certificate" "a TLS listener without a certificate"
+    Error AcmeNoChallenge "acme-no-challenge" "certificates by ACME where no listener can answer a challenge"
     Error NothingListens "nothing-listens" "neither `listen` nor `server.tls.listen` names an address"
     Warning UnusedCertificate "unused-certificate" "certificates or TLS settings without a TLS listener"
     Error InvalidNetwork "invalid-network" "not a network in CIDR notation"
@@ -126,7 +127,8 @@ codes! {
 
     // While running
     Warning NeedsRestart "needs-restart" "the change takes effect only after a restart"
-    Warning UnusableCertificate "unusable-certificate" "a certificate, key or client authority that cannot be used; the one before stays in force"
+    Error UnusableCertificate "unusable-certificate" "a certificate, key or client authority that cannot be used; what was in force stays"
+    Warning CertificateExpires "certificate-expires" "a certificate that has expired, or soon will"
     Warning UnresolvedName "unresolved-name" "a name that does not resolve yet; it is asked for again"
 }
 

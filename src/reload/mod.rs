@@ -3,6 +3,7 @@
 mod changes;
 mod source;
 mod turn;
+mod watch_certificates;
 mod watch_file;
 mod write;
 
@@ -11,8 +12,11 @@ pub use source::{ReadError, Source, environment};
 pub use turn::{Asked, Author, MoveMade, NotMoved, Request, in_words};
 pub use write::{NotWritten, to_paste};
 
+use watch_certificates::Marks;
+
 use std::collections::HashSet;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -39,8 +43,11 @@ const LOOK_AT_OLD: Duration = Duration::from_secs(1);
 /// A new upstream is waited for this long; then it is in force without endpoints.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
-/// Gets the TLS settings before and after, and says what could not be used.
-type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Vec<Diagnostic> + Send + Sync>;
+/// Puts what was read in force.
+pub type Put = Box<dyn FnOnce()>;
+
+/// Gets the TLS settings before and after, reads what they name, and says what cannot be used.
+type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Diagnostic>> + Send + Sync>;
 
 /// Keeps the edition in force true to the file.
 pub struct Reloader {
@@ -56,6 +63,8 @@ pub struct Reloader {
     control: Handle,
     /// Other files that are read again with it: certificates.
     also: OnceLock<Also>,
+    /// What those files were when they were last read, in force or refused: when they change, they are read again.
+    read: Mutex<Marks>,
     /// Apart from the state, which a reload holds for as long as it takes.
     last_error: Mutex<Option<LastError>>,
     /// The warnings of the file in force: each is logged once, not at every reload.
@@ -159,6 +168,7 @@ impl Reloader {
             notifier,
             control,
             also: OnceLock::new(),
+            read: Mutex::default(),
             last_error: Mutex::default(),
             warned: Mutex::default(),
             state: Mutex::new(state),
@@ -210,8 +220,13 @@ impl Reloader {
         &self.journal
     }
 
-    /// Something outside the file that is read again whenever the file is, whether or not the text changed.
-    pub fn also(&self, read: impl Fn(&TlsSettings, &TlsSettings) -> Vec<Diagnostic> + Send + Sync + 'static) {
+    /// Something outside the file that is read again whenever the file is, whether or not the text changed. What cannot be used is a
+    /// reason to refuse the file.
+    pub fn also(
+        &self,
+        read: impl Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Diagnostic>> + Send + Sync + 'static,
+    ) {
+        *self.read.lock() = watch_certificates::marks(files(&self.in_force.load().snapshot.server.tls));
         assert!(self.also.set(Box::new(read)).is_ok(), "set once, when the server starts");
     }
 
@@ -279,10 +294,14 @@ impl Reloader {
         let old = self.in_force.load();
         if *text == old.snapshot.text {
             let tls = &old.snapshot.server.tls;
-            let said = self.read_also(tls, tls);
-            let report = report(&said, &self.source.name(), text).diagnostics;
-            *self.last_error.lock() = last_error(&said, &report);
-            return self.outcome(Verdict::Unchanged, state.generation, Changes::default(), report);
+            return match self.read_also(tls, tls) {
+                Ok(put) => {
+                    put();
+                    *self.last_error.lock() = None;
+                    self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Vec::new())
+                }
+                Err(said) => self.refuse_all(state, &said, text),
+            };
         }
         let Compiled { snapshot, mut diagnostics, .. } = compile(text, &self.source.name(), &environment);
         let Some(snapshot) = snapshot else {
@@ -294,6 +313,10 @@ impl Reloader {
             );
             return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
         };
+        let put = match self.read_also(&old.snapshot.server.tls, &snapshot.server.tls) {
+            Ok(put) => put,
+            Err(said) => return self.refuse_all(state, &said, text),
+        };
         if !diagnostics.is_empty() {
             self.remember_warnings(&old.snapshot.text);
         }
@@ -301,25 +324,29 @@ impl Reloader {
         for key in changes::need_restart(&old.snapshot, &snapshot) {
             diagnostics.push(changes::restart_warning(key));
         }
-        let said = self.read_also(&old.snapshot.server.tls, &snapshot.server.tls);
-        for diagnostic in &said {
-            diagnostics.push(diagnostic.clone());
-        }
+        put();
         self.notify(&snapshot);
         // A route that was away and is back is as new: what its journal has is not looked at.
         self.settle(state.generation + 1, &snapshot, &changes.altered, &LeftRoutes::new());
         self.apply(state, snapshot);
-        *self.last_error.lock() = last_error(&said, &report(&said, &self.source.name(), text).diagnostics);
         let report = report(&diagnostics, &self.source.name(), text).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }
 
-    fn read_also(&self, before: &TlsSettings, after: &TlsSettings) -> Diagnostics {
-        let mut said = Diagnostics::default();
-        for diagnostic in self.also.get().map(|also| also(before, after)).unwrap_or_default() {
-            said.push(diagnostic);
-        }
-        said
+    fn read_also(&self, before: &TlsSettings, after: &TlsSettings) -> Result<Put, Diagnostics> {
+        let Some(also) = self.also.get() else { return Ok(Box::new(|| {})) };
+        // Before they are read: what changes meanwhile is seen as a change.
+        let now = watch_certificates::marks(files(after));
+        let read = also(before, after);
+        let mut marks = self.read.lock();
+        *marks = if read.is_ok() { now } else { [watch_certificates::marks(files(before)), now].concat() };
+        read.map_err(|found| {
+            let mut said = Diagnostics::default();
+            for diagnostic in found {
+                said.push(diagnostic);
+            }
+            said
+        })
     }
 
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
@@ -409,9 +436,15 @@ impl Reloader {
     fn refuse(&self, state: &mut State, diagnostic: &Diagnostic, text: &str) -> Outcome {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
-        let report = report(&diagnostics, &self.source.name(), text).diagnostics;
+        self.refuse_all(state, &diagnostics, text)
+    }
+
+    fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, text: &str) -> Outcome {
+        let report = report(diagnostics, &self.source.name(), text).diagnostics;
         *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
-        tracing::error!("{}: the last good file stays in force", diagnostic.message);
+        for diagnostic in diagnostics {
+            tracing::error!("{}: the last good file stays in force", diagnostic.message);
+        }
         self.outcome(Verdict::Refused, state.generation, Changes::default(), report)
     }
 
@@ -447,8 +480,10 @@ impl Reloader {
     }
 }
 
-fn last_error(said: &Diagnostics, report: &[Entry]) -> Option<LastError> {
-    (!said.is_empty()).then(|| LastError { at: Timestamp::now().to_string(), diagnostics: report.to_vec() })
+/// What TLS reads beside the file.
+fn files(tls: &TlsSettings) -> Vec<PathBuf> {
+    let pairs = tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
+    pairs.chain(tls.client_ca.clone()).collect()
 }
 
 fn seconds(at: Timestamp) -> f64 {

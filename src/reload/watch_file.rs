@@ -16,14 +16,14 @@ const READ_ANYWAY: u32 = 12;
 
 /// The metadata that change when a file is written, replaced or swapped behind a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
+pub(super) struct Mark {
     device: u64,
     inode: u64,
     length: u64,
     modified: Option<SystemTime>,
 }
 
-fn mark(path: &Path) -> Option<Mark> {
+pub(super) fn mark(path: &Path) -> Option<Mark> {
     use std::os::unix::fs::MetadataExt;
     let meta = fs::metadata(path).ok()?;
     Some(Mark { device: meta.dev(), inode: meta.ino(), length: meta.len(), modified: meta.modified().ok() })

@@ -19,7 +19,7 @@ use prometheus::IntGauge;
 use tokio::sync::watch;
 
 use super::rebind;
-use super::tls::Tls;
+use super::tls::{Greeted, Tls};
 use crate::client::Socket;
 use crate::compile::Limits;
 use crate::downstream::http1::{Arrived, Conn, HeadRules};
@@ -268,17 +268,21 @@ impl HttpListener {
         proxy::send_raw(&mut ClientEnd::Http1(&mut conn), &response).await;
     }
 
-    /// The connection behind its TLS handshake, which has as long as a request head has.
-    async fn encrypted(&self, tls: &Tls, stream: Stream, limits: &Limits) -> Option<Stream> {
+    /// The connection behind its TLS handshake, which has as long as a request head has, and the subject of a client certificate.
+    async fn encrypted(&self, tls: &Tls, stream: Stream, limits: &Limits) -> Option<(Stream, Option<ClientSubject>)> {
         let handshake = tls.handshake(stream);
-        let stream = match limits.header_timeout {
-            Some(limit) => tokio::time::timeout(limit, handshake).await.ok().flatten(),
+        let greeted = match limits.header_timeout {
+            Some(limit) => tokio::time::timeout(limit, handshake).await.unwrap_or(Greeted::Failed),
             None => handshake.await,
         };
-        if stream.is_none() {
-            self.steps.telemetry.metrics.edge().refused("tls_handshake");
+        match greeted {
+            Greeted::Client(stream, subject) => Some((stream, subject)),
+            Greeted::Proof => None,
+            Greeted::Failed => {
+                self.steps.telemetry.metrics.edge().refused("tls_handshake");
+                None
+            }
         }
-        stream
     }
 }
 
@@ -372,10 +376,8 @@ impl HttpListener {
                 stream = rebind::rebind(stream);
             }
             // In a box, so that a connection holds no room for a handshake once it is over, or where there is none.
-            let stream = Box::pin(self.encrypted(tls, stream, &limits)).await;
-            let Some(stream) = stream else { return };
-            let digest = stream.get_ssl_digest();
-            let subject = digest.and_then(|digest| digest.extension.get::<ClientSubject>().cloned());
+            let greeted = Box::pin(self.encrypted(tls, stream, &limits)).await;
+            let Some((stream, subject)) = greeted else { return };
             let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
             (Socket::Stream(stream), Arrival { peer, tls: true, subject }, Some(http2))
         } else {

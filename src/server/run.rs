@@ -189,7 +189,14 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     });
     let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry), journal, notifier);
     if let Some(tls) = tls.clone() {
-        reloader.also(move |before, settings| certificates(&tls.reload(before, settings)));
+        let shown = Arc::clone(&metrics);
+        tls.certificates().when_changed(move |expiries| shown.edge().certificates(expiries));
+        reloader.also(move |before, settings| {
+            let prepared = tls.prepare(before, settings).map_err(|errors| certificates(&errors))?;
+            let tls = Arc::clone(&tls);
+            Ok(Box::new(move || tls.put(prepared)))
+        });
+        control.spawn(Arc::clone(&reloader).watch_certificates());
     }
     let threads = match server.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -302,13 +309,12 @@ fn watch_store(store: &Arc<Store>, metrics: &Arc<Metrics>, shadow: &Arc<Shadow>)
     metrics.edge().set_journal_broken(store.status().is_broken());
 }
 
-/// TLS files that could not be used at a reload, for the answer to that reload.
+/// TLS files that cannot be used at a reload, for the answer to that reload: it is refused.
 fn certificates(errors: &[TlsError]) -> Vec<Diagnostic> {
     errors
         .iter()
         .map(|error| {
-            tracing::error!("{error}: what was read before stays in force");
-            Diagnostic::new(Code::UnusableCertificate, format!("{error}; what was read before stays in force"))
+            Diagnostic::new(Code::UnusableCertificate, error.to_string())
                 .help("put a certificate and its own key in place, both in PEM, then reload")
         })
         .collect()

@@ -44,15 +44,15 @@ impl Pems {
         self.write(&format!("{file}.key"), &key.serialize_pem());
     }
 
+    /// A pair as `certificates` has it.
+    fn entry(&self, pair: &str) -> String {
+        let (cert, key) = (self.path(&format!("{pair}.pem")), self.path(&format!("{pair}.key")));
+        format!("{{ cert = \"{cert}\", key = \"{key}\" }}")
+    }
+
     /// `[server.tls]` with these pairs.
     fn table(&self, listen: SocketAddr, pairs: &[&str], more: &str) -> String {
-        let pairs: Vec<String> = pairs
-            .iter()
-            .map(|pair| {
-                let (cert, key) = (self.path(&format!("{pair}.pem")), self.path(&format!("{pair}.key")));
-                format!("{{ cert = \"{cert}\", key = \"{key}\" }}")
-            })
-            .collect();
+        let pairs: Vec<String> = pairs.iter().map(|pair| self.entry(pair)).collect();
         format!("[server.tls]\nlisten = [\"{listen}\"]\ncertificates = [{}]\n{more}\n", pairs.join(", "))
     }
 }
@@ -139,16 +139,54 @@ fn the_name_chooses_the_certificate_and_a_reload_exchanges_it_without_ending_a_c
     assert_eq!(trusting(&pems, "a", listen, "a.example", &[]), "ok");
     assert!(trusting(&pems, "old", listen, "a.example", &[]).contains("certificate"), "the old pair is still shown");
 
-    // A key that does not fit: what was read before stays, and it is said.
+    // A key that does not fit: the reload is refused, and what was read before stays.
     fs::copy(pems.path("a.pem"), pems.path("old.pem")).expect("the folder takes a file");
     fs::copy(pems.path("b.key"), pems.path("a.key")).expect("the folder takes a file");
     let (status, answer) = edge.post_reload();
-    assert_eq!(status, 200);
+    assert_eq!((status, answer["result"].as_str()), (409, Some("refused")), "{answer}");
     assert_eq!(answer["diagnostics"][0]["code"], "unusable-certificate", "{answer}");
     assert_eq!(edge.config()["last_error"]["diagnostics"][0]["code"], "unusable-certificate");
     edge.await_log_line(&["a.key", "stays in force"]);
     assert_eq!(trusting(&pems, "old", listen, "a.example", &[]), "ok");
     assert_eq!(trusting(&pems, "b", listen, "www.b.example", &[]), "ok");
+
+    // It is put right, and nobody has to say so.
+    pems.pair("a", "a.example");
+    eventually("the new pair is seen", || (trusting(&pems, "a", listen, "a.example", &[]) == "ok").then_some(()));
+    eventually("no error is left", || edge.config()["last_error"].is_null().then_some(()));
+}
+
+#[test]
+fn a_new_file_whose_certificate_does_not_fit_is_refused_and_taken_once_it_does() {
+    let (monolith, pems, listen) = (Origin::saying("ok"), Pems::new(), free_address());
+    pems.pair("a", "a.example");
+    let edge = with_tls(&monolith, &pems.table(listen, &["a"], "")).start();
+    pems.pair("b", "b.example");
+    let fitting = fs::read(pems.path("b.key")).expect("a key");
+    fs::copy(pems.path("a.key"), pems.path("b.key")).expect("the folder takes a file");
+    edge.replace_file(&edge.text("").replace("certificates = [", &format!("certificates = [{}, ", pems.entry("b"))));
+    let (status, answer) = edge.post_reload();
+    assert_eq!((status, answer["result"].as_str()), (409, Some("refused")), "{answer}");
+    assert!(answer["diagnostics"][0]["message"].as_str().is_some_and(|said| said.contains("b.key")), "{answer}");
+    assert!(!trusting(&pems, "b", listen, "b.example", &[]).ends_with("ok"));
+    fs::write(pems.path("b.key"), fitting).expect("the folder takes a file");
+    eventually("the file is in force", || (trusting(&pems, "b", listen, "b.example", &[]) == "ok").then_some(()));
+}
+
+#[test]
+fn the_expiry_of_each_certificate_is_a_metric() {
+    let (monolith, pems, listen) = (Origin::saying("ok"), Pems::new(), free_address());
+    pems.pair("a", "a.example");
+    pems.pair("b", "*.b.example");
+    let edge = with_tls(&monolith, &pems.table(listen, &["a", "b"], "")).start();
+    let expiry = |name| edge.metric("multilith_certificate_expiry_timestamp_seconds", &[("name", name)]);
+    let text = fs::read(pems.path("a.pem")).expect("a certificate");
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&text).expect("PEM");
+    let written = pem.parse_x509().expect("a certificate").validity().not_after.timestamp();
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+    let written = written as f64;
+    assert!((expiry("a.example") - written).abs() < 1.0, "{} is not {written}", expiry("a.example"));
+    assert!(expiry("*.b.example") > 0.0);
 }
 
 /// A client of our own, because it has to hold a connection while others come and go.

@@ -26,6 +26,8 @@ pub struct EdgeMeters {
     config_last_reload: Gauge,
     config_reloads: IntCounterVec,
     notified: IntCounterVec,
+    certificates: IntGaugeVec,
+    certificates_shown: Mutex<Vec<Box<str>>>,
     /// Set once spans are sent at all: without a collector there is no series.
     pub(crate) spans_dropped: OnceLock<AtomicU64>,
 }
@@ -130,6 +132,13 @@ impl EdgeMeters {
             IntCounterVec::new(opts("config_reloads_total", "Reloads of the file, by result."), &["result"])?;
         let notified =
             IntCounterVec::new(opts("notify_total", "Notifications, by target and result."), &["name", "result"])?;
+        let certificates = IntGaugeVec::new(
+            opts(
+                "certificate_expiry_timestamp_seconds",
+                "When a certificate of the TLS listeners expires, in seconds since 1970, by the first name that it is for.",
+            ),
+            &["name"],
+        )?;
         let build_info = IntGaugeVec::new(
             opts("build_info", "Always 1; its labels say which build is running."),
             &["version", "revision"],
@@ -148,6 +157,7 @@ impl EdgeMeters {
         registry.register(Box::new(config_last_reload.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
         registry.register(Box::new(notified.clone()))?;
+        registry.register(Box::new(certificates.clone()))?;
         registry.register(Box::new(build_info))?;
         Ok(Self {
             refused: Words::default(),
@@ -163,6 +173,8 @@ impl EdgeMeters {
             config_last_reload,
             config_reloads,
             notified,
+            certificates,
+            certificates_shown: Mutex::default(),
             spans_dropped: OnceLock::new(),
         })
     }
@@ -250,6 +262,19 @@ impl EdgeMeters {
     /// `sent`, `failed` (in all its tries) or `dropped` (its queue was full).
     pub fn notified(&self, name: &str, result: &str) {
         self.notified.with_label_values(&[name, result]).inc();
+    }
+
+    /// When each certificate expires, in seconds since 1970; those that are not named any more have no series.
+    pub fn certificates(&self, expiries: &BTreeMap<Box<str>, i64>) {
+        let mut shown = self.certificates_shown.lock();
+        for name in shown.iter().filter(|name| !expiries.contains_key(*name)) {
+            // An error says that there is none.
+            drop(self.certificates.remove_label_values(&[name]));
+        }
+        for (name, expiry) in expiries {
+            self.certificates.with_label_values(&[name]).set(*expiry);
+        }
+        *shown = expiries.keys().cloned().collect();
     }
 
     pub(crate) fn retain(&self, upstreams: impl Fn(&str) -> bool, sides: impl Fn(&str) -> bool) {
