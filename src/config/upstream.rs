@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::{HeaderValue, Method};
 use serde_json::json;
 
 use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
-use super::{Balance, Buffer, HttpVersion, Timeouts, Verify};
+use super::{Balance, Buffer, HeaderValues, HttpVersion, Timeouts, Verify};
 use crate::diagnostic::Code;
 
 macro_rules! upstream {
@@ -66,8 +67,14 @@ upstream! {
 table! {
     /// Active checks: exactly one of `path` and `connect`.
     pub struct Health {
-        /// GET of this path must be answered with a good status.
+        /// A request for this path must be answered with a good status.
         path: String,
+        /// The Host of that request, where the application takes no other. Default: the endpoint's address.
+        host: HeaderValue,
+        /// More headers of that request.
+        headers: HeaderValues,
+        /// Its method: `GET`, `HEAD` or `OPTIONS`. Default: `"GET"`.
+        method: Method,
         /// A connection is enough.
         connect: bool,
         /// Pause between two checks. Default: `"2s"`.

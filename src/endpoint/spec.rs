@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Method};
+
 use super::{Buffering, Keepalive};
 
 /// An upstream's place in the snapshot.
@@ -82,11 +84,27 @@ pub enum Balance {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthCheck {
     Connect,
-    /// GET of this path; the statuses that mean healthy, inclusive.
-    Http {
-        path: Box<str>,
-        statuses: (u16, u16),
-    },
+    Http(HealthRequest),
+}
+
+/// What is asked of an endpoint to see whether it is healthy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthRequest {
+    pub method: Method,
+    pub path: Box<str>,
+    /// `None`: the endpoint's own address.
+    pub host: Option<HeaderValue>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The statuses that mean healthy, inclusive.
+    pub statuses: (u16, u16),
+}
+
+impl HealthRequest {
+    /// GET of this path.
+    #[must_use]
+    pub fn get(path: &str, statuses: (u16, u16)) -> Self {
+        Self { method: Method::GET, path: path.into(), host: None, headers: Vec::new(), statuses }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Version};
+use http::{HeaderValue, Version};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -15,7 +15,7 @@ use super::pool::PoolRef;
 use super::vitals::EndpointKey;
 use crate::client::ask::ask;
 use crate::client::{AskError, End, FetchError, Request};
-use crate::endpoint::{Health, HealthCheck, HttpVersions};
+use crate::endpoint::{Health, HealthCheck, HealthRequest, HttpVersions};
 use crate::message::{Framing, Name, RequestHead};
 
 /// While the checks contradict the verdict, or requests fail to connect, they follow each other faster than the interval.
@@ -96,7 +96,7 @@ impl Check {
     async fn once(&self) -> Result<(), String> {
         match &self.health.check {
             HealthCheck::Connect => self.connect().await.map_err(|error| error.to_string()),
-            HealthCheck::Http { path, statuses } => self.get(path, *statuses).await,
+            HealthCheck::Http(request) => self.ask(request).await,
         }
     }
 
@@ -107,19 +107,31 @@ impl Check {
         }
     }
 
-    async fn get(&self, path: &str, (lowest, highest): (u16, u16)) -> Result<(), String> {
-        let status = self.status_of(path).await.map_err(|error| match error {
+    async fn ask(&self, request: &HealthRequest) -> Result<(), String> {
+        let (lowest, highest) = request.statuses;
+        let status = self.status_of(request).await.map_err(|error| match error {
             AskError::Connect(error) => FetchError::from(error).to_string(),
             AskError::Broken(fault) => FetchError::from(fault).to_string(),
         })?;
-        if (lowest..=highest).contains(&status) { Ok(()) } else { Err(format!("status {status}")) }
+        match status {
+            _ if (lowest..=highest).contains(&status) => Ok(()),
+            // Applications that know their names (Django's ALLOWED_HOSTS) answer so to any other.
+            400 | 421 if request.host.is_none() => {
+                Err(format!("status {status} to Host `{}`; `health.host` names another", self.endpoint.authority))
+            }
+            _ => Err(format!("status {status}")),
+        }
     }
 
     /// HTTP/1.1 unless the endpoint may speak nothing else: each check then makes a connection, as a new client would.
-    async fn status_of(&self, path: &str) -> Result<u16, AskError> {
-        let mut head = RequestHead::new(Method::GET, Version::HTTP_11, path.as_bytes());
-        head.fields.append(Name::Host, self.endpoint.authority.as_bytes());
+    async fn status_of(&self, asked: &HealthRequest) -> Result<u16, AskError> {
+        let mut head = RequestHead::new(asked.method.clone(), Version::HTTP_11, asked.path.as_bytes());
+        let own = self.endpoint.authority.as_bytes();
+        head.fields.append(Name::Host, asked.host.as_ref().map_or(own, HeaderValue::as_bytes));
         head.fields.append(Name::UserAgent, b"multilith-check");
+        for (name, value) in &asked.headers {
+            head.fields.set(name, value.as_bytes());
+        }
         head.fields.append(Name::Connection, b"close");
         let request = Request { head: &head, framing: Framing::None, body: &[] };
         let (own, http1) = &*self.endpoint.peers;

@@ -1,11 +1,12 @@
 //! Active health checks.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use multilith::endpoint::{Address, Health, HealthCheck, Keepalive, Source, UpstreamSpec};
+use http::{HeaderName, HeaderValue, Method};
+use multilith::endpoint::{Address, Health, HealthCheck, HealthRequest, Keepalive, Source, UpstreamSpec};
 use multilith::upstream::{EndpointState, NoEndpoint};
 
 use super::stand_in::{StandIn, answer};
@@ -24,7 +25,7 @@ fn checked(addresses: &[String], check: HealthCheck) -> UpstreamSpec {
 }
 
 fn get(path: &str) -> HealthCheck {
-    HealthCheck::Http { path: path.into(), statuses: (200, 299) }
+    HealthCheck::Http(HealthRequest::get(path, (200, 299)))
 }
 
 /// A server whose answer to a check can be changed.
@@ -107,4 +108,36 @@ fn a_reload_that_does_not_touch_an_endpoint_keeps_what_its_checks_found() {
     for _ in 0..20 {
         assert_eq!(world.pool.pick(None, &[]).unwrap().address(), addresses[1]);
     }
+}
+
+/// As Django with `ALLOWED_HOSTS`: whoever asks for another host gets 400.
+#[test]
+fn an_application_that_knows_its_names_is_checked_under_one_of_them() {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    let server = StandIn::new(move |asked| {
+        seen.lock().unwrap().push(asked.head.clone());
+        answer(if asked.host == "shop.example" { 204 } else { 400 }, "", "")
+    });
+    let address = server.address.to_string();
+    let plain = World::new(checked(std::slice::from_ref(&address), get("/healthz")));
+    plain.eventually("it is unhealthy", || plain.state(&address) == Some(EndpointState::Unhealthy));
+    let why = plain.endpoint(&address).unwrap().why;
+    assert_eq!(why, format!("check failed: status 400 to Host `{address}`; `health.host` names another"));
+    drop(plain);
+    heads.lock().unwrap().clear();
+    let request = HealthRequest {
+        method: Method::HEAD,
+        host: Some(HeaderValue::from_static("shop.example")),
+        headers: vec![
+            (HeaderName::from_static("x-probe"), HeaderValue::from_static("1")),
+            (HeaderName::from_static("user-agent"), HeaderValue::from_static("prober")),
+        ],
+        ..HealthRequest::get("/healthz", (200, 299))
+    };
+    let world = World::new(checked(std::slice::from_ref(&address), HealthCheck::Http(request)));
+    world.eventually("it is healthy", || world.state(&address) == Some(EndpointState::Healthy));
+    let head = heads.lock().unwrap().last().unwrap().to_ascii_lowercase();
+    let fields = "host: shop.example\r\nuser-agent: prober\r\nx-probe: 1\r\nconnection: close\r\n";
+    assert_eq!(head, format!("head /healthz http/1.1\r\n{fields}\r\n"));
 }

@@ -92,6 +92,25 @@ fn a_program_that_does_not_answer_is_not_registered_and_one_that_stops_answering
 }
 
 #[test]
+fn without_a_health_check_a_program_is_registered_once_its_port_takes_connections() {
+    let etcd = Etcd::new("port");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let (url, text) = (etcd.url(), address.to_string());
+    let arguments = ["register", "--etcd", &url, "--service", "users", "--address", &text, "--ttl", "1s"];
+    let started = std::env::temp_dir().join(format!("multilith-register-port-{}", std::process::id()));
+    let script = format!("touch {}; {WAITS}", started.display());
+    let program = Process::spawn([&arguments[..], &["--", "sh", "-c", &script]].concat());
+    eventually("the program runs", || started.exists(), || program.stderr());
+    assert!(etcd.values().is_empty(), "it is registered although nothing listens");
+    let _listener = std::net::TcpListener::bind(address).expect("the port is still free");
+    eventually("it is registered", || etcd.values() == [text.clone()], || program.stderr());
+    std::fs::remove_file(&started).unwrap();
+    program.signal("TERM");
+}
+
+#[test]
 fn a_mistake_on_the_command_line_is_said_before_anything_runs() {
     let fine = ["--etcd", "http://127.0.0.1:1", "--service", "users", "--address", "127.0.0.1:1"];
     for (change, says) in [

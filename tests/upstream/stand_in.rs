@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// What was asked for: method and target.
+/// What was asked for.
 pub(crate) struct Asked {
+    /// The lines of the head, as they came.
+    pub(crate) head: String,
     pub(crate) target: String,
     pub(crate) host: String,
 }
@@ -56,11 +58,13 @@ impl Drop for StandIn {
 fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> String) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut request, mut host, mut length) = (String::new(), String::new(), 0);
+    let mut head = String::new();
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) == 0 {
             return;
         }
+        head.push_str(&line);
         let lower = line.to_ascii_lowercase();
         if request.is_empty() {
             request = line;
@@ -75,7 +79,7 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> String) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let target = request.split(' ').nth(1).unwrap().to_owned();
-    let _ = stream.write_all(answer(&Asked { target, host }).as_bytes());
+    let _ = stream.write_all(answer(&Asked { head, target, host }).as_bytes());
 }
 
 /// A whole answer with these header lines (each ended by CRLF).

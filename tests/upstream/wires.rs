@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use multilith::endpoint::{
-    Address, Health, HealthCheck, HttpVersions, KeyPin, Source, TlsIdentity, UpstreamSpec, Verify,
+    Address, Health, HealthCheck, HealthRequest, HttpVersions, KeyPin, Source, TlsIdentity, UpstreamSpec, Verify,
 };
 use multilith::upstream::{EndpointState, NoEndpoint};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -113,7 +113,7 @@ fn answer_one(mut stream: impl Read + Write) {
 
 fn checked(address: Address) -> UpstreamSpec {
     let health = Health {
-        check: HealthCheck::Http { path: "/healthz".into(), statuses: (200, 299) },
+        check: HealthCheck::Http(HealthRequest::get("/healthz", (200, 299))),
         interval: Duration::from_millis(100),
         timeout: Duration::from_secs(10),
         healthy: 1,

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Method};
+
+use super::super::address::host_port;
 use super::super::draft::Draft;
-use crate::config::{self, Field};
+use crate::config::{self, Field, HeaderValues};
 use crate::diagnostic::Code;
-use crate::endpoint::{Eject, Ejection, Health, HealthCheck};
+use crate::endpoint::{Eject, Ejection, Health, HealthCheck, HealthRequest};
 
 const DEFAULT_STATUSES: (u16, u16) = (200, 399);
 
@@ -15,14 +18,21 @@ pub(super) fn check(field: &Field<config::Health>, draft: &mut Draft<'_>) -> Opt
     let connect = health.connect.given().filter(|given| given.value);
     let check = match (&health.path, connect) {
         (Field::Given(path), None) if path.value.starts_with('/') => {
-            HealthCheck::Http { path: path.value.as_str().into(), statuses: statuses(health, draft)? }
+            // Each is looked at before one of them ends it: all mistakes are said.
+            let (host, headers) = (host(&health.host, draft), headers(&health.headers, draft));
+            let (method, statuses) = (method(&health.method, draft), statuses(health, draft));
+            let path = path.value.as_str().into();
+            HealthCheck::Http(HealthRequest { method: method?, path, host, headers, statuses: statuses? })
         }
         (Field::Given(path), None) => {
             let help = format!("write `path = \"/{}\"`", path.value);
             draft.say(Code::InvalidValue, path.span.clone(), "a health check's path begins with `/`", "no `/`", help);
             return None;
         }
-        (Field::Absent, Some(_)) => HealthCheck::Connect,
+        (Field::Absent, Some(_)) => {
+            without_request(health, draft);
+            HealthCheck::Connect
+        }
         (Field::Wrong, _) => return None,
         _ => {
             draft.say(
@@ -47,6 +57,57 @@ pub(super) fn check(field: &Field<config::Health>, draft: &mut Draft<'_>) -> Opt
     let compiled =
         Health { check, interval, timeout, healthy: count(&health.healthy, 2), unhealthy: count(&health.unhealthy, 3) };
     Some(compiled)
+}
+
+/// A check may be repeated at any time, so it must change nothing.
+fn method(field: &Field<Method>, draft: &mut Draft<'_>) -> Option<Method> {
+    let Some(given) = field.given() else { return Some(Method::GET) };
+    let safe = matches!(given.value, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !safe {
+        let message = format!("a health check with {} may change something each time", given.value);
+        let help = "write `method = \"GET\"`, `\"HEAD\"` or `\"OPTIONS\"`";
+        draft.say(Code::InvalidValue, given.span.clone(), message, "not a safe method", help);
+    }
+    safe.then(|| given.value.clone())
+}
+
+fn host(field: &Field<HeaderValue>, draft: &mut Draft<'_>) -> Option<HeaderValue> {
+    let given = field.given()?;
+    let text = given.value.to_str().unwrap_or("");
+    if let Err(error) = host_port(text, Some(0)) {
+        let at = draft.inside(&given.span, text, error.part);
+        draft.say(Code::InvalidValue, at, error.message, "not a host", "write it like `host = \"shop.example\"`");
+        return None;
+    }
+    Some(given.value.clone())
+}
+
+fn headers(field: &Field<HeaderValues>, draft: &mut Draft<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let entries = field.get().map(|values| values.0.as_slice()).unwrap_or_default();
+    let mut headers = Vec::new();
+    for entry in entries {
+        let help = match entry.name.as_str() {
+            "host" => "write `host = \"shop.example\"` beside `path`",
+            "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "content-length"
+            | "expect" => "remove it: a check has no body, and a connection of its own",
+            _ => {
+                headers.push((entry.name.clone(), entry.value.clone()));
+                continue;
+            }
+        };
+        let message = format!("`{}` of a health check is written by the proxy itself", entry.name);
+        draft.say(Code::InvalidValue, entry.key.clone(), message, "not possible", help);
+    }
+    headers
+}
+
+/// A connection has neither a host nor a status.
+fn without_request(health: &config::Health, draft: &mut Draft<'_>) {
+    let spans = [health.host.span(), health.headers.span(), health.method.span(), health.statuses.span()];
+    for span in spans.into_iter().flatten() {
+        let help = "add `path = \"/healthz\"` in place of `connect = true`, or remove it";
+        draft.say(Code::UselessSetting, span, "a check by `connect` sends no request", "no effect", help);
+    }
 }
 
 fn statuses(health: &config::Health, draft: &mut Draft<'_>) -> Option<(u16, u16)> {
