@@ -67,6 +67,10 @@ fn describe(explained: &Explained) -> String {
     line("why", &explained.reason);
     let endpoint = explained.endpoint.as_ref().map_or(String::new(), |endpoint| format!(" ({endpoint})"));
     line("upstream", &format!("{}{endpoint}", explained.upstream));
+    if let Some(limit) = &explained.limit {
+        let (length, timeout) = (limit.queue_length, limit.queue_timeout_seconds);
+        line("limit", &format!("{} requests at once; {length} more wait for at most {timeout} s", limit.max_in_flight));
+    }
     if explained.fallback {
         let statuses: Vec<_> = explained.fallback_statuses.iter().map(u16::to_string).collect();
         let and = if statuses.is_empty() { String::new() } else { format!(", or answers {}", statuses.join(", ")) };

@@ -165,12 +165,14 @@ fn upstreams(status: &Value) -> Table {
     for upstream in status["upstreams"].as_array().into_iter().flatten() {
         let name = upstream["name"].as_str().unwrap_or("?");
         let stale = if upstream["stale"] == true { "the registry is silent: these were the last" } else { "" };
+        let queue = queue(&upstream["queue"]);
         let all = upstream["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
         if all.is_empty() {
             table.row([name, "-", "none known", "", stale].map(str::to_owned));
         }
         for (index, endpoint) in all.iter().enumerate() {
-            let whys = [endpoint["why"].as_str().unwrap_or(""), if index == 0 { stale } else { "" }];
+            let whys =
+                if index == 0 { [endpoint_why(endpoint), stale, &*queue] } else { [endpoint_why(endpoint), "", ""] };
             table.row([
                 if index == 0 { name.to_owned() } else { String::new() },
                 endpoint["address"].as_str().unwrap_or("?").to_owned(),
@@ -181,6 +183,20 @@ fn upstreams(status: &Value) -> Table {
         }
     }
     table
+}
+
+fn endpoint_why(endpoint: &Value) -> &str {
+    endpoint["why"].as_str().unwrap_or("")
+}
+
+/// Of an upstream that takes only so many requests at once, while that is felt.
+fn queue(queue: &Value) -> String {
+    match (queue["in_flight"].as_u64(), queue["max_in_flight"].as_u64(), queue["waiting"].as_u64()) {
+        (Some(busy), Some(most), Some(waiting)) if busy >= most || waiting > 0 => {
+            format!("{busy} of {most} requests at once, {waiting} wait")
+        }
+        _ => String::new(),
+    }
 }
 
 fn percent(ratio: &Value) -> String {
@@ -232,6 +248,9 @@ mod tests {
                     { "address": "10.0.0.6:7001", "state": "unhealthy", "in_flight": 0, "why": "check failed: Connection refused (os error 111)" },
                 ] },
                 { "name": "search", "endpoints": [] },
+                { "name": "slow", "queue": { "max_in_flight": 8, "in_flight": 8, "waiting": 32 }, "endpoints": [
+                    { "address": "10.0.0.7:7001", "state": "healthy", "in_flight": 8, "why": "" },
+                ] },
             ],
         })
     }
@@ -269,6 +288,7 @@ mod tests {
         let service = wide.lines().find(|line| line.contains("service")).unwrap();
         assert!(service.contains(" 5 ") && service.trim_end().ends_with('7'), "fallbacks and copies: {service}");
         assert!(wide.contains("unhealthy           0  check failed"), "{wide}");
+        assert!(wide.contains("healthy             8  8 of 8 requests at once, 32 wait"), "{wide}");
         let mut calm = status();
         calm["routes"][0]["breaker"] = "closed".into();
         calm["routes"][0]["mismatch_rate"] = Value::Null;

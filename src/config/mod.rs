@@ -51,7 +51,8 @@ pub use shadow::{Compare, Noise, Shadow};
 pub use switch::Switch;
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{
-    Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Service, Srv, UpstreamTls,
+    Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Queue, Service, Srv,
+    UpstreamTls,
 };
 
 use reader::{Decode, Reader};

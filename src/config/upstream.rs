@@ -10,7 +10,7 @@ use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
-use super::{Balance, Buffer, HeaderValues, HttpVersion, Timeouts, Verify};
+use super::{Balance, Buffer, HeaderValues, HttpVersion, Limit, Timeouts, Verify};
 use crate::diagnostic::Code;
 
 macro_rules! upstream {
@@ -37,6 +37,11 @@ macro_rules! upstream {
                 tls: UpstreamTls,
                 /// In place of `[timeouts]`.
                 timeouts: Timeouts,
+                /// Requests at once; more wait in `queue`. An open WebSocket is none, an event stream is one; copies take at most half of
+                /// the places and never wait; health checks need none. 0 or `"none"`: no limit. Default: none.
+                max_in_flight: Limit<u32>,
+                /// Where requests wait beyond `max_in_flight`, first come first served.
+                queue: Queue,
                 /// Idle connections are used again for less than this, or, with `"auto"`, for less than the upstream was seen to keep
                 /// them. Default: `"auto"`.
                 keepalive: KeepaliveTime,
@@ -123,6 +128,17 @@ impl Decode for KeepaliveTime {
 
     fn schema() -> serde_json::Value {
         json!({ "anyOf": [{ "const": "auto" }, Duration::schema()] })
+    }
+}
+
+table! {
+    /// Requests that wait while `max_in_flight` others are at the upstream. One that finds it full, or waits for too long, gets 503; where
+    /// a fallback is on, the monolith answers.
+    pub struct Queue {
+        /// Requests that may wait; 0: none does. Default: 100.
+        length: u32,
+        /// The longest wait. Default: `"5s"`.
+        timeout: Duration,
     }
 }
 

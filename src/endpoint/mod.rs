@@ -6,6 +6,7 @@
 mod buffering;
 mod checkup;
 mod ejection;
+mod in_flight_limit;
 mod keepalive;
 mod least_busy;
 mod membership;
@@ -19,6 +20,7 @@ mod spec;
 pub use buffering::{Buffering, RequestBuffer};
 pub use checkup::{Checkup, Verdict};
 pub use ejection::EjectionRecord;
+pub use in_flight_limit::InFlightLimit;
 pub use keepalive::{IdleCloses, Keepalive};
 pub use least_busy::{draw_two, second_is_freer};
 pub use membership::{Listing, Look, Membership};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Buffering, Keepalive};
+use super::{Buffering, InFlightLimit, Keepalive};
 
 /// An upstream's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -225,6 +225,8 @@ pub struct UpstreamSpec {
     pub tls: Option<TlsIdentity>,
     pub timeouts: Timeouts,
     pub keepalive: Keepalive,
+    /// `None`: no limit.
+    pub limit: Option<InFlightLimit>,
     /// How much of bodies is held where a route does not say.
     pub buffer: Buffering,
     /// Writes may be copied here.

@@ -40,26 +40,29 @@ pub struct Failed {
     pub unsent: bool,
 }
 
-/// Picks the endpoint that is asked next. Falls back to the monolith when the service has none.
-pub fn choose(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
-    loop {
-        let now = Instant::now();
-        let Some(next) = next_attempt(exchange, now) else {
-            note_failure(steps, exchange, Failure::NoEndpoint);
-            service_failed(steps, exchange);
-            if may_fall_back(exchange, Failure::NoEndpoint, false) {
-                fall_back(exchange, Failure::NoEndpoint);
-                continue;
-            }
-            return Err(Failure::NoEndpoint);
-        };
-        let total = exchange.edition.pool(exchange.target).spec().timeouts.total;
-        let end = total.and_then(|total| exchange.asked.get_or_insert(now).checked_add(total));
-        exchange.deadline.limit(end);
-        exchange.attempts = exchange.attempts.saturating_add(1);
-        exchange.attempt = Attempt { began: Some(now), end, ..next };
-        return Ok(());
+/// Picks the endpoint that is asked next.
+pub fn choose(steps: &Steps, exchange: &mut Exchange) -> Result<(), Next> {
+    let now = Instant::now();
+    let Some(next) = next_attempt(exchange, now) else {
+        return Err(not_sent(steps, exchange, Failure::NoEndpoint));
+    };
+    let total = exchange.edition.pool(exchange.target).spec().timeouts.total;
+    let end = total.and_then(|total| exchange.asked.get_or_insert(now).checked_add(total));
+    exchange.deadline.limit(end);
+    exchange.attempts = exchange.attempts.saturating_add(1);
+    exchange.attempt = Attempt { began: Some(now), end, ..next };
+    Ok(())
+}
+
+/// No endpoint of the upstream is asked. Falls back to the monolith where that may be.
+pub fn not_sent(steps: &Steps, exchange: &mut Exchange, failure: Failure) -> Next {
+    note_failure(steps, exchange, failure);
+    service_failed(steps, exchange);
+    if may_fall_back(exchange, failure, false) {
+        fall_back(exchange, failure);
+        return Next::Again;
     }
+    Next::Stop(failure)
 }
 
 /// The endpoint that is asked: the same once more, the one on which the client has signed in, or the balancer's. `None`: there is none.
@@ -260,6 +263,7 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
     exchange.in_flight = Some(route.meters.in_flight(meter_index(&route.policy, Side::Monolith)));
     exchange.tried.clear();
     exchange.asked = None;
+    exchange.permit = None;
     exchange.attempt = Attempt::default();
 }
 

@@ -4,7 +4,6 @@
 
 use super::Steps;
 use super::attempt::{Failed, Next, may_be_silent};
-use super::buffer;
 use super::client_end::ClientEnd;
 use super::endpoint_connection::{connect, idle, while_client_stays};
 use super::exchange::Exchange;
@@ -12,6 +11,7 @@ use super::failure::Failure;
 use super::pump::{Ended, Pump, ResponseState, Upload, of_upstream};
 use super::replay_buffer::ReplayBuffer;
 use super::reply::{After, after, say};
+use super::{buffer, queue};
 use crate::client::{self, End};
 use crate::endpoint::HttpVersions;
 use crate::message::Framing;
@@ -55,8 +55,14 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
         }
     }
     loop {
-        if let Err(failure) = steps.choose(exchange) {
-            return say(client, exchange, failure).await;
+        let chosen = match queue::pass(steps, client, exchange).await {
+            Ok(()) => steps.choose(exchange),
+            Err(next) => Err(next),
+        };
+        match chosen {
+            Ok(()) => {}
+            Err(Next::Again) => continue,
+            Err(Next::Stop(failure)) => return say(client, exchange, failure).await,
         }
         let (upstream, reused) = match idle(exchange) {
             Some(upstream) => (upstream, true),
@@ -81,6 +87,8 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
         match pump.run().await {
             Ended::Whole(after) => return after,
             Ended::Switched(tunnel) => {
+                // It may last for hours, and is no request any more.
+                exchange.permit = None;
                 let (failure, passed) = Box::pin(tunnel.run(client, steps)).await;
                 exchange.body.received += passed.0;
                 exchange.bytes_out += passed.1;

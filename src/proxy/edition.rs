@@ -10,7 +10,7 @@ use crate::live::{GateCounters, Live, RouteState};
 use crate::migration::{Dial, Percent, Policy, Side, Stage, UnitSource};
 use crate::route::{PathRewrite, RateKey, Route, RouteId};
 use crate::shadow::{Copies, Shadow};
-use crate::telemetry::{Metrics, RouteLabels, RouteMeters, WantedShare};
+use crate::telemetry::{Metrics, QueueMeters, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};
 
 /// Everything in force for one generation of the file.
@@ -19,6 +19,8 @@ pub struct Edition {
     pub snapshot: Arc<Snapshot>,
     /// By `UpstreamId`.
     pub pools: Vec<Arc<Pool>>,
+    /// By `UpstreamId`: the meters of those that take only so many requests at once.
+    queues: Vec<Option<Arc<QueueMeters>>>,
     /// By `RouteId`.
     pub routes: Vec<RouteEdition>,
     /// For requests that no route takes.
@@ -110,13 +112,19 @@ impl Edition {
             policy,
             route: None,
         };
+        let limited = snapshot.upstreams.iter().map(|spec| (&*spec.name, spec.limit.is_some()));
+        let queues = limited.map(|(name, limited)| metrics.queue(name, limited)).collect();
         let rewriting = rewriting(&snapshot);
         let reads_forwarded = snapshot.routes.iter().any(|route| reads_forwarded(route));
-        Self { generation, snapshot, pools, routes, unmatched, rewriting, reads_forwarded }
+        Self { generation, snapshot, pools, queues, routes, unmatched, rewriting, reads_forwarded }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
         id.and_then(|id| self.routes.get(id.index())).unwrap_or(&self.unmatched)
+    }
+
+    pub fn queue_meters(&self, id: UpstreamId) -> Option<&QueueMeters> {
+        self.queues.get(id.index())?.as_deref()
     }
 
     pub fn pool(&self, id: UpstreamId) -> &Arc<Pool> {

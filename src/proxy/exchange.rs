@@ -19,7 +19,7 @@ use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
 use crate::route::Found;
 use crate::shadow::{Capture, Order};
 use crate::telemetry::{InFlight, RequestId, TraceContext};
-use crate::upstream::{EndpointKey, Lease};
+use crate::upstream::{EndpointKey, Lease, Permit};
 
 /// At most this many endpoints of one upstream are tried for one request.
 pub const MOST_ATTEMPTS: usize = 4;
@@ -59,6 +59,10 @@ pub struct Exchange {
     /// The upstream of that side.
     pub target: UpstreamId,
     pub in_flight: Option<InFlight>,
+    /// The right to be at the current upstream, where it takes only so many requests at once.
+    pub permit: Option<Permit>,
+    /// How long the request has waited for such rights; `None`: it needed none.
+    pub queued: Option<Duration>,
     pub attempt: Attempt,
     /// Attempts so far, over all endpoints.
     pub attempts: u8,
@@ -165,6 +169,8 @@ impl Exchange {
             side: None,
             target: UpstreamId::MONOLITH,
             in_flight: None,
+            permit: None,
+            queued: None,
             attempt: Attempt::default(),
             attempts: 0,
             asked: None,

@@ -43,6 +43,8 @@ pub struct Explained {
     pub request: Sent,
     /// How much of bodies is held on their way.
     pub buffer: ExplainedBuffer,
+    /// How many requests the upstream takes at once; `null`: any number.
+    pub limit: Option<ExplainedLimit>,
     /// Whether the monolith may answer if the service fails.
     pub fallback: bool,
     /// The statuses of the service that count as its failure, where there is a fallback.
@@ -64,6 +66,14 @@ pub struct Near {
 pub struct ExplainedBuffer {
     pub request: String,
     pub answer: String,
+}
+
+/// How many requests an upstream takes at once, and how many more wait.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplainedLimit {
+    pub max_in_flight: u32,
+    pub queue_length: u32,
+    pub queue_timeout_seconds: f64,
 }
 
 /// The copy that the request would cause.
@@ -180,6 +190,7 @@ pub fn explain(
         candidates,
         request: sent,
         buffer: buffer(snapshot, route, decision.upstream),
+        limit: limit(snapshot, decision.upstream),
         fallback: decision.fallback,
         fallback_statuses,
         near_misses,
@@ -229,6 +240,15 @@ fn buffer(snapshot: &Snapshot, route: Option<&std::sync::Arc<Route>>, upstream: 
         bytes => RequestBuffer::Size(bytes),
     };
     ExplainedBuffer { request: buffer.request().to_string(), answer: answer.to_string() }
+}
+
+fn limit(snapshot: &Snapshot, upstream: UpstreamId) -> Option<ExplainedLimit> {
+    let limit = snapshot.upstreams.get(upstream.index())?.limit?;
+    Some(ExplainedLimit {
+        max_in_flight: limit.most,
+        queue_length: limit.length,
+        queue_timeout_seconds: limit.timeout.as_secs_f64(),
+    })
 }
 
 /// The endpoint, where there is only one that it could be.

@@ -37,6 +37,8 @@ pub enum Failure {
     Unauthorized(Rejected),
     /// No endpoint may be asked: nothing was sent.
     NoEndpoint,
+    /// The upstream takes no more requests at once, and as many wait as may, or this one waited for too long: nothing was sent.
+    Queue,
     /// No connection to the endpoint: nothing was sent.
     Connect,
     /// No answer, or a pause inside it, for too long.
@@ -73,7 +75,7 @@ impl Failure {
             Self::Refused { status, .. } | Self::Status(status) => Some(status),
             Self::PlainHttp => Some(308),
             Self::Unauthorized(_) => Some(401),
-            Self::NoEndpoint | Self::Descriptors => Some(503),
+            Self::NoEndpoint | Self::Queue | Self::Descriptors => Some(503),
             Self::Connect | Self::Reset | Self::Protocol => Some(502),
             Self::Timeout => Some(504),
             Self::ClientStalled => Some(408),
@@ -94,6 +96,7 @@ impl Failure {
             Self::PlainHttp => "redirect",
             Self::Unauthorized(_) => "token",
             Self::NoEndpoint => "no_endpoint",
+            Self::Queue => "queue",
             Self::Connect => "connect",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
@@ -120,7 +123,7 @@ impl Failure {
 
     /// Nothing of the request reached the endpoint, so any method may go elsewhere.
     pub const fn nothing_sent(self) -> bool {
-        matches!(self, Self::NoEndpoint | Self::Connect)
+        matches!(self, Self::NoEndpoint | Self::Queue | Self::Connect)
     }
 
     /// One sentence for the person who made the request. Never says what is behind the proxy.
@@ -133,7 +136,7 @@ impl Failure {
             Self::Refused { status: 413, .. } => "The request body is too large.",
             Self::Refused { status: 414 | 431, .. } => "The request's head is too large.",
             Self::Refused { status: 429, .. } => "Too many requests. Try again later.",
-            Self::NoEndpoint | Self::Descriptors | Self::Refused { status: 503, .. } => {
+            Self::NoEndpoint | Self::Queue | Self::Descriptors | Self::Refused { status: 503, .. } => {
                 "The application is not available right now. Try again in a moment."
             }
             Self::Refused { status: 500, .. } | Self::ClientGone | Self::Internal => "Something went wrong.",

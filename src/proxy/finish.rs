@@ -77,6 +77,7 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     tell_attempt(steps, exchange, exchange.failure);
     record(steps, exchange, status, total);
     exchange.in_flight = None;
+    exchange.permit = None;
     exchange.attempt.lease = None;
 }
 
@@ -101,6 +102,7 @@ fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, statu
     let outcome = first_byte.map_or(Outcome::Failed, |after_attempt| {
         let began = exchange.attempt.began.unwrap_or(now);
         let waited = exchange.asked.map_or(Duration::ZERO, |asked| began.saturating_duration_since(asked));
+        let waited = waited + exchange.queued.unwrap_or_default();
         Outcome::Answered { refused: (400..500).contains(&status), first_byte: waited + after_attempt }
     });
     gate.request(exchange.decision.side, bucket, outcome);
@@ -144,6 +146,7 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         bytes_out: exchange.bytes_out,
         timings: Timings {
             queue: began_after,
+            queue_wait: exchange.queued,
             connect: exchange.attempt.connected,
             first_byte: exchange.attempt.first_byte,
             total,

@@ -23,6 +23,7 @@ mod outbound;
 mod page;
 mod panic;
 mod pump;
+mod queue;
 mod rate_limit_status;
 mod replay_buffer;
 mod reply;
@@ -87,9 +88,16 @@ impl Steps {
         admit::identify_malformed(self, exchange);
     }
 
+    /// The upstream takes no more requests at once.
+    pub fn not_admitted(&self, exchange: &mut Exchange) -> Next {
+        caught(self, Step::Choose, exchange, |exchange| Ok(attempt::not_sent(self, exchange, Failure::Queue)))
+            .unwrap_or_else(Next::Stop)
+    }
+
     /// Picks the endpoint that is asked.
-    pub fn choose(&self, exchange: &mut Exchange) -> Result<(), Failure> {
-        caught(self, Step::Choose, exchange, |exchange| attempt::choose(self, exchange))
+    pub fn choose(&self, exchange: &mut Exchange) -> Result<(), Next> {
+        caught(self, Step::Choose, exchange, |exchange| Ok(attempt::choose(self, exchange)))
+            .unwrap_or_else(|failure| Err(Next::Stop(failure)))
     }
 
     /// No connection to the endpoint could be made.

@@ -236,6 +236,10 @@ impl Pump<'_, '_> {
                 None => self.client.put(piece),
             }
             self.upstream.passed(length);
+            if last && self.upload != Upload::Open {
+                // The upstream is done, however slow the client is.
+                self.exchange.permit = None;
+            }
             if last && self.held.is_none() {
                 self.response = ResponseState::Flushing;
             }
@@ -363,6 +367,7 @@ impl Pump<'_, '_> {
 fn give_back(upstream: End, exchange: &mut Exchange, most: usize) {
     let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
     let upstream = sign_in::keep_apart(exchange, upstream);
+    exchange.permit = None;
     let Some(lease) = &mut exchange.attempt.lease else { return };
     if let Some(upstream) = upstream {
         let closes = keepalive.learns(lease.idle_closes());

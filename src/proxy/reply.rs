@@ -29,6 +29,8 @@ const DRAINED: u64 = 64 * 1024;
 /// Tells the client what has failed, unless its response has begun or it is gone.
 pub async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failure) -> After {
     exchange.failure = Some(failure);
+    // No upstream is asked any more.
+    exchange.permit = None;
     let limit = exchange.edition.snapshot.limits.body_timeout;
     let end = limit.map(|limit| Instant::now() + limit);
     let page = finish::page(exchange, failure).filter(|_| !client.has_answered());

@@ -188,7 +188,10 @@ impl Work {
                 Learned::Monolith => (&asked.target.monolith, UpstreamId::MONOLITH),
                 Learned::Sandbox => (&asked.target.pool, asked.target.upstream),
             };
+            // Clients come first: noise is learnt later.
+            let Ok(permit) = pool.permit_for_copy() else { return };
             let again = asked.ask_of(pool, upstream, &copies, &client, keep).await;
+            drop(permit);
             if let Ok(Response { seen: Some(second), .. }) = again {
                 let comparison = Comparison { comparing, copies, asked, control: first, candidate: second };
                 // Under pressure noise is learnt later.

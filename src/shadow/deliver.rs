@@ -31,7 +31,7 @@ use crate::migration::CompareSettings;
 use crate::route::Route;
 use crate::store::Store;
 use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
-use crate::upstream::Pool;
+use crate::upstream::{Busy, Permit, Pool};
 
 /// Everything that copies share, for the whole process.
 pub struct Shadow {
@@ -55,6 +55,8 @@ pub struct Order {
     pub head: RequestHead,
     pub translate: Box<dyn Translate>,
     primary: Option<oneshot::Receiver<Seen>>,
+    /// The right to be at the target, where it takes only so many requests at once.
+    permit: Option<Permit>,
 }
 
 /// Where a copy goes.
@@ -192,14 +194,15 @@ impl Shadow {
         };
         let (target, head, translate) = what();
         let tee = Tee::new(copies.body_limit, self.budget.hold());
-        Ok((Order { copies: Arc::clone(copies), slot, tee, target, head, translate, primary }, capture))
+        Ok((Order { copies: Arc::clone(copies), slot, tee, target, head, translate, primary, permit: None }, capture))
     }
 
     /// The request is whole: its copy is sent.
-    pub fn send(&self, order: Box<Order>) -> Result<(), Skipped> {
+    pub fn send(&self, mut order: Box<Order>) -> Result<(), Skipped> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
+        order.permit = order.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
         self.departures.send(order).map_err(|_| Skipped::Stopping)
     }
 
@@ -262,7 +265,7 @@ impl Shadow {
     }
 
     async fn deliver(&self, order: Order) {
-        let Order { copies, slot, tee, target, head, translate, primary } = order;
+        let Order { copies, slot, tee, target, head, translate, primary, permit } = order;
         let (body, held) = tee.into_chunks();
         let asked = Asked { head, body, held, target, translate };
         let began = Instant::now();
@@ -270,7 +273,7 @@ impl Shadow {
         let keep = limit.map(|limit| (limit, self.budget.hold()));
         let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.client, keep).await;
         self.account(&copies, &asked, &result, began.elapsed());
-        drop(slot);
+        drop((slot, permit));
         let Some(primary) = primary else { return };
         let Ok(Response { seen, .. }) = result else { return unanswered(&copies, &asked, primary).await };
         let Some(copy) = seen else { return copies.meters.comparison("dropped") };

@@ -16,7 +16,7 @@ pub use access_log::AccessLog;
 pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
 pub use metrics::{
     DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, LONGEST_WINDOW, Metrics, Moved,
-    RouteLabels, RouteMeters, RouteSummary, SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
+    QueueMeters, RouteLabels, RouteMeters, RouteSummary, SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
 };
 pub use otlp::Tracer;
 pub use process_log::init_logging;

@@ -56,6 +56,8 @@ pub struct ExchangeRecord<'a> {
 pub struct Timings {
     /// From the request's head until an upstream was asked.
     pub queue: Option<Duration>,
+    /// Of that, in the queue of an upstream; `None`: it takes any number of requests at once.
+    pub queue_wait: Option<Duration>,
     /// Until the connection to the endpoint was there.
     pub connect: Option<Duration>,
     /// Until the first byte of the upstream's answer.

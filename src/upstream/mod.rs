@@ -12,6 +12,7 @@ mod names;
 mod observer;
 mod peers;
 mod pool;
+mod queue;
 mod roll;
 mod status;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use endpoint_set::NoEndpoint;
 pub use observer::{Census, Observer, Unobserved};
 pub use peers::PeerProblem;
 pub use pool::Pool;
-pub use status::{EndpointState, EndpointStatus, LastFailure, UpstreamStatus};
+pub use queue::{Busy, Entered, Permit, PermitWait, RequestQueue};
+pub use status::{EndpointState, EndpointStatus, LastFailure, QueueStatus, UpstreamStatus};
 pub use upstreams::Upstreams;
 pub use vitals::{EndpointKey, Failure};

@@ -21,9 +21,10 @@ use super::endpoint::{Endpoint, Lease};
 use super::endpoint_set::{EndpointSet, NoEndpoint};
 use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
+use super::queue::{Busy, Permit, RequestQueue};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
-use crate::endpoint::{Address, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, InFlightLimit, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
 /// An entry of a source: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +60,8 @@ pub struct Pool {
     set: ArcSwap<EndpointSet>,
     step: AtomicUsize,
     budget: RetryBudget,
+    /// `None`: no limit of requests at once.
+    queue: Option<Arc<RequestQueue>>,
     began: Instant,
     created: Instant,
     pub(super) observer: Arc<dyn Observer>,
@@ -111,6 +114,7 @@ impl Pool {
             set: ArcSwap::from_pointee(EndpointSet::default()),
             step: AtomicUsize::new(0),
             budget: RetryBudget::default(),
+            queue: queue(spec, heir_of),
             began,
             created: Instant::now(),
             observer,
@@ -162,6 +166,16 @@ impl Pool {
     /// is used as long as it lives, however its endpoint is.
     pub fn lease_on(&self, connection_key: u64) -> Option<Lease> {
         self.set.load().with_connections(connection_key).map(Lease::new)
+    }
+
+    /// Where requests wait beyond the limit of requests at once, and that limit; `None`: there is none.
+    pub fn queue(&self) -> Option<(&Arc<RequestQueue>, &InFlightLimit)> {
+        self.queue.as_ref().zip(self.spec.limit.as_ref())
+    }
+
+    /// The right to send a copy, which may need a permit.
+    pub fn permit_for_copy(&self) -> Result<Option<Permit>, Busy> {
+        self.queue.as_ref().map(RequestQueue::enter_copy).transpose()
     }
 
     /// The number of endpoints in each state.
@@ -400,6 +414,16 @@ impl Pool {
         self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
         roll.report(&self.spec.name, &*self.observer);
     }
+}
+
+/// The queue of the pool before goes on, under the limits of the new specification.
+fn queue(spec: &UpstreamSpec, heir_of: Option<&Pool>) -> Option<Arc<RequestQueue>> {
+    let before = heir_of.and_then(|old| old.queue.clone());
+    if let Some(before) = &before {
+        before.set(spec.limit.as_ref());
+    }
+    let limit = spec.limit.as_ref()?;
+    Some(before.unwrap_or_else(|| RequestQueue::new(limit)))
 }
 
 impl Drop for Pool {

@@ -62,5 +62,19 @@ pub struct UpstreamStatus {
     pub stale: bool,
     /// The fault of the source, or of the upstream as a whole.
     pub trouble: Option<String>,
+    /// `None`: no limit of requests at once.
+    pub queue: Option<QueueStatus>,
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// Requests at an upstream that takes only so many at once.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QueueStatus {
+    pub max_in_flight: u32,
+    /// Above `max_in_flight` for a moment after a reload that lowered it.
+    pub in_flight: u32,
+    pub waiting: usize,
+    /// So many may wait.
+    pub length: u32,
+    pub timeout_seconds: f64,
 }

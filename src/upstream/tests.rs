@@ -34,6 +34,7 @@ pub(super) fn spec(source: Source) -> UpstreamSpec {
         timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
         buffer: crate::endpoint::Buffering::default(),
         keepalive: Keepalive::For(Duration::from_secs(4)),
+        limit: None,
         sandbox: false,
     }
 }

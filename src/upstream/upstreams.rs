@@ -15,7 +15,7 @@ use super::known::KnownEndpoints;
 use super::names::{self, KnownNames};
 use super::observer::Observer;
 use super::pool::{Entry, Pool};
-use super::status::{EndpointStatus, LastFailure, UpstreamStatus};
+use super::status::{EndpointStatus, LastFailure, QueueStatus, UpstreamStatus};
 use crate::endpoint::{Address, Source, UpstreamSpec};
 use crate::store::Store;
 
@@ -209,6 +209,16 @@ fn status(pool: &Pool) -> UpstreamStatus {
         source: source_name(&pool.spec().source),
         stale: roll.trouble().is_some(),
         trouble: pool.problem().or_else(|| roll.trouble().map(str::to_owned)),
+        queue: pool.queue().map(|(queue, limit)| {
+            let (in_flight, waiting) = queue.census();
+            QueueStatus {
+                max_in_flight: limit.most,
+                in_flight,
+                waiting,
+                length: limit.length,
+                timeout_seconds: limit.timeout.as_secs_f64(),
+            }
+        }),
         endpoints: roll
             .everyone()
             .iter()

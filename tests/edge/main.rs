@@ -26,6 +26,7 @@ mod limits;
 mod live_stream;
 mod observing;
 mod passthrough;
+mod queueing;
 mod rehearsal;
 mod reload;
 mod reload_under_load;

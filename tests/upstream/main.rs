@@ -33,6 +33,7 @@ fn spec(source: Source) -> UpstreamSpec {
         tls: None,
         timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
         keepalive: Keepalive::For(Duration::from_secs(4)),
+        limit: None,
         buffer: multilith::endpoint::Buffering::default(),
         sandbox: false,
     }

@@ -1,6 +1,7 @@
 //! `[monolith]` and `[services.NAME]`.
 
 mod health;
+mod limit;
 mod parts;
 mod source;
 mod tls;

@@ -2,7 +2,7 @@
 
 use super::super::draft::Draft;
 use super::super::settings::{buffer, timeouts};
-use super::{health, source, tls};
+use super::{health, limit, source, tls};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::Span;
 use crate::endpoint::{Balance, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
@@ -21,6 +21,8 @@ pub(super) struct Parts<'f> {
     pub(super) http: &'f Field<config::HttpVersion>,
     pub(super) tls: &'f Field<config::UpstreamTls>,
     pub(super) timeouts: &'f Field<config::Timeouts>,
+    pub(super) max_in_flight: &'f Field<config::Limit<u32>>,
+    pub(super) queue: &'f Field<config::Queue>,
     pub(super) keepalive: &'f Field<config::KeepaliveTime>,
     pub(super) buffer: &'f Field<config::Buffer>,
 }
@@ -39,6 +41,8 @@ macro_rules! parts {
             http: &$table.http,
             tls: &$table.tls,
             timeouts: &$table.timeouts,
+            max_in_flight: &$table.max_in_flight,
+            queue: &$table.queue,
             keepalive: &$table.keepalive,
             buffer: &$table.buffer,
         }
@@ -93,6 +97,7 @@ impl<'f> Parts<'f> {
                 config::KeepaliveTime::Auto => Keepalive::Auto,
                 config::KeepaliveTime::For(time) => Keepalive::For(time),
             },
+            limit: limit::compile(self.max_in_flight, self.queue, draft),
             buffer: buffer(self.buffer),
             sandbox,
         }

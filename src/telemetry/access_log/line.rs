@@ -53,6 +53,7 @@ pub(crate) fn json(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: SystemT
     }
     object.some_text("shadow", record.shadow.unwrap_or("").as_bytes());
     object.seconds("queue_seconds", record.timings.queue);
+    object.seconds("queue_wait_seconds", record.timings.queue_wait);
     object.seconds("connect_seconds", record.timings.connect);
     object.seconds("first_byte_seconds", record.timings.first_byte);
     object.seconds("duration_seconds", Some(record.timings.total));

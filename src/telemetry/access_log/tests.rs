@@ -42,6 +42,7 @@ fn with_record(change: impl FnOnce(&mut ExchangeRecord<'_>), use_it: impl FnOnce
         bytes_out: 512,
         timings: Timings {
             queue: Some(Duration::from_micros(120)),
+            queue_wait: None,
             connect: None,
             first_byte: Some(Duration::from_millis(12)),
             total: Duration::from_micros(13_250),

@@ -25,6 +25,8 @@ pub(super) enum Family {
     Moves,
     Progress,
     UpstreamEndpoints,
+    QueueLength,
+    QueueSeconds,
     DiscoveryUp,
     SpansDropped,
     GateVerdicts,
@@ -42,7 +44,7 @@ pub(super) struct Described {
 }
 
 /// In the order of the enum.
-pub(super) const FAMILIES: [Described; 26] = [
+pub(super) const FAMILIES: [Described; 28] = [
     described(
         Family::Requests,
         "multilith_requests_total",
@@ -171,6 +173,20 @@ pub(super) const FAMILIES: [Described; 26] = [
         GAUGE,
         &["upstream", "state"],
         "Endpoints of the upstream, by state.",
+    ),
+    described(
+        Family::QueueLength,
+        "multilith_queue_length",
+        GAUGE,
+        &["upstream"],
+        "Requests that wait for the upstream, which takes only `max_in_flight` at once.",
+    ),
+    described(
+        Family::QueueSeconds,
+        "multilith_queue_wait_seconds",
+        HISTOGRAM,
+        &["upstream"],
+        "How long requests waited for the upstream; those that were let in at once are among them.",
     ),
     described(
         Family::DiscoveryUp,

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::queue::QueueMeters;
 use super::route::InFlight;
 use super::words::Words;
 
@@ -72,6 +73,8 @@ pub struct UpstreamMeters {
     pub(crate) endpoints: Mutex<Option<EndpointCounts>>,
     /// `None`: its endpoints are not discovered.
     pub(crate) discovery_up: Mutex<Option<bool>>,
+    /// `None`: no limit of requests at once.
+    pub(crate) queue: Mutex<Option<Arc<QueueMeters>>>,
 }
 
 /// How many endpoints an upstream has in each state.

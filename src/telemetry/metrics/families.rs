@@ -19,8 +19,9 @@ use crate::migration::Stage;
 /// is never empty. Beyond, what was never counted is left out: a hundred thousand quiet routes are not worth 300 MB a scrape.
 const ROUTES_IN_FULL: usize = 1000;
 
-const FALLBACKS: [&str; 7] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol", "breaker_open"];
-const ERRORS: [&str; 6] = ["connect", "no_endpoint", "timeout", "reset", "status", "protocol"];
+const FALLBACKS: [&str; 8] =
+    ["connect", "no_endpoint", "queue", "timeout", "reset", "status", "protocol", "breaker_open"];
+const ERRORS: [&str; 7] = ["connect", "no_endpoint", "queue", "timeout", "reset", "status", "protocol"];
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
 const SKIPPED: [&str; 8] =
     ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"];
@@ -231,6 +232,11 @@ impl Page {
                 for (state, count) in states {
                     self.add(Family::UpstreamEndpoints, &[name, state], Value::Level(float(count as u64)));
                 }
+            }
+            if let Some(queue) = &*upstream.queue.lock() {
+                #[expect(clippy::cast_precision_loss, reason = "requests that wait are few")]
+                self.add(Family::QueueLength, &[name], Value::Level(queue.length.load(Relaxed) as f64));
+                self.histogram(Family::QueueSeconds, &[name], &queue.seconds, &shared.bounds);
             }
             if let Some(up) = *upstream.discovery_up.lock() {
                 self.add(Family::DiscoveryUp, &[name], Value::Level(f64::from(u8::from(up))));

@@ -9,6 +9,7 @@ mod histogram;
 mod history;
 mod process;
 mod progress;
+mod queue;
 mod route;
 mod series;
 mod window;
@@ -26,6 +27,7 @@ pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
 pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
 pub use history::LONGEST_WINDOW;
+pub use queue::QueueMeters;
 pub use route::{InFlight, RouteLabels, RouteMeters, WantedShare};
 pub use series::{GateShown, Moved};
 pub use window::{RouteSummary, SideSummary};
@@ -105,6 +107,18 @@ impl Metrics {
         let always = |side: &str| matches!(side, "monolith" | "service" | "none");
         self.shared.edge.retain(upstreams, |side| always(side) || sides.contains(side));
         moves
+    }
+
+    /// The meters of an upstream's queue; without a limit of requests at once there are none.
+    pub fn queue(&self, upstream: &str, limited: bool) -> Option<Arc<QueueMeters>> {
+        let meters = self.shared.edge.upstream(upstream);
+        let mut queue = meters.queue.lock();
+        if limited {
+            queue.get_or_insert_with(|| QueueMeters::new(&self.shared.bounds));
+        } else {
+            *queue = None;
+        }
+        queue.clone()
     }
 
     /// What belongs to no route.
