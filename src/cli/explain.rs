@@ -71,10 +71,18 @@ fn describe(explained: &Explained) -> String {
         let (length, timeout) = (limit.queue_length, limit.queue_timeout_seconds);
         line("limit", &format!("{} requests at once; {length} more wait for at most {timeout} s", limit.max_in_flight));
     }
+    if let Some(safe) = explained.safe_call {
+        let said = if safe { "declared safe by `safe_methods`" } else { "not declared safe by `safe_methods`" };
+        line("grpc", said);
+    }
     if explained.fallback {
-        let statuses: Vec<_> = explained.fallback_statuses.iter().map(u16::to_string).collect();
+        let mut statuses: Vec<_> = explained.fallback_statuses.iter().map(u16::to_string).collect();
+        if explained.safe_call.is_some() {
+            statuses = vec!["with a status of gRPC that is a failure".to_owned()];
+        }
         let and = if statuses.is_empty() { String::new() } else { format!(", or answers {}", statuses.join(", ")) };
-        let safe = matches!(&*explained.request.method, "GET" | "HEAD" | "OPTIONS");
+        let safe =
+            matches!(&*explained.request.method, "GET" | "HEAD" | "OPTIONS") || explained.safe_call == Some(true);
         let or = if safe {
             format!(", breaks off or takes too long{and}")
         } else {

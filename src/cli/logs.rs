@@ -65,7 +65,7 @@ fn describe(event: &Value, user_agent: bool) -> String {
     let mut line = format!(
         "{} {:>3} {:>9} {:<6} {}{query} client={} route={} side={} reason={} upstream={}",
         text("timestamp"),
-        event["http.response.status_code"].as_u64().map_or_else(|| "-".to_owned(), |status| status.to_string()),
+        status(event),
         milliseconds(&event["duration_seconds"]),
         text("http.request.method"),
         text("url.path"),
@@ -90,6 +90,15 @@ fn describe(event: &Value, user_agent: bool) -> String {
     }
     writeln!(line, " id={}", text("request_id")).expect("writing to a string");
     line
+}
+
+/// `200`, of a call of gRPC `grpc-13`.
+fn status(event: &Value) -> String {
+    match (event["rpc.grpc.status_code"].as_u64(), event["http.response.status_code"].as_u64()) {
+        (Some(code), _) => format!("grpc-{code}"),
+        (None, Some(status)) => status.to_string(),
+        (None, None) => "-".to_owned(),
+    }
 }
 
 /// A client's text must not steer the terminal of whoever watches.

@@ -1,9 +1,13 @@
 //! What is compared: a request and the answers that two sides gave to it.
 
 use bytes::Bytes;
-use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
+use http::header::{
+    CONTENT_TYPE, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+};
 use http::{HeaderMap, Method, StatusCode};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::message::{GRPC_STATUS, GrpcStatus, ResultCode, names_call};
 
 /// What is known of an answer's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,19 @@ pub struct Answer {
     pub body: Body,
 }
 
+impl Answer {
+    /// What it says of the request's outcome: a call of gRPC by its status, which stands beside the fields of the head.
+    #[must_use]
+    pub fn result(&self, request: &Request<'_>) -> ResultCode {
+        let http = ResultCode::http(self.status.as_u16());
+        if !request.is_call() || !self.status.is_success() {
+            return http;
+        }
+        let said = self.headers.get(GRPC_STATUS);
+        ResultCode::grpc(said.map_or(GrpcStatus::UNKNOWN, |value| GrpcStatus::read(value.as_bytes())))
+    }
+}
+
 /// The request that was answered, as the client sent it.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -58,6 +75,12 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// A call of gRPC. (Of gRPC-Web the status is a part of the body.)
+    pub(super) fn is_call(&self) -> bool {
+        let kind = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        kind.is_some_and(|kind| names_call(kind) && !kind.to_ascii_lowercase().starts_with(b"application/grpc-web"))
+    }
+
     /// Whether a 304 is an answer to what was asked.
     pub(super) fn is_conditional(&self) -> bool {
         [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_MATCH, IF_UNMODIFIED_SINCE, IF_RANGE]

@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName};
 use super::difference::{Findings, Found, Kind};
 use super::media::Media;
 use super::path::FieldPath;
-use super::rules::Headers;
+use super::rules::{Headers, Rules};
+use crate::message::{GRPC_MESSAGE, GRPC_STATUS, decode_grpc_message};
 
 /// Values that clients rely on.
 const USUAL: [&str; 9] = [
@@ -23,7 +24,7 @@ const USUAL: [&str; 9] = [
 ];
 
 /// What must differ, belongs to the connection, or is compared anyway as the body.
-const EXEMPT: [&str; 18] = [
+const EXEMPT: [&str; 20] = [
     "date",
     "server",
     "via",
@@ -42,14 +43,24 @@ const EXEMPT: [&str; 18] = [
     "alt-svc",
     "server-timing",
     "x-runtime",
+    "grpc-encoding",
+    "grpc-accept-encoding",
 ];
+
+/// How a call of gRPC ended.
+static OUTCOME: [HeaderName; 2] = [HeaderName::from_static(GRPC_STATUS), HeaderName::from_static(GRPC_MESSAGE)];
 
 pub(super) fn headers(control: &HeaderMap, candidate: &HeaderMap, findings: &mut Findings<'_>) {
     let rules = findings.rules();
-    if let Headers::Named(names) = rules.headers() {
-        return names.iter().for_each(|name| one(name, control, candidate, true, findings));
-    }
     let is_grpc = Media::of(control) == Media::Grpc;
+    if let Headers::Named(names) = rules.headers() {
+        for name in names {
+            one(name, control, candidate, true, findings);
+        }
+        // As the status of HTTP, these are compared whatever headers are named.
+        let rest = OUTCOME.iter().filter(|name| is_grpc && !names.contains(name));
+        return rest.for_each(|name| one(name, control, candidate, true, findings));
+    }
     let mut names: Vec<&HeaderName> = control.keys().chain(candidate.keys()).collect();
     names.sort_by_key(|name| name.as_str());
     names.dedup();
@@ -59,6 +70,18 @@ pub(super) fn headers(control: &HeaderMap, candidate: &HeaderMap, findings: &mut
             || *name == SET_COOKIE
             || is_grpc && name.as_str().starts_with("grpc-");
         one(name, control, candidate, by_value, findings);
+    }
+}
+
+/// The rules say that the outcome of a call does not count.
+pub(super) fn ignores_outcome(rules: &Rules) -> bool {
+    rules.ignores(&FieldPath::Header(OUTCOME[0].clone()))
+}
+
+/// Of two calls that ended differently everything differs: their outcomes are the difference.
+pub(super) fn outcome(control: &HeaderMap, candidate: &HeaderMap, findings: &mut Findings<'_>) {
+    for name in &OUTCOME {
+        one(name, control, candidate, true, findings);
     }
 }
 
@@ -103,6 +126,10 @@ fn value(name: &HeaderName, headers: &HeaderMap) -> Option<String> {
         return Some(cookies.join(", "));
     }
     let joined = values.join(", ");
+    if name.as_str() == GRPC_MESSAGE {
+        // Not everybody encodes the same characters.
+        return Some(decode_grpc_message(joined.as_bytes()));
+    }
     if *name == CACHE_CONTROL || *name == VARY {
         let mut members = joined.split(',').map(|member| member.trim().to_ascii_lowercase()).collect::<Vec<_>>();
         members.sort();
@@ -138,8 +165,8 @@ fn cookie_without_value(cookie: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::WrittenRules;
     use crate::compare::redact::Secrets;
-    use crate::compare::{Rules, WrittenRules};
 
     fn map(pairs: &[(&str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&str, &str)| {

@@ -13,6 +13,7 @@ use super::noise::{Counts, interval, rate};
 use super::statuses::{KeptRequest, Pair};
 use super::tally::Tally;
 use super::verdict::Incomparable;
+use crate::message::ResultCode;
 
 /// Everything that is known of one route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,8 +96,9 @@ pub struct CopiesReport {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReport {
-    pub from: u16,
-    /// A status, or `"no answer"`.
+    /// A status; of a call of gRPC `"grpc-5"`.
+    pub from: serde_json::Value,
+    /// The same, or `"no answer"`.
     pub to: serde_json::Value,
     pub count: u64,
     /// Of these, requests with credentials.
@@ -150,7 +152,7 @@ pub struct ExampleReport {
     pub request_id: Option<String>,
     /// Of both sides.
     #[serde(default)]
-    pub statuses: Option<[u16; 2]>,
+    pub statuses: Option<[serde_json::Value; 2]>,
 }
 
 /// Of both sides, over the compared requests.
@@ -251,8 +253,8 @@ impl StatusReport {
             seen: written(*at),
         };
         Self {
-            from: pair.from,
-            to: pair.to.map_or_else(|| "no answer".into(), Into::into),
+            from: shown(pair.from),
+            to: pair.to.map_or_else(|| "no answer".into(), shown),
             count: pair.count,
             authorized: pair.authorized,
             last_seen: written(pair.last),
@@ -271,7 +273,7 @@ impl FieldReport {
             method: kept.asked.as_ref().map(|asked| asked.method.clone()),
             target: kept.asked.as_ref().map(|asked| asked.target.clone()),
             request_id: kept.asked.as_ref().and_then(|asked| asked.request_id.clone()),
-            statuses: kept.statuses,
+            statuses: kept.statuses.map(|statuses| statuses.map(shown)),
         });
         Self {
             field: tally.field.clone(),
@@ -293,6 +295,12 @@ impl Quantiles {
     fn of(latency: &Latency) -> Self {
         Self { p50_seconds: latency.quantile(0.5), p99_seconds: latency.quantile(0.99) }
     }
+}
+
+/// A status of HTTP as its number, one of gRPC as `"grpc-5"`.
+fn shown(code: u16) -> serde_json::Value {
+    let code = ResultCode::from_number(code);
+    if code.as_grpc().is_some() { code.to_string().into() } else { code.as_http().into() }
 }
 
 /// RFC 3339 to the second.

@@ -178,13 +178,13 @@ impl Report {
         }
         writeln!(f, "\n  statuses that differ")?;
         for pair in &self.statuses {
-            let to = pair.to.as_str().map_or_else(|| pair.to.to_string(), str::to_owned);
+            let (from, to) = (code(&pair.from), code(&pair.to));
             let with = match (pair.authorized, pair.count) {
                 (0, _) => String::new(),
                 (some, all) if some == all => "  (all with credentials)".to_owned(),
                 (some, _) => format!("  ({} with credentials)", grouped(some)),
             };
-            writeln!(f, "    {} → {to:<10}{:>8}{with}", pair.from, grouped(pair.count))?;
+            writeln!(f, "    {from} → {to:<10}{:>8}{with}", grouped(pair.count))?;
             if let Some(hint) = &pair.hint {
                 writeln!(f, "      {}", cut(hint, WIDTH - 6))?;
             }
@@ -238,6 +238,11 @@ fn shortened(name: &str, width: usize) -> String {
     cut(&format!("{head} … {tail}"), width)
 }
 
+/// A number, or the word without quotes.
+fn code(code: &serde_json::Value) -> String {
+    code.as_str().map_or_else(|| code.to_string(), str::to_owned)
+}
+
 fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
     let kinds = field.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     if field.kinds.iter().any(|kind| *kind != Kind::Value) {
@@ -245,9 +250,9 @@ fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
     }
     for example in field.examples.iter().take(MAX_EXAMPLES) {
         if let (Some(method), Some(target)) = (&example.method, &example.target) {
-            let status = match example.statuses {
-                Some([a, b]) if a == b => a.to_string(),
-                Some([a, b]) => format!("{a} → {b}"),
+            let status = match &example.statuses {
+                Some([a, b]) if a == b => code(a),
+                Some([a, b]) => format!("{} → {}", code(a), code(b)),
                 None => String::new(),
             };
             let id = example.request_id.as_deref().unwrap_or_default();

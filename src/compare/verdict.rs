@@ -11,6 +11,7 @@ use super::difference::{Difference, Findings, Found, Kind};
 use super::headers;
 use super::path::FieldPath;
 use super::rules::Rules;
+use crate::message::ResultCode;
 
 /// What became of one comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,7 +86,7 @@ pub struct Outcome {
     pub unknown: Option<Incomparable>,
     /// Some part of the answers that holds information is the same, or there is nothing to compare beside the head.
     pub equal: bool,
-    /// Of both sides.
+    /// Of both sides, as [`ResultCode::number`] gives them.
     pub statuses: Option<[u16; 2]>,
 }
 
@@ -108,8 +109,9 @@ impl Outcome {
 /// Compares the candidate's answer with the control's. Nothing in the outcome holds a secret.
 #[must_use]
 pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rules: &Rules) -> Outcome {
-    let statuses = Some([control.status.as_u16(), candidate.status.as_u16()]);
-    if control.status.is_server_error() {
+    let results = [control, candidate].map(|answer| answer.result(request));
+    let statuses = Some(results.map(ResultCode::number));
+    if results[0].is_failure() {
         return Outcome::beyond(Incomparable::ControlFailed, statuses);
     }
     let not_modified = [control, candidate].iter().any(|answer| answer.status == StatusCode::NOT_MODIFIED);
@@ -125,6 +127,10 @@ pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rule
         // Of two different answers everything differs: the status is the difference.
         let (a, b) = (control.status.as_u16(), candidate.status.as_u16());
         findings.add(FieldPath::Status.to_string(), Kind::Value, Found::Plain(a), Found::Plain(b));
+        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses };
+    }
+    if results[0] != results[1] && request.is_call() && !headers::ignores_outcome(rules) {
+        headers::outcome(&control.headers, &candidate.headers, &mut findings);
         return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses };
     }
     let unknown = if *request.method == Method::HEAD {

@@ -57,6 +57,9 @@ table! {
         rewrite: Box<Rewrite>,
         /// What is changed in the service's answer.
         answer: Box<Answer>,
+        /// Calls of gRPC that change nothing: `/shop.Catalog/Get*`, with `*` at the end alone. They may be copied, retried and fall
+        /// back as a GET may. Default: none.
+        safe_methods: OneOrMany<String>,
         /// Copies of requests.
         shadow: Box<Shadow>,
         /// Moves the route by itself, when it is proved that its service may have more. `{}` is enough.
@@ -93,7 +96,8 @@ table! {
     pub struct Fallback {
         /// Methods that move when nothing was sent. Default: all.
         methods: OneOrMany<Method>,
-        /// Answers that count as a failure; safe methods only. Default: `[502, 503, 504]`, in `canary` 500 besides.
+        /// Answers that count as a failure; safe methods only. A gRPC call has failed with `UNKNOWN`, `DEADLINE_EXCEEDED`,
+        /// `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS`. Default: `[502, 503, 504]`, in `canary` 500 besides.
         statuses: Vec<Item<u16>>,
     }
 }

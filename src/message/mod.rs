@@ -8,6 +8,7 @@
 mod chunks;
 mod connection;
 mod fields;
+mod grpc;
 mod name;
 mod piece;
 mod request;
@@ -17,6 +18,10 @@ pub(crate) use chunks::take;
 pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
 pub use connection::{digits, put_length, stays_open};
 pub use fields::{Fields, Key, elements, is_value};
+pub use grpc::{
+    GRPC_MESSAGE, GRPC_STATUS, GrpcStatus, ResultCode, decode_grpc_message, encode_grpc_message, is_call, is_web_call,
+    names_call,
+};
 pub use name::Name;
 pub use piece::{Framing, Piece};
 pub use request::RequestHead;

@@ -70,6 +70,8 @@ impl fmt::Display for Reason {
     }
 }
 
+const GET: http::Method = http::Method::GET;
+
 /// The state of a route's breaker as seen by one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breaker {
@@ -133,6 +135,8 @@ pub struct Decision {
     /// Both sides answer this route, so a shared cache must not mix them up.
     pub both_live: bool,
     pub copy: Copy,
+    /// The request is a call of gRPC that the route declares safe.
+    pub safe_call: bool,
 }
 
 /// Decides one request. Pure: the same arguments give the same decision on every replica.
@@ -166,6 +170,7 @@ pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
         // A client that was forced may be the only one on its side: others must not get its answer from a cache.
         both_live: both_live || reason == Reason::Forced,
         copy: copy(policy, given, side, reason),
+        safe_call: policy.safe_calls.declare(given.facts),
     }
 }
 
@@ -216,7 +221,11 @@ fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
 
 /// While the breaker is open the service is not asked for what the monolith may answer in its place.
 fn breaker_holds(policy: &Policy, given: &Given<'_>, side: Side) -> bool {
-    let allowed = policy.fallback.as_ref().is_some_and(|fallback| fallback.methods.contains(given.facts.sent_method()));
+    let method = given.facts.sent_method();
+    let allowed = policy.fallback.as_ref().is_some_and(|fallback| {
+        // Asked for last: most routes declare no call.
+        fallback.methods.contains(method) || fallback.methods.contains(&GET) && policy.safe_calls.declare(given.facts)
+    });
     side == Side::Service && given.dial.stage != Stage::Retired && allowed
 }
 
@@ -304,7 +313,7 @@ fn copy(policy: &Policy, given: &Given<'_>, side: Side, reason: Reason) -> Copy 
     if given.facts.upgrade {
         return Copy::Upgrade;
     }
-    if !may_copy(shadow, given.facts.sent_method(), target) {
+    if !may_copy(policy, shadow, given.facts, target) {
         return Copy::Method;
     }
     if given.sample % u64::from(super::BUCKETS) >= u64::from(shadow.sample.buckets()) {
@@ -313,8 +322,13 @@ fn copy(policy: &Policy, given: &Given<'_>, side: Side, reason: Reason) -> Copy 
     Copy::To(target)
 }
 
-/// Write safety as a rule of the system: an unsafe method is copied only to a sandbox, and never to the monolith.
-fn may_copy(shadow: &Shadow, method: &http::Method, target: UpstreamId) -> bool {
+/// Write safety as a rule of the system: an unsafe method is copied only to a sandbox, and never to the monolith. A call of gRPC
+/// that the route declares safe is copied as a GET is.
+fn may_copy(policy: &Policy, shadow: &Shadow, facts: &Facts<'_>, target: UpstreamId) -> bool {
+    let method = facts.sent_method();
+    if shadow.methods.contains(&GET) && policy.safe_calls.declare(facts) {
+        return true;
+    }
     let safe = matches!(*method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS);
     let allowed = safe || (shadow.writes == WriteCopies::Sandbox && target != UpstreamId::MONOLITH);
     allowed && *method != http::Method::CONNECT && shadow.methods.contains(method)

@@ -7,6 +7,7 @@ mod decision;
 pub mod dial;
 pub mod gate;
 mod policy;
+mod safe_calls;
 mod sticky;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ pub use decision::{Breaker, Copy, Decision, Given, Pinning, Reason, Side, decide
 pub use policy::{
     CompareSettings, Dial, Examples, Fallback, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant, WriteCopies,
 };
+pub use safe_calls::{CallPattern, CallPatternError, SafeCalls};
 pub use sticky::{ISSUED_COOKIE, Unit, UnitSource};

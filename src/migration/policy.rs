@@ -8,6 +8,7 @@ use http::HeaderName;
 
 use super::bucket::BUCKETS;
 use super::gate::Gate;
+use super::safe_calls::SafeCalls;
 use super::sticky::UnitSource;
 use crate::endpoint::UpstreamId;
 use crate::route::{HeaderEdits, MethodSet};
@@ -235,6 +236,8 @@ pub struct Policy {
     pub pin: Option<Pin>,
     pub fallback: Option<Fallback>,
     pub shadow: Option<Shadow>,
+    /// Calls of gRPC that may be copied, retried and fall back.
+    pub safe_calls: SafeCalls,
     /// An upstream of this route is balanced by the sticky unit, so every client needs one.
     pub balanced_by_unit: bool,
     /// Answers may stay in shared caches although two sides are live.

@@ -73,6 +73,9 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     } else {
         choose(steps, exchange, chosen, &seen, forced)
     };
+    if let Some(call) = &mut exchange.call {
+        call.safe = decision.safe_call;
+    }
     exchange.body_limit = chosen.route.as_ref().and_then(|route| route.body_limit).or(snapshot.limits.body);
     exchange.decision = decision;
     exchange.target = decision.upstream;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::Steps;
 use super::attempt_record::tell_attempt;
@@ -13,7 +13,7 @@ use super::sign_in;
 use crate::client::ConnectError;
 use crate::endpoint::UpstreamId;
 use crate::live::Breakage;
-use crate::message::{Name, RequestHead, ResponseHead};
+use crate::message::{Name, Piece, RequestHead, ResponseHead};
 use crate::migration::Side;
 use crate::upstream::Failure as EndpointFailure;
 
@@ -143,10 +143,8 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
         exchange.route().meters.upstream_seconds(side, elapsed.as_secs_f64());
     }
     exchange.attempt.signed_in |= sign_in::is_asked_for(head);
-    let status = head.status.as_u16();
-    let counts = counts_as_failure(exchange, status);
-    if counts {
-        let failure = Failure::Status(status);
+    let failure = said_failure(exchange, head);
+    if let Some(failure) = failure {
         note_failure(steps, exchange, failure);
         service_failed(steps, exchange);
         if may_fall_back(exchange, failure, kept) {
@@ -154,7 +152,7 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
             return Verdict::Moved;
         }
     }
-    exchange.attempt.well = !counts;
+    exchange.attempt.well = failure.is_none();
     let spec = exchange.edition.pool(exchange.target).spec();
     let kind = head.fields.get(Name::ContentType).unwrap_or_default();
     // These have no end that is waited for: neither `idle` nor `total` is about them.
@@ -169,10 +167,25 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
     Verdict::Pass
 }
 
-/// Such a status of the service is a failure of it, and may move the request to the monolith.
-fn counts_as_failure(exchange: &Exchange, status: u16) -> bool {
-    let fallback = &exchange.route().policy.fallback;
-    exchange.asks_service() && fallback.as_ref().is_some_and(|fallback| fallback.statuses.contains(status))
+/// Such a head of the service says that it failed, and may move the request to the monolith.
+fn said_failure(exchange: &mut Exchange, head: &ResponseHead) -> Option<Failure> {
+    let call = exchange.call.as_mut().and_then(|call| call.failed_in_head(head)).map(Failure::Grpc);
+    let fallback = exchange.route().policy.fallback.as_ref().filter(|_| exchange.asks_service())?;
+    let status = head.status.as_u16();
+    call.or_else(|| fallback.statuses.contains(status).then_some(Failure::Status(status)))
+}
+
+/// A piece of the response's body. The end of a call may say that it failed: its client has the response, so nobody else is asked.
+pub fn response_piece(steps: &Steps, exchange: &mut Exchange, piece: &Piece) {
+    let status = exchange.status;
+    let said = exchange.call.as_mut().and_then(|call| call.failed_at_end(piece, status));
+    if let Some(status) = said
+        && exchange.asks_service()
+        && exchange.route().policy.fallback.is_some()
+    {
+        note_failure(steps, exchange, Failure::Grpc(status));
+        service_failed(steps, exchange);
+    }
 }
 
 /// An attempt failed after it was connected. Decides whether another endpoint may be asked; a wrong yes would send a write twice.
@@ -248,7 +261,8 @@ fn may_fall_back(exchange: &Exchange, failure: Failure, kept: bool) -> bool {
     }
     let Some(fallback) = &exchange.route().policy.fallback else { return false };
     if failure.nothing_sent() {
-        return fallback.methods.contains(&exchange.head.method);
+        let as_get = exchange.call.is_some_and(|call| call.safe) && fallback.methods.contains(&Method::GET);
+        return as_get || fallback.methods.contains(&exchange.head.method);
     }
     may_send_again(exchange, failure, kept)
 }
@@ -257,6 +271,9 @@ fn fall_back(exchange: &mut Exchange, failure: Failure) {
     exchange.route().meters.fallback(failure.kind());
     exchange.fallback = Some(failure);
     exchange.failure = None;
+    if let Some(call) = &mut exchange.call {
+        call.status = None;
+    }
     exchange.target = UpstreamId::MONOLITH;
     exchange.side = Some(Side::Monolith);
     let route = exchange.route();
@@ -276,7 +293,7 @@ fn note_failure(steps: &Steps, exchange: &mut Exchange, failure: Failure) {
         lease.failed(match failure {
             Failure::Connect => EndpointFailure::Connect,
             Failure::Timeout => EndpointFailure::Timeout,
-            Failure::Status(_) => EndpointFailure::Status,
+            Failure::Status(_) | Failure::Grpc(_) => EndpointFailure::Status,
             Failure::Protocol => EndpointFailure::Protocol,
             _ => EndpointFailure::Reset,
         });

@@ -21,6 +21,8 @@ pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Fail
         number: exchange.attempts.saturating_sub(1),
         status: match failure {
             Some(Failure::Status(status)) => status,
+            // A status of gRPC comes with success of HTTP.
+            Some(Failure::Grpc(_)) => 200,
             Some(_) if !exchange.answered => 0,
             _ => exchange.status,
         },

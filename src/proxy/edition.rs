@@ -7,7 +7,7 @@ use crate::compile::Snapshot;
 use crate::endpoint::{Balance, UpstreamId};
 use crate::guard::headers::ForwardedHeaders;
 use crate::live::{GateCounters, Live, RouteState};
-use crate::migration::{Dial, Percent, Policy, Side, Stage, UnitSource};
+use crate::migration::{Dial, Percent, Policy, SafeCalls, Side, Stage, UnitSource};
 use crate::route::{PathRewrite, RateKey, Route, RouteId};
 use crate::shadow::{Copies, Shadow};
 use crate::telemetry::{Metrics, QueueMeters, RouteLabels, RouteMeters, WantedShare};
@@ -227,6 +227,7 @@ pub fn passing(snapshot: &Snapshot) -> Policy {
         pin: None,
         fallback: None,
         shadow: None,
+        safe_calls: SafeCalls::default(),
         balanced_by_unit: by_unit,
         shared_cache: false,
         gate: None,

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 
+use super::call::Call;
 use super::deadline::Deadline;
 use super::edition::{Edition, RouteEdition, meter_index};
-use super::failure::Failure;
+use super::failure::{Failure, Fault};
 use super::rate_limit_status::RateLimitStatus;
 use crate::client::Socket;
 use crate::downstream::SignedIn;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
-use crate::message::{Framing, RequestHead};
+use crate::message::{Framing, GrpcStatus, RequestHead, ResultCode};
 use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
 use crate::route::Found;
 use crate::shadow::{Capture, Order};
@@ -42,6 +43,8 @@ pub struct Exchange {
     pub arrival: Arrival,
     /// The request's head: as it came, and after `admit` cleaned.
     pub head: RequestHead,
+    /// Set where the request is a call of gRPC.
+    pub call: Option<Call>,
     /// Bytes of the head as it came; `None` over HTTP/2.
     pub head_length: Option<usize>,
     /// How the request's body is framed.
@@ -157,6 +160,7 @@ impl Exchange {
             began: now,
             secure: arrival.tls,
             arrival,
+            call: Call::of(&head),
             head,
             head_length: None,
             framing,
@@ -250,9 +254,21 @@ impl Exchange {
         &self.edition.pool(self.target).spec().name
     }
 
-    /// Whether the method promises to change nothing.
+    /// Whether the method promises to change nothing, or the route says so of the call.
     pub fn is_safe(&self) -> bool {
-        is_safe(&self.head.method)
+        is_safe(&self.head.method) || self.call.is_some_and(|call| call.safe)
+    }
+
+    /// How the exchange ended, as counters name it.
+    pub fn result(&self) -> ResultCode {
+        let Some(call) = &self.call else { return ResultCode::http(self.status) };
+        match (call.status, self.failure) {
+            (Some(status), _) => ResultCode::grpc(status),
+            (None, Some(failure)) if failure.fault() == Fault::Client => ResultCode::grpc(GrpcStatus::CANCELLED),
+            // The reset that ends such a stream says so.
+            (None, Some(_)) if self.status == 200 => ResultCode::grpc(GrpcStatus::INTERNAL),
+            (None, _) => ResultCode::http(self.status),
+        }
     }
 
     pub fn is_http2(&self) -> bool {
@@ -275,4 +291,5 @@ const UNDECIDED: Decision = Decision {
     pin: Pinning::None,
     both_live: false,
     copy: Copy::None,
+    safe_call: false,
 };

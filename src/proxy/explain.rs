@@ -11,7 +11,7 @@ use crate::compile::Snapshot;
 use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
-use crate::message::{Name, RequestHead, is_value};
+use crate::message::{Name, RequestHead, is_call, is_value};
 use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Side, Stage, decide};
 use crate::route::{Found, Route, RouteId, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
@@ -47,6 +47,8 @@ pub struct Explained {
     pub limit: Option<ExplainedLimit>,
     /// Whether the monolith may answer if the service fails.
     pub fallback: bool,
+    /// Of a call of gRPC: whether the route declares that it changes nothing.
+    pub safe_call: Option<bool>,
     /// The statuses of the service that count as its failure, where there is a fallback.
     pub fallback_statuses: Vec<u16>,
     /// Routes that another spelling of the path would reach.
@@ -178,6 +180,7 @@ pub fn explain(
     let fallback_statuses = statuses.into_iter().flatten().collect();
     let upstream = name_of(snapshot, decision.upstream);
     let reason = reason(dial, &decision, route, monolith_only);
+    let call = request.method == http::Method::POST && is_call(&request.fields);
     let sent = sent(snapshot, request, found, route, policy, &decision)?;
     Ok(Explained {
         route: route.map(|route| route.name.to_string()),
@@ -186,12 +189,13 @@ pub fn explain(
         endpoint: only_endpoint(snapshot, decision.upstream),
         upstream,
         reason,
-        shadow: copy(snapshot, policy, &decision),
+        shadow: copy(snapshot, policy, &decision, call),
         candidates,
         request: sent,
         buffer: buffer(snapshot, route, decision.upstream),
         limit: limit(snapshot, decision.upstream),
         fallback: decision.fallback,
+        safe_call: call.then_some(decision.safe_call),
         fallback_statuses,
         near_misses,
     })
@@ -296,13 +300,16 @@ fn share(dial: Dial, decision: &Decision, Bucket(bucket): Bucket) -> String {
     }
 }
 
-fn copy(snapshot: &Snapshot, policy: &Policy, decision: &Decision) -> Option<ExplainedCopy> {
+fn copy(snapshot: &Snapshot, policy: &Policy, decision: &Decision, call: bool) -> Option<ExplainedCopy> {
     let sample = policy.shadow.as_ref()?.sample;
     let (upstream, why) = match decision.copy {
         Copy::None => return None,
         Copy::To(upstream) => (Some(name_of(snapshot, upstream)), format!("{sample} of such requests are copied")),
         // The sample depends on the request's id, which is made when it arrives.
         Copy::SampledOut => (None, format!("{sample} of such requests are copied")),
+        Copy::Method if call && !decision.safe_call => {
+            (None, "calls of gRPC are POST, and `safe_methods` does not declare this one safe".to_owned())
+        }
         Copy::Method => (None, "this method is not copied".to_owned()),
         Copy::Upgrade => (None, "upgrades are never copied".to_owned()),
     };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::downstream::ClientFault;
 use crate::guard::jwt::Rejected;
+use crate::message::GrpcStatus;
 
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub enum Failure {
     Protocol,
     /// The endpoint answered with a status that counts as its failure.
     Status(u16),
+    /// A call of gRPC that the endpoint answered with a status that counts as its failure.
+    Grpc(GrpcStatus),
     /// No descriptor was left for a connection to the endpoint: nothing was sent, and it is not the endpoint's fault.
     Descriptors,
     /// The client went away.
@@ -80,13 +83,23 @@ impl Failure {
             Self::Timeout => Some(504),
             Self::ClientStalled => Some(408),
             Self::Internal => Some(500),
+            Self::Grpc(status) => Some(status.as_http()),
             Self::ClientGone => None,
         }
     }
 
-    /// The status with which the endpoint failed.
+    /// The endpoint answered to the end, and its answer says that it failed.
+    pub const fn is_said(self) -> bool {
+        matches!(self, Self::Status(_) | Self::Grpc(_))
+    }
+
+    /// The status with which the endpoint failed; of gRPC the one of HTTP that says the same.
     pub const fn answered(self) -> Option<u16> {
-        if let Self::Status(status) = self { Some(status) } else { None }
+        match self {
+            Self::Status(status) => Some(status),
+            Self::Grpc(status) => Some(status.as_http()),
+            _ => None,
+        }
     }
 
     /// The `kind` of `upstream_errors_total`, and the reason of a fallback or a retry.
@@ -101,7 +114,7 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::Reset => "reset",
             Self::Protocol => "protocol",
-            Self::Status(_) => "status",
+            Self::Status(_) | Self::Grpc(_) => "status",
             Self::Descriptors => "descriptors",
             Self::ClientGone => "client_gone",
             Self::ClientStalled => "client_stalled",
@@ -145,7 +158,7 @@ impl Failure {
             Self::Unauthorized(rejected) => rejected.as_str(),
             Self::Connect => "The application could not be reached.",
             Self::Timeout => "The application took too long to answer.",
-            Self::Reset | Self::Protocol | Self::Status(_) => "The application broke off its answer.",
+            Self::Reset | Self::Protocol | Self::Status(_) | Self::Grpc(_) => "The application broke off its answer.",
         }
     }
 }
@@ -154,6 +167,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Grpc(status) => write!(f, "status {status}"),
             other => f.write_str(other.kind()),
         }
     }

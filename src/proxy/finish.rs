@@ -9,7 +9,7 @@ use super::page::Page;
 use super::request::{authority, host, protocol};
 use super::{Steps, attempt, mirror, page, response};
 use crate::live::{GateCounters, Outcome};
-use crate::message::Name;
+use crate::message::{GrpcStatus, Name};
 use crate::migration::{Bucket, Policy, Reason, Stage};
 use crate::telemetry::{ExchangeRecord, Timings};
 
@@ -26,10 +26,16 @@ pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
     };
     let request_id = exchange.request_id.as_str();
     let mut page = page::page(status, failure.detail(), request_id, &exchange.head.fields, retry_after);
-    if let Failure::Unauthorized(rejected) = failure {
+    let challenge = if let Failure::Unauthorized(rejected) = failure { Some(rejected.challenge()) } else { None };
+    if challenge.is_some() {
         // A client that sends tokens is a program, whatever it accepts.
         page = page::problem(status, failure.detail(), request_id);
-        page.head.fields.set(Name::WwwAuthenticate, rejected.challenge().as_bytes());
+    }
+    if exchange.call.is_some() {
+        page = page::trailers_only(status, failure.detail(), &exchange.head.fields, retry_after);
+    }
+    if let Some(challenge) = challenge {
+        page.head.fields.set(Name::WwwAuthenticate, challenge.as_bytes());
     }
     if failure == Failure::PlainHttp {
         page.head.fields.set(Name::Location, &secure_location(exchange));
@@ -57,16 +63,16 @@ fn secure_location(exchange: &Exchange) -> Vec<u8> {
 
 /// Counts and logs. Runs exactly once for every request.
 pub fn settle(steps: &Steps, exchange: &mut Exchange) {
-    mirror::end(exchange, exchange.failure.is_none());
+    mirror::end(exchange, exchange.failure.is_none_or(Failure::is_said));
     attempt::ended(exchange);
     let now = Instant::now();
     let total = now.saturating_duration_since(exchange.began);
-    let status = exchange.status;
+    let result = exchange.result();
     let route = exchange.route();
     let (side, assigned) = (exchange.meter_side(), exchange.assigned_side());
-    route.meters.request(side, assigned, &exchange.head.method, status, total.as_secs_f64());
+    route.meters.request(side, assigned, &exchange.head.method, result, total.as_secs_f64());
     if let Some(gate) = &route.gate {
-        count_for_gate(steps, gate, exchange, status, now);
+        count_for_gate(steps, gate, exchange, result.as_http(), now);
     }
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
         steps.telemetry.metrics.edge().refused(reason);
@@ -75,14 +81,14 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
         route.meters.client_abort();
     }
     tell_attempt(steps, exchange, exchange.failure);
-    record(steps, exchange, status, total);
+    record(steps, exchange, result.as_grpc(), total);
     exchange.in_flight = None;
     exchange.permit = None;
     exchange.attempt.lease = None;
 }
 
 /// Evidence goes by the side that the client's bucket assigned, whichever side answered. Clients that were forced, pinned or
-/// that left are no witnesses, nor are requests that the edge itself refused.
+/// that left are no witnesses, nor are requests that the edge itself refused. `status`: of HTTP, or the one that says what gRPC said.
 fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, status: u16, now: Instant) {
     let bucket = match exchange.decision.reason {
         Reason::Bucket(bucket) | Reason::NoUnit(bucket) => bucket,
@@ -114,7 +120,7 @@ fn hidden(policy: &Policy) -> &[Box<str>] {
     compare.map_or(&[], |compare| &compare.hidden)
 }
 
-fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
+fn record(steps: &Steps, exchange: &Exchange, grpc: Option<GrpcStatus>, total: Duration) {
     let head = &exchange.head;
     let route = exchange.route();
     let lease = exchange.attempt.lease.as_ref();
@@ -130,7 +136,8 @@ fn record(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         user_agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
         referer: head.fields.get(Name::Referer).unwrap_or_default(),
         client: exchange.client,
-        status,
+        status: exchange.status,
+        grpc,
         route: route.name(),
         stage: route.dial.stage.as_str(),
         side: exchange.side_name(),

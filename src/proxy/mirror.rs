@@ -39,6 +39,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
             unit: exchange.decision.unit_hash,
             trace: exchange.trace.for_shadow(),
+            safe: exchange.is_safe(),
         };
         (target, exchange.head.clone(), Box::new(Origin::of(exchange)))
     });
@@ -81,8 +82,11 @@ pub fn response_head(head: &ResponseHead, exchange: &mut Exchange) {
 
 /// A piece of the response's body.
 pub fn response_piece(piece: &Piece, exchange: &mut Exchange) {
-    if let (Some(capture), Piece::Data(data)) = (&mut exchange.mirror.capture, piece) {
-        capture.chunk(data);
+    let Some(capture) = &mut exchange.mirror.capture else { return };
+    match piece {
+        Piece::Data(data) => capture.chunk(data),
+        Piece::Trailers(fields) if exchange.call.is_some() => capture.trailers(fields),
+        Piece::Trailers(_) | Piece::End => {}
     }
 }
 

@@ -7,6 +7,7 @@ mod attempt;
 mod attempt_record;
 mod body;
 mod buffer;
+mod call;
 mod client_end;
 mod deadline;
 mod driver;
@@ -156,6 +157,7 @@ impl Steps {
     pub fn response_piece(&self, exchange: &mut Exchange, piece: &Piece) -> Result<(), Failure> {
         caught(self, Step::ResponsePiece, exchange, |exchange| {
             mirror::response_piece(piece, exchange);
+            attempt::response_piece(self, exchange, piece);
             Ok(())
         })
     }

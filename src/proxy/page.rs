@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::failure::Failure;
 use crate::downstream::date;
-use crate::message::{Fields, Name, ResponseHead};
+use crate::message::{Fields, GRPC_MESSAGE, GRPC_STATUS, GrpcStatus, Name, ResponseHead, encode_grpc_message};
 use crate::telemetry::RequestId;
 
 /// A response of our own.
@@ -33,6 +33,18 @@ pub fn page(status: u16, detail: &str, request_id: &str, asked: &Fields, retry_a
 /// The form for programs (RFC 9457).
 pub fn problem(status: u16, detail: &str, request_id: &str) -> Page {
     finished(status, "application/problem+json", problem_text(status, title(status), detail, request_id))
+}
+
+/// The form for calls of gRPC: a response of trailers alone, which is a head without a body. `asked`: the request's fields.
+pub fn trailers_only(status: u16, detail: &str, asked: &Fields, retry_after: Option<u64>) -> Page {
+    let mut head = ResponseHead::new(StatusCode::OK);
+    head.fields.append(Name::ContentType, asked.get(Name::ContentType).unwrap_or(b"application/grpc"));
+    head.fields.append(GRPC_STATUS, GrpcStatus::from_http(status).code().to_string().as_bytes());
+    head.fields.append(GRPC_MESSAGE, &encode_grpc_message(detail));
+    if let Some(seconds) = retry_after {
+        head.fields.set(Name::RetryAfter, seconds.to_string().as_bytes());
+    }
+    Page { head, body: Bytes::new() }
 }
 
 /// The whole of a response outside any exchange, byte for byte; the connection ends with it.
@@ -101,6 +113,23 @@ mod tests {
 
     fn accepting(accept: &str) -> Fields {
         [("Accept", accept)].into_iter().collect()
+    }
+
+    #[test]
+    fn calls_of_grpc_get_a_status_and_no_body() {
+        let asked = [("content-type", "application/grpc+proto")].into_iter().collect();
+        let page = trailers_only(503, "Try again: 100 %.", &asked, Some(5));
+        assert_eq!((page.head.status.as_u16(), page.body.len()), (200, 0));
+        let lines: Vec<_> =
+            page.head.fields.iter().map(|(name, value)| [name, value].map(<[u8]>::escape_ascii)).collect();
+        let lines: Vec<_> = lines.iter().map(|[name, value]| format!("{name}: {value}")).collect();
+        let expected = [
+            "Content-Type: application/grpc+proto",
+            "grpc-status: 14",
+            "grpc-message: Try again: 100 %25.",
+            "Retry-After: 5",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

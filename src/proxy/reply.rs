@@ -10,7 +10,7 @@ use super::client_end::ClientEnd;
 use super::exchange::Exchange;
 use super::failure::{Failure, Fault};
 use super::finish;
-use crate::message::{Framing, Name, Piece};
+use crate::message::{Framing, GrpcStatus, Name, Piece};
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,10 @@ pub async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: F
         client.close();
     }
     exchange.status = page.head.status.as_u16();
-    if exchange.head.method == Method::HEAD {
+    if let Some(call) = &mut exchange.call {
+        call.status = Some(GrpcStatus::from_http(failure.status().unwrap_or(500)));
+    }
+    if exchange.head.method == Method::HEAD || page.body.is_empty() {
         client.put_head(&page.head, Framing::None);
     } else {
         client.put_head(&page.head, Framing::Length(page.body.len() as u64));

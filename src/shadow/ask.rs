@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 
 use super::Translate;
 use super::budget::Held;
-use super::capture::{Seen, streams};
+use super::capture::{Seen, append, streams};
 use super::gathered::Gathered;
 use crate::client::ask::ask_over;
 use crate::client::{self, End, Fault, Peer};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
-use crate::message::{Fields, Framing, Name, RequestHead};
+use crate::message::{Fields, Framing, Name, Piece, RequestHead, is_call};
 use crate::upstream::{Failure, Lease, Pool};
 
 /// Idle connections that are kept, over all upstreams.
@@ -186,7 +186,14 @@ async fn receive(
     let mut read = 0_u64;
     let mut whole = !endless;
     while whole {
-        let Some(data) = response.data().await? else { break };
+        let data = match response.piece().await? {
+            Piece::Data(data) => data,
+            Piece::Trailers(trailers) if is_call(&request.head.fields) => {
+                append(&mut response.head.fields, &trailers);
+                break;
+            }
+            Piece::Trailers(_) | Piece::End => break,
+        };
         read = read.saturating_add(data.len() as u64);
         whole = read <= LONGEST_RESPONSE;
         if let Some(gathered) = &mut gathered {

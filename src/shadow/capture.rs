@@ -63,6 +63,13 @@ impl Capture {
         }
     }
 
+    /// The trailers, which say how a call of gRPC ended: a part of what is compared as its fields.
+    pub fn trailers(&mut self, trailers: &Fields) {
+        if let Some(passing) = &mut self.passing {
+            append(&mut passing.fields, trailers);
+        }
+    }
+
     /// The exchange is over. `whole`: the answer reached its end.
     pub fn finish(self, whole: bool) {
         let Some(passing) = self.passing else { return };
@@ -75,6 +82,13 @@ impl Capture {
         let answer = Answer { status: passing.status, headers: passing.fields.to_map(), body };
         // Nobody waits for it when the copy failed.
         drop(self.to.send(Seen { answer, took: passing.took, held }));
+    }
+}
+
+/// Adds trailers to the fields of a head. Those of a call are one with them: a response of trailers alone has them in its head.
+pub(super) fn append(fields: &mut Fields, trailers: &Fields) {
+    for (name, value) in trailers.iter() {
+        fields.push_raw(name, value);
     }
 }
 

@@ -135,15 +135,16 @@ impl Work {
         let took = Took { control: control.took, candidate: candidate.took };
         // An unsafe request is copied to a sandbox alone, which may be asked again as well.
         let learns = comparing.noise.replay.buckets() > 0 && comparing.noise.per_second > 0;
-        let (outcome, verdicts) = with_request(asked, |request| {
+        let (outcome, verdicts, failed) = with_request(asked, |request| {
             let outcome = compare(request, &control.answer, &candidate.answer, evidence.rules());
             let verdicts = evidence.record(request, &control.answer, &outcome, took, learns, now);
-            (outcome, verdicts)
+            let failed = [control, candidate].map(|seen| seen.answer.result(request).is_failure());
+            (outcome, verdicts, failed)
         });
         count(copies, &verdicts);
         if let Some(gate) = copies.gate.as_ref().filter(|_| outcome.unknown.is_none()) {
-            let side = |seen: &Seen| PairSide { failed: seen.answer.status.is_server_error(), took: seen.took };
-            gate.paired(side(control), side(candidate));
+            let side = |seen: &Seen, failed| PairSide { failed, took: seen.took };
+            gate.paired(side(control, failed[0]), side(candidate, failed[1]));
         }
         for difference in &outcome.differences {
             copies.meters.comparison_field(&difference.field, FieldKind::Raw);
@@ -183,7 +184,7 @@ impl Work {
             let Comparison { comparing, copies, asked, control, candidate } = comparison;
             let keep = Some((comparing.evidence.rules().body_limit(), hold));
             let (first, at) =
-                if is_safe(&asked) { (control, Learned::Monolith) } else { (candidate, Learned::Sandbox) };
+                if asked.target.safe { (control, Learned::Monolith) } else { (candidate, Learned::Sandbox) };
             let (pool, upstream) = match at {
                 Learned::Monolith => (&asked.target.monolith, UpstreamId::MONOLITH),
                 Learned::Sandbox => (&asked.target.pool, asked.target.upstream),
@@ -227,8 +228,4 @@ fn count(copies: &Copies, verdicts: &[Verdict]) {
             gate.judged(*verdict == Verdict::Mismatch);
         }
     }
-}
-
-fn is_safe(asked: &Asked) -> bool {
-    matches!(asked.head.method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS)
 }

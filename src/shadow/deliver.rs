@@ -69,6 +69,8 @@ pub struct Target {
     pub unit: Option<u64>,
     /// The place of the copy in the request's trace.
     pub trace: TraceContext,
+    /// It changes nothing: the monolith may be asked once more.
+    pub safe: bool,
 }
 
 /// What was asked, kept for as long as its answers are compared.
@@ -330,8 +332,10 @@ async fn unanswered(copies: &Copies, asked: &Asked, primary: oneshot::Receiver<S
         return;
     }
     let (Some(comparing), Ok(primary)) = (&copies.comparison, primary.await) else { return };
-    let status = primary.answer.status.as_u16();
-    with_request(asked, |request| comparing.evidence.record_unanswered(request, status, now()));
+    with_request(asked, |request| {
+        let code = primary.answer.result(request).number();
+        comparing.evidence.record_unanswered(request, code, now());
+    });
 }
 
 fn report(copies: &Copies, asked: &Asked, why: &ClientError) {

@@ -6,7 +6,7 @@ use super::Translate;
 use crate::client::Fault;
 use crate::endpoint::UpstreamId;
 use crate::guard;
-use crate::message::{Name, RequestHead};
+use crate::message::{Name, RequestHead, is_call};
 use crate::route::HeaderEdits;
 
 /// Says that the response goes to nobody. Clients cannot send it: it is removed from every request first.
@@ -21,9 +21,13 @@ pub(super) fn write(
     to: UpstreamId,
 ) -> Result<(), Fault> {
     guard::headers::without_hop_by_hop(&mut head.fields);
-    // A copy waits for no interim response, asks for no upgrade and passes no trailers on.
+    // A copy waits for no interim response and asks for no upgrade; of trailers only those of gRPC are looked at.
     for name in [Name::Expect, Name::Upgrade, Name::Connection, Name::Te] {
         head.fields.remove(name);
+    }
+    if is_call(&head.fields) {
+        // Servers of gRPC reset a call whose client does not say that it takes trailers.
+        head.fields.set(Name::Te, b"trailers");
     }
     // HTTP/2 names the host in its target, HTTP/1 in a field.
     if let Some(authority) = head.authority().map(<[u8]>::to_vec)

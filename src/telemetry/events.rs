@@ -181,7 +181,7 @@ impl Events {
     }
 
     pub(super) fn request(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
-        let beyond = !self.is_wanted("request", record.route, record.side, record.status);
+        let beyond = !self.is_wanted("request", record.route, record.side, record.judged());
         let (client, id) = (record.client, record.request_id.as_str());
         if beyond && !self.narrow.read().iter().any(|filter| filter.is_of(client, id)) {
             return;
@@ -192,7 +192,7 @@ impl Events {
             kind: "request",
             route: record.route.into(),
             side: record.side.into(),
-            status: record.status,
+            status: record.judged(),
             client,
             id: id.into(),
             beyond,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::trace::{RequestId, TraceContext};
+use crate::message::GrpcStatus;
 
 /// Everything known of one exchange. Borrowed: nothing is copied before a log, a metric or a span needs it.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,8 @@ pub struct ExchangeRecord<'a> {
     pub client: Option<IpAddr>,
     /// 0: nothing was sent.
     pub status: u16,
+    /// How a call of gRPC ended.
+    pub grpc: Option<GrpcStatus>,
     pub route: &'a str,
     pub stage: &'a str,
     pub side: &'a str,
@@ -49,6 +52,13 @@ pub struct ExchangeRecord<'a> {
     pub request_id: &'a RequestId,
     pub trace: &'a TraceContext,
     pub generation: u64,
+}
+
+impl ExchangeRecord<'_> {
+    /// What the exchange is judged by: the status of the call, or that of HTTP.
+    pub(super) fn judged(&self) -> u16 {
+        self.grpc.map_or(self.status, GrpcStatus::as_http)
+    }
 }
 
 /// Where the time of an exchange went.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::Method;
 use multilith::message::Fields;
-use multilith::migration::{Dial, Percent, Policy, Stage};
+use multilith::migration::{Dial, Percent, Policy, SafeCalls, Stage};
 use multilith::route::{
     AnswerEdits, Facts, HostPattern, Matching, MethodSet, Rewrite, Route, RouteTable, Rule, Template, normalise,
 };
@@ -50,6 +50,7 @@ fn route(number: usize) -> Arc<Route> {
             pin: None,
             fallback: None,
             shadow: None,
+            safe_calls: SafeCalls::default(),
             shared_cache: false,
             gate: None,
             balanced_by_unit: false,

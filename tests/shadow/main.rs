@@ -33,9 +33,13 @@
 mod harness;
 
 mod bad_targets;
+#[allow(dead_code, reason = "shared with the tests of the stages, which use the rest of it")]
+#[path = "../stages/calls.rs"]
+mod calls;
 mod comparing;
 mod copies;
 mod evidence;
+mod grpc;
 mod http2;
 mod memory;
 mod noise;

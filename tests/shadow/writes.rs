@@ -4,7 +4,9 @@ use http::Method;
 use multilith::compile::compile;
 use multilith::endpoint::UpstreamId;
 use multilith::message::Fields;
-use multilith::migration::{Breaker, Copy, Dial, Given, Percent, Policy, Shadow, Stage, WriteCopies, decide};
+use multilith::migration::{
+    Breaker, Copy, Dial, Given, Percent, Policy, SafeCalls, Shadow, Stage, WriteCopies, decide,
+};
 use multilith::reload::environment;
 use multilith::route::{Facts, HeaderEdits, MethodSet};
 
@@ -75,6 +77,7 @@ fn no_unsafe_method_is_ever_copied_to_the_monolith() {
                     cohort: "c".into(),
                     pin: None,
                     fallback: None,
+                    safe_calls: SafeCalls::default(),
                     shadow: Some(Shadow {
                         sample: Percent::EVERYBODY,
                         methods: methods.clone(),

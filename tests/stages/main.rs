@@ -11,9 +11,12 @@ mod board;
 mod breaker;
 mod button;
 mod caches;
+#[allow(dead_code, reason = "shared with the tests of copies, which use the rest of it")]
+mod calls;
 mod explained;
 mod fallback;
 mod force;
+mod grpc;
 mod http2;
 mod mortal;
 mod never_twice;

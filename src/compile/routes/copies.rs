@@ -17,10 +17,17 @@ pub(super) fn check(site: Site<'_>, methods: Option<&MethodSet>, copies: Option<
         return;
     }
     let written = site.route.shadow.get().map(|shadow| &**shadow);
-    if nothing_sampled(site, copies, written, draft) || nothing_copied(site, stage, methods, copies, written, draft) {
+    if nothing_sampled(site, copies, written, draft) {
         return;
     }
-    some_not_copied(site, stage, copies, draft);
+    // Calls of gRPC that are declared safe are copied as a GET is.
+    let declares = site.route.safe_methods.get().is_some_and(|list| !list.0.is_empty());
+    if !(declares && copies.methods.contains(&Method::GET)) {
+        if nothing_copied(site, stage, methods, copies, written, draft) {
+            return;
+        }
+        some_not_copied(site, stage, copies, draft);
+    }
     never_asked(site, methods, written, draft);
     nothing_compared(site, stage, copies, written, draft);
 }

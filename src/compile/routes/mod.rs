@@ -16,6 +16,7 @@ mod reach;
 mod retired;
 mod rewrite;
 mod rule;
+mod safe_methods;
 mod service;
 mod shadow;
 mod sticky;
@@ -131,7 +132,7 @@ fn check_route_name(site: Site<'_>, draft: &mut Draft<'_>) {
 /// `None` after something was reported that leaves no route to speak of.
 fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let rule = rule::compile(site, draft);
-    let policy = policy::compile(site, draft);
+    let policy = policy::compile(site, rule.as_ref(), draft);
     let templates = rule.as_ref().map(|rule| rule.paths.as_slice()).unwrap_or_default();
     let rewrite = rewrite::compile(site, templates, draft);
     rewrite::check_effect(site, policy.as_ref(), &rewrite, draft);

@@ -3,13 +3,15 @@
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use super::service::{self, Named, word};
-use super::{Site, fallback, gate, shadow, sticky, variants};
+use super::{Site, fallback, gate, safe_methods, shadow, sticky, variants};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
 use crate::endpoint::UpstreamId;
 use crate::migration::{Dial, Percent, Pin, Policy, Stage};
+use crate::route::Rule;
 
-pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
+/// `rule`: what the route takes, where it could be read.
+pub(super) fn compile(site: Site<'_>, rule: Option<&Rule>, draft: &mut Draft<'_>) -> Option<Policy> {
     let route = site.route;
     let units = sticky::compile(site, draft);
     let cohort = cohort(site, draft);
@@ -29,6 +31,7 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
     let target = if let Named::Service(service) = &service { Some(*service) } else { None };
     let fallback = fallback::compile(site, stage, draft);
     let shadow = shadow::compile(site, stage, target, draft);
+    let safe_calls = safe_methods::compile(site, rule, draft);
     let gate = gate::compile(site, stage, shadow.as_ref(), draft);
     if matches!(service, Named::Wrong) {
         return None;
@@ -50,6 +53,7 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Policy> {
             .map(|silence| Pin { silence, cookie: format!("multilith_pin_{}", site.name()).into() }),
         fallback,
         shadow,
+        safe_calls,
         balanced_by_unit,
         shared_cache: route.shared_cache.or(false),
         gate,

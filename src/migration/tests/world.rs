@@ -7,7 +7,8 @@ use http::{HeaderName, Method};
 use crate::endpoint::UpstreamId;
 use crate::message::Fields;
 use crate::migration::{
-    Breaker, Decision, Dial, Fallback, Given, Percent, Pin, Policy, Stage, StatusSet, UnitSource, Variant, decide,
+    Breaker, Decision, Dial, Fallback, Given, Percent, Pin, Policy, SafeCalls, Stage, StatusSet, UnitSource, Variant,
+    decide,
 };
 use crate::route::{Facts, HeaderEdits, MethodSet};
 
@@ -34,6 +35,7 @@ pub(super) fn policy(stage: Stage, weight: u16) -> Policy {
             breaker_open: Duration::from_secs(30),
         }),
         shadow: None,
+        safe_calls: SafeCalls::default(),
         balanced_by_unit: false,
         shared_cache: false,
         gate: None,

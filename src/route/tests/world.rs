@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::message::Fields;
-use crate::migration::{Dial, Percent, Policy, Stage};
+use crate::migration::{Dial, Percent, Policy, SafeCalls, Stage};
 use crate::route::{
     AnswerEdits, Condition, ConditionKind, Facts, HostPattern, Matching, MethodSet, Rewrite, Route, RouteTable, Rule,
     Template, normalise,
@@ -59,6 +59,7 @@ pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
             pin: None,
             fallback: None,
             shadow: None,
+            safe_calls: SafeCalls::default(),
             shared_cache: false,
             gate: None,
             balanced_by_unit: false,

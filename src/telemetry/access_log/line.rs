@@ -38,6 +38,9 @@ pub(crate) fn json(line: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: SystemT
     if record.status > 0 {
         object.number("http.response.status_code", record.status.into());
     }
+    if let Some(status) = record.grpc {
+        object.number("rpc.grpc.status_code", status.code().into());
+    }
     object.number("http.request.body.size", record.bytes_in);
     object.number("http.response.body.size", record.bytes_out);
     object.text("route", record.route.as_bytes());

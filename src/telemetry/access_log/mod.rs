@@ -105,12 +105,12 @@ impl AccessLog {
     }
 }
 
-/// Answers of 400 and above, and exchanges that failed or fell back, are always written.
+/// Answers of 400 and above, calls of gRPC that are not OK, and exchanges that failed or fell back, are always written.
 fn sampled(settings: &Settings, record: &ExchangeRecord<'_>) -> bool {
     let share = settings.sample.buckets();
     if share == BUCKETS
         || record.status == 0
-        || record.status >= 400
+        || record.judged() >= 400
         || record.error.is_some()
         || record.fallback.is_some()
     {

@@ -27,6 +27,7 @@ fn with_record(change: impl FnOnce(&mut ExchangeRecord<'_>), use_it: impl FnOnce
         referer: b"",
         client: Some("203.0.113.9".parse().unwrap()),
         status: 200,
+        grpc: None,
         route: "read-user",
         stage: "canary",
         side: "service",

@@ -1,14 +1,14 @@
-//! Answers counted by method and status: the pairs cannot all be made beforehand, and none is looked up by string.
+//! Answers counted by method and code: the pairs cannot all be made beforehand, and none is looked up by string.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use http::Method;
 
+use crate::message::ResultCode;
+
 /// Sixteen keys fill one cache line.
 const SLOTS: usize = 16;
-/// Statuses above are no HTTP; whatever an upstream invents, the number of series stays bounded.
-const HIGHEST_STATUS: u16 = 599;
 
 /// Lock-free: a pair takes a slot at its first answer, and is found there by every later one.
 /// The usual pairs come first, so the scan ends after one or two comparisons.
@@ -16,7 +16,7 @@ const HIGHEST_STATUS: u16 = 599;
 // The keys have a cache line to themselves: every core reads them and they hardly ever change, unlike the counts.
 #[repr(C, align(64))]
 pub(crate) struct AnswerCounts {
-    /// 0: free. Otherwise 1 + method · 1024 + status.
+    /// 0: free. Otherwise 1 + method · 1024 + the code's number.
     keys: [AtomicU32; SLOTS],
     counts: [AtomicU64; SLOTS],
     next: OnceLock<Box<Self>>,
@@ -41,10 +41,9 @@ fn method_index(method: &Method) -> u32 {
 }
 
 impl AnswerCounts {
-    /// A status outside 100 to 599 counts as 0, which is written `none`: nothing that could be named was answered.
-    pub(crate) fn count(&self, method: &Method, status: u16) {
-        let status = if (100..=HIGHEST_STATUS).contains(&status) { status } else { 0 };
-        let key = 1 + (method_index(method) << 10 | u32::from(status));
+    /// Whatever an upstream invents, the number of series stays bounded: a code has few numbers.
+    pub(crate) fn count(&self, method: &Method, code: ResultCode) {
+        let key = 1 + (method_index(method) << 10 | u32::from(code.number()));
         let mut here = self;
         loop {
             for (slot, count) in here.keys.iter().zip(&here.counts) {
@@ -57,16 +56,15 @@ impl AnswerCounts {
         }
     }
 
-    /// `status` is 0 for answers without a status.
-    pub(crate) fn each(&self, mut visit: impl FnMut(&'static str, u16, u64)) {
+    pub(crate) fn each(&self, mut visit: impl FnMut(&'static str, ResultCode, u64)) {
         let mut here = Some(self);
         while let Some(counts) = here {
             for (slot, count) in counts.keys.iter().zip(&counts.counts) {
                 let key = slot.load(Ordering::Acquire);
                 if let Some(pair) = key.checked_sub(1) {
                     let method = METHODS.get((pair >> 10) as usize).copied().unwrap_or("other");
-                    let status = u16::try_from(pair & 1023).expect("ten bits fit");
-                    visit(method, status, count.load(Ordering::Relaxed));
+                    let number = u16::try_from(pair & 1023).expect("ten bits fit");
+                    visit(method, ResultCode::from_number(number), count.load(Ordering::Relaxed));
                 }
             }
             here = counts.next.get().map(|next| &**next);
@@ -91,7 +89,7 @@ mod tests {
 
     fn all(counts: &AnswerCounts) -> Vec<(&'static str, u16, u64)> {
         let mut seen = Vec::new();
-        counts.each(|method, status, count| seen.push((method, status, count)));
+        counts.each(|method, code, count| seen.push((method, code.number(), count)));
         seen
     }
 
@@ -99,7 +97,7 @@ mod tests {
     fn each_pair_is_counted_by_itself() {
         let counts = AnswerCounts::default();
         for (method, status) in [(Method::GET, 200), (Method::GET, 200), (Method::GET, 404), (Method::POST, 200)] {
-            counts.count(&method, status);
+            counts.count(&method, status.into());
         }
         assert_eq!(all(&counts), [("GET", 200, 2), ("GET", 404, 1), ("POST", 200, 1)]);
     }
@@ -108,7 +106,7 @@ mod tests {
     fn methods_that_nobody_knows_share_one_series() {
         let counts = AnswerCounts::default();
         for n in 0..1000 {
-            counts.count(&Method::from_bytes(format!("M{n}").as_bytes()).unwrap(), 200);
+            counts.count(&Method::from_bytes(format!("M{n}").as_bytes()).unwrap(), 200.into());
         }
         assert_eq!(all(&counts), [("other", 200, 1000)]);
     }
@@ -117,7 +115,7 @@ mod tests {
     fn every_status_an_upstream_can_invent_stays_bounded() {
         let counts = AnswerCounts::default();
         for status in 0..=u16::MAX {
-            counts.count(&Method::GET, status);
+            counts.count(&Method::GET, status.into());
         }
         assert_eq!(all(&counts).len(), 501);
     }
@@ -127,7 +125,7 @@ mod tests {
         let counts = AnswerCounts::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..2000_u16).for_each(|n| counts.count(&Method::GET, 200 + n % 40)));
+                scope.spawn(|| (0..2000_u16).for_each(|n| counts.count(&Method::GET, (200 + n % 40).into())));
             }
         });
         let seen = all(&counts);

@@ -50,7 +50,7 @@ pub(super) const FAMILIES: [Described; 28] = [
         "multilith_requests_total",
         COUNTER,
         &["route", "side", "stage", "method", "code"],
-        "Requests that ended, by route, the side that answered, the stage in force, method and status.",
+        "Requests that ended, by route, the side that answered, the stage in force, method and status (of a gRPC call `grpc-` and its number).",
     ),
     described(
         Family::RequestSeconds,

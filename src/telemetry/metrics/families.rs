@@ -13,6 +13,7 @@ use super::fields::FieldKind;
 use super::histogram::Histogram;
 use super::series::{RouteSeries, SideSeries};
 use super::{Shared, words::Words};
+use crate::message::ResultCode;
 use crate::migration::Stage;
 
 /// Up to this many routes every series is there from the start, so that a first event is a step from 0 and a panel
@@ -174,12 +175,11 @@ impl Page {
 
     fn answers(&mut self, route: &str, side: &SideSeries, expected: Option<Stage>) {
         let mut missing = expected.filter(|_| &*side.name != "none");
-        side.each_answer(|stage, method, status, count| {
-            if (Some(stage), method, status) == (expected, "GET", 200) {
+        side.each_answer(|stage, method, code, count| {
+            if (Some(stage), method, code) == (expected, "GET", ResultCode::http(200)) {
                 missing = None;
             }
-            let code = if status == 0 { "none".to_owned() } else { status.to_string() };
-            let values = [route, &side.name, stage.as_str(), method, &code];
+            let values = [route, &side.name, stage.as_str(), method, &code.to_string()];
             self.add(Family::Requests, &values, Value::Count(count));
         });
         if let Some(stage) = missing {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::fields::FieldKind;
 use super::series::{GateShown, RouteSeries, Shown, SideSeries, UpstreamSeconds};
 use super::window::{RouteSummary, SideSummary};
+use crate::message::ResultCode;
 use crate::migration::Stage;
 use http::Method;
 
@@ -82,17 +83,17 @@ impl RouteMeters {
     }
 
     /// A request has been answered, or was given up. `side`: which answered. `assigned`: which was asked first, and whose
-    /// time it is. `None`: it was refused before a side was chosen. Status 0: nothing was sent.
+    /// time it is. `None`: it was refused before a side was chosen.
     pub fn request(
         &self,
         side: impl Into<Option<usize>>,
         assigned: impl Into<Option<usize>>,
         method: &Method,
-        status: u16,
+        code: impl Into<ResultCode>,
         seconds: f64,
     ) {
         let answered = self.side(side.into());
-        answered.answers[self.stage as usize].get_or_init(Box::default).count(method, status);
+        answered.answers[self.stage as usize].get_or_init(Box::default).count(method, code.into());
         self.side(assigned.into()).seconds.observe(&self.bounds, seconds);
     }
 

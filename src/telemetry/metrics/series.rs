@@ -11,6 +11,7 @@ use super::histogram::Histogram;
 use super::history::History;
 use super::route::WantedShare;
 use super::words::Words;
+use crate::message::ResultCode;
 use crate::migration::Stage;
 
 /// The counts of one route; they live as long as the route is in the file, over all reloads.
@@ -125,10 +126,10 @@ impl SideSeries {
         })
     }
 
-    pub(crate) fn each_answer(&self, mut visit: impl FnMut(Stage, &'static str, u16, u64)) {
+    pub(crate) fn each_answer(&self, mut visit: impl FnMut(Stage, &'static str, ResultCode, u64)) {
         for (stage, counts) in Stage::ALL.into_iter().zip(&self.answers) {
             if let Some(counts) = counts.get() {
-                counts.each(|method, status, count| visit(stage, method, status, count));
+                counts.each(|method, code, count| visit(stage, method, code, count));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::series::{RouteSeries, SideSeries};
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SideSummary {
     pub requests: u64,
-    /// Answers of 500 and above, and requests that the monolith answered because this side failed.
+    /// Answers of 500 and above, calls of gRPC that failed, and requests that the monolith answered because this side failed.
     pub errors: u64,
     /// Seconds, of the requests that were assigned to this side; `None` without any in the window.
     pub p50: Option<f64>,
@@ -107,9 +107,9 @@ impl RouteSeries {
 impl SideSeries {
     fn counters(&self) -> Vec<u64> {
         let (mut answers, mut failures) = (0, 0);
-        self.each_answer(|_, _, status, count| {
+        self.each_answer(|_, _, code, count| {
             answers += count;
-            failures += if status >= 500 { count } else { 0 };
+            failures += if code.is_failure() { count } else { 0 };
         });
         let times = self.seconds.counts().into_iter().flatten();
         [answers, failures].into_iter().chain(times).collect()

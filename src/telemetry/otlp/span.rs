@@ -34,7 +34,7 @@ struct Span<'a> {
 
 /// One request as its client saw it.
 pub(super) fn request(bytes: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: SystemTime) {
-    let failed = record.status >= 500 || record.status == 0;
+    let failed = record.judged() >= 500 || record.status == 0;
     let span = Span {
         trace: record.trace,
         name: [record.method, record.route],
@@ -58,6 +58,10 @@ pub(super) fn request(bytes: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Sys
             attributes.text("client.address", client.to_string().as_bytes());
         }
         attributes.status(record.status);
+        if let Some(status) = record.grpc {
+            attributes.text("rpc.system", b"grpc");
+            attributes.number("rpc.grpc.status_code", status.code().into());
+        }
         attributes.number("http.request.body.size", record.bytes_in);
         attributes.number("http.response.body.size", record.bytes_out);
         attributes.text("multilith.route", record.route.as_bytes());

@@ -93,6 +93,7 @@ fn emit(tracer: &Tracer, trace: &TraceContext) {
         referer: b"",
         client: Some("203.0.113.9".parse().unwrap()),
         status: 503,
+        grpc: None,
         route: "read-user",
         stage: "canary",
         side: "monolith",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::Method;
 use multilith::message::Fields;
-use multilith::migration::{Dial, Percent, Policy, Stage};
+use multilith::migration::{Dial, Percent, Policy, SafeCalls, Stage};
 use multilith::route::{
     AnswerEdits, Facts, HostPattern, Matching, MethodSet, PathRefused, PathRewrite, Rewrite, Route, RouteTable, Rule,
     Segment, Template, TemplateError, linear, normalise_bytes,
@@ -183,6 +183,7 @@ fn route(number: usize, rule: Rule) -> Arc<Route> {
             pin: None,
             fallback: None,
             shadow: None,
+            safe_calls: SafeCalls::default(),
             shared_cache: false,
             gate: None,
             balanced_by_unit: false,
