@@ -1,11 +1,16 @@
 """gRPC through the proxy, with the library that people use at both ends: every kind of call, trailers, deadlines."""
 
+import json
+import subprocess
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
+from children import START_ATTEMPTS, Child, eventually, free_port, listens
 
 PATIENCE = 60
 LARGE = 3 * 1024 * 1024
@@ -36,13 +41,16 @@ class Calls(grpc.GenericRpcHandler):
     a client has got of a stream.
     """
 
-    def __init__(self):
+    def __init__(self, name=b"service"):
+        self.name = name
         self.cancelled = threading.Event()
         self.called = threading.Semaphore(0)
         self.seen = threading.Semaphore(0)
         self.kinds = {
             "Reverse": grpc.unary_unary_rpc_method_handler(self.reverse),
             "Refuse": grpc.unary_unary_rpc_method_handler(self.refuse),
+            "Fail": grpc.unary_unary_rpc_method_handler(self.fail),
+            "Name": grpc.unary_unary_rpc_method_handler(lambda message, context: self.name),
             "Hang": grpc.unary_unary_rpc_method_handler(self.hang),
             "Count": grpc.unary_stream_rpc_method_handler(self.count),
             "Break": grpc.unary_stream_rpc_method_handler(self.break_off),
@@ -62,6 +70,12 @@ class Calls(grpc.GenericRpcHandler):
     def refuse(self, message, context):
         context.set_trailing_metadata((("x-why", "no such order"),))
         context.abort(grpc.StatusCode.NOT_FOUND, "order 7: nö")
+
+    def fail(self, message, context):
+        """The service fails; the monolith, which is behind the same handlers in these tests, does not."""
+        if self.name == b"service":
+            context.abort(grpc.StatusCode.INTERNAL, "made to fail")
+        return self.name
 
     def hang(self, message, context):
         context.add_callback(self.cancelled.set)
@@ -214,3 +228,153 @@ def test_a_cancelled_call_is_cancelled_at_the_service(channel, servers):
     assert servers.called.acquire(timeout=PATIENCE)
     call.cancel()
     assert servers.cancelled.wait(PATIENCE / 2), "the service still works on it"
+
+
+def serving(name):
+    calls = Calls(name)
+    server = grpc.server(ThreadPoolExecutor(8), handlers=[calls])
+    calls.port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return calls, server
+
+
+@pytest.fixture(scope="module")
+def sides():
+    """A monolith and a service that differ in their names, and in that the service fails."""
+    (monolith, one), (service, two) = serving(b"monolith"), serving(b"service")
+    yield monolith, service
+    one.stop(0).wait()
+    two.stop(0).wait()
+
+
+MOVING = """
+[monolith]
+url  = "http://127.0.0.1:{monolith}"
+http = "2"
+
+[services.calls]
+url  = "http://127.0.0.1:{service}"
+http = "2"
+
+[routes.calls]
+path    = "/calls.Calls/{{*rest}}"
+service = "calls"
+{route}
+"""
+
+
+def ask(port, method, times, metadata=lambda number: ()):
+    """How often each answer came, or each code."""
+    seen = Counter()
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        call = channel.unary_unary(f"/calls.Calls/{method}")
+        for number in range(times):
+            try:
+                seen[call(b"abc", timeout=PATIENCE, metadata=metadata(number))] += 1
+            except grpc.RpcError as error:
+                seen[error.code().name] += 1
+    return seen
+
+
+def board(edge, answered):
+    """The route on the board once all its requests are on it."""
+
+    def settled():
+        route = edge.json("/api/v1/status")["routes"][0]
+        return route if sum(route["requests"].values()) >= answered else None
+
+    return eventually("the requests on the board", settled)
+
+
+def test_a_canary_whose_service_fails_every_call_is_seen_to_fail(proxy, sides):
+    monolith, service = sides
+    route = 'stage = "canary"\nweight = "50%"\nsticky = ["header:x-user"]\nbreaker = { failures = 100000 }'
+    edge = proxy(MOVING.format(monolith=monolith.port, service=service.port, route=route))
+    seen = ask(edge.port, "Fail", 200, lambda number: (("x-user", f"u{number}"),))
+    assert set(seen) == {"INTERNAL", b"monolith"}, seen
+    route = board(edge, 200)
+    assert route["errors"] == {"monolith": 0, "service": seen["INTERNAL"]}, route
+    assert f'code="grpc-13"}} {seen["INTERNAL"]}' in edge.metrics()
+
+
+def test_calls_that_are_declared_safe_are_saved_by_the_monolith(proxy, sides):
+    monolith, service = sides
+    route = 'stage = "canary"\nweight = "100%"\nbreaker = { failures = 100000 }\nsafe_methods = ["/calls.Calls/F*"]'
+    edge = proxy(MOVING.format(monolith=monolith.port, service=service.port, route=route))
+    assert ask(edge.port, "Fail", 20) == {b"monolith": 20}
+    assert ask(edge.port, "Refuse", 20) == {"NOT_FOUND": 20}
+    assert board(edge, 60)["errors"]["service"] == 20
+
+
+def test_copies_are_taken_and_what_they_answer_is_compared(proxy, sides):
+    monolith, service = sides
+    route = 'stage = "shadow"\nsafe_methods = ["/calls.Calls/*"]\nshadow.compare.noise.replay = "0%"'
+    edge = proxy(MOVING.format(monolith=monolith.port, service=service.port, route=route))
+    assert ask(edge.port, "Fail", 10) == {b"monolith": 10}
+    assert ask(edge.port, "Refuse", 10) == {"NOT_FOUND": 10}
+
+    def compared():
+        report = edge.json("/api/v1/routes/calls/comparisons")
+        return report if report["compared"] == 20 else None
+
+    report = eventually("twenty comparisons", compared)
+    assert report["copies"]["answered"] == 20, report["copies"]
+    assert (report["verdicts"]["match"], report["verdicts"]["mismatch"]) == (10, 10), report["verdicts"]
+    statuses = [(pair["from"], pair["to"], pair["count"]) for pair in report["statuses"]]
+    assert statuses == [("grpc-0", "grpc-13", 10)]
+
+
+def test_our_own_errors_are_statuses_that_the_library_reads(proxy, sides):
+    monolith, service = sides
+    route = 'stage = "migrated"\nrate_limit = { per = "ip", rate = "1/h", burst = 1 }'
+    edge = proxy(MOVING.format(monolith=1, service=service.port, route=route))
+    assert ask(edge.port, "Name", 3) == {b"service": 1, "RESOURCE_EXHAUSTED": 2}
+    with grpc.insecure_channel(f"127.0.0.1:{edge.port}") as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary("/other.Service/Call")(b"", timeout=PATIENCE)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert refused.value.details() == "The application could not be reached."
+
+
+CALLS = Path(__file__).parent / "services" / "calls.js"
+
+
+@pytest.fixture(scope="module")
+def node():
+    """The service with the library of Node."""
+    for _ in range(START_ATTEMPTS):
+        port = free_port()
+        child = Child("node", ["node", CALLS, "serve", port])
+        if child.await_ready(lambda: listens(port)):
+            break
+        Child.running.remove(child)
+    else:
+        raise AssertionError(f"node did not start:\n{child.log()}")
+    child.port = port
+    yield child
+    child.kill()
+
+
+def test_node_at_both_ends(proxy, node):
+    edge = proxy(TABLES.format(upstream=f'url = "http://127.0.0.1:{node.port}"'))
+
+    def said(method):
+        command = ["node", CALLS, "ask", str(edge.port), method, "2"]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout)
+
+    for method, code, details, answers in [
+        ("Reverse", 0, "OK", ["cba"]),
+        ("Refuse", 5, "order 7: nö", []),
+        ("Fail", 13, "made to fail", []),
+        ("Count", 0, "OK", ["0", "1", "2"]),
+        ("Chat", 0, "OK", ["A", "B", "C"]),
+    ]:
+        for call in said(method):
+            assert (call["code"], call["answers"]) == (code, answers), (method, call)
+            assert method in ("Count", "Chat", "Reverse") or call["details"] == details, (method, call)
+        if method == "Reverse":
+            assert call["trailers"]["x-checksum"] == "3"
+    unreachable = proxy(TABLES.format(upstream='url = "http://127.0.0.1:1"'))
+    command = ["node", CALLS, "ask", str(unreachable.port), "Reverse", "1"]
+    (call,) = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout)
+    assert (call["code"], call["details"]) == (14, "The application could not be reached."), call
+    assert board(edge, 10)["errors"]["service"] == 2
