@@ -71,7 +71,9 @@ impl Judge {
     pub fn rule(&self, standing: Standing) -> Ruling {
         let readings = self.readings();
         let (verdict, why) = self.decide(standing, &readings);
-        let needs = if verdict == Verdict::Hold { self.still_needs(&readings) } else { Needs::Nothing };
+        // More requests do not mend a service that is worse.
+        let is_open = verdict == Verdict::Hold && !readings.iter().any(Reading::is_worse);
+        let needs = if is_open { self.still_needs(&readings) } else { Needs::Nothing };
         Ruling { verdict, why, needs, readings }
     }
 

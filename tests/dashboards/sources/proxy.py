@@ -73,6 +73,15 @@ stage   = "canary"
 weight  = "30%"
 sticky  = ["header:x-user-id"]
 
+# The service is slower on purpose.
+[routes.users.gate]
+steps                = ["30%", "100%"]
+interval             = "1s"
+settle               = "0s"
+min_requests         = 1000000
+max_latency_increase = "1000%"
+on_fail              = "hold"
+
 [routes.orders]
 path     = "/orders/{{id}}"
 service  = "orders"
@@ -84,6 +93,18 @@ breaker  = {{ failures = 10, open = "1h" }}
 [routes.orders.shadow]
 sample  = "80%"
 compare = {{ noise = {{ replay = "50%", per_second = 50 }} }}
+
+# It never has enough to go on by: the outage must stay in the route.
+[routes.orders.gate]
+steps        = ["50%", "100%"]
+interval     = "1s"
+settle       = "0s"
+min_requests = 1000000
+on_fail      = "hold"
+
+[notify.nobody]
+url = "http://{collector}"
+on  = ["rolled-back"]
 
 [routes.checkout]
 path  = "/checkout/{{id}}"

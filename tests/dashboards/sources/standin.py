@@ -54,7 +54,7 @@ class Standin:
     def stop(self):
         self.server.shutdown()
 
-    def get(self, name, **labels):
+    def get(self, name, /, **labels):
         return self.metrics[name].labels(**labels) if labels else self.metrics[name]
 
     # -- the configuration ------------------------------------------------------------------------------------------
@@ -70,6 +70,15 @@ class Standin:
             self.get("breaker_open", route=route).set(0)
             for reason in ("connect", "no_endpoint", "timeout", "reset", "status", "breaker_open"):
                 self.get("fallbacks_total", route=route, reason=reason)
+        for state in ("off", "hold", "settling", "latched", "waiting", "paused"):
+            self.get("gate_state", route="orders", state=state).set(state == "hold")
+        for verdict in ("advance", "hold", "roll-back"):
+            self.get("gate_verdicts_total", route="orders", verdict=verdict)
+        for direction in ("worse", "better"):
+            self.get("gate_evidence", route="orders", metric="failures", direction=direction).set(0.5)
+        self.get("gate_needs_requests", route="orders").set(1000000)
+        for result in ("sent", "failed", "dropped"):
+            self.get("notify_total", name="nobody", result=result)
         for result in ("applied", "unchanged", "refused"):
             self.get("config_reloads_total", result=result)
         for upstream in ("monolith", "users", "orders", "search", "checkout", "catalog", "reports"):
@@ -114,6 +123,7 @@ class Standin:
                 if now >= moment and event not in happened:
                     happened.add(event)
                     event()
+            self.get("gate_verdicts_total", route="orders", verdict="hold").inc(TICK)
             for _ in range(2):
                 self._round(outage=now >= scenario.OUTAGE_AT)
             time.sleep(TICK)
