@@ -10,10 +10,11 @@ pub struct Places {
     pub monolith: SocketAddr,
     pub users: SocketAddr,
     pub catalog: SocketAddr,
+    pub reviews: SocketAddr,
 }
 
 pub fn text(places: &Places, folder: &Path) -> String {
-    let Places { listen, admin, monolith, users, catalog } = places;
+    let Places { listen, admin, monolith, users, catalog, reviews } = places;
     let state = folder.join("state");
     let state = toml::Value::String(state.display().to_string());
     format!(
@@ -37,17 +38,39 @@ url = "http://{users}"
 [services.catalog]
 url = "http://{catalog}"
 
+[services.reviews]
+url = "http://{reviews}"
+
 [routes.read-user]          # this endpoint has moved to its service
 path    = "/api/users/{{id}}"
 methods = ["GET"]
 service = "users"
 stage   = "migrated"
 
-[routes.catalog]            # a fifth of the clients are served by the new catalog
+[routes.catalog]            # a fifth of the clients are served by the new catalog; its gate moves it on by itself
 path    = "/catalog/{{*rest}}"
 service = "catalog"
 stage   = "canary"
 weight  = "20%"
+gate    = {{}}
+
+[routes.reviews]            # this new service fails: its gate takes it back
+path    = "/reviews/{{id}}"
+service = "reviews"
+stage   = "canary"
+weight  = "20%"
+gate    = {{}}
+
+[gate]                      # for a demonstration of two minutes; the defaults are ten times as careful
+steps                = ["20%", "50%", "100%"]
+interval             = "2s"
+settle               = "8s"
+min_requests         = 50
+confidence           = 0.9
+max_error_increase   = "5%"
+max_refusal_increase = "5%"
+max_latency_increase = "100%"
+control              = "10%"
 
 [routes.search]             # the catalog gets copies, nobody waits for it: `multilith diff search` shows where it differs
 path    = "/search"

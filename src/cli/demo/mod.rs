@@ -59,6 +59,7 @@ fn start(args: &DemoArgs, control: &Runtime) -> Result<Demo, Exit> {
         monolith: begin(origin::Origin::Monolith)?,
         users: begin(origin::Origin::Users)?,
         catalog: begin(origin::Origin::Catalog)?,
+        reviews: begin(origin::Origin::Reviews)?,
     };
     let folder = std::env::temp_dir().join(format!("multilith-demo-{}", std::process::id()));
     let file = write(&folder, &file::text(&places, &folder)).map_err(|error| cannot("write routes.toml", error))?;
@@ -99,8 +100,10 @@ impl Demo {
              \x20                                                and: multilith diff search --admin http://{admin}\n\
              \x20 the routes     {file}\n\
              \n\
+             Within two minutes the gate of `catalog` moves it to 100 %, step by step, and that of `reviews`, whose service\n\
+             fails, takes it back: `multilith journal --admin http://{admin}` says why.\n\
              Edit that file and save it: the change is in force within a second. For instance,\n\
-             move the catalog to its service by writing `stage = \"migrated\"` in [routes.catalog].\n\
+             move the search to its service by writing `stage = \"migrated\"` in [routes.search].\n\
              {}\n",
             match args.for_how_long {
                 Some(time) => format!("Stops by itself after {time:?}; Ctrl-C ends it sooner."),
@@ -138,7 +141,7 @@ impl Demo {
         }
     }
 
-    fn end(self, control: &Runtime) {
+    fn end(mut self, control: &Runtime) {
         let summary = self.traffic.stop();
         control.block_on(self.running.stop());
         term::out(&format!("\n{summary}\n"));

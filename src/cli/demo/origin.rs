@@ -1,4 +1,4 @@
-//! The demo's applications: a monolith that can do everything, and two services that can do one thing each.
+//! The demo's applications: a monolith that can do everything, and services that can do one thing each.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +13,8 @@ pub enum Origin {
     Monolith,
     Users,
     Catalog,
+    /// Fails one request of eight.
+    Reviews,
 }
 
 /// Starts one on a free port.
@@ -65,11 +67,12 @@ async fn serve(origin: Origin, stream: TcpStream) -> io::Result<()> {
 }
 
 impl Origin {
-    /// The monolith takes its time; that is one reason why it is being replaced.
-    const fn pace(self) -> Duration {
+    /// The monolith takes its time, and now and then much of it; that is one reason why it is being replaced.
+    fn pace(self) -> Duration {
         Duration::from_millis(match self {
+            Self::Monolith if fastrand::u8(..) < 32 => 60,
             Self::Monolith => 12,
-            Self::Users | Self::Catalog => 3,
+            Self::Users | Self::Catalog | Self::Reviews => 3,
         })
     }
 
@@ -90,7 +93,11 @@ impl Origin {
             Self::Monolith => "monolith",
             Self::Users => "users service",
             Self::Catalog => "catalog service",
+            Self::Reviews => "reviews service",
         };
+        if matches!(self, Self::Reviews) && fastrand::u8(..) < 32 {
+            return ("500 Internal Server Error", "{\"error\": \"a bug\"}\n".to_owned());
+        }
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let value = match (self, method, segments.as_slice()) {
             (Self::Monolith | Self::Users, "GET" | "HEAD", ["api", "users", id]) => {
@@ -98,6 +105,9 @@ impl Origin {
             }
             (Self::Monolith | Self::Catalog, "GET" | "HEAD", ["catalog", rest @ ..]) => {
                 serde_json::json!({ "item": rest.join("/"), "price": 990, "answered_by": by })
+            }
+            (Self::Monolith | Self::Reviews, "GET" | "HEAD", ["reviews", id]) => {
+                serde_json::json!({ "item": id, "stars": 4, "answered_by": by })
             }
             (Self::Monolith | Self::Catalog, "GET" | "HEAD", ["search"]) => self.found(query),
             (Self::Monolith, "POST", ["orders"]) => {

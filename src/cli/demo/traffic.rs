@@ -9,15 +9,19 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
-const VISITORS: usize = 40;
-const PAUSE: Duration = Duration::from_millis(25);
-const JOURNEY: [(&str, &str); 5] = [
+/// Gates have to see enough of them within two minutes.
+const VISITORS: usize = 400;
+/// Visitors who ask at the same time.
+const AT_ONCE: usize = 4;
+const PAUSE: Duration = Duration::from_millis(10);
+const JOURNEY: [(&str, &str); 6] = [
     ("GET", "/"),
     ("GET", "/api/users/{n}"),
     ("GET", "/search?q={n}"),
     ("GET", "/catalog/item-{n}"),
+    ("GET", "/reviews/{n}"),
     ("POST", "/orders"),
 ];
 
@@ -32,14 +36,17 @@ struct Seen {
 /// The visitors.
 pub struct Traffic {
     seen: Arc<Mutex<Seen>>,
-    task: JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Traffic {
     pub fn start(proxy: SocketAddr, runtime: &Handle) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let task = runtime.spawn(visit(proxy, Arc::clone(&seen)));
-        Self { seen, task }
+        let mut tasks = JoinSet::new();
+        for part in 0..AT_ONCE {
+            tasks.spawn_on(visit(proxy, part, Arc::clone(&seen)), runtime);
+        }
+        Self { seen, tasks }
     }
 
     /// Who answered which endpoint so far, in one line.
@@ -60,20 +67,23 @@ impl Traffic {
     }
 
     /// Ends the traffic and sums up.
-    pub fn stop(&self) -> String {
-        self.task.abort();
+    pub fn stop(&mut self) -> String {
+        self.tasks.abort_all();
         let seen = self.seen.lock();
         format!("{} requests, {} failed", seen.total, seen.failed)
     }
 }
 
-async fn visit(proxy: SocketAddr, seen: Arc<Mutex<Seen>>) {
-    let mut cookies: Vec<String> = vec![String::new(); VISITORS];
+/// One part of the visitors, one after another.
+async fn visit(proxy: SocketAddr, part: usize, seen: Arc<Mutex<Seen>>) {
+    const EACH: usize = VISITORS / AT_ONCE;
+    let mut cookies: Vec<String> = vec![String::new(); EACH];
     let mut connection = None;
     for step in 0_usize.. {
-        let visitor = step % VISITORS;
-        let (method, path) = JOURNEY[(step / VISITORS) % JOURNEY.len()];
-        let target = path.replace("{n}", &visitor.to_string());
+        let visitor = step % EACH;
+        // Each visitor is elsewhere on the way.
+        let (method, path) = JOURNEY[(step / EACH + visitor) % JOURNEY.len()];
+        let target = path.replace("{n}", &(part * EACH + visitor).to_string());
         let answer = exchange(&mut connection, proxy, method, &target, &cookies[visitor]).await;
         {
             let mut seen = seen.lock();
