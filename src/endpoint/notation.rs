@@ -72,7 +72,8 @@ pub fn read_line(line: &str) -> Result<Option<(Address, u32)>, BadNotation> {
     Ok(Some((address.parse()?, weight)))
 }
 
-/// The value of a key in a registry: `host:port` or `{"address": "host:port", "weight": N}`.
+/// The value of a key in a registry: `host:port`, `host:port weight=N`, `host:port weight N`, or
+/// `{"address": "host:port", "weight": N}`.
 pub fn read_value(value: &str) -> Result<(Address, u32), BadNotation> {
     #[derive(Deserialize)]
     struct Value {
@@ -81,10 +82,21 @@ pub fn read_value(value: &str) -> Result<(Address, u32), BadNotation> {
     }
     let value = value.trim();
     if !value.starts_with('{') {
-        return Ok((value.parse()?, 1));
+        return read_words(value);
     }
     let value: Value = serde_json::from_str(value).map_err(|_| BadNotation::BadJson)?;
     Ok((value.address.parse()?, bounded_weight(value.weight.unwrap_or(1))?))
+}
+
+fn read_words(value: &str) -> Result<(Address, u32), BadNotation> {
+    let mut words = value.split_whitespace();
+    let address = words.next().ok_or(BadNotation::NoPort)?.parse()?;
+    let weight = match words.next() {
+        None => 1,
+        Some("weight") => read_weight(words.next().ok_or(BadNotation::BadWeight)?)?,
+        Some(word) => read_weight(word.strip_prefix("weight=").ok_or(BadNotation::Unexpected)?)?,
+    };
+    if words.next().is_some() { Err(BadNotation::Unexpected) } else { Ok((address, weight)) }
 }
 
 fn read_weight(text: &str) -> Result<u32, BadNotation> {
@@ -135,6 +147,13 @@ mod tests {
             (r#"{"address": "10.0.0.5:7001", "weight": -1}"#, Err(BadNotation::BadJson)),
             (r#"{"address": "10.0.0.5:7001", "weight": 100000}"#, Err(BadNotation::BadWeight)),
             ("", Err(BadNotation::NoPort)),
+            ("10.0.0.5:7001 weight=5", Ok(("10.0.0.5:7001", 5))),
+            ("10.0.0.5:7001 weight 5\n", Ok(("10.0.0.5:7001", 5))),
+            ("10.0.0.5:7001 weight 0", Ok(("10.0.0.5:7001", 0))),
+            ("10.0.0.5:7001 weight", Err(BadNotation::BadWeight)),
+            ("10.0.0.5:7001 weight x", Err(BadNotation::BadWeight)),
+            ("10.0.0.5:7001 check", Err(BadNotation::Unexpected)),
+            ("10.0.0.5:7001 weight 5 check", Err(BadNotation::Unexpected)),
         ] {
             let read = read_value(value).map(|(address, weight)| (address.to_string(), weight));
             assert_eq!(read, expected.map(|(address, weight)| (address.to_owned(), weight)), "`{value}`");
