@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Version};
 use pingora::upstreams::peer::HttpPeer;
+use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::ask::{Request, Response, ask};
@@ -87,7 +89,20 @@ pub fn request(url: &Url, method: Method, target: &str) -> RequestHead {
 /// # Errors
 /// The host does not resolve, none of its addresses takes a connection, the exchange broke.
 pub async fn fetch(url: &Url, head: &RequestHead, body: Option<Bytes>) -> Result<Response, FetchError> {
-    let socket = reach(url).await?;
+    fetch_from(url, head, body, None).await
+}
+
+/// The same from a server that is trusted in another way than by the authorities of this machine.
+///
+/// # Errors
+/// As [`fetch`].
+pub async fn fetch_from(
+    url: &Url,
+    head: &RequestHead,
+    body: Option<Bytes>,
+    trust: Option<Arc<ClientConfig>>,
+) -> Result<Response, FetchError> {
+    let socket = reach(url, trust).await?;
     let framing = body.as_ref().map_or(Framing::None, |body| Framing::Length(body.len() as u64));
     Ok(ask(End::http1(socket), &Request { head, framing, body: body.as_slice() }).await?)
 }
@@ -148,7 +163,7 @@ pub async fn json(
 }
 
 /// A connection to the first address of the host that takes one.
-async fn reach(url: &Url) -> Result<Socket, FetchError> {
+async fn reach(url: &Url, trust: Option<Arc<ClientConfig>>) -> Result<Socket, FetchError> {
     if let Some(path) = url.socket() {
         let peer = HttpPeer::new_uds(&path.to_string_lossy(), false, String::new());
         let peer = peer.map_err(|_| FetchError::Unresolved(path.display().to_string()))?;
@@ -158,7 +173,7 @@ async fn reach(url: &Url) -> Result<Socket, FetchError> {
     let mut last = FetchError::Unresolved(url.host().to_owned());
     for (index, address) in (1..).zip(&addresses) {
         let limit = if index < addresses.len() { CONNECT_IN_TURN } else { CONNECT };
-        match connect(&peer(url, *address), Some(limit)).await {
+        match connect(&trusting(url, *address, trust.clone()), Some(limit)).await {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error.into(),
         }
@@ -179,8 +194,12 @@ pub async fn resolve(url: &Url, port: u16) -> Result<Vec<SocketAddr>, FetchError
 /// How to connect to one of the addresses of the URL's host.
 #[must_use]
 pub fn peer(url: &Url, address: SocketAddr) -> Peer {
+    trusting(url, address, None)
+}
+
+fn trusting(url: &Url, address: SocketAddr, trust: Option<Arc<ClientConfig>>) -> Peer {
     let server_name = if url.is_tls() { url.host().to_owned() } else { String::new() };
-    Peer::new(HttpPeer::new(address, url.is_tls(), server_name), None, HttpVersions::Http1)
+    Peer::new(HttpPeer::new(address, url.is_tls(), server_name), trust, HttpVersions::Http1)
 }
 
 #[cfg(test)]

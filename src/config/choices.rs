@@ -34,6 +34,11 @@ macro_rules! choices {
 }
 
 choices! {
+    /// Which addresses of a service that has both.
+    IpFamily: "an address family" {
+        Ipv4 "ipv4",
+        Ipv6 "ipv6",
+    }
     /// Where a route stands between the monolith and its service.
     Stage: "a stage" {
         Monolith "monolith",

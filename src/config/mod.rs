@@ -5,6 +5,7 @@
 mod buffer;
 mod choices;
 mod condition;
+mod containers;
 mod edit;
 mod field;
 mod gate;
@@ -32,10 +33,11 @@ mod schema_tests;
 
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, Examples, HttpVersion, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase, Role, Stage,
+    Balance, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase, Role, Stage,
     TlsVersion, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
+pub use containers::{Docker, Kubernetes, PortChoice};
 pub use edit::{Unwritable, with_dial};
 pub use field::{Field, Given};
 pub use gate::Gate;

@@ -10,7 +10,7 @@ use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
-use super::{Balance, Buffer, HeaderValues, HttpVersion, Limit, Timeouts, Verify};
+use super::{Balance, Buffer, Docker, HeaderValues, HttpVersion, Kubernetes, Limit, Timeouts, Verify};
 use crate::diagnostic::Code;
 
 macro_rules! upstream {
@@ -176,7 +176,7 @@ table! {
 }
 
 table! {
-    /// Endpoints from a registry: exactly one of the five.
+    /// Endpoints from a registry: exactly one of the seven.
     pub struct Discover {
         /// A and AAAA records.
         dns: Dns,
@@ -188,6 +188,10 @@ table! {
         etcd: Etcd,
         /// Healthy instances of a service.
         consul: Consul,
+        /// A service of Kubernetes, by its `EndpointSlices`.
+        kubernetes: Kubernetes,
+        /// Containers of Docker or Podman with a label.
+        docker: Docker,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Buffering, InFlightLimit, Keepalive};
+use super::{Buffering, DockerContainers, InFlightLimit, Keepalive, KubernetesService};
 
 /// An upstream's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +68,8 @@ pub enum Source {
         service: Box<str>,
         tag: Option<Box<str>>,
     },
+    Kubernetes(Box<KubernetesService>),
+    Docker(DockerContainers),
 }
 
 /// How an endpoint is picked.

@@ -249,5 +249,7 @@ fn source_name(source: &Source) -> &'static str {
         Source::File { .. } => "file",
         Source::Etcd { .. } => "etcd",
         Source::Consul { .. } => "consul",
+        Source::Kubernetes(_) => "kubernetes",
+        Source::Docker(_) => "docker",
     }
 }

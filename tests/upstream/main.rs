@@ -1,18 +1,21 @@
-//! Upstreams against real servers: health checks, files, etcd, and a stand-in for Consul.
+//! Upstreams against real servers: health checks, files, etcd, and stand-ins for Consul, Kubernetes and Docker.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![allow(clippy::print_stderr, reason = "a failing test prints what the proxy logged")]
 
 mod checks;
 mod consul;
+mod docker;
 mod etcd;
 mod file;
 #[path = "../edge/harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "it serves several test binaries")]
 mod harness;
+mod kubernetes;
 mod life;
 mod register;
 mod stand_in;
+mod streaming;
 mod timeouts;
 mod wires;
 

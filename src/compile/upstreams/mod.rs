@@ -1,8 +1,10 @@
 //! `[monolith]` and `[services.NAME]`.
 
+mod containers;
 mod health;
 mod limit;
 mod parts;
+mod registry_url;
 mod source;
 mod tls;
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::super::address::host_port;
 use super::super::draft::Draft;
 use super::super::url::upstream_url;
+use super::containers;
 use super::parts::Parts;
+use super::registry_url::registry_url;
 use crate::config::{self, Field, Given, Item};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::{Address, Source};
@@ -161,12 +163,20 @@ fn from_registry(given: &Given<config::Discover>, draft: &mut Draft<'_>) -> Opti
     if let Some(consul) = discover.consul.get() {
         found.push(from_consul(consul, draft));
     }
+    if let Some(kubernetes) = discover.kubernetes.get() {
+        found.push(containers::from_kubernetes(kubernetes, draft));
+    }
+    if let Some(docker) = discover.docker.get() {
+        found.push(containers::from_docker(docker, draft));
+    }
     let wrong = [
         matches!(discover.dns, Field::Wrong),
         matches!(discover.srv, Field::Wrong),
         matches!(discover.file, Field::Wrong),
         matches!(discover.etcd, Field::Wrong),
         matches!(discover.consul, Field::Wrong),
+        matches!(discover.kubernetes, Field::Wrong),
+        matches!(discover.docker, Field::Wrong),
     ];
     if found.len() != 1 && !wrong.contains(&true) {
         draft.say(
@@ -174,23 +184,10 @@ fn from_registry(given: &Given<config::Discover>, draft: &mut Draft<'_>) -> Opti
             given.span.clone(),
             "`discover` needs exactly one registry",
             if found.is_empty() { "none" } else { "more than one" },
-            "write one of `discover.dns`, `discover.srv`, `discover.file`, `discover.etcd` and `discover.consul`",
+            "write one of `discover.dns`, `discover.srv`, `discover.file`, `discover.etcd`, `discover.consul`, `discover.kubernetes` and `discover.docker`",
         );
     }
     found.into_iter().next().flatten()
-}
-
-fn registry_url(text: &str, span: &Span, port: u16, draft: &mut Draft<'_>) {
-    if let Err((code, error)) = upstream_url(text) {
-        let at = draft.inside(span, text, error.part);
-        draft.say(
-            code,
-            at,
-            error.message,
-            "not a URL",
-            format!("write it like `http://127.0.0.1:{port}`, without a path"),
-        );
-    }
 }
 
 fn from_etcd(etcd: &config::Etcd, draft: &mut Draft<'_>) -> Option<Source> {

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::sink::Sink;
-use super::{ANSWER, Patience, SECOND_LOOK};
+use super::{ANSWER, Patience, SECOND_LOOK, escaped};
 use crate::client::{FetchError, Url, fetch};
 use crate::endpoint::{Address, Listing, Look};
 
@@ -64,17 +64,6 @@ fn query(service: &str, tag: Option<&str>, index: u64) -> String {
     let tag = tag.map(|tag| format!("&tag={}", escaped(tag))).unwrap_or_default();
     let wait = if index > 0 { format!("&index={index}&wait={}s", WAIT.as_secs()) } else { String::new() };
     format!("/v1/health/service/{}?passing=1{tag}{wait}", escaped(service))
-}
-
-fn escaped(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
-        }
-        out
-    })
 }
 
 async fn ask(base: &Url, path: &str, limit: Duration) -> Result<(Vec<Listing>, u64), FetchError> {

@@ -13,9 +13,10 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::json_lines::JsonLines;
 use super::sink::{Carried, Sink};
 use super::{ANSWER, Patience, SECOND_LOOK};
-use crate::client::{BadUrl, FetchError, Response, Url, fetch};
+use crate::client::{BadUrl, FetchError, Url, fetch};
 use crate::endpoint::{Listing, Look, read_value};
 
 /// A watch without news is checked by a list this often: half-open connections carry no bad news.
@@ -109,7 +110,7 @@ impl Etcd {
         Ok(Listed { cluster: text(&header["cluster_id"]).unwrap_or_default(), revision, values })
     }
 
-    async fn watch(&self, prefix: &str, from: i64) -> Result<Stream, FetchError> {
+    async fn watch(&self, prefix: &str, from: i64) -> Result<JsonLines, FetchError> {
         let mut create = below(prefix);
         create["start_revision"] = json!(from.to_string());
         let body = json!({ "create_request": create });
@@ -120,31 +121,7 @@ impl Etcd {
         if response.head.status != 200 {
             return Err(FetchError::Status(response.head.status.as_u16()));
         }
-        Ok(Stream { response, read: Vec::new() })
-    }
-}
-
-/// The messages of a watch: JSON objects, one a line.
-struct Stream {
-    response: Response,
-    read: Vec<u8>,
-}
-
-impl Stream {
-    async fn next(&mut self) -> Result<Value, FetchError> {
-        loop {
-            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.read.drain(..=end).collect();
-                if line.iter().all(u8::is_ascii_whitespace) {
-                    continue;
-                }
-                return serde_json::from_slice(&line).map_err(|error| FetchError::NotUnderstood(error.to_string()));
-            }
-            match self.response.data().await? {
-                Some(chunk) => self.read.extend_from_slice(&chunk),
-                None => return Err(FetchError::Broken("the watch ended".to_owned())),
-            }
-        }
+        Ok(JsonLines::new(response))
     }
 }
 
@@ -206,7 +183,8 @@ impl Follower {
             tokio::select! {
                 message = stream.next() => {
                     let carried = match message {
-                        Ok(message) => self.hear(&message, &listed),
+                        Ok(Some(message)) => self.hear(&message, &listed),
+                        Ok(None) => return End::Trouble(FetchError::Broken("the watch ended".to_owned())),
                         Err(error) => return End::Trouble(error),
                     };
                     if let Err(end) = carried {

@@ -1,10 +1,13 @@
-//! Follows the sources of endpoints: DNS, SRV, files, etcd, Consul. One task per upstream; what a list or an event means is
+//! Follows the sources of endpoints: DNS, SRV, files, etcd, Consul, Kubernetes, Docker. One task per upstream; what a list or an event means is
 //! decided by `endpoint::Membership`.
 
 mod consul;
 mod dns;
+mod docker;
 mod etcd;
 mod file;
+mod json_lines;
+mod kubernetes;
 mod sink;
 
 use std::time::Duration;
@@ -34,7 +37,21 @@ pub(super) async fn follow(pool: PoolRef, source: Source, known: Option<KnownEnd
         Source::File { path } => file::follow(sink, &path).await,
         Source::Etcd { endpoints, prefix } => etcd::follow(sink, &endpoints, &prefix).await,
         Source::Consul { url, service, tag } => consul::follow(sink, &url, &service, tag.as_deref()).await,
+        Source::Kubernetes(service) => kubernetes::follow(sink, &service).await,
+        Source::Docker(containers) => docker::follow(sink, &containers).await,
     }
+}
+
+/// A text as a part of a query.
+fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
+        }
+        out
+    })
 }
 
 /// A pause that doubles, with a tenth of chance, so that many proxies do not come back to a registry at once.
