@@ -5,9 +5,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use multilith::compile::{Compiled, compile};
-use multilith::diagnostic::{self, Code};
+use multilith::compile::{Compiled, compile_all};
+use multilith::diagnostic::{self, Code, Sources};
 
 const LINE: &str = "\n----------\n";
 
@@ -21,8 +22,26 @@ fn env(name: &str) -> Option<String> {
     }
 }
 
+/// A line that begins so has the name of a further file, which begins with the next line.
+const FILE: &str = "\n#=== ";
+
+/// The files that a golden file stands for; most stand for one.
+fn sources(input: &str) -> Arc<Sources> {
+    let mut parts = input.split(FILE);
+    let mut sources = Sources::one("routes.toml", parts.next().unwrap_or(""));
+    for part in parts {
+        let (name, text) = part.split_once('\n').unwrap_or((part, ""));
+        sources.push(name, text, true);
+    }
+    Arc::new(sources)
+}
+
+fn compiled(input: &str) -> Compiled {
+    compile_all(&sources(input), &env, &|_| None)
+}
+
 fn shown(compiled: &Compiled, input: &str) -> String {
-    diagnostic::render(&compiled.diagnostics, "routes.toml", input, false)
+    diagnostic::render_all(&compiled.diagnostics, &sources(input), false)
 }
 
 fn files(directory: &str) -> Vec<PathBuf> {
@@ -44,7 +63,7 @@ fn run(directory: &str, told: impl Fn(&Path, &str, &Compiled) -> String) -> usiz
     for path in &files {
         let whole = fs::read_to_string(path).expect("a golden file is text");
         let (input, expected) = whole.split_once(LINE).unwrap_or((whole.trim_end(), ""));
-        let compiled = compile(input, "routes.toml", &env);
+        let compiled = compiled(input);
         let found = told(path, input, &compiled);
         if found == expected {
             continue;
@@ -118,13 +137,15 @@ fn summary(compiled: &Compiled) -> String {
 }
 
 /// Codes that no text alone can cause.
-const NOT_FROM_TEXT: [Code; 7] = [
+const NOT_FROM_TEXT: [Code; 8] = [
     Code::NotUtf8,
     Code::UnreadableFile,
     Code::NeedsRestart,
     Code::UnresolvedName,
     Code::UnusableCertificate,
     Code::CertificateExpires,
+    // Only who reads files knows which there are.
+    Code::IncludeMatchesNothing,
     // It takes the rate of a running proxy.
     Code::GateSlow,
 ];
@@ -144,10 +165,10 @@ fn every_diagnostic_has_a_code_a_place_and_a_remedy() {
     for path in files("wrong") {
         let whole = fs::read_to_string(&path).expect("a golden file is text");
         let (input, _) = whole.split_once(LINE).expect("a golden file has two halves");
-        let compiled = compile(input, "routes.toml", &env);
+        let compiled = compiled(input);
         assert_eq!(compiled.snapshot.is_none(), compiled.diagnostics.has_errors(), "{}", path.display());
         for diagnostic in &compiled.diagnostics {
-            complete(diagnostic, input);
+            complete(diagnostic, sources(input).text());
         }
     }
 }

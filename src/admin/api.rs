@@ -115,7 +115,9 @@ async fn config(parts: &Arc<Parts>) -> Reply {
     let reloader = Arc::clone(&parts.reloader);
     let shown = move || {
         let mut file = reloader.in_force();
-        file.text = redacted(&file.text).into();
+        for text in file.files.iter_mut().map(|file| &mut file.text).chain([&mut file.text]) {
+            *text = redacted(text).into_owned();
+        }
         file
     };
     match tokio::task::spawn_blocking(shown).await {

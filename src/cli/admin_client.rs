@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::BufReader;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -177,12 +178,11 @@ fn refused(mut answer: http::Response<ureq::Body>) -> AdminError {
     AdminError::Refused { status, detail: detail.unwrap_or(text) }
 }
 
-fn address_in(path: &std::path::Path) -> Result<String, AdminError> {
-    let text = Source::File(path.to_owned())
-        .read()
-        .map_err(|error| AdminError::Unknown { why: error.diagnostic().message })?;
-    let admin = admin_address(&text, &environment).ok_or_else(|| AdminError::Unknown {
-        why: format!("`admin` in `{}` cannot be read (`multilith check` says why)", path.display()),
+fn address_in(paths: &[PathBuf]) -> Result<String, AdminError> {
+    let source = Source::Files(paths.to_vec());
+    let read = source.read().map_err(|error| AdminError::Unknown { why: error.diagnostic().message })?;
+    let admin = admin_address(&read.sources, &environment).ok_or_else(|| AdminError::Unknown {
+        why: format!("`admin` in `{}` cannot be read (`multilith check` says why)", source.name()),
     })?;
     Ok(reachable(&admin))
 }

@@ -14,7 +14,7 @@ const SOON: i64 = 7 * 24 * 3600;
 pub(super) fn check(snapshot: &Snapshot, diagnostics: &mut Diagnostics) {
     let now = Timestamp::now().as_second();
     for pair in &snapshot.server.tls.certificates {
-        if let Some(diagnostic) = of(pair, &snapshot.text, now) {
+        if let Some(diagnostic) = of(pair, snapshot.sources.text(), now) {
             diagnostics.push(diagnostic);
         }
     }

@@ -1,38 +1,44 @@
 //! `multilith check [FILE…]`: every mistake and warning of the files.
 
+use std::sync::Arc;
+
 use super::{CheckArgs, Exit, certificates, term};
-use crate::compile::{Compiled, compile};
-use crate::diagnostic::{Diagnostics, render, report};
+use crate::compile::{Compiled, compile_all};
+use crate::diagnostic::{Diagnostics, Sources, render_all, report_all};
 use crate::reload::{ReadError, Source, environment};
 
 pub fn check(args: &CheckArgs) -> Exit {
     let mut reports = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
     let mut all_read = true;
-    for path in &args.files {
-        let source = Source::File(path.clone());
-        let (text, diagnostics) = match source.read() {
-            Ok(text) => {
-                let Compiled { snapshot, mut diagnostics } = compile(&text, &source.name(), &environment);
+    // What `-c` names is one configuration, each other file is one by itself.
+    let together = (!args.config.is_empty()).then(|| Source::Files(args.config.clone()));
+    let alone = args.files.iter().map(Source::file);
+    let default = (together.is_none() && args.files.is_empty()).then(|| Source::file("routes.toml"));
+    for source in together.into_iter().chain(alone).chain(default) {
+        let (sources, diagnostics) = match source.read() {
+            Ok(read) => {
+                let Compiled { snapshot, mut diagnostics } = compile_all(&read.sources, &environment, &|_| None);
                 if let Some(snapshot) = snapshot {
                     certificates::check(&snapshot, &mut diagnostics);
                 }
-                (text, diagnostics)
+                (read.sources, diagnostics)
             }
             Err(error) => {
                 all_read = false;
-                (String::new(), unreadable(&error))
+                (Arc::new(Sources::one(&source.name(), "")), unreadable(&error))
             }
         };
         let (file_errors, file_warnings) = diagnostics.counts();
         errors += file_errors;
         warnings += file_warnings;
         if args.json {
-            reports.push(report(&diagnostics, &source.name(), &text));
+            reports.push(report_all(&diagnostics, &sources));
         } else if diagnostics.is_empty() {
-            term::out(&format!("{}: no mistakes\n", source.name()));
+            let names: Vec<_> = sources.files().iter().map(|file| &*file.name).collect();
+            term::out(&format!("{}: no mistakes\n", names.join(", ")));
         } else {
-            term::out(&render(&diagnostics, &source.name(), &text, term::colour_on_stdout()));
+            term::out(&render_all(&diagnostics, &sources, term::colour_on_stdout()));
         }
     }
     if args.json {

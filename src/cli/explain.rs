@@ -3,24 +3,24 @@
 use std::fmt::Write as _;
 
 use super::{Exit, ExplainArgs, term};
-use crate::compile::{Compiled, compile};
-use crate::diagnostic::render;
+use crate::compile::{Compiled, compile_all};
+use crate::diagnostic::render_all;
 use crate::proxy::{ExplainError, ExplainRequest, Explained, explain as explain_request};
 use crate::reload::{Source, environment};
 
 pub fn explain(args: &ExplainArgs) -> Exit {
-    let source = Source::File(args.config.clone());
-    let text = match source.read() {
-        Ok(text) => text,
+    let source = Source::Files(args.config.clone());
+    let sources = match source.read() {
+        Ok(read) => read.sources,
         Err(error) => {
             let diagnostic = error.diagnostic();
             term::fail(&diagnostic.message, diagnostic.help.as_deref());
             return Exit::Failed;
         }
     };
-    let Compiled { snapshot, diagnostics, .. } = compile(&text, &source.name(), &environment);
+    let Compiled { snapshot, diagnostics, .. } = compile_all(&sources, &environment, &|_| None);
     let Some(snapshot) = snapshot else {
-        term::say(&render(&diagnostics, &source.name(), &text, term::colour_on_stderr()));
+        term::say(&render_all(&diagnostics, &sources, term::colour_on_stderr()));
         return Exit::Findings;
     };
     let asked = match asked(args) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::table::{Column, Table};
 use super::{Exit, InventoryArgs, term};
-use crate::compile::{Compiled, Snapshot, compile};
+use crate::compile::{Compiled, Snapshot, compile_all};
 use crate::inventory::{Exchange, Report, Tree, hash, openapi, read_log_line, suggested_routes};
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::{Source, environment};
@@ -98,19 +98,20 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
 
 /// The file in force, where there is one: its routes are known, not guessed.
 fn snapshot(args: &InventoryArgs) -> Result<Option<Snapshot>, Exit> {
-    let Some(config) = &args.config else { return Ok(None) };
-    let source = Source::File(config.clone());
-    let text = match source.read() {
-        Ok(text) => text,
+    if args.config.is_empty() {
+        return Ok(None);
+    }
+    let sources = match Source::Files(args.config.clone()).read() {
+        Ok(read) => read.sources,
         Err(error) => {
             let diagnostic = error.diagnostic();
             term::fail(&diagnostic.message, diagnostic.help.as_deref());
             return Err(Exit::Failed);
         }
     };
-    let Compiled { snapshot, diagnostics, .. } = compile(&text, &source.name(), &environment);
+    let Compiled { snapshot, diagnostics, .. } = compile_all(&sources, &environment, &|_| None);
     if snapshot.is_none() {
-        term::say(&crate::diagnostic::render(&diagnostics, &source.name(), &text, term::colour_on_stderr()));
+        term::say(&crate::diagnostic::render_all(&diagnostics, &sources, term::colour_on_stderr()));
         return Err(Exit::Findings);
     }
     Ok(snapshot)

@@ -91,9 +91,9 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// The file to serve by.
+    /// The file to serve by, or a folder: its *.toml. Several are one configuration.
     #[arg(short, long, value_name = "FILE", default_value = "routes.toml", conflicts_with = "monolith")]
-    config: PathBuf,
+    config: Vec<PathBuf>,
     /// Take the sockets over from the running proxy, which hands them over at SIGQUIT.
     #[arg(long, conflicts_with = "monolith")]
     upgrade: bool,
@@ -123,9 +123,12 @@ struct DemoArgs {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The files to look at.
-    #[arg(value_name = "FILE", default_value = "routes.toml")]
+    /// The files to look at, each by itself [default: routes.toml].
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Files or folders that are one configuration together. May be given several times.
+    #[arg(short, long, value_name = "FILE")]
+    config: Vec<PathBuf>,
     /// Warnings count, too: exit with 1.
     #[arg(long)]
     strict: bool,
@@ -139,9 +142,9 @@ struct ExplainArgs {
     method: String,
     /// `http://host/path?query`, or a path alone.
     url: String,
-    /// The file to explain by.
+    /// The file or folder to explain by. Several are one configuration.
     #[arg(short, long, value_name = "FILE", default_value = "routes.toml")]
-    config: PathBuf,
+    config: Vec<PathBuf>,
     /// A header of the request: `name: value`. May be given several times.
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     headers: Vec<String>,
@@ -162,9 +165,9 @@ struct AdminArgs {
     /// The admin token.
     #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// The file in which the admin address is looked up.
+    /// The file or folder in which the admin address is looked up. Several are one configuration.
     #[arg(short, long, value_name = "FILE", default_value = "routes.toml")]
-    config: PathBuf,
+    config: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -219,7 +222,7 @@ struct InventoryArgs {
     from_log: String,
     /// The routes file whose routes are known, so that the report says which endpoints they take.
     #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// A path whose segments are words, whatever the traffic looks like: `/users/export`. May be given several times.
     #[arg(long, value_name = "PATH")]
     literal: Vec<String>,

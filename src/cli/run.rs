@@ -6,20 +6,20 @@ use tokio::runtime::Runtime;
 
 use super::{Exit, RunArgs, term};
 use crate::admin::AdminKey;
-use crate::compile::{AdminToken, Compiled, SecretSource, Snapshot, compile, without_file};
-use crate::diagnostic::{Severity, render};
+use crate::compile::{AdminToken, Compiled, SecretSource, Snapshot, compile_all, without_file};
+use crate::diagnostic::{Severity, Sources, render_all};
 use crate::migration::Stage;
 use crate::reload::{Source, environment};
 use crate::server::{Inheritance, Running, Signal, Signals, Start, monotonic_microseconds, notify, start, watchdog};
 
 pub fn run(args: RunArgs) -> Exit {
     let upgrade = args.upgrade;
-    let (source, text, compiled) = match compiled(args) {
+    let (source, sources, compiled) = match compiled(args) {
         Ok(read) => read,
         Err(exit) => return exit,
     };
     if !compiled.diagnostics.is_empty() {
-        term::say(&render(&compiled.diagnostics, &source.name(), &text, term::colour_on_stderr()));
+        term::say(&render_all(&compiled.diagnostics, &sources, term::colour_on_stderr()));
     }
     let Some(snapshot) = compiled.snapshot else { return Exit::Findings };
     super::term::init_logging();
@@ -83,18 +83,15 @@ async fn alive(pause: std::time::Duration) {
 }
 
 /// Reads and compiles what the command line names.
-fn compiled(args: RunArgs) -> Result<(Source, String, Compiled), Exit> {
-    if let Some(url) = &args.monolith {
-        let text = without_file(url, &args.listen, &args.admin);
-        let source = Source::CommandLine(text.as_str().into());
-        let compiled = compile(&text, &source.name(), &environment);
-        return Ok((source, text, compiled));
-    }
-    let source = Source::File(args.config);
+fn compiled(args: RunArgs) -> Result<(Source, Arc<Sources>, Compiled), Exit> {
+    let source = match &args.monolith {
+        Some(url) => Source::CommandLine(without_file(url, &args.listen, &args.admin).into()),
+        None => Source::Files(args.config),
+    };
     match source.read() {
-        Ok(text) => {
-            let compiled = compile(&text, &source.name(), &environment);
-            Ok((source, text, compiled))
+        Ok(read) => {
+            let compiled = compile_all(&read.sources, &environment, &|_| None);
+            Ok((source, read.sources, compiled))
         }
         Err(error) => {
             let diagnostic = error.diagnostic();
@@ -165,7 +162,9 @@ fn serving(snapshot: &Snapshot) -> String {
         1 => format!("1 route ({})", stages.join(", ")),
         several => format!("{several} routes ({})", stages.join(", ")),
     };
-    format!("it serves `{}`: {routes}", snapshot.file)
+    let files = snapshot.sources.files();
+    let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
+    format!("it serves `{}`{more}: {routes}", snapshot.sources.name())
 }
 
 async fn serve(running: &Running, signals: &mut Signals) {

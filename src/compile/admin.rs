@@ -8,18 +8,19 @@ use super::listeners::Listeners;
 use super::secret::secret;
 use super::{AdminToken, Role};
 use crate::config::{self, Field};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Sources, Span};
 
 const DEFAULT_ADMIN: &str = "127.0.0.1:9900";
 
-/// The admin address of a file, which may be wrong everywhere else: a verb has to find the proxy in the very moment in which
-/// the file is broken. `None`: the text does not tell, because the key, or what may have been the key, cannot be read.
+/// The admin address of a configuration, which may be wrong everywhere else: a verb has to find the proxy in the very moment in
+/// which a file is broken. `None`: it does not tell, because the key, or what may have been the key, cannot be read.
 #[must_use]
-pub fn admin_address(text: &str, env: config::Environment<'_>) -> Option<Arc<str>> {
+pub fn admin_address(sources: &Sources, env: config::Environment<'_>) -> Option<Arc<str>> {
     let mut diagnostics = Diagnostics::default();
-    let parsed = config::parse(text, env, &mut diagnostics);
-    // A misspelt key or table may be the one that is looked for.
-    let lost = parsed.tables_lost || diagnostics.iter().any(|found| may_be_of_server(found, text));
+    let parsed = config::parse_all(sources, env, &mut diagnostics);
+    let unread = sources.found().iter().any(|found| found.code == Code::UnreadableFile);
+    // A misspelt key or table may be the one that is looked for; and the file that has it may be one that cannot be read.
+    let lost = parsed.tables_lost || unread || diagnostics.iter().any(|found| may_be_of_server(found, sources));
     let admin = match &parsed.file.server {
         Field::Given(server) => &server.value.admin,
         Field::Absent => &Field::Absent,
@@ -35,10 +36,12 @@ pub fn admin_address(text: &str, env: config::Environment<'_>) -> Option<Arc<str
 }
 
 /// An unknown key in `[server]`, or an unknown table.
-fn may_be_of_server(found: &Diagnostic, text: &str) -> bool {
+fn may_be_of_server(found: &Diagnostic, sources: &Sources) -> bool {
     const OTHERS: [&str; 9] =
         ["monolith", "services", "routes", "matching", "limits", "timeouts", "logs", "tracing", "metrics"];
-    let Some(before) = found.span.as_ref().and_then(|span| text.get(..span.end)) else { return false };
+    let Some(span) = &found.span else { return false };
+    let start = sources.file_of(span.start).map_or(0, |file| file.span.start);
+    let Some(before) = sources.text().get(start..span.end) else { return false };
     let mut headers = before.lines().filter_map(|line| line.trim_start().strip_prefix('['));
     let table = headers.next_back().map(|header| header.trim_start_matches(['[', ' ']));
     let name = table.map(|table| table.split(['.', ']', ' ']).next().unwrap_or(""));
@@ -118,6 +121,7 @@ pub(super) fn hosts(server: &config::Server, draft: &mut Draft<'_>) -> Vec<Box<s
 #[cfg(test)]
 mod tests {
     use super::admin_address;
+    use crate::diagnostic::Sources;
 
     #[test]
     fn the_admin_address_is_read_from_a_file_that_is_otherwise_wrong() {
@@ -143,7 +147,7 @@ mod tests {
             // Port 0 is another port at each start.
             ("[server]\nadmin = \"127.0.0.1:0\"\n", None),
         ] {
-            assert_eq!(admin_address(text, &env).as_deref(), address, "{text}");
+            assert_eq!(admin_address(&Sources::one("routes.toml", text), &env).as_deref(), address, "{text}");
         }
     }
 }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use draft::Draft;
 
 use crate::config;
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Code, Diagnostics, Sources};
 use crate::migration::Dial;
 
 /// What became of a file.
@@ -52,15 +52,14 @@ pub struct Compiled {
 /// Compiles a file. `env` looks variables of the environment up; nothing else outside the text is read.
 #[must_use]
 pub fn compile(text: &str, file_name: &str, env: config::Environment<'_>) -> Compiled {
-    compile_with(text, file_name, env, &|_| None)
+    compile_all(&Arc::new(Sources::one(file_name, text)), env, &|_| None)
 }
 
-/// The same with routes in another stage and with another weight than the file says: where a gate or a person moved them.
-/// What the file says of each route is compiled for the stage in force, with its defaults and its rules.
+/// The same for a configuration of several files, with routes in another stage and with another weight than they say: where a
+/// gate or a person moved them. What is said of each route is compiled for the stage in force, with its defaults and its rules.
 #[must_use]
-pub fn compile_with(
-    text: &str,
-    file_name: &str,
+pub fn compile_all(
+    sources: &Arc<Sources>,
     env: config::Environment<'_>,
     dials: &dyn Fn(&str) -> Option<Dial>,
 ) -> Compiled {
@@ -71,10 +70,13 @@ pub fn compile_with(
         Some(value)
     };
     let mut diagnostics = Diagnostics::default();
-    let mut parsed = config::parse(text, &env, &mut diagnostics);
+    diagnostics.extend(sources.found().iter().cloned());
+    let mut parsed = config::parse_all(sources, &env, &mut diagnostics);
     routes::put_dials(&mut parsed.file, dials);
-    let mut draft = Draft::new(text, parsed.tables_lost, diagnostics);
-    let snapshot = assemble(&parsed.file, file_name, text, &mut draft);
+    // What a file that cannot be read has is not missing.
+    let lost = parsed.tables_lost || sources.found().iter().any(|found| found.code == Code::UnreadableFile);
+    let mut draft = Draft::new(sources.text(), lost, diagnostics);
+    let snapshot = assemble(&parsed.file, sources, &mut draft);
     let mut diagnostics = draft.into_diagnostics();
     diagnostics.conceal(&asked.take());
     diagnostics.sort();
@@ -95,7 +97,7 @@ pub fn without_file(monolith_url: &str, listen: &str, admin: &str) -> String {
     )
 }
 
-fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<'_>) -> Option<Snapshot> {
+fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) -> Option<Snapshot> {
     let server = server::compile(file, draft);
     let matching = settings::matching(file);
     let limits = settings::limits(file);
@@ -107,8 +109,7 @@ fn assemble(file: &config::File, file_name: &str, text: &str, draft: &mut Draft<
     let notify = notify::compile(file, draft);
     upstreams::report_unused(file, &upstreams.names, &routes, draft);
     Some(Snapshot {
-        file: file_name.into(),
-        text: text.into(),
+        sources: Arc::clone(sources),
         server: server?,
         matching,
         limits,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::config::{Notice, NotifyFormat};
+use crate::diagnostic::Sources;
 use crate::endpoint::UpstreamSpec;
 use crate::migration::Percent;
 use crate::migration::gate::Gate;
@@ -232,10 +233,8 @@ pub struct TracingSettings {
 /// A compiled file.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The file's name in messages.
-    pub file: Arc<str>,
-    /// The text it was compiled from; empty when there is no file.
-    pub text: Arc<str>,
+    /// The files it was compiled from.
+    pub sources: Arc<Sources>,
     pub server: ServerSettings,
     pub matching: Matching,
     pub limits: Limits,

@@ -12,6 +12,7 @@ mod gate;
 mod http_names;
 mod limit;
 mod list;
+mod merge;
 mod notify;
 mod reader;
 mod recover;
@@ -63,11 +64,14 @@ use table::table;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostics, Span};
+use crate::diagnostic::{Diagnostics, Sources, Span};
 
 table! {
     /// routes.toml: a strangler-fig edge proxy in front of a monolith.
     pub struct File {
+        /// Other files of the configuration: patterns such as `"routes.d/*.toml"`, or folders, which are their `*.toml`, beside
+        /// this file. A table stands in one of the files only; an included file includes nothing.
+        include: Vec<Item<String>>,
         /// The proxy's own listeners and life cycle.
         server: Server,
         /// The existing application: everything that no route takes goes to it.
@@ -108,25 +112,50 @@ pub struct Parsed {
 
 /// Reads the text. Never fails as a whole: what cannot be read is reported and left out.
 pub fn parse(text: &str, env: Environment<'_>, diagnostics: &mut Diagnostics) -> Parsed {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    let Some(left) = recover::recover(text, errors, diagnostics) else {
-        let file = walk(text, root, &Damage::default(), env, diagnostics);
-        return Parsed { file, tables_lost: false };
-    };
-    let (root, _) = DeTable::parse_recoverable(&left.text);
-    let file = walk(text, root, &left.damage, env, diagnostics);
-    Parsed { file, tables_lost: left.tables_lost }
+    parse_all(&Sources::one("", text), env, diagnostics)
 }
 
-fn walk(
-    text: &str,
-    root: Spanned<DeTable<'_>>,
-    damage: &Damage,
-    env: Environment<'_>,
-    diagnostics: &mut Diagnostics,
-) -> File {
-    let root = Spanned::new(0..0, DeValue::Table(root.into_inner()));
-    File::decode(&root, &mut Reader::new(text, env, damage, diagnostics)).unwrap_or_default()
+/// The same for a configuration of several files, which are read as one.
+pub fn parse_all(sources: &Sources, env: Environment<'_>, diagnostics: &mut Diagnostics) -> Parsed {
+    let mut read = Vec::with_capacity(sources.files().len());
+    for file in sources.files() {
+        let text = sources.text_of(file);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut own = Diagnostics::default();
+        let left = recover::recover(text, errors, &mut own);
+        diagnostics.extend(own.shifted(file.span.start));
+        read.push((table.into_inner(), left));
+    }
+    let (mut damage, mut tables_lost) = (Damage::default(), false);
+    let mut texts = Vec::with_capacity(read.len());
+    let mut root = merge::Merged::new(sources);
+    for (file, (_, left)) in sources.files().iter().zip(&read) {
+        if let Some(left) = left {
+            damage.add(&left.damage, file.span.start);
+            tables_lost |= left.tables_lost;
+        }
+        texts.push(left.as_ref().map(|left| left.text.clone()));
+    }
+    for ((file, (table, _)), text) in sources.files().iter().zip(read).zip(&texts) {
+        let table = text.as_ref().map_or(table, |text| DeTable::parse_recoverable(text).0.into_inner());
+        root.add(table, file, diagnostics);
+    }
+    let root = Spanned::new(0..0, DeValue::Table(root.into_table()));
+    let mut reader = Reader::new(sources.text(), env, &damage, diagnostics);
+    Parsed { file: File::decode(&root, &mut reader).unwrap_or_default(), tables_lost }
+}
+
+/// What a file's `include` names, as far as it can be read.
+pub fn included(text: &str, env: Environment<'_>) -> Vec<Item<String>> {
+    // Most files have none, and reading a tree takes time.
+    if !text.contains("include") {
+        return Vec::new();
+    }
+    let (root, _) = DeTable::parse_recoverable(text);
+    let (damage, mut unsaid) = (Damage::default(), Diagnostics::default());
+    let include = root.get_ref().get("include");
+    let mut reader = Reader::new(text, env, &damage, &mut unsaid);
+    include.and_then(|value| Vec::decode(value, &mut reader)).unwrap_or_default()
 }
 
 /// The bytes of the text that stand for a part of a string's value; the whole value where escapes or variables make the

@@ -19,6 +19,11 @@ pub(super) struct Damage {
 }
 
 impl Damage {
+    /// What was lost of another file, which begins at this byte of the text of all. Files are added in their order.
+    pub(super) fn add(&mut self, of: &Self, start: usize) {
+        self.lines.extend(of.lines.iter().map(|line| line.start + start..line.end + start));
+    }
+
     /// Whether something was lost of the table with this header, or of this inline table.
     pub(super) fn touches(&self, span: &Span, text: &str) -> bool {
         if self.lines.is_empty() {

@@ -42,6 +42,11 @@ codes! {
     Error UnreadableFile "unreadable-file" "the file, or one that it names, cannot be read"
     Error MissingVariable "missing-variable" "`${NAME}` or `{ env = … }` names an environment variable that is not set"
 
+    // Several files
+    Error DefinedTwice "defined-twice" "a table that stands in two files of one configuration"
+    Error NestedInclude "nested-include" "an included file that includes others"
+    Warning IncludeMatchesNothing "include-matches-nothing" "an `include` under which no file is found"
+
     // Keys and values
     Error UnknownKey "unknown-key" "a key that no table of this kind has"
     Error MissingKey "missing-key" "a key that the table cannot do without"

@@ -7,12 +7,14 @@ mod lines;
 mod nearest;
 mod render;
 mod report;
+mod sources;
 
 pub use codes::Code;
 pub use lines::{Lines, Position, char_end, char_start};
 pub use nearest::nearest;
-pub use render::render;
-pub use report::{Entry, Report, report};
+pub use render::{render, render_all};
+pub use report::{Entry, Report, report, report_all};
+pub use sources::{Extra, SourceFile, Sources};
 
 use std::ops::Range;
 
@@ -122,6 +124,16 @@ impl Diagnostics {
                 }
             }
         }
+    }
+
+    /// The same in a text in which this one begins at `start`.
+    pub fn shifted(self, start: usize) -> impl Iterator<Item = Diagnostic> {
+        let shift = move |span: &mut Span| *span = span.start + start..span.end + start;
+        self.0.into_iter().map(move |mut diagnostic| {
+            diagnostic.span.iter_mut().for_each(shift);
+            diagnostic.related.iter_mut().for_each(|related| shift(&mut related.span));
+            diagnostic
+        })
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Diagnostics, Lines};
+use super::{Diagnostics, Lines, Sources};
 
 /// `{"file": …, "diagnostics": […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,7 @@ pub struct Entry {
 /// Another place that a diagnostic speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
+    pub file: String,
     pub line: usize,
     pub column: usize,
     pub label: String,
@@ -36,27 +37,39 @@ pub struct Place {
 /// The report on a file whose text is `text`.
 #[must_use]
 pub fn report(diagnostics: &Diagnostics, file: &str, text: &str) -> Report {
-    let lines = Lines::of(text);
+    report_all(diagnostics, &Sources::one(file, text))
+}
+
+/// The report on a configuration of several files: each place in the file that has it, what has none in the first.
+#[must_use]
+pub fn report_all(diagnostics: &Diagnostics, sources: &Sources) -> Report {
+    let lines: Vec<_> = sources.files().iter().map(|file| Lines::of(sources.text_of(file))).collect();
+    let place = |byte: usize| {
+        let index = sources.index_of(byte);
+        let (file, lines) = (sources.files().get(index)?, lines.get(index)?);
+        Some((file, lines.position(byte.saturating_sub(file.span.start))))
+    };
     let entries = diagnostics.iter().map(|diagnostic| {
-        let position = diagnostic.span.as_ref().map(|span| lines.position(span.start));
+        let at = diagnostic.span.as_ref().and_then(|span| place(span.start));
         Entry {
             code: diagnostic.code.as_str(),
             severity: diagnostic.severity.as_str(),
             message: diagnostic.message.clone(),
-            file: file.to_owned(),
-            line: position.map(|position| position.line),
-            column: position.map(|position| position.column),
+            file: at.map_or(sources.name(), |(file, _)| &*file.name).to_owned(),
+            line: at.map(|(_, position)| position.line),
+            column: at.map(|(_, position)| position.column),
             label: diagnostic.label.clone(),
             help: diagnostic.help.clone(),
             related: diagnostic
                 .related
                 .iter()
-                .map(|related| {
-                    let at = lines.position(related.span.start);
-                    Place { line: at.line, column: at.column, label: related.label.clone() }
+                .filter_map(|related| {
+                    let (file, at) = place(related.span.start)?;
+                    let file = file.name.to_string();
+                    Some(Place { file, line: at.line, column: at.column, label: related.label.clone() })
                 })
                 .collect(),
         }
     });
-    Report { file: file.to_owned(), diagnostics: entries.collect() }
+    Report { file: sources.name().to_owned(), diagnostics: entries.collect() }
 }

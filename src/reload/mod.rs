@@ -1,6 +1,7 @@
 //! The file changed, a signal came, or the API asked: read, parse, compile, swap — or keep what is in force and say why.
 
 mod changes;
+mod include;
 mod source;
 mod turn;
 mod watch_certificates;
@@ -8,7 +9,7 @@ mod watch_file;
 mod write;
 
 pub use changes::Changes;
-pub use source::{ReadError, Source, environment};
+pub use source::{Read, ReadError, Source, environment};
 pub use turn::{Asked, Author, MoveMade, NotMoved, Request, in_words};
 pub use write::{NotWritten, to_paste};
 
@@ -26,8 +27,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::compile::{Compiled, Snapshot, TlsSettings, compile};
-use crate::diagnostic::{Diagnostic, Diagnostics, Entry, report};
+use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
+use crate::diagnostic::{Diagnostic, Diagnostics, Entry, Sources, report_all};
 use crate::gate::{Journal, LeftRoutes};
 use crate::live::{Held, InForce, Live};
 use crate::migration::dial::By;
@@ -91,8 +92,8 @@ pub struct Parts {
 struct State {
     generation: u64,
     loaded_at: Timestamp,
-    /// The text that was looked at last, in force or refused: a file that is refused is refused once, not at each look.
-    seen: Arc<str>,
+    /// The files that were looked at last, in force or refused: what is refused is refused once, not at each look.
+    seen: Arc<Sources>,
     /// What the file in force says, with each route in the stage that it names.
     written: Arc<Snapshot>,
 }
@@ -139,9 +140,19 @@ pub struct Outcome {
 #[derive(Debug, Clone, Serialize)]
 pub struct InForceFile {
     pub generation: u64,
-    pub text: Arc<str>,
+    /// Of the first file.
+    pub text: String,
+    /// All files of the configuration, the first among them.
+    pub files: Vec<FileText>,
     pub loaded_at: String,
     pub last_error: Option<LastError>,
+}
+
+/// One file of the configuration in force.
+#[derive(Debug, Clone, Serialize)]
+pub struct FileText {
+    pub path: Arc<str>,
+    pub text: String,
 }
 
 /// The moves of one reload that get a log line each; a larger change is known to its author, and lines take time.
@@ -154,7 +165,7 @@ impl Reloader {
         let loaded_at = Timestamp::now();
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
         telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
-        let seen = Arc::clone(&edition.snapshot.text);
+        let seen = Arc::clone(&edition.snapshot.sources);
         let state = State { generation: edition.generation, loaded_at, seen, written: Arc::clone(&edition.snapshot) };
         let reloader = Arc::new(Self {
             source,
@@ -234,21 +245,26 @@ impl Reloader {
     pub fn reload(&self) -> Outcome {
         let mut state = self.state.lock();
         let outcome = match self.source.read() {
-            Ok(text) => self.take(&mut state, text),
-            Err(error) => self.refuse(&mut state, &error.diagnostic(), ""),
+            Ok(read) => self.take(&mut state, &read.sources),
+            Err(error) => self.refuse(&mut state, &error.diagnostic()),
         };
         self.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
         outcome
     }
 
-    /// The same for a text that was read already; says nothing when it was looked at before.
-    fn reload_if_new(&self, text: String) {
+    /// These files were looked at already.
+    fn is_known(&self, sources: &Arc<Sources>) -> bool {
+        *self.state.lock().seen == **sources
+    }
+
+    /// The same for files that were read already; says nothing when they were looked at before.
+    fn reload_if_new(&self, sources: &Arc<Sources>) {
         let mut state = self.state.lock();
-        if *text == *state.seen {
+        if *state.seen == **sources {
             return;
         }
-        let outcome = self.take(&mut state, text);
+        let outcome = self.take(&mut state, sources);
         self.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
     }
@@ -256,9 +272,16 @@ impl Reloader {
     /// The file in force, and why a newer one is not.
     pub fn in_force(&self) -> InForceFile {
         let state = self.state.lock();
+        let sources = Arc::clone(&self.in_force.load().snapshot.sources);
+        let text = |file| sources.text_of(file).into();
         InForceFile {
             generation: state.generation,
-            text: Arc::clone(&self.in_force.load().snapshot.text),
+            text: sources.files().first().map(text).unwrap_or_default(),
+            files: sources
+                .files()
+                .iter()
+                .map(|file| FileText { path: Arc::clone(&file.name), text: text(file) })
+                .collect(),
             loaded_at: state.loaded_at.to_string(),
             last_error: self.last_error(),
         }
@@ -270,9 +293,8 @@ impl Reloader {
     }
 
     /// Takes up a text, on a thread of its own that lets requests go first: a hundred thousand routes are a second's work.
-    fn take(&self, state: &mut State, text: String) -> Outcome {
-        let text: Arc<str> = text.into();
-        let mut work = || self.take_now(state, &text);
+    fn take(&self, state: &mut State, sources: &Arc<Sources>) -> Outcome {
+        let mut work = || self.take_now(state, sources);
         thread::scope(|scope| {
             let behind_requests = || {
                 step_back();
@@ -289,10 +311,10 @@ impl Reloader {
         .unwrap_or_else(&mut work)
     }
 
-    fn take_now(&self, state: &mut State, text: &Arc<str>) -> Outcome {
-        state.seen = Arc::clone(text);
+    fn take_now(&self, state: &mut State, sources: &Arc<Sources>) -> Outcome {
+        state.seen = Arc::clone(sources);
         let old = self.in_force.load();
-        if *text == old.snapshot.text {
+        if **sources == *old.snapshot.sources {
             let tls = &old.snapshot.server.tls;
             return match self.read_also(tls, tls) {
                 Ok(put) => {
@@ -300,25 +322,25 @@ impl Reloader {
                     *self.last_error.lock() = None;
                     self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Vec::new())
                 }
-                Err(said) => self.refuse_all(state, &said, text),
+                Err(said) => self.refuse_all(state, &said, sources),
             };
         }
-        let Compiled { snapshot, mut diagnostics, .. } = compile(text, &self.source.name(), &environment);
+        let Compiled { snapshot, mut diagnostics, .. } = compile_all(sources, &environment, &|_| None);
         let Some(snapshot) = snapshot else {
-            let report = report(&diagnostics, &self.source.name(), text).diagnostics;
+            let report = report_all(&diagnostics, sources).diagnostics;
             *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
             tracing::error!(
                 "routes.toml was refused, the last good one stays in force:\n{}",
-                crate::diagnostic::render(&diagnostics, &self.source.name(), text, false)
+                crate::diagnostic::render_all(&diagnostics, sources, false)
             );
             return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
         };
         let put = match self.read_also(&old.snapshot.server.tls, &snapshot.server.tls) {
             Ok(put) => put,
-            Err(said) => return self.refuse_all(state, &said, text),
+            Err(said) => return self.refuse_all(state, &said, sources),
         };
         if !diagnostics.is_empty() {
-            self.remember_warnings(&old.snapshot.text);
+            self.remember_warnings(&old.snapshot.sources);
         }
         let changes = Changes::between(&state.written, &snapshot);
         for key in changes::need_restart(&old.snapshot, &snapshot) {
@@ -329,7 +351,7 @@ impl Reloader {
         // A route that was away and is back is as new: what its journal has is not looked at.
         self.settle(state.generation + 1, &snapshot, &changes.altered, &LeftRoutes::new());
         self.apply(state, snapshot);
-        let report = report(&diagnostics, &self.source.name(), text).diagnostics;
+        let report = report_all(&diagnostics, sources).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }
 
@@ -433,14 +455,14 @@ impl Reloader {
         });
     }
 
-    fn refuse(&self, state: &mut State, diagnostic: &Diagnostic, text: &str) -> Outcome {
+    fn refuse(&self, state: &mut State, diagnostic: &Diagnostic) -> Outcome {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
-        self.refuse_all(state, &diagnostics, text)
+        self.refuse_all(state, &diagnostics, &Sources::one(&self.source.name(), ""))
     }
 
-    fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, text: &str) -> Outcome {
-        let report = report(diagnostics, &self.source.name(), text).diagnostics;
+    fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, sources: &Sources) -> Outcome {
+        let report = report_all(diagnostics, sources).diagnostics;
         *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
         for diagnostic in diagnostics {
             tracing::error!("{}: the last good file stays in force", diagnostic.message);
@@ -454,10 +476,10 @@ impl Reloader {
     }
 
     /// What was said of the first file when the program started.
-    fn remember_warnings(&self, text: &str) {
+    fn remember_warnings(&self, sources: &Arc<Sources>) {
         self.warned.lock().get_or_insert_with(|| {
-            let Compiled { diagnostics, .. } = compile(text, &self.source.name(), &environment);
-            report(&diagnostics, &self.source.name(), text).diagnostics.iter().map(Self::warning).collect()
+            let Compiled { diagnostics, .. } = compile_all(sources, &environment, &|_| None);
+            report_all(&diagnostics, sources).diagnostics.iter().map(Self::warning).collect()
         });
     }
 
@@ -474,7 +496,7 @@ impl Reloader {
             let before = self.warned.lock().replace(warnings).unwrap_or_default();
             for warning in outcome.diagnostics.iter().filter(|entry| !before.contains(&Self::warning(entry))) {
                 let help = warning.help.as_deref().unwrap_or_default();
-                tracing::warn!(code = %warning.code, line = warning.line, help, "{}", warning.message);
+                tracing::warn!(code = %warning.code, file = warning.file, line = warning.line, help, "{}", warning.message);
             }
         }
     }

@@ -1,18 +1,30 @@
-//! Where the configuration comes from: a file, or the command line alone.
+//! Where the configuration comes from: files, or the command line alone.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic};
+use super::include::{in_folder, matched};
+use crate::config::{self, Item};
+use crate::diagnostic::{Code, Diagnostic, Sources};
 
 /// The text's origin.
 #[derive(Debug, Clone)]
 pub enum Source {
-    File(PathBuf),
+    /// One or more files or folders, which are one configuration.
+    Files(Vec<PathBuf>),
     /// `run --monolith URL`: the text it stands for. There is no file, and nothing to reload.
     CommandLine(Arc<str>),
+}
+
+/// What was read.
+#[derive(Debug, Clone, Default)]
+pub struct Read {
+    pub sources: Arc<Sources>,
+    /// Where a change may be one of the configuration: its files, and the folders in which others may appear.
+    pub watched: Vec<PathBuf>,
 }
 
 /// A file that cannot be read.
@@ -28,44 +40,151 @@ impl ReadError {
     }
 
     pub fn diagnostic(&self) -> Diagnostic {
-        let path = self.path.display();
-        let (message, help) = match self.cause.kind() {
-            io::ErrorKind::NotFound => (
-                format!("cannot read `{path}`: there is no such file"),
-                "name the file with `-c FILE`, or start without one: `multilith run --monolith http://127.0.0.1:3000`",
-            ),
-            io::ErrorKind::PermissionDenied => (
-                format!("cannot read `{path}`: not permitted"),
-                "let the user that runs multilith read the file and enter its folders",
-            ),
-            io::ErrorKind::InvalidData => (format!("cannot read `{path}`: it is not UTF-8 text"), "save it as UTF-8"),
-            _ => (format!("cannot read `{path}`: {}", self.cause), "check the path"),
+        let (message, help) = unreadable(&self.path, &self.cause);
+        let help = match self.cause.kind() {
+            io::ErrorKind::NotFound => {
+                "name the file with `-c FILE`, or start without one: `multilith run --monolith http://127.0.0.1:3000`"
+            }
+            _ => help,
         };
         Diagnostic::new(Code::UnreadableFile, message).help(help)
     }
 }
 
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        error.cause
+    }
+}
+
+/// What is wrong with a file, and what to do.
+fn unreadable(path: &Path, cause: &io::Error) -> (String, &'static str) {
+    let path = path.display();
+    match cause.kind() {
+        io::ErrorKind::NotFound => {
+            (format!("cannot read `{path}`: there is no such file"), "write the file, or correct its name")
+        }
+        io::ErrorKind::PermissionDenied => (
+            format!("cannot read `{path}`: not permitted"),
+            "let the user that runs multilith read the file and enter its folders",
+        ),
+        io::ErrorKind::InvalidData => (format!("cannot read `{path}`: it is not UTF-8 text"), "save it as UTF-8"),
+        _ => (format!("cannot read `{path}`: {cause}"), "check the path"),
+    }
+}
+
 impl Source {
+    /// One file, or one folder.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::Files(vec![path.into()])
+    }
+
     /// The name in messages.
     pub fn name(&self) -> String {
         match self {
-            Self::File(path) => path.display().to_string(),
+            Self::Files(paths) => {
+                let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                names.join(", ")
+            }
             Self::CommandLine(_) => "command line".to_owned(),
         }
     }
 
-    pub fn path(&self) -> Option<&Path> {
+    /// What the command line names; empty without files.
+    pub(super) fn paths(&self) -> &[PathBuf] {
         match self {
-            Self::File(path) => Some(path),
-            Self::CommandLine(_) => None,
+            Self::Files(paths) => paths,
+            Self::CommandLine(_) => &[],
         }
     }
 
-    pub fn read(&self) -> Result<String, ReadError> {
+    /// Reads all files. What an `include` names and is not there is noted in what was read; an error is one of the files that
+    /// the command line names.
+    pub fn read(&self) -> Result<Read, ReadError> {
         match self {
-            Self::File(path) => fs::read_to_string(path).map_err(|cause| ReadError { path: path.clone(), cause }),
-            Self::CommandLine(text) => Ok(text.to_string()),
+            Self::Files(paths) => Reading::default().all(paths),
+            Self::CommandLine(text) => {
+                Ok(Read { sources: Arc::new(Sources::one(&self.name(), text)), watched: Vec::new() })
+            }
         }
+    }
+}
+
+/// The files so far.
+#[derive(Default)]
+struct Reading {
+    sources: Sources,
+    watched: Vec<PathBuf>,
+    /// By the names that the system gives them: none is read twice.
+    known: HashSet<PathBuf>,
+}
+
+impl Reading {
+    fn all(mut self, paths: &[PathBuf]) -> Result<Read, ReadError> {
+        let mut roots = Vec::new();
+        for path in paths {
+            if !path.is_dir() {
+                roots.push(path.clone());
+                continue;
+            }
+            let found = in_folder(path).map_err(|cause| ReadError { path: path.clone(), cause })?;
+            self.watched.extend(found.folders);
+            if found.files.is_empty() {
+                return Err(ReadError { path: path.join("*.toml"), cause: io::ErrorKind::NotFound.into() });
+            }
+            roots.extend(found.files);
+        }
+        roots.retain(|path| self.is_new(path));
+        for path in roots {
+            self.watched.push(path.clone());
+            let text = fs::read_to_string(&path).map_err(|cause| ReadError { path: path.clone(), cause })?;
+            self.sources.push(&path.display().to_string(), &text, false);
+            let start = self.sources.text().len() - text.len();
+            for item in config::included(&text, &environment) {
+                self.include(path.parent().unwrap_or(Path::new("")), &item, start);
+            }
+        }
+        Ok(Read { sources: Arc::new(self.sources), watched: self.watched })
+    }
+
+    fn is_new(&mut self, path: &Path) -> bool {
+        self.known.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
+    /// The files of one pattern. `start`: where the file that has it begins.
+    fn include(&mut self, beside: &Path, pattern: &Item<String>, start: usize) {
+        let at = pattern.span.start + start..pattern.span.end + start;
+        let found = match matched(beside, &pattern.value) {
+            Ok(found) => found,
+            Err(cause) => {
+                let (message, help) = unreadable(&beside.join(&pattern.value), &cause);
+                self.note(Code::UnreadableFile, at, message, help);
+                return;
+            }
+        };
+        self.watched.extend(found.folders);
+        if found.files.is_empty() {
+            let message = format!("no file matches `{}`", pattern.value);
+            self.note(Code::IncludeMatchesNothing, at, message, "write it as seen from the folder of this file");
+            return;
+        }
+        for path in found.files {
+            self.watched.push(path.clone());
+            if !self.is_new(&path) {
+                continue;
+            }
+            match fs::read_to_string(&path) {
+                Ok(text) => self.sources.push(&path.display().to_string(), &text, true),
+                Err(cause) => {
+                    let (message, help) = unreadable(&path, &cause);
+                    self.note(Code::UnreadableFile, at.clone(), message, help);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, code: Code, at: std::ops::Range<usize>, message: String, help: &str) {
+        self.sources.note(Diagnostic::new(code, message).at(at).label("named here").help(help));
     }
 }
 

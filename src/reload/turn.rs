@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
-use crate::compile::{Compiled, Snapshot, compile_with};
+use crate::compile::{Compiled, Snapshot, compile_all};
 use crate::config::{Notice, Unwritable};
-use crate::diagnostic::{Entry as DiagnosticEntry, report};
+use crate::diagnostic::{Entry as DiagnosticEntry, report_all};
 use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
@@ -332,10 +332,9 @@ impl Reloader {
     /// The text in force with every route in its stage in force, and some in another one.
     fn recompiled(&self, snapshot: &Snapshot, moved: &dyn Fn(&str) -> Option<Dial>) -> Result<Snapshot, NotMoved> {
         let dials = |name: &str| moved(name).or_else(|| self.live.held(name).map(|held| held.standing.dial));
-        let Compiled { snapshot: compiled, diagnostics } =
-            compile_with(&snapshot.text, &self.source.name(), &environment, &dials);
+        let Compiled { snapshot: compiled, diagnostics } = compile_all(&snapshot.sources, &environment, &dials);
         compiled.ok_or_else(|| {
-            let entries = report(&diagnostics, &self.source.name(), &snapshot.text).diagnostics;
+            let entries = report_all(&diagnostics, &snapshot.sources).diagnostics;
             NotMoved::Invalid(entries.into_iter().filter(|entry| entry.severity == "error").collect())
         })
     }

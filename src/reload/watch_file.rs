@@ -1,14 +1,14 @@
-//! Looks at the file again and again.
+//! Looks at the files of the configuration again and again, and at the folders in which others may appear.
 //!
 //! Looking is enough, and works where notifications do not: symlinks that a Kubernetes volume swaps, files mounted one
 //! by one into a container, network drives, editors that rename. One `stat` four times a second costs nothing.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{ReadError, Reloader};
+use super::{Read, ReadError, Reloader};
 
 const LOOK: Duration = Duration::from_millis(250);
 /// A write within the clock tick of the last look would not show in the file's times.
@@ -29,18 +29,26 @@ pub(super) fn mark(path: &Path) -> Option<Mark> {
     Some(Mark { device: meta.dev(), inode: meta.ino(), length: meta.len(), modified: meta.modified().ok() })
 }
 
+fn marks(paths: &[PathBuf]) -> Vec<Option<Mark>> {
+    paths.iter().map(|path| mark(path)).collect()
+}
+
 impl Reloader {
-    /// Reloads whenever the file has another content and has stopped changing. Never returns.
+    /// Reloads whenever a file has another content, or one more file belongs to it, and all have stopped changing. Never returns.
     pub async fn watch_file(self: Arc<Self>) {
-        let Some(path) = self.source.path().map(Path::to_owned) else { return };
-        let mut seen = mark(&path);
+        if self.source.paths().is_empty() {
+            return;
+        }
+        let mut watched = self.source.read().map_or_else(|_| self.source.paths().to_vec(), |read| read.watched);
+        let mut seen = marks(&watched);
         let mut gone = false;
         let mut looks = 0_u32;
         loop {
             tokio::time::sleep(LOOK).await;
             looks = looks.wrapping_add(1);
-            let now = mark(&path);
-            if now.is_none() {
+            let now = marks(&watched);
+            // Without a file that the command line names there is no configuration.
+            if let Some(path) = self.source.paths().iter().find(|path| mark(path).is_none()) {
                 if !gone {
                     gone = true;
                     tracing::warn!(file = %path.display(), "routes.toml is gone: the last good one stays in force");
@@ -51,31 +59,42 @@ impl Reloader {
                 continue;
             }
             gone = false;
-            seen = now;
             let reloader = Arc::clone(&self);
             let read = move || match reloader.source.read() {
-                Ok(text) => reloader.reload_settled(&text),
-                Err(error) => reloader.unreadable(&error),
+                Ok(read) => Some(reloader.reload_settled(read)),
+                Err(error) => {
+                    reloader.unreadable(&error);
+                    None
+                }
             };
-            if tokio::task::spawn_blocking(read).await.is_err() {
-                tracing::error!("a reload ended in a panic; the last good file stays in force");
+            match tokio::task::spawn_blocking(read).await {
+                Ok(Some(now_watched)) if now_watched != watched => {
+                    watched = now_watched;
+                    seen = marks(&watched);
+                }
+                Ok(_) => seen = now,
+                Err(_) => tracing::error!("a reload ended in a panic; the last good file stays in force"),
             }
         }
     }
 
-    /// A file that is being written in place may be read half: an empty or broken text is looked at twice.
-    fn reload_settled(&self, text: &str) {
+    /// A file that is being written in place may be read half: an empty or broken text is looked at twice. Returns what is to be
+    /// watched.
+    fn reload_settled(&self, mut read: Read) -> Vec<PathBuf> {
         const SETTLE: Duration = Duration::from_millis(50);
-        let mut text = text.to_owned();
+        if self.is_known(&read.sources) {
+            return read.watched;
+        }
         for _ in 0..20 {
             std::thread::sleep(SETTLE);
             match self.source.read() {
-                Ok(again) if again == text => break,
-                Ok(again) => text = again,
-                Err(_) => return,
+                Ok(again) if again.sources == read.sources => break,
+                Ok(again) => read = again,
+                Err(_) => return read.watched,
             }
         }
-        self.reload_if_new(text);
+        self.reload_if_new(&read.sources);
+        read.watched
     }
 
     fn unreadable(&self, error: &ReadError) {
@@ -84,7 +103,7 @@ impl Reloader {
             last.diagnostics.first().is_some_and(|entry| entry.message == error.diagnostic().message)
         });
         if !already {
-            let outcome = self.refuse(&mut state, &error.diagnostic(), "");
+            let outcome = self.refuse(&mut state, &error.diagnostic());
             self.report(&outcome);
         }
     }

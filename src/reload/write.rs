@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Source, environment};
 use crate::config::{Unwritable, with_dial};
@@ -43,18 +43,28 @@ impl Source {
         self.edited(route, dial).map(drop)
     }
 
-    fn edited(&self, route: &str, dial: Dial) -> Result<String, NotWritten> {
-        let path = self.path().ok_or(NotWritten::NoFile)?;
-        let text = fs::read_to_string(path).map_err(NotWritten::Io)?;
+    /// The file in which the route stands, and its text with the dial.
+    fn edited(&self, route: &str, dial: Dial) -> Result<(PathBuf, String), NotWritten> {
+        if self.paths().is_empty() {
+            return Err(NotWritten::NoFile);
+        }
         let weight = (dial.stage == Stage::Canary).then(|| dial.weight.to_string());
-        with_dial(&text, &environment, route, dial.stage.as_str(), weight.as_deref()).map_err(NotWritten::Edit)
+        let sources = self.read().map_err(|error| NotWritten::Io(error.into()))?.sources;
+        let mut why = Unwritable::NoRoute;
+        for file in sources.files() {
+            match with_dial(sources.text_of(file), &environment, route, dial.stage.as_str(), weight.as_deref()) {
+                Ok(text) => return Ok((PathBuf::from(&*file.name), text)),
+                Err(Unwritable::NoRoute) => {}
+                Err(other) => why = other,
+            }
+        }
+        Err(NotWritten::Edit(why))
     }
 
     /// Writes a dial: beside the file, synced, then renamed over it. Its mode stays.
     pub fn write_dial(&self, route: &str, dial: Dial) -> Result<(), NotWritten> {
-        let path = self.path().ok_or(NotWritten::NoFile)?;
-        let text = self.edited(route, dial)?;
-        replace(path, &text)
+        let (path, text) = self.edited(route, dial)?;
+        replace(&path, &text)
     }
 }
 

@@ -31,6 +31,7 @@ mod rehearsal;
 mod reload;
 mod reload_under_load;
 mod routing;
+mod several_files;
 mod sign_in;
 mod startup;
 mod streams;

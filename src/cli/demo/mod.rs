@@ -12,8 +12,8 @@ use tokio::runtime::Runtime;
 
 use super::run::{bring_up, control_runtime};
 use super::{DemoArgs, Exit, term};
-use crate::compile::compile;
-use crate::diagnostic::render;
+use crate::compile::compile_all;
+use crate::diagnostic::render_all;
 use crate::reload::{Source, environment};
 use crate::server::{Running, Signal, Signals};
 
@@ -63,14 +63,14 @@ fn start(args: &DemoArgs, control: &Runtime) -> Result<Demo, Exit> {
     };
     let folder = std::env::temp_dir().join(format!("multilith-demo-{}", std::process::id()));
     let file = write(&folder, &file::text(&places, &folder)).map_err(|error| cannot("write routes.toml", error))?;
-    let source = Source::File(file.clone());
-    let text = source.read().map_err(|error| {
+    let source = Source::file(file.clone());
+    let read = source.read().map_err(|error| {
         term::fail(&error.diagnostic().message, None);
         Exit::Failed
     })?;
-    let compiled = compile(&text, &source.name(), &environment);
+    let compiled = compile_all(&read.sources, &environment, &|_| None);
     let Some(snapshot) = compiled.snapshot else {
-        term::say(&render(&compiled.diagnostics, &source.name(), &text, term::colour_on_stderr()));
+        term::say(&render_all(&compiled.diagnostics, &read.sources, term::colour_on_stderr()));
         return Err(Exit::Failed);
     };
     let running = bring_up(snapshot, source, crate::server::Inheritance::default(), control)?;

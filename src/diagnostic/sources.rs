@@ -1,0 +1,128 @@
+//! The files of one configuration as one text, so that a place in it is a place in one of them.
+
+use std::sync::Arc;
+
+use super::{Diagnostic, Span};
+
+/// One or more files, one behind the other with a line break between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    text: String,
+    files: Vec<SourceFile>,
+    /// What the configuration names and does not hold itself, as it was read.
+    extras: Vec<Extra>,
+    /// What reading them showed, such as a file that is not there.
+    found: Vec<Diagnostic>,
+}
+
+/// One file of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// In messages.
+    pub name: Arc<str>,
+    /// Where it stands in the text of all.
+    pub span: Span,
+    /// Named by another file of the configuration, not by the command line.
+    pub included: bool,
+}
+
+/// A file beside the configuration, such as an error page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extra {
+    /// As the configuration names it.
+    pub path: Arc<str>,
+    /// What it says, or why it cannot be used.
+    pub text: Result<Arc<str>, String>,
+}
+
+impl Sources {
+    /// A configuration of one file.
+    #[must_use]
+    pub fn one(name: &str, text: &str) -> Self {
+        let mut sources = Self::default();
+        sources.push(name, text, false);
+        sources
+    }
+
+    /// Puts one more file behind those that are there.
+    pub fn push(&mut self, name: &str, text: &str, included: bool) {
+        if !self.files.is_empty() {
+            self.text.push('\n');
+        }
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.files.push(SourceFile { name: name.into(), span: start..start + text.len(), included });
+    }
+
+    /// Something that was found while the files were read.
+    pub fn note(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    pub fn add_extra(&mut self, extra: Extra) {
+        self.extras.push(extra);
+    }
+
+    /// `None`: it was not read, because nothing outside the text is read.
+    #[must_use]
+    pub fn extra(&self, path: &str) -> Option<&Extra> {
+        self.extras.iter().find(|extra| &*extra.path == path)
+    }
+
+    #[must_use]
+    pub fn found(&self) -> &[Diagnostic] {
+        &self.found
+    }
+
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    #[must_use]
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// The first file's name: what has no place is said of it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.files.first().map_or("", |file| &*file.name)
+    }
+
+    #[must_use]
+    pub fn text_of(&self, file: &SourceFile) -> &str {
+        self.text.get(file.span.clone()).unwrap_or("")
+    }
+
+    /// The index of the file that holds a byte of the text.
+    #[must_use]
+    pub(super) fn index_of(&self, byte: usize) -> usize {
+        self.files.partition_point(|file| file.span.start <= byte).saturating_sub(1)
+    }
+
+    /// The file that holds a byte of the text.
+    #[must_use]
+    pub fn file_of(&self, byte: usize) -> Option<&SourceFile> {
+        self.files.get(self.index_of(byte))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sources;
+
+    #[test]
+    fn every_place_belongs_to_one_file() {
+        let mut sources = Sources::one("a.toml", "a = 1");
+        sources.push("b.toml", "", true);
+        sources.push("c.toml", "c = 1\n", true);
+        assert_eq!(sources.text(), "a = 1\n\nc = 1\n");
+        let at = |byte| sources.file_of(byte).map(|file| &*file.name);
+        for (byte, name) in [(0, "a.toml"), (5, "a.toml"), (6, "b.toml"), (7, "c.toml"), (13, "c.toml")] {
+            assert_eq!(at(byte), Some(name), "{byte}");
+        }
+        let texts: Vec<_> = sources.files().iter().map(|file| sources.text_of(file)).collect();
+        assert_eq!(texts, ["a = 1", "", "c = 1\n"]);
+    }
+}
