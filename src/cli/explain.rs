@@ -75,6 +75,18 @@ fn describe(explained: &Explained) -> String {
         let said = if safe { "declared safe by `safe_methods`" } else { "not declared safe by `safe_methods`" };
         line("grpc", said);
     }
+    if let Some(redirect) = &explained.redirect {
+        line("redirect", &format!("{} to {}", redirect.status, redirect.location));
+    }
+    if let Some(times) = &explained.timeouts {
+        let shown = |time: Option<f64>| time.map_or_else(|| "none".to_owned(), |time| format!("{time}s"));
+        let (connect, answer) = (shown(times.connect), shown(times.answer));
+        let (idle, total) = (shown(times.idle), shown(times.total));
+        line("timeouts", &format!("connect {connect}, answer {answer}, idle {idle}, total {total}"));
+    }
+    if let Some(fault) = &explained.fault {
+        line("fault", fault);
+    }
     if explained.fallback {
         let mut statuses: Vec<_> = explained.fallback_statuses.iter().map(u16::to_string).collect();
         if explained.safe_call.is_some() {
@@ -110,6 +122,9 @@ fn describe(explained: &Explained) -> String {
         for near in &explained.near_misses {
             writeln!(text, "  {} takes `{}`: {}", near.route, near.path, near.why).expect("writing to a string");
         }
+    }
+    if explained.redirect.is_some() {
+        return text;
     }
     writeln!(text, "\nsent to {}", explained.upstream).expect("writing to a string");
     writeln!(text, "  {} {} HTTP/1.1", explained.request.method, explained.request.target)

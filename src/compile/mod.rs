@@ -8,6 +8,7 @@ mod draft;
 mod listeners;
 mod networks;
 mod notify;
+mod pages;
 mod pattern;
 mod redacted;
 mod routes;
@@ -23,12 +24,13 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, Acme, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, Network, NotifyTarget, Role,
+    AccessLog, Acme, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, NotifyTarget, Role,
     ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
 };
 
-pub use crate::route::{Matching, Secret, SecretSource};
+pub use crate::route::{Matching, Network, Secret, SecretSource};
 pub use admin::admin_address;
+pub use pages::{ErrorPage, Pages};
 pub use redacted::redacted;
 
 use std::cell::RefCell;
@@ -104,6 +106,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
     let logs = settings::logs(file);
     let tracing = settings::tracing(file, draft);
     let buckets = settings::buckets(file, draft);
+    let pages = pages::compile(file, sources, draft);
     let upstreams = upstreams::compile(file, draft);
     let routes = routes::compile(file, matching, &upstreams.names, draft);
     let notify = notify::compile(file, draft);
@@ -116,6 +119,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
         logs,
         tracing,
         buckets,
+        pages,
         upstreams: upstreams.specs,
         monolith_retired: upstreams.monolith_retired,
         routes: routes.all,

@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::{AccessLog, Limits, LogFormat, LogOutput, Matching, TracingSettings};
 use crate::config::{self, Field, Limit};
 use crate::diagnostic::Code;
-use crate::endpoint::{Buffering, RequestBuffer, Timeouts};
+use crate::endpoint::{Buffering, OwnTimeout, OwnTimeouts, RequestBuffer, Timeouts};
 use crate::migration::Percent;
 
 /// From a millisecond to a minute, denser where a person notices the difference.
@@ -76,6 +76,22 @@ pub(super) fn timeouts(field: &Field<config::Timeouts>, base: Timeouts) -> Timeo
         idle: time(&timeouts.idle, base.idle),
         total: time(&timeouts.total, base.total),
     }
+}
+
+/// `timeouts` of a route, over those of whichever upstream is asked.
+pub(super) fn own_timeouts(field: &Field<Box<config::Timeouts>>) -> Option<OwnTimeouts> {
+    let timeouts = field.get()?;
+    let time = |field: &Field<Limit<Duration>>| match field.get() {
+        None => OwnTimeout::Upstream,
+        Some(Limit(None)) => OwnTimeout::Unlimited,
+        Some(Limit(Some(time))) => OwnTimeout::After(*time),
+    };
+    Some(OwnTimeouts {
+        connect: time(&timeouts.connect),
+        answer: time(&timeouts.answer),
+        idle: time(&timeouts.idle),
+        total: time(&timeouts.total),
+    })
 }
 
 /// `buffer` of a route or an upstream.

@@ -1,42 +1,18 @@
 //! The compiled file: immutable, shared by every request that began under it.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 
+use super::Pages;
 use crate::config::{Notice, NotifyFormat};
 use crate::diagnostic::Sources;
 use crate::endpoint::UpstreamSpec;
 use crate::migration::Percent;
 use crate::migration::gate::Gate;
-use crate::route::{Matching, Route, RouteTable, SecretSource};
-
-/// A network in CIDR notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    pub address: IpAddr,
-    pub prefix: u8,
-}
-
-impl Network {
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let shift = 32_u32.saturating_sub(u32::from(self.prefix));
-                shift == 32 || u32::from(network) >> shift == u32::from(address) >> shift
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let shift = 128_u32.saturating_sub(u32::from(self.prefix));
-                shift == 128 || u128::from(network) >> shift == u128::from(address) >> shift
-            }
-            _ => false,
-        }
-    }
-}
+use crate::route::{Matching, Network, Route, RouteTable, SecretSource};
 
 /// The clients that may name a side, and the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +218,8 @@ pub struct Snapshot {
     pub tracing: TracingSettings,
     /// Upper bounds of the latency histograms, in seconds, rising.
     pub buckets: Vec<f64>,
+    /// Own error pages.
+    pub pages: Pages,
     /// The monolith first, then the services in the order of their names.
     pub upstreams: Vec<Arc<UpstreamSpec>>,
     /// What no route takes gets 404 instead of the monolith.

@@ -46,7 +46,9 @@ pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
 pub use list::{Entry, Item, Named, OneOrMany};
 pub use notify::{Notify, SecretUrl};
-pub use route::{Answer, Auth, Breaker, CookieDomain, Fallback, Jwt, RateLimit, Rewrite, Route, Variant};
+pub use route::{
+    Answer, Auth, Breaker, CookieDomain, Fallback, Fault, Jwt, RateLimit, Redirect, Rewrite, Route, Variant,
+};
 pub use secret::{Secret, SecretTable};
 pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
@@ -92,6 +94,9 @@ table! {
         tracing: Tracing,
         /// What is measured.
         metrics: Metrics,
+        /// Own error pages for browsers, by status (`"503"`) or for all others (`error`): files in which `{status}`, `{reason}`
+        /// and `{request_id}` are filled in. Programs get `application/problem+json` as ever.
+        pages: Named<String>,
         /// Defaults of all gates.
         gate: Gate,
         /// Who hears of moves, by name.
@@ -145,17 +150,30 @@ pub fn parse_all(sources: &Sources, env: Environment<'_>, diagnostics: &mut Diag
     Parsed { file: File::decode(&root, &mut reader).unwrap_or_default(), tables_lost }
 }
 
-/// What a file's `include` names, as far as it can be read.
-pub fn included(text: &str, env: Environment<'_>) -> Vec<Item<String>> {
-    // Most files have none, and reading a tree takes time.
-    if !text.contains("include") {
-        return Vec::new();
+/// Files that belong to one file of the configuration, as far as it can be read.
+#[derive(Debug, Default)]
+pub struct FilesNamed {
+    /// The patterns of `include`.
+    pub include: Vec<Item<String>>,
+    /// The files of `[pages]`.
+    pub pages: Vec<String>,
+}
+
+/// The files that a file names and that are a part of the configuration.
+pub fn files_named(text: &str, env: Environment<'_>) -> FilesNamed {
+    // Most files name none, and reading a tree takes time.
+    if !text.contains("include") && !text.contains("pages") {
+        return FilesNamed::default();
     }
     let (root, _) = DeTable::parse_recoverable(text);
     let (damage, mut unsaid) = (Damage::default(), Diagnostics::default());
-    let include = root.get_ref().get("include");
     let mut reader = Reader::new(text, env, &damage, &mut unsaid);
-    include.and_then(|value| Vec::decode(value, &mut reader)).unwrap_or_default()
+    let include = root.get_ref().get("include").and_then(|value| Vec::decode(value, &mut reader));
+    let pages = root.get_ref().get("pages").and_then(|value| Named::<String>::decode(value, &mut reader));
+    FilesNamed {
+        include: include.unwrap_or_default(),
+        pages: pages.into_iter().flat_map(|pages| pages.entries).map(|entry| entry.value).collect(),
+    }
 }
 
 /// The bytes of the text that stand for a part of a string's value; the whole value where escapes or variables make the

@@ -11,6 +11,7 @@ use super::switch::{Switch, Switched};
 use super::table::table;
 use super::{
     Buffer, Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
+    Timeouts,
 };
 
 table! {
@@ -68,6 +69,14 @@ table! {
         body_limit: Limit<Size>,
         /// How much of bodies is held on their way. Default: as the upstream has it.
         buffer: Buffer,
+        /// How long upstreams may take on this route. Default: as `[timeouts]` and the upstream's own have it.
+        timeouts: Box<Timeouts>,
+        /// Answers instead of a service, in `migrated` and `retired`.
+        redirect: Box<Redirect>,
+        /// Networks of the clients that may ask at all, after `server.trusted`; others get 403. Default: everybody.
+        allow: Vec<Item<String>>,
+        /// Failures on purpose, to see what happens. While it is in the file, the route's gate holds.
+        fault: Box<Fault>,
         /// How often one client may ask.
         rate_limit: Box<RateLimit>,
         /// Which requests may pass at all.
@@ -159,6 +168,30 @@ impl Decode for CookieDomain {
 
     fn schema() -> serde_json::Value {
         json!({ "type": "string" })
+    }
+}
+
+table! {
+    /// Answers instead of a service. The query of the request is kept.
+    pub struct Redirect {
+        /// A path with the template's parameters, `/new/{id}`, or a URL that ends in one.
+        to: String = required,
+        /// 301, 302, 303, 307 or 308. Default: 308.
+        status: u16,
+    }
+}
+
+table! {
+    /// Failures on purpose: each request that the side would answer is drawn anew.
+    pub struct Fault {
+        /// Of the requests that the side would answer.
+        share: Percent = required,
+        /// They wait this long before the service is asked. Default: none.
+        delay: Duration,
+        /// They are answered with this instead of by the service, 400 to 599; it counts as the service's own. Default: none.
+        status: u16,
+        /// `"service"`, or in a split the name of a variant. Default: `"service"`.
+        side: String,
     }
 }
 

@@ -106,6 +106,9 @@ codes! {
     Warning RewriteNeverActs "rewrite-never-acts" "a rewrite without a service, or one that changes nothing"
     Error UnexpectedRewrite "unexpected-rewrite" "a rewrite of something that the proxy itself writes"
 
+    Error RedirectInStage "redirect-in-stage" "a redirect in a stage in which somebody else answers"
+    Error FaultOnMonolith "fault-on-monolith" "failures on purpose on the monolith's side"
+
     // Which client goes to which side
     Error InvalidUnit "invalid-unit" "a sticky unit that cannot be read"
     Warning UnitChangesAtLogin "unit-changes-at-login" "a sticky unit that is another one after login"

@@ -32,6 +32,6 @@ pub use ring::Ring;
 pub use round_robin::Turn;
 pub use slow_start::{RAMP, tenths};
 pub use spec::{
-    Address, Balance, Eject, Ejection, Health, HealthCheck, HealthRequest, HttpVersions, KeyPin, Source, Timeouts,
-    TlsIdentity, UpstreamId, UpstreamSpec, Verify,
+    Address, Balance, Eject, Ejection, Health, HealthCheck, HealthRequest, HttpVersions, KeyPin, OwnTimeout,
+    OwnTimeouts, Source, Timeouts, TlsIdentity, UpstreamId, UpstreamSpec, Verify,
 };

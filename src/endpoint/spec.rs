@@ -204,6 +204,48 @@ pub enum Verify {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyPin(pub [u8; 32]);
 
+/// What a route says of one of the times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnTimeout {
+    /// Nothing: it is the upstream's.
+    #[default]
+    Upstream,
+    Unlimited,
+    After(Duration),
+}
+
+impl OwnTimeout {
+    const fn over(self, base: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Upstream => base,
+            Self::Unlimited => None,
+            Self::After(time) => Some(time),
+        }
+    }
+}
+
+/// What a route says of the times that an upstream may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnTimeouts {
+    pub connect: OwnTimeout,
+    pub answer: OwnTimeout,
+    pub idle: OwnTimeout,
+    pub total: OwnTimeout,
+}
+
+impl OwnTimeouts {
+    /// The times of an upstream on this route.
+    #[must_use]
+    pub const fn over(self, base: Timeouts) -> Timeouts {
+        Timeouts {
+            connect: self.connect.over(base.connect),
+            answer: self.answer.over(base.answer),
+            idle: self.idle.over(base.idle),
+            total: self.total.over(base.total),
+        }
+    }
+}
+
 /// `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {

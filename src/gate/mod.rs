@@ -120,6 +120,7 @@ impl Gates {
                     continue;
                 };
                 let Some(held) = entry.state.held() else { continue };
+                let obstacle = obstacle.or_else(|| route.fault.map(|_| Obstacle::Fault));
                 let breaker_open = entry.has_breaker() && entry.state.breaker.is_open();
                 let seen = RouteNow { now, held: &held, policy: &entry.policy, gate, counters, breaker_open, obstacle };
                 let watched = routes.entry(Arc::clone(&route.name)).or_insert_with(|| Watched {

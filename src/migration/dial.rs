@@ -44,10 +44,12 @@ pub enum Action {
     Approve,
     /// Another key of the route changed, or its `version`: the evidence begins anew.
     Reset,
+    /// Failures on purpose begin, change or end; nothing moves.
+    Fault,
 }
 
 impl Action {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::File,
         Self::Agrees,
         Self::Advance,
@@ -57,6 +59,7 @@ impl Action {
         Self::Resume,
         Self::Approve,
         Self::Reset,
+        Self::Fault,
     ];
 
     #[must_use]
@@ -71,6 +74,7 @@ impl Action {
             Self::Resume => "resume",
             Self::Approve => "approve",
             Self::Reset => "reset",
+            Self::Fault => "fault",
         }
     }
 
@@ -133,7 +137,7 @@ impl Standing {
             Action::Pause => self.paused = true,
             Action::Resume => self.paused = false,
             Action::Approve => self.approved = true,
-            Action::Agrees => {}
+            Action::Agrees | Action::Fault => {}
         }
         self.dial = turn.to;
     }

@@ -62,6 +62,12 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(Failure::Refused { status: 404, reason: "unrouted" });
     }
     let chosen = edition.route(exchange.found.map(|found| found.route));
+    if let Some(route) = &chosen.route
+        && !route.allow.is_empty()
+        && !route.allow.iter().any(|network| network.contains(received.client))
+    {
+        return Err(Failure::Refused { status: 403, reason: "allow" });
+    }
     let forced = received.forced.as_deref();
     let decision = if chosen.access.asks() {
         enforce::enforce(steps, exchange, &chosen.access, announced.is_some())?;
@@ -81,6 +87,11 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     exchange.target = decision.upstream;
     exchange.side = Some(decision.side);
     exchange.in_flight = Some(chosen.meters.in_flight(meter_index(&chosen.policy, decision.side)));
+    if decision.side == Side::Service
+        && let Some(redirect) = chosen.route.as_ref().and_then(|route| route.redirect.as_ref())
+    {
+        return Err(Failure::Redirect(redirect.status));
+    }
     if let (Some(limit), Framing::Length(length)) = (exchange.body_limit, exchange.framing)
         && length > limit
     {

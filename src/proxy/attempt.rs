@@ -46,7 +46,7 @@ pub fn choose(steps: &Steps, exchange: &mut Exchange) -> Result<(), Next> {
     let Some(next) = next_attempt(exchange, now) else {
         return Err(not_sent(steps, exchange, Failure::NoEndpoint));
     };
-    let total = exchange.edition.pool(exchange.target).spec().timeouts.total;
+    let total = exchange.timeouts().total;
     let end = total.and_then(|total| exchange.asked.get_or_insert(now).checked_add(total));
     exchange.deadline.limit(end);
     exchange.attempts = exchange.attempts.saturating_add(1);
@@ -82,7 +82,7 @@ fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
 
 /// How long connecting may take: all attempts at one upstream share its `total`.
 pub fn connect_limit(exchange: &Exchange) -> Option<Duration> {
-    let limit = exchange.edition.pool(exchange.target).spec().timeouts.connect;
+    let limit = exchange.timeouts().connect;
     let now = exchange.attempt.began?;
     let left = exchange.attempt.end.map(|end| end.saturating_duration_since(now).max(Duration::from_millis(1)));
     limit.into_iter().chain(left).min()
@@ -144,27 +144,42 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
     }
     exchange.attempt.signed_in |= sign_in::is_asked_for(head);
     let failure = said_failure(exchange, head);
-    if let Some(failure) = failure {
-        note_failure(steps, exchange, failure);
-        service_failed(steps, exchange);
-        if may_fall_back(exchange, failure, kept) {
-            fall_back(exchange, failure);
-            return Verdict::Moved;
-        }
+    if failure.is_some_and(|failure| moves_on(steps, exchange, failure, kept)) {
+        return Verdict::Moved;
     }
     exchange.attempt.well = failure.is_none();
-    let spec = exchange.edition.pool(exchange.target).spec();
     let kind = head.fields.get(Name::ContentType).unwrap_or_default();
     // These have no end that is waited for: neither `idle` nor `total` is about them.
     let endless = kind.starts_with(b"text/event-stream") || switches;
     // A call of gRPC has an end, and between two messages all the time in the world.
     let silent = endless || kind.starts_with(b"application/grpc");
-    exchange.pause = if silent { exchange.edition.snapshot.limits.upgraded_idle } else { spec.timeouts.idle };
+    exchange.pause = if silent { exchange.edition.snapshot.limits.upgraded_idle } else { exchange.timeouts().idle };
     if endless {
         note_success(exchange);
         exchange.deadline.limit(None);
     }
     Verdict::Pass
+}
+
+/// A response of the service that counts as its failure: the monolith answers instead, if it may.
+fn moves_on(steps: &Steps, exchange: &mut Exchange, failure: Failure, kept: bool) -> bool {
+    note_failure(steps, exchange, failure);
+    service_failed(steps, exchange);
+    let moves = may_fall_back(exchange, failure, kept);
+    if moves {
+        fall_back(exchange, failure);
+    }
+    moves
+}
+
+/// The service fails on purpose with this status, without being asked; no endpoint is at fault.
+pub fn failed_on_purpose(steps: &Steps, exchange: &mut Exchange, status: u16, kept: bool) -> Next {
+    exchange.attempt = Attempt::default();
+    let counts = exchange.route().policy.fallback.as_ref().is_some_and(|fallback| fallback.statuses.contains(status));
+    if counts && exchange.asks_service() && moves_on(steps, exchange, Failure::Status(status), kept) {
+        return Next::Again;
+    }
+    Next::Stop(Failure::OnPurpose(status))
 }
 
 /// Such a head of the service says that it failed, and may move the request to the monolith.

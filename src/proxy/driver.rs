@@ -8,6 +8,7 @@ use super::client_end::ClientEnd;
 use super::endpoint_connection::{connect, idle, while_client_stays};
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::fault;
 use super::pump::{Ended, Pump, ResponseState, Upload, of_upstream};
 use super::replay_buffer::ReplayBuffer;
 use super::reply::{After, after, say};
@@ -55,6 +56,14 @@ async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exch
         }
     }
     loop {
+        if let Some(fault) = fault::drawn(exchange) {
+            // In a box, because few requests fail on purpose.
+            match Box::pin(fault::suffer(steps, client, exchange, fault, kept.is_whole())).await {
+                None => {}
+                Some(Next::Again) => continue,
+                Some(Next::Stop(failure)) => return say(client, exchange, failure).await,
+            }
+        }
         let chosen = match queue::pass(steps, client, exchange).await {
             Ok(()) => steps.choose(exchange),
             Err(next) => Err(next),

@@ -82,7 +82,8 @@ impl Edition {
                 let dial = state.dial(route.policy.dial);
                 // A policy is compiled for one stage: under another one it would not be what the file means.
                 let dial = if dial.stage == route.policy.dial.stage { dial } else { route.policy.dial };
-                let meters = metrics.route(&labels(&route.name, &route.policy, dial, &snapshot));
+                let redirects = route.redirect.is_some();
+                let meters = metrics.route(&labels(&route.name, (&route.policy, redirects), dial, &snapshot));
                 let gate = route.policy.gate.as_ref().map(|_| state.gate());
                 RouteEdition {
                     copies: shadow.route(route, &snapshot.upstreams, &meters, gate.clone()),
@@ -103,7 +104,7 @@ impl Edition {
         }
         let policy = passing(&snapshot);
         let unmatched = RouteEdition {
-            meters: metrics.route(&labels(UNMATCHED, &policy, policy.dial, &snapshot)),
+            meters: metrics.route(&labels(UNMATCHED, (&policy, false), policy.dial, &snapshot)),
             dial: policy.dial,
             state: Arc::new(RouteState::default()),
             gate: None,
@@ -180,14 +181,21 @@ pub fn meter_index(policy: &Policy, side: Side) -> usize {
     }
 }
 
-fn labels<'a>(name: &'a str, policy: &'a Policy, dial: Dial, snapshot: &'a Snapshot) -> RouteLabels<'a> {
+/// A route that redirects answers in the place of a service, which has no upstream.
+fn labels<'a>(
+    name: &'a str,
+    (policy, redirects): (&'a Policy, bool),
+    dial: Dial,
+    snapshot: &'a Snapshot,
+) -> RouteLabels<'a> {
     let upstream = |id: UpstreamId| snapshot.upstreams.get(id.index()).map_or("", |spec| &*spec.name);
     let mut sides = Vec::new();
     if policy.variants.is_empty() {
         let service = wanted_service_share(dial);
         sides.push(WantedShare { side: "monolith", upstream: upstream(UpstreamId::MONOLITH), ratio: 1.0 - service });
-        if let Some(id) = policy.service {
-            sides.push(WantedShare { side: "service", upstream: upstream(id), ratio: service });
+        if policy.service.is_some() || redirects {
+            let upstream = policy.service.map_or("", upstream);
+            sides.push(WantedShare { side: "service", upstream, ratio: service });
         }
     } else {
         for variant in &policy.variants {

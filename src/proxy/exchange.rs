@@ -13,7 +13,7 @@ use super::failure::{Failure, Fault};
 use super::rate_limit_status::RateLimitStatus;
 use crate::client::Socket;
 use crate::downstream::SignedIn;
-use crate::endpoint::UpstreamId;
+use crate::endpoint::{Timeouts, UpstreamId};
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
 use crate::message::{Framing, GrpcStatus, RequestHead, ResultCode};
 use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
@@ -68,6 +68,8 @@ pub struct Exchange {
     pub queued: Option<Duration>,
     pub attempt: Attempt,
     /// Attempts so far, over all endpoints.
+    /// Whether it fails on purpose was drawn.
+    pub fault_drawn: bool,
     pub attempts: u8,
     /// When the current upstream was first asked: its `total` runs from here.
     pub asked: Option<Instant>,
@@ -176,6 +178,7 @@ impl Exchange {
             permit: None,
             queued: None,
             attempt: Attempt::default(),
+            fault_drawn: false,
             attempts: 0,
             asked: None,
             // Allocates nothing until an attempt fails.
@@ -252,6 +255,13 @@ impl Exchange {
 
     pub fn upstream_name(&self) -> &str {
         &self.edition.pool(self.target).spec().name
+    }
+
+    /// How long the upstream that is asked may take on this route.
+    pub fn timeouts(&self) -> Timeouts {
+        let base = self.edition.pool(self.target).spec().timeouts;
+        let own = self.route().route.as_ref().and_then(|route| route.timeouts);
+        own.map_or(base, |own| own.over(base))
     }
 
     /// Whether the method promises to change nothing, or the route says so of the call.

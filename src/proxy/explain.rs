@@ -51,6 +51,15 @@ pub struct Explained {
     pub safe_call: Option<bool>,
     /// The statuses of the service that count as its failure, where there is a fallback.
     pub fallback_statuses: Vec<u16>,
+    /// Status and address, where the proxy answers with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<ExplainedRedirect>,
+    /// The times of the upstream on this route, where the route has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<ExplainedTimeouts>,
+    /// Failures on purpose that the request may suffer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// Routes that another spelling of the path would reach.
     pub near_misses: Vec<Near>,
 }
@@ -76,6 +85,22 @@ pub struct ExplainedLimit {
     pub max_in_flight: u32,
     pub queue_length: u32,
     pub queue_timeout_seconds: f64,
+}
+
+/// What the route answers instead of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedRedirect {
+    pub status: u16,
+    pub location: String,
+}
+
+/// In seconds; `null` is no limit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplainedTimeouts {
+    pub connect: Option<f64>,
+    pub answer: Option<f64>,
+    pub idle: Option<f64>,
+    pub total: Option<f64>,
 }
 
 /// The copy that the request would cause.
@@ -152,6 +177,13 @@ pub fn explain(
         return Err(ExplainError::Refused(404, "no route takes it, and the monolith is retired".to_owned()));
     }
     let route = found.and_then(|found| snapshot.routes.get(found.route.index()));
+    if let Some(route) = route
+        && !route.allow.is_empty()
+        && !route.allow.iter().any(|network| network.contains(received.client))
+    {
+        let why = format!("`allow` of route `{}` does not have the client's address {}", route.name, received.client);
+        return Err(ExplainError::Refused(403, why));
+    }
     let unrouted = super::edition::passing(snapshot);
     let policy = route.map_or(&unrouted, |route| &route.policy);
     let dial = found.and_then(|found| dials(found.route)).unwrap_or(policy.dial);
@@ -178,7 +210,15 @@ pub fn explain(
     let near_misses = near.collect();
     let statuses = policy.fallback.as_ref().filter(|_| decision.fallback).map(|fallback| fallback.statuses.iter());
     let fallback_statuses = statuses.into_iter().flatten().collect();
-    let upstream = name_of(snapshot, decision.upstream);
+    let redirect = route.filter(|_| decision.side == Side::Service).and_then(|route| {
+        let redirect = route.redirect.as_ref()?;
+        let template = snapshot.table.template(found?);
+        let location = redirect.location(&template.captures(normal.as_str()), request.query());
+        Some(ExplainedRedirect { status: redirect.status, location: String::from_utf8_lossy(&location).into_owned() })
+    });
+    // Who redirects asks nobody.
+    let upstream = if redirect.is_some() { "none".to_owned() } else { name_of(snapshot, decision.upstream) };
+    let endpoint = only_endpoint(snapshot, decision.upstream).filter(|_| redirect.is_none());
     let reason = reason(dial, &decision, route, monolith_only);
     let call = request.method == http::Method::POST && is_call(&request.fields);
     let sent = sent(snapshot, request, found, route, policy, &decision)?;
@@ -186,7 +226,10 @@ pub fn explain(
         route: route.map(|route| route.name.to_string()),
         stage: dial.stage.as_str(),
         side: decision.side.name(policy).to_owned(),
-        endpoint: only_endpoint(snapshot, decision.upstream),
+        endpoint,
+        redirect,
+        timeouts: timeouts(snapshot, route, decision.upstream),
+        fault: fault(route, &decision),
         upstream,
         reason,
         shadow: copy(snapshot, policy, &decision, call),
@@ -253,6 +296,30 @@ fn limit(snapshot: &Snapshot, upstream: UpstreamId) -> Option<ExplainedLimit> {
         queue_length: limit.length,
         queue_timeout_seconds: limit.timeout.as_secs_f64(),
     })
+}
+
+fn timeouts(
+    snapshot: &Snapshot,
+    route: Option<&std::sync::Arc<Route>>,
+    upstream: UpstreamId,
+) -> Option<ExplainedTimeouts> {
+    let own = route?.timeouts?;
+    let times = own.over(snapshot.upstreams.get(upstream.index())?.timeouts);
+    let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
+    Some(ExplainedTimeouts {
+        connect: seconds(times.connect),
+        answer: seconds(times.answer),
+        idle: seconds(times.idle),
+        total: seconds(times.total),
+    })
+}
+
+fn fault(route: Option<&std::sync::Arc<Route>>, decision: &Decision) -> Option<String> {
+    let fault = route?.fault.filter(|fault| fault.side == decision.side)?;
+    let late = fault.delay.map(|delay| format!("come {delay:?} late"));
+    let status = fault.status.map(|status| format!("are answered {status} without the service"));
+    let what: Vec<_> = late.into_iter().chain(status).collect();
+    Some(format!("{} of such requests {}, on purpose", fault.share, what.join(" and ")))
 }
 
 /// The endpoint, where there is only one that it could be.

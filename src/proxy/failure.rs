@@ -34,6 +34,10 @@ pub enum Failure {
     },
     /// A request without TLS where everything is to come with it: told where to.
     PlainHttp,
+    /// The route answers with another address, with this status. Nothing has failed.
+    Redirect(u16),
+    /// The file asks for failures, and this request is one of them.
+    OnPurpose(u16),
     /// The route asks for a token, and this is what is wrong with the client's.
     Unauthorized(Rejected),
     /// No endpoint may be asked: nothing was sent.
@@ -64,10 +68,13 @@ pub enum Failure {
 impl Failure {
     pub const fn fault(self) -> Fault {
         match self {
-            Self::Refused { .. } | Self::PlainHttp | Self::Unauthorized(_) | Self::ClientGone | Self::ClientStalled => {
-                Fault::Client
-            }
-            Self::Internal | Self::Descriptors => Fault::Proxy,
+            Self::Refused { .. }
+            | Self::PlainHttp
+            | Self::Redirect(_)
+            | Self::Unauthorized(_)
+            | Self::ClientGone
+            | Self::ClientStalled => Fault::Client,
+            Self::Internal | Self::Descriptors | Self::OnPurpose(_) => Fault::Proxy,
             _ => Fault::Upstream,
         }
     }
@@ -75,7 +82,9 @@ impl Failure {
     /// The status the client gets when nobody else answers; `None` when nobody is there to read it.
     pub const fn status(self) -> Option<u16> {
         match self {
-            Self::Refused { status, .. } | Self::Status(status) => Some(status),
+            Self::Refused { status, .. } | Self::Status(status) | Self::Redirect(status) | Self::OnPurpose(status) => {
+                Some(status)
+            }
             Self::PlainHttp => Some(308),
             Self::Unauthorized(_) => Some(401),
             Self::NoEndpoint | Self::Queue | Self::Descriptors => Some(503),
@@ -106,7 +115,8 @@ impl Failure {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Refused { reason, .. } => reason,
-            Self::PlainHttp => "redirect",
+            Self::PlainHttp | Self::Redirect(_) => "redirect",
+            Self::OnPurpose(_) => "on_purpose",
             Self::Unauthorized(_) => "token",
             Self::NoEndpoint => "no_endpoint",
             Self::Queue => "queue",
@@ -149,11 +159,14 @@ impl Failure {
             Self::Refused { status: 413, .. } => "The request body is too large.",
             Self::Refused { status: 414 | 431, .. } => "The request's head is too large.",
             Self::Refused { status: 429, .. } => "Too many requests. Try again later.",
-            Self::NoEndpoint | Self::Queue | Self::Descriptors | Self::Refused { status: 503, .. } => {
-                "The application is not available right now. Try again in a moment."
-            }
+            Self::NoEndpoint
+            | Self::Queue
+            | Self::Descriptors
+            | Self::OnPurpose(_)
+            | Self::Refused { status: 503, .. } => "The application is not available right now. Try again in a moment.",
             Self::Refused { status: 500, .. } | Self::ClientGone | Self::Internal => "Something went wrong.",
             Self::Refused { .. } => "The request was refused.",
+            Self::Redirect(_) => "This is at another address.",
             Self::PlainHttp => "This is only served with https.",
             Self::Unauthorized(rejected) => rejected.as_str(),
             Self::Connect => "The application could not be reached.",

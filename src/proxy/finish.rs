@@ -11,6 +11,7 @@ use super::{Steps, attempt, mirror, page, response};
 use crate::live::{GateCounters, Outcome};
 use crate::message::{GrpcStatus, Name};
 use crate::migration::{Bucket, Policy, Reason, Stage};
+use crate::route::normalise_bytes;
 use crate::telemetry::{ExchangeRecord, Timings};
 
 /// Seconds after which a client may ask again when an upstream has no endpoint.
@@ -25,7 +26,8 @@ pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
         _ => None,
     };
     let request_id = exchange.request_id.as_str();
-    let mut page = page::page(status, failure.detail(), request_id, &exchange.head.fields, retry_after);
+    let own = exchange.edition.snapshot.pages.page(status);
+    let mut page = page::page(status, failure.detail(), request_id, &exchange.head.fields, retry_after, own);
     let challenge = if let Failure::Unauthorized(rejected) = failure { Some(rejected.challenge()) } else { None };
     if challenge.is_some() {
         // A client that sends tokens is a program, whatever it accepts.
@@ -39,6 +41,9 @@ pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
     }
     if failure == Failure::PlainHttp {
         page.head.fields.set(Name::Location, &secure_location(exchange));
+    }
+    if let Failure::Redirect(_) = failure {
+        page.head.fields.set(Name::Location, &redirect_location(exchange)?);
     }
     if let Some(limit) = exchange.rate_limit {
         limit.write(&mut page.head);
@@ -59,6 +64,15 @@ fn secure_location(exchange: &Exchange) -> Vec<u8> {
     let target = exchange.head.target();
     location.extend_from_slice(if target.starts_with(b"/") { target } else { b"/" });
     location
+}
+
+/// The address that the route answers with, made of the path that the client asked for.
+fn redirect_location(exchange: &Exchange) -> Option<Vec<u8>> {
+    let redirect = exchange.route().route.as_ref()?.redirect.as_ref()?;
+    let table = &exchange.edition.snapshot.table;
+    let path = normalise_bytes(exchange.head.path(), &exchange.edition.snapshot.matching).ok()?;
+    let template = table.template(exchange.found?);
+    Some(redirect.location(&template.captures(path.as_str()), exchange.head.query()))
 }
 
 /// Counts and logs. Runs exactly once for every request.

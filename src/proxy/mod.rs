@@ -17,6 +17,7 @@ mod enforce;
 mod exchange;
 mod explain;
 mod failure;
+mod fault;
 mod finish;
 mod location;
 mod mirror;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::failure::Failure;
+use crate::compile::ErrorPage;
 use crate::downstream::date;
 use crate::message::{Fields, GRPC_MESSAGE, GRPC_STATUS, GrpcStatus, Name, ResponseHead, encode_grpc_message};
 use crate::telemetry::RequestId;
@@ -16,10 +17,19 @@ pub struct Page {
     pub body: Bytes,
 }
 
-/// Builds the response for a status. `asked`: the request's fields. `retry_after` in seconds.
-pub fn page(status: u16, detail: &str, request_id: &str, asked: &Fields, retry_after: Option<u64>) -> Page {
+/// Builds the response for a status. `asked`: the request's fields. `retry_after` in seconds. `own`: the page of the file.
+pub fn page(
+    status: u16,
+    detail: &str,
+    request_id: &str,
+    asked: &Fields,
+    retry_after: Option<u64>,
+    own: Option<&ErrorPage>,
+) -> Page {
     let mut page = if wants_html(asked) {
-        let text = html(status, title(status), detail, request_id);
+        let reason = title(status);
+        let text =
+            own.map_or_else(|| html(status, reason, detail, request_id), |own| own.fill(status, reason, request_id));
         finished(status, "text/html; charset=utf-8", text)
     } else {
         problem(status, detail, request_id)
@@ -141,10 +151,10 @@ mod tests {
             ("application/json", "application/problem+json"),
         ];
         for (accept, wanted) in cases {
-            let page = page(502, "No.", "abc", &accepting(accept), None);
+            let page = page(502, "No.", "abc", &accepting(accept), None, None);
             assert_eq!(page.head.fields.text(Name::ContentType), Some(wanted), "{accept}");
         }
-        let none = page(503, "No.", "abc", &Fields::new(), Some(5));
+        let none = page(503, "No.", "abc", &Fields::new(), Some(5), None);
         assert_eq!(none.head.fields.text(Name::RetryAfter), Some("5"));
         let json: serde_json::Value = serde_json::from_slice(&none.body).unwrap();
         assert_eq!(json["status"], 503);

@@ -320,12 +320,12 @@ impl Pump<'_, '_> {
             ResponseState::Body | ResponseState::Flushing | ResponseState::Switched => Waiting::Client,
         };
         let http2 = self.exchange.is_http2();
+        let timeouts = self.exchange.timeouts();
         let deadline = &mut self.exchange.deadline;
         let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
         let first = !std::mem::replace(&mut self.armed, true);
         if deadline.waiting() != waiting || progress || first {
             let limits = &self.exchange.edition.snapshot.limits;
-            let timeouts = &self.exchange.edition.pool(self.exchange.target).spec().timeouts;
             let pause = match waiting {
                 Waiting::Upload if self.silent => limits.upgraded_idle,
                 Waiting::Upload => limits.body_timeout,

@@ -28,7 +28,8 @@ const DRAINED: u64 = 64 * 1024;
 
 /// Tells the client what has failed, unless its response has begun or it is gone.
 pub async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: Failure) -> After {
-    exchange.failure = Some(failure);
+    // A redirect is what the route was asked to answer.
+    exchange.failure = Some(failure).filter(|failure| !matches!(failure, Failure::Redirect(_)));
     // No upstream is asked any more.
     exchange.permit = None;
     let limit = exchange.edition.snapshot.limits.body_timeout;

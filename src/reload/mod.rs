@@ -1,6 +1,8 @@
 //! The file changed, a signal came, or the API asked: read, parse, compile, swap — or keep what is in force and say why.
 
 mod changes;
+mod faults;
+mod in_force_file;
 mod include;
 mod source;
 mod turn;
@@ -9,6 +11,7 @@ mod watch_file;
 mod write;
 
 pub use changes::Changes;
+pub use in_force_file::{FileText, InForceFile};
 pub use source::{Read, ReadError, Source, environment};
 pub use turn::{Asked, Author, MoveMade, NotMoved, Request, in_words};
 pub use write::{NotWritten, to_paste};
@@ -136,25 +139,6 @@ pub struct Outcome {
     pub diagnostics: Vec<Entry>,
 }
 
-/// The file in force, as `GET /api/v1/config` shows it.
-#[derive(Debug, Clone, Serialize)]
-pub struct InForceFile {
-    pub generation: u64,
-    /// Of the first file.
-    pub text: String,
-    /// All files of the configuration, the first among them.
-    pub files: Vec<FileText>,
-    pub loaded_at: String,
-    pub last_error: Option<LastError>,
-}
-
-/// One file of the configuration in force.
-#[derive(Debug, Clone, Serialize)]
-pub struct FileText {
-    pub path: Arc<str>,
-    pub text: String,
-}
-
 /// The moves of one reload that get a log line each; a larger change is known to its author, and lines take time.
 const MOST_TOLD: usize = 1000;
 
@@ -186,6 +170,7 @@ impl Reloader {
         });
         reloader.notify(&edition.snapshot);
         reloader.begin();
+        reloader.tell_faults(edition.generation, None, &edition.snapshot);
         let again = Arc::downgrade(&reloader);
         reloader.journal.when_changed(move |writable| {
             if let Some(reloader) = again.upgrade().filter(|_| writable) {
@@ -269,24 +254,6 @@ impl Reloader {
         self.report(&outcome);
     }
 
-    /// The file in force, and why a newer one is not.
-    pub fn in_force(&self) -> InForceFile {
-        let state = self.state.lock();
-        let sources = Arc::clone(&self.in_force.load().snapshot.sources);
-        let text = |file| sources.text_of(file).into();
-        InForceFile {
-            generation: state.generation,
-            text: sources.files().first().map(text).unwrap_or_default(),
-            files: sources
-                .files()
-                .iter()
-                .map(|file| FileText { path: Arc::clone(&file.name), text: text(file) })
-                .collect(),
-            loaded_at: state.loaded_at.to_string(),
-            last_error: self.last_error(),
-        }
-    }
-
     /// Why the newest text is not in force, if it is not.
     pub fn last_error(&self) -> Option<LastError> {
         self.last_error.lock().clone()
@@ -350,7 +317,9 @@ impl Reloader {
         self.notify(&snapshot);
         // A route that was away and is back is as new: what its journal has is not looked at.
         self.settle(state.generation + 1, &snapshot, &changes.altered, &LeftRoutes::new());
+        let before = Arc::clone(&state.written);
         self.apply(state, snapshot);
+        self.tell_faults(state.generation, Some(&before), &state.written);
         let report = report_all(&diagnostics, sources).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::include::{in_folder, matched};
 use crate::config::{self, Item};
-use crate::diagnostic::{Code, Diagnostic, Sources};
+use crate::diagnostic::{Code, Diagnostic, Extra, Sources};
 
 /// The text's origin.
 #[derive(Debug, Clone)]
@@ -140,7 +140,9 @@ impl Reading {
             let text = fs::read_to_string(&path).map_err(|cause| ReadError { path: path.clone(), cause })?;
             self.sources.push(&path.display().to_string(), &text, false);
             let start = self.sources.text().len() - text.len();
-            for item in config::included(&text, &environment) {
+            let named = config::files_named(&text, &environment);
+            self.pages(named.pages);
+            for item in named.include {
                 self.include(path.parent().unwrap_or(Path::new("")), &item, start);
             }
         }
@@ -174,7 +176,10 @@ impl Reading {
                 continue;
             }
             match fs::read_to_string(&path) {
-                Ok(text) => self.sources.push(&path.display().to_string(), &text, true),
+                Ok(text) => {
+                    self.sources.push(&path.display().to_string(), &text, true);
+                    self.pages(config::files_named(&text, &environment).pages);
+                }
                 Err(cause) => {
                     let (message, help) = unreadable(&path, &cause);
                     self.note(Code::UnreadableFile, at.clone(), message, help);
@@ -183,9 +188,30 @@ impl Reading {
         }
     }
 
+    /// Error pages are read with the file that names them, and watched like it.
+    fn pages(&mut self, paths: Vec<String>) {
+        for path in paths {
+            self.watched.push(PathBuf::from(&path));
+            let text = read_page(Path::new(&path));
+            self.sources.add_extra(Extra { path: path.into(), text });
+        }
+    }
+
     fn note(&mut self, code: Code, at: std::ops::Range<usize>, message: String, help: &str) {
         self.sources.note(Diagnostic::new(code, message).at(at).label("named here").help(help));
     }
+}
+
+/// A page is held in memory for as long as the file is in force.
+fn read_page(path: &Path) -> Result<Arc<str>, String> {
+    const LARGEST: u64 = 256 * 1024;
+    let read = fs::metadata(path).and_then(|meta| {
+        if meta.len() > LARGEST {
+            return Err(io::Error::other("it has more than 256 KiB"));
+        }
+        fs::read_to_string(path)
+    });
+    read.map(Into::into).map_err(|cause| unreadable(path, &cause).0)
 }
 
 /// The process's environment, for `${NAME}` in the file.

@@ -152,7 +152,7 @@ fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -> Message {
     let reason = if new.reason.is_empty() { String::new() } else { format!(": {}", new.reason) };
     // What a gate says of a step is over with the step.
     let resolves: &[Notice] = match (new.action, after.latched) {
-        (Action::Pause | Action::Resume | Action::Agrees, _) => &[],
+        (Action::Pause | Action::Resume | Action::Agrees | Action::Fault, _) => &[],
         (_, true) => &[Notice::Waiting, Notice::Slow],
         (_, false) => &[Notice::RolledBack, Notice::Waiting, Notice::Slow],
     };
@@ -223,7 +223,8 @@ impl Reloader {
             }
             Asked::Gate { action, to, .. } => (action, to),
         };
-        if to.stage == Stage::Retired && to != from && entry.policy.service.is_none() {
+        let redirects = entry.route.as_ref().is_some_and(|route| route.redirect.is_some());
+        if to.stage == Stage::Retired && to != from && entry.policy.service.is_none() && !redirects {
             return Err(NotMoved::Nothing("the route has no service"));
         }
         // Under another stage a route is compiled anew; a file that could not be valid there is refused before anything moves.
@@ -269,7 +270,7 @@ impl Reloader {
     }
 
     /// Into the journal. A move that cannot be written is not made, except for a person's roll-back: safety first.
-    fn write(
+    pub(super) fn write(
         &self,
         route: &str,
         author: &Author<'_>,

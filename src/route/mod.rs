@@ -11,8 +11,10 @@ mod facts;
 mod matching;
 mod methods;
 mod near;
+mod network;
 mod path;
 mod precedence;
+mod redirect;
 mod rewrite;
 mod rule;
 mod segment;
@@ -30,8 +32,10 @@ pub use facts::{ConditionOn, Facts};
 pub use matching::Matching;
 pub use methods::MethodSet;
 pub use near::{Miss, NearMiss};
+pub use network::Network;
 pub use path::{NormalPath, PathRefused, normalise, normalise_bytes};
 pub use precedence::{ConditionRank, HostRank, Precedence, SegmentRank};
+pub use redirect::Redirect;
 pub use rewrite::{PathPiece, PathRewrite};
 pub use rule::{Condition, ConditionKind, HostPattern, Rule};
 pub use segment::{Parameter, Segment};
@@ -39,9 +43,10 @@ pub use table::{Found, MAX_PATHS, RouteTable};
 pub use template::{Template, TemplateError};
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::endpoint::Buffering;
-use crate::migration::Policy;
+use crate::endpoint::{Buffering, OwnTimeouts};
+use crate::migration::{Percent, Policy, Side};
 
 /// A route's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +57,18 @@ impl RouteId {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+}
+
+/// Failures on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Of the requests that the side would answer.
+    pub share: Percent,
+    /// Before the service is asked.
+    pub delay: Option<Duration>,
+    /// Answers instead of the service.
+    pub status: Option<u16>,
+    pub side: Side,
 }
 
 /// A compiled route.
@@ -68,6 +85,14 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// What the route itself says of it; the upstream's own stands below.
     pub buffer: Buffering,
+    /// What the route itself says of them.
+    pub timeouts: Option<OwnTimeouts>,
+    /// Answers in the place of a service.
+    pub redirect: Option<Redirect>,
+    /// Networks of the clients that may ask; empty: everybody.
+    pub allow: Vec<Network>,
+    /// Failures on purpose.
+    pub fault: Option<Fault>,
     pub rate_limit: Option<RateLimit>,
     pub jwt: Option<JwtRule>,
 }

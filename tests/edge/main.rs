@@ -30,6 +30,7 @@ mod queueing;
 mod rehearsal;
 mod reload;
 mod reload_under_load;
+mod route_settings;
 mod routing;
 mod several_files;
 mod sign_in;

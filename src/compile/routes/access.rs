@@ -3,11 +3,22 @@
 use http::HeaderName;
 
 use super::super::draft::Draft;
+use super::super::networks;
 use super::super::secret::secret;
 use super::Site;
 use crate::config::{self, Field, Given};
 use crate::diagnostic::Code;
-use crate::route::{JwtKeys, JwtRule, RateKey, RateLimit};
+use crate::route::{JwtKeys, JwtRule, Network, RateKey, RateLimit};
+
+/// The networks of the clients that may ask; empty: everybody.
+pub(super) fn allow(site: Site<'_>, draft: &mut Draft<'_>) -> Vec<Network> {
+    if let Some(given) = site.route.allow.given().filter(|given| given.value.is_empty()) {
+        let message = format!("`allow` of `{}` names no network: nobody could ask", site.name());
+        let help = "name the clients' networks, `allow = [\"10.0.0.0/8\"]`, or remove the key to let everybody ask";
+        draft.say(Code::InvalidValue, given.span.clone(), message, "no network", help);
+    }
+    networks::compile(&site.route.allow, "everybody may ask", draft)
+}
 
 pub(super) fn rate_limit(site: Site<'_>, draft: &mut Draft<'_>) -> Option<RateLimit> {
     let limit = site.route.rate_limit.get()?;

@@ -9,10 +9,12 @@ mod cookies;
 mod copies;
 mod edits;
 mod fallback;
+mod fault;
 mod gate;
 mod overtaken;
 mod policy;
 mod reach;
+mod redirect;
 mod retired;
 mod rewrite;
 mod rule;
@@ -26,7 +28,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::draft::{Draft, check_name};
-use super::settings::buffer;
+use super::settings::{buffer, own_timeouts};
 use super::upstreams::Names;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic};
@@ -139,6 +141,9 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let methods = rule.as_ref().and_then(|rule| rule.methods.as_ref());
     copies::check(site, methods, policy.as_ref().and_then(|policy| policy.shadow.as_ref()), draft);
     let answer = answer::compile(site, draft);
+    let redirect = redirect::compile(site, templates, draft);
+    let fault = fault::compile(site, policy.as_ref(), draft);
+    let allow = access::allow(site, draft);
     let rate_limit = access::rate_limit(site, draft);
     let jwt = access::jwt(site, draft);
     Some(Route {
@@ -149,6 +154,10 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
         answer,
         body_limit: site.route.body_limit.get().and_then(|limit| limit.0).map(|size| size.0),
         buffer: buffer(&site.route.buffer),
+        timeouts: own_timeouts(&site.route.timeouts),
+        redirect,
+        allow,
+        fault,
         rate_limit,
         jwt,
     })

@@ -19,7 +19,8 @@ pub(super) fn find(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) -> Named
     let route = site.route;
     match &route.service {
         Field::Wrong => Named::Wrong,
-        Field::Absent if matches!(stage, Stage::Monolith | Stage::Split) => Named::None,
+        // A redirect answers in its place.
+        Field::Absent if matches!(stage, Stage::Monolith | Stage::Split) || !route.redirect.is_absent() => Named::None,
         Field::Absent => {
             missing(site, stage, draft);
             Named::Wrong

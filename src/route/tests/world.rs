@@ -68,6 +68,10 @@ pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
         answer: AnswerEdits::default(),
         body_limit: None,
         buffer: crate::endpoint::Buffering::default(),
+        timeouts: None,
+        redirect: None,
+        allow: Vec::new(),
+        fault: None,
         rate_limit: None,
         jwt: None,
     })

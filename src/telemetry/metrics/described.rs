@@ -10,6 +10,7 @@ pub(super) enum Family {
     UpstreamSeconds,
     InFlight,
     Fallbacks,
+    Faults,
     UpstreamErrors,
     Retries,
     Refused,
@@ -44,7 +45,7 @@ pub(super) struct Described {
 }
 
 /// In the order of the enum.
-pub(super) const FAMILIES: [Described; 28] = [
+pub(super) const FAMILIES: [Described; 29] = [
     described(
         Family::Requests,
         "multilith_requests_total",
@@ -73,6 +74,13 @@ pub(super) const FAMILIES: [Described; 28] = [
         COUNTER,
         &["route", "reason"],
         "Requests that the monolith answered because the service failed.",
+    ),
+    described(
+        Family::Faults,
+        "multilith_faults_total",
+        COUNTER,
+        &["route", "kind"],
+        "Requests that failed on purpose, because the file asks for it: delayed, or answered with a status.",
     ),
     described(
         Family::UpstreamErrors,

@@ -136,6 +136,7 @@ impl Page {
         let may_fall_back = route.has_breaker.load(Relaxed);
         let reasons: &[_] = if may_fall_back { expected(&FALLBACKS) } else { &[] };
         self.words(Family::Fallbacks, &[name], &route.fallbacks, reasons);
+        self.words(Family::Faults, &[name], &route.faults, &[]);
         self.words(Family::ShadowRequests, &[name], &route.shadow_sent, expected(&OUTCOMES));
         self.words(Family::ShadowSkipped, &[name], &route.shadow_skipped, expected(&SKIPPED));
         self.histogram(Family::ShadowSeconds, &[name], &route.shadow_seconds, bounds);

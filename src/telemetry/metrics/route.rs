@@ -121,6 +121,11 @@ impl RouteMeters {
         self.side(side.into()).errors.count(kind);
     }
 
+    /// A request failed on purpose: `delay` or `status`.
+    pub fn fault(&self, kind: &'static str) {
+        self.series.faults.count(kind);
+    }
+
     pub fn client_abort(&self) {
         self.series.aborts.fetch_add(1, Relaxed);
     }

@@ -24,6 +24,7 @@ pub(crate) struct RouteSeries {
     /// Requests that were refused before a side was chosen.
     pub(crate) none: OnceLock<Arc<SideSeries>>,
     pub(crate) fallbacks: Words,
+    pub(crate) faults: Words,
     pub(crate) aborts: AtomicU64,
     /// The route has a fallback, and so a breaker: without one there are no series of either.
     pub(crate) has_breaker: AtomicBool,
@@ -144,6 +145,7 @@ impl RouteSeries {
             dials: Mutex::default(),
             none: OnceLock::new(),
             fallbacks: Words::default(),
+            faults: Words::default(),
             aborts: AtomicU64::new(0),
             has_breaker: AtomicBool::new(false),
             breaker_open: AtomicBool::new(false),

@@ -192,6 +192,10 @@ fn route(number: usize, rule: Rule) -> Arc<Route> {
         answer: AnswerEdits::default(),
         body_limit: None,
         buffer: multilith::endpoint::Buffering::default(),
+        timeouts: None,
+        redirect: None,
+        allow: Vec::new(),
+        fault: None,
         rate_limit: None,
         jwt: None,
     })
