@@ -2,6 +2,7 @@
 
 mod breaker;
 mod button;
+mod challenges;
 mod gate_counters;
 mod in_force;
 mod route_state;
@@ -9,6 +10,7 @@ mod state_dir;
 
 pub use breaker::{Breakage, CircuitBreaker};
 pub use button::{is_kept_pressed, keep_pressed};
+pub use challenges::{Challenges, Expected};
 pub use gate_counters::{GateCounters, Outcome, PairSide};
 pub use in_force::InForce;
 pub use route_state::{Held, Live, RouteState};

@@ -8,6 +8,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::breaker::CircuitBreaker;
+use super::challenges::Challenges;
 use super::gate_counters::GateCounters;
 use crate::migration::Dial;
 use crate::migration::dial::Standing;
@@ -76,6 +77,7 @@ pub struct Live {
     stopping: AtomicBool,
     /// The newest text of the file was refused: what it wants is not known.
     file_refused: AtomicBool,
+    challenges: Arc<Challenges>,
 }
 
 impl Live {
@@ -86,7 +88,13 @@ impl Live {
             monolith_only: AtomicU8::new(0),
             stopping: AtomicBool::new(false),
             file_refused: AtomicBool::new(false),
+            challenges: Arc::default(),
         }
+    }
+
+    /// What an authority of certificates is about to ask for.
+    pub const fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Milliseconds since the process began.

@@ -8,7 +8,7 @@ use std::path::Path;
 const PRIVATE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 /// What stands in it. A folder that holds anything else, such as `/var/lib`, is not ours to close.
-const OURS: [&str; 3] = ["evidence", "monolith-only", "upgrade.sock"];
+const OURS: [&str; 4] = ["acme", "evidence", "monolith-only", "upgrade.sock"];
 const PREFIX: &str = "multilith";
 
 /// Makes the folder if it is not there, and takes from it what others may do. The folders above it that are missing are made

@@ -22,6 +22,13 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     let peer = exchange.arrival.peer;
     // Until the headers are validated, the client is the TCP peer.
     exchange.client = peer;
+    if let Some(proof) = steps.live.challenges().proof(exchange.head.path()).filter(|_| exchange.head.method.is_safe())
+    {
+        // Before every rule: the authority that asks knows none of them.
+        identify(steps, exchange, false);
+        (exchange.proof, exchange.close) = (Some(proof), true);
+        return Err(Failure::Proof);
+    }
     if let Err(refusal) = guard::framing::check(&exchange.head, exchange.head_length, &snapshot.limits) {
         exchange.close |= refusal.close;
         identify(steps, exchange, false);

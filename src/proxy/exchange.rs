@@ -102,6 +102,8 @@ pub struct Exchange {
     pub bytes_out: u64,
     /// The request's own limit.
     pub body_limit: Option<u64>,
+    /// What an authority asks for, behind `Failure::Proof`.
+    pub proof: Option<Arc<str>>,
     /// The client's bucket, where its route limits rates.
     pub rate_limit: Option<RateLimitStatus>,
     /// The longest pause inside the response that is passing.
@@ -197,6 +199,7 @@ impl Exchange {
             status: 0,
             bytes_out: 0,
             body_limit: None,
+            proof: None,
             rate_limit: None,
             pause: None,
             deadline: Deadline::default(),

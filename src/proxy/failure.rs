@@ -38,6 +38,8 @@ pub enum Failure {
     Redirect(u16),
     /// The file asks for failures, and this request is one of them.
     OnPurpose(u16),
+    /// An authority asks for the proof of a host, and gets it.
+    Proof,
     /// The route asks for a token, and this is what is wrong with the client's.
     Unauthorized(Rejected),
     /// No endpoint may be asked: nothing was sent.
@@ -71,6 +73,7 @@ impl Failure {
             Self::Refused { .. }
             | Self::PlainHttp
             | Self::Redirect(_)
+            | Self::Proof
             | Self::Unauthorized(_)
             | Self::ClientGone
             | Self::ClientStalled => Fault::Client,
@@ -86,6 +89,7 @@ impl Failure {
                 Some(status)
             }
             Self::PlainHttp => Some(308),
+            Self::Proof => Some(200),
             Self::Unauthorized(_) => Some(401),
             Self::NoEndpoint | Self::Queue | Self::Descriptors => Some(503),
             Self::Connect | Self::Reset | Self::Protocol => Some(502),
@@ -117,6 +121,7 @@ impl Failure {
             Self::Refused { reason, .. } => reason,
             Self::PlainHttp | Self::Redirect(_) => "redirect",
             Self::OnPurpose(_) => "on_purpose",
+            Self::Proof => "acme_challenge",
             Self::Unauthorized(_) => "token",
             Self::NoEndpoint => "no_endpoint",
             Self::Queue => "queue",
@@ -167,6 +172,7 @@ impl Failure {
             Self::Refused { status: 500, .. } | Self::ClientGone | Self::Internal => "Something went wrong.",
             Self::Refused { .. } => "The request was refused.",
             Self::Redirect(_) => "This is at another address.",
+            Self::Proof => "",
             Self::PlainHttp => "This is only served with https.",
             Self::Unauthorized(rejected) => rejected.as_str(),
             Self::Connect => "The application could not be reached.",

@@ -20,6 +20,11 @@ const RETRY_AFTER: u64 = 5;
 /// The response of our own to a request that failed; `None` when there is no client to read it.
 pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
     let status = failure.status()?;
+    if let (Failure::Proof, Some(proof)) = (failure, &exchange.proof) {
+        let mut page = page::text(status, proof);
+        response::sign(&mut page.head, exchange);
+        return Some(page);
+    }
     let retry_after = match (status, exchange.rate_limit) {
         (429, Some(limit)) => Some(limit.seconds().max(1)),
         (429 | 503, _) => Some(RETRY_AFTER),
@@ -162,7 +167,10 @@ fn record(steps: &Steps, exchange: &Exchange, grpc: Option<GrpcStatus>, total: D
         fallback: exchange.fallback_reason(),
         fallback_status: exchange.fallback.and_then(Failure::answered),
         shadow: exchange.mirror.what_became(),
-        error: exchange.failure.map(|failure| (failure.fault().as_str(), failure.kind())),
+        error: exchange
+            .failure
+            .filter(|failure| *failure != Failure::Proof)
+            .map(|failure| (failure.fault().as_str(), failure.kind())),
         bytes_in: exchange.body.received,
         bytes_out: exchange.bytes_out,
         timings: Timings {

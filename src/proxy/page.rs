@@ -57,6 +57,11 @@ pub fn trailers_only(status: u16, detail: &str, asked: &Fields, retry_after: Opt
     Page { head, body: Bytes::new() }
 }
 
+/// Some words for a program.
+pub fn text(status: u16, text: &str) -> Page {
+    finished(status, "application/octet-stream", text.to_owned())
+}
+
 /// The whole of a response outside any exchange, byte for byte; the connection ends with it.
 pub fn own_response(status: u16, request_id: &RequestId) -> Vec<u8> {
     let failure = Failure::Refused { status, reason: "" };

@@ -474,7 +474,7 @@ impl Reloader {
 /// What TLS reads beside the file.
 fn files(tls: &TlsSettings) -> Vec<PathBuf> {
     let pairs = tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
-    pairs.chain(tls.client_ca.clone()).collect()
+    pairs.chain(tls.client_ca.clone()).chain(tls.acme.as_ref().and_then(|acme| acme.ca.clone())).collect()
 }
 
 fn seconds(at: Timestamp) -> f64 {

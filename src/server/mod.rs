@@ -1,5 +1,6 @@
 //! From a snapshot to a running server: listeners, runtimes, background tasks and their order, the end.
 
+mod acme;
 mod connection;
 mod descriptors;
 mod drain;

@@ -15,6 +15,7 @@ use rustls::RootCertStore;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::acme;
 use super::connection::{Connections, HttpListener};
 use super::descriptors::{Shares, open_now, raise_limit};
 use super::drain::{Drained, drain};
@@ -188,13 +189,27 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         control: control.clone(),
     });
     let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry), journal, notifier);
+    let (stop, stopping) = watch::channel(false);
     if let Some(tls) = tls.clone() {
         let shown = Arc::clone(&metrics);
+        if let Some(acme) = &server.tls.acme {
+            acme::restore(acme, &server.state_dir, tls.certificates());
+        }
+        let (orders, ordered) = watch::channel(server.tls.acme.clone());
+        let kept = (server.state_dir.clone(), Arc::clone(tls.certificates()), Arc::clone(&live));
+        control.spawn(acme::run(ordered, stopping.clone(), kept));
         tls.certificates().when_changed(move |expiries| shown.edge().certificates(expiries));
         reloader.also(move |before, settings| {
             let prepared = tls.prepare(before, settings).map_err(|errors| certificates(&errors))?;
-            let tls = Arc::clone(&tls);
-            Ok(Box::new(move || tls.put(prepared)))
+            let (tls, orders, acme) = (Arc::clone(&tls), orders.clone(), settings.acme.clone());
+            Ok(Box::new(move || {
+                tls.put(prepared);
+                orders.send_if_modified(|known| {
+                    let differs = *known != acme;
+                    *known = acme;
+                    differs
+                });
+            }))
         });
         control.spawn(Arc::clone(&reloader).watch_certificates());
     }
@@ -205,7 +220,6 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let data = Runtime::new_no_steal(threads, "edge");
     let shares = share_descriptors(in_force.load().snapshot.limits.connections, threads);
     let ready = Arc::new(AtomicBool::new(false));
-    let (stop, stopping) = watch::channel(false);
     // Before the first discovery, which may take a while: meanwhile /healthz says alive and /readyz not ready.
     let console = admin::Admin::new(admin::Parts {
         in_force: Arc::clone(&in_force),

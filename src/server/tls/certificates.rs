@@ -15,7 +15,7 @@ use crate::compile::Certificate;
 /// The protocol in which an authority asks for a proof (RFC 8737).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
-/// Gets the name of each certificate and when it expires, in seconds since 1970.
+/// Gets the name of each certificate and when it expires, in seconds since 1970; 0: it is ordered, and there is none yet.
 type Observer = Box<dyn Fn(&BTreeMap<Box<str>, i64>) + Send + Sync>;
 
 /// What handshakes are answered with.
@@ -34,6 +34,8 @@ struct Sources {
     files: Vec<Pair>,
     /// Those that an authority issued to us, by host.
     issued: BTreeMap<Box<str>, Pair>,
+    /// The hosts for which there is to be one.
+    ordered: Vec<Box<str>>,
     /// Unknown names get no certificate.
     strict: bool,
 }
@@ -75,9 +77,10 @@ impl Certificates {
         self.choose_from(&sources);
     }
 
-    /// Issued certificates of other hosts are not shown any more.
+    /// For these hosts certificates are ordered. Those of others are not shown any more.
     pub fn keep_issued(&self, hosts: &[Box<str>]) {
         let mut sources = self.sources.lock();
+        sources.ordered = hosts.to_vec();
         sources.issued.retain(|host, _| hosts.contains(host));
         self.choose_from(&sources);
     }
@@ -118,6 +121,10 @@ impl Certificates {
             // Of several for one name, the one that expires first is the one to know of.
             let expiry = expiries.entry(name).or_insert(pair.validity.not_after);
             *expiry = pair.validity.not_after.min(*expiry);
+        }
+        for host in &sources.ordered {
+            // Watched like one that has expired: there is none yet.
+            expiries.entry(host.clone()).or_insert(0);
         }
         observer(&expiries);
     }

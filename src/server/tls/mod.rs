@@ -10,7 +10,7 @@ mod certificates;
 mod read;
 
 pub use certificates::{Certificates, ChallengeGuard, read_all};
-pub use read::{Pair, TlsCause, TlsError, Validity, read, read_both};
+pub use read::{Pair, TlsCause, TlsError, Validity, read, read_both, trusting};
 
 use std::sync::Arc;
 
@@ -56,6 +56,7 @@ impl Tls {
         let certificates = Arc::new(Certificates::default());
         certificates.put(read_all(&settings.certificates)?, settings.strict_sni);
         let acceptor = acceptor(settings, &certificates).map_err(|error| vec![error])?;
+        orders(settings).map_err(|error| vec![error])?;
         Ok(Self { certificates, acceptor: ArcSwap::from_pointee(acceptor) })
     }
 
@@ -70,7 +71,7 @@ impl Tls {
         let acceptor = (settings.client_ca.is_some() || !same_handshake(before, settings))
             .then(|| acceptor(settings, &self.certificates))
             .transpose();
-        match (pairs, acceptor) {
+        match (pairs, acceptor.and_then(|acceptor| orders(settings).map(|()| acceptor))) {
             (Ok(pairs), Ok(acceptor)) => Ok(Prepared { pairs, strict: settings.strict_sni, acceptor }),
             (pairs, acceptor) => {
                 let mut errors = pairs.err().unwrap_or_default();
@@ -106,6 +107,12 @@ impl Tls {
         let subject = stream.get_ssl().and_then(subject);
         Greeted::Client(stream, subject)
     }
+}
+
+/// The authority that issues certificates can be asked.
+fn orders(settings: &TlsSettings) -> Result<(), TlsError> {
+    let ca = settings.acme.as_ref().and_then(|acme| acme.ca.as_deref());
+    ca.map_or(Ok(()), |ca| trusting(ca).map(drop))
 }
 
 /// Both need the same acceptor, the file of a client authority apart.

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::client::tls::{self, Trust};
 use crate::compile::Certificate;
 
 /// A file that TLS cannot use, and why.
@@ -118,6 +119,13 @@ fn described(certificate: &CertificateDer<'_>) -> Option<(Vec<Box<str>>, Validit
     let validity = certificate.validity();
     let validity = Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() };
     Some((names.collect(), validity))
+}
+
+/// How servers are asked whose certificates the authorities in this file signed, or that show one of these.
+pub fn trusting(path: &Path) -> Result<ClientConfig, TlsError> {
+    let trust = Trust { authorities: Some(chain(&read_file(path)?, path)?), ..Trust::default() };
+    tls::config(trust, None)
+        .map_err(|error| TlsError { path: path.to_owned(), cause: TlsCause::Unreadable(error.to_string().into()) })
 }
 
 /// Who may have signed the certificates of clients. Without `required`, a client may come without one.

@@ -138,7 +138,7 @@ impl EdgeMeters {
         let certificates = IntGaugeVec::new(
             opts(
                 "certificate_expiry_timestamp_seconds",
-                "When a certificate of the TLS listeners expires, in seconds since 1970, by the first name that it is for.",
+                "When a certificate of the TLS listeners expires, in seconds since 1970, by the first name that it is for; 0: ordered, and not there yet.",
             ),
             &["name"],
         )?;

@@ -1,0 +1,208 @@
+//! One order: the account, the proof, the certificate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier,
+    NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
+
+use super::Acme;
+use super::files::{KeepError, KeptAccount};
+use super::http::Http;
+use crate::compile;
+use crate::live::Expected;
+use crate::server::tls::{ChallengeGuard, Pair, TlsError, trusting};
+
+/// Until the authority has seen the proof, and until it has signed.
+const POLLING: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90));
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OrderError {
+    #[error("another process orders at the moment")]
+    Busy,
+    #[error("{0}")]
+    Authority(#[from] Error),
+    #[error("the authority did not accept the proof: {0}")]
+    NotProved(String),
+    #[error("the authority offers no challenge that can be answered here")]
+    NoChallenge,
+    #[error("the state directory: {0}")]
+    Files(#[from] std::io::Error),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Keep(#[from] KeepError),
+    #[error("no proof could be made: {0}")]
+    Proof(#[from] rcgen::Error),
+    #[error("it took longer than {} s", .0.as_secs())]
+    TooSlow(Duration),
+}
+
+impl OrderError {
+    fn is(&self, kind: &str) -> bool {
+        let Self::Authority(Error::Api(problem)) = self else { return false };
+        problem.r#type.as_deref().and_then(|said| said.strip_prefix("urn:ietf:params:acme:error:")) == Some(kind)
+    }
+}
+
+/// A proof can be had as long as it is held.
+enum Shown {
+    Http(#[expect(dead_code, reason = "held until it is dropped")] Expected),
+    Tls(#[expect(dead_code, reason = "held until it is dropped")] ChallengeGuard),
+}
+
+impl Acme {
+    /// Orders a certificate for one host. `attempt` decides which challenge is tried first.
+    pub(super) async fn order(&self, host: &str, replaced: Option<&Pair>, attempt: u32) -> Result<Pair, OrderError> {
+        let Some(_lock) = self.files.lock()? else { return Err(OrderError::Busy) };
+        let ordered = self.order_alone(host, replaced, attempt).await;
+        if ordered.as_ref().is_err_and(|error| error.is("accountDoesNotExist")) {
+            self.files.forget_account()?;
+            *self.account.lock().await = None;
+        }
+        ordered
+    }
+
+    async fn order_alone(&self, host: &str, replaced: Option<&Pair>, attempt: u32) -> Result<Pair, OrderError> {
+        let account = self.account().await?;
+        let mut order = new_order(&account, host, replaced).await?;
+        let mut shown = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let authorization = authorization?;
+            match authorization.status {
+                AuthorizationStatus::Pending => shown.push(self.prove(host, authorization, attempt).await?),
+                AuthorizationStatus::Valid => {}
+                other => return Err(OrderError::NotProved(format!("{other:?}"))),
+            }
+        }
+        let ready = order.poll_ready(&POLLING).await;
+        if !matches!(ready, Ok(OrderStatus::Ready)) {
+            return Err(match (why_not(&mut order).await, ready) {
+                (Some(why), _) => OrderError::NotProved(why),
+                (None, Err(error)) => error.into(),
+                (None, Ok(status)) => OrderError::NotProved(format!("the order is {status:?}")),
+            });
+        }
+        drop(shown);
+        let key = order.finalize().await?;
+        let chain = order.poll_certificate(&POLLING).await?;
+        Ok(self.files.keep_certificate(host, &key, &chain)?)
+    }
+
+    /// The account at the authority: the one that is kept, or a new one.
+    pub(super) async fn account(&self) -> Result<Account, OrderError> {
+        let mut known = self.account.lock().await;
+        if let Some(account) = &*known {
+            return Ok(account.clone());
+        }
+        let compile::Acme { email, directory, ca, .. } = &self.settings;
+        let trust = ca.as_deref().map(trusting).transpose()?.map(Arc::new);
+        let builder = Account::builder_with_http(Box::new(Http { trust }));
+        let contact = email.iter().map(|email| format!("mailto:{email}")).collect::<Vec<_>>();
+        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+        let account = if let Some(KeptAccount { email: told, credentials }) = self.files.account()? {
+            let again = serde_json::to_value(&credentials).map_err(Error::from)?;
+            let account = builder.from_credentials(credentials).await?;
+            if told != *email {
+                account.update_contacts(&contact).await?;
+                let credentials = serde_json::from_value(again).map_err(Error::from)?;
+                self.files.keep_account(&KeptAccount { email: email.clone(), credentials })?;
+            }
+            account
+        } else {
+            let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+            let (account, credentials) = builder.create(&new, directory.to_string(), None).await?;
+            self.files.keep_account(&KeptAccount { email: email.clone(), credentials })?;
+            tracing::info!(%directory, account = account.id(), "an account at the authority was made");
+            account
+        };
+        *known = Some(account.clone());
+        Ok(account)
+    }
+
+    /// Shows the proof, and tells the authority to look.
+    async fn prove(
+        &self,
+        host: &str,
+        mut authorization: AuthorizationHandle<'_>,
+        attempt: u32,
+    ) -> Result<Shown, OrderError> {
+        let offered = |kind: &ChallengeType| authorization.challenges.iter().any(|challenge| challenge.r#type == *kind);
+        let can = |kind: &ChallengeType| match kind {
+            ChallengeType::Http01 => self.settings.http,
+            _ => self.settings.tls_alpn,
+        };
+        let mut kinds = [ChallengeType::Http01, ChallengeType::TlsAlpn01];
+        if attempt % 2 == 1 {
+            // One port may be closed where the other is not.
+            kinds.reverse();
+        }
+        let kind = kinds.into_iter().find(|kind| can(kind) && offered(kind)).ok_or(OrderError::NoChallenge)?;
+        let mut challenge = authorization.challenge(kind.clone()).ok_or(OrderError::NoChallenge)?;
+        let answer = challenge.key_authorization();
+        let shown = if kind == ChallengeType::Http01 {
+            Shown::Http(self.live.challenges().expect(&challenge.token, answer.as_str()))
+        } else {
+            Shown::Tls(self.certificates.challenge(host, proof(host, answer.digest().as_ref())?))
+        };
+        tracing::debug!(host, ?kind, "the authority may look");
+        challenge.set_ready().await?;
+        Ok(shown)
+    }
+}
+
+async fn new_order(account: &Account, host: &str, replaced: Option<&Pair>) -> Result<Order, Error> {
+    let hosts = [Identifier::Dns(host.to_owned())];
+    if let Some(replaced) = replaced.and_then(identifier) {
+        match account.new_order(&NewOrder::new(&hosts).replaces(replaced)).await {
+            Ok(order) => return Ok(order),
+            // It knows no renewal information, or not this certificate: then it is an order like the first.
+            Err(error) => tracing::debug!(host, %error, "not ordered as a replacement"),
+        }
+    }
+    account.new_order(&NewOrder::new(&hosts)).await
+}
+
+/// What the authority says of a proof that it did not accept.
+async fn why_not(order: &mut Order) -> Option<String> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.ok()?;
+        let state = authorization.refresh().await.ok()?;
+        if let Some(problem) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
+            return Some(problem.to_string());
+        }
+    }
+    None
+}
+
+/// The certificate in which an authority finds its proof (RFC 8737, 3).
+fn proof(host: &str, digest: &[u8]) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+    let mut params = CertificateParams::new(vec![host.to_owned()])?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?.der().clone();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key of our own");
+    let key = ring::sign::any_supported_type(&key).expect("a key that ring made");
+    Ok(Arc::new(CertifiedKey::new(vec![certificate], key)))
+}
+
+/// How the authority names a certificate of its own (RFC 9773, 4.1).
+pub(super) fn identifier(pair: &Pair) -> Option<CertificateIdentifier<'static>> {
+    let (_, certificate) = X509Certificate::from_der(pair.key.cert.first()?).ok()?;
+    let authority = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(found) => found.key_identifier.as_ref(),
+        _ => None,
+    })?;
+    let (authority, serial) = (authority.0.to_vec(), certificate.raw_serial().to_vec());
+    Some(CertificateIdentifier::new(authority.into(), serial.into()).into_owned())
+}

@@ -1,0 +1,271 @@
+"""Certificates by ACME, from Debian's pebble: ordered, proved over both challenges, renewed, while requests go on."""
+
+import base64
+import json
+import shutil
+import socket
+import ssl
+import stat
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+from certificates import Pair, self_signed
+from children import Child, eventually, free_port
+from proxy import BINARY
+
+HOSTS = ["shop.example", "www.shop.example"]
+
+
+@dataclass
+class Authority:
+    """A pebble and what it needs. It looks for proofs at the two ports of a proxy."""
+
+    child: Child
+    names: Child
+    directory: str
+    ca: Path
+    root: Path
+
+    def stop(self):
+        self.child.kill()
+        self.names.kill()
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """Starts authorities: `authority(http_port, tls_port)`, with `validity` in seconds."""
+    assert shutil.which("pebble"), "apt-get install pebble"
+    pair = self_signed(tmp_path, "localhost")
+    started = []
+
+    def start(http_port, tls_port, validity=7776000):
+        port, management, dns, challenges = (free_port() for _ in range(4))
+        config = tmp_path / "pebble.json"
+        settings = {
+            "listenAddress": f"127.0.0.1:{port}",
+            "managementListenAddress": f"127.0.0.1:{management}",
+            "certificate": str(pair.cert),
+            "privateKey": str(pair.key),
+            "httpPort": http_port,
+            "tlsPort": tls_port,
+            "certificateValidityPeriod": validity,
+        }
+        config.write_text(json.dumps({"pebble": settings}))
+        none = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""]
+        command = ["pebble-challtestsrv", *none, "-dns01", f"127.0.0.1:{dns}", "-management", f"127.0.0.1:{challenges}"]
+        names = Child("pebble-challtestsrv", command)
+        assert names.await_ready(lambda: "Starting management server" in names.log()), names.log()
+        env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20", "PEBBLE_AUTHZREUSE": "0"}
+        child = Child("pebble", ["pebble", "-strict", "-config", config, "-dnsserver", f"127.0.0.1:{dns}"], env=env)
+        directory = f"https://127.0.0.1:{port}/dir"
+
+        def answers():
+            try:
+                return requests.get(directory, verify=pair.cert, timeout=5).ok
+            except requests.ConnectionError:
+                return False
+
+        assert child.await_ready(answers), child.log()
+        root = tmp_path / "root.pem"
+        root.write_text(requests.get(f"https://127.0.0.1:{management}/roots/0", verify=pair.cert, timeout=5).text)
+        started.append(Authority(child, names, directory, pair.cert, root))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def acme(authority, directory=None, hosts=HOSTS):
+    return f"""
+[server.tls.acme]
+hosts     = {json.dumps(hosts)}
+email     = "ops@shop.example"
+directory = "{directory or authority.directory}"
+ca        = "{authority.ca}"
+"""
+
+
+def shown(proxy, host, root):
+    """The certificate that a client which believes this root is shown, or None."""
+    context = ssl.create_default_context(cafile=root)
+    try:
+        with socket.create_connection(("127.0.0.1", proxy.tls_port), 10) as plain:
+            with context.wrap_socket(plain, server_hostname=host) as connection:
+                return connection.getpeercert()
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
+def expiry(proxy, host):
+    lines = [line for line in proxy.metrics().splitlines() if f'certificate_expiry_timestamp_seconds{{name="{host}"}}' in line]
+    return float(lines[0].split()[-1]) if lines else None
+
+
+def tables(httpbin):
+    return f'[monolith]\nurl = "http://127.0.0.1:{httpbin.port}"\n'
+
+
+def test_certificates_are_proved_over_http_kept_privately_and_shown(proxy, authority, httpbin, pair, report):
+    edge = proxy(tables(httpbin), tls=pair)
+    pebble = authority(edge.port, edge.tls_port)
+    edge.head += "redirect = true\nstrict_sni = true\n"
+    assert shown(edge, HOSTS[0], pebble.root) is None
+    edge.head += acme(pebble)
+    edge.reload(tables(httpbin))
+    for host in HOSTS:
+        found = eventually(f"a certificate for {host}", lambda host=host: shown(edge, host, pebble.root))
+        assert found["subjectAltName"] == (("DNS", host),)
+        assert expiry(edge, host) == ssl.cert_time_to_seconds(found["notAfter"])
+    assert shown(edge, "other.example", pebble.root) is None
+    kept = list(Path(edge.file.parent, "state", "acme").rglob("*"))
+    assert {path.name for path in kept if path.is_file()} == {"account.json", "lock", *(f"{host}.pem" for host in HOSTS)}
+    for path in kept:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path.is_file() else 0o700), path
+    # What nobody asks for goes its way: it is a request like any other.
+    stray = requests.get(f"{edge.url}/.well-known/acme-challenge/unknown", allow_redirects=False, timeout=10)
+    assert stray.status_code == 308
+    for line in edge.log().splitlines():
+        if "issued" in line:
+            report(f"acme: {line}")
+    # After a start they are there at once, without the authority.
+    before = shown(edge, HOSTS[0], pebble.root)["serialNumber"]
+    assert edge.child.stop() == 0
+    pebble.child.kill()
+    edge.child = Child("multilith", [BINARY, "run", "-c", edge.file], env={"NO_COLOR": "1"})
+    assert edge.child.await_ready(edge.ready)
+    assert shown(edge, HOSTS[0], pebble.root)["serialNumber"] == before
+
+
+def test_certificates_are_proved_over_tls_where_no_plain_listener_is(proxy, authority, httpbin, pair):
+    edge = proxy(tables(httpbin), tls=pair)
+    pebble = authority(free_port(), edge.tls_port)
+    edge.head = edge.head.replace(f'listen    = ["127.0.0.1:{edge.port}"]', "listen = []") + acme(pebble)
+    edge.reload(tables(httpbin))
+    for host in HOSTS:
+        eventually(f"a certificate for {host}", lambda host=host: shown(edge, host, pebble.root))
+    assert shown(edge, "edge.example", pair.cert), "that of the file is shown all along"
+
+
+def test_a_certificate_is_renewed_while_requests_go_on(proxy, authority, httpbin, pair, report):
+    edge = proxy(tables(httpbin), tls=pair)
+    pebble = authority(edge.port, edge.tls_port, validity=30)
+    edge.head += acme(pebble, hosts=HOSTS[:1])
+    edge.reload(tables(httpbin))
+    first = eventually("the first certificate", lambda: shown(edge, HOSTS[0], pebble.root))
+    failed, over = [], threading.Event()
+
+    def ask():
+        session = requests.Session()
+        while not over.is_set():
+            answer = session.get(f"{edge.url}/status/200", timeout=10)
+            if answer.status_code != 200:
+                failed.append(answer.status_code)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    again = eventually("a renewal", lambda: (found := shown(edge, HOSTS[0], pebble.root)) and found["serialNumber"] != first["serialNumber"] and found)
+    over.set()
+    asking.join()
+    assert not failed
+    assert expiry(edge, HOSTS[0]) > ssl.cert_time_to_seconds(first["notAfter"])
+    for line in edge.log().splitlines():
+        if "issued" in line:
+            report(f"acme: {line}")
+
+
+class Suggesting(ThreadingHTTPServer):
+    """Before pebble, which knows no renewal information (RFC 9773): suggests to renew the first certificate at once."""
+
+    daemon_threads = True
+
+    def __init__(self, authority, pair: Pair):
+        super().__init__(("127.0.0.1", 0), Relay)
+        self.authority, self.asked = authority, []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.cert, pair.key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self.server_address[1]}"
+
+
+class Relay(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def relay(self):
+        server = self.server
+        if self.path.startswith("/ari/"):
+            server.asked.append(self.path.removeprefix("/ari/"))
+            now = datetime.now(timezone.utc)
+            first = server.asked[0] == server.asked[-1]
+            start, end = (now - timedelta(hours=2), now - timedelta(hours=1)) if first else (now + timedelta(days=1), now + timedelta(days=2))
+            window = {"start": start.isoformat(), "end": end.isoformat()}
+            body = json.dumps({"suggestedWindow": window, "explanationURL": "https://acme.example/why"}).encode()
+            return self.answer(200, {"Retry-After": "21600"}, body)
+        length = int(self.headers.get("Content-Length", 0))
+        base = server.authority.directory.removesuffix("/dir")
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+        answer = requests.request(
+            self.command, base + self.path, data=self.rfile.read(length), headers=headers, verify=server.authority.ca, timeout=30
+        )
+        body = answer.content
+        if self.path == "/dir":
+            body = json.dumps({**answer.json(), "renewalInfo": f"{server.url}/ari"}).encode()
+        passed = ("replay-nonce", "location", "content-type", "link", "retry-after")
+        self.answer(answer.status_code, {name: value for name, value in answer.headers.items() if name.lower() in passed}, body)
+
+    def answer(self, status, headers, body):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_POST = do_HEAD = relay
+
+
+def test_the_authority_may_say_when_to_renew(proxy, authority, httpbin, pair, tmp_path, report):
+    edge = proxy(tables(httpbin), tls=pair)
+    # By its lifetime alone it would be renewed after 160 s; by the suggestion after a tenth of it.
+    pebble = authority(edge.port, edge.tls_port, validity=240)
+    with Suggesting(pebble, Pair(tmp_path / "localhost.pem", tmp_path / "localhost.key")) as suggesting:
+        threading.Thread(target=suggesting.serve_forever, daemon=True).start()
+        edge.head += acme(pebble, f"{suggesting.url}/dir", HOSTS[:1])
+        edge.reload(tables(httpbin))
+        first = eventually("the first certificate", lambda: shown(edge, HOSTS[0], pebble.root))
+        eventually("a renewal", lambda: (found := shown(edge, HOSTS[0], pebble.root)) and found["serialNumber"] != first["serialNumber"])
+        eventually("the new certificate's window asked for", lambda: len(set(suggesting.asked)) == 2)
+        suggesting.shutdown()
+    # The certificate is named by its authority and its serial number.
+    serial = base64.urlsafe_b64decode(suggesting.asked[0].split(".")[1] + "==")
+    assert int.from_bytes(serial, "big") == int(first["serialNumber"], 16), suggesting.asked
+    report(f"acme: renewal information asked for as {suggesting.asked[0]}")
+
+
+def test_an_authority_that_is_not_there_takes_nothing_with_it(proxy, authority, httpbin, pair):
+    edge = proxy(tables(httpbin), tls=pair)
+    pebble = authority(edge.port, edge.tls_port)
+    pebble.child.kill()
+    edge.head += acme(pebble, hosts=HOSTS[:1])
+    edge.reload(tables(httpbin))
+    eventually("the failure in the log", lambda: "no certificate was issued" in edge.log())
+    assert "again_in=" in edge.log()
+    assert expiry(edge, HOSTS[0]) == 0, "there is none yet"
+    assert requests.get(f"{edge.url}/status/204", timeout=10).status_code == 204
+    assert shown(edge, "edge.example", pair.cert)
+
+
+def test_a_refused_proof_is_said_with_the_authoritys_words(proxy, authority, httpbin, pair):
+    edge = proxy(tables(httpbin), tls=pair)
+    pebble = authority(free_port(), edge.tls_port)
+    edge.head += acme(pebble, hosts=HOSTS[:1])
+    edge.reload(tables(httpbin))
+    eventually("the refusal in the log", lambda: "did not accept the proof" in edge.log())
+    # The next attempt takes the other challenge.
+    eventually("a certificate", lambda: shown(edge, HOSTS[0], pebble.root))
