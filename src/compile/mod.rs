@@ -4,6 +4,7 @@
 
 mod address;
 mod admin;
+mod cookies;
 mod draft;
 mod listeners;
 mod networks;
@@ -30,6 +31,7 @@ pub use snapshot::{
 
 pub use crate::route::{Matching, Network, Secret, SecretSource};
 pub use admin::admin_address;
+pub use cookies::{CookieSettings, SameSite};
 pub use pages::{ErrorPage, Pages};
 pub use redacted::redacted;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::listeners::Listeners;
-use super::{ForceRule, ServerSettings, TlsSettings, admin, networks, tls};
+use super::{ForceRule, ServerSettings, TlsSettings, admin, cookies, networks, tls};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
 
@@ -25,6 +25,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         server.metrics.given().map(|given| listeners.add(&given.value, &given.span, draft).map(|(address, _)| address));
     let trusted = networks::compile(&server.trusted, "anybody may say which client they are", draft);
     let force = force(server, draft);
+    let cookies = cookies::compile(file, !tls.listen.is_empty() || !trusted.is_empty(), draft);
     Some(ServerSettings {
         listen,
         tls,
@@ -44,6 +45,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         trusted,
         forwarded: server.forwarded.or(false),
         force,
+        cookies,
         allow_bare_lf: server.allow_bare_lf.or(false),
         debug_headers: server.debug_headers.or(false),
     })

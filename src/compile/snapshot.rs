@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::Pages;
+use super::cookies::CookieSettings;
 use crate::config::{Notice, NotifyFormat};
 use crate::diagnostic::Sources;
 use crate::endpoint::UpstreamSpec;
@@ -105,6 +106,7 @@ pub struct ServerSettings {
     /// Upstreams get `Forwarded`, too, where the peer has sent none.
     pub forwarded: bool,
     pub force: Option<ForceRule>,
+    pub cookies: CookieSettings,
     /// Lines of a request's head may end in LF alone.
     pub allow_bare_lf: bool,
     pub debug_headers: bool,

@@ -53,6 +53,12 @@ choices! {
         Read "read",
         Operate "operate",
     }
+    /// Whether pages of other sites send a cookie.
+    SameSite: "`lax`, `strict` or `none`" {
+        Lax "lax",
+        Strict "strict",
+        None "none",
+    }
     /// How an endpoint is picked.
     Balance: "a way to balance" {
         RoundRobin "round-robin",

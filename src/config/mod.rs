@@ -6,6 +6,7 @@ mod buffer;
 mod choices;
 mod condition;
 mod containers;
+mod cookies;
 mod edit;
 mod field;
 mod gate;
@@ -34,11 +35,12 @@ mod schema_tests;
 
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase, Role, Stage,
-    TlsVersion, TrailingSlash, Verify, Writes,
+    Balance, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase, Role,
+    SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use containers::{Docker, Kubernetes, PortChoice};
+pub use cookies::{CookieSecure, Cookies};
 pub use edit::{Unwritable, with_dial};
 pub use field::{Field, Given};
 pub use gate::Gate;

@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::list::Item;
 use super::table::table;
-use super::{Limit, Role, Secret, TlsVersion};
+use super::{Cookies, Limit, Role, Secret, TlsVersion};
 
 table! {
     /// The proxy's own listeners and life cycle.
@@ -42,6 +42,8 @@ table! {
         forwarded: bool,
         /// The clients that may name a side, and the header.
         force: Force,
+        /// Attributes of the cookies that the proxy issues.
+        cookies: Cookies,
         /// Read lines of a request's head that end in LF alone; else they are refused with 400. Default: false.
         allow_bare_lf: bool,
         /// Tell clients route and side in X-Multilith-Route and X-Multilith-Side. Default: false.

@@ -73,6 +73,8 @@ codes! {
     Error InvalidNetwork "invalid-network" "not a network in CIDR notation"
     Warning TrustsEverybody "trusts-everybody" "every peer may say who the client is, or name its side"
 
+    Error CookieWithoutSecure "cookie-without-secure" "attributes of the issued cookies under which browsers keep none of them"
+
     // Upstreams
     Error MissingMonolith "missing-monolith" "the file has no `[monolith]`"
     Error MonolithStillNeeded "monolith-still-needed" "the monolith is retired while a route needs it"

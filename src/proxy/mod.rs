@@ -19,6 +19,7 @@ mod explain;
 mod failure;
 mod fault;
 mod finish;
+mod issued_cookie;
 mod location;
 mod mirror;
 mod outbound;

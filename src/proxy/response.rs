@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::issued_cookie::issued_cookie;
 use super::location;
 use super::request::authority;
 use super::{mirror, rewriting};
@@ -58,11 +59,12 @@ pub fn sign(head: &mut ResponseHead, exchange: &Exchange) {
 fn remember_side(head: &mut ResponseHead, exchange: &Exchange) {
     let decision = &exchange.decision;
     let entry = exchange.route();
-    let tls = exchange.arrival.tls;
+    let settings = &exchange.edition.snapshot.server.cookies;
+    let issued = |name: &str, value: &str, seconds| issued_cookie(name, value, seconds, settings, exchange.secure);
     if let Some(fresh) = decision.issue {
         let unit = issued_unit(fresh);
         let unit = std::str::from_utf8(&unit).expect("hexadecimal digits are ASCII");
-        head.fields.append(Name::SetCookie, cookie(ISSUED_COOKIE, unit, YEAR, tls).as_bytes());
+        head.fields.append(Name::SetCookie, issued(ISSUED_COOKIE, unit, settings.max_age.as_secs()).as_bytes());
     }
     let pinned = match decision.pin {
         Pinning::None => None,
@@ -70,20 +72,13 @@ fn remember_side(head: &mut ResponseHead, exchange: &Exchange) {
         Pinning::Renew(side) => Some(side),
     };
     if let (Some(side), Some(pin)) = (pinned, &entry.policy.pin) {
-        let value = cookie(&pin.cookie, side.name(&entry.policy), pin.silence.as_secs().max(1), tls);
+        let value = issued(&pin.cookie, side.name(&entry.policy), pin.silence.as_secs().max(1));
         head.fields.append(Name::SetCookie, value.as_bytes());
     }
     let personal = decision.issue.is_some() || pinned.is_some();
     if (decision.both_live && !entry.policy.shared_cache || personal) && shared_cache_may_keep(head) {
         make_private(head);
     }
-}
-
-const YEAR: u64 = 365 * 24 * 60 * 60;
-
-fn cookie(name: &str, value: &str, seconds: u64, tls: bool) -> String {
-    let secure = if tls { "; Secure" } else { "" };
-    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 
 /// Headers that shared caches obey before `Cache-Control` (RFC 9213, and what was there before it).
@@ -190,13 +185,6 @@ mod tests {
         for (status, fields, kept) in table {
             assert_eq!(shared_cache_may_keep(&answer(status, fields)), kept, "{status} {fields:?}");
         }
-    }
-
-    #[test]
-    fn our_cookies_are_for_the_server_alone_and_under_tls_for_tls_alone() {
-        let expected = "multilith_id=1; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax";
-        assert_eq!(cookie(ISSUED_COOKIE, "1", YEAR, false), expected);
-        assert_eq!(cookie(ISSUED_COOKIE, "1", YEAR, true), format!("{expected}; Secure"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod fallback;
 mod force;
 mod grpc;
 mod http2;
+mod issued_cookies;
 mod mortal;
 mod never_twice;
 mod pins;
