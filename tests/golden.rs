@@ -105,6 +105,10 @@ fn summary(compiled: &Compiled) -> String {
     writeln!(text, "listen {:?} tls {:?} admin {}", server.listen, server.tls.listen, server.admin).expect("a string");
     for upstream in &snapshot.upstreams {
         writeln!(text, "upstream {}: {:?}", upstream.name, upstream.source).expect("a string");
+        if let Some(host) = &upstream.host {
+            let shown = upstream.tls.as_ref().map_or("no certificate", |tls| &*tls.server_name);
+            writeln!(text, "  asked as {host}, shows {shown}").expect("a string");
+        }
     }
     for route in &snapshot.routes {
         let paths: Vec<_> = route.rule.paths.iter().map(multilith::route::Template::as_str).collect();

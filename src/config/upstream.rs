@@ -33,6 +33,9 @@ macro_rules! upstream {
                 eject: Switch<Eject>,
                 /// Version of HTTP. Default: `"1.1"`.
                 http: HttpVersion,
+                /// The Host, and the name in SNI, that it is asked under instead of the client's; a rewrite's own wins. Addresses and cookie
+                /// domains of this host in its answers become the client's.
+                host: String,
                 /// TLS towards the upstream.
                 tls: UpstreamTls,
                 /// In place of `[timeouts]`.

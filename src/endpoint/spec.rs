@@ -262,6 +262,8 @@ pub struct Timeouts {
 pub struct UpstreamSpec {
     pub name: Arc<str>,
     pub source: Source,
+    /// The Host that it is asked under; `None`: the client's.
+    pub host: Option<Box<str>>,
     pub balance: Balance,
     pub health: Option<Health>,
     pub eject: Eject,

@@ -38,16 +38,28 @@ impl<'a> Way<'a> {
     pub fn of(route: &'a Route, asked: &'a Asked<'a>) -> Self {
         let snapshot = &asked.edition.snapshot;
         let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
+        let upstream = snapshot.upstreams.get(asked.from.index()).and_then(|spec| spec.host.as_deref());
         let path = normalise_bytes(asked.path, &snapshot.matching).ok();
         let own = asked.found.map(|found| snapshot.table.template(found)).zip(path);
         let others = asked.edition.rewriting.get(asked.from.index()).into_iter().flatten();
         let others = others.filter(|other| other.name != route.name && other.rule.host == route.rule.host);
         Self {
-            internal: rewritten.into_iter().chain(asked.endpoint).collect(),
+            internal: rewritten.into_iter().chain(upstream).chain(asked.endpoint).collect(),
             public: asked.host,
             matching: snapshot.matching,
             own: own.map(|(template, path)| (template, path.as_str().to_owned(), route.rewrite.path.as_ref())),
             others: others.filter_map(|other| Some((&*other.rule.paths, other.rewrite.path.as_ref()?))).collect(),
+        }
+    }
+
+    /// For an upstream that is asked under a host of its own: its paths are the client's.
+    pub fn of_host(host: &'a str, asked: &'a Asked<'a>) -> Self {
+        Self {
+            internal: std::iter::once(host).chain(asked.endpoint).collect(),
+            public: asked.host,
+            matching: asked.edition.snapshot.matching,
+            own: None,
+            others: Vec::new(),
         }
     }
 
@@ -79,8 +91,9 @@ impl<'a> Way<'a> {
         let back = self.path_back(&absolute);
         // An absolute path keeps the scheme, host and port that the client used, whatever stands in front of us.
         match back {
-            Some(path) => Some(format!("{origin}{path}{tail}")),
-            None => internal.then(|| format!("{absolute}{tail}")),
+            Some(path) if !internal => Some(format!("{origin}{path}{tail}")),
+            None if !internal => None,
+            path => Some(format!("{}{tail}", with_one_slash(path.as_deref().unwrap_or(&absolute)))),
         }
     }
 
@@ -128,6 +141,11 @@ impl<'a> Way<'a> {
                 .find_map(|template| rewrite.reverse(template, normal, None::<&Captures<'_>>, self.matching))
         })
     }
+}
+
+/// Without its host, `//evil.example/x` would name another one; browsers read `\\` there as `/`.
+fn with_one_slash(path: &str) -> String {
+    format!("/{}", path.trim_start_matches(['/', '\\']))
 }
 
 /// Scheme and authority, if the address has them, and what follows.
@@ -179,6 +197,8 @@ mod tests {
                 ("http://users.internal/api/users/7", Some("/api/users/7")),
                 ("http://users.internal:81/x?y=1#z", Some("/x?y=1#z")),
                 ("https://USERS.internal", Some("/")),
+                ("http://users.internal//evil.example/x", Some("/evil.example/x")),
+                ("http://users.internal/\\evil.example", Some("/evil.example")),
                 ("http://backend:7001/login", Some("/login")),
                 ("//127.0.0.1:7001/login", Some("/login")),
                 ("http://127.0.0.1:7002/login", None),

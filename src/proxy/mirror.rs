@@ -41,7 +41,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             trace: exchange.trace.for_shadow(),
             safe: exchange.is_safe(),
         };
-        (target, exchange.head.clone(), Box::new(Origin::of(exchange)))
+        (target, exchange.head.clone(), Box::new(Origin::of(exchange, upstream)))
     });
     match ordered {
         Err(why) => skip(&copies, exchange, why),
@@ -131,8 +131,10 @@ struct Origin {
 }
 
 impl Origin {
-    fn of(exchange: &Exchange) -> Self {
-        let reads = exchange.route().route.as_ref().is_some_and(|route| route.answer.location);
+    fn of(exchange: &Exchange, to: UpstreamId) -> Self {
+        let rewrites = exchange.route().route.as_ref().is_some_and(|route| route.answer.location);
+        let has_host = |id: UpstreamId| exchange.edition.pool(id).spec().host.is_some();
+        let reads = rewrites || has_host(to) || has_host(UpstreamId::MONOLITH);
         let head = &exchange.head;
         Self {
             asked: reads.then(|| (head.path().into(), authority(head).into())),
@@ -163,14 +165,11 @@ impl Translate for Origin {
     }
 
     fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {
-        if let Some(route) = &self.edition.route(self.found.map(|found| found.route)).route
-            && from != UpstreamId::MONOLITH
-        {
-            let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
-            let asked =
-                Asked { edition: &self.edition, found: self.found, from, path, host, endpoint: [endpoint, endpoint] };
-            rewriting::apply(head, route, &asked);
-        }
+        let route = self.edition.route(self.found.map(|found| found.route)).route.as_deref();
+        let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
+        let asked =
+            Asked { edition: &self.edition, found: self.found, from, path, host, endpoint: [endpoint, endpoint] };
+        rewriting::turn_back(head, route, &asked);
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ mod issued_cookie;
 mod location;
 mod mirror;
 mod outbound;
+mod own_host;
 mod page;
 mod panic;
 mod pump;

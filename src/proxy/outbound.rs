@@ -67,7 +67,11 @@ impl Outbound<'_> {
         }
         head.fields.set(Name::XRequestId, self.request_id.as_bytes());
         head.fields.set(Name::Traceparent, &self.trace.traceparent());
-        if !head.fields.has(Name::Host) {
+        let spec = self.snapshot.upstreams.get(self.upstream.index());
+        if let Some(host) = spec.and_then(|spec| spec.host.as_deref()) {
+            // Behind the forwarding fields, which name the client's.
+            put_host(head, host.as_bytes());
+        } else if !head.fields.has(Name::Host) {
             // A client of HTTP/1.0 need not name a host; what goes on is HTTP/1.1, where every server asks for one.
             head.fields.prepend(Name::Host, self.upstream_host().as_bytes());
         }
@@ -130,6 +134,14 @@ impl Outbound<'_> {
         {
             variant.headers.apply(&mut head.fields);
         }
+    }
+}
+
+fn put_host(head: &mut RequestHead, host: &[u8]) {
+    if head.fields.has(Name::Host) {
+        head.fields.set(Name::Host, host);
+    } else {
+        head.fields.prepend(Name::Host, host);
     }
 }
 

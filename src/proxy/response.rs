@@ -20,9 +20,8 @@ use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), Failure> {
     let asked = Asked { version: exchange.head.version, upgrade: exchange.upgrade };
     guard::headers::answer(head, asked).map_err(|_| Failure::Protocol)?;
-    if exchange.asks_service()
-        && let Some(route) = &exchange.route().route
-    {
+    let turns = exchange.edition.pool(exchange.target).spec().host.is_some();
+    if exchange.asks_service() || turns {
         let asked = location::Asked {
             edition: &exchange.edition,
             found: exchange.found,
@@ -31,7 +30,7 @@ pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), F
             host: authority(&exchange.head),
             endpoint: [exchange.attempt_authority(), exchange.attempt_address()],
         };
-        rewriting::apply(head, route, &asked);
+        rewriting::turn_back(head, exchange.route().route.as_deref(), &asked);
     }
     mirror::response_head(head, exchange);
     sign(head, exchange);

@@ -1,11 +1,27 @@
-//! What is changed in a service's response so that two applications live under one origin.
+//! What is changed in an upstream's response so that two applications live under one origin.
 
 use super::location::{self, Asked, Way};
+use super::own_host;
+use crate::endpoint::UpstreamId;
 use crate::message::{Name, ResponseHead};
 use crate::route::{AnswerEdits, Route};
 
+/// What an upstream says of itself becomes what the client knows: by the route's table where a service has answered, and by the
+/// host that the upstream was asked under.
+pub fn turn_back(head: &mut ResponseHead, route: Option<&Route>, asked: &Asked<'_>) {
+    if let Some(route) = route
+        && asked.from != UpstreamId::MONOLITH
+    {
+        apply(head, route, asked);
+    }
+    let spec = asked.edition.snapshot.upstreams.get(asked.from.index());
+    if let Some(host) = spec.and_then(|spec| spec.host.as_deref()) {
+        own_host::turn_back(head, host, asked);
+    }
+}
+
 /// Applies the route's `answer` table to what an endpoint of the service answered.
-pub fn apply(head: &mut ResponseHead, route: &Route, asked: &Asked<'_>) {
+fn apply(head: &mut ResponseHead, route: &Route, asked: &Asked<'_>) {
     let edits = &route.answer;
     if edits.is_empty() {
         return;
@@ -17,12 +33,12 @@ pub fn apply(head: &mut ResponseHead, route: &Route, asked: &Asked<'_>) {
         }
     }
     if !edits.cookie_domain.is_empty() || !edits.cookie_path.is_empty() {
-        rewrite_cookies(head, edits);
+        rewrite_cookies(head, |cookie| rewrite_cookie(cookie, edits));
     }
     edits.headers.apply(&mut head.fields);
 }
 
-fn rewrite_location(head: &mut ResponseHead, name: Name, way: &Way<'_>) {
+pub(super) fn rewrite_location(head: &mut ResponseHead, name: Name, way: &Way<'_>) {
     let Some(value) = head.fields.text(name) else { return };
     let changed = if name == Name::Refresh { way.refresh(value) } else { way.back(value) };
     if let Some(changed) = changed.filter(|changed| !changed.contains(['\r', '\n'])) {
@@ -30,19 +46,20 @@ fn rewrite_location(head: &mut ResponseHead, name: Name, way: &Way<'_>) {
     }
 }
 
-/// Changes the Domain and Path attributes of every cookie that the service sets.
-fn rewrite_cookies(head: &mut ResponseHead, edits: &AnswerEdits) {
+/// Changes every cookie that the upstream sets.
+pub(super) fn rewrite_cookies(head: &mut ResponseHead, change: impl Fn(&str) -> String) {
     let cookies: Vec<Vec<u8>> = head.fields.all(Name::SetCookie).map(<[u8]>::to_vec).collect();
     if cookies.is_empty() {
         return;
     }
     head.fields.remove(Name::SetCookie);
     for cookie in cookies {
-        let changed = std::str::from_utf8(&cookie).ok().map(|text| rewrite_cookie(text, edits).into_bytes());
+        let changed = std::str::from_utf8(&cookie).ok().map(|text| change(text).into_bytes());
         head.fields.append(Name::SetCookie, &changed.unwrap_or(cookie));
     }
 }
 
+/// Changes the Domain and Path attributes.
 fn rewrite_cookie(cookie: &str, edits: &AnswerEdits) -> String {
     // Browsers keep such a cookie only with the path `/` and without a domain.
     let hosts_own = cookie.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-"));

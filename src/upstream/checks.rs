@@ -24,9 +24,9 @@ const IN_DOUBT: Duration = Duration::from_millis(300);
 /// Keeps one task for each member of the pool.
 pub(super) async fn keep_checked(pool: PoolRef) {
     let mut tasks = Tasks::default();
-    let Some((health, changed, versions)) = pool.upgrade().and_then(|pool| {
+    let Some((health, changed, host, versions)) = pool.upgrade().and_then(|pool| {
         let spec = pool.spec();
-        Some((spec.health.clone()?, Arc::clone(&pool.members_changed), spec.http))
+        Some((spec.health.clone()?, Arc::clone(&pool.members_changed), spec.host.clone(), spec.http))
     }) else {
         return;
     };
@@ -41,7 +41,7 @@ pub(super) async fn keep_checked(pool: PoolRef) {
         });
         for endpoint in members {
             tasks.0.entry(endpoint.key()).or_insert_with(|| {
-                let check = Check { endpoint, health: health.clone(), versions };
+                let check = Check { endpoint, health: health.clone(), host: host.clone(), versions };
                 tokio::spawn(check.again_and_again()).abort_handle()
             });
         }
@@ -64,6 +64,8 @@ impl Drop for Tasks {
 struct Check {
     endpoint: Arc<Endpoint>,
     health: Health,
+    /// What the upstream is asked under; `None`: the endpoint's own name.
+    host: Option<Box<str>>,
     versions: HttpVersions,
 }
 
@@ -126,7 +128,7 @@ impl Check {
     /// HTTP/1.1 unless the endpoint may speak nothing else: each check then makes a connection, as a new client would.
     async fn status_of(&self, asked: &HealthRequest) -> Result<u16, AskError> {
         let mut head = RequestHead::new(asked.method.clone(), Version::HTTP_11, asked.path.as_bytes());
-        let own = self.endpoint.authority.as_bytes();
+        let own = self.host.as_ref().unwrap_or(&self.endpoint.authority).as_bytes();
         head.fields.append(Name::Host, asked.host.as_ref().map_or(own, HeaderValue::as_bytes));
         head.fields.append(Name::UserAgent, b"multilith-check");
         for (name, value) in &asked.headers {

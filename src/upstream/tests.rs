@@ -21,6 +21,7 @@ pub(super) fn spec(source: Source) -> UpstreamSpec {
     UpstreamSpec {
         name: "users".into(),
         source,
+        host: None,
         balance: Balance::RoundRobin,
         health: None,
         eject: Eject::Rule(Ejection {

@@ -21,6 +21,7 @@ mod http2;
 mod issued_cookies;
 mod mortal;
 mod never_twice;
+mod own_host;
 mod pins;
 mod retries;
 mod rewriting;

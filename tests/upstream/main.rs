@@ -29,6 +29,7 @@ fn spec(source: Source) -> UpstreamSpec {
     UpstreamSpec {
         name: "users".into(),
         source,
+        host: None,
         balance: Balance::RoundRobin,
         health: None,
         eject: Eject::Usual,

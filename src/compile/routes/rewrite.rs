@@ -5,7 +5,7 @@ use super::{Site, edits};
 use crate::config::Given;
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::UpstreamId;
-use crate::migration::Policy;
+use crate::migration::{Policy, Stage};
 use crate::route::{PathRewrite, Rewrite, Template};
 
 /// `templates` are the route's paths, empty if they could not be read.
@@ -42,7 +42,12 @@ pub(super) fn check_effect(site: Site<'_>, policy: Option<&Policy>, compiled: &R
         && [written.set.is_absent(), written.add.is_absent(), written.remove.is_absent()] == [true; 3];
     let paths = site.route.path.get().map(|paths| paths.0.as_slice()).unwrap_or_default();
     let same = written.path.get().is_some_and(|to| paths.iter().all(|item| item.value == *to));
-    let (why, help) = if !asks_service {
+    let (why, help) = if policy.dial.stage == Stage::Monolith && policy.service.is_some() {
+        (
+            "in stage `monolith` nobody asks the service, and the monolith gets what the client sent",
+            "remove `rewrite` until the route has another stage, or for a Host that the monolith needs write `host` in `[monolith]`",
+        )
+    } else if !asks_service {
         let why = "no service is asked, and the monolith gets what the client sent";
         (why, "name the `service` that the requests are rewritten for, or remove `rewrite`")
     } else if only_path && compiled.path.is_some() && same && !paths.is_empty() {

@@ -1,10 +1,11 @@
 //! What the monolith and a service have in common.
 
+use super::super::address::host_port;
 use super::super::draft::Draft;
 use super::super::settings::{buffer, timeouts};
 use super::{health, limit, source, tls};
 use crate::config::{self, Field, Item};
-use crate::diagnostic::Span;
+use crate::diagnostic::{Code, Span};
 use crate::endpoint::{Balance, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
 
 /// The keys that both tables have.
@@ -19,6 +20,7 @@ pub(super) struct Parts<'f> {
     pub(super) health: &'f Field<config::Health>,
     pub(super) eject: &'f Field<config::Switch<config::Eject>>,
     pub(super) http: &'f Field<config::HttpVersion>,
+    pub(super) host: &'f Field<String>,
     pub(super) tls: &'f Field<config::UpstreamTls>,
     pub(super) timeouts: &'f Field<config::Timeouts>,
     pub(super) max_in_flight: &'f Field<config::Limit<u32>>,
@@ -39,6 +41,7 @@ macro_rules! parts {
             health: &$table.health,
             eject: &$table.eject,
             http: &$table.http,
+            host: &$table.host,
             tls: &$table.tls,
             timeouts: &$table.timeouts,
             max_in_flight: &$table.max_in_flight,
@@ -67,6 +70,22 @@ impl<'f> Parts<'f> {
         self.compile_from(source, secure, base, sandbox, draft)
     }
 
+    fn host(&self, draft: &mut Draft<'_>) -> Option<Box<str>> {
+        let given = self.host.given()?;
+        if let Err(error) = host_port(&given.value, Some(0)) {
+            let at = draft.part(given, error.part);
+            draft.say(
+                Code::InvalidValue,
+                at,
+                error.message,
+                "not a host",
+                "write it like `host = \"legacy.paas.example\"`",
+            );
+            return None;
+        }
+        Some(given.value.as_str().into())
+    }
+
     /// `secure` is the name to verify when the URL asks for TLS.
     pub(super) fn compile_from(
         &self,
@@ -80,6 +99,7 @@ impl<'f> Parts<'f> {
             name: self.name.into(),
             tls: tls::compile(self, secure, draft),
             source,
+            host: self.host(draft),
             balance: match self.balance.or(config::Balance::RoundRobin) {
                 config::Balance::RoundRobin => Balance::RoundRobin,
                 config::Balance::LeastBusy => Balance::LeastBusy,

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::super::address::host_port;
 use super::super::draft::Draft;
 use super::parts::Parts;
 use crate::config::{self, Field};
@@ -11,6 +12,9 @@ use crate::endpoint::{KeyPin, TlsIdentity, Verify};
 
 /// `secure` is the host of an https URL.
 pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft<'_>) -> Option<TlsIdentity> {
+    let asked = parts.host.get().and_then(|host| host_port(host, Some(0)).ok()).map(|read| read.host);
+    // Who is asked under another host shows that host's certificate.
+    let secure = secure.map(|host| asked.unwrap_or(host));
     let Some(given) = parts.tls.given() else {
         return secure.map(|host| TlsIdentity {
             server_name: host.into(),
@@ -49,7 +53,7 @@ pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft
         Field::Given(name) => name.value.as_str(),
         Field::Wrong => return None,
         Field::Absent => {
-            let Some(host) = secure else {
+            let Some(host) = secure.or(asked) else {
                 if parts.url.is_absent() {
                     draft.say(
                         Code::MissingKey,
