@@ -115,6 +115,7 @@ codes! {
     Error InvalidUnit "invalid-unit" "a sticky unit that cannot be read"
     Warning UnitChangesAtLogin "unit-changes-at-login" "a sticky unit that is another one after login"
     Warning UnitNeverPresent "unit-never-present" "a sticky unit that no request of the route can have"
+    Warning ClientsWithoutCookies "clients-without-cookies" "a canary or split of what looks like an API, whose clients are known by a cookie alone"
     Warning CohortDiffers "cohort-differs" "routes of one cohort with different units or weights"
     Warning UselessSetting "useless-setting" "a setting that has no effect in this stage"
 

@@ -135,3 +135,24 @@ fn without_issued_cookies_each_request_is_assigned_anew() {
     assert!(sides.iter().any(|response| response.text() == "service"));
     assert!(sides.iter().any(|response| response.text() == "monolith"));
 }
+
+#[test]
+fn a_client_without_cookies_keeps_its_side_where_the_list_ends_in_its_address() {
+    let route = canary("50%", "").replace("[\"header:x-user-id\"]", "[\"header:x-user-id\", \"ip\"]");
+    let server = "trusted = [\"127.0.0.0/8\"]";
+    let world = World::between(Origin::saying("monolith"), Origin::saying("service"), server, &route);
+    let mut sides = std::collections::BTreeSet::new();
+    for number in 0..30 {
+        let address = format!("203.0.113.{number}");
+        let side = expected("users", &address, 5_000);
+        for _ in 0..2 {
+            let response = world.get("/users", &[&format!("X-Forwarded-For: {address}")]);
+            assert_eq!(response.text(), side, "{address}");
+            assert!(cookies(&response).is_empty(), "who is known by the address needs no cookie");
+        }
+        // Of what else is known the more particular comes first.
+        assert_eq!(world.side_of("/users", &address), side, "{address}");
+        sides.insert(side);
+    }
+    assert_eq!(sides.len(), 2);
+}

@@ -5,6 +5,7 @@ mod answer;
 mod cohorts;
 mod compare;
 mod conditions;
+mod cookieless;
 mod cookies;
 mod copies;
 mod edits;
@@ -137,6 +138,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let policy = policy::compile(site, rule.as_ref(), draft);
     let templates = rule.as_ref().map(|rule| rule.paths.as_slice()).unwrap_or_default();
     let rewrite = rewrite::compile(site, templates, draft);
+    cookieless::check(site, policy.as_ref(), draft);
     rewrite::check_effect(site, policy.as_ref(), &rewrite, draft);
     let methods = rule.as_ref().and_then(|rule| rule.methods.as_ref());
     copies::check(site, methods, policy.as_ref().and_then(|policy| policy.shadow.as_ref()), draft);

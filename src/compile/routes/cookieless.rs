@@ -1,0 +1,81 @@
+//! Clients that keep no cookies: where only a cookie says which side is theirs, each of their requests may get the other one.
+
+use http::Method;
+
+use super::super::draft::Draft;
+use super::Site;
+use crate::config::{Condition, Item};
+use crate::diagnostic::{Code, Span};
+use crate::migration::{ISSUED_COOKIE, Percent, Policy, Stage, UnitSource};
+
+/// Segments of a path below which programs ask rather than browsers.
+const OF_PROGRAMS: [&str; 6] = ["api", "apis", "graphql", "jsonrpc", "rest", "rpc"];
+
+pub(super) fn check(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft<'_>) {
+    let Some(policy) = policy.filter(|policy| divides(policy)) else { return };
+    let by_cookie = policy.sticky.iter().all(|unit| matches!(unit, UnitSource::Cookie(_)));
+    if !by_cookie || names_issued_cookie(site) || asks_for_a_cookie(site) {
+        return;
+    }
+    let Some((place, label)) = sign_of_programs(site) else { return };
+    let subject = if site.route.auth.get().is_some_and(|auth| !auth.jwt.is_absent()) { "\"jwt:sub\", " } else { "" };
+    let units: String = policy.sticky.iter().map(|unit| format!("\"{unit}\", ")).collect();
+    draft.say(
+        Code::ClientsWithoutCookies,
+        place,
+        format!(
+            "a client of `{}` is known by a cookie alone: one that keeps none may have another side with each request",
+            site.name()
+        ),
+        label,
+        format!(
+            "write `sticky = [{units}{subject}\"ip\"]`, with balancers in front of us in `[server] trusted`; \
+             if all its clients are browsers, `sticky = [{units}\"cookie:{ISSUED_COOKIE}\"]`"
+        ),
+    );
+}
+
+/// Two clients may have different sides.
+fn divides(policy: &Policy) -> bool {
+    match policy.dial.stage {
+        Stage::Split => true,
+        Stage::Canary => ![Percent::NOBODY, Percent::EVERYBODY].contains(&policy.dial.weight),
+        Stage::Monolith | Stage::Shadow | Stage::Migrated | Stage::Retired => false,
+    }
+}
+
+/// Written out, it says that cookies will do.
+fn names_issued_cookie(site: Site<'_>) -> bool {
+    let items = site.route.sticky.get().map(|list| list.0.as_slice()).unwrap_or_default();
+    items.iter().any(|item| item.value.strip_prefix("cookie:") == Some(ISSUED_COOKIE))
+}
+
+/// The route takes only requests with a cookie, whatever it is: its clients keep cookies.
+fn asks_for_a_cookie(site: Site<'_>) -> bool {
+    let conditions = site.route.cookies.get().map(|named| named.entries.as_slice()).unwrap_or_default();
+    conditions.iter().any(|entry| !matches!(entry.value, Condition::Absent))
+}
+
+/// What says that programs ask here.
+fn sign_of_programs(site: Site<'_>) -> Option<(Span, &'static str)> {
+    let route = site.route;
+    let paths = route.path.get().map(|paths| paths.0.as_slice()).unwrap_or_default();
+    if let Some(item) = paths.iter().find(|item| item.value.split('/').any(is_of_programs)) {
+        return Some((item.span.clone(), "looks like an API"));
+    }
+    if let Some(host) = route.host.given().filter(|host| host.value.to_ascii_lowercase().starts_with("api.")) {
+        return Some((host.span.clone(), "looks like an API"));
+    }
+    // What a browser asks for without a script of the page.
+    let of_pages = |item: &Item<Method>| matches!(item.value, Method::GET | Method::HEAD | Method::POST);
+    let methods =
+        route.methods.given().filter(|given| !given.value.0.is_empty() && !given.value.0.iter().any(of_pages));
+    methods.map(|given| (given.span.clone(), "no page asks so"))
+}
+
+/// One of the words, or a version: `v1`.
+fn is_of_programs(segment: &str) -> bool {
+    let version = segment.strip_prefix(['v', 'V']);
+    version.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        || OF_PROGRAMS.iter().any(|word| segment.eq_ignore_ascii_case(word))
+}
