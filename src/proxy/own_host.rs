@@ -18,7 +18,7 @@ pub fn turn_back(head: &mut ResponseHead, host: &str, asked: &Asked<'_>) {
         }
     }
     let (own, public) = (name_of(host), name_of(asked.host));
-    if head.fields.all(Name::SetCookie).any(|cookie| has_domain(cookie)) {
+    if head.fields.all(Name::SetCookie).any(has_domain) {
         rewrite_cookies(head, |cookie| with_public_domain(cookie, own, public));
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn check(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft<'
     }
     let Some((place, label)) = sign_of_programs(site) else { return };
     let subject = if site.route.auth.get().is_some_and(|auth| !auth.jwt.is_absent()) { "\"jwt:sub\", " } else { "" };
-    let units: String = policy.sticky.iter().map(|unit| format!("\"{unit}\", ")).collect();
+    let units = policy.sticky.iter().fold(String::new(), |units, unit| units + &format!("\"{unit}\", "));
     draft.say(
         Code::ClientsWithoutCookies,
         place,
