@@ -19,6 +19,7 @@ mod explain;
 mod failure;
 mod fault;
 mod finish;
+mod head_edits;
 mod issued_cookie;
 mod location;
 mod mirror;

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::head_edits::{rewrite_cookies, rewrite_location};
 use super::location::{self, Asked, Way};
-use super::rewriting::{rewrite_cookies, rewrite_location};
 use crate::message::{Name, ResponseHead};
 
 /// Turns the upstream's addresses and the domains of its cookies back.

@@ -1,9 +1,10 @@
 //! What is changed in an upstream's response so that two applications live under one origin.
 
+use super::head_edits::{rewrite_cookies, rewrite_location};
 use super::location::{self, Asked, Way};
 use super::own_host;
 use crate::endpoint::UpstreamId;
-use crate::message::{Name, ResponseHead};
+use crate::message::ResponseHead;
 use crate::route::{AnswerEdits, Route};
 
 /// What an upstream says of itself becomes what the client knows: by the route's table where a service has answered, and by the
@@ -36,27 +37,6 @@ fn apply(head: &mut ResponseHead, route: &Route, asked: &Asked<'_>) {
         rewrite_cookies(head, |cookie| rewrite_cookie(cookie, edits));
     }
     edits.headers.apply(&mut head.fields);
-}
-
-pub(super) fn rewrite_location(head: &mut ResponseHead, name: Name, way: &Way<'_>) {
-    let Some(value) = head.fields.text(name) else { return };
-    let changed = if name == Name::Refresh { way.refresh(value) } else { way.back(value) };
-    if let Some(changed) = changed.filter(|changed| !changed.contains(['\r', '\n'])) {
-        head.fields.set(name, changed.as_bytes());
-    }
-}
-
-/// Changes every cookie that the upstream sets.
-pub(super) fn rewrite_cookies(head: &mut ResponseHead, change: impl Fn(&str) -> String) {
-    let cookies: Vec<Vec<u8>> = head.fields.all(Name::SetCookie).map(<[u8]>::to_vec).collect();
-    if cookies.is_empty() {
-        return;
-    }
-    head.fields.remove(Name::SetCookie);
-    for cookie in cookies {
-        let changed = std::str::from_utf8(&cookie).ok().map(|text| change(text).into_bytes());
-        head.fields.append(Name::SetCookie, &changed.unwrap_or(cookie));
-    }
 }
 
 /// Changes the Domain and Path attributes.
