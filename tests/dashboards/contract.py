@@ -45,6 +45,7 @@ METRICS = {
     "discovery_up": ("gauge", {"upstream": None}),
     "queue_length": ("gauge", {"upstream": None}),
     "queue_wait_seconds": ("histogram", {"upstream": None}),
+    "certificate_expiry_timestamp_seconds": ("gauge", {"name": None}),
     "config_generation": ("gauge", {}),
     "config_last_reload_timestamp_seconds": ("gauge", {}),
     "config_reloads_total": ("counter", {"result": {"applied", "unchanged", "refused"}}),

@@ -23,6 +23,10 @@ listen    = ["127.0.0.1:{port}"]
 admin     = "127.0.0.1:{admin}"
 state_dir = "{folder}/state"
 
+[server.tls]
+listen       = ["127.0.0.1:{tls}"]
+certificates = [{{ cert = "{folder}/shop.pem", key = "{folder}/shop.key" }}]
+
 [limits]
 body = "1KiB"
 
@@ -147,6 +151,10 @@ class Proxy:
         self.address = f"127.0.0.1:{self.admin}"
         # Nobody listens there: its spans are dropped.
         self.collector = f"127.0.0.1:{prometheus.free_port()}"
+        self.tls = prometheus.free_port()
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "60"]
+        command += ["-subj", "/CN=shop.example", "-addext", "subjectAltName=DNS:shop.example"]
+        subprocess.run([*command, "-out", self.folder / "shop.pem", "-keyout", self.folder / "shop.key"], check=True, capture_output=True)
         self.endpoints = self.folder / "reports.endpoints"
         self.endpoints.write_text(self.applications["reports"].address + "\n")
         self.file = self.folder / "routes.toml"
@@ -171,7 +179,7 @@ class Proxy:
 
     def text(self, search_stage):
         addresses = {name: application.address for name, application in self.applications.items()}
-        return FILE.format(port=self.port, admin=self.admin, folder=self.folder, search_stage=search_stage, collector=self.collector, **addresses)
+        return FILE.format(port=self.port, admin=self.admin, tls=self.tls, folder=self.folder, search_stage=search_stage, collector=self.collector, **addresses)
 
     def write(self, text):
         beside = self.file.with_suffix(".new")

@@ -92,6 +92,7 @@ class Standin:
         self.get("monolith_only").set(0)
         self.get("build_info", version="0.1.0", revision="standin").set(1)
         self.get("config_generation").set(1)
+        self.get("certificate_expiry_timestamp_seconds", name="shop.example").set(time.time() + 60 * 86400)
         self.get("config_last_reload_timestamp_seconds").set_to_current_time()
         self._publish()
 
