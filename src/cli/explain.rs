@@ -67,6 +67,9 @@ fn describe(explained: &Explained) -> String {
     line("why", &explained.reason);
     let endpoint = explained.endpoint.as_ref().map_or(String::new(), |endpoint| format!(" ({endpoint})"));
     line("upstream", &format!("{}{endpoint}", explained.upstream));
+    if explained.proxy_protocol > 0 {
+        line("proxy", &format!("a PROXY header of version {} names the client first", explained.proxy_protocol));
+    }
     if let Some(limit) = &explained.limit {
         let (length, timeout) = (limit.queue_length, limit.queue_timeout_seconds);
         line("limit", &format!("{} requests at once; {length} more wait for at most {timeout} s", limit.max_in_flight));

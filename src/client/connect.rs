@@ -12,6 +12,7 @@ use pingora::tls::TlsConnector;
 use pingora::upstreams::peer::Peer as _;
 use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Peer, Socket};
@@ -62,15 +63,15 @@ impl From<Box<pingora::Error>> for ConnectError {
 pub async fn connect(peer: &Peer, limit: Option<Duration>) -> Result<Socket, ConnectError> {
     let made = async {
         match (&peer._address, peer.tls()) {
-            (SocketAddr::Inet(address), None) => Ok(Socket::Tcp(plain(*address).await?)),
+            (SocketAddr::Inet(address), None) => Ok(Socket::Tcp(begin(plain(*address).await?, peer).await?)),
             (SocketAddr::Inet(address), Some(tls)) => {
-                let socket = plain(*address).await?;
+                let socket = begin(plain(*address).await?, peer).await?;
                 // In a box: a plain connection should not carry the room that a handshake takes.
                 Box::pin(encrypted(socket.into(), tls, peer.sni())).await
             }
             (SocketAddr::Unix(address), tls) => {
                 let path = address.as_pathname().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
-                let socket = Stream::from(UnixStream::connect(path).await?);
+                let socket = Stream::from(begin(UnixStream::connect(path).await?, peer).await?);
                 match tls {
                     Some(tls) => Box::pin(encrypted(socket, tls, peer.sni())).await,
                     None => Ok(Socket::Stream(Box::new(socket))),
@@ -82,6 +83,14 @@ pub async fn connect(peer: &Peer, limit: Option<Duration>) -> Result<Socket, Con
         Some(limit) => tokio::time::timeout(limit, made).await.unwrap_or(Err(ConnectError::Timeout(limit))),
         None => made.await,
     }
+}
+
+/// Says first whose connection it is, where that is to be said.
+async fn begin<S: AsyncWrite + Unpin>(mut socket: S, peer: &Peer) -> io::Result<S> {
+    if let Some(header) = peer.proxy_header() {
+        socket.write_all(header).await?;
+    }
+    Ok(socket)
 }
 
 async fn plain(address: InetAddress) -> io::Result<TcpStream> {

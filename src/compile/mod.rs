@@ -25,8 +25,8 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, Acme, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, NotifyTarget, Role,
-    ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
+    AccessLog, Acme, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, NotifyTarget, ProxyProtocol,
+    Role, ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
 };
 
 pub use crate::route::{Matching, Network, Secret, SecretSource};

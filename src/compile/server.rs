@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::listeners::Listeners;
-use super::{ForceRule, ServerSettings, TlsSettings, admin, cookies, networks, tls};
+use super::{ForceRule, ProxyProtocol, ServerSettings, TlsSettings, admin, cookies, networks, tls};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
 
@@ -42,6 +42,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         drain: server.drain.or(DEFAULT_DRAIN),
         lame_duck: server.lame_duck.or(Duration::ZERO),
         monolith_only: server.monolith_only.or(false),
+        proxy_protocol: proxy_protocol(server, draft),
         trusted,
         forwarded: server.forwarded.or(false),
         force,
@@ -49,6 +50,34 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         allow_bare_lf: server.allow_bare_lf.or(false),
         debug_headers: server.debug_headers.or(false),
     })
+}
+
+/// Without a trusted peer nobody's header is read.
+fn proxy_protocol(server: &config::Server, draft: &mut Draft<'_>) -> ProxyProtocol {
+    let Some(given) = server.proxy_protocol.given() else { return ProxyProtocol::Off };
+    let nobody = match &server.trusted {
+        Field::Given(trusted) => trusted.value.is_empty(),
+        Field::Wrong => false,
+        Field::Absent => true,
+    };
+    let help = "name the networks of your balancers, such as `trusted = [\"10.0.0.0/8\"]`";
+    match given.value {
+        config::ProxyProtocol::Off => ProxyProtocol::Off,
+        config::ProxyProtocol::Accept => {
+            if nobody {
+                let message = "nobody is in `trusted`, so no PROXY header is read";
+                draft.say(Code::UselessSetting, given.span.clone(), message, "no effect", help);
+            }
+            ProxyProtocol::Accept
+        }
+        config::ProxyProtocol::Require => {
+            if nobody {
+                let message = "nobody is in `trusted`, so every connection would be refused";
+                draft.say(Code::InvalidValue, given.span.clone(), message, "nobody may send one", help);
+            }
+            ProxyProtocol::Require
+        }
+    }
 }
 
 /// Without a word about listeners, the plain one is the default; with TLS listeners alone there is none.

@@ -105,11 +105,22 @@ pub struct ServerSettings {
     pub trusted: Vec<Network>,
     /// Upstreams get `Forwarded`, too, where the peer has sent none.
     pub forwarded: bool,
+    pub proxy_protocol: ProxyProtocol,
     pub force: Option<ForceRule>,
     pub cookies: CookieSettings,
     /// Lines of a request's head may end in LF alone.
     pub allow_bare_lf: bool,
     pub debug_headers: bool,
+}
+
+/// Whether clients' connections begin with a PROXY header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    Off,
+    /// They may.
+    Accept,
+    /// They must.
+    Require,
 }
 
 /// Who hears of moves, and how: one of `[notify.NAME]`.

@@ -59,6 +59,12 @@ choices! {
         Strict "strict",
         None "none",
     }
+    /// Whether connections begin with a PROXY header.
+    ProxyProtocol: "`off`, `accept` or `require`" {
+        Off "off",
+        Accept "accept",
+        Require "require",
+    }
     /// How an endpoint is picked.
     Balance: "a way to balance" {
         RoundRobin "round-robin",

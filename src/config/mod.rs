@@ -35,8 +35,8 @@ mod schema_tests;
 
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase, Role,
-    SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
+    Balance, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase,
+    ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use containers::{Docker, Kubernetes, PortChoice};

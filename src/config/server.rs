@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::list::Item;
 use super::table::table;
-use super::{Cookies, Limit, Role, Secret, TlsVersion};
+use super::{Cookies, Limit, ProxyProtocol, Role, Secret, TlsVersion};
 
 table! {
     /// The proxy's own listeners and life cycle.
@@ -40,6 +40,10 @@ table! {
         trusted: Vec<Item<String>>,
         /// Send Forwarded (RFC 7239) also where the peer has sent none; it says the same as X-Forwarded-*. Default: false.
         forwarded: bool,
+        /// Whether connections begin with a PROXY header (version 1 or 2), which says whose they are: `accept`, they may; `require`, they
+        /// must. On plain and TLS listeners, read from peers in `trusted` alone; from others it is 400. The address in it is the peer
+        /// from then on: its X-Forwarded-*, Forwarded and X-Request-Id are believed if that address is in `trusted`. Default: `"off"`.
+        proxy_protocol: ProxyProtocol,
         /// The clients that may name a side, and the header.
         force: Force,
         /// Attributes of the cookies that the proxy issues.

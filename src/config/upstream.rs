@@ -45,6 +45,9 @@ macro_rules! upstream {
                 max_in_flight: Limit<u32>,
                 /// Where requests wait beyond `max_in_flight`, first come first served.
                 queue: Queue,
+                /// The version, 1 or 2, of the PROXY header that begins each connection to the upstream and names the client; 0: none. A
+                /// connection is used again for the same client's address and port alone. Health checks say `LOCAL` or `UNKNOWN`. Default: 0.
+                proxy_protocol: u16,
                 /// Idle connections are used again for less than this, or, with `"auto"`, for less than the upstream was seen to keep
                 /// them. Default: `"auto"`.
                 keepalive: KeepaliveTime,

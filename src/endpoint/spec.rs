@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{Buffering, DockerContainers, InFlightLimit, Keepalive, KubernetesService};
+use crate::message::ProxyVersion;
 
 /// An upstream's place in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -271,6 +272,8 @@ pub struct UpstreamSpec {
     pub tls: Option<TlsIdentity>,
     pub timeouts: Timeouts,
     pub keepalive: Keepalive,
+    /// The PROXY header that begins each connection; `None`: there is none.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// `None`: no limit.
     pub limit: Option<InFlightLimit>,
     /// How much of bodies is held where a route does not say.

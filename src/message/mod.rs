@@ -11,6 +11,7 @@ mod fields;
 mod grpc;
 mod name;
 mod piece;
+mod proxy_header;
 mod request;
 mod response;
 
@@ -24,6 +25,7 @@ pub use grpc::{
 };
 pub use name::Name;
 pub use piece::{Framing, Piece};
+pub use proxy_header::{ProxiedAddresses, ProxyHeader, ProxyVersion};
 pub use request::RequestHead;
 pub use response::ResponseHead;
 

@@ -27,6 +27,8 @@ pub struct Edition {
     pub unmatched: RouteEdition,
     /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
     pub rewriting: Vec<Vec<Arc<Route>>>,
+    /// Some upstream is told of clients' connections.
+    pub tells_clients: bool,
     /// Some route decides by a header that the edge writes about the client, or lets a token write one.
     pub reads_forwarded: bool,
 }
@@ -115,9 +117,10 @@ impl Edition {
         };
         let limited = snapshot.upstreams.iter().map(|spec| (&*spec.name, spec.limit.is_some()));
         let queues = limited.map(|(name, limited)| metrics.queue(name, limited)).collect();
+        let tells_clients = snapshot.upstreams.iter().any(|spec| spec.proxy_protocol.is_some());
         let rewriting = rewriting(&snapshot);
         let reads_forwarded = snapshot.routes.iter().any(|route| reads_forwarded(route));
-        Self { generation, snapshot, pools, queues, routes, unmatched, rewriting, reads_forwarded }
+        Self { generation, snapshot, pools, queues, routes, unmatched, rewriting, tells_clients, reads_forwarded }
     }
 
     pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {

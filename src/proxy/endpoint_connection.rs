@@ -31,7 +31,7 @@ pub fn idle(exchange: &mut Exchange) -> Option<End> {
     }
     let lease = exchange.attempt.lease.as_ref()?;
     let now = exchange.attempt.began.unwrap_or_else(Instant::now);
-    let (key, tls) = (lease.connection_key(), lease.peer_http1().is_tls());
+    let (key, tls) = (lease.connection_key_for(exchange.proxied().as_ref()), lease.peer_http1().is_tls());
     let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
     let youngest = if exchange.attempt.anew {
         Duration::ZERO
@@ -45,9 +45,11 @@ pub fn idle(exchange: &mut Exchange) -> Option<End> {
 pub async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
     let versions = versions(exchange);
-    let peer = if versions == HttpVersions::Http1 { lease.peer_http1() } else { lease.peer() };
+    let client = exchange.proxied();
+    let peer = lease.peer_for(client.as_ref(), versions == HttpVersions::Http1);
     let idle = exchange.edition.pool(exchange.target).spec().keepalive.http2();
-    End::connect(peer, connect_limit(exchange), (lease.connection_key(), versions), idle).await
+    let key = lease.connection_key_for(client.as_ref());
+    End::connect(&peer, connect_limit(exchange), (key, versions), idle).await
 }
 
 /// What this future gives, or why it is not waited for any longer: the client has left.

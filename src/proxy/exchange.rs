@@ -1,6 +1,6 @@
 //! The state of one request from its head to its log line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::client::Socket;
 use crate::downstream::SignedIn;
 use crate::endpoint::{Timeouts, UpstreamId};
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
-use crate::message::{Framing, GrpcStatus, RequestHead, ResultCode};
+use crate::message::{Framing, GrpcStatus, ProxiedAddresses, RequestHead, ResultCode};
 use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
 use crate::route::Found;
 use crate::shadow::{Capture, Order};
@@ -31,6 +31,8 @@ pub struct Arrival {
     /// The other end of the connection; `None`: a Unix socket.
     pub peer: Option<IpAddr>,
     pub tls: bool,
+    /// Both ends of the connection, where an upstream is told of them.
+    pub addresses: Option<Box<ProxiedAddresses>>,
     /// Of the client's certificate.
     pub subject: Option<ClientSubject>,
 }
@@ -213,6 +215,17 @@ impl Exchange {
     /// The stage in force for this request.
     pub fn dial_stage(&self) -> Stage {
         self.route().dial.stage
+    }
+
+    /// The client's connection as an upstream is told of it; `None`: no upstream is, or there is nothing to tell.
+    pub fn proxied(&self) -> Option<ProxiedAddresses> {
+        let own = if self.edition.tells_clients { self.arrival.addresses.as_deref() } else { None }?;
+        let client = self.client?.to_canonical();
+        if client == own.source.ip().to_canonical() {
+            return Some(*own);
+        }
+        // The client of a trusted peer: of its port nothing is known.
+        Some(ProxiedAddresses::new(SocketAddr::new(client, 0), own.destination))
     }
 
     /// The name of the side that answers, `none` before it is decided.

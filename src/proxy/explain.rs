@@ -11,7 +11,7 @@ use crate::compile::Snapshot;
 use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
-use crate::message::{Name, RequestHead, is_call, is_value};
+use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
 use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Side, Stage, decide};
 use crate::route::{Found, Route, RouteId, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
@@ -45,6 +45,8 @@ pub struct Explained {
     pub buffer: ExplainedBuffer,
     /// How many requests the upstream takes at once; `null`: any number.
     pub limit: Option<ExplainedLimit>,
+    /// The version of the PROXY header that the upstream's connections begin with; 0: none.
+    pub proxy_protocol: u8,
     /// Whether the monolith may answer if the service fails.
     pub fallback: bool,
     /// Of a call of gRPC: whether the route declares that it changes nothing.
@@ -237,6 +239,11 @@ pub fn explain(
         request: sent,
         buffer: buffer(snapshot, route, decision.upstream),
         limit: limit(snapshot, decision.upstream),
+        proxy_protocol: match snapshot.upstreams.get(decision.upstream.index()).and_then(|spec| spec.proxy_protocol) {
+            None => 0,
+            Some(ProxyVersion::V1) => 1,
+            Some(ProxyVersion::V2) => 2,
+        },
         fallback: decision.fallback,
         safe_call: call.then_some(decision.safe_call),
         fallback_statuses,

@@ -38,6 +38,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             pool: Arc::clone(exchange.edition.pool(upstream)),
             monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
             unit: exchange.decision.unit_hash,
+            client: exchange.proxied(),
             trace: exchange.trace.for_shadow(),
             safe: exchange.is_safe(),
         };

@@ -368,10 +368,16 @@ fn give_back(upstream: End, exchange: &mut Exchange, most: usize) {
     let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
     let upstream = sign_in::keep_apart(exchange, upstream);
     exchange.permit = None;
+    let client = exchange.proxied();
     let Some(lease) = &mut exchange.attempt.lease else { return };
     if let Some(upstream) = upstream {
-        let closes = keepalive.learns(lease.idle_closes());
-        upstream.keep(lease.connection_key(), keepalive.kept(), most, closes);
+        let key = lease.connection_key_for(client.as_ref());
+        if key == lease.connection_key() {
+            upstream.keep(key, keepalive.kept(), most, keepalive.learns(lease.idle_closes()));
+        } else {
+            // Of use to one client alone: it does not wait for longer than it would be used.
+            upstream.keep(key, keepalive.reuse_within(lease.idle_closes(), true), most, None);
+        }
     }
     lease.release();
 }

@@ -1,94 +1,31 @@
 //! A connection from its accept to its end: which protocol, and one request after another.
 
-use std::collections::HashMap;
 use std::future::{Future as _, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use parking_lot::Mutex;
 use pingora::apps::ServerApp;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use prometheus::IntGauge;
-use tokio::sync::watch;
 
+use super::connections::{ConnectionSlot, Connections};
+use super::proxied::{self, NoFront};
 use super::rebind;
 use super::tls::{Greeted, Tls};
 use crate::client::Socket;
-use crate::compile::Limits;
+use crate::compile::{Limits, ProxyProtocol};
 use crate::downstream::http1::{Arrived, Conn, HeadRules};
 use crate::downstream::{ClientFault, Descriptor, Pace, Timer, http2};
 use crate::guard::headers::{ClientSubject, is_trusted};
-use crate::guard::rate::client_unit;
 use crate::message::{Framing, RequestHead};
 use crate::proxy::{self, After, Arrival, ClientEnd, Exchange, Failure, Steps, alone, own_response};
 use crate::telemetry::{PanicRecord, RequestId};
-
-/// The open connections of the whole process.
-#[derive(Debug)]
-pub struct Connections {
-    /// So many have descriptors, whatever the file says.
-    room: u64,
-    open: AtomicI64,
-    /// A successor has the listeners.
-    handed_over: AtomicBool,
-    /// Those of each client, kept only where they are limited.
-    clients: Mutex<HashMap<[u8; 16], u64>>,
-    /// Tells tunnels that the server goes. Each of them listens.
-    going_away: watch::Sender<bool>,
-}
-
-impl Connections {
-    pub fn new(room: u64) -> Self {
-        Self {
-            room,
-            open: AtomicI64::new(0),
-            handed_over: AtomicBool::new(false),
-            clients: Mutex::default(),
-            going_away: watch::Sender::new(false),
-        }
-    }
-
-    pub fn open(&self) -> i64 {
-        self.open.load(Relaxed)
-    }
-
-    pub fn successor_serves(&self) {
-        self.handed_over.store(true, Relaxed);
-    }
-
-    pub fn has_successor(&self) -> bool {
-        self.handed_over.load(Relaxed)
-    }
-
-    pub const fn going_away(&self) -> &watch::Sender<bool> {
-        &self.going_away
-    }
-
-    /// Tells every tunnel that the server goes; gives how many there are.
-    pub fn say_going_away(&self) -> usize {
-        let listening = self.going_away.receiver_count();
-        self.going_away.send_replace(true);
-        listening
-    }
-
-    /// Another connection of this client, if it may have one.
-    fn admit(&self, client: IpAddr, most: u64) -> Option<ClientSlot<'_>> {
-        let unit = client_unit(client);
-        let mut clients = self.clients.lock();
-        let open = clients.entry(unit).or_default();
-        (*open < most).then(|| {
-            *open += 1;
-            ClientSlot { connections: self, unit }
-        })
-    }
-}
 
 /// One listener's application.
 pub struct HttpListener {
@@ -348,63 +285,90 @@ impl ServerApp for HttpListener {
 }
 
 impl HttpListener {
-    async fn connection(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+    async fn connection(&self, stream: Stream, shutdown: &ShutdownWatch) {
         let edition = self.steps.in_force.load();
         let limits = edition.snapshot.limits.clone();
-        let peer = peer(&stream);
-        let limited = peer.filter(|peer| !is_trusted(*peer, &edition.snapshot.server.trusted));
+        let mut peer = proxied::peer(&stream);
+        let mut addresses = if edition.tells_clients { proxied::own(&stream) } else { None };
+        let rule = edition.snapshot.server.proxy_protocol;
         drop(edition);
         let _counted = ConnectionSlot::new(&self.connections, &self.gauge);
-        let most = limits.connections.map_or(self.connections.room, |most| most.min(self.connections.room));
-        if u64::try_from(self.connections.open()).unwrap_or(0) > most {
+        if self.connections.are_too_many(limits.connections) {
             let arrival = Arrival { peer, ..Arrival::default() };
             Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections")).await;
             return;
         }
+        let mut socket = match self.tls {
+            Some(_) if self.threads > 1 => Socket::Stream(rebind::rebind(stream)),
+            Some(_) => Socket::Stream(stream),
+            None => rebind::plain(stream),
+        };
+        let mut unread = BytesMut::new();
+        if rule != ProxyProtocol::Off {
+            let front = proxied::receive(&mut socket, rule, self.trusts(peer), limits.header_timeout);
+            // In a box: where no header is read, a connection carries no room for it.
+            let front = match Box::pin(before_stop(front, shutdown, &self.connections)).await {
+                Some(Ok(front)) => front,
+                Some(Err(why)) => return Box::pin(self.without_front(socket, peer, &why, &limits)).await,
+                None => return,
+            };
+            unread = front.unread;
+            if let Some(told) = front.addresses {
+                peer = Some(told.source.ip());
+                addresses = Some(told);
+            }
+        }
         // Behind a proxy that speaks for others, one address is many clients.
         let most = limits.connections_per_client.filter(|most| *most > 0);
+        let limited = peer.filter(|_| most.is_some() && !self.trusts(peer));
         let _of_client = match most.zip(limited).map(|(most, peer)| self.connections.admit(peer, most)) {
             Some(None) => {
                 let arrival = Arrival { peer, ..Arrival::default() };
-                Box::pin(self.too_many(Socket::Stream(stream), arrival, "connections_per_client")).await;
+                Box::pin(self.too_many(socket, arrival, "connections_per_client")).await;
                 return;
             }
             counted => counted.flatten(),
         };
-        let (socket, arrival, alpn) = if let Some(tls) = &self.tls {
-            if self.threads > 1 {
-                stream = rebind::rebind(stream);
+        let addresses = addresses.map(Box::new);
+        let (socket, arrival, alpn) = match (&self.tls, socket) {
+            (Some(tls), Socket::Stream(stream)) => {
+                let Some(stream) = proxied::give_back(stream, &unread) else { return };
+                unread.clear();
+                // In a box, so that a connection holds no room for a handshake once it is over, or where there is none.
+                let greeted = Box::pin(self.encrypted(tls, stream, &limits)).await;
+                let Some((stream, subject)) = greeted else { return };
+                let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+                (Socket::Stream(stream), Arrival { peer, tls: true, addresses, subject }, Some(http2))
             }
-            // In a box, so that a connection holds no room for a handshake once it is over, or where there is none.
-            let greeted = Box::pin(self.encrypted(tls, stream, &limits)).await;
-            let Some((stream, subject)) = greeted else { return };
-            let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-            (Socket::Stream(stream), Arrival { peer, tls: true, subject }, Some(http2))
-        } else {
-            (rebind::plain(stream), Arrival { peer, tls: false, subject: None }, None)
+            (_, socket) => (socket, Arrival { peer, tls: false, addresses, subject: None }, None),
         };
         match alpn {
             Some(true) => Box::pin(self.http2(socket, BytesMut::new(), arrival, limits, shutdown)).await,
-            _ => self.http1(Conn::new(socket, pace(&limits)), arrival, limits, shutdown).await,
+            _ => self.http1(Conn::behind(socket, unread, pace(&limits)), arrival, limits, shutdown).await,
         }
     }
-}
 
-/// Counts a connection of one client as long as it lives.
-struct ClientSlot<'a> {
-    connections: &'a Connections,
-    unit: [u8; 16],
-}
+    /// A peer that may speak for others.
+    fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        let edition = self.steps.in_force.load();
+        peer.is_some_and(|peer| is_trusted(peer, &edition.snapshot.server.trusted))
+    }
 
-impl Drop for ClientSlot<'_> {
-    fn drop(&mut self) {
-        let mut clients = self.connections.clients.lock();
-        if let Some(open) = clients.get_mut(&self.unit) {
-            *open -= 1;
-            if *open == 0 {
-                clients.remove(&self.unit);
-            }
+    /// The connection does not begin as it must.
+    async fn without_front(&self, socket: Socket, peer: Option<IpAddr>, why: &NoFront, limits: &Limits) {
+        let (status, reason) = match why {
+            NoFront::Closed => return,
+            NoFront::Refused => (400, "proxy_protocol"),
+            NoFront::TooLate { .. } => (408, "header_timeout"),
+        };
+        if self.tls.is_some() || matches!(why, NoFront::TooLate { begun: false }) {
+            // Behind TLS nothing that is written in plain is read.
+            return self.steps.telemetry.metrics.edge().refused(reason);
         }
+        let mut conn = Conn::new(socket, pace(limits));
+        let (bad, head) = conn.give_up(status, reason);
+        let failure = Failure::Refused { status: bad.status, reason: bad.reason };
+        self.refuse(conn, head, Arrival { peer, ..Arrival::default() }, failure, limits).await;
     }
 }
 
@@ -415,37 +379,24 @@ async fn stopped(shutdown: &mut ShutdownWatch, fresh: bool, connections: &Connec
     const GRACE: Duration = Duration::from_secs(3);
     // An error says that the server is gone, which is the same.
     drop(shutdown.wait_for(|stopping| *stopping).await);
-    if fresh || connections.handed_over.load(Relaxed) {
+    if fresh || connections.has_successor() {
         tokio::time::sleep(GRACE).await;
     }
 }
 
-fn peer(stream: &Stream) -> Option<IpAddr> {
-    let digest = stream.get_socket_digest()?;
-    digest.peer_addr()?.as_inet().map(std::net::SocketAddr::ip)
+/// `None`: the server stops first.
+async fn before_stop<T>(
+    work: impl Future<Output = T>,
+    shutdown: &ShutdownWatch,
+    connections: &Connections,
+) -> Option<T> {
+    let mut shutdown = shutdown.clone();
+    tokio::select! {
+        done = work => Some(done),
+        () = stopped(&mut shutdown, true, connections) => None,
+    }
 }
 
 fn pace(limits: &Limits) -> Pace {
     Pace { pause: limits.write_timeout, rate: limits.min_rate.filter(|rate| *rate > 0) }
-}
-
-/// Counts a connection as long as it lives.
-struct ConnectionSlot<'a> {
-    connections: &'a Connections,
-    gauge: &'a IntGauge,
-}
-
-impl<'a> ConnectionSlot<'a> {
-    fn new(connections: &'a Connections, gauge: &'a IntGauge) -> Self {
-        connections.open.fetch_add(1, Relaxed);
-        gauge.inc();
-        Self { connections, gauge }
-    }
-}
-
-impl Drop for ConnectionSlot<'_> {
-    fn drop(&mut self) {
-        self.connections.open.fetch_sub(1, Relaxed);
-        self.gauge.dec();
-    }
 }

@@ -2,11 +2,13 @@
 
 mod acme;
 mod connection;
+mod connections;
 mod descriptors;
 mod drain;
 mod hand_over;
 mod listen;
 mod observer;
+mod proxied;
 mod rebind;
 mod run;
 mod service_manager;

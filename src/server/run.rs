@@ -16,7 +16,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::acme;
-use super::connection::{Connections, HttpListener};
+use super::connection::HttpListener;
+use super::connections::Connections;
 use super::descriptors::{Shares, open_now, raise_limit};
 use super::drain::{Drained, drain};
 use super::hand_over::{Inheritance, Stays, hand_over};

@@ -15,7 +15,7 @@ use crate::client::ask::ask_over;
 use crate::client::{self, End, Fault, Peer};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
-use crate::message::{Fields, Framing, Name, Piece, RequestHead, is_call};
+use crate::message::{Fields, Framing, Name, Piece, ProxiedAddresses, RequestHead, is_call};
 use crate::upstream::{Failure, Lease, Pool};
 
 /// Idle connections that are kept, over all upstreams.
@@ -32,6 +32,7 @@ pub(super) struct Request<'a> {
     pub(super) pool: &'a Arc<Pool>,
     pub(super) upstream: UpstreamId,
     pub(super) unit: Option<u64>,
+    pub(super) client: Option<ProxiedAddresses>,
     pub(super) head: &'a RequestHead,
     pub(super) body: &'a [Bytes],
     pub(super) translate: &'a dyn Translate,
@@ -117,18 +118,20 @@ impl Client {
         lease: &Lease,
         keep: Option<(u64, Held)>,
     ) -> Result<Response, ClientError> {
-        let (spec, key) = (request.pool.spec(), lease.connection_key());
+        let (spec, key) = (request.pool.spec(), lease.connection_key_for(request.client.as_ref()));
         let asked = client::Request { head: request.head, framing: framing(request), body: request.body };
         let began = Instant::now();
-        let peer = lease.peer();
+        let peer = lease.peer_for(request.client.as_ref(), false);
         let youngest = spec.keepalive.reuse_within(lease.idle_closes(), asked.is_harmless_twice());
         let kept = End::kept(key, spec.http, peer.is_tls(), began, youngest);
-        let connected = self.connect(peer, (key, spec.http), spec.keepalive.http2());
+        let connected = self.connect(&peer, (key, spec.http), spec.keepalive.http2());
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
         if whole {
-            let closes = spec.keepalive.learns(lease.idle_closes());
-            response.keep_connection(key, spec.keepalive.kept(), IDLE_CONNECTIONS, closes);
+            let (closes, shared) = (lease.idle_closes(), key == lease.connection_key());
+            let wait = if shared { spec.keepalive.kept() } else { spec.keepalive.reuse_within(closes, true) };
+            let closes = spec.keepalive.learns(closes).filter(|_| shared);
+            response.keep_connection(key, wait, IDLE_CONNECTIONS, closes);
         }
         Ok(told)
     }

@@ -26,7 +26,7 @@ use super::{HELD_LIMIT, Translate, head, now};
 use crate::compare::{Report, Rules, WrittenRules};
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::live::GateCounters;
-use crate::message::RequestHead;
+use crate::message::{ProxiedAddresses, RequestHead};
 use crate::migration::CompareSettings;
 use crate::route::Route;
 use crate::store::Store;
@@ -67,6 +67,8 @@ pub struct Target {
     pub monolith: Arc<Pool>,
     /// The hash of the client's unit, for pools that are balanced by it.
     pub unit: Option<u64>,
+    /// The client's connection, for upstreams that are told of it.
+    pub client: Option<ProxiedAddresses>,
     /// The place of the copy in the request's trace.
     pub trace: TraceContext,
     /// It changes nothing: the monolith may be asked once more.
@@ -363,6 +365,7 @@ impl Asked {
             pool,
             upstream,
             unit: self.target.unit,
+            client: self.target.client,
             head: &head,
             body: &self.body,
             translate: &*self.translate,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Version};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -16,7 +17,7 @@ use super::vitals::EndpointKey;
 use crate::client::ask::ask;
 use crate::client::{AskError, End, FetchError, Request};
 use crate::endpoint::{Health, HealthCheck, HealthRequest, HttpVersions};
-use crate::message::{Framing, Name, RequestHead};
+use crate::message::{Framing, Name, ProxiedAddresses, RequestHead};
 
 /// While the checks contradict the verdict, or requests fail to connect, they follow each other faster than the interval.
 const IN_DOUBT: Duration = Duration::from_millis(300);
@@ -104,8 +105,16 @@ impl Check {
 
     async fn connect(&self) -> std::io::Result<()> {
         match &self.endpoint.place {
-            Place::Inet(address) => TcpStream::connect(address).await.map(drop),
-            Place::Unix(path) => UnixStream::connect(path).await.map(drop),
+            Place::Inet(address) => self.introduce(TcpStream::connect(address).await?).await,
+            Place::Unix(path) => self.introduce(UnixStream::connect(path).await?).await,
+        }
+    }
+
+    /// An endpoint that waits for a PROXY header is told that the connection is ours.
+    async fn introduce(&self, mut socket: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+        match self.endpoint.peers.1.proxy_protocol() {
+            Some(version) => socket.write_all(&ProxiedAddresses::header(None, version)).await,
+            None => Ok(()),
         }
     }
 
@@ -142,7 +151,8 @@ impl Check {
             HttpVersions::Http1 | HttpVersions::Auto => (http1, HttpVersions::Http1),
         };
         // The limit of the whole check bounds the connection, too. It is closed behind the response.
-        let end = End::connect(peer, None, (self.endpoint.connection_key, versions), Duration::ZERO).await?;
+        let end = End::connect(&peer.for_client(None), None, (self.endpoint.connection_key, versions), Duration::ZERO)
+            .await?;
         let response = ask(end, &request).await?;
         Ok(response.head.status.as_u16())
     }

@@ -1,16 +1,20 @@
 //! One address of an upstream, ready to be connected to, and the lease that a request holds on it.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use pingora::upstreams::peer::Peer as _;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::peers::Place;
 use super::pool::Pool;
 use super::vitals::{EndpointKey, Failure, Vitals};
 use crate::client::Peer;
 use crate::endpoint::IdleCloses;
+use crate::message::ProxiedAddresses;
 
 /// Immutable but for its vitals.
 #[derive(Debug)]
@@ -106,6 +110,23 @@ impl Lease {
 
     pub fn address(&self) -> &str {
         self.endpoint.address()
+    }
+
+    /// The same where the upstream is told of each client's connection, which may then be taken for that client's alone.
+    pub fn connection_key_for(&self, client: Option<&ProxiedAddresses>) -> u64 {
+        match (self.endpoint.peers.1.proxy_protocol(), client) {
+            (Some(_), Some(client)) => {
+                let mut hasher = Xxh3::with_seed(self.endpoint.connection_key);
+                client.source.hash(&mut hasher);
+                hasher.finish()
+            }
+            _ => self.endpoint.connection_key,
+        }
+    }
+
+    /// The peer that tells the upstream of this client's connection, where it is to be told. `http1`: for HTTP/1.1 alone.
+    pub fn peer_for(&self, client: Option<&ProxiedAddresses>, http1: bool) -> Cow<'_, Peer> {
+        if http1 { self.peer_http1() } else { self.peer() }.for_client(client)
     }
 
     /// `host:port` as the upstream's table or its registry names it.

@@ -86,8 +86,9 @@ impl PeerMaker {
             Place::Unix(path) => unix_peer(path, spec.tls.is_some(), server_name),
         };
         let mut peer = Peer::new(http, self.trust.clone(), versions);
+        peer.tell_clients(spec.proxy_protocol);
         // Pingora's pool does not look at ALPN or the CA: connections of different ones must not be mixed.
-        peer.group_key = group(&spec.name, spec.tls.as_ref(), versions);
+        peer.group_key = group(spec, versions);
         let options = &mut peer.options;
         // Pingora's default is one stream per connection.
         options.max_h2_streams = 100;
@@ -119,8 +120,9 @@ fn unix_peer(path: &Path, tls: bool, server_name: String) -> HttpPeer {
     })
 }
 
-fn group(name: &str, tls: Option<&TlsIdentity>, versions: HttpVersions) -> u64 {
-    xxh3_64(format!("{name}\0{tls:?}\0{versions:?}").as_bytes())
+fn group(spec: &UpstreamSpec, versions: HttpVersions) -> u64 {
+    let UpstreamSpec { name, tls, proxy_protocol, .. } = spec;
+    xxh3_64(format!("{name}\0{:?}\0{versions:?}\0{proxy_protocol:?}", tls.as_ref()).as_bytes())
 }
 
 /// How the upstream's certificate is checked, and our own.

@@ -36,6 +36,7 @@ pub(super) fn spec(source: Source) -> UpstreamSpec {
         buffer: crate::endpoint::Buffering::default(),
         keepalive: Keepalive::For(Duration::from_secs(4)),
         limit: None,
+        proxy_protocol: None,
         sandbox: false,
     }
 }

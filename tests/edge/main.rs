@@ -26,6 +26,7 @@ mod limits;
 mod live_stream;
 mod observing;
 mod passthrough;
+mod proxy_protocol;
 mod queueing;
 mod rehearsal;
 mod reload;

@@ -16,10 +16,10 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use crate::harness::{Edge, EdgePlan, Origin, PATIENCE, eventually, free_address};
 
 /// A folder of PEM files that goes with its test.
-struct Pems(PathBuf);
+pub(crate) struct Pems(PathBuf);
 
 impl Pems {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("pems-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -27,7 +27,7 @@ impl Pems {
         Self(path)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
 
@@ -36,7 +36,7 @@ impl Pems {
     }
 
     /// A pair for this name, signed by itself, under `file.pem` and `file.key`.
-    fn pair(&self, file: &str, name: &str) {
+    pub(crate) fn pair(&self, file: &str, name: &str) {
         let key = KeyPair::generate().expect("a key can be made");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("a name is a name");
         let cert = params.self_signed(&key).expect("a key can sign");
@@ -51,7 +51,7 @@ impl Pems {
     }
 
     /// `[server.tls]` with these pairs.
-    fn table(&self, listen: SocketAddr, pairs: &[&str], more: &str) -> String {
+    pub(crate) fn table(&self, listen: SocketAddr, pairs: &[&str], more: &str) -> String {
         let pairs: Vec<String> = pairs.iter().map(|pair| self.entry(pair)).collect();
         format!("[server.tls]\nlisten = [\"{listen}\"]\ncertificates = [{}]\n{more}\n", pairs.join(", "))
     }

@@ -38,6 +38,7 @@ fn spec(source: Source) -> UpstreamSpec {
         timeouts: Timeouts { connect: Some(Duration::from_secs(2)), answer: None, idle: None, total: None },
         keepalive: Keepalive::For(Duration::from_secs(4)),
         limit: None,
+        proxy_protocol: None,
         buffer: multilith::endpoint::Buffering::default(),
         sandbox: false,
     }

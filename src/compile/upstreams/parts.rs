@@ -7,6 +7,7 @@ use super::{health, limit, source, tls};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::{Balance, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
+use crate::message::ProxyVersion;
 
 /// The keys that both tables have.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,7 @@ pub(super) struct Parts<'f> {
     pub(super) timeouts: &'f Field<config::Timeouts>,
     pub(super) max_in_flight: &'f Field<config::Limit<u32>>,
     pub(super) queue: &'f Field<config::Queue>,
+    pub(super) proxy_protocol: &'f Field<u16>,
     pub(super) keepalive: &'f Field<config::KeepaliveTime>,
     pub(super) buffer: &'f Field<config::Buffer>,
 }
@@ -46,6 +48,7 @@ macro_rules! parts {
             timeouts: &$table.timeouts,
             max_in_flight: &$table.max_in_flight,
             queue: &$table.queue,
+            proxy_protocol: &$table.proxy_protocol,
             keepalive: &$table.keepalive,
             buffer: &$table.buffer,
         }
@@ -118,8 +121,24 @@ impl<'f> Parts<'f> {
                 config::KeepaliveTime::For(time) => Keepalive::For(time),
             },
             limit: limit::compile(self.max_in_flight, self.queue, draft),
+            proxy_protocol: proxy_protocol(self.proxy_protocol, draft),
             buffer: buffer(self.buffer),
             sandbox,
+        }
+    }
+}
+
+fn proxy_protocol(field: &Field<u16>, draft: &mut Draft<'_>) -> Option<ProxyVersion> {
+    let given = field.given()?;
+    match given.value {
+        0 => None,
+        1 => Some(ProxyVersion::V1),
+        2 => Some(ProxyVersion::V2),
+        other => {
+            let message = format!("the PROXY protocol has no version {other}");
+            let help = "write `proxy_protocol = 2`, or 1 for servers that read lines alone";
+            draft.say(Code::OutOfRange, given.span.clone(), message, "neither 1 nor 2", help);
+            None
         }
     }
 }

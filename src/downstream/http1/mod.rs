@@ -119,6 +119,12 @@ impl Conn {
         }
     }
 
+    /// A connection of which so much was read already.
+    #[must_use]
+    pub fn behind(socket: Socket, unread: BytesMut, pace: Pace) -> Self {
+        Self { unread, ..Self::new(socket, pace) }
+    }
+
     #[must_use]
     pub const fn socket(&self) -> &Socket {
         &self.socket

@@ -34,7 +34,7 @@ pub struct EdgeMeters {
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 28] = [
+pub(crate) const REFUSALS: [&str; 29] = [
     "body",
     "body_timeout",
     "connection",
@@ -53,6 +53,7 @@ pub(crate) const REFUSALS: [&str; 28] = [
     "method",
     "min_rate",
     "path",
+    "proxy_protocol",
     "rate_limit",
     "redirect",
     "request_head",

@@ -44,6 +44,11 @@ impl Client {
         Ok(Self { wire: Wire::new(TcpStream::connect(address)?)? })
     }
 
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn local_port(&self) -> u16 {
+        self.wire.local_port()
+    }
+
     /// Leaves without a FIN, as a client that is killed with bytes unread does.
     pub(crate) fn reset(self) {
         self.wire.reset().expect("a socket takes the option");

@@ -29,6 +29,11 @@ impl Wire {
         Ok(Self { stream, ahead: Vec::new(), buffer: vec![0; 64 * 1024].into() })
     }
 
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("a connected socket has an address").port()
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
