@@ -71,3 +71,14 @@ fn explain_agrees_with_the_proxy_in_every_stage() {
     assert_eq!(explain(&edge, &["GET", "/shadow"])["shadow"]["upstream"], "users");
     assert_eq!(explain(&edge, &["GET", "/unrouted"])["route"], Value::Null);
 }
+
+#[test]
+fn what_an_upstream_takes_at_once_and_how_it_is_told_of_clients_is_shown() {
+    let monolith = Origin::saying("monolith");
+    let edge = Edge::before(&monolith)
+        .monolith("max_in_flight = 8\nqueue = { length = 3, timeout = \"2s\" }\nproxy_protocol = 2")
+        .start();
+    let told = explain(&edge, &["GET", "http://a/x"]);
+    let limit = serde_json::json!({ "max_in_flight": 8, "queue_length": 3, "queue_timeout_seconds": 2.0 });
+    assert_eq!((&told["limit"], &told["proxy_protocol"]), (&limit, &serde_json::json!(2)));
+}

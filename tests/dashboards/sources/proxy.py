@@ -42,6 +42,7 @@ url = "http://{monolith}"
 
 [services.users]
 endpoints = ["{users}"]
+max_in_flight = 200
 
 [services.orders]
 endpoints = ["{orders}"]

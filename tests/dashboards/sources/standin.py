@@ -85,6 +85,8 @@ class Standin:
             for state in contract.STATES:
                 self.get("upstream_endpoints", upstream=upstream, state=state).set(2 if state == "healthy" else 0)
             self.get("retries_total", upstream=upstream, reason="connect")
+        self.get("queue_length", upstream="users").set(0)
+        self.get("queue_wait_seconds", upstream="users").observe(0)
         for upstream in ("users", "catalog"):
             self.get("discovery_up", upstream=upstream).set(1)
         for reason in ("path", "body", "request_head", "rate_limit"):
