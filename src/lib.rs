@@ -14,6 +14,8 @@
 //! | [`gate`] | the clock that asks [`migration::gate`] and moves the dial; the journal of moves |
 //! | [`proxy`] | a request's way: one list of steps in the order in which they happen, and the one driver that runs them |
 //! | [`downstream`] | the client's end of a connection: HTTP/1 and HTTP/2, deadlines, what is refused on it |
+//! | [`plan`] | what would happen and what to do next: a file tried on what was learned |
+//! | [`learn`] | the inventory of a running proxy: rings, the thread that empties them, what is kept |
 //! | [`shadow`] | the second request, and what is learnt from it |
 //! | [`upstream`] | pools of endpoints that are kept true to the world |
 //! | [`notify`] | tells chats and programs of moves |
@@ -68,10 +70,12 @@ pub mod endpoint;
 pub mod gate;
 pub mod guard;
 pub mod inventory;
+pub mod learn;
 pub mod live;
 pub mod message;
 pub mod migration;
 pub mod notify;
+pub mod plan;
 pub mod proxy;
 pub mod reload;
 pub mod route;

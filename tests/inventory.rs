@@ -110,7 +110,7 @@ fn f1(api: &str, requests: usize) -> (f64, Tree) {
 }
 
 fn exchange<'a>(method: &'a str, path: &'a str, status: u16, client: u32) -> Exchange<'a> {
-    Exchange { method, path, status, client, weight: 1, minute: 1, micros: None, monolith: true }
+    Exchange { method, path, status, client, agent: "", weight: 1, minute: 1, micros: None, monolith: true }
 }
 
 #[test]

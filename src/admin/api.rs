@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Parts;
 use super::access::Caller;
+use super::learned;
 use super::moves::{self, Asked};
 use super::reply::Reply;
 use super::status::{Window, route_status, routes, status};
@@ -45,6 +46,8 @@ pub async fn answer(
         "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
         "/api/v1/config" if get => config(parts).await,
         "/api/v1/journal" if get => moves::journal(parts, asked).await,
+        "/api/v1/inventory" if get => learned::inventory(parts).await,
+        "/api/v1/next" if get => learned::next(parts).await,
         "/api/v1/reload" if post => reload(parts).await,
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, &body).await,
@@ -57,6 +60,8 @@ pub async fn answer(
         | "/api/v1/upstreams"
         | "/api/v1/config"
         | "/api/v1/journal"
+        | "/api/v1/inventory"
+        | "/api/v1/next"
         | "/api/v1/events"
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
@@ -210,6 +215,7 @@ const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 <li><a href=\"/api/v1/routes\">/api/v1/routes</a>, <code>/api/v1/routes/NAME/comparisons</code></li>\n\
 <li><a href=\"/api/v1/journal\">/api/v1/journal</a>: every move; <code>/api/v1/routes/NAME/gate</code></li>\n\
 <li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
+<li><a href=\"/api/v1/inventory\">/api/v1/inventory</a>: the endpoints that were seen; <a href=\"/api/v1/next\">/api/v1/next</a>: what to take next</li>\n\
 <li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
 <li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
 <li><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>: all of this for programs (OpenAPI 3.1)</li>\n\

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod events;
+mod learned;
 mod moves;
 mod reply;
 mod status;
@@ -25,6 +26,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use crate::gate::Gates;
+use crate::learn::Learner;
 use crate::live::{InForce, Live};
 use crate::proxy::Edition;
 use crate::reload::Reloader;
@@ -44,6 +46,7 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     pub reloader: Arc<Reloader>,
     pub shadow: Arc<Shadow>,
+    pub learner: Arc<Learner>,
     pub store: Arc<Store>,
     pub gates: Arc<Gates>,
     pub ready: Arc<AtomicBool>,

@@ -87,6 +87,10 @@ pub struct Progress {
     pub requests: f64,
     /// Share of the routes that are migrated or retired.
     pub routes: f64,
+    /// Share of the known endpoints that the monolith did not answer for thirty days; `null`: none is known yet.
+    pub endpoints: Option<f64>,
+    /// Endpoints that change something and still need the monolith.
+    pub writes_left: usize,
 }
 
 /// One route, or the requests that no route takes.
@@ -138,6 +142,7 @@ pub struct Totals {
 pub fn status(parts: &Parts, window: Window) -> Status {
     let edition = parts.in_force.load();
     let now = window.now;
+    let figures = parts.learner.figures();
     Status {
         version: env!("CARGO_PKG_VERSION"),
         generation: edition.generation,
@@ -148,6 +153,8 @@ pub fn status(parts: &Parts, window: Window) -> Status {
         progress: Progress {
             requests: parts.telemetry.metrics.progress_by_requests(now),
             routes: progress_by_routes(&edition),
+            endpoints: figures.share(),
+            writes_left: figures.writes,
         },
         routes: routes(parts, window),
         upstreams: parts.upstreams.status(),

@@ -15,6 +15,7 @@ mod logs;
 mod man;
 mod monolith_only;
 mod moves;
+mod next;
 mod register;
 mod reload;
 mod run;
@@ -57,7 +58,7 @@ enum Verb {
     Diff(DiffArgs),
     /// Ask a running proxy to read its file again, and say what changed or why not.
     Reload(ReportArgs),
-    /// The endpoints that an access log shows, with their volume and errors, and routes to paste.
+    /// The endpoints that a running proxy has seen, or an access log shows: volume, errors, who calls them, routes to paste.
     Inventory(InventoryArgs),
     /// Make a routes file from the list of routes that a framework prints; everything stays with the monolith.
     Import(ImportArgs),
@@ -184,6 +185,9 @@ struct StatusArgs {
     /// How far back requests, errors and times go: 1s to 1h, by default 5m.
     #[arg(long, value_name = "DURATION", value_parser = since)]
     since: Option<String>,
+    /// What to take next, what may retire, what still reaches the monolith.
+    #[arg(long, conflicts_with_all = ["since", "watch"])]
+    next: bool,
     /// Show the board anew every two seconds, until interrupted.
     #[arg(long)]
     watch: bool,
@@ -217,22 +221,28 @@ struct DiffArgs {
 
 #[derive(Debug, Args)]
 struct InventoryArgs {
-    /// An access log in the common, combined or JSON format; - is standard input.
+    /// Learn from this access log in the common, combined or JSON format instead of asking a running proxy; - is standard input.
     #[arg(long, value_name = "FILE")]
-    from_log: String,
-    /// The routes file whose routes are known, so that the report says which endpoints they take.
+    from_log: Option<String>,
+    /// The admin listener of the running proxy; by default the one in the file.
+    #[arg(long, value_name = "URL", env = "MULTILITH_ADMIN", conflicts_with = "from_log")]
+    admin: Option<String>,
+    /// The admin token.
+    #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The routes file: in which the admin address is looked up, or, with --from-log, whose routes are known.
     #[arg(short, long, value_name = "FILE")]
     config: Vec<PathBuf>,
-    /// A path whose segments are words, whatever the traffic looks like: `/users/export`. May be given several times.
-    #[arg(long, value_name = "PATH")]
+    /// A path whose segments are words, whatever the log looks like: `/users/export`. May be given several times.
+    #[arg(long, value_name = "PATH", requires = "from_log")]
     literal: Vec<String>,
     /// A template whose parameter takes any word: `/blog/{slug}`. May be given several times.
-    #[arg(long, value_name = "TEMPLATE")]
+    #[arg(long, value_name = "TEMPLATE", requires = "from_log")]
     parameter: Vec<String>,
     /// Only endpoints whose method changes something.
     #[arg(long)]
     writes: bool,
-    /// Only endpoints without a request in the last days of the log: 30d. The log must go back at least so far.
+    /// Only endpoints without a request for so long: 30d. What is known must go back at least so far.
     #[arg(long, value_name = "DURATION", value_parser = days)]
     silent: Option<std::time::Duration>,
     /// Print routes to paste, in stage monolith, for the endpoints that no route takes yet.

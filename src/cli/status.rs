@@ -17,6 +17,9 @@ pub fn status(args: &StatusArgs) -> Exit {
         Ok(client) => client,
         Err(error) => return failed(&error),
     };
+    if args.next {
+        return super::next::next(&client, args.report.json);
+    }
     let since = args.since.as_ref().map_or_else(String::new, |since| format!("?since={since}"));
     loop {
         match client.get::<Value>(&format!("/api/v1/status{since}")) {
@@ -66,9 +69,14 @@ fn board(status: &Value, width: usize) -> String {
         line(format!("the database could not be used and was moved to {path}"));
     }
     line(format!(
-        "migrated: {} of the requests of the last five minutes, {} of the routes\n",
+        "migrated: {} of the requests of the last five minutes, {} of the routes, {} of the endpoints{}\n",
         percent(&status["progress"]["requests"]),
-        percent(&status["progress"]["routes"])
+        percent(&status["progress"]["routes"]),
+        percent(&status["progress"]["endpoints"]),
+        match status["progress"]["writes_left"].as_u64() {
+            None | Some(0) => String::new(),
+            Some(writes) => format!("; {writes} that write are left"),
+        },
     ));
     line(routes(status).text(width));
     line(upstreams(status).text(width).trim_end().to_owned());

@@ -6,6 +6,7 @@ mod address;
 mod admin;
 mod cookies;
 mod draft;
+mod inventory;
 mod listeners;
 mod networks;
 mod notify;
@@ -25,8 +26,8 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, Acme, AdminToken, Certificate, ForceRule, Limits, LogFormat, LogOutput, NotifyTarget, ProxyProtocol,
-    Role, ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
+    AccessLog, Acme, AdminToken, Certificate, ForceRule, InventorySettings, Limits, LogFormat, LogOutput, NotifyTarget,
+    ProxyProtocol, Role, ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
 };
 
 pub use crate::route::{Matching, Network, Secret, SecretSource};
@@ -107,6 +108,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
     let limits = settings::limits(file);
     let logs = settings::logs(file);
     let tracing = settings::tracing(file, draft);
+    let inventory = inventory::compile(file, draft);
     let buckets = settings::buckets(file, draft);
     let pages = pages::compile(file, sources, draft);
     let upstreams = upstreams::compile(file, draft);
@@ -120,6 +122,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
         limits,
         logs,
         tracing,
+        inventory,
         buckets,
         pages,
         upstreams: upstreams.specs,

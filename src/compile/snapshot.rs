@@ -219,6 +219,16 @@ pub struct TracingSettings {
     pub sample: Percent,
 }
 
+/// `[inventory]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventorySettings {
+    pub learn: bool,
+    /// Paths without parameters.
+    pub literal: Vec<Box<str>>,
+    pub parameter: Vec<Box<str>>,
+    pub retire_after: Duration,
+}
+
 /// A compiled file.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -229,6 +239,7 @@ pub struct Snapshot {
     pub limits: Limits,
     pub logs: AccessLog,
     pub tracing: TracingSettings,
+    pub inventory: InventorySettings,
     /// Upper bounds of the latency histograms, in seconds, rising.
     pub buckets: Vec<f64>,
     /// Own error pages.

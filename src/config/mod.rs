@@ -53,7 +53,7 @@ pub use route::{
 };
 pub use secret::{Secret, SecretTable};
 pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls};
-pub use settings::{Limits, Logs, Matching, Metrics, Timeouts, Tracing};
+pub use settings::{Inventory, Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, Noise, Shadow};
 pub use switch::Switch;
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
@@ -94,6 +94,8 @@ table! {
         logs: Logs,
         /// Where spans are sent.
         tracing: Tracing,
+        /// The endpoints that are learned from traffic.
+        inventory: Inventory,
         /// What is measured.
         metrics: Metrics,
         /// Own error pages for browsers, by status (`"503"`) or for all others (`error`): files in which `{status}`, `{reason}`

@@ -1,4 +1,4 @@
-//! The small tables: matching, limits, timeouts, logs, tracing, metrics.
+//! The small tables: matching, limits, timeouts, logs, tracing, inventory, metrics.
 
 use std::time::Duration;
 
@@ -87,6 +87,20 @@ table! {
         otlp: String,
         /// Share of traces that are recorded. Default: `"1%"`.
         sample: Percent,
+    }
+}
+
+table! {
+    /// The endpoints that are learned from traffic.
+    pub struct Inventory {
+        /// Whether requests are learned from. Default: true.
+        learn: bool,
+        /// Paths whose segments are words, whatever the traffic looks like: `["/users/export"]`. Default: none.
+        literal: Vec<Item<String>>,
+        /// Templates whose parameters take every word: `["/blog/{slug}"]`. Default: none.
+        parameter: Vec<Item<String>>,
+        /// How long the monolith must not have answered a migrated route before its retirement is proposed. Default: `"14d"`.
+        retire_after: Duration,
     }
 }
 

@@ -1,5 +1,8 @@
 //! Counts of one endpoint: a method at a place of the tree.
 
+use super::callers::Callers;
+use super::exchange::Exchange;
+
 /// Bounds of the latency classes are powers of two: class `i` ends at 2^(i + 7) microseconds (128 µs to 134 s).
 const LATENCY_CLASSES: usize = 21;
 
@@ -35,6 +38,17 @@ impl MethodId {
         Self(u8::try_from(at).expect("less than twenty methods"))
     }
 
+    /// The number, for a ring or a file. It stays the same in later versions.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        (usize::from(code) <= METHODS.len()).then_some(Self(code))
+    }
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         METHODS.get(usize::from(self.0)).copied().unwrap_or("OTHER")
@@ -61,16 +75,40 @@ pub struct MethodCount {
     pub requests: u64,
     /// Those of them that the monolith answered, weighted.
     pub monolith: u64,
+    /// The minute of the last exchange, and of the last that the monolith answered; 0: none.
+    pub last: u32,
+    pub monolith_last: u32,
     latency: Option<Box<[u16; LATENCY_CLASSES]>>,
+    /// From the third answer on: places that are seen once or twice are most of a tree.
+    pub callers: Option<Box<Callers>>,
 }
+
+/// From how many answers on times and callers are kept.
+const WORTH_MORE: u32 = 3;
 
 impl MethodCount {
     #[must_use]
     pub const fn new(method: MethodId) -> Self {
-        Self { method, answered: 0, missing: 0, errors: 0, requests: 0, monolith: 0, latency: None }
+        Self {
+            method,
+            answered: 0,
+            missing: 0,
+            errors: 0,
+            requests: 0,
+            monolith: 0,
+            last: 0,
+            monolith_last: 0,
+            latency: None,
+            callers: None,
+        }
     }
 
-    pub fn add(&mut self, status: u16, weight: u32, micros: Option<u32>, monolith: bool) {
+    pub fn add(&mut self, exchange: &Exchange<'_>) {
+        let Exchange { status, weight, minute, monolith, .. } = *exchange;
+        self.last = self.last.max(minute);
+        if monolith {
+            self.monolith_last = self.monolith_last.max(minute);
+        }
         if is_missing(status) {
             self.missing = self.missing.saturating_add(1);
         } else {
@@ -83,8 +121,11 @@ impl MethodCount {
         if monolith {
             self.monolith += u64::from(weight);
         }
-        // Places that are seen once or twice are most of a tree, and need no histogram.
-        if let Some(micros) = micros.filter(|_| self.answered >= 3) {
+        if self.answered < WORTH_MORE || is_missing(status) {
+            return;
+        }
+        self.callers.get_or_insert_default().add(exchange.client, exchange.agent);
+        if let Some(micros) = exchange.micros {
             let class = (32 - (micros >> 7).leading_zeros()) as usize;
             let classes = self.latency.get_or_insert_default();
             let class = &mut classes[class.min(LATENCY_CLASSES - 1)];
@@ -102,6 +143,11 @@ impl MethodCount {
         self.errors = self.errors.saturating_add(other.errors);
         self.requests += other.requests;
         self.monolith += other.monolith;
+        self.last = self.last.max(other.last);
+        self.monolith_last = self.monolith_last.max(other.monolith_last);
+        if let Some(theirs) = &other.callers {
+            self.callers.get_or_insert_default().merge(theirs);
+        }
         if let Some(theirs) = &other.latency {
             let ours = self.latency.get_or_insert_default();
             for (class, more) in ours.iter_mut().zip(theirs.iter()) {
@@ -131,7 +177,8 @@ impl MethodCount {
     /// Bytes that the count takes beside itself.
     #[must_use]
     pub fn heap(&self) -> usize {
-        self.latency.as_ref().map_or(0, |_| LATENCY_CLASSES * 2 + 6)
+        let callers = self.callers.as_ref().map_or(0, |callers| callers.bytes());
+        self.latency.as_ref().map_or(0, |_| LATENCY_CLASSES * 2 + 6) + callers
     }
 
     /// The count as words of a file.
@@ -169,9 +216,21 @@ mod tests {
     #[test]
     fn a_quantile_is_within_its_class() {
         let mut count = MethodCount::new(MethodId::of("GET"));
+        let exchange = Exchange {
+            method: "GET",
+            path: "/",
+            status: 200,
+            client: 1,
+            agent: "",
+            weight: 1,
+            minute: 7,
+            micros: Some(10_000),
+            monolith: true,
+        };
         for _ in 0..100 {
-            count.add(200, 1, Some(10_000), true);
+            count.add(&exchange);
         }
+        assert_eq!((count.last, count.monolith_last), (7, 7));
         let median = count.quantile(0.5).expect("there are some");
         assert!((0.0071..0.0142).contains(&median), "{median}");
         assert_eq!(count.requests, 100);

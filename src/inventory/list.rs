@@ -54,7 +54,7 @@ impl Tree {
                     count,
                     several_clients: true,
                     first: node.first,
-                    last: node.last,
+                    last: count.last,
                 });
             }
         }

@@ -13,6 +13,8 @@ pub struct LogLine {
     /// Minutes since 1970; 0 where the line has no time that can be read.
     pub minute: u32,
     pub micros: Option<u32>,
+    /// What the client calls itself; empty where the line does not say.
+    pub agent: String,
 }
 
 /// `None` for a line that is none of the formats.
@@ -30,7 +32,8 @@ fn combined(line: &str) -> Option<LogLine> {
     let request = behind.trim_start().strip_prefix('"')?;
     let end = closing_quote(request)?;
     let (method, path) = request_line(&request[..end])?;
-    let status = behind.trim_start()[1 + end + 1..].split_ascii_whitespace().next()?.parse().ok()?;
+    let behind = &behind.trim_start()[1 + end + 1..];
+    let status = behind.split_ascii_whitespace().next()?.parse().ok()?;
     valid(LogLine {
         method: method.to_owned(),
         path: path.to_owned(),
@@ -38,7 +41,15 @@ fn combined(line: &str) -> Option<LogLine> {
         client: client.to_owned(),
         minute: common_time(time).unwrap_or(0),
         micros: None,
+        agent: agent(behind).unwrap_or("").to_owned(),
     })
+}
+
+/// The second quoted text behind the status: the first is the referer.
+fn agent(behind: &str) -> Option<&str> {
+    let referer = behind.split_once('"')?.1;
+    let agent = referer[closing_quote(referer)? + 1..].trim_start().strip_prefix('"')?;
+    Some(&agent[..closing_quote(agent)?]).filter(|agent| *agent != "-")
 }
 
 fn closing_quote(text: &str) -> Option<usize> {
@@ -113,6 +124,15 @@ const CLIENT: &[&str] = &[
     "remote_host",
 ];
 const TIME: &[&str] = &["timestamp", "@timestamp", "time", "ts", "time_iso8601", "StartUTC", "time_local", "msec"];
+const AGENT: &[&str] = &[
+    "user_agent.original",
+    "http_user_agent",
+    "request_User-Agent",
+    "user_agent",
+    "userAgent",
+    "request.headers.User-Agent",
+    "agent",
+];
 /// In seconds.
 const SECONDS: &[&str] = &["request_time", "duration_seconds", "http.server.request.duration"];
 
@@ -132,6 +152,10 @@ fn json(line: &str) -> Option<LogLine> {
         client: client.to_owned(),
         minute: field(&value, TIME).and_then(time).unwrap_or(0),
         micros: seconds.filter(|seconds| (0.0..4_000.0).contains(seconds)).map(|seconds| (seconds * 1e6) as u32),
+        agent: field(&value, AGENT)
+            .and_then(|agent| agent.as_str().or_else(|| agent.get(0)?.as_str()))
+            .unwrap_or("")
+            .to_owned(),
     })
 }
 
@@ -210,6 +234,19 @@ mod tests {
             let read = read(line).unwrap_or_else(|| panic!("not read: {line}"));
             let found = (&*read.method, &*read.path, read.status, &*read.client, read.minute);
             assert_eq!(found, (method, path, status, client, minute), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_calls_itself_is_read() {
+        for (line, agent) in [
+            (r#"a - - [x] "GET / HTTP/1.1" 200 0 "http://b/\"c" "billing/1.2 (\"ops\")""#, r#"billing/1.2 (\"ops\")"#),
+            (r#"a - - [x] "GET / HTTP/1.1" 200 0 "-" "-""#, ""),
+            (r#"a - - [x] "GET / HTTP/1.1" 200 0"#, ""),
+            (r#"{"method":"GET","path":"/","status":200,"user_agent.original":"curl/8"}"#, "curl/8"),
+            (r#"{"request":{"method":"GET","uri":"/","headers":{"User-Agent":["curl/8"]}},"status":200}"#, "curl/8"),
+        ] {
+            assert_eq!(read(line).map(|line| line.agent).as_deref(), Some(agent), "{line}");
         }
     }
 

@@ -11,11 +11,14 @@
     reason = "float casts saturate; hashes are cut on purpose"
 )]
 
+mod callers;
 mod catch_all;
 mod counts;
 mod credit;
 mod decide;
+mod exchange;
 mod import;
+mod kept;
 mod list;
 mod log_line;
 mod node;
@@ -23,16 +26,20 @@ mod report;
 mod resemble;
 mod settle;
 mod shape;
+mod sketch;
 mod suggest;
 mod tree;
 mod values;
 mod words;
 
 pub use counts::{MethodCount, MethodId};
+pub use exchange::Exchange;
 pub use import::{Imported, ImportedRoute, ListFormat, NotRead, SkippedLine, import};
+pub use kept::Unreadable;
 pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
-pub use report::{Described, LearnedEndpoint, Report, Unknown};
+pub use report::{CallingAgent, Described, LearnedEndpoint, Report, Unknown};
+pub use sketch::Sketch;
 pub use suggest::{openapi, routes as suggested_routes, routes_file};
-pub use tree::{Exchange, LearnedTotals, Tree, TreeBounds};
+pub use tree::{LearnedTotals, Tree, TreeBounds};
 pub use values::hash;

@@ -1,13 +1,15 @@
 //! What is said of an inventory: endpoints with their counts and the reason of each parameter.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::list::{LEAST, Listed, ListedParameter};
 use super::tree::Tree;
 use super::values::Values;
 
 /// The inventory as `GET /api/v1/inventory` and `inventory --json` give it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// RFC 3339, or `null` where no time is known.
     pub since: Option<String>,
@@ -19,29 +21,37 @@ pub struct Report {
 }
 
 /// Requests for paths that the monolith does not know.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Unknown {
     pub requests: u64,
     /// About how many different ones.
     pub paths: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LearnedEndpoint {
-    pub method: &'static str,
+    pub method: Cow<'static, str>,
     pub path: String,
     pub route: Option<String>,
     pub stage: Option<String>,
     pub requests: u64,
+    /// Of these, answered by the monolith.
+    pub monolith: u64,
     /// Answers 5xx.
     pub errors: u64,
     /// Answers 404, 405, 410 and 501.
     pub missing: u64,
-    pub clients: &'static str,
+    pub clients: Cow<'static, str>,
+    /// About how many.
+    pub callers: u64,
+    /// What they call themselves, the most frequent first: eight at most.
+    pub agents: Vec<CallingAgent>,
     pub p50_seconds: Option<f64>,
     pub p99_seconds: Option<f64>,
     pub first_seen: Option<String>,
     pub last_seen: Option<String>,
+    /// When the monolith answered last; `null`: never.
+    pub monolith_last_seen: Option<String>,
     pub parameters: Vec<Described>,
     /// Whether the method changes something.
     pub writes: bool,
@@ -50,14 +60,24 @@ pub struct LearnedEndpoint {
     pub example: String,
     #[serde(skip)]
     pub last_minute: u32,
+    #[serde(skip)]
+    pub monolith_last_minute: u32,
+}
+
+/// What a client calls itself, shortened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallingAgent {
+    pub name: String,
+    /// Requests of it that were looked at.
+    pub requests: u64,
 }
 
 /// A parameter and how it was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Described {
     pub name: String,
     /// `numbers`, `uuids`, `dates`, `versions`, `ids`, `words` or `rest`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// About how many different values.
     pub kinds: u64,
     /// The share of words that were seen once when the place was decided.
@@ -70,12 +90,27 @@ pub struct Described {
 }
 
 impl Report {
+    /// As another process gave it: what is not written is found again.
+    pub fn complete(&mut self) {
+        for endpoint in &mut self.endpoints {
+            endpoint.example = example(&endpoint.path, &endpoint.parameters);
+            endpoint.last_minute = minute(endpoint.last_seen.as_deref());
+            endpoint.monolith_last_minute = minute(endpoint.monolith_last_seen.as_deref());
+        }
+    }
+
+    /// The minute of the first exchange; 0: not known.
+    #[must_use]
+    pub fn since_minute(&self) -> u32 {
+        minute(self.since.as_deref())
+    }
+
     /// Of a tree that was settled for display. The endpoints with most requests come first.
     #[must_use]
     pub fn of(tree: &Tree) -> Self {
         let mut endpoints: Vec<LearnedEndpoint> = tree.endpoints(LEAST).iter().map(endpoint).collect();
         endpoints.sort_by(|one, other| {
-            other.requests.cmp(&one.requests).then_with(|| (&one.path, one.method).cmp(&(&other.path, other.method)))
+            other.requests.cmp(&one.requests).then_with(|| (&one.path, &one.method).cmp(&(&other.path, &other.method)))
         });
         Self {
             since: time(tree.totals.since),
@@ -93,26 +128,47 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
     // Counts of exchanges are scaled up by the learner's sample.
     let seen = u64::from(count.answered) + u64::from(count.missing);
     let missing = (u64::from(count.missing) * count.requests).checked_div(seen).unwrap_or(0);
+    let path = filled(&listed.path, &parameters, |one| {
+        if one.kind == "rest" { format!("{{*{}}}", one.name) } else { format!("{{{}}}", one.name) }
+    });
+    let callers = count.callers.as_ref().map_or(0, |callers| callers.clients.kinds());
+    let agents = count.callers.as_ref().map(|callers| callers.agents()).unwrap_or_default();
     LearnedEndpoint {
-        method: count.method.as_str(),
-        path: filled(&listed.path, &parameters, |one| {
-            if one.kind == "rest" { format!("{{*{}}}", one.name) } else { format!("{{{}}}", one.name) }
-        }),
+        method: Cow::Borrowed(count.method.as_str()),
         route: None,
         stage: None,
         requests: count.requests,
+        monolith: count.monolith,
         errors: u64::from(count.errors),
         missing,
-        clients: if listed.several_clients { "several" } else { "one" },
+        clients: Cow::Borrowed(if listed.several_clients { "several" } else { "one" }),
+        callers: callers.max(1 + u64::from(listed.several_clients)),
+        agents: agents
+            .into_iter()
+            .map(|(name, requests)| CallingAgent { name: name.to_owned(), requests: requests.into() })
+            .collect(),
         p50_seconds: count.quantile(0.5),
         p99_seconds: count.quantile(0.99),
         first_seen: time(listed.first),
         last_seen: time(listed.last),
+        monolith_last_seen: time(count.monolith_last),
         writes: !count.method.is_safe(),
-        example: filled(&listed.path, &parameters, |one| one.example().to_owned()),
+        example: example(&path, &parameters),
+        path,
         last_minute: listed.last,
+        monolith_last_minute: count.monolith_last,
         parameters,
     }
+}
+
+/// The path with a value of each parameter's kind in its place.
+fn example(path: &str, parameters: &[Described]) -> String {
+    let mut example = path.to_owned();
+    for one in parameters {
+        let text = if one.kind == "rest" { format!("{{*{}}}", one.name) } else { format!("{{{}}}", one.name) };
+        example = example.replacen(&text, one.example(), 1);
+    }
+    example
 }
 
 /// The template with each `{}` and `{*}` replaced, from the left.
@@ -174,12 +230,12 @@ fn describe(name: String, kind: &'static str, values: &Values) -> Described {
         _ => format!("{kinds} {kind}"),
     };
     let shapes = values.masks.iter().map(ToString::to_string).collect();
-    Described { name, kind, kinds, once, sure, why, shapes }
+    Described { name, kind: Cow::Borrowed(kind), kinds, once, sure, why, shapes }
 }
 
 impl Described {
     fn example(&self) -> &'static str {
-        match self.kind {
+        match &*self.kind {
             "numbers" => "42",
             "uuids" => "0f8fad5b-d9cb-469f-a165-70867728950e",
             "dates" => "2024-05-01",
@@ -194,4 +250,10 @@ impl Described {
 fn time(minute: u32) -> Option<String> {
     let second = i64::from(minute) * 60;
     (minute > 0).then(|| jiff::Timestamp::from_second(second).map(|time| time.to_string()).ok()).flatten()
+}
+
+/// 0 for what is no time.
+fn minute(time: Option<&str>) -> u32 {
+    let second = time.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map_or(0, jiff::Timestamp::as_second);
+    u32::try_from(second / 60).unwrap_or(0)
 }

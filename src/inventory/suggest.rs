@@ -21,7 +21,7 @@ pub fn routes(report: &Report) -> String {
             group = Some(first.to_owned());
         }
         let requests: u64 = endpoints.iter().map(|endpoint| endpoint.requests).sum();
-        let mut methods: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.method).collect();
+        let mut methods: Vec<&str> = endpoints.iter().map(|endpoint| &*endpoint.method).collect();
         if methods.contains(&"GET") {
             methods.retain(|method| *method != "HEAD");
         }
@@ -67,7 +67,7 @@ pub fn openapi(report: &Report) -> Value {
                 .parameters
                 .iter()
                 .map(|parameter| {
-                    let schema = match parameter.kind {
+                    let schema = match &*parameter.kind {
                         "numbers" => json!({"type": "integer"}),
                         "uuids" => json!({"type": "string", "format": "uuid"}),
                         _ => json!({"type": "string"}),
@@ -103,7 +103,7 @@ fn by_path(report: &Report, wanted: impl Fn(&LearnedEndpoint) -> bool) -> BTreeM
         paths.entry(endpoint.path.clone()).or_default().push(endpoint);
     }
     for endpoints in paths.values_mut() {
-        endpoints.sort_by_key(|endpoint| endpoint.method);
+        endpoints.sort_by(|one, other| one.method.cmp(&other.method));
     }
     paths
 }

@@ -1,7 +1,8 @@
 //! The tree of segments that exchanges are counted in, bounded in nodes and in bytes.
 
-use super::counts::{MethodId, is_existing, is_missing};
+use super::counts::{MethodId, is_existing};
 use super::credit::Credit;
+use super::exchange::Exchange;
 use super::node::{Clients, Inner, Node, NodeId, SegmentRole};
 use super::shape::{self, Kind};
 use super::values::{BYTES, Values, hash};
@@ -16,24 +17,6 @@ const LONGEST_PATH: usize = 4_096;
 const VERSION_PLACES: usize = 4;
 
 pub const ROOT: NodeId = 0;
-
-/// One exchange, as the learner sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Exchange<'a> {
-    pub method: &'a str,
-    /// Normalised, without query; begins with a slash.
-    pub path: &'a str,
-    pub status: u16,
-    /// A hash of the client's address.
-    pub client: u32,
-    /// For how many exchanges this one stands.
-    pub weight: u32,
-    /// Minutes since 1970.
-    pub minute: u32,
-    /// From the request's head to the end of the answer.
-    pub micros: Option<u32>,
-    pub monolith: bool,
-}
 
 /// Sizes that the tree never exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +58,7 @@ pub struct Tree {
     credit: Credit,
     pub totals: LearnedTotals,
     /// The paths that are not known, as an estimate of their number.
-    unknown_paths: Values,
+    pub(super) unknown_paths: Values,
     pub peak: usize,
 }
 
@@ -126,7 +109,11 @@ impl Tree {
     /// Fixes the words of a template that a person or a routes file names: they are never merged and never forgotten.
     /// A `{name}` makes its place one of values; a final `{*rest}` is left open, except where `rest` says that
     /// everything below is one endpoint.
+    /// No more is taken once half of the nodes are in use: a file of a hundred thousand routes leaves room to learn.
     pub fn give(&mut self, template: &str, rest: bool) {
+        if self.len() > self.bounds.nodes / 2 {
+            return;
+        }
         let mut at = ROOT;
         for segment in template.trim_start_matches('/').split('/') {
             let Some(open) = segment.find('{') else {
@@ -164,6 +151,16 @@ impl Tree {
             }
             self.nodes[child as usize].fixed = true;
             at = child;
+        }
+    }
+
+    /// Forgets what was given, before another file is: what was counted stays.
+    pub fn take_back_given(&mut self) {
+        for node in &mut self.nodes {
+            node.fixed = false;
+            if let Some(values) = &mut node.values {
+                values.given = None;
+            }
         }
     }
 
@@ -234,14 +231,18 @@ impl Tree {
             node.clients.add(Clients::One(bucket));
         }
         let before = node.bytes();
-        let micros = exchange.micros.filter(|_| !is_missing(exchange.status));
-        node.counts.of(MethodId::of(exchange.method)).add(exchange.status, exchange.weight, micros, exchange.monolith);
+        node.counts.of(MethodId::of(exchange.method)).add(exchange);
         self.bytes = self.bytes + node.bytes() - before;
     }
 
-    /// What the count of bytes must be: for tests.
-    #[cfg(test)]
-    fn counted_bytes(&self) -> usize {
+    /// Counts the bytes anew, after the nodes were filled in from outside.
+    pub(super) fn recount(&mut self) {
+        self.bytes = self.counted_bytes();
+        self.peak = self.len();
+    }
+
+    /// What the count of bytes must be.
+    pub(super) fn counted_bytes(&self) -> usize {
         self.nodes
             .iter()
             .zip(0..)
@@ -432,6 +433,7 @@ mod tests {
                 path: &path,
                 status: 200,
                 client: number,
+                agent: "curl/8.5.0",
                 weight: 1,
                 minute: 1,
                 micros: Some(number),

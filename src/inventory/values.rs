@@ -1,16 +1,15 @@
 //! What is kept of a parameter's values: how many, of what kind, and masked shapes; never a value.
 
 use super::shape::Kind;
+use super::sketch::Sketch;
 
-/// Registers of the estimate of kinds: its standard error is 1.04 / √64 = 13 %.
-const REGISTERS: usize = 64;
 const MASKS: usize = 3;
 const LONGEST_MASK: usize = 24;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Values {
-    /// Largest rank of a hash by register (Flajolet et al. 2007, "`HyperLogLog`").
-    registers: [u8; REGISTERS],
+    /// Of the different values.
+    pub sketch: Sketch,
     /// Exchanges by [`Kind`]; the last is that of words.
     pub by_kind: [u32; 6],
     /// Words that became values, and those of them that had been seen once.
@@ -28,30 +27,11 @@ pub struct Values {
 /// Bytes that a parameter's values take, with all masks and the only value.
 pub const BYTES: usize = size_of::<Values>() + MASKS * (LONGEST_MASK + size_of::<Box<str>>()) + 64;
 
-impl Default for Values {
-    fn default() -> Self {
-        Self {
-            registers: [0; REGISTERS],
-            by_kind: [0; 6],
-            words: 0,
-            once: 0,
-            masks: Vec::new(),
-            only: None,
-            several: false,
-            given: None,
-        }
-    }
-}
-
 impl Values {
     pub fn see(&mut self, value: &str, kind: Option<Kind>) {
         let by = &mut self.by_kind[kind.map_or(5, |kind| kind as usize)];
         *by = by.saturating_add(1);
-        let hash = hash(value);
-        let register = &mut self.registers[(hash % REGISTERS as u64) as usize];
-        let rank = u8::try_from((hash >> 6).trailing_zeros() + 1).unwrap_or(u8::MAX).min(58);
-        if rank > *register {
-            *register = rank;
+        if self.sketch.see(hash(value)) {
             self.mask(value);
         }
     }
@@ -89,9 +69,7 @@ impl Values {
     }
 
     pub fn merge(&mut self, other: Self) {
-        for (own, theirs) in self.registers.iter_mut().zip(other.registers) {
-            *own = (*own).max(theirs);
-        }
+        self.sketch.merge(&other.sketch);
         for (own, theirs) in self.by_kind.iter_mut().zip(other.by_kind) {
             *own = own.saturating_add(theirs);
         }
@@ -116,23 +94,7 @@ impl Values {
     /// How many different values there were, about.
     #[must_use]
     pub fn kinds(&self) -> u64 {
-        let m = REGISTERS as f64;
-        let sum: f64 = self.registers.iter().map(|rank| f64::powi(2.0, -i32::from(*rank))).sum();
-        let raw = 0.709 * m * m / sum;
-        let empty = self.registers.iter().map(|rank| usize::from(*rank == 0)).sum::<usize>();
-        let estimate = if raw <= 2.5 * m && empty > 0 { m * (m / empty as f64).ln() } else { raw };
-        (estimate.round() as u64).max(1)
-    }
-
-    #[must_use]
-    pub const fn registers(&self) -> &[u8; REGISTERS] {
-        &self.registers
-    }
-
-    pub fn set_registers(&mut self, registers: &[u8]) {
-        for (own, theirs) in self.registers.iter_mut().zip(registers) {
-            *own = (*theirs).min(58);
-        }
+        self.sketch.kinds()
     }
 }
 

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::page::Page;
 use super::request::{authority, host, protocol};
 use super::{Steps, attempt, mirror, page, response};
+use crate::learn::Answered;
 use crate::live::{GateCounters, Outcome};
 use crate::message::{GrpcStatus, Name};
 use crate::migration::{Bucket, Policy, Reason, Stage};
@@ -99,11 +100,28 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     if exchange.failure == Some(Failure::ClientGone) {
         route.meters.client_abort();
     }
+    if exchange.answered && exchange.edition.snapshot.inventory.learn {
+        learn(steps, exchange, exchange.status, total);
+    }
     tell_attempt(steps, exchange, exchange.failure);
     record(steps, exchange, result.as_grpc(), total);
     exchange.in_flight = None;
     exchange.permit = None;
     exchange.attempt.lease = None;
+}
+
+/// The inventory learns from what an upstream answered, the monolith or a service.
+fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
+    let head = &exchange.head;
+    steps.learner.observe(&Answered {
+        method: head.method.as_str(),
+        path: head.path(),
+        agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
+        client: exchange.client,
+        status,
+        micros: u32::try_from(total.as_micros()).unwrap_or(u32::MAX),
+        monolith: !exchange.asks_service(),
+    });
 }
 
 /// Evidence goes by the side that the client's bucket assigned, whichever side answered. Clients that were forced, pinned or

@@ -60,6 +60,7 @@ use tokio::sync::watch;
 
 use crate::client::ConnectError;
 use crate::guard;
+use crate::learn::Learner;
 use crate::live::{InForce, Live};
 use crate::message::{Piece, RequestHead, ResponseHead};
 use crate::shadow::Shadow;
@@ -73,6 +74,7 @@ pub struct Steps {
     pub live: Arc<Live>,
     pub access: Arc<Access>,
     pub telemetry: Arc<Telemetry>,
+    pub learner: Arc<Learner>,
     pub shadow: Arc<Shadow>,
     /// Bodies that wait on disk.
     pub disk: Arc<Disk>,

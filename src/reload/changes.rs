@@ -94,9 +94,22 @@ fn in_numbers_of(other: &Policy, route: &Route) -> Route {
 }
 
 fn settings(snapshot: &Snapshot) -> String {
-    let Snapshot { server, matching, limits, logs, tracing, buckets, pages, upstreams, monolith_retired, .. } =
-        snapshot;
-    format!("{server:?}{matching:?}{limits:?}{logs:?}{tracing:?}{buckets:?}{pages:?}{upstreams:?}{monolith_retired}")
+    let Snapshot {
+        server,
+        matching,
+        limits,
+        logs,
+        tracing,
+        inventory,
+        buckets,
+        pages,
+        upstreams,
+        monolith_retired,
+        ..
+    } = snapshot;
+    format!(
+        "{server:?}{matching:?}{limits:?}{logs:?}{tracing:?}{inventory:?}{buckets:?}{pages:?}{upstreams:?}{monolith_retired}"
+    )
 }
 
 /// The keys that are read once, when the program starts.

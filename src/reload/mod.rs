@@ -33,6 +33,7 @@ use tokio::runtime::Handle;
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, Sources, report_all};
 use crate::gate::{Journal, LeftRoutes};
+use crate::learn::Learner;
 use crate::live::{Held, InForce, Live};
 use crate::migration::dial::By;
 use crate::notify::Notifier;
@@ -61,6 +62,7 @@ pub struct Reloader {
     telemetry: Arc<Telemetry>,
     upstreams: Arc<Upstreams>,
     shadow: Arc<Shadow>,
+    learner: Arc<Learner>,
     access: Arc<Access>,
     journal: Arc<Journal>,
     notifier: Arc<Notifier>,
@@ -85,6 +87,7 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
     pub upstreams: Arc<Upstreams>,
     pub shadow: Arc<Shadow>,
+    pub learner: Arc<Learner>,
     pub access: Arc<Access>,
     pub journal: Arc<Journal>,
     pub notifier: Arc<Notifier>,
@@ -144,7 +147,8 @@ const MOST_TOLD: usize = 1000;
 
 impl Reloader {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { source, in_force, live, telemetry, upstreams, shadow, access, journal, notifier, control } = parts;
+        let Parts { source, in_force, live, telemetry, upstreams, shadow, learner, access, journal, notifier, control } =
+            parts;
         let edition = in_force.load();
         let loaded_at = Timestamp::now();
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
@@ -158,6 +162,7 @@ impl Reloader {
             telemetry,
             upstreams,
             shadow,
+            learner,
             access,
             journal,
             notifier,
@@ -343,6 +348,7 @@ impl Reloader {
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
         state.generation += 1;
         state.written = Arc::new(snapshot);
+        self.learner.configure(&state.written);
         let in_its_stages = self.in_its_stages(&state.written);
         let next = self.put(state, in_its_stages, By::File.as_str());
         state.loaded_at = Timestamp::now();

@@ -28,6 +28,7 @@ use crate::admin;
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::gate::{GateMove, Gates, Journal};
+use crate::learn::Learner;
 use crate::live::{InForce, Live, is_kept_pressed, private_folder};
 use crate::migration::dial::By;
 use crate::notify::Notifier;
@@ -59,6 +60,7 @@ pub struct Running {
     #[expect(dead_code, reason = "the gates look as long as somebody holds them")]
     gates: Arc<Gates>,
     shadow: Arc<Shadow>,
+    learner: Arc<Learner>,
     store: Arc<Store>,
     live: Arc<Live>,
     ready: Arc<AtomicBool>,
@@ -170,6 +172,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let copying = shadow::runtime().map_err(StartError::Threads)?;
     let shadow = Shadow::start(copying.handle(), Arc::clone(&store), &server.state_dir, Arc::clone(&telemetry));
     watch_store(&store, &metrics, &shadow);
+    let learner = Learner::start(&snapshot, &store, &metrics);
     let edition = {
         let _in_runtime = control.enter();
         Edition::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access)
@@ -184,6 +187,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         telemetry: Arc::clone(&telemetry),
         upstreams: Arc::clone(&upstreams),
         shadow: Arc::clone(&shadow),
+        learner: Arc::clone(&learner),
         access: Arc::clone(&access),
         journal: Arc::clone(&journal),
         notifier: Arc::clone(&notifier),
@@ -229,6 +233,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         upstreams: Arc::clone(&upstreams),
         reloader: Arc::clone(&reloader),
         shadow: Arc::clone(&shadow),
+        learner: Arc::clone(&learner),
         store: Arc::clone(&store),
         gates: Arc::clone(&gates),
         ready: Arc::clone(&ready),
@@ -248,6 +253,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         live: Arc::clone(&live),
         access,
         telemetry: Arc::clone(&telemetry),
+        learner: Arc::clone(&learner),
         shadow: Arc::clone(&shadow),
         disk: Arc::default(),
         going_away: connections.going_away().clone(),
@@ -273,6 +279,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         in_force,
         gates,
         shadow,
+        learner,
         store,
         live,
         ready,
@@ -413,10 +420,11 @@ impl Running {
     pub async fn hand_over(&self) -> Result<(), Stays> {
         let state_dir = self.in_force.load().snapshot.server.state_dir.clone();
         hand_over(&state_dir, &self.fds).await?;
-        let (store, shadow) = (Arc::clone(&self.store), Arc::clone(&self.shadow));
+        let (store, shadow, learner) = (Arc::clone(&self.store), Arc::clone(&self.shadow), Arc::clone(&self.learner));
         // The successor keeps what is learnt from now on.
         let let_go = move || {
             shadow.save();
+            learner.save();
             store.let_go();
         };
         if tokio::task::spawn_blocking(let_go).await.is_err() {
@@ -450,9 +458,10 @@ impl Running {
             }
         }
         let shadow = Arc::clone(&self.shadow);
-        let store = Arc::clone(&self.store);
+        let (store, learner) = (Arc::clone(&self.store), Arc::clone(&self.learner));
         let last_words = move || {
             shadow.stop(LAST_WORDS);
+            learner.stop();
             store.let_go();
         };
         if tokio::task::spawn_blocking(last_words).await.is_err() {

@@ -12,6 +12,8 @@ mod error;
 mod evidence;
 mod folder;
 mod journal;
+mod learned;
+mod progress;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ pub use endpoints::KnownEndpoint;
 pub use error::StoreError;
 pub use evidence::EvidenceRow;
 pub use journal::{DialRow, JournalRow, KeptDial, NewRow};
+pub use progress::ProgressRow;
 pub use writer::StoreStatus;
 use writer::{Database, Job, Shared};
 

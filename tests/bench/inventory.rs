@@ -54,6 +54,7 @@ fn measure(api: &str, what: &str, arguments: &[&str]) {
             path: row[1],
             status: row[2].parse().expect("a status"),
             client: row[3].parse().expect("a client"),
+            agent: "",
             weight: 1,
             minute: 1,
             micros: None,

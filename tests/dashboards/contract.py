@@ -49,6 +49,8 @@ METRICS = {
     "config_generation": ("gauge", {}),
     "config_last_reload_timestamp_seconds": ("gauge", {}),
     "config_reloads_total": ("counter", {"result": {"applied", "unchanged", "refused"}}),
+    "inventory_endpoints": ("gauge", {"state": {"monolith", "moved", "silent"}}),
+    "inventory_dropped_total": ("counter", {}),
     "build_info": ("gauge", {"version": None, "revision": None}),
 }
 
@@ -62,7 +64,11 @@ PROCESS = {
 }
 
 # Exported, and on purpose on no dashboard and in no alert: name -> why.
-UNUSED = {"faults_total": "a drill that somebody runs on purpose, and who looks at the route"}
+UNUSED = {
+    "faults_total": "a drill that somebody runs on purpose, and who looks at the route",
+    "inventory_dropped_total": "said where the inventory is shown, not where the traffic is",
+    "inventory_endpoints": "said where the inventory is shown, not where the traffic is",
+}
 
 # Exported only where there is something to say: name -> when.
 AT_TIMES = {

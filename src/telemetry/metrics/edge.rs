@@ -23,6 +23,8 @@ pub struct EdgeMeters {
     monolith_only: IntGauge,
     journal_broken: IntGauge,
     journal_errors: IntCounter,
+    inventory_endpoints: IntGaugeVec,
+    inventory_dropped: IntCounter,
     config_generation: IntGauge,
     config_last_reload: Gauge,
     config_reloads: IntCounterVec,
@@ -127,6 +129,20 @@ impl EdgeMeters {
         ))?;
         let journal_errors =
             IntCounter::with_opts(opts("journal_errors_total", "Entries of the journal that could not be written."))?;
+        let inventory_endpoints = IntGaugeVec::new(
+            opts(
+                "inventory_endpoints",
+                "Endpoints learned from traffic: answered by the monolith within 30 days, moved, or silent for 30 days.",
+            ),
+            &["state"],
+        )?;
+        for state in ["monolith", "moved", "silent"] {
+            inventory_endpoints.with_label_values(&[state]);
+        }
+        let inventory_dropped = IntCounter::with_opts(opts(
+            "inventory_dropped_total",
+            "Requests that the inventory did not look at: there was no room for them, or their path is too long.",
+        ))?;
         let config_generation = IntGauge::with_opts(opts("config_generation", "Generation of the file in force."))?;
         let config_last_reload = Gauge::with_opts(opts(
             "config_last_reload_timestamp_seconds",
@@ -157,6 +173,8 @@ impl EdgeMeters {
         registry.register(Box::new(monolith_only.clone()))?;
         registry.register(Box::new(journal_broken.clone()))?;
         registry.register(Box::new(journal_errors.clone()))?;
+        registry.register(Box::new(inventory_endpoints.clone()))?;
+        registry.register(Box::new(inventory_dropped.clone()))?;
         registry.register(Box::new(config_generation.clone()))?;
         registry.register(Box::new(config_last_reload.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
@@ -173,6 +191,8 @@ impl EdgeMeters {
             monolith_only,
             journal_broken,
             journal_errors,
+            inventory_endpoints,
+            inventory_dropped,
             config_generation,
             config_last_reload,
             config_reloads,
@@ -191,6 +211,16 @@ impl EdgeMeters {
     /// An entry of the journal could not be written.
     pub fn journal_error(&self) {
         self.journal_errors.inc();
+    }
+
+    /// How many endpoints are in each state: monolith, moved, silent.
+    pub fn inventory_endpoints(&self, state: &'static str, count: usize) {
+        self.inventory_endpoints.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Requests that the inventory did not look at.
+    pub fn inventory_dropped(&self, requests: u64) {
+        self.inventory_dropped.inc_by(requests);
     }
 
     /// A limit or a rule refused a request.

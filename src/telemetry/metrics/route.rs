@@ -111,6 +111,11 @@ impl RouteMeters {
         InFlight::new(Arc::clone(gauge))
     }
 
+    /// Fallbacks since the program began.
+    pub fn fallbacks(&self) -> u64 {
+        self.series.fallbacks.total()
+    }
+
     /// The monolith answers because the service failed, or would have.
     pub fn fallback(&self, reason: &'static str) {
         self.series.fallbacks.count(reason);

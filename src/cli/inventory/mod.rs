@@ -1,0 +1,108 @@
+//! `multilith inventory`: the endpoints that a running proxy has seen, or that an access log shows.
+
+mod from_log;
+mod screen;
+
+use std::time::Duration;
+
+use super::admin_client::AdminClient;
+use super::{AdminArgs, Exit, InventoryArgs, term};
+use crate::compile::{Compiled, Snapshot, compile_all};
+use crate::inventory::{Report, openapi, suggested_routes};
+use crate::plan::find_routes;
+use crate::reload::{Source, environment};
+use screen::screen;
+
+pub fn inventory(args: &InventoryArgs) -> Exit {
+    let found = match &args.from_log {
+        Some(log) => offline(args, log),
+        None => live(args),
+    };
+    let (mut report, until) = match found {
+        Ok(found) => found,
+        Err(exit) => return exit,
+    };
+    if args.writes {
+        report.endpoints.retain(|endpoint| endpoint.writes);
+    }
+    if let Some(silent) = args.silent
+        && !keep_silent(&mut report, until, silent)
+    {
+        let since = report.since.as_deref().unwrap_or("an unknown time");
+        term::fail(
+            &format!("nothing is known of a time so long ago: there are requests since {since}"),
+            Some("give a longer log, or a shorter --silent"),
+        );
+        return Exit::Findings;
+    }
+    if args.suggest {
+        term::out(&suggested_routes(&report));
+    } else if args.openapi {
+        term::json(&openapi(&report));
+    } else if args.json {
+        term::json(&report);
+    } else {
+        term::out(&screen(&report, term::width()));
+    }
+    Exit::Fine
+}
+
+fn offline(args: &InventoryArgs, log: &str) -> Result<(Report, u32), Exit> {
+    let snapshot = snapshot(args)?;
+    let (mut report, until) = from_log::from_log(args, log, snapshot.as_ref())?;
+    if let Some(snapshot) = &snapshot {
+        find_routes(&mut report, snapshot, &|_| None);
+    }
+    Ok((report, until))
+}
+
+fn live(args: &InventoryArgs) -> Result<(Report, u32), Exit> {
+    let admin = AdminArgs {
+        admin: args.admin.clone(),
+        token: args.token.clone(),
+        config: if args.config.is_empty() { vec!["routes.toml".into()] } else { args.config.clone() },
+    };
+    let answer = AdminClient::new(&admin).and_then(|client| client.get::<Report>("/api/v1/inventory"));
+    match answer {
+        Ok(mut report) => {
+            report.complete();
+            Ok((report, crate::learn::now()))
+        }
+        Err(error) => {
+            term::fail(&error.to_string(), Some(error.help()));
+            Err(Exit::Failed)
+        }
+    }
+}
+
+/// The file in force, where there is one: its routes are known, not guessed.
+fn snapshot(args: &InventoryArgs) -> Result<Option<Snapshot>, Exit> {
+    if args.config.is_empty() {
+        return Ok(None);
+    }
+    let sources = match Source::Files(args.config.clone()).read() {
+        Ok(read) => read.sources,
+        Err(error) => {
+            let diagnostic = error.diagnostic();
+            term::fail(&diagnostic.message, diagnostic.help.as_deref());
+            return Err(Exit::Failed);
+        }
+    };
+    let Compiled { snapshot, diagnostics, .. } = compile_all(&sources, &environment, &|_| None);
+    if snapshot.is_none() {
+        term::say(&crate::diagnostic::render_all(&diagnostics, &sources, term::colour_on_stderr()));
+        return Err(Exit::Findings);
+    }
+    Ok(snapshot)
+}
+
+/// Keeps the endpoints without a request in the last part of what is known. `false`: it does not go back so far.
+fn keep_silent(report: &mut Report, until: u32, silent: Duration) -> bool {
+    let minutes = u32::try_from(silent.as_secs() / 60).unwrap_or(u32::MAX);
+    let since = report.since_minute();
+    if since == 0 || until.saturating_sub(since) < minutes {
+        return false;
+    }
+    report.endpoints.retain(|endpoint| endpoint.last_minute + minutes <= until);
+    true
+}

@@ -1,0 +1,79 @@
+//! The inventory as a person reads it.
+
+use std::fmt::Write as _;
+
+use crate::cli::table::{Column, Table};
+use crate::inventory::Report;
+
+pub(super) fn screen(report: &Report, width: usize) -> String {
+    let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
+    let (count, requests) = routed.fold((0_u32, 0), |(count, requests), one| (count + 1, requests + one.requests));
+    let since = report.since.as_ref().map_or_else(String::new, |since| format!(" since {}", &since[..10]));
+    let mut text = format!(
+        "{} endpoints, learned from {} requests{since}; {count} have a route ({:.1} % of requests)\n\n",
+        report.endpoints.len(),
+        grouped(report.requests),
+        share(requests, report.requests),
+    );
+    let mut table = Table::new([
+        Column::left("ENDPOINT").may_shrink_to(24),
+        Column::left("ROUTE").only_if_filled().may_shrink_to(10),
+        Column::left("STAGE").only_if_filled(),
+        Column::right("REQUESTS"),
+        Column::right("SHARE"),
+        Column::right("ERRORS"),
+        Column::right("P99").only_if_filled(),
+        Column::right("CLIENTS").only_if_filled().may_go(),
+        Column::left("HOW WE KNOW").may_hang(),
+    ]);
+    for endpoint in &report.endpoints {
+        let why: Vec<String> = endpoint.parameters.iter().map(|one| format!("{}: {}", one.name, one.why)).collect();
+        let guessed = endpoint.parameters.iter().any(|one| !one.sure && one.kind != "rest");
+        table.row([
+            format!("{:4} {}", endpoint.method, endpoint.path),
+            endpoint.route.clone().unwrap_or_else(|| if guessed { "- (guess)".to_owned() } else { String::new() }),
+            endpoint.stage.clone().unwrap_or_else(|| if endpoint.writes { "writes".to_owned() } else { String::new() }),
+            grouped(endpoint.requests),
+            format!("{:.1} %", share(endpoint.requests, report.requests)),
+            format!("{:.1} %", share(endpoint.errors, endpoint.requests)),
+            endpoint.p99_seconds.map_or_else(String::new, |seconds| format!("{:.0} ms", seconds * 1e3)),
+            if endpoint.callers > 0 { endpoint.callers.to_string() } else { String::new() },
+            why.join(", "),
+        ]);
+    }
+    text.push_str(&table.text(width));
+    if report.unknown.requests > 0 {
+        let _ = writeln!(
+            text,
+            "\nnot endpoints: {} requests for about {} paths that the monolith does not know",
+            grouped(report.unknown.requests),
+            grouped(report.unknown.paths)
+        );
+    }
+    if report.dropped > 0 {
+        let _ = writeln!(
+            text,
+            "not looked at: {} requests with a path too deep, too long or refused",
+            grouped(report.dropped)
+        );
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 do not occur")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// `1 204 330`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}

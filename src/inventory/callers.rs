@@ -1,0 +1,105 @@
+//! Who still calls an endpoint: about how many clients, and what they call themselves.
+
+use super::sketch::Sketch;
+
+/// User agents that are kept of one endpoint.
+const AGENTS: usize = 8;
+/// Bytes of one.
+const LONGEST: usize = 40;
+
+/// The callers of one endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Callers {
+    pub clients: Sketch,
+    /// With exchanges learned from; those that were seen most. A newcomer takes the place of the rarest and inherits its
+    /// count (Metwally et al. 2005, "Space-Saving"), so that a caller that stays is never pushed out by many that come once.
+    agents: Vec<(Box<str>, u32)>,
+}
+
+impl Callers {
+    pub fn add(&mut self, client: u32, agent: &str) {
+        self.clients.see(spread(client));
+        let agent = shortened(agent);
+        if !agent.is_empty() {
+            self.count(agent, 1);
+        }
+    }
+
+    /// Takes an agent back as it was kept.
+    pub fn count(&mut self, agent: &str, times: u32) {
+        if let Some((_, count)) = self.agents.iter_mut().find(|(known, _)| **known == *agent) {
+            *count = count.saturating_add(times);
+            return;
+        }
+        if self.agents.len() < AGENTS {
+            self.agents.reserve_exact(1);
+            self.agents.push((agent.into(), times));
+            return;
+        }
+        let rarest = self.agents.iter_mut().min_by_key(|(_, count)| *count).expect("there are eight");
+        *rarest = (agent.into(), rarest.1.saturating_add(times));
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.clients.merge(&other.clients);
+        for (agent, count) in &other.agents {
+            self.count(agent, *count);
+        }
+    }
+
+    /// The most frequent first.
+    #[must_use]
+    pub fn agents(&self) -> Vec<(&str, u32)> {
+        let mut agents: Vec<(&str, u32)> = self.agents.iter().map(|(agent, count)| (&**agent, *count)).collect();
+        agents.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(other.0)));
+        agents
+    }
+
+    /// Bytes that it takes, with what the allocator adds to small blocks.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let names: usize = self.agents.iter().map(|(agent, _)| agent.len().next_multiple_of(8)).sum();
+        size_of::<Self>() + self.agents.capacity() * size_of::<(Box<str>, u32)>() + names
+    }
+}
+
+/// At most 40 bytes, cut where a character ends: product and version stand in front.
+fn shortened(agent: &str) -> &str {
+    if agent.len() <= LONGEST {
+        return agent.trim();
+    }
+    let end = (0..=LONGEST).rev().find(|end| agent.is_char_boundary(*end)).unwrap_or(0);
+    agent[..end].trim_end()
+}
+
+/// A hash of 32 bits as one of 64 (the finisher of `MurmurHash3`).
+fn spread(client: u32) -> u64 {
+    let mut hash = u64::from(client).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_stays_is_not_pushed_out_by_many_that_come_once() {
+        let mut callers = Callers::default();
+        for number in 0..1_000_u32 {
+            callers.add(number % 3, "billing-batch/1.2 (contact: ops)");
+            callers.add(number % 3, &format!("bot-{number}"));
+        }
+        assert_eq!(callers.agents().len(), AGENTS);
+        assert_eq!(callers.agents()[0], ("billing-batch/1.2 (contact: ops)", 1_000));
+        assert_eq!(callers.clients.kinds(), 3);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_where_a_character_ends() {
+        let mut callers = Callers::default();
+        callers.add(1, &"é".repeat(40));
+        assert_eq!(callers.agents()[0].0, "é".repeat(20));
+    }
+}

@@ -1,0 +1,212 @@
+//! Learns the inventory from live requests: their threads copy into rings, one thread of low priority takes what is there.
+//!
+//! Nothing of a client waits for it: a full ring drops, and is counted. What was learned is kept in the store, once a minute
+//! and at the end.
+
+mod figures;
+mod ring;
+mod worker;
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::{Condvar, Mutex};
+
+pub use figures::{EndpointFigures, LONG, now};
+pub use ring::Answered;
+use ring::ExchangeRing;
+
+use crate::compile::{InventorySettings, Snapshot};
+use crate::inventory::{Report, Tree, TreeBounds};
+use crate::route::Matching;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// The row of the store.
+const KEPT_AS: &str = "inventory";
+
+/// The inventory of a running proxy.
+pub struct Learner {
+    /// A thread's ring belongs to one learner.
+    number: u64,
+    rings: Mutex<Vec<Arc<ExchangeRing>>>,
+    learned: Mutex<Learned>,
+    figures: Mutex<EndpointFigures>,
+    /// When they were counted: exchanges learned, and the minute.
+    counted: Mutex<(u64, u32)>,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    /// Whether the worker is to end; set once.
+    stop: Mutex<bool>,
+    wake: Condvar,
+    worker: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+struct Learned {
+    tree: Tree,
+    settings: InventorySettings,
+    matching: Matching,
+    /// Exchanges that no ring had room for.
+    dropped: u64,
+    /// Something was learned since it was kept last.
+    changed: bool,
+}
+
+thread_local! {
+    /// The ring of this thread, and whose it is.
+    static RING: OnceCell<(u64, Arc<ExchangeRing>)> = const { OnceCell::new() };
+}
+
+impl std::fmt::Debug for Learner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Learner").finish_non_exhaustive()
+    }
+}
+
+impl Learner {
+    /// Goes on with what the store has, and starts the worker. Never fails: without a thread nothing is learned, which is said.
+    pub fn start(snapshot: &Snapshot, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Arc<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let learned = Learned {
+            tree: Tree::default(),
+            settings: snapshot.inventory.clone(),
+            matching: snapshot.matching,
+            dropped: 0,
+            changed: false,
+        };
+        let learner = Arc::new(Self {
+            number: NUMBERS.fetch_add(1, Relaxed),
+            rings: Mutex::default(),
+            learned: Mutex::new(learned),
+            figures: Mutex::default(),
+            counted: Mutex::default(),
+            store: Arc::clone(store),
+            metrics: Arc::clone(metrics),
+            stop: Mutex::new(false),
+            wake: Condvar::new(),
+            worker: Mutex::default(),
+        });
+        learner.restore();
+        learner.configure(snapshot);
+        let again = Arc::downgrade(&learner);
+        store.when_changed(move |status| {
+            if let Some(learner) = again.upgrade().filter(|_| status.trouble.is_none()) {
+                learner.restore();
+            }
+        });
+        match worker::spawn(Arc::clone(&learner)) {
+            Ok(worker) => *learner.worker.lock() = Some(worker),
+            Err(error) => tracing::error!(%error, "the inventory has no thread: nothing is learned"),
+        }
+        learner
+    }
+
+    /// Another file is in force: its routes and what it says of literals and parameters are known, not guessed.
+    pub fn configure(&self, snapshot: &Snapshot) {
+        let mut learned = self.learned.lock();
+        learned.settings = snapshot.inventory.clone();
+        learned.matching = snapshot.matching;
+        learned.tree.take_back_given();
+        give(&mut learned.tree, snapshot);
+    }
+
+    /// An upstream has answered. Costs a copy into the thread's ring; nothing waits.
+    #[inline]
+    pub fn observe(&self, answered: &Answered<'_>) {
+        RING.with(|ring| {
+            let (owner, ring) = ring.get_or_init(|| (self.number, self.new_ring()));
+            // A thread that served another proxy of this process before: only tests have one.
+            if *owner == self.number {
+                ring.push(answered);
+            }
+        });
+    }
+
+    #[cold]
+    fn new_ring(&self) -> Arc<ExchangeRing> {
+        let ring = Arc::<ExchangeRing>::default();
+        self.rings.lock().push(Arc::clone(&ring));
+        ring
+    }
+
+    /// What is known now. Takes milliseconds: not for the threads of requests.
+    pub fn report(&self) -> Report {
+        let (mut tree, dropped) = {
+            let learned = self.learned.lock();
+            (learned.tree.clone(), learned.dropped)
+        };
+        tree.settle_for_display();
+        let mut report = Report::of(&tree);
+        report.dropped += dropped;
+        report
+    }
+
+    /// Whether the file wants requests to be learned from.
+    pub fn learns(&self) -> bool {
+        self.learned.lock().settings.learn
+    }
+
+    /// Takes what is kept, where it is more than what is known: after a start, or after another process let go of the store.
+    fn restore(&self) {
+        let kept = match self.store.learned(KEPT_AS) {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "what was learned of endpoints before is not known");
+                return;
+            }
+        };
+        match Tree::from_bytes(&kept, TreeBounds::default()) {
+            Ok(tree) => {
+                let mut learned = self.learned.lock();
+                if tree.totals.learned > learned.tree.totals.learned {
+                    learned.tree = tree;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the inventory begins anew"),
+        }
+    }
+
+    /// Writes what is known to the store, if it is news.
+    pub fn save(&self) {
+        let bytes = {
+            let mut learned = self.learned.lock();
+            if !std::mem::take(&mut learned.changed) {
+                return;
+            }
+            learned.tree.to_bytes()
+        };
+        if let Err(error) = self.store.keep_learned(KEPT_AS, bytes) {
+            tracing::debug!(%error, "the inventory was not kept");
+            self.learned.lock().changed = true;
+        }
+    }
+
+    /// Takes what is in the rings, keeps it, and ends the worker.
+    pub fn stop(&self) {
+        *self.stop.lock() = true;
+        self.wake.notify_all();
+        if let Some(worker) = self.worker.lock().take()
+            && worker.join().is_err()
+        {
+            tracing::error!("the inventory's thread ended in a panic");
+        }
+        self.save();
+    }
+}
+
+/// Fixes the words of the file's routes and lists.
+fn give(tree: &mut Tree, snapshot: &Snapshot) {
+    for literal in &snapshot.inventory.literal {
+        tree.give(literal, false);
+    }
+    for parameter in &snapshot.inventory.parameter {
+        tree.give(parameter, true);
+    }
+    for route in &snapshot.routes {
+        for template in &route.rule.paths {
+            tree.give(template.as_str(), false);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The thread that learns: it empties the rings, at most so many exchanges a second, and keeps what it knows.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::ring::{ExchangeRing, Taken};
+use super::{Learner, now};
+use crate::inventory::Exchange;
+use crate::route::{Matching, normalise_bytes};
+use crate::shadow::step_back;
+
+/// Between two looks while there is traffic, and while there is none.
+const LOOK: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(200);
+/// Exchanges learned from in a second; of more, each stands for several.
+const A_SECOND: f64 = 2_000.0;
+const SAVE: Duration = Duration::from_secs(60);
+/// Between two counts of endpoints for the metrics.
+const COUNT: Duration = Duration::from_secs(15);
+
+pub(super) fn spawn(learner: Arc<Learner>) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("inventory".to_owned()).spawn(move || {
+        step_back();
+        Worker::new(learner).run();
+    })
+}
+
+struct Worker {
+    learner: Arc<Learner>,
+    taken: Taken,
+    /// Exchanges that may be learned from now.
+    credit: f64,
+    looked: Instant,
+    /// What the rings had dropped at the last look.
+    dropped: u64,
+}
+
+impl Worker {
+    fn new(learner: Arc<Learner>) -> Self {
+        Self { learner, taken: Taken::default(), credit: A_SECOND, looked: Instant::now(), dropped: 0 }
+    }
+
+    fn run(mut self) {
+        let (mut saved, mut counted) = (Instant::now(), None::<Instant>);
+        loop {
+            let stopping = *self.learner.stop.lock();
+            let found = self.look();
+            let now = Instant::now();
+            if counted.is_none_or(|at| now.saturating_duration_since(at) >= COUNT) {
+                self.learner.count();
+                counted = Some(now);
+            }
+            if now.saturating_duration_since(saved) >= SAVE {
+                self.learner.save();
+                saved = now;
+            }
+            if stopping {
+                return;
+            }
+            let mut stop = self.learner.stop.lock();
+            if !*stop {
+                self.learner.wake.wait_for(&mut stop, if found > 0 { LOOK } else { QUIET });
+            }
+        }
+    }
+
+    /// Takes what waits; gives how many there were.
+    fn look(&mut self) -> usize {
+        let instant = Instant::now();
+        let passed = instant.saturating_duration_since(self.looked).as_secs_f64();
+        self.looked = instant;
+        self.credit = (self.credit + passed * A_SECOND).min(A_SECOND);
+        let rings: Vec<Arc<ExchangeRing>> = self.learner.rings.lock().clone();
+        let waiting: Vec<usize> = rings.iter().map(|ring| ring.waiting()).collect();
+        let all: usize = waiting.iter().sum();
+        self.count_dropped(&rings);
+        if all == 0 {
+            return 0;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 2 000")]
+        let may = self.credit.max(1.0) as usize;
+        let each = all.div_ceil(may);
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+        let used = all.div_ceil(each) as f64;
+        self.credit -= used;
+        let minute = now();
+        let mut learned = self.learner.learned.lock();
+        let matching = learned.matching;
+        for (ring, waiting) in rings.iter().zip(waiting) {
+            let mut left = waiting;
+            while left > 0 {
+                let weight = each.min(left);
+                ring.take(&mut self.taken);
+                ring.skip(weight - 1);
+                left -= weight;
+                add(&mut learned.tree, &self.taken, matching, u32::try_from(weight).unwrap_or(u32::MAX), minute);
+            }
+        }
+        learned.changed = true;
+        all
+    }
+
+    fn count_dropped(&mut self, rings: &[Arc<ExchangeRing>]) {
+        let dropped: u64 = rings.iter().map(|ring| ring.dropped()).sum();
+        let new = dropped.saturating_sub(self.dropped);
+        if new > 0 {
+            self.dropped = dropped;
+            self.learner.learned.lock().dropped += new;
+            self.learner.metrics.edge().inventory_dropped(new);
+        }
+    }
+}
+
+fn add(tree: &mut crate::inventory::Tree, taken: &Taken, matching: Matching, weight: u32, minute: u32) {
+    let Some(method) = taken.method else { return };
+    // The proxy refuses what cannot be normalised: an upstream never answers it.
+    let Ok(path) = normalise_bytes(&taken.path, &matching) else { return };
+    let mut path = path.into_string();
+    if matching.case_insensitive {
+        path.make_ascii_lowercase();
+    }
+    if matching.ignore_trailing_slash && path.len() > 1 && path.ends_with('/') {
+        path.pop();
+    }
+    tree.add(&Exchange {
+        method: method.as_str(),
+        path: &path,
+        status: taken.status,
+        client: taken.client,
+        agent: &String::from_utf8_lossy(&taken.agent),
+        weight,
+        minute,
+        micros: Some(taken.micros),
+        monolith: taken.monolith,
+    });
+}

@@ -1,0 +1,348 @@
+//! What to take next, what may retire, and what still reaches the monolith although it should not, each with its reasons.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::endpoints::near;
+use crate::compile::Snapshot;
+use crate::inventory::{LearnedEndpoint, Report};
+use crate::learn::LONG;
+use crate::migration::Stage;
+
+/// Proposals of one kind.
+const MOST: usize = 10;
+/// Requests below which a route's retirement is not proposed.
+const ENOUGH: u64 = 1_000;
+/// No more than this share of the requests may be unmatched before the proxy may go.
+const UNMATCHED: f64 = 0.0001;
+
+/// One proposal; `GET /api/v1/next` gives a list of them, the best of each kind first.
+#[derive(Debug, Clone, Serialize)]
+pub struct NextStep {
+    /// `take`, `retire`, `zombie` or `leave`.
+    pub kind: &'static str,
+    /// Several are separated by commas; empty where the proposal is about no endpoint.
+    pub method: String,
+    pub path: String,
+    pub route: Option<String>,
+    /// Of all requests, 0.0 to 1.0.
+    pub share: f64,
+    pub reasons: Vec<String>,
+    /// To paste into routes.toml; empty where nothing is to be written.
+    pub toml: String,
+}
+
+/// A route as it stands now.
+#[derive(Debug, Clone)]
+pub struct StandingRoute {
+    pub name: String,
+    pub stage: Stage,
+    pub service: Option<String>,
+    /// The minute of its last move, as far as is known.
+    pub since: Option<u32>,
+    /// Answers of the monolith in the service's place, since the program began.
+    pub fallbacks: u64,
+}
+
+impl StandingRoute {
+    const fn is_moved(&self) -> bool {
+        matches!(self.stage, Stage::Migrated | Stage::Retired)
+    }
+}
+
+/// `report` knows its routes already; `now` is in minutes since 1970.
+#[must_use]
+pub fn what_next(
+    report: &Report,
+    snapshot: &Snapshot,
+    routes: &[StandingRoute],
+    button: bool,
+    now: u32,
+) -> Vec<NextStep> {
+    let zombies = zombies(report, snapshot, routes, button, now);
+    let mut steps = Vec::new();
+    if let Some(step) = leave(report, routes, zombies.is_empty(), now) {
+        steps.push(step);
+    }
+    steps.extend(zombies.into_iter().take(MOST));
+    steps.extend(retire(report, snapshot, routes, now).into_iter().take(MOST));
+    steps.extend(take(report, routes, now).into_iter().take(MOST));
+    steps
+}
+
+/// Endpoints that no service has yet: by path, or by resource where something of it writes.
+fn take(report: &Report, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
+    let is_open = |endpoint: &&LearnedEndpoint| {
+        let stage = endpoint.route.as_ref().and_then(|name| routes.iter().find(|route| route.name == *name));
+        stage.is_none_or(|route| route.stage == Stage::Monolith) && endpoint.last_minute + LONG >= now
+    };
+    let mut resources: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
+    for endpoint in report.endpoints.iter().filter(is_open) {
+        resources.entry(resource(&endpoint.path)).or_default().push(endpoint);
+    }
+    let mut groups: Vec<Vec<&LearnedEndpoint>> = Vec::new();
+    for (_, endpoints) in resources {
+        if endpoints.iter().any(|endpoint| endpoint.writes) {
+            groups.push(endpoints);
+            continue;
+        }
+        let mut by_path: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
+        for endpoint in endpoints {
+            by_path.entry(&endpoint.path).or_default().push(endpoint);
+        }
+        groups.extend(by_path.into_values());
+    }
+    let days = f64::from(now.saturating_sub(report.since_minute()).max(1)) / (24.0 * 60.0);
+    let mut scored: Vec<(f64, NextStep)> = groups.iter().map(|group| candidate(group, report, routes, days)).collect();
+    scored.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.path.cmp(&other.1.path)));
+    scored.into_iter().map(|(_, step)| step).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn candidate(group: &[&LearnedEndpoint], report: &Report, routes: &[StandingRoute], days: f64) -> (f64, NextStep) {
+    let requests: u64 = group.iter().map(|endpoint| endpoint.requests).sum();
+    let reading: u64 = group.iter().filter(|endpoint| !endpoint.writes).map(|endpoint| endpoint.requests).sum();
+    let errors: u64 = group.iter().map(|endpoint| endpoint.errors).sum();
+    let share = ratio(requests, report.requests);
+    let first = first_literal(&group[0].path);
+    let beside = routes.iter().find(|route| {
+        let reached = matches!(route.stage, Stage::Canary | Stage::Split | Stage::Migrated | Stage::Retired);
+        let same = |endpoint: &LearnedEndpoint| {
+            endpoint.route.as_deref() == Some(&route.name) && first_literal(&endpoint.path) == first
+        };
+        reached && report.endpoints.iter().any(same)
+    });
+    let reads = ratio(reading, requests);
+    let failing = ratio(errors, requests);
+    let slowest = group.iter().filter_map(|endpoint| endpoint.p99_seconds).fold(0.0, f64::max);
+    let slower = report.endpoints.iter().filter(|other| other.p99_seconds.is_some_and(|p99| p99 > slowest)).count();
+    let pain = if slowest > 0.0 { 1.0 - slower as f64 / report.endpoints.len().max(1) as f64 } else { 0.0 };
+    // Noise and cookies are not known before copies are compared: they count as good until then.
+    let score = 0.30 * (1.0 + requests as f64 / days).log10() / 7.0
+        + 0.25 * reads
+        + 0.15
+        + if beside.is_some() { 0.15 } else { 0.0 }
+        + 0.10
+        + 0.05 * failing.max(pain);
+    let mut reasons = vec![format!("{:.1} % of requests ({requests})", share * 100.0)];
+    let writes = group.iter().filter(|endpoint| endpoint.writes).count();
+    reasons.push(match writes {
+        0 => "it only reads: copies can be compared before anybody is moved".to_owned(),
+        1 => "one endpoint writes: one cohort keeps each client on one side for reading and writing".to_owned(),
+        several => format!("{several} endpoints write: one cohort keeps each client on one side for all of them"),
+    });
+    if let Some(route) = beside {
+        reasons.push(format!("`{}` beside it is in stage {} already", route.name, route.stage));
+    }
+    if failing >= 0.001 {
+        reasons.push(format!("{:.1} % of its answers are errors of the monolith", failing * 100.0));
+    }
+    if pain > 0.9 && report.endpoints.len() >= 10 {
+        reasons.push(format!("among the slowest: p99 is about {:.0} ms", slowest * 1e3));
+    }
+    let step = NextStep {
+        kind: "take",
+        method: methods(group).join(", "),
+        path: group.iter().map(|endpoint| &*endpoint.path).min_by_key(|path| path.len()).unwrap_or("/").to_owned(),
+        route: group[0].route.clone(),
+        share,
+        reasons,
+        toml: routes_to_paste(group, beside.and_then(|route| route.service.as_deref())),
+    };
+    (score, step)
+}
+
+/// Migrated routes that the monolith has had nothing to do with for long.
+fn retire(report: &Report, snapshot: &Snapshot, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
+    let after = u32::try_from(snapshot.inventory.retire_after.as_secs() / 60).unwrap_or(u32::MAX);
+    let mut steps = Vec::new();
+    for route in routes.iter().filter(|route| route.stage == Stage::Migrated) {
+        let own: Vec<&LearnedEndpoint> = of_route(report, &route.name).collect();
+        let requests: u64 = own.iter().map(|endpoint| endpoint.requests - endpoint.monolith).sum();
+        let since = route.since.unwrap_or_else(|| report.since_minute());
+        let quiet = own.iter().all(|endpoint| endpoint.monolith_last_minute + after <= now);
+        if own.is_empty() || since == 0 || since + after > now || !quiet || requests < ENOUGH || route.fallbacks > 0 {
+            continue;
+        }
+        steps.push(NextStep {
+            kind: "retire",
+            method: methods(&own).join(", "),
+            path: own[0].path.clone(),
+            route: Some(route.name.clone()),
+            share: ratio(own.iter().map(|endpoint| endpoint.requests).sum(), report.requests),
+            reasons: vec![
+                format!("the monolith answered none of its requests for {} days", after / 1440),
+                format!("the service answered {requests}"),
+                "the fallback was not used since the program began".to_owned(),
+            ],
+            toml: format!("# in [routes.{}]:\nstage = \"retired\"\n", route.name),
+        });
+    }
+    steps
+}
+
+/// Routes that are moved, and the monolith still gets their requests.
+fn zombies(report: &Report, snapshot: &Snapshot, routes: &[StandingRoute], button: bool, now: u32) -> Vec<NextStep> {
+    const RECENT: u32 = 24 * 60;
+    let mut steps = Vec::new();
+    let recent = |endpoint: &LearnedEndpoint, since: u32| {
+        endpoint.monolith_last_minute > since && endpoint.monolith_last_minute + RECENT >= now
+    };
+    for route in routes.iter().filter(|route| route.is_moved()) {
+        let since = route.since.unwrap_or_else(|| now.saturating_sub(RECENT));
+        let own: Vec<&LearnedEndpoint> =
+            of_route(report, &route.name).filter(|endpoint| recent(endpoint, since)).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let why = if route.fallbacks > 0 {
+            format!("its fallback: {} requests since the program began", route.fallbacks)
+        } else if button {
+            "the big red button is on".to_owned()
+        } else {
+            "requests that its conditions do not take".to_owned()
+        };
+        steps.push(zombie(&own, route, why, report));
+    }
+    // Another spelling: `/Users/7`, `/users/7/`.
+    for endpoint in report.endpoints.iter().filter(|endpoint| endpoint.route.is_none() && recent(endpoint, 0)) {
+        for near in near(snapshot, &endpoint.method, &endpoint.example) {
+            let name = snapshot.routes.get(near.route.index()).map(|route| &*route.name);
+            let moved = routes.iter().find(|route| Some(&*route.name) == name && route.is_moved());
+            if let Some(route) = moved {
+                let why = format!("another spelling, which no route takes: {}", near.why.as_str());
+                steps.push(zombie(&[endpoint], route, why, report));
+            }
+        }
+    }
+    steps
+}
+
+fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: String, report: &Report) -> NextStep {
+    let requests: u64 = own.iter().map(|endpoint| endpoint.monolith).sum();
+    let mut reasons =
+        vec![format!("`{}` is in stage {}, and the monolith still gets its requests", route.name, route.stage), why];
+    let mut agents: Vec<&str> = own.iter().flat_map(|one| one.agents.iter().map(|agent| &*agent.name)).collect();
+    agents.dedup();
+    agents.truncate(3);
+    if !agents.is_empty() {
+        reasons.push(format!("called by {}", agents.join(", ")));
+    }
+    NextStep {
+        kind: "zombie",
+        method: methods(own).join(", "),
+        path: own[0].path.clone(),
+        route: Some(route.name.clone()),
+        share: ratio(requests, report.requests),
+        reasons,
+        toml: String::new(),
+    }
+}
+
+/// Everything is moved: the proxy itself may go.
+fn leave(report: &Report, routes: &[StandingRoute], no_zombies: bool, now: u32) -> Option<NextStep> {
+    let since = report.since_minute();
+    let moved = !routes.is_empty() && routes.iter().all(StandingRoute::is_moved);
+    if !moved || !no_zombies || since == 0 || since + LONG > now {
+        return None;
+    }
+    let recent = |endpoint: &&LearnedEndpoint| endpoint.route.is_none() && endpoint.last_minute + LONG >= now;
+    let unmatched: u64 = report.endpoints.iter().filter(recent).map(|endpoint| endpoint.requests).sum();
+    if ratio(unmatched, report.requests) >= UNMATCHED {
+        return None;
+    }
+    Some(NextStep {
+        kind: "leave",
+        method: String::new(),
+        path: String::new(),
+        route: None,
+        share: 1.0,
+        reasons: vec![
+            "every route is migrated or retired, and what no route takes is below 0.01 % of the requests".to_owned(),
+            "the façade can go: `multilith export` writes the routes for nginx, HAProxy, Envoy or HTTPRoute".to_owned(),
+            "who calls the monolith past this proxy is not seen here: `multilith inventory --from-log` finds it"
+                .to_owned(),
+        ],
+        toml: String::new(),
+    })
+}
+
+fn of_route<'a>(report: &'a Report, name: &'a str) -> impl Iterator<Item = &'a LearnedEndpoint> {
+    report.endpoints.iter().filter(move |endpoint| endpoint.route.as_deref() == Some(name))
+}
+
+fn methods(group: &[&LearnedEndpoint]) -> Vec<String> {
+    let mut methods: Vec<String> = group.iter().map(|endpoint| endpoint.method.to_string()).collect();
+    methods.sort_unstable();
+    methods.dedup();
+    if methods.iter().any(|method| method == "GET") {
+        methods.retain(|method| method != "HEAD");
+    }
+    methods
+}
+
+/// The path up to its first parameter: `/orders` of `/orders/{id}/items`.
+fn resource(path: &str) -> &str {
+    let end = path.find('{').unwrap_or(path.len());
+    path[..end].trim_end_matches('/')
+}
+
+fn first_literal(path: &str) -> &str {
+    let skipped = |segment: &&str| {
+        segment.is_empty()
+            || *segment == "api"
+            || (segment.starts_with('v') && segment[1..].bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    path.split('/').find(|segment| !skipped(segment)).unwrap_or("")
+}
+
+/// One route a path. With a service beside it the first step is a shadow, else the route is only named.
+fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>) -> String {
+    let mut paths: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
+    for endpoint in group {
+        paths.entry(&endpoint.path).or_default().push(endpoint);
+    }
+    let cohort = (paths.len() > 1).then(|| name_of(group[0].path.split('{').next().unwrap_or("/")));
+    let mut text = String::new();
+    for (path, endpoints) in paths {
+        let methods: Vec<String> = methods(&endpoints)
+            .into_iter()
+            .filter(|method| method != "OTHER")
+            .map(|method| format!("\"{method}\""))
+            .collect();
+        let _ = writeln!(text, "[routes.{}]\npath = {}", name_of(path), toml::Value::String(path.replace("${", "$${")));
+        if !methods.is_empty() {
+            let _ = writeln!(text, "methods = [{}]", methods.join(", "));
+        }
+        if let Some(cohort) = &cohort {
+            let _ = writeln!(text, "cohort = \"{cohort}\"");
+        }
+        match service {
+            Some(service) => {
+                let _ = writeln!(text, "service = \"{service}\"\nstage = \"shadow\"\n");
+            }
+            None => text.push_str("stage = \"monolith\"\n\n"),
+        }
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+fn name_of(path: &str) -> String {
+    let mut name = String::new();
+    for char in path.chars() {
+        match char.to_ascii_lowercase() {
+            char @ ('a'..='z' | '0'..='9') => name.push(char),
+            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
+            _ => {}
+        }
+    }
+    let name = name.trim_end_matches('-');
+    if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
+}
