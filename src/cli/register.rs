@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::{Exit, RegisterArgs, term};
+use crate::client::etcd::{Etcd, EtcdLease};
 use crate::client::{BadUrl, FetchError, Url, fetch};
 use crate::endpoint::Address;
-use crate::upstream::{Etcd, EtcdLease};
 
 /// Until the program answers for the first time it is asked this often.
 const IMPATIENT: Duration = Duration::from_millis(200);

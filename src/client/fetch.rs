@@ -163,7 +163,7 @@ pub async fn json(
 }
 
 /// A connection to the first address of the host that takes one.
-async fn reach(url: &Url, trust: Option<Arc<ClientConfig>>) -> Result<Socket, FetchError> {
+pub(super) async fn reach(url: &Url, trust: Option<Arc<ClientConfig>>) -> Result<Socket, FetchError> {
     if let Some(path) = url.socket() {
         let peer = HttpPeer::new_uds(&path.to_string_lossy(), false, String::new());
         let peer = peer.map_err(|_| FetchError::Unresolved(path.display().to_string()))?;

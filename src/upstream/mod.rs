@@ -20,7 +20,6 @@ mod tests;
 mod upstreams;
 mod vitals;
 
-pub(crate) use discover::{Etcd, EtcdLease};
 pub use endpoint::{Endpoint, Lease};
 pub use endpoint_set::NoEndpoint;
 pub use observer::{Census, Observer, Unobserved};

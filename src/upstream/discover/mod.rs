@@ -6,7 +6,6 @@ mod dns;
 mod docker;
 mod etcd;
 mod file;
-mod json_lines;
 mod kubernetes;
 mod sink;
 
@@ -16,7 +15,6 @@ use super::known::KnownEndpoints;
 use super::pool::PoolRef;
 use crate::endpoint::Source;
 
-pub(crate) use etcd::{Etcd, EtcdLease};
 use sink::Sink;
 
 /// When a first list lacks a known member, a second list is asked for after this pause.

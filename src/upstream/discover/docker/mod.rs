@@ -9,9 +9,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::json_lines::JsonLines;
 use super::sink::Sink;
 use super::{ANSWER, Patience, SECOND_LOOK, escaped};
+use crate::client::JsonLines;
 use crate::client::{FetchError, Url, fetch};
 use crate::endpoint::{DockerContainers, Look};
 use container::Container;

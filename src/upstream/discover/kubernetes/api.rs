@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::super::ANSWER;
-use super::super::json_lines::JsonLines;
+use crate::client::JsonLines;
 use crate::client::tls::{self, Trust};
 use crate::client::{FetchError, Response, Url, fetch};
 use crate::endpoint::KubernetesService;
