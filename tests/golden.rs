@@ -17,6 +17,7 @@ fn env(name: &str) -> Option<String> {
     match name {
         "MONOLITH" => Some("http://127.0.0.1:3000".to_owned()),
         "TOKEN" => Some("a-token-that-must-never-be-printed".to_owned()),
+        "SHORT" => Some("21-bytes-of-a-secret-".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{CheckArgs, Exit, certificates, term};
 use crate::compile::{Compiled, compile_all};
 use crate::diagnostic::{Diagnostics, Sources, render_all, report_all};
-use crate::reload::{ReadError, Source, environment};
+use crate::reload::{ReadError, Source, environment, short_secrets};
 
 pub fn check(args: &CheckArgs) -> Exit {
     let mut reports = Vec::new();
@@ -21,6 +21,10 @@ pub fn check(args: &CheckArgs) -> Exit {
                 let Compiled { snapshot, mut diagnostics } = compile_all(&read.sources, &environment, &|_| None);
                 if let Some(snapshot) = snapshot {
                     certificates::check(&snapshot, &mut diagnostics);
+                    for short in short_secrets(&snapshot, read.sources.text()) {
+                        diagnostics.push(short);
+                    }
+                    diagnostics.sort();
                 }
                 (read.sources, diagnostics)
             }

@@ -105,6 +105,11 @@ fn describe(explained: &Explained) -> String {
         };
         line("fallback", &format!("the monolith answers if the service cannot be reached{or}"));
     }
+    for asked in &explained.asked {
+        let headers =
+            if asked.headers.is_empty() { String::new() } else { format!(" for {}", asked.headers.join(", ")) };
+        line("asked", &format!("{} first{headers} ({})", asked.url, asked.by));
+    }
     let buffer = &explained.buffer;
     if (buffer.request.as_str(), buffer.answer.as_str()) != ("auto", "none") {
         line("buffer", &format!("request {}, answer {}", buffer.request, buffer.answer));

@@ -119,6 +119,11 @@ choices! {
         Slow "slow",
         FleetLost "fleet-lost",
     }
+    /// What an answer about a client holds for.
+    CacheBy: "`request` or `credentials`" {
+        Request "request",
+        Credentials "credentials",
+    }
     /// When two numbers of JSON are the same.
     Numbers: "`value` or `written`" {
         Value "value",

@@ -2,6 +2,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod auth;
 mod buffer;
 mod choices;
 mod condition;
@@ -33,9 +34,10 @@ mod variables;
 #[cfg(test)]
 mod schema_tests;
 
+pub use auth::{Auth, ForwardAuth, Jwt, Revoked, RevokedKeys, TokenExchange};
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase,
+    Balance, CacheBy, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase,
     ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
@@ -48,9 +50,7 @@ pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
 pub use list::{Entry, Item, Named, OneOrMany};
 pub use notify::{Notify, SecretUrl};
-pub use route::{
-    Answer, Auth, Breaker, CookieDomain, Fallback, Fault, Jwt, RateLimit, Redirect, Rewrite, Route, Variant,
-};
+pub use route::{Answer, Breaker, CookieDomain, Fallback, Fault, RateLimit, Redirect, Rewrite, Route, Variant};
 pub use secret::{Secret, SecretTable};
 pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls};
 pub use settings::{Inventory, Limits, Logs, Matching, Metrics, Timeouts, Tracing};

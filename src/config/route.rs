@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use serde_json::json;
 
 use super::list::Item;
@@ -10,8 +10,8 @@ use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
 use super::{
-    Buffer, Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size, Stage,
-    Timeouts,
+    Auth, Buffer, Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size,
+    Stage, Timeouts,
 };
 
 table! {
@@ -204,29 +204,5 @@ table! {
         rate: Rate = required,
         /// Requests that may come at once. Default: the rate's number.
         burst: u32,
-    }
-}
-
-table! {
-    /// Which requests may pass at all.
-    pub struct Auth {
-        /// A bearer token with a valid signature.
-        jwt: Jwt,
-    }
-}
-
-table! {
-    /// A bearer token with a valid signature. Exactly one of `jwks` and `key`.
-    pub struct Jwt {
-        /// URL or file of a key set.
-        jwks: String,
-        /// A public key, PEM, or a shared secret.
-        key: super::Secret,
-        /// What `iss` must be.
-        issuer: String,
-        /// What `aud` must hold.
-        audience: OneOrMany<String>,
-        /// Claims that the upstream is given as headers.
-        forward: Named<HeaderName>,
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use super::list::Item;
 use super::switch::{Switch, Switched};
 use super::table::table;
-use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, Writes};
+use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, TokenExchange, Writes};
 
 table! {
     /// Copies of requests whose answers no client receives.
@@ -30,6 +30,9 @@ table! {
         set: HeaderValues,
         /// Headers that the copy alone loses.
         remove: HeaderList,
+        /// What the client shows is exchanged for what the service believes, for copies alone. A copy for which that fails is not sent.
+        /// Default: as `auth.exchange` of the route, if it has one.
+        credentials: Box<TokenExchange>,
         /// What is compared; `false`: nothing, the answer is thrown away. Default: `{}` in stage `shadow`, else nothing.
         compare: Switch<Compare>,
     }

@@ -110,6 +110,7 @@ codes! {
 
     Error RedirectInStage "redirect-in-stage" "a redirect in a stage in which somebody else answers"
     Error FaultOnMonolith "fault-on-monolith" "failures on purpose on the monolith's side"
+    Error ShortSecret "short-secret" "a shared secret that can be guessed from one token"
 
     // Which client goes to which side
     Error InvalidUnit "invalid-unit" "a sticky unit that cannot be read"

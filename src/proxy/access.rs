@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::guard::jwt::{KeySet, Keyring, Rules};
+use crate::guard::identity::{AuthServers, Identification};
+use crate::guard::jwt::{KeySet, Keyring, RevocationLists, Revocations, Rules};
 use crate::guard::rate::{CAPACITY, Limiter, Rate};
 use crate::route::{RateKey, Route};
 
@@ -10,6 +11,8 @@ use crate::route::{RateKey, Route};
 pub struct Access {
     pub(super) limiter: Limiter,
     keyring: Keyring,
+    revocations: RevocationLists,
+    auth_servers: AuthServers,
 }
 
 /// What one route asks; nothing, as a rule.
@@ -17,18 +20,30 @@ pub struct Access {
 pub struct RouteAccess {
     pub(super) rate: Option<(Rate, RateKey)>,
     pub(super) token: Option<TokenRule>,
+    /// Asked where a service is to answer.
+    pub(super) identification: Option<Arc<Identification>>,
+    /// Asked where a service gets a copy.
+    pub(super) for_copies: Option<Arc<Identification>>,
 }
 
 #[derive(Debug)]
 pub(super) struct TokenRule {
     pub(super) keys: Arc<KeySet>,
     pub(super) rules: Rules,
+    /// Requests without a token are refused.
+    pub(super) required: bool,
+    pub(super) revoked: Option<Arc<Revocations>>,
 }
 
 impl Access {
     /// `seed` is a secret random number.
     pub fn new(seed: u64) -> Self {
-        Self { limiter: Limiter::new(CAPACITY, seed), keyring: Keyring::default() }
+        Self {
+            limiter: Limiter::new(CAPACITY, seed),
+            keyring: Keyring::default(),
+            revocations: RevocationLists::default(),
+            auth_servers: AuthServers::default(),
+        }
     }
 
     /// Must be called within the runtime that keeps keys fresh.
@@ -45,19 +60,26 @@ impl Access {
                     audience: rule.audience.clone(),
                     forward: rule.forward.clone(),
                 },
+                required: rule.required,
+                revoked: rule.revoked.as_ref().map(|named| self.revocations.list(named)),
             }),
+            identification: self.auth_servers.of(route),
+            for_copies: self.auth_servers.for_copies(route),
         }
     }
 
-    /// Forgets the keys that no route of the new edition needs.
+    /// Forgets what no route of the new edition needs.
     pub fn retain(&self, routes: &[Arc<Route>]) {
         self.keyring
             .retain(|keys| routes.iter().any(|route| route.jwt.as_ref().is_some_and(|rule| rule.keys == *keys)));
+        let revoked = |route: &Route| route.jwt.as_ref().and_then(|rule| rule.revoked.clone());
+        self.revocations.retain(|named| routes.iter().any(|route| revoked(route).as_ref() == Some(named)));
+        self.auth_servers.retain(routes);
     }
 }
 
 impl RouteAccess {
-    /// Whether anything is asked at all.
+    /// Whether anything is asked before it is decided which side answers.
     pub fn asks(&self) -> bool {
         self.rate.is_some() || self.token.is_some()
     }

@@ -7,7 +7,7 @@ use super::enforce;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::request::{NOWHERE, announced_method, facts, host};
-use super::{Steps, mirror};
+use super::{Steps, identify, mirror};
 use crate::guard;
 use crate::guard::headers::Arrival;
 use crate::message::{Framing, Name};
@@ -105,7 +105,9 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         exchange.close = true;
         return Err(Failure::Refused { status: 413, reason: "body" });
     }
-    mirror::begin(steps, exchange);
+    if !identify::is_due(exchange) {
+        mirror::begin(steps, exchange);
+    }
     Ok(())
 }
 

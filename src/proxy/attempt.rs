@@ -80,6 +80,23 @@ fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
     Some(Attempt { lease: Some(lease), ..Attempt::default() })
 }
 
+/// Nobody says who the client is, so the service is not asked: to it, that is as if it could not be reached. `counts`: that is a failure
+/// of the service side.
+pub fn unidentified(steps: &Steps, exchange: &mut Exchange, counts: bool) -> Result<(), Failure> {
+    exchange.failure = Some(Failure::Unidentified);
+    if let Some(side) = exchange.meter_side() {
+        exchange.route().meters.upstream_error(side, Failure::Connect.kind());
+    }
+    if counts {
+        service_failed(steps, exchange);
+    }
+    if !may_fall_back(exchange, Failure::Unidentified, false) {
+        return Err(Failure::Unidentified);
+    }
+    fall_back(exchange, Failure::Unidentified);
+    Ok(())
+}
+
 /// How long connecting may take: all attempts at one upstream share its `total`.
 pub fn connect_limit(exchange: &Exchange) -> Option<Duration> {
     let limit = exchange.timeouts().connect;

@@ -9,6 +9,7 @@ use super::endpoint_connection::{connect, idle, while_client_stays};
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::fault;
+use super::identify;
 use super::pump::{Ended, Pump, ResponseState, Upload, of_upstream};
 use super::replay_buffer::ReplayBuffer;
 use super::reply::{After, after, say};
@@ -46,6 +47,11 @@ const fn swap_signed_in(client: &mut ClientEnd<'_>, exchange: &mut Exchange) {
 
 async fn attempts(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> After {
     if let Err(failure) = steps.admit(exchange) {
+        return say(client, exchange, failure).await;
+    }
+    if identify::is_due(exchange)
+        && let Err(failure) = Box::pin(identify::identify(steps, client, exchange)).await
+    {
         return say(client, exchange, failure).await;
     }
     let mut kept = ReplayBuffer::default();

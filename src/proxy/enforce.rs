@@ -52,10 +52,11 @@ fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Re
     if status.limited { Err(Failure::Refused { status: 429, reason: "rate_limit" }) } else { Ok(()) }
 }
 
-/// A browser's preflight never carries a token (Fetch, section 4.8): it passes, but nothing that only a token may say does.
+/// Where a token is not required, a request without one passes, as does a preflight: a browser's preflight never carries a token (Fetch, section
+/// 4.8). Nothing that only a token may say passes with it.
 fn check_token(exchange: &mut Exchange, rule: &TokenRule, preflight: bool) -> Result<(), Failure> {
     let request = &mut exchange.head;
-    if preflight {
+    if preflight || !rule.required && !jwt::is_shown(&request.fields) {
         return jwt::forget(request, &rule.rules).map_err(Failure::Unauthorized);
     }
     let Some(keys) = rule.keys.keys() else {
@@ -63,10 +64,18 @@ fn check_token(exchange: &mut Exchange, rule: &TokenRule, preflight: bool) -> Re
         return Err(Failure::Refused { status: 503, reason: "keys" });
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    jwt::check(request, &keys, &rule.rules, now).map_err(|rejected| {
+    let claims = jwt::check(request, &keys, &rule.rules, now).map_err(|rejected| {
         if rejected == Rejected::UnknownKey {
             rule.keys.want();
         }
         Failure::Unauthorized(rejected)
-    })
+    })?;
+    let Some(revoked) = &rule.revoked else { return Ok(()) };
+    let signed = jwt::signed_part(&request.fields).unwrap_or_default();
+    match revoked.contains(signed, claims.get("jti").and_then(serde_json::Value::as_str)) {
+        Some(false) => Ok(()),
+        Some(true) => Err(Failure::Unauthorized(Rejected::Revoked)),
+        // A token that was revoked must not pass because this process has not heard of it yet.
+        None => Err(Failure::Refused { status: 503, reason: "revoked" }),
+    }
 }

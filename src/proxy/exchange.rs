@@ -15,6 +15,7 @@ use crate::client::Socket;
 use crate::downstream::SignedIn;
 use crate::endpoint::{Timeouts, UpstreamId};
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
+use crate::guard::identity::{ClientIdentity, Denial};
 use crate::message::{Framing, GrpcStatus, ProxiedAddresses, RequestHead, ResultCode};
 use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
 use crate::route::Found;
@@ -54,6 +55,10 @@ pub struct Exchange {
     pub client: Option<IpAddr>,
     /// What an upstream is told of the client; `None`: the head says it itself.
     pub forwarded: Option<ForwardedHeaders>,
+    /// What a service is told of the client by those who know it.
+    pub identity: Option<Box<ClientIdentity>>,
+    /// The client's answer, where it is not let pass.
+    pub denial: Option<Arc<Denial>>,
     pub request_id: RequestId,
     pub trace: TraceContext,
     /// `None`: no route takes it.
@@ -172,6 +177,8 @@ impl Exchange {
             framing,
             client: None,
             forwarded: None,
+            identity: None,
+            denial: None,
             request_id: RequestId::none(),
             trace: TraceContext::none(),
             found: None,

@@ -11,6 +11,7 @@ use crate::compile::Snapshot;
 use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
+use crate::guard::identity::ClientIdentity;
 use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
 use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Side, Stage, decide};
 use crate::route::{Found, Route, RouteId, normalise_bytes};
@@ -62,8 +63,20 @@ pub struct Explained {
     /// Failures on purpose that the request may suffer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The servers that are asked who the client is, before a service answers or gets a copy.
+    pub asked: Vec<ExplainedAsking>,
     /// Routes that another spelling of the path would reach.
     pub near_misses: Vec<Near>,
+}
+
+/// A server that is asked who the client is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedAsking {
+    /// The key of the file that says so.
+    pub by: &'static str,
+    pub url: String,
+    /// Headers that it fills.
+    pub headers: Vec<String>,
 }
 
 /// A route that the request would reach under another path.
@@ -247,8 +260,32 @@ pub fn explain(
         fallback: decision.fallback,
         safe_call: call.then_some(decision.safe_call),
         fallback_statuses,
+        asked: asked_servers(route.map(|route| &**route), &decision),
         near_misses,
     })
+}
+
+/// Nobody is asked where the monolith answers and no service gets a copy.
+fn asked_servers(route: Option<&Route>, decision: &Decision) -> Vec<ExplainedAsking> {
+    let Some(route) = route else { return Vec::new() };
+    let answers = decision.upstream != UpstreamId::MONOLITH;
+    let copied = matches!(decision.copy, Copy::To(upstream) if upstream != UpstreamId::MONOLITH);
+    let mut asked = Vec::new();
+    if let Some(rule) = route.identity.forward.as_deref().filter(|_| answers || copied) {
+        let headers = rule.headers.iter().map(ToString::to_string).collect();
+        asked.push(ExplainedAsking { by: "auth.forward", url: rule.url.to_string(), headers });
+    }
+    let exchanges = [
+        ("auth.exchange", &route.identity.exchange, answers),
+        ("shadow.credentials", &route.identity.for_copies, copied),
+    ];
+    for (by, rule, due) in exchanges {
+        if let Some(rule) = rule.as_deref().filter(|_| due) {
+            let headers = rule.set.iter().map(|(name, _)| name.to_string()).collect();
+            asked.push(ExplainedAsking { by, url: rule.url.to_string(), headers });
+        }
+    }
+    asked
 }
 
 fn head(asked: &ExplainRequest) -> Result<RequestHead, ExplainError> {
@@ -401,6 +438,7 @@ fn sent(
     policy: &Policy,
     decision: &Decision,
 ) -> Result<Sent, ExplainError> {
+    let identity = route.and_then(|route| ClientIdentity::announced(route));
     let outbound = Outbound {
         snapshot,
         route: route.map(|route| &**route),
@@ -410,6 +448,7 @@ fn sent(
         upstream: decision.upstream,
         // They are in the request already.
         forwarded: None,
+        identity: identity.as_ref(),
         request_id: &RequestId::made(0),
         trace: TraceContext::continue_or_start(&request.fields, 1, 1),
     };

@@ -42,6 +42,10 @@ pub enum Failure {
     Proof,
     /// The route asks for a token, and this is what is wrong with the client's.
     Unauthorized(Rejected),
+    /// The server that `auth.forward` names did not let the request pass: its answer is the client's.
+    Denied(u16),
+    /// A server that says who the client is gave no answer, or none of use: the service was not asked.
+    Unidentified,
     /// No endpoint may be asked: nothing was sent.
     NoEndpoint,
     /// The upstream takes no more requests at once, and as many wait as may, or this one waited for too long: nothing was sent.
@@ -75,6 +79,7 @@ impl Failure {
             | Self::Redirect(_)
             | Self::Proof
             | Self::Unauthorized(_)
+            | Self::Denied(_)
             | Self::ClientGone
             | Self::ClientStalled => Fault::Client,
             Self::Internal | Self::Descriptors | Self::OnPurpose(_) => Fault::Proxy,
@@ -85,13 +90,15 @@ impl Failure {
     /// The status the client gets when nobody else answers; `None` when nobody is there to read it.
     pub const fn status(self) -> Option<u16> {
         match self {
-            Self::Refused { status, .. } | Self::Status(status) | Self::Redirect(status) | Self::OnPurpose(status) => {
-                Some(status)
-            }
+            Self::Refused { status, .. }
+            | Self::Status(status)
+            | Self::Redirect(status)
+            | Self::OnPurpose(status)
+            | Self::Denied(status) => Some(status),
             Self::PlainHttp => Some(308),
             Self::Proof => Some(200),
             Self::Unauthorized(_) => Some(401),
-            Self::NoEndpoint | Self::Queue | Self::Descriptors => Some(503),
+            Self::NoEndpoint | Self::Queue | Self::Descriptors | Self::Unidentified => Some(503),
             Self::Connect | Self::Reset | Self::Protocol => Some(502),
             Self::Timeout => Some(504),
             Self::ClientStalled => Some(408),
@@ -123,6 +130,8 @@ impl Failure {
             Self::OnPurpose(_) => "on_purpose",
             Self::Proof => "acme_challenge",
             Self::Unauthorized(_) => "token",
+            Self::Denied(_) => "auth",
+            Self::Unidentified => "no_identity",
             Self::NoEndpoint => "no_endpoint",
             Self::Queue => "queue",
             Self::Connect => "connect",
@@ -143,6 +152,7 @@ impl Failure {
             Self::Refused { reason, .. } => Some(reason),
             Self::PlainHttp => Some("redirect"),
             Self::Unauthorized(_) => Some("token"),
+            Self::Denied(_) => Some("auth"),
             Self::Descriptors => Some("descriptors"),
             Self::ClientStalled => Some("body_timeout"),
             _ => None,
@@ -151,7 +161,7 @@ impl Failure {
 
     /// Nothing of the request reached the endpoint, so any method may go elsewhere.
     pub const fn nothing_sent(self) -> bool {
-        matches!(self, Self::NoEndpoint | Self::Queue | Self::Connect)
+        matches!(self, Self::NoEndpoint | Self::Queue | Self::Connect | Self::Unidentified)
     }
 
     /// One sentence for the person who made the request. Never says what is behind the proxy.
@@ -168,9 +178,10 @@ impl Failure {
             | Self::Queue
             | Self::Descriptors
             | Self::OnPurpose(_)
+            | Self::Unidentified
             | Self::Refused { status: 503, .. } => "The application is not available right now. Try again in a moment.",
             Self::Refused { status: 500, .. } | Self::ClientGone | Self::Internal => "Something went wrong.",
-            Self::Refused { .. } => "The request was refused.",
+            Self::Refused { .. } | Self::Denied(_) => "The request was refused.",
             Self::Redirect(_) => "This is at another address.",
             Self::Proof => "",
             Self::PlainHttp => "This is only served with https.",

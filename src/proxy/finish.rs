@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::page::Page;
 use super::request::{authority, host, protocol};
-use super::{Steps, attempt, mirror, page, response};
+use super::{Steps, attempt, identify, mirror, page, response};
 use crate::learn::Answered;
 use crate::live::{GateCounters, Outcome};
 use crate::message::{GrpcStatus, Name};
@@ -31,6 +31,9 @@ pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
         (429 | 503, _) => Some(RETRY_AFTER),
         _ => None,
     };
+    if let (Failure::Denied(_), Some(denial)) = (failure, &exchange.denial) {
+        return Some(identify::page(denial, exchange));
+    }
     let request_id = exchange.request_id.as_str();
     let own = exchange.edition.snapshot.pages.page(status);
     let mut page = page::page(status, failure.detail(), request_id, &exchange.head.fields, retry_after, own);

@@ -13,6 +13,7 @@ use super::{rewriting, sign_in};
 use crate::client::Fault;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::ForwardedHeaders;
+use crate::guard::identity::Inquiry;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 use crate::migration::{Copy, Side};
 use crate::route::Found;
@@ -41,6 +42,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             client: exchange.proxied(),
             trace: exchange.trace.for_shadow(),
             safe: exchange.is_safe(),
+            inquiry: inquiry(exchange, upstream),
         };
         (target, exchange.head.clone(), Box::new(Origin::of(exchange, upstream)))
     });
@@ -54,6 +56,12 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             }
         }
     }
+}
+
+/// What is asked about the client before a service gets the copy.
+fn inquiry(exchange: &Exchange, upstream: UpstreamId) -> Option<Box<Inquiry>> {
+    let asks = exchange.route().access.for_copies.as_ref().filter(|_| upstream != UpstreamId::MONOLITH)?;
+    Some(Box::new(Inquiry { asks: Arc::clone(asks), forwarded: exchange.forwarded.clone() }))
 }
 
 /// A piece of the request's body came from the client.
@@ -159,6 +167,8 @@ impl Translate for Origin {
             side: if to == UpstreamId::MONOLITH { Side::Monolith } else { Side::Service },
             upstream: to,
             forwarded: self.forwarded.as_ref(),
+            // The copy's own is written when it is sent.
+            identity: None,
             request_id: &self.request_id,
             trace: self.trace,
         };

@@ -20,6 +20,7 @@ mod failure;
 mod fault;
 mod finish;
 mod head_edits;
+mod identify;
 mod issued_cookie;
 mod location;
 mod mirror;
@@ -60,6 +61,7 @@ use tokio::sync::watch;
 
 use crate::client::ConnectError;
 use crate::guard;
+use crate::guard::identity::{ClientIdentity, Unidentified};
 use crate::learn::Learner;
 use crate::live::{InForce, Live};
 use crate::message::{Piece, RequestHead, ResponseHead};
@@ -88,6 +90,15 @@ impl Steps {
     /// The head is there: refuse what is malformed, find the route, choose the side, begin the copy.
     pub fn admit(&self, exchange: &mut Exchange) -> Result<(), Failure> {
         caught(self, Step::Admit, exchange, |exchange| admit::admit(self, exchange))
+    }
+
+    /// The servers that know who the client is have answered, or not.
+    pub fn identified(
+        &self,
+        exchange: &mut Exchange,
+        identified: Result<ClientIdentity, Unidentified>,
+    ) -> Result<(), Failure> {
+        caught(self, Step::Identified, exchange, |exchange| identify::identified(self, exchange, identified))
     }
 
     /// What came is not a request, but it has a line in the log like one.

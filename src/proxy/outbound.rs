@@ -8,6 +8,7 @@ use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::ForwardedHeaders;
+use crate::guard::identity::ClientIdentity;
 use crate::message::{Framing, Name, RequestHead};
 use crate::migration::{Policy, Side};
 use crate::route::{Route, Template, normalise_bytes};
@@ -26,6 +27,8 @@ pub struct Outbound<'a> {
     pub side: Side,
     pub upstream: UpstreamId,
     pub forwarded: Option<&'a ForwardedHeaders>,
+    /// What a service is told of the client by those who know it.
+    pub identity: Option<&'a ClientIdentity>,
     pub request_id: &'a RequestId,
     pub trace: TraceContext,
 }
@@ -41,6 +44,7 @@ pub fn head(exchange: &Exchange) -> Result<RequestHead, Failure> {
         side: exchange.side.unwrap_or(Side::Monolith),
         upstream: exchange.target,
         forwarded: exchange.forwarded.as_ref(),
+        identity: exchange.identity.as_deref(),
         request_id: &exchange.request_id,
         trace: exchange.attempt_trace(),
     };
@@ -117,10 +121,14 @@ impl Outbound<'_> {
             }
             head.set_target(&target);
         }
+        guard::forged::remove(&mut head.fields, &route.identity.reserved);
         if let Some(host) = &route.rewrite.host {
             head.fields.set(Name::Host, host.as_bytes());
         }
         route.rewrite.headers.apply(&mut head.fields);
+        if let Some(identity) = self.identity {
+            identity.write(&mut head.fields);
+        }
         self.write_variant(head);
         head.fields.set(X_MULTILITH_ROUTE, route.name.as_bytes());
         head.fields.set(X_MULTILITH_SIDE, self.side.name(self.policy).as_bytes());
@@ -195,6 +203,7 @@ remove = ["x-gone"]
             side: if route.is_some() { Side::Service } else { Side::Monolith },
             upstream: policy.service.unwrap_or(UpstreamId::MONOLITH),
             forwarded: forwarded.as_ref(),
+            identity: None,
             request_id: &RequestId::made(7),
             trace: TraceContext::continue_or_start(&head.fields, 1, 1),
         };

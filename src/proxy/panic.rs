@@ -18,6 +18,7 @@ pub enum Step {
     #[cfg(test)]
     Begin,
     Admit,
+    Identified,
     Choose,
     NotConnected,
     Connected,

@@ -4,6 +4,7 @@ mod changes;
 mod faults;
 mod in_force_file;
 mod include;
+mod secrets;
 mod source;
 mod turn;
 mod watch_certificates;
@@ -12,6 +13,7 @@ mod write;
 
 pub use changes::Changes;
 pub use in_force_file::{FileText, InForceFile};
+pub use secrets::short_secrets;
 pub use source::{Read, ReadError, Source, environment};
 pub use turn::{Asked, Author, MoveMade, NotMoved, Request, in_words};
 pub use write::{NotWritten, to_paste};

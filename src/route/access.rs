@@ -64,4 +64,25 @@ pub struct JwtRule {
     pub audience: Vec<Box<str>>,
     /// Claim, and the header in which the upstream is given it.
     pub forward: Vec<(Box<str>, HeaderName)>,
+    /// Requests without a token are refused.
+    pub required: bool,
+    pub revoked: Option<Revoked>,
+}
+
+/// Keys of etcd that name tokens which are no longer valid.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Revoked {
+    /// URLs of its members.
+    pub endpoints: Vec<Box<str>>,
+    pub prefix: Box<str>,
+}
+
+/// A shared secret shorter than the hash it feeds can be guessed from one token (RFC 7518, 3.2).
+pub const SHORTEST_SECRET: usize = 32;
+
+/// Whether a key is a shared secret: neither a public key nor a key set. Another public key is none either: it is public.
+#[must_use]
+pub fn is_shared_secret(key: &str) -> bool {
+    let start = key.trim_start();
+    !key.contains("-----BEGIN") && !["{", "ssh-", "ecdsa-"].iter().any(|other| start.starts_with(other))
 }

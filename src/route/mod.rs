@@ -8,6 +8,7 @@ mod captures;
 mod edits;
 mod explain;
 mod facts;
+mod identity;
 mod matching;
 mod methods;
 mod near;
@@ -23,12 +24,17 @@ mod template;
 mod tree;
 mod way_back;
 
-pub use access::{JwtKeys, JwtRule, RateKey, RateLimit, Secret, SecretSource};
+pub use access::{
+    JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, is_shared_secret,
+};
 pub use ambiguity::Ambiguity;
 pub use captures::Captures;
 pub use edits::{AnswerEdits, HeaderEdits, Rewrite};
 pub use explain::{Candidate, Explanation, LessSpecific, Lost, linear};
 pub use facts::{ConditionOn, Facts};
+pub use identity::{
+    BadValueTemplate, CacheBy, CredentialSource, ForwardAuth, IdentityRules, TokenExchange, ValueTemplate,
+};
 pub use matching::Matching;
 pub use methods::MethodSet;
 pub use near::{Miss, NearMiss};
@@ -95,6 +101,7 @@ pub struct Route {
     pub fault: Option<Fault>,
     pub rate_limit: Option<RateLimit>,
     pub jwt: Option<JwtRule>,
+    pub identity: IdentityRules,
 }
 
 #[cfg(test)]

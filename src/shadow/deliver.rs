@@ -25,6 +25,7 @@ use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head, now};
 use crate::compare::{Report, Rules, WrittenRules};
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
+use crate::guard::identity::{ClientIdentity, Inquiry};
 use crate::live::GateCounters;
 use crate::message::{ProxiedAddresses, RequestHead};
 use crate::migration::CompareSettings;
@@ -73,6 +74,8 @@ pub struct Target {
     pub trace: TraceContext,
     /// It changes nothing: the monolith may be asked once more.
     pub safe: bool,
+    /// What is asked about the client before the copy is sent.
+    pub inquiry: Option<Box<Inquiry>>,
 }
 
 /// What was asked, kept for as long as its answers are compared.
@@ -83,6 +86,8 @@ pub(super) struct Asked {
     pub(super) held: Held,
     pub(super) target: Target,
     pub(super) translate: Box<dyn Translate>,
+    /// What the copy's target is told of the client.
+    identity: Option<ClientIdentity>,
 }
 
 impl Shadow {
@@ -206,7 +211,10 @@ impl Shadow {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
-        order.permit = order.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
+        // What is asked first may take a while, in which a client could have the permit.
+        if order.target.inquiry.is_none() {
+            order.permit = order.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
+        }
         self.departures.send(order).map_err(|_| Skipped::Stopping)
     }
 
@@ -269,9 +277,23 @@ impl Shadow {
     }
 
     async fn deliver(&self, order: Order) {
-        let Order { copies, slot, tee, target, head, translate, primary, permit } = order;
+        let Order { copies, slot, tee, target, head, translate, primary, mut permit } = order;
+        let identity = match &target.inquiry {
+            None => None,
+            Some(inquiry) => match inquiry.identify(&head).await {
+                Ok(identity) => Some(identity),
+                // The target would answer somebody else than the monolith did.
+                Err(_) => return copies.skip(Skipped::Credentials),
+            },
+        };
+        if identity.is_some() {
+            match target.pool.permit_for_copy() {
+                Ok(own) => permit = own,
+                Err(Busy) => return copies.skip(Skipped::QueueFull),
+            }
+        }
         let (body, held) = tee.into_chunks();
-        let asked = Asked { head, body, held, target, translate };
+        let asked = Asked { head, body, held, target, translate, identity };
         let began = Instant::now();
         let limit = copies.comparison.as_ref().map(|comparing| comparing.evidence.rules().body_limit());
         let keep = limit.map(|limit| (limit, self.budget.hold()));
@@ -359,8 +381,10 @@ impl Asked {
     ) -> Result<Response, ClientError> {
         let mut head = self.head.clone();
         // A replay is what the monolith was sent for the client, not what the copy says instead.
-        let edits = (upstream == self.target.upstream).then_some(&copies.headers);
-        head::write(&mut head, &copies.route, edits, &*self.translate, upstream)?;
+        let own = upstream == self.target.upstream;
+        let edits = own.then_some(&copies.headers);
+        let identity = self.identity.as_ref().filter(|_| own);
+        head::write(&mut head, &copies.route, (identity, edits), &*self.translate, upstream)?;
         let request = Request {
             pool,
             upstream,

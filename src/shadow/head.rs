@@ -6,17 +6,18 @@ use super::Translate;
 use crate::client::Fault;
 use crate::endpoint::UpstreamId;
 use crate::guard;
+use crate::guard::identity::ClientIdentity;
 use crate::message::{Name, RequestHead, is_call};
 use crate::route::HeaderEdits;
 
 /// Says that the response goes to nobody. Clients cannot send it: it is removed from every request first.
 const MARKER: &str = "X-Multilith-Shadow";
 
-/// Makes the client's cleaned head the copy's. `edits`: what the copy alone is to say. The body is framed by the connection.
+/// Makes the client's cleaned head the copy's. `identity`: what it is to say of the client; `edits`: what the copy alone is to say. The body is framed by the connection.
 pub(super) fn write(
     head: &mut RequestHead,
     route: &str,
-    edits: Option<&HeaderEdits>,
+    (identity, edits): (Option<&ClientIdentity>, Option<&HeaderEdits>),
     translate: &dyn Translate,
     to: UpstreamId,
 ) -> Result<(), Fault> {
@@ -37,6 +38,9 @@ pub(super) fn write(
     }
     head.version = Version::HTTP_11;
     translate.request(head, to)?;
+    if let Some(identity) = identity {
+        identity.write(&mut head.fields);
+    }
     if let Some(edits) = edits {
         edits.apply(&mut head.fields);
     }

@@ -65,6 +65,7 @@ fn route(number: usize) -> Arc<Route> {
         fault: None,
         rate_limit: None,
         jwt: None,
+        identity: multilith::route::IdentityRules::default(),
     })
 }
 

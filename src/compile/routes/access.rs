@@ -6,9 +6,10 @@ use super::super::draft::Draft;
 use super::super::networks;
 use super::super::secret::secret;
 use super::Site;
+use super::identity::server_url;
 use crate::config::{self, Field, Given};
 use crate::diagnostic::Code;
-use crate::route::{JwtKeys, JwtRule, Network, RateKey, RateLimit};
+use crate::route::{JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, is_shared_secret};
 
 /// The networks of the clients that may ask; empty: everybody.
 pub(super) fn allow(site: Site<'_>, draft: &mut Draft<'_>) -> Vec<Network> {
@@ -57,7 +58,10 @@ pub(super) fn jwt(site: Site<'_>, draft: &mut Draft<'_>) -> Option<JwtRule> {
     let keys = match (&jwt.jwks, &jwt.key) {
         (Field::Given(jwks), Field::Absent) if jwks.value.contains("://") => JwtKeys::Url(jwks.value.as_str().into()),
         (Field::Given(jwks), Field::Absent) => JwtKeys::File(jwks.value.as_str().into()),
-        (Field::Absent, Field::Given(key)) => JwtKeys::Key(secret(&key.value)),
+        (Field::Absent, Field::Given(key)) => {
+            check_length(key, draft);
+            JwtKeys::Key(secret(&key.value))
+        }
         (Field::Wrong, _) | (_, Field::Wrong) => return None,
         _ => {
             draft.say(
@@ -76,6 +80,41 @@ pub(super) fn jwt(site: Site<'_>, draft: &mut Draft<'_>) -> Option<JwtRule> {
         issuer: jwt.issuer.get().map(|issuer: &String| issuer.as_str().into()),
         audience: jwt.audience.get().map(audiences).unwrap_or_default(),
         forward: forward.iter().map(|entry| (entry.name.as_str().into(), entry.value.clone())).collect(),
+        required: jwt.required.or(true),
+        revoked: jwt.revoked.get().and_then(|revoked| revoked.etcd.get()).and_then(|keys| revoked_keys(keys, draft)),
+    })
+}
+
+/// A file is read where the secret is used, and said to be too short there.
+fn check_length(key: &Given<config::Secret>, draft: &mut Draft<'_>) {
+    let config::Secret::Value(text) = &key.value else { return };
+    if is_shared_secret(text) && text.len() < SHORTEST_SECRET {
+        draft.say(
+            Code::ShortSecret,
+            key.span.clone(),
+            format!("a shared secret of {} bytes can be guessed from one token", text.len()),
+            format!("needs {SHORTEST_SECRET} bytes or more"),
+            "make a longer one, for example with `openssl rand -hex 32`, and give it to the issuer as well",
+        );
+    }
+}
+
+fn revoked_keys(keys: &config::RevokedKeys, draft: &mut Draft<'_>) -> Option<Revoked> {
+    let endpoints = keys.endpoints.given()?;
+    for item in &endpoints.value {
+        server_url(&item.value, &item.span, "http://127.0.0.1:2379", draft);
+    }
+    if endpoints.value.is_empty() {
+        let help = "name at least one: `endpoints = [\"http://127.0.0.1:2379\"]`";
+        draft.say(Code::InvalidUrl, endpoints.span.clone(), "etcd without a member", "empty", help);
+    }
+    if let Some(prefix) = keys.prefix.given().filter(|given| given.value.is_empty()) {
+        let help = "write it like `prefix = \"/revoked-tokens/\"`";
+        draft.say(Code::InvalidValue, prefix.span.clone(), "an empty prefix is every key of etcd", "empty", help);
+    }
+    Some(Revoked {
+        endpoints: endpoints.value.iter().map(|item| item.value.as_str().into()).collect(),
+        prefix: keys.prefix.get()?.as_str().into(),
     })
 }
 

@@ -40,7 +40,7 @@ fn names(field: &Field<HeaderList>, draft: &mut Draft<'_>) -> Vec<HeaderName> {
 }
 
 /// Framing and connection headers are the proxy's: changed by hand, two programs would read a message in two ways.
-fn may_be_written(name: &HeaderName, span: Span, draft: &mut Draft<'_>) -> bool {
+pub(super) fn may_be_written(name: &HeaderName, span: Span, draft: &mut Draft<'_>) -> bool {
     let help = match name.as_str() {
         "host" => "write `rewrite = { host = \"users.internal\" }`",
         "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"

@@ -12,6 +12,7 @@ mod edits;
 mod fallback;
 mod fault;
 mod gate;
+mod identity;
 mod overtaken;
 mod policy;
 mod reach;
@@ -91,6 +92,7 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
         }
     }
     routes.gate_defaults = Some(gate_defaults);
+    identity::reserve(&mut routes.all);
     cohorts::check(&kept, &routes.all, draft);
     cookies::check(&kept, &routes.all, draft);
     retired::check(&kept, &routes.all, names, draft);
@@ -148,6 +150,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let allow = access::allow(site, draft);
     let rate_limit = access::rate_limit(site, draft);
     let jwt = access::jwt(site, draft);
+    let identity = identity::compile(site, policy.as_ref(), draft);
     Some(Route {
         name: site.name().into(),
         rule: rule?,
@@ -162,6 +165,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
         fault,
         rate_limit,
         jwt,
+        identity,
     })
 }
 

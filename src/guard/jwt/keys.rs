@@ -13,8 +13,8 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-/// A shared secret shorter than the hash it feeds can be guessed from one token (RFC 7518, 3.2).
-const SHORTEST_SECRET: usize = 32;
+use crate::route::{SHORTEST_SECRET, is_shared_secret};
+
 /// Ring refuses smaller moduli when it verifies; said here, it is said when the keys are read.
 const SHORTEST_MODULUS: usize = 256;
 
@@ -118,15 +118,12 @@ impl Keys {
     /// not count. Any other public key is never taken for a secret: it is public.
     pub fn from_text(bytes: &[u8]) -> Result<Self, KeysError> {
         let text = std::str::from_utf8(bytes).map_err(|_| KeysError::Unreadable)?;
-        let start = text.trim_start();
-        if text.contains("-----BEGIN") {
-            Self::from_pem(bytes)
-        } else if start.starts_with('{') {
-            Self::from_jwks(bytes)
-        } else if start.starts_with("ssh-") || start.starts_with("ecdsa-") {
-            Err(KeysError::Unreadable)
-        } else {
+        if is_shared_secret(text) {
             Self::from_secret(text.trim_end().as_bytes())
+        } else if text.contains("-----BEGIN") {
+            Self::from_pem(bytes)
+        } else {
+            Self::from_jwks(bytes)
         }
     }
 

@@ -5,16 +5,19 @@
 
 mod keyring;
 mod keys;
+mod revocations;
 mod source;
 mod token;
 
 pub use keyring::{KeySet, Keyring};
 pub use keys::{Keys, KeysError};
+pub use revocations::{RevocationLists, Revocations};
 pub use source::{JwksError, KeySource, fetch_keys};
 
 use http::HeaderName;
 use serde_json::{Map, Value};
 
+use super::forged;
 use crate::message::{self, Fields, Name, RequestHead};
 
 /// The clocks of two machines may differ by this much.
@@ -46,6 +49,8 @@ pub enum Rejected {
     NotYet,
     Issuer,
     Audience,
+    /// It was good, and is no longer.
+    Revoked,
 }
 
 impl Rejected {
@@ -62,6 +67,7 @@ impl Rejected {
             Self::NotYet => "token not valid yet",
             Self::Issuer => "wrong issuer",
             Self::Audience => "wrong audience",
+            Self::Revoked => "revoked token",
         }
     }
 
@@ -76,10 +82,10 @@ impl Rejected {
 }
 
 /// Lets a request pass whose token is good, with its claims in the headers that the route names. Whatever a client sent under
-/// these names is removed first.
+/// these names is removed first. Gives all claims.
 ///
 /// `now` is in seconds since the epoch.
-pub fn check(request: &mut RequestHead, keys: &Keys, rules: &Rules, now: u64) -> Result<(), Rejected> {
+pub fn check(request: &mut RequestHead, keys: &Keys, rules: &Rules, now: u64) -> Result<Map<String, Value>, Rejected> {
     forget(request, rules)?;
     let claims = verify(bearer(&request.fields)?, keys, rules, now)?;
     for (claim, name) in &rules.forward {
@@ -89,7 +95,7 @@ pub fn check(request: &mut RequestHead, keys: &Keys, rules: &Rules, now: u64) ->
         }
         request.fields.set_named(name, text.as_bytes());
     }
-    Ok(())
+    Ok(claims)
 }
 
 /// The claims of a good token.
@@ -134,20 +140,31 @@ fn bearer(fields: &Fields) -> Result<&str, Rejected> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim_start_matches(' ')) } else { Err(Rejected::Missing) }
 }
 
-/// Removes what the client sent under the names that will carry claims, also with `_` for `-`, which CGI programs take for
-/// the same; refuses a `Connection` that would have them removed on the way.
+/// Whether a client shows a token at all, good or bad: one line that names another scheme is none, two lines are a bad one.
+#[must_use]
+pub fn is_shown(fields: &Fields) -> bool {
+    const SCHEME: &[u8] = b"bearer";
+    let mut values = fields.all(Name::Authorization);
+    let first = values.next();
+    let bearer = |value: &[u8]| value.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
+    first.is_some_and(bearer) || values.next().is_some()
+}
+
+/// What of the request's token was signed: the same for every spelling of its signature.
+#[must_use]
+pub fn signed_part(fields: &Fields) -> Option<&str> {
+    bearer(fields).ok()?.rsplit_once('.').map(|(signed, _)| signed)
+}
+
+/// Removes what the client sent under the names that will carry claims; refuses a `Connection` that would have them removed on the
+/// way.
 pub fn forget(request: &mut RequestHead, rules: &Rules) -> Result<(), Rejected> {
-    let ours = |name: &[u8]| rules.forward.iter().any(|(_, own)| same_name(own.as_str().as_bytes(), name));
+    let ours = |name: &[u8]| rules.forward.iter().any(|(_, own)| forged::is_same(own, name));
     if request.fields.all(Name::Connection).flat_map(message::elements).any(ours) {
         return Err(Rejected::Malformed);
     }
     request.fields.retain(|_, name, _| !ours(name));
     Ok(())
-}
-
-fn same_name(a: &[u8], b: &[u8]) -> bool {
-    let letter = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| letter(a) == letter(b))
 }
 
 /// A claim as one header value; lists and objects have no agreed form and are not passed on.

@@ -113,7 +113,7 @@ fn claims_are_passed_on_and_cannot_be_forged() {
         ("X-Absent", "forged"),
         ("X-Other", "stays"),
     ]);
-    assert_eq!(check(&mut good, &keys(), &rules(), NOW), Ok(()));
+    assert!(check(&mut good, &keys(), &rules(), NOW).is_ok());
     let all =
         |name: &'static str| good.fields.all(name).map(|value| std::str::from_utf8(value).unwrap()).collect::<Vec<_>>();
     assert_eq!(all("x-user-id"), ["user-7"]);
@@ -139,7 +139,7 @@ fn there_is_one_bearer_token() {
         (&[("Authorization", "Bearer")], Err(Rejected::Missing)),
         (&[("Authorization", &bearer), ("Authorization", &bearer)], Err(Rejected::Missing)),
     ] {
-        assert_eq!(check(&mut request(lines), &keys(), &rules(), NOW), expected);
+        assert_eq!(check(&mut request(lines), &keys(), &rules(), NOW).map(drop), expected);
     }
 }
 

@@ -46,6 +46,13 @@ pub(super) fn verified(token: &str, keys: &Keys) -> Result<Map<String, Value>, R
     })
 }
 
+/// What stands before the signature, if this is a token.
+pub(super) fn signed_part(text: &str) -> Option<&str> {
+    let (signed, _) = text.rsplit_once('.')?;
+    let (head, claims) = signed.split_once('.')?;
+    (!claims.contains('.') && object(head).is_ok()).then_some(signed)
+}
+
 fn object(part: &str) -> Result<Map<String, Value>, Rejected> {
     serde_json::from_slice(&decode(part)?).map_err(|_| Rejected::Malformed)
 }

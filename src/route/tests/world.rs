@@ -74,6 +74,7 @@ pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
         fault: None,
         rate_limit: None,
         jwt: None,
+        identity: crate::route::IdentityRules::default(),
     })
 }
 

@@ -198,6 +198,7 @@ fn route(number: usize, rule: Rule) -> Arc<Route> {
         fault: None,
         rate_limit: None,
         jwt: None,
+        identity: multilith::route::IdentityRules::default(),
     })
 }
 
