@@ -169,6 +169,67 @@ fn a_preflight_passes_without_a_token_and_without_a_claim() {
 }
 
 #[test]
+fn where_a_token_is_not_required_a_request_without_one_passes_without_claims() {
+    let users = Origin::saying("service");
+    let file = TestFile::new("optional");
+    file.write(SECRET);
+    let keys = format!("required = false, key = {{ {} }}", file.key("file"));
+    let edge = Edge::before(&users).service("users", &users).with(&protected(&keys)).start();
+    for shown in ["A: b", "Authorization: Basic eA==", "Authorization: BearerX"] {
+        let expected = if shown.contains("BearerX") { 401 } else { 200 };
+        assert_eq!(ask(&edge, &[shown, "X-User-Id: root"]).status(), expected, "{shown}");
+    }
+    assert!(users.requests().iter().all(|request| request.get("x-user-id").is_none()));
+    assert_eq!(ask(&edge, &[&alice(), "X-User-Id: root"]).status(), 200);
+    assert_eq!(users.requests().pop().expect("a request").head.all("x-user-id"), ["alice"]);
+    let seen = users.requests().len();
+    let other = token("another secret of more than 32 bytes", "\"sub\":\"root\"");
+    for bad in [&other, "Authorization: bearer", "Authorization: Bearer ", "Authorization: a\r\nAuthorization: b"] {
+        assert_eq!(ask(&edge, &[bad]).status(), 401, "{bad}");
+    }
+    assert_eq!(users.requests().len(), seen);
+}
+
+#[test]
+fn a_claim_of_one_route_cannot_be_forged_on_another_of_its_service() {
+    let users = Origin::saying("service");
+    let file = TestFile::new("sibling");
+    file.write(SECRET);
+    let keys = format!("key = {{ {} }}", file.key("file"));
+    let sibling = "[routes.sibling]\npath = \"/sibling\"\nservice = \"users\"\nstage = \"migrated\"\n";
+    let edge = Edge::before(&users).service("users", &users).with(&(protected(&keys) + sibling)).start();
+    assert_eq!(edge.client().request("GET", "/sibling", &["X-User-Id: 7", "x_user_id: 7", "X-Other: 1"]).status(), 200);
+    let seen = users.request();
+    assert_eq!((seen.get("x-user-id"), seen.get("x_user_id"), seen.get("x-other")), (None, None, Some("1")));
+    assert_eq!(ask(&edge, &[&alice()]).status(), 200);
+    assert_eq!(users.requests().pop().expect("a request").head.all("x-user-id"), ["alice"]);
+}
+
+#[test]
+fn check_says_that_a_secret_in_a_file_is_too_short() {
+    let file = TestFile::new("short");
+    file.write("too short");
+    let routes = TestFile::new("short.toml");
+    let before = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.users]\nurl = \"http://127.0.0.1:2\"\n";
+    routes.write(&format!("{before}{}", protected(&format!("key = {{ {} }}", file.key("file")))));
+    let check = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_multilith"))
+            .args(["check", "--json"])
+            .arg(&routes.0)
+            .output()
+            .expect("check runs");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), said["diagnostics"].clone())
+    };
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!((&said[0]["code"], &said[0]["line"]), (&"short-secret".into(), &9.into()), "{said}");
+    assert!(!said.to_string().contains("too short\""), "{said}");
+    file.write(SECRET);
+    assert_eq!(check(), (Some(0), serde_json::json!([])));
+}
+
+#[test]
 fn without_keys_nobody_comes_in_and_a_file_that_appears_is_read() {
     let users = Origin::saying("service");
     let file = TestFile::new("jwks.json");

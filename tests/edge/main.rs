@@ -20,6 +20,7 @@ mod finding;
 mod forwarding;
 mod framing;
 mod http2;
+mod identity;
 mod inventory;
 mod keepalive;
 mod lifecycle;

@@ -38,6 +38,7 @@ mod bad_targets;
 mod calls;
 mod comparing;
 mod copies;
+mod credentials;
 mod evidence;
 mod grpc;
 mod http2;

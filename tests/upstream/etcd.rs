@@ -79,7 +79,7 @@ impl Etcd {
         head.split_once(' ')?.1.starts_with("200").then(|| serde_json::from_str(body).unwrap())
     }
 
-    fn must(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+    pub(crate) fn must(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
         self.call(path, body).unwrap_or_else(|| panic!("etcd refused {path} {body}"))
     }
 

@@ -14,6 +14,7 @@ mod harness;
 mod kubernetes;
 mod life;
 mod register;
+mod revoked;
 mod stand_in;
 mod streaming;
 mod timeouts;
