@@ -91,6 +91,14 @@ def people():
     child.kill()
 
 
+@pytest.fixture(scope="session")
+def account():
+    """A service without sessions of its own."""
+    child = start_gunicorn("account", "services.account:application", cwd=HERE)
+    yield child
+    child.kill()
+
+
 @pytest.fixture
 def browser(tmp_path):
     driver = start_browser(tmp_path)

@@ -22,6 +22,13 @@ def read_user(request, user_id):
     return JsonResponse({"id": user_id, "served_by": "django", "request_id": request.headers.get("X-Request-Id")})
 
 
+def whoami(request):
+    """Who has signed in, for services that cannot read the session."""
+    if not request.user.is_authenticated:
+        return HttpResponse("sign in first", status=401)
+    return HttpResponse(headers={"X-User-Id": str(request.user.pk), "X-User-Name": request.user.get_username()})
+
+
 NUMBERS = itertools.count(1)
 
 
@@ -66,6 +73,7 @@ urlpatterns = [
     path("", home),
     path("api/users/<int:user_id>", read_user),
     path("api/profiles/<int:user_id>", read_profile),
+    path("whoami", whoami),
     path("events/", events),
     path("upload/", upload),
     path("long/", long),
