@@ -36,7 +36,8 @@ pub struct EdgeMeters {
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
-pub(crate) const REFUSALS: [&str; 29] = [
+pub(crate) const REFUSALS: [&str; 31] = [
+    "auth",
     "body",
     "body_timeout",
     "connection",
@@ -59,6 +60,7 @@ pub(crate) const REFUSALS: [&str; 29] = [
     "rate_limit",
     "redirect",
     "request_head",
+    "revoked",
     "target",
     "tls_handshake",
     "token",
