@@ -23,8 +23,8 @@ pub struct Caller {
 
 /// Says that a program asks: no form and no simple request of a web page can send it.
 const OURS: &str = "x-multilith";
-/// What role `read` may be told by POST: nothing of it changes anything.
-const QUESTIONS: [&str; 3] = ["/api/v1/explain", "/api/v1/plan", "/api/v1/check"];
+/// What role `read` may be told by POST: it changes nothing. A whole file is tried for role `operate` alone.
+const QUESTIONS: [&str; 1] = ["/api/v1/explain"];
 
 /// Refuses foreign hosts and origins first: they are how a web page reaches a listener on loopback.
 pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {

@@ -9,6 +9,7 @@ use super::Parts;
 use super::access::Caller;
 use super::learned;
 use super::moves::{self, Asked};
+use super::plan;
 use super::reply::Reply;
 use super::status::{Window, route_status, routes, status};
 use crate::compile::redacted;
@@ -48,7 +49,9 @@ pub async fn answer(
         "/api/v1/journal" if get => moves::journal(parts, asked).await,
         "/api/v1/inventory" if get => learned::inventory(parts).await,
         "/api/v1/next" if get => learned::next(parts).await,
-        "/api/v1/reload" if post => reload(parts).await,
+        "/api/v1/check" if post => plan::check(body).await,
+        "/api/v1/plan" if post => plan::planned(parts, body).await,
+        "/api/v1/reload" if post => reload(parts, &body).await,
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, &body).await,
         "/"
@@ -64,7 +67,9 @@ pub async fn answer(
         | "/api/v1/next"
         | "/api/v1/events"
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
-        "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
+        "/api/v1/check" | "/api/v1/plan" | "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => {
+            Reply::not_allowed("POST")
+        }
         _ => match path.strip_prefix("/api/v1/routes/") {
             Some(below) if !post && moves::is_act(below) => Reply::not_allowed("POST"),
             Some(below) if get => route(parts, below, query),
@@ -149,7 +154,38 @@ fn compares_nothing() -> Reply {
     Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]")
 }
 
-async fn reload(parts: &Arc<Parts>) -> Reply {
+/// What a saved plan was made of.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlannedReload {
+    from: String,
+    to: String,
+}
+
+async fn reload(parts: &Arc<Parts>, body: &[u8]) -> Reply {
+    let planned = match serde_json::from_slice::<Option<PlannedReload>>(if body.is_empty() { b"null" } else { body }) {
+        Ok(planned) => planned,
+        Err(error) => {
+            return Reply::problem(400, &format!("the body names a plan's `from` and `to`, or is empty: {error}"));
+        }
+    };
+    if let Some(PlannedReload { from, to }) = planned {
+        let reloader = Arc::clone(&parts.reloader);
+        let Ok(texts) = tokio::task::spawn_blocking(move || reloader.fingerprints()).await else {
+            return Reply::problem(500, "the file could not be read");
+        };
+        // The file is watched: it may be in force already.
+        let stale = if texts.file.as_ref() != Some(&to) {
+            "the file is not the one that was planned"
+        } else if texts.in_force != from && texts.in_force != to {
+            "another file was put in force since"
+        } else {
+            ""
+        };
+        if !stale.is_empty() {
+            return Reply::problem(409, &format!("the plan is stale: {stale}; make a new one"));
+        }
+    }
     let reloader = Arc::clone(&parts.reloader);
     match tokio::task::spawn_blocking(move || reloader.reload()).await {
         Ok(outcome) => Reply::json(if outcome.result == Verdict::Refused { 409 } else { 200 }, &outcome),
@@ -219,6 +255,6 @@ const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 <li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
 <li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
 <li><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>: all of this for programs (OpenAPI 3.1)</li>\n\
-<li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/monolith-only</code></li>\n\
+<li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/check</code>, <code>POST /api/v1/plan</code>, <code>POST /api/v1/monolith-only</code></li>\n\
 <li><code>POST /api/v1/routes/NAME/promote</code>, <code>rollback</code>, <code>pause</code>, <code>resume</code>, <code>approve</code></li>\n\
 </ul></body></html>\n";

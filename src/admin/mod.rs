@@ -5,6 +5,7 @@ mod api;
 mod events;
 mod learned;
 mod moves;
+mod plan;
 mod reply;
 mod status;
 mod turns;
@@ -78,6 +79,8 @@ struct Desk {
 
 /// A request of the API is small; nobody may keep the listener busy with more.
 const BODY_LIMIT: usize = 64 * 1024;
+/// But for a whole file that is tried.
+const FILE_LIMIT: usize = 1024 * 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests of a connection; scrapes come more often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -137,12 +140,15 @@ impl HttpServerApp for Desk {
                     return None;
                 }
             },
-            Ok(caller) => match timeout(READ_TIMEOUT, read_body(&mut session)).await {
+            Ok(caller) => match timeout(READ_TIMEOUT, read_body(&mut session, body_limit(path))).await {
                 Ok(Some(body)) => match access::check_body(session.req_header(), &body) {
                     Ok(()) => self.answer(&caller, &method, &uri, &asked, body).await,
                     Err(refused) => refused,
                 },
-                Ok(None) => Reply::problem(413, "the body is longer than 64 KiB"),
+                Ok(None) => {
+                    let limit = if body_limit(path) == FILE_LIMIT { "1 MiB" } else { "64 KiB" };
+                    Reply::problem(413, &format!("the body is longer than {limit}"))
+                }
                 Err(_) => return None,
             },
         };
@@ -210,10 +216,15 @@ impl Desk {
     }
 }
 
-async fn read_body(session: &mut ServerSession) -> Option<Vec<u8>> {
+fn body_limit(path: &str) -> usize {
+    // A file in a JSON string takes more than itself.
+    if matches!(path, "/api/v1/check" | "/api/v1/plan") { FILE_LIMIT } else { BODY_LIMIT }
+}
+
+async fn read_body(session: &mut ServerSession, limit: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = session.read_request_body().await {
-        if body.len() + chunk.len() > BODY_LIMIT {
+        if body.len() + chunk.len() > limit {
             session.set_keepalive(None);
             return None;
         }

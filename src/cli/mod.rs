@@ -16,6 +16,7 @@ mod man;
 mod monolith_only;
 mod moves;
 mod next;
+mod plan;
 mod register;
 mod reload;
 mod run;
@@ -57,7 +58,9 @@ enum Verb {
     /// What differs between the monolith's answers and the service's, by field.
     Diff(DiffArgs),
     /// Ask a running proxy to read its file again, and say what changed or why not.
-    Reload(ReportArgs),
+    Reload(ReloadArgs),
+    /// What a new file would change, judged by recorded requests: who moves, and what is dangerous.
+    Plan(PlanArgs),
     /// The endpoints that a running proxy has seen, or an access log shows: volume, errors, who calls them, routes to paste.
     Inventory(InventoryArgs),
     /// Make a routes file from the list of routes that a framework prints; everything stays with the monolith.
@@ -175,6 +178,36 @@ struct AdminArgs {
 struct ReportArgs {
     #[command(flatten)]
     admin: AdminArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ReloadArgs {
+    /// Only if the file and what is in force are those of this plan (`multilith plan -o`).
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Debug, Args)]
+struct PlanArgs {
+    /// The new file.
+    new: PathBuf,
+    /// The file or folder that is in force. Several are one configuration.
+    #[arg(short, long, value_name = "FILE", default_value = "routes.toml")]
+    config: Vec<PathBuf>,
+    /// The database of a proxy, or a copy of it; by default the one in the state directory of the file in force.
+    #[arg(long, value_name = "FILE")]
+    traffic: Option<PathBuf>,
+    /// Save the plan for `multilith reload --plan`.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Dangers that are wanted, by their codes, separated by commas.
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    allow: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -458,6 +491,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::status(&args),
         Verb::Diff(args) => diff::diff(&args),
         Verb::Reload(args) => reload::reload(&args),
+        Verb::Plan(args) => plan::plan_file(&args),
         Verb::Inventory(args) => inventory::inventory(&args),
         Verb::Import(args) => import::import(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),

@@ -1,25 +1,46 @@
 //! `multilith reload`: asks a running proxy to read its file again.
 
 use super::admin_client::AdminClient;
-use super::{Exit, ReportArgs, term};
+use super::{Exit, ReloadArgs, term};
 
-pub fn reload(args: &ReportArgs) -> Exit {
-    let client = AdminClient::new(&args.admin);
-    let answer: serde_json::Value =
-        match client.and_then(|client| client.post("/api/v1/reload", &serde_json::Value::Null)) {
-            Ok(answer) => answer,
-            Err(error) => {
-                term::fail(&error.to_string(), Some(error.help()));
-                return Exit::Failed;
-            }
-        };
+pub fn reload(args: &ReloadArgs) -> Exit {
+    let body = match args.plan.as_deref().map(planned).transpose() {
+        Ok(body) => body.unwrap_or(serde_json::Value::Null),
+        Err(exit) => return exit,
+    };
+    let report = &args.report;
+    let client = AdminClient::new(&report.admin);
+    let answer: serde_json::Value = match client.and_then(|client| client.post("/api/v1/reload", &body)) {
+        Ok(answer) => answer,
+        Err(error) => {
+            term::fail(&error.to_string(), Some(error.help()));
+            return Exit::Failed;
+        }
+    };
+    if let (None, Some(detail)) = (answer.get("result"), answer["detail"].as_str()) {
+        term::fail(detail, None);
+        return Exit::Findings;
+    }
     let refused = answer["result"] == "refused";
-    if args.json {
+    if report.json {
         term::json(&answer);
     } else {
         describe(&answer);
     }
     if refused { Exit::Findings } else { Exit::Fine }
+}
+
+/// What a saved plan was made of.
+fn planned(path: &std::path::Path) -> Result<serde_json::Value, Exit> {
+    let saved: Option<serde_json::Value> =
+        std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let part = |key: &str| saved.as_ref().and_then(|saved| saved[key].as_str());
+    if let (Some(from), Some(to)) = (part("from"), part("to")) {
+        return Ok(serde_json::json!({ "from": from, "to": to }));
+    }
+    let help = "make one with `multilith plan NEW -o plan.json`";
+    term::fail(&format!("`{}` is no plan", path.display()), Some(help));
+    Err(Exit::Failed)
 }
 
 fn describe(answer: &serde_json::Value) {

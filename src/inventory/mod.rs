@@ -21,6 +21,7 @@ mod import;
 mod kept;
 mod list;
 mod log_line;
+mod masked;
 mod node;
 mod report;
 mod resemble;

@@ -18,6 +18,19 @@ pub enum Kind {
     Other,
 }
 
+/// A value that stands for others of its kind.
+#[must_use]
+pub const fn example(kind: Option<Kind>) -> &'static str {
+    match kind {
+        Some(Kind::Number) => "42",
+        Some(Kind::Uuid) => "0f8fad5b-d9cb-469f-a165-70867728950e",
+        Some(Kind::Date) => "2024-05-01",
+        Some(Kind::Version) => "1.4.2",
+        Some(Kind::Other) => "a1b2c3d4e5",
+        None => "example",
+    }
+}
+
 /// The value's kind if nobody writes such a segment into a program, `None` if it could be a word.
 #[must_use]
 pub fn value(segment: &str) -> Option<Kind> {

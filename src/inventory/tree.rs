@@ -14,7 +14,7 @@ const MOST_SEGMENTS: usize = 48;
 /// Longer paths are counted and taken for nothing.
 const LONGEST_PATH: usize = 4_096;
 /// A version stands in the first places of a path.
-const VERSION_PLACES: usize = 4;
+pub(super) const VERSION_PLACES: usize = 4;
 
 pub const ROOT: NodeId = 0;
 

@@ -4,7 +4,9 @@
 //! and at the end.
 
 mod figures;
+mod recorded;
 mod ring;
+mod shapes;
 mod worker;
 
 use std::cell::OnceCell;
@@ -14,8 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::{Condvar, Mutex};
 
 pub use figures::{EndpointFigures, LONG, now};
+pub use recorded::{AskedNames, RECORDED_VERSION, Recorded, RecordedRequest, RecordedUnit, RecordedValue};
 pub use ring::Answered;
 use ring::ExchangeRing;
+pub use shapes::{UnusableRecording, read_recorded};
 
 use crate::compile::{InventorySettings, Snapshot};
 use crate::inventory::{Report, Tree, TreeBounds};
@@ -32,6 +36,7 @@ pub struct Learner {
     number: u64,
     rings: Mutex<Vec<Arc<ExchangeRing>>>,
     learned: Mutex<Learned>,
+    shapes: shapes::Shapes,
     figures: Mutex<EndpointFigures>,
     /// When they were counted: exchanges learned, and the minute.
     counted: Mutex<(u64, u32)>,
@@ -79,6 +84,7 @@ impl Learner {
             number: NUMBERS.fetch_add(1, Relaxed),
             rings: Mutex::default(),
             learned: Mutex::new(learned),
+            shapes: shapes::Shapes::default(),
             figures: Mutex::default(),
             counted: Mutex::default(),
             store: Arc::clone(store),
@@ -88,6 +94,7 @@ impl Learner {
             worker: Mutex::default(),
         });
         learner.restore();
+        learner.restore_shapes();
         learner.configure(snapshot);
         let again = Arc::downgrade(&learner);
         store.when_changed(move |status| {
@@ -107,20 +114,20 @@ impl Learner {
         let mut learned = self.learned.lock();
         learned.settings = snapshot.inventory.clone();
         learned.matching = snapshot.matching;
+        self.shapes.ask(snapshot);
         learned.tree.take_back_given();
         give(&mut learned.tree, snapshot);
     }
 
-    /// An upstream has answered. Costs a copy into the thread's ring; nothing waits.
+    /// An upstream has answered. Costs a copy into the thread's ring; nothing waits. Now and then a request is to be recorded as
+    /// well, for so many as the number says.
     #[inline]
-    pub fn observe(&self, answered: &Answered<'_>) {
+    pub fn observe(&self, answered: &Answered<'_>) -> Option<u32> {
         RING.with(|ring| {
             let (owner, ring) = ring.get_or_init(|| (self.number, self.new_ring()));
             // A thread that served another proxy of this process before: only tests have one.
-            if *owner == self.number {
-                ring.push(answered);
-            }
-        });
+            if *owner == self.number { ring.push(answered) } else { None }
+        })
     }
 
     #[cold]
@@ -193,6 +200,7 @@ impl Learner {
             tracing::error!("the inventory's thread ended in a panic");
         }
         self.save();
+        self.save_shapes();
     }
 }
 

@@ -52,6 +52,10 @@ pub struct ExchangeRing {
     head: AtomicUsize,
     /// Slots read since the start; only the reader changes it.
     tail: AtomicUsize,
+    /// Where the last request that was recorded stood; only the writer changes it.
+    recorded: AtomicUsize,
+    /// One in so many requests is recorded; only the reader changes it.
+    every: AtomicUsize,
     /// Exchanges that found no room, or whose path is too long. Only the writer changes it.
     dropped: AtomicU64,
 }
@@ -62,20 +66,22 @@ impl Default for ExchangeRing {
             words: (0..SLOTS * WORDS).map(|_| AtomicU64::new(0)).collect(),
             head: AtomicUsize::new(0),
             tail: AtomicUsize::new(0),
+            recorded: AtomicUsize::new(0),
+            every: AtomicUsize::new(1),
             dropped: AtomicU64::new(0),
         }
     }
 }
 
 impl ExchangeRing {
-    /// Copies what the learner needs. To be called by one thread alone.
+    /// Copies what the learner needs. To be called by one thread alone. A number: record this request, for so many.
     #[inline]
-    pub fn push(&self, answered: &Answered<'_>) {
+    pub fn push(&self, answered: &Answered<'_>) -> Option<u32> {
         let head = self.head.load(Relaxed);
         let path = answered.path;
         if head.wrapping_sub(self.tail.load(Acquire)) >= SLOTS || path.len() > PATH_BYTES {
             self.dropped.store(self.dropped.load(Relaxed).wrapping_add(1), Relaxed);
-            return;
+            return None;
         }
         let slot = &self.words[head % SLOTS * WORDS..][..WORDS];
         let agent = &answered.agent[..answered.agent.len().min(AGENT_BYTES)];
@@ -85,7 +91,19 @@ impl ExchangeRing {
         slot[1].store(u64::from(client(answered.client)) | u64::from(answered.micros) << 32, Relaxed);
         copy(&slot[HEAD_WORDS..HEAD_WORDS + PATH_WORDS], path);
         copy(&slot[HEAD_WORDS + PATH_WORDS..], agent);
-        self.head.store(head.wrapping_add(1), Release);
+        let head = head.wrapping_add(1);
+        self.head.store(head, Release);
+        let passed = head.wrapping_sub(self.recorded.load(Relaxed));
+        if passed < self.every.load(Relaxed) {
+            return None;
+        }
+        self.recorded.store(head, Relaxed);
+        u32::try_from(passed).ok()
+    }
+
+    /// From now on one in so many requests is recorded.
+    pub fn record_every(&self, requests: usize) {
+        self.every.store(requests.max(1), Relaxed);
     }
 
     /// How many wait. To be called by the reader.

@@ -16,7 +16,11 @@ const LOOK: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_millis(200);
 /// Exchanges learned from in a second; of more, each stands for several.
 const A_SECOND: f64 = 2_000.0;
+/// Requests of each thread that are recorded between two looks; each costs a few microseconds.
+const RECORDED_A_LOOK: usize = 50;
 const SAVE: Duration = Duration::from_secs(60);
+/// Recorded requests are kept at every so manieth save: they are more.
+const SHAPES_EVERY: u32 = 5;
 /// Between two counts of endpoints for the metrics.
 const COUNT: Duration = Duration::from_secs(15);
 
@@ -43,7 +47,7 @@ impl Worker {
     }
 
     fn run(mut self) {
-        let (mut saved, mut counted) = (Instant::now(), None::<Instant>);
+        let (mut saved, mut counted, mut saves) = (Instant::now(), None::<Instant>, 0_u32);
         loop {
             let stopping = *self.learner.stop.lock();
             let found = self.look();
@@ -54,6 +58,10 @@ impl Worker {
             }
             if now.saturating_duration_since(saved) >= SAVE {
                 self.learner.save();
+                saves += 1;
+                if saves % SHAPES_EVERY == 0 {
+                    self.learner.save_shapes();
+                }
                 saved = now;
             }
             if stopping {
@@ -89,6 +97,7 @@ impl Worker {
         let mut learned = self.learner.learned.lock();
         let matching = learned.matching;
         for (ring, waiting) in rings.iter().zip(waiting) {
+            ring.record_every(waiting / RECORDED_A_LOOK);
             let mut left = waiting;
             while left > 0 {
                 let weight = each.min(left);
@@ -99,6 +108,7 @@ impl Worker {
             }
         }
         learned.changed = true;
+        self.learner.shapes.take_in(&learned.tree);
         all
     }
 

@@ -1,7 +1,15 @@
 //! What would happen, and what to do next: a file tried on what was learned from traffic, before it is in force.
 
+mod difference;
 mod endpoints;
 mod next;
+mod replay;
+mod try_out;
 
+pub use difference::{DialInForce, PlanFlag};
 pub use endpoints::find_routes;
 pub use next::{NextStep, StandingRoute, what_next};
+pub use try_out::{
+    MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes, Unrecorded,
+    plan,
+};

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::page::Page;
 use super::request::{authority, host, protocol};
-use super::{Steps, attempt, identify, mirror, page, response};
+use super::{Steps, attempt, identify, mirror, page, recording, response};
 use crate::learn::Answered;
 use crate::live::{GateCounters, Outcome};
 use crate::message::{GrpcStatus, Name};
@@ -116,7 +116,7 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
 /// The inventory learns from what an upstream answered, the monolith or a service.
 fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
     let head = &exchange.head;
-    steps.learner.observe(&Answered {
+    let recorded = steps.learner.observe(&Answered {
         method: head.method.as_str(),
         path: head.path(),
         agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
@@ -125,6 +125,9 @@ fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         micros: u32::try_from(total.as_micros()).unwrap_or(u32::MAX),
         monolith: !exchange.asks_service(),
     });
+    if let Some(requests) = recorded {
+        recording::record(steps, exchange, requests);
+    }
 }
 
 /// Evidence goes by the side that the client's bucket assigned, whichever side answered. Clients that were forced, pinned or

@@ -31,6 +31,7 @@ mod panic;
 mod pump;
 mod queue;
 mod rate_limit_status;
+mod recording;
 mod replay_buffer;
 mod reply;
 mod request;

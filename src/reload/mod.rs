@@ -2,6 +2,7 @@
 
 mod changes;
 mod faults;
+mod fingerprint;
 mod in_force_file;
 mod include;
 mod secrets;
@@ -12,6 +13,7 @@ mod watch_file;
 mod write;
 
 pub use changes::Changes;
+pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
 pub use secrets::short_secrets;
 pub use source::{Read, ReadError, Source, environment};

@@ -1,9 +1,16 @@
 //! What was learned from traffic, under a name each; its layout belongs to who learned it.
 
-use rusqlite::{OptionalExtension, params};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::error::StoreError;
+use super::schema;
 use super::{Store, now};
+
+/// How long another process may keep the database to itself.
+const BUSY: Duration = Duration::from_secs(5);
 
 impl Store {
     /// What was kept last under this name.
@@ -14,6 +21,20 @@ impl Store {
                 connection.query_row(sql, [name], |row| row.get(0)).optional()
             })
         })
+    }
+
+    /// The same of another database: that of a proxy that runs, or a copy of it. It is only read.
+    pub fn learned_in(database: &Path, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(database, flags)?;
+        connection.busy_timeout(BUSY)?;
+        schema::check(&connection)?;
+        let sql = "SELECT data FROM learned WHERE name = ?1";
+        match connection.query_row(sql, [name], |row| row.get(0)).optional() {
+            // A database of an older program has no such table.
+            Err(_) if schema::version(&connection)? < 2 => Ok(None),
+            result => Ok(result?),
+        }
     }
 
     /// Replaces what was kept under this name.

@@ -28,6 +28,7 @@ mod limits;
 mod live_stream;
 mod observing;
 mod passthrough;
+mod planning;
 mod proxy_protocol;
 mod queueing;
 mod rehearsal;

@@ -1,0 +1,77 @@
+//! A text that is not in force is checked or tried on what was recorded. It is compiled without files, environment or network.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Parts;
+use super::reply::Reply;
+use crate::compile::{Compiled, Snapshot, compile};
+use crate::diagnostic::{Diagnostics, report};
+use crate::plan::plan;
+
+/// What stands for a variable: no environment of this process is read for a text that somebody sends.
+const PLACEHOLDER: &str = "http://variable.invalid";
+const NAME: &str = "routes.toml";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    text: String,
+}
+
+/// `POST /api/v1/check`: as `check --json`, with the variables that were not read.
+pub async fn check(body: Vec<u8>) -> Reply {
+    asked(body, |text| {
+        let (_, diagnostics, variables) = compiled(text);
+        let found = report(&diagnostics, NAME, text);
+        Reply::json(200, &json!({ "file": NAME, "diagnostics": found.diagnostics, "variables": variables }))
+    })
+    .await
+}
+
+/// `POST /api/v1/plan`: what the text would change. 409 where it is wrong, with its diagnostics.
+pub async fn planned(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
+    let parts = Arc::clone(parts);
+    asked(body, move |text| {
+        let (snapshot, diagnostics, variables) = compiled(text);
+        let found = report(&diagnostics, NAME, text).diagnostics;
+        let Some(snapshot) = snapshot else {
+            let more = json!({ "diagnostics": found });
+            return Reply::problem_with(409, "the text has mistakes: nothing can be planned", &more);
+        };
+        let edition = parts.in_force.load();
+        let dials = |id| Some(edition.route(Some(id)).dial);
+        let plan = plan(&edition.snapshot, &dials, &snapshot, &parts.learner.recorded());
+        Reply::json(200, &json!({ "diagnostics": found, "variables": variables, "plan": plan }))
+    })
+    .await
+}
+
+/// Away from the listener's threads: a megabyte of routes takes its time.
+async fn asked(body: Vec<u8>, answer: impl FnOnce(&str) -> Reply + Send + 'static) -> Reply {
+    let work = move || match serde_json::from_slice::<Sent>(&body) {
+        Ok(sent) => answer(&sent.text),
+        Err(error) => Reply::problem(400, &format!("the body must be {{\"text\": \"…\"}}: {error}")),
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(reply) => reply,
+        Err(_) => Reply::problem(500, "the text could not be looked at"),
+    }
+}
+
+/// The snapshot where there is one, what is to say, and the variables that the text names.
+fn compiled(text: &str) -> (Option<Snapshot>, Diagnostics, Vec<String>) {
+    let variables = RefCell::new(Vec::<String>::new());
+    let env = |name: &str| {
+        let mut variables = variables.borrow_mut();
+        if !variables.iter().any(|known| known == name) {
+            variables.push(name.to_owned());
+        }
+        Some(PLACEHOLDER.to_owned())
+    };
+    let Compiled { snapshot, diagnostics, .. } = compile(text, NAME, &env);
+    (snapshot, diagnostics, variables.take())
+}

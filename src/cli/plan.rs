@@ -1,0 +1,186 @@
+//! `multilith plan NEW`: what a new file would change, judged by recorded requests.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Exit, PlanArgs, term};
+use crate::compile::{Compiled, Snapshot, compile_all};
+use crate::learn::{Recorded, read_recorded};
+use crate::plan::{PlanReport, PlannedRoute, plan};
+use crate::reload::{Source, environment};
+
+pub fn plan_file(args: &PlanArgs) -> Exit {
+    let (old, new) = match (read(&Source::Files(args.config.clone())), read(&Source::file(&args.new))) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(exit), _) | (_, Err(exit)) => return exit,
+    };
+    let database = args
+        .traffic
+        .clone()
+        .unwrap_or_else(|| in_state_dir(args.config.first().map_or(Path::new("routes.toml"), PathBuf::as_path), &old));
+    let recorded = match read_recorded(&database) {
+        Ok(recorded) => recorded,
+        Err(error) if args.traffic.is_some() => {
+            term::fail(
+                &format!("`{}` cannot be read: {error}", database.display()),
+                Some("name a copy of `multilith.db` from the state directory of a proxy of this version"),
+            );
+            return Exit::Failed;
+        }
+        Err(error) => {
+            term::say(&format!("no recorded traffic ({error}): the plan says the routes' differences alone"));
+            Recorded::default()
+        }
+    };
+    let report = plan(&old, &|_| None, &new, &recorded);
+    if let Some(out) = &args.out {
+        let saved = json!({
+            "version": 1,
+            "file": args.new.display().to_string(),
+            "from": crate::reload::fingerprint(&old.sources),
+            "to": crate::reload::fingerprint(&new.sources),
+            "plan": report,
+        });
+        let text = serde_json::to_string_pretty(&saved).expect("a plan serialises") + "\n";
+        if let Err(error) = std::fs::write(out, text) {
+            term::fail(&format!("`{}` cannot be written: {error}", out.display()), None);
+            return Exit::Failed;
+        }
+    }
+    if args.json {
+        term::json(&report);
+    } else {
+        term::out(&told(&report, &args.new, &args.allow));
+    }
+    let allowed = |code: &str| args.allow.iter().any(|allowed| allowed == code);
+    let dangers = report.routes.iter().flat_map(|route| &route.flags).filter(|flag| flag.danger && !allowed(flag.code));
+    if dangers.count() > 0 { Exit::Findings } else { Exit::Fine }
+}
+
+fn read(source: &Source) -> Result<Snapshot, Exit> {
+    let read = source.read().map_err(|error| {
+        let diagnostic = error.diagnostic();
+        term::fail(&diagnostic.message, diagnostic.help.as_deref());
+        Exit::Failed
+    })?;
+    let Compiled { snapshot, diagnostics, .. } = compile_all(&read.sources, &environment, &|_| None);
+    if !diagnostics.is_empty() {
+        term::say(&crate::diagnostic::render_all(&diagnostics, &read.sources, term::colour_on_stderr()));
+    }
+    snapshot.ok_or(Exit::Findings)
+}
+
+/// A relative state directory is where the program was started; it is looked for beside the file, too.
+fn in_state_dir(config: &Path, snapshot: &Snapshot) -> PathBuf {
+    let folder = &snapshot.server.state_dir;
+    let here = folder.join("multilith.db");
+    if here.exists() || folder.is_absolute() {
+        return here;
+    }
+    config.parent().map_or(here, |parent| parent.join(folder).join("multilith.db"))
+}
+
+fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
+    let mut text = String::new();
+    let traffic = report.traffic;
+    let judged = if traffic.shapes == 0 {
+        "no traffic to judge by".to_owned()
+    } else {
+        format!("judged by {} recorded requests that stand for {}", traffic.shapes, traffic.requests)
+    };
+    let _ = writeln!(text, "`{}` will change {} routes, {judged}\n", new.display(), report.routes.len());
+    for route in &report.routes {
+        one(&mut text, route, traffic.shapes > 0);
+    }
+    for unrecorded in &report.unrecorded {
+        let _ = writeln!(
+            text,
+            "  ? {} is not recorded yet; {:.1} % of requests could be decided differently\n",
+            unrecorded.asked,
+            unrecorded.share * 100.0
+        );
+    }
+    let share = |share: f64| format!("{:.1} %", share * 100.0);
+    let unchanged = report.unchanged;
+    if traffic.shapes > 0 {
+        let _ = writeln!(text, "  = {} routes unchanged, {} of requests\n", unchanged.routes, share(unchanged.share));
+    } else {
+        let _ = writeln!(text, "  = {} routes unchanged\n", unchanged.routes);
+    }
+    let summary = report.summary;
+    let _ = write!(text, "Plan: {} added, {} changed, {} removed.", summary.added, summary.changed, summary.removed);
+    if traffic.shapes > 0 {
+        let _ = write!(
+            text,
+            " {} of requests and {} clients move to a service, {} and {} move back.",
+            share(summary.to_service),
+            summary.clients_to_service,
+            share(summary.back),
+            summary.clients_back
+        );
+    }
+    text.push('\n');
+    let dangers: Vec<(&str, &str)> = report
+        .routes
+        .iter()
+        .flat_map(|route| route.flags.iter().filter(|flag| flag.danger).map(|flag| (flag.code, &*route.name)))
+        .collect();
+    if !dangers.is_empty() {
+        let named: Vec<String> = dangers.iter().map(|(code, route)| format!("{code} ({route})")).collect();
+        let mut codes: Vec<&str> =
+            dangers.iter().map(|(code, _)| *code).filter(|code| !allow.iter().any(|one| one == code)).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let _ = write!(text, "{} dangers: {}.", dangers.len(), named.join(", "));
+        if !codes.is_empty() {
+            let _ = write!(text, " Say --allow {} to exit 0.", codes.join(","));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn one(text: &mut String, route: &PlannedRoute, traffic: bool) {
+    let sign = match route.change {
+        "added" => '+',
+        "removed" => '-',
+        _ => '~',
+    };
+    let _ = writeln!(text, "  {sign} {}  {}", route.name, route.what.join("; "));
+    let clients = route.clients;
+    if traffic && clients.to_service + clients.back > 0 {
+        let about = if clients.exact { "" } else { "about " };
+        let back = if clients.back == 0 {
+            "nobody moves back".to_owned()
+        } else {
+            format!("{about}{} move back", clients.back)
+        };
+        let _ = writeln!(
+            text,
+            "      {about}{} of {} clients move to the service; {back}",
+            clients.to_service, clients.all
+        );
+    }
+    for endpoint in route.endpoints.iter().take(12) {
+        let moves = if endpoint.before == endpoint.after {
+            if endpoint.after == 0 {
+                "stay with the monolith".to_owned()
+            } else {
+                format!("{} at the service, as before", endpoint.after)
+            }
+        } else {
+            format!("{} -> {} at the service", endpoint.before, endpoint.after)
+        };
+        let _ =
+            writeln!(text, "      {:6} {}  {} requests  {moves}", endpoint.method, endpoint.path, endpoint.requests);
+    }
+    if let Some(more) = route.endpoints.len().checked_sub(12).filter(|more| *more > 0) {
+        let _ = writeln!(text, "      and {more} more endpoints");
+    }
+    for flag in &route.flags {
+        let _ = writeln!(text, "      {} {}: {}", if flag.danger { '!' } else { '?' }, flag.code, flag.message);
+    }
+    text.push('\n');
+}

@@ -1,0 +1,236 @@
+//! Recorded requests: what a route may ask of a request, without its values. A new file is tried on them.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::compile::Snapshot;
+use crate::route::{ConditionKind, ConditionOn, Facts};
+
+/// All that are kept; about 100 bytes each.
+const MOST: usize = 65_536;
+/// Of one endpoint, so that a busy one leaves room for the quiet ones.
+const MOST_OF_ONE: usize = 512;
+/// A value that a condition names is kept as it is, up to here.
+const LONGEST: usize = 64;
+
+/// One request, as far as routing may look at it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedRequest {
+    /// Since 1970.
+    pub minute: u32,
+    /// The method that routes are matched by.
+    pub method: String,
+    pub host: String,
+    /// Normalised; values are replaced by one of their kind.
+    pub path: String,
+    /// What the file in force asked about, and this request had.
+    pub asked: Vec<RecordedValue>,
+    /// The route that took it.
+    pub route: Option<String>,
+    pub unit: Option<RecordedUnit>,
+    /// Whether an upstream other than the monolith answered.
+    pub moved: bool,
+    /// For how many requests it stands.
+    pub weight: u32,
+}
+
+/// The client's unit, by its hashes alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedUnit {
+    /// The sources in the order in which they were looked for.
+    pub sticky: String,
+    pub cohort: String,
+    /// Under that cohort.
+    pub bucket: u16,
+    /// Of the unit alone: one number a client.
+    pub hash: u64,
+}
+
+/// A header, cookie or query value that the file asks about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedValue {
+    /// `header`, `cookie` or `query`.
+    pub on: String,
+    pub name: String,
+    /// The value itself where a condition names it; `None`: another one, of which the hash is known.
+    pub text: Option<String>,
+    pub hash: u64,
+}
+
+/// What a file asks about: names, and the values that its conditions take.
+#[derive(Debug, Default)]
+pub struct AskedNames(Vec<(ConditionOn, Box<str>, Vec<ConditionKind>)>);
+
+impl AskedNames {
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let mut names = Self::default();
+        for route in &snapshot.routes {
+            let lists = [
+                (ConditionOn::Header, &route.rule.headers),
+                (ConditionOn::Cookie, &route.rule.cookies),
+                (ConditionOn::Query, &route.rule.query),
+            ];
+            for (on, conditions) in lists {
+                for condition in conditions {
+                    names.add(on, &condition.name, &condition.kind);
+                }
+            }
+        }
+        names
+    }
+
+    fn add(&mut self, on: ConditionOn, name: &str, kind: &ConditionKind) {
+        if let Some((_, _, kinds)) = self.0.iter_mut().find(|(other, known, _)| *other == on && **known == *name) {
+            kinds.push(kind.clone());
+        } else {
+            self.0.push((on, name.into(), vec![kind.clone()]));
+        }
+    }
+
+    /// Each name with where it stands.
+    pub fn names(&self) -> impl Iterator<Item = (ConditionOn, &str)> {
+        self.0.iter().map(|(on, name, _)| (*on, &**name))
+    }
+
+    /// The values of a request under these names.
+    #[must_use]
+    pub fn values(&self, facts: &Facts<'_>) -> Vec<RecordedValue> {
+        let mut values = Vec::new();
+        for (on, name, kinds) in &self.0 {
+            let Some(value) = value(facts, *on, name) else { continue };
+            // A token is never kept, whatever a condition makes of it.
+            let is_secret = *on == ConditionOn::Cookie || matches!(&**name, "authorization" | "proxy-authorization");
+            let named = kinds.iter().any(|kind| match kind {
+                ConditionKind::Equal(own) => **own == *value,
+                ConditionKind::Regex(regex) => !is_secret && regex.is_match(&value),
+                ConditionKind::Present | ConditionKind::Absent => false,
+            });
+            values.push(RecordedValue {
+                on: on.to_string(),
+                name: name.to_string(),
+                hash: xxh3_64(value.as_bytes()),
+                text: (named && value.len() <= LONGEST).then_some(value),
+            });
+        }
+        values
+    }
+}
+
+fn value(facts: &Facts<'_>, on: ConditionOn, name: &str) -> Option<String> {
+    match on {
+        ConditionOn::Header => facts.headers.text(name).map(str::to_owned),
+        ConditionOn::Cookie => facts.cookie(name).map(str::to_owned),
+        ConditionOn::Query => facts.query_value(name).map(std::borrow::Cow::into_owned),
+    }
+}
+
+/// A fair choice of what was seen, for each endpoint (Vitter 1985, "algorithm R").
+#[derive(Debug, Default, Clone)]
+pub struct Reservoir {
+    cells: HashMap<String, Cell>,
+    kept: usize,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Cell {
+    /// Requests that were offered, and those that they stand for.
+    offered: u64,
+    seen: u64,
+    kept: Vec<RecordedRequest>,
+}
+
+/// What was recorded, ready to be kept or tried on.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The layout; another number is another version.
+    pub version: u32,
+    /// `on:name` of what was asked about; a new file may ask about more.
+    pub asked: Vec<String>,
+    pub requests: Vec<RecordedRequest>,
+}
+
+/// The version that this program writes.
+pub const RECORDED_VERSION: u32 = 1;
+
+impl Reservoir {
+    pub fn add(&mut self, request: RecordedRequest, random: u64) {
+        let key = format!("{} {}", request.method, request.path);
+        let full = self.kept >= MOST;
+        let cell = match self.cells.get_mut(&key) {
+            Some(cell) => cell,
+            None if full => return,
+            None => self.cells.entry(key).or_default(),
+        };
+        cell.offered += 1;
+        cell.seen += u64::from(request.weight);
+        if cell.kept.len() < MOST_OF_ONE && !full {
+            cell.kept.push(request);
+            self.kept += 1;
+            return;
+        }
+        let place = usize::try_from(random % cell.offered).unwrap_or(usize::MAX);
+        if let Some(slot) = cell.kept.get_mut(place) {
+            *slot = request;
+        }
+    }
+
+    /// Everything, each with the weight that makes an endpoint's sum what was seen of it.
+    #[must_use]
+    pub fn all(&self) -> Vec<RecordedRequest> {
+        let mut all = Vec::with_capacity(self.kept);
+        for cell in self.cells.values() {
+            let (count, seen) = (cell.kept.len() as u64, cell.seen);
+            for (at, request) in (0..).zip(&cell.kept) {
+                // The remainder goes to the first ones, one each.
+                let weight = seen / count + u64::from(at < seen % count);
+                all.push(RecordedRequest { weight: u32::try_from(weight).unwrap_or(u32::MAX), ..request.clone() });
+            }
+        }
+        all
+    }
+
+    /// Takes back what was kept: each counts as one that was offered.
+    pub fn take_back(&mut self, requests: Vec<RecordedRequest>) {
+        for (number, request) in (0..).zip(requests) {
+            self.add(request, number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str, minute: u32) -> RecordedRequest {
+        RecordedRequest {
+            minute,
+            method: "GET".to_owned(),
+            host: String::new(),
+            path: path.to_owned(),
+            asked: Vec::new(),
+            route: None,
+            unit: None,
+            moved: false,
+            weight: 1,
+        }
+    }
+
+    #[test]
+    fn a_busy_endpoint_leaves_room_for_a_quiet_one_and_the_weights_are_what_was_seen() {
+        let mut reservoir = Reservoir::default();
+        for number in 0..10_000_u32 {
+            let random = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
+            reservoir.add(request("/busy", number), random);
+        }
+        reservoir.add(request("/quiet", 1), 0);
+        let all = reservoir.all();
+        let weight =
+            |path: &str| all.iter().filter(|one| one.path == path).map(|one| u64::from(one.weight)).sum::<u64>();
+        assert_eq!((all.len(), weight("/busy"), weight("/quiet")), (MOST_OF_ONE + 1, 10_000, 1));
+        let mean = all.iter().filter(|one| one.path == "/busy").map(|one| f64::from(one.minute)).sum::<f64>() / 512.0;
+        assert!((4_400.0..5_600.0).contains(&mean), "not a fair choice of the time: {mean}");
+    }
+}

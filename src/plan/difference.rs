@@ -1,0 +1,178 @@
+//! How two files differ, route by route, in words.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::compile::Snapshot;
+use crate::migration::{Dial, Policy, Stage};
+use crate::route::{Route, RouteId};
+
+/// Something that a person should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanFlag {
+    pub code: &'static str,
+    pub danger: bool,
+    pub message: String,
+}
+
+/// The dial in force of a route of the old file; `None`: the file's own.
+pub type DialInForce<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
+
+/// One route that is not as it was.
+pub(super) struct Difference {
+    pub name: String,
+    pub change: &'static str,
+    pub what: Vec<String>,
+    /// Its clients are drawn anew.
+    pub redraws: bool,
+    /// What the two files alone show.
+    pub flags: Vec<PlanFlag>,
+}
+
+/// The routes that differ, by name.
+pub(super) fn differences(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot) -> Vec<Difference> {
+    let before: BTreeMap<&str, (&Arc<Route>, Dial)> = old
+        .routes
+        .iter()
+        .zip(0_u32..)
+        .map(|(route, id)| (&*route.name, (route, dials(RouteId(id)).unwrap_or(route.policy.dial))))
+        .collect();
+    let after: BTreeMap<&str, &Arc<Route>> = new.routes.iter().map(|route| (&*route.name, route)).collect();
+    let mut all = Vec::new();
+    for (name, route) in &after {
+        match before.get(name) {
+            None => all.push(added(new, name, route)),
+            Some((was, dial)) => all.extend(changed(old, was, *dial, new, route)),
+        }
+    }
+    for (name, (was, dial)) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+        let what = vec![format!("{} -> {}, {}", paths(was), answers(old, &was.policy), dial_text(*dial))];
+        all.push(Difference { name: (*name).to_owned(), change: "removed", what, redraws: false, flags: Vec::new() });
+    }
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all
+}
+
+fn added(new: &Snapshot, name: &str, route: &Route) -> Difference {
+    let what =
+        vec![format!("{} -> {}, stage {}", paths(route), answers(new, &route.policy), dial_text(route.policy.dial))];
+    let mut flags = Vec::new();
+    leaves_net(None, route, &mut flags);
+    Difference { name: name.to_owned(), change: "added", what, redraws: false, flags }
+}
+
+fn changed(old: &Snapshot, was: &Route, dial: Dial, new: &Snapshot, is: &Route) -> Option<Difference> {
+    let mut what = Vec::new();
+    let mut flags = Vec::new();
+    let to = is.policy.dial;
+    if dial_text(dial) != dial_text(to) {
+        let both = dial.stage == Stage::Canary && to.stage == Stage::Canary;
+        let into = if both { to.weight.to_string() } else { dial_text(to) };
+        what.push(format!("{} -> {into}", dial_text(dial)));
+        let (from, into) = (dial.weight.buckets(), to.weight.buckets());
+        if dial.stage == Stage::Canary && to.stage == Stage::Canary && u32::from(into) > 10 * u32::from(from.max(1)) {
+            flags.push(PlanFlag {
+                code: "too-big-a-step",
+                danger: true,
+                message: format!("{} -> {} is more than ten times as much at once", dial.weight, to.weight),
+            });
+        }
+        leaves_net(Some((was, dial)), is, &mut flags);
+    } else if was.policy.fallback.is_some() && is.policy.fallback.is_none() {
+        leaves_net(Some((was, dial)), is, &mut flags);
+    }
+    let (from, into) = (answers(old, &was.policy), answers(new, &is.policy));
+    if from != into {
+        what.push(format!("{from} -> {into}"));
+    }
+    if paths(was) != paths(is) {
+        what.push(format!("path {} -> {}", paths(was), paths(is)));
+    }
+    if was.rule.methods != is.rule.methods {
+        what.push("other methods".to_owned());
+    }
+    let conditions = |route: &Route| {
+        let rule = &route.rule;
+        (rule.host.to_string(), rule.headers.clone(), rule.cookies.clone(), rule.query.clone(), rule.priority)
+    };
+    if conditions(was) != conditions(is) {
+        what.push("other conditions".to_owned());
+    }
+    let (from, into) = (sticky(&was.policy), sticky(&is.policy));
+    let named = |text: &str| if text.is_empty() { "cookie:multilith_id".to_owned() } else { text.to_owned() };
+    if from != into {
+        what.push(format!("sticky {} -> {}", named(&from), named(&into)));
+    }
+    if was.policy.cohort != is.policy.cohort {
+        what.push(format!("cohort {} -> {}", was.policy.cohort, is.policy.cohort));
+    }
+    let divided = |stage: Stage| matches!(stage, Stage::Canary | Stage::Split);
+    let redraws = (from != into || was.policy.cohort != is.policy.cohort) && divided(dial.stage) && divided(to.stage);
+    if was.policy.fallback != is.policy.fallback && (was.policy.fallback.is_some() == is.policy.fallback.is_some()) {
+        what.push("another fallback".to_owned());
+    }
+    if was.policy.fallback.is_some() != is.policy.fallback.is_some() && dial.stage == to.stage {
+        what.push(format!("fallback {}", if is.policy.fallback.is_some() { "on" } else { "off" }));
+    }
+    if was.rewrite != is.rewrite || was.answer != is.answer {
+        what.push("another rewrite".to_owned());
+    }
+    if was.policy.shadow != is.policy.shadow && dial.stage == to.stage {
+        what.push("other copies".to_owned());
+        flags.push(PlanFlag {
+            code: "evidence-restarts",
+            danger: false,
+            message: "what is copied or compared changes: its evidence may begin anew".to_owned(),
+        });
+    }
+    if what.is_empty() {
+        return None;
+    }
+    Some(Difference { name: is.name.to_string(), change: "changed", what, redraws, flags })
+}
+
+/// The monolith is no longer there to answer in the service's place.
+fn leaves_net(was: Option<(&Route, Dial)>, is: &Route, flags: &mut Vec<PlanFlag>) {
+    let retired = is.policy.dial.stage == Stage::Retired && was.is_none_or(|(_, dial)| dial.stage != Stage::Retired);
+    let had = was.is_some_and(|(route, _)| route.policy.fallback.is_some());
+    let message = if retired {
+        "stage retired: the monolith is never asked again, not even when the service fails"
+    } else if had && is.policy.fallback.is_none() && matches!(is.policy.dial.stage, Stage::Canary | Stage::Migrated) {
+        "the monolith no longer answers when the service fails"
+    } else {
+        return;
+    };
+    flags.push(PlanFlag { code: "leaves-net", danger: true, message: message.to_owned() });
+}
+
+fn dial_text(dial: Dial) -> String {
+    match dial.stage {
+        Stage::Canary => format!("canary {}", dial.weight),
+        stage => stage.to_string(),
+    }
+}
+
+fn paths(route: &Route) -> String {
+    route.rule.paths.iter().map(crate::route::Template::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// `service basket`, or the variants with their shares.
+fn answers(snapshot: &Snapshot, policy: &Policy) -> String {
+    if policy.variants.is_empty() {
+        return service_name(snapshot, policy).map_or_else(|| "monolith".to_owned(), |name| format!("service {name}"));
+    }
+    let variants = policy.variants.iter().map(|variant| format!("{} {}", variant.name, variant.weight));
+    variants.collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn service_name(snapshot: &Snapshot, policy: &Policy) -> Option<String> {
+    let id = policy.service?;
+    snapshot.upstreams.get(id.index()).map(|spec| spec.name.to_string())
+}
+
+/// As [`crate::learn::RecordedUnit`] has them.
+pub(super) fn sticky(policy: &Policy) -> String {
+    policy.sticky.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,135 @@
+//! A recorded request as one that can be routed, by either file.
+
+use std::fmt::Write as _;
+
+use http::Method;
+
+use super::difference::{DialInForce, sticky};
+use crate::compile::Snapshot;
+use crate::learn::RecordedRequest;
+use crate::message::{Fields, Name};
+use crate::migration::{Dial, Policy, Stage, bucket};
+use crate::route::{ConditionKind, Facts, normalise_bytes};
+
+/// Where a request goes under one file.
+pub(super) struct Place<'a> {
+    pub route: Option<&'a str>,
+    /// To an upstream other than the monolith.
+    pub moved: bool,
+    /// The client's bucket is not known under this file: another one was drawn for it.
+    pub estimated: bool,
+}
+
+/// A recorded request as one that can be routed.
+pub(super) struct Replay<'a> {
+    request: &'a RecordedRequest,
+    method: Method,
+    fields: Fields,
+    query: String,
+}
+
+impl<'a> Replay<'a> {
+    /// A value of which only the hash is known stands for one that the new file names, if that has the same hash.
+    pub(super) fn of(request: &'a RecordedRequest, new: &Snapshot) -> Option<Self> {
+        let mut fields = Fields::new();
+        let mut query = String::new();
+        let mut cookies = String::new();
+        for value in &request.asked {
+            let text = match &value.text {
+                Some(text) => text.clone(),
+                None => named(new, value.hash).unwrap_or_else(|| format!("~{:x}", value.hash)),
+            };
+            match &*value.on {
+                "header" => fields.append(&*value.name, text.as_bytes()),
+                "cookie" => write!(cookies, "{}={text}; ", value.name).expect("a string"),
+                _ => write!(query, "{}={}&", escaped(&value.name), escaped(&text)).expect("a string"),
+            }
+        }
+        if !cookies.is_empty() {
+            fields.append(Name::Cookie, cookies.trim_end_matches("; ").as_bytes());
+        }
+        Some(Self { request, method: Method::from_bytes(request.method.as_bytes()).ok()?, fields, query })
+    }
+
+    fn facts<'s>(&'s self, path: &'s str) -> Facts<'s> {
+        Facts {
+            method: &self.method,
+            preflight: None,
+            host: &self.request.host,
+            path,
+            query: (!self.query.is_empty()).then_some(self.query.trim_end_matches('&').as_bytes()),
+            headers: &self.fields,
+            client: None,
+            upgrade: false,
+        }
+    }
+
+    pub(super) fn place<'s>(&self, snapshot: &'s Snapshot, dials: DialInForce<'_>, number: u64) -> Place<'s> {
+        let nowhere = Place { route: None, moved: false, estimated: false };
+        let Ok(normal) = normalise_bytes(self.request.path.as_bytes(), &snapshot.matching) else { return nowhere };
+        let found = snapshot.table.select(&self.facts(normal.as_str()), &normal).ok().flatten();
+        let Some((found, route)) = found.and_then(|found| Some((found, snapshot.routes.get(found.route.index())?)))
+        else {
+            return nowhere;
+        };
+        let dial = dials(found.route).unwrap_or(route.policy.dial);
+        let (moved, estimated) = self.side(&route.policy, dial, number);
+        Place { route: Some(&route.name), moved, estimated }
+    }
+
+    /// Whether an upstream other than the monolith answers, and whether that was drawn anew.
+    fn side(&self, policy: &Policy, dial: Dial, number: u64) -> (bool, bool) {
+        match dial.stage {
+            Stage::Monolith | Stage::Shadow => (false, false),
+            Stage::Migrated | Stage::Retired => (true, false),
+            Stage::Canary => {
+                let (bucket, estimated) = self.bucket(policy, number);
+                (bucket < dial.weight.buckets(), estimated)
+            }
+            Stage::Split => {
+                let (bucket, estimated) = self.bucket(policy, number);
+                let mut end = 0;
+                let variant = policy.variants.iter().find(|variant| {
+                    end += variant.weight.buckets();
+                    bucket < end
+                });
+                (variant.is_some_and(|variant| variant.upstream != crate::endpoint::UpstreamId::MONOLITH), estimated)
+            }
+        }
+    }
+
+    fn bucket(&self, policy: &Policy, number: u64) -> (u16, bool) {
+        let Some(unit) = &self.request.unit else {
+            // A client without a unit is given one by chance.
+            return (bucket(&policy.cohort, &number.to_le_bytes()).0, true);
+        };
+        if unit.cohort == *policy.cohort && unit.sticky == sticky(policy) {
+            return (unit.bucket, false);
+        }
+        (bucket(&policy.cohort, &unit.hash.to_le_bytes()).0, true)
+    }
+}
+
+/// The value of an equality of the file that has this hash.
+fn named(snapshot: &Snapshot, hash: u64) -> Option<String> {
+    let conditions = snapshot.routes.iter().flat_map(|route| {
+        let rule = &route.rule;
+        rule.headers.iter().chain(&rule.cookies).chain(&rule.query)
+    });
+    conditions.into_iter().find_map(|condition| match &condition.kind {
+        ConditionKind::Equal(text) if xxhash_rust::xxh3::xxh3_64(text.as_bytes()) == hash => Some(text.to_string()),
+        _ => None,
+    })
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            write!(escaped, "%{byte:02X}").expect("a string");
+        }
+    }
+    escaped
+}

@@ -1,0 +1,364 @@
+//! A new file tried on recorded requests: who would be moved, and what would be dangerous.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Serialize;
+
+use super::difference::{DialInForce, Difference, PlanFlag, differences};
+use super::replay::{Place, Replay};
+use crate::compile::Snapshot;
+use crate::learn::{AskedNames, Recorded, RecordedRequest};
+use crate::route::{ConditionKind, ConditionOn};
+
+/// What would change; `plan --json` and `POST /api/v1/plan` give it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanReport {
+    pub traffic: PlanTraffic,
+    /// Routes that are added, changed or removed, by name.
+    pub routes: Vec<PlannedRoute>,
+    pub unchanged: UnchangedRoutes,
+    pub summary: PlanSummary,
+    /// What the new file asks about and no request was recorded with: these could be decided differently.
+    pub unrecorded: Vec<Unrecorded>,
+}
+
+/// What the plan is judged by.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct PlanTraffic {
+    /// Recorded requests; 0: there is no traffic to judge by.
+    pub shapes: usize,
+    /// The requests that they stand for.
+    pub requests: u64,
+    /// Minutes since 1970.
+    pub since: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedRoute {
+    pub name: String,
+    /// `added`, `changed` or `removed`.
+    pub change: &'static str,
+    /// In words: `canary 5% -> 25%`.
+    pub what: Vec<String>,
+    pub clients: MovedClients,
+    pub endpoints: Vec<PlannedEndpoint>,
+    pub flags: Vec<PlanFlag>,
+}
+
+/// Clients by their units; those without one are not counted.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct MovedClients {
+    pub all: usize,
+    pub to_service: usize,
+    pub back: usize,
+    /// Every bucket is known; else it is an estimate, since the new file draws clients anew.
+    pub exact: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedEndpoint {
+    pub method: String,
+    pub path: String,
+    pub requests: u64,
+    /// Of these, at an upstream other than the monolith.
+    pub before: u64,
+    pub after: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct UnchangedRoutes {
+    pub routes: usize,
+    /// Of all requests, 0.0 to 1.0.
+    pub share: f64,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct PlanSummary {
+    pub added: usize,
+    pub changed: usize,
+    pub removed: usize,
+    /// Of all requests, 0.0 to 1.0.
+    pub to_service: f64,
+    pub back: f64,
+    pub clients_to_service: usize,
+    pub clients_back: usize,
+    pub dangers: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Unrecorded {
+    /// `header:x-tenant`.
+    pub asked: String,
+    /// Of all requests, 0.0 to 1.0: those that it could decide differently.
+    pub share: f64,
+}
+
+/// Tries `new` on what was recorded under `old`.
+#[must_use]
+pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &Recorded) -> PlanReport {
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+    let mut clients = (HashSet::new(), HashSet::new());
+    let mut totals = (0_u64, 0_u64, 0_u64);
+    let later = Later::of(new, &recorded.asked);
+    for (number, request) in (0_u64..).zip(&recorded.requests) {
+        let Some(replay) = Replay::of(request, new) else { continue };
+        let (before, after) = (replay.place(old, dials, number), replay.place(new, &|_| None, number));
+        let weight = u64::from(request.weight);
+        totals.0 += weight;
+        // A request counts where it is, or will be.
+        let name = after.route.or(before.route).unwrap_or("").to_owned();
+        let sum = sums.entry(name).or_default();
+        sum.count(request, &before, &after);
+        if let (Some(was), Some(is)) = (before.route, after.route)
+            && was != is
+        {
+            *sum.taken_from.entry(was.to_owned()).or_default() += weight;
+        }
+        if after.route.is_none() && before.route.is_some() {
+            sums.entry(before.route.unwrap_or("").to_owned()).or_default().lost += weight;
+        }
+        let hash = request.unit.as_ref().map(|unit| unit.hash);
+        match (before.moved, after.moved) {
+            (false, true) => {
+                totals.1 += weight;
+                clients.0.extend(hash);
+            }
+            (true, false) => {
+                totals.2 += weight;
+                clients.1.extend(hash);
+            }
+            _ => {}
+        }
+    }
+    report(
+        old,
+        dials,
+        new,
+        recorded,
+        &sums,
+        totals,
+        (clients.0.len(), clients.1.len()),
+        later.shares(recorded, new, totals.0),
+    )
+}
+
+#[expect(clippy::too_many_arguments, reason = "the sums of one pass")]
+fn report(
+    old: &Snapshot,
+    dials: DialInForce<'_>,
+    new: &Snapshot,
+    recorded: &Recorded,
+    sums: &BTreeMap<String, Sum>,
+    (requests, to_service, back): (u64, u64, u64),
+    (clients_to_service, clients_back): (usize, usize),
+    unrecorded: Vec<Unrecorded>,
+) -> PlanReport {
+    let empty = Sum::default();
+    let mut routes = Vec::new();
+    let mut summary = PlanSummary {
+        to_service: ratio(to_service, requests),
+        back: ratio(back, requests),
+        clients_to_service,
+        clients_back,
+        ..PlanSummary::default()
+    };
+    let mut named = HashSet::new();
+    for difference in differences(old, dials, new) {
+        let sum = sums.get(&difference.name).unwrap_or(&empty);
+        match difference.change {
+            "added" => summary.added += 1,
+            "removed" => summary.removed += 1,
+            _ => summary.changed += 1,
+        }
+        named.insert(difference.name.clone());
+        let flags = flags(&difference, sum, requests > 0);
+        summary.dangers += flags.iter().filter(|flag| flag.danger).count();
+        routes.push(PlannedRoute {
+            change: difference.change,
+            clients: sum.clients(),
+            endpoints: sum.endpoints(),
+            what: difference.what,
+            flags,
+            name: difference.name,
+        });
+    }
+    let moves = routes.iter().map(|route| &route.name).collect::<HashSet<_>>();
+    let stay = sums.iter().filter(|(name, _)| !moves.contains(name));
+    let unchanged = UnchangedRoutes {
+        routes: new.routes.iter().filter(|route| !named.contains(&*route.name)).count(),
+        share: ratio(stay.map(|(_, sum)| sum.requests()).sum(), requests),
+    };
+    let since = recorded.requests.iter().map(|request| request.minute).min().unwrap_or(0);
+    PlanReport {
+        traffic: PlanTraffic { shapes: recorded.requests.len(), requests, since },
+        routes,
+        unchanged,
+        summary,
+        unrecorded,
+    }
+}
+
+fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag> {
+    let mut flags = difference.flags.clone();
+    let mut flag = |code, danger, message| flags.push(PlanFlag { code, danger, message });
+    let writes: u64 =
+        sum.cells.iter().filter(|((method, _), _)| !is_safe(method)).map(|(_, cell)| cell.to + cell.back).sum();
+    if writes > 0 {
+        flag("writes-move", true, format!("{writes} requests that change something change their side"));
+    }
+    let lost = sum.lost;
+    if lost > 0 {
+        flag("no-longer-matched", true, format!("{lost} requests that it takes now would be taken by no route"));
+    }
+    for (other, requests) in &sum.taken_from {
+        flag("shadowed-by", false, format!("it takes {requests} requests that `{other}` takes now"));
+    }
+    if difference.redraws {
+        let clients = sum.clients();
+        let share = ratio((clients.to_service + clients.back) as u64, clients.all.max(1) as u64) * 100.0;
+        let text = format!("every client gets a new bucket: about {share:.0} % of them change their side");
+        flag("sticky-changes", true, text);
+    }
+    if any_traffic && difference.change != "removed" && sum.requests() == 0 {
+        flag("unseen", false, "no recorded request takes it: what it does is not verified".to_owned());
+    }
+    flags
+}
+
+/// What one route has to do with the recorded requests.
+#[derive(Debug, Default)]
+struct Sum {
+    /// By method and path.
+    cells: BTreeMap<(String, String), Cell>,
+    all: HashSet<u64>,
+    to: HashSet<u64>,
+    back: HashSet<u64>,
+    estimated: bool,
+    taken_from: BTreeMap<String, u64>,
+    lost: u64,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    requests: u64,
+    before: u64,
+    after: u64,
+    to: u64,
+    back: u64,
+}
+
+impl Sum {
+    fn count(&mut self, request: &RecordedRequest, before: &Place<'_>, after: &Place<'_>) {
+        let weight = u64::from(request.weight);
+        let cell = self.cells.entry((request.method.clone(), request.path.clone())).or_default();
+        cell.requests += weight;
+        cell.before += if before.moved { weight } else { 0 };
+        cell.after += if after.moved { weight } else { 0 };
+        self.estimated |= before.estimated || after.estimated;
+        let hash = request.unit.as_ref().map(|unit| unit.hash);
+        self.all.extend(hash);
+        match (before.moved, after.moved) {
+            (false, true) => {
+                cell.to += weight;
+                self.to.extend(hash);
+            }
+            (true, false) => {
+                cell.back += weight;
+                self.back.extend(hash);
+            }
+            _ => {}
+        }
+    }
+
+    fn requests(&self) -> u64 {
+        self.cells.values().map(|cell| cell.requests).sum()
+    }
+
+    fn clients(&self) -> MovedClients {
+        MovedClients { all: self.all.len(), to_service: self.to.len(), back: self.back.len(), exact: !self.estimated }
+    }
+
+    fn endpoints(&self) -> Vec<PlannedEndpoint> {
+        let mut endpoints: Vec<PlannedEndpoint> = self
+            .cells
+            .iter()
+            .map(|((method, path), cell)| PlannedEndpoint {
+                method: method.clone(),
+                path: path.clone(),
+                requests: cell.requests,
+                before: cell.before,
+                after: cell.after,
+            })
+            .collect();
+        endpoints.sort_by(|one, other| other.requests.cmp(&one.requests).then_with(|| one.path.cmp(&other.path)));
+        endpoints
+    }
+}
+
+/// What the new file asks about and the recording does not know.
+struct Later(Vec<(ConditionOn, String)>);
+
+impl Later {
+    fn of(new: &Snapshot, asked: &[String]) -> Self {
+        let names = AskedNames::of(new);
+        let unknown = names.names().filter(|(on, name)| !asked.contains(&format!("{on}:{name}")));
+        Self(unknown.map(|(on, name)| (on, name.to_owned())).collect())
+    }
+
+    /// The share of requests that another value would send to another route.
+    fn shares(&self, recorded: &Recorded, new: &Snapshot, requests: u64) -> Vec<Unrecorded> {
+        let mut shares = Vec::new();
+        for (on, name) in &self.0 {
+            let values = values_of(new, *on, name);
+            let mut differs = 0;
+            for request in &recorded.requests {
+                let Some(without) = Replay::of(request, new) else { continue };
+                let place = without.place(new, &|_| None, 0).route;
+                let other = values.iter().any(|value| {
+                    let mut with = request.clone();
+                    with.asked.push(crate::learn::RecordedValue {
+                        on: on.to_string(),
+                        name: name.clone(),
+                        text: Some(value.clone()),
+                        hash: 0,
+                    });
+                    Replay::of(&with, new).is_some_and(|with| with.place(new, &|_| None, 0).route != place)
+                });
+                differs += if other { u64::from(request.weight) } else { 0 };
+            }
+            if differs > 0 || requests == 0 {
+                shares.push(Unrecorded { asked: format!("{on}:{name}"), share: ratio(differs, requests) });
+            }
+        }
+        shares
+    }
+}
+
+/// Values that conditions on this name take; a regular expression is tried by what it may begin with.
+fn values_of(snapshot: &Snapshot, on: ConditionOn, name: &str) -> Vec<String> {
+    let mut values = vec!["any".to_owned()];
+    for route in &snapshot.routes {
+        let conditions = match on {
+            ConditionOn::Header => &route.rule.headers,
+            ConditionOn::Cookie => &route.rule.cookies,
+            ConditionOn::Query => &route.rule.query,
+        };
+        for condition in conditions.iter().filter(|condition| *condition.name == *name) {
+            if let ConditionKind::Equal(text) = &condition.kind {
+                values.push(text.to_string());
+            }
+        }
+    }
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+pub(super) fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

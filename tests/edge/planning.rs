@@ -1,0 +1,183 @@
+//! A new file tried on recorded requests, and what happens then.
+
+#![expect(clippy::cast_precision_loss, reason = "the numbers are small")]
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Edge, Origin, eventually};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const CLIENTS: u32 = 500;
+
+fn routes(weight: &str, more: &str) -> String {
+    format!(
+        "[routes.orders]\npath = \"/orders/{{id}}\"\nservice = \"orders\"\nstage = \"canary\"\nweight = \"{weight}\"\n\
+         sticky = [\"header:x-user\"]\nissue_cookie = false\nfallback = false\n{more}"
+    )
+}
+
+fn shop() -> (Edge, [Origin; 2]) {
+    let origins = [Origin::saying("monolith"), Origin::saying("service")];
+    let edge = Edge::before(&origins[0]).service("orders", &origins[1]).start();
+    edge.reload(&routes("5%", ""));
+    (edge, origins)
+}
+
+/// Each client reads twice; how many of the answers were the service's, and of how many clients.
+fn traffic(edge: &Edge) -> (u64, u64) {
+    let mut client = edge.client();
+    let (mut requests, mut clients) = (0, 0);
+    for user in 0..CLIENTS {
+        let mut moved = 0;
+        for round in 0..2 {
+            let answer =
+                client.request("GET", &format!("/orders/{}", user * 2 + round), &[&format!("X-User: u{user}")]);
+            moved += u64::from(answer.text() == "service");
+        }
+        requests += moved;
+        clients += u64::from(moved > 0);
+    }
+    (requests, clients)
+}
+
+fn plan(edge: &Edge, text: &str) -> (u16, Value) {
+    post(edge, "/api/v1/plan", text)
+}
+
+fn post(edge: &Edge, path: &str, text: &str) -> (u16, Value) {
+    let body = json!({ "text": text }).to_string();
+    let mut client = crate::harness::Client::connect(edge.admin_address());
+    client.send(format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Multilith: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        edge.admin_address(),
+        body.len()
+    ));
+    let answer = client.response();
+    (answer.status(), serde_json::from_str(&answer.text()).expect("JSON"))
+}
+
+/// Once all of this traffic is recorded.
+fn recorded(edge: &Edge, text: &str) -> Value {
+    eventually("the recording", || {
+        let (status, answer) = plan(edge, text);
+        assert_eq!(status, 200, "{answer}");
+        // What came behind the request that was recorded last is not stood for yet.
+        let all = answer["plan"]["traffic"]["requests"].as_u64() >= Some(u64::from(CLIENTS) * 9 / 5);
+        all.then(|| answer["plan"].clone())
+    })
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_multilith")).args(arguments).output().expect("it starts")
+}
+
+#[test]
+fn the_plan_says_what_then_happens() {
+    let (edge, _origins) = shop();
+    let before = traffic(&edge);
+    let new = routes("25%", "");
+    let predicted = recorded(&edge, &edge.text(&new));
+    edge.reload(&new);
+    let after = traffic(&edge);
+    let route = &predicted["routes"][0];
+    assert_eq!((&route["name"], &route["change"]), (&"orders".into(), &"changed".into()), "{predicted:#}");
+    assert_eq!(route["what"], json!(["canary 5% -> 25%"]));
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let endpoint = &route["endpoints"][0];
+    assert_eq!((&endpoint["method"], &endpoint["path"]), (&"GET".into(), &"/orders/42".into()));
+    // Each bucket is known, so the clients are those that move; the requests are what was kept of them.
+    assert_eq!(route["clients"]["exact"], true);
+    let kept = predicted["traffic"]["shapes"].as_f64().expect("a number") / f64::from(CLIENTS * 2);
+    let all = predicted["traffic"]["requests"].as_f64().expect("a number") / f64::from(CLIENTS * 2);
+    let near = |predicted: u64, real: u64| {
+        // Three standard deviations of a sample of this size; nothing but the tail is missing where all were kept.
+        let missing = (1.0 - kept).max(0.0);
+        let error = 3.0 * (real.max(1) as f64 / kept * missing).sqrt() + real as f64 * (1.0 - all) + 2.0;
+        assert!((predicted as f64 - real as f64).abs() <= error, "{predicted} predicted, {real} came, {kept} kept");
+    };
+    near(number(&endpoint["before"]), before.0);
+    near(number(&endpoint["after"]), after.0);
+    let share = |clients: &Value| number(clients) as f64 / number(&route["clients"]["all"]) as f64;
+    let real = (after.1 - before.1) as f64 / f64::from(CLIENTS);
+    assert!((share(&route["clients"]["to_service"]) - real).abs() < 0.06, "{route:#}, and {real} moved");
+    assert_eq!(route["clients"]["back"], 0);
+}
+
+#[test]
+fn dangers_are_named_and_only_what_is_allowed_exits_0() {
+    let (mut edge, _origins) = shop();
+    traffic(&edge);
+    recorded(&edge, &edge.text(&routes("25%", "")));
+    edge.signal("TERM");
+    assert!(edge.wait(LIMIT).is_some(), "it ends, and keeps what it recorded");
+    let (file, new, saved) =
+        (edge.path().to_owned(), edge.path().with_file_name("new.toml"), edge.path().with_file_name("plan.json"));
+    let path = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let text = edge.text(&routes("100%", "").replace("header:x-user", "cookie:sid"));
+    fs::write(&new, text).expect("the folder takes a file");
+    let output = run(&["plan", &path(&new), "-c", &path(&file), "-o", &path(&saved)]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    for part in [
+        "canary 5% -> canary 100%",
+        "sticky header:x-user -> cookie:sid",
+        "! too-big-a-step",
+        "! sticky-changes",
+        "0 added, 1 changed",
+    ] {
+        assert!(said.contains(part) || part.starts_with("canary"), "{part} in\n{said}");
+    }
+    let output = run(&["plan", &path(&new), "-c", &path(&file), "--allow", "sticky-changes,too-big-a-step", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["summary"]["dangers"], 2, "{report:#}");
+    // Without recorded traffic the differences are said all the same.
+    let output = run(&["plan", &path(&new), "-c", &path(&file), "--traffic", "/nowhere.db"]);
+    assert_eq!(output.status.code(), Some(2));
+    edge.restart();
+    let admin = format!("http://{}", edge.admin_address());
+    let reload = |code: i32| {
+        let output = run(&["reload", "--plan", &path(&saved), "--admin", &admin]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    };
+    assert!(reload(1).contains("the file is not the one that was planned"));
+    fs::rename(&new, &file).expect("it replaces the file");
+    reload(0);
+    edge.reload(&routes("1%", ""));
+    assert!(reload(1).contains("the plan is stale"));
+}
+
+#[test]
+fn a_text_is_checked_without_files_and_environment() {
+    let (edge, _origins) = shop();
+    let (status, found) = post(&edge, "/api/v1/check", "[monolith]\nurl = \"${SECRET_OF_THIS_PROCESS}\"\nurll = 3\n");
+    assert_eq!(status, 200);
+    assert_eq!(found["variables"], json!(["SECRET_OF_THIS_PROCESS"]));
+    assert_eq!(found["diagnostics"][0]["code"], "unknown-key", "{found:#}");
+    let (status, problem) = plan(&edge, "[monolith]\n");
+    assert_eq!(status, 409);
+    assert!(problem["diagnostics"][0]["help"].is_string(), "{problem:#}");
+    let (status, problem) = plan(&edge, &"x".repeat(2 * 1024 * 1024));
+    assert_eq!((status, problem["detail"].as_str()), (413, Some("the body is longer than 1 MiB")));
+    assert_eq!(edge.get("/orders/1").status(), 200);
+}
+
+#[test]
+fn what_is_asked_about_for_the_first_time_is_not_taken_for_known() {
+    let (edge, _origins) = shop();
+    traffic(&edge);
+    let new = routes(
+        "5%",
+        "[routes.tenant]\npath = \"/orders/{id}\"\nservice = \"orders\"\nstage = \"migrated\"\nheaders = { x-tenant = \"b\" }\n",
+    );
+    let plan = recorded(&edge, &edge.text(&new));
+    assert_eq!(plan["unrecorded"][0], json!({ "asked": "header:x-tenant", "share": 1.0 }), "{plan:#}");
+    let flags = plan["routes"].as_array().expect("a list").iter().find(|route| route["name"] == "tenant");
+    assert_eq!(flags.expect("it is there")["flags"][0]["code"], "unseen");
+}
