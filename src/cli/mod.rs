@@ -453,7 +453,8 @@ struct RegisterArgs {
     /// How long the registration outlives a program or a machine that dies.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     ttl: std::time::Duration,
-    /// A GET of this path must answer with 2xx; without it, a connection is enough.
+    /// A GET of this path must answer with 2xx; without it, the port must have answered anything at all, then a connection is
+    /// enough.
     #[arg(long, value_name = "PATH")]
     health: Option<String>,
     /// The program and its arguments.

@@ -7,6 +7,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,7 +51,8 @@ fn prepare(args: &RegisterArgs) -> Result<(Keeper, tokio::runtime::Runtime), Str
         return Err(format!("`{}` is no name of a service", args.service));
     }
     let health = args.health.as_deref().map(|path| Check::get(&address, path)).transpose();
-    let health = health.map_err(|error| error.to_string())?.unwrap_or_else(|| Check::Connect(address.to_string()));
+    let health =
+        health.map_err(|error| error.to_string())?.unwrap_or_else(|| Check::Answer { address: address.to_string() });
     let etcd = Etcd::new(&args.etcd).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
@@ -138,8 +140,21 @@ impl Signals {
 
 /// How to find out that the program can take requests.
 enum Check {
-    Connect(String),
+    /// Before it is registered, whatever it says to a request; then, that it takes connections.
+    Answer {
+        address: String,
+    },
     Get(Url),
+}
+
+/// Many servers take connections long before they can answer, because the program that listens is not yet the one that works.
+async fn answers_something(address: &str) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request =
+        format!("GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: multilith-check\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    // Servers of HTTP/2 and of TLS say something to this, too.
+    stream.read_u8().await.map(drop)
 }
 
 impl Check {
@@ -198,9 +213,10 @@ impl Keeper {
     async fn answers(&self) -> Result<(), String> {
         let asked = async {
             match &self.health {
-                Check::Connect(address) => {
+                Check::Answer { address } if self.written => {
                     TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string())
                 }
+                Check::Answer { address } => answers_something(address).await.map_err(|error| error.to_string()),
                 Check::Get(url) => {
                     let head = fetch::request(url, Method::GET, url.target());
                     let response = fetch::fetch(url, &head, None).await.map_err(|error| error.to_string())?;

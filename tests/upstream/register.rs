@@ -92,7 +92,7 @@ fn a_program_that_does_not_answer_is_not_registered_and_one_that_stops_answering
 }
 
 #[test]
-fn without_a_health_check_a_program_is_registered_once_its_port_takes_connections() {
+fn without_a_health_check_a_program_is_registered_once_its_port_has_answered_something() {
     let etcd = Etcd::new("port");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
@@ -104,7 +104,13 @@ fn without_a_health_check_a_program_is_registered_once_its_port_takes_connection
     let program = Process::spawn([&arguments[..], &["--", "sh", "-c", &script]].concat());
     eventually("the program runs", || started.exists(), || program.stderr());
     assert!(etcd.values().is_empty(), "it is registered although nothing listens");
-    let _listener = std::net::TcpListener::bind(address).expect("the port is still free");
+    let listener = std::net::TcpListener::bind(address).expect("the port is still free");
+    for _ in 0..3 {
+        // It takes connections, and nobody is there who works.
+        drop(listener.accept().expect("it is asked"));
+    }
+    assert!(etcd.values().is_empty(), "it is registered although it answered nothing");
+    let _program = StandIn::on(listener, |_| answer(404, "", ""));
     eventually("it is registered", || etcd.values() == [text.clone()], || program.stderr());
     std::fs::remove_file(&started).unwrap();
     program.signal("TERM");
