@@ -105,6 +105,17 @@ fn describe(explained: &Explained) -> String {
         };
         line("fallback", &format!("the monolith answers if the service cannot be reached{or}"));
     }
+    if let Some(token) = &explained.token {
+        let what = match (token.required, token.shown) {
+            (true, true) => "a valid bearer token is needed; the request's is not checked here",
+            (true, false) => "a valid bearer token is needed; there is none: 401",
+            (false, true) => "a bearer token is not needed, but checked; the request's is not checked here",
+            (false, false) => "a bearer token is not needed; there is none",
+        };
+        let fills =
+            if token.headers.is_empty() { String::new() } else { format!("; fills {}", token.headers.join(", ")) };
+        line("token", &format!("{what}{fills} (auth.jwt)"));
+    }
     for asked in &explained.asked {
         let headers =
             if asked.headers.is_empty() { String::new() } else { format!(" for {}", asked.headers.join(", ")) };

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::explained_token::{self, ExplainedToken};
 use super::outbound::Outbound;
 use super::request;
 use crate::compile::Snapshot;
@@ -63,6 +64,9 @@ pub struct Explained {
     /// Failures on purpose that the request may suffer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The token that the route asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<ExplainedToken>,
     /// The servers that are asked who the client is, before a service answers or gets a copy.
     pub asked: Vec<ExplainedAsking>,
     /// Routes that another spelling of the path would reach.
@@ -236,12 +240,15 @@ pub fn explain(
     let endpoint = only_endpoint(snapshot, decision.upstream).filter(|_| redirect.is_none());
     let reason = reason(dial, &decision, route, monolith_only);
     let call = request.method == http::Method::POST && is_call(&request.fields);
+    let rule = route.and_then(|route| route.jwt.as_ref());
+    let token = rule.map(|rule| explained_token::apply(&mut request, rule, announced.is_some()));
     let sent = sent(snapshot, request, found, route, policy, &decision)?;
     Ok(Explained {
         route: route.map(|route| route.name.to_string()),
         stage: dial.stage.as_str(),
         side: decision.side.name(policy).to_owned(),
         endpoint,
+        limit: limit(snapshot, decision.upstream).filter(|_| redirect.is_none()),
         redirect,
         timeouts: timeouts(snapshot, route, decision.upstream),
         fault: fault(route, &decision),
@@ -251,7 +258,6 @@ pub fn explain(
         candidates,
         request: sent,
         buffer: buffer(snapshot, route, decision.upstream),
-        limit: limit(snapshot, decision.upstream),
         proxy_protocol: match snapshot.upstreams.get(decision.upstream.index()).and_then(|spec| spec.proxy_protocol) {
             None => 0,
             Some(ProxyVersion::V1) => 1,
@@ -260,6 +266,7 @@ pub fn explain(
         fallback: decision.fallback,
         safe_call: call.then_some(decision.safe_call),
         fallback_statuses,
+        token,
         asked: asked_servers(route.map(|route| &**route), &decision),
         near_misses,
     })

@@ -16,6 +16,7 @@ mod endpoint_connection;
 mod enforce;
 mod exchange;
 mod explain;
+mod explained_token;
 mod failure;
 mod fault;
 mod finish;

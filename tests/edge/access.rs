@@ -206,6 +206,33 @@ fn a_claim_of_one_route_cannot_be_forged_on_another_of_its_service() {
 }
 
 #[test]
+fn explain_says_that_a_token_is_needed_and_what_it_fills() {
+    let routes = TestFile::new("explained.toml");
+    let before = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.users]\nurl = \"http://127.0.0.1:2\"\n";
+    let key = TestFile::new("explained").key("file");
+    let explained = |required: &str, header: &str| {
+        let file = protected(&format!("key = {{ {key} }}, required = {required}"));
+        routes.write(&format!("{before}{file}"));
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_multilith"))
+            .args(["explain", "--json", "GET", "/mine", "-H", "X_User_Id: mallory", "-H", header, "-c"])
+            .arg(&routes.0)
+            .output()
+            .expect("explain runs");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(!said.to_string().contains("mallory"), "{said}");
+        let headers = said["request"]["headers"].as_array().expect("headers").clone();
+        let told = headers.into_iter().find(|line| line[0].as_str().is_some_and(|name| name.contains("ser-")));
+        (said["token"].clone(), told.map(|line| line[1].clone()))
+    };
+    for (required, shown) in [(true, true), (true, false), (false, true), (false, false)] {
+        let header = if shown { alice() } else { "Accept: */*".to_owned() };
+        let (token, told) = explained(&required.to_string(), &header);
+        assert_eq!(token, serde_json::json!({"required": required, "shown": shown, "headers": ["x-user-id"]}));
+        assert_eq!(told, shown.then(|| "(from auth.jwt)".into()));
+    }
+}
+
+#[test]
 fn check_says_that_a_secret_in_a_file_is_too_short() {
     let file = TestFile::new("short");
     file.write("too short");
