@@ -10,6 +10,7 @@
 //! | [`cli`] | one file a verb; prints, decides the exit code |
 //! | [`server`] | from a snapshot to a running server: listeners, connections, runtimes, the end |
 //! | [`admin`] | the API, metrics and health, on a listener of their own |
+//! | [`console`] | the pages over the same structs as the API, drawn on the server |
 //! | [`reload`] | the file changed: read, parse, compile, swap, or keep what is in force and say why |
 //! | [`gate`] | the clock that asks [`migration::gate`] and moves the dial; the journal of moves |
 //! | [`proxy`] | a request's way: one list of steps in the order in which they happen, and the one driver that runs them |
@@ -64,6 +65,7 @@ pub mod client;
 pub mod compare;
 pub mod compile;
 pub mod config;
+pub mod console;
 pub mod diagnostic;
 pub mod downstream;
 pub mod endpoint;

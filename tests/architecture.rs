@@ -35,7 +35,8 @@ const LAYERS: &[&[&str]] = &[
     &["diagnostic"],
 ];
 
-/// The core's modules are one room with doors; the admin listener shows what reloads did; copies go to pools and are
+/// The core's modules are one room with doors; the admin listener shows what reloads did, the console what the admin
+/// listener knows; copies go to pools and are
 /// cleaned by the guards. Arrows within a row, which `arrows_up` prints.
 const BESIDE: &[(&str, &str)] = &[
     ("route", "migration"),
@@ -44,6 +45,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("route", "endpoint"),
     ("compare", "migration"),
     ("admin", "reload"),
+    ("console", "admin"),
+    ("console", "reload"),
     ("shadow", "upstream"),
     ("shadow", "guard"),
 ];

@@ -19,6 +19,7 @@ pub struct AdminKey {
 /// Who asks, as the log and the journal name them.
 pub struct Caller {
     pub name: Arc<str>,
+    pub role: Role,
 }
 
 /// Says that a program asks: no form and no simple request of a web page can send it.
@@ -26,8 +27,8 @@ const OURS: &str = "x-multilith";
 /// What role `read` may be told by POST: it changes nothing. A whole file is tried for role `operate` alone.
 const QUESTIONS: [&str; 1] = ["/api/v1/explain"];
 
-/// Refuses foreign hosts and origins first: they are how a web page reaches a listener on loopback.
-pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
+/// Refuses foreign hosts and origins: they are how a web page reaches a listener on loopback.
+pub fn from_our_pages(parts: &Parts, request: &RequestHeader) -> Result<(), Reply> {
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let host = request.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST)).unwrap_or("");
     if !names_us(parts, host) {
@@ -42,6 +43,13 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
     if !request.headers.get_all(header::ORIGIN).iter().all(is_ours) {
         return Err(Reply::problem(403, "requests from pages of another origin are refused"));
     }
+    Ok(())
+}
+
+/// Who asks, if he may.
+pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
+    from_our_pages(parts, request)?;
+    let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let path = request.uri.path();
     if parts.keys.is_empty() {
@@ -51,7 +59,7 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
                 "send the header `X-Multilith: 1`: without a token it is what a web page cannot send",
             ));
         }
-        return Ok(Caller { name: "loopback".into() });
+        return Ok(Caller { name: "loopback".into(), role: Role::Operate });
     }
     let given = text(header::AUTHORIZATION).and_then(|value| {
         let (scheme, given) = value.split_once(' ')?;
@@ -68,7 +76,7 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
     if key.role == Role::Read && !safe && !QUESTIONS.contains(&path) {
         return Err(Reply::problem(403, "this token may look and ask, not change: its role is `read`"));
     }
-    Ok(Caller { name: Arc::clone(&key.name) })
+    Ok(Caller { name: Arc::clone(&key.name), role: key.role })
 }
 
 /// A body is JSON and says so: anything else may have been sent by a page's form.
@@ -106,7 +114,7 @@ fn names_us(parts: &Parts, host: &str) -> bool {
 }
 
 /// Takes as long for the first differing byte as for the last.
-fn same(given: &[u8], wanted: &[u8]) -> bool {
+pub fn same(given: &[u8], wanted: &[u8]) -> bool {
     let differs = given.iter().zip(wanted).fold(0_u8, |sum, (a, b)| sum | (a ^ b));
     std::hint::black_box(differs) == 0 && given.len() == wanted.len()
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Parts;
 use super::access::Caller;
+use super::button::press;
 use super::learned;
 use super::moves::{self, Asked};
 use super::plan;
@@ -14,7 +15,6 @@ use super::reply::Reply;
 use super::status::{Window, route_status, routes, status};
 use crate::compile::redacted;
 use crate::config::read_duration;
-use crate::live::keep_pressed;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
 
@@ -27,7 +27,7 @@ pub async fn metrics(parts: &Arc<Parts>) -> Reply {
     }
 }
 
-/// Everything below `/api/v1`, and the page that links it.
+/// Everything below `/api/v1`.
 pub async fn answer(
     parts: &Arc<Parts>,
     caller: &Caller,
@@ -40,7 +40,6 @@ pub async fn answer(
     let post = *method == Method::POST;
     let (path, query) = (uri.path(), uri.query());
     match path {
-        "/" if get => Reply::html(INDEX),
         "/api/v1/openapi.json" if get => Reply::new(200, "application/json", OPENAPI.into()),
         "/api/v1/status" if get => windowed(query, |window| Reply::json(200, &status(parts, window))),
         "/api/v1/routes" if get => windowed(query, |window| Reply::json(200, &routes(parts, window))),
@@ -53,9 +52,8 @@ pub async fn answer(
         "/api/v1/plan" if post => plan::planned(parts, body).await,
         "/api/v1/reload" if post => reload(parts, &body).await,
         "/api/v1/explain" if post => explained(parts, &body),
-        "/api/v1/monolith-only" if post => monolith_only(parts, caller, &body).await,
-        "/"
-        | "/metrics"
+        "/api/v1/monolith-only" if post => monolith_only(parts, caller, asked, &body).await,
+        "/metrics"
         | "/healthz"
         | "/readyz"
         | "/api/v1/status"
@@ -77,7 +75,7 @@ pub async fn answer(
             Some(below) if *method == Method::DELETE => reset(parts, caller, below),
             Some(below) if below.ends_with("/comparisons") => Reply::not_allowed("GET, HEAD, DELETE"),
             Some(_) => Reply::not_allowed("GET, HEAD"),
-            None => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
+            None => Reply::problem(404, "there is nothing at this path; /api/v1/openapi.json lists what there is"),
         },
     }
 }
@@ -115,7 +113,7 @@ fn route(parts: &Parts, below: &str, query: Option<&str>) -> Reply {
         }
         "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
         "comparisons.sh" => parts.shadow.shell(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
-        _ => Reply::problem(404, "there is nothing at this path; GET / lists what there is"),
+        _ => Reply::problem(404, "there is nothing at this path; /api/v1/openapi.json lists what there is"),
     }
 }
 
@@ -213,48 +211,13 @@ struct Button {
     on: bool,
 }
 
-async fn monolith_only(parts: &Parts, caller: &Caller, body: &[u8]) -> Reply {
+async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &Asked, body: &[u8]) -> Reply {
     let Ok(button) = serde_json::from_slice::<Button>(body) else {
         return Reply::problem(400, "the body must be {\"on\": true} or {\"on\": false}");
     };
-    parts.live.set_monolith_only(button.on);
-    parts.telemetry.metrics.edge().monolith_only(button.on);
-    tracing::warn!(on = button.on, by = &*caller.name, "the big red button was set");
-    let edition = parts.in_force.load();
-    let (state_dir, generation) = (edition.snapshot.server.state_dir.clone(), edition.generation);
-    let (store, telemetry) = (Arc::clone(&parts.store), Arc::clone(&parts.telemetry));
-    // A disk may take its time, which is not this runtime's.
-    let keep = move || {
-        if let Err(error) = keep_pressed(&state_dir, button.on) {
-            tracing::error!(%error, dir = %state_dir.display(), on = button.on, "the big red button is in force, but a restart will not know of it");
-        }
-        if let Err(error) = store.keep_button(button.on, "admin", "", generation) {
-            telemetry.metrics.edge().journal_error();
-            tracing::error!(%error, on = button.on, "the big red button is in force, but the journal does not have it");
-        }
-    };
-    if tokio::task::spawn_blocking(keep).await.is_err() {
-        tracing::error!("the big red button is in force, but was not kept: its thread ended in a panic");
-    }
+    press(parts, button.on, &asked.who(caller), "").await;
     Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
 }
 
 /// The API as an `OpenAPI` document; `tests/api` holds the answers against it.
 const OPENAPI: &str = include_str!("openapi.json");
-
-const INDEX: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>multilith</title>\
-<style>body{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}code{background:#eee;padding:0 .3em}</style></head>\n\
-<body><h1>multilith</h1><ul>\n\
-<li><a href=\"/metrics\">/metrics</a> for Prometheus</li>\n\
-<li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a></li>\n\
-<li><a href=\"/api/v1/status\">/api/v1/status</a>: the board</li>\n\
-<li><a href=\"/api/v1/routes\">/api/v1/routes</a>, <code>/api/v1/routes/NAME/comparisons</code></li>\n\
-<li><a href=\"/api/v1/journal\">/api/v1/journal</a>: every move; <code>/api/v1/routes/NAME/gate</code></li>\n\
-<li><a href=\"/api/v1/upstreams\">/api/v1/upstreams</a></li>\n\
-<li><a href=\"/api/v1/inventory\">/api/v1/inventory</a>: the endpoints that were seen; <a href=\"/api/v1/next\">/api/v1/next</a>: what to take next</li>\n\
-<li><a href=\"/api/v1/config\">/api/v1/config</a>: the file in force</li>\n\
-<li><a href=\"/api/v1/events\">/api/v1/events</a>: requests as they happen (server-sent events)</li>\n\
-<li><a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>: all of this for programs (OpenAPI 3.1)</li>\n\
-<li><code>POST /api/v1/reload</code>, <code>POST /api/v1/explain</code>, <code>POST /api/v1/check</code>, <code>POST /api/v1/plan</code>, <code>POST /api/v1/monolith-only</code></li>\n\
-<li><code>POST /api/v1/routes/NAME/promote</code>, <code>rollback</code>, <code>pause</code>, <code>resume</code>, <code>approve</code></li>\n\
-</ul></body></html>\n";

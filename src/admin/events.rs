@@ -11,17 +11,17 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
 use super::reply::Reply;
-use crate::telemetry::{EventFilter, Events, Heard, NoStatus};
+use crate::telemetry::{Event, EventFilter, Events, Heard, NoStatus};
 
 /// Keeps proxies in between from closing a quiet stream, and notices a watcher that has left.
 const STILL_HERE: Duration = Duration::from_secs(15);
 /// How often a watcher is told how much it was not shown.
 const TELL_LEFT_OUT: Duration = Duration::from_secs(1);
 /// Each holds a connection and a backlog.
-const MOST_WATCHERS: usize = 64;
+const MOST_WATCHERS: usize = 128;
 
 /// `?route=…&side=…&status=5xx&client=10.0.0.7&id=…`, all of them optional.
-pub(super) fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
+pub fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
     let mut filter = EventFilter::default();
     for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -47,16 +47,30 @@ pub(super) fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
 }
 
 /// There is room for one more watcher.
-pub(super) fn has_room(events: &Events) -> bool {
+pub fn has_room(events: &Events) -> bool {
     events.watchers() < MOST_WATCHERS
 }
 
+/// How a watcher wants events written, and whether it still may watch.
+pub struct Manner<'a> {
+    /// The text of one event, as it stands in the stream; empty: it is left out.
+    pub written: &'a (dyn Fn(&Event) -> String + Sync),
+    /// Asked once a second.
+    pub goes_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// Events as the API has them.
+pub fn as_json(event: &Event) -> String {
+    format!("event: {}\ndata: {}\n\n", event.kind, event.data)
+}
+
 /// Writes events as they come.
-pub(super) async fn stream(
+pub async fn stream(
     events: &Arc<Events>,
     filter: EventFilter,
     session: &mut ServerSession,
     shutdown: &ShutdownWatch,
+    manner: &Manner<'_>,
 ) -> Result<()> {
     let mut watcher = events.watch(filter);
     let mut shutdown = shutdown.clone();
@@ -71,7 +85,10 @@ pub(super) async fn stream(
     loop {
         let text = tokio::select! {
             heard = watcher.next() => match heard {
-                Some(Heard::Event(event)) => format!("event: {}\ndata: {}\n\n", event.kind, event.data),
+                Some(Heard::Event(event)) => match (manner.written)(&event) {
+                    text if text.is_empty() => continue,
+                    text => text,
+                },
                 Some(Heard::Missed(count)) => {
                     left_out.missed += count;
                     continue;
@@ -79,6 +96,7 @@ pub(super) async fn stream(
                 None => break,
             },
             _ = look.tick() => match left_out.since(events.left_out()) {
+                _ if !(manner.goes_on)() => break,
                 0 => continue,
                 count => format!("event: left_out\ndata: {{\"left_out\":{count}}}\n\n"),
             },
@@ -109,7 +127,8 @@ impl LeftOut {
     }
 }
 
-fn head(chunked: bool) -> Result<ResponseHeader> {
+/// The head of a stream.
+pub fn head(chunked: bool) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(200, Some(4))?;
     head.insert_header(header::CONTENT_TYPE, "text/event-stream")?;
     head.insert_header(header::CACHE_CONTROL, "no-store")?;

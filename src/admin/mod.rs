@@ -2,16 +2,24 @@
 
 mod access;
 mod api;
+mod button;
 mod events;
 mod learned;
 mod moves;
+mod pages;
 mod plan;
 mod reply;
 mod status;
 mod turns;
 
-pub use access::AdminKey;
-pub use status::{Status, Window, status};
+pub use access::{AdminKey, from_our_pages, same};
+pub use button::press;
+pub use events::{Manner, filter, has_room, head as stream_head, stream};
+pub use pages::{PageRequest, PageServer};
+pub use reply::Reply;
+pub use status::{
+    Progress, RouteStatus, Status, Window, progress, route_row, route_status, status, status_without_routes,
+};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +34,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
+use crate::compile::Role;
 use crate::gate::Gates;
 use crate::learn::Learner;
 use crate::live::{InForce, Live};
@@ -36,7 +45,6 @@ use crate::store::Store;
 use crate::telemetry::{EventFilter, Telemetry};
 use crate::upstream::Upstreams;
 use access::Caller;
-use reply::Reply;
 use turns::Turns;
 
 /// What the admin listener shows and changes.
@@ -62,6 +70,7 @@ pub struct Parts {
 pub struct Admin {
     parts: Arc<Parts>,
     turns: Arc<Turns>,
+    pages: Arc<dyn PageServer>,
 }
 
 /// One listener of it: so many connections, and no more.
@@ -73,6 +82,7 @@ pub struct Listener {
 struct Desk {
     parts: Arc<Parts>,
     turns: Arc<Turns>,
+    pages: Arc<dyn PageServer>,
     /// `/metrics`, `/healthz` and `/readyz` alone, without a token.
     metrics_only: bool,
 }
@@ -86,8 +96,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 
 impl Admin {
-    pub fn new(parts: Parts) -> Self {
-        Self { turns: Arc::new(Turns::new(parts.connections)), parts: Arc::new(parts) }
+    pub fn new(parts: Parts, pages: Arc<dyn PageServer>) -> Self {
+        Self { turns: Arc::new(Turns::new(parts.connections)), parts: Arc::new(parts), pages }
     }
 
     pub fn full(&self) -> Listener {
@@ -99,8 +109,8 @@ impl Admin {
     }
 
     fn listener(&self, metrics_only: bool) -> Listener {
-        let (parts, turns) = (Arc::clone(&self.parts), Arc::clone(&self.turns));
-        Listener { desk: Arc::new(Desk { parts, turns, metrics_only }) }
+        let (parts, turns, pages) = (Arc::clone(&self.parts), Arc::clone(&self.turns), Arc::clone(&self.pages));
+        Listener { desk: Arc::new(Desk { parts, turns, pages, metrics_only }) }
     }
 }
 
@@ -132,11 +142,13 @@ impl HttpServerApp for Desk {
         let asked = moves::Asked::of(session.req_header());
         let method = session.req_header().method.clone();
         let reply = match self.permitted(&session, path) {
+            _ if !self.metrics_only && self.pages.has(path) => self.page(&mut session, shutdown).await?,
             Err(refused) => refused,
             Ok(_) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
                 Err(refused) => refused,
                 Ok(filter) => {
-                    events::stream(&self.parts.telemetry.events, filter, &mut session, shutdown).await.ok()?;
+                    let manner = events::Manner { written: &events::as_json, goes_on: &|| true };
+                    events::stream(&self.parts.telemetry.events, filter, &mut session, shutdown, &manner).await.ok()?;
                     return None;
                 }
             },
@@ -163,12 +175,41 @@ impl Desk {
     /// Health is for everybody; the rest is for those who may see it.
     fn permitted(&self, session: &ServerSession, path: &str) -> Result<Caller, Reply> {
         if matches!(path, "/healthz" | "/readyz") || (self.metrics_only && path == "/metrics") {
-            return Ok(Caller { name: "anybody".into() });
+            return Ok(Caller { name: "anybody".into(), role: Role::Read });
         }
         if self.metrics_only {
             return Err(Reply::problem(404, "this listener has /metrics, /healthz and /readyz"));
         }
         access::check(&self.parts, session.req_header())
+    }
+
+    /// A page of the console, which knows by itself who may see it. `None`: it was a stream, and has ended.
+    async fn page(&self, session: &mut ServerSession, shutdown: &ShutdownWatch) -> Option<Reply> {
+        let head = session.req_header();
+        if let Err(refused) = from_our_pages(&self.parts, head) {
+            return Some(refused);
+        }
+        let peer = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
+        let mut request = PageRequest {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            fields: head.headers.clone(),
+            peer,
+            body: Vec::new(),
+        };
+        if self.pages.is_stream(request.uri.path()) {
+            return self.pages.stream(&self.parts, &request, session, shutdown).await;
+        }
+        request.body = match timeout(READ_TIMEOUT, read_body(session, self.pages.longest_body(&request))).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Some(Reply::problem(413, "the body is too long")),
+            Err(_) => return None,
+        };
+        if self.pages.is_urgent(&request) {
+            return Some(self.pages.answer(&self.parts, request).await);
+        }
+        let answered = self.turns.long(self.pages.answer(&self.parts, request)).await;
+        Some(answered.unwrap_or_else(|| Reply::problem(503, "too many ask at once; ask again in a moment")))
     }
 
     async fn answer(
@@ -181,6 +222,8 @@ impl Desk {
     ) -> Reply {
         let get = *method == Method::GET || *method == Method::HEAD;
         match uri.path() {
+            "/api/v1/console" if *method == Method::POST => self.link(caller, asked),
+            "/api/v1/console" => Reply::not_allowed("POST"),
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
             // For whoever needs it there is no time to wait.
@@ -197,6 +240,12 @@ impl Desk {
                 answered.await.unwrap_or_else(|| Reply::problem(503, "too many ask at once; ask again in a moment"))
             }
         }
+    }
+
+    /// A link that opens the console once.
+    fn link(&self, caller: &Caller, asked: &moves::Asked) -> Reply {
+        let path = self.pages.link(asked.name().unwrap_or(&caller.name), caller.role);
+        Reply::json(200, &serde_json::json!({ "path": path, "seconds": 60 }))
     }
 
     /// What a watcher of the live stream wants to hear of.

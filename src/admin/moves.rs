@@ -37,6 +37,17 @@ impl Asked {
         }
     }
 
+    /// Who the client says it is.
+    pub fn name(&self) -> Option<&str> {
+        self.claimed.as_deref().map(cut)
+    }
+
+    /// Who asks, and who that is said to be.
+    pub fn who(&self, caller: &Caller) -> String {
+        let known = &caller.name;
+        self.claimed.as_deref().map_or_else(|| known.to_string(), |name| format!("{known} (claimed {})", cut(name)))
+    }
+
     /// The decoded value of a key of the query.
     fn query(&self, key: &str) -> Option<&str> {
         self.query
@@ -95,9 +106,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
         Err(why) => return Reply::problem(400, why),
     };
     let (parts, route) = (Arc::clone(parts), route.to_owned());
-    let known = &caller.name;
-    let who =
-        asked.claimed.as_deref().map_or_else(|| known.to_string(), |name| format!("{known} (claimed {})", cut(name)));
+    let who = asked.who(caller);
     let reason = cut(body.reason.as_deref().unwrap_or_default()).to_owned();
     let moving = move || {
         let evidence = parts.gates.report(&route).map(|report| report.why);

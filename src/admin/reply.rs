@@ -6,25 +6,56 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 
+/// No inline script, no inline style, nothing from anywhere else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 /// One answer.
 pub struct Reply {
     status: u16,
     content_type: &'static str,
     body: Vec<u8>,
     allow: Option<&'static str>,
+    /// Other fields: cookies, places.
+    fields: Vec<(http::HeaderName, String)>,
+    /// It never changes: its address has its hash.
+    immutable: bool,
 }
 
 impl Reply {
     pub fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
-        Self { status, content_type, body, allow: None }
+        Self { status, content_type, body, allow: None, fields: Vec::new(), immutable: false }
     }
 
     pub fn text(status: u16, body: &str) -> Self {
         Self::new(status, "text/plain; charset=utf-8", body.as_bytes().to_vec())
     }
 
-    pub fn html(body: &str) -> Self {
-        Self::new(200, "text/html; charset=utf-8", body.as_bytes().to_vec())
+    pub fn html(status: u16, body: String) -> Self {
+        Self::new(status, "text/html; charset=utf-8", body.into_bytes())
+    }
+
+    /// To be looked for at another place, by GET.
+    pub fn see_other(place: String) -> Self {
+        Self::new(303, "text/plain; charset=utf-8", Vec::new()).with(header::LOCATION, place)
+    }
+
+    /// With one more field.
+    #[must_use]
+    pub fn with(mut self, name: http::HeaderName, value: String) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// It may be kept for ever.
+    #[must_use]
+    pub fn for_ever(mut self) -> Self {
+        self.immutable = true;
+        self
+    }
+
+    pub const fn status(&self) -> u16 {
+        self.status
     }
 
     pub fn json(status: u16, value: &impl Serialize) -> Self {
@@ -60,16 +91,20 @@ impl Reply {
     }
 
     pub async fn send(self, session: &mut ServerSession, head_only: bool) -> Result<()> {
-        let mut head = ResponseHeader::build(self.status, Some(6))?;
+        let mut head = ResponseHeader::build(self.status, Some(10))?;
         head.insert_header(header::CONTENT_TYPE, self.content_type)?;
         head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
-        head.insert_header(header::CACHE_CONTROL, "no-store")?;
-        // What this listener says is never a page of another site's frame, nor a script.
+        let kept = if self.immutable { "public, max-age=31536000, immutable" } else { "no-store" };
+        head.insert_header(header::CACHE_CONTROL, kept)?;
+        // What this listener says is never a page of another site's frame, and runs no script but its own.
         head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-        head.insert_header(
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        )?;
+        head.insert_header(header::CONTENT_SECURITY_POLICY, POLICY)?;
+        head.insert_header(header::REFERRER_POLICY, "no-referrer")?;
+        head.insert_header("cross-origin-opener-policy", "same-origin")?;
+        head.insert_header("cross-origin-resource-policy", "same-origin")?;
+        for (name, value) in &self.fields {
+            head.append_header(name.clone(), value.as_str())?;
+        }
         if let Some(allow) = self.allow {
             head.insert_header(header::ALLOW, allow)?;
         }

@@ -22,8 +22,8 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// The time before now that a board is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
-    now: Instant,
-    length: Duration,
+    pub now: Instant,
+    pub length: Duration,
 }
 
 impl Default for Window {
@@ -140,25 +140,34 @@ pub struct Totals {
 }
 
 pub fn status(parts: &Parts, window: Window) -> Status {
+    Status { routes: routes(parts, window), ..status_without_routes(parts, window) }
+}
+
+/// Everything but the routes, of which there may be many.
+pub fn status_without_routes(parts: &Parts, window: Window) -> Status {
     let edition = parts.in_force.load();
-    let now = window.now;
-    let figures = parts.learner.figures();
     Status {
         version: env!("CARGO_PKG_VERSION"),
         generation: edition.generation,
-        uptime_seconds: parts.live.uptime(now).as_secs_f64(),
+        uptime_seconds: parts.live.uptime(window.now).as_secs_f64(),
         window_seconds: window.length.as_secs_f64(),
         last_error: parts.reloader.last_error(),
         monolith_only: parts.live.monolith_only(edition.snapshot.server.monolith_only),
-        progress: Progress {
-            requests: parts.telemetry.metrics.progress_by_requests(now),
-            routes: progress_by_routes(&edition),
-            endpoints: figures.share(),
-            writes_left: figures.writes,
-        },
-        routes: routes(parts, window),
+        progress: progress(parts, window),
+        routes: Vec::new(),
         upstreams: parts.upstreams.status(),
         store: store(parts),
+    }
+}
+
+/// How far the migration is.
+pub fn progress(parts: &Parts, window: Window) -> Progress {
+    let figures = parts.learner.figures();
+    Progress {
+        requests: parts.telemetry.metrics.progress_by_requests(window.now),
+        routes: progress_by_routes(&parts.in_force.load()),
+        endpoints: figures.share(),
+        writes_left: figures.writes,
     }
 }
 
@@ -175,13 +184,13 @@ fn store(parts: &Parts) -> StoreReport {
 /// Every route, and at the end what no route takes.
 pub fn routes(parts: &Parts, window: Window) -> Vec<RouteStatus> {
     let edition = parts.in_force.load();
-    edition.routes.iter().chain([&edition.unmatched]).map(|entry| one(parts, &edition, entry, window)).collect()
+    edition.routes.iter().chain([&edition.unmatched]).map(|entry| route_row(parts, &edition, entry, window)).collect()
 }
 
 pub fn route_status(parts: &Parts, name: &str, window: Window) -> Option<RouteStatus> {
     let edition = parts.in_force.load();
     let entry = edition.routes.iter().chain([&edition.unmatched]).find(|entry| entry.name() == name)?;
-    Some(one(parts, &edition, entry, window))
+    Some(route_row(parts, &edition, entry, window))
 }
 
 fn progress_by_routes(edition: &Edition) -> f64 {
@@ -191,7 +200,8 @@ fn progress_by_routes(edition: &Edition) -> f64 {
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
 }
 
-fn one(parts: &Parts, edition: &Edition, entry: &RouteEdition, window: Window) -> RouteStatus {
+/// One row of the board.
+pub fn route_row(parts: &Parts, edition: &Edition, entry: &RouteEdition, window: Window) -> RouteStatus {
     let policy = &entry.policy;
     let compares = entry.copies.as_ref().is_some_and(|copies| copies.compares());
     let summary = entry.meters.route_summary(window.now, window.length);

@@ -129,6 +129,24 @@ impl AdminClient {
         parse(answer, &[200])
     }
 
+    /// POST without a body, perhaps under a name.
+    pub fn act_as(&self, path: &str, name: Option<&str>) -> Result<serde_json::Value, AdminError> {
+        let mut request = self.agent.post(format!("{}{path}", self.url)).header("x-multilith", "1");
+        if let Some(name) = name {
+            request = request.header("x-multilith-user", name);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = request.send_empty().map_err(|cause| self.unreachable(cause))?;
+        parse(answer, &[200])
+    }
+
+    /// Where it is, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// DELETE, answered with JSON.
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
         let mut request = self.agent.delete(format!("{}{path}", self.url)).header("x-multilith", "1");

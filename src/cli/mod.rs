@@ -4,6 +4,7 @@ mod admin_client;
 mod certificates;
 mod check;
 mod completions;
+mod console;
 mod demo;
 mod diff;
 mod explain;
@@ -65,6 +66,8 @@ enum Verb {
     Inventory(InventoryArgs),
     /// Make a routes file from the list of routes that a framework prints; everything stays with the monolith.
     Import(ImportArgs),
+    /// Print a one-time link to the console of a running proxy: it works once, within a minute.
+    Console(ConsoleArgs),
     /// The big red button: every route that is not retired goes to the monolith at once.
     MonolithOnly(ButtonArgs),
     /// Give a route's service more: one step, or as far as --to and --weight say.
@@ -334,6 +337,15 @@ impl From<ImportFrom> for crate::inventory::ListFormat {
 }
 
 #[derive(Debug, Args)]
+struct ConsoleArgs {
+    /// The name that stands in the journal; without it the token's, or `loopback`.
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Debug, Args)]
 struct ButtonArgs {
     position: Position,
     #[command(flatten)]
@@ -495,6 +507,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(args) => plan::plan_file(&args),
         Verb::Inventory(args) => inventory::inventory(&args),
         Verb::Import(args) => import::import(&args),
+        Verb::Console(args) => console::console(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
         Verb::Promote(args) => moves::act(Act::Promote, &args, false),
         Verb::Rollback(args) => moves::act(Act::RollBack, &args, false),

@@ -6,7 +6,7 @@ use super::address::{host_port, is_loopback, join};
 use super::draft::{Draft, check_name};
 use super::listeners::Listeners;
 use super::secret::secret;
-use super::{AdminToken, Role};
+use super::{AdminToken, Role, TrustedUser};
 use crate::config::{self, Field};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Sources, Span};
 
@@ -93,10 +93,7 @@ pub(super) fn tokens(server: &config::Server, draft: &mut Draft<'_>) -> Vec<Admi
                 "give each token a name of its own: it says in the journal who it was; the one in `token` is called `token`",
             );
         }
-        let role = match item.value.role.or(config::Role::Read) {
-            config::Role::Read => Role::Read,
-            config::Role::Operate => Role::Operate,
-        };
+        let role = role(item.value.role.or(config::Role::Read));
         tokens.push(AdminToken { name: name.value.as_str().into(), token: secret(token), role });
     }
     tokens
@@ -116,6 +113,44 @@ pub(super) fn hosts(server: &config::Server, draft: &mut Draft<'_>) -> Vec<Box<s
         }
     }
     hosts
+}
+
+pub(super) const fn role(written: config::Role) -> Role {
+    match written {
+        config::Role::Read => Role::Read,
+        config::Role::Operate => Role::Operate,
+    }
+}
+
+/// The path below which the listener is shown, with `/` at both ends.
+pub(super) fn base(server: &config::Server, draft: &mut Draft<'_>) -> Box<str> {
+    let Some(given) = server.admin_base.given() else { return "/".into() };
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
+    if !given.value.starts_with('/') || given.value.contains("//") || !given.value.chars().all(fine) {
+        draft.say(
+            Code::InvalidValue,
+            given.span.clone(),
+            format!("`{}` is not a path below which admin can be shown", given.value),
+            "not a path",
+            "write the path as the proxy in front has it, such as `admin_base = \"/edge/\"`",
+        );
+    }
+    format!("{}/", given.value.trim_end_matches('/')).into()
+}
+
+pub(super) fn trusted_user(server: &config::Server, draft: &mut Draft<'_>) -> Option<TrustedUser> {
+    let table = server.trusted_user.get()?;
+    let from = super::networks::compile(&table.from, "anybody may say who he is", draft);
+    if let Some(given) = table.from.given().filter(|given| given.value.is_empty()) {
+        draft.say(
+            Code::UselessSetting,
+            given.span.clone(),
+            "`trusted_user` without a network: no proxy is believed",
+            "nobody",
+            "name the proxy that signs people in, such as `from = [\"10.0.0.9/32\"]`, or remove the table",
+        );
+    }
+    Some(TrustedUser { header: table.header.get()?.clone(), from, role: role(table.role.or(config::Role::Read)) })
 }
 
 #[cfg(test)]

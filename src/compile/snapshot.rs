@@ -85,6 +85,14 @@ pub struct AdminToken {
     pub role: Role,
 }
 
+/// People whom a proxy in front of the console has signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedUser {
+    pub header: HeaderName,
+    pub from: Vec<Network>,
+    pub role: Role,
+}
+
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -96,6 +104,11 @@ pub struct ServerSettings {
     /// Who may use `admin`; without any, everybody who reaches it.
     pub tokens: Vec<AdminToken>,
     pub admin_hosts: Vec<Box<str>>,
+    /// Begins and ends with `/`.
+    pub admin_base: Box<str>,
+    /// What the console may do on loopback without a token.
+    pub console: Role,
+    pub trusted_user: Option<TrustedUser>,
     /// 0: one per core.
     pub threads: usize,
     pub state_dir: PathBuf,

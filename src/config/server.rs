@@ -26,6 +26,12 @@ table! {
         tokens: Vec<Item<AdminToken>>,
         /// Names under which the admin listener may be reached, beside its address.
         admin_hosts: Vec<Item<String>>,
+        /// The path below which a proxy in front shows the admin listener: where cookies and redirects of the console belong. Default: `"/"`.
+        admin_base: String,
+        /// What the console may do on loopback without a token. Default: `"operate"`.
+        console: Role,
+        /// People whom a proxy in front of the console has signed in.
+        trusted_user: TrustedUser,
         /// Worker threads; 0 is one per core. Default: 0.
         threads: u16,
         /// Journal and evidence are kept here. Default: `".multilith"`.
@@ -63,6 +69,18 @@ table! {
         /// Sent as `Authorization: Bearer TOKEN`.
         token: Secret = required,
         /// What may be done with it. Default: `"read"`.
+        role: Role,
+    }
+}
+
+table! {
+    /// A proxy in front of the console signs people in and says who they are.
+    pub struct TrustedUser {
+        /// The header with the person's name. From anybody else it is not read.
+        header: HeaderName = required,
+        /// Networks of the proxies that are believed.
+        from: Vec<Item<String>> = required,
+        /// What these people may do. Default: `"read"`.
         role: Role,
     }
 }

@@ -185,6 +185,12 @@ impl Journal {
         Ok(JournalPage { entries: rows.into_iter().map(Into::into).collect(), next })
     }
 
+    /// The newest `limit` entries before a row, of one route or of all, the newest first.
+    pub fn newest(&self, route: Option<&str>, before: Option<u64>, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let rows = self.store.rows_before(route, before, limit).map_err(JournalError)?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
     /// Whether a move could be written down now.
     pub fn is_writable(&self) -> bool {
         self.store.status().trouble.is_none()
@@ -273,6 +279,8 @@ mod tests {
         assert_eq!((page.entries.len(), page.next), (3, Some(3)));
         let page = journal.page(Some("a"), 3, 3).expect("read");
         assert_eq!((page.entries.len(), page.next), (2, None));
+        let newest = journal.newest(None, Some(4), 2).expect("read");
+        assert_eq!(newest.iter().map(|entry| entry.id).collect::<Vec<_>>(), [3, 2]);
         assert!(journal.page(Some("b"), 0, 3).expect("read").entries.is_empty());
         let value = serde_json::to_value(&page.entries[0]).expect("an entry serialises");
         assert_eq!(value["from"], serde_json::json!({ "stage": "canary", "weight": "1%" }));

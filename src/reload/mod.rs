@@ -17,7 +17,7 @@ pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
 pub use secrets::short_secrets;
 pub use source::{Read, ReadError, Source, environment};
-pub use turn::{Asked, Author, MoveMade, NotMoved, Request, in_words};
+pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request, in_words};
 pub use write::{NotWritten, to_paste};
 
 use watch_certificates::Marks;

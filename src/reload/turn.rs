@@ -17,6 +17,7 @@ use crate::live::Held;
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
 use crate::migration::{Dial, Stage};
 use crate::notify::Message;
+use crate::proxy::{Edition, RouteEdition};
 use crate::route::Route;
 
 /// What somebody wants done to a dial.
@@ -58,6 +59,15 @@ pub enum Asked {
         from: Dial,
         to: Dial,
     },
+}
+
+/// Where an act would lead, and the place in the journal that it would follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preview {
+    pub generation: u64,
+    pub seq: u64,
+    pub from: Dial,
+    pub to: Dial,
 }
 
 /// A move that was made.
@@ -198,35 +208,8 @@ impl Reloader {
             return Err(NotMoved::Overtaken { seq: standing.seq, dial: standing.dial });
         }
         let gate = entry.policy.gate.as_deref();
-        let defaults = &edition.snapshot.gate_defaults;
-        let steps = gate.unwrap_or(defaults);
         let from = standing.dial;
-        let (action, to) = match request.asked {
-            Asked::Promote(wish) => {
-                (Action::Promote, promoted(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
-            }
-            Asked::RollBack(wish) => {
-                (Action::RollBack, rolled_back(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
-            }
-            Asked::Pause | Asked::Resume { .. } | Asked::Approve if gate.is_none() => {
-                return Err(NotMoved::Nothing("the route has no gate"));
-            }
-            Asked::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
-            Asked::Pause => (Action::Pause, from),
-            Asked::Resume { from_start: false } if !standing.paused => {
-                return Err(NotMoved::Nothing("the gate is not paused"));
-            }
-            Asked::Resume { from_start } => (Action::Resume, if from_start { first_step(from, steps) } else { from }),
-            Asked::Approve => (Action::Approve, from),
-            Asked::Gate { from: judged, .. } if judged != from => {
-                return Err(NotMoved::Overtaken { seq: standing.seq, dial: from });
-            }
-            Asked::Gate { action, to, .. } => (action, to),
-        };
-        let redirects = entry.route.as_ref().is_some_and(|route| route.redirect.is_some());
-        if to.stage == Stage::Retired && to != from && entry.policy.service.is_none() && !redirects {
-            return Err(NotMoved::Nothing("the route has no service"));
-        }
+        let (action, to) = leads_to(&edition, entry, standing, request.asked)?;
         // Under another stage a route is compiled anew; a file that could not be valid there is refused before anything moves.
         let snapshot = if to.stage == from.stage {
             Arc::clone(&edition.snapshot)
@@ -267,6 +250,15 @@ impl Reloader {
             kept,
             evidence: None,
         })
+    }
+
+    /// Where an act would lead, without doing it.
+    pub fn preview(&self, route: &str, asked: Asked) -> Result<Preview, NotMoved> {
+        let edition = self.in_force.load();
+        let entry = edition.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
+        let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
+        let (_, to) = leads_to(&edition, entry, &held.standing, asked)?;
+        Ok(Preview { generation: edition.generation, seq: held.standing.seq, from: held.standing.dial, to })
     }
 
     /// Into the journal. A move that cannot be written is not made, except for a person's roll-back: safety first.
@@ -399,6 +391,45 @@ impl Reloader {
             }
         }
     }
+}
+
+/// What an act of this kind does to the route as it stands.
+fn leads_to(
+    edition: &Edition,
+    entry: &RouteEdition,
+    standing: &Standing,
+    asked: Asked,
+) -> Result<(Action, Dial), NotMoved> {
+    let gate = entry.policy.gate.as_deref();
+    let steps = gate.unwrap_or(&edition.snapshot.gate_defaults);
+    let from = standing.dial;
+    let (action, to) = match asked {
+        Asked::Promote(wish) => {
+            (Action::Promote, promoted(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
+        }
+        Asked::RollBack(wish) => {
+            (Action::RollBack, rolled_back(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
+        }
+        Asked::Pause | Asked::Resume { .. } | Asked::Approve if gate.is_none() => {
+            return Err(NotMoved::Nothing("the route has no gate"));
+        }
+        Asked::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
+        Asked::Pause => (Action::Pause, from),
+        Asked::Resume { from_start: false } if !standing.paused => {
+            return Err(NotMoved::Nothing("the gate is not paused"));
+        }
+        Asked::Resume { from_start } => (Action::Resume, if from_start { first_step(from, steps) } else { from }),
+        Asked::Approve => (Action::Approve, from),
+        Asked::Gate { from: judged, .. } if judged != from => {
+            return Err(NotMoved::Overtaken { seq: standing.seq, dial: from });
+        }
+        Asked::Gate { action, to, .. } => (action, to),
+    };
+    let redirects = entry.route.as_ref().is_some_and(|route| route.redirect.is_some());
+    if to.stage == Stage::Retired && to != from && entry.policy.service.is_none() && !redirects {
+        return Err(NotMoved::Nothing("the route has no service"));
+    }
+    Ok((action, to))
 }
 
 /// Where a canary begins again.

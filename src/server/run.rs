@@ -26,6 +26,7 @@ use super::observer::Counted;
 use super::tls::{Tls, TlsError};
 use crate::admin;
 use crate::compile::Snapshot;
+use crate::console::Console;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::gate::{GateMove, Gates, Journal};
 use crate::learn::Learner;
@@ -226,7 +227,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let shares = share_descriptors(in_force.load().snapshot.limits.connections, threads);
     let ready = Arc::new(AtomicBool::new(false));
     // Before the first discovery, which may take a while: meanwhile /healthz says alive and /readyz not ready.
-    let console = admin::Admin::new(admin::Parts {
+    let parts = admin::Parts {
         in_force: Arc::clone(&in_force),
         live: Arc::clone(&live),
         telemetry: Arc::clone(&telemetry),
@@ -240,7 +241,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         keys,
         address: admin,
         connections: shares.admin,
-    });
+    };
+    let console = admin::Admin::new(parts, Arc::new(Console::default()));
     serve(control, admin, console.full(), Arc::clone(&fds), stopping.clone(), (1, GATHERING));
     if let Some(address) = metrics_alone {
         serve(control, address, console.metrics_only(), Arc::clone(&fds), stopping.clone(), (1, GATHERING));

@@ -93,6 +93,18 @@ impl Store {
         self.rows(sql, route.map(Into::into), after, limit)
     }
 
+    /// The newest `limit` rows whose `id` is below `before`, of one route or of all, the newest first.
+    pub fn rows_before(
+        &self,
+        route: Option<&str>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        let own = if route.is_some() { "route = ?1" } else { "?1 IS NULL" };
+        let sql = format!("SELECT {COLUMNS} FROM journal WHERE {own} AND id < ?3 ORDER BY id DESC LIMIT ?2");
+        self.rows(sql, route.map(Into::into), before.unwrap_or(u64::MAX), limit)
+    }
+
     fn rows(
         &self,
         sql: String,

@@ -11,6 +11,7 @@ mod admin_access;
 mod answers;
 mod buffering;
 mod connections;
+mod console;
 mod corpus;
 mod descriptors;
 mod disk;

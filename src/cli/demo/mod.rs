@@ -92,7 +92,8 @@ impl Demo {
         let admin = self.running.admin;
         let file = self.file.display();
         term::out(&format!(
-            "\n\
+            "the console      http://{admin}/            where to look first\n\
+             \n\
              multilith demo: a monolith, two services and the proxy, on loopback\n\
              \n\
              \x20 the proxy      http://{proxy}/            try: curl -i http://{proxy}/api/users/7\n\

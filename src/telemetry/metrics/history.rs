@@ -59,6 +59,20 @@ impl History {
         }
     }
 
+    /// Adds what was counted in each of the last spans before `now`, the oldest first, one sum for each counter.
+    pub(crate) fn spans(&self, now: Instant, span: Duration, sums: &mut [Vec<u64>]) {
+        for step in &self.steps {
+            let age = now.saturating_duration_since(step.began).as_nanos() / span.as_nanos().max(1);
+            let at = usize::try_from(age).ok().and_then(|age| sums.len().checked_sub(age + 1));
+            let Some(sums) = at.and_then(|at| sums.get_mut(at)) else { continue };
+            for (counter, count) in &step.counts {
+                if let Some(sum) = sums.get_mut(usize::from(*counter)) {
+                    *sum += u64::from(*count);
+                }
+            }
+        }
+    }
+
     fn forget(&mut self, now: Instant) {
         let old = |step: &Step| now.saturating_duration_since(step.began) > LONGEST_WINDOW + COARSE;
         while self.steps.front().is_some_and(old) {
@@ -131,6 +145,17 @@ mod tests {
         // The oldest are forgotten in the end.
         history.look(now + Duration::from_secs(2 * hour), &[hour]);
         assert!(history.steps.is_empty());
+    }
+
+    #[test]
+    fn spans_lie_side_by_side_the_oldest_first() {
+        let (mut history, start) = (History::default(), Instant::now());
+        for (second, count) in [(0, 2), (70, 5), (130, 9)] {
+            history.look(start + Duration::from_secs(second), &[count]);
+        }
+        let mut sums = vec![vec![0]; 3];
+        history.spans(start + Duration::from_secs(130), Duration::from_secs(60), &mut sums);
+        assert_eq!(sums, [[2], [3], [4]]);
     }
 
     #[test]

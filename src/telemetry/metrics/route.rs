@@ -180,6 +180,18 @@ impl RouteMeters {
         Some(self.series.side_summary(&self.sides.get(side)?.series, &self.bounds, now, window))
     }
 
+    /// Requests that a side answered in each of the last `count` spans, the oldest first.
+    pub fn requests_by_span(&self, side: usize, now: Instant, span: Duration, count: usize) -> Vec<u64> {
+        let side = self.sides.get(side).map(|side| &side.series);
+        side.map_or_else(|| vec![0; count], |side| RouteSeries::side_requests(side, now, span, count))
+    }
+
+    /// The same for the 99th percentile of its times, in seconds.
+    pub fn p99_by_span(&self, side: usize, now: Instant, span: Duration, count: usize) -> Vec<Option<f64>> {
+        let side = self.sides.get(side).map(|side| &side.series);
+        side.map_or_else(|| vec![None; count], |side| RouteSeries::side_p99(side, &self.bounds, now, span, count))
+    }
+
     /// What the board says of the route beside its sides.
     pub fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
         self.series.route_summary(now, window)

@@ -83,6 +83,26 @@ impl RouteSeries {
         }
     }
 
+    /// Requests that this side answered in each of the last `count` spans, the oldest first.
+    pub(crate) fn side_requests(side: &SideSeries, now: Instant, span: Duration, count: usize) -> Vec<u64> {
+        let mut sums = vec![vec![0; BUCKETS]; count];
+        side.history.lock().spans(now, span, &mut sums);
+        sums.into_iter().map(|sum| sum[ANSWERS]).collect()
+    }
+
+    /// The same for the 99th percentile of its times, in seconds; `None`: no request in that span.
+    pub(crate) fn side_p99(
+        side: &SideSeries,
+        bounds: &[f64],
+        now: Instant,
+        span: Duration,
+        count: usize,
+    ) -> Vec<Option<f64>> {
+        let mut sums = vec![vec![0; BUCKETS + bounds.len() + 1]; count];
+        side.history.lock().spans(now, span, &mut sums);
+        sums.iter().map(|sum| quantile(bounds, &sum[BUCKETS..], 0.99)).collect()
+    }
+
     pub(crate) fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
         let (lately, ever) = (self.lately(now, window), self.counters());
         RouteSummary { copies: lately[COPIES], fallbacks: lately[FALLBACKS], totals: (ever[COPIES], ever[FALLBACKS]) }

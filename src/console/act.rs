@@ -1,0 +1,432 @@
+//! What is pressed: each act is asked for on a page of its own, with its sentence and figures, and done by a form.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+
+use super::form::{Form, encoded};
+use super::page::{Layout, said};
+use super::route::sure;
+use super::shown::{count, cut, percent, plain, seconds};
+use super::verdict::{error_rate, side};
+use super::visitor::LONGEST;
+use crate::admin::{Parts, RouteStatus, Window, press, route_status};
+use crate::config::read_percent;
+use crate::migration::dial::{By, Wish};
+use crate::migration::{Percent, Stage};
+use crate::reload::{Asked, Author, MoveMade, NotMoved, Preview, Request, Verdict, in_words};
+
+/// What somebody wants to do, read from a query or a form.
+pub enum Command {
+    Press,
+    Release,
+    Reload,
+    Move {
+        route: String,
+        verb: &'static str,
+        asked: Asked,
+    },
+    /// A line for the file: `ignore`, `unordered`.
+    Rule {
+        route: String,
+        key: &'static str,
+        field: String,
+    },
+}
+
+const VERBS: [&str; 5] = ["promote", "rollback", "pause", "resume", "approve"];
+const RULES: [&str; 3] = ["ignore", "unordered", "mask"];
+
+impl Command {
+    pub fn read(form: &Form) -> Result<Self, String> {
+        let route = form.get("route").to_owned();
+        match form.get("do") {
+            "press" => Ok(Self::Press),
+            "release" => Ok(Self::Release),
+            "reload" => Ok(Self::Reload),
+            "rule" => {
+                let key = RULES.into_iter().find(|key| *key == form.get("key")).ok_or("there is no such rule")?;
+                Ok(Self::Rule { route, key, field: form.get("field").to_owned() })
+            }
+            word => {
+                let verb = VERBS.into_iter().find(|verb| *verb == word).ok_or("there is no such act")?;
+                Ok(Self::Move { route, verb, asked: asked(verb, form)? })
+            }
+        }
+    }
+}
+
+fn asked(verb: &str, form: &Form) -> Result<Asked, String> {
+    let stage = form.some("to").map(|word| {
+        Stage::ALL.into_iter().find(|stage| stage.as_str() == word).ok_or_else(|| format!("`{word}` is not a stage"))
+    });
+    let weight = form.some("weight").map(|text| {
+        let share = read_percent(text).and_then(|share| Percent::from_hundredths(share.0));
+        share.ok_or_else(|| format!("`{text}` is not a share between 0% and 100%"))
+    });
+    let wish = Wish { stage: stage.transpose()?, weight: weight.transpose()? };
+    Ok(match verb {
+        "promote" => Asked::Promote(wish),
+        "rollback" => Asked::RollBack(wish),
+        "pause" => Asked::Pause,
+        "resume" => Asked::Resume { from_start: form.get("from_start") == "1" },
+        _ => Asked::Approve,
+    })
+}
+
+/// A dial with its unit kept together.
+fn words(dial: crate::migration::Dial) -> String {
+    in_words(dial).replace('%', "\u{a0}%")
+}
+
+/// The page that asks. `Err`: it cannot be done, and why.
+pub fn ask(frame: &Layout<'_>, act: &Command, form: &Form, word: &str) -> Result<Markup, String> {
+    Ok(match act {
+        Command::Press => question(
+            frame,
+            word,
+            &Question {
+                title: "Send everything to the monolith?",
+                button: "Monolith only",
+                class: "red",
+                hidden: &[("do", "press")],
+                needs_reason: false,
+            },
+            &html! {
+                p { "Every route that is not retired goes to the monolith from the next request on, and nothing is copied. No request is lost. It holds until it is released, over a restart too." }
+                p.dim { (reached(frame.parts)) }
+            },
+        ),
+        Command::Release => question(
+            frame,
+            word,
+            &Question {
+                title: "Let the routes follow their stages again?",
+                button: "Release",
+                class: "pri",
+                hidden: &[("do", "release")],
+                needs_reason: true,
+            },
+            &html! {
+                p { "From the next request on each route stands where its dial stands: " (reached(frame.parts)) }
+            },
+        ),
+        Command::Reload => question(
+            frame,
+            word,
+            &Question {
+                title: "Read the file again?",
+                button: "Read it",
+                class: "pri",
+                hidden: &[("do", "reload")],
+                needs_reason: false,
+            },
+            &html! {
+                p { "If it is right it is in force for the next request; if it has a mistake, what is in force stays." }
+            },
+        ),
+        Command::Rule { route, key, field } => rule(frame, route, key, field),
+        Command::Move { route, verb, asked } => {
+            let row = route_status(frame.parts, route, Window::default()).ok_or("there is no such route")?;
+            let preview = frame.parts.reloader.preview(route, *asked).map_err(|why| why.to_string())?;
+            moving(frame, (route, verb), &row, preview, form, word)
+        }
+    })
+}
+
+/// How many routes the button concerns.
+fn reached(parts: &Parts) -> String {
+    let edition = parts.in_force.load();
+    let to_service = |stage: Stage| matches!(stage, Stage::Canary | Stage::Split | Stage::Migrated);
+    let many = edition.routes.iter().filter(|entry| to_service(entry.dial.stage)).count();
+    let retired = edition.routes.iter().filter(|entry| entry.dial.stage == Stage::Retired).count();
+    format!("{many} routes have a service that answers now; {retired} are retired and stay with theirs.")
+}
+
+fn moving(
+    frame: &Layout<'_>,
+    (route, verb): (&str, &str),
+    row: &RouteStatus,
+    preview: Preview,
+    form: &Form,
+    word: &str,
+) -> Markup {
+    let Preview { generation, seq, from, to } = preview;
+    let against = verb == "promote" && !sure(row);
+    let needs_reason = against || (verb == "promote" && to.stage == Stage::Retired);
+    let (title, button, class) = match verb {
+        "promote" => (format!("Take {route} to {}?", words(to)), format!("Go to {}", words(to)), "pri"),
+        "rollback" => (format!("Take {route} back to {}?", words(to)), format!("Back to {}", words(to)), "red"),
+        "pause" => (format!("Pause the gate of {route}?"), "Pause".to_owned(), "pri"),
+        "resume" => (format!("Let the gate of {route} go on?"), "Resume".to_owned(), "pri"),
+        _ => (format!("Let {route} into its next stage?"), "Approve".to_owned(), "pri"),
+    };
+    let expect = format!("{generation}.{seq}");
+    let hidden = [
+        ("do", verb),
+        ("route", route),
+        ("to", form.get("to")),
+        ("weight", form.get("weight")),
+        ("from_start", form.get("from_start")),
+        ("expect", expect.as_str()),
+    ];
+    question(
+        frame,
+        word,
+        &Question { title: &title, button: &button, class, hidden: &hidden, needs_reason },
+        &html! {
+            p { (sentence(verb, row, from, to)) }
+            (figures(row))
+            @if against {
+                p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (plain(&gate.why)) } "." }
+            }
+            @if from != to {
+                label { input type="checkbox" name="write" value="1"; " Write it into the file, too" }
+            }
+        },
+    )
+}
+
+/// What it means for the clients.
+fn sentence(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crate::migration::Dial) -> String {
+    let service = row.service.as_deref().unwrap_or("the service");
+    let (was, is) = (words(from), words(to));
+    match (verb, to.stage) {
+        ("pause", _) => format!("It stays at {was}. Its gate still takes it back when the service is worse."),
+        ("resume", _) => format!("Its gate decides again whether it goes on from {was}."),
+        ("approve", _) => format!("It stands at {was}. Its gate takes it into the next stage as soon as it is sure."),
+        (_, Stage::Monolith) => format!(
+            "From {was}: the monolith answers everybody again, from the next request on, and nothing is copied."
+        ),
+        (_, Stage::Shadow) => {
+            format!("From {was}: the monolith answers everybody, and {service} gets copies. No client waits for them.")
+        }
+        (_, Stage::Canary) if to.weight == Percent::NOBODY => {
+            format!("From {was}: the monolith answers everybody again, from the next request on.")
+        }
+        ("rollback", Stage::Canary) => {
+            format!(
+                "From {was} to {is} of the clients: those that were added last go back to the monolith with their next request."
+            )
+        }
+        (_, Stage::Canary) => {
+            format!(
+                "From {was} to {is} of the clients, always the same ones: clients are added, none changes back. If {service} fails, the monolith answers."
+            )
+        }
+        (_, Stage::Migrated) => {
+            format!("From {was}: {service} answers everybody. Back again takes one press and the next request.")
+        }
+        (_, Stage::Retired) => format!(
+            "From {was}: {service} answers everybody, and the monolith is never asked, not even when {service} fails. Its code can go."
+        ),
+        _ => format!("From {was} to {is}."),
+    }
+}
+
+/// The last five minutes of both sides.
+fn figures(row: &RouteStatus) -> Markup {
+    let rate = |name: &str| error_rate(row, name).map_or_else(|| "–".to_owned(), percent);
+    let p99 = |name: &str| row.p99_seconds.get(name).copied().map_or_else(|| "–".to_owned(), seconds);
+    html! {
+        ul.check {
+            @for name in row.requests.keys() {
+                @let (requests, errors) = side(row, name);
+                @let class = match name.as_str() { "monolith" => "mono", "service" => "serv", _ => "" };
+                li { span aria-hidden="true" class=(class) { "■" } span { b class=(class) { (name) } ": " (count(requests)) " requests in five minutes, " (count(errors)) " failed (" (rate(name)) "), p99 " (p99(name)) } }
+            }
+            @if let Some(rate) = row.mismatch_rate { li { span aria-hidden="true" { "■" } span { (percent(rate)) " of compared answers differ" } } }
+        }
+    }
+}
+
+/// What a page asks before an act.
+struct Question<'a> {
+    title: &'a str,
+    button: &'a str,
+    class: &'a str,
+    /// What the form carries along.
+    hidden: &'a [(&'a str, &'a str)],
+    needs_reason: bool,
+}
+
+fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Markup) -> Markup {
+    let Question { title, button, class, hidden, needs_reason } = *asked;
+    html! {
+        section.card.narrow data-ask aria-labelledby="ask" {
+            div.h { h1 #ask { (plain(title)) } }
+            form.pad.ask method="post" action={ (frame.root) "console/act" } {
+                input type="hidden" name="word" value=(word);
+                @for (name, value) in hidden.iter().filter(|(_, value)| !value.is_empty()) { input type="hidden" name=(name) value=(value); }
+                (what)
+                label.f {
+                    @if needs_reason { "Why?" } @else { span { "Why? " span.dim { "may be left empty" } } }
+                    input type="text" name="reason" maxlength=(LONGEST) required[needs_reason] autocomplete="off";
+                }
+                p.lab { "It is written to the journal with your name, " b { (plain(&frame.visitor.name)) } "." }
+                div.acts {
+                    a.btn href={ (frame.root) "./" } data-cancel { "Leave it" }
+                    button class=(class) { (button) }
+                }
+            }
+        }
+    }
+}
+
+/// The lines that a rule needs in the file.
+fn rule(frame: &Layout<'_>, route: &str, key: &str, field: &str) -> Markup {
+    let line = match key {
+        "mask" => format!("mask = {{ {} = \"…\" }}", quoted(field)),
+        key => format!("{key} = [{}]", quoted(field)),
+    };
+    html! {
+        section.card.narrow data-ask aria-labelledby="ask" {
+            div.h { h1 #ask { (if key == "ignore" { "Do not count this field?" } else { "Take its order as meaningless?" }) } }
+            div.pad.ask {
+                p { "Rules live in the file and nowhere else. With these lines " code { (plain(field)) } " makes no mismatch any more, and the evidence of the route begins anew:" }
+                pre #lines tabindex="0" { "[routes." (plain(route)) ".shadow.compare]\n" (plain(&line)) }
+                p.lab { "If the table or the list is there already, the value goes into it." }
+                div.acts {
+                    a.btn href={ (frame.root) "route/" (encoded(route)) } data-cancel { "Close" }
+                    button.pri type="button" data-copy="lines" { "Copy" }
+                }
+            }
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// What came of it: a sentence, and the route to look at.
+pub enum Done {
+    Said(String, Option<String>),
+    Refused(u16, String),
+}
+
+/// Does it.
+pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> Done {
+    let reason = cut(form.get("reason").trim(), LONGEST).to_owned();
+    match act {
+        Command::Press => {
+            press(parts, true, who, &reason).await;
+            Done::Said("The monolith answers everything that is not retired.".to_owned(), None)
+        }
+        Command::Release if reason.is_empty() => Done::Refused(400, "say why it may be released".to_owned()),
+        Command::Release => {
+            press(parts, false, who, &format!("off: {reason}")).await;
+            Done::Said("Every route follows its stage again.".to_owned(), None)
+        }
+        Command::Reload => {
+            let reloader = Arc::clone(&parts.reloader);
+            match tokio::task::spawn_blocking(move || reloader.reload()).await {
+                Ok(outcome) if outcome.result == Verdict::Refused => {
+                    Done::Refused(409, "the file has mistakes: the page of the file has them".to_owned())
+                }
+                Ok(outcome) => Done::Said(format!("The file was read: {}.", outcome.result.as_str()), None),
+                Err(_) => {
+                    Done::Refused(500, "the reload ended in a panic; the last good file stays in force".to_owned())
+                }
+            }
+        }
+        Command::Rule { .. } => Done::Refused(400, "rules are written into the file".to_owned()),
+        Command::Move { route, verb, asked } => moved(parts, (route, verb, asked), form, who, reason).await,
+    }
+}
+
+async fn moved(
+    parts: &Arc<Parts>,
+    (route, verb, asked): (String, &'static str, Asked),
+    form: &Form,
+    who: &str,
+    reason: String,
+) -> Done {
+    let expected = form
+        .get("expect")
+        .split_once('.')
+        .and_then(|(generation, seq)| Some((generation.parse::<u64>().ok()?, seq.parse::<u64>().ok()?)));
+    let Some((generation, expected)) = expected else {
+        return Done::Refused(400, "the form does not say what it was about".to_owned());
+    };
+    // A roll-back is never held up by a file that was loaded meanwhile.
+    if verb != "rollback" && parts.in_force.load().generation != generation {
+        return Done::Refused(
+            409,
+            "a new file came in force meanwhile: look again before you move anything".to_owned(),
+        );
+    }
+    let Some(row) = route_status(parts, &route, Window::default()) else {
+        return Done::Refused(404, "there is no such route".to_owned());
+    };
+    let against = verb == "promote" && !sure(&row);
+    let retires = parts.reloader.preview(&route, asked).is_ok_and(|preview| preview.to.stage == Stage::Retired);
+    if reason.is_empty() && verb == "promote" && (against || retires) {
+        return Done::Refused(400, "such a move needs a reason".to_owned());
+    }
+    let reason = if against { format!("against the gate: {reason}") } else { reason };
+    let (write, who, moving) = (form.get("write") == "1", who.to_owned(), Arc::clone(parts));
+    let of = route.clone();
+    let turn = move || {
+        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
+        moving.reloader.turn(&Request { route: &of, asked, author, expect_seq: Some(expected), write })
+    };
+    match tokio::task::spawn_blocking(turn).await {
+        Ok(Ok(made)) => Done::Said(told(verb, &made), Some(route)),
+        Ok(Err(why)) => refused(&why),
+        Err(_) => Done::Refused(500, "the move ended in a panic".to_owned()),
+    }
+}
+
+fn refused(why: &NotMoved) -> Done {
+    let status = match why {
+        NotMoved::NoRoute => 404,
+        NotMoved::Journal(_) => 503,
+        _ => 409,
+    };
+    Done::Refused(status, why.to_string())
+}
+
+fn told(verb: &str, made: &MoveMade) -> String {
+    let dial = |dial: &crate::gate::WrittenDial| match &dial.weight {
+        Some(weight) => format!("{} {weight}", dial.stage),
+        None => dial.stage.to_owned(),
+    };
+    let mut text = match verb {
+        "pause" => "Paused.".to_owned(),
+        "resume" => "The gate goes on.".to_owned(),
+        "approve" => "Approved.".to_owned(),
+        _ => format!("{} → {}, from the next request on.", dial(&made.from), dial(&made.to)),
+    };
+    match (&made.not_written, made.written) {
+        (Some(not), _) => {
+            text = format!("{text} The file was not written: {}. Paste: {}", not.why, not.lines.trim());
+        }
+        (None, Some(true)) => text.push_str(" It stands in the file, too."),
+        _ => {}
+    }
+    if !made.kept {
+        text.push_str(" It is in force, but could not be written down: a restart will not know of it.");
+    }
+    text
+}
+
+/// The page of an act that was not done: why, and how it stands now.
+pub fn not_done(frame: &Layout<'_>, why: &str, route: Option<&str>) -> Markup {
+    let row = route.and_then(|route| route_status(frame.parts, route, Window::default()));
+    html! {
+        div.narrow.stack data-ask {
+            (said("b", &format!("Not done: {why}")))
+            section.card aria-labelledby="ask" {
+                div.h { h1 #ask { "Nothing was changed" } }
+                div.pad.ask {
+                    @if let Some(row) = &row {
+                        p { b { (row.name) } " stands at " b { (row.stage) @if let Some(weight) = &row.weight { " " (weight) } } ", entry " (row.dial.seq) " of its journal, by the " (row.dial.by) "." }
+                        (figures(row))
+                        div.acts { a.btn.pri href={ (frame.root) "route/" (row.name) } { "Look at it" } }
+                    } @else { div.acts { a.btn.pri href={ (frame.root) "./" } { "To the board" } } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The board: how far the migration is, what needs a person, and every route.
+
+use std::time::{Duration, Instant};
+
+use maud::{Markup, html};
+
+use super::filter::Filter;
+use super::form::{Form, encoded};
+use super::page::{Layout, said, stage_pill};
+use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds};
+use super::verdict::{self, verdict, who_answers};
+use super::{needs, spark};
+use crate::admin::{RouteStatus, Status, Window, route_row, status_without_routes};
+use crate::migration::{Side, Stage};
+use crate::proxy::{Edition, RouteEdition, meter_index};
+
+/// Routes on one page.
+const PAGE: usize = 200;
+/// The sparkline: so many steps of this length.
+const STEPS: usize = 30;
+const STEP: Duration = Duration::from_secs(30);
+
+/// One line of the board.
+struct Row<'a> {
+    entry: &'a RouteEdition,
+    status: RouteStatus,
+}
+
+pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
+    let (parts, window) = (frame.parts, Window::default());
+    let edition = parts.in_force.load();
+    let head = status_without_routes(parts, window);
+    let filter = Filter::read(query.get("q"));
+    let mut entries: Vec<&RouteEdition> = edition.routes.iter().chain([&edition.unmatched]).collect();
+    entries.retain(|entry| filter.may_take(entry.name(), entry.dial.stage.as_str(), &matched(entry)));
+    entries.sort_by_key(|entry| (rank(entry), entry.route.is_none(), entry.name()));
+    let row = |entry| Row { entry, status: route_row(parts, &edition, entry, window) };
+    let (mut rows, all): (Vec<Row<'_>>, usize) = if filter.asks_figures() {
+        let mut rows: Vec<_> = entries.into_iter().map(row).collect();
+        rows.retain(|row| filter.takes(&row.status, &verdict(&row.status, head.uptime_seconds)));
+        let all = rows.len();
+        (rows, all)
+    } else {
+        let all = entries.len();
+        let from = (page(query) - 1) * PAGE;
+        (entries.into_iter().skip(from).take(PAGE).map(row).collect(), all)
+    };
+    if filter.asks_figures() {
+        rows = rows.into_iter().skip((page(query) - 1) * PAGE).take(PAGE).collect();
+    }
+    let todo = needs::needs(parts, &edition, &head, window);
+    html! {
+        @if let Some(error) = &head.last_error {
+            @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
+            div.say.b role="status" {
+                span { b { "The file on the disk is refused, the last good one is in force." } " " (plain(&more)) }
+                span.grow {} a.btn.sm href={ (frame.root) "file" } { "Look" }
+            }
+        }
+        @if let Some(why) = &head.store.why { (said("b", &format!("Moves cannot be written down: {why}"))) }
+        div.head #head data-live {
+            div { h1 { "Where the migration stands" } p.dim { (sentence(&todo)) } }
+            span.grow {}
+            (figures(&head, &edition, window, frame))
+        }
+        section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(&edition)) } }
+        @if !todo.is_empty() {
+            section.card #todo data-live aria-labelledby="todo-h" {
+                div.h { h2 #todo-h { "Needs you" } span.dim { (todo.len()) } }
+                @for note in &todo { (note.drawn(frame)) }
+            }
+        }
+        section.card aria-labelledby="routes-h" {
+            div.h {
+                h2 #routes-h { "Routes" }
+                span.dim { (count(all as u64)) ", the last five minutes" }
+                span.grow {}
+                span.legend { span.l-mo { "monolith" } span.l-se { "service" } }
+                form role="search" {
+                    input type="search" name="q" value=(query.get("q")) aria-label="Filter routes" placeholder="Filter: stage:canary errors>1%";
+                }
+            }
+            @if let Some(wrong) = filter.wrong() { p.pad.bad { (plain(wrong)) } }
+            @if rows.is_empty() { (nothing(edition.routes.is_empty())) } @else {
+                table.w {
+                    thead { tr {
+                        th scope="col" { "Route" } th scope="col" { "Stage" } th scope="col" { "Who answers" }
+                        th.r scope="col" { "Requests" } th scope="col" { "15 min" } th.r scope="col" { "Errors" }
+                        th.r scope="col" { "p99" } th.r scope="col" { "Differ" } th scope="col" { "Verdict" } th scope="col" { "Because" }
+                    } }
+                    tbody #rows data-live { @for row in &rows { (drawn(frame, row, &head)) } }
+                }
+            }
+            (pages(query, all))
+        }
+    }
+}
+
+fn page(query: &Form) -> usize {
+    query.get("page").parse().unwrap_or(1).clamp(1, 100_000)
+}
+
+/// What moves stands above what rests.
+fn rank(entry: &RouteEdition) -> u8 {
+    match entry.dial.stage {
+        Stage::Canary => 0,
+        Stage::Split => 1,
+        Stage::Shadow => 2,
+        Stage::Migrated => 3,
+        Stage::Retired => 4,
+        Stage::Monolith => 5,
+    }
+}
+
+/// Methods and path, as a person writes them.
+pub fn matched(entry: &RouteEdition) -> String {
+    let Some(route) = &entry.route else { return "what no route takes".to_owned() };
+    let rule = &route.rule;
+    let mut methods = rule.methods.as_ref().map(|methods| methods.names()).unwrap_or_default();
+    if methods.contains(&"GET") {
+        methods.retain(|method| *method != "HEAD");
+    }
+    let path = rule.paths.first().map_or("", |path| path.as_str());
+    let more = rule.paths.len().saturating_sub(1);
+    let host = match &rule.host {
+        crate::route::HostPattern::Any => String::new(),
+        host => host.to_string(),
+    };
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    [methods.join(" "), format!("{host}{path}{more}")]
+        .iter()
+        .filter(|part| !part.is_empty())
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn sentence(todo: &[needs::Note]) -> String {
+    let urgent = todo.iter().filter(|note| note.class == "bad").count();
+    let able = todo.iter().filter(|note| note.class == "good").count();
+    let many = |count: usize, one: &str, more: &str| match count {
+        1 => format!("One {one}"),
+        count => format!("{count} {more}"),
+    };
+    match (urgent, able, todo.len()) {
+        (0, 0, 0) => "Nothing waits for you.".to_owned(),
+        (0, 0, _) => "Nothing is urgent; look when there is time.".to_owned(),
+        (0, able, _) => format!("{} The rest is quiet.", many(able, "route can go on.", "routes can go on.")),
+        (urgent, 0, _) => {
+            format!("{} The rest is quiet.", many(urgent, "thing needs somebody.", "things need somebody."))
+        }
+        (urgent, able, _) => format!(
+            "{}; {} The rest is quiet.",
+            many(urgent, "thing needs somebody", "things need somebody"),
+            many(able, "route can go on.", "routes can go on.").to_lowercase()
+        ),
+    }
+}
+
+fn figures(head: &Status, edition: &Edition, window: Window, frame: &Layout<'_>) -> Markup {
+    let (mut requests, mut errors, mut steps) = (0, 0, vec![0_u64; STEPS]);
+    // Of very many routes the sum would cost more than it says.
+    let few = edition.routes.len() <= 2000;
+    if few {
+        for entry in edition.routes.iter().chain([&edition.unmatched]) {
+            let row = route_row(frame.parts, edition, entry, window);
+            requests += verdict::requests(&row);
+            errors += row.errors.values().sum::<u64>().saturating_sub(row.fallbacks);
+            for (sum, count) in steps.iter_mut().zip(line(entry, window.now)) {
+                *sum += count;
+            }
+        }
+    }
+    let done =
+        edition.routes.iter().filter(|entry| matches!(entry.dial.stage, Stage::Migrated | Stage::Retired)).count();
+    html! {
+        div.kpis {
+            div { div.big { (large_percent(head.progress.requests)) } div.lab { "of requests, last five minutes" } }
+            div { div.big { (large_percent(head.progress.routes)) } div.lab { "of routes, " (done) " of " (edition.routes.len()) } }
+            @if few {
+                div {
+                    div.big { (rate(requests, head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
+                    div.lab { "requests, " (ratio(errors, requests).map_or_else(|| "none".to_owned(), percent)) " failed" }
+                }
+                div { (spark::spark(&steps, (150.0, 38.0), "li ls")) div.lab { "requests, 15 minutes" } }
+            }
+        }
+    }
+}
+
+fn stages(edition: &Edition) -> Markup {
+    let counts: Vec<_> = Stage::ALL
+        .into_iter()
+        .map(|stage| (stage.as_str(), edition.routes.iter().filter(|entry| entry.dial.stage == stage).count()))
+        .collect();
+    html! {
+        @if edition.routes.is_empty() { p.dim { "No route yet: everything goes to the monolith." } } @else {
+            (spark::stages(&counts))
+            div.legend { @for (stage, count) in counts.iter().filter(|(_, count)| *count > 0) { span class={ "l-" (stage) } { (stage) " " (count) } } }
+        }
+    }
+}
+
+/// Requests of all sides in the last quarter of an hour.
+fn line(entry: &RouteEdition, now: Instant) -> Vec<u64> {
+    let sides: Vec<usize> = if entry.policy.variants.is_empty() {
+        vec![meter_index(&entry.policy, Side::Monolith), meter_index(&entry.policy, Side::Service)]
+    } else {
+        (0..=entry.policy.variants.len()).collect()
+    };
+    let mut sum = vec![0; STEPS];
+    for side in sides {
+        for (sum, count) in sum.iter_mut().zip(entry.meters.requests_by_span(side, now, STEP, STEPS)) {
+            *sum += count;
+        }
+    }
+    sum
+}
+
+fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
+    let (route, entry) = (&row.status, row.entry);
+    let (share, words) = who_answers(route, head.monolith_only);
+    let said = verdict(route, head.uptime_seconds);
+    let known = entry.route.is_some();
+    let pair = |of: &dyn Fn(&str) -> Option<String>, worse: bool| {
+        let (monolith, service) = (of("monolith"), of("service"));
+        let dash = || "–".to_owned();
+        html! {
+            div.pair {
+                span.mono { span.sr { "monolith " } (monolith.unwrap_or_else(dash)) }
+                @if route.service.is_some() { span class={ "serv" @if worse { " bad" } } { span.sr { "service " } (service.unwrap_or_else(dash)) } }
+            }
+        }
+    };
+    let errors = |side: &str| verdict::error_rate(route, side).map(percent);
+    let p99 = |side: &str| route.p99_seconds.get(side).copied().map(seconds);
+    let rates = (verdict::error_rate(route, "service"), verdict::error_rate(route, "monolith"));
+    let worse = matches!(rates, (Some(service), monolith) if service > monolith.unwrap_or(0.0) + 0.005);
+    let copies = if route.stage == "shadow" { copies_p99(frame, entry.name()) } else { None };
+    let p99 = |side: &str| p99(side).or_else(|| copies.filter(|_| side == "service").map(seconds));
+    let blue = share >= 0.5;
+    html! {
+        tr data-row=(entry.name()) {
+            td {
+                @if known { (frame.route_link(entry.name())) } @else { span.name { "unmatched" } }
+                br; span.m { (plain(&matched(entry))) }
+            }
+            td { (stage_pill(route.stage)) }
+            td { div.nw { (spark::share(share, 120.0)) span.lab { (words) } } }
+            td.r.nw data-l="Requests" { (rate(verdict::requests(route), head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
+            td { (spark::spark(&line(entry, Window::default().now), (72.0, 24.0), if blue { "li ls" } else { "li lm" })) }
+            td data-l="Errors" { (pair(&errors, worse)) }
+            td data-l="p99" { (pair(&p99, false)) }
+            td.r.nw data-l="Differ" {
+                @match route.mismatch_rate {
+                    Some(rate) => span class=[(rate > 0.001).then_some("bad")] { (percent(rate)) },
+                    None => span.dim { "–" },
+                }
+            }
+            td.nw { span class={ "pill f " (said.class) } { (said.word) } }
+            td.last.dim { (plain(&said.because)) }
+        }
+    }
+}
+
+/// Of the service's answers to copies.
+fn copies_p99(frame: &Layout<'_>, route: &str) -> Option<f64> {
+    frame.parts.shadow.report(route, None)?.latency.candidate.p99_seconds
+}
+
+fn nothing(no_routes: bool) -> Markup {
+    html! {
+        div.pad.dim {
+            @if no_routes {
+                "No route is written yet. Four lines in the file make the first: a path, a service and a stage. "
+                "Everything goes to the monolith, unchanged."
+            } @else { "No route is like that." }
+        }
+    }
+}
+
+fn pages(query: &Form, all: usize) -> Markup {
+    let (page, last) = (page(query), all.div_ceil(PAGE).max(1));
+    let to = |page: usize| format!("?q={}&page={page}", encoded(query.get("q")));
+    html! {
+        @if last > 1 {
+            nav.pad.acts aria-label="Pages of the list" {
+                @if page > 1 { a.btn.sm href=(to(page - 1)) rel="prev" { "Before" } }
+                span.dim { "page " (page) " of " (last) }
+                @if page < last { a.btn.sm href=(to(page + 1)) rel="next" { "Next" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// Makes the pages live: everything here is on top of links and forms that work without it.
+"use strict";
+(() => {
+  const root = document.documentElement, base = document.body.dataset.base || "";
+  const $ = (what, within) => (within || document).querySelector(what);
+  const all = (what) => [...document.querySelectorAll(what)];
+  root.classList.add("js");
+
+  // Swaps the parts that the server draws anew, each by its id; what has the focus, or is open, stays as it is.
+  const swap = (text) => {
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    for (const part of all("[data-live]")) {
+      const next = fresh.getElementById(part.id);
+      if (!next || next.innerHTML === part.innerHTML || (part.contains(document.activeElement) && /INPUT|TEXTAREA|SELECT/.test(document.activeElement.tagName))) continue;
+      const at = document.activeElement, place = part.contains(at) && at.getAttribute("href");
+      const open = [...part.querySelectorAll("details[open][id]")].map((one) => one.id);
+      const chosen = $(".sel", part), name = chosen && chosen.dataset.row;
+      part.replaceChildren(...next.childNodes);
+      for (const id of open) { const one = document.getElementById(id); if (one) one.open = true; }
+      if (place) { const again = [...part.querySelectorAll("a")].find((one) => one.getAttribute("href") === place); if (again) again.focus(); }
+      if (name) { const row = [...part.querySelectorAll("[data-row]")].find((one) => one.dataset.row === name); if (row) row.classList.add("sel"); }
+    }
+  };
+  let looking = false;
+  const look = async () => {
+    if (looking || document.hidden || $("dialog[open]")) return;
+    looking = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (answer.ok && !answer.redirected) swap(await answer.text());
+      else if (answer.redirected) location.reload();
+    } catch { /* the stream says that nobody is there */ }
+    looking = false;
+  };
+  const shown = $(".live");
+  const say = (on) => { if (shown) { shown.classList.toggle("off", !on); shown.lastChild.data = on ? "live" : "no connection"; } };
+  if ($("[data-live]")) {
+    const stream = new EventSource(base + "console/live");
+    stream.addEventListener("look", look);
+    stream.onopen = () => say(true);
+    stream.onerror = () => say(false);
+    addEventListener("pagehide", () => stream.close());
+  }
+
+  // Requests as they happen: drawn by the server, the newest above.
+  const list = $("[data-stream]");
+  if (list) {
+    const pause = $("#pause");
+    let held = false;
+    const stream = new EventSource(base + list.dataset.stream);
+    stream.addEventListener("request", (event) => {
+      if (held) return;
+      list.insertAdjacentHTML("afterbegin", event.data);
+      const empty = $(".empty", list);
+      if (empty) empty.remove();
+      while (list.children.length > 200) list.lastElementChild.remove();
+    });
+    stream.addEventListener("left_out", (event) => { $("#left").textContent = JSON.parse(event.data).left_out + " more were not shown"; });
+    stream.onopen = () => say(true);
+    stream.onerror = () => say(false);
+    pause.hidden = false;
+    pause.onclick = () => { held = !held; pause.textContent = held ? "Go on" : "Hold"; pause.setAttribute("aria-pressed", held); };
+    addEventListener("pagehide", () => stream.close());
+  }
+
+  // A page that asks before it acts opens above the one that is read.
+  const ask = async (url) => {
+    let answer;
+    try { answer = await fetch(url, { headers: { accept: "text/html" } }); } catch { location.href = url; return; }
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html"), card = $("[data-ask]", fresh);
+    if (!card) { location.href = url; return; }
+    // Relative addresses of that page are relative to it.
+    for (const form of card.querySelectorAll("form")) form.setAttribute("action", new URL(form.getAttribute("action"), answer.url).href);
+    for (const link of card.querySelectorAll("a[href]")) link.href = new URL(link.getAttribute("href"), answer.url).href;
+    const dialog = document.createElement("dialog");
+    dialog.setAttribute("aria-labelledby", "ask");
+    dialog.append(card);
+    for (const cancel of dialog.querySelectorAll("[data-cancel]")) cancel.onclick = (event) => { event.preventDefault(); dialog.close(); };
+    dialog.onclose = () => { dialog.remove(); };
+    document.body.append(dialog);
+    dialog.showModal();
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-dialog]"), copy = event.target.closest("[data-copy]");
+    if (link && !event.ctrlKey && !event.metaKey) { event.preventDefault(); ask(link.href); }
+    if (copy) {
+      const from = document.getElementById(copy.dataset.copy);
+      navigator.clipboard.writeText(from.textContent).then(() => { copy.textContent = "Copied"; }, () => getSelection().selectAllChildren(from));
+    }
+  });
+
+  // Keys.
+  const rows = () => all("[data-row]");
+  const step = (by) => {
+    const list = rows(), at = list.findIndex((row) => row.classList.contains("sel"));
+    const next = list[at < 0 ? 0 : Math.min(list.length - 1, Math.max(0, at + by))];
+    if (!next) return;
+    if (at >= 0) list[at].classList.remove("sel");
+    next.classList.add("sel");
+    next.scrollIntoView({ block: "nearest" });
+  };
+  const help = () => {
+    const dialog = $("#help");
+    if (dialog) dialog.showModal();
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]") || /INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) {
+      if (event.key === "Escape" && event.target.type === "search") event.target.blur();
+      return;
+    }
+    const search = $("input[type=search]");
+    switch (event.key) {
+      case "/": if (search) { event.preventDefault(); search.focus(); search.select(); } break;
+      case "j": step(1); break;
+      case "k": step(-1); break;
+      case "?": help(); break;
+      case "Enter": {
+        const chosen = $(".sel"), on = /^(A|BUTTON|SUMMARY)$/.test(event.target.tagName);
+        const link = chosen && !on && $("a.name, summary", chosen);
+        if (link) link.click();
+        break;
+      }
+    }
+  });
+})();

@@ -1,0 +1,225 @@
+//! What differs between the two answers: fields with their rates and noise, examples with the letters that differ.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::form::encoded;
+use super::page::Layout;
+use super::shown::{ago, count, percent, plain};
+use super::spark;
+use crate::compare::{FieldReport, Kind, Report};
+use crate::proxy::RouteEdition;
+
+/// Fields shown; the others are counted.
+const MOST: usize = 30;
+
+/// Empty for a route that compares nothing and never did.
+pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteEdition) -> Markup {
+    let Some(report) = frame.parts.shadow.report(name, None) else {
+        let could = matches!(entry.dial.stage.as_str(), "monolith" | "canary");
+        return html! {
+            @if could && entry.policy.service.is_some() {
+                section.card aria-labelledby="differs-h" {
+                    div.h { h2 #differs-h { "What differs" } }
+                    p.pad.dim { "Nothing is compared. " code { "stage = \"shadow\"" } ", or a table " code { "[routes." (name) ".shadow.compare]" } " in a canary, sends copies to the service and compares its answers, field by field. No client waits for them." }
+                }
+            }
+        };
+    };
+    let class = match report.mismatch_rate {
+        Some(rate) if rate > 0.001 => "warn",
+        Some(_) => "good",
+        None => "n",
+    };
+    html! {
+        section.card #differs data-live aria-labelledby="differs-h" {
+            div.h {
+                h2 #differs-h { "What differs" }
+                span class={ "pill f " (class) } { (report.mismatch_rate.map_or_else(|| "nothing compared yet".to_owned(), |rate| format!("{} of answers", percent(rate)))) }
+                @if report.compared > 0 { span.dim { "95 % sure: " (percent(report.interval[0])) " to " (percent(report.interval[1])) } }
+                span.grow {}
+                @if frame.visitor.operates() { a.btn.sm href={ (frame.root) "api/v1/routes/" (name) "/comparisons.hurl" } download={ (name) ".hurl" } { "Export as tests (.hurl)" } }
+            }
+            p.pad.dim { (summary(&report)) }
+            @if !report.statuses.is_empty() { (statuses(&report)) }
+            @if report.fields.is_empty() { @if report.compared > 0 && report.statuses.is_empty() { p.pad.good { "No field ever differed." } } } @else {
+                table.w {
+                    thead { tr { th scope="col" { "Field" } th scope="col" { "Differs, and by itself" } th.r scope="col" { "Rate" } th.r scope="col" { "Noise" } th scope="col" { "Last seen" } th scope="col" { "What to do" } } }
+                    tbody { @for field in report.fields.iter().take(MOST) { (row(frame, name, field)) } }
+                }
+                @if report.fields.len() > MOST { p.pad.dim { "And " (report.fields.len() - MOST) " more: " code { "multilith diff " (name) } } }
+            }
+        }
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let verdicts = &report.verdicts;
+    let mut text = format!(
+        "{} compared: {} match, {} mismatch, {} undecided, {} incomparable.",
+        count(report.compared),
+        count(verdicts.matches),
+        count(verdicts.mismatch),
+        count(verdicts.undecided),
+        count(verdicts.incomparable)
+    );
+    let noise = match (report.noise_known, report.noise_knowable) {
+        (true, _) => format!(" Noise is known from {} replays.", count(report.replays)),
+        (false, true) => {
+            format!(" {} wait until noise is known: {} of 50 replays were seen.", count(report.waiting), report.replays)
+        }
+        (false, false) => " Noise cannot be known: no request is sent twice.".to_owned(),
+    };
+    text.push_str(&noise);
+    if !report.fields.is_empty() {
+        text.push_str(" Red: how often it differs; amber: how often the monolith differs from itself.");
+    }
+    let lost = report.copies.timeout + report.copies.connect + report.copies.reset;
+    if lost > 0 {
+        let why = report.copies.last_failure.as_deref().unwrap_or("no answer");
+        text = format!("{text} {} copies were lost, the last by: {why}.", count(lost));
+    }
+    text
+}
+
+fn statuses(report: &Report) -> Markup {
+    html! {
+        @for pair in &report.statuses {
+            @let to = pair.to.as_u64().map_or_else(|| "no answer".to_owned(), |to| to.to_string());
+            div.note {
+                span.pill.f.bad { "status" }
+                div.t { b { (pair.from) " → " (to) } ", " (count(pair.count)) " times" @if let Some(hint) = &pair.hint { ": " (plain(hint)) } }
+                span.dim { (ago(&pair.last_seen, Timestamp::now())) }
+            }
+        }
+    }
+}
+
+fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
+    let values = frame.visitor.operates();
+    let rule = |word: &str, class: &str, key: &str| {
+        frame.act(word, class, &format!("do=rule&route={}&key={key}&field={}", encoded(route), encoded(&field.field)))
+    };
+    let ordered = field.kinds.contains(&Kind::Order);
+    html! {
+        tr data-row={ "field " (plain(&field.field)) } {
+            td { code { (plain(&field.field)) } " " @if field.regression { span.pill.f.bad { "counts" } } @else { span.pill.n { "noise" } } }
+            td { (spark::rates(field.raw_rate, field.noise_rate, field.regression)) }
+            td.r.nw data-l="Rate" { span class=[field.regression.then_some("bad")] { (percent(field.raw_rate)) } }
+            td.r.nw data-l="Noise" { (percent(field.noise_rate)) }
+            td.nw.dim data-l="Last seen" { (ago(&field.last_seen, Timestamp::now())) }
+            td { div.acts {
+                @if field.regression {
+                    (rule("Ignore", "btn sm", "ignore"))
+                    @if ordered || field.field.ends_with(']') { (rule("Take as unordered", "btn sm", "unordered")) }
+                }
+            } }
+        }
+        @if let Some(example) = field.examples.first().filter(|_| field.regression) {
+            @let sides = [("monolith", &example.control, &example.candidate), ("service", &example.candidate, &example.control)];
+            tr { td.last colspan="6" {
+                dl.diff {
+                    @for (side, own, other) in sides {
+                        dt { (side) }
+                        dd { (value(own.as_deref(), other.as_deref(), values)) }
+                    }
+                }
+                p.lab {
+                    @if let (true, Some(target)) = (values, &example.target) { code { (example.method.as_deref().unwrap_or("")) " " (plain(target)) } ". " }
+                    (guess(field, values))
+                    @if field.examples.len() > 1 { " " (field.examples.len()) " examples are kept." }
+                }
+            } }
+        }
+    }
+}
+
+/// A value with what differs marked; for a reader without the right to see values, its shape.
+fn value(own: Option<&str>, other: Option<&str>, values: bool) -> Markup {
+    let Some(own) = own else { return html! { span.dim { "not there" } } };
+    if !values {
+        return html! { span.dim { (plain(&shape_of(own))) } };
+    }
+    let Some(other) = other else { return html! { ins { (plain(own)) } } };
+    html! { @for (differs, part) in marked(own, other) { @if differs { ins { (plain(&part)) } } @else { (plain(&part)) } } }
+}
+
+/// The parts of a text that differ from another: letter by letter where both have as many, else what is between the
+/// beginning and the end that they share.
+fn marked(own: &str, other: &str) -> Vec<(bool, String)> {
+    let (own, other): (Vec<char>, Vec<char>) = (own.chars().collect(), other.chars().collect());
+    let differs: Vec<bool> = if own.len() == other.len() {
+        own.iter().zip(&other).map(|(a, b)| a != b).collect()
+    } else {
+        let before = own.iter().zip(&other).take_while(|(a, b)| a == b).count();
+        let room = own.len().min(other.len()) - before;
+        let after = own.iter().rev().zip(other.iter().rev()).take(room).take_while(|(a, b)| a == b).count();
+        (0..own.len()).map(|at| at >= before && at < own.len() - after).collect()
+    };
+    let mut parts: Vec<(bool, String)> = Vec::new();
+    for (c, differs) in own.into_iter().zip(differs) {
+        match parts.last_mut() {
+            Some((last, text)) if *last == differs => text.push(c),
+            _ => parts.push((differs, c.to_string())),
+        }
+    }
+    parts
+}
+
+/// Type and length of a value, as `examples = "shapes"` would have kept it.
+fn shape_of(text: &str) -> String {
+    let is_shape = text.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '(' | ')'));
+    match text.chars().next() {
+        Some('"') => format!("string({})", text.chars().count().saturating_sub(2)),
+        Some('[') => "array".to_owned(),
+        Some('{') => "object".to_owned(),
+        Some('-' | '0'..='9') if text.parse::<f64>().is_ok() => "number".to_owned(),
+        _ if matches!(is_shape, "string" | "array" | "object" | "number" | "boolean" | "null" | "true" | "false") => {
+            text.to_owned()
+        }
+        _ => format!("text({})", text.chars().count()),
+    }
+}
+
+/// What all the examples have in common, in plain words; empty where nothing is plain.
+fn guess(field: &FieldReport, values: bool) -> String {
+    let pairs: Vec<(&str, &str)> =
+        field.examples.iter().filter_map(|one| Some((one.control.as_deref()?, one.candidate.as_deref()?))).collect();
+    if pairs.is_empty() || !values {
+        return String::new();
+    }
+    let all = |of: &dyn Fn(&str, &str) -> bool| pairs.iter().all(|(control, candidate)| of(control, candidate));
+    let number = |text: &str| text.trim_matches('"').parse::<f64>().ok();
+    let said = if all(&|a, b| a != b && a.to_lowercase() == b.to_lowercase()) {
+        "Only the case of letters differs"
+    } else if all(&|a, b| a.trim_matches('"') == b.trim_matches('"')) {
+        "One side writes it as text, the other as a number or word"
+    } else if all(&|a, b| number(a).is_some() && number(a) == number(b)) {
+        "The numbers are equal and written differently"
+    } else if all(&|a, b| a.split_whitespace().eq(b.split_whitespace())) {
+        "Only white space differs"
+    } else {
+        return String::new();
+    };
+    format!("{said}, in all {} examples.", pairs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_letters_that_differ_are_marked() {
+        let own: Vec<_> = marked("User.27@Shop", "user.27@shop").into_iter().filter(|(differs, _)| *differs).collect();
+        assert_eq!(own, [(true, "U".to_owned()), (true, "S".to_owned())]);
+        assert_eq!(marked("abcd", "abxxd")[1], (true, "c".to_owned()));
+        assert_eq!(marked("aa", "aaa"), [(false, "aa".to_owned())]);
+        assert_eq!(marked("aaa", "aa").len(), 2);
+    }
+
+    #[test]
+    fn who_may_not_see_values_sees_their_shape() {
+        let text = value(Some("\"secret@shop\""), Some("\"Secret@shop\""), false).into_string();
+        assert!(!text.contains("ecret"), "{text}");
+    }
+}

@@ -1,0 +1,127 @@
+//! The grammar of the filter boxes: words that stand in the name or path, `stage:canary`, `service:users`, `errors>1%`.
+
+use super::verdict::{Opinion, error_rate, requests};
+use crate::admin::RouteStatus;
+
+/// What a filter asks; all of it must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    terms: Vec<Term>,
+    wrong: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Term {
+    Word(String),
+    Stage(String),
+    Service(String),
+    Verdict(String),
+    Figure(Figure, bool, f64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Figure {
+    Errors,
+    P99,
+    Differ,
+    Requests,
+}
+
+impl Filter {
+    pub fn read(text: &str) -> Self {
+        let mut filter = Self::default();
+        for word in text.split_whitespace() {
+            match term(word) {
+                Ok(term) => filter.terms.push(term),
+                Err(why) => filter.wrong = Some(why),
+            }
+        }
+        filter
+    }
+
+    /// What of it could not be read.
+    pub fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
+    }
+
+    /// Whether figures have to be gathered before it can be said.
+    pub fn asks_figures(&self) -> bool {
+        self.terms.iter().any(|term| !matches!(term, Term::Word(_) | Term::Stage(_)))
+    }
+
+    /// By what is known without figures.
+    pub fn may_take(&self, name: &str, stage: &str, matched: &str) -> bool {
+        self.terms.iter().all(|term| match term {
+            Term::Word(word) => {
+                name.to_lowercase().contains(word.as_str()) || matched.to_lowercase().contains(word.as_str())
+            }
+            Term::Stage(wanted) => stage == wanted,
+            _ => true,
+        })
+    }
+
+    pub fn takes(&self, route: &RouteStatus, said: &Opinion) -> bool {
+        self.terms.iter().all(|term| match term {
+            Term::Word(_) | Term::Stage(_) => true,
+            Term::Service(wanted) => route.service.as_deref() == Some(wanted),
+            Term::Verdict(wanted) => said.word.contains(wanted.as_str()),
+            Term::Figure(figure, above, limit) => {
+                let most = |values: Vec<f64>| values.into_iter().reduce(f64::max);
+                let value = match figure {
+                    Figure::Errors => most(route.requests.keys().filter_map(|side| error_rate(route, side)).collect()),
+                    Figure::P99 => most(route.p99_seconds.values().copied().collect()),
+                    Figure::Differ => route.mismatch_rate,
+                    #[expect(clippy::cast_precision_loss, reason = "compared with what a person typed")]
+                    Figure::Requests => Some(requests(route) as f64),
+                };
+                value.is_some_and(|value| if *above { value > *limit } else { value < *limit })
+            }
+        })
+    }
+}
+
+fn term(word: &str) -> Result<Term, String> {
+    if let Some((key, value)) = word.split_once(':') {
+        let value = value.to_lowercase();
+        return match key {
+            "stage" => Ok(Term::Stage(value)),
+            "service" => Ok(Term::Service(value)),
+            "verdict" => Ok(Term::Verdict(value)),
+            _ => Ok(Term::Word(word.to_lowercase())),
+        };
+    }
+    let Some(at) = word.find(['>', '<']) else { return Ok(Term::Word(word.to_lowercase())) };
+    let (key, rest) = word.split_at(at);
+    let figure = match key {
+        "errors" => Figure::Errors,
+        "p99" => Figure::P99,
+        "differ" => Figure::Differ,
+        "requests" => Figure::Requests,
+        _ => return Err(format!("`{key}` is no figure: errors, p99, differ and requests are")),
+    };
+    let limit = number(&rest[1..]).ok_or_else(|| format!("`{}` is no number: write 1%, 200ms or 50", &rest[1..]))?;
+    Ok(Term::Figure(figure, rest.starts_with('>'), limit))
+}
+
+fn number(text: &str) -> Option<f64> {
+    if let Some(percent) = text.strip_suffix('%') {
+        return percent.parse::<f64>().ok().map(|percent| percent / 100.0);
+    }
+    text.parse().ok().or_else(|| crate::config::read_duration(text).map(|time| time.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_stages_need_no_figures_and_mistakes_are_said() {
+        let filter = Filter::read("Stage stage:canary /users");
+        assert!(!filter.asks_figures() && filter.wrong().is_none());
+        assert!(Filter::read("users stage:canary").may_take("read", "canary", "GET /Users/{id}"));
+        assert!(!Filter::read("users stage:canary").may_take("read", "shadow", "GET /users/{id}"));
+        assert!(Filter::read("errors>1%").asks_figures());
+        assert_eq!(Filter::read("errors>1% p99>200ms").wrong(), None);
+        assert!(Filter::read("p99>soon").wrong().is_some() && Filter::read("x>1").wrong().is_some());
+    }
+}

@@ -1,0 +1,261 @@
+//! The console: pages over the same structs as the API, drawn on the server; live by fragments where there is a script.
+
+mod act;
+mod board;
+mod differs;
+mod file;
+mod filter;
+mod form;
+mod inventory;
+mod journal;
+mod login;
+mod needs;
+mod page;
+mod requests;
+mod route;
+mod shown;
+mod sign_in;
+mod spark;
+mod stream;
+mod upstreams;
+mod verdict;
+mod visitor;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use http::Method;
+use maud::Markup;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+
+use crate::admin::{PageRequest, PageServer, Parts, Reply};
+use crate::compile::Role;
+use act::{Command, Done};
+use form::{Form, encoded};
+use login::Sessions;
+use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
+use visitor::{How, Visitor, posted, visitor};
+
+/// The pages, and who is signed in.
+pub struct Console {
+    sessions: Sessions,
+}
+
+/// A form of ours is small; but for a whole file.
+const FORM: usize = 16 * 1024;
+/// A file of 1 MiB in a form, where every byte may take three.
+const WHOLE_FILE: usize = 3 * 1024 * 1024 + FORM;
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { sessions: Sessions::new() }
+    }
+}
+
+/// From the page at this path to the root.
+fn root(path: &str) -> &'static str {
+    match path.matches('/').count() {
+        0 | 1 => "",
+        2 => "../",
+        _ => "../../",
+    }
+}
+
+#[async_trait]
+impl PageServer for Console {
+    fn has(&self, path: &str) -> bool {
+        let page = matches!(path, "/" | "/inventory" | "/requests" | "/journal" | "/upstreams" | "/file");
+        page || path.starts_with("/route/") || path.starts_with("/console/")
+    }
+
+    fn is_stream(&self, path: &str) -> bool {
+        matches!(path, "/console/live" | "/console/stream")
+    }
+
+    fn is_urgent(&self, request: &PageRequest) -> bool {
+        request.method == Method::POST && request.uri.path() == "/console/act"
+            || request.uri.path().starts_with("/console/assets/")
+    }
+
+    fn longest_body(&self, request: &PageRequest) -> usize {
+        if request.uri.path() == "/console/check" { WHOLE_FILE } else { FORM }
+    }
+
+    fn link(&self, name: &str, role: Role) -> String {
+        format!("console/enter?link={}", self.sessions.link(name.into(), role, Instant::now()))
+    }
+
+    async fn answer(&self, parts: &Arc<Parts>, request: PageRequest) -> Reply {
+        let path = request.uri.path();
+        if let Some(asset) = path.strip_prefix("/console/assets/") {
+            return asset_of(asset);
+        }
+        let by_itself = request.field("sec-fetch-dest") == Some("empty");
+        let visitor = visitor(parts, &self.sessions, &request, !by_itself);
+        let get = matches!(request.method, Method::GET | Method::HEAD);
+        if !get && request.method != Method::POST {
+            return Reply::not_allowed("GET, HEAD, POST");
+        }
+        let frame = Layout { parts, visitor: &visitor, root: root(path), here: None };
+        let reply = match path {
+            "/console/login" | "/console/enter" | "/console/logout" => sign_in::answer(&self.sessions, frame, &request),
+            _ if visitor.how == How::Nobody => return sign_in::wanted(&request),
+            _ if get => self.get(frame, &request).await,
+            "/console/act" => self.act(parts, frame, &request).await,
+            "/console/check" => self.check(frame, &request),
+            _ => Reply::not_allowed("GET, HEAD"),
+        };
+        visitor.remembered(parts, &request, reply)
+    }
+
+    async fn stream(
+        &self,
+        parts: &Arc<Parts>,
+        request: &PageRequest,
+        session: &mut ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Reply> {
+        if request.method != Method::GET {
+            return Some(Reply::not_allowed("GET"));
+        }
+        let who = visitor(parts, &self.sessions, request, false);
+        if who.how == How::Nobody {
+            return Some(Reply::problem(401, "sign in first"));
+        }
+        let goes_on = || visitor(parts, &self.sessions, request, false).how != How::Nobody;
+        match request.uri.path() {
+            "/console/live" => stream::live(parts, session, shutdown, &goes_on).await,
+            _ => stream::requests(parts, request, &who, session, shutdown, &goes_on).await,
+        }
+    }
+}
+
+impl Console {
+    async fn get(&self, frame: Layout<'_>, request: &PageRequest) -> Reply {
+        let (path, query) = (request.uri.path(), Form::of_query(request.uri.query()));
+        let at = |here| Layout { here: Some(here), ..frame };
+        let page = |here, title: &str, main: &Markup| Reply::html(200, at(here).page(title, main));
+        match path {
+            "/" => page("", "Board", &board::board(&at(""), &query)),
+            "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"))),
+            "/requests" => page("requests", "Requests", &requests::requests(&query)),
+            "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
+            "/journal" => {
+                let read = read_journal(&frame, &query).await;
+                page("journal", "Journal", &journal::journal(&at("journal"), &query, &read))
+            }
+            "/file" => {
+                let in_force = frame.parts.reloader.in_force();
+                let word = self.sessions.word(&frame.visitor.cookie, "check");
+                page("file", "File", &file::file(&at("file"), &in_force, None, &word))
+            }
+            "/console/act" => self.ask(at(""), &query),
+            _ => match path.strip_prefix("/route/").filter(|name| !name.contains('/')) {
+                Some(name) => {
+                    let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
+                    let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
+                    match route::route(&at(""), &name, &moves, made(&query, &moves).as_deref()) {
+                        Some(main) => page("", &name, &main),
+                        None => Reply::html(404, at("").page("No such route", &route::none(&at(""), &name))),
+                    }
+                }
+                None => Reply::problem(404, "there is no page at this path"),
+            },
+        }
+    }
+
+    fn ask(&self, frame: Layout<'_>, query: &Form) -> Reply {
+        if !frame.visitor.operates() {
+            return Reply::problem(403, "this role may look, not change: its role is `read`");
+        }
+        let word = self.sessions.word(&frame.visitor.cookie, "act");
+        let asked = Command::read(query).and_then(|act| act::ask(&frame, &act, query, &word));
+        match asked {
+            Ok(main) => Reply::html(200, frame.page("Sure?", &main)),
+            Err(why) => Reply::html(409, frame.page("Not now", &act::not_done(&frame, &why, query.some("route")))),
+        }
+    }
+
+    async fn act(&self, parts: &Arc<Parts>, frame: Layout<'_>, request: &PageRequest) -> Reply {
+        let form = match self.allowed(frame, request, "act") {
+            Ok(form) => form,
+            Err(refused) => return refused,
+        };
+        let act = match Command::read(&form) {
+            Ok(act) => act,
+            Err(why) => return Reply::problem(400, &why),
+        };
+        match act::done(parts, act, &form, &frame.visitor.who(parts, request)).await {
+            Done::Said(text, Some(route)) => {
+                Reply::see_other(format!("{}route/{}?made={}", frame.root, encoded(&route), encoded(&text)))
+            }
+            Done::Said(_, None) if form.get("do") == "reload" => Reply::see_other(format!("{}file", frame.root)),
+            Done::Said(_, None) => Reply::see_other(format!("{}./", frame.root)),
+            Done::Refused(status, why) => {
+                let frame = Layout { here: Some(""), ..frame };
+                Reply::html(status, frame.page("Not done", &act::not_done(&frame, &why, form.some("route"))))
+            }
+        }
+    }
+
+    fn check(&self, frame: Layout<'_>, request: &PageRequest) -> Reply {
+        let form = match self.allowed(frame, request, "check") {
+            Ok(form) => form,
+            Err(refused) => return refused,
+        };
+        let frame = Layout { here: Some("file"), ..frame };
+        let checked = file::check(&frame, form.get("text"));
+        let word = self.sessions.word(&frame.visitor.cookie, "check");
+        let main = file::file(&frame, &frame.parts.reloader.in_force(), Some(&checked), &word);
+        Reply::html(200, frame.page("File", &main))
+    }
+
+    /// A form that may change something, by somebody who may.
+    fn allowed(&self, frame: Layout<'_>, request: &PageRequest, act: &str) -> Result<Form, Reply> {
+        let visitor: &Visitor = frame.visitor;
+        let form = posted(&self.sessions, request, visitor, act)?;
+        if !visitor.operates() {
+            return Err(Reply::problem(403, "this role may look, not change: its role is `read`"));
+        }
+        Ok(form)
+    }
+}
+
+/// What the last press did, said once above the route: only what its newest entry confirms.
+fn made(query: &Form, moves: &[crate::gate::Entry]) -> Option<String> {
+    let said = query.some("made")?;
+    let newest = moves.first()?;
+    let at: jiff::Timestamp = newest.at.parse().ok()?;
+    let fresh = jiff::Timestamp::now().duration_since(at).as_secs() < 60;
+    fresh.then(|| shown::cut(said, visitor::LONGEST).to_owned())
+}
+
+async fn read_journal(frame: &Layout<'_>, query: &Form) -> journal::JournalRead {
+    let asked = journal::Asked::read(query.get("q"));
+    let before = query.some("before").and_then(|id| id.parse().ok());
+    let reloader = Arc::clone(&frame.parts.reloader);
+    // A disk may take its time, which is not this runtime's.
+    let read = move || {
+        let journal = reloader.journal();
+        let entries = journal.newest(asked.route.as_deref(), before, journal::READ);
+        journal::JournalRead { entries, newest: journal.newest(None, None, journal::READ).unwrap_or_default() }
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .unwrap_or_else(|_| journal::JournalRead { entries: Ok(Vec::new()), newest: Vec::new() })
+}
+
+fn asset_of(asset: &str) -> Reply {
+    let Some(name) = asset.strip_prefix(ASSETS.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+        return Reply::problem(404, "there is no such asset");
+    };
+    let (kind, text) = match name {
+        "console.css" => ("text/css; charset=utf-8", CSS),
+        "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "icon.svg" => ("image/svg+xml", ICON),
+        _ => return Reply::problem(404, "there is no such asset"),
+    };
+    Reply::new(200, kind, text.as_bytes().to_vec()).for_ever()
+}

@@ -1,0 +1,189 @@
+//! What needs a person: one sentence with its figures, and the one button.
+
+use maud::{Markup, html};
+
+use super::form::encoded;
+use super::page::Layout;
+use super::shown::{count, percent, plain, seconds};
+use super::verdict::{error_rate, side, verdict};
+use crate::admin::{Parts, RouteStatus, Status, Window, route_row};
+use crate::migration::Stage;
+use crate::proxy::Edition;
+use crate::upstream::EndpointState;
+
+/// One thing that needs somebody.
+pub struct Note {
+    /// `bad`, `warn` or `good`.
+    pub class: &'static str,
+    word: &'static str,
+    /// The route or the upstream that it is about.
+    name: String,
+    text: String,
+    more: String,
+    /// Where to look, below the root.
+    look: String,
+    /// The button: what stands on it, and what it asks for.
+    act: Option<(String, String)>,
+}
+
+/// More are not read.
+const MOST: usize = 12;
+
+/// The most urgent first.
+pub fn needs(parts: &Parts, edition: &Edition, head: &Status, window: Window) -> Vec<Note> {
+    let mut notes: Vec<Note> = upstreams(head);
+    let moving = |stage: Stage| matches!(stage, Stage::Canary | Stage::Shadow | Stage::Migrated);
+    for entry in edition.routes.iter().filter(|entry| moving(entry.dial.stage)) {
+        // Of many thousands only those that a gate or a breaker watches are looked at.
+        if edition.routes.len() > 2000 && entry.gate.is_none() && !entry.has_breaker() {
+            continue;
+        }
+        notes.extend(of_route(&route_row(parts, edition, entry, window), head.uptime_seconds));
+    }
+    let rank = |note: &Note| match note.class {
+        "bad" => 0,
+        "good" => 1,
+        _ => 2,
+    };
+    notes.sort_by_key(rank);
+    notes.truncate(MOST);
+    notes
+}
+
+fn of_route(route: &RouteStatus, uptime: f64) -> Option<Note> {
+    let said = verdict(route, uptime);
+    let name = route.name.clone();
+    let button = |act: &str, word: &str| Some((word.to_owned(), format!("do={act}&route={}", encoded(&name))));
+    let why = route.gate.as_ref().map(|gate| gate.why.clone()).unwrap_or_default();
+    let at = route
+        .weight
+        .clone()
+        .map_or_else(|| format!("in {}", route.stage), |weight| format!("at {}", weight.replace('%', "\u{a0}%")));
+    let (class, word, text, more, act) = match said.word {
+        "would roll back" => (
+            "bad",
+            "roll back",
+            format!("answers worse than the monolith {at}: {}.", figures(route)),
+            why,
+            button("rollback", "Roll back"),
+        ),
+        "rolled back" => (
+            "bad",
+            "rolled back",
+            format!("was taken back by its gate and stays {at}: {}.", figures(route)),
+            why,
+            button("promote", "Begin anew"),
+        ),
+        "breaker" => (
+            "bad",
+            "breaker",
+            format!("fails again and again: its breaker is {}, the monolith answers instead.", route.breaker),
+            figures(route),
+            button("rollback", "Roll back"),
+        ),
+        "worse" => (
+            "bad",
+            "worse",
+            format!("fails more often than the monolith {at}: {}.", figures(route)),
+            "It has no gate that would take it back.".to_owned(),
+            button("rollback", "Roll back"),
+        ),
+        "approve?" => (
+            "good",
+            "approve",
+            format!("is as good as the monolith {at}: {}.", figures(route)),
+            why,
+            button("approve", "Approve"),
+        ),
+        "paused" if said.because.starts_with("it could") => (
+            "good",
+            "paused",
+            format!("could go on, and is paused {at}: {}.", figures(route)),
+            why,
+            button("resume", "Resume"),
+        ),
+        "zombie" => {
+            let text = format!(
+                "is migrated, yet the monolith answered {} of its requests in the last five minutes.",
+                count(route.fallbacks)
+            );
+            ("warn", "zombie", text, String::new(), None)
+        }
+        _ => return None,
+    };
+    let look = format!("route/{name}");
+    Some(Note { class, word, name, text, more, look, act })
+}
+
+/// The figures of both sides in a few words.
+fn figures(route: &RouteStatus) -> String {
+    let rate = |name: &str| error_rate(route, name).map_or_else(|| "–".to_owned(), percent);
+    let (requests, errors) = side(route, "service");
+    let p99 = |name: &str| route.p99_seconds.get(name).copied().map_or_else(|| "–".to_owned(), seconds);
+    let fell = if route.fallbacks > 0 {
+        format!(", {} requests fell back and were answered", count(route.fallbacks))
+    } else {
+        String::new()
+    };
+    if requests == 0 {
+        return "the service was not asked in the last five minutes".to_owned();
+    }
+    format!(
+        "{} errors of {} ({} against {}), p99 {} against {}{fell}",
+        count(errors),
+        count(requests),
+        rate("service"),
+        rate("monolith"),
+        p99("service"),
+        p99("monolith")
+    )
+}
+
+fn upstreams(head: &Status) -> Vec<Note> {
+    let ill = |state: EndpointState| matches!(state, EndpointState::Unhealthy | EndpointState::Failing);
+    let note = |upstream: &crate::upstream::UpstreamStatus| {
+        let sick = upstream.endpoints.iter().filter(|endpoint| ill(endpoint.state)).count();
+        let all = upstream.endpoints.len();
+        let (class, word, text) = match (&upstream.trouble, all, sick) {
+            (_, 0, _) => ("bad", "nowhere", "has no endpoint: nobody can be asked.".to_owned()),
+            (_, all, sick) if sick == all => {
+                ("bad", "down", format!("answers nowhere: {sick} of {all} endpoints fail."))
+            }
+            (Some(trouble), _, _) => ("warn", "registry", format!("{trouble}.")),
+            (None, _, 1..) => ("warn", "endpoint", format!("{sick} of {all} endpoints fail; the others answer.")),
+            _ if upstream.stale => ("warn", "stale", "is known from before: its registry does not answer.".to_owned()),
+            _ => return None,
+        };
+        let why = upstream.endpoints.iter().find(|endpoint| ill(endpoint.state)).map(|endpoint| endpoint.why.clone());
+        Some(Note {
+            class,
+            word,
+            name: upstream.name.clone(),
+            text,
+            more: why.unwrap_or_default(),
+            look: "upstreams".to_owned(),
+            act: None,
+        })
+    };
+    head.upstreams.iter().filter_map(note).collect()
+}
+
+impl Note {
+    pub fn drawn(&self, frame: &Layout<'_>) -> Markup {
+        let class = match (self.class, self.act.as_ref()) {
+            ("bad", Some((word, _))) if word != "Begin anew" => "btn sm red",
+            ("good", _) => "btn sm pri",
+            _ => "btn sm",
+        };
+        html! {
+            div.note {
+                span class={ "pill f " (self.class) } { (self.word) }
+                div.t { b { (plain(&self.name)) } " " (plain(&self.text)) @if !self.more.is_empty() { " " span.dim { (plain(&self.more)) } } }
+                div.acts {
+                    a.btn.sm href={ (frame.root) (self.look) } { "Look" span.sr { " at " (plain(&self.name)) } }
+                    @if let Some((word, query)) = &self.act { (frame.act(word, class, query)) }
+                }
+            }
+        }
+    }
+}

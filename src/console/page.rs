@@ -1,0 +1,241 @@
+//! What stands around every page: head, navigation, who looks, the big red button, keys.
+
+use std::sync::LazyLock;
+
+use maud::{DOCTYPE, Markup, html};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::shown::plain;
+use super::visitor::{How, Visitor};
+use crate::admin::Parts;
+
+pub const CSS: &str = include_str!("console.css");
+pub const SCRIPT: &str = include_str!("console.js");
+pub const ICON: &str = include_str!("icon.svg");
+
+/// Of all assets: their address changes when one of them does.
+pub static ASSETS: LazyLock<String> = LazyLock::new(|| {
+    let all = [CSS, SCRIPT, ICON].concat();
+    format!("{:016x}", xxh3_64(all.as_bytes()))
+});
+
+/// The pages of the navigation: path and word.
+pub const PAGES: [(&str, &str); 6] = [
+    ("", "Board"),
+    ("inventory", "Inventory"),
+    ("requests", "Requests"),
+    ("journal", "Journal"),
+    ("upstreams", "Upstreams"),
+    ("file", "File"),
+];
+
+/// Where a page stands, and for whom it is drawn.
+#[derive(Clone, Copy)]
+pub struct Layout<'a> {
+    pub parts: &'a Parts,
+    pub visitor: &'a Visitor,
+    /// From this page to the console's root: empty, `../` …
+    pub root: &'static str,
+    /// The path in `PAGES` that it belongs to; `None`: it stands alone, without navigation.
+    pub here: Option<&'static str>,
+}
+
+impl Layout<'_> {
+    /// The whole document.
+    pub fn page(&self, title: &str, main: &Markup) -> String {
+        let assets = format!("{}console/assets/{}", self.root, &*ASSETS);
+        let document = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { (plain(title)) " · multilith" }
+                    link rel="icon" href={ (assets) "/icon.svg" };
+                    link rel="stylesheet" href={ (assets) "/console.css" };
+                    script src={ (assets) "/console.js" } defer {}
+                }
+                body data-base=(self.root) {
+                    a.skip href="#main" { "To the content" }
+                    (self.top())
+                    main #main tabindex="-1" { (main) }
+                    @if self.here.is_some() { (footer()) }
+                }
+            }
+        };
+        document.into_string()
+    }
+
+    fn top(&self) -> Markup {
+        html! {
+            header.top {
+                a.brand href={ (self.root) "./" } { (logo()) "multilith" }
+                @if let Some(here) = self.here {
+                    nav.main aria-label="Pages" {
+                        @for (path, word) in PAGES {
+                            @let href = if path.is_empty() { format!("{}./", self.root) } else { format!("{}{path}", self.root) };
+                            a href=(href) aria-current=[(path == here).then_some("page")] { (word) }
+                        }
+                    }
+                    span.grow {}
+                    (self.who())
+                }
+            }
+        }
+    }
+
+    /// Whether it is live, which generation is in force, who looks, and the button.
+    fn who(&self) -> Markup {
+        let edition = self.parts.in_force.load();
+        let pressed = self.parts.live.monolith_only(edition.snapshot.server.monolith_only);
+        let role = if self.visitor.operates() { "operate" } else { "read" };
+        html! {
+            div.who #who data-live {
+                span.live { i {} "live" }
+                span.gen { "generation " b { (edition.generation) } }
+                span.pill.n { (plain(&self.visitor.name)) " · " (role) }
+                @if self.visitor.how == How::Session {
+                    a.sm href={ (self.root) "console/logout" } { "Sign out" }
+                }
+                @if pressed {
+                    span.pill.f.bad { "monolith only" }
+                    (self.act("Release", "btn sm", "do=release"))
+                } @else {
+                    (self.act("Monolith only", "btn sm red", "do=press"))
+                }
+            }
+        }
+    }
+
+    /// A link to the page that asks before it acts. Who may not press it does not see it.
+    pub fn act(&self, word: &str, class: &str, query: &str) -> Markup {
+        html! {
+            @if self.visitor.operates() {
+                a class=(class) href={ (self.root) "console/act?" (query) } data-dialog aria-haspopup="dialog" { (word) "…" }
+            }
+        }
+    }
+
+    pub fn route_link(&self, name: &str) -> Markup {
+        html! { a.name href={ (self.root) "route/" (name) } { (plain(name)) } }
+    }
+}
+
+fn logo() -> Markup {
+    html! {
+        svg width="22" height="22" viewBox="0 0 22 22" aria-hidden="true" {
+            rect.mo x="1" y="1" width="9" height="20" rx="2" {}
+            @for y in ["1", "8.3", "15.6"] { rect.se x="12" y=(y) width="9" height="5.4" rx="1.6" {} }
+        }
+    }
+}
+
+fn footer() -> Markup {
+    html! {
+        footer {
+            span.keys {
+                span { kbd { "/" } " filter" }
+                span { kbd { "j" } " " kbd { "k" } " up and down" }
+                span { kbd { "Enter" } " open" }
+                span { kbd { "?" } " all keys" }
+            }
+            span.grow {}
+            span { "Times are UTC. Version " (env!("CARGO_PKG_VERSION")) }
+        }
+        dialog #help aria-labelledby="keys" {
+            div.h2 { h2 #keys { "Keys" } }
+            dl.kv {
+                dt { kbd { "/" } } dd { "to the filter; " kbd { "Esc" } " leaves it" }
+                dt { kbd { "j" } " " kbd { "k" } } dd { "down and up in the list" }
+                dt { kbd { "Enter" } } dd { "open what is chosen" }
+                dt { kbd { "Tab" } } dd { "from one link or button to the next" }
+                dt { kbd { "Esc" } } dd { "close a question without doing anything" }
+            }
+        }
+    }
+}
+
+/// A word of the board with its colour.
+pub fn stage_pill(stage: &str) -> Markup {
+    html! { span class={ "pill s-" (stage) } { (stage) } }
+}
+
+/// A sentence above everything else.
+pub fn said(class: &str, text: &str) -> Markup {
+    html! { div class={ "say " (class) } role="status" { span { (plain(text)) } } }
+}
+
+/// A text of TOML with its headers, strings and comments told apart; a line that is complained of is marked.
+pub fn toml(text: &str, marked: &[usize]) -> Markup {
+    let line = |(at, line): (usize, &str)| {
+        let (code, comment) = split_comment(line);
+        let header = code.trim_start().starts_with('[') && code.trim_end().ends_with(']') && !code.contains('=');
+        html! {
+            span class=[marked.contains(&(at + 1)).then_some("e")] {
+                @if header { span.k { (plain(code)) } } @else {
+                    @for (quoted, part) in strings(code) {
+                        @if quoted { span.s { (plain(part)) } } @else { (plain(part)) }
+                    }
+                }
+                @if !comment.is_empty() { span.c { (plain(comment)) } }
+            } "\n"
+        }
+    };
+    html! { @for each in text.lines().enumerate().map(line) { (each) } }
+}
+
+fn split_comment(line: &str) -> (&str, &str) {
+    let mut quote = None;
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (None, '#') => return line.split_at(at),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+    }
+    (line, "")
+}
+
+/// The parts of a line: inside quotes or not.
+fn strings(code: &str) -> Vec<(bool, &str)> {
+    let (mut parts, mut from, mut quote) = (Vec::new(), 0, None);
+    for (at, c) in code.char_indices() {
+        match (quote, c) {
+            (None, '"' | '\'') => {
+                parts.push((false, &code[from..at]));
+                (from, quote) = (at, Some(c));
+            }
+            (Some(open), c) if open == c => {
+                parts.push((true, &code[from..=at]));
+                (from, quote) = (at + 1, None);
+            }
+            _ => {}
+        }
+    }
+    parts.push((quote.is_some(), &code[from..]));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_line_stays_text() {
+        let text = toml("path = \"</pre><script>\" # <b>\n[routes.x]\n", &[1]).into_string();
+        assert!(text.contains("<span class=\"s\">&quot;&lt;/pre&gt;&lt;script&gt;&quot;</span>"), "{text}");
+        assert!(text.contains("<span class=\"c\"># &lt;b&gt;</span>") && text.contains("<span class=\"e\">"), "{text}");
+        assert!(text.contains("<span class=\"k\">[routes.x]</span>"), "{text}");
+    }
+
+    #[test]
+    fn the_script_is_small_and_no_asset_asks_anybody_else() {
+        assert!(SCRIPT.len() <= 10 * 1024, "{} bytes", SCRIPT.len());
+        for asset in [CSS, SCRIPT, ICON] {
+            let others = asset.replace("http://www.w3.org/2000/svg", "");
+            assert!(!others.contains("//") || asset == SCRIPT, "an address in an asset");
+            assert!(!others.contains("http") && !others.contains("eval("));
+        }
+    }
+}

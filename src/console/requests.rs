@@ -1,0 +1,143 @@
+//! Requests as they happen: one line each, and everything that is known of one when it is opened.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::form::{Form, encoded};
+use super::shown::{plain, seconds};
+
+/// The filters of the stream, and what stands in their boxes.
+const FILTERS: [(&str, &str, &str); 5] = [
+    ("route", "Route", "read-user"),
+    ("side", "Side", "service"),
+    ("status", "Status", "5xx"),
+    ("client", "Client", "10.0.0.7"),
+    ("id", "Request id", ""),
+];
+
+pub fn requests(query: &Form) -> Markup {
+    let given: Vec<String> =
+        FILTERS.iter().filter_map(|(key, _, _)| Some(format!("{key}={}", encoded(query.some(key)?)))).collect();
+    html! {
+        div.head {
+            div { h1 { "Requests as they happen" } p.dim { "A sample where there are many; one client or one request is followed without gaps." } }
+            span.grow {}
+            div.acts { span.dim #left role="status" {} button type="button" #pause hidden { "Hold" } }
+        }
+        section.card aria-label="Filters" {
+            form.pad.acts method="get" {
+                @for (key, word, example) in FILTERS {
+                    label.f.lab { (word) input type="text" name=(key) value=(query.get(key)) placeholder=(example) size="14"; }
+                }
+                button { "Filter" }
+            }
+        }
+        section.card aria-labelledby="list-h" {
+            div.h { h2 #list-h { "Requests" } span.dim { "the newest above; open one for all that is known of it" } }
+            div data-stream={ "console/stream?" (given.join("&")) } {
+                p.pad.dim.empty { "Nothing came yet." }
+            }
+            noscript { p.pad.dim { "This list needs the script of the page. " code { "multilith logs --follow" } " shows the same on a terminal." } }
+        }
+    }
+}
+
+/// One request, as an event of the stream has it. A reader sees no query strings.
+pub fn drawn(line: &str, values: bool) -> Option<String> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let text = |key: &str| value[key].as_str().unwrap_or("");
+    let number = |key: &str| value[key].as_f64();
+    let status = value["http.response.status_code"].as_u64();
+    let class = match status {
+        Some(500..) | None => "bad",
+        Some(400..) => "warn",
+        _ => "good",
+    };
+    let path = match text("url.query") {
+        query if values && !query.is_empty() => format!("{}?{query}", text("url.path")),
+        _ => text("url.path").to_owned(),
+    };
+    let time = text("timestamp").get(11..19).unwrap_or("").to_owned();
+    let method = text("http.request.method");
+    let write = !matches!(method, "GET" | "HEAD" | "OPTIONS");
+    let side = if text("side") == "monolith" { "mono" } else { "serv" };
+    let took = number("duration_seconds").map_or_else(|| "–".to_owned(), seconds);
+    let drawn = html! {
+        details.req data-row=(plain(text("request_id"))) {
+            summary {
+                span.dim.nw { (time) }
+                span class={ "meth" @if write { " w" } } { (plain(method)) }
+                code.p { (plain(&path)) }
+                span.x.name { (plain(text("route"))) }
+                span class={ "x " (side) } { (plain(text("side"))) }
+                b class=(class) { (status.map_or_else(|| "–".to_owned(), |status| status.to_string())) }
+                span.r.nw { (took) }
+            }
+            dl.kv { @for (word, said) in facts(&value, values) { dt { (word) } dd { (plain(&said)) } } }
+        }
+    };
+    // An event's data is one line.
+    Some(drawn.into_string().replace(['\n', '\r'], " "))
+}
+
+/// Facts, decision, attempts and timing, in words.
+fn facts(value: &Value, values: bool) -> Vec<(&'static str, String)> {
+    let keys = [
+        ("request_id", "Request id"),
+        ("trace_id", "Trace id"),
+        ("client.address", "Client"),
+        ("server.address", "Host"),
+        ("url.scheme", "Scheme"),
+        ("network.protocol.version", "HTTP"),
+        ("user_agent.original", "User agent"),
+        ("route", "Route"),
+        ("stage", "Stage"),
+        ("side", "Side"),
+        ("reason", "Why this side"),
+        ("upstream", "Upstream"),
+        ("endpoint", "Endpoint"),
+        ("attempts", "Attempts"),
+        ("fallback", "Fell back because"),
+        ("fallback_status", "The service’s status"),
+        ("shadow", "Copy"),
+        ("error.type", "Error"),
+        ("error.fault", "Whose fault"),
+        ("http.request.body.size", "Bytes in"),
+        ("http.response.body.size", "Bytes out"),
+        ("queue_seconds", "In our hands"),
+        ("queue_wait_seconds", "Waited for the upstream"),
+        ("connect_seconds", "Connect"),
+        ("first_byte_seconds", "First byte"),
+        ("duration_seconds", "In all"),
+        ("rpc.grpc.status_code", "gRPC status"),
+        ("generation", "Generation"),
+    ];
+    let hidden = |key: &str| !values && matches!(key, "user_agent.original");
+    let said = |(key, word): (&str, &'static str)| {
+        let known = &value[key];
+        let text = match known {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            number if key.ends_with("_seconds") => seconds(number.as_f64()?),
+            other => other.to_string(),
+        };
+        (!hidden(key)).then_some((word, text))
+    };
+    keys.into_iter().filter_map(said).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_request_is_one_line_of_text_and_a_reader_sees_no_query() {
+        let line = r#"{"timestamp":"2026-11-28T14:02:11.123Z","request_id":"7f","http.request.method":"GET","url.path":"/<script>\n","url.query":"email=a@b","side":"service","http.response.status_code":200,"duration_seconds":0.0021,"user_agent.original":"\"><img onerror=x>"}"#;
+        let all = drawn(line, true).expect("it is JSON");
+        assert!(!all.contains("<script>") && !all.contains("<img") && !all.contains('\n'), "{all}");
+        assert!(all.contains("email=a@b") && all.contains("2.1\u{a0}ms") && all.contains("14:02:11"), "{all}");
+        let less = drawn(line, false).expect("it is JSON");
+        assert!(!less.contains("email") && !less.contains("onerror"), "{less}");
+        assert!(drawn("nonsense", true).is_none());
+    }
+}

@@ -1,0 +1,362 @@
+//! One route: where it stands, what differs, whether it may go on, how fast both sides are, its moves and its lines in the file.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::board::matched;
+use super::differs;
+use super::form::encoded;
+use super::journal::entry_of_route;
+use super::page::{Layout, said, toml};
+use super::shown::{ago, count, percent, plain, rate, ratio, seconds};
+use super::spark::{self, Mark};
+use super::verdict::{self, verdict, who_answers};
+use crate::admin::{RouteStatus, Window, route_row};
+use crate::compile::redacted;
+use crate::config::route_text;
+use crate::gate::Entry;
+use crate::migration::dial::Wish;
+use crate::migration::{Side, Stage};
+use crate::proxy::{Edition, RouteEdition, meter_index};
+use crate::reload::{Asked, in_words};
+
+/// The chart: an hour in minutes.
+const MINUTES: usize = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The page of a route; `None`: there is none of that name.
+pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>) -> Option<Markup> {
+    let (parts, window) = (frame.parts, Window::default());
+    let edition = parts.in_force.load();
+    let entry = edition.routes.iter().find(|entry| entry.name() == name)?;
+    let row = route_row(parts, &edition, entry, window);
+    let pressed = parts.live.monolith_only(edition.snapshot.server.monolith_only);
+    let uptime = parts.live.uptime(window.now).as_secs_f64();
+    let word = verdict(&row, uptime);
+    let (share, answers) = who_answers(&row, pressed);
+    Some(html! {
+        @if let Some(made) = made { (said("g", made)) }
+        @if pressed && row.stage != "retired" { (said("b", "The big red button is on: the monolith answers everything, whatever stands here.")) }
+        div.head #head data-live {
+            div {
+                p.lab.cr { a href={ (frame.root) "./" } { "Board" } " / " (name) }
+                h1 { (name) }
+                p.dim { code { (plain(&matched(entry))) } @if let Some(service) = &row.service { " to " b.serv { (service) } " " (endpoints(frame, &edition, entry)) } " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) }
+            }
+            span.grow {}
+            (buttons(frame, entry, &row))
+        }
+        section.card #track data-live aria-label="Stages" { div.pad {
+            ol.track {
+                @for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Split || entry.dial.stage == Stage::Split) {
+                    @let (here, done) = (stage == entry.dial.stage, is_before(stage, entry.dial.stage));
+                    li class={ "l-" (stage.as_str()) @if done { " done" } } aria-current=[here.then_some("step")] {
+                        (stage.as_str()) @if here { @if let Some(weight) = &row.weight { " " (weight.replace('%', "\u{a0}%")) } }
+                    }
+                }
+            }
+        } }
+        div.cols {
+            div.stack {
+                (differs::section(frame, name, entry))
+                div.two { (chart(frame, entry, &row, moves)) (figures(&row)) }
+            }
+            div.stack {
+                section.card #gate data-live aria-labelledby="gate-h" {
+                    div.h { h2 #gate-h { (question(&row)) } span.grow {} span class={ "pill f " (word.class) } { (word.word) } }
+                    div.pad { (checklist(&row, &word.because)) }
+                    (go(frame, entry, &row))
+                }
+                section.card aria-label="Who answers" { div.pad { (spark::share(share, 306.0)) p.lab { (answers) ". The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } }
+                section.card #moves data-live aria-labelledby="moves-h" {
+                    div.h { h2 #moves-h { "Moves of this route" } span.grow {} a href={ (frame.root) "journal?q=route:" (encoded(name)) } { "Journal" } }
+                    @if moves.is_empty() { p.pad.dim { "None yet: it stands where the file put it." } } @else {
+                        ul.tl { @for entry in moves.iter().take(6) { (entry_of_route(entry)) } }
+                    }
+                }
+                section.card aria-labelledby="toml-h" {
+                    div.h { h2 #toml-h { "In the file" } span.grow {} a href={ (frame.root) "file" } { "All of it" } }
+                    @match in_files(&edition, name) {
+                        Some(text) => pre tabindex="0" { (toml(&redacted(&text), &[])) },
+                        None => p.pad.dim { "The file writes this route in another form than a table of its own." },
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// The route's lines, in whichever file they stand.
+fn in_files(edition: &Edition, name: &str) -> Option<String> {
+    let sources = &edition.snapshot.sources;
+    sources.files().iter().find_map(|file| route_text(sources.text_of(file), name))
+}
+
+fn is_before(stage: Stage, here: Stage) -> bool {
+    let rank = |stage| match stage {
+        Stage::Monolith => 0,
+        Stage::Shadow => 1,
+        Stage::Canary | Stage::Split => 2,
+        Stage::Migrated => 3,
+        Stage::Retired => 4,
+    };
+    rank(stage) < rank(here)
+}
+
+fn differs_from_file(entry: &RouteEdition) -> Markup {
+    let held = entry.state.held();
+    let differs = held.filter(|held| held.file != held.standing.dial);
+    html! { @if let Some(held) = differs { " The file says " code { (in_words(held.file)) } ": a restart keeps the dial, a changed file wins." } }
+}
+
+fn endpoints(frame: &Layout<'_>, edition: &Edition, entry: &RouteEdition) -> String {
+    use crate::upstream::EndpointState::{Healthy, Unchecked};
+    let Some(id) = entry.policy.service else { return String::new() };
+    let name = edition.pool(id).spec().name.to_string();
+    let Some(status) = frame.parts.upstreams.status().into_iter().find(|upstream| upstream.name == name) else {
+        return String::new();
+    };
+    let fine = status.endpoints.iter().filter(|endpoint| matches!(endpoint.state, Healthy | Unchecked)).count();
+    format!("{fine} of {} endpoints usable", status.endpoints.len())
+}
+
+/// What can be done now. What cannot says why.
+fn buttons(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
+    let name = encoded(entry.name());
+    let would = |asked| frame.parts.reloader.preview(entry.name(), asked);
+    let state = row.gate.as_ref().map(|gate| gate.state);
+    html! {
+        @if frame.visitor.operates() {
+            div.acts {
+                @match state {
+                    Some("paused") => (frame.act("Resume", "btn", &format!("do=resume&route={name}"))),
+                    Some("off") | None => {},
+                    Some(_) => (frame.act("Pause", "btn", &format!("do=pause&route={name}"))),
+                }
+                @match would(Asked::RollBack(Wish::default())) {
+                    Ok(to) => (frame.act(&format!("Back to {}", in_words(to.to).replace('%', "\u{a0}%")), "btn red", &format!("do=rollback&route={name}"))),
+                    Err(why) => span.btn.can-not title=(why.to_string()) { "Roll back" span.sr { ": " (why.to_string()) } },
+                }
+                @match would(Asked::Promote(Wish::default())) {
+                    Ok(to) => (frame.act(&format!("Go to {}", in_words(to.to).replace('%', "\u{a0}%")), if sure(row) { "btn pri" } else { "btn" }, &format!("do=promote&route={name}"))),
+                    Err(why) => span.btn.can-not title=(why.to_string()) { "Promote" span.sr { ": " (why.to_string()) } },
+                }
+            }
+        }
+    }
+}
+
+/// Everything that is asked for a move is shown.
+pub fn sure(row: &RouteStatus) -> bool {
+    match &row.gate {
+        Some(gate) if gate.state != "off" => gate.verdict == "advance" || gate.state == "waiting",
+        _ => row.stage != "shadow" || row.mismatch_rate.is_some_and(|rate| rate <= 0.001),
+    }
+}
+
+fn question(row: &RouteStatus) -> String {
+    match row.stage {
+        "monolith" => "May it get copies?",
+        "shadow" => "May it go to canary?",
+        "canary" => "May it get more?",
+        "split" => "An experiment",
+        "migrated" => "May it be retired?",
+        _ => "Done",
+    }
+    .to_owned()
+}
+
+/// The gate's evidence as a list; without a gate the figures that a person would look at.
+fn checklist(row: &RouteStatus, because: &str) -> Markup {
+    let gate = row.gate.as_ref().filter(|gate| gate.state != "off");
+    html! {
+        @if let Some(gate) = gate {
+            ul.check {
+                @for (metric, value) in &gate.metrics { (evidence(metric, value)) }
+            }
+            @if gate.metrics.is_empty() { p.dim { (plain(&gate.why)) } } @else { p.lab { "step " (gate.step) " of " (gate.steps) ": " (plain(&gate.why)) } }
+            @if let Some(waits) = &gate.waits_for { p.lab { (plain(waits)) } }
+        } @else {
+            ul.check { @for (class, mark, title, text) in by_eye(row) { (item(class, mark, title, &text)) } }
+            @if !because.is_empty() { p.lab { (plain(because)) } }
+            @if matches!(row.stage, "shadow" | "canary") { p.lab { "No gate judges this route: " code { "gate = {}" } " in its table would." } }
+        }
+    }
+}
+
+fn item(class: &str, mark: &str, title: &str, text: &str) -> Markup {
+    html! { li { span class=(class) aria-hidden="true" { (mark) } span { b { (title) } br; span.dim { (plain(text)) } } } }
+}
+
+/// One metric of a gate: `[counted, of]` of each side, and how sure it is.
+fn evidence(metric: &str, value: &serde_json::Value) -> Markup {
+    let pair = |side: &str| {
+        let of = |at: usize| value[side][at].as_u64().unwrap_or(0);
+        (of(0), of(1))
+    };
+    let (service, monolith) = (pair("service"), pair("monolith"));
+    let number = |key: &str| value[key].as_f64().unwrap_or(0.0);
+    let rate = |(part, of)| ratio(part, of).map_or_else(|| "–".to_owned(), percent);
+    let title = match metric {
+        "failures" => "Answers without failures",
+        "refusals" => "Refuses no more (4xx)",
+        "p50" => "As fast: p50",
+        "p95" => "As fast: p95",
+        "p99" => "As fast: p99",
+        "mismatches" => "Answers agree",
+        "pair_failures" => "Fails no more in pairs",
+        "pair_p50" => "As fast in pairs: p50",
+        "pair_p95" => "As fast in pairs: p95",
+        _ => "As fast in pairs: p99",
+    };
+    let (class, mark) = if number("worse") >= number("worse_at") {
+        ("bad", "✕")
+    } else if number("better") >= number("better_at") {
+        ("good", "✓")
+    } else if value["required"].as_bool() == Some(true) {
+        ("warn", "!")
+    } else {
+        ("dim", "·")
+    };
+    let needs = value["needs"].as_u64().map(|more| format!("; {} more to be sure", count(more))).unwrap_or_default();
+    let against = if metric == "mismatches" { String::new() } else { format!(" against {}", rate(monolith)) };
+    let slower =
+        value["threshold_seconds"].as_f64().map(|limit| format!(" above {}", seconds(limit))).unwrap_or_default();
+    item(class, mark, title, &format!("{} of {}{slower}{against}{needs}", rate(service), count(service.1)))
+}
+
+/// Mark, title and figures for those who decide by themselves.
+fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, String)> {
+    let mut list = Vec::new();
+    let (requests, _) = verdict::side(row, "service");
+    let rate = |side: &str| verdict::error_rate(row, side);
+    let shown = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), percent);
+    if row.stage == "shadow" {
+        list.push(match row.mismatch_rate {
+            Some(rate) if rate <= 0.001 => ("good", "✓", "Answers agree", format!("{} differ", percent(rate))),
+            Some(rate) => ("bad", "✕", "Answers agree", format!("{} differ", percent(rate))),
+            None => ("warn", "!", "Answers agree", "nothing was compared yet".to_owned()),
+        });
+        return list;
+    }
+    if requests > 0 {
+        let worse = rate("service").unwrap_or(0.0) > rate("monolith").unwrap_or(0.0) + 0.005;
+        let (class, mark) = if worse { ("bad", "✕") } else { ("good", "✓") };
+        list.push((
+            class,
+            mark,
+            "Answers without failures",
+            format!("{} of {} against {}", shown(rate("service")), count(requests), shown(rate("monolith"))),
+        ));
+        if let (Some(service), Some(monolith)) = (row.p99_seconds.get("service"), row.p99_seconds.get("monolith")) {
+            let (class, mark) = if *service > monolith * 1.2 { ("warn", "!") } else { ("good", "✓") };
+            list.push((class, mark, "As fast", format!("p99 {} against {}", seconds(*service), seconds(*monolith))));
+        }
+    }
+    if row.stage == "migrated" {
+        let asked = row.totals.requests.get("monolith").copied().unwrap_or(0);
+        let (class, mark) = if asked == 0 { ("good", "✓") } else { ("warn", "!") };
+        list.push((class, mark, "The monolith is not asked", format!("{} times since the start", count(asked))));
+    }
+    list
+}
+
+/// The button at the end of the list, or the way around it.
+fn go(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
+    let name = encoded(entry.name());
+    let next = frame.parts.reloader.preview(entry.name(), Asked::Promote(Wish::default()));
+    html! {
+        @if let (true, Ok(next)) = (frame.visitor.operates(), next) {
+            @let word = format!("Go to {}", in_words(next.to).replace('%', "\u{a0}%"));
+            div.pad {
+                @if row.gate.as_ref().is_some_and(|gate| gate.state == "waiting") {
+                    (frame.act("Approve", "btn pri", &format!("do=approve&route={name}")))
+                } @else if sure(row) {
+                    (frame.act(&word, "btn pri", &format!("do=promote&route={name}")))
+                } @else {
+                    span.btn.can-not { (word) } " "
+                    (frame.act("Go all the same", "link", &format!("do=promote&route={name}&against=1")))
+                    p.lab { "That asks for a reason and is written to the journal." }
+                }
+            }
+        }
+    }
+}
+
+fn chart(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus, moves: &[Entry]) -> Markup {
+    let now = Window::default().now;
+    let line = |side| entry.meters.p99_by_span(meter_index(&entry.policy, side), now, MINUTE, MINUTES);
+    let (monolith, service) =
+        (line(Side::Monolith), if row.service.is_some() { line(Side::Service) } else { Vec::new() });
+    let (end, hour) = (Timestamp::now(), 3600.0);
+    let mark = |made: &Entry| {
+        let at: Timestamp = made.at.parse().ok()?;
+        let past = end.duration_since(at).as_secs_f64();
+        let to = made.to.as_ref()?;
+        let word = to.weight.clone().unwrap_or_else(|| to.stage.to_owned());
+        (past < hour && made.from != made.to).then(|| Mark { at: 1.0 - past / hour, word })
+    };
+    let marks: Vec<Mark> = moves.iter().filter_map(mark).take(6).collect();
+    let start = end - jiff::SignedDuration::from_secs(3600);
+    let p99 = |side: &str| row.p99_seconds.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
+    let copies = (row.stage == "shadow").then(|| frame.parts.shadow.report(entry.name(), None)).flatten();
+    let copies = copies.and_then(|report| report.latency.candidate.p99_seconds);
+    let drawn = spark::times(
+        &monolith,
+        &service,
+        (&start.strftime("%H:%M").to_string(), &end.strftime("%H:%M").to_string()),
+        &marks,
+    );
+    html! {
+        section.card #chart data-live aria-labelledby="chart-h" {
+            div.h {
+                h2 #chart-h { "p99, ms" } span.grow {}
+                span.legend {
+                    span.l-mo { "monolith " (p99("monolith")) }
+                    @if row.service.is_some() { span.l-se { "service" @if copies.is_some() { ", copies" } " " (copies.map_or_else(|| p99("service"), seconds)) } }
+                }
+            }
+            div.pad { (drawn) }
+        }
+    }
+}
+
+/// Both sides side by side.
+fn figures(row: &RouteStatus) -> Markup {
+    html! {
+        section.card #sides data-live aria-labelledby="sides-h" {
+            div.h { h2 #sides-h { "Sides" } span.dim { "the last five minutes; since the start" } }
+            table.w {
+                thead { tr { th scope="col" { "Side" } th.r scope="col" { "Requests" } th.r scope="col" { "Errors" } th.r scope="col" { "p50" } th.r scope="col" { "p99" } th.r scope="col" { "Since the start" } } }
+                tbody {
+                    @for (side, requests) in &row.requests {
+                        @let class = match side.as_str() { "monolith" => "mono", "service" => "serv", _ => "" };
+                        @let time = |times: &std::collections::BTreeMap<String, f64>| times.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
+                        tr {
+                            td { b class=(class) { (side) } }
+                            td.r data-l="Requests" { (count(*requests)) }
+                            td.r data-l="Errors" { (verdict::error_rate(row, side).map_or_else(|| "–".to_owned(), percent)) }
+                            td.r data-l="p50" { (time(&row.p50_seconds)) }
+                            td.r data-l="p99" { (time(&row.p99_seconds)) }
+                            td.r data-l="Since the start" { (count(row.totals.requests.get(side).copied().unwrap_or(0))) }
+                        }
+                    }
+                }
+            }
+            @if row.copies > 0 || row.fallbacks > 0 { p.pad.dim { (count(row.copies)) " copies, " (count(row.fallbacks)) " fallbacks in five minutes" } }
+        }
+    }
+}
+
+/// A page that says that there is no such route.
+pub fn none(frame: &Layout<'_>, name: &str) -> Markup {
+    html! {
+        div.card.narrow { div.pad.stack {
+            h1 { "No such route" }
+            p { "The file in force has no route " code { (plain(name)) } ". It may have been renamed or removed." }
+            p { a.btn href={ (frame.root) "./" } { "To the board" } }
+        } }
+    }
+}

@@ -1,0 +1,186 @@
+//! Signing in with a token or by a one-time link, and signing out.
+
+use std::time::Instant;
+
+use http::Method;
+use maud::{Markup, html};
+
+use super::form::{Form, encoded};
+use super::login::Sessions;
+use super::page::{Layout, said};
+use super::shown::plain;
+use super::visitor::{How, address, cookie, key_of, posted, set_cookie};
+use crate::admin::{PageRequest, Reply};
+
+/// Somebody unknown asked for a page: a browser is shown where to sign in, a program is told what is missing.
+pub fn wanted(request: &PageRequest) -> Reply {
+    let browser = request.field("accept").is_some_and(|accept| accept.contains("text/html"));
+    if !browser || request.method != Method::GET {
+        return Reply::problem(401, "send the admin token: `Authorization: Bearer TOKEN`");
+    }
+    let path = request.uri.path();
+    let up = super::root(path);
+    let next = request.uri.path_and_query().map_or("/", |all| all.as_str());
+    let next = if next == "/" { String::new() } else { format!("?next={}", encoded(next.trim_start_matches('/'))) };
+    Reply::see_other(format!("{up}console/login{next}"))
+}
+
+/// The pages below `/console/` that need no session.
+pub fn answer(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Reply {
+    let post = request.method == Method::POST;
+    let query = Form::of_query(request.uri.query());
+    match (request.uri.path(), post) {
+        ("/console/login", false) => shown(frame, sessions, request, query.get("next"), None, 200),
+        ("/console/login", true) => sign_in(sessions, frame, request),
+        ("/console/enter", false) => {
+            Reply::html(200, frame.page("Enter", &enter(frame, sessions, query.get("link"), None)))
+        }
+        ("/console/enter", true) => follow(sessions, frame, request),
+        ("/console/logout", false) => Reply::html(200, frame.page("Sign out", &out(frame, sessions))),
+        _ => sign_out(sessions, frame, request),
+    }
+}
+
+fn shown(
+    frame: Layout<'_>,
+    sessions: &Sessions,
+    request: &PageRequest,
+    next: &str,
+    wrong: Option<&str>,
+    status: u16,
+) -> Reply {
+    if frame.visitor.how != How::Nobody && wrong.is_none() {
+        return Reply::see_other(format!("{}./", frame.root));
+    }
+    let possible = cookie(frame.parts, request).is_some();
+    let main = html! {
+        section.card.narrow aria-labelledby="in" {
+            div.h { h1 #in { "Sign in" } }
+            @if possible {
+                form.pad.ask method="post" action="login" {
+                    @if let Some(wrong) = wrong { (said("b", wrong)) }
+                    input type="hidden" name="word" value=(sessions.word(&frame.visitor.cookie, "login"));
+                    input type="hidden" name="next" value=(next);
+                    label.f { "Token" input type="password" name="token" autocomplete="current-password" required autofocus; }
+                    p.lab { "One of " code { "[[server.tokens]]" } " in the file; its name stands in the journal. The session ends after half an hour without you, after twelve hours, and when the proxy restarts." }
+                    div.acts { button.pri { "Sign in" } }
+                }
+            } @else {
+                div.pad.stack {
+                    p { b { "No sign-in over a plain connection." } " The token could be read on its way." }
+                    p.dim { "Reach this page by https, through a proxy that is named in " code { "trusted" } " of " code { "[server]" } " and says " code { "X-Forwarded-Proto: https" } "; or from the machine itself, with " code { "admin" } " on loopback. Programs send " code { "Authorization: Bearer TOKEN" } " as ever." }
+                }
+            }
+        }
+    };
+    Reply::html(status, frame.page("Sign in", &main))
+}
+
+fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Reply {
+    let form = match posted(sessions, request, frame.visitor, "login") {
+        Ok(form) => form,
+        Err(refused) => return refused,
+    };
+    let Some((name, rest)) = cookie(frame.parts, request) else {
+        return Reply::problem(403, "no sign-in over a plain connection");
+    };
+    let (now, from) = (Instant::now(), address(frame.parts, request));
+    if from.is_some_and(|from| !sessions.may_guess(from, now)) {
+        return shown(
+            frame,
+            sessions,
+            request,
+            form.get("next"),
+            Some("Too many wrong tokens from your address: wait a minute."),
+            429,
+        );
+    }
+    let Some(key) = key_of(frame.parts, form.get("token").trim()) else {
+        failed(frame, request);
+        if let Some(from) = from {
+            sessions.guessed_wrong(from, now);
+        }
+        return shown(frame, sessions, request, form.get("next"), Some("This token is not known."), 403);
+    };
+    tracing::info!(name = &*key.name, "signed in at the console");
+    // Another value than before: one that was known to somebody opens nothing.
+    let value = sessions.open(key.name.clone(), key.role, now);
+    set_cookie(Reply::see_other(next_of(form.get("next"))), name, &value, &rest)
+}
+
+/// Each failure can be seen.
+fn failed(frame: Layout<'_>, request: &PageRequest) {
+    let from = address(frame.parts, request).map_or_else(|| "unknown".to_owned(), |from| from.to_string());
+    tracing::warn!(from, "a wrong token was given at the console");
+    frame
+        .parts
+        .telemetry
+        .events
+        .publish("sign_in", "", || serde_json::json!({ "failed": true, "from": from }).to_string());
+}
+
+/// Only a page of ours: a path below the root, without a host.
+fn next_of(next: &str) -> String {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_./?=&%+~".contains(c);
+    let ours = next.chars().all(fine) && !next.starts_with('/') && !next.contains("//") && !next.contains("..");
+    format!("../{}", if ours && !next.is_empty() { next } else { "./" })
+}
+
+fn enter(frame: Layout<'_>, sessions: &Sessions, link: &str, wrong: Option<&str>) -> Markup {
+    html! {
+        section.card.narrow aria-labelledby="in" {
+            div.h { h1 #in { "Enter the console" } }
+            form.pad.ask method="post" action="enter" {
+                @if let Some(wrong) = wrong { (said("b", wrong)) }
+                input type="hidden" name="word" value=(sessions.word(&frame.visitor.cookie, "enter"));
+                input type="hidden" name="link" value=(link);
+                p { "The link works once, within a minute after it was printed." }
+                div.acts { button.pri { "Enter" } }
+            }
+        }
+    }
+}
+
+fn follow(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Reply {
+    let form = match posted(sessions, request, frame.visitor, "enter") {
+        Ok(form) => form,
+        Err(refused) => return refused,
+    };
+    let now = Instant::now();
+    let (Some((name, rest)), Some((who, role))) =
+        (cookie(frame.parts, request), sessions.follow(form.get("link"), now))
+    else {
+        failed(frame, request);
+        let wrong =
+            Some("This link was used already, or is older than a minute: print a new one with `multilith console`.");
+        return Reply::html(403, frame.page("Enter", &enter(frame, sessions, "", wrong)));
+    };
+    tracing::info!(name = &*who, "entered the console by a link");
+    let value = sessions.open(who, role, now);
+    set_cookie(Reply::see_other("../".to_owned()), name, &value, &rest)
+}
+
+fn out(frame: Layout<'_>, sessions: &Sessions) -> Markup {
+    html! {
+        section.card.narrow data-ask aria-labelledby="ask" {
+            div.h { h1 #ask { "Sign out?" } }
+            form.pad.ask method="post" action="logout" {
+                input type="hidden" name="word" value=(sessions.word(&frame.visitor.cookie, "logout"));
+                p { "You are " b { (plain(&frame.visitor.name)) } "." }
+                div.acts { a.btn href="../" data-cancel { "Stay" } button.pri { "Sign out" } }
+            }
+        }
+    }
+}
+
+fn sign_out(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Reply {
+    if let Err(refused) = posted(sessions, request, frame.visitor, "logout") {
+        return refused;
+    }
+    sessions.close(&frame.visitor.cookie);
+    let reply = Reply::see_other("../".to_owned());
+    match cookie(frame.parts, request) {
+        Some((name, rest)) => set_cookie(reply, name, "", &format!("Max-Age=0; {rest}")),
+        None => reply,
+    }
+}

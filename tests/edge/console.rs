@@ -1,0 +1,146 @@
+//! The console: who may see it, who may press what, and what no page of another site can do to it.
+
+use crate::harness::{Client, Edge, Origin};
+
+const TOKEN: &str = "a-token-for-the-tests";
+const HTML: &str = "Accept: text/html";
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
+/// Status, head as text, body.
+fn ask(edge: &Edge, method: &str, target: &str, fields: &[&str], body: &str) -> (u16, String, String) {
+    let mut client = Client::connect(edge.admin_address());
+    let host = format!("Host: {}\r\nContent-Length: {}", edge.admin_address(), body.len());
+    let fields: Vec<&str> = std::iter::once(host.as_str()).chain(fields.iter().copied()).collect();
+    client.send(format!("{method} {target} HTTP/1.1\r\n{}\r\n\r\n{body}", fields.join("\r\n")));
+    let response = client.response();
+    (response.status(), format!("{:?}", response.head), response.text())
+}
+
+/// What follows a word, up to a delimiter.
+fn after<'a>(text: &'a str, word: &str, end: char) -> &'a str {
+    let rest = text.split_once(word).unwrap_or_else(|| panic!("no {word} in {text}")).1;
+    rest.split(end).next().expect("split gives one")
+}
+
+/// The cookie and the word of the form that the page gives.
+fn page(edge: &Edge, target: &str, cookie: Option<&str>) -> (String, String) {
+    let given = cookie.map(|cookie| format!("Cookie: {cookie}"));
+    let fields: Vec<&str> = std::iter::once(HTML).chain(given.as_deref()).collect();
+    let (status, head, body) = ask(edge, "GET", target, &fields, "");
+    assert_eq!(status, 200, "{target}: {body}");
+    let cookie =
+        cookie.map_or_else(|| format!("multilith_console={}", after(&head, "multilith_console=", ';')), str::to_owned);
+    (cookie, after(&body, "name=\"word\" value=\"", '"').to_owned())
+}
+
+fn pressed(edge: &Edge) -> bool {
+    edge.metric("multilith_monolith_only", &[]) > 0.5
+}
+
+#[test]
+fn the_button_is_pressed_by_our_own_form_and_by_nothing_else() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let (cookie, word) = page(&edge, "/console/act?do=press", None);
+    let (_, other_word) = page(&edge, "/console/act?do=press", None);
+    let cookie = format!("Cookie: {cookie}");
+    let body = format!("word={word}&do=press&reason=why%20not");
+    let stale = format!("word={other_word}&do=press");
+    let table: [(&str, Vec<&str>, &str, u16); 8] = [
+        ("without an origin", vec![FORM, &cookie], &body, 403),
+        ("a foreign origin", vec![FORM, &cookie, "Origin: http://evil.example"], &body, 403),
+        ("sent by another site", vec![FORM, &cookie, &ours, "Sec-Fetch-Site: cross-site"], &body, 403),
+        ("without the cookie", vec![FORM, &ours], &body, 403),
+        ("another page's word", vec![FORM, &cookie, &ours], &stale, 403),
+        ("no word", vec![FORM, &cookie, &ours], "do=press", 403),
+        ("JSON", vec!["Content-Type: application/json", &cookie, &ours], "{}", 415),
+        ("text", vec!["Content-Type: text/plain", &cookie, &ours], &body, 415),
+    ];
+    for (what, fields, body, status) in table {
+        assert_eq!(ask(&edge, "POST", "/console/act", &fields, body).0, status, "{what}");
+        assert!(!pressed(&edge), "{what}");
+    }
+    assert_eq!(ask(&edge, "GET", "/console/act?do=press", &[HTML, &cookie], "").0, 200);
+    assert!(!pressed(&edge), "a GET changes nothing");
+    let fields = [FORM, &cookie, &ours, "Sec-Fetch-Site: same-origin", "User-Agent: Mozilla/5.0 Firefox/140.0"];
+    assert_eq!(ask(&edge, "POST", "/console/act", &fields, &body).0, 303);
+    assert!(pressed(&edge));
+    let journal = ask(&edge, "GET", "/api/v1/journal", &[], "").2;
+    assert!(
+        journal.contains("loopback via console from 127.0.0.1 (Firefox)") && journal.contains("why not"),
+        "{journal}"
+    );
+}
+
+#[test]
+fn a_token_opens_a_session_and_five_wrong_ones_a_minute_of_silence() {
+    let path = format!("{}/console-token-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    std::fs::write(&path, TOKEN).expect("cargo's folder for tests takes a file");
+    let tokens = format!("tokens = [{{ name = \"eve\", token = {{ file = \"{path}\" }}, role = \"read\" }}]");
+    let edge = Edge::before(&Origin::saying("ok")).server(&tokens).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let (status, head, _) = ask(&edge, "GET", "/journal", &[HTML], "");
+    assert!(status == 303 && head.contains("console/login?next=journal"), "{status} {head}");
+    assert_eq!(ask(&edge, "GET", "/journal", &[], "").0, 401, "a program is told what is missing");
+    assert_eq!(ask(&edge, "GET", "/console/live", &[], "").0, 401);
+    let (cookie, word) = page(&edge, "/console/login", None);
+    let cookie = format!("Cookie: {cookie}");
+    let sign_in = |token: &str| {
+        let body = format!("word={word}&token={token}&next=journal");
+        ask(&edge, "POST", "/console/login", &[FORM, &cookie, &ours], &body)
+    };
+    let (status, head, _) = sign_in(TOKEN);
+    assert!(status == 303 && head.contains("../journal"), "{head}");
+    assert!(head.contains("HttpOnly; SameSite=Strict"), "{head}");
+    let session = format!("Cookie: multilith_console={}", after(&head, "multilith_console=", ';'));
+    let (status, _, body) = ask(&edge, "GET", "/", &[HTML, &session], "");
+    assert!(status == 200 && body.contains("eve · read"), "{body}");
+    assert!(!body.contains("Monolith only"), "a button that may not be pressed is not drawn");
+    assert_eq!(ask(&edge, "GET", "/console/act?do=press", &[HTML, &session], "").0, 403);
+    // A reader's form, by whatever way it came by its word.
+    let logout = ask(&edge, "GET", "/console/logout", &[HTML, &session], "").2;
+    let word_out = after(&logout, "name=\"word\" value=\"", '"').to_owned();
+    let body = format!("word={word_out}&do=press");
+    assert_eq!(ask(&edge, "POST", "/console/act", &[FORM, &session, &ours], &body).0, 403);
+    assert_eq!(ask(&edge, "POST", "/console/logout", &[FORM, &session, &ours], &format!("word={word_out}")).0, 303);
+    assert_eq!(ask(&edge, "GET", "/", &[HTML, &session], "").0, 303, "signed out");
+    for guess in 0..5 {
+        assert_eq!(sign_in("wrong").0, 403, "guess {guess}");
+    }
+    assert_eq!(sign_in(TOKEN).0, 429, "even the right one waits now");
+    std::fs::remove_file(&path).expect("the file is still there");
+}
+
+#[test]
+fn every_page_is_drawn_and_keeps_to_the_policy() {
+    let service = Origin::saying("service");
+    let hostile = "/a<script>alert(1)</script>/{id}";
+    let routes = format!("[routes.mine]\npath = '{hostile}'\nservice = \"users\"\nstage = \"shadow\"\n");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(&routes).start();
+    for target in [
+        "/",
+        "/?q=stage:shadow+errors%3C1%25",
+        "/?q=%22%3E%3Cscript%3Ealert(2)%3C/script%3E",
+        "/inventory",
+        "/requests",
+        "/journal?q=route:mine",
+        "/upstreams",
+        "/file",
+        "/route/mine",
+        "/console/act?do=promote&route=mine",
+        "/console/act?do=rule&key=ignore&route=mine&field=%3Cb%3E",
+    ] {
+        let (status, head, body) = ask(&edge, "GET", target, &[HTML], "");
+        assert_eq!(status, 200, "{target}: {body}");
+        let head = head.to_lowercase();
+        assert!(head.contains("script-src 'self'") && head.contains("frame-ancestors 'none'"), "{head}");
+        assert!(!head.contains("unsafe") && head.contains("no-store") && head.contains("no-referrer"), "{head}");
+        assert!(!body.contains("<script>") && !body.contains(" style=") && !body.contains(" onclick"), "{target}");
+        assert!(body.len() < 64 * 1024 && !body.contains("href=\"/") && !body.contains("src=\"/"), "{target}");
+    }
+    assert_eq!(ask(&edge, "GET", "/route/none", &[HTML], "").0, 404);
+    let board = ask(&edge, "GET", "/", &[HTML], "").2;
+    let sheet = after(&board, "stylesheet\" href=\"", '"').to_owned();
+    let (status, head, _) = ask(&edge, "GET", &format!("/{sheet}"), &[], "");
+    assert!(status == 200 && head.contains("immutable"), "{sheet} {head}");
+}
