@@ -6,7 +6,7 @@ use super::Parts;
 use super::reply::Reply;
 use crate::inventory::Report;
 use crate::learn::now;
-use crate::plan::{StandingRoute, find_routes, what_next};
+use crate::plan::{NextStep, StandingRoute, find_routes, what_next};
 use crate::proxy::{Edition, RouteEdition};
 
 /// `GET /api/v1/inventory`, gathered away from the listener's threads.
@@ -23,10 +23,7 @@ pub async fn next(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
     let steps = move || {
         let edition = parts.in_force.load();
-        let report = report(&parts, &edition);
-        let routes: Vec<StandingRoute> = edition.routes.iter().map(|entry| standing(&edition, entry)).collect();
-        let button = parts.live.monolith_only(edition.snapshot.server.monolith_only);
-        what_next(&report, &edition.snapshot, &routes, button, now())
+        steps(&parts, &edition, &report(&parts, &edition))
     };
     match tokio::task::spawn_blocking(steps).await {
         Ok(steps) => Reply::json(200, &steps),
@@ -34,7 +31,15 @@ pub async fn next(parts: &Arc<Parts>) -> Reply {
     }
 }
 
-fn report(parts: &Parts, edition: &Edition) -> Report {
+/// What to take, to retire and to leave next.
+pub fn steps(parts: &Parts, edition: &Edition, report: &Report) -> Vec<NextStep> {
+    let routes: Vec<StandingRoute> = edition.routes.iter().map(|entry| standing(edition, entry)).collect();
+    let button = parts.live.monolith_only(edition.snapshot.server.monolith_only);
+    what_next(report, &edition.snapshot, &routes, button, now())
+}
+
+/// The endpoints that were learned, with the routes that take them.
+pub fn report(parts: &Parts, edition: &Edition) -> Report {
     let mut report = parts.learner.report();
     find_routes(&mut report, &edition.snapshot, &|route| Some(edition.route(Some(route)).dial.stage.as_str()));
     report

@@ -27,8 +27,7 @@ mod tests;
 
 pub use snapshot::{
     AccessLog, Acme, AdminToken, Certificate, ForceRule, InventorySettings, Limits, LogFormat, LogOutput, NotifyTarget,
-    ProxyProtocol, Role, ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
-    TrustedUser,
+    ProxyProtocol, Role, ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings, TrustedUser,
 };
 
 pub use crate::route::{Matching, Network, Secret, SecretSource};

@@ -16,9 +16,11 @@ use crate::proxy::{Edition, RouteEdition, meter_index};
 
 /// Routes on one page.
 const PAGE: usize = 200;
-/// The sparkline: so many steps of this length.
+/// The sparkline: so many steps, of this length once the program runs for a quarter of an hour.
 const STEPS: usize = 30;
 const STEP: Duration = Duration::from_secs(30);
+/// Counts are not kept more finely.
+const SHORTEST_STEP: Duration = Duration::from_secs(5);
 
 /// One line of the board.
 struct Row<'a> {
@@ -166,7 +168,7 @@ fn figures(head: &Status, edition: &Edition, window: Window, frame: &Layout<'_>)
             let row = route_row(frame.parts, edition, entry, window);
             requests += verdict::requests(&row);
             errors += row.errors.values().sum::<u64>().saturating_sub(row.fallbacks);
-            for (sum, count) in steps.iter_mut().zip(line(entry, window.now)) {
+            for (sum, count) in steps.iter_mut().zip(line(entry, window.now, head.uptime_seconds)) {
                 *sum += count;
             }
         }
@@ -202,7 +204,8 @@ fn stages(edition: &Edition) -> Markup {
 }
 
 /// Requests of all sides in the last quarter of an hour.
-fn line(entry: &RouteEdition, now: Instant) -> Vec<u64> {
+fn line(entry: &RouteEdition, now: Instant, uptime: f64) -> Vec<u64> {
+    let step = (Duration::from_secs_f64(uptime) / 30).clamp(SHORTEST_STEP, STEP);
     let sides: Vec<usize> = if entry.policy.variants.is_empty() {
         vec![meter_index(&entry.policy, Side::Monolith), meter_index(&entry.policy, Side::Service)]
     } else {
@@ -210,7 +213,7 @@ fn line(entry: &RouteEdition, now: Instant) -> Vec<u64> {
     };
     let mut sum = vec![0; STEPS];
     for side in sides {
-        for (sum, count) in sum.iter_mut().zip(entry.meters.requests_by_span(side, now, STEP, STEPS)) {
+        for (sum, count) in sum.iter_mut().zip(entry.meters.requests_by_span(side, now, step, STEPS)) {
             *sum += count;
         }
     }
@@ -248,7 +251,7 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
             td { (stage_pill(route.stage)) }
             td { div.nw { (spark::share(share, 120.0)) span.lab { (words) } } }
             td.r.nw data-l="Requests" { (rate(verdict::requests(route), head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
-            td { (spark::spark(&line(entry, Window::default().now), (72.0, 24.0), if blue { "li ls" } else { "li lm" })) }
+            td { (spark::spark(&line(entry, Window::default().now, head.uptime_seconds), (72.0, 24.0), if blue { "li ls" } else { "li lm" })) }
             td data-l="Errors" { (pair(&errors, worse)) }
             td data-l="p99" { (pair(&p99, false)) }
             td.r.nw data-l="Differ" {

@@ -1,34 +1,167 @@
-//! The inventory: endpoints learned from traffic, and what to take next.
+//! The inventory: endpoints learned from traffic, with their routes and how that is known.
 
 use maud::{Markup, html};
 
-use super::page::Layout;
-use super::shown::count;
-use crate::admin::{Window, route_row};
+use super::form::Form;
+use super::page::{Layout, stage_pill, toml};
+use super::shown::{ago, count, cut, percent, plain, ratio, seconds};
+use super::spark;
+use crate::admin::{learned_report, next_steps};
+use crate::inventory::{LearnedEndpoint, Report};
+use crate::plan::NextStep;
 
-/// Until endpoints are learned from traffic, what is known without them is said, and nothing else.
-pub fn inventory(frame: &Layout<'_>) -> Markup {
-    let (parts, window) = (frame.parts, Window::default());
-    let edition = parts.in_force.load();
-    let unmatched = route_row(parts, &edition, &edition.unmatched, window);
-    let (lately, ever) = (unmatched.requests.values().sum::<u64>(), unmatched.totals.requests.values().sum::<u64>());
+/// Proposals that are shown.
+const MOST_STEPS: usize = 6;
+/// Endpoints on one page.
+const PAGE: usize = 200;
+
+pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
+    let edition = frame.parts.in_force.load();
+    let report = learned_report(frame.parts, &edition);
+    let found: Vec<&LearnedEndpoint> =
+        report.endpoints.iter().filter(|endpoint| takes(query.get("q"), endpoint)).collect();
+    let most = report.endpoints.iter().map(|endpoint| endpoint.requests).max().unwrap_or(0);
+    let steps = next_steps(frame.parts, &edition, &report);
+    html! {
+        (head(&report))
+        div.cols {
+        section.card aria-labelledby="eps" {
+            div.h {
+                h2 #eps { "Endpoints" } span.dim { (count(found.len() as u64)) }
+                span.grow {}
+                form role="search" { input type="search" name="q" value=(query.get("q")) aria-label="Filter endpoints" placeholder="Filter: POST route:none"; }
+                a.btn.sm href={ (frame.root) "api/v1/inventory" } download="inventory.json" { "JSON" }
+            }
+            @if report.endpoints.is_empty() { (empty()) } @else if found.is_empty() { p.pad.dim { "No endpoint is like that." } } @else {
+                table.w {
+                    thead { tr {
+                        th scope="col" { "Endpoint" } th scope="col" { "Route" } th.r scope="col" { "Requests" } th scope="col" { "Share, and by whom" }
+                        th.r scope="col" { "Errors" } th.r scope="col" { "p99" } th scope="col" { "How we know" } th scope="col" { "Last asked" }
+                    } }
+                    tbody #rows data-live { @for endpoint in found.iter().take(PAGE) { (row(frame, endpoint, most)) } }
+                }
+                @if found.len() > PAGE { p.pad.dim { "And " (count((found.len() - PAGE) as u64)) " more: filter, or take the JSON." } }
+            }
+        }
+        (next(&steps))
+        }
+    }
+}
+
+/// Proposals with their reasons, and the lines of the first to paste.
+fn next(steps: &[NextStep]) -> Markup {
+    let paste = steps.iter().find(|step| !step.toml.is_empty());
+    let class = |kind: &str| match kind {
+        "take" | "retire" => "good",
+        "zombie" => "warn",
+        _ => "n",
+    };
+    html! {
+        div.card #next data-live role="region" aria-labelledby="next-h" {
+            div.h { h2 #next-h { "What next" } span.dim { "why, in figures" } }
+            @if steps.is_empty() { p.pad.dim { "Nothing to propose yet: more traffic says more." } }
+            @for step in steps.iter().take(MOST_STEPS) {
+                div.note {
+                    span class={ "pill f " (class(step.kind)) } { (step.kind) }
+                    div.t {
+                        @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or(""))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
+                        p.dim { @if step.share > 0.0 { (super::shown::large_percent(step.share)) " of requests; " } (plain(&step.reasons.join("; "))) }
+                    }
+                }
+            }
+            @if let Some(step) = paste {
+                pre #paste tabindex="0" { (toml(&step.toml, &[])) }
+                div.pad { button.sm.pri type="button" data-copy="paste" { "Copy" } }
+            }
+        }
+    }
+}
+
+fn head(report: &Report) -> Markup {
+    let all = &report.endpoints;
+    let routed: u64 = all.iter().filter(|endpoint| endpoint.route.is_some()).map(|endpoint| endpoint.requests).sum();
+    let writes = all.iter().filter(|endpoint| endpoint.writes && endpoint.route.is_none()).count();
+    let since = report.since.as_deref().map(|since| format!(" since {}", cut(since, 10))).unwrap_or_default();
     html! {
         div.head #head data-live {
-            div { h1 { "What the monolith answers" } p.dim { "Requests that no route takes go to the monolith, unchanged." } }
+            div { h1 { "What the monolith answers" } p.dim { "Learned from " (count(report.requests)) " requests" (since) "; nothing was configured." } }
             span.grow {}
             div.kpis {
-                div { div.big { (count(lately)) } div.lab { "without a route, last five minutes" } }
-                div { div.big { (count(ever)) } div.lab { "since the start" } }
+                div { div.big { (count(all.len() as u64)) } div.lab { "endpoints" } }
+                div { div.big { (ratio(routed, report.requests).map_or_else(|| "–".to_owned(), super::shown::large_percent)) } div.lab { "of requests have a route" } }
+                div { div.big { (writes) } div.lab { "write endpoints without one" } }
+                div { div.big { (count(report.unknown.paths)) } div.lab { "paths it does not know" } }
             }
         }
-        section.card aria-labelledby="eps" {
-            div.h { h2 #eps { "Endpoints" } }
-            div.pad.stack {
-                p { "This proxy does not learn its endpoints from traffic yet. An access log of the monolith has them already:" }
-                pre tabindex="0" { "multilith inventory --from-log access.log\nmultilith inventory --from-log access.log --suggest" }
-                p.dim { "The first lists every endpoint with its volume, errors and share; the second prints routes to paste, in stage " code { "monolith" } ", which change nothing." }
-                p.dim { "A framework prints its own list: " code { "multilith import django" } ", " code { "rails" } ", " code { "laravel" } ", " code { "express" } ", " code { "spring" } ", " code { "flask" } ", " code { "openapi" } "." }
-            }
+    }
+}
+
+fn empty() -> Markup {
+    html! {
+        div.pad.stack {
+            p { "Nothing was learned yet: the first requests stand here within a minute, unless " code { "[inventory] learn = false" } "." }
+            p.dim { "An access log of the monolith has its endpoints already: " code { "multilith inventory --from-log access.log --suggest" } " prints routes to paste." }
         }
+    }
+}
+
+/// Words that stand in method and path; `route:none`, `route:NAME`, `writes`.
+fn takes(query: &str, endpoint: &LearnedEndpoint) -> bool {
+    let text = format!("{} {}", endpoint.method, endpoint.path).to_lowercase();
+    query.split_whitespace().all(|word| match word.split_once(':') {
+        Some(("route", "none")) => endpoint.route.is_none(),
+        Some(("route", name)) => endpoint.route.as_deref() == Some(name),
+        _ if word == "writes" => endpoint.writes,
+        _ => text.contains(&word.to_lowercase()),
+    })
+}
+
+fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
+    let share = ratio(endpoint.requests, most).unwrap_or(0.0);
+    let own = ratio(endpoint.monolith, endpoint.requests).unwrap_or(1.0);
+    let known: Vec<String> = endpoint
+        .parameters
+        .iter()
+        .map(|parameter| format!("{}: {} {}", parameter.name, count(parameter.kinds), parameter.kind))
+        .collect();
+    html! {
+        tr data-row={ (endpoint.method) " " (plain(&endpoint.path)) } {
+            td { span class={ "meth" @if endpoint.writes { " w" } } { (plain(&endpoint.method)) } code { (path(&endpoint.path)) } }
+            td {
+                @match (&endpoint.route, &endpoint.stage) {
+                    (Some(route), Some(stage)) => { (frame.route_link(route)) " " (stage_pill(stage)) }
+                    _ => span.dim { "no route" },
+                }
+            }
+            td.r.nw data-l="Requests" { (count(endpoint.requests)) }
+            td { (spark::share(1.0 - own, (share * 90.0).max(4.0))) }
+            td.r.nw data-l="Errors" { (ratio(endpoint.errors, endpoint.requests).map_or_else(|| "–".to_owned(), percent)) }
+            td.r.nw data-l="p99" { (endpoint.p99_seconds.map_or_else(|| "–".to_owned(), seconds)) }
+            td.dim { (plain(&known.join(", "))) }
+            td.dim.nw data-l="Last asked" { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| ago(at, jiff::Timestamp::now()))) }
+        }
+    }
+}
+
+/// A path with its parameters told apart.
+fn path(template: &str) -> Markup {
+    html! {
+        @for (at, part) in template.split('{').enumerate() {
+            @if at == 0 { (plain(part)) } @else if let Some((name, rest)) = part.split_once('}') {
+                span.param { "{" (plain(name)) "}" } (plain(rest))
+            } @else { "{" (plain(part)) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_keeps_its_letters_and_shows_its_parameters() {
+        let drawn = path("/a<b>/{id}.json/{*rest}/{").into_string();
+        assert!(drawn.contains("&lt;b&gt;") && drawn.contains("<span class=\"param\">{id}</span>.json"), "{drawn}");
+        assert!(drawn.ends_with("/{"), "{drawn}");
     }
 }

@@ -139,7 +139,7 @@ impl Console {
         let page = |here, title: &str, main: &Markup| Reply::html(200, at(here).page(title, main));
         match path {
             "/" => page("", "Board", &board::board(&at(""), &query)),
-            "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"))),
+            "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), &query)),
             "/requests" => page("requests", "Requests", &requests::requests(&query)),
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {

@@ -22,9 +22,10 @@ use crate::migration::{Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
 use crate::reload::{Asked, in_words};
 
-/// The chart: an hour in minutes.
-const MINUTES: usize = 60;
-const MINUTE: Duration = Duration::from_secs(60);
+/// The chart: an hour in minutes; of a younger program less, in shorter steps.
+const STEPS: usize = 60;
+const STEP: Duration = Duration::from_secs(60);
+const SHORTEST_STEP: Duration = Duration::from_secs(5);
 
 /// The page of a route; `None`: there is none of that name.
 pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>) -> Option<Markup> {
@@ -287,10 +288,11 @@ fn go(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
 
 fn chart(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus, moves: &[Entry]) -> Markup {
     let now = Window::default().now;
-    let line = |side| entry.meters.p99_by_span(meter_index(&entry.policy, side), now, MINUTE, MINUTES);
+    let step = (frame.parts.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
+    let line = |side| entry.meters.p99_by_span(meter_index(&entry.policy, side), now, step, STEPS);
     let (monolith, service) =
         (line(Side::Monolith), if row.service.is_some() { line(Side::Service) } else { Vec::new() });
-    let (end, hour) = (Timestamp::now(), 3600.0);
+    let (end, hour) = (Timestamp::now(), (step * 60).as_secs_f64());
     let mark = |made: &Entry| {
         let at: Timestamp = made.at.parse().ok()?;
         let past = end.duration_since(at).as_secs_f64();
@@ -299,7 +301,7 @@ fn chart(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus, moves: &[E
         (past < hour && made.from != made.to).then(|| Mark { at: 1.0 - past / hour, word })
     };
     let marks: Vec<Mark> = moves.iter().filter_map(mark).take(6).collect();
-    let start = end - jiff::SignedDuration::from_secs(3600);
+    let start = end - step * 60;
     let p99 = |side: &str| row.p99_seconds.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
     let copies = (row.stage == "shadow").then(|| frame.parts.shadow.report(entry.name(), None)).flatten();
     let copies = copies.and_then(|report| report.latency.candidate.p99_seconds);
@@ -329,7 +331,7 @@ fn figures(row: &RouteStatus) -> Markup {
         section.card #sides data-live aria-labelledby="sides-h" {
             div.h { h2 #sides-h { "Sides" } span.dim { "the last five minutes; since the start" } }
             table.w {
-                thead { tr { th scope="col" { "Side" } th.r scope="col" { "Requests" } th.r scope="col" { "Errors" } th.r scope="col" { "p50" } th.r scope="col" { "p99" } th.r scope="col" { "Since the start" } } }
+                thead { tr { th scope="col" { "Side" } th.r scope="col" { "Requests" } th.r scope="col" { "Errors" } th.r scope="col" { "p50" } th.r scope="col" { "p99" } th.r scope="col" { "In all" } } }
                 tbody {
                     @for (side, requests) in &row.requests {
                         @let class = match side.as_str() { "monolith" => "mono", "service" => "serv", _ => "" };
@@ -340,7 +342,7 @@ fn figures(row: &RouteStatus) -> Markup {
                             td.r data-l="Errors" { (verdict::error_rate(row, side).map_or_else(|| "–".to_owned(), percent)) }
                             td.r data-l="p50" { (time(&row.p50_seconds)) }
                             td.r data-l="p99" { (time(&row.p99_seconds)) }
-                            td.r data-l="Since the start" { (count(row.totals.requests.get(side).copied().unwrap_or(0))) }
+                            td.r data-l="In all" { (count(row.totals.requests.get(side).copied().unwrap_or(0))) }
                         }
                     }
                 }

@@ -153,7 +153,10 @@ fn the_document_of_the_api_names_every_path_that_there_is() {
     let page = edge.admin("GET", "/").text();
     for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
         let target = link.trim_start_matches("./").replace("&amp;", "&");
-        assert!(link.starts_with('#') || edge.admin("GET", &format!("/{target}")).status() == 200, "{link} is not there");
+        assert!(
+            link.starts_with('#') || edge.admin("GET", &format!("/{target}")).status() == 200,
+            "{link} is not there"
+        );
     }
     for (path, operations) in paths {
         let target = path.replace("{name}", "read-user");
