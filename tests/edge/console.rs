@@ -134,7 +134,13 @@ fn every_page_is_drawn_and_keeps_to_the_policy() {
         assert_eq!(status, 200, "{target}: {body}");
         let head = head.to_lowercase();
         assert!(head.contains("script-src 'self'") && head.contains("frame-ancestors 'none'"), "{head}");
-        assert!(!head.contains("unsafe") && head.contains("no-store") && head.contains("no-referrer"), "{head}");
+        assert!(
+            !head.contains("unsafe")
+                && head.contains("no-store")
+                && head.contains("referrer-policy")
+                && head.contains("same-origin"),
+            "{head}"
+        );
         assert!(!body.contains("<script>") && !body.contains(" style=") && !body.contains(" onclick"), "{target}");
         assert!(body.len() < 64 * 1024 && !body.contains("href=\"/") && !body.contains("src=\"/"), "{target}");
     }
