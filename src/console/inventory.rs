@@ -64,7 +64,7 @@ fn next(steps: &[NextStep]) -> Markup {
                 div.note {
                     span class={ "pill f " (class(step.kind)) } { (step.kind) }
                     div.t {
-                        @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or(""))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
+                        @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or("The proxy may go"))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
                         p.dim { @if step.share > 0.0 { (super::shown::large_percent(step.share)) " of requests; " } (plain(&step.reasons.join("; "))) }
                     }
                 }

@@ -261,7 +261,11 @@ fn leave(report: &Report, routes: &[StandingRoute], no_zombies: bool, now: u32) 
         share: 1.0,
         reasons: vec![
             "every route is migrated or retired, and what no route takes is below 0.01 % of the requests".to_owned(),
-            "the façade can go: `multilith export` writes the routes for nginx, HAProxy, Envoy or HTTPRoute".to_owned(),
+            "the façade can go, once a load balancer or an ingress sends each route's requests to its service: \
+             `multilith explain METHOD URL` shows what must arrive there"
+                .to_owned(),
+            "what this proxy does beside routing must stand there, too: rewrites, redirects, authorization, cookies, limits"
+                .to_owned(),
             "who calls the monolith past this proxy is not seen here: `multilith inventory --from-log` finds it"
                 .to_owned(),
         ],
@@ -345,4 +349,68 @@ fn name_of(path: &str) -> String {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Unknown;
+
+    const NOW: u32 = 29_000_000;
+
+    fn route(stage: Stage) -> StandingRoute {
+        StandingRoute { name: "users".to_owned(), stage, service: None, since: None, fallbacks: 0 }
+    }
+
+    /// Watched for `days`; of 100 000 requests, `unmatched` went to an endpoint without a route, just now.
+    fn watched(days: u32, unmatched: u64) -> Report {
+        let endpoint = |path: &str, route: Option<&str>, requests| LearnedEndpoint {
+            method: "GET".into(),
+            path: path.to_owned(),
+            route: route.map(str::to_owned),
+            stage: None,
+            requests,
+            monolith: 0,
+            errors: 0,
+            missing: 0,
+            clients: "several".into(),
+            callers: 2,
+            agents: Vec::new(),
+            p50_seconds: None,
+            p99_seconds: None,
+            first_seen: None,
+            last_seen: None,
+            monolith_last_seen: None,
+            parameters: Vec::new(),
+            writes: false,
+            example: path.to_owned(),
+            last_minute: NOW,
+            monolith_last_minute: 0,
+        };
+        let since = jiff::Timestamp::from_second(i64::from(NOW - days * 24 * 60) * 60).expect("a time");
+        Report {
+            since: Some(since.to_string()),
+            requests: 100_000,
+            dropped: 0,
+            endpoints: vec![
+                endpoint("/users/{id}", Some("users"), 100_000 - unmatched),
+                endpoint("/old", None, unmatched),
+            ],
+            unknown: Unknown { requests: 0, paths: 0 },
+        }
+    }
+
+    #[test]
+    fn the_proxy_may_go_after_thirty_days_in_which_everything_had_a_moved_route() {
+        let moved = [route(Stage::Migrated), route(Stage::Retired)];
+        let step = leave(&watched(30, 9), &moved, true, NOW).expect("a proposal");
+        assert_eq!((step.kind, &*step.path, &*step.toml), ("leave", "", ""));
+        assert!(step.reasons.iter().any(|reason| reason.contains("`multilith explain METHOD URL`")), "{step:?}");
+
+        assert!(leave(&watched(29, 9), &moved, true, NOW).is_none(), "too short a time");
+        assert!(leave(&watched(30, 10), &moved, true, NOW).is_none(), "0.01 % have no route");
+        assert!(leave(&watched(30, 9), &moved, false, NOW).is_none(), "the monolith still gets what is moved");
+        assert!(leave(&watched(30, 9), &[route(Stage::Canary)], true, NOW).is_none(), "a route is on its way");
+        assert!(leave(&watched(30, 9), &[], true, NOW).is_none(), "there is no route");
+    }
 }
