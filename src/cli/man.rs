@@ -78,6 +78,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
 
     #[test]
@@ -100,5 +102,50 @@ mod tests {
     #[test]
     fn no_letter_of_a_sentence_is_a_command_of_troff() {
         assert_eq!(escaped(".5 of `\\d` and more-or-less"), "\\&.5 of `\\ed` and more\\-or\\-less");
+    }
+
+    /// A text that sends a person to a verb or a flag that does not exist costs more than one that is silent.
+    #[test]
+    fn every_verb_and_flag_that_a_text_names_exists() {
+        let mut command = Cli::command();
+        command.build();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut texts = Vec::new();
+        for part in ["README.md", "src", "dashboards", "packaging", "routes.toml"] {
+            gather(&root.join(part), &mut texts);
+        }
+        let (mut named, mut wrong) = (0, Vec::new());
+        for (file, text) in &texts {
+            for span in text.split("`multilith ").skip(1).filter_map(|rest| rest.split('`').next()) {
+                let mut words = span.split_whitespace().map(|word| word.trim_matches(['[', ']', '\\', ',']));
+                let Some(verb) = words.next().filter(|verb| verb.starts_with(|first: char| first.is_ascii_lowercase()))
+                else {
+                    continue;
+                };
+                named += 1;
+                let Some(known) = command.find_subcommand(verb) else {
+                    wrong.push(format!("{}: `multilith {span}`: no verb `{verb}`", file.display()));
+                    continue;
+                };
+                for flag in words.filter_map(|word| word.strip_prefix("--")).filter(|flag| !flag.is_empty()) {
+                    let flag = flag.split('=').next().unwrap_or(flag);
+                    if !known.get_arguments().any(|argument| argument.get_long() == Some(flag)) {
+                        wrong.push(format!("{}: `multilith {span}`: no flag `--{flag}`", file.display()));
+                    }
+                }
+            }
+        }
+        assert!(named >= 50, "only {named} verbs are named");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    fn gather(path: &Path, texts: &mut Vec<(PathBuf, String)>) {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).expect("a folder of the project") {
+                gather(&entry.expect("an entry").path(), texts);
+            }
+        } else if let Ok(text) = std::fs::read_to_string(path) {
+            texts.push((path.to_owned(), text));
+        }
     }
 }
