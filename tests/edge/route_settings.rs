@@ -78,8 +78,11 @@ fn a_redirect_fills_the_parameters_in_and_keeps_the_query() {
     assert_eq!(edge.get("/far/a").status(), 302);
     edge.reload("");
     let text = edge.text("").replace("threads = 2", "threads = 2\nmonolith_only = true");
+    let text = text.replace("[monolith]\n", "[monolith]\nmax_in_flight = 3\n");
     edge.replace_file(&text);
     edge.await_text(&text);
+    let said = ["/old/7", "/far/a"].map(|path| explained(&edge, &["GET", path]).1);
+    assert_eq!(said.map(|said| said.contains("3 requests at once")), [false, true], "who redirects asks nobody");
     assert_eq!((edge.get("/far/a").text(), edge.get("/old/7").status()), ("monolith".into(), 308));
 }
 
