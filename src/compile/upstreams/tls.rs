@@ -113,6 +113,10 @@ fn warn_unverified(tls: &config::UpstreamTls, verify: Verify, draft: &mut Draft<
 }
 
 fn pins(tls: &config::UpstreamTls, draft: &mut Draft<'_>) -> Vec<KeyPin> {
+    if let Some(given) = tls.pin.given().filter(|given| given.value.is_empty()) {
+        let help = "name the keys of the server, or remove `pin`: without it any key is believed that `verify` allows";
+        draft.say(Code::InvalidValue, given.span.clone(), "`pin` names no key", "no key", help);
+    }
     let items = tls.pin.get().map(Vec::as_slice).unwrap_or_default();
     let mut pins = Vec::with_capacity(items.len());
     for item in items {
