@@ -8,10 +8,11 @@ use serde::Deserialize;
 use super::Parts;
 use super::access::Caller;
 use super::button::press;
+use super::comparisons;
 use super::learned;
 use super::moves::{self, Asked};
 use super::plan;
-use super::reply::Reply;
+use super::reply::{Reply, compares_nothing, unknown_route};
 use super::status::{Window, route_status, routes, status};
 use crate::compile::redacted;
 use crate::config::read_duration;
@@ -70,9 +71,13 @@ pub async fn answer(
         }
         _ => match path.strip_prefix("/api/v1/routes/") {
             Some(below) if !post && moves::is_act(below) => Reply::not_allowed("POST"),
+            Some(below) if below.ends_with("/replay") => match below.strip_suffix("/replay") {
+                Some(name) if post => comparisons::replay(parts, caller, name, &body).await,
+                _ => Reply::not_allowed("POST"),
+            },
             Some(below) if get => route(parts, below, query),
             Some(below) if post => moves::answer(parts, caller, below, asked, body).await,
-            Some(below) if *method == Method::DELETE => reset(parts, caller, below),
+            Some(below) if *method == Method::DELETE => comparisons::reset(parts, caller, below, asked, &body).await,
             Some(below) if below.ends_with("/comparisons") => Reply::not_allowed("GET, HEAD, DELETE"),
             Some(_) => Reply::not_allowed("GET, HEAD"),
             None => Reply::problem(404, "there is nothing at this path; /api/v1/openapi.json lists what there is"),
@@ -132,24 +137,6 @@ async fn config(parts: &Arc<Parts>) -> Reply {
         Ok(file) => Reply::json(200, &file),
         Err(_) => Reply::problem(500, "the file could not be shown"),
     }
-}
-
-/// The evidence of a route begins anew.
-fn reset(parts: &Parts, caller: &Caller, below: &str) -> Reply {
-    let Some(name) = below.strip_suffix("/comparisons") else { return Reply::not_allowed("GET, HEAD") };
-    if parts.shadow.reset(name, &caller.name) {
-        Reply::json(200, &serde_json::json!({ "reset": name }))
-    } else {
-        compares_nothing()
-    }
-}
-
-fn unknown_route() -> Reply {
-    Reply::problem(404, "there is no such route")
-}
-
-fn compares_nothing() -> Reply {
-    Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]")
 }
 
 /// What a saved plan was made of.

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod button;
+mod comparisons;
 mod events;
 mod learned;
 mod moves;
@@ -227,8 +228,8 @@ impl Desk {
             "/api/v1/console" => Reply::not_allowed("POST"),
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
-            // For whoever needs it there is no time to wait.
-            path if path == "/api/v1/monolith-only" || path.ends_with("/rollback") => {
+            // For whoever needs it there is no time to wait; a replay waits for upstreams, and nobody is to wait for it.
+            path if path == "/api/v1/monolith-only" || path.ends_with("/rollback") || path.ends_with("/replay") => {
                 api::answer(&self.parts, caller, method, uri, asked, body).await
             }
             _ => {

@@ -48,7 +48,7 @@ impl Asked {
         self.claimed.as_deref().map_or_else(|| known.to_string(), |name| format!("{known} (claimed {})", cut(name)))
     }
 
-    /// The decoded value of a key of the query.
+    /// The value of a key of the query, as it was sent.
     fn query(&self, key: &str) -> Option<&str> {
         self.query
             .split('&')
@@ -170,7 +170,7 @@ fn expected(asked: &Asked, body: &Body) -> Result<Option<u64>, &'static str> {
     }
 }
 
-fn refused(why: &NotMoved) -> Reply {
+pub(super) fn refused(why: &NotMoved) -> Reply {
     let text = why.to_string();
     match why {
         NotMoved::NoRoute => Reply::problem(404, &text),
@@ -190,7 +190,7 @@ fn refused(why: &NotMoved) -> Reply {
     }
 }
 
-fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]
 }

@@ -119,3 +119,11 @@ impl Reply {
         Ok(())
     }
 }
+
+pub fn unknown_route() -> Reply {
+    Reply::problem(404, "there is no such route")
+}
+
+pub fn compares_nothing() -> Reply {
+    Reply::problem(404, "this route compares nothing: give it [routes.NAME.shadow.compare]")
+}

@@ -112,8 +112,10 @@ pub struct RouteStatus {
     /// Times of the requests that were assigned to the side, whoever answered in the end; no entry without one.
     pub p50_seconds: BTreeMap<String, f64>,
     pub p99_seconds: BTreeMap<String, f64>,
-    /// `null` where no copies are compared now.
+    /// Of match and mismatch; `null` where no copies are compared now, or none is decided.
     pub mismatch_rate: Option<f64>,
+    /// Of match, mismatch and undecided; `null` as above.
+    pub undecided_rate: Option<f64>,
     pub breaker: &'static str,
     pub totals: Totals,
     /// What the route's gate says; `null`: it has none.
@@ -204,6 +206,7 @@ fn progress_by_routes(edition: &Edition) -> f64 {
 pub fn route_row(parts: &Parts, edition: &Edition, entry: &RouteEdition, window: Window) -> RouteStatus {
     let policy = &entry.policy;
     let compares = entry.copies.as_ref().is_some_and(|copies| copies.compares());
+    let (mismatch_rate, undecided_rate) = if compares { parts.shadow.rates(entry.name()) } else { (None, None) };
     let summary = entry.meters.route_summary(window.now, window.length);
     let (copies, fallbacks) = summary.totals;
     let mut status = RouteStatus {
@@ -217,7 +220,8 @@ pub fn route_row(parts: &Parts, edition: &Edition, entry: &RouteEdition, window:
         fallbacks: summary.fallbacks,
         p50_seconds: BTreeMap::new(),
         p99_seconds: BTreeMap::new(),
-        mismatch_rate: if compares { parts.shadow.mismatch_rate(entry.name()) } else { None },
+        mismatch_rate,
+        undecided_rate,
         breaker: match entry.state.breaker.peek(parts.live.milliseconds(window.now)) {
             _ if !entry.has_breaker() => "closed",
             Breaker::Closed => "closed",

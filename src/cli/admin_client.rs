@@ -147,13 +147,18 @@ impl AdminClient {
         &self.url
     }
 
-    /// DELETE, answered with JSON.
-    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
-        let mut request = self.agent.delete(format!("{}{path}", self.url)).header("x-multilith", "1");
+    /// DELETE by a person, with a body as acts have it.
+    pub fn delete(&self, path: &str, body: &serde_json::Value, who: &str) -> Result<serde_json::Value, AdminError> {
+        let mut request = self
+            .agent
+            .delete(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .header("x-multilith", "1")
+            .header("x-multilith-user", who);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = request.call().map_err(|cause| self.unreachable(cause))?;
+        let answer = request.force_send_body().send(body.to_string()).map_err(|cause| self.unreachable(cause))?;
         parse(answer, &[200])
     }
 

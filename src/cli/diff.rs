@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::admin_client::{AdminClient, AdminError};
+use super::moves::claimed;
 use super::{DiffArgs, Exit, term};
-use crate::compare::Report;
+use crate::compare::{AgainReport, Report};
 
 pub fn diff(args: &DiffArgs) -> Exit {
     let client = match AdminClient::new(&args.report.admin) {
@@ -18,13 +19,21 @@ pub fn diff(args: &DiffArgs) -> Exit {
         return export(&client, &path, file);
     }
     if args.reset {
-        return match client.delete::<serde_json::Value>(&path) {
-            Ok(_) => {
-                term::say(&format!("the evidence of `{route}` begins anew"));
+        let why = serde_json::json!({ "reason": args.reason });
+        return match client.delete(&path, &why, &claimed()) {
+            Ok(made) if args.report.json => {
+                term::json(&made);
+                Exit::Fine
+            }
+            Ok(made) => {
+                term::say(&format!("the evidence of `{route}` begins anew: #{} of its journal", made["seq"]));
                 Exit::Fine
             }
             Err(error) => refused(&error),
         };
+    }
+    if let Some(number) = args.replay {
+        return replay(args, &client, route, number);
     }
     let report = match client.get::<Report>(&with_since(&path, args.since)) {
         Ok(report) => shown(report, args),
@@ -36,6 +45,37 @@ pub fn diff(args: &DiffArgs) -> Exit {
         term::out(&report.to_text(term::colour_on_stdout()));
     }
     Exit::Fine
+}
+
+/// 1: they differ; 2: they could not be compared.
+fn replay(args: &DiffArgs, client: &AdminClient, route: &str, number: u64) -> Exit {
+    let mut headers = Vec::new();
+    for written in &args.headers {
+        let Some((name, value)) = written.split_once(':') else {
+            term::fail(&format!("`{written}` is not a header"), Some("write `name: value`"));
+            return Exit::Failed;
+        };
+        headers.push((name.trim(), value.trim()));
+    }
+    let body = serde_json::json!({ "number": number, "headers": headers });
+    let report = match client.act(&format!("/api/v1/routes/{route}/replay"), &body, &claimed()) {
+        Ok(report) => report,
+        Err(error) => return refused(&error),
+    };
+    let report: AgainReport = match serde_json::from_value(report) {
+        Ok(report) => report,
+        Err(error) => return refused(&AdminError::Unreadable(error.to_string())),
+    };
+    if args.report.json {
+        term::json(&report);
+    } else {
+        term::out(&report.to_text(term::colour_on_stdout()));
+    }
+    match report.differs {
+        Some(false) => Exit::Fine,
+        Some(true) => Exit::Findings,
+        None => Exit::Failed,
+    }
 }
 
 /// What was asked for of a report.
@@ -116,6 +156,9 @@ fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
 
 fn refused(error: &AdminError) -> Exit {
     let help = match error {
+        AdminError::Refused { status: 404, detail } if detail.contains("number") => {
+            "`multilith diff ROUTE` has them: #17"
+        }
         AdminError::Refused { status: 404, .. } => {
             "`multilith status` lists the routes; see also [routes.NAME.shadow.compare]"
         }

@@ -244,9 +244,18 @@ struct DiffArgs {
     /// Only the statuses that differ.
     #[arg(long, requires = "route", conflicts_with = "field")]
     status: bool,
-    /// Forget what is known of the route and begin anew.
-    #[arg(long, requires = "route", conflicts_with_all = ["field", "status", "since", "export"])]
+    /// Forget what is known of the route and begin anew; the journal has who did it and why.
+    #[arg(long, requires_all = ["route", "reason"], conflicts_with_all = ["field", "status", "since", "export"])]
     reset: bool,
+    /// Ask the request of this number again at both sides, and compare their answers; only methods that change nothing.
+    #[arg(long, value_name = "N", requires = "route", conflicts_with_all = ["reset", "field", "status", "since", "export"])]
+    replay: Option<u64>,
+    /// A header of that request, such as credentials, which are not kept: `name: value`. May be given several times.
+    #[arg(short = 'H', long = "header", value_name = "HEADER", requires = "replay")]
+    headers: Vec<String>,
+    /// Why the evidence is reset.
+    #[arg(long, value_name = "TEXT", requires = "reset")]
+    reason: Option<String>,
     /// Write the kept requests with the monolith's answers, as a Hurl file or, for a name that ends in `.sh`, as curl
     /// commands; needs `examples = "values"`.
     #[arg(long, value_name = "FILE", conflicts_with = "json", requires = "route")]

@@ -118,7 +118,7 @@ pub fn dial(dial: &Value) -> String {
 }
 
 /// `user@host`, as this side claims it.
-fn claimed() -> String {
+pub fn claimed() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("{user}@{}", if host.trim().is_empty() { "unknown" } else { host.trim() });

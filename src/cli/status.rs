@@ -69,7 +69,7 @@ fn board(status: &Value, width: usize) -> String {
         line(format!("the database could not be used and was moved to {path}"));
     }
     line(format!(
-        "migrated: {} of the requests of the last five minutes, {} of the routes, {} of the endpoints{}\n",
+        "migrated: {} of the requests of the last five minutes, {} of the routes,\n          {} of the endpoints{}\n",
         percent(&status["progress"]["requests"]),
         percent(&status["progress"]["routes"]),
         percent(&status["progress"]["endpoints"]),
@@ -119,6 +119,7 @@ fn routes(status: &Value) -> Table {
         Column::right("P99"),
         Column::right("COPIES").only_if_filled().may_go(),
         Column::right("MISMATCH").only_if_filled(),
+        Column::right("UNDECIDED").only_if_filled(),
         Column::left("").only_if_filled().may_hang(),
     ]);
     for route in status["routes"].as_array().into_iter().flatten() {
@@ -149,6 +150,7 @@ fn rows(table: &mut Table, route: &Value) {
             seconds(&route["p99_seconds"][side]),
             of_service(some(&route["copies"])),
             own(&route["mismatch_rate"].as_f64().map_or_else(String::new, rate)),
+            own(&route["undecided_rate"].as_f64().filter(|rate| *rate > 0.0).map_or_else(String::new, rate)),
             own(&remark),
         ]);
     }

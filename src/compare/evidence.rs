@@ -11,6 +11,7 @@ use super::difference::Difference;
 use super::exchange::Exchange;
 use super::latency::Latency;
 use super::noise::{Counts, NOISE_KNOWN_AFTER};
+use super::redact::REDACTED;
 use super::rules::Rules;
 use super::statuses::{KeptRequest, Statuses};
 use super::tally::{Seen, Tallies, Tally};
@@ -22,6 +23,9 @@ const VERSION: u32 = 2;
 
 /// Comparisons that wait until noise is known.
 const MAX_WAITING: usize = 1000;
+
+/// Differences in all of these: they are written to disk as often as anything changes.
+const MAX_WAITING_DIFFERENCES: usize = 20_000;
 
 /// Requests kept for export.
 const MAX_EXCHANGES: usize = 50;
@@ -40,7 +44,7 @@ pub struct Took {
 }
 
 /// One comparison that is not judged yet: differences, and no answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Waiting {
     differences: Vec<Difference>,
     unknown: Option<Incomparable>,
@@ -73,6 +77,9 @@ pub struct Evidence {
     undecided: u64,
     dropped: u64,
     incomparable: BTreeMap<Incomparable, u64>,
+    /// Requests that got a number.
+    #[serde(default)]
+    numbered: u64,
     /// Replays at the monolith and at the sandbox.
     replays: [u64; 2],
     /// Comparisons whose noise nobody can learn: writes without a sandbox, or no replays at all.
@@ -86,8 +93,8 @@ pub struct Evidence {
     verdicts: Window,
     /// Incomparable, replays and taken over time.
     others: Window,
-    /// Lost with a restart: they were never counted.
-    #[serde(skip)]
+    /// Comparisons that are in no verdict yet; a restart does not lose them.
+    #[serde(default)]
     waiting: VecDeque<Waiting>,
 }
 
@@ -132,6 +139,7 @@ impl Evidence {
             undecided: 0,
             dropped: 0,
             incomparable: BTreeMap::new(),
+            numbered: 0,
             replays: [0; 2],
             unlearnable: 0,
             tallies: Tallies::default(),
@@ -145,9 +153,11 @@ impl Evidence {
         }
     }
 
-    /// Says when it began anew, and why.
+    /// Says when it began anew, and why; not of evidence that went on.
     pub fn begin(&mut self, now: Millis, why: &str) {
-        self.began.get_or_insert_with(|| (now, why.to_owned()));
+        if self.first.is_none() {
+            self.began = Some((now, why.to_owned()));
+        }
     }
 
     /// Takes one comparison. The verdicts that this settles are those of this comparison and of others that waited; each
@@ -164,6 +174,8 @@ impl Evidence {
         self.last = self.last.max(Some(now));
         self.control.record(took.control);
         self.candidate.record(took.candidate);
+        let asked = self.numbered(asked);
+        let asked = asked.as_ref();
         if let (Some([from, to]), Some(asked)) = (outcome.statuses, asked)
             && from != to
         {
@@ -188,12 +200,7 @@ impl Evidence {
         let waiting = Waiting { differences, unknown: outcome.unknown, equal: outcome.equal, at: now };
         if learns && !self.noise_known() {
             self.waiting.push_back(waiting);
-            if self.waiting.len() <= MAX_WAITING {
-                return Vec::new();
-            }
-            self.waiting.pop_front();
-            self.dropped += 1;
-            return vec![Verdict::Dropped];
+            return self.drop_oldest();
         }
         if !learns {
             self.unlearnable += 1;
@@ -204,11 +211,50 @@ impl Evidence {
         self.judge(&ready)
     }
 
+    /// Of what waits only so much is kept.
+    fn drop_oldest(&mut self) -> Vec<Verdict> {
+        let mut dropped = Vec::new();
+        let mut differences: usize = self.waiting.iter().map(|one| one.differences.len()).sum();
+        while self.waiting.len() > MAX_WAITING || differences > MAX_WAITING_DIFFERENCES {
+            let Some(oldest) = self.waiting.pop_front() else { break };
+            differences -= oldest.differences.len();
+            self.dropped += 1;
+            dropped.push(Verdict::Dropped);
+        }
+        dropped
+    }
+
     /// A copy that got no answer stands against what the monolith answered.
     pub fn record_unanswered(&mut self, status: u16, asked: &KeptRequest, now: Millis) {
         self.first.get_or_insert(now);
         self.last = self.last.max(Some(now));
-        self.statuses.count(status, None, asked, now);
+        if let Some(asked) = self.numbered(Some(asked)) {
+            self.statuses.count(status, None, &asked, now);
+        }
+    }
+
+    fn numbered(&mut self, asked: Option<&KeptRequest>) -> Option<KeptRequest> {
+        let asked = asked?;
+        self.numbered += 1;
+        Some(KeptRequest { number: self.numbered, ..asked.clone() })
+    }
+
+    /// A request that is still kept, by its number; and with which fields it can be asked again.
+    pub fn kept_request(&self, number: u64) -> Option<(KeptRequest, Vec<(String, String)>)> {
+        let examples = self.tallies.list().iter().flat_map(|tally| &tally.examples);
+        let of_examples = examples.filter_map(|kept| kept.asked.as_ref()).find(|asked| asked.number == number);
+        let asked = of_examples.or_else(|| self.statuses.request(number)).filter(|asked| asked.number > 0)?;
+        let exchange = self.exchanges.iter().find(|exchange| exchange.number == number);
+        let of_request = [("host", &asked.host), ("accept", &asked.accept)];
+        let of_request = of_request.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        let headers = exchange.map_or_else(|| of_request.collect(), |exchange| exchange.headers.clone());
+        Some((asked.clone(), headers.into_iter().filter(|(_, value)| !value.contains(REDACTED)).collect()))
+    }
+
+    /// Whether a difference in this field makes no mismatch, because the monolith disagrees with itself there.
+    pub fn is_noise(&self, field: &str) -> bool {
+        let tally = self.tallies.id(field).and_then(|id| self.tallies.get(id));
+        self.noise_known() && tally.is_some_and(|tally| tally.noise > 0 && !self.is_regression(tally))
     }
 
     /// Counts one replay: a side's answer compared with its own, a moment later. The verdicts are those of comparisons
@@ -309,7 +355,7 @@ impl Evidence {
 
     /// Whether this request would be kept for export; only then is it worth redacting.
     pub fn wants_exchange(&self, outcome: &Outcome) -> bool {
-        if self.exchanges.len() >= MAX_EXCHANGES || outcome.unknown.is_some() {
+        if self.exchanges.len() >= MAX_EXCHANGES || outcome.unknown.is_some() || outcome.asked_on {
             return false;
         }
         if outcome.differences.is_empty() {
@@ -321,7 +367,9 @@ impl Evidence {
         })
     }
 
-    pub fn keep(&mut self, exchange: Exchange) {
+    /// Behind `record` of the same comparison.
+    pub fn keep(&mut self, mut exchange: Exchange) {
+        exchange.number = if exchange.fields.is_empty() { 0 } else { self.numbered };
         if self.exchanges.len() < MAX_EXCHANGES {
             self.exchanges.push(exchange);
         }
@@ -463,8 +511,9 @@ impl Evidence {
         if !evidence.is_about(rules) {
             return Err(EvidenceError::OtherRules);
         }
-        let sound =
-            evidence.tallies.list().len() <= super::tally::MAX_FIELDS + 1 && evidence.exchanges.len() <= MAX_EXCHANGES;
+        let sound = evidence.tallies.list().len() <= super::tally::MAX_FIELDS + 1
+            && evidence.exchanges.len() <= MAX_EXCHANGES
+            && evidence.waiting.len() <= MAX_WAITING;
         if sound { Ok(evidence) } else { Err(EvidenceError::Inconsistent) }
     }
 

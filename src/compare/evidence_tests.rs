@@ -123,6 +123,9 @@ fn statuses_are_a_table_of_pairs() {
         target: target.to_owned(),
         request_id: Some("r-1".to_owned()),
         authorized: true,
+        number: 0,
+        host: None,
+        accept: None,
     };
     for now in 0..5 {
         let outcome = Outcome { statuses: Some([200, 401]), ..differing(&["status"]) };

@@ -36,6 +36,9 @@ pub struct Exchange {
     /// The fields in which the service differed.
     pub(super) fields: Vec<String>,
     pub(super) at: Millis,
+    /// The request's number; 0 of those that were answered alike.
+    #[serde(default)]
+    pub(super) number: u64,
 }
 
 impl Exchange {
@@ -77,6 +80,7 @@ impl Exchange {
             answer: answer.and_then(|text| json(&text, redactor, &secrets)),
             fields: outcome.differences.iter().map(|found| redactor.text(&found.field, &secrets)).collect(),
             at: now,
+            number: 0,
         })
     }
 }

@@ -8,13 +8,14 @@ use regex::Regex;
 pub(super) struct Likeness {
     masks: Vec<(String, Regex)>,
     compares_hosts: bool,
+    compares_order: bool,
     /// The sides' own hosts, in lower case, with the port as their addresses have it.
     hosts: Vec<String>,
 }
 
 impl Likeness {
-    pub(super) const fn new(masks: Vec<(String, Regex)>, unifies_hosts: bool) -> Self {
-        Self { masks, compares_hosts: !unifies_hosts, hosts: Vec::new() }
+    pub(super) const fn new(masks: Vec<(String, Regex)>, unifies_hosts: bool, sorts_queries: bool) -> Self {
+        Self { masks, compares_hosts: !unifies_hosts, compares_order: !sorts_queries, hosts: Vec::new() }
     }
 
     pub(super) fn learn(&mut self, hosts: impl IntoIterator<Item = String>) {
@@ -24,7 +25,7 @@ impl Likeness {
     /// Whether two texts of a field are the same; `host` is the one that the client named.
     pub(super) fn alike(&self, field: &str, texts: [&str; 2], host: Option<&str>) -> bool {
         let [a, b] = texts.map(|text| self.plain(field, text, host));
-        a == b || in_any_order(&a).is_some_and(|a| in_any_order(&b).is_some_and(|b| a == b))
+        a == b || !self.compares_order && in_any_order(&a).is_some_and(|a| in_any_order(&b).is_some_and(|b| a == b))
     }
 
     fn plain<'t>(&self, field: &str, text: &'t str, host: Option<&str>) -> Cow<'t, str> {
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn links_to_either_side_are_the_same() {
         let mask = Regex::new(r"comment-\d+").expect("a pattern");
-        let mut likeness = Likeness::new(vec![("header:location".to_owned(), mask)], true);
+        let mut likeness = Likeness::new(vec![("header:location".to_owned(), mask)], true, true);
         likeness.learn(["10.0.0.5:7001".to_owned(), "old.internal".to_owned()]);
         let host = Some("shop.example:8080");
         for (field, a, b, same) in [
@@ -115,7 +116,8 @@ mod tests {
         ] {
             assert_eq!(likeness.alike(field, [a, b], host), same, "{a} {b}");
         }
-        let strict = Likeness::new(Vec::new(), false);
+        let strict = Likeness::new(Vec::new(), false, false);
+        assert!(!strict.alike("$.a", ["/x?a=1&b=2", "/x?b=2&a=1"], host));
         assert!(!strict.alike("$.a", ["https://shop.example/x", "http://shop.example/x"], host));
     }
 }

@@ -13,6 +13,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod again;
 mod align;
 mod answer;
 mod body;
@@ -53,6 +54,7 @@ mod window;
 mod written;
 mod xml;
 
+pub use again::{AgainReport, DifferenceReport, SideReport};
 pub use answer::{Answer, Body, Request};
 pub use difference::{Difference, Example, Kind, OTHER};
 pub use evidence::{Evidence, EvidenceError, Learned, Took};
@@ -60,6 +62,7 @@ pub use exchange::Exchange;
 pub use latency::Latency;
 pub use noise::{Counts, NOISE_KNOWN_AFTER};
 pub use path::{FieldPath, PathError, PathFault, Segment};
+pub use redact::REDACTED;
 pub use report::{CopiesReport, ExampleReport, FieldReport, Latencies, Quantiles, Report, StatusReport, Verdicts};
 pub use rules::{Headers, Rules};
 pub use statuses::KeptRequest;

@@ -9,7 +9,8 @@ use super::answer::Request;
 use super::json::Json;
 
 /// Stands where a secret stood.
-pub(super) const REDACTED: &str = "[redacted]";
+/// Stands in the place of a secret in whatever is kept.
+pub const REDACTED: &str = "[redacted]";
 
 /// Never kept, whatever the settings say.
 const ALWAYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];

@@ -25,7 +25,7 @@ pub struct Report {
     /// Comparisons that wait until noise is known; they are in no verdict yet.
     #[serde(default)]
     pub waiting: u64,
-    /// What became of the copies, since the program started.
+    /// What became of the copies, since the program started or the evidence was reset.
     #[serde(default)]
     pub copies: CopiesReport,
     /// Statuses that were not the same, the most frequent pair first.
@@ -46,6 +46,7 @@ pub struct Report {
     /// False: no request of this route is sent twice, so that noise can never be known.
     #[serde(default = "yes")]
     pub noise_knowable: bool,
+    /// By reason; empty where the report is about a part of the time.
     pub incomparable: BTreeMap<Incomparable, u64>,
     pub first_seen: Option<String>,
     pub last_seen: Option<String>,
@@ -112,6 +113,9 @@ pub struct StatusReport {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestReport {
+    /// What `diff ROUTE --replay` takes.
+    #[serde(default)]
+    pub number: Option<u64>,
     pub method: String,
     pub target: String,
     pub request_id: Option<String>,
@@ -140,6 +144,9 @@ pub struct FieldReport {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExampleReport {
+    /// What `diff ROUTE --replay` takes.
+    #[serde(default)]
+    pub number: Option<u64>,
     pub control: Option<String>,
     pub candidate: Option<String>,
     pub seen: String,
@@ -155,7 +162,7 @@ pub struct ExampleReport {
     pub statuses: Option<[serde_json::Value; 2]>,
 }
 
-/// Of both sides, over the compared requests.
+/// Of both sides, over the compared requests; none where the report is about a part of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Latencies {
     pub control: Quantiles,
@@ -196,9 +203,11 @@ impl Report {
             (raw > 0 || noise > 0).then_some(field)
         };
         let mut report = Self::with(route, evidence, verdicts, evidence.tallies().iter().filter_map(field).collect());
-        let from = written(from);
-        report.statuses.retain(|pair| pair.last_seen >= from);
-        report.since = Some(from);
+        report.statuses = evidence.statuses().since(from, now).pairs().into_iter().map(StatusReport::of).collect();
+        // Times, and reasons why nothing could be compared, are not told apart by when they were seen.
+        report.latency = Latencies { control: Quantiles::NONE, candidate: Quantiles::NONE };
+        report.incomparable.clear();
+        report.since = Some(written(from));
         report
     }
 
@@ -247,6 +256,7 @@ impl Report {
 impl StatusReport {
     fn of(pair: &Pair) -> Self {
         let request = |(at, asked): &(Millis, KeptRequest)| RequestReport {
+            number: number(asked),
             method: asked.method.clone(),
             target: asked.target.clone(),
             request_id: asked.request_id.clone(),
@@ -267,6 +277,7 @@ impl StatusReport {
 impl FieldReport {
     fn of(tally: &Tally, evidence: &Evidence, counts: Counts) -> Self {
         let examples = tally.examples.iter().rev().map(|kept| ExampleReport {
+            number: kept.asked.as_ref().and_then(number),
             control: kept.example.control.clone(),
             candidate: kept.example.candidate.clone(),
             seen: written(kept.at),
@@ -292,13 +303,19 @@ impl FieldReport {
 }
 
 impl Quantiles {
+    const NONE: Self = Self { p50_seconds: None, p99_seconds: None };
+
     fn of(latency: &Latency) -> Self {
         Self { p50_seconds: latency.quantile(0.5), p99_seconds: latency.quantile(0.99) }
     }
 }
 
+fn number(asked: &KeptRequest) -> Option<u64> {
+    Some(asked.number).filter(|number| *number > 0)
+}
+
 /// A status of HTTP as its number, one of gRPC as `"grpc-5"`.
-fn shown(code: u16) -> serde_json::Value {
+pub(super) fn shown(code: u16) -> serde_json::Value {
     let code = ResultCode::from_number(code);
     if code.as_grpc().is_some() { code.to_string().into() } else { code.as_http().into() }
 }

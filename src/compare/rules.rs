@@ -10,6 +10,7 @@ use super::path::{FieldPath, Segment};
 use super::place::Step;
 use super::redact::Redactor;
 use super::written::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
+use crate::migration::Follow;
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
 const COMPARED_AS: u32 = 3;
@@ -38,6 +39,7 @@ pub struct Rules {
     numbers_as_written: bool,
     align: Vec<(FieldPath, Box<str>)>,
     status: Vec<(StatusCode, Vec<StatusCode>)>,
+    follow: Option<Follow>,
     likeness: Likeness,
     redactor: Redactor,
     examples: Examples,
@@ -97,7 +99,8 @@ impl Rules {
             numbers_as_written: written.numbers_as_written,
             align,
             status,
-            likeness: Likeness::new(masks, written.hosts),
+            follow: written.follow,
+            likeness: Likeness::new(masks, written.hosts, written.urls),
             redactor: Redactor::new(&redact),
             examples: written.examples,
             noise: written.noise,
@@ -131,6 +134,11 @@ impl Rules {
     pub(super) fn key(&self, at: &[Step<'_>]) -> Option<&str> {
         let of = |(path, _): &&(FieldPath, Box<str>)| json(path).is_some_and(|segments| is(segments, at));
         self.align.iter().find(of).map(|(_, key)| &**key)
+    }
+
+    /// How what a side only accepted is asked on.
+    pub const fn follow(&self) -> Option<&Follow> {
+        self.follow.as_ref()
     }
 
     pub const fn examples(&self) -> Examples {
@@ -297,7 +305,9 @@ fn fingerprint(written: &WrittenRules) -> u64 {
         mask,
         align,
         hosts,
+        urls,
         status,
+        follow,
         redact,
         examples,
         noise: _,
@@ -316,6 +326,9 @@ fn fingerprint(written: &WrittenRules) -> u64 {
     align.sort();
     status.sort();
     let told = format!("{all_headers} {mask:?} {align:?} {hosts} {status:?}");
+    // Nothing where it is not set: evidence of before goes on.
+    let told = told + &follow.map_or_else(String::new, |follow| format!(" {follow:?}"));
+    let told = told + if *urls { "" } else { " urls" };
     let text =
         format!("{COMPARED_AS} {given} {sets:?} {tolerance:?} {numbers_as_written} {told} {examples} {body_limit}");
     xxh3_64(text.as_bytes())
@@ -385,9 +398,11 @@ mod tests {
             of(|w| w.numbers_as_written = true),
             of(|w| w.all_headers = true),
             of(|w| w.hosts = false),
+            of(|w| w.urls = false),
             of(|w| w.mask = vec![("$.a".to_owned(), "x".to_owned())]),
             of(|w| w.align = vec![("$.a".to_owned(), "x".to_owned())]),
             of(|w| w.status = vec![("202".to_owned(), texts(&["200"]))]),
+            of(|w| w.follow = Some(Follow { status: 202, within: std::time::Duration::from_secs(5) })),
         ] {
             assert_ne!(plain, changed);
         }
@@ -401,6 +416,7 @@ mod tests {
             mask: vec![("header:location".into(), r"comment-\d+".into())],
             align: vec![("$.users".into(), "id".into())],
             hosts: true,
+            urls: true,
             status: vec![("202".into(), vec!["200".into()])],
             ignore: vec!["$.at".into()],
             unordered: vec!["$.tags".into()],
@@ -409,6 +425,7 @@ mod tests {
             body_limit: 7,
             replay: Percent::EVERYBODY,
             replays_per_second: 7,
+            follow: None,
             examples: crate::migration::Examples::Values,
             redact: vec!["password".into(), "$.user.ssn".into()],
             hidden: Box::default(),

@@ -132,18 +132,7 @@ impl Tallies {
         let Some(example) = &difference.example else { return };
         let kept =
             KeptExample { example: example.clone(), at: seen.now, asked: seen.asked.cloned(), statuses: seen.statuses };
-        if let Some(at) = tally.examples.iter().position(|known| known.example == *example) {
-            // The same again: its newest request is worth more than its first.
-            if at >= FIRST_EXAMPLES {
-                tally.examples.remove(at);
-                tally.examples.push(kept);
-            }
-            return;
-        }
-        if tally.examples.len() >= MAX_EXAMPLES {
-            tally.examples.remove(FIRST_EXAMPLES);
-        }
-        tally.examples.push(kept);
+        keep(&mut tally.examples, kept);
     }
 
     /// A difference that no mask covers, in a comparison that was made at this time.
@@ -226,6 +215,21 @@ impl Tallies {
         }
         self.list = merged;
     }
+}
+
+/// Adds the newest one. Where the same values come again, their first request stays and of the others the newest.
+fn keep(examples: &mut Vec<KeptExample>, newest: KeptExample) {
+    let same = |at: usize| examples.get(at).is_some_and(|known| known.example == newest.example);
+    let twice = matches!(examples.as_slice(), [first, second, ..] if first.example == second.example);
+    let known = (1..examples.len()).rev().find(|at| same(*at));
+    match known {
+        Some(at) if at >= FIRST_EXAMPLES || examples.len() == FIRST_EXAMPLES => drop(examples.remove(at)),
+        // The first ones are to differ.
+        _ if twice => drop(examples.remove(1)),
+        _ if examples.len() >= MAX_EXAMPLES => drop(examples.remove(FIRST_EXAMPLES)),
+        _ => {}
+    }
+    examples.push(newest);
 }
 
 #[cfg(test)]

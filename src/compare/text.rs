@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::difference::Kind;
-use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts};
+use super::report::{CopiesReport, ExampleReport, FieldReport, Quantiles, Report, Verdicts};
 use super::token::{Token, tokens};
 
 /// Columns of a terminal.
@@ -138,9 +138,11 @@ impl Report {
         if self.waiting > 0 {
             line(f, "waiting", &format!("{} comparisons, until noise is known", grouped(self.waiting)))?;
         }
-        if !self.incomparable.is_empty() {
+        if self.verdicts.incomparable > 0 {
             let reasons = self.incomparable.iter().map(|(why, count)| format!("{why} {}", grouped(*count)));
-            line(f, "incomparable", &reasons.collect::<Vec<_>>().join(", "))?;
+            let reasons = reasons.collect::<Vec<_>>().join(", ");
+            let all = grouped(self.verdicts.incomparable);
+            line(f, "incomparable", if reasons.is_empty() { &all } else { &reasons })?;
         }
         let sandbox = self.replays_at_sandbox;
         let at = match (self.replays.saturating_sub(sandbox), sandbox) {
@@ -162,7 +164,7 @@ impl Report {
         if let Some(began) = &self.began {
             line(f, "began anew", &format!("{}: {}", began.at, began.why))?;
         }
-        if all + self.waiting > 0 {
+        if self.latency.control.p50_seconds.or(self.latency.candidate.p50_seconds).is_some() {
             let quantiles = |Quantiles { p50_seconds, p99_seconds }: Quantiles| {
                 format!("p50 {}, p99 {}", duration(p50_seconds), duration(p99_seconds))
             };
@@ -189,7 +191,8 @@ impl Report {
                 writeln!(f, "      {}", cut(hint, WIDTH - 6))?;
             }
             if let Some(request) = pair.requests.first() {
-                let text = format!("{} {} {}", request.seen, request.method, request.target);
+                let number = numbered(request.number);
+                let text = format!("{number}{} {} {}", request.seen, request.method, request.target);
                 writeln!(f, "      {}", cut(&text, WIDTH - 6))?;
             }
         }
@@ -239,7 +242,7 @@ fn shortened(name: &str, width: usize) -> String {
 }
 
 /// A number, or the word without quotes.
-fn code(code: &serde_json::Value) -> String {
+pub(super) fn code(code: &serde_json::Value) -> String {
     code.as_str().map_or_else(|| code.to_string(), str::to_owned)
 }
 
@@ -248,7 +251,14 @@ fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
     if field.kinds.iter().any(|kind| *kind != Kind::Value) {
         writeln!(f, "    differs in {kinds}")?;
     }
-    for example in field.examples.iter().take(MAX_EXAMPLES) {
+    let shown = |at: usize| {
+        let sides = |example: &ExampleReport| (example.control.clone(), example.candidate.clone());
+        let own = field.examples.get(at).map(sides);
+        // The same values of an older request say nothing new.
+        field.examples.iter().take(at).all(|newer| Some(sides(newer)) != own)
+    };
+    let new = field.examples.iter().enumerate().filter(|(at, _)| shown(*at)).map(|(_, example)| example);
+    for example in new.take(MAX_EXAMPLES) {
         if let (Some(method), Some(target)) = (&example.method, &example.target) {
             let status = match &example.statuses {
                 Some([a, b]) if a == b => code(a),
@@ -256,21 +266,32 @@ fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
                 None => String::new(),
             };
             let id = example.request_id.as_deref().unwrap_or_default();
-            let text = format!("{} {method} {target}  {status}  {id}", example.seen);
+            let number = numbered(example.number);
+            let text = format!("{number}{} {method} {target}  {status}  {id}", example.seen);
             writeln!(f, "    {}", cut(text.trim_end(), WIDTH - 4))?;
         }
-        let sides = match (&example.control, &example.candidate) {
-            (Some(a), Some(b)) => marked(a, b, colour),
-            (None, None) => continue,
-            (a, b) => {
-                [a, b].map(|side| side.as_deref().map_or_else(|| "(absent)".to_owned(), |text| cut(text, WIDTH - 16)))
-            }
-        };
+        if example.control.is_none() && example.candidate.is_none() {
+            continue;
+        }
+        let sides = sides(example.control.as_deref(), example.candidate.as_deref(), colour);
         for (side, text) in ["monolith", "service"].into_iter().zip(sides) {
             writeln!(f, "      {side:<9} {text}")?;
         }
     }
     Ok(())
+}
+
+/// `#17 `, by which the request can be asked again.
+fn numbered(number: Option<u64>) -> String {
+    number.map_or_else(String::new, |number| format!("#{number} "))
+}
+
+/// What each side had of a field, as lines of a terminal show it.
+pub(super) fn sides(control: Option<&str>, candidate: Option<&str>, colour: bool) -> [String; 2] {
+    match (control, candidate) {
+        (Some(a), Some(b)) => marked(a, b, colour),
+        (a, b) => [a, b].map(|side| side.map_or_else(|| "(absent)".to_owned(), |text| cut(text, WIDTH - 16))),
+    }
 }
 
 /// Both sides with the part that differs marked.
@@ -319,7 +340,7 @@ fn cut_front(text: &str, width: usize) -> String {
 }
 
 /// At most this many columns, and nothing that moves the cursor or turns the direction: an answer may hold anything.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     let tame = |c: char| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c };
     let mut out: String = text.chars().map(tame).collect();
     if out.width() > width {
@@ -367,7 +388,7 @@ fn percent(share: f64) -> String {
     out
 }
 
-fn duration(seconds: Option<f64>) -> String {
+pub(super) fn duration(seconds: Option<f64>) -> String {
     match seconds {
         None => "–".to_owned(),
         Some(seconds) if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),

@@ -55,6 +55,8 @@ pub enum Incomparable {
     TooLarge,
     /// The content coding is unknown or broken.
     Undecodable,
+    /// What was asked was only accepted, and its outcome did not come in time.
+    Unfinished,
 }
 
 impl Incomparable {
@@ -67,6 +69,7 @@ impl Incomparable {
             Self::Streamed => "streamed",
             Self::TooLarge => "too_large",
             Self::Undecodable => "undecodable",
+            Self::Unfinished => "unfinished",
         }
     }
 }
@@ -88,9 +91,17 @@ pub struct Outcome {
     pub equal: bool,
     /// Of both sides, as [`ResultCode::number`] gives them.
     pub statuses: Option<[u16; 2]>,
+    /// The outcomes of what was only accepted were compared: the request alone does not show them again.
+    pub asked_on: bool,
 }
 
 impl Outcome {
+    /// There was no outcome to compare.
+    #[must_use]
+    pub fn unfinished() -> Self {
+        Self::beyond(Incomparable::Unfinished, None)
+    }
+
     /// The verdict if every difference counts. What is known to differ outweighs what is not known.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -127,11 +138,11 @@ pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rule
         // Of two different answers everything differs: the status is the difference.
         let (a, b) = (control.status.as_u16(), candidate.status.as_u16());
         findings.add(FieldPath::Status.to_string(), Kind::Value, Found::Plain(a), Found::Plain(b));
-        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses };
+        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses, asked_on: false };
     }
     if results[0] != results[1] && request.is_call() && !headers::ignores_outcome(rules) {
         headers::outcome(&control.headers, &candidate.headers, &mut findings);
-        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses };
+        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses, asked_on: false };
     }
     let unknown = if *request.method == Method::HEAD {
         findings.same();
@@ -142,7 +153,7 @@ pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rule
     // After the bodies: a header may repeat a secret that only the body tells for one.
     let equal = findings.is_equal_somewhere();
     headers::headers(&control.headers, &candidate.headers, &mut findings);
-    Outcome { differences: findings.into_list(), unknown, equal, statuses }
+    Outcome { differences: findings.into_list(), unknown, equal, statuses, asked_on: false }
 }
 
 /// HEAD has no body to compare, but a tunnel is a tunnel.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::path::PathError;
-use crate::migration::{self, CompareSettings, Percent};
+use crate::migration::{self, CompareSettings, Follow, Percent};
 
 /// Decoded bodies beyond this are not compared field by field.
 pub const DEFAULT_BODY_LIMIT: u64 = 1024 * 1024;
@@ -63,8 +63,12 @@ pub struct WrittenRules {
     pub align: Vec<(String, String)>,
     /// Links to the client's host and to the sides' own hosts are the same.
     pub hosts: bool,
+    /// Links that have the same query in another order are the same.
+    pub urls: bool,
     /// A status of the monolith and those of the service that are as good.
     pub status: Vec<(String, Vec<String>)>,
+    /// `None`: what is only accepted is compared as it is.
+    pub follow: Option<Follow>,
     pub redact: Vec<String>,
     pub examples: Examples,
     pub noise: NoiseBudget,
@@ -84,7 +88,9 @@ impl Default for WrittenRules {
             mask: Vec::new(),
             align: Vec::new(),
             hosts: true,
+            urls: true,
             status: Vec::new(),
+            follow: None,
             redact: Vec::new(),
             examples: Examples::default(),
             noise: NoiseBudget::default(),
@@ -108,7 +114,9 @@ impl From<&CompareSettings> for WrittenRules {
             mask: pairs(&settings.mask),
             align: pairs(&settings.align),
             hosts: settings.hosts,
+            urls: settings.urls,
             status: settings.status.iter().map(|(from, to)| (from.to_string(), texts(to))).collect(),
+            follow: settings.follow,
             redact: texts(&settings.redact),
             examples: match settings.examples {
                 migration::Examples::Values => Examples::Values,

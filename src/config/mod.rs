@@ -56,7 +56,7 @@ pub use route::{Answer, Breaker, CookieDomain, Fallback, Fault, RateLimit, Redir
 pub use secret::{Secret, SecretTable};
 pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls, TrustedUser};
 pub use settings::{Inventory, Limits, Logs, Matching, Metrics, Timeouts, Tracing};
-pub use shadow::{Compare, Noise, Shadow};
+pub use shadow::{Compare, Follow, Noise, Shadow};
 pub use switch::Switch;
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{

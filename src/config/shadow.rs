@@ -60,8 +60,12 @@ table! {
         align: Named<String>,
         /// Links to the client's host and to the sides' own hosts are the same. Default: true.
         hosts: bool,
+        /// Links that have the same query in another order are the same. Default: true.
+        urls: bool,
         /// Statuses of the service that are as good as one of the monolith: `{ "202" = ["200", "201"] }`.
         status: Named<OneOrMany<String>>,
+        /// Ask on where a side only accepts (202 and a Location on the same host), and compare what comes out.
+        follow: Follow,
         /// Whether `1.0` is `1` (`"value"`) or differs from it (`"written"`). Default: `"value"`.
         numbers: Numbers,
         /// Larger bodies are compared by length and hash. Default: `"1MiB"`.
@@ -72,6 +76,16 @@ table! {
         examples: Examples,
         /// Names of fields that are removed before anything is kept, wherever they stand.
         redact: Vec<Item<String>>,
+    }
+}
+
+table! {
+    /// How an outcome is asked for: by GET, at the side that accepted, until it is there.
+    pub struct Follow {
+        /// Of the answers that accept. Default: 202.
+        status: u16,
+        /// Longest wait for the outcome, at most `"1m"`. Default: `"5s"`.
+        within: Duration,
     }
 }
 

@@ -42,7 +42,7 @@ pub enum Action {
     Pause,
     Resume,
     Approve,
-    /// Another key of the route changed, or its `version`: the evidence begins anew.
+    /// The evidence begins anew: another key of the route changed, or its `version`; or a person wants it.
     Reset,
     /// Failures on purpose begin, change or end; nothing moves.
     Fault,
@@ -126,6 +126,8 @@ impl Standing {
             self.by = turn.by;
         }
         match turn.action {
+            // A person who forgets comparisons says nothing of the service: a roll-back stays latched.
+            Action::Reset if turn.by == By::Person => {}
             Action::File | Action::Advance | Action::Promote | Action::Reset => {
                 self.latched = false;
                 self.approved = false;

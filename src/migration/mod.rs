@@ -16,7 +16,8 @@ mod tests;
 pub use bucket::{BUCKETS, Bucket, bucket};
 pub use decision::{Breaker, Copy, Decision, Given, Pinning, Reason, Side, decide, issued_unit};
 pub use policy::{
-    CompareSettings, Dial, Examples, Fallback, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant, WriteCopies,
+    CompareSettings, Dial, Examples, Fallback, Follow, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant,
+    WriteCopies,
 };
 pub use safe_calls::{CallPattern, CallPatternError, SafeCalls};
 pub use sticky::{ISSUED_COOKIE, Unit, UnitSource};

@@ -167,6 +167,13 @@ pub enum Examples {
     Off,
 }
 
+/// An answer of this status says that the outcome is elsewhere, to be asked for as long as this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Follow {
+    pub status: u16,
+    pub within: Duration,
+}
+
 /// What of two answers is compared, and what counts. Paths are written as in the file and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareSettings {
@@ -188,8 +195,12 @@ pub struct CompareSettings {
     pub align: Vec<(Box<str>, Box<str>)>,
     /// Links to the client's host and to the sides' own hosts are the same.
     pub hosts: bool,
+    /// Links that have the same query in another order are the same.
+    pub urls: bool,
     /// A status of the monolith and those of the service that are as good.
     pub status: Vec<(Box<str>, Vec<Box<str>>)>,
+    /// How what a side only accepted is asked on.
+    pub follow: Option<Follow>,
     /// Bytes of a body; larger ones are compared by length and hash.
     pub body_limit: u64,
     /// Share of the compared safe requests that the monolith is sent once more.

@@ -34,9 +34,11 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
     };
     let length = if let Framing::Length(length) = exchange.framing { Some(length) } else { None };
     let ordered = steps.shadow.order(&copies, length, || {
+        let service = exchange.route().policy.service.unwrap_or(upstream);
         let target = Target {
             upstream,
             pool: Arc::clone(exchange.edition.pool(upstream)),
+            service: (service, Arc::clone(exchange.edition.pool(service))),
             monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
             unit: exchange.decision.unit_hash,
             client: exchange.proxied(),
@@ -129,7 +131,7 @@ fn give_up(exchange: &mut Exchange, why: Skipped) {
 }
 
 /// The exchange that a copy was made from: all that its heads are written by.
-struct Origin {
+pub(super) struct Origin {
     edition: Arc<Edition>,
     found: Option<Found>,
     forwarded: Option<ForwardedHeaders>,
@@ -140,6 +142,19 @@ struct Origin {
 }
 
 impl Origin {
+    /// Of a request that no client waits for.
+    pub(super) fn made(edition: &Arc<Edition>, found: Option<Found>, head: &RequestHead) -> Self {
+        Self {
+            asked: Some((head.path().into(), authority(head).into())),
+            edition: Arc::clone(edition),
+            found,
+            // They are in the request already.
+            forwarded: None,
+            request_id: RequestId::made(fastrand::u128(..)),
+            trace: TraceContext::continue_or_start(&head.fields, fastrand::u128(1..), fastrand::u64(1..)).for_shadow(),
+        }
+    }
+
     fn of(exchange: &Exchange, to: UpstreamId) -> Self {
         let rewrites = exchange.route().route.as_ref().is_some_and(|route| route.answer.location);
         let has_host = |id: UpstreamId| exchange.edition.pool(id).spec().host.is_some();

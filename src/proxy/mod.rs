@@ -3,6 +3,7 @@
 
 mod access;
 mod admit;
+mod again;
 mod attempt;
 mod attempt_record;
 mod body;
@@ -44,6 +45,7 @@ mod spill;
 mod tunnel;
 
 pub use access::Access;
+pub use again::{NotAgain, again};
 pub use client_end::ClientEnd;
 pub use driver::{refuse, serve};
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};

@@ -53,6 +53,8 @@ pub enum Asked {
         from_start: bool,
     },
     Approve,
+    /// What comparisons have shown is forgotten, and the gate begins anew with them.
+    Reset,
     /// A gate: only if the dial that it judged is still in force.
     Gate {
         action: Action,
@@ -224,7 +226,7 @@ impl Reloader {
         let version: &str = gate.map_or("", |gate| &gate.version);
         let (mut held, kept) =
             self.write(request.route, &request.author, &held, (action, to), (version, state.generation))?;
-        if matches!(request.asked, Asked::Resume { from_start: true }) {
+        if matches!(request.asked, Asked::Resume { from_start: true } | Asked::Reset) {
             held.resets += 1;
         }
         let seq = held.standing.seq;
@@ -420,6 +422,7 @@ fn leads_to(
         }
         Asked::Resume { from_start } => (Action::Resume, if from_start { first_step(from, steps) } else { from }),
         Asked::Approve => (Action::Approve, from),
+        Asked::Reset => (Action::Reset, from),
         Asked::Gate { from: judged, .. } if judged != from => {
             return Err(NotMoved::Overtaken { seq: standing.seq, dial: from });
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::evidence::RouteEvidence;
+use super::evidence::{RouteEvidence, Subject};
 use super::now;
 use super::rows::Rows;
 use crate::compare::Rules;
@@ -41,19 +41,22 @@ impl Archive {
     }
 
     /// The evidence of a route about this subject: in memory, or on disk, or new.
-    pub(super) fn evidence(&self, route: &Arc<str>, rules: Rules, subject: u64) -> Arc<RouteEvidence> {
+    pub(super) fn evidence(&self, route: &Arc<str>, rules: Rules, subject: Subject) -> Arc<RouteEvidence> {
         let before = self.find(route);
-        if let Some(known) = before.clone().filter(|known| known.subject() == subject) {
+        if let Some(known) = before.clone().filter(|known| *known.subject() == subject) {
             return known;
         }
-        let other_rules = before.as_ref().map(|before| before.rules().fingerprint() != rules.fingerprint());
-        let evidence = RouteEvidence::open(route, rules, subject, &self.rows);
-        if let Some(other_rules) = other_rules {
-            let why = if other_rules {
+        let why = before.as_ref().map(|before| {
+            if before.rules().fingerprint() != rules.fingerprint() {
                 "what is compared has changed"
+            } else if before.subject().version != subject.version {
+                "the gate's `version` has changed"
             } else {
                 "who answers, or what is copied, has changed"
-            };
+            }
+        });
+        let evidence = RouteEvidence::open(route, rules, subject, &self.rows);
+        if let Some(why) = why {
             evidence.begin(now(), why);
         }
         self.routes.lock().insert(Arc::clone(route), Arc::clone(&evidence));
@@ -117,7 +120,7 @@ mod tests {
         let took = Took { control: std::time::Duration::ZERO, candidate: std::time::Duration::ZERO };
         let names: Vec<Arc<str>> = (0..20).map(|number| format!("route-{number}").into()).collect();
         for (now, name) in (1..).zip(&names) {
-            let evidence = archive.evidence(name, Rules::default(), 7);
+            let evidence = archive.evidence(name, Rules::default(), Subject { hash: 7, version: "".into() });
             let outcome = compare(&request, &a, &b, evidence.rules());
             for _ in 0..now {
                 evidence.record(&request, &a, &outcome, took, false, now);
@@ -129,7 +132,7 @@ mod tests {
         assert!((1..10).contains(&lying()), "{} lie in memory", lying());
         for (count, name) in (1..).zip(&names) {
             let evidence = archive.find(name).expect("known");
-            assert_eq!(evidence.mismatch_rate(), Some(1.0));
+            assert_eq!(evidence.rates().0, Some(1.0));
             assert_eq!(evidence.report(None, 0).compared, count, "{name}");
         }
         drop(std::fs::remove_dir_all(folder));

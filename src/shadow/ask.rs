@@ -207,6 +207,7 @@ async fn receive(
     let status = answered.status.as_u16();
     let told = |seen| Response { status, endpoint: endpoint.into(), seen };
     let Some(gathered) = gathered else { return Ok((told(None), whole)) };
+    let location = answered.fields.text(Name::Location).map(Box::from);
     request.translate.response(answered, request.upstream, endpoint)?;
     let (body, mut held) = gathered.into_body();
     if !held.grow(weight(&answered.fields)) {
@@ -218,7 +219,8 @@ async fn receive(
         (false, false) => Body::Cut,
     };
     let answer = Answer { status: answered.status, headers: answered.fields.to_map(), body };
-    Ok((told(Some(Seen { answer, took, held })), whole))
+    let seen = Seen { answer, took, location, endpoint: Some(endpoint.into()), held };
+    Ok((told(Some(seen)), whole))
 }
 
 /// Bytes that a head takes, nearly: an endpoint may send 256 KiB of it.

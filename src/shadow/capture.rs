@@ -15,6 +15,10 @@ use crate::message::{Fields, Name};
 pub(super) struct Seen {
     pub(super) answer: Answer,
     pub(super) took: Duration,
+    /// Its Location as the endpoint wrote it; `None` where only what the client got is known.
+    pub(super) location: Option<Box<str>>,
+    /// Who answered; `None` as above.
+    pub(super) endpoint: Option<Box<str>>,
     #[expect(dead_code, reason = "held for its Drop")]
     pub(super) held: Held,
 }
@@ -81,7 +85,7 @@ impl Capture {
         };
         let answer = Answer { status: passing.status, headers: passing.fields.to_map(), body };
         // Nobody waits for it when the copy failed.
-        drop(self.to.send(Seen { answer, took: passing.took, held }));
+        drop(self.to.send(Seen { answer, took: passing.took, location: None, endpoint: None, held }));
     }
 }
 

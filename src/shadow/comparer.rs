@@ -14,13 +14,15 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
 use super::deliver::Asked;
+use super::follow::{Followed, Side, follow};
 use super::now;
 use super::threads::step_back;
-use crate::compare::{Learned, Outcome, Request, Took, Verdict, compare};
+use crate::compare::{Learned, Outcome, Request, Rules, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::live::PairSide;
 use crate::migration::BUCKETS;
 use crate::telemetry::{FieldKind, Telemetry};
+use crate::upstream::Pool;
 
 /// Comparisons that wait; more are dropped and counted.
 const MOST_WAITING: usize = 256;
@@ -37,6 +39,39 @@ pub(super) struct Comparison {
     pub(super) control: Seen,
     /// The service's, or in a replay the monolith's second one.
     pub(super) candidate: Seen,
+    /// A side had only accepted what was asked: its outcome is compared, not its first answer.
+    pub(super) asked_on: bool,
+    /// No outcome came that could be compared.
+    pub(super) unfinished: bool,
+}
+
+impl Comparison {
+    /// Asks both sides on, as far as they only accepted what was asked.
+    pub(super) async fn followed(self, client: &Client, budget: &Arc<ByteBudget>) -> Self {
+        let Self { comparing, copies, asked, control, candidate, .. } = self;
+        let (rules, of) = (comparing.evidence.rules(), (&*copies, client, budget));
+        let (monolith, service) = (&asked.target.monolith, &asked.target.service);
+        let (control, candidate) = tokio::join!(
+            followed(control, &asked, rules, (monolith, UpstreamId::MONOLITH), of),
+            followed(candidate, &asked, rules, (&service.1, service.0), of),
+        );
+        let asked_on = control.asked_on || candidate.asked_on;
+        // A service that does not come to an end while the monolith does differs from it by its last answer.
+        let unfinished = control.unfinished || candidate.unfinished && !candidate.asked_on;
+        let (control, candidate) = (control.seen, candidate.seen);
+        Self { comparing, copies, asked, control, candidate, asked_on, unfinished }
+    }
+}
+
+async fn followed(
+    seen: Seen,
+    asked: &Asked,
+    rules: &Rules,
+    (pool, upstream): (&Arc<Pool>, UpstreamId),
+    (copies, client, budget): (&Copies, &Client, &Arc<ByteBudget>),
+) -> Followed {
+    let Some(settings) = rules.follow() else { return Followed { seen, asked_on: false, unfinished: false } };
+    follow(seen, asked, settings, rules.body_limit(), &Side { pool, upstream, copies, client, budget }).await
 }
 
 pub(super) enum Job {
@@ -129,14 +164,19 @@ impl Work {
     }
 
     fn compare(&self, comparison: Comparison) {
-        let Comparison { comparing, copies, asked, control, candidate } = &comparison;
+        let Comparison { comparing, copies, asked, control, candidate, asked_on, unfinished } = &comparison;
         let evidence = &comparing.evidence;
         let now = now();
         let took = Took { control: control.took, candidate: candidate.took };
         // An unsafe request is copied to a sandbox alone, which may be asked again as well.
         let learns = comparing.noise.replay.buckets() > 0 && comparing.noise.per_second > 0;
         let (outcome, verdicts, failed) = with_request(asked, |request| {
-            let outcome = compare(request, &control.answer, &candidate.answer, evidence.rules());
+            let outcome = if *unfinished {
+                Outcome::unfinished()
+            } else {
+                let outcome = compare(request, &control.answer, &candidate.answer, evidence.rules());
+                Outcome { asked_on: *asked_on, ..outcome }
+            };
             let verdicts = evidence.record(request, &control.answer, &outcome, took, learns, now);
             let failed = [control, candidate].map(|seen| seen.answer.result(request).is_failure());
             (outcome, verdicts, failed)
@@ -179,22 +219,29 @@ impl Work {
     /// comes back as a job.
     fn ask_again(&self, comparison: Comparison) {
         let (client, jobs) = (Arc::clone(&self.tools.client), self.jobs.clone());
-        let hold = self.tools.budget.hold();
+        let (hold, budget) = (self.tools.budget.hold(), Arc::clone(&self.tools.budget));
         self.tools.runtime.spawn(async move {
-            let Comparison { comparing, copies, asked, control, candidate } = comparison;
+            let Comparison { comparing, copies, asked, control, candidate, .. } = comparison;
             let keep = Some((comparing.evidence.rules().body_limit(), hold));
             let (first, at) =
                 if asked.target.safe { (control, Learned::Monolith) } else { (candidate, Learned::Sandbox) };
             let (pool, upstream) = match at {
-                Learned::Monolith => (&asked.target.monolith, UpstreamId::MONOLITH),
-                Learned::Sandbox => (&asked.target.pool, asked.target.upstream),
+                Learned::Monolith => (Arc::clone(&asked.target.monolith), UpstreamId::MONOLITH),
+                Learned::Sandbox => (Arc::clone(&asked.target.pool), asked.target.upstream),
             };
             // Clients come first: noise is learnt later.
             let Ok(permit) = pool.permit_for_copy() else { return };
-            let again = asked.ask_of(pool, upstream, &copies, &client, keep).await;
+            let again = asked.ask_of(&pool, upstream, &copies, &client, keep).await;
             drop(permit);
             if let Ok(Response { seen: Some(second), .. }) = again {
-                let comparison = Comparison { comparing, copies, asked, control: first, candidate: second };
+                let (rules, of) = (comparing.evidence.rules(), (&*copies, &*client, &budget));
+                let second = followed(second, &asked, rules, (&pool, upstream), of).await;
+                if second.unfinished {
+                    return;
+                }
+                let (asked_on, unfinished) = (second.asked_on, false);
+                let (control, candidate) = (first, second.seen);
+                let comparison = Comparison { comparing, copies, asked, control, candidate, asked_on, unfinished };
                 // Under pressure noise is learnt later.
                 drop(jobs.try_send(Job::Replay(Box::new(comparison), at)));
             }
@@ -203,7 +250,7 @@ impl Work {
 }
 
 fn replay(comparison: &Comparison, at: Learned) {
-    let Comparison { comparing, copies, asked, control, candidate } = comparison;
+    let Comparison { comparing, copies, asked, control, candidate, .. } = comparison;
     let evidence = &comparing.evidence;
     let outcome: Outcome =
         with_request(asked, |request| compare(request, &control.answer, &candidate.answer, evidence.rules()));

@@ -20,6 +20,8 @@ pub struct Copies {
     pub(super) timeout: Duration,
     pub(super) most_in_flight: u32,
     pub(super) headers: HeaderEdits,
+    /// Addresses that the service names are turned into the client's.
+    pub(super) turns_back: bool,
     pub(super) meters: Arc<RouteMeters>,
     pub(super) standing: Arc<Standing>,
     /// `None`: answers are thrown away.

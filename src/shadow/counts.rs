@@ -1,4 +1,4 @@
-//! What became of the copies of one route since the program started.
+//! What became of the copies of one route since the program started, or since the evidence was reset.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -35,6 +35,12 @@ impl CopyCounts {
         if failure.is_some() {
             *self.last_failure.lock() = failure;
         }
+    }
+
+    /// Forgets everything.
+    pub(super) fn reset(&self) {
+        self.sent.iter().chain(&self.skipped).for_each(|count| count.store(0, Relaxed));
+        *self.last_failure.lock() = None;
     }
 
     pub(super) fn report(&self) -> CopiesReport {

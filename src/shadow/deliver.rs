@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::Method;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -20,9 +21,11 @@ use super::comparer::{Comparer, Comparison, Job, Tools, with_request};
 use super::copies::{Comparing, Copies, Slot, Standing};
 use super::departures::{Departures, departures};
 use super::evidence::subject;
+use super::follow::Side;
 use super::skipped::Skipped;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head, now};
+use crate::client::Fault;
 use crate::compare::{Report, Rules, WrittenRules};
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::guard::identity::{ClientIdentity, Inquiry};
@@ -42,6 +45,7 @@ pub struct Shadow {
     comparer: Comparer,
     telemetry: Arc<Telemetry>,
     archive: Arc<Archive>,
+    runtime: Handle,
     stopping: AtomicBool,
     standings: Mutex<HashMap<Arc<str>, Arc<Standing>>>,
 }
@@ -66,6 +70,8 @@ pub struct Target {
     pub pool: Arc<Pool>,
     /// For replays.
     pub monolith: Arc<Pool>,
+    /// The route's service: this one, or the one that answers the client.
+    pub service: (UpstreamId, Arc<Pool>),
     /// The hash of the client's unit, for pools that are balanced by it.
     pub unit: Option<u64>,
     /// The client's connection, for upstreams that are told of it.
@@ -87,7 +93,7 @@ pub(super) struct Asked {
     pub(super) target: Target,
     pub(super) translate: Box<dyn Translate>,
     /// What the copy's target is told of the client.
-    identity: Option<ClientIdentity>,
+    pub(super) identity: Option<ClientIdentity>,
 }
 
 impl Shadow {
@@ -111,6 +117,7 @@ impl Shadow {
             comparer,
             telemetry,
             archive,
+            runtime: runtime.clone(),
             stopping: AtomicBool::new(false),
             standings: Mutex::default(),
         });
@@ -144,6 +151,7 @@ impl Shadow {
             timeout: shadow.timeout,
             most_in_flight: shadow.in_flight,
             headers: shadow.headers.clone(),
+            turns_back: route.answer.location,
             meters: Arc::clone(meters),
             standing,
             comparison,
@@ -218,6 +226,22 @@ impl Shadow {
         self.departures.send(order).map_err(|_| Skipped::Stopping)
     }
 
+    pub(super) fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    pub(super) const fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(super) const fn budget(&self) -> &Arc<ByteBudget> {
+        &self.budget
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Writes what is known now. Blocks.
     pub fn save(&self) {
         self.archive.save();
@@ -252,13 +276,19 @@ impl Shadow {
         Some(report)
     }
 
-    /// The evidence of a route begins anew. False: it compares nothing.
-    pub fn reset(&self, route: &str, by: &str) -> bool {
-        self.archive.find(route).is_some_and(|evidence| {
-            evidence.reset(now(), "it was reset by hand");
-            tracing::warn!(route, by, "the evidence was reset by hand");
-            true
-        })
+    /// Whether a route has evidence.
+    pub fn knows(&self, route: &str) -> bool {
+        self.archive.find(route).is_some()
+    }
+
+    /// The evidence of a route begins anew, and the counts of its copies with it.
+    pub fn reset(&self, route: &str, by: &str, reason: &str) {
+        if let Some(evidence) = self.archive.find(route) {
+            evidence.reset(now(), &format!("{by}: {reason}"));
+        }
+        if let Some(standing) = self.standings.lock().get(route) {
+            standing.counts.reset();
+        }
     }
 
     /// The kept requests of a route as a Hurl file; `None` if it compares nothing.
@@ -271,9 +301,9 @@ impl Shadow {
         self.archive.find(route).map(|evidence| evidence.shell())
     }
 
-    /// `None` before the first comparison.
-    pub fn mismatch_rate(&self, route: &str) -> Option<f64> {
-        self.archive.find(route).and_then(|evidence| evidence.mismatch_rate())
+    /// Mismatch, of what was decided, and undecided, of what was judged; `None` before the first such comparison.
+    pub fn rates(&self, route: &str) -> (Option<f64>, Option<f64>) {
+        self.archive.find(route).map_or((None, None), |evidence| evidence.rates())
     }
 
     async fn deliver(&self, order: Order) {
@@ -299,7 +329,7 @@ impl Shadow {
         let keep = limit.map(|limit| (limit, self.budget.hold()));
         let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.client, keep).await;
         self.account(&copies, &asked, &result, began.elapsed());
-        drop((slot, permit));
+        drop(permit);
         let Some(primary) = primary else { return };
         let Ok(Response { seen, .. }) = result else { return unanswered(&copies, &asked, primary).await };
         let Some(copy) = seen else { return copies.meters.comparison("dropped") };
@@ -308,7 +338,13 @@ impl Shadow {
         let meters = Arc::clone(&copies.meters);
         let (control, candidate) =
             if asked.target.upstream == UpstreamId::MONOLITH { (copy, primary) } else { (primary, copy) };
-        let comparison = Comparison { comparing, copies, asked, control, candidate };
+        let mut comparison =
+            Comparison { comparing, copies, asked, control, candidate, asked_on: false, unfinished: false };
+        if comparison.comparing.evidence.rules().follow().is_some() {
+            comparison = comparison.followed(&self.client, &self.budget).await;
+        }
+        // Until here: what is asked on is bounded as copies are.
+        drop(slot);
         if !self.comparer.offer(Job::Compare(Box::new(comparison))) {
             meters.comparison("dropped");
         }
@@ -362,6 +398,13 @@ async fn unanswered(copies: &Copies, asked: &Asked, primary: oneshot::Receiver<S
     });
 }
 
+fn is_about_content(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(b"content-")
+        || name.starts_with(b"if-")
+        || matches!(&*name, b"transfer-encoding" | b"range" | b"te" | b"idempotency-key")
+}
+
 fn report(copies: &Copies, asked: &Asked, why: &ClientError) {
     if let Some(failures) = copies.standing.failures.count() {
         let upstream = &*asked.target.pool.spec().name;
@@ -379,12 +422,7 @@ impl Asked {
         client: &Client,
         keep: Option<(u64, Held)>,
     ) -> Result<Response, ClientError> {
-        let mut head = self.head.clone();
-        // A replay is what the monolith was sent for the client, not what the copy says instead.
-        let own = upstream == self.target.upstream;
-        let edits = own.then_some(&copies.headers);
-        let identity = self.identity.as_ref().filter(|_| own);
-        head::write(&mut head, &copies.route, (identity, edits), &*self.translate, upstream)?;
+        let head = self.written(copies, upstream)?;
         let request = Request {
             pool,
             upstream,
@@ -395,6 +433,41 @@ impl Asked {
             translate: &*self.translate,
         };
         client.ask(&request, copies.timeout, keep).await
+    }
+
+    /// Asks a side for another target, by GET and with the client's credentials.
+    pub(super) async fn ask_at(
+        &self,
+        target: &[u8],
+        side: &Side<'_>,
+        keep: Option<(u64, Held)>,
+    ) -> Result<Response, ClientError> {
+        let mut head = self.written(side.copies, side.upstream)?;
+        head.method = Method::GET;
+        head.set_target(target);
+        // What is about the body that was sent, or about what the client has already.
+        head.fields.retain(|_, name, _| !is_about_content(name));
+        let request = Request {
+            pool: side.pool,
+            upstream: side.upstream,
+            unit: self.target.unit,
+            client: self.target.client,
+            head: &head,
+            body: &[],
+            translate: &*self.translate,
+        };
+        side.client.ask(&request, side.copies.timeout, keep).await
+    }
+
+    /// The head that a side is sent.
+    pub(super) fn written(&self, copies: &Copies, upstream: UpstreamId) -> Result<RequestHead, Fault> {
+        let mut head = self.head.clone();
+        // A replay is what the monolith was sent for the client, not what the copy says instead.
+        let own = upstream == self.target.upstream;
+        let edits = own.then_some(&copies.headers);
+        let identity = self.identity.as_ref().filter(|_| own);
+        head::write(&mut head, &copies.route, (identity, edits), &*self.translate, upstream)?;
+        Ok(head)
     }
 
     pub(super) fn body(&self) -> Bytes {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::now;
 use super::replays::Replays;
-use super::rows::Rows;
+use super::rows::{Kept, Rows};
 use crate::compare::{
     Answer, Evidence, Exchange, KeptRequest, Learned, Millis, NoiseBudget, Outcome, Report, Request, Rules, Took,
     Verdict,
@@ -19,29 +20,44 @@ use crate::route::Route;
 pub(super) struct RouteEvidence {
     route: Arc<str>,
     rules: Rules,
-    /// What it is about: with another subject it begins anew.
-    subject: u64,
+    subject: Subject,
     rows: Arc<Rows>,
     evidence: Mutex<Option<Evidence>>,
     replays: Mutex<Replays>,
     /// Differs from what is on disk.
     changed: AtomicBool,
-    /// The bits of the mismatch rate, so that the board need not have it read from disk.
-    rate: AtomicU64,
+    /// The bits of the rates of mismatches and of undecided comparisons, so that the board need not have them read from disk.
+    rates: [AtomicU64; 2],
     /// Bytes, as far as known: the length of its text.
     size: AtomicUsize,
     /// When it was last asked for or added to.
     used: AtomicU64,
 }
 
+/// What evidence is about: with another subject it begins anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subject {
+    /// Of everything.
+    pub(super) hash: u64,
+    /// The gate's `version`.
+    pub(super) version: Box<str>,
+}
+
 /// What the evidence of a route is about: which requests, who answers them, and how the answers are compared.
-pub(super) fn subject(route: &Route, upstreams: &[Arc<UpstreamSpec>], rules: &Rules) -> u64 {
+pub(super) fn subject(route: &Route, upstreams: &[Arc<UpstreamSpec>], rules: &Rules) -> Subject {
     let Route { rule, rewrite, answer, policy, .. } = route;
     let named = |id: UpstreamId| upstreams.get(id.index()).map(|spec| (&spec.name, whereabouts(&spec.source)));
     let (monolith, service) = (named(UpstreamId::MONOLITH), policy.service.and_then(named));
     let copies = policy.shadow.as_ref().map(|shadow| (&shadow.methods, &shadow.headers, shadow.reverse));
-    let text = format!("{:x} {monolith:?} {service:?} {rule:?} {rewrite:?} {answer:?} {copies:?}", rules.fingerprint());
-    xxh3_64(text.as_bytes())
+    let mut text =
+        format!("{:x} {monolith:?} {service:?} {rule:?} {rewrite:?} {answer:?} {copies:?}", rules.fingerprint());
+    // A new version of the service is another program at the same address.
+    let version = policy.gate.as_ref().map(|gate| gate.version.clone()).unwrap_or_default();
+    if !version.is_empty() {
+        text.push(' ');
+        text.push_str(&version);
+    }
+    Subject { hash: xxh3_64(text.as_bytes()), version }
 }
 
 /// Where an upstream is. Another address may be another program; order and weights of the same ones are not.
@@ -58,7 +74,7 @@ fn whereabouts(source: &Source) -> String {
 
 impl RouteEvidence {
     /// What is on disk about this subject, or nothing yet.
-    pub(super) fn open(route: &Arc<str>, rules: Rules, subject: u64, rows: &Arc<Rows>) -> Arc<Self> {
+    pub(super) fn open(route: &Arc<str>, rules: Rules, subject: Subject, rows: &Arc<Rows>) -> Arc<Self> {
         let evidence = Self {
             route: Arc::clone(route),
             rules,
@@ -67,7 +83,7 @@ impl RouteEvidence {
             evidence: Mutex::new(None),
             replays: Mutex::default(),
             changed: AtomicBool::new(false),
-            rate: AtomicU64::new(f64::NAN.to_bits()),
+            rates: [const { AtomicU64::new(f64::NAN.to_bits()) }; 2],
             size: AtomicUsize::new(0),
             used: AtomicU64::new(0),
         };
@@ -79,8 +95,8 @@ impl RouteEvidence {
         &self.rules
     }
 
-    pub(super) const fn subject(&self) -> u64 {
-        self.subject
+    pub(super) const fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// The verdicts that are settled by this comparison; see `Evidence::record`.
@@ -99,10 +115,11 @@ impl RouteEvidence {
         let differs = !outcome.differences.is_empty() || outcome.statuses.is_some_and(|[from, to]| from != to);
         let asked = differs.then(|| KeptRequest::of(request, &self.rules));
         self.change(now, |evidence| {
+            let verdicts = evidence.record(outcome, asked.as_ref(), took, learns, now);
             if let Some(exchange) = exchange {
                 evidence.keep(exchange);
             }
-            evidence.record(outcome, asked.as_ref(), took, learns, now)
+            verdicts
         })
     }
 
@@ -123,7 +140,7 @@ impl RouteEvidence {
         });
     }
 
-    /// Says when it began and why, unless it says so already.
+    /// Says when it began and why, if it did.
     pub(super) fn begin(&self, now: Millis, why: &str) {
         self.change(now, |evidence| evidence.begin(now, why));
     }
@@ -142,6 +159,15 @@ impl RouteEvidence {
         })
     }
 
+    /// A request that is still kept, and the fields with which it can be asked again.
+    pub(super) fn kept_request(&self, number: u64) -> Option<(KeptRequest, Vec<(String, String)>)> {
+        self.with(|evidence| evidence.kept_request(number))
+    }
+
+    pub(super) fn is_noise(&self, field: &str) -> bool {
+        self.with(|evidence| evidence.is_noise(field))
+    }
+
     pub(super) fn hurl(&self) -> String {
         self.with(|evidence| evidence.to_hurl(&self.route, &self.rules))
     }
@@ -150,9 +176,11 @@ impl RouteEvidence {
         self.with(|evidence| evidence.to_shell(&self.route))
     }
 
-    /// `None` before the first comparison.
-    pub(super) fn mismatch_rate(&self) -> Option<f64> {
-        Some(f64::from_bits(self.rate.load(Relaxed))).filter(|rate| !rate.is_nan())
+    /// Of mismatches and of undecided comparisons; `None` before the first.
+    pub(super) fn rates(&self) -> (Option<f64>, Option<f64>) {
+        let known = |rate: &AtomicU64| Some(f64::from_bits(rate.load(Relaxed))).filter(|rate| !rate.is_nan());
+        let [mismatch, undecided] = &self.rates;
+        (known(mismatch), known(undecided))
     }
 
     /// Writes it if it differs from what is on disk.
@@ -160,7 +188,7 @@ impl RouteEvidence {
         if self.changed.swap(false, Relaxed) {
             let text = self.with(|evidence| evidence.to_json());
             self.size.store(text.len(), Relaxed);
-            if !self.rows.write(&self.route, self.subject, text) {
+            if !self.rows.write(&self.route, self.subject.hash, text) {
                 self.changed.store(true, Relaxed);
             }
         }
@@ -191,23 +219,27 @@ impl RouteEvidence {
 
     fn with<T>(&self, look: impl FnOnce(&mut Evidence) -> T) -> T {
         let mut lies = self.evidence.lock();
-        let evidence = lies.get_or_insert_with(|| match self.rows.read(&self.route, self.subject, &self.rules) {
-            Some((evidence, size)) => {
+        let evidence = lies.get_or_insert_with(|| match self.rows.read(&self.route, self.subject.hash, &self.rules) {
+            Kept::Same(evidence, size) => {
                 self.size.store(size, Relaxed);
+                *evidence
+            }
+            Kept::Other(why) => {
+                let mut evidence = Evidence::new(&self.rules);
+                evidence.begin(now(), why);
                 evidence
             }
-            None => Evidence::new(&self.rules),
+            Kept::Nothing => Evidence::new(&self.rules),
         });
         let result = look(evidence);
-        self.rate.store(rate(evidence).to_bits(), Relaxed);
+        let judged = evidence.compared().saturating_add(evidence.undecided());
+        let rates = [rate(evidence.mismatches(), evidence.compared()), rate(evidence.undecided(), judged)];
+        self.rates.iter().zip(rates).for_each(|(known, rate)| known.store(rate.to_bits(), Relaxed));
         result
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 requests may be off in the 16th digit")]
-fn rate(evidence: &Evidence) -> f64 {
-    match evidence.compared() {
-        0 => f64::NAN,
-        compared => evidence.mismatches() as f64 / compared as f64,
-    }
+fn rate(part: u64, whole: u64) -> f64 {
+    if whole == 0 { f64::NAN } else { part as f64 / whole as f64 }
 }

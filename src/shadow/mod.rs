@@ -8,6 +8,7 @@
 //! Bounds: copies in flight and bytes of a body for each route, bytes of all bodies held anywhere here ([`HELD_LIMIT`]),
 //! comparisons that wait, and time for the whole copy. Whatever exceeds one is dropped and counted.
 
+mod again;
 mod archive;
 mod ask;
 mod budget;
@@ -22,6 +23,7 @@ mod departures;
 mod evidence;
 mod failures;
 mod folder;
+mod follow;
 mod gathered;
 mod head;
 mod replays;
@@ -32,6 +34,7 @@ mod threads;
 
 use clock::now;
 
+pub use again::Again;
 pub use capture::Capture;
 pub use copies::{Copies, Slot};
 pub use deliver::{Order, Shadow, Target};

@@ -8,6 +8,15 @@ use super::folder;
 use crate::compare::{Evidence, Rules};
 use crate::store::{EvidenceRow, Store, StoreError};
 
+/// What the store has of a route.
+pub(super) enum Kept {
+    Nothing,
+    /// About something else, or nothing that can be read: why the evidence begins anew.
+    Other(&'static str),
+    /// It, and how long its text is.
+    Same(Box<Evidence>, usize),
+}
+
 /// The rows of all routes.
 pub(super) struct Rows {
     store: Arc<Store>,
@@ -36,19 +45,19 @@ impl Rows {
         }
     }
 
-    /// What is known of a route about this subject, and how long its text is.
-    pub(super) fn read(&self, route: &str, subject: u64, rules: &Rules) -> Option<(Evidence, usize)> {
+    /// What is known of a route about this subject.
+    pub(super) fn read(&self, route: &str, subject: u64, rules: &Rules) -> Kept {
         // A store that cannot be read has said so in the log.
-        let row = self.store.evidence(route).ok().flatten()?;
+        let Some(row) = self.store.evidence(route).ok().flatten() else { return Kept::Nothing };
         if *row.subject != *written(subject) {
             tracing::info!(route, "what is compared has changed: the evidence begins anew");
-            return None;
+            return Kept::Other("what is compared, or who answers, has changed");
         }
         match Evidence::from_json(&row.text, rules) {
-            Ok(evidence) => Some((evidence, row.text.len())),
+            Ok(evidence) => Kept::Same(Box::new(evidence), row.text.len()),
             Err(error) => {
                 tracing::warn!(route, %error, "the evidence is of a form that is not known: it begins anew");
-                None
+                Kept::Other("what was kept has a form that is not known")
             }
         }
     }

@@ -141,3 +141,96 @@ fn evidence_of_an_unknown_form_is_passed_over() {
     edge.await_compared(1);
     edge.await_log_line(&["WARN", "form that is not known"]);
 }
+
+#[test]
+fn comparisons_that_wait_for_noise_outlive_a_restart() {
+    let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
+    // Nothing is learned as fast as this ends.
+    let mut edge = Edge::before(&monolith).with(&plan(&service, "noise = { per_second = 1 }")).start();
+    for _ in 0..3 {
+        edge.get("/");
+    }
+    let before = edge.await_compared(3);
+    assert_eq!(before["waiting"], 3, "{before:#}");
+    edge.signal("TERM");
+    assert!(edge.wait(PATIENCE).expect("it ends").success());
+    edge.restart();
+    let after = edge.comparisons();
+    assert_eq!((&after["waiting"], &after["compared"]), (&before["waiting"], &before["compared"]), "{after:#}");
+}
+
+/// `DELETE`, and what it answers.
+fn reset(edge: &Edge, body: &str) -> (u16, serde_json::Value) {
+    let host = format!("Host: {}", edge.admin_address());
+    let length = format!("Content-Length: {}", body.len());
+    let mut client = crate::harness::Client::connect(edge.admin_address());
+    client.send(format!(
+        "DELETE /api/v1/routes/all/comparisons HTTP/1.1\r\n{host}\r\nX-Multilith: 1\r\n\
+         Content-Type: application/json\r\n{length}\r\n\r\n{body}"
+    ));
+    let response = client.response();
+    (response.status(), serde_json::from_slice(&response.body).expect("JSON"))
+}
+
+#[test]
+fn a_reset_needs_a_reason_and_stands_in_the_journal() {
+    let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
+    let mut edge = Edge::before(&monolith).with(&plan(&service, "noise = { replay = \"0%\" }")).start();
+    edge.get("/");
+    edge.await_compared(1);
+    for body in ["", "{}", "{\"reason\":\" \"}", "{\"why\":\"x\"}"] {
+        let (status, problem) = reset(&edge, body);
+        assert_eq!(status, 400, "{body}: {problem}");
+    }
+    assert_eq!(edge.comparisons()["compared"], 1, "nothing was forgotten");
+    let (status, made) = reset(&edge, "{\"reason\":\"the service was mended\"}");
+    assert_eq!((status, &made["reset"], &made["seq"]), (200, &"all".into(), &1.into()), "{made}");
+    let report = edge.comparisons();
+    assert_eq!((&report["compared"], &report["copies"]["answered"]), (&0.into(), &0.into()), "{report:#}");
+    assert!(report["began"]["why"].as_str().expect("a text").ends_with("the service was mended"), "{report:#}");
+    edge.get("/");
+    edge.await_compared(1);
+    let (code, _) = crate::comparing::diff(&edge, &["--reset"]);
+    assert_eq!(code, 2, "without a reason");
+    let (code, _) = crate::comparing::diff(&edge, &["--reset", "--reason", "once more"]);
+    assert_eq!(code, 0);
+    let (_, journal) = edge.admin_json("GET", "/api/v1/journal?route=all");
+    let told: Vec<_> = journal["entries"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|entry| (entry["seq"].clone(), entry["action"].clone(), entry["by"].clone(), entry["reason"].clone()))
+        .collect();
+    let entry = |seq: u64, reason: &str| (seq.into(), "reset".into(), "person".into(), reason.into());
+    assert_eq!(told, [entry(1, "the service was mended"), entry(2, "once more")], "{journal:#}");
+    edge.signal("TERM");
+    assert!(edge.wait(PATIENCE).expect("it ends").success());
+    edge.restart();
+    assert_eq!(edge.comparisons()["compared"], 0, "a restart brings nothing back");
+}
+
+#[test]
+fn another_version_of_the_gate_begins_it_anew_and_says_so_after_a_restart_as_well() {
+    let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
+    let with_gate = |version: &str| {
+        let gate = format!("[routes.all.gate]\nversion = \"{version}\"\n");
+        plan(&service, "noise = { replay = \"0%\" }") + &gate
+    };
+    let mut edge = Edge::before(&monolith).start();
+    edge.reload(&with_gate("1"));
+    edge.get("/");
+    edge.await_compared(1);
+    edge.reload(&with_gate("2"));
+    let report = edge.comparisons();
+    assert_eq!(report["compared"], 0, "{report:#}");
+    assert_eq!(report["began"]["why"], "the gate's `version` has changed", "{report:#}");
+    edge.get("/");
+    edge.await_compared(1);
+    edge.signal("TERM");
+    assert!(edge.wait(PATIENCE).expect("it ends").success());
+    edge.replace_file(&edge.text(&with_gate("3")));
+    edge.restart();
+    let report = edge.comparisons();
+    assert_eq!(report["compared"], 0, "{report:#}");
+    assert!(report["began"]["why"].as_str().is_some_and(|why| why.contains("has changed")), "{report:#}");
+}

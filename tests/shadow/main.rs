@@ -32,6 +32,7 @@
 #[path = "../edge/harness/mod.rs"]
 mod harness;
 
+mod again;
 mod bad_targets;
 #[allow(dead_code, reason = "shared with the tests of the stages, which use the rest of it")]
 #[path = "../stages/calls.rs"]
@@ -39,7 +40,9 @@ mod calls;
 mod comparing;
 mod copies;
 mod credentials;
+mod described;
 mod evidence;
+mod follow;
 mod grpc;
 mod http2;
 mod memory;

@@ -1,13 +1,20 @@
 //! What is compared. The paths are checked by the module that compares, and read again there.
 
+use std::time::Duration;
+
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use crate::compare::{DEFAULT_BODY_LIMIT, RuleError, RuleFault, RuleList, Rules, WrittenRules};
 use crate::config::{self, Entry, Field, Item, Named, OneOrMany};
 use crate::diagnostic::{Code, Span};
-use crate::migration::{CompareSettings, Examples};
+use crate::migration::{CompareSettings, Examples, Follow};
 
 const DEFAULT_REPLAYS: u32 = 5;
+/// 202 Accepted: the outcome comes later.
+const ACCEPTED: u16 = 202;
+const OUTCOME_WITHIN: Duration = Duration::from_secs(5);
+/// What is asked on is held in memory for as long.
+const LONGEST_OUTCOME: Duration = Duration::from_secs(60);
 
 /// `by_default`: where the file says nothing, everything is compared as usual.
 pub(super) fn compile(
@@ -26,6 +33,7 @@ pub(super) fn compile(
         },
     };
     let mut settings = settings(compare);
+    settings.follow = compare.follow.get().map(|written| follow(written, draft));
     match Rules::new(&WrittenRules::from(&settings)) {
         Ok(rules) => settings.hidden = rules.hidden_names().map(Into::into).collect(),
         Err(errors) => errors.iter().for_each(|error| report(compare, error, draft)),
@@ -49,6 +57,7 @@ fn settings(compare: &config::Compare) -> CompareSettings {
         mask: pairs(&compare.mask),
         align: pairs(&compare.align),
         hosts: compare.hosts.or(true),
+        urls: compare.urls.or(true),
         status: compare
             .status
             .get()
@@ -57,6 +66,7 @@ fn settings(compare: &config::Compare) -> CompareSettings {
             .iter()
             .map(status)
             .collect(),
+        follow: None,
         body_limit: compare.body_limit.get().map_or(DEFAULT_BODY_LIMIT, |size| size.0),
         replay: percent(noise.map_or(config::Percent(100), |noise| noise.replay.or(config::Percent(100)))),
         replays_per_second: u64::from(noise.map_or(DEFAULT_REPLAYS, |noise| noise.per_second.or(DEFAULT_REPLAYS))),
@@ -68,6 +78,19 @@ fn settings(compare: &config::Compare) -> CompareSettings {
         redact: texts(&compare.redact),
         hidden: Box::default(),
     }
+}
+
+fn follow(written: &config::Follow, draft: &mut Draft<'_>) -> Follow {
+    let (status, within) = (written.status.or(ACCEPTED), written.within.or(OUTCOME_WITHIN));
+    if let Some(given) = written.status.given().filter(|_| !(200..=299).contains(&status)) {
+        let help = "write the status that says that the outcome comes later, as in `202`";
+        draft.say(Code::OutOfRange, given.span.clone(), format!("{status} accepts nothing"), "not 200 to 299", help);
+    }
+    if let Some(given) = written.within.given().filter(|_| within.is_zero() || within > LONGEST_OUTCOME) {
+        let help = "write a time up to `\"1m\"`, as in `\"5s\"`";
+        draft.say(Code::OutOfRange, given.span.clone(), "the wait for an outcome is bounded", "not within 1m", help);
+    }
+    Follow { status, within }
 }
 
 fn pairs(field: &Field<Named<String>>) -> Vec<(Box<str>, Box<str>)> {

@@ -39,7 +39,9 @@ fn a_roll_back_latches_until_a_person_the_file_or_a_new_version() {
     assert!(in_force(&turns, file, "v1").latched);
     assert!(!in_force(&turns, file, "v2").latched, "a new version");
     assert!(!in_force(&turns, canary(200), "v1").latched, "another file");
-    turns.push(turn(2, Action::Promote, By::Person, canary(100), file));
+    turns.push(turn(2, Action::Reset, By::Person, canary(0), file));
+    assert!(in_force(&turns, file, "v1").latched, "who forgets comparisons says nothing of the service");
+    turns.push(turn(3, Action::Promote, By::Person, canary(100), file));
     assert!(!in_force(&turns, file, "v1").latched, "a person");
 }
 
