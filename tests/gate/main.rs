@@ -7,6 +7,7 @@
 #[path = "../edge/harness/mod.rs"]
 mod harness;
 
+mod kills;
 mod moves;
 mod notices;
 mod roll_outs;
