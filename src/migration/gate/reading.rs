@@ -1,6 +1,7 @@
 //! What a verdict rests on: each metric as it stands, what is still missing, and what keeps the gate from acting.
 
 use super::evalue::Count;
+use super::evidence::QUANTILES;
 use super::metric::Metric;
 
 /// What keeps a gate from acting, whatever the evidence says.
@@ -24,6 +25,8 @@ pub enum Needs {
     Requests(u64),
     /// The evidence does not grow: the service is at the margin.
     NoEnd,
+    /// The evidence does not grow, since a limit of time that was set when the step settled tells nothing by now.
+    OldLimit,
 }
 
 /// One metric as it stands.
@@ -55,6 +58,17 @@ impl Reading {
     #[must_use]
     pub fn is_worse(&self) -> bool {
         self.worse >= self.worse_at
+    }
+
+    /// The monolith's own times left the limit that the step compares by, so that hardly any or nearly all answers are beyond
+    /// it: both sides look the same there. The limit stays for the step (its guarantee rests on that).
+    #[must_use]
+    pub fn has_an_old_limit(&self) -> bool {
+        let Metric::Latency(quantile) = self.metric else { return false };
+        let Some(quantile) = QUANTILES.get(usize::from(quantile)) else { return false };
+        let beyond = 1.0 - quantile;
+        let rate = self.monolith.rate();
+        self.monolith.of > 0.0 && (rate < beyond / 4.0 || rate > f64::midpoint(beyond, 1.0))
     }
 
     #[must_use]

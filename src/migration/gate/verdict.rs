@@ -135,7 +135,8 @@ impl Judge {
         let mut most = floor;
         for reading in readings.iter().filter(|reading| reading.required && !reading.is_proved()) {
             match reading.needs {
-                Needs::NoEnd => return Needs::NoEnd,
+                Needs::NoEnd if reading.has_an_old_limit() => return Needs::OldLimit,
+                Needs::NoEnd | Needs::OldLimit => return Needs::NoEnd,
                 Needs::Requests(requests) => most = most.max(requests),
                 Needs::Nothing => {}
             }

@@ -123,6 +123,10 @@ pub fn needs(needs: Needs, per_second: f64) -> Option<String> {
     match needs {
         Needs::Nothing => None,
         Needs::NoEnd => Some("no end in sight: the service is at the margin".to_owned()),
+        Needs::OldLimit => Some(
+            "no end in sight: the monolith's own times changed since this step began; `resume --from-start` measures anew"
+                .to_owned(),
+        ),
         Needs::Requests(requests) => Some(match seconds(requests, per_second) {
             Some(seconds) => format!("needs {} more, about {}", grouped(requests), span(seconds)),
             None => format!("needs {} more, at present there are none", grouped(requests)),
@@ -163,5 +167,7 @@ mod tests {
         assert_eq!(needs(Needs::Requests(610), 5.0).as_deref(), Some("needs 610 more, about 2 min"));
         assert_eq!(needs(Needs::Requests(10), 0.0).as_deref(), Some("needs 10 more, at present there are none"));
         assert_eq!(needs(Needs::Nothing, 5.0), None);
+        let said = needs(Needs::OldLimit, 5.0).expect("something to say");
+        assert!(said.contains("no end in sight") && said.contains("resume --from-start"), "{said}");
     }
 }

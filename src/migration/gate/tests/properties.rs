@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::migration::gate::evalue::{Bets, Count, Direction, log_e};
 use crate::migration::gate::metric::{Against, Comparison, Seen};
 use crate::migration::gate::overdispersion::{GROUPS, Groups};
-use crate::migration::gate::{Gate, Judge, Scene, Standing, Tick, Verdict};
+use crate::migration::gate::{Gate, Judge, Needs, Scene, Standing, Tick, Verdict};
 
 /// The logarithms of n!/(k!(n−k)!) pᵏ(1−p)ⁿ⁻ᵏ for all k.
 fn binomial(n: u32, p: f64) -> Vec<f64> {
@@ -178,4 +178,24 @@ fn silence_holds_for_ever() {
         judge.observe(&Tick::default(), true);
     }
     assert_eq!(judge.rule(Standing::default()).verdict, Verdict::Hold);
+}
+
+#[test]
+fn a_limit_of_time_that_the_monolith_left_behind_is_not_said_to_be_the_service_at_the_margin() {
+    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 0);
+    let tick = |bucket: usize| {
+        let mut tick = Tick::default();
+        tick.monolith.asked = [15; GROUPS];
+        tick.service.asked = [15; GROUPS];
+        tick.monolith.late[bucket] = 960;
+        tick.service.late[bucket] = 960;
+        tick
+    };
+    judge.observe(&tick(300), false);
+    // By night everything is twice as fast: nothing of either side is beyond the limit of the day.
+    for _ in 0..40 {
+        judge.observe(&tick(268), true);
+    }
+    let ruling = judge.rule(Standing::default());
+    assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::OldLimit), "{}", ruling.why);
 }
