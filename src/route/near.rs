@@ -75,8 +75,11 @@ impl RouteTable {
             }
         }
         let folded = Matching { case_insensitive: true, ..*self.matching() };
-        if let Some(found) = linear(self.routes(), facts, folded) {
-            add(found, self.template(found).as_str().to_owned(), Miss::Case);
+        let others = spellings(facts).into_iter().map(|(path, _)| path);
+        for path in [facts.path.to_owned()].into_iter().chain(others) {
+            if let Some(found) = linear(self.routes(), &Facts { path: &path, ..*facts }, folded) {
+                add(found, self.template(found).as_str().to_owned(), Miss::Case);
+            }
         }
         near
     }
@@ -84,7 +87,7 @@ impl RouteTable {
 
 fn spellings(facts: &Facts<'_>) -> Vec<(String, Miss)> {
     let path = facts.path;
-    let mut all = Vec::new();
+    let mut all: Vec<(String, Miss)> = Vec::new();
     match path.strip_suffix('/') {
         Some("") => {}
         Some(bare) => all.push((bare.to_owned(), Miss::TrailingSlash)),
@@ -104,5 +107,12 @@ fn spellings(facts: &Facts<'_>) -> Vec<(String, Miss)> {
         all.push((format!("/wp-json{route}"), Miss::RestRoute));
         all.push((route.into_owned(), Miss::RestRoute));
     }
+    // Two things may be different at once: `/index.php/posts/`. The slash is then the smaller of them.
+    let slashed = |(path, why): &(String, Miss)| {
+        let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+        (!other.is_empty() && !matches!(why, Miss::TrailingSlash | Miss::NoTrailingSlash)).then_some((other, *why))
+    };
+    let more: Vec<_> = all.iter().filter_map(slashed).collect();
+    all.extend(more);
     all
 }

@@ -25,6 +25,9 @@ fn a_request_that_just_misses_a_route_is_told_by_how_much() {
         ("/index.php/posts", Some((0, "/posts", Miss::FrontController))),
         ("/?rest_route=/wp/v2/posts", Some((3, "/wp-json/wp/v2/posts", Miss::RestRoute))),
         ("/?rest_route=%2Fposts", Some((3, "/wp-json/posts", Miss::RestRoute))),
+        ("/POSTS/", Some((0, "/posts", Miss::Case))),
+        ("/posts/;x", Some((0, "/posts", Miss::PathParameter))),
+        ("/index.php/posts/", Some((0, "/posts", Miss::FrontController))),
         ("/other", None),
         ("/index.phpx", None),
     ] {
