@@ -196,13 +196,19 @@ fn explained(parts: &Parts, body: &[u8]) -> Reply {
 #[serde(deny_unknown_fields)]
 struct Button {
     on: bool,
+    /// Stands in the journal.
+    reason: Option<String>,
 }
 
 async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &Asked, body: &[u8]) -> Reply {
     let Ok(button) = serde_json::from_slice::<Button>(body) else {
-        return Reply::problem(400, "the body must be {\"on\": true} or {\"on\": false}");
+        return Reply::problem(
+            400,
+            "the body must be {\"on\": true} or {\"on\": false}, with a `reason` if there is one",
+        );
     };
-    press(parts, button.on, &asked.who(caller), "").await;
+    let reason = moves::cut(button.reason.as_deref().unwrap_or_default());
+    press(parts, button.on, &asked.who(caller), reason).await;
     Reply::json(200, &serde_json::json!({ "monolith_only": button.on }))
 }
 

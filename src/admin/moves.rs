@@ -190,6 +190,7 @@ pub(super) fn refused(why: &NotMoved) -> Reply {
     }
 }
 
+/// As much of a name or a reason as the journal keeps.
 pub(super) fn cut(text: &str) -> &str {
     let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]

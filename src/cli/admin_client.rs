@@ -48,8 +48,9 @@ impl fmt::Display for AdminError {
 }
 
 impl AdminError {
-    pub fn help(&self) -> &'static str {
-        match self {
+    /// What to do about it; `None`: what the proxy said is all there is to know.
+    pub fn help(&self) -> Option<&'static str> {
+        Some(match self {
             Self::Unknown { .. } => {
                 "say where it is: `--admin http://127.0.0.1:9900`, the variable MULTILITH_ADMIN, or `-c FILE` with the proxy's file"
             }
@@ -61,8 +62,9 @@ impl AdminError {
             Self::Refused { status: 403, .. } => {
                 "use the address in [server] `admin`, or add this name to `admin_hosts`"
             }
+            Self::Refused { status: 400 | 409 | 412 | 503, .. } => return None,
             Self::Refused { .. } | Self::Unreadable(_) => "is this the admin listener of a multilith of this version?",
-        }
+        })
     }
 }
 

@@ -19,7 +19,7 @@ pub fn console(args: &ConsoleArgs) -> Exit {
             Exit::Fine
         }
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             Exit::Failed
         }
     }

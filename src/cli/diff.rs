@@ -157,13 +157,13 @@ fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
 fn refused(error: &AdminError) -> Exit {
     let help = match error {
         AdminError::Refused { status: 404, detail } if detail.contains("number") => {
-            "`multilith diff ROUTE` has them: #17"
+            Some("`multilith diff ROUTE` has them: #17")
         }
         AdminError::Refused { status: 404, .. } => {
-            "`multilith status` lists the routes; see also [routes.NAME.shadow.compare]"
+            Some("`multilith status` lists the routes; see also [routes.NAME.shadow.compare]")
         }
         other => other.help(),
     };
-    term::fail(&error.to_string(), Some(help));
+    term::fail(&error.to_string(), help);
     Exit::Failed
 }

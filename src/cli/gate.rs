@@ -18,7 +18,7 @@ pub fn gate(args: &GateArgs) -> Exit {
             return Exit::Findings;
         }
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
     }

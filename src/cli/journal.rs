@@ -12,7 +12,7 @@ pub fn journal(args: &JournalArgs) -> Exit {
     let client = match AdminClient::new(&args.admin) {
         Ok(client) => client,
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
     };
@@ -23,7 +23,7 @@ pub fn journal(args: &JournalArgs) -> Exit {
         let page: Value = match client.get(&format!("/api/v1/journal?limit=1000&after={after}{route}")) {
             Ok(page) => page,
             Err(error) => {
-                term::fail(&error.to_string(), Some(error.help()));
+                term::fail(&error.to_string(), error.help());
                 return Exit::Failed;
             }
         };
@@ -52,11 +52,16 @@ fn line(entry: &Value, with_route: bool) -> String {
     let date = at.split('T').next().unwrap_or("");
     write!(line, "{date} {time}  ").expect("writing to a string");
     if with_route {
-        write!(line, "{}  ", text("route")).expect("writing to a string");
+        write!(line, "{}  ", entry["route"].as_str().unwrap_or("-")).expect("writing to a string");
     }
-    let (from, to) = (dial(&entry["from"]), dial(&entry["to"]));
-    let way = if from == to { to } else { format!("{from} -> {to}") };
-    writeln!(line, "{:<9}  {way}   {}   {}", text("action"), text("who"), text("reason")).expect("writing to a string");
+    write!(line, "{:<9}  ", text("action")).expect("writing to a string");
+    // The button and a refused file move no dial.
+    if !entry["to"].is_null() {
+        let (from, to) = (dial(&entry["from"]), dial(&entry["to"]));
+        let way = if from == to { to } else { format!("{from} -> {to}") };
+        write!(line, "{way}   ").expect("writing to a string");
+    }
+    writeln!(line, "{}   {}", text("who"), text("reason")).expect("writing to a string");
     line
 }
 
@@ -73,6 +78,14 @@ mod tests {
         assert_eq!(
             line(&entry, false),
             "#42 2026-11-28 09:43:03  roll-back  canary 5% -> canary 0%   gate@edge-1   worse\n"
+        );
+        let button = serde_json::json!({
+            "seq": 1, "at": "2026-11-28T09:43:03.120Z", "route": null, "who": "ops (claimed me@here)",
+            "action": "button", "from": null, "to": null, "reason": "pressed: the shop is down",
+        });
+        assert_eq!(
+            line(&button, true),
+            "#1 2026-11-28 09:43:03  -  button     ops (claimed me@here)   pressed: the shop is down\n"
         );
     }
 }

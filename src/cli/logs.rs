@@ -12,7 +12,7 @@ pub fn logs(args: &LogsArgs) -> Exit {
     let client = match AdminClient::new(&args.admin) {
         Ok(client) => client,
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
     };
@@ -26,7 +26,7 @@ pub fn logs(args: &LogsArgs) -> Exit {
     let stream = match client.stream(&target(args)) {
         Ok(stream) => stream,
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
     };

@@ -357,6 +357,9 @@ struct ConsoleArgs {
 #[derive(Debug, Args)]
 struct ButtonArgs {
     position: Position,
+    /// Why: it stands in the journal.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     admin: AdminArgs,
     /// Print JSON.

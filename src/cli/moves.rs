@@ -75,7 +75,7 @@ pub fn act(act: Act, args: &MoveArgs, from_start: bool) -> Exit {
 /// 1: refused; 2: not reachable, or not made.
 fn failed(error: &AdminError) -> Exit {
     let AdminError::Refused { status: status @ (404 | 409 | 412), detail } = error else {
-        term::fail(&error.to_string(), Some(error.help()));
+        term::fail(&error.to_string(), error.help());
         return Exit::Failed;
     };
     let help = match status {

@@ -12,7 +12,7 @@ pub fn next(client: &AdminClient, json: bool) -> Exit {
         Ok(steps) if json => term::json(&steps),
         Ok(steps) => term::out(&told(&steps)),
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
     }

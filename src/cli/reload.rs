@@ -13,7 +13,7 @@ pub fn reload(args: &ReloadArgs) -> Exit {
     let answer: serde_json::Value = match client.and_then(|client| client.post("/api/v1/reload", &body)) {
         Ok(answer) => answer,
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
     };

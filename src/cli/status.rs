@@ -38,7 +38,7 @@ pub fn status(args: &StatusArgs) -> Exit {
 }
 
 fn failed(error: &AdminError) -> Exit {
-    term::fail(&error.to_string(), Some(error.help()));
+    term::fail(&error.to_string(), error.help());
     Exit::Failed
 }
 
@@ -98,12 +98,17 @@ fn refused_file(error: &Value) -> String {
     };
     format!(
         "NOT IN FORCE: the file of {}: {}{place}: {}[{}]: {}{more}",
-        error["at"].as_str().unwrap_or("?"),
+        to_the_second(error["at"].as_str().unwrap_or("?")),
         text("file"),
         text("severity"),
         text("code"),
         text("message"),
     )
+}
+
+/// `2026-11-28T12:00:00.123456789Z` without the fraction.
+fn to_the_second(at: &str) -> String {
+    at.split_once('.').map_or_else(|| at.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 fn routes(status: &Value) -> Table {
@@ -322,7 +327,8 @@ mod tests {
             })
         };
         let diagnostics = [diagnostic("warning", "unused-service", 2), diagnostic("error", "invalid-value", 12)];
-        status["last_error"] = serde_json::json!({ "at": "2026-11-28T12:00:00Z", "diagnostics": diagnostics });
+        status["last_error"] =
+            serde_json::json!({ "at": "2026-11-28T12:00:00.123456789Z", "diagnostics": diagnostics });
         assert!(
             board(&status, 160).contains(
                 "\nNOT IN FORCE: the file of 2026-11-28T12:00:00Z: routes.toml:12:9: error[invalid-value]: what is wrong \

@@ -315,7 +315,7 @@ pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> D
         }
         Command::Release if reason.is_empty() => Done::Refused(400, "say why it may be released".to_owned()),
         Command::Release => {
-            press(parts, false, who, &format!("off: {reason}")).await;
+            press(parts, false, who, &reason).await;
             Done::Said("Every route follows its stage again.".to_owned(), None)
         }
         Command::Reload => {

@@ -25,6 +25,18 @@ pub struct Entry {
     pub related: Vec<Place>,
 }
 
+impl Entry {
+    /// One line: `routes.toml:12:9: invalid-value: what is wrong`.
+    #[must_use]
+    pub fn at_its_place(&self) -> String {
+        let place = match (self.line, self.column) {
+            (Some(line), Some(column)) => format!(":{line}:{column}"),
+            _ => String::new(),
+        };
+        format!("{}{place}: {}: {}", self.file, self.code, self.message)
+    }
+}
+
 /// Another place that a diagnostic speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {

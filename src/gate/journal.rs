@@ -158,6 +158,19 @@ impl Journal {
         self.store.append(row, Some(kept)).map(Into::into).map_err(JournalError)
     }
 
+    /// Adds that a file was refused, which moves nothing. `generation`: of the file that stays in force.
+    pub fn append_refusal(&self, file: &str, generation: u64, reason: &str) -> Result<(), JournalError> {
+        let row = NewRow {
+            action: "refused".into(),
+            by: By::File.as_str().into(),
+            who: file.into(),
+            generation,
+            reason: reason.into(),
+            ..NewRow::default()
+        };
+        self.store.append(row, None).map(drop).map_err(JournalError)
+    }
+
     /// Where each route was left, and since when.
     pub fn left(&self) -> Result<LeftRoutes, JournalError> {
         let dials = self.store.dials().map_err(JournalError)?;

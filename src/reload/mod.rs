@@ -5,6 +5,7 @@ mod faults;
 mod fingerprint;
 mod in_force_file;
 mod include;
+mod refusal;
 mod secrets;
 mod source;
 mod turn;
@@ -304,7 +305,7 @@ impl Reloader {
         let Compiled { snapshot, mut diagnostics, .. } = compile_all(sources, &environment, &|_| None);
         let Some(snapshot) = snapshot else {
             let report = report_all(&diagnostics, sources).diagnostics;
-            *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+            self.keep_refusal(state.generation, &report);
             tracing::error!(
                 "routes.toml was refused, the last good one stays in force:\n{}",
                 crate::diagnostic::render_all(&diagnostics, sources, false)
@@ -442,7 +443,7 @@ impl Reloader {
 
     fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, sources: &Sources) -> Outcome {
         let report = report_all(diagnostics, sources).diagnostics;
-        *self.last_error.lock() = Some(LastError { at: Timestamp::now().to_string(), diagnostics: report.clone() });
+        self.keep_refusal(state.generation, &report);
         for diagnostic in diagnostics {
             tracing::error!("{}: the last good file stays in force", diagnostic.message);
         }

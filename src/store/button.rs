@@ -16,7 +16,7 @@ impl Store {
         self.ask(pressed).ok().flatten().unwrap_or(false)
     }
 
-    /// Keeps that it was set, with a row of the journal.
+    /// Keeps that it was set, with a row of the journal. `reason` may be empty; the row says in any case which way it went.
     pub fn keep_button(
         &self,
         pressed: bool,
@@ -24,7 +24,8 @@ impl Store {
         reason: &str,
         generation: u64,
     ) -> Result<JournalRow, StoreError> {
-        let reason = if reason.is_empty() { if pressed { "pressed" } else { "released" } } else { reason };
+        let way = if pressed { "pressed" } else { "released" };
+        let reason = if reason.is_empty() { way.to_owned() } else { format!("{way}: {reason}") };
         let row = NewRow {
             action: "button".into(),
             by: "person".into(),

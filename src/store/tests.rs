@@ -129,7 +129,7 @@ fn numbers_have_no_gaps_in_each_route_and_over_all() {
     assert_eq!(numbers(&store.rows_after(Some("b"), 0, 9).expect("read")), [(2, 1)]);
     let all = store.rows_after(None, 4, 9).expect("read");
     assert_eq!(numbers(&all), [(5, 1), (6, 2)], "rows without a route have their own count");
-    assert_eq!((&*all[0].row.reason, &*all[1].row.reason), ("pressed", "all is well"));
+    assert_eq!((&*all[0].row.reason, &*all[1].row.reason), ("pressed", "released: all is well"));
 }
 
 #[test]

@@ -191,39 +191,26 @@ fn kill(edge: &mut Edge) {
 }
 
 #[test]
-fn after_a_kill_in_the_middle_of_moves_the_dial_is_that_of_the_last_row() {
-    const KILLS: u64 = 8;
-    let (mut edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
-    for kills in 0..KILLS {
-        let admin = edge.admin_address();
-        let (sent, answered_moves) = std::sync::mpsc::channel();
-        let asking = std::thread::spawn(move || {
-            // Until the connection breaks: up and down, as fast as it goes.
-            for number in 0_u64.. {
-                let (act, weight) = if number % 2 == 0 { ("promote", 50) } else { ("rollback", 1) };
-                let body = format!("{{\"weight\": \"{weight}%\"}}");
-                let head = format!(
-                    "POST /api/v1/routes/users/{act} HTTP/1.1\r\nHost: {admin}\r\nX-Multilith: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-                    body.len()
-                );
-                let answered = Client::try_connect(admin).and_then(|mut client| {
-                    client.try_send(format!("{head}{body}")).and_then(|()| client.try_response(false))
-                });
-                if answered.is_err() || sent.send(()).is_err() {
-                    return;
-                }
-            }
-        });
-        for _ in 0..=kills * 3 % 11 {
-            answered_moves.recv_timeout(crate::harness::PATIENCE).expect("moves are answered");
-        }
-        kill(&mut edge);
-        asking.join().expect("the thread ends with the connection");
-        edge.restart();
-        let page = edge.admin_json("GET", "/api/v1/journal?route=users&limit=1000").1;
-        let last = page["entries"].as_array().and_then(|entries| entries.last()).cloned().expect("an entry");
-        let shown = status(&edge);
-        assert_eq!((&shown["dial"]["seq"], &shown["weight"]), (&last["seq"], &last["to"]["weight"]), "{last}");
+fn the_journal_says_who_pressed_the_button_why_and_which_file_was_refused() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    assert_eq!(verb(&edge, &["monolith-only", "on", "--reason", "the shop is down"]).0, 0);
+    assert_eq!(verb(&edge, &["monolith-only", "off"]).0, 0);
+    edge.replace_file("this is no file");
+    edge.await_refusal();
+    // Asked again, the same mistake is no news.
+    assert_eq!(edge.post_reload().0, 409);
+    let page = edge.admin_json("GET", "/api/v1/journal").1;
+    let entries = page["entries"].as_array().cloned().expect("entries");
+    let text = |index: usize, key: &str| entries[index][key].as_str().unwrap_or("null").to_owned();
+    assert_eq!(entries.len(), 3, "{page}");
+    for (index, reason) in ["pressed: the shop is down", "released"].into_iter().enumerate() {
+        let said = (text(index, "action"), text(index, "route"), text(index, "reason"));
+        assert_eq!(said, ("button".to_owned(), "null".to_owned(), reason.to_owned()));
+        assert!(text(index, "who").starts_with("loopback (claimed "), "{}", text(index, "who"));
     }
-    println!("{KILLS} kills, each followed by a start with the dial of the last row");
+    assert_eq!((text(2, "action"), text(2, "by")), ("refused".to_owned(), "file".to_owned()));
+    assert_eq!(text(2, "who"), edge.path().display().to_string());
+    assert!(text(2, "reason").contains(":1:") && text(2, "reason").contains("syntax"), "{}", text(2, "reason"));
+    let (_, lines, _) = verb(&edge, &["journal", "--last", "1"]);
+    assert!(lines.starts_with("#3 ") && lines.contains("  -  refused  ") && !lines.contains('?'), "{lines}");
 }

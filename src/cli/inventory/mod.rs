@@ -69,7 +69,7 @@ fn live(args: &InventoryArgs) -> Result<(Report, u32), Exit> {
             Ok((report, crate::learn::now()))
         }
         Err(error) => {
-            term::fail(&error.to_string(), Some(error.help()));
+            term::fail(&error.to_string(), error.help());
             Err(Exit::Failed)
         }
     }
