@@ -14,7 +14,7 @@ use super::moves::{self, Asked};
 use super::plan;
 use super::reply::{Reply, compares_nothing, unknown_route};
 use super::status::{Window, route_status, routes, status};
-use crate::compile::redacted;
+use crate::compile::{Role, redacted};
 use crate::config::read_duration;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
@@ -75,7 +75,7 @@ pub async fn answer(
                 Some(name) if post => comparisons::replay(parts, caller, name, &body).await,
                 _ => Reply::not_allowed("POST"),
             },
-            Some(below) if get => route(parts, below, query),
+            Some(below) if get => route(parts, caller, below, query),
             Some(below) if post => moves::answer(parts, caller, below, asked, body).await,
             Some(below) if *method == Method::DELETE => comparisons::reset(parts, caller, below, asked, &body).await,
             Some(below) if below.ends_with("/comparisons") => Reply::not_allowed("GET, HEAD, DELETE"),
@@ -91,7 +91,7 @@ fn windowed(query: Option<&str>, answer: impl FnOnce(Window) -> Reply) -> Reply 
 }
 
 /// `NAME` and what is below it.
-fn route(parts: &Parts, below: &str, query: Option<&str>) -> Reply {
+fn route(parts: &Parts, caller: &Caller, below: &str, query: Option<&str>) -> Reply {
     let (name, what) = below.split_once('/').unwrap_or((below, ""));
     if what.is_empty() {
         return windowed(query, |window| {
@@ -113,8 +113,12 @@ fn route(parts: &Parts, below: &str, query: Option<&str>) -> Reply {
             Some(report) => Reply::json(200, &report),
             None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
         },
-        "comparisons" => {
-            parts.shadow.report(name, since).map_or_else(compares_nothing, |report| Reply::json(200, &report))
+        "comparisons" => parts.shadow.report(name, since).map_or_else(compares_nothing, |report| {
+            let report = if caller.role == Role::Read { report.without_values() } else { report };
+            Reply::json(200, &report)
+        }),
+        "comparisons.hurl" | "comparisons.sh" if caller.role == Role::Read => {
+            Reply::problem(403, "exports hold what clients sent: this token's role is `read`")
         }
         "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
         "comparisons.sh" => parts.shadow.shell(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),

@@ -7,7 +7,7 @@ use super::form::encoded;
 use super::page::Layout;
 use super::shown::{ago, count, percent, plain};
 use super::spark;
-use crate::compare::{FieldReport, Kind, Report};
+use crate::compare::{FieldReport, Kind, Report, shape_of};
 use crate::proxy::RouteEdition;
 
 /// Fields shown; the others are counted.
@@ -164,21 +164,6 @@ fn marked(own: &str, other: &str) -> Vec<(bool, String)> {
         }
     }
     parts
-}
-
-/// Type and length of a value, as `examples = "shapes"` would have kept it.
-fn shape_of(text: &str) -> String {
-    let is_shape = text.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '(' | ')'));
-    match text.chars().next() {
-        Some('"') => format!("string({})", text.chars().count().saturating_sub(2)),
-        Some('[') => "array".to_owned(),
-        Some('{') => "object".to_owned(),
-        Some('-' | '0'..='9') if text.parse::<f64>().is_ok() => "number".to_owned(),
-        _ if matches!(is_shape, "string" | "array" | "object" | "number" | "boolean" | "null" | "true" | "false") => {
-            text.to_owned()
-        }
-        _ => format!("text({})", text.chars().count()),
-    }
 }
 
 /// What all the examples have in common, in plain words; empty where nothing is plain.

@@ -1,6 +1,6 @@
 //! Who may ask the admin listener: no page of another site, however it says where it is from, and only who has the token.
 
-use crate::harness::{Client, Edge, Origin};
+use crate::harness::{Client, Edge, Origin, Reply, eventually};
 
 const TOKEN: &str = "Authorization: Bearer a-token-for-the-tests";
 
@@ -145,6 +145,45 @@ fn each_token_has_a_name_and_a_role() {
     edge.await_log_line(&["big red button", "by=anna"]);
     assert_eq!(posted(&edge, "GET", "/api/v1/status", &["Authorization: Bearer the-token-of-nobody"], ""), 401);
     for name in ["owner", "grafana", "anna"] {
+        std::fs::remove_file(path(name)).expect("the file is still there");
+    }
+}
+
+#[test]
+fn a_token_that_only_looks_sees_no_value_of_an_example() {
+    let path = |name: &str| format!("{}/{name}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let token = |name: &str| {
+        std::fs::write(path(name), name).expect("cargo's folder for tests takes a file");
+        format!("[[server.tokens]]\nname = \"{name}\"\ntoken = {{ file = \"{}\" }}\nrole = \"{name}\"\n", path(name))
+    };
+    let json = |price: &str| {
+        Reply::status("200 OK", &["Content-Type: application/json"], format!("{{\"price\":\"{price}\"}}"))
+    };
+    let (monolith, service) = (Origin::start(move |_| json("ninety")), Origin::start(move |_| json("eighty")));
+    let route =
+        "[routes.a]\npath = \"/a\"\nservice = \"new\"\nstage = \"shadow\"\nshadow.compare.examples = \"values\"\n";
+    let tokens = [token("read"), token("operate")].concat();
+    let edge = Edge::before(&monolith).service("new", &service).server(&tokens).with(route).start();
+    edge.get("/a?name=Ann");
+    let shown = |who: &str, what: &str| {
+        let bearer = format!("Authorization: Bearer {who}");
+        let host = format!("Host: {}", edge.admin_address());
+        let response = Client::connect(edge.admin_address()).request(
+            "GET",
+            &format!("/api/v1/routes/a/{what}"),
+            &[&bearer, &host],
+        );
+        (response.status(), response.text())
+    };
+    let full = eventually("the answers are compared", || {
+        Some(shown("operate", "comparisons").1).filter(|text| text.contains("eighty"))
+    });
+    assert!(full.contains("name=Ann"), "{full}");
+    let (status, shapes) = shown("read", "comparisons");
+    assert_eq!(status, 200);
+    assert!(shapes.contains("string(6)") && !shapes.contains("ninety") && !shapes.contains("Ann"), "{shapes}");
+    assert_eq!((shown("read", "comparisons.hurl").0, shown("operate", "comparisons.hurl").0), (403, 200));
+    for name in ["read", "operate"] {
         std::fs::remove_file(path(name)).expect("the file is still there");
     }
 }
