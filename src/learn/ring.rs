@@ -67,7 +67,8 @@ impl Default for ExchangeRing {
             head: AtomicUsize::new(0),
             tail: AtomicUsize::new(0),
             recorded: AtomicUsize::new(0),
-            every: AtomicUsize::new(1),
+            // Until the first look says how many there are, few of them.
+            every: AtomicUsize::new(16),
             dropped: AtomicU64::new(0),
         }
     }

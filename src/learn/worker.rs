@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_millis(200);
 /// Exchanges learned from in a second; of more, each stands for several.
 const A_SECOND: f64 = 2_000.0;
 /// Requests of each thread that are recorded between two looks; each costs a few microseconds.
-const RECORDED_A_LOOK: usize = 50;
+const RECORDED_A_LOOK: usize = 4;
 const SAVE: Duration = Duration::from_secs(60);
 /// Recorded requests are kept at every so manieth save: they are more.
 const SHAPES_EVERY: u32 = 5;

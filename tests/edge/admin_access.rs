@@ -181,7 +181,7 @@ fn a_token_that_only_looks_sees_no_value_of_an_example() {
     assert!(full.contains("name=Ann"), "{full}");
     let (status, shapes) = shown("read", "comparisons");
     assert_eq!(status, 200);
-    assert!(shapes.contains("string(6)") && !shapes.contains("ninety") && !shapes.contains("Ann"), "{shapes}");
+    assert!(shapes.contains("text(6)") && !shapes.contains("ninety") && !shapes.contains("Ann"), "{shapes}");
     assert_eq!((shown("read", "comparisons.hurl").0, shown("operate", "comparisons.hurl").0), (403, 200));
     for name in ["read", "operate"] {
         std::fs::remove_file(path(name)).expect("the file is still there");
