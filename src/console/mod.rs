@@ -96,7 +96,10 @@ impl PageServer for Console {
         let visitor = visitor(parts, &self.sessions, &request, !by_itself);
         let get = matches!(request.method, Method::GET | Method::HEAD);
         if !get && request.method != Method::POST {
-            return Reply::not_allowed("GET, HEAD, POST");
+            let takes_forms = ["login", "enter", "logout", "act", "check"]
+                .iter()
+                .any(|name| path.strip_prefix("/console/") == Some(name));
+            return Reply::not_allowed(if takes_forms { "GET, HEAD, POST" } else { "GET, HEAD" });
         }
         let frame = Layout { parts, visitor: &visitor, root: root(path), here: None };
         let reply = match path {
