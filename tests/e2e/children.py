@@ -106,3 +106,15 @@ def start_gunicorn(name, application, threads=16, **options):
     assert child.await_ready(lambda: "Booting worker" in child.log()), f"{name} did not start:\n{child.log()}"
     child.port = port
     return child
+
+
+def start_on_free_port(name, command, **options):
+    """A server on a port that was free; `command` makes its command line of the port. Another port if somebody was faster."""
+    for _ in range(START_ATTEMPTS):
+        port = free_port()
+        child = Child(name, command(port), **options)
+        if child.await_ready(lambda: listens(port)):
+            child.port = port
+            return child
+        Child.running.remove(child)
+    raise AssertionError(f"{name} did not start:\n{child.log()}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser import start_browser
 from certificates import self_signed
-from children import LOG_TAIL, START_ATTEMPTS, Child, free_port, listens, start_gunicorn
+from children import LOG_TAIL, Child, start_gunicorn, start_on_free_port
 from proxy import Proxy
 from services.live import Live
 
@@ -67,18 +67,13 @@ def django(django_env):
 def nameko(tmp_path_factory):
     """The service that takes over `/api/users/{id}`."""
     config = tmp_path_factory.mktemp("nameko") / "config.yaml"
-    for _ in range(START_ATTEMPTS):
-        port = free_port()
+
+    def command(port):
         config.write_text(f"WEB_SERVER_ADDRESS: 127.0.0.1:{port}\n")
-        command = [Path(sys.executable).with_name("nameko"), "run", "--config", config, "services.users"]
-        # Eventlet says at every start that it is deprecated.
-        child = Child("nameko", command, cwd=HERE, env={"PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"})
-        if child.await_ready(lambda: listens(port)):
-            break
-        Child.running.remove(child)
-    else:
-        raise AssertionError(f"nameko did not start:\n{child.log()}")
-    child.port = port
+        return [Path(sys.executable).with_name("nameko"), "run", "--config", config, "services.users"]
+
+    # Eventlet says at every start that it is deprecated.
+    child = start_on_free_port("nameko", command, cwd=HERE, env={"PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"})
     yield child
     child.kill()
 

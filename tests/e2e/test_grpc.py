@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from children import START_ATTEMPTS, Child, eventually, free_port, listens
+from children import eventually, start_on_free_port
 
 PATIENCE = 60
 LARGE = 3 * 1024 * 1024
@@ -341,15 +341,7 @@ CALLS = Path(__file__).parent / "services" / "calls.js"
 @pytest.fixture(scope="module")
 def node():
     """The service with the library of Node."""
-    for _ in range(START_ATTEMPTS):
-        port = free_port()
-        child = Child("node", ["node", CALLS, "serve", port])
-        if child.await_ready(lambda: listens(port)):
-            break
-        Child.running.remove(child)
-    else:
-        raise AssertionError(f"node did not start:\n{child.log()}")
-    child.port = port
+    child = start_on_free_port("node", lambda port: ["node", CALLS, "serve", port])
     yield child
     child.kill()
 

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from children import START_ATTEMPTS, Child, free_port, listens
+from children import start_on_free_port
 
 POSTS = int(os.environ.get("KEEPALIVE_POSTS", "1000"))
 CLIENTS = 125
@@ -79,14 +79,7 @@ SERVERS = {"gunicorn": (gunicorn, 2.0), "uvicorn": (uvicorn, 5.0), "node": (node
 
 
 def start(name, folder):
-    for _ in range(START_ATTEMPTS):
-        port = free_port()
-        child = Child(name, SERVERS[name][0](folder, port), cwd=folder)
-        if child.await_ready(lambda: listens(port)):
-            child.port = port
-            return child
-        Child.running.remove(child)
-    raise AssertionError(f"{name} did not start:\n{child.log()}")
+    return start_on_free_port(name, lambda port: SERVERS[name][0](folder, port), cwd=folder)
 
 
 def client(url, limit, seed, posts, begun, outcomes):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import requests
-from children import START_ATTEMPTS, Child, free_port, listens
+from children import start_on_free_port
 
 # Answers after a moment, so that every client of the first round needs a connection of its own.
 SERVER = """
@@ -21,15 +21,7 @@ CLIENTS = 60
 
 @pytest.fixture
 def node():
-    for _ in range(START_ATTEMPTS):
-        port = free_port()
-        child = Child("node", ["node", "-e", SERVER.replace("PORT", str(port))])
-        if child.await_ready(lambda: listens(port)):
-            break
-        Child.running.remove(child)
-    else:
-        raise AssertionError(f"node did not start:\n{child.log()}")
-    child.port = port
+    child = start_on_free_port("node", lambda port: ["node", "-e", SERVER.replace("PORT", str(port))])
     yield child
     child.kill()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from children import START_ATTEMPTS, Child, eventually, free_port, listens, start_gunicorn
+from children import eventually, start_gunicorn, start_on_free_port
 
 HERE = Path(__file__).parent
 # The balancer connects from here, and the client from there: so it is seen whom the proxy takes for the client.
@@ -46,18 +46,14 @@ def balancer(tmp_path):
     def start(name, text, **words):
         program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
         assert program, f"no {name} here; help: apt-get install {name}"
-        for _ in range(START_ATTEMPTS):
-            port = free_port()
+
+        def command(port):
             file = tmp_path / f"{name}-{port}.conf"
             file.write_text(text.format(port=port, folder=tmp_path, **words))
-            command = [program, "-f", file, "-db"] if name == "haproxy" else [program, "-c", file, "-p", tmp_path]
-            child = Child(name, command)
-            if child.await_ready(lambda: listens(port)):
-                started.append(child)
-                child.port = port
-                return child
-            Child.running.remove(child)
-        raise AssertionError(f"{name} did not start:\n{child.log()}")
+            return [program, "-f", file, "-db"] if name == "haproxy" else [program, "-c", file, "-p", tmp_path]
+
+        started.append(start_on_free_port(name, command))
+        return started[-1]
 
     yield start
     for child in started:
