@@ -1,6 +1,7 @@
 //! Who still calls an endpoint: about how many clients, and what they call themselves.
 
 use super::sketch::Sketch;
+use super::values::finished;
 
 /// User agents that are kept of one endpoint.
 const AGENTS: usize = 8;
@@ -72,12 +73,9 @@ fn shortened(agent: &str) -> &str {
     agent[..end].trim_end()
 }
 
-/// A hash of 32 bits as one of 64 (the finisher of `MurmurHash3`).
+/// A hash of 32 bits as one of 64.
 fn spread(client: u32) -> u64 {
-    let mut hash = u64::from(client).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ (hash >> 33)
+    finished(u64::from(client).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 #[cfg(test)]

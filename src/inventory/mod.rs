@@ -41,6 +41,6 @@ pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
 pub use report::{CallingAgent, Described, LearnedEndpoint, Report, Unknown};
 pub use sketch::Sketch;
-pub use suggest::{openapi, routes as suggested_routes, routes_file};
+pub use suggest::{openapi, route_name, routes as suggested_routes, routes_file, unique_route_name};
 pub use tree::{LearnedTotals, Tree, TreeBounds};
 pub use values::hash;

@@ -25,7 +25,7 @@ pub fn routes(report: &Report) -> String {
         if methods.contains(&"GET") {
             methods.retain(|method| *method != "HEAD");
         }
-        let name = unique(&mut names, &path);
+        let name = unique_route_name(&mut names, &path);
         let _ = writeln!(text, "[routes.{name}] # {requests} requests");
         let _ = writeln!(text, "path = {}", quoted(&path));
         if !methods.contains(&"OTHER") {
@@ -46,7 +46,8 @@ pub fn routes_file(monolith: &str, routes: &[ImportedRoute]) -> String {
     let mut text = format!("[monolith]\nurl = {}\n", quoted(monolith));
     let mut names = BTreeSet::new();
     for route in routes {
-        let _ = writeln!(text, "\n[routes.{}]\npath = {}", unique(&mut names, &route.path), quoted(&route.path));
+        let _ =
+            writeln!(text, "\n[routes.{}]\npath = {}", unique_route_name(&mut names, &route.path), quoted(&route.path));
         if !route.methods.is_empty() {
             let methods: Vec<String> = route.methods.iter().map(|method| quoted(method)).collect();
             let _ = writeln!(text, "methods = [{}]", methods.join(", "));
@@ -109,7 +110,8 @@ fn by_path(report: &Report, wanted: impl Fn(&LearnedEndpoint) -> bool) -> BTreeM
 }
 
 /// A route's name from its literals: `/api/users/{id}/posts` is `api-users-id-posts`.
-fn unique(names: &mut BTreeSet<String>, path: &str) -> String {
+#[must_use]
+pub fn route_name(path: &str) -> String {
     let mut name = String::new();
     for char in path.chars() {
         match char.to_ascii_lowercase() {
@@ -119,7 +121,12 @@ fn unique(names: &mut BTreeSet<String>, path: &str) -> String {
         }
     }
     let name = name.trim_end_matches('-');
-    let name: String = if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() };
+    if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() }
+}
+
+/// The name of a route that none of `names` has; it is among them from now on.
+pub fn unique_route_name(names: &mut BTreeSet<String>, path: &str) -> String {
+    let name = route_name(path);
     let mut chosen = name.clone();
     let mut number = 2;
     while !names.insert(chosen.clone()) {

@@ -105,6 +105,11 @@ pub fn hash(text: &str) -> u64 {
     for byte in text.bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     }
+    finished(hash)
+}
+
+/// Spreads a hash over all its bits (the finisher of `MurmurHash3`).
+pub const fn finished(mut hash: u64) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)

@@ -1,13 +1,13 @@
 //! What to take next, what may retire, and what still reaches the monolith although it should not, each with its reasons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::endpoints::near;
 use crate::compile::Snapshot;
-use crate::inventory::{LearnedEndpoint, Report};
+use crate::inventory::{LearnedEndpoint, Report, route_name, unique_route_name};
 use crate::learn::LONG;
 use crate::migration::Stage;
 
@@ -308,15 +308,20 @@ fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>) -> String 
     for endpoint in group {
         paths.entry(&endpoint.path).or_default().push(endpoint);
     }
-    let cohort = (paths.len() > 1).then(|| name_of(group[0].path.split('{').next().unwrap_or("/")));
-    let mut text = String::new();
+    let cohort = (paths.len() > 1).then(|| route_name(group[0].path.split('{').next().unwrap_or("/")));
+    let (mut text, mut names) = (String::new(), BTreeSet::new());
     for (path, endpoints) in paths {
         let methods: Vec<String> = methods(&endpoints)
             .into_iter()
             .filter(|method| method != "OTHER")
             .map(|method| format!("\"{method}\""))
             .collect();
-        let _ = writeln!(text, "[routes.{}]\npath = {}", name_of(path), toml::Value::String(path.replace("${", "$${")));
+        let _ = writeln!(
+            text,
+            "[routes.{}]\npath = {}",
+            unique_route_name(&mut names, path),
+            toml::Value::String(path.replace("${", "$${"))
+        );
         if !methods.is_empty() {
             let _ = writeln!(text, "methods = [{}]", methods.join(", "));
         }
@@ -331,19 +336,6 @@ fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>) -> String 
         }
     }
     text.trim_end().to_owned() + "\n"
-}
-
-fn name_of(path: &str) -> String {
-    let mut name = String::new();
-    for char in path.chars() {
-        match char.to_ascii_lowercase() {
-            char @ ('a'..='z' | '0'..='9') => name.push(char),
-            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
-            _ => {}
-        }
-    }
-    let name = name.trim_end_matches('-');
-    if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -412,5 +404,15 @@ mod tests {
         assert!(leave(&watched(30, 9), &moved, false, NOW).is_none(), "the monolith still gets what is moved");
         assert!(leave(&watched(30, 9), &[route(Stage::Canary)], true, NOW).is_none(), "a route is on its way");
         assert!(leave(&watched(30, 9), &[], true, NOW).is_none(), "there is no route");
+    }
+
+    #[test]
+    fn routes_to_paste_have_names_of_their_own() {
+        let mut endpoints = watched(30, 9).endpoints;
+        "/a/b".clone_into(&mut endpoints[0].path);
+        "/a-b".clone_into(&mut endpoints[1].path);
+        let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None);
+        assert!(text.contains("[routes.a-b]") && text.contains("[routes.a-b-2]"), "{text}");
+        assert!(text.parse::<toml::Table>().is_ok(), "{text}");
     }
 }
