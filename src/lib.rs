@@ -46,15 +46,15 @@
 //!
 //! - The core does no IO: `the_core_does_no_io` in `tests/architecture.rs`, and clippy's bans at the head of each pure room.
 //! - Arrows point down, and no circle is added: in `tests/architecture.rs`.
-//! - A request sees one snapshot: `a_request_sees_one_snapshot` in `tests/edge`.
-//! - A refused reload changes nothing: `a_refused_reload_changes_nothing` in `tests/edge`.
+//! - A request sees one snapshot: `a_request_sees_one_snapshot` in `tests/black_box/edge`.
+//! - A refused reload changes nothing: `a_refused_reload_changes_nothing` in `tests/black_box/edge`.
 //! - Raising a weight never moves a client back to the monolith: in [`migration`].
-//! - A roll-back takes effect on the next request: in `tests/stages`.
-//! - An unsafe method is never sent twice: in `tests/stages`.
-//! - A shadow never delays or changes an answer: in `tests/shadow`.
-//! - An unsafe method is never copied to the monolith, nor to what is not a sandbox: in `tests/shadow`.
+//! - A roll-back takes effect on the next request: in `tests/black_box/stages`.
+//! - An unsafe method is never sent twice: in `tests/black_box/stages`.
+//! - A shadow never delays or changes an answer: in `tests/black_box/shadow`.
+//! - An unsafe method is never copied to the monolith, nor to what is not a sandbox: in `tests/black_box/shadow`.
 //! - A row that was committed survives kill -9, and a store that cannot be used stops no request: in [`store`].
-//! - Nothing secret is kept of what is compared: in `tests/shadow`.
+//! - Nothing secret is kept of what is compared: in `tests/black_box/shadow`.
 //! - Every diagnostic has a code, a place and a remedy: in `tests/golden.rs`.
 //! - Every metric on a dashboard exists: in `tests/dashboards`.
 //! - No label comes from a raw path: in [`telemetry`].

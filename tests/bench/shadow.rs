@@ -20,7 +20,7 @@
 )]
 
 #[allow(dead_code, unused_imports, reason = "the tests use the rest of it")]
-#[path = "../edge/harness/mod.rs"]
+#[path = "../black_box/harness/mod.rs"]
 mod harness;
 
 use std::io::{Read, Write};

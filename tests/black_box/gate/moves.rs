@@ -1,0 +1,216 @@
+//! Persons move dials; the file wins where it says something new; a gate never acts where it must not.
+
+use serde_json::Value;
+
+use crate::gate::traffic::{Traffic, actions, edge, patiently, route, status, verb};
+use crate::harness::{Client, Edge, Reply, Response, eventually};
+
+const PLAIN: &str = "[routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"5%\"\n\
+                     sticky = [\"header:x-user-id\"]\n";
+
+fn post(edge: &Edge, act: &str, body: &str, more: &[&str]) -> Response {
+    let host = format!("Host: {}", edge.admin_address());
+    let mut fields = vec![host, "X-Multilith: 1".to_owned(), "Content-Type: application/json".to_owned()];
+    fields.push(format!("Content-Length: {}", body.len()));
+    fields.extend(more.iter().map(|field| (*field).to_owned()));
+    let head = format!("POST /api/v1/routes/users/{act} HTTP/1.1\r\n{}\r\n\r\n", fields.join("\r\n"));
+    let mut client = Client::connect(edge.admin_address());
+    client.send(format!("{head}{body}"));
+    client.response()
+}
+
+#[test]
+fn a_person_moves_a_route_step_by_step_and_back() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let (code, said, _) = verb(&edge, &["promote", "users", "--reason", "why not"]);
+    assert_eq!((code, said.contains("canary 5% -> canary 25%")), (0, true), "{said}");
+    assert_eq!(verb(&edge, &["promote", "users", "--weight", "100%"]).0, 0);
+    assert_eq!(edge.client().request("GET", "/users", &["X-User-Id: 1"]).text(), "service");
+    assert_eq!(verb(&edge, &["promote", "users"]).0, 0);
+    assert_eq!(status(&edge)["stage"], "migrated");
+    // In force for the next request, and for every client.
+    assert_eq!(verb(&edge, &["rollback", "users", "--to", "monolith"]).0, 0);
+    for user in 0..20 {
+        let user = format!("X-User-Id: {user}");
+        assert_eq!(edge.client().request("GET", "/users", &[&user]).text(), "monolith");
+    }
+    assert_eq!(verb(&edge, &["rollback", "users"]).0, 1, "there is nothing before the monolith");
+    assert_eq!(actions(&edge), ["promote", "promote", "promote", "roll-back"]);
+    assert_eq!(status(&edge)["dial"]["by"], "person");
+    let (_, lines, _) = verb(&edge, &["journal", "users", "--json", "--last", "1"]);
+    let last: Value = serde_json::from_str(&lines).expect("one object a line");
+    assert_eq!((&last["seq"], &last["to"]["stage"]), (&4.into(), &"monolith".into()));
+    assert!(last["who"].as_str().is_some_and(|who| who.contains("claimed")), "{last}");
+}
+
+#[test]
+fn a_move_that_loses_a_race_is_412_and_says_what_is_in_force() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    assert_eq!(post(&edge, "promote", "{}", &["If-Match: \"0\""]).status(), 200);
+    let late = post(&edge, "promote", "{}", &["If-Match: \"0\""]);
+    let said: Value = serde_json::from_slice(&late.body).expect("a problem is JSON");
+    assert_eq!((late.status(), &said["seq"], &said["in_force"]), (412, &1.into(), &"canary 25%".into()), "{said}");
+    assert_eq!(post(&edge, "promote", "{\"expect_seq\": 1}", &[]).status(), 200);
+    assert_eq!(verb(&edge, &["promote", "users", "--expect-seq", "1"]).0, 1);
+}
+
+#[test]
+fn acts_that_make_no_sense_are_refused_with_a_reason() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let table = [
+        ("promote", "{\"weight\": \"1%\"}", 409),
+        ("promote", "{\"to\": \"split\"}", 409),
+        ("promote", "{\"to\": \"migrated\", \"weight\": \"5%\"}", 409),
+        ("rollback", "{\"weight\": \"50%\"}", 409),
+        ("pause", "{}", 409),
+        ("approve", "{}", 409),
+        ("promote", "{\"to\": \"nowhere\"}", 400),
+        ("promote", "{\"weight\": \"5\"}", 400),
+        ("promote", "{\"unknown\": 1}", 400),
+        ("pause", "{\"weight\": \"5%\"}", 400),
+        ("explode", "{}", 404),
+    ];
+    for (act, body, expected) in table {
+        let answer = post(&edge, act, body, &[]);
+        assert_eq!(answer.status(), expected, "{act} {body}: {}", answer.text());
+    }
+    assert_eq!(verb(&edge, &["promote", "nobody"]).0, 1);
+    assert_eq!(verb(&edge, &["promote", "users", "--to", "retired"]).0, 1, "needs --yes");
+    assert!(actions(&edge).is_empty());
+}
+
+#[test]
+fn a_route_whose_file_could_not_be_valid_in_the_next_stage_is_refused_with_that_diagnostic() {
+    let table = "[routes.users]\npath = \"/users\"\nstage = \"monolith\"\n";
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), table);
+    let answer = post(&edge, "promote", "{}", &[]);
+    let said: Value = serde_json::from_slice(&answer.body).expect("a problem is JSON");
+    assert_eq!((answer.status(), &said["diagnostics"][0]["code"]), (409, &"missing-service".into()), "{said}");
+}
+
+#[test]
+fn a_changed_file_wins_and_an_unchanged_one_does_not_revert_the_dial() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    assert_eq!(verb(&edge, &["promote", "users"]).0, 0);
+    edge.reload("# a word more\n");
+    assert_eq!(status(&edge)["weight"], "25%", "the file says of the route what it said");
+    let agreeing = edge.text("").replace("weight = \"5%\"", "weight = \"25%\"");
+    edge.replace_file(&agreeing);
+    edge.await_text(&agreeing);
+    let other = edge.text("").replace("weight = \"5%\"", "weight = \"1%\"");
+    edge.replace_file(&other);
+    edge.await_text(&other);
+    assert_eq!(status(&edge)["weight"], "1%");
+    assert_eq!(actions(&edge), ["promote", "agrees", "file"]);
+    assert_eq!(status(&edge)["dial"]["by"], "file");
+}
+
+#[test]
+fn a_route_in_another_stage_than_its_file_outlives_a_reload_of_other_things() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    assert_eq!(verb(&edge, &["promote", "users", "--to", "migrated"]).0, 0);
+    edge.reload("[routes.other]\npath = \"/other\"\nstage = \"monolith\"\n");
+    assert_eq!(status(&edge)["stage"], "migrated");
+    assert_eq!(edge.get("/users").text(), "service");
+    assert_eq!(actions(&edge), ["promote"]);
+}
+
+#[test]
+fn a_paused_gate_does_not_advance_and_a_broken_file_or_the_button_stops_it() {
+    let (edge, _monolith, _service) =
+        edge(Reply::ok("service"), &route("stage = \"canary\"\nweight = \"40%\"", "approve = []", ""));
+    assert_eq!(verb(&edge, &["pause", "users"]).0, 0);
+    assert_eq!(verb(&edge, &["pause", "users"]).0, 1, "it is paused already");
+    let _traffic = Traffic::begin(&edge);
+    patiently("everything proved", || {
+        let gate = status(&edge)["gate"].clone();
+        let proved = |metric: &str| gate["metrics"][metric]["better"].as_f64() >= Some(10.0);
+        gate["state"] == "paused" && proved("failures") && proved("p50") && proved("p95")
+    });
+    edge.replace_file("this is no file");
+    edge.await_refusal();
+    assert_eq!(verb(&edge, &["resume", "users"]).0, 0);
+    eventually("the obstacle said", || {
+        let why = status(&edge)["gate"]["why"].as_str().unwrap_or("").to_owned();
+        why.contains("the file on the disk is refused").then_some(())
+    });
+    assert_eq!(actions(&edge), ["pause", "resume"]);
+    let text = edge.text("");
+    edge.replace_file(&text);
+    patiently("the gate goes on", || actions(&edge).contains(&"advance".to_owned()));
+}
+
+#[test]
+fn write_puts_the_dial_into_the_file_and_the_reload_agrees() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let before = std::fs::read_to_string(edge.path()).expect("the file is there");
+    let (code, said, why) = verb(&edge, &["promote", "users", "--weight", "30%", "--write"]);
+    assert_eq!(code, 0, "{said}{why}");
+    let after = before.replace("weight = \"5%\"", "weight = \"30%\"");
+    assert_eq!(std::fs::read_to_string(edge.path()).expect("the file is there"), after);
+    edge.await_text(&after);
+    eventually("the file agrees", || (actions(&edge) == ["promote", "agrees"]).then_some(()));
+    assert_eq!(status(&edge)["weight"], "30%");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_said_after_the_move() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let elsewhere = edge.path().with_file_name("elsewhere.toml");
+    std::fs::rename(edge.path(), &elsewhere).expect("the folder takes another name");
+    std::os::unix::fs::symlink(&elsewhere, edge.path()).expect("the folder takes a link");
+    let (code, _, why) = verb(&edge, &["promote", "users", "--write"]);
+    assert_eq!(code, 2, "{why}");
+    assert!(why.contains("moved, not written") && why.contains("weight = \"25%\""), "{why}");
+    assert_eq!(status(&edge)["weight"], "25%", "the move is made first");
+}
+
+#[test]
+fn a_restart_finds_every_route_where_it_was_left() {
+    let (mut edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    assert_eq!(verb(&edge, &["promote", "users", "--to", "migrated"]).0, 0);
+    kill(&mut edge);
+    edge.restart();
+    assert_eq!(status(&edge)["stage"], "migrated");
+    assert_eq!(edge.get("/users").text(), "service");
+    assert_eq!(verb(&edge, &["rollback", "users", "--weight", "0%"]).0, 0);
+    kill(&mut edge);
+    // The file changed while nothing ran: it wins, and the journal says from where.
+    let other = edge.text("").replace("weight = \"5%\"", "weight = \"7%\"");
+    edge.replace_file(&other);
+    edge.restart();
+    assert_eq!(status(&edge)["weight"], "7%");
+    assert_eq!(actions(&edge), ["promote", "roll-back", "file"]);
+    let last = edge.admin_json("GET", "/api/v1/journal?route=users&after=2").1["entries"][0].clone();
+    assert_eq!((&last["from"]["weight"], &last["to"]["weight"]), (&"0%".into(), &"7%".into()), "{last}");
+}
+
+fn kill(edge: &mut Edge) {
+    edge.signal("KILL");
+    edge.wait(crate::harness::PATIENCE).expect("a killed process ends");
+}
+
+#[test]
+fn the_journal_says_who_pressed_the_button_why_and_which_file_was_refused() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    assert_eq!(verb(&edge, &["monolith-only", "on", "--reason", "the shop is down"]).0, 0);
+    assert_eq!(verb(&edge, &["monolith-only", "off"]).0, 0);
+    edge.replace_file("this is no file");
+    edge.await_refusal();
+    // Asked again, the same mistake is no news.
+    assert_eq!(edge.post_reload().0, 409);
+    let page = edge.admin_json("GET", "/api/v1/journal").1;
+    let entries = page["entries"].as_array().cloned().expect("entries");
+    let text = |index: usize, key: &str| entries[index][key].as_str().unwrap_or("null").to_owned();
+    assert_eq!(entries.len(), 3, "{page}");
+    for (index, reason) in ["pressed: the shop is down", "released"].into_iter().enumerate() {
+        let said = (text(index, "action"), text(index, "route"), text(index, "reason"));
+        assert_eq!(said, ("button".to_owned(), "null".to_owned(), reason.to_owned()));
+        assert!(text(index, "who").starts_with("loopback (claimed "), "{}", text(index, "who"));
+    }
+    assert_eq!((text(2, "action"), text(2, "by")), ("refused".to_owned(), "file".to_owned()));
+    assert_eq!(text(2, "who"), edge.path().display().to_string());
+    assert!(text(2, "reason").contains(":1:") && text(2, "reason").contains("syntax"), "{}", text(2, "reason"));
+    let (_, lines, _) = verb(&edge, &["journal", "--last", "1"]);
+    assert!(lines.starts_with("#3 ") && lines.contains("  -  refused  ") && !lines.contains('?'), "{lines}");
+}

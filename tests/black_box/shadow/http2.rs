@@ -1,0 +1,174 @@
+//! Copies of what clients send by HTTP/2, and to services that speak it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+use crate::harness::{Edge, Origin, eventually};
+use crate::shadow::plan::shadowing;
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// One request on a connection of its own, by prior knowledge; the body in two frames, its end in a third.
+async fn request(edge: SocketAddr, method: &str, target: &str, body: &[&'static [u8]]) -> (u16, Vec<u8>) {
+    let stream = TcpStream::connect(edge).await.expect("the proxy listens");
+    let (mut client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+    tokio::spawn(connection);
+    let request = http::Request::builder().method(method).uri(format!("http://shop.example:81{target}"));
+    let request = request.header("cookie", "a=1").header("cookie", "b=2").body(()).expect("a request");
+    let (answer, mut sender) = client.send_request(request, body.is_empty()).expect("a stream");
+    for frame in body {
+        sender.send_data(Bytes::from_static(frame), false).expect("room for a frame");
+    }
+    if !body.is_empty() {
+        sender.send_data(Bytes::new(), true).expect("room for the end");
+    }
+    let answer = answer.await.expect("an answer");
+    let status = answer.status().as_u16();
+    let mut body = answer.into_body();
+    let mut read = Vec::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk.expect("a whole body");
+        drop(body.flow_control().release_capacity(chunk.len()));
+        read.extend_from_slice(&chunk);
+    }
+    (status, read)
+}
+
+#[test]
+fn what_comes_by_http2_is_copied_by_http1() {
+    let (monolith, service) = (Origin::saying("monolith"), Origin::saying("service"));
+    let edge = shadowing(&monolith, service.address(), "");
+    runtime().block_on(async {
+        assert_eq!(request(edge.address(), "GET", "/a?b=c", &[]).await, (200, b"monolith".to_vec()));
+        let posted = request(edge.address(), "POST", "/form", &[b"one", b"two"]).await;
+        assert_eq!(posted, (200, b"monolith".to_vec()));
+    });
+    edge.await_sent("answered", 2);
+    let mut copies = service.requests();
+    copies.sort_by_key(crate::harness::Request::method);
+    for (copy, method, target, body) in [(&copies[0], "GET", "/a?b=c", ""), (&copies[1], "POST", "/form", "onetwo")] {
+        assert_eq!(
+            (copy.method(), copy.target(), &*copy.body),
+            (method.to_owned(), target.as_bytes(), body.as_bytes())
+        );
+        assert_eq!(copy.head.all("host"), ["shop.example:81"]);
+        assert_eq!(copy.head.all("cookie"), ["a=1; b=2"]);
+    }
+}
+
+/// Head and body of each request.
+type Seen = Arc<Mutex<Vec<(http::request::Parts, Vec<u8>)>>>;
+
+/// How a service ends its streams.
+#[derive(Clone, Copy)]
+enum Does {
+    Answer,
+    Reset,
+    ResetInTheBody,
+    GoAway,
+}
+
+/// A service that speaks HTTP/2 alone: keeps what it was asked, and says `h2`, or not.
+fn http2_service(does: Does) -> (SocketAddr, Seen) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    listener.set_nonblocking(true).expect("a socket takes it");
+    let seen = Seen::default();
+    let record = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        runtime().block_on(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            while let Ok((stream, _)) = listener.accept().await {
+                let record = Arc::clone(&record);
+                tokio::spawn(async move {
+                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                    while let Some(Ok((request, mut respond))) = connection.accept().await {
+                        let record = Arc::clone(&record);
+                        if matches!(does, Does::GoAway) {
+                            return;
+                        }
+                        tokio::spawn(async move {
+                            let (parts, mut body) = request.into_parts();
+                            let mut read = Vec::new();
+                            while let Some(Ok(chunk)) = body.data().await {
+                                drop(body.flow_control().release_capacity(chunk.len()));
+                                read.extend_from_slice(&chunk);
+                            }
+                            record.lock().expect("no panic while held").push((parts, read));
+                            if matches!(does, Does::Reset) {
+                                return respond.send_reset(h2::Reason::INTERNAL_ERROR);
+                            }
+                            let answer = http::Response::builder().status(200).body(()).expect("an answer");
+                            let Ok(mut sender) = respond.send_response(answer, false) else { return };
+                            let whole = matches!(does, Does::Answer);
+                            drop(sender.send_data(Bytes::from_static(b"h2"), whole));
+                            if !whole {
+                                sender.send_reset(h2::Reason::CANCEL);
+                            }
+                        });
+                    }
+                });
+            }
+        });
+    });
+    (address, seen)
+}
+
+fn tables(service: SocketAddr) -> String {
+    format!(
+        "[services.new]\nurl = \"http://{service}\"\nhttp = \"2\"\nsandbox = true\n[routes.all]\npath = \"/{{*rest}}\"\n\
+         service = \"new\"\nstage = \"shadow\"\n[routes.all.shadow]\nmethods = [\"GET\", \"POST\"]\nwrites = \"sandbox\"\n\
+         timeout = \"1h\"\ncompare = {{ headers = [], noise = {{ replay = \"0%\" }} }}\n"
+    )
+}
+
+#[test]
+fn a_service_that_ends_its_streams_early_hurts_nobody() {
+    for does in [Does::Reset, Does::ResetInTheBody, Does::GoAway] {
+        let monolith = Origin::saying("monolith");
+        let (service, _) = http2_service(does);
+        let edge = Edge::before(&monolith).with(&tables(service)).start();
+        let mut client = edge.client();
+        for _ in 0..5 {
+            assert_eq!(client.get("/").text(), "monolith");
+            client.send("POST / HTTP/1.1\r\nHost: e\r\nContent-Length: 4\r\n\r\nbody");
+            assert_eq!(client.response().text(), "monolith");
+        }
+        edge.await_sent("reset", 10);
+        assert_eq!(monolith.requests().len(), 10);
+    }
+}
+
+#[test]
+fn a_service_that_speaks_http2_gets_its_copies_by_it() {
+    let monolith = Origin::saying("h2");
+    let (service, seen) = http2_service(Does::Answer);
+    let edge = Edge::before(&monolith).with(&tables(service)).start();
+    let mut client = edge.client();
+    client.request("GET", "/a?b=c", &["Host: shop.example:81"]);
+    client.send(
+        "POST /form HTTP/1.1\r\nHost: shop.example:81\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n",
+    );
+    assert_eq!(client.response().status(), 200);
+    let report = edge.await_compared(2);
+    assert_eq!(report["verdicts"]["match"], 2, "{report:#}");
+    let mut seen = eventually("both copies", || {
+        let seen = seen.lock().expect("no panic while held").clone();
+        (seen.len() == 2).then_some(seen)
+    });
+    seen.sort_by_key(|(parts, _)| parts.method.to_string());
+    for ((parts, body), target, sent) in [(&seen[0], "/a?b=c", ""), (&seen[1], "/form", "one")] {
+        assert_eq!(
+            (parts.uri.path_and_query().map(ToString::to_string).as_deref(), &**body),
+            (Some(target), sent.as_bytes())
+        );
+        assert_eq!(parts.uri.authority().map(ToString::to_string).as_deref(), Some("shop.example:81"));
+        assert!(parts.headers.contains_key("x-multilith-shadow") && !parts.headers.contains_key("transfer-encoding"));
+    }
+}

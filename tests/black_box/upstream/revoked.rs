@@ -1,0 +1,109 @@
+//! Tokens that are revoked in etcd, as the `DELETE /api/tokens` of `MicroFlack` does: a key for each, which lives as long as the token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use super::etcd::{Etcd, b64};
+use crate::harness::{Edge, Origin, eventually};
+
+const SECRET: &str = "a secret of more than thirty-two bytes";
+const PREFIX: &str = "/revoked-tokens/";
+
+fn token(claims: &str) -> String {
+    let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+    let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":4900000000,{claims}}}"));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
+    let signature = ring::hmac::sign(&key, format!("{head}.{claims}").as_bytes());
+    format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+impl Etcd {
+    fn revoke(&self, name: &str) {
+        self.must("/v3/kv/put", &json!({ "key": b64(&format!("{PREFIX}{name}")), "value": "" }));
+    }
+
+    fn revoke_for_a_moment(&self, name: &str) {
+        let lease = self.must("/v3/lease/grant", &json!({ "TTL": "1" }))["ID"].clone();
+        self.must("/v3/kv/put", &json!({ "key": b64(&format!("{PREFIX}{name}")), "value": "", "lease": lease }));
+    }
+}
+
+struct Asked {
+    edge: Edge,
+    #[expect(dead_code, reason = "it serves")]
+    origins: [Origin; 2],
+}
+
+impl Asked {
+    fn before(etcd: &Etcd, secret: &std::path::Path) -> Self {
+        std::fs::write(secret, SECRET).unwrap();
+        let origins = [Origin::saying("monolith"), Origin::saying("service")];
+        let route = format!(
+            "[routes.mine]\npath = \"/mine\"\nservice = \"users\"\nstage = \"migrated\"\n[routes.mine.auth.jwt]\n\
+             key = {{ file = \"{}\" }}\nrequired = false\nrevoked.etcd = {{ endpoints = [\"{}\"], prefix = \"{PREFIX}\" }}\n",
+            secret.display(),
+            etcd.url()
+        );
+        let edge = Edge::before(&origins[0]).service("users", &origins[1]).with(&route).start();
+        Self { edge, origins }
+    }
+
+    fn status(&self, token: &str) -> u16 {
+        self.edge.client().request("GET", "/mine", &[&format!("Authorization: Bearer {token}")]).status()
+    }
+
+    fn until(&self, what: &str, token: &str, status: u16) {
+        eventually(what, || (self.status(token) == status).then_some(()));
+    }
+}
+
+fn file(name: &str) -> std::path::PathBuf {
+    std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("revoked-{}-{name}", std::process::id()))
+}
+
+#[test]
+fn a_revoked_token_passes_no_more_and_stays_revoked_while_etcd_is_away() {
+    let mut etcd = Etcd::new("revoked");
+    let (alice, bob, carol, dave) =
+        (token("\"sub\":\"alice\""), token("\"sub\":\"bob\""), token("\"jti\":\"c-1\""), token("\"sub\":\"dave\""));
+    etcd.revoke(&alice);
+    let asked = Asked::before(&etcd, &file("kept"));
+    asked.until("the list read", &bob, 200);
+    assert_eq!(asked.status(&alice), 401, "revoked before the start");
+    let response = asked.edge.client().request("GET", "/mine", &[&format!("Authorization: Bearer {alice}")]);
+    assert!(response.text().contains("revoked token"), "{}", response.text());
+
+    etcd.revoke(&bob);
+    asked.until("a token revoked", &bob, 401);
+    assert_eq!(asked.status(&carol), 200);
+    etcd.revoke("c-1");
+    asked.until("a token revoked by its id", &carol, 401);
+    // etcd makes it two seconds.
+    etcd.revoke_for_a_moment(&dave);
+    asked.until("a token revoked for a while", &dave, 401);
+    asked.until("the key gone with its lease", &dave, 200);
+
+    etcd.stop();
+    asked.edge.await_log_line(&["revoked tokens are not heard of"]);
+    for (token, status) in [(&alice, 401), (&bob, 401), (&carol, 401), (&dave, 200)] {
+        assert_eq!(asked.status(token), status);
+    }
+    etcd.start_again();
+    etcd.revoke(&dave);
+    asked.until("what was revoked after the outage", &dave, 401);
+    asked.edge.await_log_line(&["revoked tokens are heard of again"]);
+    assert_eq!(asked.status(&alice), 401);
+}
+
+#[test]
+fn before_the_list_was_read_no_token_passes() {
+    let mut etcd = Etcd::new("revoked-late");
+    let alice = token("\"sub\":\"alice\"");
+    etcd.stop();
+    let asked = Asked::before(&etcd, &file("late"));
+    assert_eq!(asked.status(&alice), 503);
+    assert_eq!(asked.edge.get("/mine").status(), 200, "a request without a token cannot be revoked");
+    etcd.start_again();
+    asked.until("the list read", &alice, 200);
+}
