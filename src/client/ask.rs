@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -153,7 +153,7 @@ impl Response {
 
     /// Keeps the connection if the response was read to its end and it may have another request.
     pub fn keep_connection(self, key: u64, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
-        self.end.keep(key, wait, most, closes);
+        self.end.keep(key, Instant::now(), wait, most, closes);
     }
 }
 

@@ -165,13 +165,13 @@ impl End {
         }
     }
 
-    /// Keeps the connection for `wait` if it may have another request. At most `most` of HTTP/1 wait on one thread, and `closes` hears
+    /// Keeps the connection from `now` on for `wait` if it may have another request. At most `most` of HTTP/1 wait on one thread, and `closes` hears
     /// when the other end closes them; one of HTTP/2 is shared already.
-    pub fn keep(self, key: u64, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
+    pub fn keep(self, key: u64, now: Instant, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
         if let Self::Http1(conn) = self
             && let Some(socket) = conn.reuse()
         {
-            idle_pool::keep(key, socket, Instant::now(), wait, most, closes);
+            idle_pool::keep(key, socket, now, wait, most, closes);
         }
     }
 }

@@ -70,10 +70,10 @@ pub fn take(key: u64, now: Instant, youngest: Duration) -> Option<Socket> {
     })
 }
 
-/// Keeps a connection whose last response was read to its end. At most `most` wait on one thread; the one that has waited
+/// Keeps a connection whose last response was read to its end. Whether the other end says anything is asked when it is taken. At most `most` wait on one thread; the one that has waited
 /// longest makes room. `closes` hears when the other end closes it while it waits.
-pub fn keep(key: u64, mut socket: Socket, now: Instant, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
-    if wait.is_zero() || !is_silent(&mut socket) {
+pub fn keep(key: u64, socket: Socket, now: Instant, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
+    if wait.is_zero() {
         return;
     }
     let looked_after = IDLE.with_borrow_mut(|pool| {

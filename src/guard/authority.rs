@@ -65,6 +65,17 @@ fn split_port(authority: &[u8]) -> (&[u8], Option<u16>) {
     }
 }
 
+/// The bytes of a label: letters, digits, `-` and `_`.
+static IN_LABEL: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        bytes[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        byte += 1;
+    }
+    bytes
+};
+
 /// Labels of a name: none is empty, but for the one after the root's dot.
 fn is_name(name: &[u8]) -> bool {
     let mut label = 0_usize;
@@ -72,7 +83,7 @@ fn is_name(name: &[u8]) -> bool {
         match byte {
             b'.' if label == 0 => return false,
             b'.' => label = 0,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => label += 1,
+            _ if IN_LABEL[usize::from(byte)] => label += 1,
             _ => return false,
         }
     }

@@ -184,7 +184,8 @@ fn is_protected(token: &[u8]) -> bool {
 /// (RFC 9113, 8.3.1).
 fn check_host(request: &RequestHead, host: Option<&[u8]>, target: Target) -> Result<(), Refusal> {
     const BAD: Refusal = Refusal::malformed("host");
-    let authority = request.authority();
+    // Over HTTP/2, Host is mostly the authority itself: then it is judged once.
+    let authority = request.authority().filter(|authority| host != Some(*authority));
     if host.is_some_and(|host| !authority::is_valid(host)) || authority.is_some_and(|own| !authority::is_valid(own)) {
         return Err(BAD);
     }

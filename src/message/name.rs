@@ -1,5 +1,9 @@
 //! The field names that the proxy itself looks for.
 
+use std::sync::LazyLock;
+
+use http::HeaderName;
+
 /// Declares [`Name`] with the spelling of each name.
 macro_rules! names {
     ($($variant:ident $text:literal,)*) => {
@@ -22,7 +26,7 @@ macro_rules! names {
                 }
             }
 
-            #[cfg(test)]
+            /// All but [`Name::Other`], in their order.
             const ALL: &[Self] = &[$(Self::$variant,)*];
         }
     };
@@ -80,7 +84,19 @@ names! {
     AccessControlRequestHeaders "Access-Control-Request-Headers",
 }
 
+/// The names as other libraries have them.
+static AS_HEADER_NAMES: LazyLock<Vec<HeaderName>> = LazyLock::new(|| {
+    let names = Name::ALL.iter().map(|name| HeaderName::from_bytes(name.as_str().as_bytes()));
+    names.map(|name| name.expect("a known name is a token")).collect()
+});
+
 impl Name {
+    /// The name as other libraries have it, without reading it anew; `None` for [`Name::Other`].
+    #[must_use]
+    pub fn header_name(self) -> Option<&'static HeaderName> {
+        AS_HEADER_NAMES.get(self as usize)
+    }
+
     /// Reads a name, in any case.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
@@ -179,13 +195,14 @@ const fn same_word(name: u64, text: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Name;
+    use super::*;
 
     #[test]
     fn every_name_is_read_in_any_case() {
         for name in Name::ALL {
             let text = name.as_str();
             assert_eq!(Name::of(text.as_bytes()), *name, "{text}");
+            assert_eq!(name.header_name().map(HeaderName::as_str), Some(&*text.to_ascii_lowercase()));
             assert_eq!(Name::of(text.to_ascii_lowercase().as_bytes()), *name, "{text}");
             assert_eq!(Name::of(text.to_ascii_uppercase().as_bytes()), *name, "{text}");
         }
@@ -200,6 +217,7 @@ mod tests {
             "HTTP\u{12}-Settings",
             "Content-Lenght",
         ];
+        assert_eq!(Name::Other.header_name(), None);
         for other in others {
             assert_eq!(Name::of(other.as_bytes()), Name::Other, "{other}");
         }

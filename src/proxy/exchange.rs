@@ -74,9 +74,9 @@ pub struct Exchange {
     /// How long the request has waited for such rights; `None`: it needed none.
     pub queued: Option<Duration>,
     pub attempt: Attempt,
-    /// Attempts so far, over all endpoints.
     /// Whether it fails on purpose was drawn.
     pub fault_drawn: bool,
+    /// Attempts so far, over all endpoints.
     pub attempts: u8,
     /// When the current upstream was first asked: its `total` runs from here.
     pub asked: Option<Instant>,
@@ -116,6 +116,8 @@ pub struct Exchange {
     /// The longest pause inside the response that is passing.
     pub pause: Option<Duration>,
     pub deadline: Deadline,
+    /// When the client had all of the response; `None`: it never had, or that is not known.
+    pub ended: Option<Instant>,
 }
 
 /// The current attempt.
@@ -212,6 +214,7 @@ impl Exchange {
             rate_limit: None,
             pause: None,
             deadline: Deadline::default(),
+            ended: None,
         }
     }
 

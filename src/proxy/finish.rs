@@ -88,7 +88,7 @@ fn redirect_location(exchange: &Exchange) -> Option<Vec<u8>> {
 pub fn settle(steps: &Steps, exchange: &mut Exchange) {
     mirror::end(exchange, exchange.failure.is_none_or(Failure::is_said));
     attempt::ended(exchange);
-    let now = Instant::now();
+    let now = exchange.ended.unwrap_or_else(Instant::now);
     let total = now.saturating_duration_since(exchange.began);
     let result = exchange.result();
     let route = exchange.route();
@@ -107,7 +107,9 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
         learn(steps, exchange, exchange.status, total);
     }
     tell_attempt(steps, exchange, exchange.failure);
-    record(steps, exchange, result.as_grpc(), total);
+    if steps.telemetry.is_heard(&exchange.trace) {
+        record(steps, exchange, result.as_grpc(), total);
+    }
     exchange.in_flight = None;
     exchange.permit = None;
     exchange.attempt.lease = None;

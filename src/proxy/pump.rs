@@ -95,18 +95,29 @@ impl Pump<'_, '_> {
     /// Runs the attempt to its end.
     pub async fn run(mut self) -> Ended {
         let outcome = {
-            let mut interim = 0;
-            poll_fn(|cx| self.poll(cx, &mut interim)).await
+            let (mut interim, mut begun) = (0, false);
+            poll_fn(|cx| {
+                // No response is looked for before the request has left.
+                if !std::mem::replace(&mut begun, true)
+                    && let Poll::Ready(outcome) = self.poll_upload(cx, &mut false)
+                {
+                    return Poll::Ready(outcome);
+                }
+                self.poll(cx, &mut interim)
+            })
+            .await
         };
         let mut stale = false;
         let (failure, unprocessed) = match outcome {
             Outcome::Whole => {
-                give_back(self.upstream, self.exchange, self.steps.idle);
+                let now = Instant::now();
+                self.exchange.ended = Some(now);
+                give_back(self.upstream, self.exchange, now, self.steps.idle);
                 return Ended::Whole(after(self.client));
             }
             Outcome::Received => {
                 let held = self.held.take().expect("what was received is held");
-                give_back(self.upstream, self.exchange, self.steps.idle);
+                give_back(self.upstream, self.exchange, Instant::now(), self.steps.idle);
                 return Ended::Held(held, None);
             }
             Outcome::Switched => {
@@ -364,7 +375,7 @@ impl Pump<'_, '_> {
 }
 
 /// The response reached its end: the endpoint is done, and its connection may have another request if both messages are whole.
-fn give_back(upstream: End, exchange: &mut Exchange, most: usize) {
+fn give_back(upstream: End, exchange: &mut Exchange, now: Instant, most: usize) {
     let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
     let upstream = sign_in::keep_apart(exchange, upstream);
     exchange.permit = None;
@@ -373,10 +384,10 @@ fn give_back(upstream: End, exchange: &mut Exchange, most: usize) {
     if let Some(upstream) = upstream {
         let key = lease.connection_key_for(client.as_ref());
         if key == lease.connection_key() {
-            upstream.keep(key, keepalive.kept(), most, keepalive.learns(lease.idle_closes()));
+            upstream.keep(key, now, keepalive.kept(), most, keepalive.learns(lease.idle_closes()));
         } else {
             // Of use to one client alone: it does not wait for longer than it would be used.
-            upstream.keep(key, keepalive.reuse_within(lease.idle_closes(), true), most, None);
+            upstream.keep(key, now, keepalive.reuse_within(lease.idle_closes(), true), most, None);
         }
     }
     lease.release();

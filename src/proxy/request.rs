@@ -50,6 +50,10 @@ pub fn host(head: &RequestHead) -> &str {
 }
 
 fn without_port(host: &str) -> &str {
+    if !host.ends_with(|last: char| last == ':' || last.is_ascii_digit()) {
+        // Most names end with a letter.
+        return host;
+    }
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,

@@ -1,6 +1,6 @@
 //! A connection from its accept to its end: which protocol, and one request after another.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -65,8 +65,11 @@ impl HttpListener {
         let mut served = 0;
         let bare_line_feeds = self.steps.in_force.load().snapshot.server.allow_bare_lf;
         let rules = HeadRules { longest: limits.request_head, bare_line_feeds };
+        let mut told = shutdown.clone();
+        // One for all requests: to be told anew costs a lock.
+        let mut stopping = Stopping { said: false, told: pin!(told_to_stop(&mut told)) };
         loop {
-            let (head, length) = match self.wait(&mut conn, rules, &limits, fresh, shutdown).await {
+            let (head, length) = match self.wait(&mut conn, rules, &limits, fresh, &mut stopping).await {
                 Waited::Arrived(Arrived::Request(head, length)) => (head, length),
                 Waited::Arrived(Arrived::Malformed(bad, head)) => {
                     let failure = Failure::Refused { status: bad.status, reason: bad.reason };
@@ -161,14 +164,14 @@ impl HttpListener {
         rules: HeadRules,
         limits: &Limits,
         fresh: bool,
-        shutdown: &ShutdownWatch,
+        stopping: &mut Stopping<'_, impl Future<Output = ()>>,
     ) -> Waited {
-        let mut shutdown = shutdown.clone();
-        let mut stopped = pin!(stopped(&mut shutdown, fresh, &self.connections));
         let now = Instant::now();
         let mut begun = conn.has_begun();
         let pause = if fresh || begun { limits.header_timeout } else { limits.idle_timeout };
         let mut due = pause.map(|pause| now + pause);
+        // When the connection is left, if no request has begun by then.
+        let mut leave = None;
         poll_fn(|cx: &mut Context<'_>| {
             if let Poll::Ready(arrived) = conn.poll_request(cx, rules, fresh && self.tls.is_none()) {
                 return Poll::Ready(Waited::Arrived(arrived));
@@ -179,10 +182,20 @@ impl HttpListener {
                     due = limits.header_timeout.map(|pause| Instant::now() + pause);
                 }
             }
-            if !begun && stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Waited::Stopping);
+            if begun {
+                return conn.timer.poll(cx, due).map(|()| Waited::TooLate { begun });
             }
-            conn.timer.poll(cx, due).map(|()| Waited::TooLate { begun })
+            if leave.is_none() && stopping.is_said(cx) {
+                if !fresh && !self.connections.has_successor() {
+                    return Poll::Ready(Waited::Stopping);
+                }
+                leave = Some(Instant::now() + GRACE);
+            }
+            let next = due.into_iter().chain(leave).min();
+            conn.timer.poll(cx, next).map(|()| match leave {
+                Some(at) if due.is_none_or(|due| at <= due) => Waited::Stopping,
+                _ => Waited::TooLate { begun },
+            })
         })
         .await
     }
@@ -224,7 +237,7 @@ impl HttpListener {
 }
 
 /// Serves one request of HTTP/2. `pause`: the longest wait for the frame that says whether there is a body.
-async fn serve_stream(steps: Arc<Steps>, mut stream: http2::Stream, arrival: Arrival, pause: Option<Duration>) {
+async fn serve_stream(steps: Arc<Steps>, mut stream: Box<http2::Stream>, arrival: Arrival, pause: Option<Duration>) {
     let began = Instant::now();
     let mut timer = Timer::default();
     let due = pause.map(|pause| began + pause);
@@ -307,7 +320,7 @@ impl HttpListener {
         if rule != ProxyProtocol::Off {
             let front = proxied::receive(&mut socket, rule, self.trusts(peer), limits.header_timeout);
             // In a box: where no header is read, a connection carries no room for it.
-            let front = match Box::pin(before_stop(front, shutdown, &self.connections)).await {
+            let front = match Box::pin(before_stop(front, shutdown)).await {
                 Some(Ok(front)) => front,
                 Some(Err(why)) => return Box::pin(self.without_front(socket, peer, &why, &limits)).await,
                 None => return,
@@ -372,28 +385,39 @@ impl HttpListener {
     }
 }
 
-/// The end of idle connections: at once when no process serves here any more; a little later when a successor does, so that a
-/// client which is about to use its connection gets its response, and is told with it to open another. A client that has just
-/// connected has a request on its way.
-async fn stopped(shutdown: &mut ShutdownWatch, fresh: bool, connections: &Connections) {
-    const GRACE: Duration = Duration::from_secs(3);
-    // An error says that the server is gone, which is the same.
-    drop(shutdown.wait_for(|stopping| *stopping).await);
-    if fresh || connections.has_successor() {
-        tokio::time::sleep(GRACE).await;
+/// Idle connections end at once when no process serves here any more; so much later when a successor does, so that a client
+/// which is about to use its connection gets its response, and is told with it to open another. A client that has just connected
+/// has a request on its way.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Whether the server stops, as one connection has heard.
+struct Stopping<'a, Told> {
+    said: bool,
+    told: Pin<&'a mut Told>,
+}
+
+impl<Told: Future<Output = ()>> Stopping<'_, Told> {
+    fn is_said(&mut self, cx: &mut Context<'_>) -> bool {
+        self.said = self.said || self.told.as_mut().poll(cx).is_ready();
+        self.said
     }
 }
 
+async fn told_to_stop(shutdown: &mut ShutdownWatch) {
+    // An error says that the server is gone, which is the same.
+    drop(shutdown.wait_for(|stopping| *stopping).await);
+}
+
 /// `None`: the server stops first.
-async fn before_stop<T>(
-    work: impl Future<Output = T>,
-    shutdown: &ShutdownWatch,
-    connections: &Connections,
-) -> Option<T> {
+async fn before_stop<T>(work: impl Future<Output = T>, shutdown: &ShutdownWatch) -> Option<T> {
     let mut shutdown = shutdown.clone();
+    let stopped = async {
+        told_to_stop(&mut shutdown).await;
+        tokio::time::sleep(GRACE).await;
+    };
     tokio::select! {
         done = work => Some(done),
-        () = stopped(&mut shutdown, true, connections) => None,
+        () = stopped => None,
     }
 }
 

@@ -57,13 +57,16 @@ impl Telemetry {
 
     /// An exchange has ended. Its counters are the route's own; this writes about it.
     pub fn emit(&self, record: &ExchangeRecord<'_>) {
-        if self.access_log.is_off() && self.events.watchers() == 0 && !record.trace.is_recorded() {
-            return;
-        }
         let now = SystemTime::now();
         self.access_log.write(record, now);
         self.events.request(record, now);
         self.tracer.request(record, now);
+    }
+
+    /// Whether the record of an exchange in this trace goes anywhere; to make one costs more than to ask.
+    #[must_use]
+    pub fn is_heard(&self, trace: &TraceContext) -> bool {
+        !self.access_log.is_off() || self.events.watchers() > 0 || trace.is_recorded()
     }
 
     /// An attempt has ended: a span, if its trace is recorded.

@@ -23,8 +23,9 @@ pub fn header_map(fields: &Fields, left_out: impl Fn(Name) -> bool) -> HeaderMap
         if of_connection || left_out(known) {
             continue;
         }
+        let name = known.header_name().cloned().map_or_else(|| HeaderName::from_bytes(name), Ok);
         // What such a map cannot hold is not a field.
-        if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
             // No two are alike: the table of HPACK has no use for them.
             value.set_sensitive(matches!(known, Name::XRequestId | Name::Traceparent));
             map.append(name, value);

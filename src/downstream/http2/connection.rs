@@ -3,7 +3,7 @@
 //! The library ends an idle connection never, waits without end for a client that does not confirm a shutdown, and has no bound
 //! for what is neither request nor data, for a header block that does not end, and for responses whose windows stay closed.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -53,7 +53,7 @@ pub async fn serve<S>(
     state: &dyn SocketState,
     settings: &Settings,
     mut stopping: Receiver<bool>,
-    mut begin: impl FnMut(Stream),
+    mut begin: impl FnMut(Box<Stream>),
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -74,10 +74,13 @@ pub async fn serve<S>(
     };
     let mut clock = Clock::new(&settings.limits, &shared, state);
     let mut timer = pin!(tokio::time::sleep(Duration::from_secs(3600)));
+    // One for all turns: to be told anew costs a lock.
+    let mut stopping = pin!(left(&mut stopping));
     loop {
-        match turn(&mut connection, &mut clock, &shared, timer.as_mut(), &mut stopping).await {
+        match turn(&mut connection, &mut clock, &shared, timer.as_mut(), stopping.as_mut()).await {
             Turn::Accepted(body, respond) => {
-                let stream = Stream::new(body, respond, &shared);
+                // In a box, because it is moved into a task and on.
+                let stream = Box::new(Stream::new(body, respond, &shared));
                 if clock.stage.is_refusing() {
                     begin(stream);
                 }
@@ -155,9 +158,8 @@ async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
     clock: &mut Clock<'_>,
     shared: &Shared,
     mut timer: Pin<&mut Sleep>,
-    stopping: &mut Receiver<bool>,
+    mut stopping: Pin<&mut impl Future<Output = ()>>,
 ) -> Turn {
-    let mut stopping = pin!(stopping.wait_for(|stopping| *stopping));
     poll_fn(|cx| {
         // This is also what drives the connection.
         if let Poll::Ready(accepted) = connection.poll_accept(cx) {

@@ -13,7 +13,7 @@ use http::{Method, Response, StatusCode, Version};
 use super::Shared;
 use crate::client::http2::header_map;
 use crate::downstream::ClientFault;
-use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead};
+use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead, digits};
 
 /// More than this waits for no window: the client has to take some of it first. As much again may wait in the library.
 const FULL: usize = 32 * 1024;
@@ -400,7 +400,10 @@ fn response(head: &ResponseHead, framing: Framing) -> Response<()> {
     *response.version_mut() = Version::HTTP_2;
     let open = matches!(framing, Framing::Open | Framing::Close) || head.status == StatusCode::NO_CONTENT;
     *response.headers_mut() = header_map(&head.fields, |name| name == Name::ContentLength && open);
-    if let Framing::Length(length) = framing {
+    let said = head.fields.get(Name::ContentLength).filter(|said| !said.starts_with(b"0")).and_then(digits);
+    if let Framing::Length(length) = framing
+        && said != Some(length)
+    {
         response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
     }
     response

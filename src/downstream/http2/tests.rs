@@ -99,7 +99,7 @@ fn start(limits: Limits, pipe: usize) -> Raw {
     let settings = Settings { limits, streams: 100, metrics: Arc::clone(&metrics) };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(async move {
-        let begin = move |stream| drop(begin.send(stream));
+        let begin = move |stream: Box<Stream>| drop(begin.send(*stream));
         serve(far, BytesMut::new(), &(), &settings, stopping, begin).await;
     });
     Raw { io, requests, metrics, stop, server }
