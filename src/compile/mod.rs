@@ -109,6 +109,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
     let logs = settings::logs(file);
     let tracing = settings::tracing(file, draft);
     let inventory = inventory::compile(file, draft);
+    let copy_cpu = settings::copy_cpu(file, draft);
     let buckets = settings::buckets(file, draft);
     let pages = pages::compile(file, sources, draft);
     let upstreams = upstreams::compile(file, draft);
@@ -123,6 +124,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
         logs,
         tracing,
         inventory,
+        copy_cpu,
         buckets,
         pages,
         upstreams: upstreams.specs,

@@ -154,6 +154,20 @@ pub(super) fn tracing(file: &config::File, draft: &mut Draft<'_>) -> TracingSett
     }
 }
 
+pub(super) fn copy_cpu(file: &config::File, draft: &mut Draft<'_>) -> Option<Percent> {
+    let given = file.shadow.get()?.cpu.given()?;
+    if given.value.0 == 0 {
+        draft.say(
+            Code::OutOfRange,
+            given.span.clone(),
+            "with none of the processor nothing is ever copied",
+            "no share",
+            "write a share like `cpu = \"25%\"`; a route that is not to be copied says `sample = \"0%\"` or has another stage",
+        );
+    }
+    Some(percent(given.value))
+}
+
 /// OTLP over HTTP or over gRPC, each with or without TLS.
 fn is_collector(url: &str) -> bool {
     url.parse::<http::Uri>().is_ok_and(|uri| {

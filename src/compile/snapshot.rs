@@ -253,6 +253,8 @@ pub struct Snapshot {
     pub logs: AccessLog,
     pub tracing: TracingSettings,
     pub inventory: InventorySettings,
+    /// What copies and comparisons may take of one processor; `None`: what requests leave.
+    pub copy_cpu: Option<Percent>,
     /// Upper bounds of the latency histograms, in seconds, rising.
     pub buckets: Vec<f64>,
     /// Own error pages.

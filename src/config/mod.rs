@@ -56,7 +56,7 @@ pub use route::{Answer, Breaker, CookieDomain, Fallback, Fault, RateLimit, Redir
 pub use secret::{Secret, SecretTable};
 pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls, TrustedUser};
 pub use settings::{Inventory, Limits, Logs, Matching, Metrics, Timeouts, Tracing};
-pub use shadow::{Compare, Follow, Noise, Shadow};
+pub use shadow::{Compare, CopyLimits, Follow, Noise, Shadow};
 pub use switch::Switch;
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{
@@ -98,6 +98,8 @@ table! {
         tracing: Tracing,
         /// The endpoints that are learned from traffic.
         inventory: Inventory,
+        /// What copies of all routes may take together.
+        shadow: CopyLimits,
         /// What is measured.
         metrics: Metrics,
         /// Own error pages for browsers, by status (`"503"`) or for all others (`error`): files in which `{status}`, `{reason}`

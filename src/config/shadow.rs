@@ -10,6 +10,16 @@ use super::table::table;
 use super::{Examples, HeaderList, HeaderValues, Named, Numbers, OneOrMany, Percent, Size, TokenExchange, Writes};
 
 table! {
+    /// What copies of all routes may take together.
+    pub struct CopyLimits {
+        /// Share of one processor that sending copies and comparing answers take at most; beyond it requests are not copied, and
+        /// counted as skipped. Where requests want the processor as well, copies get about this share of it (that of the start;
+        /// without the key a tenth). Default: as much as requests leave.
+        cpu: Percent,
+    }
+}
+
+table! {
     /// Copies of requests whose answers no client receives.
     pub struct Shadow {
         /// Share of the requests. Default: `"100%"`.

@@ -354,6 +354,7 @@ impl Reloader {
         state.generation += 1;
         state.written = Arc::new(snapshot);
         self.learner.configure(&state.written);
+        self.shadow.limit_cpu(state.written.copy_cpu);
         let in_its_stages = self.in_its_stages(&state.written);
         let next = self.put(state, in_its_stages, By::File.as_str());
         state.loaded_at = Timestamp::now();

@@ -170,8 +170,9 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Upstreams::with_store(Arc::new(Counted::new(Arc::clone(&metrics))), Arc::clone(&store))
     };
     let access = Arc::new(Access::new(fastrand::u64(..)));
-    let copying = shadow::runtime().map_err(StartError::Threads)?;
-    let shadow = Shadow::start(copying.handle(), Arc::clone(&store), &server.state_dir, Arc::clone(&telemetry));
+    let copying = shadow::runtime(snapshot.copy_cpu).map_err(StartError::Threads)?;
+    let (kept, told) = (Arc::clone(&store), Arc::clone(&telemetry));
+    let shadow = Shadow::start(copying.handle(), kept, &server.state_dir, told, snapshot.copy_cpu);
     watch_store(&store, &metrics, &shadow);
     let learner = Learner::start(&snapshot, &store, &metrics);
     let edition = {

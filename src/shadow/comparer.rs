@@ -13,14 +13,15 @@ use super::ask::{Client, Response};
 use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::{Comparing, Copies};
+use super::cpu_share::CpuShare;
 use super::deliver::Asked;
 use super::follow::{Followed, Side, follow};
 use super::now;
-use super::threads::step_back;
+use super::threads::step_back_for;
 use crate::compare::{Learned, Outcome, Request, Rules, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::live::PairSide;
-use crate::migration::BUCKETS;
+use crate::migration::{BUCKETS, Percent};
 use crate::telemetry::{FieldKind, Telemetry};
 use crate::upstream::Pool;
 
@@ -96,7 +97,7 @@ impl Comparer {
         thread::Builder::new()
             .name("compare".to_owned())
             .spawn(move || {
-                step_back();
+                step_back_for(work.tools.cpu.0);
                 work.run(&waiting);
             })
             .expect("a process that starts can start a thread");
@@ -128,6 +129,8 @@ impl Comparer {
 
 /// What the thread works with.
 pub(super) struct Tools {
+    /// What copies may take when the program starts, and where what comparisons take is told.
+    pub(super) cpu: (Option<Percent>, Arc<CpuShare>),
     pub(super) archive: Arc<Archive>,
     pub(super) runtime: Handle,
     pub(super) client: Arc<Client>,
@@ -156,6 +159,7 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.tools.archive.save(),
             }
+            self.tools.cpu.1.compared();
             if saved.elapsed() >= SAVE_EVERY {
                 self.tools.archive.save();
                 saved = Instant::now();

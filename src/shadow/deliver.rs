@@ -19,6 +19,7 @@ use super::capture::{Capture, Seen};
 use super::chunks::joined;
 use super::comparer::{Comparer, Comparison, Job, Tools, with_request};
 use super::copies::{Comparing, Copies, Slot, Standing};
+use super::cpu_share::CpuShare;
 use super::departures::{Departures, departures};
 use super::evidence::subject;
 use super::follow::Side;
@@ -31,7 +32,7 @@ use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::guard::identity::{ClientIdentity, Inquiry};
 use crate::live::GateCounters;
 use crate::message::{ProxiedAddresses, RequestHead};
-use crate::migration::CompareSettings;
+use crate::migration::{CompareSettings, Percent};
 use crate::route::Route;
 use crate::store::Store;
 use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
@@ -47,6 +48,7 @@ pub struct Shadow {
     archive: Arc<Archive>,
     runtime: Handle,
     stopping: AtomicBool,
+    cpu: Arc<CpuShare>,
     standings: Mutex<HashMap<Arc<str>, Arc<Standing>>>,
 }
 
@@ -97,12 +99,21 @@ pub(super) struct Asked {
 }
 
 impl Shadow {
-    /// Evidence is kept in the store; below `state_dir` an older program may have left some.
-    pub fn start(runtime: &Handle, store: Arc<Store>, state_dir: &Path, telemetry: Arc<Telemetry>) -> Arc<Self> {
+    /// Evidence is kept in the store; below `state_dir` an older program may have left some. `cpu`: what copies and comparisons may
+    /// take of one processor.
+    pub fn start(
+        runtime: &Handle,
+        store: Arc<Store>,
+        state_dir: &Path,
+        telemetry: Arc<Telemetry>,
+        cpu: Option<Percent>,
+    ) -> Arc<Self> {
         let archive = Archive::open(store, state_dir.to_owned());
         let client = Arc::new(Client::default());
         let budget = ByteBudget::new(HELD_LIMIT);
+        let share = Arc::new(CpuShare::new(cpu));
         let comparer = Comparer::start(Tools {
+            cpu: (cpu, Arc::clone(&share)),
             archive: Arc::clone(&archive),
             runtime: runtime.clone(),
             client: Arc::clone(&client),
@@ -119,6 +130,7 @@ impl Shadow {
             archive,
             runtime: runtime.clone(),
             stopping: AtomicBool::new(false),
+            cpu: share,
             standings: Mutex::default(),
         });
         // Ends with the last one who could put down a copy.
@@ -131,7 +143,14 @@ impl Shadow {
                 }
             }
         });
+        let looked_at = Arc::downgrade(&shadow);
+        runtime.spawn(Arc::clone(&shadow.cpu).watch(move || looked_at.strong_count() > 0));
         shadow
+    }
+
+    /// Another file is in force. What copies weigh on a busy machine is that of the start.
+    pub fn limit_cpu(&self, share: Option<Percent>) {
+        self.cpu.limit(share);
     }
 
     /// The copies of a route in a new edition; `None` where the stage sends none. Evidence goes on if it is about the same.
@@ -199,6 +218,9 @@ impl Shadow {
         }
         if length.is_some_and(|length| length > copies.body_limit) {
             return Err(Skipped::BodyTooLarge);
+        }
+        if self.cpu.is_exceeded() {
+            return Err(Skipped::Cpu);
         }
         let slot = copies.slot()?;
         let (capture, primary) = match &copies.comparison {

@@ -6,7 +6,8 @@
 //! compares answers, keeps the evidence and writes it to disk.
 //!
 //! Bounds: copies in flight and bytes of a body for each route, bytes of all bodies held anywhere here ([`HELD_LIMIT`]),
-//! comparisons that wait, and time for the whole copy. Whatever exceeds one is dropped and counted.
+//! comparisons that wait, time for the whole copy, and where the file says so a share of a processor. Whatever exceeds one is
+//! dropped and counted.
 
 mod again;
 mod archive;
@@ -18,6 +19,7 @@ mod clock;
 mod comparer;
 mod copies;
 mod counts;
+mod cpu_share;
 mod deliver;
 mod departures;
 mod evidence;

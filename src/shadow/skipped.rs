@@ -6,6 +6,8 @@ pub enum Skipped {
     SampledOut,
     Method,
     QueueFull,
+    /// Copies have taken their share of the processor.
+    Cpu,
     BodyTooLarge,
     Upgrade,
     Stopping,
@@ -16,10 +18,11 @@ pub enum Skipped {
 }
 
 impl Skipped {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::SampledOut,
         Self::Method,
         Self::QueueFull,
+        Self::Cpu,
         Self::BodyTooLarge,
         Self::Upgrade,
         Self::Stopping,
@@ -34,6 +37,7 @@ impl Skipped {
             Self::SampledOut => "sampled_out",
             Self::Method => "method",
             Self::QueueFull => "queue_full",
+            Self::Cpu => "cpu",
             Self::BodyTooLarge => "body_too_large",
             Self::Upgrade => "upgrade",
             Self::Stopping => "stopping",

@@ -1,10 +1,11 @@
 //! The threads of copies and comparisons, and of whatever else is no request: their own, and behind those of requests.
 
 use std::io;
-#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+
+use crate::migration::Percent;
 
 /// One is enough: it waits more than it works.
 const THREADS: usize = 1;
@@ -12,17 +13,21 @@ const THREADS: usize = 1;
 /// A tenth of the weight of a thread that serves requests, whichever of both is ready first.
 const NICENESS: libc::c_int = 10;
 
+/// By how much one step of niceness makes a thread lighter.
+const STEP: f64 = 1.25;
+const NICEST: f64 = 19.0;
+
 /// More than any kernel gives to a thread by itself. Since Linux 6.12, one that wakes up need not wait for the end of a slice that is
 /// longer than its own; older kernels take no notice.
 #[cfg(target_os = "linux")]
 const SLICE: Duration = Duration::from_millis(4);
 
-/// The runtime on which copies are sent.
-pub fn runtime() -> io::Result<Runtime> {
+/// The runtime on which copies are sent. `share`: what they may take of one processor.
+pub fn runtime(share: Option<Percent>) -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("shadow")
-        .on_thread_start(step_back)
+        .on_thread_start(move || step_back_for(share))
         .enable_all()
         .build()
 }
@@ -31,6 +36,12 @@ pub fn runtime() -> io::Result<Runtime> {
 /// any where every processor is busy: evidence would end with them. Only Linux has priorities of single threads; elsewhere
 /// this would slow the whole process.
 pub fn step_back() {
+    step_back_for(None);
+}
+
+/// The same as far as this share of a processor asks for: with half of one, the thread weighs as much as one that serves requests.
+pub(super) fn step_back_for(share: Option<Percent>) {
+    let niceness = niceness(share);
     #[cfg(target_os = "linux")]
     {
         #[expect(unsafe_code, reason = "std has no priorities")]
@@ -42,7 +53,7 @@ pub fn step_back() {
             sched_policy: libc::SCHED_BATCH.unsigned_abs(),
             sched_flags: 0,
             // Nobody but root may take a step forward.
-            sched_nice: NICENESS.max(already),
+            sched_nice: niceness.max(already),
             sched_priority: 0,
             sched_runtime: u64::try_from(SLICE.as_nanos()).unwrap_or_default(),
             sched_deadline: 0,
@@ -57,8 +68,34 @@ pub fn step_back() {
     }
 }
 
+/// As nice as leaves the thread this share of a processor that one serving requests wants as well.
+fn niceness(share: Option<Percent>) -> libc::c_int {
+    let Some(share) = share.map(Percent::ratio) else { return NICENESS };
+    let steps = ((1.0 - share) / share).log(STEP).round().clamp(0.0, NICEST);
+    #[expect(clippy::cast_possible_truncation, reason = "between 0 and 19")]
+    let steps = steps as libc::c_int;
+    steps
+}
+
+/// What this thread has taken of processors so far.
+pub(super) fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    #[expect(unsafe_code, reason = "std has no clock of a thread")]
+    // SAFETY: the structure is valid for the call. A refusal leaves it at zero.
+    let _ = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_weight() {
+        let niceness = |hundredths| niceness(Percent::from_hundredths(hundredths));
+        assert_eq!([10, 100, 1_000, 2_500, 5_000, 10_000].map(niceness), [19, 19, 10, 5, 0, 0]);
+    }
+
     #[test]
     fn a_thread_that_steps_back_is_nicer_and_the_others_are_not() {
         // The 19th field and the 41st; the name before them, in brackets, may hold anything.
@@ -69,8 +106,8 @@ mod tests {
             field(19).zip(field(41)).expect("numbers")
         };
         let before = niceness_and_policy();
-        let runtime = super::runtime().expect("a runtime");
+        let runtime = runtime(None).expect("a runtime");
         let there = runtime.block_on(runtime.spawn(async move { niceness_and_policy() })).expect("a task that ends");
-        assert_eq!((there, niceness_and_policy()), ((super::NICENESS.max(before.0), libc::SCHED_BATCH), before));
+        assert_eq!((there, niceness_and_policy()), ((NICENESS.max(before.0), libc::SCHED_BATCH), before));
     }
 }

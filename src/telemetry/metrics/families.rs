@@ -24,8 +24,17 @@ const FALLBACKS: [&str; 8] =
     ["connect", "no_endpoint", "queue", "timeout", "reset", "status", "protocol", "breaker_open"];
 const ERRORS: [&str; 7] = ["connect", "no_endpoint", "queue", "timeout", "reset", "status", "protocol"];
 const OUTCOMES: [&str; 4] = ["answered", "timeout", "connect", "reset"];
-const SKIPPED: [&str; 8] =
-    ["sampled_out", "method", "queue_full", "body_too_large", "upgrade", "stopping", "incomplete", "credentials"];
+const SKIPPED: [&str; 9] = [
+    "sampled_out",
+    "method",
+    "queue_full",
+    "cpu",
+    "body_too_large",
+    "upgrade",
+    "stopping",
+    "incomplete",
+    "credentials",
+];
 const GATE_VERDICTS: [&str; 3] = ["advance", "hold", "roll-back"];
 const VERDICTS: [&str; 5] = ["match", "mismatch", "undecided", "incomparable", "dropped"];
 

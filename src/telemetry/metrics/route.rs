@@ -150,7 +150,7 @@ impl RouteMeters {
         self.series.shadow_seconds.observe(&self.bounds, seconds);
     }
 
-    /// A copy was not sent: `sampled_out`, `method`, `queue_full`, `body_too_large`, `upgrade`, `stopping`.
+    /// A copy was not sent: `sampled_out`, `method`, `queue_full`, `cpu`, `body_too_large`, `upgrade`, `stopping`.
     pub fn shadow_skipped(&self, reason: &'static str) {
         self.series.shadow_skipped.count(reason);
     }

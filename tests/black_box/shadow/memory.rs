@@ -10,6 +10,9 @@ const BODY: usize = 64 * 1024;
 /// Over what the proxy takes before: copies in flight (100 × 64 KiB), and what connections and the allocator keep.
 const BOUND: usize = 32 << 20;
 
+/// Of all bodies that are held at once, over all routes.
+const HELD: usize = 64 << 20;
+
 #[test]
 fn a_hanging_target_does_not_fill_the_memory_with_bodies() {
     let answer = vec![b'a'; BODY];
@@ -29,6 +32,31 @@ fn a_hanging_target_does_not_fill_the_memory_with_bodies() {
     edge.await_skipped("queue_full", REQUESTS - 100);
     let grown = edge.peak_memory().saturating_sub(before);
     assert!(grown < BOUND, "{} MiB for {} MiB of bodies", grown >> 20, (2 * REQUESTS * BODY) >> 20);
+}
+
+/// A body of 1 MiB is no reason to hold more: what no room is left for is not copied, or not compared.
+#[test]
+fn long_bodies_are_copied_within_the_same_bound() {
+    const LONG: usize = 1 << 20;
+    const SENT: usize = 300;
+    let answer = vec![b'a'; LONG];
+    let monolith = Origin::start(move |_| Reply::ok(&answer));
+    let service = Origin::start(|_| Reply::hang());
+    let lines =
+        format!("{PATIENT}body_limit = \"2MiB\"\nin_flight = 1000\ncompare = {{ noise = {{ replay = \"0%\" }} }}\n");
+    let edge = shadowing(&monolith, service.address(), &lines);
+    let mut client = edge.client();
+    let body = vec![b'b'; LONG];
+    let mut send = || {
+        client.send(format!("POST / HTTP/1.1\r\nHost: e\r\nContent-Length: {LONG}\r\n\r\n")).send(&body);
+        assert_eq!(client.response().body.len(), LONG);
+    };
+    send();
+    let before = edge.peak_memory();
+    (1..SENT).for_each(|_| send());
+    edge.await_skipped("queue_full", 1);
+    let grown = edge.peak_memory().saturating_sub(before);
+    assert!(grown < HELD + BOUND, "{} MiB for {} MiB of bodies", grown >> 20, (2 * SENT * LONG) >> 20);
 }
 
 #[test]

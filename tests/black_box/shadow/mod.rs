@@ -30,6 +30,7 @@ mod again;
 mod bad_targets;
 mod comparing;
 mod copies;
+mod cpu;
 mod credentials;
 mod described;
 mod evidence;
