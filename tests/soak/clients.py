@@ -65,10 +65,13 @@ class Connection:
 class Load:
     """What was asked, and what came of it."""
 
-    def __init__(self, port, rate, clients):
+    def __init__(self, port, rate, clients, credentials=()):
         self.port = port
+        # Fields that every request has besides.
+        self.credentials = list(credentials)
         self.pause = clients / rate
         self.clients = clients
+        self.began = time.monotonic()
         self.asked = Counter()
         self.mishaps = []
         # Writes by identity: whether the client was told that they are done.
@@ -110,7 +113,7 @@ class Load:
         self.asked[method, path] += 1
         began = time.monotonic()
         head = [f"{'GET' if method == 'ABORT' else method} {path} HTTP/1.1", "Host: soak.example"]
-        head += [f"X-Soak-Id: {identity}", f"X-User: {chance.randrange(1000)}"]
+        head += [f"X-Soak-Id: {identity}", f"X-User: {chance.randrange(1000)}", *self.credentials]
         body = b""
         if method == "POST":
             self.writes[identity] = False

@@ -83,6 +83,12 @@ def requests(table, world, load):
     faults = Counter(f"{fault.to} {fault.kind}" for fault in world.faults)
     table.say("faults", ", ".join(f"{count} × {fault}" for fault, count in sorted(faults.items())))
 
+    minutes = (time.monotonic() - load.began) / 60
+    befell = [fault for fault in world.faults if fault.to in ("one", "two")]
+    table.say("faults a minute", f"{len(world.faults) / minutes:.1f}")
+    # A soak in which nothing goes wrong shows nothing.
+    table.claim("faults of endpoints, at least two a minute", len(befell), len(befell) >= 2 * minutes - 1)
+
     safe = [mishap for mishap in load.mishaps if mishap.method == "GET"]
     reasons = [(mishap, excused(mishap, world.faults)) for mishap in safe]
     for reason, count in sorted(Counter(reason for _, reason in reasons if reason).items()):

@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import contextlib
+import hmac
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -34,13 +36,14 @@ sample = "1%"
 [monolith]
 url = "http://127.0.0.1:{monolith}"
 
+{process}
 [services.users]
 discover.etcd = {{ endpoints = ["http://127.0.0.1:{etcd}"], prefix = "/soak/users/" }}
-eject = {{ failures = 3, base = "1s", max = "2s" }}
+eject = {{ failures = 3, base = "{eject}ms", max = "{longest}ms" }}
 
 [services.pair]
 endpoints = ["127.0.0.1:{one}", "127.0.0.1:{two}"]
-health = {{ path = "/healthz", interval = "500ms", timeout = "400ms", healthy = 1, unhealthy = 2 }}
+health = {{ path = "/healthz", interval = "{interval}ms", timeout = "400ms", healthy = 1, unhealthy = 2 }}
 
 [services.orders]
 url = "http://127.0.0.1:{one}"
@@ -56,7 +59,7 @@ url = "http://127.0.0.1:{dead}"
 path    = "/users/{{*rest}}"
 service = "users"
 stage   = "migrated"
-
+{users}
 [routes.pair]
 path  = "/pair/{{*rest}}"
 stage = "split"
@@ -72,13 +75,13 @@ service = "orders"
 stage   = "canary"
 weight  = "{weight}%"
 sticky  = ["header:x-user"]
-breaker = {{ failures = 5, open = "1s" }}
-
+breaker = {{ failures = 5, open = "{eject}ms" }}
+{orders}
 [routes.alone]
 path    = "/alone/{{*rest}}"
 service = "alone"
 stage   = "migrated"
-
+{alone}
 [routes.copied]
 path    = "/copied/{{*rest}}"
 service = "dead"
@@ -91,6 +94,35 @@ service = "pair"
 stage   = "shadow"
 shadow  = {{ compare = {{ noise = {{ replay = "10%" }} }} }}
 """
+
+# Shared with nobody: the tokens of a soak.
+SECRET = "0123456789abcdef0123456789abcdef"
+
+# With every feature on: what is written at these places of the file.
+EVERYTHING = {
+    "process": """\
+[tracing]
+otlp   = "http://127.0.0.1:{monolith}"
+sample = "1%"
+
+[shadow]
+cpu = "25%"
+""",
+    "users": """\
+rate_limit = {{ per = "header:x-user", rate = "1000/s", burst = 1000 }}
+auth.jwt   = {{ key = {{ env = "SOAK_KEY" }}, issuer = "soak", forward = {{ sub = "x-user-id" }} }}
+shadow     = {{ reverse = true, sample = "10%", compare = {{}} }}
+""",
+    "orders": """\
+auth.jwt = {{ key = {{ env = "SOAK_KEY" }}, issuer = "soak" }}
+gate     = {{ interval = "5s", min_requests = 10, on_fail = "hold" }}
+shadow   = {{ sample = "10%", compare = {{}} }}
+""",
+    "alone": """\
+buffer = {{ request = "256KiB", answer = "256KiB" }}
+""",
+}
+NOTHING = dict.fromkeys(EVERYTHING, "")
 
 # Seen now and then, so that routes come and go.
 GUEST = """
@@ -120,10 +152,16 @@ def free_ports(count):
 class World:
     """Everything that runs beside the load."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, often=1, everything=False):
+        """`often`: times as many faults; checks and ejections are as much quicker, as far as a busy machine keeps up."""
         self.folder = Path(folder)
+        self.often = often
+        self.credentials = [f"Authorization: Bearer {token()}"] if everything else []
+        quick = {"interval": max(50, 500 / often), "eject": max(100, 1000 / often), "longest": max(200, 2000 / often)}
+        self.tables = {name: round(value) for name, value in quick.items()}
         names = ["proxy", "admin", "monolith", "one", "two", "etcd", "etcd_peer", "dead"]
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self.tables |= {name: text.format(**self.ports) for name, text in (EVERYTHING if everything else NOTHING).items()}
         self.faults = []
         self.reloads = 0
         self.children = {}
@@ -134,7 +172,7 @@ class World:
             self.register(name)
         self.file = self.folder / "routes.toml"
         self.rewrite(30)
-        self.proxy = Child("multilith", [binary, "run", "-c", self.file], env={"NO_COLOR": "1"})
+        self.proxy = Child("multilith", [binary, "run", "-c", self.file], env={"NO_COLOR": "1", "SOAK_KEY": SECRET})
         if not self.proxy.await_ready(lambda: self.admin("/readyz") is not None):
             raise AssertionError(f"multilith did not start:\n{self.proxy.log()}")
 
@@ -178,7 +216,7 @@ class World:
     def rewrite(self, weight):
         """The next revision of the file; every third has one route more."""
         self.reloads += 1
-        text = ROUTES.format(**self.ports, folder=self.folder, revision=self.reloads, weight=weight, rest=100 - weight)
+        text = ROUTES.format(**self.ports, **self.tables, folder=self.folder, revision=self.reloads, weight=weight, rest=100 - weight)
         beside = self.file.with_suffix(".new")
         beside.write_text(text + (GUEST if self.reloads % 3 == 0 else ""))
         beside.rename(self.file)
@@ -228,21 +266,27 @@ class World:
                 (self.reset, "one", 0.5),
                 (self.hang, "two", 1.2),
             ]:
-                await asyncio.sleep(1)
-                await fault(name, length)
+                await asyncio.sleep(1 / self.often)
+                await fault(name, self.lasting(length))
                 await asyncio.to_thread(eventually, "all endpoints sound", self.is_sound)
 
     async def lose_etcd(self):
         """The registry may be away while an endpoint is: what was last known is kept."""
         while True:
-            await asyncio.sleep(7)
-            await self.kill_etcd(6)
-            await asyncio.sleep(20)
+            await asyncio.sleep(7 / self.often)
+            await self.kill_etcd(self.lasting(6))
+            await asyncio.sleep(20 / self.often)
+
+    def lasting(self, length):
+        """Where there are more faults most are shorter, and some are still long enough for timeouts."""
+        return length if self.often <= 1 else length * self.often ** -random.random()
 
     def is_sound(self):
+        """All endpoints take requests, but for the one that is never there."""
         upstreams = json.loads(self.admin("/api/v1/upstreams") or "[]")
-        states = [endpoint["state"] for upstream in upstreams for endpoint in upstream["endpoints"]]
-        return states and set(states) <= {"healthy", "unchecked"}
+        sound = [upstream for upstream in upstreams if upstream["name"] != "dead"]
+        states = [endpoint["state"] for upstream in sound for endpoint in upstream["endpoints"]]
+        return states and set(states) <= {"healthy", "unchecked", "starting"}
 
     async def kill(self, name, down):
         fault = self.begin("killed", name)
@@ -279,6 +323,15 @@ class World:
     def begin(self, kind, to):
         self.faults.append(Fault(kind, to, time.monotonic()))
         return self.faults[-1]
+
+
+def token():
+    """A bearer token that the soak's routes believe for a day."""
+    claims = {"iss": "soak", "sub": "user-4711", "exp": int(time.time()) + 86400}
+    parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), signed, "sha256")).rstrip(b"=")
+    return f"{signed.decode()}.{signature.decode()}"
 
 
 def end_all():
