@@ -80,7 +80,8 @@ fn requests(bytes: &[u8], size: usize) -> Requests {
             let (_stop, stopping) = tokio::sync::watch::channel(false);
             let seen = Rc::new(RefCell::new(Requests::new()));
             let heads = Rc::clone(&seen);
-            let begin = |mut stream: multilith::downstream::http2::Stream| heads.borrow_mut().push(stream.take_head());
+            let begin =
+                |mut stream: Box<multilith::downstream::http2::Stream>| heads.borrow_mut().push(stream.take_head());
             let server = serve(far, bytes::BytesMut::new(), &(), &settings, stopping, begin);
             let client = async {
                 let (mut read, mut write) = tokio::io::split(near);
