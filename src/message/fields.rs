@@ -397,12 +397,17 @@ impl From<&HeaderMap> for Fields {
 impl Fields {
     /// Adds a field at the end in the spelling that is given.
     pub fn push_raw(&mut self, name: &[u8], value: &[u8]) {
+        self.push_known(Name::of(name), name, value);
+    }
+
+    /// The same where the number of the name was found already.
+    pub fn push_known(&mut self, known: Name, name: &[u8], value: &[u8]) {
         let at = self.text.len();
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(b": ");
         let value_at = self.text.len();
         self.text.extend_from_slice(value);
-        let line = self.finish(at, name.len(), Name::of(name), value_at);
+        let line = self.finish(at, name.len(), known, value_at);
         self.lines.push(line);
     }
 }

@@ -124,7 +124,8 @@ impl Client {
         let peer = lease.peer_for(request.client.as_ref(), false);
         let youngest = spec.keepalive.reuse_within(lease.idle_closes(), asked.is_harmless_twice());
         let kept = End::kept(key, spec.http, peer.is_tls(), began, youngest);
-        let connected = self.connect(&peer, (key, spec.http), spec.keepalive.http2());
+        // In a box, made when it is needed: most copies find a connection.
+        let connected = async { Box::pin(self.connect(&peer, (key, spec.http), spec.keepalive.http2())).await };
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
         if whole {

@@ -332,7 +332,8 @@ impl Shadow {
         let Order { copies, slot, tee, target, head, translate, primary, mut permit } = order;
         let identity = match &target.inquiry {
             None => None,
-            Some(inquiry) => match inquiry.identify(&head).await {
+            // In a box: most copies ask nobody first, and should not carry the room for it.
+            Some(inquiry) => match Box::pin(inquiry.identify(&head)).await {
                 Ok(identity) => Some(identity),
                 // The target would answer somebody else than the monolith did.
                 Err(_) => return copies.skip(Skipped::Credentials),
@@ -363,7 +364,7 @@ impl Shadow {
         let mut comparison =
             Comparison { comparing, copies, asked, control, candidate, asked_on: false, unfinished: false };
         if comparison.comparing.evidence.rules().follow().is_some() {
-            comparison = comparison.followed(&self.client, &self.budget).await;
+            comparison = Box::pin(comparison.followed(&self.client, &self.budget)).await;
         }
         // Until here: what is asked on is bounded as copies are.
         drop(slot);

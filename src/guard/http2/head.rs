@@ -93,7 +93,8 @@ impl HeadReader {
             return Err(Malformed { status: 431, reason: "headers" });
         }
         let value = checked(name, value)?;
-        match Name::of(name) {
+        let known = Name::of(name);
+        match known {
             Name::Connection | Name::KeepAlive | Name::ProxyConnection | Name::Upgrade => {
                 return Err(Malformed::because("connection"));
             }
@@ -108,7 +109,7 @@ impl HeadReader {
             Name::Cookie => self.cookies += 1,
             _ => {}
         }
-        head.fields.push_raw(name, value);
+        head.fields.push_known(known, name, value);
         Ok(())
     }
 
@@ -275,7 +276,8 @@ fn join_cookies(fields: &mut Fields) {
 
 /// The value of a field without white space around it.
 fn checked<'v>(name: &[u8], value: &'v [u8]) -> Result<&'v [u8], Malformed> {
-    let lower = !name.is_empty() && u16::try_from(name.len()).is_ok() && name.iter().all(|byte| in_name(*byte));
+    let lower =
+        !name.is_empty() && u16::try_from(name.len()).is_ok() && name.iter().all(|byte| IN_NAME[usize::from(*byte)]);
     let plain = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
     if lower && plain { Ok(trimmed(value)) } else { Err(BAD) }
 }
@@ -295,6 +297,17 @@ fn is_target(text: &[u8]) -> bool {
 const fn in_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
+
+/// What [`in_name`] says of each byte.
+static IN_NAME: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        bytes[byte as usize] = in_name(byte);
+        byte += 1;
+    }
+    bytes
+};
 
 /// A token without capital letters.
 const fn in_name(byte: u8) -> bool {
