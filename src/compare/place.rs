@@ -61,7 +61,14 @@ pub(super) fn below(base: &str, inner: &str) -> String {
 
 /// Whether a key looks like an id, an address or a date rather than like a name that a programmer gave.
 pub(super) fn looks_like_data(key: &str) -> bool {
-    if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
+    if key.is_empty() || key.len() > MAX_KEY {
+        return true;
+    }
+    // Most keys are words.
+    if key.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-')) {
+        return false;
+    }
+    if key.chars().any(char::is_control) {
         return true;
     }
     let digits = key.bytes().filter(u8::is_ascii_digit).count();

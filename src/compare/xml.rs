@@ -1,17 +1,19 @@
-//! Reads XML with quick-xml into the small tree of `markup`. No entity is fetched or expanded but the five of XML and numbers.
+//! Reads XML with quick-xml into the small tree of `tree`. No entity is fetched or expanded but the five of XML and numbers.
 
+use html5ever::tendril::StrTendril;
+use html5ever::{Attribute, LocalName, QualName, ns};
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
-use super::markup::{Builder, Element};
+use super::tree::{Builder, Node};
 
 /// `None`: it is not well-formed, or larger than any document.
-pub(super) fn parse(text: &str) -> Option<Element> {
+pub(super) fn parse(text: &str) -> Option<Vec<Node>> {
     let mut reader = NsReader::from_str(text.trim_start_matches('\u{feff}'));
-    let mut builder = Builder::new();
-    let mut open: Vec<Box<str>> = Vec::new();
+    let mut builder = Builder::default();
+    let mut open: Vec<LocalName> = Vec::new();
     let mut seen = false;
     loop {
         if !builder.has_room() {
@@ -26,22 +28,20 @@ pub(super) fn parse(text: &str) -> Option<Element> {
         match event {
             Event::Start(start) => {
                 seen = true;
-                let tag: Box<str> = local(start.name().0).into();
-                builder.open(&namespace, &tag, attributes(&start)?);
+                let tag = LocalName::from(local(start.name().0));
+                builder.open(&namespace, tag.clone(), attributes(&start)?);
                 open.push(tag);
             }
             Event::Empty(start) => {
                 seen = true;
-                let tag = local(start.name().0).to_owned();
-                builder.open(&namespace, &tag, attributes(&start)?);
-                builder.close(&tag);
+                builder.leaf(&namespace, local(start.name().0).into(), attributes(&start)?);
             }
             Event::End(_) => builder.close(&open.pop()?),
-            Event::Text(text) => builder.text(&text),
-            Event::CData(text) => builder.text(&text.into_inner()),
+            Event::Text(text) => builder.text((*text).into()),
+            Event::CData(text) => builder.text((*text.into_inner()).into()),
             Event::GeneralRef(entity) => match entity.resolve_char_ref().ok()? {
-                Some(c) => builder.text(c.encode_utf8(&mut [0; 4])),
-                None => builder.text(named(&entity).unwrap_or("\u{fffd}")),
+                Some(c) => builder.text(StrTendril::from_char(c)),
+                None => builder.text(named(&entity).unwrap_or("\u{fffd}").into()),
             },
             Event::Eof => return (seen && open.is_empty()).then(|| builder.finish()),
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
@@ -65,18 +65,15 @@ fn named(entity: &str) -> Option<&'static str> {
 }
 
 /// Declarations of namespaces are no attributes: what they say is in the names.
-fn attributes(start: &BytesStart<'_>) -> Option<Vec<(Box<str>, Box<str>)>> {
+fn attributes(start: &BytesStart<'_>) -> Option<Vec<Attribute>> {
     let mut out = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.ok()?;
         let name = attribute.key.0;
         if name != "xmlns" && !name.starts_with("xmlns:") {
-            out.push((
-                name.into(),
-                attribute
-                    .normalized_value(XmlVersion::Implicit1_0)
-                    .map_or_else(|_| (*attribute.value).into(), |value| (*value).into()),
-            ));
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            let value = value.map_or_else(|_| (*attribute.value).into(), |value| (*value).into());
+            out.push(Attribute { name: QualName::new(None, ns!(), name.into()), value });
         }
     }
     Some(out)
