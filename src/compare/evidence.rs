@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Millis;
 use super::difference::Difference;
 use super::exchange::Exchange;
+use super::exchanges::{self, Exchanges};
 use super::latency::Latency;
 use super::noise::{Counts, NOISE_KNOWN_AFTER};
 use super::redact::REDACTED;
@@ -26,15 +27,6 @@ const MAX_WAITING: usize = 1000;
 
 /// Differences in all of these: they are written to disk as often as anything changes.
 const MAX_WAITING_DIFFERENCES: usize = 20_000;
-
-/// Requests kept for export.
-const MAX_EXCHANGES: usize = 50;
-
-/// Of these, requests that were answered alike.
-const MAX_MATCHES: usize = 5;
-
-/// Of these, requests that show one field.
-const MAX_EXCHANGES_OF_FIELD: usize = 5;
 
 /// How long each side took to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +80,7 @@ pub struct Evidence {
     statuses: Statuses,
     control: Latency,
     candidate: Latency,
-    exchanges: Vec<Exchange>,
+    exchanges: Exchanges,
     /// Match, mismatch and undecided over time.
     verdicts: Window,
     /// Incomparable, replays and taken over time.
@@ -146,7 +138,7 @@ impl Evidence {
             statuses: Statuses::default(),
             control: Latency::default(),
             candidate: Latency::default(),
-            exchanges: Vec::new(),
+            exchanges: Exchanges::default(),
             verdicts: Window::default(),
             others: Window::default(),
             waiting: VecDeque::new(),
@@ -244,7 +236,7 @@ impl Evidence {
         let examples = self.tallies.list().iter().flat_map(|tally| &tally.examples);
         let of_examples = examples.filter_map(|kept| kept.asked.as_ref()).find(|asked| asked.number == number);
         let asked = of_examples.or_else(|| self.statuses.request(number)).filter(|asked| asked.number > 0)?;
-        let exchange = self.exchanges.iter().find(|exchange| exchange.number == number);
+        let exchange = self.exchanges.list().iter().find(|exchange| exchange.number == number);
         let of_request = [("host", &asked.host), ("accept", &asked.accept)];
         let of_request = of_request.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
         let headers = exchange.map_or_else(|| of_request.collect(), |exchange| exchange.headers.clone());
@@ -270,7 +262,7 @@ impl Evidence {
         let mut counted = Vec::new();
         for difference in &outcome.differences {
             if let Some(id) = self.tallies.id(&difference.field) {
-                self.tallies.count_noise(id, &difference.hunks, !counted.contains(&id), now);
+                self.tallies.count_noise(id, difference, !counted.contains(&id), now);
                 counted.push(id);
             }
         }
@@ -354,25 +346,14 @@ impl Evidence {
     }
 
     /// Whether this request would be kept for export; only then is it worth redacting.
-    pub fn wants_exchange(&self, outcome: &Outcome) -> bool {
-        if self.exchanges.len() >= MAX_EXCHANGES || outcome.unknown.is_some() || outcome.asked_on {
-            return false;
-        }
-        if outcome.differences.is_empty() {
-            return self.exchanges.iter().filter(|kept| kept.fields.is_empty()).count() < MAX_MATCHES;
-        }
-        outcome.differences.iter().any(|difference| {
-            self.exchanges.iter().filter(|kept| kept.fields.contains(&difference.field)).count()
-                < MAX_EXCHANGES_OF_FIELD
-        })
+    pub fn wants_exchange(&self, outcome: &Outcome, now: Millis) -> bool {
+        self.exchanges.want(outcome, now)
     }
 
     /// Behind `record` of the same comparison.
     pub fn keep(&mut self, mut exchange: Exchange) {
         exchange.number = if exchange.fields.is_empty() { 0 } else { self.numbered };
-        if self.exchanges.len() < MAX_EXCHANGES {
-            self.exchanges.push(exchange);
-        }
+        self.exchanges.keep(exchange);
     }
 
     /// Whether it was gathered under these rules; if not, begin anew.
@@ -459,7 +440,7 @@ impl Evidence {
     /// The least rate of a fault in this field that would have been seen.
     pub(super) fn blind_rate(&self, tally: &Tally) -> f64 {
         let whole = self.counts(tally).blind_rate();
-        if tally.masks.is_whole() { whole } else { whole.min(self.open_counts(tally).blind_rate()) }
+        if tally.masks.leaves_a_rest() { whole.min(self.open_counts(tally).blind_rate()) } else { whole }
     }
 
     pub(super) const fn statuses(&self) -> &Statuses {
@@ -480,7 +461,7 @@ impl Evidence {
     }
 
     pub(super) fn exchanges(&self) -> &[Exchange] {
-        &self.exchanges
+        self.exchanges.list()
     }
 
     pub(super) fn latencies(&self) -> [&Latency; 2] {
@@ -512,7 +493,7 @@ impl Evidence {
             return Err(EvidenceError::OtherRules);
         }
         let sound = evidence.tallies.list().len() <= super::tally::MAX_FIELDS + 1
-            && evidence.exchanges.len() <= MAX_EXCHANGES
+            && evidence.exchanges.list().len() <= exchanges::MAX
             && evidence.waiting.len() <= MAX_WAITING;
         if sound { Ok(evidence) } else { Err(EvidenceError::Inconsistent) }
     }

@@ -207,12 +207,13 @@ fn examples_and_kept_requests_are_few_and_differ() {
     let mut evidence = Evidence::new(&rules);
     let sent = headers(&[]);
     let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
-    for now in 0..100_u64 {
-        // Each pair twice, and every other answer alike.
-        let candidate = json(&format!("{{\"a\":{}}}", now / 4 * (now % 2)));
+    for number in 0..100_u64 {
+        // Each pair twice, and every other answer alike; ten in a second.
+        let now = number * 100;
+        let candidate = json(&format!("{{\"a\":{}}}", number / 4 * (number % 2)));
         let outcome = compare(&request, &json("{\"a\":0}"), &candidate, &rules);
         evidence.record(&outcome, None, TOOK, false, now);
-        if evidence.wants_exchange(&outcome) {
+        if evidence.wants_exchange(&outcome, now) {
             let control = json("{\"a\":0}");
             evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, now).expect("values are kept"));
         }
@@ -222,6 +223,29 @@ fn examples_and_kept_requests_are_few_and_differ() {
     assert_eq!(tally.examples.iter().map(shown).collect::<Vec<_>>(), ["1", "2", "22", "23", "24"]);
     let (alike, differing): (Vec<_>, Vec<_>) = evidence.exchanges().iter().partition(|kept| kept.fields.is_empty());
     assert_eq!((alike.len(), differing.len()), (5, 5));
+    // The first two, and of the newest one a second.
+    let times: Vec<_> = differing.iter().map(|kept| kept.at).collect();
+    assert_eq!(times, [500, 700, 7300, 8300, 9300]);
+}
+
+#[test]
+fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
+    let rules = Rules::default();
+    let mut evidence = Evidence::new(&rules);
+    let sent = headers(&[]);
+    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    for now in 0..200_u64 {
+        let answer = |n: u64| json(&format!(r#"{{"nonce":"a{n}b","seen":"Seen {n} times","same":1}}"#));
+        let (control, candidate, again) = (answer(now), answer(now + 1000), answer(now + 2000));
+        evidence.record(&compare(&request, &control, &candidate, &rules), None, TOOK, true, now);
+        evidence.record_replay(&compare(&request, &control, &again, &rules), Learned::Monolith, now);
+    }
+    let report = Report::of("r", &evidence);
+    let blind = |name: &str| report.fields.iter().find(|field| field.field == name).map(|field| field.blind_rate);
+    // Another nonce is as good as any; of the text two words are compared, and only its number is not.
+    assert_eq!(blind("$.nonce"), Some(1.0), "{report}");
+    assert!(blind("$.seen").is_some_and(|rate| rate < 0.05), "{report}");
+    assert!(report.to_string().contains("a fault here would not be seen"), "{report}");
 }
 
 #[test]

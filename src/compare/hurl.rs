@@ -247,7 +247,7 @@ mod tests {
         let outcome = compare(&request, &control, &candidate, &rules);
         let second = std::time::Duration::from_secs(1);
         evidence.record(&outcome, None, Took { control: second, candidate: second }, false, 1);
-        assert!(evidence.wants_exchange(&outcome));
+        assert!(evidence.wants_exchange(&outcome, 1));
         evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));
         evidence.to_hurl("read-user", &rules)
     }

@@ -17,11 +17,15 @@ pub(super) struct Masks {
     list: Vec<Mask>,
     /// So much of the field is noise that nothing of it is compared.
     whole: bool,
+    /// In some replay the field said something beside the parts that differed.
+    #[serde(default)]
+    rest: bool,
 }
 
 impl Masks {
-    /// Learns from one replay.
-    pub(super) fn learn(&mut self, hunks: &[Hunk]) {
+    /// Learns from one replay; `rest`: the field said something beside these parts.
+    pub(super) fn learn(&mut self, hunks: &[Hunk], rest: bool) {
+        self.rest |= rest;
         for hunk in hunks {
             self.add(Mask { part: Hunk { classes: widened(hunk.classes), ..*hunk }, times: 1 });
         }
@@ -52,6 +56,11 @@ impl Masks {
         self.whole
     }
 
+    /// Whether a fault could stand beside what is masked.
+    pub(super) const fn leaves_a_rest(&self) -> bool {
+        self.rest && !self.whole
+    }
+
     /// Masks that one replay alone has shown. By Good and Turing their share of the replays is about the chance that a
     /// further one shows a part never seen before: noise that is not known yet.
     pub(super) fn seen_once(&self) -> u64 {
@@ -60,6 +69,7 @@ impl Masks {
 
     pub(super) fn merge(&mut self, other: Self) {
         self.whole |= other.whole;
+        self.rest |= other.rest;
         other.list.into_iter().for_each(|mask| self.add(mask));
     }
 }
@@ -93,16 +103,16 @@ mod tests {
         for (a, b) in
             [("nonce=a1b2; price 10", "nonce=c3d4; price 10"), ("nonce=a1b2; price 10", "nonce=77f7; price 10")]
         {
-            masks.learn(&parts(a, b).hunks);
+            masks.learn(&parts(a, b).hunks, true);
         }
         assert_eq!(masks.seen_once(), 0);
         assert!(masks.cover(&parts("nonce=abcd; price 10", "nonce=1234; price 10").hunks));
         assert!(!masks.cover(&parts("nonce=abcd; price 10", "nonce=1234; price 99").hunks));
         assert!(!masks.cover(&[Hunk::of(class::PRESENCE)]));
-        masks.learn(&[Hunk::of(class::PRESENCE)]);
+        masks.learn(&[Hunk::of(class::PRESENCE)], true);
         assert!(masks.cover(&[Hunk::of(class::PRESENCE)]) && !masks.cover(&[Hunk::of(class::ORDER)]));
         for number in 0..100 {
-            masks.learn(&[Hunk { classes: class::WORD, before: number, behind: number }]);
+            masks.learn(&[Hunk { classes: class::WORD, before: number, behind: number }], true);
         }
         assert!(masks.is_whole() && masks.cover(&[Hunk::of(class::ORDER)]));
     }

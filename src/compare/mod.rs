@@ -23,6 +23,7 @@ mod curl;
 mod difference;
 mod evidence;
 mod exchange;
+mod exchanges;
 mod headers;
 mod html;
 mod hurl;

@@ -10,7 +10,6 @@ use super::masks::Masks;
 use super::path::{FieldPath, Segment};
 use super::place::MAX_KEYS;
 use super::statuses::KeptRequest;
-use super::token::Hunk;
 use super::window::Window;
 
 /// Fields with a name of their own; the rest share `other`.
@@ -144,9 +143,9 @@ impl Tallies {
     }
 
     /// A field in which a side disagreed with itself.
-    pub(super) fn count_noise(&mut self, id: u16, hunks: &[Hunk], first: bool, now: Millis) {
+    pub(super) fn count_noise(&mut self, id: u16, difference: &Difference, first: bool, now: Millis) {
         let Some(tally) = self.list.get_mut(usize::from(id)) else { return };
-        tally.masks.learn(hunks);
+        tally.masks.learn(&difference.hunks, difference.rest);
         if first {
             tally.noise = tally.noise.saturating_add(1);
             tally.window.add([0, 0, 1], now);
@@ -256,7 +255,9 @@ mod tests {
                 let field = format!("$.users.{a}{b}.name");
                 tallies.place(&field, 1);
                 let id = tallies.id(&field).expect("placed");
-                tallies.count_noise(id, &[], true, 1);
+                let kind = Kind::Value;
+                let found = Difference { field, kind, hunks: Vec::new(), rest: false, example: None };
+                tallies.count_noise(id, &found, true, 1);
             }
         }
         let names = tallies.list().iter().map(|tally| (tally.field.as_str(), tally.noise)).collect::<Vec<_>>();

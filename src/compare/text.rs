@@ -80,8 +80,12 @@ impl Report {
             heading(f, "noise, not counted")?;
             for field in quiet.iter().take(MAX_QUIET) {
                 row(f, field)?;
-                let blind = percent(field.blind_rate);
-                writeln!(f, "    a fault in less than {blind} of the answers would not be seen")?;
+                if field.blind_rate < 1.0 {
+                    let blind = percent(field.blind_rate);
+                    writeln!(f, "    a fault in less than {blind} of the answers would not be seen")?;
+                } else {
+                    writeln!(f, "    a fault here would not be seen")?;
+                }
             }
             if let Some(more) = quiet.len().checked_sub(MAX_QUIET).filter(|more| *more > 0) {
                 writeln!(f, "  … and {more} more")?;
