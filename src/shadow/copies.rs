@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::counts::CopyCounts;
 use super::evidence::RouteEvidence;
 use super::failures::Failures;
+use super::now;
 use super::skipped::Skipped;
 use crate::compare::NoiseBudget;
 use crate::live::GateCounters;
@@ -54,7 +55,7 @@ impl Copies {
     /// Counts a copy that is not sent.
     pub fn skip(&self, why: Skipped) {
         self.meters.shadow_skipped(why.as_str());
-        self.standing.counts.skip(why);
+        self.standing.counts.skip(why, now());
     }
 
     /// A place among the copies in flight.

@@ -293,7 +293,7 @@ impl Shadow {
         let since = since.map(|since| now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
         let mut report = self.archive.find(route)?.report(since, now);
         if let Some(standing) = self.standings.lock().get(route) {
-            report.copies = standing.counts.report();
+            report.copies = standing.counts.report(since, now);
         }
         Some(report)
     }
@@ -378,7 +378,7 @@ impl Shadow {
         let outcome = result.as_ref().map_or_else(ClientError::outcome, |_| "answered");
         copies.meters.shadow_sent(outcome, total.as_secs_f64());
         let failure = result.as_ref().err().map(|why| format!("{}: {why}", asked.target.pool.spec().name));
-        copies.standing.counts.sent(outcome, failure);
+        copies.standing.counts.sent(outcome, failure, now());
         let told = result.as_ref().ok();
         self.telemetry.emit_shadow(&ShadowRecord {
             trace: &asked.target.trace,

@@ -109,7 +109,7 @@ impl RouteEvidence {
         learns: bool,
         now: Millis,
     ) -> Vec<Verdict> {
-        let wanted = self.with(|evidence| evidence.wants_exchange(outcome));
+        let wanted = self.with(|evidence| evidence.wants_exchange(outcome, now));
         // Redacting takes longer than counting: not under the lock.
         let exchange = wanted.then(|| Exchange::redacted(request, control, outcome, &self.rules, now)).flatten();
         let differs = !outcome.differences.is_empty() || outcome.statuses.is_some_and(|[from, to]| from != to);
