@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt_record::tell_attempt;
 use super::exchange::Exchange;
-use super::failure::Failure;
+use super::failure::{Failure, Fault};
 use super::page::Page;
 use super::request::{authority, host, protocol};
 use super::{Steps, attempt, identify, mirror, page, recording, response};
@@ -148,7 +148,9 @@ fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, statu
     if failure == Some(Failure::ClientGone) || failure.is_some_and(|failure| failure.refused().is_some()) {
         return;
     }
-    let failed = exchange.fallback.is_some() || status == 0 || status >= 500;
+    // A response that broke off is no response, whatever its head said.
+    let broken = failure.is_some_and(|failure| failure.fault() == Fault::Upstream);
+    let failed = exchange.fallback.is_some() || broken || status == 0 || status >= 500;
     let first_byte = exchange.attempt.first_byte.filter(|_| !failed);
     let outcome = first_byte.map_or(Outcome::Failed, |after_attempt| {
         let began = exchange.attempt.began.unwrap_or(now);

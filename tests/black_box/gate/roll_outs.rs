@@ -69,6 +69,17 @@ fn a_service_that_answers_404_to_everybody_is_rolled_back() {
     assert!(entry["reason"].as_str().is_some_and(|reason| reason.starts_with("refusals:")), "{entry}");
 }
 
+/// The head says 200 and ten bytes, and the connection ends behind three.
+#[test]
+fn a_service_whose_responses_break_off_is_rolled_back() {
+    let broken = Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").close();
+    let (edge, _monolith, _service) = edge(broken, &route("stage = \"canary\"\nweight = \"40%\"", "", ""));
+    let _traffic = Traffic::whatever_breaks(&edge);
+    patiently("rolled back", || status(&edge)["weight"] == "0%");
+    let entry = edge.admin_json("GET", "/api/v1/journal?route=users").1["entries"][0].clone();
+    assert!(entry["reason"].as_str().is_some_and(|reason| reason.starts_with("failures: service 100 % of")), "{entry}");
+}
+
 #[test]
 fn failures_that_the_monolith_answered_in_its_place_are_the_service_s() {
     let (edge, _monolith, _service) = edge(

@@ -34,16 +34,30 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn begin(edge: &Edge) -> Self {
+        Self::of(edge, false)
+    }
+
+    /// Clients that take a response that breaks off, and connect again.
+    pub(crate) fn whatever_breaks(edge: &Edge) -> Self {
+        Self::of(edge, true)
+    }
+
+    fn of(edge: &Edge, may_break: bool) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let next = Arc::new(AtomicU64::new(0));
         let address = edge.address();
         let threads = (0..2).map(|_| {
             let (stop, next) = (Arc::clone(&stop), Arc::clone(&next));
             thread::spawn(move || {
-                let mut client = Client::connect(address);
+                let mut client = None;
                 while !stop.load(Ordering::Relaxed) {
-                    let user = format!("X-User-Id: {}", next.fetch_add(1, Ordering::Relaxed));
-                    client.request("GET", "/users", &[&user]);
+                    let user = next.fetch_add(1, Ordering::Relaxed);
+                    let request = format!("GET /users HTTP/1.1\r\nHost: edge.test\r\nX-User-Id: {user}\r\n\r\n");
+                    let mut open = client.take().unwrap_or_else(|| Client::connect(address));
+                    match open.try_send(request).and_then(|()| open.try_response(false)) {
+                        Ok(_) => client = Some(open),
+                        Err(error) => assert!(may_break, "no complete answer: {error}"),
+                    }
                 }
             })
         });
