@@ -1,6 +1,6 @@
 //! Writes kept requests as curl commands, to be asked by hand.
 //!
-//! In the place of a secret stands a variable of the shell, as `$authorization`.
+//! In the place of a secret stands a variable of the shell, as `$_authorization`.
 
 use std::fmt::Write;
 
@@ -20,6 +20,10 @@ impl Evidence {
             let _ =
                 writeln!(out, "# {}: {} (the monolith answered {})", one_line(route), one_line(why), exchange.status);
             let _ = write!(out, "curl -sS -i -X {} \"$base\"{}", exchange.method, word(&exchange.target, "secret"));
+            if exchange.headers.iter().any(|(name, _)| name == "accept-encoding") {
+                // Else the terminal gets the coded bytes.
+                out.push_str(" --compressed");
+            }
             for (name, value) in &exchange.headers {
                 let _ = write!(out, " \\\n  -H {}", word(&format!("{name}: {value}"), name));
             }

@@ -64,6 +64,14 @@ def django(django_env):
 
 
 @pytest.fixture(scope="session")
+def rewritten(django_env):
+    """The service that takes over the administration."""
+    child = start_gunicorn("rewritten", "services.rewritten:application", cwd=HERE, env=django_env)
+    yield child
+    child.kill()
+
+
+@pytest.fixture(scope="session")
 def nameko(tmp_path_factory):
     """The service that takes over `/api/users/{id}`."""
     config = tmp_path_factory.mktemp("nameko") / "config.yaml"
