@@ -80,6 +80,7 @@ fn replay(args: &DiffArgs, client: &AdminClient, route: &str, number: u64) -> Ex
 
 /// What was asked for of a report.
 fn shown(mut report: Report, args: &DiffArgs) -> Report {
+    report.part = args.field.is_some() || args.status;
     if let Some(field) = &args.field {
         report.fields.retain(|known| known.field == *field);
         report.statuses.clear();

@@ -249,6 +249,17 @@ fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
 }
 
 #[test]
+fn a_part_of_a_report_says_nothing_of_the_rest() {
+    let mut evidence = evidence();
+    evidence.record(&differing(&["$.a"]), None, TOOK, false, 1);
+    let mut report = Report::of("r", &evidence);
+    report.fields.clear();
+    report.part = true;
+    let text = report.to_string();
+    assert!(text.contains("what was asked for did not differ") && !text.contains("no field differs"), "{text}");
+}
+
+#[test]
 fn the_report_has_the_shape_that_others_read() {
     let mut evidence = evidence();
     evidence.record(&differing(&["$.a"]), None, TOOK, false, 1_700_000_000_000);

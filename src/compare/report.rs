@@ -56,6 +56,9 @@ pub struct Report {
     /// The report is about what came since then.
     #[serde(default)]
     pub since: Option<String>,
+    /// Only what somebody asked for is in it.
+    #[serde(skip)]
+    pub part: bool,
     pub latency: Latencies,
 }
 
@@ -243,6 +246,7 @@ impl Report {
             last_seen: last.map(written),
             began: evidence.began().map(|(at, why)| Began { at: written(*at), why: why.clone() }),
             since: None,
+            part: false,
             latency: Latencies { control, candidate },
         }
     }

@@ -65,7 +65,11 @@ impl Report {
         self.summary(f)?;
         self.status_table(f)?;
         let (loud, quiet): (Vec<_>, Vec<_>) = self.fields.iter().partition(|field| field.regression);
-        if self.compared > 0 && loud.is_empty() {
+        if self.part {
+            if loud.is_empty() && quiet.is_empty() && self.statuses.is_empty() {
+                writeln!(f, "\n  what was asked for did not differ")?;
+            }
+        } else if self.compared > 0 && loud.is_empty() {
             writeln!(f, "\n  no field differs more often than the monolith differs from itself")?;
         }
         if !loud.is_empty() {
