@@ -19,6 +19,7 @@
 //! | [`learn`] | the inventory of a running proxy: rings, the thread that empties them, what is kept |
 //! | [`shadow`] | the second request, and what is learnt from it |
 //! | [`upstream`] | pools of endpoints that are kept true to the world |
+//! | [`fleet`] | one dial for many replicas: what they share by etcd |
 //! | [`notify`] | tells chats and programs of moves |
 //! | [`guard`] | what may cross the edge, and how it is cleaned |
 //! | [`telemetry`] | metrics, access log, spans, events |
@@ -69,6 +70,7 @@ pub mod console;
 pub mod diagnostic;
 pub mod downstream;
 pub mod endpoint;
+pub mod fleet;
 pub mod gate;
 pub mod guard;
 pub mod inventory;

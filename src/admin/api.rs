@@ -48,6 +48,7 @@ pub async fn answer(
         "/api/v1/config" if get => config(parts).await,
         "/api/v1/journal" if get => moves::journal(parts, asked).await,
         "/api/v1/inventory" if get => learned::inventory(parts).await,
+        "/api/v1/fleet" if get => fleet(parts),
         "/api/v1/next" if get => learned::next(parts).await,
         "/api/v1/check" if post => plan::check(body).await,
         "/api/v1/plan" if post => plan::planned(parts, body).await,
@@ -64,6 +65,7 @@ pub async fn answer(
         | "/api/v1/journal"
         | "/api/v1/inventory"
         | "/api/v1/next"
+        | "/api/v1/fleet"
         | "/api/v1/events"
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/check" | "/api/v1/plan" | "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => {
@@ -83,6 +85,11 @@ pub async fn answer(
             None => Reply::problem(404, "there is nothing at this path; /api/v1/openapi.json lists what there is"),
         },
     }
+}
+
+/// Every replica that is listed; none where this proxy is alone.
+fn fleet(parts: &Parts) -> Reply {
+    Reply::json(200, &parts.fleet.as_ref().map(|fleet| fleet.members()).unwrap_or_default())
 }
 
 /// What is about a window of time.

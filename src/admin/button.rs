@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Parts;
+use crate::fleet::{ButtonRecord, Fleet};
 use crate::live::keep_pressed;
 
 /// Presses or releases it. It is in force at once; a disk that fails only leaves it unknown to the next start.
@@ -10,6 +11,16 @@ pub async fn press(parts: &Arc<Parts>, on: bool, who: &str, reason: &str) {
     parts.live.set_monolith_only(on);
     parts.telemetry.metrics.edge().monolith_only(on);
     tracing::warn!(on, by = who, reason, "the big red button was set");
+    if let Some(fleet) = &parts.fleet {
+        // In force here already: the others are told when they can be.
+        fleet.press(ButtonRecord {
+            on,
+            who: who.to_owned(),
+            reason: reason.to_owned(),
+            at: crate::gate::now(),
+            nonce: Fleet::nonce(),
+        });
+    }
     let edition = parts.in_force.load();
     let (state_dir, generation) = (edition.snapshot.server.state_dir.clone(), edition.generation);
     let (store, telemetry) = (Arc::clone(&parts.store), Arc::clone(&parts.telemetry));

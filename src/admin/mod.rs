@@ -37,6 +37,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use crate::compile::Role;
+use crate::fleet::Fleet;
 use crate::gate::Gates;
 use crate::learn::Learner;
 use crate::live::{InForce, Live};
@@ -60,6 +61,8 @@ pub struct Parts {
     pub learner: Arc<Learner>,
     pub store: Arc<Store>,
     pub gates: Arc<Gates>,
+    /// `None`: this proxy is alone.
+    pub fleet: Option<Arc<Fleet>>,
     pub ready: Arc<AtomicBool>,
     /// Who may use the listener; without any, everybody who reaches it.
     pub keys: Vec<AdminKey>,

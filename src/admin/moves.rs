@@ -187,6 +187,7 @@ pub(super) fn refused(why: &NotMoved) -> Reply {
             Reply::problem_with(503, &text, &serde_json::json!({ "code": "state-in-use" }))
         }
         NotMoved::Journal(_) => Reply::problem(503, &text),
+        NotMoved::Fleet(_) => Reply::problem_with(503, &text, &serde_json::json!({ "code": "fleet-unreachable" })),
     }
 }
 

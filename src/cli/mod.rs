@@ -8,6 +8,7 @@ mod console;
 mod demo;
 mod diff;
 mod explain;
+mod fleet;
 mod gate;
 mod import;
 mod inventory;
@@ -84,6 +85,8 @@ enum Verb {
     Journal(JournalArgs),
     /// Why a gate holds, and what it needs.
     Gate(GateArgs),
+    /// Who is there of several replicas, who leads, which dial is in force where.
+    Fleet(ReportArgs),
     /// The live stream of requests of a running proxy.
     Logs(LogsArgs),
     /// Run a program and keep it registered in etcd while it is healthy; deregister it before it is stopped.
@@ -528,6 +531,7 @@ pub fn main() -> ExitCode {
         Verb::Approve(args) => moves::act(Act::Approve, &args, false),
         Verb::Journal(args) => journal::journal(&args),
         Verb::Gate(args) => gate::gate(&args),
+        Verb::Fleet(args) => fleet::fleet(&args),
         Verb::Logs(args) => logs::logs(&args),
         // The program's exit code is passed on.
         Verb::Register(args) => return register::register(&args),

@@ -96,19 +96,32 @@ fn told(act: Act, moved: &Value) -> String {
             if let Some(evidence) = moved["evidence"].as_str().filter(|text| act == Act::Promote && !text.is_empty()) {
                 line = format!("{line}   (evidence: {evidence}; you moved it, not the gate)");
             }
-            format!(
-                "{line}\nin force; undo: multilith {} {route}\n",
-                if act == Act::Promote { "rollback" } else { "promote" }
-            )
+            let undo = if act == Act::Promote { "rollback" } else { "promote" };
+            let everywhere = everywhere(&moved["replicas"]);
+            format!("{line}\nin force{everywhere}; undo: multilith {undo} {route}\n")
         }
         Act::Pause => format!("{route}  paused at {to}: it does not advance, and is rolled back if it must be\n"),
         Act::Resume => format!("{route}  goes on at {to}\n"),
         Act::Approve => format!("{route}  may go on from {to} when the gate is sure\n"),
     };
+    if moved["local"] == true {
+        text.push_str("ON THIS REPLICA ALONE: etcd of the fleet does not answer; the others are told when it does\n");
+    }
     if moved["kept"] == false {
         text.push_str("NOT KEPT: the journal cannot be written, so a restart will not know of it\n");
     }
     text
+}
+
+/// ` on 3 of 3 replicas after 41 ms`; nothing where there is one.
+fn everywhere(replicas: &Value) -> String {
+    match (replicas["in_force"].as_u64(), replicas["of"].as_u64()) {
+        (Some(in_force), Some(of)) if of > 1 => {
+            let after = replicas["after_seconds"].as_f64().unwrap_or_default() * 1000.0;
+            format!(" on {in_force} of {of} replicas after {after:.0} ms")
+        }
+        _ => String::new(),
+    }
 }
 
 /// `canary 5%`, `migrated`.
@@ -140,6 +153,11 @@ mod tests {
             "read  canary 5% -> canary 25%   (evidence: not yet sure: failures (49 of 50); you moved it, not the gate)\n\
              in force; undo: multilith rollback read\n"
         );
+        let mut everywhere = moved.clone();
+        everywhere["replicas"] = json!({ "in_force": 3, "of": 3, "after_seconds": 0.041 });
+        assert!(told(Act::Promote, &everywhere).contains("in force on 3 of 3 replicas after 41 ms; undo"));
+        everywhere["local"] = json!(true);
+        assert!(told(Act::RollBack, &everywhere).contains("ON THIS REPLICA ALONE"));
         let lost =
             json!({ "route": "read", "from": { "stage": "migrated" }, "to": { "stage": "monolith" }, "kept": false });
         assert!(told(Act::RollBack, &lost).contains("NOT KEPT"));

@@ -1,24 +1,126 @@
-//! etcd v3 by its JSON gateway: keys below a prefix, a watch of what changes there, leases.
+//! etcd v3 by its JSON gateway: keys below a prefix, a watch of what changes there, leases, transactions, signing in.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Method;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{BadUrl, FetchError, JsonLines, Url, fetch};
+use super::{BadUrl, FetchError, JsonLines, Response, Url, fetch};
 
 /// The longest that a member may take for an answer it has at hand.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// Responses are lists of keys: more than this is a mistake.
+const LARGEST: usize = 64 << 20;
+/// The token is not valid, or no longer: it expires when it was not used for five minutes, and with a restart of etcd.
+const UNAUTHENTICATED: FetchError = FetchError::Status(401);
 
 /// A client of one cluster. Members are asked in turn: the one that failed last is asked last.
 #[derive(Debug)]
 pub(crate) struct Etcd {
     members: Vec<Url>,
     current: AtomicUsize,
+    /// `None`: the authorities of this machine.
+    trust: Option<Arc<ClientConfig>>,
+    login: Option<EtcdLogin>,
+    token: Mutex<Option<Arc<str>>>,
+    /// The longest that one member is waited for.
+    patience: Duration,
+}
+
+/// The name and the password of a user of etcd.
+#[derive(Clone)]
+pub(crate) struct EtcdLogin {
+    pub(crate) user: Box<str>,
+    pub(crate) password: Box<str>,
+}
+
+impl std::fmt::Debug for EtcdLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EtcdLogin").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// One key as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyValue {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    /// The revision that made the key.
+    pub(crate) created: i64,
+    /// The revision that changed it last.
+    pub(crate) modified: i64,
+}
+
+/// Keys of a range, and the place in the cluster's history at which they stood so.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyRange {
+    pub(crate) cluster: String,
+    pub(crate) revision: i64,
+    pub(crate) entries: Vec<KeyValue>,
+}
+
+/// What a transaction did.
+#[derive(Debug, Clone)]
+pub(crate) struct Transacted {
+    /// All comparisons held: the operations for that case were done, else those for the other.
+    pub(crate) succeeded: bool,
+    pub(crate) revision: i64,
+    /// The keys that its ranges found, one list for each.
+    pub(crate) found: Vec<Vec<KeyValue>>,
+}
+
+/// What a transaction goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeyIs<'a> {
+    /// The key was made by this revision; 0: there is no such key.
+    Created(&'a str, i64),
+    /// This revision changed it last; 0: there is no such key.
+    Modified(&'a str, i64),
+    Value(&'a str, &'a str),
+}
+
+impl KeyIs<'_> {
+    fn json(&self) -> Value {
+        match self {
+            Self::Created(key, revision) => {
+                json!({ "key": encoded(key), "target": "CREATE", "create_revision": revision.to_string() })
+            }
+            Self::Modified(key, revision) => {
+                json!({ "key": encoded(key), "target": "MOD", "mod_revision": revision.to_string() })
+            }
+            Self::Value(key, value) => json!({ "key": encoded(key), "target": "VALUE", "value": encoded(value) }),
+        }
+    }
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeyAction<'a> {
+    Put { key: &'a str, value: &'a str, lease: Option<&'a str> },
+    Get(&'a str),
+}
+
+impl KeyAction<'_> {
+    fn json(&self) -> Value {
+        match self {
+            Self::Put { key, value, lease } => {
+                let mut put = json!({ "key": encoded(key), "value": encoded(value) });
+                if let Some(lease) = lease {
+                    put["lease"] = json!(lease);
+                }
+                json!({ "request_put": put })
+            }
+            Self::Get(key) => json!({ "request_range": { "key": encoded(key) } }),
+        }
+    }
 }
 
 /// A lease and the seconds it lives without being kept alive.
@@ -42,7 +144,21 @@ impl Etcd {
         if members.is_empty() {
             return Err(BadUrl(String::new()));
         }
-        Ok(Self { members, current: AtomicUsize::new(0) })
+        let current = AtomicUsize::new(0);
+        Ok(Self { members, current, trust: None, login: None, token: Mutex::default(), patience: ANSWER })
+    }
+
+    /// The same, trusted in another way than by the authorities of this machine, as this user, and with this patience.
+    pub(crate) fn with(
+        mut self,
+        trust: Option<Arc<ClientConfig>>,
+        login: Option<EtcdLogin>,
+        patience: Duration,
+    ) -> Self {
+        self.trust = trust;
+        self.login = login;
+        self.patience = patience;
+        self
     }
 
     fn member(&self) -> &Url {
@@ -54,12 +170,12 @@ impl Etcd {
         self.current.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Asks members until one answers.
+    /// Asks members until one answers. A request whose answer was lost may be done twice: those that must not are transactions.
     pub(crate) async fn call(&self, path: &str, body: &Value) -> Result<Value, FetchError> {
         let mut last = None;
         for _ in &self.members {
-            match fetch::json(self.member(), Method::POST, path, Some(body), ANSWER).await {
-                Ok((_, answer)) => return Ok(answer),
+            match self.signed_in(path, body).await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => {
                     self.turn_to_next();
                     last = Some(error);
@@ -67,6 +183,117 @@ impl Etcd {
             }
         }
         Err(last.expect("there is at least one member"))
+    }
+
+    /// Asks one member; a token that is not valid any more is renewed once.
+    async fn signed_in(&self, path: &str, body: &Value) -> Result<Value, FetchError> {
+        let token = self.token().await?;
+        match self.ask(path, body, token.as_deref()).await {
+            Err(UNAUTHENTICATED) if self.login.is_some() => {
+                self.forget(token.as_ref());
+                let token = self.token().await?;
+                self.ask(path, body, token.as_deref()).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The token of this user; `None`: nobody signs in.
+    async fn token(&self) -> Result<Option<Arc<str>>, FetchError> {
+        let Some(login) = &self.login else { return Ok(None) };
+        if let Some(token) = self.token.lock().clone() {
+            return Ok(Some(token));
+        }
+        let body = json!({ "name": login.user, "password": login.password });
+        let answer = self.ask("/v3/auth/authenticate", &body, None).await?;
+        let token: Arc<str> = answer["token"].as_str().ok_or_else(|| not_understood("no token came"))?.into();
+        *self.token.lock() = Some(Arc::clone(&token));
+        Ok(Some(token))
+    }
+
+    /// The token is asked for anew, unless somebody has done that already.
+    fn forget(&self, refused: Option<&Arc<str>>) {
+        let mut token = self.token.lock();
+        if token.as_ref() == refused {
+            *token = None;
+        }
+    }
+
+    async fn ask(&self, path: &str, body: &Value, token: Option<&str>) -> Result<Value, FetchError> {
+        let exchange = async {
+            let mut response = self.send(path, body, token).await?;
+            let text = response.body(LARGEST).await?.ok_or(FetchError::TooLarge)?;
+            serde_json::from_slice(&text).map_err(|error| FetchError::NotUnderstood(error.to_string()))
+        };
+        timeout(self.patience, exchange).await.map_err(|_| FetchError::TooSlow(self.patience))?
+    }
+
+    async fn send(&self, path: &str, body: &Value, token: Option<&str>) -> Result<Response, FetchError> {
+        let url = self.member();
+        let (mut head, body) = fetch::json_request(url, Method::POST, path, Some(body));
+        if let Some(token) = token {
+            head.fields.append("Authorization", token.as_bytes());
+        }
+        let response = fetch::fetch_from(url, &head, body, self.trust.clone()).await?;
+        if response.head.status == 200 { Ok(response) } else { Err(FetchError::Status(response.head.status.as_u16())) }
+    }
+
+    /// Does the one or the other, as all comparisons hold or not, in one revision.
+    pub(crate) async fn transaction(
+        &self,
+        comparisons: &[KeyIs<'_>],
+        success: &[KeyAction<'_>],
+        failure: &[KeyAction<'_>],
+    ) -> Result<Transacted, FetchError> {
+        let body = json!({
+            "compare": comparisons.iter().map(KeyIs::json).collect::<Vec<_>>(),
+            "success": success.iter().map(KeyAction::json).collect::<Vec<_>>(),
+            "failure": failure.iter().map(KeyAction::json).collect::<Vec<_>>(),
+        });
+        let answer = self.call("/v3/kv/txn", &body).await?;
+        let responses = answer["responses"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ranges = responses.iter().filter(|response| response["response_range"].is_object());
+        Ok(Transacted {
+            succeeded: answer["succeeded"].as_bool() == Some(true),
+            revision: number(&answer["header"]["revision"]).ok_or_else(|| not_understood("the revision is missing"))?,
+            found: ranges.map(|response| entries(&response["response_range"])).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The keys from `first` up to and without `end` that a revision above `after` changed.
+    pub(crate) async fn range(&self, first: &str, end: &str, after: i64) -> Result<KeyRange, FetchError> {
+        let least = (after + 1).to_string();
+        let body = json!({ "key": encoded(first), "range_end": encoded(end), "min_mod_revision": least });
+        let answer = self.call("/v3/kv/range", &body).await?;
+        let header = &answer["header"];
+        Ok(KeyRange {
+            cluster: text(&header["cluster_id"]).unwrap_or_default(),
+            revision: number(&header["revision"]).ok_or_else(|| not_understood("the revision is missing"))?,
+            entries: entries(&answer)?,
+        })
+    }
+
+    /// What changes from `first` up to and without `end`, from this revision on.
+    pub(crate) async fn watch_range(&self, first: &str, end: &str, from: i64) -> Result<JsonLines, FetchError> {
+        let create = json!({ "key": encoded(first), "range_end": encoded(end), "start_revision": from.to_string() });
+        self.watch_as(json!({ "create_request": create })).await
+    }
+
+    async fn watch_as(&self, body: Value) -> Result<JsonLines, FetchError> {
+        let token = self.token().await?;
+        let asked = self.send("/v3/watch", &body, token.as_deref());
+        let response = timeout(self.patience, asked).await.map_err(|_| FetchError::TooSlow(self.patience))?;
+        if response.as_ref().is_err_and(|error| *error == UNAUTHENTICATED) {
+            self.forget(token.as_ref());
+        }
+        Ok(JsonLines::new(response?))
+    }
+
+    /// Bytes of the member's database, as it lies on its disk.
+    pub(crate) async fn database_bytes(&self) -> Result<u64, FetchError> {
+        let answer = self.call("/v3/maintenance/status", &json!({})).await?;
+        let bytes = number(&answer["dbSize"]).and_then(|bytes| u64::try_from(bytes).ok());
+        bytes.ok_or_else(|| not_understood("the size is missing"))
     }
 
     pub(crate) async fn grant(&self, ttl: u64) -> Result<EtcdLease, FetchError> {
@@ -108,16 +335,24 @@ impl Etcd {
     pub(crate) async fn watch(&self, prefix: &str, from: i64) -> Result<JsonLines, FetchError> {
         let mut create = below(prefix);
         create["start_revision"] = json!(from.to_string());
-        let body = json!({ "create_request": create });
-        let url = self.member();
-        let (head, body) = fetch::json_request(url, Method::POST, "/v3/watch", Some(&body));
-        let asked = fetch::fetch(url, &head, body);
-        let response = timeout(ANSWER, asked).await.map_err(|_| FetchError::TooSlow(ANSWER))??;
-        if response.head.status != 200 {
-            return Err(FetchError::Status(response.head.status.as_u16()));
-        }
-        Ok(JsonLines::new(response))
+        self.watch_as(json!({ "create_request": create })).await
     }
+}
+
+/// The keys that a range found.
+fn entries(range: &Value) -> Result<Vec<KeyValue>, FetchError> {
+    let found = range["kvs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    found.iter().map(|entry| key_value(entry).ok_or_else(|| not_understood("a key is missing"))).collect()
+}
+
+/// One key, as lists and events have it.
+pub(crate) fn key_value(entry: &Value) -> Option<KeyValue> {
+    Some(KeyValue {
+        key: decoded(&entry["key"])?,
+        value: decoded(&entry["value"]).unwrap_or_default(),
+        created: number(&entry["create_revision"]).unwrap_or_default(),
+        modified: number(&entry["mod_revision"])?,
+    })
 }
 
 /// Every key that begins with the prefix.

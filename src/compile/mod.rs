@@ -6,6 +6,7 @@ mod address;
 mod admin;
 mod cookies;
 mod draft;
+mod fleet;
 mod inventory;
 mod listeners;
 mod networks;
@@ -33,6 +34,7 @@ pub use snapshot::{
 pub use crate::route::{Matching, Network, Secret, SecretSource};
 pub use admin::admin_address;
 pub use cookies::{CookieSettings, SameSite};
+pub use fleet::FleetSettings;
 pub use pages::{ErrorPage, Pages};
 pub use redacted::redacted;
 
@@ -115,6 +117,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
     let upstreams = upstreams::compile(file, draft);
     let routes = routes::compile(file, matching, &upstreams.names, draft);
     let notify = notify::compile(file, draft);
+    let fleet = fleet::compile(file, draft);
     upstreams::report_unused(file, &upstreams.names, &routes, draft);
     Some(Snapshot {
         sources: Arc::clone(sources),
@@ -133,5 +136,6 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
         table: routes.table,
         gate_defaults: routes.gate_defaults.map(Arc::new)?,
         notify,
+        fleet,
     })
 }

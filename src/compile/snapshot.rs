@@ -8,6 +8,7 @@ use http::HeaderName;
 
 use super::Pages;
 use super::cookies::CookieSettings;
+use super::fleet::FleetSettings;
 use crate::config::{Notice, NotifyFormat};
 use crate::diagnostic::Sources;
 use crate::endpoint::UpstreamSpec;
@@ -270,4 +271,6 @@ pub struct Snapshot {
     pub gate_defaults: Arc<Gate>,
     /// Who hears of moves.
     pub notify: Vec<NotifyTarget>,
+    /// What is shared with other replicas; `None`: this proxy is alone.
+    pub fleet: Option<FleetSettings>,
 }

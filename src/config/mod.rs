@@ -11,6 +11,7 @@ mod cookies;
 mod edit;
 mod excerpt;
 mod field;
+mod fleet;
 mod gate;
 mod http_names;
 mod limit;
@@ -47,6 +48,7 @@ pub use cookies::{CookieSecure, Cookies};
 pub use edit::{Unwritable, with_dial};
 pub use excerpt::route_text;
 pub use field::{Field, Given};
+pub use fleet::{Fleet, FleetEtcd};
 pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
@@ -109,6 +111,8 @@ table! {
         gate: Gate,
         /// Who hears of moves, by name.
         notify: Named<Notify>,
+        /// Several proxies behind one load balancer that share their dials.
+        fleet: Fleet,
     }
 }
 

@@ -44,6 +44,8 @@ fn every_key_of_the_contract_is_in_the_schema() {
         &["tracing", "otlp"],
         &["logs", "sample"],
         &["gate", "steps"],
+        &["fleet", "etcd", "password"],
+        &["fleet", "ttl"],
         &["routes", "NAME", "gate", "on_fail"],
     ] {
         assert!(at(&schema, path).is_object(), "{path:?}");

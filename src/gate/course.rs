@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::live::{GateCounters, Held};
 use crate::migration::dial::{By, Wish, promoted};
-use crate::migration::gate::{Gate, Judge, Needs, Obstacle, Ruling, Scene, Standing, Tick, Verdict, words};
+use crate::migration::gate::{Gate, HandedOn, Judge, Needs, Obstacle, Ruling, Scene, Standing, Tick, Verdict, words};
 use crate::migration::{Dial, Percent, Policy, Stage};
 
 /// The longest tick.
@@ -62,7 +62,7 @@ pub struct Finding {
 }
 
 /// What the course is told at each look.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct RouteNow<'a> {
     pub now: Instant,
     pub held: &'a Held,
@@ -71,6 +71,10 @@ pub struct RouteNow<'a> {
     pub counters: &'a GateCounters,
     pub breaker_open: bool,
     pub obstacle: Option<Obstacle>,
+    /// Everything that was counted so far: here, or by all replicas of the fleet whose leader this one is.
+    pub totals: &'a dyn Fn() -> Tick,
+    /// Another replica judges: nothing is weighed here.
+    pub elsewhere: bool,
 }
 
 /// The course of one route.
@@ -86,6 +90,8 @@ pub struct Course {
     /// A tick that began while settling is a settling tick.
     settling: bool,
     rate: VecDeque<(Instant, u64)>,
+    /// Another replica judged until now.
+    elsewhere: bool,
 }
 
 impl Course {
@@ -96,18 +102,24 @@ impl Course {
             judge,
             dial: seen.held.standing.dial,
             resets: seen.held.resets,
-            before: seen.counters.totals(),
+            before: (seen.totals)(),
             moved: seen.now,
             ticked: seen.now,
             interval: seen.now,
             settling: !seen.gate.settle.is_zero(),
             rate: VecDeque::new(),
+            elsewhere: seen.elsewhere,
         }
     }
 
     /// One look, to be taken about once a second.
     pub fn look(&mut self, seen: &RouteNow<'_>) -> Finding {
         self.follow(seen);
+        if seen.elsewhere {
+            self.elsewhere = true;
+            let ruling = self.rule(seen);
+            return Finding { state: self.state(seen, &ruling), ruling: None, wanted: None, interval: false };
+        }
         let due = seen.now.saturating_duration_since(self.ticked) >= self.tick_length(seen);
         if due {
             self.tick(seen);
@@ -137,7 +149,7 @@ impl Course {
             self.judge.next_step(scene(seen), step(seen));
             seen.counters.set_limits(None);
             self.dial = dial;
-            self.before = seen.counters.totals();
+            self.before = (seen.totals)();
             self.moved = seen.now;
             self.ticked = seen.now;
             self.interval = seen.now;
@@ -146,8 +158,32 @@ impl Course {
         }
     }
 
+    /// This replica judges from now on, and another one did until now: it goes on with what that one gathered, and counts from here.
+    pub fn takes_over(&self, seen: &RouteNow<'_>) -> bool {
+        self.elsewhere && !seen.elsewhere
+    }
+
+    pub fn take_over(&mut self, seen: &RouteNow<'_>, gathered: Option<&HandedOn>) {
+        self.elsewhere = false;
+        self.follow(seen);
+        self.judge = Judge::new(seen.gate, scene(seen), step(seen));
+        if let Some(gathered) = gathered {
+            self.judge.go_on(gathered);
+        }
+        seen.counters.set_limits(self.judge.limits());
+        self.before = (seen.totals)();
+        self.ticked = seen.now;
+        self.interval = seen.now;
+        self.rate.clear();
+    }
+
+    /// What the next leader goes on with.
+    pub fn hand_on(&self) -> HandedOn {
+        self.judge.hand_on()
+    }
+
     fn tick_length(&self, seen: &RouteNow<'_>) -> Duration {
-        let shortest = TICK.min(seen.gate.interval / 2).max(SECOND);
+        let shortest = shortest_tick(seen.gate);
         if self.rate.iter().map(|(_, requests)| requests).sum::<u64>() >= BUSY * RATE_OVER.as_secs() {
             SECOND
         } else {
@@ -156,7 +192,7 @@ impl Course {
     }
 
     fn tick(&mut self, seen: &RouteNow<'_>) {
-        let totals = seen.counters.totals();
+        let totals = (seen.totals)();
         let tick = totals.since(&self.before);
         self.before = totals;
         self.judge.observe(&tick, !self.settling);
@@ -269,6 +305,11 @@ impl Course {
     pub const fn dial(&self) -> Dial {
         self.dial
     }
+}
+
+/// How often counts are looked at, and told to the leader of a fleet.
+pub fn shortest_tick(gate: &Gate) -> Duration {
+    TICK.min(gate.interval / 2).max(SECOND)
 }
 
 /// What the step in force can be judged by.

@@ -133,29 +133,24 @@ impl Journal {
 
     /// Adds an entry, and where it leaves its route. It is on the disk when this returns.
     pub fn append(&self, new: &NewEntry<'_>, after: &Standing) -> Result<Entry, JournalError> {
-        let row = NewRow {
-            route: Some(new.route.into()),
-            action: new.action.as_str().into(),
-            by: new.by.as_str().into(),
-            who: new.who.into(),
-            from: Some(new.from),
-            to: Some(new.to),
-            file: Some(new.file),
-            version: new.version.into(),
-            generation: new.generation,
-            reason: new.reason.into(),
-            verdict: new.verdict.as_ref().map(|verdict| verdict.to_string().into()),
-        };
-        let kept = KeptDial {
-            dial: after.dial,
-            file: new.file,
-            version: new.version.into(),
-            by: after.by.as_str().into(),
-            latched: after.latched,
-            paused: after.paused,
-            approved: after.approved,
-        };
-        self.store.append(row, Some(kept)).map(Into::into).map_err(JournalError)
+        self.store.append(row(new), Some(kept(new, after))).map(Into::into).map_err(JournalError)
+    }
+
+    /// Adds an entry of the fleet under its number there, made at this time.
+    pub fn append_of_fleet(&self, new: &NewEntry<'_>, after: &Standing, at: &str) -> Result<(), JournalError> {
+        let written = self.store.append_of_fleet(row(new), after.seq, at, Some(kept(new, after)));
+        written.map(drop).map_err(JournalError)
+    }
+
+    /// Adds an entry of what was done on this replica alone. `action` may be one that no dial knows.
+    pub fn append_here(&self, new: &NewEntry<'_>, action: &str, after: &Standing) -> Result<(), JournalError> {
+        let row = NewRow { action: action.into(), ..row(new) };
+        self.store.append_here(row, Some(kept(new, after))).map(drop).map_err(JournalError)
+    }
+
+    /// Adds that the big red button was set.
+    pub fn append_button(&self, on: bool, who: &str, reason: &str, generation: u64) -> Result<(), JournalError> {
+        self.store.keep_button(on, who, reason, generation).map(drop).map_err(JournalError)
     }
 
     /// Adds that a file was refused, which moves nothing. `generation`: of the file that stays in force.
@@ -212,6 +207,34 @@ impl Journal {
     /// Called when the journal became writable, or stopped being so.
     pub fn when_changed(&self, listener: impl Fn(bool) + Send + Sync + 'static) {
         self.store.when_changed(move |status| listener(status.trouble.is_none()));
+    }
+}
+
+fn row(new: &NewEntry<'_>) -> NewRow {
+    NewRow {
+        route: Some(new.route.into()),
+        action: new.action.as_str().into(),
+        by: new.by.as_str().into(),
+        who: new.who.into(),
+        from: Some(new.from),
+        to: Some(new.to),
+        file: Some(new.file),
+        version: new.version.into(),
+        generation: new.generation,
+        reason: new.reason.into(),
+        verdict: new.verdict.as_ref().map(|verdict| verdict.to_string().into()),
+    }
+}
+
+fn kept(new: &NewEntry<'_>, after: &Standing) -> KeptDial {
+    KeptDial {
+        dial: after.dial,
+        file: new.file,
+        version: new.version.into(),
+        by: after.by.as_str().into(),
+        latched: after.latched,
+        paused: after.paused,
+        approved: after.approved,
     }
 }
 

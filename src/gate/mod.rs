@@ -4,6 +4,7 @@
 //! lies above this layer and is handed in.
 
 mod course;
+mod fleet;
 mod journal;
 mod report;
 
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::config::Notice;
+use crate::fleet::Fleet;
 use crate::live::{InForce, Live};
 use crate::migration::Dial;
 use crate::migration::dial::Action;
@@ -57,6 +59,9 @@ pub struct Gates {
     telemetry: Arc<Telemetry>,
     journal: Arc<Journal>,
     notifier: Arc<Notifier>,
+    /// `None`: this proxy is alone.
+    fleet: Option<Arc<Fleet>>,
+    reports: Mutex<fleet::Reports>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
 }
@@ -78,6 +83,7 @@ impl Gates {
         telemetry: Arc<Telemetry>,
         journal: Arc<Journal>,
         notifier: Arc<Notifier>,
+        fleet: Option<Arc<Fleet>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             in_force,
@@ -85,6 +91,8 @@ impl Gates {
             telemetry,
             journal,
             notifier,
+            fleet,
+            reports: Mutex::default(),
             mover: OnceLock::new(),
             routes: Mutex::default(),
         })
@@ -108,7 +116,9 @@ impl Gates {
     /// One look at every gated route.
     pub fn look(&self, now: Instant) {
         let edition = self.in_force.load();
-        let obstacle = self.obstacle(&edition);
+        self.report_to_fleet(&edition, now);
+        let judgement = self.judgement();
+        let obstacle = self.obstacle(&edition).or(judgement.obstacle);
         let mut wanted = Vec::new();
         {
             let mut routes = self.routes.lock();
@@ -122,7 +132,18 @@ impl Gates {
                 let Some(held) = entry.state.held() else { continue };
                 let obstacle = obstacle.or_else(|| route.fault.map(|_| Obstacle::Fault));
                 let breaker_open = entry.has_breaker() && entry.state.breaker.is_open();
-                let seen = RouteNow { now, held: &held, policy: &entry.policy, gate, counters, breaker_open, obstacle };
+                let totals = || self.totals(&route.name, counters);
+                let seen = RouteNow {
+                    now,
+                    held: &held,
+                    policy: &entry.policy,
+                    gate,
+                    counters,
+                    breaker_open,
+                    obstacle,
+                    totals: &totals,
+                    elsewhere: judgement.elsewhere,
+                };
                 let watched = routes.entry(Arc::clone(&route.name)).or_insert_with(|| Watched {
                     course: Course::new(&seen),
                     report: GateReport::default(),
@@ -130,7 +151,17 @@ impl Gates {
                     warned_slow: false,
                     told_waiting: None,
                 });
+                if watched.course.takes_over(&seen) {
+                    let gathered = self.gathered(&route.name, &held);
+                    watched.course.take_over(&seen, gathered.as_ref());
+                }
                 let look = watched.course.look(&seen);
+                if seen.elsewhere {
+                    watched.report = self.judged_elsewhere(&route.name, &held, &look, &watched.course, counters);
+                    entry.meters.gate_shown(watched.report.shown());
+                    continue;
+                }
+                self.say_to_fleet(&route.name, &held, watched, &look);
                 self.tell(&route.name, watched, &look, now, entry);
                 if let Some(want) = look.wanted {
                     let action = if want.verdict == Verdict::RollBack { Action::RollBack } else { Action::Advance };

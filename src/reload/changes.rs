@@ -124,6 +124,7 @@ pub fn need_restart(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         (was.state_dir != is.state_dir, "state_dir"),
         (was.tls.listen != is.tls.listen, "tls.listen"),
         (old.buckets != new.buckets, "buckets"),
+        (old.fleet != new.fleet, "fleet"),
     ];
     checks.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key).collect()
 }

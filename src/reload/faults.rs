@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Reloader;
 use super::turn::Author;
 use crate::compile::Snapshot;
+use crate::gate::NewEntry;
 use crate::live::Held;
 use crate::migration::Side;
 use crate::migration::dial::{Action, By};
@@ -52,6 +53,26 @@ impl Reloader {
         let author = Author { by: By::File, who: &who, reason, verdict: None };
         let version: &str = route.policy.gate.as_deref().map_or("", |gate| &gate.version);
         let standing = held.standing.dial;
+        if self.fleet.is_some() {
+            // Each replica has its own file: it is said here, and moves nothing for the others.
+            let new = NewEntry {
+                route: &route.name,
+                action: Action::Fault,
+                by: By::File,
+                who: &who,
+                from: held.standing.dial,
+                to: held.standing.dial,
+                file: held.file,
+                version: route.policy.gate.as_deref().map_or("", |gate| &gate.version),
+                generation,
+                reason,
+                verdict: None,
+            };
+            if self.journal.append_here(&new, Action::Fault.as_str(), &held.standing).is_err() {
+                self.telemetry.metrics.edge().journal_error();
+            }
+            return;
+        }
         // What cannot be written down is in the log, with the reason.
         if let Ok((held, _)) = self.write(&route.name, &author, &held, (Action::Fault, standing), (version, generation))
         {

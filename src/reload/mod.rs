@@ -3,6 +3,8 @@
 mod changes;
 mod faults;
 mod fingerprint;
+mod fleet;
+mod followed;
 mod in_force_file;
 mod include;
 mod refusal;
@@ -21,6 +23,7 @@ pub use source::{Read, ReadError, Source, environment};
 pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request, in_words};
 pub use write::{NotWritten, to_paste};
 
+use fleet::Proposals;
 use watch_certificates::Marks;
 
 use std::collections::HashSet;
@@ -37,6 +40,7 @@ use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
 use crate::diagnostic::{Diagnostic, Diagnostics, Entry, Sources, report_all};
+use crate::fleet::Fleet;
 use crate::gate::{Journal, LeftRoutes};
 use crate::learn::Learner;
 use crate::live::{Held, InForce, Live};
@@ -71,6 +75,10 @@ pub struct Reloader {
     access: Arc<Access>,
     journal: Arc<Journal>,
     notifier: Arc<Notifier>,
+    /// `None`: this proxy is alone.
+    fleet: Option<Arc<Fleet>>,
+    /// What the file says anew of routes, and the fleet has not decided yet.
+    proposals: Proposals,
     control: Handle,
     /// Other files that are read again with it: certificates.
     also: OnceLock<Also>,
@@ -96,6 +104,7 @@ pub struct Parts {
     pub access: Arc<Access>,
     pub journal: Arc<Journal>,
     pub notifier: Arc<Notifier>,
+    pub fleet: Option<Arc<Fleet>>,
     /// The runtime of what keeps pools and keys true to the world.
     pub control: Handle,
 }
@@ -152,8 +161,20 @@ const MOST_TOLD: usize = 1000;
 
 impl Reloader {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { source, in_force, live, telemetry, upstreams, shadow, learner, access, journal, notifier, control } =
-            parts;
+        let Parts {
+            source,
+            in_force,
+            live,
+            telemetry,
+            upstreams,
+            shadow,
+            learner,
+            access,
+            journal,
+            notifier,
+            fleet,
+            control,
+        } = parts;
         let edition = in_force.load();
         let loaded_at = Timestamp::now();
         telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
@@ -171,6 +192,8 @@ impl Reloader {
             access,
             journal,
             notifier,
+            fleet,
+            proposals: Proposals::default(),
             control,
             also: OnceLock::new(),
             read: Mutex::default(),
@@ -329,6 +352,7 @@ impl Reloader {
         self.settle(state.generation + 1, &snapshot, &changes.altered, &LeftRoutes::new());
         let before = Arc::clone(&state.written);
         self.apply(state, snapshot);
+        self.propose_soon();
         self.tell_faults(state.generation, Some(&before), &state.written);
         let report = report_all(&diagnostics, sources).diagnostics;
         self.outcome(Verdict::Applied, state.generation, changes, report)
@@ -383,6 +407,9 @@ impl Reloader {
         let next = Arc::new(next);
         self.let_go(self.in_force.replace(Arc::clone(&next)));
         self.forget(&next, by);
+        for entry in &next.routes {
+            entry.meters.dial_seq(entry.state.held().map_or(0, |held| held.standing.seq));
+        }
         next
     }
 

@@ -12,6 +12,7 @@ use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_all};
 use crate::config::{Notice, Unwritable};
 use crate::diagnostic::{Entry as DiagnosticEntry, report_all};
+use crate::fleet::NotWrittenToFleet;
 use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
@@ -84,6 +85,9 @@ pub struct MoveMade {
     pub replicas: Replicas,
     /// `false`: it is in force, and a restart will not know of it.
     pub kept: bool,
+    /// It is in force on this replica alone, and the others will be told when etcd of the fleet answers.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
     /// Where it was to be written into the file: whether it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<bool>,
@@ -107,6 +111,24 @@ pub struct NotInFile {
 pub struct Replicas {
     pub in_force: usize,
     pub of: usize,
+    /// From the request to when the last of these had it.
+    pub after_seconds: f64,
+}
+
+/// What an act does to its route.
+pub(super) struct Intent<'e> {
+    pub(super) entry: &'e RouteEdition,
+    pub(super) held: Held,
+    pub(super) action: Action,
+    pub(super) to: Dial,
+    /// With the route in its stage after the move.
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) version: Box<str>,
+}
+
+/// The evidence begins anew although nothing may move.
+pub(super) const fn begins_anew(asked: Asked) -> bool {
+    matches!(asked, Asked::Resume { from_start: true } | Asked::Reset)
 }
 
 /// Why a move was not made.
@@ -128,6 +150,8 @@ pub enum NotMoved {
     Journal(JournalError),
     /// The file has a variable where the dial would be written.
     Variable(String),
+    /// The others cannot be told, or did not take it.
+    Fleet(NotWrittenToFleet),
 }
 
 impl fmt::Display for NotMoved {
@@ -145,12 +169,13 @@ impl fmt::Display for NotMoved {
             }
             Self::Journal(why) => why.fmt(f),
             Self::Variable(why) => f.write_str(why),
+            Self::Fleet(why) => why.fmt(f),
         }
     }
 }
 
 /// What the people and programs of `[notify]` hear of an entry.
-fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -> Message {
+pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -> Message {
     let kind = match new.action {
         Action::RollBack => Some(Notice::RolledBack),
         _ if new.from == new.to => None,
@@ -200,8 +225,30 @@ pub fn in_words(dial: Dial) -> String {
 impl Reloader {
     /// Makes a move: it is written into the journal, then in force for the next request.
     pub fn turn(&self, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
+        if let Some(fleet) = &self.fleet {
+            return self.turn_in_fleet(fleet, request);
+        }
         let state = self.state.lock();
         let edition = self.in_force.load();
+        let Intent { entry, held, action, to, snapshot, version } = self.intend(&edition, request)?;
+        let from = held.standing.dial;
+        let (mut held, kept) =
+            self.write(request.route, &request.author, &held, (action, to), (&version, state.generation))?;
+        if begins_anew(request.asked) {
+            held.resets += 1;
+        }
+        let seq = held.standing.seq;
+        entry.state.hold(held);
+        entry.meters.dial_seq(seq);
+        if to != from {
+            self.put(&state, snapshot, request.author.by.as_str());
+        }
+        let alone = Replicas { in_force: 1, of: 1, after_seconds: 0.0 };
+        Ok(self.made(request, (from, to), seq, alone, kept))
+    }
+
+    /// What an act leads to, if it may be done.
+    pub(super) fn intend<'e>(&self, edition: &'e Edition, request: &Request<'_>) -> Result<Intent<'e>, NotMoved> {
         let entry = edition.routes.iter().find(|entry| entry.name() == request.route).ok_or(NotMoved::NoRoute)?;
         let file = entry.state.held().map_or(entry.policy.dial, |held| held.file);
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(file));
@@ -211,7 +258,7 @@ impl Reloader {
         }
         let gate = entry.policy.gate.as_deref();
         let from = standing.dial;
-        let (action, to) = leads_to(&edition, entry, standing, request.asked)?;
+        let (action, to) = leads_to(edition, entry, standing, request.asked)?;
         // Under another stage a route is compiled anew; a file that could not be valid there is refused before anything moves.
         let snapshot = if to.stage == from.stage {
             Arc::clone(&edition.snapshot)
@@ -223,23 +270,25 @@ impl Reloader {
         {
             return Err(NotMoved::Variable(Unwritable::Variable(key).message(request.route)));
         }
-        let version: &str = gate.map_or("", |gate| &gate.version);
-        let (mut held, kept) =
-            self.write(request.route, &request.author, &held, (action, to), (version, state.generation))?;
-        if matches!(request.asked, Asked::Resume { from_start: true } | Asked::Reset) {
-            held.resets += 1;
-        }
-        let seq = held.standing.seq;
-        entry.state.hold(held);
-        if to != from {
-            self.put(&state, snapshot, request.author.by.as_str());
-        }
+        let version = gate.map_or_else(Box::default, |gate| gate.version.clone());
+        Ok(Intent { entry, held, action, to, snapshot, version })
+    }
+
+    /// Says what was done, after writing it into the file where that was asked for.
+    pub(super) fn made(
+        &self,
+        request: &Request<'_>,
+        (from, to): (Dial, Dial),
+        seq: u64,
+        replicas: Replicas,
+        kept: bool,
+    ) -> MoveMade {
         let written = request.write.then(|| self.source.write_dial(request.route, to));
         let not_written = written
             .as_ref()
             .and_then(|written| written.as_ref().err())
             .map(|why| NotInFile { why: why.message(request.route), lines: to_paste(to) });
-        Ok(MoveMade {
+        MoveMade {
             written: written.map(|written| written.is_ok()),
             not_written,
             seq,
@@ -248,10 +297,11 @@ impl Reloader {
             to: to.into(),
             by: request.author.by.as_str(),
             who: request.author.who.to_owned(),
-            replicas: Replicas { in_force: 1, of: 1 },
+            replicas,
             kept,
+            local: false,
             evidence: None,
-        })
+        }
     }
 
     /// Where an act would lead, without doing it.
@@ -337,6 +387,9 @@ impl Reloader {
     /// The dials of a new file: where it says something new of a route, it wins; else what moved stays. `left`: where the
     /// journal has the routes that this process does not know yet.
     pub(super) fn settle(&self, generation: u64, written: &Snapshot, altered: &[Arc<str>], left: &LeftRoutes) {
+        if self.fleet.is_some() {
+            return self.settle_in_fleet(written, altered, left);
+        }
         let who = format!("{} #{generation}", self.source.name());
         for route in &written.routes {
             let live = self.live.route(&route.name);
@@ -440,7 +493,7 @@ fn first_step(from: Dial, steps: &crate::migration::gate::Gate) -> Dial {
     if from.stage == Stage::Canary { Dial { stage: Stage::Canary, weight: steps.weight_of(0) } } else { from }
 }
 
-const fn reason_of(action: Action) -> &'static str {
+pub(super) const fn reason_of(action: Action) -> &'static str {
     match action {
         Action::Agrees => "the file says what was in force",
         Action::Reset => "the route was changed in the file: the evidence begins anew",

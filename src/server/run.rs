@@ -28,6 +28,7 @@ use crate::admin;
 use crate::compile::Snapshot;
 use crate::console::Console;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fleet::{Fleet, FleetError, Follower};
 use crate::gate::{GateMove, Gates, Journal};
 use crate::learn::Learner;
 use crate::live::{InForce, Live, is_kept_pressed, private_folder};
@@ -63,6 +64,7 @@ pub struct Running {
     shadow: Arc<Shadow>,
     learner: Arc<Learner>,
     store: Arc<Store>,
+    fleet: Option<Arc<Fleet>>,
     live: Arc<Live>,
     ready: Arc<AtomicBool>,
     connections: Arc<Connections>,
@@ -82,6 +84,7 @@ pub enum StartError {
     Tls(Vec<TlsError>),
     Authorities(Box<pingora::Error>),
     Threads(std::io::Error),
+    Fleet(FleetError),
 }
 
 impl fmt::Display for StartError {
@@ -98,6 +101,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot read the certificate authorities of this machine: {}", error.root_cause())
             }
             Self::Threads(error) => write!(f, "cannot start the threads of copies: {error}"),
+            Self::Fleet(error) => write!(f, "cannot join the fleet: {error}"),
         }
     }
 }
@@ -106,6 +110,7 @@ impl StartError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Listen(error) => Some(error.help()),
+            Self::Fleet(_) => Some("look at `etcd` in [fleet]: its URLs, and the files of its certificates and password".to_owned()),
             Self::Metrics(_) => Some("the bounds in [metrics] `buckets` must rise".to_owned()),
             Self::Log(_) => Some("`output` in [logs] must be stdout, stderr, or a path that can be written".to_owned()),
             Self::Tls(_) => {
@@ -130,6 +135,9 @@ const GOING_AWAY: Duration = Duration::from_secs(1);
 
 /// The longest that writing the evidence may hold up the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The others are told that this replica goes; they find out by themselves otherwise.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
@@ -182,6 +190,14 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
     let journal = Arc::new(Journal::of(Arc::clone(&store)));
     let notifier = Notifier::new(control.clone(), Arc::clone(&metrics));
+    let fleet = match &in_force.load().snapshot.fleet {
+        None => None,
+        Some(settings) => {
+            let own = (&*host_name(), &*admin.to_string());
+            let fleet = Fleet::new(settings, own, Arc::clone(&store), Arc::clone(&metrics), control.clone());
+            Some(fleet.map_err(StartError::Fleet)?)
+        }
+    };
     let reloader = Reloader::new(reload::Parts {
         source,
         in_force: Arc::clone(&in_force),
@@ -193,9 +209,15 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         access: Arc::clone(&access),
         journal: Arc::clone(&journal),
         notifier: Arc::clone(&notifier),
+        fleet: fleet.clone(),
         control: control.clone(),
     });
-    let gates = Gates::new(Arc::clone(&in_force), Arc::clone(&live), Arc::clone(&telemetry), journal, notifier);
+    if let Some(fleet) = &fleet {
+        let follower: std::sync::Weak<Reloader> = Arc::downgrade(&reloader);
+        fleet.start(follower as std::sync::Weak<dyn Follower>, FIRST_LOOK);
+    }
+    let (known, watched) = (Arc::clone(&in_force), Arc::clone(&live));
+    let gates = Gates::new(known, watched, Arc::clone(&telemetry), journal, notifier, fleet.clone());
     let (stop, stopping) = watch::channel(false);
     if let Some(tls) = tls.clone() {
         let shown = Arc::clone(&metrics);
@@ -238,6 +260,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         learner: Arc::clone(&learner),
         store: Arc::clone(&store),
         gates: Arc::clone(&gates),
+        fleet: fleet.clone(),
         ready: Arc::clone(&ready),
         keys,
         address: admin,
@@ -284,6 +307,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         shadow,
         learner,
         store,
+        fleet,
         live,
         ready,
         connections,
@@ -296,8 +320,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
 
 /// How gates move dials: as persons do, through the journal.
 fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
+    let who = format!("gate@{}", reloader.fleet_name().map_or_else(host_name, str::to_owned));
     let reloader = Arc::downgrade(reloader);
-    let who = format!("gate@{}", host_name());
     Box::new(move |wanted: &GateMove| {
         let Some(reloader) = reloader.upgrade() else { return Err("the server is stopping".to_owned()) };
         let request = reload::Request {
@@ -430,6 +454,7 @@ impl Running {
             learner.save();
             store.let_go();
         };
+        self.leave_fleet().await;
         if tokio::task::spawn_blocking(let_go).await.is_err() {
             tracing::error!("the store was not let go of: its thread ended in a panic");
         }
@@ -446,6 +471,8 @@ impl Running {
             tracing::info!("not ready any more; listening for another {:?}", server.lame_duck);
             tokio::time::sleep(server.lame_duck).await;
         }
+        // Another replica may lead at once.
+        self.leave_fleet().await;
         self.shadow.begin_to_stop();
         self.live.begin_to_stop();
         self.stop.send_replace(true);
@@ -472,6 +499,14 @@ impl Running {
         }
         self.telemetry.close(Duration::from_secs(2));
         drained == Drained::All
+    }
+
+    async fn leave_fleet(&self) {
+        if let Some(fleet) = &self.fleet
+            && tokio::time::timeout(LEAVE, fleet.leave()).await.is_err()
+        {
+            tracing::warn!("etcd of the fleet did not answer in time: this replica is listed until its lease ends");
+        }
     }
 
     /// Waits for the runtime's threads, at most a moment.

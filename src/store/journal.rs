@@ -82,7 +82,7 @@ impl Store {
 
     /// The newest `limit` rows of a route, the newest first.
     pub fn newest(&self, route: &str, limit: usize) -> Result<Vec<JournalRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM journal WHERE route = ?1 ORDER BY seq DESC LIMIT ?2");
+        let sql = format!("SELECT {COLUMNS} FROM journal WHERE route = ?1 ORDER BY id DESC LIMIT ?2");
         self.rows(sql, Some(route.into()), 0, limit)
     }
 
@@ -154,16 +154,39 @@ impl Store {
 
 /// Writes the row with the next number of its route.
 pub(super) fn insert(transaction: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<JournalRow> {
-    let last = "SELECT seq FROM journal WHERE route IS ?1 ORDER BY seq DESC LIMIT 1";
-    let last: Option<i64> = transaction.prepare(last)?.query_row([&row.route], |row| row.get(0)).optional()?;
-    let (seq, at) = (last.unwrap_or(0) + 1, now());
+    insert_as(transaction, row, ("", None, &now()))
+}
+
+/// The same for a row of this origin, with the number that it has elsewhere, and the time. A row that is there stays as it is.
+pub(super) fn insert_as(
+    transaction: &Transaction<'_>,
+    row: &NewRow,
+    (origin, seq, at): (&str, Option<u64>, &str),
+) -> rusqlite::Result<JournalRow> {
+    let seq = if let Some(seq) = seq.and_then(|seq| i64::try_from(seq).ok()) {
+        let known = "SELECT id FROM journal WHERE route IS ?1 AND origin = ?2 AND seq = ?3";
+        let known: Option<i64> =
+            transaction.prepare(known)?.query_row(params![row.route, origin, seq], |row| row.get(0)).optional()?;
+        if let Some(id) = known {
+            let (id, seq) = (u64::try_from(id).unwrap_or_default(), u64::try_from(seq).unwrap_or_default());
+            return Ok(JournalRow { id, seq, at: at.into(), row: row.clone() });
+        }
+        seq
+    } else {
+        // A proxy that left a fleet goes on behind its numbers.
+        let last = "SELECT seq FROM journal WHERE route IS ?1 AND (origin = ?2 OR ?2 = '' AND origin = 'fleet') \
+                    ORDER BY seq DESC LIMIT 1";
+        let last: Option<i64> =
+            transaction.prepare(last)?.query_row(params![row.route, origin], |row| row.get(0)).optional()?;
+        last.unwrap_or(0) + 1
+    };
     let stage = |dial: Option<Dial>| dial.map(|dial| dial.stage.as_str());
     let weight = |dial: Option<Dial>| dial.map(|dial| dial.weight.buckets());
     transaction
         .prepare(
             "INSERT INTO journal (seq, at, route, action, \"by\", who, from_stage, from_weight, to_stage, to_weight, \
-             file_stage, file_weight, version, generation, reason, verdict) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             file_stage, file_weight, version, generation, reason, verdict, origin) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             seq,
@@ -182,12 +205,18 @@ pub(super) fn insert(transaction: &Transaction<'_>, row: &NewRow) -> rusqlite::R
             i64::try_from(row.generation).unwrap_or(i64::MAX),
             row.reason,
             row.verdict,
+            origin,
         ])?;
     let id = u64::try_from(transaction.last_insert_rowid()).unwrap_or_default();
     Ok(JournalRow { id, seq: u64::try_from(seq).unwrap_or_default(), at: at.into(), row: row.clone() })
 }
 
-fn keep(transaction: &Transaction<'_>, route: &str, row: &JournalRow, dial: &KeptDial) -> rusqlite::Result<()> {
+pub(super) fn keep(
+    transaction: &Transaction<'_>,
+    route: &str,
+    row: &JournalRow,
+    dial: &KeptDial,
+) -> rusqlite::Result<()> {
     // `since` is the time of the last row that moved something.
     let moved = row.row.from != row.row.to;
     transaction

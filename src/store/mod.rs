@@ -10,6 +10,7 @@ mod button;
 mod endpoints;
 mod error;
 mod evidence;
+mod fleet;
 mod folder;
 mod journal;
 mod learned;

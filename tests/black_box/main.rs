@@ -6,6 +6,7 @@
 mod harness;
 
 mod edge;
+mod fleet;
 mod gate;
 mod shadow;
 mod stages;

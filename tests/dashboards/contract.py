@@ -26,6 +26,11 @@ METRICS = {
     "gate_evidence": ("gauge", {"route": None, "metric": None, "direction": {"worse", "better"}}),
     "gate_needs_requests": ("gauge", {"route": None}),
     "gate_state": ("gauge", {"route": None, "state": {"off", "hold", "settling", "latched", "waiting", "paused"}}),
+    "fleet_members": ("gauge", {}),
+    "fleet_leader": ("gauge", {}),
+    "fleet_up": ("gauge", {}),
+    "fleet_database_bytes": ("gauge", {}),
+    "fleet_dial_seq": ("gauge", {"route": None}),
     "notify_total": ("counter", {"name": None, "result": {"sent", "failed", "dropped"}}),
     "monolith_only": ("gauge", {}),
     "breaker_open": ("gauge", {"route": None}),
@@ -73,6 +78,11 @@ UNUSED = {
 # Exported only where there is something to say: name -> when.
 AT_TIMES = {
     "faults_total": "where the file asks for failures on purpose",
+    "fleet_members": "where the file has [fleet]",
+    "fleet_leader": "where the file has [fleet]",
+    "fleet_up": "where the file has [fleet]",
+    "fleet_database_bytes": "on the leader of a fleet",
+    "fleet_dial_seq": "for routes that were moved",
     "gate_needs_requests": "while a proof is wanting and its end is in sight; on a machine that is slow at times it is not",
 }
 

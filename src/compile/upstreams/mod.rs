@@ -19,6 +19,8 @@ use crate::diagnostic::{Code, Span};
 use crate::endpoint::{Balance, Source, Timeouts, UpstreamId, UpstreamSpec};
 use parts::Parts;
 
+pub(super) use registry_url::registry_url;
+
 /// The names by which routes speak of upstreams.
 #[derive(Debug, Default)]
 pub(super) struct Names<'f> {

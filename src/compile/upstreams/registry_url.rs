@@ -5,7 +5,7 @@ use super::super::url::upstream_url;
 use crate::diagnostic::Span;
 
 /// Says what is wrong with it; `port` is the usual one.
-pub(super) fn registry_url(text: &str, span: &Span, port: u16, draft: &mut Draft<'_>) {
+pub(in crate::compile) fn registry_url(text: &str, span: &Span, port: u16, draft: &mut Draft<'_>) {
     if let Err((code, error)) = upstream_url(text) {
         let at = draft.inside(span, text, error.part);
         draft.say(

@@ -8,7 +8,7 @@
 pub const MOST_BETS: usize = 7;
 
 /// So many of a side's requests had the property that a test counts.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Count {
     pub counted: f64,
     pub of: f64,

@@ -79,6 +79,12 @@ fn subtract(now: &[u32], before: &[u32], difference: &mut [u32]) {
     }
 }
 
+fn add(sum: &mut [u32], more: &[u32]) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum = sum.wrapping_add(*more);
+    }
+}
+
 fn sum(counts: &[u32]) -> u64 {
     counts.iter().map(|count| u64::from(*count)).sum()
 }
@@ -96,6 +102,17 @@ impl SideCounts {
             subtract(now, before, slot);
         }
         difference
+    }
+
+    /// Takes what another replica counted to it.
+    fn add(&mut self, more: &Self) {
+        add(&mut self.asked, &more.asked);
+        add(&mut self.failed, &more.failed);
+        add(&mut self.refused, &more.refused);
+        add(&mut self.late[..], &more.late[..]);
+        for (sum, more) in self.beyond.iter_mut().zip(more.beyond.iter()) {
+            add(sum, more);
+        }
     }
 
     #[must_use]
@@ -164,6 +181,19 @@ pub struct Tick {
 }
 
 impl Tick {
+    /// Takes what another replica counted to it: sums of independent replicas are those of one that had all of the traffic.
+    pub fn add(&mut self, more: &Self) {
+        self.monolith.add(&more.monolith);
+        self.service.add(&more.service);
+        self.copies.compared += more.copies.compared;
+        self.copies.mismatched += more.copies.mismatched;
+        for (sum, more) in self.pairs.iter_mut().zip(more.pairs) {
+            sum.service_alone += more.service_alone;
+            sum.monolith_alone += more.monolith_alone;
+            sum.pairs += more.pairs;
+        }
+    }
+
     /// What was counted since `before`, where both are totals.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {

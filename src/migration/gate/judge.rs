@@ -20,7 +20,7 @@ pub struct Scene {
 }
 
 /// Limits of time of one quantile, as buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limit {
     /// The monolith's own quantile.
     pub monolith: usize,
@@ -44,7 +44,7 @@ pub struct Judge {
     pub(super) pairs: [PairTest; 1 + QUANTILES.len()],
     pub(super) limits: Option<[Limit; QUANTILES.len()]>,
     /// The monolith's times while the step settles.
-    settling: SideCounts,
+    pub(super) settling: SideCounts,
     /// Requests that the service was assigned in this step.
     pub(super) requests: u64,
     /// Ticks with requests on both sides.

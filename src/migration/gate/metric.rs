@@ -39,7 +39,7 @@ impl Metric {
 }
 
 /// The monolith's rate as earlier ticks predict it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Prediction {
     counts: Count,
     /// What is believed before the first tick, as so many counts of 250 requests.
@@ -69,7 +69,7 @@ impl Prediction {
 }
 
 /// The evidence of the last ticks: how fast it grows.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Trail(VecDeque<(f64, f64)>);
 
 impl Trail {
@@ -118,7 +118,7 @@ pub struct Seen {
 }
 
 /// The bets of a test of two samples.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Against {
     /// Percentage points, as a ratio.
     Margin(f64),
@@ -127,7 +127,7 @@ pub enum Against {
 }
 
 /// A test of both sides' counts in one step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Comparison {
     against: Against,
     prediction: Prediction,
@@ -220,7 +220,7 @@ impl Comparison {
 }
 
 /// A test of one sample against a limit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sample {
     limit: f64,
     pub worse: Wealth,

@@ -5,6 +5,7 @@
 
 pub mod evalue;
 mod evidence;
+mod handed_on;
 mod judge;
 mod metric;
 mod overdispersion;
@@ -22,6 +23,7 @@ pub use tests::properties;
 
 pub use evalue::{Count, Direction};
 pub use evidence::{Compared, LATE_BUCKETS, QUANTILES, SideCounts, Tick, late_bound, late_bucket};
+pub use handed_on::HandedOn;
 pub use judge::{Judge, Limit, Scene};
 pub use metric::Metric;
 pub use overdispersion::{Dispersion, GROUPS, Groups};

@@ -4,10 +4,31 @@
 pub const GROUPS: usize = 64;
 
 /// What each group asked, and how much of it had the property that a test counts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "GroupLists", into = "GroupLists")]
 pub struct Groups {
     asked: [f64; GROUPS],
     counted: [f64; GROUPS],
+}
+
+/// The groups as they are handed from one leader of a fleet to the next.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GroupLists {
+    asked: Vec<f64>,
+    counted: Vec<f64>,
+}
+
+impl From<Groups> for GroupLists {
+    fn from(groups: Groups) -> Self {
+        Self { asked: groups.asked.to_vec(), counted: groups.counted.to_vec() }
+    }
+}
+
+impl From<GroupLists> for Groups {
+    fn from(lists: GroupLists) -> Self {
+        let array = |list: Vec<f64>| std::array::from_fn(|group| list.get(group).copied().unwrap_or_default());
+        Self { asked: array(lists.asked), counted: array(lists.counted) }
+    }
 }
 
 impl Default for Groups {

@@ -6,7 +6,7 @@ use super::overdispersion::Dispersion;
 use super::wealth::Wealth;
 
 /// Requests of which one side alone was late, or failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Discordant {
     pub service_alone: u64,
     pub monolith_alone: u64,
@@ -35,7 +35,7 @@ fn bets(worse: bool) -> Bets {
 }
 
 /// The test of one property by pairs.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct PairTest {
     pub seen: Discordant,
     pub worse: Wealth,

@@ -15,6 +15,10 @@ pub enum Obstacle {
     BrokenFile,
     /// Faults are injected on purpose.
     Fault,
+    /// The others cannot be heard, and may lead.
+    FleetAway,
+    /// Those that are heard do not carry two thirds of the traffic.
+    Unheard { heard: u16, of: u16 },
 }
 
 /// What is still missing for a proof.

@@ -79,7 +79,7 @@ impl Judge {
 
     fn decide(&self, standing: Standing, readings: &[Reading]) -> (Verdict, String) {
         if let Some(obstacle) = standing.obstacle {
-            return (Verdict::Hold, words::obstacle(obstacle).to_owned());
+            return (Verdict::Hold, words::obstacle(obstacle).into_owned());
         }
         if let Some(worse) = readings.iter().find(|reading| reading.is_worse()) {
             let why = words::worse(worse);

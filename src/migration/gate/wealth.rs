@@ -22,7 +22,7 @@ pub fn mass(tick: u64) -> f64 {
 }
 
 /// The evidence of one test of one step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Wealth {
     by_bet: [f64; MOST_BETS],
     unspent: f64,

@@ -1,5 +1,7 @@
 //! What a gate says to a person: always with the numbers that it rests on.
 
+use std::borrow::Cow;
+
 use super::evalue::Count;
 use super::metric::Metric;
 use super::reading::{Needs, Obstacle, Reading};
@@ -108,13 +110,15 @@ pub(super) fn too_few(seen: u64, wanted: u64, what: &str) -> String {
     format!("{} of at least {} {what}", grouped(seen), grouped(wanted))
 }
 
-pub(super) const fn obstacle(obstacle: Obstacle) -> &'static str {
-    match obstacle {
+pub(super) fn obstacle(obstacle: Obstacle) -> Cow<'static, str> {
+    Cow::Borrowed(match obstacle {
         Obstacle::MonolithOnly => "monolith-only is on: the gate does nothing",
         Obstacle::Store => "the journal cannot be written: the gate does nothing",
         Obstacle::BrokenFile => "the file on the disk is refused: the gate does nothing",
         Obstacle::Fault => "faults are injected on purpose: the gate does nothing",
-    }
+        Obstacle::FleetAway => "etcd of the fleet does not answer: the gate does nothing",
+        Obstacle::Unheard { heard, of } => return format!("{heard} of {of} replicas heard").into(),
+    })
 }
 
 /// `needs 610 more, about 2 min`. `per_second`: requests of the service, or comparisons.

@@ -34,6 +34,7 @@ pub(super) enum Family {
     GateEvidence,
     GateNeeds,
     GateState,
+    DialSeq,
 }
 
 pub(super) struct Described {
@@ -45,7 +46,7 @@ pub(super) struct Described {
 }
 
 /// In the order of the enum.
-pub(super) const FAMILIES: [Described; 29] = [
+pub(super) const FAMILIES: [Described; 30] = [
     described(
         Family::Requests,
         "multilith_requests_total",
@@ -237,6 +238,13 @@ pub(super) const FAMILIES: [Described; 29] = [
         GAUGE,
         &["route", "state"],
         "1 on what the route's gate is doing.",
+    ),
+    described(
+        Family::DialSeq,
+        "multilith_fleet_dial_seq",
+        GAUGE,
+        &["route"],
+        "The last entry of the journal that is in force for the route: the same on all replicas of a fleet.",
     ),
 ];
 

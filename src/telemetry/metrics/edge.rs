@@ -23,6 +23,10 @@ pub struct EdgeMeters {
     monolith_only: IntGauge,
     journal_broken: IntGauge,
     journal_errors: IntCounter,
+    fleet_members: IntGaugeVec,
+    fleet_leader: IntGaugeVec,
+    fleet_up: IntGaugeVec,
+    fleet_database: IntGaugeVec,
     inventory_endpoints: IntGaugeVec,
     inventory_dropped: IntCounter,
     config_generation: IntGauge,
@@ -131,6 +135,16 @@ impl EdgeMeters {
         ))?;
         let journal_errors =
             IntCounter::with_opts(opts("journal_errors_total", "Entries of the journal that could not be written."))?;
+        // Without a label: there is a series only where there is a fleet.
+        let alone = |name: &str, help: &str| IntGaugeVec::new(opts(name, help), &[]);
+        let fleet_members = alone("fleet_members", "Replicas of the fleet that are listed, this one among them.")?;
+        let fleet_leader = alone("fleet_leader", "1 on the replica that judges for the fleet.")?;
+        let fleet_up = alone(
+            "fleet_up",
+            "1 while etcd of the fleet answers this replica; 0: the last dials stay in force, and gates hold.",
+        )?;
+        let fleet_database =
+            alone("fleet_database_bytes", "Size of the database of etcd, as the leader of the fleet sees it.")?;
         let inventory_endpoints = IntGaugeVec::new(
             opts(
                 "inventory_endpoints",
@@ -175,6 +189,9 @@ impl EdgeMeters {
         registry.register(Box::new(monolith_only.clone()))?;
         registry.register(Box::new(journal_broken.clone()))?;
         registry.register(Box::new(journal_errors.clone()))?;
+        for gauge in [&fleet_members, &fleet_leader, &fleet_up, &fleet_database] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
         registry.register(Box::new(inventory_endpoints.clone()))?;
         registry.register(Box::new(inventory_dropped.clone()))?;
         registry.register(Box::new(config_generation.clone()))?;
@@ -193,6 +210,10 @@ impl EdgeMeters {
             monolith_only,
             journal_broken,
             journal_errors,
+            fleet_members,
+            fleet_leader,
+            fleet_up,
+            fleet_database,
             inventory_endpoints,
             inventory_dropped,
             config_generation,
@@ -213,6 +234,20 @@ impl EdgeMeters {
     /// An entry of the journal could not be written.
     pub fn journal_error(&self) {
         self.journal_errors.inc();
+    }
+
+    /// This replica and the others.
+    pub fn fleet(&self, members: usize, leads: bool, up: bool) {
+        let none: &[&str] = &[];
+        self.fleet_members.with_label_values(none).set(i64::try_from(members).unwrap_or(i64::MAX));
+        self.fleet_leader.with_label_values(none).set(i64::from(leads));
+        self.fleet_up.with_label_values(none).set(i64::from(up));
+    }
+
+    /// The size of etcd's database.
+    pub fn fleet_database(&self, bytes: u64) {
+        let none: &[&str] = &[];
+        self.fleet_database.with_label_values(none).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// How many endpoints are in each state: monolith, moved, silent.

@@ -158,6 +158,10 @@ impl Page {
             self.add(Family::ComparisonFields, &[name, field, kind], Value::Count(count));
         });
         self.gate(route);
+        let seq = route.dial_seq.load(Relaxed);
+        if seq > 0 {
+            self.add(Family::DialSeq, &[name], Value::Level(float(seq)));
+        }
         let aborts = route.aborts.load(Relaxed);
         if full || aborts > 0 {
             self.add(Family::ClientAborts, &[name], Value::Count(aborts));

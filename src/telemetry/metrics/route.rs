@@ -175,6 +175,11 @@ impl RouteMeters {
         *self.series.gate.lock() = Some(shown);
     }
 
+    /// The last entry of the journal that is in force.
+    pub fn dial_seq(&self, seq: u64) {
+        self.series.dial_seq.store(seq, Relaxed);
+    }
+
     /// What the board says of a side; `None`: an index that the route does not have.
     pub fn summary(&self, side: usize, now: Instant, window: Duration) -> Option<SideSummary> {
         Some(self.series.side_summary(&self.sides.get(side)?.series, &self.bounds, now, window))

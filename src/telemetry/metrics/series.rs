@@ -39,6 +39,8 @@ pub(crate) struct RouteSeries {
     pub(crate) gate_verdicts: Words,
     /// `None`: the route has no gate.
     pub(crate) gate: Mutex<Option<GateShown>>,
+    /// The last entry of the journal that is in force; 0: none.
+    pub(crate) dial_seq: AtomicU64,
 }
 
 /// What the metrics say of a gate.
@@ -157,6 +159,7 @@ impl RouteSeries {
             history: Mutex::default(),
             gate_verdicts: Words::default(),
             gate: Mutex::default(),
+            dial_seq: AtomicU64::new(0),
         })
     }
 

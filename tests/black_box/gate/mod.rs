@@ -4,4 +4,4 @@ mod kills;
 mod moves;
 mod notices;
 mod roll_outs;
-mod traffic;
+pub(crate) mod traffic;

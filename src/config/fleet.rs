@@ -1,0 +1,40 @@
+//! `[fleet]` as written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Secret;
+use super::list::Item;
+use super::table::table;
+
+table! {
+    /// Several proxies behind one load balancer that share dials, the journal, what gates go by, and the big red button.
+    pub struct Fleet {
+        /// The etcd that they share.
+        etcd: FleetEtcd = required,
+        /// This proxy's name among them: each has its own. Default: the name of the host.
+        name: String,
+        /// How long a proxy that died is still counted, and leads: 3 s to 5 min. Default: `"10s"`.
+        ttl: Duration,
+    }
+}
+
+table! {
+    /// etcd, version 3.4 or later. It keeps the history of its keys: run it with `--auto-compaction-retention=1h`.
+    pub struct FleetEtcd {
+        /// URLs of its members.
+        endpoints: Vec<Item<String>> = required,
+        /// All keys of this fleet are below it; another fleet has another one. Ends in `/`.
+        prefix: String = required,
+        /// Its user. Default: etcd is used without signing in.
+        user: String,
+        /// The user's password.
+        password: Secret,
+        /// Who signed its certificates, PEM. Default: the system's authorities.
+        ca: PathBuf,
+        /// The certificate by which it knows this proxy, PEM.
+        cert: PathBuf,
+        /// The key of `cert`.
+        key: PathBuf,
+    }
+}

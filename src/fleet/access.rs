@@ -1,0 +1,66 @@
+//! How etcd is reached: its members, who it has to be, and who we are.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::client::etcd::{Etcd, EtcdLogin};
+use crate::client::tls::{self, Trust};
+use crate::compile::{FleetSettings, SecretSource};
+
+/// Why etcd could not even be asked. Said once, at the start.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error("`{0}` cannot be read: {1}")]
+    File(String, String),
+    #[error("the certificates for etcd cannot be used: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("`{0}` is not the URL of a member of etcd")]
+    Url(String),
+}
+
+/// A member is waited for no longer than this part of the time to live: two tries fit before a leader has to stop.
+const PART: u32 = 3;
+const LONGEST: Duration = Duration::from_secs(5);
+
+pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
+    let login = match &settings.login {
+        None => None,
+        Some((user, SecretSource::Value(password))) => {
+            Some(EtcdLogin { user: user.clone(), password: (&*password.0).into() })
+        }
+        Some((user, SecretSource::File(path))) => {
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+            Some(EtcdLogin { user: user.clone(), password: text.trim_end().into() })
+        }
+    };
+    let authorities = settings.ca.as_deref().map(certificates).transpose()?;
+    let identity = match &settings.identity {
+        None => None,
+        Some((cert, key)) => {
+            let own = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+            Some((certificates(cert)?, own))
+        }
+    };
+    let trust = (authorities.is_some() || identity.is_some())
+        .then(|| tls::config(Trust { authorities, ..Trust::default() }, identity).map(Arc::new))
+        .transpose()?;
+    let etcd = Etcd::new(&settings.endpoints).map_err(|bad| FleetError::Url(bad.to_string()))?;
+    Ok(etcd.with(trust, login, (settings.ttl / PART).min(LONGEST)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FleetError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = read.map_err(|error| unreadable(path, &error))?;
+    if found.is_empty() {
+        return Err(FleetError::File(path.display().to_string(), "there is no certificate in it".to_owned()));
+    }
+    Ok(found)
+}
+
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> FleetError {
+    FleetError::File(path.display().to_string(), why.to_string())
+}

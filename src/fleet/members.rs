@@ -1,0 +1,82 @@
+//! Who is there, and what is in force there.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{Fleet, FleetRole};
+
+/// One replica, as `GET /api/v1/fleet` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    pub name: String,
+    pub version: String,
+    pub generation: u64,
+    pub leader: bool,
+    /// Where its admin listener is.
+    pub address: String,
+    /// Of the stages and weights that its file says: two that differ have different files.
+    pub file: String,
+    /// This is the replica that was asked.
+    pub asked: bool,
+    /// Entries of the journal that are in force there, by route.
+    pub seq: BTreeMap<String, u64>,
+}
+
+impl Fleet {
+    /// All that are listed, in the order of their names. Without etcd: those that were there last.
+    pub fn members(&self) -> Vec<Member> {
+        let role = self.role();
+        let seen = self.shared.seen.lock();
+        let leader = match &role {
+            FleetRole::Leads(_) => Some(self.shared.name.clone()),
+            FleetRole::Follows(_) => seen.leader.as_ref().map(|(name, _)| name.clone()),
+            // Who leads now is not known.
+            FleetRole::Cut => None,
+        };
+        let mut all: BTreeMap<&str, _> = seen.members.iter().map(|(name, record)| (&**name, record)).collect();
+        let own = self.shared.own.lock();
+        all.insert(&self.shared.name, &own);
+        let member = |(name, record): (&str, &super::record::MemberRecord)| Member {
+            name: name.to_owned(),
+            version: record.version.clone(),
+            generation: record.generation,
+            leader: leader.as_deref() == Some(name),
+            address: record.address.clone(),
+            file: record.file.clone(),
+            asked: name == &*self.shared.name,
+            seq: record.seq.clone(),
+        };
+        all.into_iter().map(member).collect()
+    }
+
+    /// Tells the others what is in force here.
+    pub fn say(&self, generation: u64, file: String, seq: BTreeMap<String, u64>) {
+        let mut own = self.shared.own.lock();
+        if (own.generation, &own.file, &own.seq) != (generation, &file, &seq) {
+            own.generation = generation;
+            own.file = file;
+            own.seq = seq;
+            drop(own);
+            self.shared.publish.notify_one();
+        }
+    }
+
+    /// Waits until an entry is in force everywhere, at most so long: how many have it, of how many.
+    pub fn until_in_force(&self, route: &str, seq: u64, limit: Duration) -> (usize, usize) {
+        let until = Instant::now() + limit;
+        let mut seen = self.shared.seen.lock();
+        loop {
+            let others = seen.members.iter().filter(|(name, _)| **name != self.shared.name);
+            let (mut have, mut of) = (1, 1);
+            for (_, record) in others {
+                of += 1;
+                have += usize::from(record.seq.get(route).is_some_and(|known| *known >= seq));
+            }
+            if have == of || self.shared.changed.wait_until(&mut seen, until).timed_out() {
+                return (have, of);
+            }
+        }
+    }
+}

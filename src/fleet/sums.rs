@@ -1,0 +1,256 @@
+//! What all replicas counted, summed for the one judgement. Pure: the time is an argument.
+//!
+//! Counts are cumulative since a process began (its `life`), so a report that is lost costs nothing. What cannot be ordered is
+//! not used: the first sight of a life, a report under another dial than the one in force, one that comes again.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::counts;
+use crate::migration::gate::Tick;
+
+/// Who counts is weighed by the requests of so long.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// `evidence/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EvidenceRecord {
+    pub life: String,
+    /// Rises with each report.
+    pub tick: u64,
+    pub routes: BTreeMap<String, RouteCounts>,
+}
+
+/// The counts of one route since its process began; `[monolith, service]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RouteCounts {
+    /// Of the dial under which the last of them were counted.
+    pub seq: u64,
+    /// For people; what is summed is `counts`.
+    pub asked: [u64; 2],
+    pub failed: [u64; 2],
+    pub refused: [u64; 2],
+    pub counts: String,
+}
+
+impl RouteCounts {
+    pub fn of(seq: u64, tick: &Tick) -> Self {
+        let (monolith, service) = (&tick.monolith, &tick.service);
+        Self {
+            seq,
+            asked: [monolith.requests(), service.requests()],
+            failed: [monolith.failures(), service.failures()],
+            refused: [monolith.refusals(), service.refusals()],
+            counts: counts::encode(tick),
+        }
+    }
+}
+
+/// What was read of one replica.
+#[derive(Debug, Default)]
+struct Reported {
+    life: String,
+    tick: u64,
+    routes: HashMap<String, (u64, Tick)>,
+    last: Option<Instant>,
+    /// Requests of each report, as far as they were in its last minute.
+    requests: VecDeque<(Instant, u64)>,
+}
+
+/// How many replicas are heard, of how many, and whether they carry enough of the traffic to be judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    pub heard: usize,
+    pub of: usize,
+    pub enough: bool,
+}
+
+/// The sums since this replica began to lead.
+#[derive(Debug, Default)]
+pub struct Sums {
+    reported: HashMap<String, Reported>,
+    totals: HashMap<String, Tick>,
+}
+
+impl Sums {
+    /// Takes a report in. `in_force`: the number of each route's dial.
+    pub fn take(&mut self, name: &str, record: &EvidenceRecord, in_force: impl Fn(&str) -> Option<u64>, now: Instant) {
+        let before = self.reported.entry(name.to_owned()).or_default();
+        let same_life = before.life == record.life;
+        if same_life && record.tick <= before.tick {
+            return;
+        }
+        let mut routes = HashMap::with_capacity(record.routes.len());
+        let mut requests = 0;
+        for (route, counted) in &record.routes {
+            let Some(tick) = counts::decode(&counted.counts) else { continue };
+            if let Some((seq, earlier)) = before.routes.get(route).filter(|_| same_life) {
+                let since = tick.since(earlier);
+                requests += since.monolith.requests() + since.service.requests();
+                if counted.seq == *seq && in_force(route) == Some(*seq) {
+                    self.totals.entry(route.clone()).or_default().add(&since);
+                }
+            }
+            routes.insert(route.clone(), (counted.seq, tick));
+        }
+        if !same_life {
+            before.requests.clear();
+        }
+        before.requests.push_back((now, requests));
+        while before.requests.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > MINUTE) {
+            before.requests.pop_front();
+        }
+        *before = Reported {
+            life: record.life.clone(),
+            tick: record.tick,
+            routes,
+            last: Some(now),
+            requests: std::mem::take(&mut before.requests),
+        };
+    }
+
+    /// Everything that was counted of a route since this replica began to lead.
+    pub fn totals(&self, route: &str) -> Tick {
+        self.totals.get(route).cloned().unwrap_or_default()
+    }
+
+    /// Whether those who reported within `patience` carry two thirds of the traffic of those who are there. Who is silent counts
+    /// with the traffic of its last minute.
+    pub fn heard<'m>(&self, members: impl Iterator<Item = &'m str>, patience: Duration, now: Instant) -> Heard {
+        let (mut heard, mut of, mut requests, mut all) = (0, 0, 0_u64, 0_u64);
+        for name in members {
+            of += 1;
+            let Some(reported) = self.reported.get(name) else { continue };
+            let own: u64 = reported.requests.iter().map(|(_, requests)| requests).sum();
+            all += own;
+            if reported.last.is_some_and(|last| now.saturating_duration_since(last) <= patience) {
+                heard += 1;
+                requests += own;
+            }
+        }
+        let enough = requests * 3 >= all * 2 && (all > 0 || heard * 3 >= of * 2);
+        Heard { heard, of, enough }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::migration::gate::{Gate, Judge, Scene, Standing};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn report(life: &str, tick: u64, seq: u64, counted: &Tick) -> EvidenceRecord {
+        let routes = [("read".to_owned(), RouteCounts::of(seq, counted))].into();
+        EvidenceRecord { life: life.to_owned(), tick, routes }
+    }
+
+    fn asked(requests: u32) -> Tick {
+        let mut tick = Tick::default();
+        tick.service.asked[0] = requests;
+        tick
+    }
+
+    #[test]
+    fn what_cannot_be_ordered_is_not_used() {
+        let (mut sums, now) = (Sums::default(), Instant::now());
+        let in_force = |_: &str| Some(4);
+        let table = [
+            ("the first sight of a life", report("a", 7, 4, &asked(100)), 0),
+            ("what came since", report("a", 8, 4, &asked(130)), 30),
+            ("the same again", report("a", 8, 4, &asked(130)), 30),
+            ("an older one", report("a", 6, 4, &asked(50)), 30),
+            ("some were lost in between", report("a", 11, 4, &asked(200)), 100),
+            ("under another dial", report("a", 12, 5, &asked(210)), 100),
+            ("the first under this dial again", report("a", 13, 4, &asked(220)), 100),
+            ("and on", report("a", 14, 4, &asked(221)), 101),
+            ("another life", report("b", 1, 4, &asked(5)), 101),
+            ("of which more came", report("b", 2, 4, &asked(6)), 102),
+        ];
+        for (what, record, expected) in table {
+            sums.take("edge-1", &record, in_force, now);
+            assert_eq!(sums.totals("read").service.requests(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn who_carries_a_third_of_the_traffic_must_be_heard() {
+        let (mut sums, began) = (Sums::default(), Instant::now());
+        for (name, requests) in [("a", 100), ("b", 100), ("c", 20)] {
+            sums.take(name, &report("l", 1, 1, &asked(0)), |_| Some(1), began);
+            sums.take(name, &report("l", 2, 1, &asked(requests)), |_| Some(1), began);
+        }
+        let (later, patience) = (began + 30 * SECOND, 10 * SECOND);
+        let names = || ["a", "b", "c"].into_iter();
+        assert_eq!(sums.heard(names(), patience, began), Heard { heard: 3, of: 3, enough: true });
+        for name in ["a", "b"] {
+            sums.take(name, &report("l", 3, 1, &asked(200)), |_| Some(1), later);
+        }
+        assert_eq!(
+            sums.heard(names(), patience, later),
+            Heard { heard: 2, of: 3, enough: true },
+            "the small one is silent"
+        );
+        let still_later = later + 15 * SECOND;
+        sums.take("a", &report("l", 4, 1, &asked(300)), |_| Some(1), still_later);
+        sums.take("c", &report("l", 3, 1, &asked(30)), |_| Some(1), still_later);
+        assert_eq!(
+            sums.heard(names(), patience, still_later),
+            Heard { heard: 2, of: 3, enough: false },
+            "a large one is silent"
+        );
+        assert!(sums.heard(["a", "c"].into_iter(), patience, still_later).enough, "its lease is over");
+    }
+
+    /// The same requests, on three replicas or on one: the judge sees the same counts, and says the same.
+    #[test]
+    fn three_replicas_with_a_third_of_the_traffic_are_judged_as_one_with_all_of_it() {
+        let mut random = fastrand::Rng::with_seed(22);
+        let scene = Scene { shadow: false, compared: false, paired: false };
+        for (bad, verdict) in [(0, "advance"), (30, "roll-back")] {
+            let gate = Arc::new(Gate::default());
+            let (mut alone, mut fleet) = (Judge::new(&gate, scene, 1), Judge::new(&gate, scene, 1));
+            let (mut sums, mut parts, mut before) = (Sums::default(), vec![Tick::default(); 3], Tick::default());
+            let now = Instant::now();
+            let names = ["a", "b", "c"];
+            for (name, part) in names.iter().zip(&parts) {
+                sums.take(name, &report("l", 1, 1, part), |_| Some(1), now);
+            }
+            for tick in 0..200_u64 {
+                let mut whole = Tick::default();
+                for request in 0..300 {
+                    let part = &mut parts[request % 3];
+                    let mut more = Tick::default();
+                    let side = if request % 2 == 0 { &mut more.service } else { &mut more.monolith };
+                    let group = random.usize(0..64);
+                    side.asked[group] = 1;
+                    if request % 2 == 0 && random.u32(0..1000) < bad {
+                        side.failed[group] = 1;
+                    } else {
+                        let bucket = 100 + random.usize(0..64);
+                        side.late[bucket] = 1;
+                        for beyond in side.beyond.iter_mut() {
+                            beyond[group] = u32::from(bucket > 150);
+                        }
+                    }
+                    part.add(&more);
+                    whole.add(&more);
+                }
+                alone.observe(&whole, tick > 5);
+                for (name, part) in names.iter().zip(&parts) {
+                    sums.take(name, &report("l", tick + 2, 1, part), |_| Some(1), now);
+                }
+                let totals = sums.totals("read");
+                fleet.observe(&totals.since(&before), tick > 5);
+                before = totals;
+                let (one, three) = (alone.rule(Standing::default()), fleet.rule(Standing::default()));
+                assert_eq!(one, three, "tick {tick}");
+            }
+            assert_eq!(fleet.rule(Standing::default()).verdict.as_str(), verdict);
+        }
+    }
+}

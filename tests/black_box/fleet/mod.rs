@@ -1,0 +1,7 @@
+//! Black-box tests of fleets: several proxies that share one etcd. `tests/fleet/run` has the long ones, by hand.
+
+mod away;
+mod judged;
+mod moved;
+mod signed_in;
+mod world;
