@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Parts;
 use super::reply::Reply;
+use crate::fleet::{Fleet, FleetRole};
 use crate::gate::GateReport;
 use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
@@ -68,6 +69,21 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     pub upstreams: Vec<UpstreamStatus>,
     pub store: StoreReport,
+    /// `null`: this proxy is alone.
+    pub fleet: Option<FleetReport>,
+}
+
+/// This replica among the others.
+#[derive(Debug, Serialize)]
+pub struct FleetReport {
+    pub name: String,
+    /// leads, follows, or cut-off (etcd does not answer: the last dials stay, gates hold)
+    pub state: &'static str,
+    /// `null`: nobody, or not known.
+    pub leader: Option<String>,
+    pub members: usize,
+    /// Routes that were rolled back here, of which the others have not heard yet.
+    pub untold: Vec<String>,
 }
 
 /// Whether what is learnt is kept.
@@ -159,6 +175,7 @@ pub fn status_without_routes(parts: &Parts, window: Window) -> Status {
         routes: Vec::new(),
         upstreams: parts.upstreams.status(),
         store: store(parts),
+        fleet: parts.fleet.as_deref().map(fleet),
     }
 }
 
@@ -171,6 +188,16 @@ pub fn progress(parts: &Parts, window: Window) -> Progress {
         endpoints: figures.share(),
         writes_left: figures.writes,
     }
+}
+
+fn fleet(fleet: &Fleet) -> FleetReport {
+    let (state, leader) = match fleet.role() {
+        FleetRole::Leads(_) => ("leads", Some(fleet.name().to_owned())),
+        FleetRole::Follows(leader) => ("follows", leader.map(Into::into)),
+        FleetRole::Cut => ("cut-off", None),
+    };
+    let untold = fleet.unsent_routes().into_iter().map(Into::into).collect();
+    FleetReport { name: fleet.name().to_owned(), state, leader, members: fleet.members().len(), untold }
 }
 
 fn store(parts: &Parts) -> StoreReport {

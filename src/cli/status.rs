@@ -42,6 +42,30 @@ fn failed(error: &AdminError) -> Exit {
     Exit::Failed
 }
 
+/// Where this replica stands among the others.
+fn in_fleet(fleet: &Value) -> String {
+    let name = fleet["name"].as_str().unwrap_or("?");
+    let untold: Vec<&str> =
+        fleet["untold"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    let mut text = match (fleet["state"].as_str(), fleet["leader"].as_str()) {
+        (Some("cut-off"), _) => {
+            return format!(
+                "CUT OFF FROM THE FLEET: etcd does not answer {name}; the last dials are in force, gates hold{}",
+                if untold.is_empty() {
+                    String::new()
+                } else {
+                    format!("; rolled back here alone: {}", untold.join(", "))
+                }
+            );
+        }
+        (Some("leads"), _) => format!("fleet: {name} leads"),
+        (_, Some(leader)) => format!("fleet: {name} follows {leader}"),
+        _ => format!("fleet: {name}; nobody leads, gates hold"),
+    };
+    write!(text, ", {} replicas", fleet["members"]).expect("writing to a string");
+    text
+}
+
 fn board(status: &Value, width: usize) -> String {
     let mut text = String::new();
     let mut line = |words: String| writeln!(text, "{words}").expect("writing to a string");
@@ -64,6 +88,9 @@ fn board(status: &Value, width: usize) -> String {
         Some("in-use") => line("NOT KEPT: another process uses the state directory".to_owned()),
         Some("unusable") => line(format!("NOT KEPT: {}", status["store"]["why"].as_str().unwrap_or("?"))),
         _ => {}
+    }
+    if status["fleet"].is_object() {
+        line(in_fleet(&status["fleet"]));
     }
     if let Some(path) = status["store"]["moved_aside"].as_str() {
         line(format!("the database could not be used and was moved to {path}"));

@@ -60,6 +60,16 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
         let help = "write it like `prefix = \"/multilith/shop/\"`";
         draft.say(Code::InvalidValue, prefix.span.clone(), "a prefix of keys ends in `/`", "not a prefix", help);
     }
+    let tls = file.server.get().and_then(|server| server.tls.get());
+    if let Some(acme) = tls.and_then(|tls| tls.acme.given()) {
+        draft.say(
+            Code::InvalidValue,
+            acme.key.clone(),
+            "`acme` with `[fleet]`: the authority's challenge would reach a replica that does not know it",
+            "not shared",
+            "order the certificates in one place, give them to every replica as `certificates`, and remove this table",
+        );
+    }
     Some(FleetSettings {
         endpoints: endpoints.value.iter().map(|item| item.value.as_str().into()).collect(),
         prefix: etcd.prefix.get()?.as_str().into(),

@@ -13,6 +13,8 @@ use crate::client::etcd::{KeyAction, KeyIs};
 /// etcd that does not answer is asked again after this long, one that refuses the password after one to thirty seconds.
 const AGAIN: Duration = Duration::from_millis(500);
 const REFUSED: [u64; 6] = [1, 2, 4, 8, 16, 30];
+/// The metrics are as old as this at most.
+const SHOWN: Duration = Duration::from_millis(500);
 /// A leader that vanished is followed after a random part of this, so that not all stand at once.
 const JITTER_MILLIS: u64 = 1000;
 /// What is said of this replica is said again this often.
@@ -40,12 +42,19 @@ pub(super) async fn keep_listed(shared: Arc<Shared>) {
                 }
             }
         };
-        shared.show();
         tokio::select! {
             () = sleep(pause.min(Duration::from_secs(1))) => {}
             () = shared.publish.notified() => said = None,
             () = shared.leaderless.notified() => sleep(Duration::from_millis(fastrand::u64(..JITTER_MILLIS))).await,
         }
+    }
+}
+
+/// What the metrics say follows from this replica's own clock, also while it waits for etcd.
+pub(super) async fn show_again_and_again(shared: Arc<Shared>) {
+    loop {
+        shared.show();
+        sleep(SHOWN).await;
     }
 }
 

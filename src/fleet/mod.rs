@@ -182,6 +182,7 @@ impl Fleet {
         assert!(self.shared.follower.set(follower).is_ok(), "started once, with the server");
         let control = &self.shared.control;
         control.spawn(keeper::keep_listed(Arc::clone(&self.shared)));
+        control.spawn(keeper::show_again_and_again(Arc::clone(&self.shared)));
         control.spawn(watcher::follow_dials(Arc::clone(&self.shared)));
         control.spawn(watcher::follow_gates(Arc::clone(&self.shared)));
         control.spawn(watcher::follow_members(Arc::clone(&self.shared)));

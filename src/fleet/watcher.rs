@@ -148,7 +148,7 @@ impl Heard for Dials {
                 Event::Put(entry) => match shared.keys.name(&entry.key) {
                     Some("button") => button = serde_json::from_str::<ButtonRecord>(&entry.value).ok(),
                     Some(name) => {
-                        news.extend(name.strip_prefix("dial/").and_then(|route| shared.dial(route, &entry, false)))
+                        news.extend(name.strip_prefix("dial/").and_then(|route| shared.dial(route, &entry, false)));
                     }
                     None => {}
                 },
@@ -233,7 +233,7 @@ impl Shared {
                     (self.keys.journal(&one.route, last + 1), self.keys.journal(&one.route, one.record.seq));
                 match self.etcd.range(&first, &end, 0).await {
                     Ok(range) => {
-                        one.missed = range.entries.iter().filter_map(|entry| DialRecord::read(&entry.value)).collect()
+                        one.missed = range.entries.iter().filter_map(|entry| DialRecord::read(&entry.value)).collect();
                     }
                     Err(error) => self.trouble("entries of the journal were missed", &error),
                 }

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use super::course::{Course, Finding, State, shortest_tick};
 use super::{GateReport, Gates, Watched};
+use crate::config::Notice;
 use crate::fleet::{Fleet, FleetRole, RouteCounts};
 use crate::live::{GateCounters, Held};
 use crate::migration::gate::{HandedOn, Obstacle, Tick, Verdict};
+use crate::notify::Message;
 use crate::proxy::Edition;
 
 /// A replica that has not reported for so many of its ticks is not heard.
@@ -23,6 +25,8 @@ pub(super) struct Reports {
     tick: u64,
     due: Option<Instant>,
     every: Duration,
+    /// Etcd has answered since it was last said to be lost.
+    was_up: bool,
 }
 
 /// Whether this replica judges.
@@ -56,9 +60,16 @@ impl Gates {
 
     pub(super) fn judgement(&self) -> Judgement {
         let Some(fleet) = &self.fleet else { return Judgement { elsewhere: false, obstacle: None } };
-        match fleet.role() {
+        let role = fleet.role();
+        if role != FleetRole::Cut {
+            self.reports.lock().was_up = true;
+        }
+        match role {
             FleetRole::Follows(_) => Judgement { elsewhere: true, obstacle: None },
-            FleetRole::Cut => Judgement { elsewhere: true, obstacle: Some(Obstacle::FleetAway) },
+            FleetRole::Cut => {
+                self.tell_lost(fleet);
+                Judgement { elsewhere: true, obstacle: Some(Obstacle::FleetAway) }
+            }
             FleetRole::Leads(_) => {
                 let heard = fleet.heard(self.reports.lock().every * SILENT_TICKS + SLACK);
                 let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
@@ -66,6 +77,29 @@ impl Gates {
                 Judgement { elsewhere: false, obstacle: (!heard.enough).then_some(unheard) }
             }
         }
+    }
+
+    /// Said once each time.
+    fn tell_lost(&self, fleet: &Fleet) {
+        if !std::mem::take(&mut self.reports.lock().was_up) {
+            return;
+        }
+        let text = format!(
+            "etcd of the fleet does not answer `{}`: its last dials stay in force, its gates hold, it does not hear of moves",
+            fleet.name()
+        );
+        tracing::error!("{text}");
+        self.notifier.tell(Message {
+            kind: Some(Notice::FleetLost),
+            route: "".into(),
+            text,
+            command: "multilith fleet".to_owned(),
+            by: "".into(),
+            entry: None,
+            resolves: &[],
+            at: jiff::Timestamp::now(),
+            link: String::new(),
+        });
     }
 
     pub(super) fn totals(&self, route: &str, counters: &GateCounters) -> Tick {

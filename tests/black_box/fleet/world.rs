@@ -123,7 +123,8 @@ impl Drop for Etcd {
 /// Replicas that share everything behind them.
 pub(crate) struct World {
     pub(crate) edges: Vec<Edge>,
-    pub(crate) monolith: Origin,
+    #[allow(dead_code, reason = "serves as long as the world lives")]
+    monolith: Origin,
     #[allow(dead_code, reason = "serves as long as the world lives")]
     service: Origin,
 }
