@@ -9,7 +9,7 @@ use super::table::table;
 
 table! {
     /// Several proxies behind one load balancer that share dials, the journal, what gates go by, and the big red button.
-    pub struct Fleet {
+    pub struct FleetTable {
         /// The etcd that they share.
         etcd: FleetEtcd = required,
         /// This proxy's name among them: each has its own. Default: the name of the host.

@@ -48,7 +48,7 @@ pub use cookies::{CookieSecure, Cookies};
 pub use edit::{Unwritable, with_dial};
 pub use excerpt::route_text;
 pub use field::{Field, Given};
-pub use fleet::{Fleet, FleetEtcd};
+pub use fleet::{FleetEtcd, FleetTable};
 pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
@@ -112,7 +112,7 @@ table! {
         /// Who hears of moves, by name.
         notify: Named<Notify>,
         /// Several proxies behind one load balancer that share their dials.
-        fleet: Fleet,
+        fleet: FleetTable,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::sums::{EvidenceRecord, Heard, RouteCounts};
+use super::sums::{EvidenceRecord, HeardReplicas, RouteCounts};
 use super::{Fleet, FleetRole, Shared};
 use crate::client::etcd::{KeyAction, KeyIs};
 use crate::migration::gate::Tick;
@@ -46,7 +46,7 @@ impl Fleet {
     }
 
     /// Whether those who report carry enough of the traffic.
-    pub fn heard(&self, patience: Duration) -> Heard {
+    pub fn heard(&self, patience: Duration) -> HeardReplicas {
         let seen = self.shared.seen.lock();
         self.shared.sums.lock().heard(seen.members.keys().map(|name| &**name), patience, Instant::now())
     }

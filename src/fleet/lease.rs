@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The lease on which this replica's keys hang, as far as its own clock tells.
 #[derive(Debug, Clone, Copy)]
-pub struct Lease {
+pub struct LeaderLease {
     ttl: Duration,
     /// When the last request that prolonged it was *sent*.
     kept: Option<Instant>,
@@ -12,7 +12,7 @@ pub struct Lease {
     term: Option<i64>,
 }
 
-impl Lease {
+impl LeaderLease {
     pub const fn new(ttl: Duration) -> Self {
         Self { ttl, kept: None, term: None }
     }
@@ -61,7 +61,7 @@ mod tests {
     fn a_leader_stops_by_its_own_clock_before_its_key_can_vanish() {
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
-        let mut lease = Lease::new(Duration::from_secs(9));
+        let mut lease = LeaderLease::new(Duration::from_secs(9));
         assert_eq!(lease.acts_in(began), None);
         lease.prolonged(began);
         lease.won(7);

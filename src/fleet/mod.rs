@@ -20,7 +20,7 @@ pub use access::FleetError;
 pub use members::Member;
 pub use record::{ButtonRecord, DialRecord, DialText, LAYOUT};
 pub use rules::{Fate, FileMove, FileSays, Unsent, by_file, fate};
-pub use sums::{EvidenceRecord, Heard, RouteCounts, Sums};
+pub use sums::{EvidenceRecord, HeardReplicas, RouteCounts, Sums};
 pub use writer::NotWrittenToFleet;
 
 use std::collections::HashMap;
@@ -36,8 +36,8 @@ use crate::client::etcd::{Etcd, EtcdLease};
 use crate::compile::FleetSettings;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use lease::Lease;
-use record::{Keys, MemberRecord};
+use lease::LeaderLease;
+use record::{FleetKeys, MemberRecord};
 
 /// A dial that another replica, or this one, moved.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ struct Seen {
 
 #[derive(Debug)]
 struct Held {
-    lease: Lease,
+    lease: LeaderLease,
     id: Option<EtcdLease>,
     /// This process stops: it is not listed again.
     left: bool,
@@ -109,7 +109,7 @@ struct Held {
 
 struct Shared {
     etcd: Etcd,
-    keys: Keys,
+    keys: FleetKeys,
     name: Box<str>,
     life: Box<str>,
     ttl: Duration,
@@ -154,14 +154,14 @@ impl Fleet {
         let unsent = writer::kept(&store);
         let shared = Arc::new(Shared {
             etcd,
-            keys: Keys::below(&settings.prefix),
+            keys: FleetKeys::below(&settings.prefix),
             name: settings.name.clone().unwrap_or_else(|| host.into()),
             life,
             ttl: settings.ttl,
             store,
             metrics,
             control,
-            held: Mutex::new(Held { lease: Lease::new(settings.ttl), id: None, left: false }),
+            held: Mutex::new(Held { lease: LeaderLease::new(settings.ttl), id: None, left: false }),
             seen: Mutex::new(Seen { kept, ..Seen::default() }),
             changed: Condvar::new(),
             own: Mutex::new(own),

@@ -16,11 +16,11 @@ const MOST_BEFORE: usize = 8;
 
 /// The keys of one fleet.
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct FleetKeys {
     prefix: Box<str>,
 }
 
-impl Keys {
+impl FleetKeys {
     pub fn below(prefix: &str) -> Self {
         Self { prefix: prefix.into() }
     }
@@ -116,7 +116,7 @@ pub struct DialRecord {
     pub subjects: Vec<String>,
     /// Tells one writing from another whose answer was lost.
     pub nonce: String,
-    /// Keys that a newer program wrote.
+    /// FleetKeys that a newer program wrote.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }

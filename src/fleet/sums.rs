@@ -61,7 +61,7 @@ struct Reported {
 
 /// How many replicas are heard, of how many, and whether they carry enough of the traffic to be judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
+pub struct HeardReplicas {
     pub heard: usize,
     pub of: usize,
     pub enough: bool,
@@ -118,7 +118,7 @@ impl Sums {
 
     /// Whether those who reported within `patience` carry two thirds of the traffic of those who are there. Who is silent counts
     /// with the traffic of its last minute.
-    pub fn heard<'m>(&self, members: impl Iterator<Item = &'m str>, patience: Duration, now: Instant) -> Heard {
+    pub fn heard<'m>(&self, members: impl Iterator<Item = &'m str>, patience: Duration, now: Instant) -> HeardReplicas {
         let (mut heard, mut of, mut requests, mut all) = (0, 0, 0_u64, 0_u64);
         for name in members {
             of += 1;
@@ -131,7 +131,7 @@ impl Sums {
             }
         }
         let enough = requests * 3 >= all * 2 && (all > 0 || heard * 3 >= of * 2);
-        Heard { heard, of, enough }
+        HeardReplicas { heard, of, enough }
     }
 }
 
@@ -186,13 +186,13 @@ mod tests {
         }
         let (later, patience) = (began + 30 * SECOND, 10 * SECOND);
         let names = || ["a", "b", "c"].into_iter();
-        assert_eq!(sums.heard(names(), patience, began), Heard { heard: 3, of: 3, enough: true });
+        assert_eq!(sums.heard(names(), patience, began), HeardReplicas { heard: 3, of: 3, enough: true });
         for name in ["a", "b"] {
             sums.take(name, &report("l", 3, 1, &asked(200)), |_| Some(1), later);
         }
         assert_eq!(
             sums.heard(names(), patience, later),
-            Heard { heard: 2, of: 3, enough: true },
+            HeardReplicas { heard: 2, of: 3, enough: true },
             "the small one is silent"
         );
         let still_later = later + 15 * SECOND;
@@ -200,7 +200,7 @@ mod tests {
         sums.take("c", &report("l", 3, 1, &asked(30)), |_| Some(1), still_later);
         assert_eq!(
             sums.heard(names(), patience, still_later),
-            Heard { heard: 2, of: 3, enough: false },
+            HeardReplicas { heard: 2, of: 3, enough: false },
             "a large one is silent"
         );
         assert!(sums.heard(["a", "c"].into_iter(), patience, still_later).enough, "its lease is over");

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::followed::ANEW;
-use super::turn::{Asked, Author, Intent, MoveMade, NotMoved, Replicas, Request, begins_anew, reason_of, told};
+use super::told::told;
+use super::turn::{Asked, Author, Intent, MoveMade, NotMoved, Replicas, Request, begins_anew, reason_of};
 use super::{Reloader, State};
 use crate::compile::Snapshot;
 use crate::config::route_text;

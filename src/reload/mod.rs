@@ -7,9 +7,11 @@ mod fleet;
 mod followed;
 mod in_force_file;
 mod include;
+mod outcome;
 mod refusal;
 mod secrets;
 mod source;
+mod told;
 mod turn;
 mod watch_certificates;
 mod watch_file;
@@ -18,6 +20,7 @@ mod write;
 pub use changes::Changes;
 pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
+pub use outcome::{LastError, Outcome, Verdict};
 pub use secrets::short_secrets;
 pub use source::{Read, ReadError, Source, environment};
 pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request, in_words};
@@ -35,7 +38,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
@@ -118,43 +120,8 @@ struct State {
     written: Arc<Snapshot>,
 }
 
-/// Why the newest text is not in force.
-#[derive(Debug, Clone, Serialize)]
-pub struct LastError {
-    pub at: String,
-    pub diagnostics: Vec<Entry>,
-}
-
 /// Code and message of a warning. Its place is not part of it: a line more above is no news.
 type Warning = (String, String);
-
-/// The outcome of a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    Applied,
-    Unchanged,
-    Refused,
-}
-
-impl Verdict {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Unchanged => "unchanged",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// The answer to a reload.
-#[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
-    pub result: Verdict,
-    pub generation: u64,
-    pub changes: Changes,
-    pub diagnostics: Vec<Entry>,
-}
 
 /// The moves of one reload that get a log line each; a larger change is known to its author, and lines take time.
 const MOST_TOLD: usize = 1000;

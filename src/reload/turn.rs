@@ -3,21 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::told::told;
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_all};
-use crate::config::{Notice, Unwritable};
+use crate::config::Unwritable;
 use crate::diagnostic::{Entry as DiagnosticEntry, report_all};
 use crate::fleet::NotWrittenToFleet;
 use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
 use crate::migration::{Dial, Stage};
-use crate::notify::Message;
 use crate::proxy::{Edition, RouteEdition};
 use crate::route::Route;
 
@@ -171,45 +170,6 @@ impl fmt::Display for NotMoved {
             Self::Variable(why) => f.write_str(why),
             Self::Fleet(why) => why.fmt(f),
         }
-    }
-}
-
-/// What the people and programs of `[notify]` hear of an entry.
-pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -> Message {
-    let kind = match new.action {
-        Action::RollBack => Some(Notice::RolledBack),
-        _ if new.from == new.to => None,
-        _ => Some(Notice::Move),
-    };
-    let command = match kind {
-        Some(Notice::RolledBack) => format!("multilith gate {}", new.route),
-        Some(_) => format!("multilith rollback {}", new.route),
-        None => String::new(),
-    };
-    let reason = if new.reason.is_empty() { String::new() } else { format!(": {}", new.reason) };
-    // What a gate says of a step is over with the step.
-    let resolves: &[Notice] = match (new.action, after.latched) {
-        (Action::Pause | Action::Resume | Action::Agrees | Action::Fault, _) => &[],
-        (_, true) => &[Notice::Waiting, Notice::Slow],
-        (_, false) => &[Notice::RolledBack, Notice::Waiting, Notice::Slow],
-    };
-    Message {
-        kind,
-        route: new.route.into(),
-        text: format!(
-            "{} {}: {} -> {} by {}{reason}",
-            new.route,
-            new.action.as_str(),
-            in_words(new.from),
-            in_words(new.to),
-            new.who
-        ),
-        command,
-        by: new.by.as_str().into(),
-        entry,
-        resolves,
-        at: Timestamp::now(),
-        link: String::new(),
     }
 }
 

@@ -10,6 +10,7 @@ mod listen;
 mod observer;
 mod proxied;
 mod rebind;
+mod replica;
 mod run;
 mod service_manager;
 mod signals;

@@ -23,16 +23,16 @@ use super::drain::{Drained, drain};
 use super::hand_over::{Inheritance, Stays, hand_over};
 use super::listen::{Bound, ListenError};
 use super::observer::Counted;
+use super::replica;
 use super::tls::{Tls, TlsError};
 use crate::admin;
 use crate::compile::Snapshot;
 use crate::console::Console;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::fleet::{Fleet, FleetError, Follower};
-use crate::gate::{GateMove, Gates, Journal};
+use crate::fleet::{Fleet, FleetError};
+use crate::gate::{Gates, Journal};
 use crate::learn::Learner;
 use crate::live::{InForce, Live, is_kept_pressed, private_folder};
-use crate::migration::dial::By;
 use crate::notify::Notifier;
 use crate::proxy::{Access, Edition, Steps};
 use crate::reload::{self, Reloader, Source};
@@ -136,9 +136,6 @@ const GOING_AWAY: Duration = Duration::from_secs(1);
 /// The longest that writing the evidence may hold up the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// The others are told that this replica goes; they find out by themselves otherwise.
-const LEAVE: Duration = Duration::from_secs(2);
-
 /// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let Start { snapshot, source, keys, mut inheritance } = start;
@@ -190,14 +187,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
     let journal = Arc::new(Journal::of(Arc::clone(&store)));
     let notifier = Notifier::new(control.clone(), Arc::clone(&metrics));
-    let fleet = match &in_force.load().snapshot.fleet {
-        None => None,
-        Some(settings) => {
-            let own = (&*host_name(), &*admin.to_string());
-            let fleet = Fleet::new(settings, own, Arc::clone(&store), Arc::clone(&metrics), control.clone());
-            Some(fleet.map_err(StartError::Fleet)?)
-        }
-    };
+    let fleet = replica::join(&in_force.load().snapshot, &admin.to_string(), &store, &metrics, control)?;
     let reloader = Reloader::new(reload::Parts {
         source,
         in_force: Arc::clone(&in_force),
@@ -212,10 +202,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         fleet: fleet.clone(),
         control: control.clone(),
     });
-    if let Some(fleet) = &fleet {
-        let follower: std::sync::Weak<Reloader> = Arc::downgrade(&reloader);
-        fleet.start(follower as std::sync::Weak<dyn Follower>, FIRST_LOOK);
-    }
+    replica::begin(fleet.as_ref(), &reloader, FIRST_LOOK);
     let (known, watched) = (Arc::clone(&in_force), Arc::clone(&live));
     let gates = Gates::new(known, watched, Arc::clone(&telemetry), journal, notifier, fleet.clone());
     let (stop, stopping) = watch::channel(false);
@@ -291,7 +278,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         let listener = HttpListener::new(Arc::clone(&steps), Arc::clone(&connections), written, tls, threads);
         serve(data.get_handle(), *address, listener, Arc::clone(&fds), stopping.clone(), (threads, UNBUFFERED));
     }
-    gates.start(moves_by(&reloader));
+    gates.start(replica::moves_by(&reloader));
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&telemetry)));
     ready.store(true, Ordering::Release);
@@ -316,34 +303,6 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         copying,
         data,
     })
-}
-
-/// How gates move dials: as persons do, through the journal.
-fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
-    let who = format!("gate@{}", reloader.fleet_name().map_or_else(host_name, str::to_owned));
-    let reloader = Arc::downgrade(reloader);
-    Box::new(move |wanted: &GateMove| {
-        let Some(reloader) = reloader.upgrade() else { return Err("the server is stopping".to_owned()) };
-        let request = reload::Request {
-            route: &wanted.route,
-            asked: reload::Asked::Gate { action: wanted.action, from: wanted.from, to: wanted.to },
-            author: reload::Author {
-                by: By::Gate,
-                who: &who,
-                reason: &wanted.why,
-                verdict: serde_json::to_value(&wanted.numbers).ok(),
-            },
-            expect_seq: None,
-            write: false,
-        };
-        reloader.turn(&request).map(drop).map_err(|error| error.to_string())
-    })
-}
-
-/// The machine's name, or `multilith`.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "multilith".to_owned() } else { name.trim().to_owned() }
 }
 
 /// The store says in the metrics how it is; after another process let go of it, what that process kept is read anew.
@@ -454,7 +413,7 @@ impl Running {
             learner.save();
             store.let_go();
         };
-        self.leave_fleet().await;
+        replica::leave(self.fleet.as_ref()).await;
         if tokio::task::spawn_blocking(let_go).await.is_err() {
             tracing::error!("the store was not let go of: its thread ended in a panic");
         }
@@ -472,7 +431,7 @@ impl Running {
             tokio::time::sleep(server.lame_duck).await;
         }
         // Another replica may lead at once.
-        self.leave_fleet().await;
+        replica::leave(self.fleet.as_ref()).await;
         self.shadow.begin_to_stop();
         self.live.begin_to_stop();
         self.stop.send_replace(true);
@@ -499,14 +458,6 @@ impl Running {
         }
         self.telemetry.close(Duration::from_secs(2));
         drained == Drained::All
-    }
-
-    async fn leave_fleet(&self) {
-        if let Some(fleet) = &self.fleet
-            && tokio::time::timeout(LEAVE, fleet.leave()).await.is_err()
-        {
-            tracing::warn!("etcd of the fleet did not answer in time: this replica is listed until its lease ends");
-        }
     }
 
     /// Waits for the runtime's threads, at most a moment.

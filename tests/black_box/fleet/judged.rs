@@ -55,8 +55,9 @@ fn a_bad_service_is_rolled_back_everywhere_by_one_leader() {
     );
     assert!(entries[0]["term"].as_i64() > Some(0), "under a leader: {}", entries[0]);
     let leader = world.leader().expect("one leads");
-    let follower = world.edges[1 - leader].admin_json("GET", "/api/v1/routes/users/gate").1;
-    assert_eq!(follower["state"], "latched", "{follower}");
+    patiently("the others say so", || {
+        world.edges[1 - leader].admin_json("GET", "/api/v1/routes/users/gate").1["state"] == "latched"
+    });
     println!("rolled back by {}: {}", entries[0]["who"], entries[0]["reason"]);
 }
 

@@ -1,0 +1,41 @@
+//! What became of a reload, and why the newest text is not in force.
+
+use serde::Serialize;
+
+use super::Changes;
+use crate::diagnostic::Entry;
+
+/// Why the newest text is not in force.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastError {
+    pub at: String,
+    pub diagnostics: Vec<Entry>,
+}
+
+/// The outcome of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Applied,
+    Unchanged,
+    Refused,
+}
+
+impl Verdict {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The answer to a reload.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    pub result: Verdict,
+    pub generation: u64,
+    pub changes: Changes,
+    pub diagnostics: Vec<Entry>,
+}

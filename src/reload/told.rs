@@ -1,0 +1,48 @@
+//! What the people and programs of `[notify]` hear of an entry of the journal.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::in_words;
+use crate::config::Notice;
+use crate::gate::NewEntry;
+use crate::migration::dial::{Action, Standing};
+use crate::notify::Message;
+
+pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -> Message {
+    let kind = match new.action {
+        Action::RollBack => Some(Notice::RolledBack),
+        _ if new.from == new.to => None,
+        _ => Some(Notice::Move),
+    };
+    let command = match kind {
+        Some(Notice::RolledBack) => format!("multilith gate {}", new.route),
+        Some(_) => format!("multilith rollback {}", new.route),
+        None => String::new(),
+    };
+    let reason = if new.reason.is_empty() { String::new() } else { format!(": {}", new.reason) };
+    // What a gate says of a step is over with the step.
+    let resolves: &[Notice] = match (new.action, after.latched) {
+        (Action::Pause | Action::Resume | Action::Agrees | Action::Fault, _) => &[],
+        (_, true) => &[Notice::Waiting, Notice::Slow],
+        (_, false) => &[Notice::RolledBack, Notice::Waiting, Notice::Slow],
+    };
+    Message {
+        kind,
+        route: new.route.into(),
+        text: format!(
+            "{} {}: {} -> {} by {}{reason}",
+            new.route,
+            new.action.as_str(),
+            in_words(new.from),
+            in_words(new.to),
+            new.who
+        ),
+        command,
+        by: new.by.as_str().into(),
+        entry,
+        resolves,
+        at: Timestamp::now(),
+        link: String::new(),
+    }
+}

@@ -1,0 +1,77 @@
+//! This process as one of several: how it joins a fleet and leaves it, and under which name its gates move dials.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::run::StartError;
+use crate::compile::Snapshot;
+use crate::fleet::{Fleet, Follower};
+use crate::gate::GateMove;
+use crate::migration::dial::By;
+use crate::reload::{self, Reloader};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// The others are told that this replica goes; they find out by themselves otherwise.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// `None`: this proxy is alone. Nothing is asked yet.
+pub(super) fn join(
+    snapshot: &Snapshot,
+    admin: &str,
+    store: &Arc<Store>,
+    metrics: &Arc<Metrics>,
+    control: &Handle,
+) -> Result<Option<Arc<Fleet>>, StartError> {
+    let Some(settings) = &snapshot.fleet else { return Ok(None) };
+    let own = (&*host_name(), admin);
+    let fleet = Fleet::new(settings, own, Arc::clone(store), Arc::clone(metrics), control.clone());
+    fleet.map(Some).map_err(StartError::Fleet)
+}
+
+/// From now on the fleet's dials are followed; waits at most `first` for those in force.
+pub(super) fn begin(fleet: Option<&Arc<Fleet>>, reloader: &Arc<Reloader>, first: Duration) {
+    if let Some(fleet) = fleet {
+        let follower: Weak<Reloader> = Arc::downgrade(reloader);
+        fleet.start(follower, first);
+    }
+}
+
+/// Another replica may lead at once.
+pub(super) async fn leave(fleet: Option<&Arc<Fleet>>) {
+    if let Some(fleet) = fleet
+        && tokio::time::timeout(LEAVE, fleet.leave()).await.is_err()
+    {
+        tracing::warn!("etcd of the fleet did not answer in time: this replica is listed until its lease ends");
+    }
+}
+
+/// How gates move dials: as persons do, through the journal.
+pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
+    let who = format!("gate@{}", reloader.fleet_name().map_or_else(host_name, str::to_owned));
+    let reloader = Arc::downgrade(reloader);
+    Box::new(move |wanted: &GateMove| {
+        let Some(reloader) = reloader.upgrade() else { return Err("the server is stopping".to_owned()) };
+        let request = reload::Request {
+            route: &wanted.route,
+            asked: reload::Asked::Gate { action: wanted.action, from: wanted.from, to: wanted.to },
+            author: reload::Author {
+                by: By::Gate,
+                who: &who,
+                reason: &wanted.why,
+                verdict: serde_json::to_value(&wanted.numbers).ok(),
+            },
+            expect_seq: None,
+            write: false,
+        };
+        reloader.turn(&request).map(drop).map_err(|error| error.to_string())
+    })
+}
+
+/// The machine's name, or `multilith`.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "multilith".to_owned() } else { name.trim().to_owned() }
+}
