@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::run::StartError;
 use crate::compile::Snapshot;
-use crate::fleet::{Fleet, Follower};
+use crate::fleet::Fleet;
 use crate::gate::GateMove;
 use crate::migration::dial::By;
 use crate::reload::{self, Reloader};
