@@ -116,7 +116,7 @@ pub struct DialRecord {
     pub subjects: Vec<String>,
     /// Tells one writing from another whose answer was lost.
     pub nonce: String,
-    /// FleetKeys that a newer program wrote.
+    /// Keys that a newer program wrote.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }

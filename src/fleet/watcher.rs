@@ -24,7 +24,7 @@ enum Event {
     Gone(String),
 }
 
-/// FleetKeys that are followed together.
+/// Keys that are followed together.
 trait Heard: Send {
     /// Below the prefix: from the first up to and without the second.
     const RANGE: (&'static str, &'static str);
