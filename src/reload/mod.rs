@@ -23,7 +23,8 @@ pub use in_force_file::{FileText, InForceFile};
 pub use outcome::{LastError, Outcome, Verdict};
 pub use secrets::short_secrets;
 pub use source::{Read, ReadError, Source, environment};
-pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request, in_words};
+pub use told::in_words;
+pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request};
 pub use write::{NotWritten, to_paste};
 
 use fleet::Proposals;

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::in_words;
 use crate::config::Notice;
 use crate::gate::NewEntry;
 use crate::migration::dial::{Action, Standing};
+use crate::migration::{Dial, Stage};
 use crate::notify::Message;
 
 pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -> Message {
@@ -44,5 +44,14 @@ pub(super) fn told(new: &NewEntry<'_>, after: &Standing, entry: Option<Value>) -
         resolves,
         at: Timestamp::now(),
         link: String::new(),
+    }
+}
+
+/// `canary 5%`, `migrated`.
+#[must_use]
+pub fn in_words(dial: Dial) -> String {
+    match dial.stage {
+        Stage::Canary => format!("{} {}", dial.stage, dial.weight),
+        stage => stage.to_string(),
     }
 }

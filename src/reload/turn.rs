@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::told::told;
+use super::told::{in_words, told};
 use super::write::{NotWritten, to_paste};
 use super::{Reloader, environment};
 use crate::compile::{Compiled, Snapshot, compile_all};
@@ -170,15 +170,6 @@ impl fmt::Display for NotMoved {
             Self::Variable(why) => f.write_str(why),
             Self::Fleet(why) => why.fmt(f),
         }
-    }
-}
-
-/// `canary 5%`, `migrated`.
-#[must_use]
-pub fn in_words(dial: Dial) -> String {
-    match dial.stage {
-        Stage::Canary => format!("{} {}", dial.stage, dial.weight),
-        stage => stage.to_string(),
     }
 }
 

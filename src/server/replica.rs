@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::run::StartError;
 use crate::compile::Snapshot;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, FleetError};
 use crate::gate::GateMove;
 use crate::migration::dial::By;
 use crate::reload::{self, Reloader};
@@ -24,11 +23,11 @@ pub(super) fn join(
     store: &Arc<Store>,
     metrics: &Arc<Metrics>,
     control: &Handle,
-) -> Result<Option<Arc<Fleet>>, StartError> {
+) -> Result<Option<Arc<Fleet>>, FleetError> {
     let Some(settings) = &snapshot.fleet else { return Ok(None) };
     let own = (&*host_name(), admin);
     let fleet = Fleet::new(settings, own, Arc::clone(store), Arc::clone(metrics), control.clone());
-    fleet.map(Some).map_err(StartError::Fleet)
+    fleet.map(Some)
 }
 
 /// From now on the fleet's dials are followed; waits at most `first` for those in force.

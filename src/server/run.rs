@@ -187,7 +187,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let in_force = Arc::new(InForce::new(Arc::new(edition)));
     let journal = Arc::new(Journal::of(Arc::clone(&store)));
     let notifier = Notifier::new(control.clone(), Arc::clone(&metrics));
-    let fleet = replica::join(&in_force.load().snapshot, &admin.to_string(), &store, &metrics, control)?;
+    let fleet = replica::join(&in_force.load().snapshot, &admin.to_string(), &store, &metrics, control)
+        .map_err(StartError::Fleet)?;
     let reloader = Reloader::new(reload::Parts {
         source,
         in_force: Arc::clone(&in_force),
