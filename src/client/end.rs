@@ -7,16 +7,19 @@ use std::time::{Duration, Instant};
 
 use http::uri::Scheme;
 
+use super::lambda::{self, Invocation};
 use super::{ConnectError, Fault, Peer, Socket, connect, http1, http2, idle_pool, opening};
 use crate::endpoint::{HttpVersions, IdleCloses};
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
-/// A connection of HTTP/1, or a stream of one of HTTP/2.
+/// A connection of HTTP/1, a stream of one of HTTP/2, or a request that is translated for what is no server of HTTP.
 #[derive(Debug)]
 pub enum End {
     Http1(http1::Conn),
     /// With the scheme that its requests name.
     Http2(http2::Stream, Scheme),
+    /// A call of a function, over a connection to the service that runs it.
+    Lambda(Box<Invocation>),
 }
 
 impl End {
@@ -103,6 +106,7 @@ impl End {
                 Ok(())
             }
             Self::Http2(stream, scheme) => stream.put_head(head, framing, scheme),
+            Self::Lambda(call) => call.put_head(head, framing),
         }
     }
 
@@ -112,6 +116,7 @@ impl End {
         match self {
             Self::Http1(conn) => conn.room(),
             Self::Http2(stream, _) => stream.room(),
+            Self::Lambda(_) => lambda::ROOM,
         }
     }
 
@@ -120,6 +125,7 @@ impl End {
         match self {
             Self::Http1(conn) => conn.put(piece),
             Self::Http2(stream, _) => stream.put(piece),
+            Self::Lambda(call) => call.put(piece),
         }
     }
 
@@ -128,6 +134,7 @@ impl End {
         match self {
             Self::Http1(conn) => conn.poll_send(cx, moved),
             Self::Http2(stream, _) => stream.poll_send(cx, moved),
+            Self::Lambda(call) => call.poll_send(cx, moved),
         }
     }
 
@@ -136,6 +143,7 @@ impl End {
         match self {
             Self::Http1(conn) => conn.poll_head(cx),
             Self::Http2(stream, _) => stream.poll_head(cx),
+            Self::Lambda(call) => call.poll_head(cx),
         }
     }
 
@@ -145,6 +153,7 @@ impl End {
         match self {
             Self::Http1(conn) => conn.framing(),
             Self::Http2(stream, _) => stream.framing(),
+            Self::Lambda(call) => call.framing(),
         }
     }
 
@@ -153,14 +162,15 @@ impl End {
         match self {
             Self::Http1(conn) => conn.poll_piece(cx),
             Self::Http2(stream, _) => stream.poll_piece(cx),
+            Self::Lambda(call) => call.poll_piece(),
         }
     }
 
     /// So many bytes of the response's body were passed on: the upstream may send as many again.
     pub fn passed(&mut self, bytes: usize) {
         match self {
-            // TCP's window moves when the socket is read.
-            Self::Http1(_) => {}
+            // TCP's window moves when the socket is read, and translated responses are whole.
+            Self::Http1(_) | Self::Lambda(_) => {}
             Self::Http2(stream, _) => stream.passed(bytes),
         }
     }
@@ -168,10 +178,14 @@ impl End {
     /// Keeps the connection from `now` on for `wait` if it may have another request. At most `most` of HTTP/1 wait on one thread, and `closes` hears
     /// when the other end closes them; one of HTTP/2 is shared already.
     pub fn keep(self, key: u64, now: Instant, wait: Duration, most: usize, closes: Option<&Arc<IdleCloses>>) {
-        if let Self::Http1(conn) = self
-            && let Some(socket) = conn.reuse()
-        {
-            idle_pool::keep(key, socket, now, wait, most, closes);
+        match self {
+            Self::Http1(conn) => {
+                if let Some(socket) = conn.reuse() {
+                    idle_pool::keep(key, socket, now, wait, most, closes);
+                }
+            }
+            Self::Http2(..) => {}
+            Self::Lambda(call) => Self::Http1(call.into_connection()).keep(key, now, wait, most, closes),
         }
     }
 }

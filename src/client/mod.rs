@@ -4,6 +4,8 @@
 //! that polls them loses nothing that was promised, and one task with one waker can move both directions at once.
 
 pub mod ask;
+mod aws_credentials;
+mod aws_keys;
 mod connect;
 mod end;
 pub mod etcd;
@@ -13,12 +15,15 @@ pub mod http2;
 pub mod idle_pool;
 mod json_lines;
 mod keep_alive;
+mod lambda;
 mod opening;
 mod outbox;
 mod peer;
 pub mod read;
 mod socket;
+mod target;
 pub mod tls;
+mod translated;
 mod url;
 
 pub use ask::{AskError, Request, Response};
@@ -30,6 +35,8 @@ pub use keep_alive::KeepAliveClient;
 pub use outbox::Outbox;
 pub use peer::Peer;
 pub use socket::Socket;
+pub use target::Protocol;
+pub use translated::Brief;
 pub use url::{BadUrl, Scheme, Url};
 
 use std::fmt;
@@ -49,6 +56,23 @@ pub enum Fault {
     NeedsHttp1,
     /// The request cannot be written for this version of HTTP.
     Unwritable(&'static str),
+    /// The target says that it has not run the request: any method may be asked elsewhere.
+    NotRun(NotRun),
+    /// The target takes no request of this kind; the label of `refused_total`. Nothing was sent.
+    Unsupported(&'static str),
+    /// The request is larger than the target takes. Nothing was run.
+    TooLarge,
+}
+
+/// Why a target has not run a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotRun {
+    /// There is no such function.
+    Unknown,
+    /// We may not call it, or have nothing to show that we may.
+    Denied,
+    /// It is called too often.
+    Throttled,
 }
 
 impl Fault {
@@ -73,6 +97,11 @@ impl fmt::Display for Fault {
             Self::Unprocessed => f.write_str("not processed"),
             Self::NeedsHttp1 => f.write_str("HTTP/1.1 required"),
             Self::Unwritable(why) => f.write_str(why),
+            Self::NotRun(NotRun::Unknown) => f.write_str("the target does not exist"),
+            Self::NotRun(NotRun::Denied) => f.write_str("the target may not be called"),
+            Self::NotRun(NotRun::Throttled) => f.write_str("the target is called too often"),
+            Self::Unsupported(what) => write!(f, "not possible for this target: {what}"),
+            Self::TooLarge => f.write_str("the request is larger than the target takes"),
         }
     }
 }

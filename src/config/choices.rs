@@ -77,6 +77,11 @@ choices! {
         Http2 "2",
         Auto "auto",
     }
+    /// The form of the event that a function of Lambda gets.
+    LambdaEvent: "a form of event" {
+        V1 "1.0",
+        V2 "2.0",
+    }
     /// The oldest version of TLS that is spoken with clients.
     TlsVersion: "a version of TLS" {
         Tls12 "1.2",

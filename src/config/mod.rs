@@ -28,6 +28,7 @@ mod settings;
 mod shadow;
 mod switch;
 mod table;
+mod target;
 mod unclosed;
 mod units;
 mod upstream;
@@ -39,8 +40,8 @@ mod schema_tests;
 pub use auth::{Auth, ForwardAuth, Jwt, Revoked, RevokedKeys, TokenExchange};
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, CacheBy, Examples, HttpVersion, IpFamily, LogFormat, Notice, NotifyFormat, Numbers, OnFail, PathCase,
-    ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
+    Balance, CacheBy, Examples, HttpVersion, IpFamily, LambdaEvent, LogFormat, Notice, NotifyFormat, Numbers, OnFail,
+    PathCase, ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use containers::{Docker, Kubernetes, PortChoice};
@@ -60,6 +61,7 @@ pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls, TrustedUser}
 pub use settings::{Inventory, Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, CopyLimits, Follow, Noise, Shadow};
 pub use switch::Switch;
+pub use target::{Credentials, CredentialsTable, Lambda};
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{
     Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Queue, Service, Srv,

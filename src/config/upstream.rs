@@ -10,7 +10,9 @@ use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
-use super::{Balance, Buffer, Docker, HeaderValues, HttpVersion, Kubernetes, Limit, Timeouts, Verify};
+use super::{
+    Balance, Buffer, Credentials, Docker, HeaderValues, HttpVersion, Kubernetes, Lambda, Limit, Timeouts, Verify,
+};
 use crate::diagnostic::Code;
 
 macro_rules! upstream {
@@ -68,8 +70,13 @@ upstream! {
 }
 
 upstream! {
-    /// A new upstream that takes routes over. Exactly one of `url`, `endpoints` and `discover`.
+    /// A new upstream that takes routes over. Exactly one of `url`, `endpoints`, `discover` and `lambda`.
     Service {
+        /// A function of AWS Lambda in the place of a server.
+        lambda: Lambda,
+        /// Where the credentials of AWS come from: `"environment"`, `{ file = "…" }`, `{ container = true }` or `{ imds = true }`.
+        /// Default: `"environment"`.
+        credentials: Credentials,
         /// Unsafe requests may be copied here: what they write does not matter. Default: false.
         sandbox: bool,
     }

@@ -80,6 +80,7 @@ codes! {
     Error MonolithStillNeeded "monolith-still-needed" "the monolith is retired while a route needs it"
     Error UpstreamSource "upstream-source" "an upstream needs exactly one of `url`, `endpoints` and `discover`"
     Error InvalidUrl "invalid-url" "a URL that cannot be an upstream's"
+    Error TargetCannot "target-cannot" "something that a service which is not a server of HTTP cannot do"
     Error UrlWithPath "url-with-path" "an upstream's URL with a path, which belongs into a rewrite"
     Error TlsWithoutHttps "tls-without-https" "`tls` for an upstream whose URL is not https"
     Warning UnverifiedUpstream "unverified-upstream" "an upstream whose certificate proves nothing"

@@ -17,6 +17,7 @@ mod ring;
 mod round_robin;
 mod slow_start;
 mod spec;
+mod target;
 
 pub use buffering::{Buffering, RequestBuffer};
 pub use checkup::{Checkup, Verdict};
@@ -35,3 +36,4 @@ pub use spec::{
     Address, Balance, Eject, Ejection, Health, HealthCheck, HealthRequest, HttpVersions, KeyPin, OwnTimeout,
     OwnTimeouts, Source, Timeouts, TlsIdentity, UpstreamId, UpstreamSpec, Verify,
 };
+pub use target::{CredentialsSource, EventVersion, LambdaSpec, TargetSpec};

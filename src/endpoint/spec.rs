@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Buffering, DockerContainers, InFlightLimit, Keepalive, KubernetesService};
+use super::{Buffering, DockerContainers, InFlightLimit, Keepalive, KubernetesService, TargetSpec};
 use crate::message::ProxyVersion;
 
 /// An upstream's place in the snapshot.
@@ -262,6 +262,7 @@ pub struct Timeouts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSpec {
     pub name: Arc<str>,
+    pub target: TargetSpec,
     pub source: Source,
     /// The Host that it is asked under; `None`: the client's.
     pub host: Option<Box<str>>,

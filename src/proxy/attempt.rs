@@ -65,6 +65,13 @@ pub fn not_sent(steps: &Steps, exchange: &mut Exchange, failure: Failure) -> Nex
     Next::Stop(failure)
 }
 
+/// The same where nobody else may be asked.
+fn not_run(steps: &Steps, exchange: &mut Exchange, failure: Failure) -> Next {
+    note_failure(steps, exchange, failure);
+    service_failed(steps, exchange);
+    Next::Stop(failure)
+}
+
 /// The endpoint that is asked: the same once more, the one on which the client has signed in, or the balancer's. `None`: there is none.
 fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
     if std::mem::take(&mut exchange.attempt.anew)
@@ -223,6 +230,10 @@ pub fn response_piece(steps: &Steps, exchange: &mut Exchange, piece: &Piece) {
 /// An attempt failed after it was connected. Decides whether another endpoint may be asked; a wrong yes would send a write twice.
 pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
     let Failed { failure, stale, kept, unprocessed, unsent } = failed;
+    if failure.nothing_sent() {
+        // The target says itself that nothing was run. What cannot be sent again is not sent to the monolith, either.
+        return if kept { not_sent(steps, exchange, failure) } else { not_run(steps, exchange, failure) };
+    }
     let again = may_send_again(exchange, failure, kept) || unsent && kept;
     if again && (stale || unprocessed || unsent) && retry_stale(steps, exchange) {
         return Next::Again;

@@ -13,7 +13,7 @@ use super::identify;
 use super::pump::{Ended, Pump, ResponseState, Upload, of_upstream};
 use super::replay_buffer::ReplayBuffer;
 use super::reply::{After, after, say};
-use super::{buffer, queue};
+use super::{buffer, outbound, queue};
 use crate::client::{self, End};
 use crate::endpoint::HttpVersions;
 use crate::message::Framing;
@@ -135,6 +135,10 @@ fn begin<'a, 'c>(
     steps.connected(exchange, reused).map_err(Next::Stop)?;
     let head = steps.request_head(exchange).map_err(Next::Stop)?;
     let framing = exchange.framing;
+    let target = exchange.edition.pool(exchange.target).target();
+    if !target.is_http() {
+        upstream = target.over(upstream, outbound::brief(exchange));
+    }
     if let Err(fault) = upstream.put_head(&head, framing) {
         // Nothing was sent.
         let (failure, _) = of_upstream(exchange, &fault);
@@ -142,7 +146,12 @@ fn begin<'a, 'c>(
         if matches!(fault, client::Fault::Unwritable(_)) && speaks_http1 {
             exchange.http1_alone = true;
         }
-        let unsent = !matches!(fault, client::Fault::Unwritable(_)) || exchange.http1_alone;
+        let unsent = match fault {
+            client::Fault::Unwritable(_) => exchange.http1_alone,
+            // It would say so again.
+            client::Fault::NotRun(_) | client::Fault::Unsupported(_) | client::Fault::TooLarge => false,
+            _ => true,
+        };
         let failed = Failed { failure, stale: false, kept: kept.is_whole(), unprocessed: false, unsent };
         return Err(steps.failed(exchange, failed));
     }

@@ -1,5 +1,6 @@
 //! Where the request's path meets its copy: what passes is cloned and handed over, and nothing is waited for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::location::Asked;
 use super::outbound::Outbound;
 use super::request::authority;
 use super::{rewriting, sign_in};
-use crate::client::Fault;
+use crate::client::{Brief, Fault};
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::ForwardedHeaders;
 use crate::guard::identity::Inquiry;
@@ -137,6 +138,7 @@ pub(super) struct Origin {
     forwarded: Option<ForwardedHeaders>,
     request_id: RequestId,
     trace: TraceContext,
+    client: Option<IpAddr>,
     /// The path and the host, where addresses in the response are read with them.
     asked: Option<(Box<[u8]>, Box<str>)>,
 }
@@ -151,6 +153,7 @@ impl Origin {
             // They are in the request already.
             forwarded: None,
             request_id: RequestId::made(fastrand::u128(..)),
+            client: None,
             trace: TraceContext::continue_or_start(&head.fields, fastrand::u128(1..), fastrand::u64(1..)).for_shadow(),
         }
     }
@@ -167,6 +170,7 @@ impl Origin {
             forwarded: exchange.forwarded.clone(),
             request_id: exchange.request_id,
             trace: exchange.trace.for_shadow(),
+            client: exchange.client,
         }
     }
 }
@@ -188,6 +192,10 @@ impl Translate for Origin {
             trace: self.trace,
         };
         outbound.write(head).map_err(|_| Fault::Unwritable("the route's rewriting"))
+    }
+
+    fn brief(&self, head: &RequestHead) -> Brief {
+        Brief { client: self.client, version: head.version }
     }
 
     fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {

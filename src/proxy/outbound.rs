@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
+use crate::client::Brief;
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::guard;
@@ -60,6 +61,11 @@ pub fn head(exchange: &Exchange) -> Result<RequestHead, Failure> {
         head.fields.set(Name::Trailer, trailer);
     }
     Ok(head)
+}
+
+/// What a target that is not a server of HTTP is told beside the head.
+pub fn brief(exchange: &Exchange) -> Brief {
+    Brief { client: exchange.client, version: exchange.head.version }
 }
 
 impl Outbound<'_> {

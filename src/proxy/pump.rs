@@ -16,7 +16,7 @@ use super::reply::{After, after};
 use super::response_buffer::{self, ResponseBuffer};
 use super::tunnel::Tunnel;
 use super::{Steps, sign_in};
-use crate::client::{self, End, http1};
+use crate::client::{self, End, NotRun, http1};
 use crate::message::Framing;
 
 /// Interim responses (1xx) before the final one; an upstream that sends more never answers.
@@ -404,6 +404,10 @@ pub fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, 
         client::Fault::Ended(_) => (Failure::Reset, false),
         client::Fault::Malformed(_) | client::Fault::Unwritable(_) => (Failure::Protocol, false),
         client::Fault::Unprocessed => (Failure::Reset, true),
+        client::Fault::NotRun(NotRun::Unknown | NotRun::Denied) => (Failure::Connect, false),
+        client::Fault::NotRun(NotRun::Throttled) => (Failure::Queue, false),
+        client::Fault::Unsupported(reason) => (Failure::Refused { status: 501, reason }, false),
+        client::Fault::TooLarge => (Failure::Refused { status: 413, reason: "body" }, false),
         client::Fault::NeedsHttp1 => {
             let first = !std::mem::replace(&mut exchange.http1_alone, true);
             (Failure::Protocol, first)

@@ -81,7 +81,10 @@ impl std::fmt::Display for ClientError {
 /// Never says what the endpoint said: that may hold secrets.
 impl From<Fault> for ClientError {
     fn from(fault: Fault) -> Self {
-        Self::Broken(fault.to_string())
+        match fault {
+            Fault::NotRun(_) => Self::Connect(fault.to_string()),
+            _ => Self::Broken(fault.to_string()),
+        }
     }
 }
 
@@ -124,8 +127,12 @@ impl Client {
         let peer = lease.peer_for(request.client.as_ref(), false);
         let youngest = spec.keepalive.reuse_within(lease.idle_closes(), asked.is_harmless_twice());
         let kept = End::kept(key, spec.http, peer.is_tls(), began, youngest);
+        let target = request.pool.target();
+        let over = |end| if target.is_http() { end } else { target.over(end, request.translate.brief(request.head)) };
+        let kept = kept.map(over);
         // In a box, made when it is needed: most copies find a connection.
-        let connected = async { Box::pin(self.connect(&peer, (key, spec.http), spec.keepalive.http2())).await };
+        let connected =
+            async { Box::pin(self.connect(&peer, (key, spec.http), spec.keepalive.http2())).await.map(over) };
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
         if whole {

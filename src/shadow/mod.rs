@@ -44,7 +44,7 @@ pub use skipped::Skipped;
 pub use tee::Tee;
 pub use threads::{runtime, step_back};
 
-use crate::client::Fault;
+use crate::client::{Brief, Fault};
 use crate::endpoint::UpstreamId;
 use crate::message::{RequestHead, ResponseHead};
 
@@ -58,6 +58,9 @@ pub trait Translate: Send + Sync {
     /// # Errors
     /// It cannot be written: the copy is not sent.
     fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault>;
+
+    /// What a target that is not a server of HTTP is told beside this head, which was written for it.
+    fn brief(&self, head: &RequestHead) -> Brief;
 
     /// Changes what an endpoint of this upstream responded, as it would be for the client.
     ///

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
@@ -24,6 +25,7 @@ use super::peers::{PeerMaker, PeerProblem, Place};
 use super::queue::{Busy, Permit, RequestQueue};
 use super::roll::Roll;
 use super::vitals::{EndpointKey, Failure, Vitals};
+use crate::client::Protocol;
 use crate::endpoint::{Address, InFlightLimit, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
 /// An entry of a source: an address, perhaps still a name, and a weight.
@@ -56,6 +58,7 @@ const FAILING: u32 = 5;
 
 pub struct Pool {
     spec: Arc<UpstreamSpec>,
+    target: Protocol,
     maker: Result<PeerMaker, PeerProblem>,
     set: ArcSwap<EndpointSet>,
     step: AtomicUsize,
@@ -93,10 +96,10 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// `began` is the beginning of the process's clock. `heir_of` is the pool of the same name before: endpoints whose
-    /// address stays keep their vitals, the others drain here.
+    /// address stays keep their vitals, the others drain here. What a target that is not a server of HTTP needs runs on `runtime`.
     pub(super) fn new(
         spec: &Arc<UpstreamSpec>,
-        began: Instant,
+        (began, runtime): (Instant, &Handle),
         observer: Arc<dyn Observer>,
         heir_of: Option<&Self>,
     ) -> Arc<Self> {
@@ -108,8 +111,12 @@ impl Pool {
         let same_source = heir_of.filter(|old| old.spec.source == spec.source);
         let membership = same_source.map_or_else(Membership::default, |old| old.membership.lock().clone());
         let leaving = heir_of.map_or_else(Vec::new, |old| old.roll.lock().everyone());
+        // Its connections and credentials outlive a reload that does not change it.
+        let same_target = heir_of.filter(|old| old.spec.target == spec.target);
+        let target = same_target.map_or_else(|| Protocol::start(&spec.target, runtime), |old| old.target.clone());
         Arc::new(Self {
             spec: Arc::clone(spec),
+            target,
             maker,
             set: ArcSwap::from_pointee(EndpointSet::default()),
             step: AtomicUsize::new(0),
@@ -133,6 +140,11 @@ impl Pool {
 
     pub fn spec(&self) -> &Arc<UpstreamSpec> {
         &self.spec
+    }
+
+    /// In which protocol its endpoints are asked.
+    pub const fn target(&self) -> &Protocol {
+        &self.target
     }
 
     /// An endpoint for one attempt. `unit` is the hash of the sticky unit, if the client has one; `avoid` are the endpoints

@@ -19,6 +19,7 @@ pub(super) fn fixed(list: &[&str]) -> UpstreamSpec {
 
 pub(super) fn spec(source: Source) -> UpstreamSpec {
     UpstreamSpec {
+        target: crate::endpoint::TargetSpec::Http,
         name: "users".into(),
         source,
         host: None,

@@ -99,7 +99,7 @@ impl Upstreams {
     }
 
     fn begin(&self, spec: &Arc<UpstreamSpec>, before: Option<&Pool>) -> Arc<Pool> {
-        let pool = Pool::new(spec, self.began, Arc::clone(&self.observer), before);
+        let pool = Pool::new(spec, (self.began, &self.handle), Arc::clone(&self.observer), before);
         // The last list of the same registry holds until it sends another.
         let known = pool.membership.lock().endpoints();
         let resolved = if let Source::Fixed(list) = &spec.source {

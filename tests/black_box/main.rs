@@ -10,4 +10,5 @@ mod fleet;
 mod gate;
 mod shadow;
 mod stages;
+mod targets;
 mod upstream;

@@ -24,6 +24,7 @@ mod safe_methods;
 mod service;
 mod shadow;
 mod sticky;
+mod target;
 mod variants;
 
 use std::collections::HashSet;
@@ -140,6 +141,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let policy = policy::compile(site, rule.as_ref(), draft);
     let templates = rule.as_ref().map(|rule| rule.paths.as_slice()).unwrap_or_default();
     let rewrite = rewrite::compile(site, templates, draft);
+    target::check(site, draft);
     cookieless::check(site, policy.as_ref(), draft);
     rewrite::check_effect(site, policy.as_ref(), &rewrite, draft);
     let methods = rule.as_ref().and_then(|rule| rule.methods.as_ref());

@@ -6,6 +6,7 @@ mod limit;
 mod parts;
 mod registry_url;
 mod source;
+mod target;
 mod tls;
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,6 +19,7 @@ use crate::config;
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::{Balance, Source, Timeouts, UpstreamId, UpstreamSpec};
 use parts::Parts;
+pub(super) use target::TargetKind;
 
 pub(super) use registry_url::registry_url;
 
@@ -39,6 +41,7 @@ pub(super) struct Names<'f> {
 pub(super) struct Service {
     pub(super) id: UpstreamId,
     pub(super) sandbox: bool,
+    pub(super) target: TargetKind,
 }
 
 /// What a name stands for.
@@ -85,8 +88,10 @@ pub(super) fn compile<'f>(file: &'f config::File, draft: &mut Draft<'_>) -> Upst
             let parts = Parts::of_service(&entry.name, &entry.key, service);
             let sandbox = service.sandbox.or(false);
             let id = UpstreamId(u32::try_from(specs.len()).expect("a file has fewer than 2^32 services"));
-            names.services.insert(&entry.name, Service { id, sandbox });
-            specs.push(Arc::new(parts.compile(base, sandbox, draft)));
+            let target = target::kind(service);
+            names.services.insert(&entry.name, Service { id, sandbox, target });
+            let spec = target::compile(service, &parts, base, draft);
+            specs.push(Arc::new(spec.unwrap_or_else(|| parts.compile(base, sandbox, draft))));
         }
     }
     let by_unit = specs.iter().zip(0_u32..).filter(|(spec, _)| spec.balance == Balance::Sticky);

@@ -6,7 +6,7 @@ use super::super::settings::{buffer, timeouts};
 use super::{health, limit, source, tls};
 use crate::config::{self, Field, Item};
 use crate::diagnostic::{Code, Span};
-use crate::endpoint::{Balance, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
+use crate::endpoint::{Balance, HttpVersions, Keepalive, Source, TargetSpec, Timeouts, UpstreamSpec};
 use crate::message::ProxyVersion;
 
 /// The keys that both tables have.
@@ -100,6 +100,7 @@ impl<'f> Parts<'f> {
     ) -> UpstreamSpec {
         UpstreamSpec {
             name: self.name.into(),
+            target: TargetSpec::Http,
             tls: tls::compile(self, secure, draft),
             source,
             host: self.host(draft),

@@ -26,6 +26,7 @@ pub(crate) struct EdgePlan {
     monolith: String,
     rest: String,
     descriptors: Option<u32>,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl EdgePlan {
@@ -33,6 +34,12 @@ impl EdgePlan {
     #[allow(dead_code, reason = "used by the tests of the edge alone")]
     pub(crate) fn descriptors(mut self, most: u32) -> Self {
         self.descriptors = Some(most);
+        self
+    }
+
+    /// A variable of the process's environment.
+    pub(crate) fn variable(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
         self
     }
 
@@ -83,7 +90,7 @@ impl EdgePlan {
         let arguments = ["run".as_ref(), "-c".as_ref(), edge.path.as_os_str()];
         let mut process = match self.descriptors {
             Some(most) => Process::spawn_with_descriptors(most, arguments),
-            None => Process::spawn(arguments),
+            None => Process::spawn_with(arguments, self.variables.clone()),
         };
         let mut ended = None;
         let ready = within(PATIENCE, || {

@@ -19,12 +19,13 @@ mod wires;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use multilith::endpoint::{Balance, Eject, HttpVersions, Keepalive, Source, Timeouts, UpstreamSpec};
+use multilith::endpoint::{Balance, Eject, HttpVersions, Keepalive, Source, TargetSpec, Timeouts, UpstreamSpec};
 use multilith::upstream::{EndpointState, EndpointStatus, Pool, Unobserved, UpstreamStatus, Upstreams};
 
 fn spec(source: Source) -> UpstreamSpec {
     UpstreamSpec {
         name: "users".into(),
+        target: TargetSpec::Http,
         source,
         host: None,
         balance: Balance::RoundRobin,

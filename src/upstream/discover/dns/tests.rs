@@ -89,7 +89,7 @@ impl NameServer {
 /// A pool that no task follows but those of the test.
 fn pool() -> Arc<Pool> {
     let spec = Arc::new(spec(Source::Srv { name: "unused".into() }));
-    let pool = Pool::new(&spec, Instant::now(), Arc::new(Unobserved), None);
+    let pool = Pool::new(&spec, (Instant::now(), &tokio::runtime::Handle::current()), Arc::new(Unobserved), None);
     tokio::spawn(names::keep_resolved(Arc::downgrade(&pool), Arc::default()));
     pool
 }

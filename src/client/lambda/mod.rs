@@ -1,0 +1,264 @@
+//! A function of AWS Lambda as an upstream: a request becomes an event, Invoke carries it, its payload becomes the response.
+
+mod answer;
+mod event;
+mod sign;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, Version};
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::aws_keys::Keyring;
+use super::http1::Conn;
+use super::translated::{Answered, Passing};
+use super::{Brief, Fault, NotRun};
+use crate::endpoint::LambdaSpec;
+use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead};
+
+/// What Lambda takes and gives at most, in bytes of JSON.
+const LARGEST: usize = 6 * 1024 * 1024;
+/// Read at most of an answer: a payload may be written with spaces.
+const LONGEST_ANSWER: usize = LARGEST + 64 * 1024;
+/// Read at once of a request: all of it is gathered, so nothing waits for the service.
+pub(super) const ROOM: usize = 64 * 1024;
+/// What stands in a path as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// One line in the log for so long: each request has a line of its own in the access log.
+const COMPLAINT_EVERY: u64 = 10;
+
+/// One function, and the credentials to call it with.
+pub struct Function {
+    spec: LambdaSpec,
+    path: String,
+    keys: Arc<Keyring>,
+    began: Instant,
+    /// The second, counted from the beginning and one more, of the last complaint.
+    complained: AtomicU64,
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("function", &self.spec.function).finish_non_exhaustive()
+    }
+}
+
+impl Function {
+    pub(super) fn new(spec: LambdaSpec, keys: Arc<Keyring>) -> Arc<Self> {
+        let function = utf8_percent_encode(&spec.function, UNRESERVED);
+        Arc::new(Self {
+            path: format!("/2015-03-31/functions/{function}/invocations"),
+            keys,
+            began: Instant::now(),
+            complained: AtomicU64::new(0),
+            spec,
+        })
+    }
+
+    /// Said now and then.
+    fn complain(&self, why: &dyn fmt::Display) {
+        let now = self.began.elapsed().as_secs() + 1;
+        let last = self.complained.load(Relaxed);
+        let due = last == 0 || now >= last + COMPLAINT_EVERY;
+        if due && self.complained.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            tracing::error!(function = &*self.spec.function, %why, "a function of Lambda was not run");
+        }
+    }
+
+    /// The head of Invoke for this event, signed.
+    fn head(&self, event: &[u8], now: Timestamp) -> Result<RequestHead, Fault> {
+        let keys = self.keys.load();
+        let keys = keys.as_deref().filter(|keys| keys.until.is_none_or(|until| until > now));
+        let Some(keys) = keys else {
+            self.complain(&"there are no credentials, or they have expired");
+            return Err(Fault::NotRun(NotRun::Denied));
+        };
+        let fields = sign::Signed {
+            keys,
+            region: &self.spec.region,
+            authority: &self.spec.authority,
+            path: &self.path,
+            query: "",
+            body: event,
+            now,
+        }
+        .fields();
+        let mut head = RequestHead::new(Method::POST, Version::HTTP_11, self.path.as_bytes());
+        head.fields.append(Name::Host, self.spec.authority.as_bytes());
+        head.fields.append(Name::ContentType, b"application/json");
+        head.fields.append("X-Amz-Invocation-Type", b"RequestResponse");
+        head.fields.append("X-Amz-Date", fields.date.as_bytes());
+        if let Some(token) = &keys.token {
+            head.fields.append("X-Amz-Security-Token", token.as_bytes());
+        }
+        head.fields.append(Name::Authorization, fields.authorization.as_bytes());
+        Ok(head)
+    }
+}
+
+/// How far the call of a function has come.
+#[derive(Debug)]
+enum State {
+    /// The request's body is gathered: the event has all of it.
+    Gathering,
+    Sent,
+    /// Invoke's own head is there: its payload is gathered.
+    Receiving(ResponseHead),
+    Passing(Passing),
+    /// It was not called, or there was no answer; told once.
+    Broken(Option<Fault>),
+}
+
+/// One call of a function, over a connection to the service.
+#[derive(Debug)]
+pub struct Invocation {
+    lambda: Arc<Function>,
+    connection: Conn,
+    brief: Brief,
+    /// `None` before it was put.
+    head: Option<RequestHead>,
+    body: BytesMut,
+    payload: BytesMut,
+    /// The client waits for leave to send its body.
+    expects: bool,
+    state: State,
+}
+
+impl Invocation {
+    pub(super) fn new(lambda: &Arc<Function>, connection: Conn, brief: Brief) -> Self {
+        Self {
+            lambda: Arc::clone(lambda),
+            connection,
+            brief,
+            head: None,
+            body: BytesMut::new(),
+            payload: BytesMut::new(),
+            expects: false,
+            state: State::Gathering,
+        }
+    }
+
+    pub(super) fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), Fault> {
+        if let Some(reason) = event::refused(head) {
+            return Err(Fault::Unsupported(reason));
+        }
+        self.head = Some(head.clone());
+        if framing == Framing::None {
+            return self.send();
+        }
+        self.expects = head.fields.has(Name::Expect);
+        Ok(())
+    }
+
+    pub(super) fn put(&mut self, piece: Piece) {
+        if !matches!(self.state, State::Gathering) {
+            return;
+        }
+        match piece {
+            Piece::Data(data) if self.body.len() + data.len() > LARGEST => {
+                self.state = State::Broken(Some(Fault::TooLarge));
+            }
+            Piece::Data(data) => self.body.extend_from_slice(&data),
+            Piece::Trailers(_) | Piece::End => {
+                if let Err(fault) = self.send() {
+                    self.state = State::Broken(Some(fault));
+                }
+            }
+        }
+    }
+
+    /// The request is whole: the function is called.
+    fn send(&mut self) -> Result<(), Fault> {
+        let head = self.head.as_ref().expect("the head was put before the body");
+        let now = Timestamp::now();
+        let event = event::event(self.lambda.spec.event, head, &self.brief, &self.body, now);
+        self.body = BytesMut::new();
+        if event.len() > LARGEST {
+            return Err(Fault::TooLarge);
+        }
+        let invoke = self.lambda.head(&event, now)?;
+        self.connection.put_head(&invoke, Framing::Length(event.len() as u64));
+        self.connection.put(Piece::Data(event.into()));
+        self.state = State::Sent;
+        Ok(())
+    }
+
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+        match self.state {
+            State::Sent | State::Receiving(_) => self.connection.poll_send(cx, moved),
+            // Why is told by the head that does not come.
+            State::Broken(_) => Poll::Ready(Err(Fault::closed())),
+            State::Gathering | State::Passing(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+        if std::mem::take(&mut self.expects) && matches!(self.state, State::Gathering) {
+            return Poll::Ready(Ok(ResponseHead::new(StatusCode::CONTINUE)));
+        }
+        loop {
+            match &mut self.state {
+                State::Gathering => return Poll::Pending,
+                State::Sent => {
+                    let head = ready!(self.connection.poll_head(cx))?;
+                    if !head.is_interim() {
+                        self.state = State::Receiving(head);
+                    }
+                }
+                State::Receiving(head) => match ready!(self.connection.poll_piece(cx))? {
+                    Piece::Data(data) if self.payload.len() + data.len() > LONGEST_ANSWER => {
+                        return Poll::Ready(Err(Fault::Malformed("an answer that is too long for Lambda")));
+                    }
+                    Piece::Data(data) => {
+                        self.payload.extend_from_slice(&data);
+                    }
+                    Piece::Trailers(_) | Piece::End => {
+                        let payload = std::mem::take(&mut self.payload).freeze();
+                        let answered = self.lambda.answered(head, payload, self.head.as_ref())?;
+                        let (head, passing) = answered.pass();
+                        self.state = State::Passing(passing);
+                        return Poll::Ready(Ok(head));
+                    }
+                },
+                State::Passing(_) => return Poll::Ready(Err(Fault::Malformed("no head is awaited"))),
+                State::Broken(fault) => return Poll::Ready(Err(fault.take().unwrap_or_else(Fault::closed))),
+            }
+        }
+    }
+
+    pub(super) const fn framing(&self) -> Framing {
+        match &self.state {
+            State::Passing(passing) => passing.framing(),
+            _ => Framing::None,
+        }
+    }
+
+    pub(super) fn poll_piece(&mut self) -> Poll<Result<Piece, Fault>> {
+        match &mut self.state {
+            State::Passing(passing) => Poll::Ready(Ok(passing.next())),
+            _ => Poll::Ready(Err(Fault::Malformed("no body is awaited"))),
+        }
+    }
+
+    /// The connection to the service: its exchange is whole once the payload was read.
+    pub(super) fn into_connection(self) -> Conn {
+        self.connection
+    }
+}
+
+impl Function {
+    fn answered(&self, head: &ResponseHead, payload: Bytes, asked: Option<&RequestHead>) -> Result<Answered, Fault> {
+        let method = asked.map_or(&Method::GET, |asked| &asked.method);
+        let answered = answer::answered(self.spec.event, head, payload, method);
+        if let Err(Fault::NotRun(NotRun::Denied | NotRun::Unknown)) = &answered {
+            self.complain(&answer::complaint(head));
+        }
+        answered
+    }
+}

@@ -1,0 +1,81 @@
+//! What a request that is translated has on its way, and the response that comes of it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Version};
+
+use crate::message::{Framing, Name, Piece, ResponseHead};
+
+/// What a target that is not a server of HTTP is told of a request beside its head.
+#[derive(Debug, Clone)]
+pub struct Brief {
+    pub client: Option<IpAddr>,
+    /// What the client speaks.
+    pub version: Version,
+}
+
+impl Default for Brief {
+    fn default() -> Self {
+        Self { client: None, version: Version::HTTP_11 }
+    }
+}
+
+/// A whole response that was translated.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) head: ResponseHead,
+    pub(super) body: Bytes,
+    framing: Framing,
+}
+
+impl Answered {
+    /// The length is ours, but that of a response without its body.
+    pub(super) fn new(mut head: ResponseHead, body: Bytes, method: &Method) -> Self {
+        let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if method == Method::HEAD {
+            if body.is_empty() {
+                return Self { head, body, framing: Framing::None };
+            }
+            head.fields.set(Name::ContentLength, body.len().to_string().as_bytes());
+            return Self { head, body: Bytes::new(), framing: Framing::None };
+        }
+        head.fields.remove(Name::ContentLength);
+        if bodiless {
+            return Self { head, body: Bytes::new(), framing: Framing::None };
+        }
+        let framing = Framing::Length(body.len() as u64);
+        Self { head, body, framing }
+    }
+
+    /// What was asked failed, and what it said of that is not for the client.
+    pub(super) fn failed(status: StatusCode) -> Self {
+        let mut head = ResponseHead::new(status);
+        head.fields.append(Name::ContentType, b"application/problem+json");
+        let title = status.canonical_reason().unwrap_or_default();
+        let body = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+        Self::new(head, body.to_string().into(), &Method::GET)
+    }
+
+    pub(super) fn pass(self) -> (ResponseHead, Passing) {
+        (self.head, Passing { body: Some(self.body), framing: self.framing })
+    }
+}
+
+/// The body of a translated response on its way.
+#[derive(Debug)]
+pub(super) struct Passing {
+    body: Option<Bytes>,
+    framing: Framing,
+}
+
+impl Passing {
+    pub(super) const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The body, then its end.
+    pub(super) fn next(&mut self) -> Piece {
+        self.body.take().filter(|body| !body.is_empty()).map_or(Piece::End, Piece::Data)
+    }
+}

@@ -1,0 +1,4 @@
+//! Black-box tests of upstreams that are not servers of HTTP.
+
+mod aws;
+mod lambda;
