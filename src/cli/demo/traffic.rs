@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 /// Gates have to see enough of them within two minutes.
 const VISITORS: usize = 400;
 /// Visitors who ask at the same time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 const PAUSE: Duration = Duration::from_millis(10);
 const JOURNEY: [(&str, &str); 6] = [
     ("GET", "/"),
