@@ -91,8 +91,8 @@ struct Seen {
     members: HashMap<Box<str>, MemberRecord>,
     leader: Option<(Box<str>, i64)>,
     gates: HashMap<Box<str>, Value>,
-    /// The big red button, where it was ever set.
-    button: Option<ButtonRecord>,
+    /// The big red button, where it was ever set, and the revision that set it.
+    button: Option<(ButtonRecord, i64)>,
     /// A newer layout that this program must not write.
     too_new: bool,
     /// The first list was taken over.
@@ -221,7 +221,7 @@ impl Fleet {
 
     /// How the big red button was set last, by whomever.
     pub fn button(&self) -> Option<ButtonRecord> {
-        self.shared.seen.lock().button.clone()
+        self.shared.seen.lock().button.as_ref().map(|(button, _)| button.clone())
     }
 
     /// What the leader says of a gate.

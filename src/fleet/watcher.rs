@@ -146,7 +146,7 @@ impl Heard for Dials {
         for event in events {
             match event {
                 Event::Put(entry) => match shared.keys.name(&entry.key) {
-                    Some("button") => button = serde_json::from_str::<ButtonRecord>(&entry.value).ok(),
+                    Some("button") => button = button_of(&entry),
                     Some(name) => {
                         news.extend(name.strip_prefix("dial/").and_then(|route| shared.dial(route, &entry, false)));
                     }
@@ -183,7 +183,7 @@ impl Heard for Dials {
         let mut news = Vec::new();
         for entry in &all {
             match shared.keys.name(&entry.key) {
-                Some("button") => button = serde_json::from_str::<ButtonRecord>(&entry.value).ok(),
+                Some("button") => button = button_of(entry),
                 Some(name) => news.extend(name.strip_prefix("dial/").and_then(|route| shared.dial(route, entry, lost))),
                 None => {}
             }
@@ -224,7 +224,7 @@ impl Shared {
     }
 
     /// Gives news to the follower, with the entries that were missed in between.
-    async fn hand_up(&self, mut news: Vec<DialNews>, button: Option<ButtonRecord>) {
+    async fn hand_up(&self, mut news: Vec<DialNews>, button: Option<(ButtonRecord, i64)>) {
         let Some(follower) = self.follower() else { return };
         for one in &mut news {
             let last = self.seen.lock().kept.get(&one.route).copied().unwrap_or(0);
@@ -250,7 +250,7 @@ impl Shared {
             if !news.is_empty() {
                 follower.dials(news);
             }
-            if let Some(button) = &button {
+            if let Some((button, _)) = &button {
                 follower.button(button);
             }
         });
@@ -258,6 +258,11 @@ impl Shared {
             tracing::error!("a move of the fleet was not followed: its thread ended in a panic");
         }
     }
+}
+
+/// The button as it was set, and the revision that set it.
+fn button_of(entry: &KeyValue) -> Option<(ButtonRecord, i64)> {
+    Some((serde_json::from_str(&entry.value).ok()?, entry.modified))
 }
 
 /// `format` and `gate/`.

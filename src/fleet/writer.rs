@@ -216,20 +216,34 @@ impl Shared {
         }
     }
 
+    /// Sets the button for all, once: a second try must not undo what somebody did after the first.
     async fn press(&self) {
         let Some(Kept::Button(button)) = self.unsent.lock().get("").cloned() else { return };
         let text = serde_json::to_string(&button).expect("a record serialises");
-        let key = self.keys.key("button");
-        let put = KeyAction::Put { key: &key, value: &text, lease: None };
-        match self.etcd.transaction(&[], &[put], &[]).await {
-            Ok(_) => {
-                let mut unsent = self.unsent.lock();
-                if matches!(unsent.get(""), Some(Kept::Button(now)) if now.nonce == button.nonce) {
-                    unsent.remove("");
-                    self.store.keep_unsent("", None);
-                }
+        let (key, once) = (self.keys.key("button"), self.keys.key(&format!("pressed/{}", button.nonce)));
+        let put = |key, value| KeyAction::Put { key, value, lease: None };
+        let puts = [put(&*key, &*text), put(&*once, "")];
+        let outcome = match self.etcd.transaction(&[KeyIs::Created(&once, 0)], &puts, &[KeyAction::Get(&key)]).await {
+            Ok(outcome) => outcome,
+            Err(error) => return self.trouble("the others do not know of the big red button yet", &error),
+        };
+        {
+            let mut unsent = self.unsent.lock();
+            if matches!(unsent.get(""), Some(Kept::Button(now)) if now.nonce == button.nonce) {
+                unsent.remove("");
+                self.store.keep_unsent("", None);
             }
-            Err(error) => self.trouble("the others do not know of the big red button yet", &error),
+        }
+        // What others did since was not listened to, as long as ours was on its way.
+        let newer = if outcome.succeeded {
+            let seen = self.seen.lock().button.clone();
+            seen.filter(|(_, revision)| *revision > outcome.revision).map(|(button, _)| button)
+        } else {
+            let there = outcome.found.into_iter().flatten().next();
+            there.and_then(|there| serde_json::from_str::<ButtonRecord>(&there.value).ok())
+        };
+        if let (Some(newer), Some(follower)) = (newer.filter(|newer| newer.nonce != button.nonce), self.follower()) {
+            drop(self.control.spawn_blocking(move || follower.button(&newer)).await);
         }
     }
 }

@@ -77,7 +77,9 @@ impl Reloader {
         let (held, action, to, rolls_back) = intent;
         let from = held.standing.dial;
         if rolls_back {
-            let sent = self.send_roll_back(fleet, request.route, ROLL_BACK);
+            // Where etcd is known to be away, nobody is kept waiting for it.
+            let limit = if fleet.role() == FleetRole::Cut { Duration::ZERO } else { ROLL_BACK };
+            let sent = self.send_roll_back(fleet, request.route, limit);
             let record = fleet.dial(request.route).filter(|_| sent).unwrap_or(record);
             if !sent {
                 self.keep_here(request.route, &record, &held, "the fleet has not heard of it yet");

@@ -38,6 +38,13 @@ fn without_etcd_dials_stay_and_a_roll_back_acts_here_and_is_told_later() {
     eventually("the button everywhere", || {
         world.edges.iter().all(|edge| edge.metric("multilith_monolith_only", &[]) > 0.5).then_some(())
     });
+    // What was pressed without etcd is told once: a release behind it stays.
+    assert_eq!(post(&world.edges[0], "/api/v1/monolith-only", &json!({ "on": false })).status(), 200);
+    eventually("the button is released everywhere", || {
+        world.edges.iter().all(|edge| edge.metric("multilith_monolith_only", &[]) < 0.5).then_some(())
+    });
+    assert_eq!(etcd.values("button")[0]["on"], false);
+    assert_eq!(etcd.values("pressed/").len(), 2, "each press and each release once");
     let entries = etcd.values("journal/users/");
     let told: Vec<_> =
         entries.iter().map(|entry| (entry["seq"].as_u64().unwrap(), entry["action"].as_str().unwrap())).collect();
