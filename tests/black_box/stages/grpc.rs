@@ -192,9 +192,14 @@ fn a_call_that_is_declared_safe_is_asked_of_another_endpoint() {
         (0..4).map(|_| call(edge.address(), path, &[], b"m").expect("an answer").outcome().0).collect()
     };
     assert_eq!(said(PATH), [Some(0); 4]);
+    let (asked_good, asked_bad) = (good.calls().len(), bad.calls().len());
+    // Which endpoint is asked first is up to the balancer, and on a busy machine not always the other one.
+    assert!(asked_good == 4 && asked_bad > 0, "{asked_good} and {asked_bad}");
     let writes = said(WRITE);
-    assert_eq!(writes.iter().filter(|code| **code == Some(14)).count(), 2, "each was sent once: {writes:?}");
-    assert_eq!((good.calls().len(), bad.calls().len()), (6, 4));
+    let failed = writes.iter().filter(|code| **code == Some(14)).count();
+    let now = (good.calls().len() - asked_good, bad.calls().len() - asked_bad);
+    assert_eq!(now, (4 - failed, failed), "each was sent once: {writes:?}");
+    assert!(failed > 0, "{writes:?}");
 }
 
 #[test]
