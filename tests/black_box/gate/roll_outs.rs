@@ -69,11 +69,14 @@ fn a_service_that_answers_404_to_everybody_is_rolled_back() {
     assert!(entry["reason"].as_str().is_some_and(|reason| reason.starts_with("refusals:")), "{entry}");
 }
 
-/// The head says 200 and ten bytes, and the connection ends behind three.
+/// The connection ends in the middle of a body of which the client has a part: there is nothing left but to end its own.
 #[test]
 fn a_service_whose_responses_break_off_is_rolled_back() {
-    let broken = Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").close();
-    let (edge, _monolith, _service) = edge(broken, &route("stage = \"canary\"\nweight = \"40%\"", "", ""));
+    let part = "x".repeat(200_000);
+    let broken = Reply::bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n{part}")).close();
+    // An open breaker would be counted, whatever is counted of the responses.
+    let breaker = "breaker = { failures = 1000000 }";
+    let (edge, _monolith, _service) = edge(broken, &route("stage = \"canary\"\nweight = \"40%\"", "", breaker));
     let _traffic = Traffic::whatever_breaks(&edge);
     patiently("rolled back", || status(&edge)["weight"] == "0%");
     let entry = edge.admin_json("GET", "/api/v1/journal?route=users").1["entries"][0].clone();
