@@ -26,6 +26,7 @@
 //! | [`live`] | the edition in force, and what moves: breakers, the big red button |
 //! | [`store`] | the embedded database: the journal of moves, evidence, endpoints known last; beside `live` |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
+//! | [`export`] | the routes as another proxy's configuration: the way out (pure) |
 //! | [`client`] | the upstream's end of a connection: made or reused, written to and read from within bounds; HTTP/1 and HTTP/2 |
 //! | [`route`], [`migration`], [`compare`], [`endpoint`] | the core: which route, which side, same or not, which endpoint (pure) |
 //! | [`inventory`] | endpoints learned from traffic (pure) |
@@ -70,6 +71,7 @@ pub mod console;
 pub mod diagnostic;
 pub mod downstream;
 pub mod endpoint;
+pub mod export;
 pub mod fleet;
 pub mod gate;
 pub mod guard;

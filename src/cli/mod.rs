@@ -8,6 +8,7 @@ mod console;
 mod demo;
 mod diff;
 mod explain;
+mod export;
 mod fleet;
 mod gate;
 mod import;
@@ -67,6 +68,8 @@ enum Verb {
     Inventory(InventoryArgs),
     /// Make a routes file from the list of routes that a framework prints; everything stays with the monolith.
     Import(ImportArgs),
+    /// Write the routes as another proxy's configuration: the way out, when all is migrated.
+    Export(ExportArgs),
     /// Print a one-time link to the console of a running proxy: it works once, within a minute.
     Console(ConsoleArgs),
     /// The big red button: every route that is not retired goes to the monolith at once.
@@ -305,6 +308,33 @@ struct InventoryArgs {
 }
 
 #[derive(Debug, Args)]
+struct ExportArgs {
+    /// Whose configuration is written.
+    #[arg(long, value_enum)]
+    to: ExportTo,
+    /// The file or folder to export. Several are one configuration.
+    #[arg(short, long, value_name = "FILE", default_value = "routes.toml")]
+    config: Vec<PathBuf>,
+    /// Write the file into this folder instead of printing it.
+    #[arg(short, long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Let the target's own checker read it: nginx -t, haproxy -c, envoy --mode validate.
+    #[arg(long)]
+    verify: bool,
+    /// Exit with 0 although something cannot be exported, and take routes whose migration is not finished.
+    #[arg(long)]
+    lossy: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ExportTo {
+    Nginx,
+    Haproxy,
+    Envoy,
+    Httproute,
+}
+
+#[derive(Debug, Args)]
 struct ImportArgs {
     /// What printed the list.
     from: ImportFrom,
@@ -522,6 +552,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(args) => plan::plan_file(&args),
         Verb::Inventory(args) => inventory::inventory(&args),
         Verb::Import(args) => import::import(&args),
+        Verb::Export(args) => export::export(&args),
         Verb::Console(args) => console::console(&args),
         Verb::MonolithOnly(args) => monolith_only::monolith_only(&args),
         Verb::Promote(args) => moves::act(Act::Promote, &args, false),

@@ -46,7 +46,8 @@ pub struct ConditionRank {
 }
 
 impl Precedence {
-    pub(super) fn of(rule: &Rule, template: &Template, matching: Matching) -> Self {
+    #[must_use]
+    pub fn of(rule: &Rule, template: &Template, matching: Matching) -> Self {
         Self {
             host: HostRank::of(&rule.host),
             path: path_ranks(template, matching).collect(),

@@ -1,0 +1,360 @@
+//! HAProxy: rules in order, and clients in the same buckets as multilith's.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::left_out::{NotExported, is_used};
+use super::nginx::has_foreign_regex;
+use super::pattern::{self, Captures};
+use super::rules::{ExportRule, Share, host_for};
+use crate::compile::Snapshot;
+use crate::endpoint::{Address, Balance, HealthCheck, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
+use crate::migration::{ISSUED_COOKIE, UnitSource};
+use crate::route::{Condition, ConditionKind};
+
+pub(super) const NOTES: &[&str] = &[
+    "`normalize-uri` is an experimental directive of HAProxy 2.4 and later; the file switches it on",
+    "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
+    "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
+];
+
+pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[NotExported]) -> String {
+    let mut file = File { text: String::new(), snapshot };
+    file.line(0, "# Written by `multilith export --to haproxy`.");
+    for left_out in left_out {
+        file.line(0, &format!("# multilith: NOT EXPORTED {left_out}"));
+    }
+    file.head();
+    file.line(0, "frontend edge");
+    for listen in &snapshot.server.listen {
+        file.line(1, &format!("bind {listen}"));
+    }
+    file.arrival();
+    for rule in rules.iter().filter(|rule| !has_foreign_regex(rule)) {
+        file.rule(rule);
+    }
+    file.line(1, "# Who answers.");
+    for rule in rules {
+        file.side(rule);
+    }
+    file.line(1, "# What a service is sent.");
+    file.line(1, "http-request set-var(txn.up) str(monolith) if !{ var(txn.up) -m found }");
+    for rule in rules {
+        file.edits(rule);
+    }
+    file.departure();
+    for spec in snapshot.upstreams.iter().filter(|spec| is_used(snapshot, spec)) {
+        file.backend(spec);
+    }
+    file.text
+}
+
+struct File<'a> {
+    text: String,
+    snapshot: &'a Snapshot,
+}
+
+/// As HAProxy reads it between single quotes.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// A value in which nothing is a variable.
+fn format_text(text: &str) -> String {
+    quoted(&text.replace('%', "%%"))
+}
+
+impl File<'_> {
+    fn line(&mut self, depth: usize, text: &str) {
+        let _ = writeln!(self.text, "{}{text}", "    ".repeat(depth));
+    }
+
+    fn name(&self, upstream: UpstreamId) -> &str {
+        &self.snapshot.upstreams[upstream.index()].name
+    }
+
+    fn head(&mut self) {
+        let idle = milliseconds(self.snapshot.limits.idle_timeout);
+        let head = milliseconds(self.snapshot.limits.header_timeout);
+        self.line(0, "global");
+        self.line(1, "expose-experimental-directives");
+        self.line(0, "defaults");
+        self.line(1, "mode http");
+        for line in ["timeout connect 2s", "timeout client 60s", "timeout server 60s", "timeout tunnel 1h"] {
+            self.line(1, line);
+        }
+        self.line(1, &format!("timeout http-request {head}"));
+        self.line(1, &format!("timeout http-keep-alive {idle}"));
+        // Nothing is sent a second time.
+        self.line(1, "retries 0");
+    }
+
+    fn arrival(&mut self) {
+        let matching = self.snapshot.matching;
+        self.line(1, "# The monolith gets the path as it came; rules look at the normal form.");
+        self.line(1, "http-request set-var(txn.raw) pathq");
+        self.line(1, "http-request set-var(txn.query) query");
+        self.line(1, "http-request set-var(txn.host) req.hdr(host),field(1,:),lower");
+        self.line(1, "http-request set-var(txn.method) method");
+        let announced = "req.hdr(access-control-request-method)";
+        self.line(
+            1,
+            &format!("http-request set-var(txn.method) {announced} if METH_OPTIONS {{ {announced} -m found }}"),
+        );
+        self.line(1, "http-request normalize-uri percent-to-uppercase");
+        self.line(1, "http-request normalize-uri percent-decode-unreserved");
+        self.line(1, "http-request normalize-uri path-strip-dot");
+        self.line(1, "http-request normalize-uri path-strip-dotdot full");
+        if matching.merge_slashes {
+            self.line(1, "http-request normalize-uri path-merge-slashes");
+        }
+        // Normalising is meant for paths; it changes the query, too.
+        self.line(1, "http-request set-query %[var(txn.query)] if { var(txn.query) -m len gt 0 }");
+        self.line(1, "http-request set-header X-Forwarded-For %[src]");
+        self.line(1, "http-request set-header X-Forwarded-Proto http");
+        self.line(1, "http-request set-header X-Forwarded-Host %[req.hdr(host)]");
+        self.line(1, "http-request set-header X-Forwarded-Port %[dst_port]");
+        self.line(1, "# The first rule that fits.");
+    }
+
+    fn rule(&mut self, rule: &ExportRule<'_>) {
+        let mut asked = String::from("!{ var(txn.rule) -m found }");
+        if let Some(host) = pattern::host(&rule.route.rule.host) {
+            let _ = write!(asked, " {{ var(txn.host) -m reg {} }}", quoted(&format!("^{host}$")));
+        }
+        let path = pattern::path(rule.template, self.snapshot.matching, Captures::None, None);
+        let _ = write!(asked, " {{ path -m reg {} }}", quoted(&path));
+        let methods = rule.methods();
+        if !methods.is_empty() {
+            let _ = write!(asked, " {{ var(txn.method) -m str {} }}", methods.join(" "));
+        }
+        let own = &rule.route.rule;
+        for condition in &own.headers {
+            asked.push_str(&meets(&format!("req.fhdr({},1)", condition.name), condition));
+        }
+        for condition in &own.cookies {
+            let not = if condition.kind == ConditionKind::Absent { "!" } else { "" };
+            match pattern::cookie(condition) {
+                Some(regex) => {
+                    let _ = write!(asked, " {not}{{ req.fhdr(cookie,1) -m reg {} }}", quoted(&regex));
+                }
+                None => asked.push_str(&meets(&format!("req.cook({})", condition.name), condition)),
+            }
+        }
+        for condition in &own.query {
+            let not = if condition.kind == ConditionKind::Absent { "!" } else { "" };
+            match pattern::query(condition) {
+                Some(regex) => {
+                    let _ = write!(asked, " {not}{{ query -m reg {} }}", quoted(&regex));
+                }
+                None => asked.push_str(&meets(&format!("url_param({}),url_dec(1)", condition.name), condition)),
+            }
+        }
+        self.line(1, &format!("http-request set-var(txn.rule) str({}) if {asked}", rule.key()));
+    }
+
+    /// Sets `txn.up`, and `txn.side` where it is not the service.
+    fn side(&mut self, rule: &ExportRule<'_>) {
+        let is_rule = format!("{{ var(txn.rule) -m str {} }}", rule.key());
+        if rule.is_closed() {
+            self.line(1, "# multilith: NOT EXPORTED: what guards this route");
+            self.line(1, &format!("http-request deny deny_status 403 if {is_rule}"));
+            return;
+        }
+        let shares = rule.shares();
+        if let [only] = shares.as_slice() {
+            if only.upstream != UpstreamId::MONOLITH {
+                self.put(&is_rule, only);
+            }
+            return;
+        }
+        self.bucket(rule, &is_rule);
+        let mut upper = 0;
+        for share in &shares {
+            let lower = upper;
+            upper += share.buckets;
+            let range = format!("{is_rule} {{ var(txn.bucket) -m int {lower}:{} }}", upper - 1);
+            self.put(&range, share);
+        }
+    }
+
+    fn put(&mut self, when: &str, share: &Share<'_>) {
+        let up = format!("http-request set-var(txn.up) str({}) if {when}", self.name(share.upstream));
+        self.line(1, &up);
+        self.line(1, &format!("http-request set-var(txn.side) str({}) if {when}", share.side));
+    }
+
+    /// `txn.bucket`: `xxh3_64(cohort, 0, unit) mod 10 000`. The hash is signed here, and 2^64 mod 10 000 is 1 616.
+    fn bucket(&mut self, rule: &ExportRule<'_>, is_rule: &str) {
+        let policy = &rule.route.policy;
+        self.line(1, &format!("# The clients of `{}`, each in the bucket that multilith gives it.", policy.cohort));
+        let mut sources: Vec<String> = Vec::new();
+        for source in &policy.sticky {
+            sources.push(match source {
+                UnitSource::Header(name) => format!("req.fhdr({name},1)"),
+                UnitSource::Cookie(name) => format!("req.cook({name})"),
+                UnitSource::Query(name) => format!("url_param({name}),url_dec(1)"),
+                UnitSource::Ip => "src".to_owned(),
+                UnitSource::Jwt(_) => continue,
+            });
+        }
+        sources.push(format!("req.cook({ISSUED_COOKIE})"));
+        let missing = "!{ var(txn.unit) -m len gt 0 }";
+        for source in sources {
+            self.line(
+                1,
+                &format!(
+                    "http-request set-var-fmt(txn.unit) '%[{source}]' if {is_rule} {missing} {{ {source} -m len gt 0 }}"
+                ),
+            );
+        }
+        if policy.issue_cookie {
+            self.line(1, &format!("http-request set-var(txn.issued) uuid,regsub(-,,g) if {is_rule} {missing}"));
+            self.line(1, &format!("http-request set-var(txn.unit) var(txn.issued) if {is_rule} {missing}"));
+        } else {
+            self.line(1, &format!("http-request set-var(txn.unit) uuid if {is_rule} {missing}"));
+        }
+        let salt: String = policy.cohort.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let hash = format!("str({salt}%00),url_dec,concat(,txn.unit),xxh3");
+        self.line(1, &format!("http-request set-var(txn.hash) {} if {is_rule}", quoted(&hash)));
+        self.line(
+            1,
+            &format!(
+                "http-request set-var(txn.bucket) var(txn.hash),mod(10000) if {is_rule} {{ var(txn.hash) -m int ge 0 }}"
+            ),
+        );
+        let below = "var(txn.hash),mod(10000),add(11616),mod(10000)";
+        self.line(1, &format!("http-request set-var(txn.bucket) {below} if {is_rule} {{ var(txn.hash) -m int lt 0 }}"));
+    }
+
+    fn edits(&mut self, rule: &ExportRule<'_>) {
+        for share in rule.shares() {
+            let side = if rule.shares().len() > 1 {
+                format!(" {{ var(txn.side) -m str {} }}", share.side)
+            } else {
+                String::new()
+            };
+            let when = format!("if {{ var(txn.rule) -m str {} }}{side}", rule.key());
+            let edits = rule.edits(&share);
+            for name in &edits.remove {
+                self.line(1, &format!("http-request del-header {name} {when}"));
+            }
+            for (name, value) in &edits.set {
+                self.line(1, &format!("http-request set-header {name} {} {when}", format_text(value)));
+            }
+            for (name, value) in &edits.add {
+                self.line(1, &format!("http-request add-header {name} {} {when}", format_text(value)));
+            }
+            if let Some(host) = host_for(self.snapshot, Some(rule.route), share.upstream) {
+                self.line(1, &format!("http-request set-header Host {} {when}", format_text(&host)));
+            }
+            if share.upstream == UpstreamId::MONOLITH {
+                continue;
+            }
+            self.answer(rule, &when);
+            if let Some(rewrite) = &rule.route.rewrite.path {
+                let from = pattern::path(rule.template, self.snapshot.matching, Captures::Numbered, Some(rewrite));
+                let literal = |text: &str| text.replace('%', "%%").replace('\\', "\\\\");
+                let to = pattern::rewritten(rewrite, rule.template, literal, |_, number| format!("\\{number}"));
+                self.line(1, &format!("http-request replace-path {} {} {when}", quoted(&from), quoted(&to)));
+            }
+        }
+    }
+
+    fn answer(&mut self, rule: &ExportRule<'_>, when: &str) {
+        let headers = &rule.route.answer.headers;
+        for name in &headers.remove {
+            self.line(1, &format!("http-response del-header {name} {when}"));
+        }
+        for (verb, all) in [("set-header", &headers.set), ("add-header", &headers.add)] {
+            for (name, value) in all {
+                let value = format_text(&String::from_utf8_lossy(value.as_bytes()));
+                self.line(1, &format!("http-response {verb} {name} {value} {when}"));
+            }
+        }
+    }
+
+    fn departure(&mut self) {
+        let snapshot = self.snapshot;
+        self.line(1, "http-request set-uri %[var(txn.raw)] if { var(txn.up) -m str monolith }");
+        let issues = snapshot.routes.iter().any(|route| route.policy.issue_cookie);
+        if issues {
+            let cookie =
+                format!("{ISSUED_COOKIE}=%[var(txn.issued)]; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax");
+            self.line(1, &format!("http-response add-header Set-Cookie '{cookie}' if {{ var(txn.issued) -m found }}"));
+        }
+        if snapshot.monolith_retired {
+            self.line(1, "http-request deny deny_status 404 if { var(txn.up) -m str monolith }");
+            return self.line(1, "use_backend %[var(txn.up)]");
+        }
+        self.line(1, "use_backend %[var(txn.up)]");
+        self.line(1, "default_backend monolith");
+    }
+
+    fn backend(&mut self, spec: &UpstreamSpec) {
+        self.line(0, &format!("backend {}", spec.name));
+        let balance = if spec.balance == Balance::LeastBusy { "leastconn" } else { "roundrobin" };
+        self.line(1, &format!("balance {balance}"));
+        self.line(1, &format!("timeout connect {}", milliseconds(spec.timeouts.connect)));
+        self.line(1, &format!("timeout server {}", milliseconds(spec.timeouts.answer)));
+        let mut check = String::new();
+        if let Some(health) = &spec.health {
+            if let HealthCheck::Http(asked) = &health.check {
+                self.line(1, "option httpchk");
+                let host = asked.host.as_ref().and_then(|host| host.to_str().ok());
+                let host = host.map_or(String::new(), |host| format!(" hdr Host {}", quoted(host)));
+                self.line(1, &format!("http-check send meth {} uri {}{host}", asked.method, quoted(&asked.path)));
+                self.line(1, &format!("http-check expect status {}-{}", asked.statuses.0, asked.statuses.1));
+            }
+            let interval = milliseconds(Some(health.interval));
+            check = format!(" check inter {interval} rise {} fall {}", health.healthy, health.unhealthy);
+        }
+        let tls = spec.tls.as_ref().map_or(String::new(), |tls| {
+            let ca = tls.ca.as_ref().map_or("@system-ca".to_owned(), |ca| quoted(&ca.display().to_string()));
+            let name = quoted(&format!("str({})", tls.server_name));
+            match tls.verify {
+                Verify::Off => format!(" ssl verify none sni {name}"),
+                _ => format!(" ssl verify required ca-file {ca} verifyhost {} sni {name}", quoted(&tls.server_name)),
+            }
+        });
+        let proto = match (spec.http, spec.tls.is_some()) {
+            (HttpVersions::Http2, false) => " proto h2",
+            (HttpVersions::Http2, true) => " alpn h2",
+            (HttpVersions::Auto, true) => " alpn h2,http/1.1",
+            _ => "",
+        };
+        let rest = format!("{tls}{proto}{check}");
+        match &spec.source {
+            Source::Fixed(endpoints) => {
+                for (number, (address, weight)) in endpoints.iter().enumerate() {
+                    let address = match address {
+                        Address::Unix(path) => quoted(&format!("unix@{}", path.display())),
+                        tcp @ Address::Tcp { .. } => tcp.to_string(),
+                    };
+                    let weight = (*weight).min(256);
+                    self.line(1, &format!("server s{number} {address} weight {weight}{rest}"));
+                }
+            }
+            Source::Dns { name, port } => {
+                self.line(1, &format!("server-template s 1-10 {name}:{port}{rest} init-addr last,libc,none"))
+            }
+            _ => self.line(1, "# multilith: NOT EXPORTED: write the endpoints here"),
+        }
+    }
+}
+
+/// A condition on a sample that is missing where the request has no such value.
+fn meets(sample: &str, condition: &Condition) -> String {
+    match &condition.kind {
+        ConditionKind::Equal(value) => format!(" {{ {sample} -m str -- {} }}", quoted(value)),
+        ConditionKind::Present => format!(" {{ {sample} -m found }}"),
+        ConditionKind::Absent => format!(" !{{ {sample} -m found }}"),
+        ConditionKind::Regex(regex) => format!(" {{ {sample} -m reg -- {} }}", quoted(regex.as_str())),
+    }
+}
+
+/// Without a limit a day.
+fn milliseconds(time: Option<Duration>) -> String {
+    let day = Duration::from_secs(86_400);
+    format!("{}ms", time.unwrap_or(day).min(day).as_millis().max(1))
+}

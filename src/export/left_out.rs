@@ -1,0 +1,293 @@
+//! What a target cannot do of what the file asks for.
+
+use std::fmt;
+
+use super::ExportTarget;
+use super::pattern::is_portable;
+use super::rules::{ExportRule, host_for, ordered};
+use crate::compile::Snapshot;
+use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
+use crate::migration::{Stage, UnitSource};
+use crate::route::{Condition, ConditionKind, PathPiece, Route, Segment};
+
+/// A part of the file that the written configuration lacks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NotExported {
+    /// The route's or the upstream's name; empty: the file as a whole.
+    pub of: String,
+    pub key: String,
+    pub why: String,
+}
+
+impl fmt::Display for NotExported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dot = if self.of.is_empty() { "" } else { "." };
+        write!(f, "{}{dot}{}: {}", self.of, self.key, self.why)
+    }
+}
+
+struct List {
+    found: Vec<NotExported>,
+    target: ExportTarget,
+}
+
+impl List {
+    fn say(&mut self, asked: bool, of: &str, key: &str, why: &str) {
+        if asked {
+            self.found.push(NotExported { of: of.to_owned(), key: key.to_owned(), why: why.to_owned() });
+        }
+    }
+
+    fn is(&self, targets: &[ExportTarget]) -> bool {
+        targets.contains(&self.target)
+    }
+}
+
+use ExportTarget::{Envoy, Haproxy, HttpRoute, Nginx};
+
+pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExported> {
+    let mut list = List { found: Vec::new(), target };
+    let server = &snapshot.server;
+    list.say(!server.tls.listen.is_empty(), "", "server.tls", "the listeners for TLS and their certificates");
+    list.say(server.force.is_some(), "", "server.force", "nobody can name a side");
+    let proxied = server.proxy_protocol != crate::compile::ProxyProtocol::Off;
+    list.say(proxied, "", "server.proxy_protocol", "PROXY headers of clients");
+    list.say(
+        !server.trusted.is_empty(),
+        "",
+        "server.trusted",
+        "every peer is the client itself; its X-Forwarded-* are replaced",
+    );
+    let httproute = target == HttpRoute;
+    list.say(httproute && snapshot.matching.case_insensitive, "", "matching.case", "paths match in their case alone");
+    list.say(
+        httproute && snapshot.matching.ignore_trailing_slash,
+        "",
+        "matching.trailing_slash",
+        "`/a` and `/a/` differ",
+    );
+    for spec in snapshot.upstreams.iter().filter(|spec| is_used(snapshot, spec)) {
+        upstream(&mut list, snapshot, spec);
+    }
+    for route in &snapshot.routes {
+        of_route(&mut list, route);
+        conditions(&mut list, route);
+        division(&mut list, route);
+    }
+    for rule in ordered(snapshot) {
+        of_rule(&mut list, snapshot, &rule);
+    }
+    if httproute {
+        super::httproute::order(snapshot, &mut |of, why| {
+            list.found.push(NotExported { of, key: "path".to_owned(), why })
+        });
+    }
+    list.found.sort();
+    list.found.dedup();
+    list.found
+}
+
+/// Whether the written file asks it.
+pub(super) fn is_used(snapshot: &Snapshot, spec: &UpstreamSpec) -> bool {
+    let of_rules = || ordered(snapshot).into_iter().flat_map(|rule| rule.shares());
+    let is_monolith = snapshot.upstreams.first().is_some_and(|monolith| monolith.name == spec.name);
+    is_monolith && !snapshot.monolith_retired
+        || of_rules().any(|share| snapshot.upstreams[share.upstream.index()].name == spec.name)
+}
+
+fn upstream(list: &mut List, snapshot: &Snapshot, spec: &UpstreamSpec) {
+    let name = &*spec.name;
+    let registry = !matches!(spec.source, Source::Fixed(_) | Source::Dns { .. });
+    list.say(
+        registry,
+        name,
+        "discover",
+        "its endpoints come from a registry: name them, or what finds them, in the written file",
+    );
+    if list.target == HttpRoute {
+        let why = "the Service of this name has to exist, and its own settings say the rest";
+        return list.say(true, name, "endpoints", why);
+    }
+    let back = snapshot.routes.iter().any(|route| route.answer.location);
+    list.say(
+        spec.host.is_some() && !back,
+        name,
+        "host",
+        "its own addresses in Location and cookies are not turned back",
+    );
+    list.say(spec.balance == Balance::Sticky, name, "balance", "clients do not keep their endpoint");
+    list.say(spec.limit.is_some(), name, "max_in_flight", "no queue and no limit");
+    list.say(spec.proxy_protocol.is_some(), name, "proxy_protocol", "no PROXY header is sent");
+    list.say(list.is(&[Nginx]) && spec.health.is_some(), name, "health", "nginx has no active checks");
+    list.say(matches!(spec.eject, Eject::Rule(_)), name, "eject", "passive ejection is left to the target's own rules");
+    list.say(list.is(&[Nginx]) && spec.http == HttpVersions::Http2, name, "http", "nginx speaks HTTP/1.1 to upstreams");
+    if let Some(tls) = &spec.tls {
+        list.say(!tls.pins.is_empty(), name, "tls.pin", "keys are not pinned");
+        list.say(tls.verify == Verify::Chain, name, "tls.verify", "the name is checked, too");
+        list.say(tls.client.is_some(), name, "tls.cert", "no certificate is shown to it");
+        let others = snapshot.upstreams.iter().filter_map(|spec| spec.tls.as_ref());
+        let differ = others.filter(|other| other.ca != tls.ca || other.verify != tls.verify).count() > 0;
+        list.say(
+            list.is(&[Nginx]) && differ,
+            name,
+            "tls.ca",
+            "nginx checks all upstreams alike: by the system's authorities",
+        );
+    }
+    let unix = matches!(&spec.source, Source::Fixed(all) if all.iter().any(|(address, _)| matches!(address, Address::Unix(_))));
+    list.say(unix && list.target == HttpRoute, name, "url", "a Unix socket is no Service");
+}
+
+fn of_route(list: &mut List, route: &Route) {
+    let name = &*route.name;
+    let policy = &route.policy;
+    list.say(policy.gate.is_some(), name, "gate", "nothing moves this route by itself");
+    list.say(policy.pin.is_some(), name, "pin", "conversations are not kept on the side on which they began");
+    if let Some(shadow) = &policy.shadow {
+        list.say(true, name, "shadow", "no copies are sent");
+        list.say(shadow.compare.is_some(), name, "shadow.compare", "nothing is compared");
+    }
+    let falls_back = policy.fallback.is_some() && matches!(policy.dial.stage, Stage::Canary | Stage::Migrated);
+    list.say(
+        falls_back,
+        name,
+        "fallback",
+        "the monolith does not answer in the place of a service that fails; no breaker",
+    );
+    list.say(!policy.safe_calls.0.is_empty(), name, "safe_methods", "calls of gRPC are not told apart");
+    list.say(route.rate_limit.is_some(), name, "rate_limit", "clients are not limited");
+    list.say(!route.allow.is_empty(), name, "allow", "networks are not checked: all its requests are refused");
+    list.say(route.jwt.is_some(), name, "auth.jwt", "tokens are not checked: all its requests are refused");
+    list.say(
+        route.identity.forward.is_some(),
+        name,
+        "auth.forward",
+        "nobody is asked who may pass: all its requests are refused",
+    );
+    list.say(
+        route.identity.exchange.is_some(),
+        name,
+        "auth.exchange",
+        "tokens are not exchanged: all its requests are refused",
+    );
+    list.say(
+        route.redirect.is_some(),
+        name,
+        "redirect",
+        "it is left to the target's own rules: all its requests are refused",
+    );
+    list.say(route.fault.is_some(), name, "fault", "nothing fails on purpose");
+    list.say(route.body_limit.is_some(), name, "body_limit", "bodies are not limited");
+    list.say(route.timeouts.is_some(), name, "timeouts", "the upstream's own times count");
+    list.say(route.answer.location, name, "answer.location", "addresses in answers stay the service's");
+    let cookies = !route.answer.cookie_domain.is_empty() || !route.answer.cookie_path.is_empty();
+    list.say(cookies, name, "answer.cookie", "domains and paths of cookies stay the service's");
+    let nginx = list.is(&[Nginx]);
+    list.say(
+        nginx && !route.answer.headers.remove.is_empty(),
+        name,
+        "answer.remove",
+        "nginx hides a header on all routes or none",
+    );
+    let changed = !route.answer.headers.set.is_empty() || !route.answer.headers.add.is_empty();
+    list.say(nginx && changed, name, "answer.set", "nginx adds headers and cannot take those of a service away");
+}
+
+fn conditions(list: &mut List, route: &Route) {
+    let name = &*route.name;
+    let regex = |condition: &Condition| match &condition.kind {
+        ConditionKind::Regex(regex) => Some(!is_portable(regex.as_str())),
+        _ => None,
+    };
+    for (key, all) in [("headers", &route.rule.headers), ("cookies", &route.rule.cookies), ("query", &route.rule.query)]
+    {
+        let foreign = all.iter().filter_map(regex).any(|foreign| foreign);
+        list.say(foreign, name, key, "its regex uses what this target's dialect lacks; the route is taken by nobody");
+        let raw = key == "query" && list.is(&[Nginx, Envoy]) && all.iter().any(|condition| regex(condition).is_some());
+        list.say(raw, name, key, "its regex sees the value as it stands in the URL, percent-encoded");
+        let odd = |condition: &Condition| {
+            condition.name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
+        };
+        let spelt = key == "query" && list.is(&[Envoy]) && all.iter().any(odd);
+        list.say(
+            spelt,
+            name,
+            key,
+            "its key has to be percent-encoded in the URL, which Envoy does not undo: nobody takes the route",
+        );
+        if list.target != HttpRoute {
+            continue;
+        }
+        list.say(key == "cookies" && !all.is_empty(), name, key, "no match on cookies; the route is taken by nobody");
+        let kinds =
+            all.iter().filter(|_| key != "cookies").any(|condition| !matches!(condition.kind, ConditionKind::Equal(_)));
+        list.say(kinds, name, key, "only equal values are in the standard; the route is taken by nobody");
+    }
+}
+
+fn division(list: &mut List, route: &Route) {
+    let (name, policy) = (&*route.name, &route.policy);
+    if !matches!(policy.dial.stage, Stage::Canary | Stage::Split) {
+        return;
+    }
+    match list.target {
+        Haproxy => {
+            let jwt = policy.sticky.iter().any(|source| matches!(source, UnitSource::Jwt(_)));
+            list.say(jwt, name, "sticky", "a claim of a token is not read: such clients change sides");
+        }
+        Nginx => list.say(true, name, "sticky", "another hash: the shares stay, some clients change sides once"),
+        Envoy => {
+            list.say(true, name, "sticky", "another hash: the shares stay, some clients change sides once");
+            let query = |source: &UnitSource| matches!(source, UnitSource::Jwt(_) | UnitSource::Query(_));
+            list.say(
+                policy.sticky.iter().any(query),
+                name,
+                "sticky.source",
+                "only headers, cookies and addresses are hashed",
+            );
+        }
+        HttpRoute => list.say(true, name, "sticky", "clients are not kept on their side: each request is drawn"),
+    }
+    let nginx_jwt = list.target == Nginx && policy.sticky.iter().any(|source| matches!(source, UnitSource::Jwt(_)));
+    list.say(nginx_jwt, name, "sticky.source", "a claim of a token is not read");
+    let issued = policy.issue_cookie && list.is(&[Nginx, HttpRoute]);
+    list.say(issued, name, "issue_cookie", "clients without a cookie get none");
+}
+
+fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
+    let (route, name) = (rule.route, &*rule.route.name);
+    let shares = rule.shares();
+    let adds = shares.iter().any(|share| !rule.edits(share).add.is_empty());
+    list.say(list.target == Nginx && adds, name, "rewrite.add", "nginx replaces a header, it adds no second one");
+    let all = [Some(&route.rewrite.headers)].into_iter().chain(shares.iter().map(|share| share.headers)).flatten();
+    let odd = all.flat_map(|edits| edits.set.iter().chain(&edits.add)).any(|(_, value)| value.to_str().is_err());
+    list.say(odd, name, "rewrite.set", "a value is no text");
+    let divided = shares.len() > 1;
+    let rewrites = route.rewrite.path.is_some();
+    list.say(list.target == Envoy && divided && rewrites, name, "rewrite.path", "not where the clients are divided");
+    if list.target != HttpRoute {
+        return;
+    }
+    if rule.template.segments().iter().any(|segment| matches!(segment, Segment::Parameter(_))) {
+        let why = format!("`{}` is written as RegularExpression, which not every gateway supports", rule.template);
+        list.found.push(NotExported { of: name.to_owned(), key: "path".to_owned(), why });
+    }
+    let named = |rewrite: &crate::route::PathRewrite| {
+        rewrite.pieces.iter().any(|piece| matches!(piece, PathPiece::Parameter(_)))
+    };
+    let prefix = super::httproute::prefix_rewrite(rule).is_some();
+    let lost = route.rewrite.path.as_ref().is_some_and(|rewrite| named(rewrite) && !prefix);
+    list.say(lost, name, "rewrite.path", "only a prefix or the whole path can be replaced");
+    let hosts = shares.iter().any(|share| host_for(snapshot, Some(route), share.upstream).is_some());
+    list.say(divided && (hosts || rewrites), name, "rewrite", "not where the requests are divided");
+    let others = rule.methods().iter().any(|method| !super::httproute::METHODS.contains(method));
+    list.say(others, name, "methods", "only the methods of RFC 9110 and PATCH");
+    list.say(
+        list.target == HttpRoute
+            && shares.iter().any(|share| share.upstream == UpstreamId::MONOLITH)
+            && snapshot.monolith_retired,
+        name,
+        "monolith",
+        "it is retired",
+    );
+}

@@ -1,0 +1,415 @@
+//! nginx: one map that chooses the rule, further ones for what follows from it, and one location.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::left_out::{NotExported, is_used};
+use super::pattern::{self, Captures};
+use super::rules::{ExportRule, host_for};
+use crate::compile::Snapshot;
+use crate::endpoint::{Balance, Source, UpstreamId, Verify};
+use crate::migration::{BUCKETS, ISSUED_COOKIE, UnitSource};
+use crate::route::{Condition, ConditionKind};
+
+pub(super) const NOTES: &[&str] = &[
+    "a path that has escapes such as %2F or %20 reaches a service as the client has spelt it, and with dot segments it is refused",
+    "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
+    "headers with `_` in their names are dropped",
+    "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
+];
+
+/// Escapes of bytes that need none: nginx's decoding of them is multilith's.
+const UNRESERVED: &str = "%(?:2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])";
+
+pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[NotExported]) -> String {
+    let mut file = File { text: String::new(), snapshot, dollar: false };
+    let mut body = File { text: String::new(), snapshot, dollar: false };
+    body.upstreams();
+    body.rule_map(rules);
+    body.sides(rules);
+    body.targets(rules);
+    let headers = body.headers(rules);
+    body.server(rules, &headers);
+    file.line(0, "# Written by `multilith export --to nginx`.");
+    for left_out in left_out {
+        file.line(0, &format!("# multilith: NOT EXPORTED {left_out}"));
+    }
+    file.line(0, "worker_processes auto;");
+    file.line(0, "events { worker_connections 10000; }");
+    file.line(0, "http {");
+    if body.dollar {
+        file.line(1, "geo $ml_dollar { default \"$\"; }");
+    }
+    file.text + &body.text + "}\n"
+}
+
+struct File<'a> {
+    text: String,
+    snapshot: &'a Snapshot,
+    /// A value has a `$`, which nginx can write only as a variable.
+    dollar: bool,
+}
+
+/// As nginx reads it between double quotes.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+impl File<'_> {
+    fn line(&mut self, depth: usize, text: &str) {
+        let _ = writeln!(self.text, "{}{text}", "    ".repeat(depth));
+    }
+
+    fn map(&mut self, from: &str, to: &str, default: &str, rows: &[(String, String)]) {
+        self.line(1, &format!("map {from} {to} {{"));
+        self.line(2, &format!("default {default};"));
+        for (key, value) in rows {
+            self.line(2, &format!("{key} {value};"));
+        }
+        self.line(1, "}");
+    }
+
+    /// A value in which nothing is a variable.
+    fn value(&mut self, text: &str) -> String {
+        self.dollar |= text.contains('$');
+        text.replace('$', "${ml_dollar}")
+    }
+
+    fn name(&self, upstream: UpstreamId) -> &str {
+        &self.snapshot.upstreams[upstream.index()].name
+    }
+
+    /// A part of a variable's name that is the route's alone.
+    fn number(&self, rule: &ExportRule<'_>) -> String {
+        let is_it = |route: &std::sync::Arc<crate::route::Route>| route.name == rule.route.name;
+        self.snapshot.routes.iter().position(is_it).unwrap_or_default().to_string()
+    }
+
+    fn upstreams(&mut self) {
+        let snapshot = self.snapshot;
+        for spec in snapshot.upstreams.iter().filter(|spec| is_used(snapshot, spec)) {
+            self.line(1, &format!("upstream {} {{", spec.name));
+            if spec.balance == Balance::LeastBusy {
+                self.line(2, "least_conn;");
+            }
+            match &spec.source {
+                Source::Fixed(endpoints) => {
+                    for (address, weight) in endpoints {
+                        let weight = if *weight == 1 { String::new() } else { format!(" weight={weight}") };
+                        self.line(2, &format!("server {address}{weight} max_fails=0;"));
+                    }
+                }
+                Source::Dns { name, port } => self.line(2, &format!("server {name}:{port} max_fails=0;")),
+                _ => self.line(2, "server 127.0.0.1:9 down; # multilith: NOT EXPORTED: write the endpoints here"),
+            }
+            self.line(2, "keepalive 64;");
+            self.line(1, "}");
+        }
+    }
+
+    /// `$ml_rule`: the first rule that fits, by conditions, method, host and path.
+    fn rule_map(&mut self, rules: &[ExportRule<'_>]) {
+        self.line(1, "# The path in normal form; as it came where it has escapes that mean something.");
+        let plain = format!("~^(?:[^?%]|{UNRESERVED})*(?:[?]|$)");
+        let rows = [
+            (quoted(&plain), "$uri".to_owned()),
+            (quoted("~*^[^?]*/(?:[.]|%2e){1,2}(?:[/?]|$)"), "\"\"".to_owned()),
+            (quoted("~^(?<ml_raw>[^?]*)"), "$ml_raw".to_owned()),
+        ];
+        self.map("$request_uri", "$ml_path", "\"\"", &rows);
+        let rows = [(quoted("~^OPTIONS:(?<ml_announced>.+)$"), "$ml_announced".to_owned())];
+        self.map("\"$request_method:$http_access_control_request_method\"", "$ml_method", "$request_method", &rows);
+        let mut bits = String::new();
+        let mut all: Vec<(usize, usize)> = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            for (condition, source) in conditions(rule) {
+                let bit = all.len();
+                all.push((at, bit));
+                let _ = write!(bits, "$ml_c{bit}");
+                self.condition(bit, condition, &source);
+            }
+        }
+        self.line(1, "# The first rule that fits: conditions, method, host, path.");
+        let matching = self.snapshot.matching;
+        let mut rows = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            if has_foreign_regex(rule) {
+                continue;
+            }
+            let own: Vec<usize> = all.iter().filter(|(of, _)| *of == at).map(|(_, bit)| *bit).collect();
+            let own = (0..all.len()).map(|bit| if own.contains(&bit) { '1' } else { '.' }).collect::<String>();
+            let methods = match rule.methods() {
+                methods if methods.is_empty() => "[^:]*".to_owned(),
+                methods => format!("(?:{})", methods.join("|")),
+            };
+            let host = pattern::host(&rule.route.rule.host).unwrap_or_else(|| "[^:]*".to_owned());
+            let path = pattern::path(rule.template, matching, Captures::Named, rule.route.rewrite.path.as_ref());
+            let flag = if path.starts_with("(?i)") { "(?i)" } else { "" };
+            let path = path.trim_start_matches("(?i)").trim_start_matches('^');
+            rows.push((quoted(&format!("~^{own}:{methods}:{host}:{flag}{path}")), rule.key()));
+        }
+        self.map(&format!("\"{bits}:$ml_method:$host:$ml_path\""), "$ml_rule", "unmatched", &rows);
+    }
+
+    fn condition(&mut self, bit: usize, condition: &Condition, source: &ConditionSource) {
+        let to = format!("$ml_c{bit}");
+        let is_absent = matches!(condition.kind, ConditionKind::Absent);
+        let (hit, miss) = if is_absent { ("0", "1") } else { ("1", "0") };
+        let regex = match (source, &condition.kind) {
+            (ConditionSource::Query, _) => pattern::query(condition),
+            (_, ConditionKind::Equal(value)) => Some(format!("^{}$", pattern::escape(value))),
+            (_, ConditionKind::Present | ConditionKind::Absent) => Some(".".to_owned()),
+            (_, ConditionKind::Regex(_)) => None,
+        };
+        let from = match source {
+            ConditionSource::Header => format!("$http_{}", condition.name.replace('-', "_")),
+            ConditionSource::Query if regex.is_some() => "$args".to_owned(),
+            ConditionSource::Query => {
+                let name = pattern::encoded(&condition.name);
+                let row =
+                    (quoted(&format!("~^(?:(?!{name}=)[^&]*&)*{name}=(?<ml_q{bit}>[^&]*)")), format!("$ml_q{bit}"));
+                self.map("$args", &format!("$ml_v{bit}"), "\"\"", &[row]);
+                format!("$ml_v{bit}")
+            }
+            ConditionSource::Cookie => {
+                let name = pattern::escape(&condition.name);
+                let first = format!(
+                    "~^(?:(?![ \\t]*{name}[ \\t]*=)[^;]*;)*[ \\t]*{name}[ \\t]*=[ \\t]*\"?(?<ml_k{bit}>[^;\"]*)"
+                );
+                self.map("$http_cookie", &format!("$ml_v{bit}"), "\"\"", &[(quoted(&first), format!("$ml_k{bit}"))]);
+                format!("$ml_v{bit}")
+            }
+        };
+        let regex = match (regex, &condition.kind) {
+            (Some(regex), _) => regex,
+            (None, ConditionKind::Regex(regex)) => regex.as_str().to_owned(),
+            (None, _) => return,
+        };
+        self.map(&from, &to, miss, &[(quoted(&format!("~{regex}")), hit.to_owned())]);
+    }
+
+    /// `$ml_side` and `$ml_up`: who answers.
+    fn sides(&mut self, rules: &[ExportRule<'_>]) {
+        let mut rows = Vec::new();
+        let mut upstreams = Vec::new();
+        let mut told = BTreeSet::new();
+        for rule in rules {
+            let (key, shares) = (rule.key(), rule.shares());
+            let cohort = self.number(rule);
+            let side = match shares.as_slice() {
+                [only] => only.side.to_owned(),
+                _ => format!("$ml_side_{cohort}"),
+            };
+            if shares.len() > 1 && told.insert(cohort.clone()) {
+                self.division(rule, &cohort);
+            }
+            if side != "monolith" {
+                rows.push((key.clone(), side));
+            }
+            for share in shares.iter().filter(|share| share.upstream != UpstreamId::MONOLITH) {
+                upstreams.push((format!("{key}@{}", share.side), self.name(share.upstream).to_owned()));
+            }
+        }
+        let unmatched = if self.snapshot.monolith_retired { "none" } else { "monolith" };
+        rows.insert(0, ("unmatched".to_owned(), unmatched.to_owned()));
+        self.map("$ml_rule", "$ml_side", "monolith", &rows);
+        let monolith = self.name(UpstreamId::MONOLITH).to_owned();
+        self.map("\"$ml_rule@$ml_side\"", "$ml_up", &monolith, &upstreams);
+    }
+
+    fn division(&mut self, rule: &ExportRule<'_>, cohort: &str) {
+        let policy = &rule.route.policy;
+        self.line(
+            1,
+            &format!(
+                "# Clients of `{}`: another hash than multilith's, so that the shares stay and some clients move.",
+                policy.cohort
+            ),
+        );
+        let mut unit = format!("$cookie_{ISSUED_COOKIE}");
+        for (at, source) in policy.sticky.iter().enumerate().rev() {
+            let from = match source {
+                UnitSource::Header(name) => format!("$http_{}", name.as_str().replace('-', "_")),
+                UnitSource::Cookie(name) => format!("$cookie_{name}"),
+                UnitSource::Query(name) => format!("$arg_{name}"),
+                UnitSource::Ip => "$remote_addr".to_owned(),
+                UnitSource::Jwt(_) => continue,
+            };
+            let to = format!("$ml_unit_{cohort}_{at}");
+            self.map(&from, &to, &from, &[("\"\"".to_owned(), unit)]);
+            unit = to;
+        }
+        let salt = self.value(&quoted(&policy.cohort));
+        self.line(1, &format!("split_clients {}{unit}\" $ml_side_{cohort} {{", salt.trim_end_matches('"')));
+        let shares = rule.shares();
+        for (at, share) in shares.iter().enumerate() {
+            let percent = format!("{}.{:02}%", share.buckets / 100, share.buckets % 100);
+            let share_of = if at + 1 == shares.len() { "*" } else { &percent };
+            self.line(2, &format!("{share_of} {};", share.side));
+        }
+        self.line(1, "}");
+        debug_assert!(shares.iter().map(|share| share.buckets).sum::<u16>() == BUCKETS);
+    }
+
+    /// `$ml_target`: path and query as they are sent; `$ml_host`: the Host.
+    fn targets(&mut self, rules: &[ExportRule<'_>]) {
+        let (mut targets, mut hosts) = (Vec::new(), Vec::new());
+        let monolith = host_for(self.snapshot, None, UpstreamId::MONOLITH).unwrap_or_else(|| "$http_host".to_owned());
+        for rule in rules {
+            for share in rule.shares() {
+                let key = format!("{}@{}", rule.key(), share.side);
+                if let Some(host) = host_for(self.snapshot, Some(rule.route), share.upstream) {
+                    hosts.push((key.clone(), quoted(&host)));
+                } else if share.upstream != UpstreamId::MONOLITH && monolith != "$http_host" {
+                    hosts.push((key.clone(), "$http_host".to_owned()));
+                }
+                if share.upstream == UpstreamId::MONOLITH {
+                    continue;
+                }
+                let path = rule.route.rewrite.path.as_ref().map_or_else(
+                    || "$ml_path".to_owned(),
+                    |rewrite| {
+                        pattern::rewritten(rewrite, rule.template, str::to_owned, |name, _| format!("\u{1}{name}\u{2}"))
+                    },
+                );
+                let path = if path == "$ml_path" { path } else { self.value(&path) };
+                let path = path.replace('\u{1}', "${p_").replace('\u{2}', "}");
+                targets.push((key, format!("\"{path}$is_args$args\"")));
+            }
+        }
+        self.map("\"$ml_rule@$ml_side\"", "$ml_target", "$request_uri", &targets);
+        self.map("\"$ml_rule@$ml_side\"", "$ml_host", &monolith, &hosts);
+    }
+
+    /// A map for each header that a rule changes; the names.
+    fn headers(&mut self, rules: &[ExportRule<'_>]) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        let mut edits = Vec::new();
+        for rule in rules {
+            for share in rule.shares() {
+                let own = rule.edits(&share);
+                let key = format!("{}@{}", rule.key(), share.side);
+                names.extend(own.remove.iter().copied());
+                names.extend(own.set.iter().chain(&own.add).map(|(name, _)| *name));
+                edits.push((key, own));
+            }
+        }
+        for name in &names {
+            let mut rows = Vec::new();
+            for (key, own) in &edits {
+                let set = own.set.iter().rev().chain(&own.add).find(|(set, _)| set == name).map(|(_, value)| *value);
+                let value = set.or_else(|| own.remove.contains(name).then_some(""));
+                if let Some(value) = value {
+                    let value = self.value(&quoted(value));
+                    rows.push((key.clone(), value));
+                }
+            }
+            let own = name.replace('-', "_");
+            self.map("\"$ml_rule@$ml_side\"", &format!("$ml_h_{own}"), &format!("$http_{own}"), &rows);
+        }
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn server(&mut self, rules: &[ExportRule<'_>], headers: &[String]) {
+        let tls = self.tls();
+        self.map("$http_upgrade", "$ml_connection", "upgrade", &[("\"\"".to_owned(), "\"\"".to_owned())]);
+        let closed: Vec<_> =
+            rules.iter().filter(|rule| rule.is_closed()).map(|rule| (rule.key(), "1".to_owned())).collect();
+        self.map("$ml_rule", "$ml_closed", "0", &closed);
+        self.line(1, "server {");
+        for listen in &self.snapshot.server.listen {
+            self.line(2, &format!("listen {listen};"));
+        }
+        let body = self.snapshot.limits.body.unwrap_or(0);
+        let timeouts = self.snapshot.upstreams.iter().map(|spec| spec.timeouts);
+        let longest = |of: fn(&crate::endpoint::Timeouts) -> Option<std::time::Duration>| {
+            let each: Vec<_> = timeouts.clone().map(|timeouts| of(&timeouts)).collect();
+            each.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max())
+        };
+        let seconds = |time: Option<std::time::Duration>| time.map_or(86_400, |time| time.as_secs().max(1));
+        let connect = seconds(longest(|timeouts| timeouts.connect)).min(75);
+        let read = seconds(longest(|timeouts| timeouts.answer));
+        self.line(2, &format!("client_max_body_size {body};"));
+        self.line(2, "merge_slashes on;");
+        self.line(2, "location / {");
+        self.line(3, "if ($ml_path = \"\") { return 400; }");
+        if !closed.is_empty() {
+            self.line(3, "# multilith: NOT EXPORTED: what guards these routes");
+            self.line(3, "if ($ml_closed) { return 403; }");
+        }
+        if self.snapshot.monolith_retired {
+            self.line(3, "if ($ml_side = none) { return 404; }");
+        }
+        for line in [
+            "proxy_http_version 1.1;",
+            "proxy_next_upstream off;",
+            "proxy_request_buffering off;",
+            "proxy_buffering off;",
+            "proxy_set_header Host $ml_host;",
+            "proxy_set_header Upgrade $http_upgrade;",
+            "proxy_set_header Connection $ml_connection;",
+            "proxy_set_header X-Forwarded-For $remote_addr;",
+            "proxy_set_header X-Forwarded-Proto $scheme;",
+            "proxy_set_header X-Forwarded-Host $http_host;",
+            "proxy_set_header X-Forwarded-Port $server_port;",
+        ] {
+            self.line(3, line);
+        }
+        self.line(3, &format!("proxy_connect_timeout {connect}s;"));
+        self.line(3, &format!("proxy_read_timeout {read}s;"));
+        for name in headers {
+            self.line(3, &format!("proxy_set_header {name} $ml_h_{};", name.replace('-', "_")));
+        }
+        for line in &tls {
+            self.line(3, line);
+        }
+        let scheme = if tls.is_empty() { "http" } else { "$ml_scheme" };
+        self.line(3, &format!("proxy_pass {scheme}://$ml_up$ml_target;"));
+        self.line(2, "}");
+        self.line(1, "}");
+    }
+
+    /// The lines of a location in front of upstreams of which some speak TLS.
+    fn tls(&mut self) -> Vec<String> {
+        let snapshot = self.snapshot;
+        let with: Vec<_> =
+            snapshot.upstreams.iter().filter_map(|spec| Some((&*spec.name, spec.tls.as_ref()?))).collect();
+        let Some((_, first)) = with.first() else { return Vec::new() };
+        let rows = |value: fn(&crate::endpoint::TlsIdentity) -> String| {
+            with.iter().map(|(name, tls)| ((*name).to_owned(), value(tls))).collect::<Vec<_>>()
+        };
+        self.map("$ml_up", "$ml_scheme", "http", &rows(|_| "https".to_owned()));
+        self.map("$ml_up", "$ml_tls_name", "\"\"", &rows(|tls| quoted(&tls.server_name)));
+        let alike = with.iter().all(|(_, tls)| tls.ca == first.ca && tls.verify == first.verify);
+        let system = "/etc/ssl/certs/ca-certificates.crt".to_owned();
+        let ca = first.ca.as_ref().filter(|_| alike).map_or(system, |ca| ca.display().to_string());
+        let verify = if alike && first.verify == Verify::Off { "off" } else { "on" };
+        vec![
+            "proxy_ssl_server_name on;".to_owned(),
+            "proxy_ssl_name $ml_tls_name;".to_owned(),
+            format!("proxy_ssl_verify {verify};"),
+            format!("proxy_ssl_trusted_certificate {};", quoted(&ca)),
+        ]
+    }
+}
+
+enum ConditionSource {
+    Header,
+    Cookie,
+    Query,
+}
+
+fn conditions<'a>(rule: &ExportRule<'a>) -> Vec<(&'a Condition, ConditionSource)> {
+    let own = &rule.route.rule;
+    let headers = own.headers.iter().map(|condition| (condition, ConditionSource::Header));
+    let cookies = own.cookies.iter().map(|condition| (condition, ConditionSource::Cookie));
+    let query = own.query.iter().map(|condition| (condition, ConditionSource::Query));
+    headers.chain(cookies).chain(query).collect()
+}
+
+pub(super) fn has_foreign_regex(rule: &ExportRule<'_>) -> bool {
+    conditions(rule).iter().any(|(condition, _)| match &condition.kind {
+        ConditionKind::Regex(regex) => !pattern::is_portable(regex.as_str()),
+        _ => false,
+    })
+}

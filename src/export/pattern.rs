@@ -1,0 +1,209 @@
+//! Templates and conditions as regular expressions, in the words that PCRE and RE2 share.
+
+use std::fmt::Write as _;
+
+use crate::route::{Condition, ConditionKind, HostPattern, Matching, PathPiece, PathRewrite, Segment, Template};
+
+/// How a parameter's value is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Captures {
+    None,
+    /// `(?<p_id>…)`, for nginx.
+    Named,
+    /// By number, from the left.
+    Numbered,
+}
+
+/// A regular expression for the whole of a path in normal form.
+pub(super) fn path(
+    template: &Template,
+    matching: Matching,
+    captures: Captures,
+    rewrite: Option<&PathRewrite>,
+) -> String {
+    let group = |name: &str, body: &str| match captures {
+        Captures::None => body.to_owned(),
+        Captures::Named => format!("(?<p_{name}>{body})"),
+        Captures::Numbered => format!("({body})"),
+    };
+    let slash = if matching.merge_slashes { "/+" } else { "/" };
+    let mut text = if matching.case_insensitive { "(?i)^".to_owned() } else { "^".to_owned() };
+    let segments = template.segments();
+    for (at, segment) in segments.iter().enumerate() {
+        match segment {
+            Segment::Literal(part) if part.is_empty() && at > 0 && matching.ignore_trailing_slash => {}
+            Segment::Literal(part) => {
+                text.push_str(slash);
+                text.push_str(&literal(part));
+            }
+            Segment::Parameter(parameter) => {
+                let value = group(&parameter.name, "[^/]+");
+                let _ = write!(text, "{slash}{}{value}{}", literal(&parameter.prefix), literal(&parameter.suffix));
+            }
+            Segment::Rest(name) if at == 0 => {
+                // `/{*rest}` takes every path, and there is always a slash.
+                let _ = write!(text, "{slash}{}", group(name, ".*"));
+            }
+            Segment::Rest(name) if takes_slash(name, rewrite) => {
+                text.push_str(&if captures == Captures::None { "(?:/.*)?".to_owned() } else { group(name, "/.*|") });
+            }
+            Segment::Rest(name) => {
+                let _ = write!(text, "(?:{slash}{})?", group(name, ".*"));
+            }
+        }
+    }
+    if matching.ignore_trailing_slash && !matches!(segments.last(), Some(Segment::Rest(_))) {
+        text.push_str("/?");
+    }
+    text.push('$');
+    text
+}
+
+/// Whether the value of a catch-all is captured with the slash before it: where the rewritten path has a slash of its own there,
+/// that one goes, so that `/a` becomes `/v2` and `/a/` becomes `/v2/`.
+fn takes_slash(name: &str, rewrite: Option<&PathRewrite>) -> bool {
+    let Some(rewrite) = rewrite else { return false };
+    rewrite.pieces.windows(2).enumerate().any(|(at, pair)| match pair {
+        [PathPiece::Literal(before), PathPiece::Parameter(own)] => {
+            **own == *name && before.ends_with('/') && !(at == 0 && &**before == "/")
+        }
+        _ => false,
+    })
+}
+
+/// The path that a service is sent, its parameters written by `value`.
+pub(super) fn rewritten(
+    rewrite: &PathRewrite,
+    template: &Template,
+    text_of: impl Fn(&str) -> String,
+    value: impl Fn(&str, usize) -> String,
+) -> String {
+    let names: Vec<&str> = template.segments().iter().filter_map(parameter_name).collect();
+    let is_slashed_rest = |name: &str| match (template.segments(), template.segments().last()) {
+        ([_, _, ..], Some(Segment::Rest(own))) => **own == *name && takes_slash(name, Some(rewrite)),
+        _ => false,
+    };
+    let mut text = String::new();
+    for (at, piece) in rewrite.pieces.iter().enumerate() {
+        match piece {
+            PathPiece::Literal(part) => {
+                let before_rest = match rewrite.pieces.get(at + 1) {
+                    Some(PathPiece::Parameter(name)) => is_slashed_rest(name),
+                    _ => false,
+                };
+                let part = if before_rest { part.strip_suffix('/').unwrap_or(part) } else { part };
+                text.push_str(&text_of(part));
+            }
+            PathPiece::Parameter(name) => {
+                let number = names.iter().position(|own| **own == **name).map_or(0, |at| at + 1);
+                text.push_str(&value(name, number));
+            }
+        }
+    }
+    text
+}
+
+fn parameter_name(segment: &Segment) -> Option<&str> {
+    match segment {
+        Segment::Literal(_) => None,
+        Segment::Parameter(parameter) => Some(&parameter.name),
+        Segment::Rest(name) => Some(name),
+    }
+}
+
+/// A host without its port, in lower case.
+pub(super) fn host(pattern: &HostPattern) -> Option<String> {
+    match pattern {
+        HostPattern::Any => None,
+        HostPattern::Exact(host) => Some(escape(host)),
+        HostPattern::Wildcard(suffix) => Some(format!("[^:]+{}", escape(suffix))),
+    }
+}
+
+/// Text of a path: percent escapes in either case.
+fn literal(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&escape(&rest[..at]));
+        let end = (at + 3).min(rest.len());
+        let _ = write!(out, "(?i:{})", &rest[at..end]);
+        rest = &rest[end..];
+    }
+    out + &escape(rest)
+}
+
+/// Text that stands for itself.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_ascii_punctuation()
+            && !matches!(letter, '/' | '-' | '_' | '%' | '"' | '\'' | ',' | ':' | '=' | '@' | '~' | '!' | ';' | '&')
+        {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out
+}
+
+/// Text of a query, each byte as it is or percent-encoded, a space also as `+`.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        let plain = match byte {
+            b' ' => "\\+|".to_owned(),
+            _ if byte.is_ascii_graphic() => format!("{}|", escape(&char::from(byte).to_string())),
+            _ => String::new(),
+        };
+        let _ = write!(out, "(?:{plain}%(?i:{byte:02x}))");
+    }
+    out
+}
+
+/// A query whose first value under the condition's name meets it, `Absent` as if it were `Present`; `None` for a regex.
+pub(super) fn query(condition: &Condition) -> Option<String> {
+    let name = encoded(&condition.name);
+    let before = format!("^(?:(?!{name}(?:[=&]|$))[^&]*&)*{name}");
+    match &condition.kind {
+        ConditionKind::Equal(value) if value.is_empty() => Some(format!("{before}=?(?:&|$)")),
+        ConditionKind::Equal(value) => Some(format!("{before}={}(?:&|$)", encoded(value))),
+        ConditionKind::Present | ConditionKind::Absent => Some(format!("{before}(?:[=&]|$)")),
+        ConditionKind::Regex(_) => None,
+    }
+}
+
+/// A Cookie field whose first value under the condition's name meets it, `Absent` as if it were `Present`; `None` for a regex.
+pub(super) fn cookie(condition: &Condition) -> Option<String> {
+    let name = escape(&condition.name);
+    let before = format!("^(?:(?![ \\t]*{name}[ \\t]*=)[^;]*;)*[ \\t]*{name}[ \\t]*=");
+    match &condition.kind {
+        ConditionKind::Equal(value) => {
+            let value = escape(value);
+            Some(format!("{before}[ \\t]*(?:{value}|\"{value}\")[ \\t]*(?:;|$)"))
+        }
+        ConditionKind::Present | ConditionKind::Absent => Some(before),
+        ConditionKind::Regex(_) => None,
+    }
+}
+
+/// Whether a regex of the file means the same to PCRE and to RE2 as it does here: no classes with operators, no flags, no escapes
+/// but the common ones.
+pub(super) fn is_portable(regex: &str) -> bool {
+    let bytes = regex.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let next = bytes.get(at + 1).copied().unwrap_or(b' ');
+        match byte {
+            b'\\' if next.is_ascii_punctuation() || matches!(next, b'd' | b'w' | b's' | b'D' | b'W' | b'S') => at += 1,
+            b'\\' => return false,
+            b'(' if next == b'?' && bytes.get(at + 2) != Some(&b':') => return false,
+            b'&' | b'~' | b'-' if next == byte => return false,
+            b'[' if next == b'[' || next == b':' => return false,
+            _ if !byte.is_ascii_graphic() && byte != b' ' => return false,
+            _ => {}
+        }
+        at += 1;
+    }
+    true
+}
