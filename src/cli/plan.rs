@@ -102,6 +102,13 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
             unrecorded.share * 100.0
         );
     }
+    if !report.needs_restart.is_empty() {
+        let _ = writeln!(
+            text,
+            "  ? needs-restart: `{}` is read only when multilith starts\n",
+            report.needs_restart.join("`, `")
+        );
+    }
     let share = |share: f64| format!("{:.1} %", share * 100.0);
     let unchanged = report.unchanged;
     if traffic.shapes > 0 {

@@ -274,3 +274,23 @@ pub struct Snapshot {
     /// What is shared with other replicas; `None`: this proxy is alone.
     pub fleet: Option<FleetSettings>,
 }
+
+impl Snapshot {
+    /// The keys that are read once, when the program starts, and differ in the new file.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let (was, is) = (&self.server, &new.server);
+        let checks = [
+            (was.listen != is.listen, "listen"),
+            (was.admin != is.admin, "admin"),
+            (was.metrics != is.metrics, "metrics"),
+            (was.threads != is.threads, "threads"),
+            (was.tokens != is.tokens, "tokens"),
+            (was.state_dir != is.state_dir, "state_dir"),
+            (was.tls.listen != is.tls.listen, "tls.listen"),
+            (self.buckets != new.buckets, "buckets"),
+            (self.fleet != new.fleet, "fleet"),
+        ];
+        checks.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key).collect()
+    }
+}

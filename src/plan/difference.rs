@@ -60,6 +60,7 @@ fn added(new: &Snapshot, name: &str, route: &Route) -> Difference {
         vec![format!("{} -> {}, stage {}", paths(route), answers(new, &route.policy), dial_text(route.policy.dial))];
     let mut flags = Vec::new();
     leaves_net(None, route, &mut flags);
+    cookie_lost(route, &mut flags);
     Difference { name: name.to_owned(), change: "added", what, redraws: false, flags }
 }
 
@@ -118,6 +119,7 @@ fn changed(old: &Snapshot, was: &Route, dial: Dial, new: &Snapshot, is: &Route) 
     }
     if was.rewrite != is.rewrite || was.answer != is.answer {
         what.push("another rewrite".to_owned());
+        cookie_lost(is, &mut flags);
     }
     if was.policy.shadow != is.policy.shadow && dial.stage == to.stage {
         what.push("other copies".to_owned());
@@ -131,6 +133,20 @@ fn changed(old: &Snapshot, was: &Route, dial: Dial, new: &Snapshot, is: &Route) 
         return None;
     }
     Some(Difference { name: is.name.to_string(), change: "changed", what, redraws, flags })
+}
+
+/// A service that is asked under other names sets cookies for those. Set-Cookie is not recorded, so this is no danger but a question.
+fn cookie_lost(is: &Route, flags: &mut Vec<PlanFlag>) {
+    let lost = match (&is.rewrite.path, &is.rewrite.host) {
+        (Some(_), _) if is.answer.cookie_path.is_empty() => {
+            "another path: a cookie that its service sets for that path is never sent back; see `answer.cookie_path`"
+        }
+        (_, Some(_)) if is.answer.cookie_domain.is_empty() => {
+            "another host: a cookie that its service sets for that host is thrown away; see `answer.cookie_domain`"
+        }
+        _ => return,
+    };
+    flags.push(PlanFlag { code: "cookie-lost", danger: false, message: lost.to_owned() });
 }
 
 /// The monolith is no longer there to answer in the service's place.

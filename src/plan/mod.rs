@@ -4,6 +4,7 @@ mod difference;
 mod endpoints;
 mod next;
 mod replay;
+mod split;
 mod try_out;
 
 pub use difference::{DialInForce, PlanFlag};

@@ -13,6 +13,8 @@ use crate::migration::Stage;
 
 /// Proposals of one kind.
 const MOST: usize = 10;
+/// What the monolith still gets is told for so many minutes.
+const RECENT: u32 = 24 * 60;
 /// Requests below which a route's retirement is not proposed.
 const ENOUGH: u64 = 1_000;
 /// No more than this share of the requests may be unmatched before the proxy may go.
@@ -61,12 +63,12 @@ pub fn what_next(
     button: bool,
     now: u32,
 ) -> Vec<NextStep> {
-    let zombies = zombies(report, snapshot, routes, button, now);
+    let zombies = |within: u32| zombies(report, snapshot, routes, button, now, within);
     let mut steps = Vec::new();
-    if let Some(step) = leave(report, routes, zombies.is_empty(), now) {
+    if let Some(step) = leave(report, routes, zombies(LONG).is_empty(), now) {
         steps.push(step);
     }
-    steps.extend(zombies.into_iter().take(MOST));
+    steps.extend(zombies(RECENT).into_iter().take(MOST));
     steps.extend(retire(report, snapshot, routes, now).into_iter().take(MOST));
     steps.extend(take(report, routes, now).into_iter().take(MOST));
     steps
@@ -184,14 +186,20 @@ fn retire(report: &Report, snapshot: &Snapshot, routes: &[StandingRoute], now: u
 }
 
 /// Routes that are moved, and the monolith still gets their requests.
-fn zombies(report: &Report, snapshot: &Snapshot, routes: &[StandingRoute], button: bool, now: u32) -> Vec<NextStep> {
-    const RECENT: u32 = 24 * 60;
+fn zombies(
+    report: &Report,
+    snapshot: &Snapshot,
+    routes: &[StandingRoute],
+    button: bool,
+    now: u32,
+    within: u32,
+) -> Vec<NextStep> {
     let mut steps = Vec::new();
     let recent = |endpoint: &LearnedEndpoint, since: u32| {
-        endpoint.monolith_last_minute > since && endpoint.monolith_last_minute + RECENT >= now
+        endpoint.monolith_last_minute > since && endpoint.monolith_last_minute + within >= now
     };
     for route in routes.iter().filter(|route| route.is_moved()) {
-        let since = route.since.unwrap_or_else(|| now.saturating_sub(RECENT));
+        let since = route.since.unwrap_or_else(|| now.saturating_sub(within));
         let own: Vec<&LearnedEndpoint> =
             of_route(report, &route.name).filter(|endpoint| recent(endpoint, since)).collect();
         if own.is_empty() {
@@ -261,8 +269,8 @@ fn leave(report: &Report, routes: &[StandingRoute], no_zombies: bool, now: u32) 
         share: 1.0,
         reasons: vec![
             "every route is migrated or retired, and what no route takes is below 0.01 % of the requests".to_owned(),
-            "the façade can go, once a load balancer or an ingress sends each route's requests to its service: \
-             `multilith explain METHOD URL` shows what must arrive there"
+            "the façade can go: `multilith export --to nginx --verify` (or haproxy, envoy, httproute) writes what sends each route's \
+             requests to its service, and says what it cannot write"
                 .to_owned(),
             "what this proxy does beside routing must stand there, too: rewrites, redirects, authorization, cookies, limits"
                 .to_owned(),
@@ -397,7 +405,10 @@ mod tests {
         let moved = [route(Stage::Migrated), route(Stage::Retired)];
         let step = leave(&watched(30, 9), &moved, true, NOW).expect("a proposal");
         assert_eq!((step.kind, &*step.path, &*step.toml), ("leave", "", ""));
-        assert!(step.reasons.iter().any(|reason| reason.contains("`multilith explain METHOD URL`")), "{step:?}");
+        assert!(
+            step.reasons.iter().any(|reason| reason.contains("`multilith export --to nginx --verify`")),
+            "{step:?}"
+        );
 
         assert!(leave(&watched(29, 9), &moved, true, NOW).is_none(), "too short a time");
         assert!(leave(&watched(30, 10), &moved, true, NOW).is_none(), "0.01 % have no route");

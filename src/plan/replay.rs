@@ -77,6 +77,13 @@ impl<'a> Replay<'a> {
         Place { route: Some(&route.name), moved, estimated }
     }
 
+    /// The number of the route that takes it.
+    pub(super) fn route(&self, snapshot: &Snapshot) -> Option<u32> {
+        let normal = normalise_bytes(self.request.path.as_bytes(), &snapshot.matching).ok()?;
+        let found = snapshot.table.select(&self.facts(normal.as_str()), &normal).ok()??;
+        Some(found.route.0)
+    }
+
     /// Whether an upstream other than the monolith answers, and whether that was drawn anew.
     fn side(&self, policy: &Policy, dial: Dial, number: u64) -> (bool, bool) {
         match dial.stage {

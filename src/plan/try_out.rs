@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::difference::{DialInForce, Difference, PlanFlag, differences};
 use super::replay::{Place, Replay};
+use super::split::writes_split;
 use crate::compile::Snapshot;
 use crate::learn::{AskedNames, Recorded, RecordedRequest};
 use crate::route::{ConditionKind, ConditionOn};
@@ -18,6 +19,8 @@ pub struct PlanReport {
     pub routes: Vec<PlannedRoute>,
     pub unchanged: UnchangedRoutes,
     pub summary: PlanSummary,
+    /// Keys that differ and are read only when the program starts.
+    pub needs_restart: Vec<&'static str>,
     /// What the new file asks about and no request was recorded with: these could be decided differently.
     pub unrecorded: Vec<Unrecorded>,
 }
@@ -51,7 +54,7 @@ pub struct MovedClients {
     pub all: usize,
     pub to_service: usize,
     pub back: usize,
-    /// Every bucket is known; else it is an estimate, since the new file draws clients anew.
+    /// Every request was recorded and every bucket is known; else it is an estimate: of a sample, or of clients drawn anew.
     pub exact: bool,
 }
 
@@ -162,6 +165,7 @@ fn report(
         clients_back,
         ..PlanSummary::default()
     };
+    let splits = writes_split(old, dials, new, recorded);
     let mut named = HashSet::new();
     for difference in differences(old, dials, new) {
         let sum = sums.get(&difference.name).unwrap_or(&empty);
@@ -171,7 +175,8 @@ fn report(
             _ => summary.changed += 1,
         }
         named.insert(difference.name.clone());
-        let flags = flags(&difference, sum, requests > 0);
+        let mut flags = flags(&difference, sum, requests > 0);
+        flags.extend(splits.iter().filter(|(name, _)| *name == difference.name).map(|(_, flag)| flag.clone()));
         summary.dangers += flags.iter().filter(|flag| flag.danger).count();
         routes.push(PlannedRoute {
             change: difference.change,
@@ -194,6 +199,7 @@ fn report(
         routes,
         unchanged,
         summary,
+        needs_restart: old.needs_restart(new),
         unrecorded,
     }
 }
@@ -254,7 +260,8 @@ impl Sum {
         cell.requests += weight;
         cell.before += if before.moved { weight } else { 0 };
         cell.after += if after.moved { weight } else { 0 };
-        self.estimated |= before.estimated || after.estimated;
+        // Where one stands for several, some clients may not be among the recorded at all.
+        self.estimated |= before.estimated || after.estimated || request.weight > 1;
         let hash = request.unit.as_ref().map(|unit| unit.hash);
         self.all.extend(hash);
         match (before.moved, after.moved) {

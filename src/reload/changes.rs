@@ -112,23 +112,6 @@ fn settings(snapshot: &Snapshot) -> String {
     )
 }
 
-/// The keys that are read once, when the program starts.
-pub fn need_restart(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
-    let (was, is) = (&old.server, &new.server);
-    let checks = [
-        (was.listen != is.listen, "listen"),
-        (was.admin != is.admin, "admin"),
-        (was.metrics != is.metrics, "metrics"),
-        (was.threads != is.threads, "threads"),
-        (was.tokens != is.tokens, "tokens"),
-        (was.state_dir != is.state_dir, "state_dir"),
-        (was.tls.listen != is.tls.listen, "tls.listen"),
-        (old.buckets != new.buckets, "buckets"),
-        (old.fleet != new.fleet, "fleet"),
-    ];
-    checks.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key).collect()
-}
-
 pub fn restart_warning(key: &str) -> Diagnostic {
     Diagnostic::new(Code::NeedsRestart, format!("`{key}` changed, but is read only when multilith starts"))
         .help("everything else of this file is in force; restart multilith for this key")

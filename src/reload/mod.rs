@@ -311,7 +311,7 @@ impl Reloader {
             self.remember_warnings(&old.snapshot.sources);
         }
         let changes = Changes::between(&state.written, &snapshot);
-        for key in changes::need_restart(&old.snapshot, &snapshot) {
+        for key in old.snapshot.needs_restart(&snapshot) {
             diagnostics.push(changes::restart_warning(key));
         }
         put();

@@ -1,0 +1,115 @@
+//! A resource that a client would read on one side and write on the other.
+
+use std::collections::BTreeMap;
+
+use super::difference::{DialInForce, PlanFlag, sticky};
+use super::replay::Replay;
+use super::try_out::is_safe;
+use crate::compile::Snapshot;
+use crate::learn::Recorded;
+use crate::migration::{Dial, Stage};
+use crate::route::{Route, RouteId};
+
+/// Requests of one resource, by the route that takes them; `None`: no route does.
+#[derive(Default)]
+struct Takers {
+    reads: BTreeMap<Option<u32>, u64>,
+    writes: BTreeMap<Option<u32>, u64>,
+}
+
+/// For each route, by its name: what it reads and another writes, or the other way round, on another side for some clients. What is so
+/// already under the old file is no news.
+pub(super) fn writes_split(
+    old: &Snapshot,
+    dials: DialInForce<'_>,
+    new: &Snapshot,
+    recorded: &Recorded,
+) -> Vec<(String, PlanFlag)> {
+    let before = split(old, dials, new, recorded);
+    let mut found = Vec::new();
+    for ((route, resource, other), writes) in split(new, &|_| None, new, recorded) {
+        if before.contains_key(&(route.clone(), resource.clone(), other.clone())) {
+            continue;
+        }
+        let message = format!(
+            "some clients read {resource} on one side and write it on the other ({writes} writes): give it and {other} one cohort"
+        );
+        found.push((route, PlanFlag { code: "writes-split", danger: true, message }));
+    }
+    found
+}
+
+/// Route, resource and the other route, each way; how many writes.
+type Split = BTreeMap<(String, String, String), u64>;
+
+fn split(file: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &Recorded) -> Split {
+    let mut resources: BTreeMap<&str, Takers> = BTreeMap::new();
+    for request in &recorded.requests {
+        let Some(replay) = Replay::of(request, new) else { continue };
+        let takers = resources.entry(resource(&request.path)).or_default();
+        let side = if is_safe(&request.method) { &mut takers.reads } else { &mut takers.writes };
+        *side.entry(replay.route(file)).or_default() += u64::from(request.weight);
+    }
+    let mut splits = Split::new();
+    for (resource, takers) in resources {
+        for read in takers.reads.keys() {
+            for (write, writes) in &takers.writes {
+                if read == write || agree(standing(file, dials, *read), standing(file, dials, *write)) {
+                    continue;
+                }
+                let name = |id: &Option<u32>| {
+                    id.and_then(|id| file.routes.get(id as usize)).map(|route| route.name.to_string())
+                };
+                for (own, other) in [(name(read), name(write)), (name(write), name(read))] {
+                    if let Some(own) = own {
+                        let other =
+                            other.map_or_else(|| "what no route takes".to_owned(), |other| format!("`{other}`"));
+                        *splits.entry((own, resource.to_owned(), other)).or_default() += *writes;
+                    }
+                }
+            }
+        }
+    }
+    splits
+}
+
+fn standing<'a>(file: &'a Snapshot, dials: DialInForce<'_>, id: Option<u32>) -> Option<(&'a Route, Dial)> {
+    let route = file.routes.get(id? as usize)?;
+    Some((&**route, dials(RouteId(id?)).unwrap_or(route.policy.dial)))
+}
+
+/// Whether every client finds both on one side.
+fn agree(one: Option<(&Route, Dial)>, other: Option<(&Route, Dial)>) -> bool {
+    // The share of the clients at the service; `None`: variants.
+    let share = |standing: Option<(&Route, Dial)>| match standing.map(|(_, dial)| (dial.stage, dial.weight)) {
+        None | Some((Stage::Monolith | Stage::Shadow, _)) => Some(0),
+        Some((Stage::Migrated | Stage::Retired, _)) => Some(10_000),
+        Some((Stage::Canary, weight)) => Some(weight.buckets()),
+        Some((Stage::Split, _)) => None,
+    };
+    match (share(one), share(other)) {
+        (Some(one @ (0 | 10_000)), Some(other)) => one == other,
+        (left, right) => {
+            let (Some((one, _)), Some((other, _))) = (one, other) else { return false };
+            let same = one.policy.cohort == other.policy.cohort && sticky(&one.policy) == sticky(&other.policy);
+            let weights = |route: &Route| {
+                route.policy.variants.iter().map(|variant| (variant.upstream, variant.weight)).collect::<Vec<_>>()
+            };
+            same && left == right && weights(one) == weights(other)
+        }
+    }
+}
+
+/// The literal beginning: what `GET /orders/5` and `POST /orders` have in common.
+fn resource(path: &str) -> &str {
+    let segment = |part: &&str| !part.is_empty() && !part.bytes().any(|byte| byte.is_ascii_digit());
+    let mut end = 0;
+    for part in path.split('/').skip(1) {
+        let version = part.len() <= 3 && part.starts_with('v');
+        if !segment(&part) && !version {
+            break;
+        }
+        end += part.len() + 1;
+    }
+    path.get(..end).filter(|text| !text.is_empty()).unwrap_or("/")
+}
