@@ -50,6 +50,7 @@ pub async fn answer(
         "/api/v1/inventory" if get => learned::inventory(parts).await,
         "/api/v1/fleet" if get => fleet(parts),
         "/api/v1/next" if get => learned::next(parts).await,
+        "/api/v1/progress" if get => learned::progress_by_hour(parts, query).await,
         "/api/v1/check" if post => plan::check(body).await,
         "/api/v1/plan" if post => plan::planned(parts, body).await,
         "/api/v1/reload" if post => reload(parts, &body).await,
@@ -66,6 +67,7 @@ pub async fn answer(
         | "/api/v1/inventory"
         | "/api/v1/next"
         | "/api/v1/fleet"
+        | "/api/v1/progress"
         | "/api/v1/events"
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
         "/api/v1/check" | "/api/v1/plan" | "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => {

@@ -1,13 +1,21 @@
 //! What was learned from traffic: the inventory, and what to do next.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
 
 use super::Parts;
 use super::reply::Reply;
+use super::status::{Window, progress};
+use crate::config::read_duration;
 use crate::inventory::Report;
 use crate::learn::now;
 use crate::plan::{NextStep, StandingRoute, find_routes, what_next};
 use crate::proxy::{Edition, RouteEdition};
+use crate::store::{ProgressRow, StoreError};
+
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// `GET /api/v1/inventory`, gathered away from the listener's threads.
 pub async fn inventory(parts: &Arc<Parts>) -> Reply {
@@ -28,6 +36,58 @@ pub async fn next(parts: &Arc<Parts>) -> Reply {
     match tokio::task::spawn_blocking(steps).await {
         Ok(steps) => Reply::json(200, &steps),
         Err(_) => Reply::problem(500, "what is next could not be gathered"),
+    }
+}
+
+/// How far the migration was in one hour.
+#[derive(Debug, Serialize)]
+struct ProgressHour {
+    /// Its beginning.
+    hour: String,
+    requests: u64,
+    /// Of these, not answered by the monolith.
+    moved_requests: u64,
+    routes: u64,
+    moved_routes: u64,
+    endpoints: u64,
+    moved_endpoints: u64,
+    /// Endpoints that change something and need the monolith.
+    writes_left: u64,
+}
+
+/// `GET /api/v1/progress?since=`: now, and hour by hour, the oldest first.
+pub async fn progress_by_hour(parts: &Arc<Parts>, query: Option<&str>) -> Reply {
+    let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("since="));
+    let Some(since) = asked.map_or(Some(MONTH), read_duration) else {
+        return Reply::problem(400, "`since` is no duration: write 24h or 720h");
+    };
+    let hours = u32::try_from(since.as_secs().div_ceil(3600)).unwrap_or(u32::MAX);
+    let parts = Arc::clone(parts);
+    let read = move || {
+        let rows = parts.store.progress_since((now() / 60).saturating_sub(hours))?;
+        let hours: Vec<ProgressHour> = rows.into_iter().map(hour).collect();
+        Ok(serde_json::json!({ "now": progress(&parts, Window::default()), "hours": hours }))
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(hours)) => Reply::json(200, &hours),
+        Ok(Err::<_, StoreError>(error)) => Reply::problem(503, &format!("the hours cannot be read: {error}")),
+        Err(_) => Reply::problem(500, "the hours could not be gathered"),
+    }
+}
+
+fn hour(row: ProgressRow) -> ProgressHour {
+    let ProgressRow { hour, requests, moved_requests, routes, moved_routes, endpoints, moved_endpoints, writes } = row;
+    let began = jiff::Timestamp::from_second(i64::from(hour) * 3600).unwrap_or_default();
+    let hour = began.to_string();
+    ProgressHour {
+        hour,
+        requests,
+        moved_requests,
+        routes,
+        moved_routes,
+        endpoints,
+        moved_endpoints,
+        writes_left: writes,
     }
 }
 

@@ -4,6 +4,7 @@
 //! and at the end.
 
 mod figures;
+mod progress;
 mod recorded;
 mod ring;
 mod shapes;
@@ -40,6 +41,8 @@ pub struct Learner {
     figures: Mutex<EndpointFigures>,
     /// When they were counted: exchanges learned, and the minute.
     counted: Mutex<(u64, u32)>,
+    /// Answers that stand in the store's hours: the monolith's, and those of others.
+    answered_kept: Mutex<(u64, u64)>,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     /// Whether the worker is to end; set once.
@@ -87,6 +90,7 @@ impl Learner {
             shapes: shapes::Shapes::default(),
             figures: Mutex::default(),
             counted: Mutex::default(),
+            answered_kept: Mutex::default(),
             store: Arc::clone(store),
             metrics: Arc::clone(metrics),
             stop: Mutex::new(false),
@@ -201,6 +205,7 @@ impl Learner {
         }
         self.save();
         self.save_shapes();
+        self.keep_progress();
     }
 }
 

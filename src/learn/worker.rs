@@ -58,6 +58,7 @@ impl Worker {
             }
             if now.saturating_duration_since(saved) >= SAVE {
                 self.learner.save();
+                self.learner.keep_progress();
                 saves += 1;
                 if saves % SHAPES_EVERY == 0 {
                     self.learner.save_shapes();

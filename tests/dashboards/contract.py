@@ -45,7 +45,7 @@ METRICS = {
     "route_stage": ("gauge", {"route": None, "stage": STAGES}),
     "route_weight_ratio": ("gauge", {"route": None, "side": None}),
     "moves_total": ("counter", {"route": None, "from": None, "to": None, "by": {"file", "gate", "person"}}),
-    "migration_progress_ratio": ("gauge", {"by": {"requests", "routes"}}),
+    "migration_progress_ratio": ("gauge", {"by": {"requests", "routes", "endpoints"}}),
     "upstream_endpoints": ("gauge", {"upstream": None, "state": STATES}),
     "discovery_up": ("gauge", {"upstream": None}),
     "queue_length": ("gauge", {"upstream": None}),
@@ -71,8 +71,6 @@ PROCESS = {
 # Exported, and on purpose on no dashboard and in no alert: name -> why.
 UNUSED = {
     "faults_total": "a drill that somebody runs on purpose, and who looks at the route",
-    "inventory_dropped_total": "said where the inventory is shown, not where the traffic is",
-    "inventory_endpoints": "said where the inventory is shown, not where the traffic is",
 }
 
 # Exported only where there is something to say: name -> when.

@@ -174,7 +174,8 @@ pub(super) const FAMILIES: [Described; 30] = [
         GAUGE,
         &["by"],
         "By requests: share of the last five minutes' answers that did not come from the monolith. \
-         By routes: share of the routes that are migrated or retired.",
+         By routes: share of the routes that are migrated or retired. \
+         By endpoints: share of the known endpoints that the monolith did not answer for thirty days.",
     ),
     described(
         Family::UpstreamEndpoints,

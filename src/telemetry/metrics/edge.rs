@@ -250,6 +250,15 @@ impl EdgeMeters {
         self.fleet_database.with_label_values(none).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// The share of the known endpoints that do not need the monolith; `None` where none is known yet.
+    pub(crate) fn endpoints_moved(&self) -> Option<f64> {
+        let of = |state: &str| self.inventory_endpoints.with_label_values(&[state]).get();
+        let (needed, free) = (of("monolith"), of("moved") + of("silent"));
+        #[expect(clippy::cast_precision_loss, reason = "there are 20 000 at most")]
+        let share = |part: i64| part as f64 / (needed + free) as f64;
+        (needed + free > 0).then(|| share(free))
+    }
+
     /// How many endpoints are in each state: monolith, moved, silent.
     pub fn inventory_endpoints(&self, state: &'static str, count: usize) {
         self.inventory_endpoints.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));

@@ -259,16 +259,13 @@ impl Page {
     }
 
     fn progress(&mut self, shared: &Shared, routes: &[Arc<RouteSeries>]) {
-        let (mut all, mut done) = (0_u64, 0_u64);
-        for route in routes.iter().filter(|route| &*route.name != super::UNMATCHED) {
-            if let Some(shown) = &route.dials.lock().in_force {
-                all += 1;
-                done += u64::from(matches!(shown.stage, Stage::Migrated | Stage::Retired));
-            }
-        }
+        let (done, all) = super::series::moved(routes);
         let share = if all == 0 { 0.0 } else { float(done) / float(all) };
         self.add(Family::Progress, &["routes"], Value::Level(share));
         self.add(Family::Progress, &["requests"], Value::Level(shared.progress.lock().share()));
+        if let Some(share) = shared.edge.endpoints_moved() {
+            self.add(Family::Progress, &["endpoints"], Value::Level(share));
+        }
     }
 }
 

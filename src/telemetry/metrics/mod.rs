@@ -155,6 +155,18 @@ impl Metrics {
         self.shared.progress.lock().share()
     }
 
+    /// Answers since the program began: the monolith's, and those of others.
+    pub fn answered(&self, now: Instant) -> (u64, u64) {
+        self.tick(now);
+        self.shared.progress.lock().answered()
+    }
+
+    /// Routes that are migrated or retired, and all.
+    pub fn routes_moved(&self) -> (u64, u64) {
+        let routes: Vec<Arc<RouteSeries>> = self.shared.routes.lock().values().cloned().collect();
+        series::moved(&routes)
+    }
+
     /// The page that Prometheus reads, and its content type. Takes milliseconds: not for the proxy's own threads.
     pub fn encode(&self) -> (Vec<u8>, &'static str) {
         self.tick(Instant::now());

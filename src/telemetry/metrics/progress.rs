@@ -12,6 +12,8 @@ const STEP: Duration = Duration::from_secs(5);
 pub(crate) struct Progress {
     ring: VecDeque<Entry>,
     last: Option<f64>,
+    /// Since the program began: by the monolith, by others.
+    answered: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -24,6 +26,8 @@ struct Entry {
 impl Progress {
     /// Adds what was answered since the last look.
     pub(crate) fn add(&mut self, now: Instant, monolith: u64, others: u64) {
+        self.answered.0 += monolith;
+        self.answered.1 += others;
         match self.ring.back_mut() {
             Some(entry) if now.saturating_duration_since(entry.began) < STEP => {
                 entry.monolith += monolith;
@@ -34,6 +38,11 @@ impl Progress {
         while self.ring.front().is_some_and(|entry| now.saturating_duration_since(entry.began) > WINDOW) {
             self.ring.pop_front();
         }
+    }
+
+    /// All answers since the program began: the monolith's, and those of others.
+    pub(crate) const fn answered(&self) -> (u64, u64) {
+        self.answered
     }
 
     /// 0.0 to 1.0. Without traffic in the window the last known share stands; before any traffic it is 0.

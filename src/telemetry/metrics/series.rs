@@ -43,6 +43,18 @@ pub(crate) struct RouteSeries {
     pub(crate) dial_seq: AtomicU64,
 }
 
+/// Routes that are migrated or retired, and all; what no route takes is none.
+pub(crate) fn moved(routes: &[Arc<RouteSeries>]) -> (u64, u64) {
+    let (mut done, mut all) = (0, 0);
+    for route in routes.iter().filter(|route| &*route.name != super::UNMATCHED) {
+        if let Some(shown) = &route.dials.lock().in_force {
+            all += 1;
+            done += u64::from(matches!(shown.stage, Stage::Migrated | Stage::Retired));
+        }
+    }
+    (done, all)
+}
+
 /// What the metrics say of a gate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateShown {

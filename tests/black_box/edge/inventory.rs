@@ -224,3 +224,28 @@ fn a_store_that_was_damaged_loses_the_inventory_alone() {
     assert_eq!(learned(&edge, 1)["requests"], 1);
     assert!(edge.log().contains("the inventory begins anew"), "{}", edge.log());
 }
+
+#[test]
+fn the_progress_of_each_hour_survives_a_restart() {
+    let (mut edge, _origins) = trusting("");
+    traffic(&edge);
+    second_client(&edge);
+    learned(&edge, 190);
+    let (_, route) = edge.admin_json("GET", "/api/v1/routes/read-order");
+    let by_service = route["totals"]["requests"]["service"].as_u64().expect("a count");
+    edge.signal("TERM");
+    assert!(edge.wait(LIMIT).is_some(), "it ends");
+    edge.restart();
+    let (status, progress) = edge.admin_json("GET", "/api/v1/progress?since=24h");
+    assert_eq!(status, 200, "{progress}");
+    let hours = progress["hours"].as_array().expect("a list");
+    // Two, if an hour ended meanwhile.
+    let sum = |key: &str| hours.iter().filter_map(|hour| hour[key].as_u64()).sum::<u64>();
+    assert_eq!((sum("requests"), sum("moved_requests")), (190, by_service), "{progress:#}");
+    let last = hours.last().expect("an hour");
+    assert_eq!((&last["routes"], &last["moved_routes"]), (&2.into(), &1.into()), "{progress:#}");
+    assert!(last["hour"].as_str().is_some_and(|hour| hour.ends_with(":00:00Z")), "{last}");
+    assert_eq!(progress["now"]["routes"], 0.5);
+    let (_, page) = edge.admin_json("GET", "/api/v1/progress?since=soon");
+    assert_eq!(page["status"], 400);
+}

@@ -218,10 +218,13 @@ class Proxy:
 
     def visit(self, kind):
         """One client after the other, each with an id of its own, as many a second whatever the answers take."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        # From two addresses: what one client alone asks for is no endpoint of the inventory.
+        sources = [("127.0.0.1", 0), ("127.0.0.2", 0)]
+        connections = [http.client.HTTPConnection("127.0.0.1", self.port, 10, source) for source in sources]
         number, due = 0, time.monotonic()
         while time.monotonic() < self.over:
             number += 1
+            connection = connections[number % 2]
             connection.request("GET", f"/{kind}/{number}", headers={"X-User-Id": f"{kind}-{number}"})
             connection.getresponse().read()
             due += 1 / EACH_SECOND

@@ -114,6 +114,9 @@ class Standin:
         done = sum(stage in ("migrated", "retired") for stage in self.stage.values())
         self.get("migration_progress_ratio", by="routes").set(done / len(self.stage))
         self.get("migration_progress_ratio", by="requests").set(0)
+        self.get("migration_progress_ratio", by="endpoints").set(0.2)
+        for state, count in (("monolith", 8), ("moved", 2), ("silent", 0)):
+            self.get("inventory_endpoints", state=state).set(count)
 
     # -- the story --------------------------------------------------------------------------------------------------
 
