@@ -30,13 +30,12 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
     for rule in rules.iter().filter(|rule| !has_foreign_regex(rule)) {
         routes.extend(route(snapshot, rule));
     }
-    routes.push(match snapshot.monolith_retired {
-        true => json!({"name": "unmatched", "match": {"prefix": "/"}, "direct_response": {"status": 404}}),
-        false => {
-            let mut action = json!({"cluster": name(snapshot, UpstreamId::MONOLITH), "timeout": "0s"});
-            put_host(&mut action, host_for(snapshot, None, UpstreamId::MONOLITH));
-            json!({"name": "unmatched", "match": {"prefix": "/"}, "route": action})
-        }
+    routes.push(if snapshot.monolith_retired {
+        json!({"name": "unmatched", "match": {"prefix": "/"}, "direct_response": {"status": 404}})
+    } else {
+        let mut action = json!({"cluster": name(snapshot, UpstreamId::MONOLITH), "timeout": "0s"});
+        put_host(&mut action, host_for(snapshot, None, UpstreamId::MONOLITH));
+        json!({"name": "unmatched", "match": {"prefix": "/"}, "route": action})
     });
     let manager = json!({
         "@type": HTTP,
@@ -273,10 +272,11 @@ fn edit(of: &mut Value, rule: &ExportRule<'_>, share: &Share<'_>) {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     let (set, add): (Vec<_>, Vec<_>) = (headers.set.iter().map(text).collect(), headers.add.iter().map(text).collect());
-    fn lent(all: &[(String, String)]) -> Vec<(&str, &str)> {
-        all.iter().map(|(name, value)| (&**name, &**value)).collect()
-    }
     put(of, "response_headers_to_add", lent(&set), lent(&add));
+}
+
+fn lent(all: &[(String, String)]) -> Vec<(&str, &str)> {
+    all.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
 fn socket(address: &str) -> Value {

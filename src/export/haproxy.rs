@@ -1,4 +1,4 @@
-//! HAProxy: rules in order, and clients in the same buckets as multilith's.
+//! `HAProxy`: rules in order, and clients in the same buckets as multilith's.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -54,7 +54,7 @@ struct File<'a> {
     snapshot: &'a Snapshot,
 }
 
-/// As HAProxy reads it between single quotes.
+/// As `HAProxy` reads it between single quotes.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -214,8 +214,8 @@ impl File<'_> {
         } else {
             self.line(1, &format!("http-request set-var(txn.unit) uuid if {is_rule} {missing}"));
         }
-        let salt: String = policy.cohort.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let hash = format!("str({salt}%00),url_dec,concat(,txn.unit),xxh3");
+        // A name has no character that is one of HAProxy's own.
+        let hash = format!("str({}%00),url_dec,concat(,txn.unit),xxh3", policy.cohort);
         self.line(1, &format!("http-request set-var(txn.hash) {} if {is_rule}", quoted(&hash)));
         self.line(
             1,
@@ -336,7 +336,7 @@ impl File<'_> {
                 }
             }
             Source::Dns { name, port } => {
-                self.line(1, &format!("server-template s 1-10 {name}:{port}{rest} init-addr last,libc,none"))
+                self.line(1, &format!("server-template s 1-10 {name}:{port}{rest} init-addr last,libc,none"));
             }
             _ => self.line(1, "# multilith: NOT EXPORTED: write the endpoints here"),
         }

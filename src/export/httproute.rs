@@ -1,4 +1,4 @@
-//! Gateway API: HTTPRoutes as JSON, which kubectl reads. What the standard leaves to a gateway is said.
+//! Gateway API: `HTTPRoute`s as JSON, which kubectl reads. What the standard leaves to a gateway is said.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -79,7 +79,7 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
     }
     if httproute {
         super::httproute::order(snapshot, &mut |of, why| {
-            list.found.push(NotExported { of, key: "path".to_owned(), why })
+            list.found.push(NotExported { of, key: "path".to_owned(), why });
         });
     }
     list.found.sort();
