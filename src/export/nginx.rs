@@ -121,7 +121,7 @@ impl File<'_> {
         self.map("\"$request_method:$http_access_control_request_method\"", "$ml_method", "$request_method", &rows);
         let mut bits = String::new();
         let mut all: Vec<(usize, usize)> = Vec::new();
-        for (at, rule) in rules.iter().enumerate() {
+        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| !has_foreign_regex(rule)) {
             for (condition, source) in conditions(rule) {
                 let bit = all.len();
                 all.push((at, bit));
