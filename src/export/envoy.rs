@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::left_out::is_used;
-use super::nginx::has_foreign_regex;
 use super::pattern::{self, Captures};
 use super::rules::{ExportRule, Share, host_for};
 use crate::compile::Snapshot;
@@ -27,7 +26,7 @@ const PROTOCOL: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.H
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
     let mut routes = Vec::new();
-    for rule in rules.iter().filter(|rule| !has_foreign_regex(rule)) {
+    for rule in rules.iter().filter(|rule| !rule.has_foreign_regex()) {
         routes.extend(route(snapshot, rule));
     }
     routes.push(if snapshot.monolith_retired {

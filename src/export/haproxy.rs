@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::left_out::{NotExported, is_used};
-use super::nginx::has_foreign_regex;
 use super::pattern::{self, Captures};
 use super::rules::{ExportRule, Share, host_for};
 use crate::compile::Snapshot;
@@ -30,7 +29,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[N
         file.line(1, &format!("bind {listen}"));
     }
     file.arrival();
-    for rule in rules.iter().filter(|rule| !has_foreign_regex(rule)) {
+    for rule in rules.iter().filter(|rule| !rule.has_foreign_regex()) {
         file.rule(rule);
     }
     file.line(1, "# Who answers.");

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::nginx::has_foreign_regex;
 use super::pattern::{self, Captures};
 use super::rules::{ExportRule, host_for, ordered};
 use crate::compile::Snapshot;
@@ -28,7 +27,7 @@ enum PathKind {
 }
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
-    let taken: Vec<_> = rules.iter().filter(|rule| !has_foreign_regex(rule) && can_match(rule)).collect();
+    let taken: Vec<_> = rules.iter().filter(|rule| !rule.has_foreign_regex() && can_match(rule)).collect();
     let mut hosts: BTreeMap<String, HostPattern> = BTreeMap::new();
     for rule in &taken {
         hosts.insert(rule.route.rule.host.to_string(), rule.route.rule.host.clone());

@@ -121,7 +121,7 @@ impl File<'_> {
         self.map("\"$request_method:$http_access_control_request_method\"", "$ml_method", "$request_method", &rows);
         let mut bits = String::new();
         let mut all: Vec<(usize, usize)> = Vec::new();
-        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| !has_foreign_regex(rule)) {
+        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.has_foreign_regex()) {
             for (condition, source) in conditions(rule) {
                 let bit = all.len();
                 all.push((at, bit));
@@ -133,7 +133,7 @@ impl File<'_> {
         let matching = self.snapshot.matching;
         let mut rows = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
-            if has_foreign_regex(rule) {
+            if rule.has_foreign_regex() {
                 continue;
             }
             let own: Vec<usize> = all.iter().filter(|(of, _)| *of == at).map(|(_, bit)| *bit).collect();
@@ -405,11 +405,4 @@ fn conditions<'a>(rule: &ExportRule<'a>) -> Vec<(&'a Condition, ConditionSource)
     let cookies = own.cookies.iter().map(|condition| (condition, ConditionSource::Cookie));
     let query = own.query.iter().map(|condition| (condition, ConditionSource::Query));
     headers.chain(cookies).chain(query).collect()
-}
-
-pub(super) fn has_foreign_regex(rule: &ExportRule<'_>) -> bool {
-    conditions(rule).iter().any(|(condition, _)| match &condition.kind {
-        ConditionKind::Regex(regex) => !pattern::is_portable(regex.as_str()),
-        _ => false,
-    })
 }

@@ -2,10 +2,11 @@
 
 use std::cmp::Reverse;
 
+use super::pattern::is_portable;
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::migration::{Percent, Stage};
-use crate::route::{HeaderEdits, Precedence, Route, Template};
+use crate::route::{ConditionKind, HeaderEdits, Precedence, Route, Template};
 
 /// A route under one of its templates.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +89,15 @@ impl<'a> ExportRule<'a> {
             edits.take(headers);
         }
         edits
+    }
+
+    /// Whether a condition is a regex that the targets would read otherwise.
+    pub(super) fn has_foreign_regex(&self) -> bool {
+        let own = &self.route.rule;
+        own.headers.iter().chain(&own.cookies).chain(&own.query).any(|condition| match &condition.kind {
+            ConditionKind::Regex(regex) => !is_portable(regex.as_str()),
+            _ => false,
+        })
     }
 
     /// Whether its requests are refused, since what guards or answers them cannot be written.

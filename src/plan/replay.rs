@@ -117,6 +117,10 @@ impl<'a> Replay<'a> {
     }
 }
 
+pub(super) fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
 /// The value of an equality of the file that has this hash.
 fn named(snapshot: &Snapshot, hash: u64) -> Option<String> {
     let conditions = snapshot.routes.iter().flat_map(|route| {

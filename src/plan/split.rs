@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::difference::{DialInForce, PlanFlag, sticky};
-use super::replay::Replay;
-use super::try_out::is_safe;
+use super::replay::{Replay, is_safe};
 use crate::compile::Snapshot;
 use crate::learn::Recorded;
 use crate::migration::{Dial, Stage};

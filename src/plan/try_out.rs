@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 
 use super::difference::{DialInForce, Difference, PlanFlag, differences};
-use super::replay::{Place, Replay};
+use super::replay::{Place, Replay, is_safe};
 use super::split::writes_split;
 use crate::compile::Snapshot;
 use crate::learn::{AskedNames, Recorded, RecordedRequest};
@@ -359,10 +359,6 @@ fn values_of(snapshot: &Snapshot, on: ConditionOn, name: &str) -> Vec<String> {
     values.sort_unstable();
     values.dedup();
     values
-}
-
-pub(super) fn is_safe(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
