@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use multilith::compile::{Compiled, compile_all};
+use multilith::config::{FileRule, changed_lines, with_rule};
 use multilith::diagnostic::{self, Code, Sources};
 
 const LINE: &str = "\n----------\n";
@@ -96,6 +97,42 @@ fn right_files_compile_without_a_word() {
         summary(compiled)
     });
     assert!(count >= 20, "{count} right files");
+}
+
+/// `#: KEY ROUTE WHAT [PATTERN]`, then the file before, a line of dashes, and the file after or why it is left alone.
+#[test]
+fn a_rule_is_written_into_the_file_and_nothing_else_is_changed() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let files = files("rules");
+    assert!(files.len() >= 12, "{} files", files.len());
+    for path in files {
+        let whole = fs::read_to_string(&path).expect("a golden file is text");
+        let (input, expected) = whole.split_once(LINE).unwrap_or((whole.trim_end(), ""));
+        let (asked, text) = input.split_once('\n').expect("the rule, then the file");
+        let words: Vec<&str> = asked.trim_start_matches("#: ").splitn(4, ' ').collect();
+        let rule = match words[..] {
+            ["ignore", _, field] => FileRule::Ignore(field),
+            ["unordered", _, field] => FileRule::Unordered(field),
+            ["mask", _, field, pattern] => FileRule::Mask { field, pattern },
+            ["literal", _, path] => FileRule::Literal(path),
+            _ => panic!("{}: {asked}", path.display()),
+        };
+        let text = format!("{text}\n");
+        let found = match with_rule(&text, words[1], &rule) {
+            Ok(changed) => {
+                // Every line that was there is there, in its order; at most one has another value.
+                let (gone, _) = changed_lines(&text, &changed);
+                assert!(gone.len() <= 1, "{}: {gone:?}", path.display());
+                changed
+            }
+            Err(why) => format!("not written: {why}\n"),
+        };
+        if update {
+            fs::write(&path, format!("{input}{LINE}{found}")).expect("the golden file can be written");
+        } else {
+            assert_eq!(found, expected, "{}", path.display());
+        }
+    }
 }
 
 /// What a person would want to see of a snapshot to believe that it is what the file says.

@@ -47,6 +47,9 @@ pub trait PageServer: Send + Sync {
     /// A path, below the root, that opens a session of this name once.
     fn link(&self, name: &str, role: Role) -> String;
 
+    /// Whose session or proxy this request comes with: a page's link to the API is followed by whoever may see the page.
+    fn known(&self, parts: &Parts, request: &PageRequest) -> Option<(Arc<str>, Role)>;
+
     async fn answer(&self, parts: &Arc<Parts>, request: PageRequest) -> Reply;
 
     /// Writes events until the watcher leaves. A reply: it was refused, and nothing was written yet.

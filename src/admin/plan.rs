@@ -9,8 +9,8 @@ use serde_json::json;
 use super::Parts;
 use super::reply::Reply;
 use crate::compile::{Compiled, Snapshot, compile};
-use crate::diagnostic::{Diagnostics, report};
-use crate::plan::plan;
+use crate::diagnostic::{Diagnostics, Entry, report};
+use crate::plan::{PlanReport, plan};
 
 /// What stands for a variable: no environment of this process is read for a text that somebody sends.
 const PLACEHOLDER: &str = "http://variable.invalid";
@@ -20,6 +20,26 @@ const NAME: &str = "routes.toml";
 #[serde(deny_unknown_fields)]
 struct Sent {
     text: String,
+}
+
+/// What is found in a text, and what it would change.
+pub struct Tried {
+    pub diagnostics: Vec<Entry>,
+    /// The variables that the text names, and that were not read.
+    pub variables: Vec<String>,
+    /// `None`: it has mistakes.
+    pub plan: Option<PlanReport>,
+}
+
+/// Tries a whole file on what was recorded.
+pub fn tried(parts: &Parts, text: &str) -> Tried {
+    let (snapshot, diagnostics, variables) = compiled(text);
+    let plan = snapshot.map(|snapshot| {
+        let edition = parts.in_force.load();
+        let dials = |id| Some(edition.route(Some(id)).dial);
+        plan(&edition.snapshot, &dials, &snapshot, &parts.learner.recorded())
+    });
+    Tried { diagnostics: report(&diagnostics, NAME, text).diagnostics, variables, plan }
 }
 
 /// `POST /api/v1/check`: as `check --json`, with the variables that were not read.
@@ -35,17 +55,14 @@ pub async fn check(body: Vec<u8>) -> Reply {
 /// `POST /api/v1/plan`: what the text would change. 409 where it is wrong, with its diagnostics.
 pub async fn planned(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
     let parts = Arc::clone(parts);
-    asked(body, move |text| {
-        let (snapshot, diagnostics, variables) = compiled(text);
-        let found = report(&diagnostics, NAME, text).diagnostics;
-        let Some(snapshot) = snapshot else {
-            let more = json!({ "diagnostics": found });
-            return Reply::problem_with(409, "the text has mistakes: nothing can be planned", &more);
-        };
-        let edition = parts.in_force.load();
-        let dials = |id| Some(edition.route(Some(id)).dial);
-        let plan = plan(&edition.snapshot, &dials, &snapshot, &parts.learner.recorded());
-        Reply::json(200, &json!({ "diagnostics": found, "variables": variables, "plan": plan }))
+    asked(body, move |text| match tried(&parts, text) {
+        Tried { diagnostics, plan: None, .. } => {
+            let more = json!({ "diagnostics": diagnostics });
+            Reply::problem_with(409, "the text has mistakes: nothing can be planned", &more)
+        }
+        Tried { diagnostics, variables, plan: Some(plan) } => {
+            Reply::json(200, &json!({ "diagnostics": diagnostics, "variables": variables, "plan": plan }))
+        }
     })
     .await
 }

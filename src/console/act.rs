@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::form::{Form, encoded};
+use super::form::Form;
 use super::page::{Layout, said};
 use super::route::sure;
+use super::rule::{self, RuleCommand};
 use super::shown::{count, cut, percent, plain, seconds};
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
@@ -26,16 +27,11 @@ pub enum Command {
         verb: &'static str,
         asked: Asked,
     },
-    /// A line for the file: `ignore`, `unordered`.
-    Rule {
-        route: String,
-        key: &'static str,
-        field: String,
-    },
+    /// A line for the file.
+    Rule(RuleCommand),
 }
 
 const VERBS: [&str; 5] = ["promote", "rollback", "pause", "resume", "approve"];
-const RULES: [&str; 3] = ["ignore", "unordered", "mask"];
 
 impl Command {
     pub fn read(form: &Form) -> Result<Self, String> {
@@ -44,10 +40,7 @@ impl Command {
             "press" => Ok(Self::Press),
             "release" => Ok(Self::Release),
             "reload" => Ok(Self::Reload),
-            "rule" => {
-                let key = RULES.into_iter().find(|key| *key == form.get("key")).ok_or("there is no such rule")?;
-                Ok(Self::Rule { route, key, field: form.get("field").to_owned() })
-            }
+            "rule" => Ok(Self::Rule(RuleCommand::read(form)?)),
             word => {
                 let verb = VERBS.into_iter().find(|verb| *verb == word).ok_or("there is no such act")?;
                 Ok(Self::Move { route, verb, asked: asked(verb, form)? })
@@ -80,7 +73,7 @@ fn words(dial: crate::migration::Dial) -> String {
 }
 
 /// The page that asks. `Err`: it cannot be done, and why.
-pub fn ask(frame: &Layout<'_>, act: &Command, form: &Form, word: &str) -> Result<Markup, String> {
+pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> Result<Markup, String> {
     Ok(match act {
         Command::Press => question(
             frame,
@@ -125,11 +118,11 @@ pub fn ask(frame: &Layout<'_>, act: &Command, form: &Form, word: &str) -> Result
                 p { "If it is right it is in force for the next request; if it has a mistake, what is in force stays." }
             },
         ),
-        Command::Rule { route, key, field } => rule(frame, route, key, field),
+        Command::Rule(rule) => rule::ask(frame, rule, word).await?,
         Command::Move { route, verb, asked } => {
-            let row = route_status(frame.parts, route, Window::default()).ok_or("there is no such route")?;
-            let preview = frame.parts.reloader.preview(route, *asked).map_err(|why| why.to_string())?;
-            moving(frame, (route, verb), &row, preview, form, word)
+            let row = route_status(frame.parts, &route, Window::default()).ok_or("there is no such route")?;
+            let preview = frame.parts.reloader.preview(&route, asked).map_err(|why| why.to_string())?;
+            moving(frame, (&route, verb), &row, preview, form, word)
         }
     })
 }
@@ -181,7 +174,7 @@ fn moving(
                 p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (plain(&gate.why)) } "." }
             }
             @if from != to {
-                label { input type="checkbox" name="write" value="1"; " Write it into the file, too" }
+                label { input type="checkbox" name="write" value="1" checked[form.get("write") == "1"]; " Write it into the file, too" }
             }
         },
     )
@@ -273,32 +266,6 @@ fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Markup)
     }
 }
 
-/// The lines that a rule needs in the file.
-fn rule(frame: &Layout<'_>, route: &str, key: &str, field: &str) -> Markup {
-    let line = match key {
-        "mask" => format!("mask = {{ {} = \"…\" }}", quoted(field)),
-        key => format!("{key} = [{}]", quoted(field)),
-    };
-    html! {
-        section.card.narrow data-ask aria-labelledby="ask" {
-            div.h { h1 #ask { (if key == "ignore" { "Do not count this field?" } else { "Take its order as meaningless?" }) } }
-            div.pad.ask {
-                p { "Rules live in the file and nowhere else. With these lines " code { (plain(field)) } " makes no mismatch any more, and the evidence of the route begins anew:" }
-                pre #lines tabindex="0" { "[routes." (plain(route)) ".shadow.compare]\n" (plain(&line)) }
-                p.lab { "If the table or the list is there already, the value goes into it." }
-                div.acts {
-                    a.btn href={ (frame.root) "route/" (encoded(route)) } data-cancel { "Close" }
-                    button.pri type="button" data-copy="lines" { "Copy" }
-                }
-            }
-        }
-    }
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
-}
-
 /// What came of it: a sentence, and the route to look at.
 pub enum Done {
     Said(String, Option<String>),
@@ -330,7 +297,7 @@ pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> D
                 }
             }
         }
-        Command::Rule { .. } => Done::Refused(400, "rules are written into the file".to_owned()),
+        Command::Rule(rule) => rule::done(parts, rule, form, who).await,
         Command::Move { route, verb, asked } => moved(parts, (route, verb, asked), form, who, reason).await,
     }
 }

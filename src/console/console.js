@@ -77,6 +77,15 @@
     dialog.append(card);
     for (const cancel of dialog.querySelectorAll("[data-cancel]")) cancel.onclick = (event) => { event.preventDefault(); dialog.close(); };
     dialog.onclose = () => { dialog.remove(); };
+    // A question that first asks for something, by GET: its answer is the next question.
+    dialog.addEventListener("submit", (event) => {
+      const form = event.target;
+      if (form.method !== "get") return;
+      event.preventDefault();
+      const next = form.action + "?" + new URLSearchParams(new FormData(form));
+      dialog.close();
+      ask(next);
+    });
     document.body.append(dialog);
     dialog.showModal();
   };

@@ -110,8 +110,9 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
             td.nw.dim data-l="Last seen" { (ago(&field.last_seen, Timestamp::now())) }
             td { div.acts {
                 @if field.regression {
-                    (rule("Ignore", "btn sm", "ignore"))
                     @if ordered || field.field.ends_with(']') { (rule("Take as unordered", "btn sm", "unordered")) }
+                    (rule("Ignore", "btn sm", "ignore"))
+                    (rule("Mask", "btn sm", "mask"))
                 }
             } }
         }

@@ -1,32 +1,31 @@
 //! The file: the text in force, what is wrong with a newer one, and a box in which a text is checked before it is saved.
 
+use std::sync::Arc;
+
 use maud::{Markup, html};
 
 use super::page::{Layout, toml};
+use super::planned;
 use super::shown::{ago, plain};
-use crate::compile::{Compiled, compile, redacted};
-use crate::diagnostic::{Entry, report};
-use crate::reload::{Changes, FileText, InForceFile};
+use crate::admin::{Parts, Tried, tried};
+use crate::compile::redacted;
+use crate::diagnostic::Entry;
+use crate::reload::{FileText, InForceFile};
 
 /// Lines of the text that are drawn; the rest is downloaded.
 const MOST_LINES: usize = 3000;
 
 /// What became of a text in the box.
 pub struct Checked {
-    pub text: String,
-    diagnostics: Vec<Entry>,
-    /// What would change, in words; `None`: it cannot be put in force.
-    changes: Option<String>,
+    text: String,
+    found: Tried,
 }
 
-/// Looks at a text without files, environment or network.
-pub fn check(frame: &Layout<'_>, text: &str) -> Checked {
-    // Variables are named, not read: each stands for an empty text where that is allowed.
-    let nothing = |_: &str| Some(String::new());
-    let Compiled { snapshot, diagnostics } = compile(text, "routes.toml", &nothing);
-    let edition = frame.parts.in_force.load();
-    let changes = snapshot.map(|snapshot| Changes::between(&edition.snapshot, &snapshot).to_string());
-    Checked { text: text.to_owned(), diagnostics: report(&diagnostics, "routes.toml", text).diagnostics, changes }
+/// Looks at a text without files, environment or network, away from the listener's threads. `None`: that ended in a panic.
+pub async fn check(parts: &Arc<Parts>, text: &str) -> Option<Checked> {
+    let (parts, text) = (Arc::clone(parts), text.to_owned());
+    let looked = move || Checked { found: tried(&parts, &text), text };
+    tokio::task::spawn_blocking(looked).await.ok()
 }
 
 pub fn file(frame: &Layout<'_>, in_force: &InForceFile, checked: Option<&Checked>, word: &str) -> Markup {
@@ -78,22 +77,39 @@ fn text_of(frame: &Layout<'_>, at: usize, file: &FileText) -> Markup {
 }
 
 fn outcome(checked: &Checked) -> Markup {
-    let errors = checked.diagnostics.iter().filter(|entry| entry.severity == "error").count();
-    let warnings = checked.diagnostics.len() - errors;
-    let lines: Vec<usize> = checked.diagnostics.iter().filter_map(|entry| entry.line).collect();
+    let Tried { diagnostics, variables, plan } = &checked.found;
+    let errors = diagnostics.iter().filter(|entry| entry.severity == "error").count();
+    let warnings = diagnostics.len() - errors;
+    let lines: Vec<usize> = diagnostics.iter().filter_map(|entry| entry.line).collect();
     html! {
-        section.card aria-labelledby="found-h" {
+        section.card #found aria-labelledby="found-h" {
             div.h {
                 h2 #found-h { "What was found" }
-                @match &checked.changes {
-                    Some(_) => span.pill.f.good { "may be put in force" },
-                    None => span.pill.f.bad { "would be refused" },
-                }
-                span.dim { (errors) " errors, " (warnings) " warnings" }
+                @if plan.is_some() { span.pill.f.good { "may be put in force" } } @else { span.pill.f.bad { "would be refused" } }
+                span.dim { (many(errors, "error")) ", " (many(warnings, "warning")) }
             }
-            @if let Some(changes) = &checked.changes { p.pad { "Against what is in force: " (plain(changes)) "." } }
-            (mistakes(&checked.diagnostics))
-            @if !lines.is_empty() { pre tabindex="0" { (toml(&checked.text, &lines)) } }
+            @if !variables.is_empty() { p.pad.dim { "Variables are named here, not read: " (plain(&variables.join(", "))) "." } }
+            (mistakes(diagnostics))
+            @if !lines.is_empty() { pre tabindex="0" aria-labelledby="found-h" { (around(&checked.text, &lines)) } }
+        }
+        @if let Some(plan) = plan { (planned::drawn(plan)) }
+    }
+}
+
+fn many(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// The lines that are complained of, with their numbers and those beside them.
+fn around(text: &str, marked: &[usize]) -> Markup {
+    let near = |at: usize| marked.iter().any(|line| line.abs_diff(at) <= 2);
+    let mut before = 0;
+    html! {
+        @for (at, line) in (1..).zip(text.lines()).filter(|(at, _)| near(*at)) {
+            @if at > before + 1 { span.c { "…\n" } }
+            span.c aria-hidden="true" { (format!("{at:>4}  ")) }
+            (toml(line, if marked.contains(&at) { &[1] } else { &[] }))
+            @let _ = { before = at; };
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::form::Form;
+use super::form::{Form, encoded};
 use super::page::{Layout, stage_pill, toml};
 use super::shown::{ago, count, cut, percent, plain, ratio, seconds};
 use super::spark;
@@ -32,7 +32,7 @@ pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
                 form role="search" { input type="search" name="q" value=(query.get("q")) aria-label="Filter endpoints" placeholder="Filter: POST route:none"; }
                 a.btn.sm href={ (frame.root) "api/v1/inventory" } download="inventory.json" { "JSON" }
             }
-            @if report.endpoints.is_empty() { (empty()) } @else if found.is_empty() { p.pad.dim { "No endpoint is like that." } } @else {
+            @if report.endpoints.is_empty() { (empty(report.requests)) } @else if found.is_empty() { p.pad.dim { "No endpoint is like that." } } @else {
                 table.w {
                     thead { tr {
                         th scope="col" { "Endpoint" } th scope="col" { "Route" } th.r scope="col" { "Requests" } th scope="col" { "Share, and by whom" }
@@ -43,13 +43,13 @@ pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
                 @if found.len() > PAGE { p.pad.dim { "And " (count((found.len() - PAGE) as u64)) " more: filter, or take the JSON." } }
             }
         }
-        (next(&steps))
+        (next(frame, &steps))
         }
     }
 }
 
 /// Proposals with their reasons, and the lines of the first to paste.
-fn next(steps: &[NextStep]) -> Markup {
+fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
     let paste = steps.iter().find(|step| !step.toml.is_empty());
     let class = |kind: &str| match kind {
         "take" | "retire" => "good",
@@ -66,6 +66,9 @@ fn next(steps: &[NextStep]) -> Markup {
                     div.t {
                         @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or("The proxy may go"))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
                         p.dim { @if step.share > 0.0 { (super::shown::large_percent(step.share)) " of requests; " } (plain(&step.reasons.join("; "))) }
+                        @if let ("retire", Some(route)) = (step.kind, &step.route) {
+                            div.acts { (frame.act("Retire", "btn sm", &format!("do=promote&route={}&to=retired&write=1", encoded(route)))) }
+                        }
                     }
                 }
             }
@@ -96,10 +99,14 @@ fn head(report: &Report) -> Markup {
     }
 }
 
-fn empty() -> Markup {
+fn empty(requests: u64) -> Markup {
     html! {
         div.pad.stack {
-            p { "Nothing was learned yet: the first requests stand here within a minute, unless " code { "[inventory] learn = false" } "." }
+            @if requests > 0 {
+                p { "No endpoint is sure yet: one stands here once three answers went to two clients or more. What a single client asks for may be a scanner’s guess." }
+            } @else {
+                p { "Nothing was learned yet: the first requests stand here within a minute, unless " code { "[inventory] learn = false" } "." }
+            }
             p.dim { "An access log of the monolith has its endpoints already: " code { "multilith inventory --from-log access.log --suggest" } " prints routes to paste." }
         }
     }
@@ -124,6 +131,8 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
         .iter()
         .map(|parameter| format!("{}: {} {}", parameter.name, count(parameter.kinds), parameter.kind))
         .collect();
+    // What a number or a uuid is needs nobody; words were told apart by how they are spread.
+    let guessed = endpoint.route.is_none() && endpoint.parameters.iter().any(|parameter| !parameter.sure);
     html! {
         tr data-row={ (endpoint.method) " " (plain(&endpoint.path)) } {
             td { span class={ "meth" @if endpoint.writes { " w" } } { (plain(&endpoint.method)) } code { (path(&endpoint.path)) } }
@@ -137,7 +146,10 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
             td { (spark::share(1.0 - own, (share * 90.0).max(4.0))) }
             td.r.nw data-l="Errors" { (ratio(endpoint.errors, endpoint.requests).map_or_else(|| "–".to_owned(), percent)) }
             td.r.nw data-l="p99" { (endpoint.p99_seconds.map_or_else(|| "–".to_owned(), seconds)) }
-            td.dim { (plain(&known.join(", "))) }
+            td.dim {
+                (plain(&known.join(", ")))
+                @if guessed { " " (frame.act("Not a parameter", "link sm", &format!("do=rule&key=literal&field={}", encoded(&endpoint.path)))) }
+            }
             td.dim.nw data-l="Last asked" { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| ago(at, jiff::Timestamp::now()))) }
         }
     }

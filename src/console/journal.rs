@@ -148,6 +148,9 @@ fn word(action: &str) -> &str {
         "reset" => "evidence begins anew",
         "agrees" => "the file agrees",
         "promote" => "promoted",
+        "rule" => "wrote a rule",
+        "fault" => "failures on purpose",
+        "refused" => "a file was refused",
         other => other,
     }
 }

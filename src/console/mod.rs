@@ -11,8 +11,10 @@ mod journal;
 mod login;
 mod needs;
 mod page;
+mod planned;
 mod requests;
 mod route;
+mod rule;
 mod shown;
 mod sign_in;
 mod spark;
@@ -21,11 +23,14 @@ mod upstreams;
 mod verdict;
 mod visitor;
 
-use std::sync::Arc;
+use std::io::Write as _;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use http::Method;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{Method, header};
 use maud::Markup;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -87,10 +92,19 @@ impl PageServer for Console {
         format!("console/enter?link={}", self.sessions.link(name.into(), role, Instant::now()))
     }
 
+    fn known(&self, parts: &Parts, request: &PageRequest) -> Option<(Arc<str>, Role)> {
+        // Another site's page may be the reason of a request that a browser sends, never of one that it lets that page read.
+        if request.field("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+            return None;
+        }
+        let visitor = visitor(parts, &self.sessions, request, false);
+        matches!(visitor.how, How::Session | How::Proxy).then_some((visitor.name, visitor.role))
+    }
+
     async fn answer(&self, parts: &Arc<Parts>, request: PageRequest) -> Reply {
         let path = request.uri.path();
         if let Some(asset) = path.strip_prefix("/console/assets/") {
-            return asset_of(asset);
+            return asset_of(asset, &request);
         }
         let by_itself = request.field("sec-fetch-dest") == Some("empty");
         let visitor = visitor(parts, &self.sessions, &request, !by_itself);
@@ -107,7 +121,7 @@ impl PageServer for Console {
             _ if visitor.how == How::Nobody => return sign_in::wanted(&request),
             _ if get => self.get(frame, &request).await,
             "/console/act" => self.act(parts, frame, &request).await,
-            "/console/check" => self.check(frame, &request),
+            "/console/check" => self.check(parts, frame, &request).await,
             _ => Reply::not_allowed("GET, HEAD"),
         };
         visitor.remembered(parts, &request, reply)
@@ -154,7 +168,7 @@ impl Console {
                 let word = self.sessions.word(&frame.visitor.cookie, "check");
                 page("file", "File", &file::file(&at("file"), &in_force, None, &word))
             }
-            "/console/act" => self.ask(at(""), &query),
+            "/console/act" => self.ask(at(""), &query).await,
             _ => match path.strip_prefix("/route/").filter(|name| !name.contains('/')) {
                 Some(name) => {
                     let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
@@ -169,12 +183,15 @@ impl Console {
         }
     }
 
-    fn ask(&self, frame: Layout<'_>, query: &Form) -> Reply {
+    async fn ask(&self, frame: Layout<'_>, query: &Form) -> Reply {
         if !frame.visitor.operates() {
             return Reply::problem(403, "this role may look, not change: its role is `read`");
         }
         let word = self.sessions.word(&frame.visitor.cookie, "act");
-        let asked = Command::read(query).and_then(|act| act::ask(&frame, &act, query, &word));
+        let asked = match Command::read(query) {
+            Ok(act) => act::ask(&frame, act, query, &word).await,
+            Err(why) => Err(why),
+        };
         match asked {
             Ok(main) => Reply::html(200, frame.page("Sure?", &main)),
             Err(why) => Reply::html(409, frame.page("Not now", &act::not_done(&frame, &why, query.some("route")))),
@@ -194,6 +211,7 @@ impl Console {
             Done::Said(text, Some(route)) => {
                 Reply::see_other(format!("{}route/{}?made={}", frame.root, encoded(&route), encoded(&text)))
             }
+            Done::Said(..) if form.get("do") == "rule" => Reply::see_other(format!("{}inventory", frame.root)),
             Done::Said(_, None) if form.get("do") == "reload" => Reply::see_other(format!("{}file", frame.root)),
             Done::Said(_, None) => Reply::see_other(format!("{}./", frame.root)),
             Done::Refused(status, why) => {
@@ -203,13 +221,15 @@ impl Console {
         }
     }
 
-    fn check(&self, frame: Layout<'_>, request: &PageRequest) -> Reply {
+    async fn check(&self, parts: &Arc<Parts>, frame: Layout<'_>, request: &PageRequest) -> Reply {
         let form = match self.allowed(frame, request, "check") {
             Ok(form) => form,
             Err(refused) => return refused,
         };
         let frame = Layout { here: Some("file"), ..frame };
-        let checked = file::check(&frame, form.get("text"));
+        let Some(checked) = file::check(parts, form.get("text")).await else {
+            return Reply::problem(500, "the text could not be looked at");
+        };
         let word = self.sessions.word(&frame.visitor.cookie, "check");
         let main = file::file(&frame, &frame.parts.reloader.in_force(), Some(&checked), &word);
         Reply::html(200, frame.page("File", &main))
@@ -250,15 +270,55 @@ async fn read_journal(frame: &Layout<'_>, query: &Form) -> journal::JournalRead 
         .unwrap_or_else(|_| journal::JournalRead { entries: Ok(Vec::new()), newest: Vec::new() })
 }
 
-fn asset_of(asset: &str) -> Reply {
+/// The style sheet and the script, packed once. Pages are not packed: they hold the words of forms beside what strangers wrote,
+/// and the length of a packed text tells of both.
+static PACKED: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| [packed(CSS), packed(SCRIPT)]);
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(text.as_bytes()).and_then(|()| packer.finish()).expect("memory takes every byte")
+}
+
+fn asset_of(asset: &str, request: &PageRequest) -> Reply {
     let Some(name) = asset.strip_prefix(ASSETS.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
         return Reply::problem(404, "there is no such asset");
     };
-    let (kind, text) = match name {
-        "console.css" => ("text/css; charset=utf-8", CSS),
-        "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
-        "icon.svg" => ("image/svg+xml", ICON),
+    let (kind, text, packed) = match name {
+        "console.css" => ("text/css; charset=utf-8", CSS, Some(&PACKED[0])),
+        "console.js" => ("text/javascript; charset=utf-8", SCRIPT, Some(&PACKED[1])),
+        "icon.svg" => ("image/svg+xml", ICON, None),
         _ => return Reply::problem(404, "there is no such asset"),
     };
-    Reply::new(200, kind, text.as_bytes().to_vec()).for_ever()
+    let reply =
+        |body: &[u8]| Reply::new(200, kind, body.to_vec()).with(header::VARY, "Accept-Encoding".to_owned()).for_ever();
+    match packed.filter(|_| takes_gzip(request.field("accept-encoding").unwrap_or(""))) {
+        Some(packed) => reply(packed).with(header::CONTENT_ENCODING, "gzip".to_owned()),
+        None => reply(text.as_bytes()),
+    }
+}
+
+/// `gzip` is named, and not with the weight 0.
+fn takes_gzip(accepted: &str) -> bool {
+    accepted.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
+        named && weight.is_none_or(|weight| weight > 0.0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_asset_is_packed_for_those_who_take_it() {
+        for (accepted, packed) in
+            [("gzip, deflate, br", true), ("br;q=1, gzip;q=0.5", true), ("gzip;q=0", false), ("", false), ("br", false)]
+        {
+            assert_eq!(takes_gzip(accepted), packed, "{accepted}");
+        }
+        let all: usize = PACKED.iter().map(Vec::len).sum::<usize>() + ICON.len();
+        assert!(all < 12 * 1024, "{all} bytes");
+    }
 }

@@ -25,7 +25,7 @@ pub fn requests(query: &Form) -> Markup {
             div.acts { span.dim #left role="status" {} button type="button" #pause hidden { "Hold" } }
         }
         section.card aria-label="Filters" {
-            form.pad.acts method="get" {
+            form.pad.acts.low method="get" {
                 @for (key, word, example) in FILTERS {
                     label.f.lab { (word) input type="text" name=(key) value=(query.get(key)) placeholder=(example) size="14"; }
                 }
@@ -73,47 +73,79 @@ pub fn drawn(line: &str, values: bool) -> Option<String> {
                 b class=(class) { (status.map_or_else(|| "–".to_owned(), |status| status.to_string())) }
                 span.r.nw { (took) }
             }
-            dl.kv { @for (word, said) in facts(&value, values) { dt { (word) } dd { (plain(&said)) } } }
+            div.facts {
+                @for (title, keys) in FACTS {
+                    @let known = facts(&value, keys, values);
+                    @if !known.is_empty() { div { h3 { (title) } dl.kv { @for (word, said) in known { dt { (word) } dd { (plain(&said)) } } } } }
+                }
+                @if !text("shadow").is_empty() && !text("route").is_empty() {
+                    p.lab { "What the copies of this route showed: " a href={ "route/" (encoded(text("route"))) } { "what differs" } "." }
+                }
+            }
         }
     };
     // An event's data is one line.
     Some(drawn.into_string().replace(['\n', '\r'], " "))
 }
 
-/// Facts, decision, attempts and timing, in words.
-fn facts(value: &Value, values: bool) -> Vec<(&'static str, String)> {
-    let keys = [
-        ("request_id", "Request id"),
-        ("trace_id", "Trace id"),
-        ("client.address", "Client"),
-        ("server.address", "Host"),
-        ("url.scheme", "Scheme"),
-        ("network.protocol.version", "HTTP"),
-        ("user_agent.original", "User agent"),
-        ("route", "Route"),
-        ("stage", "Stage"),
-        ("side", "Side"),
-        ("reason", "Why this side"),
-        ("upstream", "Upstream"),
-        ("endpoint", "Endpoint"),
-        ("attempts", "Attempts"),
-        ("fallback", "Fell back because"),
-        ("fallback_status", "The service’s status"),
-        ("shadow", "Copy"),
-        ("error.type", "Error"),
-        ("error.fault", "Whose fault"),
-        ("http.request.body.size", "Bytes in"),
-        ("http.response.body.size", "Bytes out"),
-        ("queue_seconds", "In our hands"),
-        ("queue_wait_seconds", "Waited for the upstream"),
-        ("connect_seconds", "Connect"),
-        ("first_byte_seconds", "First byte"),
-        ("duration_seconds", "In all"),
-        ("rpc.grpc.status_code", "gRPC status"),
-        ("generation", "Generation"),
-    ];
+/// A key of the access log, and its word on the page.
+type Fact = (&'static str, &'static str);
+
+/// What is known of a request: what was asked, who answers and why, who was asked how often, and where the time went.
+const FACTS: [(&str, &[Fact]); 4] = [
+    (
+        "Asked",
+        &[
+            ("request_id", "Request id"),
+            ("trace_id", "Trace id"),
+            ("client.address", "Client"),
+            ("server.address", "Host"),
+            ("url.scheme", "Scheme"),
+            ("network.protocol.version", "HTTP"),
+            ("user_agent.original", "User agent"),
+            ("http.request.body.size", "Bytes in"),
+            ("http.response.body.size", "Bytes out"),
+        ],
+    ),
+    (
+        "Decided",
+        &[
+            ("route", "Route"),
+            ("stage", "Stage"),
+            ("side", "Side"),
+            ("reason", "Why this side"),
+            ("shadow", "Copy"),
+            ("generation", "Generation"),
+        ],
+    ),
+    (
+        "Tried",
+        &[
+            ("upstream", "Upstream"),
+            ("endpoint", "Endpoint"),
+            ("attempts", "Attempts"),
+            ("fallback", "Fell back because"),
+            ("fallback_status", "The service’s status"),
+            ("error.type", "Error"),
+            ("error.fault", "Whose fault"),
+            ("rpc.grpc.status_code", "gRPC status"),
+        ],
+    ),
+    (
+        "Took",
+        &[
+            ("queue_seconds", "In our hands"),
+            ("queue_wait_seconds", "Waited in the queue"),
+            ("connect_seconds", "Connect"),
+            ("first_byte_seconds", "First byte"),
+            ("duration_seconds", "In all"),
+        ],
+    ),
+];
+
+fn facts(value: &Value, keys: &[Fact], values: bool) -> Vec<(&'static str, String)> {
     let hidden = |key: &str| !values && matches!(key, "user_agent.original");
-    let said = |(key, word): (&str, &'static str)| {
+    let said = |&(key, word): &Fact| {
         let known = &value[key];
         let text = match known {
             Value::Null => return None,
@@ -123,7 +155,7 @@ fn facts(value: &Value, values: bool) -> Vec<(&'static str, String)> {
         };
         (!hidden(key)).then_some((word, text))
     };
-    keys.into_iter().filter_map(said).collect()
+    keys.iter().filter_map(said).collect()
 }
 
 #[cfg(test)]

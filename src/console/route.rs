@@ -140,13 +140,24 @@ fn buttons(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Marku
                     Ok(to) => (frame.act(&format!("Back to {}", in_words(to.to).replace('%', "\u{a0}%")), "btn red", &format!("do=rollback&route={name}"))),
                     Err(why) => span.btn.can-not title=(why.to_string()) { "Roll back" span.sr { ": " (why.to_string()) } },
                 }
-                @match would(Asked::Promote(Wish::default())) {
-                    Ok(to) => (frame.act(&format!("Go to {}", in_words(to.to).replace('%', "\u{a0}%")), if sure(row) { "btn pri" } else { "btn" }, &format!("do=promote&route={name}"))),
+                @match would(Asked::Promote(forward(row))) {
+                    Ok(to) => (frame.act(&format!("Go to {}", in_words(to.to).replace('%', "\u{a0}%")), if sure(row) { "btn pri" } else { "btn" }, &promote(row, &name))),
                     Err(why) => span.btn.can-not title=(why.to_string()) { "Promote" span.sr { ": " (why.to_string()) } },
                 }
             }
         }
     }
+}
+
+/// One step on; into `retired`, which no gate leads to, by its name.
+fn forward(row: &RouteStatus) -> Wish {
+    Wish { stage: (row.stage == "migrated").then_some(Stage::Retired), weight: None }
+}
+
+/// The same for the page that asks.
+fn promote(row: &RouteStatus, name: &str) -> String {
+    let to = if row.stage == "migrated" { "&to=retired" } else { "" };
+    format!("do=promote&route={name}{to}")
 }
 
 /// Everything that is asked for a move is shown.
@@ -267,7 +278,7 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
 /// The button at the end of the list, or the way around it.
 fn go(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
     let name = encoded(entry.name());
-    let next = frame.parts.reloader.preview(entry.name(), Asked::Promote(Wish::default()));
+    let next = frame.parts.reloader.preview(entry.name(), Asked::Promote(forward(row)));
     html! {
         @if let (true, Ok(next)) = (frame.visitor.operates(), next) {
             @let word = format!("Go to {}", in_words(next.to).replace('%', "\u{a0}%"));
@@ -275,10 +286,10 @@ fn go(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
                 @if row.gate.as_ref().is_some_and(|gate| gate.state == "waiting") {
                     (frame.act("Approve", "btn pri", &format!("do=approve&route={name}")))
                 } @else if sure(row) {
-                    (frame.act(&word, "btn pri", &format!("do=promote&route={name}")))
+                    (frame.act(&word, "btn pri", &promote(row, &name)))
                 } @else {
                     span.btn.can-not { (word) } " "
-                    (frame.act("Go all the same", "link", &format!("do=promote&route={name}&against=1")))
+                    (frame.act("Go all the same", "link", &promote(row, &name)))
                     p.lab { "That asks for a reason and is written to the journal." }
                 }
             }

@@ -63,7 +63,7 @@ fn card(frame: &Layout<'_>, upstream: &UpstreamStatus) -> Markup {
             }
             @if let Some(trouble) = &upstream.trouble { p.pad.bad { (plain(trouble)) } }
             @if upstream.endpoints.is_empty() { p.pad.dim { "No endpoint: whoever is sent here gets 503, or the monolith where the route falls back." } } @else {
-                table.w {
+                table.w.even {
                     thead { tr { th scope="col" { "Endpoint" } th scope="col" { "State" } th scope="col" { "Why" } th.r scope="col" { "In flight" } th.r scope="col" { "Weight" } th scope="col" { "Last failure" } } }
                     tbody { @for endpoint in &upstream.endpoints { (row(endpoint)) } }
                 }

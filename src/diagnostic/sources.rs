@@ -54,6 +54,17 @@ impl Sources {
         self.files.push(SourceFile { name: name.into(), span: start..start + text.len(), included });
     }
 
+    /// The same files, one of them with another text. What reading them showed is not said again.
+    #[must_use]
+    pub fn with_text(&self, name: &str, text: &str) -> Self {
+        let mut sources = Self { extras: self.extras.clone(), ..Self::default() };
+        for file in &self.files {
+            let text = if *file.name == *name { text } else { self.text_of(file) };
+            sources.push(&file.name, text, file.included);
+        }
+        sources
+    }
+
     /// Something that was found while the files were read.
     pub fn note(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);

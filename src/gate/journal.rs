@@ -166,6 +166,19 @@ impl Journal {
         self.store.append(row, None).map(drop).map_err(JournalError)
     }
 
+    /// Adds that a person wrote a rule that is about no route.
+    pub fn append_rule(&self, who: &str, generation: u64, reason: &str) -> Result<(), JournalError> {
+        let row = NewRow {
+            action: Action::Rule.as_str().into(),
+            by: By::Person.as_str().into(),
+            who: who.into(),
+            generation,
+            reason: reason.into(),
+            ..NewRow::default()
+        };
+        self.store.append(row, None).map(drop).map_err(JournalError)
+    }
+
     /// Where each route was left, and since when.
     pub fn left(&self) -> Result<LeftRoutes, JournalError> {
         let dials = self.store.dials().map_err(JournalError)?;

@@ -46,10 +46,12 @@ pub enum Action {
     Reset,
     /// Failures on purpose begin, change or end; nothing moves.
     Fault,
+    /// A person wrote a rule of comparing into the file; nothing moves.
+    Rule,
 }
 
 impl Action {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::File,
         Self::Agrees,
         Self::Advance,
@@ -60,6 +62,7 @@ impl Action {
         Self::Approve,
         Self::Reset,
         Self::Fault,
+        Self::Rule,
     ];
 
     #[must_use]
@@ -75,6 +78,7 @@ impl Action {
             Self::Approve => "approve",
             Self::Reset => "reset",
             Self::Fault => "fault",
+            Self::Rule => "rule",
         }
     }
 
@@ -139,7 +143,7 @@ impl Standing {
             Action::Pause => self.paused = true,
             Action::Resume => self.paused = false,
             Action::Approve => self.approved = true,
-            Action::Agrees | Action::Fault => {}
+            Action::Agrees | Action::Fault | Action::Rule => {}
         }
         self.dial = turn.to;
     }

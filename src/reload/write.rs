@@ -69,6 +69,11 @@ impl Source {
 }
 
 fn replace(path: &Path, text: &str) -> Result<(), NotWritten> {
+    NewText::beside(path, text)?.put()
+}
+
+/// A file may be written where it is: no link, not read-only.
+pub(super) fn may_write(path: &Path) -> Result<fs::Metadata, NotWritten> {
     let before = fs::symlink_metadata(path).map_err(NotWritten::Io)?;
     if before.is_symlink() {
         return Err(NotWritten::Symlink);
@@ -76,17 +81,39 @@ fn replace(path: &Path, text: &str) -> Result<(), NotWritten> {
     if before.permissions().readonly() {
         return Err(NotWritten::Io(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only")));
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = write_beside(&beside, text, &before).and_then(|()| fs::rename(&beside, path));
-    if let Err(error) = written {
-        drop(fs::remove_file(&beside));
-        return Err(NotWritten::Io(error));
+    Ok(before)
+}
+
+/// A file's new text beside it, on the disk and not yet under its name. Dropped, it is gone.
+pub(super) struct NewText {
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl NewText {
+    pub(super) fn beside(path: &Path, text: &str) -> Result<Self, NotWritten> {
+        let before = may_write(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let new = Self { beside, path: path.to_owned() };
+        write_beside(&new.beside, text, &before).map_err(NotWritten::Io)?;
+        Ok(new)
     }
-    // The new name is on the disk only with its folder; without it the old file is there after a crash, which is whole, too.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    drop(File::open(folder).and_then(|folder| folder.sync_all()));
-    Ok(())
+
+    pub(super) fn put(self) -> Result<(), NotWritten> {
+        fs::rename(&self.beside, &self.path).map_err(NotWritten::Io)?;
+        // The new name is on the disk only with its folder; without it the old file is there after a crash, which is whole, too.
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        drop(File::open(folder).and_then(|folder| folder.sync_all()));
+        Ok(())
+    }
+}
+
+impl Drop for NewText {
+    fn drop(&mut self) {
+        // After the rename there is nothing under this name.
+        drop(fs::remove_file(&self.beside));
+    }
 }
 
 fn write_beside(beside: &Path, text: &str, like: &fs::Metadata) -> io::Result<()> {

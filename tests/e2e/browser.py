@@ -12,16 +12,17 @@ FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-sh
 PATIENCE = 60
 
 
-def start_browser(folder, preferences=None):
+def start_browser(folder, preferences=None, flags=()):
     """A browser that keeps what it knows in this folder. It believes every certificate: those of the tests are nobody's."""
     programs = [shutil.which("chromium"), shutil.which("chromedriver")]
     assert all(programs), "help: apt-get install chromium chromium-driver"
     options = webdriver.ChromeOptions()
     options.binary_location = programs[0]
     options.accept_insecure_certs = True
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if preferences:
         options.add_experimental_option("prefs", preferences)
-    for flag in [*FLAGS, f"--user-data-dir={folder}"]:
+    for flag in [*FLAGS, *flags, f"--user-data-dir={folder}"]:
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=Service(programs[1]))
     driver.set_page_load_timeout(PATIENCE)

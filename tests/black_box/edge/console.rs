@@ -150,3 +150,55 @@ fn every_page_is_drawn_and_keeps_to_the_policy() {
     let (status, head, _) = ask(&edge, "GET", &format!("/{sheet}"), &[], "");
     assert!(status == 200 && head.contains("immutable"), "{sheet} {head}");
 }
+
+#[test]
+fn a_rule_is_written_once_with_who_and_why_and_only_into_the_file_in_force() {
+    let service = Origin::saying("service");
+    let routes = "[routes.mine]\npath = \"/m\" # kept\nservice = \"users\"\nstage = \"shadow\"\n";
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(routes).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let page_of = "/console/act?do=rule&key=ignore&route=mine&field=%24.as_of";
+    let (cookie, word) = page(&edge, page_of, None);
+    let given = format!("Cookie: {cookie}");
+    let shown = ask(&edge, "GET", page_of, &[HTML, &given], "").2;
+    assert!(shown.contains("+ ignore = [&quot;$.as_of&quot;]"), "{shown}");
+    let expect = after(&shown, "name=\"expect\" value=\"", '"').to_owned();
+    let send = |rest: &str| {
+        let body = format!("word={word}&do=rule&key=ignore&route=mine&field=%24.as_of&{rest}");
+        ask(&edge, "POST", "/console/act", &[FORM, &given, &ours], &body)
+    };
+    let text = || std::fs::read_to_string(edge.path()).expect("the file is there");
+    let before = text();
+    assert_eq!(send(&format!("expect={expect}")).0, 400, "a reason is asked for");
+    assert_eq!(send("expect=77&reason=x").0, 409, "another file is in force");
+    assert_eq!(text(), before);
+    let (status, head, body) = send(&format!("expect={expect}&reason=it%20is%20a%20clock"));
+    assert!(status == 303 && head.contains("route/mine"), "{status} {head} {body}");
+    assert_eq!(text(), format!("{}\n[routes.mine.shadow.compare]\nignore = [\"$.as_of\"]\n", before.trim_end()));
+    let journal = ask(&edge, "GET", "/api/v1/journal", &[], "").2;
+    assert!(journal.contains("ignore $.as_of: it is a clock") && journal.contains("\"rule\""), "{journal}");
+    assert_eq!(send(&format!("expect={expect}&reason=again")).0, 409, "the generation moved");
+    let again = ask(&edge, "GET", page_of, &[HTML, &given], "").2;
+    assert!(again.contains("stands in the file already"), "{again}");
+}
+
+#[test]
+fn the_assets_come_packed_and_the_pages_do_not() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let (_, head, board) = ask(&edge, "GET", "/", &[HTML, "Accept-Encoding: gzip, br"], "");
+    assert!(
+        !head.to_lowercase().contains("content-encoding"),
+        "a page has the words of forms beside what others wrote"
+    );
+    let (mut whole, sheet) = (board.len(), after(&board, "stylesheet\" href=\"", '"').to_owned());
+    let folder = sheet.rsplit_once('/').expect("a path").0;
+    for name in ["console.css", "console.js", "icon.svg"] {
+        let mut client = Client::connect(edge.admin_address());
+        let host = edge.admin_address();
+        client.send(format!("GET /{folder}/{name} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip\r\n\r\n"));
+        let response = client.response();
+        assert_eq!(response.status(), 200, "{name}");
+        whole += response.body.len();
+    }
+    assert!(whole < 40 * 1024, "{whole} bytes for a first visit");
+}

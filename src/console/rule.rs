@@ -1,0 +1,263 @@
+//! Rules from the console: the lines that a rule needs in routes.toml, shown first, then written where the file may be written.
+//! There is no second place for rules.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+
+use super::act::Done;
+use super::form::{Form, encoded};
+use super::page::{Layout, said};
+use super::shown::{count, cut, percent, plain};
+use super::visitor::LONGEST;
+use crate::admin::Parts;
+use crate::compare::FieldReport;
+use crate::config::FileRule;
+use crate::reload::{RuleAsked, RuleEdit, RuleNotMade};
+
+/// What is pressed: `key` is the key of the file that it writes.
+pub struct RuleCommand {
+    route: String,
+    key: RuleKey,
+    /// A field; for `literal` a path.
+    what: String,
+    pattern: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RuleKey {
+    Ignore,
+    Unordered,
+    Mask,
+    Literal,
+}
+
+impl RuleKey {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Unordered => "unordered",
+            Self::Mask => "mask",
+            Self::Literal => "literal",
+        }
+    }
+}
+
+impl RuleCommand {
+    pub fn read(form: &Form) -> Result<Self, String> {
+        let known = [RuleKey::Ignore, RuleKey::Unordered, RuleKey::Mask, RuleKey::Literal];
+        let key = known.into_iter().find(|key| key.as_str() == form.get("key")).ok_or("there is no such rule")?;
+        let route = if key == RuleKey::Literal { "" } else { form.get("route") };
+        let rule = Self {
+            route: route.to_owned(),
+            key,
+            what: form.get("field").to_owned(),
+            pattern: form.get("pattern").to_owned(),
+        };
+        if rule.what.is_empty() || rule.what.len() > 2000 || rule.pattern.len() > 2000 {
+            return Err("the form does not say what it was about".to_owned());
+        }
+        Ok(rule)
+    }
+
+    /// The page that it belongs to.
+    pub fn page(&self) -> String {
+        if self.route.is_empty() { "inventory".to_owned() } else { format!("route/{}", encoded(&self.route)) }
+    }
+
+    fn asked(&self) -> RuleAsked<'_> {
+        let what = &*self.what;
+        let rule = match self.key {
+            RuleKey::Ignore => FileRule::Ignore(what),
+            RuleKey::Unordered => FileRule::Unordered(what),
+            RuleKey::Mask => FileRule::Mask { field: what, pattern: &self.pattern },
+            RuleKey::Literal => FileRule::Literal(what),
+        };
+        RuleAsked { route: &self.route, rule }
+    }
+
+    /// Something is missing that only a person knows.
+    fn is_incomplete(&self) -> bool {
+        match self.key {
+            RuleKey::Mask => self.pattern.is_empty(),
+            RuleKey::Literal => self.what.contains(['{', '}']),
+            RuleKey::Ignore | RuleKey::Unordered => false,
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self.key {
+            RuleKey::Ignore => "Ignore this field?",
+            RuleKey::Unordered => "Take its order as meaningless?",
+            RuleKey::Mask => "Mask a part of this field?",
+            RuleKey::Literal => "Is this a word, not a value?",
+        }
+    }
+
+    const fn needs_reason(&self) -> bool {
+        !matches!(self.key, RuleKey::Literal)
+    }
+}
+
+/// The page that asks. `Err`: it cannot be done, and why.
+pub async fn ask(frame: &Layout<'_>, rule: RuleCommand, word: &str) -> Result<Markup, String> {
+    if rule.is_incomplete() {
+        return Ok(missing(frame, &rule, None));
+    }
+    let reloader = Arc::clone(&frame.parts.reloader);
+    let rule = Arc::new(rule);
+    let of = Arc::clone(&rule);
+    // A large file takes its time to compile, which is not this runtime's.
+    let edit = tokio::task::spawn_blocking(move || reloader.rule_edit(&of.asked())).await;
+    match edit.map_err(|_| "the file could not be looked at".to_owned())? {
+        Ok(edit) => Ok(written(frame, &rule, &edit, word)),
+        Err(RuleNotMade::Invalid(found)) if matches!(rule.key, RuleKey::Mask | RuleKey::Literal) => {
+            let why = found.first().map_or("the file would be refused with it", |entry| &entry.message);
+            Ok(missing(frame, &rule, Some(why)))
+        }
+        Err(RuleNotMade::Unwritable(why)) => Ok(to_paste(frame, &rule, &why.to_string())),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
+/// Asks for what only a person knows.
+fn missing(frame: &Layout<'_>, rule: &RuleCommand, wrong: Option<&str>) -> Markup {
+    html! {
+        section.card.narrow data-ask aria-labelledby="ask" {
+            div.h { h1 #ask { (rule.title()) } }
+            form.pad.ask method="get" action={ (frame.root) "console/act" } {
+                @if let Some(wrong) = wrong { (said("b", wrong)) }
+                input type="hidden" name="do" value="rule";
+                input type="hidden" name="key" value=(rule.key.as_str());
+                @if rule.key == RuleKey::Mask {
+                    input type="hidden" name="route" value=(rule.route);
+                    input type="hidden" name="field" value=(rule.what);
+                    p { "What the expression takes of " code { (plain(&rule.what)) } " is left out on both sides before they are compared." }
+                    label.f { "Regular expression" input type="text" name="pattern" value=(rule.pattern) required autocomplete="off" spellcheck="false" placeholder=r"comment-\d+"; }
+                } @else {
+                    p { "A path whose segments are words stays an endpoint of its own, whatever the traffic looks like. Put the word in the place of the braces." }
+                    label.f { "Path" input type="text" name="field" value=(rule.what) required autocomplete="off" spellcheck="false"; }
+                }
+                div.acts {
+                    a.btn href={ (frame.root) (rule.page()) } data-cancel { "Leave it" }
+                    button.pri { "Show the lines" }
+                }
+            }
+        }
+    }
+}
+
+/// The lines as they would stand, and the button that writes them.
+fn written(frame: &Layout<'_>, rule: &RuleCommand, edit: &RuleEdit, word: &str) -> Markup {
+    let hidden = [
+        ("do", "rule"),
+        ("key", rule.key.as_str()),
+        ("route", &*rule.route),
+        ("field", &*rule.what),
+        ("pattern", &*rule.pattern),
+    ];
+    html! {
+        section.card.narrow data-ask aria-labelledby="ask" {
+            div.h { h1 #ask { (rule.title()) } }
+            form.pad.ask method="post" action={ (frame.root) "console/act" } {
+                (sentence(frame, rule))
+                div.lines {
+                    p.lab { code { (plain(&edit.file)) } }
+                    pre #lines tabindex="0" aria-label="Lines of the file" {
+                        @for (_, line) in &edit.before { del { "- " (plain(line)) } "\n" }
+                        @for (_, line) in &edit.after { @if !line.is_empty() || edit.after.len() == 1 { ins { "+ " (plain(line)) } "\n" } }
+                    }
+                }
+                @if let Some(why) = &edit.not_writable {
+                    p.warn { "It cannot be written from here: " (plain(why)) ". Put the lines into the file; it is read again within a second." }
+                    div.acts {
+                        a.btn href={ (frame.root) (rule.page()) } data-cancel { "Close" }
+                        button.pri type="button" data-copy="paste" { "Copy" }
+                    }
+                    pre #paste hidden { (plain(&rule.asked().to_paste())) }
+                } @else {
+                    input type="hidden" name="word" value=(word);
+                    input type="hidden" name="expect" value=(edit.generation);
+                    @for (name, value) in hidden.iter().filter(|(_, value)| !value.is_empty()) { input type="hidden" name=(name) value=(value); }
+                    label.f {
+                        @if rule.needs_reason() { "Why?" } @else { span { "Why? " span.dim { "may be left empty" } } }
+                        input type="text" name="reason" maxlength=(LONGEST) required[rule.needs_reason()] autocomplete="off";
+                    }
+                    p.lab { "It is written to the journal with your name, " b { (plain(&frame.visitor.name)) } "; then to the file, and it is in force." }
+                    div.acts {
+                        a.btn href={ (frame.root) (rule.page()) } data-cancel { "Leave it" }
+                        button.pri { "Write it" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The lines alone, where the file does not take them by itself.
+fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
+    html! {
+        section.card.narrow data-ask aria-labelledby="ask" {
+            div.h { h1 #ask { (rule.title()) } }
+            div.pad.ask {
+                (sentence(frame, rule))
+                p.warn { "It cannot be written from here: " (plain(why)) "." }
+                pre #lines tabindex="0" aria-label="Lines of the file" { (plain(&rule.asked().to_paste())) }
+                p.lab { "Where the table or the list is there already, the value goes into it. The file is read again within a second." }
+                div.acts {
+                    a.btn href={ (frame.root) (rule.page()) } data-cancel { "Close" }
+                    button.pri type="button" data-copy="lines" { "Copy" }
+                }
+            }
+        }
+    }
+}
+
+/// What it means, with the figures of what it hides.
+fn sentence(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
+    let report = (!rule.route.is_empty()).then(|| frame.parts.shadow.report(&rule.route, None)).flatten();
+    let field = report.as_ref().and_then(|report| report.fields.iter().find(|field| field.field == rule.what));
+    let name = html! { code { (plain(&rule.what)) } };
+    html! {
+        @match rule.key {
+            RuleKey::Ignore => p { (name) " of " b { (plain(&rule.route)) } " makes no mismatch any more, whatever the two sides say there. The evidence of the route begins anew." },
+            RuleKey::Unordered => p { "The elements of " (name) " may come in any order; one that is missing or different still counts. The evidence of the route begins anew." },
+            RuleKey::Mask => p { "What " code { (plain(&rule.pattern)) } " takes of " (name) " is left out on both sides; the rest of the field still counts. The evidence of the route begins anew." },
+            RuleKey::Literal => p { (name) " stays an endpoint of its own and is no value of a parameter. What was learned before stays as it is." },
+        }
+        @if let (Some(report), Some(field)) = (&report, field) { (figures(report.compared, field)) }
+    }
+}
+
+fn figures(compared: u64, field: &FieldReport) -> Markup {
+    html! {
+        ul.check {
+            li { span.bad aria-hidden="true" { "■" } span { "It differed in " b { (percent(field.raw_rate)) } " of " (count(compared)) " compared answers: " (count(field.raw)) " times." } }
+            li { span.mono aria-hidden="true" { "■" } span { "The monolith differed from itself there in " b { (percent(field.noise_rate)) } " of its replays" @if field.regression { ": it is not noise." } @else { "." } } }
+        }
+    }
+}
+
+/// Writes it.
+pub async fn done(parts: &Arc<Parts>, rule: RuleCommand, form: &Form, who: &str) -> Done {
+    let reason = cut(form.get("reason").trim(), LONGEST).to_owned();
+    if reason.is_empty() && rule.needs_reason() {
+        return Done::Refused(400, "say why it does not count".to_owned());
+    }
+    let Ok(expected) = form.get("expect").parse::<u64>() else {
+        return Done::Refused(400, "the form does not say what it was about".to_owned());
+    };
+    let (reloader, who) = (Arc::clone(&parts.reloader), who.to_owned());
+    let route = Some(rule.route.clone()).filter(|route| !route.is_empty());
+    let write = move || reloader.write_rule(&rule.asked(), (&who, &reason), expected);
+    match tokio::task::spawn_blocking(write).await {
+        Ok(Ok(made)) => {
+            Done::Said(format!("Written into {}, in force as generation {}.", made.file, made.generation), route)
+        }
+        Ok(Err(why)) => {
+            let status = if matches!(why, RuleNotMade::Journal(_)) { 503 } else { 409 };
+            Done::Refused(status, why.to_string())
+        }
+        Err(_) => Done::Refused(500, "the rule ended in a panic".to_owned()),
+    }
+}

@@ -1,0 +1,94 @@
+"""Takes the pictures of the console: `tests/e2e/run --pictures` starts `multilith demo`, waits two minutes, and writes
+dashboards/console/*.png. Look at each before you commit it.
+"""
+
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from browser import await_in, start_browser
+from children import Child, eventually
+from console_page import dialog, dress, press
+from proxy import BINARY
+from selenium.webdriver.common.by import By
+
+OUT = Path(__file__).parent.parent.parent / "dashboards" / "console"
+# Name, page, what is pressed on it.
+PICTURES = [
+    ("board", "", []),
+    ("route", "route/search", []),
+    ("gate", "route/catalog", []),
+    ("inventory", "inventory", []),
+    ("journal", "journal", []),
+    ("upstreams", "upstreams", []),
+    ("file", "file", []),
+    ("ask", "route/search", ["Go all the same"]),
+    ("rule", "route/search", ["Ignore"]),
+    ("button", "", ["Monolith only"]),
+    ("empty", "journal?q=by:nobody", []),
+]
+
+
+def keep(browser, name, whole=True, most=1500):
+    height = browser.execute_script("return document.documentElement.scrollHeight") if whole else 900
+    width = browser.execute_script("return window.innerWidth")
+    metrics = {"width": width, "height": min(max(height, 500), most), "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    time.sleep(0.3)
+    browser.save_screenshot(str(OUT / f"{name}.png"))
+
+
+def take(browser, url, pictures, prefix="", most=1500):
+    for name, page, pressed in pictures:
+        browser.get(url + page)
+        await_in(browser, "live", lambda one: one.find_elements(By.CSS_SELECTOR, ".live:not(.off)"))
+        for word in pressed:
+            press(browser, word)
+            dialog(browser)
+        keep(browser, prefix + name, whole=not pressed, most=most)
+        dress(browser, *browser.dress)
+
+
+def main(warm):
+    demo = Child("demo", [BINARY, "demo", "--for", "10m"])
+    eventually("the demo's words", lambda: "the routes" in demo.log())
+    url = re.search(r"http://\S+/", demo.log())[0]
+    file = Path(re.search(r"the routes +(\S+)", demo.log())[1])
+    time.sleep(warm)
+    with tempfile.TemporaryDirectory() as folder:
+        browser = start_browser(folder)
+
+        def wear(width, theme):
+            browser.dress = (width, theme)
+            dress(browser, width, theme)
+
+        wear(1440, "light")
+        take(browser, url, PICTURES)
+        browser.get(url + "file")
+        text = file.read_text().replace('stage   = "shadow"', 'stage   = "migrated"', 1).replace("methods", "method", 1)
+        for name, word, sent in (("check", "would be refused", text), ("plan", "may be put in force", text.replace("method ", "methods", 1))):
+            browser.execute_script("document.querySelector('textarea').value = arguments[0]", sent)
+            press(browser, "Check")
+            await_in(browser, word, lambda one, word=word: word in one.page_source)
+            keep(browser, name)
+            wear(1440, "light")
+        for name, press_first in (("requests", False), ("request", True)):
+            browser.get(url + "requests?route=catalog" if press_first else url + "requests")
+            await_in(browser, "requests", lambda one: len(one.find_elements(By.CSS_SELECTOR, ".req")) > 12)
+            browser.find_element(By.ID, "pause").click()
+            if press_first:
+                browser.find_element(By.CSS_SELECTOR, ".req summary").click()
+            keep(browser, name, whole=False)
+            wear(1440, "light")
+        wear(1440, "dark")
+        take(browser, url, [("dark", "", []), ("dark-route", "route/search", [])])
+        wear(390, "light")
+        take(browser, url, [("phone", "", []), ("phone-route", "route/search", []), ("phone-journal", "journal", [])], most=2200)
+        browser.quit()
+    demo.stop()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 120.0)
