@@ -184,9 +184,12 @@ fn touches_other_lines(before: &str, after: &str) -> bool {
     changed.len() > 1
 }
 
-/// The lines of a text that another does not have, and those that it has in their place, with their numbers from 1.
+/// Lines with their numbers from 1.
+type NumberedLines<'a> = Vec<(usize, &'a str)>;
+
+/// The lines of a text that another does not have, and those that it has in their place.
 #[must_use]
-pub fn changed_lines<'a>(before: &'a str, after: &'a str) -> (Vec<(usize, &'a str)>, Vec<(usize, &'a str)>) {
+pub fn changed_lines<'a>(before: &'a str, after: &'a str) -> (NumberedLines<'a>, NumberedLines<'a>) {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.split('\n').collect(), after.split('\n').collect());
     let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
     let room = old.len().min(new.len()) - same;

@@ -103,13 +103,11 @@ fn many(count: usize, what: &str) -> String {
 /// The lines that are complained of, with their numbers and those beside them.
 fn around(text: &str, marked: &[usize]) -> Markup {
     let near = |at: usize| marked.iter().any(|line| line.abs_diff(at) <= 2);
-    let mut before = 0;
     html! {
         @for (at, line) in (1..).zip(text.lines()).filter(|(at, _)| near(*at)) {
-            @if at > before + 1 { span.c { "…\n" } }
+            @if at > 1 && !near(at - 1) { span.c { "…\n" } }
             span.c aria-hidden="true" { (format!("{at:>4}  ")) }
-            (toml(line, if marked.contains(&at) { &[1] } else { &[] }))
-            @let _ = { before = at; };
+            @if line.is_empty() { "\n" } @else { (toml(line, if marked.contains(&at) { &[1] } else { &[] })) }
         }
     }
 }

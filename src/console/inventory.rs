@@ -65,7 +65,7 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
                     span class={ "pill f " (class(step.kind)) } { (step.kind) }
                     div.t {
                         @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or("The proxy may go"))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
-                        p.dim { @if step.share > 0.0 { (super::shown::large_percent(step.share)) " of requests; " } (plain(&step.reasons.join("; "))) }
+                        p.dim { (plain(&step.reasons.join("; "))) }
                         @if let ("retire", Some(route)) = (step.kind, &step.route) {
                             div.acts { (frame.act("Retire", "btn sm", &format!("do=promote&route={}&to=retired&write=1", encoded(route)))) }
                         }

@@ -1,5 +1,7 @@
-"""Takes the pictures of the console: `tests/e2e/run --pictures` starts `multilith demo`, waits two minutes, and writes
-dashboards/console/*.png. Look at each before you commit it.
+"""Takes the pictures of the console: starts `multilith demo`, waits two minutes, and writes dashboards/console/*.png.
+
+`MULTILITH_BIN=… NODE_PATH=target/e2e-node/node_modules target/e2e-venv/bin/python tests/e2e/console_pictures.py`. Look at each
+before you commit it.
 """
 
 import re
@@ -13,6 +15,7 @@ from children import Child, eventually
 from console_page import dialog, dress, press
 from proxy import BINARY
 from selenium.webdriver.common.by import By
+from services.shop import visit
 
 OUT = Path(__file__).parent.parent.parent / "dashboards" / "console"
 # Name, page, what is pressed on it.
@@ -56,9 +59,15 @@ def main(warm):
     eventually("the demo's words", lambda: "the routes" in demo.log())
     url = re.search(r"http://\S+/", demo.log())[0]
     file = Path(re.search(r"the routes +(\S+)", demo.log())[1])
+    # The demo's visitors are one client; an endpoint is sure once two were answered.
+    proxy = int(re.search(r"the proxy +http://127.0.0.1:(\d+)/", demo.log())[1])
+    pages = ["/", "/about", "/search?q=7", "/assets/site.css", "/assets/site.js", *(f"/api/users/{n}" for n in range(40))]
+    pages += [f"/{what}/{n}" for what in ("catalog", "reviews", "orders", "blog/posts") for n in range(30)]
+    for source in ("127.0.0.21", "127.0.0.22", "127.0.0.23"):
+        visit(proxy, pages, source=source)
     time.sleep(warm)
     with tempfile.TemporaryDirectory() as folder:
-        browser = start_browser(folder)
+        browser = start_browser(folder, flags=["--hide-scrollbars"])
 
         def wear(width, theme):
             browser.dress = (width, theme)

@@ -46,9 +46,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def visit(port, targets, agent="Mozilla/5.0 (a visitor)"):
-    """Asks for these targets, one after the other over one connection."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+def visit(port, targets, agent="Mozilla/5.0 (a visitor)", source="127.0.0.1"):
+    """Asks for these targets, one after the other over one connection from this address."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
     for target in targets:
         connection.request("GET", target, headers={"User-Agent": agent})
         connection.getresponse().read()
