@@ -1,11 +1,13 @@
 //! The upstream's end over HTTP/2, on the h2 crate itself: connections that are shared, and one exchange on each stream.
 
 mod fields;
+mod outbox;
 mod pool;
 mod request;
 mod stream;
 
 pub use fields::header_map;
+pub use outbox::{Outbox, Progress, Stopped};
 pub use pool::{Handle, connect, reserve};
 pub use stream::Stream;
 

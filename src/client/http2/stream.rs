@@ -1,6 +1,5 @@
 //! The upstream's end of one exchange over HTTP/2: a state machine that owns what it has not handed to the library yet.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,13 +11,8 @@ use http::{Response, StatusCode, Version};
 
 use super::super::Fault;
 use super::request::request;
-use super::{Handle, fault, header_map};
+use super::{Handle, Outbox, Progress, Stopped, fault};
 use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
-
-/// More than this waits for no window: the upstream has to take some of it first. As much again may wait in the library.
-const FULL: usize = 32 * 1024;
-/// At most so much of the connection's window is asked for at once.
-const SHARE: usize = 64 * 1024;
 
 /// A request, and the response to it.
 #[derive(Debug)]
@@ -26,12 +20,7 @@ pub struct Stream {
     /// Before the streams below, which it counts: the place is free when they are gone.
     sending: Option<SendStream<Bytes>>,
     response: Answer,
-    outbox: VecDeque<Piece>,
-    /// Bytes of data in the outbox.
-    length: usize,
-    /// Of the request's body: what the head announces, and what was put.
-    announced: Option<u64>,
-    put: u64,
+    outbox: Outbox,
     handle: Handle,
 }
 
@@ -51,16 +40,8 @@ enum Answer {
 
 impl Stream {
     #[must_use]
-    pub const fn new(handle: Handle) -> Self {
-        Self {
-            sending: None,
-            response: Answer::None,
-            outbox: VecDeque::new(),
-            length: 0,
-            announced: None,
-            put: 0,
-            handle,
-        }
+    pub fn new(handle: Handle) -> Self {
+        Self { sending: None, response: Answer::None, outbox: Outbox::default(), handle }
     }
 
     /// Puts the head of a request. [`Framing::None`] ends the request with it.
@@ -75,7 +56,7 @@ impl Stream {
             Ok((response, stream)) => {
                 self.response = Answer::Awaited(response);
                 self.sending = (!bodiless).then_some(stream);
-                self.announced = if let Framing::Length(length) = framing { Some(length) } else { None };
+                self.outbox.announce(if let Framing::Length(length) = framing { Some(length) } else { None });
                 Ok(())
             }
             Err(error) if error.is_go_away() || error.is_io() || error.is_reset() => Err(Fault::Unprocessed),
@@ -86,76 +67,36 @@ impl Stream {
     /// How much of the request's body may be put; 0: it waits for the upstream.
     #[must_use]
     pub const fn room(&self) -> usize {
-        FULL.saturating_sub(self.length)
+        self.outbox.room()
     }
 
     /// A piece of the request's body.
     pub fn put(&mut self, piece: Piece) {
-        if self.sending.is_none() || piece.is_empty() && !piece.is_last() {
-            return;
+        if self.sending.is_some() {
+            self.outbox.put(piece);
         }
-        self.length += piece.len();
-        self.put += piece.len() as u64;
-        self.outbox.push_back(piece);
     }
 
     /// Hands on what was put. Ready: nothing is left, or the upstream takes no more. `moved` is set when something left.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
-        while let (Some(stream), Some(piece)) = (&mut self.sending, self.outbox.front_mut()) {
-            let short = self.announced.is_some_and(|announced| self.put != announced);
-            // A body that is not as long as its head says must not pass for a whole one.
-            if short && (piece.is_last() || self.announced < Some(self.put)) {
-                stream.send_reset(Reason::INTERNAL_ERROR);
-                return Poll::Ready(Err(self.stop(Fault::Ended(std::io::ErrorKind::InvalidData.into()))));
-            }
-            let Piece::Data(data) = piece else {
-                let ended = match self.outbox.pop_front() {
-                    Some(Piece::Trailers(fields)) => stream.send_trailers(header_map(&fields, of_head)),
-                    _ => stream.send_data(Bytes::new(), true),
-                };
-                *moved = true;
+        let Some(stream) = &mut self.sending else { return Poll::Ready(Ok(())) };
+        let stopped = match ready!(self.outbox.poll_send(stream, cx, moved, of_head)) {
+            Ok(Progress::Empty) => return Poll::Ready(Ok(())),
+            Ok(Progress::Ended) => {
                 self.sending = None;
-                return Poll::Ready(ended.map_err(|error| fault(error, false)));
-            };
-            stream.reserve_capacity(self.length.min(SHARE));
-            let mut capacity = stream.capacity();
-            if capacity == 0 {
-                // Asked only now: it tells of an increase alone.
-                match ready!(stream.poll_capacity(cx)) {
-                    Some(Ok(more)) => capacity = more,
-                    Some(Err(error)) => return Poll::Ready(Err(self.stop(fault(error, false)))),
-                    None => {
-                        let reset = stream.poll_reset(cx);
-                        return Poll::Ready(Err(self.stop(reset_fault(reset))));
-                    }
-                }
+                return Poll::Ready(Ok(()));
             }
-            let part = data.split_to(capacity.min(data.len()));
-            let whole = data.is_empty();
-            self.length -= part.len();
-            if whole {
-                self.outbox.pop_front();
-            }
-            // The end goes with the last of the data where it is known.
-            let last = whole && !short && matches!(self.outbox.front(), Some(Piece::End));
-            let sent = stream.send_data(part, last);
-            *moved = true;
-            if last {
-                self.outbox.clear();
-                self.sending = None;
-            }
-            if let Err(error) = sent {
-                return Poll::Ready(Err(self.stop(fault(error, false))));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Nothing more of the request is sent.
-    fn stop(&mut self, fault: Fault) -> Fault {
+            Err(stopped) => stopped,
+        };
         self.outbox.clear();
-        self.length = 0;
-        fault
+        Poll::Ready(Err(match stopped {
+            Stopped::WrongLength => {
+                stream.send_reset(Reason::INTERNAL_ERROR);
+                Fault::Ended(std::io::ErrorKind::InvalidData.into())
+            }
+            Stopped::Reset(reset) => reset_fault(reset),
+            Stopped::Library(error) => fault(error, false),
+        }))
     }
 
     /// The next head of the response: heads before the final one (1xx) first, each once.
@@ -235,7 +176,6 @@ impl Stream {
         self.sending = None;
         self.response = Answer::Over;
         self.outbox.clear();
-        self.length = 0;
     }
 }
 

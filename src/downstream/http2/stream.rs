@@ -1,6 +1,5 @@
 //! The client's end of one exchange over HTTP/2: a state machine that owns what it has not handed to the library yet.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
@@ -11,14 +10,9 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Response, StatusCode, Version};
 
 use super::Shared;
-use crate::client::http2::header_map;
+use crate::client::http2::{Outbox, Progress, Stopped, header_map};
 use crate::downstream::ClientFault;
 use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead, digits};
-
-/// More than this waits for no window: the client has to take some of it first. As much again may wait in the library.
-const FULL: usize = 32 * 1024;
-/// At most so much of the connection's window is asked for at once.
-const SHARE: usize = 64 * 1024;
 
 /// A request, and the response to it.
 #[derive(Debug)]
@@ -29,14 +23,7 @@ pub struct Stream {
     malformed: Option<Malformed>,
     upload: Upload,
     response: Answer,
-    outbox: VecDeque<Piece>,
-    /// Bytes of data in the outbox.
-    length: usize,
-    /// Of the response's body: what the head announces, and what was put.
-    announced: Option<u64>,
-    put: u64,
-    /// Bytes of data that the library took.
-    sent: u64,
+    outbox: Outbox,
     /// What the library has said to something that was put.
     fault: Option<ClientFault>,
     /// This stream has something to send and the client's windows are closed.
@@ -85,11 +72,7 @@ impl Stream {
             malformed,
             upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
             response: Answer::Awaited(respond),
-            outbox: VecDeque::new(),
-            length: 0,
-            announced: None,
-            put: 0,
-            sent: 0,
+            outbox: Outbox::default(),
             fault: None,
             waits: false,
         }
@@ -196,7 +179,7 @@ impl Stream {
     /// How much of the response may be put; 0: nothing should be.
     #[must_use]
     pub const fn room(&self) -> usize {
-        FULL.saturating_sub(self.length)
+        self.outbox.room()
     }
 
     /// HTTP/2 always takes heads before the final one.
@@ -232,18 +215,15 @@ impl Stream {
             }
         }
         if let Framing::Length(length) = framing {
-            self.announced = Some(length);
+            self.outbox.announce(Some(length));
         }
     }
 
     /// A piece of the response's body.
     pub fn put(&mut self, piece: Piece) {
-        if !matches!(self.response, Answer::Body(_)) || piece.is_empty() && !piece.is_last() {
-            return;
+        if matches!(self.response, Answer::Body(_)) {
+            self.outbox.put(piece);
         }
-        self.length += piece.len();
-        self.put += piece.len() as u64;
-        self.outbox.push_back(piece);
     }
 
     /// Hands on what was put. Ready: nothing is left. `moved` is set when something left.
@@ -251,60 +231,22 @@ impl Stream {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Err(fault));
         }
-        while let Answer::Body(stream) = &mut self.response {
-            let Some(piece) = self.outbox.front_mut() else { break };
-            let short = self.announced.is_some_and(|announced| self.put != announced);
-            // A body that is not as long as its head says must not pass for a whole one.
-            if short && (piece.is_last() || self.announced < Some(self.put)) {
+        let Answer::Body(stream) = &mut self.response else { return Poll::Ready(Ok(())) };
+        let sent = self.outbox.poll_send(stream, cx, moved, |name| name == Name::ContentLength);
+        self.waits(sent.is_pending());
+        Poll::Ready(match ready!(sent) {
+            Ok(Progress::Empty) => Ok(()),
+            Ok(Progress::Ended) => {
+                self.end();
+                Ok(())
+            }
+            Err(Stopped::WrongLength) => {
                 self.abort();
-                return Poll::Ready(Err(ClientFault::Reset(Reason::INTERNAL_ERROR)));
+                Err(ClientFault::Reset(Reason::INTERNAL_ERROR))
             }
-            let Piece::Data(data) = piece else {
-                let ended = match self.outbox.pop_front() {
-                    Some(Piece::Trailers(fields)) => {
-                        stream.send_trailers(header_map(&fields, |name| name == Name::ContentLength))
-                    }
-                    _ => stream.send_data(Bytes::new(), true),
-                };
-                *moved = true;
-                self.end();
-                ended?;
-                break;
-            };
-            stream.reserve_capacity(self.length.min(SHARE));
-            let mut capacity = stream.capacity();
-            if capacity == 0 {
-                // Asked only now: it tells of an increase alone.
-                match stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(more))) => capacity = more,
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
-                    Poll::Ready(None) => return Poll::Ready(Err(ready_reset(stream, cx))),
-                    Poll::Pending => {
-                        self.waits(true);
-                        return Poll::Pending;
-                    }
-                }
-            }
-            let part = data.split_to(capacity.min(data.len()));
-            let whole = data.is_empty();
-            self.length -= part.len();
-            self.sent += part.len() as u64;
-            if whole {
-                self.outbox.pop_front();
-            }
-            // The end goes with the last of the data where it is known.
-            let last = whole && !short && matches!(self.outbox.front(), Some(Piece::End));
-            let sent = stream.send_data(part, last);
-            *moved = true;
-            if last {
-                self.outbox.clear();
-                self.end();
-            }
-            self.waits(false);
-            sent?;
-        }
-        self.waits(false);
-        Poll::Ready(Ok(()))
+            Err(Stopped::Reset(reset)) => Err(reset_fault(reset)),
+            Err(Stopped::Library(error)) => Err(error.into()),
+        })
     }
 
     /// Ready: the client has given up this request, or its connection has ended.
@@ -326,14 +268,13 @@ impl Stream {
         }
         self.response = Answer::Ended(None);
         self.outbox.clear();
-        self.length = 0;
         self.waits(false);
     }
 
     /// Bytes of the response's body that were sent.
     #[must_use]
     pub const fn bytes_sent(&self) -> u64 {
-        self.sent
+        self.outbox.bytes_sent()
     }
 
     /// The final head was put.
@@ -384,9 +325,8 @@ fn nothing() -> RequestHead {
     RequestHead::new(Method::GET, Version::HTTP_2, b"-")
 }
 
-/// Why a stream takes no more data.
-fn ready_reset(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> ClientFault {
-    match stream.poll_reset(cx) {
+fn reset_fault(reset: Poll<Result<Reason, h2::Error>>) -> ClientFault {
+    match reset {
         Poll::Ready(Ok(reason)) => ClientFault::Reset(reason),
         Poll::Ready(Err(error)) => error.into(),
         Poll::Pending => ClientFault::Reset(Reason::CANCEL),
