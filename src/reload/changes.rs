@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::endpoint::UpstreamSpec;
 use crate::migration::Policy;
 use crate::route::Route;
 
@@ -19,12 +20,15 @@ pub struct Changes {
     pub altered: Vec<Arc<str>>,
     /// Something outside the routes differs.
     pub settings: bool,
+    /// The tables in which it does, such as `notify`.
+    pub tables: Vec<&'static str>,
 }
 
 impl Changes {
     pub fn between(old: &Snapshot, new: &Snapshot) -> Self {
         let before: HashMap<&str, &Route> = old.routes.iter().map(|route| (&*route.name, &**route)).collect();
-        let mut changes = Self { settings: settings(old) != settings(new), ..Self::default() };
+        let tables = tables(old, new);
+        let mut changes = Self { settings: !tables.is_empty(), tables, ..Self::default() };
         let mut stayed = HashSet::new();
         for route in &new.routes {
             match before.get(&*route.name) {
@@ -63,10 +67,11 @@ impl fmt::Display for Changes {
             f.write_str(")")?;
             first = false;
         }
+        let tables = self.tables.iter().map(|table| format!("[{table}]")).collect::<Vec<_>>().join(", ");
         match (first, self.settings) {
-            (true, true) => f.write_str("no route changed, settings did"),
+            (true, true) => write!(f, "no route changed, {tables} did"),
             (true, false) => f.write_str("nothing but comments or order changed"),
-            (false, true) => f.write_str("; settings changed too"),
+            (false, true) => write!(f, "; {tables} changed too"),
             (false, false) => Ok(()),
         }
     }
@@ -93,8 +98,11 @@ fn in_numbers_of(other: &Policy, route: &Route) -> Route {
     route
 }
 
-fn settings(snapshot: &Snapshot) -> String {
+/// The tables outside the routes that mean something else, as the file calls them.
+fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
+    // Without `..`: a new field of the snapshot has to say which table it is of.
     let Snapshot {
+        sources: _,
         server,
         matching,
         limits,
@@ -105,11 +113,33 @@ fn settings(snapshot: &Snapshot) -> String {
         pages,
         upstreams,
         monolith_retired,
-        ..
-    } = snapshot;
-    format!(
-        "{server:?}{matching:?}{limits:?}{logs:?}{tracing:?}{inventory:?}{buckets:?}{pages:?}{upstreams:?}{monolith_retired}"
-    )
+        routes: _,
+        table: _,
+        gate_defaults,
+        notify,
+    } = old;
+    let (monolith, services) = split(upstreams);
+    let (new_monolith, new_services) = split(&new.upstreams);
+    let checks = [
+        (*server != new.server, "server"),
+        (*matching != new.matching, "matching"),
+        (*limits != new.limits, "limits"),
+        (*logs != new.logs, "logs"),
+        (*tracing != new.tracing, "tracing"),
+        (*inventory != new.inventory, "inventory"),
+        (*buckets != new.buckets, "metrics"),
+        (*pages != new.pages, "pages"),
+        (monolith != new_monolith || *monolith_retired != new.monolith_retired, "monolith"),
+        (services != new_services, "services"),
+        (*gate_defaults != new.gate_defaults, "gate"),
+        (*notify != new.notify, "notify"),
+    ];
+    checks.into_iter().filter(|(differs, _)| *differs).map(|(_, table)| table).collect()
+}
+
+/// The monolith and the services.
+fn split(upstreams: &[Arc<UpstreamSpec>]) -> (&[Arc<UpstreamSpec>], &[Arc<UpstreamSpec>]) {
+    upstreams.split_at(upstreams.len().min(1))
 }
 
 pub fn restart_warning(key: &str) -> Diagnostic {
@@ -175,5 +205,38 @@ mod tests {
         let changes = Changes::between(&before, &after);
         assert_eq!((names(&changes.added), names(&changes.removed)), (vec!["b"], vec!["list", "read"]));
         assert!(!changes.settings);
+    }
+    #[test]
+    fn tables_outside_the_routes_are_named() {
+        let hook = "[notify.ops]\nurl = \"http://127.0.0.1:9/a\"\nformat = \"json\"\n";
+        let before = snapshot(&format!("{READ}{LIST}{hook}"));
+        let table = [
+            ("nothing", format!("{READ}{LIST}{hook}"), vec![], "nothing but comments or order changed"),
+            // Where the secret goes is never printed, and counts.
+            (
+                "the secret in a URL",
+                format!("{READ}{LIST}{}", hook.replace("/a", "/b")),
+                vec!["notify"],
+                "no route changed, [notify] did",
+            ),
+            (
+                "a gate's default and a limit",
+                format!("{READ}{LIST}{hook}[gate]\nmin_requests = 7\n[limits]\nheaders = 7\n"),
+                vec!["limits", "gate"],
+                "no route changed, [limits], [gate] did",
+            ),
+            (
+                "a service, and a weight",
+                format!("{}{LIST}{hook}[services.z]\nurl = \"http://127.0.0.1:3\"\n", READ.replace("10%", "11%")),
+                vec!["services"],
+                "1 altered (read); [services] changed too",
+            ),
+        ];
+        for (what, after, tables, words) in table {
+            let changes = Changes::between(&before, &snapshot(&after));
+            assert_eq!(changes.tables, tables, "{what}");
+            assert_eq!(changes.settings, !tables.is_empty(), "{what}");
+            assert_eq!(changes.to_string(), words, "{what}");
+        }
     }
 }
