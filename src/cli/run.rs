@@ -1,5 +1,6 @@
 //! `multilith run`: serves until it is told to stop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -8,6 +9,7 @@ use super::{Exit, RunArgs, term};
 use crate::admin::AdminKey;
 use crate::compile::{AdminToken, Compiled, SecretSource, Snapshot, compile_all, without_file};
 use crate::diagnostic::{Severity, Sources, render_all};
+use crate::live::read_secret;
 use crate::migration::Stage;
 use crate::reload::{Source, environment};
 use crate::server::{Inheritance, Running, Signal, Signals, Start, monotonic_microseconds, notify, start, watchdog};
@@ -116,10 +118,10 @@ pub fn bring_up(
 ) -> Result<Running, Exit> {
     let keys = match snapshot.server.tokens.iter().map(key).collect() {
         Ok(keys) => keys,
-        Err(message) => {
+        Err(error) => {
             let help =
                 "tokens of the admin listener are given as { env = \"NAME\" } or { file = \"path\" }, and differ";
-            term::fail(&message, Some(help));
+            term::fail(&error.to_string(), Some(help));
             return Err(Exit::Failed);
         }
     };
@@ -129,16 +131,23 @@ pub fn bring_up(
     })
 }
 
-fn key(written: &AdminToken) -> Result<AdminKey, String> {
+/// Why an admin token cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum BadToken {
+    #[error("cannot read the admin token `{0}` from `{path}`: {2}", path = .1.display())]
+    Unread(Arc<str>, PathBuf, std::io::Error),
+    #[error("the admin token `{0}` is empty")]
+    Empty(Arc<str>),
+}
+
+fn key(written: &AdminToken) -> Result<AdminKey, BadToken> {
     let AdminToken { name, role, token } = written;
-    let text = match token {
-        SecretSource::Value(secret) => Arc::clone(&secret.0),
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| text.trim().into())
-            .map_err(|error| format!("cannot read the admin token `{name}` from `{}`: {error}", path.display()))?,
-    };
+    let text = read_secret(token).map_err(|error| {
+        let path = if let SecretSource::File(path) = token { path.clone() } else { PathBuf::new() };
+        BadToken::Unread(Arc::clone(name), path, error)
+    })?;
     if text.is_empty() {
-        return Err(format!("the admin token `{name}` is empty"));
+        return Err(BadToken::Empty(Arc::clone(name)));
     }
     Ok(AdminKey { name: Arc::clone(name), role: *role, token: text })
 }

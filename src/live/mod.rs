@@ -6,6 +6,7 @@ mod challenges;
 mod gate_counters;
 mod in_force;
 mod route_state;
+mod secret;
 mod state_dir;
 
 pub use breaker::{Breakage, CircuitBreaker};
@@ -14,4 +15,5 @@ pub use challenges::{Challenges, Expected};
 pub use gate_counters::{GateCounters, Outcome, PairSide};
 pub use in_force::InForce;
 pub use route_state::{Held, Live, RouteState};
+pub use secret::{read_secret, read_secret_file};
 pub use state_dir::private_folder;

@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use super::Message;
 use crate::client::fetch::{fetch, json_request};
 use crate::client::{FetchError, Url};
-use crate::compile::{NotifyTarget, SecretSource};
+use crate::compile::NotifyTarget;
+use crate::live::read_secret;
 use crate::message::Name;
 use crate::telemetry::Metrics;
 
@@ -38,18 +39,20 @@ pub(super) async fn deliver(target: NotifyTarget, mut waiting: mpsc::Receiver<Ar
 #[derive(Debug, thiserror::Error)]
 enum NotDelivered {
     #[error("its `url` cannot be read: {0}")]
-    NoUrl(String),
+    NoUrl(std::io::Error),
+    #[error("its `url` is no URL")]
+    BadUrl,
     #[error("its `token` cannot be read: {0}")]
-    NoToken(String),
+    NoToken(std::io::Error),
     #[error("{0}")]
     NotTaken(FetchError),
 }
 
 async fn send(target: &NotifyTarget, message: &Message) -> Result<(), NotDelivered> {
     let Some((path, body)) = message.written(target) else { return Ok(()) };
-    let url = read(&target.url).map_err(NotDelivered::NoUrl)?;
-    let url: Url = url.parse().map_err(|_| NotDelivered::NoUrl("it is no URL".to_owned()))?;
-    let token = target.token.as_ref().map(read).transpose().map_err(NotDelivered::NoToken)?;
+    let url = read_secret(&target.url).map_err(NotDelivered::NoUrl)?;
+    let url: Url = url.parse().map_err(|_| NotDelivered::BadUrl)?;
+    let token = target.token.as_ref().map(read_secret).transpose().map_err(NotDelivered::NoToken)?;
     let mut pauses = PAUSES.into_iter();
     loop {
         let (mut head, body) = json_request(&url, Method::POST, path, Some(&body));
@@ -82,15 +85,4 @@ fn basic(url: &Url) -> Option<String> {
 async fn post(url: &Url, head: &crate::message::RequestHead, body: Option<Bytes>) -> Result<(), FetchError> {
     let response = fetch(url, head, body).await?;
     if response.head.status.is_success() { Ok(()) } else { Err(FetchError::Status(response.head.status.as_u16())) }
-}
-
-/// A file is read each time: what rotates it needs no reload.
-fn read(source: &SecretSource) -> Result<String, String> {
-    match source {
-        SecretSource::Value(secret) => Ok(secret.0.to_string()),
-        SecretSource::File(path) => match std::fs::read_to_string(path) {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        },
-    }
 }

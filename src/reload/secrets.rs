@@ -3,6 +3,7 @@
 use crate::compile::Snapshot;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::guard::jwt::{Keys, KeysError};
+use crate::live::read_secret_file;
 use crate::route::{JwtKeys, SecretSource};
 
 /// Secrets in files that are too short to sign tokens. One that cannot be read may come later. `text`: of the file that names them.
@@ -10,8 +11,8 @@ pub fn short_secrets(snapshot: &Snapshot, text: &str) -> Vec<Diagnostic> {
     let mut short = Vec::new();
     for rule in snapshot.routes.iter().filter_map(|route| route.jwt.as_ref()) {
         let JwtKeys::Key(SecretSource::File(path)) = &rule.keys else { continue };
-        let Ok(secret) = std::fs::read(path) else { continue };
-        if short.contains(&path) || !matches!(Keys::from_text(&secret), Err(KeysError::ShortSecret)) {
+        let Ok(secret) = read_secret_file(path) else { continue };
+        if short.contains(&path) || !matches!(Keys::from_text(secret.as_bytes()), Err(KeysError::ShortSecret)) {
             continue;
         }
         short.push(path);

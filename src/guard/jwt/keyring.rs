@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::{KeySource, Keys, KeysError};
+use crate::live::read_secret_file;
 use crate::route::{JwtKeys, SecretSource};
 
 /// Issuers announce a new key well before they sign with it; an unknown key is asked for sooner.
@@ -145,14 +146,14 @@ async fn watch(set: Arc<KeySet>, path: PathBuf, reading: Reading, mut seen: Vec<
 
 /// The keys in the file if it is another than `seen`; what is wrong with it is said once.
 fn look(path: &Path, reading: Reading, seen: &mut Vec<u8>) -> Option<Keys> {
-    let read = std::fs::read(path);
-    let now = read.as_ref().map_or_else(|error| error.to_string().into_bytes(), Clone::clone);
+    let read = read_secret_file(path);
+    let now = read.as_ref().map_or_else(|error| error.to_string().into_bytes(), |text| text.as_bytes().to_vec());
     if now == *seen && !seen.is_empty() {
         return None;
     }
     *seen = now;
     let path = path.display();
-    match read.as_deref().map(reading) {
+    match read.as_ref().map(|text| reading(text.as_bytes())) {
         Ok(Ok(keys)) => return Some(keys),
         Ok(Err(error)) => tracing::error!(%path, %error, "the keys for tokens cannot be used"),
         Err(error) => tracing::error!(%path, %error, "the keys for tokens cannot be read"),
