@@ -36,6 +36,7 @@ pub use admin::admin_address;
 pub use cookies::{CookieSettings, SameSite};
 pub use fleet::FleetSettings;
 pub use pages::{ErrorPage, Pages};
+pub use pattern::takes;
 pub use redacted::redacted;
 
 use std::cell::RefCell;

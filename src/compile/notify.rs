@@ -1,7 +1,7 @@
 //! `[notify.NAME]`: who hears of moves.
 
 use super::draft::Draft;
-use super::pattern::is_like;
+use super::pattern::takes;
 use super::secret::secret;
 use super::snapshot::NotifyTarget;
 use crate::config::{self, Notice, NotifyFormat};
@@ -22,7 +22,7 @@ fn target(file: &config::File, entry: &config::Entry<config::Notify>, draft: &mu
     );
     for pattern in notify.routes.get().into_iter().flatten() {
         let names = file.routes.get().map(|routes| &routes.entries[..]).unwrap_or_default();
-        if !draft.tables_lost && !names.iter().any(|route| is_like(&pattern.value, &route.name)) {
+        if !draft.tables_lost && !names.iter().any(|route| takes(&pattern.value, &route.name)) {
             draft.say(
                 Code::NotifyWithoutRoute,
                 pattern.span.clone(),

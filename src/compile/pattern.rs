@@ -1,26 +1,41 @@
-//! Patterns of routes' names.
+//! Patterns of names: of routes, and of files.
 
-/// Whether a name is like a pattern, in which `*` stands for any part.
-pub(super) fn is_like(pattern: &str, name: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(first) else { return false };
-    let mut parts = rest.split('*').collect::<Vec<_>>();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(at) = name.find(part) else { return false };
-        name = &name[at + part.len()..];
+/// Whether a pattern takes a whole name: `*` stands for any part, `?` for one byte.
+#[must_use]
+pub fn takes(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    // Where the last `*` stood, and how much of the name it has taken so far.
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                p = at + 1;
+                n = taken + 1;
+            }
+        }
     }
-    name.ends_with(last)
+    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_like;
+    use super::takes;
 
     #[test]
-    fn a_star_stands_for_any_part() {
+    fn a_star_stands_for_any_part_and_a_question_mark_for_one_byte() {
         for (pattern, name, expected) in [
             ("*", "orders", true),
+            ("*", "", true),
             ("orders", "orders", true),
             ("orders", "orders-v2", false),
             ("orders*", "orders-v2", true),
@@ -29,8 +44,11 @@ mod tests {
             ("a*b*c", "a-b-b-c", true),
             ("a*b*c", "a-c-b", false),
             ("aa*aa", "aaa", false),
+            ("team-?", "team-a", true),
+            ("team-?", "team-ab", false),
+            ("team-?", "team-", false),
         ] {
-            assert_eq!(is_like(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(takes(pattern, name), expected, "{pattern} {name}");
         }
     }
 }

@@ -154,7 +154,7 @@ impl NotifyTarget {
     /// Whether it is told of this route; of what concerns no route, always.
     #[must_use]
     pub fn is_about(&self, route: &str) -> bool {
-        route.is_empty() || self.routes.iter().any(|pattern| super::pattern::is_like(pattern, route))
+        route.is_empty() || self.routes.iter().any(|pattern| super::pattern::takes(pattern, route))
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::compile::takes;
+
 /// The files of a pattern, and the folders in which new ones may appear.
 #[derive(Debug, Default)]
 pub(super) struct Matched {
@@ -62,7 +64,7 @@ impl Matched {
             };
             for entry in entries {
                 let name = entry?.file_name();
-                if name.to_str().is_some_and(|name| takes(pattern, name)) {
+                if name.to_str().is_some_and(|name| takes_file(pattern, name)) {
                     self.files.push(folder.join(&name));
                 }
             }
@@ -73,33 +75,9 @@ impl Matched {
     }
 }
 
-/// Whether a name is one that the pattern stands for. As in a shell, a name that begins with a dot is taken by its own dot only.
-fn takes(pattern: &str, name: &str) -> bool {
-    (!name.starts_with('.') || pattern.starts_with('.')) && matches(pattern.as_bytes(), name.as_bytes())
-}
-
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    // Where the last `*` stood, and how much of the name it has taken so far.
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                p = at + 1;
-                n = taken + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
+/// Whether a pattern takes a file's name. As in a shell, only a pattern that begins with a dot takes a hidden file.
+fn takes_file(pattern: &str, name: &str) -> bool {
+    (!name.starts_with('.') || pattern.starts_with('.')) && takes(pattern, name)
 }
 
 #[cfg(test)]
@@ -121,7 +99,7 @@ mod tests {
             ("a", "a", true),
             ("a", "b", false),
         ] {
-            assert_eq!(takes(pattern, name), taken, "{pattern} {name}");
+            assert_eq!(takes_file(pattern, name), taken, "{pattern} {name}");
         }
     }
 
