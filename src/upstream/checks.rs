@@ -128,16 +128,21 @@ impl Check {
             _ if (lowest..=highest).contains(&status) => Ok(()),
             // Applications that know their names (Django's ALLOWED_HOSTS) answer so to any other.
             400 | 421 if request.host.is_none() => {
-                Err(format!("status {status} to Host `{}`; `health.host` names another", self.endpoint.authority))
+                Err(format!("status {status} to Host `{}`; `health.host` names another", self.own_host()))
             }
             _ => Err(format!("status {status}")),
         }
     }
 
+    /// The Host of a check for which the file names none.
+    fn own_host(&self) -> &str {
+        self.host.as_deref().unwrap_or(&self.endpoint.authority)
+    }
+
     /// HTTP/1.1 unless the endpoint may speak nothing else: each check then makes a connection, as a new client would.
     async fn status_of(&self, asked: &HealthRequest) -> Result<u16, AskError> {
         let mut head = RequestHead::new(asked.method.clone(), Version::HTTP_11, asked.path.as_bytes());
-        let own = self.host.as_ref().unwrap_or(&self.endpoint.authority).as_bytes();
+        let own = self.own_host().as_bytes();
         head.fields.append(Name::Host, asked.host.as_ref().map_or(own, HeaderValue::as_bytes));
         head.fields.append(Name::UserAgent, b"multilith-check");
         for (name, value) in &asked.headers {

@@ -125,6 +125,16 @@ fn an_application_that_knows_its_names_is_checked_under_one_of_them() {
     let why = plain.endpoint(&address).unwrap().why;
     assert_eq!(why, format!("check failed: status 400 to Host `{address}`; `health.host` names another"));
     drop(plain);
+    // With a `host` of the upstream's own, the application was asked under that.
+    let named = UpstreamSpec {
+        host: Some("legacy.example".into()),
+        ..checked(std::slice::from_ref(&address), get("/healthz"))
+    };
+    let named = World::new(named);
+    named.eventually("it is unhealthy", || named.state(&address) == Some(EndpointState::Unhealthy));
+    let why = named.endpoint(&address).unwrap().why;
+    assert_eq!(why, "check failed: status 400 to Host `legacy.example`; `health.host` names another");
+    drop(named);
     heads.lock().unwrap().clear();
     let request = HealthRequest {
         method: Method::HEAD,
