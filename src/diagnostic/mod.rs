@@ -3,6 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod codes;
+mod conceal;
 mod lines;
 mod nearest;
 mod render;

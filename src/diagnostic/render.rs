@@ -1,9 +1,11 @@
 //! The diagnostics of one file for the terminal, as rustc prints them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
+use super::conceal::concealed;
 use super::lines::{char_end, char_start};
 use super::{Diagnostic, Diagnostics, Lines, Severity, SourceFile, Sources, Span};
 
@@ -20,7 +22,8 @@ pub fn render(diagnostics: &Diagnostics, file: &str, text: &str, colour: bool) -
 #[must_use]
 pub fn render_all(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    let files: Vec<_> = sources.files().iter().map(|file| Shown::of(file, sources)).collect();
+    let texts: Vec<_> = sources.files().iter().map(|file| concealed(sources.text_of(file))).collect();
+    let files: Vec<_> = sources.files().iter().zip(&texts).map(|(file, text)| Shown::of(file, text)).collect();
     let mut output = String::new();
     for diagnostic in diagnostics {
         if !output.is_empty() {
@@ -40,8 +43,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn of(file: &'a SourceFile, sources: &'a Sources) -> Self {
-        let text = sources.text_of(file);
+    fn of(file: &'a SourceFile, text: &'a Cow<'_, str>) -> Self {
         Self { file, text, lines: Lines::of(text) }
     }
 }
