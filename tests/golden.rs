@@ -186,6 +186,7 @@ const NOT_FROM_TEXT: [Code; 8] = [
     Code::UnresolvedName,
     Code::UnusableCertificate,
     Code::CertificateExpires,
+    Code::MissingAuthority,
     // Only who reads files knows which there are.
     Code::IncludeMatchesNothing,
     // It takes the rate of a running proxy.

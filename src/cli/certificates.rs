@@ -1,10 +1,13 @@
 //! What `check` says of the certificates that a file names, where they can be read.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use crate::compile::{Certificate, Snapshot};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 use crate::server::tls::{TlsCause, TlsError, read};
+use crate::upstream::read_authorities;
 
 /// A certificate that nobody has renewed by then is not renewed by a program.
 const SOON: i64 = 7 * 24 * 3600;
@@ -16,6 +19,31 @@ pub(super) fn check(snapshot: &Snapshot, diagnostics: &mut Diagnostics) {
     for pair in &snapshot.server.tls.certificates {
         if let Some(diagnostic) = of(pair, snapshot.sources.text(), now) {
             diagnostics.push(diagnostic);
+        }
+    }
+    for upstream in &snapshot.upstreams {
+        let Some(ca) = upstream.tls.as_ref().and_then(|tls| tls.ca.as_deref()) else { continue };
+        if let Some(diagnostic) = authority(ca, &upstream.name, snapshot.sources.text()) {
+            diagnostics.push(diagnostic);
+        }
+    }
+}
+
+/// The authorities of an upstream. A file that is not here is a warning: without it none of the endpoints can be asked.
+fn authority(path: &Path, upstream: &str, text: &str) -> Option<Diagnostic> {
+    let place = place(&path.to_string_lossy(), text);
+    let shown = path.display();
+    match read_authorities(path) {
+        Ok(_) => None,
+        Err(error) if path.exists() => {
+            let message = format!("the authority of `{upstream}` cannot be used: {error}");
+            let help = "put the certificate of the authority in place, in PEM";
+            Some(at(Diagnostic::new(Code::UnusableCertificate, message).label("cannot be used"), place).help(help))
+        }
+        Err(_) => {
+            let message = format!("the authority of `{upstream}` is not here: there is no file `{shown}`");
+            let help = "put it in place before multilith serves with this file: without it no endpoint of the upstream is asked";
+            Some(at(Diagnostic::new(Code::MissingAuthority, message).label("no such file"), place).help(help))
         }
     }
 }
@@ -111,6 +139,28 @@ mod tests {
             assert_eq!(said.len(), 1, "{said:?}");
             assert!(said[0].0 == code && said[0].1.is_some() && said[0].2.contains(message), "{said:?}");
         }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    #[test]
+    fn an_authority_of_an_upstream_that_is_not_here_is_said_with_its_place() {
+        let folder = std::env::temp_dir().join(format!("multilith-check-ca-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let own = KeyPair::generate().unwrap();
+        let authority = CertificateParams::new(vec!["legacy.example".to_owned()]).unwrap().self_signed(&own).unwrap();
+        fs::write(folder.join("good.pem"), authority.pem()).unwrap();
+        fs::write(folder.join("empty.pem"), "").unwrap();
+        let said = |name: &str| {
+            let ca = folder.join(name);
+            let text = format!("[monolith]\nurl = \"https://legacy.example\"\ntls = {{ ca = {ca:?} }}\n");
+            let mut compiled = compile(&text, "routes.toml", &|_| None);
+            check(compiled.snapshot.as_ref().expect("a right file"), &mut compiled.diagnostics);
+            let found = compiled.diagnostics.iter();
+            found.map(|found| (found.code, found.span.clone().map(|span| text[span].to_owned()))).collect::<Vec<_>>()
+        };
+        assert_eq!(said("good.pem"), []);
+        let place = |name: &str| Some(format!("{:?}", folder.join(name)));
+        assert_eq!(said("elsewhere.pem"), [(Code::MissingAuthority, place("elsewhere.pem"))]);
+        assert_eq!(said("empty.pem"), [(Code::UnusableCertificate, place("empty.pem"))]);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -83,6 +83,7 @@ codes! {
     Error TargetCannot "target-cannot" "something that a service which is not a server of HTTP cannot do"
     Error UrlWithPath "url-with-path" "an upstream's URL with a path, which belongs into a rewrite"
     Error TlsWithoutHttps "tls-without-https" "`tls` for an upstream whose URL is not https"
+    Warning MissingAuthority "missing-authority" "an authority's file that is not there: without it no endpoint can be asked"
     Warning UnverifiedUpstream "unverified-upstream" "an upstream whose certificate proves nothing"
     Error ReservedName "reserved-name" "a name that has a meaning of its own"
     Warning NotifyWithoutRoute "notify-without-route" "a notification for a route that there is not"

@@ -138,7 +138,8 @@ fn trust(identity: &TlsIdentity) -> Result<ClientConfig, PeerProblem> {
     })
 }
 
-fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
+/// The certificates of a file of authorities.
+pub fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
     let mut store = RootCertStore::empty();
     let certificates = read_certificates(file)?;
     for certificate in &certificates {

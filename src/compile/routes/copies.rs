@@ -5,9 +5,9 @@ use http::Method;
 use super::super::draft::Draft;
 use super::service::word;
 use super::{Site, shadow};
-use crate::config::{self, Field, Item, Stage};
+use crate::config::{self, Field, Given, Item, Stage};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::migration::{Percent, Shadow, WriteCopies};
+use crate::migration::{CompareSettings, Percent, Shadow, WriteCopies};
 use crate::route::MethodSet;
 
 /// `methods`: those of the route, `None` for all. `copies`: where the stage sends any.
@@ -136,13 +136,21 @@ fn nothing_compared(
     written: Option<&config::Shadow>,
     draft: &mut Draft<'_>,
 ) {
-    let says = written.is_some_and(|shadow| !shadow.compare.is_absent());
-    if copies.compare.is_some() || says {
-        return;
+    let given = written.and_then(|shadow| shadow.compare.given());
+    if let Some(settings) = &copies.compare {
+        return no_body_compared(site, settings, given, draft);
     }
-    let at = match &site.route.shadow {
-        Field::Given(given) => given.key.clone(),
+    let at = match (&site.route.shadow, given) {
+        // Elsewhere copies may be meant to warm a service; with a gate, `gate-no-evidence` says it.
+        (_, Some(given)) if stage == Stage::Shadow && site.route.gate.is_absent() => given.span.clone(),
+        (_, Some(_)) => return,
+        (Field::Given(given), _) if given.value.compare.is_absent() => given.key.clone(),
+        (Field::Given(_), _) => return,
         _ => site.route.stage.span().unwrap_or_else(|| site.entry.key.clone()),
+    };
+    let help = match given {
+        Some(_) => "remove `compare = false`: in stage `shadow` everything is compared unless the file says otherwise",
+        None => "add `compare = {}` to its `shadow` table: `shadow = { compare = {} }`",
     };
     draft.say(
         Code::ShadowComparesNothing,
@@ -153,7 +161,31 @@ fn nothing_compared(
             word(stage)
         ),
         "nothing is compared",
-        "add `compare = {}` to its `shadow` table: `shadow = { compare = {} }`",
+        help,
+    );
+}
+
+/// `ignore` takes the whole body away.
+fn no_body_compared(
+    site: Site<'_>,
+    settings: &CompareSettings,
+    given: Option<&Given<config::Switch<config::Compare>>>,
+    draft: &mut Draft<'_>,
+) {
+    let Some(config::Switch::Table(written)) = given.map(|given| &given.value) else { return };
+    let items = written.ignore.get().map(Vec::as_slice).unwrap_or_default();
+    let Some(item) = items.iter().find(|item| item.value == "$") else { return };
+    let no_header = !settings.all_headers && settings.headers.as_ref().is_some_and(|names| names.is_empty());
+    draft.say(
+        Code::ShadowComparesNothing,
+        item.span.clone(),
+        format!(
+            "`{}` compares nothing of a body: `$` ignores all of it, and {} left",
+            site.name(),
+            if no_header { "only the status is" } else { "only status and headers are" }
+        ),
+        "the whole body",
+        "name the fields that may differ: `ignore = [\"$.updated_at\"]`",
     );
 }
 
@@ -164,4 +196,39 @@ fn may_be_copied(method: &Method, copies: &Shadow) -> bool {
 fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "all".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::compile::compile;
+
+    #[test]
+    fn copies_that_compare_nothing_are_said() {
+        let said = |route: &str| {
+            let file = format!(
+                "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.a]\nurl = \"http://127.0.0.1:2\"\n\
+                 [routes.r]\npath = \"/r\"\nservice = \"a\"\n{route}\n"
+            );
+            let compiled = compile(&file, "routes.toml", &|_| None);
+            let found = compiled.diagnostics.iter().find(|found| found.code.as_str() == "shadow-compares-nothing");
+            found.map(|found| (found.message.clone(), file[found.span.clone().expect("a place")].to_owned()))
+        };
+        let (message, place) = said("stage = \"shadow\"\nshadow = { compare = false }").expect("it is said");
+        assert!(
+            message.starts_with("`r` compares nothing: in stage `shadow`") && place == "false",
+            "{message} {place}"
+        );
+        for (rest, left) in [("", "status and headers are"), (", headers = []", "the status is")] {
+            let route = format!("stage = \"shadow\"\nshadow = {{ compare = {{ ignore = [\"$.a\", \"$\"]{rest} }} }}");
+            let (message, place) = said(&route).expect("it is said");
+            assert!(message.contains(left) && place == "\"$\"", "{message} {place}");
+        }
+        for quiet in [
+            "stage = \"shadow\"",
+            "stage = \"shadow\"\nshadow = { compare = { ignore = [\"$.a\"] } }",
+            "stage = \"canary\"\nweight = \"1%\"\nshadow = { compare = false }",
+        ] {
+            assert_eq!(said(quiet), None, "{quiet}");
+        }
+    }
 }

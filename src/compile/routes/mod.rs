@@ -8,6 +8,7 @@ mod conditions;
 mod cookieless;
 mod cookies;
 mod copies;
+mod covered;
 mod edits;
 mod fallback;
 mod fault;
@@ -99,6 +100,7 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
     retired::check(&kept, &routes.all, names, draft);
     reach::check(&kept, &routes.all, draft);
     overtaken::check(&kept, &routes.all, draft);
+    covered::check(&kept, &routes.all, matching.ignore_trailing_slash, draft);
     match RouteTable::build(&routes.all, matching) {
         Ok(table) => routes.table = table,
         Err(ambiguities) => {

@@ -10,15 +10,18 @@ use crate::route::{Route, Rule, Segment, Template};
 
 /// Pairs of routes that are looked at: the work stays bounded in a file of thousands.
 const MOST_PAIRS: usize = 1_000_000;
+/// Paths that one warning names.
+const SHOWN: usize = 4;
 
 pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let mut left = MOST_PAIRS;
     for (route, entry) in routes.iter().zip(written).filter(|(route, _)| conditions(&route.rule) > 0) {
         let Some(pairs) = left.checked_sub(routes.len()) else { return };
         left = pairs;
-        let taken = routes.iter().zip(written).find_map(|(other, by)| Some((by, path_taken(route, other)?)));
-        if let Some((by, path)) = taken {
-            report(entry, by, path, draft);
+        let taken = routes.iter().zip(written).filter_map(|(other, by)| Some((*by, path_taken(route, other)?)));
+        let taken: Vec<_> = taken.collect();
+        if !taken.is_empty() {
+            report(entry, &taken, draft);
         }
     }
 }
@@ -46,12 +49,12 @@ fn path_taken<'a>(route: &Route, other: &'a Route) -> Option<&'a Template> {
 }
 
 /// `/api/{*rest}` looks as if it took everything below. That `/users/me` comes before `/users/{id}` is what people expect.
-fn ends_open(template: &Template) -> bool {
+pub(super) fn ends_open(template: &Template) -> bool {
     matches!(template.segments().last(), Some(Segment::Rest(_)))
 }
 
 /// Every path that the one takes, the other takes as well, and is less specific about.
-fn covers(own: &[Segment], theirs: &[Segment]) -> bool {
+pub(super) fn covers(own: &[Segment], theirs: &[Segment]) -> bool {
     match (own.split_first(), theirs.split_first()) {
         (None, None) => true,
         (Some((Segment::Rest(_), _)), _) => !matches!(theirs, [Segment::Rest(_)]),
@@ -74,28 +77,37 @@ fn takes(own: &Segment, other: &Segment) -> bool {
     }
 }
 
-fn conditions(rule: &Rule) -> usize {
+pub(super) fn conditions(rule: &Rule) -> usize {
     rule.headers.len() + rule.cookies.len() + rule.query.len()
 }
 
-fn report(route: &Entry<config::Route>, by: &Entry<config::Route>, path: &Template, draft: &mut Draft<'_>) {
+/// One warning names all that take some: a remedy for the first alone would leave the next.
+fn report(route: &Entry<config::Route>, taken: &[(&Entry<config::Route>, &Template)], draft: &mut Draft<'_>) {
     let place = |entry: &Entry<config::Route>, text: Option<&str>| {
         let paths = entry.value.path.get().map(|paths| paths.0.as_slice()).unwrap_or_default();
         let item = paths.iter().find(|item| text.is_none_or(|text| item.value == text)).or(paths.first());
         item.map_or_else(|| entry.key.clone(), |item| item.span.clone())
     };
-    let (name, other) = (&route.name, &by.name);
-    draft.push(
-        Diagnostic::new(
-            Code::TakenByLongerPath,
-            format!("requests to `{}` go to `{other}` also where the conditions of `{name}` hold", path.as_str()),
-        )
+    let name = &route.name;
+    let shown = &taken[..taken.len().min(SHOWN)];
+    let go: Vec<_> = shown.iter().map(|(by, path)| format!("to `{}` go to `{}`", path.as_str(), by.name)).collect();
+    let more = match taken.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let message = format!("requests {}{more} also where the conditions of `{name}` hold", go.join(", "));
+    let mut found = Diagnostic::new(Code::TakenByLongerPath, message)
         .at(place(route, None))
-        .label("a more specific path comes before conditions")
-        .related(place(by, Some(path.as_str())), format!("`{other}`"))
-        .help(format!(
-            "if they are meant for `{name}`, add `\"{}\"` to its `path`; if it is meant so, `priority = 1` in `{other}` says it",
-            path.as_str()
-        )),
-    );
+        .label("a more specific path comes before conditions");
+    for (by, path) in shown {
+        found = found.related(place(by, Some(path.as_str())), format!("`{}`", by.name));
+    }
+    let paths: Vec<_> = shown.iter().map(|(_, path)| format!("\"{}\"", path.as_str())).collect();
+    let mut others: Vec<_> = shown.iter().map(|(by, _)| format!("`{}`", by.name)).collect();
+    others.dedup();
+    draft.push(found.help(format!(
+        "if they are meant for `{name}`, add `{}` to its `path`; if it is meant so, `priority = 1` in {} says it",
+        paths.join(", "),
+        others.join(" and ")
+    )));
 }

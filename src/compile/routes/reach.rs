@@ -33,7 +33,7 @@ pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], dr
             hiding.sort_unstable();
             hiding.dedup();
             let others: Vec<_> = hiding.iter().map(|other| written[*other]).collect();
-            report(&others, written[at], draft);
+            report(&others, written[at], "", draft);
         }
     }
 }
@@ -187,7 +187,7 @@ fn pair(halves: &[Half<'_>]) -> Option<Vec<usize>> {
 }
 
 /// `None` is every method: only a rule that names none takes them, and only it is compared with one that names none.
-fn takes(rule: &Rule, method: Option<&Method>) -> bool {
+pub(super) fn takes(rule: &Rule, method: Option<&Method>) -> bool {
     let has = |methods: &MethodSet, method: &Method| {
         methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
     };
@@ -214,7 +214,8 @@ fn shape(template: &str) -> String {
     shape
 }
 
-fn report(above: &[&Entry<config::Route>], below: &Entry<config::Route>, draft: &mut Draft<'_>) {
+/// `help`: what to do, where a condition would help it is empty.
+pub(super) fn report(above: &[&Entry<config::Route>], below: &Entry<config::Route>, help: &str, draft: &mut Draft<'_>) {
     let place = |entry: &Entry<config::Route>| entry.value.path.span().unwrap_or_else(|| entry.key.clone());
     let names: Vec<_> = above.iter().map(|entry| format!("`{}`", entry.name)).collect();
     let (take, lack) = if above.len() == 1 { ("takes", "lacks") } else { ("take", "lack") };
@@ -230,5 +231,6 @@ fn report(above: &[&Entry<config::Route>], below: &Entry<config::Route>, draft: 
         let some = if above.len() == 1 { "them" } else { "some" };
         found.related(place(entry), format!("`{}` takes {some}", entry.name))
     });
-    draft.push(found.help(format!("remove `{}`, or give it a condition that {names} {lack}", below.name)));
+    let condition = || format!("remove `{}`, or give it a condition that {names} {lack}", below.name);
+    draft.push(found.help(if help.is_empty() { condition() } else { help.to_owned() }));
 }
