@@ -109,6 +109,7 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         logs,
         tracing,
         inventory,
+        copy_cpu,
         buckets,
         pages,
         upstreams,
@@ -117,6 +118,7 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         table: _,
         gate_defaults,
         notify,
+        fleet,
     } = old;
     let (monolith, services) = split(upstreams);
     let (new_monolith, new_services) = split(&new.upstreams);
@@ -127,12 +129,14 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         (*logs != new.logs, "logs"),
         (*tracing != new.tracing, "tracing"),
         (*inventory != new.inventory, "inventory"),
+        (*copy_cpu != new.copy_cpu, "shadow"),
         (*buckets != new.buckets, "metrics"),
         (*pages != new.pages, "pages"),
         (monolith != new_monolith || *monolith_retired != new.monolith_retired, "monolith"),
         (services != new_services, "services"),
         (*gate_defaults != new.gate_defaults, "gate"),
         (*notify != new.notify, "notify"),
+        (*fleet != new.fleet, "fleet"),
     ];
     checks.into_iter().filter(|(differs, _)| *differs).map(|(_, table)| table).collect()
 }

@@ -125,7 +125,6 @@ impl Wake for Woken {
 }
 
 /// Polls until it is ready; between two polls the waker has to be woken, or a wake-up is lost.
-
 async fn woken<T>(woken: &Arc<Woken>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     let waker = Waker::from(Arc::clone(woken));
     loop {
