@@ -179,7 +179,7 @@ fn summary(compiled: &Compiled) -> String {
 }
 
 /// Codes that no text alone can cause.
-const NOT_FROM_TEXT: [Code; 8] = [
+const NOT_FROM_TEXT: [Code; 9] = [
     Code::NotUtf8,
     Code::UnreadableFile,
     Code::NeedsRestart,

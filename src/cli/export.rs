@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Exit, ExportArgs, ExportTo, term};
+use super::arguments::{ExportArgs, ExportTo};
+use super::{Exit, term};
 use crate::compile::{Compiled, compile_all};
 use crate::diagnostic::render_all;
 use crate::export::{ExportTarget, Exported, export as write_for, unfinished};

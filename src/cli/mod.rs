@@ -35,8 +35,8 @@ use clap::{Parser, Subcommand};
 
 use arguments::{
     AdminArgs, ButtonArgs, CheckArgs, ConsoleArgs, DemoArgs, DiffArgs, ExplainArgs, ExportArgs, GateArgs, ImportArgs,
-    InventoryArgs, JournalArgs, LogsArgs, MoveArgs, PlanArgs, Position, RegisterArgs, ReloadArgs, ReportArgs, ResumeArgs, RunArgs,
-    StatusArgs,
+    InventoryArgs, JournalArgs, LogsArgs, MoveArgs, PlanArgs, Position, RegisterArgs, ReloadArgs, ReportArgs,
+    ResumeArgs, RunArgs, StatusArgs,
 };
 use moves::Act;
 
