@@ -1,6 +1,5 @@
 //! The diagnostics of one file for the terminal, as rustc prints them.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
@@ -43,7 +42,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn of(file: &'a SourceFile, text: &'a Cow<'_, str>) -> Self {
+    fn of(file: &'a SourceFile, text: &'a str) -> Self {
         Self { file, text, lines: Lines::of(text) }
     }
 }

@@ -175,7 +175,7 @@ fn no_body_compared(
     let Some(config::Switch::Table(written)) = given.map(|given| &given.value) else { return };
     let items = written.ignore.get().map(Vec::as_slice).unwrap_or_default();
     let Some(item) = items.iter().find(|item| item.value == "$") else { return };
-    let no_header = !settings.all_headers && settings.headers.as_ref().is_some_and(|names| names.is_empty());
+    let no_header = !settings.all_headers && settings.headers.as_ref().is_some_and(Vec::is_empty);
     draft.say(
         Code::ShadowComparesNothing,
         item.span.clone(),

@@ -103,8 +103,7 @@ impl Cover<'_> {
 /// Whether the first takes whatever the second does; parameters' names do not count.
 fn takes_all(theirs: &[Segment], segments: &[Segment]) -> bool {
     match (theirs.split_first(), segments.split_first()) {
-        (None, None) => true,
-        (Some((Segment::Rest(_), _)), _) => true,
+        (None, None) | (Some((Segment::Rest(_), _)), _) => true,
         (Some((Segment::Literal(one), theirs)), Some((Segment::Literal(other), segments))) => {
             one == other && takes_all(theirs, segments)
         }
@@ -125,6 +124,8 @@ fn takes_all(theirs: &[Segment], segments: &[Segment]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use crate::compile::compile;
 
     /// The routes that are said to be out of reach, and by whom.
@@ -132,7 +133,7 @@ mod tests {
         let mut file =
             format!("{more}[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.a]\nurl = \"http://127.0.0.1:2\"\n");
         for (name, keys) in routes {
-            file += &format!("[routes.{name}]\nservice = \"a\"\nstage = \"retired\"\n{keys}\n");
+            let _ = write!(file, "[routes.{name}]\nservice = \"a\"\nstage = \"retired\"\n{keys}\n");
         }
         let compiled = compile(&file, "routes.toml", &|_| None);
         let found = compiled.diagnostics.iter().filter(|found| found.code.as_str() == "unreachable-route");
