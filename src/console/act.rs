@@ -5,6 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::Form;
+use super::outcome::Done;
 use super::page::{Layout, said};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
@@ -264,12 +265,6 @@ fn question(frame: &Layout<'_>, word: &str, asked: &Question<'_>, what: &Markup)
             }
         }
     }
-}
-
-/// What came of it: a sentence, and the route to look at.
-pub enum Done {
-    Said(String, Option<String>),
-    Refused(u16, String),
 }
 
 /// Does it.

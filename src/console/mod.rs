@@ -10,6 +10,7 @@ mod inventory;
 mod journal;
 mod login;
 mod needs;
+mod outcome;
 mod page;
 mod planned;
 mod requests;
@@ -37,9 +38,10 @@ use pingora::server::ShutdownWatch;
 
 use crate::admin::{PageRequest, PageServer, Parts, Reply};
 use crate::compile::Role;
-use act::{Command, Done};
+use act::Command;
 use form::{Form, encoded};
 use login::Sessions;
+use outcome::Done;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
 use visitor::{How, Visitor, posted, visitor};
 

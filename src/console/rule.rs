@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::act::Done;
 use super::form::{Form, encoded};
+use super::outcome::Done;
 use super::page::{Layout, said};
 use super::shown::{count, cut, percent, plain};
 use super::visitor::LONGEST;

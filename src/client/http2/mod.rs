@@ -7,7 +7,7 @@ mod request;
 mod stream;
 
 pub use fields::header_map;
-pub use outbox::{Outbox, Progress, Stopped};
+pub use outbox::{Outbox, OutboxState, Stopped};
 pub use pool::{Handle, connect, reserve};
 pub use stream::Stream;
 

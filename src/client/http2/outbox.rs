@@ -29,7 +29,7 @@ pub struct Outbox {
 
 /// Whether the stream goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum OutboxState {
     /// Nothing is left to send for now.
     Empty,
     /// The last piece was sent.
@@ -93,7 +93,7 @@ impl Outbox {
         cx: &mut Context<'_>,
         moved: &mut bool,
         left_out: impl Fn(Name) -> bool,
-    ) -> Poll<Result<Progress, Stopped>> {
+    ) -> Poll<Result<OutboxState, Stopped>> {
         while let Some(piece) = self.pieces.front_mut() {
             let short = self.announced.is_some_and(|announced| self.put != announced);
             if short && (piece.is_last() || self.announced < Some(self.put)) {
@@ -105,7 +105,7 @@ impl Outbox {
                     _ => stream.send_data(Bytes::new(), true),
                 };
                 *moved = true;
-                return Poll::Ready(ended.map(|()| Progress::Ended).map_err(Into::into));
+                return Poll::Ready(ended.map(|()| OutboxState::Ended).map_err(Into::into));
             };
             stream.reserve_capacity(self.length.min(SHARE));
             let mut capacity = stream.capacity();
@@ -131,9 +131,9 @@ impl Outbox {
             sent?;
             if last {
                 self.clear();
-                return Poll::Ready(Ok(Progress::Ended));
+                return Poll::Ready(Ok(OutboxState::Ended));
             }
         }
-        Poll::Ready(Ok(Progress::Empty))
+        Poll::Ready(Ok(OutboxState::Empty))
     }
 }

@@ -11,7 +11,7 @@ use http::{Response, StatusCode, Version};
 
 use super::super::Fault;
 use super::request::request;
-use super::{Handle, Outbox, Progress, Stopped, fault};
+use super::{Handle, Outbox, OutboxState, Stopped, fault};
 use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
 
 /// A request, and the response to it.
@@ -81,8 +81,8 @@ impl Stream {
     pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
         let Some(stream) = &mut self.sending else { return Poll::Ready(Ok(())) };
         let stopped = match ready!(self.outbox.poll_send(stream, cx, moved, of_head)) {
-            Ok(Progress::Empty) => return Poll::Ready(Ok(())),
-            Ok(Progress::Ended) => {
+            Ok(OutboxState::Empty) => return Poll::Ready(Ok(())),
+            Ok(OutboxState::Ended) => {
                 self.sending = None;
                 return Poll::Ready(Ok(()));
             }

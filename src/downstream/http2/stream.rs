@@ -10,7 +10,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Response, StatusCode, Version};
 
 use super::Shared;
-use crate::client::http2::{Outbox, Progress, Stopped, header_map};
+use crate::client::http2::{Outbox, OutboxState, Stopped, header_map};
 use crate::downstream::ClientFault;
 use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead, digits};
 
@@ -235,8 +235,8 @@ impl Stream {
         let sent = self.outbox.poll_send(stream, cx, moved, |name| name == Name::ContentLength);
         self.waits(sent.is_pending());
         Poll::Ready(match ready!(sent) {
-            Ok(Progress::Empty) => Ok(()),
-            Ok(Progress::Ended) => {
+            Ok(OutboxState::Empty) => Ok(()),
+            Ok(OutboxState::Ended) => {
                 self.end();
                 Ok(())
             }
