@@ -1,4 +1,4 @@
-//! How much of one processor copies and comparisons may take: looked at a hundred times a second, on their own threads.
+//! How much of one processor copies and comparisons may take: looked at up to a hundred times a second, on their own threads.
 //!
 //! A limit that is exceeded costs copies, never requests: as long as more was taken than there is, none is begun, which is counted.
 
@@ -13,6 +13,8 @@ use crate::migration::Percent;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
+/// Between two looks where much is owed, so that another limit is in force soon.
+const LONGEST: Duration = Duration::from_millis(500);
 /// What was not taken for so long may be taken at once.
 const BURST: Duration = Duration::from_millis(100);
 /// There is no limit.
@@ -73,7 +75,8 @@ impl CpuShare {
             let exceeded = account.settle(share, passed, Duration::from_nanos(taken.saturating_sub(before)));
             self.exceeded.store(exceeded, Relaxed);
             (at, before) = (now, taken);
-            tokio::time::sleep(LOOK).await;
+            // Looking takes time of the share, too: what is owed is not asked for before it can be there.
+            tokio::time::sleep(account.owed(share).clamp(LOOK, LONGEST)).await;
         }
     }
 
@@ -98,6 +101,11 @@ impl Account {
         self.0 = left.min(BURST.as_secs_f64() * share);
         self.0 < 0.0
     }
+
+    /// How long it takes until nothing is owed.
+    fn owed(&self, share: f64) -> Duration {
+        Duration::try_from_secs_f64(-self.0 / share).unwrap_or(Duration::ZERO)
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +122,9 @@ mod tests {
         assert!(!account.settle(0.25, ms(10), ms(2)), "less than a quarter");
         assert!(account.settle(0.25, ms(10), ms(9)), "far more than a quarter");
         assert!(account.settle(0.25, ms(10), ms(0)), "6 ms are owed, 2.5 came in");
+        assert_eq!(account.owed(0.25).as_millis(), 14, "3.5 ms, at a quarter");
         assert!(!account.settle(0.25, ms(20), ms(0)), "and 5 more");
+        assert_eq!(account.owed(0.25), Duration::ZERO);
         assert!(!account.settle(0.25, ms(60_000), ms(0)));
         assert!(!account.settle(0.25, ms(10), ms(27)), "a quarter of the burst, and of what has passed");
         assert!(account.settle(0.25, ms(10), ms(4)), "a minute's pause is worth no more");

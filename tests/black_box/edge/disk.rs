@@ -82,11 +82,12 @@ fn evidence_that_a_full_disk_does_not_take_is_written_when_there_is_room_again()
     assert_eq!(client.get("/mine").status(), 200);
     edge.await_log_line(&["WARN", "evidence cannot be written"]);
     assert_eq!(client.get("/mine").status(), 200);
-    assert!(edge.metric("multilith_journal_broken", &[]) > 0.5);
+    let broken = |edge: &Edge| edge.metric("multilith_journal_broken", &[]) > 0.5;
+    eventually("the metric of a store that cannot be written", || broken(&edge).then_some(()));
     assert_eq!(edge.admin("GET", "/readyz").status(), 200);
     assert_eq!(edge.admin_json("GET", "/api/v1/status").1["store"]["state"], "unusable");
     disk.free();
     let text = eventually("the evidence on disk", || edge.kept_evidence("mine"));
     serde_json::from_str::<serde_json::Value>(&text).expect("it is whole");
-    assert!(edge.metric("multilith_journal_broken", &[]) < 0.5);
+    eventually("the metric of a store that can be written again", || (!broken(&edge)).then_some(()));
 }

@@ -89,8 +89,9 @@ fn the_plan_says_what_then_happens() {
     let number = |value: &Value| value.as_u64().expect("a number");
     let endpoint = &route["endpoints"][0];
     assert_eq!((&endpoint["method"], &endpoint["path"]), (&"GET".into(), &"/orders/42".into()));
-    // Each bucket is known, so the clients are those that move; the requests are what was kept of them.
-    assert_eq!(route["clients"]["exact"], true);
+    // Each bucket is known, so only a sample can make the clients an estimate.
+    let sampled = predicted["traffic"]["shapes"].as_u64() < predicted["traffic"]["requests"].as_u64();
+    assert!(sampled || route["clients"]["exact"] == true, "{route:#}");
     let kept = predicted["traffic"]["shapes"].as_f64().expect("a number") / f64::from(CLIENTS * 2);
     let all = predicted["traffic"]["requests"].as_f64().expect("a number") / f64::from(CLIENTS * 2);
     let near = |predicted: u64, real: u64| {

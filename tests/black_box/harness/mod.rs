@@ -19,4 +19,4 @@ pub(crate) use gate::Gate;
 pub(crate) use origin::{Origin, Request};
 pub(crate) use process::{Process, free_address, run_to_exit, without_file};
 pub(crate) use reply::Reply;
-pub(crate) use waiting::{PATIENCE, eventually};
+pub(crate) use waiting::{PATIENCE, eventually, within};

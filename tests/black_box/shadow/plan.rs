@@ -2,10 +2,15 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::{Edge, Origin, eventually};
+use crate::harness::{Edge, Origin, PATIENCE, within};
 
 /// A copy that is waited for would outlast every test's patience.
 pub(crate) const PATIENT: &str = "timeout = \"1h\"\n";
+
+/// Copies let everything else go first, so on a full machine they take long.
+pub(crate) fn in_the_end<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    within(6 * PATIENCE, ask).unwrap_or_else(|| panic!("waited {:?} in vain: {what}", 6 * PATIENCE))
+}
 
 /// Copies of reads and writes, with more lines for the route's `shadow` table.
 pub(crate) fn shadowing(monolith: &Origin, service: SocketAddr, lines: &str) -> Edge {
@@ -36,11 +41,11 @@ impl Edge {
     }
 
     pub(crate) fn await_sent(&self, outcome: &str, count: usize) {
-        eventually(&format!("{count} copies that end as `{outcome}`"), || at_least(self.sent(outcome), count));
+        in_the_end(&format!("{count} copies that end as `{outcome}`"), || at_least(self.sent(outcome), count));
     }
 
     pub(crate) fn await_skipped(&self, reason: &str, count: usize) {
-        eventually(&format!("{count} copies skipped for `{reason}`"), || at_least(self.skipped(reason), count));
+        in_the_end(&format!("{count} copies skipped for `{reason}`"), || at_least(self.skipped(reason), count));
     }
 
     /// The report of the route.
@@ -52,7 +57,7 @@ impl Edge {
 
     /// Waits until so many pairs of answers were looked at, whatever the verdict.
     pub(crate) fn await_compared(&self, count: u64) -> serde_json::Value {
-        eventually(&format!("{count} comparisons"), || {
+        in_the_end(&format!("{count} comparisons"), || {
             let report = self.comparisons();
             let words = ["match", "mismatch", "undecided", "incomparable", "dropped"];
             let verdicts = words.map(|word| report["verdicts"][word].as_u64());
