@@ -161,7 +161,7 @@ impl Etcd {
         self
     }
 
-    fn member(&self) -> &Url {
+    pub(super) fn member(&self) -> &Url {
         &self.members[self.current.load(Ordering::Relaxed) % self.members.len()]
     }
 

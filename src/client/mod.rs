@@ -9,6 +9,7 @@ mod aws_keys;
 mod connect;
 mod end;
 pub mod etcd;
+mod etcd_v2;
 pub mod fetch;
 pub mod http1;
 pub mod http2;

@@ -40,6 +40,8 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
     /// Clients without a certificate are refused.
     pub client_ca_required: bool,
+    /// Requests for these hosts need a certificate of the client; in lower case, without ports.
+    pub client_ca_hosts: Vec<Box<str>>,
     /// Names that no certificate is for are refused.
     pub strict_sni: bool,
     pub min_version: TlsVersion,

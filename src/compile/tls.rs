@@ -53,7 +53,9 @@ pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft:
             "add `client_ca = \"clients.pem\"`, or remove `client_ca_required`",
         );
     }
-    let client_ca_required = tls.client_ca_required.or(true);
+    let client_ca_hosts = client_hosts(tls, draft);
+    // A handshake does not know yet which hosts its requests are for.
+    let client_ca_required = tls.client_ca_required.or(client_ca_hosts.is_empty());
     let plain = match &server.listen {
         Field::Given(given) => !given.value.is_empty(),
         // Without a word, there is a plain listener only where there is no other.
@@ -73,6 +75,7 @@ pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft:
         hsts: tls.hsts.get().and_then(|limit| limit.0),
         client_ca: tls.client_ca.get().cloned(),
         client_ca_required,
+        client_ca_hosts,
         strict_sni: tls.strict_sni.or(false),
         min_version: match tls.min_version.or(config::TlsVersion::Tls12) {
             config::TlsVersion::Tls12 => TlsVersion::Tls12,
@@ -80,6 +83,34 @@ pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft:
         },
         acme,
     }
+}
+
+/// The hosts whose requests need a certificate of the client.
+fn client_hosts(tls: &config::Tls, draft: &mut Draft<'_>) -> Vec<Box<str>> {
+    let Some(given) = tls.client_ca_hosts.given() else { return Vec::new() };
+    if tls.client_ca.is_absent() || tls.client_ca_required.get() == Some(&true) {
+        let (why, help) = if tls.client_ca.is_absent() {
+            ("no client is asked for a certificate", "add `client_ca = \"clients.pem\"`, or remove `client_ca_hosts`")
+        } else {
+            ("`client_ca_required = true` asks it of every host", "remove one of the two")
+        };
+        let code = if tls.client_ca.is_absent() { Code::MissingClientCa } else { Code::UselessSetting };
+        draft.say(code, given.span.clone(), format!("`client_ca_hosts` has no effect: {why}"), "no effect", help);
+    }
+    let mut hosts = Vec::with_capacity(given.value.len());
+    for Item { value, span, .. } in &given.value {
+        // As requests are compared: in any case, without the dot of the root.
+        let host = value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase();
+        let is_name =
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        if is_name {
+            hosts.push(host.into());
+        } else {
+            let help = "write the name alone, such as `admin.shop.example`: without scheme, port, path and `*`";
+            draft.say(Code::InvalidValue, span.clone(), format!("`{value}` is not a host's name"), "not a name", help);
+        }
+    }
+    hosts
 }
 
 fn acme(acme: &config::Acme, (http, tls_alpn): (bool, bool), draft: &mut Draft<'_>) -> Option<Acme> {

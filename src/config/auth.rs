@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::list::Item;
 use super::table::table;
-use super::{CacheBy, HeaderList, HeaderValues, Limit, Named, OneOrMany};
+use super::{CacheBy, EtcdApi, HeaderList, HeaderValues, Limit, Named, OneOrMany};
 
 table! {
     /// Which requests may pass at all, and what their service is told of the client.
@@ -58,6 +58,9 @@ table! {
         endpoints: Vec<Item<String>> = required,
         /// What stands before the token, or its `jti`, in the key: `"/revoked-tokens/"`.
         prefix: String = required,
+        /// Which API writes the keys: `"v3"`, or `"v2"`, whose keys etcd keeps apart (`--enable-v2`, up to 3.5): what python-etcd writes,
+        /// and so the published `MicroFlack`. That API lists no keys that begin with `_`. Default: `"v3"`.
+        api: EtcdApi,
     }
 }
 

@@ -129,6 +129,11 @@ choices! {
         Request "request",
         Credentials "credentials",
     }
+    /// The API of etcd under which keys are written.
+    EtcdApi: "`v3` or `v2`" {
+        V3 "v3",
+        V2 "v2",
+    }
     /// When two numbers of JSON are the same.
     Numbers: "`value` or `written`" {
         Value "value",

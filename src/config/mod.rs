@@ -41,8 +41,8 @@ mod schema_tests;
 pub use auth::{Auth, ForwardAuth, Jwt, Revoked, RevokedKeys, TokenExchange};
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, CacheBy, Examples, HttpVersion, IpFamily, LambdaEvent, LogFormat, Notice, NotifyFormat, Numbers, OnFail,
-    PathCase, ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
+    Balance, CacheBy, EtcdApi, Examples, HttpVersion, IpFamily, LambdaEvent, LogFormat, Notice, NotifyFormat, Numbers,
+    OnFail, PathCase, ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use containers::{Docker, Kubernetes, PortChoice};

@@ -100,6 +100,9 @@ table! {
         client_ca: PathBuf,
         /// Refuse clients without such a certificate. Default: true.
         client_ca_required: bool,
+        /// The hosts whose requests need such a certificate; requests for others pass without. A request for one of these that comes
+        /// without gets 403, whatever name its TLS handshake was for. Default: with `client_ca_required`, every host.
+        client_ca_hosts: Vec<Item<String>>,
         /// Refuse a client that asks for a name which no certificate is for, or for none. Default: false, it gets the first.
         strict_sni: bool,
         /// The oldest version of TLS that is spoken, `"1.2"` or `"1.3"`. Default: `"1.2"`.

@@ -68,6 +68,7 @@ codes! {
     Error AdminWithoutToken "admin-without-token" "the admin listener can be reached from other machines and has no token"
     Error TlsWithoutCertificate "tls-without-certificate" "a TLS listener without a certificate"
     Error AcmeNoChallenge "acme-no-challenge" "certificates by ACME where no listener can answer a challenge"
+    Error MissingClientCa "missing-client-ca" "hosts that need a client certificate, without an authority of clients"
     Error NothingListens "nothing-listens" "neither `listen` nor `server.tls.listen` names an address"
     Warning UnusedCertificate "unused-certificate" "certificates or TLS settings without a TLS listener"
     Error InvalidNetwork "invalid-network" "not a network in CIDR notation"

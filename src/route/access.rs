@@ -75,6 +75,14 @@ pub struct Revoked {
     /// URLs of its members.
     pub endpoints: Vec<Box<str>>,
     pub prefix: Box<str>,
+    pub api: EtcdApi,
+}
+
+/// The API of etcd under which keys are written: the two do not see each other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EtcdApi {
+    V3,
+    V2,
 }
 
 /// A shared secret shorter than the hash it feeds can be guessed from one token (RFC 7518, 3.2).

@@ -25,7 +25,7 @@ mod tree;
 mod way_back;
 
 pub use access::{
-    JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, is_shared_secret,
+    EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, is_shared_secret,
 };
 pub use ambiguity::Ambiguity;
 pub use captures::Captures;

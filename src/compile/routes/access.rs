@@ -9,7 +9,9 @@ use super::Site;
 use super::identity::server_url;
 use crate::config::{self, Field, Given};
 use crate::diagnostic::Code;
-use crate::route::{JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, is_shared_secret};
+use crate::route::{
+    EtcdApi, JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, is_shared_secret,
+};
 
 /// The networks of the clients that may ask; empty: everybody.
 pub(super) fn allow(site: Site<'_>, draft: &mut Draft<'_>) -> Vec<Network> {
@@ -112,10 +114,13 @@ fn revoked_keys(keys: &config::RevokedKeys, draft: &mut Draft<'_>) -> Option<Rev
         let help = "write it like `prefix = \"/revoked-tokens/\"`";
         draft.say(Code::InvalidValue, prefix.span.clone(), "an empty prefix is every key of etcd", "empty", help);
     }
-    Some(Revoked {
-        endpoints: endpoints.value.iter().map(|item| item.value.as_str().into()).collect(),
-        prefix: keys.prefix.get()?.as_str().into(),
-    })
+    let prefix = keys.prefix.get()?.as_str();
+    let (api, prefix) = match keys.api.or(config::EtcdApi::V3) {
+        config::EtcdApi::V3 => (EtcdApi::V3, prefix.into()),
+        // Its keys begin with a slash, however they were written.
+        config::EtcdApi::V2 => (EtcdApi::V2, format!("/{}", prefix.trim_start_matches('/')).into()),
+    };
+    Some(Revoked { endpoints: endpoints.value.iter().map(|item| item.value.as_str().into()).collect(), prefix, api })
 }
 
 fn audiences(list: &config::OneOrMany<String>) -> Vec<Box<str>> {

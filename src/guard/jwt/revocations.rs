@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::token;
 use crate::client::FetchError;
 use crate::client::etcd::{Etcd, decoded, not_understood, number};
-use crate::route::Revoked;
+use crate::route::{EtcdApi, Revoked};
 
 /// A watch without news is given up for a list this often: half-open connections carry no bad news.
 const QUIET: Duration = Duration::from_secs(15);
@@ -110,7 +110,11 @@ async fn follow(list: Arc<Revocations>, named: Revoked) {
     let mut pause = FIRST_PAUSE;
     loop {
         let before = follower.revision;
-        let Err(error) = follower.list_and_watch().await else { continue };
+        let heard = match named.api {
+            EtcdApi::V3 => follower.list_and_watch().await,
+            EtcdApi::V2 => follower.list_and_wait().await,
+        };
+        let Err(error) = heard else { continue };
         if follower.revision > before {
             pause = FIRST_PAUSE;
         }
@@ -154,6 +158,20 @@ impl Follower<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The same by the API v2: a list, and one more after each change. A member that lost its data begins its index anew.
+    async fn list_and_wait(&mut self) -> Result<(), FetchError> {
+        let listed = self.etcd.list_v2(self.prefix).await?;
+        let lost = self.revision > 0 && (listed.index < self.revision || listed.cluster != self.cluster);
+        let names = listed.keys.iter().filter_map(|key| self.name(key));
+        self.list.listed(names, lost);
+        self.revision = listed.index;
+        self.cluster = listed.cluster;
+        if std::mem::take(&mut self.away) {
+            tracing::info!(prefix = self.prefix, "revoked tokens are heard of again");
+        }
+        self.etcd.wait_v2(self.prefix, self.revision, QUIET).await
     }
 
     /// False: the watch can tell no more.

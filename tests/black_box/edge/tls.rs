@@ -301,6 +301,29 @@ fn clients_with_a_certificate_are_named_and_others_stay_outside() {
     assert!(!trusting(&pems, "a", listen, "a.example", &[]).ends_with("ok"), "a client without a certificate");
     assert_eq!(monolith.requests().len(), 1);
     drop(edge);
+
+    // Some hosts alone: what counts is the host of the request, not the name of the handshake.
+    pems.pair("b", "b.example");
+    let table = pems.table(
+        listen,
+        &["a", "b"],
+        &format!("client_ca = \"{}\"\nclient_ca_hosts = [\"B.example.\"]", pems.path("ca.pem")),
+    );
+    let edge = with_tls(&monolith, &table).start();
+    assert_eq!(trusting(&pems, "a", listen, "a.example", &[]), "ok", "another host");
+    assert_eq!(trusting(&pems, "b", listen, "b.example", &fields), "ok", "with a certificate");
+    assert_eq!(monolith.requests().last().expect("it came").head.all("x-forwarded-client-subject"), ["CN=alice"]);
+    let before = monolith.requests().len();
+    for (pair, name, host) in
+        [("b", "b.example", "b.example"), ("a", "a.example", "b.EXAMPLE:443"), ("a", "a.example", "b.example.")]
+    {
+        let host = format!("Host: {host}");
+        let answer = trusting(&pems, pair, listen, name, &["-H", &host]);
+        assert!(!answer.ends_with("ok"), "{name} {host}: {answer}");
+    }
+    assert_eq!(monolith.requests().len(), before);
+    let refused = || edge.metric("multilith_refused_total", &[("reason", "client_certificate")]);
+    eventually("all are counted", || (refused() >= 3.0).then_some(()));
 }
 
 #[test]

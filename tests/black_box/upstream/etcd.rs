@@ -16,6 +16,8 @@ pub(crate) struct Etcd {
     client: u16,
     peer: u16,
     data: PathBuf,
+    /// With the API v2, which is another store.
+    old: bool,
 }
 
 fn free_port() -> u16 {
@@ -24,20 +26,30 @@ fn free_port() -> u16 {
 
 impl Etcd {
     pub(crate) fn new(name: &str) -> Self {
+        Self::make(name, false)
+    }
+
+    /// With the API v2 as well.
+    pub(crate) fn with_v2(name: &str) -> Self {
+        Self::make(name, true)
+    }
+
+    fn make(name: &str, old: bool) -> Self {
         let data = std::env::temp_dir().join(format!("multilith-etcd-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&data);
         let (client, peer) = (free_port(), free_port());
-        let etcd = Self { child: Self::start(client, peer, &data), client, peer, data };
+        let etcd = Self { child: Self::start(client, peer, &data, old), client, peer, data, old };
         etcd.until_ready();
         etcd
     }
 
-    fn start(client: u16, peer: u16, data: &std::path::Path) -> Child {
+    fn start(client: u16, peer: u16, data: &std::path::Path, old: bool) -> Child {
         let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
         Command::new("etcd")
             .args(["--name", "one", "--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("one={peer}"), "--log-level", "error"])
+            .args(old.then_some("--enable-v2=true"))
             .arg("--data-dir")
             .arg(data)
             .stdout(Stdio::null())
@@ -57,7 +69,7 @@ impl Etcd {
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.child = Self::start(self.client, self.peer, &self.data);
+        self.child = Self::start(self.client, self.peer, &self.data, self.old);
         self.until_ready();
     }
 

@@ -19,6 +19,14 @@ fn token(claims: &str) -> String {
 }
 
 impl Etcd {
+    /// As python-etcd writes, `client.write(PREFIX + token, '', ttl=…)`, which the tokens of the published `MicroFlack` are revoked with.
+    fn revoke_by_v2(&self, name: &str, seconds: u32) {
+        let (url, ttl) = (format!("{}/v2/keys{PREFIX}{name}", self.url()), format!("ttl={seconds}"));
+        let curl = ["-s", "-f", "-L", "-X", "PUT", &url, "-d", "value=", "-d", &ttl];
+        let done = std::process::Command::new("curl").args(curl).output().expect("curl is installed");
+        assert!(done.status.success(), "{done:?}");
+    }
+
     fn revoke(&self, name: &str) {
         self.must("/v3/kv/put", &json!({ "key": b64(&format!("{PREFIX}{name}")), "value": "" }));
     }
@@ -37,11 +45,15 @@ struct Asked {
 
 impl Asked {
     fn before(etcd: &Etcd, secret: &std::path::Path) -> Self {
+        Self::by(etcd, secret, "v3")
+    }
+
+    fn by(etcd: &Etcd, secret: &std::path::Path, api: &str) -> Self {
         std::fs::write(secret, SECRET).unwrap();
         let origins = [Origin::saying("monolith"), Origin::saying("service")];
         let route = format!(
             "[routes.mine]\npath = \"/mine\"\nservice = \"users\"\nstage = \"migrated\"\n[routes.mine.auth.jwt]\n\
-             key = {{ file = \"{}\" }}\nrequired = false\nrevoked.etcd = {{ endpoints = [\"{}\"], prefix = \"{PREFIX}\" }}\n",
+             key = {{ file = \"{}\" }}\nrequired = false\nrevoked.etcd = {{ endpoints = [\"{}\"], prefix = \"{PREFIX}\", api = \"{api}\" }}\n",
             secret.display(),
             etcd.url()
         );
@@ -106,4 +118,39 @@ fn before_the_list_was_read_no_token_passes() {
     assert_eq!(asked.edge.get("/mine").status(), 200, "a request without a token cannot be revoked");
     etcd.start_again();
     asked.until("the list read", &alice, 200);
+}
+
+#[test]
+fn a_token_revoked_by_the_published_microflack_passes_no_more() {
+    let mut etcd = Etcd::with_v2("revoked-v2");
+    let names = ["alice", "bob", "carol", "dave"];
+    let [alice, bob, carol, dave] = names.map(|name| token(&format!("\"user_id\":\"{name}\"")));
+    let asked = Asked::by(&etcd, &file("v2"), "v2");
+    asked.until("a folder that is not there yet revokes nothing", &alice, 200);
+    etcd.revoke_by_v2(&alice, 3600);
+    asked.until("a token revoked", &alice, 401);
+    etcd.revoke_by_v2(&bob, 2);
+    asked.until("a token revoked for a while", &bob, 401);
+    asked.until("the key gone with its time", &bob, 200);
+    assert_eq!((asked.status(&carol), asked.status(&alice)), (200, 401));
+    // The other API is another store.
+    etcd.revoke(&dave);
+    etcd.revoke_by_v2(&carol, 3600);
+    asked.until("a later one", &carol, 401);
+    assert_eq!(asked.status(&dave), 200);
+
+    etcd.stop();
+    asked.edge.await_log_line(&["revoked tokens are not heard of"]);
+    assert_eq!((asked.status(&alice), asked.status(&dave)), (401, 200));
+    etcd.start_again();
+    etcd.revoke_by_v2(&dave, 3600);
+    asked.until("what was revoked after the outage", &dave, 401);
+}
+
+#[test]
+fn an_etcd_without_the_old_api_lets_no_token_pass() {
+    let etcd = Etcd::new("revoked-no-v2");
+    let asked = Asked::by(&etcd, &file("no-v2"), "v2");
+    asked.edge.await_log_line(&["revoked tokens are not heard of"]);
+    assert_eq!(asked.status(&token("\"user_id\":7")), 503);
 }
