@@ -45,7 +45,8 @@ pub(super) fn upstream_url(text: &str) -> Result<UpstreamUrl, (Code, AddressErro
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = (&rest[..end], &rest[end..]);
     if !matches!(path, "" | "/") {
-        let bare = format!("{scheme}://{authority}");
+        // A password before the host is not said again.
+        let bare = format!("{scheme}://{}", authority.rsplit_once('@').map_or(authority, |(_, host)| host));
         let literal = path.split(['?', '#']).next().unwrap_or("").trim_end_matches('/');
         let help = if literal.is_empty() {
             format!("write `{bare}`")
