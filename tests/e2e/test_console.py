@@ -27,6 +27,9 @@ methods = ["GET"]
 service = "people"
 stage   = "shadow"
 
+[routes.read-user.shadow]
+in_flight = 1000
+
 [routes.read-user.shadow.compare]
 noise    = {{ replay = "60%", per_second = 1000 }}
 examples = "values"
