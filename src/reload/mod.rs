@@ -70,21 +70,9 @@ type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Diagnostic
 
 /// Keeps the edition in force true to the file.
 pub struct Reloader {
-    source: Source,
-    in_force: Arc<InForce<Edition>>,
-    live: Arc<Live>,
-    telemetry: Arc<Telemetry>,
-    upstreams: Arc<Upstreams>,
-    shadow: Arc<Shadow>,
-    learner: Arc<Learner>,
-    access: Arc<Access>,
-    journal: Arc<Journal>,
-    notifier: Arc<Notifier>,
-    /// `None`: this proxy is alone.
-    fleet: Option<Arc<Fleet>>,
+    parts: Parts,
     /// What the file says anew of routes, and the fleet has not decided yet.
     proposals: Proposals,
-    control: Handle,
     /// Other files that are read again with it: certificates.
     also: OnceLock<Also>,
     /// What those files were when they were last read, in force or refused: when they change, they are read again.
@@ -109,6 +97,7 @@ pub struct Parts {
     pub access: Arc<Access>,
     pub journal: Arc<Journal>,
     pub notifier: Arc<Notifier>,
+    /// `None`: this proxy is alone.
     pub fleet: Option<Arc<Fleet>>,
     /// The runtime of what keeps pools and keys true to the world.
     pub control: Handle,
@@ -131,40 +120,16 @@ const MOST_TOLD: usize = 1000;
 
 impl Reloader {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts {
-            source,
-            in_force,
-            live,
-            telemetry,
-            upstreams,
-            shadow,
-            learner,
-            access,
-            journal,
-            notifier,
-            fleet,
-            control,
-        } = parts;
-        let edition = in_force.load();
+        let edition = parts.in_force.load();
         let loaded_at = Timestamp::now();
-        telemetry.metrics.edge().config_in_force(edition.generation, seconds(loaded_at));
-        telemetry.metrics.edge().monolith_only(live.monolith_only(edition.snapshot.server.monolith_only));
+        let metrics = parts.telemetry.metrics.edge();
+        metrics.config_in_force(edition.generation, seconds(loaded_at));
+        metrics.monolith_only(parts.live.monolith_only(edition.snapshot.server.monolith_only));
         let seen = Arc::clone(&edition.snapshot.sources);
         let state = State { generation: edition.generation, loaded_at, seen, written: Arc::clone(&edition.snapshot) };
         let reloader = Arc::new(Self {
-            source,
-            in_force,
-            live,
-            telemetry,
-            upstreams,
-            shadow,
-            learner,
-            access,
-            journal,
-            notifier,
-            fleet,
+            parts,
             proposals: Proposals::default(),
-            control,
             also: OnceLock::new(),
             read: Mutex::default(),
             last_error: Mutex::default(),
@@ -175,7 +140,7 @@ impl Reloader {
         reloader.begin();
         reloader.tell_faults(edition.generation, None, &edition.snapshot);
         let again = Arc::downgrade(&reloader);
-        reloader.journal.when_changed(move |writable| {
+        reloader.parts.journal.when_changed(move |writable| {
             if let Some(reloader) = again.upgrade().filter(|_| writable) {
                 reloader.begin();
             }
@@ -186,20 +151,22 @@ impl Reloader {
     /// Those whom this file names are told from now on.
     fn notify(&self, snapshot: &Snapshot) {
         let server = &snapshot.server;
-        self.notifier.tell_these(&snapshot.notify, server.admin_hosts.first().map_or(&*server.admin, |host| &**host));
+        self.parts
+            .notifier
+            .tell_these(&snapshot.notify, server.admin_hosts.first().map_or(&*server.admin, |host| &**host));
     }
 
     /// Puts the dials in force that the journal has, before the first request; and again when the journal was another
     /// process' until now.
     fn begin(&self) {
         let state = self.state.lock();
-        let left = self.journal.left().unwrap_or_else(|error| {
+        let left = self.parts.journal.left().unwrap_or_else(|error| {
             tracing::error!(%error, "where routes were moved to is not known: the file's stages and weights are in force");
             LeftRoutes::new()
         });
         for route in &state.written.routes {
             // What this process knew is older.
-            let live = self.live.route(&route.name);
+            let live = self.parts.live.route(&route.name);
             let newer =
                 |held: &Held| left.get(&*route.name).is_some_and(|(left, _)| left.standing.seq > held.standing.seq);
             if live.held().as_ref().is_some_and(newer) {
@@ -208,7 +175,7 @@ impl Reloader {
         }
         self.settle(state.generation, &state.written, &[], &left);
         let moved = |entry: &crate::proxy::RouteEdition| entry.state.dial(entry.dial) != entry.dial;
-        if self.in_force.load().routes.iter().any(moved) {
+        if self.parts.in_force.load().routes.iter().any(moved) {
             let snapshot = self.in_its_stages(&state.written);
             self.put(&state, snapshot, By::File.as_str());
         }
@@ -216,7 +183,7 @@ impl Reloader {
 
     /// The journal of moves.
     pub fn journal(&self) -> &Journal {
-        &self.journal
+        &self.parts.journal
     }
 
     /// Something outside the file that is read again whenever the file is, whether or not the text changed. What cannot be used is a
@@ -225,18 +192,18 @@ impl Reloader {
         &self,
         read: impl Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Diagnostic>> + Send + Sync + 'static,
     ) {
-        *self.read.lock() = watch_certificates::marks(files(&self.in_force.load().snapshot.server.tls));
+        *self.read.lock() = watch_certificates::marks(files(&self.parts.in_force.load().snapshot.server.tls));
         assert!(self.also.set(Box::new(read)).is_ok(), "set once, when the server starts");
     }
 
     /// Reads the file again, whatever it looks like, and puts it in force if it is right.
     pub fn reload(&self) -> Outcome {
         let mut state = self.state.lock();
-        let outcome = match self.source.read() {
+        let outcome = match self.parts.source.read() {
             Ok(read) => self.take(&mut state, &read.sources),
             Err(error) => self.refuse(&mut state, &error.diagnostic()),
         };
-        self.live.set_file_refused(outcome.result == Verdict::Refused);
+        self.parts.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
         outcome
     }
@@ -253,7 +220,7 @@ impl Reloader {
             return;
         }
         let outcome = self.take(&mut state, sources);
-        self.live.set_file_refused(outcome.result == Verdict::Refused);
+        self.parts.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
     }
 
@@ -283,7 +250,7 @@ impl Reloader {
 
     fn take_now(&self, state: &mut State, sources: &Arc<Sources>) -> Outcome {
         state.seen = Arc::clone(sources);
-        let old = self.in_force.load();
+        let old = self.parts.in_force.load();
         if **sources == *old.snapshot.sources {
             let tls = &old.snapshot.server.tls;
             return match self.read_also(tls, tls) {
@@ -347,35 +314,35 @@ impl Reloader {
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
         state.generation += 1;
         state.written = Arc::new(snapshot);
-        self.learner.configure(&state.written);
-        self.shadow.limit_cpu(state.written.copy_cpu);
+        self.parts.learner.configure(&state.written);
+        self.parts.shadow.limit_cpu(state.written.copy_cpu);
         let in_its_stages = self.in_its_stages(&state.written);
         let next = self.put(state, in_its_stages, By::File.as_str());
         state.loaded_at = Timestamp::now();
         *self.last_error.lock() = None;
-        let edge = self.telemetry.metrics.edge();
+        let edge = self.parts.telemetry.metrics.edge();
         edge.config_in_force(next.generation, seconds(state.loaded_at));
-        edge.monolith_only(self.live.monolith_only(next.snapshot.server.monolith_only));
+        edge.monolith_only(self.parts.live.monolith_only(next.snapshot.server.monolith_only));
     }
 
     /// Puts a snapshot in force with the dials that `live` holds. What differs was moved `by` this.
     fn put(&self, state: &State, snapshot: Arc<Snapshot>, by: &'static str) -> Arc<Edition> {
-        let _in_runtime = self.control.enter();
+        let _in_runtime = self.parts.control.enter();
         let next = Edition::assemble(
             state.generation,
             snapshot,
-            &self.upstreams,
-            &self.live,
-            &self.telemetry.metrics,
-            &self.shadow,
-            &self.access,
+            &self.parts.upstreams,
+            &self.parts.live,
+            &self.parts.telemetry.metrics,
+            &self.parts.shadow,
+            &self.parts.access,
         );
-        if let Err(error) = self.telemetry.configure(&next.snapshot.logs, &next.snapshot.tracing) {
+        if let Err(error) = self.parts.telemetry.configure(&next.snapshot.logs, &next.snapshot.tracing) {
             tracing::error!(%error, "the access log or the collector could not be opened; the old one stays");
         }
-        self.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
+        self.parts.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
         let next = Arc::new(next);
-        self.let_go(self.in_force.replace(Arc::clone(&next)));
+        self.let_go(self.parts.in_force.replace(Arc::clone(&next)));
         self.forget(&next, by);
         for entry in &next.routes {
             entry.meters.dial_seq(entry.state.held().map_or(0, |held| held.standing.seq));
@@ -386,7 +353,7 @@ impl Reloader {
     /// Waits for the last request of an old edition: freeing a hundred thousand routes would keep its thread's other requests
     /// waiting.
     fn let_go(&self, old: Arc<Edition>) {
-        self.control.spawn(async move {
+        self.parts.control.spawn(async move {
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(LOOK_AT_OLD).await;
             }
@@ -403,10 +370,11 @@ impl Reloader {
     fn forget(&self, next: &Edition, by: &'static str) {
         let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
-        self.live.retain(|name| names.contains(name));
-        self.shadow.retain(|name| names.contains(name));
-        self.access.retain(&next.snapshot.routes);
-        let moves = self.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), by);
+        self.parts.live.retain(|name| names.contains(name));
+        self.parts.shadow.retain(|name| names.contains(name));
+        self.parts.access.retain(&next.snapshot.routes);
+        let moves =
+            self.parts.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), by);
         for moved in moves.iter().take(MOST_TOLD) {
             self.tell(moved, by);
         }
@@ -421,7 +389,7 @@ impl Reloader {
         let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{}%", share * 100.0));
         let (before, after) = (share(moved.service.0), share(moved.service.1));
         tracing::info!(route = &*moved.route, %from, %to, before, after, by, "route moved");
-        self.telemetry.events.publish("move", &moved.route, || {
+        self.parts.telemetry.events.publish("move", &moved.route, || {
             let event = serde_json::json!({
                 "timestamp": Timestamp::now().to_string(),
                 "route": &*moved.route,
@@ -436,7 +404,7 @@ impl Reloader {
     fn refuse(&self, state: &mut State, diagnostic: &Diagnostic) -> Outcome {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
-        self.refuse_all(state, &diagnostics, &Sources::one(&self.source.name(), ""))
+        self.refuse_all(state, &diagnostics, &Sources::one(&self.parts.source.name(), ""))
     }
 
     fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, sources: &Sources) -> Outcome {
@@ -466,8 +434,11 @@ impl Reloader {
     }
 
     fn report(&self, outcome: &Outcome) {
-        self.telemetry.metrics.edge().config_reload(outcome.result.as_str());
-        self.telemetry.events.publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));
+        self.parts.telemetry.metrics.edge().config_reload(outcome.result.as_str());
+        self.parts
+            .telemetry
+            .events
+            .publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));
         if outcome.result == Verdict::Applied {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
             let warnings: HashSet<_> = outcome.diagnostics.iter().map(Self::warning).collect();

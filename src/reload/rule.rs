@@ -86,7 +86,7 @@ impl RuleAsked<'_> {
 impl Reloader {
     /// What a rule would change, without doing it.
     pub fn rule_edit(&self, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
-        self.edit(&self.in_force.load(), asked)
+        self.edit(&self.parts.in_force.load(), asked)
     }
 
     fn edit(&self, edition: &Edition, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
@@ -108,13 +108,13 @@ impl Reloader {
 
     /// Why the file cannot be written from here.
     fn not_writable(&self, in_force: &Sources, file: &str) -> Option<String> {
-        if matches!(self.source, Source::CommandLine(_)) {
+        if matches!(self.parts.source, Source::CommandLine(_)) {
             return Some(NotWritten::NoFile.message(""));
         }
         if let Err(why) = may_write(Path::new(file)) {
             return Some(why.message(""));
         }
-        match self.source.read() {
+        match self.parts.source.read() {
             Err(error) => Some(format!("the file cannot be read: {}", std::io::Error::from(error))),
             Ok(read) if *read.sources.text() != *in_force.text() => {
                 Some("the file on the disk is not the one in force".to_owned())
@@ -134,7 +134,7 @@ impl Reloader {
         if state.generation != expected {
             return Err(RuleNotMade::Overtaken);
         }
-        let edit = self.edit(&self.in_force.load(), asked)?;
+        let edit = self.edit(&self.parts.in_force.load(), asked)?;
         if let Some(why) = edit.not_writable {
             return Err(RuleNotMade::NotWritten(why));
         }
@@ -142,10 +142,13 @@ impl Reloader {
         let new = NewText::beside(Path::new(&edit.file), &edit.text).map_err(not_written)?;
         self.keep_rule(&state, asked, who, &asked.reason(reason))?;
         new.put().map_err(not_written)?;
-        let read =
-            self.source.read().map_err(|error| RuleNotMade::NotWritten(std::io::Error::from(error).to_string()))?;
+        let read = self
+            .parts
+            .source
+            .read()
+            .map_err(|error| RuleNotMade::NotWritten(std::io::Error::from(error).to_string()))?;
         let outcome = self.take(&mut state, &read.sources);
-        self.live.set_file_refused(outcome.result == Verdict::Refused);
+        self.parts.live.set_file_refused(outcome.result == Verdict::Refused);
         self.report(&outcome);
         let Outcome { result, generation, diagnostics, .. } = outcome;
         if result == Verdict::Refused {
@@ -157,12 +160,12 @@ impl Reloader {
     /// The journal has it before the file does: what cannot be written down is not done.
     fn keep_rule(&self, state: &State, asked: &RuleAsked<'_>, who: &str, reason: &str) -> Result<(), RuleNotMade> {
         if asked.route.is_empty() {
-            return self.journal.append_rule(who, state.generation, reason).map_err(|why| {
-                self.telemetry.metrics.edge().journal_error();
+            return self.parts.journal.append_rule(who, state.generation, reason).map_err(|why| {
+                self.parts.telemetry.metrics.edge().journal_error();
                 RuleNotMade::Journal(why)
             });
         }
-        let edition = self.in_force.load();
+        let edition = self.parts.in_force.load();
         let entry = edition.routes.iter().find(|entry| entry.name() == asked.route);
         let entry = entry.ok_or(RuleNotMade::Unwritable(RuleUnwritable::NoRoute))?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));

@@ -176,11 +176,11 @@ impl fmt::Display for NotMoved {
 impl Reloader {
     /// Makes a move: it is written into the journal, then in force for the next request.
     pub fn turn(&self, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
-        if let Some(fleet) = &self.fleet {
+        if let Some(fleet) = &self.parts.fleet {
             return self.turn_in_fleet(fleet, request);
         }
         let state = self.state.lock();
-        let edition = self.in_force.load();
+        let edition = self.parts.in_force.load();
         let Intent { entry, held, action, to, snapshot, version } = self.intend(&edition, request)?;
         let from = held.standing.dial;
         let (mut held, kept) =
@@ -217,7 +217,7 @@ impl Reloader {
             Arc::new(self.recompiled(&edition.snapshot, &|name| (name == request.route).then_some(to))?)
         };
         if let (true, Err(NotWritten::Edit(Unwritable::Variable(key)))) =
-            (request.write, self.source.takes_dial(request.route, to))
+            (request.write, self.parts.source.takes_dial(request.route, to))
         {
             return Err(NotMoved::Variable(Unwritable::Variable(key).message(request.route)));
         }
@@ -234,7 +234,7 @@ impl Reloader {
         replicas: Replicas,
         kept: bool,
     ) -> MoveMade {
-        let written = request.write.then(|| self.source.write_dial(request.route, to));
+        let written = request.write.then(|| self.parts.source.write_dial(request.route, to));
         let not_written = written
             .as_ref()
             .and_then(|written| written.as_ref().err())
@@ -257,7 +257,7 @@ impl Reloader {
 
     /// Where an act would lead, without doing it.
     pub fn preview(&self, route: &str, asked: Asked) -> Result<Preview, NotMoved> {
-        let edition = self.in_force.load();
+        let edition = self.parts.in_force.load();
         let entry = edition.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
         let (_, to) = leads_to(&edition, entry, &held.standing, asked)?;
@@ -296,13 +296,13 @@ impl Reloader {
             file: held.file,
             version: version.into(),
         });
-        let (at, kept, entry) = match self.journal.append(&new, &standing) {
+        let (at, kept, entry) = match self.parts.journal.append(&new, &standing) {
             Ok(entry) => {
                 standing.seq = entry.seq;
                 (entry.at.clone(), true, serde_json::to_value(&entry).ok())
             }
             Err(error) => {
-                self.telemetry.metrics.edge().journal_error();
+                self.parts.telemetry.metrics.edge().journal_error();
                 tracing::error!(route, %error, action = action.as_str(), "a move was not kept");
                 if !(author.by == By::Person && action == Action::RollBack) {
                     return Err(NotMoved::Journal(error));
@@ -310,7 +310,7 @@ impl Reloader {
                 (crate::gate::now().into(), false, None)
             }
         };
-        self.notifier.tell(told(&new, &standing, entry));
+        self.parts.notifier.tell(told(&new, &standing, entry));
         let since = if to == from { held.since.clone() } else { Some(at) };
         tracing::info!(
             route,
@@ -327,7 +327,7 @@ impl Reloader {
 
     /// The text in force with every route in its stage in force, and some in another one.
     fn recompiled(&self, snapshot: &Snapshot, moved: &dyn Fn(&str) -> Option<Dial>) -> Result<Snapshot, NotMoved> {
-        let dials = |name: &str| moved(name).or_else(|| self.live.held(name).map(|held| held.standing.dial));
+        let dials = |name: &str| moved(name).or_else(|| self.parts.live.held(name).map(|held| held.standing.dial));
         let Compiled { snapshot: compiled, diagnostics } = compile_all(&snapshot.sources, &environment, &dials);
         compiled.ok_or_else(|| {
             let entries = report_all(&diagnostics, &snapshot.sources).diagnostics;
@@ -338,12 +338,12 @@ impl Reloader {
     /// The dials of a new file: where it says something new of a route, it wins; else what moved stays. `left`: where the
     /// journal has the routes that this process does not know yet.
     pub(super) fn settle(&self, generation: u64, written: &Snapshot, altered: &[Arc<str>], left: &LeftRoutes) {
-        if self.fleet.is_some() {
+        if self.parts.fleet.is_some() {
             return self.settle_in_fleet(written, altered, left);
         }
-        let who = format!("{} #{generation}", self.source.name());
+        let who = format!("{} #{generation}", self.parts.source.name());
         for route in &written.routes {
-            let live = self.live.route(&route.name);
+            let live = self.parts.live.route(&route.name);
             let (file, gate) = (route.policy.dial, route.policy.gate.as_deref());
             let version: &str = gate.map_or("", |gate| &gate.version);
             let held = live.held().or_else(|| {
@@ -379,8 +379,9 @@ impl Reloader {
 
     /// What the file says, compiled again where a route is in another stage than it says.
     pub(super) fn in_its_stages(&self, written: &Arc<Snapshot>) -> Arc<Snapshot> {
-        let elsewhere =
-            |route: &Arc<Route>| self.live.route(&route.name).dial(route.policy.dial).stage != route.policy.dial.stage;
+        let elsewhere = |route: &Arc<Route>| {
+            self.parts.live.route(&route.name).dial(route.policy.dial).stage != route.policy.dial.stage
+        };
         if !written.routes.iter().any(elsewhere) {
             return Arc::clone(written);
         }
@@ -391,7 +392,7 @@ impl Reloader {
                     "routes go back to the stage in the file, which does not allow the one they were moved to: {why}"
                 );
                 for route in written.routes.iter().filter(|route| elsewhere(route)) {
-                    self.live.route(&route.name).hold(Held::of_file(route.policy.dial));
+                    self.parts.live.route(&route.name).hold(Held::of_file(route.policy.dial));
                 }
                 Arc::clone(written)
             }
