@@ -17,16 +17,13 @@ pub fn route_text(text: &str, route: &str) -> Option<String> {
     // What stands above the next header belongs to that.
     let end = found.trim_end().len();
     found.truncate(end);
-    let body = found.rfind(|c: char| c != '\n' && !c.is_whitespace()).is_some();
-    body.then(|| without_trailing_comments(&found))
+    (!found.is_empty()).then(|| without_trailing_comments(&found))
 }
 
 fn is_of(header: &str, route: &str) -> bool {
-    let Some(name) = header.trim_start_matches('[').trim_start().strip_prefix("routes.") else { return false };
-    let name = name.trim_start_matches(['"', '\'']);
-    let Some(rest) = name.strip_prefix(route) else { return false };
-    let rest = rest.trim_start_matches(['"', '\'']).trim_start();
-    rest.starts_with(']') || rest.starts_with('.')
+    let name = header.trim_start_matches('[').split(']').next().unwrap_or_default();
+    toml_edit::Key::parse(name.trim())
+        .is_ok_and(|keys| matches!(&keys[..], [table, name, ..] if table.get() == "routes" && name.get() == route))
 }
 
 fn without_trailing_comments(text: &str) -> String {
@@ -52,6 +49,8 @@ mod tests {
         );
         assert_eq!(route_text(text, "ab").as_deref(), Some("[routes.ab]\npath = \"/ab\""));
         assert_eq!(route_text("[routes.\"a.b\"]\nx = 1\n", "a.b").as_deref(), Some("[routes.\"a.b\"]\nx = 1"));
+        assert_eq!(route_text("[routes.\"a.b\"]\nx = 1\n", "a"), None, "a name with a dot is not a table below `a`");
+        assert_eq!(route_text("[ routes . a ]\nx = 1\n", "a").as_deref(), Some("[ routes . a ]\nx = 1"));
         assert_eq!(route_text("routes.a.path = \"/\"\n", "a"), None);
     }
 }
