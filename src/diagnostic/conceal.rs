@@ -123,8 +123,10 @@ fn value_behind(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
 }
 
 fn names_a_secret(key: &str, value: &str) -> bool {
-    // A variable is no secret in the text, nor is a template such as `Bearer {token}`.
-    if value.contains('{') && (!value.contains("${") || value.starts_with("${") && !value.contains(":-")) {
+    // A variable is no secret in the text, nor is a header's template such as `Bearer {token}`.
+    let is_header = key.contains('-') || matches!(key, "authorization" | "cookie");
+    let is_variable = value.starts_with("${") && !value.contains(":-");
+    if is_variable || is_header && value.contains('{') && !value.contains("${") {
         return false;
     }
     if key == "key" && (value.starts_with(['/', '.']) || FILES.iter().any(|end| value.ends_with(end))) {
@@ -154,6 +156,7 @@ mod tests {
             ("token = s3cr3t\n", "token = ******\n"),
             ("token = \"s3cr3t\nlisten = []\n", "token = \"******\nlisten = []\n"),
             ("token = \"a\\\"b\"\n", "token = \"****\"\n"),
+            ("password = \"p{ss\"\n", "password = \"****\"\n"),
             ("password = \"\"\"\nab\ncd\"\"\"\nx = 1\n", "password = \"\"\"\n**\n**\"\"\"\nx = 1\n"),
             (
                 "set = { authorization = \"Basic eA\", x-a = \"b\" }\n",
