@@ -1,6 +1,5 @@
 //! A service that is not a server of HTTP: `lambda` in the place of `url`.
 
-use super::super::address::host_port;
 use super::super::draft::Draft;
 use super::super::url::upstream_url;
 use super::parts::Parts;
@@ -138,9 +137,15 @@ fn endpoint(table: &config::Lambda, region: &str, draft: &mut Draft<'_>) -> Opti
     };
     match upstream_url(&given.value) {
         Ok(read) => {
-            let written = given.value.split("://").nth(1).unwrap_or("localhost").trim_end_matches('/');
-            let host = host_port(written, Some(0)).ok().map(|read| read.host.to_owned());
-            Some((read.address, written.to_owned(), host.filter(|_| read.tls)))
+            let (authority, host) = match &read.address {
+                Address::Tcp { host, .. } => {
+                    let written = given.value.split("://").nth(1).unwrap_or_default().trim_end_matches('/');
+                    (written.to_owned(), read.tls.then(|| host.to_string()))
+                }
+                // A socket has no name that could be signed.
+                Address::Unix(_) => ("localhost".to_owned(), None),
+            };
+            Some((read.address, authority, host))
         }
         Err((code, error)) => {
             let at = draft.part(given, error.part);
