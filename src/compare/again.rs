@@ -6,11 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::difference::Kind;
 use super::report::shown;
-use super::text::{code, cut, duration, sides};
+use super::text::{WIDTH, code, cut, duration, side_lines};
 use super::verdict::{Incomparable, Outcome};
-
-/// Columns of a terminal.
-const WIDTH: usize = 80;
 
 /// What `diff ROUTE --replay N` and the API say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,12 +104,8 @@ impl AgainReport {
         for found in &self.differences {
             let noise = if found.noise { "  (noise)" } else { "" };
             line(&format!("    {}  {}{noise}", cut(&found.field, WIDTH - 24), found.kind.as_str()));
-            if found.control.is_none() && found.candidate.is_none() {
-                continue;
-            }
-            let shown = sides(found.control.as_deref(), found.candidate.as_deref(), colour);
-            for (side, text) in ["monolith", "service"].into_iter().zip(shown) {
-                line(&format!("      {side:<9} {text}"));
+            for text in side_lines(found.control.as_deref(), found.candidate.as_deref(), colour) {
+                line(&text);
             }
         }
         out

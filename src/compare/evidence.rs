@@ -166,7 +166,7 @@ impl Evidence {
         self.last = self.last.max(Some(now));
         self.control.record(took.control);
         self.candidate.record(took.candidate);
-        let asked = self.numbered(asked);
+        let asked = asked.map(|asked| self.number(asked));
         let asked = asked.as_ref();
         if let (Some([from, to]), Some(asked)) = (outcome.statuses, asked)
             && from != to
@@ -220,15 +220,13 @@ impl Evidence {
     pub fn record_unanswered(&mut self, status: u16, asked: &KeptRequest, now: Millis) {
         self.first.get_or_insert(now);
         self.last = self.last.max(Some(now));
-        if let Some(asked) = self.numbered(Some(asked)) {
-            self.statuses.count(status, None, &asked, now);
-        }
+        let asked = self.number(asked);
+        self.statuses.count(status, None, &asked, now);
     }
 
-    fn numbered(&mut self, asked: Option<&KeptRequest>) -> Option<KeptRequest> {
-        let asked = asked?;
+    fn number(&mut self, asked: &KeptRequest) -> KeptRequest {
         self.numbered += 1;
-        Some(KeptRequest { number: self.numbered, ..asked.clone() })
+        KeptRequest { number: self.numbered, ..asked.clone() }
     }
 
     /// A request that is still kept, by its number; and with which fields it can be asked again.

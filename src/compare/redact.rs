@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderName};
 use super::answer::Request;
 use super::json::Json;
 
-/// Stands where a secret stood.
 /// Stands in the place of a secret in whatever is kept.
 pub const REDACTED: &str = "[redacted]";
 

@@ -5,11 +5,11 @@ use std::fmt::{self, Display, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::difference::Kind;
-use super::report::{CopiesReport, ExampleReport, FieldReport, Quantiles, Report, Verdicts};
+use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts};
 use super::token::{Token, tokens};
 
 /// Columns of a terminal.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// Columns of a field's name where its numbers stand beside it.
 const NAME: usize = 38;
@@ -260,10 +260,9 @@ fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
         writeln!(f, "    differs in {kinds}")?;
     }
     let shown = |at: usize| {
-        let sides = |example: &ExampleReport| (example.control.clone(), example.candidate.clone());
-        let own = field.examples.get(at).map(sides);
+        let sides = |at: usize| field.examples.get(at).map(|example| (&example.control, &example.candidate));
         // The same values of an older request say nothing new.
-        field.examples.iter().take(at).all(|newer| Some(sides(newer)) != own)
+        (0..at).all(|newer| sides(newer) != sides(at))
     };
     let new = field.examples.iter().enumerate().filter(|(at, _)| shown(*at)).map(|(_, example)| example);
     for example in new.take(MAX_EXAMPLES) {
@@ -278,12 +277,8 @@ fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
             let text = format!("{number}{} {method} {target}  {status}  {id}", example.seen);
             writeln!(f, "    {}", cut(text.trim_end(), WIDTH - 4))?;
         }
-        if example.control.is_none() && example.candidate.is_none() {
-            continue;
-        }
-        let sides = sides(example.control.as_deref(), example.candidate.as_deref(), colour);
-        for (side, text) in ["monolith", "service"].into_iter().zip(sides) {
-            writeln!(f, "      {side:<9} {text}")?;
+        for line in side_lines(example.control.as_deref(), example.candidate.as_deref(), colour) {
+            writeln!(f, "{line}")?;
         }
     }
     Ok(())
@@ -294,12 +289,14 @@ fn numbered(number: Option<u64>) -> String {
     number.map_or_else(String::new, |number| format!("#{number} "))
 }
 
-/// What each side had of a field, as lines of a terminal show it.
-pub(super) fn sides(control: Option<&str>, candidate: Option<&str>, colour: bool) -> [String; 2] {
-    match (control, candidate) {
+/// What each side had of a field, a line each; none where nothing is kept.
+pub(super) fn side_lines(control: Option<&str>, candidate: Option<&str>, colour: bool) -> Vec<String> {
+    let [a, b] = match (control, candidate) {
+        (None, None) => return Vec::new(),
         (Some(a), Some(b)) => marked(a, b, colour),
         (a, b) => [a, b].map(|side| side.map_or_else(|| "(absent)".to_owned(), |text| cut(text, WIDTH - 16))),
-    }
+    };
+    vec![format!("      {:<9} {a}", "monolith"), format!("      {:<9} {b}", "service")]
 }
 
 /// Both sides with the part that differs marked.

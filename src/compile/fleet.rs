@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, check_name};
 use super::secret::secret;
-use super::upstreams::registry_url;
+use super::upstreams::{certificate_and_key, etcd_members};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
 use crate::route::SecretSource;
@@ -46,14 +46,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
         given => given.map_or(TTL, |given| given.value),
     };
     let etcd = fleet.etcd.get()?;
-    let endpoints = etcd.endpoints.given()?;
-    for item in &endpoints.value {
-        registry_url(&item.value, &item.span, 2379, draft);
-    }
-    if endpoints.value.is_empty() {
-        let help = "name at least one: `endpoints = [\"http://127.0.0.1:2379\"]`";
-        draft.say(Code::InvalidValue, endpoints.span.clone(), "etcd without a member", "empty", help);
-    }
+    let endpoints = etcd_members(etcd.endpoints.given()?, Code::InvalidValue, draft);
     if let Some(prefix) = etcd.prefix.given()
         && (prefix.value.len() < 2 || !prefix.value.ends_with('/'))
     {
@@ -71,11 +64,16 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
         );
     }
     Some(FleetSettings {
-        endpoints: endpoints.value.iter().map(|item| item.value.as_str().into()).collect(),
+        endpoints,
         prefix: etcd.prefix.get()?.as_str().into(),
         login: login(etcd, draft),
         ca: etcd.ca.get().cloned(),
-        identity: identity(etcd, draft),
+        identity: certificate_and_key(
+            &etcd.cert,
+            &etcd.key,
+            "give both: `cert = \"edge.pem\", key = \"edge.key\"`",
+            draft,
+        ),
         name,
         ttl,
     })
@@ -92,19 +90,6 @@ fn login(etcd: &config::FleetEtcd, draft: &mut Draft<'_>) -> Option<(Box<str>, S
         (Field::Absent, Field::Given(password)) => {
             let help = "add `user = \"multilith\"`, or remove `password`";
             draft.say(Code::MissingKey, password.key.clone(), "`password` needs its `user`", "whose?", help);
-            None
-        }
-        _ => None,
-    }
-}
-
-fn identity(etcd: &config::FleetEtcd, draft: &mut Draft<'_>) -> Option<(PathBuf, PathBuf)> {
-    match (&etcd.cert, &etcd.key) {
-        (Field::Given(cert), Field::Given(key)) => Some((cert.value.clone(), key.value.clone())),
-        (Field::Given(one), Field::Absent) | (Field::Absent, Field::Given(one)) => {
-            let help = "give both: `cert = \"edge.pem\", key = \"edge.key\"`";
-            let message = "a client certificate needs both `cert` and `key`";
-            draft.say(Code::MissingKey, one.key.clone(), message, "one without the other", help);
             None
         }
         _ => None,

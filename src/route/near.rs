@@ -69,15 +69,15 @@ impl RouteTable {
                 near.push(NearMiss { route: found.route, path, why });
             }
         };
-        for (path, why) in spellings(facts) {
-            if let Some(found) = self.find(&Facts { path: &path, ..*facts }) {
-                add(found, path, why);
+        let others = spellings(facts);
+        for (path, why) in &others {
+            if let Some(found) = self.find(&Facts { path, ..*facts }) {
+                add(found, path.clone(), *why);
             }
         }
         let folded = Matching { case_insensitive: true, ..*self.matching() };
-        let others = spellings(facts).into_iter().map(|(path, _)| path);
-        for path in [facts.path.to_owned()].into_iter().chain(others) {
-            if let Some(found) = linear(self.routes(), &Facts { path: &path, ..*facts }, folded) {
+        for path in std::iter::once(facts.path).chain(others.iter().map(|(path, _)| path.as_str())) {
+            if let Some(found) = linear(self.routes(), &Facts { path, ..*facts }, folded) {
                 add(found, self.template(found).as_str().to_owned(), Miss::Case);
             }
         }

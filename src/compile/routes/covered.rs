@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::super::draft::Draft;
-use super::overtaken::{conditions, covers, ends_open};
+use super::overtaken::{self, conditions, covers, ends_open};
 use super::reach::{report, takes};
 use crate::config::{self, Entry};
 use crate::route::{Parameter, Route, Segment, Template};
@@ -104,20 +104,7 @@ impl Cover<'_> {
 fn takes_all(theirs: &[Segment], segments: &[Segment]) -> bool {
     match (theirs.split_first(), segments.split_first()) {
         (None, None) | (Some((Segment::Rest(_), _)), _) => true,
-        (Some((Segment::Literal(one), theirs)), Some((Segment::Literal(other), segments))) => {
-            one == other && takes_all(theirs, segments)
-        }
-        (Some((Segment::Parameter(one), theirs)), Some((other, segments))) => {
-            let fits = match other {
-                Segment::Parameter(other) => {
-                    one.prefix.is_empty() && one.suffix.is_empty()
-                        || (&one.prefix, &one.suffix) == (&other.prefix, &other.suffix)
-                }
-                Segment::Literal(literal) => one.prefix.is_empty() && one.suffix.is_empty() && !literal.is_empty(),
-                Segment::Rest(_) => false,
-            };
-            fits && takes_all(theirs, segments)
-        }
+        (Some((one, theirs)), Some((other, segments))) => overtaken::takes(one, other) && takes_all(theirs, segments),
         _ => false,
     }
 }

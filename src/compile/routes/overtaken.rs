@@ -63,7 +63,8 @@ pub(super) fn covers(own: &[Segment], theirs: &[Segment]) -> bool {
     }
 }
 
-fn takes(own: &Segment, other: &Segment) -> bool {
+/// Whether one segment takes whatever the other does.
+pub(super) fn takes(own: &Segment, other: &Segment) -> bool {
     match (own, other) {
         (Segment::Literal(own), Segment::Literal(other)) => own == other,
         (Segment::Parameter(own), Segment::Literal(other)) => {
@@ -103,8 +104,7 @@ fn report(route: &Entry<config::Route>, taken: &[(&Entry<config::Route>, &Templa
         found = found.related(place(by, Some(path.as_str())), format!("`{}`", by.name));
     }
     let paths: Vec<_> = shown.iter().map(|(_, path)| format!("\"{}\"", path.as_str())).collect();
-    let mut others: Vec<_> = shown.iter().map(|(by, _)| format!("`{}`", by.name)).collect();
-    others.dedup();
+    let others: Vec<_> = shown.iter().map(|(by, _)| format!("`{}`", by.name)).collect();
     draft.push(found.help(format!(
         "if they are meant for `{name}`, add `{}` to its `path`; if it is meant so, `priority = 1` in {} says it",
         paths.join(", "),

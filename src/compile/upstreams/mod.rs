@@ -21,7 +21,8 @@ use crate::endpoint::{Balance, Source, Timeouts, UpstreamId, UpstreamSpec};
 use parts::Parts;
 pub(super) use target::TargetKind;
 
-pub(super) use registry_url::registry_url;
+pub(super) use registry_url::etcd_members;
+pub(super) use tls::certificate_and_key;
 
 /// The names by which routes speak of upstreams.
 #[derive(Debug, Default)]

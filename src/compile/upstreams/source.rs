@@ -7,7 +7,7 @@ use super::super::draft::Draft;
 use super::super::url::upstream_url;
 use super::containers;
 use super::parts::Parts;
-use super::registry_url::registry_url;
+use super::registry_url::{etcd_members, registry_url};
 use crate::config::{self, Field, Given, Item};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::{Address, Source};
@@ -191,22 +191,12 @@ fn from_registry(given: &Given<config::Discover>, draft: &mut Draft<'_>) -> Opti
 }
 
 fn from_etcd(etcd: &config::Etcd, draft: &mut Draft<'_>) -> Option<Source> {
-    let endpoints = etcd.endpoints.given()?;
-    for item in &endpoints.value {
-        registry_url(&item.value, &item.span, 2379, draft);
-    }
-    if endpoints.value.is_empty() {
-        let help = "name at least one: `endpoints = [\"http://127.0.0.1:2379\"]`";
-        draft.say(Code::UpstreamSource, endpoints.span.clone(), "etcd without a member", "empty", help);
-    }
+    let endpoints = etcd_members(etcd.endpoints.given()?, Code::UpstreamSource, draft);
     if let Some(prefix) = etcd.prefix.given().filter(|given| given.value.is_empty()) {
         let help = "write it like `prefix = \"/services/users/\"`";
         draft.say(Code::InvalidValue, prefix.span.clone(), "an empty prefix is every key of etcd", "empty", help);
     }
-    Some(Source::Etcd {
-        endpoints: endpoints.value.iter().map(|item| item.value.as_str().into()).collect(),
-        prefix: etcd.prefix.get()?.as_str().into(),
-    })
+    Some(Source::Etcd { endpoints, prefix: etcd.prefix.get()?.as_str().into() })
 }
 
 fn from_consul(consul: &config::Consul, draft: &mut Draft<'_>) -> Option<Source> {

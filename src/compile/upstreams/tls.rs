@@ -1,5 +1,7 @@
 //! TLS towards an upstream. The name to verify is never empty: pingora skips verification for an empty one.
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -68,20 +70,8 @@ pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft
             host
         }
     };
-    let client = match (&tls.cert, &tls.key) {
-        (Field::Given(cert), Field::Given(key)) => Some((cert.value.clone(), key.value.clone())),
-        (Field::Given(one), Field::Absent) | (Field::Absent, Field::Given(one)) => {
-            draft.say(
-                Code::MissingKey,
-                one.key.clone(),
-                "a client certificate needs both `cert` and `key`",
-                "one without the other",
-                "give both: `cert = \"client.pem\", key = \"client.key\"`",
-            );
-            None
-        }
-        _ => None,
-    };
+    let help = "give both: `cert = \"client.pem\", key = \"client.key\"`";
+    let client = certificate_and_key(&tls.cert, &tls.key, help, draft);
     let verify = match tls.verify.or(config::Verify::Full) {
         config::Verify::Full => Verify::Full,
         config::Verify::Chain => Verify::Chain,
@@ -134,4 +124,22 @@ fn pins(tls: &config::UpstreamTls, draft: &mut Draft<'_>) -> Vec<KeyPin> {
         }
     }
     pins
+}
+
+/// A client's certificate, which needs its key, and the other way round.
+pub(in crate::compile) fn certificate_and_key(
+    cert: &Field<PathBuf>,
+    key: &Field<PathBuf>,
+    help: &str,
+    draft: &mut Draft<'_>,
+) -> Option<(PathBuf, PathBuf)> {
+    match (cert, key) {
+        (Field::Given(cert), Field::Given(key)) => Some((cert.value.clone(), key.value.clone())),
+        (Field::Given(one), Field::Absent) | (Field::Absent, Field::Given(one)) => {
+            let message = "a client certificate needs both `cert` and `key`";
+            draft.say(Code::MissingKey, one.key.clone(), message, "one without the other", help);
+            None
+        }
+        _ => None,
+    }
 }
