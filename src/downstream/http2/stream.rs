@@ -340,11 +340,30 @@ fn response(head: &ResponseHead, framing: Framing) -> Response<()> {
     *response.version_mut() = Version::HTTP_2;
     let open = matches!(framing, Framing::Open | Framing::Close) || head.status == StatusCode::NO_CONTENT;
     *response.headers_mut() = header_map(&head.fields, |name| name == Name::ContentLength && open);
-    let said = head.fields.get(Name::ContentLength).filter(|said| !said.starts_with(b"0")).and_then(digits);
+    let mut lines = head.fields.all(Name::ContentLength);
+    let first = lines.next().filter(|said| !said.starts_with(b"0")).and_then(digits);
+    // Of two lines, even equal ones, clients of HTTP/2 take neither: one is written anew.
+    let said = first.filter(|_| lines.next().is_none());
     if let Framing::Length(length) = framing
         && said != Some(length)
     {
         response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_one_line_however_often_the_upstream_says_it() {
+        let mut head = ResponseHead::new(StatusCode::OK);
+        for lengths in [vec!["5", "5"], vec!["5"], vec!["05"], vec!["7"], vec![]] {
+            head.fields = lengths.iter().map(|length| ("Content-Length", *length)).collect();
+            let sent = response(&head, Framing::Length(5));
+            let sent: Vec<_> = sent.headers().get_all("content-length").iter().collect();
+            assert_eq!(sent, ["5"], "{lengths:?}");
+        }
+    }
 }
