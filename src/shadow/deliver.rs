@@ -353,6 +353,9 @@ impl Shadow {
         let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.client, keep).await;
         self.account(&copies, &asked, &result, began.elapsed());
         drop(permit);
+        let follows = copies.comparison.as_ref().is_some_and(|comparing| comparing.evidence.rules().follow().is_some());
+        // What is asked on is bounded as copies are; any other copy is over, however long the client takes to read.
+        let slot = follows.then_some(slot);
         let Some(primary) = primary else { return };
         let Ok(Response { seen, .. }) = result else { return unanswered(&copies, &asked, primary).await };
         let Some(copy) = seen else { return copies.meters.comparison("dropped") };
@@ -363,10 +366,9 @@ impl Shadow {
             if asked.target.upstream == UpstreamId::MONOLITH { (copy, primary) } else { (primary, copy) };
         let mut comparison =
             Comparison { comparing, copies, asked, control, candidate, asked_on: false, unfinished: false };
-        if comparison.comparing.evidence.rules().follow().is_some() {
+        if follows {
             comparison = Box::pin(comparison.followed(&self.client, &self.budget)).await;
         }
-        // Until here: what is asked on is bounded as copies are.
         drop(slot);
         if !self.comparer.offer(Job::Compare(Box::new(comparison))) {
             meters.comparison("dropped");
