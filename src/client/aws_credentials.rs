@@ -97,8 +97,9 @@ fn at_hand(source: &CredentialsSource) -> Option<Result<AwsKeys, CredentialsErro
 
 async fn read(source: &CredentialsSource) -> Result<AwsKeys, CredentialsError> {
     match source {
-        CredentialsSource::Environment => of_environment(),
-        CredentialsSource::File { path, profile } => of_file(path, profile),
+        CredentialsSource::Environment | CredentialsSource::File { .. } => {
+            at_hand(source).expect("these need no network")
+        }
         CredentialsSource::Container => of_container().await,
         CredentialsSource::Imds => of_instance().await,
     }

@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use super::{BadUrl, FetchError, JsonLines, Response, Url, fetch};
 
 /// The longest that a member may take for an answer it has at hand.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// Responses are lists of keys: more than this is a mistake.
-const LARGEST: usize = 64 << 20;
+pub(super) const LARGEST: usize = 64 << 20;
 /// The token is not valid, or no longer: it expires when it was not used for five minutes, and with a restart of etcd.
 const UNAUTHENTICATED: FetchError = FetchError::Status(401);
 
@@ -128,14 +128,6 @@ impl KeyAction<'_> {
 pub(crate) struct EtcdLease {
     pub(crate) id: String,
     pub(crate) ttl: u64,
-}
-
-/// Keys below a prefix at one revision.
-#[derive(Debug)]
-pub(crate) struct Listed {
-    pub(crate) cluster: String,
-    pub(crate) revision: i64,
-    pub(crate) values: Vec<(String, String)>,
 }
 
 impl Etcd {
@@ -263,8 +255,11 @@ impl Etcd {
     /// The keys from `first` up to and without `end` that a revision above `after` changed.
     pub(crate) async fn range(&self, first: &str, end: &str, after: i64) -> Result<KeyRange, FetchError> {
         let least = (after + 1).to_string();
-        let body = json!({ "key": encoded(first), "range_end": encoded(end), "min_mod_revision": least });
-        let answer = self.call("/v3/kv/range", &body).await?;
+        self.range_of(&json!({ "key": encoded(first), "range_end": encoded(end), "min_mod_revision": least })).await
+    }
+
+    async fn range_of(&self, range: &Value) -> Result<KeyRange, FetchError> {
+        let answer = self.call("/v3/kv/range", range).await?;
         let header = &answer["header"];
         Ok(KeyRange {
             cluster: text(&header["cluster_id"]).unwrap_or_default(),
@@ -275,8 +270,12 @@ impl Etcd {
 
     /// What changes from `first` up to and without `end`, from this revision on.
     pub(crate) async fn watch_range(&self, first: &str, end: &str, from: i64) -> Result<JsonLines, FetchError> {
-        let create = json!({ "key": encoded(first), "range_end": encoded(end), "start_revision": from.to_string() });
-        self.watch_as(json!({ "create_request": create })).await
+        self.watch_from(json!({ "key": encoded(first), "range_end": encoded(end) }), from).await
+    }
+
+    async fn watch_from(&self, mut range: Value, from: i64) -> Result<JsonLines, FetchError> {
+        range["start_revision"] = json!(from.to_string());
+        self.watch_as(json!({ "create_request": range })).await
     }
 
     async fn watch_as(&self, body: Value) -> Result<JsonLines, FetchError> {
@@ -319,23 +318,13 @@ impl Etcd {
     }
 
     /// All keys below the prefix.
-    pub(crate) async fn list(&self, prefix: &str) -> Result<Listed, FetchError> {
-        let answer = self.call("/v3/kv/range", &below(prefix)).await?;
-        let header = &answer["header"];
-        let revision = number(&header["revision"]).ok_or_else(|| not_understood("the revision is missing"))?;
-        let mut values = Vec::new();
-        for entry in answer["kvs"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            let key = decoded(&entry["key"]).ok_or_else(|| not_understood("a key is missing"))?;
-            values.push((key, decoded(&entry["value"]).unwrap_or_default()));
-        }
-        Ok(Listed { cluster: text(&header["cluster_id"]).unwrap_or_default(), revision, values })
+    pub(crate) async fn list(&self, prefix: &str) -> Result<KeyRange, FetchError> {
+        self.range_of(&below(prefix)).await
     }
 
     /// What changes below the prefix, from this revision on.
     pub(crate) async fn watch(&self, prefix: &str, from: i64) -> Result<JsonLines, FetchError> {
-        let mut create = below(prefix);
-        create["start_revision"] = json!(from.to_string());
-        self.watch_as(json!({ "create_request": create })).await
+        self.watch_from(below(prefix), from).await
     }
 }
 

@@ -5,11 +5,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use super::etcd::{Etcd, not_understood};
+use super::etcd::{ANSWER, Etcd, LARGEST, not_understood};
 use super::{FetchError, fetch};
 
-/// The longest that a member may take for an answer it has at hand.
-const ANSWER: Duration = Duration::from_secs(5);
 const NOT_FOUND: u16 = 404;
 /// The history goes back a thousand changes; this one is older.
 const CLEARED: u16 = 400;
@@ -60,9 +58,6 @@ impl Etcd {
         }
     }
 }
-
-/// 64 MiB, as for other lists.
-const LARGEST: usize = 64 * 1024 * 1024;
 
 /// The folder of the prefix: keys are listed by folders alone.
 fn folder(prefix: &str) -> String {

@@ -73,7 +73,7 @@ impl Likeness {
 }
 
 /// Ports differ between a public name and the one behind it.
-fn without_port(host: &str) -> &str {
+pub fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

@@ -64,6 +64,7 @@ pub use difference::{Difference, Example, Kind, OTHER};
 pub use evidence::{Evidence, EvidenceError, Learned, Took};
 pub use exchange::Exchange;
 pub use latency::Latency;
+pub use likeness::without_port;
 pub use noise::{Counts, NOISE_KNOWN_AFTER};
 pub use path::{FieldPath, PathError, PathFault, Segment};
 pub use redact::REDACTED;

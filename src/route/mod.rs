@@ -39,7 +39,7 @@ pub use matching::Matching;
 pub use methods::MethodSet;
 pub use near::{Miss, NearMiss};
 pub use network::Network;
-pub use path::{NormalPath, PathRefused, normalise, normalise_bytes};
+pub use path::{NormalPath, PathRefused, normalise, normalise_bytes, resolve};
 pub use precedence::{ConditionRank, HostRank, Precedence, SegmentRank};
 pub use redirect::Redirect;
 pub use rewrite::{PathPiece, PathRewrite};

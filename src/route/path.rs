@@ -201,7 +201,7 @@ pub(super) fn clean(raw: &[u8], merge_slashes: bool) -> Result<String, PathRefus
 }
 
 /// RFC 3986, section 5.2.4.
-fn resolve(clean: &str) -> String {
+pub fn resolve(clean: &str) -> String {
     let mut text = String::with_capacity(clean.len());
     let mut segments = clean.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {

@@ -10,10 +10,11 @@ use super::budget::ByteBudget;
 use super::capture::Seen;
 use super::copies::Copies;
 use super::deliver::Asked;
-use crate::compare::Answer;
+use crate::compare::{Answer, without_port};
 use crate::endpoint::UpstreamId;
 use crate::message::Name;
 use crate::migration::Follow;
+use crate::route::resolve;
 use crate::upstream::Pool;
 
 /// Questions about one outcome.
@@ -126,33 +127,9 @@ fn target(location: &str, base: &[u8], own: &[Option<&str>]) -> Option<Vec<u8>> 
         return None;
     }
     let folder = base.iter().rposition(|byte| *byte == b'/').map_or(&b"/"[..], |slash| &base[..=slash]);
-    Some(without_dots(&[folder, location.as_bytes()].concat()))
-}
-
-/// A path whose `.` and `..` are resolved, with its query.
-fn without_dots(target: &[u8]) -> Vec<u8> {
-    let query = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
-    let (path, query) = target.split_at(query);
-    let mut kept: Vec<&[u8]> = Vec::new();
-    for segment in path.split(|byte| *byte == b'/').skip(1) {
-        match segment {
-            b"." => {}
-            b".." => drop(kept.pop()),
-            other => kept.push(other),
-        }
-    }
-    let mut out = b"/".to_vec();
-    out.extend_from_slice(&kept.join(&b'/'));
-    out.extend_from_slice(query);
-    out
-}
-
-/// Ports differ between a public name and the one behind it.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
+    let (path, query) = location.split_at(location.find('?').unwrap_or(location.len()));
+    let folder = std::str::from_utf8(folder).ok()?;
+    Some([resolve(&format!("{folder}{path}")).as_str(), query].concat().into_bytes())
 }
 
 #[cfg(test)]
@@ -168,6 +145,8 @@ mod tests {
             ("jobs/7", Some("/v2/jobs/7")),
             ("../jobs/7", Some("/jobs/7")),
             ("../../../jobs/./7", Some("/jobs/7")),
+            ("..", Some("/")),
+            (".", Some("/v2/")),
             ("?job=7", Some("/v2/orders?job=7")),
             ("https://SHOP.example/jobs/7", Some("/jobs/7")),
             ("http://10.0.0.5:7001/jobs/7", Some("/jobs/7")),

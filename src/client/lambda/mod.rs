@@ -84,7 +84,6 @@ impl Function {
             region: &self.spec.region,
             authority: &self.spec.authority,
             path: &self.path,
-            query: "",
             body: event,
             now,
         }

@@ -15,7 +15,6 @@ pub(super) struct Signed<'a> {
     pub(super) authority: &'a str,
     /// As the request line has it: percent-encoded once.
     pub(super) path: &'a str,
-    pub(super) query: &'a str,
     pub(super) body: &'a [u8],
     pub(super) now: Timestamp,
 }
@@ -60,7 +59,7 @@ impl Signed<'_> {
 
     /// The request as it is signed. The path is percent-encoded once more: all services but S3 ask for that.
     fn canonical(&self, date: &str, names: &str) -> String {
-        let mut text = format!("POST\n{}\n{}\n", self.path.replace('%', "%25"), self.query);
+        let mut text = format!("POST\n{}\n\n", self.path.replace('%', "%25"));
         let _ = write!(text, "content-type:application/json\nhost:{}\nx-amz-date:{date}\n", self.authority);
         text.push_str("x-amz-invocation-type:RequestResponse\n");
         if let Some(token) = &self.keys.token {
@@ -96,7 +95,7 @@ mod tests {
         };
         let now = "2026-11-28T09:00:00Z".parse().expect("a time");
         let authority = "lambda.us-east-1.amazonaws.com";
-        Signed { keys: &keys, region: "us-east-1", authority, path, query: "", body, now }.fields()
+        Signed { keys: &keys, region: "us-east-1", authority, path, body, now }.fields()
     }
 
     /// The vector is botocore's.
@@ -117,7 +116,7 @@ mod tests {
         let keys = AwsKeys { id: "a".into(), secret: "b".into(), token: None, until: None };
         let path = "/2015-03-31/functions/arn%3Aaws/invocations";
         let now = "2026-11-28T09:00:00Z".parse().expect("a time");
-        let signed = Signed { keys: &keys, region: "r", authority: "h", path, query: "", body: b"", now };
+        let signed = Signed { keys: &keys, region: "r", authority: "h", path, body: b"", now };
         let canonical = signed.canonical("d", "n");
         assert!(canonical.starts_with("POST\n/2015-03-31/functions/arn%253Aaws/invocations\n\n"), "{canonical}");
     }

@@ -143,7 +143,7 @@ impl Follower<'_> {
     async fn list_and_watch(&mut self) -> Result<(), FetchError> {
         let listed = self.etcd.list(self.prefix).await?;
         let lost = self.revision > 0 && (listed.revision < self.revision || listed.cluster != self.cluster);
-        let names = listed.values.iter().filter_map(|(key, _)| self.name(key));
+        let names = listed.entries.iter().filter_map(|entry| self.name(&entry.key));
         self.list.listed(names, lost);
         self.revision = listed.revision;
         self.cluster = listed.cluster;

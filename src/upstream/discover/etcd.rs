@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::sink::{Carried, Sink};
 use super::{Patience, SECOND_LOOK};
 use crate::client::FetchError;
-use crate::client::etcd::{Etcd, decoded, not_understood, number};
+use crate::client::etcd::{Etcd, KeyValue, decoded, not_understood, number};
 use crate::endpoint::{Listing, Look, read_value};
 
 /// A watch without news is checked by a list this often: half-open connections carry no bad news.
@@ -106,11 +106,11 @@ impl Follower {
         let at = AtRevision {
             revision: listed.revision,
             watch_from: if known && !lost { self.revision + 1 } else { listed.revision + 1 },
-            keys: listed.values.iter().map(|(key, _)| key.clone()).collect(),
+            keys: listed.entries.iter().map(|entry| entry.key.clone()).collect(),
             history_lost: lost,
         };
         let mut readable = Vec::new();
-        for (key, value) in listed.values {
+        for KeyValue { key, value, .. } in listed.entries {
             match read_value(&value) {
                 Ok((address, weight)) => readable.push(Listing { key: key.into(), address, weight }),
                 // It is there nevertheless: it must not be missing from the list.
