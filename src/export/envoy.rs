@@ -26,7 +26,7 @@ const PROTOCOL: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.H
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
     let mut routes = Vec::new();
-    for rule in rules.iter().filter(|rule| !rule.has_foreign_regex()) {
+    for rule in rules.iter().filter(|rule| !rule.has_foreign_regex() && !rule.has_anchor_within()) {
         routes.extend(route(snapshot, rule));
     }
     routes.push(if snapshot.monolith_retired {
@@ -100,13 +100,12 @@ fn route(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Vec<Value> {
         let one = regex(methods.join("|"));
         // A preflight stands for the request that it announces, also where its own method is among them.
         let announced = json!({"name": "access-control-request-method", "string_match": one});
-        all.push(vec![
-            json!({"name": ":method", "string_match": one}),
-            json!({"name": "access-control-request-method", "present_match": true, "invert_match": methods.contains(&"OPTIONS")}),
-        ]);
-        if !methods.contains(&"OPTIONS") {
-            all[0].pop();
+        let mut plain = vec![json!({"name": ":method", "string_match": one})];
+        if methods.contains(&"OPTIONS") {
+            let name = "access-control-request-method";
+            plain.push(json!({"name": name, "present_match": true, "invert_match": true}));
         }
+        all.push(plain);
         all.push(vec![json!({"name": ":method", "string_match": {"exact": "OPTIONS"}}), announced]);
     }
     let mut routes = Vec::new();
@@ -149,11 +148,9 @@ fn header(condition: &Condition) -> Value {
     }
 }
 
-/// Envoy's regexes take the whole value.
+/// Envoy's regexes take the whole value; `^` and `$` inside stay what they are.
 fn within(regex: &str) -> String {
-    let start = if regex.starts_with('^') { "" } else { ".*" };
-    let end = if regex.ends_with('$') { "" } else { ".*" };
-    format!("{start}(?:{regex}){end}")
+    format!(".*(?:{regex}).*")
 }
 
 fn cookie(condition: &Condition) -> Value {

@@ -47,8 +47,12 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         }
         // An HTTPRoute has at most 16 rules.
         for (number, chunk) in list.chunks(16).enumerate() {
-            let word = host.trim_start_matches("*.").replace(['.', '*'], "-");
-            let word = if word == "-" { "any".to_owned() } else { word };
+            // A name may have dots, so that two hosts never share one.
+            let word = match pattern {
+                HostPattern::Any => "-any".to_owned(),
+                HostPattern::Exact(host) => format!("-{host}"),
+                HostPattern::Wildcard(suffix) => suffix.to_string(),
+            };
             let mut spec = json!({"parentRefs": [{"name": "edge"}], "rules": chunk});
             if *pattern != HostPattern::Any {
                 spec["hostnames"] = json!([host]);
@@ -56,7 +60,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             items.push(json!({
                 "apiVersion": "gateway.networking.k8s.io/v1",
                 "kind": "HTTPRoute",
-                "metadata": {"name": format!("multilith-{word}-{number}")},
+                "metadata": {"name": format!("multilith{word}-{number}")},
                 "spec": spec,
             }));
         }
@@ -161,7 +165,7 @@ fn one(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Value {
             backend
         })
         .collect();
-    let mut out = json!({"name": rule.key().replace('.', "-"), "matches": matches, "backendRefs": backends});
+    let mut out = json!({"matches": matches, "backendRefs": backends});
     if let [only] = shares.as_slice() {
         let filters = filters(snapshot, rule, only);
         if !filters.is_empty() {

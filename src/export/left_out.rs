@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::ExportTarget;
-use super::pattern::is_portable;
+use super::pattern::{anchors_at_ends, is_portable};
 use super::rules::{ExportRule, host_for, ordered};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
@@ -201,7 +201,12 @@ fn conditions(list: &mut List, route: &Route) {
     };
     for (key, all) in [("headers", &route.rule.headers), ("cookies", &route.rule.cookies), ("query", &route.rule.query)]
     {
-        let foreign = all.iter().filter_map(regex).any(|foreign| foreign);
+        let within = |condition: &Condition| match &condition.kind {
+            ConditionKind::Regex(regex) => !anchors_at_ends(regex.as_str()),
+            _ => false,
+        };
+        let foreign = all.iter().filter_map(regex).any(|foreign| foreign)
+            || key == "cookies" && list.is(&[Envoy]) && all.iter().any(within);
         list.say(foreign, name, key, "its regex uses what this target's dialect lacks; the route is taken by nobody");
         let raw = key == "query" && list.is(&[Nginx, Envoy]) && all.iter().any(|condition| regex(condition).is_some());
         list.say(raw, name, key, "its regex sees the value as it stands in the URL, percent-encoded");
@@ -283,9 +288,7 @@ fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
     let others = rule.methods().iter().any(|method| !super::httproute::METHODS.contains(method));
     list.say(others, name, "methods", "only the methods of RFC 9110 and PATCH");
     list.say(
-        list.target == HttpRoute
-            && shares.iter().any(|share| share.upstream == UpstreamId::MONOLITH)
-            && snapshot.monolith_retired,
+        shares.iter().any(|share| share.upstream == UpstreamId::MONOLITH) && snapshot.monolith_retired,
         name,
         "monolith",
         "it is retired",

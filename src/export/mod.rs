@@ -30,16 +30,6 @@ pub enum ExportTarget {
 }
 
 impl ExportTarget {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
-            Self::Envoy => "envoy",
-            Self::HttpRoute => "httproute",
-        }
-    }
-
     /// The name under which the file is written.
     #[must_use]
     pub const fn file_name(self) -> &'static str {

@@ -164,21 +164,8 @@ impl File<'_> {
         let from = match source {
             ConditionSource::Header => format!("$http_{}", condition.name.replace('-', "_")),
             ConditionSource::Query if regex.is_some() => "$args".to_owned(),
-            ConditionSource::Query => {
-                let name = pattern::encoded(&condition.name);
-                let row =
-                    (quoted(&format!("~^(?:(?!{name}=)[^&]*&)*{name}=(?<ml_q{bit}>[^&]*)")), format!("$ml_q{bit}"));
-                self.map("$args", &format!("$ml_v{bit}"), "\"\"", &[row]);
-                format!("$ml_v{bit}")
-            }
-            ConditionSource::Cookie => {
-                let name = pattern::escape(&condition.name);
-                let first = format!(
-                    "~^(?:(?![ \\t]*{name}[ \\t]*=)[^;]*;)*[ \\t]*{name}[ \\t]*=[ \\t]*\"?(?<ml_k{bit}>[^;\"]*)"
-                );
-                self.map("$http_cookie", &format!("$ml_v{bit}"), "\"\"", &[(quoted(&first), format!("$ml_k{bit}"))]);
-                format!("$ml_v{bit}")
-            }
+            ConditionSource::Query => self.first_query(&condition.name, &bit.to_string()),
+            ConditionSource::Cookie => self.first_cookie(&condition.name, &bit.to_string()),
         };
         let regex = match (regex, &condition.kind) {
             (Some(regex), _) => regex,
@@ -186,6 +173,23 @@ impl File<'_> {
             (None, _) => return,
         };
         self.map(&from, &to, miss, &[(quoted(&format!("~{regex}")), hit.to_owned())]);
+    }
+
+    /// A variable with the first value of a query key.
+    fn first_query(&mut self, name: &str, id: &str) -> String {
+        let name = pattern::encoded(name);
+        let row = (quoted(&format!("~^(?:(?!{name}=)[^&]*&)*{name}=(?<ml_q{id}>[^&]*)")), format!("$ml_q{id}"));
+        self.map("$args", &format!("$ml_v{id}"), "\"\"", &[row]);
+        format!("$ml_v{id}")
+    }
+
+    /// A variable with the first value of a cookie.
+    fn first_cookie(&mut self, name: &str, id: &str) -> String {
+        let name = pattern::escape(name);
+        let first =
+            format!("~^(?:(?![ \\t]*{name}[ \\t]*=)[^;]*;)*[ \\t]*{name}[ \\t]*=[ \\t]*\"?(?<ml_k{id}>[^;\"]*)");
+        self.map("$http_cookie", &format!("$ml_v{id}"), "\"\"", &[(quoted(&first), format!("$ml_k{id}"))]);
+        format!("$ml_v{id}")
     }
 
     /// `$ml_side` and `$ml_up`: who answers.
@@ -230,6 +234,8 @@ impl File<'_> {
         for (at, source) in policy.sticky.iter().enumerate().rev() {
             let from = match source {
                 UnitSource::Header(name) => format!("$http_{}", name.as_str().replace('-', "_")),
+                UnitSource::Cookie(name) if !is_variable(name) => self.first_cookie(name, &format!("u{cohort}_{at}")),
+                UnitSource::Query(name) if !is_variable(name) => self.first_query(name, &format!("u{cohort}_{at}")),
                 UnitSource::Cookie(name) => format!("$cookie_{name}"),
                 UnitSource::Query(name) => format!("$arg_{name}"),
                 UnitSource::Ip => "$remote_addr".to_owned(),
@@ -330,7 +336,8 @@ impl File<'_> {
         let connect = seconds(longest(|timeouts| timeouts.connect)).min(75);
         let read = seconds(longest(|timeouts| timeouts.answer));
         self.line(2, &format!("client_max_body_size {body};"));
-        self.line(2, "merge_slashes on;");
+        let merged = if self.snapshot.matching.merge_slashes { "on" } else { "off" };
+        self.line(2, &format!("merge_slashes {merged};"));
         self.line(2, "location / {");
         self.line(3, "if ($ml_path = \"\") { return 400; }");
         if !closed.is_empty() {
@@ -405,4 +412,9 @@ fn conditions<'a>(rule: &ExportRule<'a>) -> Vec<(&'a Condition, ConditionSource)
     let cookies = own.cookies.iter().map(|condition| (condition, ConditionSource::Cookie));
     let query = own.query.iter().map(|condition| (condition, ConditionSource::Query));
     headers.chain(cookies).chain(query).collect()
+}
+
+/// nginx ends the name of a variable at anything else.
+fn is_variable(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -207,3 +207,25 @@ pub(super) fn is_portable(regex: &str) -> bool {
     }
     true
 }
+
+/// Whether a regex over a value can be one over a piece of a longer text: its anchors stand at its ends, and bind all of it.
+pub(super) fn anchors_at_ends(regex: &str) -> bool {
+    let inner = regex.strip_prefix('^').unwrap_or(regex);
+    let inner = inner.strip_suffix('$').filter(|inner| !inner.ends_with('\\')).unwrap_or(inner);
+    let is_anchored = inner.len() < regex.len();
+    let (mut is_escaped, mut in_class) = (false, false);
+    inner.bytes().all(|byte| {
+        if std::mem::take(&mut is_escaped) {
+            return true;
+        }
+        match byte {
+            b'\\' => is_escaped = true,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            b'^' | b'$' => return in_class,
+            b'|' => return in_class || !is_anchored,
+            _ => {}
+        }
+        true
+    })
+}

@@ -1,8 +1,6 @@
 //! The routes as a list for proxies that take the first rule that fits: the most specific first.
 
-use std::cmp::Reverse;
-
-use super::pattern::is_portable;
+use super::pattern::{anchors_at_ends, is_portable};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::migration::{Percent, Stage};
@@ -100,6 +98,14 @@ impl<'a> ExportRule<'a> {
         })
     }
 
+    /// Whether a condition on a cookie is a regex that cannot be asked of the whole field.
+    pub(super) fn has_anchor_within(&self) -> bool {
+        self.route.rule.cookies.iter().any(|condition| match &condition.kind {
+            ConditionKind::Regex(regex) => !anchors_at_ends(regex.as_str()),
+            _ => false,
+        })
+    }
+
     /// Whether its requests are refused, since what guards or answers them cannot be written.
     pub(super) fn is_closed(&self) -> bool {
         let route = self.route;
@@ -129,7 +135,7 @@ pub(super) fn ordered(snapshot: &Snapshot) -> Vec<ExportRule<'_>> {
         }
     }
     // Stable: of equals, which no request meets both but a preflight, the first by name.
-    ranked.sort_by_key(|(rank, _)| Reverse(rank.clone()));
+    ranked.sort_by(|(one, _), (other, _)| other.cmp(one));
     ranked.into_iter().map(|(_, rule)| rule).collect()
 }
 

@@ -55,6 +55,17 @@ fn a_regex_that_a_target_would_read_otherwise_is_not_written() {
     ] {
         assert_eq!(pattern::is_portable(regex), portable, "{regex}");
     }
+    for (regex, ends) in [
+        ("^de", true),
+        ("a|b", true),
+        ("^de|at$", false),
+        ("a\\$", true),
+        ("a$b", false),
+        ("^[^|$]+$", true),
+        ("(^a)", false),
+    ] {
+        assert_eq!(pattern::anchors_at_ends(regex), ends, "{regex}");
+    }
     let foreign = snapshot(
         "[routes.german]\npath = \"/\"\nheaders = { accept-language = { regex = \"(?i)^de\" } }\nservice = \"users\"\nstage = \"migrated\"\n",
     );
@@ -80,4 +91,41 @@ fn rules_of_httproute_whose_order_the_standard_leaves_open_are_said() {
     );
     let said = export(&routes, ExportTarget::HttpRoute).left_out;
     assert!(said.iter().any(|left| left.why.contains("which of them wins is the gateway's choice")), "{said:?}");
+}
+
+#[test]
+fn an_alternation_is_asked_of_a_part_of_the_value_and_no_two_objects_share_a_name() {
+    let of = |name: &str, host: &str, more: &str| {
+        format!("[routes.{name}]\npath = \"/\"\nhost = \"{host}\"\nservice = \"users\"\nstage = \"migrated\"\n{more}")
+    };
+    let german = "headers = { accept-language = { regex = \"^de|at$\" } }\n";
+    let routes = snapshot(
+        &[
+            of("german", "shop.example", german),
+            of("below", "*.shop.example", ""),
+            of("dash", "a-b.example", ""),
+            of("dot", "a.b.example", ""),
+        ]
+        .concat(),
+    );
+    assert!(export(&routes, ExportTarget::Envoy).text.contains("\".*(?:^de|at$).*\""));
+    let list: serde_json::Value =
+        serde_json::from_str(&export(&routes, ExportTarget::HttpRoute).text).expect("it is JSON");
+    let names: Vec<_> =
+        list["items"].as_array().expect("a list").iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
+    let mut unique = names.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), names.len(), "{names:?}");
+    assert!(names.len() > 3, "{names:?}");
+}
+
+#[test]
+fn a_unit_whose_name_is_no_variable_of_nginx_is_read_by_a_map() {
+    let routes = snapshot(
+        "[routes.part]\npath = \"/\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"10%\"\nsticky = [\"cookie:session-id\", \"query:user-id\"]\n",
+    );
+    let text = export(&routes, ExportTarget::Nginx).text;
+    assert!(!text.contains("$cookie_session-id") && !text.contains("$arg_user-id"), "{text}");
+    assert!(text.contains("session\\-id") || text.contains("session-id"), "{text}");
 }
