@@ -158,12 +158,16 @@ pub const RECORDED_VERSION: u32 = 1;
 impl Reservoir {
     pub fn add(&mut self, request: RecordedRequest, random: u64) {
         let key = format!("{} {}", request.method, request.path);
+        if self.kept >= MOST && !self.cells.contains_key(&key) {
+            // The endpoint with most gives one up for one that has none.
+            let most = self.cells.values_mut().max_by_key(|cell| cell.kept.len());
+            let Some(most) = most.filter(|cell| cell.kept.len() > 1) else { return };
+            let place = usize::try_from(random % most.kept.len() as u64).unwrap_or(0);
+            most.kept.swap_remove(place);
+            self.kept -= 1;
+        }
         let full = self.kept >= MOST;
-        let cell = match self.cells.get_mut(&key) {
-            Some(cell) => cell,
-            None if full => return,
-            None => self.cells.entry(key).or_default(),
-        };
+        let cell = self.cells.entry(key).or_default();
         cell.offered += 1;
         cell.seen += u64::from(request.weight);
         if cell.kept.len() < MOST_OF_ONE && !full {
@@ -232,5 +236,20 @@ mod tests {
         assert_eq!((all.len(), weight("/busy"), weight("/quiet")), (MOST_OF_ONE + 1, 10_000, 1));
         let mean = all.iter().filter(|one| one.path == "/busy").map(|one| f64::from(one.minute)).sum::<f64>() / 512.0;
         assert!((4_400.0..5_600.0).contains(&mean), "not a fair choice of the time: {mean}");
+    }
+    #[test]
+    fn an_endpoint_that_comes_when_all_places_are_taken_still_has_one() {
+        let mut reservoir = Reservoir::default();
+        let endpoints = u32::try_from(MOST / MOST_OF_ONE).expect("few");
+        for number in 0..u32::try_from(MOST).expect("few") {
+            reservoir.add(request(&format!("/{}", number % endpoints), number), u64::from(number));
+        }
+        assert_eq!(reservoir.all().len(), MOST);
+        for late in 0..10 {
+            reservoir.add(request(&format!("/late/{late}"), late), 7);
+        }
+        let all = reservoir.all();
+        assert_eq!((all.len(), all.iter().filter(|one| one.path.starts_with("/late/")).count()), (MOST, 10));
+        assert_eq!(all.iter().map(|one| u64::from(one.weight)).sum::<u64>(), MOST as u64 + 10, "what was seen");
     }
 }
