@@ -13,7 +13,7 @@ use super::learned;
 use super::moves::{self, Asked};
 use super::plan;
 use super::reply::{Reply, compares_nothing, unknown_route};
-use super::status::{Window, route_status, routes, status};
+use super::status::{Window, has_route, route_status, routes, status};
 use crate::compile::{Role, redacted};
 use crate::config::read_duration;
 use crate::proxy::{ExplainRequest, explain};
@@ -107,7 +107,7 @@ fn route(parts: &Parts, caller: &Caller, below: &str, query: Option<&str>) -> Re
             route_status(parts, name, window).map_or_else(unknown_route, |status| Reply::json(200, &status))
         });
     }
-    if route_status(parts, name, Window::default()).is_none() {
+    if !has_route(parts, name) {
         return unknown_route();
     }
     // Evidence goes back further than the windows of the board.

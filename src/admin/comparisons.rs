@@ -8,7 +8,7 @@ use super::Parts;
 use super::access::Caller;
 use super::moves::{self, Asked, cut};
 use super::reply::{Reply, compares_nothing, unknown_route};
-use super::status::{Window, route_status};
+use super::status::has_route;
 use crate::migration::dial::By;
 use crate::proxy::again;
 use crate::reload::{self, Author, NotMoved, Request};
@@ -23,7 +23,7 @@ struct Why {
 /// there is not forgotten.
 pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Asked, body: &[u8]) -> Reply {
     let Some(name) = below.strip_suffix("/comparisons") else { return Reply::not_allowed("GET, HEAD") };
-    if route_status(parts, name, Window::default()).is_none() {
+    if !has_route(parts, name) {
         return unknown_route();
     }
     if !parts.shadow.knows(name) {
@@ -68,7 +68,7 @@ pub async fn replay(parts: &Arc<Parts>, caller: &Caller, name: &str, body: &[u8]
         Ok(replay) => replay,
         Err(error) => return Reply::problem(400, &format!("the body is not {{\"number\": 17}}: {error}")),
     };
-    if route_status(parts, name, Window::default()).is_none() {
+    if !has_route(parts, name) {
         return unknown_route();
     }
     if !parts.shadow.knows(name) {

@@ -147,10 +147,13 @@ impl HttpServerApp for Desk {
         let path = uri.path();
         let asked = moves::Asked::of(session.req_header());
         let method = session.req_header().method.clone();
-        let reply = match self.permitted(&session, path) {
-            _ if !self.metrics_only && self.pages.has(path) => self.page(&mut session, shutdown).await?,
-            Err(refused) => refused,
-            Ok(_) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
+        let is_page = !self.metrics_only && self.pages.has(path);
+        // Pages ask for themselves who looks.
+        let permitted = if is_page { None } else { Some(self.permitted(&session, path)) };
+        let reply = match permitted {
+            None => self.page(&mut session, shutdown).await?,
+            Some(Err(refused)) => refused,
+            Some(Ok(_)) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
                 Err(refused) => refused,
                 Ok(filter) => {
                     let manner = events::Manner { written: &events::as_json, goes_on: &|| true };
@@ -158,7 +161,7 @@ impl HttpServerApp for Desk {
                     return None;
                 }
             },
-            Ok(caller) => match timeout(READ_TIMEOUT, read_body(&mut session, body_limit(path))).await {
+            Some(Ok(caller)) => match timeout(READ_TIMEOUT, read_body(&mut session, body_limit(path))).await {
                 Ok(Some(body)) => match access::check_body(session.req_header(), &body) {
                     Ok(()) => self.answer(&caller, &method, &uri, &asked, body).await,
                     Err(refused) => refused,

@@ -216,6 +216,12 @@ pub fn routes(parts: &Parts, window: Window) -> Vec<RouteStatus> {
     edition.routes.iter().chain([&edition.unmatched]).map(|entry| route_row(parts, &edition, entry, window)).collect()
 }
 
+/// Whether there is a row of this name.
+pub fn has_route(parts: &Parts, name: &str) -> bool {
+    let edition = parts.in_force.load();
+    edition.routes.iter().chain([&edition.unmatched]).any(|entry| entry.name() == name)
+}
+
 pub fn route_status(parts: &Parts, name: &str, window: Window) -> Option<RouteStatus> {
     let edition = parts.in_force.load();
     let entry = edition.routes.iter().chain([&edition.unmatched]).find(|entry| entry.name() == name)?;

@@ -2,26 +2,16 @@
 
 use std::fmt::Write as _;
 
+use super::compiled::compiled;
 use super::{Exit, ExplainArgs, term};
-use crate::compile::{Compiled, compile_all};
-use crate::diagnostic::render_all;
 use crate::proxy::{ExplainError, ExplainRequest, Explained, explain as explain_request};
-use crate::reload::{Source, environment};
+use crate::reload::Source;
 
 pub fn explain(args: &ExplainArgs) -> Exit {
     let source = Source::Files(args.config.clone());
-    let sources = match source.read() {
-        Ok(read) => read.sources,
-        Err(error) => {
-            let diagnostic = error.diagnostic();
-            term::fail(&diagnostic.message, diagnostic.help.as_deref());
-            return Exit::Failed;
-        }
-    };
-    let Compiled { snapshot, diagnostics, .. } = compile_all(&sources, &environment, &|_| None);
-    let Some(snapshot) = snapshot else {
-        term::say(&render_all(&diagnostics, &sources, term::colour_on_stderr()));
-        return Exit::Findings;
+    let snapshot = match compiled(&source, false) {
+        Ok(snapshot) => snapshot,
+        Err(exit) => return exit,
     };
     let asked = match asked(args) {
         Ok(asked) => asked,

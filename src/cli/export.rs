@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::arguments::{ExportArgs, ExportTo};
+use super::compiled::compiled;
 use super::{Exit, term};
-use crate::compile::{Compiled, compile_all};
-use crate::diagnostic::render_all;
 use crate::export::{ExportTarget, Exported, export as write_for, unfinished};
-use crate::reload::{Source, environment};
+use crate::reload::Source;
 
 impl From<ExportTo> for ExportTarget {
     fn from(to: ExportTo) -> Self {
@@ -22,18 +21,9 @@ impl From<ExportTo> for ExportTarget {
 }
 
 pub fn export(args: &ExportArgs) -> Exit {
-    let read = match Source::Files(args.config.clone()).read() {
-        Ok(read) => read,
-        Err(error) => {
-            let diagnostic = error.diagnostic();
-            term::fail(&diagnostic.message, diagnostic.help.as_deref());
-            return Exit::Failed;
-        }
-    };
-    let Compiled { snapshot, diagnostics, .. } = compile_all(&read.sources, &environment, &|_| None);
-    let Some(snapshot) = snapshot else {
-        term::say(&render_all(&diagnostics, &read.sources, term::colour_on_stderr()));
-        return Exit::Findings;
+    let snapshot = match compiled(&Source::Files(args.config.clone()), false) {
+        Ok(snapshot) => snapshot,
+        Err(exit) => return exit,
     };
     let unfinished = unfinished(&snapshot);
     if !unfinished.is_empty() && !args.lossy {

@@ -4,6 +4,7 @@ mod admin_client;
 mod arguments;
 mod certificates;
 mod check;
+mod compiled;
 mod completions;
 mod console;
 mod demo;

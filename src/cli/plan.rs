@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::compiled::compiled;
 use super::{Exit, PlanArgs, term};
-use crate::compile::{Compiled, Snapshot, compile_all};
+use crate::compile::Snapshot;
 use crate::learn::{Recorded, read_recorded};
 use crate::plan::{PlanReport, PlannedRoute, plan};
-use crate::reload::{Source, environment};
+use crate::reload::Source;
 
 pub fn plan_file(args: &PlanArgs) -> Exit {
-    let (old, new) = match (read(&Source::Files(args.config.clone())), read(&Source::file(&args.new))) {
-        (Ok(old), Ok(new)) => (old, new),
-        (Err(exit), _) | (_, Err(exit)) => return exit,
-    };
+    let (old, new) =
+        match (compiled(&Source::Files(args.config.clone()), true), compiled(&Source::file(&args.new), true)) {
+            (Ok(old), Ok(new)) => (old, new),
+            (Err(exit), _) | (_, Err(exit)) => return exit,
+        };
     let database = args
         .traffic
         .clone()
@@ -57,19 +59,6 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
     let allowed = |code: &str| args.allow.iter().any(|allowed| allowed == code);
     let dangers = report.routes.iter().flat_map(|route| &route.flags).filter(|flag| flag.danger && !allowed(flag.code));
     if dangers.count() > 0 { Exit::Findings } else { Exit::Fine }
-}
-
-fn read(source: &Source) -> Result<Snapshot, Exit> {
-    let read = source.read().map_err(|error| {
-        let diagnostic = error.diagnostic();
-        term::fail(&diagnostic.message, diagnostic.help.as_deref());
-        Exit::Failed
-    })?;
-    let Compiled { snapshot, diagnostics, .. } = compile_all(&read.sources, &environment, &|_| None);
-    if !diagnostics.is_empty() {
-        term::say(&crate::diagnostic::render_all(&diagnostics, &read.sources, term::colour_on_stderr()));
-    }
-    snapshot.ok_or(Exit::Findings)
 }
 
 /// A relative state directory is where the program was started; it is looked for beside the file, too.

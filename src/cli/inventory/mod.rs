@@ -6,11 +6,12 @@ mod screen;
 use std::time::Duration;
 
 use super::admin_client::AdminClient;
+use super::compiled::compiled;
 use super::{AdminArgs, Exit, InventoryArgs, term};
-use crate::compile::{Compiled, Snapshot, compile_all};
+use crate::compile::Snapshot;
 use crate::inventory::{Report, openapi, suggested_routes};
 use crate::plan::find_routes;
-use crate::reload::{Source, environment};
+use crate::reload::Source;
 use screen::screen;
 
 pub fn inventory(args: &InventoryArgs) -> Exit {
@@ -80,20 +81,7 @@ fn snapshot(args: &InventoryArgs) -> Result<Option<Snapshot>, Exit> {
     if args.config.is_empty() {
         return Ok(None);
     }
-    let sources = match Source::Files(args.config.clone()).read() {
-        Ok(read) => read.sources,
-        Err(error) => {
-            let diagnostic = error.diagnostic();
-            term::fail(&diagnostic.message, diagnostic.help.as_deref());
-            return Err(Exit::Failed);
-        }
-    };
-    let Compiled { snapshot, diagnostics, .. } = compile_all(&sources, &environment, &|_| None);
-    if snapshot.is_none() {
-        term::say(&crate::diagnostic::render_all(&diagnostics, &sources, term::colour_on_stderr()));
-        return Err(Exit::Findings);
-    }
-    Ok(snapshot)
+    compiled(&Source::Files(args.config.clone()), false).map(Some)
 }
 
 /// Keeps the endpoints without a request in the last part of what is known. `false`: it does not go back so far.
