@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::client::etcd::{Etcd, EtcdLogin};
 use crate::client::tls::{self, Trust};
 use crate::compile::{FleetSettings, SecretSource};
+use crate::live::read_secret_file;
 
 /// Why etcd could not even be asked. Said once, at the start.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +34,8 @@ pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
             Some(EtcdLogin { user: user.clone(), password: (&*password.0).into() })
         }
         Some((user, SecretSource::File(path))) => {
-            let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-            Some(EtcdLogin { user: user.clone(), password: text.trim_end().into() })
+            let password = read_secret_file(path).map_err(|error| unreadable(path, &error))?;
+            Some(EtcdLogin { user: user.clone(), password: (&*password).into() })
         }
     };
     let authorities = settings.ca.as_deref().map(certificates).transpose()?;
