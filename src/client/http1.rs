@@ -179,17 +179,14 @@ impl Conn {
             if self.unread.is_empty() {
                 // Most heads come at once, and are read from the thread's buffer.
                 let Self { socket, unread, .. } = self;
-                let (head, length) = ready!(poll_look(cx, socket, |bytes| {
+                let (head, length) = ready!(poll_look(cx, socket, unread, |bytes| {
                     let whole = head_end(bytes, 0).map(|end| (ResponseHead::parse(&bytes[..end]), end));
-                    let head = whole.and_then(|(head, end)| Some((head.ok()?, end)));
-                    if let Some(rest) =
-                        bytes.get(head.as_ref().map_or(0, |(_, end)| *end)..).filter(|rest| !rest.is_empty())
-                    {
-                        *unread = BytesMut::from(rest);
+                    match whole {
+                        Some((Ok(head), end)) => (Some(head), end),
+                        _ => (None, 0),
                     }
-                    (head, bytes.len())
                 }))?;
-                if let Some((head, _)) = head {
+                if let Some(head) = head {
                     return Poll::Ready(self.begin(head));
                 }
                 if length == 0 {

@@ -5,20 +5,24 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
 
 use crate::message::take;
 
-/// Read at once.
-const AT_ONCE: usize = 64 * 1024;
+/// Read at once: a head, and 64 KiB of a body behind it.
+const AT_ONCE: usize = 72 * 1024;
 /// A longer piece is handed on as a part of the thread's buffer; a shorter one is copied, so that it pins no more than it is.
 const COPIED: usize = 8 * 1024;
+/// The same for what comes behind a head, which may wait in its connection for long.
+const COPIED_BEHIND: usize = AT_ONCE / 2;
 
 thread_local! {
     static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
+/// Reads into the buffer, which holds what came and nothing else. Its memory is not set to zero first.
 fn poll_fill(
     cx: &mut Context<'_>,
     socket: &mut (impl AsyncRead + Unpin),
@@ -26,16 +30,12 @@ fn poll_fill(
     most: usize,
 ) -> Poll<io::Result<usize>> {
     let most = most.min(AT_ONCE);
+    buffer.clear();
     if buffer.capacity() < most {
+        // The same memory again where no piece of it is in use any more.
         buffer.reserve(AT_ONCE);
     }
-    if buffer.len() < most {
-        // Zeroed once for each buffer: `truncate` below only moves the end.
-        buffer.resize(most, 0);
-    }
-    let mut read = ReadBuf::new(&mut buffer[..most]);
-    ready!(Pin::new(socket).poll_read(cx, &mut read))?;
-    Poll::Ready(Ok(read.filled().len()))
+    poll_read_buf(Pin::new(socket), cx, &mut buffer.limit(most))
 }
 
 /// Reads once and appends to `unread`. Ready: how many bytes came; 0 is the end.
@@ -78,14 +78,25 @@ fn poll_piece(cx: &mut Context<'_>, socket: &mut (impl AsyncRead + Unpin), most:
     })
 }
 
-/// Reads once and lets `look` have what came, as long as it is there.
+/// Reads once and lets `look` have what came. It says how much of that is done with; the rest goes into `unread`, which must be
+/// empty. Ready: what it found, and how many bytes came; 0 is the end.
 pub fn poll_look<T>(
     cx: &mut Context<'_>,
     socket: &mut (impl AsyncRead + Unpin),
-    look: impl FnOnce(&[u8]) -> T,
-) -> Poll<io::Result<T>> {
+    unread: &mut BytesMut,
+    look: impl FnOnce(&[u8]) -> (T, usize),
+) -> Poll<io::Result<(T, usize)>> {
     BUFFER.with_borrow_mut(|buffer| {
         let length = ready!(poll_fill(cx, socket, buffer, AT_ONCE))?;
-        Poll::Ready(Ok(look(&buffer[..length])))
+        let (found, done) = look(buffer);
+        match length - done {
+            0 => {}
+            rest if rest > COPIED_BEHIND => {
+                *unread = buffer.split();
+                unread.advance(done);
+            }
+            _ => *unread = BytesMut::from(&buffer[done..]),
+        }
+        Poll::Ready(Ok((found, length)))
     })
 }

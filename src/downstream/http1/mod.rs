@@ -178,7 +178,7 @@ impl Conn {
             if self.unread.is_empty() && !fresh {
                 // Most heads come at once: they are read from the thread's buffer, and the connection needs none of its own.
                 let Self { socket, unread, empty_lines, .. } = self;
-                let parsed = poll_look(cx, socket, |bytes| {
+                let parsed = poll_look(cx, socket, unread, |bytes| {
                     let whole = (*empty_lines == 0 && bytes.first().is_some_and(u8::is_ascii_alphanumeric))
                         .then(|| head_end(bytes, 0).filter(|end| *end <= longest))
                         .flatten();
@@ -186,12 +186,12 @@ impl Conn {
                         let head = RequestHead::parse(&bytes[..end], rules.bare_line_feeds).ok()?;
                         Some((head, end))
                     });
-                    unread.extend_from_slice(&bytes[head.as_ref().map_or(0, |(_, end)| *end)..]);
-                    (head, bytes.is_empty())
+                    let end = head.as_ref().map_or(0, |(_, end)| *end);
+                    (head, end)
                 });
                 match parsed {
                     Poll::Ready(Ok((Some((head, end)), _))) => return Poll::Ready(self.begin(head, end)),
-                    Poll::Ready(Ok((None, false))) => {}
+                    Poll::Ready(Ok((None, 1..))) => {}
                     Poll::Ready(_) => return Poll::Ready(Arrived::Closed),
                     Poll::Pending => return Poll::Pending,
                 }

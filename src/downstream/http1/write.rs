@@ -144,8 +144,8 @@ impl Conn {
                 shut = Pin::new(&mut self.socket).poll_shutdown(cx).is_ready();
             }
             loop {
-                match poll_look(cx, &mut self.socket, <[u8]>::len) {
-                    Poll::Ready(Ok(length @ 1..)) if read < MOST => {
+                match poll_look(cx, &mut self.socket, &mut self.unread, |bytes| ((), bytes.len())) {
+                    Poll::Ready(Ok(((), length @ 1..))) if read < MOST => {
                         read += length;
                         silent_since = Instant::now();
                     }
