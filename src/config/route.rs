@@ -204,5 +204,8 @@ table! {
         rate: Rate = required,
         /// Requests that may come at once. Default: the rate's number.
         burst: u32,
+        /// All replicas of `[fleet]` share rate and burst, each by its part of the route's requests in the last seconds. That is an
+        /// approximation, for balancers that spread each client's requests over all replicas. Default: `false`, each replica has the whole.
+        fleet: bool,
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A request never waits for any of this. What is in force is what this process holds ([`crate::live`]); the tasks here hear of
 //! moves and hand them up to a [`Follower`], write moves in transactions that a late leader cannot win, and keep this replica
-//! listed. `record`, `rules`, `lease`, `counts` and `sums` are pure.
+//! listed. `record`, `rules`, `lease`, `budgets`, `counts` and `sums` are pure.
 
 mod access;
+mod budgets;
 mod counts;
 mod evidence;
 mod keeper;
@@ -17,6 +18,7 @@ mod watcher;
 mod writer;
 
 pub use access::FleetError;
+pub use budgets::AskedRate;
 pub use members::Member;
 pub use record::{ButtonRecord, DialRecord, DialText, LAYOUT};
 pub use rules::{Fate, FileMove, FileSays, Unsent, by_file, fate};

@@ -180,6 +180,9 @@ pub struct MemberRecord {
     pub file: String,
     /// The last entry that is in force there, by route.
     pub seq: BTreeMap<String, u64>,
+    /// Requests a minute, by route whose `rate_limit` the replicas share.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: BTreeMap<String, u64>,
 }
 
 /// `button`.

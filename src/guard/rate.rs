@@ -6,6 +6,7 @@
 //! the last to be forgotten.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -43,6 +44,53 @@ impl Rate {
     /// The time in which an empty bucket fills.
     const fn depth(self) -> u64 {
         self.interval.saturating_mul(self.burst as u64)
+    }
+
+    /// A share of it, in parts of `WHOLE`. Of the burst at least one request is left, or nobody would pass.
+    fn part(self, share: u32) -> Self {
+        let (whole, share) = (u64::from(WHOLE), u64::from(share.max(1)));
+        let burst = (u64::from(self.burst) * share).div_ceil(whole).max(1);
+        Self { interval: self.interval.saturating_mul(whole) / share, burst: u32::try_from(burst).unwrap_or(u32::MAX) }
+    }
+}
+
+/// All of a budget.
+const WHOLE: u32 = 1 << 16;
+
+/// This replica's share of a rate that several replicas keep together.
+#[derive(Debug)]
+pub struct SharedBudget {
+    /// Requests so far.
+    asked: AtomicU64,
+    /// In parts of [`WHOLE`].
+    share: AtomicU32,
+}
+
+impl Default for SharedBudget {
+    /// Nobody else is known of.
+    fn default() -> Self {
+        Self { asked: AtomicU64::new(0), share: AtomicU32::new(WHOLE) }
+    }
+}
+
+impl SharedBudget {
+    /// Counts a request, and says what of `rate` this replica may spend.
+    pub fn take(&self, rate: Rate) -> Rate {
+        self.asked.fetch_add(1, Relaxed);
+        match self.share.load(Relaxed) {
+            WHOLE => rate,
+            share => rate.part(share),
+        }
+    }
+
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Relaxed)
+    }
+
+    /// From now on this replica may spend so much of it, of 1.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
+    pub fn set_share(&self, share: f64) {
+        self.share.store((share.clamp(0.0, 1.0) * f64::from(WHOLE)).round() as u32, Relaxed);
     }
 }
 
@@ -188,6 +236,20 @@ mod tests {
         for (index, key) in keys.iter().enumerate() {
             assert!(!keys[..index].contains(key));
         }
+    }
+
+    #[test]
+    fn shares_of_a_rate_make_the_whole_and_leave_nobody_without() {
+        let rate = Rate::new(100, SECOND, 50).unwrap();
+        assert_eq!(rate.part(WHOLE), rate);
+        let half = Rate::new(50, SECOND, 25).unwrap();
+        assert_eq!(rate.part(WHOLE / 2), half);
+        assert_eq!(rate.part(0).burst(), 1);
+        let budget = SharedBudget::default();
+        assert_eq!(budget.take(rate), rate, "alone, a replica has all of it");
+        budget.set_share(0.5);
+        assert_eq!(budget.take(rate), half);
+        assert_eq!(budget.asked(), 2);
     }
 
     #[test]

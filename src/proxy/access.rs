@@ -1,10 +1,13 @@
 //! What a route asks of a client before anything is forwarded: not to come too often, and a token.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::guard::identity::{AuthServers, Identification};
 use crate::guard::jwt::{KeySet, Keyring, RevocationLists, Revocations, Rules};
-use crate::guard::rate::{CAPACITY, Limiter, Rate};
+use crate::guard::rate::{CAPACITY, Limiter, Rate, SharedBudget};
 use crate::route::{RateKey, Route};
 
 /// The buckets and keys of all routes. They outlive editions: a reload neither empties a bucket nor forgets a key.
@@ -13,17 +16,27 @@ pub struct Access {
     keyring: Keyring,
     revocations: RevocationLists,
     auth_servers: AuthServers,
+    /// Of the routes whose rate the replicas of a fleet share, by name.
+    budgets: Mutex<HashMap<Arc<str>, Arc<SharedBudget>>>,
 }
 
 /// What one route asks; nothing, as a rule.
 #[derive(Debug, Default)]
 pub struct RouteAccess {
-    pub(super) rate: Option<(Rate, RateKey)>,
+    pub(super) rate: Option<RouteRate>,
     pub(super) token: Option<TokenRule>,
     /// Asked where a service is to answer.
     pub(super) identification: Option<Arc<Identification>>,
     /// Asked where a service gets a copy.
     pub(super) for_copies: Option<Arc<Identification>>,
+}
+
+#[derive(Debug)]
+pub(super) struct RouteRate {
+    pub(super) rate: Rate,
+    pub(super) key: RateKey,
+    /// The replicas of the fleet share it.
+    pub(super) budget: Option<Arc<SharedBudget>>,
 }
 
 #[derive(Debug)]
@@ -43,6 +56,7 @@ impl Access {
             keyring: Keyring::default(),
             revocations: RevocationLists::default(),
             auth_servers: AuthServers::default(),
+            budgets: Mutex::default(),
         }
     }
 
@@ -51,7 +65,9 @@ impl Access {
         RouteAccess {
             rate: route.rate_limit.as_ref().and_then(|limit| {
                 let rate = Rate::new(limit.amount, limit.per, limit.burst)?;
-                Some((rate, limit.key.clone()))
+                let budget =
+                    limit.fleet.then(|| Arc::clone(self.budgets.lock().entry(route.name.clone()).or_default()));
+                Some(RouteRate { rate, key: limit.key.clone(), budget })
             }),
             token: route.jwt.as_ref().map(|rule| TokenRule {
                 keys: self.keyring.key_set(&rule.keys),
@@ -75,6 +91,13 @@ impl Access {
         let revoked = |route: &Route| route.jwt.as_ref().and_then(|rule| rule.revoked.clone());
         self.revocations.retain(|named| routes.iter().any(|route| revoked(route).as_ref() == Some(named)));
         self.auth_servers.retain(routes);
+        let shared: HashSet<&str> = routes.iter().filter(|route| is_shared(route)).map(|route| &*route.name).collect();
+        self.budgets.lock().retain(|name, _| shared.contains(&**name));
+    }
+
+    /// The budgets that replicas share, by route.
+    pub fn budgets(&self) -> Vec<(Arc<str>, Arc<SharedBudget>)> {
+        self.budgets.lock().iter().map(|(name, budget)| (Arc::clone(name), Arc::clone(budget))).collect()
     }
 }
 
@@ -83,4 +106,8 @@ impl RouteAccess {
     pub fn asks(&self) -> bool {
         self.rate.is_some() || self.token.is_some()
     }
+}
+
+fn is_shared(route: &Route) -> bool {
+    route.rate_limit.as_ref().is_some_and(|limit| limit.fleet)
 }

@@ -15,7 +15,7 @@ use crate::route::{Facts, RateKey};
 /// Lets a request pass, or says why not. A limit per address stands before the token, so that guessing is limited too; one per
 /// header or cookie stands behind it, because the header may be one that the token fills.
 pub fn enforce(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess, preflight: bool) -> Result<(), Failure> {
-    let by_address = matches!(asked.rate, Some((_, RateKey::Ip)));
+    let by_address = matches!(&asked.rate, Some(limit) if limit.key == RateKey::Ip);
     if by_address {
         take_token(steps, exchange, asked)?;
     }
@@ -29,10 +29,11 @@ pub fn enforce(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess, pref
 }
 
 fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Result<(), Failure> {
-    let Some((rate, key)) = &asked.rate else { return Ok(()) };
+    let Some(limit) = &asked.rate else { return Ok(()) };
+    let rate = limit.budget.as_ref().map_or(limit.rate, |budget| budget.take(limit.rate));
     let limiter = &steps.access.limiter;
     let headers = &exchange.head.fields;
-    let named = match key {
+    let named = match &limit.key {
         RateKey::Ip => None,
         RateKey::Header(name) => headers.get(name),
         RateKey::Cookie(name) => Facts::cookie_of(headers, name).map(str::as_bytes),
@@ -40,7 +41,7 @@ fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Re
     let address = client_unit(exchange.client.unwrap_or(NOWHERE));
     // Who does not say who it is, is its address: leaving the header away must not lift the limit.
     let bucket = limiter.key(exchange.route().name(), named.unwrap_or(&address));
-    let status = match limiter.check(bucket, *rate, steps.live.uptime(Instant::now())) {
+    let status = match limiter.check(bucket, rate, steps.live.uptime(Instant::now())) {
         Decision::Allowed { remaining, reset } => {
             RateLimitStatus { burst: rate.burst(), remaining, reset, limited: false }
         }

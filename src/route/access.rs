@@ -42,6 +42,8 @@ pub struct RateLimit {
     pub per: Duration,
     /// Requests that may come at once, at least one.
     pub burst: u32,
+    /// The replicas of a fleet share both.
+    pub fleet: bool,
 }
 
 /// Where the keys for signatures come from.

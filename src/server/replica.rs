@@ -1,14 +1,16 @@
 //! This process as one of several: how it joins a fleet and leaves it, and under which name its gates move dials.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
 use crate::compile::Snapshot;
-use crate::fleet::{Fleet, FleetError};
+use crate::fleet::{AskedRate, Fleet, FleetError, FleetRole};
 use crate::gate::GateMove;
 use crate::migration::dial::By;
+use crate::proxy::Access;
 use crate::reload::{self, Reloader};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -31,10 +33,17 @@ pub(super) fn join(
 }
 
 /// From now on the fleet's dials are followed; waits at most `first` for those in force.
-pub(super) fn begin(fleet: Option<&Arc<Fleet>>, reloader: &Arc<Reloader>, first: Duration) {
+pub(super) fn begin(
+    fleet: Option<&Arc<Fleet>>,
+    reloader: &Arc<Reloader>,
+    access: &Arc<Access>,
+    control: &Handle,
+    first: Duration,
+) {
     if let Some(fleet) = fleet {
         let follower: Weak<Reloader> = Arc::downgrade(reloader);
         fleet.start(follower, first);
+        control.spawn(share_rates(Arc::clone(fleet), Arc::clone(access)));
     }
 }
 
@@ -44,6 +53,34 @@ pub(super) async fn leave(fleet: Option<&Arc<Fleet>>) {
         && tokio::time::timeout(LEAVE, fleet.leave()).await.is_err()
     {
         tracing::warn!("etcd of the fleet did not answer in time: this replica is listed until its lease ends");
+    }
+}
+
+/// The rates that replicas share are spent by what each was asked for, looked at this often.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Tells the others how often this replica is asked, and spends its share of each rate.
+async fn share_rates(fleet: Arc<Fleet>, access: Arc<Access>) {
+    let mut paces = HashMap::<Arc<str>, AskedRate>::new();
+    let mut before = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let since = before.elapsed();
+        before = Instant::now();
+        let budgets = access.budgets();
+        paces.retain(|route, _| budgets.iter().any(|(shared, _)| shared == route));
+        let is_told = fleet.role() != FleetRole::Cut;
+        let mut asked = BTreeMap::new();
+        for (route, budget) in &budgets {
+            let pace = paces.entry(route.clone()).or_default();
+            pace.look(budget.asked(), since);
+            // What the others are asked for is old news while etcd is away: the share stays.
+            if is_told {
+                budget.set_share(fleet.share_of(route, pace.per_minute()));
+            }
+            asked.insert(route.to_string(), pace.per_minute());
+        }
+        fleet.say_asked(asked);
     }
 }
 

@@ -203,7 +203,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         fleet: fleet.clone(),
         control: control.clone(),
     });
-    replica::begin(fleet.as_ref(), &reloader, FIRST_LOOK);
+    replica::begin(fleet.as_ref(), &reloader, &access, control, FIRST_LOOK);
     let (known, watched) = (Arc::clone(&in_force), Arc::clone(&live));
     let gates = Gates::new(known, watched, Arc::clone(&telemetry), journal, notifier, fleet.clone());
     let (stop, stopping) = watch::channel(false);

@@ -7,7 +7,7 @@ use super::super::networks;
 use super::super::secret::secret;
 use super::Site;
 use super::identity::server_url;
-use crate::config::{self, Field, Given};
+use crate::config::{self, Entry, Field, Given};
 use crate::diagnostic::Code;
 use crate::route::{
     EtcdApi, JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, is_shared_secret,
@@ -36,7 +36,26 @@ pub(super) fn rate_limit(site: Site<'_>, draft: &mut Draft<'_>) -> Option<RateLi
         draft.say(Code::OutOfRange, burst.span.clone(), "a burst of 0 lets nobody in", "must be above 0", help);
     }
     let amount = rate.value.amount;
-    Some(RateLimit { key: key?, amount, per: rate.value.per, burst: limit.burst.or(amount) })
+    Some(RateLimit {
+        key: key?,
+        amount,
+        per: rate.value.per,
+        burst: limit.burst.or(amount),
+        fleet: limit.fleet.or(false),
+    })
+}
+
+/// A rate that nobody is there to share.
+pub(super) fn check_fleet(file: &config::File, kept: &[&Entry<config::Route>], draft: &mut Draft<'_>) {
+    if !matches!(file.fleet, Field::Absent) {
+        return;
+    }
+    let limits = kept.iter().filter_map(|entry| Some((&entry.name, entry.value.rate_limit.get()?.fleet.given()?)));
+    for (name, fleet) in limits.filter(|(_, fleet)| fleet.value) {
+        let message = format!("`{name}` shares its rate with replicas, and there is no `[fleet]`");
+        let help = "give the replicas one etcd in `[fleet]`; without it this proxy has the whole rate for itself";
+        draft.say(Code::UselessSetting, fleet.span.clone(), message, "nobody shares it", help);
+    }
 }
 
 fn rate_key(given: &Given<String>, draft: &mut Draft<'_>) -> Option<RateKey> {

@@ -98,6 +98,7 @@ pub(super) fn compile(file: &config::File, matching: Matching, names: &Names<'_>
     cohorts::check(&kept, &routes.all, draft);
     cookies::check(&kept, &routes.all, draft);
     retired::check(&kept, &routes.all, names, draft);
+    access::check_fleet(file, &kept, draft);
     reach::check(&kept, &routes.all, draft);
     overtaken::check(&kept, &routes.all, draft);
     covered::check(&kept, &routes.all, matching.ignore_trailing_slash, draft);

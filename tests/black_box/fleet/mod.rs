@@ -3,5 +3,6 @@
 mod away;
 mod judged;
 mod moved;
+mod rates;
 mod signed_in;
 mod world;
