@@ -110,7 +110,7 @@ impl GateReport {
 fn needs(needs: Needs, per_second: f64) -> Option<NeedsReport> {
     match needs {
         Needs::Nothing => None,
-        Needs::NoEnd | Needs::OldLimit => Some(NeedsReport { requests: None, seconds: None }),
+        Needs::NoEnd | Needs::OldLimit | Needs::Unpaired => Some(NeedsReport { requests: None, seconds: None }),
         Needs::Requests(requests) => {
             Some(NeedsReport { requests: Some(requests), seconds: words::seconds(requests, per_second) })
         }

@@ -31,6 +31,9 @@ pub enum Needs {
     NoEnd,
     /// The evidence does not grow, since a limit of time that was set when the step settled tells nothing by now.
     OldLimit,
+    /// The evidence of times does not grow: the service is at the margin, or its times spread so far that the margin is lost in
+    /// them. Copies would tell, since both sides answer the same request.
+    Unpaired,
 }
 
 /// One metric as it stands.

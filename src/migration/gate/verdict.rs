@@ -136,7 +136,10 @@ impl Judge {
         for reading in readings.iter().filter(|reading| reading.required && !reading.is_proved()) {
             match reading.needs {
                 Needs::NoEnd if reading.has_an_old_limit() => return Needs::OldLimit,
-                Needs::NoEnd | Needs::OldLimit => return Needs::NoEnd,
+                Needs::NoEnd if matches!(reading.metric, Metric::Latency(_)) && !self.scene.paired => {
+                    return Needs::Unpaired;
+                }
+                Needs::NoEnd | Needs::OldLimit | Needs::Unpaired => return Needs::NoEnd,
                 Needs::Requests(requests) => most = most.max(requests),
                 Needs::Nothing => {}
             }

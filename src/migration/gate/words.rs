@@ -131,6 +131,9 @@ pub fn needs(needs: Needs, per_second: f64) -> Option<String> {
             "no end in sight: the monolith's own times changed since this step began; `resume --from-start` measures anew"
                 .to_owned(),
         ),
+        Needs::Unpaired => Some(
+            "no end in sight: at the margin, or times that vary too much to tell; with `shadow = {}` copies would tell".to_owned(),
+        ),
         Needs::Requests(requests) => Some(match seconds(requests, per_second) {
             Some(seconds) => format!("needs {} more, about {}", grouped(requests), span(seconds)),
             None => format!("needs {} more, at present there are none", grouped(requests)),

@@ -199,3 +199,24 @@ fn a_limit_of_time_that_the_monolith_left_behind_is_not_said_to_be_the_service_a
     let ruling = judge.rule(Standing::default());
     assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::OldLimit), "{}", ruling.why);
 }
+
+#[test]
+fn equal_services_whose_times_have_two_humps_are_not_said_to_be_at_the_margin() {
+    // Half of the answers come at once and half a hundred times later: a fifth more is nothing to either.
+    let tick = |humps: [u32; 2]| {
+        let mut tick = Tick::default();
+        for side in [&mut tick.monolith, &mut tick.service] {
+            side.asked = [15; GROUPS];
+            side.late[100] = humps[0];
+            side.late[312] = humps[1];
+        }
+        tick
+    };
+    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 0);
+    judge.observe(&tick([481, 479]), false);
+    for _ in 0..40 {
+        judge.observe(&tick([470, 490]), true);
+    }
+    let ruling = judge.rule(Standing::default());
+    assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::Unpaired), "{}", ruling.why);
+}
