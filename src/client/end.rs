@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::uri::Scheme;
 
 use super::lambda::{self, Invocation};
+use super::nameko::BusCall;
 use super::{ConnectError, Fault, Peer, Socket, connect, http1, http2, idle_pool, opening};
 use crate::endpoint::{HttpVersions, IdleCloses};
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
@@ -20,6 +21,8 @@ pub enum End {
     Http2(http2::Stream, Scheme),
     /// A call of a function, over a connection to the service that runs it.
     Lambda(Box<Invocation>),
+    /// A call on a bus.
+    Nameko(Box<BusCall>),
 }
 
 impl End {
@@ -107,6 +110,7 @@ impl End {
             }
             Self::Http2(stream, scheme) => stream.put_head(head, framing, scheme),
             Self::Lambda(call) => call.put_head(head, framing),
+            Self::Nameko(call) => call.put_head(head, framing),
         }
     }
 
@@ -116,7 +120,7 @@ impl End {
         match self {
             Self::Http1(conn) => conn.room(),
             Self::Http2(stream, _) => stream.room(),
-            Self::Lambda(_) => lambda::ROOM,
+            Self::Lambda(_) | Self::Nameko(_) => lambda::ROOM,
         }
     }
 
@@ -126,6 +130,7 @@ impl End {
             Self::Http1(conn) => conn.put(piece),
             Self::Http2(stream, _) => stream.put(piece),
             Self::Lambda(call) => call.put(piece),
+            Self::Nameko(call) => call.put(piece),
         }
     }
 
@@ -135,6 +140,7 @@ impl End {
             Self::Http1(conn) => conn.poll_send(cx, moved),
             Self::Http2(stream, _) => stream.poll_send(cx, moved),
             Self::Lambda(call) => call.poll_send(cx, moved),
+            Self::Nameko(call) => call.poll_send(),
         }
     }
 
@@ -144,6 +150,7 @@ impl End {
             Self::Http1(conn) => conn.poll_head(cx),
             Self::Http2(stream, _) => stream.poll_head(cx),
             Self::Lambda(call) => call.poll_head(cx),
+            Self::Nameko(call) => call.poll_head(cx),
         }
     }
 
@@ -154,6 +161,7 @@ impl End {
             Self::Http1(conn) => conn.framing(),
             Self::Http2(stream, _) => stream.framing(),
             Self::Lambda(call) => call.framing(),
+            Self::Nameko(call) => call.framing(),
         }
     }
 
@@ -163,6 +171,7 @@ impl End {
             Self::Http1(conn) => conn.poll_piece(cx),
             Self::Http2(stream, _) => stream.poll_piece(cx),
             Self::Lambda(call) => call.poll_piece(),
+            Self::Nameko(call) => call.poll_piece(),
         }
     }
 
@@ -170,7 +179,7 @@ impl End {
     pub fn passed(&mut self, bytes: usize) {
         match self {
             // TCP's window moves when the socket is read, and translated responses are whole.
-            Self::Http1(_) | Self::Lambda(_) => {}
+            Self::Http1(_) | Self::Lambda(_) | Self::Nameko(_) => {}
             Self::Http2(stream, _) => stream.passed(bytes),
         }
     }
@@ -184,7 +193,7 @@ impl End {
                     idle_pool::keep(key, socket, now, wait, most, closes);
                 }
             }
-            Self::Http2(..) => {}
+            Self::Http2(..) | Self::Nameko(_) => {}
             Self::Lambda(call) => Self::Http1(call.into_connection()).keep(key, now, wait, most, closes),
         }
     }

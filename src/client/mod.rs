@@ -17,6 +17,7 @@ pub mod idle_pool;
 mod json_lines;
 mod keep_alive;
 mod lambda;
+mod nameko;
 mod opening;
 mod outbox;
 mod peer;
@@ -33,11 +34,12 @@ pub use end::End;
 pub use fetch::FetchError;
 pub(crate) use json_lines::JsonLines;
 pub use keep_alive::KeepAliveClient;
+pub use nameko::{BrokerTls, arguments as broker_arguments};
 pub use outbox::Outbox;
 pub use peer::Peer;
 pub use socket::Socket;
 pub use target::Protocol;
-pub use translated::Brief;
+pub use translated::{Brief, RemoteBrief, Translation};
 pub use url::{BadUrl, Scheme, Url};
 
 use std::fmt;
@@ -59,10 +61,8 @@ pub enum Fault {
     Unwritable(&'static str),
     /// The target says that it has not run the request: any method may be asked elsewhere.
     NotRun(NotRun),
-    /// The target takes no request of this kind; the label of `refused_total`. Nothing was sent.
-    Unsupported(&'static str),
-    /// The request is larger than the target takes. Nothing was run.
-    TooLarge,
+    /// The request cannot be put to this target; the status for the client, and the label of `refused_total`. Nothing was run.
+    Refused { status: u16, reason: &'static str },
 }
 
 /// Why a target has not run a request.
@@ -72,8 +72,12 @@ pub enum NotRun {
     Unknown,
     /// We may not call it, or have nothing to show that we may.
     Denied,
-    /// It is called too often.
+    /// It is called too often, or its broker takes no messages.
     Throttled,
+    /// There is no connection to its broker.
+    Unreachable,
+    /// Nobody listens at its broker.
+    NoConsumer,
 }
 
 impl Fault {
@@ -101,8 +105,9 @@ impl fmt::Display for Fault {
             Self::NotRun(NotRun::Unknown) => f.write_str("the target does not exist"),
             Self::NotRun(NotRun::Denied) => f.write_str("the target may not be called"),
             Self::NotRun(NotRun::Throttled) => f.write_str("the target is called too often"),
-            Self::Unsupported(what) => write!(f, "not possible for this target: {what}"),
-            Self::TooLarge => f.write_str("the request is larger than the target takes"),
+            Self::NotRun(NotRun::Unreachable) => f.write_str("no connection to the broker"),
+            Self::NotRun(NotRun::NoConsumer) => f.write_str("nobody listens at the broker"),
+            Self::Refused { reason, .. } => write!(f, "not possible for this target: {reason}"),
         }
     }
 }

@@ -3,26 +3,33 @@
 //! Everything above asks an [`End`] and gets a head and a body, whatever is behind it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::lambda::{Function, Invocation};
-use super::{Brief, End, aws_credentials};
+use super::nameko::{Bus, BusCall};
+use super::translated::refused;
+use super::{Brief, BrokerTls, ConnectError, End, Translation, aws_credentials, lambda, nameko};
 use crate::endpoint::TargetSpec;
+use crate::message::RequestHead;
 
 /// Lives as long as the pool of its upstream, and over reloads that do not change it.
 #[derive(Debug, Clone)]
 pub enum Protocol {
     Http,
     Lambda(Arc<Function>),
+    Nameko(Arc<Bus>),
 }
 
 impl Protocol {
     /// What it needs of its own runs on this runtime.
     #[must_use]
-    pub fn start(spec: &TargetSpec, runtime: &Handle) -> Self {
+    pub fn start(spec: &TargetSpec, tls: Option<BrokerTls>, runtime: &Handle) -> Self {
         match spec {
             TargetSpec::Http => Self::Http,
+            TargetSpec::Nameko(spec) => Self::Nameko(Bus::start(spec.as_ref().clone(), tls, runtime)),
             TargetSpec::Lambda(spec) => {
                 let keys = aws_credentials::kept(&spec.credentials, &spec.function, runtime);
                 Self::Lambda(Function::new(spec.as_ref().clone(), keys))
@@ -36,6 +43,33 @@ impl Protocol {
         matches!(self, Self::Http)
     }
 
+    /// An end that needs no connection of its own, where the target keeps one for all and it is there.
+    #[must_use]
+    pub fn shared(&self) -> Option<End> {
+        match self {
+            Self::Nameko(bus) if bus.is_open() => Some(End::Nameko(Box::new(BusCall::new(bus)))),
+            _ => None,
+        }
+    }
+
+    /// Waits for that connection; `None`: each exchange has its own.
+    pub async fn connected(&self, limit: Option<Duration>) -> Option<Result<End, ConnectError>> {
+        let Self::Nameko(bus) = self else { return None };
+        let ready = bus.ready(limit).await;
+        Some(ready.map(|()| End::Nameko(Box::new(BusCall::new(bus)))))
+    }
+
+    /// Whether somebody would answer, where the target knows.
+    ///
+    /// # Errors
+    /// Why nobody would.
+    pub async fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Nameko(bus) => bus.check().await,
+            Self::Http | Self::Lambda(_) => Ok(()),
+        }
+    }
+
     /// The end of one exchange over this connection.
     #[must_use]
     pub fn over(&self, connection: End, brief: Brief) -> End {
@@ -44,7 +78,25 @@ impl Protocol {
             (Self::Lambda(function), End::Http1(connection)) => {
                 End::Lambda(Box::new(Invocation::new(function, connection, brief)))
             }
+            (Self::Nameko(_), End::Nameko(call)) => End::Nameko(call.briefed(brief)),
             (_, connection) => connection,
         }
+    }
+}
+
+impl Translation {
+    /// `None`: the target is a server of HTTP. The head is as it would be written for it, without a body.
+    #[must_use]
+    pub fn of(spec: &TargetSpec, head: &RequestHead, brief: Brief) -> Option<Self> {
+        let mut told = match spec {
+            TargetSpec::Http => return None,
+            TargetSpec::Lambda(spec) => lambda::translation(spec, head, &brief),
+            TargetSpec::Nameko(spec) => nameko::translation(spec, brief),
+        };
+        if let Some(reason) = refused(head) {
+            told.message = Value::Null;
+            told.refused = Some(format!("501 ({reason})"));
+        }
+        Some(told)
     }
 }

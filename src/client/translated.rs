@@ -1,11 +1,16 @@
 //! What a request that is translated has on its way, and the response that comes of it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::message::{Framing, Name, Piece, ResponseHead};
+use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead};
+use crate::route::{Arguments, BadArguments, RemoteCall};
 
 /// What a target that is not a server of HTTP is told of a request beside its head.
 #[derive(Debug, Clone)]
@@ -13,12 +18,56 @@ pub struct Brief {
     pub client: Option<IpAddr>,
     /// What the client speaks.
     pub version: Version,
+    /// How long is waited for the answer.
+    pub limit: Option<Duration>,
+    /// No attempt lasts longer.
+    pub end: Option<Instant>,
+    /// Where the service is asked by method and arguments.
+    pub remote: Option<Box<RemoteBrief>>,
+}
+
+/// A call of a method.
+#[derive(Debug, Clone)]
+pub struct RemoteBrief {
+    pub call: Arc<RemoteCall>,
+    pub arguments: Result<Arguments, BadArguments>,
+    /// Who calls, for the service's logs.
+    pub call_id: String,
+    /// Whom the client's token names.
+    pub user: Option<String>,
 }
 
 impl Default for Brief {
     fn default() -> Self {
-        Self { client: None, version: Version::HTTP_11 }
+        Self { client: None, version: Version::HTTP_11, limit: None, end: None, remote: None }
     }
+}
+
+/// The event or the call that a request becomes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Translation {
+    /// `lambda` or `nameko`.
+    pub target: &'static str,
+    /// The line of the request that carries an event, or the routing key and the exchange of a call.
+    pub to: String,
+    /// A call that has not begun by then does not begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_seconds: Option<f64>,
+    /// What goes beside the message.
+    pub headers: Map<String, Value>,
+    /// `null`: the request is refused.
+    pub message: Value,
+    /// Status and reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// What is asked for and no translation has: the label of `refused_total`.
+pub(super) fn refused(head: &RequestHead) -> Option<&'static str> {
+    if head.fields.has(Name::Upgrade) && head.fields.has(Name::Connection) {
+        return Some("upgrade");
+    }
+    (crate::message::is_call(&head.fields) || head.method == Method::CONNECT).then_some("unsupported")
 }
 
 /// A whole response that was translated.

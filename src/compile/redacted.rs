@@ -103,7 +103,9 @@ fn look(key: &str, value: &Spanned<DeValue<'_>>, text: &str, place: Place, found
 /// User and password in a URL.
 fn user_of(written: &str, span: Span, text: &str) -> Option<(Span, String)> {
     let (scheme, rest) = written.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    // In the URL of a broker nothing but the login can have an `@`, and its password may lack its escapes.
+    let ends: &[char] = if matches!(scheme, "amqp" | "amqps") { &[] } else { &['/', '?', '#'] };
+    let authority = rest.split(ends).next().unwrap_or(rest);
     let (user, _) = authority.rsplit_once('@')?;
     if without_variables(user).trim_matches(':').is_empty() {
         return None;

@@ -63,7 +63,7 @@ pub use server::{Acme, AdminToken, Certificate, Force, Server, Tls, TrustedUser}
 pub use settings::{Inventory, Limits, Logs, Matching, Metrics, Timeouts, Tracing};
 pub use shadow::{Compare, CopyLimits, Follow, Noise, Shadow};
 pub use switch::Switch;
-pub use target::{Credentials, CredentialsTable, Lambda};
+pub use target::{CallArgument, CallTable, Credentials, CredentialsTable, Lambda, Nameko};
 pub use units::{ByteRate, Count, Increase, Percent, Rate, Size, Streams, duration};
 pub use upstream::{
     Consul, Discover, Dns, Eject, EndpointsFile, Etcd, Health, KeepaliveTime, Monolith, Queue, Service, Srv,

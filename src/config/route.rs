@@ -10,8 +10,8 @@ use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
 use super::{
-    Auth, Buffer, Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate, Shadow, Size,
-    Stage, Timeouts,
+    Auth, Buffer, CallTable, Conditions, Gate, HeaderList, HeaderValues, Limit, Named, OneOrMany, Percent, Rate,
+    Shadow, Size, Stage, Timeouts,
 };
 
 table! {
@@ -71,6 +71,8 @@ table! {
         buffer: Buffer,
         /// How long upstreams may take on this route. Default: as `[timeouts]` and the upstream's own have it.
         timeouts: Box<Timeouts>,
+        /// The method that is called, where the service is one of Nameko.
+        call: Box<CallTable>,
         /// Answers instead of a service, in `migrated` and `retired`.
         redirect: Box<Redirect>,
         /// Networks of the clients that may ask at all, after `server.trusted`; others get 403. Default: everybody.
@@ -150,6 +152,11 @@ table! {
         set: HeaderValues,
         /// Headers to remove.
         remove: HeaderList,
+        /// The status of a call that succeeded. Default: 200.
+        status: u16,
+        /// The status for an exception, by the path of its class: `"orders.exceptions.NotFound" = 404`. Default: 400 for wrong
+        /// arguments, 500 for others.
+        errors: Named<u16>,
     }
 }
 

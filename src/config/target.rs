@@ -1,12 +1,14 @@
-//! `lambda` and `credentials` of a service, as written.
+//! `lambda`, `nameko` and `credentials` of a service, and the `call` of a route, as written.
 
 use std::path::PathBuf;
 
 use serde_json::json;
+use toml::de::DeValue;
 
-use super::LambdaEvent;
+use super::list::Item;
 use super::reader::{Decode, Reader, Value};
 use super::table::table;
+use super::{LambdaEvent, Named, SecretUrl};
 use crate::diagnostic::Code;
 
 table! {
@@ -21,6 +23,62 @@ table! {
         event: LambdaEvent,
         /// The URL of the service, for emulators. Default: AWS's in the region.
         endpoint: String,
+    }
+}
+
+table! {
+    /// A service of Nameko, called over a bus of AMQP (`RabbitMQ`).
+    pub struct Nameko {
+        /// `amqp://user:password@host:5672/vhost`, or `amqps`; `{ env = "NAME" }` keeps it out of the file.
+        broker: SecretUrl = required,
+        /// The service's name: its queue is `rpc-NAME`.
+        service: String = required,
+        /// The exchange of calls. Default: `"nameko-rpc"`.
+        exchange: String,
+    }
+}
+
+table! {
+    /// The method that a request calls, and its arguments.
+    pub struct CallTable {
+        /// The method's name.
+        method: String = required,
+        /// Arguments by position.
+        args: Vec<Item<CallArgument>>,
+        /// Arguments by name: `"{id}"` or `"{id:int}"` from the path, `"query:x"`, `"header:x"`, `"json"` (the whole body),
+        /// `"json:a.b"`, or a number, `true` or `false` itself. One that the request does not have is left out.
+        kwargs: Named<CallArgument>,
+        /// Names of `kwargs` that are whole numbers: text is text to Python.
+        int: Vec<Item<String>>,
+    }
+}
+
+/// Where an argument comes from, or what it is.
+#[derive(Debug)]
+pub enum CallArgument {
+    From(String),
+    Literal(serde_json::Value),
+}
+
+impl Decode for CallArgument {
+    const EXPECTED: &'static str = "a place in the request, or a number";
+    const EXAMPLE: &'static str = "\"{name}\"";
+
+    fn decode(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(_) => reader.string::<Self>(value).map(|text| Self::From(text.into_owned())),
+            DeValue::Boolean(_) => bool::decode(value, reader).map(|value| Self::Literal(value.into())),
+            DeValue::Integer(_) => i64::decode(value, reader).map(|value| Self::Literal(value.into())),
+            DeValue::Float(_) => f64::decode(value, reader).map(|value| Self::Literal(value.into())),
+            _ => {
+                reader.wrong_type::<Self>(value);
+                None
+            }
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "type": ["string", "number", "boolean"] })
     }
 }
 

@@ -11,7 +11,8 @@ use super::reader::{Decode, Reader, Value};
 use super::switch::{Switch, Switched};
 use super::table::table;
 use super::{
-    Balance, Buffer, Credentials, Docker, HeaderValues, HttpVersion, Kubernetes, Lambda, Limit, Timeouts, Verify,
+    Balance, Buffer, Credentials, Docker, HeaderValues, HttpVersion, Kubernetes, Lambda, Limit, Nameko, Timeouts,
+    Verify,
 };
 use crate::diagnostic::Code;
 
@@ -70,10 +71,12 @@ upstream! {
 }
 
 upstream! {
-    /// A new upstream that takes routes over. Exactly one of `url`, `endpoints`, `discover` and `lambda`.
+    /// A new upstream that takes routes over. Exactly one of `url`, `endpoints`, `discover`, `lambda` and `nameko`.
     Service {
         /// A function of AWS Lambda in the place of a server.
         lambda: Lambda,
+        /// A service of Nameko in the place of a server.
+        nameko: Nameko,
         /// Where the credentials of AWS come from: `"environment"`, `{ file = "…" }`, `{ container = true }` or `{ imds = true }`.
         /// Default: `"environment"`.
         credentials: Credentials,

@@ -49,7 +49,10 @@ pub(super) fn concealed(text: &str) -> Cow<'_, str> {
         }
         for (user, _) in line.match_indices("://") {
             let rest = &line[user + 3..];
-            let authority = rest.find(['/', '?', '#', '"', '\'', ' ', ',']).map_or(rest, |end| &rest[..end]);
+            // In the URL of a broker nothing but the login can have an `@`, and its password may lack its escapes.
+            let broker = line[..user].ends_with("amqp") || line[..user].ends_with("amqps");
+            let ends: &[char] = if broker { &['"', '\''] } else { &['/', '?', '#', '"', '\'', ' ', ','] };
+            let authority = rest.find(ends).map_or(rest, |end| &rest[..end]);
             if let Some((login, _)) = authority.rsplit_once('@')
                 && !login.starts_with("${")
             {
@@ -168,6 +171,7 @@ mod tests {
                 "auth.jwt = { key = \"******\", audience = \"a\" }\n",
             ),
             ("url = \"http://admin:hünter@a:1/x@y\"\n", "url = \"http://*************@a:1/x@y\"\n"),
+            ("nameko = { broker = \"amqp://a:p/w #x@b/\" }\n", "nameko = { broker = \"amqp://********@b/\" }\n"),
             (
                 "[notify.ops]\nurl = \"http://a/T0\"\n[b]\nurl = \"http://a\"\n",
                 "[notify.ops]\nurl = \"***********\"\n[b]\nurl = \"http://a\"\n",

@@ -36,4 +36,4 @@ pub use spec::{
     Address, Balance, Eject, Ejection, Health, HealthCheck, HealthRequest, HttpVersions, KeyPin, OwnTimeout,
     OwnTimeouts, Source, Timeouts, TlsIdentity, UpstreamId, UpstreamSpec, Verify,
 };
-pub use target::{CredentialsSource, EventVersion, LambdaSpec, TargetSpec};
+pub use target::{BrokerSpec, CredentialsSource, EventVersion, LambdaSpec, NamekoSpec, Password, TargetSpec};

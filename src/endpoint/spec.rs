@@ -88,6 +88,8 @@ pub enum Balance {
 pub enum HealthCheck {
     Connect,
     Http(HealthRequest),
+    /// The target itself knows whether somebody would answer.
+    Target,
 }
 
 /// What is asked of an endpoint to see whether it is healthy.

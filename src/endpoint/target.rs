@@ -1,5 +1,6 @@
 //! In which protocol an upstream is asked, as the file describes it.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// What stands at the other end of an upstream's connections.
@@ -8,6 +9,7 @@ pub enum TargetSpec {
     #[default]
     Http,
     Lambda(Box<LambdaSpec>),
+    Nameko(Box<NamekoSpec>),
 }
 
 impl TargetSpec {
@@ -17,6 +19,7 @@ impl TargetSpec {
         match self {
             Self::Http => "http",
             Self::Lambda(_) => "lambda",
+            Self::Nameko(_) => "nameko",
         }
     }
 }
@@ -31,6 +34,41 @@ pub struct LambdaSpec {
     /// What requests name as their host; it is signed.
     pub authority: Box<str>,
     pub credentials: CredentialsSource,
+}
+
+/// A service of Nameko, asked over AMQP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamekoSpec {
+    pub broker: BrokerSpec,
+    pub exchange: Box<str>,
+    pub service: Box<str>,
+}
+
+/// A broker of AMQP, and how it is logged in to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerSpec {
+    pub host: Box<str>,
+    pub port: u16,
+    pub tls: bool,
+    pub user: Box<str>,
+    pub password: Password,
+    pub virtual_host: Box<str>,
+}
+
+/// Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub Box<str>);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl fmt::Display for BrokerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}{}", self.host, self.port, if &*self.virtual_host == "/" { "" } else { &self.virtual_host })
+    }
 }
 
 /// The form of the event that a function gets.

@@ -331,7 +331,8 @@ fn cluster(spec: &UpstreamSpec) -> Value {
     }
     if let Some(health) = &spec.health {
         let check = match &health.check {
-            HealthCheck::Connect => json!({"tcp_health_check": {}}),
+            // `left_out` says that it is no server of HTTP: whatever listens there is not asked.
+            HealthCheck::Connect | HealthCheck::Target => json!({"tcp_health_check": {}}),
             HealthCheck::Http(asked) => {
                 let host = asked.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
                 let statuses = json!([{"start": asked.statuses.0, "end": asked.statuses.1 + 1}]);

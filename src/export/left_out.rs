@@ -6,7 +6,7 @@ use super::ExportTarget;
 use super::pattern::{anchors_at_ends, is_portable};
 use super::rules::{ExportRule, host_for, ordered};
 use crate::compile::Snapshot;
-use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
+use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::{Stage, UnitSource};
 use crate::route::{Condition, ConditionKind, PathPiece, Route, Segment};
 
@@ -103,6 +103,12 @@ fn upstream(list: &mut List, snapshot: &Snapshot, spec: &UpstreamSpec) {
         name,
         "discover",
         "its endpoints come from a registry: name them, or what finds them, in the written file",
+    );
+    list.say(
+        spec.target != TargetSpec::Http,
+        name,
+        spec.target.name(),
+        "it is no server of HTTP, and what is written speaks nothing else: put a gateway into its place",
     );
     if list.target == HttpRoute {
         let why = "the Service of this name has to exist, and its own settings say the rest";

@@ -129,3 +129,20 @@ fn a_unit_whose_name_is_no_variable_of_nginx_is_read_by_a_map() {
     assert!(!text.contains("$cookie_session-id") && !text.contains("$arg_user-id"), "{text}");
     assert!(text.contains("session\\-id") || text.contains("session-id"), "{text}");
 }
+
+#[test]
+fn what_is_no_server_of_http_is_said_not_to_be_asked() {
+    let called = snapshot(
+        "[services.quote]\nlambda = { function = \"quote\", region = \"eu-central-1\" }\n\
+         [services.greeter]\nnameko = { broker = \"amqp://guest:guest@127.0.0.1/\", service = \"greeting\" }\n\
+         [routes.quote]\npath = \"/quote\"\nservice = \"quote\"\nstage = \"migrated\"\n\
+         [routes.greet]\npath = \"/greet\"\nservice = \"greeter\"\nstage = \"migrated\"\ncall = { method = \"hello\" }\n\
+         [routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"migrated\"\n",
+    );
+    for target in ALL {
+        let left = export(&called, target).left_out;
+        let said = |of: &str, key: &str| left.iter().any(|left| left.of == of && left.key == key);
+        assert!(said("quote", "lambda") && said("greeter", "nameko"), "{target:?}: {left:?}");
+        assert!(!said("users", "http"), "{target:?}: {left:?}");
+    }
+}

@@ -137,7 +137,7 @@ fn begin<'a, 'c>(
     let framing = exchange.framing;
     let target = exchange.edition.pool(exchange.target).target();
     if !target.is_http() {
-        upstream = target.over(upstream, outbound::brief(exchange));
+        upstream = target.over(upstream, outbound::brief(exchange, &head));
     }
     if let Err(fault) = upstream.put_head(&head, framing) {
         // Nothing was sent.
@@ -149,7 +149,7 @@ fn begin<'a, 'c>(
         let unsent = match fault {
             client::Fault::Unwritable(_) => exchange.http1_alone,
             // It would say so again.
-            client::Fault::NotRun(_) | client::Fault::Unsupported(_) | client::Fault::TooLarge => false,
+            client::Fault::NotRun(_) | client::Fault::Refused { .. } => false,
             _ => true,
         };
         let failed = Failed { failure, stale: false, kept: kept.is_whole(), unprocessed: false, unsent };

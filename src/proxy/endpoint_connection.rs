@@ -25,6 +25,9 @@ pub fn idle(exchange: &mut Exchange) -> Option<End> {
     if let Some(own) = exchange.attempt.own.take() {
         return Some(End::http1(own));
     }
+    if let Some(shared) = exchange.edition.pool(exchange.target).target().shared() {
+        return Some(shared);
+    }
     if exchange.upgrade {
         // A tunnel is never given back, and a request for one is never sent twice: it gets a connection of its own.
         return None;
@@ -43,6 +46,9 @@ pub fn idle(exchange: &mut Exchange) -> Option<End> {
 
 /// A new connection to the chosen endpoint.
 pub async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
+    if let Some(shared) = exchange.edition.pool(exchange.target).target().connected(connect_limit(exchange)).await {
+        return shared;
+    }
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
     let versions = versions(exchange);
     let client = exchange.proxied();

@@ -8,7 +8,7 @@ use super::Steps;
 use super::edition::Edition;
 use super::exchange::{Exchange, Mirror};
 use super::location::Asked;
-use super::outbound::Outbound;
+use super::outbound::{Outbound, remote};
 use super::request::authority;
 use super::{rewriting, sign_in};
 use crate::client::{Brief, Fault};
@@ -195,7 +195,11 @@ impl Translate for Origin {
     }
 
     fn brief(&self, head: &RequestHead) -> Brief {
-        Brief { client: self.client, version: head.version }
+        let entry = self.edition.route(self.found.map(|found| found.route));
+        let template = self.found.map(|found| self.edition.snapshot.table.template(found));
+        let limit = entry.copies.as_ref().map(|copies| copies.timeout());
+        let remote = remote(entry.route.as_deref(), template, head, &self.request_id);
+        Brief { client: self.client, version: head.version, limit, end: None, remote }
     }
 
     fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {

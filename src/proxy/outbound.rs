@@ -1,10 +1,11 @@
 //! The request as an upstream gets it: what the client sent, with forwarding headers; for a service also the route's rewriting.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
-use crate::client::Brief;
+use crate::client::{Brief, RemoteBrief};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::guard;
@@ -63,9 +64,38 @@ pub fn head(exchange: &Exchange) -> Result<RequestHead, Failure> {
     Ok(head)
 }
 
-/// What a target that is not a server of HTTP is told beside the head.
-pub fn brief(exchange: &Exchange) -> Brief {
-    Brief { client: exchange.client, version: exchange.head.version }
+/// What a target that is not a server of HTTP is told beside the head that was written for it.
+pub fn brief(exchange: &Exchange, head: &RequestHead) -> Brief {
+    let template = exchange.found.map(|found| exchange.edition.snapshot.table.template(found));
+    let route = exchange.route().route.as_deref();
+    Brief {
+        client: exchange.client,
+        version: exchange.head.version,
+        limit: exchange.timeouts().answer,
+        end: exchange.attempt.end,
+        remote: remote(route, template, head, &exchange.request_id),
+    }
+}
+
+/// The call that the route makes of a request.
+pub fn remote(
+    route: Option<&Route>,
+    template: Option<&Template>,
+    head: &RequestHead,
+    request_id: &RequestId,
+) -> Option<Box<RemoteBrief>> {
+    let (route, template) = (route?, template?);
+    let call = route.call.as_ref()?;
+    // A service is written the normalised path, which is ASCII.
+    let path = String::from_utf8_lossy(head.path());
+    // The header that a claim is forwarded in was removed from what the client sent.
+    let subject = route.jwt.as_ref().and_then(|rule| rule.forward.iter().find(|(claim, _)| &**claim == "sub"));
+    Some(Box::new(RemoteBrief {
+        call: Arc::clone(call),
+        arguments: call.arguments(&template.captures(&path), head),
+        call_id: format!("multilith.{}.{}", route.name, String::from_utf8_lossy(request_id.as_bytes())),
+        user: subject.and_then(|(_, header)| head.fields.text(header.as_str())).map(str::to_owned),
+    }))
 }
 
 impl Outbound<'_> {

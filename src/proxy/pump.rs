@@ -404,10 +404,10 @@ pub fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, 
         client::Fault::Ended(_) => (Failure::Reset, false),
         client::Fault::Malformed(_) | client::Fault::Unwritable(_) => (Failure::Protocol, false),
         client::Fault::Unprocessed => (Failure::Reset, true),
-        client::Fault::NotRun(NotRun::Unknown | NotRun::Denied) => (Failure::Connect, false),
+        client::Fault::NotRun(NotRun::Unknown | NotRun::Denied | NotRun::Unreachable) => (Failure::Connect, false),
         client::Fault::NotRun(NotRun::Throttled) => (Failure::Queue, false),
-        client::Fault::Unsupported(reason) => (Failure::Refused { status: 501, reason }, false),
-        client::Fault::TooLarge => (Failure::Refused { status: 413, reason: "body" }, false),
+        client::Fault::NotRun(NotRun::NoConsumer) => (Failure::NoEndpoint, false),
+        client::Fault::Refused { status, reason } => (Failure::Refused { status: *status, reason }, false),
         client::Fault::NeedsHttp1 => {
             let first = !std::mem::replace(&mut exchange.http1_alone, true);
             (Failure::Protocol, first)

@@ -4,6 +4,7 @@
 
 mod access;
 mod ambiguity;
+mod call;
 mod captures;
 mod edits;
 mod explain;
@@ -28,6 +29,7 @@ pub use access::{
     EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, is_shared_secret,
 };
 pub use ambiguity::Ambiguity;
+pub use call::{Argument, ArgumentKind, ArgumentSource, Arguments, BadArguments, RemoteCall};
 pub use captures::Captures;
 pub use edits::{AnswerEdits, HeaderEdits, Rewrite};
 pub use explain::{Candidate, Explanation, LessSpecific, Lost, linear};
@@ -95,6 +97,8 @@ pub struct Route {
     pub timeouts: Option<OwnTimeouts>,
     /// Answers in the place of a service.
     pub redirect: Option<Redirect>,
+    /// What is called, where the service is asked by method and arguments.
+    pub call: Option<Arc<RemoteCall>>,
     /// Networks of the clients that may ask; empty: everybody.
     pub allow: Vec<Network>,
     /// Failures on purpose.

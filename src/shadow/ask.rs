@@ -129,10 +129,14 @@ impl Client {
         let kept = End::kept(key, spec.http, peer.is_tls(), began, youngest);
         let target = request.pool.target();
         let over = |end| if target.is_http() { end } else { target.over(end, request.translate.brief(request.head)) };
-        let kept = kept.map(over);
-        // In a box, made when it is needed: most copies find a connection.
-        let connected =
-            async { Box::pin(self.connect(&peer, (key, spec.http), spec.keepalive.http2())).await.map(over) };
+        let kept = target.shared().or(kept).map(over);
+        let connected = async {
+            if let Some(shared) = target.connected(peer.options.total_connection_timeout).await {
+                return shared.map(over).map_err(|why| ClientError::Connect(why.cause()));
+            }
+            // In a box, made when it is needed: most copies find a connection.
+            Box::pin(self.connect(&peer, (key, spec.http), spec.keepalive.http2())).await.map(over)
+        };
         let mut response = ask_over(kept, connected, &asked).await?;
         let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
         if whole {

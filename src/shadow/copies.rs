@@ -47,6 +47,11 @@ pub(super) struct Standing {
 }
 
 impl Copies {
+    /// A copy is answered within this, or not at all.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Both answers are compared.
     pub fn compares(&self) -> bool {
         self.comparison.is_some()

@@ -100,6 +100,14 @@ impl Check {
         match &self.health.check {
             HealthCheck::Connect => self.connect().await.map_err(|error| error.to_string()),
             HealthCheck::Http(request) => self.ask(request).await,
+            HealthCheck::Target => {
+                // Without a pool nobody hears of it.
+                let target = self.endpoint.pool.upgrade().map(|pool| pool.target().clone());
+                match target {
+                    Some(target) => target.check().await,
+                    None => Ok(()),
+                }
+            }
         }
     }
 

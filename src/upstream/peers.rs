@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::client::Peer;
 use crate::client::tls::{self, Trust};
+use crate::client::{BrokerTls, Peer};
 use crate::endpoint::{HttpVersions, TlsIdentity, UpstreamSpec};
 
 /// Where to connect to: nothing here needs a name to be resolved.
@@ -67,6 +67,12 @@ impl PeerMaker {
     pub(super) fn new(spec: &Arc<UpstreamSpec>) -> Result<Self, PeerProblem> {
         let trust = spec.tls.as_ref().map(trust).transpose()?.map(Arc::new);
         Ok(Self { spec: Arc::clone(spec), trust })
+    }
+
+    /// How a broker is spoken to, where this is one.
+    pub(super) fn broker_tls(&self) -> Option<BrokerTls> {
+        let (tls, config) = self.spec.tls.as_ref().zip(self.trust.as_ref())?;
+        Some(BrokerTls { config: Arc::clone(config), server_name: tls.server_name.clone() })
     }
 
     /// The peer as the upstream speaks, and the same forced to HTTP/1.1.

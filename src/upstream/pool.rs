@@ -112,8 +112,10 @@ impl Pool {
         let membership = same_source.map_or_else(Membership::default, |old| old.membership.lock().clone());
         let leaving = heir_of.map_or_else(Vec::new, |old| old.roll.lock().everyone());
         // Its connections and credentials outlive a reload that does not change it.
-        let same_target = heir_of.filter(|old| old.spec.target == spec.target);
-        let target = same_target.map_or_else(|| Protocol::start(&spec.target, runtime), |old| old.target.clone());
+        let same_target = heir_of.filter(|old| old.spec.target == spec.target && old.spec.tls == spec.tls);
+        let target = same_target.map(|old| old.target.clone());
+        let tls = maker.as_ref().ok().and_then(PeerMaker::broker_tls);
+        let target = target.unwrap_or_else(|| Protocol::start(&spec.target, tls, runtime));
         Arc::new(Self {
             spec: Arc::clone(spec),
             target,

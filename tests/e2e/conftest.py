@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from broker import Broker
 from browser import start_browser
 from certificates import self_signed
 from children import LOG_TAIL, Child, start_gunicorn, start_on_free_port
@@ -84,6 +85,14 @@ def nameko(tmp_path_factory):
     child = start_on_free_port("nameko", command, cwd=HERE, env={"PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"})
     yield child
     child.kill()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    """The bus of Nameko. A test that ends it has to start it again."""
+    broker = Broker(tmp_path_factory.mktemp("rabbitmq"))
+    yield broker
+    broker.close()
 
 
 @pytest.fixture(scope="session")

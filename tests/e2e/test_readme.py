@@ -23,7 +23,7 @@ def completed(piece):
     """The piece in the smallest file that gives it everything it names."""
     tables = ['[server]\nlisten = ["0.0.0.0:8080"]\n'] if "[server]" not in piece else []
     tables += ['[monolith]\nurl = "http://127.0.0.1:3000"\n'] if "[monolith]" not in piece else []
-    named = set(re.findall(r'service\s*=\s*"(\w+)"', piece))
+    named = set(re.findall(r'^service\s*=\s*"(\w+)"', piece, re.MULTILINE))
     known = set(re.findall(r"^\[services\.(\w+)", piece, re.MULTILINE))
     tables += [f'[services.{name}]\nurl = "http://127.0.0.1:7001"\n' for name in sorted(named - known)]
     users = sorted(known - named)

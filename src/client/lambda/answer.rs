@@ -37,7 +37,7 @@ pub(super) fn answered(
         }
         404 => Err(Fault::NotRun(NotRun::Unknown)),
         429 => Err(Fault::NotRun(NotRun::Throttled)),
-        413 => Err(Fault::TooLarge),
+        413 => Err(super::TOO_LARGE),
         // Our own configuration: a signature, a permission, a name that cannot be one.
         400..=499 => Err(Fault::NotRun(NotRun::Denied)),
         // Nobody knows whether it ran.
@@ -228,7 +228,7 @@ mod tests {
         assert!(matches!(fault(429), Fault::NotRun(NotRun::Throttled)));
         assert!(matches!(fault(403), Fault::NotRun(NotRun::Denied)));
         assert!(matches!(fault(400), Fault::NotRun(NotRun::Denied)));
-        assert!(matches!(fault(413), Fault::TooLarge));
+        assert!(matches!(fault(413), Fault::Refused { status: 413, .. }));
         for status in [500, 502, 503, 504, 302] {
             assert!(matches!(fault(status), Fault::Ended(_)), "{status}");
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{Method, Version};
+use http::Version;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use percent_encoding::percent_decode_str;
@@ -183,14 +183,6 @@ impl Asked<'_> {
             None => (Some(STANDARD.encode(self.body)), true),
         }
     }
-}
-
-/// A request that functions cannot be asked with, and why.
-pub(super) fn refused(head: &RequestHead) -> Option<&'static str> {
-    if head.fields.has(Name::Upgrade) && head.fields.has(Name::Connection) {
-        return Some("upgrade");
-    }
-    (crate::message::is_call(&head.fields) || head.method == Method::CONNECT).then_some("unsupported")
 }
 
 fn says_text(kind: &str) -> bool {

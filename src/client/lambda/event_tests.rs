@@ -8,7 +8,7 @@ const HEAD: &[u8] = b"GET /hello%20w/x?a=1&a=2&b=%2F&e= HTTP/1.1\r\nHost: shop.e
 fn made(version: EventVersion, head: &[u8], body: &[u8]) -> Value {
     let head = RequestHead::parse(head, false).expect("a good head");
     let client = Some("198.51.100.7".parse().expect("an address"));
-    let brief = Brief { client, version: Version::HTTP_11 };
+    let brief = Brief { client, version: Version::HTTP_11, ..Brief::default() };
     let now = Timestamp::from_millisecond(1_795_859_638_174).expect("a time");
     serde_json::from_slice(&event(version, &head, &brief, body, now)).expect("JSON")
 }

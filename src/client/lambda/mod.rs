@@ -17,13 +17,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::aws_keys::Keyring;
 use super::http1::Conn;
-use super::translated::{Answered, Passing};
-use super::{Brief, Fault, NotRun};
+use super::translated::{Answered, Passing, refused};
+use super::{Brief, Fault, NotRun, Translation};
 use crate::endpoint::LambdaSpec;
 use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead};
 
 /// What Lambda takes and gives at most, in bytes of JSON.
 const LARGEST: usize = 6 * 1024 * 1024;
+/// What the client is told of a larger one.
+const TOO_LARGE: Fault = Fault::Refused { status: 413, reason: "body" };
 /// Read at most of an answer: a payload may be written with spaces.
 const LONGEST_ANSWER: usize = LARGEST + 64 * 1024;
 /// Read at once of a request: all of it is gathered, so nothing waits for the service.
@@ -51,14 +53,7 @@ impl fmt::Debug for Function {
 
 impl Function {
     pub(super) fn new(spec: LambdaSpec, keys: Arc<Keyring>) -> Arc<Self> {
-        let function = utf8_percent_encode(&spec.function, UNRESERVED);
-        Arc::new(Self {
-            path: format!("/2015-03-31/functions/{function}/invocations"),
-            keys,
-            began: Instant::now(),
-            complained: AtomicU64::new(0),
-            spec,
-        })
+        Arc::new(Self { path: invoke_path(&spec), keys, began: Instant::now(), complained: AtomicU64::new(0), spec })
     }
 
     /// Said now and then.
@@ -98,6 +93,23 @@ impl Function {
         }
         head.fields.append(Name::Authorization, fields.authorization.as_bytes());
         Ok(head)
+    }
+}
+
+fn invoke_path(spec: &LambdaSpec) -> String {
+    format!("/2015-03-31/functions/{}/invocations", utf8_percent_encode(&spec.function, UNRESERVED))
+}
+
+/// The event of this request, for a person.
+pub(super) fn translation(spec: &LambdaSpec, head: &RequestHead, brief: &Brief) -> Translation {
+    let event = event::event(spec.event, head, brief, &[], Timestamp::now());
+    Translation {
+        target: "lambda",
+        to: format!("POST {} at {}", invoke_path(spec), spec.authority),
+        expires_seconds: None,
+        headers: serde_json::Map::new(),
+        message: serde_json::from_slice(&event).expect("an event is JSON"),
+        refused: None,
     }
 }
 
@@ -144,8 +156,8 @@ impl Invocation {
     }
 
     pub(super) fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), Fault> {
-        if let Some(reason) = event::refused(head) {
-            return Err(Fault::Unsupported(reason));
+        if let Some(reason) = refused(head) {
+            return Err(Fault::Refused { status: 501, reason });
         }
         self.head = Some(head.clone());
         if framing == Framing::None {
@@ -161,7 +173,7 @@ impl Invocation {
         }
         match piece {
             Piece::Data(data) if self.body.len() + data.len() > LARGEST => {
-                self.state = State::Broken(Some(Fault::TooLarge));
+                self.state = State::Broken(Some(TOO_LARGE));
             }
             Piece::Data(data) => self.body.extend_from_slice(&data),
             Piece::Trailers(_) | Piece::End => {
@@ -179,7 +191,7 @@ impl Invocation {
         let event = event::event(self.lambda.spec.event, head, &self.brief, &self.body, now);
         self.body = BytesMut::new();
         if event.len() > LARGEST {
-            return Err(Fault::TooLarge);
+            return Err(TOO_LARGE);
         }
         let invoke = self.lambda.head(&event, now)?;
         self.connection.put_head(&invoke, Framing::Length(event.len() as u64));

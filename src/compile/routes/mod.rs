@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod call;
 mod cohorts;
 mod compare;
 mod conditions;
@@ -150,6 +151,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let methods = rule.as_ref().and_then(|rule| rule.methods.as_ref());
     copies::check(site, methods, policy.as_ref().and_then(|policy| policy.shadow.as_ref()), draft);
     let answer = answer::compile(site, draft);
+    let call = call::compile(site, templates, draft);
     let redirect = redirect::compile(site, templates, draft);
     let fault = fault::compile(site, policy.as_ref(), draft);
     let allow = access::allow(site, draft);
@@ -166,6 +168,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
         buffer: buffer(&site.route.buffer),
         timeouts: own_timeouts(&site.route.timeouts),
         redirect,
+        call,
         allow,
         fault,
         rate_limit,

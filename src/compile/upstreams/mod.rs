@@ -3,6 +3,7 @@
 mod containers;
 mod health;
 mod limit;
+mod nameko;
 mod parts;
 mod registry_url;
 mod source;

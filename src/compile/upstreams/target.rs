@@ -1,12 +1,16 @@
-//! A service that is not a server of HTTP: `lambda` in the place of `url`.
+//! A service that is not a server of HTTP: `lambda` or `nameko` in the place of `url`.
+
+use std::time::Duration;
 
 use super::super::draft::Draft;
 use super::super::url::upstream_url;
+use super::nameko;
 use super::parts::Parts;
 use crate::config::{self, Credentials, Field, Given, LambdaEvent};
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::{
-    Address, CredentialsSource, EventVersion, LambdaSpec, Source, TargetSpec, Timeouts, UpstreamSpec,
+    Address, CredentialsSource, EventVersion, Health, HealthCheck, LambdaSpec, Source, TargetSpec, Timeouts,
+    UpstreamSpec,
 };
 
 /// What a route has to know of it.
@@ -15,10 +19,15 @@ pub(in super::super) enum TargetKind {
     #[default]
     Http,
     Lambda,
+    Nameko,
 }
 
 pub(super) fn kind(service: &config::Service) -> TargetKind {
-    if service.lambda.is_absent() { TargetKind::Http } else { TargetKind::Lambda }
+    match (service.lambda.is_absent(), service.nameko.is_absent()) {
+        (false, _) => TargetKind::Lambda,
+        (true, false) => TargetKind::Nameko,
+        (true, true) => TargetKind::Http,
+    }
 }
 
 /// `None`: it is a server of HTTP.
@@ -29,11 +38,29 @@ pub(super) fn compile(
     draft: &mut Draft<'_>,
 ) -> Option<UpstreamSpec> {
     let sandbox = service.sandbox.or(false);
+    if let (Field::Given(given), Field::Given(_)) = (&service.nameko, &service.lambda) {
+        let message = format!("`{}` says twice what it is", parts.name);
+        draft.say(Code::UpstreamSource, given.key.clone(), message, "and here", "keep one of `lambda` and `nameko`");
+    }
     if let Field::Given(given) = &service.lambda {
         refuse_keys(parts, "lambda", "a function of Lambda", draft);
         let (spec, source, secure) = lambda(given, &service.credentials, draft);
         let mut upstream = parts.compile_from(source, secure.as_deref(), base, sandbox, draft);
         upstream.target = spec.map_or(TargetSpec::Http, |spec| TargetSpec::Lambda(Box::new(spec)));
+        return Some(upstream);
+    }
+    if let Field::Given(given) = &service.nameko {
+        refuse_keys(parts, "nameko", "a service of Nameko", draft);
+        let (spec, source, secure) = nameko::compile(given, draft);
+        let mut upstream = parts.compile_from(source, secure.as_deref(), base, sandbox, draft);
+        if upstream.timeouts.answer.is_none() {
+            let help = "write how long is waited: `timeouts = { answer = \"5s\" }`";
+            let message = "a call without a limit would run long after its client left";
+            draft.say(Code::TargetCannot, given.key.clone(), message, "needs `timeouts.answer`", help);
+        }
+        upstream.target = spec.map_or(TargetSpec::Http, |spec| TargetSpec::Nameko(Box::new(spec)));
+        // The bus itself says whether somebody listens.
+        upstream.health = Some(LISTENERS);
         return Some(upstream);
     }
     if let Some(given) = service.credentials.given() {
@@ -47,9 +74,17 @@ pub(super) fn compile(
         );
     }
     // What is wrong there was reported.
-    matches!(service.lambda, Field::Wrong)
+    (matches!(service.lambda, Field::Wrong) || matches!(service.nameko, Field::Wrong))
         .then(|| parts.compile_from(Source::Fixed(Vec::new()), None, base, sandbox, draft))
 }
+
+const LISTENERS: Health = Health {
+    check: HealthCheck::Target,
+    interval: Duration::from_secs(1),
+    timeout: Duration::from_secs(3),
+    healthy: 1,
+    unhealthy: 1,
+};
 
 /// Keys of servers of HTTP, each with the reason why it means nothing here.
 fn refuse_keys(parts: &Parts<'_>, word: &str, what: &str, draft: &mut Draft<'_>) {
@@ -60,7 +95,7 @@ fn refuse_keys(parts: &Parts<'_>, word: &str, what: &str, draft: &mut Draft<'_>)
         draft.say(Code::UpstreamSource, key, message, "and here", format!("keep one of `{name}` and `{word}`"));
     }
     let others = [
-        ("health", parts.health.key(), "a check would call it, and a call costs"),
+        ("health", parts.health.key(), "what is known of it without calling it is looked at already"),
         ("http", parts.http.key(), "it is not asked by HTTP as the client asks"),
         ("host", parts.host.key(), "requests keep the client's Host inside of what it is called with"),
         ("proxy_protocol", parts.proxy_protocol.key(), "its connections carry the calls of all clients"),
@@ -77,6 +112,7 @@ type Lambda = (Option<LambdaSpec>, Source, Option<String>);
 fn lambda(given: &Given<config::Lambda>, credentials: &Field<Credentials>, draft: &mut Draft<'_>) -> Lambda {
     let nothing = (None, Source::Fixed(Vec::new()), None);
     let table = &given.value;
+    let credentials = source(credentials, draft);
     let Some(function) = table.function.given() else { return nothing };
     if !is_function(&function.value) {
         let message = format!("`{}` cannot be the name of a function", function.value);
@@ -114,7 +150,7 @@ fn lambda(given: &Given<config::Lambda>, credentials: &Field<Credentials>, draft
             LambdaEvent::V2 => EventVersion::V2,
         },
         authority: authority.into(),
-        credentials: source(credentials, draft),
+        credentials,
     };
     (Some(spec), Source::Fixed(vec![(address, 1)]), secure)
 }

@@ -70,6 +70,7 @@ pub(super) fn route(name: &str, rule: Rule) -> Arc<Route> {
         buffer: crate::endpoint::Buffering::default(),
         timeouts: None,
         redirect: None,
+        call: None,
         allow: Vec::new(),
         fault: None,
         rate_limit: None,

@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 from django.contrib import admin
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.static import serve
@@ -27,6 +27,12 @@ def whoami(request):
     if not request.user.is_authenticated:
         return HttpResponse("sign in first", status=401)
     return HttpResponse(headers={"X-User-Id": str(request.user.pk), "X-User-Name": request.user.get_username()})
+
+
+def greet(request, name):
+    if name == "nobody":
+        raise Http404
+    return JsonResponse(f"Hello, {name}!", safe=False)
 
 
 NUMBERS = itertools.count(1)
@@ -73,6 +79,7 @@ urlpatterns = [
     path("", home),
     path("api/users/<int:user_id>", read_user),
     path("api/profiles/<int:user_id>", read_profile),
+    path("api/greet/<str:name>", greet),
     path("whoami", whoami),
     path("events/", events),
     path("upload/", upload),

@@ -194,6 +194,7 @@ fn route(number: usize, rule: Rule) -> Arc<Route> {
         buffer: multilith::endpoint::Buffering::default(),
         timeouts: None,
         redirect: None,
+        call: None,
         allow: Vec::new(),
         fault: None,
         rate_limit: None,

@@ -1,0 +1,241 @@
+//! A service of Nameko as an upstream: a request becomes a message on the bus, the reply becomes the response.
+//!
+//! One connection for each upstream, with one reply queue; calls are told apart by their correlation ids. Every message has
+//! `reply_to` (without it the service dies), an expiration (without it a call runs after its client was told 504) and is mandatory
+//! on a channel with confirms (which tells "nobody" from "slow"). The expiration is counted by the broker, from when it takes the
+//! message: what was on its way to a broker that stopped reading may still run after its client was told 504. No message is sent twice
+//! by us, whatever becomes of it; a broker hands out once more what a service had taken when it died.
+
+mod call;
+mod reply;
+mod session;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use amqprs::connection::OpenConnectionArguments;
+use amqprs::tls::TlsAdaptor;
+use pingora::tls::TlsConnector;
+use rustls::ClientConfig;
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Brief, ConnectError, Translation};
+use crate::endpoint::{BrokerSpec, NamekoSpec};
+use crate::route::BadArguments;
+pub use call::BusCall;
+use session::{Aborted, Ended, Session};
+
+/// Calls that wait for the task that publishes, which never waits itself.
+const WAITING: usize = 1024;
+/// For a connection, its handshakes and the declarations.
+const OPEN: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Where the file has no limit for connecting.
+const READY: Duration = Duration::from_secs(2);
+const HEARTBEAT: u16 = 20;
+/// `check` refuses a file without a limit.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// One service, and the connection to its bus.
+pub struct Bus {
+    spec: NamekoSpec,
+    publishes: mpsc::Sender<Publish>,
+    standing: watch::Sender<Standing>,
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").field("service", &self.spec.service).finish_non_exhaustive()
+    }
+}
+
+/// What is known of the bus and of who listens there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing yet.
+    Unknown,
+    Down(String),
+    /// Connected; so many consume the service's queue, if that was seen.
+    Open(Option<u32>),
+    /// The broker takes no messages for now.
+    Blocked,
+}
+
+/// One call on its way to the bus.
+pub(super) struct Publish {
+    pub(super) routing_key: String,
+    pub(super) body: Vec<u8>,
+    pub(super) correlation: String,
+    /// Parents first.
+    pub(super) call_id: String,
+    pub(super) user: Option<String>,
+    /// It must not begin later than this.
+    pub(super) until: Instant,
+    pub(super) heard: oneshot::Sender<Heard>,
+}
+
+/// What became of a call. A sender that is dropped: the connection ended, and nobody knows whether it ran.
+#[derive(Debug)]
+pub(super) enum Heard {
+    NotSent,
+    /// No queue is bound for the service: nothing ran.
+    NoQueue,
+    /// The broker takes nothing, so it was not sent: nothing ran.
+    Refused,
+    Reply(Vec<u8>),
+}
+
+impl Bus {
+    pub(super) fn start(spec: NamekoSpec, tls: Option<BrokerTls>, runtime: &Handle) -> Arc<Self> {
+        let (publishes, calls) = mpsc::channel(WAITING);
+        let nameko = Arc::new(Self { spec, publishes, standing: watch::Sender::new(Standing::Unknown) });
+        if nameko.spec.broker.tls && tls.is_none() {
+            // Why was reported. The password does not go out in the clear instead.
+            nameko.stands(Standing::Down("its certificates cannot be used".to_owned()));
+        } else {
+            runtime.spawn(keep(Arc::downgrade(&nameko), calls, tls));
+        }
+        nameko
+    }
+
+    /// A message may be published.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Open(_) | Standing::Blocked)
+    }
+
+    /// Waits until one may.
+    pub(super) async fn ready(&self, limit: Option<Duration>) -> Result<(), ConnectError> {
+        let limit = limit.unwrap_or(READY);
+        let mut standing = self.standing.subscribe();
+        let open = standing.wait_for(|standing| matches!(standing, Standing::Open(_) | Standing::Blocked));
+        // The sender is this one's own.
+        tokio::time::timeout(limit, open).await.map(|_| ()).map_err(|_| ConnectError::Timeout(limit))
+    }
+
+    /// Waits until it is known whether somebody would answer.
+    pub(super) async fn check(&self) -> Result<(), String> {
+        let mut standing = self.standing.subscribe();
+        let known = standing.wait_for(|standing| !matches!(standing, Standing::Unknown | Standing::Open(None))).await;
+        match known.as_deref() {
+            Ok(Standing::Open(Some(0))) => Err(format!("nobody consumes `rpc-{}`", self.spec.service)),
+            Ok(Standing::Down(why)) => Err(why.clone()),
+            Ok(Standing::Blocked) => Err("the broker takes no messages".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn stands(&self, now: Standing) {
+        self.standing.send_if_modified(|standing| {
+            let changed = *standing != now;
+            *standing = now;
+            changed
+        });
+    }
+}
+
+/// A worker's context has the ids of those who called, parents first.
+const CALL_ID_STACK: &str = "nameko.call_id_stack";
+const USER_ID: &str = "nameko.user_id";
+
+/// How long a call may wait before it begins: one that would begin only when its client is told 504 does not.
+fn begins_within(brief: &Brief) -> Duration {
+    brief.limit.unwrap_or(LONGEST).mul_f64(0.95)
+}
+
+/// The call that a request becomes, for a person.
+pub(super) fn translation(spec: &NamekoSpec, brief: Brief) -> Translation {
+    let mut told = Translation {
+        target: "nameko",
+        to: format!("{}.? at {}", spec.service, spec.exchange),
+        expires_seconds: Some(begins_within(&brief).as_secs_f64()),
+        headers: Map::new(),
+        message: Value::Null,
+        refused: None,
+    };
+    let Some(remote) = brief.remote else { return told };
+    told.to = format!("{}.{} at {}", spec.service, remote.call.method, spec.exchange);
+    told.headers.insert(CALL_ID_STACK.to_owned(), vec![remote.call_id].into());
+    if let Some(user) = remote.user {
+        told.headers.insert(USER_ID.to_owned(), user.into());
+    }
+    match remote.arguments {
+        Ok(arguments) => told.message = arguments.shown(),
+        Err(BadArguments) => {
+            told.refused = Some("400 (an argument is not of the kind that `call` asks for)".to_owned());
+        }
+    }
+    told
+}
+
+/// How a broker is spoken to with TLS.
+#[derive(Debug, Clone)]
+pub struct BrokerTls {
+    pub config: Arc<ClientConfig>,
+    /// What its certificate is for.
+    pub server_name: Box<str>,
+}
+
+/// Where a broker is and how it is logged in to.
+#[must_use]
+pub fn arguments(broker: &BrokerSpec, tls: Option<&BrokerTls>, name: &str) -> OpenConnectionArguments {
+    // The library puts the port behind it.
+    let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.to_string() };
+    let mut arguments = OpenConnectionArguments::new(&host, broker.port, &broker.user, &broker.password.0);
+    arguments.virtual_host(&broker.virtual_host).connection_name(name).heartbeat(HEARTBEAT);
+    if let Some(tls) = tls {
+        let mut config = ClientConfig::clone(&tls.config);
+        config.alpn_protocols.clear();
+        let connector = TlsConnector::from(Arc::new(config));
+        arguments.tls_adaptor(TlsAdaptor::new(connector, tls.server_name.to_string()));
+    }
+    arguments
+}
+
+/// Keeps the connection for as long as the target is there. Calls that wait while there is none were not sent.
+async fn keep(target: Weak<Bus>, mut calls: mpsc::Receiver<Publish>, tls: Option<BrokerTls>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Some(spec) = target.upgrade().map(|target| target.spec.clone()) else { return };
+        // A task of its own: the library panics at some greetings.
+        let opening = tokio::spawn(Session::open(spec.clone(), tls.clone()));
+        let _opening = Aborted(opening.abort_handle());
+        let opened = match tokio::time::timeout(OPEN, opening).await {
+            Ok(Ok(opened)) => opened.map_err(|why| why.to_string()),
+            Ok(Err(_)) => Err("what answers does not greet as a broker".to_owned()),
+            Err(_) => Err(format!("no connection within {OPEN:?}")),
+        };
+        let why = match opened {
+            Ok(session) => {
+                tracing::info!(service = &*spec.service, broker = %spec.broker, "connected to a bus");
+                pause = FIRST_PAUSE;
+                match session.run(&target, &spec, &mut calls).await {
+                    Ended::Dropped => return,
+                    Ended::Lost => "the connection ended".to_owned(),
+                }
+            }
+            Err(why) => why,
+        };
+        {
+            let Some(target) = target.upgrade() else { return };
+            tracing::warn!(service = &*spec.service, broker = %spec.broker, why, "no connection to a bus");
+            target.stands(Standing::Down(why));
+        }
+        let rest = tokio::time::sleep(pause);
+        tokio::pin!(rest);
+        loop {
+            tokio::select! {
+                () = &mut rest => break,
+                call = calls.recv() => match call {
+                    // Nobody waits: fine.
+                    Some(call) => drop(call.heard.send(Heard::NotSent)),
+                    None => return,
+                },
+            }
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
