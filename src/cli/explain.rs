@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::compiled::compiled;
 use super::{Exit, ExplainArgs, term};
+use crate::client::Translation;
 use crate::proxy::{ExplainError, ExplainRequest, Explained, explain as explain_request};
 use crate::reload::Source;
 
@@ -120,6 +121,7 @@ fn describe(explained: &Explained) -> String {
             copy.upstream.as_ref().map_or_else(|| "no copy".to_owned(), |upstream| format!("a copy to {upstream}"));
         line("shadow", &format!("{to}: {}", copy.why));
     }
+    let copied = explained.shadow.as_ref().and_then(|copy| Some((copy.upstream.as_ref()?, copy.translation.as_ref()?)));
     if !explained.candidates.is_empty() {
         text.push_str("\nroutes that did not get it\n");
         for candidate in &explained.candidates {
@@ -141,5 +143,28 @@ fn describe(explained: &Explained) -> String {
     for (name, value) in &explained.request.headers {
         writeln!(text, "  {name}: {value}").expect("writing to a string");
     }
+    if let Some(translation) = &explained.translation {
+        translated(&mut text, "instead of it", &explained.upstream, translation);
+    }
+    if let Some((upstream, translation)) = copied {
+        translated(&mut text, "as a copy", upstream, translation);
+    }
     text
+}
+
+/// The event or the call that goes to what is no server of HTTP.
+fn translated(text: &mut String, how: &str, upstream: &str, translation: &Translation) {
+    let Translation { target, to, expires_seconds, headers, message, refused } = translation;
+    let expires = expires_seconds.map_or_else(String::new, |seconds| format!(", expires after {seconds} s"));
+    writeln!(text, "\nsent {how} to {upstream} ({target})\n  {to}{expires}").expect("writing to a string");
+    for (name, value) in headers {
+        writeln!(text, "  {name}: {value}").expect("writing to a string");
+    }
+    let message = match refused {
+        Some(why) => format!("nothing: the client gets {why}"),
+        None => serde_json::to_string_pretty(message).expect("JSON can be written"),
+    };
+    for line in message.lines() {
+        writeln!(text, "  {line}").expect("writing to a string");
+    }
 }

@@ -5,18 +5,18 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::explained_request::{Sent, Writing};
 use super::explained_token::{self, ExplainedToken};
-use super::outbound::Outbound;
+use super::failure::Failure;
 use super::request;
+use crate::client::Translation;
 use crate::compile::Snapshot;
-use crate::endpoint::{Buffering, RequestBuffer, Source, UpstreamId};
+use crate::endpoint::{Buffering, RequestBuffer, Source, TargetSpec, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
-use crate::guard::identity::ClientIdentity;
 use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
 use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Side, Stage, decide};
-use crate::route::{Found, Route, RouteId, normalise_bytes};
-use crate::telemetry::{RequestId, TraceContext};
+use crate::route::{Route, RouteId, normalise_bytes};
 
 /// A request as a person describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Explained {
     pub shadow: Option<ExplainedCopy>,
     pub candidates: Vec<Lost>,
     pub request: Sent,
+    /// What is sent instead, to what is no server of HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub translation: Option<Translation>,
     /// How much of bodies is held on their way.
     pub buffer: ExplainedBuffer,
     /// How many requests the upstream takes at once; `null`: any number.
@@ -127,6 +130,9 @@ pub struct ExplainedTimeouts {
 pub struct ExplainedCopy {
     pub upstream: Option<String>,
     pub why: String,
+    /// What is sent, to what is no server of HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub translation: Option<Translation>,
 }
 
 /// A route that could have taken the request, and why it did not.
@@ -134,14 +140,6 @@ pub struct ExplainedCopy {
 pub struct Lost {
     pub route: String,
     pub lost: String,
-}
-
-/// What the upstream would be sent.
-#[derive(Debug, Clone, Serialize)]
-pub struct Sent {
-    pub method: String,
-    pub target: String,
-    pub headers: Vec<(String, String)>,
 }
 
 /// A request that cannot be explained because the proxy would refuse it, or because it is none.
@@ -242,7 +240,17 @@ pub fn explain(
     let call = request.method == http::Method::POST && is_call(&request.fields);
     let rule = route.and_then(|route| route.jwt.as_ref());
     let token = rule.map(|rule| explained_token::apply(&mut request, rule, announced.is_some()));
-    let sent = sent(snapshot, request, found, route, policy, &decision)?;
+    let writing = Writing { snapshot, found, route: route.map(|route| &**route), policy, client: received.client };
+    let ours = |failure: Failure| ExplainError::Refused(500, failure.to_string());
+    let copied = match decision.copy {
+        Copy::To(upstream) if snapshot.upstreams[upstream.index()].target != TargetSpec::Http => {
+            let head = writing.head(&request, Side::Service, upstream).map_err(ours)?;
+            writing.translation(&head, upstream)
+        }
+        _ => None,
+    };
+    let sent = writing.head(&request, decision.side, decision.upstream).map_err(ours)?;
+    let translation = writing.translation(&sent, decision.upstream).filter(|_| redirect.is_none());
     Ok(Explained {
         route: route.map(|route| route.name.to_string()),
         stage: dial.stage.as_str(),
@@ -254,9 +262,10 @@ pub fn explain(
         fault: fault(route, &decision),
         upstream,
         reason,
-        shadow: copy(snapshot, policy, &decision, call),
+        shadow: copy(snapshot, policy, &decision, call).map(|copy| ExplainedCopy { translation: copied, ..copy }),
         candidates,
-        request: sent,
+        translation,
+        request: Sent::of(&sent),
         buffer: buffer(snapshot, route, decision.upstream),
         proxy_protocol: match snapshot.upstreams.get(decision.upstream.index()).and_then(|spec| spec.proxy_protocol) {
             None => 0,
@@ -431,55 +440,5 @@ fn copy(snapshot: &Snapshot, policy: &Policy, decision: &Decision, call: bool) -
         Copy::Method => (None, "this method is not copied".to_owned()),
         Copy::Upgrade => (None, "upgrades are never copied".to_owned()),
     };
-    Some(ExplainedCopy { upstream, why })
-}
-
-/// Shown in the place of what the file takes from the environment.
-const FROM_A_VARIABLE: &str = "(from a variable)";
-
-fn sent(
-    snapshot: &Snapshot,
-    mut request: RequestHead,
-    found: Option<Found>,
-    route: Option<&std::sync::Arc<Route>>,
-    policy: &Policy,
-    decision: &Decision,
-) -> Result<Sent, ExplainError> {
-    let identity = route.and_then(|route| ClientIdentity::announced(route));
-    let outbound = Outbound {
-        snapshot,
-        route: route.map(|route| &**route),
-        template: found.map(|found| snapshot.table.template(found)),
-        policy,
-        side: decision.side,
-        upstream: decision.upstream,
-        // They are in the request already.
-        forwarded: None,
-        identity: identity.as_ref(),
-        request_id: &RequestId::made(0),
-        trace: TraceContext::continue_or_start(&request.fields, 1, 1),
-    };
-    outbound.write(&mut request).map_err(|failure| ExplainError::Refused(500, failure.to_string()))?;
-    let service = route.filter(|_| decision.upstream != UpstreamId::MONOLITH).map(|route| &route.rewrite.headers);
-    let variant = match decision.side {
-        Side::Variant(index) => policy.variants.get(usize::from(index)).map(|variant| &variant.headers),
-        _ => None,
-    };
-    let edits: Vec<_> = service.into_iter().chain(variant).collect();
-    let is_secret = |name: &[u8], value: &[u8]| {
-        let mut written = edits.iter().flat_map(|edits| edits.set.iter().chain(&edits.add));
-        written.any(|(own, text)| {
-            text.is_sensitive() && own.as_str().as_bytes().eq_ignore_ascii_case(name) && text.as_bytes() == value
-        })
-    };
-    let mut headers = Vec::new();
-    for (name, value) in request.fields.iter() {
-        let shown = if is_secret(name, value) { FROM_A_VARIABLE.into() } else { String::from_utf8_lossy(value) };
-        headers.push((String::from_utf8_lossy(name).into_owned(), shown.into_owned()));
-    }
-    Ok(Sent {
-        method: request.method.to_string(),
-        target: String::from_utf8_lossy(request.target()).into_owned(),
-        headers,
-    })
+    Some(ExplainedCopy { upstream, why, translation: None })
 }

@@ -17,6 +17,7 @@ mod endpoint_connection;
 mod enforce;
 mod exchange;
 mod explain;
+mod explained_request;
 mod explained_token;
 mod failure;
 mod fault;

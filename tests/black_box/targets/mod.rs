@@ -1,4 +1,6 @@
 //! Black-box tests of upstreams that are not servers of HTTP.
 
 mod aws;
+mod explained;
 mod lambda;
+mod moved;
