@@ -114,6 +114,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
     let inventory = inventory::compile(file, draft);
     let copy_cpu = settings::copy_cpu(file, draft);
     let buckets = settings::buckets(file, draft);
+    let metrics_otlp = settings::metrics_otlp(file, draft);
     let pages = pages::compile(file, sources, draft);
     let upstreams = upstreams::compile(file, draft);
     let routes = routes::compile(file, matching, &upstreams.names, draft);
@@ -130,6 +131,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
         inventory,
         copy_cpu,
         buckets,
+        metrics_otlp,
         pages,
         upstreams: upstreams.specs,
         monolith_retired: upstreams.monolith_retired,

@@ -136,7 +136,19 @@ pub(super) fn logs(file: &config::File) -> AccessLog {
 pub(super) fn tracing(file: &config::File, draft: &mut Draft<'_>) -> TracingSettings {
     let empty = config::Tracing::default();
     let tracing = file.tracing.get().unwrap_or(&empty);
-    if let Some(given) = tracing.otlp.given()
+    TracingSettings {
+        otlp: collector(&tracing.otlp, draft),
+        sample: tracing.sample.get().map_or_else(|| percent(config::Percent(100)), |share| percent(*share)),
+    }
+}
+
+/// `[metrics] otlp`.
+pub(super) fn metrics_otlp(file: &config::File, draft: &mut Draft<'_>) -> Option<Box<str>> {
+    collector(&file.metrics.get()?.otlp, draft)
+}
+
+fn collector(otlp: &Field<String>, draft: &mut Draft<'_>) -> Option<Box<str>> {
+    if let Some(given) = otlp.given()
         && !is_collector(&given.value)
     {
         let help = "write it like `otlp = \"http://127.0.0.1:4318\"`, or for gRPC `otlp = \"grpc://127.0.0.1:4317\"`";
@@ -148,10 +160,7 @@ pub(super) fn tracing(file: &config::File, draft: &mut Draft<'_>) -> TracingSett
             help,
         );
     }
-    TracingSettings {
-        otlp: tracing.otlp.get().map(|url| url.as_str().into()),
-        sample: tracing.sample.get().map_or_else(|| percent(config::Percent(100)), |share| percent(*share)),
-    }
+    otlp.get().map(|url| url.as_str().into())
 }
 
 pub(super) fn copy_cpu(file: &config::File, draft: &mut Draft<'_>) -> Option<Percent> {

@@ -260,6 +260,8 @@ pub struct Snapshot {
     pub copy_cpu: Option<Percent>,
     /// Upper bounds of the latency histograms, in seconds, rising.
     pub buckets: Vec<f64>,
+    /// The collector that gets the metrics.
+    pub metrics_otlp: Option<Box<str>>,
     /// Own error pages.
     pub pages: Pages,
     /// The monolith first, then the services in the order of their names.

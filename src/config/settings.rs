@@ -109,5 +109,8 @@ table! {
     pub struct Metrics {
         /// Upper bounds of the latency histograms, in seconds, rising.
         buckets: Vec<Item<f64>>,
+        /// An OTLP collector that gets the metrics of `/metrics`, too: `http://…` or, for gRPC, `grpc://…` (`https`, `grpcs` with TLS),
+        /// every minute or as `OTEL_METRIC_EXPORT_INTERVAL` (in milliseconds) says. Default: none.
+        otlp: String,
     }
 }

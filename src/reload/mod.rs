@@ -337,7 +337,7 @@ impl Reloader {
             &self.parts.shadow,
             &self.parts.access,
         );
-        if let Err(error) = self.parts.telemetry.configure(&next.snapshot.logs, &next.snapshot.tracing) {
+        if let Err(error) = self.parts.telemetry.configure(&next.snapshot) {
             tracing::error!(%error, "the access log or the collector could not be opened; the old one stays");
         }
         self.parts.upstreams.wait_for_new(&next.pools, FIRST_LOOK);

@@ -158,8 +158,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let fds = bound.into_fds();
 
     let metrics = Metrics::new(&snapshot.buckets).map_err(StartError::Metrics)?;
-    let telemetry =
-        Telemetry::start(Arc::clone(&metrics), &snapshot.logs, &snapshot.tracing).map_err(StartError::Log)?;
+    let telemetry = Telemetry::start(Arc::clone(&metrics), &snapshot).map_err(StartError::Log)?;
     let live = Arc::new(Live::new(Instant::now()));
     if let Err(error) = private_folder(&server.state_dir) {
         tracing::warn!(%error, dir = %server.state_dir.display(), "`state_dir` cannot be made: nothing will outlive this process");

@@ -18,12 +18,12 @@ pub use metrics::{
     DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, LONGEST_WINDOW, Metrics, Moved,
     QueueMeters, RouteLabels, RouteMeters, RouteSummary, SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
 };
-pub use otlp::Tracer;
+pub use otlp::{MetricsReader, Tracer};
 pub use process_log::init_logging;
 pub use record::{AttemptRecord, ExchangeRecord, PanicRecord, ShadowRecord, Timings};
 pub use trace::{RequestId, SpanId, TraceContext, TraceId};
 
-use crate::compile::{AccessLog as LogSettings, TracingSettings};
+use crate::compile::Snapshot;
 use crate::message::Fields;
 
 /// Everything that the rest of the program reports to.
@@ -32,22 +32,27 @@ pub struct Telemetry {
     pub access_log: AccessLog,
     pub events: Arc<Events>,
     pub tracer: Tracer,
+    reader: MetricsReader,
 }
 
 impl Telemetry {
     /// Opens the access log and, if there is a collector, the way to it. Fails when the log's file cannot be opened
     /// or the collector's address is none.
-    pub fn start(metrics: Arc<Metrics>, logs: &LogSettings, tracing: &TracingSettings) -> io::Result<Arc<Self>> {
-        let access_log = AccessLog::start(logs, Arc::clone(&metrics))?;
+    pub fn start(metrics: Arc<Metrics>, snapshot: &Snapshot) -> io::Result<Arc<Self>> {
+        let access_log = AccessLog::start(&snapshot.logs, Arc::clone(&metrics))?;
         let tracer = Tracer::new(Arc::clone(&metrics));
-        tracer.configure(tracing)?;
-        Ok(Arc::new(Self { metrics, access_log, events: Arc::default(), tracer }))
+        tracer.configure(&snapshot.tracing)?;
+        let reader = MetricsReader::new(Arc::clone(&metrics));
+        reader.configure(snapshot.metrics_otlp.as_deref())?;
+        Ok(Arc::new(Self { metrics, access_log, events: Arc::default(), tracer, reader }))
     }
 
     /// Puts the settings of a new file in force. Each that cannot be is left as it was; the first reason comes back.
-    pub fn configure(&self, logs: &LogSettings, tracing: &TracingSettings) -> io::Result<()> {
-        let logs = self.access_log.configure(logs);
-        logs.and(self.tracer.configure(tracing))
+    pub fn configure(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let logs = self.access_log.configure(&snapshot.logs);
+        let tracing = self.tracer.configure(&snapshot.tracing);
+        let metrics = self.reader.configure(snapshot.metrics_otlp.as_deref());
+        logs.and(tracing).and(metrics)
     }
 
     /// The trace of a request: the client's, or a new one. The numbers are random.
@@ -102,6 +107,7 @@ impl Telemetry {
     pub fn close(&self, within: Duration) -> bool {
         let began = Instant::now();
         let written = self.access_log.close(within);
-        self.tracer.close(within.saturating_sub(began.elapsed())) && written
+        let traced = self.tracer.close(within.saturating_sub(began.elapsed()));
+        self.reader.close(within.saturating_sub(began.elapsed())) && traced && written
     }
 }

@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use edge::{EdgeMeters, EndpointCounts, UpstreamMeters};
@@ -167,11 +168,16 @@ impl Metrics {
         series::moved(&routes)
     }
 
+    /// What the page has, for another form of it.
+    pub fn families(&self) -> Vec<MetricFamily> {
+        self.tick(Instant::now());
+        self.registry.gather()
+    }
+
     /// The page that Prometheus reads, and its content type. Takes milliseconds: not for the proxy's own threads.
     pub fn encode(&self) -> (Vec<u8>, &'static str) {
-        self.tick(Instant::now());
         let mut page = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut page).expect("a vector takes any text");
+        TextEncoder::new().encode(&self.families(), &mut page).expect("a vector takes any text");
         (page, prometheus::TEXT_FORMAT)
     }
 }

@@ -18,7 +18,18 @@ use crate::message::{Fields, Framing, Name, Piece, RequestHead};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection is kept this long between two batches.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// What is exported, and where a collector takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Signal {
+    http: &'static str,
+    grpc: &'static str,
+}
+
+pub(super) const TRACES: Signal =
+    Signal { http: "/v1/traces", grpc: "/opentelemetry.proto.collector.trace.v1.TraceService/Export" };
+pub(super) const METRICS: Signal =
+    Signal { http: "/v1/metrics", grpc: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" };
 
 /// Where the collector listens and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +42,7 @@ pub(super) struct Address {
 
 impl Address {
     /// `http://…`, `https://…`; gRPC for `grpc://…`, `grpcs://…` and for port 4317, which is gRPC's everywhere.
-    pub(super) fn parse(text: &str) -> io::Result<Self> {
+    pub(super) fn parse(text: &str, signal: Signal) -> io::Result<Self> {
         let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("`{text}` is no address of a collector"));
         let url: Url = text.parse().map_err(|_| wrong())?;
         if url.socket().is_some() {
@@ -41,10 +52,10 @@ impl Address {
         let port = url.explicit_port().unwrap_or(if named_grpc { 4317 } else { 4318 });
         let grpc = named_grpc || port == 4317;
         let base = url.base();
-        let path = match base.strip_suffix("/v1/traces") {
-            _ if grpc => EXPORT.to_owned(),
+        let path = match base.strip_suffix(signal.http) {
+            _ if grpc => signal.grpc.to_owned(),
             Some(_) => base.to_owned(),
-            None => format!("{base}/v1/traces"),
+            None => format!("{base}{}", signal.http),
         };
         Ok(Self { url, port, grpc, path })
     }
@@ -95,7 +106,7 @@ impl Collector {
         Self { address, headers: headers.collect() }
     }
 
-    /// Sends one `ExportTraceServiceRequest`.
+    /// Sends one `ExportTraceServiceRequest`, or one of metrics.
     pub(super) async fn export(&self, batch: Vec<u8>) -> Result<(), Refusal> {
         let late = || Refusal::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()));
         timeout(PATIENCE, self.exchange(batch)).await.unwrap_or_else(|_| Err(late()))
@@ -202,17 +213,20 @@ mod tests {
             ("http://collector/", "collector", 4318, false, false, "/v1/traces"),
             ("https://collector:443/otlp/", "collector", 443, true, false, "/otlp/v1/traces"),
             ("http://collector:4318/v1/traces", "collector", 4318, false, false, "/v1/traces"),
-            ("http://collector:4317", "collector", 4317, false, true, EXPORT),
-            ("grpc://collector:9000", "collector", 9000, false, true, EXPORT),
-            ("grpcs://collector", "collector", 4317, true, true, EXPORT),
+            ("http://collector:4317", "collector", 4317, false, true, TRACES.grpc),
+            ("grpc://collector:9000", "collector", 9000, false, true, TRACES.grpc),
+            ("grpcs://collector", "collector", 4317, true, true, TRACES.grpc),
             ("http://[::1]:4318", "::1", 4318, false, false, "/v1/traces"),
         ] {
-            let read = Address::parse(url).unwrap();
+            let read = Address::parse(url, TRACES).unwrap();
             let seen = (read.url.host(), read.port, read.url.is_tls(), read.grpc, &*read.path);
             assert_eq!(seen, (host, port, tls, grpc, path), "{url}");
         }
+        let metrics = |url| Address::parse(url, METRICS).unwrap().path;
+        assert_eq!(metrics("http://collector/otlp"), "/otlp/v1/metrics");
+        assert_eq!(metrics("grpc://collector"), "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export");
         for url in ["", "collector:4318", "ftp://collector", "http://", "127.0.0.1", "unix:/run/a.sock"] {
-            assert!(Address::parse(url).is_err(), "{url}");
+            assert!(Address::parse(url, TRACES).is_err(), "{url}");
         }
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::super::metrics::Metrics;
-use super::collector::{Address, Collector, Refusal};
+use super::collector::{Address, Collector, Refusal, TRACES};
 use super::resource::Origin;
 
 /// About 3000 spans; a collector takes 4 MiB at most by default.
@@ -41,7 +41,7 @@ struct Spans {
 
 impl Exporter {
     pub(super) fn start(url: &str, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let address = Address::parse(url)?;
+        let address = Address::parse(url, TRACES)?;
         let environment = |name: &str| std::env::var(name).ok();
         let headers = environment("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
         let origin = Origin::of_process(environment);

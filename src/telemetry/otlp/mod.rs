@@ -1,8 +1,10 @@
-//! Spans for an OpenTelemetry collector. Off by default; then a request pays one atomic load for it.
+//! Spans and metrics for an OpenTelemetry collector. Off by default; then a request pays one atomic load for it.
 
 mod collector;
 mod exporter;
+mod periodic;
 mod protobuf;
+mod readings;
 mod resource;
 mod span;
 
@@ -21,6 +23,7 @@ use crate::compile::TracingSettings;
 use crate::message::Fields;
 use crate::migration::Percent;
 use exporter::Exporter;
+pub use periodic::MetricsReader;
 
 /// Begins traces and sends the spans of those that are recorded.
 pub struct Tracer {
@@ -93,6 +96,14 @@ impl Tracer {
         self.on.store(false, Relaxed);
         self.active.swap(None).is_none_or(|active| active.exporter.close(within))
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn nanoseconds_since_1970(time: SystemTime) -> u64 {
+    nanoseconds(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The resource of the spans: the attributes of this process, and those that the environment adds.
+//! The resource of spans and metrics: the attributes of this process, and those that the environment adds.
 
 use super::protobuf::Message;
 use super::span::{Attributes, SPANS};
@@ -37,7 +37,8 @@ impl Origin {
         Self { attributes }
     }
 
-    /// `ExportTraceServiceRequest` with these spans, each already a field of `ScopeSpans`.
+    /// `ExportTraceServiceRequest` with these spans, each already a field of `ScopeSpans`; with metrics `ExportMetricsServiceRequest`,
+    /// whose fields have the same numbers.
     pub(super) fn batch(&self, spans: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(spans.len() + 512);
         Message::new(&mut bytes).message(1, |resource_spans| {

@@ -6,6 +6,7 @@ use super::super::access_log::redacted_query;
 use super::super::record::{AttemptRecord, ExchangeRecord, ShadowRecord};
 use super::super::trace::TraceContext;
 use super::protobuf::Message;
+use super::{nanoseconds, nanoseconds_since_1970};
 
 /// `ScopeSpans.spans`.
 pub(super) const SPANS: u32 = 2;
@@ -131,7 +132,7 @@ pub(super) fn shadow(bytes: &mut Vec<u8>, record: &ShadowRecord<'_>, now: System
 
 impl Span<'_> {
     fn write(&self, bytes: &mut Vec<u8>, attributes: impl FnOnce(&mut Attributes<'_, '_>)) {
-        let end = nanoseconds(self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        let end = nanoseconds_since_1970(self.now);
         Message::new(bytes).message(SPANS, |span| {
             span.bytes(1, self.trace.trace_id());
             span.bytes(2, self.trace.span_id());
@@ -203,10 +204,6 @@ impl Attributes<'_, '_> {
             pair.message(2, value);
         });
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A request must not fill the queue with one text.

@@ -5,8 +5,13 @@ use std::net::TcpListener;
 use std::sync::mpsc::{self, Receiver};
 
 use http::{HeaderMap, HeaderValue};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Metric as ReadMetric, NumberDataPoint, number_data_point,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
@@ -311,4 +316,71 @@ fn settings_change_while_it_runs() {
     tracer.configure(&TracingSettings { otlp: None, sample: Percent::EVERYBODY }).unwrap();
     assert!(!tracer.begin(&Fields::new(), 1, 2).is_recorded());
     assert_eq!(spans(&second_got.recv_timeout(LONG).unwrap().body).len(), 3);
+}
+
+/// The reading that was sent when it was asked to end.
+fn reading(metrics: &Arc<Metrics>) -> (Got, Vec<ReadMetric>) {
+    let (url, got) = collector(&[200]);
+    let reader = MetricsReader::new(Arc::clone(metrics));
+    reader.configure(Some(&url)).unwrap();
+    assert!(reader.close(LONG), "the collector took them");
+    let got = got.recv_timeout(LONG).expect("a reading");
+    let request = ExportMetricsServiceRequest::decode(&*got.body).expect("the collector can decode it");
+    let metrics = request.resource_metrics.into_iter().flat_map(|metrics| metrics.scope_metrics);
+    (got, metrics.flat_map(|scope| scope.metrics).collect())
+}
+
+#[test]
+fn the_metrics_of_the_page_reach_a_collector() {
+    let metrics = Metrics::new(&[0.1, 1.0]).unwrap();
+    metrics.edge().retry("users", "reset");
+    metrics.edge().retry("users", "reset");
+    metrics.edge().monolith_only(true);
+    let queue = metrics.queue("users", true).expect("it is limited");
+    queue.waited(0.05);
+    queue.waited(7.0);
+    let (got, read) = reading(&metrics);
+    assert!(got.head.starts_with("POST /v1/metrics HTTP/1.1\r\n"), "{}", got.head);
+    let page = String::from_utf8(metrics.encode().0).unwrap();
+    let on_the_page: std::collections::BTreeSet<_> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let names: std::collections::BTreeSet<_> = read.iter().map(|metric| &*metric.name).collect();
+    assert_eq!(names, on_the_page);
+    let find = |name: &str| read.iter().find(|metric| metric.name == name).expect(name);
+    let Some(Data::Sum(retries)) = &find("multilith_retries_total").data else { panic!("no sum") };
+    assert!(retries.is_monotonic && retries.aggregation_temporality == AggregationTemporality::Cumulative as i32);
+    let reset = |point: &&NumberDataPoint| attribute(&point.attributes, "reason").as_deref() == Some("reset");
+    let point = retries.data_points.iter().find(reset).expect("retries after a reset");
+    assert_eq!(attribute(&point.attributes, "upstream").as_deref(), Some("users"));
+    assert_eq!(point.value, Some(number_data_point::Value::AsDouble(2.0)));
+    assert!(point.start_time_unix_nano > 0 && point.time_unix_nano >= point.start_time_unix_nano);
+    let Some(Data::Gauge(button)) = &find("multilith_monolith_only").data else { panic!("no gauge") };
+    assert_eq!(button.data_points[0].value, Some(number_data_point::Value::AsDouble(1.0)));
+    let waits = read.iter().find(|metric| matches!(metric.data, Some(Data::Histogram(_)))).expect("a histogram");
+    assert_eq!(waits.unit, "s", "{}", waits.name);
+    let Some(Data::Histogram(waits)) = &waits.data else { panic!("no histogram") };
+    let point = &waits.data_points[0];
+    assert_eq!((point.count, point.sum, &*point.explicit_bounds), (2, Some(7.05), &[0.1, 1.0][..]));
+    assert_eq!(point.bucket_counts, [1, 0, 1], "one below 0.1 s, one above all bounds");
+}
+
+#[test]
+fn more_metrics_than_a_collector_takes_at_once_come_in_several_batches() {
+    let metrics = Metrics::new(&[1.0]).unwrap();
+    for upstream in 0..8000 {
+        metrics.edge().retry(&format!("an-upstream-with-a-long-name-{upstream}"), "reset");
+    }
+    let batches = readings::batches(&metrics.families(), readings::Span { began: 1, now: 2 });
+    assert!(batches.len() > 1 && batches.iter().all(|batch| batch.len() < 2 * 1024 * 1024));
+    let origin = resource::Origin::of_process(|_| None);
+    let decoded = |batch: &Vec<u8>| ExportMetricsServiceRequest::decode(&*origin.batch(batch)).expect("a request");
+    let points = |metric: ReadMetric| match metric.data {
+        Some(Data::Sum(sum)) if metric.name == "multilith_retries_total" => sum.data_points.len(),
+        _ => 0,
+    };
+    let scopes = batches.iter().map(decoded).flat_map(|request| request.resource_metrics);
+    let all =
+        scopes.flat_map(|metrics| metrics.scope_metrics).flat_map(|scope| scope.metrics).map(points).sum::<usize>();
+    let page = String::from_utf8(metrics.encode().0).unwrap();
+    assert_eq!(all, page.lines().filter(|line| line.starts_with("multilith_retries_total{")).count());
 }
