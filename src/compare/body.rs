@@ -1,4 +1,4 @@
-//! Compares two bodies by the tree that fits them: JSON, pages, XML, forms, tables, gRPC, lines of text.
+//! Compares two bodies by the tree that fits them: JSON, pages, XML, forms, parts, tables, gRPC, lines of text.
 //!
 //! Bytes are one field, `body`; what claims to have fields and cannot be read is a text.
 
@@ -16,7 +16,7 @@ use super::path::FieldPath;
 use super::place::{MAX_KEYS, looks_like_data};
 use super::redact::form_pairs;
 use super::verdict::Incomparable;
-use super::{html, lines, markup, protobuf, table, walk, xml};
+use super::{html, lines, markup, multipart, protobuf, table, walk, xml};
 
 /// Compares the bodies as far as they are known; the error says why nothing can be said.
 pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findings<'_>) -> Result<(), Incomparable> {
@@ -84,6 +84,11 @@ fn hashed(
 
 fn decoded([a, b]: [&[u8]; 2], headers: [&HeaderMap; 2], media: (Media, Media), findings: &mut Findings<'_>) {
     let agreed = agreed(media);
+    if agreed == Media::Multipart
+        && let (Some(a), Some(b)) = (multipart::parse(a, headers[0]), multipart::parse(b, headers[1]))
+    {
+        return multipart::compare(&a, &b, findings);
+    }
     let messages = match agreed {
         Media::Grpc => protobuf::frames(a).zip(protobuf::frames(b)),
         Media::Protobuf => protobuf::message(a).zip(protobuf::message(b)),
@@ -118,14 +123,19 @@ fn decoded([a, b]: [&[u8]; 2], headers: [&HeaderMap; 2], media: (Media, Media), 
             }
         }
         Media::Csv => {
-            if let (Some(a), Some(b)) = (table::parse(text_a), table::parse(text_b)) {
-                return findings.below("csv".to_owned(), |findings| walk::documents(&a, &b, findings));
+            if let (Some(a), Some(b)) = (table::parse(text_a), table::parse(text_b))
+                && a.mark == b.mark
+            {
+                if a.has_columns_in_another_order(&b) {
+                    findings.add("csv header order".to_owned(), Kind::Order, Found::Nothing, Found::Nothing);
+                }
+                return findings.below("csv".to_owned(), |findings| walk::documents(&a.rows, &b.rows, findings));
             }
         }
         Media::Bytes | Media::Stream | Media::Grpc | Media::Protobuf => {
             return differ(findings, as_found(a), as_found(b));
         }
-        Media::Text => {}
+        Media::Text | Media::Multipart => {}
     }
     lines::texts(text_a, text_b, findings);
 }

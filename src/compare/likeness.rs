@@ -19,7 +19,13 @@ impl Likeness {
     }
 
     pub(super) fn learn(&mut self, hosts: impl IntoIterator<Item = String>) {
-        self.hosts.extend(hosts.into_iter().map(|host| host.to_ascii_lowercase()));
+        for host in hosts {
+            let host = host.to_ascii_lowercase();
+            // A link does not name the port that its scheme has by itself.
+            let bare = [":80", ":443"].iter().find_map(|port| host.strip_suffix(port));
+            self.hosts.extend(bare.map(str::to_owned));
+            self.hosts.push(host);
+        }
     }
 
     /// Whether two texts of a field are the same; `host` is the one that the client named.
@@ -100,11 +106,14 @@ mod tests {
     fn links_to_either_side_are_the_same() {
         let mask = Regex::new(r"comment-\d+").expect("a pattern");
         let mut likeness = Likeness::new(vec![("header:location".to_owned(), mask)], true, true);
-        likeness.learn(["10.0.0.5:7001".to_owned(), "old.internal".to_owned()]);
+        likeness.learn(["10.0.0.5:7001", "old.internal", "people.internal:80"].map(str::to_owned));
         let host = Some("shop.example:8080");
         for (field, a, b, same) in [
             ("$.a", "https://shop.example/x", "http://10.0.0.5:7001/x", true),
             ("$.a", "see https://shop.example/x.", "see http://OLD.internal/x.", true),
+            ("$.a", "https://shop.example/x", "http://people.internal/x", true),
+            ("$.a", "https://shop.example/x", "http://people.internal:80/x", true),
+            ("$.a", "https://shop.example/x", "http://people.internal:81/x", false),
             ("$.a", "https://shop.example/x", "https://evil.example/x", false),
             ("$.a", "https://shop.example/x", "https://shop.example/y", false),
             ("$.a", "https://shop.example/", "https://10.0.0.5:7002/", false),

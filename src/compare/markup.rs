@@ -3,9 +3,12 @@
 //! A path has a step an element: `#id` where there is one, else tag and first class, else the tag; `[*]` where siblings
 //! share it. Comments, the order of attributes and of classes, and white space beside tags do not count.
 
+use std::collections::HashSet;
+
 use html5ever::{Attribute, local_name};
 
 use super::align::align;
+use super::anchors;
 use super::difference::{Findings, Found, Kind};
 use super::json::Json;
 use super::tree::{Content, Element, Label, Node, Subtree, children};
@@ -95,10 +98,6 @@ impl<'v> Walk<'v, '_, '_> {
         }
         let hashes = |nodes: &[Subtree<'_>]| nodes.iter().map(|node| hash(node)).collect::<Vec<_>>();
         let equal = align(&hashes(&a), &hashes(&b));
-        if equal.moved {
-            let field = format!("{} order", self.name());
-            self.findings.add(field, Kind::Order, Found::Nothing, Found::Nothing);
-        }
         if !equal.pairs.is_empty() {
             self.findings.same();
         }
@@ -107,6 +106,18 @@ impl<'v> Walk<'v, '_, '_> {
             places.iter().filter_map(|at| nodes.get(*at).map(|node| (*at, *node))).collect::<Vec<_>>()
         };
         let (a, b) = (rest(&a, &equal.only_control), rest(&b, &equal.only_candidate));
+        let nodes = |list: &[(usize, Subtree<'v>)]| list.iter().map(|(_, node)| *node).collect::<Vec<_>>();
+        let known = anchors::pairs(&nodes(&a), &nodes(&b));
+        if equal.moved || !known.is_sorted_by(|a, b| a.1 < b.1) {
+            let field = format!("{} order", self.name());
+            self.findings.add(field, Kind::Order, Found::Nothing, Found::Nothing);
+        }
+        for (x, y) in &known {
+            if let (Some((_, a)), Some((_, b))) = (a.get(*x), b.get(*y)) {
+                self.nodes(a, b, parents);
+            }
+        }
+        let (a, b) = (without(a, known.iter().map(|(x, _)| *x)), without(b, known.iter().map(|(_, y)| *y)));
         let signatures =
             |nodes: &[(usize, Subtree<'_>)]| nodes.iter().map(|(_, node)| signature(node)).collect::<Vec<_>>();
         let left = align(&signatures(&a), &signatures(&b));
@@ -220,6 +231,12 @@ impl<'v> Walk<'v, '_, '_> {
 }
 
 type Parents<'v> = [Subtree<'v>; 2];
+
+/// What is left of a list without these places.
+fn without<T>(list: Vec<T>, places: impl Iterator<Item = usize>) -> Vec<T> {
+    let places: HashSet<_> = places.collect();
+    list.into_iter().enumerate().filter(|(at, _)| !places.contains(at)).map(|(_, one)| one).collect()
+}
 
 fn hash(node: Subtree<'_>) -> u64 {
     node.first().map_or(0, |node| node.hash)

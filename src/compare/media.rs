@@ -11,6 +11,8 @@ pub(super) enum Media {
     Html,
     Xml,
     Csv,
+    /// Parts with heads of their own.
+    Multipart,
     /// gRPC: frames of protobuf messages.
     Grpc,
     /// One protobuf message.
@@ -43,6 +45,7 @@ impl Media {
             "application/protobuf" | "application/x-protobuf" => Self::Protobuf,
             essence if essence.starts_with("application/grpc") && !essence.ends_with("+json") => Self::Grpc,
             "text/event-stream" | "multipart/x-mixed-replace" => Self::Stream,
+            essence if essence.starts_with("multipart/") => Self::Multipart,
             "application/javascript" | "application/graphql" | "application/yaml" | "application/toml" => Self::Text,
             essence if essence.ends_with("+json") => Self::Json,
             essence if essence.ends_with("+xml") => Self::Xml,
@@ -74,6 +77,8 @@ mod tests {
             ("text/csv; header=present", Media::Csv),
             ("text/plain", Media::Text),
             ("text/event-stream", Media::Stream),
+            ("multipart/form-data; boundary=x", Media::Multipart),
+            ("multipart/x-mixed-replace; boundary=x", Media::Stream),
             ("image/png", Media::Bytes),
             ("", Media::Unknown),
         ] {

@@ -15,6 +15,7 @@
 
 mod again;
 mod align;
+mod anchors;
 mod answer;
 mod body;
 mod charset;
@@ -35,6 +36,7 @@ mod lists;
 mod markup;
 mod masks;
 mod media;
+mod multipart;
 mod noise;
 mod number;
 mod path;

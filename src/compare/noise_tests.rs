@@ -175,16 +175,37 @@ fn posts(n: &mut Noise<'_>) -> Vec<u8> {
     format!("[{}]", posts.join(",")).into_bytes()
 }
 
+/// A shop whose every row has a token of its own, in any order.
+fn rows(n: &mut Noise<'_>) -> Vec<u8> {
+    let missing = n.is_missing();
+    let rows: String = n
+        .order()
+        .into_iter()
+        .filter(|item| !(missing && *item == 3))
+        .map(|item| {
+            let (price, link) = if item == 2 { (n.price(), n.link()) } else { ("5.00", "/products/other") };
+            let (token, nonce, attribute) = (n.token(), n.nonce(), n.attribute());
+            format!(
+                "<li><h3>Item number {item}</h3><span class=\"price\">{price}</span><a href=\"{link}?ref={nonce}\">more</a>\
+                 <form method=\"post\"><input type=\"hidden\" name=\"csrf\" value=\"{token}\"></form>\
+                 <img loading=\"{attribute}\"></li>"
+            )
+        })
+        .collect();
+    format!("<!doctype html><html><body><h1>Shop</h1><ul id=\"shop\">{rows}</ul></body></html>").into_bytes()
+}
+
 fn feed(n: &mut Noise<'_>) -> Vec<u8> {
     let items: String = (1..=4)
         .filter(|item| !(n.is_missing() && *item == 2))
         .map(|item| format!("<item><title>Post {item}</title><guid isPermaLink=\"false\">p{item}</guid><dc:creator>ann</dc:creator></item>"))
         .collect();
     let (clock, link, price, attribute) = (n.clock(), n.link(), n.price(), n.attribute());
+    let advert = if n.advert() { "<banner url=\"/out\">Buy now</banner>" } else { "" };
     format!(
         "<?xml version=\"1.0\"?>\n<rss version=\"2.0\" xmlns:dc=\"http://purl.org/dc/elements/1.1/\"><channel>\
          <title>Shop</title><lastBuildDate>{clock}</lastBuildDate><link>{link}</link>\n\
-         <price currency=\"{attribute}\">{price}</price>{items}</channel></rss>"
+         <price currency=\"{attribute}\">{price}</price>{advert}{items}</channel></rss>"
     )
     .into_bytes()
 }
@@ -210,11 +231,11 @@ fn list(n: &mut Noise<'_>) -> Vec<u8> {
 }
 
 fn sheet(n: &mut Noise<'_>) -> Vec<u8> {
-    let mut out = String::from("id,price,link,exported\n");
+    let mut out = String::from("id,price,link,load,exported\n");
     let missing = n.is_missing();
     for id in n.order().into_iter().filter(|id| !(missing && *id == 3)) {
         let (price, clock) = (if id == 1 { n.price() } else { "3.00" }, n.clock());
-        out.push_str(&format!("{id},{price},{},{clock}\n", n.link()));
+        out.push_str(&format!("{id},{price},{},{},{clock}\n", n.link(), n.attribute()));
     }
     out.into_bytes()
 }
@@ -222,8 +243,13 @@ fn sheet(n: &mut Noise<'_>) -> Vec<u8> {
 fn call(n: &mut Noise<'_>) -> Vec<u8> {
     let mut message = Vec::new();
     let mut texts = vec![(1, n.price().to_owned()), (2, n.link().to_owned()), (3, n.nonce()), (4, n.clock())];
-    let elements = (1..=3).filter(|id| !(n.is_missing() && *id == 2));
+    let missing = n.is_missing();
+    let elements = n.order().into_iter().filter(|id| !(missing && *id == 2));
     texts.extend(elements.map(|id| (5, format!("element {id}"))));
+    texts.push((7, n.attribute().to_owned()));
+    if n.advert() {
+        texts.push((8, "Buy now".to_owned()));
+    }
     for (field, text) in texts {
         message.extend([field << 3 | 2_u8, u8::try_from(text.len()).expect("short")]);
         message.extend(text.as_bytes());
@@ -245,7 +271,19 @@ fn text(n: &mut Noise<'_>) -> Vec<u8> {
 type Make = fn(&mut Noise<'_>) -> Vec<u8>;
 
 /// Each kind with its faults and the fields that each of them is.
-const KINDS: [(&str, &str, Make, &[(Fault, &[&str])]); 9] = [
+const KINDS: [(&str, &str, Make, &[(Fault, &[&str])]); 10] = [
+    (
+        "rows",
+        "text/html; charset=utf-8",
+        rows,
+        &[
+            (Fault::Price, &["#shop > li[*] > span.price"]),
+            (Fault::Link, &["#shop > li[*] > a@href"]),
+            (Fault::Attribute, &["#shop > li[*] > img@loading"]),
+            (Fault::Missing, &["#shop > li[*]"]),
+            (Fault::Status, &["status"]),
+        ],
+    ),
     (
         "page",
         "text/html; charset=utf-8",
@@ -325,6 +363,7 @@ const KINDS: [(&str, &str, Make, &[(Fault, &[&str])]); 9] = [
         &[
             (Fault::Price, &["csv.price"]),
             (Fault::Link, &["csv.link"]),
+            (Fault::Attribute, &["csv.load"]),
             (Fault::Missing, &["csv"]),
             (Fault::Status, &["status"]),
         ],
@@ -333,7 +372,13 @@ const KINDS: [(&str, &str, Make, &[(Fault, &[&str])]); 9] = [
         "call",
         "application/grpc",
         call,
-        &[(Fault::Price, &["#1"]), (Fault::Link, &["#2"]), (Fault::Missing, &["#5[*]"]), (Fault::Status, &["status"])],
+        &[
+            (Fault::Price, &["#1"]),
+            (Fault::Link, &["#2"]),
+            (Fault::Attribute, &["#7"]),
+            (Fault::Missing, &["#5[*]"]),
+            (Fault::Status, &["status"]),
+        ],
     ),
     (
         "text",

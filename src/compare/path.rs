@@ -29,8 +29,8 @@ pub enum FieldPath {
     Status,
     /// `body`: a body that has no fields.
     Body,
-    /// A field as reports name it, of a page, a table, a message, a text, or inside a string: `main > p`, `csv.price`,
-    /// `#1.3[*]`, `line[*]`, `$.html › p > a@href`, `$.users order`.
+    /// A field as reports name it, of a page, a table, a message, a part, a text, or inside a string: `main > p`,
+    /// `csv.price`, `#1.3[*]`, `part.file@filename`, `line[*]`, `$.html › p > a@href`, `$.users order`.
     Named(Box<str>),
 }
 
@@ -146,8 +146,12 @@ impl fmt::Display for FieldPath {
 /// Whether a text is written as fields are named that are neither of a JSON document nor of a form.
 fn is_named(text: &str) -> bool {
     let inner = [" > ", " › "].iter().any(|mark| text.contains(mark)) || text.ends_with(" order");
-    let table = ["csv", "line[*]"].contains(&text) || text.starts_with("csv.") || text.starts_with("csv[");
-    inner || table || (text.len() > 1 && text.starts_with('#')) || (!text.starts_with('$') && text.contains('@'))
+    let begins = ["csv.", "csv[", "part.", "part["].iter().any(|word| text.starts_with(word));
+    inner
+        || begins
+        || ["csv", "line[*]"].contains(&text)
+        || (text.len() > 1 && text.starts_with('#'))
+        || (!text.starts_with('$') && text.contains('@'))
 }
 
 impl fmt::Display for Segment {
@@ -276,6 +280,8 @@ mod tests {
             "$.users order",
             "csv.price",
             "#1.3[*]",
+            "part.file@filename",
+            "part[*]",
             "line[*]",
             "status",
             "body",

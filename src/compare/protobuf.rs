@@ -1,6 +1,6 @@
 //! Reads gRPC's frames and the wire format of protobuf by field number; no schema is needed.
 //!
-//! A part with a length is a message if it reads as one, else a text, else bytes. Sources: the gRPC over HTTP/2
+//! A part with a length is a text if it holds nothing but letters, else a message if it reads as one, else bytes. Sources: the gRPC over HTTP/2
 //! specification, and the description of the protobuf wire format.
 
 use std::borrow::Cow;
@@ -63,13 +63,17 @@ fn fields(mut bytes: &[u8], depth: usize, left: &mut usize) -> Option<Json<'stat
 fn part(bytes: &[u8], depth: usize, left: &mut usize) -> Json<'static> {
     let text =
         std::str::from_utf8(bytes).ok().filter(|text| !text.chars().any(|c| c.is_control() && !c.is_whitespace()));
-    if let Some(text) = text {
+    // A message may begin like white space: its first field, a text of nine to thirteen bytes.
+    if let Some(text) = text.filter(|text| !text.starts_with(char::is_control)) {
         return word(text);
     }
     let mut budget = *left;
-    if let Some(message) = fields(bytes, depth + 1, &mut budget) {
+    if let Some(message) = fields(bytes, depth + 1, &mut budget).filter(|_| !bytes.is_empty()) {
         *left = budget;
         return message;
+    }
+    if let Some(text) = text {
+        return word(text);
     }
     let mut out = String::from("0x");
     for byte in bytes {
@@ -117,6 +121,9 @@ mod tests {
         let bytes = b"\x08\x96\x01\x12\x07testing\x1a\x03\x08\x96\x01";
         let expected = r#"{"1":"150","2":"testing","3":{"1":"150"}}"#;
         assert_eq!(shown(message(bytes)).as_deref(), Some(expected));
+        // { 1: { 1: "0123456789" } }: read as letters, it would be white space and digits.
+        assert_eq!(shown(message(b"\x0a\x0c\x0a\x0a0123456789")).as_deref(), Some(r#"{"1":{"1":"0123456789"}}"#));
+        assert_eq!(shown(message(b"\x0a\x03\n\na")).as_deref(), Some(r#"{"1":"\n\na"}"#));
         let mut framed = vec![0, 0, 0, 0, u8::try_from(bytes.len()).expect("short")];
         framed.extend(bytes);
         assert_eq!(shown(frames(&framed)).as_deref(), Some(expected));

@@ -13,7 +13,7 @@ use super::written::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, Writ
 use crate::migration::Follow;
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
-const COMPARED_AS: u32 = 3;
+const COMPARED_AS: u32 = 4;
 
 /// Bytes of a compiled mask.
 const LARGEST_MASK: usize = 1 << 20;

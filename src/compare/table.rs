@@ -7,8 +7,29 @@ use super::json::Json;
 /// Rows of one document; of more nothing but the text is compared.
 const MAX_ROWS: usize = 20_000;
 
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Between cells.
+    pub(super) mark: char,
+    columns: Vec<String>,
+    /// A list of objects.
+    pub(super) rows: Json<'static>,
+}
+
+impl Table {
+    /// Whether both name the same columns, but not in this order.
+    pub(super) fn has_columns_in_another_order(&self, other: &Self) -> bool {
+        let sorted = |table: &Self| {
+            let mut columns = table.columns.clone();
+            columns.sort_unstable();
+            columns
+        };
+        self.columns != other.columns && sorted(self) == sorted(other)
+    }
+}
+
 /// `None`: the first line names no columns, or the rows are not all as wide as it.
-pub(super) fn parse(text: &str) -> Option<Json<'static>> {
+pub(super) fn parse(text: &str) -> Option<Table> {
     let text = text.trim_start_matches('\u{feff}');
     let first = text.lines().next()?;
     let mark = [',', ';', '\t'].into_iter().max_by_key(|mark| first.matches(*mark).count())?;
@@ -26,7 +47,8 @@ pub(super) fn parse(text: &str) -> Option<Json<'static>> {
             Json::Object(cells.map(|(name, cell)| (Cow::Owned(name.clone()), Json::String(Cow::Owned(cell)))).collect())
         })
     };
-    rows.map(read).collect::<Option<Vec<_>>>().map(Json::Array)
+    let rows = rows.map(read).collect::<Option<Vec<_>>>().map(Json::Array)?;
+    Some(Table { mark, columns: names, rows })
 }
 
 /// RFC 4180, with any of the usual marks between cells.
@@ -69,9 +91,9 @@ mod tests {
     #[test]
     fn a_table_is_a_list_of_rows() {
         let shown = |text: &str| {
-            parse(text).map(|json| {
+            parse(text).map(|table| {
                 let mut out = String::new();
-                json.write(&mut out);
+                table.rows.write(&mut out);
                 out
             })
         };

@@ -57,11 +57,28 @@ fn bodies_are_compared_by_their_media_type() {
         ("application/xml", "<a>\n<b/></a>", "<a><b/></a>", "match"),
         ("text/plain", "a b", "a  b", "line[*]"),
         ("text/csv", "id,price\n1,10\n2,20\n", "id,price\n2,20\n1,11\n", "csv order csv.price"),
+        ("text/csv", "id,price\n1,10\n", "id;price\n1;10\n", "line[*]"),
+        ("text/csv", "id,price\n1,10\n", "price,id\n10,1\n", "csv header order"),
+        ("multipart/mixed; boundary=x", "--x\n\na\n--x--", "--x\r\n\r\nb\r\n--x--", "part[*]"),
+        ("multipart/mixed; boundary=x", "--x\n\na\n", "--x\n\nb\n", "line[*]"),
         ("application/rss+xml", "<r><i>a</i><i>b</i></r>", "<r><i>a</i><i>c</i></r>", "r > i[*]"),
         ("text/html", "<ul><li>a<li>b<li>c</ul>", "<ul><li>a</li><li>x</li><li>b</li><li>c</li></ul>", "ul > li[*]"),
         ("text/html", "<a href=/1 class='b a'>x</a><!-- 1 -->", "<a class='a b' href='/1'>x</a>", "match"),
         ("text/html", "<p id=m><a href=/1>x</a>", "<p id=m><a href=/2>x</a>", "#m > a@href"),
         ("text/html", "<p>a</p><b>c</b>", "<b>c</b><p>a</p>", "body order"),
+        // Every row differs, and one is missing: it is known by what no other row says.
+        (
+            "text/html",
+            "<ul><li>one<i>n1</i><li>two<i>n2</i><li>three<i>n3</i></ul>",
+            "<ul><li>two<i>m2</i><li>three<i>m3</i></ul>",
+            "ul > li[*] > i ul > li[*]",
+        ),
+        (
+            "text/html",
+            "<ul><li>one<i>n1</i><li>two<i>n2</i></ul>",
+            "<ul><li>two<i>m2</i><li>one<i>m1</i></ul>",
+            "body > ul order ul > li[*] > i",
+        ),
         ("application/octet-stream", "a", "b", "body"),
         ("application/octet-stream", "a", "", "body"),
     ] {
