@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::difference::Kind;
-use super::report::shown;
-use super::text::{WIDTH, code, cut, duration, side_lines};
+use super::report::{shown, status_word};
+use super::text::{WIDTH, cut, duration, side_lines};
 use super::verdict::{Incomparable, Outcome};
 
 /// What `diff ROUTE --replay N` and the API say.
@@ -85,7 +85,7 @@ impl AgainReport {
         line(&cut(&format!("{} #{}  {} {}", self.route, self.number, self.method, self.target), WIDTH));
         for (name, side) in [("monolith", &self.monolith), ("service", &self.service)] {
             let said = match (&side.status, &side.error) {
-                (Some(status), _) => format!("{}  {}", code(status), duration(side.seconds)),
+                (Some(status), _) => format!("{}  {}", status_word(status), duration(side.seconds)),
                 (None, Some(why)) => format!("no answer: {why}"),
                 (None, None) => "no answer".to_owned(),
             };

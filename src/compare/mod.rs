@@ -70,7 +70,9 @@ pub use likeness::without_port;
 pub use noise::{Counts, NOISE_KNOWN_AFTER};
 pub use path::{FieldPath, PathError, PathFault, Segment};
 pub use redact::REDACTED;
-pub use report::{CopiesReport, ExampleReport, FieldReport, Latencies, Quantiles, Report, StatusReport, Verdicts};
+pub use report::{
+    CopiesReport, ExampleReport, FieldReport, Latencies, Quantiles, Report, StatusReport, Verdicts, status_word,
+};
 pub use rules::{Headers, Rules};
 pub use shape::shape_of;
 pub use statuses::KeptRequest;

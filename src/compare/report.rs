@@ -278,6 +278,11 @@ impl StatusReport {
     }
 }
 
+/// A number, or the word without quotes.
+pub fn status_word(code: &serde_json::Value) -> String {
+    code.as_str().map_or_else(|| code.to_string(), str::to_owned)
+}
+
 impl FieldReport {
     fn of(tally: &Tally, evidence: &Evidence, counts: Counts) -> Self {
         let examples = tally.examples.iter().rev().map(|kept| ExampleReport {

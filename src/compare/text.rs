@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::difference::Kind;
-use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts};
+use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts, status_word};
 use super::token::{Token, tokens};
 
 /// Columns of a terminal.
@@ -188,7 +188,7 @@ impl Report {
         }
         writeln!(f, "\n  statuses that differ")?;
         for pair in &self.statuses {
-            let (from, to) = (code(&pair.from), code(&pair.to));
+            let (from, to) = (status_word(&pair.from), status_word(&pair.to));
             let with = match (pair.authorized, pair.count) {
                 (0, _) => String::new(),
                 (some, all) if some == all => "  (all with credentials)".to_owned(),
@@ -249,11 +249,6 @@ fn shortened(name: &str, width: usize) -> String {
     cut(&format!("{head} … {tail}"), width)
 }
 
-/// A number, or the word without quotes.
-pub(super) fn code(code: &serde_json::Value) -> String {
-    code.as_str().map_or_else(|| code.to_string(), str::to_owned)
-}
-
 fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
     let kinds = field.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     if field.kinds.iter().any(|kind| *kind != Kind::Value) {
@@ -268,8 +263,8 @@ fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
     for example in new.take(MAX_EXAMPLES) {
         if let (Some(method), Some(target)) = (&example.method, &example.target) {
             let status = match &example.statuses {
-                Some([a, b]) if a == b => code(a),
-                Some([a, b]) => format!("{} → {}", code(a), code(b)),
+                Some([a, b]) if a == b => status_word(a),
+                Some([a, b]) => format!("{} → {}", status_word(a), status_word(b)),
                 None => String::new(),
             };
             let id = example.request_id.as_deref().unwrap_or_default();

@@ -18,7 +18,7 @@ use crate::message::{RequestHead, is_value};
 use crate::migration::Stage;
 use crate::route::normalise_bytes;
 use crate::shadow::{Again, Target};
-use crate::telemetry::TraceContext;
+use crate::telemetry::{RequestId, TraceContext};
 
 /// Why a kept request is not asked again.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -104,6 +104,7 @@ pub fn again(
         service: (service, Arc::clone(edition.pool(service))),
         unit: None,
         client: None,
+        request_id: RequestId::made(fastrand::u128(..)),
         trace: TraceContext::continue_or_start(&head.fields, fastrand::u128(1..), fastrand::u64(1..)).for_shadow(),
         safe: true,
         inquiry: asks.map(|asks| Box::new(Inquiry { asks: Arc::clone(asks), forwarded: None })),

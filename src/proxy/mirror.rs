@@ -43,6 +43,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
             monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
             unit: exchange.decision.unit_hash,
             client: exchange.proxied(),
+            request_id: exchange.request_id,
             trace: exchange.trace.for_shadow(),
             safe: exchange.is_safe(),
             inquiry: inquiry(exchange, upstream),

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 
@@ -17,6 +18,7 @@ use super::cpu_share::CpuShare;
 use super::deliver::Asked;
 use super::follow::{Followed, Side, follow};
 use super::now;
+use super::recent::Recent;
 use super::threads::step_back_for;
 use crate::compare::{Learned, Outcome, Request, Rules, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
@@ -136,6 +138,7 @@ pub(super) struct Tools {
     pub(super) client: Arc<Client>,
     pub(super) budget: Arc<ByteBudget>,
     pub(super) telemetry: Arc<Telemetry>,
+    pub(super) recent: Arc<Recent>,
 }
 
 struct Work {
@@ -185,6 +188,8 @@ impl Work {
             let failed = [control, candidate].map(|seen| seen.answer.result(request).is_failure());
             (outcome, verdicts, failed)
         });
+        let of = (&copies.route, asked.target.request_id);
+        self.tools.recent.compared(of, &outcome, [took.control, took.candidate], &verdicts);
         count(copies, &verdicts);
         if let Some(gate) = copies.gate.as_ref().filter(|_| outcome.unknown.is_none()) {
             let side = |seen: &Seen, failed| PairSide { failed, took: seen.took };
@@ -267,7 +272,11 @@ fn replay(comparison: &Comparison, at: Learned) {
 
 pub(super) fn with_request<T>(asked: &Asked, look: impl FnOnce(&Request<'_>) -> T) -> T {
     let target = String::from_utf8_lossy(asked.head.target());
-    let (headers, body) = (asked.head.fields.to_map(), asked.body());
+    let (mut headers, body) = (asked.head.fields.to_map(), asked.body());
+    // The one that logs and both sides know, whatever the client sent.
+    if let Ok(id) = HeaderValue::from_bytes(asked.target.request_id.as_bytes()) {
+        headers.insert("x-request-id", id);
+    }
     look(&Request { method: &asked.head.method, target: &target, headers: &headers, body: &body })
 }
 

@@ -23,11 +23,12 @@ use super::cpu_share::CpuShare;
 use super::departures::{Departures, departures};
 use super::evidence::subject;
 use super::follow::Side;
+use super::recent::Recent;
 use super::skipped::Skipped;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head, now};
 use crate::client::Fault;
-use crate::compare::{Report, Rules, WrittenRules};
+use crate::compare::{Rules, WrittenRules};
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::guard::identity::{ClientIdentity, Inquiry};
 use crate::live::GateCounters;
@@ -35,7 +36,7 @@ use crate::message::{ProxiedAddresses, RequestHead};
 use crate::migration::{CompareSettings, Percent};
 use crate::route::Route;
 use crate::store::Store;
-use crate::telemetry::{RouteMeters, ShadowRecord, Telemetry, TraceContext};
+use crate::telemetry::{RequestId, RouteMeters, ShadowRecord, Telemetry, TraceContext};
 use crate::upstream::{Busy, Permit, Pool};
 
 /// Everything that copies share, for the whole process.
@@ -50,6 +51,7 @@ pub struct Shadow {
     stopping: AtomicBool,
     cpu: Arc<CpuShare>,
     standings: Mutex<HashMap<Arc<str>, Arc<Standing>>>,
+    recent: Arc<Recent>,
 }
 
 /// A copy that may be sent once its request is whole.
@@ -78,6 +80,8 @@ pub struct Target {
     pub unit: Option<u64>,
     /// The client's connection, for upstreams that are told of it.
     pub client: Option<ProxiedAddresses>,
+    /// As the client, the log and both sides know it.
+    pub request_id: RequestId,
     /// The place of the copy in the request's trace.
     pub trace: TraceContext,
     /// It changes nothing: the monolith may be asked once more.
@@ -112,6 +116,7 @@ impl Shadow {
         let client = Arc::new(Client::default());
         let budget = ByteBudget::new(HELD_LIMIT);
         let share = Arc::new(CpuShare::new(cpu));
+        let recent = Arc::new(Recent::default());
         let comparer = Comparer::start(Tools {
             cpu: (cpu, Arc::clone(&share)),
             archive: Arc::clone(&archive),
@@ -119,6 +124,7 @@ impl Shadow {
             client: Arc::clone(&client),
             budget: Arc::clone(&budget),
             telemetry: Arc::clone(&telemetry),
+            recent: Arc::clone(&recent),
         });
         let (departures, mut turns) = departures();
         let shadow = Arc::new(Self {
@@ -132,6 +138,7 @@ impl Shadow {
             stopping: AtomicBool::new(false),
             cpu: share,
             standings: Mutex::default(),
+            recent,
         });
         // Ends with the last one who could put down a copy.
         let sends = Arc::downgrade(&shadow);
@@ -287,45 +294,12 @@ impl Shadow {
         }
     }
 
-    /// What is known of a route, or what came within the last so long; `None` if it compares nothing.
-    pub fn report(&self, route: &str, since: Option<Duration>) -> Option<Report> {
-        let now = now();
-        let since = since.map(|since| now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
-        let mut report = self.archive.find(route)?.report(since, now);
-        if let Some(standing) = self.standings.lock().get(route) {
-            report.copies = standing.counts.report(since, now);
-        }
-        Some(report)
+    pub(super) const fn standings(&self) -> &Mutex<HashMap<Arc<str>, Arc<Standing>>> {
+        &self.standings
     }
 
-    /// Whether a route has evidence.
-    pub fn knows(&self, route: &str) -> bool {
-        self.archive.find(route).is_some()
-    }
-
-    /// The evidence of a route begins anew, and the counts of its copies with it.
-    pub fn reset(&self, route: &str, by: &str, reason: &str) {
-        if let Some(evidence) = self.archive.find(route) {
-            evidence.reset(now(), &format!("{by}: {reason}"));
-        }
-        if let Some(standing) = self.standings.lock().get(route) {
-            standing.counts.reset();
-        }
-    }
-
-    /// The kept requests of a route as a Hurl file; `None` if it compares nothing.
-    pub fn hurl(&self, route: &str) -> Option<String> {
-        self.archive.find(route).map(|evidence| evidence.hurl())
-    }
-
-    /// The same as curl commands.
-    pub fn shell(&self, route: &str) -> Option<String> {
-        self.archive.find(route).map(|evidence| evidence.shell())
-    }
-
-    /// Mismatch, of what was decided, and undecided, of what was judged; `None` before the first such comparison.
-    pub fn rates(&self, route: &str) -> (Option<f64>, Option<f64>) {
-        self.archive.find(route).map_or((None, None), |evidence| evidence.rates())
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     async fn deliver(&self, order: Order) {
@@ -357,7 +331,7 @@ impl Shadow {
         // What is asked on is bounded as copies are; any other copy is over, however long the client takes to read.
         let slot = follows.then_some(slot);
         let Some(primary) = primary else { return };
-        let Ok(Response { seen, .. }) = result else { return unanswered(&copies, &asked, primary).await };
+        let Ok(Response { seen, .. }) = result else { return self.unanswered(&copies, &asked, primary).await };
         let Some(copy) = seen else { return copies.meters.comparison("dropped") };
         // Ends with the primary, at the latest when its exchange is dropped.
         let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) else { return };
@@ -373,6 +347,20 @@ impl Shadow {
         if !self.comparer.offer(Job::Compare(Box::new(comparison))) {
             meters.comparison("dropped");
         }
+    }
+
+    /// A copy without an answer stands in the table of statuses, against what the client got.
+    async fn unanswered(&self, copies: &Copies, asked: &Asked, primary: oneshot::Receiver<Seen>) {
+        self.recent.unanswered((&copies.route, asked.target.request_id));
+        // Where copies go to the monolith, the primary is the service: its status is not what should have come.
+        if asked.target.upstream == UpstreamId::MONOLITH {
+            return;
+        }
+        let (Some(comparing), Ok(primary)) = (&copies.comparison, primary.await) else { return };
+        with_request(asked, |request| {
+            let code = primary.answer.result(request).number();
+            comparing.evidence.record_unanswered(request, code, now());
+        });
     }
 
     /// Counts a copy that was sent, and says what became of it.
@@ -407,20 +395,9 @@ fn hosts(route: &Route, upstreams: &[Arc<UpstreamSpec>]) -> Vec<String> {
         Source::Fixed(endpoints) => Some(endpoints.iter().map(|(address, _)| address.to_string())),
         _ => None,
     });
-    addresses.flatten().collect()
-}
-
-/// A copy without an answer stands in the table of statuses, against what the client got.
-async fn unanswered(copies: &Copies, asked: &Asked, primary: oneshot::Receiver<Seen>) {
-    // Where copies go to the monolith, the primary is the service: its status is not what should have come.
-    if asked.target.upstream == UpstreamId::MONOLITH {
-        return;
-    }
-    let (Some(comparing), Ok(primary)) = (&copies.comparison, primary.await) else { return };
-    with_request(asked, |request| {
-        let code = primary.answer.result(request).number();
-        comparing.evidence.record_unanswered(request, code, now());
-    });
+    // The service may take itself for what it is told in `Host`.
+    let told = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok()).map(str::to_owned);
+    addresses.flatten().chain(told).collect()
 }
 
 fn is_about_content(name: &[u8]) -> bool {

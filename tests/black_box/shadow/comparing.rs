@@ -75,6 +75,20 @@ fn kept_requests_are_exported_as_tests() {
 }
 
 #[test]
+fn a_difference_has_the_id_under_which_log_and_both_sides_know_the_request() {
+    let monolith = Origin::start(|_| json_reply(&json!({"name": "Ann"})));
+    let service = Origin::start(|_| json_reply(&json!({"name": "Bob"})));
+    let edge = shadowing(&monolith, service.address(), COMPARE);
+    // No peer is trusted: this client's own id is not the one that counts.
+    edge.client().request("GET", "/users/7", &["X-Request-Id: of-the-client"]);
+    let report = edge.await_compared(1);
+    let asked = monolith.request();
+    let id = asked.get("x-request-id").expect("the monolith is told the id");
+    assert_ne!(id, "of-the-client");
+    assert_eq!(report["fields"][0]["examples"][0]["request_id"], id, "{report:#}");
+}
+
+#[test]
 fn a_route_that_compares_nothing_says_so() {
     let (monolith, service) = (Origin::saying("a"), Origin::saying("b"));
     let edge = shadowing(&monolith, service.address(), "compare = false\n");
