@@ -4,6 +4,10 @@ use std::fs;
 use std::panic;
 use std::path::{Path, PathBuf};
 
+#[path = "fuzz/claims/answers.rs"]
+mod answers;
+#[path = "fuzz/claims/bodies.rs"]
+mod bodies;
 #[path = "fuzz/claims/config.rs"]
 mod config;
 #[path = "fuzz/claims/connection.rs"]
@@ -71,6 +75,21 @@ fn requests_of_http2_keep_the_rules_of_heads_however_their_bytes_are_cut() {
 #[test]
 fn two_answers_have_one_verdict_and_no_secret_is_kept() {
     replay("json", &[], json::hold);
+}
+
+#[test]
+fn pages_have_one_verdict_and_their_noise_is_no_fault() {
+    replay("pages", &[], bodies::pages);
+}
+
+#[test]
+fn tables_forms_parts_and_messages_have_one_verdict_and_their_noise_is_no_fault() {
+    replay("fields", &[], bodies::fields);
+}
+
+#[test]
+fn texts_have_one_verdict_and_their_noise_is_no_fault() {
+    replay("texts", &[], bodies::texts);
 }
 
 #[test]

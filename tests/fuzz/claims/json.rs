@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::Method;
+use http::header::CONTENT_TYPE;
 use multilith::compare::{
-    Answer, Body, Evidence, Examples, Exchange, FieldPath, Learned, OTHER, Outcome, Report, Request, Rules, Took,
-    Verdict, WrittenRules, compare,
+    Answer, Evidence, Examples, Exchange, FieldPath, Learned, OTHER, Outcome, Report, Request, Rules, Took, Verdict,
+    WrittenRules,
 };
 use serde_json::Value;
+
+use super::answers::{SECRETS, answer, compared, headers_of_request};
 
 const MEDIA: [&str; 12] = [
     "application/json",
@@ -32,9 +33,6 @@ const MEDIA: [&str; 12] = [
 ];
 
 const CODINGS: [&str; 4] = ["", "gzip", "br", "zstd"];
-
-/// Held by the request; what is kept of a comparison holds none of them.
-const SECRETS: [&str; 2] = ["tok-5up3r-s3cret", "sess-0123456789"];
 
 /// Every kind of rule, with names of one letter so that they are met.
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
@@ -80,30 +78,6 @@ pub fn hold(input: &[u8]) {
     let (Ok(left), Ok(right)) = (std::str::from_utf8(left), std::str::from_utf8(right)) else { return };
     as_values(left, right);
     as_forms(left, right);
-}
-
-fn answer(media: &'static str, coding: &'static str, body: &[u8]) -> Answer {
-    let mut headers = HeaderMap::new();
-    for (name, value) in [(CONTENT_TYPE, media), (CONTENT_ENCODING, coding)] {
-        if !value.is_empty() {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    }
-    let body = if body.is_empty() { Body::None } else { Body::Whole(Bytes::copy_from_slice(body)) };
-    Answer { status: StatusCode::OK, headers, body }
-}
-
-fn headers_of_request() -> HeaderMap {
-    let bearer = format!("Bearer {}", SECRETS[0]);
-    let cookie = format!("theme=dark; sid={}", SECRETS[1]);
-    let value = |text: &str| HeaderValue::from_str(text).expect("text");
-    HeaderMap::from_iter([(AUTHORIZATION, value(&bearer)), (COOKIE, value(&cookie))])
-}
-
-fn compared(a: &Answer, b: &Answer, rules: &Rules) -> Outcome {
-    let headers = headers_of_request();
-    let request = Request { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
-    compare(&request, a, b, rules)
 }
 
 /// What is said of the differences can be written down, read again, and shown.

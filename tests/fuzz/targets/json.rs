@@ -1,6 +1,8 @@
 //! See the claims.
 #![no_main]
 
+#[path = "../claims/answers.rs"]
+mod answers;
 #[path = "../claims/json.rs"]
 mod claims;
 
