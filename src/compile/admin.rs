@@ -122,6 +122,21 @@ pub(super) const fn role(written: config::Role) -> Role {
     }
 }
 
+/// What the console may do where nobody has to say who he is.
+pub(super) fn console(server: &config::Server, draft: &mut Draft<'_>) -> Role {
+    let named = server.tokens.get().is_some_and(|tokens| !tokens.is_empty());
+    if let Some(given) = server.console.given().filter(|_| named || !server.token.is_absent()) {
+        draft.say(
+            Code::UselessSetting,
+            given.span.clone(),
+            "`console` without effect: with tokens each has a role of its own",
+            "holds on loopback without a token",
+            "remove it, and give the tokens in `[[server.tokens]]` their `role`",
+        );
+    }
+    role(server.console.or(config::Role::Operate))
+}
+
 /// The path below which the listener is shown, with `/` at both ends.
 pub(super) fn base(server: &config::Server, draft: &mut Draft<'_>) -> Box<str> {
     let Some(given) = server.admin_base.given() else { return "/".into() };

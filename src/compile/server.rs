@@ -38,7 +38,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
         tokens: admin::tokens(server, draft),
         admin_hosts: admin::hosts(server, draft),
         admin_base: admin::base(server, draft),
-        console: admin::role(server.console.or(config::Role::Operate)),
+        console: admin::console(server, draft),
         trusted_user: admin::trusted_user(server, draft),
         threads: usize::from(server.threads.or(0)),
         state_dir: server.state_dir.get().cloned().unwrap_or_else(|| PathBuf::from(".multilith")),
