@@ -63,6 +63,16 @@
     addEventListener("pagehide", () => stream.close());
   }
 
+  // What is only asked for when it is opened: the copy of a request.
+  document.addEventListener("toggle", async (event) => {
+    const part = event.target.open && $("[data-fill]:empty", event.target);
+    if (!part) return;
+    try {
+      const answer = await fetch(base + part.dataset.fill, { headers: { accept: "text/html" } });
+      if (answer.ok) part.innerHTML = await answer.text();
+    } catch { /* opened again it is asked for again */ }
+  }, true);
+
   // A page that asks before it acts opens above the one that is read.
   const ask = async (url) => {
     let answer;

@@ -7,7 +7,7 @@ use super::form::encoded;
 use super::page::Layout;
 use super::shown::{ago, count, percent, plain};
 use super::spark;
-use crate::compare::{FieldReport, Kind, Report, shape_of};
+use crate::compare::{FieldReport, Kind, Report, shape_of, status_word};
 use crate::proxy::RouteEdition;
 
 /// Fields shown; the others are counted.
@@ -85,10 +85,10 @@ fn summary(report: &Report) -> String {
 fn statuses(report: &Report) -> Markup {
     html! {
         @for pair in &report.statuses {
-            @let to = pair.to.as_u64().map_or_else(|| "no answer".to_owned(), |to| to.to_string());
+            @let (from, to) = (status_word(&pair.from), status_word(&pair.to));
             div.note {
                 span.pill.f.bad { "status" }
-                div.t { b { (pair.from) " → " (to) } ", " (count(pair.count)) " times" @if let Some(hint) = &pair.hint { ": " (plain(hint)) } }
+                div.t { b { (from) " → " (to) } ", " (count(pair.count)) " times" @if let Some(hint) = &pair.hint { ": " (plain(hint)) } }
                 span.dim { (ago(&pair.last_seen, Timestamp::now())) }
             }
         }
@@ -117,20 +117,24 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
             } }
         }
         @if let Some(example) = field.examples.first().filter(|_| field.regression) {
-            @let sides = [("monolith", &example.control, &example.candidate), ("service", &example.candidate, &example.control)];
             tr { td.last colspan="6" {
-                dl.diff {
-                    @for (side, own, other) in sides {
-                        dt { (side) }
-                        dd { (value(own.as_deref(), other.as_deref(), values)) }
-                    }
-                }
+                (sides(example.control.as_deref(), example.candidate.as_deref(), values))
                 p.lab {
                     @if let (true, Some(target)) = (values, &example.target) { code { (example.method.as_deref().unwrap_or("")) " " (plain(target)) } ". " }
                     (guess(field, values))
                     @if field.examples.len() > 1 { " " (field.examples.len()) " examples are kept." }
                 }
             } }
+        }
+    }
+}
+
+/// What each side had, with what differs marked.
+pub fn sides(control: Option<&str>, candidate: Option<&str>, values: bool) -> Markup {
+    html! {
+        dl.diff {
+            dt { "monolith" } dd { (value(control, candidate, values)) }
+            dt { "service" } dd { (value(candidate, control, values)) }
         }
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
+use super::form::Form;
 use super::page::{Layout, toml};
 use super::planned;
 use super::shown::{ago, plain};
-use crate::admin::{Parts, Tried, tried};
+use crate::admin::{Parts, Tried, learned_report, next_steps, tried};
 use crate::compile::redacted;
 use crate::diagnostic::Entry;
 use crate::reload::{FileText, InForceFile};
@@ -23,9 +24,30 @@ pub struct Checked {
 
 /// Looks at a text without files, environment or network, away from the listener's threads. `None`: that ended in a panic.
 pub async fn check(parts: &Arc<Parts>, text: &str) -> Option<Checked> {
-    let (parts, text) = (Arc::clone(parts), text.to_owned());
-    let looked = move || Checked { found: tried(&parts, &text), text };
+    look_at(parts, text.to_owned(), text.to_owned()).await
+}
+
+async fn look_at(parts: &Arc<Parts>, text: String, shown: String) -> Option<Checked> {
+    let parts = Arc::clone(parts);
+    let looked = move || Checked { found: tried(&parts, &text), text: shown };
     tokio::task::spawn_blocking(looked).await.ok()
+}
+
+/// The text in force with the lines of one proposal behind it, tried at once. `None`: none was asked for, or there are several
+/// files, of which nobody knows which one should take the lines.
+pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, in_force: &InForceFile, query: &Form) -> Option<Checked> {
+    let (path, method) = (query.some("take")?, query.get("method"));
+    let [file] = in_force.files.as_slice() else { return None };
+    if !frame.visitor.operates() {
+        return None;
+    }
+    let lines = {
+        let edition = parts.in_force.load();
+        let steps = next_steps(parts, &edition, &learned_report(parts, &edition));
+        steps.into_iter().find(|step| step.kind == "take" && step.path == path && step.method == method)?.toml
+    };
+    let with_lines = |text: &str| format!("{}\n\n{lines}", text.trim_end());
+    look_at(parts, with_lines(&file.text), with_lines(&redacted(&file.text))).await
 }
 
 pub fn file(frame: &Layout<'_>, in_force: &InForceFile, checked: Option<&Checked>, word: &str) -> Markup {

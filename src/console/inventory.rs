@@ -60,12 +60,16 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
         div.card #next data-live role="region" aria-labelledby="next-h" {
             div.h { h2 #next-h { "What next" } span.dim { "why, in figures" } }
             @if steps.is_empty() { p.pad.dim { "Nothing to propose yet: more traffic says more." } }
+            @let plannable = frame.visitor.operates() && frame.parts.in_force.load().snapshot.sources.files().len() == 1;
             @for step in steps.iter().take(MOST_STEPS) {
                 div.note {
                     span class={ "pill f " (class(step.kind)) } { (step.kind) }
                     div.t {
                         @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or("The proxy may go"))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
                         p.dim { (plain(&step.reasons.join("; "))) }
+                        @if step.kind == "take" && plannable {
+                            div.acts { a.btn.sm href={ (frame.root) "file?take=" (encoded(&step.path)) "&method=" (encoded(&step.method)) "#plan" } { "Plan it…" } }
+                        }
                         @if let ("retire", Some(route)) = (step.kind, &step.route) {
                             div.acts { (frame.act("Retire", "btn sm", &format!("do=promote&route={}&to=retired&write=1", encoded(route)))) }
                         }

@@ -16,6 +16,7 @@ mod planned;
 mod requests;
 mod route;
 mod rule;
+mod shared;
 mod shown;
 mod sign_in;
 mod spark;
@@ -43,11 +44,13 @@ use form::{Form, encoded};
 use login::Sessions;
 use outcome::Done;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
+use shared::SharedPages;
 use visitor::{How, Visitor, posted, visitor};
 
 /// The pages, and who is signed in.
 pub struct Console {
     sessions: Sessions,
+    shared: SharedPages,
 }
 
 /// A form of ours is small; but for a whole file.
@@ -57,7 +60,7 @@ const WHOLE_FILE: usize = 3 * 1024 * 1024 + FORM;
 
 impl Default for Console {
     fn default() -> Self {
-        Self { sessions: Sessions::new() }
+        Self { sessions: Sessions::new(), shared: SharedPages::default() }
     }
 }
 
@@ -121,7 +124,7 @@ impl PageServer for Console {
         let reply = match path {
             "/console/login" | "/console/enter" | "/console/logout" => sign_in::answer(&self.sessions, frame, &request),
             _ if visitor.how == How::Nobody => return sign_in::wanted(&request),
-            _ if get => self.get(frame, &request).await,
+            _ if get => self.get(parts, frame, &request, by_itself).await,
             "/console/act" => self.act(parts, frame, &request).await,
             "/console/check" => self.check(parts, frame, &request).await,
             _ => Reply::not_allowed("GET, HEAD"),
@@ -152,34 +155,39 @@ impl PageServer for Console {
 }
 
 impl Console {
-    async fn get(&self, frame: Layout<'_>, request: &PageRequest) -> Reply {
+    async fn get(&self, parts: &Arc<Parts>, frame: Layout<'_>, request: &PageRequest, by_itself: bool) -> Reply {
         let (path, query) = (request.uri.path(), Form::of_query(request.uri.query()));
         let at = |here| Layout { here: Some(here), ..frame };
-        let page = |here, title: &str, main: &Markup| Reply::html(200, at(here).page(title, main));
         match path {
-            "/" => page("", "Board", &board::board(&at(""), &query)),
-            "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), &query)),
-            "/requests" => page("requests", "Requests", &requests::requests(&query)),
-            "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
-            "/journal" => {
-                let read = read_journal(&frame, &query).await;
-                page("journal", "Journal", &journal::journal(&at("journal"), &query, &read))
-            }
             "/file" => {
-                let in_force = frame.parts.reloader.in_force();
+                let in_force = parts.reloader.in_force();
                 let word = self.sessions.word(&frame.visitor.cookie, "check");
-                page("file", "File", &file::file(&at("file"), &in_force, None, &word))
+                let tried = file::proposed(parts, &frame, &in_force, &query).await;
+                Reply::html(200, at("file").page("File", &file::file(&at("file"), &in_force, tried.as_ref(), &word)))
             }
             "/console/act" => self.ask(at(""), &query).await,
-            _ => match path.strip_prefix("/route/").filter(|name| !name.contains('/')) {
-                Some(name) => {
-                    let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
-                    let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
-                    match route::route(&at(""), &name, &moves, made(&query, &moves).as_deref()) {
-                        Some(main) => page("", &name, &main),
-                        None => Reply::html(404, at("").page("No such route", &route::none(&at(""), &name))),
-                    }
+            "/console/copy" => Reply::html(200, requests::copy(&at("requests"), &query).into_string()),
+            _ if by_itself => {
+                let (now, of) = (Instant::now(), drawn_from(&frame, request));
+                if let Some(text) = self.shared.find(&of, now) {
+                    return Reply::html(200, text.to_string());
                 }
+                match draw(frame, path, &query).await {
+                    Some((status, text)) => {
+                        self.shared.keep(of, &text, now);
+                        Reply::html(status, text)
+                    }
+                    None => Reply::problem(404, "there is no page at this path"),
+                }
+            }
+            _ => match draw(frame, path, &query).await {
+                Some((status, text)) if takes_gzip(request.field("accept-encoding").unwrap_or("")) => {
+                    let packed = packed(text.as_bytes(), Compression::fast());
+                    Reply::new(status, "text/html; charset=utf-8", packed)
+                        .with(header::VARY, "Accept-Encoding".to_owned())
+                        .with(header::CONTENT_ENCODING, "gzip".to_owned())
+                }
+                Some((status, text)) => Reply::html(status, text),
                 None => Reply::problem(404, "there is no page at this path"),
             },
         }
@@ -248,6 +256,38 @@ impl Console {
     }
 }
 
+/// Pages without forms that change anything, and so without the words of such forms: these may be packed, although they hold
+/// what strangers wrote. `None`: there is none at this path.
+async fn draw(frame: Layout<'_>, path: &str, query: &Form) -> Option<(u16, String)> {
+    let at = |here| Layout { here: Some(here), ..frame };
+    let page = |here, title: &str, main: &Markup| Some((200, at(here).page(title, main)));
+    match path {
+        "/" => page("", "Board", &board::board(&at(""), query)),
+        "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
+        "/requests" => page("requests", "Requests", &requests::requests(query)),
+        "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
+        "/journal" => {
+            let read = read_journal(&frame, query).await;
+            page("journal", "Journal", &journal::journal(&at("journal"), query, &read))
+        }
+        _ => {
+            let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;
+            let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
+            let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
+            match route::route(&at(""), &name, &moves, made(query, &moves).as_deref()) {
+                Some(main) => page("", &name, &main),
+                None => Some((404, at("").page("No such route", &route::none(&at(""), &name)))),
+            }
+        }
+    }
+}
+
+/// All that a page is drawn from, but for figures and times.
+fn drawn_from(frame: &Layout<'_>, request: &PageRequest) -> String {
+    let Visitor { name, role, how, .. } = frame.visitor;
+    format!("{} {name} {role:?} {how:?} {:?}", request.uri, stream::state(frame.parts))
+}
+
 /// What the last press did, said once above the route: only what its newest entry confirms.
 fn made(query: &Form, moves: &[crate::gate::Entry]) -> Option<String> {
     let said = query.some("made")?;
@@ -272,13 +312,14 @@ async fn read_journal(frame: &Layout<'_>, query: &Form) -> journal::JournalRead 
         .unwrap_or_else(|_| journal::JournalRead { entries: Ok(Vec::new()), newest: Vec::new() })
 }
 
-/// The style sheet and the script, packed once. Pages are not packed: they hold the words of forms beside what strangers wrote,
-/// and the length of a packed text tells of both.
-static PACKED: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| [packed(CSS), packed(SCRIPT)]);
+/// The style sheet and the script, packed once. Pages with forms are not packed: they hold the words of the forms beside what
+/// strangers wrote, and the length of a packed text tells of both.
+static PACKED: LazyLock<[Vec<u8>; 2]> =
+    LazyLock::new(|| [CSS, SCRIPT].map(|text| packed(text.as_bytes(), Compression::best())));
 
-fn packed(text: &str) -> Vec<u8> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
-    packer.write_all(text.as_bytes()).and_then(|()| packer.finish()).expect("memory takes every byte")
+fn packed(text: &[u8], level: Compression) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), level);
+    packer.write_all(text).and_then(|()| packer.finish()).expect("memory takes every byte")
 }
 
 fn asset_of(asset: &str, request: &PageRequest) -> Reply {

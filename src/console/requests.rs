@@ -3,8 +3,13 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::differs::sides;
 use super::form::{Form, encoded};
+use super::page::Layout;
 use super::shown::{plain, seconds};
+use crate::compare::Verdict;
+use crate::message::ResultCode;
+use crate::shadow::Ending;
 
 /// The filters of the stream, and what stands in their boxes.
 const FILTERS: [(&str, &str, &str); 5] = [
@@ -78,14 +83,58 @@ pub fn drawn(line: &str, values: bool) -> Option<String> {
                     @let known = facts(&value, keys, values);
                     @if !known.is_empty() { div { h3 { (title) } dl.kv { @for (word, said) in known { dt { (word) } dd { (plain(&said)) } } } } }
                 }
-                @if !text("shadow").is_empty() && !text("route").is_empty() {
-                    p.lab { "What the copies of this route showed: " a href={ "route/" (encoded(text("route"))) } { "what differs" } "." }
+                @if text("shadow") == "sent" {
+                    div.copy data-fill={ "console/copy?route=" (encoded(text("route"))) "&id=" (encoded(text("request_id"))) } {}
                 }
             }
         }
     };
     // An event's data is one line.
     Some(drawn.into_string().replace(['\n', '\r'], " "))
+}
+
+/// What became of the copy of one request: a part of its page, asked for when it is opened.
+pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
+    let (route, id) = (query.get("route"), query.get("id"));
+    let values = frame.visitor.operates();
+    let all = html! { " " a href={ "route/" (encoded(route)) } { "All that differs on this route" } };
+    let Some((compared, noise)) = frame.parts.shadow.compared(route, id) else {
+        return html! {
+            h3 { "Copy" }
+            p.lab { "Sent. Its comparison is not known here: the route compares nothing, it is not over, or newer ones took its place." (all) }
+        };
+    };
+    let (class, word, why) = match compared.ending {
+        Ending::Judged(Verdict::Match) => ("good", "match", String::new()),
+        Ending::Judged(Verdict::Mismatch) => ("bad", "mismatch", String::new()),
+        Ending::Judged(Verdict::Undecided) => {
+            ("n", "undecided", "What differs is noise, and nothing else could be compared.".to_owned())
+        }
+        Ending::Judged(Verdict::Incomparable(reason)) => ("n", "incomparable", format!("{reason}.")),
+        Ending::Judged(Verdict::Dropped) => ("n", "dropped", String::new()),
+        Ending::Waits => ("n", "waits", "It is judged once the noise of the monolith is known.".to_owned()),
+        Ending::NoAnswer => ("bad", "no answer", "The service gave no whole answer to the copy.".to_owned()),
+    };
+    html! {
+        h3 { "Copy " span class={ "pill f " (class) } { (word) } }
+        @if !why.is_empty() { p.lab { (why) } }
+        @if let Some(took) = compared.took {
+            dl.kv {
+                @if let Some(statuses) = compared.statuses {
+                    @let [control, candidate] = statuses.map(|status| ResultCode::from_number(status).to_string());
+                    dt { "Statuses" } dd { span.mono { "monolith " (control) } ", " span.serv { "service " (candidate) } }
+                }
+                @let [control, candidate] = took.map(|took| seconds(took.as_secs_f64()));
+                dt { "First byte" } dd { span.mono { "monolith " (control) } ", " span.serv { "service " (candidate) } }
+            }
+        }
+        @for difference in &compared.differences {
+            p { code { (plain(&difference.field)) } " " span.pill.n { (difference.kind.as_str()) } @if noise.contains(&difference.field) { " " span.pill.n { "noise" } } }
+            @if let Some(example) = &difference.example { (sides(example.control.as_deref(), example.candidate.as_deref(), values)) }
+        }
+        @if compared.more > 0 { p.lab { "And " (compared.more) " more fields." } }
+        p.lab { (all) }
+    }
 }
 
 /// A key of the access log, and its word on the page.

@@ -52,7 +52,7 @@ pub async fn live(
 }
 
 /// What a move, a file or the button changes.
-fn state(parts: &Parts) -> (usize, u64, bool, bool) {
+pub fn state(parts: &Parts) -> (usize, u64, bool, bool) {
     let edition = parts.in_force.load();
     let pressed = parts.live.monolith_only(edition.snapshot.server.monolith_only);
     (Arc::as_ptr(&edition) as usize, edition.generation, pressed, parts.live.is_file_refused())

@@ -187,22 +187,79 @@ fn a_rule_is_written_once_with_who_and_why_and_only_into_the_file_in_force() {
 }
 
 #[test]
-fn the_assets_come_packed_and_the_pages_do_not() {
-    let edge = Edge::before(&Origin::saying("ok")).start();
-    let (_, head, board) = ask(&edge, "GET", "/", &[HTML, "Accept-Encoding: gzip, br"], "");
-    assert!(
-        !head.to_lowercase().contains("content-encoding"),
-        "a page has the words of forms beside what others wrote"
-    );
-    let (mut whole, sheet) = (board.len(), after(&board, "stylesheet\" href=\"", '"').to_owned());
-    let folder = sheet.rsplit_once('/').expect("a path").0;
-    for name in ["console.css", "console.js", "icon.svg"] {
+fn a_first_visit_is_light_and_no_page_with_a_form_is_packed() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let route = |n: usize| {
+        format!("[routes.route-{n}]\npath = \"/things/{n}/{{id}}\"\nservice = \"new\"\nstage = \"migrated\"\n")
+    };
+    let routes = (0..250).map(route).collect::<Vec<_>>().concat();
+    let edge = Edge::before(&monolith).service("new", &service).with(&routes).start();
+    let taken = |path: &str, fields: &[&str]| {
         let mut client = Client::connect(edge.admin_address());
+        let fields = fields.join("\r\n") + if fields.is_empty() { "" } else { "\r\n" };
         let host = edge.admin_address();
-        client.send(format!("GET /{folder}/{name} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip\r\n\r\n"));
+        client.send(format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip, br\r\n{fields}\r\n"));
         let response = client.response();
-        assert_eq!(response.status(), 200, "{name}");
-        whole += response.body.len();
+        (response.get("content-encoding").is_some(), response.body)
+    };
+    let (packed, board) = taken("", &[HTML]);
+    assert!(packed && !board.is_empty());
+    let page = ask(&edge, "GET", "/", &[HTML], "").2;
+    assert!(page.matches("<tr data-row").count() == 200 && page.contains("page 1 of 2"), "{page}");
+    let folder = after(&page, "stylesheet\" href=\"", '"').rsplit_once('/').expect("a path").0;
+    let assets = ["console.css", "console.js", "icon.svg"];
+    let assets: usize = assets.iter().map(|name| taken(&format!("{folder}/{name}"), &[]).1.len()).sum();
+    assert!(board.len() + assets <= 40 * 1024, "{} and {assets} bytes for a first visit of 200 routes", board.len());
+    // The length of a packed text would tell of the form's word.
+    for path in ["file", "console/act?do=press", "console/logout"] {
+        assert!(!taken(path, &[HTML]).0, "{path}");
     }
-    assert!(whole < 40 * 1024, "{whole} bytes for a first visit");
+    // A page that redraws itself costs no packing.
+    assert!(!taken("", &[HTML, "Sec-Fetch-Dest: empty"]).0);
+}
+
+#[test]
+fn pages_that_redraw_themselves_are_drawn_once_a_second_and_a_move_is_seen_at_once() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let routes = "[routes.mine]\npath = \"/\"\nservice = \"new\"\nstage = \"shadow\"\n";
+    let edge = Edge::before(&monolith).service("new", &service).start();
+    edge.reload(routes);
+    let drawn = || ask(&edge, "GET", "/", &[HTML, "Sec-Fetch-Dest: empty"], "").2;
+    assert!(drawn().contains("s-shadow"));
+    edge.reload(&routes.replace("shadow", "monolith"));
+    assert!(!drawn().contains("s-shadow") && drawn().contains("s-monolith"));
+}
+
+#[test]
+fn the_copy_of_a_request_is_shown_with_its_differences() {
+    let monolith = Origin::saying("price 10 EUR");
+    let service = Origin::saying("price 99 EUR");
+    let routes = "[routes.all]\npath = \"/{*rest}\"\nservice = \"new\"\nstage = \"shadow\"\n[routes.all.shadow]\n\
+                  compare = { examples = \"values\", noise = { replay = \"0%\" } }\n";
+    let edge = Edge::before(&monolith).service("new", &service).with(routes).start();
+    edge.get("/items");
+    edge.await_compared(1);
+    let id = monolith.request().get("x-request-id").expect("an id").to_owned();
+    let shown = ask(&edge, "GET", &format!("/console/copy?route=all&id={id}"), &[HTML], "").2;
+    assert!(shown.contains("mismatch") && shown.contains("line[*]") && shown.contains("<ins>99</ins>"), "{shown}");
+    let unknown = ask(&edge, "GET", "/console/copy?route=all&id=%3Cb%3E", &[HTML], "").2;
+    assert!(unknown.contains("not known here") && !unknown.contains("<b>"), "{unknown}");
+}
+
+#[test]
+fn a_proposal_is_planned_with_the_file_in_force() {
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).server("trusted = [\"127.0.0.1\"]").start();
+    // An endpoint is sure once two clients were answered.
+    for number in 0..6 {
+        let from = format!("X-Forwarded-For: 192.0.2.{}", number % 2);
+        edge.client().request("GET", "/catalog", &[&from]);
+    }
+    let inventory = crate::harness::eventually("the proposal", || {
+        let page = ask(&edge, "GET", "/inventory", &[HTML], "").2;
+        page.contains("Plan it").then_some(page)
+    });
+    let link = after(&inventory, "href=\"file?take=", '#').replace("&amp;", "&");
+    let (status, _, page) = ask(&edge, "GET", &format!("/file?take={link}"), &[HTML], "");
+    assert!(status == 200 && page.contains("What would change") && page.contains("[routes.catalog]"), "{page}");
 }
