@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 
-use crate::migration::gate::{SideCounts, Tick};
+use crate::migration::gate::{Discordant, SideCounts, Tick};
 
 /// Of the layout below.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 
 pub fn encode(tick: &Tick) -> String {
     let mut bytes = Writer { bytes: Vec::with_capacity(1024), zeros: 0 };
@@ -20,7 +20,7 @@ pub fn encode(tick: &Tick) -> String {
     bytes.number(tick.copies.compared);
     bytes.number(tick.copies.mismatched);
     for pair in &tick.pairs {
-        for count in [pair.service_alone, pair.monolith_alone, pair.pairs] {
+        for count in [pair.service_alone, pair.kept_waiting, pair.monolith_alone, pair.pairs] {
             bytes.number(count);
         }
     }
@@ -46,7 +46,8 @@ pub fn decode(text: &str) -> Option<Tick> {
     tick.copies.compared = reader.number()?;
     tick.copies.mismatched = reader.number()?;
     for pair in &mut tick.pairs {
-        for count in [&mut pair.service_alone, &mut pair.monolith_alone, &mut pair.pairs] {
+        let Discordant { service_alone, kept_waiting, monolith_alone, pairs } = pair;
+        for count in [service_alone, kept_waiting, monolith_alone, pairs] {
             *count = reader.number()?;
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::migration::gate::{GROUPS, LATE_BUCKETS, Limit, QUANTILES, SideCounts, Tick, late_bucket};
+use crate::migration::gate::{Discordant, GROUPS, LATE_BUCKETS, Limit, QUANTILES, SideCounts, Tick, late_bucket};
 use crate::migration::{Bucket, Side};
 
 /// What became of one request, for its assigned side.
@@ -20,6 +20,29 @@ pub enum Outcome {
 pub struct PairSide {
     pub failed: bool,
     pub took: Duration,
+    /// Of that, at most so long this program kept the answer waiting, and not the side.
+    pub waited: Duration,
+}
+
+impl PairSide {
+    /// Whether it came beyond a limit, or not at all.
+    fn is_late(&self, limit: u16) -> bool {
+        self.failed || late_bucket(nanoseconds(self.took)) > usize::from(limit)
+    }
+
+    /// The same without what it waited.
+    fn is_surely_late(&self, limit: u16) -> bool {
+        Self { took: self.took.saturating_sub(self.waited), ..*self }.is_late(limit)
+    }
+}
+
+/// Pairs of which one side alone was late, or failed: [`Discordant`] while it grows.
+#[derive(Debug, Default)]
+struct PairCounters {
+    service_alone: AtomicU64,
+    kept_waiting: AtomicU64,
+    monolith_alone: AtomicU64,
+    pairs: AtomicU64,
 }
 
 /// The counters of one route, over all editions in which it has a gate.
@@ -30,7 +53,7 @@ pub struct GateCounters {
     compared: AtomicU64,
     mismatched: AtomicU64,
     /// Failures, then each quantile: the service alone, the monolith alone, all.
-    pairs: [[AtomicU64; 3]; 1 + QUANTILES.len()],
+    pairs: [PairCounters; 1 + QUANTILES.len()],
     /// Times beyond these buckets are late: the monolith's, the service's. `NO_LIMIT`: not known yet.
     limits: [[AtomicU16; QUANTILES.len()]; 2],
     /// The last second in which an open breaker was counted.
@@ -136,17 +159,15 @@ impl GateCounters {
         self.mismatched.fetch_add(u64::from(mismatched), Relaxed);
     }
 
-    /// Both sides answered the same request.
+    /// Both sides answered the same request. Copies go behind requests: on a busy machine an answer may be late only because it waited
+    /// for this program, which is counted apart.
     pub fn paired(&self, monolith: PairSide, service: PairSide) {
-        pair(&self.pairs[0], service.failed, monolith.failed);
-        let (monolith_bucket, service_bucket) =
-            (late_bucket(nanoseconds(monolith.took)), late_bucket(nanoseconds(service.took)));
-        for (quantile, counts) in self.pairs[1..].iter().enumerate() {
+        self.pairs[0].add([service.failed, false, monolith.failed]);
+        for (quantile, counters) in self.pairs[1..].iter().enumerate() {
             let (own, other) = (self.limits[0][quantile].load(Relaxed), self.limits[1][quantile].load(Relaxed));
             if own != NO_LIMIT && other != NO_LIMIT {
-                let service_late = service.failed || service_bucket > usize::from(other);
-                let monolith_late = monolith.failed || monolith_bucket > usize::from(own);
-                pair(counts, service_late, monolith_late);
+                let is_late = service.is_late(other);
+                counters.add([is_late, is_late && !service.is_surely_late(other), monolith.is_late(own)]);
             }
         }
     }
@@ -169,23 +190,35 @@ impl GateCounters {
         tick.copies.compared = self.compared.load(Relaxed);
         tick.copies.mismatched = self.mismatched.load(Relaxed);
         for (totals, counts) in tick.pairs.iter_mut().zip(&self.pairs) {
-            let [service_alone, monolith_alone, pairs] = counts;
-            totals.service_alone = service_alone.load(Relaxed);
-            totals.monolith_alone = monolith_alone.load(Relaxed);
-            totals.pairs = pairs.load(Relaxed);
+            *totals = counts.totals();
         }
         tick
     }
 }
 
-fn pair(counts: &[AtomicU64; 3], service: bool, monolith: bool) {
-    let [service_alone, monolith_alone, pairs] = counts;
-    pairs.fetch_add(1, Relaxed);
-    if service && !monolith {
-        service_alone.fetch_add(1, Relaxed);
+impl PairCounters {
+    /// Whether the service was late, that perhaps by this program's fault, and whether the monolith was.
+    fn add(&self, [service, kept_waiting, monolith]: [bool; 3]) {
+        self.pairs.fetch_add(1, Relaxed);
+        match (service, monolith) {
+            (true, false) => {
+                self.service_alone.fetch_add(1, Relaxed);
+                self.kept_waiting.fetch_add(u64::from(kept_waiting), Relaxed);
+            }
+            (false, true) => {
+                self.monolith_alone.fetch_add(1, Relaxed);
+            }
+            (true, true) | (false, false) => {}
+        }
     }
-    if monolith && !service {
-        monolith_alone.fetch_add(1, Relaxed);
+
+    fn totals(&self) -> Discordant {
+        Discordant {
+            kept_waiting: self.kept_waiting.load(Relaxed),
+            service_alone: self.service_alone.load(Relaxed),
+            monolith_alone: self.monolith_alone.load(Relaxed),
+            pairs: self.pairs.load(Relaxed),
+        }
     }
 }
 
@@ -240,7 +273,7 @@ mod tests {
     fn of_a_pair_counts_the_side_that_is_alone() {
         let counters = GateCounters::default();
         counters.set_limits(Some(&[Limit { monolith: 200, service: 210, service_better: 209 }; 3]));
-        let side = |failed, millis| PairSide { failed, took: Duration::from_millis(millis) };
+        let side = |failed, millis| PairSide { failed, took: Duration::from_millis(millis), waited: Duration::ZERO };
         counters.judged(true);
         counters.paired(side(false, 1), side(true, 1));
         counters.judged(false);
@@ -251,5 +284,26 @@ mod tests {
         assert_eq!((tick.copies.compared, tick.copies.mismatched), (3, 1));
         assert_eq!((tick.pairs[0].service_alone, tick.pairs[0].monolith_alone, tick.pairs[0].pairs), (1, 0, 3));
         assert_eq!((tick.pairs[2].service_alone, tick.pairs[2].monolith_alone), (1, 1));
+    }
+
+    #[test]
+    fn an_answer_that_this_program_kept_waiting_is_counted_apart() {
+        let counters = GateCounters::default();
+        // A little above 10 ms.
+        counters.set_limits(Some(&[Limit { monolith: 231, service: 231, service_better: 231 }; 3]));
+        let quick = PairSide { failed: false, took: Duration::from_millis(1), waited: Duration::ZERO };
+        let side = |took, waited| PairSide {
+            took: Duration::from_millis(took),
+            waited: Duration::from_millis(waited),
+            ..quick
+        };
+        // Late by our own fault, perhaps; late in any case; in time in any case.
+        counters.paired(quick, side(14, 10));
+        counters.paired(quick, side(40, 10));
+        counters.paired(quick, side(9, 8));
+        let tick = counters.totals();
+        let expected = Discordant { service_alone: 2, kept_waiting: 1, monolith_alone: 0, pairs: 3 };
+        assert_eq!(tick.pairs[1], expected);
+        assert_eq!(tick.pairs[0], Discordant { pairs: 3, ..Discordant::default() }, "no answer failed by it");
     }
 }

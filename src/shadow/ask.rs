@@ -11,6 +11,7 @@ use super::Translate;
 use super::budget::Held;
 use super::capture::{Seen, append, streams};
 use super::gathered::Gathered;
+use super::threads::busy_or_waiting;
 use crate::client::ask::ask_over;
 use crate::client::{self, End, Fault, Peer};
 use crate::compare::{Answer, Body};
@@ -123,7 +124,7 @@ impl Client {
     ) -> Result<Response, ClientError> {
         let (spec, key) = (request.pool.spec(), lease.connection_key_for(request.client.as_ref()));
         let asked = client::Request { head: request.head, framing: framing(request), body: request.body };
-        let began = Instant::now();
+        let (began, waited) = (Instant::now(), busy_or_waiting());
         let peer = lease.peer_for(request.client.as_ref(), false);
         let youngest = spec.keepalive.reuse_within(lease.idle_closes(), asked.is_harmless_twice());
         let kept = End::kept(key, spec.http, peer.is_tls(), began, youngest);
@@ -138,7 +139,8 @@ impl Client {
             Box::pin(self.connect(&peer, (key, spec.http), spec.keepalive.http2())).await.map(over)
         };
         let mut response = ask_over(kept, connected, &asked).await?;
-        let (told, whole) = receive(&mut response, request, lease.address(), began.elapsed(), keep).await?;
+        let took = (began.elapsed(), busy_or_waiting().saturating_sub(waited));
+        let (told, whole) = receive(&mut response, request, lease.address(), took, keep).await?;
         if whole {
             let (closes, shared) = (lease.idle_closes(), key == lease.connection_key());
             let wait = if shared { spec.keepalive.kept() } else { spec.keepalive.reuse_within(closes, true) };
@@ -188,12 +190,13 @@ fn framing(request: &Request<'_>) -> Framing {
     }
 }
 
-/// Reads the body. True: it was read to its end.
+/// Reads the body. `took`: how long the head took, and how long of that this thread was busy or waited for a processor. True: the body was read to
+/// its end.
 async fn receive(
     response: &mut client::Response,
     request: &Request<'_>,
     endpoint: &str,
-    took: Duration,
+    (took, waited): (Duration, Duration),
     keep: Option<(u64, Held)>,
 ) -> Result<(Response, bool), ClientError> {
     let endless = streams(&response.head.fields);
@@ -231,7 +234,7 @@ async fn receive(
         (false, false) => Body::Cut,
     };
     let answer = Answer { status: answered.status, headers: answered.fields.to_map(), body };
-    let seen = Seen { answer, took, location, endpoint: Some(endpoint.into()), held };
+    let seen = Seen { answer, took, waited, location, endpoint: Some(endpoint.into()), held };
     Ok((told(Some(seen)), whole))
 }
 

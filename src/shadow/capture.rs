@@ -15,6 +15,8 @@ use crate::message::{Fields, Name};
 pub(super) struct Seen {
     pub(super) answer: Answer,
     pub(super) took: Duration,
+    /// Of that, at most so long the answer waited for the thread that reads it.
+    pub(super) waited: Duration,
     /// Its Location as the endpoint wrote it; `None` where only what the client got is known.
     pub(super) location: Option<Box<str>>,
     /// Who answered; `None` as above.
@@ -85,7 +87,8 @@ impl Capture {
         };
         let answer = Answer { status: passing.status, headers: passing.fields.to_map(), body };
         // Nobody waits for it when the copy failed.
-        drop(self.to.send(Seen { answer, took: passing.took, location: None, endpoint: None, held }));
+        let seen = Seen { answer, took: passing.took, waited: Duration::ZERO, location: None, endpoint: None, held };
+        drop(self.to.send(seen));
     }
 }
 

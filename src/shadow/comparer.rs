@@ -192,7 +192,7 @@ impl Work {
         self.tools.recent.compared(of, &outcome, [took.control, took.candidate], &verdicts);
         count(copies, &verdicts);
         if let Some(gate) = copies.gate.as_ref().filter(|_| outcome.unknown.is_none()) {
-            let side = |seen: &Seen, failed| PairSide { failed, took: seen.took };
+            let side = |seen: &Seen, failed| PairSide { failed, took: seen.took, waited: seen.waited };
             gate.paired(side(control, failed[0]), side(candidate, failed[1]));
         }
         for difference in &outcome.differences {

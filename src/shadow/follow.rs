@@ -58,7 +58,7 @@ pub(super) async fn follow(
     let Some(mut place) = place(&seen, rules, asked, side) else {
         return Followed { seen, asked_on: false, unfinished: false };
     };
-    let (end, took) = (Instant::now() + rules.within, seen.took);
+    let (end, took, waited) = (Instant::now() + rules.within, seen.took, seen.waited);
     let mut pause = FIRST_PAUSE;
     for _ in 0..MOST_QUESTIONS {
         let left = end.saturating_duration_since(Instant::now());
@@ -75,7 +75,7 @@ pub(super) async fn follow(
         // Nobody answered, or nothing of it could be held: that is no outcome.
         let Ok(Response { seen: Some(next), .. }) = answered else { continue };
         // How long the side took is how long it took to accept.
-        seen = Seen { took, ..next };
+        seen = Seen { took, waited, ..next };
         if seen.answer.status != StatusCode::NOT_FOUND && seen.answer.status != rules.status {
             return Followed { seen, asked_on: true, unfinished: false };
         }

@@ -77,6 +77,27 @@ fn niceness(share: Option<Percent>) -> libc::c_int {
     steps
 }
 
+/// How long this thread had something to do so far, whether or not it had a processor. Zero where the system does not say.
+pub(super) fn busy_or_waiting() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        use std::fs::File;
+        use std::os::unix::fs::FileExt as _;
+
+        thread_local! {
+            static FILE: Option<File> = File::open("/proc/thread-self/schedstat").ok();
+        }
+        let mut text = [0; 64];
+        let read = FILE.with(|file| file.as_ref()?.read_at(&mut text, 0).ok());
+        let text = std::str::from_utf8(&text[..read.unwrap_or(0)]).unwrap_or_default();
+        // Nanoseconds on a processor, nanoseconds ready without one, turns.
+        let times = text.split_ascii_whitespace().take(2).filter_map(|time| time.parse::<u64>().ok());
+        Duration::from_nanos(times.sum())
+    }
+    #[cfg(not(target_os = "linux"))]
+    Duration::ZERO
+}
+
 /// What this thread has taken of processors so far.
 pub(super) fn cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -94,6 +115,17 @@ mod tests {
     fn a_share_is_a_weight() {
         let niceness = |hundredths| niceness(Percent::from_hundredths(hundredths));
         assert_eq!([10, 100, 1_000, 2_500, 5_000, 10_000].map(niceness), [19, 19, 10, 5, 0, 0]);
+    }
+
+    #[test]
+    fn a_thread_knows_how_long_it_had_something_to_do() {
+        let (before, began) = (busy_or_waiting(), std::time::Instant::now());
+        let until = began + Duration::from_secs(20);
+        // It runs, or waits for a processor, all of the time.
+        while busy_or_waiting().saturating_sub(before) < Duration::from_millis(2) {
+            assert!(std::time::Instant::now() < until, "{:?}", busy_or_waiting());
+        }
+        assert!(began.elapsed() >= Duration::from_millis(2), "no more than there was");
     }
 
     #[test]

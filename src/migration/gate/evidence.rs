@@ -188,9 +188,7 @@ impl Tick {
         self.copies.compared += more.copies.compared;
         self.copies.mismatched += more.copies.mismatched;
         for (sum, more) in self.pairs.iter_mut().zip(more.pairs) {
-            sum.service_alone += more.service_alone;
-            sum.monolith_alone += more.monolith_alone;
-            sum.pairs += more.pairs;
+            sum.add(more);
         }
     }
 
@@ -207,9 +205,7 @@ impl Tick {
             ..Self::default()
         };
         for ((slot, now), before) in difference.pairs.iter_mut().zip(self.pairs).zip(before.pairs) {
-            slot.service_alone = now.service_alone.saturating_sub(before.service_alone);
-            slot.monolith_alone = now.monolith_alone.saturating_sub(before.monolith_alone);
-            slot.pairs = now.pairs.saturating_sub(before.pairs);
+            *slot = now.since(before);
         }
         difference
     }

@@ -9,6 +9,9 @@ use super::wealth::Wealth;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Discordant {
     pub service_alone: u64,
+    /// Of `service_alone`: perhaps the answer was in time, and waited for this program to read it.
+    #[serde(default)]
+    pub kept_waiting: u64,
     pub monolith_alone: u64,
     /// All pairs, also those in which the sides agreed.
     pub pairs: u64,
@@ -17,8 +20,18 @@ pub struct Discordant {
 impl Discordant {
     pub(super) fn add(&mut self, more: Self) {
         self.service_alone += more.service_alone;
+        self.kept_waiting += more.kept_waiting;
         self.monolith_alone += more.monolith_alone;
         self.pairs += more.pairs;
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            service_alone: self.service_alone.saturating_sub(before.service_alone),
+            kept_waiting: self.kept_waiting.saturating_sub(before.kept_waiting),
+            monolith_alone: self.monolith_alone.saturating_sub(before.monolith_alone),
+            pairs: self.pairs.saturating_sub(before.pairs),
+        }
     }
 }
 
@@ -49,11 +62,15 @@ impl PairTest {
             return;
         }
         self.seen.add(tick);
-        #[expect(clippy::cast_precision_loss, reason = "requests of one tick")]
-        let sample = Count::new(tick.service_alone as f64, tick.service_alone as f64 + tick.monolith_alone as f64);
-        let log_e = |share| super::evalue::log_e_one(sample, share, 0.5);
-        self.worse.tick(&bets(true), Dispersion::NONE, log_e);
-        self.better.tick(&bets(false), Dispersion::NONE, log_e);
+        let log_e = |service_alone: u64| {
+            #[expect(clippy::cast_precision_loss, reason = "requests of one tick")]
+            let sample = Count::new(service_alone as f64, (service_alone + tick.monolith_alone) as f64);
+            move |share| super::evalue::log_e_one(sample, share, 0.5)
+        };
+        // What this program did is not held against the service, and proves nothing for it.
+        let surely = tick.service_alone.saturating_sub(tick.kept_waiting);
+        self.worse.tick(&bets(true), Dispersion::NONE, log_e(surely));
+        self.better.tick(&bets(false), Dispersion::NONE, log_e(tick.service_alone));
         #[expect(clippy::cast_precision_loss, reason = "requests of a step")]
         self.trail.push(self.seen.pairs as f64, self.better.ln());
     }
@@ -62,5 +79,25 @@ impl PairTest {
     #[must_use]
     pub fn needs(&self, threshold: f64) -> Option<f64> {
         self.trail.missing(&self.better, threshold, 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_program_kept_waiting_is_no_evidence_for_either() {
+        let judged = |kept_waiting| {
+            let mut test = PairTest::default();
+            for _ in 0..20 {
+                test.tick(Discordant { service_alone: 30, kept_waiting, monolith_alone: 10, pairs: 100 });
+            }
+            (test.worse.total(), test.better.total())
+        };
+        let (worse, better) = judged(0);
+        assert!(worse > 1e6 && better < 1.0, "{worse} {better}");
+        let (worse, better) = judged(25);
+        assert!(worse < 50.0 && better < 1.0, "{worse} {better}");
     }
 }

@@ -132,7 +132,7 @@ pub fn needs(needs: Needs, per_second: f64) -> Option<String> {
                 .to_owned(),
         ),
         Needs::Unpaired => Some(
-            "no end in sight: at the margin, or times that vary too much to tell; with `shadow = {}` copies would tell".to_owned(),
+            "no end in sight: at the margin, or times that vary too much to tell; copies would tell (`shadow = { compare = true }`)".to_owned(),
         ),
         Needs::Requests(requests) => Some(match seconds(requests, per_second) {
             Some(seconds) => format!("needs {} more, about {}", grouped(requests), span(seconds)),
