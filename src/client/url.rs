@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use http::Uri;
 
+use crate::diagnostic::without_logins;
+
 /// The part before the colon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -38,7 +40,7 @@ pub struct BadUrl(pub String);
 
 impl fmt::Display for BadUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no http(s) URL with a host", self.0)
+        write!(f, "`{}` is no http(s) URL with a host", without_logins(&self.0))
     }
 }
 

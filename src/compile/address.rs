@@ -22,6 +22,10 @@ pub(super) struct AddressError {
 /// `name:80`, `10.0.0.1:80`, `[::1]:80`. The port may be left out where there is a default.
 pub(super) fn host_port(text: &str, default_port: Option<u16>) -> Result<HostPort<'_>, AddressError> {
     let whole = 0..text.len();
+    if let Some(at) = text.rfind('@') {
+        let help = format!("write `{}`", Some(&text[at + 1..]).filter(|rest| !rest.is_empty()).unwrap_or("host:port"));
+        return Err(error(0..=at, "an address has no user and no password".to_owned(), &help));
+    }
     let (host, rest, host_start) = if let Some(inner) = text.strip_prefix('[') {
         let Some(end) = inner.find(']') else {
             return Err(error(whole, format!("`{text}` has no `]`"), "write it like `[::1]:8080`"));
@@ -61,6 +65,12 @@ pub(super) fn host_port(text: &str, default_port: Option<u16>) -> Result<HostPor
         return Err(error(host_start..host_start + host.len(), message, "an IPv4 address has four numbers up to 255"));
     }
     Ok(HostPort { host, port: port(text, rest, default_port)? })
+}
+
+/// The rest of a URL behind its scheme, without the user and password before its host: what a remedy may say.
+pub(super) fn without_user(rest: &str) -> &str {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..])
 }
 
 fn port(text: &str, rest: &str, default_port: Option<u16>) -> Result<u16, AddressError> {
@@ -155,7 +165,8 @@ mod tests {
             ("[::x]:1", "::x"),
             ("[::1]80", "80"),
             ("a b:1", " "),
-            ("user@host:1", "@"),
+            ("user@host:1", "user@"),
+            ("user:pass@host:1", "user:pass@"),
             ("1.2.3.400:1", "1.2.3.400"),
             ("", ""),
             ("[]:1", ""),

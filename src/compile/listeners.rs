@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::address::{AddressError, HostPort, host_port, join};
+use super::address::{AddressError, HostPort, host_port, join, without_user};
 use super::draft::Draft;
 use crate::config::Item;
 use crate::diagnostic::{Code, Diagnostic, Span};
@@ -69,7 +69,7 @@ fn without_scheme(text: &str) -> Option<AddressError> {
     Some(AddressError {
         part: 0..scheme.len() + 3,
         message: format!("`{text}` is a URL, not an address"),
-        help: format!("write `{}`", rest.trim_end_matches('/')),
+        help: format!("write `{}`", without_user(rest).trim_end_matches('/')),
     })
 }
 

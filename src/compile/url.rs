@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::address::{AddressError, host_port};
+use super::address::{AddressError, host_port, without_user};
 use crate::diagnostic::Code;
 use crate::endpoint::Address;
 
@@ -28,6 +28,7 @@ pub(super) fn upstream_url(text: &str) -> Result<UpstreamUrl, (Code, AddressErro
         // `http:/host`, `http//host` and the like lost a part of `://`.
         let scheme = ["https", "http"].into_iter().find(|scheme| text.starts_with(scheme));
         let bare = scheme.map_or(text, |scheme| &text[scheme.len()..]).trim_start_matches([':', '/']);
+        let bare = without_user(bare);
         let help = format!("write `{}://{bare}`; `unix:/…` is possible too", scheme.unwrap_or("http"));
         return Err(invalid(0..text.len(), format!("`{text}` is not a URL"), &help));
     };
@@ -36,8 +37,10 @@ pub(super) fn upstream_url(text: &str) -> Result<UpstreamUrl, (Code, AddressErro
         "https" => (true, 443),
         _ => {
             let near = crate::diagnostic::nearest(scheme, ["http", "https", "unix"]).unwrap_or("http");
-            let help =
-                if near == "unix" { "write `unix:/path`".to_owned() } else { format!("write `{near}://{rest}`") };
+            let help = match near {
+                "unix" => "write `unix:/path`".to_owned(),
+                _ => format!("write `{near}://{}`", without_user(rest)),
+            };
             return Err(invalid(0..scheme.len(), format!("`{scheme}` is not a scheme that is known here"), &help));
         }
     };
@@ -45,8 +48,7 @@ pub(super) fn upstream_url(text: &str) -> Result<UpstreamUrl, (Code, AddressErro
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = (&rest[..end], &rest[end..]);
     if !matches!(path, "" | "/") {
-        // A password before the host is not said again.
-        let bare = format!("{scheme}://{}", authority.rsplit_once('@').map_or(authority, |(_, host)| host));
+        let bare = format!("{scheme}://{}", without_user(authority));
         let literal = path.split(['?', '#']).next().unwrap_or("").trim_end_matches('/');
         let help = if literal.is_empty() {
             format!("write `{bare}`")

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::login::logins;
+
 const HIDDEN: u8 = b'*';
 /// Parts of a key that say that its value is a secret.
 const WITHIN: [&str; 8] =
@@ -47,17 +49,8 @@ pub(super) fn concealed(text: &str) -> Cow<'_, str> {
                 next = next.max(value.end);
             }
         }
-        for (user, _) in line.match_indices("://") {
-            let rest = &line[user + 3..];
-            // In the URL of a broker nothing but the login can have an `@`, and its password may lack its escapes.
-            let broker = line[..user].ends_with("amqp") || line[..user].ends_with("amqps");
-            let ends: &[char] = if broker { &['"', '\''] } else { &['/', '?', '#', '"', '\'', ' ', ','] };
-            let authority = rest.find(ends).map_or(rest, |end| &rest[..end]);
-            if let Some((login, _)) = authority.rsplit_once('@')
-                && !login.starts_with("${")
-            {
-                hide(at + user + 3, at + user + 3 + login.len());
-            }
+        for login in logins(line, ['"', '\'']) {
+            hide(at + login.start, at + login.end);
         }
         at = next;
     }
@@ -172,6 +165,8 @@ mod tests {
             ),
             ("url = \"http://admin:hünter@a:1/x@y\"\n", "url = \"http://*************@a:1/x@y\"\n"),
             ("nameko = { broker = \"amqp://a:p/w #x@b/\" }\n", "nameko = { broker = \"amqp://********@b/\" }\n"),
+            ("url = \"http//admin:pw@a\"\n", "url = \"http//********@a\"\n"),
+            ("endpoints = [\"admin:pw@a:1\", 'b:1']\n", "endpoints = [\"********@a:1\", 'b:1']\n"),
             (
                 "[notify.ops]\nurl = \"http://a/T0\"\n[b]\nurl = \"http://a\"\n",
                 "[notify.ops]\nurl = \"***********\"\n[b]\nurl = \"http://a\"\n",

@@ -5,6 +5,7 @@
 mod codes;
 mod conceal;
 mod lines;
+mod login;
 mod nearest;
 mod render;
 mod report;
@@ -12,11 +13,13 @@ mod sources;
 
 pub use codes::Code;
 pub use lines::{Lines, Position, char_end, char_start};
+pub use login::without_logins;
 pub use nearest::nearest;
 pub use render::{render, render_all};
 pub use report::{Entry, Report, report, report_all};
 pub use sources::{Extra, SourceFile, Sources};
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Bytes of the file's text.
@@ -46,7 +49,7 @@ pub struct Related {
     pub label: String,
 }
 
-/// One mistake or warning.
+/// One mistake or warning. No text of it has user and password of a URL: each setter takes them out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub code: Code,
@@ -65,7 +68,7 @@ impl Diagnostic {
         Self {
             code,
             severity: code.severity(),
-            message: message.into(),
+            message: shown(message),
             span: None,
             label: None,
             help: None,
@@ -81,20 +84,28 @@ impl Diagnostic {
 
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.label = Some(shown(label));
         self
     }
 
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(shown(help));
         self
     }
 
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.related.push(Related { span, label: label.into() });
+        self.related.push(Related { span, label: shown(label) });
         self
+    }
+}
+
+fn shown(text: impl Into<String>) -> String {
+    let text = text.into();
+    match without_logins(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::address::host_port;
+use super::super::address::{host_port, without_user};
 use super::super::draft::Draft;
 use super::super::url::upstream_url;
 use super::containers;
@@ -127,8 +127,10 @@ fn endpoint(item: &Item<String>, draft: &mut Draft<'_>) -> Option<Address> {
         Err(error) => {
             let (part, message, help) = match text.split_once("://") {
                 Some((scheme, rest)) => {
-                    let help =
-                        format!("write `{}`; for TLS use `url` in place of `endpoints`", rest.trim_end_matches('/'));
+                    let help = format!(
+                        "write `{}`; for TLS use `url` in place of `endpoints`",
+                        without_user(rest).trim_end_matches('/')
+                    );
                     (0..scheme.len() + 3, format!("`{text}` is a URL, not an address"), help)
                 }
                 None => (error.part, error.message, error.help),
