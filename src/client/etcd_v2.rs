@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use super::etcd::{ANSWER, Etcd, LARGEST, not_understood};
+use super::etcd::{ANSWER, Etcd, LARGEST, not_understood, number};
 use super::{FetchError, fetch};
+use crate::message::percent_encoded_path;
 
 const NOT_FOUND: u16 = 404;
 /// The history goes back a thousand changes; this one is older.
@@ -17,7 +18,8 @@ const CLEARED: u16 = 400;
 pub(crate) struct ListedV2 {
     pub(crate) index: i64,
     pub(crate) cluster: String,
-    pub(crate) keys: Vec<String>,
+    /// With the index of the change that wrote each.
+    pub(crate) keys: Vec<(String, i64)>,
 }
 
 impl Etcd {
@@ -59,14 +61,13 @@ impl Etcd {
     }
 }
 
-/// The folder of the prefix: keys are listed by folders alone.
+/// The folder of the prefix, as a part of a URL: keys are listed by folders alone.
 fn folder(prefix: &str) -> String {
     let path = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let path = path.trim_start_matches('/');
-    if path.is_empty() { "/".to_owned() } else { format!("/{path}") }
+    format!("/{}", percent_encoded_path(path.trim_start_matches('/')))
 }
 
-fn collect(node: &Value, prefix: &str, keys: &mut Vec<String>) {
+fn collect(node: &Value, prefix: &str, keys: &mut Vec<(String, i64)>) {
     for inner in node["nodes"].as_array().map(Vec::as_slice).unwrap_or_default() {
         collect(inner, prefix, keys);
     }
@@ -74,7 +75,7 @@ fn collect(node: &Value, prefix: &str, keys: &mut Vec<String>) {
         && let Some(key) = node["key"].as_str()
         && key.starts_with(prefix)
     {
-        keys.push(key.to_owned());
+        keys.push((key.to_owned(), number(&node["modifiedIndex"]).unwrap_or_default()));
     }
 }
 
@@ -87,13 +88,17 @@ mod tests {
     #[test]
     fn keys_of_all_depths_below_the_prefix_are_listed_and_folders_are_not() {
         let node = json!({ "key": "/r", "dir": true, "nodes": [
-            { "key": "/r/a.b.c", "value": "" },
-            { "key": "/r/deep", "dir": true, "nodes": [{ "key": "/r/deep/d", "value": "" }] },
+            { "key": "/r/a.b.c", "value": "", "modifiedIndex": 4 },
+            { "key": "/r/deep", "dir": true, "nodes": [
+                { "key": "/r/deep/d", "value": "", "modifiedIndex": 7 },
+            ] },
         ] });
         let mut keys = Vec::new();
         collect(&node, "/r/", &mut keys);
-        assert_eq!(keys, ["/r/a.b.c", "/r/deep/d"]);
-        for (prefix, path) in [("/revoked-tokens/", "/revoked-tokens"), ("/a/b-", "/a"), ("x", "/")] {
+        assert_eq!(keys, [("/r/a.b.c".to_owned(), 4), ("/r/deep/d".to_owned(), 7)]);
+        for (prefix, path) in
+            [("/revoked-tokens/", "/revoked-tokens"), ("/a/b-", "/a"), ("x", "/"), ("/a b?/", "/a%20b%3F")]
+        {
             assert_eq!(folder(prefix), path);
         }
     }

@@ -13,6 +13,7 @@ use super::redact::{REDACTED, Redactor, Secrets, form_pairs};
 use super::rules::{Headers, Rules};
 use super::verdict::Outcome;
 use super::written::Examples;
+use crate::message::percent_encoded;
 
 /// Bytes of a body; a larger one is left out of the export.
 const MAX_BODY: u64 = 16 * 1024;
@@ -142,10 +143,5 @@ fn form_encoded(text: &str) -> String {
     if text == REDACTED {
         return text.to_owned();
     }
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
+    percent_encoded(text)
 }

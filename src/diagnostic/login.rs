@@ -57,7 +57,7 @@ fn login(word: &str) -> Option<Range<usize>> {
     let rest = &word[start..];
     let host = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
     // In the URL of a broker nothing but the login can have an `@`, and its password may lack its escapes.
-    let is_broker = matches!(&word[..scheme.unwrap_or(0)], "amqp" | "amqps");
+    let is_broker = ["amqp", "amqps"].iter().any(|broker| word[..scheme.unwrap_or(0)].ends_with(broker));
     let end = match host.rfind('@').filter(|_| !is_broker) {
         Some(at) => at,
         // A slash may be part of a password, but not what stands behind a port.

@@ -10,6 +10,7 @@ mod connection;
 mod fields;
 mod grpc;
 mod name;
+mod percent;
 mod piece;
 mod proxy_header;
 mod request;
@@ -24,6 +25,7 @@ pub use grpc::{
     names_call,
 };
 pub use name::Name;
+pub use percent::{percent_encoded, percent_encoded_path};
 pub use piece::{Framing, Piece};
 pub use proxy_header::{ProxiedAddresses, ProxyHeader, ProxyVersion};
 pub use request::RequestHead;

@@ -7,7 +7,7 @@ use http::Method;
 use super::difference::{DialInForce, sticky};
 use crate::compile::Snapshot;
 use crate::learn::RecordedRequest;
-use crate::message::{Fields, Name};
+use crate::message::{Fields, Name, percent_encoded};
 use crate::migration::{Dial, Policy, Stage, bucket};
 use crate::route::{ConditionKind, Facts, normalise_bytes};
 
@@ -42,7 +42,7 @@ impl<'a> Replay<'a> {
             match &*value.on {
                 "header" => fields.append(&*value.name, text.as_bytes()),
                 "cookie" => write!(cookies, "{}={text}; ", value.name).expect("a string"),
-                _ => write!(query, "{}={}&", escaped(&value.name), escaped(&text)).expect("a string"),
+                _ => write!(query, "{}={}&", percent_encoded(&value.name), percent_encoded(&text)).expect("a string"),
             }
         }
         if !cookies.is_empty() {
@@ -131,16 +131,4 @@ fn named(snapshot: &Snapshot, hash: u64) -> Option<String> {
         ConditionKind::Equal(text) if xxhash_rust::xxh3::xxh3_64(text.as_bytes()) == hash => Some(text.to_string()),
         _ => None,
     })
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("a string");
-        }
-    }
-    escaped
 }

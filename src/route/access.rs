@@ -1,5 +1,6 @@
 //! The requirements of a route before anything is forwarded: a token, a rate.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,23 @@ pub struct Revoked {
 pub enum EtcdApi {
     V3,
     V2,
+}
+
+/// A key as the API v2 of etcd keeps it, without its first slash: a path without empty segments, `.` and `..`.
+#[must_use]
+pub fn etcd_v2_path(key: &str) -> Cow<'_, str> {
+    if !key.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Cow::Borrowed(key);
+    }
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in key.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    Cow::Owned(segments.join("/"))
 }
 
 /// A shared secret shorter than the hash it feeds can be guessed from one token (RFC 7518, 3.2).

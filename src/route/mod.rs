@@ -26,7 +26,8 @@ mod tree;
 mod way_back;
 
 pub use access::{
-    EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, is_shared_secret,
+    EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, etcd_v2_path,
+    is_shared_secret,
 };
 pub use ambiguity::Ambiguity;
 pub use call::{Argument, ArgumentKind, ArgumentSource, Arguments, BadArguments, RemoteCall};

@@ -10,7 +10,7 @@ use super::identity::server_url;
 use crate::config::{self, Entry, Field, Given};
 use crate::diagnostic::Code;
 use crate::route::{
-    EtcdApi, JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, is_shared_secret,
+    EtcdApi, JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, etcd_v2_path, is_shared_secret,
 };
 
 /// The networks of the clients that may ask; empty: everybody.
@@ -134,12 +134,23 @@ fn revoked_keys(keys: &config::RevokedKeys, draft: &mut Draft<'_>) -> Option<Rev
         draft.say(Code::InvalidValue, prefix.span.clone(), "an empty prefix is every key of etcd", "empty", help);
     }
     let prefix = keys.prefix.get()?.as_str();
-    let (api, prefix) = match keys.api.or(config::EtcdApi::V3) {
+    let (api, prefix): (_, Box<str>) = match keys.api.or(config::EtcdApi::V3) {
         config::EtcdApi::V3 => (EtcdApi::V3, prefix.into()),
-        // Its keys begin with a slash, however they were written.
-        config::EtcdApi::V2 => (EtcdApi::V2, format!("/{}", prefix.trim_start_matches('/')).into()),
+        config::EtcdApi::V2 => (EtcdApi::V2, v2_prefix(prefix).into()),
     };
+    if api == EtcdApi::V2 && prefix.rsplit('/').next().is_some_and(|begin| begin.starts_with('_')) {
+        let message = "no token would be found: the API v2 of etcd lists no keys that begin with `_`";
+        let help = "let the keys begin with another letter, or write them by the API v3";
+        draft.say(Code::InvalidValue, keys.prefix.span()?, message, "hidden", help);
+    }
     Some(Revoked { endpoints: endpoints.value.iter().map(|item| item.value.as_str().into()).collect(), prefix, api })
+}
+
+/// The prefix as listed keys have it: they begin with one slash, however they were written.
+fn v2_prefix(prefix: &str) -> String {
+    let (folder, begin) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+    let folder = etcd_v2_path(folder);
+    if folder.is_empty() { format!("/{begin}") } else { format!("/{folder}/{begin}") }
 }
 
 fn audiences(list: &config::OneOrMany<String>) -> Vec<Box<str>> {

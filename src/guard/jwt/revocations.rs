@@ -2,8 +2,9 @@
 //! is away.
 //!
 //! A key below the prefix is a token or the `jti` of one. Of a token only the part that was signed counts: whoever holds it might spell
-//! its signature in another way.
+//! its signature in another way. Of an id, the spelling counts under which its API of etcd keeps the key.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::token;
 use crate::client::FetchError;
 use crate::client::etcd::{Etcd, decoded, not_understood, number};
-use crate::route::{EtcdApi, Revoked};
+use crate::route::{EtcdApi, Revoked, etcd_v2_path};
 
 /// A watch without news is given up for a list this often: half-open connections carry no bad news.
 const QUIET: Duration = Duration::from_secs(15);
@@ -25,39 +26,76 @@ const QUIET: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// What is known of one prefix. `None` until it was listed for the first time.
+/// What is known of one prefix.
+#[derive(Debug)]
+pub struct Revocations {
+    api: EtcdApi,
+    /// `None` until the prefix was listed for the first time.
+    known: RwLock<Option<Known>>,
+}
+
 #[derive(Debug, Default)]
-pub struct Revocations(RwLock<Option<HashSet<Box<str>>>>);
+struct Known {
+    /// With the revision that wrote each.
+    listed: HashMap<Box<str>, i64>,
+    /// Listed before etcd lost its history: etcd can say no more that one of these is not revoked, so they stay.
+    before: HashSet<Box<str>>,
+}
 
 impl Revocations {
+    const fn new(api: EtcdApi) -> Self {
+        Self { api, known: RwLock::new(None) }
+    }
+
     /// Whether a token is revoked; `None`: nothing is known yet. `signed`: its part before the last dot.
     #[must_use]
     pub fn contains(&self, signed: &str, id: Option<&str>) -> Option<bool> {
-        let known = self.0.read();
+        let known = self.known.read();
         let known = known.as_ref()?;
-        Some(known.contains(signed) || id.is_some_and(|id| known.contains(id)))
+        let holds = |name: &str| known.listed.contains_key(name) || known.before.contains(name);
+        Some(holds(signed) || id.is_some_and(|id| holds(&name_of(id, self.api))))
     }
 
-    /// The prefix holds these names. After a history that was lost, what was known before may have been lost with it: it stays.
-    fn listed(&self, names: impl Iterator<Item = Box<str>>, history_lost: bool) {
-        let mut listed: HashSet<_> = names.collect();
-        let mut known = self.0.write();
+    /// The prefix holds these names.
+    fn listed(&self, names: HashMap<Box<str>, i64>, history_lost: bool) {
+        let mut known = self.known.write();
+        let known = known.get_or_insert_default();
+        let last = std::mem::replace(&mut known.listed, names);
         if history_lost {
-            listed.extend(known.take().into_iter().flatten());
+            known.before.extend(last.into_keys());
         }
-        *known = Some(listed);
     }
 
-    fn put(&self, name: Box<str>) {
-        if let Some(known) = self.0.write().as_mut() {
-            known.insert(name);
+    /// Whether these names, listed at `revision`, can have come out of those that were known at `last`: what is new was written later,
+    /// and nothing goes without a revision of its own. A cluster that was made anew may have the old one's id.
+    fn continues(&self, names: &HashMap<Box<str>, i64>, last: i64, revision: i64) -> bool {
+        let known = self.known.read();
+        let Some(known) = known.as_ref() else { return true };
+        let is_known = |name: &str, written: i64| known.listed.get(name) == Some(&written);
+        names.iter().all(|(name, written)| *written > last || is_known(name, *written))
+            && (revision > last || names.len() == known.listed.len())
+    }
+
+    fn put(&self, name: Box<str>, revision: i64) {
+        if let Some(known) = self.known.write().as_mut() {
+            known.listed.insert(name, revision);
         }
     }
 
     fn gone(&self, name: &str) {
-        if let Some(known) = self.0.write().as_mut() {
-            known.remove(name);
+        if let Some(known) = self.known.write().as_mut() {
+            known.listed.remove(name);
+            known.before.remove(name);
         }
+    }
+}
+
+/// A key below the prefix, or an id, as one name. A prefix may lack its last slash.
+fn name_of(written: &str, api: EtcdApi) -> Cow<'_, str> {
+    let name = written.trim_start_matches('/');
+    match api {
+        EtcdApi::V3 => Cow::Borrowed(name),
+        EtcdApi::V2 => etcd_v2_path(name),
     }
 }
 
@@ -83,7 +121,7 @@ impl RevocationLists {
     pub fn list(&self, named: &Revoked) -> Arc<Revocations> {
         let mut kept = self.0.lock();
         let entry = kept.entry(named.clone()).or_insert_with(|| {
-            let list = Arc::new(Revocations::default());
+            let list = Arc::new(Revocations::new(named.api));
             let keeper = Handle::current().spawn(follow(Arc::clone(&list), named.clone()));
             Kept { list, keeper: keeper.abort_handle() }
         });
@@ -142,11 +180,8 @@ impl Follower<'_> {
     /// Until the watch ends, or says nothing for long: then a list tells what is true.
     async fn list_and_watch(&mut self) -> Result<(), FetchError> {
         let listed = self.etcd.list(self.prefix).await?;
-        let lost = self.revision > 0 && (listed.revision < self.revision || listed.cluster != self.cluster);
-        let names = listed.entries.iter().filter_map(|entry| self.name(&entry.key));
-        self.list.listed(names, lost);
-        self.revision = listed.revision;
-        self.cluster = listed.cluster;
+        let entries = listed.entries.iter().map(|entry| (&*entry.key, entry.modified));
+        self.take(entries, listed.revision, listed.cluster);
         let mut watch = self.etcd.watch(self.prefix, self.revision + 1).await?;
         if std::mem::take(&mut self.away) {
             tracing::info!(prefix = self.prefix, "revoked tokens are heard of again");
@@ -160,18 +195,39 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// The same by the API v2: a list, and one more after each change. A member that lost its data begins its index anew.
+    /// The same by the API v2: a list, and one more after each change.
     async fn list_and_wait(&mut self) -> Result<(), FetchError> {
         let listed = self.etcd.list_v2(self.prefix).await?;
-        let lost = self.revision > 0 && (listed.index < self.revision || listed.cluster != self.cluster);
-        let names = listed.keys.iter().filter_map(|key| self.name(key));
-        self.list.listed(names, lost);
-        self.revision = listed.index;
-        self.cluster = listed.cluster;
+        let entries = listed.keys.iter().map(|(key, modified)| (&**key, *modified));
+        self.take(entries, listed.index, listed.cluster);
         if std::mem::take(&mut self.away) {
             tracing::info!(prefix = self.prefix, "revoked tokens are heard of again");
         }
         self.etcd.wait_v2(self.prefix, self.revision, QUIET).await
+    }
+
+    /// Takes what was listed. A cluster that lost its data numbers its changes anew.
+    fn take<'k>(&mut self, entries: impl Iterator<Item = (&'k str, i64)>, revision: i64, cluster: String) {
+        let mut names = HashMap::new();
+        for (key, written) in entries {
+            if let Some(name) = self.name(key) {
+                let latest = names.entry(name).or_insert(written);
+                *latest = (*latest).max(written);
+            }
+        }
+        let goes_on = revision >= self.revision
+            && cluster == self.cluster
+            && self.list.continues(&names, self.revision, revision);
+        let lost = self.revision > 0 && !goes_on;
+        if lost {
+            tracing::warn!(
+                prefix = self.prefix,
+                "etcd has lost its history: the tokens that were revoked before stay so"
+            );
+        }
+        self.list.listed(names, lost);
+        self.revision = revision;
+        self.cluster = cluster;
     }
 
     /// False: the watch can tell no more.
@@ -188,19 +244,22 @@ impl Follower<'_> {
         for event in result["events"].as_array().map(Vec::as_slice).unwrap_or_default() {
             let entry = &event["kv"];
             let Some(name) = decoded(&entry["key"]).and_then(|key| self.name(&key)) else { continue };
-            self.revision = self.revision.max(number(&entry["mod_revision"]).unwrap_or(0));
+            let revision = number(&entry["mod_revision"]).unwrap_or(self.revision);
+            self.revision = self.revision.max(revision);
             if event["type"].as_str() == Some("DELETE") {
                 self.list.gone(&name);
             } else {
-                self.list.put(name);
+                self.list.put(name, revision);
             }
         }
         Ok(true)
     }
 
     fn name(&self, key: &str) -> Option<Box<str>> {
-        let name = key.strip_prefix(self.prefix)?;
-        Some(token::signed_part(name).unwrap_or(name).into())
+        let name = name_of(key.strip_prefix(self.prefix)?, self.list.api);
+        let name = token::signed_part(&name).unwrap_or(&name);
+        // The key that is the prefix itself names nothing.
+        (!name.is_empty()).then(|| name.into())
     }
 }
 
@@ -208,14 +267,18 @@ impl Follower<'_> {
 mod tests {
     use super::*;
 
-    fn names(list: &[&str]) -> impl Iterator<Item = Box<str>> {
-        list.iter().map(|name| (*name).into()).collect::<Vec<_>>().into_iter()
+    fn names(list: &[&str]) -> HashMap<Box<str>, i64> {
+        list.iter().zip(1..).map(|(name, revision)| ((*name).into(), revision)).collect()
+    }
+
+    fn v3() -> Revocations {
+        Revocations::new(EtcdApi::V3)
     }
 
     #[test]
     fn a_list_says_nothing_before_it_was_read() {
-        let list = Revocations::default();
-        list.put("a.b".into());
+        let list = v3();
+        list.put("a.b".into(), 1);
         assert_eq!(list.contains("a.b", None), None);
         list.listed(names(&[]), false);
         assert_eq!(list.contains("a.b", None), Some(false));
@@ -223,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_token_is_named_by_what_was_signed_or_by_its_id() {
-        let list = Revocations::default();
+        let list = v3();
         list.listed(names(&["e30.e30", "id-7"]), false);
         assert_eq!(list.contains("e30.e30", None), Some(true));
         assert_eq!(list.contains("other", Some("id-7")), Some(true));
@@ -238,11 +301,49 @@ mod tests {
 
     #[test]
     fn what_was_revoked_stays_so_when_etcd_has_lost_its_history() {
-        let list = Revocations::default();
+        let list = v3();
         list.listed(names(&["a"]), false);
         list.listed(names(&["b"]), true);
         assert_eq!((list.contains("a", None), list.contains("b", None)), (Some(true), Some(true)));
-        list.listed(names(&[]), false);
-        assert_eq!(list.contains("a", None), Some(false));
+        // The new history goes on without what it never knew.
+        list.listed(names(&["c"]), false);
+        let revoked = ["a", "b", "c"].map(|name| list.contains(name, None));
+        assert_eq!(revoked, [Some(true), Some(false), Some(true)]);
+        list.put("a".into(), 9);
+        list.gone("a");
+        assert_eq!(list.contains("a", None), Some(false), "the new history says so");
+    }
+
+    #[test]
+    fn a_history_that_began_anew_is_seen_by_its_revisions() {
+        let list = v3();
+        list.listed(names(&["a", "b"]), false);
+        let at = |listed: &[(&str, i64)], revision| {
+            let listed = listed.iter().map(|(name, written)| ((*name).into(), *written)).collect();
+            list.continues(&listed, 5, revision)
+        };
+        assert!(at(&[("a", 1), ("b", 2)], 5), "nothing happened");
+        assert!(at(&[("a", 1)], 6), "a name went");
+        assert!(at(&[("a", 6), ("b", 2), ("c", 7)], 7), "one was written again, one is new");
+        assert!(!at(&[("a", 1)], 5), "a name went without a revision");
+        assert!(!at(&[("a", 1), ("b", 2), ("c", 4)], 6), "what is new should have been known");
+        assert!(!at(&[("a", 2), ("b", 2)], 6), "it was written before, and otherwise");
+    }
+
+    #[test]
+    fn a_key_and_an_id_are_one_name_in_the_spelling_of_the_api() {
+        for (api, key, id, same) in [
+            (EtcdApi::V3, "a/b", "a/b", true),
+            (EtcdApi::V3, "/a", "a", true),
+            (EtcdApi::V3, "a", "/a", true),
+            (EtcdApi::V3, "a/b", "a//b", false),
+            (EtcdApi::V2, "a/b", "a//b", true),
+            (EtcdApi::V2, "a/b", "a/./c/../b/", true),
+            (EtcdApi::V2, "a", "../a", true),
+            (EtcdApi::V2, "a.b", "a.b", true),
+            (EtcdApi::V2, "a", "b", false),
+        ] {
+            assert_eq!(name_of(key, api) == name_of(id, api), same, "{key} {id}");
+        }
     }
 }

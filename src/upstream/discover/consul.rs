@@ -6,9 +6,10 @@ use http::Method;
 use serde_json::Value;
 
 use super::sink::Sink;
-use super::{ANSWER, Patience, SECOND_LOOK, escaped};
+use super::{ANSWER, Patience, SECOND_LOOK};
 use crate::client::{FetchError, Url, fetch};
 use crate::endpoint::{Address, Listing, Look};
+use crate::message::percent_encoded;
 
 /// How long a blocking query waits for a change. Consul adds up to a sixteenth of it.
 const WAIT: Duration = Duration::from_secs(60);
@@ -61,9 +62,9 @@ pub(super) async fn follow(mut sink: Sink, url: &str, service: &str, tag: Option
 }
 
 fn query(service: &str, tag: Option<&str>, index: u64) -> String {
-    let tag = tag.map(|tag| format!("&tag={}", escaped(tag))).unwrap_or_default();
+    let tag = tag.map(|tag| format!("&tag={}", percent_encoded(tag))).unwrap_or_default();
     let wait = if index > 0 { format!("&index={index}&wait={}s", WAIT.as_secs()) } else { String::new() };
-    format!("/v1/health/service/{}?passing=1{tag}{wait}", escaped(service))
+    format!("/v1/health/service/{}?passing=1{tag}{wait}", percent_encoded(service))
 }
 
 async fn ask(base: &Url, path: &str, limit: Duration) -> Result<(Vec<Listing>, u64), FetchError> {

@@ -40,18 +40,6 @@ pub(super) async fn follow(pool: PoolRef, source: Source, known: Option<KnownEnd
     }
 }
 
-/// A text as a part of a query.
-fn escaped(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
-        }
-        out
-    })
-}
-
 /// A pause that doubles, with a tenth of chance, so that many proxies do not come back to a registry at once.
 #[derive(Debug)]
 struct Patience {

@@ -73,7 +73,7 @@ impl Etcd {
         self.until_ready();
     }
 
-    fn forget_everything(&mut self) {
+    pub(crate) fn forget_everything(&mut self) {
         self.stop();
         std::fs::remove_dir_all(&self.data).unwrap();
         self.start_again();

@@ -154,3 +154,44 @@ fn an_etcd_without_the_old_api_lets_no_token_pass() {
     asked.edge.await_log_line(&["revoked tokens are not heard of"]);
     assert_eq!(asked.status(&token("\"user_id\":7")), 503);
 }
+
+#[test]
+fn an_id_with_slashes_is_found_under_the_key_that_etcd_makes_of_it() {
+    let etcd = Etcd::with_v2("revoked-slashes");
+    let [plain, below, doubled] = ["a-1", "team/7", "team//8"].map(|id| token(&format!("\"jti\":\"{id}\"")));
+    let asked = Asked::by(&etcd, &file("slashes"), "v2");
+    asked.until("the list read", &plain, 200);
+    assert_eq!((asked.status(&below), asked.status(&doubled)), (200, 200));
+    etcd.revoke_by_v2("team/7", 3600);
+    asked.until("an id that is a folder and a key", &below, 401);
+    etcd.revoke_by_v2("team//8", 3600);
+    asked.until("an id whose key etcd writes otherwise", &doubled, 401);
+    assert_eq!(asked.status(&plain), 200);
+}
+
+#[test]
+fn what_was_revoked_stays_so_in_a_cluster_that_begins_anew() {
+    for api in ["v2", "v3"] {
+        let mut etcd = Etcd::with_v2(&format!("revoked-anew-{api}"));
+        let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| token(&format!("\"sub\":\"{name}\"")));
+        let revoke = |etcd: &Etcd, name: &str| match api {
+            "v2" => etcd.revoke_by_v2(name, 3600),
+            _ => etcd.revoke(name),
+        };
+        for other in 0..20 {
+            revoke(&etcd, &format!("other-{other}"));
+        }
+        revoke(&etcd, &alice);
+        let asked = Asked::by(&etcd, &file(api), api);
+        asked.until("a token revoked", &alice, 401);
+        assert_eq!(asked.status(&bob), 200);
+        // The members are called as before, so the cluster has the same id.
+        etcd.forget_everything();
+        revoke(&etcd, &bob);
+        asked.until("what the new cluster says", &bob, 401);
+        asked.edge.await_log_line(&["etcd has lost its history"]);
+        revoke(&etcd, &carol);
+        asked.until("what it says later", &carol, 401);
+        assert_eq!([&alice, &bob].map(|token| asked.status(token)), [401, 401], "{api}");
+    }
+}

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::sink::Sink;
-use super::{ANSWER, Patience, SECOND_LOOK, escaped};
+use super::{ANSWER, Patience, SECOND_LOOK};
 use crate::client::JsonLines;
 use crate::client::{FetchError, Url, fetch};
 use crate::endpoint::{DockerContainers, Look};
+use crate::message::percent_encoded;
 use container::Container;
 
 /// Without an event the list is looked at this often.
@@ -86,8 +87,12 @@ impl Follower<'_> {
     async fn events(&self) -> Result<JsonLines, FetchError> {
         // Of networks the label is not the container's: all are heard.
         let filters = json!({ "type": ["container", "network"] }).to_string();
-        let (head, _) =
-            fetch::json_request(&self.url, Method::GET, &format!("/events?filters={}", escaped(&filters)), None);
+        let (head, _) = fetch::json_request(
+            &self.url,
+            Method::GET,
+            &format!("/events?filters={}", percent_encoded(&filters)),
+            None,
+        );
         let asked = fetch::fetch(&self.url, &head, None);
         let response = timeout(ANSWER, asked).await.map_err(|_| FetchError::TooSlow(ANSWER))??;
         match response.head.status.as_u16() {
@@ -98,7 +103,7 @@ impl Follower<'_> {
 
     async fn list(&mut self, look: Look) -> Result<(), End> {
         let filters = json!({ "label": [&*self.of.label] }).to_string();
-        let path = format!("/containers/json?filters={}", escaped(&filters));
+        let path = format!("/containers/json?filters={}", percent_encoded(&filters));
         let (_, answer) = fetch::json(&self.url, Method::GET, &path, None, ANSWER).await?;
         let not_understood = || FetchError::NotUnderstood("a list of containers was expected".to_owned());
         let containers: Option<Vec<_>> =
