@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::compiled::compiled;
 use super::{Exit, ExplainArgs, term};
 use crate::client::Translation;
-use crate::proxy::{ExplainError, ExplainRequest, Explained, explain as explain_request};
+use crate::proxy::{ExplainError, ExplainRequest, Explained, ExplainedKey, explain as explain_request};
 use crate::reload::Source;
 
 pub fn explain(args: &ExplainArgs) -> Exit {
@@ -122,6 +122,12 @@ fn describe(explained: &Explained) -> String {
         line("shadow", &format!("{to}: {}", copy.why));
     }
     let copied = explained.shadow.as_ref().and_then(|copy| Some((copy.upstream.as_ref()?, copy.translation.as_ref()?)));
+    if !explained.keys.is_empty() {
+        text.push_str("\nof the file also\n");
+        for ExplainedKey { key, effect } in &explained.keys {
+            writeln!(text, "  {key}: {effect}").expect("writing to a string");
+        }
+    }
     if !explained.candidates.is_empty() {
         text.push_str("\nroutes that did not get it\n");
         for candidate in &explained.candidates {

@@ -35,6 +35,17 @@ impl Pages {
         let own = self.by_status.iter().find(|(known, _)| *known == status).map(|(_, page)| page);
         own.or(self.others.as_ref()).map(|page| &**page)
     }
+
+    /// Statuses that have a page, as a person reads them; `None`: there are none.
+    #[must_use]
+    pub fn described(&self) -> Option<String> {
+        let named: Vec<_> = self.by_status.iter().map(|(status, _)| status.to_string()).collect();
+        match (named.is_empty(), self.others.is_some()) {
+            (true, false) => None,
+            (true, true) => Some("every error".to_owned()),
+            (false, others) => Some(named.join(", ") + if others { " and every other error" } else { "" }),
+        }
+    }
 }
 
 impl ErrorPage {

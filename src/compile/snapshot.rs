@@ -48,6 +48,16 @@ pub struct TlsSettings {
     pub acme: Option<Acme>,
 }
 
+impl TlsSettings {
+    /// Whether requests for this host need a certificate of the client. Hosts are the same in any case, and with the dot of the root
+    /// behind them.
+    #[must_use]
+    pub fn needs_client_certificate(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        self.client_ca_hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
+    }
+}
+
 /// The oldest version of TLS that is spoken with clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsVersion {

@@ -60,8 +60,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(if nowhere { Failure::Refused { status: 400, reason: "host" } } else { Failure::PlainHttp });
     }
 
-    let closed = &snapshot.server.tls.client_ca_hosts;
-    if !closed.is_empty() && exchange.arrival.subject.is_none() && is_one_of(closed, host(&exchange.head)) {
+    if exchange.arrival.subject.is_none() && snapshot.server.tls.needs_client_certificate(host(&exchange.head)) {
         return Err(Failure::Refused { status: 403, reason: "client_certificate" });
     }
     let head = &exchange.head;
@@ -113,12 +112,6 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         mirror::begin(steps, exchange);
     }
     Ok(())
-}
-
-/// Hosts are the same in any case, and with the dot of the root behind them.
-fn is_one_of(hosts: &[Box<str>], host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    hosts.iter().any(|one| one.eq_ignore_ascii_case(host))
 }
 
 /// What could not be read as a request has an id, too, and a line in the log.

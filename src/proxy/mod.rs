@@ -17,8 +17,6 @@ mod endpoint_connection;
 mod enforce;
 mod exchange;
 mod explain;
-mod explained_request;
-mod explained_token;
 mod failure;
 mod fault;
 mod finish;
@@ -51,7 +49,7 @@ pub use client_end::ClientEnd;
 pub use driver::{refuse, serve};
 pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
 pub use exchange::{Arrival, Exchange};
-pub use explain::{ExplainError, ExplainRequest, Explained, explain};
+pub use explain::{ExplainError, ExplainRequest, Explained, ExplainedKey, explain};
 pub use failure::{Failure, Fault};
 pub use page::{Page, own_response};
 #[cfg(test)]

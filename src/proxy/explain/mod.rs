@@ -1,22 +1,32 @@
 //! Answers "which route would this request take, and why" with the code that routes requests.
 
+mod keys;
+mod reason;
+mod sent;
+mod token;
+mod upstream;
+mod upstream_keys;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::explained_request::{Sent, Writing};
-use super::explained_token::{self, ExplainedToken};
 use super::failure::Failure;
 use super::request;
 use crate::client::Translation;
 use crate::compile::Snapshot;
-use crate::endpoint::{Buffering, RequestBuffer, Source, TargetSpec, UpstreamId};
+use crate::endpoint::{TargetSpec, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
 use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
-use crate::migration::{Breaker, Bucket, Copy, Decision, Dial, Given, Policy, Reason, Side, Stage, decide};
+use crate::migration::{Breaker, Copy, Decision, Dial, Given, Side, decide};
 use crate::route::{Route, RouteId, normalise_bytes};
+use keys::Bearing;
+use reason::{copy, reason};
+use sent::{Sent, Writing};
+use token::ExplainedToken;
+use upstream::{buffer, limit, name_of, only_endpoint, timeouts};
 
 /// A request as a person describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,6 +82,8 @@ pub struct Explained {
     pub token: Option<ExplainedToken>,
     /// The servers that are asked who the client is, before a service answers or gets a copy.
     pub asked: Vec<ExplainedAsking>,
+    /// Other keys of the file that bear on the request.
+    pub keys: Vec<ExplainedKey>,
     /// Routes that another spelling of the path would reach.
     pub near_misses: Vec<Near>,
 }
@@ -84,6 +96,15 @@ pub struct ExplainedAsking {
     pub url: String,
     /// Headers that it fills.
     pub headers: Vec<String>,
+}
+
+/// A key of the file that bears on the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedKey {
+    /// With its tables: `server.tls.client_ca_hosts`.
+    pub key: String,
+    /// What it does here, one sentence.
+    pub effect: String,
 }
 
 /// A route that the request would reach under another path.
@@ -185,6 +206,13 @@ pub fn explain(
         forwarded: snapshot.server.forwarded,
     };
     let received = guard::headers::receive(&mut request, &arrival);
+    if asked.url.starts_with("http://") && !snapshot.server.tls.redirect {
+        let host = request::host(&request);
+        if snapshot.server.tls.needs_client_certificate(host) {
+            let why = format!("`client_ca_hosts` has `{host}`, and only TLS can show a client's certificate");
+            return Err(ExplainError::Refused(403, why));
+        }
+    }
     let refused = |path: crate::route::PathRefused| ExplainError::Refused(400, path.to_string());
     let normal = normalise_bytes(request.path(), &snapshot.matching).map_err(refused)?;
     let announced = request::announced_method(&request);
@@ -193,7 +221,7 @@ pub fn explain(
     if found.is_none() && snapshot.monolith_retired {
         return Err(ExplainError::Refused(404, "no route takes it, and the monolith is retired".to_owned()));
     }
-    let route = found.and_then(|found| snapshot.routes.get(found.route.index()));
+    let route = found.and_then(|found| snapshot.routes.get(found.route.index())).map(|route| &**route);
     if let Some(route) = route
         && !route.allow.is_empty()
         && !route.allow.iter().any(|network| network.contains(received.client))
@@ -238,9 +266,20 @@ pub fn explain(
     let endpoint = only_endpoint(snapshot, decision.upstream).filter(|_| redirect.is_none());
     let reason = reason(dial, &decision, route, monolith_only);
     let call = request.method == http::Method::POST && is_call(&request.fields);
+    let bearing = Bearing {
+        snapshot,
+        arrival: &arrival,
+        received: &received,
+        facts: &facts,
+        route,
+        policy,
+        decision: &decision,
+        redirects: redirect.is_some(),
+    };
+    let keys = bearing.keys();
     let rule = route.and_then(|route| route.jwt.as_ref());
-    let token = rule.map(|rule| explained_token::apply(&mut request, rule, announced.is_some()));
-    let writing = Writing { snapshot, found, route: route.map(|route| &**route), policy, client: received.client };
+    let token = rule.map(|rule| token::apply(&mut request, rule, announced.is_some()));
+    let writing = Writing { snapshot, found, route, policy, client: received.client };
     let ours = |failure: Failure| ExplainError::Refused(500, failure.to_string());
     let copied = match decision.copy {
         Copy::To(upstream) if snapshot.upstreams[upstream.index()].target != TargetSpec::Http => {
@@ -276,9 +315,18 @@ pub fn explain(
         safe_call: call.then_some(decision.safe_call),
         fallback_statuses,
         token,
-        asked: asked_servers(route.map(|route| &**route), &decision),
+        asked: asked_servers(route, &decision),
+        keys,
         near_misses,
     })
+}
+
+fn fault(route: Option<&Route>, decision: &Decision) -> Option<String> {
+    let fault = route?.fault.filter(|fault| fault.side == decision.side)?;
+    let late = fault.delay.map(|delay| format!("come {delay:?} late"));
+    let status = fault.status.map(|status| format!("are answered {status} without the service"));
+    let what: Vec<_> = late.into_iter().chain(status).collect();
+    Some(format!("{} of such requests {}, on purpose", fault.share, what.join(" and ")))
 }
 
 /// Nobody is asked where the monolith answers and no service gets a copy.
@@ -333,112 +381,4 @@ fn head(asked: &ExplainRequest) -> Result<RequestHead, ExplainError> {
         request.fields.push_raw(name.as_bytes(), value.trim().as_bytes());
     }
     Ok(request)
-}
-
-fn name_of(snapshot: &Snapshot, id: UpstreamId) -> String {
-    snapshot.upstreams.get(id.index()).map_or_else(String::new, |spec| spec.name.to_string())
-}
-
-fn buffer(snapshot: &Snapshot, route: Option<&std::sync::Arc<Route>>, upstream: UpstreamId) -> ExplainedBuffer {
-    let base = snapshot.upstreams.get(upstream.index()).map_or_else(Buffering::default, |spec| spec.buffer);
-    let buffer = route.map_or_else(Buffering::default, |route| route.buffer).over(base);
-    let answer = match buffer.response() {
-        0 => RequestBuffer::None,
-        bytes => RequestBuffer::Size(bytes),
-    };
-    ExplainedBuffer { request: buffer.request().to_string(), answer: answer.to_string() }
-}
-
-fn limit(snapshot: &Snapshot, upstream: UpstreamId) -> Option<ExplainedLimit> {
-    let limit = snapshot.upstreams.get(upstream.index())?.limit?;
-    Some(ExplainedLimit {
-        max_in_flight: limit.most,
-        queue_length: limit.length,
-        queue_timeout_seconds: limit.timeout.as_secs_f64(),
-    })
-}
-
-fn timeouts(
-    snapshot: &Snapshot,
-    route: Option<&std::sync::Arc<Route>>,
-    upstream: UpstreamId,
-) -> Option<ExplainedTimeouts> {
-    let own = route?.timeouts?;
-    let times = own.over(snapshot.upstreams.get(upstream.index())?.timeouts);
-    let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
-    Some(ExplainedTimeouts {
-        connect: seconds(times.connect),
-        answer: seconds(times.answer),
-        idle: seconds(times.idle),
-        total: seconds(times.total),
-    })
-}
-
-fn fault(route: Option<&std::sync::Arc<Route>>, decision: &Decision) -> Option<String> {
-    let fault = route?.fault.filter(|fault| fault.side == decision.side)?;
-    let late = fault.delay.map(|delay| format!("come {delay:?} late"));
-    let status = fault.status.map(|status| format!("are answered {status} without the service"));
-    let what: Vec<_> = late.into_iter().chain(status).collect();
-    Some(format!("{} of such requests {}, on purpose", fault.share, what.join(" and ")))
-}
-
-/// The endpoint, where there is only one that it could be.
-fn only_endpoint(snapshot: &Snapshot, id: UpstreamId) -> Option<String> {
-    match &snapshot.upstreams.get(id.index())?.source {
-        Source::Fixed(endpoints) => match &endpoints[..] {
-            [(address, _)] => Some(address.to_string()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn reason(dial: Dial, decision: &Decision, route: Option<&std::sync::Arc<Route>>, monolith_only: bool) -> String {
-    let Some(route) = route else {
-        return "no route takes this request, so it goes to the monolith".to_owned();
-    };
-    let stage = dial.stage;
-    match decision.reason {
-        Reason::MonolithOnly => {
-            "the big red button is on: every route that is not retired goes to the monolith".to_owned()
-        }
-        Reason::Stage => {
-            let button = if monolith_only { "; the big red button does not move retired routes" } else { "" };
-            format!("route `{}` is in stage {stage}{button}", route.name)
-        }
-        Reason::Bucket(bucket) | Reason::NoUnit(bucket) => share(dial, decision, bucket),
-        Reason::Pinned => "the client's conversation began on this side (its pin cookie says so)".to_owned(),
-        Reason::Forced => "a trusted client named this side".to_owned(),
-        Reason::BreakerOpen => "the breaker is open".to_owned(),
-    }
-}
-
-fn share(dial: Dial, decision: &Decision, Bucket(bucket): Bucket) -> String {
-    let unit = match (decision.issue, decision.reason) {
-        (Some(_), _) => "the client has no unit yet and gets a cookie: its side depends on that cookie, here",
-        (None, Reason::NoUnit(_)) => "the client has no unit and gets none: each request is assigned anew, here",
-        _ => "the client's unit falls into",
-    };
-    match dial {
-        Dial { stage: Stage::Split, .. } => format!("{unit} bucket {bucket} of 10000"),
-        Dial { weight, .. } => {
-            format!("{unit} bucket {bucket} of 10000; the service has those below {} ({weight})", weight.buckets())
-        }
-    }
-}
-
-fn copy(snapshot: &Snapshot, policy: &Policy, decision: &Decision, call: bool) -> Option<ExplainedCopy> {
-    let sample = policy.shadow.as_ref()?.sample;
-    let (upstream, why) = match decision.copy {
-        Copy::None => return None,
-        Copy::To(upstream) => (Some(name_of(snapshot, upstream)), format!("{sample} of such requests are copied")),
-        // The sample depends on the request's id, which is made when it arrives.
-        Copy::SampledOut => (None, format!("{sample} of such requests are copied")),
-        Copy::Method if call && !decision.safe_call => {
-            (None, "calls of gRPC are POST, and `safe_methods` does not declare this one safe".to_owned())
-        }
-        Copy::Method => (None, "this method is not copied".to_owned()),
-        Copy::Upgrade => (None, "upgrades are never copied".to_owned()),
-    };
-    Some(ExplainedCopy { upstream, why, translation: None })
 }

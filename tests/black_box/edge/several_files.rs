@@ -134,6 +134,9 @@ fn several_files_and_folders_on_the_command_line_are_one_configuration() {
         let (code, said, errors) = run(&[&["explain", "--json"], &files[..], &["GET", "http://x/a"]].concat());
         let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
         assert_eq!((code, &said["route"]), (0, &"a".into()), "{errors}");
+        let keys = said["keys"].as_array().expect("a list");
+        let place = keys.iter().find(|key| key["key"] == "routes.a").and_then(|key| key["effect"].as_str());
+        assert!(place.is_some_and(|place| place.starts_with("stands in ") && place.ends_with("a.toml")), "{keys:?}");
         assert_eq!(run(&[&["check"], &files[..]].concat()).0, 0);
         // The admin listener is found in whichever file has it, broken or not.
         assert_eq!(run(&[&["status"], &files[..]].concat()).0, 0);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::failure::Failure;
-use super::outbound::{Outbound, remote};
+use super::super::failure::Failure;
+use super::super::outbound::{Outbound, remote};
 use crate::client::{Brief, Translation};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
