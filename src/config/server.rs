@@ -96,7 +96,8 @@ table! {
         redirect: bool,
         /// `max-age` of Strict-Transport-Security. Default: not sent.
         hsts: Limit<Duration>,
-        /// Ask clients for a certificate that this authority signed.
+        /// Ask clients for a certificate that this authority signed. It has to be of version 3: what `openssl x509 -req` of OpenSSL 3.0 makes
+        /// without `-extfile` is of version 1, and refused.
         client_ca: PathBuf,
         /// Refuse clients without such a certificate. Default: true.
         client_ca_required: bool,

@@ -1,6 +1,7 @@
 """Fixtures: the servers of the end-to-end tests and the proxy before them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,15 @@ from services.live import Live
 
 HERE = Path(__file__).parent
 REPORT = []
+NGINX = """
+daemon off; pid {folder}/nginx.pid; error_log stderr; worker_processes 1;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c; uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+    SERVERS
+}}
+"""
 
 
 @pytest.fixture
@@ -116,6 +126,29 @@ def browser(tmp_path):
     driver = start_browser(tmp_path)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def balancer(tmp_path):
+    """Starts HAProxy with a text, or nginx with its servers, in which `{port}` is its own port: `balancer("haproxy", text)`."""
+    started = []
+
+    def start(name, text, **words):
+        program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+        assert program, f"no {name} here; help: apt-get install {name}"
+        whole = NGINX.replace("SERVERS", text) if name == "nginx" else text
+
+        def command(port):
+            file = tmp_path / f"{name}-{port}.conf"
+            file.write_text(whole.format(port=port, folder=tmp_path, **words))
+            return [program, "-f", file, "-db"] if name == "haproxy" else [program, "-c", file, "-p", tmp_path]
+
+        started.append(start_on_free_port(name, command))
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.kill()
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Upstreams and balancers as they are in the field: Django's ALLOWED_HOSTS, and the PROXY protocol with HAProxy and nginx."""
 
-import shutil
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 import requests
-from children import eventually, start_gunicorn, start_on_free_port
+from children import eventually, start_gunicorn
 
 HERE = Path(__file__).parent
 # The balancer connects from here, and the client from there: so it is seen whom the proxy takes for the client.
@@ -24,40 +23,28 @@ defaults
     timeout server 20s
 {sections}
 """
-NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log stderr; worker_processes 1;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c; uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+TOLD = """
     server {{
         listen 127.0.0.1:{port} proxy_protocol;
         location / {{ return 200 "$proxy_protocol_addr:$proxy_protocol_port"; }}
     }}
-}}
 """
-
-
-@pytest.fixture
-def balancer(tmp_path):
-    """Starts HAProxy or nginx with a text in which `{port}` is its own port: `balancer("haproxy", text)`."""
-    started = []
-
-    def start(name, text, **words):
-        program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-        assert program, f"no {name} here; help: apt-get install {name}"
-
-        def command(port):
-            file = tmp_path / f"{name}-{port}.conf"
-            file.write_text(text.format(port=port, folder=tmp_path, **words))
-            return [program, "-f", file, "-db"] if name == "haproxy" else [program, "-c", file, "-p", tmp_path]
-
-        started.append(start_on_free_port(name, command))
-        return started[-1]
-
-    yield start
-    for child in started:
-        child.kill()
+# The monolith is one of several sites of a server, and every other name is refused.
+NAMED = """
+    server {{
+        listen 127.0.0.1:{port} default_server;
+        return 421;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        server_name legacy.internal;
+        location = /old {{ return 302 http://legacy.internal/new?from=old; }}
+        location / {{
+            add_header Set-Cookie "sid=1; Domain=legacy.internal; Path=/";
+            return 200 "$host";
+        }}
+    }}
+"""
 
 
 def asked_from(address, url, **options):
@@ -97,7 +84,7 @@ def test_a_client_behind_haproxy_is_the_client(proxy, balancer, django, pair, wo
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_nginx_and_haproxy_behind_the_proxy_are_told_of_each_client(proxy, balancer, version):
-    nginx = balancer("nginx", NGINX)
+    nginx = balancer("nginx", TOLD)
     section = (
         "frontend told\n    bind 127.0.0.1:{port} accept-proxy\n"
         "    http-request return status 200 content-type text/plain lf-string %[src]:%[src_port]\n"
@@ -133,6 +120,20 @@ def test_nginx_and_haproxy_behind_the_proxy_are_told_of_each_client(proxy, balan
             one.join()
         assert len(told) == 40
         assert [pair for pair in told if pair[0] != pair[1]] == []
+
+
+def test_one_site_of_an_nginx_is_asked_under_its_own_name_and_nobody_hears_of_it(proxy, balancer):
+    nginx = balancer("nginx", NAMED)
+    table = f'[monolith]\nurl = "http://127.0.0.1:{nginx.port}"\n'
+    asked = {"headers": {"Host": "shop.example"}, "timeout": 20, "allow_redirects": False}
+    assert requests.get(proxy(table).url, **asked).status_code == 421
+    edge = proxy(table + 'host = "legacy.internal"\nhealth = { path = "/", interval = "100ms" }\n')
+    eventually("healthy under the name", lambda: edge.json("/api/v1/upstreams")[0]["endpoints"][0]["state"] == "healthy")
+    answer = requests.get(edge.url, **asked)
+    assert (answer.status_code, answer.text) == (200, "legacy.internal")
+    assert answer.headers["Set-Cookie"] == "sid=1; Domain=shop.example; Path=/"
+    moved = requests.get(f"{edge.url}/old", **asked)
+    assert (moved.status_code, moved.headers["Location"]) == (302, "/new?from=old")
 
 
 def test_a_django_site_that_knows_its_names_is_checked_under_one_of_them(proxy, django_env, tmp_path):
