@@ -8,10 +8,8 @@ use serde::Deserialize;
 use super::Parts;
 use super::access::Caller;
 use super::reply::Reply;
-use crate::config::read_percent;
-use crate::migration::dial::{By, Wish};
-use crate::migration::{Percent, Stage};
-use crate::reload::{self, Author, NotMoved, Request, in_words};
+use crate::migration::dial::By;
+use crate::reload::{self, Author, NotAnAct, NotMoved, Request, VERBS, WrittenAct, in_words};
 
 /// What of a request's head the API looks at.
 pub struct Asked {
@@ -73,11 +71,9 @@ struct Body {
     from_start: bool,
 }
 
-const ACTS: [&str; 5] = ["promote", "rollback", "pause", "resume", "approve"];
-
 /// Whether `NAME/VERB` is one that is posted.
 pub fn is_act(below: &str) -> bool {
-    below.rsplit_once('/').is_some_and(|(_, verb)| ACTS.contains(&verb))
+    below.rsplit_once('/').is_some_and(|(_, verb)| VERBS.contains(&verb))
 }
 
 /// `POST /api/v1/routes/NAME/VERB`.
@@ -86,8 +82,8 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
     if matches!(verb, "gate" | "comparisons" | "comparisons.hurl") {
         return Reply::not_allowed("GET, HEAD");
     }
-    if !ACTS.contains(&verb) {
-        return Reply::problem(404, "there is no such act: promote, rollback, pause, resume and approve are");
+    if !VERBS.contains(&verb) {
+        return Reply::problem(404, &NotAnAct::Verb.to_string());
     }
     let body: Body = if body.is_empty() {
         Body::default()
@@ -97,9 +93,11 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
             Err(error) => return Reply::problem(400, &format!("the body is not what this act takes: {error}")),
         }
     };
-    let act = match act(verb, &body) {
+    let written =
+        WrittenAct { verb, to: body.to.as_deref(), weight: body.weight.as_deref(), from_start: body.from_start };
+    let act = match written.read() {
         Ok(act) => act,
-        Err(why) => return Reply::problem(400, &why),
+        Err(why) => return Reply::problem(400, &why.to_string()),
     };
     let expect_seq = match expected(asked, &body) {
         Ok(expected) => expected,
@@ -119,40 +117,6 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
         Ok(Err(why)) => refused(&why),
         Err(_) => Reply::problem(500, "the move ended in a panic"),
     }
-}
-
-fn act(verb: &str, body: &Body) -> Result<reload::Asked, String> {
-    let stage = match body.to.as_deref() {
-        None => None,
-        Some(word) => Some(
-            Stage::ALL
-                .into_iter()
-                .find(|stage| stage.as_str() == word)
-                .ok_or_else(|| format!("`{word}` is not a stage"))?,
-        ),
-    };
-    let weight = match body.weight.as_deref() {
-        None => None,
-        Some(text) => Some(
-            read_percent(text)
-                .and_then(|share| Percent::from_hundredths(share.0))
-                .ok_or_else(|| format!("`{text}` is not a share between 0% and 100%"))?,
-        ),
-    };
-    let wish = Wish { stage, weight };
-    if !matches!(verb, "promote" | "rollback") && wish != Wish::default() {
-        return Err(format!("`{verb}` takes neither `to` nor `weight`"));
-    }
-    if verb != "resume" && body.from_start {
-        return Err(format!("`{verb}` does not take `from_start`"));
-    }
-    Ok(match verb {
-        "promote" => reload::Asked::Promote(wish),
-        "rollback" => reload::Asked::RollBack(wish),
-        "pause" => reload::Asked::Pause,
-        "resume" => reload::Asked::Resume { from_start: body.from_start },
-        _ => reload::Asked::Approve,
-    })
 }
 
 /// `If-Match: "42"` and `expect_seq` mean the same.

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::{Exit, RegisterArgs, term};
 use crate::client::etcd::{Etcd, EtcdLease};
 use crate::client::{BadUrl, FetchError, Url, fetch};
-use crate::endpoint::Address;
+use crate::endpoint::{Address, BadNotation};
 
 /// Until the program answers for the first time it is asked this often.
 const IMPATIENT: Duration = Duration::from_millis(200);
@@ -31,31 +31,60 @@ const SETTLING: Duration = Duration::from_millis(500);
 pub(super) fn register(args: &RegisterArgs) -> ExitCode {
     match prepare(args) {
         Ok((keeper, runtime)) => runtime.block_on(run(keeper, &args.command)),
-        Err(message) => {
-            term::fail(&message, None);
+        Err(error) => {
+            term::fail(&error.to_string(), None);
             Exit::Failed.into()
         }
     }
 }
 
-fn prepare(args: &RegisterArgs) -> Result<(Keeper, tokio::runtime::Runtime), String> {
+/// Why nothing is registered.
+#[derive(Debug, thiserror::Error)]
+enum NotReady {
+    #[error("`{0}` is no address for others: write host:port")]
+    Socket(String),
+    #[error("`{0}` is no address: {1}")]
+    Address(String, BadNotation),
+    #[error("a lease lives for at least a second: `--ttl 1s`")]
+    Ttl,
+    #[error("`{0}` is no name of a service")]
+    Service(String),
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Why the program is not known to be healthy.
+#[derive(Debug, thiserror::Error)]
+enum Unhealthy {
+    #[error(transparent)]
+    NotConnected(#[from] std::io::Error),
+    #[error(transparent)]
+    NotAsked(#[from] FetchError),
+    #[error("status {0}")]
+    Status(u16),
+    #[error("no answer within {} s", CHECK.as_secs())]
+    Late,
+}
+
+fn prepare(args: &RegisterArgs) -> Result<(Keeper, tokio::runtime::Runtime), NotReady> {
     let address = match args.address.parse() {
         Ok(Address::Tcp { host, port }) => Address::Tcp { host, port },
-        Ok(Address::Unix(_)) => return Err(format!("`{}` is no address for others: write host:port", args.address)),
-        Err(bad) => return Err(format!("`{}` is no address: {bad}", args.address)),
+        Ok(Address::Unix(_)) => return Err(NotReady::Socket(args.address.clone())),
+        Err(bad) => return Err(NotReady::Address(args.address.clone(), bad)),
     };
     if args.ttl < Duration::from_secs(1) {
-        return Err("a lease lives for at least a second: `--ttl 1s`".to_owned());
+        return Err(NotReady::Ttl);
     }
     if args.service.is_empty() || args.service.contains('/') {
-        return Err(format!("`{}` is no name of a service", args.service));
+        return Err(NotReady::Service(args.service.clone()));
     }
     let health = args.health.as_deref().map(|path| Check::get(&address, path)).transpose();
-    let health =
-        health.map_err(|error| error.to_string())?.unwrap_or_else(|| Check::Answer { address: address.to_string() });
-    let etcd = Etcd::new(&args.etcd).map_err(|error| error.to_string())?;
+    let health = health?.unwrap_or_else(|| Check::Answer { address: address.to_string() });
+    let etcd = Etcd::new(&args.etcd)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let runtime = runtime.map_err(NotReady::Runtime)?;
     term::init_logging();
     let key = format!("/services/{}/{address}", args.service);
     Ok((
@@ -197,7 +226,7 @@ impl Keeper {
         let period = self.ttl / 3;
         if let Err(why) = self.answers().await {
             if self.lease.is_some() {
-                tracing::warn!(why, "the program did not answer its health check; the lease was not prolonged");
+                tracing::warn!(%why, "the program did not answer its health check; the lease was not prolonged");
             }
             return if self.lease.is_some() { period } else { period.min(IMPATIENT) };
         }
@@ -210,22 +239,20 @@ impl Keeper {
         }
     }
 
-    async fn answers(&self) -> Result<(), String> {
+    async fn answers(&self) -> Result<(), Unhealthy> {
         let asked = async {
             match &self.health {
-                Check::Answer { address } if self.written => {
-                    TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string())
-                }
-                Check::Answer { address } => answers_something(address).await.map_err(|error| error.to_string()),
+                Check::Answer { address } if self.written => Ok(TcpStream::connect(address).await.map(drop)?),
+                Check::Answer { address } => Ok(answers_something(address).await?),
                 Check::Get(url) => {
                     let head = fetch::request(url, Method::GET, url.target());
-                    let response = fetch::fetch(url, &head, None).await.map_err(|error| error.to_string())?;
+                    let response = fetch::fetch(url, &head, None).await?;
                     let status = response.head.status;
-                    if status.is_success() { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
+                    if status.is_success() { Ok(()) } else { Err(Unhealthy::Status(status.as_u16())) }
                 }
             }
         };
-        timeout(CHECK, asked).await.unwrap_or_else(|_| Err(format!("no answer within {} s", CHECK.as_secs())))
+        timeout(CHECK, asked).await.unwrap_or(Err(Unhealthy::Late))
     }
 
     async fn prolong(&mut self) -> Result<(), FetchError> {

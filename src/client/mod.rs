@@ -34,7 +34,7 @@ pub use end::End;
 pub use fetch::FetchError;
 pub(crate) use json_lines::JsonLines;
 pub use keep_alive::KeepAliveClient;
-pub use nameko::{BrokerTls, arguments as broker_arguments};
+pub use nameko::{BrokerTls, BusDown, arguments as broker_arguments};
 pub use outbox::Outbox;
 pub use peer::Peer;
 pub use socket::Socket;

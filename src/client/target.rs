@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::lambda::{Function, Invocation};
-use super::nameko::{Bus, BusCall};
+use super::nameko::{Bus, BusCall, BusDown};
 use super::translated::refused;
 use super::{Brief, BrokerTls, ConnectError, End, Translation, aws_credentials, lambda, nameko};
 use crate::endpoint::TargetSpec;
@@ -63,7 +63,7 @@ impl Protocol {
     ///
     /// # Errors
     /// Why nobody would.
-    pub async fn check(&self) -> Result<(), String> {
+    pub async fn check(&self) -> Result<(), BusDown> {
         match self {
             Self::Nameko(bus) => bus.check().await,
             Self::Http | Self::Lambda(_) => Ok(()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::outcome::Done;
+use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, said};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
@@ -13,10 +13,11 @@ use super::shown::{count, cut, percent, plain, seconds};
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
 use crate::admin::{Parts, RouteStatus, Window, press, route_status};
-use crate::config::read_percent;
-use crate::migration::dial::{By, Wish};
+use crate::migration::dial::By;
 use crate::migration::{Percent, Stage};
-use crate::reload::{Asked, Author, MoveMade, NotMoved, Preview, Request, Verdict, in_words};
+use crate::reload::{
+    Asked, Author, MoveMade, NotAnAct, NotMoved, Preview, Request, VERBS, Verdict, WrittenAct, in_words,
+};
 
 /// What somebody wants to do, read from a query or a form.
 pub enum Command {
@@ -32,10 +33,8 @@ pub enum Command {
     Rule(RuleCommand),
 }
 
-const VERBS: [&str; 5] = ["promote", "rollback", "pause", "resume", "approve"];
-
 impl Command {
-    pub fn read(form: &Form) -> Result<Self, String> {
+    pub fn read(form: &Form) -> Result<Self, BadForm> {
         let route = form.get("route").to_owned();
         match form.get("do") {
             "press" => Ok(Self::Press),
@@ -43,29 +42,19 @@ impl Command {
             "reload" => Ok(Self::Reload),
             "rule" => Ok(Self::Rule(RuleCommand::read(form)?)),
             word => {
-                let verb = VERBS.into_iter().find(|verb| *verb == word).ok_or("there is no such act")?;
+                let verb = VERBS.into_iter().find(|verb| *verb == word).ok_or(NotAnAct::Verb)?;
                 Ok(Self::Move { route, verb, asked: asked(verb, form)? })
             }
         }
     }
 }
 
-fn asked(verb: &str, form: &Form) -> Result<Asked, String> {
-    let stage = form.some("to").map(|word| {
-        Stage::ALL.into_iter().find(|stage| stage.as_str() == word).ok_or_else(|| format!("`{word}` is not a stage"))
-    });
-    let weight = form.some("weight").map(|text| {
-        let share = read_percent(text).and_then(|share| Percent::from_hundredths(share.0));
-        share.ok_or_else(|| format!("`{text}` is not a share between 0% and 100%"))
-    });
-    let wish = Wish { stage: stage.transpose()?, weight: weight.transpose()? };
-    Ok(match verb {
-        "promote" => Asked::Promote(wish),
-        "rollback" => Asked::RollBack(wish),
-        "pause" => Asked::Pause,
-        "resume" => Asked::Resume { from_start: form.get("from_start") == "1" },
-        _ => Asked::Approve,
-    })
+fn asked(verb: &str, form: &Form) -> Result<Asked, NotAnAct> {
+    // One form has the fields of all acts.
+    let goes = matches!(verb, "promote" | "rollback");
+    let field = |name| form.some(name).filter(|_| goes);
+    let from_start = verb == "resume" && form.get("from_start") == "1";
+    WrittenAct { verb, to: field("to"), weight: field("weight"), from_start }.read()
 }
 
 /// A dial with its unit kept together.
@@ -74,7 +63,7 @@ fn words(dial: crate::migration::Dial) -> String {
 }
 
 /// The page that asks. `Err`: it cannot be done, and why.
-pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> Result<Markup, String> {
+pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> Result<Markup, NotNow> {
     Ok(match act {
         Command::Press => question(
             frame,
@@ -121,8 +110,8 @@ pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> R
         ),
         Command::Rule(rule) => rule::ask(frame, rule, word).await?,
         Command::Move { route, verb, asked } => {
-            let row = route_status(frame.parts, &route, Window::default()).ok_or("there is no such route")?;
-            let preview = frame.parts.reloader.preview(&route, asked).map_err(|why| why.to_string())?;
+            let row = route_status(frame.parts, &route, Window::default()).ok_or(NotNow::NoRoute)?;
+            let preview = frame.parts.reloader.preview(&route, asked)?;
             moving(frame, (&route, verb), &row, preview, form, word)
         }
     })

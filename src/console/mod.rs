@@ -200,11 +200,13 @@ impl Console {
         let word = self.sessions.word(&frame.visitor.cookie, "act");
         let asked = match Command::read(query) {
             Ok(act) => act::ask(&frame, act, query, &word).await,
-            Err(why) => Err(why),
+            Err(why) => Err(why.into()),
         };
         match asked {
             Ok(main) => Reply::html(200, frame.page("Sure?", &main)),
-            Err(why) => Reply::html(409, frame.page("Not now", &act::not_done(&frame, &why, query.some("route")))),
+            Err(why) => {
+                Reply::html(409, frame.page("Not now", &act::not_done(&frame, &why.to_string(), query.some("route"))))
+            }
         }
     }
 
@@ -215,7 +217,7 @@ impl Console {
         };
         let act = match Command::read(&form) {
             Ok(act) => act,
-            Err(why) => return Reply::problem(400, &why),
+            Err(why) => return Reply::problem(400, &why.to_string()),
         };
         match act::done(parts, act, &form, &frame.visitor.who(parts, request)).await {
             Done::Said(text, Some(route)) => {

@@ -1,7 +1,35 @@
-//! How a button that was pressed ended.
+//! How a button that was pressed ended, or why it was none.
+
+use crate::reload::{NotAnAct, NotMoved, RuleNotMade};
 
 /// What came of it: a sentence, and the route to look at.
 pub enum Done {
     Said(String, Option<String>),
     Refused(u16, String),
+}
+
+/// Why a form is no command.
+#[derive(Debug, thiserror::Error)]
+pub enum BadForm {
+    #[error(transparent)]
+    Act(#[from] NotAnAct),
+    #[error("there is no such rule")]
+    Rule,
+    #[error("the form does not say what it was about")]
+    Incomplete,
+}
+
+/// Why a command cannot be given now.
+#[derive(Debug, thiserror::Error)]
+pub enum NotNow {
+    #[error(transparent)]
+    Form(#[from] BadForm),
+    #[error("there is no such route")]
+    NoRoute,
+    #[error(transparent)]
+    Move(#[from] NotMoved),
+    #[error(transparent)]
+    Rule(#[from] RuleNotMade),
+    #[error("the file could not be looked at")]
+    File,
 }

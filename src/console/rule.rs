@@ -6,7 +6,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::{Form, encoded};
-use super::outcome::Done;
+use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, said};
 use super::shown::{count, cut, percent, plain};
 use super::visitor::LONGEST;
@@ -44,9 +44,9 @@ impl RuleKey {
 }
 
 impl RuleCommand {
-    pub fn read(form: &Form) -> Result<Self, String> {
+    pub fn read(form: &Form) -> Result<Self, BadForm> {
         let known = [RuleKey::Ignore, RuleKey::Unordered, RuleKey::Mask, RuleKey::Literal];
-        let key = known.into_iter().find(|key| key.as_str() == form.get("key")).ok_or("there is no such rule")?;
+        let key = known.into_iter().find(|key| key.as_str() == form.get("key")).ok_or(BadForm::Rule)?;
         let route = if key == RuleKey::Literal { "" } else { form.get("route") };
         let rule = Self {
             route: route.to_owned(),
@@ -55,7 +55,7 @@ impl RuleCommand {
             pattern: form.get("pattern").to_owned(),
         };
         if rule.what.is_empty() || rule.what.len() > 2000 || rule.pattern.len() > 2000 {
-            return Err("the form does not say what it was about".to_owned());
+            return Err(BadForm::Incomplete);
         }
         Ok(rule)
     }
@@ -100,7 +100,7 @@ impl RuleCommand {
 }
 
 /// The page that asks. `Err`: it cannot be done, and why.
-pub async fn ask(frame: &Layout<'_>, rule: RuleCommand, word: &str) -> Result<Markup, String> {
+pub async fn ask(frame: &Layout<'_>, rule: RuleCommand, word: &str) -> Result<Markup, NotNow> {
     if rule.is_incomplete() {
         return Ok(missing(frame, &rule, None));
     }
@@ -109,14 +109,14 @@ pub async fn ask(frame: &Layout<'_>, rule: RuleCommand, word: &str) -> Result<Ma
     let of = Arc::clone(&rule);
     // A large file takes its time to compile, which is not this runtime's.
     let edit = tokio::task::spawn_blocking(move || reloader.rule_edit(&of.asked())).await;
-    match edit.map_err(|_| "the file could not be looked at".to_owned())? {
+    match edit.map_err(|_| NotNow::File)? {
         Ok(edit) => Ok(written(frame, &rule, &edit, word)),
         Err(RuleNotMade::Invalid(found)) if matches!(rule.key, RuleKey::Mask | RuleKey::Literal) => {
             let why = found.first().map_or("the file would be refused with it", |entry| &entry.message);
             Ok(missing(frame, &rule, Some(why)))
         }
         Err(RuleNotMade::Unwritable(why)) => Ok(to_paste(frame, &rule, &why.to_string())),
-        Err(why) => Err(why.to_string()),
+        Err(why) => Err(why.into()),
     }
 }
 

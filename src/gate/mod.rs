@@ -50,7 +50,19 @@ pub struct GateMove {
 }
 
 /// Makes a move, or says why not.
-pub type Mover = Box<dyn Fn(&GateMove) -> Result<(), String> + Send + Sync>;
+pub type Mover = Box<dyn Fn(&GateMove) -> Result<(), NotMade> + Send + Sync>;
+
+/// Why a gate's move was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotMade {
+    #[error("the server does not run")]
+    NotStarted,
+    #[error("the server is stopping")]
+    Stopping,
+    /// In words; who moves says why.
+    #[error("{0}")]
+    Refused(String),
+}
 
 /// All gates of the process.
 pub struct Gates {
@@ -70,7 +82,7 @@ struct Watched {
     course: Course,
     report: GateReport,
     /// The last move that was refused: said once.
-    refused: Option<String>,
+    refused: Option<NotMade>,
     warned_slow: bool,
     /// When it was last told that the gate waits for a person.
     told_waiting: Option<Instant>,
@@ -192,7 +204,7 @@ impl Gates {
     }
 
     fn make(&self, want: &GateMove) {
-        let made = self.mover.get().map_or_else(|| Err("the server does not run".to_owned()), |mover| mover(want));
+        let made = self.mover.get().map_or_else(|| Err(NotMade::NotStarted), |mover| mover(want));
         let mut routes = self.routes.lock();
         let Some(watched) = routes.get_mut(&want.route) else { return };
         match made {

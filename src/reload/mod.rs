@@ -1,5 +1,6 @@
 //! The file changed, a signal came, or the API asked: read, parse, compile, swap — or keep what is in force and say why.
 
+mod act;
 mod changes;
 mod faults;
 mod fingerprint;
@@ -18,6 +19,7 @@ mod watch_certificates;
 mod watch_file;
 mod write;
 
+pub use act::{NotAnAct, VERBS, WrittenAct};
 pub use changes::Changes;
 pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};

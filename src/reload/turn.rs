@@ -153,6 +153,8 @@ pub enum NotMoved {
     Fleet(NotWrittenToFleet),
 }
 
+impl std::error::Error for NotMoved {}
+
 impl fmt::Display for NotMoved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::compile::Snapshot;
 use crate::fleet::{AskedRate, Fleet, FleetError, FleetRole};
-use crate::gate::GateMove;
+use crate::gate::{GateMove, NotMade};
 use crate::migration::dial::By;
 use crate::proxy::Access;
 use crate::reload::{self, Reloader};
@@ -89,7 +89,7 @@ pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
     let who = format!("gate@{}", reloader.fleet_name().map_or_else(host_name, str::to_owned));
     let reloader = Arc::downgrade(reloader);
     Box::new(move |wanted: &GateMove| {
-        let Some(reloader) = reloader.upgrade() else { return Err("the server is stopping".to_owned()) };
+        let Some(reloader) = reloader.upgrade() else { return Err(NotMade::Stopping) };
         let request = reload::Request {
             route: &wanted.route,
             asked: reload::Asked::Gate { action: wanted.action, from: wanted.from, to: wanted.to },
@@ -102,7 +102,7 @@ pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
             expect_seq: None,
             write: false,
         };
-        reloader.turn(&request).map(drop).map_err(|error| error.to_string())
+        reloader.turn(&request).map(drop).map_err(|error| NotMade::Refused(error.to_string()))
     })
 }
 

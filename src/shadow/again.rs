@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Translate;
-use super::ask::Response;
+use super::ask::{ClientError, Response};
 use super::capture::Seen;
 use super::chunks::Chunks;
 use super::comparer::{Comparison, with_request};
@@ -23,6 +23,19 @@ pub struct Again {
     pub translate: Box<dyn Translate>,
     pub kept: KeptRequest,
     pub without_credentials: bool,
+}
+
+/// Why a side gave no answer to compare.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("the client's credentials were not exchanged")]
+    Credentials,
+    #[error("it takes no more requests at once")]
+    Full,
+    #[error("too much is held for copies at the moment")]
+    Memory,
+    #[error("{0}")]
+    Client(ClientError),
 }
 
 impl Shadow {
@@ -52,18 +65,14 @@ impl Shadow {
         let (monolith, service) = (&asked.target.monolith, &asked.target.service);
         let (control, candidate) = tokio::join!(self.side(&asked, &copies, monolith, UpstreamId::MONOLITH), async {
             // A service would answer somebody else than the monolith does.
-            if unknown {
-                Err("the client's credentials were not exchanged".to_owned())
-            } else {
-                self.side(&asked, &copies, &service.1, service.0).await
-            }
+            if unknown { Err(NoAnswer::Credentials) } else { self.side(&asked, &copies, &service.1, service.0).await }
         },);
-        let side = |answered: &Result<Seen, String>| match answered {
+        let side = |answered: &Result<Seen, NoAnswer>| match answered {
             Ok(seen) => {
                 let code = with_request(&asked, |request| seen.answer.result(request)).number();
                 SideReport::answered(code, seen.took.as_secs_f64())
             }
-            Err(why) => SideReport::silent(why.clone()),
+            Err(why) => SideReport::silent(why.to_string()),
         };
         let report = AgainReport {
             route: copies.route.to_string(),
@@ -99,9 +108,9 @@ impl Shadow {
         copies: &Copies,
         pool: &Arc<Pool>,
         upstream: UpstreamId,
-    ) -> Result<Seen, String> {
+    ) -> Result<Seen, NoAnswer> {
         let Ok(permit) = pool.permit_for_copy() else {
-            return Err("it takes no more requests at once".to_owned());
+            return Err(NoAnswer::Full);
         };
         let limit = copies.comparison.as_ref().map_or(0, |comparing| comparing.evidence.rules().body_limit());
         let keep = Some((limit, self.budget().hold()));
@@ -109,8 +118,8 @@ impl Shadow {
         drop(permit);
         match answered {
             Ok(Response { seen: Some(seen), .. }) => Ok(seen),
-            Ok(_) => Err("too much is held for copies at the moment".to_owned()),
-            Err(why) => Err(why.to_string()),
+            Ok(_) => Err(NoAnswer::Memory),
+            Err(why) => Err(NoAnswer::Client(why)),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::peers::Place;
 use super::pool::PoolRef;
 use super::vitals::EndpointKey;
 use crate::client::ask::ask;
-use crate::client::{AskError, End, FetchError, Request};
+use crate::client::{AskError, BusDown, End, FetchError, Request};
 use crate::endpoint::{Health, HealthCheck, HealthRequest, HttpVersions};
 use crate::message::{Framing, Name, ProxiedAddresses, RequestHead};
 
@@ -70,14 +70,31 @@ struct Check {
     versions: HttpVersions,
 }
 
+/// Why an endpoint did not pass a check.
+#[derive(Debug, thiserror::Error)]
+enum CheckFailed {
+    #[error(transparent)]
+    NotConnected(#[from] std::io::Error),
+    #[error(transparent)]
+    NotAsked(#[from] FetchError),
+    #[error(transparent)]
+    Target(#[from] BusDown),
+    #[error("status {0}")]
+    Status(u16),
+    #[error("status {status} to Host `{asked}`; `health.host` names another")]
+    Host { status: u16, asked: String },
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    Late(Duration),
+}
+
 impl Check {
     async fn again_and_again(self) {
         loop {
             let began = Instant::now();
             let complaint = match timeout(self.health.timeout, self.once()).await {
                 Ok(Ok(())) => None,
-                Ok(Err(why)) => Some(why),
-                Err(_) => Some(format!("no answer within {} s", self.health.timeout.as_secs_f64())),
+                Ok(Err(why)) => Some(why.to_string()),
+                Err(_) => Some(CheckFailed::Late(self.health.timeout).to_string()),
             };
             let Some(pool) = self.endpoint.pool.upgrade() else { return };
             let settled = pool.checked(&self.endpoint, complaint);
@@ -96,15 +113,15 @@ impl Check {
         }
     }
 
-    async fn once(&self) -> Result<(), String> {
+    async fn once(&self) -> Result<(), CheckFailed> {
         match &self.health.check {
-            HealthCheck::Connect => self.connect().await.map_err(|error| error.to_string()),
+            HealthCheck::Connect => Ok(self.connect().await?),
             HealthCheck::Http(request) => self.ask(request).await,
             HealthCheck::Target => {
                 // Without a pool nobody hears of it.
                 let target = self.endpoint.pool.upgrade().map(|pool| pool.target().clone());
                 match target {
-                    Some(target) => target.check().await,
+                    Some(target) => Ok(target.check().await?),
                     None => Ok(()),
                 }
             }
@@ -126,19 +143,17 @@ impl Check {
         }
     }
 
-    async fn ask(&self, request: &HealthRequest) -> Result<(), String> {
+    async fn ask(&self, request: &HealthRequest) -> Result<(), CheckFailed> {
         let (lowest, highest) = request.statuses;
         let status = self.status_of(request).await.map_err(|error| match error {
-            AskError::Connect(error) => FetchError::from(error).to_string(),
-            AskError::Broken(fault) => FetchError::from(fault).to_string(),
+            AskError::Connect(error) => FetchError::from(error),
+            AskError::Broken(fault) => FetchError::from(fault),
         })?;
         match status {
             _ if (lowest..=highest).contains(&status) => Ok(()),
             // Applications that know their names (Django's ALLOWED_HOSTS) answer so to any other.
-            400 | 421 if request.host.is_none() => {
-                Err(format!("status {status} to Host `{}`; `health.host` names another", self.own_host()))
-            }
-            _ => Err(format!("status {status}")),
+            400 | 421 if request.host.is_none() => Err(CheckFailed::Host { status, asked: self.own_host().to_owned() }),
+            _ => Err(CheckFailed::Status(status)),
         }
     }
 

@@ -149,7 +149,7 @@ async fn ask(address: &Address, before: Option<Name>, known: &KnownNames) -> Nam
         }
         Err(why) => {
             if before.is_none_or(|name| name.trouble.is_none()) {
-                tracing::warn!(name = &**host, why, "a name could not be resolved and will be asked for again");
+                tracing::warn!(name = &**host, %why, "a name could not be resolved and will be asked for again");
             }
             let trouble = Some(format!("`{host}` does not resolve: {why}"));
             Name { asked, due: asked + backoff, backoff: (backoff * 2).min(AGAIN), proven: false, trouble }
@@ -157,16 +157,23 @@ async fn ask(address: &Address, before: Option<Name>, known: &KnownNames) -> Nam
     }
 }
 
-async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+/// Why the system gave no address of a name.
+#[derive(Debug, thiserror::Error)]
+enum Unresolved {
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+    #[error("no answer within {} s", LOOKUP.as_secs())]
+    Late,
+    #[error("no address")]
+    NoAddress,
+}
+
+async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
     let found = timeout(LOOKUP, tokio::net::lookup_host((host, port))).await;
-    let mut addresses: Vec<SocketAddr> = match found {
-        Ok(Ok(found)) => found.collect(),
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("no answer within {} s", LOOKUP.as_secs())),
-    };
+    let mut addresses: Vec<SocketAddr> = found.map_err(|_| Unresolved::Late)??.collect();
     let mut seen = BTreeSet::new();
     addresses.retain(|address| seen.insert(*address));
-    if addresses.is_empty() { Err("no address".to_owned()) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(Unresolved::NoAddress) } else { Ok(addresses) }
 }
 
 /// A name with addresses of both families stands for the same programs twice (`localhost` is the usual case), and often only

@@ -117,13 +117,13 @@ impl Bus {
     }
 
     /// Waits until it is known whether somebody would answer.
-    pub(super) async fn check(&self) -> Result<(), String> {
+    pub(super) async fn check(&self) -> Result<(), BusDown> {
         let mut standing = self.standing.subscribe();
         let known = standing.wait_for(|standing| !matches!(standing, Standing::Unknown | Standing::Open(None))).await;
         match known.as_deref() {
-            Ok(Standing::Open(Some(0))) => Err(format!("nobody consumes `rpc-{}`", self.spec.service)),
-            Ok(Standing::Down(why)) => Err(why.clone()),
-            Ok(Standing::Blocked) => Err("the broker takes no messages".to_owned()),
+            Ok(Standing::Open(Some(0))) => Err(BusDown::NoConsumer(format!("rpc-{}", self.spec.service))),
+            Ok(Standing::Down(why)) => Err(BusDown::Broker(why.clone())),
+            Ok(Standing::Blocked) => Err(BusDown::Blocked),
             _ => Ok(()),
         }
     }
@@ -135,6 +135,17 @@ impl Bus {
             changed
         });
     }
+}
+
+/// Why nobody would answer a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusDown {
+    #[error("nobody consumes `{0}`")]
+    NoConsumer(String),
+    #[error("{0}")]
+    Broker(String),
+    #[error("the broker takes no messages")]
+    Blocked,
 }
 
 /// A worker's context has the ids of those who called, parents first.

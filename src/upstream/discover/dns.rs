@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::RData;
 
 use super::super::names::one_family;
@@ -16,13 +17,27 @@ use crate::endpoint::{Address, Listing, Look};
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// Why a name gave no endpoint.
+#[derive(Debug, Clone, thiserror::Error)]
+enum Unresolved {
+    /// The name servers are not known, or did not answer with what was asked.
+    #[error(transparent)]
+    Dns(#[from] NetError),
+    #[error("no address")]
+    NoAddress,
+    #[error("the answer names no target")]
+    NoTarget,
+    #[error("`{target}` does not resolve: {why}")]
+    Target { target: String, why: Box<Self> },
+}
+
 /// The system's name servers, asked without a cache: lifetimes are kept here.
-fn system() -> Result<TokioResolver, String> {
-    let mut builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
+fn system() -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_tokio()?;
     let options = builder.options_mut();
     options.cache_size = 0;
     options.timeout = Duration::from_secs(2);
-    builder.build().map_err(|error| error.to_string())
+    builder.build()
 }
 
 pub(super) async fn follow_addresses(sink: Sink, name: &str, port: u16) {
@@ -33,7 +48,7 @@ pub(super) async fn follow_services(sink: Sink, name: &str) {
     services_from(sink, name, system).await;
 }
 
-async fn addresses_from(mut sink: Sink, name: &str, port: u16, resolver: impl Fn() -> Result<TokioResolver, String>) {
+async fn addresses_from(mut sink: Sink, name: &str, port: u16, resolver: impl Fn() -> Result<TokioResolver, NetError>) {
     let mut patience = Patience::new();
     let mut in_use = Vec::new();
     let mut proven = false;
@@ -62,7 +77,7 @@ async fn addresses_from(mut sink: Sink, name: &str, port: u16, resolver: impl Fn
     }
 }
 
-async fn services_from(mut sink: Sink, name: &str, resolver: impl Fn() -> Result<TokioResolver, String>) {
+async fn services_from(mut sink: Sink, name: &str, resolver: impl Fn() -> Result<TokioResolver, NetError>) {
     let mut patience = Patience::new();
     let mut asked = resolver();
     let mut known: HashMap<String, Vec<IpAddr>> = HashMap::new();
@@ -89,13 +104,13 @@ async fn services_from(mut sink: Sink, name: &str, resolver: impl Fn() -> Result
 
 /// `known` are the addresses that each target had last: a target that does not resolve just now is not gone.
 async fn services(
-    resolver: &Result<TokioResolver, String>,
+    resolver: &Result<TokioResolver, NetError>,
     name: &str,
     known: &mut HashMap<String, Vec<IpAddr>>,
     sink: &mut Sink,
-) -> Result<(Carried, Duration), String> {
+) -> Result<(Carried, Duration), Unresolved> {
     let asked = resolver.as_ref().map_err(Clone::clone)?;
-    let answer = asked.srv_lookup(name).await.map_err(|error| error.to_string())?;
+    let answer = asked.srv_lookup(name).await?;
     let records: Vec<_> = answer
         .answers()
         .iter()
@@ -119,7 +134,7 @@ async fn services(
                 lifetime = lifetime.min(ttl);
                 known.insert(target.clone(), ips);
             }
-            Err(why) => unresolved = Some(format!("`{target}` does not resolve: {why}")),
+            Err(why) => unresolved = Some(Unresolved::Target { target: target.clone(), why: Box::new(why) }),
         }
         for ip in known.get(&target).into_iter().flatten() {
             // RFC 2782 gives weight 0 a very small chance; here it is the smallest weight.
@@ -129,7 +144,7 @@ async fn services(
         }
     }
     if list.is_empty() {
-        return Err(unresolved.unwrap_or_else(|| "the answer names no target".to_owned()));
+        return Err(unresolved.unwrap_or(Unresolved::NoTarget));
     }
     sink.set_priorities(priorities);
     let mut carried = sink.listed(list, Look::Afresh);
@@ -140,14 +155,17 @@ async fn services(
 }
 
 /// The addresses of a name and how long they hold. IPv4 first: an IPv6 address on a machine without a route is common.
-async fn look_up(resolver: &Result<TokioResolver, String>, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+async fn look_up(
+    resolver: &Result<TokioResolver, NetError>,
+    name: &str,
+) -> Result<(Vec<IpAddr>, Duration), Unresolved> {
     let resolver = resolver.as_ref().map_err(Clone::clone)?;
-    let answer = resolver.lookup_ip(name).await.map_err(|error| error.to_string())?;
+    let answer = resolver.lookup_ip(name).await?;
     let lifetime = answer.as_lookup().answers().iter().map(|record| seconds(record.ttl)).min().unwrap_or(SHORTEST);
     let mut ips: Vec<IpAddr> = answer.iter().collect();
     ips.sort_by_key(|ip| (ip.is_ipv6(), *ip));
     ips.dedup();
-    if ips.is_empty() { Err("no address".to_owned()) } else { Ok((ips, lifetime)) }
+    if ips.is_empty() { Err(Unresolved::NoAddress) } else { Ok((ips, lifetime)) }
 }
 
 fn seconds(ttl: u32) -> Duration {

@@ -73,7 +73,7 @@ impl NameServer {
         self.zone.lock().unwrap().insert((name, RecordType::A), records);
     }
 
-    fn resolver(&self) -> impl Fn() -> Result<TokioResolver, String> + use<> {
+    fn resolver(&self) -> impl Fn() -> Result<TokioResolver, NetError> + use<> {
         let mut connection = ConnectionConfig::udp();
         connection.port = self.port;
         let server = NameServerConfig::new(Ipv4Addr::LOCALHOST.into(), true, vec![connection]);
@@ -81,7 +81,7 @@ impl NameServer {
             let config = ResolverConfig::from_parts(None, vec![], vec![server.clone()]);
             let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
             builder.options_mut().cache_size = 0;
-            builder.build().map_err(|error| error.to_string())
+            builder.build()
         }
     }
 }
