@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::filter::Filter;
 use super::form::{Form, encoded};
-use super::page::{Layout, said, stage_pill};
+use super::page::{Layout, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds};
 use super::verdict::{self, verdict, who_answers};
 use super::{needs, spark};
@@ -55,7 +55,7 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
         @if let Some(error) = &head.last_error {
             @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
             div.say.b role="status" {
-                span { b { "The file on the disk is refused, the last good one is in force." } " " (plain(&more)) }
+                span { b { "The file on the disk is refused, the last good one is in force." } " " (prose(&more)) }
                 span.grow {} a.btn.sm href={ (frame.root) "file" } { "Look" }
             }
         }
@@ -261,7 +261,7 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
                 }
             }
             td.nw { span class={ "pill f " (said.class) } { (said.word) } }
-            td.last.dim { (plain(&said.because)) }
+            td.last.dim { (prose(&said.because)) }
         }
     }
 }

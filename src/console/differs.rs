@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::form::encoded;
-use super::page::Layout;
+use super::page::{Layout, prose};
 use super::shown::{ago, count, percent, plain};
 use super::spark;
 use crate::compare::{FieldReport, Kind, Report, shape_of, status_word};
@@ -88,7 +88,7 @@ fn statuses(report: &Report) -> Markup {
             @let (from, to) = (status_word(&pair.from), status_word(&pair.to));
             div.note {
                 span.pill.f.bad { "status" }
-                div.t { b { (from) " → " (to) } ", " (count(pair.count)) " times" @if let Some(hint) = &pair.hint { ": " (plain(hint)) } }
+                div.t { b { (from) " → " (to) } ", " (count(pair.count)) " times" @if let Some(hint) = &pair.hint { ": " (prose(hint)) } }
                 span.dim { (ago(&pair.last_seen, Timestamp::now())) }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::page::{Layout, toml};
+use super::page::{Layout, prose, toml};
 use super::planned;
 use super::shown::{ago, plain};
 use crate::admin::{Parts, Tried, learned_report, next_steps, tried};
@@ -141,10 +141,10 @@ fn mistakes(entries: &[Entry]) -> Markup {
             div.note {
                 span class={ "pill f " (if entry.severity == "error" { "bad" } else { "warn" }) } { (entry.severity) }
                 div.t {
-                    b { (plain(&entry.message)) } " " code.dim { (entry.code) }
+                    b { (prose(&entry.message)) } " " code.dim { (entry.code) }
                     p.dim {
                         @if let Some(line) = entry.line { "line " (line) @if let Some(column) = entry.column { ", column " (column) } ". " }
-                        @if let Some(help) = &entry.help { (plain(help)) }
+                        @if let Some(help) = &entry.help { (prose(help)) }
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::form::{Form, encoded};
-use super::page::{Layout, stage_pill, toml};
+use super::page::{Layout, prose, stage_pill, toml};
 use super::shown::{ago, count, cut, percent, plain, ratio, seconds};
 use super::spark;
 use crate::admin::{learned_report, next_steps};
@@ -66,7 +66,7 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
                     span class={ "pill f " (class(step.kind)) } { (step.kind) }
                     div.t {
                         @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or("The proxy may go"))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
-                        p.dim { (plain(&step.reasons.join("; "))) }
+                        p.dim { (prose(&step.reasons.join("; "))) }
                         @if step.kind == "take" && plannable {
                             div.acts { a.btn.sm href={ (frame.root) "file?take=" (encoded(&step.path)) "&method=" (encoded(&step.method)) "#plan" } { "Plan it…" } }
                         }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::form::encoded;
-use super::page::Layout;
+use super::page::{Layout, prose};
 use super::shown::{count, percent, plain, seconds};
 use super::verdict::{error_rate, side, verdict};
 use crate::admin::{Parts, RouteStatus, Status, Window, route_row};
@@ -178,7 +178,7 @@ impl Note {
         html! {
             div.note {
                 span class={ "pill f " (self.class) } { (self.word) }
-                div.t { b { (plain(&self.name)) } " " (plain(&self.text)) @if !self.more.is_empty() { " " span.dim { (plain(&self.more)) } } }
+                div.t { b { (plain(&self.name)) } " " (plain(&self.text)) @if !self.more.is_empty() { " " span.dim { (prose(&self.more)) } } }
                 div.acts {
                     a.btn.sm href={ (frame.root) (self.look) } { "Look" span.sr { " at " (plain(&self.name)) } }
                     @if let Some((word, query)) = &self.act { (frame.act(word, class, query)) }

@@ -160,9 +160,20 @@ pub fn stage_pill(stage: &str) -> Markup {
     html! { span class={ "pill s-" (stage) } { (stage) } }
 }
 
+/// A sentence of ours, in which what stands between back-ticks is a word of the file or of a command.
+pub fn prose(text: &str) -> Markup {
+    // A tick without its partner is a letter like any other.
+    let ticks = text.matches('`').count() & !1;
+    html! {
+        @for (at, part) in text.splitn(ticks + 1, '`').enumerate() {
+            @if at % 2 == 1 { code { (plain(part)) } } @else { (plain(part)) }
+        }
+    }
+}
+
 /// A sentence above everything else.
 pub fn said(class: &str, text: &str) -> Markup {
-    html! { div class={ "say " (class) } role="status" { span { (plain(text)) } } }
+    html! { div class={ "say " (class) } role="status" { span { (prose(text)) } } }
 }
 
 /// A text of TOML with its headers, strings and comments told apart; a line that is complained of is marked.
@@ -220,6 +231,18 @@ fn strings(code: &str) -> Vec<(bool, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_between_ticks_are_code() {
+        for (text, drawn) in [
+            ("a `b<` c", "a <code>b&lt;</code> c"),
+            ("`a` and `b`", "<code>a</code> and <code>b</code>"),
+            ("a ` b", "a ` b"),
+            ("`a` ` b", "<code>a</code> ` b"),
+        ] {
+            assert_eq!(prose(text).into_string(), drawn);
+        }
+    }
 
     #[test]
     fn a_hostile_line_stays_text() {

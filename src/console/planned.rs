@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::page::prose;
 use super::shown::{count, large_percent, plain};
 use crate::plan::{PlanReport, PlannedEndpoint, PlannedRoute};
 
@@ -54,7 +55,7 @@ fn one(route: &PlannedRoute) -> Markup {
                 }
                 @for endpoint in route.endpoints.iter().take(MOST_ENDPOINTS) { p.dim { code { (plain(&endpoint.method)) " " (plain(&endpoint.path)) } ": " (moves(endpoint)) } }
                 @for flag in &route.flags {
-                    p class=(if flag.danger { "bad" } else { "warn" }) { (plain(&flag.message)) " " code.dim { (flag.code) } }
+                    p class=(if flag.danger { "bad" } else { "warn" }) { (prose(&flag.message)) " " code.dim { (flag.code) } }
                 }
             }
         }

@@ -9,7 +9,7 @@ use super::board::matched;
 use super::differs;
 use super::form::encoded;
 use super::journal::entry_of_route;
-use super::page::{Layout, said, toml};
+use super::page::{Layout, prose, said, toml};
 use super::shown::{ago, count, percent, plain, rate, ratio, seconds};
 use super::spark::{self, Mark};
 use super::verdict::{self, verdict, who_answers};
@@ -188,11 +188,11 @@ fn checklist(row: &RouteStatus, because: &str) -> Markup {
             ul.check {
                 @for (metric, value) in &gate.metrics { (evidence(metric, value)) }
             }
-            @if gate.metrics.is_empty() { p.dim { (plain(&gate.why)) } } @else { p.lab { "step " (gate.step) " of " (gate.steps) ": " (plain(&gate.why)) } }
-            @if let Some(waits) = &gate.waits_for { p.lab { (plain(waits)) } }
+            @if gate.metrics.is_empty() { p.dim { (prose(&gate.why)) } } @else { p.lab { "step " (gate.step) " of " (gate.steps) ": " (prose(&gate.why)) } }
+            @if let Some(waits) = &gate.waits_for { p.lab { (prose(waits)) } }
         } @else {
             ul.check { @for (class, mark, title, text) in by_eye(row) { (item(class, mark, title, &text)) } }
-            @if !because.is_empty() { p.lab { (plain(because)) } }
+            @if !because.is_empty() { p.lab { (prose(because)) } }
             @if matches!(row.stage, "shadow" | "canary") { p.lab { "No gate judges this route: " code { "gate = {}" } " in its table would." } }
         }
     }

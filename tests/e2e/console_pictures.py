@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from browser import await_in, start_browser
-from children import Child, eventually
+from children import Child, eventually, free_port, listens
 from console_page import dialog, dress, press
 from proxy import BINARY
 from selenium.webdriver.common.by import By
@@ -54,6 +54,22 @@ def take(browser, url, pictures, prefix="", most=1500):
         dress(browser, *browser.dress)
 
 
+def sign_in(browser, folder):
+    """The page that asks who it is: of a proxy whose admin listener has tokens."""
+    (folder / "token").write_text("a-token-for-the-picture")
+    ports = [free_port(), free_port()]
+    (folder / "routes.toml").write_text(
+        f'[server]\nlisten = ["127.0.0.1:{ports[0]}"]\nadmin = "127.0.0.1:{ports[1]}"\nstate_dir = "{folder}/state"\n'
+        f'token = {{ file = "{folder}/token" }}\n[monolith]\nurl = "http://127.0.0.1:9"\n'
+    )
+    proxy = Child("proxy", [BINARY, "run", "-c", str(folder / "routes.toml")])
+    assert proxy.await_ready(lambda: listens(ports[1])), proxy.log()
+    browser.get(f"http://127.0.0.1:{ports[1]}/")
+    await_in(browser, "the sign-in", lambda one: one.find_elements(By.NAME, "token"))
+    keep(browser, "sign-in")
+    proxy.stop()
+
+
 def main(warm):
     demo = Child("demo", [BINARY, "demo", "--for", "10m"])
     eventually("the demo's words", lambda: "the routes" in demo.log())
@@ -84,17 +100,26 @@ def main(warm):
             keep(browser, name)
             wear(1440, "light")
         for name, press_first in (("requests", False), ("request", True)):
-            browser.get(url + "requests?route=catalog" if press_first else url + "requests")
+            browser.get(url + "requests?route=search" if press_first else url + "requests")
             await_in(browser, "requests", lambda one: len(one.find_elements(By.CSS_SELECTOR, ".req")) > 12)
             browser.find_element(By.ID, "pause").click()
             if press_first:
-                browser.find_element(By.CSS_SELECTOR, ".req summary").click()
+                # One whose copy differed, if any of them did.
+                for one in browser.find_elements(By.CSS_SELECTOR, ".req")[:20]:
+                    one.find_element(By.TAG_NAME, "summary").click()
+                    await_in(browser, "its copy", lambda _, one=one: one.find_elements(By.CSS_SELECTOR, ".copy *"))
+                    if one.find_elements(By.CSS_SELECTOR, ".copy .pill.bad"):
+                        browser.execute_script("arguments[0].scrollIntoView({ block: 'center' })", one)
+                        break
+                    one.find_element(By.TAG_NAME, "summary").click()
             keep(browser, name, whole=False)
             wear(1440, "light")
         wear(1440, "dark")
         take(browser, url, [("dark", "", []), ("dark-route", "route/search", [])])
         wear(390, "light")
         take(browser, url, [("phone", "", []), ("phone-route", "route/search", []), ("phone-journal", "journal", [])], most=2200)
+        wear(1440, "light")
+        sign_in(browser, Path(folder))
         browser.quit()
     demo.stop()
 
