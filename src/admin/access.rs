@@ -1,4 +1,4 @@
-//! Who may use the admin listener: the right token and its role, the right name for it, and no page of another site.
+//! Access to the admin listener: the token and its role, the host name of the request, and no page of another site.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub struct AdminKey {
     pub token: Arc<str>,
 }
 
-/// Who asks, as the log and the journal name them.
+/// The caller, as the log and the journal name it.
 pub struct Caller {
     pub name: Arc<str>,
     pub role: Role,
@@ -46,7 +46,7 @@ pub fn from_our_pages(parts: &Parts, request: &RequestHeader) -> Result<(), Repl
     Ok(())
 }
 
-/// Who asks, if he may.
+/// The caller, if it has access.
 pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
     from_our_pages(parts, request)?;
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());

@@ -65,7 +65,7 @@ pub struct Parts {
     /// `None`: this proxy is alone.
     pub fleet: Option<Arc<Fleet>>,
     pub ready: Arc<AtomicBool>,
-    /// Who may use the listener; without any, everybody who reaches it.
+    /// Callers that may use the listener. Empty: every client that reaches it may.
     pub keys: Vec<AdminKey>,
     pub address: SocketAddr,
     /// Connections that may be open at once.
@@ -93,7 +93,7 @@ struct Desk {
     metrics_only: bool,
 }
 
-/// A request of the API is small; nobody may keep the listener busy with more.
+/// Requests of the API are small; larger ones would keep the listener busy.
 const BODY_LIMIT: usize = 64 * 1024;
 /// But for a whole file that is tried.
 const FILE_LIMIT: usize = 1024 * 1024;
@@ -194,7 +194,7 @@ impl Desk {
             let reads = matches!(head.method, Method::GET | Method::HEAD)
                 && path.starts_with("/api/")
                 && path != "/api/v1/events";
-            // A token that is wrong stays wrong, whoever is signed in beside it.
+            // A wrong token is refused, even if the request also has a session.
             if refused.status() != 401 || !reads || head.headers.contains_key(http::header::AUTHORIZATION) {
                 return Err(refused);
             }
@@ -239,7 +239,7 @@ impl Desk {
             "/api/v1/console" => Reply::not_allowed("POST"),
             "/healthz" if get => Reply::text(200, "alive\n"),
             "/readyz" if get => self.ready(),
-            // For whoever needs it there is no time to wait; a replay waits for upstreams, and nobody is to wait for it.
+            // The red button must act at once, and a replay waits for upstreams: neither takes a turn in the queue.
             path if path == "/api/v1/monolith-only" || path.ends_with("/rollback") || path.ends_with("/replay") => {
                 api::answer(&self.parts, caller, method, uri, asked, body).await
             }

@@ -15,7 +15,7 @@ use crate::reload::{self, Author, NotAnAct, NotMoved, Request, VERBS, WrittenAct
 pub struct Asked {
     /// `seq` of the journal that the client saw last.
     if_match: Option<String>,
-    /// Who the client says it is.
+    /// The name that the client gives itself.
     claimed: Option<String>,
     query: String,
 }
@@ -35,12 +35,12 @@ impl Asked {
         }
     }
 
-    /// Who the client says it is.
+    /// The name that the client gives itself.
     pub fn name(&self) -> Option<&str> {
         self.claimed.as_deref().map(cut)
     }
 
-    /// Who asks, and who that is said to be.
+    /// The caller's name, with the name that it gives itself behind it.
     pub fn who(&self, caller: &Caller) -> String {
         let known = &caller.name;
         self.claimed.as_deref().map_or_else(|| known.to_string(), |name| format!("{known} (claimed {})", cut(name)))

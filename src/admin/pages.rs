@@ -47,7 +47,7 @@ pub trait PageServer: Send + Sync {
     /// A path, below the root, that opens a session of this name once.
     fn link(&self, name: &str, role: Role) -> String;
 
-    /// Whose session or proxy this request comes with: a page's link to the API is followed by whoever may see the page.
+    /// The caller by its session or by its proxy: a page's links to the API work for every caller that may see the page.
     fn known(&self, parts: &Parts, request: &PageRequest) -> Option<(Arc<str>, Role)>;
 
     async fn answer(&self, parts: &Arc<Parts>, request: PageRequest) -> Reply;

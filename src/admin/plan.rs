@@ -12,7 +12,7 @@ use crate::compile::{Compiled, Snapshot, compile};
 use crate::diagnostic::{Diagnostics, Entry, report};
 use crate::plan::{PlanReport, plan};
 
-/// What stands for a variable: no environment of this process is read for a text that somebody sends.
+/// The value of every variable in a text that a client sends: the environment of this process is not read for it.
 const PLACEHOLDER: &str = "http://variable.invalid";
 const NAME: &str = "routes.toml";
 

@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::telemetry::LONGEST_WINDOW;
 use crate::upstream::UpstreamStatus;
 
-/// The window when nobody names one.
+/// The default window.
 const WINDOW: Duration = Duration::from_secs(300);
 
 /// The time before now that a board is about.
@@ -79,7 +79,7 @@ pub struct FleetReport {
     pub name: String,
     /// leads, follows, or cut-off (etcd does not answer: the last dials stay, gates hold)
     pub state: &'static str,
-    /// `null`: nobody, or not known.
+    /// `null`: no author, or an unknown one.
     pub leader: Option<String>,
     pub members: usize,
     /// Routes that were rolled back here, of which the others have not heard yet.
@@ -125,7 +125,7 @@ pub struct RouteStatus {
     pub copies: u64,
     /// Requests that the monolith answered in the service's place; they stand in `requests` of both.
     pub fallbacks: u64,
-    /// Times of the requests that were assigned to the side, whoever answered in the end; no entry without one.
+    /// Times of the requests that were assigned to the side, fallbacks included; no entry without requests.
     pub p50_seconds: BTreeMap<String, f64>,
     pub p99_seconds: BTreeMap<String, f64>,
     /// Of match and mismatch; `null` where no copies are compared now, or none is decided.
@@ -139,7 +139,7 @@ pub struct RouteStatus {
     pub dial: DialStatus,
 }
 
-/// Who put the dial where it stands, by which entry of the journal, since when.
+/// The author of the dial in force, its entry in the journal, and its time.
 #[derive(Debug, Serialize)]
 pub struct DialStatus {
     pub by: &'static str,

@@ -1,4 +1,4 @@
-//! Whoever watches over the proxy takes turns, so that no number of them takes the processor from the requests.
+//! Requests of the admin API are served one by one, so that any number of them leaves the processor to the proxied requests.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,9 +7,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// One request after another, whoever asks: a thousand a second.
+/// The highest rate of all callers together: a thousand requests a second.
 const INTERVAL: Duration = Duration::from_millis(1);
-/// So much of the time in which nobody asked may be used up at once.
+/// The burst: unused time that may be spent at once.
 const SAVED: Duration = Duration::from_millis(250);
 /// What takes long is done one at a time, and then not for this many times as long: a quarter of one processor at most.
 const REST: u32 = 3;
@@ -108,7 +108,7 @@ mod tests {
             for _ in 0..3 {
                 assert!(work().await.is_some());
             }
-            // Behind the last nobody waits.
+            // No caller waits behind the last one.
             assert!(began.elapsed() >= Duration::from_millis(20 + 60 + 20 + 60 + 20), "{:?}", began.elapsed());
         });
     }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::AdminArgs;
 use crate::compile::admin_address;
-use crate::reload::{Source, environment};
+use crate::reload::{ConfigSource, environment};
 
 /// A running proxy's admin listener.
 pub struct AdminClient {
@@ -204,7 +204,7 @@ fn refused(mut answer: http::Response<ureq::Body>) -> AdminError {
 }
 
 fn address_in(paths: &[PathBuf]) -> Result<String, AdminError> {
-    let source = Source::Files(paths.to_vec());
+    let source = ConfigSource::Files(paths.to_vec());
     let read = source.read().map_err(|error| AdminError::Unknown { why: error.diagnostic().message })?;
     let admin = admin_address(&read.sources, &environment).ok_or_else(|| AdminError::Unknown {
         why: format!("`admin` in `{}` cannot be read (`multilith check` says why)", source.name()),

@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 use crate::server::tls::{TlsCause, TlsError, read};
 use crate::upstream::read_authorities;
 
-/// A certificate that nobody has renewed by then is not renewed by a program.
+/// Programs renew certificates earlier than this; one that is closer to its end was forgotten.
 const SOON: i64 = 7 * 24 * 3600;
 
 /// Pairs that do not fit are errors, those that expire are warnings. A file that is not here is not missed: the machine that checks

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::{CheckArgs, Exit, certificates, term};
 use crate::compile::{Compiled, compile_all};
 use crate::diagnostic::{Diagnostics, Sources, render_all, report_all};
-use crate::reload::{ReadError, Source, environment, short_secrets};
+use crate::reload::{ConfigSource, ReadError, environment, short_secrets};
 
 pub fn check(args: &CheckArgs) -> Exit {
     let mut reports = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
     let mut all_read = true;
     // What `-c` names is one configuration, each other file is one by itself.
-    let together = (!args.config.is_empty()).then(|| Source::Files(args.config.clone()));
-    let alone = args.files.iter().map(Source::file);
-    let default = (together.is_none() && args.files.is_empty()).then(|| Source::file("routes.toml"));
+    let together = (!args.config.is_empty()).then(|| ConfigSource::Files(args.config.clone()));
+    let alone = args.files.iter().map(ConfigSource::file);
+    let default = (together.is_none() && args.files.is_empty()).then(|| ConfigSource::file("routes.toml"));
     for source in together.into_iter().chain(alone).chain(default) {
         let (sources, diagnostics) = match source.read() {
             Ok(read) => {

@@ -3,10 +3,10 @@
 use super::{Exit, term};
 use crate::compile::{Compiled, Snapshot, compile_all};
 use crate::diagnostic::render_all;
-use crate::reload::{Source, environment};
+use crate::reload::{ConfigSource, environment};
 
 /// Mistakes are said, and warnings where they are wanted.
-pub fn compiled(source: &Source, warnings: bool) -> Result<Snapshot, Exit> {
+pub fn compiled(source: &ConfigSource, warnings: bool) -> Result<Snapshot, Exit> {
     let read = source.read().map_err(|error| {
         let diagnostic = error.diagnostic();
         term::fail(&diagnostic.message, diagnostic.help.as_deref());

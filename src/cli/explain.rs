@@ -6,10 +6,10 @@ use super::compiled::compiled;
 use super::{Exit, ExplainArgs, term};
 use crate::client::Translation;
 use crate::proxy::{ExplainError, ExplainRequest, Explained, ExplainedKey, explain as explain_request};
-use crate::reload::Source;
+use crate::reload::ConfigSource;
 
 pub fn explain(args: &ExplainArgs) -> Exit {
-    let source = Source::Files(args.config.clone());
+    let source = ConfigSource::Files(args.config.clone());
     let snapshot = match compiled(&source, false) {
         Ok(snapshot) => snapshot,
         Err(exit) => return exit,

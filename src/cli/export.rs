@@ -7,7 +7,7 @@ use super::arguments::{ExportArgs, ExportTo};
 use super::compiled::compiled;
 use super::{Exit, term};
 use crate::export::{ExportTarget, Exported, export as write_for, unfinished};
-use crate::reload::Source;
+use crate::reload::ConfigSource;
 
 impl From<ExportTo> for ExportTarget {
     fn from(to: ExportTo) -> Self {
@@ -21,7 +21,7 @@ impl From<ExportTo> for ExportTarget {
 }
 
 pub fn export(args: &ExportArgs) -> Exit {
-    let snapshot = match compiled(&Source::Files(args.config.clone()), false) {
+    let snapshot = match compiled(&ConfigSource::Files(args.config.clone()), false) {
         Ok(snapshot) => snapshot,
         Err(exit) => return exit,
     };

@@ -101,7 +101,7 @@ fn status(event: &Value) -> String {
     }
 }
 
-/// A client's text must not steer the terminal of whoever watches.
+/// A client's text must not control the reader's terminal.
 fn tame(text: &str) -> String {
     let turns = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()

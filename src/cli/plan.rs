@@ -10,14 +10,16 @@ use super::{Exit, PlanArgs, term};
 use crate::compile::Snapshot;
 use crate::learn::{Recorded, read_recorded};
 use crate::plan::{PlanReport, PlannedRoute, plan};
-use crate::reload::Source;
+use crate::reload::ConfigSource;
 
 pub fn plan_file(args: &PlanArgs) -> Exit {
-    let (old, new) =
-        match (compiled(&Source::Files(args.config.clone()), true), compiled(&Source::file(&args.new), true)) {
-            (Ok(old), Ok(new)) => (old, new),
-            (Err(exit), _) | (_, Err(exit)) => return exit,
-        };
+    let (old, new) = match (
+        compiled(&ConfigSource::Files(args.config.clone()), true),
+        compiled(&ConfigSource::file(&args.new), true),
+    ) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(exit), _) | (_, Err(exit)) => return exit,
+    };
     let database = args
         .traffic
         .clone()

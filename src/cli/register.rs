@@ -7,6 +7,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use http::Method;
+use rustix::process::{Pid, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -139,12 +140,12 @@ fn passed_on(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(2))
 }
 
+/// The child was not waited for, so its number is still its own.
 fn send(child: &Child, signal: SignalKind) {
-    let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else { return };
-    #[expect(unsafe_code, reason = "std has no way to send another signal than SIGKILL")]
-    // SAFETY: kill takes two numbers. The child was not waited for, so its number is still its own.
-    unsafe {
-        libc::kill(pid, signal.as_raw_value());
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    if let (Some(pid), Some(signal)) = (pid, rustix::process::Signal::from_named_raw(signal.as_raw_value())) {
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
     }
 }
 
@@ -209,7 +210,7 @@ impl Keeper {
     async fn keep_registered(mut self, mut stopped: oneshot::Receiver<()>) {
         loop {
             let pause = tokio::select! {
-                // Told to stop, or nobody is there to tell.
+                // A stop was asked for, or the other end is gone.
                 _ = &mut stopped => break,
                 pause = self.look() => pause,
             };

@@ -11,8 +11,10 @@ use crate::compile::{AdminToken, Compiled, SecretSource, Snapshot, compile_all, 
 use crate::diagnostic::{Severity, Sources, render_all};
 use crate::live::read_secret;
 use crate::migration::Stage;
-use crate::reload::{Source, environment};
-use crate::server::{Inheritance, Running, Signal, Signals, Start, monotonic_microseconds, notify, start, watchdog};
+use crate::reload::{ConfigSource, environment};
+use crate::server::{
+    Inheritance, NotifyState, Running, Signal, Signals, Start, notify, notify_reloading, start, watchdog,
+};
 
 pub fn run(args: RunArgs) -> Exit {
     let upgrade = args.upgrade;
@@ -32,7 +34,7 @@ pub fn run(args: RunArgs) -> Exit {
             return Exit::Failed;
         }
     };
-    // Before anything else: a SIGHUP that nobody handles ends the process.
+    // First of all: a SIGHUP without a handler ends the process.
     let signals = { control.block_on(async { Signals::new() }) };
     let mut signals = match signals {
         Ok(signals) => signals,
@@ -51,7 +53,7 @@ pub fn run(args: RunArgs) -> Exit {
     };
     announce(&running);
     // After an upgrade the service manager has to be told who it is that it watches now.
-    notify(&format!("READY=1\nMAINPID={}", std::process::id()));
+    notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
     if let Some(pause) = watchdog() {
         control.spawn(alive(pause));
     }
@@ -80,15 +82,15 @@ async fn alive(pause: std::time::Duration) {
     let mut clock = tokio::time::interval(pause);
     loop {
         clock.tick().await;
-        notify("WATCHDOG=1");
+        notify(&[NotifyState::Watchdog]);
     }
 }
 
 /// Reads and compiles what the command line names.
-fn compiled(args: RunArgs) -> Result<(Source, Arc<Sources>, Compiled), Exit> {
+fn compiled(args: RunArgs) -> Result<(ConfigSource, Arc<Sources>, Compiled), Exit> {
     let source = match &args.monolith {
-        Some(url) => Source::CommandLine(without_file(url, &args.listen, &args.admin).into()),
-        None => Source::Files(args.config),
+        Some(url) => ConfigSource::CommandLine(without_file(url, &args.listen, &args.admin).into()),
+        None => ConfigSource::Files(args.config),
     };
     match source.read() {
         Ok(read) => {
@@ -112,7 +114,7 @@ pub fn control_runtime() -> std::io::Result<Runtime> {
 /// Starts the server, or says what stands in the way.
 pub fn bring_up(
     snapshot: Snapshot,
-    source: Source,
+    source: ConfigSource,
     inheritance: Inheritance,
     control: &Runtime,
 ) -> Result<Running, Exit> {
@@ -182,9 +184,9 @@ async fn serve(running: &Running, signals: &mut Signals) {
             Signal::Reload => {
                 let reloader = Arc::clone(&running.reloader);
                 // Its outcome is in the log.
-                notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_microseconds()));
+                notify_reloading();
                 let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
-                notify("READY=1");
+                notify(&[NotifyState::Ready]);
             }
             Signal::ReopenLogs => running.reopen_logs(),
             Signal::HandOver => match running.hand_over().await {
@@ -195,7 +197,7 @@ async fn serve(running: &Running, signals: &mut Signals) {
                 Err(why) => tracing::warn!("staying up: {why}"),
             },
             Signal::Stop => {
-                notify("STOPPING=1");
+                notify(&[NotifyState::Stopping]);
                 break;
             }
         }

@@ -38,7 +38,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(5);
 const LARGEST: usize = 64 * 1024;
 
-/// The credentials of a function: at once where they are at hand, and kept for as long as somebody holds what is given.
+/// The credentials of a function: read at once where no request is needed, and refreshed while the returned handle lives.
 pub(super) fn kept(source: &CredentialsSource, function: &str, runtime: &Handle) -> Arc<Keyring> {
     let at_hand = at_hand(source).and_then(Result::ok);
     let keys = Arc::new(Keyring::from_pointee(at_hand));

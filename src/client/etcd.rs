@@ -190,7 +190,7 @@ impl Etcd {
         }
     }
 
-    /// The token of this user; `None`: nobody signs in.
+    /// The token of this user; `None`: etcd is used without a login.
     async fn token(&self) -> Result<Option<Arc<str>>, FetchError> {
         let Some(login) = &self.login else { return Ok(None) };
         if let Some(token) = self.token.lock().clone() {
@@ -203,7 +203,7 @@ impl Etcd {
         Ok(Some(token))
     }
 
-    /// The token is asked for anew, unless somebody has done that already.
+    /// Forgets a token that was refused, unless another task has replaced it already.
     fn forget(&self, refused: Option<&Arc<str>>) {
         let mut token = self.token.lock();
         if token.as_ref() == refused {

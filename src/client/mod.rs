@@ -1,4 +1,4 @@
-//! Asking somebody: a connection to an upstream or another server, made or reused, written to and read from within bounds.
+//! Clients of upstreams and other servers: a connection is made or reused, written to and read from within limits.
 //!
 //! The ends of a connection are state machines with `poll_` methods that own what they have not written yet: dropping a future
 //! that polls them loses nothing that was promised, and one task with one waker can move both directions at once.

@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 
 /// Pieces up to this length are copied together; longer ones are sent from where they are.
 const GATHERED: usize = 16 * 1024;
-/// More than this waits for nobody: the writer's other end has to take some of it first.
+/// The high-water mark: writers wait until the peer has taken some of it.
 const FULL: usize = 72 * 1024;
 /// At most so many pieces go into one system call.
 const SLICES: usize = 16;

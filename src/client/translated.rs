@@ -31,9 +31,9 @@ pub struct Brief {
 pub struct RemoteBrief {
     pub call: Arc<RemoteCall>,
     pub arguments: Result<Arguments, BadArguments>,
-    /// Who calls, for the service's logs.
+    /// The caller's name, for the service's logs.
     pub call_id: String,
-    /// Whom the client's token names.
+    /// The subject of the client's token.
     pub user: Option<String>,
 }
 

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::difference::Kind;
+use super::incomparable::Incomparable;
 use super::report::{shown, status_word};
 use super::text::{WIDTH, cut, duration, side_lines};
-use super::verdict::{Incomparable, Outcome};
+use super::verdict::Outcome;
 
 /// What `diff ROUTE --replay N` and the API say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

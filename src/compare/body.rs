@@ -10,12 +10,12 @@ use super::answer::{Answer, Body};
 use super::charset;
 use super::coding::{self, CodingError};
 use super::difference::{Findings, Found, Kind};
+use super::incomparable::Incomparable;
 use super::json::Json;
 use super::media::Media;
 use super::path::FieldPath;
 use super::place::{MAX_KEYS, looks_like_data};
 use super::redact::form_pairs;
-use super::verdict::Incomparable;
 use super::{html, lines, markup, multipart, protobuf, table, walk, xml};
 
 /// Compares the bodies as far as they are known; the error says why nothing can be said.

@@ -10,13 +10,14 @@ use super::Millis;
 use super::difference::Difference;
 use super::exchange::Exchange;
 use super::exchanges::{self, Exchanges};
+use super::incomparable::Incomparable;
 use super::latency::Latency;
 use super::noise::{Counts, NOISE_KNOWN_AFTER};
 use super::redact::REDACTED;
 use super::rules::Rules;
 use super::statuses::{KeptRequest, Statuses};
 use super::tally::{Seen, Tallies, Tally};
-use super::verdict::{Incomparable, Outcome, Verdict};
+use super::verdict::{Outcome, Verdict};
 use super::window::Window;
 
 /// Of the file format.

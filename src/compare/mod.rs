@@ -28,6 +28,7 @@ mod exchanges;
 mod headers;
 mod html;
 mod hurl;
+mod incomparable;
 mod json;
 mod latency;
 mod likeness;
@@ -65,10 +66,11 @@ pub use answer::{Answer, Body, Request};
 pub use difference::{Difference, Example, Kind, OTHER};
 pub use evidence::{Evidence, EvidenceError, Learned, Took};
 pub use exchange::Exchange;
+pub use incomparable::Incomparable;
 pub use latency::Latency;
 pub use likeness::without_port;
 pub use noise::{Counts, NOISE_KNOWN_AFTER};
-pub use path::{FieldPath, PathError, PathFault, Segment};
+pub use path::{FieldPath, FieldSegment, PathError, PathFault};
 pub use redact::REDACTED;
 pub use report::{
     CopiesReport, ExampleReport, FieldReport, Latencies, Quantiles, Report, StatusReport, Verdicts, status_word,
@@ -77,7 +79,7 @@ pub use rules::{Headers, Rules};
 pub use shape::shape_of;
 pub use statuses::KeptRequest;
 pub use tally::{KeptExample, MAX_FIELDS, Tally};
-pub use verdict::{Incomparable, Outcome, Verdict, compare};
+pub use verdict::{Outcome, Verdict, compare};
 pub use written::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 
 /// Milliseconds since 1970, as the caller's clock says.

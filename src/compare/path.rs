@@ -7,7 +7,7 @@ use http::HeaderName;
 
 /// One step below a JSON document's root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Segment {
+pub enum FieldSegment {
     /// `.name` or `['a name']`.
     Key(Box<str>),
     /// `.*`: whatever the key is.
@@ -20,7 +20,7 @@ pub enum Segment {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FieldPath {
     /// `$`, `$.items[*].price`, `$.users.*.name`.
-    Json(Vec<Segment>),
+    Json(Vec<FieldSegment>),
     /// `header:cache-control`.
     Header(HeaderName),
     /// `form.name`; `form.*` is every one. `form:name` is read as well.
@@ -154,7 +154,7 @@ fn is_named(text: &str) -> bool {
         || (!text.starts_with('$') && text.contains('@'))
 }
 
-impl fmt::Display for Segment {
+impl fmt::Display for FieldSegment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(key) => write_key(f, key),
@@ -183,7 +183,7 @@ fn plain(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-')
 }
 
-fn parse_json(text: &str) -> Result<Vec<Segment>, PathError> {
+fn parse_json(text: &str) -> Result<Vec<FieldSegment>, PathError> {
     let mut segments = Vec::new();
     let mut at = 1;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -205,16 +205,16 @@ fn parse_json(text: &str) -> Result<Vec<Segment>, PathError> {
 }
 
 /// The segment behind a dot at byte `at`, and the bytes it takes with the dot.
-fn dotted(after: &str, at: usize) -> Result<(Segment, usize), PathError> {
+fn dotted(after: &str, at: usize) -> Result<(FieldSegment, usize), PathError> {
     if after.starts_with('.') {
         return Err(PathError { at: at..at + 2, fault: PathFault::Descent });
     }
     if after.starts_with('*') {
-        return Ok((Segment::AnyKey, 2));
+        return Ok((FieldSegment::AnyKey, 2));
     }
     let length = after.find(|c| !plain(c)).unwrap_or(after.len());
     match after.get(..length) {
-        Some(key) if !key.is_empty() => Ok((Segment::Key(key.into()), length + 1)),
+        Some(key) if !key.is_empty() => Ok((FieldSegment::Key(key.into()), length + 1)),
         _ if after.is_empty() || after.starts_with('[') => {
             Err(PathError { at: at..at + 1, fault: PathFault::EmptyKey })
         }
@@ -226,9 +226,9 @@ fn dotted(after: &str, at: usize) -> Result<(Segment, usize), PathError> {
 }
 
 /// The segment behind a bracket at byte `at`, and the bytes it takes with both brackets.
-fn bracketed(after: &str, at: usize) -> Result<(Segment, usize), PathError> {
+fn bracketed(after: &str, at: usize) -> Result<(FieldSegment, usize), PathError> {
     if after.starts_with("*]") {
-        return Ok((Segment::Items, 3));
+        return Ok((FieldSegment::Items, 3));
     }
     let bad = |fault| PathError { at: at..at + 1 + after.find(']').map_or(after.len(), |end| end + 1), fault };
     let quote = match after.chars().next() {
@@ -246,7 +246,7 @@ fn bracketed(after: &str, at: usize) -> Result<(Segment, usize), PathError> {
             escaped = true;
         } else if after.get(index + 1..).is_some_and(|rest| rest.starts_with(']')) {
             // The bracket, what stands before the closing quote, the quote, the bracket.
-            return Ok((Segment::Key(key.into()), index + 3));
+            return Ok((FieldSegment::Key(key.into()), index + 3));
         } else {
             break;
         }

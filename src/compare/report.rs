@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::Millis;
 use super::difference::Kind;
 use super::evidence::Evidence;
+use super::incomparable::Incomparable;
 use super::latency::Latency;
 use super::noise::{Counts, interval, rate};
 use super::statuses::{KeptRequest, Pair};
 use super::tally::Tally;
-use super::verdict::Incomparable;
 use crate::message::ResultCode;
 
 /// Everything that is known of one route.

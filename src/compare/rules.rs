@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::likeness::Likeness;
 use super::number::Decimal;
-use super::path::{FieldPath, Segment};
+use super::path::{FieldPath, FieldSegment};
 use super::place::Step;
 use super::redact::Redactor;
 use super::written::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
@@ -204,18 +204,18 @@ impl Rules {
     }
 }
 
-fn json(path: &FieldPath) -> Option<&[Segment]> {
+fn json(path: &FieldPath) -> Option<&[FieldSegment]> {
     match path {
         FieldPath::Json(segments) => Some(segments),
         _ => None,
     }
 }
 
-fn is(segments: &[Segment], at: &[Step<'_>]) -> bool {
+fn is(segments: &[FieldSegment], at: &[Step<'_>]) -> bool {
     segments.len() == at.len()
         && segments.iter().zip(at).all(|(segment, step)| match (segment, step) {
-            (Segment::Key(key), Step::Key { name, .. }) => **key == **name,
-            (Segment::AnyKey, Step::Key { .. }) | (Segment::Items, Step::Item) => true,
+            (FieldSegment::Key(key), Step::Key { name, .. }) => **key == **name,
+            (FieldSegment::AnyKey, Step::Key { .. }) | (FieldSegment::Items, Step::Item) => true,
             _ => false,
         })
 }
@@ -286,7 +286,7 @@ fn redacted_name(text: &String) -> Result<String, RuleFault> {
             .iter()
             .rev()
             .find_map(|segment| match segment {
-                Segment::Key(key) => Some(key.to_string()),
+                FieldSegment::Key(key) => Some(key.to_string()),
                 _ => None,
             })
             .ok_or(RuleFault::NoName),

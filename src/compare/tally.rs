@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Millis;
 use super::difference::{Difference, Example, Kind, OTHER};
 use super::masks::Masks;
-use super::path::{FieldPath, Segment};
+use super::path::{FieldPath, FieldSegment};
 use super::place::MAX_KEYS;
 use super::statuses::KeptRequest;
 use super::window::Window;
@@ -160,10 +160,10 @@ impl Tallies {
         let Ok(FieldPath::Json(mut segments)) = FieldPath::parse(field) else { return field.to_owned() };
         for index in 0..segments.len() {
             let object = FieldPath::Json(segments.iter().take(index).cloned().collect()).to_string();
-            if let Some(segment @ Segment::Key(_)) = segments.get_mut(index)
+            if let Some(segment @ FieldSegment::Key(_)) = segments.get_mut(index)
                 && self.data.contains(&object)
             {
-                *segment = Segment::AnyKey;
+                *segment = FieldSegment::AnyKey;
             }
         }
         FieldPath::Json(segments).to_string()
@@ -181,11 +181,11 @@ impl Tallies {
             let (above, key) = (new.get(..depth)?, new.get(depth)?);
             let siblings = known.iter().filter(|other| other.get(..depth) == Some(above));
             let keys = siblings.filter_map(|other| match other.get(depth) {
-                Some(Segment::Key(key)) => Some(key.as_ref()),
+                Some(FieldSegment::Key(key)) => Some(key.as_ref()),
                 _ => None,
             });
             let keys = keys.collect::<BTreeSet<_>>();
-            let more = matches!(key, Segment::Key(key) if !keys.contains(key.as_ref()));
+            let more = matches!(key, FieldSegment::Key(key) if !keys.contains(key.as_ref()));
             (more && keys.len() >= limit).then(|| FieldPath::Json(above.to_vec()).to_string())
         })
     }

@@ -120,7 +120,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
     let routes = routes::compile(file, matching, &upstreams.names, draft);
     let notify = notify::compile(file, draft);
     let fleet = fleet::compile(file, draft);
-    upstreams::report_unused(file, &upstreams.names, &routes, draft);
+    routes::report_unused(file, &upstreams.names, &routes, draft);
     Some(Snapshot {
         sources: Arc::clone(sources),
         server: server?,

@@ -22,13 +22,13 @@ const WAYS: usize = 8;
 
 /// A number of requests in a time, and how many may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
+pub struct BucketRate {
     /// Nanoseconds in which one token grows.
     interval: u64,
     burst: u32,
 }
 
-impl Rate {
+impl BucketRate {
     /// `None` for a rate or a burst of nothing.
     #[must_use]
     pub fn new(requests: u32, per: Duration, burst: u32) -> Option<Self> {
@@ -46,7 +46,7 @@ impl Rate {
         self.interval.saturating_mul(self.burst as u64)
     }
 
-    /// A share of it, in parts of `WHOLE`. Of the burst at least one request is left, or nobody would pass.
+    /// A share of it, in parts of `WHOLE`. The burst is at least one request, or no request would pass.
     fn part(self, share: u32) -> Self {
         let (whole, share) = (u64::from(WHOLE), u64::from(share.max(1)));
         let burst = (u64::from(self.burst) * share).div_ceil(whole).max(1);
@@ -67,7 +67,7 @@ pub struct SharedBudget {
 }
 
 impl Default for SharedBudget {
-    /// Nobody else is known of.
+    /// No other replica is known.
     fn default() -> Self {
         Self { asked: AtomicU64::new(0), share: AtomicU32::new(WHOLE) }
     }
@@ -75,7 +75,7 @@ impl Default for SharedBudget {
 
 impl SharedBudget {
     /// Counts a request, and says what of `rate` this replica may spend.
-    pub fn take(&self, rate: Rate) -> Rate {
+    pub fn take(&self, rate: BucketRate) -> BucketRate {
         self.asked.fetch_add(1, Relaxed);
         match self.share.load(Relaxed) {
             WHOLE => rate,
@@ -96,7 +96,7 @@ impl SharedBudget {
 
 /// Whether a request may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum Admission {
     /// The tokens left in the bucket, and the time until it is full.
     Allowed { remaining: u32, reset: Duration },
     /// When the next token will have grown.
@@ -137,7 +137,7 @@ impl Limiter {
     }
 
     /// Takes one token, if there is one. `now` counts from an origin of the caller's and never goes back.
-    pub fn check(&self, key: u64, rate: Rate, now: Duration) -> Decision {
+    pub fn check(&self, key: u64, rate: BucketRate, now: Duration) -> Admission {
         let now = nanos(now);
         let mut sets = self.shards[low(key) % SHARDS].lock();
         let place = low(key >> 32) & (sets.len() - 1);
@@ -145,11 +145,11 @@ impl Limiter {
         let full_at = bucket.full_at.max(now).saturating_add(rate.interval);
         let (taken, depth) = (full_at - now, rate.depth());
         if taken > depth {
-            return Decision::Limited { retry_after: Duration::from_nanos(taken - depth) };
+            return Admission::Limited { retry_after: Duration::from_nanos(taken - depth) };
         }
         bucket.full_at = full_at;
         let remaining = u32::try_from((depth - taken) / rate.interval).unwrap_or(u32::MAX);
-        Decision::Allowed { remaining, reset: Duration::from_nanos(taken) }
+        Admission::Allowed { remaining, reset: Duration::from_nanos(taken) }
     }
 
     /// Bytes that the table takes, now and always.
@@ -217,14 +217,14 @@ mod tests {
 
     #[test]
     fn a_burst_passes_at_once_and_then_one_token_at_a_time() {
-        let (limiter, rate) = (limiter(), Rate::new(10, SECOND, 3).unwrap());
+        let (limiter, rate) = (limiter(), BucketRate::new(10, SECOND, 3).unwrap());
         let at = |millis| limiter.check(1, rate, Duration::from_millis(millis));
-        let allowed = |remaining, millis| Decision::Allowed { remaining, reset: Duration::from_millis(millis) };
+        let allowed = |remaining, millis| Admission::Allowed { remaining, reset: Duration::from_millis(millis) };
         assert_eq!(at(0), allowed(2, 100));
         assert_eq!(at(0), allowed(1, 200));
         assert_eq!(at(0), allowed(0, 300));
-        assert_eq!(at(0), Decision::Limited { retry_after: Duration::from_millis(100) });
-        assert_eq!(at(40), Decision::Limited { retry_after: Duration::from_millis(60) });
+        assert_eq!(at(0), Admission::Limited { retry_after: Duration::from_millis(100) });
+        assert_eq!(at(40), Admission::Limited { retry_after: Duration::from_millis(60) });
         assert_eq!(at(100), allowed(0, 300));
         assert_eq!(at(10_000), allowed(2, 100));
     }
@@ -240,9 +240,9 @@ mod tests {
 
     #[test]
     fn shares_of_a_rate_make_the_whole_and_leave_nobody_without() {
-        let rate = Rate::new(100, SECOND, 50).unwrap();
+        let rate = BucketRate::new(100, SECOND, 50).unwrap();
         assert_eq!(rate.part(WHOLE), rate);
-        let half = Rate::new(50, SECOND, 25).unwrap();
+        let half = BucketRate::new(50, SECOND, 25).unwrap();
         assert_eq!(rate.part(WHOLE / 2), half);
         assert_eq!(rate.part(0).burst(), 1);
         let budget = SharedBudget::default();
@@ -254,9 +254,9 @@ mod tests {
 
     #[test]
     fn a_rate_of_nothing_is_none() {
-        assert_eq!(Rate::new(0, SECOND, 1), None);
-        assert_eq!(Rate::new(1, SECOND, 0), None);
-        assert_eq!(Rate::new(1, Duration::ZERO, 1), None);
+        assert_eq!(BucketRate::new(0, SECOND, 1), None);
+        assert_eq!(BucketRate::new(1, SECOND, 0), None);
+        assert_eq!(BucketRate::new(1, Duration::ZERO, 1), None);
     }
 
     #[test]
@@ -270,15 +270,15 @@ mod tests {
 
     #[test]
     fn a_million_clients_take_no_more_memory_and_do_not_free_a_limited_one() {
-        let (limiter, rate) = (Limiter::new(CAPACITY, 7), Rate::new(1, SECOND, 5).unwrap());
+        let (limiter, rate) = (Limiter::new(CAPACITY, 7), BucketRate::new(1, SECOND, 5).unwrap());
         assert_eq!(limiter.memory(), 2 * 1024 * 1024);
         let greedy = limiter.key("route", b"greedy");
-        while matches!(limiter.check(greedy, rate, SECOND), Decision::Allowed { .. }) {}
+        while matches!(limiter.check(greedy, rate, SECOND), Admission::Allowed { .. }) {}
         for client in 0_u32..1_000_000 {
             let key = limiter.key("route", &client.to_le_bytes());
-            assert!(matches!(limiter.check(key, rate, SECOND), Decision::Allowed { remaining: 4, .. }));
+            assert!(matches!(limiter.check(key, rate, SECOND), Admission::Allowed { remaining: 4, .. }));
         }
-        assert!(matches!(limiter.check(greedy, rate, SECOND), Decision::Limited { .. }));
+        assert!(matches!(limiter.check(greedy, rate, SECOND), Admission::Limited { .. }));
         assert_eq!(limiter.memory(), 2 * 1024 * 1024);
     }
 
@@ -287,12 +287,12 @@ mod tests {
         fn no_more_pass_than_the_rate_and_the_burst_allow(
             requests in 1_u32..500, burst in 1_u32..50, pauses in prop::collection::vec(0_u64..20_000_000, 1..300),
         ) {
-            let (limiter, rate) = (limiter(), Rate::new(requests, SECOND, burst).unwrap());
+            let (limiter, rate) = (limiter(), BucketRate::new(requests, SECOND, burst).unwrap());
             let (mut now, mut passed) = (0, 0_u64);
             for pause in pauses {
                 now += pause;
                 let decision = limiter.check(1, rate, Duration::from_nanos(now));
-                passed += u64::from(matches!(decision, Decision::Allowed { .. }));
+                passed += u64::from(matches!(decision, Admission::Allowed { .. }));
                 prop_assert!(passed <= u64::from(burst) + now / rate.interval);
             }
         }
@@ -301,34 +301,34 @@ mod tests {
         fn who_waits_as_long_as_was_said_passes_and_not_a_moment_sooner(
             requests in 1_u32..500, burst in 1_u32..50, pauses in prop::collection::vec(0_u64..5_000_000, 1..200),
         ) {
-            let (limiter, rate) = (limiter(), Rate::new(requests, SECOND, burst).unwrap());
+            let (limiter, rate) = (limiter(), BucketRate::new(requests, SECOND, burst).unwrap());
             let mut now = 0;
             for pause in pauses {
                 now += pause;
-                let Decision::Limited { retry_after } = limiter.check(1, rate, Duration::from_nanos(now)) else { continue };
+                let Admission::Limited { retry_after } = limiter.check(1, rate, Duration::from_nanos(now)) else { continue };
                 let then = Duration::from_nanos(now) + retry_after;
                 let early = limiter.check(1, rate, then.saturating_sub(Duration::from_nanos(1)));
-                prop_assert!(matches!(early, Decision::Limited { .. }), "{:?}", early);
+                prop_assert!(matches!(early, Admission::Limited { .. }), "{:?}", early);
                 let in_time = limiter.check(1, rate, then);
-                prop_assert!(matches!(in_time, Decision::Allowed { remaining: 0, .. }), "{:?}", in_time);
+                prop_assert!(matches!(in_time, Admission::Allowed { remaining: 0, .. }), "{:?}", in_time);
                 now = nanos(then);
             }
         }
 
         #[test]
         fn what_is_said_to_remain_does_pass_and_no_more(requests in 1_u32..500, burst in 1_u32..50, used in 1_u32..50) {
-            let (limiter, rate) = (limiter(), Rate::new(requests, SECOND, burst).unwrap());
+            let (limiter, rate) = (limiter(), BucketRate::new(requests, SECOND, burst).unwrap());
             let mut left = None;
             for _ in 0..used.min(burst) {
-                let Decision::Allowed { remaining, .. } = limiter.check(1, rate, SECOND) else { panic!("within the burst") };
+                let Admission::Allowed { remaining, .. } = limiter.check(1, rate, SECOND) else { panic!("within the burst") };
                 left = Some(remaining);
             }
             for _ in 0..left.unwrap() {
                 let decision = limiter.check(1, rate, SECOND);
-                prop_assert!(matches!(decision, Decision::Allowed { .. }), "{:?}", decision);
+                prop_assert!(matches!(decision, Admission::Allowed { .. }), "{:?}", decision);
             }
             let decision = limiter.check(1, rate, SECOND);
-            prop_assert!(matches!(decision, Decision::Limited { .. }), "{:?}", decision);
+            prop_assert!(matches!(decision, Admission::Limited { .. }), "{:?}", decision);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::guard::identity::{AuthServers, Identification};
-use crate::guard::jwt::{KeySet, Keyring, RevocationLists, Revocations, Rules};
-use crate::guard::rate::{CAPACITY, Limiter, Rate, SharedBudget};
+use crate::guard::jwt::{ClaimRules, KeySet, Keyring, RevocationLists, Revocations};
+use crate::guard::rate::{BucketRate, CAPACITY, Limiter, SharedBudget};
 use crate::route::{RateKey, Route};
 
 /// The buckets and keys of all routes. They outlive editions: a reload neither empties a bucket nor forgets a key.
@@ -33,7 +33,7 @@ pub struct RouteAccess {
 
 #[derive(Debug)]
 pub(super) struct RouteRate {
-    pub(super) rate: Rate,
+    pub(super) rate: BucketRate,
     pub(super) key: RateKey,
     /// The replicas of the fleet share it.
     pub(super) budget: Option<Arc<SharedBudget>>,
@@ -42,7 +42,7 @@ pub(super) struct RouteRate {
 #[derive(Debug)]
 pub(super) struct TokenRule {
     pub(super) keys: Arc<KeySet>,
-    pub(super) rules: Rules,
+    pub(super) rules: ClaimRules,
     /// Requests without a token are refused.
     pub(super) required: bool,
     pub(super) revoked: Option<Arc<Revocations>>,
@@ -64,14 +64,14 @@ impl Access {
     pub fn of(&self, route: &Route) -> RouteAccess {
         RouteAccess {
             rate: route.rate_limit.as_ref().and_then(|limit| {
-                let rate = Rate::new(limit.amount, limit.per, limit.burst)?;
+                let rate = BucketRate::new(limit.amount, limit.per, limit.burst)?;
                 let budget =
                     limit.fleet.then(|| Arc::clone(self.budgets.lock().entry(route.name.clone()).or_default()));
                 Some(RouteRate { rate, key: limit.key.clone(), budget })
             }),
             token: route.jwt.as_ref().map(|rule| TokenRule {
                 keys: self.keyring.key_set(&rule.keys),
-                rules: Rules {
+                rules: ClaimRules {
                     issuer: rule.issuer.clone(),
                     audience: rule.audience.clone(),
                     forward: rule.forward.clone(),

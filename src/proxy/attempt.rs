@@ -15,7 +15,7 @@ use crate::endpoint::UpstreamId;
 use crate::live::Breakage;
 use crate::message::{Name, Piece, RequestHead, ResponseHead};
 use crate::migration::Side;
-use crate::upstream::Failure as EndpointFailure;
+use crate::upstream::EndpointFailure;
 
 /// What follows a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn not_sent(steps: &Steps, exchange: &mut Exchange, failure: Failure) -> Nex
     Next::Stop(failure)
 }
 
-/// The same where nobody else may be asked.
+/// The same where no other endpoint may be asked.
 fn not_run(steps: &Steps, exchange: &mut Exchange, failure: Failure) -> Next {
     note_failure(steps, exchange, failure);
     service_failed(steps, exchange);
@@ -87,7 +87,7 @@ fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
     Some(Attempt { lease: Some(lease), ..Attempt::default() })
 }
 
-/// Nobody says who the client is, so the service is not asked: to it, that is as if it could not be reached. `counts`: that is a failure
+/// The client could not be identified, so the service is not asked: the attempt counts as one that found no connection. `counts`: that is a failure
 /// of the service side.
 pub fn unidentified(steps: &Steps, exchange: &mut Exchange, counts: bool) -> Result<(), Failure> {
     exchange.failure = Some(Failure::Unidentified);
@@ -214,7 +214,7 @@ fn said_failure(exchange: &mut Exchange, head: &ResponseHead) -> Option<Failure>
     call.or_else(|| fallback.statuses.contains(status).then_some(Failure::Status(status)))
 }
 
-/// A piece of the response's body. The end of a call may say that it failed: its client has the response, so nobody else is asked.
+/// A piece of the response's body. The end of a call may say that it failed: the client has the response already, so no other endpoint is asked.
 pub fn response_piece(steps: &Steps, exchange: &mut Exchange, piece: &Piece) {
     let status = exchange.status;
     let said = exchange.call.as_mut().and_then(|call| call.failed_at_end(piece, status));

@@ -1,4 +1,4 @@
-//! Until when an exchange waits for whom.
+//! The deadlines of an exchange: for the client, and for the upstream.
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::rate_limit_status::RateLimitStatus;
 use super::request::NOWHERE;
 use crate::guard::jwt::{self, Rejected};
-use crate::guard::rate::{Decision, client_unit};
+use crate::guard::rate::{Admission, client_unit};
 use crate::route::{Facts, RateKey};
 
 /// Lets a request pass, or says why not. A limit per address stands before the token, so that guessing is limited too; one per
@@ -39,13 +39,13 @@ fn take_token(steps: &Steps, exchange: &mut Exchange, asked: &RouteAccess) -> Re
         RateKey::Cookie(name) => Facts::cookie_of(headers, name).map(str::as_bytes),
     };
     let address = client_unit(exchange.client.unwrap_or(NOWHERE));
-    // Who does not say who it is, is its address: leaving the header away must not lift the limit.
+    // Without the header or cookie, the key is the client's address: leaving it out must not lift the limit.
     let bucket = limiter.key(exchange.route().name(), named.unwrap_or(&address));
     let status = match limiter.check(bucket, rate, steps.live.uptime(Instant::now())) {
-        Decision::Allowed { remaining, reset } => {
+        Admission::Allowed { remaining, reset } => {
             RateLimitStatus { burst: rate.burst(), remaining, reset, limited: false }
         }
-        Decision::Limited { retry_after } => {
+        Admission::Limited { retry_after } => {
             RateLimitStatus { burst: rate.burst(), remaining: 0, reset: retry_after, limited: true }
         }
     };
@@ -61,7 +61,7 @@ fn check_token(exchange: &mut Exchange, rule: &TokenRule, preflight: bool) -> Re
         return jwt::forget(request, &rule.rules).map_err(Failure::Unauthorized);
     }
     let Some(keys) = rule.keys.keys() else {
-        // Without keys nobody can be believed, and nobody is.
+        // Without keys no signature can be verified.
         return Err(Failure::Refused { status: 503, reason: "keys" });
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -87,7 +87,7 @@ impl Failure {
         }
     }
 
-    /// The status the client gets when nobody else answers; `None` when nobody is there to read it.
+    /// The status that the client gets if no other endpoint answers; `None`: the client is gone.
     pub const fn status(self) -> Option<u16> {
         match self {
             Self::Refused { status, .. }

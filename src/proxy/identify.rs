@@ -13,7 +13,7 @@ use crate::guard::headers::Asked;
 use crate::guard::identity::{ClientIdentity, Denial, Unidentified};
 use crate::message::{Name, ResponseHead};
 
-/// Whether somebody is to be asked before the side that was chosen is.
+/// Whether a server of identity is asked before the chosen side.
 pub fn is_due(exchange: &Exchange) -> bool {
     exchange.asks_service() && exchange.route().access.identification.is_some()
 }

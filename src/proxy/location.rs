@@ -8,7 +8,7 @@ use crate::route::{Captures, Found, Matching, PathRewrite, Route, Template, norm
 /// The headers that hold an address; `Refresh` has it behind a number of seconds.
 pub const NAMES: [Name; 3] = [Name::Location, Name::ContentLocation, Name::Refresh];
 
-/// The request that was answered, and by whom.
+/// The request that was answered, and the upstream that answered it.
 pub struct Asked<'a> {
     pub edition: &'a Edition,
     pub found: Option<Found>,

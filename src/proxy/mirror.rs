@@ -29,7 +29,7 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
         Copy::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
         Copy::Method => return skip(&copies, exchange, Skipped::Method),
         Copy::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
-        // On a connection of its own a copy would sign nobody in, and with one of the client's it would change who is.
+        // A sign-in belongs to one connection: on another one a copy would not be signed in, and on the client's it would change the sign-in.
         Copy::To(_) if sign_in::concerns(exchange) => return skip(&copies, exchange, Skipped::Credentials),
         Copy::To(upstream) => upstream,
     };

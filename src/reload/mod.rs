@@ -26,7 +26,7 @@ pub use in_force_file::{FileText, InForceFile};
 pub use outcome::{LastError, Outcome, Verdict};
 pub use rule::{RuleAsked, RuleEdit, RuleMade, RuleNotMade};
 pub use secrets::short_secrets;
-pub use source::{Read, ReadError, Source, environment};
+pub use source::{ConfigSource, Read, ReadError, environment};
 pub use told::in_words;
 pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request};
 pub use write::{NotWritten, to_paste};
@@ -72,7 +72,7 @@ type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Diagnostic
 
 /// Keeps the edition in force true to the file.
 pub struct Reloader {
-    parts: Parts,
+    parts: ReloaderParts,
     /// What the file says anew of routes, and the fleet has not decided yet.
     proposals: Proposals,
     /// Other files that are read again with it: certificates.
@@ -88,8 +88,8 @@ pub struct Reloader {
 }
 
 /// The parts that a reload replaces, and the observers that it tells.
-pub struct Parts {
-    pub source: Source,
+pub struct ReloaderParts {
+    pub source: ConfigSource,
     pub in_force: Arc<InForce<Edition>>,
     pub live: Arc<Live>,
     pub telemetry: Arc<Telemetry>,
@@ -121,7 +121,7 @@ type Warning = (String, String);
 const MOST_TOLD: usize = 1000;
 
 impl Reloader {
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub fn new(parts: ReloaderParts) -> Arc<Self> {
         let edition = parts.in_force.load();
         let loaded_at = Timestamp::now();
         let metrics = parts.telemetry.metrics.edge();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::turn::Author;
 use super::write::{NewText, NotWritten, may_write};
-use super::{Outcome, Reloader, Source, State, Verdict, environment};
+use super::{ConfigSource, Outcome, Reloader, State, Verdict, environment};
 use crate::compile::{Compiled, compile_all};
 use crate::config::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
 use crate::diagnostic::{Entry, Sources, report_all};
@@ -108,7 +108,7 @@ impl Reloader {
 
     /// Why the file cannot be written from here.
     fn not_writable(&self, in_force: &Sources, file: &str) -> Option<String> {
-        if matches!(self.parts.source, Source::CommandLine(_)) {
+        if matches!(self.parts.source, ConfigSource::CommandLine(_)) {
             return Some(NotWritten::NoFile.message(""));
         }
         if let Err(why) = may_write(Path::new(file)) {

@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Extra, Sources};
 
 /// The text's origin.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub enum ConfigSource {
     /// One or more files or folders, which are one configuration.
     Files(Vec<PathBuf>),
     /// `run --monolith URL`: the text it stands for. There is no file, and nothing to reload.
@@ -73,7 +73,7 @@ fn unreadable(path: &Path, cause: &io::Error) -> (String, &'static str) {
     }
 }
 
-impl Source {
+impl ConfigSource {
     /// One file, or one folder.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::Files(vec![path.into()])

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Source, environment};
+use super::{ConfigSource, environment};
 use crate::config::{Unwritable, with_dial};
 use crate::migration::{Dial, Stage};
 
@@ -37,7 +37,7 @@ pub fn to_paste(dial: Dial) -> String {
     if dial.stage == Stage::Canary { format!("{stage}weight = \"{}\"\n", dial.weight) } else { stage }
 }
 
-impl Source {
+impl ConfigSource {
     /// Whether the text on the disk can take a dial at all.
     pub fn takes_dial(&self, route: &str, dial: Dial) -> Result<(), NotWritten> {
         self.edited(route, dial).map(drop)

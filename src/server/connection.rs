@@ -17,10 +17,10 @@ use prometheus::IntGauge;
 use super::connections::{ConnectionSlot, Connections};
 use super::proxied::{self, NoFront};
 use super::rebind;
-use super::tls::{Greeted, Tls};
+use super::tls::{Greeted, ListenerTls};
 use crate::client::Socket;
 use crate::compile::{Limits, ProxyProtocol};
-use crate::downstream::http1::{Arrived, Conn, HeadRules};
+use crate::downstream::http1::{Arrived, HeadRules, Http1Connection};
 use crate::downstream::{ClientFault, Descriptor, Pace, Timer, http2};
 use crate::guard::headers::{ClientSubject, is_trusted};
 use crate::message::{Framing, RequestHead};
@@ -33,7 +33,7 @@ pub struct HttpListener {
     connections: Arc<Connections>,
     gauge: IntGauge,
     /// `None`: a plain listener.
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<ListenerTls>>,
     /// One of so many threads accepts.
     threads: usize,
 }
@@ -53,14 +53,14 @@ impl HttpListener {
         steps: Arc<Steps>,
         connections: Arc<Connections>,
         listener: &str,
-        tls: Option<Arc<Tls>>,
+        tls: Option<Arc<ListenerTls>>,
         threads: usize,
     ) -> Self {
         let gauge = steps.telemetry.metrics.edge().connections(listener);
         Self { steps, connections, gauge, tls, threads }
     }
 
-    async fn http1(&self, mut conn: Conn, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
+    async fn http1(&self, mut conn: Http1Connection, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let mut fresh = true;
         let mut served = 0;
         let bare_line_feeds = self.steps.in_force.load().snapshot.server.allow_bare_lf;
@@ -117,7 +117,7 @@ impl HttpListener {
         }
     }
 
-    async fn serve(&self, conn: &mut Conn, head: RequestHead, length: usize, arrival: Arrival) -> After {
+    async fn serve(&self, conn: &mut Http1Connection, head: RequestHead, length: usize, arrival: Arrival) -> After {
         let framing = conn.framing();
         let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
         exchange.head_length = Some(length);
@@ -145,12 +145,25 @@ impl HttpListener {
     }
 
     /// Answers what is not a request.
-    async fn refuse(&self, mut conn: Conn, head: RequestHead, arrival: Arrival, failure: Failure, limits: &Limits) {
+    async fn refuse(
+        &self,
+        mut conn: Http1Connection,
+        head: RequestHead,
+        arrival: Arrival,
+        failure: Failure,
+        limits: &Limits,
+    ) {
         self.answer_malformed(&mut conn, head, arrival, failure).await;
         Box::pin(conn.linger(limits.body_timeout.unwrap_or(LINGER).min(LINGER))).await;
     }
 
-    async fn answer_malformed(&self, conn: &mut Conn, head: RequestHead, arrival: Arrival, failure: Failure) {
+    async fn answer_malformed(
+        &self,
+        conn: &mut Http1Connection,
+        head: RequestHead,
+        arrival: Arrival,
+        failure: Failure,
+    ) {
         let edition = self.steps.in_force.load();
         let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);
@@ -160,7 +173,7 @@ impl HttpListener {
     /// Waits for the next request, at most as long as the limits say.
     async fn wait(
         &self,
-        conn: &mut Conn,
+        conn: &mut Http1Connection,
         rules: HeadRules,
         limits: &Limits,
         fresh: bool,
@@ -206,20 +219,25 @@ impl HttpListener {
         if self.tls.is_some() {
             return self.steps.telemetry.metrics.edge().refused(reason);
         }
-        let mut conn = Conn::new(socket, Pace::default());
+        let mut conn = Http1Connection::new(socket, Pace::default());
         let (bad, head) = conn.give_up(503, reason);
         let failure = Failure::Refused { status: bad.status, reason: bad.reason };
         drop(tokio::time::timeout(MOMENT, self.answer_malformed(&mut conn, head, arrival, failure)).await);
     }
 
     /// A response outside any exchange, if the client takes it at once.
-    async fn say_at_once(&self, mut conn: Conn, status: u16) {
+    async fn say_at_once(&self, mut conn: Http1Connection, status: u16) {
         let response = own_response(status, &RequestId::made(fastrand::u128(..)));
         proxy::send_raw(&mut ClientEnd::Http1(&mut conn), &response).await;
     }
 
     /// The connection behind its TLS handshake, which has as long as a request head has, and the subject of a client certificate.
-    async fn encrypted(&self, tls: &Tls, stream: Stream, limits: &Limits) -> Option<(Stream, Option<ClientSubject>)> {
+    async fn encrypted(
+        &self,
+        tls: &ListenerTls,
+        stream: Stream,
+        limits: &Limits,
+    ) -> Option<(Stream, Option<ClientSubject>)> {
         let handshake = tls.handshake(stream);
         let greeted = match limits.header_timeout {
             Some(limit) => tokio::time::timeout(limit, handshake).await.unwrap_or(Greeted::Failed),
@@ -278,7 +296,7 @@ async fn serve_stream(steps: Arc<Steps>, mut stream: Box<http2::Stream>, arrival
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Ends a connection in order: with TLS, the client is told that nothing was cut off.
-async fn close(conn: Conn) {
+async fn close(conn: Http1Connection) {
     const MOMENT: Duration = Duration::from_secs(1);
     let (mut socket, _) = conn.into_parts();
     if socket.is_tls() {
@@ -357,7 +375,7 @@ impl HttpListener {
         };
         match alpn {
             Some(true) => Box::pin(self.http2(socket, BytesMut::new(), arrival, limits, shutdown)).await,
-            _ => self.http1(Conn::behind(socket, unread, pace(&limits)), arrival, limits, shutdown).await,
+            _ => self.http1(Http1Connection::behind(socket, unread, pace(&limits)), arrival, limits, shutdown).await,
         }
     }
 
@@ -378,7 +396,7 @@ impl HttpListener {
             // Behind TLS nothing that is written in plain is read.
             return self.steps.telemetry.metrics.edge().refused(reason);
         }
-        let mut conn = Conn::new(socket, pace(limits));
+        let mut conn = Http1Connection::new(socket, pace(limits));
         let (bad, head) = conn.give_up(status, reason);
         let failure = Failure::Refused { status: bad.status, reason: bad.reason };
         self.refuse(conn, head, Arrival { peer, ..Arrival::default() }, failure, limits).await;

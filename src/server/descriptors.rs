@@ -2,7 +2,7 @@
 //!
 //! Without that, the last ones go to connections whose requests then find none for an upstream, and the upstream is blamed.
 
-use std::io;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How many descriptors each part of the program may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,24 +32,12 @@ impl Shares {
 }
 
 /// Raises what may be open as far as the system lets us; gives how far that is.
-pub fn raise_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    #[expect(unsafe_code, reason = "std does not know of the limit")]
-    // SAFETY: the structure is valid, and it alone is written to.
-    let asked = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    if asked != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if limit.rlim_cur < limit.rlim_max {
-        let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-        #[expect(unsafe_code, reason = "std does not know of the limit")]
-        // SAFETY: the structure is valid and only read.
-        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) };
-        if set == 0 {
-            return Ok(raised.rlim_cur);
-        }
-    }
-    Ok(limit.rlim_cur)
+pub fn raise_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let may_rise = limit.current != limit.maximum && setrlimit(Resource::Nofile, raised).is_ok();
+    // Without a number there is no limit.
+    (if may_rise { raised } else { limit }).current.unwrap_or(u64::MAX)
 }
 
 /// How many are open; where the system does not say, as many as are after a usual start.

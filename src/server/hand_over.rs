@@ -122,7 +122,7 @@ impl Inheritance {
     }
 }
 
-/// Pingora opens its socket to everybody: whoever connects there gets the listeners.
+/// Pingora gives its socket mode 0777, and every process that connects there gets the listeners.
 struct Closing;
 
 impl Closing {

@@ -19,5 +19,5 @@ pub mod tls;
 pub use hand_over::{Inheritance, Stays};
 pub use listen::{Bound, ListenError};
 pub use run::{Running, Start, StartError, start};
-pub use service_manager::{monotonic_microseconds, notify, watchdog};
+pub use service_manager::{NotifyState, notify, notify_reloading, watchdog};
 pub use signals::{Signal, Signals};

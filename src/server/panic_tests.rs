@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Inheritance, Running, Start, start};
 use crate::compile::compile;
 use crate::proxy::provoked::{Step, next_at};
-use crate::reload::Source;
+use crate::reload::ConfigSource;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -107,7 +107,7 @@ fn running(control: &tokio::runtime::Runtime) -> Running {
         origin()
     );
     let snapshot = compile(&text, "routes.toml", &|_| None).snapshot.expect("a good file");
-    let source = Source::CommandLine(text.into());
+    let source = ConfigSource::CommandLine(text.into());
     let inheritance = Inheritance::default();
     start(Start { snapshot, source, keys: Vec::new(), inheritance }, control.handle()).unwrap()
 }

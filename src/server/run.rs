@@ -24,7 +24,7 @@ use super::hand_over::{Inheritance, Stays, hand_over};
 use super::listen::{Bound, ListenError};
 use super::observer::Counted;
 use super::replica;
-use super::tls::{Tls, TlsError};
+use super::tls::{ListenerTls, TlsError};
 use crate::admin;
 use crate::compile::Snapshot;
 use crate::console::Console;
@@ -35,7 +35,7 @@ use crate::learn::Learner;
 use crate::live::{InForce, Live, is_kept_pressed, private_folder};
 use crate::notify::Notifier;
 use crate::proxy::{Access, Edition, Steps};
-use crate::reload::{self, Reloader, Source};
+use crate::reload::{self, ConfigSource, Reloader};
 use crate::shadow::{self, Shadow};
 use crate::store::Store;
 use crate::telemetry::{Metrics, Telemetry};
@@ -44,8 +44,8 @@ use crate::upstream::Upstreams;
 /// The arguments of a start.
 pub struct Start {
     pub snapshot: Snapshot,
-    pub source: Source,
-    /// Who may use the admin listener, already read.
+    pub source: ConfigSource,
+    /// The tokens of the admin listener, already read.
     pub keys: Vec<admin::AdminKey>,
     /// Sockets from a predecessor.
     pub inheritance: Inheritance,
@@ -150,8 +150,11 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     for address in &server.tls.listen {
         tls_listeners.push(bound.listen(address).map_err(StartError::Listen)?);
     }
-    let tls =
-        if tls_listeners.is_empty() { None } else { Some(Arc::new(Tls::load(&server.tls).map_err(StartError::Tls)?)) };
+    let tls = if tls_listeners.is_empty() {
+        None
+    } else {
+        Some(Arc::new(ListenerTls::load(&server.tls).map_err(StartError::Tls)?))
+    };
     let admin = bound.listen(&server.admin).map_err(StartError::Listen)?;
     let metrics_alone = server.metrics.as_ref().map(|address| bound.listen(address)).transpose();
     let metrics_alone = metrics_alone.map_err(StartError::Listen)?;
@@ -188,7 +191,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     let notifier = Notifier::new(control.clone(), Arc::clone(&metrics));
     let fleet = replica::join(&in_force.load().snapshot, &admin.to_string(), &store, &metrics, control)
         .map_err(StartError::Fleet)?;
-    let reloader = Reloader::new(reload::Parts {
+    let reloader = Reloader::new(reload::ReloaderParts {
         source,
         in_force: Arc::clone(&in_force),
         live: Arc::clone(&live),
@@ -347,10 +350,7 @@ const IDLE: usize = 512;
 /// Divides the descriptors, and says so where the file wants more than there are.
 fn share_descriptors(wanted: Option<u64>, threads: usize) -> Shares {
     let idle = u64::try_from(IDLE * threads).unwrap_or(u64::MAX);
-    let limit = raise_limit().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the limit of open descriptors is not known");
-        u64::MAX / 8
-    });
+    let limit = raise_limit();
     let open = open_now();
     let shares = Shares::of(limit, open, idle);
     if let Some(wanted) = wanted.filter(|wanted| *wanted > shares.clients) {

@@ -64,7 +64,7 @@ impl Shadow {
         let asked = Asked { head, body: Vec::new(), held, target, translate, identity };
         let (monolith, service) = (&asked.target.monolith, &asked.target.service);
         let (control, candidate) = tokio::join!(self.side(&asked, &copies, monolith, UpstreamId::MONOLITH), async {
-            // A service would answer somebody else than the monolith does.
+            // The service would answer for another client than the monolith does.
             if unknown { Err(NoAnswer::Credentials) } else { self.side(&asked, &copies, &service.1, service.0).await }
         },);
         let side = |answered: &Result<Seen, NoAnswer>| match answered {

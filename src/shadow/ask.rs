@@ -17,7 +17,7 @@ use crate::client::{self, End, Fault, Peer};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::message::{Fields, Framing, Name, Piece, ProxiedAddresses, RequestHead, is_call};
-use crate::upstream::{Failure, Lease, Pool};
+use crate::upstream::{EndpointFailure, Lease, Pool};
 
 /// Idle connections that are kept, over all upstreams.
 const IDLE_CONNECTIONS: usize = 128;
@@ -109,9 +109,9 @@ impl Client {
         let answered = whole.await.unwrap_or(Err(ClientError::Timeout(limit)));
         match &answered {
             Ok(_) => lease.copy_answered(),
-            Err(ClientError::Connect(_)) => lease.copy_failed(Failure::Connect),
-            Err(ClientError::Timeout(_)) => lease.copy_failed(Failure::Timeout),
-            Err(ClientError::NoEndpoint | ClientError::Broken(_)) => lease.copy_failed(Failure::Reset),
+            Err(ClientError::Connect(_)) => lease.copy_failed(EndpointFailure::Connect),
+            Err(ClientError::Timeout(_)) => lease.copy_failed(EndpointFailure::Timeout),
+            Err(ClientError::NoEndpoint | ClientError::Broken(_)) => lease.copy_failed(EndpointFailure::Reset),
         }
         answered
     }

@@ -19,7 +19,7 @@ pub(super) struct Seen {
     pub(super) waited: Duration,
     /// Its Location as the endpoint wrote it; `None` where only what the client got is known.
     pub(super) location: Option<Box<str>>,
-    /// Who answered; `None` as above.
+    /// The endpoint that answered; `None` as above.
     pub(super) endpoint: Option<Box<str>>,
     #[expect(dead_code, reason = "held for its Drop")]
     pub(super) held: Held,
@@ -86,7 +86,7 @@ impl Capture {
             (false, false) => Body::Cut,
         };
         let answer = Answer { status: passing.status, headers: passing.fields.to_map(), body };
-        // Nobody waits for it when the copy failed.
+        // The receiver is gone if the copy failed.
         let seen = Seen { answer, took: passing.took, waited: Duration::ZERO, location: None, endpoint: None, held };
         drop(self.to.send(seen));
     }

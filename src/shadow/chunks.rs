@@ -1,4 +1,4 @@
-//! The chunks of a body that is kept: large ones are shared with whoever passes them on, small ones are copied together.
+//! The chunks of a body that is kept: large ones are shared with the exchange that passes them on, small ones are copied into one buffer.
 
 use bytes::{Bytes, BytesMut};
 

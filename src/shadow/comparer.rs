@@ -207,7 +207,7 @@ impl Work {
         }
     }
 
-    /// An event for whoever watches: which fields, and no value of any.
+    /// An event for the live stream: the names of the fields, without values.
     fn tell(&self, comparison: &Comparison, outcome: &Outcome) {
         let Comparison { copies, asked, control, candidate, .. } = comparison;
         self.tools.telemetry.events.publish("mismatch", &copies.route, || {

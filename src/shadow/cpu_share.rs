@@ -60,7 +60,7 @@ impl CpuShare {
     }
 
     /// Looks at what is taken as long as there is a limit, and waits for one where there is none. To be polled on the thread that
-    /// sends copies. `lives`: somebody copies.
+    /// sends copies. `lives`: copies are being sent.
     pub(super) async fn watch(self: Arc<Self>, lives: impl Fn() -> bool + Send) {
         let (mut account, mut at, mut before) = (Account::default(), Instant::now(), self.taken());
         while lives() {

@@ -306,10 +306,10 @@ impl Shadow {
         let Order { copies, slot, tee, target, head, translate, primary, mut permit } = order;
         let identity = match &target.inquiry {
             None => None,
-            // In a box: most copies ask nobody first, and should not carry the room for it.
+            // Boxed: most copies need no identification, and should not carry its size.
             Some(inquiry) => match Box::pin(inquiry.identify(&head)).await {
                 Ok(identity) => Some(identity),
-                // The target would answer somebody else than the monolith did.
+                // The target would answer for another client than the monolith did.
                 Err(_) => return copies.skip(Skipped::Credentials),
             },
         };

@@ -27,7 +27,7 @@ pub(super) fn departures<T>() -> (Departures<T>, Turns<T>) {
 pub(super) struct Turns<T>(UnboundedReceiver<T>);
 
 impl<T> Turns<T> {
-    /// What was put down since the last turn, at least one; `None`: nobody is left who could.
+    /// The jobs since the last turn, at least one; `None`: every sender is gone.
     pub(super) async fn next(&mut self) -> Option<Vec<T>> {
         let mut taken = Vec::new();
         for _ in 0..QUIET {

@@ -211,7 +211,7 @@ impl RouteEvidence {
         self.used.store(now, Relaxed);
         self.with(|evidence| {
             let result = change(evidence);
-            // Under the lock: nobody may put it away between the two.
+            // Under the lock: the evidence must not be archived between the two steps.
             self.changed.store(true, Relaxed);
             result
         })

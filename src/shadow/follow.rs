@@ -72,7 +72,7 @@ pub(super) async fn follow(
         let keep = Some((body_limit, side.budget.hold()));
         let answered = asked.ask_at(&place, side, keep).await;
         drop(permit);
-        // Nobody answered, or nothing of it could be held: that is no outcome.
+        // No response, or no memory for it: there is no outcome.
         let Ok(Response { seen: Some(next), .. }) = answered else { continue };
         // How long the side took is how long it took to accept.
         seen = Seen { took, waited, ..next };

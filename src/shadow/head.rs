@@ -10,7 +10,7 @@ use crate::guard::identity::ClientIdentity;
 use crate::message::{Name, RequestHead, is_call};
 use crate::route::HeaderEdits;
 
-/// Says that the response goes to nobody. Clients cannot send it: it is removed from every request first.
+/// Marks a copy: no client receives its response. The field is removed from every client's request first.
 const MARKER: &str = "X-Multilith-Shadow";
 
 /// Makes the client's cleaned head the copy's. `identity`: what it is to say of the client; `edits`: what the copy alone is to say. The body is framed by the connection.

@@ -1,4 +1,4 @@
-//! The second request: copies whose answers nobody receives, and what is learnt from them.
+//! Shadow requests: copies whose responses no client receives, and their comparison with the client's response.
 //!
 //! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. What the path does is
 //! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over an [`Order`]. Everything

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::migration::Percent;
@@ -44,15 +45,14 @@ pub(super) fn step_back_for(share: Option<Percent>) {
     let niceness = niceness(share);
     #[cfg(target_os = "linux")]
     {
-        #[expect(unsafe_code, reason = "std has no priorities")]
-        // SAFETY: plain numbers; 0 means the calling thread.
-        let already = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        // On Linux, of the calling thread.
+        let already = rustix::process::getpriority_process(None).unwrap_or_default();
         let thread = libc::sched_attr {
             size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default(),
             // Takes no processor away from a thread that runs.
             sched_policy: libc::SCHED_BATCH.unsigned_abs(),
             sched_flags: 0,
-            // Nobody but root may take a step forward.
+            // Only root may raise a priority.
             sched_nice: niceness.max(already),
             sched_priority: 0,
             sched_runtime: u64::try_from(SLICE.as_nanos()).unwrap_or_default(),
@@ -100,10 +100,7 @@ pub(super) fn busy_or_waiting() -> Duration {
 
 /// What this thread has taken of processors so far.
 pub(super) fn cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    #[expect(unsafe_code, reason = "std has no clock of a thread")]
-    // SAFETY: the structure is valid for the call. A refusal leaves it at zero.
-    let _ = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use access_log::AccessLog;
+pub use access_log::AccessLogger;
 pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
 pub use metrics::{
     DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, LONGEST_WINDOW, Metrics, Moved,
@@ -29,7 +29,7 @@ use crate::message::Fields;
 /// Everything that the rest of the program reports to.
 pub struct Telemetry {
     pub metrics: Arc<Metrics>,
-    pub access_log: AccessLog,
+    pub access_log: AccessLogger,
     pub events: Arc<Events>,
     pub tracer: Tracer,
     reader: MetricsReader,
@@ -39,7 +39,7 @@ impl Telemetry {
     /// Opens the access log and, if there is a collector, the way to it. Fails when the log's file cannot be opened
     /// or the collector's address is none.
     pub fn start(metrics: Arc<Metrics>, snapshot: &Snapshot) -> io::Result<Arc<Self>> {
-        let access_log = AccessLog::start(&snapshot.logs, Arc::clone(&metrics))?;
+        let access_log = AccessLogger::start(&snapshot.logs, Arc::clone(&metrics))?;
         let tracer = Tracer::new(Arc::clone(&metrics));
         tracer.configure(&snapshot.tracing)?;
         let reader = MetricsReader::new(Arc::clone(&metrics));

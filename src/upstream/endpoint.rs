@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::peers::Place;
 use super::pool::Pool;
-use super::vitals::{EndpointKey, Failure, Vitals};
+use super::vitals::{EndpointFailure, EndpointKey, Vitals};
 use crate::client::Peer;
 use crate::endpoint::IdleCloses;
 use crate::message::ProxiedAddresses;
@@ -158,7 +158,7 @@ impl Lease {
     }
 
     /// A copy was not answered. Copies eject nobody: that is for what clients wait for.
-    pub fn copy_failed(&self, kind: Failure) {
+    pub fn copy_failed(&self, kind: EndpointFailure) {
         self.endpoint.vitals.unanswered(true);
         if let Some(pool) = self.endpoint.pool.upgrade() {
             pool.copy_failed(&self.endpoint, kind);
@@ -183,7 +183,7 @@ impl Lease {
     }
 
     /// The attempt failed, and it was not the client's doing.
-    pub fn failed(&self, kind: Failure) {
+    pub fn failed(&self, kind: EndpointFailure) {
         self.endpoint.vitals.unanswered(false);
         let in_a_row = self.endpoint.vitals.failures.fetch_add(1, Relaxed).saturating_add(1);
         if let Some(pool) = self.endpoint.pool.upgrade() {

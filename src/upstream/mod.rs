@@ -28,4 +28,4 @@ pub use pool::Pool;
 pub use queue::{Busy, Entered, Permit, PermitWait, RequestQueue};
 pub use status::{EndpointState, EndpointStatus, LastFailure, QueueStatus, UpstreamStatus};
 pub use upstreams::Upstreams;
-pub use vitals::{EndpointKey, Failure};
+pub use vitals::{EndpointFailure, EndpointKey};

@@ -1,7 +1,7 @@
 //! The observer of changes of an upstream: metrics and other counters.
 
 use super::status::EndpointState;
-use super::vitals::Failure;
+use super::vitals::EndpointFailure;
 
 /// How many endpoints of one upstream are in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,7 +30,7 @@ pub trait Observer: Send + Sync + 'static {
     /// The source of the endpoints answers, or no longer does.
     fn discovery_changed(&self, _upstream: &str, _up: bool) {}
     /// An endpoint was ejected after failures in a row.
-    fn ejected(&self, _upstream: &str, _address: &str, _after: Failure) {}
+    fn ejected(&self, _upstream: &str, _address: &str, _after: EndpointFailure) {}
     /// The upstream is in no snapshot any more: its series can go.
     fn upstream_gone(&self, _upstream: &str) {}
 }

@@ -24,7 +24,7 @@ use super::observer::{Census, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place};
 use super::queue::{Busy, Permit, RequestQueue};
 use super::roll::Roll;
-use super::vitals::{EndpointKey, Failure, Vitals};
+use super::vitals::{EndpointFailure, EndpointKey, Vitals};
 use crate::client::Protocol;
 use crate::endpoint::{Address, InFlightLimit, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
 
@@ -308,22 +308,22 @@ impl Pool {
         self.attention.store(true, Relaxed);
     }
 
-    pub(super) fn copy_failed(&self, endpoint: &Endpoint, kind: Failure) {
+    pub(super) fn copy_failed(&self, endpoint: &Endpoint, kind: EndpointFailure) {
         endpoint.vitals.condition.lock().last_failure = Some((kind, self.now()));
         self.look_again();
     }
 
     /// An attempt failed; `in_a_row` counts this one.
-    pub(super) fn endpoint_failed(&self, endpoint: &Endpoint, kind: Failure, in_a_row: u32) {
+    pub(super) fn endpoint_failed(&self, endpoint: &Endpoint, kind: EndpointFailure, in_a_row: u32) {
         let now = self.now();
         endpoint.vitals.condition.lock().last_failure = Some((kind, now));
         self.look_again();
-        if kind == Failure::Connect {
+        if kind == EndpointFailure::Connect {
             endpoint.vitals.closes.refused(Instant::now());
             endpoint.vitals.doubted.notify_one();
             self.names_doubted.notify_one();
         }
-        let rule = self.spec.eject.rule(kind == Failure::Connect);
+        let rule = self.spec.eject.rule(kind == EndpointFailure::Connect);
         let Some(rule) = rule.filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
         let mut roll = self.roll.lock();
         if !roll.can_spare(endpoint.key(), rule.last) {

@@ -128,9 +128,9 @@ fn requests_in_flight_are_counted_until_the_lease_is_dropped() {
 fn failures_in_a_row_eject_an_endpoint_but_never_the_last() {
     let upstreams = Upstreams::new(Arc::new(Unobserved));
     let pool = pool(&upstreams, fixed(&["127.0.0.1:1", "127.0.0.1:2"]));
-    let fail = |address: &str| (0..3).for_each(|_| lease_on(&pool, address).failed(Failure::Timeout));
-    lease_on(&pool, "127.0.0.1:1").failed(Failure::Timeout);
-    lease_on(&pool, "127.0.0.1:1").failed(Failure::Timeout);
+    let fail = |address: &str| (0..3).for_each(|_| lease_on(&pool, address).failed(EndpointFailure::Timeout));
+    lease_on(&pool, "127.0.0.1:1").failed(EndpointFailure::Timeout);
+    lease_on(&pool, "127.0.0.1:1").failed(EndpointFailure::Timeout);
     lease_on(&pool, "127.0.0.1:1").succeeded();
     assert_eq!(picks(&pool, 10).len(), 2, "a success in between starts over");
     fail("127.0.0.1:1");
@@ -148,7 +148,7 @@ fn the_last_endpoint_is_ejected_where_the_file_says_so_and_comes_back() {
         Eject::Rule(Ejection { failures: 3, base: Duration::from_secs(1), max: Duration::from_secs(1), last: true });
     let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1"]) });
     let lease = lease_on(&pool, "127.0.0.1:1");
-    (0..3).for_each(|_| lease.failed(Failure::Timeout));
+    (0..3).for_each(|_| lease.failed(EndpointFailure::Timeout));
     assert_eq!(pool.pick(None, &[]).err(), Some(NoEndpoint::AllDown));
     eventually("it is back", || pool.pick(None, &[]).is_ok());
 }
@@ -159,20 +159,20 @@ fn without_a_rule_five_failures_eject_and_refused_connections_sooner_but_not_for
     let list = ["127.0.0.1:1", "127.0.0.1:2"];
     let (never, usual) = (Eject::Never, Eject::Usual);
     let off = pool(&upstreams, UpstreamSpec { eject: never, ..fixed(&list) });
-    (0..9).for_each(|_| lease_on(&off, "127.0.0.1:1").failed(Failure::Connect));
+    (0..9).for_each(|_| lease_on(&off, "127.0.0.1:1").failed(EndpointFailure::Connect));
     assert_eq!(picks(&off, 10).len(), 2, "`eject = false`");
     let five = pool(&upstreams, UpstreamSpec { name: "five".into(), eject: usual.clone(), ..fixed(&list) });
-    (0..4).for_each(|_| lease_on(&five, "127.0.0.1:1").failed(Failure::Reset));
+    (0..4).for_each(|_| lease_on(&five, "127.0.0.1:1").failed(EndpointFailure::Reset));
     assert_eq!(picks(&five, 10).len(), 2, "four are not enough");
-    lease_on(&five, "127.0.0.1:1").failed(Failure::Reset);
+    lease_on(&five, "127.0.0.1:1").failed(EndpointFailure::Reset);
     assert_eq!(picks(&five, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
-    (0..9).for_each(|_| lease_on(&five, "127.0.0.1:2").failed(Failure::Reset));
+    (0..9).for_each(|_| lease_on(&five, "127.0.0.1:2").failed(EndpointFailure::Reset));
     assert_eq!(picks(&five, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]), "never the last one");
     let alone = pool(&upstreams, UpstreamSpec { name: "alone".into(), eject: usual.clone(), ..fixed(&list[..1]) });
-    (0..9).for_each(|_| lease_on(&alone, "127.0.0.1:1").failed(Failure::Reset));
+    (0..9).for_each(|_| lease_on(&alone, "127.0.0.1:1").failed(EndpointFailure::Reset));
     assert_eq!(picks(&alone, 10).len(), 1);
     let pool = pool(&upstreams, UpstreamSpec { name: "refusing".into(), eject: usual, ..fixed(&list) });
-    (0..3).for_each(|_| lease_on(&pool, "127.0.0.1:1").failed(Failure::Connect));
+    (0..3).for_each(|_| lease_on(&pool, "127.0.0.1:1").failed(EndpointFailure::Connect));
     assert_eq!(picks(&pool, 10), BTreeMap::from([("127.0.0.1:2".to_owned(), 10)]));
     eventually("it is back", || state_of(&upstreams, "127.0.0.1:1") != Some(EndpointState::Unhealthy));
 }
@@ -187,7 +187,7 @@ fn an_ejected_endpoint_comes_back_and_takes_its_share_step_by_step() {
         last: false,
     });
     let pool = pool(&upstreams, UpstreamSpec { eject, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
-    lease_on(&pool, "127.0.0.1:1").failed(Failure::Connect);
+    lease_on(&pool, "127.0.0.1:1").failed(EndpointFailure::Connect);
     eventually("it is starting", || state_of(&upstreams, "127.0.0.1:1") == Some(EndpointState::Starting));
     let share = picks(&pool, 1_100)["127.0.0.1:1"];
     assert!((100..=520).contains(&share), "just after it came back it was picked {share} times of 1100");
@@ -199,7 +199,7 @@ fn an_equal_specification_keeps_its_pool_and_a_changed_one_keeps_what_is_known_o
     let list = ["127.0.0.1:1", "127.0.0.1:2"];
     let first = pool(&upstreams, fixed(&list));
     let in_flight = lease_on(&first, "127.0.0.1:2");
-    (0..3).for_each(|_| lease_on(&first, "127.0.0.1:1").failed(Failure::Reset));
+    (0..3).for_each(|_| lease_on(&first, "127.0.0.1:1").failed(EndpointFailure::Reset));
     assert!(Arc::ptr_eq(&first, &pool(&upstreams, fixed(&list))));
 
     let changed = UpstreamSpec { keepalive: Keepalive::For(Duration::from_secs(9)), ..fixed(&list) };
@@ -279,7 +279,7 @@ fn a_request_of_one_sticky_unit_stays_with_its_endpoint() {
     let pool = pool(&upstreams, UpstreamSpec { balance: Balance::Sticky, ..fixed(&["127.0.0.1:1", "127.0.0.1:2"]) });
     let owner = pool.pick(Some(42), &[]).unwrap().address().to_owned();
     assert!((0..100).all(|_| pool.pick(Some(42), &[]).unwrap().address() == owner));
-    (0..3).for_each(|_| pool.pick(Some(42), &[]).unwrap().failed(Failure::Connect));
+    (0..3).for_each(|_| pool.pick(Some(42), &[]).unwrap().failed(EndpointFailure::Connect));
     assert_ne!(pool.pick(Some(42), &[]).unwrap().address(), owner, "its endpoint is ejected");
 }
 

@@ -19,7 +19,7 @@ pub struct EndpointKey(u64);
 
 /// How an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Failure {
+pub enum EndpointFailure {
     /// No connection could be made.
     Connect,
     /// No answer in time.
@@ -32,7 +32,7 @@ pub enum Failure {
     Protocol,
 }
 
-impl Failure {
+impl EndpointFailure {
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -86,7 +86,7 @@ pub(super) struct Condition {
     pub(super) ejected_for: String,
     /// When it came back, while it takes its share step by step.
     pub(super) returned: Option<u64>,
-    pub(super) last_failure: Option<(Failure, u64)>,
+    pub(super) last_failure: Option<(EndpointFailure, u64)>,
     /// When it was last said why there is no connection.
     pub(super) complained: Option<u64>,
     /// It joined others that were there before it.
@@ -135,11 +135,11 @@ impl Vitals {
     }
 
     /// What is known without a check: `failures` in a row or a refused connection make it fail.
-    pub(super) fn learned(&self, last: Option<Failure>, failures: u32) -> (EndpointState, String) {
+    pub(super) fn learned(&self, last: Option<EndpointFailure>, failures: u32) -> (EndpointState, String) {
         let Learned { answered, requests, copies } = &self.learned;
         let (requests, copies) = (requests.load(Relaxed), copies.load(Relaxed));
         let all = requests.saturating_add(copies);
-        if let Some(kind) = last.filter(|kind| all > 0 && (*kind == Failure::Connect || all >= failures)) {
+        if let Some(kind) = last.filter(|kind| all > 0 && (*kind == EndpointFailure::Connect || all >= failures)) {
             let counted = [(requests, "request"), (copies, "copy")].map(|(count, word)| match (count, word) {
                 (0, _) => String::new(),
                 (1, word) => format!("1 {word}"),
@@ -147,8 +147,8 @@ impl Vitals {
                 (count, word) => format!("{count} {word}s"),
             });
             let counted: Vec<_> = counted.into_iter().filter(|text| !text.is_empty()).collect();
-            let what = if kind == Failure::Connect { "refused" } else { "did not answer" };
-            let kind = if kind == Failure::Connect { String::new() } else { format!(" ({})", kind.name()) };
+            let what = if kind == EndpointFailure::Connect { "refused" } else { "did not answer" };
+            let kind = if kind == EndpointFailure::Connect { String::new() } else { format!(" ({})", kind.name()) };
             return (EndpointState::Failing, format!("{what} {}{kind}", counted.join(" and ")));
         }
         if answered.load(Relaxed) {

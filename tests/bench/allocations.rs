@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use multilith::compile::compile;
-use multilith::reload::Source;
+use multilith::reload::ConfigSource;
 use multilith::server::{Inheritance, Start, start};
 
 /// The most that a request may take in all. Pingora's proxy alone takes 73 for a pass.
@@ -104,7 +104,7 @@ fn ours(origin: SocketAddr, routes: &str, control: &tokio::runtime::Runtime) -> 
     );
     let compiled = compile(&text, "routes.toml", &|_| None);
     let snapshot = compiled.snapshot.expect("the file is right");
-    let source = Source::CommandLine(text.into());
+    let source = ConfigSource::CommandLine(text.into());
     let running =
         start(Start { snapshot, source, keys: Vec::new(), inheritance: Inheritance::default() }, control.handle())
             .expect("ports are free");

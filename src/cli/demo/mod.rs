@@ -14,7 +14,7 @@ use super::run::{bring_up, control_runtime};
 use super::{DemoArgs, Exit, term};
 use crate::compile::compile_all;
 use crate::diagnostic::render_all;
-use crate::reload::{Source, environment};
+use crate::reload::{ConfigSource, environment};
 use crate::server::{Running, Signal, Signals};
 
 pub fn demo(args: &DemoArgs) -> Exit {
@@ -42,7 +42,7 @@ struct Demo {
     running: Running,
     file: PathBuf,
     signals: std::sync::Mutex<Option<Signals>>,
-    traffic: traffic::Traffic,
+    traffic: traffic::DemoTraffic,
 }
 
 fn start(args: &DemoArgs, control: &Runtime) -> Result<Demo, Exit> {
@@ -63,7 +63,7 @@ fn start(args: &DemoArgs, control: &Runtime) -> Result<Demo, Exit> {
     };
     let folder = std::env::temp_dir().join(format!("multilith-demo-{}", std::process::id()));
     let file = write(&folder, &file::text(&places, &folder)).map_err(|error| cannot("write routes.toml", error))?;
-    let source = Source::file(file.clone());
+    let source = ConfigSource::file(file.clone());
     let read = source.read().map_err(|error| {
         term::fail(&error.diagnostic().message, None);
         Exit::Failed
@@ -75,7 +75,7 @@ fn start(args: &DemoArgs, control: &Runtime) -> Result<Demo, Exit> {
     };
     let running = bring_up(snapshot, source, crate::server::Inheritance::default(), control)?;
     let target = running.listeners.first().copied().ok_or(Exit::Failed)?;
-    let traffic = traffic::Traffic::start(target, control.handle());
+    let traffic = traffic::DemoTraffic::start(target, control.handle());
     Ok(Demo { running, file, signals: std::sync::Mutex::new(Some(signals)), traffic })
 }
 

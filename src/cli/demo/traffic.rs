@@ -34,12 +34,12 @@ struct Seen {
 }
 
 /// The visitors.
-pub struct Traffic {
+pub struct DemoTraffic {
     seen: Arc<Mutex<Seen>>,
     tasks: JoinSet<()>,
 }
 
-impl Traffic {
+impl DemoTraffic {
     pub fn start(proxy: SocketAddr, runtime: &Handle) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut tasks = JoinSet::new();
@@ -49,7 +49,7 @@ impl Traffic {
         Self { seen, tasks }
     }
 
-    /// Who answered which endpoint so far, in one line.
+    /// The answers of each side so far, by endpoint, in one line.
     pub fn line(&self) -> String {
         let seen = self.seen.lock();
         let mut words = vec![format!("{:>6} requests, {} failed", seen.total, seen.failed)];

@@ -11,7 +11,7 @@ use super::{AdminArgs, Exit, InventoryArgs, term};
 use crate::compile::Snapshot;
 use crate::inventory::{Report, openapi, suggested_routes};
 use crate::plan::find_routes;
-use crate::reload::Source;
+use crate::reload::ConfigSource;
 use screen::screen;
 
 pub fn inventory(args: &InventoryArgs) -> Exit {
@@ -81,7 +81,7 @@ fn snapshot(args: &InventoryArgs) -> Result<Option<Snapshot>, Exit> {
     if args.config.is_empty() {
         return Ok(None);
     }
-    compiled(&Source::Files(args.config.clone()), false).map(Some)
+    compiled(&ConfigSource::Files(args.config.clone()), false).map(Some)
 }
 
 /// Keeps the endpoints without a request in the last part of what is known. `false`: it does not go back so far.

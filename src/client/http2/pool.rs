@@ -50,7 +50,7 @@ struct Shared {
     usage: Arc<Usage>,
 }
 
-/// How busy a connection is. Its own task holds no more of it than this: it ends when nobody else holds it.
+/// How busy a connection is. The connection's own task holds only this, so the task ends with the last other holder.
 #[derive(Debug)]
 struct Usage {
     epoch: Instant,

@@ -168,7 +168,7 @@ impl Stream {
         matches!(self.response, Answer::Over)
     }
 
-    /// Nobody waits for the response any more. Dropping the stream says the same, as long as it has not ended.
+    /// Cancels the request. Dropping the stream does the same, unless it has ended.
     pub fn cancel(&mut self) {
         if let Some(stream) = &mut self.sending {
             stream.send_reset(Reason::CANCEL);

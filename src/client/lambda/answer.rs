@@ -40,7 +40,7 @@ pub(super) fn answered(
         413 => Err(super::TOO_LARGE),
         // Our own configuration: a signature, a permission, a name that cannot be one.
         400..=499 => Err(Fault::NotRun(NotRun::Denied)),
-        // Nobody knows whether it ran.
+        // The function may have run.
         _ => Err(Fault::closed()),
     }
 }

@@ -27,7 +27,10 @@ mod service;
 mod shadow;
 mod sticky;
 mod target;
+mod unused;
 mod variants;
+
+pub(super) use unused::report_unused;
 
 use std::collections::HashSet;
 use std::sync::Arc;

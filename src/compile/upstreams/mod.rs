@@ -7,6 +7,7 @@ mod nameko;
 mod parts;
 mod registry_url;
 mod source;
+mod spec;
 mod target;
 mod tls;
 
@@ -14,7 +15,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::draft::{Draft, check_name};
-use super::routes::Routes;
 use super::settings::{DEFAULT_TIMEOUTS, timeouts};
 use crate::config;
 use crate::diagnostic::{Code, Span};
@@ -136,24 +136,4 @@ fn monolith(file: &config::File, base: Timeouts, names: &mut Names<'_>, draft: &
         return parts.compile_from(Source::Fixed(Vec::new()), None, base, false, draft);
     }
     parts.compile(base, false, draft)
-}
-
-/// A service that no route names is often one that a route was meant to name.
-pub(super) fn report_unused(file: &config::File, names: &Names<'_>, routes: &Routes, draft: &mut Draft<'_>) {
-    let Some(services) = file.services.get() else { return };
-    if draft.tables_lost || !routes.complete {
-        return;
-    }
-    for entry in &services.entries {
-        let Found::Service(service) = names.find(&entry.name) else { continue };
-        if !routes.used.contains(&service.id) {
-            draft.say(
-                Code::UnusedService,
-                entry.key.clone(),
-                format!("no route uses the service `{}`", entry.name),
-                "not used",
-                format!("name it in a route, `service = \"{}\"`, or remove it", entry.name),
-            );
-        }
-    }
 }

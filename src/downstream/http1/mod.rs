@@ -70,7 +70,7 @@ enum Writing {
 
 /// One connection of a client.
 #[derive(Debug)]
-pub struct Conn {
+pub struct Http1Connection {
     socket: Socket,
     unread: BytesMut,
     /// So many bytes of `unread` were searched for the end of a head.
@@ -95,7 +95,7 @@ pub struct Conn {
     pub timer: Timer,
 }
 
-impl Conn {
+impl Http1Connection {
     #[must_use]
     pub fn new(socket: Socket, pace: Pace) -> Self {
         let stall = WriteStall::of(socket.descriptor(), pace);

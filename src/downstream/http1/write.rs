@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http::{StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
-use super::{ClientFault, Conn, Writing};
+use super::{ClientFault, Http1Connection, Writing};
 use crate::client::read::poll_look;
 use crate::message::{Framing, Name, Piece, ResponseHead, put_chunk, put_last_chunk, put_length};
 
-impl Conn {
+impl Http1Connection {
     /// Puts a head that comes before the final one.
     pub fn put_interim(&mut self, head: &ResponseHead) {
         self.outbox.put_with(|text| {

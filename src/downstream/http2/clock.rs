@@ -16,7 +16,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 
 /// How far a connection is on its way.
 #[derive(Debug, Clone, Copy)]
-pub enum Stage {
+pub enum Closing {
     Open,
     /// A GOAWAY was sent; what is in flight is finished. When nothing is by this time, the end is not waited for any longer.
     Leaving(Instant),
@@ -24,7 +24,7 @@ pub enum Stage {
     Ending(Instant),
 }
 
-impl Stage {
+impl Closing {
     /// Whether the client can still be refused.
     pub const fn is_refusing(self) -> bool {
         matches!(self, Self::Open | Self::Leaving(_))
@@ -53,7 +53,7 @@ pub enum Due {
 }
 
 pub struct Clock<'a> {
-    pub stage: Stage,
+    pub stage: Closing,
     limits: &'a Limits,
     shared: &'a Shared,
     state: &'a dyn SocketState,
@@ -69,7 +69,7 @@ impl<'a> Clock<'a> {
     pub fn new(limits: &'a Limits, shared: &'a Shared, state: &'a dyn SocketState) -> Self {
         let shortest = limits.write_timeout.into_iter().chain(limits.idle_timeout).min().unwrap_or(RATE_WINDOW);
         Self {
-            stage: Stage::Open,
+            stage: Closing::Open,
             limits,
             shared,
             state,
@@ -84,10 +84,10 @@ impl<'a> Clock<'a> {
     pub fn due(&mut self, now: Instant) -> Option<Instant> {
         let closed = self.closed_at();
         let leaving = match self.stage {
-            Stage::Ending(at) => return Some(closed.map_or(at, |closed| closed.max(at))),
+            Closing::Ending(at) => return Some(closed.map_or(at, |closed| closed.max(at))),
             _ if closed.is_some() => return closed,
-            Stage::Leaving(at) => Some(at),
-            Stage::Open => None,
+            Closing::Leaving(at) => Some(at),
+            Closing::Open => None,
         };
         let looks = self.shared.is_active() || self.shared.traffic.is_blocked();
         self.look_at = looks.then(|| self.look_at.unwrap_or(now + self.window));
@@ -104,13 +104,13 @@ impl<'a> Clock<'a> {
     }
 
     fn idle_until(&self) -> Option<Instant> {
-        let open = matches!(self.stage, Stage::Open) && !self.shared.is_active();
+        let open = matches!(self.stage, Closing::Open) && !self.shared.is_active();
         Some(self.shared.idle_since() + self.limits.idle_timeout.filter(|_| open)?)
     }
 
     /// Something is due, perhaps.
     pub fn look(&mut self, now: Instant) -> Option<Due> {
-        if matches!(self.stage, Stage::Ending(_)) || self.closed_at().is_some() {
+        if matches!(self.stage, Closing::Ending(_)) || self.closed_at().is_some() {
             return Some(Due::Over);
         }
         if self.block_until().is_some_and(|at| at <= now) {
@@ -121,7 +121,7 @@ impl<'a> Clock<'a> {
         {
             return Some(Due::Refuse(reason));
         }
-        if let Stage::Leaving(at) = &mut self.stage
+        if let Closing::Leaving(at) = &mut self.stage
             && *at <= now
         {
             if !self.shared.is_active() {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, Sleep};
 
-use super::clock::{Clock, Due, LEAVING, Stage};
+use super::clock::{Clock, Closing, Due, LEAVING};
 use super::gate::{FrameGate, SocketState};
 use super::{Shared, Stream};
 use crate::compile::Limits;
@@ -95,15 +95,15 @@ pub async fn serve<S>(
                     return state.cut_off();
                 }
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                clock.stage = Stage::ending();
+                clock.stage = Closing::ending();
             }
             Turn::Due(Due::Leave) => {
                 connection.graceful_shutdown();
-                clock.stage = Stage::leaving();
+                clock.stage = Closing::leaving();
             }
             Turn::Due(Due::Gone) => {
                 connection.abrupt_shutdown(Reason::NO_ERROR);
-                clock.stage = Stage::ending();
+                clock.stage = Closing::ending();
             }
             Turn::Due(Due::Over) => return,
         }
@@ -173,7 +173,7 @@ async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
             return Poll::Ready(Turn::Due(Due::Refuse("http2_flood")));
         }
         // An error says that the server is gone, which is the same.
-        if matches!(clock.stage, Stage::Open) && stopping.as_mut().poll(cx).is_ready() {
+        if matches!(clock.stage, Closing::Open) && stopping.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Turn::Due(Due::Leave));
         }
         loop {

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::arrival::Arrival;
 use super::client::walk;
 use super::elements::{Element, addresses, forwarded};
 use super::forwarded::{digits_behind_colon, is_secure, port_of, proto, put_address, put_node, put_subject};
-use super::request::Arrival;
+
 use crate::guard::authority;
 use crate::message::{Fields, Name};
 

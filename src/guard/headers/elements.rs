@@ -17,7 +17,7 @@ pub(super) enum Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// Who asked the proxy that wrote this, as it stands there, without quotes.
+    /// The `for` node: the client of the proxy that wrote the element, without quotes.
     pub(super) fn node(self) -> Option<&'a [u8]> {
         match self {
             Self::Address(text) => Some(text),
@@ -25,7 +25,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// `None`: it names nobody, or somebody without an address.
+    /// `None`: the element has no node, or one without an address.
     pub(super) fn address(self) -> Option<IpAddr> {
         self.node().and_then(parse)
     }

@@ -2,24 +2,12 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use super::request::Arrival;
-use crate::message::{self, Fields, Name};
+use super::arrival::{Arrival, ClientSubject};
+use crate::message::{Fields, Name};
 
 /// Being one of `X-Forwarded-`, it is removed from what clients send.
 const CLIENT_SUBJECT: &str = "X-Forwarded-Client-Subject";
-
-/// The subject of the certificate that the client has shown and that was verified, as `CN=alice, O=Example`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientSubject(pub Arc<str>);
-
-impl ClientSubject {
-    fn value(&self) -> &[u8] {
-        // A subject with control characters is told as none.
-        if message::is_value(self.0.as_bytes()) { self.0.as_bytes() } else { b"" }
-    }
-}
 
 /// The forwarding fields of a request that has none of its own, before they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]

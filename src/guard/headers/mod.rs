@@ -1,5 +1,6 @@
 //! The fields that may cross the edge, and the fields in which the edge describes the client.
 
+mod arrival;
 mod client;
 mod continued;
 mod elements;
@@ -8,8 +9,9 @@ mod hop_by_hop;
 mod request;
 mod response;
 
+pub use arrival::{Arrival, ClientSubject};
 pub use client::{address as client_address, is_trusted};
-pub use forwarded::{ClientSubject, ForwardedHeaders};
+pub use forwarded::ForwardedHeaders;
 pub use hop_by_hop::without_hop_by_hop;
-pub use request::{Arrival, Received, clean, receive};
+pub use request::{Received, clean, receive};
 pub use response::{Asked, answer, interim};

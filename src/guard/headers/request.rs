@@ -5,24 +5,12 @@ use std::net::IpAddr;
 use http::{Method, Version};
 use pingora::http::authority::{RawTargetAuthority, raw_target_authority};
 
-use super::forwarded::{ClientSubject, ForwardedHeaders};
+use super::arrival::Arrival;
+use super::forwarded::ForwardedHeaders;
 use super::{client, continued, hop_by_hop};
-use crate::compile::{ForceRule, Network};
+use crate::compile::ForceRule;
 use crate::guard::authority;
 use crate::message::{Key, Name, RequestHead};
-
-/// How a request came in.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
-    /// The other end of the connection.
-    pub peer: IpAddr,
-    pub tls: bool,
-    pub subject: Option<&'a ClientSubject>,
-    pub trusted: &'a [Network],
-    pub force: Option<&'a ForceRule>,
-    /// Upstreams get `Forwarded`, too, where the peer has sent none.
-    pub forwarded: bool,
-}
 
 /// Facts that the edge takes from the fields before they are cleaned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +74,7 @@ pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Opt
     (received, Some(ForwardedHeaders::of(arrival)))
 }
 
-/// Nobody says of itself who it is: what the edge says will stand alone.
+/// Removes the forwarding fields of an untrusted peer: those of the edge are the only ones then.
 fn forget_forwarded(request: &mut RequestHead, client: IpAddr) {
     if request.fields.has(Name::XRealIp) {
         request.fields.set(Name::XRealIp, client.to_string().as_bytes());

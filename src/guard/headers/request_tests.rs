@@ -3,6 +3,8 @@
 use http::HeaderName;
 
 use super::*;
+use crate::compile::Network;
+use crate::guard::headers::ClientSubject;
 
 type Lines = &'static [(&'static str, &'static str)];
 

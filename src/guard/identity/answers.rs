@@ -23,7 +23,7 @@ pub(super) struct Answered<T> {
     pub(super) value: T,
     /// How long it may be used again; `None`: not at all.
     pub(super) keep: Option<Duration>,
-    /// Who waited for the same may have it, too.
+    /// Requests that waited for the same answer share it.
     pub(super) shared: bool,
 }
 
@@ -92,7 +92,7 @@ impl<T: Clone + Send + Sync + 'static> Answers<T> {
         Tagger(hmac::Context::with_key(&self.key))
     }
 
-    /// The answer that is kept, or the one that `ask` gives. While somebody asks for the same, others wait for that answer. Asking
+    /// The answer that is kept, or the one that `ask` gives. Concurrent requests for the same answer wait for the first one. Asking
     /// does not end with the client that began it: others may wait. `None`: it ended without an answer.
     pub(super) async fn get<F>(self: &Arc<Self>, tag: Tag, ask: impl Fn() -> F) -> Option<T>
     where

@@ -74,7 +74,7 @@ impl AuthServer {
         };
         match self.tag(head) {
             Some(tag) => self.answers.get(tag, asked).await.unwrap_or(Said::NoAnswer),
-            // An answer to somebody who shows nothing is about that one request.
+            // An answer to a request without credentials is valid for that request only.
             None => asked().await.value,
         }
     }

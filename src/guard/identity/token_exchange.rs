@@ -40,7 +40,7 @@ pub(super) enum Exchanged {
     /// The client shows nothing that could be exchanged.
     Nothing,
     For(Headers),
-    /// The server does not take it, or nobody should.
+    /// The server refused the credential, or its answer must not be used.
     Refused,
     NoAnswer,
 }

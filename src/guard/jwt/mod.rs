@@ -25,7 +25,7 @@ const LEEWAY_SECONDS: f64 = 60.0;
 
 /// The requirements of a route on a token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rules {
+pub struct ClaimRules {
     pub issuer: Option<Box<str>>,
     /// The token has to name one of these; none: any audience, or no audience, will do.
     pub audience: Vec<Box<str>>,
@@ -85,7 +85,12 @@ impl Rejected {
 /// these names is removed first. Gives all claims.
 ///
 /// `now` is in seconds since the epoch.
-pub fn check(request: &mut RequestHead, keys: &Keys, rules: &Rules, now: u64) -> Result<Map<String, Value>, Rejected> {
+pub fn check(
+    request: &mut RequestHead,
+    keys: &Keys,
+    rules: &ClaimRules,
+    now: u64,
+) -> Result<Map<String, Value>, Rejected> {
     forget(request, rules)?;
     let claims = verify(bearer(&request.fields)?, keys, rules, now)?;
     for (claim, name) in &rules.forward {
@@ -99,7 +104,7 @@ pub fn check(request: &mut RequestHead, keys: &Keys, rules: &Rules, now: u64) ->
 }
 
 /// The claims of a good token.
-pub fn verify(token: &str, keys: &Keys, rules: &Rules, now: u64) -> Result<Map<String, Value>, Rejected> {
+pub fn verify(token: &str, keys: &Keys, rules: &ClaimRules, now: u64) -> Result<Map<String, Value>, Rejected> {
     let claims = token::verified(token, keys)?;
     check_times(&claims, now)?;
     if let Some(issuer) = &rules.issuer
@@ -158,7 +163,7 @@ pub fn signed_part(fields: &Fields) -> Option<&str> {
 
 /// Removes what the client sent under the names that will carry claims; refuses a `Connection` that would have them removed on the
 /// way.
-pub fn forget(request: &mut RequestHead, rules: &Rules) -> Result<(), Rejected> {
+pub fn forget(request: &mut RequestHead, rules: &ClaimRules) -> Result<(), Rejected> {
     let ours = |name: &[u8]| rules.forward.iter().any(|(_, own)| forged::is_same(own, name));
     if request.fields.all(Name::Connection).flat_map(message::elements).any(ours) {
         return Err(Rejected::Malformed);

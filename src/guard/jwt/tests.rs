@@ -14,8 +14,8 @@ fn keys() -> Keys {
     Keys::from_jwks(fixtures()["jwks"].to_string().as_bytes()).unwrap()
 }
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> ClaimRules {
+    ClaimRules {
         issuer: Some("https://issuer".into()),
         audience: vec!["other".into(), "shop".into()],
         forward: vec![

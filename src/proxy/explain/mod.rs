@@ -51,7 +51,7 @@ pub struct Explained {
     pub endpoint: Option<String>,
     pub reason: String,
     pub shadow: Option<ExplainedCopy>,
-    pub candidates: Vec<Lost>,
+    pub candidates: Vec<LostRoute>,
     pub request: Sent,
     /// What is sent instead, to what is no server of HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,7 +158,7 @@ pub struct ExplainedCopy {
 
 /// A route that could have taken the request, and why it did not.
 #[derive(Debug, Clone, Serialize)]
-pub struct Lost {
+pub struct LostRoute {
     pub route: String,
     pub lost: String,
 }
@@ -245,7 +245,7 @@ pub fn explain(
     let candidates = snapshot.table.explain(&facts).candidates;
     let lost = candidates.into_iter().filter_map(|candidate| {
         let route = snapshot.routes.get(candidate.route.index())?;
-        Some(Lost { route: route.name.to_string(), lost: candidate.lost.to_string() })
+        Some(LostRoute { route: route.name.to_string(), lost: candidate.lost.to_string() })
     });
     let candidates = lost.collect();
     let near = snapshot.table.near_misses(&facts, found).into_iter().filter_map(|near| {
@@ -261,7 +261,7 @@ pub fn explain(
         let location = redirect.location(&template.captures(normal.as_str()), request.query());
         Some(ExplainedRedirect { status: redirect.status, location: String::from_utf8_lossy(&location).into_owned() })
     });
-    // Who redirects asks nobody.
+    // A redirect needs no upstream.
     let upstream = if redirect.is_some() { "none".to_owned() } else { name_of(snapshot, decision.upstream) };
     let endpoint = only_endpoint(snapshot, decision.upstream).filter(|_| redirect.is_none());
     let reason = reason(dial, &decision, route, monolith_only);
@@ -329,7 +329,7 @@ fn fault(route: Option<&Route>, decision: &Decision) -> Option<String> {
     Some(format!("{} of such requests {}, on purpose", fault.share, what.join(" and ")))
 }
 
-/// Nobody is asked where the monolith answers and no service gets a copy.
+/// The servers of identity that this request needs: none where the monolith answers and no service gets a copy.
 fn asked_servers(route: Option<&Route>, decision: &Decision) -> Vec<ExplainedAsking> {
     let Some(route) = route else { return Vec::new() };
     let answers = decision.upstream != UpstreamId::MONOLITH;

@@ -93,7 +93,7 @@ impl Files {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
     }
 
-    /// Whole or not at all, and readable by nobody else at any time.
+    /// Written whole or not at all, and never readable for other users.
     fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         self.make()?;
         let beside = path.with_extension("new");

@@ -28,7 +28,7 @@ use crate::guard::headers::ClientSubject;
 use certificates::ACME_TLS;
 
 /// TLS as it is in force: what new connections are greeted with. Shared by all listeners.
-pub struct Tls {
+pub struct ListenerTls {
     certificates: Arc<Certificates>,
     acceptor: ArcSwap<Acceptor>,
 }
@@ -50,7 +50,7 @@ pub struct Prepared {
     acceptor: Option<Acceptor>,
 }
 
-impl Tls {
+impl ListenerTls {
     /// Reads all files; all that is wrong with any of them is said.
     pub fn load(settings: &TlsSettings) -> Result<Self, Vec<TlsError>> {
         let certificates = Arc::new(Certificates::default());
@@ -144,7 +144,7 @@ fn acceptor(settings: &TlsSettings, certificates: &Arc<Certificates>) -> Result<
     Ok(Acceptor::from_server_config(Arc::new(config)))
 }
 
-/// Who a verified client certificate is for.
+/// The subject of a verified client certificate.
 fn subject(tls: &TlsRef) -> Option<ClientSubject> {
     let (_, certificate) = X509Certificate::from_der(tls.peer_certificate_der()?).ok()?;
     Some(ClientSubject(certificate.subject().to_string().into()))

@@ -128,7 +128,7 @@ pub fn trusting(path: &Path) -> Result<ClientConfig, TlsError> {
         .map_err(|error| TlsError { path: path.to_owned(), cause: TlsCause::Unreadable(error.to_string().into()) })
 }
 
-/// Who may have signed the certificates of clients. Without `required`, a client may come without one.
+/// The authorities of client certificates. Without `required`, a client may connect without a certificate.
 pub fn client_verifier(path: &Path, required: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let error = |why: String| TlsError { path: path.to_owned(), cause: TlsCause::Unreadable(why.into()) };
     let mut roots = RootCertStore::empty();

@@ -163,7 +163,7 @@ async fn a_reload_is_seen_by_the_next_handshake_and_a_bad_file_changes_nothing()
     let folder = Folder::new();
     let (a, b) = (folder.pair("a", &["a.example"]), folder.pair("b", &["b.example"]));
     let settings = TlsSettings { certificates: vec![a.clone(), b.clone()], ..TlsSettings::default() };
-    let tls = Tls::load(&settings).unwrap();
+    let tls = ListenerTls::load(&settings).unwrap();
     let (old_a, old_b) = (der(&a), der(&b));
 
     let new_a = folder.pair("a", &["a.example"]);

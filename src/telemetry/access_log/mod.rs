@@ -29,14 +29,14 @@ pub(crate) fn redacted_query(query: &[u8], hidden: &[Box<str>], use_it: impl FnO
 }
 
 /// The log in force.
-pub struct AccessLog {
+pub struct AccessLogger {
     settings: ArcSwap<Settings>,
     writer: Writer,
     /// Two reloads at once must not leave the settings of one with the output of the other.
     changing: Mutex<()>,
 }
 
-impl AccessLog {
+impl AccessLogger {
     /// Opens the output and starts the thread.
     pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Self> {
         let writer = Writer::start(Output::open(&settings.output)?, metrics, None)?;
@@ -92,7 +92,7 @@ impl AccessLog {
 }
 
 #[cfg(test)]
-impl AccessLog {
+impl AccessLogger {
     /// A log of everything over an open descriptor, with little room.
     fn over(output: std::os::fd::OwnedFd, metrics: Arc<Metrics>, room: usize) -> Self {
         let settings = Settings {

@@ -178,7 +178,7 @@ fn dropped(metrics: &Metrics) -> u64 {
     line.unwrap().parse().unwrap()
 }
 
-fn write_many(log: &AccessLog, count: u32, status: u16) {
+fn write_many(log: &AccessLogger, count: u32, status: u16) {
     for number in 0..count {
         let id = RequestId::continue_or_make(None, u128::from(number));
         with_record(
@@ -203,8 +203,9 @@ fn every_line_arrives_whole_when_many_threads_write() {
     let folder = Folder::new("threads");
     let path = folder.0.join("access.log");
     let metrics = metrics();
-    let log = AccessLog::start(&settings(LogFormat::Json, LogOutput::File(path.clone()), 10_000), Arc::clone(&metrics))
-        .unwrap();
+    let log =
+        AccessLogger::start(&settings(LogFormat::Json, LogOutput::File(path.clone()), 10_000), Arc::clone(&metrics))
+            .unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| write_many(&log, 500, 200));
@@ -222,7 +223,8 @@ fn the_sample_is_of_good_answers_only_and_the_same_everywhere() {
     let mut written = Vec::new();
     for replica in ["a", "b"] {
         let path = folder.0.join(replica);
-        let log = AccessLog::start(&settings(LogFormat::Json, LogOutput::File(path.clone()), 1000), metrics()).unwrap();
+        let log =
+            AccessLogger::start(&settings(LogFormat::Json, LogOutput::File(path.clone()), 1000), metrics()).unwrap();
         write_many(&log, 2000, 200);
         assert!(log.close(LONG));
         written.push(fs::read_to_string(path).unwrap());
@@ -231,7 +233,7 @@ fn the_sample_is_of_good_answers_only_and_the_same_everywhere() {
     assert!((140..260).contains(&kept), "10 % of 2000 are about 200, not {kept}");
     assert_eq!(written[0], written[1]);
     let path = folder.0.join("bad");
-    let log = AccessLog::start(&settings(LogFormat::Common, LogOutput::File(path.clone()), 0), metrics()).unwrap();
+    let log = AccessLogger::start(&settings(LogFormat::Common, LogOutput::File(path.clone()), 0), metrics()).unwrap();
     write_many(&log, 10, 200);
     write_many(&log, 10, 404);
     assert!(log.close(LONG));
@@ -242,7 +244,8 @@ fn the_sample_is_of_good_answers_only_and_the_same_everywhere() {
 fn a_file_that_was_moved_away_is_opened_anew() {
     let folder = Folder::new("reopen");
     let (path, moved) = (folder.0.join("access.log"), folder.0.join("access.log.1"));
-    let log = AccessLog::start(&settings(LogFormat::Json, LogOutput::File(path.clone()), 10_000), metrics()).unwrap();
+    let log =
+        AccessLogger::start(&settings(LogFormat::Json, LogOutput::File(path.clone()), 10_000), metrics()).unwrap();
     write_many(&log, 3, 200);
     wait_for("the first lines", || fs::read_to_string(&path).unwrap().lines().count() == 3);
     fs::rename(&path, &moved).unwrap();
@@ -258,7 +261,8 @@ fn a_file_that_was_moved_away_is_opened_anew() {
 fn settings_change_without_losing_what_was_accepted() {
     let folder = Folder::new("configure");
     let (first, second) = (folder.0.join("first"), folder.0.join("second"));
-    let log = AccessLog::start(&settings(LogFormat::Json, LogOutput::File(first.clone()), 10_000), metrics()).unwrap();
+    let log =
+        AccessLogger::start(&settings(LogFormat::Json, LogOutput::File(first.clone()), 10_000), metrics()).unwrap();
     write_many(&log, 3, 200);
     let unreachable = LogOutput::File(folder.0.join("no/such/folder/log"));
     assert!(log.configure(&settings(LogFormat::Json, unreachable, 10_000)).is_err());
@@ -276,7 +280,7 @@ fn settings_change_without_losing_what_was_accepted() {
 fn a_pipe_that_nobody_reads_drops_lines_counts_them_and_stops_no_one() {
     let (reader, writer) = io::pipe().unwrap();
     let metrics = metrics();
-    let log = AccessLog::over(writer.into(), Arc::clone(&metrics), 64 * 1024);
+    let log = AccessLogger::over(writer.into(), Arc::clone(&metrics), 64 * 1024);
     write_many(&log, 5000, 200);
     wait_for("dropped lines", || {
         write_many(&log, 100, 200);
@@ -291,7 +295,7 @@ fn a_closed_pipe_drops_lines_and_counts_them_all() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let metrics = metrics();
-    let log = AccessLog::over(writer.into(), Arc::clone(&metrics), 1024 * 1024);
+    let log = AccessLogger::over(writer.into(), Arc::clone(&metrics), 1024 * 1024);
     write_many(&log, 100, 200);
     assert!(log.close(LONG));
     assert_eq!(dropped(&metrics), 100);
@@ -304,7 +308,7 @@ fn a_full_disk_is_survived_and_the_log_goes_on_afterwards() {
     let metrics = metrics();
     // Every write to it fails as on a full disk.
     let full = LogOutput::File(PathBuf::from("/dev/full"));
-    let log = AccessLog::start(&settings(LogFormat::Json, full, 10_000), Arc::clone(&metrics)).unwrap();
+    let log = AccessLogger::start(&settings(LogFormat::Json, full, 10_000), Arc::clone(&metrics)).unwrap();
     write_many(&log, 10, 200);
     wait_for("the loss to be counted", || dropped(&metrics) == 10);
     log.configure(&settings(LogFormat::Json, LogOutput::File(path.clone()), 10_000)).unwrap();

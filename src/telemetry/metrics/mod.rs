@@ -29,8 +29,8 @@ pub use fields::FieldKind;
 pub use histogram::DEFAULT_BUCKETS;
 pub use history::LONGEST_WINDOW;
 pub use queue::QueueMeters;
-pub use route::{InFlight, RouteLabels, RouteMeters, WantedShare};
-pub use series::{GateShown, Moved};
+pub use route::{InFlight, RouteLabels, RouteMeters};
+pub use series::{GateShown, Moved, WantedShare};
 pub use window::{RouteSummary, SideSummary};
 
 use families::Families;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::fields::FieldKind;
-use super::series::{GateShown, RouteSeries, Shown, SideSeries, UpstreamSeconds};
+use super::series::{GateShown, RouteSeries, Shown, SideSeries, UpstreamSeconds, WantedShare};
 use super::window::{RouteSummary, SideSummary};
 use crate::message::ResultCode;
 use crate::migration::Stage;
@@ -18,16 +18,6 @@ pub struct RouteLabels<'a> {
     pub stage: Stage,
     /// Their order is the index by which the proxy names a side.
     pub sides: Vec<WantedShare<'a>>,
-}
-
-/// One side of a route, and the share of the clients that the file gives it.
-#[derive(Debug, Clone, Copy)]
-pub struct WantedShare<'a> {
-    /// `monolith`, `service` or the variant's name.
-    pub side: &'a str,
-    pub upstream: &'a str,
-    /// 0.0 to 1.0.
-    pub ratio: f64,
 }
 
 /// The meters of one route as one edition sees it.

@@ -9,7 +9,6 @@ use super::answers::AnswerCounts;
 use super::fields::FieldCounts;
 use super::histogram::Histogram;
 use super::history::History;
-use super::route::WantedShare;
 use super::words::Words;
 use crate::message::ResultCode;
 use crate::migration::Stage;
@@ -53,6 +52,16 @@ pub(crate) fn moved(routes: &[Arc<RouteSeries>]) -> (u64, u64) {
         }
     }
     (done, all)
+}
+
+/// One side of a route, and the share of the clients that the file gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedShare<'a> {
+    /// `monolith`, `service` or the variant's name.
+    pub side: &'a str,
+    pub upstream: &'a str,
+    /// 0.0 to 1.0.
+    pub ratio: f64,
 }
 
 /// What the metrics say of a gate.

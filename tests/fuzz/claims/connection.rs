@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use multilith::compile::compile;
-use multilith::reload::Source;
+use multilith::reload::ConfigSource;
 use multilith::server::{Inheritance, Start, start};
 
 use super::strict::{End, Strict, chunked};
@@ -198,7 +198,7 @@ fn world() -> World {
     let snapshot = compile(&text, "routes.toml", &|_| None).snapshot.expect("the file is right");
     let plan = Start {
         snapshot,
-        source: Source::CommandLine(text.into()),
+        source: ConfigSource::CommandLine(text.into()),
         keys: Vec::new(),
         inheritance: Inheritance::default(),
     };
