@@ -4,6 +4,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Connections to the admin listener where there are descriptors enough: a hundred open consoles have a stream and a page each.
+const MOST_ADMIN: u64 = 256;
+
 /// How many descriptors each part of the program may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
@@ -19,7 +22,7 @@ impl Shares {
     /// `limit` is what may be open, `open` what is before the first client comes, `idle` what is wanted at most.
     pub fn of(limit: u64, open: u64, idle: u64) -> Self {
         // Files, health checks, name servers and copies have as many as the admin listener.
-        let admin = (limit / 8).clamp(8, 128);
+        let admin = (limit / 8).clamp(8, MOST_ADMIN);
         let left = limit.saturating_sub(open).saturating_sub(2 * admin);
         let idle = idle.min(left / 4);
         Self { clients: ((left - idle) / 2).max(1), idle, admin }
@@ -27,7 +30,7 @@ impl Shares {
 
     /// The limit that this number of clients needs.
     pub fn needed(clients: u64, open: u64, idle: u64) -> u64 {
-        2 * clients + open + 2 * 128 + idle
+        2 * clients + open + 2 * MOST_ADMIN + idle
     }
 }
 
