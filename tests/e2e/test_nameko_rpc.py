@@ -37,6 +37,13 @@ class Service:
         self.child = Child("nameko", command, cwd=HERE, env=env)
         assert self.child.await_ready(lambda: "Connected to amqp" in self.child.log()), self.child.log()
 
+    def stays(self):
+        """Starts it again if it has ended, as its supervisor would: a Nameko that has a reply to send while its broker is gone ends itself."""
+        if self.child.ended():
+            Child.running.remove(self.child)
+            self.start()
+        return True
+
     def calls(self):
         return self.called.read_text().splitlines()
 
@@ -216,7 +223,7 @@ def test_no_call_is_lost_or_doubled_while_the_broker_and_the_service_end(world, 
     def serves(more):
         """Waits until this many more were answered 200."""
         goal = served() + more
-        eventually(f"{goal} calls answered", lambda: served() >= goal, limit=60 + CALLS / 20)
+        eventually(f"{goal} calls answered", lambda: service.stays() and served() >= goal, limit=60 + CALLS / 20)
 
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
         try:
