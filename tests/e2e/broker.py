@@ -11,16 +11,23 @@ SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 class Broker:
     """Listens on one port over all restarts; what is durable is kept in between."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, pair=None):
+        """With a pair of certificate and key it listens for TLS, too."""
         self.folder = folder
-        self.port, self.distribution, self.names = free_port(), free_port(), free_port()
+        self.port, self.distribution, self.names, self.tls_port = (free_port() for _ in range(4))
         (folder / "plugins").write_text("[].\n")
-        (folder / "rabbitmq.conf").write_text("disk_free_limit.absolute = 1MB\n")
+        lines = ["disk_free_limit.absolute = 1MB"]
+        if pair:
+            lines += [f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}", f"ssl_options.certfile = {pair.cert}", f"ssl_options.keyfile = {pair.key}"]
+        (folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
         self.start()
 
     @property
     def url(self):
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def tls_url(self, host):
+        return f"amqps://guest:guest@{host}:{self.tls_port}/"
 
     def start(self):
         folder = self.folder

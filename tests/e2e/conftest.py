@@ -98,9 +98,9 @@ def nameko(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory):
+def broker(tmp_path_factory, pair):
     """The bus of Nameko. A test that ends it has to start it again."""
-    broker = Broker(tmp_path_factory.mktemp("rabbitmq"))
+    broker = Broker(tmp_path_factory.mktemp("rabbitmq"), pair)
     yield broker
     broker.close()
 

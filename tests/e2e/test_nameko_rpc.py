@@ -254,6 +254,20 @@ def test_no_call_is_lost_or_doubled_while_the_broker_and_the_service_end(world, 
 HELLO = 'method = "hello", kwargs = { name = "{name}" }'
 
 
+def test_over_tls_the_broker_proves_who_it_is_before_it_gets_a_password(broker, service, httpbin, proxy, pair):
+    tls = f'tls = {{{{ ca = "{pair.cert}"{{more}} }}}}\n'
+    greeter = f'[services.{{name}}]\nnameko = {{{{ broker = "{broker.tls_url("localhost")}", service = "greeting_service" }}}}\n'
+    front = proxy(
+        tables(broker, httpbin, route("named", "/named/{name}", HELLO, service="named"), route("other", "/other/{name}", HELLO, service="other"))
+        + greeter.format(name="named")
+        + tls.format(more=', server_name = "edge.example"')
+        + greeter.format(name="other")
+        + tls.format(more="")
+    )
+    eventually("a service behind TLS", lambda: requests.get(front.url + "/named/x").text == '"Hello, x!"')
+    assert requests.get(front.url + "/other/x").status_code in (502, 503), "its certificate is not for localhost"
+
+
 def test_both_sides_of_a_split_are_asked(broker, service, httpbin, proxy):
     variants = '[routes.ab.variants]\na = { upstream = "greeter", weight = "50%" }\nb = { upstream = "next", weight = "50%" }\n'
     ab = f'[routes.ab]\npath = "/ab/{{name}}"\nstage = "split"\nsticky = ["header:x-user-id"]\ncall = {{ {HELLO} }}\n{variants}'
