@@ -53,6 +53,7 @@ pub async fn answer(
         "/api/v1/progress" if get => learned::progress_by_hour(parts, query).await,
         "/api/v1/check" if post => plan::check(body).await,
         "/api/v1/plan" if post => plan::planned(parts, body).await,
+        "/api/v1/plan/learn" if post => plan::learn(parts, body).await,
         "/api/v1/reload" if post => reload(parts, &body).await,
         "/api/v1/explain" if post => explained(parts, &body),
         "/api/v1/monolith-only" if post => monolith_only(parts, caller, asked, &body).await,
@@ -70,9 +71,12 @@ pub async fn answer(
         | "/api/v1/progress"
         | "/api/v1/events"
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
-        "/api/v1/check" | "/api/v1/plan" | "/api/v1/reload" | "/api/v1/explain" | "/api/v1/monolith-only" => {
-            Reply::not_allowed("POST")
-        }
+        "/api/v1/check"
+        | "/api/v1/plan"
+        | "/api/v1/plan/learn"
+        | "/api/v1/reload"
+        | "/api/v1/explain"
+        | "/api/v1/monolith-only" => Reply::not_allowed("POST"),
         _ => match path.strip_prefix("/api/v1/routes/") {
             Some(below) if !post && moves::is_act(below) => Reply::not_allowed("POST"),
             Some(below) if below.ends_with("/replay") => match below.strip_suffix("/replay") {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -10,6 +11,7 @@ use super::Parts;
 use super::reply::Reply;
 use crate::compile::{Compiled, Snapshot, compile};
 use crate::diagnostic::{Diagnostics, Entry, report};
+use crate::learn::AskedNames;
 use crate::plan::{PlanReport, plan};
 
 /// The value of every variable in a text that a client sends: the environment of this process is not read for it.
@@ -21,6 +23,16 @@ const NAME: &str = "routes.toml";
 struct Sent {
     text: String,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LearnFor {
+    text: String,
+    seconds: u64,
+}
+
+/// A day.
+const LONGEST_LEARNING: u64 = 86_400;
 
 /// What is found in a text, and what it would change.
 pub struct Tried {
@@ -65,6 +77,44 @@ pub async fn planned(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
         }
     })
     .await
+}
+
+/// `POST /api/v1/plan/learn`: requests are asked what this text asks about, too, for so long; 0 seconds end it, and keep what was
+/// recorded.
+pub async fn learn(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
+    let parts = Arc::clone(parts);
+    let work = move || {
+        let sent: LearnFor = match serde_json::from_slice(&body) {
+            Ok(sent) => sent,
+            Err(error) => {
+                return Reply::problem(
+                    400,
+                    &format!("the body must be {{\"text\": \"…\", \"seconds\": 600}}: {error}"),
+                );
+            }
+        };
+        if sent.seconds > LONGEST_LEARNING {
+            return Reply::problem(400, "`seconds` is at most 86400");
+        }
+        if !parts.learner.learns() {
+            return Reply::problem(409, "`[inventory] learn = false`: nothing is recorded");
+        }
+        if sent.seconds == 0 {
+            parts.learner.end_asking_for_plan();
+            return Reply::json(200, &json!({ "asked": parts.learner.asked().in_words(), "seconds": 0 }));
+        }
+        let (snapshot, diagnostics, _) = compiled(&sent.text);
+        let Some(snapshot) = snapshot else {
+            let more = json!({ "diagnostics": report(&diagnostics, NAME, &sent.text).diagnostics });
+            return Reply::problem_with(409, "the text has mistakes: what it asks about is not known", &more);
+        };
+        let asked = parts.learner.ask_for_plan(AskedNames::of(&snapshot), Duration::from_secs(sent.seconds));
+        Reply::json(200, &json!({ "asked": asked, "seconds": sent.seconds }))
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(reply) => reply,
+        Err(_) => Reply::problem(500, "the text could not be looked at"),
+    }
 }
 
 /// Away from the listener's threads: a megabyte of routes takes its time.

@@ -119,6 +119,15 @@ pub(super) struct PlanArgs {
     /// Save the plan for `multilith reload --plan`.
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+    /// First let the running proxy record for so long what the new file asks about, too, such as 10m.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) learn: Option<std::time::Duration>,
+    /// With --learn: the proxy's admin listener; by default the one in the file in force.
+    #[arg(long, value_name = "URL", env = "MULTILITH_ADMIN")]
+    pub(super) admin: Option<String>,
+    /// With --learn: the admin token.
+    #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
     /// Dangers that are wanted, by their codes, separated by commas.
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     pub(super) allow: Vec<String>,
@@ -246,23 +255,28 @@ pub(super) struct ImportArgs {
     /// The list; - is standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     pub(super) file: String,
-    /// Where the monolith is.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
-    pub(super) monolith: String,
+    /// Where the monolith is. Default: what `location /` of nginx passes to, else `http://127.0.0.1:3000`.
+    #[arg(long, value_name = "URL")]
+    pub(super) monolith: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ImportFrom {
-    /// An `OpenAPI` 2 or 3 document in JSON (also `openapi.json` of `FastAPI`).
+    /// An `OpenAPI` 2 or 3 document in JSON or YAML (also `openapi.json` of `FastAPI`).
     Openapi,
+    /// nginx.conf with what it includes, or the output of `nginx -T`.
+    Nginx,
     /// `python manage.py show_urls` (django-extensions).
     Django,
     /// `bin/rails routes`, also with --expanded.
     Rails,
     /// `php artisan route:list --json`.
     Laravel,
-    /// The JSON of express-list-endpoints.
+    /// The JSON of express-list-endpoints, or of your own: `[{"path": "/a/:b", "methods": ["GET"]}]`; in Express 5 from
+    /// `app.router.stack.filter(l => l.route).map(l => ({path: l.route.path, methods: Object.keys(l.route.methods)}))`.
     Express,
+    /// `fastify.printRoutes()`.
+    Fastify,
     /// The JSON of /actuator/mappings.
     Spring,
     /// `flask routes`.
@@ -273,10 +287,12 @@ impl From<ImportFrom> for crate::inventory::ListFormat {
     fn from(from: ImportFrom) -> Self {
         match from {
             ImportFrom::Openapi => Self::OpenApi,
+            ImportFrom::Nginx => Self::Nginx,
             ImportFrom::Django => Self::Django,
             ImportFrom::Rails => Self::Rails,
             ImportFrom::Laravel => Self::Laravel,
             ImportFrom::Express => Self::Express,
+            ImportFrom::Fastify => Self::Fastify,
             ImportFrom::Spring => Self::Spring,
             ImportFrom::Flask => Self::Flask,
         }

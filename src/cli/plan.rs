@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 
+use super::admin_client::{AdminClient, AdminError};
 use super::compiled::compiled;
-use super::{Exit, PlanArgs, term};
+use super::{AdminArgs, Exit, PlanArgs, term};
 use crate::compile::Snapshot;
 use crate::learn::{Recorded, read_recorded};
 use crate::plan::{PlanReport, PlannedRoute, plan};
 use crate::reload::ConfigSource;
+use crate::route::{Condition, ConditionKind};
 
 pub fn plan_file(args: &PlanArgs) -> Exit {
     let (old, new) = match (
@@ -24,6 +27,11 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
         .traffic
         .clone()
         .unwrap_or_else(|| in_state_dir(args.config.first().map_or(Path::new("routes.toml"), PathBuf::as_path), &old));
+    if let Some(time) = args.learn
+        && let Err(exit) = learn(args, &new, time)
+    {
+        return exit;
+    }
     let recorded = match read_recorded(&database) {
         Ok(recorded) => recorded,
         Err(error) if args.traffic.is_some() => {
@@ -63,6 +71,63 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
     if dangers.count() > 0 { Exit::Findings } else { Exit::Fine }
 }
 
+/// The running proxy records what the new file asks about, for so long; then what it recorded is in its database.
+fn learn(args: &PlanArgs, new: &Snapshot, time: Duration) -> Result<(), Exit> {
+    let admin = AdminArgs { admin: args.admin.clone(), token: args.token.clone(), config: args.config.clone() };
+    let failed = |error: AdminError| {
+        term::fail(&error.to_string(), error.help());
+        Exit::Failed
+    };
+    let client = AdminClient::new(&admin).map_err(failed)?;
+    let ask = |seconds: u64| {
+        let body = json!({ "text": asking_text(new), "seconds": seconds });
+        client.post::<serde_json::Value>("/api/v1/plan/learn", &body).map_err(failed)
+    };
+    let seconds = time.as_secs().max(1);
+    // An interrupted plan asks no longer than it would have: the proxy ends it by itself.
+    let answer = ask(seconds)?;
+    let Some(asked) = answer["asked"].as_array() else {
+        term::fail(answer["detail"].as_str().unwrap_or("the proxy does not record"), None);
+        return Err(Exit::Failed);
+    };
+    let asked: Vec<&str> = asked.iter().filter_map(serde_json::Value::as_str).collect();
+    let asked =
+        if asked.is_empty() { "neither headers, cookies nor query values".to_owned() } else { asked.join(", ") };
+    term::say(&format!("the proxy records for {seconds} s: {asked}"));
+    std::thread::sleep(Duration::from_secs(seconds));
+    ask(0).map(|_| ())
+}
+
+/// A file that asks what the new one asks: its own text may need files and variables, which the proxy does not read for it.
+fn asking_text(new: &Snapshot) -> String {
+    let mut text = String::from("[monolith]\nurl = \"http://127.0.0.1:1\"\n");
+    for (number, route) in new.routes.iter().enumerate() {
+        let rule = &route.rule;
+        let tables = [("headers", &rule.headers), ("cookies", &rule.cookies), ("query", &rule.query)];
+        if tables.iter().all(|(_, conditions)| conditions.is_empty()) {
+            continue;
+        }
+        let _ = write!(text, "[routes.r{number}]\npath = \"/r{number}\"\nstage = \"monolith\"\n");
+        for (table, conditions) in tables.into_iter().filter(|(_, conditions)| !conditions.is_empty()) {
+            let conditions: Vec<String> = conditions.iter().map(asked_condition).collect();
+            let _ = writeln!(text, "{table} = {{ {} }}", conditions.join(", "));
+        }
+    }
+    text
+}
+
+fn asked_condition(condition: &Condition) -> String {
+    // JSON's strings are TOML's.
+    let quoted = |text: &str| serde_json::Value::from(text.replace('$', "$$")).to_string();
+    let what = match &condition.kind {
+        ConditionKind::Equal(text) => quoted(text),
+        ConditionKind::Regex(regex) => format!("{{ regex = {} }}", quoted(regex.as_str())),
+        ConditionKind::Present => "{ present = true }".to_owned(),
+        ConditionKind::Absent => "{ absent = true }".to_owned(),
+    };
+    format!("{} = {what}", quoted(&condition.name))
+}
+
 /// A relative state directory is where the program was started; it is looked for beside the file, too.
 fn in_state_dir(config: &Path, snapshot: &Snapshot) -> PathBuf {
     let folder = &snapshot.server.state_dir;
@@ -88,7 +153,7 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     for unrecorded in &report.unrecorded {
         let _ = writeln!(
             text,
-            "  ? {} is not recorded yet; {:.1} % of requests could be decided differently\n",
+            "  ? {} is not recorded yet; {:.1} % of requests could be decided differently: `--learn 10m` records it\n",
             unrecorded.asked,
             unrecorded.share * 100.0
         );

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::left_out::is_used;
+use super::left_out::used;
 use super::pattern::{self, Captures};
 use super::rules::{ExportRule, Share, host_for};
 use crate::compile::Snapshot;
@@ -69,8 +69,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             })
         })
         .collect();
-    let clusters: Vec<Value> =
-        snapshot.upstreams.iter().filter(|spec| is_used(snapshot, spec)).map(|spec| cluster(spec)).collect();
+    let clusters: Vec<Value> = used(snapshot).into_iter().map(cluster).collect();
     let bootstrap = json!({"static_resources": {"listeners": listeners, "clusters": clusters}});
     serde_json::to_string_pretty(&bootstrap).expect("JSON serialises") + "\n"
 }

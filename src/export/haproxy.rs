@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::left_out::{NotExported, is_used};
+use super::left_out::{NotExported, used};
 use super::pattern::{self, Captures};
 use super::rules::{ExportRule, Share, host_for};
 use crate::compile::Snapshot;
@@ -42,7 +42,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[N
         file.edits(rule);
     }
     file.departure();
-    for spec in snapshot.upstreams.iter().filter(|spec| is_used(snapshot, spec)) {
+    for spec in used(snapshot) {
         file.backend(spec);
     }
     file.text

@@ -1,5 +1,6 @@
 //! What a target cannot do of what the file asks for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::ExportTarget;
@@ -66,7 +67,7 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
         "matching.trailing_slash",
         "`/a` and `/a/` differ",
     );
-    for spec in snapshot.upstreams.iter().filter(|spec| is_used(snapshot, spec)) {
+    for spec in used(snapshot) {
         upstream(&mut list, snapshot, spec);
     }
     for route in &snapshot.routes {
@@ -87,12 +88,14 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
     list.found
 }
 
-/// Whether the written file asks it.
-pub(super) fn is_used(snapshot: &Snapshot, spec: &UpstreamSpec) -> bool {
-    let of_rules = || ordered(snapshot).into_iter().flat_map(|rule| rule.shares());
-    let is_monolith = snapshot.upstreams.first().is_some_and(|monolith| monolith.name == spec.name);
-    is_monolith && !snapshot.monolith_retired
-        || of_rules().any(|share| snapshot.upstreams[share.upstream.index()].name == spec.name)
+/// The upstreams that the written file asks.
+pub(super) fn used(snapshot: &Snapshot) -> Vec<&UpstreamSpec> {
+    let mut asked: BTreeSet<UpstreamId> =
+        ordered(snapshot).iter().flat_map(ExportRule::shares).map(|share| share.upstream).collect();
+    if !snapshot.monolith_retired {
+        asked.insert(UpstreamId::MONOLITH);
+    }
+    asked.into_iter().filter_map(|id| snapshot.upstreams.get(id.index())).map(|spec| &**spec).collect()
 }
 
 fn upstream(list: &mut List, snapshot: &Snapshot, spec: &UpstreamSpec) {

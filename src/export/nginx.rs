@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::left_out::{NotExported, is_used};
+use super::left_out::{NotExported, used};
 use super::pattern::{self, Captures};
 use super::rules::{ExportRule, host_for};
 use crate::compile::Snapshot;
@@ -87,7 +87,7 @@ impl File<'_> {
 
     fn upstreams(&mut self) {
         let snapshot = self.snapshot;
-        for spec in snapshot.upstreams.iter().filter(|spec| is_used(snapshot, spec)) {
+        for spec in used(snapshot) {
             self.line(1, &format!("upstream {} {{", spec.name));
             if spec.balance == Balance::LeastBusy {
                 self.line(2, "least_conn;");

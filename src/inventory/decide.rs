@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::node::{Node, NodeId, SegmentRole};
 use super::shape::{is_version, slug_likeness};
 use super::tree::Tree;
-use super::words::{is_plural, is_reserved};
+use super::words::{is_plural, is_reserved, selects};
 
 /// How sure a decision has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,12 @@ fn candidates(tree: &Tree, at: NodeId) -> Vec<Candidate<'_>> {
     let words = tree.node(at).children().map(|id| (id, tree.node(id)));
     words
         .filter(|(_, node)| {
-            node.role == SegmentRole::Word && !node.fixed && !node.name.is_empty() && !is_version(&node.name)
+            // `by-id` among values begins endpoints of its own.
+            node.role == SegmentRole::Word
+                && !node.fixed
+                && !node.name.is_empty()
+                && !is_version(&node.name)
+                && !selects(&node.name)
         })
         .map(|(id, node)| Candidate { id, node, slug: slug_likeness(&node.name), next: next_words(tree, node) })
         .collect()

@@ -22,6 +22,7 @@ mod kept;
 mod list;
 mod log_line;
 mod masked;
+mod names;
 mod node;
 mod report;
 mod resemble;
@@ -35,12 +36,16 @@ mod words;
 
 pub use counts::{MethodCount, MethodId};
 pub use exchange::Exchange;
-pub use import::{Imported, ImportedRoute, ListFormat, NotRead, SkippedLine, import};
+pub use import::{
+    Imported, ImportedCase, ImportedRoute, ImportedService, ImportedSource, IncludedFile, Includes, ListFormat,
+    NotRead, SkippedLine, import,
+};
 pub use kept::Unreadable;
 pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
+pub use names::{route_name, unique_route_name};
 pub use report::{CallingAgent, Described, LearnedEndpoint, Report, Unknown};
 pub use sketch::Sketch;
-pub use suggest::{openapi, route_name, routes as suggested_routes, routes_file, unique_route_name};
+pub use suggest::{openapi, routes as suggested_routes, routes_file};
 pub use tree::{LearnedTotals, Tree, TreeBounds};
 pub use values::hash;

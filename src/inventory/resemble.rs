@@ -9,7 +9,7 @@ use super::counts::MethodId;
 use super::node::{NodeId, SegmentRole};
 use super::shape::is_version;
 use super::tree::Tree;
-use super::words::{is_plural, is_reserved, selects};
+use super::words::{is_plural, is_pronoun, is_reserved, selects};
 
 /// The share of a word's exchanges whose templates the values have, too.
 const ALIKE: f64 = 0.8;
@@ -17,6 +17,9 @@ const ALIKE: f64 = 0.8;
 const DEEP: usize = 4;
 /// Templates of one subtree that are compared; more say nothing new.
 const MOST_TAILS: usize = 4_096;
+/// Templates that say by themselves whose they are, and their share.
+const SEVERAL: usize = 3;
+const NEARLY_ALL: f64 = 0.95;
 const FEWEST_SIBLINGS: usize = 3;
 
 /// Exchanges by method and template below a node.
@@ -49,8 +52,8 @@ impl Tree {
                 && !node.fixed
                 && node.inner.is_some()
                 && !node.name.is_empty()
-                && !is_reserved(&node.name)
                 && !is_version(&node.name)
+                && !selects(&node.name)
         });
         words.collect()
     }
@@ -70,7 +73,11 @@ impl Tree {
         for parameter in parameters() {
             self.tails(parameter, &mut String::new(), 0, &mut all);
         }
-        words.into_iter().filter(|word| self.is_covered(*word, &all, 1)).collect()
+        let is_value = |word: &NodeId| {
+            let name = &self.node(*word).name;
+            !is_reserved(name) && self.is_covered(*word, &all, 1) || !is_pronoun(name) && self.has_only(*word, &all)
+        };
+        words.into_iter().filter(is_value).collect()
     }
 
     /// Words below a word that says that a value follows (`packages`, `by-name`), with the same endpoints below each.
@@ -79,7 +86,8 @@ impl Tree {
         if parent.role != SegmentRole::Word || !(is_plural(&parent.name) || selects(&parent.name)) {
             return Vec::new();
         }
-        let words = self.candidates(at);
+        let mut words = self.candidates(at);
+        words.retain(|word| !is_reserved(&self.node(*word).name));
         let plural = words.iter().filter(|word| is_plural(&self.node(**word).name)).count();
         // `secrets`, `variables`: collections, which all look alike.
         if words.len() < FEWEST_SIBLINGS || plural * 2 > words.len() {
@@ -111,6 +119,16 @@ impl Tree {
             .sum();
         let has_values = own.keys().any(|(_, tail)| tail.starts_with("/{}"));
         total > 0 && has_values && f64::from(covered) >= ALIKE * f64::from(total)
+    }
+
+    /// Whether several templates stand below the word, and nearly all of them below the values, too: nobody writes all of them
+    /// twice. A user may be called `history`.
+    fn has_only(&self, word: NodeId, all: &Tails) -> bool {
+        let mut own = Tails::new();
+        self.tails(word, &mut String::new(), 0, &mut own);
+        let total: u32 = own.values().sum();
+        let covered: u32 = own.iter().filter(|(tail, _)| all.contains_key(*tail)).map(|(_, count)| count).sum();
+        own.len() >= SEVERAL && f64::from(covered) >= NEARLY_ALL * f64::from(total)
     }
 
     fn tails(&self, at: NodeId, path: &mut String, depth: usize, found: &mut Tails) {

@@ -64,10 +64,10 @@ fn looks_made(segment: &str, bytes: &[u8]) -> bool {
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
     let mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
     // Ab3dE5fG, but not getUserById: 2.7 bytes a token are the border.
-    if mixed && n >= (if digits > 0 { 8 } else { 14 }) && n * 10 < 27 * camel_tokens(bytes).max(1) {
+    if mixed && n >= (if digits > 0 { 8 } else { 14 }) && n * 10 < 27 * camel_tokens(bytes).len().max(1) {
         return true;
     }
-    if is_gibberish(bytes) {
+    if is_gibberish(bytes) || mixed && n >= 16 && n * 10 < 36 * camel_tokens(bytes).len() && has_odd_token(bytes) {
         return true;
     }
     if digits == 0 {
@@ -239,9 +239,19 @@ fn is_gibberish(bytes: &[u8]) -> bool {
     run.is_break()
 }
 
-/// How many tokens CamelCase has: `getUserById` has four.
-fn camel_tokens(bytes: &[u8]) -> usize {
-    let (mut count, mut at) = (0, 0);
+/// Whether a token of several letters in both cases or in lower case has no vowel: `Jnm`, but not `HTTP` and not what
+/// programmers write as a word.
+fn has_odd_token(bytes: &[u8]) -> bool {
+    camel_tokens(bytes).into_iter().any(|token| {
+        token.last().is_some_and(u8::is_ascii_lowercase)
+            && !token.iter().any(|byte| b"aeiouyAEIOUY".contains(byte))
+            && !words::is_acronym(token)
+    })
+}
+
+/// The tokens of CamelCase: `getUserById` has four.
+fn camel_tokens(bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut tokens, mut at) = (Vec::new(), 0);
     let run = |from: usize, is: fn(&u8) -> bool| bytes[from..].iter().take_while(|byte| is(byte)).count();
     while at < bytes.len() {
         let length = match bytes[at] {
@@ -256,10 +266,10 @@ fn camel_tokens(bytes: &[u8]) -> usize {
                 continue;
             }
         };
-        count += 1;
+        tokens.push(&bytes[at..at + length]);
         at += length;
     }
-    count
+    tokens
 }
 
 #[cfg(test)]
@@ -281,6 +291,8 @@ mod tests {
             ("order10234", Kind::Other),
             ("xkcdqrst", Kind::Other),
             ("Jos%C3%A9", Kind::Other),
+            ("HbSPYgUJnmmhATcupbGFPA", Kind::Other),
+            ("Ga0sIwvizJjHuycPqxyObf", Kind::Other),
         ] {
             assert_eq!(value(segment), Some(kind), "{segment}");
         }
@@ -288,9 +300,20 @@ mod tests {
 
     #[test]
     fn words_are_not_taken_for_values() {
-        for segment in
-            ["", "orders", "getUserById", "v1", "oauth2", "s3", "wp-login.php", "operations:cancel", "a-b-c-d"]
-        {
+        for segment in [
+            "",
+            "orders",
+            "getUserById",
+            "v1",
+            "oauth2",
+            "s3",
+            "wp-login.php",
+            "operations:cancel",
+            "a-b-c-d",
+            "getXmlRequestUrlById",
+            "AWSEBSVolumeIdentifier",
+            "isUserInRoleOfOrgUnit",
+        ] {
             assert_eq!(value(segment), None, "{segment}");
         }
     }

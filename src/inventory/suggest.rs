@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::import::ImportedRoute;
+use super::import::{Imported, ImportedService, ImportedSource};
+use super::names::unique_route_name;
 use super::report::{LearnedEndpoint, Report};
 
 /// Routes in stage monolith, one a path, grouped by the first literal; only endpoints that no route takes yet.
@@ -42,19 +43,80 @@ pub fn routes(report: &Report) -> String {
 
 /// A whole routes file of an imported list: every route in stage monolith.
 #[must_use]
-pub fn routes_file(monolith: &str, routes: &[ImportedRoute]) -> String {
-    let mut text = format!("[monolith]\nurl = {}\n", quoted(monolith));
+pub fn routes_file(monolith: &str, imported: &Imported) -> String {
+    let mut text = "[monolith]\n".to_owned();
+    match imported.monolith.as_ref().filter(|_| monolith.is_empty()) {
+        Some(service) => upstream(service, &mut text),
+        None => {
+            let _ = writeln!(text, "url = {}", quoted(monolith));
+        }
+    }
+    for service in &imported.services {
+        let _ = writeln!(text, "\n[services.{}]", service.name);
+        upstream(service, &mut text);
+    }
     let mut names = BTreeSet::new();
-    for route in routes {
-        let _ =
-            writeln!(text, "\n[routes.{}]\npath = {}", unique_route_name(&mut names, &route.path), quoted(&route.path));
+    for route in &imported.routes {
+        text.push('\n');
+        for comment in &route.comments {
+            let _ = writeln!(text, "# {}", comment.replace(char::is_control, "\u{fffd}"));
+        }
+        let name = unique_route_name(&mut names, route.name.as_deref().map_or(&*route.path, |name| name));
+        let _ = writeln!(text, "[routes.{name}]");
+        if let Some(host) = &route.host {
+            let _ = writeln!(text, "host = {}", quoted(host));
+        }
+        let _ = writeln!(text, "path = {}", quoted(&route.path));
         if !route.methods.is_empty() {
             let methods: Vec<String> = route.methods.iter().map(|method| quoted(method)).collect();
             let _ = writeln!(text, "methods = [{}]", methods.join(", "));
         }
+        if let Some((source, name, value)) = &route.condition {
+            let table = match source {
+                ImportedSource::Header => "headers",
+                ImportedSource::Cookie => "cookies",
+                ImportedSource::Query => "query",
+            };
+            let _ = writeln!(text, "{table} = {{ {} = {} }}", quoted(name), quoted(value));
+        }
+        if let Some(service) = &route.service {
+            let _ = writeln!(text, "service = {}", quoted(service));
+        }
+        let rewrites = [("path", &route.rewrite_path), ("host", &route.rewrite_host)];
+        let rewrites: Vec<String> = rewrites
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key} = {}", quoted(value.as_ref()?))))
+            .collect();
+        if !rewrites.is_empty() {
+            let _ = writeln!(text, "rewrite = {{ {} }}", rewrites.join(", "));
+        }
         text.push_str("stage = \"monolith\"\n");
     }
     text
+}
+
+/// Several addresses with TLS have no URL that names the host.
+fn addresses_host(service: &ImportedService) -> Option<(&str, &str)> {
+    service.addresses.first().filter(|_| service.https)?.rsplit_once(':')
+}
+
+fn upstream(service: &ImportedService, text: &mut String) {
+    let scheme = if service.https { "https" } else { "http" };
+    match &service.addresses[..] {
+        [address] if !address.starts_with("unix:") => {
+            let _ = writeln!(text, "url = {}", quoted(&format!("{scheme}://{address}")));
+        }
+        addresses => {
+            let addresses: Vec<String> = addresses.iter().map(|address| quoted(address)).collect();
+            let _ = writeln!(text, "endpoints = [{}]", addresses.join(", "));
+            if let Some((host, _)) = addresses_host(service) {
+                let _ = writeln!(text, "tls = {{ server_name = {} }}", quoted(host));
+            }
+        }
+    }
+    if let Some(balance) = service.balance {
+        let _ = writeln!(text, "balance = {}", quoted(balance));
+    }
 }
 
 /// An `OpenAPI` 3.1 document of the endpoints.
@@ -107,33 +169,6 @@ fn by_path(report: &Report, wanted: impl Fn(&LearnedEndpoint) -> bool) -> BTreeM
         endpoints.sort_by(|one, other| one.method.cmp(&other.method));
     }
     paths
-}
-
-/// A route's name from its literals: `/api/users/{id}/posts` is `api-users-id-posts`.
-#[must_use]
-pub fn route_name(path: &str) -> String {
-    let mut name = String::new();
-    for char in path.chars() {
-        match char.to_ascii_lowercase() {
-            char @ ('a'..='z' | '0'..='9') => name.push(char),
-            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
-            _ => {}
-        }
-    }
-    let name = name.trim_end_matches('-');
-    if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() }
-}
-
-/// The name of a route that none of `names` has; it is among them from now on.
-pub fn unique_route_name(names: &mut BTreeSet<String>, path: &str) -> String {
-    let name = route_name(path);
-    let mut chosen = name.clone();
-    let mut number = 2;
-    while !names.insert(chosen.clone()) {
-        chosen = format!("{name}-{number}");
-        number += 1;
-    }
-    chosen
 }
 
 /// A TOML basic string.

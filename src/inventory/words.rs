@@ -69,6 +69,27 @@ const FILES: &[&str] = &[
     "rs", "svg", "tar", "txt", "wasm", "webm", "webp", "woff", "woff2", "yaml", "yml", "zip",
 ];
 
+/// Stand for a value that the client is known by, or for several: below them is what is below a value.
+const PRONOUNS: &[&str] = &[
+    "active", "all", "current", "default", "latest", "me", "mine", "new", "popular", "public", "recent", "self",
+    "starred",
+];
+
+/// Written as words, without a vowel.
+const ACRONYMS: &[&str] = &[
+    "cdn", "cfg", "css", "ctx", "db", "dns", "ftp", "grpc", "html", "http", "https", "jpg", "js", "jwt", "mp", "ms",
+    "pdf", "php", "png", "rpc", "rss", "sql", "src", "ssh", "ssl", "svg", "tcp", "tls", "ttl", "txt", "vm", "vpc",
+    "vpn", "xml", "xss",
+];
+
+pub fn is_pronoun(word: &str) -> bool {
+    PRONOUNS.binary_search(&word).is_ok()
+}
+
+pub fn is_acronym(token: &[u8]) -> bool {
+    std::str::from_utf8(token).is_ok_and(|token| among(ACRONYMS, token))
+}
+
 pub fn is_reserved(word: &str) -> bool {
     RESERVED.binary_search(&word).is_ok()
 }
@@ -106,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted() {
-        for list in [RESERVED, FORMATS, FILES] {
+        for list in [RESERVED, FORMATS, FILES, PRONOUNS, ACRONYMS] {
             assert!(list.is_sorted());
         }
     }

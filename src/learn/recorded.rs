@@ -25,13 +25,12 @@ pub struct RecordedRequest {
     pub host: String,
     /// Normalised; values are replaced by one of their kind.
     pub path: String,
-    /// What the file in force asked about, and this request had.
+    /// What was asked about, and this request had.
     pub asked: Vec<RecordedValue>,
-    /// The route that took it.
-    pub route: Option<String>,
+    /// All that was asked about: a place in [`Recorded::names`].
+    #[serde(default)]
+    pub names: usize,
     pub unit: Option<RecordedUnit>,
-    /// Whether an upstream other than the monolith answered.
-    pub moved: bool,
     /// For how many requests it stands.
     pub weight: u32,
 }
@@ -60,8 +59,12 @@ pub struct RecordedValue {
 }
 
 /// What a file asks about: names, and the values that its conditions take.
-#[derive(Debug, Default)]
-pub struct AskedNames(Vec<(ConditionOn, Box<str>, Vec<ConditionKind>)>);
+#[derive(Debug, Default, Clone)]
+pub struct AskedNames {
+    names: Vec<(ConditionOn, Box<str>, Vec<ConditionKind>)>,
+    /// Where the names stand in [`Recorded::names`].
+    number: usize,
+}
 
 impl AskedNames {
     #[must_use]
@@ -83,23 +86,49 @@ impl AskedNames {
     }
 
     fn add(&mut self, on: ConditionOn, name: &str, kind: &ConditionKind) {
-        if let Some((_, _, kinds)) = self.0.iter_mut().find(|(other, known, _)| *other == on && **known == *name) {
+        if let Some((_, _, kinds)) = self.names.iter_mut().find(|(other, known, _)| *other == on && **known == *name) {
             kinds.push(kind.clone());
         } else {
-            self.0.push((on, name.into(), vec![kind.clone()]));
+            self.names.push((on, name.into(), vec![kind.clone()]));
         }
+    }
+
+    /// Adds what another file asks about.
+    pub(super) fn join(&mut self, other: &Self) {
+        for (on, name, kinds) in &other.names {
+            for kind in kinds {
+                self.add(*on, name, kind);
+            }
+        }
+    }
+
+    pub(super) fn numbered(self, number: usize) -> Self {
+        Self { number, ..self }
+    }
+
+    #[must_use]
+    pub const fn number(&self) -> usize {
+        self.number
+    }
+
+    /// `header:x-tenant`, sorted.
+    #[must_use]
+    pub fn in_words(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.names().map(|(on, name)| format!("{on}:{name}")).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Each name with where it stands.
     pub fn names(&self) -> impl Iterator<Item = (ConditionOn, &str)> {
-        self.0.iter().map(|(on, name, _)| (*on, &**name))
+        self.names.iter().map(|(on, name, _)| (*on, &**name))
     }
 
     /// The values of a request under these names.
     #[must_use]
     pub fn values(&self, facts: &Facts<'_>) -> Vec<RecordedValue> {
         let mut values = Vec::new();
-        for (on, name, kinds) in &self.0 {
+        for (on, name, kinds) in &self.names {
             let Some(value) = value(facts, *on, name) else { continue };
             // A token is never kept, whatever a condition makes of it.
             let is_secret = *on == ConditionOn::Cookie || matches!(&**name, "authorization" | "proxy-authorization");
@@ -147,13 +176,21 @@ struct Cell {
 pub struct Recorded {
     /// The layout; another number is another version.
     pub version: u32,
-    /// `on:name` of what was asked about; a new file may ask about more.
-    pub asked: Vec<String>,
+    /// `on:name` of what requests were asked about, by [`RecordedRequest::names`]: other files ask about other things.
+    pub names: Vec<Vec<String>>,
     pub requests: Vec<RecordedRequest>,
 }
 
+impl Recorded {
+    /// Whether it is known if the request had this, `header:x-tenant`.
+    #[must_use]
+    pub fn was_asked(&self, request: &RecordedRequest, name: &str) -> bool {
+        self.names.get(request.names).is_some_and(|names| names.iter().any(|known| known == name))
+    }
+}
+
 /// The version that this program writes.
-pub const RECORDED_VERSION: u32 = 1;
+pub const RECORDED_VERSION: u32 = 2;
 
 impl Reservoir {
     pub fn add(&mut self, request: RecordedRequest, random: u64) {
@@ -215,9 +252,8 @@ mod tests {
             host: String::new(),
             path: path.to_owned(),
             asked: Vec::new(),
-            route: None,
+            names: 0,
             unit: None,
-            moved: false,
             weight: 1,
         }
     }
@@ -237,6 +273,7 @@ mod tests {
         let mean = all.iter().filter(|one| one.path == "/busy").map(|one| f64::from(one.minute)).sum::<f64>() / 512.0;
         assert!((4_400.0..5_600.0).contains(&mean), "not a fair choice of the time: {mean}");
     }
+
     #[test]
     fn an_endpoint_that_comes_when_all_places_are_taken_still_has_one() {
         let mut reservoir = Reservoir::default();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -19,11 +20,42 @@ const WAITING: usize = 4_096;
 /// The largest recording there is, unpacked.
 const LARGEST: usize = 64 * 1024 * 1024;
 
+/// Sets of names that requests were asked about; of more, nothing is said.
+const MOST_SETS: usize = 1_024;
+
 #[derive(Default)]
 pub(super) struct Shapes {
     asked: ArcSwap<AskedNames>,
+    asking: Mutex<Asking>,
     waiting: Mutex<Vec<RecordedRequest>>,
     reservoir: Mutex<Reservoir>,
+}
+
+/// What makes up what is asked.
+#[derive(Default)]
+struct Asking {
+    /// By the file in force.
+    file: AskedNames,
+    /// By a file that is planned, and until when.
+    planned: Option<(AskedNames, Instant)>,
+    /// Each set of names that was asked about, in the order in which they came.
+    sets: Vec<Vec<String>>,
+}
+
+impl Asking {
+    /// Both, with the number of their names.
+    fn all(&mut self) -> AskedNames {
+        let mut all = self.file.clone();
+        if let Some((planned, _)) = &self.planned {
+            all.join(planned);
+        }
+        let names = all.in_words();
+        let number = self.sets.iter().position(|known| *known == names).unwrap_or(self.sets.len());
+        if number == self.sets.len() && number < MOST_SETS {
+            self.sets.push(names);
+        }
+        all.numbered(number)
+    }
 }
 
 /// A database without a recording that this program can read.
@@ -35,14 +67,27 @@ pub enum UnusableRecording {
     Nothing,
     #[error("the recording is damaged")]
     Damaged,
-    #[error("the recording has version {found}, this program reads {RECORDED_VERSION}")]
+    #[error("the recording has version {found}, this program reads 1 to {RECORDED_VERSION}")]
     Version { found: u32 },
 }
 
 impl Shapes {
     /// Another file is in force. What was recorded under the old one stays: it may lack what the new one asks about.
     pub(super) fn ask(&self, snapshot: &Snapshot) {
-        self.asked.store(Arc::new(AskedNames::of(snapshot)));
+        let mut asking = self.asking.lock();
+        asking.file = AskedNames::of(snapshot);
+        self.asked.store(Arc::new(asking.all()));
+    }
+
+    /// Ends what was asked for a planned file, when its time is over. Whether it was.
+    pub(super) fn end_planned(&self, now: Instant) -> bool {
+        let mut asking = self.asking.lock();
+        let over = asking.planned.as_ref().is_some_and(|(_, until)| *until <= now);
+        if over {
+            asking.planned = None;
+            self.asked.store(Arc::new(asking.all()));
+        }
+        over
     }
 
     /// Takes in what waits, with values in paths replaced as the tree knows them.
@@ -62,6 +107,28 @@ impl Learner {
         self.shapes.asked.load_full()
     }
 
+    /// Asks requests about what a planned file asks about, too, for so long. The names that are asked about from now on.
+    pub fn ask_for_plan(&self, planned: AskedNames, time: Duration) -> Vec<String> {
+        let mut asking = self.shapes.asking.lock();
+        asking.planned = Some((planned, Instant::now() + time));
+        let all = asking.all();
+        let names = all.in_words();
+        self.shapes.asked.store(Arc::new(all));
+        names
+    }
+
+    /// Ends that before its time, and keeps what was recorded.
+    pub fn end_asking_for_plan(&self) {
+        {
+            let mut asking = self.shapes.asking.lock();
+            asking.planned = None;
+            let all = asking.all();
+            self.shapes.asked.store(Arc::new(all));
+        }
+        self.shapes.take_in(&self.learned.lock().tree);
+        self.save_shapes();
+    }
+
     /// Takes a recorded request; never waits.
     pub fn record(&self, request: RecordedRequest) {
         if let Some(mut waiting) = self.shapes.waiting.try_lock()
@@ -73,13 +140,16 @@ impl Learner {
 
     /// What was recorded so far.
     pub fn recorded(&self) -> Recorded {
-        let asked = self.asked().names().map(|(on, name)| format!("{on}:{name}")).collect();
-        Recorded { version: RECORDED_VERSION, asked, requests: self.shapes.reservoir.lock().all() }
+        let names = self.shapes.asking.lock().sets.clone();
+        Recorded { version: RECORDED_VERSION, names, requests: self.shapes.reservoir.lock().all() }
     }
 
     pub(super) fn restore_shapes(&self) {
         match self.store.learned(KEPT_AS).map_err(UnusableRecording::from).and_then(|kept| unpacked(kept.as_deref())) {
-            Ok(recorded) => self.shapes.reservoir.lock().take_back(recorded.requests),
+            Ok(recorded) => {
+                self.shapes.asking.lock().sets = recorded.names;
+                self.shapes.reservoir.lock().take_back(recorded.requests);
+            }
             Err(UnusableRecording::Nothing) => {}
             Err(error) => tracing::warn!(%error, "the recorded requests begin anew"),
         }
@@ -103,6 +173,19 @@ pub fn read_recorded(database: &Path) -> Result<Recorded, UnusableRecording> {
     unpacked(Store::learned_in(database, KEPT_AS)?.as_deref())
 }
 
+/// Version 1: every request was asked about the same, or so it said.
+#[derive(serde::Deserialize)]
+struct RecordedBefore {
+    asked: Vec<String>,
+    requests: Vec<RecordedRequest>,
+}
+
+impl From<RecordedBefore> for Recorded {
+    fn from(before: RecordedBefore) -> Self {
+        Self { version: RECORDED_VERSION, names: vec![before.asked], requests: before.requests }
+    }
+}
+
 fn unpacked(packed: Option<&[u8]>) -> Result<Recorded, UnusableRecording> {
     #[derive(serde::Deserialize)]
     struct Head {
@@ -111,8 +194,58 @@ fn unpacked(packed: Option<&[u8]>) -> Result<Recorded, UnusableRecording> {
     let packed = packed.ok_or(UnusableRecording::Nothing)?;
     let text = zstd::bulk::decompress(packed, LARGEST).map_err(|_| UnusableRecording::Damaged)?;
     let head: Head = serde_json::from_slice(&text).map_err(|_| UnusableRecording::Damaged)?;
-    if head.version != RECORDED_VERSION {
-        return Err(UnusableRecording::Version { found: head.version });
+    match head.version {
+        1 => serde_json::from_slice::<RecordedBefore>(&text).map(Recorded::from),
+        RECORDED_VERSION => serde_json::from_slice(&text),
+        found => return Err(UnusableRecording::Version { found }),
     }
-    serde_json::from_slice(&text).map_err(|_| UnusableRecording::Damaged)
+    .map_err(|_| UnusableRecording::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(text: &str) -> Vec<u8> {
+        zstd::bulk::compress(text.as_bytes(), 1).expect("it is packed")
+    }
+
+    #[test]
+    fn a_recording_of_the_version_before_is_read_and_one_of_another_says_so() {
+        let old = r#"{"version":1,"asked":["header:x-a"],"requests":[{"minute":1,"method":"GET","host":"h","path":"/","asked":[],"route":"r","unit":null,"moved":true,"weight":2}]}"#;
+        let read = unpacked(Some(&packed(old))).expect("it is read");
+        assert!(read.was_asked(&read.requests[0], "header:x-a") && !read.was_asked(&read.requests[0], "header:x-b"));
+        for (text, expected) in [
+            (r#"{"version":9,"anything":1}"#, "the recording has version 9, this program reads 1 to 2"),
+            (r#"{"version":2,"requests":1}"#, "the recording is damaged"),
+            ("not JSON", "the recording is damaged"),
+        ] {
+            assert_eq!(unpacked(Some(&packed(text))).expect_err("refused").to_string(), expected);
+        }
+        assert_eq!(unpacked(Some(b"not packed")).expect_err("refused").to_string(), "the recording is damaged");
+        assert_eq!(unpacked(None).expect_err("refused").to_string(), "nothing was recorded yet");
+        let bomb = zstd::bulk::compress(&vec![b' '; LARGEST + 1], 1).expect("it is packed");
+        assert_eq!(unpacked(Some(&bomb)).expect_err("refused").to_string(), "the recording is damaged");
+    }
+
+    #[test]
+    fn a_request_is_asked_what_the_file_of_its_time_asks() {
+        let asked = |name: &str| {
+            let text = format!(
+                "[monolith]\nurl = \"http://127.0.0.1:1\"\n[routes.a]\npath = \"/a\"\nstage = \"monolith\"\nheaders = {{ {name} = \"1\" }}\n"
+            );
+            let compiled = crate::compile::compile(&text, "routes.toml", &|_| None);
+            AskedNames::of(&compiled.snapshot.expect("a good file"))
+        };
+        let mut asking = Asking { file: asked("x-a"), ..Asking::default() };
+        assert_eq!(asking.all().number(), 0);
+        asking.planned = Some((asked("x-b"), Instant::now()));
+        assert_eq!(
+            (asking.all().number(), asking.all().in_words()),
+            (1, vec!["header:x-a".to_owned(), "header:x-b".to_owned()])
+        );
+        asking.planned = None;
+        assert_eq!(asking.all().number(), 0, "a set that was asked about before has its number");
+        assert_eq!(asking.sets.len(), 2);
+    }
 }

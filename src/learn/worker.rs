@@ -52,6 +52,9 @@ impl Worker {
             let stopping = *self.learner.stop.lock();
             let found = self.look();
             let now = Instant::now();
+            if self.learner.shapes.end_planned(now) {
+                self.learner.save_shapes();
+            }
             if counted.is_none_or(|at| now.saturating_duration_since(at) >= COUNT) {
                 self.learner.count();
                 counted = Some(now);

@@ -256,3 +256,11 @@ pub struct Policy {
     /// Moves the route by itself.
     pub gate: Option<Arc<Gate>>,
 }
+
+impl Policy {
+    /// Where units are looked for, in words: `header:x-user,cookie:sid`.
+    #[must_use]
+    pub fn sticky_sources(&self) -> String {
+        self.sticky.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}

@@ -101,7 +101,7 @@ fn changed(old: &Snapshot, was: &Route, dial: Dial, new: &Snapshot, is: &Route) 
     if conditions(was) != conditions(is) {
         what.push("other conditions".to_owned());
     }
-    let (from, into) = (sticky(&was.policy), sticky(&is.policy));
+    let (from, into) = (was.policy.sticky_sources(), is.policy.sticky_sources());
     let named = |text: &str| if text.is_empty() { "cookie:multilith_id".to_owned() } else { text.to_owned() };
     if from != into {
         what.push(format!("sticky {} -> {}", named(&from), named(&into)));
@@ -186,9 +186,4 @@ fn answers(snapshot: &Snapshot, policy: &Policy) -> String {
 pub(super) fn service_name(snapshot: &Snapshot, policy: &Policy) -> Option<String> {
     let id = policy.service?;
     snapshot.upstreams.get(id.index()).map(|spec| spec.name.to_string())
-}
-
-/// As [`crate::learn::RecordedUnit`] has them.
-pub(super) fn sticky(policy: &Policy) -> String {
-    policy.sticky.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

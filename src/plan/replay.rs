@@ -1,10 +1,11 @@
 //! A recorded request as one that can be routed, by either file.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use http::Method;
 
-use super::difference::{DialInForce, sticky};
+use super::difference::DialInForce;
 use crate::compile::Snapshot;
 use crate::learn::RecordedRequest;
 use crate::message::{Fields, Name, percent_encoded};
@@ -30,14 +31,14 @@ pub(super) struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// A value of which only the hash is known stands for one that the new file names, if that has the same hash.
-    pub(super) fn of(request: &'a RecordedRequest, new: &Snapshot) -> Option<Self> {
+    pub(super) fn of(request: &'a RecordedRequest, named: &NamedValues) -> Option<Self> {
         let mut fields = Fields::new();
         let mut query = String::new();
         let mut cookies = String::new();
         for value in &request.asked {
             let text = match &value.text {
                 Some(text) => text.clone(),
-                None => named(new, value.hash).unwrap_or_else(|| format!("~{:x}", value.hash)),
+                None => named.0.get(&value.hash).cloned().unwrap_or_else(|| format!("~{:x}", value.hash)),
             };
             match &*value.on {
                 "header" => fields.append(&*value.name, text.as_bytes()),
@@ -110,7 +111,7 @@ impl<'a> Replay<'a> {
             // A client without a unit is given one by chance.
             return (bucket(&policy.cohort, &number.to_le_bytes()).0, true);
         };
-        if unit.cohort == *policy.cohort && unit.sticky == sticky(policy) {
+        if unit.cohort == *policy.cohort && unit.sticky == policy.sticky_sources() {
             return (unit.bucket, false);
         }
         (bucket(&policy.cohort, &unit.hash.to_le_bytes()).0, true)
@@ -121,14 +122,19 @@ pub(super) fn is_safe(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
-/// The value of an equality of the file that has this hash.
-fn named(snapshot: &Snapshot, hash: u64) -> Option<String> {
-    let conditions = snapshot.routes.iter().flat_map(|route| {
-        let rule = &route.rule;
-        rule.headers.iter().chain(&rule.cookies).chain(&rule.query)
-    });
-    conditions.into_iter().find_map(|condition| match &condition.kind {
-        ConditionKind::Equal(text) if xxhash_rust::xxh3::xxh3_64(text.as_bytes()) == hash => Some(text.to_string()),
-        _ => None,
-    })
+/// The values that a file's equalities name, by their hashes.
+pub(super) struct NamedValues(HashMap<u64, String>);
+
+impl NamedValues {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let conditions = snapshot.routes.iter().flat_map(|route| {
+            let rule = &route.rule;
+            rule.headers.iter().chain(&rule.cookies).chain(&rule.query)
+        });
+        let values = conditions.filter_map(|condition| match &condition.kind {
+            ConditionKind::Equal(text) => Some((xxhash_rust::xxh3::xxh3_64(text.as_bytes()), text.to_string())),
+            _ => None,
+        });
+        Self(values.collect())
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::difference::{DialInForce, PlanFlag, sticky};
-use super::replay::{Replay, is_safe};
+use super::difference::{DialInForce, PlanFlag};
+use super::replay::{NamedValues, Replay, is_safe};
 use crate::compile::Snapshot;
 use crate::learn::Recorded;
 use crate::migration::{Dial, Stage};
@@ -22,11 +22,12 @@ pub(super) fn writes_split(
     old: &Snapshot,
     dials: DialInForce<'_>,
     new: &Snapshot,
+    named: &NamedValues,
     recorded: &Recorded,
 ) -> Vec<(String, PlanFlag)> {
-    let before = split(old, dials, new, recorded);
+    let before = split(old, dials, named, recorded);
     let mut found = Vec::new();
-    for ((route, resource, other), writes) in split(new, &|_| None, new, recorded) {
+    for ((route, resource, other), writes) in split(new, &|_| None, named, recorded) {
         if before.contains_key(&(route.clone(), resource.clone(), other.clone())) {
             continue;
         }
@@ -41,10 +42,10 @@ pub(super) fn writes_split(
 /// Route, resource and the other route, each way; how many writes.
 type Split = BTreeMap<(String, String, String), u64>;
 
-fn split(file: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &Recorded) -> Split {
+fn split(file: &Snapshot, dials: DialInForce<'_>, named: &NamedValues, recorded: &Recorded) -> Split {
     let mut resources: BTreeMap<&str, Takers> = BTreeMap::new();
     for request in &recorded.requests {
-        let Some(replay) = Replay::of(request, new) else { continue };
+        let Some(replay) = Replay::of(request, named) else { continue };
         let takers = resources.entry(resource(&request.path)).or_default();
         let side = if is_safe(&request.method) { &mut takers.reads } else { &mut takers.writes };
         *side.entry(replay.route(file)).or_default() += u64::from(request.weight);
@@ -90,7 +91,7 @@ fn agree(one: Option<(&Route, Dial)>, other: Option<(&Route, Dial)>) -> bool {
         (Some(one @ (0 | 10_000)), Some(other)) => one == other,
         (left, right) => {
             let (Some((one, _)), Some((other, _))) = (one, other) else { return false };
-            let same = one.policy.cohort == other.policy.cohort && sticky(&one.policy) == sticky(&other.policy);
+            let same = one.policy.cohort == other.policy.cohort && one.policy.sticky == other.policy.sticky;
             let weights = |route: &Route| {
                 route.policy.variants.iter().map(|variant| (variant.upstream, variant.weight)).collect::<Vec<_>>()
             };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 
 use super::difference::{DialInForce, Difference, PlanFlag, differences};
-use super::replay::{Place, Replay, is_safe};
+use super::replay::{NamedValues, Place, Replay, is_safe};
 use super::split::writes_split;
 use crate::compile::Snapshot;
 use crate::learn::{AskedNames, Recorded, RecordedRequest};
@@ -102,9 +102,10 @@ pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &R
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     let mut clients = (HashSet::new(), HashSet::new());
     let mut totals = (0_u64, 0_u64, 0_u64);
-    let later = Later::of(new, &recorded.asked);
+    let named = NamedValues::of(new);
+    let later = Later::of(new, recorded);
     for (number, request) in (0_u64..).zip(&recorded.requests) {
-        let Some(replay) = Replay::of(request, new) else { continue };
+        let Some(replay) = Replay::of(request, &named) else { continue };
         let (before, after) = (replay.place(old, dials, number), replay.place(new, &|_| None, number));
         let weight = u64::from(request.weight);
         totals.0 += weight;
@@ -141,7 +142,8 @@ pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &R
         &sums,
         totals,
         (clients.0.len(), clients.1.len()),
-        later.shares(recorded, new, totals.0),
+        later.shares(recorded, new, &named, totals.0),
+        &named,
     )
 }
 
@@ -155,6 +157,7 @@ fn report(
     (requests, to_service, back): (u64, u64, u64),
     (clients_to_service, clients_back): (usize, usize),
     unrecorded: Vec<Unrecorded>,
+    named_values: &NamedValues,
 ) -> PlanReport {
     let empty = Sum::default();
     let mut routes = Vec::new();
@@ -165,7 +168,7 @@ fn report(
         clients_back,
         ..PlanSummary::default()
     };
-    let splits = writes_split(old, dials, new, recorded);
+    let splits = writes_split(old, dials, new, named_values, recorded);
     let mut named = HashSet::new();
     for difference in differences(old, dials, new) {
         let sum = sums.get(&difference.name).unwrap_or(&empty);
@@ -302,24 +305,28 @@ impl Sum {
     }
 }
 
-/// What the new file asks about and the recording does not know.
+/// What the new file asks about and some recorded requests were not asked.
 struct Later(Vec<(ConditionOn, String)>);
 
 impl Later {
-    fn of(new: &Snapshot, asked: &[String]) -> Self {
+    fn of(new: &Snapshot, recorded: &Recorded) -> Self {
         let names = AskedNames::of(new);
-        let unknown = names.names().filter(|(on, name)| !asked.contains(&format!("{on}:{name}")));
+        let unknown = names.names().filter(|(on, name)| {
+            let name = format!("{on}:{name}");
+            recorded.requests.is_empty() || recorded.requests.iter().any(|request| !recorded.was_asked(request, &name))
+        });
         Self(unknown.map(|(on, name)| (on, name.to_owned())).collect())
     }
 
     /// The share of requests that another value would send to another route.
-    fn shares(&self, recorded: &Recorded, new: &Snapshot, requests: u64) -> Vec<Unrecorded> {
+    fn shares(&self, recorded: &Recorded, new: &Snapshot, named: &NamedValues, requests: u64) -> Vec<Unrecorded> {
         let mut shares = Vec::new();
         for (on, name) in &self.0 {
             let values = values_of(new, *on, name);
+            let asked = format!("{on}:{name}");
             let mut differs = 0;
-            for request in &recorded.requests {
-                let Some(without) = Replay::of(request, new) else { continue };
+            for request in recorded.requests.iter().filter(|request| !recorded.was_asked(request, &asked)) {
+                let Some(without) = Replay::of(request, named) else { continue };
                 let place = without.place(new, &|_| None, 0).route;
                 let other = values.iter().any(|value| {
                     let mut with = request.clone();
@@ -329,12 +336,12 @@ impl Later {
                         text: Some(value.clone()),
                         hash: 0,
                     });
-                    Replay::of(&with, new).is_some_and(|with| with.place(new, &|_| None, 0).route != place)
+                    Replay::of(&with, named).is_some_and(|with| with.place(new, &|_| None, 0).route != place)
                 });
                 differs += if other { u64::from(request.weight) } else { 0 };
             }
             if differs > 0 || requests == 0 {
-                shares.push(Unrecorded { asked: format!("{on}:{name}"), share: ratio(differs, requests) });
+                shares.push(Unrecorded { asked, share: ratio(differs, requests) });
             }
         }
         shares

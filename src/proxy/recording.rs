@@ -16,20 +16,20 @@ pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
     let facts = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
     let policy = &exchange.route().policy;
     let unit = Unit::of(&policy.sticky, &facts).map(|unit| RecordedUnit {
-        sticky: policy.sticky.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        sticky: policy.sticky_sources(),
         cohort: policy.cohort.to_string(),
         bucket: bucket(&policy.cohort, &unit.value).0,
         hash: xxhash_rust::xxh3::xxh3_64(&unit.value),
     });
+    let asked = steps.learner.asked();
     steps.learner.record(RecordedRequest {
         minute: now(),
         method: facts.method.to_string(),
         host: facts.host.to_ascii_lowercase(),
         path: normal.as_str().to_owned(),
-        asked: steps.learner.asked().values(&facts),
-        route: exchange.found.map(|_| exchange.route().name().to_owned()),
+        asked: asked.values(&facts),
+        names: asked.number(),
         unit,
-        moved: exchange.asks_service(),
         weight,
     });
 }

@@ -1,6 +1,7 @@
 //! `manage.py show_urls`: a path, a tab, the view, a tab, the name.
 
-use super::{Imported, rooted};
+use super::pattern::group_end;
+use super::{Imported, ONE_SEGMENT, rooted};
 
 pub fn read(text: &str, imported: &mut Imported) {
     for line in text.lines() {
@@ -8,7 +9,11 @@ pub fn read(text: &str, imported: &mut Imported) {
         if !pattern.starts_with('/') {
             continue;
         }
-        match template(pattern) {
+        if pattern.contains("//") {
+            imported.skip(pattern, "a group that show_urls leaves out");
+            continue;
+        }
+        match template(pattern, imported) {
             Ok(path) => imported.route(rooted(&path), Vec::new()),
             Err(why) => imported.skip(pattern, why),
         }
@@ -16,7 +21,7 @@ pub fn read(text: &str, imported: &mut Imported) {
 }
 
 /// `<int:pk>` and `(?P<pk>[0-9]+)` become `{pk}`, a final `<path:p>` becomes `{*p}`.
-fn template(pattern: &str) -> Result<String, &'static str> {
+fn template(pattern: &str, imported: &mut Imported) -> Result<String, &'static str> {
     let mut path = String::with_capacity(pattern.len());
     let mut rest = pattern.trim_end_matches('$').trim_end_matches("\\Z");
     while let Some(char) = rest.chars().next() {
@@ -25,11 +30,11 @@ fn template(pattern: &str) -> Result<String, &'static str> {
             let name = group.split('>').next().unwrap_or("");
             let inside = &rest[..end];
             if inside.contains("/)") || inside.contains(".*") || inside.contains(".+") {
-                if !rest[end..].trim_matches('/').is_empty() {
-                    return Err("a group that takes slashes inside the path");
+                if rest[end..].is_empty() && path.ends_with('/') {
+                    path.extend(["{*", name, "}"]);
+                    return Ok(path);
                 }
-                path.extend(["{*", name, "}"]);
-                return Ok(path);
+                imported.note(format!("{pattern}: {ONE_SEGMENT}"));
             }
             path.extend(["{", name, "}"]);
             rest = rest[end..].trim_start_matches(['+', '*', '?']);
@@ -40,12 +45,13 @@ fn template(pattern: &str) -> Result<String, &'static str> {
                 let close = rest.find('>').ok_or("a converter is not closed")?;
                 let inside = &rest[1..close];
                 let (converter, name) = inside.split_once(':').unwrap_or(("str", inside));
-                if converter == "path" {
-                    if !rest[close + 1..].is_empty() {
-                        return Err("a path converter inside the path");
-                    }
+                let is_path = converter == "path";
+                if is_path && rest[close + 1..].is_empty() && path.ends_with('/') {
                     path.extend(["{*", name, "}"]);
                 } else {
+                    if is_path {
+                        imported.note(format!("{pattern}: {ONE_SEGMENT}"));
+                    }
                     path.extend(["{", name, "}"]);
                 }
                 rest = &rest[close + 1..];
@@ -67,26 +73,4 @@ fn template(pattern: &str) -> Result<String, &'static str> {
         }
     }
     Ok(path)
-}
-
-/// The end of the group that the text begins with.
-fn group_end(text: &str) -> Option<usize> {
-    let (mut depth, mut escaped, mut class) = (0_u32, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'[' => class = true,
-            b']' => class = false,
-            b'(' if !class => depth += 1,
-            b')' if !class => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }

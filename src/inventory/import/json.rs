@@ -1,10 +1,8 @@
-//! Lists in JSON: `OpenAPI`, Laravel, Express, Spring.
+//! Lists in JSON: Laravel, Express, Spring.
 
 use serde_json::{Map, Value};
 
-use super::{Imported, NotRead, colons, rooted};
-
-const OPERATIONS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+use super::{ANY_VALUE, Imported, ImportedRoute, NotRead, colons, rooted};
 
 fn parse(text: &str) -> Result<Value, NotRead> {
     serde_json::from_str(text).map_err(|error| NotRead(format!("this is no JSON: {error}")))
@@ -12,37 +10,6 @@ fn parse(text: &str) -> Result<Value, NotRead> {
 
 fn object<'a>(value: &'a Value, key: &str) -> Option<&'a Map<String, Value>> {
     value.get(key)?.as_object()
-}
-
-/// References are not followed: a path item's operations are all that is looked at, so cycles do no harm.
-pub fn openapi(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
-    let document = parse(text)?;
-    let paths = object(&document, "paths").ok_or_else(|| NotRead("the document has no `paths`".to_owned()))?;
-    let server = document.pointer("/servers/0/url").and_then(Value::as_str);
-    let base = document.get("basePath").and_then(Value::as_str).or(server.map(path_of_url)).unwrap_or("");
-    let base = if base.contains('{') { "" } else { base.trim_end_matches('/') };
-    for (path, item) in paths {
-        let Some(item) = item.as_object() else {
-            imported.skip(path, "not a path item");
-            continue;
-        };
-        let methods: Vec<String> =
-            item.keys().filter(|key| OPERATIONS.contains(&&***key)).map(|key| key.to_ascii_uppercase()).collect();
-        if methods.is_empty() {
-            let why = if item.contains_key("$ref") { "a reference to another document" } else { "no operation" };
-            imported.skip(path, why);
-            continue;
-        }
-        imported.route(rooted(&format!("{base}/{}", path.trim_start_matches('/'))), methods);
-    }
-    Ok(())
-}
-
-fn path_of_url(url: &str) -> &str {
-    match url.split_once("://") {
-        Some((_, behind)) => behind.find('/').map_or("", |at| &behind[at..]),
-        None => url,
-    }
 }
 
 pub fn laravel(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
@@ -53,8 +20,9 @@ pub fn laravel(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
             imported.skip(route.to_string(), "no `uri` or no `method`");
             continue;
         };
-        if route.get("domain").is_some_and(Value::is_string) {
-            imported.skip(uri, "a route of one domain");
+        let host = text_of(route, "domain");
+        if host.is_some_and(|host| host.contains('{')) {
+            imported.skip(uri, "a domain with a parameter");
             continue;
         }
         let methods: Vec<String> = methods.split('|').map(str::to_owned).collect();
@@ -62,7 +30,12 @@ pub fn laravel(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
         let whole = rooted(uri);
         let mut path = whole.as_str();
         loop {
-            imported.route(if path.is_empty() { "/".to_owned() } else { path.replace("?}", "}") }, methods.clone());
+            imported.add(ImportedRoute {
+                path: if path.is_empty() { "/".to_owned() } else { path.replace("?}", "}") },
+                methods: methods.clone(),
+                host: host.map(str::to_owned),
+                ..ImportedRoute::default()
+            });
             if !path.ends_with("?}") {
                 break;
             }
@@ -85,13 +58,54 @@ pub fn express(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
             continue;
         };
         let methods = route.get("methods").and_then(Value::as_array).into_iter().flatten();
-        let methods = methods.filter_map(Value::as_str).map(str::to_owned).collect();
-        match colons(path) {
-            Some(path) => imported.route(rooted(&path), methods),
-            None => imported.skip(path, "a regular expression"),
+        let methods: Vec<String> = methods.filter_map(Value::as_str).map(str::to_owned).collect();
+        if path.starts_with("/^") {
+            imported.skip(path, "a regular expression");
+            continue;
+        }
+        for path in with_optional(path) {
+            match colons(&path) {
+                Some(template) => imported.route(rooted(&template), Vec::clone(&methods)),
+                None => imported.skip(path, "two parameters in a segment, or a pattern"),
+            }
         }
     }
+    if list.is_empty() {
+        imported.note("express-list-endpoints finds nothing in Express 5: write the list with `app.router.stack`, as `--help` says");
+    }
     Ok(())
+}
+
+/// `/a/:b?` of Express 4 and `/a{/:b}` of Express 5, without and with what may be missing.
+fn with_optional(path: &str) -> Vec<String> {
+    let mut paths = vec![String::new()];
+    let mut rest = path;
+    while let Some((before, group, behind)) = optional(rest) {
+        for path in &mut paths {
+            path.push_str(before);
+        }
+        let with: Vec<String> = paths.iter().map(|path| format!("{path}{group}")).collect();
+        paths.extend(with);
+        rest = behind;
+        // More groups are left as they are, and so said.
+        if paths.len() > 8 {
+            break;
+        }
+    }
+    for path in &mut paths {
+        path.push_str(rest);
+    }
+    paths
+}
+
+fn optional(path: &str) -> Option<(&str, &str, &str)> {
+    if let Some((before, open)) = path.split_once('{') {
+        let (group, behind) = open.split_once('}')?;
+        return Some((before, group, behind));
+    }
+    let at = path.find('?')?;
+    let slash = path[..at].rfind("/:")?;
+    Some((&path[..slash], &path[slash..at], &path[at + 1..]))
 }
 
 pub fn spring(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
@@ -111,9 +125,20 @@ pub fn spring(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
                 values.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
             };
             let methods = list("methods");
+            for condition in ["headers", "params", "consumes", "produces"] {
+                if !conditions.get(condition).and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                    imported
+                        .note(format!("{}: its condition on `{condition}` is not taken", list("patterns").join(" ")));
+                }
+            }
             for pattern in list("patterns") {
                 match spring_template(&pattern) {
-                    Some(path) => imported.route(rooted(&path), methods.clone()),
+                    Some(path) => {
+                        if pattern.contains(':') {
+                            imported.note(format!("{pattern}: {ANY_VALUE}"));
+                        }
+                        imported.route(rooted(&path), methods.clone());
+                    }
                     None => imported.skip(pattern, "a pattern inside the path"),
                 }
             }
@@ -131,12 +156,26 @@ fn spring_template(pattern: &str) -> Option<String> {
         match *segment {
             "**" if last => written.push("{*rest}".to_owned()),
             "*" => written.push(format!("{{any{at}}}")),
-            text if text.starts_with('{') && text.ends_with('}') && text.matches('{').count() == 1 => {
-                written.push(format!("{}}}", text.trim_end_matches('}').split(':').next().unwrap_or("{id")));
+            text if text.starts_with('{') && text.ends_with('}') && is_one_variable(text) => {
+                let name = text[1..text.len() - 1].split(':').next().unwrap_or("id");
+                written.push(format!("{{{name}}}"));
             }
             text if text.contains('*') || (text.contains('{') && text.contains(':')) => return None,
             text => written.push(text.to_owned()),
         }
     }
     Some(written.join("/"))
+}
+
+/// Whether the brace that the text begins with is closed by its last.
+fn is_one_variable(text: &str) -> bool {
+    let mut depth = 0_usize;
+    text.bytes().enumerate().all(|(at, byte)| {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > 0 || at + 1 == text.len()
+    })
 }

@@ -2,6 +2,9 @@
 
 mod django;
 mod json;
+mod nginx;
+mod openapi;
+mod pattern;
 mod rails;
 mod text;
 
@@ -10,16 +13,20 @@ use std::collections::BTreeMap;
 /// What prints the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListFormat {
-    /// An `OpenAPI` 2 or 3 document in JSON.
+    /// An `OpenAPI` 2 or 3 document in JSON or YAML.
     OpenApi,
+    /// nginx.conf, or what `nginx -T` prints.
+    Nginx,
     /// `manage.py show_urls` of django-extensions.
     Django,
     /// `bin/rails routes`, also `--expanded`.
     Rails,
     /// `php artisan route:list --json`.
     Laravel,
-    /// The JSON of `express-list-endpoints`.
+    /// The JSON of `express-list-endpoints`, or a list of its form.
     Express,
+    /// What `fastify.printRoutes()` prints.
+    Fastify,
     /// `/actuator/mappings`.
     Spring,
     /// `flask routes`.
@@ -27,11 +34,62 @@ pub enum ListFormat {
 }
 
 /// A path with the methods that it takes; no methods are all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportedRoute {
     pub path: String,
     pub methods: Vec<String>,
+    /// What the list calls it, where it does.
+    pub name: Option<String>,
+    pub host: Option<String>,
+    /// The table, the name in it and its value.
+    pub condition: Option<(ImportedSource, String, String)>,
+    /// What answers it now, in place of the monolith.
+    pub service: Option<String>,
+    /// What the service gets instead of the client's path and Host.
+    pub rewrite_path: Option<String>,
+    pub rewrite_host: Option<String>,
+    /// For the reader of the file.
+    pub comments: Vec<String>,
 }
+
+/// Where a condition's value stands in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ImportedSource {
+    Header,
+    Cookie,
+    Query,
+}
+
+/// An upstream of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportedService {
+    pub name: String,
+    /// `host:port` or `unix:/path`.
+    pub addresses: Vec<String>,
+    pub https: bool,
+    pub balance: Option<&'static str>,
+}
+
+/// A path, and what takes it in the program that the list comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedCase {
+    pub host: Option<String>,
+    pub path: String,
+    /// As the list has it.
+    pub location: String,
+    /// The paths of the routes that it became; none if it was not taken.
+    pub templates: Vec<String>,
+}
+
+/// A file that the list names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncludedFile {
+    pub name: String,
+    pub text: String,
+}
+
+/// Reads the files that a pattern names.
+pub type Includes<'a> = &'a dyn Fn(&str) -> Result<Vec<IncludedFile>, &'static str>;
 
 /// Something in the list that is no route of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,32 +101,67 @@ pub struct SkippedLine {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
     pub routes: Vec<ImportedRoute>,
+    pub services: Vec<ImportedService>,
+    pub monolith: Option<ImportedService>,
     pub skipped: Vec<SkippedLine>,
+    /// What was taken, and means something a little different here.
+    pub notes: Vec<String>,
+    /// Paths by which the order of the list's rules can be compared with the precedence of routes.
+    pub cases: Vec<ImportedCase>,
 }
 
 /// The list as a whole is not what it was said to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotRead(pub String);
 
+/// A list with more is none of routes: the largest published interfaces have some ten thousand.
+const MOST_ROUTES: usize = 50_000;
+
+/// Words for all methods; and more methods than any route is written for.
+const EVERY_METHOD: &[&str] = &["ANY", "*", "_ALL", "ALL"];
+const MOST_METHODS: usize = 20;
+
+/// What becomes of a part of a path that takes slashes and has something behind it.
+const ONE_SEGMENT: &str = "what takes slashes inside the path takes one segment here";
+/// What becomes of a pattern that a parameter has.
+const ANY_VALUE: &str = "takes some values alone, here the segment may be any";
+
 /// Reads a list. Paths that differ only in the names of their parameters become one route.
-pub fn import(format: ListFormat, text: &str) -> Result<Imported, NotRead> {
+pub fn import(format: ListFormat, text: &str, includes: Includes<'_>) -> Result<Imported, NotRead> {
     let mut imported = Imported::default();
     match format {
-        ListFormat::OpenApi => json::openapi(text, &mut imported)?,
+        ListFormat::OpenApi => openapi::read(text, &mut imported)?,
+        ListFormat::Nginx => nginx::read(text, includes, &mut imported)?,
         ListFormat::Laravel => json::laravel(text, &mut imported)?,
         ListFormat::Express => json::express(text, &mut imported)?,
         ListFormat::Spring => json::spring(text, &mut imported)?,
+        ListFormat::Fastify => text::fastify(text, &mut imported),
         ListFormat::Django => django::read(text, &mut imported),
         ListFormat::Rails => rails::read(text, &mut imported),
         ListFormat::Flask => text::flask(text, &mut imported),
     }
     imported.join();
+    if imported.routes.len() > MOST_ROUTES {
+        return Err(NotRead(format!("the list has {} routes, more than {MOST_ROUTES}", imported.routes.len())));
+    }
     Ok(imported)
 }
 
 impl Imported {
     fn route(&mut self, path: String, methods: Vec<String>) {
-        self.routes.push(ImportedRoute { path, methods });
+        self.add(ImportedRoute { path, methods, ..ImportedRoute::default() });
+    }
+
+    fn add(&mut self, mut route: ImportedRoute) {
+        route.path = with_good_names(&route.path);
+        self.routes.push(route);
+    }
+
+    fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     fn skip(&mut self, what: impl Into<String>, why: &'static str) {
@@ -76,16 +169,24 @@ impl Imported {
     }
 
     fn join(&mut self) {
-        let mut places: BTreeMap<String, ImportedRoute> = BTreeMap::new();
+        let mut places: BTreeMap<_, ImportedRoute> = BTreeMap::new();
         for mut route in std::mem::take(&mut self.routes) {
-            route.methods.retain(|method| method != "ANY" && method != "*");
             route.methods.iter_mut().for_each(|method| method.make_ascii_uppercase());
-            match places.entry(erased(&route.path)) {
+            // Some lists name every method that there is.
+            if route.methods.len() > MOST_METHODS
+                || route.methods.iter().any(|method| EVERY_METHOD.contains(&&**method))
+            {
+                route.methods.clear();
+            }
+            match places.entry((route.host.clone(), erased(&route.path), route.condition.clone())) {
                 std::collections::btree_map::Entry::Vacant(place) => {
                     place.insert(route);
                 }
                 std::collections::btree_map::Entry::Occupied(mut place) => {
-                    let known = &mut place.get_mut().methods;
+                    let known = place.get_mut();
+                    // A name is one operation's; the path stands for all.
+                    known.name = None;
+                    let known = &mut known.methods;
                     if route.methods.is_empty() || known.is_empty() {
                         known.clear();
                     } else {
@@ -125,6 +226,34 @@ fn erased(path: &str) -> String {
         }
     }
     erased
+}
+
+/// Names of parameters have letters, digits and `_`, and differ within a path. A greedy `{name+}` at the end is a rest.
+fn with_good_names(path: &str) -> String {
+    let mut written = String::with_capacity(path.len());
+    let mut names: Vec<String> = Vec::new();
+    let mut rest = path;
+    while let Some((before, open)) = rest.split_once('{') {
+        let Some((name, behind)) = open.split_once('}').filter(|(name, _)| !name.contains(['{', '/'])) else { break };
+        written.push_str(before);
+        let greedy = name.strip_suffix('+').filter(|_| behind.is_empty() && before.ends_with('/'));
+        let (star, name) = match name.strip_prefix('*').or(greedy) {
+            Some(name) => ("*", name),
+            None => ("", name),
+        };
+        let stem: String = name.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
+        let stem = if stem.is_empty() { "id".to_owned() } else { stem };
+        let mut name = stem.clone();
+        let mut number = 2;
+        while names.contains(&name) {
+            name = format!("{stem}{number}");
+            number += 1;
+        }
+        written.extend(["{", star, &name, "}"]);
+        names.push(name);
+        rest = behind;
+    }
+    written + rest
 }
 
 /// With one slash before it, and without one doubled.
@@ -175,7 +304,7 @@ mod tests {
     use super::*;
 
     fn lines(format: ListFormat, text: &str) -> Vec<String> {
-        let imported = import(format, text).expect("it is read");
+        let imported = import(format, text, &|_| Err("no files")).expect("it is read");
         let routes = imported.routes.into_iter().map(|route| format!("{} {}", route.methods.join("|"), route.path));
         routes
             .chain(imported.skipped.into_iter().map(|skipped| format!("- {}: {}", skipped.what, skipped.why)))
@@ -214,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn flask_laravel_express_spring_and_openapi_are_read() {
+    fn flask_laravel_express_and_spring_are_read() {
         for (format, text, expected) in [
             (
                 ListFormat::Flask,
@@ -223,27 +352,21 @@ mod tests {
             ),
             (
                 ListFormat::Laravel,
-                r#"[{"domain":null,"method":"GET|HEAD","uri":"users/{id?}","name":null},{"domain":"a.b","method":"GET","uri":"x"}]"#,
-                vec!["GET /users", "GET /users/{id}", "- x: a route of one domain"],
+                r#"[{"domain":null,"method":"GET|HEAD","uri":"users/{id?}","name":null},{"domain":"{tenant}.b","method":"GET","uri":"x"}]"#,
+                vec!["GET /users", "GET /users/{id}", "- x: a domain with a parameter"],
             ),
             (
                 ListFormat::Express,
                 r#"[{"path":"/users/:id","methods":["GET","PUT"]},{"path":"/users/:name","methods":["DELETE"]},{"path":"/a(b)?","methods":["GET"]}]"#,
-                vec!["DELETE|GET|PUT /users/{id}", "- /a(b)?: a regular expression"],
+                vec!["DELETE|GET|PUT /users/{id}", "- /a(b)?: two parameters in a segment, or a pattern"],
             ),
             (
                 ListFormat::Spring,
                 r#"{"contexts":{"a":{"mappings":{"dispatcherServlets":{"d":[{"predicate":"p","details":{"requestMappingConditions":{"methods":["GET"],"patterns":["/o/{id:[0-9]+}","/f/**"]}}},{"predicate":"/webjars/**"}]}}}}}"#,
                 vec!["GET /f/{*rest}", "GET /o/{id}", "- /webjars/**: no request mapping"],
             ),
-            (
-                ListFormat::OpenApi,
-                r##"{"openapi":"3.1.0","servers":[{"url":"https://a/v1/"}],"paths":{"/o/{id}":{"get":{},"parameters":[{"$ref":"#/paths"}]},"/x":{"$ref":"other.json"}}}"##,
-                vec!["GET /v1/o/{id}", "- /x: a reference to another document"],
-            ),
         ] {
             assert_eq!(lines(format, text), expected);
         }
-        assert!(import(ListFormat::OpenApi, "paths: {}").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! `bin/rails routes`, as a table and with `--expanded`.
 
-use super::{Imported, colons};
+use super::{ANY_VALUE, Imported, colons};
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Optional groups of one route that are written out.
@@ -8,7 +8,19 @@ const MOST_GROUPS: usize = 3;
 
 pub fn read(text: &str, imported: &mut Imported) {
     let mut verb: Option<&str> = None;
+    let mut mounted = false;
     for line in text.lines() {
+        if let Some(of) = line.trim().strip_prefix("Routes for ") {
+            mounted = !of.starts_with("application");
+            continue;
+        }
+        // The paths of an engine begin where it is mounted, which the list does not say.
+        if mounted {
+            if let Some(uri) = line.split_ascii_whitespace().find(|word| word.starts_with('/')) {
+                imported.skip(uri, "a route of a mounted engine");
+            }
+            continue;
+        }
         if let Some((key, value)) = line.split_once('|') {
             match key.trim() {
                 "Verb" => verb = Some(value.trim()),
@@ -26,15 +38,22 @@ pub fn read(text: &str, imported: &mut Imported) {
 fn table(line: &str, imported: &mut Imported) {
     let mut words = line.split_ascii_whitespace().peekable();
     while let Some(word) = words.next() {
-        if word.starts_with('/') {
-            // No verb: an application is mounted here, or any method is taken.
-            return route("", word, imported);
-        }
         let is_verb = word.split('|').all(|method| METHODS.contains(&method));
-        if is_verb && words.peek().is_some_and(|next| next.starts_with('/')) {
-            return route(word, words.next().expect("peeked"), imported);
+        // No verb: an application is mounted here, or any method is taken.
+        let (verb, uri) = match words.peek() {
+            _ if is_path(word) => ("", word),
+            Some(next) if is_verb && is_path(next) => (word, words.next().expect("peeked")),
+            _ => continue,
+        };
+        if words.any(|word| word.starts_with("{:") || word.starts_with('{') && word.ends_with(':')) {
+            imported.note(format!("{uri}: {ANY_VALUE}"));
         }
+        return route(verb, uri, imported);
     }
+}
+
+fn is_path(word: &str) -> bool {
+    word.starts_with('/') || word.starts_with("(/")
 }
 
 fn route(verb: &str, uri: &str, imported: &mut Imported) {

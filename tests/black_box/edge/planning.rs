@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -49,7 +50,11 @@ fn plan(edge: &Edge, text: &str) -> (u16, Value) {
 }
 
 fn post(edge: &Edge, path: &str, text: &str) -> (u16, Value) {
-    let body = json!({ "text": text }).to_string();
+    ask(edge, path, &json!({ "text": text }))
+}
+
+fn ask(edge: &Edge, path: &str, body: &Value) -> (u16, Value) {
+    let body = body.to_string();
     let mut client = crate::harness::Client::connect(edge.admin_address());
     client.send(format!(
         "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Multilith: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -184,4 +189,77 @@ fn what_is_asked_about_for_the_first_time_is_not_taken_for_known() {
     assert_eq!(plan["unrecorded"][0], json!({ "asked": "header:x-tenant", "share": 1.0 }), "{plan:#}");
     let flags = plan["routes"].as_array().expect("a list").iter().find(|route| route["name"] == "tenant");
     assert_eq!(flags.expect("it is there")["flags"][0]["code"], "unseen");
+}
+
+/// A route of its own for one tenant's orders.
+fn tenant(value: &str) -> String {
+    routes(
+        "5%",
+        &format!(
+            "[routes.tenant]\npath = \"/orders/{{id}}\"\nservice = \"orders\"\nstage = \"migrated\"\nheaders = {{ x-tenant = \"{value}\" }}\n"
+        ),
+    )
+}
+
+#[test]
+fn a_file_in_force_does_not_say_what_requests_before_it_had() {
+    let (edge, _origins) = shop();
+    traffic(&edge);
+    recorded(&edge, &edge.text(&tenant("b")));
+    edge.reload(&tenant("b"));
+    let plan = recorded(&edge, &edge.text(&tenant("c")));
+    assert_eq!(plan["unrecorded"][0], json!({ "asked": "header:x-tenant", "share": 1.0 }), "{plan:#}");
+}
+
+#[test]
+fn plan_learn_records_what_the_new_file_asks_about() {
+    let (edge, _origins) = shop();
+    traffic(&edge);
+    recorded(&edge, &edge.text(&routes("5%", "")));
+    let new = edge.path().with_file_name("new.toml");
+    fs::write(&new, edge.text(&tenant("b"))).expect("the folder takes a file");
+    let path = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let admin = format!("http://{}", edge.admin_address());
+    let ended = AtomicBool::new(false);
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = edge.client();
+            for number in 0_u32.. {
+                if ended.load(Relaxed) {
+                    break;
+                }
+                let tenant = if number.is_multiple_of(2) { "X-Tenant: b" } else { "X-Tenant: a" };
+                client.request("GET", &format!("/orders/{number}"), &[&format!("X-User: u{number}"), tenant]);
+            }
+        });
+        let output =
+            run(&["plan", &path(&new), "-c", &path(edge.path()), "--admin", &admin, "--learn", "1s", "--json"]);
+        ended.store(true, Relaxed);
+        output
+    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the proxy records for 1 s: header:x-tenant"), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let route = report["routes"].as_array().expect("a list").iter().find(|route| route["name"] == "tenant");
+    let route = route.expect("it is there");
+    assert!(route["endpoints"][0]["requests"].as_u64() > Some(0), "{report:#}");
+    assert!(!route["flags"].to_string().contains("unseen"), "{route:#}");
+    assert!(report["unrecorded"][0]["share"].as_f64() < Some(1.0), "{report:#}");
+    // The proxy asks what its file asks, and no more.
+    let (status, answer) = learn(&edge, "", 0);
+    assert_eq!((status, &answer["asked"]), (200, &json!([])));
+    for (text, seconds, status, detail) in [
+        ("[monolith]\n", 5, 409, "the text has mistakes: what it asks about is not known"),
+        ("", 86_401, 400, "`seconds` is at most 86400"),
+    ] {
+        let (found, problem) = learn(&edge, text, seconds);
+        assert_eq!((found, problem["detail"].as_str()), (status, Some(detail)));
+    }
+    let output =
+        run(&["plan", &path(&new), "-c", &path(edge.path()), "--admin", "http://127.0.0.1:9", "--learn", "1s"]);
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn learn(edge: &Edge, text: &str, seconds: u32) -> (u16, Value) {
+    ask(edge, "/api/v1/plan/learn", &json!({ "text": text, "seconds": seconds }))
 }

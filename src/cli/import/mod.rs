@@ -1,0 +1,109 @@
+//! `multilith import FROM [FILE]`: a list of routes that another program has becomes a routes file in which all is the
+//! monolith's.
+
+mod compared;
+mod included;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use super::{Exit, ImportArgs, term};
+use crate::compile::{Compiled, compile};
+use crate::inventory::{Imported, NotRead, import as read_list, routes_file};
+use crate::reload::environment;
+use crate::route::Template;
+
+/// A list beyond this is none.
+const LARGEST: u64 = 128 * 1024 * 1024;
+const MONOLITH: &str = "http://127.0.0.1:3000";
+/// A line that tells what was left out shows this much of it.
+const LONGEST_LINE: usize = 240;
+
+pub fn import(args: &ImportArgs) -> Exit {
+    let text = match read(&args.file) {
+        Ok(text) => text,
+        Err(message) => {
+            term::fail(
+                &format!("`{}` cannot be read: {message}", args.file),
+                Some("name a file, or - for standard input"),
+            );
+            return Exit::Failed;
+        }
+    };
+    let folder = Path::new(&args.file).parent().unwrap_or(Path::new("")).to_owned();
+    let mut imported = match read_list(args.from.into(), &text, &|pattern| included::read(&folder, pattern)) {
+        Ok(imported) => imported,
+        Err(NotRead(message)) => {
+            term::fail(&shown(&message), Some("`multilith import --help` says which output is read"));
+            return Exit::Findings;
+        }
+    };
+    drop(text);
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for skipped in &imported.skipped {
+        term::say(&shown(&format!("not imported: {}: {}", skipped.what, skipped.why)));
+        *reasons.entry(skipped.why.to_owned()).or_default() += 1;
+    }
+    imported.routes.retain(|route| match Template::parse(&route.path) {
+        Ok(_) => true,
+        Err(error) => {
+            term::say(&shown(&format!("not imported: {}: {error}", route.path)));
+            *reasons.entry(error.to_string()).or_default() += 1;
+            false
+        }
+    });
+    let given = args.monolith.as_deref();
+    let monolith = if imported.monolith.is_some() { given.unwrap_or("") } else { given.unwrap_or(MONOLITH) };
+    let file = routes_file(monolith, &imported);
+    let Compiled { diagnostics, snapshot, .. } = compile(&file, "routes.toml", &environment);
+    term::out(&file);
+    if let Some(snapshot) = &snapshot {
+        imported.notes.extend(compared::differences(&imported.cases, snapshot));
+    }
+    for note in &imported.notes {
+        term::say(&shown(&format!("note: {note}")));
+    }
+    term::say(&summary(&imported, &reasons));
+    if diagnostics.counts().0 > 0 {
+        term::say(&crate::diagnostic::render(&diagnostics, "routes.toml", &file, term::colour_on_stderr()));
+        return Exit::Findings;
+    }
+    if imported.routes.is_empty() {
+        term::fail("there is no route in the list", Some("`multilith import --help` says which output is read"));
+        return Exit::Findings;
+    }
+    Exit::Fine
+}
+
+fn summary(imported: &Imported, reasons: &BTreeMap<String, usize>) -> String {
+    let missed: usize = reasons.values().sum();
+    let reasons: Vec<String> = reasons.iter().map(|(why, count)| format!("{count} {}", shown(why))).collect();
+    let end = if missed == 0 { String::new() } else { format!(", {missed} not: {}", reasons.join(", ")) };
+    format!("{} imported{end}", imported.routes.len())
+}
+
+/// On one line, at most so long, and without what a terminal would obey.
+fn shown(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut shown: String =
+        chars.by_ref().take(LONGEST_LINE).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn read(file: &str) -> Result<String, String> {
+    let input: Box<dyn Read> = if file == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(file).map_err(|error| error.to_string())?)
+    };
+    let mut bytes = Vec::new();
+    input.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST {
+        return Err("it has more than 128 MiB".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}

@@ -1,0 +1,376 @@
+//! `OpenAPI` 2 and 3, in JSON or YAML: paths with their methods. Nothing else of a document is kept in memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{Imported, ImportedRoute, NotRead, rooted};
+
+const METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "QUERY"];
+/// References from one path item to the next; a chain that is longer leads back to itself, or nobody wrote it.
+const MOST_REFERENCES: usize = 16;
+/// What a YAML document may have: some ten times what the largest published one has (Microsoft Graph: 30 MB).
+const MOST_YAML_NODES: usize = 20_000_000;
+/// Aliases in YAML repeat what they name; published documents have few or none.
+const MOST_ALIASES: usize = 10_000;
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Document {
+    paths: Option<Paths>,
+    #[serde(rename = "basePath")]
+    base_path: Option<String>,
+    servers: Option<Vec<Server>>,
+    components: Option<Components>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Components {
+    #[serde(rename = "pathItems")]
+    path_items: Option<Paths>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Server {
+    url: String,
+    variables: BTreeMap<String, ServerVariable>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct ServerVariable {
+    default: String,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Operation {
+    #[serde(rename = "operationId")]
+    id: Option<String>,
+    servers: Option<Vec<Server>>,
+}
+
+/// In the order of the document.
+#[derive(Debug, Default)]
+struct Paths(Vec<(String, PathItem)>);
+
+#[derive(Debug)]
+enum PathItem {
+    Item(Item),
+    /// Something that is no table.
+    Other,
+}
+
+#[derive(Debug, Default)]
+struct Item {
+    reference: Option<String>,
+    servers: Option<Vec<Server>>,
+    operations: Vec<(String, Operation)>,
+}
+
+impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PathsVisitor;
+
+        impl<'de> Visitor<'de> for PathsVisitor {
+            type Value = Paths;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of paths")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Paths, A::Error> {
+                let mut paths = Vec::new();
+                while let Some(path) = map.next_key::<String>()? {
+                    if path.starts_with("x-") {
+                        map.next_value::<IgnoredAny>()?;
+                    } else {
+                        paths.push((path, map.next_value()?));
+                    }
+                }
+                Ok(Paths(paths))
+            }
+        }
+
+        deserializer.deserialize_map(PathsVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for PathItem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemVisitor;
+
+        impl<'de> Visitor<'de> for ItemVisitor {
+            type Value = PathItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path item")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PathItem, A::Error> {
+                let mut item = Item::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    let method = key.to_ascii_uppercase();
+                    match &*key {
+                        "$ref" => item.reference = Some(map.next_value()?),
+                        "servers" => item.servers = map.next_value()?,
+                        _ if METHODS.contains(&&*method) => {
+                            let operation: Option<Operation> = map.next_value()?;
+                            item.operations.push((method, operation.unwrap_or_default()));
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(PathItem::Item(item))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<PathItem, A::Error> {
+                while sequence.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(PathItem::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<PathItem, E> {
+                Ok(PathItem::Item(Item::default()))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<PathItem, E> {
+                Ok(PathItem::Other)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<PathItem, E> {
+                Ok(PathItem::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<PathItem, E> {
+                Ok(PathItem::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<PathItem, E> {
+                Ok(PathItem::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<PathItem, E> {
+                Ok(PathItem::Other)
+            }
+        }
+
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+pub fn read(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
+    let document = parse(text.trim_start_matches('\u{feff}'))?;
+    let paths = document.paths.ok_or_else(|| NotRead("the document has no `paths`".to_owned()))?;
+    let components = document.components.and_then(|components| components.path_items).unwrap_or_default();
+    let named = Named {
+        paths: paths.0.iter().map(|(path, item)| (&**path, item)).collect(),
+        components: components.0.iter().map(|(name, item)| (&**name, item)).collect(),
+    };
+    let base = document
+        .base_path
+        .unwrap_or_else(|| document.servers.as_deref().map_or_else(String::new, |servers| base_of(servers, imported)));
+    for (path, item) in &paths.0 {
+        match named.operations(item) {
+            Ok(item) => routes_of(path, item, &base, imported),
+            Err(why) => imported.skip(path, why),
+        }
+    }
+    Ok(())
+}
+
+fn routes_of(path: &str, item: &Item, base: &str, imported: &mut Imported) {
+    if item.operations.is_empty() {
+        imported.skip(path, "no operation");
+        return;
+    }
+    let base = item.servers.as_deref().map_or_else(|| base.to_owned(), |servers| base_of(servers, imported));
+    for (method, operation) in &item.operations {
+        let own = operation.servers.as_deref().map(|servers| base_of(servers, imported));
+        let base = own.as_deref().unwrap_or(&base).trim_end_matches('/');
+        imported.add(ImportedRoute {
+            path: rooted(&format!("{base}/{}", path.trim_start_matches('/'))),
+            methods: vec![method.clone()],
+            name: operation.id.as_deref().map(hyphened),
+            ..ImportedRoute::default()
+        });
+    }
+}
+
+/// `listOrders` as `list-Orders`: names of routes are in lower case.
+fn hyphened(name: &str) -> String {
+    let mut hyphened = String::with_capacity(name.len() + 4);
+    for char in name.chars() {
+        if char.is_ascii_uppercase() && hyphened.ends_with(|last: char| last.is_ascii_lowercase()) {
+            hyphened.push('-');
+        }
+        hyphened.push(char);
+    }
+    hyphened
+}
+
+/// The path of the first server, with its variables' defaults.
+fn base_of(servers: &[Server], imported: &mut Imported) -> String {
+    let mut paths = BTreeSet::new();
+    let mut first = None;
+    for server in servers {
+        let mut url = server.url.clone();
+        for (name, variable) in &server.variables {
+            url = url.replace(&format!("{{{name}}}"), &variable.default);
+        }
+        let path = path_of_url(&url).trim_end_matches('/').to_owned();
+        first.get_or_insert_with(|| path.clone());
+        paths.insert(path);
+    }
+    let first = first.unwrap_or_default();
+    if first.contains('{') {
+        imported.note(format!("the server's path `{first}` has a variable without a default: it is left out"));
+        return String::new();
+    }
+    if paths.len() > 1 {
+        imported.note(format!("the servers have {} paths: the first, `{first}`, is taken", paths.len()));
+    }
+    first
+}
+
+fn path_of_url(url: &str) -> &str {
+    let path = match url.split_once("://") {
+        Some((_, behind)) => behind.find('/').map_or("", |at| &behind[at..]),
+        None => url,
+    };
+    path.split(['?', '#']).next().unwrap_or("")
+}
+
+/// JSON begins with a brace and is tried first, for its errors; JSON with more than JSON allows is YAML.
+fn parse(text: &str) -> Result<Document, NotRead> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).map_err(|error| NotRead(format!("this is no OpenAPI in JSON: {error}")));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: MOST_YAML_NODES,
+            max_events: 2 * MOST_YAML_NODES,
+            max_aliases: MOST_ALIASES,
+            max_documents: 1,
+            max_depth: 200,
+            max_total_scalar_bytes: usize::MAX,
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let error = error.to_string();
+        NotRead(format!("this is no OpenAPI in YAML: {}", error.lines().next().unwrap_or("it cannot be read")))
+    })
+}
+
+struct Named<'a> {
+    paths: HashMap<&'a str, &'a PathItem>,
+    components: HashMap<&'a str, &'a PathItem>,
+}
+
+impl<'a> Named<'a> {
+    /// The item, or the one that it refers to within the document.
+    fn operations(&self, item: &'a PathItem) -> Result<&'a Item, &'static str> {
+        let mut item = item;
+        for _ in 0..MOST_REFERENCES {
+            let PathItem::Item(found) = item else { return Err("not a path item") };
+            let Some(reference) = found.reference.as_deref().filter(|_| found.operations.is_empty()) else {
+                return Ok(found);
+            };
+            let Some(pointer) = reference.strip_prefix('#') else { return Err("a reference to another document") };
+            item = self.find(pointer).ok_or("a reference to nothing in the document")?;
+        }
+        Err("a reference that leads back to itself")
+    }
+
+    /// A JSON pointer (RFC 6901) to a path item, percent-encoded as fragments are.
+    fn find(&self, pointer: &str) -> Option<&'a PathItem> {
+        let (items, name) = match (pointer.strip_prefix("/paths/"), pointer.strip_prefix("/components/pathItems/")) {
+            (Some(name), _) => (&self.paths, name),
+            (_, Some(name)) => (&self.components, name),
+            _ => return None,
+        };
+        let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
+        items.get(&*name.replace("~1", "/").replace("~0", "~")).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ListFormat, import};
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        let imported = import(ListFormat::OpenApi, text, &|_| Err("no files")).expect("it is read");
+        let routes = imported.routes.into_iter().map(|route| {
+            let name = route.name.map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("{} {}{name}", route.methods.join("|"), route.path)
+        });
+        routes
+            .chain(imported.skipped.into_iter().map(|skipped| format!("- {}: {}", skipped.what, skipped.why)))
+            .chain(imported.notes.into_iter().map(|note| format!("note: {note}")))
+            .collect()
+    }
+
+    #[test]
+    fn yaml_and_json_of_both_versions_give_the_same_routes() {
+        let yaml = "swagger: '2.0'\nbasePath: /v1\npaths:\n  /o/{order-id}:\n    parameters: []\n    get: {operationId: showOrder}\n  /o:\n    get:\n    POST:\n";
+        let json = r#"{"openapi":"3.0.0","servers":[{"url":"https://{host}/{base}/","variables":{"base":{"default":"v1"},"host":{"default":"a"}}}],
+            "paths":{"/o/{order-id}":{"get":{"operationId":"showOrder"}},"/o":{"get":{},"post":null}}}"#;
+        let expected = ["GET|POST /v1/o", "GET /v1/o/{order_id} (show-Order)"];
+        assert_eq!(lines(yaml), expected);
+        assert_eq!(lines(json), expected);
+    }
+
+    #[test]
+    fn references_are_followed_within_the_document_and_end() {
+        let yaml = r"openapi: 3.1.0
+servers: [{url: /a}, {url: /b}]
+paths:
+  /one: {$ref: '#/components/pathItems/one'}
+  /two: {$ref: '#/paths/~1one'}
+  /self: {$ref: '#/paths/~1self'}
+  /far: {$ref: 'other.yaml#/x'}
+  /gone: {$ref: '#/components/pathItems/gone'}
+  /none: {summary: x}
+  /text: hello
+  x-internal: {get: {}}
+components: {pathItems: {one: {get: {}, servers: [{url: 'https://h/c'}]}}}
+";
+        assert_eq!(
+            lines(yaml),
+            [
+                "GET /c/one",
+                "GET /c/two",
+                "- /self: a reference that leads back to itself",
+                "- /far: a reference to another document",
+                "- /gone: a reference to nothing in the document",
+                "- /none: no operation",
+                "- /text: not a path item",
+                "note: the servers have 2 paths: the first, `/a`, is taken",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bomb_of_aliases_or_of_depth_is_refused_in_words() {
+        let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
+        for (from, to) in ('a'..'i').zip('b'..) {
+            let aliases = vec![format!("*{from}"); 10].join(",");
+            bomb.extend([to.to_string(), format!(": &{to} [{aliases}]\n")]);
+        }
+        bomb += "paths: {/x: {get: {x: *i}}}\n";
+        let deep = format!("paths: {}1{}", "[".repeat(5_000), "]".repeat(5_000));
+        let deep_json = format!("{{\"paths\":{}1{}}}", "[".repeat(50_000), "]".repeat(50_000));
+        for text in [&bomb, &deep, &deep_json, "paths: [", "a\0b", "- 1\n- 2"] {
+            let NotRead(why) = import(ListFormat::OpenApi, text, &|_| Err("no files")).expect_err("it is refused");
+            assert!(why.starts_with("this is no OpenAPI in "), "{why}");
+        }
+        let deep_inside =
+            format!("{{\"paths\":{{\"/x\":{{\"get\":{{\"x\":{}1{}}}}}}}}}", "[".repeat(50_000), "]".repeat(50_000));
+        assert_eq!(lines(&deep_inside), ["GET /x"]);
+    }
+}
