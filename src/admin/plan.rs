@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use super::Parts;
@@ -28,6 +29,7 @@ struct Sent {
 #[serde(deny_unknown_fields)]
 struct LearnFor {
     text: String,
+    #[serde(deserialize_with = "whole")]
     seconds: u64,
 }
 
@@ -77,6 +79,16 @@ pub async fn planned(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
         }
     })
     .await
+}
+
+/// A whole number, also where it is written as `600.0`: JSON does not tell them apart.
+fn whole<'de, D: Deserializer<'de>>(number: D) -> Result<u64, D::Error> {
+    let number = f64::deserialize(number)?;
+    if number.fract() != 0.0 || !(0.0..=1e9).contains(&number) {
+        return Err(D::Error::custom("`seconds` must be a whole number of 0 or more"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "looked at above")]
+    Ok(number as u64)
 }
 
 /// `POST /api/v1/plan/learn`: requests are asked what this text asks about, too, for so long; 0 seconds end it, and keep what was
