@@ -16,6 +16,7 @@ use super::reply::{Reply, compares_nothing, unknown_route};
 use super::status::{Window, has_route, route_status, routes, status};
 use crate::compile::{Role, redacted};
 use crate::config::read_duration;
+use crate::message::form_value;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::Verdict;
 
@@ -115,12 +116,11 @@ fn route(parts: &Parts, caller: &Caller, below: &str, query: Option<&str>) -> Re
         return unknown_route();
     }
     // Evidence goes back further than the windows of the board.
-    let since =
-        match query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("since=")).map(read_duration) {
-            Some(None) => return Reply::problem(400, "`since` is no duration: write 5m or 2h"),
-            Some(since) => since,
-            None => None,
-        };
+    let since = match form_value(query.unwrap_or_default().as_bytes(), "since").map(|text| read_duration(&text)) {
+        Some(None) => return Reply::problem(400, "`since` is no duration: write 5m or 2h"),
+        Some(since) => since,
+        None => None,
+    };
     match what {
         "gate" => match parts.gates.report(name) {
             Some(report) => Reply::json(200, &report),

@@ -11,6 +11,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
 use super::reply::Reply;
+use crate::message::form_pairs;
 use crate::telemetry::{Event, EventFilter, Events, Heard, NoStatus};
 
 /// Keeps proxies in between from closing a quiet stream, and notices a watcher that has left.
@@ -23,11 +24,10 @@ const MOST_WATCHERS: usize = 128;
 /// `?route=…&side=…&status=5xx&client=10.0.0.7&id=…`, all of them optional.
 pub fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
     let mut filter = EventFilter::default();
-    for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match key {
-            "route" => filter.route = Some(value.to_owned()),
-            "side" => filter.side = Some(value.to_owned()),
+    for (key, value) in form_pairs(query.unwrap_or_default().as_bytes()) {
+        match &*key {
+            "route" => filter.route = Some(value.into_owned()),
+            "side" => filter.side = Some(value.into_owned()),
             "status" => match value.parse() {
                 Ok(status) => filter.status = Some(status),
                 Err(why) => {
@@ -39,7 +39,7 @@ pub fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
                 Ok(client) => filter.client = Some(client),
                 Err(_) => return Err(Reply::problem(400, "`client` is an address, such as 10.0.0.7")),
             },
-            "id" => filter.id = Some(value.to_owned()),
+            "id" => filter.id = Some(value.into_owned()),
             _ => return Err(Reply::problem(400, "the stream takes `route`, `side`, `status`, `client` and `id`")),
         }
     }

@@ -11,6 +11,7 @@ use super::status::{Window, progress};
 use crate::config::read_duration;
 use crate::inventory::Report;
 use crate::learn::now;
+use crate::message::form_value;
 use crate::plan::{NextStep, StandingRoute, find_routes, what_next};
 use crate::proxy::{Edition, RouteEdition};
 use crate::store::{ProgressRow, StoreError};
@@ -57,8 +58,8 @@ struct ProgressHour {
 
 /// `GET /api/v1/progress?since=`: now, and hour by hour, the oldest first.
 pub async fn progress_by_hour(parts: &Arc<Parts>, query: Option<&str>) -> Reply {
-    let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("since="));
-    let Some(since) = asked.map_or(Some(MONTH), read_duration) else {
+    let asked = form_value(query.unwrap_or_default().as_bytes(), "since");
+    let Some(since) = asked.map_or(Some(MONTH), |text| read_duration(&text)) else {
         return Reply::problem(400, "`since` is no duration: write 24h or 720h");
     };
     let hours = u32::try_from(since.as_secs().div_ceil(3600)).unwrap_or(u32::MAX);

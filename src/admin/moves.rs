@@ -1,5 +1,6 @@
 //! Moves by a person: promote, rollback, pause, resume, approve; and the journal.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pingora::http::RequestHeader;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use super::Parts;
 use super::access::Caller;
 use super::reply::Reply;
+use crate::message::form_value;
 use crate::migration::dial::By;
 use crate::reload::{self, Author, NotAnAct, NotMoved, Request, VERBS, WrittenAct, in_words};
 
@@ -46,13 +48,8 @@ impl Asked {
         self.claimed.as_deref().map_or_else(|| known.to_string(), |name| format!("{known} (claimed {})", cut(name)))
     }
 
-    /// The value of a key of the query, as it was sent.
-    fn query(&self, key: &str) -> Option<&str> {
-        self.query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
+    fn query(&self, key: &str) -> Option<Cow<'_, str>> {
+        form_value(self.query.as_bytes(), key)
     }
 }
 
@@ -173,7 +170,7 @@ pub async fn journal(parts: &Arc<Parts>, asked: &Asked) -> Reply {
     };
     let limit = usize::try_from(limit).unwrap_or(MOST_ENTRIES).clamp(1, MOST_ENTRIES);
     let route = asked.query("route").filter(|route| !route.is_empty());
-    let (parts, route) = (Arc::clone(parts), route.map(str::to_owned));
+    let (parts, route) = (Arc::clone(parts), route.map(Cow::into_owned));
     // A disk may take its time, which is not this runtime's.
     let read = move || parts.reloader.journal().page(route.as_deref(), after, limit);
     match tokio::task::spawn_blocking(read).await {

@@ -10,6 +10,7 @@ use super::Parts;
 use super::reply::Reply;
 use crate::fleet::{Fleet, FleetRole};
 use crate::gate::GateReport;
+use crate::message::form_pairs;
 use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
 use crate::reload::LastError;
@@ -37,11 +38,11 @@ impl Window {
     /// `?since=15m`, as durations are written in the file; without it the last five minutes.
     pub fn of_query(query: Option<&str>) -> Result<Self, Reply> {
         let mut window = Self::default();
-        for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
-            let Some(text) = pair.strip_prefix("since=") else {
+        for (key, text) in form_pairs(query.unwrap_or_default().as_bytes()) {
+            if key != "since" {
                 return Err(Reply::problem(400, "the board takes `since`, such as `since=15m`"));
-            };
-            window.length = match crate::config::read_duration(text) {
+            }
+            window.length = match crate::config::read_duration(&text) {
                 Some(length) if (Duration::from_secs(1)..=LONGEST_WINDOW).contains(&length) => length,
                 Some(_) => {
                     let why = "`since` is at least 1s and at most 1h; `totals` has everything since the start";

@@ -15,8 +15,8 @@ use super::json::Json;
 use super::media::Media;
 use super::path::FieldPath;
 use super::place::{MAX_KEYS, looks_like_data};
-use super::redact::form_pairs;
 use super::{html, lines, markup, multipart, protobuf, table, walk, xml};
+use crate::message::form_pairs;
 
 /// Compares the bodies as far as they are known; the error says why nothing can be said.
 pub(super) fn bodies(control: &Answer, candidate: &Answer, findings: &mut Findings<'_>) -> Result<(), Incomparable> {
@@ -176,11 +176,10 @@ fn differ(findings: &mut Findings<'_>, control: Found<'_>, candidate: Found<'_>)
 /// Forms by name; a name that is repeated is compared occurrence by occurrence.
 fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
     let rules = findings.rules();
-    let (mut a, mut b) = (form_pairs(a), form_pairs(b));
-    let by_name = |x: &(String, String), y: &(String, String)| x.0.cmp(&y.0);
-    a.sort_by(by_name);
-    b.sort_by(by_name);
-    let mut names = a.iter().chain(&b).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    let (mut a, mut b) = (form_pairs(a).collect::<Vec<_>>(), form_pairs(b).collect::<Vec<_>>());
+    a.sort_by(|(x, _), (y, _)| x.cmp(y));
+    b.sort_by(|(x, _), (y, _)| x.cmp(y));
+    let mut names = a.iter().chain(&b).map(|(name, _)| &**name).collect::<Vec<_>>();
     names.sort_unstable();
     names.dedup();
     let all_data = names.len() > MAX_KEYS;
@@ -220,14 +219,14 @@ fn forms(a: &[u8], b: &[u8], findings: &mut Findings<'_>) {
 }
 
 /// The pairs of a name, in the order they came, out of pairs that are sorted by name.
-fn under<'p>(pairs: &'p [(String, String)], name: &str) -> &'p [(String, String)] {
-    let start = pairs.partition_point(|(key, _)| key.as_str() < name);
+fn under<'p, 'a>(pairs: &'p [(Cow<'a, str>, Cow<'a, str>)], name: &str) -> &'p [(Cow<'a, str>, Cow<'a, str>)] {
+    let start = pairs.partition_point(|(key, _)| **key < *name);
     let length = pairs[start..].partition_point(|(key, _)| key == name);
     &pairs[start..start + length]
 }
 
-fn listed(pairs: &[(String, String)]) -> String {
-    pairs.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
+fn listed(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> String {
+    pairs.iter().map(|(_, value)| &**value).collect::<Vec<_>>().join(", ")
 }
 
 /// The decoded text of an answer, for what is kept of it.

@@ -9,11 +9,11 @@ use super::answer::{Answer, Request};
 use super::body::text_of;
 use super::json::Json;
 use super::media::Media;
-use super::redact::{REDACTED, Redactor, Secrets, form_pairs};
+use super::redact::{REDACTED, Redactor, Secrets};
 use super::rules::{Headers, Rules};
 use super::verdict::Outcome;
 use super::written::Examples;
-use crate::message::percent_encoded;
+use crate::message::{form_pairs, percent_encoded};
 
 /// Bytes of a body; a larger one is left out of the export.
 const MAX_BODY: u64 = 16 * 1024;
@@ -128,7 +128,7 @@ fn request_body(request: &Request<'_>, redactor: &Redactor, secrets: &Secrets) -
     match Media::of(request.headers) {
         Media::Json => json(std::str::from_utf8(request.body).ok()?, redactor, secrets),
         Media::Form => {
-            let pairs = form_pairs(request.body).into_iter().map(|(name, value)| {
+            let pairs = form_pairs(request.body).map(|(name, value)| {
                 let value =
                     if redactor.hides_parameter(&name) { REDACTED.to_owned() } else { redactor.text(&value, secrets) };
                 format!("{}={}", form_encoded(&name), form_encoded(&value))

@@ -8,7 +8,7 @@ use super::difference::{Findings, Found, Kind};
 use super::media::Media;
 use super::path::FieldPath;
 use super::rules::{Headers, Rules};
-use crate::message::{GRPC_MESSAGE, GRPC_STATUS, decode_grpc_message};
+use crate::message::{GRPC_MESSAGE, GRPC_STATUS, percent_decoded};
 
 /// Values that clients rely on.
 const USUAL: [&str; 9] = [
@@ -125,7 +125,7 @@ fn value(name: &HeaderName, headers: &HeaderMap) -> Option<String> {
     let joined = values.join(", ");
     if name.as_str() == GRPC_MESSAGE {
         // Not everybody encodes the same characters.
-        return Some(decode_grpc_message(joined.as_bytes()));
+        return Some(percent_decoded(joined.as_bytes()).into_owned());
     }
     if *name == CACHE_CONTROL || *name == VARY {
         let mut members = joined.split(',').map(|member| member.trim().to_ascii_lowercase()).collect::<Vec<_>>();

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::answer::Request;
 use super::json::Json;
+use crate::message::{form_decoded, form_pairs, percent_decoded};
 
 /// Stands in the place of a secret in whatever is kept.
 pub const REDACTED: &str = "[redacted]";
@@ -103,7 +104,7 @@ impl Redactor {
         let query = request.target.split_once('?').map_or("", |(_, query)| query);
         let forms = [query.as_bytes(), request.body];
         let pairs = forms.iter().flat_map(|form| form_pairs(form));
-        found.extend(pairs.filter(|(name, _)| self.hides_parameter(name)).map(|(_, value)| value));
+        found.extend(pairs.filter(|(name, _)| self.hides_parameter(name)).map(|(_, value)| value.into_owned()));
         let mut secrets = Secrets::default();
         secrets.extend(found);
         secrets
@@ -264,41 +265,6 @@ fn element(text: &str) -> &str {
 
 fn fold(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
-}
-
-/// The pairs of a form or a query, decoded.
-pub(super) fn form_pairs(form: &[u8]) -> Vec<(String, String)> {
-    form.split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            let (name, value) = pair.split_at(at);
-            (form_decoded(name), form_decoded(value.get(1..).unwrap_or_default()))
-        })
-        .collect()
-}
-
-fn form_decoded(bytes: &[u8]) -> String {
-    let spaced = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect::<Vec<_>>();
-    percent_decoded(&spaced)
-}
-
-fn percent_decoded(bytes: &[u8]) -> String {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let octet = match (first, after) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
-        out.push(octet.unwrap_or(*first));
-        rest = if octet.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

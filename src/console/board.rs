@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use maud::{Markup, html};
 
 use super::filter::Filter;
-use super::form::{Form, encoded};
+use super::form::Form;
 use super::page::{Layout, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds};
 use super::verdict::{self, verdict, who_answers};
 use super::{needs, spark};
 use crate::admin::{RouteStatus, Status, Window, route_row, status_without_routes};
+use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
 
@@ -284,7 +285,7 @@ fn nothing(no_routes: bool) -> Markup {
 
 fn pages(query: &Form, all: usize) -> Markup {
     let (page, last) = (page(query), all.div_ceil(PAGE).max(1));
-    let to = |page: usize| format!("?q={}&page={page}", encoded(query.get("q")));
+    let to = |page: usize| format!("?q={}&page={page}", percent_encoded(query.get("q")));
     html! {
         @if last > 1 {
             nav.pad.acts aria-label="Pages of the list" {

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::form::encoded;
 use super::page::{Layout, prose};
 use super::shown::{ago, count, percent, plain};
 use super::spark;
 use crate::compare::{FieldReport, Kind, Report, shape_of, status_word};
+use crate::message::percent_encoded;
 use crate::proxy::RouteEdition;
 
 /// Fields shown; the others are counted.
@@ -98,7 +98,11 @@ fn statuses(report: &Report) -> Markup {
 fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
     let values = frame.visitor.operates();
     let rule = |word: &str, class: &str, key: &str| {
-        frame.act(word, class, &format!("do=rule&route={}&key={key}&field={}", encoded(route), encoded(&field.field)))
+        frame.act(
+            word,
+            class,
+            &format!("do=rule&route={}&key={key}&field={}", percent_encoded(route), percent_encoded(&field.field)),
+        )
     };
     let ordered = field.kinds.contains(&Kind::Order);
     html! {

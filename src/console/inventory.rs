@@ -2,12 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::form::{Form, encoded};
+use super::form::Form;
 use super::page::{Layout, prose, stage_pill, toml};
 use super::shown::{ago, count, cut, percent, plain, ratio, seconds};
 use super::spark;
 use crate::admin::{learned_report, next_steps};
 use crate::inventory::{LearnedEndpoint, Report};
+use crate::message::percent_encoded;
 use crate::plan::NextStep;
 
 /// Proposals that are shown.
@@ -68,10 +69,10 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
                         @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or("The proxy may go"))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
                         p.dim { (prose(&step.reasons.join("; "))) }
                         @if step.kind == "take" && plannable {
-                            div.acts { a.btn.sm href={ (frame.root) "file?take=" (encoded(&step.path)) "&method=" (encoded(&step.method)) "#plan" } { "Plan it…" } }
+                            div.acts { a.btn.sm href={ (frame.root) "file?take=" (percent_encoded(&step.path)) "&method=" (percent_encoded(&step.method)) "#plan" } { "Plan it…" } }
                         }
                         @if let ("retire", Some(route)) = (step.kind, &step.route) {
-                            div.acts { (frame.act("Retire", "btn sm", &format!("do=promote&route={}&to=retired&write=1", encoded(route)))) }
+                            div.acts { (frame.act("Retire", "btn sm", &format!("do=promote&route={}&to=retired&write=1", percent_encoded(route)))) }
                         }
                     }
                 }
@@ -152,7 +153,7 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
             td.r.nw data-l="p99" { (endpoint.p99_seconds.map_or_else(|| "–".to_owned(), seconds)) }
             td.dim {
                 (plain(&known.join(", ")))
-                @if guessed { " " (frame.act("Not a parameter", "link sm", &format!("do=rule&key=literal&field={}", encoded(&endpoint.path)))) }
+                @if guessed { " " (frame.act("Not a parameter", "link sm", &format!("do=rule&key=literal&field={}", percent_encoded(&endpoint.path)))) }
             }
             td.dim.nw data-l="Last asked" { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| ago(at, jiff::Timestamp::now()))) }
         }

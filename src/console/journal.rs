@@ -4,10 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::form::{Form, encoded};
+use super::form::Form;
 use super::page::{Layout, said};
 use super::shown::{count, day_and_time, percent, plain, ratio, seconds};
 use crate::gate::{Entry, JournalError, WrittenDial};
+use crate::message::percent_encoded;
 
 /// Entries on one page.
 const PAGE: usize = 100;
@@ -79,7 +80,7 @@ pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
                     p.pad.dim { @if query.get("q").is_empty() { "Nothing moved yet. The first promotion, by a person, a gate or the file, stands here with its figures." } @else { "No entry is like that." } }
                 }
                 @if more { @if let Some(last) = shown.last() {
-                    nav.pad aria-label="Older entries" { a.btn.sm href={ "?q=" (encoded(query.get("q"))) "&before=" (last.id) } rel="next" { "Older" } }
+                    nav.pad aria-label="Older entries" { a.btn.sm href={ "?q=" (percent_encoded(query.get("q"))) "&before=" (last.id) } rel="next" { "Older" } }
                 } }
             }
             div.card role="region" aria-labelledby="sum" {
@@ -198,8 +199,9 @@ fn drawn(frame: &Layout<'_>, entry: &Entry) -> Markup {
 
 /// The question that takes a move back to where it came from.
 fn back(route: &str, from: &WrittenDial) -> String {
-    let weight = from.weight.as_deref().map(|weight| format!("&weight={}", encoded(weight))).unwrap_or_default();
-    format!("do=rollback&route={}&to={}{weight}", encoded(route), from.stage)
+    let weight =
+        from.weight.as_deref().map(|weight| format!("&weight={}", percent_encoded(weight))).unwrap_or_default();
+    format!("do=rollback&route={}&to={}{weight}", percent_encoded(route), from.stage)
 }
 
 /// A file's name is long and always the same; the person's or gate's is what is asked for.

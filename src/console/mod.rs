@@ -39,8 +39,9 @@ use pingora::server::ShutdownWatch;
 
 use crate::admin::{PageRequest, PageServer, Parts, Reply};
 use crate::compile::Role;
+use crate::message::percent_encoded;
 use act::Command;
-use form::{Form, encoded};
+use form::Form;
 use login::Sessions;
 use outcome::Done;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
@@ -220,9 +221,12 @@ impl Console {
             Err(why) => return Reply::problem(400, &why.to_string()),
         };
         match act::done(parts, act, &form, &frame.visitor.who(parts, request)).await {
-            Done::Said(text, Some(route)) => {
-                Reply::see_other(format!("{}route/{}?made={}", frame.root, encoded(&route), encoded(&text)))
-            }
+            Done::Said(text, Some(route)) => Reply::see_other(format!(
+                "{}route/{}?made={}",
+                frame.root,
+                percent_encoded(&route),
+                percent_encoded(&text)
+            )),
             Done::Said(..) if form.get("do") == "rule" => Reply::see_other(format!("{}inventory", frame.root)),
             Done::Said(_, None) if form.get("do") == "reload" => Reply::see_other(format!("{}file", frame.root)),
             Done::Said(_, None) => Reply::see_other(format!("{}./", frame.root)),

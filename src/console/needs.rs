@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::form::encoded;
 use super::page::{Layout, prose};
 use super::shown::{count, percent, plain, seconds};
 use super::verdict::{error_rate, side, verdict};
 use crate::admin::{Parts, RouteStatus, Status, Window, route_row};
+use crate::message::percent_encoded;
 use crate::migration::Stage;
 use crate::proxy::Edition;
 use crate::upstream::EndpointState;
@@ -53,7 +53,7 @@ pub fn needs(parts: &Parts, edition: &Edition, head: &Status, window: Window) ->
 fn of_route(route: &RouteStatus, uptime: f64) -> Option<Note> {
     let said = verdict(route, uptime);
     let name = route.name.clone();
-    let button = |act: &str, word: &str| Some((word.to_owned(), format!("do={act}&route={}", encoded(&name))));
+    let button = |act: &str, word: &str| Some((word.to_owned(), format!("do={act}&route={}", percent_encoded(&name))));
     let why = route.gate.as_ref().map(|gate| gate.why.clone()).unwrap_or_default();
     let at = route
         .weight

@@ -4,11 +4,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::differs::sides;
-use super::form::{Form, encoded};
+use super::form::Form;
 use super::page::Layout;
 use super::shown::{plain, seconds};
 use crate::compare::Verdict;
-use crate::message::ResultCode;
+use crate::message::{ResultCode, percent_encoded};
 use crate::shadow::Ending;
 
 /// The filters of the stream, and what stands in their boxes.
@@ -22,7 +22,7 @@ const FILTERS: [(&str, &str, &str); 5] = [
 
 pub fn requests(query: &Form) -> Markup {
     let given: Vec<String> =
-        FILTERS.iter().filter_map(|(key, _, _)| Some(format!("{key}={}", encoded(query.some(key)?)))).collect();
+        FILTERS.iter().filter_map(|(key, _, _)| Some(format!("{key}={}", percent_encoded(query.some(key)?)))).collect();
     html! {
         div.head {
             div { h1 { "Requests as they happen" } p.dim { "A sample where there are many; one client or one request is followed without gaps." } }
@@ -84,7 +84,7 @@ pub fn drawn(line: &str, values: bool) -> Option<String> {
                     @if !known.is_empty() { div { h3 { (title) } dl.kv { @for (word, said) in known { dt { (word) } dd { (plain(&said)) } } } } }
                 }
                 @if text("shadow") == "sent" {
-                    div.copy data-fill={ "console/copy?route=" (encoded(text("route"))) "&id=" (encoded(text("request_id"))) } {}
+                    div.copy data-fill={ "console/copy?route=" (percent_encoded(text("route"))) "&id=" (percent_encoded(text("request_id"))) } {}
                 }
             }
         }
@@ -97,7 +97,7 @@ pub fn drawn(line: &str, values: bool) -> Option<String> {
 pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
     let (route, id) = (query.get("route"), query.get("id"));
     let values = frame.visitor.operates();
-    let all = html! { " " a href={ "route/" (encoded(route)) } { "All that differs on this route" } };
+    let all = html! { " " a href={ "route/" (percent_encoded(route)) } { "All that differs on this route" } };
     let Some((compared, noise)) = frame.parts.shadow.compared(route, id) else {
         return html! {
             h3 { "Copy" }

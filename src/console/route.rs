@@ -7,7 +7,6 @@ use maud::{Markup, html};
 
 use super::board::matched;
 use super::differs;
-use super::form::encoded;
 use super::journal::entry_of_route;
 use super::page::{Layout, prose, said, toml};
 use super::shown::{ago, count, percent, plain, rate, ratio, seconds};
@@ -17,6 +16,7 @@ use crate::admin::{RouteStatus, Window, route_row};
 use crate::compile::redacted;
 use crate::config::route_text;
 use crate::gate::Entry;
+use crate::message::percent_encoded;
 use crate::migration::dial::Wish;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Edition, RouteEdition, meter_index};
@@ -72,7 +72,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>
                 }
                 section.card aria-label="Who answers" { div.pad { (spark::share(share, 306.0)) p.lab { (answers) ". The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } }
                 section.card #moves data-live aria-labelledby="moves-h" {
-                    div.h { h2 #moves-h { "Moves of this route" } span.grow {} a href={ (frame.root) "journal?q=route:" (encoded(name)) } { "Journal" } }
+                    div.h { h2 #moves-h { "Moves of this route" } span.grow {} a href={ (frame.root) "journal?q=route:" (percent_encoded(name)) } { "Journal" } }
                     @if moves.is_empty() { p.pad.dim { "None yet: it stands where the file put it." } } @else {
                         ul.tl { @for entry in moves.iter().take(6) { (entry_of_route(entry)) } }
                     }
@@ -125,7 +125,7 @@ fn endpoints(frame: &Layout<'_>, edition: &Edition, entry: &RouteEdition) -> Str
 
 /// What can be done now. What cannot says why.
 fn buttons(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
-    let name = encoded(entry.name());
+    let name = percent_encoded(entry.name());
     let would = |asked| frame.parts.reloader.preview(entry.name(), asked);
     let state = row.gate.as_ref().map(|gate| gate.state);
     html! {
@@ -277,7 +277,7 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
 
 /// The button at the end of the list, or the way around it.
 fn go(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
-    let name = encoded(entry.name());
+    let name = percent_encoded(entry.name());
     let next = frame.parts.reloader.preview(entry.name(), Asked::Promote(forward(row)));
     html! {
         @if let (true, Ok(next)) = (frame.visitor.operates(), next) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::form::{Form, encoded};
+use super::form::Form;
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, said};
 use super::shown::{count, cut, percent, plain};
@@ -13,6 +13,7 @@ use super::visitor::LONGEST;
 use crate::admin::Parts;
 use crate::compare::FieldReport;
 use crate::config::FileRule;
+use crate::message::percent_encoded;
 use crate::reload::{RuleAsked, RuleEdit, RuleNotMade};
 
 /// What is pressed: `key` is the key of the file that it writes.
@@ -62,7 +63,7 @@ impl RuleCommand {
 
     /// The page that it belongs to.
     pub fn page(&self) -> String {
-        if self.route.is_empty() { "inventory".to_owned() } else { format!("route/{}", encoded(&self.route)) }
+        if self.route.is_empty() { "inventory".to_owned() } else { format!("route/{}", percent_encoded(&self.route)) }
     }
 
     fn asked(&self) -> RuleAsked<'_> {

@@ -5,12 +5,13 @@ use std::time::Instant;
 use http::Method;
 use maud::{Markup, html};
 
-use super::form::{Form, encoded};
+use super::form::Form;
 use super::login::Sessions;
 use super::page::{Layout, said};
 use super::shown::plain;
 use super::visitor::{How, address, cookie, key_of, posted, set_cookie};
 use crate::admin::{PageRequest, Reply};
+use crate::message::percent_encoded;
 
 /// Somebody unknown asked for a page: a browser is shown where to sign in, a program is told what is missing.
 pub fn wanted(request: &PageRequest) -> Reply {
@@ -21,7 +22,8 @@ pub fn wanted(request: &PageRequest) -> Reply {
     let path = request.uri.path();
     let up = super::root(path);
     let next = request.uri.path_and_query().map_or("/", |all| all.as_str());
-    let next = if next == "/" { String::new() } else { format!("?next={}", encoded(next.trim_start_matches('/'))) };
+    let next =
+        if next == "/" { String::new() } else { format!("?next={}", percent_encoded(next.trim_start_matches('/'))) };
     Reply::see_other(format!("{up}console/login{next}"))
 }
 

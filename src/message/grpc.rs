@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+
 use super::{Fields, Name};
 
 /// The field, or trailer, that says how a call ended.
@@ -207,41 +209,18 @@ impl fmt::Display for ResultCode {
     }
 }
 
+/// Besides control characters and what is no ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+
 /// A text as `grpc-message` carries it: printable ASCII, all else percent-encoded.
 #[must_use]
 pub fn encode_grpc_message(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut out = Vec::with_capacity(text.len());
-    for byte in text.bytes() {
-        if (b' '..=b'~').contains(&byte) && byte != b'%' {
-            out.push(byte);
-        } else {
-            out.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-    }
-    out
-}
-
-/// The text of a `grpc-message`. What is no encoding stays as it is, as the specification asks.
-#[must_use]
-pub fn decode_grpc_message(value: &[u8]) -> String {
-    let mut out = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((byte, behind)) = rest.split_first() {
-        let digit = |at: usize| behind.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
-            out.push(u8::try_from(high * 16 + low).expect("two digits are a byte"));
-            rest = &behind[2..];
-        } else {
-            out.push(*byte);
-            rest = behind;
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_encode(text.as_bytes(), ENCODED).to_string().into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::percent_decoded;
     use super::*;
 
     fn typed(kind: &'static str) -> Fields {
@@ -317,8 +296,8 @@ mod tests {
     fn a_message_is_the_same_behind_both_ends() {
         for (text, wire) in [("no: ä % \n x", "no: %C3%A4 %25 %0A x"), ("plain", "plain"), ("", "")] {
             assert_eq!(encode_grpc_message(text), wire.as_bytes());
-            assert_eq!(decode_grpc_message(wire.as_bytes()), text);
+            assert_eq!(percent_decoded(wire.as_bytes()), text);
         }
-        assert_eq!(decode_grpc_message(b"100% %zz %"), "100% %zz %");
+        assert_eq!(percent_decoded(b"100% %zz %"), "100% %zz %");
     }
 }

@@ -21,11 +21,10 @@ pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
 pub use connection::{digits, put_length, stays_open};
 pub use fields::{Fields, Key, elements, is_value};
 pub use grpc::{
-    GRPC_MESSAGE, GRPC_STATUS, GrpcStatus, ResultCode, decode_grpc_message, encode_grpc_message, is_call, is_web_call,
-    names_call,
+    GRPC_MESSAGE, GRPC_STATUS, GrpcStatus, ResultCode, encode_grpc_message, is_call, is_web_call, names_call,
 };
 pub use name::Name;
-pub use percent::{percent_encoded, percent_encoded_path};
+pub use percent::{form_decoded, form_pairs, form_value, percent_decoded, percent_encoded, percent_encoded_path};
 pub use piece::{Framing, Piece};
 pub use proxy_header::{ProxiedAddresses, ProxyHeader, ProxyVersion};
 pub use request::RequestHead;

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::captures::Captures;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, form_value, percent_decoded};
 
 /// `call` and `answer.status`, `answer.errors` of a route, compiled.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,13 +93,8 @@ impl Argument {
         let text: Option<Cow<'_, str>> = match &self.from {
             ArgumentSource::Literal(value) => return Ok(Slot::Given(Some(value.clone()))),
             ArgumentSource::Json(names) => return Ok(Slot::InBody(names.clone(), self.kind)),
-            ArgumentSource::Parameter(name) => parameters.get(name).map(|text| decoded(text, false)),
-            ArgumentSource::Query(name) => {
-                head.query().and_then(|query| std::str::from_utf8(query).ok()).and_then(|query| {
-                    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-                    pairs.find(|(key, _)| *decoded(key, true) == **name).map(|(_, value)| decoded(value, true))
-                })
-            }
+            ArgumentSource::Parameter(name) => parameters.get(name).map(|text| percent_decoded(text.as_bytes())),
+            ArgumentSource::Query(name) => head.query().and_then(|query| form_value(query, name)),
             ArgumentSource::Header(name) => head.fields.text(&**name).map(Cow::Borrowed),
         };
         text.map(|text| self.kind.read(&text)).transpose().map(Slot::Given)
@@ -181,14 +175,6 @@ impl Arguments {
         let kwargs = self.kwargs.into_iter().filter_map(|(name, slot)| Some((name.into(), value(slot)?)));
         serde_json::json!({ "args": args, "kwargs": kwargs.collect::<Map<_, _>>() })
     }
-}
-
-fn decoded(text: &str, form: bool) -> Cow<'_, str> {
-    let text = if form && text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
-    if !text.contains('%') {
-        return text;
-    }
-    Cow::Owned(percent_decode_str(&text).decode_utf8_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use crate::message::{Fields, Name};
+use crate::message::{Fields, Name, form_value};
 
 /// The facts of one request.
 #[derive(Debug, Clone, Copy)]
@@ -85,11 +85,7 @@ impl<'a> Facts<'a> {
     /// `=` is present and empty.
     #[must_use]
     pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.query?.split(|byte| *byte == b'&').find_map(|pair| {
-            let equals = memchr::memchr(b'=', pair);
-            let (key, value) = equals.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
-            (decode(key) == name).then(|| decode(value))
-        })
+        form_value(self.query?, name)
     }
 
     /// A claim of the bearer token, read without a check of the signature. Strings as they are, numbers as written.
@@ -112,39 +108,6 @@ impl<'a> Facts<'a> {
 
 fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
-}
-
-fn decode(text: &[u8]) -> Cow<'_, str> {
-    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return String::from_utf8_lossy(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        let decoded = match (byte, tail) {
-            (b'+', _) => b' ',
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
-                }
-                _ => byte,
-            },
-            _ => byte,
-        };
-        bytes.push(decoded);
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// Base64 with the URL alphabet, without padding, as tokens use it.

@@ -7,6 +7,7 @@ mod otlp;
 mod process_log;
 mod record;
 mod trace;
+mod worker;
 
 use std::io;
 use std::sync::Arc;

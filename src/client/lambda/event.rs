@@ -8,12 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::Version;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::super::Brief;
 use crate::endpoint::EventVersion;
-use crate::message::{Name, RequestHead};
+use crate::message::{Name, RequestHead, form_pairs};
 
 /// The event for a request with this body, as JSON.
 pub(super) fn event(version: EventVersion, head: &RequestHead, brief: &Brief, body: &[u8], now: Timestamp) -> Vec<u8> {
@@ -47,8 +46,8 @@ impl Asked<'_> {
         }
         let query = text(self.head.query().unwrap_or_default());
         let mut values = Map::new();
-        for (name, value) in pairs(&query) {
-            join(&mut values, name, &value);
+        for (name, value) in form_pairs(query.as_bytes()) {
+            join(&mut values, name.into_owned(), &value);
         }
         let (path, host) = (text(self.head.path()), self.host());
         let mut event = Map::new();
@@ -104,8 +103,8 @@ impl Asked<'_> {
         }
         let query = text(self.head.query().unwrap_or_default());
         let (mut one, mut several) = (Map::new(), Map::new());
-        for (name, value) in pairs(&query) {
-            note(&mut one, &mut several, name, value.into_owned());
+        for (name, value) in form_pairs(query.as_bytes()) {
+            note(&mut one, &mut several, name.into_owned(), value.into_owned());
         }
         let given = |map: Map<String, Value>| if map.is_empty() { Value::Null } else { map.into() };
         let (path, host, id) = (text(self.head.path()), self.host(), self.request_id());
@@ -203,21 +202,6 @@ fn says_text(kind: &str) -> bool {
 /// Bytes of a head as text: UTF-8, or else Latin-1.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|byte| char::from(*byte)).collect(), Cow::Borrowed)
-}
-
-/// The names and values of a query, decoded.
-fn pairs(query: &str) -> impl Iterator<Item = (String, Cow<'_, str>)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(name).into_owned(), decoded(value))
-    })
-}
-
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned())
 }
 
 fn join(map: &mut Map<String, Value>, name: String, value: &str) {

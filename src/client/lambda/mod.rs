@@ -13,14 +13,13 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::aws_keys::Keyring;
 use super::http1::Conn;
 use super::translated::{Answered, Passing, refused};
 use super::{Brief, Fault, NotRun, Translation};
 use crate::endpoint::LambdaSpec;
-use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead};
+use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead, percent_encoded};
 
 /// What Lambda takes and gives at most, in bytes of JSON.
 const LARGEST: usize = 6 * 1024 * 1024;
@@ -30,8 +29,6 @@ const TOO_LARGE: Fault = Fault::Refused { status: 413, reason: "body" };
 const LONGEST_ANSWER: usize = LARGEST + 64 * 1024;
 /// Read at once of a request: all of it is gathered, so nothing waits for the service.
 pub(super) const ROOM: usize = 64 * 1024;
-/// What stands in a path as it is.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// One line in the log for so long: each request has a line of its own in the access log.
 const COMPLAINT_EVERY: u64 = 10;
 
@@ -97,7 +94,7 @@ impl Function {
 }
 
 fn invoke_path(spec: &LambdaSpec) -> String {
-    format!("/2015-03-31/functions/{}/invocations", utf8_percent_encode(&spec.function, UNRESERVED))
+    format!("/2015-03-31/functions/{}/invocations", percent_encoded(&*spec.function))
 }
 
 /// The event of this request, for a person.

@@ -1,10 +1,10 @@
 //! `auth.exchange` and `shadow.credentials`: what a client shows is exchanged for what the service believes (after RFC 8693).
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use form_urlencoded::byte_serialize;
 use http::{HeaderName, Method, Version};
 use serde_json::Value;
 
@@ -171,15 +171,7 @@ fn plain(field: &Value) -> Option<String> {
 
 /// The form `subject_token=VALUE`.
 fn form(value: &[u8]) -> Bytes {
-    let mut form = String::from("subject_token=");
-    for &byte in value {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => form.push(char::from(byte)),
-            b' ' => form.push('+'),
-            _ => write!(form, "%{byte:02X}").expect("writing to a string"),
-        }
-    }
-    form.into()
+    format!("subject_token={}", byte_serialize(value).collect::<String>()).into()
 }
 
 #[cfg(test)]

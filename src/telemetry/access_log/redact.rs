@@ -1,5 +1,7 @@
 //! Values that never reach a log: those of query keys that name a secret.
 
+use percent_encoding::percent_decode;
+
 use super::text::LONGEST;
 
 /// Compared without regard to case, to `-` against `_`, and after decoding.
@@ -72,19 +74,8 @@ fn is_secret(key: &[u8], hidden: &[Box<str>]) -> bool {
         return false;
     }
     let mut plain = [0_u8; LONGEST_KEY];
-    let (mut length, mut rest) = (0, key);
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        let decoded = match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
-                }
-                _ => *byte,
-            },
-            _ => *byte,
-        };
+    let mut length = 0;
+    for decoded in percent_decode(key) {
         plain[length] = if decoded == b'-' { b'_' } else { decoded.to_ascii_lowercase() };
         length += 1;
     }
@@ -93,15 +84,6 @@ fn is_secret(key: &[u8], hidden: &[Box<str>]) -> bool {
     let last = plain.split(|byte| matches!(byte, b'[' | b']' | b'.')).rfind(|part| !part.is_empty()).unwrap_or(plain);
     SECRET_KEYS.iter().any(|secret| secret.as_bytes() == last)
         || hidden.iter().any(|name| last.iter().filter(|byte| **byte != b'_').eq(name.as_bytes()))
-}
-
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::super::metrics::Metrics;
+use super::super::worker::ends_within;
 use crate::compile::LogOutput;
 
 /// Threads of the proxy rarely share one.
@@ -158,11 +159,7 @@ impl Writer {
         self.waiting.closing.store(true, Ordering::Release);
         self.wake();
         let Some(thread) = self.thread.lock().take() else { return true };
-        let began = Instant::now();
-        while !thread.is_finished() && began.elapsed() < within {
-            thread::sleep(Duration::from_millis(1));
-        }
-        thread.is_finished() && thread.join().is_ok()
+        ends_within(thread, within)
     }
 
     fn wake(&self) {

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::super::metrics::Metrics;
+use super::super::worker::ends_within;
 use super::collector::{Address, Collector, Refusal, TRACES};
 use super::resource::Origin;
 
@@ -84,11 +85,7 @@ impl Exporter {
     pub(super) fn close(&self, within: Duration) -> bool {
         self.waiting.close();
         let Some(thread) = self.thread.lock().take() else { return true };
-        let began = Instant::now();
-        while !thread.is_finished() && began.elapsed() < within {
-            thread::sleep(Duration::from_millis(1));
-        }
-        thread.is_finished() && thread.join().is_ok()
+        ends_within(thread, within)
     }
 }
 

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::super::metrics::Metrics;
+use super::super::worker::ends_within;
 use super::collector::{Address, Collector, METRICS, Refusal};
 use super::nanoseconds_since_1970;
 use super::readings::{Span, batches};
@@ -79,11 +80,7 @@ impl MetricsReader {
         let Some(mut active) = self.active.lock().take() else { return true };
         active.closing.ask();
         let Some(thread) = active.thread.take() else { return true };
-        let began = Instant::now();
-        while !thread.is_finished() && began.elapsed() < within {
-            thread::sleep(Duration::from_millis(1));
-        }
-        thread.is_finished() && thread.join().is_ok()
+        ends_within(thread, within)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::protobuf::Message;
 use super::span::{Attributes, SPANS};
+use crate::message::percent_decoded;
 
 /// The part of every batch that does not change: resource and scope.
 #[derive(Debug)]
@@ -21,7 +22,8 @@ impl Origin {
             ("host.name".to_owned(), host.to_owned()),
         ];
         let mut set = |key: &str, value: &str| {
-            let value = decoded(value.trim());
+            // Values in that variable are percent-encoded, as baggage is.
+            let value = percent_decoded(value.trim().as_bytes()).into_owned();
             match attributes.iter_mut().find(|(known, _)| known == key) {
                 Some((_, known)) => *known = value,
                 None => attributes.push((key.to_owned(), value)),
@@ -58,24 +60,6 @@ impl Origin {
         });
         bytes
     }
-}
-
-/// Values in that variable are percent-encoded, as baggage is.
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        let digits = tail.get(..2).filter(|_| *byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &tail[2..];
-            }
-            None => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

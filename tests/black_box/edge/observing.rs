@@ -218,6 +218,20 @@ fn a_watcher_sees_the_requests_it_asks_for_as_they_happen() {
 }
 
 #[test]
+fn queries_of_the_api_may_be_percent_encoded() {
+    let monolith = Origin::saying("monolith");
+    let edge = Edge::before(&monolith).start();
+    let status: Value = serde_json::from_slice(&edge.admin("GET", "/api/v1/status?since=1%6D").body).unwrap();
+    assert_eq!(status["window_seconds"], 60.0);
+    assert_eq!(edge.admin("GET", "/api/v1/progress?since=2%34h").status(), 200);
+    // What `curl --get --data-urlencode client=::1` sends.
+    let mut watcher = Client::connect(edge.admin_address());
+    let host = edge.admin_address();
+    watcher.send(format!("GET /api/v1/events?client=%3A%3A1 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(watcher.head().get("content-type"), Some("text/event-stream"));
+}
+
+#[test]
 fn moves_and_reloads_are_in_the_live_stream() {
     let (monolith, users) = (Origin::saying("monolith"), Origin::saying("service"));
     let edge = Edge::before(&monolith).service("users", &users).with(USERS).start();
