@@ -43,6 +43,7 @@ eject = {{ failures = 3, base = "{eject}ms", max = "{longest}ms" }}
 
 [services.pair]
 endpoints = ["127.0.0.1:{one}", "127.0.0.1:{two}"]
+eject = {{ failures = 3, base = "{eject}ms", max = "{longest}ms" }}
 health = {{ path = "/healthz", interval = "{interval}ms", timeout = "400ms", healthy = 1, unhealthy = 2 }}
 
 [services.orders]
