@@ -179,7 +179,7 @@ fn summary(compiled: &Compiled) -> String {
 }
 
 /// Codes that no text alone can cause.
-const NOT_FROM_TEXT: [Code; 9] = [
+const NOT_FROM_TEXT: [Code; 11] = [
     Code::NotUtf8,
     Code::UnreadableFile,
     Code::NeedsRestart,
@@ -187,6 +187,8 @@ const NOT_FROM_TEXT: [Code; 9] = [
     Code::UnusableCertificate,
     Code::CertificateExpires,
     Code::MissingAuthority,
+    Code::MissingFile,
+    Code::UnusableKeys,
     // Only who reads files knows which there are.
     Code::IncludeMatchesNothing,
     // It takes the rate of a running proxy.

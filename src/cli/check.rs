@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{CheckArgs, Exit, certificates, term};
 use crate::compile::{Compiled, compile_all};
 use crate::diagnostic::{Diagnostics, Sources, render_all, report_all};
-use crate::reload::{ConfigSource, ReadError, environment, short_secrets};
+use crate::reload::{ConfigSource, ReadError, environment, key_files};
 
 pub fn check(args: &CheckArgs) -> Exit {
     let mut reports = Vec::new();
@@ -21,8 +21,8 @@ pub fn check(args: &CheckArgs) -> Exit {
                 let Compiled { snapshot, mut diagnostics } = compile_all(&read.sources, &environment, &|_| None);
                 if let Some(snapshot) = snapshot {
                     certificates::check(&snapshot, &mut diagnostics);
-                    for short in short_secrets(&snapshot, read.sources.text()) {
-                        diagnostics.push(short);
+                    for found in key_files(&snapshot) {
+                        diagnostics.push(found);
                     }
                     diagnostics.sort();
                 }

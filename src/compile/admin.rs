@@ -155,7 +155,8 @@ pub(super) fn base(server: &config::Server, draft: &mut Draft<'_>) -> Box<str> {
 
 pub(super) fn trusted_user(server: &config::Server, draft: &mut Draft<'_>) -> Option<TrustedUser> {
     let table = server.trusted_user.get()?;
-    let from = super::networks::compile(&table.from, "anybody may say who he is", draft);
+    let from =
+        super::networks::compile(&table.from, ("anybody may say who they are", super::networks::OF_PROXIES), draft);
     if let Some(given) = table.from.given().filter(|given| given.value.is_empty()) {
         draft.say(
             Code::UselessSetting,

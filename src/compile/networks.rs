@@ -7,8 +7,15 @@ use super::draft::Draft;
 use crate::config::{Field, Item};
 use crate::diagnostic::Code;
 
-/// The networks of a list. An address alone is a network of one.
-pub(super) fn compile(field: &Field<Vec<Item<String>>>, who: &str, draft: &mut Draft<'_>) -> Vec<Network> {
+/// The remedy where the networks are those of proxies.
+pub(super) const OF_PROXIES: &str = "name the networks of your own proxies, such as `10.0.0.0/8`";
+
+/// The networks of a list; `who` and the remedy are said where one of them is every address. An address alone is a network of one.
+pub(super) fn compile(
+    field: &Field<Vec<Item<String>>>,
+    (who, help): (&str, &str),
+    draft: &mut Draft<'_>,
+) -> Vec<Network> {
     let mut networks = Vec::new();
     for item in field.get().map(Vec::as_slice).unwrap_or_default() {
         let Some(network) = read(&item.value) else {
@@ -27,7 +34,7 @@ pub(super) fn compile(field: &Field<Vec<Item<String>>>, who: &str, draft: &mut D
                 item.span.clone(),
                 format!("`{}` is every address: {who}", item.value),
                 "everybody",
-                "name the networks of your own proxies, such as `10.0.0.0/8`",
+                help,
             );
         }
         networks.push(network);

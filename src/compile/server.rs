@@ -23,7 +23,8 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
     let admin = admin::compile(server, &mut listeners, draft);
     let metrics =
         server.metrics.given().map(|given| listeners.add(&given.value, &given.span, draft).map(|(address, _)| address));
-    let trusted = networks::compile(&server.trusted, "anybody may say which client they are", draft);
+    let trusted =
+        networks::compile(&server.trusted, ("anybody may say which client they are", networks::OF_PROXIES), draft);
     let force = force(server, draft);
     let cookies = cookies::compile(file, !tls.listen.is_empty() || !trusted.is_empty(), draft);
     Some(ServerSettings {
@@ -112,7 +113,11 @@ fn plain(
 
 fn force(server: &config::Server, draft: &mut Draft<'_>) -> Option<ForceRule> {
     let force = server.force.get()?;
-    let from = networks::compile(&force.from, "any client may choose its side", draft);
+    let from = networks::compile(
+        &force.from,
+        ("any client may choose its side", "name the networks of your own people, such as `10.0.0.0/8`"),
+        draft,
+    );
     if let Some(given) = force.from.given().filter(|given| given.value.is_empty()) {
         draft.say(
             Code::UselessSetting,

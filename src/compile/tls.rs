@@ -97,6 +97,11 @@ fn client_hosts(tls: &config::Tls, draft: &mut Draft<'_>) -> Vec<Box<str>> {
         let code = if tls.client_ca.is_absent() { Code::MissingClientCa } else { Code::UselessSetting };
         draft.say(code, given.span.clone(), format!("`client_ca_hosts` has no effect: {why}"), "no effect", help);
     }
+    if given.value.is_empty() {
+        let help = "name them, `client_ca_hosts = [\"admin.shop.example\"]`, or write `client_ca_required = false`";
+        let message = "`client_ca_hosts` names no host";
+        draft.say(Code::InvalidValue, given.span.clone(), message, "no host", help);
+    }
     let mut hosts = Vec::with_capacity(given.value.len());
     for Item { value, span, .. } in &given.value {
         // As requests are compared: in any case, without the dot of the root.

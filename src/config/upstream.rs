@@ -173,7 +173,7 @@ table! {
 }
 
 table! {
-    /// TLS towards the upstream.
+    /// TLS towards the upstream. Its files are watched: those that fit are put in force, a reload with others is refused.
     pub struct UpstreamTls {
         /// The name in SNI and in the certificate. Default: the host of the URL.
         server_name: String,

@@ -112,6 +112,7 @@ codes! {
     Error UnexpectedRewrite "unexpected-rewrite" "a rewrite of something that the proxy itself writes"
 
     Error RedirectInStage "redirect-in-stage" "a redirect in a stage in which somebody else answers"
+    Error RedirectLoop "redirect-loop" "a redirect to the path that its own route takes"
     Error FaultOnMonolith "fault-on-monolith" "failures on purpose on the monolith's side"
     Error ShortSecret "short-secret" "a shared secret that can be guessed from one token"
 
@@ -142,6 +143,8 @@ codes! {
 
     // While running
     Warning NeedsRestart "needs-restart" "the change takes effect only after a restart"
+    Warning MissingFile "missing-file" "a file of certificates or keys that is not here: where the program serves, it has to be"
+    Error UnusableKeys "unusable-keys" "a file of keys for tokens with none that can be used"
     Error UnusableCertificate "unusable-certificate" "a certificate, key or client authority that cannot be used; what was in force stays"
     Warning CertificateExpires "certificate-expires" "a certificate that has expired, or soon will"
     Warning UnresolvedName "unresolved-name" "a name that does not resolve yet; it is asked for again"

@@ -106,6 +106,15 @@ impl Sources {
         self.text.get(file.span.clone()).unwrap_or("")
     }
 
+    /// Where this value is written as a string, quotes and all; `None` where a variable or an escape stands in it.
+    #[must_use]
+    pub fn place_of(&self, value: &str) -> Option<Span> {
+        ['"', '\''].iter().find_map(|quote| {
+            let written = format!("{quote}{value}{quote}");
+            self.text.find(&written).map(|start| start..start + written.len())
+        })
+    }
+
     /// The index of the file that holds a byte of the text.
     #[must_use]
     pub(super) fn index_of(&self, byte: usize) -> usize {

@@ -1,7 +1,7 @@
 //! An upstream as the file describes it, compiled and immutable.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,6 +190,14 @@ pub struct TlsIdentity {
     pub verify: Verify,
     /// When there are any, the server's key is one of these.
     pub pins: Vec<KeyPin>,
+}
+
+impl TlsIdentity {
+    /// The files of certificates and keys that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let own = self.client.iter().flat_map(|(cert, key)| [cert, key]);
+        self.ca.iter().chain(own).map(PathBuf::as_path)
+    }
 }
 
 /// What of a server's certificate is checked.

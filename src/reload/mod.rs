@@ -25,7 +25,7 @@ pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
 pub use outcome::{LastError, Outcome, Verdict};
 pub use rule::{RuleAsked, RuleEdit, RuleMade, RuleNotMade};
-pub use secrets::short_secrets;
+pub use secrets::key_files;
 pub use source::{ConfigSource, Read, ReadError, environment};
 pub use told::in_words;
 pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request};
@@ -36,7 +36,7 @@ use watch_certificates::Marks;
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -46,7 +46,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
-use crate::diagnostic::{Diagnostic, Diagnostics, Entry, Sources, report_all};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Entry, Sources, report_all};
 use crate::fleet::Fleet;
 use crate::gate::{Journal, LeftRoutes};
 use crate::learn::Learner;
@@ -67,17 +67,20 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// Puts what was read in force.
 pub type Put = Box<dyn FnOnce()>;
 
+/// A file of certificates or keys that cannot be used, and why.
+pub type Unusable = (PathBuf, Diagnostic);
+
 /// Gets the TLS settings before and after, reads what they name, and says what cannot be used.
-type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Diagnostic>> + Send + Sync>;
+type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Unusable>> + Send + Sync>;
 
 /// Keeps the edition in force true to the file.
 pub struct Reloader {
     parts: ReloaderParts,
     /// What the file says anew of routes, and the fleet has not decided yet.
     proposals: Proposals,
-    /// Other files that are read again with it: certificates.
+    /// What TLS of the listeners reads again with it.
     also: OnceLock<Also>,
-    /// What those files were when they were last read, in force or refused: when they change, they are read again.
+    /// What the files of certificates and keys were when they were last read, in force or refused: when they change, they are read again.
     read: Mutex<Marks>,
     /// Apart from the state, which a reload holds for as long as it takes.
     last_error: Mutex<Option<LastError>>,
@@ -133,7 +136,7 @@ impl Reloader {
             parts,
             proposals: Proposals::default(),
             also: OnceLock::new(),
-            read: Mutex::default(),
+            read: Mutex::new(watch_certificates::marks(certificate_files(&edition.snapshot))),
             last_error: Mutex::default(),
             warned: Mutex::default(),
             state: Mutex::new(state),
@@ -192,9 +195,8 @@ impl Reloader {
     /// reason to refuse the file.
     pub fn also(
         &self,
-        read: impl Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Diagnostic>> + Send + Sync + 'static,
+        read: impl Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Unusable>> + Send + Sync + 'static,
     ) {
-        *self.read.lock() = watch_certificates::marks(files(&self.parts.in_force.load().snapshot.server.tls));
         assert!(self.also.set(Box::new(read)).is_ok(), "set once, when the server starts");
     }
 
@@ -254,10 +256,12 @@ impl Reloader {
         state.seen = Arc::clone(sources);
         let old = self.parts.in_force.load();
         if **sources == *old.snapshot.sources {
-            let tls = &old.snapshot.server.tls;
-            return match self.read_also(tls, tls) {
+            return match self.read_certificates(&old.snapshot, &old.snapshot) {
                 Ok(put) => {
                     put();
+                    if self.parts.upstreams.are_outdated() {
+                        self.put(state, self.in_its_stages(&state.written), By::File.as_str());
+                    }
                     *self.last_error.lock() = None;
                     self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Vec::new())
                 }
@@ -274,7 +278,7 @@ impl Reloader {
             );
             return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
         };
-        let put = match self.read_also(&old.snapshot.server.tls, &snapshot.server.tls) {
+        let put = match self.read_certificates(&old.snapshot, &snapshot) {
             Ok(put) => put,
             Err(said) => return self.refuse_all(state, &said, sources),
         };
@@ -297,20 +301,33 @@ impl Reloader {
         self.outcome(Verdict::Applied, state.generation, changes, report)
     }
 
-    fn read_also(&self, before: &TlsSettings, after: &TlsSettings) -> Result<Put, Diagnostics> {
-        let Some(also) = self.also.get() else { return Ok(Box::new(|| {})) };
+    /// Reads the certificates and keys that a file names. Those of the listeners are put in force by what is returned; those of
+    /// upstreams whenever pools are made.
+    fn read_certificates(&self, before: &Snapshot, after: &Snapshot) -> Result<Put, Diagnostics> {
         // Before they are read: what changes meanwhile is seen as a change.
-        let now = watch_certificates::marks(files(after));
-        let read = also(before, after);
-        let mut marks = self.read.lock();
-        *marks = if read.is_ok() { now } else { [watch_certificates::marks(files(before)), now].concat() };
-        read.map_err(|found| {
-            let mut said = Diagnostics::default();
-            for diagnostic in found {
-                said.push(diagnostic);
-            }
-            said
-        })
+        let now = watch_certificates::marks(certificate_files(after));
+        let listeners = match self.also.get() {
+            Some(also) => also(&before.server.tls, &after.server.tls),
+            None => Ok(Box::new(|| {}) as Put),
+        };
+        let (put, mut unusable) = listeners.map_or_else(|found| (None, found), |put| (Some(put), Vec::new()));
+        unusable.extend(self.parts.upstreams.newly_unusable(&after.upstreams).into_iter().map(|(name, problem)| {
+            let message = format!("the certificates of `{name}` cannot be used: {problem}");
+            let help = "put authorities, a certificate and its own key in place, in PEM, then reload";
+            (problem.file().to_owned(), Diagnostic::new(Code::UnusableCertificate, message).help(help))
+        }));
+        let mut said = Diagnostics::default();
+        for (path, diagnostic) in unusable {
+            said.push(match after.sources.place_of(&path.to_string_lossy()) {
+                Some(place) => diagnostic.at(place),
+                None => diagnostic,
+            });
+        }
+        let put = put.filter(|_| said.is_empty());
+        let marks =
+            if put.is_some() { now } else { [watch_certificates::marks(certificate_files(before)), now].concat() };
+        *self.read.lock() = marks;
+        put.ok_or(said)
     }
 
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
@@ -453,10 +470,14 @@ impl Reloader {
     }
 }
 
-/// What TLS reads beside the file.
-fn files(tls: &TlsSettings) -> Vec<PathBuf> {
+/// The certificates, keys and authorities that TLS reads beside the file, at both ends.
+fn certificate_files(snapshot: &Snapshot) -> Vec<PathBuf> {
+    let tls = &snapshot.server.tls;
     let pairs = tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
-    pairs.chain(tls.client_ca.clone()).chain(tls.acme.as_ref().and_then(|acme| acme.ca.clone())).collect()
+    let authorities = tls.client_ca.iter().chain(tls.acme.iter().filter_map(|acme| acme.ca.as_ref()));
+    let upstreams = snapshot.upstreams.iter().filter_map(|spec| spec.tls.as_ref());
+    let of_upstreams = upstreams.flat_map(|tls| tls.files().map(Path::to_path_buf));
+    pairs.chain(authorities.cloned()).chain(of_upstreams).collect()
 }
 
 fn seconds(at: Timestamp) -> f64 {

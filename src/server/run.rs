@@ -35,7 +35,7 @@ use crate::learn::Learner;
 use crate::live::{InForce, Live, is_kept_pressed, private_folder};
 use crate::notify::Notifier;
 use crate::proxy::{Access, Edition, Steps};
-use crate::reload::{self, ConfigSource, Reloader};
+use crate::reload::{self, ConfigSource, Reloader, Unusable};
 use crate::shadow::{self, Shadow};
 use crate::store::Store;
 use crate::telemetry::{Metrics, Telemetry};
@@ -114,7 +114,7 @@ impl StartError {
             Self::Metrics(_) => Some("the bounds in [metrics] `buckets` must rise".to_owned()),
             Self::Log(_) => Some("`output` in [logs] must be stdout, stderr, or a path that can be written".to_owned()),
             Self::Tls(_) => {
-                Some("`certificates` in [server.tls] names PEM files: the chain, and the key of its first".to_owned())
+                Some("put the files that [server.tls] names in place, in PEM: `certificates` with the chain and the key of its first, `client_ca` and `acme.ca` with authorities".to_owned())
             }
             Self::Authorities(_) => {
                 Some("SSL_CERT_FILE and SSL_CERT_DIR say where they are, if not where the system keeps them; all must be readable".to_owned())
@@ -230,8 +230,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
                 });
             }))
         });
-        control.spawn(Arc::clone(&reloader).watch_certificates());
     }
+    control.spawn(Arc::clone(&reloader).watch_certificates());
     let threads = match server.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         threads => threads,
@@ -321,14 +321,14 @@ fn watch_store(store: &Arc<Store>, metrics: &Arc<Metrics>, shadow: &Arc<Shadow>)
 }
 
 /// TLS files that cannot be used at a reload, for the answer to that reload: it is refused.
-fn certificates(errors: &[TlsError]) -> Vec<Diagnostic> {
-    errors
-        .iter()
-        .map(|error| {
-            Diagnostic::new(Code::UnusableCertificate, error.to_string())
-                .help("put a certificate and its own key in place, both in PEM, then reload")
-        })
-        .collect()
+fn certificates(errors: &[TlsError]) -> Vec<Unusable> {
+    let unusable = |error: &TlsError| {
+        let diagnostic = Diagnostic::new(Code::UnusableCertificate, error.to_string()).help(
+            "put certificates, keys and authorities in place, in PEM, each key behind its own certificate, then reload",
+        );
+        (error.path.clone(), diagnostic)
+    };
+    errors.iter().map(unusable).collect()
 }
 
 /// The progress of the migration is computed when it is read: metrics and status.

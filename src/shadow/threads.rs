@@ -119,10 +119,11 @@ mod tests {
         let (before, began) = (busy_or_waiting(), std::time::Instant::now());
         let until = began + Duration::from_secs(20);
         // It runs, or waits for a processor, all of the time.
-        while busy_or_waiting().saturating_sub(before) < Duration::from_millis(2) {
+        while busy_or_waiting().saturating_sub(before) < Duration::from_millis(50) {
             assert!(std::time::Instant::now() < until, "{:?}", busy_or_waiting());
         }
-        assert!(began.elapsed() >= Duration::from_millis(2), "no more than there was");
+        // The kernel counts at its ticks, which are at most 10 ms apart: some of it was before the first look.
+        assert!(began.elapsed() >= Duration::from_millis(30), "no more than there was");
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod vitals;
 pub use endpoint::{Endpoint, Lease};
 pub use endpoint_set::NoEndpoint;
 pub use observer::{Census, Observer, Unobserved};
-pub use peers::{PeerProblem, read_authorities};
+pub use peers::{PeerProblem, certificate_problem};
 pub use pool::Pool;
 pub use queue::{Busy, Entered, Permit, PermitWait, RequestQueue};
 pub use status::{EndpointState, EndpointStatus, LastFailure, QueueStatus, UpstreamStatus};

@@ -1,5 +1,6 @@
 //! How to connect to an endpoint: pingora's peer, made once per endpoint with everything the upstream's table says.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use pingora::upstreams::peer::HttpPeer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::client::tls::{self, Trust};
 use crate::client::{BrokerTls, Peer};
@@ -54,19 +55,41 @@ impl std::fmt::Display for PeerProblem {
 
 impl std::error::Error for PeerProblem {}
 
+impl PeerProblem {
+    /// The file that cannot be used.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Unreadable { file, .. }
+            | Self::NoCertificate { file }
+            | Self::BadCertificate { file, .. }
+            | Self::BadKey { file, .. } => file,
+        }
+    }
+}
+
 /// Makes the peers of one upstream.
 #[derive(Debug)]
 pub(super) struct PeerMaker {
     spec: Arc<UpstreamSpec>,
     /// `None`: plain, or nothing that differs from the usual.
     trust: Option<Arc<ClientConfig>>,
+    /// Of the certificates and keys when they were read.
+    fingerprint: u64,
 }
 
 impl PeerMaker {
     /// Reads the certificates that the specification names.
     pub(super) fn new(spec: &Arc<UpstreamSpec>) -> Result<Self, PeerProblem> {
+        // First: what changes while the files are read is seen as a change.
+        let fingerprint = fingerprint(spec.tls.as_ref());
         let trust = spec.tls.as_ref().map(trust).transpose()?.map(Arc::new);
-        Ok(Self { spec: Arc::clone(spec), trust })
+        Ok(Self { spec: Arc::clone(spec), trust, fingerprint })
+    }
+
+    /// Its certificates and keys are those that the files hold now.
+    pub(super) fn is_current(&self) -> bool {
+        self.fingerprint == fingerprint(self.spec.tls.as_ref())
     }
 
     /// How a broker is spoken to, where this is one.
@@ -94,7 +117,7 @@ impl PeerMaker {
         let mut peer = Peer::new(http, self.trust.clone(), versions);
         peer.tell_clients(spec.proxy_protocol);
         // Pingora's pool does not look at ALPN or the CA: connections of different ones must not be mixed.
-        peer.group_key = group(spec, versions);
+        peer.group_key = group(spec, versions, self.fingerprint);
         let options = &mut peer.options;
         // Pingora's default is one stream per connection.
         options.max_h2_streams = 100;
@@ -126,9 +149,24 @@ fn unix_peer(path: &Path, tls: bool, server_name: String) -> HttpPeer {
     })
 }
 
-fn group(spec: &UpstreamSpec, versions: HttpVersions) -> u64 {
+fn group(spec: &UpstreamSpec, versions: HttpVersions, files: u64) -> u64 {
     let UpstreamSpec { name, tls, proxy_protocol, .. } = spec;
-    xxh3_64(format!("{name}\0{:?}\0{versions:?}\0{proxy_protocol:?}", tls.as_ref()).as_bytes())
+    xxh3_64(format!("{name}\0{:?}\0{versions:?}\0{proxy_protocol:?}\0{files}", tls.as_ref()).as_bytes())
+}
+
+/// Changes when one of the files does.
+fn fingerprint(tls: Option<&TlsIdentity>) -> u64 {
+    let mut hasher = Xxh3::new();
+    for file in tls.iter().flat_map(|tls| tls.files()) {
+        std::fs::read(file).ok().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Why an upstream could not be asked with the certificates and keys that its files hold now.
+pub fn certificate_problem(tls: &TlsIdentity) -> Option<PeerProblem> {
+    tls.files().next()?;
+    trust(tls).err()
 }
 
 /// How the upstream's certificate is checked, and our own.
@@ -145,7 +183,7 @@ fn trust(identity: &TlsIdentity) -> Result<ClientConfig, PeerProblem> {
 }
 
 /// The certificates of a file of authorities.
-pub fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
+fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
     let mut store = RootCertStore::empty();
     let certificates = read_certificates(file)?;
     for certificate in &certificates {

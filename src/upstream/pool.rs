@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use super::endpoint::{Endpoint, Lease};
 use super::endpoint_set::{EndpointSet, NoEndpoint};
 use super::observer::{Census, Observer};
-use super::peers::{PeerMaker, PeerProblem, Place};
+use super::peers::{PeerMaker, PeerProblem, Place, certificate_problem};
 use super::queue::{Busy, Permit, RequestQueue};
 use super::roll::Roll;
 use super::vitals::{EndpointFailure, EndpointKey, Vitals};
@@ -112,7 +112,8 @@ impl Pool {
         let membership = same_source.map_or_else(Membership::default, |old| old.membership.lock().clone());
         let leaving = heir_of.map_or_else(Vec::new, |old| old.roll.lock().everyone());
         // Its connections and credentials outlive a reload that does not change it.
-        let same_target = heir_of.filter(|old| old.spec.target == spec.target && old.spec.tls == spec.tls);
+        let same_target =
+            heir_of.filter(|old| old.spec.target == spec.target && old.spec.tls == spec.tls && old.is_current());
         let target = same_target.map(|old| old.target.clone());
         let tls = maker.as_ref().ok().and_then(PeerMaker::broker_tls);
         let target = target.unwrap_or_else(|| Protocol::start(&spec.target, tls, runtime));
@@ -142,6 +143,17 @@ impl Pool {
 
     pub fn spec(&self) -> &Arc<UpstreamSpec> {
         &self.spec
+    }
+
+    /// It connects with the certificates and keys that the files of its table hold now.
+    fn is_current(&self) -> bool {
+        self.maker.as_ref().is_ok_and(PeerMaker::is_current)
+    }
+
+    /// The files hold other certificates or keys than it connects with, and those can be used.
+    pub(super) fn is_outdated(&self) -> bool {
+        let Some(tls) = &self.spec.tls else { return false };
+        !self.is_current() && certificate_problem(tls).is_none()
     }
 
     /// In which protocol its endpoints are asked.

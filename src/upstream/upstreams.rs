@@ -14,6 +14,7 @@ use super::discover;
 use super::known::KnownEndpoints;
 use super::names::{self, KnownNames};
 use super::observer::Observer;
+use super::peers::{PeerProblem, certificate_problem};
 use super::pool::{Entry, Pool};
 use super::status::{EndpointStatus, LastFailure, QueueStatus, UpstreamStatus};
 use crate::endpoint::{Address, Source, UpstreamSpec};
@@ -76,14 +77,14 @@ impl Upstreams {
         upstreams
     }
 
-    /// Pools for these specifications, in their order. A pool whose specification did not change stays as it is; endpoints
-    /// whose address stays keep their health, their ejections and their requests in flight; the rest drains.
+    /// Pools for these specifications, in their order. A pool whose specification did not change stays as it is, unless its files
+    /// hold other certificates that can be used; endpoints whose address stays keep their health, their ejections and their requests in flight; the rest drains.
     pub fn reconcile(self: &Arc<Self>, specs: &[Arc<UpstreamSpec>]) -> Vec<Arc<Pool>> {
         let mut pools = self.pools.lock();
         let old: HashMap<Arc<str>, Arc<Pool>> =
             pools.drain(..).map(|pool| (Arc::clone(&pool.spec().name), pool)).collect();
         pools.extend(specs.iter().map(|spec| match old.get(&spec.name) {
-            Some(pool) if pool.spec() == spec => Arc::clone(pool),
+            Some(pool) if pool.spec() == spec && !pool.is_outdated() => Arc::clone(pool),
             before => self.begin(spec, before.map(Arc::as_ref)),
         }));
         for (name, pool) in old {
@@ -140,6 +141,22 @@ impl Upstreams {
 
     fn keep(&self, pool: &Pool, task: impl Future<Output = ()> + Send + 'static) {
         pool.own(self.handle.spawn(task).abort_handle());
+    }
+
+    /// Some pool connects with other certificates than its files hold now.
+    pub fn are_outdated(&self) -> bool {
+        self.pools.lock().iter().any(|pool| pool.is_outdated())
+    }
+
+    /// The upstreams whose certificates or keys cannot be used, but for those that could not be asked before either.
+    pub fn newly_unusable(&self, specs: &[Arc<UpstreamSpec>]) -> Vec<(Arc<str>, PeerProblem)> {
+        let pools = self.pools.lock();
+        let was_unusable = |name: &str| pools.iter().any(|pool| *pool.spec().name == *name && pool.problem().is_some());
+        let problem = |spec: &Arc<UpstreamSpec>| {
+            let problem = certificate_problem(spec.tls.as_ref()?)?;
+            (!was_unusable(&spec.name)).then(|| (Arc::clone(&spec.name), problem))
+        };
+        specs.iter().filter_map(problem).collect()
     }
 
     /// Until every pool had a first answer of its source, or the deadline.

@@ -9,6 +9,8 @@ CLIENT = "203.0.113.9"
 BALANCERS = {
     "X-Forwarded-*": {"X-Forwarded-For": CLIENT, "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example"},
     "Forwarded": {"Forwarded": f"for={CLIENT};proto=https;host=shop.example"},
+    # As nginx and Apache were told to in the days of `X-Forwarded-Ssl`.
+    "X-Forwarded-Ssl": {"X-Forwarded-For": CLIENT, "X-Forwarded-Ssl": "on", "X-Forwarded-Host": "shop.example"},
     # The client's own Forwarded passes many balancers unread.
     "X-Forwarded-*, and a forged Forwarded": {
         "Forwarded": "for=10.9.9.9;proto=http;host=evil.example",

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 import requests
 from certificates import Pair
+from children import eventually
+from proxy import BINARY
 
 BESIDE = """
     server {{
@@ -70,20 +72,81 @@ def curl(pair):
     return ask
 
 
+def clients_authority(folder):
+    authority = Pair(folder / "clients.pem", folder / "clients.key")
+    files = ["-keyout", authority.key, "-out", authority.cert]
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=clients", *files)
+    return authority
+
+
+def client_of(authority, folder, name):
+    one = Pair(folder / f"{name}.pem", folder / f"{name}.key")
+    request = openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", one.key)
+    # With an extension, or else OpenSSL 3.0 makes a certificate of version 1, which rustls refuses.
+    (folder / "extensions").write_text("basicConstraints=CA:FALSE\n")
+    signing = ["-CA", authority.cert, "-CAkey", authority.key, "-CAcreateserial", "-days", "2", "-out", one.cert]
+    signing += ["-extfile", folder / "extensions"]
+    openssl("x509", "-req", *signing, data=request)
+    return one
+
+
 @pytest.fixture
 def client(tmp_path):
     """An authority for clients, and one client of it."""
-    authority = Pair(tmp_path / "clients.pem", tmp_path / "clients.key")
-    files = ["-keyout", authority.key, "-out", authority.cert]
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=clients", *files)
-    one = Pair(tmp_path / "ada.pem", tmp_path / "ada.key")
-    request = openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ada", "-keyout", one.key)
-    # With an extension, or else OpenSSL 3.0 makes a certificate of version 1, which rustls refuses.
-    (tmp_path / "extensions").write_text("basicConstraints=CA:FALSE\n")
-    signing = ["-CA", authority.cert, "-CAkey", authority.key, "-CAcreateserial", "-days", "2", "-out", one.cert]
-    signing += ["-extfile", tmp_path / "extensions"]
-    openssl("x509", "-req", *signing, data=request)
-    return authority, one
+    authority = clients_authority(tmp_path)
+    return authority, client_of(authority, tmp_path, "ada")
+
+
+ASKS_FOR_ONE = """
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {own.cert};
+        ssl_certificate_key {own.key};
+        ssl_client_certificate {clients.cert};
+        ssl_verify_client on;
+        location / {{ return 200 "$ssl_client_s_dn"; }}
+    }}
+"""
+
+
+def test_a_new_certificate_of_ours_is_shown_to_the_upstream_without_a_restart(proxy, balancer, tmp_path):
+    own, authority = made_by_hand(tmp_path), clients_authority(tmp_path)
+    ada, bob = client_of(authority, tmp_path, "ada"), client_of(authority, tmp_path, "bob")
+    nginx = balancer("nginx", ASKS_FOR_ONE, own=own, clients=authority)
+    shown = Pair(tmp_path / "shown.pem", tmp_path / "shown.key")
+
+    def show(cert, key):
+        # As tools that renew certificates do it: each file by a rename.
+        for source, place in [(cert, shown.cert), (key, shown.key)]:
+            beside = place.with_suffix(".new")
+            beside.write_bytes(source.read_bytes())
+            beside.rename(place)
+
+    show(ada.cert, ada.key)
+    tls = f'tls = {{ ca = "{own.cert}", cert = "{shown.cert}", key = "{shown.key}" }}'
+    edge = proxy(f'[monolith]\nurl = "https://localhost:{nginx.port}"\n{tls}\n')
+
+    def seen():
+        return requests.get(edge.url, timeout=20).text
+
+    def reload():
+        admin = f"http://127.0.0.1:{edge.admin_port}"
+        return subprocess.run([BINARY, "reload", "--admin", admin], capture_output=True, text=True)
+
+    assert seen() == "CN=ada"
+    show(bob.cert, bob.key)
+    eventually("the new certificate", lambda: seen() == "CN=bob")
+    # The key is another's: what was in force stays, and whoever asks for a reload is told.
+    show(ada.cert, bob.key)
+    refused = reload()
+    assert refused.returncode == 1 and "unusable-certificate" in refused.stdout + refused.stderr, refused
+    assert f"{edge.file}:" in refused.stdout + refused.stderr, refused
+    assert seen() == "CN=bob"
+    checked = subprocess.run([BINARY, "check", edge.file], capture_output=True, text=True)
+    assert checked.returncode == 1 and "unusable-certificate" in checked.stdout, checked
+    show(ada.cert, ada.key)
+    assert reload().returncode == 0
+    assert seen() == "CN=ada"
 
 
 def test_clients_show_certificates_where_the_file_asks_for_them(proxy, httpbin, pair, curl, client):

@@ -6,6 +6,7 @@ use super::super::draft::Draft;
 use super::super::networks;
 use super::super::secret::secret;
 use super::Site;
+use super::edits::may_be_written;
 use super::identity::server_url;
 use crate::config::{self, Entry, Field, Given};
 use crate::diagnostic::Code;
@@ -20,7 +21,11 @@ pub(super) fn allow(site: Site<'_>, draft: &mut Draft<'_>) -> Vec<Network> {
         let help = "name the clients' networks, `allow = [\"10.0.0.0/8\"]`, or remove the key to let everybody ask";
         draft.say(Code::InvalidValue, given.span.clone(), message, "no network", help);
     }
-    networks::compile(&site.route.allow, "everybody may ask", draft)
+    networks::compile(
+        &site.route.allow,
+        ("everybody may ask", "name the clients' networks, such as `10.0.0.0/8`, or remove `allow`"),
+        draft,
+    )
 }
 
 pub(super) fn rate_limit(site: Site<'_>, draft: &mut Draft<'_>) -> Option<RateLimit> {
@@ -77,7 +82,10 @@ pub(super) fn jwt(site: Site<'_>, draft: &mut Draft<'_>) -> Option<JwtRule> {
     let given = site.route.auth.get()?.jwt.given()?;
     let jwt = &given.value;
     let keys = match (&jwt.jwks, &jwt.key) {
-        (Field::Given(jwks), Field::Absent) if jwks.value.contains("://") => JwtKeys::Url(jwks.value.as_str().into()),
+        (Field::Given(jwks), Field::Absent) if jwks.value.contains("://") => {
+            server_url(&jwks.value, &jwks.span, "https://id.example/jwks.json", draft);
+            JwtKeys::Url(jwks.value.as_str().into())
+        }
         (Field::Given(jwks), Field::Absent) => JwtKeys::File(jwks.value.as_str().into()),
         (Field::Absent, Field::Given(key)) => {
             check_length(key, draft);
@@ -96,14 +104,28 @@ pub(super) fn jwt(site: Site<'_>, draft: &mut Draft<'_>) -> Option<JwtRule> {
         }
     };
     let forward = jwt.forward.get().map(|named| named.entries.as_slice()).unwrap_or_default();
+    let forward = forward.iter().filter(|entry| may_be_written(&entry.value, entry.span.clone(), draft));
+    let forward = forward.map(|entry| (entry.name.as_str().into(), entry.value.clone())).collect();
+    not_empty(jwt, draft);
     Some(JwtRule {
         keys,
         issuer: jwt.issuer.get().map(|issuer: &String| issuer.as_str().into()),
         audience: jwt.audience.get().map(audiences).unwrap_or_default(),
-        forward: forward.iter().map(|entry| (entry.name.as_str().into(), entry.value.clone())).collect(),
+        forward,
         required: jwt.required.or(true),
         revoked: jwt.revoked.get().and_then(|revoked| revoked.etcd.get()).and_then(|keys| revoked_keys(keys, draft)),
     })
+}
+
+/// No token has an empty issuer or audience.
+fn not_empty(jwt: &config::Jwt, draft: &mut Draft<'_>) {
+    let issuer = jwt.issuer.given().map(|given| ("issuer", &given.value, &given.span));
+    let audiences = jwt.audience.get().map(|list| list.0.as_slice()).unwrap_or_default();
+    let audiences = audiences.iter().map(|item| ("audience", &item.value, &item.span));
+    for (key, _, span) in issuer.into_iter().chain(audiences).filter(|(_, text, _)| text.is_empty()) {
+        let help = format!("write what tokens have there, or remove `{key}`: then it may be any");
+        draft.say(Code::InvalidValue, span.clone(), format!("an empty `{key}`: no token would pass"), "empty", help);
+    }
 }
 
 /// A file is read where the secret is used, and said to be too short there.

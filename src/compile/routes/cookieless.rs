@@ -63,6 +63,16 @@ fn sign_of_programs(site: Site<'_>) -> Option<(Span, &'static str)> {
     if let Some(item) = paths.iter().find(|item| item.value.split('/').any(is_of_programs)) {
         return Some((item.span.clone(), "looks like an API"));
     }
+    if let Some(item) = paths.iter().find(|item| is_call(&item.value)) {
+        return Some((item.span.clone(), "looks like calls of gRPC"));
+    }
+    if let Some(place) = route.safe_methods.key() {
+        return Some((place, "calls of gRPC"));
+    }
+    let token = route.auth.get().and_then(|auth| auth.jwt.given()).filter(|jwt| jwt.value.required.or(true));
+    if let Some(jwt) = token {
+        return Some((jwt.key.clone(), "clients with tokens"));
+    }
     if let Some(host) = route.host.given().filter(|host| host.value.to_ascii_lowercase().starts_with("api.")) {
         return Some((host.span.clone(), "looks like an API"));
     }
@@ -71,6 +81,16 @@ fn sign_of_programs(site: Site<'_>) -> Option<(Span, &'static str)> {
     let methods =
         route.methods.given().filter(|given| !given.value.0.is_empty() && !given.value.0.iter().any(of_pages));
     methods.map(|given| (given.span.clone(), "no page asks so"))
+}
+
+/// `/package.Service/Method`, as gRPC has it.
+fn is_call(path: &str) -> bool {
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
+    let service = segments.next().and_then(|segment| segment.rsplit_once('.'));
+    let named = service.is_some_and(|(package, name)| {
+        !package.is_empty() && !package.contains('{') && name.starts_with(|letter: char| letter.is_ascii_uppercase())
+    });
+    named && segments.next().is_some_and(|method| !method.is_empty()) && segments.next().is_none()
 }
 
 /// One of the words, or a version: `v1`.

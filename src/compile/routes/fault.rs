@@ -1,5 +1,7 @@
 //! Failures on purpose.
 
+use std::time::Duration;
+
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use super::Site;
@@ -13,7 +15,8 @@ use crate::route::Fault;
 pub(super) fn compile(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft<'_>) -> Option<Fault> {
     let given = site.route.fault.given()?;
     let fault = &given.value;
-    if fault.delay.is_absent() && fault.status.is_absent() {
+    let no_delay = fault.delay.is_absent() || fault.delay.get().is_some_and(Duration::is_zero);
+    if no_delay && fault.status.is_absent() {
         let help = "add `status = 503`, `delay = \"200ms\"`, or both";
         let message = format!("the fault of `{}` does nothing: it has neither `delay` nor `status`", site.name());
         draft.say(Code::MissingKey, given.key.clone(), message, "no failure", help);

@@ -13,7 +13,7 @@ use super::edits::may_be_written;
 use super::service::word;
 use crate::client::{Scheme, Url};
 use crate::config::{self, Field, Given, Item, Stage};
-use crate::diagnostic::{Code, Span};
+use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::UpstreamId;
 use crate::migration::Policy;
 use crate::route::{CacheBy, CredentialSource, ForwardAuth, IdentityRules, Route, TokenExchange, ValueTemplate};
@@ -25,6 +25,7 @@ pub(super) fn compile(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft
     let forward = forward(site, draft);
     let exchange = exchange(site, draft);
     let for_copies = copies(site, exchange.as_deref(), policy, draft);
+    one_teller_each(site, draft);
     IdentityRules { forward, exchange, for_copies, reserved: Vec::new() }
 }
 
@@ -47,6 +48,36 @@ fn forward(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Box<ForwardAuth>> {
             config::CacheBy::Credentials => CacheBy::Credentials,
         },
     }))
+}
+
+/// A header that two of them fill would say what the last one said.
+fn one_teller_each(site: Site<'_>, draft: &mut Draft<'_>) {
+    let Some(given) = site.route.auth.given() else { return };
+    let auth = &given.value;
+    if auth.jwt.is_absent() && auth.forward.is_absent() && auth.exchange.is_absent() {
+        let help = "add `auth.jwt`, `auth.forward` or `auth.exchange`, or remove `auth`";
+        let message = format!("`auth` of `{}` asks for nothing: everybody passes", site.name());
+        draft.say(Code::UselessSetting, given.key.clone(), message, "nothing is asked", help);
+    }
+    let claims = auth.jwt.get().and_then(|jwt| jwt.forward.get()).map(|named| named.entries.as_slice());
+    let claims = claims.unwrap_or_default().iter().map(|entry| (&entry.value, &entry.span));
+    let asked = auth.forward.get().and_then(|forward| forward.headers.get()).map(Vec::as_slice);
+    let asked = asked.unwrap_or_default().iter().map(|item| (&item.value, &item.span));
+    let exchanged = auth.exchange.get().and_then(|exchange| exchange.set.get()).map(|values| values.0.as_slice());
+    let exchanged = exchanged.unwrap_or_default().iter().map(|entry| (&entry.name, &entry.key));
+    let mut before: Vec<(&HeaderName, &Span)> = Vec::new();
+    for (name, span) in claims.chain(asked).chain(exchanged) {
+        if let Some((_, first)) = before.iter().find(|(known, _)| *known == name) {
+            draft.push(
+                Diagnostic::new(Code::DuplicateValue, format!("`{name}` is filled twice on `{}`", site.name()))
+                    .at(span.clone())
+                    .label("again")
+                    .related((*first).clone(), "here first")
+                    .help("give each its own header, or remove one of the two"),
+            );
+        }
+        before.push((name, span));
+    }
 }
 
 fn exchange(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Box<TokenExchange>> {
@@ -144,7 +175,7 @@ fn url(given: &Field<String>, example: &str, draft: &mut Draft<'_>) -> Option<Bo
 /// The URL of a server that the proxy itself asks. False: it was reported.
 pub(super) fn server_url(text: &str, span: &Span, example: &str, draft: &mut Draft<'_>) -> bool {
     let read: Option<Url> = text.parse().ok();
-    let read = read.filter(|url| matches!(url.scheme(), Scheme::Http | Scheme::Https));
+    let read = read.filter(|url| matches!(url.scheme(), Scheme::Http | Scheme::Https) && !text.contains('#'));
     if read.as_ref().is_some_and(|url| url.userinfo().is_none()) {
         return true;
     }

@@ -154,6 +154,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
     let methods = rule.as_ref().and_then(|rule| rule.methods.as_ref());
     copies::check(site, methods, policy.as_ref().and_then(|policy| policy.shadow.as_ref()), draft);
     let answer = answer::compile(site, draft);
+    rewrite::check_answer(site, policy.as_ref(), draft);
     let call = call::compile(site, templates, draft);
     let redirect = redirect::compile(site, templates, draft);
     let fault = fault::compile(site, policy.as_ref(), draft);

@@ -35,8 +35,11 @@ pub(super) fn compile(site: Site<'_>, templates: &[Template], draft: &mut Draft<
 /// A rewrite changes what a service is sent. Without one, or without a change, it never acts.
 pub(super) fn check_effect(site: Site<'_>, policy: Option<&Policy>, compiled: &Rewrite, draft: &mut Draft<'_>) {
     let (Some(given), Some(policy)) = (site.route.rewrite.given(), policy) else { return };
-    let asks_service =
-        policy.service.is_some() || policy.variants.iter().any(|variant| variant.upstream != UpstreamId::MONOLITH);
+    if !site.route.redirect.is_absent() {
+        // Said with the other keys that a redirect makes useless.
+        return;
+    }
+    let asks_service = asks_service(policy);
     let written = &given.value;
     let only_path = written.host.is_absent()
         && [written.set.is_absent(), written.add.is_absent(), written.remove.is_absent()] == [true; 3];
@@ -64,6 +67,33 @@ pub(super) fn check_effect(site: Site<'_>, policy: Option<&Policy>, compiled: &R
         Code::RewriteNeverActs,
         given.key.clone(),
         format!("the rewrite of `{}` never acts: {why}", site.name()),
+        "no effect",
+        help,
+    );
+}
+
+/// Some stage of the route has a service to ask.
+fn asks_service(policy: &Policy) -> bool {
+    policy.service.is_some() || policy.variants.iter().any(|variant| variant.upstream != UpstreamId::MONOLITH)
+}
+
+/// Changes of the service's answer where no service answers.
+pub(super) fn check_answer(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft<'_>) {
+    let (Some(given), Some(policy)) = (site.route.answer.given(), policy) else { return };
+    if !site.route.redirect.is_absent() {
+        return;
+    }
+    let (why, help) = if policy.dial.stage == Stage::Monolith && policy.service.is_some() {
+        ("in stage `monolith` nobody asks the service", "remove `answer` until the route has another stage")
+    } else if !asks_service(policy) {
+        ("no service is asked", "name the `service` whose answers are changed, or remove `answer`")
+    } else {
+        return;
+    };
+    draft.say(
+        Code::UselessSetting,
+        given.key.clone(),
+        format!("`answer` of `{}` has no effect: {why}, and what the monolith answers stays as it is", site.name()),
         "no effect",
         help,
     );

@@ -53,7 +53,13 @@ pub(super) fn check(field: &Field<config::Health>, draft: &mut Draft<'_>) -> Opt
             draft.say(Code::OutOfRange, given.span.clone(), "a health check takes time", "must be above 0", help);
         }
     }
-    let count = |field: &Field<u32>, default: u32| field.or(default).max(1);
+    for field in [&health.healthy, &health.unhealthy] {
+        if let Some(given) = field.given().filter(|given| given.value == 0) {
+            let help = "write it like `healthy = 2, unhealthy = 3`";
+            draft.say(Code::OutOfRange, given.span.clone(), "no check would be needed", "must be above 0", help);
+        }
+    }
+    let count = |field: &Field<u32>, default: u32| field.or(default);
     let compiled =
         Health { check, interval, timeout, healthy: count(&health.healthy, 2), unhealthy: count(&health.unhealthy, 3) };
     Some(compiled)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::ServerName;
 
 use super::super::address::host_port;
 use super::super::draft::Draft;
@@ -52,6 +53,16 @@ pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft
             );
             return None;
         }
+        Field::Given(name) if ServerName::try_from(name.value.as_str()).is_err() => {
+            draft.say(
+                Code::InvalidValue,
+                name.span.clone(),
+                format!("`{}` is not a name that a certificate can have", name.value),
+                "not a name",
+                "write the name alone, such as `users.internal`: without scheme, port and path",
+            );
+            return None;
+        }
         Field::Given(name) => name.value.as_str(),
         Field::Wrong => return None,
         Field::Absent => {
@@ -93,13 +104,12 @@ fn warn_unverified(tls: &config::UpstreamTls, verify: Verify, draft: &mut Draft<
         }
         _ => return,
     };
-    draft.say(
-        Code::UnverifiedUpstream,
-        given.span.clone(),
-        what,
-        "not checked",
-        "name the authority or the certificate itself: `ca = \"upstream.pem\"`, or its key: `pin = [\"sha256/…\"]`",
-    );
+    let help = if tls.ca.is_absent() {
+        "name the authority or the certificate itself: `ca = \"upstream.pem\"`, or its key: `pin = [\"sha256/…\"]`"
+    } else {
+        "remove `verify`: then the certificate is checked by `ca`; or write `verify = \"chain\"`, which takes any name"
+    };
+    draft.say(Code::UnverifiedUpstream, given.span.clone(), what, "not checked", help);
 }
 
 fn pins(tls: &config::UpstreamTls, draft: &mut Draft<'_>) -> Vec<KeyPin> {

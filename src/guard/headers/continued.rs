@@ -10,7 +10,7 @@ use super::elements::{Element, addresses, forwarded};
 use super::forwarded::{digits_behind_colon, is_secure, port_of, proto, put_address, put_node, put_subject};
 
 use crate::guard::authority;
-use crate::message::{Fields, Name};
+use crate::message::{Fields, Key, Name};
 
 /// Writes `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` into the request of a trusted peer, and `Forwarded` where the peer
 /// has sent one or the file asks for it. True: the client came with TLS.
@@ -68,7 +68,8 @@ struct OwnForwarded {
 
 impl Told {
     fn of(fields: &Fields, arrival: &Arrival<'_>, peer: IpAddr) -> Self {
-        let (own_proto, own_host) = (first(fields, Name::XForwardedProto), first(fields, Name::XForwardedHost));
+        let own_proto = first(fields, Name::XForwardedProto).or_else(|| older_proto(fields));
+        let own_host = first(fields, Name::XForwardedHost);
         let own_port = first(fields, Name::XForwardedPort);
         let said = fields.has(Name::Forwarded).then(|| Said::of(fields, arrival, peer));
         // Of another client than `X-Forwarded-For`, it is the client's own invention.
@@ -91,6 +92,17 @@ impl Told {
         });
         Self { proto, host, port, forwarded }
     }
+}
+
+/// The scheme in the fields that were written before `X-Forwarded-Proto` was usual: applications read them still.
+fn older_proto(fields: &Fields) -> Option<&[u8]> {
+    let scheme = first(fields, "x-forwarded-scheme").filter(|scheme| is_scheme(scheme));
+    let by_switch = || {
+        let switch = first(fields, "x-forwarded-ssl").or_else(|| first(fields, "front-end-https"))?;
+        let (on, off) = (switch.eq_ignore_ascii_case(b"on"), switch.eq_ignore_ascii_case(b"off"));
+        (on || off).then(|| proto(on).as_bytes())
+    };
+    scheme.or_else(by_switch)
 }
 
 fn proto_of(arrival: &Arrival<'_>) -> &'static [u8] {
@@ -137,7 +149,7 @@ fn same(said: Option<&[u8]>, told: Option<&[u8]>) -> bool {
 }
 
 /// The first value of a list: that of the proxy which is nearest to the client.
-fn first(fields: &Fields, name: Name) -> Option<&[u8]> {
+fn first<'f, 'k>(fields: &'f Fields, name: impl Into<Key<'k>>) -> Option<&'f [u8]> {
     let list = fields.get(name)?;
     list.split(|byte| *byte == b',').next().map(<[u8]>::trim_ascii).filter(|value| !value.is_empty())
 }

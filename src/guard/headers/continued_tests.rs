@@ -49,6 +49,29 @@ fn who_speaks_one_language_is_understood_in_both() {
         (&[("X-Forwarded-Proto", "wss"), ("X-Forwarded-Host", "a")], ["10.0.0.1", "wss", "a", "443", "-"], true),
         (&[("X-Forwarded-Proto", "https, http")], ["10.0.0.1", "https, http", "app:8080", "8080", "-"], true),
         (&[("X-Forwarded-Port", "8443, 80")], ["10.0.0.1", "http", "app:8080", "8443, 80", "-"], false),
+        // It says in older words how the client came: those of later days say the same.
+        (&[("X-Forwarded-Ssl", "on")], ["10.0.0.1", "https", "app:8080", "8080", "-"], true),
+        (&[("X-Forwarded-Ssl", "off")], ["10.0.0.1", "http", "app:8080", "8080", "-"], false),
+        (&[("X-Forwarded-Ssl", "maybe")], ["10.0.0.1", "http", "app:8080", "8080", "-"], false),
+        (&[("X-Forwarded-Scheme", "https")], ["10.0.0.1", "https", "app:8080", "8080", "-"], true),
+        (&[("X-Forwarded-Scheme", "no scheme")], ["10.0.0.1", "http", "app:8080", "8080", "-"], false),
+        (&[("Front-End-Https", "On")], ["10.0.0.1", "https", "app:8080", "8080", "-"], true),
+        (
+            &[("X-Forwarded-Ssl", "on"), ("X-Forwarded-Proto", "http")],
+            ["10.0.0.1", "http", "app:8080", "8080", "-"],
+            false,
+        ),
+        (
+            &[("X-Forwarded-Ssl", "on"), ("Forwarded", "for=203.0.113.9;proto=http")],
+            [
+                "203.0.113.9, 10.0.0.1",
+                "https",
+                "app:8080",
+                "8080",
+                "for=203.0.113.9;host=\"app:8080\";proto=https, for=10.0.0.1",
+            ],
+            true,
+        ),
         // It speaks Forwarded: X-Forwarded-* say the same.
         (
             &[("Forwarded", "for=203.0.113.9;proto=https")],

@@ -262,6 +262,7 @@ pub fn explain(
         Some(ExplainedRedirect { status: redirect.status, location: String::from_utf8_lossy(&location).into_owned() })
     });
     // A redirect needs no upstream.
+    let asked = snapshot.upstreams.get(decision.upstream.index()).filter(|_| redirect.is_none());
     let upstream = if redirect.is_some() { "none".to_owned() } else { name_of(snapshot, decision.upstream) };
     let endpoint = only_endpoint(snapshot, decision.upstream).filter(|_| redirect.is_none());
     let reason = reason(dial, &decision, route, monolith_only);
@@ -306,7 +307,7 @@ pub fn explain(
         translation,
         request: Sent::of(&sent),
         buffer: buffer(snapshot, route, decision.upstream),
-        proxy_protocol: match snapshot.upstreams.get(decision.upstream.index()).and_then(|spec| spec.proxy_protocol) {
+        proxy_protocol: match asked.and_then(|spec| spec.proxy_protocol) {
             None => 0,
             Some(ProxyVersion::V1) => 1,
             Some(ProxyVersion::V2) => 2,

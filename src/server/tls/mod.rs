@@ -10,7 +10,7 @@ mod certificates;
 mod read;
 
 pub use certificates::{Certificates, ChallengeGuard, read_all};
-pub use read::{Pair, TlsCause, TlsError, Validity, read, read_both, trusting};
+pub use read::{Pair, TlsCause, TlsError, Validity, check_client_authority, read, read_both, trusting};
 
 use std::sync::Arc;
 

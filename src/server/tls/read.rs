@@ -128,6 +128,11 @@ pub fn trusting(path: &Path) -> Result<ClientConfig, TlsError> {
         .map_err(|error| TlsError { path: path.to_owned(), cause: TlsCause::Unreadable(error.to_string().into()) })
 }
 
+/// Whether clients can be asked for certificates of the authorities in this file.
+pub fn check_client_authority(path: &Path) -> Result<(), TlsError> {
+    client_verifier(path, true).map(drop)
+}
+
 /// The authorities of client certificates. Without `required`, a client may connect without a certificate.
 pub fn client_verifier(path: &Path, required: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let error = |why: String| TlsError { path: path.to_owned(), cause: TlsCause::Unreadable(why.into()) };
