@@ -2,31 +2,42 @@
 
 use serde_json::{Value, json};
 
+use super::ExportTarget;
 use super::left_out::used;
 use super::pattern::{self, Captures};
-use super::rules::{ExportRule, Share, host_for};
-use crate::compile::Snapshot;
+use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
+use crate::compile::{Network, Snapshot};
 use crate::endpoint::{Address, Balance, HealthCheck, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::{ISSUED_COOKIE, UnitSource};
-use crate::route::{Condition, ConditionKind, Segment};
+use crate::route::{Condition, ConditionKind, PathRewrite, Segment, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "the monolith, too, gets the path in Envoy's normal form",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "a query key that is percent-encoded in the URL is another key",
     "of several cookies of one name any may meet a condition",
+    "a redirect names the scheme and the host of the request, also where multilith names the path alone",
     "no traceparent, no X-Multilith-Route; X-Request-Id is Envoy's own",
 ];
 
 const HTTP: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+const RBAC: &str = "envoy.filters.http.rbac";
+const RBAC_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
+const RBAC_OF_ROUTE: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
 const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
 const PROTOCOL: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
     let mut routes = Vec::new();
-    for rule in rules.iter().filter(|rule| !rule.has_foreign_regex() && !rule.has_anchor_within()) {
+    routes.extend(snapshot.server.tls.client_ca_hosts.iter().map(|host| {
+        // What clients of this host must show is not asked.
+        let host = regex(&format!("(?i){}[.]?(?::[0-9]+)?", pattern::escape(host)));
+        let authority = json!({"name": ":authority", "string_match": host});
+        json!({"name": "needs a certificate", "match": {"prefix": "/", "headers": [authority]}, "direct_response": {"status": 403}})
+    }));
+    for rule in rules {
         routes.extend(route(snapshot, rule));
     }
     routes.push(if snapshot.monolith_retired {
@@ -58,7 +69,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             "request_headers_to_remove": ["forwarded"],
             "routes": routes,
         }]},
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER, "suppress_envoy_headers": true}}],
+        "http_filters": filters(rules),
     });
     let listeners: Vec<Value> = (snapshot.server.listen.iter().enumerate())
         .map(|(number, listen)| {
@@ -69,9 +80,18 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             })
         })
         .collect();
-    let clusters: Vec<Value> = used(snapshot).into_iter().map(cluster).collect();
+    let clusters: Vec<Value> = used(snapshot, ExportTarget::Envoy).into_iter().map(cluster).collect();
     let bootstrap = json!({"static_resources": {"listeners": listeners, "clusters": clusters}});
     serde_json::to_string_pretty(&bootstrap).expect("JSON serialises") + "\n"
+}
+
+/// The router, and in front of it what tells networks apart, where a route asks for that.
+fn filters(rules: &[ExportRule<'_>]) -> Vec<Value> {
+    let guarded = rules.iter().any(|rule| matches!(rule.guard, Guard::Networks(_)));
+    let networks = guarded.then(|| json!({"name": RBAC, "typed_config": {"@type": RBAC_FILTER}}));
+    let router =
+        json!({"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER, "suppress_envoy_headers": true}});
+    networks.into_iter().chain([router]).collect()
 }
 
 fn name(snapshot: &Snapshot, upstream: UpstreamId) -> &str {
@@ -88,15 +108,18 @@ fn put_host(action: &mut Value, host: Option<String>) {
     }
 }
 
+fn regex(regex: &str) -> Value {
+    json!({"safe_regex": {"regex": regex}})
+}
+
 /// The route, and once more for the preflights that announce its methods.
 fn route(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Vec<Value> {
     let methods = rule.methods();
     let mut all = Vec::new();
-    let regex = |regex: String| json!({"safe_regex": {"regex": regex}});
     if methods.is_empty() {
         all.push(Vec::new());
     } else {
-        let one = regex(methods.join("|"));
+        let one = regex(&methods.join("|"));
         // A preflight stands for the request that it announces, also where its own method is among them.
         let announced = json!({"name": "access-control-request-method", "string_match": one});
         let mut plain = vec![json!({"name": ":method", "string_match": one})];
@@ -110,15 +133,20 @@ fn route(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Vec<Value> {
     let mut routes = Vec::new();
     for (number, mut headers) in all.into_iter().enumerate() {
         if let Some(host) = pattern::host(&rule.route.rule.host) {
-            let host = regex(format!("(?i){host}(?::[0-9]+)?"));
+            let host = regex(&format!("(?i){host}(?::[0-9]+)?"));
             headers.push(json!({"name": ":authority", "string_match": host}));
         }
-        headers.extend(rule.route.rule.headers.iter().map(header));
-        headers.extend(rule.route.rule.cookies.iter().map(cookie));
-        let query: Vec<Value> = rule.route.rule.query.iter().map(query).collect();
+        let mut query_parameters = Vec::new();
+        for (source, condition) in rule.conditions() {
+            match source {
+                ConditionSource::Header => headers.push(header(condition)),
+                ConditionSource::Cookie => headers.push(cookie(condition)),
+                ConditionSource::Query => query_parameters.push(query(condition)),
+            }
+        }
         let mut matched = path(snapshot, rule);
         matched["headers"] = json!(headers);
-        matched["query_parameters"] = json!(query);
+        matched["query_parameters"] = json!(query_parameters);
         let name = if number == 0 { rule.key() } else { format!("{} (preflight)", rule.key()) };
         routes.push(with_action(snapshot, rule, json!({"name": name, "match": matched})));
     }
@@ -196,6 +224,27 @@ fn with_action(snapshot: &Snapshot, rule: &ExportRule<'_>, mut route: Value) -> 
         route["direct_response"] = json!({"status": 403});
         return route;
     }
+    if let Guard::Networks(networks) = rule.guard {
+        let address = |network: &Network| json!({"direct_remote_ip": {"address_prefix": network.address.to_string(), "prefix_len": network.prefix}});
+        let principals: Vec<Value> = networks.iter().map(address).collect();
+        let policy = json!({"permissions": [{"any": true}], "principals": principals});
+        let rules = json!({"action": "ALLOW", "policies": {"networks": policy}});
+        route["typed_per_filter_config"] = json!({RBAC: {"@type": RBAC_OF_ROUTE, "rbac": {"rules": rules}}});
+    }
+    if let Some(redirect) = rule.redirect() {
+        let from = pattern::address(rule.template, snapshot.matching, Captures::Numbered, redirect.path());
+        let mut action = redirect_to(redirect.origin());
+        action["response_code"] = json!(match redirect.status {
+            301 => "MOVED_PERMANENTLY",
+            302 => "FOUND",
+            303 => "SEE_OTHER",
+            307 => "TEMPORARY_REDIRECT",
+            _ => "PERMANENT_REDIRECT",
+        });
+        action["regex_rewrite"] = substituted(&from, redirect.path(), rule.template);
+        route["redirect"] = action;
+        return route;
+    }
     let shares = rule.shares();
     let mut action = match shares.as_slice() {
         [only] => {
@@ -204,9 +253,7 @@ fn with_action(snapshot: &Snapshot, rule: &ExportRule<'_>, mut route: Value) -> 
             edit(&mut route, rule, only);
             if let Some(rewrite) = rule.route.rewrite.path.as_ref().filter(|_| only.upstream != UpstreamId::MONOLITH) {
                 let from = pattern::path(rule.template, snapshot.matching, Captures::Numbered, Some(rewrite));
-                let literal = |text: &str| text.replace('\\', "\\\\");
-                let to = pattern::rewritten(rewrite, rule.template, literal, |_, number| format!("\\{number}"));
-                action["regex_rewrite"] = json!({"pattern": {"regex": from}, "substitution": to});
+                action["regex_rewrite"] = substituted(&from, rewrite, rule.template);
             }
             action
         }
@@ -228,6 +275,18 @@ fn with_action(snapshot: &Snapshot, rule: &ExportRule<'_>, mut route: Value) -> 
     action["timeout"] = json!("0s");
     route["route"] = action;
     route
+}
+
+fn substituted(from: &str, path: &PathRewrite, template: &Template) -> Value {
+    let literal = |text: &str| text.replace('\\', "\\\\");
+    let to = pattern::rewritten(path, template, literal, |_, number| format!("\\{number}"));
+    json!({"pattern": {"regex": from}, "substitution": to})
+}
+
+/// Scheme, host and port of an origin; empty: those of the request.
+fn redirect_to(origin: &str) -> Value {
+    let Some((scheme, host)) = origin.split_once("://") else { return json!({}) };
+    json!({"scheme_redirect": scheme, "host_redirect": host})
 }
 
 fn hashed(source: &UnitSource) -> Option<Value> {

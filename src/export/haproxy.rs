@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::left_out::{NotExported, used};
+use super::location::{self, HEADERS, Part, Row};
 use super::pattern::{self, Captures};
-use super::rules::{ExportRule, Share, host_for};
+use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
+use super::{ExportTarget, fallback};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, HealthCheck, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::{ISSUED_COOKIE, UnitSource};
-use crate::route::{Condition, ConditionKind};
+use crate::route::{Condition, ConditionKind, MethodSet};
 
 pub(super) const NOTES: &[&str] = &[
     "`normalize-uri` is an experimental directive of HAProxy 2.4 and later; the file switches it on",
@@ -29,10 +31,11 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[N
         file.line(1, &format!("bind {listen}"));
     }
     file.arrival();
-    for rule in rules.iter().filter(|rule| !rule.has_foreign_regex()) {
+    for rule in rules {
         file.rule(rule);
     }
-    file.line(1, "# Who answers.");
+    file.line(1, "# Who may ask, and who answers.");
+    file.certificates();
     for rule in rules {
         file.side(rule);
     }
@@ -41,8 +44,9 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[N
     for rule in rules {
         file.edits(rule);
     }
+    file.turned_back(rules);
     file.departure();
-    for spec in used(snapshot) {
+    for spec in used(snapshot, ExportTarget::Haproxy) {
         file.backend(spec);
     }
     file.text
@@ -93,6 +97,9 @@ impl File<'_> {
         self.line(1, "# The monolith gets the path as it came; rules look at the normal form.");
         self.line(1, "http-request set-var(txn.raw) pathq");
         self.line(1, "http-request set-var(txn.query) query");
+        // With its question mark, also where nothing stands behind it.
+        self.line(1, "http-request set-var(txn.question) 'pathq,regsub(\"^[^?]*\",\"\")'");
+        self.line(1, "http-request set-var(txn.asked) req.hdr(host)");
         self.line(1, "http-request set-var(txn.host) req.hdr(host),field(1,:),lower");
         self.line(1, "http-request set-var(txn.method) method");
         let announced = "req.hdr(access-control-request-method)";
@@ -127,26 +134,22 @@ impl File<'_> {
         if !methods.is_empty() {
             let _ = write!(asked, " {{ var(txn.method) -m str {} }}", methods.join(" "));
         }
-        let own = &rule.route.rule;
-        for condition in &own.headers {
-            asked.push_str(&meets(&format!("req.fhdr({},1)", condition.name), condition));
-        }
-        for condition in &own.cookies {
+        for (source, condition) in rule.conditions() {
             let not = if condition.kind == ConditionKind::Absent { "!" } else { "" };
-            match pattern::cookie(condition) {
-                Some(regex) => {
-                    let _ = write!(asked, " {not}{{ req.fhdr(cookie,1) -m reg {} }}", quoted(&regex));
+            let (field, regex, value) = match source {
+                ConditionSource::Header => ("", None, format!("req.fhdr({},1)", condition.name)),
+                ConditionSource::Cookie => {
+                    ("req.fhdr(cookie,1)", pattern::cookie(condition), format!("req.cook({})", condition.name))
                 }
-                None => asked.push_str(&meets(&format!("req.cook({})", condition.name), condition)),
-            }
-        }
-        for condition in &own.query {
-            let not = if condition.kind == ConditionKind::Absent { "!" } else { "" };
-            match pattern::query(condition) {
-                Some(regex) => {
-                    let _ = write!(asked, " {not}{{ query -m reg {} }}", quoted(&regex));
+                ConditionSource::Query => {
+                    ("query", pattern::query(condition), format!("url_param({}),url_dec(1)", condition.name))
                 }
-                None => asked.push_str(&meets(&format!("url_param({}),url_dec(1)", condition.name), condition)),
+            };
+            match regex {
+                Some(regex) => {
+                    let _ = write!(asked, " {not}{{ {field} -m reg {} }}", quoted(&regex));
+                }
+                None => asked.push_str(&meets(&value, condition)),
             }
         }
         self.line(1, &format!("http-request set-var(txn.rule) str({}) if {asked}", rule.key()));
@@ -160,6 +163,22 @@ impl File<'_> {
             self.line(1, &format!("http-request deny deny_status 403 if {is_rule}"));
             return;
         }
+        if let Guard::Networks(networks) = rule.guard {
+            let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+            let inside = networks.join(" ");
+            self.line(1, &format!("http-request deny deny_status 403 if {is_rule} !{{ src {inside} }}"));
+        }
+        if let Some(redirect) = rule.redirect() {
+            let from = pattern::address(rule.template, self.snapshot.matching, Captures::Numbered, redirect.path());
+            let to = pattern::rewritten(redirect.path(), rule.template, literal, |_, number| format!("\\{number}"));
+            self.line(1, &format!("http-request replace-path {} {} if {is_rule}", quoted(&from), quoted(&to)));
+            let origin = redirect.origin().replace('%', "%%");
+            let location = quoted(&format!("{origin}%[path]%[var(txn.question)]"));
+            let status = redirect.status;
+            self.line(1, &format!("http-request redirect code {status} location {location} if {is_rule}"));
+            return;
+        }
+        self.fallback(rule, &is_rule);
         let shares = rule.shares();
         if let [only] = shares.as_slice() {
             if only.upstream != UpstreamId::MONOLITH {
@@ -175,6 +194,72 @@ impl File<'_> {
             let range = format!("{is_rule} {{ var(txn.bucket) -m int {lower}:{} }}", upper - 1);
             self.put(&range, share);
         }
+    }
+
+    /// The monolith answers where the checks have found nobody. It gets the request as it came.
+    fn fallback(&mut self, rule: &ExportRule<'_>, is_rule: &str) {
+        let (Some(own), Some(service)) = (rule.fallback(), rule.route.policy.service) else { return };
+        if !fallback::is_watched(self.snapshot, rule) {
+            return;
+        }
+        let methods = match rule.methods() {
+            _ if own.methods == MethodSet::all() => String::new(),
+            taken => {
+                let falls = fallback::methods(&taken, own);
+                format!(" {{ var(txn.method) -m str {} }}", falls.join(" "))
+            }
+        };
+        let nobody = format!("{{ nbsrv({}) eq 0 }}", self.name(service));
+        self.line(1, &format!("http-request set-var(txn.rule) str(unmatched) if {is_rule} {nobody}{methods}"));
+    }
+
+    /// What clients of these hosts must show is not asked.
+    fn certificates(&mut self) {
+        let hosts = &self.snapshot.server.tls.client_ca_hosts;
+        if hosts.is_empty() {
+            return;
+        }
+        let hosts: Vec<String> = hosts.iter().flat_map(|host| [host.to_string(), format!("{host}.")]).collect();
+        let hosts = hosts.join(" ").to_lowercase();
+        self.line(1, "# multilith: NOT EXPORTED: what clients of these hosts must show");
+        self.line(1, &format!("http-request deny deny_status 403 if {{ var(txn.host) -m str {hosts} }}"));
+    }
+
+    /// Addresses in answers as the client asks for them: the value stands behind the host until a pattern fits.
+    fn turned_back(&mut self, rules: &[ExportRule<'_>]) {
+        let snapshot = self.snapshot;
+        let shares = || rules.iter().flat_map(|rule| rule.shares().into_iter().map(move |share| (rule, share)));
+        let own = location::is_due(snapshot, None, UpstreamId::MONOLITH) && !snapshot.monolith_retired;
+        if !own && !shares().any(|(rule, share)| location::is_due(snapshot, Some(rule.route), share.upstream)) {
+            return;
+        }
+        for header in HEADERS {
+            let is_there = format!("{{ res.fhdr({header}) -m found }}");
+            let marked = format!("'%[var(txn.asked)] | %[res.fhdr({header})]'");
+            self.line(1, &format!("http-response set-header {header} {marked} if {is_there}"));
+            for (rule, share) in shares().filter(|(_, share)| share.upstream != UpstreamId::MONOLITH) {
+                let when = answered(rule, &share);
+                for row in location::of_share(snapshot, rule, &share, Captures::Numbered, header) {
+                    self.back_row(header, &row, &when);
+                }
+            }
+            for row in location::of_upstream(snapshot, UpstreamId::MONOLITH, Captures::Numbered, header) {
+                self.back_row(header, &row, "if { var(txn.up) -m str monolith }");
+            }
+            self.line(1, &format!("http-response replace-header {header} '^[^ ]* [|] (.*)$' '\\1'"));
+        }
+    }
+
+    fn back_row(&mut self, header: &str, row: &Row, when: &str) {
+        let mut to = String::new();
+        for part in &row.replacement {
+            match part {
+                Part::Text(text) => to.push_str(&literal(text)),
+                Part::Group(group) => to.push_str(group),
+            }
+        }
+        let from = quoted(&format!("^{}", row.pattern));
+        self.line(1, &format!("http-response replace-header {header} {from} {} {when}", quoted(&to)));
     }
 
     fn put(&mut self, when: &str, share: &Share<'_>) {
@@ -228,12 +313,7 @@ impl File<'_> {
 
     fn edits(&mut self, rule: &ExportRule<'_>) {
         for share in rule.shares() {
-            let side = if rule.shares().len() > 1 {
-                format!(" {{ var(txn.side) -m str {} }}", share.side)
-            } else {
-                String::new()
-            };
-            let when = format!("if {{ var(txn.rule) -m str {} }}{side}", rule.key());
+            let when = answered(rule, &share);
             let edits = rule.edits(&share);
             for name in &edits.remove {
                 self.line(1, &format!("http-request del-header {name} {when}"));
@@ -253,7 +333,6 @@ impl File<'_> {
             self.answer(rule, &when);
             if let Some(rewrite) = &rule.route.rewrite.path {
                 let from = pattern::path(rule.template, self.snapshot.matching, Captures::Numbered, Some(rewrite));
-                let literal = |text: &str| text.replace('%', "%%").replace('\\', "\\\\");
                 let to = pattern::rewritten(rewrite, rule.template, literal, |_, number| format!("\\{number}"));
                 self.line(1, &format!("http-request replace-path {} {} {when}", quoted(&from), quoted(&to)));
             }
@@ -340,6 +419,20 @@ impl File<'_> {
             _ => self.line(1, "# multilith: NOT EXPORTED: write the endpoints here"),
         }
     }
+}
+
+/// Text of a replacement.
+fn literal(text: &str) -> String {
+    text.replace('%', "%%").replace('\\', "\\\\")
+}
+
+/// Requests of a rule that a share answers.
+fn answered(rule: &ExportRule<'_>, share: &Share<'_>) -> String {
+    let side = match rule.shares().len() {
+        1 => String::new(),
+        _ => format!(" {{ var(txn.side) -m str {} }}", share.side),
+    };
+    format!("if {{ var(txn.rule) -m str {} }}{side}", rule.key())
 }
 
 /// A condition on a sample that is missing where the request has no such value.

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::ExportTarget;
 use super::pattern::{self, Captures};
-use super::rules::{ExportRule, host_for, ordered};
+use super::rules::{ConditionSource, ExportRule, STANDARD_METHODS, host_for, ordered};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
-use crate::route::{ConditionKind, HostPattern, PathPiece, Segment, Template};
+use crate::route::{Condition, ConditionKind, HostPattern, PathPiece, Segment, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "the Gateway and the Services of these names have to exist; forwarding headers are the gateway's own",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
 ];
-
-pub(super) const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// How the standard ranks a path match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +26,19 @@ enum PathKind {
 }
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
-    let taken: Vec<_> = rules.iter().filter(|rule| !rule.has_foreign_regex() && can_match(rule)).collect();
     let mut hosts: BTreeMap<String, HostPattern> = BTreeMap::new();
-    for rule in &taken {
+    for rule in rules {
         hosts.insert(rule.route.rule.host.to_string(), rule.route.rule.host.clone());
     }
     hosts.entry("*".to_owned()).or_insert(HostPattern::Any);
+    let closed = &snapshot.server.tls.client_ca_hosts;
+    for host in closed {
+        hosts.insert(host.to_string(), HostPattern::Exact(host.clone()));
+    }
     let mut items = Vec::new();
     for (host, pattern) in &hosts {
         // The gateway looks at the routes of the most specific hostname alone.
-        let own = taken.iter().filter(|rule| covers(&rule.route.rule.host, pattern));
+        let own = rules.iter().filter(|rule| covers(&rule.route.rule.host, pattern));
         let mut list: Vec<Value> = own.map(|rule| one(snapshot, rule)).collect();
         if !snapshot.monolith_retired {
             let mut rule = json!({"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [backend(snapshot, UpstreamId::MONOLITH, None)]});
@@ -44,6 +46,10 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
                 rule["filters"] = json!([{"type": "URLRewrite", "urlRewrite": {"hostname": host}}]);
             }
             list.push(rule);
+        }
+        if closed.iter().any(|closed| closed.eq_ignore_ascii_case(host)) {
+            // What clients of this host must show is not asked.
+            list = vec![json!({"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []})];
         }
         // An HTTPRoute has at most 16 rules.
         for (number, chunk) in list.chunks(16).enumerate() {
@@ -82,15 +88,6 @@ fn covers(wide: &HostPattern, narrow: &HostPattern) -> bool {
     }
 }
 
-/// Whether all its conditions are in the standard.
-fn can_match(rule: &ExportRule<'_>) -> bool {
-    let own = &rule.route.rule;
-    let equal = |kind: &ConditionKind| matches!(kind, ConditionKind::Equal(_));
-    let methods = rule.methods();
-    let known = methods.is_empty() || methods.iter().any(|method| METHODS.contains(method));
-    own.cookies.is_empty() && own.headers.iter().chain(&own.query).all(|condition| equal(&condition.kind)) && known
-}
-
 fn kind(template: &Template) -> PathKind {
     let literal = |segments: &[Segment]| segments.iter().all(|segment| matches!(segment, Segment::Literal(_)));
     match template.segments() {
@@ -121,15 +118,15 @@ fn one(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Value {
             json!({"type": "RegularExpression", "value": pattern::path(rule.template, snapshot.matching, Captures::None, None)})
         }
     };
-    let own = &rule.route.rule;
-    let pairs = |all: &[crate::route::Condition]| -> Vec<Value> {
-        let pair = |condition: &crate::route::Condition| match &condition.kind {
+    let pairs = |wanted: ConditionSource| -> Vec<Value> {
+        let own = rule.conditions().filter(|(source, _)| *source == wanted);
+        let pair = |(_, condition): (_, &Condition)| match &condition.kind {
             ConditionKind::Equal(value) => Some(json!({"name": condition.name, "value": value})),
             _ => None,
         };
-        all.iter().filter_map(pair).collect()
+        own.filter_map(pair).collect()
     };
-    let (headers, query) = (pairs(&own.headers), pairs(&own.query));
+    let (headers, query) = (pairs(ConditionSource::Header), pairs(ConditionSource::Query));
     let matched = |method: Option<&str>, announced: Option<&str>| {
         let mut headers = headers.clone();
         if let Some(announced) = announced {
@@ -146,7 +143,8 @@ fn one(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Value {
         }
         matched
     };
-    let methods: Vec<&str> = rule.methods().into_iter().filter(|method| METHODS.contains(method)).collect();
+    let methods: Vec<&str> = rule.methods().into_iter().filter(|method| STANDARD_METHODS.contains(method)).collect();
+    // A closed rule whose methods the standard lacks refuses all of them.
     let matches: Vec<Value> = if methods.is_empty() {
         vec![matched(None, None)]
     } else {
@@ -258,7 +256,7 @@ pub(super) fn prefix_rewrite(rule: &ExportRule<'_>) -> Option<String> {
 
 /// Tells of pairs of rules that one request can meet and whose order is not the standard's.
 pub(super) fn order(snapshot: &Snapshot, tell: &mut dyn FnMut(String, String)) {
-    let rules: Vec<_> = ordered(snapshot).into_iter().filter(can_match).collect();
+    let rules: Vec<_> = ordered(snapshot, ExportTarget::HttpRoute).into_iter().filter(ExportRule::is_written).collect();
     for (at, first) in rules.iter().enumerate() {
         for second in &rules[at + 1..] {
             let (one, other) = (&first.route.rule, &second.route.rule);

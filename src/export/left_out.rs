@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::ExportTarget;
 use super::pattern::{anchors_at_ends, is_portable};
-use super::rules::{ExportRule, host_for, ordered};
+use super::rules::{ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, ordered};
+use super::{ExportTarget, fallback, location};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::{Stage, UnitSource};
@@ -50,6 +50,12 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
     let mut list = List { found: Vec::new(), target };
     let server = &snapshot.server;
     list.say(!server.tls.listen.is_empty(), "", "server.tls", "the listeners for TLS and their certificates");
+    list.say(
+        !server.tls.client_ca_hosts.is_empty(),
+        "",
+        "server.tls.client_ca_hosts",
+        "certificates of clients are not asked for: requests for these hosts are refused",
+    );
     list.say(server.force.is_some(), "", "server.force", "nobody can name a side");
     let proxied = server.proxy_protocol != crate::compile::ProxyProtocol::Off;
     list.say(proxied, "", "server.proxy_protocol", "PROXY headers of clients");
@@ -67,7 +73,7 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
         "matching.trailing_slash",
         "`/a` and `/a/` differ",
     );
-    for spec in used(snapshot) {
+    for spec in used(snapshot, target) {
         upstream(&mut list, snapshot, spec);
     }
     for route in &snapshot.routes {
@@ -75,7 +81,7 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
         conditions(&mut list, route);
         division(&mut list, route);
     }
-    for rule in ordered(snapshot) {
+    for rule in ordered(snapshot, target) {
         of_rule(&mut list, snapshot, &rule);
     }
     if httproute {
@@ -89,9 +95,9 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
 }
 
 /// The upstreams that the written file asks.
-pub(super) fn used(snapshot: &Snapshot) -> Vec<&UpstreamSpec> {
+pub(super) fn used(snapshot: &Snapshot, target: ExportTarget) -> Vec<&UpstreamSpec> {
     let mut asked: BTreeSet<UpstreamId> =
-        ordered(snapshot).iter().flat_map(ExportRule::shares).map(|share| share.upstream).collect();
+        ordered(snapshot, target).iter().flat_map(ExportRule::shares).map(|share| share.upstream).collect();
     if !snapshot.monolith_retired {
         asked.insert(UpstreamId::MONOLITH);
     }
@@ -117,13 +123,10 @@ fn upstream(list: &mut List, snapshot: &Snapshot, spec: &UpstreamSpec) {
         let why = "the Service of this name has to exist, and its own settings say the rest";
         return list.say(true, name, "endpoints", why);
     }
-    let back = snapshot.routes.iter().any(|route| route.answer.location);
-    list.say(
-        spec.host.is_some() && !back,
-        name,
-        "host",
-        "its own addresses in Location and cookies are not turned back",
-    );
+    let turned = list.is(&[Nginx, Haproxy]);
+    let cookies = "the domains of its cookies are not turned back";
+    let all = "its own addresses in Location and cookies are not turned back";
+    list.say(spec.host.is_some(), name, "host", if turned { cookies } else { all });
     list.say(spec.balance == Balance::Sticky, name, "balance", "clients do not keep their endpoint");
     list.say(spec.limit.is_some(), name, "max_in_flight", "no queue and no limit");
     list.say(spec.proxy_protocol.is_some(), name, "proxy_protocol", "no PROXY header is sent");
@@ -156,16 +159,8 @@ fn of_route(list: &mut List, route: &Route) {
         list.say(true, name, "shadow", "no copies are sent");
         list.say(shadow.compare.is_some(), name, "shadow.compare", "nothing is compared");
     }
-    let falls_back = policy.fallback.is_some() && matches!(policy.dial.stage, Stage::Canary | Stage::Migrated);
-    list.say(
-        falls_back,
-        name,
-        "fallback",
-        "the monolith does not answer in the place of a service that fails; no breaker",
-    );
     list.say(!policy.safe_calls.0.is_empty(), name, "safe_methods", "calls of gRPC are not told apart");
     list.say(route.rate_limit.is_some(), name, "rate_limit", "clients are not limited");
-    list.say(!route.allow.is_empty(), name, "allow", "networks are not checked: all its requests are refused");
     list.say(route.jwt.is_some(), name, "auth.jwt", "tokens are not checked: all its requests are refused");
     list.say(
         route.identity.forward.is_some(),
@@ -180,15 +175,14 @@ fn of_route(list: &mut List, route: &Route) {
         "tokens are not exchanged: all its requests are refused",
     );
     list.say(
-        route.redirect.is_some(),
+        list.is(&[HttpRoute]) && route.redirect.is_some(),
         name,
         "redirect",
-        "it is left to the target's own rules: all its requests are refused",
+        "it is left to the gateway's own rules: all its requests are refused",
     );
     list.say(route.fault.is_some(), name, "fault", "nothing fails on purpose");
     list.say(route.body_limit.is_some(), name, "body_limit", "bodies are not limited");
     list.say(route.timeouts.is_some(), name, "timeouts", "the upstream's own times count");
-    list.say(route.answer.location, name, "answer.location", "addresses in answers stay the service's");
     let cookies = !route.answer.cookie_domain.is_empty() || !route.answer.cookie_path.is_empty();
     list.say(cookies, name, "answer.cookie", "domains and paths of cookies stay the service's");
     let nginx = list.is(&[Nginx]);
@@ -219,10 +213,7 @@ fn conditions(list: &mut List, route: &Route) {
         list.say(foreign, name, key, "its regex uses what this target's dialect lacks; the route is taken by nobody");
         let raw = key == "query" && list.is(&[Nginx, Envoy]) && all.iter().any(|condition| regex(condition).is_some());
         list.say(raw, name, key, "its regex sees the value as it stands in the URL, percent-encoded");
-        let odd = |condition: &Condition| {
-            condition.name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
-        };
-        let spelt = key == "query" && list.is(&[Envoy]) && all.iter().any(odd);
+        let spelt = key == "query" && list.is(&[Envoy]) && all.iter().any(|condition| is_encoded(&condition.name));
         list.say(
             spelt,
             name,
@@ -268,9 +259,77 @@ fn division(list: &mut List, route: &Route) {
     list.say(issued, name, "issue_cookie", "clients without a cookie get none");
 }
 
+fn of_fallback(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
+    let (Some(own), name) = (rule.fallback(), &*rule.route.name) else { return };
+    let statuses: Vec<u16> = own.statuses.iter().collect();
+    match list.target {
+        Nginx => {
+            let all = fallback::groups(&ordered(snapshot, Nginx));
+            let beyond = all.iter().skip(fallback::MOST_GROUPS).any(|group| *group == statuses);
+            list.say(beyond, name, "fallback", "there are too many lists of statuses: the monolith does not answer");
+            list.say(
+                fallback::has_writes(rule, own),
+                name,
+                "fallback.methods",
+                "nginx cannot tell a service that was not reached from one that broke off: writes do not fall back",
+            );
+            let mixed = !statuses.is_empty() && !fallback::OWN.iter().all(|status| statuses.contains(status));
+            list.say(mixed, name, "fallback.statuses", "the service's own 502 and 504 move the request, too");
+            list.say(true, name, "breaker", "each request asks the service first, however often it failed");
+        }
+        Haproxy if fallback::is_watched(snapshot, rule) => {
+            let why = "the monolith answers where the checks have found no endpoint of the service, and only then";
+            list.say(true, name, "fallback", why);
+        }
+        Haproxy | Envoy | HttpRoute => {
+            let why = "the monolith does not answer in the place of a service that fails; no breaker";
+            list.say(true, name, "fallback", why);
+        }
+    }
+}
+
+fn of_locations(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
+    let (route, name) = (rule.route, &*rule.route.name);
+    if !route.answer.location {
+        return;
+    }
+    if list.is(&[Envoy, HttpRoute]) {
+        return list.say(true, name, "answer.location", "addresses in answers stay the service's");
+    }
+    let rewrites = route.rewrite.path.is_some();
+    list.say(rewrites, name, "answer.location", "addresses without a leading slash stay as the service writes them");
+    for share in rule.shares() {
+        let lost = location::has_lost_rows(snapshot, rule, &share, list.target == Nginx);
+        list.say(
+            lost,
+            name,
+            "answer.location.path",
+            "some paths stay the service's: not all their values are known there",
+        );
+        let spec = snapshot.upstreams.get(share.upstream.index());
+        let named = share.upstream != UpstreamId::MONOLITH && spec.is_some_and(|spec| has_names(spec));
+        list.say(named, name, "answer.location.host", "addresses that a name stands for are not known: they stay");
+    }
+}
+
+/// Whether an endpoint is known by another address than the file has.
+fn has_names(spec: &UpstreamSpec) -> bool {
+    match &spec.source {
+        Source::Fixed(all) => all.iter().any(|(address, _)| match address {
+            Address::Tcp { host, .. } => host.parse::<std::net::IpAddr>().is_err(),
+            Address::Unix(_) => false,
+        }),
+        _ => true,
+    }
+}
+
 fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
     let (route, name) = (rule.route, &*rule.route.name);
     let shares = rule.shares();
+    let unchecked = !route.allow.is_empty() && rule.guard == Guard::Closed;
+    list.say(unchecked, name, "allow", "networks are not checked: all its requests are refused");
+    of_fallback(list, snapshot, rule);
+    of_locations(list, snapshot, rule);
     let adds = shares.iter().any(|share| !rule.edits(share).add.is_empty());
     list.say(list.target == Nginx && adds, name, "rewrite.add", "nginx replaces a header, it adds no second one");
     let all = [Some(&route.rewrite.headers)].into_iter().chain(shares.iter().map(|share| share.headers)).flatten();
@@ -294,7 +353,7 @@ fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
     list.say(lost, name, "rewrite.path", "only a prefix or the whole path can be replaced");
     let hosts = shares.iter().any(|share| host_for(snapshot, Some(route), share.upstream).is_some());
     list.say(divided && (hosts || rewrites), name, "rewrite", "not where the requests are divided");
-    let others = rule.methods().iter().any(|method| !super::httproute::METHODS.contains(method));
+    let others = rule.methods().iter().any(|method| !STANDARD_METHODS.contains(method));
     list.say(others, name, "methods", "only the methods of RFC 9110 and PATCH");
     list.say(
         shares.iter().any(|share| share.upstream == UpstreamId::MONOLITH) && snapshot.monolith_retired,

@@ -5,9 +5,11 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod envoy;
+mod fallback;
 mod haproxy;
 mod httproute;
 mod left_out;
+mod location;
 mod nginx;
 mod pattern;
 mod rules;
@@ -65,7 +67,8 @@ pub fn unfinished(snapshot: &Snapshot) -> Vec<(&str, Stage)> {
 #[must_use]
 pub fn export(snapshot: &Snapshot, target: ExportTarget) -> Exported {
     let left_out = left_out::left_out(snapshot, target);
-    let rules = rules::ordered(snapshot);
+    let mut rules = rules::ordered(snapshot, target);
+    rules.retain(rules::ExportRule::is_written);
     let (text, notes) = match target {
         ExportTarget::Nginx => (nginx::write(snapshot, &rules, &left_out), nginx::NOTES),
         ExportTarget::Haproxy => (haproxy::write(snapshot, &rules, &left_out), haproxy::NOTES),

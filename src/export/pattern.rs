@@ -21,6 +21,28 @@ pub(super) fn path(
     captures: Captures,
     rewrite: Option<&PathRewrite>,
 ) -> String {
+    path_for(template, matching, captures, rewrite, false)
+}
+
+/// The same for the path of an address: where that begins with a catch-all's value, the value begins with no slash, since two of
+/// them would name another host.
+pub(super) fn address(template: &Template, matching: Matching, captures: Captures, path: &PathRewrite) -> String {
+    let is_first = match (path.pieces.as_slice(), template.segments().last()) {
+        ([PathPiece::Literal(slash), PathPiece::Parameter(name), ..], Some(Segment::Rest(rest))) => {
+            &**slash == "/" && name == rest
+        }
+        _ => false,
+    };
+    path_for(template, matching, captures, Some(path), is_first)
+}
+
+fn path_for(
+    template: &Template,
+    matching: Matching,
+    captures: Captures,
+    rewrite: Option<&PathRewrite>,
+    one_slash: bool,
+) -> String {
     let group = |name: &str, body: &str| match captures {
         Captures::None => body.to_owned(),
         Captures::Named => format!("(?<p_{name}>{body})"),
@@ -28,6 +50,7 @@ pub(super) fn path(
     };
     let slash = if matching.merge_slashes { "/+" } else { "/" };
     let mut text = if matching.case_insensitive { "(?i)^".to_owned() } else { "^".to_owned() };
+    let rest_slash = if one_slash { "/+" } else { slash };
     let segments = template.segments();
     for (at, segment) in segments.iter().enumerate() {
         match segment {
@@ -42,13 +65,13 @@ pub(super) fn path(
             }
             Segment::Rest(name) if at == 0 => {
                 // `/{*rest}` takes every path, and there is always a slash.
-                let _ = write!(text, "{slash}{}", group(name, ".*"));
+                let _ = write!(text, "{rest_slash}{}", group(name, ".*"));
             }
             Segment::Rest(name) if takes_slash(name, rewrite) => {
                 text.push_str(&if captures == Captures::None { "(?:/.*)?".to_owned() } else { group(name, "/.*|") });
             }
             Segment::Rest(name) => {
-                let _ = write!(text, "(?:{slash}{})?", group(name, ".*"));
+                let _ = write!(text, "(?:{rest_slash}{})?", group(name, ".*"));
             }
         }
     }
@@ -61,7 +84,7 @@ pub(super) fn path(
 
 /// Whether the value of a catch-all is captured with the slash before it: where the rewritten path has a slash of its own there,
 /// that one goes, so that `/a` becomes `/v2` and `/a/` becomes `/v2/`.
-fn takes_slash(name: &str, rewrite: Option<&PathRewrite>) -> bool {
+pub(super) fn takes_slash(name: &str, rewrite: Option<&PathRewrite>) -> bool {
     let Some(rewrite) = rewrite else { return false };
     rewrite.pieces.windows(2).enumerate().any(|(at, pair)| match pair {
         [PathPiece::Literal(before), PathPiece::Parameter(own)] => {
@@ -121,7 +144,7 @@ pub(super) fn host(pattern: &HostPattern) -> Option<String> {
 }
 
 /// Text of a path: percent escapes in either case.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('%') {

@@ -1,17 +1,42 @@
 //! The routes as a list for proxies that take the first rule that fits: the most specific first.
 
+use super::ExportTarget;
 use super::pattern::{anchors_at_ends, is_portable};
-use crate::compile::Snapshot;
+use crate::compile::{Network, ProxyProtocol, Snapshot};
 use crate::endpoint::UpstreamId;
-use crate::migration::{Percent, Stage};
-use crate::route::{ConditionKind, HeaderEdits, Precedence, Route, Template};
+use crate::migration::{Fallback, Percent, Stage};
+use crate::route::{Condition, ConditionKind, HeaderEdits, Precedence, Redirect, Route, Template};
+
+/// The methods that an `HTTPRoute` may name.
+pub(super) const STANDARD_METHODS: &[&str] =
+    &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// A route under one of its templates.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ExportRule<'a> {
     pub(super) route: &'a Route,
     pub(super) template: &'a Template,
+    pub(super) guard: Guard<'a>,
     number: usize,
+    target: ExportTarget,
+}
+
+/// Who may use a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard<'a> {
+    Open,
+    /// Clients of these networks.
+    Networks(&'a [Network]),
+    /// Nobody: what guards it cannot be written.
+    Closed,
+}
+
+/// Where a condition looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConditionSource {
+    Header,
+    Cookie,
+    Query,
 }
 
 /// One of those that answer a route's requests, and for how many of the 10 000 buckets.
@@ -89,29 +114,90 @@ impl<'a> ExportRule<'a> {
         edits
     }
 
-    /// Whether a condition is a regex that the targets would read otherwise.
-    pub(super) fn has_foreign_regex(&self) -> bool {
-        let own = &self.route.rule;
-        own.headers.iter().chain(&own.cookies).chain(&own.query).any(|condition| match &condition.kind {
-            ConditionKind::Regex(regex) => !is_portable(regex.as_str()),
-            _ => false,
-        })
+    /// The conditions that the target can ask about.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = (ConditionSource, &'a Condition)> {
+        let target = self.target;
+        all_conditions(self.route).filter(move |(source, condition)| can_ask(target, *source, condition))
     }
 
-    /// Whether a condition on a cookie is a regex that cannot be asked of the whole field.
-    pub(super) fn has_anchor_within(&self) -> bool {
-        self.route.rule.cookies.iter().any(|condition| match &condition.kind {
-            ConditionKind::Regex(regex) => !anchors_at_ends(regex.as_str()),
-            _ => false,
-        })
+    /// Whether the target has a rule for it. Without its conditions it would take requests of other routes; a guarded route does,
+    /// so that its own are refused.
+    pub(super) fn is_written(&self) -> bool {
+        can_match(self.route, self.target) || self.guard == Guard::Closed
     }
 
-    /// Whether its requests are refused, since what guards or answers them cannot be written.
+    /// Whether all its requests are refused, since what guards or answers them cannot be written.
     pub(super) fn is_closed(&self) -> bool {
-        let route = self.route;
-        let identity = &route.identity;
-        let guarded = route.jwt.is_some() || identity.forward.is_some() || identity.exchange.is_some();
-        guarded || !route.allow.is_empty() || route.redirect.is_some()
+        self.guard == Guard::Closed || self.target == ExportTarget::HttpRoute && self.route.redirect.is_some()
+    }
+
+    pub(super) fn redirect(&self) -> Option<&'a Redirect> {
+        self.route.redirect.as_ref().filter(|_| !self.is_closed())
+    }
+
+    /// What the monolith answers in the place of the service.
+    pub(super) fn fallback(&self) -> Option<&'a Fallback> {
+        let policy = &self.route.policy;
+        policy.fallback.as_ref().filter(|_| matches!(policy.dial.stage, Stage::Canary | Stage::Migrated))
+    }
+}
+
+/// A route's conditions; headers first.
+fn all_conditions(route: &Route) -> impl Iterator<Item = (ConditionSource, &Condition)> {
+    let own = &route.rule;
+    let headers = own.headers.iter().map(|condition| (ConditionSource::Header, condition));
+    let cookies = own.cookies.iter().map(|condition| (ConditionSource::Cookie, condition));
+    let query = own.query.iter().map(|condition| (ConditionSource::Query, condition));
+    headers.chain(cookies).chain(query)
+}
+
+/// Whether a condition means the same to the target as it does here.
+pub(super) fn can_ask(target: ExportTarget, source: ConditionSource, condition: &Condition) -> bool {
+    if target == ExportTarget::HttpRoute {
+        return source != ConditionSource::Cookie && matches!(condition.kind, ConditionKind::Equal(_));
+    }
+    let envoy = target == ExportTarget::Envoy;
+    match &condition.kind {
+        ConditionKind::Regex(regex) if !is_portable(regex.as_str()) => false,
+        // It is asked of the whole field.
+        ConditionKind::Regex(regex) if envoy && source == ConditionSource::Cookie => anchors_at_ends(regex.as_str()),
+        // Envoy does not decode keys.
+        _ if envoy && source == ConditionSource::Query => !is_encoded(&condition.name),
+        _ => true,
+    }
+}
+
+/// Whether a query key stands percent-encoded in a URL.
+pub(super) fn is_encoded(name: &str) -> bool {
+    name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
+}
+
+/// Whether one of the route's methods is in the standard of `HTTPRoute`.
+fn knows_methods(route: &Route) -> bool {
+    let is_standard = |method: &&str| STANDARD_METHODS.contains(method);
+    route.rule.methods.as_ref().is_none_or(|methods| methods.names().iter().any(is_standard))
+}
+
+fn can_match(route: &Route, target: ExportTarget) -> bool {
+    let methods = target != ExportTarget::HttpRoute || knows_methods(route);
+    methods && all_conditions(route).all(|(source, condition)| can_ask(target, source, condition))
+}
+
+/// Clients are known by their addresses alone: nobody in front of the target speaks for them.
+pub(super) fn knows_clients(snapshot: &Snapshot) -> bool {
+    snapshot.server.trusted.is_empty() && snapshot.server.proxy_protocol == ProxyProtocol::Off
+}
+
+fn guard<'a>(snapshot: &Snapshot, route: &'a Route, target: ExportTarget) -> Guard<'a> {
+    let identity = &route.identity;
+    let asks = route.jwt.is_some() || identity.forward.is_some() || identity.exchange.is_some();
+    match &route.allow[..] {
+        _ if asks => Guard::Closed,
+        [] => Guard::Open,
+        networks if target != ExportTarget::HttpRoute && knows_clients(snapshot) && can_match(route, target) => {
+            Guard::Networks(networks)
+        }
+        _ => Guard::Closed,
     }
 }
 
@@ -126,12 +212,13 @@ impl<'a> Edits<'a> {
 }
 
 /// All rules, the most specific first; the first that fits a request is the one that multilith takes.
-pub(super) fn ordered(snapshot: &Snapshot) -> Vec<ExportRule<'_>> {
+pub(super) fn ordered(snapshot: &Snapshot, target: ExportTarget) -> Vec<ExportRule<'_>> {
     let mut ranked: Vec<(Precedence, ExportRule<'_>)> = Vec::new();
     for route in &snapshot.routes {
+        let guard = guard(snapshot, route, target);
         for (number, template) in route.rule.paths.iter().enumerate() {
             let rank = Precedence::of(&route.rule, template, snapshot.matching);
-            ranked.push((rank, ExportRule { route, template, number }));
+            ranked.push((rank, ExportRule { route, template, guard, number, target }));
         }
     }
     // Stable: of equals, which no request meets both but a preflight, the first by name.

@@ -15,20 +15,53 @@ const ALL: [ExportTarget; 4] =
 
 #[test]
 fn what_guards_a_route_and_cannot_be_written_closes_it_and_is_said() {
-    let guarded = snapshot(
-        "[routes.admin]\npath = \"/admin/{*rest}\"\nservice = \"users\"\nstage = \"migrated\"\nallow = [\"10.0.0.0/8\"]\n",
-    );
+    let route = "[routes.admin]\npath = \"/admin/{*rest}\"\nservice = \"users\"\nstage = \"migrated\"\n";
+    let networks = "allow = [\"10.0.0.0/8\"]\n";
+    // Another condition than the one that is asked would let more pass, or take the requests of other routes.
+    let foreign = "headers = { accept-language = { regex = \"(?i)^de\" } }\n";
+    let trusted = "[server]\ntrusted = [\"10.0.0.1\"]\n";
+    let token = "auth = { jwt = { jwks = \"https://id.example/keys\" } }\n";
+    for (more, key, targets) in [
+        (networks.to_owned(), "allow", &[ExportTarget::HttpRoute][..]),
+        (format!("{networks}{foreign}"), "allow", &ALL),
+        (format!("{networks}{trusted}"), "allow", &ALL),
+        (token.to_owned(), "auth.jwt", &ALL),
+        (format!("{token}{foreign}"), "auth.jwt", &ALL),
+    ] {
+        let guarded = snapshot(&format!("{route}{more}"));
+        for target in targets {
+            let exported = export(&guarded, *target);
+            let said = exported.left_out.iter().any(|left| left.of == "admin" && left.key == key);
+            assert!(said, "{target:?}: {:?}", exported.left_out);
+            let text = &exported.text;
+            let closed = match target {
+                ExportTarget::Nginx => text.contains("return 403") && text.contains("admin 1;"),
+                ExportTarget::Haproxy => text.contains("deny_status 403 if { var(txn.rule) -m str admin }\n"),
+                ExportTarget::Envoy => text.contains("\"direct_response\": {\n") && text.contains("403"),
+                ExportTarget::HttpRoute => text.contains("\"backendRefs\": []"),
+            };
+            assert!(closed && !text.contains("(?i)^de"), "{target:?}, {more}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn hosts_whose_clients_must_show_a_certificate_are_closed() {
+    let mut guarded = snapshot("[routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"migrated\"\n");
+    guarded.server.tls.client_ca_hosts = vec!["bank.example".into()];
     for target in ALL {
         let exported = export(&guarded, target);
-        let said = exported.left_out.iter().any(|left| left.of == "admin" && left.key == "allow");
-        assert!(said, "{target:?}: {:?}", exported.left_out);
+        assert!(exported.left_out.iter().any(|left| left.key == "server.tls.client_ca_hosts"), "{target:?}");
+        let text = &exported.text;
         let closed = match target {
-            ExportTarget::Nginx => exported.text.contains("return 403") && exported.text.contains("admin 1;"),
-            ExportTarget::Haproxy => exported.text.contains("deny_status 403 if { var(txn.rule) -m str admin }"),
-            ExportTarget::Envoy => exported.text.contains("\"direct_response\": {\n") && exported.text.contains("403"),
-            ExportTarget::HttpRoute => exported.text.contains("\"backendRefs\": []"),
+            ExportTarget::Nginx => text.contains("\"bank.example\" 1;") && text.contains("{ return 403; }"),
+            ExportTarget::Haproxy => {
+                text.contains("deny_status 403 if { var(txn.host) -m str bank.example bank.example. }")
+            }
+            ExportTarget::Envoy => text.contains("bank\\\\.example") && text.contains("403"),
+            ExportTarget::HttpRoute => text.contains("\"bank.example\"") && text.contains("\"backendRefs\": []"),
         };
-        assert!(closed, "{target:?}:\n{}", exported.text);
+        assert!(closed, "{target:?}:\n{text}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Networks of clients and of peers.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// A network in CIDR notation.
@@ -7,6 +8,12 @@ use std::net::IpAddr;
 pub struct Network {
     pub address: IpAddr,
     pub prefix: u8,
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
 }
 
 impl Network {

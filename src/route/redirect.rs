@@ -33,6 +33,17 @@ impl Redirect {
         Ok(Self { status, origin: origin.into(), path })
     }
 
+    /// `https://host`; empty: the host that was asked.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    #[must_use]
+    pub const fn path(&self) -> &PathRewrite {
+        &self.path
+    }
+
     /// The address for one request. It never begins with `//`, which would be another host.
     #[must_use]
     pub fn location(&self, captures: &Captures<'_>, query: Option<&[u8]>) -> Vec<u8> {

