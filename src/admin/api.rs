@@ -18,7 +18,7 @@ use crate::compile::{Role, redacted};
 use crate::config::read_duration;
 use crate::message::form_value;
 use crate::proxy::{ExplainRequest, explain};
-use crate::reload::Verdict;
+use crate::reload::ReloadResult;
 
 /// The metrics, gathered away from the listener's own threads since there may be many of them.
 pub async fn metrics(parts: &Arc<Parts>) -> Reply {
@@ -190,7 +190,7 @@ async fn reload(parts: &Arc<Parts>, body: &[u8]) -> Reply {
     }
     let reloader = Arc::clone(&parts.reloader);
     match tokio::task::spawn_blocking(move || reloader.reload()).await {
-        Ok(outcome) => Reply::json(if outcome.result == Verdict::Refused { 409 } else { 200 }, &outcome),
+        Ok(outcome) => Reply::json(if outcome.result == ReloadResult::Refused { 409 } else { 200 }, &outcome),
         Err(_) => Reply::problem(500, "the reload ended in a panic; the last good file stays in force"),
     }
 }

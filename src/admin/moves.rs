@@ -98,7 +98,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
     };
     let expect_seq = match expected(asked, &body) {
         Ok(expected) => expected,
-        Err(why) => return Reply::problem(400, why),
+        Err(why) => return Reply::problem(400, &why.to_string()),
     };
     let (parts, route) = (Arc::clone(parts), route.to_owned());
     let who = asked.who(caller);
@@ -116,16 +116,16 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("If-Match must be the `seq` of the route, as in \"42\"")]
+struct NotASeq;
+
 /// `If-Match: "42"` and `expect_seq` mean the same.
-fn expected(asked: &Asked, body: &Body) -> Result<Option<u64>, &'static str> {
+fn expected(asked: &Asked, body: &Body) -> Result<Option<u64>, NotASeq> {
     match asked.if_match.as_deref() {
         None | Some("*") => Ok(body.expect_seq),
         Some(tag) => {
-            let number = tag
-                .trim()
-                .trim_matches('"')
-                .parse()
-                .map_err(|_| "If-Match must be the `seq` of the route, as in \"42\"")?;
+            let number = tag.trim().trim_matches('"').parse().map_err(|_| NotASeq)?;
             Ok(Some(number))
         }
     }

@@ -440,17 +440,22 @@ pub(super) struct RegisterArgs {
     pub(super) command: Vec<String>,
 }
 
+/// What a person typed instead of a duration.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a duration: write 20s, 5m or 1h")]
+struct NotADuration(Box<str>);
+
 /// A duration that may be in days, which no time limit of the file is.
-fn days(text: &str) -> Result<std::time::Duration, String> {
+fn days(text: &str) -> Result<std::time::Duration, NotADuration> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
     days.map_or_else(|| duration(text), |days| Ok(std::time::Duration::from_secs(u64::from(days) * 86_400)))
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
-    crate::config::read_duration(text).ok_or_else(|| format!("`{text}` is not a duration: write 20s, 5m or 1h"))
+fn duration(text: &str) -> Result<std::time::Duration, NotADuration> {
+    crate::config::read_duration(text).ok_or_else(|| NotADuration(text.into()))
 }
 
 /// A duration that is passed on as it was written.
-fn since(text: &str) -> Result<String, String> {
+fn since(text: &str) -> Result<String, NotADuration> {
     duration(text).map(|_| text.to_owned())
 }

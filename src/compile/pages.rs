@@ -115,7 +115,7 @@ pub(super) fn compile(file: &config::File, sources: &Sources, draft: &mut Draft<
             Some(Err(why)) => {
                 let help =
                     "name a file that can be read, in UTF-8 and of 256 KiB at most, as seen from where multilith runs";
-                draft.say(Code::UnreadableFile, entry.span.clone(), why.clone(), "not a page", help);
+                draft.say(Code::UnreadableFile, entry.span.clone(), why.to_string(), "not a page", help);
                 continue;
             }
         };

@@ -16,7 +16,7 @@ use crate::admin::{Parts, RouteStatus, Window, press, route_status};
 use crate::migration::dial::By;
 use crate::migration::{Percent, Stage};
 use crate::reload::{
-    Asked, Author, MoveMade, NotAnAct, NotMoved, Preview, Request, VERBS, Verdict, WrittenAct, in_words,
+    Asked, Author, MoveMade, NotAnAct, NotMoved, Preview, ReloadResult, Request, VERBS, WrittenAct, in_words,
 };
 
 /// What somebody wants to do, read from a query or a form.
@@ -272,7 +272,7 @@ pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> D
         Command::Reload => {
             let reloader = Arc::clone(&parts.reloader);
             match tokio::task::spawn_blocking(move || reloader.reload()).await {
-                Ok(outcome) if outcome.result == Verdict::Refused => {
+                Ok(outcome) if outcome.result == ReloadResult::Refused => {
                     Done::Refused(409, "the file has mistakes: the page of the file has them".to_owned())
                 }
                 Ok(outcome) => Done::Said(format!("The file was read: {}.", outcome.result.as_str()), None),

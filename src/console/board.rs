@@ -83,7 +83,7 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
                     input type="search" name="q" value=(query.get("q")) aria-label="Filter routes" placeholder="Filter: stage:canary errors>1%";
                 }
             }
-            @if let Some(wrong) = filter.wrong() { p.pad.bad { (plain(wrong)) } }
+            @if let Some(wrong) = filter.wrong() { p.pad.bad { (plain(&wrong.to_string())) } }
             @if rows.is_empty() { (nothing(edition.routes.is_empty())) } @else {
                 table.w {
                     thead { tr {

@@ -7,7 +7,7 @@ use crate::admin::RouteStatus;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
     terms: Vec<Term>,
-    wrong: Option<String>,
+    wrong: Option<BadTerm>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,15 @@ enum Figure {
     Requests,
 }
 
+/// A part of a filter that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadTerm {
+    #[error("`{0}` is no figure: errors, p99, differ and requests are")]
+    NoFigure(Box<str>),
+    #[error("`{0}` is no number: write 1%, 200ms or 50")]
+    NoNumber(Box<str>),
+}
+
 impl Filter {
     pub fn read(text: &str) -> Self {
         let mut filter = Self::default();
@@ -40,8 +49,8 @@ impl Filter {
     }
 
     /// What of it could not be read.
-    pub fn wrong(&self) -> Option<&str> {
-        self.wrong.as_deref()
+    pub const fn wrong(&self) -> Option<&BadTerm> {
+        self.wrong.as_ref()
     }
 
     /// Whether figures have to be gathered before it can be said.
@@ -80,7 +89,7 @@ impl Filter {
     }
 }
 
-fn term(word: &str) -> Result<Term, String> {
+fn term(word: &str) -> Result<Term, BadTerm> {
     if let Some((key, value)) = word.split_once(':') {
         let value = value.to_lowercase();
         return match key {
@@ -97,9 +106,9 @@ fn term(word: &str) -> Result<Term, String> {
         "p99" => Figure::P99,
         "differ" => Figure::Differ,
         "requests" => Figure::Requests,
-        _ => return Err(format!("`{key}` is no figure: errors, p99, differ and requests are")),
+        _ => return Err(BadTerm::NoFigure(key.into())),
     };
-    let limit = number(&rest[1..]).ok_or_else(|| format!("`{}` is no number: write 1%, 200ms or 50", &rest[1..]))?;
+    let limit = number(&rest[1..]).ok_or_else(|| BadTerm::NoNumber(rest[1..].into()))?;
     Ok(Term::Figure(figure, rest.starts_with('>'), limit))
 }
 

@@ -17,7 +17,7 @@ pub use login::without_logins;
 pub use nearest::nearest;
 pub use render::{render, render_all};
 pub use report::{Entry, Report, report, report_all};
-pub use sources::{Extra, SourceFile, Sources};
+pub use sources::{Extra, SourceFile, Sources, UnusableExtra};
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -32,8 +32,13 @@ pub struct Extra {
     /// As the configuration names it.
     pub path: Arc<str>,
     /// What it says, or why it cannot be used.
-    pub text: Result<Arc<str>, String>,
+    pub text: Result<Arc<str>, UnusableExtra>,
 }
+
+/// Why a file beside the configuration cannot be used, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnusableExtra(pub Box<str>);
 
 impl Sources {
     /// A configuration of one file.

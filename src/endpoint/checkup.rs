@@ -2,9 +2,9 @@
 
 use super::Health;
 
-/// The verdict over the checks so far.
+/// What the checks so far have shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckState {
     /// Not checked yet.
     Unknown,
     Well,
@@ -14,20 +14,20 @@ pub enum Verdict {
 /// Counts checks of one outcome in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkup {
-    verdict: Verdict,
+    state: CheckState,
     /// Checks in a row that contradict the verdict.
     against: u32,
 }
 
 impl Default for Checkup {
     fn default() -> Self {
-        Self { verdict: Verdict::Unknown, against: 0 }
+        Self { state: CheckState::Unknown, against: 0 }
     }
 }
 
 impl Checkup {
-    pub fn verdict(&self) -> Verdict {
-        self.verdict
+    pub fn state(&self) -> CheckState {
+        self.state
     }
 
     /// The last check agreed with the verdict.
@@ -37,16 +37,17 @@ impl Checkup {
 
     /// Notes one check; true when the verdict changed. The first check decides alone: nothing is known that it could contradict.
     pub fn note(&mut self, answered: bool, rule: &Health) -> bool {
-        let (says, needed) = if answered { (Verdict::Well, rule.healthy) } else { (Verdict::Ill, rule.unhealthy) };
-        if says == self.verdict {
+        let (says, needed) =
+            if answered { (CheckState::Well, rule.healthy) } else { (CheckState::Ill, rule.unhealthy) };
+        if says == self.state {
             self.against = 0;
             return false;
         }
         self.against += 1;
-        if self.verdict != Verdict::Unknown && self.against < needed {
+        if self.state != CheckState::Unknown && self.against < needed {
             return false;
         }
-        *self = Self { verdict: says, against: 0 };
+        *self = Self { state: says, against: 0 };
         true
     }
 }
@@ -72,8 +73,8 @@ mod tests {
             let mut checkup = Checkup::default();
             for step in row.as_bytes().chunks(2) {
                 checkup.note(step[0] == b'+', &rule);
-                let expected = if step[1] == b'W' { Verdict::Well } else { Verdict::Ill };
-                assert_eq!(checkup.verdict(), expected, "in `{row}`");
+                let expected = if step[1] == b'W' { CheckState::Well } else { CheckState::Ill };
+                assert_eq!(checkup.state(), expected, "in `{row}`");
             }
         }
     }

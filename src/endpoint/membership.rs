@@ -29,7 +29,7 @@ pub struct Listing {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Presence {
     Listed,
     /// Missing from one list.
     Doubted,
@@ -40,7 +40,7 @@ enum Standing {
 /// Everything a registry said of one upstream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Membership {
-    known: BTreeMap<Box<str>, (Listing, Standing)>,
+    known: BTreeMap<Box<str>, (Listing, Presence)>,
 }
 
 impl Membership {
@@ -56,10 +56,10 @@ impl Membership {
                 return true;
             }
             match (*standing, look) {
-                (Standing::Orphaned, _) | (_, Look::HistoryLost) => *standing = Standing::Orphaned,
-                (Standing::Listed, Look::Afresh) => *standing = Standing::Doubted,
-                (Standing::Doubted, Look::Afresh) if nothing => *standing = Standing::Orphaned,
-                (Standing::Doubted, Look::Afresh) | (_, Look::Continuous) => return false,
+                (Presence::Orphaned, _) | (_, Look::HistoryLost) => *standing = Presence::Orphaned,
+                (Presence::Listed, Look::Afresh) => *standing = Presence::Doubted,
+                (Presence::Doubted, Look::Afresh) if nothing => *standing = Presence::Orphaned,
+                (Presence::Doubted, Look::Afresh) | (_, Look::Continuous) => return false,
             }
             true
         });
@@ -67,7 +67,7 @@ impl Membership {
 
     /// A key was written.
     pub fn put(&mut self, listing: Listing) {
-        self.known.insert(listing.key.clone(), (listing, Standing::Listed));
+        self.known.insert(listing.key.clone(), (listing, Presence::Listed));
     }
 
     /// A key was deleted, or its lease ended.
@@ -87,17 +87,17 @@ impl Membership {
 
     /// Lets go of orphans that do not work.
     pub fn let_go(&mut self, works: impl Fn(&Address) -> bool) {
-        self.known.retain(|_, (listing, standing)| *standing != Standing::Orphaned || works(&listing.address));
+        self.known.retain(|_, (listing, standing)| *standing != Presence::Orphaned || works(&listing.address));
     }
 
     /// A second look is due.
     pub fn in_doubt(&self) -> bool {
-        self.known.values().any(|(_, standing)| *standing == Standing::Doubted)
+        self.known.values().any(|(_, standing)| *standing == Presence::Doubted)
     }
 
     /// Endpoints that are kept although the registry does not list them.
     pub fn orphans(&self) -> usize {
-        self.known.values().filter(|(_, standing)| *standing == Standing::Orphaned).count()
+        self.known.values().filter(|(_, standing)| *standing == Presence::Orphaned).count()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -20,7 +20,7 @@ mod spec;
 mod target;
 
 pub use buffering::{Buffering, RequestBuffer};
-pub use checkup::{Checkup, Verdict};
+pub use checkup::{CheckState, Checkup};
 pub use ejection::EjectionRecord;
 pub use in_flight_limit::InFlightLimit;
 pub use keepalive::{IdleCloses, Keepalive};

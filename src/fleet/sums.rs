@@ -140,7 +140,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::migration::gate::{Gate, Judge, Scene, Standing};
+    use crate::migration::gate::{Circumstances, Gate, Judge, Scene};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -247,10 +247,10 @@ mod tests {
                 let totals = sums.totals("read");
                 fleet.observe(&totals.since(&before), tick > 5);
                 before = totals;
-                let (one, three) = (alone.rule(Standing::default()), fleet.rule(Standing::default()));
+                let (one, three) = (alone.rule(Circumstances::default()), fleet.rule(Circumstances::default()));
                 assert_eq!(one, three, "tick {tick}");
             }
-            assert_eq!(fleet.rule(Standing::default()).verdict.as_str(), verdict);
+            assert_eq!(fleet.rule(Circumstances::default()).verdict.as_str(), verdict);
         }
     }
 }

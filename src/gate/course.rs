@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::live::{GateCounters, Held};
 use crate::migration::dial::{By, Wish, promoted};
-use crate::migration::gate::{Gate, HandedOn, Judge, Needs, Obstacle, Ruling, Scene, Standing, Tick, Verdict, words};
+use crate::migration::gate::{
+    Circumstances, Gate, HandedOn, Judge, Needs, Obstacle, Ruling, Scene, Tick, Verdict, words,
+};
 use crate::migration::{Dial, Percent, Policy, Stage};
 
 /// The longest tick.
@@ -237,7 +239,7 @@ impl Course {
     }
 
     fn rule(&self, seen: &RouteNow<'_>) -> Ruling {
-        let standing = Standing {
+        let standing = Circumstances {
             obstacle: seen.obstacle,
             paused: seen.held.standing.paused,
             waiting: self.next(seen).is_some_and(|(_, waits)| waits),
@@ -252,7 +254,7 @@ impl Course {
         self.judge.rule(standing)
     }
 
-    fn at_the_end(&self, seen: &RouteNow<'_>, standing: Standing) -> Ruling {
+    fn at_the_end(&self, seen: &RouteNow<'_>, standing: Circumstances) -> Ruling {
         let empty = Judge::new(seen.gate, Scene { shadow: false, compared: false, paired: false }, self.judge.step());
         let (verdict, why) = match (standing.obstacle, standing.paused, standing.breaker_open, standing.waiting) {
             (Some(_), ..) => (Verdict::Hold, empty.rule(standing).why),

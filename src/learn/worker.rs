@@ -9,7 +9,7 @@ use super::ring::{ExchangeRing, Taken};
 use super::{Learner, now};
 use crate::inventory::Exchange;
 use crate::route::{Matching, normalise_bytes};
-use crate::shadow::step_back;
+use crate::shadow::lower_priority;
 
 /// Between two looks while there is traffic, and while there is none.
 const LOOK: Duration = Duration::from_millis(50);
@@ -26,7 +26,7 @@ const COUNT: Duration = Duration::from_secs(15);
 
 pub(super) fn spawn(learner: Arc<Learner>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("inventory".to_owned()).spawn(move || {
-        step_back();
+        lower_priority();
         Worker::new(learner).run();
     })
 }

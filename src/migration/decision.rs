@@ -83,7 +83,7 @@ pub enum Breaker {
 
 /// What happens to the copy of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Copy {
+pub enum CopyDecision {
     /// The stage sends none.
     None,
     SampledOut,
@@ -134,7 +134,7 @@ pub struct Decision {
     pub pin: Pinning,
     /// Both sides answer this route, so a shared cache must not mix them up.
     pub both_live: bool,
-    pub copy: Copy,
+    pub copy: CopyDecision,
     /// The request is a call of gRPC that the route declares safe.
     pub safe_call: bool,
 }
@@ -299,27 +299,27 @@ fn weight_of(policy: &Policy, dial: Dial, side: Side) -> Percent {
     }
 }
 
-fn copy(policy: &Policy, given: &Given<'_>, side: Side, reason: Reason) -> Copy {
-    let Some(shadow) = &policy.shadow else { return Copy::None };
+fn copy(policy: &Policy, given: &Given<'_>, side: Side, reason: Reason) -> CopyDecision {
+    let Some(shadow) = &policy.shadow else { return CopyDecision::None };
     if given.monolith_only || reason == Reason::BreakerOpen {
-        return Copy::None;
+        return CopyDecision::None;
     }
     let target = match (given.dial.stage, side) {
         (Stage::Shadow | Stage::Canary, Side::Monolith) => policy.service,
         (Stage::Migrated, Side::Service) if shadow.reverse => Some(UpstreamId::MONOLITH),
         _ => None,
     };
-    let Some(target) = target else { return Copy::None };
+    let Some(target) = target else { return CopyDecision::None };
     if given.facts.upgrade {
-        return Copy::Upgrade;
+        return CopyDecision::Upgrade;
     }
     if !may_copy(policy, shadow, given.facts, target) {
-        return Copy::Method;
+        return CopyDecision::Method;
     }
     if given.sample % u64::from(super::BUCKETS) >= u64::from(shadow.sample.buckets()) {
-        return Copy::SampledOut;
+        return CopyDecision::SampledOut;
     }
-    Copy::To(target)
+    CopyDecision::To(target)
 }
 
 /// Write safety as a rule of the system: an unsafe method is copied only to a sandbox, and never to the monolith. A call of gRPC

@@ -150,7 +150,7 @@ pub fn may_be_silent(head: &RequestHead) -> bool {
 
 /// What becomes of a response whose head is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HeadOutcome {
     /// It goes to the client.
     Pass,
     /// Its status counts as a failure, and the monolith is asked instead.
@@ -158,7 +158,7 @@ pub enum Verdict {
 }
 
 /// The final head of a response. A status that counts as a failure moves the request to the monolith.
-pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead, kept: bool) -> Verdict {
+pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead, kept: bool) -> HeadOutcome {
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     exchange.close |= steps.live.is_stopping() && !switches;
     let now = Instant::now();
@@ -169,7 +169,7 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
     exchange.attempt.signed_in |= sign_in::is_asked_for(head);
     let failure = said_failure(exchange, head);
     if failure.is_some_and(|failure| moves_on(steps, exchange, failure, kept)) {
-        return Verdict::Moved;
+        return HeadOutcome::Moved;
     }
     exchange.attempt.well = failure.is_none();
     let kind = head.fields.get(Name::ContentType).unwrap_or_default();
@@ -182,7 +182,7 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
         note_success(exchange);
         exchange.deadline.limit(None);
     }
-    Verdict::Pass
+    HeadOutcome::Pass
 }
 
 /// A response of the service that counts as its failure: the monolith answers instead, if it may.

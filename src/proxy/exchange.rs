@@ -17,9 +17,9 @@ use crate::endpoint::{Timeouts, UpstreamId};
 use crate::guard::headers::{ClientSubject, ForwardedHeaders};
 use crate::guard::identity::{ClientIdentity, Denial};
 use crate::message::{Framing, GrpcStatus, ProxiedAddresses, RequestHead, ResultCode};
-use crate::migration::{Copy, Decision, Pinning, Reason, Side, Stage};
+use crate::migration::{CopyDecision, Decision, Pinning, Reason, Side, Stage};
 use crate::route::Found;
-use crate::shadow::{Capture, Order};
+use crate::shadow::{Capture, CopyJob};
 use crate::telemetry::{InFlight, RequestId, TraceContext};
 use crate::upstream::{EndpointKey, Lease, Permit};
 
@@ -146,7 +146,7 @@ pub struct Attempt {
 #[derive(Default)]
 pub struct Mirror {
     /// Waits for the end of the request's body.
-    pub(super) order: Option<Box<Order>>,
+    pub(super) order: Option<Box<CopyJob>>,
     /// The response that the copy's is compared with.
     pub(super) capture: Option<Box<Capture>>,
     pub(super) became: Option<&'static str>,
@@ -326,6 +326,6 @@ const UNDECIDED: Decision = Decision {
     unit_hash: None,
     pin: Pinning::None,
     both_live: false,
-    copy: Copy::None,
+    copy: CopyDecision::None,
     safe_call: false,
 };

@@ -1,11 +1,11 @@
 //! Edits of a response's head that more than one rule makes.
 
-use super::location::Way;
+use super::location::Reverse;
 use crate::message::{Name, ResponseHead};
 
-pub(super) fn rewrite_location(head: &mut ResponseHead, name: Name, way: &Way<'_>) {
+pub(super) fn rewrite_location(head: &mut ResponseHead, name: Name, reverse: &Reverse<'_>) {
     let Some(value) = head.fields.text(name) else { return };
-    let changed = if name == Name::Refresh { way.refresh(value) } else { way.back(value) };
+    let changed = if name == Name::Refresh { reverse.refresh(value) } else { reverse.back(value) };
     if let Some(changed) = changed.filter(|changed| !changed.contains(['\r', '\n'])) {
         head.fields.set(name, changed.as_bytes());
     }

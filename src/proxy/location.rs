@@ -22,7 +22,7 @@ pub struct Asked<'a> {
 }
 
 /// What one answer's addresses are read with.
-pub struct Way<'a> {
+pub struct Reverse<'a> {
     /// Hosts under which only the proxy knows the service.
     internal: Vec<&'a str>,
     /// The host that the client asked.
@@ -34,7 +34,7 @@ pub struct Way<'a> {
     others: Vec<(&'a [Template], &'a PathRewrite)>,
 }
 
-impl<'a> Way<'a> {
+impl<'a> Reverse<'a> {
     pub fn of(route: &'a Route, asked: &'a Asked<'a>) -> Self {
         let snapshot = &asked.edition.snapshot;
         let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
@@ -177,7 +177,7 @@ mod tests {
         let create = [Template::parse("/shop/{*rest}").expect("a template")];
         let own = rewrite.map(|text| PathRewrite::parse(text, std::slice::from_ref(&template)).expect("a rewrite"));
         let other = PathRewrite::parse("/store/{rest}", &create).expect("a rewrite");
-        let way = Way {
+        let reverse = Reverse {
             internal: vec!["users.internal", "backend:7001", "127.0.0.1:7001"],
             public: "shop.example:8080",
             matching: Matching::default(),
@@ -185,7 +185,7 @@ mod tests {
             others: vec![(&create, &other)],
         };
         for (address, expected) in table {
-            assert_eq!(way.back(address).as_deref(), *expected, "{address} with {rewrite:?}");
+            assert_eq!(reverse.back(address).as_deref(), *expected, "{address} with {rewrite:?}");
         }
     }
 
@@ -238,7 +238,7 @@ mod tests {
     fn a_refresh_keeps_its_seconds_and_quotes() {
         let template = Template::parse("/a/{id}").expect("a template");
         let rewrite = PathRewrite::parse("/b/{id}", std::slice::from_ref(&template)).expect("a rewrite");
-        let way = Way {
+        let reverse = Reverse {
             internal: vec!["users.internal"],
             public: "shop.example",
             matching: Matching::default(),
@@ -253,7 +253,7 @@ mod tests {
             ("5; url=http://elsewhere.example/b/2", None),
         ];
         for (value, expected) in table {
-            assert_eq!(way.refresh(value).as_deref(), expected, "{value}");
+            assert_eq!(reverse.refresh(value).as_deref(), expected, "{value}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::endpoint::UpstreamId;
 use crate::guard::headers::ForwardedHeaders;
 use crate::guard::identity::Inquiry;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
-use crate::migration::{Copy, Side};
+use crate::migration::{CopyDecision, Side};
 use crate::route::Found;
 use crate::shadow::{Copies, Skipped, Target, Translate};
 use crate::telemetry::{RequestId, TraceContext};
@@ -25,13 +25,13 @@ use crate::telemetry::{RequestId, TraceContext};
 pub fn begin(steps: &Steps, exchange: &mut Exchange) {
     let Some(copies) = exchange.route().copies.clone() else { return };
     let upstream = match exchange.decision.copy {
-        Copy::None => return,
-        Copy::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
-        Copy::Method => return skip(&copies, exchange, Skipped::Method),
-        Copy::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
+        CopyDecision::None => return,
+        CopyDecision::SampledOut => return skip(&copies, exchange, Skipped::SampledOut),
+        CopyDecision::Method => return skip(&copies, exchange, Skipped::Method),
+        CopyDecision::Upgrade => return skip(&copies, exchange, Skipped::Upgrade),
         // A sign-in belongs to one connection: on another one a copy would not be signed in, and on the client's it would change the sign-in.
-        Copy::To(_) if sign_in::concerns(exchange) => return skip(&copies, exchange, Skipped::Credentials),
-        Copy::To(upstream) => upstream,
+        CopyDecision::To(_) if sign_in::concerns(exchange) => return skip(&copies, exchange, Skipped::Credentials),
+        CopyDecision::To(upstream) => upstream,
     };
     let length = if let Framing::Length(length) = exchange.framing { Some(length) } else { None };
     let ordered = steps.shadow.order(&copies, length, || {

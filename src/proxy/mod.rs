@@ -70,7 +70,7 @@ use crate::live::{InForce, Live};
 use crate::message::{Piece, RequestHead, ResponseHead};
 use crate::shadow::Shadow;
 use crate::telemetry::Telemetry;
-use attempt::{Failed, Next, Verdict};
+use attempt::{Failed, HeadOutcome, Next};
 use panic::{Step, caught};
 
 /// What all requests share.
@@ -163,10 +163,10 @@ impl Steps {
         exchange: &mut Exchange,
         head: &mut ResponseHead,
         kept: bool,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<HeadOutcome, Failure> {
         caught(self, Step::ResponseHead, exchange, |exchange| {
             let verdict = attempt::response_head(self, exchange, head, kept);
-            if verdict == Verdict::Pass {
+            if verdict == HeadOutcome::Pass {
                 response::prepare(head, exchange)?;
             }
             Ok(verdict)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::head_edits::{rewrite_cookies, rewrite_location};
-use super::location::{self, Asked, Way};
+use super::location::{self, Asked, Reverse};
 use crate::message::{Name, ResponseHead};
 
 /// Turns the upstream's addresses and the domains of its cookies back.
@@ -12,9 +12,9 @@ pub fn turn_back(head: &mut ResponseHead, host: &str, asked: &Asked<'_>) {
         return;
     }
     if location::NAMES.iter().any(|name| head.fields.has(*name)) {
-        let way = Way::of_host(host, asked);
+        let reverse = Reverse::of_host(host, asked);
         for name in location::NAMES {
-            rewrite_location(head, name, &way);
+            rewrite_location(head, name, &reverse);
         }
     }
     let (own, public) = (name_of(host), name_of(asked.host));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::attempt::{Failed, Next, Verdict};
+use super::attempt::{Failed, HeadOutcome, Next};
 use super::client_end::ClientEnd;
 use super::deadline::{Expired, Waiting, patience_with_stream};
 use super::exchange::Exchange;
@@ -213,8 +213,8 @@ impl Pump<'_, '_> {
                 continue;
             }
             match self.steps.response_head(self.exchange, &mut head, self.kept.is_whole()) {
-                Ok(Verdict::Moved) => return Poll::Ready(Outcome::Moved),
-                Ok(Verdict::Pass) => {}
+                Ok(HeadOutcome::Moved) => return Poll::Ready(Outcome::Moved),
+                Ok(HeadOutcome::Pass) => {}
                 Err(failure) => return Poll::Ready(Outcome::Failed(failure)),
             }
             let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;

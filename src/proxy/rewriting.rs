@@ -1,7 +1,7 @@
 //! What is changed in an upstream's response so that two applications live under one origin.
 
 use super::head_edits::{rewrite_cookies, rewrite_location};
-use super::location::{self, Asked, Way};
+use super::location::{self, Asked, Reverse};
 use super::own_host;
 use crate::endpoint::UpstreamId;
 use crate::message::ResponseHead;
@@ -28,9 +28,9 @@ fn apply(head: &mut ResponseHead, route: &Route, asked: &Asked<'_>) {
         return;
     }
     if edits.location && location::NAMES.iter().any(|name| head.fields.has(*name)) {
-        let way = Way::of(route, asked);
+        let reverse = Reverse::of(route, asked);
         for name in location::NAMES {
-            rewrite_location(head, name, &way);
+            rewrite_location(head, name, &reverse);
         }
     }
     if !edits.cookie_domain.is_empty() || !edits.cookie_path.is_empty() {

@@ -33,8 +33,8 @@ const AFTER_UPSTREAM: Duration = Duration::from_secs(2);
 /// A tunnel that has been opened.
 pub struct Tunnel {
     upstream: Socket,
-    up: Way,
-    down: Way,
+    up: Direction,
+    down: Direction,
     /// Of a WebSocket: where its frames end.
     frames: Option<Frames>,
     /// The longest silence.
@@ -51,10 +51,10 @@ enum Broken {
 impl Tunnel {
     pub fn new(upstream: http1::Conn, exchange: &Exchange) -> Self {
         let (upstream, unread) = upstream.into_tunnel();
-        let mut down = Way::default();
+        let mut down = Direction::default();
         down.take(unread);
         let frames = exchange.head.fields.has(Name::SecWebSocketKey).then(Frames::behind_head);
-        Self { upstream, up: Way::default(), down, frames, pause: exchange.pause }
+        Self { upstream, up: Direction::default(), down, frames, pause: exchange.pause }
     }
 
     /// Passes bytes until the tunnel ends. Gives the failure, and the bytes that passed up and down.
@@ -145,7 +145,7 @@ enum Side {
 
 /// One direction.
 #[derive(Default)]
-struct Way {
+struct Direction {
     /// Read, and not yet taken.
     rest: BytesMut,
     unflushed: bool,
@@ -156,7 +156,7 @@ struct Way {
     passed: u64,
 }
 
-impl Way {
+impl Direction {
     /// These were read.
     fn take(&mut self, bytes: BytesMut) {
         self.passed += bytes.len() as u64;

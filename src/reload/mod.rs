@@ -23,7 +23,7 @@ pub use act::{NotAnAct, VERBS, WrittenAct};
 pub use changes::Changes;
 pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
-pub use outcome::{LastError, Outcome, Verdict};
+pub use outcome::{LastError, Outcome, ReloadResult};
 pub use rule::{RuleAsked, RuleEdit, RuleMade, RuleNotMade};
 pub use secrets::key_files;
 pub use source::{ConfigSource, Read, ReadError, environment};
@@ -54,7 +54,7 @@ use crate::live::{Held, InForce, Live};
 use crate::migration::dial::By;
 use crate::notify::Notifier;
 use crate::proxy::{Access, Edition};
-use crate::shadow::{Shadow, step_back};
+use crate::shadow::{Shadow, lower_priority};
 use crate::telemetry::{self, Telemetry};
 use crate::upstream::Upstreams;
 
@@ -207,7 +207,7 @@ impl Reloader {
             Ok(read) => self.take(&mut state, &read.sources),
             Err(error) => self.refuse(&mut state, &error.diagnostic()),
         };
-        self.parts.live.set_file_refused(outcome.result == Verdict::Refused);
+        self.parts.live.set_file_refused(outcome.result == ReloadResult::Refused);
         self.report(&outcome);
         outcome
     }
@@ -224,7 +224,7 @@ impl Reloader {
             return;
         }
         let outcome = self.take(&mut state, sources);
-        self.parts.live.set_file_refused(outcome.result == Verdict::Refused);
+        self.parts.live.set_file_refused(outcome.result == ReloadResult::Refused);
         self.report(&outcome);
     }
 
@@ -238,7 +238,7 @@ impl Reloader {
         let mut work = || self.take_now(state, sources);
         thread::scope(|scope| {
             let behind_requests = || {
-                step_back();
+                lower_priority();
                 work()
             };
             match thread::Builder::new().name("reload".to_owned()).spawn_scoped(scope, behind_requests) {
@@ -263,7 +263,7 @@ impl Reloader {
                         self.put(state, self.in_its_stages(&state.written), By::File.as_str());
                     }
                     *self.last_error.lock() = None;
-                    self.outcome(Verdict::Unchanged, state.generation, Changes::default(), Vec::new())
+                    self.outcome(ReloadResult::Unchanged, state.generation, Changes::default(), Vec::new())
                 }
                 Err(said) => self.refuse_all(state, &said, sources),
             };
@@ -276,7 +276,7 @@ impl Reloader {
                 "routes.toml was refused, the last good one stays in force:\n{}",
                 crate::diagnostic::render_all(&diagnostics, sources, false)
             );
-            return self.outcome(Verdict::Refused, state.generation, Changes::default(), report);
+            return self.outcome(ReloadResult::Refused, state.generation, Changes::default(), report);
         };
         let put = match self.read_certificates(&old.snapshot, &snapshot) {
             Ok(put) => put,
@@ -298,7 +298,7 @@ impl Reloader {
         self.propose_soon();
         self.tell_faults(state.generation, Some(&before), &state.written);
         let report = report_all(&diagnostics, sources).diagnostics;
-        self.outcome(Verdict::Applied, state.generation, changes, report)
+        self.outcome(ReloadResult::Applied, state.generation, changes, report)
     }
 
     /// Reads the certificates and keys that a file names. Those of the listeners are put in force by what is returned; those of
@@ -377,7 +377,7 @@ impl Reloader {
                 tokio::time::sleep(LOOK_AT_OLD).await;
             }
             let free = || {
-                step_back();
+                lower_priority();
                 drop(old);
             };
             // Without a thread it is freed here, where it would otherwise be.
@@ -432,11 +432,11 @@ impl Reloader {
         for diagnostic in diagnostics {
             tracing::error!("{}: the last good file stays in force", diagnostic.message);
         }
-        self.outcome(Verdict::Refused, state.generation, Changes::default(), report)
+        self.outcome(ReloadResult::Refused, state.generation, Changes::default(), report)
     }
 
     #[expect(clippy::unused_self, reason = "reads as a sentence at its callers")]
-    fn outcome(&self, result: Verdict, generation: u64, changes: Changes, diagnostics: Vec<Entry>) -> Outcome {
+    fn outcome(&self, result: ReloadResult, generation: u64, changes: Changes, diagnostics: Vec<Entry>) -> Outcome {
         Outcome { result, generation, changes, diagnostics }
     }
 
@@ -458,7 +458,7 @@ impl Reloader {
             .telemetry
             .events
             .publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));
-        if outcome.result == Verdict::Applied {
+        if outcome.result == ReloadResult::Applied {
             tracing::info!(generation = outcome.generation, "routes.toml reloaded: {}", outcome.changes);
             let warnings: HashSet<_> = outcome.diagnostics.iter().map(Self::warning).collect();
             let before = self.warned.lock().replace(warnings).unwrap_or_default();

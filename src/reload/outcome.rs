@@ -15,13 +15,13 @@ pub struct LastError {
 /// The outcome of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum ReloadResult {
     Applied,
     Unchanged,
     Refused,
 }
 
-impl Verdict {
+impl ReloadResult {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -34,7 +34,7 @@ impl Verdict {
 /// The answer to a reload.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    pub result: Verdict,
+    pub result: ReloadResult,
     pub generation: u64,
     pub changes: Changes,
     pub diagnostics: Vec<Entry>,

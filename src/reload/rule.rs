@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::turn::Author;
 use super::write::{NewText, NotWritten, may_write};
-use super::{ConfigSource, Outcome, Reloader, State, Verdict, environment};
+use super::{ConfigSource, Outcome, ReloadResult, Reloader, State, environment};
 use crate::compile::{Compiled, compile_all};
 use crate::config::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
 use crate::diagnostic::{Entry, Sources, report_all};
@@ -148,10 +148,10 @@ impl Reloader {
             .read()
             .map_err(|error| RuleNotMade::NotWritten(std::io::Error::from(error).to_string()))?;
         let outcome = self.take(&mut state, &read.sources);
-        self.parts.live.set_file_refused(outcome.result == Verdict::Refused);
+        self.parts.live.set_file_refused(outcome.result == ReloadResult::Refused);
         self.report(&outcome);
         let Outcome { result, generation, diagnostics, .. } = outcome;
-        if result == Verdict::Refused {
+        if result == ReloadResult::Refused {
             return Err(RuleNotMade::Invalid(diagnostics));
         }
         Ok(RuleMade { file: edit.file, generation })

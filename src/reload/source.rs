@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::include::{in_folder, matched};
 use crate::config::{self, Item};
-use crate::diagnostic::{Code, Diagnostic, Extra, Sources};
+use crate::diagnostic::{Code, Diagnostic, Extra, Sources, UnusableExtra};
 
 /// The text's origin.
 #[derive(Debug, Clone)]
@@ -203,7 +203,7 @@ impl Reading {
 }
 
 /// A page is held in memory for as long as the file is in force.
-fn read_page(path: &Path) -> Result<Arc<str>, String> {
+fn read_page(path: &Path) -> Result<Arc<str>, UnusableExtra> {
     const LARGEST: u64 = 256 * 1024;
     let read = fs::metadata(path).and_then(|meta| {
         if meta.len() > LARGEST {
@@ -211,7 +211,7 @@ fn read_page(path: &Path) -> Result<Arc<str>, String> {
         }
         fs::read_to_string(path)
     });
-    read.map(Into::into).map_err(|cause| unreadable(path, &cause).0)
+    read.map(Into::into).map_err(|cause| UnusableExtra(unreadable(path, &cause).0.into()))
 }
 
 /// The process's environment, for `${NAME}` in the file.

@@ -17,13 +17,13 @@ mod network;
 mod path;
 mod precedence;
 mod redirect;
+mod reverse;
 mod rewrite;
 mod rule;
 mod segment;
 mod table;
 mod template;
 mod tree;
-mod way_back;
 
 pub use access::{
     EtcdApi, JwtKeys, JwtRule, RateKey, RateLimit, Revoked, SHORTEST_SECRET, Secret, SecretSource, etcd_v2_path,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::telemetry::{EndpointCounts, Metrics};
-use crate::upstream::{Census, Observer};
+use crate::upstream::{EndpointStates, Observer};
 
 /// Counts endpoints by state, and whether their source answers.
 pub struct Counted {
@@ -17,8 +17,8 @@ impl Counted {
 }
 
 impl Observer for Counted {
-    fn endpoints_counted(&self, upstream: &str, census: Census) {
-        let Census { healthy, unhealthy, draining, starting, unchecked, failing } = census;
+    fn endpoints_counted(&self, upstream: &str, states: EndpointStates) {
+        let EndpointStates { healthy, unhealthy, draining, starting, unchecked, failing } = states;
         let counts = EndpointCounts { healthy, unhealthy, draining, starting, unchecked, failing };
         self.metrics.edge().upstream(upstream).set_endpoints(counts);
     }

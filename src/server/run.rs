@@ -70,7 +70,7 @@ pub struct Running {
     connections: Arc<Connections>,
     stop: watch::Sender<bool>,
     fds: ListenFds,
-    copying: tokio::runtime::Runtime,
+    copy_runtime: tokio::runtime::Runtime,
     // Dropped last: the tasks of the request path live on it.
     data: Runtime,
 }
@@ -177,9 +177,9 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         Upstreams::with_store(Arc::new(Counted::new(Arc::clone(&metrics))), Arc::clone(&store))
     };
     let access = Arc::new(Access::new(fastrand::u64(..)));
-    let copying = shadow::runtime(snapshot.copy_cpu).map_err(StartError::Threads)?;
+    let copy_runtime = shadow::runtime(snapshot.copy_cpu).map_err(StartError::Threads)?;
     let (kept, told) = (Arc::clone(&store), Arc::clone(&telemetry));
-    let shadow = Shadow::start(copying.handle(), kept, &server.state_dir, told, snapshot.copy_cpu);
+    let shadow = Shadow::start(copy_runtime.handle(), kept, &server.state_dir, told, snapshot.copy_cpu);
     watch_store(&store, &metrics, &shadow);
     let learner = Learner::start(&snapshot, &store, &metrics);
     let edition = {
@@ -303,7 +303,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         connections,
         stop,
         fds,
-        copying,
+        copy_runtime,
         data,
     })
 }
@@ -463,7 +463,7 @@ impl Running {
     /// Waits for the runtime's threads, at most a moment.
     pub fn close(self) {
         self.data.shutdown_timeout(Duration::from_millis(200));
-        self.copying.shutdown_timeout(Duration::from_millis(200));
+        self.copy_runtime.shutdown_timeout(Duration::from_millis(200));
     }
 }
 

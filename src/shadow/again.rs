@@ -27,7 +27,7 @@ pub struct Again {
 
 /// Why a side gave no answer to compare.
 #[derive(Debug, thiserror::Error)]
-enum NoAnswer {
+enum ReplayError {
     #[error("the client's credentials were not exchanged")]
     Credentials,
     #[error("it takes no more requests at once")]
@@ -65,9 +65,13 @@ impl Shadow {
         let (monolith, service) = (&asked.target.monolith, &asked.target.service);
         let (control, candidate) = tokio::join!(self.side(&asked, &copies, monolith, UpstreamId::MONOLITH), async {
             // The service would answer for another client than the monolith does.
-            if unknown { Err(NoAnswer::Credentials) } else { self.side(&asked, &copies, &service.1, service.0).await }
+            if unknown {
+                Err(ReplayError::Credentials)
+            } else {
+                self.side(&asked, &copies, &service.1, service.0).await
+            }
         },);
-        let side = |answered: &Result<Seen, NoAnswer>| match answered {
+        let side = |answered: &Result<Seen, ReplayError>| match answered {
             Ok(seen) => {
                 let code = with_request(&asked, |request| seen.answer.result(request)).number();
                 SideReport::answered(code, seen.took.as_secs_f64())
@@ -108,9 +112,9 @@ impl Shadow {
         copies: &Copies,
         pool: &Arc<Pool>,
         upstream: UpstreamId,
-    ) -> Result<Seen, NoAnswer> {
+    ) -> Result<Seen, ReplayError> {
         let Ok(permit) = pool.permit_for_copy() else {
-            return Err(NoAnswer::Full);
+            return Err(ReplayError::Full);
         };
         let limit = copies.comparison.as_ref().map_or(0, |comparing| comparing.evidence.rules().body_limit());
         let keep = Some((limit, self.budget().hold()));
@@ -118,8 +122,8 @@ impl Shadow {
         drop(permit);
         match answered {
             Ok(Response { seen: Some(seen), .. }) => Ok(seen),
-            Ok(_) => Err(NoAnswer::Memory),
-            Err(why) => Err(NoAnswer::Client(why)),
+            Ok(_) => Err(ReplayError::Memory),
+            Err(why) => Err(ReplayError::Client(why)),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::deliver::Asked;
 use super::follow::{Followed, Side, follow};
 use super::now;
 use super::recent::Recent;
-use super::threads::step_back_for;
+use super::threads::lower_priority_for;
 use crate::compare::{Learned, Outcome, Request, Rules, Took, Verdict, compare};
 use crate::endpoint::UpstreamId;
 use crate::live::PairSide;
@@ -99,7 +99,7 @@ impl Comparer {
         thread::Builder::new()
             .name("compare".to_owned())
             .spawn(move || {
-                step_back_for(work.tools.cpu.0);
+                lower_priority_for(work.tools.cpu.0);
                 work.run(&waiting);
             })
             .expect("a process that starts can start a thread");

@@ -24,7 +24,7 @@ pub struct Copies {
     /// Addresses that the service names are turned into the client's.
     pub(super) turns_back: bool,
     pub(super) meters: Arc<RouteMeters>,
-    pub(super) standing: Arc<Standing>,
+    pub(super) state: Arc<CopyState>,
     /// `None`: answers are thrown away.
     pub(super) comparison: Option<Comparing>,
     /// What the route's gate learns of copies.
@@ -40,7 +40,7 @@ pub(super) struct Comparing {
 
 /// What outlives a reload.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct CopyState {
     in_flight: AtomicU32,
     pub(super) failures: Failures,
     pub(super) counts: CopyCounts,
@@ -60,22 +60,20 @@ impl Copies {
     /// Counts a copy that is not sent.
     pub fn skip(&self, why: Skipped) {
         self.meters.shadow_skipped(why.as_str());
-        self.standing.counts.skip(why, now());
+        self.state.counts.skip(why, now());
     }
 
     /// A place among the copies in flight.
     pub(super) fn slot(self: &Arc<Self>) -> Result<Slot, Skipped> {
         let limit = self.most_in_flight;
-        let taken = self
-            .standing
-            .in_flight
-            .fetch_update(Relaxed, Relaxed, |busy| (busy < limit).then(|| busy.saturating_add(1)));
-        if taken.is_ok() { Ok(Slot(Arc::clone(&self.standing))) } else { Err(Skipped::QueueFull) }
+        let taken =
+            self.state.in_flight.fetch_update(Relaxed, Relaxed, |busy| (busy < limit).then(|| busy.saturating_add(1)));
+        if taken.is_ok() { Ok(Slot(Arc::clone(&self.state))) } else { Err(Skipped::QueueFull) }
     }
 }
 
 /// A copy in flight; dropping it ends that.
-pub struct Slot(Arc<Standing>);
+pub struct Slot(Arc<CopyState>);
 
 impl Drop for Slot {
     fn drop(&mut self) {

@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 
 use super::archive::Archive;
 use super::ask::{Client, ClientError, Request, Response};
+use super::batch_queue::{BatchSender, batch_queue};
 use super::budget::{ByteBudget, Held};
 use super::capture::{Capture, Seen};
 use super::chunks::joined;
 use super::comparer::{Comparer, Comparison, Job, Tools, with_request};
-use super::copies::{Comparing, Copies, Slot, Standing};
+use super::copies::{Comparing, Copies, CopyState, Slot};
 use super::cpu_share::CpuShare;
-use super::departures::{Departures, departures};
 use super::evidence::subject;
 use super::follow::Side;
 use super::recent::Recent;
@@ -41,7 +41,7 @@ use crate::upstream::{Busy, Permit, Pool};
 
 /// Everything that copies share, for the whole process.
 pub struct Shadow {
-    departures: Departures<Box<Order>>,
+    queue: BatchSender<Box<CopyJob>>,
     client: Arc<Client>,
     budget: Arc<ByteBudget>,
     comparer: Comparer,
@@ -50,12 +50,12 @@ pub struct Shadow {
     runtime: Handle,
     stopping: AtomicBool,
     cpu: Arc<CpuShare>,
-    standings: Mutex<HashMap<Arc<str>, Arc<Standing>>>,
+    states: Mutex<HashMap<Arc<str>, Arc<CopyState>>>,
     recent: Arc<Recent>,
 }
 
 /// A copy that may be sent once its request is whole.
-pub struct Order {
+pub struct CopyJob {
     copies: Arc<Copies>,
     slot: Slot,
     pub tee: Tee,
@@ -126,9 +126,9 @@ impl Shadow {
             telemetry: Arc::clone(&telemetry),
             recent: Arc::clone(&recent),
         });
-        let (departures, mut turns) = departures();
+        let (queue, mut batches) = batch_queue();
         let shadow = Arc::new(Self {
-            departures,
+            queue,
             client,
             budget,
             comparer,
@@ -137,13 +137,13 @@ impl Shadow {
             runtime: runtime.clone(),
             stopping: AtomicBool::new(false),
             cpu: share,
-            standings: Mutex::default(),
+            states: Mutex::default(),
             recent,
         });
         // Ends with the last one who could put down a copy.
         let sends = Arc::downgrade(&shadow);
         runtime.spawn(async move {
-            while let Some(orders) = turns.next().await {
+            while let Some(orders) = batches.next().await {
                 for order in orders {
                     let Some(shadow) = sends.upgrade() else { return };
                     tokio::spawn(async move { shadow.deliver(*order).await });
@@ -169,7 +169,7 @@ impl Shadow {
         gate: Option<Arc<GateCounters>>,
     ) -> Option<Arc<Copies>> {
         let shadow = route.policy.shadow.as_ref()?;
-        let standing = Arc::clone(self.standings.lock().entry(Arc::clone(&route.name)).or_default());
+        let state = Arc::clone(self.states.lock().entry(Arc::clone(&route.name)).or_default());
         let comparison = shadow.compare.as_ref().and_then(|settings| self.comparing(route, upstreams, settings));
         Some(Arc::new(Copies {
             route: Arc::clone(&route.name),
@@ -179,7 +179,7 @@ impl Shadow {
             headers: shadow.headers.clone(),
             turns_back: route.answer.location,
             meters: Arc::clone(meters),
-            standing,
+            state,
             comparison,
             gate,
         }))
@@ -209,7 +209,7 @@ impl Shadow {
 
     /// Forgets the routes that are no longer in force. What they left on disk stays there.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
-        self.standings.lock().retain(|name, _| keep(name));
+        self.states.lock().retain(|name, _| keep(name));
         self.archive.retain(keep);
     }
 
@@ -219,7 +219,7 @@ impl Shadow {
         copies: &Arc<Copies>,
         length: Option<u64>,
         what: impl FnOnce() -> (Target, RequestHead, Box<dyn Translate>),
-    ) -> Result<(Order, Option<Capture>), Skipped> {
+    ) -> Result<(CopyJob, Option<Capture>), Skipped> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
@@ -240,11 +240,11 @@ impl Shadow {
         };
         let (target, head, translate) = what();
         let tee = Tee::new(copies.body_limit, self.budget.hold());
-        Ok((Order { copies: Arc::clone(copies), slot, tee, target, head, translate, primary, permit: None }, capture))
+        Ok((CopyJob { copies: Arc::clone(copies), slot, tee, target, head, translate, primary, permit: None }, capture))
     }
 
     /// The request is whole: its copy is sent.
-    pub fn send(&self, mut order: Box<Order>) -> Result<(), Skipped> {
+    pub fn send(&self, mut order: Box<CopyJob>) -> Result<(), Skipped> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
@@ -252,7 +252,7 @@ impl Shadow {
         if order.target.inquiry.is_none() {
             order.permit = order.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
         }
-        self.departures.send(order).map_err(|_| Skipped::Stopping)
+        self.queue.send(order).map_err(|_| Skipped::Stopping)
     }
 
     pub(super) fn archive(&self) -> &Archive {
@@ -294,16 +294,16 @@ impl Shadow {
         }
     }
 
-    pub(super) const fn standings(&self) -> &Mutex<HashMap<Arc<str>, Arc<Standing>>> {
-        &self.standings
+    pub(super) const fn states(&self) -> &Mutex<HashMap<Arc<str>, Arc<CopyState>>> {
+        &self.states
     }
 
     pub(super) fn recent(&self) -> &Recent {
         &self.recent
     }
 
-    async fn deliver(&self, order: Order) {
-        let Order { copies, slot, tee, target, head, translate, primary, mut permit } = order;
+    async fn deliver(&self, order: CopyJob) {
+        let CopyJob { copies, slot, tee, target, head, translate, primary, mut permit } = order;
         let identity = match &target.inquiry {
             None => None,
             // Boxed: most copies need no identification, and should not carry its size.
@@ -368,7 +368,7 @@ impl Shadow {
         let outcome = result.as_ref().map_or_else(ClientError::outcome, |_| "answered");
         copies.meters.shadow_sent(outcome, total.as_secs_f64());
         let failure = result.as_ref().err().map(|why| format!("{}: {why}", asked.target.pool.spec().name));
-        copies.standing.counts.sent(outcome, failure, now());
+        copies.state.counts.sent(outcome, failure, now());
         let told = result.as_ref().ok();
         self.telemetry.emit_shadow(&ShadowRecord {
             trace: &asked.target.trace,
@@ -408,7 +408,7 @@ fn is_about_content(name: &[u8]) -> bool {
 }
 
 fn report(copies: &Copies, asked: &Asked, why: &ClientError) {
-    if let Some(failures) = copies.standing.failures.count() {
+    if let Some(failures) = copies.state.failures.count() {
         let upstream = &*asked.target.pool.spec().name;
         tracing::warn!(route = &*copies.route, upstream, failures, "a copy was not answered: {why}");
     }

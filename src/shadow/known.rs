@@ -13,8 +13,8 @@ impl Shadow {
         let now = now();
         let since = since.map(|since| now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
         let mut report = self.archive().find(route)?.report(since, now);
-        if let Some(standing) = self.standings().lock().get(route) {
-            report.copies = standing.counts.report(since, now);
+        if let Some(state) = self.states().lock().get(route) {
+            report.copies = state.counts.report(since, now);
         }
         Some(report)
     }
@@ -29,8 +29,8 @@ impl Shadow {
         if let Some(evidence) = self.archive().find(route) {
             evidence.reset(now(), &format!("{by}: {reason}"));
         }
-        if let Some(standing) = self.standings().lock().get(route) {
-            standing.counts.reset();
+        if let Some(state) = self.states().lock().get(route) {
+            state.counts.reset();
         }
     }
 

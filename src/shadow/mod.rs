@@ -1,7 +1,7 @@
 //! Shadow requests: copies whose responses no client receives, and their comparison with the client's response.
 //!
 //! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. What the path does is
-//! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over an [`Order`]. Everything
+//! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over an [`CopyJob`]. Everything
 //! else has its own threads, which step back behind those of requests: a runtime with its own connections that sends copies ([`Shadow`]), and one thread that
 //! compares answers, keeps the evidence and writes it to disk.
 //!
@@ -12,6 +12,7 @@
 mod again;
 mod archive;
 mod ask;
+mod batch_queue;
 mod budget;
 mod capture;
 mod chunks;
@@ -21,7 +22,6 @@ mod copies;
 mod counts;
 mod cpu_share;
 mod deliver;
-mod departures;
 mod evidence;
 mod failures;
 mod folder;
@@ -41,11 +41,11 @@ use clock::now;
 pub use again::Again;
 pub use capture::Capture;
 pub use copies::{Copies, Slot};
-pub use deliver::{Order, Shadow, Target};
+pub use deliver::{CopyJob, Shadow, Target};
 pub use recent::{Ending, RecentCopy};
 pub use skipped::Skipped;
 pub use tee::Tee;
-pub use threads::{runtime, step_back};
+pub use threads::{lower_priority, runtime};
 
 use crate::client::{Brief, Fault};
 use crate::endpoint::UpstreamId;

@@ -28,7 +28,7 @@ pub fn runtime(share: Option<Percent>) -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("shadow")
-        .on_thread_start(move || step_back_for(share))
+        .on_thread_start(move || lower_priority_for(share))
         .enable_all()
         .build()
 }
@@ -36,12 +36,12 @@ pub fn runtime(share: Option<Percent>) -> io::Result<Runtime> {
 /// Lets requests go first, but gets a share of a busy machine. `SCHED_IDLE` would spare requests no more, and leave copies without
 /// any where every processor is busy: evidence would end with them. Only Linux has priorities of single threads; elsewhere
 /// this would slow the whole process.
-pub fn step_back() {
-    step_back_for(None);
+pub fn lower_priority() {
+    lower_priority_for(None);
 }
 
 /// The same as far as this share of a processor asks for: with half of one, the thread weighs as much as one that serves requests.
-pub(super) fn step_back_for(share: Option<Percent>) {
+pub(super) fn lower_priority_for(share: Option<Percent>) {
     let niceness = niceness(share);
     #[cfg(target_os = "linux")]
     {

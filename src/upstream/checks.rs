@@ -11,9 +11,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::endpoint::Endpoint;
+use super::endpoint_health::EndpointKey;
 use super::peers::Place;
 use super::pool::PoolRef;
-use super::vitals::EndpointKey;
 use crate::client::ask::ask;
 use crate::client::{AskError, BusDown, End, FetchError, Request};
 use crate::endpoint::{Health, HealthCheck, HealthRequest, HttpVersions};
@@ -32,7 +32,9 @@ pub(super) async fn keep_checked(pool: PoolRef) {
         return;
     };
     loop {
-        let Some(members) = pool.upgrade().map(|pool| pool.with_roll(|roll| roll.members.clone())) else { return };
+        let Some(members) = pool.upgrade().map(|pool| pool.with_members(|members| members.listed.clone())) else {
+            return;
+        };
         tasks.0.retain(|key, task| {
             let stays = members.iter().any(|endpoint| endpoint.key() == *key);
             if !stays {
@@ -108,7 +110,7 @@ impl Check {
             }
             tokio::select! {
                 () = sleep_until(regular) => {}
-                () = self.endpoint.vitals.doubted.notified() => sleep_until(soon).await,
+                () = self.endpoint.health.doubted.notified() => sleep_until(soon).await,
             }
         }
     }

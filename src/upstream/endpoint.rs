@@ -9,14 +9,14 @@ use std::sync::{Arc, Weak};
 use pingora::upstreams::peer::Peer as _;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::endpoint_health::{EndpointFailure, EndpointHealth, EndpointKey};
 use super::peers::Place;
 use super::pool::Pool;
-use super::vitals::{EndpointFailure, EndpointKey, Vitals};
 use crate::client::Peer;
 use crate::endpoint::IdleCloses;
 use crate::message::ProxiedAddresses;
 
-/// Immutable but for its vitals.
+/// Immutable but for its health.
 #[derive(Debug)]
 pub struct Endpoint {
     pub(super) place: Place,
@@ -28,7 +28,7 @@ pub struct Endpoint {
     /// As the upstream speaks, and forced to HTTP/1.1.
     pub(super) peers: Arc<(Peer, Peer)>,
     pub(super) connection_key: u64,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) health: Arc<EndpointHealth>,
     pub(super) pool: Weak<Pool>,
 }
 
@@ -38,12 +38,12 @@ impl Endpoint {
         authority: Box<str>,
         (weight, priority): (u32, u16),
         peers: Arc<(Peer, Peer)>,
-        vitals: Arc<Vitals>,
+        health: Arc<EndpointHealth>,
         pool: Weak<Pool>,
     ) -> Arc<Self> {
         let address = place.to_string().into();
         let connection_key = peers.1.reuse_hash();
-        Arc::new(Self { place, address, authority, weight, priority, peers, connection_key, vitals, pool })
+        Arc::new(Self { place, address, authority, weight, priority, peers, connection_key, health, pool })
     }
 
     pub fn address(&self) -> &str {
@@ -55,15 +55,15 @@ impl Endpoint {
     }
 
     pub fn key(&self) -> EndpointKey {
-        self.vitals.key
+        self.health.key
     }
 
     pub fn in_flight(&self) -> u32 {
-        self.vitals.in_flight.load(Relaxed)
+        self.health.in_flight.load(Relaxed)
     }
 
     pub fn is_eligible(&self) -> bool {
-        self.vitals.eligible.load(Relaxed)
+        self.health.eligible.load(Relaxed)
     }
 }
 
@@ -77,14 +77,14 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.vitals.in_flight.fetch_add(1, Relaxed);
+        endpoint.health.in_flight.fetch_add(1, Relaxed);
         Self { endpoint: Arc::clone(endpoint), in_flight: true }
     }
 
     /// The endpoint has answered, and the request is in flight no more; the lease still says where it was.
     pub fn release(&mut self) {
         if std::mem::take(&mut self.in_flight) {
-            self.endpoint.vitals.in_flight.fetch_sub(1, Relaxed);
+            self.endpoint.health.in_flight.fetch_sub(1, Relaxed);
         }
     }
 
@@ -105,7 +105,7 @@ impl Lease {
 
     /// What is known of when the endpoint closes idle connections.
     pub fn idle_closes(&self) -> &Arc<IdleCloses> {
-        &self.endpoint.vitals.closes
+        &self.endpoint.health.closes
     }
 
     pub fn address(&self) -> &str {
@@ -140,7 +140,7 @@ impl Lease {
 
     /// The endpoint answered, and its status is not a failure.
     pub fn succeeded(&self) {
-        let failures = &self.endpoint.vitals.failures;
+        let failures = &self.endpoint.health.failures;
         // Usually there are none, and nothing shared is written.
         if failures.load(Relaxed) != 0 {
             failures.store(0, Relaxed);
@@ -150,7 +150,7 @@ impl Lease {
 
     /// A copy was answered, whatever its status.
     pub fn copy_answered(&self) {
-        if self.endpoint.vitals.answered()
+        if self.endpoint.health.answered()
             && let Some(pool) = self.endpoint.pool.upgrade()
         {
             pool.look_again();
@@ -159,7 +159,7 @@ impl Lease {
 
     /// A copy was not answered. Copies eject nobody: that is for what clients wait for.
     pub fn copy_failed(&self, kind: EndpointFailure) {
-        self.endpoint.vitals.unanswered(true);
+        self.endpoint.health.unanswered(true);
         if let Some(pool) = self.endpoint.pool.upgrade() {
             pool.copy_failed(&self.endpoint, kind);
         }
@@ -169,7 +169,7 @@ impl Lease {
     /// it was so.
     pub fn not_connected(&self, why: &dyn fmt::Display) {
         let Some(pool) = self.endpoint.pool.upgrade() else { return };
-        if self.endpoint.vitals.may_complain(pool.now()) {
+        if self.endpoint.health.may_complain(pool.now()) {
             tracing::warn!(upstream = &*pool.spec().name, endpoint = self.address(), %why, "no connection to an endpoint");
         }
     }
@@ -177,15 +177,15 @@ impl Lease {
     /// The response is not HTTP, and this is the rule that it breaks. Said now and then, for the same reason.
     pub fn malformed(&self, rule: &str) {
         let Some(pool) = self.endpoint.pool.upgrade() else { return };
-        if self.endpoint.vitals.may_complain(pool.now()) {
+        if self.endpoint.health.may_complain(pool.now()) {
             tracing::warn!(upstream = &*pool.spec().name, endpoint = self.address(), rule, "a malformed response");
         }
     }
 
     /// The attempt failed, and it was not the client's doing.
     pub fn failed(&self, kind: EndpointFailure) {
-        self.endpoint.vitals.unanswered(false);
-        let in_a_row = self.endpoint.vitals.failures.fetch_add(1, Relaxed).saturating_add(1);
+        self.endpoint.health.unanswered(false);
+        let in_a_row = self.endpoint.health.failures.fetch_add(1, Relaxed).saturating_add(1);
         if let Some(pool) = self.endpoint.pool.upgrade() {
             pool.endpoint_failed(&self.endpoint, kind, in_a_row);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::endpoint::Endpoint;
-use super::vitals::EndpointKey;
+use super::endpoint_health::EndpointKey;
 use crate::endpoint::{Balance, Ring, Turn, draw_two, second_is_freer};
 
 /// Why no endpoint can be asked.

@@ -6,26 +6,26 @@
 mod checks;
 mod discover;
 mod endpoint;
+mod endpoint_health;
 mod endpoint_set;
 mod known;
+mod members;
 mod names;
 mod observer;
 mod peers;
 mod pool;
 mod queue;
-mod roll;
 mod status;
 #[cfg(test)]
 mod tests;
 mod upstreams;
-mod vitals;
 
 pub use endpoint::{Endpoint, Lease};
+pub use endpoint_health::{EndpointFailure, EndpointKey};
 pub use endpoint_set::NoEndpoint;
-pub use observer::{Census, Observer, Unobserved};
+pub use observer::{EndpointStates, Observer, Unobserved};
 pub use peers::{PeerProblem, certificate_problem};
 pub use pool::Pool;
 pub use queue::{Busy, Entered, Permit, PermitWait, RequestQueue};
 pub use status::{EndpointState, EndpointStatus, LastFailure, QueueStatus, UpstreamStatus};
 pub use upstreams::Upstreams;
-pub use vitals::{EndpointFailure, EndpointKey};

@@ -1,11 +1,11 @@
 //! The observer of changes of an upstream: metrics and other counters.
 
+use super::endpoint_health::EndpointFailure;
 use super::status::EndpointState;
-use super::vitals::EndpointFailure;
 
 /// How many endpoints of one upstream are in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Census {
+pub struct EndpointStates {
     pub healthy: usize,
     pub unhealthy: usize,
     pub draining: usize,
@@ -26,7 +26,7 @@ pub trait Observer: Send + Sync + 'static {
     ) {
     }
     /// The number of endpoints in some state changed.
-    fn endpoints_counted(&self, _upstream: &str, _census: Census) {}
+    fn endpoints_counted(&self, _upstream: &str, _states: EndpointStates) {}
     /// The source of the endpoints answers, or no longer does.
     fn discovery_changed(&self, _upstream: &str, _up: bool) {}
     /// An endpoint was ejected after failures in a row.

@@ -19,14 +19,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::endpoint::{Endpoint, Lease};
+use super::endpoint_health::{EndpointFailure, EndpointHealth, EndpointKey};
 use super::endpoint_set::{EndpointSet, NoEndpoint};
-use super::observer::{Census, Observer};
+use super::members::Members;
+use super::observer::{EndpointStates, Observer};
 use super::peers::{PeerMaker, PeerProblem, Place, certificate_problem};
 use super::queue::{Busy, Permit, RequestQueue};
-use super::roll::Roll;
-use super::vitals::{EndpointFailure, EndpointKey, Vitals};
 use crate::client::Protocol;
-use crate::endpoint::{Address, InFlightLimit, Membership, RetryBudget, Source, UpstreamSpec, Verdict};
+use crate::endpoint::{Address, CheckState, InFlightLimit, Membership, RetryBudget, Source, UpstreamSpec};
 
 /// An entry of a source: an address, perhaps still a name, and a weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +84,7 @@ pub struct Pool {
     pub(super) membership: Mutex<Membership>,
     /// The clock has something to do here.
     attention: AtomicBool,
-    roll: Mutex<Roll>,
+    members: Mutex<Members>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// `began` is the beginning of the process's clock. `heir_of` is the pool of the same name before: endpoints whose
-    /// address stays keep their vitals, the others drain here. What a target that is not a server of HTTP needs runs on `runtime`.
+    /// address stays keep their health, the others drain here. What a target that is not a server of HTTP needs runs on `runtime`.
     pub(super) fn new(
         spec: &Arc<UpstreamSpec>,
         (began, runtime): (Instant, &Handle),
@@ -110,7 +110,7 @@ impl Pool {
         // Only what the same registry said means anything to this pool.
         let same_source = heir_of.filter(|old| old.spec.source == spec.source);
         let membership = same_source.map_or_else(Membership::default, |old| old.membership.lock().clone());
-        let leaving = heir_of.map_or_else(Vec::new, |old| old.roll.lock().everyone());
+        let leaving = heir_of.map_or_else(Vec::new, |old| old.members.lock().everyone());
         // Its connections and credentials outlive a reload that does not change it.
         let same_target =
             heir_of.filter(|old| old.spec.target == spec.target && old.spec.tls == spec.tls && old.is_current());
@@ -136,7 +136,7 @@ impl Pool {
             members_changed: Arc::default(),
             membership: Mutex::new(membership),
             attention: AtomicBool::new(!leaving.is_empty()),
-            roll: Mutex::new(Roll::draining(leaving)),
+            members: Mutex::new(Members::draining(leaving)),
             tasks: Mutex::default(),
         })
     }
@@ -205,8 +205,8 @@ impl Pool {
     }
 
     /// The number of endpoints in each state.
-    pub fn census(&self) -> Census {
-        self.roll.lock().census
+    pub fn counts(&self) -> EndpointStates {
+        self.members.lock().counts
     }
 
     /// Why the upstream cannot be used at all.
@@ -218,42 +218,42 @@ impl Pool {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn with_roll<T>(&self, look: impl FnOnce(&Roll) -> T) -> T {
-        look(&self.roll.lock())
+    pub(super) fn with_members<T>(&self, look: impl FnOnce(&Members) -> T) -> T {
+        look(&self.members.lock())
     }
 
     /// Makes these the endpoints. The list counts as an answer of the source.
-    pub(super) fn apply(self: &Arc<Self>, members: &[Member]) {
+    pub(super) fn apply(self: &Arc<Self>, resolved: &[Member]) {
         let Ok(maker) = &self.maker else { return };
         let now = self.now();
-        let mut roll = self.roll.lock();
-        let late = !roll.members.is_empty();
-        let known = roll.take_everyone();
+        let mut members = self.members.lock();
+        let late = !members.listed.is_empty();
+        let known = members.take_everyone();
         // Endpoints are counted in 16 bits.
-        for member in members.iter().take(usize::from(u16::MAX)) {
+        for member in resolved.iter().take(usize::from(u16::MAX)) {
             let old = known.get(&member.place);
-            let vitals = old.map_or_else(|| Vitals::new(now), |old| Arc::clone(&old.vitals));
-            vitals.seen.store(now, Relaxed);
+            let health = old.map_or_else(|| EndpointHealth::new(now), |old| Arc::clone(&old.health));
+            health.seen.store(now, Relaxed);
             if old.is_none() {
-                let mut condition = vitals.condition.lock();
+                let mut condition = health.condition.lock();
                 condition.late = late;
                 condition.returned = (late && self.spec.health.is_none()).then_some(now);
             }
             let own = old.filter(|old| std::ptr::eq(old.pool.as_ptr(), Arc::as_ptr(self)));
             let peers = own.map_or_else(|| Arc::new(maker.make(&member.place)), |old| Arc::clone(&old.peers));
-            roll.members.push(Endpoint::new(
+            members.listed.push(Endpoint::new(
                 member.place.clone(),
                 member.authority.clone(),
                 (member.weight, member.priority),
                 peers,
-                vitals,
+                health,
                 Arc::downgrade(self),
             ));
         }
-        roll.leave(known);
-        self.refresh(&mut roll, now);
-        let well = roll.trouble().is_none();
-        drop(roll);
+        members.leave(known);
+        self.refresh(&mut members, now);
+        let well = members.trouble().is_none();
+        drop(members);
         self.members_changed.notify_one();
         let first = self.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
         let discovered = !matches!(self.spec.source, Source::Fixed(_));
@@ -273,7 +273,7 @@ impl Pool {
         self.restored.store(true, Relaxed);
         self.heard.send_replace(false);
         let said = "it has not answered since the start; the endpoints are those it named last".to_owned();
-        self.roll.lock().set_trouble(Informant::Source, Some(said));
+        self.members.lock().set_trouble(Informant::Source, Some(said));
         self.observer.discovery_changed(&self.spec.name, false);
     }
 
@@ -286,8 +286,8 @@ impl Pool {
         self.restored.store(false, Relaxed);
         self.heard.send_replace(true);
         let now = self.now();
-        for endpoint in &self.roll.lock().members {
-            endpoint.vitals.seen.store(now, Relaxed);
+        for endpoint in &self.members.lock().listed {
+            endpoint.health.seen.store(now, Relaxed);
         }
     }
 
@@ -296,11 +296,11 @@ impl Pool {
         if from == Informant::Source {
             self.heard.send_replace(true);
         }
-        let mut roll = self.roll.lock();
-        let was = roll.trouble().is_some();
-        let changed = roll.set_trouble(from, trouble);
-        let now = roll.trouble().map(str::to_owned);
-        drop(roll);
+        let mut members = self.members.lock();
+        let was = members.trouble().is_some();
+        let changed = members.set_trouble(from, trouble);
+        let now = members.trouble().map(str::to_owned);
+        drop(members);
         if !changed {
             return;
         }
@@ -321,28 +321,28 @@ impl Pool {
     }
 
     pub(super) fn copy_failed(&self, endpoint: &Endpoint, kind: EndpointFailure) {
-        endpoint.vitals.condition.lock().last_failure = Some((kind, self.now()));
+        endpoint.health.condition.lock().last_failure = Some((kind, self.now()));
         self.look_again();
     }
 
     /// An attempt failed; `in_a_row` counts this one.
     pub(super) fn endpoint_failed(&self, endpoint: &Endpoint, kind: EndpointFailure, in_a_row: u32) {
         let now = self.now();
-        endpoint.vitals.condition.lock().last_failure = Some((kind, now));
+        endpoint.health.condition.lock().last_failure = Some((kind, now));
         self.look_again();
         if kind == EndpointFailure::Connect {
-            endpoint.vitals.closes.refused(Instant::now());
-            endpoint.vitals.doubted.notify_one();
+            endpoint.health.closes.refused(Instant::now());
+            endpoint.health.doubted.notify_one();
             self.names_doubted.notify_one();
         }
         let rule = self.spec.eject.rule(kind == EndpointFailure::Connect);
         let Some(rule) = rule.filter(|rule| in_a_row >= rule.failures.max(1)) else { return };
-        let mut roll = self.roll.lock();
-        if !roll.can_spare(endpoint.key(), rule.last) {
+        let mut members = self.members.lock();
+        if !members.can_spare(endpoint.key(), rule.last) {
             return;
         }
         {
-            let mut condition = endpoint.vitals.condition.lock();
+            let mut condition = endpoint.health.condition.lock();
             if condition.ejection.is_out() {
                 return;
             }
@@ -350,8 +350,8 @@ impl Pool {
             condition.ejected_for =
                 format!("ejected for {} s after {in_a_row} failures in a row ({})", length.as_secs_f64(), kind.name());
         }
-        self.refresh(&mut roll, now);
-        drop(roll);
+        self.refresh(&mut members, now);
+        drop(members);
         self.observer.ejected(&self.spec.name, endpoint.address(), kind);
     }
 
@@ -359,14 +359,14 @@ impl Pool {
     pub(super) fn checked(&self, endpoint: &Endpoint, complaint: Option<String>) -> bool {
         let Some(rule) = &self.spec.health else { return true };
         let now = self.now();
-        let mut roll = self.roll.lock();
+        let mut members = self.members.lock();
         let (changed, settled) = {
-            let mut condition = endpoint.vitals.condition.lock();
+            let mut condition = endpoint.health.condition.lock();
             (condition.checked(complaint, rule, now), condition.checkup.is_settled())
         };
         if changed {
-            endpoint.vitals.failures.store(0, Relaxed);
-            self.refresh(&mut roll, now);
+            endpoint.health.failures.store(0, Relaxed);
+            self.refresh(&mut members, now);
         }
         settled
     }
@@ -374,12 +374,14 @@ impl Pool {
     /// As far as is known, requests to this address are answered.
     pub(super) fn works(&self, address: &Address) -> bool {
         let authority = address.to_string();
-        self.roll.lock().members.iter().filter(|e| *e.authority == *authority || *e.address() == *authority).any(|e| {
-            let condition = e.vitals.condition.lock();
-            condition.checkup.verdict() != Verdict::Ill
-                && !condition.ejection.is_out()
-                && e.vitals.failures.load(Relaxed) == 0
-        })
+        self.members.lock().listed.iter().filter(|e| *e.authority == *authority || *e.address() == *authority).any(
+            |e| {
+                let condition = e.health.condition.lock();
+                condition.checkup.state() != CheckState::Ill
+                    && !condition.ejection.is_out()
+                    && e.health.failures.load(Relaxed) == 0
+            },
+        )
     }
 
     /// Looks at what time alone changes: ejections that end, shares that grow, endpoints that have drained.
@@ -388,17 +390,17 @@ impl Pool {
             return;
         }
         let now = self.now();
-        let mut roll = self.roll.lock();
-        roll.readmit(now);
-        self.refresh(&mut roll, now);
+        let mut members = self.members.lock();
+        members.readmit(now);
+        self.refresh(&mut members, now);
     }
 
     /// About once a second.
     pub(super) fn second_passed(&self) {
         self.budget.second_passed();
         let now = Instant::now();
-        for endpoint in &self.roll.lock().members {
-            endpoint.vitals.closes.second_passed(now);
+        for endpoint in &self.members.lock().listed {
+            endpoint.health.closes.second_passed(now);
         }
     }
 
@@ -428,17 +430,17 @@ impl Pool {
     }
 
     /// Judges every endpoint anew and arranges them for picking.
-    fn refresh(&self, roll: &mut Roll, now: u64) {
+    fn refresh(&self, members: &mut Members, now: u64) {
         // Before the look: what is learnt meanwhile must not be forgotten behind it.
         self.attention.store(false, Relaxed);
         let eject = &self.spec.eject;
         let failures = eject.rule(false).map_or(FAILING, |rule| rule.failures.max(1));
-        let weights = roll.judge(self.spec.health.is_some(), eject.ejects_last(), failures, now);
-        if roll.needs_attention() {
+        let weights = members.judge(self.spec.health.is_some(), eject.ejects_last(), failures, now);
+        if members.needs_attention() {
             self.look_again();
         }
-        self.set.store(Arc::new(EndpointSet::new(&roll.members, &weights, self.spec.balance)));
-        roll.report(&self.spec.name, &*self.observer);
+        self.set.store(Arc::new(EndpointSet::new(&members.listed, &weights, self.spec.balance)));
+        members.report(&self.spec.name, &*self.observer);
     }
 }
 

@@ -92,7 +92,7 @@ impl RequestQueue {
     }
 
     /// Permits that are taken, and requests that wait.
-    pub fn census(&self) -> (u32, usize) {
+    pub fn counts(&self) -> (u32, usize) {
         let state = self.0.lock();
         (state.taken, state.waiting.len())
     }
@@ -190,15 +190,15 @@ mod tests {
         let mut waiting = [waits(&queue), waits(&queue), waits(&queue)];
         assert!(matches!(queue.enter(), Entered::Full));
         assert!(waiting.iter_mut().all(|wait| granted(wait).is_none()));
-        assert_eq!(queue.census(), (2, 3));
+        assert_eq!(queue.counts(), (2, 3));
         drop(one);
         let third = granted(&mut waiting[0]).expect("the first is let in");
         assert!(granted(&mut waiting[1]).is_none());
         drop((two, third));
-        assert_eq!(queue.census(), (2, 0));
+        assert_eq!(queue.counts(), (2, 0));
         assert!(granted(&mut waiting[1]).is_some() && granted(&mut waiting[2]).is_some());
         drop(waiting);
-        assert_eq!(queue.census(), (0, 0));
+        assert_eq!(queue.counts(), (0, 0));
     }
 
     #[test]
@@ -207,15 +207,15 @@ mod tests {
         let one = permit(&queue);
         let (first, mut second) = (waits(&queue), waits(&queue));
         drop(first);
-        assert_eq!(queue.census(), (1, 1));
+        assert_eq!(queue.counts(), (1, 1));
         let third = waits(&queue);
         drop(one);
         let held = granted(&mut second).expect("the first has left");
         // Let in, and gone before it heard of it.
         drop(held);
-        assert_eq!(queue.census(), (1, 0));
+        assert_eq!(queue.counts(), (1, 0));
         drop(third);
-        assert_eq!(queue.census(), (0, 0));
+        assert_eq!(queue.counts(), (0, 0));
         drop(permit(&queue));
     }
 

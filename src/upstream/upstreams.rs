@@ -221,13 +221,13 @@ fn status(pool: &Pool) -> UpstreamStatus {
     pool.tick();
     let now = pool.now();
     let seconds_since = |at: u64| Duration::from_millis(now.saturating_sub(at)).as_secs_f64();
-    pool.with_roll(|roll| UpstreamStatus {
+    pool.with_members(|members| UpstreamStatus {
         name: pool.spec().name.to_string(),
         source: source_name(&pool.spec().source),
-        stale: roll.trouble().is_some(),
-        trouble: pool.problem().or_else(|| roll.trouble().map(str::to_owned)),
+        stale: members.trouble().is_some(),
+        trouble: pool.problem().or_else(|| members.trouble().map(str::to_owned)),
         queue: pool.queue().map(|(queue, limit)| {
-            let (in_flight, waiting) = queue.census();
+            let (in_flight, waiting) = queue.counts();
             QueueStatus {
                 max_in_flight: limit.most,
                 in_flight,
@@ -236,12 +236,12 @@ fn status(pool: &Pool) -> UpstreamStatus {
                 timeout_seconds: limit.timeout.as_secs_f64(),
             }
         }),
-        endpoints: roll
+        endpoints: members
             .everyone()
             .iter()
             .map(|endpoint| {
-                let vitals = &endpoint.vitals;
-                let condition = vitals.condition.lock();
+                let health = &endpoint.health;
+                let condition = health.condition.lock();
                 EndpointStatus {
                     address: endpoint.address().to_owned(),
                     weight: endpoint.weight(),
@@ -251,7 +251,7 @@ fn status(pool: &Pool) -> UpstreamStatus {
                     last_failure: condition
                         .last_failure
                         .map(|(kind, at)| LastFailure { kind: kind.name(), seconds_ago: seconds_since(at) }),
-                    seen_seconds_ago: seconds_since(vitals.seen.load(Relaxed)),
+                    seen_seconds_ago: seconds_since(health.seen.load(Relaxed)),
                 }
             })
             .collect(),

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use multilith::migration::gate::{GROUPS, Gate, Judge, Scene, SideCounts, Standing, Tick, Verdict, late_bucket};
+use multilith::migration::gate::{Circumstances, GROUPS, Gate, Judge, Scene, SideCounts, Tick, Verdict, late_bucket};
 
 /// The seed: a table can be made again.
 const SEED: u64 = 19;
@@ -191,7 +191,7 @@ fn roll_out(truth: &Truth, gate: &Arc<Gate>, times: &Times, random: &mut Random)
         if judge.worst().is_some() {
             return end(Verdict::RollBack);
         }
-        if since_move % 6 == 0 && judge.rule(Standing::default()).verdict == Verdict::Advance {
+        if since_move % 6 == 0 && judge.rule(Circumstances::default()).verdict == Verdict::Advance {
             step += 1;
             since_move = 0;
             if step == gate.steps.len() {

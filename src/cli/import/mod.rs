@@ -94,16 +94,24 @@ fn shown(text: &str) -> String {
     shown
 }
 
-fn read(file: &str) -> Result<String, String> {
-    let input: Box<dyn Read> = if file == "-" {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(std::fs::File::open(file).map_err(|error| error.to_string())?)
-    };
+/// Why a list of routes cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    #[error("{0}")]
+    Unreadable(#[from] std::io::Error),
+    #[error("it has more than 128 MiB")]
+    TooLong,
+    #[error("it is not UTF-8")]
+    NotUtf8,
+}
+
+fn read(file: &str) -> Result<String, ListError> {
+    let input: Box<dyn Read> =
+        if file == "-" { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(file)?) };
     let mut bytes = Vec::new();
-    input.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    input.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
-        return Err("it has more than 128 MiB".to_owned());
+        return Err(ListError::TooLong);
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|_| ListError::NotUtf8)
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::super::translated::{Passing, refused};
 use super::super::{Brief, Fault, NotRun, RemoteBrief};
 use super::session::uuid;
-use super::{Bus, Heard, Publish, Standing, begins_within, reply};
+use super::{Bus, BusState, Heard, Publish, begins_within, reply};
 use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead};
 use crate::route::RemoteCall;
 
@@ -93,10 +93,10 @@ impl BusCall {
     /// The request is whole: the message is handed to the task that publishes.
     fn publish(&mut self) -> Result<(), Fault> {
         match *self.nameko.standing.borrow() {
-            Standing::Open(Some(0)) => return Err(Fault::NotRun(NotRun::NoConsumer)),
-            Standing::Blocked => return Err(Fault::NotRun(NotRun::Throttled)),
-            Standing::Open(_) => {}
-            Standing::Down(_) | Standing::Unknown => return Err(Fault::NotRun(NotRun::Unreachable)),
+            BusState::Open(Some(0)) => return Err(Fault::NotRun(NotRun::NoConsumer)),
+            BusState::Blocked => return Err(Fault::NotRun(NotRun::Throttled)),
+            BusState::Open(_) => {}
+            BusState::Down(_) | BusState::Unknown => return Err(Fault::NotRun(NotRun::Unreachable)),
         }
         let brief = self.brief.take().unwrap_or_default();
         let limit = Instant::now() + begins_within(&brief);

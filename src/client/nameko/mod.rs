@@ -44,7 +44,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 pub struct Bus {
     spec: NamekoSpec,
     publishes: mpsc::Sender<Publish>,
-    standing: watch::Sender<Standing>,
+    standing: watch::Sender<BusState>,
 }
 
 impl fmt::Debug for Bus {
@@ -55,7 +55,7 @@ impl fmt::Debug for Bus {
 
 /// What is known of the bus and of who listens there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum BusState {
     /// Nothing yet.
     Unknown,
     Down(String),
@@ -92,10 +92,10 @@ pub(super) enum Heard {
 impl Bus {
     pub(super) fn start(spec: NamekoSpec, tls: Option<BrokerTls>, runtime: &Handle) -> Arc<Self> {
         let (publishes, calls) = mpsc::channel(WAITING);
-        let nameko = Arc::new(Self { spec, publishes, standing: watch::Sender::new(Standing::Unknown) });
+        let nameko = Arc::new(Self { spec, publishes, standing: watch::Sender::new(BusState::Unknown) });
         if nameko.spec.broker.tls && tls.is_none() {
             // Why was reported. The password does not go out in the clear instead.
-            nameko.stands(Standing::Down("its certificates cannot be used".to_owned()));
+            nameko.stands(BusState::Down("its certificates cannot be used".to_owned()));
         } else {
             runtime.spawn(keep(Arc::downgrade(&nameko), calls, tls));
         }
@@ -104,14 +104,14 @@ impl Bus {
 
     /// A message may be published.
     pub(super) fn is_open(&self) -> bool {
-        matches!(*self.standing.borrow(), Standing::Open(_) | Standing::Blocked)
+        matches!(*self.standing.borrow(), BusState::Open(_) | BusState::Blocked)
     }
 
     /// Waits until one may.
     pub(super) async fn ready(&self, limit: Option<Duration>) -> Result<(), ConnectError> {
         let limit = limit.unwrap_or(READY);
         let mut standing = self.standing.subscribe();
-        let open = standing.wait_for(|standing| matches!(standing, Standing::Open(_) | Standing::Blocked));
+        let open = standing.wait_for(|standing| matches!(standing, BusState::Open(_) | BusState::Blocked));
         // The sender is this one's own.
         tokio::time::timeout(limit, open).await.map(|_| ()).map_err(|_| ConnectError::Timeout(limit))
     }
@@ -119,16 +119,16 @@ impl Bus {
     /// Waits until it is known whether somebody would answer.
     pub(super) async fn check(&self) -> Result<(), BusDown> {
         let mut standing = self.standing.subscribe();
-        let known = standing.wait_for(|standing| !matches!(standing, Standing::Unknown | Standing::Open(None))).await;
+        let known = standing.wait_for(|standing| !matches!(standing, BusState::Unknown | BusState::Open(None))).await;
         match known.as_deref() {
-            Ok(Standing::Open(Some(0))) => Err(BusDown::NoConsumer(format!("rpc-{}", self.spec.service))),
-            Ok(Standing::Down(why)) => Err(BusDown::Broker(why.clone())),
-            Ok(Standing::Blocked) => Err(BusDown::Blocked),
+            Ok(BusState::Open(Some(0))) => Err(BusDown::NoConsumer(format!("rpc-{}", self.spec.service))),
+            Ok(BusState::Down(why)) => Err(BusDown::Broker(why.clone())),
+            Ok(BusState::Blocked) => Err(BusDown::Blocked),
             _ => Ok(()),
         }
     }
 
-    fn stands(&self, now: Standing) {
+    fn stands(&self, now: BusState) {
         self.standing.send_if_modified(|standing| {
             let changed = *standing != now;
             *standing = now;
@@ -233,7 +233,7 @@ async fn keep(target: Weak<Bus>, mut calls: mpsc::Receiver<Publish>, tls: Option
         {
             let Some(target) = target.upgrade() else { return };
             tracing::warn!(service = &*spec.service, broker = %spec.broker, why, "no connection to a bus");
-            target.stands(Standing::Down(why));
+            target.stands(BusState::Down(why));
         }
         let rest = tokio::time::sleep(pause);
         tokio::pin!(rest);

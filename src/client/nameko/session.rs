@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::{BrokerTls, Bus, CALL_ID_STACK, Heard, Publish, Standing, USER_ID, arguments};
+use super::{BrokerTls, Bus, BusState, CALL_ID_STACK, Heard, Publish, USER_ID, arguments};
 use crate::endpoint::NamekoSpec;
 
 /// The reply queue goes so long after the connection that used it.
@@ -120,7 +120,7 @@ impl Session {
         calls: &mut mpsc::Receiver<Publish>,
     ) -> Ended {
         if let Some(target) = target.upgrade() {
-            target.stands(Standing::Open(None));
+            target.stands(BusState::Open(None));
         }
         let mut watch =
             tokio::spawn(watch_consumers(self.connection.clone(), spec.service.clone(), Weak::clone(target)));
@@ -171,7 +171,7 @@ impl Session {
         if slow != self.slow {
             self.slow = slow;
             let Some(target) = target.upgrade() else { return true };
-            target.stands(if slow { Standing::Blocked } else { Standing::Open(None) });
+            target.stands(if slow { BusState::Blocked } else { BusState::Open(None) });
         }
         waits <= STUCK && self.connection.is_open() && self.channel.is_open()
     }
@@ -307,9 +307,9 @@ async fn watch_consumers(connection: Connection, service: Box<str>, target: Weak
         let Some(known) = target.upgrade() else { return };
         if let Some(consumers) = consumers {
             known.standing.send_if_modified(|standing| {
-                let changed = matches!(standing, Standing::Open(before) if *before != Some(consumers));
+                let changed = matches!(standing, BusState::Open(before) if *before != Some(consumers));
                 if changed {
-                    *standing = Standing::Open(Some(consumers));
+                    *standing = BusState::Open(Some(consumers));
                 }
                 changed
             });

@@ -39,43 +39,58 @@ fn host(site: Site<'_>, draft: &mut Draft<'_>) -> Option<HostPattern> {
             given.span.clone(),
             format!("`{}` is not a host", given.value),
             "not a host",
-            help.clone(),
+            help.to_string(),
         );
     }
     pattern.ok()
 }
 
+/// A text that is no host of a route, by what is to be done about it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum BadHost {
+    #[error("remove `host`: a route without it takes every host")]
+    Every,
+    #[error("write `host = \"{0}\"`")]
+    Url(Box<str>),
+    #[error("write an IPv6 address in brackets, as in `[::1]`")]
+    Brackets,
+    #[error("write a name, `example.com`, or a wildcard, `*.example.com`")]
+    Port,
+    #[error("`*` stands for the first labels only, as in `*.example.com`")]
+    Wildcard,
+    #[error("write a name, `example.com`, or a wildcard, `*.example.com`; names in other scripts in their `xn--` form")]
+    Name,
+}
+
 /// The case and a port do not count.
-fn read_host(text: &str) -> Result<HostPattern, String> {
+fn read_host(text: &str) -> Result<HostPattern, BadHost> {
     if text == "*" || text.is_empty() {
-        return Err("remove `host`: a route without it takes every host".to_owned());
+        return Err(BadHost::Every);
     }
     if let Some((_, rest)) = text.split_once("://") {
-        return Err(format!("write `host = \"{}\"`", rest.split('/').next().unwrap_or("")));
+        return Err(BadHost::Url(rest.split('/').next().unwrap_or("").into()));
     }
     let lower = text.to_ascii_lowercase();
     if let Some(literal) = lower.strip_prefix('[') {
         let inner = literal.split(']').next().unwrap_or("");
         return match inner.parse::<std::net::Ipv6Addr>() {
             Ok(_) => Ok(HostPattern::Exact(format!("[{inner}]").into())),
-            Err(_) => Err("write an IPv6 address in brackets, as in `[::1]`".to_owned()),
+            Err(_) => Err(BadHost::Brackets),
         };
     }
     let without_port = match lower.split_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        Some(_) => return Err("write a name, `example.com`, or a wildcard, `*.example.com`".to_owned()),
+        Some(_) => return Err(BadHost::Port),
         None => &lower,
     };
     let without_port = without_port.trim_end_matches('.');
     let name = without_port.strip_prefix("*.").unwrap_or(without_port);
     if name.contains('*') {
-        return Err("`*` stands for the first labels only, as in `*.example.com`".to_owned());
+        return Err(BadHost::Wildcard);
     }
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.split('.').any(str::is_empty) || !name.chars().all(fine) {
-        let remedy =
-            "write a name, `example.com`, or a wildcard, `*.example.com`; names in other scripts in their `xn--` form";
-        return Err(remedy.to_owned());
+        return Err(BadHost::Name);
     }
     Ok(if without_port.len() == name.len() {
         HostPattern::Exact(name.into())

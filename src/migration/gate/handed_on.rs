@@ -79,7 +79,7 @@ impl Judge {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{Gate, Scene, Standing, Tick};
+    use super::super::{Circumstances, Gate, Scene, Tick};
     use super::*;
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
             first.observe(&tick(count % 2), true);
             next.observe(&tick(count % 2), true);
         }
-        let (one, other) = (first.rule(Standing::default()), next.rule(Standing::default()));
+        let (one, other) = (first.rule(Circumstances::default()), next.rule(Circumstances::default()));
         assert_eq!((one.verdict, one.why), (other.verdict, other.why));
         for (one, other) in one.readings.iter().zip(&other.readings) {
             assert_eq!((one.metric, one.service, one.monolith), (other.metric, other.service, other.monolith));
@@ -120,6 +120,9 @@ mod tests {
         }
         let mut elsewhere = Judge::new(&gate, scene, 2);
         elsewhere.go_on(&first.hand_on());
-        assert_eq!(elsewhere.rule(Standing::default()), Judge::new(&gate, scene, 2).rule(Standing::default()));
+        assert_eq!(
+            elsewhere.rule(Circumstances::default()),
+            Judge::new(&gate, scene, 2).rule(Circumstances::default())
+        );
     }
 }

@@ -30,4 +30,4 @@ pub use overdispersion::{Dispersion, GROUPS, Groups};
 pub use pairs::{Discordant, PairTest};
 pub use reading::{Needs, Obstacle, Reading};
 pub use settings::{Gate, OnFail};
-pub use verdict::{Ruling, Standing, Verdict};
+pub use verdict::{Circumstances, Ruling, Verdict};

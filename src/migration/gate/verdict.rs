@@ -34,7 +34,7 @@ impl Verdict {
 
 /// What the evidence does not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct Circumstances {
     /// Nothing is done at all.
     pub obstacle: Option<Obstacle>,
     pub paused: bool,
@@ -68,7 +68,7 @@ impl Judge {
 
     /// The verdict at the end of an interval, and at any other moment.
     #[must_use]
-    pub fn rule(&self, standing: Standing) -> Ruling {
+    pub fn rule(&self, standing: Circumstances) -> Ruling {
         let readings = self.readings();
         let (verdict, why) = self.decide(standing, &readings);
         // More requests do not mend a service that is worse.
@@ -77,7 +77,7 @@ impl Judge {
         Ruling { verdict, why, needs, readings }
     }
 
-    fn decide(&self, standing: Standing, readings: &[Reading]) -> (Verdict, String) {
+    fn decide(&self, standing: Circumstances, readings: &[Reading]) -> (Verdict, String) {
         if let Some(obstacle) = standing.obstacle {
             return (Verdict::Hold, words::obstacle(obstacle).into_owned());
         }

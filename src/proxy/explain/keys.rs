@@ -8,7 +8,7 @@ use crate::compile::{ProxyProtocol, Snapshot, TlsVersion};
 use crate::diagnostic::Sources;
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::{Arrival, Received};
-use crate::migration::{Copy, Decision, ISSUED_COOKIE, Pinning, Policy, Unit};
+use crate::migration::{CopyDecision, Decision, ISSUED_COOKIE, Pinning, Policy, Unit};
 use crate::route::{CacheBy, CredentialSource, EtcdApi, Facts, RateKey, Route};
 
 /// A request on its way, as far as it is known.
@@ -137,7 +137,7 @@ impl Bearing<'_> {
 
     fn identity(&self, route: &Route, say: &mut impl FnMut(&str, String)) {
         let answers = self.decision.upstream != UpstreamId::MONOLITH && !self.redirects;
-        let copied = matches!(self.decision.copy, Copy::To(upstream) if upstream != UpstreamId::MONOLITH);
+        let copied = matches!(self.decision.copy, CopyDecision::To(upstream) if upstream != UpstreamId::MONOLITH);
         if !answers && !copied {
             return;
         }

@@ -20,7 +20,7 @@ use crate::endpoint::{TargetSpec, UpstreamId};
 use crate::guard;
 use crate::guard::headers::Arrival;
 use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
-use crate::migration::{Breaker, Copy, Decision, Dial, Given, Side, decide};
+use crate::migration::{Breaker, CopyDecision, Decision, Dial, Given, Side, decide};
 use crate::route::{Route, RouteId, normalise_bytes};
 use keys::Bearing;
 use reason::{copy, reason};
@@ -283,7 +283,7 @@ pub fn explain(
     let writing = Writing { snapshot, found, route, policy, client: received.client };
     let ours = |failure: Failure| ExplainError::Refused(500, failure.to_string());
     let copied = match decision.copy {
-        Copy::To(upstream) if snapshot.upstreams[upstream.index()].target != TargetSpec::Http => {
+        CopyDecision::To(upstream) if snapshot.upstreams[upstream.index()].target != TargetSpec::Http => {
             let head = writing.head(&request, Side::Service, upstream).map_err(ours)?;
             writing.translation(&head, upstream)
         }
@@ -334,7 +334,7 @@ fn fault(route: Option<&Route>, decision: &Decision) -> Option<String> {
 fn asked_servers(route: Option<&Route>, decision: &Decision) -> Vec<ExplainedAsking> {
     let Some(route) = route else { return Vec::new() };
     let answers = decision.upstream != UpstreamId::MONOLITH;
-    let copied = matches!(decision.copy, Copy::To(upstream) if upstream != UpstreamId::MONOLITH);
+    let copied = matches!(decision.copy, CopyDecision::To(upstream) if upstream != UpstreamId::MONOLITH);
     let mut asked = Vec::new();
     if let Some(rule) = route.identity.forward.as_deref().filter(|_| answers || copied) {
         let headers = rule.headers.iter().map(ToString::to_string).collect();

@@ -3,7 +3,7 @@
 use super::ExplainedCopy;
 use super::upstream::name_of;
 use crate::compile::Snapshot;
-use crate::migration::{Bucket, Copy, Decision, Dial, Policy, Reason, Stage};
+use crate::migration::{Bucket, CopyDecision, Decision, Dial, Policy, Reason, Stage};
 use crate::route::Route;
 
 pub(super) fn reason(dial: Dial, decision: &Decision, route: Option<&Route>, monolith_only: bool) -> String {
@@ -43,15 +43,17 @@ fn share(dial: Dial, decision: &Decision, Bucket(bucket): Bucket) -> String {
 pub(super) fn copy(snapshot: &Snapshot, policy: &Policy, decision: &Decision, call: bool) -> Option<ExplainedCopy> {
     let sample = policy.shadow.as_ref()?.sample;
     let (upstream, why) = match decision.copy {
-        Copy::None => return None,
-        Copy::To(upstream) => (Some(name_of(snapshot, upstream)), format!("{sample} of such requests are copied")),
+        CopyDecision::None => return None,
+        CopyDecision::To(upstream) => {
+            (Some(name_of(snapshot, upstream)), format!("{sample} of such requests are copied"))
+        }
         // The sample depends on the request's id, which is made when it arrives.
-        Copy::SampledOut => (None, format!("{sample} of such requests are copied")),
-        Copy::Method if call && !decision.safe_call => {
+        CopyDecision::SampledOut => (None, format!("{sample} of such requests are copied")),
+        CopyDecision::Method if call && !decision.safe_call => {
             (None, "calls of gRPC are POST, and `safe_methods` does not declare this one safe".to_owned())
         }
-        Copy::Method => (None, "this method is not copied".to_owned()),
-        Copy::Upgrade => (None, "upgrades are never copied".to_owned()),
+        CopyDecision::Method => (None, "this method is not copied".to_owned()),
+        CopyDecision::Upgrade => (None, "upgrades are never copied".to_owned()),
     };
     Some(ExplainedCopy { upstream, why, translation: None })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::sink::Sink;
-use crate::endpoint::{Listing, Look, read_line};
+use crate::endpoint::{BadNotation, Listing, Look, read_line};
 
 const PERIOD: Duration = Duration::from_millis(500);
 
@@ -41,8 +41,16 @@ pub(super) async fn follow(mut sink: Sink, path: &Path) {
     }
 }
 
+/// A line that names no endpoint.
+#[derive(Debug, thiserror::Error)]
+#[error("line {number}: {why}")]
+struct BadLine {
+    number: usize,
+    why: BadNotation,
+}
+
 /// A text with a mistake is refused as a whole: half a list would take endpoints away.
-fn read(text: &str) -> Result<Vec<Listing>, String> {
+fn read(text: &str) -> Result<Vec<Listing>, BadLine> {
     let mut list = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         match read_line(line) {
@@ -50,7 +58,7 @@ fn read(text: &str) -> Result<Vec<Listing>, String> {
             Ok(Some((address, weight))) => {
                 list.push(Listing { key: address.to_string().into(), address, weight });
             }
-            Err(why) => return Err(format!("line {number}: {why}")),
+            Err(why) => return Err(BadLine { number, why }),
         }
     }
     Ok(list)
@@ -63,6 +71,6 @@ mod tests {
     #[test]
     fn a_mistake_names_its_line_and_spoils_the_whole_text() {
         assert_eq!(read("a:1\n\n# nobody\nb:2 weight=3\n").unwrap().len(), 2);
-        assert_eq!(read("a:1\nb\n").unwrap_err(), "line 2: a port is missing: `host:port` is expected");
+        assert_eq!(read("a:1\nb\n").unwrap_err().to_string(), "line 2: a port is missing: `host:port` is expected");
     }
 }

@@ -5,7 +5,7 @@ use multilith::compile::compile;
 use multilith::endpoint::UpstreamId;
 use multilith::message::Fields;
 use multilith::migration::{
-    Breaker, Copy, Dial, Given, Percent, Policy, SafeCalls, Shadow, Stage, WriteCopies, decide,
+    Breaker, CopyDecision, Dial, Given, Percent, Policy, SafeCalls, Shadow, Stage, WriteCopies, decide,
 };
 use multilith::reload::environment;
 use multilith::route::{Facts, HeaderEdits, MethodSet};
@@ -22,7 +22,7 @@ fn is_safe(method: &Method) -> bool {
 }
 
 /// Asks for a copy in every way a request can.
-fn copies(policy: &Policy, mut look: impl FnMut(&Method, Copy)) {
+fn copies(policy: &Policy, mut look: impl FnMut(&Method, CopyDecision)) {
     let headers = Fields::new();
     for method in methods() {
         for (upgrade, monolith_only) in [(false, false), (true, false), (false, true)] {
@@ -47,7 +47,7 @@ fn copies(policy: &Policy, mut look: impl FnMut(&Method, Copy)) {
                     let given = Given { facts: &facts, dial, monolith_only, breaker, forced, fresh, sample };
                     let copy = decide(policy, &given).copy;
                     if upgrade || monolith_only {
-                        assert!(!matches!(copy, Copy::To(_)), "{method} {upgrade} {monolith_only}");
+                        assert!(!matches!(copy, CopyDecision::To(_)), "{method} {upgrade} {monolith_only}");
                     }
                     look(&method, copy);
                 }
@@ -94,7 +94,7 @@ fn no_unsafe_method_is_ever_copied_to_the_monolith() {
                     gate: None,
                 };
                 copies(&policy, |method, copy| {
-                    let Copy::To(target) = copy else { return };
+                    let CopyDecision::To(target) = copy else { return };
                     sent += 1;
                     assert!(*method != Method::CONNECT, "{stage}");
                     assert!(methods.contains(method), "{stage} {method}");
@@ -128,7 +128,7 @@ fn no_file_has_an_unsafe_method_copied_to_what_is_not_a_sandbox() {
                         };
                         right += 1;
                         copies(&snapshot.routes[0].policy, |method, copy| {
-                            let Copy::To(target) = copy else { return };
+                            let CopyDecision::To(target) = copy else { return };
                             let declared = snapshot.upstreams[target.index()].sandbox;
                             let writable = declared && target != UpstreamId::MONOLITH;
                             assert!(is_safe(method) || writable, "{method} would be copied by\n{text}");

@@ -60,7 +60,7 @@ fn an_endpoint_whose_check_fails_gets_nothing_until_it_is_well_again() {
 fn when_all_checks_fail_there_is_no_endpoint() {
     let (server, status) = program();
     let world = World::new(checked(&[server.address.to_string()], get("/healthz")));
-    world.eventually("it is healthy", || world.pool.census().healthy == 1);
+    world.eventually("it is healthy", || world.pool.counts().healthy == 1);
     status.store(500, Ordering::SeqCst);
     world.eventually("all are down", || world.pool.pick(None, &[]).err() == Some(NoEndpoint::AllDown));
 }
@@ -74,7 +74,7 @@ fn before_its_first_check_an_endpoint_may_be_used_only_when_nobody_else_is_known
     let alone = World::new(checked(std::slice::from_ref(&silent_address), get("/healthz")));
     assert_eq!(alone.pool.pick(None, &[]).unwrap().address(), silent_address);
     let both = World::new(checked(&[server.address.to_string(), silent_address.clone()], get("/healthz")));
-    both.eventually("the one that answers is healthy", || both.pool.census().healthy == 1);
+    both.eventually("the one that answers is healthy", || both.pool.counts().healthy == 1);
     for _ in 0..20 {
         assert_eq!(both.pool.pick(None, &[]).unwrap().address(), server.address.to_string());
     }

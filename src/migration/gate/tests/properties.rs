@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::migration::gate::evalue::{Bets, Count, Direction, log_e};
 use crate::migration::gate::metric::{Against, Comparison, Seen};
 use crate::migration::gate::overdispersion::{GROUPS, Groups};
-use crate::migration::gate::{Gate, Judge, Needs, Scene, Standing, Tick, Verdict};
+use crate::migration::gate::{Circumstances, Gate, Judge, Needs, Scene, Tick, Verdict};
 
 /// The logarithms of n!/(k!(n−k)!) pᵏ(1−p)ⁿ⁻ᵏ for all k.
 fn binomial(n: u32, p: f64) -> Vec<f64> {
@@ -133,7 +133,7 @@ proptest! {
                 tick.service.late[100] = 100;
                 judge.observe(&tick, true);
             }
-            judge.rule(Standing::default()).verdict
+            judge.rule(Circumstances::default()).verdict
         };
         if ruled(0) == Verdict::RollBack {
             prop_assert!(ruled(1) != Verdict::Advance);
@@ -166,7 +166,7 @@ fn a_service_that_refuses_everybody_quickly_is_rolled_back() {
         tick.service.late[100] = 10;
         judge.observe(&tick, true);
     }
-    let ruling = judge.rule(Standing::default());
+    let ruling = judge.rule(Circumstances::default());
     assert_eq!(ruling.verdict, Verdict::RollBack, "{}", ruling.why);
     assert_eq!(ruling.why, "refusals: service 100 % of 100, monolith 0 % of 9 600; allowed +1 %");
 }
@@ -177,7 +177,7 @@ fn silence_holds_for_ever() {
     for _ in 0..10_000 {
         judge.observe(&Tick::default(), true);
     }
-    assert_eq!(judge.rule(Standing::default()).verdict, Verdict::Hold);
+    assert_eq!(judge.rule(Circumstances::default()).verdict, Verdict::Hold);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_limit_of_time_that_the_monolith_left_behind_is_not_said_to_be_the_service_a
     for _ in 0..40 {
         judge.observe(&tick(268), true);
     }
-    let ruling = judge.rule(Standing::default());
+    let ruling = judge.rule(Circumstances::default());
     assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::OldLimit), "{}", ruling.why);
 }
 
@@ -217,6 +217,6 @@ fn equal_services_whose_times_have_two_humps_are_not_said_to_be_at_the_margin() 
     for _ in 0..40 {
         judge.observe(&tick([470, 490]), true);
     }
-    let ruling = judge.rule(Standing::default());
+    let ruling = judge.rule(Circumstances::default());
     assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::Unpaired), "{}", ruling.why);
 }

@@ -95,7 +95,8 @@ fn pool() -> Arc<Pool> {
 }
 
 fn listed(pool: &Pool) -> Vec<String> {
-    let mut listed: Vec<_> = pool.with_roll(|roll| roll.members.iter().map(|e| e.address().to_owned()).collect());
+    let mut listed: Vec<_> =
+        pool.with_members(|members| members.listed.iter().map(|e| e.address().to_owned()).collect());
     listed.sort();
     listed
 }
@@ -103,7 +104,7 @@ fn listed(pool: &Pool) -> Vec<String> {
 async fn eventually(what: &str, pool: &Pool, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
-        let trouble = pool.with_roll(|roll| roll.trouble().map(str::to_owned));
+        let trouble = pool.with_members(|members| members.trouble().map(str::to_owned));
         assert!(Instant::now() < deadline, "it did not come true that {what}: {:?}, {trouble:?}", listed(pool));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -123,11 +124,11 @@ async fn addresses_are_followed_and_kept_while_the_name_does_not_resolve() {
     server.set_addresses("users.test", &[2, 3]);
     eventually("one is replaced", &pool, || listed(&pool) == ["127.0.0.2:7001", "127.0.0.3:7001"]).await;
     server.zone.lock().unwrap().clear();
-    eventually("trouble is reported", &pool, || pool.with_roll(|roll| roll.trouble().is_some())).await;
+    eventually("trouble is reported", &pool, || pool.with_members(|members| members.trouble().is_some())).await;
     assert_eq!(listed(&pool), ["127.0.0.2:7001", "127.0.0.3:7001"]);
     server.set_addresses("users.test", &[4]);
     eventually("the new one is listed alone", &pool, || listed(&pool) == ["127.0.0.4:7001"]).await;
-    assert!(pool.with_roll(|roll| roll.trouble().is_none()));
+    assert!(pool.with_members(|members| members.trouble().is_none()));
 }
 
 #[tokio::test]
@@ -168,22 +169,23 @@ async fn services_have_ports_weights_and_priorities() {
     });
     let all = ["127.0.0.1:7001", "127.0.0.1:7003", "127.0.0.2:7002"];
     eventually("all are listed", &pool, || listed(&pool) == all).await;
-    let weights = pool
-        .with_roll(|roll| roll.members.iter().map(|e| (e.address().to_owned(), e.weight())).collect::<HashMap<_, _>>());
+    let weights = pool.with_members(|members| {
+        members.listed.iter().map(|e| (e.address().to_owned(), e.weight())).collect::<HashMap<_, _>>()
+    });
     assert_eq!((weights["127.0.0.1:7001"], weights["127.0.0.2:7002"]), (10, 1));
     let picked: std::collections::BTreeSet<_> =
         (0..50).map(|_| pool.pick(None, &[]).unwrap().address().to_owned()).collect();
     assert!(!picked.contains("127.0.0.1:7003"), "the second priority was picked while the first is well");
-    let standby = pool.with_roll(|roll| {
-        let endpoint = roll.members.iter().find(|e| e.address() == "127.0.0.1:7003").unwrap();
-        let condition = endpoint.vitals.condition.lock();
+    let standby = pool.with_members(|members| {
+        let endpoint = members.listed.iter().find(|e| e.address() == "127.0.0.1:7003").unwrap();
+        let condition = endpoint.health.condition.lock();
         (condition.state, condition.why.clone())
     });
     assert_eq!(standby, (EndpointState::Unchecked, "waits: endpoints of priority 1 are well".to_owned()));
 
     // A target that does not resolve just now is not gone; a record that is gone, at the second look.
     server.zone.lock().unwrap().remove(&("two.test", RecordType::A));
-    eventually("trouble is reported", &pool, || pool.with_roll(|roll| roll.trouble().is_some())).await;
+    eventually("trouble is reported", &pool, || pool.with_members(|members| members.trouble().is_some())).await;
     assert_eq!(listed(&pool), all);
     server.zone.lock().unwrap().insert(("_http._tcp.users.test", RecordType::SRV), records[2..].to_vec());
     eventually("the others are gone", &pool, || listed(&pool) == ["127.0.0.1:7003"]).await;

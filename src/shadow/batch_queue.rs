@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-pub(super) use tokio::sync::mpsc::UnboundedSender as Departures;
+pub(super) use tokio::sync::mpsc::UnboundedSender as BatchSender;
 
 /// Between two turns.
 const TURN: Duration = Duration::from_millis(1);
@@ -17,16 +17,16 @@ const TURN: Duration = Duration::from_millis(1);
 const QUIET: u32 = 50;
 
 /// Both ends. What is put down is bounded by what may be in flight.
-pub(super) fn departures<T>() -> (Departures<T>, Turns<T>) {
+pub(super) fn batch_queue<T>() -> (BatchSender<T>, BatchReceiver<T>) {
     let (put, waiting) = unbounded_channel();
-    (put, Turns(waiting))
+    (put, BatchReceiver(waiting))
 }
 
 /// Takes away what any thread has put down.
 #[derive(Debug)]
-pub(super) struct Turns<T>(UnboundedReceiver<T>);
+pub(super) struct BatchReceiver<T>(UnboundedReceiver<T>);
 
-impl<T> Turns<T> {
+impl<T> BatchReceiver<T> {
     /// The jobs since the last turn, at least one; `None`: every sender is gone.
     pub(super) async fn next(&mut self) -> Option<Vec<T>> {
         let mut taken = Vec::new();
@@ -55,7 +55,7 @@ mod tests {
         const THREADS: u64 = 4;
         const EACH: u64 = 2000;
         static SLEPT: AtomicBool = AtomicBool::new(false);
-        let (put, mut turns) = departures();
+        let (put, mut turns) = batch_queue();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {

@@ -5,43 +5,43 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::endpoint::Endpoint;
-use super::observer::{Census, Observer};
+use super::endpoint_health::{Condition, EndpointHealth, EndpointKey};
+use super::observer::{EndpointStates, Observer};
 use super::peers::Place;
 use super::pool::Informant;
 use super::status::EndpointState;
-use super::vitals::{Condition, EndpointKey, Vitals};
-use crate::endpoint::{Health, RAMP, Verdict, tenths};
+use crate::endpoint::{CheckState, Health, RAMP, tenths};
 
 #[derive(Debug, Default)]
-pub(super) struct Roll {
-    pub(super) members: Vec<Arc<Endpoint>>,
+pub(super) struct Members {
+    pub(super) listed: Vec<Arc<Endpoint>>,
     /// No longer listed, but with requests in flight.
     pub(super) leaving: Vec<Arc<Endpoint>>,
-    pub(super) census: Census,
+    pub(super) counts: EndpointStates,
     counted: bool,
     source_trouble: Option<String>,
     names_trouble: Option<String>,
 }
 
-impl Roll {
+impl Members {
     /// Of a pool that takes over from another.
     pub(super) fn draining(leaving: Vec<Arc<Endpoint>>) -> Self {
         Self { leaving, ..Self::default() }
     }
 
     pub(super) fn everyone(&self) -> Vec<Arc<Endpoint>> {
-        self.members.iter().chain(&self.leaving).cloned().collect()
+        self.listed.iter().chain(&self.leaving).cloned().collect()
     }
 
     pub(super) fn take_everyone(&mut self) -> HashMap<Place, Arc<Endpoint>> {
         let leaving = self.leaving.drain(..);
         // Members come last: one that left and came back is both.
-        leaving.chain(self.members.drain(..)).map(|endpoint| (endpoint.place.clone(), endpoint)).collect()
+        leaving.chain(self.listed.drain(..)).map(|endpoint| (endpoint.place.clone(), endpoint)).collect()
     }
 
     /// Those of `known` that are not members (any more) leave.
     pub(super) fn leave(&mut self, known: HashMap<Place, Arc<Endpoint>>) {
-        let stays = |endpoint: &Endpoint| self.members.iter().any(|member| member.key() == endpoint.key());
+        let stays = |endpoint: &Endpoint| self.listed.iter().any(|member| member.key() == endpoint.key());
         self.leaving = known.into_values().filter(|endpoint| !stays(endpoint)).collect();
     }
 
@@ -63,17 +63,16 @@ impl Roll {
     /// It is a member, and others can take its requests or need not.
     pub(super) fn can_spare(&self, key: EndpointKey, last: bool) -> bool {
         let able = |e: &&Arc<Endpoint>| e.is_eligible() && e.weight() > 0;
-        self.members.iter().any(|e| e.key() == key)
-            && (last || self.members.iter().filter(able).any(|e| e.key() != key))
+        self.listed.iter().any(|e| e.key() == key) && (last || self.listed.iter().filter(able).any(|e| e.key() != key))
     }
 
     /// Lets those back whose ejection is over.
     pub(super) fn readmit(&mut self, now: u64) {
-        for endpoint in &self.members {
-            let mut condition = endpoint.vitals.condition.lock();
+        for endpoint in &self.listed {
+            let mut condition = endpoint.health.condition.lock();
             if condition.ejection.readmit(now) {
                 condition.returned = Some(now);
-                endpoint.vitals.failures.store(0, Relaxed);
+                endpoint.health.failures.store(0, Relaxed);
             }
         }
     }
@@ -82,43 +81,43 @@ impl Roll {
     /// `failures`: so many in a row make an endpoint fail that no check looks at.
     pub(super) fn judge(&mut self, checked: bool, last: bool, failures: u32, now: u64) -> Vec<u32> {
         let mut shares: Vec<u32> =
-            self.members.iter().map(|e| share(&e.vitals.condition.lock(), checked, now)).collect();
-        let able = |shares: &[u32]| shares.iter().zip(&self.members).any(|(&share, e)| share > 0 && e.weight() > 0);
+            self.listed.iter().map(|e| share(&e.health.condition.lock(), checked, now)).collect();
+        let able = |shares: &[u32]| shares.iter().zip(&self.listed).any(|(&share, e)| share > 0 && e.weight() > 0);
         if !able(&shares) {
             // Rather than no endpoint: first those of unknown health, then those that failed for some requests.
-            self.raise(&mut shares, |c| !c.ejection.is_out() && c.checkup.verdict() == Verdict::Unknown);
+            self.raise(&mut shares, |c| !c.ejection.is_out() && c.checkup.state() == CheckState::Unknown);
         }
         if !able(&shares) && !last {
-            for endpoint in &self.members {
-                endpoint.vitals.condition.lock().ejection.pardon(now);
+            for endpoint in &self.listed {
+                endpoint.health.condition.lock().ejection.pardon(now);
             }
-            self.raise(&mut shares, |c| c.checkup.verdict() != Verdict::Ill);
+            self.raise(&mut shares, |c| c.checkup.state() != CheckState::Ill);
         }
         // A healthy member behind a lower priority number gets nothing.
-        let able = self.members.iter().zip(&shares).filter(|(e, share)| **share > 0 && e.weight() > 0);
+        let able = self.listed.iter().zip(&shares).filter(|(e, share)| **share > 0 && e.weight() > 0);
         let first = able.map(|(e, _)| e.priority).min().unwrap_or(u16::MAX);
-        for (endpoint, share) in self.members.iter().zip(&mut shares) {
+        for (endpoint, share) in self.listed.iter().zip(&mut shares) {
             if endpoint.priority > first {
                 *share = 0;
             }
         }
-        for (endpoint, share) in self.members.iter().zip(&shares) {
-            let mut condition = endpoint.vitals.condition.lock();
+        for (endpoint, share) in self.listed.iter().zip(&shares) {
+            let mut condition = endpoint.health.condition.lock();
             if condition.returned.is_some_and(|at| now.saturating_sub(at) >= RAMP) {
                 condition.returned = None;
             }
-            (condition.state, condition.why) = describe(&condition, &endpoint.vitals, checked, failures);
+            (condition.state, condition.why) = describe(&condition, &endpoint.health, checked, failures);
             if condition.why.is_empty() && endpoint.priority > first {
                 condition.why = format!("waits: endpoints of priority {first} are well");
             }
-            endpoint.vitals.eligible.store(*share > 0, Relaxed);
+            endpoint.health.eligible.store(*share > 0, Relaxed);
         }
-        self.members.iter().zip(&shares).map(|(e, share)| e.weight().saturating_mul(*share)).collect()
+        self.listed.iter().zip(&shares).map(|(e, share)| e.weight().saturating_mul(*share)).collect()
     }
 
     fn raise(&self, shares: &mut [u32], worthy: impl Fn(&Condition) -> bool) {
-        for (endpoint, share) in self.members.iter().zip(shares) {
-            if worthy(&endpoint.vitals.condition.lock()) {
+        for (endpoint, share) in self.listed.iter().zip(shares) {
+            if worthy(&endpoint.health.condition.lock()) {
                 *share = 10;
             }
         }
@@ -126,19 +125,19 @@ impl Roll {
 
     pub(super) fn needs_attention(&self) -> bool {
         let in_motion = |c: &Condition| c.ejection.is_out() || c.returned.is_some();
-        !self.leaving.is_empty() || self.members.iter().any(|e| in_motion(&e.vitals.condition.lock()))
+        !self.leaving.is_empty() || self.listed.iter().any(|e| in_motion(&e.health.condition.lock()))
     }
 
     /// Removes the members that have drained, and reports the changes.
     pub(super) fn report(&mut self, upstream: &str, observer: &dyn Observer) {
-        let mut census = Census::default();
-        for endpoint in &self.members {
-            let mut condition = endpoint.vitals.condition.lock();
-            count(&mut census, condition.state);
+        let mut counts = EndpointStates::default();
+        for endpoint in &self.listed {
+            let mut condition = endpoint.health.condition.lock();
+            count(&mut counts, condition.state);
             condition.announce(upstream, endpoint.address(), observer);
         }
         self.leaving.retain(|endpoint| {
-            let mut condition = endpoint.vitals.condition.lock();
+            let mut condition = endpoint.health.condition.lock();
             let in_flight = endpoint.in_flight();
             condition.state = EndpointState::Draining;
             "is no longer listed; finishes its requests".clone_into(&mut condition.why);
@@ -149,64 +148,64 @@ impl Roll {
                 condition.reported = None;
                 return false;
             }
-            count(&mut census, EndpointState::Draining);
+            count(&mut counts, EndpointState::Draining);
             true
         });
-        if census != self.census || !self.counted {
-            self.census = census;
+        if counts != self.counts || !self.counted {
+            self.counts = counts;
             self.counted = true;
-            observer.endpoints_counted(upstream, census);
+            observer.endpoints_counted(upstream, counts);
         }
     }
 }
 
-fn count(census: &mut Census, state: EndpointState) {
+fn count(counts: &mut EndpointStates, state: EndpointState) {
     match state {
-        EndpointState::Healthy => census.healthy += 1,
-        EndpointState::Unhealthy => census.unhealthy += 1,
-        EndpointState::Draining => census.draining += 1,
-        EndpointState::Starting => census.starting += 1,
-        EndpointState::Unchecked => census.unchecked += 1,
-        EndpointState::Failing => census.failing += 1,
+        EndpointState::Healthy => counts.healthy += 1,
+        EndpointState::Unhealthy => counts.unhealthy += 1,
+        EndpointState::Draining => counts.draining += 1,
+        EndpointState::Starting => counts.starting += 1,
+        EndpointState::Unchecked => counts.unchecked += 1,
+        EndpointState::Failing => counts.failing += 1,
     }
 }
 
 /// Of its weight, in tenths.
 fn share(condition: &Condition, checked: bool, now: u64) -> u32 {
-    let ill = checked && condition.checkup.verdict() != Verdict::Well;
+    let ill = checked && condition.checkup.state() != CheckState::Well;
     if ill || condition.ejection.is_out() {
         return 0;
     }
     condition.returned.map_or(10, |at| tenths(now.saturating_sub(at)))
 }
 
-fn describe(condition: &Condition, vitals: &Vitals, checked: bool, failures: u32) -> (EndpointState, String) {
-    let verdict = condition.checkup.verdict();
+fn describe(condition: &Condition, health: &EndpointHealth, checked: bool, failures: u32) -> (EndpointState, String) {
+    let verdict = condition.checkup.state();
     if condition.ejection.is_out() {
         (EndpointState::Unhealthy, condition.ejected_for.clone())
-    } else if checked && verdict == Verdict::Ill {
+    } else if checked && verdict == CheckState::Ill {
         (EndpointState::Unhealthy, condition.complaint.clone())
-    } else if checked && verdict == Verdict::Unknown {
+    } else if checked && verdict == CheckState::Unknown {
         (EndpointState::Starting, "waits for its first check".to_owned())
     } else if condition.returned.is_some() {
         (EndpointState::Starting, "takes its share step by step".to_owned())
     } else if checked {
         (EndpointState::Healthy, String::new())
     } else {
-        vitals.learned(condition.last_failure.map(|(kind, _)| kind), failures)
+        health.learned(condition.last_failure.map(|(kind, _)| kind), failures)
     }
 }
 
 impl Condition {
     /// Notes a check; true when the verdict changed.
     pub(super) fn checked(&mut self, complaint: Option<String>, rule: &Health, now: u64) -> bool {
-        let before = self.checkup.verdict();
+        let before = self.checkup.state();
         let changed = self.checkup.note(complaint.is_none(), rule);
         if changed && complaint.is_none() {
             // Good news ends an ejection; a member that was never ejected and was there from the start takes its share
             // at once.
             self.ejection.pardon(now);
-            self.returned = (before == Verdict::Ill || self.late).then_some(now);
+            self.returned = (before == CheckState::Ill || self.late).then_some(now);
         }
         if let Some(complaint) = complaint {
             self.complaint = format!("check failed: {complaint}");

@@ -46,7 +46,7 @@ impl EndpointFailure {
 
 /// Shared by every `Endpoint` that stands for the same address in one upstream, over all reloads.
 #[derive(Debug)]
-pub(super) struct Vitals {
+pub(super) struct EndpointHealth {
     pub(super) key: EndpointKey,
     pub(super) in_flight: AtomicU32,
     /// Failures in a row.
@@ -97,7 +97,7 @@ pub(super) struct Condition {
     pub(super) reported: Option<EndpointState>,
 }
 
-impl Vitals {
+impl EndpointHealth {
     pub(super) fn new(now: u64) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
