@@ -79,7 +79,7 @@ pub struct Admin {
     pages: Arc<dyn PageServer>,
 }
 
-/// One listener of it: so many connections, and no more.
+/// One listener of it, with a limit on its connections.
 pub struct Listener {
     desk: Arc<Desk>,
 }
@@ -181,7 +181,7 @@ impl HttpServerApp for Desk {
 }
 
 impl Desk {
-    /// Health is for everybody; the rest is for those who may see it.
+    /// `/healthz` and `/readyz` need no token; the rest needs one that may read.
     fn permitted(&self, session: &ServerSession, path: &str) -> Result<Caller, Reply> {
         if matches!(path, "/healthz" | "/readyz") || (self.metrics_only && path == "/metrics") {
             return Ok(Caller { name: "anybody".into(), role: Role::Read });

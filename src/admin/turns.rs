@@ -14,7 +14,7 @@ const SAVED: Duration = Duration::from_millis(250);
 /// What takes long is done one at a time, and then not for this many times as long: a quarter of one processor at most.
 const REST: u32 = 3;
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// The longest that anybody waits for a turn.
+/// The longest wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The turns of all listeners of the process.

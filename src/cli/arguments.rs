@@ -363,7 +363,7 @@ pub(super) struct ResumeArgs {
 pub(super) struct JournalArgs {
     /// Only this route.
     pub(super) route: Option<String>,
-    /// Only the last so many.
+    /// Only this number of the newest.
     #[arg(long, value_name = "N")]
     pub(super) last: Option<usize>,
     #[command(flatten)]

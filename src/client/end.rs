@@ -175,7 +175,7 @@ impl End {
         }
     }
 
-    /// So many bytes of the response's body were passed on: the upstream may send as many again.
+    /// Bytes of the response's body that were passed on: the upstream may send as many again.
     pub fn passed(&mut self, bytes: usize) {
         match self {
             // TCP's window moves when the socket is read, and translated responses are whole.

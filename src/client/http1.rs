@@ -27,7 +27,7 @@ const LONGEST_TRAILERS: usize = 16 * 1024;
 /// What is read next.
 #[derive(Debug)]
 enum Reading {
-    /// So many bytes of a head were searched for its end.
+    /// Bytes of a head that were searched for its end.
     Head {
         searched: usize,
     },

@@ -90,7 +90,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    /// Answers so many requests on each connection, then closes it. Gives its URL and the number of connections so far.
+    /// Answers this number of requests on each connection, then closes it. Gives its URL and the number of connections so far.
     async fn server(each: usize) -> (Url, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();

@@ -76,7 +76,7 @@ pub enum NotRun {
     Throttled,
     /// There is no connection to its broker.
     Unreachable,
-    /// Nobody listens at its broker.
+    /// No consumer listens at its broker.
     NoConsumer,
 }
 

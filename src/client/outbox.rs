@@ -16,7 +16,7 @@ use tokio::io::AsyncWrite;
 const GATHERED: usize = 16 * 1024;
 /// The high-water mark: writers wait until the peer has taken some of it.
 const FULL: usize = 72 * 1024;
-/// At most so many pieces go into one system call.
+/// Most pieces of one system call.
 const SLICES: usize = 16;
 /// A buffer that has grown beyond this is not kept for the next connection.
 const LARGEST_SPARE: usize = 64 * 1024;

@@ -59,10 +59,10 @@ impl Protocol {
         Some(ready.map(|()| End::Nameko(Box::new(BusCall::new(bus)))))
     }
 
-    /// Whether somebody would answer, where the target knows.
+    /// Whether a call would be answered, where the target knows.
     ///
     /// # Errors
-    /// Why nobody would.
+    /// Why it would not.
     pub async fn check(&self) -> Result<(), BusDown> {
         match self {
             Self::Nameko(bus) => bus.check().await,

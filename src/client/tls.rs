@@ -153,7 +153,7 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Of the server's own certificate alone: anybody may send another one behind it.
+        // Of the server's own certificate alone: any server may append another's to its chain.
         self.verify_pin(shown)?;
         if self.trust.verify == Verify::Off {
             return Ok(ServerCertVerified::assertion());

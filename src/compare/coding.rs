@@ -6,7 +6,7 @@ use std::io::Read;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-/// Nobody stacks more on purpose.
+/// No server applies more codings on purpose.
 const MAX_CODINGS: usize = 3;
 
 /// 8 MiB, what RFC 8878 asks every decoder for; bounds the memory of one decoder.

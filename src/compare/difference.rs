@@ -170,7 +170,7 @@ impl<'r> Findings<'r> {
         }
     }
 
-    /// Whether so many pairs may be tried.
+    /// Whether this number of pairs may be tried.
     pub(super) fn may_try(&self, pairs: usize) -> bool {
         let left = self.to_try.get().checked_sub(pairs);
         self.to_try.set(left.unwrap_or(0));

@@ -75,7 +75,7 @@ pub struct Evidence {
     numbered: u64,
     /// Replays at the monolith and at the sandbox.
     replays: [u64; 2],
-    /// Comparisons whose noise nobody can learn: writes without a sandbox, or no replays at all.
+    /// Comparisons whose noise cannot be learned: writes without a sandbox, or no replays at all.
     unlearnable: u64,
     tallies: Tallies,
     statuses: Statuses,

@@ -124,7 +124,7 @@ fn value(name: &HeaderName, headers: &HeaderMap) -> Option<String> {
     }
     let joined = values.join(", ");
     if name.as_str() == GRPC_MESSAGE {
-        // Not everybody encodes the same characters.
+        // Servers differ in the characters that they encode.
         return Some(percent_decoded(joined.as_bytes()).into_owned());
     }
     if *name == CACHE_CONTROL || *name == VARY {

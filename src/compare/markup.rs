@@ -14,7 +14,7 @@ use super::json::Json;
 use super::tree::{Content, Element, Label, Node, Subtree, children};
 use super::walk;
 
-/// Children that are aligned; of more, places decide. Beyond so many siblings nobody looks whether a step repeats.
+/// Children that are aligned; of more, places decide. Beyond this number of siblings a repeated step is not looked for.
 const MAX_CHILDREN: usize = 2000;
 
 /// Bytes of a field's name; longer ones lose their middle.

@@ -15,7 +15,7 @@ pub const REDACTED: &str = "[redacted]";
 /// Never kept, whatever the settings say.
 const ALWAYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];
 
-/// Headers whose names hold one of these are taken for secrets as well; a header nobody thought of is the one that leaks.
+/// Headers whose names hold one of these are taken for secrets as well; the header that no list has is the one that leaks.
 const HEADER_HINTS: [&str; 9] =
     ["token", "secret", "password", "passwd", "auth", "session", "csrf", "api-key", "credential"];
 

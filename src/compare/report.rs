@@ -56,7 +56,7 @@ pub struct Report {
     /// The report is about what came since then.
     #[serde(default)]
     pub since: Option<String>,
-    /// Only what somebody asked for is in it.
+    /// Has only what the request asked for.
     #[serde(skip)]
     pub part: bool,
     pub latency: Latencies,

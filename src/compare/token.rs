@@ -235,7 +235,7 @@ fn short(text: &str) -> u32 {
     xxh3_64(text.as_bytes()) as u32
 }
 
-/// What surrounds a byte of a text: so many characters to each side, cut at the borders of tokens.
+/// What surrounds a byte of a text: a number of characters on each side, cut at the borders of tokens.
 pub(super) fn surroundings(text: &str, at: usize, characters: usize) -> String {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let (before, behind) = text.split_at(at);

@@ -237,7 +237,7 @@ fn remove_layout(text: &mut StrTendril) {
     }
 }
 
-/// Leaves so many bytes from there on, which are whole characters.
+/// Cuts the text to `length` bytes from `begin` on, both at borders of characters.
 fn cut(text: &mut StrTendril, begin: usize, length: usize) {
     let all = text.len();
     let bytes = |count: usize| u32::try_from(count).expect("a tendril has less than 4 GiB");

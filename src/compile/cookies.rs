@@ -1,4 +1,4 @@
-//! `[server.cookies]`: what browsers would not keep is told here, since they tell nobody.
+//! `[server.cookies]`: cookies that browsers would not keep are reported here, since browsers drop them silently.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use crate::diagnostic::Code;
 use crate::route::SecretSource;
 
 const TTL: Duration = Duration::from_secs(10);
-/// Below, a slow answer costs the lease; above, nobody leads for too long after a crash.
+/// Below, a slow answer costs the lease; above, a crashed leader is not replaced for too long.
 const TTL_BOUNDS: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(300);
 
 /// `[fleet]`.

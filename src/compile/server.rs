@@ -56,7 +56,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
     })
 }
 
-/// Without a trusted peer nobody's header is read.
+/// Without a trusted peer no PROXY header is read.
 fn proxy_protocol(server: &config::Server, draft: &mut Draft<'_>) -> ProxyProtocol {
     let Some(given) = server.proxy_protocol.given() else { return ProxyProtocol::Off };
     let nobody = match &server.trusted {

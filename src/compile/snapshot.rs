@@ -114,7 +114,7 @@ pub struct ServerSettings {
     pub tls: TlsSettings,
     pub admin: Arc<str>,
     pub metrics: Option<Arc<str>>,
-    /// Who may use `admin`; without any, everybody who reaches it.
+    /// The tokens of `admin`; without any, all clients that reach it may use it.
     pub tokens: Vec<AdminToken>,
     pub admin_hosts: Vec<Box<str>>,
     /// Begins and ends with `/`.

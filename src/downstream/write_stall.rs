@@ -81,7 +81,7 @@ impl WriteStall {
         Some(why)
     }
 
-    /// So many bytes were acknowledged by now: is the client too slow?
+    /// Whether the client is too slow, with this number of bytes acknowledged by now.
     fn judge(&mut self, now: Instant, acknowledged: u64) -> Option<&'static str> {
         let progress = acknowledged > std::mem::replace(&mut self.acknowledged, acknowledged);
         let Some((at, before)) = self.sample else {

@@ -21,7 +21,7 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 const SETTLED: Duration = Duration::from_secs(2);
 /// Closes that wait to be settled. More in two seconds are no timeouts.
 const MOST_PENDING: usize = 32;
-/// So many closes must have been seen before an unsafe request waits for longer than at first: gunicorn looks once a second which
+/// This number of closes must have been seen before an unsafe request waits for longer than at first: gunicorn looks once a second which
 /// connections have waited for its 2 s, and one close after 2.9 s would say too much.
 const SURE: usize = 5;
 /// Closes that are nearer to each other than this are remembered as the shortest of them.
@@ -198,7 +198,7 @@ mod tests {
 
     /// What happens at a time in milliseconds.
     enum Event {
-        /// A connection that had waited so many milliseconds was closed.
+        /// A connection was closed after this number of milliseconds without a request.
         Closed(u64),
         Refused,
     }

@@ -88,7 +88,7 @@ pub enum Balance {
 pub enum HealthCheck {
     Connect,
     Http(HealthRequest),
-    /// The target itself knows whether somebody would answer.
+    /// The target itself knows whether a call would be answered.
     Target,
 }
 

@@ -53,7 +53,7 @@ pub(super) fn seconds(time: Option<Duration>) -> u64 {
     time.map_or(86_400, |time| time.as_secs().max(1))
 }
 
-/// Whether the rule's service is watched, so that a proxy knows before it asks that nobody is there.
+/// Whether the rule's service is watched, so that a proxy knows before it asks that no server is up.
 pub(super) fn is_watched(snapshot: &Snapshot, rule: &ExportRule<'_>) -> bool {
     let service = rule.route.policy.service.and_then(|service| snapshot.upstreams.get(service.index()));
     service.is_some_and(|spec| spec.health.is_some())

@@ -196,7 +196,7 @@ impl File<'_> {
         }
     }
 
-    /// The monolith answers where the checks have found nobody. It gets the request as it came.
+    /// The monolith answers where the checks found no server up. It gets the request as it came.
     fn fallback(&mut self, rule: &ExportRule<'_>, is_rule: &str) {
         let (Some(own), Some(service)) = (rule.fallback(), rule.route.policy.service) else { return };
         if !fallback::is_watched(self.snapshot, rule) {

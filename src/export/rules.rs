@@ -27,7 +27,7 @@ pub(super) enum Guard<'a> {
     Open,
     /// Clients of these networks.
     Networks(&'a [Network]),
-    /// Nobody: what guards it cannot be written.
+    /// No client: what guards it cannot be written.
     Closed,
 }
 
@@ -183,7 +183,7 @@ fn can_match(route: &Route, target: ExportTarget) -> bool {
     methods && all_conditions(route).all(|(source, condition)| can_ask(target, source, condition))
 }
 
-/// Clients are known by their addresses alone: nobody in front of the target speaks for them.
+/// Clients are known by their addresses alone: no proxy in front of the target is trusted.
 pub(super) fn knows_clients(snapshot: &Snapshot) -> bool {
     snapshot.server.trusted.is_empty() && snapshot.server.proxy_protocol == ProxyProtocol::Off
 }

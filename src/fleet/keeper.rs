@@ -1,4 +1,4 @@
-//! Keeps this replica listed by a lease, and stands for election whenever nobody leads.
+//! Keeps this replica listed by a lease, and stands for election whenever there is no leader.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,7 +100,7 @@ async fn say(shared: &Shared) -> Result<(), FetchError> {
     shared.etcd.put(&shared.keys.key(&format!("members/{}", shared.name)), &text, &id).await
 }
 
-/// Leads if nobody does: the key is made, or it is there already, in one transaction.
+/// Becomes the leader if there is none: the key is made, or it is there already, in one transaction.
 async fn stand(shared: &Shared) -> Result<(), FetchError> {
     let id = {
         let held = shared.held.lock();

@@ -42,7 +42,7 @@ impl LeaderLease {
         self.term
     }
 
-    /// It was prolonged so recently that nobody else can lead: the key vanishes after the whole time, so two never act at once.
+    /// It was prolonged so recently that no other replica can lead: the key vanishes after the whole time, so two never act at once.
     pub fn is_fresh(&self, now: Instant) -> bool {
         self.kept.is_some_and(|kept| now.saturating_duration_since(kept) < self.ttl * 2 / 3)
     }

@@ -125,7 +125,7 @@ struct Shared {
     own: Mutex<MemberRecord>,
     /// What the others are told of this replica changed.
     publish: Notify,
-    /// Nobody leads.
+    /// There is no leader.
     leaderless: Notify,
     follower: OnceLock<Weak<dyn Follower>>,
     unsent: Mutex<HashMap<Box<str>, writer::Kept>>,

@@ -25,7 +25,7 @@ pub struct FileSays<'a> {
 pub enum FileMove {
     /// The dial in force is obeyed.
     Nothing,
-    /// Nobody has written a dial of the route yet.
+    /// No dial of the route was written yet.
     First,
     /// With what it does to the dial.
     Make(Action),

@@ -1,4 +1,4 @@
-//! Writes moves, in transactions that somebody who knows less cannot win; keeps what etcd has not heard of yet.
+//! Writes moves, in transactions that a replica with older knowledge cannot win; keeps what etcd has not heard of yet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::store::Store;
 /// Why a move was not written.
 #[derive(Debug, Clone)]
 pub enum NotWrittenToFleet {
-    /// Somebody moved meanwhile: this is in force.
+    /// Another move came first: this dial is in force.
     Overtaken(Box<DialRecord>),
     /// Another one leads, or this replica did not keep its lease.
     NotLeader,
@@ -174,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// Puts dials back that the cluster has lost: those of the highest number win, whoever is first.
+    /// Puts dials back that the cluster has lost: those of the highest number win, whichever replica is first.
     pub(super) async fn put_back(&self) {
         let lost: Vec<Box<str>> = {
             let seen = self.seen.lock();
@@ -216,7 +216,7 @@ impl Shared {
         }
     }
 
-    /// Sets the button for all, once: a second try must not undo what somebody did after the first.
+    /// Sets the button for all, once: a second try must not undo a change made after the first.
     async fn press(&self) {
         let Some(Kept::Button(button)) = self.unsent.lock().get("").cloned() else { return };
         let text = serde_json::to_string(&button).expect("a record serialises");

@@ -14,7 +14,7 @@ use crate::migration::gate::{HandedOn, Obstacle, Tick, Verdict};
 use crate::notify::Message;
 use crate::proxy::Edition;
 
-/// A replica that has not reported for so many of its ticks is not heard.
+/// A replica that has not reported for this number of its ticks is left out.
 const SILENT_TICKS: u32 = 3;
 /// For etcd and the clock of the leader.
 const SLACK: Duration = Duration::from_secs(3);

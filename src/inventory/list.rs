@@ -9,7 +9,7 @@ use super::values::Values;
 pub const LEAST: u32 = 3;
 /// A place where this many times more requests miss than are answered is none.
 const MISSES: u32 = 3;
-/// A place that has shown one number or date in so many exchanges is printed as that literal.
+/// A segment that was one number or date in this number of exchanges is printed as that literal.
 const ONE_VALUE: u32 = 100;
 
 /// A parameter of an endpoint, from the left.
@@ -34,7 +34,7 @@ pub struct Listed<'a> {
 }
 
 impl Tree {
-    /// The endpoints with at least so many answers, as the tree stands: to be called after
+    /// The endpoints with at least this number of answers, as the tree stands: to be called after
     /// [`Tree::settle_for_display`].
     #[must_use]
     pub fn endpoints(&self, least: u32) -> Vec<Listed<'_>> {

@@ -31,7 +31,7 @@ pub const fn example(kind: Option<Kind>) -> &'static str {
     }
 }
 
-/// The value's kind if nobody writes such a segment into a program, `None` if it could be a word.
+/// The value's kind if such a segment is not written in programs, `None` if it could be a word.
 #[must_use]
 pub fn value(segment: &str) -> Option<Kind> {
     let bytes = segment.as_bytes();

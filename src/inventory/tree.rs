@@ -9,7 +9,7 @@ use super::values::{BYTES, Values, hash};
 
 /// Words below one node; more of them are values.
 const MOST_WORDS: u16 = 128;
-/// Deeper paths are nobody's route; a bomb of slashes makes no nodes.
+/// Applications have no deeper paths; a bomb of slashes makes no nodes.
 const MOST_SEGMENTS: usize = 48;
 /// Longer paths are counted and taken for nothing.
 const LONGEST_PATH: usize = 4_096;

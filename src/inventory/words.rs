@@ -63,7 +63,7 @@ const FORMATS: &[&str] = &[
     "xml", "yaml", "yml",
 ];
 
-/// Endings of files that somebody keeps in folders of any depth.
+/// Endings of files that are kept in folders of any depth.
 const FILES: &[&str] = &[
     "css", "csv", "gif", "gz", "ico", "ics", "jpeg", "jpg", "js", "map", "md", "mjs", "mp3", "mp4", "pdf", "png", "py",
     "rs", "svg", "tar", "txt", "wasm", "webm", "webp", "woff", "woff2", "yaml", "yml", "zip",

@@ -124,7 +124,7 @@ impl Learner {
     }
 
     /// An upstream has answered. Costs a copy into the thread's ring; nothing waits. Now and then a request is to be recorded as
-    /// well, for so many as the number says.
+    /// well, in place of this number of requests.
     #[inline]
     pub fn observe(&self, answered: &Answered<'_>) -> Option<u32> {
         RING.with(|ring| {

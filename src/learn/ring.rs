@@ -54,7 +54,7 @@ pub struct ExchangeRing {
     tail: AtomicUsize,
     /// Where the last request that was recorded stood; only the writer changes it.
     recorded: AtomicUsize,
-    /// One in so many requests is recorded; only the reader changes it.
+    /// One in this number of requests is recorded; only the reader changes it.
     every: AtomicUsize,
     /// Exchanges that found no room, or whose path is too long. Only the writer changes it.
     dropped: AtomicU64,
@@ -75,7 +75,7 @@ impl Default for ExchangeRing {
 }
 
 impl ExchangeRing {
-    /// Copies what the learner needs. To be called by one thread alone. A number: record this request, for so many.
+    /// Copies what the learner needs. To be called by one thread alone. A number: record this request in place of that many.
     #[inline]
     pub fn push(&self, answered: &Answered<'_>) -> Option<u32> {
         let head = self.head.load(Relaxed);
@@ -102,7 +102,7 @@ impl ExchangeRing {
         u32::try_from(passed).ok()
     }
 
-    /// From now on one in so many requests is recorded.
+    /// From now on one in this number of requests is recorded.
     pub fn record_every(&self, requests: usize) {
         self.every.store(requests.max(1), Relaxed);
     }
@@ -116,7 +116,7 @@ impl ExchangeRing {
         self.dropped.load(Relaxed)
     }
 
-    /// Passes over so many, which must wait.
+    /// Passes over `count` entries, which must be there.
     pub fn skip(&self, count: usize) {
         self.tail.store(self.tail.load(Relaxed).wrapping_add(count), Release);
     }

@@ -1,4 +1,4 @@
-//! The thread that learns: it empties the rings, at most so many exchanges a second, and keeps what it knows.
+//! The thread that learns: it empties the rings at a bounded rate and keeps what it knows.
 
 use std::io;
 use std::sync::Arc;

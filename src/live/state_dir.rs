@@ -1,4 +1,4 @@
-//! The folder of what outlives the process: nobody else's to read or to write.
+//! The folder of what outlives the process, readable and writable by its user alone.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;

@@ -79,7 +79,7 @@ impl GrpcStatus {
         fields.get(GRPC_STATUS).map(Self::read)
     }
 
-    /// What nobody knows is UNKNOWN, as it is for every client.
+    /// Any other status is UNKNOWN, as in every client.
     #[must_use]
     pub fn read(value: &[u8]) -> Self {
         let code = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u8>().ok());

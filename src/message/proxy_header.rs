@@ -169,7 +169,7 @@ fn binary(bytes: &[u8]) -> ProxyHeader {
     addresses.map_or(ProxyHeader::Malformed, |addresses| ProxyHeader::Whole { length, addresses: Some(addresses) })
 }
 
-/// Two addresses of so many bytes, and two ports.
+/// Two addresses of this number of bytes, and two ports.
 fn two<const N: usize>(body: &[u8]) -> Option<ProxiedAddresses>
 where
     IpAddr: From<[u8; N]>,

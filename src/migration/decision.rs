@@ -99,7 +99,7 @@ pub enum Pinning {
     None,
     /// A conversation begins: it stays on the side that answers, which a fallback may change.
     Begin,
-    /// A conversation goes on: its pin is renewed, whoever answers this one request.
+    /// A conversation goes on: its pin is renewed, whichever side answers this one request.
     Renew(Side),
 }
 

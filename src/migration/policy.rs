@@ -205,7 +205,7 @@ pub struct CompareSettings {
     pub body_limit: u64,
     /// Share of the compared safe requests that the monolith is sent once more.
     pub replay: Percent,
-    /// At most so many of these a second.
+    /// Most of these a second.
     pub replays_per_second: u64,
     pub examples: Examples,
     /// Removed before anything is kept, beside what is always removed.

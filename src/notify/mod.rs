@@ -41,7 +41,7 @@ struct Lane {
 }
 
 impl Notifier {
-    /// Nobody is told until [`Notifier::tell_these`].
+    /// There is no recipient until [`Notifier::tell_these`].
     #[must_use]
     pub fn new(runtime: Handle, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { runtime, metrics, in_force: Mutex::default() })
@@ -63,7 +63,7 @@ impl Notifier {
         }
     }
 
-    /// Tells everybody who wants to hear this. Returns at once.
+    /// Puts the message into the queue of each recipient that subscribed to it. Returns at once.
     pub fn tell(&self, mut message: Message) {
         let in_force = self.in_force.lock();
         if !message.route.is_empty() {

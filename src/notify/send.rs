@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Before each further try: three tries within a minute.
 const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
 
-/// Until nobody can tell this target anything any more.
+/// Until every sender of this target is dropped.
 pub(super) async fn deliver(target: NotifyTarget, mut waiting: mpsc::Receiver<Arc<Message>>, metrics: Arc<Metrics>) {
     while let Some(message) = waiting.recv().await {
         let result = match send(&target, &message).await {

@@ -13,7 +13,7 @@ use crate::migration::Stage;
 
 /// Proposals of one kind.
 const MOST: usize = 10;
-/// What the monolith still gets is told for so many minutes.
+/// Minutes over which the monolith's remaining requests are listed.
 const RECENT: u32 = 24 * 60;
 /// Requests below which a route's retirement is not proposed.
 const ENOUGH: u64 = 1_000;

@@ -27,7 +27,7 @@ impl ClientEnd<'_> {
         }
     }
 
-    /// So many bytes of the request's body were passed on: the client may send more.
+    /// Bytes of the request's body that were passed on: the client may send more.
     pub fn passed(&mut self, bytes: usize) {
         match self {
             // TCP's window moves when the socket is read.

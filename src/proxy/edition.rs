@@ -19,7 +19,7 @@ pub struct Edition {
     pub snapshot: Arc<Snapshot>,
     /// By `UpstreamId`.
     pub pools: Vec<Arc<Pool>>,
-    /// By `UpstreamId`: the meters of those that take only so many requests at once.
+    /// By `UpstreamId`: the meters of upstreams with `max_in_flight`.
     queues: Vec<Option<Arc<QueueMeters>>>,
     /// By `RouteId`.
     pub routes: Vec<RouteEdition>,

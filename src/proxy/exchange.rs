@@ -69,7 +69,7 @@ pub struct Exchange {
     /// The upstream of that side.
     pub target: UpstreamId,
     pub in_flight: Option<InFlight>,
-    /// The right to be at the current upstream, where it takes only so many requests at once.
+    /// The permit for the current upstream, where it has `max_in_flight`.
     pub permit: Option<Permit>,
     /// How long the request has waited for such rights; `None`: it needed none.
     pub queued: Option<Duration>,

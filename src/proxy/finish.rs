@@ -139,7 +139,7 @@ fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, statu
         Reason::Bucket(bucket) | Reason::NoUnit(bucket) => bucket,
         Reason::BreakerOpen => return gate.breaker_was_open(steps.live.milliseconds(now) / 1000),
         Reason::Stage if exchange.dial_stage() == Stage::Shadow => {
-            // Everybody is on the monolith's side; what it takes is what copies are measured by.
+            // All clients are on the monolith's side; its time is the one that copies are compared with.
             Bucket(0)
         }
         _ => return,

@@ -1,4 +1,4 @@
-//! Waits until an upstream that takes only so many requests at once takes this one.
+//! Waits for a permit of an upstream with `max_in_flight`.
 
 use std::time::{Duration, Instant};
 

@@ -84,7 +84,7 @@ impl ReplayBuffer {
         !self.overflowed
     }
 
-    /// The body has ended, and so many bytes are kept of it.
+    /// The body has ended; the number of its bytes that are kept.
     pub const fn ended(&self) -> Option<u64> {
         if self.end.is_some() && !self.overflowed { Some(self.length) } else { None }
     }

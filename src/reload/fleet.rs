@@ -23,7 +23,7 @@ use crate::route::Route;
 
 /// A move waits for etcd at most so long.
 const WRITTEN: Duration = Duration::from_secs(10);
-/// A roll-back is in force here already: whoever asked is told soon, and the others when they can be.
+/// A roll-back is in force here already: the caller is answered soon, the other replicas hear when they can be reached.
 const ROLL_BACK: Duration = Duration::from_secs(3);
 /// The others are waited for at most so long.
 const CONVERGED: Duration = Duration::from_secs(1);
@@ -77,7 +77,7 @@ impl Reloader {
         let (held, action, to, rolls_back) = intent;
         let from = held.standing.dial;
         if rolls_back {
-            // Where etcd is known to be away, nobody is kept waiting for it.
+            // Where etcd is known to be away, no caller waits for it.
             let limit = if fleet.role() == FleetRole::Cut { Duration::ZERO } else { ROLL_BACK };
             let sent = self.send_roll_back(fleet, request.route, limit);
             let record = fleet.dial(request.route).filter(|_| sent).unwrap_or(record);

@@ -20,7 +20,7 @@ use crate::migration::{Dial, Stage};
 use crate::proxy::{Edition, RouteEdition};
 use crate::route::Route;
 
-/// What somebody wants done to a dial.
+/// A move that was asked for.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
     pub route: &'a str,
@@ -138,7 +138,7 @@ pub enum NotMoved {
     NoMove(NoMove),
     /// Nothing to pause, or to approve.
     Nothing(&'static str),
-    /// Somebody moved meanwhile.
+    /// Another move came first.
     Overtaken {
         seq: u64,
         dial: Dial,

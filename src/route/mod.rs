@@ -100,7 +100,7 @@ pub struct Route {
     pub redirect: Option<Redirect>,
     /// What is called, where the service is asked by method and arguments.
     pub call: Option<Arc<RemoteCall>>,
-    /// Networks of the clients that may ask; empty: everybody.
+    /// Networks of the clients that may ask; empty: all clients.
     pub allow: Vec<Network>,
     /// Failures on purpose.
     pub fault: Option<Fault>,

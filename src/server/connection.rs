@@ -34,7 +34,7 @@ pub struct HttpListener {
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<ListenerTls>>,
-    /// One of so many threads accepts.
+    /// The number of threads of which one accepts.
     threads: usize,
 }
 

@@ -13,7 +13,7 @@ use crate::guard::rate::client_unit;
 /// The open connections of the whole process.
 #[derive(Debug)]
 pub struct Connections {
-    /// So many have descriptors, whatever the file says.
+    /// The number for which there are descriptors, whatever the file says.
     room: u64,
     open: AtomicI64,
     /// A successor has the listeners.

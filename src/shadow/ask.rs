@@ -97,7 +97,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Asks and reads the whole response. With `keep`, what is held of its body, up to so many bytes.
+    /// Asks and reads the whole response. With `keep`, up to that number of bytes of its body is held.
     pub(super) async fn ask(
         &self,
         request: &Request<'_>,

@@ -2,7 +2,7 @@
 //!
 //! Waking another thread is a system call and, on a busy machine, the end of the waker's own turn: that is the most that a copy
 //! could cost the request it was made from. So the request's path only puts its copy down here, and the sending thread comes
-//! by every millisecond, as long as there is anything to come for. Nothing here is locked: whoever holds a lock might be the
+//! by every millisecond, as long as there is anything to come for. Nothing here is locked: the holder of a lock might be the
 //! thread that lets others go first.
 
 use std::time::Duration;

@@ -64,7 +64,7 @@ pub struct CopyJob {
     pub head: RequestHead,
     pub translate: Box<dyn Translate>,
     primary: Option<oneshot::Receiver<Seen>>,
-    /// The right to be at the target, where it takes only so many requests at once.
+    /// The permit for the target, where it has `max_in_flight`.
     permit: Option<Permit>,
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn follow(
         }
         tokio::time::sleep(pause.min(left)).await;
         pause = pause.saturating_mul(2);
-        // Clients come first where an upstream takes only so many requests at once.
+        // Clients come first where an upstream has `max_in_flight`.
         let Ok(permit) = side.pool.permit_for_copy() else { continue };
         let keep = Some((body_limit, side.budget.hold()));
         let answered = asked.ask_at(&place, side, keep).await;

@@ -1,4 +1,4 @@
-//! When the monolith is asked twice: a share of what is compared, never more than so many a second.
+//! When the monolith is asked twice: a share of what is compared, up to a rate.
 
 use crate::compare::NoiseBudget;
 

@@ -70,7 +70,7 @@ fn identity(file: &Path) -> io::Result<(u64, u64)> {
 }
 
 fn open(file: &Path) -> Result<Connection, StoreError> {
-    // SQLite would make a file that everybody may read.
+    // SQLite would make a file that all users may read.
     drop(private(file)?);
     let mut connection = Connection::open_with_flags(
         file,

@@ -77,7 +77,7 @@ impl Database {
         database
     }
 
-    /// Until nobody can ask any more.
+    /// Until every sender is dropped.
     pub(super) fn serve(mut self, jobs: &Receiver<Job>) {
         loop {
             let wait = match self.access {

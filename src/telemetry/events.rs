@@ -146,7 +146,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Begins to watch, from now on. The watcher hears what the filter wants, and leaves the rest to whoever it concerns.
+    /// Begins to watch, from now on. The watcher hears what the filter wants, and leaves the rest to other watchers.
     pub fn watch(self: &Arc<Self>, filter: EventFilter) -> Watcher {
         let receiver = self.sender.subscribe();
         let filter = Arc::new(filter);

@@ -120,7 +120,7 @@ impl Check {
             HealthCheck::Connect => Ok(self.connect().await?),
             HealthCheck::Http(request) => self.ask(request).await,
             HealthCheck::Target => {
-                // Without a pool nobody hears of it.
+                // Without a pool the result has no reader.
                 let target = self.endpoint.pool.upgrade().map(|pool| pool.target().clone());
                 match target {
                     Some(target) => Ok(target.check().await?),

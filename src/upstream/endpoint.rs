@@ -157,7 +157,7 @@ impl Lease {
         }
     }
 
-    /// A copy was not answered. Copies eject nobody: that is for what clients wait for.
+    /// A copy was not answered. Copies eject no endpoint: only requests that clients wait for do.
     pub fn copy_failed(&self, kind: EndpointFailure) {
         self.endpoint.health.unanswered(true);
         if let Some(pool) = self.endpoint.pool.upgrade() {

@@ -78,7 +78,7 @@ impl Members {
     }
 
     /// The weight of each member now, in tenths; 0: it gets nothing. `last`: an ejection holds even if it leaves no endpoint.
-    /// `failures`: so many in a row make an endpoint fail that no check looks at.
+    /// `failures`: the number in a row after which an endpoint without a check is `failing`.
     pub(super) fn judge(&mut self, checked: bool, last: bool, failures: u32, now: u64) -> Vec<u32> {
         let mut shares: Vec<u32> =
             self.listed.iter().map(|e| share(&e.health.condition.lock(), checked, now)).collect();

@@ -53,7 +53,7 @@ pub(super) enum Informant {
     Names,
 }
 
-/// So many failures in a row make an endpoint `failing`, where no rule of ejection says how many.
+/// Failures in a row after which an endpoint is `failing`, where no rule of ejection says how many.
 const FAILING: u32 = 5;
 
 pub struct Pool {

@@ -1,4 +1,4 @@
-//! At most so many requests of an upstream at once. The others wait, first come first served.
+//! Bounds the requests of an upstream at once. The others wait, first come first served.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ pub struct RequestQueue(Mutex<State>);
 struct State {
     /// Permits in all; a reload may have lowered it below `taken`.
     most: u32,
-    /// So many may wait.
+    /// Most requests that may wait.
     length: usize,
     taken: u32,
     next_ticket: u64,

@@ -11,7 +11,7 @@ pub enum EndpointState {
     Unchecked,
     /// The last that was asked of it was answered: a check, a request or a copy.
     Healthy,
-    /// It gets requests or copies and does not answer them: nobody else can take them, or they are copies.
+    /// It gets requests or copies and does not answer them: no other endpoint can take them, or they are copies.
     Failing,
     /// Ejected, or found ill by its checks: gets nothing.
     Unhealthy,
@@ -67,14 +67,14 @@ pub struct UpstreamStatus {
     pub endpoints: Vec<EndpointStatus>,
 }
 
-/// Requests at an upstream that takes only so many at once.
+/// Requests at an upstream with `max_in_flight`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QueueStatus {
     pub max_in_flight: u32,
     /// Above `max_in_flight` for a moment after a reload that lowered it.
     pub in_flight: u32,
     pub waiting: usize,
-    /// So many may wait.
+    /// Most requests that may wait.
     pub length: u32,
     pub timeout_seconds: f64,
 }

@@ -154,7 +154,7 @@ impl Stream {
         Poll::Ready(Ok(trailers.filter(|fields| !fields.is_empty()).map_or(Piece::End, Piece::Trailers)))
     }
 
-    /// So many bytes of the response were passed on: the upstream may send as many again.
+    /// Bytes of the response that were passed on: the upstream may send as many again.
     pub fn passed(&mut self, bytes: usize) {
         if let Answer::Body { body, .. } = &mut self.response {
             // An error says that the stream is over.

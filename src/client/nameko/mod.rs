@@ -59,7 +59,7 @@ pub(super) enum BusState {
     /// Nothing yet.
     Unknown,
     Down(String),
-    /// Connected; so many consume the service's queue, if that was seen.
+    /// Connected; the number of consumers of the service's queue, if that was seen.
     Open(Option<u32>),
     /// The broker takes no messages for now.
     Blocked,
@@ -78,7 +78,7 @@ pub(super) struct Publish {
     pub(super) heard: oneshot::Sender<Heard>,
 }
 
-/// What became of a call. A sender that is dropped: the connection ended, and nobody knows whether it ran.
+/// What became of a call. A sender that is dropped: the connection ended, and it is not known whether it ran.
 #[derive(Debug)]
 pub(super) enum Heard {
     NotSent,
@@ -116,7 +116,7 @@ impl Bus {
         tokio::time::timeout(limit, open).await.map(|_| ()).map_err(|_| ConnectError::Timeout(limit))
     }
 
-    /// Waits until it is known whether somebody would answer.
+    /// Waits until it is known whether the service's queue has a consumer.
     pub(super) async fn check(&self) -> Result<(), BusDown> {
         let mut standing = self.standing.subscribe();
         let known = standing.wait_for(|standing| !matches!(standing, BusState::Unknown | BusState::Open(None))).await;
@@ -137,7 +137,7 @@ impl Bus {
     }
 }
 
-/// Why nobody would answer a call.
+/// Why a call would not be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusDown {
     #[error("nobody consumes `{0}`")]
@@ -241,7 +241,7 @@ async fn keep(target: Weak<Bus>, mut calls: mpsc::Receiver<Publish>, tls: Option
             tokio::select! {
                 () = &mut rest => break,
                 call = calls.recv() => match call {
-                    // Nobody waits: fine.
+                    // The caller has gone: fine.
                     Some(call) => drop(call.heard.send(Heard::NotSent)),
                     None => return,
                 },

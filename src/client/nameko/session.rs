@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    /// Looks after what nobody tells. False: the connection is of no use any more.
+    /// Checks what the broker does not report. False: the connection cannot be used any more.
     fn look(&mut self, target: &Weak<Bus>) -> bool {
         // Their clients were answered.
         self.calls.retain(|_, heard| !heard.is_closed());
@@ -244,7 +244,7 @@ impl Session {
         }
     }
 
-    /// A call that nobody waits for any more is not there, or its receiver is gone.
+    /// A call whose caller has gone is not there, or its receiver is closed.
     fn tell(&mut self, correlation: &str, heard: Heard) {
         if let Some(call) = self.calls.remove(correlation) {
             let _ = call.send(heard);

@@ -14,7 +14,7 @@ use crate::route::{
     EtcdApi, JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, etcd_v2_path, is_shared_secret,
 };
 
-/// The networks of the clients that may ask; empty: everybody.
+/// The networks of the clients that may ask; empty: all clients.
 pub(super) fn allow(site: Site<'_>, draft: &mut Draft<'_>) -> Vec<Network> {
     if let Some(given) = site.route.allow.given().filter(|given| given.value.is_empty()) {
         let message = format!("`allow` of `{}` names no network: nobody could ask", site.name());
@@ -50,7 +50,7 @@ pub(super) fn rate_limit(site: Site<'_>, draft: &mut Draft<'_>) -> Option<RateLi
     })
 }
 
-/// A rate that nobody is there to share.
+/// A rate that is shared by replicas, without a fleet.
 pub(super) fn check_fleet(file: &config::File, kept: &[&Entry<config::Route>], draft: &mut Draft<'_>) {
     if !matches!(file.fleet, Field::Absent) {
         return;

@@ -213,7 +213,7 @@ fn confidence(field: &Field<f64>, draft: &mut Draft<'_>) -> Option<f64> {
     None
 }
 
-/// Zero is the wish that nobody can fulfil: no number of requests proves it.
+/// No number of requests proves an increase of zero.
 fn never_proved<T>(given: &Given<T>, key: &str, example: &str, draft: &mut Draft<'_>) {
     draft.say(
         Code::OutOfRange,

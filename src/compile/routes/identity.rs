@@ -187,7 +187,7 @@ pub(super) fn server_url(text: &str, span: &Span, example: &str, draft: &mut Dra
     false
 }
 
-/// Nobody is asked where no service answers or gets a copy.
+/// The server is not asked where no service answers or gets a copy.
 fn check_stage<T>(what: &str, given: &Given<T>, site: Site<'_>, draft: &mut Draft<'_>) {
     let Some(stage @ Stage::Monolith) = site.route.stage.get().copied() else { return };
     draft.say(

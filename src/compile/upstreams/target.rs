@@ -59,7 +59,7 @@ pub(super) fn compile(
             draft.say(Code::TargetCannot, given.key.clone(), message, "needs `timeouts.answer`", help);
         }
         upstream.target = spec.map_or(TargetSpec::Http, |spec| TargetSpec::Nameko(Box::new(spec)));
-        // The bus itself says whether somebody listens.
+        // The bus itself says whether the queue has a consumer.
         upstream.health = Some(LISTENERS);
         return Some(upstream);
     }

@@ -98,7 +98,7 @@ fn warn_unverified(tls: &config::UpstreamTls, verify: Verify, draft: &mut Draft<
     let has_pins = tls.pin.get().is_some_and(|pins| !pins.is_empty());
     let what = match verify {
         Verify::Off if !has_pins => "any server is believed: its certificate is not checked",
-        // Everybody gets a certificate of a public authority for some name.
+        // A public authority gives any applicant a certificate for a name of the applicant's own.
         Verify::Chain if !has_pins && tls.ca.is_absent() => {
             "any server with a certificate of a public authority is believed: the name is not checked"
         }

@@ -73,7 +73,7 @@ enum Writing {
 pub struct Http1Connection {
     socket: Socket,
     unread: BytesMut,
-    /// So many bytes of `unread` were searched for the end of a head.
+    /// Bytes of `unread` that were searched for the end of a head.
     searched: usize,
     /// Before the next request.
     empty_lines: u8,

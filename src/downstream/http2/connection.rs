@@ -30,7 +30,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SHARE_OF_WINDOW: u32 = 4 * 1024;
 /// What may wait for each client's window or socket in the library.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams that were reset are remembered, at least so many.
+/// The least number of reset streams that are remembered.
 const RESET_STREAMS: u32 = 50;
 /// Up to here a head is read, so that it can be refused with an answer; what is several times longer ends the connection.
 const HEADER_LIST: u64 = 64 * 1024;

@@ -44,7 +44,7 @@ const READ: usize = 4096;
 const GATHERED: usize = 16 * 1024;
 /// What a client may have on its way when it is told to go.
 const MOST_DRAINED: usize = 1024 * 1024;
-/// A list that is so many times longer than a list may be is not refused with a response: the connection ends.
+/// A header list longer than the limit by this factor ends the connection instead of being refused with a response.
 const FAR_TOO_LONG: usize = 4;
 
 /// What the system knows of a client's socket.

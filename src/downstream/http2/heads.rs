@@ -19,7 +19,7 @@ pub struct Heads {
     /// The highest stream so far.
     highest: u32,
     malformed: u32,
-    /// So many may wait to be accepted.
+    /// Most streams that wait to be accepted.
     most: usize,
 }
 
@@ -30,7 +30,7 @@ struct Arrived {
 }
 
 impl Heads {
-    /// `streams`: so many may be open at once.
+    /// `streams`: most streams open at once.
     pub fn new(streams: u32) -> Self {
         let most = streams as usize + BEYOND;
         Self { of: HashMap::default(), new: VecDeque::new(), highest: 0, malformed: 0, most }

@@ -141,7 +141,7 @@ impl Traffic {
         self.at(&self.closing_since)
     }
 
-    /// The socket took so many bytes.
+    /// The socket took this number of bytes.
     pub fn took(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Relaxed);
         self.blocked.store(false, Relaxed);

@@ -38,7 +38,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// `streams`: so many may be open at once.
+    /// `streams`: most streams open at once.
     fn new(streams: u32) -> Self {
         Self {
             heads: Mutex::new(Heads::new(streams)),

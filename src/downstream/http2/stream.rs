@@ -167,7 +167,7 @@ impl Stream {
         })
     }
 
-    /// So many bytes of the request's body were passed on: the client may send as many again. What is passed on a second time
+    /// Bytes of the request's body that were passed on: the client may send as many again. What is passed on a second time
     /// counts once.
     pub fn passed(&mut self, bytes: usize) {
         let bytes = bytes.min(self.upload.held);

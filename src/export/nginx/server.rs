@@ -10,7 +10,7 @@ use crate::export::location::{self, HEADERS, Part, Row};
 use crate::export::pattern::{self, Captures};
 use crate::export::rules::{ExportRule, Guard, host_for};
 
-/// The first of the statuses that send a request from the one location to that of a fallback; nobody sees them.
+/// The first of the statuses that send a request from the one location to that of a fallback; no client sees them.
 const FALLBACK: usize = 560;
 
 impl File<'_> {

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use super::{Imported, ImportedRoute, NotRead, rooted};
 
 const METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "QUERY"];
-/// References from one path item to the next; a chain that is longer leads back to itself, or nobody wrote it.
+/// References from one path item to the next; a chain that is longer leads back to itself, or was not written on purpose.
 const MOST_REFERENCES: usize = 16;
 /// What a YAML document may have: some ten times what the largest published one has (Microsoft Graph: 30 MB).
 const MOST_YAML_NODES: usize = 20_000_000;

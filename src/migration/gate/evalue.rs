@@ -7,7 +7,7 @@
 /// The most bets that one test spreads over.
 pub const MOST_BETS: usize = 7;
 
-/// So many of a side's requests had the property that a test counts.
+/// The number of a side's requests with the property that a test counts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Count {
     pub counted: f64,

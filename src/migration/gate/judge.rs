@@ -11,7 +11,7 @@ use super::settings::Gate;
 /// What a step can be judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scene {
-    /// In `shadow`: the monolith answers everybody, the service gets copies.
+    /// In `shadow`: the monolith answers all clients, the service gets copies.
     pub shadow: bool,
     /// Copies are compared.
     pub compared: bool,

@@ -42,7 +42,7 @@ impl Metric {
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Prediction {
     counts: Count,
-    /// What is believed before the first tick, as so many counts of 250 requests.
+    /// The prior before the first tick, as a number of counts of 250 requests.
     prior: f64,
 }
 

@@ -25,7 +25,7 @@ pub enum Obstacle {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Needs {
     Nothing,
-    /// So many more requests of the service, or comparisons.
+    /// The number of further requests of the service, or of comparisons.
     Requests(u64),
     /// The evidence does not grow: the service is at the margin.
     NoEnd,

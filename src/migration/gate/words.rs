@@ -141,7 +141,7 @@ pub fn needs(needs: Needs, per_second: f64) -> Option<String> {
     }
 }
 
-/// How long so many requests take at a rate.
+/// How long a number of requests takes at a rate.
 #[must_use]
 pub fn seconds(requests: u64, per_second: f64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]

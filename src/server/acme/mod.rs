@@ -1,7 +1,7 @@
 //! Certificates that an authority issues (RFC 8555): ordered, proved, kept and renewed beside the requests, none of which waits.
 //!
 //! One certificate for each host: what one host cannot prove does not stand in another's way. Until a host has its first one,
-//! handshakes for it are refused: a certificate that nobody can trust would only teach people to click through.
+//! handshakes for it are refused: a certificate that no client trusts would only teach people to click through.
 
 mod files;
 mod http;

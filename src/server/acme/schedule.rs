@@ -31,7 +31,7 @@ pub(super) fn shortest(validity: Validity) -> Duration {
     Duration::from_secs(part(validity, 0.1).unsigned_abs()).min(ENOUGH)
 }
 
-/// How long to wait after so many failures in a row, give or take a tenth.
+/// How long to wait after a number of failures in a row, give or take a tenth.
 pub(super) fn pause(failures: u32, chance: f64) -> Duration {
     let pause = FIRST_PAUSE.saturating_mul(3_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_PAUSE);
     pause.mul_f64(0.9 + chance / 5.0)

@@ -16,7 +16,7 @@ pub enum FieldKind {
     Noise,
 }
 
-/// Counted by whoever compares, never on the request path, so a lock is fine.
+/// Counted by the comparing thread, never on the request path, so a lock is fine.
 #[derive(Debug, Default)]
 pub(crate) struct FieldCounts(Mutex<BTreeMap<Box<str>, [u64; 2]>>);
 

@@ -11,7 +11,7 @@ const FINE: Duration = Duration::from_secs(5);
 const COARSE: Duration = Duration::from_secs(60);
 const FINE_FOR: Duration = Duration::from_secs(360);
 
-/// The counters of one series over the last hour. Filled when somebody looks, never by a request; a quiet series has no step.
+/// The counters of one series over the last hour. Filled when it is read, never by a request; a quiet series has no step.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     /// The counters at the last look.

@@ -7,7 +7,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// Looks that follow one another faster share an entry, so that frequent scrapes do not grow the ring.
 const STEP: Duration = Duration::from_secs(5);
 
-/// A ring of what was answered between two looks. Filled when somebody looks, never by a request.
+/// A ring of what was answered between two looks. Filled when it is read, never by a request.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     ring: VecDeque<Entry>,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicI64;
 use super::histogram::Histogram;
 use super::route::InFlight;
 
-/// The meters of one upstream that takes only so many requests at once.
+/// The meters of one upstream with `max_in_flight`.
 #[derive(Debug)]
 pub struct QueueMeters {
     pub(crate) length: Arc<AtomicI64>,

@@ -28,7 +28,7 @@ enum End {
     Gone,
     /// The watch is over; the next one goes on from there.
     Over,
-    /// The point from which to watch is too old, or somebody was missing from the last list.
+    /// The point from which to watch is too old, or an endpoint was missing from the last list.
     ListAgain,
     Trouble(ApiError),
 }
