@@ -121,6 +121,77 @@ fn the_endpoints_of_real_tables_are_found() {
     }
 }
 
+/// The endpoints of requests that are all answered, by many clients.
+fn listed(paths: impl Iterator<Item = String>) -> Vec<String> {
+    let mut tree = Tree::default();
+    for (number, path) in paths.enumerate() {
+        tree.add(&exchange("GET", &path, 200, u32::try_from(number % 97).expect("small")));
+    }
+    tree.settle_for_display();
+    let mut found: Vec<String> = tree.endpoints(LEAST).into_iter().map(|one| one.path).collect();
+    found.sort();
+    found
+}
+
+const SYLLABLES: [&str; 16] =
+    ["ba", "ne", "to", "lu", "mi", "ra", "so", "ve", "ki", "da", "po", "fe", "gu", "wi", "ma", "lo"];
+
+/// A title of three words.
+fn title(number: usize) -> String {
+    let word = |at: usize| format!("{}{}", SYLLABLES[at % 16], SYLLABLES[at / 16 % 16]);
+    format!("{}-{}-{}", word(number), word(number * 7 + 3), word(number * 13 + 5))
+}
+
+#[test]
+fn languages_are_one_place_and_two_letters_alone_are_none() {
+    let pages = ["", "/cart", "/about", "/blog/{}"];
+    let path = |number: usize| {
+        let language = ["de", "en-GB", "fr", "us"][number % 4];
+        format!("/{language}{}", pages[number / 4 % 4].replace("{}", &number.to_string()))
+    };
+    assert_eq!(listed((0..800).map(path)), ["/{}", "/{}/about", "/{}/blog/{}", "/{}/cart"]);
+    // `id` and `me` could be languages, too; what stands below them is not the same.
+    let words = (0..200).map(|number| ["/id/card", "/me/profile", "/it/tickets"][number % 3].to_owned());
+    assert_eq!(listed(words), ["/id/card", "/it/tickets", "/me/profile"]);
+}
+
+#[test]
+fn codes_are_values_and_one_file_below_each_order_makes_no_folder() {
+    let paths = (0..1_200).map(|number| match number % 6 {
+        0 => format!("/rates/{}", ["EUR", "USD", "GBP"][number / 6 % 3]),
+        2 => "/orders".to_owned(),
+        3 => format!("/orders/{number}/lines/{number}/label.pdf"),
+        4 => format!("/orders/{number}"),
+        _ => format!("/orders/{number}/invoice.pdf"),
+    });
+    let expected = ["/orders", "/orders/{}", "/orders/{}/invoice.pdf", "/orders/{}/lines/{}/label.pdf", "/rates/{}"];
+    assert_eq!(listed(paths), expected);
+}
+
+#[test]
+fn files_and_collections_stay_words_among_titles() {
+    let paths = (0..6_000).map(|number| match number % 8 {
+        0 => ["/robots.txt", "/favicon.ico", "/xmlrpc.php"][number / 8 % 3].to_owned(),
+        1 => format!("/author/{}/", ["anna", "boris", "chloe", "dora"][number / 8 % 4]),
+        2 => format!("/author/{}/page/{}/", ["anna", "boris", "chloe", "dora"][number / 8 % 4], number / 8 % 30),
+        _ => format!("/{}/", title(number % 900)),
+    });
+    let found = listed(paths);
+    for path in ["/robots.txt", "/favicon.ico", "/xmlrpc.php", "/{}/"] {
+        assert!(found.iter().any(|one| one == path), "{path}: {found:?}");
+    }
+    assert!(found.iter().any(|one| one.starts_with("/author/") && one.ends_with("/page/{}/")), "{found:?}");
+}
+
+#[test]
+fn the_endpoints_of_tables_by_hand_are_found() {
+    // Measured with gen.py: .94 to .96, .74 to .89, .78 to .97; what is missing are enumerations in words.
+    for (api, least) in [("payments", 0.9), ("wordpress", 0.7), ("springshop", 0.7)] {
+        let (f1, _) = f1(api, 20_000);
+        assert!(f1 >= least, "{api}: F1 {f1:.3}");
+    }
+}
+
 #[test]
 fn a_path_bomb_stays_within_the_bounds() {
     let bounds = TreeBounds { nodes: 2_000, bytes: 300 * 1024, every: 10_000 };

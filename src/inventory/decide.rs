@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::node::{Node, NodeId, SegmentRole};
-use super::shape::{is_version, slug_likeness};
+use super::shape::{is_code, is_version, slug_likeness};
 use super::tree::Tree;
-use super::words::{is_plural, is_reserved, selects};
+use super::words::{is_file, is_page, is_plural, is_reserved, selects};
 
 /// How sure a decision has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,16 @@ const STANDS_OUT: u32 = 3;
 const STANDS_OUT_BY_METHOD: u32 = 5;
 /// Exchanges below which a word's own next words or methods say nothing.
 const ENOUGH: u32 = 20;
+/// The same at the root, where there is no room to wait for more.
+const ENOUGH_AT_ONCE: u32 = 6;
+/// Words of one format that are none of the values beside them, which are more than ten times as many.
+const FEW_FORMATS: u32 = 12;
+/// So many words, of which every third has two hyphens; and what that says.
+const MANY_TITLES: u32 = 16;
+const TITLES: f64 = 2.0;
+/// The share of exchanges that codes have where all are codes, and what that says.
+const ALL_CODES: f64 = 0.9;
+const CODES: f64 = 6.0;
 /// What remains must carry this share of the node's exchanges to be what the place is for.
 const PURPOSE: f64 = 0.05;
 
@@ -33,13 +43,25 @@ struct Candidate<'a> {
     id: NodeId,
     node: &'a Node,
     slug: f64,
+    /// `php`, where it is a file or a page among names.
+    format: &'a str,
     /// What is said after it, without reserved words.
     next: HashSet<&'a str>,
+    /// Exchanges that end behind the next segment.
+    deep: u32,
+    at_root: bool,
+}
+
+impl Candidate<'_> {
+    /// At the root, where resources stand.
+    fn is_collection(&self) -> bool {
+        self.at_root && self.node.seen >= 8 && u64::from(self.deep) * 2 > u64::from(self.node.seen)
+    }
 }
 
 /// The words below the node that are values; none if it is no place of values.
 pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> Vec<NodeId> {
-    let candidates = candidates(tree, at);
+    let candidates = candidates(tree, at, depth);
     if candidates.is_empty() {
         return Vec::new();
     }
@@ -53,8 +75,10 @@ pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> 
     if sum <= 0.0 {
         return Vec::new();
     }
+    let enough = if strictness == Strictness::Forced && depth == 0 { ENOUGH_AT_ONCE } else { ENOUGH };
     let methods = Methods::of(tree, at, &candidates);
-    let values: Vec<&Candidate<'_>> = candidates.iter().filter(|word| !facts.stands_out(word, &methods)).collect();
+    let values: Vec<&Candidate<'_>> =
+        candidates.iter().filter(|word| !facts.stands_out(word, &methods, enough)).collect();
     let carried: u32 = values.iter().map(|word| word.node.seen).sum();
     if f64::from(carried) < PURPOSE * f64::from(facts.exchanges + facts.sure) {
         return Vec::new();
@@ -62,7 +86,7 @@ pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> 
     values.iter().map(|word| word.id).collect()
 }
 
-fn candidates(tree: &Tree, at: NodeId) -> Vec<Candidate<'_>> {
+fn candidates(tree: &Tree, at: NodeId, depth: usize) -> Vec<Candidate<'_>> {
     let words = tree.node(at).children().map(|id| (id, tree.node(id)));
     words
         .filter(|(_, node)| {
@@ -73,8 +97,28 @@ fn candidates(tree: &Tree, at: NodeId) -> Vec<Candidate<'_>> {
                 && !is_version(&node.name)
                 && !selects(&node.name)
         })
-        .map(|(id, node)| Candidate { id, node, slug: slug_likeness(&node.name), next: next_words(tree, node) })
+        .map(|(id, node)| Candidate {
+            id,
+            node,
+            slug: slug_likeness(&node.name),
+            format: page_format(&node.name, depth),
+            next: next_words(tree, node),
+            deep: deep(node),
+            at_root: depth == 0,
+        })
         .collect()
+}
+
+/// Exchanges that end behind the next segment.
+fn deep(node: &Node) -> u32 {
+    node.inner.as_ref().map_or(0, |inner| inner.below[1..].iter().sum())
+}
+
+/// The ending of a file that stands among names and is none of them; empty: it has none, or one that names a representation.
+fn page_format(word: &str, depth: usize) -> &str {
+    let (_, ending) = word.rsplit_once('.').unwrap_or_default();
+    let is_page = is_page(ending) || depth == 0 && is_file(ending);
+    if is_page { ending } else { "" }
 }
 
 /// Versions are looked through.
@@ -109,6 +153,12 @@ struct Facts<'a> {
     having: u32,
     overlap: f64,
     said_by: HashMap<&'a str, u32>,
+    /// Words by their format.
+    formats: HashMap<&'a str, u32>,
+    /// Exchanges of codes: `DE`, `EUR`.
+    codes: u32,
+    /// Words that stand at the root, and below which most requests end deeper than at the next segment.
+    collections: u32,
 }
 
 impl<'a> Facts<'a> {
@@ -124,6 +174,10 @@ impl<'a> Facts<'a> {
         }
         let having: Vec<&Candidate<'_>> = words.iter().filter(|word| !word.next.is_empty()).collect();
         let shares: f64 = having.iter().map(|word| shared(&said_by, word)).sum();
+        let mut formats = HashMap::new();
+        for word in words {
+            *formats.entry(word.format).or_insert(0) += 1;
+        }
         let sure = tree.node(at).children().map(|id| tree.node(id)).filter(|child| child.role != SegmentRole::Word);
         Self {
             kinds,
@@ -138,6 +192,9 @@ impl<'a> Facts<'a> {
             having: u32::try_from(having.len()).unwrap_or(u32::MAX),
             overlap: if having.is_empty() { 0.0 } else { shares / having.len() as f64 },
             said_by,
+            formats,
+            collections: u32::try_from(words.iter().filter(|word| word.is_collection()).count()).unwrap_or(u32::MAX),
+            codes: words.iter().filter(|word| is_code(&word.node.name)).map(|word| word.node.seen).sum(),
         }
     }
 
@@ -173,17 +230,34 @@ impl<'a> Facts<'a> {
         if self.sure > 0 && self.kinds < 8 {
             sum -= 1.0;
         }
+        // So many words with several hyphens are titles, also when all of them are known.
+        if self.hyphened >= 0.3 && self.kinds >= MANY_TITLES {
+            sum += TITLES;
+        }
+        // Codes of countries, currencies, places are values, few as they are.
+        if depth > 0 && self.kinds >= 3 && f64::from(self.codes) > ALL_CODES * f64::from(self.exchanges) {
+            sum += CODES;
+        }
         sum
     }
 
     /// Whether a word among values is a literal for itself.
-    fn stands_out(&self, word: &Candidate<'_>, methods: &Methods) -> bool {
+    fn stands_out(&self, word: &Candidate<'_>, methods: &Methods, enough: u32) -> bool {
         let seen = word.node.seen;
         if is_reserved(&word.node.name) && seen >= STANDS_OUT * self.median {
             return true;
         }
+        // `robots.txt` among titles: no other is written so, or few.
+        let alike = self.formats.get(word.format).copied().unwrap_or(0);
+        if !word.format.is_empty() && alike <= FEW_FORMATS && alike * 10 < self.kinds {
+            return true;
+        }
+        // `author` among titles: what is asked stands below its next segment, and below no other's.
+        if self.kinds >= MANY_TITLES && word.is_collection() && self.collections * 10 < self.kinds {
+            return true;
+        }
         // It says what the others do not.
-        if self.having >= 3 && !word.next.is_empty() && seen >= ENOUGH {
+        if self.having >= 3 && !word.next.is_empty() && seen >= enough {
             let common = shared(&self.said_by, word);
             if common < (if word.next.len() >= 3 { 0.5 } else { f64::MIN_POSITIVE }) {
                 return true;

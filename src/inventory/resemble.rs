@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::counts::MethodId;
 use super::node::{NodeId, SegmentRole};
-use super::shape::is_version;
+use super::shape::{Locale, is_version, locale};
 use super::tree::Tree;
 use super::words::{is_plural, is_pronoun, is_reserved, selects};
 
@@ -21,9 +21,19 @@ const MOST_TAILS: usize = 4_096;
 const SEVERAL: usize = 3;
 const NEARLY_ALL: f64 = 0.95;
 const FEWEST_SIBLINGS: usize = 3;
+/// Values have a template if they have it so often, as a share of how often the word has it: a resource whose first requests
+/// were taken for values is none of them.
+const OFTEN: f64 = 0.25;
+/// Languages that are one place, and the share of exchanges whose templates another one has, too.
+const FEWEST_LANGUAGES: usize = 2;
+const LANGUAGES_ALIKE: f64 = 0.6;
 
 /// Exchanges by method and template below a node.
 type Tails = HashMap<(MethodId, String), u32>;
+
+fn often(all: &Tails, tail: &(MethodId, String), own: u32) -> bool {
+    all.get(tail).is_some_and(|count| f64::from(*count) >= OFTEN * f64::from(own))
+}
 
 impl Tree {
     /// Merges the words that resemble values. For a display, on a copy: it is a guess that later traffic may correct.
@@ -32,6 +42,10 @@ impl Tree {
             return;
         }
         let words = self.like_the_parameter(at);
+        if !words.is_empty() {
+            self.apply(at, &words);
+        }
+        let words = self.languages(at);
         if !words.is_empty() {
             self.apply(at, &words);
         }
@@ -75,7 +89,8 @@ impl Tree {
         }
         let is_value = |word: &NodeId| {
             let name = &self.node(*word).name;
-            !is_reserved(name) && self.is_covered(*word, &all, 1) || !is_pronoun(name) && self.has_only(*word, &all)
+            !is_reserved(name) && self.is_covered(*word, |tail, own| often(&all, tail, own))
+                || !is_pronoun(name) && self.has_only(*word, &all)
         };
         words.into_iter().filter(is_value).collect()
     }
@@ -102,21 +117,59 @@ impl Tree {
             }
         }
         let most = u32::try_from(words.len() / 2).unwrap_or(u32::MAX);
-        let values: Vec<NodeId> = words.iter().copied().filter(|word| self.is_covered(*word, &all, most)).collect();
+        let values: Vec<NodeId> = words
+            .iter()
+            .copied()
+            .filter(|word| self.is_covered(*word, |tail, _| all.get(tail).is_some_and(|count| *count >= most)))
+            .collect();
         let all_alike = values.len() * 10 >= words.len() * 8 && values.len() >= FEWEST_SIBLINGS;
         if all_alike { values } else { Vec::new() }
     }
 
-    /// Whether most exchanges below the word have templates that `all` has at least so often, and a value follows it.
-    fn is_covered(&self, word: NodeId, all: &Tails, least: u32) -> bool {
+    /// Languages and regions (`/de/cart`, `/fr/cart`): one place, if the same is below several.
+    fn languages(&self, at: NodeId) -> Vec<NodeId> {
+        let mut words = self.candidates_with_leaves(at);
+        words.retain(|word| locale(&self.node(*word).name).is_some());
+        let sure = words.iter().filter(|word| locale(&self.node(**word).name) == Some(Locale::Sure)).count();
+        if sure < FEWEST_LANGUAGES {
+            return Vec::new();
+        }
+        let own = |word: &NodeId| {
+            let mut own = Tails::new();
+            self.tails(*word, &mut String::new(), 0, &mut own);
+            own
+        };
+        let mut said_by = Tails::new();
+        for tail in words.iter().flat_map(|word| own(word).into_keys()) {
+            *said_by.entry(tail).or_insert(0) += 1;
+        }
+        words.retain(|word| {
+            let own = own(word);
+            let total: u32 = own.values().sum();
+            let common: u32 = own
+                .iter()
+                .filter(|(tail, _)| said_by.get(*tail).is_some_and(|by| *by > 1))
+                .map(|(_, count)| count)
+                .sum();
+            total > 0 && f64::from(common) >= LANGUAGES_ALIKE * f64::from(total)
+        });
+        if words.len() < FEWEST_LANGUAGES { Vec::new() } else { words }
+    }
+
+    fn candidates_with_leaves(&self, at: NodeId) -> Vec<NodeId> {
+        let words = self.node(at).children().filter(|id| {
+            let node = self.node(*id);
+            node.role == SegmentRole::Word && !node.fixed
+        });
+        words.collect()
+    }
+
+    /// Whether most exchanges below the word have templates that others have, too, and a value follows it.
+    fn is_covered(&self, word: NodeId, is_said: impl Fn(&(MethodId, String), u32) -> bool) -> bool {
         let mut own = Tails::new();
         self.tails(word, &mut String::new(), 0, &mut own);
         let total: u32 = own.values().sum();
-        let covered: u32 = own
-            .iter()
-            .filter(|(tail, _)| all.get(*tail).is_some_and(|count| *count >= least))
-            .map(|(_, count)| count)
-            .sum();
+        let covered: u32 = own.iter().filter(|(tail, count)| is_said(tail, **count)).map(|(_, count)| count).sum();
         let has_values = own.keys().any(|(_, tail)| tail.starts_with("/{}"));
         total > 0 && has_values && f64::from(covered) >= ALIKE * f64::from(total)
     }
@@ -127,7 +180,7 @@ impl Tree {
         let mut own = Tails::new();
         self.tails(word, &mut String::new(), 0, &mut own);
         let total: u32 = own.values().sum();
-        let covered: u32 = own.iter().filter(|(tail, _)| all.contains_key(*tail)).map(|(_, count)| count).sum();
+        let covered: u32 = own.iter().filter(|(tail, count)| often(all, tail, **count)).map(|(_, count)| count).sum();
         own.len() >= SEVERAL && f64::from(covered) >= NEARLY_ALL * f64::from(total)
     }
 

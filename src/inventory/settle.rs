@@ -10,6 +10,8 @@ use super::tree::{ROOT, Tree};
 
 /// After a shrink the tree has this share of its bounds, so that the next one is far away.
 const SHRUNK: f64 = 0.9;
+/// The share of one file's name among the files of a folder that is none.
+const ONE_FILE: f64 = 0.8;
 
 impl Tree {
     /// Decides where it is sure; what is merged stays merged.
@@ -28,7 +30,12 @@ impl Tree {
         if self.child(at, SegmentRole::Rest, "").is_some() {
             return;
         }
-        if depth > 0 && !self.has_fixed(at) && is_catch_all(self.node(at)) && !self.has_folder_below(at) {
+        if depth > 0
+            && !self.has_fixed(at)
+            && is_catch_all(self.node(at))
+            && !self.has_folder_below(at)
+            && self.has_several_files(at)
+        {
             self.swallow(at);
             return;
         }
@@ -62,6 +69,28 @@ impl Tree {
         into_one || f64::from(most) >= 0.5 * f64::from(total)
     }
 
+    /// Whether the files below are several: `invoice.pdf` below each order makes no folder.
+    fn has_several_files(&self, at: NodeId) -> bool {
+        let mut by_name: HashMap<&str, u32> = HashMap::new();
+        let mut open = vec![at];
+        while let Some(node) = open.pop() {
+            for child in self.node(node).children() {
+                open.push(child);
+                let child = self.node(child);
+                if child.role != SegmentRole::Word {
+                    // Its values are several.
+                    if child.counts.iter().any(|count| count.answered > 0) && !child.name.is_empty() {
+                        return true;
+                    }
+                } else if shape::is_file_name(&child.name) {
+                    *by_name.entry(&child.name).or_default() += child.seen;
+                }
+            }
+        }
+        let most = by_name.values().copied().max().unwrap_or(0);
+        by_name.is_empty() || f64::from(most) < ONE_FILE * f64::from(by_name.values().sum::<u32>())
+    }
+
     fn has_fixed(&self, at: NodeId) -> bool {
         self.node(at).children().any(|child| self.node(child).fixed)
     }
@@ -69,7 +98,7 @@ impl Tree {
     /// Too many words below one node: they are values, all but those that stand out; if not even that, the lightest
     /// quarter is forgotten.
     pub(super) fn squeeze(&mut self, at: NodeId) {
-        let values = decide(self, at, 1, Strictness::Forced);
+        let values = decide(self, at, usize::from(at != ROOT), Strictness::Forced);
         if !values.is_empty() {
             self.apply(at, &values);
             return;

@@ -67,7 +67,12 @@ fn looks_made(segment: &str, bytes: &[u8]) -> bool {
     if mixed && n >= (if digits > 0 { 8 } else { 14 }) && n * 10 < 27 * camel_tokens(bytes).len().max(1) {
         return true;
     }
-    if is_gibberish(bytes) || mixed && n >= 16 && n * 10 < 36 * camel_tokens(bytes).len() && has_odd_token(bytes) {
+    if is_gibberish(bytes) && !is_acronyms(segment)
+        || mixed && n >= 16 && n * 10 < 36 * camel_tokens(bytes).len() && has_odd_token(bytes)
+    {
+        return true;
+    }
+    if is_prefixed(segment) {
         return true;
     }
     if digits == 0 {
@@ -86,7 +91,56 @@ fn looks_made(segment: &str, bytes: &[u8]) -> bool {
     (digits >= 3 && n >= 6 && digits * 3 >= n) || (n >= 20 && digits >= 4)
 }
 
-/// `v1`, `v2beta1`, `1.1`: a version of the interface, which is a word.
+/// `pi_HvahqLeUGFywJN`: a kind and a random text, of which some have no digit. A word of a program is in snake case or in camel case, not in both.
+fn is_prefixed(segment: &str) -> bool {
+    let Some((kind, random)) = segment.split_once('_') else { return false };
+    let bytes = random.as_bytes();
+    let is_mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
+    kind.bytes().all(|byte| byte.is_ascii_lowercase())
+        && bytes.len() >= 10
+        && bytes.iter().all(u8::is_ascii_alphanumeric)
+        && is_mixed
+        && bytes.len() < 4 * camel_tokens(bytes).len()
+}
+
+/// `DE`, `EUR`, `BER1`: a code of a country, a currency, a place; names of resources are not in upper case.
+#[must_use]
+pub fn is_code(segment: &str) -> bool {
+    let bytes = segment.as_bytes();
+    let letters = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    (2..=4).contains(&letters) && bytes.len() <= 6 && bytes[letters..].iter().all(u8::is_ascii_digit)
+}
+
+/// `de`, `de-CH`, `zh_Hans`: a language, with a region or a script. `None`: it is none, or may be a word of English.
+#[must_use]
+pub fn locale(segment: &str) -> Option<Locale> {
+    let (language, region) = match segment.split_once(['-', '_']) {
+        Some((language, region)) => (language, Some(region)),
+        None => (segment, None),
+    };
+    if language.len() != 2 || !language.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return None;
+    }
+    match region {
+        Some(region) if !(matches!(region.len(), 2 | 4) && region.bytes().all(|byte| byte.is_ascii_alphabetic())) => {
+            None
+        }
+        _ if words::is_language(language) => Some(Locale::Sure),
+        Some(region) if region.bytes().all(|byte| byte.is_ascii_uppercase()) => Some(Locale::Sure),
+        Some(_) => None,
+        None => Some(Locale::Possible),
+    }
+}
+
+/// How sure a segment is a language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locale {
+    Sure,
+    /// Two letters, which a region may have in the place of a language (`/us/`).
+    Possible,
+}
+
+/// `v1`, `v2beta1`, `v1_alpha`, `v2.1`, `1.1`: a version of the interface, which is a word.
 #[must_use]
 pub fn is_version(segment: &str) -> bool {
     let bytes = segment.as_bytes();
@@ -95,11 +149,19 @@ pub fn is_version(segment: &str) -> bool {
         if !(1..=3).contains(&number) {
             return false;
         }
+        if let Some(minor) = rest.strip_prefix(b".") {
+            let (count, rest) = digits(minor);
+            return (1..=2).contains(&count) && rest.is_empty();
+        }
+        let (is_parted, rest) = match rest {
+            [b'_' | b'-', rest @ ..] => (true, rest),
+            _ => (false, rest),
+        };
         let Some(rest) = rest.strip_prefix(b"alpha").or_else(|| rest.strip_prefix(b"beta")) else {
-            return rest.is_empty();
+            return rest.is_empty() && !is_parted;
         };
         let (number, rest) = digits(rest);
-        return (1..=2).contains(&number) && rest.is_empty();
+        return number <= 2 && rest.is_empty() && (number > 0 || is_parted);
     }
     let (major, rest) = digits(bytes);
     let Some(rest) = rest.strip_prefix(b".") else { return false };
@@ -239,6 +301,14 @@ fn is_gibberish(bytes: &[u8]) -> bool {
     run.is_break()
 }
 
+/// `xmlrpc`: two words without a vowel.
+fn is_acronyms(segment: &str) -> bool {
+    (2..segment.len().saturating_sub(1)).any(|at| {
+        let (one, other) = segment.as_bytes().split_at(at);
+        words::is_acronym(one) && words::is_acronym(other)
+    })
+}
+
 /// Whether a token of several letters in both cases or in lower case has no vowel: `Jnm`, but not `HTTP` and not what
 /// programmers write as a word.
 fn has_odd_token(bytes: &[u8]) -> bool {
@@ -293,6 +363,8 @@ mod tests {
             ("Jos%C3%A9", Kind::Other),
             ("HbSPYgUJnmmhATcupbGFPA", Kind::Other),
             ("Ga0sIwvizJjHuycPqxyObf", Kind::Other),
+            ("pi_HvahqLeUGFywJN", Kind::Other),
+            ("cus_qQjiaXHEVNWisf", Kind::Other),
         ] {
             assert_eq!(value(segment), Some(kind), "{segment}");
         }
@@ -313,8 +385,31 @@ mod tests {
             "getXmlRequestUrlById",
             "AWSEBSVolumeIdentifier",
             "isUserInRoleOfOrgUnit",
+            "card_payments",
+            "wp_BlogPostArchive",
+            "xmlrpc",
         ] {
             assert_eq!(value(segment), None, "{segment}");
+        }
+    }
+
+    #[test]
+    fn codes_and_languages_are_told_from_words() {
+        for (segment, code, language) in [
+            ("DE", true, None),
+            ("EUR", true, None),
+            ("BER1", true, None),
+            ("AB12CD", false, None),
+            ("STATUS", false, None),
+            ("de", false, Some(Locale::Sure)),
+            ("de-CH", false, Some(Locale::Sure)),
+            ("zh_Hans", false, Some(Locale::Sure)),
+            ("us", false, Some(Locale::Possible)),
+            ("is-GB", false, Some(Locale::Sure)),
+            ("is-good", false, None),
+            ("deal", false, None),
+        ] {
+            assert_eq!((is_code(segment), locale(segment)), (code, language), "{segment}");
         }
     }
 
@@ -328,10 +423,10 @@ mod tests {
 
     #[test]
     fn versions_of_an_interface_are_words() {
-        for segment in ["v1", "v2beta1", "1.1", "v12alpha3"] {
+        for segment in ["v1", "v2beta1", "1.1", "v12alpha3", "v1_alpha", "v3-beta2", "v2.1"] {
             assert!(is_version(segment), "{segment}");
         }
-        for segment in ["v", "v1234", "1.1.1", "1", "vault", "v1gamma"] {
+        for segment in ["v", "v1234", "1.1.1", "1", "vault", "v1gamma", "v1_", "v1alpha", "v2.1.0"] {
             assert!(!is_version(segment), "{segment}");
         }
     }

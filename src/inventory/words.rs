@@ -63,6 +63,9 @@ const FORMATS: &[&str] = &[
     "xml", "yaml", "yml",
 ];
 
+/// Endings of pages and scripts that a site has by name.
+const PAGES: &[&str] = &["asp", "aspx", "htm", "html", "jsp", "php", "txt", "xml"];
+
 /// Endings of files that are kept in folders of any depth.
 const FILES: &[&str] = &[
     "css", "csv", "gif", "gz", "ico", "ics", "jpeg", "jpg", "js", "map", "md", "mjs", "mp3", "mp4", "pdf", "png", "py",
@@ -82,6 +85,18 @@ const ACRONYMS: &[&str] = &[
     "vpn", "xml", "xss",
 ];
 
+/// Languages of ISO 639-1 that are no words of English; sorted.
+const LANGUAGES: &[&str] = &[
+    "af", "ar", "az", "bg", "bn", "bs", "ca", "cs", "cy", "da", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr",
+    "ga", "gl", "gu", "he", "hi", "hr", "hu", "hy", "ja", "ka", "kk", "km", "ko", "ky", "lo", "lt", "lv", "mk", "ml",
+    "mn", "mr", "ms", "nb", "ne", "nl", "nn", "pl", "ps", "pt", "ro", "ru", "sk", "sl", "sq", "sr", "sv", "sw", "ta",
+    "te", "th", "tl", "tr", "uk", "ur", "uz", "vi", "zh",
+];
+
+pub fn is_language(word: &str) -> bool {
+    LANGUAGES.binary_search(&word).is_ok()
+}
+
 pub fn is_pronoun(word: &str) -> bool {
     PRONOUNS.binary_search(&word).is_ok()
 }
@@ -96,6 +111,11 @@ pub fn is_reserved(word: &str) -> bool {
 
 pub fn is_format(ending: &str) -> bool {
     among(FORMATS, ending)
+}
+
+/// Whether the ending is that of a page or a script, of which a site has some by name (`robots.txt`, `xmlrpc.php`).
+pub fn is_page(ending: &str) -> bool {
+    among(PAGES, ending)
 }
 
 pub fn is_file(ending: &str) -> bool {
@@ -127,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted() {
-        for list in [RESERVED, FORMATS, FILES, PRONOUNS, ACRONYMS] {
+        for list in [RESERVED, FORMATS, PAGES, FILES, PRONOUNS, ACRONYMS, LANGUAGES] {
             assert!(list.is_sorted());
         }
     }

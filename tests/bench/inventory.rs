@@ -1,6 +1,6 @@
 //! F1 of the inventory's endpoints against real route tables: `cargo bench --bench inventory [-- API…]`.
 //!
-//! `tests/bench/inventory/gen.py` makes the traffic: the tables of eight interfaces, endpoints and values drawn by Zipf,
+//! `tests/bench/inventory/gen.py` makes the traffic: the tables of eight interfaces and three by hand, endpoints and values drawn by Zipf,
 //! 2 % 404, 1 % 401, 5 % scanner. Columns: precision, recall, F1, the share of requests whose endpoint is exact.
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a table of small numbers is printed")]
 
@@ -11,7 +11,20 @@ use std::time::Instant;
 
 use multilith::inventory::{Exchange, LEAST, Tree};
 
-const APIS: [&str; 8] = ["github", "discourse", "stripe", "kubernetes", "digitalocean", "gitlab", "mastodon", "oscar"];
+const APIS: [&str; 11] = [
+    "github",
+    "discourse",
+    "stripe",
+    "kubernetes",
+    "digitalocean",
+    "gitlab",
+    "mastodon",
+    "oscar",
+    // By hand: an interface of payments, a site of WordPress with a shop, a Spring shop in seven languages.
+    "payments",
+    "wordpress",
+    "springshop",
+];
 const REQUESTS: usize = 100_000;
 
 fn main() {

@@ -1,5 +1,5 @@
 """Traffic with known templates: realistic values, Zipf volumes, scanner noise."""
-import json, random, re, string, bisect, itertools, hashlib
+import base64, json, random, re, string, bisect, itertools, hashlib
 import os, pathlib
 HERE=pathlib.Path(__file__).parent
 T=json.load(open(os.environ.get('ROUTES', HERE/'routes.json')))
@@ -60,6 +60,53 @@ def make_pool(api,tmpl,name,rnd):
     prev=tmpl[:tmpl.index('{'+name+'}')].rstrip('/').rsplit('/',1)[-1]
     big=int(10**rnd.uniform(2.2,4.2)); mid=int(10**rnd.uniform(1.5,3)); small=rnd.randint(3,9)
     n=name
+    if api=='payments':
+        P={'charge':'ch','customer':'cus','source':'card','refund':'re','invoice':'in','item':'ii','account':'acct','person':'person','payout':'po','sub':'sub','event':'evt','dispute':'dp','file':'file','link':'plink','session':'cs','transfer':'tr','reversal':'trr','method':'pm','intent':'pi','coupon':None,'webhook':'we','country':None,'feature':None,'report':'frr','type':None}
+        if n=='coupon': return (lambda r:r.choice(W).upper()+str(r.choice([5,10,15,20,25,50]))),60,.9
+        if n=='country': return enum('US','DE','FR','GB','IT','ES'),6,.9
+        if n=='feature': return enum('card_payments','transfers','sepa','tax_reporting'),4,.9
+        if n=='type': return enum('balance.summary.1','payouts.itemized.3','ending_balance.1','activity.2'),4,.9
+        if n=='tok': return (lambda r: base64.urlsafe_b64encode(bytes(r.getrandbits(8) for _ in range(24))).decode().rstrip('=')),big,.8
+        if n=='iban': return (lambda r: 'DE'+''.join(r.choice('0123456789') for _ in range(20))),mid,.8
+        return pref(P.get(n,n[:3]),24 if len(n)%2 else 14),big,.8
+    if api=='wordpress':
+        if n in('post',): return slug,600,.9
+        if n in('cat','sub'): return slug if n=='sub' else enum(*[w+'-'+v for w in ('home','garden','tech','food','news','travel') for v in ('tips','ideas','world')]),18,.9
+        if n=='tag': return slug,300,.9
+        if n=='author': return username,12,.9
+        if n=='page': return integer(2,60),40,.9
+        if n=='year': return (lambda r:str(r.randint(2012,2026))),14,.9
+        if n=='month': return (lambda r:f'{r.randint(1,12):02d}'),12,.3
+        if n=='day': return (lambda r:f'{r.randint(1,28):02d}'),28,.3
+        if n=='asset': return (lambda r: slug(r)+r.choice(['-150x150.jpg','.jpg','-1024x683.webp','.png','.pdf'])),1500,.8
+        if n=='plug': return (lambda r: r.choice(['contact-form-7','woocommerce','elementor','yoast-seo'])+'/'+r.choice(['assets/js/','assets/css/','includes/','dist/vendor/'])+slug(r)+r.choice(['.min.js','.css','.woff2','.svg'])),200,.8
+        if n=='inc': return (lambda r: r.choice(['js/','js/jquery/','css/dist/block-library/','images/smilies/'])+word(r)+r.choice(['.min.js','.css','.png'])),60,.8
+        if n=='product': return slug,400,.9
+        if n=='type': return enum('post','page','product','attachment'),4,.5
+        if n=='taxonomy': return enum('category','post_tag','product_cat'),3,.5
+        return integer(1,90000),big,.8
+    if api=='springshop':
+        if n=='locale': return enum('de','en','fr','de-CH','en-GB','nl','it'),7,1.0
+        if n=='cat': return enum('damen','herren','kinder','sale','schuhe','sport','wohnen','beauty'),8,.8
+        if n=='sub': return slug,60,.9
+        if n=='product': return (lambda r: slug(r)+'-p'+str(r.randint(10000,999999))),1500,.8
+        if n=='article': return slug,250,.9
+        if n in('order','cart'): return uuid,big,.8
+        if n=='sku': return (lambda r: ''.join(r.choice('ABCDEFGHJKLMNPQRSTUVWXYZ') for _ in range(3))+'-'+str(r.randint(1000,99999))+'-'+r.choice(['S','M','L','XL'])),1500,.8
+        if n=='warehouse': return enum('BER1','HAM2','MUC1','FRA3','CGN1'),5,.9
+        if n=='date': return date,400,.4
+        if n=='year': return (lambda r:str(r.randint(2019,2026))),8,.9
+        if n=='month': return (lambda r:f'{r.randint(1,12):02d}'),12,.3
+        if n=='day': return (lambda r:f'{r.randint(1,28):02d}'),28,.3
+        if n=='store': return slug,40,.9
+        if n=='img': return (lambda r: hexn(2)(r)+'/'+hexn(2)(r)+'/'+hexn(32)(r)+r.choice(['.jpg','.webp'])),2000,.7
+        if n=='matrix': return (lambda r: f'{r.randint(1,900)};color={r.choice(["red","blue"])};size={r.choice("SML")}'),400,.8
+        if n=='logger': return (lambda r: 'com.acme.'+word(r)+'.'+word(r).title()+r.choice(['Service','Controller'])),40,.8
+        if n=='metric': return (lambda r: r.choice(['jvm','http','tomcat','hikaricp'])+'.'+word(r)+'.'+word(r)),50,.8
+        if n=='voucher': return code,500,.7
+        if n=='user': return username,1500,.8
+        if n=='token': return b62(40),big,.5
+        return integer(10,10**6),big,.8
     if api=='stripe':
         p={'customers':'cus','charges':'ch','payment_intents':'pi','accounts':'acct','subscriptions':'sub','invoices':'in','products':'prod','prices':'price'}.get(prev,prev[:4].rstrip('s_'))
         return pref(p),big,.8
@@ -123,7 +170,7 @@ def make_pool(api,tmpl,name,rnd):
     if n in('file_sha','tree_sha','commit_sha'): return hexn(40),big,.7
     if n in('number',): return integer(10,10**6),big,.8
     return slug,mid,.8
-CATCH={('github','path'),('github','ref'),('kubernetes','path'),('kubernetes','logpath')}
+CATCH={('wordpress','plug'),('wordpress','inc'),('springshop','img'),('github','path'),('github','ref'),('kubernetes','path'),('kubernetes','logpath')}
 def erase(api,t):
     segs=[]
     for s in t.split('/')[1:]:
