@@ -230,7 +230,7 @@ pub fn route_status(parts: &Parts, name: &str, window: Window) -> Option<RouteSt
 }
 
 fn progress_by_routes(edition: &Edition) -> f64 {
-    let done = edition.routes.iter().filter(|entry| matches!(entry.dial.stage, Stage::Migrated | Stage::Retired));
+    let done = edition.routes.iter().filter(|entry| entry.dial.stage.is_moved());
     let (done, all) = (done.count(), edition.routes.len());
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 routes")]
     if all == 0 { 0.0 } else { done as f64 / all as f64 }

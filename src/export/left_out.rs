@@ -8,7 +8,7 @@ use super::rules::{ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, or
 use super::{ExportTarget, fallback, location};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
-use crate::migration::{Stage, UnitSource};
+use crate::migration::UnitSource;
 use crate::route::{Condition, ConditionKind, PathPiece, Route, Segment};
 
 /// A part of the file that the written configuration lacks.
@@ -232,7 +232,7 @@ fn conditions(list: &mut List, route: &Route) {
 
 fn division(list: &mut List, route: &Route) {
     let (name, policy) = (&*route.name, &route.policy);
-    if !matches!(policy.dial.stage, Stage::Canary | Stage::Split) {
+    if !policy.dial.stage.divides() {
         return;
     }
     match list.target {

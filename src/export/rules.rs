@@ -4,7 +4,7 @@ use super::ExportTarget;
 use super::pattern::{anchors_at_ends, is_portable};
 use crate::compile::{Network, ProxyProtocol, Snapshot};
 use crate::endpoint::UpstreamId;
-use crate::migration::{Fallback, Percent, Stage};
+use crate::migration::{Answers, Fallback, Percent};
 use crate::route::{Condition, ConditionKind, HeaderEdits, Precedence, Redirect, Route, Template};
 
 /// The methods that an `HTTPRoute` may name.
@@ -83,14 +83,14 @@ impl<'a> ExportRule<'a> {
         let all = Percent::EVERYBODY.buckets();
         let service = policy.service.unwrap_or(UpstreamId::MONOLITH);
         let of = |side, upstream, buckets| Share { side, upstream, buckets, headers: None };
-        let shares = match policy.dial.stage {
-            Stage::Monolith | Stage::Shadow => vec![of("monolith", UpstreamId::MONOLITH, all)],
-            Stage::Migrated | Stage::Retired => vec![of("service", service, all)],
-            Stage::Canary => {
+        let shares = match policy.dial.stage.answers() {
+            Answers::Monolith => vec![of("monolith", UpstreamId::MONOLITH, all)],
+            Answers::Service => vec![of("service", service, all)],
+            Answers::ByWeight => {
                 let weight = policy.dial.weight.buckets();
                 vec![of("service", service, weight), of("monolith", UpstreamId::MONOLITH, all - weight)]
             }
-            Stage::Split => {
+            Answers::ByVariant => {
                 let variant = |variant: &'a crate::migration::Variant| Share {
                     headers: Some(&variant.headers),
                     ..of(&variant.name, variant.upstream, variant.weight.buckets())
@@ -138,7 +138,7 @@ impl<'a> ExportRule<'a> {
     /// What the monolith answers in the place of the service.
     pub(super) fn fallback(&self) -> Option<&'a Fallback> {
         let policy = &self.route.policy;
-        policy.fallback.as_ref().filter(|_| matches!(policy.dial.stage, Stage::Canary | Stage::Migrated))
+        policy.fallback.as_ref().filter(|_| policy.dial.stage.may_fall_back())
     }
 }
 

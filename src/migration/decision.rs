@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::bucket::{Bucket, bucket};
-use super::policy::{Dial, Percent, Policy, Shadow, Stage, WriteCopies};
+use super::policy::{Dial, Percent, Policy, Shadow, WriteCopies};
+use super::stage::{Answers, CopiesTo, Stage};
 use super::sticky::Unit;
 use crate::endpoint::UpstreamId;
 use crate::route::Facts;
@@ -143,10 +144,10 @@ pub struct Decision {
 #[must_use]
 pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
     let stage = given.dial.stage;
-    let both_live = match stage {
-        Stage::Canary => given.dial.weight > Percent::NOBODY && given.dial.weight < Percent::EVERYBODY,
-        Stage::Split => true,
-        _ => false,
+    let both_live = match stage.answers() {
+        Answers::ByWeight => given.dial.weight > Percent::NOBODY && given.dial.weight < Percent::EVERYBODY,
+        Answers::ByVariant => true,
+        Answers::Monolith | Answers::Service => false,
     };
     let chosen = choose(policy, given);
     let (side, reason) = (chosen.side, chosen.reason);
@@ -161,9 +162,7 @@ pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
         side,
         upstream,
         reason,
-        fallback: side == Side::Service
-            && policy.fallback.is_some()
-            && matches!(stage, Stage::Canary | Stage::Migrated),
+        fallback: side == Side::Service && policy.fallback.is_some() && stage.may_fall_back(),
         issue: chosen.issue,
         unit_hash: chosen.unit_hash,
         pin: chosen.pin,
@@ -184,7 +183,7 @@ struct Chosen {
 
 fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
     let stage = given.dial.stage;
-    let divided = matches!(stage, Stage::Canary | Stage::Split) && !given.monolith_only;
+    let divided = stage.divides() && !given.monolith_only;
     let fresh = issued_unit(given.fresh);
     let unit = if divided || policy.balanced_by_unit { Unit::of(&policy.sticky, given.facts) } else { None };
     let value = unit.as_ref().map_or(&fresh[..], |unit| &*unit.value);
@@ -193,10 +192,10 @@ fn choose(policy: &Policy, given: &Given<'_>) -> Chosen {
     } else if given.monolith_only {
         (Side::Monolith, Reason::MonolithOnly)
     } else {
-        match stage {
-            Stage::Monolith | Stage::Shadow => (Side::Monolith, Reason::Stage),
-            Stage::Migrated | Stage::Retired => (Side::Service, Reason::Stage),
-            Stage::Canary | Stage::Split => assign(policy, given, value, unit.is_some()),
+        match stage.answers() {
+            Answers::Monolith => (Side::Monolith, Reason::Stage),
+            Answers::Service => (Side::Service, Reason::Stage),
+            Answers::ByWeight | Answers::ByVariant => assign(policy, given, value, unit.is_some()),
         }
     };
     let (side, reason) = if given.breaker == Breaker::Open && breaker_holds(policy, given, assigned) {
@@ -304,9 +303,9 @@ fn copy(policy: &Policy, given: &Given<'_>, side: Side, reason: Reason) -> CopyD
     if given.monolith_only || reason == Reason::BreakerOpen {
         return CopyDecision::None;
     }
-    let target = match (given.dial.stage, side) {
-        (Stage::Shadow | Stage::Canary, Side::Monolith) => policy.service,
-        (Stage::Migrated, Side::Service) if shadow.reverse => Some(UpstreamId::MONOLITH),
+    let target = match (given.dial.stage.copies(), side) {
+        (CopiesTo::Service, Side::Monolith) => policy.service,
+        (CopiesTo::Monolith, Side::Service) if shadow.reverse => Some(UpstreamId::MONOLITH),
         _ => None,
     };
     let Some(target) = target else { return CopyDecision::None };

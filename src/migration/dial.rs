@@ -1,7 +1,8 @@
 //! Which dial is in force, between the file, a person and the gate; and where a move leads.
 
 use super::gate::Gate;
-use super::policy::{Dial, Percent, Stage};
+use super::policy::{Dial, Percent};
+use super::stage::Stage;
 
 /// Who made a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -246,10 +247,7 @@ fn rungs(gate: &Gate, gated: bool) -> Vec<Dial> {
 }
 
 const fn whole_weight(stage: Stage) -> Percent {
-    match stage {
-        Stage::Migrated | Stage::Retired => Percent::EVERYBODY,
-        _ => Percent::NOBODY,
-    }
+    if stage.is_moved() { Percent::EVERYBODY } else { Percent::NOBODY }
 }
 
 /// How far a dial is on the way.

@@ -8,6 +8,7 @@ pub mod dial;
 pub mod gate;
 mod policy;
 mod safe_calls;
+mod stage;
 mod sticky;
 
 #[cfg(test)]
@@ -16,8 +17,8 @@ mod tests;
 pub use bucket::{BUCKETS, Bucket, bucket};
 pub use decision::{Breaker, CopyDecision, Decision, Given, Pinning, Reason, Side, decide, issued_unit};
 pub use policy::{
-    CompareSettings, Dial, Examples, Fallback, Follow, Percent, Pin, Policy, Shadow, Stage, StatusSet, Variant,
-    WriteCopies,
+    CompareSettings, Dial, Examples, Fallback, Follow, Percent, Pin, Policy, Shadow, StatusSet, Variant, WriteCopies,
 };
 pub use safe_calls::{CallPattern, CallPatternError, SafeCalls};
+pub use stage::{Answers, CopiesTo, FallsBack, Stage};
 pub use sticky::{ISSUED_COOKIE, Unit, UnitSource};

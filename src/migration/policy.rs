@@ -9,43 +9,10 @@ use http::HeaderName;
 use super::bucket::BUCKETS;
 use super::gate::Gate;
 use super::safe_calls::SafeCalls;
+use super::stage::Stage;
 use super::sticky::UnitSource;
 use crate::endpoint::UpstreamId;
 use crate::route::{HeaderEdits, MethodSet};
-
-/// Where a route stands between the monolith and its service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
-    Monolith,
-    Shadow,
-    Canary,
-    Split,
-    Migrated,
-    Retired,
-}
-
-impl Stage {
-    pub const ALL: [Self; 6] = [Self::Monolith, Self::Shadow, Self::Canary, Self::Split, Self::Migrated, Self::Retired];
-
-    /// The word used in routes.toml, metrics and the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Monolith => "monolith",
-            Self::Shadow => "shadow",
-            Self::Canary => "canary",
-            Self::Split => "split",
-            Self::Migrated => "migrated",
-            Self::Retired => "retired",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A share in steps of 0.01 %, 0 to 10 000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

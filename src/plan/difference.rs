@@ -109,7 +109,7 @@ fn changed(old: &Snapshot, was: &Route, dial: Dial, new: &Snapshot, is: &Route) 
     if was.policy.cohort != is.policy.cohort {
         what.push(format!("cohort {} -> {}", was.policy.cohort, is.policy.cohort));
     }
-    let divided = |stage: Stage| matches!(stage, Stage::Canary | Stage::Split);
+    let divided = |stage: Stage| stage.divides();
     let redraws = (from != into || was.policy.cohort != is.policy.cohort) && divided(dial.stage) && divided(to.stage);
     if was.policy.fallback != is.policy.fallback && (was.policy.fallback.is_some() == is.policy.fallback.is_some()) {
         what.push("another fallback".to_owned());
@@ -155,7 +155,7 @@ fn leaves_net(was: Option<(&Route, Dial)>, is: &Route, flags: &mut Vec<PlanFlag>
     let had = was.is_some_and(|(route, _)| route.policy.fallback.is_some());
     let message = if retired {
         "stage retired: the monolith is never asked again, not even when the service fails"
-    } else if had && is.policy.fallback.is_none() && matches!(is.policy.dial.stage, Stage::Canary | Stage::Migrated) {
+    } else if had && is.policy.fallback.is_none() && is.policy.dial.stage.may_fall_back() {
         "the monolith no longer answers when the service fails"
     } else {
         return;

@@ -9,7 +9,7 @@ use super::endpoints::near;
 use crate::compile::Snapshot;
 use crate::inventory::{LearnedEndpoint, Report, route_name, unique_route_name};
 use crate::learn::LONG;
-use crate::migration::Stage;
+use crate::migration::{Answers, Stage};
 
 /// Proposals of one kind.
 const MOST: usize = 10;
@@ -50,7 +50,7 @@ pub struct StandingRoute {
 
 impl StandingRoute {
     const fn is_moved(&self) -> bool {
-        matches!(self.stage, Stage::Migrated | Stage::Retired)
+        self.stage.is_moved()
     }
 }
 
@@ -110,7 +110,7 @@ fn candidate(group: &[&LearnedEndpoint], report: &Report, routes: &[StandingRout
     let share = ratio(requests, report.requests);
     let first = first_literal(&group[0].path);
     let beside = routes.iter().find(|route| {
-        let reached = matches!(route.stage, Stage::Canary | Stage::Split | Stage::Migrated | Stage::Retired);
+        let reached = route.stage.answers() != Answers::Monolith;
         let same = |endpoint: &LearnedEndpoint| {
             endpoint.route.as_deref() == Some(&route.name) && first_literal(&endpoint.path) == first
         };

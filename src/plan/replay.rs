@@ -9,7 +9,7 @@ use super::difference::DialInForce;
 use crate::compile::Snapshot;
 use crate::learn::RecordedRequest;
 use crate::message::{Fields, Name, percent_encoded};
-use crate::migration::{Dial, Policy, Stage, bucket};
+use crate::migration::{Answers, Dial, Policy, bucket};
 use crate::route::{ConditionKind, Facts, normalise_bytes};
 
 /// Where a request goes under one file.
@@ -87,14 +87,14 @@ impl<'a> Replay<'a> {
 
     /// Whether an upstream other than the monolith answers, and whether that was drawn anew.
     fn side(&self, policy: &Policy, dial: Dial, number: u64) -> (bool, bool) {
-        match dial.stage {
-            Stage::Monolith | Stage::Shadow => (false, false),
-            Stage::Migrated | Stage::Retired => (true, false),
-            Stage::Canary => {
+        match dial.stage.answers() {
+            Answers::Monolith => (false, false),
+            Answers::Service => (true, false),
+            Answers::ByWeight => {
                 let (bucket, estimated) = self.bucket(policy, number);
                 (bucket < dial.weight.buckets(), estimated)
             }
-            Stage::Split => {
+            Answers::ByVariant => {
                 let (bucket, estimated) = self.bucket(policy, number);
                 let mut end = 0;
                 let variant = policy.variants.iter().find(|variant| {

@@ -6,7 +6,7 @@ use super::difference::{DialInForce, PlanFlag};
 use super::replay::{NamedValues, Replay, is_safe};
 use crate::compile::Snapshot;
 use crate::learn::Recorded;
-use crate::migration::{Dial, Stage};
+use crate::migration::{Answers, Dial};
 use crate::route::{Route, RouteId};
 
 /// Requests of one resource, by the route that takes them; `None`: no route does.
@@ -81,11 +81,11 @@ fn standing<'a>(file: &'a Snapshot, dials: DialInForce<'_>, id: Option<u32>) -> 
 /// Whether every client finds both on one side.
 fn agree(one: Option<(&Route, Dial)>, other: Option<(&Route, Dial)>) -> bool {
     // The share of the clients at the service; `None`: variants.
-    let share = |standing: Option<(&Route, Dial)>| match standing.map(|(_, dial)| (dial.stage, dial.weight)) {
-        None | Some((Stage::Monolith | Stage::Shadow, _)) => Some(0),
-        Some((Stage::Migrated | Stage::Retired, _)) => Some(10_000),
-        Some((Stage::Canary, weight)) => Some(weight.buckets()),
-        Some((Stage::Split, _)) => None,
+    let share = |standing: Option<(&Route, Dial)>| match standing.map(|(_, dial)| (dial.stage.answers(), dial.weight)) {
+        None | Some((Answers::Monolith, _)) => Some(0),
+        Some((Answers::Service, _)) => Some(10_000),
+        Some((Answers::ByWeight, weight)) => Some(weight.buckets()),
+        Some((Answers::ByVariant, _)) => None,
     };
     match (share(one), share(other)) {
         (Some(one @ (0 | 10_000)), Some(other)) => one == other,

@@ -7,7 +7,7 @@ use crate::compile::Snapshot;
 use crate::endpoint::{Balance, UpstreamId};
 use crate::guard::headers::ForwardedHeaders;
 use crate::live::{GateCounters, Live, RouteState};
-use crate::migration::{Dial, Percent, Policy, SafeCalls, Side, Stage, UnitSource};
+use crate::migration::{Answers, Dial, Percent, Policy, SafeCalls, Side, Stage, UnitSource};
 use crate::route::{PathRewrite, RateKey, Route, RouteId};
 use crate::shadow::{Copies, Shadow};
 use crate::telemetry::{Metrics, QueueMeters, RouteLabels, RouteMeters, WantedShare};
@@ -56,7 +56,7 @@ impl RouteEdition {
 
     /// The breaker acts: the stage has a service side that the monolith may stand in for.
     pub fn has_breaker(&self) -> bool {
-        self.policy.fallback.is_some() && matches!(self.dial.stage, Stage::Canary | Stage::Migrated)
+        self.policy.fallback.is_some() && self.dial.stage.may_fall_back()
     }
 }
 
@@ -218,10 +218,10 @@ fn labels<'a>(
 
 /// The share that the dial gives to the service, 0.0 to 1.0.
 pub fn wanted_service_share(dial: Dial) -> f64 {
-    match dial.stage {
-        Stage::Monolith | Stage::Shadow => 0.0,
-        Stage::Canary | Stage::Split => dial.weight.ratio(),
-        Stage::Migrated | Stage::Retired => 1.0,
+    match dial.stage.answers() {
+        Answers::Monolith => 0.0,
+        Answers::ByWeight | Answers::ByVariant => dial.weight.ratio(),
+        Answers::Service => 1.0,
     }
 }
 

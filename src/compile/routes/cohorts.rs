@@ -6,14 +6,13 @@ use std::sync::Arc;
 use super::super::draft::Draft;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic, Span};
-use crate::migration::Stage;
 use crate::route::Route;
 
 pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (index, route) in routes.iter().enumerate() {
         // Only routes that divide their clients can disagree.
-        if !matches!(route.policy.dial.stage, Stage::Canary | Stage::Split) {
+        if !route.policy.dial.stage.divides() {
             continue;
         }
         let before = *first.entry(&route.policy.cohort).or_insert(index);

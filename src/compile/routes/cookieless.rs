@@ -6,7 +6,7 @@ use super::super::draft::Draft;
 use super::Site;
 use crate::config::{Condition, Item};
 use crate::diagnostic::{Code, Span};
-use crate::migration::{ISSUED_COOKIE, Percent, Policy, Stage, UnitSource};
+use crate::migration::{Answers, ISSUED_COOKIE, Percent, Policy, UnitSource};
 
 /// Segments of a path below which programs ask rather than browsers.
 const OF_PROGRAMS: [&str; 6] = ["api", "apis", "graphql", "jsonrpc", "rest", "rpc"];
@@ -37,10 +37,10 @@ pub(super) fn check(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft<'
 
 /// Two clients may have different sides.
 fn divides(policy: &Policy) -> bool {
-    match policy.dial.stage {
-        Stage::Split => true,
-        Stage::Canary => ![Percent::NOBODY, Percent::EVERYBODY].contains(&policy.dial.weight),
-        Stage::Monolith | Stage::Shadow | Stage::Migrated | Stage::Retired => false,
+    match policy.dial.stage.answers() {
+        Answers::ByVariant => true,
+        Answers::ByWeight => ![Percent::NOBODY, Percent::EVERYBODY].contains(&policy.dial.weight),
+        Answers::Monolith | Answers::Service => false,
     }
 }
 

@@ -8,13 +8,13 @@ use super::super::draft::Draft;
 use crate::config::{self, Entry};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::UpstreamId;
-use crate::migration::Stage;
+use crate::migration::{Answers, Stage};
 use crate::route::Route;
 
 pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let mut first: HashMap<(UpstreamId, Renamed), Replaced> = HashMap::new();
     for (at, route) in routes.iter().enumerate().filter(|(_, route)| !route.answer.is_empty()) {
-        if !matches!(route.policy.dial.stage, Stage::Monolith | Stage::Shadow) {
+        if route.policy.dial.stage.answers() != Answers::Monolith {
             check_sides(written[at], route, draft);
         }
         for (renamed, to) in renamings(route) {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::super::draft::Draft;
 use super::Site;
-use super::service::word;
+use super::service::{compiled, word};
 use crate::config::{self, Field, Stage, Switch};
 use crate::diagnostic::Code;
-use crate::migration::{Fallback, StatusSet};
+use crate::migration::{Fallback, FallsBack, StatusSet};
 use crate::route::MethodSet;
 
 /// Where a fallback is switched on elsewhere.
@@ -24,7 +24,7 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) -> Op
         return None;
     }
     let table = match route.fallback.get() {
-        None if stage == Stage::Canary && route.fallback.is_absent() => None,
+        None if compiled(stage).falls_back() == FallsBack::ByDefault && route.fallback.is_absent() => None,
         None | Some(Switch::Off) => {
             useless_breaker(site, stage, draft);
             return None;

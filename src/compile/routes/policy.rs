@@ -2,7 +2,7 @@
 
 use super::super::draft::Draft;
 use super::super::settings::percent;
-use super::service::{self, Named, word};
+use super::service::{self, Named, compiled, word};
 use super::{Site, fallback, gate, safe_methods, shadow, sticky, variants};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
@@ -82,32 +82,19 @@ pub(super) fn put_dial(route: &mut config::Route, dial: Dial) {
 
 fn missing_stage(site: Site<'_>, draft: &mut Draft<'_>) {
     let first = if site.route.service.is_absent() { "monolith" } else { "shadow" };
+    let [others @ .., last] = Stage::ALL.map(Stage::as_str);
     draft.say(
         Code::MissingStage,
         site.entry.key.clone(),
         format!("the route `{}` has no stage", site.name()),
         "`stage` is missing",
-        format!("add `stage = \"{first}\"`; the stages are monolith, shadow, canary, split, migrated and retired"),
+        format!("add `stage = \"{first}\"`; the stages are {} and {last}", others.join(", ")),
     );
-}
-
-const fn compiled(stage: config::Stage) -> Stage {
-    match stage {
-        config::Stage::Monolith => Stage::Monolith,
-        config::Stage::Shadow => Stage::Shadow,
-        config::Stage::Canary => Stage::Canary,
-        config::Stage::Split => Stage::Split,
-        config::Stage::Migrated => Stage::Migrated,
-        config::Stage::Retired => Stage::Retired,
-    }
 }
 
 /// The service's share: as given in a canary, all or nothing in the other stages.
 fn weight(site: Site<'_>, stage: config::Stage, draft: &mut Draft<'_>) -> Option<Percent> {
-    let whole = match stage {
-        config::Stage::Migrated | config::Stage::Retired => Percent::EVERYBODY,
-        _ => Percent::NOBODY,
-    };
+    let whole = if compiled(stage).is_moved() { Percent::EVERYBODY } else { Percent::NOBODY };
     match (&site.route.weight, stage) {
         (Field::Given(given), config::Stage::Canary) => Some(percent(given.value)),
         (Field::Absent, config::Stage::Canary) => {

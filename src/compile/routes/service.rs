@@ -5,6 +5,7 @@ use super::super::upstreams::{Found, Service};
 use super::{Routes, Site};
 use crate::config::{Field, Stage};
 use crate::diagnostic::{Code, Span};
+use crate::migration;
 
 /// What a stage can make of the service.
 pub(super) enum Named {
@@ -99,13 +100,18 @@ pub(super) fn note_used(site: Site<'_>, routes: &mut Routes) {
     }
 }
 
-pub(super) const fn word(stage: Stage) -> &'static str {
+/// The stage as the core knows it.
+pub(super) const fn compiled(stage: Stage) -> migration::Stage {
     match stage {
-        Stage::Monolith => "monolith",
-        Stage::Shadow => "shadow",
-        Stage::Canary => "canary",
-        Stage::Split => "split",
-        Stage::Migrated => "migrated",
-        Stage::Retired => "retired",
+        Stage::Monolith => migration::Stage::Monolith,
+        Stage::Shadow => migration::Stage::Shadow,
+        Stage::Canary => migration::Stage::Canary,
+        Stage::Split => migration::Stage::Split,
+        Stage::Migrated => migration::Stage::Migrated,
+        Stage::Retired => migration::Stage::Retired,
     }
+}
+
+pub(super) const fn word(stage: Stage) -> &'static str {
+    compiled(stage).as_str()
 }

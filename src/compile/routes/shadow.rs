@@ -7,11 +7,11 @@ use http::Method;
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use super::super::upstreams::Service;
-use super::service::word;
+use super::service::{compiled, word};
 use super::{Site, compare, edits};
 use crate::config::{self, Field, Given, Stage, Writes};
 use crate::diagnostic::Code;
-use crate::migration::{Percent, Shadow, WriteCopies};
+use crate::migration::{CopiesTo, Percent, Shadow, WriteCopies};
 use crate::route::MethodSet;
 
 const DEFAULT_BODY_LIMIT: u64 = 64 * 1024;
@@ -32,10 +32,10 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, target: Option<Service>, dra
     check_reverse(site, stage, shadow, draft);
     check_writes(site, stage, target, shadow, draft);
     let built = build(shadow, stage, draft);
-    let sends = match stage {
-        Stage::Shadow | Stage::Canary => true,
-        Stage::Migrated => built.reverse,
-        Stage::Monolith | Stage::Split | Stage::Retired => false,
+    let sends = match compiled(stage).copies() {
+        CopiesTo::Service => true,
+        CopiesTo::Monolith => built.reverse,
+        CopiesTo::None => false,
     };
     sends.then_some(built)
 }

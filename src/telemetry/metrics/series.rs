@@ -48,7 +48,7 @@ pub(crate) fn moved(routes: &[Arc<RouteSeries>]) -> (u64, u64) {
     for route in routes.iter().filter(|route| &*route.name != super::UNMATCHED) {
         if let Some(shown) = &route.dials.lock().in_force {
             all += 1;
-            done += u64::from(matches!(shown.stage, Stage::Migrated | Stage::Retired));
+            done += u64::from(shown.stage.is_moved());
         }
     }
     (done, all)
