@@ -309,6 +309,8 @@ class World:
         fault = self.begin("resetting", name)
         child = self.children[name]
         child.signal(signal.SIGUSR1)
+        # Of two signals that wait together the later one is heard first.
+        await asyncio.to_thread(eventually, f"{name} resets", lambda: child.log().endswith("resets\n"))
         await asyncio.sleep(length)
         child.signal(signal.SIGUSR2)
         await asyncio.to_thread(eventually, f"{name} answers again", lambda: child.log().endswith("answers\n"))
