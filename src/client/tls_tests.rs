@@ -1,4 +1,4 @@
-//! Who is believed, by certificate, name, time and key.
+//! Which servers are trusted, by certificate, name, time and key.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 

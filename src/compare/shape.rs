@@ -1,4 +1,4 @@
-//! What may be seen of a value by those who may not see it.
+//! The shape of a value: what is shown in place of the value itself.
 
 use super::report::{ExampleReport, Report};
 

@@ -36,7 +36,7 @@ pub struct TlsSettings {
     pub redirect: bool,
     /// `max-age` of Strict-Transport-Security; `None`: not sent.
     pub hsts: Option<Duration>,
-    /// Who signs the certificates of clients.
+    /// The authority of client certificates.
     pub client_ca: Option<PathBuf>,
     /// Clients without a certificate are refused.
     pub client_ca_required: bool,
@@ -74,7 +74,7 @@ pub struct Acme {
     pub email: Option<Box<str>>,
     /// An https URL.
     pub directory: Box<str>,
-    /// Who signed the directory's certificate; `None`: an authority of this machine.
+    /// The authority of the directory's certificate; `None`: those of this machine.
     pub ca: Option<PathBuf>,
     /// The challenges that the listeners can answer.
     pub http: bool,
@@ -149,7 +149,7 @@ pub enum ProxyProtocol {
     Require,
 }
 
-/// Who hears of moves, and how: one of `[notify.NAME]`.
+/// A recipient of moves and its format: one of `[notify.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifyTarget {
     pub name: Arc<str>,
@@ -283,7 +283,7 @@ pub struct Snapshot {
     pub table: RouteTable,
     /// What `[gate]` says: the steps of routes that have no gate of their own.
     pub gate_defaults: Arc<Gate>,
-    /// Who hears of moves.
+    /// The recipients of moves.
     pub notify: Vec<NotifyTarget>,
     /// What is shared with other replicas; `None`: this proxy is alone.
     pub fleet: Option<FleetSettings>,

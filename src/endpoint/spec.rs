@@ -203,10 +203,10 @@ impl TlsIdentity {
 /// What of a server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verify {
-    /// Who signed it, and that it is for the name.
+    /// Its chain and its name.
     #[default]
     Full,
-    /// Who signed it.
+    /// Its chain.
     Chain,
     Off,
 }

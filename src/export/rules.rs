@@ -21,7 +21,7 @@ pub(super) struct ExportRule<'a> {
     target: ExportTarget,
 }
 
-/// Who may use a rule.
+/// The clients that may use a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard<'a> {
     Open,
@@ -77,7 +77,7 @@ impl<'a> ExportRule<'a> {
         names
     }
 
-    /// Who answers, those of no bucket left out, in the order in which they take the buckets.
+    /// The sides that answer, in the order in which they take the buckets; sides without a bucket are left out.
     pub(super) fn shares(&self) -> Vec<Share<'a>> {
         let policy = &self.route.policy;
         let all = Percent::EVERYBODY.buckets();

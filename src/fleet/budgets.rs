@@ -39,7 +39,8 @@ impl AskedRate {
     }
 }
 
-/// What a replica may spend, of 1: `own` is what it was asked for, `others` what those were who know the route.
+/// The share of 1 that a replica may spend: `own` is the number of its requests, `others` are those of the replicas that know
+/// the route.
 #[expect(clippy::cast_precision_loss, reason = "a share of one")]
 fn share(own: u64, others: impl Iterator<Item = u64>) -> f64 {
     let (mut all, mut replicas) = (own, 1_u32);

@@ -1,4 +1,4 @@
-//! Who is there, and what is in force there.
+//! The replicas that are up, and what is in force there.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ impl Fleet {
         let leader = match &role {
             FleetRole::Leads(_) => Some(self.shared.name.clone()),
             FleetRole::Follows(_) => seen.leader.as_ref().map(|(name, _)| name.clone()),
-            // Who leads now is not known.
+            // The leader is not known now.
             FleetRole::Cut => None,
         };
         let mut all: BTreeMap<&str, _> = seen.members.iter().map(|(name, record)| (&**name, record)).collect();

@@ -80,7 +80,7 @@ pub struct DialRecord {
     /// Of the route's last entry, from 1 without gaps; 0: what the first replica's file said.
     pub seq: u64,
     pub by: String,
-    /// Who put the dial where it stands; without it, who wrote the entry.
+    /// The author of the dial; without it, the author of the entry.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dial_by: String,
     pub who: String,

@@ -1,4 +1,4 @@
-//! Who wins: between a file and the dial in force, between what was done here alone and what the others did. Pure.
+//! Precedence: between a file and the dial in force, between moves made here alone and those of the other replicas. Pure.
 
 use std::time::Duration;
 

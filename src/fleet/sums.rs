@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::counts;
 use crate::migration::gate::Tick;
 
-/// Who counts is weighed by the requests of so long.
+/// A replica's weight is its number of requests over this time.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// `evidence/NAME`.

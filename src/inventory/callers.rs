@@ -1,4 +1,4 @@
-//! Who still calls an endpoint: about how many clients, and what they call themselves.
+//! The callers of an endpoint: an estimate of their number, and their User-Agents.
 
 use super::sketch::Sketch;
 use super::values::finished;

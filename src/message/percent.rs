@@ -1,6 +1,6 @@
 //! Percent-encoding of text in a path, a query or a form.
 //!
-//! Who decodes never fails: what is no encoding stays as it is, and what is no UTF-8 becomes U+FFFD.
+//! Decoding never fails: an invalid encoding stays as it is, and bytes that are not UTF-8 become U+FFFD.
 
 use std::borrow::Cow;
 

@@ -9,7 +9,7 @@ use super::sticky::Unit;
 use crate::endpoint::UpstreamId;
 use crate::route::Facts;
 
-/// Who answers the client.
+/// The side that answers the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     Monolith,

@@ -4,7 +4,7 @@ use super::gate::Gate;
 use super::policy::{Dial, Percent};
 use super::stage::Stage;
 
-/// Who made a move.
+/// The kind of author of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum By {
     File,

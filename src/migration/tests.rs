@@ -1,4 +1,4 @@
-//! What the decision promises: who is on which side, and what moves a client.
+//! The promises of the decision: which client is on which side, and what moves a client.
 
 mod assignment;
 mod decisions;

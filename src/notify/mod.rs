@@ -19,7 +19,7 @@ use crate::telemetry::Metrics;
 /// Messages that wait at one target.
 const QUEUE: usize = 100;
 
-/// Who is told. One for each process.
+/// The queues of all recipients. One for each process.
 #[derive(Debug)]
 pub struct Notifier {
     runtime: Handle,

@@ -55,7 +55,7 @@ pub struct Exchange {
     pub client: Option<IpAddr>,
     /// What an upstream is told of the client; `None`: the head says it itself.
     pub forwarded: Option<ForwardedHeaders>,
-    /// What a service is told of the client by those who know it.
+    /// The headers in which the servers of `auth` describe the client to the service.
     pub identity: Option<Box<ClientIdentity>>,
     /// The client's answer, where it is not let pass.
     pub denial: Option<Arc<Denial>>,

@@ -29,7 +29,7 @@ pub struct Outbound<'a> {
     pub side: Side,
     pub upstream: UpstreamId,
     pub forwarded: Option<&'a ForwardedHeaders>,
-    /// What a service is told of the client by those who know it.
+    /// The headers in which the servers of `auth` describe the client to the service.
     pub identity: Option<&'a ClientIdentity>,
     pub request_id: &'a RequestId,
     pub trace: TraceContext,

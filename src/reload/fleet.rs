@@ -179,7 +179,7 @@ impl Reloader {
         }
     }
 
-    /// Who writes an entry tells those whom `[notify]` names.
+    /// The replica that writes an entry notifies the recipients of `[notify]`.
     fn tell_entry(&self, route: &str, record: &DialRecord, held: &Held, action: Action) {
         let Some(after) = record.standing() else { return };
         let new = NewEntry { action, ..entry_of(route, record, held) };

@@ -153,7 +153,7 @@ impl Reloader {
         reloader
     }
 
-    /// Those whom this file names are told from now on.
+    /// The recipients that this file names are notified from now on.
     fn notify(&self, snapshot: &Snapshot) {
         let server = &snapshot.server;
         self.parts

@@ -32,7 +32,7 @@ pub struct Request<'a> {
     pub write: bool,
 }
 
-/// Who moves, and why.
+/// The author of a move, and its reason.
 #[derive(Debug, Clone)]
 pub struct Author<'a> {
     pub by: By,

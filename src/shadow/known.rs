@@ -1,4 +1,4 @@
-//! What copies and their comparisons have shown, for those who ask.
+//! Reports on copies and their comparisons.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the newest comparisons showed, request by request, for those who look at one request.
+//! The results of the newest comparisons, request by request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

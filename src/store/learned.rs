@@ -1,4 +1,4 @@
-//! What was learned from traffic, under a name each; its layout belongs to who learned it.
+//! Learned state, one row for each name; the learner defines its layout.
 
 use std::path::Path;
 use std::time::Duration;

@@ -78,7 +78,8 @@ impl Upstreams {
     }
 
     /// Pools for these specifications, in their order. A pool whose specification did not change stays as it is, unless its files
-    /// hold other certificates that can be used; endpoints whose address stays keep their health, their ejections and their requests in flight; the rest drains.
+    /// hold other certificates that can be used; endpoints whose address stays keep their health, their ejections and their
+    /// requests in flight; the rest drains.
     pub fn reconcile(self: &Arc<Self>, specs: &[Arc<UpstreamSpec>]) -> Vec<Arc<Pool>> {
         let mut pools = self.pools.lock();
         let old: HashMap<Arc<str>, Arc<Pool>> =

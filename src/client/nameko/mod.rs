@@ -53,7 +53,7 @@ impl fmt::Debug for Bus {
     }
 }
 
-/// What is known of the bus and of who listens there.
+/// The state of the bus and of the service's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BusState {
     /// Nothing yet.

@@ -16,7 +16,7 @@ use crate::endpoint::{KeyPin, TlsIdentity, Verify};
 /// `secure` is the host of an https URL.
 pub(super) fn compile(parts: &Parts<'_>, secure: Option<&str>, draft: &mut Draft<'_>) -> Option<TlsIdentity> {
     let asked = parts.host.get().and_then(|host| host_port(host, Some(0)).ok()).map(|read| read.host);
-    // Who is asked under another host shows that host's certificate.
+    // An upstream that is asked under another host shows that host's certificate.
     let secure = secure.map(|host| asked.unwrap_or(host));
     let Some(given) = parts.tls.given() else {
         return secure.map(|host| TlsIdentity {

@@ -47,7 +47,7 @@ struct Kept<T> {
     stamp: u64,
 }
 
-/// What those who wait are told.
+/// The result for requests that wait.
 #[derive(Clone)]
 enum Landed<T> {
     For(T),
@@ -258,7 +258,7 @@ mod tests {
         while count.load(Ordering::SeqCst) == 0 || !flown() {
             tokio::task::yield_now().await;
         }
-        // Those who came have begun to wait: the runtime of this test has one thread, and runs them before it comes back.
+        // The tasks have begun to wait: the runtime of this test has one thread, and runs them before it comes back.
         tokio::task::yield_now().await;
         open.notify_one();
         for task in tasks {

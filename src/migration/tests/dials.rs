@@ -1,4 +1,4 @@
-//! Who wins between file, person and gate, and where moves lead.
+//! Precedence of file, person and gate, and where moves lead.
 
 use proptest::prelude::*;
 
