@@ -1,5 +1,5 @@
 //! Lists whose order counts: aligned by a key or by what they hold, so that an element that came, went or moved is one
-//! difference, and what changed inside an element is named.
+//! difference, and what changed inside an element is named. Time grows with the length: long lists are aligned, too.
 
 use std::collections::HashSet;
 
@@ -10,9 +10,6 @@ use super::difference::{Found, Kind};
 use super::json::Json;
 use super::place::Step;
 use super::walk::Walk;
-
-/// Longer lists are compared by position.
-const MAX_ALIGNED: usize = 2000;
 
 /// Names that are tried first as keys.
 const KEYS: [&str; 6] = ["id", "uuid", "key", "slug", "name", "href"];
@@ -36,16 +33,6 @@ pub(super) fn lists<'v>(walk: &mut Walk<'v, '_, '_>, control: &'v [Json<'v>], ca
 pub(super) fn references<'v>(walk: &mut Walk<'v, '_, '_>, control: &[&'v Json<'v>], candidate: &[&'v Json<'v>]) {
     if let ([a], [b]) = (control, candidate) {
         return walk.inside(Step::Item, |walk| walk.values(a, b));
-    }
-    let longest = control.len().max(candidate.len());
-    if longest > MAX_ALIGNED {
-        let rest = |length: usize| (0..length).collect::<Vec<_>>();
-        let found = Alignment {
-            only_control: rest(control.len()),
-            only_candidate: rest(candidate.len()),
-            ..Alignment::default()
-        };
-        return leftover(walk, control, candidate, &found, false);
     }
     let rules = walk.findings.rules();
     let key = rules.key(&walk.at).or_else(|| key(control, candidate));

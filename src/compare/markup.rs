@@ -14,7 +14,7 @@ use super::json::Json;
 use super::tree::{Content, Element, Label, Node, Subtree, children};
 use super::walk;
 
-/// Children that are aligned; of more, places decide. Beyond this number of siblings a repeated step is not looked for.
+/// Children without an equal that are told apart by what they look like; of more, places decide. Beyond this number of siblings a repeated step is not looked for.
 const MAX_CHILDREN: usize = 2000;
 
 /// Bytes of a field's name; longer ones lose their middle.
@@ -88,14 +88,6 @@ impl<'v> Walk<'v, '_, '_> {
     fn children(&mut self, control: Subtree<'v>, candidate: Subtree<'v>) {
         let parents = [control, candidate];
         let [a, b] = parents.map(|parent| children(parent).collect::<Vec<_>>());
-        if a.len() > MAX_CHILDREN || b.len() > MAX_CHILDREN {
-            for (a, b) in a.iter().zip(&b) {
-                self.nodes(a, b, parents);
-            }
-            let more =
-                a.get(b.len()).map(|node| (node, Kind::Missing)).or(b.get(a.len()).map(|node| (node, Kind::Extra)));
-            return more.into_iter().for_each(|(node, kind)| self.lonely(node, kind, parents));
-        }
         let hashes = |nodes: &[Subtree<'_>]| nodes.iter().map(|node| hash(node)).collect::<Vec<_>>();
         let equal = align(&hashes(&a), &hashes(&b));
         if !equal.pairs.is_empty() {
@@ -106,6 +98,9 @@ impl<'v> Walk<'v, '_, '_> {
             places.iter().filter_map(|at| nodes.get(*at).map(|node| (*at, *node))).collect::<Vec<_>>()
         };
         let (a, b) = (rest(&a, &equal.only_control), rest(&b, &equal.only_candidate));
+        if a.len() > MAX_CHILDREN || b.len() > MAX_CHILDREN {
+            return self.by_place(&a, &b, parents);
+        }
         let nodes = |list: &[(usize, Subtree<'v>)]| list.iter().map(|(_, node)| *node).collect::<Vec<_>>();
         let known = anchors::pairs(&nodes(&a), &nodes(&b));
         if equal.moved || !known.is_sorted_by(|a, b| a.1 < b.1) {
@@ -140,6 +135,17 @@ impl<'v> Walk<'v, '_, '_> {
         }
         for (_, node) in others {
             self.lonely(node, Kind::Extra, parents);
+        }
+    }
+
+    /// Children that have no equal on the other side and are too many to be told apart.
+    fn by_place(&mut self, a: &[(usize, Subtree<'v>)], b: &[(usize, Subtree<'v>)], parents: Parents<'v>) {
+        for ((_, a), (_, b)) in a.iter().zip(b) {
+            self.nodes(a, b, parents);
+        }
+        let more = a.get(b.len()).map(|node| (node, Kind::Missing)).or(b.get(a.len()).map(|node| (node, Kind::Extra)));
+        if let Some(((_, node), kind)) = more {
+            self.lonely(node, kind, parents);
         }
     }
 

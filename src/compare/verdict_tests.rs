@@ -38,6 +38,31 @@ fn said(a: &Answer, b: &Answer) -> String {
 }
 
 #[test]
+fn in_lists_of_thousands_an_element_that_came_is_one_difference_and_a_wrong_one_is_named() {
+    const ROWS: usize = 6000;
+    let rows = |from: usize, wrong: usize, row: fn(usize, u32) -> String| -> Vec<String> {
+        (from..ROWS).map(|id| row(id, if id == wrong { 99 } else { 10 })).collect()
+    };
+    let json: fn(usize, u32) -> String = |id, price| format!("{{\"id\":{id},\"price\":{price}}}");
+    let page: fn(usize, u32) -> String = |id, price| format!("<li><a href=/p/{id}>{id}</a><b>{price}</b></li>");
+    let csv: fn(usize, u32) -> String = |id, price| format!("{id},{price}\n");
+    let text: fn(usize, u32) -> String = |id, price| format!("row {id} costs {price}\n");
+    for (media, row, frame, expected) in [
+        ("application/json", json, ["[", ",", "]"], "$[*].price $[*]"),
+        ("text/html", page, ["<ul>", "", "</ul>"], "ul > li[*] > b ul > li[*]"),
+        ("text/csv", csv, ["id,price\n", "", ""], "csv.price csv"),
+        ("text/plain", text, ["", "", ""], "line[*]"),
+    ] {
+        let [before, between, behind] = frame;
+        let body = |rows: Vec<String>| format!("{before}{}{behind}", rows.join(between));
+        let typed = |body: String| answer(200, &[("content-type", media)], body);
+        let (a, b) = (typed(body(rows(0, ROWS, row))), typed(body(rows(1, ROWS / 2, row))));
+        assert_eq!(said(&a, &b), expected, "{media}");
+        assert_eq!(said(&a, &a), "match", "{media}");
+    }
+}
+
+#[test]
 fn bodies_are_compared_by_their_media_type() {
     for (media, a, b, expected) in [
         ("application/json", r#"{"a":1, "b":[]}"#, r#"{"b":[],"a":1.0}"#, "match"),

@@ -210,7 +210,7 @@ fn conditions(list: &mut List, route: &Route) {
         };
         let foreign = all.iter().filter_map(regex).any(|foreign| foreign)
             || key == "cookies" && list.is(&[Envoy]) && all.iter().any(within);
-        list.say(foreign, name, key, "its regex uses what this target's dialect lacks; the route is taken by nobody");
+        list.say(foreign, name, key, "its regex uses what this target's dialect lacks; no request takes the route, and all that could are refused where it is guarded");
         let raw = key == "query" && list.is(&[Nginx, Envoy]) && all.iter().any(|condition| regex(condition).is_some());
         list.say(raw, name, key, "its regex sees the value as it stands in the URL, percent-encoded");
         let spelt = key == "query" && list.is(&[Envoy]) && all.iter().any(|condition| is_encoded(&condition.name));
@@ -218,15 +218,20 @@ fn conditions(list: &mut List, route: &Route) {
             spelt,
             name,
             key,
-            "its key has to be percent-encoded in the URL, which Envoy does not undo: nobody takes the route",
+            "its key has to be percent-encoded in the URL, which Envoy does not undo; no request takes the route, and all that could are refused where it is guarded",
         );
         if list.target != HttpRoute {
             continue;
         }
-        list.say(key == "cookies" && !all.is_empty(), name, key, "no match on cookies; the route is taken by nobody");
+        list.say(
+            key == "cookies" && !all.is_empty(),
+            name,
+            key,
+            "no match on cookies; no request takes the route, and all that could are refused where it is guarded",
+        );
         let kinds =
             all.iter().filter(|_| key != "cookies").any(|condition| !matches!(condition.kind, ConditionKind::Equal(_)));
-        list.say(kinds, name, key, "only equal values are in the standard; the route is taken by nobody");
+        list.say(kinds, name, key, "only equal values are in the standard; no request takes the route, and all that could are refused where it is guarded");
     }
 }
 
