@@ -6,6 +6,7 @@ mod address;
 mod admin;
 mod cookies;
 mod draft;
+mod events;
 mod fleet;
 mod inventory;
 mod listeners;
@@ -27,8 +28,9 @@ mod url;
 mod tests;
 
 pub use snapshot::{
-    AccessLog, Acme, AdminToken, Certificate, ForceRule, InventorySettings, Limits, LogFormat, LogOutput, NotifyTarget,
-    ProxyProtocol, Role, ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings, TrustedUser,
+    AccessLog, Acme, AdminToken, Certificate, EventsSettings, ForceRule, InventorySettings, Limits, LogFormat,
+    LogOutput, NotifyTarget, ProxyProtocol, Role, ServerSettings, Snapshot, TlsSettings, TlsVersion, TracingSettings,
+    TrustedUser,
 };
 
 pub use crate::route::{Matching, Network, Secret, SecretSource};
@@ -119,6 +121,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
     let upstreams = upstreams::compile(file, draft);
     let routes = routes::compile(file, matching, &upstreams.names, draft);
     let notify = notify::compile(file, draft);
+    let events = events::compile(file, draft);
     let fleet = fleet::compile(file, draft);
     routes::report_unused(file, &upstreams.names, &routes, draft);
     Some(Snapshot {
@@ -139,6 +142,7 @@ fn assemble(file: &config::File, sources: &Arc<Sources>, draft: &mut Draft<'_>) 
         table: routes.table,
         gate_defaults: routes.gate_defaults.map(Arc::new)?,
         notify,
+        events,
         fleet,
     })
 }

@@ -11,7 +11,7 @@ use super::cookies::CookieSettings;
 use super::fleet::FleetSettings;
 use crate::config::{Notice, NotifyFormat};
 use crate::diagnostic::Sources;
-use crate::endpoint::UpstreamSpec;
+use crate::endpoint::{PublishSpec, UpstreamSpec};
 use crate::migration::Percent;
 use crate::migration::gate::Gate;
 use crate::route::{Matching, Network, Route, RouteTable, SecretSource};
@@ -245,6 +245,28 @@ pub struct TracingSettings {
     pub sample: Percent,
 }
 
+/// `[events]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsSettings {
+    pub to: PublishSpec,
+    /// The subject or the routing key, with `{kind}` and `{route}`.
+    pub subject: Box<str>,
+    /// Words of the file.
+    pub kinds: Vec<&'static str>,
+    /// Of exchanges.
+    pub sample: Percent,
+}
+
+impl EventsSettings {
+    /// The subject or the routing key of an event. A route's name may have what no subject has.
+    #[must_use]
+    pub fn key(&self, kind: &str, route: &str) -> String {
+        let fine = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+        let route: String = if route.is_empty() { "_".to_owned() } else { route.chars().map(fine).collect() };
+        self.subject.replace("{kind}", kind).replace("{route}", &route)
+    }
+}
+
 /// `[inventory]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventorySettings {
@@ -285,6 +307,7 @@ pub struct Snapshot {
     pub gate_defaults: Arc<Gate>,
     /// The recipients of moves.
     pub notify: Vec<NotifyTarget>,
+    pub events: Option<EventsSettings>,
     /// What is shared with other replicas; `None`: this proxy is alone.
     pub fleet: Option<FleetSettings>,
 }

@@ -124,6 +124,15 @@ choices! {
         Slow "slow",
         FleetLost "fleet-lost",
     }
+    /// What happens and may be told to other programs.
+    EventKind: "a kind of event" {
+        Exchange "exchange",
+        Difference "difference",
+        Move "move",
+        Reload "reload",
+        Verdict "verdict",
+        Fault "fault",
+    }
     /// What an answer about a client holds for.
     CacheBy: "`request` or `credentials`" {
         Request "request",

@@ -10,6 +10,7 @@ mod containers;
 mod cookies;
 mod edit;
 mod edit_rule;
+mod events;
 mod excerpt;
 mod field;
 mod fleet;
@@ -41,14 +42,16 @@ mod schema_tests;
 pub use auth::{Auth, ForwardAuth, Jwt, Revoked, RevokedKeys, TokenExchange};
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, CacheBy, EtcdApi, Examples, HttpVersion, IpFamily, LambdaEvent, LogFormat, Notice, NotifyFormat, Numbers,
-    OnFail, PathCase, ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify, Writes,
+    Balance, CacheBy, EtcdApi, EventKind, Examples, HttpVersion, IpFamily, LambdaEvent, LogFormat, Notice,
+    NotifyFormat, Numbers, OnFail, PathCase, ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify,
+    Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use containers::{Docker, Kubernetes, PortChoice};
 pub use cookies::{CookieSecure, Cookies};
 pub use edit::{Unwritable, with_dial};
 pub use edit_rule::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
+pub use events::EventsTable;
 pub use excerpt::route_text;
 pub use field::{Field, Given};
 pub use fleet::{FleetEtcd, FleetTable};
@@ -115,6 +118,8 @@ table! {
         gate: Gate,
         /// Who hears of moves, by name.
         notify: Named<Notify>,
+        /// Events for other programs.
+        events: EventsTable,
         /// Several proxies behind one load balancer that share their dials.
         fleet: FleetTable,
     }

@@ -36,4 +36,6 @@ pub use spec::{
     Address, Balance, Eject, Ejection, Health, HealthCheck, HealthRequest, HttpVersions, KeyPin, OwnTimeout,
     OwnTimeouts, Source, Timeouts, TlsIdentity, UpstreamId, UpstreamSpec, Verify,
 };
-pub use target::{BrokerSpec, CredentialsSource, EventVersion, LambdaSpec, NamekoSpec, Password, TargetSpec};
+pub use target::{
+    BrokerSpec, CredentialsSource, EventVersion, LambdaSpec, NamekoSpec, NatsServer, Password, PublishSpec, TargetSpec,
+};

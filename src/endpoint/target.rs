@@ -55,6 +55,28 @@ pub struct BrokerSpec {
     pub virtual_host: Box<str>,
 }
 
+/// A server of NATS; without a user nobody logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsServer {
+    pub host: Box<str>,
+    pub port: u16,
+    pub user: Box<str>,
+    pub password: Password,
+}
+
+/// Where messages are published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishSpec {
+    Amqp {
+        broker: BrokerSpec,
+        exchange: Box<str>,
+    },
+    /// One of these: they are of one cluster.
+    Nats {
+        servers: Vec<NatsServer>,
+    },
+}
+
 /// Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(pub Box<str>);

@@ -119,6 +119,7 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         table: _,
         gate_defaults,
         notify,
+        events,
         fleet,
     } = old;
     let (monolith, services) = split(upstreams);
@@ -137,6 +138,7 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         (services != new_services, "services"),
         (*gate_defaults != new.gate_defaults, "gate"),
         (*notify != new.notify, "notify"),
+        (*events != new.events, "events"),
         (*fleet != new.fleet, "fleet"),
     ];
     checks.into_iter().filter(|(differs, _)| *differs).map(|(_, table)| table).collect()

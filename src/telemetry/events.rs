@@ -11,7 +11,9 @@ use parking_lot::RwLock;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::access_log;
+use super::cloud_events::CloudEvents;
 use super::record::ExchangeRecord;
+use super::trace::RequestId;
 
 /// A watcher that is further behind has missed the oldest.
 const BACKLOG: usize = 1024;
@@ -132,6 +134,8 @@ pub struct Events {
     budget: Budget,
     /// What the watchers of one client or one request look for; asked where the budget is used up.
     narrow: RwLock<Vec<Arc<EventFilter>>>,
+    /// For other programs, whoever watches.
+    forward: Option<Arc<CloudEvents>>,
 }
 
 impl Default for Events {
@@ -141,11 +145,17 @@ impl Default for Events {
             sender: broadcast::Sender::new(BACKLOG),
             budget: Budget::default(),
             narrow: RwLock::default(),
+            forward: None,
         }
     }
 }
 
 impl Events {
+    /// What happens goes there, too.
+    pub(super) fn forwarded_to(forward: Arc<CloudEvents>) -> Self {
+        Self { forward: Some(forward), ..Self::default() }
+    }
+
     /// Begins to watch, from now on. The watcher hears what the filter wants, and leaves the rest to other watchers.
     pub fn watch(self: &Arc<Self>, filter: EventFilter) -> Watcher {
         let receiver = self.sender.subscribe();
@@ -164,8 +174,16 @@ impl Events {
 
     /// Something happened. `data` is only asked for when there is a watcher and the budget of its route lasts.
     pub fn publish(&self, kind: &'static str, route: &str, data: impl FnOnce() -> String) {
-        if self.is_wanted(kind, route, "", 0) {
-            let data = data().into();
+        let forward = self.forward.as_ref().filter(|forward| forward.wants(kind));
+        let watched = self.is_wanted(kind, route, "", 0);
+        if !watched && forward.is_none() {
+            return;
+        }
+        let data: Arc<str> = data().into();
+        if let Some(forward) = forward {
+            forward.put(kind, route, RequestId::made(fastrand::u128(1..)).as_str(), Arc::clone(&data));
+        }
+        if watched {
             // An error says that the last watcher has just left.
             let _ = self.sender.send(Event {
                 kind,
@@ -183,11 +201,17 @@ impl Events {
     pub(super) fn request(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
         let beyond = !self.is_wanted("request", record.route, record.side, record.judged());
         let (client, id) = (record.client, record.request_id.as_str());
+        let mut line = Vec::new();
+        if let Some(forward) = self.forward.as_ref().filter(|one| one.wants("request") && one.samples(record)) {
+            access_log::json_line(&mut line, record, now);
+            forward.put("request", record.route, id, String::from_utf8_lossy(&line).into());
+        }
         if beyond && !self.narrow.read().iter().any(|filter| filter.is_of(client, id)) {
             return;
         }
-        let mut line = Vec::with_capacity(1024);
-        access_log::json_line(&mut line, record, now);
+        if line.is_empty() {
+            access_log::json_line(&mut line, record, now);
+        }
         let _ = self.sender.send(Event {
             kind: "request",
             route: record.route.into(),

@@ -1,6 +1,7 @@
 //! What multilith says about itself: metrics, the access log, traces, the live stream. One struct for each event; emitting it logs and counts.
 
 mod access_log;
+mod cloud_events;
 mod events;
 mod metrics;
 mod otlp;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use access_log::AccessLogger;
+use cloud_events::CloudEvents;
 pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
 pub use metrics::{
     DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, LONGEST_WINDOW, Metrics, Moved,
@@ -34,6 +36,7 @@ pub struct Telemetry {
     pub events: Arc<Events>,
     pub tracer: Tracer,
     reader: MetricsReader,
+    cloud_events: Arc<CloudEvents>,
 }
 
 impl Telemetry {
@@ -45,7 +48,10 @@ impl Telemetry {
         tracer.configure(&snapshot.tracing)?;
         let reader = MetricsReader::new(Arc::clone(&metrics));
         reader.configure(snapshot.metrics_otlp.as_deref())?;
-        Ok(Arc::new(Self { metrics, access_log, events: Arc::default(), tracer, reader }))
+        let cloud_events = Arc::new(CloudEvents::new(Arc::clone(&metrics)));
+        cloud_events.configure(snapshot.events.as_ref())?;
+        let events = Arc::new(Events::forwarded_to(Arc::clone(&cloud_events)));
+        Ok(Arc::new(Self { metrics, access_log, events, tracer, reader, cloud_events }))
     }
 
     /// Puts the settings of a new file in force. Each that cannot be is left as it was; the first reason comes back.
@@ -53,7 +59,8 @@ impl Telemetry {
         let logs = self.access_log.configure(&snapshot.logs);
         let tracing = self.tracer.configure(&snapshot.tracing);
         let metrics = self.reader.configure(snapshot.metrics_otlp.as_deref());
-        logs.and(tracing).and(metrics)
+        let events = self.cloud_events.configure(snapshot.events.as_ref());
+        logs.and(tracing).and(metrics).and(events)
     }
 
     /// The trace of a request: the client's, or a new one. The numbers are random.
@@ -72,7 +79,10 @@ impl Telemetry {
     /// Whether the record of an exchange in this trace goes anywhere; to make one costs more than to ask.
     #[must_use]
     pub fn is_heard(&self, trace: &TraceContext) -> bool {
-        !self.access_log.is_off() || self.events.watchers() > 0 || trace.is_recorded()
+        !self.access_log.is_off()
+            || self.events.watchers() > 0
+            || trace.is_recorded()
+            || self.cloud_events.wants("request")
     }
 
     /// An attempt has ended: a span, if its trace is recorded.
@@ -109,6 +119,7 @@ impl Telemetry {
         let began = Instant::now();
         let written = self.access_log.close(within);
         let traced = self.tracer.close(within.saturating_sub(began.elapsed()));
-        self.reader.close(within.saturating_sub(began.elapsed())) && traced && written
+        let told = self.cloud_events.close(within.saturating_sub(began.elapsed()));
+        self.reader.close(within.saturating_sub(began.elapsed())) && told && traced && written
     }
 }

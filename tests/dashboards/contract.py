@@ -19,6 +19,8 @@ METRICS = {
     "connections": ("gauge", {"listener": None}),
     "log_lines_dropped_total": ("counter", {}),
     "spans_dropped_total": ("counter", {}),
+    "events_sent_total": ("counter", {}),
+    "events_dropped_total": ("counter", {}),
     "panics_total": ("counter", {}),
     "journal_errors_total": ("counter", {}),
     "journal_broken": ("gauge", {}),

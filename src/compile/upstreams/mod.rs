@@ -19,6 +19,7 @@ use super::settings::{DEFAULT_TIMEOUTS, timeouts};
 use crate::config;
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::{Balance, Source, Timeouts, UpstreamId, UpstreamSpec};
+pub(super) use nameko::{compile_broker, is_bus_name};
 use parts::Parts;
 pub(super) use target::TargetKind;
 

@@ -15,7 +15,7 @@ pub(super) fn compile(given: &Given<config::Nameko>, draft: &mut Draft<'_>) -> C
     let nothing = (None, Source::Fixed(Vec::new()), None);
     let table = &given.value;
     let named =
-        [table.service.given(), table.exchange.given()].into_iter().flatten().all(|given| is_name(given, draft));
+        [table.service.given(), table.exchange.given()].into_iter().flatten().all(|given| is_bus_name(given, draft));
     let (Some(broker), Some(service), true) = (table.broker.given(), table.service.get(), named) else {
         return nothing;
     };
@@ -28,7 +28,7 @@ pub(super) fn compile(given: &Given<config::Nameko>, draft: &mut Draft<'_>) -> C
 }
 
 /// Names of AMQP are short.
-fn is_name(given: &Given<String>, draft: &mut Draft<'_>) -> bool {
+pub(in super::super) fn is_bus_name(given: &Given<String>, draft: &mut Draft<'_>) -> bool {
     const LONGEST: usize = 100;
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
     let is = !given.value.is_empty() && given.value.len() <= LONGEST && given.value.chars().all(fine);

@@ -30,6 +30,8 @@ pub(super) enum Family {
     QueueSeconds,
     DiscoveryUp,
     SpansDropped,
+    EventsSent,
+    EventsDropped,
     GateVerdicts,
     GateEvidence,
     GateNeeds,
@@ -46,7 +48,7 @@ pub(super) struct Described {
 }
 
 /// In the order of the enum.
-pub(super) const FAMILIES: [Described; 30] = [
+pub(super) const FAMILIES: [Described; 32] = [
     described(
         Family::Requests,
         "multilith_requests_total",
@@ -211,6 +213,20 @@ pub(super) const FAMILIES: [Described; 30] = [
         COUNTER,
         &[],
         "Spans that were dropped because the collector did not take them.",
+    ),
+    described(
+        Family::EventsSent,
+        "multilith_events_sent_total",
+        COUNTER,
+        &[],
+        "Events that the broker of `[events]` has confirmed.",
+    ),
+    described(
+        Family::EventsDropped,
+        "multilith_events_dropped_total",
+        COUNTER,
+        &[],
+        "Events that were dropped because the broker did not take them and no room was left.",
     ),
     described(
         Family::GateVerdicts,

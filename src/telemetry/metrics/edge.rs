@@ -37,6 +37,8 @@ pub struct EdgeMeters {
     certificates_shown: Mutex<Vec<Box<str>>>,
     /// Set once spans are sent at all: without a collector there is no series.
     pub(crate) spans_dropped: OnceLock<AtomicU64>,
+    /// Sent, and dropped.
+    pub(crate) cloud_events: OnceLock<[AtomicU64; 2]>,
 }
 
 /// The rules and limits that refuse requests; each has its series from the start. Others appear when they first refuse.
@@ -223,6 +225,7 @@ impl EdgeMeters {
             certificates,
             certificates_shown: Mutex::default(),
             spans_dropped: OnceLock::new(),
+            cloud_events: OnceLock::new(),
         })
     }
 
@@ -315,6 +318,13 @@ impl EdgeMeters {
     /// Spans that no collector took. With 0: they are sent from now on.
     pub fn spans_dropped(&self, spans: u64) {
         self.spans_dropped.get_or_init(AtomicU64::default).fetch_add(spans, Relaxed);
+    }
+
+    /// Events that the broker has, and that it will not get. With 0: they are sent from now on.
+    pub fn cloud_events(&self, sent: u64, dropped: u64) {
+        let counts = self.cloud_events.get_or_init(Default::default);
+        counts[0].fetch_add(sent, Relaxed);
+        counts[1].fetch_add(dropped, Relaxed);
     }
 
     pub fn monolith_only(&self, on: bool) {

@@ -232,6 +232,10 @@ impl Page {
         if let Some(spans) = edge.spans_dropped.get() {
             self.add(Family::SpansDropped, &[], Value::Count(spans.load(Relaxed)));
         }
+        if let Some([sent, dropped]) = edge.cloud_events.get() {
+            self.add(Family::EventsSent, &[], Value::Count(sent.load(Relaxed)));
+            self.add(Family::EventsDropped, &[], Value::Count(dropped.load(Relaxed)));
+        }
         for (name, upstream) in &*edge.upstreams.read() {
             self.words(Family::Retries, &[name], &upstream.retries, &RETRIES);
             if let Some(counts) = *upstream.endpoints.lock() {

@@ -1,0 +1,64 @@
+//! Publishing messages to a broker, many at once; done when the broker has said that it has all of them.
+
+mod amqp;
+mod nats;
+
+use std::time::Duration;
+
+use super::nameko::BrokerTls;
+use super::tls;
+use crate::endpoint::PublishSpec;
+use amqp::Amqp;
+use nats::Nats;
+
+/// For a connection, and for a batch.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One message: the subject or the routing key, and the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishMessage {
+    pub key: String,
+    pub body: Vec<u8>,
+}
+
+/// A connection to a broker.
+pub enum Publisher {
+    Amqp(Amqp),
+    Nats(Nats),
+}
+
+impl Publisher {
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn connect(spec: &PublishSpec) -> Result<Self, String> {
+        let connecting = async {
+            match spec {
+                PublishSpec::Amqp { broker, exchange } => {
+                    let config = || BrokerTls { config: tls::usual(), server_name: broker.host.clone() };
+                    let opened = Amqp::open(broker.clone(), broker.tls.then(config), exchange.clone()).await;
+                    opened.map(Self::Amqp)
+                }
+                PublishSpec::Nats { servers } => Nats::open(servers).await.map(Self::Nats),
+            }
+        };
+        tokio::time::timeout(PATIENCE, connecting).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Returns when the broker has all of them. After an error nobody knows which it has, and the connection is of no use.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn publish(&mut self, messages: Vec<PublishMessage>) -> Result<(), String> {
+        let publishing = async {
+            match self {
+                Self::Amqp(amqp) => amqp.publish(messages).await,
+                Self::Nats(nats) => nats.publish(&messages).await,
+            }
+        };
+        tokio::time::timeout(PATIENCE, publishing).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+fn late() -> String {
+    format!("no answer within {} s", PATIENCE.as_secs())
+}

@@ -1,0 +1,103 @@
+//! Messages to NATS. Its protocol is lines of text, of which a publisher needs five: the crate async-nats would bring some forty others.
+
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+use super::PublishMessage;
+use crate::endpoint::NatsServer;
+
+/// A line of the server: INFO is its longest.
+const LONGEST_LINE: usize = 64 * 1024;
+
+pub struct Nats {
+    stream: BufReader<TcpStream>,
+    /// What the server takes of one message.
+    largest: u64,
+}
+
+impl Nats {
+    /// The first server that lets us in.
+    pub(super) async fn open(servers: &[NatsServer]) -> Result<Self, String> {
+        let mut why = "there is no server".to_owned();
+        for server in servers {
+            match Self::greet(server).await {
+                Ok(nats) => return Ok(nats),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    async fn greet(server: &NatsServer) -> Result<Self, String> {
+        let stream = TcpStream::connect((&*server.host, server.port)).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let mut nats = Self { stream: BufReader::new(stream), largest: 0 };
+        let greeting = nats.line().await?;
+        let info = greeting.strip_prefix("INFO ").ok_or("what answers does not greet as NATS")?;
+        let info: serde_json::Value = serde_json::from_str(info).map_err(|error| error.to_string())?;
+        if info["tls_required"] == true {
+            return Err("the server asks for TLS, which is not spoken here".to_owned());
+        }
+        nats.largest = info["max_payload"].as_u64().unwrap_or(u64::MAX);
+        let mut login = json!({
+            "verbose": false, "pedantic": false, "tls_required": false, "lang": "rust", "name": "multilith",
+            "version": env!("CARGO_PKG_VERSION"), "protocol": 1,
+        });
+        if !server.user.is_empty() {
+            login["user"] = json!(server.user);
+            login["pass"] = json!(server.password.0);
+        }
+        nats.write(format!("CONNECT {login}\r\nPING\r\n").as_bytes()).await?;
+        nats.answered().await?;
+        Ok(nats)
+    }
+
+    pub(super) async fn publish(&mut self, messages: &[PublishMessage]) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        // One that the server would not take would end the connection again and again.
+        for message in messages.iter().filter(|message| message.body.len() as u64 <= self.largest) {
+            bytes.extend_from_slice(format!("PUB {} {}\r\n", message.key, message.body.len()).as_bytes());
+            bytes.extend_from_slice(&message.body);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"PING\r\n");
+        self.write(&bytes).await?;
+        self.answered().await
+    }
+
+    /// The server answers in order: with this answer it has everything before.
+    async fn answered(&mut self) -> Result<(), String> {
+        loop {
+            let line = self.line().await?;
+            match line.split(' ').next().unwrap_or_default() {
+                "PONG" => return Ok(()),
+                "PING" => self.write(b"PONG\r\n").await?,
+                "-ERR" => return Err(line),
+                // +OK, and INFO about other servers.
+                _ => {}
+            }
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.stream.get_mut().write_all(bytes).await.map_err(|error| error.to_string())
+    }
+
+    async fn line(&mut self) -> Result<String, String> {
+        let mut line = Vec::new();
+        loop {
+            let found = self.stream.fill_buf().await.map_err(|error| error.to_string())?;
+            if found.is_empty() || line.len() > LONGEST_LINE {
+                return Err("the connection ended".to_owned());
+            }
+            let end = found.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(found.len(), |end| end + 1);
+            line.extend_from_slice(&found[..taken]);
+            self.stream.consume(taken);
+            if end.is_some() {
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+        }
+    }
+}

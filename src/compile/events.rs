@@ -1,0 +1,150 @@
+//! `[events]`: which broker gets which events.
+
+use percent_encoding::percent_decode_str;
+
+use super::address::host_port;
+use super::draft::Draft;
+use super::settings::percent;
+use super::snapshot::EventsSettings;
+use super::upstreams::{compile_broker, is_bus_name};
+use crate::config::{self, EventKind, Item, Secret, SecretUrl};
+use crate::diagnostic::Code;
+use crate::endpoint::{NatsServer, Password, PublishSpec};
+use crate::migration::Percent;
+
+const SUBJECT: &str = "multilith.{kind}.{route}";
+
+pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<EventsSettings> {
+    let given = file.events.given()?;
+    let events = &given.value;
+    let (to, subject) = match (events.amqp.given(), events.nats.given()) {
+        (Some(amqp), None) => {
+            let exchange = amqp.value.exchange.given();
+            let fine = exchange.is_none_or(|exchange| is_bus_name(exchange, draft));
+            let broker = amqp.value.broker.given()?;
+            let broker = compile_broker(&broker.value, &broker.span, draft).filter(|_| fine)?;
+            let exchange = exchange.map_or("multilith", |exchange| &exchange.value).into();
+            (PublishSpec::Amqp { broker, exchange }, "{kind}")
+        }
+        (None, Some(nats)) => {
+            let servers = nats.value.servers.given()?;
+            let servers: Vec<_> = servers.value.iter().map(|server| nats_server(server, draft)).collect();
+            let subject = nats.value.subject.given();
+            if let Some(subject) = subject
+                && !is_subject(&subject.value)
+            {
+                let help = "write words between dots, as in `subject = \"multilith.{kind}.{route}\"`";
+                let message = format!("`{}` is no subject of NATS", subject.value);
+                draft.say(Code::InvalidValue, subject.span.clone(), message, "not a subject", help);
+                return None;
+            }
+            if servers.is_empty() {
+                let span = nats.value.servers.span().unwrap_or_default();
+                draft.say(
+                    Code::InvalidValue,
+                    span,
+                    "there is no server of NATS",
+                    "empty",
+                    "name one: `servers = [\"nats://127.0.0.1:4222\"]`",
+                );
+            }
+            let servers = servers.into_iter().collect::<Option<Vec<_>>>()?;
+            (PublishSpec::Nats { servers }, subject.map_or(SUBJECT, |subject| &subject.value))
+        }
+        _ => {
+            // Of one that is wrong its own mistake was reported.
+            if events.amqp.is_absent() == events.nats.is_absent() {
+                let help = "write one of `amqp = { broker = \"amqp://…\" }` and `nats = { servers = [\"nats://…\"] }`";
+                draft.say(
+                    Code::InvalidValue,
+                    given.key.clone(),
+                    "`[events]` goes to exactly one broker",
+                    "one of the two",
+                    help,
+                );
+            }
+            return None;
+        }
+    };
+    let default = || vec!["exchange", "difference", "move", "reload"];
+    let kinds = events.kinds.get().map_or_else(default, |kinds| kinds.iter().map(|kind| word(kind.value)).collect());
+    let sample = events.sample.get().map_or(Percent::EVERYBODY, |share| percent(*share));
+    Some(EventsSettings { to, subject: subject.into(), kinds, sample })
+}
+
+const fn word(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Exchange => "exchange",
+        EventKind::Difference => "difference",
+        EventKind::Move => "move",
+        EventKind::Reload => "reload",
+        EventKind::Verdict => "verdict",
+        EventKind::Fault => "fault",
+    }
+}
+
+/// The URL itself is not printed: it may hold a password.
+fn nats_server(item: &Item<SecretUrl>, draft: &mut Draft<'_>) -> Option<NatsServer> {
+    let read = match &item.value.0 {
+        Secret::Value(url) => read(url),
+        Secret::File(_) => None,
+    };
+    if read.is_none() {
+        let help = "write `nats://user:password@host:4222`, or `{ env = \"NAME\" }` with such a value";
+        draft.say(Code::InvalidUrl, item.span.clone(), "this is not the URL of a server of NATS", "not a server", help);
+    }
+    read
+}
+
+fn read(url: &str) -> Option<NatsServer> {
+    let rest = url.strip_prefix("nats://")?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let address = host_port(address, Some(4222)).ok()?;
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| Box::from(&*text));
+    Some(NatsServer {
+        host: address.host.into(),
+        port: address.port,
+        user: decoded(user)?,
+        password: Password(decoded(password)?),
+    })
+}
+
+fn is_subject(subject: &str) -> bool {
+    let filled = subject.replace("{kind}", "k").replace("{route}", "r");
+    filled.len() <= 200
+        && filled.split('.').all(|word| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '/'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_server_of_nats_is_taken_apart() {
+        let server = read("nats://a%40b:s3cret@nats.internal/").expect("a server");
+        assert_eq!((&*server.host, server.port, &*server.user), ("nats.internal", 4222, "a@b"));
+        assert!(!format!("{server:?}").contains("s3cret"));
+        assert_eq!(read("nats://[::1]:4333").expect("a server").port, 4333);
+        for url in ["tls://nats", "nats:4222", "nats://", "http://nats"] {
+            assert!(read(url).is_none(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_subject_has_words_without_wildcards() {
+        for (subject, is) in [
+            ("multilith.{kind}.{route}", true),
+            ("a", true),
+            ("a..b", false),
+            ("a.*", false),
+            ("a b", false),
+            ("", false),
+        ] {
+            assert_eq!(is_subject(subject), is, "{subject}");
+        }
+    }
+}
