@@ -96,7 +96,8 @@ fn so_many_connections_and_no_more() {
         open = crowd.iter_mut().filter_map(|client| client.stays_quiet(Duration::from_millis(1)).then_some(())).count();
         (open <= 128).then_some(())
     });
-    assert_eq!(open, 128);
+    // Those that asked whether it is ready may not have been missed yet.
+    assert!((120..=128).contains(&open), "{open}");
     drop(crowd);
     assert_eq!(edge.get("/").status(), 200);
     eventually("room again", || {
