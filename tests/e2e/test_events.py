@@ -109,6 +109,23 @@ def test_what_happens_while_the_server_is_away_arrives_when_it_is_back(nats, htt
         again.kill()
 
 
+def test_an_event_that_the_server_does_not_take_is_counted_as_dropped_and_the_rest_arrives(httpbin, proxy, tmp_path):
+    settings = tmp_path / "nats.conf"
+    settings.write_text("max_payload: 2048\n")
+    server = start_on_free_port("nats", lambda port: ["/usr/sbin/nats-server", "-c", settings, "-a", "127.0.0.1", "-p", port])
+    try:
+        heard = Subscriber(server.port)
+        front = proxy(tables(httpbin, f'nats = {{ servers = ["nats://127.0.0.1:{server.port}"] }}\nkinds = ["exchange"]'))
+        for path in ("before", "x" * 4000, "after"):
+            assert requests.get(f"{front.url}/anything/first/{path}").status_code == 200
+        eventually("both short ones", lambda: len(heard.events) == 2)
+        assert [event["data"]["url.path"].rsplit("/", 1)[1] for event in heard.events] == ["before", "after"]
+        assert [event["sequence"] for event in heard.events] == ["1", "3"], "the gap tells of the one that was dropped"
+        eventually("both counts", lambda: (counted(front, "sent"), counted(front, "dropped")) == (2, 1))
+    finally:
+        server.kill()
+
+
 def test_a_service_of_nameko_reacts_to_exchanges(broker, httpbin, proxy, tmp_path):
     heard = tmp_path / "heard"
     heard.touch()

@@ -44,14 +44,15 @@ impl Publisher {
         tokio::time::timeout(PATIENCE, connecting).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// Returns when the broker has all of them. After an error nobody knows which it has, and the connection is of no use.
+    /// Returns when the broker has all of them but those that are longer than it takes: how many these are. After an error nobody
+    /// knows which it has, and the connection is of no use.
     ///
     /// # Errors
     /// Why it does not.
-    pub async fn publish(&mut self, messages: Vec<PublishMessage>) -> Result<(), String> {
+    pub async fn publish(&mut self, messages: Vec<PublishMessage>) -> Result<usize, String> {
         let publishing = async {
             match self {
-                Self::Amqp(amqp) => amqp.publish(messages).await,
+                Self::Amqp(amqp) => amqp.publish(messages).await.map(|()| 0),
                 Self::Nats(nats) => nats.publish(&messages).await,
             }
         };

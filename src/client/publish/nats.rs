@@ -53,17 +53,23 @@ impl Nats {
         Ok(nats)
     }
 
-    pub(super) async fn publish(&mut self, messages: &[PublishMessage]) -> Result<(), String> {
-        let mut bytes = Vec::new();
-        // One that the server would not take would end the connection again and again.
-        for message in messages.iter().filter(|message| message.body.len() as u64 <= self.largest) {
+    /// How many it has left out, because the server takes none that long.
+    pub(super) async fn publish(&mut self, messages: &[PublishMessage]) -> Result<usize, String> {
+        let (mut bytes, mut left_out) = (Vec::new(), 0);
+        for message in messages {
+            if message.body.len() as u64 > self.largest {
+                // It would end the connection again and again.
+                left_out += 1;
+                continue;
+            }
             bytes.extend_from_slice(format!("PUB {} {}\r\n", message.key, message.body.len()).as_bytes());
             bytes.extend_from_slice(&message.body);
             bytes.extend_from_slice(b"\r\n");
         }
         bytes.extend_from_slice(b"PING\r\n");
         self.write(&bytes).await?;
-        self.answered().await
+        self.answered().await?;
+        Ok(left_out)
     }
 
     /// The server answers in order: with this answer it has everything before.
@@ -99,5 +105,44 @@ impl Nats {
                 return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::endpoint::Password;
+
+    /// A server that takes messages of at most 64 bytes; gives the lengths of those that it got.
+    async fn server(listener: TcpListener) -> Vec<usize> {
+        let (stream, _) = listener.accept().await.expect("a publisher");
+        let mut server = Nats { stream: BufReader::new(stream), largest: 0 };
+        server.write(b"INFO {\"max_payload\":64}\r\n").await.expect("a greeting");
+        let mut lengths = Vec::new();
+        while let Ok(line) = server.line().await {
+            if line == "PING" {
+                server.write(b"PONG\r\n").await.expect("an answer");
+            } else if let Some(message) = line.strip_prefix("PUB ") {
+                lengths.push(message.rsplit(' ').next().and_then(|length| length.parse().ok()).expect("a length"));
+            }
+        }
+        lengths
+    }
+
+    #[tokio::test]
+    async fn a_message_that_the_server_would_not_take_is_left_out_and_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let served = tokio::spawn(server(listener));
+        let at = NatsServer { host: "127.0.0.1".into(), port, user: "".into(), password: Password("".into()) };
+        let mut nats = Nats::open(&[at]).await.expect("a connection");
+        let message = |length| PublishMessage { key: "k".to_owned(), body: vec![b'x'; length] };
+        assert_eq!(nats.publish(&[message(64), message(65), message(1)]).await, Ok(1));
+        assert_eq!(nats.publish(&[message(65)]).await, Ok(1));
+        assert_eq!(nats.publish(&[message(2)]).await, Ok(0));
+        drop(nats);
+        assert_eq!(served.await.expect("no panic"), [64, 1, 2]);
     }
 }

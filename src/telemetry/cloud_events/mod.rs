@@ -1,7 +1,7 @@
 //! Events for other programs, each a `CloudEvent`, to NATS or to an exchange of AMQP. Off by default; never in a request's way.
 //!
 //! A thread of its own sends them in the order in which they were put. What the broker has not confirmed is sent again: at least once,
-//! for as long as there is room. Without room an event is dropped and counted.
+//! for as long as there is room. Without room an event is dropped and counted, as is one that is longer than the broker takes.
 
 mod queue;
 
@@ -146,9 +146,12 @@ async fn run(settings: &EventsSettings, queue: &Queue, metrics: &Metrics, source
         }
         let count = batch.len();
         match deliver(&mut publisher, settings, batch, source).await {
-            Ok(()) => {
+            Ok(too_long) => {
                 queue.sent(count);
-                metrics.edge().cloud_events(count as u64, 0);
+                metrics.edge().cloud_events((count - too_long) as u64, too_long as u64);
+                if too_long > 0 {
+                    tracing::warn!(events = too_long, "events are longer than the broker takes, and are dropped");
+                }
                 if std::mem::take(&mut failing) {
                     tracing::info!("events are delivered again");
                 }
@@ -175,7 +178,7 @@ async fn deliver(
     settings: &EventsSettings,
     batch: Vec<Waiting>,
     source: &str,
-) -> Result<(), String> {
+) -> Result<usize, String> {
     let publisher = match publisher {
         Some(publisher) => publisher,
         None => publisher.insert(Publisher::connect(&settings.to).await?),

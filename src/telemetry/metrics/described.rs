@@ -226,7 +226,7 @@ pub(super) const FAMILIES: [Described; 32] = [
         "multilith_events_dropped_total",
         COUNTER,
         &[],
-        "Events that were dropped because the broker did not take them and no room was left.",
+        "Events that were dropped because the broker did not take them and no room was left, or takes none that long.",
     ),
     described(
         Family::GateVerdicts,
