@@ -53,7 +53,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Even
         }
         _ => {
             // Of one that is wrong its own mistake was reported.
-            if events.amqp.is_absent() == events.nats.is_absent() {
+            if events.kafka.is_absent() && events.amqp.is_absent() == events.nats.is_absent() {
                 let help = "write one of `amqp = { broker = \"amqp://…\" }` and `nats = { servers = [\"nats://…\"] }`";
                 draft.say(
                     Code::InvalidValue,
@@ -66,7 +66,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Even
             return None;
         }
     };
-    let default = || vec!["exchange", "difference", "move", "reload"];
+    let default = || vec!["exchange", "difference", "move", "reload", "upstream"];
     let kinds = events.kinds.get().map_or_else(default, |kinds| kinds.iter().map(|kind| word(kind.value)).collect());
     let sample = events.sample.get().map_or(Percent::EVERYBODY, |share| percent(*share));
     Some(EventsSettings { to, subject: subject.into(), kinds, sample })
@@ -78,6 +78,7 @@ const fn word(kind: EventKind) -> &'static str {
         EventKind::Difference => "difference",
         EventKind::Move => "move",
         EventKind::Reload => "reload",
+        EventKind::Upstream => "upstream",
         EventKind::Verdict => "verdict",
         EventKind::Fault => "fault",
     }

@@ -124,12 +124,14 @@ choices! {
         Slow "slow",
         FleetLost "fleet-lost",
     }
-    /// What happens and may be told to other programs.
+    /// What happens and may be told to other programs. `verdict` and `fault` are of the live stream, which a program that follows a
+    /// gate or an experiment need not read beside the broker; nobody gets them who does not ask.
     EventKind: "a kind of event" {
         Exchange "exchange",
         Difference "difference",
         Move "move",
         Reload "reload",
+        Upstream "upstream",
         Verdict "verdict",
         Fault "fault",
     }

@@ -22,7 +22,7 @@ use super::descriptors::{Shares, open_now, raise_limit};
 use super::drain::{Drained, drain};
 use super::hand_over::{Inheritance, Stays, hand_over};
 use super::listen::{Bound, ListenError};
-use super::observer::Counted;
+use super::observer::UpstreamObserver;
 use super::replica;
 use super::tls::{ListenerTls, TlsError};
 use crate::admin;
@@ -174,7 +174,8 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     }
     let upstreams = {
         let _in_runtime = control.enter();
-        Upstreams::with_store(Arc::new(Counted::new(Arc::clone(&metrics))), Arc::clone(&store))
+        let observer = UpstreamObserver::new(Arc::clone(&metrics), Arc::clone(&telemetry.events));
+        Upstreams::with_store(Arc::new(observer), Arc::clone(&store))
     };
     let access = Arc::new(Access::new(fastrand::u64(..)));
     let copy_runtime = shadow::runtime(snapshot.copy_cpu).map_err(StartError::Threads)?;

@@ -1,4 +1,4 @@
-//! The live stream: sampled exchanges, moves, reloads and mismatches for watchers. Watching never slows traffic.
+//! The live stream: sampled exchanges, moves, reloads, mismatches and changes of endpoints for watchers. Watching never slows traffic.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -30,7 +30,7 @@ const CLASSES: usize = 6;
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// `request`, `move`, `reload` or `mismatch`; the name of the server-sent event.
+    /// `request`, `move`, `reload`, `mismatch`, `upstream`, `verdict`, `fault` or `sign_in`; the name of the server-sent event.
     pub kind: &'static str,
     /// Empty: it concerns no route.
     pub route: Arc<str>,

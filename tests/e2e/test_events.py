@@ -90,6 +90,17 @@ def test_each_exchange_and_each_reload_is_an_event_in_its_order(nats, httpbin, p
     assert (counted(front, "sent") >= 41, counted(front, "dropped")) == (True, 0)
 
 
+def test_an_endpoint_whose_state_changes_is_an_event(nats, httpbin, proxy):
+    heard = Subscriber(nats.port)
+    front = proxy(tables(httpbin, f'nats = {{ servers = ["nats://127.0.0.1:{nats.port}"] }}'))
+    assert requests.get(f"{front.url}/anything/first/0").status_code == 200
+    states = lambda: [(event["data"]["from"], event["data"]["to"]) for event in heard.of("upstream")]
+    eventually("an endpoint that answers", lambda: ("unchecked", "healthy") in states())
+    event = heard.of("upstream")[0]
+    assert (event["data"]["upstream"], event["data"]["endpoint"]) == ("monolith", f"127.0.0.1:{httpbin.port}")
+    assert "subject" not in event and "multilith.upstream._" in heard.subjects
+
+
 def test_what_happens_while_the_server_is_away_arrives_when_it_is_back(nats, httpbin, proxy):
     front = proxy(tables(httpbin, f'nats = {{ servers = ["nats://127.0.0.1:{nats.port}"] }}'))
     requests.get(front.url + "/anything/first/before")

@@ -127,6 +127,7 @@ fn kind(word: &str) -> Option<&'static str> {
         "mismatch" => "difference",
         "move" => "move",
         "reload" => "reload",
+        "upstream" => "upstream",
         "verdict" => "verdict",
         "fault" => "fault",
         _ => return None,
