@@ -41,7 +41,7 @@ pub use peer::Peer;
 pub use publish::{PublishMessage, Publisher};
 pub use socket::Socket;
 pub use target::Protocol;
-pub use translated::{Brief, RemoteBrief, Translation};
+pub use translated::{Brief, CallContext, RemoteBrief, Translation};
 pub use url::{BadUrl, Scheme, Url};
 
 use std::fmt;

@@ -31,10 +31,19 @@ pub struct Brief {
 pub struct RemoteBrief {
     pub call: Arc<RemoteCall>,
     pub arguments: Result<Arguments, BadArguments>,
+    pub context: CallContext,
+}
+
+/// What a service learns of a call beside its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallContext {
     /// The caller's name, for the service's logs.
     pub call_id: String,
     /// The subject of the client's token.
     pub user: Option<String>,
+    /// Of the trace that the call is part of.
+    pub traceparent: Option<String>,
+    pub tracestate: Option<String>,
 }
 
 impl Default for Brief {

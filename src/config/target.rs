@@ -27,7 +27,8 @@ table! {
 }
 
 table! {
-    /// A service of Nameko, called over a bus of AMQP (`RabbitMQ`).
+    /// A service of Nameko, called over a bus of AMQP (`RabbitMQ`). A call carries the trace: the worker's context has `traceparent` and
+    /// `tracestate`, as the instrumentation of Nameko for OpenTelemetry looks for them.
     pub struct Nameko {
         /// `amqp://user:password@host:5672/vhost`, or `amqps`; `{ env = "NAME" }` keeps it out of the file.
         broker: SecretUrl = required,

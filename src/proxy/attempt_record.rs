@@ -3,7 +3,7 @@
 use super::Steps;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use crate::telemetry::AttemptRecord;
+use crate::telemetry::{AttemptRecord, RpcRecord};
 
 /// Tells the trace how an attempt ended, once. Costs a comparison where no spans are recorded.
 pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Failure>) {
@@ -11,9 +11,11 @@ pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Fail
         return;
     };
     exchange.attempt.told = true;
+    let call = exchange.route().route.as_ref().and_then(|route| route.call.as_deref());
     steps.telemetry.emit_attempt(&AttemptRecord {
         trace: &exchange.attempt_trace(),
         method: exchange.head.method.as_str(),
+        rpc: RpcRecord::of(&exchange.edition.pool(exchange.target).spec().target, call),
         route: exchange.route().name(),
         side: exchange.side_name(),
         upstream: exchange.upstream_name(),

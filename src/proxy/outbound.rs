@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
-use crate::client::{Brief, RemoteBrief};
+use crate::client::{Brief, CallContext, RemoteBrief};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::guard;
 use crate::guard::headers::ForwardedHeaders;
 use crate::guard::identity::ClientIdentity;
-use crate::message::{Framing, Name, RequestHead};
+use crate::message::{Fields, Framing, Name, RequestHead};
 use crate::migration::{Policy, Side};
 use crate::route::{Route, Template, normalise_bytes};
 use crate::telemetry::{RequestId, TraceContext};
 
 const X_MULTILITH_ROUTE: &str = "X-Multilith-Route";
 const X_MULTILITH_SIDE: &str = "X-Multilith-Side";
+/// What W3C's trace context asks everybody to pass on at least.
+const LONGEST_TRACESTATE: usize = 512;
 
 /// Where a request goes, as far as it decides what is written in it. The same for the proxy, for copies and for `explain`.
 pub struct Outbound<'a> {
@@ -93,9 +95,30 @@ pub fn remote(
     Some(Box::new(RemoteBrief {
         call: Arc::clone(call),
         arguments: call.arguments(&template.captures(&path), head),
-        call_id: format!("multilith.{}.{}", route.name, String::from_utf8_lossy(request_id.as_bytes())),
-        user: subject.and_then(|(_, header)| head.fields.text(header.as_str())).map(str::to_owned),
+        context: CallContext {
+            call_id: format!("multilith.{}.{}", route.name, String::from_utf8_lossy(request_id.as_bytes())),
+            user: subject.and_then(|(_, header)| head.fields.text(header.as_str())).map(str::to_owned),
+            traceparent: head.fields.text(Name::Traceparent).map(str::to_owned),
+            tracestate: tracestate(&head.fields),
+        },
     }))
+}
+
+/// Participants may add lines of their own, which together are one list. A message has little room beside its body, so what does not
+/// fit goes from the end of the list, where the oldest stand.
+fn tracestate(fields: &Fields) -> Option<String> {
+    let lines = fields.all(Name::Tracestate).filter_map(|line| std::str::from_utf8(line).ok());
+    let mut list = String::new();
+    for entry in lines.flat_map(|line| line.split(',')).map(str::trim).filter(|entry| !entry.is_empty()) {
+        if list.len() + 1 + entry.len() > LONGEST_TRACESTATE {
+            break;
+        }
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(entry);
+    }
+    (!list.is_empty()).then_some(list)
 }
 
 impl Outbound<'_> {
@@ -279,5 +302,15 @@ remove = ["x-gone"]
     fn a_request_without_a_host_gets_that_of_its_upstream() {
         let head = sent("/other", &[], None);
         assert!(head.starts_with("GET /other HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"), "{head}");
+    }
+
+    #[test]
+    fn the_lines_of_a_tracestate_are_one_list_of_which_a_call_takes_what_fits() {
+        let of = |lines: &[&str]| tracestate(&lines.iter().map(|line| ("tracestate", *line)).collect());
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["", " , "]), None);
+        assert_eq!(of(&["a=1, b=2", "c=3"]).as_deref(), Some("a=1,b=2,c=3"));
+        let long = format!("new=1,old={}", "x".repeat(LONGEST_TRACESTATE));
+        assert_eq!(of(&[&long, "older=1"]).as_deref(), Some("new=1"));
     }
 }

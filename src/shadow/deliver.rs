@@ -36,7 +36,7 @@ use crate::message::{ProxiedAddresses, RequestHead};
 use crate::migration::{CompareSettings, Percent};
 use crate::route::Route;
 use crate::store::Store;
-use crate::telemetry::{RequestId, RouteMeters, ShadowRecord, Telemetry, TraceContext};
+use crate::telemetry::{RequestId, RouteMeters, RpcRecord, ShadowRecord, Telemetry, TraceContext};
 use crate::upstream::{Busy, Permit, Pool};
 
 /// Everything that copies share, for the whole process.
@@ -370,9 +370,13 @@ impl Shadow {
         let failure = result.as_ref().err().map(|why| format!("{}: {why}", asked.target.pool.spec().name));
         copies.state.counts.sent(outcome, failure, now());
         let told = result.as_ref().ok();
+        let (pool, trace) = (&asked.target.pool, &asked.target.trace);
+        let called = trace.is_recorded() && !pool.target().is_http();
+        let remote = if called { asked.translate.brief(&asked.head).remote } else { None };
         self.telemetry.emit_shadow(&ShadowRecord {
-            trace: &asked.target.trace,
+            trace,
             method: asked.head.method.as_str(),
+            rpc: RpcRecord::of(&pool.spec().target, remote.as_ref().map(|remote| &*remote.call)),
             route: &copies.route,
             upstream: &asked.target.pool.spec().name,
             endpoint: told.map_or("", |told| &told.endpoint),

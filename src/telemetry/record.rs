@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::trace::{RequestId, TraceContext};
+use crate::endpoint::TargetSpec;
 use crate::message::GrpcStatus;
+use crate::route::RemoteCall;
 
 /// Everything known of one exchange. Borrowed: nothing is copied before a log, a metric or a span needs it.
 #[derive(Debug, Clone, Copy)]
@@ -85,12 +87,31 @@ pub struct PanicRecord<'a> {
     pub panic: &'a (dyn Any + Send),
 }
 
+/// What an endpoint is asked that is no server of HTTP but is called by service and method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RpcRecord<'a> {
+    pub system: &'a str,
+    pub service: &'a str,
+    pub method: &'a str,
+}
+
+impl<'a> RpcRecord<'a> {
+    /// `None`: it is not called so.
+    #[must_use]
+    pub fn of(target: &'a TargetSpec, call: Option<&'a RemoteCall>) -> Option<Self> {
+        let (TargetSpec::Nameko(spec), Some(call)) = (target, call) else { return None };
+        Some(Self { system: target.name(), service: &spec.service, method: &call.method })
+    }
+}
+
 /// One attempt to have an endpoint answer.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptRecord<'a> {
     /// `TraceContext::for_attempt`: what the endpoint was sent.
     pub trace: &'a TraceContext,
     pub method: &'a str,
+    /// What became of the request; `None`: it was sent as it is.
+    pub rpc: Option<RpcRecord<'a>>,
     pub route: &'a str,
     pub side: &'a str,
     pub upstream: &'a str,
@@ -112,6 +133,8 @@ pub struct ShadowRecord<'a> {
     /// `TraceContext::for_shadow`: what the target was sent.
     pub trace: &'a TraceContext,
     pub method: &'a str,
+    /// What became of the request; `None`: it was sent as it is.
+    pub rpc: Option<RpcRecord<'a>>,
     pub route: &'a str,
     pub upstream: &'a str,
     pub endpoint: &'a str,

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import http.server
 import itertools
 import os
 import signal
@@ -116,6 +117,57 @@ def test_a_request_is_a_call_and_its_result_the_answer(world):
     assert order.json() == {"number": 7, "amount": 3, "price": 1.5}
     assert requests.post(world.url + "/api/orders/8").json()["amount"] == 1, "left out, so Python's default"
     assert requests.head(world.url + "/api/greet/x").headers["content-length"] == "11"
+
+
+class Collector:
+    """Takes spans and keeps their bytes, in which each text stands as it is."""
+
+    def __init__(self):
+        self.got = got = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                got.append(self.rfile.read(int(self.headers["content-length"])))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_the_service_is_told_the_trace_and_its_call_is_a_span_of_rpc(broker, service, httpbin, proxy):
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    client = {"traceparent": f"00-{trace}-{parent}-01", "tracestate": "shop=1"}
+    traced = route("traced", "/api/trace", 'method = "trace"')
+    plain = proxy(tables(broker, httpbin, traced))
+    eventually("a service", lambda: requests.get(plain.url + "/api/trace").status_code == 200)
+    assert requests.get(plain.url + "/api/trace", headers=client).json() == client, "nothing is recorded here: the client is the parent"
+    begun = requests.get(plain.url + "/api/trace", headers={"tracestate": "shop=1"}).json()
+    assert begun["traceparent"].endswith("-00") and begun["tracestate"] is None, "it belongs to no trace"
+    collector = Collector()
+    try:
+        front = proxy(tables(broker, httpbin, traced) + f'\n[tracing]\notlp = "http://127.0.0.1:{collector.port}"\n')
+        eventually("a service", lambda: requests.get(front.url + "/api/trace").status_code == 200)
+        told = requests.get(front.url + "/api/trace", headers=client).json()
+        _, same, span, sampled = told["traceparent"].split("-")
+        assert (same, sampled, told["tracestate"]) == (trace, "01", "shop=1") and span != parent
+        spans = lambda: b"".join(collector.got)
+        # The span that the service was told of as its parent, and what it is.
+        eventually("the call's span", lambda: bytes.fromhex(span) in spans())
+        for text in (b"greeting_service/trace", b"rpc.system", b"nameko", b"rpc.service", b"rpc.method"):
+            assert text in spans(), text
+        assert b"GET greeter" not in spans(), "no request of HTTP"
+    finally:
+        collector.close()
 
 
 def test_what_is_longer_than_a_frame_arrives_whole_in_both_directions(world):

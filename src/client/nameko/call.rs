@@ -102,7 +102,7 @@ impl BusCall {
         let limit = Instant::now() + begins_within(&brief);
         let until = brief.end.map_or(limit, |end| end.min(limit));
         let remote = brief.remote.ok_or(Fault::Unwritable("the route has no call"))?;
-        let RemoteBrief { call, arguments, call_id, user } = *remote;
+        let RemoteBrief { call, arguments, context } = *remote;
         let body = std::mem::take(&mut self.body);
         let body = arguments.map_err(|_| BAD)?.envelope(&body).map_err(|_| BAD)?;
         let (heard, hears) = oneshot::channel();
@@ -110,8 +110,7 @@ impl BusCall {
             routing_key: format!("{}.{}", self.nameko.spec.service, call.method),
             body,
             correlation: uuid(),
-            call_id,
-            user,
+            context,
             until,
             heard,
         };

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Brief, ConnectError, Translation};
+use super::{Brief, CallContext, ConnectError, Translation};
 use crate::endpoint::{BrokerSpec, NamekoSpec};
 use crate::route::BadArguments;
 pub use call::BusCall;
@@ -70,9 +70,7 @@ pub(super) struct Publish {
     pub(super) routing_key: String,
     pub(super) body: Vec<u8>,
     pub(super) correlation: String,
-    /// Parents first.
-    pub(super) call_id: String,
-    pub(super) user: Option<String>,
+    pub(super) context: CallContext,
     /// It must not begin later than this.
     pub(super) until: Instant,
     pub(super) heard: oneshot::Sender<Heard>,
@@ -150,7 +148,14 @@ pub enum BusDown {
 
 /// A worker's context has the ids of those who called, parents first.
 const CALL_ID_STACK: &str = "nameko.call_id_stack";
-const USER_ID: &str = "nameko.user_id";
+
+/// The rest of what a worker's context is made of, under the prefix that Nameko takes off. The instrumentation of Nameko for
+/// OpenTelemetry finds the trace under the names that it has in HTTP.
+fn texts(context: &CallContext) -> impl Iterator<Item = (&'static str, &str)> {
+    let CallContext { call_id: _, user, traceparent, tracestate } = context;
+    let texts = [("nameko.user_id", user), ("nameko.traceparent", traceparent), ("nameko.tracestate", tracestate)];
+    texts.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)))
+}
 
 /// How long a call may wait before it begins: one that would begin only when its client is told 504 does not.
 fn begins_within(brief: &Brief) -> Duration {
@@ -169,10 +174,9 @@ pub(super) fn translation(spec: &NamekoSpec, brief: Brief) -> Translation {
     };
     let Some(remote) = brief.remote else { return told };
     told.to = format!("{}.{} at {}", spec.service, remote.call.method, spec.exchange);
-    told.headers.insert(CALL_ID_STACK.to_owned(), vec![remote.call_id].into());
-    if let Some(user) = remote.user {
-        told.headers.insert(USER_ID.to_owned(), user.into());
-    }
+    let texts = texts(&remote.context).map(|(name, text)| (name.to_owned(), text.into()));
+    told.headers.extend(texts);
+    told.headers.insert(CALL_ID_STACK.to_owned(), vec![remote.context.call_id].into());
     match remote.arguments {
         Ok(arguments) => told.message = arguments.shown(),
         Err(BadArguments) => {
@@ -248,5 +252,30 @@ async fn keep(target: Weak<Bus>, mut calls: mpsc::Receiver<Publish>, tls: Option
             }
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_told_the_user_and_the_trace_where_there_are_any() {
+        let told =
+            |context: &CallContext| texts(context).map(|(name, text)| format!("{name}: {text}")).collect::<Vec<_>>();
+        let mut context =
+            CallContext { call_id: "multilith.greet.7f".to_owned(), user: None, traceparent: None, tracestate: None };
+        assert!(told(&context).is_empty());
+        context.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+        context.tracestate = Some("shop=1".to_owned());
+        context.user = Some("ann".to_owned());
+        assert_eq!(
+            told(&context),
+            [
+                "nameko.user_id: ann",
+                "nameko.traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                "nameko.tracestate: shop=1",
+            ]
+        );
     }
 }

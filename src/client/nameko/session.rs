@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::{BrokerTls, Bus, BusState, CALL_ID_STACK, Heard, Publish, USER_ID, arguments};
+use super::{BrokerTls, Bus, BusState, CALL_ID_STACK, CallContext, Heard, Publish, arguments, texts};
 use crate::endpoint::NamekoSpec;
 
 /// The reply queue goes so long after the connection that used it.
@@ -195,7 +195,7 @@ impl Session {
         properties
             .with_content_type("application/json")
             .with_content_encoding("utf-8")
-            .with_headers(context(&call))
+            .with_headers(headers(&call.context))
             .with_delivery_mode(amqprs::DELIVERY_MODE_TRANSIENT)
             .with_correlation_id(&call.correlation)
             .with_reply_to(&self.reply_to)
@@ -253,12 +253,12 @@ impl Session {
 }
 
 /// The headers that a worker's context is made of.
-fn context(call: &Publish) -> FieldTable {
+fn headers(context: &CallContext) -> FieldTable {
     let mut headers = FieldTable::new();
-    let text = |text: &str| LongStr::try_from(text).map(FieldValue::S);
-    let stack = text(&call.call_id).ok().and_then(|id| FieldArray::try_from(vec![id]).ok());
-    let user = call.user.as_deref().and_then(|user| text(user).ok());
-    for (name, value) in [(CALL_ID_STACK, stack.map(FieldValue::A)), (USER_ID, user)] {
+    let text = |text: &str| LongStr::try_from(text).map(FieldValue::S).ok();
+    let stack = text(&context.call_id).and_then(|id| FieldArray::try_from(vec![id]).ok()).map(FieldValue::A);
+    let texts = texts(context).map(|(name, value)| (name, text(value)));
+    for (name, value) in texts.chain([(CALL_ID_STACK, stack)]) {
         if let (Ok(name), Some(value)) = (name.try_into(), value) {
             headers.insert(name, value);
         }

@@ -1,9 +1,10 @@
-//! Requests, attempts and copies as spans of OpenTelemetry, in the bytes that a collector reads.
+//! Requests, attempts and copies as spans of OpenTelemetry, in the bytes that a collector reads. Those of HTTP follow its conventions for
+//! HTTP, calls of a method those for RPC.
 
 use std::time::{Duration, SystemTime};
 
 use super::super::access_log::redacted_query;
-use super::super::record::{AttemptRecord, ExchangeRecord, ShadowRecord};
+use super::super::record::{AttemptRecord, ExchangeRecord, RpcRecord, ShadowRecord};
 use super::super::trace::TraceContext;
 use super::protobuf::Message;
 use super::{nanoseconds, nanoseconds_since_1970};
@@ -25,7 +26,7 @@ const LOCAL_PARENT: u32 = 0x100;
 struct Span<'a> {
     trace: &'a TraceContext,
     /// Method, and what it asks for in words that are few.
-    name: [&'a str; 2],
+    name: String,
     kind: Kind,
     flags: u32,
     now: SystemTime,
@@ -38,7 +39,7 @@ pub(super) fn request(bytes: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Sys
     let failed = record.judged() >= 500 || record.status == 0;
     let span = Span {
         trace: record.trace,
-        name: [record.method, record.route],
+        name: [record.method, record.route].join(" "),
         kind: Kind::Server,
         flags: if record.trace.is_continued() { REMOTE_PARENT } else { LOCAL_PARENT },
         now,
@@ -84,7 +85,10 @@ pub(super) fn request(bytes: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Sys
 pub(super) fn attempt(bytes: &mut Vec<u8>, record: &AttemptRecord<'_>, now: SystemTime) {
     let span = Span {
         trace: record.trace,
-        name: [record.method, record.upstream],
+        name: match record.rpc {
+            Some(RpcRecord { service, method, .. }) => [service, method].join("/"),
+            None => [record.method, record.upstream].join(" "),
+        },
         kind: Kind::Client,
         flags: LOCAL_PARENT,
         now,
@@ -92,10 +96,9 @@ pub(super) fn attempt(bytes: &mut Vec<u8>, record: &AttemptRecord<'_>, now: Syst
         error: record.error.or((record.status >= 500).then_some("")),
     };
     span.write(bytes, |attributes| {
-        attributes.text("http.request.method", record.method.as_bytes());
+        attributes.asked(record.method, record.rpc, record.status);
         attributes.endpoint(record.endpoint);
-        attributes.status(record.status);
-        if record.number > 0 {
+        if record.number > 0 && record.rpc.is_none() {
             attributes.number("http.request.resend_count", record.number.into());
         }
         attributes.text("multilith.route", record.route.as_bytes());
@@ -111,7 +114,7 @@ pub(super) fn shadow(bytes: &mut Vec<u8>, record: &ShadowRecord<'_>, now: System
     let failure = (record.outcome != "answered").then_some(record.outcome);
     let span = Span {
         trace: record.trace,
-        name: ["shadow", record.upstream],
+        name: ["shadow", record.upstream].join(" "),
         kind: Kind::Client,
         flags: LOCAL_PARENT,
         now,
@@ -119,9 +122,8 @@ pub(super) fn shadow(bytes: &mut Vec<u8>, record: &ShadowRecord<'_>, now: System
         error: failure.or((record.status >= 500).then_some("")),
     };
     span.write(bytes, |attributes| {
-        attributes.text("http.request.method", record.method.as_bytes());
+        attributes.asked(record.method, record.rpc, record.status);
         attributes.endpoint(record.endpoint);
-        attributes.status(record.status);
         attributes.text("multilith.route", record.route.as_bytes());
         attributes.text("multilith.upstream", record.upstream.as_bytes());
         attributes.text("multilith.shadow", record.outcome.as_bytes());
@@ -139,7 +141,7 @@ impl Span<'_> {
             if let Some(parent) = self.trace.parent_id() {
                 span.bytes(4, parent);
             }
-            span.text(5, self.name.join(" ").as_bytes());
+            span.text(5, self.name.as_bytes());
             span.varint(6, self.kind as u64);
             span.fixed64(7, end.saturating_sub(nanoseconds(self.total)));
             span.fixed64(8, end);
@@ -185,6 +187,18 @@ impl Attributes<'_, '_> {
     fn status(&mut self, status: u16) {
         if status > 0 {
             self.number("http.response.status_code", status.into());
+        }
+    }
+
+    /// A request, by what became of it: a call of a method has neither a method nor a status of HTTP.
+    fn asked(&mut self, method: &str, rpc: Option<RpcRecord<'_>>, status: u16) {
+        if let Some(rpc) = rpc {
+            self.text("rpc.system", rpc.system.as_bytes());
+            self.text("rpc.service", rpc.service.as_bytes());
+            self.text("rpc.method", rpc.method.as_bytes());
+        } else {
+            self.text("http.request.method", method.as_bytes());
+            self.status(status);
         }
     }
 

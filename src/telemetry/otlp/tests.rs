@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 
-use super::super::record::Timings;
+use super::super::record::{RpcRecord, Timings};
 use super::super::trace::RequestId;
 use super::*;
 
@@ -121,6 +121,7 @@ fn emit(tracer: &Tracer, trace: &TraceContext) {
     tracer.attempt(&AttemptRecord {
         trace: &trace.for_attempt(1),
         method: "GET",
+        rpc: None,
         route: "read-user",
         side: "service",
         upstream: "users",
@@ -134,6 +135,7 @@ fn emit(tracer: &Tracer, trace: &TraceContext) {
     tracer.shadow(&ShadowRecord {
         trace: &trace.for_shadow(),
         method: "GET",
+        rpc: None,
         route: "read-user",
         upstream: "users",
         endpoint: "10.0.0.5:7001",
@@ -191,6 +193,58 @@ fn check(spans: &[Span], trace: &TraceContext) {
     assert_eq!(attribute(&shadow.attributes, "multilith.verdict").as_deref(), Some("mismatch"));
     assert_eq!(shadow.flags & 1, 0, "what the target was told, too");
     assert!(shadow.status.is_none());
+}
+
+#[test]
+fn a_call_of_a_method_is_told_as_one_and_not_as_a_request_of_http() {
+    let (url, got) = collector(&[200]);
+    let tracer = tracer(&url, 0);
+    let trace = tracer.begin(&headers(SAMPLED), 1, 2);
+    let rpc = Some(RpcRecord { system: "nameko", service: "greeting_service", method: "hello" });
+    let attempt = AttemptRecord {
+        trace: &trace.for_attempt(0),
+        method: "GET",
+        rpc,
+        route: "greet",
+        side: "service",
+        upstream: "greeter",
+        endpoint: "127.0.0.1:5672",
+        number: 0,
+        status: 200,
+        reused: true,
+        error: None,
+        total: Duration::from_millis(2),
+    };
+    tracer.attempt(&attempt);
+    tracer.shadow(&ShadowRecord {
+        trace: &trace.for_shadow(),
+        method: "GET",
+        rpc,
+        route: "greet",
+        upstream: "next",
+        endpoint: "127.0.0.1:5672",
+        outcome: "answered",
+        status: 200,
+        verdict: None,
+        total: Duration::from_millis(2),
+    });
+    assert!(tracer.close(LONG));
+    let spans = spans(&got.recv_timeout(LONG).unwrap().body);
+    let [call, copy] = &spans[..] else { panic!("two spans, not {}", spans.len()) };
+    assert_eq!((call.name.as_str(), call.kind()), ("greeting_service/hello", SpanKind::Client));
+    assert_eq!((copy.name.as_str(), copy.kind()), ("shadow next", SpanKind::Client));
+    for span in &spans {
+        for (key, value) in [
+            ("rpc.system", Some("nameko")),
+            ("rpc.service", Some("greeting_service")),
+            ("rpc.method", Some("hello")),
+            ("server.port", Some("5672")),
+            ("http.request.method", None),
+            ("http.response.status_code", None),
+        ] {
+            assert_eq!(attribute(&span.attributes, key).as_deref(), value, "{key} of {}", span.name);
+        }
+    }
 }
 
 #[test]

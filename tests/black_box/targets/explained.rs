@@ -76,9 +76,20 @@ fn a_request_to_a_service_of_nameko_is_shown_as_its_call() {
         said["translation"],
         json!({
             "target": "nameko", "to": "greeting_service.hello at shop-rpc", "expires_seconds": 1.9,
-            "headers": { "nameko.call_id_stack": ["multilith.greet.00000000000000000000000000000000"] },
+            "headers": {
+                "nameko.call_id_stack": ["multilith.greet.00000000000000000000000000000000"],
+                "nameko.traceparent": "00-00000000000000000000000000000001-0000000000000001-00",
+            },
             "message": { "args": [7], "kwargs": { "lang": "pl", "to": "(to.city of the body)" } },
         })
+    );
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = ["-H", &format!("traceparent: {traceparent}"), "-H", "tracestate: a=1", "-H", "tracestate: b=2"];
+    let traced = json_of(&edge, &[&["GET", "/greet/7"][..], &traced].concat());
+    let headers = &traced["translation"]["headers"];
+    assert_eq!(
+        (&headers["nameko.traceparent"], &headers["nameko.tracestate"]),
+        (&json!(traceparent), &json!("a=1,b=2"))
     );
     let refused = json_of(&edge, &["GET", "/greet/seven"]);
     assert_eq!(refused["translation"]["message"], Value::Null);

@@ -3,6 +3,7 @@
 import os
 import time
 
+from nameko.extensions import DependencyProvider
 from nameko.rpc import Rpc, rpc
 
 CALLED = os.environ.get("GREETING_CALLED", os.devnull)
@@ -29,8 +30,16 @@ class NotedRpc(Rpc):
 noted_rpc = NotedRpc.decorator
 
 
+class Context(DependencyProvider):
+    """What the caller says beside the arguments; where a call is traced, the instrumentation of Nameko looks here for the trace."""
+
+    def get_dependency(self, worker_ctx):
+        return worker_ctx.context_data
+
+
 class Greeting:
     name = "greeting_service"
+    context = Context()
 
     @rpc
     def hello(self, name):
@@ -42,6 +51,10 @@ class Greeting:
         """Changes something: it must never be done twice for one request."""
         note(f"order {number}")
         return {"number": number, "amount": amount, "price": 1.50}
+
+    @rpc
+    def trace(self):
+        return {name: self.context.get(name) for name in ("traceparent", "tracestate")}
 
     @rpc
     def length(self, text):
