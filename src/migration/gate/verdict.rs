@@ -8,6 +8,9 @@ use super::reading::{Needs, Obstacle, Reading};
 use super::settings::OnFail;
 use super::words;
 
+/// What needs more requests than these does not end.
+const FARTHEST: f64 = 1e9;
+
 /// What a gate says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -135,7 +138,7 @@ impl Judge {
         let mut most = floor;
         for reading in readings.iter().filter(|reading| reading.required && !reading.is_proved()) {
             match reading.needs {
-                Needs::NoEnd if reading.has_an_old_limit() => return Needs::OldLimit,
+                Needs::NoEnd if by_old_limit(reading, readings) => return Needs::OldLimit,
                 Needs::NoEnd if matches!(reading.metric, Metric::Latency(_)) && !self.scene.paired => {
                     return Needs::Unpaired;
                 }
@@ -237,7 +240,17 @@ fn whole(count: f64) -> u64 {
 fn needed(requests: Option<f64>) -> Needs {
     match requests {
         Some(requests) if requests <= 0.0 => Needs::Nothing,
-        Some(requests) => Needs::Requests(whole(requests.min(1e15))),
-        None => Needs::NoEnd,
+        Some(requests) if requests <= FARTHEST => Needs::Requests(whole(requests)),
+        _ => Needs::NoEnd,
+    }
+}
+
+/// Pairs are compared by the same limits as real answers, and only those say how many of the monolith's are beyond one.
+fn by_old_limit(reading: &Reading, readings: &[Reading]) -> bool {
+    match reading.metric {
+        Metric::PairLatency(quantile) => {
+            readings.iter().any(|real| real.metric == Metric::Latency(quantile) && real.has_an_old_limit())
+        }
+        _ => reading.has_an_old_limit(),
     }
 }
