@@ -1,4 +1,5 @@
-//! Columns of text that fit the terminal: names shrink first, then the gaps, then what can be missed goes.
+//! Columns of text that fit the terminal: what is least missed goes first, then names shrink, then the gaps, then what can
+//! be missed goes.
 
 const GAP: &str = "  ";
 const NARROW_GAP: &str = " ";
@@ -11,14 +12,26 @@ pub struct Column {
     right: bool,
     /// Characters that must stay; longer texts end in `…`.
     least: Option<usize>,
+    /// Never cut: a text that is wider than its column has a line for itself, above the rest of its row.
+    is_whole: bool,
     may_go: bool,
+    goes_first: bool,
     only_if_filled: bool,
     may_hang: bool,
 }
 
 impl Column {
     pub const fn left(head: &'static str) -> Self {
-        Self { head, right: false, least: None, may_go: false, only_if_filled: false, may_hang: false }
+        Self {
+            head,
+            right: false,
+            least: None,
+            is_whole: false,
+            may_go: false,
+            goes_first: false,
+            only_if_filled: false,
+            may_hang: false,
+        }
     }
 
     pub const fn right(head: &'static str) -> Self {
@@ -27,6 +40,19 @@ impl Column {
 
     pub const fn may_shrink_to(mut self, characters: usize) -> Self {
         self.least = Some(characters);
+        self
+    }
+
+    /// The first column: its texts are never cut. One that is wider than this many characters, and finds no more room,
+    /// has a line for itself.
+    pub const fn whole_from(mut self, characters: usize) -> Self {
+        self.is_whole = true;
+        self.may_shrink_to(characters)
+    }
+
+    /// Left out before any column shrinks. Of several, the last goes first.
+    pub const fn goes_first(mut self) -> Self {
+        self.goes_first = true;
         self
     }
 
@@ -68,6 +94,11 @@ impl Table {
     pub fn text(&self, width: usize) -> String {
         let mut widths = self.natural_widths();
         let mut over = total(&widths).saturating_sub(width);
+        for (column, room) in self.columns.iter().zip(&mut widths).rev() {
+            if over > 0 && column.goes_first {
+                over = over.saturating_sub(room.take().map_or(0, |room| room + GAP.len()));
+            }
+        }
         while over > 0 && self.shrink_widest(&mut widths) {
             over -= 1;
         }
@@ -113,11 +144,15 @@ impl Table {
                 line.push_str(gap);
             }
             if column.may_hang {
-                if length(&line) + length(text) > width {
+                if length(line.rsplit('\n').next().unwrap_or(&line)) + length(text) > width {
                     below = Some(text);
                 } else {
                     line.push_str(text);
                 }
+                continue;
+            }
+            if column.is_whole && length(text) > room {
+                line.extend([text.as_str(), "\n", &" ".repeat(room)]);
                 continue;
             }
             let text = shortened(text, room);
@@ -149,4 +184,49 @@ fn shortened(text: &str, room: usize) -> String {
     }
     let kept: String = text.chars().take(room.saturating_sub(1)).collect();
     format!("{kept}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(paths: &[&str]) -> Table {
+        let mut table = Table::new([
+            Column::left("ENDPOINT").whole_from(12),
+            Column::right("REQUESTS"),
+            Column::right("SHARE").goes_first(),
+            Column::right("P99").goes_first(),
+            Column::left("WHY").may_hang(),
+        ]);
+        for path in paths {
+            table.row(["GET ".to_owned() + path, "7".into(), "1.0 %".into(), "9 ms".into(), "id: numbers".into()]);
+        }
+        table
+    }
+
+    #[test]
+    fn what_is_least_missed_goes_before_a_name_shrinks() {
+        let table = table(&["/users/{id}"]);
+        assert_eq!(
+            table.text(80),
+            "ENDPOINT         REQUESTS  SHARE   P99  WHY\nGET /users/{id}         7  1.0 %  9 ms  id: numbers\n"
+        );
+        assert_eq!(
+            table.text(38),
+            "ENDPOINT         REQUESTS  SHARE  WHY\nGET /users/{id}         7  1.0 %\n    id: numbers\n"
+        );
+        assert_eq!(table.text(30), "ENDPOINT         REQUESTS  WHY\nGET /users/{id}         7\n    id: numbers\n");
+    }
+
+    #[test]
+    fn a_path_that_finds_no_room_has_a_line_for_itself() {
+        let table = table(&["/a/{id}", "/account/settings/{id}/one", "/account/settings/{id}/two"]);
+        assert_eq!(
+            table.text(30),
+            "ENDPOINT         REQUESTS  WHY\n\
+             GET /a/{id}             7\n    id: numbers\n\
+             GET /account/settings/{id}/one\n                        7\n    id: numbers\n\
+             GET /account/settings/{id}/two\n                        7\n    id: numbers\n"
+        );
+    }
 }

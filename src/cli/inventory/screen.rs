@@ -16,14 +16,14 @@ pub(super) fn screen(report: &Report, width: usize) -> String {
         share(requests, report.requests),
     );
     let mut table = Table::new([
-        Column::left("ENDPOINT").may_shrink_to(24),
+        Column::left("ENDPOINT").whole_from(24),
         Column::left("ROUTE").only_if_filled().may_shrink_to(10),
         Column::left("STAGE").only_if_filled(),
         Column::right("REQUESTS"),
-        Column::right("SHARE"),
+        Column::right("SHARE").goes_first(),
         Column::right("ERRORS"),
-        Column::right("P99").only_if_filled(),
-        Column::right("CLIENTS").only_if_filled().may_go(),
+        Column::right("P99").only_if_filled().goes_first(),
+        Column::right("CLIENTS").only_if_filled().goes_first(),
         Column::left("HOW WE KNOW").may_hang(),
     ]);
     for endpoint in &report.endpoints {
