@@ -98,7 +98,7 @@ fn head(report: &Report) -> Markup {
                 div { div.big { (count(all.len() as u64)) } div.lab { "endpoints" } }
                 div { div.big { (ratio(routed, report.requests).map_or_else(|| "–".to_owned(), super::shown::large_percent)) } div.lab { "of requests have a route" } }
                 div { div.big { (writes) } div.lab { "write endpoints without one" } }
-                div { div.big { (count(report.unknown.paths)) } div.lab { "paths it does not know" } }
+                div { div.big { (count(report.unknown.paths)) } div.lab { "paths that are no endpoint" } }
             }
         }
     }

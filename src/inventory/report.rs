@@ -20,7 +20,8 @@ pub struct Report {
     pub unknown: Unknown,
 }
 
-/// Requests for paths that the monolith does not know.
+/// Requests for paths that are no endpoint: answered as unknown (404, 405, 410, 501), or only with statuses that do not
+/// prove a path (redirects but 303 and 304, refusals, errors), or for a client whose credit is spent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Unknown {
     pub requests: u64,

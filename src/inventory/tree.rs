@@ -38,7 +38,8 @@ impl Default for TreeBounds {
 pub struct LearnedTotals {
     /// All exchanges, weighted.
     pub requests: u64,
-    /// Exchanges at places that are not known, weighted: scanners, mostly.
+    /// Exchanges at places that are not known, weighted: scanners, mostly, but also paths that were only answered with
+    /// statuses that prove no path, as 302 and 401.
     pub unknown: u64,
     /// Those that no tree could take: too deep or too long.
     pub refused: u64,

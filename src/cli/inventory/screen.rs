@@ -45,7 +45,8 @@ pub(super) fn screen(report: &Report, width: usize) -> String {
     if report.unknown.requests > 0 {
         let _ = writeln!(
             text,
-            "\nnot endpoints: {} requests for about {} paths that the monolith does not know",
+            "\nnot endpoints: {} requests for about {} paths that were answered as unknown, or only with\n\
+             redirects, refusals or errors, or for a client that tries many paths",
             grouped(report.unknown.requests),
             grouped(report.unknown.paths)
         );
@@ -76,4 +77,36 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Exchange, Tree};
+
+    #[test]
+    fn a_path_that_only_redirects_or_refuses_is_not_said_to_be_unknown_to_the_monolith() {
+        let mut tree = Tree::default();
+        for (path, status) in [("/get", 200), ("/basic-auth/user/passwd", 401), ("/cookies/set", 302)] {
+            for client in 0..4 {
+                tree.add(&Exchange {
+                    method: "GET",
+                    path,
+                    status,
+                    client,
+                    agent: "",
+                    weight: 1,
+                    minute: 1,
+                    micros: None,
+                    monolith: true,
+                });
+            }
+        }
+        tree.settle_for_display();
+        let text = screen(&Report::of(&tree), 80);
+        assert!(text.contains("GET  /get"), "{text}");
+        let said = "not endpoints: 8 requests for about 2 paths that were answered as unknown, or only with\n\
+                    redirects, refusals or errors";
+        assert!(text.contains(said), "{text}");
+    }
 }
