@@ -73,11 +73,15 @@ PROCESS = {
 # Exported, and on purpose on no dashboard and in no alert: name -> why.
 UNUSED = {
     "faults_total": "a drill that somebody runs on purpose, and who looks at the route",
+    "events_sent_total": "who reads the events sees whether they come",
+    "events_dropped_total": "the log warns where a broker takes none, and who reads the events sees the gap in `sequence`",
 }
 
 # Exported only where there is something to say: name -> when.
 AT_TIMES = {
     "faults_total": "where the file asks for failures on purpose",
+    "events_sent_total": "where the file has [events]",
+    "events_dropped_total": "where the file has [events]",
     "fleet_members": "where the file has [fleet]",
     "fleet_leader": "where the file has [fleet]",
     "fleet_up": "where the file has [fleet]",

@@ -35,8 +35,11 @@ def completed(piece):
 def test_each_piece_of_routes_toml_is_right(piece, tmp_path):
     file = tmp_path / "routes.toml"
     file.write_text(completed(piece))
-    said = subprocess.run([BINARY, "check", "--strict", file], capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
+    said = subprocess.run([BINARY, "check", file], capture_output=True, text=True)
+    # The certificates that it names are on nobody's machine yet.
+    codes = set(re.findall(r"^(?:warning|error)\[([\w-]+)\]", said.stdout + said.stderr, re.MULTILINE))
+    assert (said.returncode, codes - {"missing-file"}) == (0, set()), said.stdout + said.stderr
+
 
 
 def test_systemd_understands_the_units(tmp_path):
