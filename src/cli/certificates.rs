@@ -27,10 +27,8 @@ pub(super) fn check(snapshot: &Snapshot, diagnostics: &mut Diagnostics) {
         say(Some(unusable(&error, help)), &snapshot.sources, diagnostics);
     }
     for upstream in &snapshot.upstreams {
-        let problem = upstream.tls.as_ref().and_then(certificate_problem);
-        let found = problem.map(|problem| {
-            of_upstream(&problem, &upstream.name, upstream.tls.as_ref().and_then(|tls| tls.ca.as_deref()))
-        });
+        let Some(tls) = &upstream.tls else { continue };
+        let found = certificate_problem(tls).map(|problem| of_upstream(&problem, &upstream.name, tls.ca.as_deref()));
         say(found, &snapshot.sources, diagnostics);
     }
 }
@@ -39,11 +37,9 @@ pub(super) fn check(snapshot: &Snapshot, diagnostics: &mut Diagnostics) {
 type Found = (String, Diagnostic);
 
 fn say(found: Option<Found>, sources: &Sources, diagnostics: &mut Diagnostics) {
-    let Some((path, diagnostic)) = found else { return };
-    diagnostics.push(match sources.place_of(&path) {
-        Some(place) => diagnostic.at(place),
-        None => diagnostic,
-    });
+    if let Some((path, diagnostic)) = found {
+        diagnostics.push(sources.placed(diagnostic, &path));
+    }
 }
 
 /// Authorities, a certificate or a key towards an upstream.

@@ -112,12 +112,20 @@ impl Sources {
     }
 
     /// Where this value is written as a string, quotes and all; `None` where a variable or an escape stands in it.
-    #[must_use]
-    pub fn place_of(&self, value: &str) -> Option<Span> {
+    fn place_of(&self, value: &str) -> Option<Span> {
         ['"', '\''].iter().find_map(|quote| {
             let written = format!("{quote}{value}{quote}");
             self.text.find(&written).map(|start| start..start + written.len())
         })
+    }
+
+    /// The diagnostic at the place where this value is written, if there is one.
+    #[must_use]
+    pub fn placed(&self, diagnostic: Diagnostic, value: &str) -> Diagnostic {
+        match self.place_of(value) {
+            Some(place) => diagnostic.at(place),
+            None => diagnostic,
+        }
     }
 
     /// The index of the file that holds a byte of the text.

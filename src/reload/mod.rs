@@ -318,10 +318,7 @@ impl Reloader {
         }));
         let mut said = Diagnostics::default();
         for (path, diagnostic) in unusable {
-            said.push(match after.sources.place_of(&path.to_string_lossy()) {
-                Some(place) => diagnostic.at(place),
-                None => diagnostic,
-            });
+            said.push(after.sources.placed(diagnostic, &path.to_string_lossy()));
         }
         let put = put.filter(|_| said.is_empty());
         let marks =

@@ -23,10 +23,7 @@ pub fn key_files(snapshot: &Snapshot) -> Vec<Diagnostic> {
             JwtKeys::Key(SecretSource::File(path)) => (path, look_into(path, Keys::from_text)?),
             JwtKeys::Url(_) | JwtKeys::Key(SecretSource::Value(_)) => return None,
         };
-        Some(match snapshot.sources.place_of(&path.to_string_lossy()) {
-            Some(place) => diagnostic.at(place),
-            None => diagnostic,
-        })
+        Some(snapshot.sources.placed(diagnostic, &path.to_string_lossy()))
     };
     named.into_iter().filter_map(found).collect()
 }
