@@ -134,25 +134,24 @@ impl Tree {
         if sure < FEWEST_LANGUAGES {
             return Vec::new();
         }
-        let own = |word: &NodeId| {
-            let mut own = Tails::new();
-            self.tails(*word, &mut String::new(), 0, &mut own);
-            own
-        };
-        let mut said_by = Tails::new();
-        for tail in words.iter().flat_map(|word| own(word).into_keys()) {
-            *said_by.entry(tail).or_insert(0) += 1;
+        let tails: Vec<(NodeId, Tails)> = words
+            .into_iter()
+            .map(|word| {
+                let mut own = Tails::new();
+                self.tails(word, &mut String::new(), 0, &mut own);
+                (word, own)
+            })
+            .collect();
+        let mut said_by = HashMap::new();
+        for tail in tails.iter().flat_map(|(_, own)| own.keys()) {
+            *said_by.entry(tail).or_insert(0_u32) += 1;
         }
-        words.retain(|word| {
-            let own = own(word);
+        let is_alike = |own: &Tails| {
             let total: u32 = own.values().sum();
-            let common: u32 = own
-                .iter()
-                .filter(|(tail, _)| said_by.get(*tail).is_some_and(|by| *by > 1))
-                .map(|(_, count)| count)
-                .sum();
+            let common: u32 = own.iter().filter(|(tail, _)| said_by[tail] > 1).map(|(_, count)| count).sum();
             total > 0 && f64::from(common) >= LANGUAGES_ALIKE * f64::from(total)
-        });
+        };
+        let words: Vec<NodeId> = tails.iter().filter(|(_, own)| is_alike(own)).map(|(word, _)| *word).collect();
         if words.len() < FEWEST_LANGUAGES { Vec::new() } else { words }
     }
 
