@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use percent_encoding::percent_decode_str;
+
 use crate::diagnostic::Span;
+use crate::endpoint::Password;
 
 /// A host, without brackets, and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,19 @@ pub(super) struct AddressError {
     pub(super) part: Span,
     pub(super) message: String,
     pub(super) help: String,
+}
+
+/// `user:password@host:port`, percent-encoded; without `…@` this login. A broker's URL is not printed, so why it is wrong is not told.
+pub(super) fn with_login<'a>(
+    authority: &'a str,
+    login: &'a str,
+    default_port: u16,
+) -> Option<(Box<str>, Password, HostPort<'a>)> {
+    let (login, address) = authority.rsplit_once('@').unwrap_or((login, authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let address = host_port(address, Some(default_port)).ok()?;
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(Box::from);
+    Some((decoded(user)?, Password(decoded(password)?), address))
 }
 
 /// `name:80`, `10.0.0.1:80`, `[::1]:80`. The port may be left out where there is a default.

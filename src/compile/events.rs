@@ -1,18 +1,19 @@
 //! `[events]`: which broker gets which events.
 
-use percent_encoding::percent_decode_str;
-
-use super::address::host_port;
+use super::address::with_login;
 use super::draft::Draft;
 use super::settings::percent;
 use super::snapshot::EventsSettings;
 use super::upstreams::{compile_broker, is_bus_name};
 use crate::config::{self, EventKind, Item, Secret, SecretUrl};
 use crate::diagnostic::Code;
-use crate::endpoint::{NatsServer, Password, PublishSpec};
+use crate::endpoint::{NatsServer, PublishSpec};
 use crate::migration::Percent;
 
 const SUBJECT: &str = "multilith.{kind}.{route}";
+/// Where the file names no kinds.
+const TOLD: [EventKind; 5] =
+    [EventKind::Exchange, EventKind::Difference, EventKind::Move, EventKind::Reload, EventKind::Upstream];
 
 pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<EventsSettings> {
     let given = file.events.given()?;
@@ -66,22 +67,10 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Even
             return None;
         }
     };
-    let default = || vec!["exchange", "difference", "move", "reload", "upstream"];
-    let kinds = events.kinds.get().map_or_else(default, |kinds| kinds.iter().map(|kind| word(kind.value)).collect());
+    let given = events.kinds.get().map(|kinds| kinds.iter().map(|kind| kind.value).collect::<Vec<_>>());
+    let kinds = given.as_deref().unwrap_or(&TOLD).iter().map(|kind| kind.word()).collect();
     let sample = events.sample.get().map_or(Percent::EVERYBODY, |share| percent(*share));
     Some(EventsSettings { to, subject: subject.into(), kinds, sample })
-}
-
-const fn word(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Exchange => "exchange",
-        EventKind::Difference => "difference",
-        EventKind::Move => "move",
-        EventKind::Reload => "reload",
-        EventKind::Upstream => "upstream",
-        EventKind::Verdict => "verdict",
-        EventKind::Fault => "fault",
-    }
 }
 
 /// The URL itself is not printed: it may hold a password.
@@ -100,16 +89,8 @@ fn nats_server(item: &Item<SecretUrl>, draft: &mut Draft<'_>) -> Option<NatsServ
 fn read(url: &str) -> Option<NatsServer> {
     let rest = url.strip_prefix("nats://")?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let address = host_port(address, Some(4222)).ok()?;
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| Box::from(&*text));
-    Some(NatsServer {
-        host: address.host.into(),
-        port: address.port,
-        user: decoded(user)?,
-        password: Password(decoded(password)?),
-    })
+    let (user, password, address) = with_login(rest, "", 4222)?;
+    Some(NatsServer { host: address.host.into(), port: address.port, user, password })
 }
 
 fn is_subject(subject: &str) -> bool {

@@ -9,6 +9,15 @@ macro_rules! choices {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name { $($variant,)* }
 
+        impl $name {
+            /// As the file writes it.
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
         impl Decode for $name {
             const EXPECTED: &'static str = $expected;
             const EXAMPLE: &'static str = choices!(@first $($word)*);

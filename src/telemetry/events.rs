@@ -201,16 +201,19 @@ impl Events {
     pub(super) fn request(&self, record: &ExchangeRecord<'_>, now: SystemTime) {
         let beyond = !self.is_wanted("request", record.route, record.side, record.judged());
         let (client, id) = (record.client, record.request_id.as_str());
-        let mut line = Vec::new();
-        if let Some(forward) = self.forward.as_ref().filter(|one| one.wants("request") && one.samples(record)) {
-            access_log::json_line(&mut line, record, now);
-            forward.put("request", record.route, id, String::from_utf8_lossy(&line).into());
-        }
-        if beyond && !self.narrow.read().iter().any(|filter| filter.is_of(client, id)) {
+        let forward = self.forward.as_ref().filter(|one| one.wants("request") && one.samples(record));
+        let watched = !beyond || self.narrow.read().iter().any(|filter| filter.is_of(client, id));
+        if !watched && forward.is_none() {
             return;
         }
-        if line.is_empty() {
-            access_log::json_line(&mut line, record, now);
+        let mut line = Vec::with_capacity(1024);
+        access_log::json_line(&mut line, record, now);
+        let data: Arc<str> = String::from_utf8_lossy(&line).into();
+        if let Some(forward) = forward {
+            forward.put("request", record.route, id, Arc::clone(&data));
+        }
+        if !watched {
+            return;
         }
         let _ = self.sender.send(Event {
             kind: "request",
@@ -220,7 +223,7 @@ impl Events {
             client,
             id: id.into(),
             beyond,
-            data: String::from_utf8_lossy(&line).into(),
+            data,
         });
     }
 

@@ -1,14 +1,14 @@
 //! Messages to NATS. Its protocol is lines of text, of which a publisher needs five: the crate async-nats would bring some forty others.
 
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::PublishMessage;
 use crate::endpoint::NatsServer;
 
 /// A line of the server: INFO is its longest.
-const LONGEST_LINE: usize = 64 * 1024;
+const LONGEST_LINE: u64 = 64 * 1024;
 
 pub struct Nats {
     stream: BufReader<TcpStream>,
@@ -92,19 +92,12 @@ impl Nats {
 
     async fn line(&mut self) -> Result<String, String> {
         let mut line = Vec::new();
-        loop {
-            let found = self.stream.fill_buf().await.map_err(|error| error.to_string())?;
-            if found.is_empty() || line.len() > LONGEST_LINE {
-                return Err("the connection ended".to_owned());
-            }
-            let end = found.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(found.len(), |end| end + 1);
-            line.extend_from_slice(&found[..taken]);
-            self.stream.consume(taken);
-            if end.is_some() {
-                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
-            }
+        let read = (&mut self.stream).take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+        read.map_err(|error| error.to_string())?;
+        if line.pop() != Some(b'\n') {
+            return Err("the connection ended".to_owned());
         }
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 }
 

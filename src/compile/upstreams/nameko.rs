@@ -2,11 +2,11 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::super::address::host_port;
+use super::super::address::with_login;
 use super::super::draft::Draft;
 use crate::config::{self, Given, Secret};
 use crate::diagnostic::{Code, Span};
-use crate::endpoint::{Address, BrokerSpec, NamekoSpec, Password, Source};
+use crate::endpoint::{Address, BrokerSpec, NamekoSpec, Source};
 
 /// What it is, where its broker is, and with TLS the name that the broker's certificate has.
 type Compiled = (Option<NamekoSpec>, Source, Option<String>);
@@ -76,22 +76,13 @@ fn read(url: &str) -> Option<BrokerSpec> {
         _ => return None,
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, address) = authority.rsplit_once('@').unwrap_or(("guest:guest", authority));
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let address = host_port(address, Some(port)).ok()?;
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| Box::from(&*text));
-    let virtual_host: Box<str> = if path.is_empty() { "/".into() } else { decoded(path)? };
+    let (user, password, address) = with_login(authority, "guest:guest", port)?;
+    let virtual_host: Box<str> =
+        if path.is_empty() { "/".into() } else { percent_decode_str(path).decode_utf8().ok()?.into() };
     if virtual_host.len() > LONGEST_VIRTUAL_HOST {
         return None;
     }
-    Some(BrokerSpec {
-        host: address.host.into(),
-        port: address.port,
-        tls,
-        user: decoded(user)?,
-        password: Password(decoded(password)?),
-        virtual_host,
-    })
+    Some(BrokerSpec { host: address.host.into(), port: address.port, tls, user, password, virtual_host })
 }
 
 #[cfg(test)]

@@ -10,13 +10,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::metrics::Metrics;
 use super::record::ExchangeRecord;
+use super::worker::ends_within;
 use crate::client::{PublishMessage, Publisher};
 use crate::compile::EventsSettings;
 use crate::migration::BUCKETS;
@@ -78,11 +79,9 @@ impl CloudEvents {
     }
 
     /// Events of this kind go out; `word`: the kind of the live stream.
-    pub(super) fn wants(&self, word: &str) -> bool {
+    pub(super) fn wants(&self, word: &'static str) -> bool {
         self.on.load(Relaxed)
-            && kind(word).is_some_and(|kind| {
-                self.active.load().as_ref().is_some_and(|active| active.settings.kinds.contains(&kind))
-            })
+            && self.active.load().as_ref().is_some_and(|active| active.settings.kinds.contains(&kind(word)))
     }
 
     /// The exchange is in the sample: the same ones on every replica.
@@ -92,9 +91,9 @@ impl CloudEvents {
     }
 
     /// Something happened; `data` is JSON. Never waits.
-    pub(super) fn put(&self, word: &str, route: &str, id: &str, data: Arc<str>) {
-        if let (Some(active), Some(kind)) = (&*self.active.load(), kind(word))
-            && !active.queue.put(kind, route, id, data)
+    pub(super) fn put(&self, word: &'static str, route: &str, id: &str, data: Arc<str>) {
+        if let Some(active) = &*self.active.load()
+            && !active.queue.put(kind(word), route, id, data)
         {
             self.metrics.edge().cloud_events(0, 1);
         }
@@ -106,11 +105,7 @@ impl CloudEvents {
         let Some(active) = self.active.swap(None) else { return true };
         active.queue.close();
         let Some(thread) = active.thread.lock().take() else { return true };
-        let began = Instant::now();
-        while !thread.is_finished() && began.elapsed() < within {
-            thread::sleep(Duration::from_millis(1));
-        }
-        thread.is_finished() && thread.join().is_ok()
+        ends_within(thread, within)
     }
 }
 
@@ -121,17 +116,12 @@ impl Drop for Active {
 }
 
 /// The word of the file for a kind of the live stream.
-fn kind(word: &str) -> Option<&'static str> {
-    Some(match word {
+fn kind(word: &'static str) -> &'static str {
+    match word {
         "request" => "exchange",
         "mismatch" => "difference",
-        "move" => "move",
-        "reload" => "reload",
-        "upstream" => "upstream",
-        "verdict" => "verdict",
-        "fault" => "fault",
-        _ => return None,
-    })
+        same => same,
+    }
 }
 
 async fn run(settings: &EventsSettings, queue: &Queue, metrics: &Metrics, source: &str) {
