@@ -146,7 +146,7 @@ pub struct Attempt {
 #[derive(Default)]
 pub struct Mirror {
     /// Waits for the end of the request's body.
-    pub(super) order: Option<Box<CopyJob>>,
+    pub(super) job: Option<Box<CopyJob>>,
     /// The response that the copy's is compared with.
     pub(super) capture: Option<Box<Capture>>,
     pub(super) became: Option<&'static str>,

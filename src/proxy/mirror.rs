@@ -52,9 +52,9 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
     });
     match ordered {
         Err(why) => skip(&copies, exchange, why),
-        Ok((order, capture)) => {
+        Ok((job, capture)) => {
             exchange.mirror.capture = capture.map(Box::new);
-            exchange.mirror.order = Some(Box::new(order));
+            exchange.mirror.job = Some(Box::new(job));
             if exchange.framing == Framing::None {
                 send(steps, exchange);
             }
@@ -70,10 +70,10 @@ fn inquiry(exchange: &Exchange, upstream: UpstreamId) -> Option<Box<Inquiry>> {
 
 /// A piece of the request's body came from the client.
 pub fn request_piece(steps: &Steps, piece: &Piece, exchange: &mut Exchange) {
-    let Some(order) = &mut exchange.mirror.order else { return };
+    let Some(job) = &mut exchange.mirror.job else { return };
     match piece {
         Piece::Data(data) => {
-            if let Err(why) = order.tee.pass(data) {
+            if let Err(why) = job.tee.pass(data) {
                 give_up(exchange, why);
             }
         }
@@ -105,7 +105,7 @@ pub fn response_piece(piece: &Piece, exchange: &mut Exchange) {
 
 /// The exchange is over: what is not whole by now never will be.
 pub fn end(exchange: &mut Exchange, whole: bool) {
-    if exchange.mirror.order.is_some() {
+    if exchange.mirror.job.is_some() {
         give_up(exchange, Skipped::Incomplete);
     }
     if let Some(capture) = exchange.mirror.capture.take() {
@@ -114,8 +114,8 @@ pub fn end(exchange: &mut Exchange, whole: bool) {
 }
 
 fn send(steps: &Steps, exchange: &mut Exchange) {
-    let Some(order) = exchange.mirror.order.take() else { return };
-    match steps.shadow.send(order) {
+    let Some(job) = exchange.mirror.job.take() else { return };
+    match steps.shadow.send(job) {
         Ok(()) => exchange.mirror.became = Some("sent"),
         Err(why) => give_up(exchange, why),
     }

@@ -143,10 +143,10 @@ impl Shadow {
         // Ends with the last one who could put down a copy.
         let sends = Arc::downgrade(&shadow);
         runtime.spawn(async move {
-            while let Some(orders) = batches.next().await {
-                for order in orders {
+            while let Some(jobs) = batches.next().await {
+                for job in jobs {
                     let Some(shadow) = sends.upgrade() else { return };
-                    tokio::spawn(async move { shadow.deliver(*order).await });
+                    tokio::spawn(async move { shadow.deliver(*job).await });
                 }
             }
         });
@@ -244,15 +244,15 @@ impl Shadow {
     }
 
     /// The request is whole: its copy is sent.
-    pub fn send(&self, mut order: Box<CopyJob>) -> Result<(), Skipped> {
+    pub fn send(&self, mut job: Box<CopyJob>) -> Result<(), Skipped> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
         // What is asked first may take a while, in which a client could have the permit.
-        if order.target.inquiry.is_none() {
-            order.permit = order.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
+        if job.target.inquiry.is_none() {
+            job.permit = job.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
         }
-        self.queue.send(order).map_err(|_| Skipped::Stopping)
+        self.queue.send(job).map_err(|_| Skipped::Stopping)
     }
 
     pub(super) fn archive(&self) -> &Archive {
@@ -302,8 +302,8 @@ impl Shadow {
         &self.recent
     }
 
-    async fn deliver(&self, order: CopyJob) {
-        let CopyJob { copies, slot, tee, target, head, translate, primary, mut permit } = order;
+    async fn deliver(&self, job: CopyJob) {
+        let CopyJob { copies, slot, tee, target, head, translate, primary, mut permit } = job;
         let identity = match &target.inquiry {
             None => None,
             // Boxed: most copies need no identification, and should not carry its size.

@@ -1,7 +1,7 @@
 //! Shadow requests: copies whose responses no client receives, and their comparison with the client's response.
 //!
 //! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. What the path does is
-//! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over an [`CopyJob`]. Everything
+//! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over a [`CopyJob`]. Everything
 //! else has its own threads, which step back behind those of requests: a runtime with its own connections that sends copies ([`Shadow`]), and one thread that
 //! compares answers, keeps the evidence and writes it to disk.
 //!

@@ -208,10 +208,8 @@ fn read_key(key: &Path) -> Result<PrivateKeyDer<'static>, PeerProblem> {
 }
 
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PeerProblem> {
-    let unreadable = |why: String| PeerProblem::Unreadable { file: file.into(), why };
-    let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|e| unreadable(e.to_string()))?.collect();
-    let certificates = certificates.map_err(|e| unreadable(e.to_string()))?;
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|e| PeerProblem::Unreadable { file: file.into(), why: e.to_string() })?;
     if certificates.is_empty() {
         return Err(PeerProblem::NoCertificate { file: file.into() });
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::migration::gate::evalue::{Bets, Count, Direction, log_e};
 use crate::migration::gate::metric::{Against, Comparison, Seen};
 use crate::migration::gate::overdispersion::{GROUPS, Groups};
-use crate::migration::gate::{Circumstances, Discordant, Gate, Judge, Needs, Scene, Tick, Verdict};
+use crate::migration::gate::{Circumstances, Discordant, Gate, Judge, Needs, Ruling, Scene, Tick, Verdict};
 
 /// The logarithms of n!/(k!(n−k)!) pᵏ(1−p)ⁿ⁻ᵏ for all k.
 fn binomial(n: u32, p: f64) -> Vec<f64> {
@@ -180,45 +180,36 @@ fn silence_holds_for_ever() {
     assert_eq!(judge.rule(Circumstances::default()).verdict, Verdict::Hold);
 }
 
-#[test]
-fn a_limit_of_time_that_the_monolith_left_behind_is_not_said_to_be_the_service_at_the_margin() {
-    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 0);
+/// By day a step settles; by night everything is twice as fast: nothing of either side is beyond the limit of the day.
+/// `copies`: compared in each tick, with pairs that do not tell the sides apart.
+fn ruled_by_night(scene: Scene, copies: u64) -> Ruling {
+    let mut judge = Judge::new(&Arc::new(Gate::default()), scene, 0);
     let tick = |bucket: usize| {
         let mut tick = Tick::default();
-        tick.monolith.asked = [15; GROUPS];
-        tick.service.asked = [15; GROUPS];
-        tick.monolith.late[bucket] = 960;
-        tick.service.late[bucket] = 960;
+        for side in [&mut tick.monolith, &mut tick.service] {
+            side.asked = [15; GROUPS];
+            side.late[bucket] = 960;
+        }
+        tick.copies.compared = copies;
+        tick.pairs = tick.pairs.map(|pairs| Discordant { pairs: copies, ..pairs });
         tick
     };
     judge.observe(&tick(300), false);
-    // By night everything is twice as fast: nothing of either side is beyond the limit of the day.
     for _ in 0..40 {
         judge.observe(&tick(268), true);
     }
-    let ruling = judge.rule(Circumstances::default());
+    judge.rule(Circumstances::default())
+}
+
+#[test]
+fn a_limit_of_time_that_the_monolith_left_behind_is_not_said_to_be_the_service_at_the_margin() {
+    let ruling = ruled_by_night(Scene { shadow: false, compared: false, paired: false }, 0);
     assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::OldLimit), "{}", ruling.why);
 }
 
 #[test]
 fn pairs_under_a_limit_that_the_monolith_left_behind_say_so_too() {
-    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: true, paired: true }, 0);
-    let tick = |bucket: usize| {
-        let mut tick = Tick::default();
-        tick.monolith.asked = [15; GROUPS];
-        tick.service.asked = [15; GROUPS];
-        tick.monolith.late[bucket] = 960;
-        tick.service.late[bucket] = 960;
-        tick.copies.compared = 2_000;
-        // Nothing of either side is beyond the limit: no pair tells them apart.
-        tick.pairs = tick.pairs.map(|pairs| Discordant { pairs: 2_000, ..pairs });
-        tick
-    };
-    judge.observe(&tick(300), false);
-    for _ in 0..40 {
-        judge.observe(&tick(268), true);
-    }
-    let ruling = judge.rule(Circumstances::default());
+    let ruling = ruled_by_night(Scene { shadow: false, compared: true, paired: true }, 2_000);
     assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::OldLimit), "{}", ruling.why);
 }
 
