@@ -68,7 +68,8 @@ fn the_breaker_of_a_function_that_raises_opens_and_lets_one_call_try_again() {
     assert_eq!(world.edge.client().request("POST", "/users", &[]).text(), "monolith", "nothing was called");
     world.ill.store(false, Ordering::SeqCst);
     patiently("a closed breaker", || world.edge.get("/users").text() == "service");
-    assert_eq!(breaker().as_deref(), Some("closed"));
+    // The success counts when the exchange is over, and the client may have its answer before.
+    patiently("the breaker is shown as closed", || breaker().as_deref() == Some("closed"));
 }
 
 #[test]
