@@ -23,7 +23,7 @@
 //! | [`notify`] | tells chats and programs of moves |
 //! | [`guard`] | what may cross the edge, and how it is cleaned |
 //! | [`telemetry`] | metrics, access log, spans, events |
-//! | [`live`] | the edition in force, and what moves: breakers, the big red button |
+//! | [`live`] | the generation in force, and what moves: breakers, the big red button |
 //! | [`store`] | the embedded database: the journal of moves, evidence, endpoints known last; beside `live` |
 //! | [`compile`](mod@compile) | from the file to a snapshot, gathering every mistake (pure) |
 //! | [`export`] | the routes as another proxy's configuration: the way out (pure) |
@@ -35,7 +35,8 @@
 //! | [`diagnostic`] | what we say to a person about their file (pure) |
 //!
 //! Three states of a thing have three names: [`config::Route`] is what was written, [`route::Route`] is compiled and never
-//! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Edition`] at its start and holds it to its end.
+//! changes, [`live::RouteState`] is what moves. A request loads one [`proxy::Generation`] at its start and holds it to its end. What
+//! rooms share while the proxy runs is one handle, [`proxy::App`].
 //!
 //! There is one way through the proxy, for HTTP/1 and HTTP/2 on either end. [`server`] accepts a connection and reads a head with
 //! [`downstream`]; [`proxy::serve`] runs [`proxy::Steps`] over it, and moves bodies in both directions at once between the

@@ -91,8 +91,8 @@ pub fn check_body(request: &RequestHeader, body: &[u8]) -> Result<(), Reply> {
 
 /// The address that is listened on, loopback names for a loopback or unspecified one, and what the file adds.
 fn names_us(parts: &Parts, host: &str) -> bool {
-    let edition = parts.in_force.load();
-    let server = &edition.snapshot.server;
+    let generation = parts.app.in_force.load();
+    let server = &generation.snapshot.server;
     if server.admin_hosts.iter().any(|name| name.eq_ignore_ascii_case(host)) || *server.admin == *host {
         return true;
     }

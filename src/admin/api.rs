@@ -23,7 +23,7 @@ use crate::reload::ReloadResult;
 /// The metrics, gathered away from the listener's own threads since there may be many of them.
 pub async fn metrics(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
-    match tokio::task::spawn_blocking(move || parts.telemetry.metrics.encode()).await {
+    match tokio::task::spawn_blocking(move || parts.app.telemetry.metrics.encode()).await {
         Ok((body, content_type)) => Reply::new(200, content_type, body),
         Err(_) => Reply::problem(500, "the metrics could not be gathered"),
     }
@@ -45,7 +45,7 @@ pub async fn answer(
         "/api/v1/openapi.json" if get => Reply::new(200, "application/json", OPENAPI.into()),
         "/api/v1/status" if get => windowed(query, |window| Reply::json(200, &status(parts, window))),
         "/api/v1/routes" if get => windowed(query, |window| Reply::json(200, &routes(parts, window))),
-        "/api/v1/upstreams" if get => Reply::json(200, &parts.upstreams.status()),
+        "/api/v1/upstreams" if get => Reply::json(200, &parts.app.upstreams.status()),
         "/api/v1/config" if get => config(parts).await,
         "/api/v1/journal" if get => moves::journal(parts, asked).await,
         "/api/v1/inventory" if get => learned::inventory(parts).await,
@@ -96,7 +96,7 @@ pub async fn answer(
 
 /// Every replica that is listed; none where this proxy is alone.
 fn fleet(parts: &Parts) -> Reply {
-    Reply::json(200, &parts.fleet.as_ref().map(|fleet| fleet.members()).unwrap_or_default())
+    Reply::json(200, &parts.app.fleet.as_ref().map(|fleet| fleet.members()).unwrap_or_default())
 }
 
 /// What is about a window of time.
@@ -126,15 +126,15 @@ fn route(parts: &Parts, caller: &Caller, below: &str, query: Option<&str>) -> Re
             Some(report) => Reply::json(200, &report),
             None => Reply::problem(404, "this route has no gate: give it [routes.NAME.gate]"),
         },
-        "comparisons" => parts.shadow.report(name, since).map_or_else(compares_nothing, |report| {
+        "comparisons" => parts.app.shadow.report(name, since).map_or_else(compares_nothing, |report| {
             let report = if caller.role == Role::Read { report.without_values() } else { report };
             Reply::json(200, &report)
         }),
         "comparisons.hurl" | "comparisons.sh" if caller.role == Role::Read => {
             Reply::problem(403, "exports hold what clients sent: this token's role is `read`")
         }
-        "comparisons.hurl" => parts.shadow.hurl(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
-        "comparisons.sh" => parts.shadow.shell(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
+        "comparisons.hurl" => parts.app.shadow.hurl(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
+        "comparisons.sh" => parts.app.shadow.shell(name).map_or_else(compares_nothing, |text| Reply::text(200, &text)),
         _ => Reply::problem(404, "there is nothing at this path; /api/v1/openapi.json lists what there is"),
     }
 }
@@ -200,10 +200,10 @@ fn explained(parts: &Parts, body: &[u8]) -> Reply {
         Ok(request) => request,
         Err(error) => return Reply::problem(400, &format!("the body is not an explain request: {error}")),
     };
-    let edition = parts.in_force.load();
-    let button = parts.live.monolith_only(edition.snapshot.server.monolith_only);
-    let dials = |id| Some(edition.route(Some(id)).dial);
-    match explain(&edition.snapshot, &request, button, &dials) {
+    let generation = parts.app.in_force.load();
+    let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
+    let dials = |id| Some(generation.route(Some(id)).dial);
+    match explain(&generation.snapshot, &request, button, &dials) {
         Ok(explanation) => Reply::json(200, &explanation),
         Err(error) => Reply::problem(400, &error.to_string()),
     }

@@ -8,10 +8,10 @@ use crate::live::keep_pressed;
 
 /// Presses or releases it. It is in force at once; a disk that fails only leaves it unknown to the next start.
 pub async fn press(parts: &Arc<Parts>, on: bool, who: &str, reason: &str) {
-    parts.live.set_monolith_only(on);
-    parts.telemetry.metrics.edge().monolith_only(on);
+    parts.app.live.set_monolith_only(on);
+    parts.app.telemetry.metrics.edge().monolith_only(on);
     tracing::warn!(on, by = who, reason, "the big red button was set");
-    if let Some(fleet) = &parts.fleet {
+    if let Some(fleet) = &parts.app.fleet {
         // In force here already: the others are told when they can be.
         fleet.press(ButtonRecord {
             on,
@@ -21,9 +21,9 @@ pub async fn press(parts: &Arc<Parts>, on: bool, who: &str, reason: &str) {
             nonce: Fleet::nonce(),
         });
     }
-    let edition = parts.in_force.load();
-    let (state_dir, generation) = (edition.snapshot.server.state_dir.clone(), edition.generation);
-    let (store, telemetry) = (Arc::clone(&parts.store), Arc::clone(&parts.telemetry));
+    let generation = parts.app.in_force.load();
+    let (state_dir, generation) = (generation.snapshot.server.state_dir.clone(), generation.number);
+    let (store, telemetry) = (Arc::clone(&parts.app.store), Arc::clone(&parts.app.telemetry));
     let (who, reason) = (who.to_owned(), reason.to_owned());
     // A disk may take its time, which is not this runtime's.
     let keep = move || {

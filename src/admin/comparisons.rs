@@ -26,7 +26,7 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ask
     if !has_route(parts, name) {
         return unknown_route();
     }
-    if !parts.shadow.knows(name) {
+    if !parts.app.shadow.knows(name) {
         return compares_nothing();
     }
     let why: Why = match serde_json::from_slice(body) {
@@ -43,7 +43,7 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ask
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
         let request = Request { route: &route, asked: reload::Asked::Reset, author, expect_seq: None, write: false };
         let made = parts.reloader.turn(&request)?;
-        parts.shadow.reset(&route, &who, &reason);
+        parts.app.shadow.reset(&route, &who, &reason);
         Ok::<_, NotMoved>(serde_json::json!({ "reset": route, "seq": made.seq, "who": made.who, "reason": reason }))
     };
     match tokio::task::spawn_blocking(resetting).await {
@@ -71,25 +71,25 @@ pub async fn replay(parts: &Arc<Parts>, caller: &Caller, name: &str, body: &[u8]
     if !has_route(parts, name) {
         return unknown_route();
     }
-    if !parts.shadow.knows(name) {
+    if !parts.app.shadow.knows(name) {
         return compares_nothing();
     }
-    let edition = parts.in_force.load();
-    if parts.live.monolith_only(edition.snapshot.server.monolith_only) {
+    let generation = parts.app.in_force.load();
+    if parts.app.live.monolith_only(generation.snapshot.server.monolith_only) {
         return Reply::problem(409, "the big red button is on: services are asked nothing");
     }
     // The evidence may lie on disk, which is not this runtime's.
-    let (shadow, route) = (Arc::clone(&parts.shadow), name.to_owned());
+    let (shadow, route) = (Arc::clone(&parts.app.shadow), name.to_owned());
     let found = tokio::task::spawn_blocking(move || shadow.kept_request(&route, number)).await;
     let Some((kept, mut headers)) = found.ok().flatten() else {
         return Reply::problem(404, "no request of this number is kept (any more); the comparisons have the numbers");
     };
     headers.extend(given);
-    let asked = match again(&edition, name, kept, &headers) {
+    let asked = match again(&generation, name, kept, &headers) {
         Ok(asked) => asked,
         Err(why) => return Reply::problem(409, &why.to_string()),
     };
-    drop(edition);
+    drop(generation);
     tracing::info!(route = name, number, by = &*caller.name, "a kept request is asked again at both sides");
-    parts.shadow.again(asked).await.map_or_else(compares_nothing, |report| Reply::json(200, &report))
+    parts.app.shadow.again(asked).await.map_or_else(compares_nothing, |report| Reply::json(200, &report))
 }

@@ -13,7 +13,7 @@ use crate::inventory::Report;
 use crate::learn::now;
 use crate::message::form_value;
 use crate::plan::{NextStep, StandingRoute, find_routes, what_next};
-use crate::proxy::{Edition, RouteEdition};
+use crate::proxy::{Generation, RouteInForce};
 use crate::store::{ProgressRow, StoreError};
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -21,7 +21,7 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 /// `GET /api/v1/inventory`, gathered away from the listener's threads.
 pub async fn inventory(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
-    match tokio::task::spawn_blocking(move || report(&parts, &parts.in_force.load())).await {
+    match tokio::task::spawn_blocking(move || report(&parts, &parts.app.in_force.load())).await {
         Ok(report) => Reply::json(200, &report),
         Err(_) => Reply::problem(500, "the inventory could not be gathered"),
     }
@@ -31,8 +31,8 @@ pub async fn inventory(parts: &Arc<Parts>) -> Reply {
 pub async fn next(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
     let steps = move || {
-        let edition = parts.in_force.load();
-        steps(&parts, &edition, &report(&parts, &edition))
+        let generation = parts.app.in_force.load();
+        steps(&parts, &generation, &report(&parts, &generation))
     };
     match tokio::task::spawn_blocking(steps).await {
         Ok(steps) => Reply::json(200, &steps),
@@ -65,7 +65,7 @@ pub async fn progress_by_hour(parts: &Arc<Parts>, query: Option<&str>) -> Reply 
     let hours = u32::try_from(since.as_secs().div_ceil(3600)).unwrap_or(u32::MAX);
     let parts = Arc::clone(parts);
     let read = move || {
-        let rows = parts.store.progress_since((now() / 60).saturating_sub(hours))?;
+        let rows = parts.app.store.progress_since((now() / 60).saturating_sub(hours))?;
         let hours: Vec<ProgressHour> = rows.into_iter().map(hour).collect();
         Ok(serde_json::json!({ "now": progress(&parts, Window::default()), "hours": hours }))
     };
@@ -93,26 +93,26 @@ fn hour(row: ProgressRow) -> ProgressHour {
 }
 
 /// What to take, to retire and to leave next.
-pub fn steps(parts: &Parts, edition: &Edition, report: &Report) -> Vec<NextStep> {
-    let routes: Vec<StandingRoute> = edition.routes.iter().map(|entry| standing(edition, entry)).collect();
-    let button = parts.live.monolith_only(edition.snapshot.server.monolith_only);
-    what_next(report, &edition.snapshot, &routes, button, now())
+pub fn steps(parts: &Parts, generation: &Generation, report: &Report) -> Vec<NextStep> {
+    let routes: Vec<StandingRoute> = generation.routes.iter().map(|entry| standing(generation, entry)).collect();
+    let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
+    what_next(report, &generation.snapshot, &routes, button, now())
 }
 
 /// The endpoints that were learned, with the routes that take them.
-pub fn report(parts: &Parts, edition: &Edition) -> Report {
-    let mut report = parts.learner.report();
-    find_routes(&mut report, &edition.snapshot, &|route| Some(edition.route(Some(route)).dial.stage.as_str()));
+pub fn report(parts: &Parts, generation: &Generation) -> Report {
+    let mut report = parts.app.learner.report();
+    find_routes(&mut report, &generation.snapshot, &|route| Some(generation.route(Some(route)).dial.stage.as_str()));
     report
 }
 
-fn standing(edition: &Edition, entry: &RouteEdition) -> StandingRoute {
+fn standing(generation: &Generation, entry: &RouteInForce) -> StandingRoute {
     let held = entry.state.held();
     let moved = held.and_then(|held| held.since.as_deref().and_then(|since| since.parse::<jiff::Timestamp>().ok()));
     StandingRoute {
         name: entry.name().to_owned(),
         stage: entry.dial.stage,
-        service: entry.policy.service.map(|id| edition.pool(id).spec().name.to_string()),
+        service: entry.policy.service.map(|id| generation.pool(id).spec().name.to_string()),
         since: moved.and_then(|at| u32::try_from(at.as_second() / 60).ok()),
         fallbacks: entry.meters.fallbacks(),
     }

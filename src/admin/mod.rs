@@ -38,32 +38,18 @@ use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use crate::compile::Role;
-use crate::fleet::Fleet;
 use crate::gate::Gates;
-use crate::learn::Learner;
-use crate::live::{InForce, Live};
-use crate::proxy::Edition;
+use crate::proxy::App;
 use crate::reload::Reloader;
-use crate::shadow::Shadow;
-use crate::store::Store;
-use crate::telemetry::{EventFilter, Telemetry};
-use crate::upstream::Upstreams;
+use crate::telemetry::EventFilter;
 use access::Caller;
 use turns::Turns;
 
 /// What the admin listener shows and changes.
 pub struct Parts {
-    pub in_force: Arc<InForce<Edition>>,
-    pub live: Arc<Live>,
-    pub telemetry: Arc<Telemetry>,
-    pub upstreams: Arc<Upstreams>,
+    pub app: Arc<App>,
     pub reloader: Arc<Reloader>,
-    pub shadow: Arc<Shadow>,
-    pub learner: Arc<Learner>,
-    pub store: Arc<Store>,
     pub gates: Arc<Gates>,
-    /// `None`: this proxy is alone.
-    pub fleet: Option<Arc<Fleet>>,
     pub ready: Arc<AtomicBool>,
     /// Callers that may use the listener. Empty: every client that reaches it may.
     pub keys: Vec<AdminKey>,
@@ -157,7 +143,9 @@ impl HttpServerApp for Desk {
                 Err(refused) => refused,
                 Ok(filter) => {
                     let manner = events::Manner { written: &events::as_json, goes_on: &|| true };
-                    events::stream(&self.parts.telemetry.events, filter, &mut session, shutdown, &manner).await.ok()?;
+                    events::stream(&self.parts.app.telemetry.events, filter, &mut session, shutdown, &manner)
+                        .await
+                        .ok()?;
                     return None;
                 }
             },
@@ -263,7 +251,7 @@ impl Desk {
 
     /// What a watcher of the live stream wants to hear of.
     fn watched(&self, session: &ServerSession) -> Result<EventFilter, Reply> {
-        if !events::has_room(&self.parts.telemetry.events) {
+        if !events::has_room(&self.parts.app.telemetry.events) {
             return Err(Reply::problem(503, "too many are watching already"));
         }
         events::filter(session.req_header().uri.query())

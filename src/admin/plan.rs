@@ -49,9 +49,9 @@ pub struct Tried {
 pub fn tried(parts: &Parts, text: &str) -> Tried {
     let (snapshot, diagnostics, variables) = compiled(text);
     let plan = snapshot.map(|snapshot| {
-        let edition = parts.in_force.load();
-        let dials = |id| Some(edition.route(Some(id)).dial);
-        plan(&edition.snapshot, &dials, &snapshot, &parts.learner.recorded())
+        let generation = parts.app.in_force.load();
+        let dials = |id| Some(generation.route(Some(id)).dial);
+        plan(&generation.snapshot, &dials, &snapshot, &parts.app.learner.recorded())
     });
     Tried { diagnostics: report(&diagnostics, NAME, text).diagnostics, variables, plan }
 }
@@ -108,19 +108,19 @@ pub async fn learn(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
         if sent.seconds > LONGEST_LEARNING {
             return Reply::problem(400, "`seconds` is at most 86400");
         }
-        if !parts.learner.learns() {
+        if !parts.app.learner.learns() {
             return Reply::problem(409, "`[inventory] learn = false`: nothing is recorded");
         }
         if sent.seconds == 0 {
-            parts.learner.end_asking_for_plan();
-            return Reply::json(200, &json!({ "asked": parts.learner.asked().in_words(), "seconds": 0 }));
+            parts.app.learner.end_asking_for_plan();
+            return Reply::json(200, &json!({ "asked": parts.app.learner.asked().in_words(), "seconds": 0 }));
         }
         let (snapshot, diagnostics, _) = compiled(&sent.text);
         let Some(snapshot) = snapshot else {
             let more = json!({ "diagnostics": report(&diagnostics, NAME, &sent.text).diagnostics });
             return Reply::problem_with(409, "the text has mistakes: what it asks about is not known", &more);
         };
-        let asked = parts.learner.ask_for_plan(AskedNames::of(&snapshot), Duration::from_secs(sent.seconds));
+        let asked = parts.app.learner.ask_for_plan(AskedNames::of(&snapshot), Duration::from_secs(sent.seconds));
         Reply::json(200, &json!({ "asked": asked, "seconds": sent.seconds }))
     };
     match tokio::task::spawn_blocking(work).await {

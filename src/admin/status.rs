@@ -12,7 +12,7 @@ use crate::fleet::{Fleet, FleetRole};
 use crate::gate::GateReport;
 use crate::message::form_pairs;
 use crate::migration::{Breaker, Side, Stage};
-use crate::proxy::{Edition, RouteEdition, meter_index};
+use crate::proxy::{Generation, RouteInForce, meter_index};
 use crate::reload::LastError;
 use crate::store::StoreError;
 use crate::telemetry::LONGEST_WINDOW;
@@ -164,28 +164,28 @@ pub fn status(parts: &Parts, window: Window) -> Status {
 
 /// Everything but the routes, of which there may be many.
 pub fn status_without_routes(parts: &Parts, window: Window) -> Status {
-    let edition = parts.in_force.load();
+    let generation = parts.app.in_force.load();
     Status {
         version: env!("CARGO_PKG_VERSION"),
-        generation: edition.generation,
-        uptime_seconds: parts.live.uptime(window.now).as_secs_f64(),
+        generation: generation.number,
+        uptime_seconds: parts.app.live.uptime(window.now).as_secs_f64(),
         window_seconds: window.length.as_secs_f64(),
         last_error: parts.reloader.last_error(),
-        monolith_only: parts.live.monolith_only(edition.snapshot.server.monolith_only),
+        monolith_only: parts.app.live.monolith_only(generation.snapshot.server.monolith_only),
         progress: progress(parts, window),
         routes: Vec::new(),
-        upstreams: parts.upstreams.status(),
+        upstreams: parts.app.upstreams.status(),
         store: store(parts),
-        fleet: parts.fleet.as_deref().map(fleet),
+        fleet: parts.app.fleet.as_deref().map(fleet),
     }
 }
 
 /// How far the migration is.
 pub fn progress(parts: &Parts, window: Window) -> Progress {
-    let figures = parts.learner.figures();
+    let figures = parts.app.learner.figures();
     Progress {
-        requests: parts.telemetry.metrics.progress_by_requests(window.now),
-        routes: progress_by_routes(&parts.in_force.load()),
+        requests: parts.app.telemetry.metrics.progress_by_requests(window.now),
+        routes: progress_by_routes(&parts.app.in_force.load()),
         endpoints: figures.share(),
         writes_left: figures.writes,
     }
@@ -202,7 +202,7 @@ fn fleet(fleet: &Fleet) -> FleetReport {
 }
 
 fn store(parts: &Parts) -> StoreReport {
-    let status = parts.store.status();
+    let status = parts.app.store.status();
     let state = match &status.trouble {
         None => "writing",
         Some(StoreError::InUse | StoreError::Closed) => "in-use",
@@ -213,41 +213,46 @@ fn store(parts: &Parts) -> StoreReport {
 
 /// Every route, and at the end what no route takes.
 pub fn routes(parts: &Parts, window: Window) -> Vec<RouteStatus> {
-    let edition = parts.in_force.load();
-    edition.routes.iter().chain([&edition.unmatched]).map(|entry| route_row(parts, &edition, entry, window)).collect()
+    let generation = parts.app.in_force.load();
+    generation
+        .routes
+        .iter()
+        .chain([&generation.unmatched])
+        .map(|entry| route_row(parts, &generation, entry, window))
+        .collect()
 }
 
 /// Whether there is a row of this name.
 pub fn has_route(parts: &Parts, name: &str) -> bool {
-    let edition = parts.in_force.load();
-    edition.routes.iter().chain([&edition.unmatched]).any(|entry| entry.name() == name)
+    let generation = parts.app.in_force.load();
+    generation.routes.iter().chain([&generation.unmatched]).any(|entry| entry.name() == name)
 }
 
 pub fn route_status(parts: &Parts, name: &str, window: Window) -> Option<RouteStatus> {
-    let edition = parts.in_force.load();
-    let entry = edition.routes.iter().chain([&edition.unmatched]).find(|entry| entry.name() == name)?;
-    Some(route_row(parts, &edition, entry, window))
+    let generation = parts.app.in_force.load();
+    let entry = generation.routes.iter().chain([&generation.unmatched]).find(|entry| entry.name() == name)?;
+    Some(route_row(parts, &generation, entry, window))
 }
 
-fn progress_by_routes(edition: &Edition) -> f64 {
-    let done = edition.routes.iter().filter(|entry| entry.dial.stage.is_moved());
-    let (done, all) = (done.count(), edition.routes.len());
+fn progress_by_routes(generation: &Generation) -> f64 {
+    let done = generation.routes.iter().filter(|entry| entry.dial.stage.is_moved());
+    let (done, all) = (done.count(), generation.routes.len());
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 routes")]
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
 }
 
 /// One row of the board.
-pub fn route_row(parts: &Parts, edition: &Edition, entry: &RouteEdition, window: Window) -> RouteStatus {
+pub fn route_row(parts: &Parts, generation: &Generation, entry: &RouteInForce, window: Window) -> RouteStatus {
     let policy = &entry.policy;
     let compares = entry.copies.as_ref().is_some_and(|copies| copies.compares());
-    let (mismatch_rate, undecided_rate) = if compares { parts.shadow.rates(entry.name()) } else { (None, None) };
+    let (mismatch_rate, undecided_rate) = if compares { parts.app.shadow.rates(entry.name()) } else { (None, None) };
     let summary = entry.meters.route_summary(window.now, window.length);
     let (copies, fallbacks) = summary.totals;
     let mut status = RouteStatus {
         name: entry.name().to_owned(),
         stage: entry.dial.stage.as_str(),
         weight: (entry.dial.stage == Stage::Canary).then(|| entry.dial.weight.to_string()),
-        service: policy.service.map(|id| edition.pool(id).spec().name.to_string()),
+        service: policy.service.map(|id| generation.pool(id).spec().name.to_string()),
         requests: BTreeMap::new(),
         errors: BTreeMap::new(),
         copies: summary.copies,
@@ -256,7 +261,7 @@ pub fn route_row(parts: &Parts, edition: &Edition, entry: &RouteEdition, window:
         p99_seconds: BTreeMap::new(),
         mismatch_rate,
         undecided_rate,
-        breaker: match entry.state.breaker.peek(parts.live.milliseconds(window.now)) {
+        breaker: match entry.state.breaker.peek(parts.app.live.milliseconds(window.now)) {
             _ if !entry.has_breaker() => "closed",
             Breaker::Closed => "closed",
             Breaker::Open => "open",
@@ -286,7 +291,7 @@ pub fn route_row(parts: &Parts, edition: &Edition, entry: &RouteEdition, window:
     status
 }
 
-fn sides(entry: &RouteEdition) -> Vec<Side> {
+fn sides(entry: &RouteInForce) -> Vec<Side> {
     let policy = &entry.policy;
     if policy.variants.is_empty() {
         let service = policy.service.map(|_| Side::Service);

@@ -119,10 +119,10 @@ pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> R
 
 /// How many routes the button concerns.
 fn reached(parts: &Parts) -> String {
-    let edition = parts.in_force.load();
+    let generation = parts.app.in_force.load();
     let to_service = |stage: Stage| matches!(stage, Stage::Canary | Stage::Split | Stage::Migrated);
-    let many = edition.routes.iter().filter(|entry| to_service(entry.dial.stage)).count();
-    let retired = edition.routes.iter().filter(|entry| entry.dial.stage == Stage::Retired).count();
+    let many = generation.routes.iter().filter(|entry| to_service(entry.dial.stage)).count();
+    let retired = generation.routes.iter().filter(|entry| entry.dial.stage == Stage::Retired).count();
     format!("{many} routes have a service that answers now; {retired} are retired and stay with theirs.")
 }
 
@@ -301,7 +301,7 @@ async fn moved(
         return Done::Refused(400, "the form does not say what it was about".to_owned());
     };
     // A roll-back is never held up by a file that was loaded meanwhile.
-    if verb != "rollback" && parts.in_force.load().generation != generation {
+    if verb != "rollback" && parts.app.in_force.load().number != generation {
         return Done::Refused(
             409,
             "a new file came in force meanwhile: look again before you move anything".to_owned(),

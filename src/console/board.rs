@@ -13,7 +13,7 @@ use super::{needs, spark};
 use crate::admin::{RouteStatus, Status, Window, route_row, status_without_routes};
 use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
-use crate::proxy::{Edition, RouteEdition, meter_index};
+use crate::proxy::{Generation, RouteInForce, meter_index};
 
 /// Routes on one page.
 const PAGE: usize = 200;
@@ -25,19 +25,19 @@ const SHORTEST_STEP: Duration = Duration::from_secs(5);
 
 /// One line of the board.
 struct Row<'a> {
-    entry: &'a RouteEdition,
+    entry: &'a RouteInForce,
     status: RouteStatus,
 }
 
 pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
     let (parts, window) = (frame.parts, Window::default());
-    let edition = parts.in_force.load();
+    let generation = parts.app.in_force.load();
     let head = status_without_routes(parts, window);
     let filter = Filter::read(query.get("q"));
-    let mut entries: Vec<&RouteEdition> = edition.routes.iter().chain([&edition.unmatched]).collect();
+    let mut entries: Vec<&RouteInForce> = generation.routes.iter().chain([&generation.unmatched]).collect();
     entries.retain(|entry| filter.may_take(entry.name(), entry.dial.stage.as_str(), &matched(entry)));
     entries.sort_by_key(|entry| (rank(entry), entry.route.is_none(), entry.name()));
-    let row = |entry| Row { entry, status: route_row(parts, &edition, entry, window) };
+    let row = |entry| Row { entry, status: route_row(parts, &generation, entry, window) };
     let (mut rows, all): (Vec<Row<'_>>, usize) = if filter.asks_figures() {
         let mut rows: Vec<_> = entries.into_iter().map(row).collect();
         rows.retain(|row| filter.takes(&row.status, &verdict(&row.status, head.uptime_seconds)));
@@ -51,7 +51,7 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
     if filter.asks_figures() {
         rows = rows.into_iter().skip((page(query) - 1) * PAGE).take(PAGE).collect();
     }
-    let todo = needs::needs(parts, &edition, &head, window);
+    let todo = needs::needs(parts, &generation, &head, window);
     html! {
         @if let Some(error) = &head.last_error {
             @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
@@ -64,9 +64,9 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
         div.head #head data-live {
             div { h1 { "Where the migration stands" } p.dim { (sentence(&todo)) } }
             span.grow {}
-            (figures(&head, &edition, window, frame))
+            (figures(&head, &generation, window, frame))
         }
-        section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(&edition)) } }
+        section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(&generation)) } }
         @if !todo.is_empty() {
             section.card #todo data-live aria-labelledby="todo-h" {
                 div.h { h2 #todo-h { "Needs you" } span.dim { (todo.len()) } }
@@ -84,7 +84,7 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
                 }
             }
             @if let Some(wrong) = filter.wrong() { p.pad.bad { (plain(&wrong.to_string())) } }
-            @if rows.is_empty() { (nothing(edition.routes.is_empty())) } @else {
+            @if rows.is_empty() { (nothing(generation.routes.is_empty())) } @else {
                 table.w {
                     thead { tr {
                         th scope="col" { "Route" } th scope="col" { "Stage" } th scope="col" { "Who answers" }
@@ -104,7 +104,7 @@ fn page(query: &Form) -> usize {
 }
 
 /// What moves stands above what rests.
-fn rank(entry: &RouteEdition) -> u8 {
+fn rank(entry: &RouteInForce) -> u8 {
     match entry.dial.stage {
         Stage::Canary => 0,
         Stage::Split => 1,
@@ -116,7 +116,7 @@ fn rank(entry: &RouteEdition) -> u8 {
 }
 
 /// Methods and path, as a person writes them.
-pub fn matched(entry: &RouteEdition) -> String {
+pub fn matched(entry: &RouteInForce) -> String {
     let Some(route) = &entry.route else { return "what no route takes".to_owned() };
     let rule = &route.rule;
     let mut methods = rule.methods.as_ref().map(|methods| methods.names()).unwrap_or_default();
@@ -160,13 +160,13 @@ fn sentence(todo: &[needs::Note]) -> String {
     }
 }
 
-fn figures(head: &Status, edition: &Edition, window: Window, frame: &Layout<'_>) -> Markup {
+fn figures(head: &Status, generation: &Generation, window: Window, frame: &Layout<'_>) -> Markup {
     let (mut requests, mut errors, mut steps) = (0, 0, vec![0_u64; STEPS]);
     // Of very many routes the sum would cost more than it says.
-    let few = edition.routes.len() <= 2000;
+    let few = generation.routes.len() <= 2000;
     if few {
-        for entry in edition.routes.iter().chain([&edition.unmatched]) {
-            let row = route_row(frame.parts, edition, entry, window);
+        for entry in generation.routes.iter().chain([&generation.unmatched]) {
+            let row = route_row(frame.parts, generation, entry, window);
             requests += verdict::requests(&row);
             errors += row.errors.values().sum::<u64>().saturating_sub(row.fallbacks);
             for (sum, count) in steps.iter_mut().zip(line(entry, window.now, head.uptime_seconds)) {
@@ -175,11 +175,11 @@ fn figures(head: &Status, edition: &Edition, window: Window, frame: &Layout<'_>)
         }
     }
     let done =
-        edition.routes.iter().filter(|entry| matches!(entry.dial.stage, Stage::Migrated | Stage::Retired)).count();
+        generation.routes.iter().filter(|entry| matches!(entry.dial.stage, Stage::Migrated | Stage::Retired)).count();
     html! {
         div.kpis {
             div { div.big { (large_percent(head.progress.requests)) } div.lab { "of requests, last five minutes" } }
-            div { div.big { (large_percent(head.progress.routes)) } div.lab { "of routes, " (done) " of " (edition.routes.len()) } }
+            div { div.big { (large_percent(head.progress.routes)) } div.lab { "of routes, " (done) " of " (generation.routes.len()) } }
             @if few {
                 div {
                     div.big { (rate(requests, head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
@@ -191,13 +191,13 @@ fn figures(head: &Status, edition: &Edition, window: Window, frame: &Layout<'_>)
     }
 }
 
-fn stages(edition: &Edition) -> Markup {
+fn stages(generation: &Generation) -> Markup {
     let counts: Vec<_> = Stage::ALL
         .into_iter()
-        .map(|stage| (stage.as_str(), edition.routes.iter().filter(|entry| entry.dial.stage == stage).count()))
+        .map(|stage| (stage.as_str(), generation.routes.iter().filter(|entry| entry.dial.stage == stage).count()))
         .collect();
     html! {
-        @if edition.routes.is_empty() { p.dim { "No route yet: everything goes to the monolith." } } @else {
+        @if generation.routes.is_empty() { p.dim { "No route yet: everything goes to the monolith." } } @else {
             (spark::stages(&counts))
             div.legend { @for (stage, count) in counts.iter().filter(|(_, count)| *count > 0) { span class={ "l-" (stage) } { (stage) " " (count) } } }
         }
@@ -205,7 +205,7 @@ fn stages(edition: &Edition) -> Markup {
 }
 
 /// Requests of all sides in the last quarter of an hour.
-fn line(entry: &RouteEdition, now: Instant, uptime: f64) -> Vec<u64> {
+fn line(entry: &RouteInForce, now: Instant, uptime: f64) -> Vec<u64> {
     let step = (Duration::from_secs_f64(uptime) / 30).clamp(SHORTEST_STEP, STEP);
     let sides: Vec<usize> = if entry.policy.variants.is_empty() {
         vec![meter_index(&entry.policy, Side::Monolith), meter_index(&entry.policy, Side::Service)]
@@ -269,7 +269,7 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
 
 /// Of the service's answers to copies.
 fn copies_p99(frame: &Layout<'_>, route: &str) -> Option<f64> {
-    frame.parts.shadow.report(route, None)?.latency.candidate.p99_seconds
+    frame.parts.app.shadow.report(route, None)?.latency.candidate.p99_seconds
 }
 
 fn nothing(no_routes: bool) -> Markup {

@@ -8,14 +8,14 @@ use super::shown::{ago, count, percent, plain};
 use super::spark;
 use crate::compare::{FieldReport, Kind, Report, shape_of, status_word};
 use crate::message::percent_encoded;
-use crate::proxy::RouteEdition;
+use crate::proxy::RouteInForce;
 
 /// Fields shown; the others are counted.
 const MOST: usize = 30;
 
 /// Empty for a route that compares nothing and never did.
-pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteEdition) -> Markup {
-    let Some(report) = frame.parts.shadow.report(name, None) else {
+pub fn section(frame: &Layout<'_>, name: &str, entry: &RouteInForce) -> Markup {
+    let Some(report) = frame.parts.app.shadow.report(name, None) else {
         let could = matches!(entry.dial.stage.as_str(), "monolith" | "canary");
         return html! {
             @if could && entry.policy.service.is_some() {

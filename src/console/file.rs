@@ -42,8 +42,8 @@ pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, in_force: &InForce
         return None;
     }
     let lines = {
-        let edition = parts.in_force.load();
-        let steps = next_steps(parts, &edition, &learned_report(parts, &edition));
+        let generation = parts.app.in_force.load();
+        let steps = next_steps(parts, &generation, &learned_report(parts, &generation));
         steps.into_iter().find(|step| step.kind == "take" && step.path == path && step.method == method)?.toml
     };
     let with_lines = |text: &str| format!("{}\n\n{lines}", text.trim_end());

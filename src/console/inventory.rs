@@ -17,12 +17,12 @@ const MOST_STEPS: usize = 6;
 const PAGE: usize = 200;
 
 pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
-    let edition = frame.parts.in_force.load();
-    let report = learned_report(frame.parts, &edition);
+    let generation = frame.parts.app.in_force.load();
+    let report = learned_report(frame.parts, &generation);
     let found: Vec<&LearnedEndpoint> =
         report.endpoints.iter().filter(|endpoint| takes(query.get("q"), endpoint)).collect();
     let most = report.endpoints.iter().map(|endpoint| endpoint.requests).max().unwrap_or(0);
-    let steps = next_steps(frame.parts, &edition, &report);
+    let steps = next_steps(frame.parts, &generation, &report);
     html! {
         (head(&report))
         div.cols {
@@ -61,7 +61,7 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
         div.card #next data-live role="region" aria-labelledby="next-h" {
             div.h { h2 #next-h { "What next" } span.dim { "why, in figures" } }
             @if steps.is_empty() { p.pad.dim { "Nothing to propose yet: more traffic says more." } }
-            @let plannable = frame.visitor.operates() && frame.parts.in_force.load().snapshot.sources.files().len() == 1;
+            @let plannable = frame.visitor.operates() && frame.parts.app.in_force.load().snapshot.sources.files().len() == 1;
             @for step in steps.iter().take(MOST_STEPS) {
                 div.note {
                     span class={ "pill f " (class(step.kind)) } { (step.kind) }

@@ -8,7 +8,7 @@ use super::verdict::{error_rate, side, verdict};
 use crate::admin::{Parts, RouteStatus, Status, Window, route_row};
 use crate::message::percent_encoded;
 use crate::migration::Stage;
-use crate::proxy::Edition;
+use crate::proxy::Generation;
 use crate::upstream::EndpointState;
 
 /// One thing that needs somebody.
@@ -30,15 +30,15 @@ pub struct Note {
 const MOST: usize = 12;
 
 /// The most urgent first.
-pub fn needs(parts: &Parts, edition: &Edition, head: &Status, window: Window) -> Vec<Note> {
+pub fn needs(parts: &Parts, generation: &Generation, head: &Status, window: Window) -> Vec<Note> {
     let mut notes: Vec<Note> = upstreams(head);
     let moving = |stage: Stage| matches!(stage, Stage::Canary | Stage::Shadow | Stage::Migrated);
-    for entry in edition.routes.iter().filter(|entry| moving(entry.dial.stage)) {
+    for entry in generation.routes.iter().filter(|entry| moving(entry.dial.stage)) {
         // Of many thousands only those that a gate or a breaker watches are looked at.
-        if edition.routes.len() > 2000 && entry.gate.is_none() && !entry.has_breaker() {
+        if generation.routes.len() > 2000 && entry.gate.is_none() && !entry.has_breaker() {
             continue;
         }
-        notes.extend(of_route(&route_row(parts, edition, entry, window), head.uptime_seconds));
+        notes.extend(of_route(&route_row(parts, generation, entry, window), head.uptime_seconds));
     }
     let rank = |note: &Note| match note.class {
         "bad" => 0,

@@ -86,13 +86,13 @@ impl Layout<'_> {
 
     /// Whether it is live, which generation is in force, who looks, and the button.
     fn who(&self) -> Markup {
-        let edition = self.parts.in_force.load();
-        let pressed = self.parts.live.monolith_only(edition.snapshot.server.monolith_only);
+        let generation = self.parts.app.in_force.load();
+        let pressed = self.parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
         let role = if self.visitor.operates() { "operate" } else { "read" };
         html! {
             div.who #who data-live {
                 span.live { i {} "live" }
-                span.gen { "generation " b { (edition.generation) } }
+                span.gen { "generation " b { (generation.number) } }
                 span.pill.n { (plain(&self.visitor.name)) " · " (role) }
                 @if self.visitor.how == How::Session {
                     a.sm href={ (self.root) "console/logout" } { "Sign out" }

@@ -98,7 +98,7 @@ pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
     let (route, id) = (query.get("route"), query.get("id"));
     let values = frame.visitor.operates();
     let all = html! { " " a href={ "route/" (percent_encoded(route)) } { "All that differs on this route" } };
-    let Some((compared, noise)) = frame.parts.shadow.compared(route, id) else {
+    let Some((compared, noise)) = frame.parts.app.shadow.compared(route, id) else {
         return html! {
             h3 { "Copy" }
             p.lab { "Sent. Its comparison is not known here: the route compares nothing, it is not over, or newer ones took its place." (all) }

@@ -19,7 +19,7 @@ use crate::gate::Entry;
 use crate::message::percent_encoded;
 use crate::migration::dial::Wish;
 use crate::migration::{Side, Stage};
-use crate::proxy::{Edition, RouteEdition, meter_index};
+use crate::proxy::{Generation, RouteInForce, meter_index};
 use crate::reload::{Asked, in_words};
 
 /// The chart: an hour in minutes; of a younger program less, in shorter steps.
@@ -30,11 +30,11 @@ const SHORTEST_STEP: Duration = Duration::from_secs(5);
 /// The page of a route; `None`: there is none of that name.
 pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>) -> Option<Markup> {
     let (parts, window) = (frame.parts, Window::default());
-    let edition = parts.in_force.load();
-    let entry = edition.routes.iter().find(|entry| entry.name() == name)?;
-    let row = route_row(parts, &edition, entry, window);
-    let pressed = parts.live.monolith_only(edition.snapshot.server.monolith_only);
-    let uptime = parts.live.uptime(window.now).as_secs_f64();
+    let generation = parts.app.in_force.load();
+    let entry = generation.routes.iter().find(|entry| entry.name() == name)?;
+    let row = route_row(parts, &generation, entry, window);
+    let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
+    let uptime = parts.app.live.uptime(window.now).as_secs_f64();
     let word = verdict(&row, uptime);
     let (share, answers) = who_answers(&row, pressed);
     Some(html! {
@@ -44,7 +44,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>
             div {
                 p.lab.cr { a href={ (frame.root) "./" } { "Board" } " / " (name) }
                 h1 { (name) }
-                p.dim { code { (plain(&matched(entry))) } @if let Some(service) = &row.service { " to " b.serv { (service) } " " (endpoints(frame, &edition, entry)) } " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) }
+                p.dim { code { (plain(&matched(entry))) } @if let Some(service) = &row.service { " to " b.serv { (service) } " " (endpoints(frame, &generation, entry)) } " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) }
             }
             span.grow {}
             (buttons(frame, entry, &row))
@@ -79,7 +79,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>
                 }
                 section.card aria-labelledby="toml-h" {
                     div.h { h2 #toml-h { "In the file" } span.grow {} a href={ (frame.root) "file" } { "All of it" } }
-                    @match in_files(&edition, name) {
+                    @match in_files(&generation, name) {
                         Some(text) => pre tabindex="0" { (toml(&redacted(&text), &[])) },
                         None => p.pad.dim { "The file writes this route in another form than a table of its own." },
                     }
@@ -90,8 +90,8 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>
 }
 
 /// The route's lines, in whichever file they stand.
-fn in_files(edition: &Edition, name: &str) -> Option<String> {
-    let sources = &edition.snapshot.sources;
+fn in_files(generation: &Generation, name: &str) -> Option<String> {
+    let sources = &generation.snapshot.sources;
     sources.files().iter().find_map(|file| route_text(sources.text_of(file), name))
 }
 
@@ -106,17 +106,17 @@ fn is_before(stage: Stage, here: Stage) -> bool {
     rank(stage) < rank(here)
 }
 
-fn differs_from_file(entry: &RouteEdition) -> Markup {
+fn differs_from_file(entry: &RouteInForce) -> Markup {
     let held = entry.state.held();
     let differs = held.filter(|held| held.file != held.standing.dial);
     html! { @if let Some(held) = differs { " The file says " code { (in_words(held.file)) } ": a restart keeps the dial, a changed file wins." } }
 }
 
-fn endpoints(frame: &Layout<'_>, edition: &Edition, entry: &RouteEdition) -> String {
+fn endpoints(frame: &Layout<'_>, generation: &Generation, entry: &RouteInForce) -> String {
     use crate::upstream::EndpointState::{Healthy, Unchecked};
     let Some(id) = entry.policy.service else { return String::new() };
-    let name = edition.pool(id).spec().name.to_string();
-    let Some(status) = frame.parts.upstreams.status().into_iter().find(|upstream| upstream.name == name) else {
+    let name = generation.pool(id).spec().name.to_string();
+    let Some(status) = frame.parts.app.upstreams.status().into_iter().find(|upstream| upstream.name == name) else {
         return String::new();
     };
     let fine = status.endpoints.iter().filter(|endpoint| matches!(endpoint.state, Healthy | Unchecked)).count();
@@ -124,7 +124,7 @@ fn endpoints(frame: &Layout<'_>, edition: &Edition, entry: &RouteEdition) -> Str
 }
 
 /// What can be done now. What cannot says why.
-fn buttons(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
+fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let name = percent_encoded(entry.name());
     let would = |asked| frame.parts.reloader.preview(entry.name(), asked);
     let state = row.gate.as_ref().map(|gate| gate.state);
@@ -276,7 +276,7 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
 }
 
 /// The button at the end of the list, or the way around it.
-fn go(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
+fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let name = percent_encoded(entry.name());
     let next = frame.parts.reloader.preview(entry.name(), Asked::Promote(forward(row)));
     html! {
@@ -297,9 +297,9 @@ fn go(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus) -> Markup {
     }
 }
 
-fn chart(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus, moves: &[Entry]) -> Markup {
+fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[Entry]) -> Markup {
     let now = Window::default().now;
-    let step = (frame.parts.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
+    let step = (frame.parts.app.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
     let line = |side| entry.meters.p99_by_span(meter_index(&entry.policy, side), now, step, STEPS);
     let (monolith, service) =
         (line(Side::Monolith), if row.service.is_some() { line(Side::Service) } else { Vec::new() });
@@ -314,7 +314,7 @@ fn chart(frame: &Layout<'_>, entry: &RouteEdition, row: &RouteStatus, moves: &[E
     let marks: Vec<Mark> = moves.iter().filter_map(mark).take(6).collect();
     let start = end - step * 60;
     let p99 = |side: &str| row.p99_seconds.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
-    let copies = (row.stage == "shadow").then(|| frame.parts.shadow.report(entry.name(), None)).flatten();
+    let copies = (row.stage == "shadow").then(|| frame.parts.app.shadow.report(entry.name(), None)).flatten();
     let copies = copies.and_then(|report| report.latency.candidate.p99_seconds);
     let drawn = spark::times(
         &monolith,

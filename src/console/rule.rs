@@ -216,7 +216,7 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
 
 /// What it means, with the figures of what it hides.
 fn sentence(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
-    let report = (!rule.route.is_empty()).then(|| frame.parts.shadow.report(&rule.route, None)).flatten();
+    let report = (!rule.route.is_empty()).then(|| frame.parts.app.shadow.report(&rule.route, None)).flatten();
     let field = report.as_ref().and_then(|report| report.fields.iter().find(|field| field.field == rule.what));
     let name = html! { code { (plain(&rule.what)) } };
     html! {

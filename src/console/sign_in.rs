@@ -116,6 +116,7 @@ fn failed(frame: Layout<'_>, request: &PageRequest) {
     tracing::warn!(from, "a wrong token was given at the console");
     frame
         .parts
+        .app
         .telemetry
         .events
         .publish("sign_in", "", || serde_json::json!({ "failed": true, "from": from }).to_string());

@@ -53,9 +53,9 @@ pub async fn live(
 
 /// What a move, a file or the button changes.
 pub fn state(parts: &Parts) -> (usize, u64, bool, bool) {
-    let edition = parts.in_force.load();
-    let pressed = parts.live.monolith_only(edition.snapshot.server.monolith_only);
-    (Arc::as_ptr(&edition) as usize, edition.generation, pressed, parts.live.is_file_refused())
+    let generation = parts.app.in_force.load();
+    let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
+    (Arc::as_ptr(&generation) as usize, generation.number, pressed, parts.app.live.is_file_refused())
 }
 
 /// Requests, drawn.
@@ -67,7 +67,7 @@ pub async fn requests(
     shutdown: &ShutdownWatch,
     goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Option<Reply> {
-    let events = &parts.telemetry.events;
+    let events = &parts.app.telemetry.events;
     if !has_room(events) {
         return Some(Reply::problem(503, "too many are watching already"));
     }

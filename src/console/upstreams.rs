@@ -4,11 +4,11 @@ use maud::{Markup, html};
 
 use super::page::Layout;
 use super::shown::{count, plain, span};
-use crate::proxy::RouteEdition;
+use crate::proxy::RouteInForce;
 use crate::upstream::{EndpointState, EndpointStatus, UpstreamStatus};
 
 pub fn upstreams(frame: &Layout<'_>) -> Markup {
-    let all = frame.parts.upstreams.status();
+    let all = frame.parts.app.upstreams.status();
     let endpoints: usize = all.iter().map(|upstream| upstream.endpoints.len()).sum();
     let ill =
         all.iter().flat_map(|upstream| &upstream.endpoints).filter(|endpoint| class(endpoint.state) == "bad").count();
@@ -42,12 +42,12 @@ fn class(state: EndpointState) -> &'static str {
 }
 
 fn card(frame: &Layout<'_>, upstream: &UpstreamStatus) -> Markup {
-    let edition = frame.parts.in_force.load();
-    let routes: Vec<&str> = edition
+    let generation = frame.parts.app.in_force.load();
+    let routes: Vec<&str> = generation
         .routes
         .iter()
-        .filter(|entry| entry.policy.service.is_some_and(|id| *edition.pool(id).spec().name == *upstream.name))
-        .map(RouteEdition::name)
+        .filter(|entry| entry.policy.service.is_some_and(|id| *generation.pool(id).spec().name == *upstream.name))
+        .map(RouteInForce::name)
         .collect();
     let colour = if upstream.name == "monolith" { "mono" } else { "serv" };
     html! {

@@ -42,8 +42,8 @@ pub const LONGEST: usize = 500;
 
 /// The name of the cookie, and what stands behind its value; `None`: a cookie would be readable on its way.
 pub fn cookie(parts: &Parts, request: &PageRequest) -> Option<(&'static str, String)> {
-    let edition = parts.in_force.load();
-    let base = &*edition.snapshot.server.admin_base;
+    let generation = parts.app.in_force.load();
+    let base = &*generation.snapshot.server.admin_base;
     let rest = "HttpOnly; SameSite=Strict";
     if came_by_https(parts, request) {
         return Some(match base {
@@ -61,8 +61,8 @@ fn came_by_https(parts: &Parts, request: &PageRequest) -> bool {
 }
 
 fn is_trusted(parts: &Parts, peer: Option<IpAddr>) -> bool {
-    let edition = parts.in_force.load();
-    peer.is_some_and(|peer| edition.snapshot.server.trusted.iter().any(|network| network.contains(peer)))
+    let generation = parts.app.in_force.load();
+    peer.is_some_and(|peer| generation.snapshot.server.trusted.iter().any(|network| network.contains(peer)))
 }
 
 /// Where the person sits: behind a trusted proxy what that says, else the peer.
@@ -93,8 +93,8 @@ fn known(
     if let Some(key) = bearer(request).and_then(|token| key_of(parts, token)) {
         return (Arc::clone(&key.name), key.role, How::Bearer);
     }
-    let edition = parts.in_force.load();
-    let server = &edition.snapshot.server;
+    let generation = parts.app.in_force.load();
+    let server = &generation.snapshot.server;
     if let Some(trusted) = &server.trusted_user {
         let believed = request.peer.is_some_and(|peer| trusted.from.iter().any(|network| network.contains(peer)));
         if believed {

@@ -12,7 +12,7 @@ use crate::fleet::{Fleet, FleetRole, RouteCounts};
 use crate::live::{GateCounters, Held};
 use crate::migration::gate::{HandedOn, Obstacle, Tick, Verdict};
 use crate::notify::Message;
-use crate::proxy::Edition;
+use crate::proxy::Generation;
 
 /// A replica that has not reported for this number of its ticks is left out.
 const SILENT_TICKS: u32 = 3;
@@ -38,9 +38,9 @@ pub(super) struct Judgement {
 
 impl Gates {
     /// Tells the leader what was counted here, once a tick.
-    pub(super) fn report_to_fleet(&self, edition: &Edition, now: Instant) {
-        let Some(fleet) = &self.fleet else { return };
-        let gates = edition.routes.iter().filter_map(|entry| entry.policy.gate.as_deref());
+    pub(super) fn report_to_fleet(&self, generation: &Generation, now: Instant) {
+        let Some(fleet) = &self.app.fleet else { return };
+        let gates = generation.routes.iter().filter_map(|entry| entry.policy.gate.as_deref());
         let Some(every) = gates.map(shortest_tick).min() else { return };
         let mut reports = self.reports.lock();
         reports.every = every;
@@ -51,7 +51,7 @@ impl Gates {
         }
         reports.due = Some(now + every);
         reports.tick += 1;
-        let counted = edition.routes.iter().filter_map(|entry| {
+        let counted = generation.routes.iter().filter_map(|entry| {
             let (counters, held) = (entry.gate.as_ref()?, entry.state.held()?);
             Some((entry.name().to_owned(), RouteCounts::of(held.standing.seq, &counters.totals())))
         });
@@ -59,7 +59,7 @@ impl Gates {
     }
 
     pub(super) fn judgement(&self) -> Judgement {
-        let Some(fleet) = &self.fleet else { return Judgement { elsewhere: false, obstacle: None } };
+        let Some(fleet) = &self.app.fleet else { return Judgement { elsewhere: false, obstacle: None } };
         let role = fleet.role();
         if role != FleetRole::Cut {
             self.reports.lock().was_up = true;
@@ -89,7 +89,7 @@ impl Gates {
             fleet.name()
         );
         tracing::error!("{text}");
-        self.notifier.tell(Message {
+        self.app.notifier.tell(Message {
             kind: Some(Notice::FleetLost),
             route: "".into(),
             text,
@@ -103,12 +103,12 @@ impl Gates {
     }
 
     pub(super) fn totals(&self, route: &str, counters: &GateCounters) -> Tick {
-        self.fleet.as_ref().map_or_else(|| counters.totals(), |fleet| fleet.totals(route))
+        self.app.fleet.as_ref().map_or_else(|| counters.totals(), |fleet| fleet.totals(route))
     }
 
     /// What the leader before this one gathered under the dial in force.
     pub(super) fn gathered(&self, route: &str, held: &Held) -> Option<HandedOn> {
-        judged(self.fleet.as_deref()?, route, held)
+        judged(self.app.fleet.as_deref()?, route, held)
     }
 
     /// What the leader says, on a replica that does not lead.
@@ -121,7 +121,7 @@ impl Gates {
         counters: &GateCounters,
     ) -> GateReport {
         let mut report = GateReport::of(look, course.step(), 0.0);
-        let Some(fleet) = &self.fleet else { return report };
+        let Some(fleet) = &self.app.fleet else { return report };
         // All count late answers by the same limits.
         counters.set_limits(judged(fleet, route, held).as_ref().and_then(HandedOn::limits));
         if look.state == State::Off {
@@ -158,7 +158,7 @@ impl Gates {
 
     /// The leader says where a route stands: at the end of an interval, and when something changed.
     pub(super) fn say_to_fleet(&self, route: &Arc<str>, held: &Held, watched: &Watched, look: &Finding) {
-        let Some(fleet) = &self.fleet else { return };
+        let Some(fleet) = &self.app.fleet else { return };
         let report = GateReport::of(look, watched.course.step(), watched.course.per_second(Instant::now()));
         let said = fleet.gate(route).unwrap_or_default();
         let gathered = watched.course.hand_on();

@@ -21,14 +21,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::config::Notice;
-use crate::fleet::Fleet;
-use crate::live::{InForce, Live};
 use crate::migration::Dial;
 use crate::migration::dial::Action;
 use crate::migration::gate::{Obstacle, Verdict};
-use crate::notify::{Message, Notifier};
-use crate::proxy::{Edition, RouteEdition};
-use crate::telemetry::Telemetry;
+use crate::notify::Message;
+use crate::proxy::{App, Generation, RouteInForce};
 use course::{Course, Finding, RouteNow};
 
 /// A gate that waits for a person says so again after so long.
@@ -66,13 +63,8 @@ pub enum NotMade {
 
 /// All gates of the process.
 pub struct Gates {
-    in_force: Arc<InForce<Edition>>,
-    live: Arc<Live>,
-    telemetry: Arc<Telemetry>,
+    app: Arc<App>,
     journal: Arc<Journal>,
-    notifier: Arc<Notifier>,
-    /// `None`: this proxy is alone.
-    fleet: Option<Arc<Fleet>>,
     reports: Mutex<fleet::Reports>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
@@ -89,25 +81,8 @@ struct Watched {
 }
 
 impl Gates {
-    pub fn new(
-        in_force: Arc<InForce<Edition>>,
-        live: Arc<Live>,
-        telemetry: Arc<Telemetry>,
-        journal: Arc<Journal>,
-        notifier: Arc<Notifier>,
-        fleet: Option<Arc<Fleet>>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            in_force,
-            live,
-            telemetry,
-            journal,
-            notifier,
-            fleet,
-            reports: Mutex::default(),
-            mover: OnceLock::new(),
-            routes: Mutex::default(),
-        })
+    pub fn new(app: Arc<App>, journal: Arc<Journal>) -> Arc<Self> {
+        Arc::new(Self { app, journal, reports: Mutex::default(), mover: OnceLock::new(), routes: Mutex::default() })
     }
 
     /// Begins to look. Ends with the last who holds the gates.
@@ -127,15 +102,19 @@ impl Gates {
 
     /// One look at every gated route.
     pub fn look(&self, now: Instant) {
-        let edition = self.in_force.load();
-        self.report_to_fleet(&edition, now);
+        let generation = self.app.in_force.load();
+        self.report_to_fleet(&generation, now);
         let judgement = self.judgement();
-        let obstacle = self.obstacle(&edition).or(judgement.obstacle);
+        let obstacle = self.obstacle(&generation).or(judgement.obstacle);
         let mut wanted = Vec::new();
         {
             let mut routes = self.routes.lock();
-            let gated: HashMap<&str, &RouteEdition> =
-                edition.routes.iter().filter(|entry| entry.gate.is_some()).map(|entry| (entry.name(), entry)).collect();
+            let gated: HashMap<&str, &RouteInForce> = generation
+                .routes
+                .iter()
+                .filter(|entry| entry.gate.is_some())
+                .map(|entry| (entry.name(), entry))
+                .collect();
             routes.retain(|name, _| gated.contains_key(&**name));
             for entry in gated.into_values() {
                 let (Some(counters), Some(gate), Some(route)) = (&entry.gate, &entry.policy.gate, &entry.route) else {
@@ -193,14 +172,14 @@ impl Gates {
         }
     }
 
-    fn obstacle(&self, edition: &Edition) -> Option<Obstacle> {
-        if self.live.monolith_only(edition.snapshot.server.monolith_only) {
+    fn obstacle(&self, generation: &Generation) -> Option<Obstacle> {
+        if self.app.live.monolith_only(generation.snapshot.server.monolith_only) {
             return Some(Obstacle::MonolithOnly);
         }
         if !self.journal.is_writable() {
             return Some(Obstacle::Store);
         }
-        self.live.is_file_refused().then_some(Obstacle::BrokenFile)
+        self.app.live.is_file_refused().then_some(Obstacle::BrokenFile)
     }
 
     fn make(&self, want: &GateMove) {
@@ -221,7 +200,7 @@ impl Gates {
         }
     }
 
-    fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteEdition) {
+    fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteInForce) {
         let per_second = watched.course.per_second(now);
         let mut report = GateReport::of(look, watched.course.step(), per_second);
         if let Some(why) = &watched.refused {
@@ -230,7 +209,7 @@ impl Gates {
         let changed = watched.report.verdict != report.verdict || watched.report.state != report.state;
         if changed && report.state != State::Off.as_str() {
             tracing::info!(route = &**route, state = report.state, verdict = report.verdict, "gate: {}", report.why);
-            self.telemetry.events.publish("verdict", route, || {
+            self.app.telemetry.events.publish("verdict", route, || {
                 serde_json::json!({
                     "timestamp": jiff::Timestamp::now().to_string(),
                     "route": &**route,
@@ -270,7 +249,7 @@ impl Gates {
     /// Tells those whom the file names.
     fn notify(&self, kind: Notice, route: &Arc<str>, why: &str) {
         let verb = if kind == Notice::Waiting { "approve" } else { "gate" };
-        self.notifier.tell(Message {
+        self.app.notifier.tell(Message {
             kind: Some(kind),
             route: (&**route).into(),
             text: format!("{route}: {why}"),

@@ -45,7 +45,7 @@ struct PairCounters {
     pairs: AtomicU64,
 }
 
-/// The counters of one route, over all editions in which it has a gate.
+/// The counters of one route, over all generations in which it has a gate.
 #[derive(Debug)]
 pub struct GateCounters {
     monolith: SideCounters,

@@ -1,4 +1,4 @@
-//! The edition in force: loaded once by each request, replaced as a whole.
+//! The generation in force: loaded once by each request, replaced as a whole.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The moving state of the program: the edition in force, breakers, the big red button. All of it survives a reload.
+//! The moving state of the program: the generation in force, breakers, the big red button. All of it survives a reload.
 
 mod breaker;
 mod button;

@@ -42,7 +42,7 @@ impl Held {
 }
 
 impl RouteState {
-    /// `None` before the route's first edition.
+    /// `None` before the route's first generation.
     pub fn held(&self) -> Option<Held> {
         self.held.lock().clone()
     }
@@ -51,7 +51,7 @@ impl RouteState {
         *self.held.lock() = Some(held);
     }
 
-    /// As before the route's first edition.
+    /// As before the route's first generation.
     pub fn forget(&self) {
         *self.held.lock() = None;
     }

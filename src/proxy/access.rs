@@ -10,7 +10,7 @@ use crate::guard::jwt::{ClaimRules, KeySet, Keyring, RevocationLists, Revocation
 use crate::guard::rate::{BucketRate, CAPACITY, Limiter, SharedBudget};
 use crate::route::{RateKey, Route};
 
-/// The buckets and keys of all routes. They outlive editions: a reload neither empties a bucket nor forgets a key.
+/// The buckets and keys of all routes. They outlive generations: a reload neither empties a bucket nor forgets a key.
 pub struct Access {
     pub(super) limiter: Limiter,
     keyring: Keyring,
@@ -84,7 +84,7 @@ impl Access {
         }
     }
 
-    /// Forgets what no route of the new edition needs.
+    /// Forgets what no route of the new generation needs.
     pub fn retain(&self, routes: &[Arc<Route>]) {
         self.keyring
             .retain(|keys| routes.iter().any(|route| route.jwt.as_ref().is_some_and(|rule| rule.keys == *keys)));

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::edition::{RouteEdition, meter_index};
 use super::enforce;
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::generation::{RouteInForce, meter_index};
 use super::request::{NOWHERE, announced_method, facts, host};
 use super::{Steps, identify, mirror};
 use crate::guard;
@@ -17,12 +17,13 @@ use crate::telemetry::RequestId;
 
 /// Everything that is decided before an upstream is asked. An error is answered by the proxy itself.
 pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
-    let edition = Arc::clone(&exchange.edition);
-    let snapshot = &*edition.snapshot;
+    let generation = Arc::clone(&exchange.generation);
+    let snapshot = &*generation.snapshot;
     let peer = exchange.arrival.peer;
     // Until the headers are validated, the client is the TCP peer.
     exchange.client = peer;
-    if let Some(proof) = steps.live.challenges().proof(exchange.head.path()).filter(|_| exchange.head.method.is_safe())
+    if let Some(proof) =
+        steps.app.live.challenges().proof(exchange.head.path()).filter(|_| exchange.head.method.is_safe())
     {
         // Before every rule: the authority that asks knows none of them.
         identify(steps, exchange, false);
@@ -45,7 +46,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     };
     let (received, forwarded) = guard::headers::clean(&mut exchange.head, &arrival);
     match forwarded {
-        Some(forwarded) if edition.reads_forwarded => forwarded.write(&mut exchange.head.fields),
+        Some(forwarded) if generation.reads_forwarded => forwarded.write(&mut exchange.head.fields),
         later => exchange.forwarded = later,
     }
     exchange.client = Some(received.client);
@@ -71,7 +72,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
     if exchange.found.is_none() && snapshot.monolith_retired {
         return Err(Failure::Refused { status: 404, reason: "unrouted" });
     }
-    let chosen = edition.route(exchange.found.map(|found| found.route));
+    let chosen = generation.route(exchange.found.map(|found| found.route));
     if let Some(route) = &chosen.route
         && !route.allow.is_empty()
         && !route.allow.iter().any(|network| network.contains(received.client))
@@ -124,20 +125,20 @@ pub fn identify_malformed(steps: &Steps, exchange: &mut Exchange) {
 fn choose(
     steps: &Steps,
     exchange: &Exchange,
-    chosen: &RouteEdition,
+    chosen: &RouteInForce,
     facts: &Facts<'_>,
     forced: Option<&str>,
 ) -> Decision {
     let given = Given {
         facts,
         dial: chosen.dial,
-        monolith_only: steps.live.monolith_only(exchange.edition.snapshot.server.monolith_only),
+        monolith_only: steps.app.live.monolith_only(exchange.generation.snapshot.server.monolith_only),
         breaker: Breaker::Closed,
         forced,
         fresh: fastrand::u128(..),
         sample: exchange.request_id.hash(),
     };
-    let decision = decided(chosen, given, steps.live.milliseconds(exchange.began));
+    let decision = decided(chosen, given, steps.app.live.milliseconds(exchange.began));
     if decision.reason == Reason::BreakerOpen {
         // The service was not asked, but the monolith answers in its place all the same.
         chosen.meters.fallback(decision.reason.as_str());
@@ -147,7 +148,7 @@ fn choose(
 
 /// Decides under the breaker's state. The right to probe is taken only by a request that will ask the service: one that
 /// goes to the monolith anyway would use it up for nothing.
-fn decided(chosen: &RouteEdition, given: Given<'_>, now_ms: u64) -> Decision {
+fn decided(chosen: &RouteInForce, given: Given<'_>, now_ms: u64) -> Decision {
     let decision = decide(&chosen.policy, &given);
     let Some(fallback) = chosen.policy.fallback.as_ref().filter(|_| decision.side == Side::Service) else {
         return decision;
@@ -165,5 +166,5 @@ fn refused_path(_: PathRefused) -> Failure {
 fn identify(steps: &Steps, exchange: &mut Exchange, trusted: bool) {
     let given = if trusted { exchange.head.fields.get(Name::XRequestId) } else { None };
     exchange.request_id = RequestId::continue_or_make(given, fastrand::u128(..));
-    exchange.trace = steps.telemetry.trace(&exchange.head.fields, fastrand::u128(..), fastrand::u64(..));
+    exchange.trace = steps.app.telemetry.trace(&exchange.head.fields, fastrand::u128(..), fastrand::u64(..));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method, Version};
 use thiserror::Error;
 
-use super::edition::Edition;
+use super::generation::Generation;
 use super::mirror::Origin;
 use super::request;
 use crate::compare::{KeptRequest, REDACTED};
@@ -45,7 +45,7 @@ pub enum NotAgain {
 /// # Errors
 /// It is not to be asked again, or is not the same request any more.
 pub fn again(
-    edition: &Arc<Edition>,
+    generation: &Arc<Generation>,
     route: &str,
     kept: KeptRequest,
     headers: &[(String, String)],
@@ -62,7 +62,7 @@ pub fn again(
     {
         return Err(NotAgain::NotKept);
     }
-    let snapshot = &edition.snapshot;
+    let snapshot = &generation.snapshot;
     let mut head = RequestHead::new(method, Version::HTTP_11, target);
     for (name, value) in headers {
         if HeaderName::from_bytes(name.as_bytes()).is_err() || !is_value(value.as_bytes()) {
@@ -87,7 +87,7 @@ pub fn again(
     let announced = request::announced_method(&head);
     let facts = request::facts(&head, normal.as_str(), announced.as_ref(), Some(received.client), received.upgrade);
     let found = snapshot.table.select(&facts, &normal).map_err(refused)?.ok_or(NotAgain::NoRoute)?;
-    let entry = edition.route(Some(found.route));
+    let entry = generation.route(Some(found.route));
     if entry.name() != route {
         return Err(NotAgain::OtherRoute(entry.name().to_owned()));
     }
@@ -99,9 +99,9 @@ pub fn again(
     let asks = entry.access.for_copies.as_ref().filter(|_| upstream != UpstreamId::MONOLITH);
     let target = Target {
         upstream,
-        pool: Arc::clone(edition.pool(upstream)),
-        monolith: Arc::clone(edition.pool(UpstreamId::MONOLITH)),
-        service: (service, Arc::clone(edition.pool(service))),
+        pool: Arc::clone(generation.pool(upstream)),
+        monolith: Arc::clone(generation.pool(UpstreamId::MONOLITH)),
+        service: (service, Arc::clone(generation.pool(service))),
         unit: None,
         client: None,
         request_id: RequestId::made(fastrand::u128(..)),
@@ -111,6 +111,6 @@ pub fn again(
     };
     let has = |name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     let without_credentials = kept.authorized && !has("authorization") && !has("cookie");
-    let translate = Box::new(Origin::made(edition, Some(found), &head));
+    let translate = Box::new(Origin::made(generation, Some(found), &head));
     Ok(Again { copies, target, head, translate, kept, without_credentials })
 }

@@ -6,9 +6,9 @@ use http::{Method, StatusCode};
 
 use super::Steps;
 use super::attempt_record::tell_attempt;
-use super::edition::meter_index;
 use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
 use super::failure::{Failure, Fault};
+use super::generation::meter_index;
 use super::sign_in;
 use crate::client::ConnectError;
 use crate::endpoint::UpstreamId;
@@ -82,7 +82,7 @@ fn next_attempt(exchange: &mut Exchange, now: Instant) -> Option<Attempt> {
     if let Some((lease, own)) = sign_in::resume(exchange, now) {
         return Some(Attempt { lease: Some(lease), own: Some(own), signed_in: true, ..Attempt::default() });
     }
-    let pool = exchange.edition.pool(exchange.target);
+    let pool = exchange.generation.pool(exchange.target);
     let lease = pool.pick(exchange.decision.unit_hash, &exchange.tried).ok()?;
     Some(Attempt { lease: Some(lease), ..Attempt::default() })
 }
@@ -160,7 +160,7 @@ pub enum HeadOutcome {
 /// The final head of a response. A status that counts as a failure moves the request to the monolith.
 pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead, kept: bool) -> HeadOutcome {
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    exchange.close |= steps.live.is_stopping() && !switches;
+    exchange.close |= steps.app.live.is_stopping() && !switches;
     let now = Instant::now();
     exchange.attempt.first_byte = exchange.attempt.began.map(|began| now.saturating_duration_since(began));
     if let (Some(side), Some(elapsed)) = (exchange.meter_side(), exchange.attempt.first_byte) {
@@ -177,7 +177,7 @@ pub fn response_head(steps: &Steps, exchange: &mut Exchange, head: &ResponseHead
     let endless = kind.starts_with(b"text/event-stream") || switches;
     // A call of gRPC has an end, and between two messages all the time in the world.
     let silent = endless || kind.starts_with(b"application/grpc");
-    exchange.pause = if silent { exchange.edition.snapshot.limits.upgraded_idle } else { exchange.timeouts().idle };
+    exchange.pause = if silent { exchange.generation.snapshot.limits.upgraded_idle } else { exchange.timeouts().idle };
     if endless {
         note_success(exchange);
         exchange.deadline.limit(None);
@@ -279,7 +279,7 @@ fn retry_stale(steps: &Steps, exchange: &mut Exchange) -> bool {
     let first = exchange.attempts < 2;
     if first {
         tell_attempt(steps, exchange, Some(Failure::Reset));
-        steps.telemetry.metrics.edge().retry(exchange.upstream_name(), "stale");
+        steps.app.telemetry.metrics.edge().retry(exchange.upstream_name(), "stale");
         exchange.attempt.anew = true;
     }
     first
@@ -289,10 +289,10 @@ fn retry_stale(steps: &Steps, exchange: &mut Exchange) -> bool {
 fn try_another(steps: &Steps, exchange: &mut Exchange, failure: Failure) -> bool {
     let Some(lease) = &exchange.attempt.lease else { return false };
     exchange.tried.push(lease.key());
-    let pool = exchange.edition.pool(exchange.target);
+    let pool = exchange.generation.pool(exchange.target);
     let possible = exchange.tried.len() < MOST_ATTEMPTS && pool.has_other(&exchange.tried) && pool.may_retry();
     if possible {
-        steps.telemetry.metrics.edge().retry(&pool.spec().name, failure.kind());
+        steps.app.telemetry.metrics.edge().retry(&pool.spec().name, failure.kind());
         exchange.attempt.lease = None;
     }
     possible
@@ -352,7 +352,7 @@ fn service_failed(steps: &Steps, exchange: &Exchange) {
     let Some(fallback) = route.policy.fallback.as_ref().filter(|_| exchange.side == Some(Side::Service)) else {
         return;
     };
-    let now = steps.live.milliseconds(Instant::now());
+    let now = steps.app.live.milliseconds(Instant::now());
     if route.state.breaker.failed(now, fallback.breaker_failures, fallback.breaker_open) == Breakage::Opened {
         route.meters.breaker_open(true);
         tracing::warn!(

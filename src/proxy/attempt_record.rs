@@ -12,10 +12,10 @@ pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Fail
     };
     exchange.attempt.told = true;
     let call = exchange.route().route.as_ref().and_then(|route| route.call.as_deref());
-    steps.telemetry.emit_attempt(&AttemptRecord {
+    steps.app.telemetry.emit_attempt(&AttemptRecord {
         trace: &exchange.attempt_trace(),
         method: exchange.head.method.as_str(),
-        rpc: RpcRecord::of(&exchange.edition.pool(exchange.target).spec().target, call),
+        rpc: RpcRecord::of(&exchange.generation.pool(exchange.target).spec().target, call),
         route: exchange.route().name(),
         side: exchange.side_name(),
         upstream: exchange.upstream_name(),

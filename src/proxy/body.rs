@@ -22,7 +22,7 @@ pub fn request_piece(piece: &Piece, exchange: &mut Exchange) -> Result<(), Failu
 /// The average rate since the head, after a grace of ten seconds.
 fn too_slow(exchange: &Exchange) -> bool {
     const GRACE: Duration = Duration::from_secs(10);
-    let Some(rate) = exchange.edition.snapshot.limits.min_rate.filter(|_| !exchange.body.complete) else {
+    let Some(rate) = exchange.generation.snapshot.limits.min_rate.filter(|_| !exchange.body.complete) else {
         return false;
     };
     let elapsed = Instant::now().saturating_duration_since(exchange.began);

@@ -27,12 +27,12 @@ const SHORT: usize = 1024;
 /// `buffer` in force for this request: its route's, over that of the upstream that was chosen for it.
 pub fn in_force(exchange: &Exchange) -> Buffering {
     let own = exchange.route().route.as_ref().map_or_else(Buffering::default, |route| route.buffer);
-    own.over(exchange.edition.pool(exchange.target).spec().buffer)
+    own.over(exchange.generation.pool(exchange.target).spec().buffer)
 }
 
 /// Where a body of this request may be held on disk.
 pub fn place(steps: &Steps, exchange: &Exchange) -> SpillFolder {
-    let snapshot = &exchange.edition.snapshot;
+    let snapshot = &exchange.generation.snapshot;
     SpillFolder {
         disk: Arc::clone(&steps.disk),
         directory: snapshot.server.state_dir.clone(),
@@ -106,7 +106,7 @@ impl Gathering {
     }
 
     fn patience(&self, exchange: &Exchange) -> Option<Instant> {
-        let limit = exchange.edition.snapshot.limits.body_timeout.filter(|_| self.end.is_none());
+        let limit = exchange.generation.snapshot.limits.body_timeout.filter(|_| self.end.is_none());
         limit.map(|limit| Instant::now() + limit)
     }
 

@@ -135,14 +135,14 @@ fn begin<'a, 'c>(
     steps.connected(exchange, reused).map_err(Next::Stop)?;
     let head = steps.request_head(exchange).map_err(Next::Stop)?;
     let framing = exchange.framing;
-    let target = exchange.edition.pool(exchange.target).target();
+    let target = exchange.generation.pool(exchange.target).target();
     if !target.is_http() {
         upstream = target.over(upstream, outbound::brief(exchange, &head));
     }
     if let Err(fault) = upstream.put_head(&head, framing) {
         // Nothing was sent.
         let (failure, _) = of_upstream(exchange, &fault);
-        let speaks_http1 = exchange.edition.pool(exchange.target).spec().http == HttpVersions::Auto;
+        let speaks_http1 = exchange.generation.pool(exchange.target).spec().http == HttpVersions::Auto;
         if matches!(fault, client::Fault::Unwritable(_)) && speaks_http1 {
             exchange.http1_alone = true;
         }

@@ -16,7 +16,7 @@ fn versions(exchange: &Exchange) -> HttpVersions {
     if exchange.upgrade || exchange.http1_alone {
         HttpVersions::Http1
     } else {
-        exchange.edition.pool(exchange.target).spec().http
+        exchange.generation.pool(exchange.target).spec().http
     }
 }
 
@@ -25,7 +25,7 @@ pub fn idle(exchange: &mut Exchange) -> Option<End> {
     if let Some(own) = exchange.attempt.own.take() {
         return Some(End::http1(own));
     }
-    if let Some(shared) = exchange.edition.pool(exchange.target).target().shared() {
+    if let Some(shared) = exchange.generation.pool(exchange.target).target().shared() {
         return Some(shared);
     }
     if exchange.upgrade {
@@ -35,7 +35,7 @@ pub fn idle(exchange: &mut Exchange) -> Option<End> {
     let lease = exchange.attempt.lease.as_ref()?;
     let now = exchange.attempt.began.unwrap_or_else(Instant::now);
     let (key, tls) = (lease.connection_key_for(exchange.proxied().as_ref()), lease.peer_http1().is_tls());
-    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    let keepalive = exchange.generation.pool(exchange.target).spec().keepalive;
     let youngest = if exchange.attempt.anew {
         Duration::ZERO
     } else {
@@ -46,14 +46,14 @@ pub fn idle(exchange: &mut Exchange) -> Option<End> {
 
 /// A new connection to the chosen endpoint.
 pub async fn connect(exchange: &Exchange) -> Result<End, ConnectError> {
-    if let Some(shared) = exchange.edition.pool(exchange.target).target().connected(connect_limit(exchange)).await {
+    if let Some(shared) = exchange.generation.pool(exchange.target).target().connected(connect_limit(exchange)).await {
         return shared;
     }
     let lease = exchange.attempt.lease.as_ref().expect("an endpoint was chosen");
     let versions = versions(exchange);
     let client = exchange.proxied();
     let peer = lease.peer_for(client.as_ref(), versions == HttpVersions::Http1);
-    let idle = exchange.edition.pool(exchange.target).spec().keepalive.http2();
+    let idle = exchange.generation.pool(exchange.target).spec().keepalive.http2();
     let key = lease.connection_key_for(client.as_ref());
     End::connect(&peer, connect_limit(exchange), (key, versions), idle).await
 }

@@ -8,8 +8,8 @@ use http::{Method, Version};
 
 use super::call::Call;
 use super::deadline::Deadline;
-use super::edition::{Edition, RouteEdition, meter_index};
 use super::failure::{Failure, Fault};
+use super::generation::{Generation, RouteInForce, meter_index};
 use super::rate_limit_status::RateLimitStatus;
 use crate::client::Socket;
 use crate::downstream::SignedIn;
@@ -41,7 +41,7 @@ pub struct Arrival {
 /// One request and what became of it.
 pub struct Exchange {
     /// The one snapshot that this request sees.
-    pub edition: Arc<Edition>,
+    pub generation: Arc<Generation>,
     pub began: Instant,
     pub arrival: Arrival,
     /// The request's head: as it came, and after `admit` cleaned.
@@ -167,9 +167,15 @@ pub struct BodyState {
 }
 
 impl Exchange {
-    pub fn new(edition: Arc<Edition>, head: RequestHead, arrival: Arrival, framing: Framing, now: Instant) -> Self {
+    pub fn new(
+        generation: Arc<Generation>,
+        head: RequestHead,
+        arrival: Arrival,
+        framing: Framing,
+        now: Instant,
+    ) -> Self {
         Self {
-            edition,
+            generation,
             began: now,
             secure: arrival.tls,
             arrival,
@@ -218,8 +224,8 @@ impl Exchange {
         }
     }
 
-    pub fn route(&self) -> &RouteEdition {
-        self.edition.route(self.found.map(|found| found.route))
+    pub fn route(&self) -> &RouteInForce {
+        self.generation.route(self.found.map(|found| found.route))
     }
 
     /// The stage in force for this request.
@@ -229,7 +235,7 @@ impl Exchange {
 
     /// The client's connection as an upstream is told of it; `None`: no upstream is, or there is nothing to tell.
     pub fn proxied(&self) -> Option<ProxiedAddresses> {
-        let own = if self.edition.tells_clients { self.arrival.addresses.as_deref() } else { None }?;
+        let own = if self.generation.tells_clients { self.arrival.addresses.as_deref() } else { None }?;
         let client = self.client?.to_canonical();
         if client == own.source.ip().to_canonical() {
             return Some(*own);
@@ -280,12 +286,12 @@ impl Exchange {
     }
 
     pub fn upstream_name(&self) -> &str {
-        &self.edition.pool(self.target).spec().name
+        &self.generation.pool(self.target).spec().name
     }
 
     /// How long the upstream that is asked may take on this route.
     pub fn timeouts(&self) -> Timeouts {
-        let base = self.edition.pool(self.target).spec().timeouts;
+        let base = self.generation.pool(self.target).spec().timeouts;
         let own = self.route().route.as_ref().and_then(|route| route.timeouts);
         own.map_or(base, |own| own.over(base))
     }

@@ -35,7 +35,7 @@ pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
         return Some(identify::page(denial, exchange));
     }
     let request_id = exchange.request_id.as_str();
-    let own = exchange.edition.snapshot.pages.page(status);
+    let own = exchange.generation.snapshot.pages.page(status);
     let mut page = page::page(status, failure.detail(), request_id, &exchange.head.fields, retry_after, own);
     let challenge = if let Failure::Unauthorized(rejected) = failure { Some(rejected.challenge()) } else { None };
     if challenge.is_some() {
@@ -63,7 +63,7 @@ pub fn page(exchange: &Exchange, failure: Failure) -> Option<Page> {
 
 /// The same address with https, at the first of the TLS listeners' ports.
 fn secure_location(exchange: &Exchange) -> Vec<u8> {
-    let listen = exchange.edition.snapshot.server.tls.listen.first();
+    let listen = exchange.generation.snapshot.server.tls.listen.first();
     let port = listen.and_then(|address| address.rsplit_once(':')).map_or("443", |(_, port)| port);
     let mut location = format!("https://{}", host(&exchange.head)).into_bytes();
     if port != "443" {
@@ -78,8 +78,8 @@ fn secure_location(exchange: &Exchange) -> Vec<u8> {
 /// The address that the route answers with, made of the path that the client asked for.
 fn redirect_location(exchange: &Exchange) -> Option<Vec<u8>> {
     let redirect = exchange.route().route.as_ref()?.redirect.as_ref()?;
-    let table = &exchange.edition.snapshot.table;
-    let path = normalise_bytes(exchange.head.path(), &exchange.edition.snapshot.matching).ok()?;
+    let table = &exchange.generation.snapshot.table;
+    let path = normalise_bytes(exchange.head.path(), &exchange.generation.snapshot.matching).ok()?;
     let template = table.template(exchange.found?);
     Some(redirect.location(&template.captures(path.as_str()), exchange.head.query()))
 }
@@ -98,16 +98,16 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
         count_for_gate(steps, gate, exchange, result.as_http(), now);
     }
     if let Some(reason) = exchange.failure.and_then(Failure::refused) {
-        steps.telemetry.metrics.edge().refused(reason);
+        steps.app.telemetry.metrics.edge().refused(reason);
     }
     if exchange.failure == Some(Failure::ClientGone) {
         route.meters.client_abort();
     }
-    if exchange.answered && exchange.edition.snapshot.inventory.learn {
+    if exchange.answered && exchange.generation.snapshot.inventory.learn {
         learn(steps, exchange, exchange.status, total);
     }
     tell_attempt(steps, exchange, exchange.failure);
-    if steps.telemetry.is_heard(&exchange.trace) {
+    if steps.app.telemetry.is_heard(&exchange.trace) {
         record(steps, exchange, result.as_grpc(), total);
     }
     exchange.in_flight = None;
@@ -118,7 +118,7 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
 /// The inventory learns from what an upstream answered, the monolith or a service.
 fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
     let head = &exchange.head;
-    let recorded = steps.learner.observe(&Answered {
+    let recorded = steps.app.learner.observe(&Answered {
         method: head.method.as_str(),
         path: head.path(),
         agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
@@ -137,7 +137,7 @@ fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
 fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, status: u16, now: Instant) {
     let bucket = match exchange.decision.reason {
         Reason::Bucket(bucket) | Reason::NoUnit(bucket) => bucket,
-        Reason::BreakerOpen => return gate.breaker_was_open(steps.live.milliseconds(now) / 1000),
+        Reason::BreakerOpen => return gate.breaker_was_open(steps.app.live.milliseconds(now) / 1000),
         Reason::Stage if exchange.dial_stage() == Stage::Shadow => {
             // All clients are on the monolith's side; its time is the one that copies are compared with.
             Bucket(0)
@@ -172,7 +172,7 @@ fn record(steps: &Steps, exchange: &Exchange, grpc: Option<GrpcStatus>, total: D
     let route = exchange.route();
     let lease = exchange.attempt.lease.as_ref();
     let began_after = exchange.attempt.began.map(|began| began.saturating_duration_since(exchange.began));
-    steps.telemetry.emit(&ExchangeRecord {
+    steps.app.telemetry.emit(&ExchangeRecord {
         method: head.method.as_str(),
         scheme: if exchange.secure { "https" } else { "http" },
         path: head.path(),
@@ -210,6 +210,6 @@ fn record(steps: &Steps, exchange: &Exchange, grpc: Option<GrpcStatus>, total: D
         },
         request_id: &exchange.request_id,
         trace: &exchange.trace,
-        generation: exchange.edition.generation,
+        generation: exchange.generation.number,
     });
 }

@@ -1,6 +1,6 @@
 //! The way back of an address that a service names: what its client must ask for to get there.
 
-use super::edition::Edition;
+use super::generation::Generation;
 use crate::endpoint::UpstreamId;
 use crate::message::Name;
 use crate::route::{Captures, Found, Matching, PathRewrite, Route, Template, normalise_bytes};
@@ -10,7 +10,7 @@ pub const NAMES: [Name; 3] = [Name::Location, Name::ContentLocation, Name::Refre
 
 /// The request that was answered, and the upstream that answered it.
 pub struct Asked<'a> {
-    pub edition: &'a Edition,
+    pub generation: &'a Generation,
     pub found: Option<Found>,
     pub from: UpstreamId,
     /// The path that the client asked for, byte for byte.
@@ -36,12 +36,12 @@ pub struct Reverse<'a> {
 
 impl<'a> Reverse<'a> {
     pub fn of(route: &'a Route, asked: &'a Asked<'a>) -> Self {
-        let snapshot = &asked.edition.snapshot;
+        let snapshot = &asked.generation.snapshot;
         let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
         let upstream = snapshot.upstreams.get(asked.from.index()).and_then(|spec| spec.host.as_deref());
         let path = normalise_bytes(asked.path, &snapshot.matching).ok();
         let own = asked.found.map(|found| snapshot.table.template(found)).zip(path);
-        let others = asked.edition.rewriting.get(asked.from.index()).into_iter().flatten();
+        let others = asked.generation.rewriting.get(asked.from.index()).into_iter().flatten();
         let others = others.filter(|other| other.name != route.name && other.rule.host == route.rule.host);
         Self {
             internal: rewritten.into_iter().chain(upstream).chain(asked.endpoint).collect(),
@@ -57,7 +57,7 @@ impl<'a> Reverse<'a> {
         Self {
             internal: std::iter::once(host).chain(asked.endpoint).collect(),
             public: asked.host,
-            matching: asked.edition.snapshot.matching,
+            matching: asked.generation.snapshot.matching,
             own: None,
             others: Vec::new(),
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Steps;
-use super::edition::Edition;
 use super::exchange::{Exchange, Mirror};
+use super::generation::Generation;
 use super::location::Asked;
 use super::outbound::{Outbound, remote};
 use super::request::authority;
@@ -34,13 +34,13 @@ pub fn begin(steps: &Steps, exchange: &mut Exchange) {
         CopyDecision::To(upstream) => upstream,
     };
     let length = if let Framing::Length(length) = exchange.framing { Some(length) } else { None };
-    let ordered = steps.shadow.order(&copies, length, || {
+    let ordered = steps.app.shadow.order(&copies, length, || {
         let service = exchange.route().policy.service.unwrap_or(upstream);
         let target = Target {
             upstream,
-            pool: Arc::clone(exchange.edition.pool(upstream)),
-            service: (service, Arc::clone(exchange.edition.pool(service))),
-            monolith: Arc::clone(exchange.edition.pool(UpstreamId::MONOLITH)),
+            pool: Arc::clone(exchange.generation.pool(upstream)),
+            service: (service, Arc::clone(exchange.generation.pool(service))),
+            monolith: Arc::clone(exchange.generation.pool(UpstreamId::MONOLITH)),
             unit: exchange.decision.unit_hash,
             client: exchange.proxied(),
             request_id: exchange.request_id,
@@ -115,7 +115,7 @@ pub fn end(exchange: &mut Exchange, whole: bool) {
 
 fn send(steps: &Steps, exchange: &mut Exchange) {
     let Some(job) = exchange.mirror.job.take() else { return };
-    match steps.shadow.send(job) {
+    match steps.app.shadow.send(job) {
         Ok(()) => exchange.mirror.became = Some("sent"),
         Err(why) => give_up(exchange, why),
     }
@@ -134,7 +134,7 @@ fn give_up(exchange: &mut Exchange, why: Skipped) {
 
 /// The exchange that a copy was made from: all that its heads are written by.
 pub(super) struct Origin {
-    edition: Arc<Edition>,
+    generation: Arc<Generation>,
     found: Option<Found>,
     forwarded: Option<ForwardedHeaders>,
     request_id: RequestId,
@@ -146,10 +146,10 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Of a request that no client waits for.
-    pub(super) fn made(edition: &Arc<Edition>, found: Option<Found>, head: &RequestHead) -> Self {
+    pub(super) fn made(generation: &Arc<Generation>, found: Option<Found>, head: &RequestHead) -> Self {
         Self {
             asked: Some((head.path().into(), authority(head).into())),
-            edition: Arc::clone(edition),
+            generation: Arc::clone(generation),
             found,
             // They are in the request already.
             forwarded: None,
@@ -161,12 +161,12 @@ impl Origin {
 
     fn of(exchange: &Exchange, to: UpstreamId) -> Self {
         let rewrites = exchange.route().route.as_ref().is_some_and(|route| route.answer.location);
-        let has_host = |id: UpstreamId| exchange.edition.pool(id).spec().host.is_some();
+        let has_host = |id: UpstreamId| exchange.generation.pool(id).spec().host.is_some();
         let reads = rewrites || has_host(to) || has_host(UpstreamId::MONOLITH);
         let head = &exchange.head;
         Self {
             asked: reads.then(|| (head.path().into(), authority(head).into())),
-            edition: Arc::clone(&exchange.edition),
+            generation: Arc::clone(&exchange.generation),
             found: exchange.found,
             forwarded: exchange.forwarded.clone(),
             request_id: exchange.request_id,
@@ -178,11 +178,11 @@ impl Origin {
 
 impl Translate for Origin {
     fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault> {
-        let entry = self.edition.route(self.found.map(|found| found.route));
+        let entry = self.generation.route(self.found.map(|found| found.route));
         let outbound = Outbound {
-            snapshot: &self.edition.snapshot,
+            snapshot: &self.generation.snapshot,
             route: entry.route.as_deref(),
-            template: self.found.map(|found| self.edition.snapshot.table.template(found)),
+            template: self.found.map(|found| self.generation.snapshot.table.template(found)),
             policy: &entry.policy,
             side: if to == UpstreamId::MONOLITH { Side::Monolith } else { Side::Service },
             upstream: to,
@@ -196,18 +196,18 @@ impl Translate for Origin {
     }
 
     fn brief(&self, head: &RequestHead) -> Brief {
-        let entry = self.edition.route(self.found.map(|found| found.route));
-        let template = self.found.map(|found| self.edition.snapshot.table.template(found));
+        let entry = self.generation.route(self.found.map(|found| found.route));
+        let template = self.found.map(|found| self.generation.snapshot.table.template(found));
         let limit = entry.copies.as_ref().map(|copies| copies.timeout());
         let remote = remote(entry.route.as_deref(), template, head, &self.request_id);
         Brief { client: self.client, version: head.version, limit, end: None, remote }
     }
 
     fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {
-        let route = self.edition.route(self.found.map(|found| found.route)).route.as_deref();
+        let route = self.generation.route(self.found.map(|found| found.route)).route.as_deref();
         let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
         let asked =
-            Asked { edition: &self.edition, found: self.found, from, path, host, endpoint: [endpoint, endpoint] };
+            Asked { generation: &self.generation, found: self.found, from, path, host, endpoint: [endpoint, endpoint] };
         rewriting::turn_back(head, route, &asked);
         Ok(())
     }

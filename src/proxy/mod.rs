@@ -4,6 +4,7 @@
 mod access;
 mod admit;
 mod again;
+mod app;
 mod attempt;
 mod attempt_record;
 mod body;
@@ -12,7 +13,6 @@ mod call;
 mod client_end;
 mod deadline;
 mod driver;
-mod edition;
 mod endpoint_connection;
 mod enforce;
 mod exchange;
@@ -20,6 +20,7 @@ mod explain;
 mod failure;
 mod fault;
 mod finish;
+mod generation;
 mod head_edits;
 mod identify;
 mod issued_cookie;
@@ -45,12 +46,13 @@ mod tunnel;
 
 pub use access::Access;
 pub use again::{NotAgain, again};
+pub use app::App;
 pub use client_end::ClientEnd;
 pub use driver::{refuse, serve};
-pub use edition::{Edition, RouteEdition, UNMATCHED, meter_index, wanted_service_share};
 pub use exchange::{Arrival, Exchange};
 pub use explain::{ExplainError, ExplainRequest, Explained, ExplainedKey, explain};
 pub use failure::{Failure, Fault};
+pub use generation::{Generation, RouteInForce, UNMATCHED, meter_index, wanted_service_share};
 pub use page::{Page, own_response};
 #[cfg(test)]
 pub use panic::provoked;
@@ -65,22 +67,13 @@ use tokio::sync::watch;
 use crate::client::ConnectError;
 use crate::guard;
 use crate::guard::identity::{ClientIdentity, Unidentified};
-use crate::learn::Learner;
-use crate::live::{InForce, Live};
 use crate::message::{Piece, RequestHead, ResponseHead};
-use crate::shadow::Shadow;
-use crate::telemetry::Telemetry;
 use attempt::{Failed, HeadOutcome, Next};
 use panic::{Step, caught};
 
 /// What all requests share.
 pub struct Steps {
-    pub in_force: Arc<InForce<Edition>>,
-    pub live: Arc<Live>,
-    pub access: Arc<Access>,
-    pub telemetry: Arc<Telemetry>,
-    pub learner: Arc<Learner>,
-    pub shadow: Arc<Shadow>,
+    pub app: Arc<App>,
     /// Bodies that wait on disk.
     pub disk: Arc<Disk>,
     /// Tells tunnels that the server goes.

@@ -41,9 +41,9 @@ pub struct Outbound<'a> {
 pub fn head(exchange: &Exchange) -> Result<RequestHead, Failure> {
     let entry = exchange.route();
     let outbound = Outbound {
-        snapshot: &exchange.edition.snapshot,
+        snapshot: &exchange.generation.snapshot,
         route: entry.route.as_deref(),
-        template: exchange.found.map(|found| exchange.edition.snapshot.table.template(found)),
+        template: exchange.found.map(|found| exchange.generation.snapshot.table.template(found)),
         policy: &entry.policy,
         side: exchange.side.unwrap_or(Side::Monolith),
         upstream: exchange.target,
@@ -68,7 +68,7 @@ pub fn head(exchange: &Exchange) -> Result<RequestHead, Failure> {
 
 /// What a target that is not a server of HTTP is told beside the head that was written for it.
 pub fn brief(exchange: &Exchange, head: &RequestHead) -> Brief {
-    let template = exchange.found.map(|found| exchange.edition.snapshot.table.template(found));
+    let template = exchange.found.map(|found| exchange.generation.snapshot.table.template(found));
     let route = exchange.route().route.as_deref();
     Brief {
         client: exchange.client,
@@ -252,7 +252,7 @@ remove = ["x-gone"]
         let arrival = Arrival { peer, tls: false, subject: None, trusted: &[], force: None, forwarded: false };
         let (_, forwarded) = clean(&mut head, &arrival);
         let route = route.and_then(|name| snapshot.routes.iter().find(|route| &*route.name == name));
-        let none = super::super::edition::passing(&snapshot);
+        let none = super::super::generation::passing(&snapshot);
         let policy = route.map_or(&none, |route| &route.policy);
         let outbound = Outbound {
             snapshot: &snapshot,

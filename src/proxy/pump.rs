@@ -336,7 +336,7 @@ impl Pump<'_, '_> {
         let progress = std::mem::take(&mut self.progress) && waiting != Waiting::Head;
         let first = !std::mem::replace(&mut self.armed, true);
         if deadline.waiting() != waiting || progress || first {
-            let limits = &self.exchange.edition.snapshot.limits;
+            let limits = &self.exchange.generation.snapshot.limits;
             let pause = match waiting {
                 Waiting::Upload if self.silent => limits.upgraded_idle,
                 Waiting::Upload => limits.body_timeout,
@@ -376,7 +376,7 @@ impl Pump<'_, '_> {
 
 /// The response reached its end: the endpoint is done, and its connection may have another request if both messages are whole.
 fn give_back(upstream: End, exchange: &mut Exchange, now: Instant, most: usize) {
-    let keepalive = exchange.edition.pool(exchange.target).spec().keepalive;
+    let keepalive = exchange.generation.pool(exchange.target).spec().keepalive;
     let upstream = sign_in::keep_apart(exchange, upstream);
     exchange.permit = None;
     let client = exchange.proxied();

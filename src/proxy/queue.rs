@@ -14,7 +14,7 @@ use crate::upstream::{Entered, Permit, PermitWait};
 /// Takes a permit of the upstream that is asked next. Attempts at its other endpoints keep it; it is given back when the upstream is
 /// done with the request.
 pub async fn pass(steps: &Steps, client: &mut ClientEnd<'_>, exchange: &mut Exchange) -> Result<(), Next> {
-    let pool = exchange.edition.pool(exchange.target);
+    let pool = exchange.generation.pool(exchange.target);
     let Some((queue, limit)) = pool.queue().filter(|_| exchange.permit.is_none()) else { return Ok(()) };
     let timeout = limit.timeout;
     let permit = match queue.enter() {
@@ -45,7 +45,7 @@ async fn wait_for(
     timeout: Duration,
 ) -> Result<Permit, Failure> {
     let began = Instant::now();
-    let shown = exchange.edition.queue_meters(exchange.target).map(QueueMeters::waits);
+    let shown = exchange.generation.queue_meters(exchange.target).map(QueueMeters::waits);
     let timed = tokio::time::timeout(timeout, wait);
     let waited = while_client_stays(client, exchange.began, timed).await;
     drop(shown);
@@ -58,7 +58,7 @@ async fn wait_for(
 }
 
 fn tell(exchange: &mut Exchange, waited: Duration) {
-    if let Some(meters) = exchange.edition.queue_meters(exchange.target) {
+    if let Some(meters) = exchange.generation.queue_meters(exchange.target) {
         meters.waited(waited.as_secs_f64());
     }
     *exchange.queued.get_or_insert(Duration::ZERO) += waited;

@@ -10,7 +10,7 @@ use crate::route::normalise_bytes;
 /// `weight`: for how many requests it stands.
 pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
     let head = &exchange.head;
-    let snapshot = &exchange.edition.snapshot;
+    let snapshot = &exchange.generation.snapshot;
     let Ok(normal) = normalise_bytes(head.path(), &snapshot.matching) else { return };
     let announced = announced_method(head);
     let facts = facts(head, normal.as_str(), announced.as_ref(), exchange.client, exchange.upgrade);
@@ -21,8 +21,8 @@ pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
         bucket: bucket(&policy.cohort, &unit.value).0,
         hash: xxhash_rust::xxh3::xxh3_64(&unit.value),
     });
-    let asked = steps.learner.asked();
-    steps.learner.record(RecordedRequest {
+    let asked = steps.app.learner.asked();
+    steps.app.learner.record(RecordedRequest {
         minute: now(),
         method: facts.method.to_string(),
         host: facts.host.to_ascii_lowercase(),

@@ -32,7 +32,7 @@ pub async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: F
     exchange.failure = Some(failure).filter(|failure| !matches!(failure, Failure::Redirect(_)));
     // No upstream is asked any more.
     exchange.permit = None;
-    let limit = exchange.edition.snapshot.limits.body_timeout;
+    let limit = exchange.generation.snapshot.limits.body_timeout;
     let end = limit.map(|limit| Instant::now() + limit);
     let page = finish::page(exchange, failure).filter(|_| !client.has_answered());
     let Some(page) = page else {

@@ -20,10 +20,10 @@ use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), Failure> {
     let asked = Asked { version: exchange.head.version, upgrade: exchange.upgrade };
     guard::headers::answer(head, asked).map_err(|_| Failure::Protocol)?;
-    let turns = exchange.edition.pool(exchange.target).spec().host.is_some();
+    let turns = exchange.generation.pool(exchange.target).spec().host.is_some();
     if exchange.asks_service() || turns {
         let asked = location::Asked {
-            edition: &exchange.edition,
+            generation: &exchange.generation,
             found: exchange.found,
             from: exchange.target,
             path: exchange.head.path(),
@@ -49,7 +49,7 @@ pub fn sign(head: &mut ResponseHead, exchange: &Exchange) {
         head.fields.append(Name::Date, date::now().as_bytes());
     }
     head.fields.set(Name::XRequestId, exchange.request_id.as_bytes());
-    if let Some(age) = exchange.edition.snapshot.server.tls.hsts.filter(|_| exchange.arrival.tls) {
+    if let Some(age) = exchange.generation.snapshot.server.tls.hsts.filter(|_| exchange.arrival.tls) {
         head.fields.set(Name::StrictTransportSecurity, format!("max-age={}", age.as_secs()).as_bytes());
     }
 }
@@ -58,7 +58,7 @@ pub fn sign(head: &mut ResponseHead, exchange: &Exchange) {
 fn remember_side(head: &mut ResponseHead, exchange: &Exchange) {
     let decision = &exchange.decision;
     let entry = exchange.route();
-    let settings = &exchange.edition.snapshot.server.cookies;
+    let settings = &exchange.generation.snapshot.server.cookies;
     let issued = |name: &str, value: &str, seconds| issued_cookie(name, value, seconds, settings, exchange.secure);
     if let Some(fresh) = decision.issue {
         let unit = issued_unit(fresh);
@@ -134,7 +134,7 @@ fn make_private(head: &mut ResponseHead) {
 }
 
 fn debug_headers(head: &mut ResponseHead, exchange: &Exchange) {
-    if !exchange.edition.snapshot.server.debug_headers {
+    if !exchange.generation.snapshot.server.debug_headers {
         return;
     }
     head.fields.set("X-Multilith-Route", exchange.route().name().as_bytes());

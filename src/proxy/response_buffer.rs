@@ -152,7 +152,7 @@ impl ResponseBuffer {
 
     /// Feeds the client with what is left. Only the client is waited for, as long as it takes something now and then.
     pub async fn feed(mut self: Box<Self>, client: &mut ClientEnd<'_>, exchange: &Exchange) -> Result<(), Failure> {
-        let limits = &exchange.edition.snapshot.limits;
+        let limits = &exchange.generation.snapshot.limits;
         let patience = if exchange.is_http2() { patience_with_stream(limits) } else { None };
         let later = || patience.and_then(|patience| Instant::now().checked_add(patience));
         let (mut passed, mut end) = (false, later());

@@ -15,7 +15,7 @@ pub fn turn_back(head: &mut ResponseHead, route: Option<&Route>, asked: &Asked<'
     {
         apply(head, route, asked);
     }
-    let spec = asked.edition.snapshot.upstreams.get(asked.from.index());
+    let spec = asked.generation.snapshot.upstreams.get(asked.from.index());
     if let Some(host) = spec.and_then(|spec| spec.host.as_deref()) {
         own_host::turn_back(head, host, asked);
     }

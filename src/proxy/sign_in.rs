@@ -39,12 +39,12 @@ pub fn resume(exchange: &mut Exchange, now: Instant) -> Option<(Lease, Socket)> 
     if exchange.signed_in.is_empty() || !exchange.tried.is_empty() {
         return None;
     }
-    let longest = exchange.edition.snapshot.limits.idle_timeout;
+    let longest = exchange.generation.snapshot.limits.idle_timeout;
     exchange.signed_in.retain_mut(|own| {
         let waited = now.saturating_duration_since(own.since);
         longest.is_none_or(|longest| waited < longest) && idle_pool::is_silent(&mut own.socket)
     });
-    let pool = exchange.edition.pool(exchange.target);
+    let pool = exchange.generation.pool(exchange.target);
     let found = exchange.signed_in.iter().zip(0..).find_map(|(own, at)| pool.lease_on(own.key).zip(Some(at)));
     let (lease, at) = found?;
     Some((lease, exchange.signed_in.swap_remove(at).socket))

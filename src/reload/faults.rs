@@ -39,7 +39,7 @@ impl Reloader {
 
     fn tell_fault(&self, generation: u64, route: &Route, reason: &str) {
         tracing::warn!(route = &*route.name, "{reason}");
-        self.parts.telemetry.events.publish("fault", &route.name, || {
+        self.app.telemetry.events.publish("fault", &route.name, || {
             let event = serde_json::json!({
                 "timestamp": Timestamp::now().to_string(),
                 "route": &*route.name,
@@ -47,13 +47,13 @@ impl Reloader {
             });
             event.to_string()
         });
-        let live = self.parts.live.route(&route.name);
+        let live = self.app.live.route(&route.name);
         let held = live.held().unwrap_or_else(|| Held::of_file(route.policy.dial));
-        let who = format!("{} #{generation}", self.parts.source.name());
+        let who = format!("{} #{generation}", self.source.name());
         let author = Author { by: By::File, who: &who, reason, verdict: None };
         let version: &str = route.policy.gate.as_deref().map_or("", |gate| &gate.version);
         let standing = held.standing.dial;
-        if self.parts.fleet.is_some() {
+        if self.app.fleet.is_some() {
             // Each replica has its own file: it is said here, and moves nothing for the others.
             let new = NewEntry {
                 route: &route.name,
@@ -68,8 +68,8 @@ impl Reloader {
                 reason,
                 verdict: None,
             };
-            if self.parts.journal.append_here(&new, Action::Fault.as_str(), &held.standing).is_err() {
-                self.parts.telemetry.metrics.edge().journal_error();
+            if self.journal.append_here(&new, Action::Fault.as_str(), &held.standing).is_err() {
+                self.app.telemetry.metrics.edge().journal_error();
             }
             return;
         }

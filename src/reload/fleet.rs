@@ -49,7 +49,7 @@ struct NewInFile {
 impl Reloader {
     /// This replica's name in its fleet.
     pub fn fleet_name(&self) -> Option<&str> {
-        self.parts.fleet.as_ref().map(|fleet| fleet.name())
+        self.app.fleet.as_ref().map(|fleet| fleet.name())
     }
 
     pub(super) fn turn_in_fleet(&self, fleet: &Arc<Fleet>, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
@@ -60,8 +60,8 @@ impl Reloader {
         }
         let (intent, record) = {
             let state = self.state.lock();
-            let edition = self.parts.in_force.load();
-            let intent = self.intend(&edition, request)?;
+            let generation = self.app.in_force.load();
+            let intent = self.intend(&generation, request)?;
             let mut record = record(fleet, request.route, &intent.held, &request.author, (intent.action, intent.to));
             record.version = intent.version.to_string();
             record.generation = state.generation;
@@ -150,7 +150,7 @@ impl Reloader {
                         seq = there.seq,
                         "the fleet moved on meanwhile: a roll-back that was made here alone is over"
                     );
-                    if let Some(held) = self.parts.live.held(route) {
+                    if let Some(held) = self.app.live.held(route) {
                         let why = format!("#{} of the fleet replaced a roll-back that was made here alone", there.seq);
                         let replaced = DialRecord {
                             action: "replaced".to_owned(),
@@ -173,8 +173,8 @@ impl Reloader {
         let new = entry_of(route, record, held);
         let reason = if record.reason.is_empty() { why.to_owned() } else { format!("{} ({why})", record.reason) };
         let new = NewEntry { reason: &reason, ..new };
-        if let Err(error) = self.parts.journal.append_here(&new, &record.action, &after) {
-            self.parts.telemetry.metrics.edge().journal_error();
+        if let Err(error) = self.journal.append_here(&new, &record.action, &after) {
+            self.app.telemetry.metrics.edge().journal_error();
             tracing::error!(route, %error, "a move is in force here, and was not kept");
         }
     }
@@ -183,14 +183,14 @@ impl Reloader {
     fn tell_entry(&self, route: &str, record: &DialRecord, held: &Held, action: Action) {
         let Some(after) = record.standing() else { return };
         let new = NewEntry { action, ..entry_of(route, record, held) };
-        self.parts.notifier.tell(told(&new, &after, serde_json::to_value(record).ok()));
+        self.app.notifier.tell(told(&new, &after, serde_json::to_value(record).ok()));
     }
 
     /// The dials of a new file, in a fleet: what was in force stays so, and what the file says anew is proposed.
     pub(super) fn settle_in_fleet(&self, written: &Snapshot, altered: &[Arc<str>], left: &LeftRoutes) {
         let mut proposals = self.proposals.routes.lock();
         for route in &written.routes {
-            let live = self.parts.live.route(&route.name);
+            let live = self.app.live.route(&route.name);
             let (file, is_altered) = (route.policy.dial, route.policy.gate.is_some() && altered.contains(&route.name));
             let known = live.held().or_else(|| {
                 let (left, since) = left.get(&*route.name)?;
@@ -207,13 +207,13 @@ impl Reloader {
 
     /// Proposes what the file says, on a thread that may wait for etcd.
     pub(super) fn propose_soon(&self) {
-        let Some(fleet) = &self.parts.fleet else { return };
+        let Some(fleet) = &self.app.fleet else { return };
         fleet.call_again();
     }
 
     /// What the file says anew is written by the first replica that has it; the others find it done.
     pub(super) fn propose(&self) {
-        let Some(fleet) = self.parts.fleet.as_ref().filter(|fleet| fleet.is_listed()) else { return };
+        let Some(fleet) = self.app.fleet.as_ref().filter(|fleet| fleet.is_listed()) else { return };
         let _alone = self.proposals.proposing.lock();
         let (written, generation) = {
             let state = self.state.lock();
@@ -246,7 +246,7 @@ impl Reloader {
     ) -> Result<(), NotWrittenToFleet> {
         let new = self.proposals.routes.lock().get(&route.name).copied();
         let there = fleet.dial(&route.name);
-        let held = self.parts.live.route(&route.name).held().unwrap_or_else(|| Held::of_file(route.policy.dial));
+        let held = self.app.live.route(&route.name).held().unwrap_or_else(|| Held::of_file(route.policy.dial));
         if there.is_some() && new.is_none() {
             return Ok(());
         }
@@ -276,7 +276,7 @@ impl Reloader {
             }
             FileMove::Make(action) => action,
         };
-        let who = format!("{} #{generation}", self.parts.source.name());
+        let who = format!("{} #{generation}", self.source.name());
         let author = Author { by: By::File, who: &who, reason: reason_of(action), verdict: None };
         let to = if action == Action::File { says.dial } else { held.standing.dial };
         let mut record = record(fleet, &route.name, &held, &author, (action, to));

@@ -20,36 +20,35 @@ impl Follower for Reloader {
     }
 
     fn button(&self, record: &ButtonRecord) {
-        let Some(fleet) = &self.parts.fleet else { return };
+        let Some(fleet) = &self.app.fleet else { return };
         // What was pressed here last is what the others are about to be told.
-        let edition = self.parts.in_force.load();
-        let is_on = self.parts.live.monolith_only(edition.snapshot.server.monolith_only);
+        let generation = self.app.in_force.load();
+        let is_on = self.app.live.monolith_only(generation.snapshot.server.monolith_only);
         if fleet.has_unsent_button() || is_on == record.on {
             return;
         }
-        self.parts.live.set_monolith_only(record.on);
-        self.parts.telemetry.metrics.edge().monolith_only(record.on);
+        self.app.live.set_monolith_only(record.on);
+        self.app.telemetry.metrics.edge().monolith_only(record.on);
         tracing::warn!(
             on = record.on,
             by = record.who,
             reason = record.reason,
             "the big red button was set, for the whole fleet"
         );
-        if let Err(error) = keep_pressed(&edition.snapshot.server.state_dir, record.on) {
+        if let Err(error) = keep_pressed(&generation.snapshot.server.state_dir, record.on) {
             tracing::error!(%error, "the big red button is in force, but a restart without etcd will not know of it");
         }
-        if let Err(error) = self.parts.journal.append_button(record.on, &record.who, &record.reason, edition.generation)
-        {
-            self.parts.telemetry.metrics.edge().journal_error();
+        if let Err(error) = self.journal.append_button(record.on, &record.who, &record.reason, generation.number) {
+            self.app.telemetry.metrics.edge().journal_error();
             tracing::error!(%error, "the big red button is in force, but the journal does not have it");
         }
     }
 
     fn connected(&self) {
-        let Some(fleet) = &self.parts.fleet else { return };
+        let Some(fleet) = &self.app.fleet else { return };
         if fleet.has_unsent_button() {
             fleet.press_again();
-        } else if fleet.button().is_none() && self.parts.live.monolith_only(false) {
+        } else if fleet.button().is_none() && self.app.live.monolith_only(false) {
             // Pressed before there was a fleet.
             fleet.press(ButtonRecord {
                 on: true,
@@ -92,11 +91,11 @@ impl Reloader {
     /// Whether the dial moved by it.
     fn follow_one(&self, route: &Arc<Route>, news: &DialNews) -> bool {
         let DialNews { record, missed, .. } = news;
-        let live = self.parts.live.route(&route.name);
+        let live = self.app.live.route(&route.name);
         let held = live.held().unwrap_or_else(|| Held::of_file(route.policy.dial));
         let Some(standing) = record.standing() else { return false };
         // What was rolled back here stays so until the others have heard of it.
-        if self.parts.fleet.as_ref().and_then(|fleet| fleet.fate(&route.name)) == Some(Fate::Send) {
+        if self.app.fleet.as_ref().and_then(|fleet| fleet.fate(&route.name)) == Some(Fate::Send) {
             return false;
         }
         if standing.seq < held.standing.seq || standing == held.standing {
@@ -143,18 +142,18 @@ impl Reloader {
             reason: &record.reason,
             verdict: record.verdict.clone(),
         };
-        if let Err(error) = self.parts.journal.append_of_fleet(&new, &after, &record.at) {
-            self.parts.telemetry.metrics.edge().journal_error();
+        if let Err(error) = self.journal.append_of_fleet(&new, &after, &record.at) {
+            self.app.telemetry.metrics.edge().journal_error();
             tracing::error!(route = &*route.name, %error, "a move of the fleet is in force, and was not kept here");
         }
     }
 
     /// Tells the others what is in force here.
     pub(super) fn say(&self, state: &State) {
-        let Some(fleet) = &self.parts.fleet else { return };
-        let edition = self.parts.in_force.load();
+        let Some(fleet) = &self.app.fleet else { return };
+        let generation = self.app.in_force.load();
         let mut seq = std::collections::BTreeMap::new();
-        for entry in &edition.routes {
+        for entry in &generation.routes {
             let number = entry.state.held().map_or(0, |held| held.standing.seq);
             entry.meters.dial_seq(number);
             seq.insert(entry.name().to_owned(), number);

@@ -29,7 +29,7 @@ impl Reloader {
     /// The file in force, and why a newer one is not.
     pub fn in_force(&self) -> InForceFile {
         let state = self.state.lock();
-        let sources = Arc::clone(&self.parts.in_force.load().snapshot.sources);
+        let sources = Arc::clone(&self.app.in_force.load().snapshot.sources);
         let text = |file| sources.text_of(file).into();
         InForceFile {
             generation: state.generation,

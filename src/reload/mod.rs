@@ -43,22 +43,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Entry, Sources, report_all};
-use crate::fleet::Fleet;
 use crate::gate::{Journal, LeftRoutes};
-use crate::learn::Learner;
-use crate::live::{Held, InForce, Live};
+use crate::live::Held;
 use crate::migration::dial::By;
-use crate::notify::Notifier;
-use crate::proxy::{Access, Edition};
-use crate::shadow::{Shadow, lower_priority};
-use crate::telemetry::{self, Telemetry};
-use crate::upstream::Upstreams;
+use crate::proxy::{App, Generation};
+use crate::shadow::lower_priority;
+use crate::telemetry;
 
-/// Between two looks whether an old edition is still used.
+/// Between two looks whether an old generation is still used.
 const LOOK_AT_OLD: Duration = Duration::from_secs(1);
 
 /// A new upstream is waited for this long; then it is in force without endpoints.
@@ -73,9 +68,11 @@ pub type Unusable = (PathBuf, Diagnostic);
 /// Gets the TLS settings before and after, reads what they name, and says what cannot be used.
 type Also = Box<dyn Fn(&TlsSettings, &TlsSettings) -> Result<Put, Vec<Unusable>> + Send + Sync>;
 
-/// Keeps the edition in force true to the file.
+/// Keeps the generation in force true to the file.
 pub struct Reloader {
-    parts: ReloaderParts,
+    app: Arc<App>,
+    source: ConfigSource,
+    journal: Arc<Journal>,
     /// What the file says anew of routes, and the fleet has not decided yet.
     proposals: Proposals,
     /// What TLS of the listeners reads again with it.
@@ -88,24 +85,6 @@ pub struct Reloader {
     warned: Mutex<Option<HashSet<Warning>>>,
     /// One reload at a time; what the last one left behind.
     state: Mutex<State>,
-}
-
-/// The parts that a reload replaces, and the observers that it tells.
-pub struct ReloaderParts {
-    pub source: ConfigSource,
-    pub in_force: Arc<InForce<Edition>>,
-    pub live: Arc<Live>,
-    pub telemetry: Arc<Telemetry>,
-    pub upstreams: Arc<Upstreams>,
-    pub shadow: Arc<Shadow>,
-    pub learner: Arc<Learner>,
-    pub access: Arc<Access>,
-    pub journal: Arc<Journal>,
-    pub notifier: Arc<Notifier>,
-    /// `None`: this proxy is alone.
-    pub fleet: Option<Arc<Fleet>>,
-    /// The runtime of what keeps pools and keys true to the world.
-    pub control: Handle,
 }
 
 struct State {
@@ -124,28 +103,30 @@ type Warning = (String, String);
 const MOST_TOLD: usize = 1000;
 
 impl Reloader {
-    pub fn new(parts: ReloaderParts) -> Arc<Self> {
-        let edition = parts.in_force.load();
+    pub fn new(app: Arc<App>, source: ConfigSource, journal: Arc<Journal>) -> Arc<Self> {
+        let generation = app.in_force.load();
         let loaded_at = Timestamp::now();
-        let metrics = parts.telemetry.metrics.edge();
-        metrics.config_in_force(edition.generation, seconds(loaded_at));
-        metrics.monolith_only(parts.live.monolith_only(edition.snapshot.server.monolith_only));
-        let seen = Arc::clone(&edition.snapshot.sources);
-        let state = State { generation: edition.generation, loaded_at, seen, written: Arc::clone(&edition.snapshot) };
+        let metrics = app.telemetry.metrics.edge();
+        metrics.config_in_force(generation.number, seconds(loaded_at));
+        metrics.monolith_only(app.live.monolith_only(generation.snapshot.server.monolith_only));
+        let seen = Arc::clone(&generation.snapshot.sources);
+        let state = State { generation: generation.number, loaded_at, seen, written: Arc::clone(&generation.snapshot) };
         let reloader = Arc::new(Self {
-            parts,
+            app,
+            source,
+            journal,
             proposals: Proposals::default(),
             also: OnceLock::new(),
-            read: Mutex::new(watch_certificates::marks(certificate_files(&edition.snapshot))),
+            read: Mutex::new(watch_certificates::marks(certificate_files(&generation.snapshot))),
             last_error: Mutex::default(),
             warned: Mutex::default(),
             state: Mutex::new(state),
         });
-        reloader.notify(&edition.snapshot);
+        reloader.notify(&generation.snapshot);
         reloader.begin();
-        reloader.tell_faults(edition.generation, None, &edition.snapshot);
+        reloader.tell_faults(generation.number, None, &generation.snapshot);
         let again = Arc::downgrade(&reloader);
-        reloader.parts.journal.when_changed(move |writable| {
+        reloader.journal.when_changed(move |writable| {
             if let Some(reloader) = again.upgrade().filter(|_| writable) {
                 reloader.begin();
             }
@@ -156,7 +137,7 @@ impl Reloader {
     /// The recipients that this file names are notified from now on.
     fn notify(&self, snapshot: &Snapshot) {
         let server = &snapshot.server;
-        self.parts
+        self.app
             .notifier
             .tell_these(&snapshot.notify, server.admin_hosts.first().map_or(&*server.admin, |host| &**host));
     }
@@ -165,13 +146,13 @@ impl Reloader {
     /// process' until now.
     fn begin(&self) {
         let state = self.state.lock();
-        let left = self.parts.journal.left().unwrap_or_else(|error| {
+        let left = self.journal.left().unwrap_or_else(|error| {
             tracing::error!(%error, "where routes were moved to is not known: the file's stages and weights are in force");
             LeftRoutes::new()
         });
         for route in &state.written.routes {
             // What this process knew is older.
-            let live = self.parts.live.route(&route.name);
+            let live = self.app.live.route(&route.name);
             let newer =
                 |held: &Held| left.get(&*route.name).is_some_and(|(left, _)| left.standing.seq > held.standing.seq);
             if live.held().as_ref().is_some_and(newer) {
@@ -179,8 +160,8 @@ impl Reloader {
             }
         }
         self.settle(state.generation, &state.written, &[], &left);
-        let moved = |entry: &crate::proxy::RouteEdition| entry.state.dial(entry.dial) != entry.dial;
-        if self.parts.in_force.load().routes.iter().any(moved) {
+        let moved = |entry: &crate::proxy::RouteInForce| entry.state.dial(entry.dial) != entry.dial;
+        if self.app.in_force.load().routes.iter().any(moved) {
             let snapshot = self.in_its_stages(&state.written);
             self.put(&state, snapshot, By::File.as_str());
         }
@@ -188,7 +169,7 @@ impl Reloader {
 
     /// The journal of moves.
     pub fn journal(&self) -> &Journal {
-        &self.parts.journal
+        &self.journal
     }
 
     /// Something outside the file that is read again whenever the file is, whether or not the text changed. What cannot be used is a
@@ -203,11 +184,11 @@ impl Reloader {
     /// Reads the file again, whatever it looks like, and puts it in force if it is right.
     pub fn reload(&self) -> Outcome {
         let mut state = self.state.lock();
-        let outcome = match self.parts.source.read() {
+        let outcome = match self.source.read() {
             Ok(read) => self.take(&mut state, &read.sources),
             Err(error) => self.refuse(&mut state, &error.diagnostic()),
         };
-        self.parts.live.set_file_refused(outcome.result == ReloadResult::Refused);
+        self.app.live.set_file_refused(outcome.result == ReloadResult::Refused);
         self.report(&outcome);
         outcome
     }
@@ -224,7 +205,7 @@ impl Reloader {
             return;
         }
         let outcome = self.take(&mut state, sources);
-        self.parts.live.set_file_refused(outcome.result == ReloadResult::Refused);
+        self.app.live.set_file_refused(outcome.result == ReloadResult::Refused);
         self.report(&outcome);
     }
 
@@ -254,12 +235,12 @@ impl Reloader {
 
     fn take_now(&self, state: &mut State, sources: &Arc<Sources>) -> Outcome {
         state.seen = Arc::clone(sources);
-        let old = self.parts.in_force.load();
+        let old = self.app.in_force.load();
         if **sources == *old.snapshot.sources {
             return match self.read_certificates(&old.snapshot, &old.snapshot) {
                 Ok(put) => {
                     put();
-                    if self.parts.upstreams.are_outdated() {
+                    if self.app.upstreams.are_outdated() {
                         self.put(state, self.in_its_stages(&state.written), By::File.as_str());
                     }
                     *self.last_error.lock() = None;
@@ -311,7 +292,7 @@ impl Reloader {
             None => Ok(Box::new(|| {}) as Put),
         };
         let (put, mut unusable) = listeners.map_or_else(|found| (None, found), |put| (Some(put), Vec::new()));
-        unusable.extend(self.parts.upstreams.newly_unusable(&after.upstreams).into_iter().map(|(name, problem)| {
+        unusable.extend(self.app.upstreams.newly_unusable(&after.upstreams).into_iter().map(|(name, problem)| {
             let message = format!("the certificates of `{name}` cannot be used: {problem}");
             let help = "put authorities, a certificate and its own key in place, in PEM, then reload";
             (problem.file().to_owned(), Diagnostic::new(Code::UnusableCertificate, message).help(help))
@@ -330,35 +311,35 @@ impl Reloader {
     fn apply(&self, state: &mut State, snapshot: Snapshot) {
         state.generation += 1;
         state.written = Arc::new(snapshot);
-        self.parts.learner.configure(&state.written);
-        self.parts.shadow.limit_cpu(state.written.copy_cpu);
+        self.app.learner.configure(&state.written);
+        self.app.shadow.limit_cpu(state.written.copy_cpu);
         let in_its_stages = self.in_its_stages(&state.written);
         let next = self.put(state, in_its_stages, By::File.as_str());
         state.loaded_at = Timestamp::now();
         *self.last_error.lock() = None;
-        let edge = self.parts.telemetry.metrics.edge();
-        edge.config_in_force(next.generation, seconds(state.loaded_at));
-        edge.monolith_only(self.parts.live.monolith_only(next.snapshot.server.monolith_only));
+        let edge = self.app.telemetry.metrics.edge();
+        edge.config_in_force(next.number, seconds(state.loaded_at));
+        edge.monolith_only(self.app.live.monolith_only(next.snapshot.server.monolith_only));
     }
 
     /// Puts a snapshot in force with the dials that `live` holds. What differs was moved `by` this.
-    fn put(&self, state: &State, snapshot: Arc<Snapshot>, by: &'static str) -> Arc<Edition> {
-        let _in_runtime = self.parts.control.enter();
-        let next = Edition::assemble(
+    fn put(&self, state: &State, snapshot: Arc<Snapshot>, by: &'static str) -> Arc<Generation> {
+        let _in_runtime = self.app.control.enter();
+        let next = Generation::assemble(
             state.generation,
             snapshot,
-            &self.parts.upstreams,
-            &self.parts.live,
-            &self.parts.telemetry.metrics,
-            &self.parts.shadow,
-            &self.parts.access,
+            &self.app.upstreams,
+            &self.app.live,
+            &self.app.telemetry.metrics,
+            &self.app.shadow,
+            &self.app.access,
         );
-        if let Err(error) = self.parts.telemetry.configure(&next.snapshot) {
+        if let Err(error) = self.app.telemetry.configure(&next.snapshot) {
             tracing::error!(%error, "the access log or the collector could not be opened; the old one stays");
         }
-        self.parts.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
+        self.app.upstreams.wait_for_new(&next.pools, FIRST_LOOK);
         let next = Arc::new(next);
-        self.let_go(self.parts.in_force.replace(Arc::clone(&next)));
+        self.let_go(self.app.in_force.replace(Arc::clone(&next)));
         self.forget(&next, by);
         for entry in &next.routes {
             entry.meters.dial_seq(entry.state.held().map_or(0, |held| held.standing.seq));
@@ -366,10 +347,10 @@ impl Reloader {
         next
     }
 
-    /// Waits for the last request of an old edition: freeing a hundred thousand routes would keep its thread's other requests
+    /// Waits for the last request of an old generation: freeing a hundred thousand routes would keep its thread's other requests
     /// waiting.
-    fn let_go(&self, old: Arc<Edition>) {
-        self.parts.control.spawn(async move {
+    fn let_go(&self, old: Arc<Generation>) {
+        self.app.control.spawn(async move {
             while Arc::strong_count(&old) > 1 {
                 tokio::time::sleep(LOOK_AT_OLD).await;
             }
@@ -382,15 +363,14 @@ impl Reloader {
         });
     }
 
-    /// What only older editions knew. Their last requests still hold, and count into, what they began with.
-    fn forget(&self, next: &Edition, by: &'static str) {
+    /// What only older generations knew. Their last requests still hold, and count into, what they began with.
+    fn forget(&self, next: &Generation, by: &'static str) {
         let names: HashSet<&str> = next.snapshot.routes.iter().map(|route| &*route.name).collect();
         let upstreams: HashSet<&str> = next.snapshot.upstreams.iter().map(|spec| &*spec.name).collect();
-        self.parts.live.retain(|name| names.contains(name));
-        self.parts.shadow.retain(|name| names.contains(name));
-        self.parts.access.retain(&next.snapshot.routes);
-        let moves =
-            self.parts.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), by);
+        self.app.live.retain(|name| names.contains(name));
+        self.app.shadow.retain(|name| names.contains(name));
+        self.app.access.retain(&next.snapshot.routes);
+        let moves = self.app.telemetry.metrics.retain(|name| names.contains(name), |name| upstreams.contains(name), by);
         for moved in moves.iter().take(MOST_TOLD) {
             self.tell(moved, by);
         }
@@ -405,7 +385,7 @@ impl Reloader {
         let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{}%", share * 100.0));
         let (before, after) = (share(moved.service.0), share(moved.service.1));
         tracing::info!(route = &*moved.route, %from, %to, before, after, by, "route moved");
-        self.parts.telemetry.events.publish("move", &moved.route, || {
+        self.app.telemetry.events.publish("move", &moved.route, || {
             let event = serde_json::json!({
                 "timestamp": Timestamp::now().to_string(),
                 "route": &*moved.route,
@@ -420,7 +400,7 @@ impl Reloader {
     fn refuse(&self, state: &mut State, diagnostic: &Diagnostic) -> Outcome {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
-        self.refuse_all(state, &diagnostics, &Sources::one(&self.parts.source.name(), ""))
+        self.refuse_all(state, &diagnostics, &Sources::one(&self.source.name(), ""))
     }
 
     fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, sources: &Sources) -> Outcome {
@@ -450,8 +430,8 @@ impl Reloader {
     }
 
     fn report(&self, outcome: &Outcome) {
-        self.parts.telemetry.metrics.edge().config_reload(outcome.result.as_str());
-        self.parts
+        self.app.telemetry.metrics.edge().config_reload(outcome.result.as_str());
+        self.app
             .telemetry
             .events
             .publish("reload", "", || serde_json::to_string(outcome).expect("an outcome serialises"));

@@ -19,8 +19,8 @@ impl Reloader {
             (Some(first), 1) => first.at_its_place(),
             (Some(first), all) => format!("{} (the first of {all})", first.at_its_place()),
         };
-        if let Err(error) = self.parts.journal.append_refusal(&self.parts.source.name(), generation, &reason) {
-            self.parts.telemetry.metrics.edge().journal_error();
+        if let Err(error) = self.journal.append_refusal(&self.source.name(), generation, &reason) {
+            self.app.telemetry.metrics.edge().journal_error();
             tracing::error!(%error, "the journal does not have the refused file");
         }
     }

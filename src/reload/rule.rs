@@ -14,7 +14,7 @@ use crate::diagnostic::{Entry, Sources, report_all};
 use crate::gate::JournalError;
 use crate::live::Held;
 use crate::migration::dial::{Action, By};
-use crate::proxy::Edition;
+use crate::proxy::Generation;
 
 /// What a person wants written.
 #[derive(Debug, Clone)]
@@ -86,11 +86,11 @@ impl RuleAsked<'_> {
 impl Reloader {
     /// What a rule would change, without doing it.
     pub fn rule_edit(&self, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
-        self.edit(&self.parts.in_force.load(), asked)
+        self.edit(&self.app.in_force.load(), asked)
     }
 
-    fn edit(&self, edition: &Edition, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
-        let sources = &edition.snapshot.sources;
+    fn edit(&self, generation: &Generation, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
+        let sources = &generation.snapshot.sources;
         let (file, text) = edited(sources, asked).map_err(RuleNotMade::Unwritable)?;
         let next = std::sync::Arc::new(sources.with_text(&file, &text));
         let Compiled { snapshot, diagnostics } = compile_all(&next, &environment, &|_| None);
@@ -103,18 +103,18 @@ impl Reloader {
         let owned = |lines: Vec<(usize, &str)>| lines.into_iter().map(|(at, line)| (at, line.to_owned())).collect();
         let (before, after) = (owned(before), owned(after));
         let not_writable = self.not_writable(sources, &file);
-        Ok(RuleEdit { generation: edition.generation, file, before, after, not_writable, text })
+        Ok(RuleEdit { generation: generation.number, file, before, after, not_writable, text })
     }
 
     /// Why the file cannot be written from here.
     fn not_writable(&self, in_force: &Sources, file: &str) -> Option<String> {
-        if matches!(self.parts.source, ConfigSource::CommandLine(_)) {
+        if matches!(self.source, ConfigSource::CommandLine(_)) {
             return Some(NotWritten::NoFile.message(""));
         }
         if let Err(why) = may_write(Path::new(file)) {
             return Some(why.message(""));
         }
-        match self.parts.source.read() {
+        match self.source.read() {
             Err(error) => Some(format!("the file cannot be read: {}", std::io::Error::from(error))),
             Ok(read) if *read.sources.text() != *in_force.text() => {
                 Some("the file on the disk is not the one in force".to_owned())
@@ -134,7 +134,7 @@ impl Reloader {
         if state.generation != expected {
             return Err(RuleNotMade::Overtaken);
         }
-        let edit = self.edit(&self.parts.in_force.load(), asked)?;
+        let edit = self.edit(&self.app.in_force.load(), asked)?;
         if let Some(why) = edit.not_writable {
             return Err(RuleNotMade::NotWritten(why));
         }
@@ -142,13 +142,10 @@ impl Reloader {
         let new = NewText::beside(Path::new(&edit.file), &edit.text).map_err(not_written)?;
         self.keep_rule(&state, asked, who, &asked.reason(reason))?;
         new.put().map_err(not_written)?;
-        let read = self
-            .parts
-            .source
-            .read()
-            .map_err(|error| RuleNotMade::NotWritten(std::io::Error::from(error).to_string()))?;
+        let read =
+            self.source.read().map_err(|error| RuleNotMade::NotWritten(std::io::Error::from(error).to_string()))?;
         let outcome = self.take(&mut state, &read.sources);
-        self.parts.live.set_file_refused(outcome.result == ReloadResult::Refused);
+        self.app.live.set_file_refused(outcome.result == ReloadResult::Refused);
         self.report(&outcome);
         let Outcome { result, generation, diagnostics, .. } = outcome;
         if result == ReloadResult::Refused {
@@ -160,13 +157,13 @@ impl Reloader {
     /// The journal has it before the file does: what cannot be written down is not done.
     fn keep_rule(&self, state: &State, asked: &RuleAsked<'_>, who: &str, reason: &str) -> Result<(), RuleNotMade> {
         if asked.route.is_empty() {
-            return self.parts.journal.append_rule(who, state.generation, reason).map_err(|why| {
-                self.parts.telemetry.metrics.edge().journal_error();
+            return self.journal.append_rule(who, state.generation, reason).map_err(|why| {
+                self.app.telemetry.metrics.edge().journal_error();
                 RuleNotMade::Journal(why)
             });
         }
-        let edition = self.parts.in_force.load();
-        let entry = edition.routes.iter().find(|entry| entry.name() == asked.route);
+        let generation = self.app.in_force.load();
+        let entry = generation.routes.iter().find(|entry| entry.name() == asked.route);
         let entry = entry.ok_or(RuleNotMade::Unwritable(RuleUnwritable::NoRoute))?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
         let author = Author { by: By::Person, who, reason, verdict: None };

@@ -1,4 +1,4 @@
-//! Moves of one dial: who asks, what is in force, what the journal keeps, and the edition that follows.
+//! Moves of one dial: who asks, what is in force, what the journal keeps, and the generation that follows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::gate::{JournalError, LeftRoutes, NewEntry, WrittenDial};
 use crate::live::Held;
 use crate::migration::dial::{Action, By, DialTurn, NoMove, Standing, Wish, promoted, rolled_back};
 use crate::migration::{Dial, Stage};
-use crate::proxy::{Edition, RouteEdition};
+use crate::proxy::{Generation, RouteInForce};
 use crate::route::Route;
 
 /// A move that was asked for.
@@ -116,7 +116,7 @@ pub struct Replicas {
 
 /// What an act does to its route.
 pub(super) struct Intent<'e> {
-    pub(super) entry: &'e RouteEdition,
+    pub(super) entry: &'e RouteInForce,
     pub(super) held: Held,
     pub(super) action: Action,
     pub(super) to: Dial,
@@ -178,12 +178,12 @@ impl fmt::Display for NotMoved {
 impl Reloader {
     /// Makes a move: it is written into the journal, then in force for the next request.
     pub fn turn(&self, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
-        if let Some(fleet) = &self.parts.fleet {
+        if let Some(fleet) = &self.app.fleet {
             return self.turn_in_fleet(fleet, request);
         }
         let state = self.state.lock();
-        let edition = self.parts.in_force.load();
-        let Intent { entry, held, action, to, snapshot, version } = self.intend(&edition, request)?;
+        let generation = self.app.in_force.load();
+        let Intent { entry, held, action, to, snapshot, version } = self.intend(&generation, request)?;
         let from = held.standing.dial;
         let (mut held, kept) =
             self.write(request.route, &request.author, &held, (action, to), (&version, state.generation))?;
@@ -201,8 +201,8 @@ impl Reloader {
     }
 
     /// What an act leads to, if it may be done.
-    pub(super) fn intend<'e>(&self, edition: &'e Edition, request: &Request<'_>) -> Result<Intent<'e>, NotMoved> {
-        let entry = edition.routes.iter().find(|entry| entry.name() == request.route).ok_or(NotMoved::NoRoute)?;
+    pub(super) fn intend<'e>(&self, generation: &'e Generation, request: &Request<'_>) -> Result<Intent<'e>, NotMoved> {
+        let entry = generation.routes.iter().find(|entry| entry.name() == request.route).ok_or(NotMoved::NoRoute)?;
         let file = entry.state.held().map_or(entry.policy.dial, |held| held.file);
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(file));
         let standing = &held.standing;
@@ -211,15 +211,15 @@ impl Reloader {
         }
         let gate = entry.policy.gate.as_deref();
         let from = standing.dial;
-        let (action, to) = leads_to(edition, entry, standing, request.asked)?;
+        let (action, to) = leads_to(generation, entry, standing, request.asked)?;
         // Under another stage a route is compiled anew; a file that could not be valid there is refused before anything moves.
         let snapshot = if to.stage == from.stage {
-            Arc::clone(&edition.snapshot)
+            Arc::clone(&generation.snapshot)
         } else {
-            Arc::new(self.recompiled(&edition.snapshot, &|name| (name == request.route).then_some(to))?)
+            Arc::new(self.recompiled(&generation.snapshot, &|name| (name == request.route).then_some(to))?)
         };
         if let (true, Err(NotWritten::Edit(Unwritable::Variable(key)))) =
-            (request.write, self.parts.source.takes_dial(request.route, to))
+            (request.write, self.source.takes_dial(request.route, to))
         {
             return Err(NotMoved::Variable(Unwritable::Variable(key).message(request.route)));
         }
@@ -236,7 +236,7 @@ impl Reloader {
         replicas: Replicas,
         kept: bool,
     ) -> MoveMade {
-        let written = request.write.then(|| self.parts.source.write_dial(request.route, to));
+        let written = request.write.then(|| self.source.write_dial(request.route, to));
         let not_written = written
             .as_ref()
             .and_then(|written| written.as_ref().err())
@@ -259,11 +259,11 @@ impl Reloader {
 
     /// Where an act would lead, without doing it.
     pub fn preview(&self, route: &str, asked: Asked) -> Result<Preview, NotMoved> {
-        let edition = self.parts.in_force.load();
-        let entry = edition.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
+        let generation = self.app.in_force.load();
+        let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
-        let (_, to) = leads_to(&edition, entry, &held.standing, asked)?;
-        Ok(Preview { generation: edition.generation, seq: held.standing.seq, from: held.standing.dial, to })
+        let (_, to) = leads_to(&generation, entry, &held.standing, asked)?;
+        Ok(Preview { generation: generation.number, seq: held.standing.seq, from: held.standing.dial, to })
     }
 
     /// Into the journal. A move that cannot be written is not made, except for a person's roll-back: safety first.
@@ -298,13 +298,13 @@ impl Reloader {
             file: held.file,
             version: version.into(),
         });
-        let (at, kept, entry) = match self.parts.journal.append(&new, &standing) {
+        let (at, kept, entry) = match self.journal.append(&new, &standing) {
             Ok(entry) => {
                 standing.seq = entry.seq;
                 (entry.at.clone(), true, serde_json::to_value(&entry).ok())
             }
             Err(error) => {
-                self.parts.telemetry.metrics.edge().journal_error();
+                self.app.telemetry.metrics.edge().journal_error();
                 tracing::error!(route, %error, action = action.as_str(), "a move was not kept");
                 if !(author.by == By::Person && action == Action::RollBack) {
                     return Err(NotMoved::Journal(error));
@@ -312,7 +312,7 @@ impl Reloader {
                 (crate::gate::now().into(), false, None)
             }
         };
-        self.parts.notifier.tell(told(&new, &standing, entry));
+        self.app.notifier.tell(told(&new, &standing, entry));
         let since = if to == from { held.since.clone() } else { Some(at) };
         tracing::info!(
             route,
@@ -329,7 +329,7 @@ impl Reloader {
 
     /// The text in force with every route in its stage in force, and some in another one.
     fn recompiled(&self, snapshot: &Snapshot, moved: &dyn Fn(&str) -> Option<Dial>) -> Result<Snapshot, NotMoved> {
-        let dials = |name: &str| moved(name).or_else(|| self.parts.live.held(name).map(|held| held.standing.dial));
+        let dials = |name: &str| moved(name).or_else(|| self.app.live.held(name).map(|held| held.standing.dial));
         let Compiled { snapshot: compiled, diagnostics } = compile_all(&snapshot.sources, &environment, &dials);
         compiled.ok_or_else(|| {
             let entries = report_all(&diagnostics, &snapshot.sources).diagnostics;
@@ -340,12 +340,12 @@ impl Reloader {
     /// The dials of a new file: where it says something new of a route, it wins; else what moved stays. `left`: where the
     /// journal has the routes that this process does not know yet.
     pub(super) fn settle(&self, generation: u64, written: &Snapshot, altered: &[Arc<str>], left: &LeftRoutes) {
-        if self.parts.fleet.is_some() {
+        if self.app.fleet.is_some() {
             return self.settle_in_fleet(written, altered, left);
         }
-        let who = format!("{} #{generation}", self.parts.source.name());
+        let who = format!("{} #{generation}", self.source.name());
         for route in &written.routes {
-            let live = self.parts.live.route(&route.name);
+            let live = self.app.live.route(&route.name);
             let (file, gate) = (route.policy.dial, route.policy.gate.as_deref());
             let version: &str = gate.map_or("", |gate| &gate.version);
             let held = live.held().or_else(|| {
@@ -382,7 +382,7 @@ impl Reloader {
     /// What the file says, compiled again where a route is in another stage than it says.
     pub(super) fn in_its_stages(&self, written: &Arc<Snapshot>) -> Arc<Snapshot> {
         let elsewhere = |route: &Arc<Route>| {
-            self.parts.live.route(&route.name).dial(route.policy.dial).stage != route.policy.dial.stage
+            self.app.live.route(&route.name).dial(route.policy.dial).stage != route.policy.dial.stage
         };
         if !written.routes.iter().any(elsewhere) {
             return Arc::clone(written);
@@ -394,7 +394,7 @@ impl Reloader {
                     "routes go back to the stage in the file, which does not allow the one they were moved to: {why}"
                 );
                 for route in written.routes.iter().filter(|route| elsewhere(route)) {
-                    self.parts.live.route(&route.name).hold(Held::of_file(route.policy.dial));
+                    self.app.live.route(&route.name).hold(Held::of_file(route.policy.dial));
                 }
                 Arc::clone(written)
             }
@@ -404,13 +404,13 @@ impl Reloader {
 
 /// What an act of this kind does to the route as it stands.
 fn leads_to(
-    edition: &Edition,
-    entry: &RouteEdition,
+    generation: &Generation,
+    entry: &RouteInForce,
     standing: &Standing,
     asked: Asked,
 ) -> Result<(Action, Dial), NotMoved> {
     let gate = entry.policy.gate.as_deref();
-    let steps = gate.unwrap_or(&edition.snapshot.gate_defaults);
+    let steps = gate.unwrap_or(&generation.snapshot.gate_defaults);
     let from = standing.dial;
     let (action, to) = match asked {
         Asked::Promote(wish) => {

@@ -36,11 +36,10 @@ fn marks(paths: &[PathBuf]) -> Vec<Option<Mark>> {
 impl Reloader {
     /// Reloads whenever a file has another content, or one more file belongs to it, and all have stopped changing. Never returns.
     pub async fn watch_file(self: Arc<Self>) {
-        if self.parts.source.paths().is_empty() {
+        if self.source.paths().is_empty() {
             return;
         }
-        let mut watched =
-            self.parts.source.read().map_or_else(|_| self.parts.source.paths().to_vec(), |read| read.watched);
+        let mut watched = self.source.read().map_or_else(|_| self.source.paths().to_vec(), |read| read.watched);
         let mut seen = marks(&watched);
         let mut gone = false;
         let mut looks = 0_u32;
@@ -49,7 +48,7 @@ impl Reloader {
             looks = looks.wrapping_add(1);
             let now = marks(&watched);
             // Without a file that the command line names there is no configuration.
-            if let Some(path) = self.parts.source.paths().iter().find(|path| mark(path).is_none()) {
+            if let Some(path) = self.source.paths().iter().find(|path| mark(path).is_none()) {
                 if !gone {
                     gone = true;
                     tracing::warn!(file = %path.display(), "routes.toml is gone: the last good one stays in force");
@@ -61,7 +60,7 @@ impl Reloader {
             }
             gone = false;
             let reloader = Arc::clone(&self);
-            let read = move || match reloader.parts.source.read() {
+            let read = move || match reloader.source.read() {
                 Ok(read) => Some(reloader.reload_settled(read)),
                 Err(error) => {
                     reloader.unreadable(&error);
@@ -88,7 +87,7 @@ impl Reloader {
         }
         for _ in 0..20 {
             std::thread::sleep(SETTLE);
-            match self.parts.source.read() {
+            match self.source.read() {
                 Ok(again) if again.sources == read.sources => break,
                 Ok(again) => read = again,
                 Err(_) => return read.watched,

@@ -56,14 +56,14 @@ impl HttpListener {
         tls: Option<Arc<ListenerTls>>,
         threads: usize,
     ) -> Self {
-        let gauge = steps.telemetry.metrics.edge().connections(listener);
+        let gauge = steps.app.telemetry.metrics.edge().connections(listener);
         Self { steps, connections, gauge, tls, threads }
     }
 
     async fn http1(&self, mut conn: Http1Connection, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let mut fresh = true;
         let mut served = 0;
-        let bare_line_feeds = self.steps.in_force.load().snapshot.server.allow_bare_lf;
+        let bare_line_feeds = self.steps.app.in_force.load().snapshot.server.allow_bare_lf;
         let rules = HeadRules { longest: limits.request_head, bare_line_feeds };
         let mut told = shutdown.clone();
         // One for all requests: to be told anew costs a lock.
@@ -89,7 +89,7 @@ impl HttpListener {
                 Waited::TooLate { begun: false } => {
                     if fresh {
                         // Browsers open connections that they may need: no response is read there, and none is sent.
-                        self.steps.telemetry.metrics.edge().refused("header_timeout");
+                        self.steps.app.telemetry.metrics.edge().refused("header_timeout");
                     }
                     return;
                 }
@@ -107,7 +107,11 @@ impl HttpListener {
                 }
                 Err(thrown) => {
                     // No step has caught it: the connection ends.
-                    self.steps.telemetry.emit_panic(&PanicRecord { place: "connection", route: "-", panic: &*thrown });
+                    self.steps.app.telemetry.emit_panic(&PanicRecord {
+                        place: "connection",
+                        route: "-",
+                        panic: &*thrown,
+                    });
                     if !conn.has_answered() {
                         Box::pin(self.say_at_once(conn, 500)).await;
                     }
@@ -119,7 +123,7 @@ impl HttpListener {
 
     async fn serve(&self, conn: &mut Http1Connection, head: RequestHead, length: usize, arrival: Arrival) -> After {
         let framing = conn.framing();
-        let mut exchange = Exchange::new(self.steps.in_force.load(), head, arrival, framing, Instant::now());
+        let mut exchange = Exchange::new(self.steps.app.in_force.load(), head, arrival, framing, Instant::now());
         exchange.head_length = Some(length);
         proxy::serve(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange).await
     }
@@ -127,13 +131,13 @@ impl HttpListener {
     async fn http2(&self, socket: Socket, ahead: BytesMut, arrival: Arrival, limits: Limits, shutdown: &ShutdownWatch) {
         let state = Descriptor(socket.descriptor());
         let streams = limits.http2_streams;
-        let settings = http2::Settings { limits, streams, metrics: Arc::clone(&self.steps.telemetry.metrics) };
+        let settings = http2::Settings { limits, streams, metrics: Arc::clone(&self.steps.app.telemetry.metrics) };
         let pause = settings.limits.body_timeout;
         http2::serve(socket, ahead, &state, &settings, shutdown.clone(), |stream| {
             let (steps, arrival) = (Arc::clone(&self.steps), arrival.clone());
             // On this thread: the library's lock and the connections to upstreams are its own.
             tokio::spawn(async move {
-                let telemetry = Arc::clone(&steps.telemetry);
+                let telemetry = Arc::clone(&steps.app.telemetry);
                 // In a box, because a task is moved more than once.
                 if let Err(thrown) = alone(Box::pin(serve_stream(steps, stream, arrival, pause))).await {
                     // The stream ends with a reset.
@@ -164,8 +168,8 @@ impl HttpListener {
         arrival: Arrival,
         failure: Failure,
     ) {
-        let edition = self.steps.in_force.load();
-        let mut exchange = Box::new(Exchange::new(edition, head, arrival, Framing::None, Instant::now()));
+        let generation = self.steps.app.in_force.load();
+        let mut exchange = Box::new(Exchange::new(generation, head, arrival, Framing::None, Instant::now()));
         self.steps.admit_malformed(&mut exchange);
         proxy::refuse(&self.steps, &mut ClientEnd::Http1(conn), &mut exchange, failure).await;
     }
@@ -217,7 +221,7 @@ impl HttpListener {
     async fn too_many(&self, socket: Socket, arrival: Arrival, reason: &'static str) {
         const MOMENT: Duration = Duration::from_secs(1);
         if self.tls.is_some() {
-            return self.steps.telemetry.metrics.edge().refused(reason);
+            return self.steps.app.telemetry.metrics.edge().refused(reason);
         }
         let mut conn = Http1Connection::new(socket, Pace::default());
         let (bad, head) = conn.give_up(503, reason);
@@ -247,7 +251,7 @@ impl HttpListener {
             Greeted::Client(stream, subject) => Some((stream, subject)),
             Greeted::Proof => None,
             Greeted::Failed => {
-                self.steps.telemetry.metrics.edge().refused("tls_handshake");
+                self.steps.app.telemetry.metrics.edge().refused("tls_handshake");
                 None
             }
         }
@@ -278,7 +282,7 @@ async fn serve_stream(steps: Arc<Steps>, mut stream: Box<http2::Stream>, arrival
         Some(length) => Framing::Length(length),
         None => Framing::Open,
     };
-    let mut exchange = Exchange::new(steps.in_force.load(), head, arrival, framing, began);
+    let mut exchange = Exchange::new(steps.app.in_force.load(), head, arrival, framing, began);
     let mut client = ClientEnd::Http2(&mut stream, &mut timer);
     match malformed {
         Some(bad) => {
@@ -317,12 +321,12 @@ impl ServerApp for HttpListener {
 
 impl HttpListener {
     async fn connection(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let edition = self.steps.in_force.load();
-        let limits = edition.snapshot.limits.clone();
+        let generation = self.steps.app.in_force.load();
+        let limits = generation.snapshot.limits.clone();
         let mut peer = proxied::peer(&stream);
-        let mut addresses = if edition.tells_clients { proxied::own(&stream) } else { None };
-        let rule = edition.snapshot.server.proxy_protocol;
-        drop(edition);
+        let mut addresses = if generation.tells_clients { proxied::own(&stream) } else { None };
+        let rule = generation.snapshot.server.proxy_protocol;
+        drop(generation);
         let _counted = ConnectionSlot::new(&self.connections, &self.gauge);
         if self.connections.are_too_many(limits.connections) {
             let arrival = Arrival { peer, ..Arrival::default() };
@@ -381,8 +385,8 @@ impl HttpListener {
 
     /// A peer that may speak for others.
     fn trusts(&self, peer: Option<IpAddr>) -> bool {
-        let edition = self.steps.in_force.load();
-        peer.is_some_and(|peer| is_trusted(peer, &edition.snapshot.server.trusted))
+        let generation = self.steps.app.in_force.load();
+        peer.is_some_and(|peer| is_trusted(peer, &generation.snapshot.server.trusted))
     }
 
     /// The connection does not begin as it must.
@@ -394,7 +398,7 @@ impl HttpListener {
         };
         if self.tls.is_some() || matches!(why, NoFront::TooLate { begun: false }) {
             // Behind TLS nothing that is written in plain is read.
-            return self.steps.telemetry.metrics.edge().refused(reason);
+            return self.steps.app.telemetry.metrics.edge().refused(reason);
         }
         let mut conn = Http1Connection::new(socket, pace(limits));
         let (bad, head) = conn.give_up(status, reason);

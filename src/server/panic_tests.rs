@@ -80,7 +80,7 @@ impl Client {
 }
 
 fn metric(edge: &Running, series: &str) -> f64 {
-    let page = String::from_utf8(edge.telemetry.metrics.encode().0).unwrap();
+    let page = String::from_utf8(edge.app.telemetry.metrics.encode().0).unwrap();
     let values = page.lines().filter_map(|line| line.strip_prefix(series)?.rsplit(' ').next()?.parse::<f64>().ok());
     values.sum()
 }

@@ -10,7 +10,7 @@ use crate::compile::Snapshot;
 use crate::fleet::{AskedRate, Fleet, FleetError, FleetRole};
 use crate::gate::{GateMove, NotMade};
 use crate::migration::dial::By;
-use crate::proxy::Access;
+use crate::proxy::{Access, App};
 use crate::reload::{self, Reloader};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -33,17 +33,11 @@ pub(super) fn join(
 }
 
 /// From now on the fleet's dials are followed; waits at most `first` for those in force.
-pub(super) fn begin(
-    fleet: Option<&Arc<Fleet>>,
-    reloader: &Arc<Reloader>,
-    access: &Arc<Access>,
-    control: &Handle,
-    first: Duration,
-) {
-    if let Some(fleet) = fleet {
+pub(super) fn begin(app: &App, reloader: &Arc<Reloader>, first: Duration) {
+    if let Some(fleet) = &app.fleet {
         let follower: Weak<Reloader> = Arc::downgrade(reloader);
         fleet.start(follower, first);
-        control.spawn(share_rates(Arc::clone(fleet), Arc::clone(access)));
+        app.control.spawn(share_rates(Arc::clone(fleet), Arc::clone(&app.access)));
     }
 }
 

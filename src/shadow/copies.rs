@@ -14,7 +14,7 @@ use crate::live::GateCounters;
 use crate::route::HeaderEdits;
 use crate::telemetry::RouteMeters;
 
-/// One route's copies as one edition sees them.
+/// One route's copies as one generation sees them.
 pub struct Copies {
     pub(super) route: Arc<str>,
     pub(super) body_limit: u64,

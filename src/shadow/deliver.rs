@@ -160,7 +160,7 @@ impl Shadow {
         self.cpu.limit(share);
     }
 
-    /// The copies of a route in a new edition; `None` where the stage sends none. Evidence goes on if it is about the same.
+    /// The copies of a route in a new generation; `None` where the stage sends none. Evidence goes on if it is about the same.
     pub fn route(
         &self,
         route: &Route,

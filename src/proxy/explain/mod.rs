@@ -229,7 +229,7 @@ pub fn explain(
         let why = format!("`allow` of route `{}` does not have the client's address {}", route.name, received.client);
         return Err(ExplainError::Refused(403, why));
     }
-    let unrouted = super::edition::passing(snapshot);
+    let unrouted = super::generation::passing(snapshot);
     let policy = route.map_or(&unrouted, |route| &route.policy);
     let dial = found.and_then(|found| dials(found.route)).unwrap_or(policy.dial);
     let given = Given {

@@ -41,7 +41,7 @@ use series::RouteSeries;
 /// The route label of requests that no route takes.
 pub const UNMATCHED: &str = "unmatched";
 
-/// All metrics of the process. Requests reach theirs through `RouteMeters`, which an edition holds.
+/// All metrics of the process. Requests reach theirs through `RouteMeters`, which a generation holds.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -71,7 +71,7 @@ impl Metrics {
         Ok(Arc::new(Self { registry, shared }))
     }
 
-    /// The meters of a route for one edition. A route of the same name goes on counting where it was.
+    /// The meters of a route for one generation. A route of the same name goes on counting where it was.
     pub fn route(&self, labels: &RouteLabels<'_>) -> Arc<RouteMeters> {
         let series = {
             let mut routes = self.shared.routes.lock();
@@ -85,8 +85,8 @@ impl Metrics {
         RouteMeters::bind(series, labels, &self.shared.bounds, |side| self.shared.edge.in_flight_gauge(side))
     }
 
-    /// The edition that was assembled last is in force. Series of routes and upstreams that it does not have disappear;
-    /// requests that began under an older edition may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
+    /// The generation that was assembled last is in force. Series of routes and upstreams that it does not have disappear;
+    /// requests that began under an older generation may go on counting into them, unseen. Moves are counted as made `by` this, and given back.
     pub fn retain(
         &self,
         routes: impl Fn(&str) -> bool,

@@ -20,7 +20,7 @@ pub struct RouteLabels<'a> {
     pub sides: Vec<WantedShare<'a>>,
 }
 
-/// The meters of one route as one edition sees it.
+/// The meters of one route as one generation sees it.
 #[derive(Debug)]
 pub struct RouteMeters {
     pub(crate) series: Arc<RouteSeries>,

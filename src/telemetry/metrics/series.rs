@@ -1,4 +1,4 @@
-//! What is counted for one route, kept from one edition to the next.
+//! What is counted for one route, kept from one generation to the next.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -76,7 +76,7 @@ pub struct GateShown {
     pub needs: Option<u64>,
 }
 
-/// The stage and shares in force, those that an edition not yet in force asks for, and the moves so far.
+/// The stage and shares in force, those that a generation not yet in force asks for, and the moves so far.
 #[derive(Debug, Default)]
 pub(crate) struct Dials {
     pub(crate) in_force: Option<Shown>,
@@ -204,7 +204,7 @@ impl RouteSeries {
         })
     }
 
-    /// The edition that was assembled last is in force: sides and upstreams that it does not name disappear.
+    /// The generation that was assembled last is in force: sides and upstreams that it does not name disappear.
     /// Gives back the move, if it is one.
     pub(crate) fn settle(&self, by: &'static str) -> Option<Moved> {
         let mut dials = self.dials.lock();

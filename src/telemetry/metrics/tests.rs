@@ -195,7 +195,7 @@ fn a_variant_that_is_gone_has_no_series() {
 }
 
 #[test]
-fn moves_are_counted_when_an_edition_takes_force_and_not_before() {
+fn moves_are_counted_when_a_generation_takes_force_and_not_before() {
     let metrics = metrics();
     metrics.route(&labels("a", Stage::Shadow, 0.0));
     metrics.retain(|_| true, |_| true, "file");

@@ -1,4 +1,4 @@
-//! One edition: a snapshot with all that its requests need at hand, so that nothing is looked up by name on their path.
+//! One generation: a snapshot with all that its requests need at hand, so that nothing is looked up by name on their path.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::telemetry::{Metrics, QueueMeters, RouteLabels, RouteMeters, WantedSha
 use crate::upstream::{Pool, Upstreams};
 
 /// Everything in force for one generation of the file.
-pub struct Edition {
-    pub generation: u64,
+pub struct Generation {
+    pub number: u64,
     pub snapshot: Arc<Snapshot>,
     /// By `UpstreamId`.
     pub pools: Vec<Arc<Pool>>,
     /// By `UpstreamId`: the meters of upstreams with `max_in_flight`.
     queues: Vec<Option<Arc<QueueMeters>>>,
     /// By `RouteId`.
-    pub routes: Vec<RouteEdition>,
+    pub routes: Vec<RouteInForce>,
     /// For requests that no route takes.
-    pub unmatched: RouteEdition,
+    pub unmatched: RouteInForce,
     /// By `UpstreamId`: the routes that rewrite their paths for it, the longest literal part first.
     pub rewriting: Vec<Vec<Arc<Route>>>,
     /// Some upstream is told of clients' connections.
@@ -34,11 +34,11 @@ pub struct Edition {
 }
 
 /// One route with its meters and what moves.
-pub struct RouteEdition {
+pub struct RouteInForce {
     /// `None` for requests that no route takes.
     pub route: Option<Arc<Route>>,
     pub policy: Policy,
-    /// In force, as `live` held it when the edition was assembled.
+    /// In force, as `live` held it when the generation was assembled.
     pub dial: Dial,
     pub state: Arc<RouteState>,
     /// `None` where the route has no gate.
@@ -49,7 +49,7 @@ pub struct RouteEdition {
     pub copies: Option<Arc<Copies>>,
 }
 
-impl RouteEdition {
+impl RouteInForce {
     pub fn name(&self) -> &str {
         self.route.as_ref().map_or(UNMATCHED, |route| &route.name)
     }
@@ -63,11 +63,11 @@ impl RouteEdition {
 /// The route label of requests that no route takes.
 pub const UNMATCHED: &str = "unmatched";
 
-impl Edition {
+impl Generation {
     /// Brings a snapshot together with its pools, meters and keys. Routes that stay keep their state and their series. Must be
     /// called within the control runtime, which keeps pools and keys true to the world.
     pub fn assemble(
-        generation: u64,
+        number: u64,
         snapshot: Arc<Snapshot>,
         upstreams: &Arc<Upstreams>,
         live: &Live,
@@ -76,7 +76,7 @@ impl Edition {
         access: &Access,
     ) -> Self {
         let pools = upstreams.reconcile(&snapshot.upstreams);
-        let routes: Vec<RouteEdition> = snapshot
+        let routes: Vec<RouteInForce> = snapshot
             .routes
             .iter()
             .map(|route| {
@@ -87,7 +87,7 @@ impl Edition {
                 let redirects = route.redirect.is_some();
                 let meters = metrics.route(&labels(&route.name, (&route.policy, redirects), dial, &snapshot));
                 let gate = route.policy.gate.as_ref().map(|_| state.gate());
-                RouteEdition {
+                RouteInForce {
                     copies: shadow.route(route, &snapshot.upstreams, &meters, gate.clone()),
                     meters,
                     dial,
@@ -105,7 +105,7 @@ impl Edition {
             entry.meters.breaker_open(entry.has_breaker() && entry.state.breaker.is_open());
         }
         let policy = passing(&snapshot);
-        let unmatched = RouteEdition {
+        let unmatched = RouteInForce {
             meters: metrics.route(&labels(UNMATCHED, (&policy, false), policy.dial, &snapshot)),
             dial: policy.dial,
             state: Arc::new(RouteState::default()),
@@ -120,10 +120,10 @@ impl Edition {
         let tells_clients = snapshot.upstreams.iter().any(|spec| spec.proxy_protocol.is_some());
         let rewriting = rewriting(&snapshot);
         let reads_forwarded = snapshot.routes.iter().any(|route| reads_forwarded(route));
-        Self { generation, snapshot, pools, queues, routes, unmatched, rewriting, tells_clients, reads_forwarded }
+        Self { number, snapshot, pools, queues, routes, unmatched, rewriting, tells_clients, reads_forwarded }
     }
 
-    pub fn route(&self, id: Option<RouteId>) -> &RouteEdition {
+    pub fn route(&self, id: Option<RouteId>) -> &RouteInForce {
         id.and_then(|id| self.routes.get(id.index())).unwrap_or(&self.unmatched)
     }
 

@@ -1,0 +1,32 @@
+//! What the rooms of a running proxy share.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::{Access, Generation};
+use crate::fleet::Fleet;
+use crate::learn::Learner;
+use crate::live::{InForce, Live};
+use crate::notify::Notifier;
+use crate::shadow::Shadow;
+use crate::store::Store;
+use crate::telemetry::Telemetry;
+use crate::upstream::Upstreams;
+
+/// One handle instead of an `Arc` for each part in every constructor.
+pub struct App {
+    pub in_force: InForce<Generation>,
+    pub live: Arc<Live>,
+    pub access: Arc<Access>,
+    pub telemetry: Arc<Telemetry>,
+    pub upstreams: Arc<Upstreams>,
+    pub shadow: Arc<Shadow>,
+    pub learner: Arc<Learner>,
+    pub store: Arc<Store>,
+    pub notifier: Arc<Notifier>,
+    /// `None`: this proxy is alone.
+    pub fleet: Option<Arc<Fleet>>,
+    /// The runtime of everything that is not a request: admin, health, discovery, reloads.
+    pub control: Handle,
+}
