@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::matcher::{ConditionKind, ConditionOn};
 use super::matching::Matching;
 use super::precedence::ConditionRank;
-use super::rule::{Condition, ConditionKind, Rule};
+use super::rule::Rule;
 use super::segment::Segment;
 use super::tree::folded;
 use super::{Route, RouteId};
@@ -67,7 +68,7 @@ impl<'a> Findings<'a> {
 
     /// Places whose paths overlap and whose ranks are equal. Routes that ask one value for different things are put
     /// apart first, so that a thousand routes told apart by one header are not compared in pairs.
-    fn within(&mut self, group: &[&Place], split_by: &mut Vec<(Kind, &'a str)>) {
+    fn within(&mut self, group: &[&Place], split_by: &mut Vec<(ConditionOn, &'a str)>) {
         let key = if group.len() > FEW { self.common_value(group, split_by) } else { None };
         let Some(key) = key else { return self.in_pairs(group) };
         let mut by_value: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
@@ -95,12 +96,14 @@ impl<'a> Findings<'a> {
     }
 
     /// The value that most of the group ask to be equal to something, if at least half do.
-    fn common_value(&self, group: &[&Place], but: &[(Kind, &'a str)]) -> Option<(Kind, &'a str)> {
-        let mut counts: BTreeMap<(Kind, &'a str), usize> = BTreeMap::new();
+    fn common_value(&self, group: &[&Place], but: &[(ConditionOn, &'a str)]) -> Option<(ConditionOn, &'a str)> {
+        let mut counts: BTreeMap<(ConditionOn, &'a str), usize> = BTreeMap::new();
         for place in group {
-            for (kind, conditions) in kinds(self.rule(place)) {
-                for condition in conditions.iter().filter(|own| matches!(own.kind, ConditionKind::Equal(_))) {
-                    *counts.entry((kind, &*condition.name)).or_default() += 1;
+            for on in ConditionOn::ALL {
+                for condition in
+                    self.rule(place).conditions(on).iter().filter(|own| matches!(own.kind, ConditionKind::Equal(_)))
+                {
+                    *counts.entry((on, &*condition.name)).or_default() += 1;
                 }
             }
         }
@@ -169,20 +172,8 @@ impl<'a> Findings<'a> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Header,
-    Cookie,
-    Query,
-}
-
-fn kinds(rule: &Rule) -> [(Kind, &[Condition]); 3] {
-    [(Kind::Header, &rule.headers), (Kind::Cookie, &rule.cookies), (Kind::Query, &rule.query)]
-}
-
-fn equal_value<'a>(rule: &'a Rule, (kind, name): (Kind, &str)) -> Option<&'a str> {
-    let (_, conditions) = kinds(rule).into_iter().find(|(own, _)| *own == kind)?;
-    conditions.iter().find_map(|condition| match &condition.kind {
+fn equal_value<'a>(rule: &'a Rule, (on, name): (ConditionOn, &str)) -> Option<&'a str> {
+    rule.conditions(on).iter().find_map(|condition| match &condition.kind {
         ConditionKind::Equal(value) if *condition.name == *name => Some(&**value),
         _ => None,
     })

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::facts::{ConditionOn, Facts};
+use super::facts::Facts;
+use super::matcher::{ConditionKind, ConditionOn, HostPattern};
 use super::matching::Matching;
 use super::precedence::Precedence;
-use super::rule::{ConditionKind, HostPattern, Rule, Unmet};
+use super::rule::{Rule, Unmet};
 use super::segment::Segment;
 use super::table::{Found, RouteTable};
 use super::template::Template;
@@ -107,7 +108,7 @@ impl RouteTable {
                 on,
                 name: condition.name.clone(),
                 kind: condition.kind.clone(),
-                missing: !facts.has(on, &condition.name),
+                missing: !on.has(&condition.name, facts),
             },
             (None, Some(found)) => {
                 let winner = &self.routes()[found.route.index()].rule;
@@ -142,12 +143,9 @@ fn less(
     if own.names_methods != best.names_methods {
         return Lost::LessSpecific(LessSpecific::Methods);
     }
-    let counts = [
-        (ConditionOn::Header, own.headers, best.headers),
-        (ConditionOn::Cookie, own.cookies, best.cookies),
-        (ConditionOn::Query, own.query, best.query),
-    ];
-    if let Some((on, own, winner)) = counts.into_iter().find(|(_, own, best)| own != best) {
+    let differs = |on: &ConditionOn| rule.conditions(*on).len() != winner.conditions(*on).len();
+    if let Some(on) = ConditionOn::ALL.into_iter().find(differs) {
+        let (own, winner) = (rule.conditions(on).len(), winner.conditions(on).len());
         return Lost::LessSpecific(LessSpecific::Conditions { on, own, winner });
     }
     if own.priority == best.priority {

@@ -1,7 +1,6 @@
 //! The facts that routing may use of a request. Borrowed from it: nothing is copied on the hot path.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::net::IpAddr;
 
 use http::Method;
@@ -28,24 +27,6 @@ pub struct Facts<'a> {
     pub upgrade: bool,
 }
 
-/// The part of a request that a condition looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConditionOn {
-    Header,
-    Cookie,
-    Query,
-}
-
-impl fmt::Display for ConditionOn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Header => "header",
-            Self::Cookie => "cookie",
-            Self::Query => "query",
-        })
-    }
-}
-
 impl<'a> Facts<'a> {
     /// The method on the wire.
     #[must_use]
@@ -70,15 +51,6 @@ impl<'a> Facts<'a> {
             }
             std::str::from_utf8(unquoted(pair[equals + 1..].trim_ascii())).ok()
         })
-    }
-
-    /// Whether the request has any value under this name.
-    pub(super) fn has(&self, on: ConditionOn, name: &str) -> bool {
-        match on {
-            ConditionOn::Header => self.headers.has(name),
-            ConditionOn::Cookie => self.cookie(name).is_some(),
-            ConditionOn::Query => self.query_value(name).is_some(),
-        }
     }
 
     /// The first value of this query key, percent-decoded, `+` read as a space, what is not UTF-8 as U+FFFD; a key without

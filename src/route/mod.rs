@@ -10,8 +10,8 @@ mod edits;
 mod explain;
 mod facts;
 mod identity;
+mod matcher;
 mod matching;
-mod methods;
 mod near;
 mod network;
 mod path;
@@ -34,19 +34,19 @@ pub use call::{Argument, ArgumentKind, ArgumentSource, Arguments, BadArguments, 
 pub use captures::Captures;
 pub use edits::{AnswerEdits, HeaderEdits, Rewrite};
 pub use explain::{Candidate, Explanation, LessSpecific, Lost, linear};
-pub use facts::{ConditionOn, Facts};
+pub use facts::Facts;
 pub use identity::{
     BadValueTemplate, CacheBy, CredentialSource, ForwardAuth, IdentityRules, TokenExchange, ValueTemplate,
 };
+pub use matcher::{Condition, ConditionKind, ConditionOn, HostPattern, HostRank, MethodSet};
 pub use matching::Matching;
-pub use methods::MethodSet;
 pub use near::{Miss, NearMiss};
 pub use network::Network;
 pub use path::{NormalPath, PathRefused, normalise, normalise_bytes, resolve};
-pub use precedence::{ConditionRank, HostRank, Precedence, SegmentRank};
+pub use precedence::{ConditionRank, Precedence, SegmentRank};
 pub use redirect::Redirect;
 pub use rewrite::{PathPiece, PathRewrite};
-pub use rule::{Condition, ConditionKind, HostPattern, Rule};
+pub use rule::Rule;
 pub use segment::{Parameter, Segment};
 pub use table::{Found, MAX_PATHS, RouteTable};
 pub use template::{Template, TemplateError};

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
+use super::matcher::HostRank;
 use super::matching::Matching;
-use super::rule::{HostPattern, Rule};
+use super::rule::Rule;
 use super::segment::Segment;
 use super::template::Template;
 
@@ -14,14 +15,6 @@ pub struct Precedence {
     /// From the left.
     pub path: Vec<SegmentRank>,
     pub conditions: ConditionRank,
-}
-
-/// The longest suffix wins among wildcards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HostRank {
-    Any,
-    Wildcard(usize),
-    Exact,
 }
 
 /// More literal bytes win among parameters with affixes.
@@ -49,19 +42,9 @@ impl Precedence {
     #[must_use]
     pub fn of(rule: &Rule, template: &Template, matching: Matching) -> Self {
         Self {
-            host: HostRank::of(&rule.host),
+            host: rule.host.rank(),
             path: path_ranks(template, matching).collect(),
             conditions: ConditionRank::of(rule),
-        }
-    }
-}
-
-impl HostRank {
-    fn of(host: &HostPattern) -> Self {
-        match host {
-            HostPattern::Any => Self::Any,
-            HostPattern::Wildcard(suffix) => Self::Wildcard(suffix.len()),
-            HostPattern::Exact(_) => Self::Exact,
         }
     }
 }

@@ -8,10 +8,11 @@ use http::Method;
 
 use super::ambiguity::{Ambiguity, Place, ambiguities};
 use super::facts::Facts;
+use super::matcher::{HOST_BYTES, HostPattern};
 use super::matching::Matching;
 use super::path::{NormalPath, PathRefused};
 use super::precedence::{ConditionRank, compare_paths};
-use super::rule::{HOST_BYTES, HostPattern, Rule, takes_method};
+use super::rule::Rule;
 use super::segment::{Segment, leaves_value};
 use super::template::{Template, matched_path};
 use super::tree::{NONE, Run, Tree, folded};
@@ -267,7 +268,7 @@ impl Entry {
     fn new(place: &Place, rule: &Rule) -> Self {
         let methods = rule.methods.as_ref().filter(|methods| !methods.is_all());
         let bits = methods.map_or(u16::MAX, |methods| {
-            let head = if takes_method(methods, &Method::HEAD) { method_bit(&Method::HEAD) } else { 0 };
+            let head = if methods.takes(&Method::HEAD) { method_bit(&Method::HEAD) } else { 0 };
             let others = if methods.has_extensions() { EXTENSION } else { 0 };
             methods.known_bits() | head | others
         });
@@ -285,5 +286,5 @@ impl Entry {
 }
 
 fn method_bit(method: &Method) -> u16 {
-    super::methods::bit(method).unwrap_or(EXTENSION)
+    super::matcher::bit(method).unwrap_or(EXTENSION)
 }

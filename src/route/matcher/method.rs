@@ -1,4 +1,4 @@
-//! A set of HTTP methods: the known ones as bits, others by name.
+//! The method: a set, the known ones as bits, others by name.
 
 use http::Method;
 
@@ -22,7 +22,7 @@ const KNOWN: [Method; 9] = [
 ];
 
 /// The bit of a known method.
-pub(super) fn bit(method: &Method) -> Option<u16> {
+pub(in crate::route) fn bit(method: &Method) -> Option<u16> {
     Some(match *method {
         Method::GET => 1,
         Method::HEAD => 1 << 1,
@@ -61,12 +61,12 @@ impl MethodSet {
         }
     }
 
-    pub(super) const fn known_bits(&self) -> u16 {
+    pub(in crate::route) const fn known_bits(&self) -> u16 {
         self.known
     }
 
     /// Whether it has methods by name.
-    pub(super) const fn has_extensions(&self) -> bool {
+    pub(in crate::route) const fn has_extensions(&self) -> bool {
         !self.others.is_empty()
     }
 
@@ -81,6 +81,19 @@ impl MethodSet {
             Some(bit) => self.known & bit != 0,
             None => self.is_all() || self.others.contains(method),
         }
+    }
+
+    /// A set with GET takes HEAD as well.
+    #[must_use]
+    pub fn takes(&self, method: &Method) -> bool {
+        self.contains(method) || (*method == Method::HEAD && self.contains(&Method::GET))
+    }
+
+    /// Whether no request has a method that both take.
+    pub(in crate::route) fn excludes(&self, other: &Self) -> bool {
+        self.is_disjoint(other)
+            && !(self.contains(&Method::GET) && other.contains(&Method::HEAD))
+            && !(self.contains(&Method::HEAD) && other.contains(&Method::GET))
     }
 
     #[must_use]
