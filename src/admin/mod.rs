@@ -134,7 +134,7 @@ impl HttpServerApp for Desk {
         let asked = moves::Asked::of(session.req_header());
         let method = session.req_header().method.clone();
         let is_page = !self.metrics_only && self.pages.has(path);
-        // Pages ask for themselves who looks.
+        // Pages identify their visitor themselves.
         let permitted = if is_page { None } else { Some(self.permitted(&session, path)) };
         let reply = match permitted {
             None => self.page(&mut session, shutdown).await?,
@@ -191,7 +191,7 @@ impl Desk {
         })
     }
 
-    /// A page of the console, which knows by itself who may see it. `None`: it was a stream, and has ended.
+    /// A page of the console, which checks its visitor's role itself. `None`: it was a stream, and has ended.
     async fn page(&self, session: &mut ServerSession, shutdown: &ShutdownWatch) -> Option<Reply> {
         let head = session.req_header();
         if let Err(refused) = from_our_pages(&self.parts, head) {

@@ -29,7 +29,7 @@ impl PageRequest {
     }
 }
 
-/// Pages for people. They decide by themselves who may see them, and what may be pressed.
+/// Pages for people. They check the visitor's role themselves, and draw only the buttons that it may press.
 #[async_trait]
 pub trait PageServer: Send + Sync {
     /// There is a page at this path.

@@ -52,7 +52,7 @@ pub fn run(args: RunArgs) -> Exit {
         Err(exit) => return exit,
     };
     announce(&running);
-    // After an upgrade the service manager has to be told who it is that it watches now.
+    // After an upgrade the service manager has to be told the process that it watches now.
     notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
     if let Some(pause) = watchdog() {
         control.spawn(alive(pause));

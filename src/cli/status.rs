@@ -231,7 +231,7 @@ fn endpoint_why(endpoint: &Value) -> &str {
     endpoint["why"].as_str().unwrap_or("")
 }
 
-/// Of an upstream that takes only so many requests at once, while that is felt.
+/// The queue of an upstream with `max_in_flight`, while requests wait in it.
 fn queue(queue: &Value) -> String {
     match (queue["in_flight"].as_u64(), queue["max_in_flight"].as_u64(), queue["waiting"].as_u64()) {
         (Some(busy), Some(most), Some(waiting)) if busy >= most || waiting > 0 => {

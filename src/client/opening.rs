@@ -18,7 +18,7 @@ struct Opening {
     ended: Notify,
 }
 
-/// The right to make a connection; dropping it lets those who wait look again.
+/// The right to make a connection; dropping it wakes the waiting tasks.
 #[derive(Debug)]
 pub(super) struct Turn {
     key: u64,

@@ -393,7 +393,7 @@ const KINDS: [(&str, &str, Make, &[(Fault, &[&str])]); 10] = [
     ),
 ];
 
-/// The report after so many requests with this fault in 1 % of the service's answers.
+/// The report after all requests with this fault in 1 % of the service's responses.
 fn after(seed: u64, media: &str, make: Make, fault: Fault) -> Report {
     let rules = Rules::default();
     let mut random = fastrand::Rng::with_seed(seed);

@@ -76,7 +76,7 @@ fn without_token(address: &str, span: Span, draft: &mut Draft<'_>) {
     );
 }
 
-/// Everybody who may use the listener: `token` is one called so, who may do everything.
+/// The callers that may use the listener: `token` is one of that name, with every role.
 pub(super) fn tokens(server: &config::Server, draft: &mut Draft<'_>) -> Vec<AdminToken> {
     let own =
         server.token.get().map(|token| AdminToken { name: "token".into(), token: secret(token), role: Role::Operate });

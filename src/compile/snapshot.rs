@@ -90,7 +90,7 @@ pub enum Role {
     Operate,
 }
 
-/// One who may use the admin listener.
+/// A caller that may use the admin listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminToken {
     pub name: Arc<str>,

@@ -134,7 +134,7 @@ choices! {
         FleetLost "fleet-lost",
     }
     /// What happens and may be told to other programs. `verdict` and `fault` are of the live stream, which a program that follows a
-    /// gate or an experiment need not read beside the broker; nobody gets them who does not ask.
+    /// gate or an experiment need not read beside the broker; only a filter that names them gets them.
     EventKind: "a kind of event" {
         Exchange "exchange",
         Difference "difference",

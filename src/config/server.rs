@@ -62,7 +62,7 @@ table! {
 }
 
 table! {
-    /// One who may use the admin listener.
+    /// A caller that may use the admin listener.
     pub struct AdminToken {
         /// Stands in the log and in the journal.
         name: String = required,
@@ -114,8 +114,8 @@ table! {
 }
 
 table! {
-    /// Certificates by RFC 8555, one for each host; whoever uses this agrees to the authority's terms. Until the first one is there,
-    /// handshakes for its host are refused, unless a certificate of `certificates` is for it.
+    /// Certificates by RFC 8555, one for each host; using this means agreeing to the authority's terms. Until the first one is
+    /// there, handshakes for its host are refused, unless a certificate of `certificates` is for it.
     pub struct Acme {
         /// The names, each reachable from the authority on port 80 (http-01) or 443 (tls-alpn-01).
         hosts: Vec<Item<String>> = required,

@@ -19,7 +19,7 @@ use crate::reload::{
     Asked, Author, MoveMade, NotAnAct, NotMoved, Preview, ReloadResult, Request, VERBS, WrittenAct, in_words,
 };
 
-/// What somebody wants to do, read from a query or a form.
+/// The action that a visitor asks for, read from a query or a form.
 pub enum Command {
     Press,
     Release,

@@ -17,7 +17,7 @@ use crate::proxy::{Generation, RouteInForce, meter_index};
 
 /// Routes on one page.
 const PAGE: usize = 200;
-/// The sparkline: so many steps, of this length once the program runs for a quarter of an hour.
+/// The sparkline: its number of steps, and their length once the program runs for a quarter of an hour.
 const STEPS: usize = 30;
 const STEP: Duration = Duration::from_secs(30);
 /// Counts are not kept more finely.

@@ -136,7 +136,7 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
         .iter()
         .map(|parameter| format!("{}: {} {}", parameter.name, count(parameter.kinds), parameter.kind))
         .collect();
-    // What a number or a uuid is needs nobody; words were told apart by how they are spread.
+    // A number or a uuid needs no person's word; words were told apart by how they are spread.
     let guessed = endpoint.route.is_none() && endpoint.parameters.iter().any(|parameter| !parameter.sure);
     html! {
         tr data-row={ (endpoint.method) " " (plain(&endpoint.path)) } {

@@ -1,4 +1,4 @@
-//! Who looks at the console, and what may be pressed: sessions, one-time links, guesses, and the words that forms carry.
+//! Visitors of the console and their roles: sessions, one-time links, guesses, and the words that forms carry.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::compile::Role;
 const MOST: usize = 64;
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 const LONGEST_SILENCE: Duration = Duration::from_secs(30 * 60);
-/// A one-time link that nobody followed.
+/// A one-time link that was not followed yet.
 const LINK: Duration = Duration::from_secs(60);
 /// Wrong tokens from one address in a minute; then it waits.
 const GUESSES: u32 = 5;
@@ -28,7 +28,7 @@ const BYTES: usize = 16;
 
 type Hash = [u8; 32];
 
-/// Everybody who is signed in. It is gone with the process.
+/// The sessions. They end with the process.
 pub struct Sessions {
     random: SystemRandom,
     key: hmac::Key,

@@ -48,7 +48,7 @@ use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
 use shared::SharedPages;
 use visitor::{How, Visitor, posted, visitor};
 
-/// The pages, and who is signed in.
+/// The pages, and the sessions.
 pub struct Console {
     sessions: Sessions,
     shared: SharedPages,
@@ -251,7 +251,7 @@ impl Console {
         Reply::html(200, frame.page("File", &main))
     }
 
-    /// A form that may change something, by somebody who may.
+    /// A form that may change something, from a visitor whose role allows it.
     fn allowed(&self, frame: Layout<'_>, request: &PageRequest, act: &str) -> Result<Form, Reply> {
         let visitor: &Visitor = frame.visitor;
         let form = posted(&self.sessions, request, visitor, act)?;

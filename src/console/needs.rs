@@ -11,7 +11,7 @@ use crate::migration::Stage;
 use crate::proxy::Generation;
 use crate::upstream::EndpointState;
 
-/// One thing that needs somebody.
+/// One thing that needs a person.
 pub struct Note {
     /// `bad`, `warn` or `good`.
     pub class: &'static str,

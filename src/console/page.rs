@@ -1,4 +1,4 @@
-//! What stands around every page: head, navigation, who looks, the big red button, keys.
+//! What stands around every page: head, navigation, the visitor, the big red button, keys.
 
 use std::sync::LazyLock;
 
@@ -84,7 +84,7 @@ impl Layout<'_> {
         }
     }
 
-    /// Whether it is live, which generation is in force, who looks, and the button.
+    /// Whether it is live, the generation in force, the visitor, and the button.
     fn who(&self) -> Markup {
         let generation = self.parts.app.in_force.load();
         let pressed = self.parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
@@ -107,7 +107,7 @@ impl Layout<'_> {
         }
     }
 
-    /// A link to the page that asks before it acts. Who may not press it does not see it.
+    /// A link to the page that asks before it acts; drawn only for roles that may press it.
     pub fn act(&self, word: &str, class: &str, query: &str) -> Markup {
         html! {
             @if self.visitor.operates() {

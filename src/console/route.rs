@@ -239,7 +239,7 @@ fn evidence(metric: &str, value: &serde_json::Value) -> Markup {
     item(class, mark, title, &format!("{} of {}{slower}{against}{needs}", rate(service), count(service.1)))
 }
 
-/// Mark, title and figures for those who decide by themselves.
+/// Mark, title and figures, for a person who decides without a gate.
 fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, String)> {
     let mut list = Vec::new();
     let (requests, _) = verdict::side(row, "service");

@@ -1,4 +1,4 @@
-//! Pages that redraw themselves are drawn once a second for all who look at the same one, however many these are.
+//! Pages that redraw themselves are drawn once a second for all their viewers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST: usize = 32;
 
 struct Drawn {
-    /// Path, query, and who looks at what state: all that a page is drawn from, but for figures and times.
+    /// Path, query, role and state: all that a page is drawn from, but for figures and times.
     of: String,
     at: Instant,
     text: Arc<str>,

@@ -13,7 +13,7 @@ use super::visitor::{How, address, cookie, key_of, posted, set_cookie};
 use crate::admin::{PageRequest, Reply};
 use crate::message::percent_encoded;
 
-/// Somebody unknown asked for a page: a browser is shown where to sign in, a program is told what is missing.
+/// An unknown visitor asked for a page: a browser is shown where to sign in, a program is told what is missing.
 pub fn wanted(request: &PageRequest) -> Reply {
     let browser = request.field("accept").is_some_and(|accept| accept.contains("text/html"));
     if !browser || request.method != Method::GET {
@@ -105,7 +105,7 @@ fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Rep
         return shown(frame, sessions, request, form.get("next"), Some("This token is not known."), 403);
     };
     tracing::info!(name = &*key.name, "signed in at the console");
-    // Another value than before: one that was known to somebody opens nothing.
+    // Another value than before: one that had leaked opens nothing.
     let value = sessions.open(key.name.clone(), key.role, now);
     set_cookie(Reply::see_other(next_of(form.get("next"))), name, &value, &rest)
 }

@@ -14,7 +14,7 @@ use crate::telemetry::Event;
 
 /// How often it is looked whether something moved.
 const LOOK: Duration = Duration::from_secs(1);
-/// Figures change all the time: so many looks apart a page is drawn anew although nothing moved.
+/// Figures change all the time: after this many looks a page is drawn anew although nothing moved.
 const FIGURES: u32 = 5;
 
 /// Says once a second at most that there is something new. It watches no request: a hundred open pages cost the request path

@@ -93,7 +93,7 @@ pub fn verdict(route: &RouteStatus, uptime: f64) -> Opinion {
     }
 }
 
-/// Without a gate nobody judges: the figures are said, and no more.
+/// Without a gate there is no verdict: the figures are shown, and no more.
 fn canary(route: &RouteStatus) -> Opinion {
     match (error_rate(route, "service"), error_rate(route, "monolith")) {
         (Some(service), Some(monolith)) if service > monolith + 0.01 => {

@@ -1,4 +1,4 @@
-//! Who asks for a page, how that is known, and what may be done.
+//! The visitor of a page: the name, how it is known, the role.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::shown::cut;
 use crate::admin::{AdminKey, PageRequest, Parts, Reply, same};
 use crate::compile::Role;
 
-/// Who looks.
+/// The visitor of a page.
 #[derive(Debug, Clone)]
 pub struct Visitor {
     pub name: Arc<str>,
@@ -24,7 +24,7 @@ pub struct Visitor {
     pub brought: bool,
 }
 
-/// How it is known who that is.
+/// How the visitor is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// There are no tokens, and the listener is on loopback.

@@ -21,7 +21,7 @@ macro_rules! codes {
                 match self { $(Self::$name => $word,)* }
             }
 
-            /// One line for a reader who looks the word up.
+            /// One line of reference.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning,)* }

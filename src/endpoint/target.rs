@@ -55,7 +55,7 @@ pub struct BrokerSpec {
     pub virtual_host: Box<str>,
 }
 
-/// A server of NATS; without a user nobody logs in.
+/// A server of NATS; without a user there is no login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsServer {
     pub host: Box<str>,

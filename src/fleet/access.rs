@@ -1,4 +1,4 @@
-//! How etcd is reached: its members, who it has to be, and who we are.
+//! How etcd is reached: its members, the identity it must prove, and ours.
 
 use std::path::Path;
 use std::sync::Arc;

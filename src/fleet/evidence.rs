@@ -45,7 +45,7 @@ impl Fleet {
         self.shared.sums.lock().totals(route)
     }
 
-    /// Whether those who report carry enough of the traffic.
+    /// Whether the reporting replicas carry enough of the traffic.
     pub fn heard(&self, patience: Duration) -> HeardReplicas {
         let seen = self.shared.seen.lock();
         self.shared.sums.lock().heard(seen.members.keys().map(|name| &**name), patience, Instant::now())

@@ -116,7 +116,7 @@ impl Sums {
         self.totals.get(route).cloned().unwrap_or_default()
     }
 
-    /// Whether those who reported within `patience` carry two thirds of the traffic of those who are there. Who is silent counts
+    /// Whether the replicas that reported within `patience` carry two thirds of the traffic of all present. A silent one counts
     /// with the traffic of its last minute.
     pub fn heard<'m>(&self, members: impl Iterator<Item = &'m str>, patience: Duration, now: Instant) -> HeardReplicas {
         let (mut heard, mut of, mut requests, mut all) = (0, 0, 0_u64, 0_u64);

@@ -56,7 +56,7 @@ pub enum NotMade {
     NotStarted,
     #[error("the server is stopping")]
     Stopping,
-    /// In words; who moves says why.
+    /// The mover's reason, in words.
     #[error("{0}")]
     Refused(String),
 }
@@ -85,7 +85,7 @@ impl Gates {
         Arc::new(Self { app, journal, reports: Mutex::default(), mover: OnceLock::new(), routes: Mutex::default() })
     }
 
-    /// Begins to look. Ends with the last who holds the gates.
+    /// Begins to look. The thread ends when the last `Arc` of the gates is dropped.
     pub fn start(self: &Arc<Self>, mover: Mover) {
         assert!(self.mover.set(mover).is_ok(), "started once, with the server");
         let gates = Arc::downgrade(self);

@@ -29,7 +29,7 @@ const ENOUGH: u32 = 20;
 const ENOUGH_AT_ONCE: u32 = 6;
 /// Words of one format that are none of the values beside them, which are more than ten times as many.
 const FEW_FORMATS: u32 = 12;
-/// So many words, of which every third has two hyphens; and what that says.
+/// From this many words on, of which every third has two hyphens, they are titles; and the evidence that this gives.
 const MANY_TITLES: u32 = 16;
 const TITLES: f64 = 2.0;
 /// The share of exchanges that codes have where all are codes, and what that says.
@@ -230,7 +230,7 @@ impl<'a> Facts<'a> {
         if self.sure > 0 && self.kinds < 8 {
             sum -= 1.0;
         }
-        // So many words with several hyphens are titles, also when all of them are known.
+        // Above this number, words with several hyphens are titles, also when all of them are known.
         if self.hyphened >= 0.3 && self.kinds >= MANY_TITLES {
             sum += TITLES;
         }

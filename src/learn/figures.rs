@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Learner;
 use crate::inventory::Report;
 
-/// An endpoint that the monolith did not answer for so long is moved; one that nobody asked for is silent. Minutes.
+/// Minutes without an answer of the monolith after which an endpoint is moved, and without a request after which it is silent.
 pub const LONG: u32 = 30 * 24 * 60;
 
 /// Endpoints by how they stand.

@@ -103,7 +103,7 @@ fn headers_of_version_2_are_read() {
     }
 }
 
-/// Every beginning of a header waits for the rest, whoever cuts it; what is written is read.
+/// Every beginning of a header waits for the rest, wherever it is cut; what is written is read.
 #[test]
 fn what_is_written_is_read_however_it_is_cut() {
     let pairs = [
@@ -124,7 +124,7 @@ fn what_is_written_is_read_however_it_is_cut() {
     }
 }
 
-/// Nothing that anybody sends makes the reader panic, wait without bound, or claim bytes that are not there.
+/// No bytes make the reader panic, wait without bound, or claim bytes that are not there.
 #[test]
 fn whatever_is_sent_is_read_within_bounds() {
     let mut random = fastrand::Rng::with_seed(16);

@@ -131,7 +131,7 @@ impl Standing {
             self.by = turn.by;
         }
         match turn.action {
-            // A person who forgets comparisons says nothing of the service: a roll-back stays latched.
+            // Forgetting comparisons says nothing of the service: a roll-back stays latched.
             Action::Reset if turn.by == By::Person => {}
             Action::File | Action::Advance | Action::Promote | Action::Reset => {
                 self.latched = false;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::compile::NotifyTarget;
 use crate::config::{Notice, NotifyFormat};
 
-/// Alertmanager forgets an alert that nobody repeats; a latched route stays latched until somebody acts.
+/// Alertmanager forgets an alert that is not repeated; a latched route stays latched until a person acts.
 const STAYS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// One thing to tell.

@@ -164,7 +164,7 @@ impl Failure {
         matches!(self, Self::NoEndpoint | Self::Queue | Self::Connect | Self::Unidentified)
     }
 
-    /// One sentence for the person who made the request. Never says what is behind the proxy.
+    /// One sentence for the person behind the request. Never says what is behind the proxy.
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Refused { status: 400, .. } => "The request is malformed.",

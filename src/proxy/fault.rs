@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::route::Fault;
 
-/// The fault that this request is to suffer. It is drawn once, for the side that was decided: who falls back is spared.
+/// The fault that this request is to suffer. It is drawn once, for the side that was decided: a fallback is spared.
 pub fn drawn(exchange: &mut Exchange) -> Option<Fault> {
     let fault = exchange.route().route.as_ref()?.fault?;
     if exchange.fault_drawn || exchange.side != Some(fault.side) || !exchange.asks_service() {

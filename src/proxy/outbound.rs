@@ -18,7 +18,7 @@ use crate::telemetry::{RequestId, TraceContext};
 
 const X_MULTILITH_ROUTE: &str = "X-Multilith-Route";
 const X_MULTILITH_SIDE: &str = "X-Multilith-Side";
-/// What W3C's trace context asks everybody to pass on at least.
+/// The bytes that W3C's trace context requires every hop to pass on at least.
 const LONGEST_TRACESTATE: usize = 512;
 
 /// Where a request goes, as far as it decides what is written in it. The same for the proxy, for copies and for `explain`.

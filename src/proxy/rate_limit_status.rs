@@ -14,7 +14,7 @@ pub struct RateLimitStatus {
 }
 
 impl RateLimitStatus {
-    /// Whole seconds, rounded up: who waits as long passes.
+    /// Whole seconds, rounded up: after them a request passes.
     pub fn seconds(&self) -> u64 {
         self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0)
     }

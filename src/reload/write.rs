@@ -13,7 +13,7 @@ use crate::migration::{Dial, Stage};
 pub enum NotWritten {
     /// There is no file: the command line stands for it.
     NoFile,
-    /// A mounted `ConfigMap`, for example: who writes there would be overwritten.
+    /// A mounted `ConfigMap`, for example: what is written there would be overwritten.
     Symlink,
     Edit(Unwritable),
     Io(io::Error),

@@ -331,7 +331,8 @@ struct AcceptLoops {
 }
 
 impl AcceptLoops {
-    /// Serves the connections of one listener in so many tasks, each connection with a buffer of so many bytes for what is written.
+    /// Serves the connections of one listener: in `tasks` accept loops, with a write buffer of `write_buffer` bytes for each
+    /// connection.
     fn serve<A>(&self, runtime: &Handle, address: SocketAddr, app: A, (tasks, write_buffer): (usize, usize))
     where
         A: pingora::apps::ServerApp + Send + Sync + 'static,

@@ -140,7 +140,7 @@ impl Shadow {
             states: Mutex::default(),
             recent,
         });
-        // Ends with the last one who could put down a copy.
+        // Ends when the last sender of copies is dropped.
         let sends = Arc::downgrade(&shadow);
         runtime.spawn(async move {
             while let Some(jobs) = batches.next().await {

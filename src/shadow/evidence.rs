@@ -1,4 +1,4 @@
-//! The evidence of one route, shared by the thread that gathers it and those who read it.
+//! The evidence of one route, shared by the thread that gathers it and its readers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -43,7 +43,7 @@ pub(super) struct Subject {
     pub(super) version: Box<str>,
 }
 
-/// What the evidence of a route is about: which requests, who answers them, and how the answers are compared.
+/// What the evidence of a route is about: which requests, which upstreams answer them, and how the responses are compared.
 pub(super) fn subject(route: &Route, upstreams: &[Arc<UpstreamSpec>], rules: &Rules) -> Subject {
     let Route { rule, rewrite, answer, policy, .. } = route;
     let named = |id: UpstreamId| upstreams.get(id.index()).map(|spec| (&spec.name, whereabouts(&spec.source)));

@@ -42,7 +42,7 @@ pub struct Event {
     pub client: Option<IpAddr>,
     /// Of a request, the id under which other logs know it; otherwise empty.
     pub id: Arc<str>,
-    /// Beyond the budget: only for those who watch for its client or its id.
+    /// Beyond the budget: only for watchers that filter by its client or its id.
     pub beyond: bool,
     /// A JSON object on one line. That of a request is the line of the access log.
     pub data: Arc<str>,
@@ -134,7 +134,7 @@ pub struct Events {
     budget: Budget,
     /// What the watchers of one client or one request look for; asked where the budget is used up.
     narrow: RwLock<Vec<Arc<EventFilter>>>,
-    /// For other programs, whoever watches.
+    /// For other programs, whether or not anything watches the live events.
     forward: Option<Arc<CloudEvents>>,
 }
 

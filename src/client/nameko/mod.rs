@@ -146,7 +146,7 @@ pub enum BusDown {
     Blocked,
 }
 
-/// A worker's context has the ids of those who called, parents first.
+/// A worker's context has the ids of its callers, parents first.
 const CALL_ID_STACK: &str = "nameko.call_id_stack";
 
 /// The rest of what a worker's context is made of, under the prefix that Nameko takes off. The instrumentation of Nameko for

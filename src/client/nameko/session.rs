@@ -281,8 +281,8 @@ impl Drop for Aborted {
     }
 }
 
-/// Counts again and again who consumes the service's queue, on a channel of its own: one that asks for a queue that is not there is
-/// closed. Ends when the connection has to be made anew.
+/// Counts the consumers of the service's queue at intervals, on a channel of its own: one that asks for a queue that is not
+/// there is closed. Ends when the connection has to be made anew.
 async fn watch_consumers(connection: Connection, service: Box<str>, target: Weak<Bus>) {
     let queue = format!("rpc-{service}");
     let mut closed = 0;

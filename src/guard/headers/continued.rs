@@ -116,7 +116,7 @@ struct Said<'a> {
     /// As the trusted proxy that is nearest to the client has it.
     proto: Option<Cow<'a, [u8]>>,
     host: Option<Cow<'a, [u8]>>,
-    /// As who looks at the first element that has one reads it.
+    /// As a reader of the first element that has one understands it.
     first_proto: Option<Cow<'a, [u8]>>,
     first_host: Option<Cow<'a, [u8]>>,
 }

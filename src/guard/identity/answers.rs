@@ -232,7 +232,7 @@ mod tests {
         assert!(answers.state.lock().order.len() <= 2 * MOST);
     }
 
-    /// `shared`: what the one who asks says of its answer. Gives how often was asked.
+    /// `shared`: whether the askers let their answer be shared. Gives the number of questions.
     async fn together(shared: bool) -> usize {
         const WAITING: usize = 20;
         let answers: Arc<Answers<usize>> = Answers::new();

@@ -97,7 +97,7 @@ impl ClientIdentity {
         }
     }
 
-    /// Names the headers that the servers of a route would fill, for somebody who asks what a service would be sent. `None`: it
+    /// Names the headers that the servers of a route would fill, for `explain`. `None`: it
     /// asks no server.
     #[must_use]
     pub fn announced(route: &Route) -> Option<Self> {

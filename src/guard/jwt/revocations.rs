@@ -1,7 +1,7 @@
 //! The tokens that are no longer valid, as keys of etcd name them: watched away from the request path, kept over reloads and while etcd
 //! is away.
 //!
-//! A key below the prefix is a token or the `jti` of one. Of a token only the part that was signed counts: whoever holds it might spell
+//! A key below the prefix is a token or the `jti` of one. Of a token only the part that was signed counts: a holder might spell
 //! its signature in another way. Of an id, the spelling counts under which its API of etcd keeps the key.
 
 use std::borrow::Cow;

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A chain of certificates has some kilobytes.
 const LARGEST: usize = 1 << 20;
 
-/// `trust`: who signed the certificate of the authority's own server; `None`: an authority of this machine.
+/// `trust`: the authority that signed the certificate of the ACME server itself; `None`: an authority of this machine.
 pub(super) struct Http {
     pub(super) trust: Option<Arc<ClientConfig>>,
 }

@@ -73,7 +73,7 @@ impl Queue {
         self.state.lock().waiting.iter().take(BATCH).cloned().collect()
     }
 
-    /// So many of the oldest have arrived.
+    /// The broker has confirmed this number of the oldest.
     pub(super) fn sent(&self, count: usize) {
         let mut state = self.state.lock();
         for _ in 0..count {

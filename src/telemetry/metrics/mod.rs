@@ -1,4 +1,4 @@
-//! The metrics of contract section 5: who counts what, and the page that Prometheus reads.
+//! The metrics of contract section 5: the series of each part, and the page that Prometheus reads.
 
 mod answers;
 mod described;
