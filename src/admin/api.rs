@@ -10,7 +10,7 @@ use super::access::Caller;
 use super::button::press;
 use super::comparisons;
 use super::learned;
-use super::moves::{self, Asked};
+use super::moves::{self, ApiRequest};
 use super::plan;
 use super::reply::{Reply, compares_nothing, unknown_route};
 use super::status::{Window, has_route, route_status, routes, status};
@@ -35,7 +35,7 @@ pub async fn answer(
     caller: &Caller,
     method: &Method,
     uri: &http::Uri,
-    asked: &Asked,
+    asked: &ApiRequest,
     body: Vec<u8>,
 ) -> Reply {
     let get = *method == Method::GET || *method == Method::HEAD;
@@ -217,7 +217,7 @@ struct Button {
     reason: Option<String>,
 }
 
-async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &Asked, body: &[u8]) -> Reply {
+async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &ApiRequest, body: &[u8]) -> Reply {
     let Ok(button) = serde_json::from_slice::<Button>(body) else {
         return Reply::problem(
             400,

@@ -6,12 +6,12 @@ use serde::Deserialize;
 
 use super::Parts;
 use super::access::Caller;
-use super::moves::{self, Asked, cut};
+use super::moves::{self, ApiRequest, cut};
 use super::reply::{Reply, compares_nothing, unknown_route};
 use super::status::has_route;
 use crate::migration::dial::By;
 use crate::proxy::again;
-use crate::reload::{self, Author, NotMoved, Request};
+use crate::reload::{self, Author, MoveRequest, NotMoved};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +21,7 @@ struct Why {
 
 /// `DELETE /api/v1/routes/NAME/comparisons`: the evidence begins anew. It is in the journal first: what cannot be written
 /// there is not forgotten.
-pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Asked, body: &[u8]) -> Reply {
+pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &ApiRequest, body: &[u8]) -> Reply {
     let Some(name) = below.strip_suffix("/comparisons") else { return Reply::not_allowed("GET, HEAD") };
     if !has_route(parts, name) {
         return unknown_route();
@@ -41,7 +41,8 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ask
     let (who, reason) = (asked.who(caller), cut(reason).to_owned());
     let resetting = move || {
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
-        let request = Request { route: &route, asked: reload::Asked::Reset, author, expect_seq: None, write: false };
+        let request =
+            MoveRequest { route: &route, asked: reload::RequestedMove::Reset, author, expect_seq: None, write: false };
         let made = parts.reloader.turn(&request)?;
         parts.app.shadow.reset(&route, &who, &reason);
         Ok::<_, NotMoved>(serde_json::json!({ "reset": route, "seq": made.seq, "who": made.who, "reason": reason }))

@@ -131,7 +131,7 @@ impl HttpServerApp for Desk {
         session.set_keepalive(Some(IDLE.as_secs()));
         let uri = session.req_header().uri.clone();
         let path = uri.path();
-        let asked = moves::Asked::of(session.req_header());
+        let asked = moves::ApiRequest::of(session.req_header());
         let method = session.req_header().method.clone();
         let is_page = !self.metrics_only && self.pages.has(path);
         // Pages identify their visitor themselves.
@@ -218,7 +218,7 @@ impl Desk {
         caller: &Caller,
         method: &Method,
         uri: &http::Uri,
-        asked: &moves::Asked,
+        asked: &moves::ApiRequest,
         body: Vec<u8>,
     ) -> Reply {
         let get = *method == Method::GET || *method == Method::HEAD;
@@ -244,7 +244,7 @@ impl Desk {
     }
 
     /// A link that opens the console once.
-    fn link(&self, caller: &Caller, asked: &moves::Asked) -> Reply {
+    fn link(&self, caller: &Caller, asked: &moves::ApiRequest) -> Reply {
         let path = self.pages.link(asked.name().unwrap_or(&caller.name), caller.role);
         Reply::json(200, &serde_json::json!({ "path": path, "seconds": 60 }))
     }

@@ -11,10 +11,10 @@ use super::access::Caller;
 use super::reply::Reply;
 use crate::message::form_value;
 use crate::migration::dial::By;
-use crate::reload::{self, Author, NotAnAct, NotMoved, Request, VERBS, WrittenAct, in_words};
+use crate::reload::{self, Author, MoveRequest, NotAnAct, NotMoved, VERBS, WrittenAct, in_words};
 
 /// What of a request's head the API looks at.
-pub struct Asked {
+pub struct ApiRequest {
     /// `seq` of the journal that the client saw last.
     if_match: Option<String>,
     /// The name that the client gives itself.
@@ -27,7 +27,7 @@ const LONGEST: usize = 500;
 const MOST_ENTRIES: usize = 1000;
 const ENTRIES: usize = 100;
 
-impl Asked {
+impl ApiRequest {
     pub fn of(head: &RequestHeader) -> Self {
         let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Self {
@@ -74,7 +74,7 @@ pub fn is_act(below: &str) -> bool {
 }
 
 /// `POST /api/v1/routes/NAME/VERB`.
-pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Asked, body: Vec<u8>) -> Reply {
+pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &ApiRequest, body: Vec<u8>) -> Reply {
     let Some((route, verb)) = below.rsplit_once('/') else { return Reply::not_allowed("GET, HEAD") };
     if matches!(verb, "gate" | "comparisons" | "comparisons.hurl") {
         return Reply::not_allowed("GET, HEAD");
@@ -106,7 +106,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
     let moving = move || {
         let evidence = parts.gates.report(&route).map(|report| report.why);
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
-        let request = Request { route: &route, asked: act, author, expect_seq, write: body.write };
+        let request = MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write };
         parts.reloader.turn(&request).map(|moved| reload::MoveMade { evidence, ..moved })
     };
     match tokio::task::spawn_blocking(moving).await {
@@ -121,7 +121,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &As
 struct NotASeq;
 
 /// `If-Match: "42"` and `expect_seq` mean the same.
-fn expected(asked: &Asked, body: &Body) -> Result<Option<u64>, NotASeq> {
+fn expected(asked: &ApiRequest, body: &Body) -> Result<Option<u64>, NotASeq> {
     match asked.if_match.as_deref() {
         None | Some("*") => Ok(body.expect_seq),
         Some(tag) => {
@@ -159,7 +159,7 @@ pub(super) fn cut(text: &str) -> &str {
 }
 
 /// `GET /api/v1/journal?route=&after=&limit=`.
-pub async fn journal(parts: &Arc<Parts>, asked: &Asked) -> Reply {
+pub async fn journal(parts: &Arc<Parts>, asked: &ApiRequest) -> Reply {
     let number = |key: &str, default: u64| match asked.query(key).filter(|text| !text.is_empty()) {
         None => Ok(default),
         Some(text) => text.parse::<u64>().map_err(|_| format!("`{key}` must be a whole number")),

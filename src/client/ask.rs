@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::{ConnectError, End, Fault};
+use super::{ConnectError, End, UpstreamFault};
 use crate::endpoint::IdleCloses;
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
@@ -48,11 +48,11 @@ pub enum AskError {
     #[error("no connection: {0}")]
     Connect(#[from] ConnectError),
     #[error("{0}")]
-    Broken(Fault),
+    Broken(UpstreamFault),
 }
 
-impl From<Fault> for AskError {
-    fn from(fault: Fault) -> Self {
+impl From<UpstreamFault> for AskError {
+    fn from(fault: UpstreamFault) -> Self {
         Self::Broken(fault)
     }
 }
@@ -63,7 +63,7 @@ impl From<Fault> for AskError {
 /// # Errors
 /// The connection ended before the head of the response came, or what came is not HTTP; more than 100 interim responses; a switch
 /// of protocols.
-pub async fn ask(mut end: End, request: &Request<'_>) -> Result<Response, Fault> {
+pub async fn ask(mut end: End, request: &Request<'_>) -> Result<Response, UpstreamFault> {
     end.put_head(request.head, request.framing)?;
     let mut upload = Upload::of(request.body);
     let mut interim = 0;
@@ -72,18 +72,18 @@ pub async fn ask(mut end: End, request: &Request<'_>) -> Result<Response, Fault>
         loop {
             let head = ready!(end.poll_head(cx))?;
             if !head.is_interim() {
-                return Poll::Ready(Ok::<_, Fault>(head));
+                return Poll::Ready(Ok::<_, UpstreamFault>(head));
             }
             interim += 1;
             if interim > MOST_INTERIM {
-                return Poll::Ready(Err(Fault::Malformed("more than 100 interim responses")));
+                return Poll::Ready(Err(UpstreamFault::Malformed("more than 100 interim responses")));
             }
         }
     })
     .await?;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // What follows is not HTTP and has no end.
-        return Err(Fault::Malformed("a switch of protocols that was not asked for"));
+        return Err(UpstreamFault::Malformed("a switch of protocols that was not asked for"));
     }
     Ok(Response { head, end, upload })
 }
@@ -94,15 +94,15 @@ pub async fn ask(mut end: End, request: &Request<'_>) -> Result<Response, Fault>
 ///
 /// # Errors
 /// Those of `connect` and of [`ask`].
-pub async fn ask_over<E: From<Fault>>(
+pub async fn ask_over<E: From<UpstreamFault>>(
     kept: Option<End>,
     connect: impl Future<Output = Result<End, E>>,
     request: &Request<'_>,
 ) -> Result<Response, E> {
     if let Some(end) = kept {
         match ask(end, request).await {
-            Err(Fault::Unprocessed) => {}
-            Err(Fault::Ended(_)) if request.is_harmless_twice() => {}
+            Err(UpstreamFault::Unprocessed) => {}
+            Err(UpstreamFault::Ended(_)) if request.is_harmless_twice() => {}
             other => return Ok(other?),
         }
     }
@@ -114,7 +114,7 @@ impl Response {
     ///
     /// # Errors
     /// The connection ended before the body did, or what came is not HTTP.
-    pub async fn piece(&mut self) -> Result<Piece, Fault> {
+    pub async fn piece(&mut self) -> Result<Piece, UpstreamFault> {
         let piece = poll_fn(|cx| {
             // A server may read on although it has answered.
             self.upload.poll(cx, &mut self.end);
@@ -129,7 +129,7 @@ impl Response {
     ///
     /// # Errors
     /// As [`Response::piece`].
-    pub async fn data(&mut self) -> Result<Option<Bytes>, Fault> {
+    pub async fn data(&mut self) -> Result<Option<Bytes>, UpstreamFault> {
         match self.piece().await? {
             Piece::Data(data) => Ok(Some(data)),
             Piece::Trailers(_) | Piece::End => Ok(None),
@@ -140,7 +140,7 @@ impl Response {
     ///
     /// # Errors
     /// As [`Response::piece`].
-    pub async fn body(&mut self, largest: usize) -> Result<Option<Vec<u8>>, Fault> {
+    pub async fn body(&mut self, largest: usize) -> Result<Option<Vec<u8>>, UpstreamFault> {
         let mut body = Vec::new();
         while let Some(data) = self.data().await? {
             if body.len() + data.len() > largest {

@@ -38,7 +38,7 @@ async fn server(said: Vec<Vec<u8>>) -> (std::net::SocketAddr, Arc<AtomicUsize>) 
     (address, heads)
 }
 
-async fn connected(address: std::net::SocketAddr) -> Result<End, Fault> {
+async fn connected(address: std::net::SocketAddr) -> Result<End, UpstreamFault> {
     Ok(End::http1(TcpStream::connect(address).await?.into()))
 }
 
@@ -53,7 +53,7 @@ fn is_reused(response: Response) -> bool {
     conn.reuse().is_some()
 }
 
-async fn asked(said: &[u8]) -> Result<Vec<u8>, Fault> {
+async fn asked(said: &[u8]) -> Result<Vec<u8>, UpstreamFault> {
     let (address, _) = server(vec![said.to_vec()]).await;
     let head = head(Method::GET);
     let request = Request { head: &head, framing: Framing::None, body: &[] };
@@ -93,7 +93,7 @@ async fn a_response_that_comes_before_the_upload_was_taken_is_read() {
         let socket = connected(address).await.unwrap();
         let exchange = async {
             let mut response = ask(socket, &request).await?;
-            Ok::<_, Fault>((response.head.status.as_u16(), response.body(10).await?, is_reused(response)))
+            Ok::<_, UpstreamFault>((response.head.status.as_u16(), response.body(10).await?, is_reused(response)))
         };
         let found = tokio::time::timeout(Duration::from_secs(20), exchange).await.expect("in time").unwrap();
         assert_eq!(found, (413, Some(b"no".to_vec()), false), "{framing:?}");

@@ -9,7 +9,7 @@ use http::uri::Scheme;
 
 use super::lambda::{self, Invocation};
 use super::nameko::BusCall;
-use super::{ConnectError, Fault, Peer, Socket, connect, http1, http2, idle_pool, opening};
+use super::{ConnectError, Peer, Socket, UpstreamFault, connect, http1, http2, idle_pool, opening};
 use crate::endpoint::{HttpVersions, IdleCloses};
 use crate::message::{Framing, Piece, RequestHead, ResponseHead};
 
@@ -102,7 +102,7 @@ impl End {
     ///
     /// # Errors
     /// It cannot be sent over HTTP/2, or the connection takes no more requests. Nothing was sent then.
-    pub fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), Fault> {
+    pub fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), UpstreamFault> {
         match self {
             Self::Http1(conn) => {
                 conn.put_head(head, framing);
@@ -135,7 +135,7 @@ impl End {
     }
 
     /// Sends what was put. Ready: nothing is left. `moved` is set when something left.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), UpstreamFault>> {
         match self {
             Self::Http1(conn) => conn.poll_send(cx, moved),
             Self::Http2(stream, _) => stream.poll_send(cx, moved),
@@ -145,7 +145,7 @@ impl End {
     }
 
     /// The next head, interim ones (1xx) among them.
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
         match self {
             Self::Http1(conn) => conn.poll_head(cx),
             Self::Http2(stream, _) => stream.poll_head(cx),
@@ -166,7 +166,7 @@ impl End {
     }
 
     /// The next piece of the response's body; its end exactly once.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, UpstreamFault>> {
         match self {
             Self::Http1(conn) => conn.poll_piece(cx),
             Self::Http2(stream, _) => stream.poll_piece(cx),

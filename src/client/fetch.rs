@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::ask::{Request, Response, ask};
-use super::{BadUrl, ConnectError, End, Fault, Peer, Socket, Url, connect};
+use super::{BadUrl, ConnectError, End, Peer, Socket, UpstreamFault, Url, connect};
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, Name, RequestHead, ResponseHead};
 
@@ -68,8 +68,8 @@ impl From<ConnectError> for FetchError {
     }
 }
 
-impl From<Fault> for FetchError {
-    fn from(fault: Fault) -> Self {
+impl From<UpstreamFault> for FetchError {
+    fn from(fault: UpstreamFault) -> Self {
         Self::Broken(fault.to_string())
     }
 }

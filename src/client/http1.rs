@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::{Method, StatusCode, Version};
 
 use super::read::{poll_append, poll_body, poll_look};
-use super::{Fault, Outbox, Socket};
+use super::{Outbox, Socket, UpstreamFault};
 use crate::message::{
     ChunkReader, Framing, Name, Piece, RequestHead, ResponseHead, digits, head_end, put_chunk, put_last_chunk,
     put_length, stays_open, take,
@@ -154,26 +154,27 @@ impl Conn {
     }
 
     /// Sends what was put. Ready: nothing is left. `moved` is set when something left.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
-        self.outbox.poll_send(cx, &mut self.socket, moved).map_err(Fault::Ended)
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), UpstreamFault>> {
+        self.outbox.poll_send(cx, &mut self.socket, moved).map_err(UpstreamFault::Ended)
     }
 
     /// The next head, interim ones (1xx) among them.
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
         loop {
             let Reading::Head { searched } = self.reading else {
-                return Poll::Ready(Err(Fault::Malformed("no head is awaited")));
+                return Poll::Ready(Err(UpstreamFault::Malformed("no head is awaited")));
             };
             if let Some(end) = head_end(&self.unread, searched) {
-                let head = ResponseHead::parse(&self.unread[..end]).map_err(|bad| Fault::Malformed(bad.reason))?;
+                let head =
+                    ResponseHead::parse(&self.unread[..end]).map_err(|bad| UpstreamFault::Malformed(bad.reason))?;
                 let _ = take(&mut self.unread, end);
                 return Poll::Ready(self.begin(head));
             }
             if self.unread.len() > LONGEST_HEAD {
-                return Poll::Ready(Err(Fault::Malformed("the head is too long")));
+                return Poll::Ready(Err(UpstreamFault::Malformed("the head is too long")));
             }
             if !could_be_http(&self.unread) {
-                return Poll::Ready(Err(Fault::Malformed(NO_RESPONSE)));
+                return Poll::Ready(Err(UpstreamFault::Malformed(NO_RESPONSE)));
             }
             self.reading = Reading::Head { searched: self.unread.len() };
             if self.unread.is_empty() {
@@ -190,16 +191,16 @@ impl Conn {
                     return Poll::Ready(self.begin(head));
                 }
                 if length == 0 {
-                    return Poll::Ready(Err(Fault::closed()));
+                    return Poll::Ready(Err(UpstreamFault::closed()));
                 }
             } else if ready!(poll_append(cx, &mut self.socket, &mut self.unread, HEAD_READ))? == 0 {
-                return Poll::Ready(Err(Fault::closed()));
+                return Poll::Ready(Err(UpstreamFault::closed()));
             }
         }
     }
 
     /// A head was read: how is its body framed?
-    fn begin(&mut self, mut head: ResponseHead) -> Result<ResponseHead, Fault> {
+    fn begin(&mut self, mut head: ResponseHead) -> Result<ResponseHead, UpstreamFault> {
         if head.is_interim() {
             self.reading = Reading::Head { searched: 0 };
             return Ok(head);
@@ -242,7 +243,7 @@ impl Conn {
     }
 
     /// The next piece of the response's body; its end exactly once.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, UpstreamFault>> {
         loop {
             match &mut self.reading {
                 Reading::Over => return Poll::Ready(Ok(Piece::End)),
@@ -250,7 +251,7 @@ impl Conn {
                     let most = usize::try_from(*left).unwrap_or(usize::MAX);
                     let data = ready!(poll_body(cx, &mut self.socket, &mut self.unread, most))?;
                     if data.is_empty() {
-                        return Poll::Ready(Err(Fault::closed()));
+                        return Poll::Ready(Err(UpstreamFault::closed()));
                     }
                     *left -= data.len() as u64;
                     if *left == 0 {
@@ -267,7 +268,7 @@ impl Conn {
                     return Poll::Ready(Ok(Piece::Data(data)));
                 }
                 Reading::Chunked(chunks) => {
-                    match chunks.next(&mut self.unread).map_err(|_| Fault::Malformed("chunks"))? {
+                    match chunks.next(&mut self.unread).map_err(|_| UpstreamFault::Malformed("chunks"))? {
                         Some(piece) => {
                             if piece.is_last() {
                                 self.reading = Reading::Over;
@@ -276,13 +277,13 @@ impl Conn {
                         }
                         None => {
                             if ready!(poll_append(cx, &mut self.socket, &mut self.unread, BODY_READ))? == 0 {
-                                return Poll::Ready(Err(Fault::closed()));
+                                return Poll::Ready(Err(UpstreamFault::closed()));
                             }
                         }
                     }
                 }
                 Reading::Head { .. } | Reading::Switched => {
-                    return Poll::Ready(Err(Fault::Malformed("no body is awaited")));
+                    return Poll::Ready(Err(UpstreamFault::Malformed("no body is awaited")));
                 }
             }
         }
@@ -322,37 +323,37 @@ fn could_be_http(bytes: &[u8]) -> bool {
 }
 
 /// The one length that the head says, however often.
-fn content_length(head: &ResponseHead) -> Result<Option<u64>, Fault> {
+fn content_length(head: &ResponseHead) -> Result<Option<u64>, UpstreamFault> {
     let mut length = None;
     for part in head.fields.all(Name::ContentLength).flat_map(|value| value.split(|byte| *byte == b',')) {
         let part = part.trim_ascii();
         match (digits(part), length) {
             (Some(number), None) => length = Some(number),
             (Some(number), Some(before)) if number == before => {}
-            _ => return Err(Fault::Malformed("content_length")),
+            _ => return Err(UpstreamFault::Malformed("content_length")),
         }
     }
     Ok(length)
 }
 
 /// `Some(true)`: the body comes in chunks; `Some(false)`: in another coding, up to the end of the connection.
-fn transfer_coding(head: &ResponseHead) -> Result<Option<bool>, Fault> {
+fn transfer_coding(head: &ResponseHead) -> Result<Option<bool>, UpstreamFault> {
     let mut chunked = None;
     for coding in head.fields.all(Name::TransferEncoding).flat_map(|value| value.split(|byte| *byte == b',')) {
         let is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
         if chunked == Some(true) {
             // What one reader unwraps once and another twice.
-            return Err(Fault::Malformed("transfer_encoding"));
+            return Err(UpstreamFault::Malformed("transfer_encoding"));
         }
         chunked = Some(is_chunked);
     }
     Ok(chunked)
 }
 
-impl From<Fault> for io::Error {
-    fn from(fault: Fault) -> Self {
+impl From<UpstreamFault> for io::Error {
+    fn from(fault: UpstreamFault) -> Self {
         match fault {
-            Fault::Ended(error) => error,
+            UpstreamFault::Ended(error) => error,
             other => Self::other(other.to_string()),
         }
     }

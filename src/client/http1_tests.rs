@@ -19,7 +19,7 @@ async fn answering(said: &[u8], method: Method) -> Conn {
     conn
 }
 
-async fn read(conn: &mut Conn) -> Result<(u16, Vec<u8>, Option<String>), Fault> {
+async fn read(conn: &mut Conn) -> Result<(u16, Vec<u8>, Option<String>), UpstreamFault> {
     let head = loop {
         let head = poll_fn(|cx| conn.poll_head(cx)).await?;
         if !head.is_interim() {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::ask::{Request, ask};
-use super::{End, Fault, FetchError, Url, fetch};
+use super::{End, FetchError, UpstreamFault, Url, fetch};
 use crate::endpoint::HttpVersions;
 use crate::message::{Framing, RequestHead, ResponseHead};
 
@@ -67,7 +67,7 @@ impl KeepAliveClient {
         let tls = self.url.is_tls();
         while let Some(kept) = End::kept(self.key, HttpVersions::Http1, tls, Instant::now(), YOUNGEST) {
             match ask(kept, request).await {
-                Err(Fault::Ended(_) | Fault::Unprocessed) => {}
+                Err(UpstreamFault::Ended(_) | UpstreamFault::Unprocessed) => {}
                 other => return Ok(other?),
             }
         }

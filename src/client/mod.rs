@@ -49,7 +49,7 @@ use std::io;
 
 /// What went wrong at the upstream's end of a connection.
 #[derive(Debug)]
-pub enum Fault {
+pub enum UpstreamFault {
     /// The connection ended, or was reset, before the response did.
     Ended(io::Error),
     /// What came is not HTTP; the rule that it breaks.
@@ -82,7 +82,7 @@ pub enum NotRun {
     NoConsumer,
 }
 
-impl Fault {
+impl UpstreamFault {
     /// The connection was closed where more was expected.
     #[must_use]
     pub fn closed() -> Self {
@@ -90,13 +90,13 @@ impl Fault {
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for UpstreamFault {
     fn from(error: io::Error) -> Self {
         Self::Ended(error)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for UpstreamFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended(error) => write!(f, "{}", error.kind()),

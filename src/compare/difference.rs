@@ -10,8 +10,8 @@ use super::place::{Step, below, name};
 use super::redact::{REDACTED, Secrets};
 use super::rules::Rules;
 use super::token::{self, Hunk, class};
-use super::written::Examples;
 use super::{html, markup, walk, xml};
+use crate::migration::Examples;
 
 /// Characters of one side of an example that is no text.
 const MAX_EXAMPLE: usize = 200;

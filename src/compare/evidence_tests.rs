@@ -3,7 +3,8 @@
 use super::*;
 use crate::compare::token::{Hunk, class};
 use crate::compare::verdict::tests::{answer, headers};
-use crate::compare::{Answer, Example, Examples, Kind, Report, Request, WrittenRules, compare};
+use crate::compare::{Answer, Example, Kind, Report, Request, WrittenRules, compare};
+use crate::migration::Examples;
 
 const TOOK: Took = Took { control: Duration::from_millis(12), candidate: Duration::from_millis(7) };
 

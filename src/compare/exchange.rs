@@ -12,8 +12,8 @@ use super::media::Media;
 use super::redact::{REDACTED, Redactor, Secrets};
 use super::rules::{Headers, Rules};
 use super::verdict::Outcome;
-use super::written::Examples;
 use crate::message::{form_pairs, percent_encoded};
+use crate::migration::Examples;
 
 /// Bytes of a body; a larger one is left out of the export.
 const MAX_BODY: u64 = 16 * 1024;

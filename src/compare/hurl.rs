@@ -227,7 +227,8 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::compare::verdict::tests::{answer, headers};
-    use crate::compare::{Examples, Request, Took, WrittenRules, compare};
+    use crate::compare::{Request, Took, WrittenRules, compare};
+    use crate::migration::Examples;
 
     fn exported(target: &str, sent: &[(&str, &str)], body: &str) -> String {
         let rules = Rules::new(&WrittenRules {

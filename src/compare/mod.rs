@@ -80,7 +80,7 @@ pub use shape::shape_of;
 pub use statuses::KeptRequest;
 pub use tally::{KeptExample, MAX_FIELDS, Tally};
 pub use verdict::{Outcome, Verdict, compare};
-pub use written::{DEFAULT_BODY_LIMIT, Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
+pub use written::{DEFAULT_BODY_LIMIT, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 
 /// Milliseconds since 1970, as the caller's clock says.
 pub type Millis = u64;

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::json::Json;
 use super::verdict::tests::answer;
-use super::{Answer, Body, Examples, FieldPath, Request, Rules, Verdict, WrittenRules, compare};
+use super::{Answer, Body, FieldPath, Request, Rules, Verdict, WrittenRules, compare};
+use crate::migration::Examples;
 
 fn rules() -> Rules {
     Rules::new(&WrittenRules {

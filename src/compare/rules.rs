@@ -9,8 +9,8 @@ use super::number::Decimal;
 use super::path::{FieldPath, FieldSegment};
 use super::place::Step;
 use super::redact::Redactor;
-use super::written::{Examples, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
-use crate::migration::Follow;
+use super::written::{NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
+use crate::migration::{Examples, Follow};
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
 const COMPARED_AS: u32 = 4;
@@ -426,7 +426,7 @@ mod tests {
             replay: Percent::EVERYBODY,
             replays_per_second: 7,
             follow: None,
-            examples: crate::migration::Examples::Values,
+            examples: Examples::Values,
             redact: vec!["password".into(), "$.user.ssn".into()],
             hidden: Box::default(),
         };

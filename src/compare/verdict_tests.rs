@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 
 use super::*;
+use crate::compare::WrittenRules;
 use crate::compare::coding::tests::encode;
-use crate::compare::{Examples, WrittenRules};
+use crate::migration::Examples;
 
 pub(in crate::compare) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let pair =

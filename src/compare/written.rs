@@ -3,33 +3,10 @@
 use std::fmt;
 
 use super::path::PathError;
-use crate::migration::{self, CompareSettings, Follow, Percent};
+use crate::migration::{CompareSettings, Examples, Follow, Percent};
 
 /// Decoded bodies beyond this are not compared field by field.
 pub const DEFAULT_BODY_LIMIT: u64 = 1024 * 1024;
-
-/// How much of the values that differ is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Examples {
-    /// The values, redacted.
-    Values,
-    /// Types and lengths.
-    #[default]
-    Shapes,
-    Off,
-}
-
-impl Examples {
-    /// The word used in routes.toml.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Values => "values",
-            Self::Shapes => "shapes",
-            Self::Off => "off",
-        }
-    }
-}
 
 /// How often the monolith is asked twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,11 +95,7 @@ impl From<&CompareSettings> for WrittenRules {
             status: settings.status.iter().map(|(from, to)| (from.to_string(), texts(to))).collect(),
             follow: settings.follow,
             redact: texts(&settings.redact),
-            examples: match settings.examples {
-                migration::Examples::Values => Examples::Values,
-                migration::Examples::Shapes => Examples::Shapes,
-                migration::Examples::Off => Examples::Off,
-            },
+            examples: settings.examples,
             noise: NoiseBudget { replay: settings.replay, per_second: settings.replays_per_second },
             body_limit: settings.body_limit,
         }

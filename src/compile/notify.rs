@@ -14,7 +14,11 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Vec<NotifyT
     named.entries.iter().filter_map(|entry| target(file, entry, draft)).collect()
 }
 
-fn target(file: &config::File, entry: &config::Entry<config::Notify>, draft: &mut Draft<'_>) -> Option<NotifyTarget> {
+fn target(
+    file: &config::File,
+    entry: &config::NamedEntry<config::Notify>,
+    draft: &mut Draft<'_>,
+) -> Option<NotifyTarget> {
     let notify = &entry.value;
     let routes = notify.routes.get().map_or_else(
         || vec!["*".into()],

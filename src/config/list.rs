@@ -83,7 +83,7 @@ impl<T: Decode> Decode for OneOrMany<T> {
 
 /// One entry of a table whose keys are names.
 #[derive(Debug)]
-pub struct Entry<T> {
+pub struct NamedEntry<T> {
     pub name: String,
     /// The name's place.
     pub key: Span,
@@ -94,7 +94,7 @@ pub struct Entry<T> {
 /// A table whose keys the file chooses, in the order of the keys.
 #[derive(Debug)]
 pub struct Named<T> {
-    pub entries: Vec<Entry<T>>,
+    pub entries: Vec<NamedEntry<T>>,
     /// Names whose value could not be read.
     pub wrong: Vec<String>,
 }
@@ -116,7 +116,7 @@ impl<T: Decode> Decode for Named<T> {
             let name = key.get_ref().to_string();
             match reader.named(&name, value) {
                 Some(read) => {
-                    named.entries.push(Entry { name, key: key.span(), span: value.span(), value: read });
+                    named.entries.push(NamedEntry { name, key: key.span(), span: value.span(), value: read });
                 }
                 None => named.wrong.push(name),
             }

@@ -58,7 +58,7 @@ pub use fleet::{FleetEtcd, FleetTable};
 pub use gate::Gate;
 pub use http_names::{HeaderEntry, HeaderList, HeaderValues};
 pub use limit::Limit;
-pub use list::{Entry, Item, Named, OneOrMany};
+pub use list::{Item, Named, NamedEntry, OneOrMany};
 pub use notify::{Notify, SecretUrl};
 pub use route::{Answer, Breaker, CookieDomain, Fallback, Fault, RateLimit, Redirect, Rewrite, Route, Variant};
 pub use secret::{Secret, SecretTable};

@@ -16,7 +16,8 @@ use crate::admin::{Parts, RouteStatus, Window, press, route_status};
 use crate::migration::dial::By;
 use crate::migration::{Percent, Stage};
 use crate::reload::{
-    Asked, Author, MoveMade, NotAnAct, NotMoved, Preview, ReloadResult, Request, VERBS, WrittenAct, in_words,
+    Author, MoveMade, MoveRequest, NotAnAct, NotMoved, Preview, ReloadResult, RequestedMove, VERBS, WrittenAct,
+    in_words,
 };
 
 /// The action that a visitor asks for, read from a query or a form.
@@ -27,7 +28,7 @@ pub enum Command {
     Move {
         route: String,
         verb: &'static str,
-        asked: Asked,
+        asked: RequestedMove,
     },
     /// A line for the file.
     Rule(RuleCommand),
@@ -49,7 +50,7 @@ impl Command {
     }
 }
 
-fn asked(verb: &str, form: &Form) -> Result<Asked, NotAnAct> {
+fn asked(verb: &str, form: &Form) -> Result<RequestedMove, NotAnAct> {
     // One form has the fields of all acts.
     let goes = matches!(verb, "promote" | "rollback");
     let field = |name| form.some(name).filter(|_| goes);
@@ -288,7 +289,7 @@ pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> D
 
 async fn moved(
     parts: &Arc<Parts>,
-    (route, verb, asked): (String, &'static str, Asked),
+    (route, verb, asked): (String, &'static str, RequestedMove),
     form: &Form,
     who: &str,
     reason: String,
@@ -320,7 +321,7 @@ async fn moved(
     let of = route.clone();
     let turn = move || {
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
-        moving.reloader.turn(&Request { route: &of, asked, author, expect_seq: Some(expected), write })
+        moving.reloader.turn(&MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write })
     };
     match tokio::task::spawn_blocking(turn).await {
         Ok(Ok(made)) => Done::Said(told(verb, &made), Some(route)),

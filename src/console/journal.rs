@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::form::Form;
 use super::page::{Layout, said};
 use super::shown::{count, day_and_time, percent, plain, ratio, seconds};
-use crate::gate::{Entry, JournalError, WrittenDial};
+use crate::gate::{JournalEntry, JournalError, WrittenDial};
 use crate::message::percent_encoded;
 
 /// Entries on one page.
@@ -17,19 +17,19 @@ pub const READ: usize = 1000;
 
 /// What was read of the journal, the newest first.
 pub struct JournalRead {
-    pub entries: Result<Vec<Entry>, JournalError>,
+    pub entries: Result<Vec<JournalEntry>, JournalError>,
     /// The newest of all routes, for the summary.
-    pub newest: Vec<Entry>,
+    pub newest: Vec<JournalEntry>,
 }
 
 /// `route:NAME`, `by:gate`, and words.
-pub struct Asked {
+pub struct JournalFilter {
     pub route: Option<String>,
     by: Option<String>,
     words: Vec<String>,
 }
 
-impl Asked {
+impl JournalFilter {
     pub fn read(text: &str) -> Self {
         let mut asked = Self { route: None, by: None, words: Vec::new() };
         for word in text.split_whitespace() {
@@ -42,7 +42,7 @@ impl Asked {
         asked
     }
 
-    pub fn takes(&self, entry: &Entry) -> bool {
+    pub fn takes(&self, entry: &JournalEntry) -> bool {
         let by = |by: &str| *entry.by == *by || entry.who.to_lowercase().contains(by);
         let text = || {
             let route = entry.route.as_deref().unwrap_or("all routes");
@@ -53,8 +53,8 @@ impl Asked {
 }
 
 pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
-    let asked = Asked::read(query.get("q"));
-    let found: Vec<&Entry> = read.entries.iter().flatten().filter(|entry| asked.takes(entry)).collect();
+    let asked = JournalFilter::read(query.get("q"));
+    let found: Vec<&JournalEntry> = read.entries.iter().flatten().filter(|entry| asked.takes(entry)).collect();
     let (shown, more) = (&found[..found.len().min(PAGE)], found.len() > PAGE || found.len() == READ);
     let days = days(shown);
     html! {
@@ -92,11 +92,11 @@ pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
     }
 }
 
-fn days<'a>(entries: &[&'a Entry]) -> Vec<(String, Vec<&'a Entry>)> {
+fn days<'a>(entries: &[&'a JournalEntry]) -> Vec<(String, Vec<&'a JournalEntry>)> {
     let now = Timestamp::now();
     let name = |at: Timestamp| at.strftime("%-d %B %Y").to_string();
     let (today, yesterday) = (name(now), name(now - SignedDuration::from_hours(24)));
-    let mut days: Vec<(String, Vec<&Entry>)> = Vec::new();
+    let mut days: Vec<(String, Vec<&JournalEntry>)> = Vec::new();
     for entry in entries {
         let (day, _) = day_and_time(&entry.at);
         let day = if day == today {
@@ -123,7 +123,7 @@ fn dial(dial: &WrittenDial) -> String {
 }
 
 /// What it did, in words; the stage that its dot has the colour of.
-fn what(entry: &Entry) -> Markup {
+fn what(entry: &JournalEntry) -> Markup {
     let moved = entry.from != entry.to;
     html! {
         @match (&*entry.action, &entry.from, &entry.to) {
@@ -156,7 +156,7 @@ fn word(action: &str) -> &str {
     }
 }
 
-fn dot(entry: &Entry) -> String {
+fn dot(entry: &JournalEntry) -> String {
     match (&*entry.action, &entry.to) {
         ("button", _) => "bad".to_owned(),
         (_, Some(to)) => format!("s-{}", to.stage),
@@ -165,17 +165,17 @@ fn dot(entry: &Entry) -> String {
 }
 
 /// Reasons that the program writes by itself say nothing that the line does not.
-fn reason(entry: &Entry) -> Option<&str> {
+fn reason(entry: &JournalEntry) -> Option<&str> {
     Some(&*entry.reason).filter(|reason| !matches!(*reason, "" | "pressed" | "released"))
 }
 
-fn quoted(entry: &Entry) -> Markup {
+fn quoted(entry: &JournalEntry) -> Markup {
     html! { @if let Some(reason) = reason(entry) {
         div.q.dim { @if &*entry.by == "person" { "“" (plain(reason)) "”" } @else { (plain(reason)) } }
     } }
 }
 
-fn drawn(frame: &Layout<'_>, entry: &Entry) -> Markup {
+fn drawn(frame: &Layout<'_>, entry: &JournalEntry) -> Markup {
     let (_, time) = day_and_time(&entry.at);
     let forward = matches!(&*entry.action, "promote" | "advance") && entry.from != entry.to;
     html! {
@@ -205,12 +205,12 @@ fn back(route: &str, from: &WrittenDial) -> String {
 }
 
 /// A file's name is long and always the same; the person's or gate's is what is asked for.
-fn who(entry: &Entry) -> &str {
+fn who(entry: &JournalEntry) -> &str {
     if &*entry.by == "file" { "file" } else { &entry.who }
 }
 
 /// The figures of both sides that it rested on.
-fn evidence(entry: &Entry) -> Markup {
+fn evidence(entry: &JournalEntry) -> Markup {
     let Some(metrics) = entry.verdict.as_ref().and_then(|verdict| verdict["metrics"].as_object()) else {
         return html! {};
     };
@@ -233,7 +233,7 @@ fn evidence(entry: &Entry) -> Markup {
 }
 
 /// The same, shorter, beside the route itself.
-pub fn entry_of_route(entry: &Entry) -> Markup {
+pub fn entry_of_route(entry: &JournalEntry) -> Markup {
     let (day, time) = day_and_time(&entry.at);
     html! {
         li {
@@ -245,12 +245,12 @@ pub fn entry_of_route(entry: &Entry) -> Markup {
     }
 }
 
-fn summary(newest: &[Entry]) -> Vec<(&'static str, String)> {
+fn summary(newest: &[JournalEntry]) -> Vec<(&'static str, String)> {
     let since = Timestamp::now() - SignedDuration::from_hours(30 * 24);
-    let lately: Vec<&Entry> =
+    let lately: Vec<&JournalEntry> =
         newest.iter().filter(|entry| entry.at.parse::<Timestamp>().is_ok_and(|at| at >= since)).collect();
-    let how_many = |of: &dyn Fn(&Entry) -> bool| count(lately.iter().filter(|entry| of(entry)).count() as u64);
-    let moved = |entry: &Entry| entry.from != entry.to;
+    let how_many = |of: &dyn Fn(&JournalEntry) -> bool| count(lately.iter().filter(|entry| of(entry)).count() as u64);
+    let moved = |entry: &JournalEntry| entry.from != entry.to;
     vec![
         ("Moves forward", how_many(&|entry| moved(entry) && matches!(&*entry.action, "promote" | "advance"))),
         ("… by a gate", how_many(&|entry| &*entry.action == "advance")),

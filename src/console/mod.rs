@@ -295,7 +295,7 @@ fn drawn_from(frame: &Layout<'_>, request: &PageRequest) -> String {
 }
 
 /// What the last press did, said once above the route: only what its newest entry confirms.
-fn made(query: &Form, moves: &[crate::gate::Entry]) -> Option<String> {
+fn made(query: &Form, moves: &[crate::gate::JournalEntry]) -> Option<String> {
     let said = query.some("made")?;
     let newest = moves.first()?;
     let at: jiff::Timestamp = newest.at.parse().ok()?;
@@ -304,7 +304,7 @@ fn made(query: &Form, moves: &[crate::gate::Entry]) -> Option<String> {
 }
 
 async fn read_journal(frame: &Layout<'_>, query: &Form) -> journal::JournalRead {
-    let asked = journal::Asked::read(query.get("q"));
+    let asked = journal::JournalFilter::read(query.get("q"));
     let before = query.some("before").and_then(|id| id.parse().ok());
     let reloader = Arc::clone(&frame.parts.reloader);
     // A disk may take its time, which is not this runtime's.

@@ -15,12 +15,12 @@ use super::verdict::{self, verdict, who_answers};
 use crate::admin::{RouteStatus, Window, route_row};
 use crate::compile::redacted;
 use crate::config::route_text;
-use crate::gate::Entry;
+use crate::gate::JournalEntry;
 use crate::message::percent_encoded;
 use crate::migration::dial::Wish;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
-use crate::reload::{Asked, in_words};
+use crate::reload::{RequestedMove, in_words};
 
 /// The chart: an hour in minutes; of a younger program less, in shorter steps.
 const STEPS: usize = 60;
@@ -28,7 +28,7 @@ const STEP: Duration = Duration::from_secs(60);
 const SHORTEST_STEP: Duration = Duration::from_secs(5);
 
 /// The page of a route; `None`: there is none of that name.
-pub fn route(frame: &Layout<'_>, name: &str, moves: &[Entry], made: Option<&str>) -> Option<Markup> {
+pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Option<&str>) -> Option<Markup> {
     let (parts, window) = (frame.parts, Window::default());
     let generation = parts.app.in_force.load();
     let entry = generation.routes.iter().find(|entry| entry.name() == name)?;
@@ -136,11 +136,11 @@ fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Marku
                     Some("off") | None => {},
                     Some(_) => (frame.act("Pause", "btn", &format!("do=pause&route={name}"))),
                 }
-                @match would(Asked::RollBack(Wish::default())) {
+                @match would(RequestedMove::RollBack(Wish::default())) {
                     Ok(to) => (frame.act(&format!("Back to {}", in_words(to.to).replace('%', "\u{a0}%")), "btn red", &format!("do=rollback&route={name}"))),
                     Err(why) => span.btn.can-not title=(why.to_string()) { "Roll back" span.sr { ": " (why.to_string()) } },
                 }
-                @match would(Asked::Promote(forward(row))) {
+                @match would(RequestedMove::Promote(forward(row))) {
                     Ok(to) => (frame.act(&format!("Go to {}", in_words(to.to).replace('%', "\u{a0}%")), if sure(row) { "btn pri" } else { "btn" }, &promote(row, &name))),
                     Err(why) => span.btn.can-not title=(why.to_string()) { "Promote" span.sr { ": " (why.to_string()) } },
                 }
@@ -278,7 +278,7 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
 /// The button at the end of the list, or the way around it.
 fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let name = percent_encoded(entry.name());
-    let next = frame.parts.reloader.preview(entry.name(), Asked::Promote(forward(row)));
+    let next = frame.parts.reloader.preview(entry.name(), RequestedMove::Promote(forward(row)));
     html! {
         @if let (true, Ok(next)) = (frame.visitor.operates(), next) {
             @let word = format!("Go to {}", in_words(next.to).replace('%', "\u{a0}%"));
@@ -297,14 +297,14 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     }
 }
 
-fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[Entry]) -> Markup {
+fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[JournalEntry]) -> Markup {
     let now = Window::default().now;
     let step = (frame.parts.app.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
     let line = |side| entry.meters.p99_by_span(meter_index(&entry.policy, side), now, step, STEPS);
     let (monolith, service) =
         (line(Side::Monolith), if row.service.is_some() { line(Side::Service) } else { Vec::new() });
     let (end, hour) = (Timestamp::now(), (step * 60).as_secs_f64());
-    let mark = |made: &Entry| {
+    let mark = |made: &JournalEntry| {
         let at: Timestamp = made.at.parse().ok()?;
         let past = end.duration_since(at).as_secs_f64();
         let to = made.to.as_ref()?;

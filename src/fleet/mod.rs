@@ -37,7 +37,7 @@ use tokio::sync::Notify;
 use crate::client::etcd::{Etcd, EtcdLease};
 use crate::compile::FleetSettings;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::Meters;
 use lease::LeaderLease;
 use record::{FleetKeys, MemberRecord};
 
@@ -116,7 +116,7 @@ struct Shared {
     life: Box<str>,
     ttl: Duration,
     store: Arc<Store>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
     control: Handle,
     held: Mutex<Held>,
     seen: Mutex<Seen>,
@@ -141,7 +141,7 @@ impl Fleet {
         settings: &FleetSettings,
         (host, address): (&str, &str),
         store: Arc<Store>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<Meters>,
         control: Handle,
     ) -> Result<Arc<Self>, FleetError> {
         let etcd = access::open(settings)?;

@@ -46,7 +46,7 @@ pub struct NewEntry<'a> {
 
 /// One line of `multilith journal --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Entry {
+pub struct JournalEntry {
     pub v: u8,
     /// The row, over all routes.
     pub id: u64,
@@ -68,7 +68,7 @@ pub struct Entry {
     pub verdict: Option<Value>,
 }
 
-impl From<JournalRow> for Entry {
+impl From<JournalRow> for JournalEntry {
     fn from(JournalRow { id, seq, at, row }: JournalRow) -> Self {
         Self {
             v: 1,
@@ -121,7 +121,7 @@ pub struct Journal {
 /// Some entries, and where the next ones begin.
 #[derive(Debug, Serialize)]
 pub struct JournalPage {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<JournalEntry>,
     /// `after` of the next page; `None`: this was the last.
     pub next: Option<u64>,
 }
@@ -132,7 +132,7 @@ impl Journal {
     }
 
     /// Adds an entry, and where it leaves its route. It is on the disk when this returns.
-    pub fn append(&self, new: &NewEntry<'_>, after: &Standing) -> Result<Entry, JournalError> {
+    pub fn append(&self, new: &NewEntry<'_>, after: &Standing) -> Result<JournalEntry, JournalError> {
         self.store.append(row(new), Some(kept(new, after))).map(Into::into).map_err(JournalError)
     }
 
@@ -207,7 +207,12 @@ impl Journal {
     }
 
     /// The newest `limit` entries before a row, of one route or of all, the newest first.
-    pub fn newest(&self, route: Option<&str>, before: Option<u64>, limit: usize) -> Result<Vec<Entry>, JournalError> {
+    pub fn newest(
+        &self,
+        route: Option<&str>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, JournalError> {
         let rows = self.store.rows_before(route, before, limit).map_err(JournalError)?;
         Ok(rows.into_iter().map(Into::into).collect())
     }

@@ -9,7 +9,7 @@ mod journal;
 mod report;
 
 pub use course::State;
-pub use journal::{Entry, Journal, JournalError, JournalPage, LeftRoutes, NewEntry, WrittenDial, now};
+pub use journal::{Journal, JournalEntry, JournalError, JournalPage, LeftRoutes, NewEntry, WrittenDial, now};
 pub use report::{GateReport, Numbers, numbers};
 
 use std::collections::HashMap;

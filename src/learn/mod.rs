@@ -26,7 +26,7 @@ use crate::compile::{InventorySettings, Snapshot};
 use crate::inventory::{Report, Tree, TreeBounds};
 use crate::route::Matching;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::Meters;
 
 /// The row of the store.
 const KEPT_AS: &str = "inventory";
@@ -44,7 +44,7 @@ pub struct Learner {
     /// Answers that stand in the store's hours: the monolith's, and those of others.
     answered_kept: Mutex<(u64, u64)>,
     store: Arc<Store>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
     /// Whether the worker is to end; set once.
     stop: Mutex<bool>,
     wake: Condvar,
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Learner {
 
 impl Learner {
     /// Goes on with what the store has, and starts the worker. Never fails: without a thread nothing is learned, which is said.
-    pub fn start(snapshot: &Snapshot, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Arc<Self> {
+    pub fn start(snapshot: &Snapshot, store: &Arc<Store>, metrics: &Arc<Meters>) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let learned = Learned {
             tree: Tree::default(),

@@ -8,7 +8,7 @@ use crate::migration::{Bucket, Side};
 
 /// What became of one request, for its assigned side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// A status of 500 and above, no answer, or the monolith had to answer instead.
     Failed,
     /// A status below 500, and the time to its first byte.
@@ -117,7 +117,7 @@ fn read<const N: usize>(counts: &[AtomicU32; N]) -> [u32; N] {
 
 impl GateCounters {
     /// A request that its bucket assigned to a side has ended.
-    pub fn request(&self, side: Side, bucket: Bucket, outcome: Outcome) {
+    pub fn request(&self, side: Side, bucket: Bucket, outcome: RequestOutcome) {
         let (counters, limits) = match side {
             Side::Monolith => (&self.monolith, &self.limits[0]),
             Side::Service => (&self.service, &self.limits[1]),
@@ -126,8 +126,8 @@ impl GateCounters {
         let group = usize::from(bucket.0) % GROUPS;
         add(&counters.asked, group);
         match outcome {
-            Outcome::Failed => add(&counters.failed, group),
-            Outcome::Answered { refused, first_byte } => {
+            RequestOutcome::Failed => add(&counters.failed, group),
+            RequestOutcome::Answered { refused, first_byte } => {
                 if refused {
                     add(&counters.refused, group);
                 }
@@ -236,12 +236,12 @@ impl SideCounters {
 mod tests {
     use super::*;
 
-    const QUICK: Outcome = Outcome::Answered { refused: false, first_byte: Duration::from_millis(1) };
+    const QUICK: RequestOutcome = RequestOutcome::Answered { refused: false, first_byte: Duration::from_millis(1) };
 
     #[test]
     fn a_request_counts_for_its_side_in_its_group() {
         let counters = GateCounters::default();
-        counters.request(Side::Service, Bucket(65), Outcome::Failed);
+        counters.request(Side::Service, Bucket(65), RequestOutcome::Failed);
         counters.request(Side::Service, Bucket(1), QUICK);
         counters.request(Side::Monolith, Bucket(9999), QUICK);
         counters.request(Side::Variant(0), Bucket(1), QUICK);

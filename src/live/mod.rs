@@ -12,7 +12,7 @@ mod state_dir;
 pub use breaker::{Breakage, CircuitBreaker};
 pub use button::{is_kept_pressed, keep_pressed};
 pub use challenges::{Challenges, Expected};
-pub use gate_counters::{GateCounters, Outcome, PairSide};
+pub use gate_counters::{GateCounters, PairSide, RequestOutcome};
 pub use in_force::InForce;
 pub use route_state::{Held, Live, RouteState};
 pub use secret::{read_secret, read_secret_file};

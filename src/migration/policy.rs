@@ -126,12 +126,26 @@ pub struct Shadow {
 }
 
 /// What is kept of fields that differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Examples {
+    /// The values, redacted.
     Values,
     /// Types and lengths, no values.
+    #[default]
     Shapes,
     Off,
+}
+
+impl Examples {
+    /// The word used in routes.toml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Values => "values",
+            Self::Shapes => "shapes",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// An answer of this status says that the outcome is elsewhere, to be asked for as long as this.

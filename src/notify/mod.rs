@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::compile::NotifyTarget;
-use crate::telemetry::Metrics;
+use crate::telemetry::Meters;
 
 /// Messages that wait at one target.
 const QUEUE: usize = 100;
@@ -23,7 +23,7 @@ const QUEUE: usize = 100;
 #[derive(Debug)]
 pub struct Notifier {
     runtime: Handle,
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
     in_force: Mutex<InForce>,
 }
 
@@ -43,7 +43,7 @@ struct Lane {
 impl Notifier {
     /// There is no recipient until [`Notifier::tell_these`].
     #[must_use]
-    pub fn new(runtime: Handle, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(runtime: Handle, metrics: Arc<Meters>) -> Arc<Self> {
         Arc::new(Self { runtime, metrics, in_force: Mutex::default() })
     }
 

@@ -14,7 +14,7 @@ use crate::client::{FetchError, Url};
 use crate::compile::NotifyTarget;
 use crate::live::read_secret;
 use crate::message::Name;
-use crate::telemetry::Metrics;
+use crate::telemetry::Meters;
 
 /// For one try.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
 
 /// Until every sender of this target is dropped.
-pub(super) async fn deliver(target: NotifyTarget, mut waiting: mpsc::Receiver<Arc<Message>>, metrics: Arc<Metrics>) {
+pub(super) async fn deliver(target: NotifyTarget, mut waiting: mpsc::Receiver<Arc<Message>>, metrics: Arc<Meters>) {
     while let Some(message) = waiting.recv().await {
         let result = match send(&target, &message).await {
             Ok(()) => "sent",

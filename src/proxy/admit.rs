@@ -9,7 +9,7 @@ use super::generation::{RouteInForce, meter_index};
 use super::request::{NOWHERE, announced_method, facts, host};
 use super::{Steps, identify, mirror};
 use crate::guard;
-use crate::guard::headers::Arrival;
+use crate::guard::headers::PeerFacts;
 use crate::message::{Framing, Name};
 use crate::migration::{Breaker, Decision, Given, Reason, Side, decide};
 use crate::route::{Facts, PathRefused, normalise_bytes};
@@ -36,7 +36,7 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(Failure::Refused { status: refusal.status, reason: refusal.reason });
     }
     let arrival = exchange.arrival.clone();
-    let arrival = Arrival {
+    let arrival = PeerFacts {
         peer: peer.unwrap_or(NOWHERE),
         tls: arrival.tls,
         subject: arrival.subject.as_ref(),

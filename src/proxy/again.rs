@@ -12,7 +12,7 @@ use super::request;
 use crate::compare::{KeptRequest, REDACTED};
 use crate::endpoint::UpstreamId;
 use crate::guard;
-use crate::guard::headers::Arrival;
+use crate::guard::headers::PeerFacts;
 use crate::guard::identity::Inquiry;
 use crate::message::{RequestHead, is_value};
 use crate::migration::Stage;
@@ -73,7 +73,7 @@ pub fn again(
     }
     guard::framing::check(&head, Some(0), &snapshot.limits)
         .map_err(|refusal| NotAgain::Refused(format!("{} ({})", refusal.status, refusal.reason)))?;
-    let arrival = Arrival {
+    let arrival = PeerFacts {
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         tls: false,
         subject: None,

@@ -9,7 +9,7 @@ use crate::fleet::Fleet;
 use crate::learn::Learner;
 use crate::live::{InForce, Live};
 use crate::notify::Notifier;
-use crate::shadow::Shadow;
+use crate::shadow::ShadowTraffic;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstreams;
@@ -21,7 +21,7 @@ pub struct App {
     pub access: Arc<Access>,
     pub telemetry: Arc<Telemetry>,
     pub upstreams: Arc<Upstreams>,
-    pub shadow: Arc<Shadow>,
+    pub shadow: Arc<ShadowTraffic>,
     pub learner: Arc<Learner>,
     pub store: Arc<Store>,
     pub notifier: Arc<Notifier>,

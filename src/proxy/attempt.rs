@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use super::Steps;
 use super::attempt_record::tell_attempt;
 use super::exchange::{Attempt, Exchange, MOST_ATTEMPTS};
-use super::failure::{Failure, Fault};
+use super::failure::{Blame, Failure};
 use super::generation::meter_index;
 use super::sign_in;
 use crate::client::ConnectError;
@@ -239,7 +239,7 @@ pub fn failed(steps: &Steps, exchange: &mut Exchange, failed: Failed) -> Next {
         return Next::Again;
     }
     exchange.failure = Some(failure);
-    if failure.fault() != Fault::Upstream {
+    if failure.fault() != Blame::Upstream {
         return Next::Stop(failure);
     }
     note_failure(steps, exchange, failure);
@@ -271,7 +271,7 @@ fn time_is_left(exchange: &Exchange) -> bool {
 
 /// A request that may have reached an upstream is sent again only if it is safe, whole and unanswered.
 fn may_send_again(exchange: &Exchange, failure: Failure, kept: bool) -> bool {
-    failure.fault() == Fault::Upstream && exchange.is_safe() && !exchange.answered && kept && !exchange.upgrade
+    failure.fault() == Blame::Upstream && exchange.is_safe() && !exchange.answered && kept && !exchange.upgrade
 }
 
 /// A pooled connection that the endpoint had closed says nothing about the endpoint: ask it again, once, over a new connection.

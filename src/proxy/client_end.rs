@@ -9,7 +9,7 @@ use crate::message::{Framing, Piece, ResponseHead};
 /// The client's end of one exchange.
 pub enum ClientEnd<'a> {
     Http1(&'a mut http1::Http1Connection),
-    Http2(&'a mut http2::Stream, &'a mut Timer),
+    Http2(&'a mut http2::ServerStream, &'a mut Timer),
 }
 
 impl ClientEnd<'_> {

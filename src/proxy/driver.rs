@@ -143,13 +143,13 @@ fn begin<'a, 'c>(
         // Nothing was sent.
         let (failure, _) = of_upstream(exchange, &fault);
         let speaks_http1 = exchange.generation.pool(exchange.target).spec().http == HttpVersions::Auto;
-        if matches!(fault, client::Fault::Unwritable(_)) && speaks_http1 {
+        if matches!(fault, client::UpstreamFault::Unwritable(_)) && speaks_http1 {
             exchange.http1_alone = true;
         }
         let unsent = match fault {
-            client::Fault::Unwritable(_) => exchange.http1_alone,
+            client::UpstreamFault::Unwritable(_) => exchange.http1_alone,
             // It would say so again.
-            client::Fault::NotRun(_) | client::Fault::Refused { .. } => false,
+            client::UpstreamFault::NotRun(_) | client::UpstreamFault::Refused { .. } => false,
             _ => true,
         };
         let failed = Failed { failure, stale: false, kept: kept.is_whole(), unprocessed: false, unsent };

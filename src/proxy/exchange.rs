@@ -8,7 +8,7 @@ use http::{Method, Version};
 
 use super::call::Call;
 use super::deadline::Deadline;
-use super::failure::{Failure, Fault};
+use super::failure::{Blame, Failure};
 use super::generation::{Generation, RouteInForce, meter_index};
 use super::rate_limit_status::RateLimitStatus;
 use crate::client::Socket;
@@ -306,7 +306,7 @@ impl Exchange {
         let Some(call) = &self.call else { return ResultCode::http(self.status) };
         match (call.status, self.failure) {
             (Some(status), _) => ResultCode::grpc(status),
-            (None, Some(failure)) if failure.fault() == Fault::Client => ResultCode::grpc(GrpcStatus::CANCELLED),
+            (None, Some(failure)) if failure.fault() == Blame::Client => ResultCode::grpc(GrpcStatus::CANCELLED),
             // The reset that ends such a stream says so.
             (None, Some(_)) if self.status == 200 => ResultCode::grpc(GrpcStatus::INTERNAL),
             (None, _) => ResultCode::http(self.status),

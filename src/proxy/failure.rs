@@ -8,13 +8,13 @@ use crate::message::GrpcStatus;
 
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum Blame {
     Client,
     Upstream,
     Proxy,
 }
 
-impl Fault {
+impl Blame {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -72,7 +72,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub const fn fault(self) -> Fault {
+    pub const fn fault(self) -> Blame {
         match self {
             Self::Refused { .. }
             | Self::PlainHttp
@@ -81,9 +81,9 @@ impl Failure {
             | Self::Unauthorized(_)
             | Self::Denied(_)
             | Self::ClientGone
-            | Self::ClientStalled => Fault::Client,
-            Self::Internal | Self::Descriptors | Self::OnPurpose(_) => Fault::Proxy,
-            _ => Fault::Upstream,
+            | Self::ClientStalled => Blame::Client,
+            Self::Internal | Self::Descriptors | Self::OnPurpose(_) => Blame::Proxy,
+            _ => Blame::Upstream,
         }
     }
 

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::attempt_record::tell_attempt;
 use super::exchange::Exchange;
-use super::failure::{Failure, Fault};
+use super::failure::{Blame, Failure};
 use super::page::Page;
 use super::request::{authority, host, protocol};
 use super::{Steps, attempt, identify, mirror, page, recording, response};
 use crate::learn::Answered;
-use crate::live::{GateCounters, Outcome};
+use crate::live::{GateCounters, RequestOutcome};
 use crate::message::{GrpcStatus, Name};
 use crate::migration::{Bucket, Policy, Reason, Stage};
 use crate::route::normalise_bytes;
@@ -149,14 +149,14 @@ fn count_for_gate(steps: &Steps, gate: &GateCounters, exchange: &Exchange, statu
         return;
     }
     // A response that broke off is no response, whatever its head said.
-    let broken = failure.is_some_and(|failure| failure.fault() == Fault::Upstream);
+    let broken = failure.is_some_and(|failure| failure.fault() == Blame::Upstream);
     let failed = exchange.fallback.is_some() || broken || status == 0 || status >= 500;
     let first_byte = exchange.attempt.first_byte.filter(|_| !failed);
-    let outcome = first_byte.map_or(Outcome::Failed, |after_attempt| {
+    let outcome = first_byte.map_or(RequestOutcome::Failed, |after_attempt| {
         let began = exchange.attempt.began.unwrap_or(now);
         let waited = exchange.asked.map_or(Duration::ZERO, |asked| began.saturating_duration_since(asked));
         let waited = waited + exchange.queued.unwrap_or_default();
-        Outcome::Answered { refused: (400..500).contains(&status), first_byte: waited + after_attempt }
+        RequestOutcome::Answered { refused: (400..500).contains(&status), first_byte: waited + after_attempt }
     });
     gate.request(exchange.decision.side, bucket, outcome);
 }

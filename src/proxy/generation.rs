@@ -9,8 +9,8 @@ use crate::guard::headers::ForwardedHeaders;
 use crate::live::{GateCounters, Live, RouteState};
 use crate::migration::{Answers, Dial, Percent, Policy, SafeCalls, Side, Stage, UnitSource};
 use crate::route::{PathRewrite, RateKey, Route, RouteId};
-use crate::shadow::{Copies, Shadow};
-use crate::telemetry::{Metrics, QueueMeters, RouteLabels, RouteMeters, WantedShare};
+use crate::shadow::{Copies, ShadowTraffic};
+use crate::telemetry::{Meters, QueueMeters, RouteLabels, RouteMeters, WantedShare};
 use crate::upstream::{Pool, Upstreams};
 
 /// Everything in force for one generation of the file.
@@ -71,8 +71,8 @@ impl Generation {
         snapshot: Arc<Snapshot>,
         upstreams: &Arc<Upstreams>,
         live: &Live,
-        metrics: &Metrics,
-        shadow: &Shadow,
+        metrics: &Meters,
+        shadow: &ShadowTraffic,
         access: &Access,
     ) -> Self {
         let pools = upstreams.reconcile(&snapshot.upstreams);

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::page::Page;
 use super::{Steps, attempt, mirror, response};
 use crate::guard;
-use crate::guard::headers::Asked;
+use crate::guard::headers::ResponseContext;
 use crate::guard::identity::{ClientIdentity, Denial, Unidentified};
 use crate::message::{Name, ResponseHead};
 
@@ -58,7 +58,7 @@ pub fn page(denial: &Arc<Denial>, exchange: &Exchange) -> Page {
     for (name, value) in denial.head.fields.iter() {
         head.fields.push_raw(name, value);
     }
-    let asked = Asked { version: exchange.head.version, upgrade: false };
+    let asked = ResponseContext { version: exchange.head.version, upgrade: false };
     if guard::headers::answer(&mut head, asked).is_err() {
         head = ResponseHead::new(denial.head.status);
     }

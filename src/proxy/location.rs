@@ -9,7 +9,7 @@ use crate::route::{Captures, Found, Matching, PathRewrite, Route, Template, norm
 pub const NAMES: [Name; 3] = [Name::Location, Name::ContentLocation, Name::Refresh];
 
 /// The request that was answered, and the upstream that answered it.
-pub struct Asked<'a> {
+pub struct AnsweredRequest<'a> {
     pub generation: &'a Generation,
     pub found: Option<Found>,
     pub from: UpstreamId,
@@ -35,7 +35,7 @@ pub struct Reverse<'a> {
 }
 
 impl<'a> Reverse<'a> {
-    pub fn of(route: &'a Route, asked: &'a Asked<'a>) -> Self {
+    pub fn of(route: &'a Route, asked: &'a AnsweredRequest<'a>) -> Self {
         let snapshot = &asked.generation.snapshot;
         let rewritten = route.rewrite.host.as_ref().and_then(|host| host.to_str().ok());
         let upstream = snapshot.upstreams.get(asked.from.index()).and_then(|spec| spec.host.as_deref());
@@ -53,7 +53,7 @@ impl<'a> Reverse<'a> {
     }
 
     /// For an upstream that is asked under a host of its own: its paths are the client's.
-    pub fn of_host(host: &'a str, asked: &'a Asked<'a>) -> Self {
+    pub fn of_host(host: &'a str, asked: &'a AnsweredRequest<'a>) -> Self {
         Self {
             internal: std::iter::once(host).chain(asked.endpoint).collect(),
             public: asked.host,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::Steps;
 use super::exchange::{Exchange, Mirror};
 use super::generation::Generation;
-use super::location::Asked;
+use super::location::AnsweredRequest;
 use super::outbound::{Outbound, remote};
 use super::request::authority;
 use super::{rewriting, sign_in};
-use crate::client::{Brief, Fault};
+use crate::client::{Brief, UpstreamFault};
 use crate::endpoint::UpstreamId;
 use crate::guard::headers::ForwardedHeaders;
 use crate::guard::identity::Inquiry;
@@ -177,7 +177,7 @@ impl Origin {
 }
 
 impl Translate for Origin {
-    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault> {
+    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), UpstreamFault> {
         let entry = self.generation.route(self.found.map(|found| found.route));
         let outbound = Outbound {
             snapshot: &self.generation.snapshot,
@@ -192,7 +192,7 @@ impl Translate for Origin {
             request_id: &self.request_id,
             trace: self.trace,
         };
-        outbound.write(head).map_err(|_| Fault::Unwritable("the route's rewriting"))
+        outbound.write(head).map_err(|_| UpstreamFault::Unwritable("the route's rewriting"))
     }
 
     fn brief(&self, head: &RequestHead) -> Brief {
@@ -203,11 +203,17 @@ impl Translate for Origin {
         Brief { client: self.client, version: head.version, limit, end: None, remote }
     }
 
-    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault> {
+    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), UpstreamFault> {
         let route = self.generation.route(self.found.map(|found| found.route)).route.as_deref();
         let (path, host) = self.asked.as_ref().map_or((&b"/"[..], ""), |(path, host)| (path, host));
-        let asked =
-            Asked { generation: &self.generation, found: self.found, from, path, host, endpoint: [endpoint, endpoint] };
+        let asked = AnsweredRequest {
+            generation: &self.generation,
+            found: self.found,
+            from,
+            path,
+            host,
+            endpoint: [endpoint, endpoint],
+        };
         rewriting::turn_back(head, route, &asked);
         Ok(())
     }

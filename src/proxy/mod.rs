@@ -51,7 +51,7 @@ pub use client_end::ClientEnd;
 pub use driver::{refuse, serve};
 pub use exchange::{Arrival, Exchange};
 pub use explain::{ExplainError, ExplainRequest, Explained, ExplainedKey, explain};
-pub use failure::{Failure, Fault};
+pub use failure::{Blame, Failure};
 pub use generation::{Generation, RouteInForce, UNMATCHED, meter_index, wanted_service_share};
 pub use page::{Page, own_response};
 #[cfg(test)]

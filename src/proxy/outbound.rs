@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
     use crate::compile::compile;
-    use crate::guard::headers::{Arrival, clean};
+    use crate::guard::headers::{PeerFacts, clean};
 
     const FILE: &str = r#"
 [monolith]
@@ -249,7 +249,7 @@ remove = ["x-gone"]
             head.fields.push_raw(name.as_bytes(), value.as_bytes());
         }
         let peer: IpAddr = "203.0.113.7".parse().unwrap();
-        let arrival = Arrival { peer, tls: false, subject: None, trusted: &[], force: None, forwarded: false };
+        let arrival = PeerFacts { peer, tls: false, subject: None, trusted: &[], force: None, forwarded: false };
         let (_, forwarded) = clean(&mut head, &arrival);
         let route = route.and_then(|name| snapshot.routes.iter().find(|route| &*route.name == name));
         let none = super::super::generation::passing(&snapshot);

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use super::head_edits::{rewrite_cookies, rewrite_location};
-use super::location::{self, Asked, Reverse};
+use super::location::{self, AnsweredRequest, Reverse};
 use crate::message::{Name, ResponseHead};
 
 /// Turns the upstream's addresses and the domains of its cookies back.
-pub fn turn_back(head: &mut ResponseHead, host: &str, asked: &Asked<'_>) {
+pub fn turn_back(head: &mut ResponseHead, host: &str, asked: &AnsweredRequest<'_>) {
     if host.eq_ignore_ascii_case(asked.host) || asked.host.is_empty() {
         return;
     }

@@ -10,7 +10,7 @@ use super::attempt::{Failed, HeadOutcome, Next};
 use super::client_end::ClientEnd;
 use super::deadline::{Expired, Waiting, patience_with_stream};
 use super::exchange::Exchange;
-use super::failure::{Failure, Fault, of_client};
+use super::failure::{Blame, Failure, of_client};
 use super::replay_buffer::{KEPT, ReplayBuffer};
 use super::reply::{After, after};
 use super::response_buffer::{self, ResponseBuffer};
@@ -68,7 +68,7 @@ enum Outcome {
     Moved,
     Failed(Failure),
     /// The upstream's end failed.
-    Upstream(client::Fault),
+    Upstream(client::UpstreamFault),
 }
 
 /// One attempt: both directions between the client and an endpoint.
@@ -129,7 +129,10 @@ impl Pump<'_, '_> {
             Outcome::Moved => return Ended::Again,
             Outcome::Failed(failure) => (failure, false),
             Outcome::Upstream(fault) => {
-                let ended = matches!(fault, client::Fault::Ended(_) | client::Fault::Malformed(http1::NO_RESPONSE));
+                let ended = matches!(
+                    fault,
+                    client::UpstreamFault::Ended(_) | client::UpstreamFault::Malformed(http1::NO_RESPONSE)
+                );
                 stale = self.reused && ended;
                 of_upstream(self.exchange, &fault)
             }
@@ -138,7 +141,7 @@ impl Pump<'_, '_> {
         match self.steps.failed(self.exchange, failed) {
             Next::Again => Ended::Again,
             Next::Stop(failure) => match self.held {
-                Some(mut held) if failure.fault() == Fault::Upstream => {
+                Some(mut held) if failure.fault() == Blame::Upstream => {
                     held.break_off();
                     Ended::Held(held, Some(failure))
                 }
@@ -202,7 +205,9 @@ impl Pump<'_, '_> {
             if head.is_interim() {
                 *interim += 1;
                 if *interim > MOST_INTERIM {
-                    return Poll::Ready(Outcome::Upstream(client::Fault::Malformed("interim responses without end")));
+                    return Poll::Ready(Outcome::Upstream(client::UpstreamFault::Malformed(
+                        "interim responses without end",
+                    )));
                 }
                 if let Err(failure) = self.steps.interim(self.exchange, &mut head) {
                     return Poll::Ready(Outcome::Failed(failure));
@@ -394,21 +399,23 @@ fn give_back(upstream: End, exchange: &mut Exchange, now: Instant, most: usize) 
 }
 
 /// What a fault of the upstream's end means, and whether the upstream has not processed the request.
-pub fn of_upstream(exchange: &mut Exchange, fault: &client::Fault) -> (Failure, bool) {
-    if let client::Fault::Malformed(rule) | client::Fault::Unwritable(rule) = fault
+pub fn of_upstream(exchange: &mut Exchange, fault: &client::UpstreamFault) -> (Failure, bool) {
+    if let client::UpstreamFault::Malformed(rule) | client::UpstreamFault::Unwritable(rule) = fault
         && let Some(lease) = &exchange.attempt.lease
     {
         lease.malformed(rule);
     }
     match fault {
-        client::Fault::Ended(_) => (Failure::Reset, false),
-        client::Fault::Malformed(_) | client::Fault::Unwritable(_) => (Failure::Protocol, false),
-        client::Fault::Unprocessed => (Failure::Reset, true),
-        client::Fault::NotRun(NotRun::Unknown | NotRun::Denied | NotRun::Unreachable) => (Failure::Connect, false),
-        client::Fault::NotRun(NotRun::Throttled) => (Failure::Queue, false),
-        client::Fault::NotRun(NotRun::NoConsumer) => (Failure::NoEndpoint, false),
-        client::Fault::Refused { status, reason } => (Failure::Refused { status: *status, reason }, false),
-        client::Fault::NeedsHttp1 => {
+        client::UpstreamFault::Ended(_) => (Failure::Reset, false),
+        client::UpstreamFault::Malformed(_) | client::UpstreamFault::Unwritable(_) => (Failure::Protocol, false),
+        client::UpstreamFault::Unprocessed => (Failure::Reset, true),
+        client::UpstreamFault::NotRun(NotRun::Unknown | NotRun::Denied | NotRun::Unreachable) => {
+            (Failure::Connect, false)
+        }
+        client::UpstreamFault::NotRun(NotRun::Throttled) => (Failure::Queue, false),
+        client::UpstreamFault::NotRun(NotRun::NoConsumer) => (Failure::NoEndpoint, false),
+        client::UpstreamFault::Refused { status, reason } => (Failure::Refused { status: *status, reason }, false),
+        client::UpstreamFault::NeedsHttp1 => {
             let first = !std::mem::replace(&mut exchange.http1_alone, true);
             (Failure::Protocol, first)
         }

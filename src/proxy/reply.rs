@@ -8,7 +8,7 @@ use http::Method;
 
 use super::client_end::ClientEnd;
 use super::exchange::Exchange;
-use super::failure::{Failure, Fault};
+use super::failure::{Blame, Failure};
 use super::finish;
 use crate::message::{Framing, GrpcStatus, Name, Piece};
 
@@ -45,7 +45,7 @@ pub async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: F
     };
     let short = matches!(exchange.framing, Framing::Length(length) if length <= DRAINED);
     let expects = exchange.head.fields.has(Name::Expect);
-    let drained = client.is_read() || short && !expects && failure.fault() == Fault::Client;
+    let drained = client.is_read() || short && !expects && failure.fault() == Blame::Client;
     if !drained || exchange.close || matches!(failure, Failure::Refused { status: 400, .. }) {
         // Nothing more is taken from a client that sends what no honest one sends, or whose body is not wanted.
         client.close();

@@ -12,17 +12,17 @@ use super::request::authority;
 use super::{mirror, rewriting};
 use crate::downstream::date;
 use crate::guard;
-use crate::guard::headers::Asked;
+use crate::guard::headers::ResponseContext;
 use crate::message::{Name, ResponseHead};
 use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 
 /// Called for every final head of an upstream that goes to the client.
 pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), Failure> {
-    let asked = Asked { version: exchange.head.version, upgrade: exchange.upgrade };
+    let asked = ResponseContext { version: exchange.head.version, upgrade: exchange.upgrade };
     guard::headers::answer(head, asked).map_err(|_| Failure::Protocol)?;
     let turns = exchange.generation.pool(exchange.target).spec().host.is_some();
     if exchange.asks_service() || turns {
-        let asked = location::Asked {
+        let asked = location::AnsweredRequest {
             generation: &exchange.generation,
             found: exchange.found,
             from: exchange.target,

@@ -1,7 +1,7 @@
 //! What is changed in an upstream's response so that two applications live under one origin.
 
 use super::head_edits::{rewrite_cookies, rewrite_location};
-use super::location::{self, Asked, Reverse};
+use super::location::{self, AnsweredRequest, Reverse};
 use super::own_host;
 use crate::endpoint::UpstreamId;
 use crate::message::ResponseHead;
@@ -9,7 +9,7 @@ use crate::route::{AnswerEdits, Route};
 
 /// What an upstream says of itself becomes what the client knows: by the route's table where a service has answered, and by the
 /// host that the upstream was asked under.
-pub fn turn_back(head: &mut ResponseHead, route: Option<&Route>, asked: &Asked<'_>) {
+pub fn turn_back(head: &mut ResponseHead, route: Option<&Route>, asked: &AnsweredRequest<'_>) {
     if let Some(route) = route
         && asked.from != UpstreamId::MONOLITH
     {
@@ -22,7 +22,7 @@ pub fn turn_back(head: &mut ResponseHead, route: Option<&Route>, asked: &Asked<'
 }
 
 /// Applies the route's `answer` table to what an endpoint of the service answered.
-fn apply(head: &mut ResponseHead, route: &Route, asked: &Asked<'_>) {
+fn apply(head: &mut ResponseHead, route: &Route, asked: &AnsweredRequest<'_>) {
     let edits = &route.answer;
     if edits.is_empty() {
         return;

@@ -1,6 +1,6 @@
 //! An act as a person writes it: its verb, and where it is to lead.
 
-use super::turn::Asked;
+use super::turn::RequestedMove;
 use crate::config::read_percent;
 use crate::migration::dial::Wish;
 use crate::migration::{Percent, Stage};
@@ -37,7 +37,7 @@ impl WrittenAct<'_> {
     ///
     /// # Errors
     /// The verb is none, a value cannot be read, or the verb does not take it.
-    pub fn read(&self) -> Result<Asked, NotAnAct> {
+    pub fn read(&self) -> Result<RequestedMove, NotAnAct> {
         let stage = self.to.map(|word| {
             let stage = Stage::ALL.into_iter().find(|stage| stage.as_str() == word);
             stage.ok_or_else(|| NotAnAct::Stage(word.to_owned()))
@@ -54,11 +54,11 @@ impl WrittenAct<'_> {
             return Err(NotAnAct::NoStart(self.verb.to_owned()));
         }
         Ok(match self.verb {
-            "promote" => Asked::Promote(wish),
-            "rollback" => Asked::RollBack(wish),
-            "pause" => Asked::Pause,
-            "resume" => Asked::Resume { from_start: self.from_start },
-            "approve" => Asked::Approve,
+            "promote" => RequestedMove::Promote(wish),
+            "rollback" => RequestedMove::RollBack(wish),
+            "pause" => RequestedMove::Pause,
+            "resume" => RequestedMove::Resume { from_start: self.from_start },
+            "approve" => RequestedMove::Approve,
             _ => return Err(NotAnAct::Verb),
         })
     }
@@ -74,10 +74,10 @@ mod tests {
         let half = Percent::from_hundredths(5000);
         assert_eq!(
             read("promote", Some("canary"), Some("50%"), false),
-            Ok(Asked::Promote(Wish { stage: Some(Stage::Canary), weight: half }))
+            Ok(RequestedMove::Promote(Wish { stage: Some(Stage::Canary), weight: half }))
         );
-        assert_eq!(read("rollback", None, None, false), Ok(Asked::RollBack(Wish::default())));
-        assert_eq!(read("resume", None, None, true), Ok(Asked::Resume { from_start: true }));
+        assert_eq!(read("rollback", None, None, false), Ok(RequestedMove::RollBack(Wish::default())));
+        assert_eq!(read("resume", None, None, true), Ok(RequestedMove::Resume { from_start: true }));
         for (verb, to, weight, from_start, why) in [
             ("jump", None, None, false, NotAnAct::Verb),
             ("promote", Some("half"), None, false, NotAnAct::Stage("half".to_owned())),

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::followed::ANEW;
 use super::told::told;
-use super::turn::{Asked, Author, Intent, MoveMade, NotMoved, Replicas, Request, begins_anew, reason_of};
+use super::turn::{Author, Intent, MoveMade, MoveRequest, NotMoved, Replicas, RequestedMove, begins_anew, reason_of};
 use super::{Reloader, State};
 use crate::compile::Snapshot;
 use crate::config::route_text;
@@ -52,7 +52,7 @@ impl Reloader {
         self.app.fleet.as_ref().map(|fleet| fleet.name())
     }
 
-    pub(super) fn turn_in_fleet(&self, fleet: &Arc<Fleet>, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
+    pub(super) fn turn_in_fleet(&self, fleet: &Arc<Fleet>, request: &MoveRequest<'_>) -> Result<MoveMade, NotMoved> {
         let began = Instant::now();
         // What is in force here must not be older than what the move goes behind.
         if let Some(record) = fleet.dial(request.route) {
@@ -90,8 +90,8 @@ impl Reloader {
             return Ok(MoveMade { local: !sent, ..made });
         }
         let term = match (request.asked, fleet.role()) {
-            (Asked::Gate { .. }, FleetRole::Leads(term)) => Some(term),
-            (Asked::Gate { .. }, _) => return Err(NotMoved::Fleet(NotWrittenToFleet::NotLeader)),
+            (RequestedMove::Gate { .. }, FleetRole::Leads(term)) => Some(term),
+            (RequestedMove::Gate { .. }, _) => return Err(NotMoved::Fleet(NotWrittenToFleet::NotLeader)),
             _ => None,
         };
         match fleet.write(request.route, &record, term, WRITTEN) {

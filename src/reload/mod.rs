@@ -23,12 +23,12 @@ pub use act::{NotAnAct, VERBS, WrittenAct};
 pub use changes::Changes;
 pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
-pub use outcome::{LastError, Outcome, ReloadResult};
+pub use outcome::{LastError, ReloadOutcome, ReloadResult};
 pub use rule::{RuleAsked, RuleEdit, RuleMade, RuleNotMade};
 pub use secrets::key_files;
 pub use source::{ConfigSource, Read, ReadError, environment};
 pub use told::in_words;
-pub use turn::{Asked, Author, MoveMade, NotMoved, Preview, Request};
+pub use turn::{Author, MoveMade, MoveRequest, NotMoved, Preview, RequestedMove};
 pub use write::{NotWritten, to_paste};
 
 use fleet::Proposals;
@@ -182,7 +182,7 @@ impl Reloader {
     }
 
     /// Reads the file again, whatever it looks like, and puts it in force if it is right.
-    pub fn reload(&self) -> Outcome {
+    pub fn reload(&self) -> ReloadOutcome {
         let mut state = self.state.lock();
         let outcome = match self.source.read() {
             Ok(read) => self.take(&mut state, &read.sources),
@@ -215,7 +215,7 @@ impl Reloader {
     }
 
     /// Takes up a text, on a thread of its own that lets requests go first: a hundred thousand routes are a second's work.
-    fn take(&self, state: &mut State, sources: &Arc<Sources>) -> Outcome {
+    fn take(&self, state: &mut State, sources: &Arc<Sources>) -> ReloadOutcome {
         let mut work = || self.take_now(state, sources);
         thread::scope(|scope| {
             let behind_requests = || {
@@ -233,7 +233,7 @@ impl Reloader {
         .unwrap_or_else(&mut work)
     }
 
-    fn take_now(&self, state: &mut State, sources: &Arc<Sources>) -> Outcome {
+    fn take_now(&self, state: &mut State, sources: &Arc<Sources>) -> ReloadOutcome {
         state.seen = Arc::clone(sources);
         let old = self.app.in_force.load();
         if **sources == *old.snapshot.sources {
@@ -397,13 +397,13 @@ impl Reloader {
         });
     }
 
-    fn refuse(&self, state: &mut State, diagnostic: &Diagnostic) -> Outcome {
+    fn refuse(&self, state: &mut State, diagnostic: &Diagnostic) -> ReloadOutcome {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(diagnostic.clone());
         self.refuse_all(state, &diagnostics, &Sources::one(&self.source.name(), ""))
     }
 
-    fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, sources: &Sources) -> Outcome {
+    fn refuse_all(&self, state: &mut State, diagnostics: &Diagnostics, sources: &Sources) -> ReloadOutcome {
         let report = report_all(diagnostics, sources).diagnostics;
         self.keep_refusal(state.generation, &report);
         for diagnostic in diagnostics {
@@ -413,8 +413,14 @@ impl Reloader {
     }
 
     #[expect(clippy::unused_self, reason = "reads as a sentence at its callers")]
-    fn outcome(&self, result: ReloadResult, generation: u64, changes: Changes, diagnostics: Vec<Entry>) -> Outcome {
-        Outcome { result, generation, changes, diagnostics }
+    fn outcome(
+        &self,
+        result: ReloadResult,
+        generation: u64,
+        changes: Changes,
+        diagnostics: Vec<Entry>,
+    ) -> ReloadOutcome {
+        ReloadOutcome { result, generation, changes, diagnostics }
     }
 
     /// What was said of the first file when the program started.
@@ -429,7 +435,7 @@ impl Reloader {
         (entry.code.to_string(), entry.message.clone())
     }
 
-    fn report(&self, outcome: &Outcome) {
+    fn report(&self, outcome: &ReloadOutcome) {
         self.app.telemetry.metrics.edge().config_reload(outcome.result.as_str());
         self.app
             .telemetry

@@ -33,7 +33,7 @@ impl ReloadResult {
 
 /// The answer to a reload.
 #[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
+pub struct ReloadOutcome {
     pub result: ReloadResult,
     pub generation: u64,
     pub changes: Changes,

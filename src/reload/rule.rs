@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::turn::Author;
 use super::write::{NewText, NotWritten, may_write};
-use super::{ConfigSource, Outcome, ReloadResult, Reloader, State, environment};
+use super::{ConfigSource, ReloadOutcome, ReloadResult, Reloader, State, environment};
 use crate::compile::{Compiled, compile_all};
 use crate::config::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
 use crate::diagnostic::{Entry, Sources, report_all};
@@ -147,7 +147,7 @@ impl Reloader {
         let outcome = self.take(&mut state, &read.sources);
         self.app.live.set_file_refused(outcome.result == ReloadResult::Refused);
         self.report(&outcome);
-        let Outcome { result, generation, diagnostics, .. } = outcome;
+        let ReloadOutcome { result, generation, diagnostics, .. } = outcome;
         if result == ReloadResult::Refused {
             return Err(RuleNotMade::Invalid(diagnostics));
         }

@@ -22,9 +22,9 @@ use crate::route::Route;
 
 /// A move that was asked for.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct MoveRequest<'a> {
     pub route: &'a str,
-    pub asked: Asked,
+    pub asked: RequestedMove,
     pub author: Author<'a>,
     /// Only if this is the last entry of the route.
     pub expect_seq: Option<u64>,
@@ -45,7 +45,7 @@ pub struct Author<'a> {
 
 /// The acts of a person and of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestedMove {
     Promote(Wish),
     RollBack(Wish),
     Pause,
@@ -126,8 +126,8 @@ pub(super) struct Intent<'e> {
 }
 
 /// The evidence begins anew although nothing may move.
-pub(super) const fn begins_anew(asked: Asked) -> bool {
-    matches!(asked, Asked::Resume { from_start: true } | Asked::Reset)
+pub(super) const fn begins_anew(asked: RequestedMove) -> bool {
+    matches!(asked, RequestedMove::Resume { from_start: true } | RequestedMove::Reset)
 }
 
 /// Why a move was not made.
@@ -177,7 +177,7 @@ impl fmt::Display for NotMoved {
 
 impl Reloader {
     /// Makes a move: it is written into the journal, then in force for the next request.
-    pub fn turn(&self, request: &Request<'_>) -> Result<MoveMade, NotMoved> {
+    pub fn turn(&self, request: &MoveRequest<'_>) -> Result<MoveMade, NotMoved> {
         if let Some(fleet) = &self.app.fleet {
             return self.turn_in_fleet(fleet, request);
         }
@@ -201,7 +201,11 @@ impl Reloader {
     }
 
     /// What an act leads to, if it may be done.
-    pub(super) fn intend<'e>(&self, generation: &'e Generation, request: &Request<'_>) -> Result<Intent<'e>, NotMoved> {
+    pub(super) fn intend<'e>(
+        &self,
+        generation: &'e Generation,
+        request: &MoveRequest<'_>,
+    ) -> Result<Intent<'e>, NotMoved> {
         let entry = generation.routes.iter().find(|entry| entry.name() == request.route).ok_or(NotMoved::NoRoute)?;
         let file = entry.state.held().map_or(entry.policy.dial, |held| held.file);
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(file));
@@ -230,7 +234,7 @@ impl Reloader {
     /// Says what was done, after writing it into the file where that was asked for.
     pub(super) fn made(
         &self,
-        request: &Request<'_>,
+        request: &MoveRequest<'_>,
         (from, to): (Dial, Dial),
         seq: u64,
         replicas: Replicas,
@@ -258,7 +262,7 @@ impl Reloader {
     }
 
     /// Where an act would lead, without doing it.
-    pub fn preview(&self, route: &str, asked: Asked) -> Result<Preview, NotMoved> {
+    pub fn preview(&self, route: &str, asked: RequestedMove) -> Result<Preview, NotMoved> {
         let generation = self.app.in_force.load();
         let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
@@ -407,33 +411,35 @@ fn leads_to(
     generation: &Generation,
     entry: &RouteInForce,
     standing: &Standing,
-    asked: Asked,
+    asked: RequestedMove,
 ) -> Result<(Action, Dial), NotMoved> {
     let gate = entry.policy.gate.as_deref();
     let steps = gate.unwrap_or(&generation.snapshot.gate_defaults);
     let from = standing.dial;
     let (action, to) = match asked {
-        Asked::Promote(wish) => {
+        RequestedMove::Promote(wish) => {
             (Action::Promote, promoted(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
         }
-        Asked::RollBack(wish) => {
+        RequestedMove::RollBack(wish) => {
             (Action::RollBack, rolled_back(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
         }
-        Asked::Pause | Asked::Resume { .. } | Asked::Approve if gate.is_none() => {
+        RequestedMove::Pause | RequestedMove::Resume { .. } | RequestedMove::Approve if gate.is_none() => {
             return Err(NotMoved::Nothing("the route has no gate"));
         }
-        Asked::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
-        Asked::Pause => (Action::Pause, from),
-        Asked::Resume { from_start: false } if !standing.paused => {
+        RequestedMove::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
+        RequestedMove::Pause => (Action::Pause, from),
+        RequestedMove::Resume { from_start: false } if !standing.paused => {
             return Err(NotMoved::Nothing("the gate is not paused"));
         }
-        Asked::Resume { from_start } => (Action::Resume, if from_start { first_step(from, steps) } else { from }),
-        Asked::Approve => (Action::Approve, from),
-        Asked::Reset => (Action::Reset, from),
-        Asked::Gate { from: judged, .. } if judged != from => {
+        RequestedMove::Resume { from_start } => {
+            (Action::Resume, if from_start { first_step(from, steps) } else { from })
+        }
+        RequestedMove::Approve => (Action::Approve, from),
+        RequestedMove::Reset => (Action::Reset, from),
+        RequestedMove::Gate { from: judged, .. } if judged != from => {
             return Err(NotMoved::Overtaken { seq: standing.seq, dial: from });
         }
-        Asked::Gate { action, to, .. } => (action, to),
+        RequestedMove::Gate { action, to, .. } => (action, to),
     };
     let redirects = entry.route.as_ref().is_some_and(|route| route.redirect.is_some());
     if to.stage == Stage::Retired && to != from && entry.policy.service.is_none() && !redirects {

@@ -259,7 +259,12 @@ impl HttpListener {
 }
 
 /// Serves one request of HTTP/2. `pause`: the longest wait for the frame that says whether there is a body.
-async fn serve_stream(steps: Arc<Steps>, mut stream: Box<http2::Stream>, arrival: Arrival, pause: Option<Duration>) {
+async fn serve_stream(
+    steps: Arc<Steps>,
+    mut stream: Box<http2::ServerStream>,
+    arrival: Arrival,
+    pause: Option<Duration>,
+) {
     let began = Instant::now();
     let mut timer = Timer::default();
     let due = pause.map(|pause| began + pause);

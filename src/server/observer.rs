@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::telemetry::{EndpointCounts, Events, Metrics};
+use crate::telemetry::{EndpointCounts, Events, Meters};
 use crate::upstream::{EndpointState, EndpointStates, Observer};
 
 /// Counts endpoints by state, and whether their source answers; tells of each that changes.
 pub struct UpstreamObserver {
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
     events: Arc<Events>,
 }
 
 impl UpstreamObserver {
-    pub fn new(metrics: Arc<Metrics>, events: Arc<Events>) -> Self {
+    pub fn new(metrics: Arc<Meters>, events: Arc<Events>) -> Self {
         Self { metrics, events }
     }
 }
@@ -47,7 +47,7 @@ mod tests {
     async fn the_change_of_an_endpoint_is_an_event() {
         let events = Arc::new(Events::default());
         let mut watcher = events.watch(EventFilter::default());
-        let told = UpstreamObserver::new(Metrics::new(&[1.0]).expect("metrics"), events);
+        let told = UpstreamObserver::new(Meters::new(&[1.0]).expect("metrics"), events);
         told.endpoint_changed("users", "10.0.0.5:7001", Some(EndpointState::Healthy), Some(EndpointState::Unhealthy));
         told.endpoint_changed("users", "10.0.0.5:7001", Some(EndpointState::Draining), None);
         for (from, to) in [("healthy", json!("unhealthy")), ("draining", json!(null))] {

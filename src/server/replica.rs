@@ -13,7 +13,7 @@ use crate::migration::dial::By;
 use crate::proxy::{Access, App};
 use crate::reload::{self, Reloader};
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::Meters;
 
 /// The others are told that this replica goes; they find out by themselves otherwise.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ pub(super) fn join(
     snapshot: &Snapshot,
     admin: &str,
     store: &Arc<Store>,
-    metrics: &Arc<Metrics>,
+    metrics: &Arc<Meters>,
     control: &Handle,
 ) -> Result<Option<Arc<Fleet>>, FleetError> {
     let Some(settings) = &snapshot.fleet else { return Ok(None) };
@@ -84,9 +84,9 @@ pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
     let reloader = Arc::downgrade(reloader);
     Box::new(move |wanted: &GateMove| {
         let Some(reloader) = reloader.upgrade() else { return Err(NotMade::Stopping) };
-        let request = reload::Request {
+        let request = reload::MoveRequest {
             route: &wanted.route,
-            asked: reload::Asked::Gate { action: wanted.action, from: wanted.from, to: wanted.to },
+            asked: reload::RequestedMove::Gate { action: wanted.action, from: wanted.from, to: wanted.to },
             author: reload::Author {
                 by: By::Gate,
                 who: &who,

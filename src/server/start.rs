@@ -35,9 +35,9 @@ use crate::live::{InForce, Live, is_kept_pressed, private_folder};
 use crate::notify::Notifier;
 use crate::proxy::{Access, App, Generation, Steps};
 use crate::reload::{ConfigSource, Reloader, Unusable};
-use crate::shadow::{self, Shadow};
+use crate::shadow::{self, ShadowTraffic};
 use crate::store::Store;
-use crate::telemetry::{Metrics, Telemetry};
+use crate::telemetry::{Meters, Telemetry};
 use crate::upstream::Upstreams;
 
 /// The arguments of a start.
@@ -156,7 +156,7 @@ impl Sockets {
 fn shared(snapshot: Snapshot, admin: SocketAddr, copies: &Handle, control: &Handle) -> Result<Arc<App>, StartError> {
     // Pools, registries and recipients work on the control runtime.
     let _in_runtime = control.enter();
-    let metrics = Metrics::new(&snapshot.buckets).map_err(StartError::Metrics)?;
+    let metrics = Meters::new(&snapshot.buckets).map_err(StartError::Metrics)?;
     let telemetry = Telemetry::start(Arc::clone(&metrics), &snapshot).map_err(StartError::Log)?;
     let live = Arc::new(Live::new(Instant::now()));
     let store = open_store(&snapshot.server, &live);
@@ -164,7 +164,7 @@ fn shared(snapshot: Snapshot, admin: SocketAddr, copies: &Handle, control: &Hand
     let upstreams = Upstreams::with_store(Arc::new(observer), Arc::clone(&store));
     let access = Arc::new(Access::new(fastrand::u64(..)));
     let (kept, told) = (Arc::clone(&store), Arc::clone(&telemetry));
-    let shadow = Shadow::start(copies, kept, &snapshot.server.state_dir, told, snapshot.copy_cpu);
+    let shadow = ShadowTraffic::start(copies, kept, &snapshot.server.state_dir, told, snapshot.copy_cpu);
     watch_store(&store, &metrics, &shadow);
     let learner = Learner::start(&snapshot, &store, &metrics);
     let first = Generation::assemble(1, Arc::new(snapshot), &upstreams, &live, &metrics, &shadow, &access);
@@ -258,7 +258,7 @@ fn serve_clients(
 }
 
 /// The store says in the metrics how it is; after another process let go of it, what that process kept is read anew.
-fn watch_store(store: &Arc<Store>, metrics: &Arc<Metrics>, shadow: &Arc<Shadow>) {
+fn watch_store(store: &Arc<Store>, metrics: &Arc<Meters>, shadow: &Arc<ShadowTraffic>) {
     let (shown, shadow) = (Arc::clone(metrics), Arc::downgrade(shadow));
     store.when_changed(move |status| {
         shown.edge().set_journal_broken(status.is_broken());

@@ -8,7 +8,7 @@ use super::capture::Seen;
 use super::chunks::Chunks;
 use super::comparer::{Comparison, with_request};
 use super::copies::Copies;
-use super::deliver::{Asked, Shadow, Target};
+use super::deliver::{Asked, ShadowTraffic, Target};
 use crate::compare::{AgainReport, KeptRequest, Outcome, SideReport, compare};
 use crate::endpoint::UpstreamId;
 use crate::message::RequestHead;
@@ -38,7 +38,7 @@ enum ReplayError {
     Client(ClientError),
 }
 
-impl Shadow {
+impl ShadowTraffic {
     /// A request that is still kept, and the fields with which it can be asked again.
     pub fn kept_request(&self, route: &str, number: u64) -> Option<(KeptRequest, Vec<(String, String)>)> {
         self.archive().find(route)?.kept_request(number)

@@ -13,7 +13,7 @@ use super::capture::{Seen, append, streams};
 use super::gathered::Gathered;
 use super::threads::busy_or_waiting;
 use crate::client::ask::ask_over;
-use crate::client::{self, End, Fault, Peer};
+use crate::client::{self, End, Peer, UpstreamFault};
 use crate::compare::{Answer, Body};
 use crate::endpoint::{HttpVersions, UpstreamId};
 use crate::message::{Fields, Framing, Name, Piece, ProxiedAddresses, RequestHead, is_call};
@@ -80,10 +80,10 @@ impl std::fmt::Display for ClientError {
 }
 
 /// Never says what the endpoint said: that may hold secrets.
-impl From<Fault> for ClientError {
-    fn from(fault: Fault) -> Self {
+impl From<UpstreamFault> for ClientError {
+    fn from(fault: UpstreamFault) -> Self {
         match fault {
-            Fault::NotRun(_) => Self::Connect(fault.to_string()),
+            UpstreamFault::NotRun(_) => Self::Connect(fault.to_string()),
             _ => Self::Broken(fault.to_string()),
         }
     }

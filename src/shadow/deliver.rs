@@ -27,7 +27,7 @@ use super::recent::Recent;
 use super::skipped::Skipped;
 use super::tee::Tee;
 use super::{HELD_LIMIT, Translate, head, now};
-use crate::client::Fault;
+use crate::client::UpstreamFault;
 use crate::compare::{Rules, WrittenRules};
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::guard::identity::{ClientIdentity, Inquiry};
@@ -40,7 +40,7 @@ use crate::telemetry::{RequestId, RouteMeters, RpcRecord, ShadowRecord, Telemetr
 use crate::upstream::{Busy, Permit, Pool};
 
 /// Everything that copies share, for the whole process.
-pub struct Shadow {
+pub struct ShadowTraffic {
     queue: BatchSender<Box<CopyJob>>,
     client: Arc<Client>,
     budget: Arc<ByteBudget>,
@@ -102,7 +102,7 @@ pub(super) struct Asked {
     pub(super) identity: Option<ClientIdentity>,
 }
 
-impl Shadow {
+impl ShadowTraffic {
     /// Evidence is kept in the store; below `state_dir` an older program may have left some. `cpu`: what copies and comparisons may
     /// take of one processor.
     pub fn start(
@@ -466,7 +466,7 @@ impl Asked {
     }
 
     /// The head that a side is sent.
-    pub(super) fn written(&self, copies: &Copies, upstream: UpstreamId) -> Result<RequestHead, Fault> {
+    pub(super) fn written(&self, copies: &Copies, upstream: UpstreamId) -> Result<RequestHead, UpstreamFault> {
         let mut head = self.head.clone();
         // A replay is what the monolith was sent for the client, not what the copy says instead.
         let own = upstream == self.target.upstream;

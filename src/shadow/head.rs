@@ -3,7 +3,7 @@
 use http::Version;
 
 use super::Translate;
-use crate::client::Fault;
+use crate::client::UpstreamFault;
 use crate::endpoint::UpstreamId;
 use crate::guard;
 use crate::guard::identity::ClientIdentity;
@@ -20,7 +20,7 @@ pub(super) fn write(
     (identity, edits): (Option<&ClientIdentity>, Option<&HeaderEdits>),
     translate: &dyn Translate,
     to: UpstreamId,
-) -> Result<(), Fault> {
+) -> Result<(), UpstreamFault> {
     guard::headers::without_hop_by_hop(&mut head.fields);
     // A copy waits for no interim response and asks for no upgrade; of trailers only those of gRPC are looked at.
     for name in [Name::Expect, Name::Upgrade, Name::Connection, Name::Te] {

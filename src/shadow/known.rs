@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::deliver::Shadow;
+use super::deliver::ShadowTraffic;
 use super::now;
 use super::recent::RecentCopy;
 use crate::compare::Report;
 
-impl Shadow {
+impl ShadowTraffic {
     /// What is known of a route, or what came within the last so long; `None` if it compares nothing.
     pub fn report(&self, route: &str, since: Option<Duration>) -> Option<Report> {
         let now = now();

@@ -2,7 +2,7 @@
 //!
 //! A copy can never hurt the request it was made from: nothing here is awaited by the request's path. What the path does is
 //! to keep clones of the chunks that pass ([`Tee`], [`Capture`]) within bounds, and to hand over a [`CopyJob`]. Everything
-//! else has its own threads, which step back behind those of requests: a runtime with its own connections that sends copies ([`Shadow`]), and one thread that
+//! else has its own threads, which step back behind those of requests: a runtime with its own connections that sends copies ([`ShadowTraffic`]), and one thread that
 //! compares answers, keeps the evidence and writes it to disk.
 //!
 //! Bounds: copies in flight and bytes of a body for each route, bytes of all bodies held anywhere here ([`HELD_LIMIT`]),
@@ -41,13 +41,13 @@ use clock::now;
 pub use again::Again;
 pub use capture::Capture;
 pub use copies::{Copies, Slot};
-pub use deliver::{CopyJob, Shadow, Target};
+pub use deliver::{CopyJob, ShadowTraffic, Target};
 pub use recent::{Ending, RecentCopy};
 pub use skipped::Skipped;
 pub use tee::Tee;
 pub use threads::{lower_priority, runtime};
 
-use crate::client::{Brief, Fault};
+use crate::client::{Brief, UpstreamFault};
 use crate::endpoint::UpstreamId;
 use crate::message::{RequestHead, ResponseHead};
 
@@ -60,7 +60,7 @@ pub trait Translate: Send + Sync {
     ///
     /// # Errors
     /// It cannot be written: the copy is not sent.
-    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), Fault>;
+    fn request(&self, head: &mut RequestHead, to: UpstreamId) -> Result<(), UpstreamFault>;
 
     /// What a target that is not a server of HTTP is told beside this head, which was written for it.
     fn brief(&self, head: &RequestHead) -> Brief;
@@ -69,5 +69,5 @@ pub trait Translate: Send + Sync {
     ///
     /// # Errors
     /// It cannot be changed: the response is not compared.
-    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), Fault>;
+    fn response(&self, head: &mut ResponseHead, from: UpstreamId, endpoint: &str) -> Result<(), UpstreamFault>;
 }

@@ -18,7 +18,7 @@ pub use access_log::AccessLogger;
 use cloud_events::CloudEvents;
 pub use events::{Event, EventFilter, Events, Heard, NoStatus, StatusFilter, Watcher};
 pub use metrics::{
-    DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, LONGEST_WINDOW, Metrics, Moved,
+    DEFAULT_BUCKETS, EdgeMeters, EndpointCounts, FieldKind, GateShown, InFlight, LONGEST_WINDOW, Meters, Moved,
     QueueMeters, RouteLabels, RouteMeters, RouteSummary, SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
 };
 pub use otlp::{MetricsReader, Tracer};
@@ -31,7 +31,7 @@ use crate::message::Fields;
 
 /// Everything that the rest of the program reports to.
 pub struct Telemetry {
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<Meters>,
     pub access_log: AccessLogger,
     pub events: Arc<Events>,
     pub tracer: Tracer,
@@ -42,7 +42,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Opens the access log and, if there is a collector, the way to it. Fails when the log's file cannot be opened
     /// or the collector's address is none.
-    pub fn start(metrics: Arc<Metrics>, snapshot: &Snapshot) -> io::Result<Arc<Self>> {
+    pub fn start(metrics: Arc<Meters>, snapshot: &Snapshot) -> io::Result<Arc<Self>> {
         let access_log = AccessLogger::start(&snapshot.logs, Arc::clone(&metrics))?;
         let tracer = Tracer::new(Arc::clone(&metrics));
         tracer.configure(&snapshot.tracing)?;

@@ -15,21 +15,21 @@ use std::io;
 
 use h2::Reason;
 
-use super::Fault;
+use super::UpstreamFault;
 
 /// What the library's error means. `begun`: the final head of the response has come, so the request was processed.
-fn fault(error: h2::Error, begun: bool) -> Fault {
+fn fault(error: h2::Error, begun: bool) -> UpstreamFault {
     let reason = error.reason();
     if error.is_library() {
-        return Fault::Malformed(rule(reason));
+        return UpstreamFault::Malformed(rule(reason));
     }
     match reason {
-        Some(Reason::HTTP_1_1_REQUIRED) if error.is_remote() && !begun => Fault::NeedsHttp1,
-        Some(Reason::REFUSED_STREAM) if error.is_reset() && error.is_remote() && !begun => Fault::Unprocessed,
+        Some(Reason::HTTP_1_1_REQUIRED) if error.is_remote() && !begun => UpstreamFault::NeedsHttp1,
+        Some(Reason::REFUSED_STREAM) if error.is_reset() && error.is_remote() && !begun => UpstreamFault::Unprocessed,
         // The library gives it to streams that are higher than the last one of the GOAWAY.
-        Some(Reason::NO_ERROR) if error.is_go_away() && error.is_remote() && !begun => Fault::Unprocessed,
-        Some(reason) => Fault::Ended(io::Error::new(io::ErrorKind::ConnectionReset, reason.description())),
-        None => Fault::Ended(error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())),
+        Some(Reason::NO_ERROR) if error.is_go_away() && error.is_remote() && !begun => UpstreamFault::Unprocessed,
+        Some(reason) => UpstreamFault::Ended(io::Error::new(io::ErrorKind::ConnectionReset, reason.description())),
+        None => UpstreamFault::Ended(error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())),
     }
 }
 

@@ -19,7 +19,7 @@ use h2::client::{Builder, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::super::Fault;
+use super::super::UpstreamFault;
 use super::super::idle_pool::Identity;
 use super::fault;
 
@@ -158,7 +158,7 @@ pub fn reserve(key: u64) -> Option<Handle> {
 ///
 /// # Errors
 /// The socket has failed already.
-pub async fn connect<S>(socket: S, key: u64, idle: Duration) -> Result<Handle, Fault>
+pub async fn connect<S>(socket: S, key: u64, idle: Duration) -> Result<Handle, UpstreamFault>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

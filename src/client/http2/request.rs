@@ -3,19 +3,19 @@
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version, header};
 
-use super::super::Fault;
+use super::super::UpstreamFault;
 use super::header_map;
 use crate::message::{Framing, Name, RequestHead};
 
-const TARGET: Fault = Fault::Unwritable("the target cannot be sent over HTTP/2");
-const HOST: Fault = Fault::Unwritable("the host cannot be sent over HTTP/2");
+const TARGET: UpstreamFault = UpstreamFault::Unwritable("the target cannot be sent over HTTP/2");
+const HOST: UpstreamFault = UpstreamFault::Unwritable("the host cannot be sent over HTTP/2");
 
 /// # Errors
 /// A target with bytes that a `http::Uri` does not take (`"` in a query, `<`, what is no UTF-8), or a host like that. It is
 /// never escaped: the upstream would see another target.
-pub fn request(head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<Request<()>, Fault> {
+pub fn request(head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<Request<()>, UpstreamFault> {
     if head.method == Method::CONNECT {
-        return Err(Fault::Unwritable("CONNECT is not sent over HTTP/2"));
+        return Err(UpstreamFault::Unwritable("CONNECT is not sent over HTTP/2"));
     }
     let host = head.fields.get(Name::Host).or_else(|| head.authority());
     let target = head.target();
@@ -41,7 +41,7 @@ pub fn request(head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<
 mod tests {
     use super::*;
 
-    fn with(target: &[u8]) -> Result<Request<()>, Fault> {
+    fn with(target: &[u8]) -> Result<Request<()>, UpstreamFault> {
         let mut head = RequestHead::new(Method::OPTIONS, Version::HTTP_11, target);
         head.fields =
             [("Host", "edge.test:81"), ("X-A", "1"), ("Connection", "x"), ("TE", "trailers")].into_iter().collect();
@@ -62,9 +62,9 @@ mod tests {
             assert_eq!(names, ["x-a", "te", "content-length"]);
         }
         for target in [&b"/a?q={\"a\":1}&b=\""[..], b"/a<b>", b"/a`", b"/\xe9", b"/a#b", b"/a b", b"", b"http://a/"] {
-            assert!(matches!(with(target), Err(Fault::Unwritable(_))), "{}", target.escape_ascii());
+            assert!(matches!(with(target), Err(UpstreamFault::Unwritable(_))), "{}", target.escape_ascii());
         }
         let head = RequestHead::new(Method::GET, Version::HTTP_11, b"/");
-        assert!(matches!(request(&head, Framing::None, &Scheme::HTTP), Err(Fault::Unwritable(_))), "no host");
+        assert!(matches!(request(&head, Framing::None, &Scheme::HTTP), Err(UpstreamFault::Unwritable(_))), "no host");
     }
 }

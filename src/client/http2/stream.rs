@@ -9,7 +9,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::uri::Scheme;
 use http::{Response, StatusCode, Version};
 
-use super::super::Fault;
+use super::super::UpstreamFault;
 use super::request::request;
 use super::{Handle, Outbox, OutboxState, Stopped, fault};
 use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
@@ -47,9 +47,9 @@ impl Stream {
     /// Puts the head of a request. [`Framing::None`] ends the request with it.
     ///
     /// # Errors
-    /// [`Fault::Unwritable`]: the request cannot be sent over HTTP/2. [`Fault::Unprocessed`]: the connection takes no more
+    /// [`UpstreamFault::Unwritable`]: the request cannot be sent over HTTP/2. [`UpstreamFault::Unprocessed`]: the connection takes no more
     /// requests; this one was not sent.
-    pub fn put_head(&mut self, head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<(), Fault> {
+    pub fn put_head(&mut self, head: &RequestHead, framing: Framing, scheme: &Scheme) -> Result<(), UpstreamFault> {
         let request = request(head, framing, scheme)?;
         let bodiless = matches!(framing, Framing::None | Framing::Length(0));
         match self.handle.sender().send_request(request, bodiless) {
@@ -59,8 +59,8 @@ impl Stream {
                 self.outbox.announce(if let Framing::Length(length) = framing { Some(length) } else { None });
                 Ok(())
             }
-            Err(error) if error.is_go_away() || error.is_io() || error.is_reset() => Err(Fault::Unprocessed),
-            Err(_) => Err(Fault::Unwritable("the head cannot be sent over HTTP/2")),
+            Err(error) if error.is_go_away() || error.is_io() || error.is_reset() => Err(UpstreamFault::Unprocessed),
+            Err(_) => Err(UpstreamFault::Unwritable("the head cannot be sent over HTTP/2")),
         }
     }
 
@@ -78,7 +78,7 @@ impl Stream {
     }
 
     /// Hands on what was put. Ready: nothing is left, or the upstream takes no more. `moved` is set when something left.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), UpstreamFault>> {
         let Some(stream) = &mut self.sending else { return Poll::Ready(Ok(())) };
         let stopped = match ready!(self.outbox.poll_send(stream, cx, moved, of_head)) {
             Ok(OutboxState::Empty) => return Poll::Ready(Ok(())),
@@ -92,7 +92,7 @@ impl Stream {
         Poll::Ready(Err(match stopped {
             Stopped::WrongLength => {
                 stream.send_reset(Reason::INTERNAL_ERROR);
-                Fault::Ended(std::io::ErrorKind::InvalidData.into())
+                UpstreamFault::Ended(std::io::ErrorKind::InvalidData.into())
             }
             Stopped::Reset(reset) => reset_fault(reset),
             Stopped::Library(error) => fault(error, false),
@@ -100,14 +100,14 @@ impl Stream {
     }
 
     /// The next head of the response: heads before the final one (1xx) first, each once.
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
         let Answer::Awaited(response) = &mut self.response else { return Poll::Pending };
         if let Some(interim) = ready!(response.poll_informational(cx)) {
             let head = interim.map_err(|error| fault(error, false)).map(|interim| head(&interim));
             return Poll::Ready(match head {
                 // There is no such thing over HTTP/2 (RFC 9113, 8.6).
                 Ok(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    Err(Fault::Malformed("a switch of protocols"))
+                    Err(UpstreamFault::Malformed("a switch of protocols"))
                 }
                 head => head,
             });
@@ -137,7 +137,7 @@ impl Stream {
     }
 
     /// The next piece of the response's body. Behind the last piece it is pending for ever.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, UpstreamFault>> {
         let Answer::Body { body, .. } = &mut self.response else { return Poll::Pending };
         while let Some(data) = ready!(body.poll_data(cx)) {
             match data {
@@ -184,15 +184,15 @@ const fn of_head(name: Name) -> bool {
     matches!(name, Name::ContentLength | Name::Host)
 }
 
-fn reset_fault(reset: Poll<Result<Reason, h2::Error>>) -> Fault {
+fn reset_fault(reset: Poll<Result<Reason, h2::Error>>) -> UpstreamFault {
     match reset {
-        Poll::Ready(Ok(Reason::REFUSED_STREAM)) => Fault::Unprocessed,
-        Poll::Ready(Ok(Reason::HTTP_1_1_REQUIRED)) => Fault::NeedsHttp1,
+        Poll::Ready(Ok(Reason::REFUSED_STREAM)) => UpstreamFault::Unprocessed,
+        Poll::Ready(Ok(Reason::HTTP_1_1_REQUIRED)) => UpstreamFault::NeedsHttp1,
         Poll::Ready(Ok(reason)) => {
-            Fault::Ended(std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason.description()))
+            UpstreamFault::Ended(std::io::Error::new(std::io::ErrorKind::ConnectionReset, reason.description()))
         }
         Poll::Ready(Err(error)) => fault(error, false),
-        Poll::Pending => Fault::closed(),
+        Poll::Pending => UpstreamFault::closed(),
     }
 }
 

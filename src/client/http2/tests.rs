@@ -27,7 +27,7 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("in time")
 }
 
-async fn head(stream: &mut Stream) -> Result<ResponseHead, Fault> {
+async fn head(stream: &mut Stream) -> Result<ResponseHead, UpstreamFault> {
     in_time(poll_fn(|cx| stream.poll_head(cx))).await
 }
 

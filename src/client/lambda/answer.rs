@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::translated::Answered;
-use super::super::{Fault, NotRun};
+use super::super::{NotRun, UpstreamFault};
 use crate::endpoint::EventVersion;
 use crate::message::{Name, ResponseHead, is_value};
 
@@ -25,7 +25,7 @@ pub(super) fn answered(
     head: &ResponseHead,
     payload: Bytes,
     method: &Method,
-) -> Result<Answered, Fault> {
+) -> Result<Answered, UpstreamFault> {
     match head.status.as_u16() {
         200 if head.fields.has(FUNCTION_ERROR) => Ok(Answered::failed(if has_timed_out(&payload) {
             StatusCode::GATEWAY_TIMEOUT
@@ -35,13 +35,13 @@ pub(super) fn answered(
         200 => {
             Ok(payload_response(version, payload, method).unwrap_or_else(|| Answered::failed(StatusCode::BAD_GATEWAY)))
         }
-        404 => Err(Fault::NotRun(NotRun::Unknown)),
-        429 => Err(Fault::NotRun(NotRun::Throttled)),
+        404 => Err(UpstreamFault::NotRun(NotRun::Unknown)),
+        429 => Err(UpstreamFault::NotRun(NotRun::Throttled)),
         413 => Err(super::TOO_LARGE),
         // Our own configuration: a signature, a permission, a name that cannot be one.
-        400..=499 => Err(Fault::NotRun(NotRun::Denied)),
+        400..=499 => Err(UpstreamFault::NotRun(NotRun::Denied)),
         // The function may have run.
-        _ => Err(Fault::closed()),
+        _ => Err(UpstreamFault::closed()),
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
         status: u16,
         fields: &[(&str, &str)],
         payload: &Value,
-    ) -> Result<(u16, String, Vec<u8>), Fault> {
+    ) -> Result<(u16, String, Vec<u8>), UpstreamFault> {
         let mut head = ResponseHead::new(StatusCode::from_u16(status).expect("a status"));
         for (name, value) in fields {
             head.fields.append(*name, value.as_bytes());
@@ -224,13 +224,13 @@ mod tests {
     #[test]
     fn what_did_not_run_is_told_from_what_may_have() {
         let fault = |status| of(EventVersion::V2, status, &[], &json!({})).expect_err("no response");
-        assert!(matches!(fault(404), Fault::NotRun(NotRun::Unknown)));
-        assert!(matches!(fault(429), Fault::NotRun(NotRun::Throttled)));
-        assert!(matches!(fault(403), Fault::NotRun(NotRun::Denied)));
-        assert!(matches!(fault(400), Fault::NotRun(NotRun::Denied)));
-        assert!(matches!(fault(413), Fault::Refused { status: 413, .. }));
+        assert!(matches!(fault(404), UpstreamFault::NotRun(NotRun::Unknown)));
+        assert!(matches!(fault(429), UpstreamFault::NotRun(NotRun::Throttled)));
+        assert!(matches!(fault(403), UpstreamFault::NotRun(NotRun::Denied)));
+        assert!(matches!(fault(400), UpstreamFault::NotRun(NotRun::Denied)));
+        assert!(matches!(fault(413), UpstreamFault::Refused { status: 413, .. }));
         for status in [500, 502, 503, 504, 302] {
-            assert!(matches!(fault(status), Fault::Ended(_)), "{status}");
+            assert!(matches!(fault(status), UpstreamFault::Ended(_)), "{status}");
         }
     }
 }

@@ -17,14 +17,14 @@ use jiff::Timestamp;
 use super::aws_keys::Keyring;
 use super::http1::Conn;
 use super::translated::{Answered, Passing, refused};
-use super::{Brief, Fault, NotRun, Translation};
+use super::{Brief, NotRun, Translation, UpstreamFault};
 use crate::endpoint::LambdaSpec;
 use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead, percent_encoded};
 
 /// What Lambda takes and gives at most, in bytes of JSON.
 const LARGEST: usize = 6 * 1024 * 1024;
 /// What the client is told of a larger one.
-const TOO_LARGE: Fault = Fault::Refused { status: 413, reason: "body" };
+const TOO_LARGE: UpstreamFault = UpstreamFault::Refused { status: 413, reason: "body" };
 /// Read at most of an answer: a payload may be written with spaces.
 const LONGEST_ANSWER: usize = LARGEST + 64 * 1024;
 /// Read at once of a request: all of it is gathered, so nothing waits for the service.
@@ -64,12 +64,12 @@ impl Function {
     }
 
     /// The head of Invoke for this event, signed.
-    fn head(&self, event: &[u8], now: Timestamp) -> Result<RequestHead, Fault> {
+    fn head(&self, event: &[u8], now: Timestamp) -> Result<RequestHead, UpstreamFault> {
         let keys = self.keys.load();
         let keys = keys.as_deref().filter(|keys| keys.until.is_none_or(|until| until > now));
         let Some(keys) = keys else {
             self.complain(&"there are no credentials, or they have expired");
-            return Err(Fault::NotRun(NotRun::Denied));
+            return Err(UpstreamFault::NotRun(NotRun::Denied));
         };
         let fields = sign::Signed {
             keys,
@@ -120,7 +120,7 @@ enum State {
     Receiving(ResponseHead),
     Passing(Passing),
     /// It was not called, or there was no answer; told once.
-    Broken(Option<Fault>),
+    Broken(Option<UpstreamFault>),
 }
 
 /// One call of a function, over a connection to the service.
@@ -152,9 +152,9 @@ impl Invocation {
         }
     }
 
-    pub(super) fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), Fault> {
+    pub(super) fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), UpstreamFault> {
         if let Some(reason) = refused(head) {
-            return Err(Fault::Refused { status: 501, reason });
+            return Err(UpstreamFault::Refused { status: 501, reason });
         }
         self.head = Some(head.clone());
         if framing == Framing::None {
@@ -182,7 +182,7 @@ impl Invocation {
     }
 
     /// The request is whole: the function is called.
-    fn send(&mut self) -> Result<(), Fault> {
+    fn send(&mut self) -> Result<(), UpstreamFault> {
         let head = self.head.as_ref().expect("the head was put before the body");
         let now = Timestamp::now();
         let event = event::event(self.lambda.spec.event, head, &self.brief, &self.body, now);
@@ -197,16 +197,16 @@ impl Invocation {
         Ok(())
     }
 
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), UpstreamFault>> {
         match self.state {
             State::Sent | State::Receiving(_) => self.connection.poll_send(cx, moved),
             // Why is told by the head that does not come.
-            State::Broken(_) => Poll::Ready(Err(Fault::closed())),
+            State::Broken(_) => Poll::Ready(Err(UpstreamFault::closed())),
             State::Gathering | State::Passing(_) => Poll::Ready(Ok(())),
         }
     }
 
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
         if std::mem::take(&mut self.expects) && matches!(self.state, State::Gathering) {
             return Poll::Ready(Ok(ResponseHead::new(StatusCode::CONTINUE)));
         }
@@ -221,7 +221,7 @@ impl Invocation {
                 }
                 State::Receiving(head) => match ready!(self.connection.poll_piece(cx))? {
                     Piece::Data(data) if self.payload.len() + data.len() > LONGEST_ANSWER => {
-                        return Poll::Ready(Err(Fault::Malformed("an answer that is too long for Lambda")));
+                        return Poll::Ready(Err(UpstreamFault::Malformed("an answer that is too long for Lambda")));
                     }
                     Piece::Data(data) => {
                         self.payload.extend_from_slice(&data);
@@ -234,8 +234,8 @@ impl Invocation {
                         return Poll::Ready(Ok(head));
                     }
                 },
-                State::Passing(_) => return Poll::Ready(Err(Fault::Malformed("no head is awaited"))),
-                State::Broken(fault) => return Poll::Ready(Err(fault.take().unwrap_or_else(Fault::closed))),
+                State::Passing(_) => return Poll::Ready(Err(UpstreamFault::Malformed("no head is awaited"))),
+                State::Broken(fault) => return Poll::Ready(Err(fault.take().unwrap_or_else(UpstreamFault::closed))),
             }
         }
     }
@@ -247,10 +247,10 @@ impl Invocation {
         }
     }
 
-    pub(super) fn poll_piece(&mut self) -> Poll<Result<Piece, Fault>> {
+    pub(super) fn poll_piece(&mut self) -> Poll<Result<Piece, UpstreamFault>> {
         match &mut self.state {
             State::Passing(passing) => Poll::Ready(Ok(passing.next())),
-            _ => Poll::Ready(Err(Fault::Malformed("no body is awaited"))),
+            _ => Poll::Ready(Err(UpstreamFault::Malformed("no body is awaited"))),
         }
     }
 
@@ -261,10 +261,15 @@ impl Invocation {
 }
 
 impl Function {
-    fn answered(&self, head: &ResponseHead, payload: Bytes, asked: Option<&RequestHead>) -> Result<Answered, Fault> {
+    fn answered(
+        &self,
+        head: &ResponseHead,
+        payload: Bytes,
+        asked: Option<&RequestHead>,
+    ) -> Result<Answered, UpstreamFault> {
         let method = asked.map_or(&Method::GET, |asked| &asked.method);
         let answered = answer::answered(self.spec.event, head, payload, method);
-        if let Err(Fault::NotRun(NotRun::Denied | NotRun::Unknown)) = &answered {
+        if let Err(UpstreamFault::NotRun(NotRun::Denied | NotRun::Unknown)) = &answered {
             self.complain(&answer::complaint(head));
         }
         answered

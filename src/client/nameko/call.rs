@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::super::translated::{Passing, refused};
-use super::super::{Brief, Fault, NotRun, RemoteBrief};
+use super::super::{Brief, NotRun, RemoteBrief, UpstreamFault};
 use super::session::uuid;
 use super::{Bus, BusState, Heard, Publish, begins_within, reply};
 use crate::message::{Framing, Name, Piece, RequestHead, ResponseHead};
@@ -21,14 +21,14 @@ use crate::route::RemoteCall;
 /// A larger body is no set of arguments.
 const LARGEST: usize = 1024 * 1024;
 /// The client's request does not make a call.
-const BAD: Fault = Fault::Refused { status: 400, reason: "arguments" };
+const BAD: UpstreamFault = UpstreamFault::Refused { status: 400, reason: "arguments" };
 
 #[derive(Debug)]
 enum State {
     Gathering,
     Asked(oneshot::Receiver<Heard>),
     Passing(Passing),
-    Broken(Option<Fault>),
+    Broken(Option<UpstreamFault>),
 }
 
 /// One call; it needs no connection of its own.
@@ -61,9 +61,9 @@ impl BusCall {
         self
     }
 
-    pub(in super::super) fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), Fault> {
+    pub(in super::super) fn put_head(&mut self, head: &RequestHead, framing: Framing) -> Result<(), UpstreamFault> {
         if let Some(reason) = refused(head) {
-            return Err(Fault::Refused { status: 501, reason });
+            return Err(UpstreamFault::Refused { status: 501, reason });
         }
         self.method = head.method.clone();
         if framing == Framing::None {
@@ -79,7 +79,7 @@ impl BusCall {
         }
         match piece {
             Piece::Data(data) if self.body.len() + data.len() > LARGEST => {
-                self.state = State::Broken(Some(Fault::Refused { status: 413, reason: "body" }));
+                self.state = State::Broken(Some(UpstreamFault::Refused { status: 413, reason: "body" }));
             }
             Piece::Data(data) => self.body.extend_from_slice(&data),
             Piece::Trailers(_) | Piece::End => {
@@ -91,17 +91,17 @@ impl BusCall {
     }
 
     /// The request is whole: the message is handed to the task that publishes.
-    fn publish(&mut self) -> Result<(), Fault> {
+    fn publish(&mut self) -> Result<(), UpstreamFault> {
         match *self.nameko.standing.borrow() {
-            BusState::Open(Some(0)) => return Err(Fault::NotRun(NotRun::NoConsumer)),
-            BusState::Blocked => return Err(Fault::NotRun(NotRun::Throttled)),
+            BusState::Open(Some(0)) => return Err(UpstreamFault::NotRun(NotRun::NoConsumer)),
+            BusState::Blocked => return Err(UpstreamFault::NotRun(NotRun::Throttled)),
             BusState::Open(_) => {}
-            BusState::Down(_) | BusState::Unknown => return Err(Fault::NotRun(NotRun::Unreachable)),
+            BusState::Down(_) | BusState::Unknown => return Err(UpstreamFault::NotRun(NotRun::Unreachable)),
         }
         let brief = self.brief.take().unwrap_or_default();
         let limit = Instant::now() + begins_within(&brief);
         let until = brief.end.map_or(limit, |end| end.min(limit));
-        let remote = brief.remote.ok_or(Fault::Unwritable("the route has no call"))?;
+        let remote = brief.remote.ok_or(UpstreamFault::Unwritable("the route has no call"))?;
         let RemoteBrief { call, arguments, context } = *remote;
         let body = std::mem::take(&mut self.body);
         let body = arguments.map_err(|_| BAD)?.envelope(&body).map_err(|_| BAD)?;
@@ -120,35 +120,35 @@ impl BusCall {
                 self.state = State::Asked(hears);
                 Ok(())
             }
-            Err(TrySendError::Full(_)) => Err(Fault::NotRun(NotRun::Throttled)),
-            Err(TrySendError::Closed(_)) => Err(Fault::NotRun(NotRun::Unreachable)),
+            Err(TrySendError::Full(_)) => Err(UpstreamFault::NotRun(NotRun::Throttled)),
+            Err(TrySendError::Closed(_)) => Err(UpstreamFault::NotRun(NotRun::Unreachable)),
         }
     }
 
-    pub(in super::super) fn poll_send(&self) -> Poll<Result<(), Fault>> {
+    pub(in super::super) fn poll_send(&self) -> Poll<Result<(), UpstreamFault>> {
         match self.state {
             // Why is told by the head that does not come.
-            State::Broken(_) => Poll::Ready(Err(Fault::closed())),
+            State::Broken(_) => Poll::Ready(Err(UpstreamFault::closed())),
             _ => Poll::Ready(Ok(())),
         }
     }
 
-    pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Fault>> {
+    pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
         if std::mem::take(&mut self.expects) && matches!(self.state, State::Gathering) {
             return Poll::Ready(Ok(ResponseHead::new(StatusCode::CONTINUE)));
         }
         match &mut self.state {
             State::Gathering => Poll::Pending,
-            State::Broken(fault) => Poll::Ready(Err(fault.take().unwrap_or_else(Fault::closed))),
-            State::Passing(_) => Poll::Ready(Err(Fault::Malformed("no head is awaited"))),
+            State::Broken(fault) => Poll::Ready(Err(fault.take().unwrap_or_else(UpstreamFault::closed))),
+            State::Passing(_) => Poll::Ready(Err(UpstreamFault::Malformed("no head is awaited"))),
             State::Asked(hears) => {
                 let reply = match ready!(Pin::new(hears).poll(cx)) {
                     Ok(Heard::Reply(reply)) => reply,
-                    Ok(Heard::NotSent) => return Poll::Ready(Err(Fault::NotRun(NotRun::Unreachable))),
-                    Ok(Heard::NoQueue) => return Poll::Ready(Err(Fault::NotRun(NotRun::NoConsumer))),
-                    Ok(Heard::Refused) => return Poll::Ready(Err(Fault::NotRun(NotRun::Throttled))),
+                    Ok(Heard::NotSent) => return Poll::Ready(Err(UpstreamFault::NotRun(NotRun::Unreachable))),
+                    Ok(Heard::NoQueue) => return Poll::Ready(Err(UpstreamFault::NotRun(NotRun::NoConsumer))),
+                    Ok(Heard::Refused) => return Poll::Ready(Err(UpstreamFault::NotRun(NotRun::Throttled))),
                     // The connection ended: it may have run.
-                    Err(_) => return Poll::Ready(Err(Fault::closed())),
+                    Err(_) => return Poll::Ready(Err(UpstreamFault::closed())),
                 };
                 let call = self.call.as_ref().expect("what was published is a call");
                 let (head, passing) = reply::answered(&reply, call, &self.method).pass();
@@ -165,10 +165,10 @@ impl BusCall {
         }
     }
 
-    pub(in super::super) fn poll_piece(&mut self) -> Poll<Result<Piece, Fault>> {
+    pub(in super::super) fn poll_piece(&mut self) -> Poll<Result<Piece, UpstreamFault>> {
         match &mut self.state {
             State::Passing(passing) => Poll::Ready(Ok(passing.next())),
-            _ => Poll::Ready(Err(Fault::Malformed("no body is awaited"))),
+            _ => Poll::Ready(Err(UpstreamFault::Malformed("no body is awaited"))),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::super::secret::secret;
 use super::Site;
 use super::edits::may_be_written;
 use super::identity::server_url;
-use crate::config::{self, Entry, Field, Given};
+use crate::config::{self, Field, Given, NamedEntry};
 use crate::diagnostic::Code;
 use crate::route::{
     EtcdApi, JwtKeys, JwtRule, Network, RateKey, RateLimit, Revoked, SHORTEST_SECRET, etcd_v2_path, is_shared_secret,
@@ -51,7 +51,7 @@ pub(super) fn rate_limit(site: Site<'_>, draft: &mut Draft<'_>) -> Option<RateLi
 }
 
 /// A rate that is shared by replicas, without a fleet.
-pub(super) fn check_fleet(file: &config::File, kept: &[&Entry<config::Route>], draft: &mut Draft<'_>) {
+pub(super) fn check_fleet(file: &config::File, kept: &[&NamedEntry<config::Route>], draft: &mut Draft<'_>) {
     if !matches!(file.fleet, Field::Absent) {
         return;
     }

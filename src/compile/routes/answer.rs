@@ -2,7 +2,7 @@
 
 use super::super::draft::Draft;
 use super::{Site, edits};
-use crate::config::{self, Entry, Field};
+use crate::config::{self, Field, NamedEntry};
 use crate::diagnostic::Code;
 use crate::route::AnswerEdits;
 
@@ -42,7 +42,7 @@ fn domains(site: Site<'_>, answer: &config::Answer, draft: &mut Draft<'_>) -> Ve
 }
 
 /// A browser keeps a cookie for a domain only if the page's host lies in it.
-fn check_domain(site: Site<'_>, entry: &Entry<config::CookieDomain>, to: &str, draft: &mut Draft<'_>) {
+fn check_domain(site: Site<'_>, entry: &NamedEntry<config::CookieDomain>, to: &str, draft: &mut Draft<'_>) {
     let Some(host) = site.route.host.get() else { return };
     let host = host.split(':').next().unwrap_or("").trim_start_matches("*.").to_ascii_lowercase();
     let within = host == to || host.strip_suffix(to).is_some_and(|rest| rest.ends_with('.'));
@@ -75,7 +75,7 @@ fn paths(site: Site<'_>, answer: &config::Answer, draft: &mut Draft<'_>) -> Vec<
 }
 
 /// A browser sends a cookie back only below its path: the route's own paths should lie there.
-fn check_path(site: Site<'_>, entry: &Entry<String>, draft: &mut Draft<'_>) {
+fn check_path(site: Site<'_>, entry: &NamedEntry<String>, draft: &mut Draft<'_>) {
     let to = entry.value.trim_end_matches('/');
     let templates = site.route.path.get().map(|list| list.0.as_slice()).unwrap_or_default();
     let outside = templates.iter().find(|item| {

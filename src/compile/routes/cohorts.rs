@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::draft::Draft;
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::route::Route;
 
-pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
+pub(super) fn check(written: &[&NamedEntry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (index, route) in routes.iter().enumerate() {
         // Only routes that divide their clients can disagree.
@@ -22,7 +22,7 @@ pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], dr
     }
 }
 
-type Member<'a> = (&'a Entry<config::Route>, &'a Route);
+type Member<'a> = (&'a NamedEntry<config::Route>, &'a Route);
 
 fn compare(one: Member<'_>, other: Member<'_>, draft: &mut Draft<'_>) {
     let (a, b) = (&one.1.policy, &other.1.policy);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use crate::compare::{DEFAULT_BODY_LIMIT, RuleError, RuleFault, RuleList, Rules, WrittenRules};
-use crate::config::{self, Entry, Field, Item, Named, OneOrMany};
+use crate::config::{self, Field, Item, Named, NamedEntry, OneOrMany};
 use crate::diagnostic::{Code, Span};
 use crate::migration::{CompareSettings, Examples, Follow};
 
@@ -98,7 +98,7 @@ fn pairs(field: &Field<Named<String>>) -> Vec<(Box<str>, Box<str>)> {
     entries.iter().map(|entry| (entry.name.as_str().into(), entry.value.as_str().into())).collect()
 }
 
-fn status(entry: &Entry<OneOrMany<String>>) -> (Box<str>, Vec<Box<str>>) {
+fn status(entry: &NamedEntry<OneOrMany<String>>) -> (Box<str>, Vec<Box<str>>) {
     (entry.name.as_str().into(), entry.value.0.iter().map(|item| item.value.as_str().into()).collect())
 }
 

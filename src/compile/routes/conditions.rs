@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::super::draft::Draft;
 use super::Site;
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::route::{Condition, ConditionKind};
 
@@ -25,11 +25,11 @@ pub(super) fn compile(site: Site<'_>, draft: &mut Draft<'_>) -> Conditions {
     }
 }
 
-fn entries(field: &config::Field<config::Conditions>) -> &[Entry<config::Condition>] {
+fn entries(field: &config::Field<config::Conditions>) -> &[NamedEntry<config::Condition>] {
     field.get().map(|named| named.entries.as_slice()).unwrap_or_default()
 }
 
-fn condition(name: &str, entry: &Entry<config::Condition>) -> Condition {
+fn condition(name: &str, entry: &NamedEntry<config::Condition>) -> Condition {
     let kind = match &entry.value {
         config::Condition::Equal(text) => ConditionKind::Equal(text.as_str().into()),
         config::Condition::Present => ConditionKind::Present,
@@ -40,7 +40,7 @@ fn condition(name: &str, entry: &Entry<config::Condition>) -> Condition {
 }
 
 /// Names in lower case; the file may not name one header in two spellings.
-fn headers(entries: &[Entry<config::Condition>], draft: &mut Draft<'_>) -> Vec<Condition> {
+fn headers(entries: &[NamedEntry<config::Condition>], draft: &mut Draft<'_>) -> Vec<Condition> {
     let mut seen = HashMap::new();
     let mut conditions = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -69,7 +69,7 @@ fn headers(entries: &[Entry<config::Condition>], draft: &mut Draft<'_>) -> Vec<C
     conditions
 }
 
-fn cookies(entries: &[Entry<config::Condition>], draft: &mut Draft<'_>) -> Vec<Condition> {
+fn cookies(entries: &[NamedEntry<config::Condition>], draft: &mut Draft<'_>) -> Vec<Condition> {
     let mut conditions = Vec::with_capacity(entries.len());
     for entry in entries {
         if HeaderName::from_bytes(entry.name.as_bytes()).is_err() {

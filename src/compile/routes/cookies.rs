@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::draft::Draft;
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::UpstreamId;
 use crate::migration::{Answers, Stage};
 use crate::route::Route;
 
-pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
+pub(super) fn check(written: &[&NamedEntry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let mut first: HashMap<(UpstreamId, Renamed), Replaced> = HashMap::new();
     for (at, route) in routes.iter().enumerate().filter(|(_, route)| !route.answer.is_empty()) {
         if route.policy.dial.stage.answers() != Answers::Monolith {
@@ -53,7 +53,7 @@ fn services(route: &Route) -> Vec<UpstreamId> {
     services
 }
 
-fn place(entry: &Entry<config::Route>, renamed: &Renamed) -> Span {
+fn place(entry: &NamedEntry<config::Route>, renamed: &Renamed) -> Span {
     let answer = entry.value.answer.get();
     let span = match renamed {
         Renamed::Domain(from) => answer.and_then(|answer| answer.cookie_domain.get()).and_then(|named| {
@@ -67,7 +67,7 @@ fn place(entry: &Entry<config::Route>, renamed: &Renamed) -> Span {
     span.unwrap_or_else(|| entry.key.clone())
 }
 
-type Side<'a> = (&'a Entry<config::Route>, Option<&'a str>);
+type Side<'a> = (&'a NamedEntry<config::Route>, Option<&'a str>);
 
 fn differ(renamed: &Renamed, one: Side<'_>, other: Side<'_>, draft: &mut Draft<'_>) {
     let (what, help) = match renamed {
@@ -92,7 +92,7 @@ fn differ(renamed: &Renamed, one: Side<'_>, other: Side<'_>, draft: &mut Draft<'
 }
 
 /// Where both sides answer, the monolith's cookies for the whole site and the service's must stay the same ones.
-fn check_sides(entry: &Entry<config::Route>, route: &Route, draft: &mut Draft<'_>) {
+fn check_sides(entry: &NamedEntry<config::Route>, route: &Route, draft: &mut Draft<'_>) {
     let policy = &route.policy;
     let monolith = policy.fallback.is_some() || policy.variants.iter().any(|v| v.upstream == UpstreamId::MONOLITH);
     if !monolith && policy.dial.stage != Stage::Canary {

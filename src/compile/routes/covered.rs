@@ -8,14 +8,14 @@ use http::Method;
 use super::super::draft::Draft;
 use super::overtaken::{self, conditions, covers, ends_open};
 use super::reach::{report, takes};
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::route::{Parameter, Route, Segment, Template};
 
 /// Pairs of routes that are looked at: the work stays bounded in a file of thousands.
 const MOST_PAIRS: usize = 1_000_000;
 
 pub(super) fn check(
-    written: &[&Entry<config::Route>],
+    written: &[&NamedEntry<config::Route>],
     routes: &[Arc<Route>],
     ignore_trailing_slash: bool,
     draft: &mut Draft<'_>,

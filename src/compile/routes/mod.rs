@@ -38,7 +38,7 @@ use std::sync::Arc;
 use super::draft::{Draft, check_name};
 use super::settings::{buffer, own_timeouts};
 use super::upstreams::Names;
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::endpoint::UpstreamId;
 use crate::migration::Dial;
@@ -62,7 +62,7 @@ pub(super) struct Routes {
 /// What the checks of one route share.
 #[derive(Debug, Clone, Copy)]
 struct Site<'f> {
-    entry: &'f Entry<config::Route>,
+    entry: &'f NamedEntry<config::Route>,
     route: &'f config::Route,
     names: &'f Names<'f>,
     /// `[gate]` over what is built in.
@@ -182,7 +182,7 @@ fn one(site: Site<'_>, draft: &mut Draft<'_>) -> Option<Route> {
 }
 
 /// One of two routes that cannot be told apart, and which of its paths it is.
-type Contender<'f> = (&'f Entry<config::Route>, u16);
+type Contender<'f> = (&'f NamedEntry<config::Route>, u16);
 
 fn ambiguous(one: Contender<'_>, other: Contender<'_>, draft: &mut Draft<'_>) {
     let (first, second) = if one.0.key.start <= other.0.key.start { (one, other) } else { (other, one) };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::super::draft::Draft;
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::route::{Route, Rule, Segment, Template};
 
@@ -13,7 +13,7 @@ const MOST_PAIRS: usize = 1_000_000;
 /// Paths that one warning names.
 const SHOWN: usize = 4;
 
-pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
+pub(super) fn check(written: &[&NamedEntry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let mut left = MOST_PAIRS;
     for (route, entry) in routes.iter().zip(written).filter(|(route, _)| conditions(&route.rule) > 0) {
         let Some(pairs) = left.checked_sub(routes.len()) else { return };
@@ -83,8 +83,8 @@ pub(super) fn conditions(rule: &Rule) -> usize {
 }
 
 /// One warning names all that take some: a remedy for the first alone would leave the next.
-fn report(route: &Entry<config::Route>, taken: &[(&Entry<config::Route>, &Template)], draft: &mut Draft<'_>) {
-    let place = |entry: &Entry<config::Route>, text: Option<&str>| {
+fn report(route: &NamedEntry<config::Route>, taken: &[(&NamedEntry<config::Route>, &Template)], draft: &mut Draft<'_>) {
+    let place = |entry: &NamedEntry<config::Route>, text: Option<&str>| {
         let paths = entry.value.path.get().map(|paths| paths.0.as_slice()).unwrap_or_default();
         let item = paths.iter().find(|item| text.is_none_or(|text| item.value == text)).or(paths.first());
         item.map_or_else(|| entry.key.clone(), |item| item.span.clone())

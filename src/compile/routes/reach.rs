@@ -10,14 +10,14 @@ use std::sync::Arc;
 use http::Method;
 
 use super::super::draft::Draft;
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::route::{Condition, ConditionKind, HostPattern, MethodSet, Route, Rule};
 
 /// Of routes that might hide one, no more are looked at: the work stays linear in a file of thousands.
 const FEW: usize = 64;
 
-pub(super) fn check(written: &[&Entry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
+pub(super) fn check(written: &[&NamedEntry<config::Route>], routes: &[Arc<Route>], draft: &mut Draft<'_>) {
     let overviews: Vec<_> = routes.iter().map(|route| Overview::of(&route.rule)).collect();
     let index = Index::of(routes, &overviews);
     for (at, route) in routes.iter().enumerate() {
@@ -215,8 +215,13 @@ fn shape(template: &str) -> String {
 }
 
 /// `help`: what to do, where a condition would help it is empty.
-pub(super) fn report(above: &[&Entry<config::Route>], below: &Entry<config::Route>, help: &str, draft: &mut Draft<'_>) {
-    let place = |entry: &Entry<config::Route>| entry.value.path.span().unwrap_or_else(|| entry.key.clone());
+pub(super) fn report(
+    above: &[&NamedEntry<config::Route>],
+    below: &NamedEntry<config::Route>,
+    help: &str,
+    draft: &mut Draft<'_>,
+) {
+    let place = |entry: &NamedEntry<config::Route>| entry.value.path.span().unwrap_or_else(|| entry.key.clone());
     let names: Vec<_> = above.iter().map(|entry| format!("`{}`", entry.name)).collect();
     let (take, lack) = if above.len() == 1 { ("takes", "lacks") } else { ("take", "lack") };
     let names = match names.split_last() {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::super::draft::Draft;
 use super::super::upstreams::Names;
-use crate::config::{self, Entry};
+use crate::config::{self, NamedEntry};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::endpoint::UpstreamId;
 use crate::migration::{Policy, Stage};
 use crate::route::Route;
 
 pub(super) fn check(
-    written: &[&Entry<config::Route>],
+    written: &[&NamedEntry<config::Route>],
     routes: &[Arc<Route>],
     names: &Names<'_>,
     draft: &mut Draft<'_>,

@@ -4,7 +4,7 @@ use super::super::draft::{Draft, check_name};
 use super::super::settings::percent;
 use super::service::{upstream, word};
 use super::{Site, edits};
-use crate::config::{Entry, Field, Stage, Variant as Written};
+use crate::config::{Field, NamedEntry, Stage, Variant as Written};
 use crate::diagnostic::{Code, Span};
 use crate::endpoint::UpstreamId;
 use crate::migration::{BUCKETS, Percent, Variant};
@@ -66,7 +66,7 @@ fn too_few(site: Site<'_>, span: Span, label: &str, draft: &mut Draft<'_>) {
     );
 }
 
-fn one(site: Site<'_>, entry: &Entry<Written>, draft: &mut Draft<'_>) -> Option<Variant> {
+fn one(site: Site<'_>, entry: &NamedEntry<Written>, draft: &mut Draft<'_>) -> Option<Variant> {
     check_variant_name(&entry.name, entry.key.clone(), draft);
     let headers = edits::setting(&entry.value.headers, draft);
     let named = entry.value.upstream.given()?;
@@ -93,7 +93,7 @@ fn check_variant_name(name: &str, span: Span, draft: &mut Draft<'_>) {
     check_name("variant", name, span, draft);
 }
 
-fn check_sum(site: Site<'_>, entries: &[Entry<Written>], span: &Span, draft: &mut Draft<'_>) {
+fn check_sum(site: Site<'_>, entries: &[NamedEntry<Written>], span: &Span, draft: &mut Draft<'_>) {
     let sum: u32 = entries.iter().filter_map(|entry| entry.value.weight.get()).map(|weight| u32::from(weight.0)).sum();
     let whole = u32::from(BUCKETS);
     if sum == whole {

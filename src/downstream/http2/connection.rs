@@ -18,10 +18,10 @@ use tokio::time::{Instant, Sleep};
 
 use super::clock::{Clock, Closing, Due, LEAVING};
 use super::gate::{FrameGate, SocketState};
-use super::{Shared, Stream};
+use super::{ServerStream, Shared};
 use crate::compile::Limits;
 use crate::guard::http2::Bounds;
-use crate::telemetry::Metrics;
+use crate::telemetry::Meters;
 
 /// What a client may send ahead of the upstream, for each request and in all.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -42,7 +42,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Requests at once, up to 1 000; one more is refused, and may be sent again.
     pub streams: u32,
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<Meters>,
 }
 
 /// Serves a connection whose preface was seen, until it is over. `ahead`: what was read of it, from its first byte on.
@@ -53,7 +53,7 @@ pub async fn serve<S>(
     state: &dyn SocketState,
     settings: &Settings,
     mut stopping: Receiver<bool>,
-    mut begin: impl FnMut(Box<Stream>),
+    mut begin: impl FnMut(Box<ServerStream>),
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -80,7 +80,7 @@ pub async fn serve<S>(
         match turn(&mut connection, &mut clock, &shared, timer.as_mut(), stopping.as_mut()).await {
             Turn::Accepted(body, respond) => {
                 // In a box, because it is moved into a task and on.
-                let stream = Box::new(Stream::new(body, respond, &shared));
+                let stream = Box::new(ServerStream::new(body, respond, &shared));
                 if clock.stage.is_refusing() {
                     begin(stream);
                 }

@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Shared;
 use super::meter::FrameMeter;
 use crate::client::Outbox;
-use crate::guard::http2::{Bounds, Frame, HeadReader, Kind, TrailerReader, hpack};
-use crate::telemetry::Metrics;
+use crate::guard::http2::{Bounds, Frame, FrameKind, HeadReader, TrailerReader, hpack};
+use crate::telemetry::Meters;
 
 const FRAME_HEAD: usize = 9;
 /// The longest payload that the library has allowed the client.
@@ -111,7 +111,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
         socket: S,
         ahead: BytesMut,
         shared: Arc<Shared>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<Meters>,
         head: Bounds,
         longest: usize,
     ) -> Self {
@@ -142,7 +142,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
             self.left -= through;
             let Some(head) = bytes[at..].first_chunk::<FRAME_HEAD>() else { return at };
             let frame = Frame::of(*head);
-            if !self.broken && (frame.kind == Kind::Headers || self.block.is_some()) {
+            if !self.broken && (frame.kind == FrameKind::Headers || self.block.is_some()) {
                 return at;
             }
             if !self.meter.received(frame) {
@@ -159,7 +159,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
         let frame = Frame::of(*bytes.first_chunk()?);
         let fits = frame.length <= LONGEST_FRAME;
         if let Some(block) = &self.block {
-            if !fits || frame.kind != Kind::Continuation || frame.stream != block.stream {
+            if !fits || frame.kind != FrameKind::Continuation || frame.stream != block.stream {
                 // The library hears that a block has begun, so that it sees the same fault.
                 let stream = block.stream;
                 self.give(stream, 0, None, &[]);

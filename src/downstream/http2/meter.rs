@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::guard::http2::{Budget, Frame, Frames, Kind};
-use crate::telemetry::Metrics;
+use crate::guard::http2::{Budget, Frame, FrameKind, Frames};
+use crate::telemetry::Meters;
 
 /// Reasons of RFC 9113, section 7: all is well; a stream is one too many; the client asks for too much.
 const NO_ERROR: u32 = 0;
@@ -21,7 +21,7 @@ pub struct FrameMeter {
     sent: Frames,
     budget: Budget,
     shared: Arc<Shared>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
 }
 
 /// What the loop of the connection asks. Times are milliseconds after the epoch; 0: none.
@@ -44,7 +44,7 @@ pub struct Traffic {
 }
 
 impl FrameMeter {
-    pub fn new(shared: Arc<Shared>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(shared: Arc<Shared>, metrics: Arc<Meters>) -> Self {
         Self { sent: Frames::of_server(), budget: Budget::new(0), shared, metrics }
     }
 
@@ -64,14 +64,14 @@ impl FrameMeter {
         sent.take(bytes, |frame| {
             budget.sent(frame);
             match frame.kind {
-                Kind::Data => {
+                FrameKind::Data => {
                     traffic.data_sent.fetch_add(u64::from(frame.length), Relaxed);
                 }
-                Kind::Reset if frame.reason == REFUSED_STREAM => {
+                FrameKind::Reset if frame.reason == REFUSED_STREAM => {
                     metrics.edge().refused("http2_streams");
                     shared.heads.lock().refused(frame.stream);
                 }
-                Kind::GoAway if frame.reason != NO_ERROR && !traffic.counted.load(Relaxed) => {
+                FrameKind::GoAway if frame.reason != NO_ERROR && !traffic.counted.load(Relaxed) => {
                     let flood = frame.reason == ENHANCE_YOUR_CALM;
                     metrics.edge().refused(if flood { "http2_flood" } else { "framing" });
                 }

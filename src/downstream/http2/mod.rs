@@ -13,7 +13,7 @@ mod stream;
 
 pub use connection::{Settings, serve};
 pub use gate::{FrameGate, SocketState};
-pub use stream::Stream;
+pub use stream::ServerStream;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;

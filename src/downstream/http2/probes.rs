@@ -20,7 +20,7 @@ async fn alone(bytes: Vec<u8>, options: Builder) -> (Vec<String>, Vec<Seen>) {
         (accepted, again)
     });
     let (_, requests) = tokio::sync::mpsc::unbounded_channel();
-    let metrics = Metrics::new(&[1.0]).unwrap();
+    let metrics = Meters::new(&[1.0]).unwrap();
     let mut raw = Raw { io, requests, metrics, stop: watch::channel(false).0, server: tokio::spawn(async {}) };
     raw.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     raw.write(&frame(SETTINGS, 0, 0, &[])).await;

@@ -16,7 +16,7 @@ use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead,
 
 /// A request, and the response to it.
 #[derive(Debug)]
-pub struct Stream {
+pub struct ServerStream {
     id: u32,
     pub(super) shared: Arc<Shared>,
     head: Option<RequestHead>,
@@ -55,7 +55,7 @@ enum Answer {
     Ended(Option<SendStream<Bytes>>),
 }
 
-impl Stream {
+impl ServerStream {
     pub(super) fn new(body: RecvStream, respond: SendResponse<Bytes>, shared: &Arc<Shared>) -> Self {
         let id = respond.stream_id().as_u32();
         let accepted = shared.heads.lock().accept(id);
@@ -81,7 +81,7 @@ impl Stream {
     /// The request's head, once.
     ///
     /// # Errors
-    /// What is wrong with it; the stream can still be answered, and [`Stream::known_head`] is for its line in the log.
+    /// What is wrong with it; the stream can still be answered, and [`ServerStream::known_head`] is for its line in the log.
     pub fn take_head(&mut self) -> Result<RequestHead, Malformed> {
         match self.malformed {
             Some(malformed) => Err(malformed),
@@ -94,7 +94,7 @@ impl Stream {
         self.head.take().unwrap_or_else(nothing)
     }
 
-    /// Whether the request has a body; exact once [`Stream::poll_settled`] was ready.
+    /// Whether the request has a body; exact once [`ServerStream::poll_settled`] was ready.
     #[must_use]
     pub const fn has_body(&self) -> bool {
         !self.upload.over
@@ -307,7 +307,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for ServerStream {
     /// A stream that has not ended is reset by the library: with CANCEL, or, where the response is whole and the request's body
     /// was not read to its end, with `NO_ERROR` (RFC 9113, 8.1).
     fn drop(&mut self) {

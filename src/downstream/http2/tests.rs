@@ -15,7 +15,7 @@ use super::*;
 use crate::compile::Limits;
 use crate::downstream::ClientFault;
 use crate::message::{Fields, Framing, Malformed, Name, Piece, RequestHead, ResponseHead};
-use crate::telemetry::Metrics;
+use crate::telemetry::Meters;
 
 mod connections;
 #[path = "probes.rs"]
@@ -81,8 +81,8 @@ fn limits() -> Limits {
 /// A client, frame by frame, and the requests that the server sees of it.
 struct Raw {
     io: DuplexStream,
-    requests: UnboundedReceiver<Stream>,
-    metrics: Arc<Metrics>,
+    requests: UnboundedReceiver<ServerStream>,
+    metrics: Arc<Meters>,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
 }
@@ -98,11 +98,11 @@ struct Seen {
 fn start(limits: Limits, pipe: usize) -> Raw {
     let (io, far) = tokio::io::duplex(pipe);
     let (begin, requests) = tokio::sync::mpsc::unbounded_channel();
-    let metrics = Metrics::new(&[1.0]).unwrap();
+    let metrics = Meters::new(&[1.0]).unwrap();
     let settings = Settings { limits, streams: 100, metrics: Arc::clone(&metrics) };
     let (stop, stopping) = watch::channel(false);
     let server = tokio::spawn(async move {
-        let begin = move |stream: Box<Stream>| drop(begin.send(*stream));
+        let begin = move |stream: Box<ServerStream>| drop(begin.send(*stream));
         serve(far, BytesMut::new(), &(), &settings, stopping, begin).await;
     });
     Raw { io, requests, metrics, stop, server }
@@ -128,11 +128,11 @@ impl Raw {
         self.write(&frame(HEADERS, flags | END_HEADERS, stream, block)).await;
     }
 
-    async fn stream(&mut self) -> Stream {
+    async fn stream(&mut self) -> ServerStream {
         tokio::time::timeout(PATIENCE, self.requests.recv()).await.expect("in time").expect("a request")
     }
 
-    async fn request(&mut self) -> (Stream, Result<RequestHead, Malformed>) {
+    async fn request(&mut self) -> (ServerStream, Result<RequestHead, Malformed>) {
         let mut stream = self.stream().await;
         let head = stream.take_head();
         (stream, head)
@@ -180,7 +180,7 @@ impl Raw {
     }
 }
 
-fn rendered(metrics: &Metrics) -> String {
+fn rendered(metrics: &Meters) -> String {
     String::from_utf8(metrics.encode().0).unwrap()
 }
 
@@ -190,23 +190,23 @@ fn written(head: &RequestHead) -> String {
     out.escape_ascii().to_string().replace("\\r\\n", "|")
 }
 
-async fn piece(stream: &mut Stream) -> Result<Piece, ClientFault> {
+async fn piece(stream: &mut ServerStream) -> Result<Piece, ClientFault> {
     let next = std::future::poll_fn(|cx| stream.poll_piece(cx));
     tokio::time::timeout(PATIENCE, next).await.expect("a piece in time")
 }
 
-async fn settled(stream: &mut Stream) -> Result<(), ClientFault> {
+async fn settled(stream: &mut ServerStream) -> Result<(), ClientFault> {
     let settled = std::future::poll_fn(|cx| stream.poll_settled(cx));
     tokio::time::timeout(PATIENCE, settled).await.expect("settled in time")
 }
 
-async fn sent(stream: &mut Stream) -> Result<(), ClientFault> {
+async fn sent(stream: &mut ServerStream) -> Result<(), ClientFault> {
     let sent = std::future::poll_fn(|cx| stream.poll_send(cx, &mut false));
     tokio::time::timeout(PATIENCE, sent).await.expect("sent in time")
 }
 
 /// The body as text, and how it ended.
-async fn body(stream: &mut Stream) -> String {
+async fn body(stream: &mut ServerStream) -> String {
     let mut text = String::new();
     loop {
         match piece(stream).await {
@@ -232,7 +232,7 @@ fn ok(fields: &[(&str, &str)]) -> ResponseHead {
 
 #[test]
 fn handles_are_small() {
-    assert!(std::mem::size_of::<Stream>() <= 512, "{}", std::mem::size_of::<Stream>());
+    assert!(std::mem::size_of::<ServerStream>() <= 512, "{}", std::mem::size_of::<ServerStream>());
     assert!(
         std::mem::size_of::<FrameGate<crate::client::Socket>>() <= 640,
         "{}",

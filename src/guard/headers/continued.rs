@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::arrival::Arrival;
 use super::client::walk;
 use super::elements::{Element, addresses, forwarded};
 use super::forwarded::{digits_behind_colon, is_secure, port_of, proto, put_address, put_node, put_subject};
+use super::peer_facts::PeerFacts;
 
 use crate::guard::authority;
 use crate::message::{Fields, Key, Name};
@@ -17,7 +17,7 @@ use crate::message::{Fields, Key, Name};
 ///
 /// What the peer says in `X-Forwarded-*` is kept, and what it says in `Forwarded` alone is said there, too. A `Forwarded` that
 /// says something else than `X-Forwarded-*` is written anew: many balancers let a client's own pass unread.
-pub(super) fn describe(fields: &mut Fields, arrival: &Arrival<'_>) -> bool {
+pub(super) fn describe(fields: &mut Fields, arrival: &PeerFacts<'_>) -> bool {
     let peer = arrival.peer.to_canonical();
     let told = Told::of(fields, arrival, peer);
     let list = address_list(fields, peer);
@@ -67,7 +67,7 @@ struct OwnForwarded {
 }
 
 impl Told {
-    fn of(fields: &Fields, arrival: &Arrival<'_>, peer: IpAddr) -> Self {
+    fn of(fields: &Fields, arrival: &PeerFacts<'_>, peer: IpAddr) -> Self {
         let own_proto = first(fields, Name::XForwardedProto).or_else(|| older_proto(fields));
         let own_host = first(fields, Name::XForwardedHost);
         let own_port = first(fields, Name::XForwardedPort);
@@ -105,7 +105,7 @@ fn older_proto(fields: &Fields) -> Option<&[u8]> {
     scheme.or_else(by_switch)
 }
 
-fn proto_of(arrival: &Arrival<'_>) -> &'static [u8] {
+fn proto_of(arrival: &PeerFacts<'_>) -> &'static [u8] {
     proto(arrival.tls).as_bytes()
 }
 
@@ -122,7 +122,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn of(fields: &'a Fields, arrival: &Arrival<'_>, peer: IpAddr) -> Self {
+    fn of(fields: &'a Fields, arrival: &PeerFacts<'_>, peer: IpAddr) -> Self {
         let (mut proto, mut host) = (None, None);
         let address = walk(peer, forwarded(fields), arrival.trusted, |element| {
             proto = element.parameter(b"proto").filter(|proto| is_scheme(proto)).or_else(|| proto.take());

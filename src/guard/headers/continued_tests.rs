@@ -17,7 +17,7 @@ fn told(lines: Lines, wanted: bool) -> (Vec<String>, bool) {
         request.fields.push_raw(name.as_bytes(), value.as_bytes());
     }
     let trusted = [Network { address: "10.0.0.0".parse().unwrap(), prefix: 8 }];
-    let arrival = Arrival {
+    let arrival = PeerFacts {
         peer: "10.0.0.1".parse().unwrap(),
         tls: false,
         subject: None,

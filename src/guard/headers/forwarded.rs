@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use super::arrival::{Arrival, ClientSubject};
+use super::peer_facts::{ClientSubject, PeerFacts};
 use crate::message::{Fields, Name};
 
 /// Being one of `X-Forwarded-`, it is removed from what clients send.
@@ -20,7 +20,7 @@ pub struct ForwardedHeaders {
 }
 
 impl ForwardedHeaders {
-    pub(super) fn of(arrival: &Arrival<'_>) -> Self {
+    pub(super) fn of(arrival: &PeerFacts<'_>) -> Self {
         Self {
             peer: arrival.peer.to_canonical(),
             tls: arrival.tls,

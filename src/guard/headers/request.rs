@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use http::{Method, Version};
 use pingora::http::authority::{RawTargetAuthority, raw_target_authority};
 
-use super::arrival::Arrival;
 use super::forwarded::ForwardedHeaders;
+use super::peer_facts::PeerFacts;
 use super::{client, continued, hop_by_hop};
 use crate::compile::ForceRule;
 use crate::guard::authority;
@@ -33,7 +33,7 @@ pub struct Received {
 /// To be called once, after [`check`](crate::guard::framing::check) and before routing: then routing, each attempt and each
 /// copy start from the same clean request. What belongs to the client's connection stays until
 /// [`without_hop_by_hop`](super::without_hop_by_hop).
-pub fn receive(request: &mut RequestHead, arrival: &Arrival<'_>) -> Received {
+pub fn receive(request: &mut RequestHead, arrival: &PeerFacts<'_>) -> Received {
     let (received, forwarded) = clean(request, arrival);
     if let Some(forwarded) = forwarded {
         forwarded.write(&mut request.fields);
@@ -44,7 +44,7 @@ pub fn receive(request: &mut RequestHead, arrival: &Arrival<'_>) -> Received {
 /// The same, but leaves the forwarding fields to be written later, unless a trusted peer has sent the request.
 ///
 /// The host is the Host field from here on: that of an absolute target or `:authority` is moved there.
-pub fn clean(request: &mut RequestHead, arrival: &Arrival<'_>) -> (Received, Option<ForwardedHeaders>) {
+pub fn clean(request: &mut RequestHead, arrival: &PeerFacts<'_>) -> (Received, Option<ForwardedHeaders>) {
     let trusted = client::is_trusted(arrival.peer.to_canonical(), arrival.trusted);
     let client = client::address(arrival.peer, &request.fields, arrival.trusted);
     let forced = forced(request, client, arrival.force);

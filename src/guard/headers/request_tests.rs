@@ -22,8 +22,8 @@ fn from(peer: &str, request: &mut RequestHead, trusted: &[Network]) -> Received 
     receive(request, &arrival(peer, trusted))
 }
 
-fn arrival<'a>(peer: &str, trusted: &'a [Network]) -> Arrival<'a> {
-    Arrival { peer: peer.parse().unwrap(), tls: false, subject: None, trusted, force: None, forwarded: false }
+fn arrival<'a>(peer: &str, trusted: &'a [Network]) -> PeerFacts<'a> {
+    PeerFacts { peer: peer.parse().unwrap(), tls: false, subject: None, trusted, force: None, forwarded: false }
 }
 
 /// The lines as they would be written, sorted, without those that the edge writes itself.
@@ -146,7 +146,7 @@ fn a_trusted_proxy_is_believed_and_continued() {
 #[test]
 fn an_address_of_version_6_is_written_as_each_header_wants_it() {
     let mut request = request("/", &[("Host", "[::1]:80")]);
-    receive(&mut request, &Arrival { forwarded: true, ..arrival("2001:db8::7", &[]) });
+    receive(&mut request, &PeerFacts { forwarded: true, ..arrival("2001:db8::7", &[]) });
     assert_eq!(field(&request, "x-forwarded-for"), ["2001:db8::7"]);
     assert_eq!(field(&request, "forwarded"), ["for=\"[2001:db8::7]\";host=\"[::1]:80\";proto=http"]);
 }
@@ -154,7 +154,7 @@ fn an_address_of_version_6_is_written_as_each_header_wants_it() {
 #[test]
 fn tls_is_told() {
     let mut request = request("/", &[("Host", "a")]);
-    receive(&mut request, &Arrival { tls: true, ..arrival(PEER, &[]) });
+    receive(&mut request, &PeerFacts { tls: true, ..arrival(PEER, &[]) });
     assert_eq!(field(&request, "x-forwarded-proto"), ["https"]);
 }
 
@@ -163,7 +163,7 @@ fn the_subject_of_a_client_certificate_is_told_and_cannot_be_forged() {
     let subject = ClientSubject("CN=alice".into());
     for (subject, expected) in [(Some(&subject), &["CN=alice"][..]), (None, &[])] {
         let mut request = request("/", &[("Host", "a"), ("X-Forwarded-Client-Subject", "CN=root")]);
-        receive(&mut request, &Arrival { tls: true, subject, ..arrival(PEER, &[]) });
+        receive(&mut request, &PeerFacts { tls: true, subject, ..arrival(PEER, &[]) });
         assert_eq!(field(&request, "x-forwarded-client-subject"), expected);
     }
 }
@@ -225,7 +225,7 @@ fn the_port_is_that_of_the_host_or_of_the_scheme() {
     ] {
         let mut request = request("/", &[("X-Forwarded-Port", "1")]);
         request.fields.append(Name::Host, host.as_bytes());
-        let arrival = Arrival { tls, ..arrival(PEER, &[]) };
+        let arrival = PeerFacts { tls, ..arrival(PEER, &[]) };
         receive(&mut request, &arrival);
         assert_eq!(field(&request, "x-forwarded-port"), [expected], "{host} {tls}");
     }
@@ -272,7 +272,7 @@ fn only_a_client_of_these_networks_may_force_a_side() {
     let rule = ForceRule { header: HeaderName::from_static("x-side"), from: everyone() };
     for (peer, expected) in [("10.9.8.7", Some("service")), (PEER, None)] {
         let mut request = request("/", &[("Host", "a"), ("X-Side", "service")]);
-        let arrival = Arrival { force: Some(&rule), ..arrival(peer, &[]) };
+        let arrival = PeerFacts { force: Some(&rule), ..arrival(peer, &[]) };
         let received = receive(&mut request, &arrival);
         assert_eq!(received.forced.as_deref(), expected);
         assert!(!request.fields.has("x-side"), "it is for the edge alone");

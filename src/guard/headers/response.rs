@@ -8,7 +8,7 @@ use crate::message::{Fields, Name, ResponseHead, digits, elements};
 
 /// The part of the request that decides which fields the response may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct ResponseContext {
     pub version: Version,
     /// The request was one for an upgrade, after cleaning.
     pub upgrade: bool,
@@ -23,7 +23,7 @@ pub struct Asked {
 /// # Errors
 /// 502: a `101` that the client did not ask for (its bytes would be taken for a response that the client never gets), a
 /// transfer coding beside `chunked` (it would be lost), lengths that differ or are none.
-pub fn answer(response: &mut ResponseHead, asked: Asked) -> Result<(), Refusal> {
+pub fn answer(response: &mut ResponseHead, asked: ResponseContext) -> Result<(), Refusal> {
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return if asked.upgrade { Ok(()) } else { Err(Refusal::closing(502, "unasked_upgrade")) };
     }
@@ -111,7 +111,7 @@ fn is_chunked_alone(fields: &Fields) -> bool {
 mod tests {
     use super::*;
 
-    const PLAIN: Asked = Asked { version: Version::HTTP_11, upgrade: false };
+    const PLAIN: ResponseContext = ResponseContext { version: Version::HTTP_11, upgrade: false };
 
     type Lines = &'static [(&'static str, &'static str)];
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_client_of_http_1_0_gets_no_trailers() {
         let mut response = response(200, &[("Transfer-Encoding", "chunked"), ("A", "b"), ("Trailer", "X-Sum")]);
-        answer(&mut response, Asked { version: Version::HTTP_10, upgrade: false }).unwrap();
+        answer(&mut response, ResponseContext { version: Version::HTTP_10, upgrade: false }).unwrap();
         assert_eq!(wire(&response), "A: b\r\n");
     }
 
@@ -217,7 +217,7 @@ mod tests {
         let lines = [("Upgrade", "websocket"), ("Connection", "Upgrade")];
         assert_eq!(answer(&mut response(101, &lines), PLAIN).unwrap_err().status, 502);
         let mut asked = response(101, &lines);
-        answer(&mut asked, Asked { version: Version::HTTP_11, upgrade: true }).unwrap();
+        answer(&mut asked, ResponseContext { version: Version::HTTP_11, upgrade: true }).unwrap();
         assert_eq!(wire(&asked), "Upgrade: websocket\r\nConnection: Upgrade\r\n");
     }
 }

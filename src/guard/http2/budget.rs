@@ -4,7 +4,7 @@
 //! acknowledges each frame of an answer twice, for the stream and for the connection, and measures the way with a PING beside,
 //! is paid more for the frame than that costs. A client with nothing to read has 500 small frames a second, and 5 000 at once.
 
-use super::frames::{Frame, Kind};
+use super::frames::{Frame, FrameKind};
 
 /// In thousandths of a small frame.
 const ONE: u64 = 1000;
@@ -58,14 +58,14 @@ fn cost(frame: Frame) -> u64 {
     let length = u64::from(frame.length);
     match frame.kind {
         // Requests and bodies have limits of their own.
-        Kind::Headers | Kind::PushPromise => 0,
-        Kind::Data if length > 0 || frame.ends_stream() => 0,
+        FrameKind::Headers | FrameKind::PushPromise => 0,
+        FrameKind::Data if length > 0 || frame.ends_stream() => 0,
         // A request was begun for nothing.
-        Kind::Reset => 2 * ONE,
+        FrameKind::Reset => 2 * ONE,
         // Each may change every stream of the connection.
-        Kind::Settings if !frame.acknowledges() => (8 + length / 6) * ONE,
+        FrameKind::Settings if !frame.acknowledges() => (8 + length / 6) * ONE,
         // They are read and thrown away.
-        Kind::Unknown => ONE + length,
+        FrameKind::Unknown => ONE + length,
         _ => ONE,
     }
 }
@@ -75,8 +75,8 @@ fn cost(frame: Frame) -> u64 {
 fn earnings(frame: Frame) -> u64 {
     let length = u64::from(frame.length);
     match frame.kind {
-        Kind::Data => length.min(64) * ONE / 16 + length * ONE / 1024,
-        Kind::Headers => 4 * ONE,
+        FrameKind::Data => length.min(64) * ONE / 16 + length * ONE / 1024,
+        FrameKind::Headers => 4 * ONE,
         _ => 0,
     }
 }
@@ -85,7 +85,7 @@ fn earnings(frame: Frame) -> u64 {
 mod tests {
     use super::*;
 
-    const fn frame(kind: Kind, length: u32) -> Frame {
+    const fn frame(kind: FrameKind, length: u32) -> Frame {
         Frame { kind, flags: 0, length, stream: 1, reason: 0 }
     }
 
@@ -98,26 +98,26 @@ mod tests {
     #[test]
     fn frames_that_carry_nothing_are_limited_and_the_others_are_not() {
         for (kind, length, most) in [
-            (Kind::Ping, 8, 5000),
-            (Kind::WindowUpdate, 4, 5000),
-            (Kind::Priority, 5, 5000),
-            (Kind::GoAway, 8, 5000),
-            (Kind::Continuation, 0, 5000),
-            (Kind::Continuation, 16_384, 5000),
-            (Kind::Data, 0, 5000),
-            (Kind::Reset, 4, 2500),
-            (Kind::Settings, 0, 625),
-            (Kind::Settings, 6 * 2000, 2),
-            (Kind::Unknown, 0, 5000),
-            (Kind::Unknown, 16_384, 287),
-            (Kind::Headers, 100, 1_000_000),
-            (Kind::Data, 1, 1_000_000),
+            (FrameKind::Ping, 8, 5000),
+            (FrameKind::WindowUpdate, 4, 5000),
+            (FrameKind::Priority, 5, 5000),
+            (FrameKind::GoAway, 8, 5000),
+            (FrameKind::Continuation, 0, 5000),
+            (FrameKind::Continuation, 16_384, 5000),
+            (FrameKind::Data, 0, 5000),
+            (FrameKind::Reset, 4, 2500),
+            (FrameKind::Settings, 0, 625),
+            (FrameKind::Settings, 6 * 2000, 2),
+            (FrameKind::Unknown, 0, 5000),
+            (FrameKind::Unknown, 16_384, 287),
+            (FrameKind::Headers, 100, 1_000_000),
+            (FrameKind::Data, 1, 1_000_000),
         ] {
             assert_eq!(taken(frame(kind, length)), most, "{kind:?} of {length}");
         }
-        let last = Frame { kind: Kind::Data, flags: 1, length: 0, stream: 1, reason: 0 };
+        let last = Frame { kind: FrameKind::Data, flags: 1, length: 0, stream: 1, reason: 0 };
         assert_eq!(taken(last), 1_000_000, "the end of a body");
-        for kind in [Kind::Settings, Kind::Ping] {
+        for kind in [FrameKind::Settings, FrameKind::Ping] {
             assert_eq!(taken(Frame { kind, flags: 1, length: 0, stream: 1, reason: 0 }), 5000, "acknowledgements");
         }
     }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn time_gives_credit_up_to_what_was_there_at_first() {
         let mut budget = Budget::new(0);
-        let ping = frame(Kind::Ping, 8);
+        let ping = frame(FrameKind::Ping, 8);
         let mut all = |now: u64| (0..1_000_000).take_while(|_| budget.received(ping, now)).count();
         assert_eq!((all(0), all(0), all(1000), all(1010), all(3_600_000)), (5000, 0, 500, 5, 5000));
         // A clock that goes back gives nothing.
@@ -137,8 +137,8 @@ mod tests {
         for length in [48, 100, 1000, 16_384] {
             let mut budget = Budget::new(0);
             for number in 0..100_000 {
-                budget.sent(frame(Kind::Data, length));
-                for kind in [Kind::WindowUpdate, Kind::WindowUpdate, Kind::Ping] {
+                budget.sent(frame(FrameKind::Data, length));
+                for kind in [FrameKind::WindowUpdate, FrameKind::WindowUpdate, FrameKind::Ping] {
                     assert!(budget.received(frame(kind, 4), 0), "{kind:?} for frame {number} of {length}");
                 }
             }
@@ -148,17 +148,17 @@ mod tests {
     #[test]
     fn acknowledgements_may_be_late() {
         let mut budget = Budget::new(0);
-        (0..50_000).for_each(|_| budget.sent(frame(Kind::Data, 16_384)));
-        assert!((0..100_000).all(|_| budget.received(frame(Kind::WindowUpdate, 4), 0)));
-        assert!(!(0..50_000).all(|_| budget.received(frame(Kind::WindowUpdate, 4), 0)), "but not without end");
+        (0..50_000).for_each(|_| budget.sent(frame(FrameKind::Data, 16_384)));
+        assert!((0..100_000).all(|_| budget.received(frame(FrameKind::WindowUpdate, 4), 0)));
+        assert!(!(0..50_000).all(|_| budget.received(frame(FrameKind::WindowUpdate, 4), 0)), "but not without end");
     }
 
     #[test]
     fn an_answer_that_is_drawn_out_byte_by_byte_pays_for_nothing() {
         let mut budget = Budget::new(0);
         let drawn = (0..1_000_000).take_while(|_| {
-            let affordable = budget.received(frame(Kind::WindowUpdate, 4), 0);
-            budget.sent(frame(Kind::Data, 1));
+            let affordable = budget.received(frame(FrameKind::WindowUpdate, 4), 0);
+            budget.sent(frame(FrameKind::Data, 1));
             affordable
         });
         assert!(drawn.count() < 6000);
@@ -168,8 +168,10 @@ mod tests {
     fn a_call_that_was_answered_may_be_reset_and_measured() {
         let mut budget = Budget::new(0);
         for _ in 0..100_000 {
-            budget.sent(frame(Kind::Headers, 60));
-            assert!(budget.received(frame(Kind::Reset, 4), 0) && budget.received(frame(Kind::WindowUpdate, 4), 0));
+            budget.sent(frame(FrameKind::Headers, 60));
+            assert!(
+                budget.received(frame(FrameKind::Reset, 4), 0) && budget.received(frame(FrameKind::WindowUpdate, 4), 0)
+            );
         }
     }
 }

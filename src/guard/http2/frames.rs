@@ -13,7 +13,7 @@ const END_HEADERS: u8 = 0x4;
 
 /// The types of frames (RFC 9113, 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FrameKind {
     Data,
     Headers,
     Priority,
@@ -28,7 +28,7 @@ pub enum Kind {
     Unknown,
 }
 
-impl Kind {
+impl FrameKind {
     const fn of(number: u8) -> Self {
         match number {
             0 => Self::Data,
@@ -49,7 +49,7 @@ impl Kind {
 /// A frame, without its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
-    pub kind: Kind,
+    pub kind: FrameKind,
     pub flags: u8,
     /// Of the payload.
     pub length: u32,
@@ -64,7 +64,7 @@ impl Frame {
     pub const fn of(head: [u8; 9]) -> Self {
         let [high, middle, low, kind, flags, first, second, third, fourth] = head;
         Self {
-            kind: Kind::of(kind),
+            kind: FrameKind::of(kind),
             flags,
             length: u32::from_be_bytes([0, high, middle, low]),
             stream: u32::from_be_bytes([first & 0x7f, second, third, fourth]),
@@ -78,19 +78,20 @@ impl Frame {
     }
 
     pub const fn ends_stream(self) -> bool {
-        matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & END_STREAM != 0
+        matches!(self.kind, FrameKind::Data | FrameKind::Headers) && self.flags & END_STREAM != 0
     }
 
     pub const fn acknowledges(self) -> bool {
-        matches!(self.kind, Kind::Settings | Kind::Ping) && self.flags & ACK != 0
+        matches!(self.kind, FrameKind::Settings | FrameKind::Ping) && self.flags & ACK != 0
     }
 
     const fn opens_block(self) -> bool {
-        matches!(self.kind, Kind::Headers | Kind::PushPromise)
+        matches!(self.kind, FrameKind::Headers | FrameKind::PushPromise)
     }
 
     const fn ends_block(self) -> bool {
-        matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) && self.flags & END_HEADERS != 0
+        matches!(self.kind, FrameKind::Headers | FrameKind::PushPromise | FrameKind::Continuation)
+            && self.flags & END_HEADERS != 0
     }
 }
 
@@ -151,10 +152,10 @@ impl Frames {
             return None;
         }
         let [high, middle, low, kind, flags, ..] = self.head;
-        let (length, kind) = (u32::from_be_bytes([0, high, middle, low]), Kind::of(kind));
+        let (length, kind) = (u32::from_be_bytes([0, high, middle, low]), FrameKind::of(kind));
         self.need = match kind {
-            Kind::Reset if length == u32::from(OF_RESET - HEAD) => OF_RESET,
-            Kind::GoAway if length >= u32::from(OF_GOAWAY - HEAD) => OF_GOAWAY,
+            FrameKind::Reset if length == u32::from(OF_RESET - HEAD) => OF_RESET,
+            FrameKind::GoAway if length >= u32::from(OF_GOAWAY - HEAD) => OF_GOAWAY,
             _ => HEAD,
         };
         if self.have < self.need {
@@ -201,30 +202,30 @@ mod tests {
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let mut expected = Vec::new();
         for (number, kind, flags, payload) in [
-            (4, Kind::Settings, 0, &b"\0\x03\0\0\0\x64"[..]),
-            (4, Kind::Settings, ACK, b""),
-            (1, Kind::Headers, 0, b"\x82"),
-            (9, Kind::Continuation, 0, b""),
-            (9, Kind::Continuation, END_HEADERS, b"\x86\x84"),
-            (0, Kind::Data, 0, &[7; 300]),
-            (0, Kind::Data, END_STREAM, b""),
-            (2, Kind::Priority, 0, b"\0\0\0\0\x10"),
-            (3, Kind::Reset, 0, b"\0\0\0\x08"),
+            (4, FrameKind::Settings, 0, &b"\0\x03\0\0\0\x64"[..]),
+            (4, FrameKind::Settings, ACK, b""),
+            (1, FrameKind::Headers, 0, b"\x82"),
+            (9, FrameKind::Continuation, 0, b""),
+            (9, FrameKind::Continuation, END_HEADERS, b"\x86\x84"),
+            (0, FrameKind::Data, 0, &[7; 300]),
+            (0, FrameKind::Data, END_STREAM, b""),
+            (2, FrameKind::Priority, 0, b"\0\0\0\0\x10"),
+            (3, FrameKind::Reset, 0, b"\0\0\0\x08"),
             // Not a length that a reset may have: the library will say so.
-            (3, Kind::Reset, 0, b"\0\0\0\0\x08"),
-            (3, Kind::Reset, 0, b""),
-            (5, Kind::PushPromise, END_HEADERS, b"\0\0\0\x02\x82"),
-            (6, Kind::Ping, ACK, b"01234567"),
-            (7, Kind::GoAway, 0, b"\0\0\0\x01\0\0\0\x08bye"),
-            (7, Kind::GoAway, 0, b"\0\0\0\x01\0\0\0"),
-            (7, Kind::GoAway, 0, b"\0\0\0\x01\0\0\0\x08"),
-            (8, Kind::WindowUpdate, 0, b"\0\0\x01\0"),
-            (16, Kind::Unknown, 0, b"\0\0\0\x01u=1"),
-            (255, Kind::Unknown, 0xff, b""),
+            (3, FrameKind::Reset, 0, b"\0\0\0\0\x08"),
+            (3, FrameKind::Reset, 0, b""),
+            (5, FrameKind::PushPromise, END_HEADERS, b"\0\0\0\x02\x82"),
+            (6, FrameKind::Ping, ACK, b"01234567"),
+            (7, FrameKind::GoAway, 0, b"\0\0\0\x01\0\0\0\x08bye"),
+            (7, FrameKind::GoAway, 0, b"\0\0\0\x01\0\0\0"),
+            (7, FrameKind::GoAway, 0, b"\0\0\0\x01\0\0\0\x08"),
+            (8, FrameKind::WindowUpdate, 0, b"\0\0\x01\0"),
+            (16, FrameKind::Unknown, 0, b"\0\0\0\x01u=1"),
+            (255, FrameKind::Unknown, 0xff, b""),
         ] {
             bytes.extend(frame(number, flags, payload));
             let reason = match (kind, payload.len()) {
-                (Kind::Reset, 4) | (Kind::GoAway, 8 | 11) => 8,
+                (FrameKind::Reset, 4) | (FrameKind::GoAway, 8 | 11) => 8,
                 _ => 0,
             };
             expected.push(Frame { kind, flags, length: u32::try_from(payload.len()).unwrap(), stream: 1, reason });
@@ -271,7 +272,7 @@ mod tests {
         let (mut frames, mut seen) = (Frames::of_server(), 0);
         let payload = vec![9; (1 << 24) - 1];
         frames.take(&frame(0, 0, &payload), |_| seen += 1);
-        frames.take(&frame(6, 0, b"01234567"), |frame| seen += u32::from(frame.kind == Kind::Ping));
+        frames.take(&frame(6, 0, b"01234567"), |frame| seen += u32::from(frame.kind == FrameKind::Ping));
         assert_eq!(seen, 2);
     }
 }

@@ -13,5 +13,5 @@ pub mod hpack;
 mod huffman;
 
 pub use budget::Budget;
-pub use frames::{Frame, Frames, Kind};
+pub use frames::{Frame, FrameKind, Frames};
 pub use head::{Bounds, HeadReader, TrailerReader};

@@ -7,14 +7,14 @@ use super::{ExplainedKey, upstream_keys};
 use crate::compile::{ProxyProtocol, Snapshot, TlsVersion};
 use crate::diagnostic::Sources;
 use crate::endpoint::UpstreamId;
-use crate::guard::headers::{Arrival, Received};
+use crate::guard::headers::{PeerFacts, Received};
 use crate::migration::{CopyDecision, Decision, ISSUED_COOKIE, Pinning, Policy, Unit};
 use crate::route::{CacheBy, CredentialSource, EtcdApi, Facts, RateKey, Route};
 
 /// A request on its way, as far as it is known.
 pub(super) struct Bearing<'a> {
     pub snapshot: &'a Snapshot,
-    pub arrival: &'a Arrival<'a>,
+    pub arrival: &'a PeerFacts<'a>,
     pub received: &'a Received,
     pub facts: &'a Facts<'a>,
     pub route: Option<&'a Route>,

@@ -18,7 +18,7 @@ use crate::client::Translation;
 use crate::compile::Snapshot;
 use crate::endpoint::{TargetSpec, UpstreamId};
 use crate::guard;
-use crate::guard::headers::Arrival;
+use crate::guard::headers::PeerFacts;
 use crate::message::{Name, ProxyVersion, RequestHead, is_call, is_value};
 use crate::migration::{Breaker, CopyDecision, Decision, Dial, Given, Side, decide};
 use crate::route::{Route, RouteId, normalise_bytes};
@@ -197,7 +197,7 @@ pub fn explain(
     let mut request = head(asked)?;
     guard::framing::check(&request, Some(0), &snapshot.limits)
         .map_err(|refusal| ExplainError::Refused(refusal.status, refusal.reason.to_owned()))?;
-    let arrival = Arrival {
+    let arrival = PeerFacts {
         peer: asked.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         tls: asked.url.starts_with("https://"),
         subject: None,

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::metrics::Metrics;
+use super::metrics::Meters;
 use super::record::ExchangeRecord;
 use crate::compile::{AccessLog as Settings, LogFormat};
 use crate::migration::BUCKETS;
@@ -38,7 +38,7 @@ pub struct AccessLogger {
 
 impl AccessLogger {
     /// Opens the output and starts the thread.
-    pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn start(settings: &Settings, metrics: Arc<Meters>) -> io::Result<Self> {
         let writer = Writer::start(Output::open(&settings.output)?, metrics, None)?;
         Ok(Self { settings: ArcSwap::from_pointee(settings.clone()), writer, changing: Mutex::new(()) })
     }
@@ -94,7 +94,7 @@ impl AccessLogger {
 #[cfg(test)]
 impl AccessLogger {
     /// A log of everything over an open descriptor, with little room.
-    fn over(output: std::os::fd::OwnedFd, metrics: Arc<Metrics>, room: usize) -> Self {
+    fn over(output: std::os::fd::OwnedFd, metrics: Arc<Meters>, room: usize) -> Self {
         let settings = Settings {
             format: LogFormat::Json,
             output: crate::compile::LogOutput::Stdout,

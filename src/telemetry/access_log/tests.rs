@@ -168,11 +168,11 @@ fn settings(format: LogFormat, output: LogOutput, sample: u16) -> Settings {
     Settings { format, output, sample: Percent::from_hundredths(sample).unwrap() }
 }
 
-fn metrics() -> Arc<Metrics> {
-    Metrics::new(&DEFAULT_BUCKETS).unwrap()
+fn metrics() -> Arc<Meters> {
+    Meters::new(&DEFAULT_BUCKETS).unwrap()
 }
 
-fn dropped(metrics: &Metrics) -> u64 {
+fn dropped(metrics: &Meters) -> u64 {
     let page = String::from_utf8(metrics.encode().0).unwrap();
     let line = page.lines().find_map(|line| line.strip_prefix("multilith_log_lines_dropped_total "));
     line.unwrap().parse().unwrap()

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::super::metrics::Metrics;
+use super::super::metrics::Meters;
 use super::super::worker::ends_within;
 use crate::compile::LogOutput;
 
@@ -34,7 +34,7 @@ pub(super) struct Waiting {
     reopen: AtomicBool,
     closing: AtomicBool,
     next_output: Mutex<Option<Output>>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
 }
 
 /// Where lines go.
@@ -112,7 +112,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(output: Output, metrics: Arc<Metrics>, room: Option<usize>) -> io::Result<Self> {
+    pub(super) fn start(output: Output, metrics: Arc<Meters>, room: Option<usize>) -> io::Result<Self> {
         let waiting = Arc::new(Waiting {
             buffers: Default::default(),
             room: room.unwrap_or(ROOM),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
-use super::metrics::Metrics;
+use super::metrics::Meters;
 use super::record::ExchangeRecord;
 use super::worker::ends_within;
 use crate::client::{PublishMessage, Publisher};
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Sends events while a file asks for it.
 pub struct CloudEvents {
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
     on: AtomicBool,
     active: ArcSwapOption<Active>,
     changing: Mutex<()>,
@@ -47,7 +47,7 @@ impl fmt::Debug for CloudEvents {
 }
 
 impl CloudEvents {
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub fn new(metrics: Arc<Meters>) -> Self {
         Self { metrics, on: AtomicBool::new(false), active: ArcSwapOption::empty(), changing: Mutex::new(()) }
     }
 
@@ -124,7 +124,7 @@ fn kind(word: &'static str) -> &'static str {
     }
 }
 
-async fn run(settings: &EventsSettings, queue: &Queue, metrics: &Metrics, source: &str) {
+async fn run(settings: &EventsSettings, queue: &Queue, metrics: &Meters, source: &str) {
     let (mut publisher, mut pause, mut failing) = (None, FIRST_PAUSE, false);
     loop {
         let batch = queue.batch();

@@ -43,7 +43,7 @@ pub const UNMATCHED: &str = "unmatched";
 
 /// All metrics of the process. Requests reach theirs through `RouteMeters`, which a generation holds.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct Meters {
     registry: Registry,
     shared: Arc<Shared>,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) progress: Mutex<Progress>,
 }
 
-impl Metrics {
+impl Meters {
     /// `buckets`: upper bounds of the latency histograms in seconds, rising. They stay for the life of the process.
     pub fn new(buckets: &[f64]) -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();

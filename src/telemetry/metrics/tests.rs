@@ -17,25 +17,25 @@ fn labels(route: &str, stage: Stage, service: f64) -> RouteLabels<'_> {
     RouteLabels { route, stage, sides }
 }
 
-fn metrics() -> Arc<Metrics> {
-    Metrics::new(&DEFAULT_BUCKETS).unwrap()
+fn metrics() -> Arc<Meters> {
+    Meters::new(&DEFAULT_BUCKETS).unwrap()
 }
 
-fn page(metrics: &Metrics) -> String {
+fn page(metrics: &Meters) -> String {
     String::from_utf8(metrics.encode().0).unwrap()
 }
 
 /// The value of one series; the line begins with this text.
-fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+fn value(metrics: &Meters, series: &str) -> Option<f64> {
     page(metrics).lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
-fn series(metrics: &Metrics) -> usize {
+fn series(metrics: &Meters) -> usize {
     page(metrics).lines().filter(|line| line.starts_with("multilith_")).count()
 }
 
 /// One of everything that can be counted.
-fn busy() -> Arc<Metrics> {
+fn busy() -> Arc<Meters> {
     let metrics = metrics();
     let route = metrics.route(&labels("read-user", Stage::Canary, 0.1));
     metrics.route(&labels(UNMATCHED, Stage::Monolith, 0.0));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::super::metrics::Metrics;
+use super::super::metrics::Meters;
 use super::super::worker::ends_within;
 use super::collector::{Address, Collector, Refusal, TRACES};
 use super::resource::Origin;
@@ -31,7 +31,7 @@ struct Waiting {
     spans: Mutex<Spans>,
     wake: Notify,
     closing: AtomicBool,
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
 }
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ struct Spans {
 }
 
 impl Exporter {
-    pub(super) fn start(url: &str, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub(super) fn start(url: &str, metrics: Arc<Meters>) -> io::Result<Self> {
         let address = Address::parse(url, TRACES)?;
         let environment = |name: &str| std::env::var(name).ok();
         let headers = environment("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();

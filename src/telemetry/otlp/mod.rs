@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
-use super::metrics::Metrics;
+use super::metrics::Meters;
 use super::record::{AttemptRecord, ExchangeRecord, ShadowRecord};
 use super::trace::TraceContext;
 use crate::compile::TracingSettings;
@@ -27,7 +27,7 @@ pub use periodic::MetricsReader;
 
 /// Begins traces and sends the spans of those that are recorded.
 pub struct Tracer {
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
     on: AtomicBool,
     active: ArcSwapOption<Active>,
     changing: Mutex<()>,
@@ -41,7 +41,7 @@ struct Active {
 
 impl Tracer {
     /// Records nothing until it is configured.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub fn new(metrics: Arc<Meters>) -> Self {
         Self { metrics, on: AtomicBool::new(false), active: ArcSwapOption::empty(), changing: Mutex::new(()) }
     }
 

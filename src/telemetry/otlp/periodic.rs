@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::super::metrics::Metrics;
+use super::super::metrics::Meters;
 use super::super::worker::ends_within;
 use super::collector::{Address, Collector, METRICS, Refusal};
 use super::nanoseconds_since_1970;
@@ -22,7 +22,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sends the metrics to a collector while a file asks for it.
 pub struct MetricsReader {
-    metrics: Arc<Metrics>,
+    metrics: Arc<Meters>,
     /// What counters count from.
     began: SystemTime,
     active: Mutex<Option<Active>>,
@@ -42,7 +42,7 @@ struct Closing {
 
 impl MetricsReader {
     /// Sends nothing until it is configured.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub fn new(metrics: Arc<Meters>) -> Self {
         Self { metrics, began: SystemTime::now(), active: Mutex::new(None) }
     }
 
@@ -98,7 +98,7 @@ impl Closing {
 }
 
 async fn run(
-    metrics: &Metrics,
+    metrics: &Meters,
     began: u64,
     collector: &Collector,
     origin: &Origin,

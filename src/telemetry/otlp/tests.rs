@@ -57,7 +57,7 @@ fn collector(statuses: &'static [u16]) -> (String, Receiver<Got>) {
 }
 
 fn tracer(url: &str, sample: u16) -> Tracer {
-    let tracer = Tracer::new(Metrics::new(&[1.0]).unwrap());
+    let tracer = Tracer::new(Meters::new(&[1.0]).unwrap());
     let sample = Percent::from_hundredths(sample).unwrap();
     tracer.configure(&TracingSettings { otlp: Some(url.into()), sample }).unwrap();
     tracer
@@ -313,7 +313,7 @@ fn they_reach_a_collector_over_grpc_too() {
 
 #[test]
 fn without_a_collector_nothing_is_recorded() {
-    let tracer = Tracer::new(Metrics::new(&[1.0]).unwrap());
+    let tracer = Tracer::new(Meters::new(&[1.0]).unwrap());
     let trace = tracer.begin(&headers(SAMPLED), 1, 2);
     assert!(!trace.is_recorded() && trace.is_sampled());
     emit(&tracer, &trace);
@@ -373,7 +373,7 @@ fn settings_change_while_it_runs() {
 }
 
 /// The reading that was sent when it was asked to end.
-fn reading(metrics: &Arc<Metrics>) -> (Got, Vec<ReadMetric>) {
+fn reading(metrics: &Arc<Meters>) -> (Got, Vec<ReadMetric>) {
     let (url, got) = collector(&[200]);
     let reader = MetricsReader::new(Arc::clone(metrics));
     reader.configure(Some(&url)).unwrap();
@@ -386,7 +386,7 @@ fn reading(metrics: &Arc<Metrics>) -> (Got, Vec<ReadMetric>) {
 
 #[test]
 fn the_metrics_of_the_page_reach_a_collector() {
-    let metrics = Metrics::new(&[0.1, 1.0]).unwrap();
+    let metrics = Meters::new(&[0.1, 1.0]).unwrap();
     metrics.edge().retry("users", "reset");
     metrics.edge().retry("users", "reset");
     metrics.edge().monolith_only(true);
@@ -420,7 +420,7 @@ fn the_metrics_of_the_page_reach_a_collector() {
 
 #[test]
 fn more_metrics_than_a_collector_takes_at_once_come_in_several_batches() {
-    let metrics = Metrics::new(&[1.0]).unwrap();
+    let metrics = Meters::new(&[1.0]).unwrap();
     for upstream in 0..8000 {
         metrics.edge().retry(&format!("an-upstream-with-a-long-name-{upstream}"), "reset");
     }

@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 use multilith::compile::Limits;
 use multilith::guard::framing;
-use multilith::guard::headers::{Arrival, receive};
+use multilith::guard::headers::{PeerFacts, receive};
 use multilith::message::{ChunkReader, Name, Piece, RequestHead, digits, head_end};
 
 use super::strict::{End, Strict, chunked};
@@ -73,7 +73,7 @@ fn body(request: &RequestHead, rest: &[u8]) -> Option<Vec<u8>> {
 
 /// What is made of an accepted request for an upstream names one path and one host.
 fn clean(mut request: RequestHead) {
-    let arrival = Arrival {
+    let arrival = PeerFacts {
         peer: "192.0.2.1".parse().expect("an address"),
         tls: false,
         subject: None,

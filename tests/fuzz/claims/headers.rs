@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use http::{HeaderName, Method, StatusCode, Version};
 use multilith::compile::Network;
-use multilith::guard::headers::{Arrival, Asked, answer, client_address, receive, without_hop_by_hop};
+use multilith::guard::headers::{PeerFacts, ResponseContext, answer, client_address, receive, without_hop_by_hop};
 use multilith::message::{Fields, Name, RequestHead, ResponseHead, digits, elements, is_value};
 use multilith::route::Facts;
 
@@ -22,7 +22,7 @@ pub fn hold(input: &[u8]) {
     let peer: IpAddr = PEER.parse().expect("an address");
     let network = [Network { address: peer, prefix: 32 }];
     let trusted = if switches & 1 == 0 { &[][..] } else { &network[..] };
-    let arrival = Arrival { peer, tls: switches & 2 != 0, subject: None, trusted, force: None, forwarded: false };
+    let arrival = PeerFacts { peer, tls: switches & 2 != 0, subject: None, trusted, force: None, forwarded: false };
     let version = if switches & 4 == 0 { Version::HTTP_11 } else { Version::HTTP_10 };
 
     let sent = request(&lines, version);
@@ -93,7 +93,7 @@ fn request(lines: &[(String, Vec<u8>)], version: Version) -> RequestHead {
 }
 
 /// Which client asks, how and for what is what the edge knows, with what a trusted peer has said before it.
-fn forwarding(sent: &RequestHead, kept: &RequestHead, arrival: &Arrival<'_>) {
+fn forwarding(sent: &RequestHead, kept: &RequestHead, arrival: &PeerFacts<'_>) {
     let one = |name: Name| {
         let mut values = kept.fields.all(name);
         let first = values.next();
@@ -246,7 +246,7 @@ fn answered(lines: &[(String, Vec<u8>)], version: Version) {
         let mut response = ResponseHead::new(status);
         response.fields = fields(lines);
         let before = response.fields.clone();
-        let passes = answer(&mut response, Asked { version, upgrade: false });
+        let passes = answer(&mut response, ResponseContext { version, upgrade: false });
         let lengths = lengths(&before);
         let one_length = lengths.len() < 2 && lengths.iter().all(Option::is_some);
         let refused = status == StatusCode::SWITCHING_PROTOCOLS || is_coded(&before) || !one_length;

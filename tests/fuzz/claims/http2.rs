@@ -9,7 +9,7 @@ use multilith::compile::Limits;
 use multilith::downstream::http2::{Settings, serve};
 use multilith::guard::http2::hpack::Decoder;
 use multilith::message::{Malformed, RequestHead};
-use multilith::telemetry::Metrics;
+use multilith::telemetry::Meters;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -67,8 +67,8 @@ type Requests = Vec<Result<RequestHead, Malformed>>;
 
 /// The requests of a client that sends these bytes in pieces of this size, and leaves.
 fn requests(bytes: &[u8], size: usize) -> Requests {
-    static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
-    let metrics = METRICS.get_or_init(|| Metrics::new(&[1.0]).expect("metrics"));
+    static METRICS: OnceLock<Arc<Meters>> = OnceLock::new();
+    let metrics = METRICS.get_or_init(|| Meters::new(&[1.0]).expect("metrics"));
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -80,8 +80,9 @@ fn requests(bytes: &[u8], size: usize) -> Requests {
             let (_stop, stopping) = tokio::sync::watch::channel(false);
             let seen = Rc::new(RefCell::new(Requests::new()));
             let heads = Rc::clone(&seen);
-            let begin =
-                |mut stream: Box<multilith::downstream::http2::Stream>| heads.borrow_mut().push(stream.take_head());
+            let begin = |mut stream: Box<multilith::downstream::http2::ServerStream>| {
+                heads.borrow_mut().push(stream.take_head())
+            };
             let server = serve(far, bytes::BytesMut::new(), &(), &settings, stopping, begin);
             let client = async {
                 let (mut read, mut write) = tokio::io::split(near);

@@ -9,9 +9,9 @@ use std::time::Duration;
 use http::Method;
 use http::header::CONTENT_TYPE;
 use multilith::compare::{
-    Answer, Evidence, Examples, Exchange, FieldPath, Learned, OTHER, Outcome, Report, Request, Rules, Took, Verdict,
-    WrittenRules,
+    Answer, Evidence, Exchange, FieldPath, Learned, OTHER, Outcome, Report, Request, Rules, Took, Verdict, WrittenRules,
 };
+use multilith::migration::Examples;
 use serde_json::Value;
 
 use super::answers::{SECRETS, answer, compared, headers_of_request};

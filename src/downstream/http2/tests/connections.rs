@@ -182,7 +182,7 @@ async fn the_end_of_the_server_lets_what_is_in_flight_finish() {
 }
 
 /// Sends back what comes: the loop that a driver has, in a few lines.
-async fn echo(mut stream: Stream) {
+async fn echo(mut stream: ServerStream) {
     let Ok(_) = stream.take_head() else { return };
     stream.put_head(&ok(&[]), Framing::Open);
     let mut over = false;

@@ -8,7 +8,7 @@ use crate::message;
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
+pub struct PeerFacts<'a> {
     /// The other end of the connection.
     pub peer: IpAddr,
     pub tls: bool,
