@@ -81,7 +81,7 @@ fn requests(bytes: &[u8], size: usize) -> Requests {
             let seen = Rc::new(RefCell::new(Requests::new()));
             let heads = Rc::clone(&seen);
             let begin = |mut stream: Box<multilith::downstream::http2::ServerStream>| {
-                heads.borrow_mut().push(stream.take_head())
+                heads.borrow_mut().push(stream.take_head());
             };
             let server = serve(far, bytes::BytesMut::new(), &(), &settings, stopping, begin);
             let client = async {
