@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::live::{GateCounters, Held};
 use crate::migration::dial::{By, Wish, promoted};
 use crate::migration::gate::{
-    Circumstances, Gate, HandedOn, Judge, Needs, Obstacle, Ruling, Scene, Tick, Verdict, words,
+    Circumstances, Gate, HandedOn, Judge, Needs, Obstacle, Rates, Ruling, Scene, Tick, Verdict, words,
 };
 use crate::migration::{Dial, Percent, Policy, Stage};
 
@@ -91,7 +91,8 @@ pub struct Course {
     interval: Instant,
     /// A tick that began while settling is a settling tick.
     settling: bool,
-    rate: VecDeque<(Instant, u64)>,
+    /// Requests of the service and comparisons of each tick.
+    rate: VecDeque<(Instant, u64, u64)>,
     /// Another replica judged until now.
     elsewhere: bool,
 }
@@ -186,7 +187,9 @@ impl Course {
 
     fn tick_length(&self, seen: &RouteNow<'_>) -> Duration {
         let shortest = shortest_tick(seen.gate);
-        if self.rate.iter().map(|(_, requests)| requests).sum::<u64>() >= BUSY * RATE_OVER.as_secs() {
+        if self.rate.iter().map(|(_, requests, compared)| requests.max(compared)).sum::<u64>()
+            >= BUSY * RATE_OVER.as_secs()
+        {
             SECOND
         } else {
             shortest
@@ -202,21 +205,22 @@ impl Course {
         // The next tick settles if it begins within the time.
         self.settling = seen.now.saturating_duration_since(self.moved) < seen.gate.settle;
         self.ticked = seen.now;
-        let witnesses = if self.dial.stage == Stage::Shadow { tick.copies.compared } else { tick.service.requests() };
-        self.rate.push_back((seen.now, witnesses));
-        while self.rate.front().is_some_and(|(at, _)| seen.now.saturating_duration_since(*at) > RATE_OVER) {
+        self.rate.push_back((seen.now, tick.service.requests(), tick.copies.compared));
+        while self.rate.front().is_some_and(|(at, ..)| seen.now.saturating_duration_since(*at) > RATE_OVER) {
             self.rate.pop_front();
         }
     }
 
-    /// Requests of the service a second, or comparisons.
-    pub fn per_second(&self, now: Instant) -> f64 {
-        let Some((first, _)) = self.rate.front() else { return 0.0 };
+    pub fn rates(&self, now: Instant) -> Rates {
+        let Some((first, ..)) = self.rate.front() else { return Rates::default() };
         // The first count came in over the tick before it.
         let since = now.saturating_duration_since(*first) + SECOND;
         #[expect(clippy::cast_precision_loss, reason = "requests of a minute")]
-        let requests = self.rate.iter().map(|(_, requests)| requests).sum::<u64>() as f64;
-        requests / since.as_secs_f64()
+        let a_second = |counts: u64| counts as f64 / since.as_secs_f64();
+        Rates {
+            requests: a_second(self.rate.iter().map(|(_, requests, _)| requests).sum()),
+            comparisons: a_second(self.rate.iter().map(|(.., compared)| compared).sum()),
+        }
     }
 
     /// Where the route goes after this step, and whether a person has to let it.

@@ -10,7 +10,7 @@ use super::{GateReport, Gates, Watched};
 use crate::config::Notice;
 use crate::fleet::{Fleet, FleetRole, RouteCounts};
 use crate::live::{GateCounters, Held};
-use crate::migration::gate::{HandedOn, Obstacle, Tick, Verdict};
+use crate::migration::gate::{HandedOn, Obstacle, Rates, Tick, Verdict};
 use crate::notify::Message;
 use crate::proxy::Generation;
 
@@ -120,7 +120,7 @@ impl Gates {
         course: &Course,
         counters: &GateCounters,
     ) -> GateReport {
-        let mut report = GateReport::of(look, course.step(), 0.0);
+        let mut report = GateReport::of(look, course.step(), Rates::default());
         let Some(fleet) = &self.app.fleet else { return report };
         // All count late answers by the same limits.
         counters.set_limits(judged(fleet, route, held).as_ref().and_then(HandedOn::limits));
@@ -159,7 +159,7 @@ impl Gates {
     /// The leader says where a route stands: at the end of an interval, and when something changed.
     pub(super) fn say_to_fleet(&self, route: &Arc<str>, held: &Held, watched: &Watched, look: &Finding) {
         let Some(fleet) = &self.app.fleet else { return };
-        let report = GateReport::of(look, watched.course.step(), watched.course.per_second(Instant::now()));
+        let report = GateReport::of(look, watched.course.step(), watched.course.rates(Instant::now()));
         let said = fleet.gate(route).unwrap_or_default();
         let gathered = watched.course.hand_on();
         let is_news = look.interval

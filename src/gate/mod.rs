@@ -201,14 +201,13 @@ impl Gates {
     }
 
     fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteInForce) {
-        let per_second = watched.course.per_second(now);
-        let mut report = GateReport::of(look, watched.course.step(), per_second);
+        let mut report = GateReport::of(look, watched.course.step(), watched.course.rates(now));
         if let Some(why) = &watched.refused {
             report.why = format!("{}; the last move failed: {why}", report.why);
         }
         let changed = watched.report.verdict != report.verdict || watched.report.state != report.state;
         if changed && report.state != State::Off.as_str() {
-            tracing::info!(route = &**route, state = report.state, verdict = report.verdict, "gate: {}", report.why);
+            tracing::info!(route = &**route, state = report.state, verdict = report.verdict, "{}", report.why);
             self.app.telemetry.events.publish("verdict", route, || {
                 serde_json::json!({
                     "timestamp": jiff::Timestamp::now().to_string(),
@@ -229,10 +228,10 @@ impl Gates {
             tracing::warn!(
                 code = "gate-slow",
                 route = &**route,
-                "the gate needs {} at the present traffic: begin with a larger step, in `shadow`, or with a wider margin",
+                "the gate {} at the present traffic: begin with a larger step, in `shadow`, or with a wider margin",
                 report.wait()
             );
-            self.notify(Notice::Slow, route, &format!("the gate needs {} at the present traffic", report.wait()));
+            self.notify(Notice::Slow, route, &format!("the gate {} at the present traffic", report.wait()));
         }
         if report.state != State::Waiting.as_str() {
             watched.told_waiting = None;

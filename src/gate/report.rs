@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::course::{Finding, State};
 use crate::migration::gate::words;
-use crate::migration::gate::{Direction, Metric, Needs, Reading, Ruling, Verdict};
+use crate::migration::gate::{Direction, Metric, Needs, Rates, Reading, Ruling, Verdict};
 use crate::telemetry::GateShown;
 
 /// A day: a step that takes longer is said to be slow.
@@ -56,7 +56,7 @@ impl Default for GateReport {
 }
 
 impl GateReport {
-    pub(super) fn of(look: &Finding, (step, steps): (usize, usize), per_second: f64) -> Self {
+    pub(super) fn of(look: &Finding, (step, steps): (usize, usize), rates: Rates) -> Self {
         let mut report = Self { state: look.state.as_str(), step, steps, ..Self::default() };
         match (&look.ruling, look.state) {
             (Some(ruling), State::Latched) => {
@@ -66,8 +66,8 @@ impl GateReport {
             (Some(ruling), _) => {
                 report.verdict = ruling.verdict.as_str();
                 report.why.clone_from(&ruling.why);
-                report.waits_for = words::needs(ruling.needs, per_second);
-                report.needs = needs(ruling.needs, per_second);
+                report.waits_for = words::needs(ruling.needs, rates);
+                report.needs = needs(ruling.needs, rates);
                 report.fill(ruling);
             }
             (None, _) => "the stage is not one that a gate moves".clone_into(&mut report.why),
@@ -107,14 +107,13 @@ impl GateReport {
     }
 }
 
-fn needs(needs: Needs, per_second: f64) -> Option<NeedsReport> {
-    match needs {
-        Needs::Nothing => None,
-        Needs::NoEnd | Needs::OldLimit | Needs::Unpaired => Some(NeedsReport { requests: None, seconds: None }),
-        Needs::Requests(requests) => {
-            Some(NeedsReport { requests: Some(requests), seconds: words::seconds(requests, per_second) })
-        }
-    }
+fn needs(needs: Needs, rates: Rates) -> Option<NeedsReport> {
+    let requests = match needs {
+        Needs::Nothing => return None,
+        Needs::NoEnd | Needs::OldLimit | Needs::Unpaired | Needs::KeptWaiting => None,
+        Needs::Requests(more) | Needs::Comparisons(more) => Some(more),
+    };
+    Some(NeedsReport { requests, seconds: words::seconds(needs, rates) })
 }
 
 fn whole(count: f64) -> u64 {
@@ -142,11 +141,14 @@ fn shown(reading: &Reading) -> Value {
         "better_at": rounded(reading.better_at),
         "required": reading.required,
         "needs": match reading.needs {
-            Needs::Requests(requests) if reading.required => Some(requests),
+            Needs::Requests(more) | Needs::Comparisons(more) if reading.required => Some(more),
             _ => None,
         },
         "phi": rounded(reading.factor),
     });
+    if let Some(instead) = reading.instead {
+        shown["instead"] = json!(instead.as_str());
+    }
     if let (Metric::Latency(_) | Metric::PairLatency(_), Some((monolith, service))) = (reading.metric, reading.limits) {
         shown["threshold_seconds"] = json!(rounded(service));
         shown["monolith_threshold_seconds"] = json!(rounded(monolith));

@@ -23,6 +23,7 @@ use super::copies::{Comparing, Copies, CopyState, Slot};
 use super::cpu_share::CpuShare;
 use super::evidence::subject;
 use super::follow::Side;
+use super::hold_up::HoldUp;
 use super::recent::Recent;
 use super::skipped::Skipped;
 use super::tee::Tee;
@@ -52,6 +53,7 @@ pub struct ShadowTraffic {
     cpu: Arc<CpuShare>,
     states: Mutex<HashMap<Arc<str>, Arc<CopyState>>>,
     recent: Arc<Recent>,
+    hold_up: Mutex<HoldUp>,
 }
 
 /// A copy that may be sent once its request is whole.
@@ -66,6 +68,8 @@ pub struct CopyJob {
     primary: Option<oneshot::Receiver<Seen>>,
     /// The permit for the target, where it has `max_in_flight`.
     permit: Option<Permit>,
+    /// Since when the copy could have left.
+    ready: Instant,
 }
 
 /// Where a copy goes.
@@ -139,6 +143,7 @@ impl ShadowTraffic {
             cpu: share,
             states: Mutex::default(),
             recent,
+            hold_up: Mutex::default(),
         });
         // Ends when the last sender of copies is dropped.
         let sends = Arc::downgrade(&shadow);
@@ -240,7 +245,20 @@ impl ShadowTraffic {
         };
         let (target, head, translate) = what();
         let tee = Tee::new(copies.body_limit, self.budget.hold());
-        Ok((CopyJob { copies: Arc::clone(copies), slot, tee, target, head, translate, primary, permit: None }, capture))
+        Ok((
+            CopyJob {
+                copies: Arc::clone(copies),
+                slot,
+                tee,
+                target,
+                head,
+                translate,
+                primary,
+                permit: None,
+                ready: Instant::now(),
+            },
+            capture,
+        ))
     }
 
     /// The request is whole: its copy is sent.
@@ -248,6 +266,7 @@ impl ShadowTraffic {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Skipped::Stopping);
         }
+        job.ready = Instant::now();
         // What is asked first may take a while, in which a client could have the permit.
         if job.target.inquiry.is_none() {
             job.permit = job.target.pool.permit_for_copy().map_err(|_: Busy| Skipped::QueueFull)?;
@@ -303,7 +322,7 @@ impl ShadowTraffic {
     }
 
     async fn deliver(&self, job: CopyJob) {
-        let CopyJob { copies, slot, tee, target, head, translate, primary, mut permit } = job;
+        let CopyJob { copies, slot, tee, target, head, translate, primary, mut permit, ready } = job;
         let identity = match &target.inquiry {
             None => None,
             // Boxed: most copies need no identification, and should not carry its size.
@@ -322,6 +341,7 @@ impl ShadowTraffic {
         let (body, held) = tee.into_chunks();
         let asked = Asked { head, body, held, target, translate, identity };
         let began = Instant::now();
+        let held_up = self.hold_up.lock().leaves(ready, began);
         let limit = copies.comparison.as_ref().map(|comparing| comparing.evidence.rules().body_limit());
         let keep = limit.map(|limit| (limit, self.budget.hold()));
         let result = asked.ask_of(&asked.target.pool, asked.target.upstream, &copies, &self.client, keep).await;
@@ -332,7 +352,8 @@ impl ShadowTraffic {
         let slot = follows.then_some(slot);
         let Some(primary) = primary else { return };
         let Ok(Response { seen, .. }) = result else { return self.unanswered(&copies, &asked, primary).await };
-        let Some(copy) = seen else { return copies.meters.comparison("dropped") };
+        let Some(mut copy) = seen else { return copies.meters.comparison("dropped") };
+        copy.waited += held_up;
         // Ends with the primary, at the latest when its exchange is dropped.
         let (Ok(primary), Some(comparing)) = (primary.await, copies.comparison.clone()) else { return };
         let meters = Arc::clone(&copies.meters);

@@ -28,6 +28,7 @@ mod folder;
 mod follow;
 mod gathered;
 mod head;
+mod hold_up;
 mod known;
 mod recent;
 mod replays;

@@ -115,6 +115,17 @@ impl SideCounts {
         }
     }
 
+    /// Takes the times of more answers to its own.
+    pub(super) fn add_times(&mut self, more: &Self) {
+        for (sum, more) in self.late.iter_mut().zip(more.late.iter()) {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
+    pub(super) fn halve_times(&mut self) {
+        self.late.iter_mut().for_each(|count| *count /= 2);
+    }
+
     #[must_use]
     pub fn requests(&self) -> u64 {
         sum(&self.asked)

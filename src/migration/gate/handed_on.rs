@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::QUANTILES;
+use super::evidence::{QUANTILES, SideCounts};
 use super::judge::{Judge, Limit};
 use super::metric::{Comparison, Sample};
 use super::pairs::PairTest;
@@ -23,6 +23,9 @@ pub struct HandedOn {
     limits: Option<[Limit; QUANTILES.len()]>,
     /// The monolith's times while the step settles: bucket and count.
     settling: Vec<(usize, u32)>,
+    /// Its times before this step, the same way.
+    #[serde(default)]
+    before: Vec<(usize, u32)>,
     requests: u64,
     ticks: u64,
 }
@@ -38,7 +41,6 @@ impl HandedOn {
 impl Judge {
     #[must_use]
     pub fn hand_on(&self) -> HandedOn {
-        let settling = self.settling.late.iter().enumerate().filter(|(_, count)| **count > 0);
         HandedOn {
             rule: RULE,
             step: self.step,
@@ -48,7 +50,8 @@ impl Judge {
             mismatches: self.mismatches.clone(),
             pairs: self.pairs.clone(),
             limits: self.limits,
-            settling: settling.map(|(bucket, count)| (bucket, *count)).collect(),
+            settling: times(&self.settling),
+            before: times(&self.before),
             requests: self.requests,
             ticks: self.ticks,
         }
@@ -65,13 +68,22 @@ impl Judge {
         self.mismatches = from.mismatches.clone();
         self.pairs.clone_from(&from.pairs);
         self.limits = from.limits;
-        for (bucket, count) in &from.settling {
-            if let Some(slot) = self.settling.late.get_mut(*bucket) {
-                *slot = *count;
-            }
-        }
+        take_times(&mut self.settling, &from.settling);
+        take_times(&mut self.before, &from.before);
         self.requests = from.requests;
         self.ticks = from.ticks;
+    }
+}
+
+fn times(side: &SideCounts) -> Vec<(usize, u32)> {
+    side.late.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect()
+}
+
+fn take_times(side: &mut SideCounts, times: &[(usize, u32)]) {
+    for (bucket, count) in times {
+        if let Some(slot) = side.late.get_mut(*bucket) {
+            *slot = *count;
+        }
     }
 }
 

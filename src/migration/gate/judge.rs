@@ -30,6 +30,11 @@ pub struct Limit {
     pub service_better: usize,
 }
 
+/// From so many answers on, the 95th percentile has ten of them beyond it, and is not the luck of a few.
+const ENOUGH: u64 = 200;
+/// Of more answers, the older ones count half.
+const LATELY: u64 = 10_000;
+
 /// The evidence of one step of one route.
 #[derive(Debug, Clone)]
 pub struct Judge {
@@ -45,6 +50,10 @@ pub struct Judge {
     pub(super) limits: Option<[Limit; QUANTILES.len()]>,
     /// The monolith's times while the step settles.
     pub(super) settling: SideCounts,
+    /// The monolith's times in this step and, as `before`, lately in the steps before it: where little came while the step settled,
+    /// its limits rest on them, too.
+    pub(super) times: SideCounts,
+    pub(super) before: SideCounts,
     /// Requests that the service was assigned in this step.
     pub(super) requests: u64,
     /// Ticks with requests on both sides.
@@ -74,6 +83,8 @@ impl Judge {
             pairs: Default::default(),
             limits: None,
             settling: SideCounts::default(),
+            times: SideCounts::default(),
+            before: SideCounts::default(),
             requests: 0,
             ticks: 0,
         }
@@ -90,6 +101,13 @@ impl Judge {
         self.pairs = Default::default();
         self.limits = None;
         self.settling = SideCounts::default();
+        // A step in which hardly anything came tells less than those before it.
+        let times = std::mem::take(&mut self.times);
+        if times.answered() < ENOUGH {
+            self.before.add_times(&times);
+        } else {
+            self.before = times;
+        }
         self.requests = 0;
         self.ticks = 0;
     }
@@ -123,6 +141,10 @@ impl Judge {
         self.ticks += u64::from(monolith.requests() > 0 && service.requests() > 0);
         two_sided(&mut self.failures, tick, |side| (side.failures(), &side.failed));
         two_sided(&mut self.refusals, tick, |side| (side.refusals(), &side.refused));
+        self.times.add_times(monolith);
+        if self.times.answered() > LATELY {
+            self.times.halve_times();
+        }
         if settled {
             self.latency(monolith, service);
         } else {
@@ -135,9 +157,7 @@ impl Judge {
     }
 
     fn settle(&mut self, monolith: &SideCounts) {
-        for (sum, more) in self.settling.late.iter_mut().zip(monolith.late.iter()) {
-            *sum = sum.saturating_add(*more);
-        }
+        self.settling.add_times(monolith);
     }
 
     fn latency(&mut self, monolith: &SideCounts, service: &SideCounts) {
@@ -166,6 +186,9 @@ impl Judge {
 
     fn set_limits(&mut self) {
         let factor = 1.0 + self.gate.max_latency_increase;
+        if self.settling.answered() > 0 && self.settling.answered() < ENOUGH {
+            self.settling.add_times(&self.before);
+        }
         let limits = QUANTILES.map(|quantile| {
             self.settling.quantile(quantile).map(|monolith| Limit {
                 monolith,

@@ -28,6 +28,6 @@ pub use judge::{Judge, Limit, Scene};
 pub use metric::Metric;
 pub use overdispersion::{Dispersion, GROUPS, Groups};
 pub use pairs::{Discordant, PairTest};
-pub use reading::{Needs, Obstacle, Reading};
+pub use reading::{Needs, Obstacle, Rates, Reading};
 pub use settings::{Gate, OnFail};
 pub use verdict::{Circumstances, Ruling, Verdict};

@@ -75,6 +75,13 @@ impl PairTest {
         self.trail.push(self.seen.pairs as f64, self.better.ln());
     }
 
+    /// Without what this program did, the service would not be alone more often than the monolith.
+    #[must_use]
+    pub fn is_kept_waiting(&self) -> bool {
+        let surely = self.seen.service_alone.saturating_sub(self.seen.kept_waiting);
+        self.seen.kept_waiting > 0 && surely <= self.seen.monolith_alone
+    }
+
     /// Pairs until "better" reaches `threshold`, if it goes on like this.
     #[must_use]
     pub fn needs(&self, threshold: f64) -> Option<f64> {

@@ -25,8 +25,10 @@ pub enum Obstacle {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Needs {
     Nothing,
-    /// The number of further requests of the service, or of comparisons.
+    /// The number of further requests of the service.
     Requests(u64),
+    /// The number of further comparisons.
+    Comparisons(u64),
     /// The evidence does not grow: the service is at the margin.
     NoEnd,
     /// The evidence does not grow, since a limit of time that was set when the step settled tells nothing by now.
@@ -34,6 +36,16 @@ pub enum Needs {
     /// The evidence of times does not grow: the service is at the margin, or its times spread so far that the margin is lost in
     /// them. Copies would tell, since both sides answer the same request.
     Unpaired,
+    /// The evidence of pairs does not grow, since copies waited for a processor, or left in bursts: that hides what the service takes.
+    KeptWaiting,
+}
+
+/// What comes in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rates {
+    /// Requests of the service.
+    pub requests: f64,
+    pub comparisons: f64,
 }
 
 /// One metric as it stands.
@@ -52,8 +64,10 @@ pub struct Reading {
     /// What `worse` has to reach for a roll-back, `better` for an advance.
     pub worse_at: f64,
     pub better_at: f64,
-    /// The step needs its proof to advance.
+    /// The step needs its proof to advance, or that of `instead`.
     pub required: bool,
+    /// Another metric that is a test of the same: copies, or real answers. Each has half of the error.
+    pub instead: Option<Metric>,
     /// `worse` rolls the route back; else it only holds.
     pub rolls_back: bool,
     pub needs: Needs,

@@ -100,8 +100,8 @@ impl Judge {
         if let Some((_, why)) = first.into_iter().find(|(holds, _)| *holds) {
             return (Verdict::Hold, why.to_owned());
         }
-        let unsure: Vec<&Reading> =
-            readings.iter().filter(|reading| reading.required && !reading.is_proved()).collect();
+        let proofs: Vec<&Reading> = proofs(readings).iter().map(Proof::nearer).collect();
+        let unsure: Vec<&Reading> = proofs.iter().copied().filter(|reading| !reading.is_proved()).collect();
         if standing.settling {
             return (Verdict::Hold, "settling after the last move".to_owned());
         }
@@ -114,40 +114,63 @@ impl Judge {
         if standing.waiting {
             return (Verdict::Hold, words::WAITS.to_owned());
         }
-        (Verdict::Advance, words::sure(readings))
+        (Verdict::Advance, words::sure(&proofs))
     }
 
-    /// Requests or comparisons below the floor of the file.
+    /// Comparisons of a shadow, or requests of a canary, below the floor of the file.
     fn too_few(&self) -> Option<String> {
-        let compared = whole(self.mismatches.seen.of);
-        if !self.scene.shadow && self.requests < self.gate.min_requests {
-            return Some(words::too_few(self.requests, self.gate.min_requests, "requests"));
-        }
-        let judged_by_copies = self.scene.shadow || self.scene.paired;
-        (judged_by_copies && compared < self.gate.min_compared)
-            .then(|| words::too_few(compared, self.gate.min_compared, "comparisons"))
+        let (seen, least, what) = if self.scene.shadow {
+            (whole(self.mismatches.seen.of), self.gate.min_compared, "comparisons")
+        } else {
+            (self.requests, self.gate.min_requests, "requests")
+        };
+        (seen < least).then(|| words::too_few(seen, least, what))
     }
 
     fn still_needs(&self, readings: &[Reading]) -> Needs {
-        let compared = whole(self.mismatches.seen.of);
-        let floor = if self.scene.shadow || self.scene.paired {
-            self.gate.min_compared.saturating_sub(compared)
+        let proofs = proofs(readings);
+        let missing = proofs.iter().filter(|proof| !proof.nearer().is_proved()).map(|proof| self.sooner(proof));
+        let floor = if self.scene.shadow {
+            Needs::Comparisons(self.gate.min_compared.saturating_sub(whole(self.mismatches.seen.of)))
         } else {
-            self.gate.min_requests.saturating_sub(self.requests)
+            Needs::Requests(self.gate.min_requests.saturating_sub(self.requests))
         };
-        let mut most = floor;
-        for reading in readings.iter().filter(|reading| reading.required && !reading.is_proved()) {
-            match reading.needs {
-                Needs::NoEnd if by_old_limit(reading, readings) => return Needs::OldLimit,
-                Needs::NoEnd if matches!(reading.metric, Metric::Latency(_)) && !self.scene.paired => {
-                    return Needs::Unpaired;
-                }
-                Needs::NoEnd | Needs::OldLimit | Needs::Unpaired => return Needs::NoEnd,
-                Needs::Requests(requests) => most = most.max(requests),
-                Needs::Nothing => {}
-            }
+        // Of those that take equally long, the first says why.
+        let most = missing.fold(floor, |most, needs| if self.later(needs, most).is_gt() { needs } else { most });
+        if matches!(most, Needs::Requests(0) | Needs::Comparisons(0)) { Needs::Nothing } else { most }
+    }
+
+    /// Which of two tests of the same is sure first, and what that takes.
+    fn sooner(&self, proof: &Proof<'_>) -> Needs {
+        let of = |reading: &Reading| match reading.needs {
+            Needs::NoEnd if reading.has_an_old_limit() => Needs::OldLimit,
+            Needs::NoEnd if matches!(reading.metric, Metric::Latency(_)) && !self.scene.paired => Needs::Unpaired,
+            needs => needs,
+        };
+        let one = of(proof.reading);
+        let Some(other) = proof.instead.map(of) else { return one };
+        match (one, other) {
+            // Neither ends: what is to be done about it says more than that nothing is.
+            (Needs::OldLimit, Needs::NoEnd | Needs::KeptWaiting) | (Needs::NoEnd, Needs::NoEnd) => one,
+            (Needs::NoEnd, Needs::KeptWaiting) => other,
+            _ if self.later(one, other).is_gt() => other,
+            _ => one,
         }
-        if most == 0 { Needs::Nothing } else { Needs::Requests(most) }
+    }
+
+    /// Which of two takes longer, by what came of each in this step.
+    fn later(&self, one: Needs, other: Needs) -> std::cmp::Ordering {
+        let compared = self.mismatches.seen.of;
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let in_requests = |needs| match needs {
+            Needs::Nothing => 0.0,
+            Needs::Requests(more) => more as f64,
+            Needs::Comparisons(more) if self.scene.shadow => more as f64,
+            Needs::Comparisons(more) if compared > 0.0 => more as f64 * (self.requests.max(1) as f64) / compared,
+            Needs::Comparisons(_) => f64::MAX,
+            Needs::NoEnd | Needs::OldLimit | Needs::Unpaired | Needs::KeptWaiting => f64::INFINITY,
+        };
+        in_requests(one).total_cmp(&in_requests(other))
     }
 
     /// Every metric that the step is judged by.
@@ -166,27 +189,36 @@ impl Judge {
             worse_at: self.worse_at(metric),
             better_at: self.better_at(),
             required: false,
+            instead: None,
             rolls_back: !shadow,
             needs: Needs::Nothing,
             factor: 1.0,
         };
+        // Where there are copies, they or real answers prove the same: whichever is sure first, at half of the error each.
+        let both = paired && !shadow;
+        let better_at = if both { 2.0 * self.better_at() } else { self.better_at() };
         if !shadow {
             let two_sided = [
-                (Metric::Failures, &self.failures, self.gate.max_error_increase, !paired),
-                (Metric::Refusals, &self.refusals, self.gate.max_refusal_increase, false),
+                (Metric::Failures, &self.failures, self.gate.max_error_increase, Some(Metric::Mismatches)),
+                (Metric::Refusals, &self.refusals, self.gate.max_refusal_increase, None),
             ];
             let by_time = (0_u8..).zip(&self.latency).map(|(quantile, test)| {
-                (Metric::Latency(quantile), test, self.gate.max_latency_increase, !paired && quantile < 2)
+                let instead = (quantile < 2).then_some(Metric::PairLatency(quantile));
+                (Metric::Latency(quantile), test, self.gate.max_latency_increase, instead)
             });
-            for (metric, test, margin, required) in two_sided.into_iter().chain(by_time) {
+            for (metric, test, margin, instead) in two_sided.into_iter().chain(by_time) {
+                let required = instead.is_some();
+                let better_at = if required { better_at } else { self.better_at() };
                 readings.push(Reading {
                     monolith: test.monolith,
                     service: test.service,
                     limits: self.seconds(metric),
                     worse: test.worse.total(),
                     better: test.better.total(),
+                    better_at,
                     required,
-                    needs: needed(test.needs(self.better_at())),
+                    instead: instead.filter(|_| both),
+                    needs: needed(test.needs(better_at), Needs::Requests),
                     factor: test.factor(),
                     ..blank(metric, margin)
                 });
@@ -197,8 +229,10 @@ impl Judge {
                 service: self.mismatches.seen,
                 worse: self.mismatches.worse.total(),
                 better: self.mismatches.better.total(),
+                better_at,
                 required: shadow || paired,
-                needs: needed(self.mismatches.needs(self.better_at())),
+                instead: both.then_some(Metric::Failures),
+                needs: needed(self.mismatches.needs(better_at), Needs::Comparisons),
                 ..blank(Metric::Mismatches, self.gate.max_mismatch)
             });
         }
@@ -209,9 +243,17 @@ impl Judge {
                 #[expect(clippy::cast_precision_loss, reason = "requests of a step")]
                 let (service, monolith, all) =
                     (test.seen.service_alone as f64, test.seen.monolith_alone as f64, test.seen.pairs as f64);
-                let (required, margin) = match metric {
-                    Metric::PairLatency(quantile) => (quantile < 2, self.gate.max_latency_increase),
-                    _ => (false, 0.0),
+                let (instead, margin) = match metric {
+                    Metric::PairLatency(quantile) => {
+                        ((quantile < 2).then_some(Metric::Latency(quantile)), self.gate.max_latency_increase)
+                    }
+                    _ => (None, 0.0),
+                };
+                let required = instead.is_some();
+                let better_at = if required { better_at } else { self.better_at() };
+                let needs = match needed(test.needs(better_at), Needs::Comparisons) {
+                    Needs::NoEnd if test.is_kept_waiting() => Needs::KeptWaiting,
+                    needs => needs,
                 };
                 readings.push(Reading {
                     monolith: Count::new(monolith, all),
@@ -219,9 +261,11 @@ impl Judge {
                     limits: self.seconds(metric),
                     worse: test.worse.total(),
                     better: test.better.total(),
+                    better_at,
                     required,
+                    instead: instead.filter(|_| both),
                     rolls_back: false,
-                    needs: needed(test.needs(self.better_at())),
+                    needs,
                     ..blank(metric, margin)
                 });
             }
@@ -237,20 +281,37 @@ fn whole(count: f64) -> u64 {
     }
 }
 
-fn needed(requests: Option<f64>) -> Needs {
-    match requests {
-        Some(requests) if requests <= 0.0 => Needs::Nothing,
-        Some(requests) if requests <= FARTHEST => Needs::Requests(whole(requests)),
+fn needed(more: Option<f64>, of: fn(u64) -> Needs) -> Needs {
+    match more {
+        Some(more) if more <= 0.0 => Needs::Nothing,
+        Some(more) if more <= FARTHEST => of(whole(more)),
         _ => Needs::NoEnd,
     }
 }
 
-/// Pairs are compared by the same limits as real answers, and only those say how many of the monolith's are beyond one.
-fn by_old_limit(reading: &Reading, readings: &[Reading]) -> bool {
-    match reading.metric {
-        Metric::PairLatency(quantile) => {
-            readings.iter().any(|real| real.metric == Metric::Latency(quantile) && real.has_an_old_limit())
-        }
-        _ => reading.has_an_old_limit(),
+/// One thing that has to be proved, by one test or by another.
+struct Proof<'a> {
+    reading: &'a Reading,
+    instead: Option<&'a Reading>,
+}
+
+impl<'a> Proof<'a> {
+    /// The test that is sure, or nearer to it.
+    fn nearer(&self) -> &'a Reading {
+        let progress = |reading: &Reading| reading.better.max(f64::MIN_POSITIVE).ln() / reading.better_at.ln();
+        self.instead.filter(|instead| progress(instead) > progress(self.reading)).unwrap_or(self.reading)
     }
+}
+
+/// All that a step has to prove.
+fn proofs(readings: &[Reading]) -> Vec<Proof<'_>> {
+    let mut proofs: Vec<Proof<'_>> = Vec::new();
+    for reading in readings.iter().filter(|reading| reading.required) {
+        let stands = |metric: Metric| readings.iter().find(|other| other.metric == metric && other.required);
+        let of_earlier = |proof: &Proof<'_>| proof.instead.is_some_and(|instead| instead.metric == reading.metric);
+        if !proofs.iter().any(of_earlier) {
+            proofs.push(Proof { reading, instead: reading.instead.and_then(stands) });
+        }
+    }
+    proofs
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::evalue::Count;
 use super::metric::Metric;
-use super::reading::{Needs, Obstacle, Reading};
+use super::reading::{Needs, Obstacle, Rates, Reading};
 
 /// Everything is proved, and the file wants a person to let the route into its next stage.
 pub const WAITS: &str = "sure; waits for `multilith approve`";
@@ -79,6 +79,7 @@ pub(super) fn worse(reading: &Reading) -> String {
     }
 }
 
+/// `readings`: of each proof that is missing, the one that is nearer.
 pub(super) fn unsure(readings: &[&Reading]) -> String {
     let parts: Vec<String> = readings
         .iter()
@@ -89,10 +90,9 @@ pub(super) fn unsure(readings: &[&Reading]) -> String {
     format!("not yet sure: {}", parts.join(", "))
 }
 
-pub(super) fn sure(readings: &[Reading]) -> String {
+pub(super) fn sure(readings: &[&Reading]) -> String {
     let parts: Vec<String> = readings
         .iter()
-        .filter(|reading| reading.required)
         .map(|reading| {
             let plus = if reading.metric == Metric::Mismatches { "" } else { "+" };
             format!(
@@ -121,9 +121,16 @@ pub(super) fn obstacle(obstacle: Obstacle) -> Cow<'static, str> {
     })
 }
 
-/// `needs 610 more, about 2 min`. `per_second`: requests of the service, or comparisons.
+/// `needs 610 more, about 2 min`.
 #[must_use]
-pub fn needs(needs: Needs, per_second: f64) -> Option<String> {
+pub fn needs(needs: Needs, rates: Rates) -> Option<String> {
+    let count = |more: u64, what: &str| {
+        let more = grouped(more);
+        match seconds(needs, rates) {
+            Some(seconds) => format!("needs {more} more{what}, about {}", span(seconds)),
+            None => format!("needs {more} more{what}, at present there are none"),
+        }
+    };
     match needs {
         Needs::Nothing => None,
         Needs::NoEnd => Some("no end in sight: the service is at the margin".to_owned()),
@@ -134,18 +141,25 @@ pub fn needs(needs: Needs, per_second: f64) -> Option<String> {
         Needs::Unpaired => Some(
             "no end in sight: at the margin, or times that vary too much to tell; copies would tell (`shadow = { compare = true }`)".to_owned(),
         ),
-        Needs::Requests(requests) => Some(match seconds(requests, per_second) {
-            Some(seconds) => format!("needs {} more, about {}", grouped(requests), span(seconds)),
-            None => format!("needs {} more, at present there are none", grouped(requests)),
-        }),
+        Needs::KeptWaiting => Some(
+            "no end in sight: copies wait for this machine's processors, which hides what the service takes; more of them would tell, or a person's `promote`"
+                .to_owned(),
+        ),
+        Needs::Requests(more) => Some(count(more, "")),
+        Needs::Comparisons(more) => Some(count(more, " comparisons")),
     }
 }
 
-/// How long a number of requests takes at a rate.
+/// How long it takes until what is missing has come, at these rates.
 #[must_use]
-pub fn seconds(requests: u64, per_second: f64) -> Option<f64> {
+pub fn seconds(needs: Needs, rates: Rates) -> Option<f64> {
+    let (more, per_second) = match needs {
+        Needs::Requests(more) => (more, rates.requests),
+        Needs::Comparisons(more) => (more, rates.comparisons),
+        _ => return None,
+    };
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    (per_second > 0.0).then(|| requests as f64 / per_second)
+    (per_second > 0.0).then(|| more as f64 / per_second)
 }
 
 fn span(seconds: f64) -> String {
@@ -171,10 +185,13 @@ mod tests {
         {
             assert_eq!(share(ratio), text);
         }
-        assert_eq!(needs(Needs::Requests(610), 5.0).as_deref(), Some("needs 610 more, about 2 min"));
-        assert_eq!(needs(Needs::Requests(10), 0.0).as_deref(), Some("needs 10 more, at present there are none"));
-        assert_eq!(needs(Needs::Nothing, 5.0), None);
-        let said = needs(Needs::OldLimit, 5.0).expect("something to say");
+        let rates = |requests, comparisons| Rates { requests, comparisons };
+        let said = |what, rates| needs(what, rates).unwrap_or_default();
+        assert_eq!(said(Needs::Requests(610), rates(5.0, 0.0)), "needs 610 more, about 2 min");
+        assert_eq!(said(Needs::Comparisons(610), rates(0.0, 100.0)), "needs 610 more comparisons, about 6 s");
+        assert_eq!(said(Needs::Requests(10), rates(0.0, 5.0)), "needs 10 more, at present there are none");
+        assert_eq!(needs(Needs::Nothing, rates(5.0, 5.0)), None);
+        let said = needs(Needs::OldLimit, rates(5.0, 5.0)).expect("something to say");
         assert!(said.contains("no end in sight") && said.contains("resume --from-start"), "{said}");
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::migration::gate::evalue::{Bets, Count, Direction, log_e};
 use crate::migration::gate::metric::{Against, Comparison, Seen};
 use crate::migration::gate::overdispersion::{GROUPS, Groups};
-use crate::migration::gate::{Circumstances, Discordant, Gate, Judge, Needs, Ruling, Scene, Tick, Verdict};
+use crate::migration::gate::{Circumstances, Discordant, Gate, Judge, Metric, Needs, Ruling, Scene, Tick, Verdict};
 
 /// The logarithms of n!/(k!(n−k)!) pᵏ(1−p)ⁿ⁻ᵏ for all k.
 fn binomial(n: u32, p: f64) -> Vec<f64> {
@@ -232,4 +232,96 @@ fn equal_services_whose_times_have_two_humps_are_not_said_to_be_at_the_margin() 
     }
     let ruling = judge.rule(Circumstances::default());
     assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::Unpaired), "{}", ruling.why);
+}
+
+/// One request in a hundred stays with the monolith, and each of those is copied. Half of the monolith's answers are in a time, a
+/// few come much later; the service's are all in one.
+fn last_step(count: u32) -> Tick {
+    let mut tick = Tick::default();
+    tick.monolith.asked[..4].fill(1);
+    tick.service.asked = [6; GROUPS];
+    let last = if count.is_multiple_of(5) { 260 } else { 182 };
+    (tick.monolith.late[150], tick.monolith.late[182]) = (2, 1);
+    tick.monolith.late[last] += 1;
+    tick.service.late[140] = 384;
+    tick.copies.compared = 4;
+    for pairs in &mut tick.pairs {
+        pairs.pairs = 4;
+    }
+    tick
+}
+
+#[test]
+fn what_real_answers_prove_needs_no_copies_as_well() {
+    let gate = Arc::new(Gate::default());
+    let scene = Scene { shadow: false, compared: true, paired: true };
+    let mut judge = Judge::new(&gate, scene, 4);
+    for count in 0..10 {
+        judge.observe(&last_step(count), false);
+    }
+    // Of more than 4 000 comparisons that would prove the same there are half.
+    for count in 0..500 {
+        judge.observe(&last_step(count), true);
+    }
+    let ruling = judge.rule(Circumstances::default());
+    assert_eq!(ruling.verdict, Verdict::Advance, "{}", ruling.why);
+    assert!(ruling.why.contains("failures surely") && !ruling.why.contains("mismatches"), "{}", ruling.why);
+    let reading = |metric| ruling.readings.iter().find(|reading| reading.metric == metric).expect("a reading");
+    assert_eq!(reading(Metric::Failures).instead, Some(Metric::Mismatches));
+    let mismatches = reading(Metric::Mismatches);
+    assert!(!mismatches.is_proved() && mismatches.better_at > 99.0, "each of two tests has half of the error");
+}
+
+#[test]
+fn what_is_missing_is_counted_in_what_comes_first() {
+    let gate = Arc::new(Gate { min_requests: 1, ..Gate::default() });
+    let mut judge = Judge::new(&gate, Scene { shadow: false, compared: true, paired: true }, 0);
+    let mut tick = Tick::default();
+    tick.monolith.asked = [15; GROUPS];
+    tick.monolith.late[200] = 960;
+    tick.service.asked[..10].fill(1);
+    tick.service.late[190] = 10;
+    tick.copies.compared = 960;
+    for pairs in &mut tick.pairs[1..] {
+        (pairs.pairs, pairs.monolith_alone) = (960, 40);
+    }
+    for count in 0..3 {
+        judge.observe(&tick, count > 0);
+    }
+    // Comparisons come 96 times as often as requests of the service.
+    let ruling = judge.rule(Circumstances::default());
+    assert!(matches!(ruling.needs, Needs::Comparisons(500..4000)), "{:?}: {}", ruling.needs, ruling.why);
+}
+
+#[test]
+fn where_little_comes_while_a_step_settles_its_limits_rest_on_the_steps_before() {
+    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 3);
+    let mut many = Tick::default();
+    many.monolith.asked = [15; GROUPS];
+    (many.monolith.late[200], many.monolith.late[260]) = (860, 100);
+    let mut few = Tick::default();
+    few.monolith.asked[0] = 2;
+    few.monolith.late[200] = 2;
+    judge.observe(&many, false);
+    judge.observe(&many, true);
+    judge.next_step(judge.scene(), 4);
+    judge.observe(&few, false);
+    judge.observe(&few, true);
+    let limits = judge.limits().expect("the step has settled");
+    assert_eq!((limits[0].monolith, limits[1].monolith), (200, 260), "not the luck of two answers");
+}
+
+#[test]
+fn copies_that_wait_for_this_machine_are_not_said_to_be_the_service_at_the_margin() {
+    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: true, compared: true, paired: true }, 0);
+    let mut tick = Tick::default();
+    tick.copies.compared = 1000;
+    for pairs in &mut tick.pairs[1..] {
+        (pairs.pairs, pairs.monolith_alone, pairs.service_alone, pairs.kept_waiting) = (1000, 60, 200, 180);
+    }
+    for _ in 0..40 {
+        judge.observe(&tick, true);
+    }
+    let ruling = judge.rule(Circumstances::default());
+    assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::KeptWaiting), "{}", ruling.why);
 }
