@@ -21,7 +21,8 @@ pub use pages::{PageRequest, PageServer};
 pub use plan::{Tried, tried};
 pub use reply::Reply;
 pub use status::{
-    Progress, RouteStatus, Status, Window, progress, route_row, route_status, status, status_without_routes,
+    Progress, RouteFigures, RouteStatus, Status, Window, progress, route_row, route_status, status,
+    status_without_routes,
 };
 
 use std::net::SocketAddr;

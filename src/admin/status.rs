@@ -15,7 +15,7 @@ use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
 use crate::reload::LastError;
 use crate::store::StoreError;
-use crate::telemetry::LONGEST_WINDOW;
+use crate::telemetry::{LONGEST_WINDOW, SideSummary};
 use crate::upstream::UpstreamStatus;
 
 /// The default window.
@@ -241,11 +241,56 @@ fn progress_by_routes(generation: &Generation) -> f64 {
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
 }
 
+/// The figures of one row, each gathered when it is asked for: of ten thousand routes a filter leaves few.
+#[derive(Clone, Copy)]
+pub struct RouteFigures<'a> {
+    pub parts: &'a Parts,
+    pub generation: &'a Generation,
+    pub entry: &'a RouteInForce,
+    pub window: Window,
+}
+
+impl RouteFigures<'_> {
+    pub fn service(&self) -> Option<&str> {
+        self.entry.policy.service.map(|id| &*self.generation.pool(id).spec().name)
+    }
+
+    /// Requests and errors of each side, and its 99th percentile in seconds.
+    pub fn sides(&self) -> impl Iterator<Item = (u64, u64, Option<f64>)> {
+        let (entry, window) = (self.entry, self.window);
+        sides(entry).into_iter().map(move |side| {
+            let of = side_summary(entry, side, window);
+            (of.requests, of.errors, of.p99)
+        })
+    }
+
+    pub fn fallbacks(&self) -> u64 {
+        self.entry.meters.route_summary(self.window.now, self.window.length).fallbacks
+    }
+
+    pub fn mismatch_rate(&self) -> Option<f64> {
+        comparison_rates(self.parts, self.entry).0
+    }
+
+    pub fn row(&self) -> RouteStatus {
+        route_row(self.parts, self.generation, self.entry, self.window)
+    }
+}
+
+/// The shares of mismatches and of what is undecided.
+fn comparison_rates(parts: &Parts, entry: &RouteInForce) -> (Option<f64>, Option<f64>) {
+    let compares = entry.copies.as_ref().is_some_and(|copies| copies.compares());
+    if compares { parts.app.shadow.rates(entry.name()) } else { (None, None) }
+}
+
+fn side_summary(entry: &RouteInForce, side: Side, window: Window) -> SideSummary {
+    entry.meters.summary(meter_index(&entry.policy, side), window.now, window.length).unwrap_or_default()
+}
+
 /// One row of the board.
 pub fn route_row(parts: &Parts, generation: &Generation, entry: &RouteInForce, window: Window) -> RouteStatus {
     let policy = &entry.policy;
-    let compares = entry.copies.as_ref().is_some_and(|copies| copies.compares());
-    let (mismatch_rate, undecided_rate) = if compares { parts.app.shadow.rates(entry.name()) } else { (None, None) };
+    let (mismatch_rate, undecided_rate) = comparison_rates(parts, entry);
     let summary = entry.meters.route_summary(window.now, window.length);
     let (copies, fallbacks) = summary.totals;
     let mut status = RouteStatus {
@@ -276,7 +321,7 @@ pub fn route_row(parts: &Parts, generation: &Generation, entry: &RouteInForce, w
         }),
     };
     for side in sides(entry) {
-        let summary = entry.meters.summary(meter_index(policy, side), window.now, window.length).unwrap_or_default();
+        let summary = side_summary(entry, side, window);
         let name = side.name(policy).to_owned();
         if let (Some(p50), Some(p99)) = (summary.p50, summary.p99) {
             status.p50_seconds.insert(name.clone(), p50);

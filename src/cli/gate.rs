@@ -62,7 +62,11 @@ fn told(route: &str, report: &Value, width: usize) -> String {
             against(&metric["worse"], &metric["worse_at"]),
             against(&metric["better"], &metric["better_at"]),
             metric["phi"].as_f64().map_or_else(String::new, rounded),
-            if metric["required"] == true { "to advance" } else { "" }.to_owned(),
+            match (metric["required"] == true, metric["instead"].as_str()) {
+                (true, Some(instead)) => format!("to advance, or {instead}"),
+                (true, None) => "to advance".to_owned(),
+                (false, _) => String::new(),
+            },
         ]);
     }
     if metrics.is_some_and(|metrics| !metrics.is_empty()) {

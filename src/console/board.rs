@@ -10,7 +10,7 @@ use super::page::{Layout, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds};
 use super::verdict::{self, verdict, who_answers};
 use super::{needs, spark};
-use crate::admin::{RouteStatus, Status, Window, route_row, status_without_routes};
+use crate::admin::{RouteFigures, RouteStatus, Status, Window, route_row, status_without_routes};
 use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
@@ -35,22 +35,15 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
     let head = status_without_routes(parts, window);
     let filter = Filter::read(query.get("q"));
     let mut entries: Vec<&RouteInForce> = generation.routes.iter().chain([&generation.unmatched]).collect();
-    entries.retain(|entry| filter.may_take(entry.name(), entry.dial.stage.as_str(), &matched(entry)));
+    let figures_of = |entry| RouteFigures { parts, generation: &generation, entry, window };
+    entries.retain(|entry| {
+        filter.may_take(entry.name(), entry.dial.stage.as_str(), || matched(entry))
+            && filter.takes(&figures_of(entry), |status| verdict(status, head.uptime_seconds).word)
+    });
     entries.sort_by_key(|entry| (rank(entry), entry.route.is_none(), entry.name()));
-    let row = |entry| Row { entry, status: route_row(parts, &generation, entry, window) };
-    let (mut rows, all): (Vec<Row<'_>>, usize) = if filter.asks_figures() {
-        let mut rows: Vec<_> = entries.into_iter().map(row).collect();
-        rows.retain(|row| filter.takes(&row.status, &verdict(&row.status, head.uptime_seconds)));
-        let all = rows.len();
-        (rows, all)
-    } else {
-        let all = entries.len();
-        let from = (page(query) - 1) * PAGE;
-        (entries.into_iter().skip(from).take(PAGE).map(row).collect(), all)
-    };
-    if filter.asks_figures() {
-        rows = rows.into_iter().skip((page(query) - 1) * PAGE).take(PAGE).collect();
-    }
+    let all = entries.len();
+    let row = |entry| Row { entry, status: figures_of(entry).row() };
+    let rows: Vec<Row<'_>> = entries.into_iter().skip((page(query) - 1) * PAGE).take(PAGE).map(row).collect();
     let todo = needs::needs(parts, &generation, &head, window);
     html! {
         @if let Some(error) = &head.last_error {
@@ -252,7 +245,7 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
             td { (stage_pill(route.stage)) }
             td { div.nw { (spark::share(share, 120.0)) span.lab { (words) } } }
             td.r.nw data-l="Requests" { (rate(verdict::requests(route), head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
-            td { (spark::spark(&line(entry, Window::default().now, head.uptime_seconds), (72.0, 24.0), if blue { "li ls" } else { "li lm" })) }
+            td.sp { (spark::spark(&line(entry, Window::default().now, head.uptime_seconds), (72.0, 24.0), if blue { "li ls" } else { "li lm" })) }
             td data-l="Errors" { (pair(&errors, worse)) }
             td data-l="p99" { (pair(&p99, false)) }
             td.r.nw data-l="Differ" {

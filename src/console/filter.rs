@@ -1,7 +1,7 @@
 //! The grammar of the filter boxes: words that stand in the name or path, `stage:canary`, `service:users`, `errors>1%`.
 
-use super::verdict::{Opinion, error_rate, requests};
-use crate::admin::RouteStatus;
+use super::shown::ratio;
+use crate::admin::{RouteFigures, RouteStatus};
 
 /// What a filter asks; all of it must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,35 +53,36 @@ impl Filter {
         self.wrong.as_ref()
     }
 
-    /// Whether figures have to be gathered before it can be said.
-    pub fn asks_figures(&self) -> bool {
-        self.terms.iter().any(|term| !matches!(term, Term::Word(_) | Term::Stage(_)))
-    }
-
     /// By what is known without figures.
-    pub fn may_take(&self, name: &str, stage: &str, matched: &str) -> bool {
+    pub fn may_take(&self, name: &str, stage: &str, matched: impl Fn() -> String) -> bool {
         self.terms.iter().all(|term| match term {
             Term::Word(word) => {
-                name.to_lowercase().contains(word.as_str()) || matched.to_lowercase().contains(word.as_str())
+                name.to_lowercase().contains(word.as_str()) || matched().to_lowercase().contains(word.as_str())
             }
             Term::Stage(wanted) => stage == wanted,
             _ => true,
         })
     }
 
-    pub fn takes(&self, route: &RouteStatus, said: &Opinion) -> bool {
+    /// By its figures. `verdict`: what the board says of a row, in a word.
+    pub fn takes(&self, route: &RouteFigures<'_>, verdict: impl Fn(&RouteStatus) -> &'static str) -> bool {
         self.terms.iter().all(|term| match term {
             Term::Word(_) | Term::Stage(_) => true,
-            Term::Service(wanted) => route.service.as_deref() == Some(wanted),
-            Term::Verdict(wanted) => said.word.contains(wanted.as_str()),
+            Term::Service(wanted) => route.service() == Some(wanted),
+            Term::Verdict(wanted) => verdict(&route.row()).contains(wanted.as_str()),
             Term::Figure(figure, above, limit) => {
-                let most = |values: Vec<f64>| values.into_iter().reduce(f64::max);
                 let value = match figure {
-                    Figure::Errors => most(route.requests.keys().filter_map(|side| error_rate(route, side)).collect()),
-                    Figure::P99 => most(route.p99_seconds.values().copied().collect()),
-                    Figure::Differ => route.mismatch_rate,
+                    Figure::Errors => {
+                        route.sides().filter_map(|(requests, errors, _)| ratio(errors, requests)).reduce(f64::max)
+                    }
+                    Figure::P99 => route.sides().filter_map(|(.., p99)| p99).reduce(f64::max),
+                    Figure::Differ => route.mismatch_rate(),
                     #[expect(clippy::cast_precision_loss, reason = "compared with what a person typed")]
-                    Figure::Requests => Some(requests(route) as f64),
+                    Figure::Requests => {
+                        let all: u64 = route.sides().map(|(requests, ..)| requests).sum();
+                        // A request that fell back stands in both sides.
+                        Some(all.saturating_sub(route.fallbacks()) as f64)
+                    }
                 };
                 value.is_some_and(|value| if *above { value > *limit } else { value < *limit })
             }
@@ -124,12 +125,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_stages_need_no_figures_and_mistakes_are_said() {
+    fn words_and_stages_are_taken_without_figures_and_mistakes_are_said() {
         let filter = Filter::read("Stage stage:canary /users");
-        assert!(!filter.asks_figures() && filter.wrong().is_none());
-        assert!(Filter::read("users stage:canary").may_take("read", "canary", "GET /Users/{id}"));
-        assert!(!Filter::read("users stage:canary").may_take("read", "shadow", "GET /users/{id}"));
-        assert!(Filter::read("errors>1%").asks_figures());
+        assert!(filter.wrong().is_none());
+        let path = || "GET /Users/{id}".to_owned();
+        assert!(Filter::read("users stage:canary").may_take("read", "canary", path));
+        assert!(!Filter::read("users stage:canary").may_take("read", "shadow", path));
         assert_eq!(Filter::read("errors>1% p99>200ms").wrong(), None);
         assert!(Filter::read("p99>soon").wrong().is_some() && Filter::read("x>1").wrong().is_some());
     }

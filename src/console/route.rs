@@ -1,5 +1,6 @@
 //! One route: where it stands, what differs, whether it may go on, how fast both sides are, its moves and its lines in the file.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -186,7 +187,7 @@ fn checklist(row: &RouteStatus, because: &str) -> Markup {
     html! {
         @if let Some(gate) = gate {
             ul.check {
-                @for (metric, value) in &gate.metrics { (evidence(metric, value)) }
+                @for (metric, value) in &gate.metrics { (evidence(metric, value, &gate.metrics)) }
             }
             @if gate.metrics.is_empty() { p.dim { (prose(&gate.why)) } } @else { p.lab { "step " (gate.step) " of " (gate.steps) ": " (prose(&gate.why)) } }
             @if let Some(waits) = &gate.waits_for { p.lab { (prose(waits)) } }
@@ -202,14 +203,16 @@ fn item(class: &str, mark: &str, title: &str, text: &str) -> Markup {
     html! { li { span class=(class) aria-hidden="true" { (mark) } span { b { (title) } br; span.dim { (plain(text)) } } } }
 }
 
-/// One metric of a gate: `[counted, of]` of each side, and how sure it is.
-fn evidence(metric: &str, value: &serde_json::Value) -> Markup {
+/// One metric of a gate: `[counted, of]` of each side, and how sure it is. `all`: another one may prove the same.
+fn evidence(metric: &str, value: &serde_json::Value, all: &BTreeMap<&str, serde_json::Value>) -> Markup {
     let pair = |side: &str| {
         let of = |at: usize| value[side][at].as_u64().unwrap_or(0);
         (of(0), of(1))
     };
     let (service, monolith) = (pair("service"), pair("monolith"));
     let number = |key: &str| value[key].as_f64().unwrap_or(0.0);
+    let is_proved = |value: &serde_json::Value| value["better"].as_f64() >= value["better_at"].as_f64();
+    let instead = value["instead"].as_str().and_then(|instead| all.get(instead));
     let rate = |(part, of)| ratio(part, of).map_or_else(|| "–".to_owned(), percent);
     let title = match metric {
         "failures" => "Answers without failures",
@@ -225,13 +228,16 @@ fn evidence(metric: &str, value: &serde_json::Value) -> Markup {
     };
     let (class, mark) = if number("worse") >= number("worse_at") {
         ("bad", "✕")
-    } else if number("better") >= number("better_at") {
+    } else if is_proved(value) {
         ("good", "✓")
-    } else if value["required"].as_bool() == Some(true) {
+    } else if value["required"].as_bool() == Some(true) && !instead.is_some_and(is_proved) {
         ("warn", "!")
     } else {
         ("dim", "·")
     };
+    if service.1 == 0 {
+        return item(class, mark, title, "nothing was counted yet");
+    }
     let needs = value["needs"].as_u64().map(|more| format!("; {} more to be sure", count(more))).unwrap_or_default();
     let against = if metric == "mismatches" { String::new() } else { format!(" against {}", rate(monolith)) };
     let slower =
@@ -346,7 +352,7 @@ fn figures(row: &RouteStatus) -> Markup {
                 tbody {
                     @for (side, requests) in &row.requests {
                         @let class = match side.as_str() { "monolith" => "mono", "service" => "serv", _ => "" };
-                        @let time = |times: &std::collections::BTreeMap<String, f64>| times.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
+                        @let time = |times: &BTreeMap<String, f64>| times.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
                         tr {
                             td { b class=(class) { (side) } }
                             td.r data-l="Requests" { (count(*requests)) }

@@ -110,7 +110,7 @@ impl GateReport {
 fn needs(needs: Needs, rates: Rates) -> Option<NeedsReport> {
     let requests = match needs {
         Needs::Nothing => return None,
-        Needs::NoEnd | Needs::OldLimit | Needs::Unpaired | Needs::KeptWaiting => None,
+        Needs::Unknown | Needs::NoEnd | Needs::OldLimit | Needs::Unpaired | Needs::KeptWaiting => None,
         Needs::Requests(more) | Needs::Comparisons(more) => Some(more),
     };
     Some(NeedsReport { requests, seconds: words::seconds(needs, rates) })

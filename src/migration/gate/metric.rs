@@ -94,17 +94,30 @@ impl Trail {
     }
 }
 
+/// What is missing until the evidence reaches its threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Missing {
+    Nothing,
+    /// The number of further requests, or of comparisons, if it goes on like this.
+    More(f64),
+    /// The evidence does not grow.
+    NoEnd,
+    /// Too little was counted to tell.
+    Unknown,
+}
+
 impl Trail {
-    /// Requests until the evidence reaches the threshold; `least` before it is known how it grows.
-    pub(super) fn missing(&self, better: &Wealth, threshold: f64, least: f64) -> Option<f64> {
+    /// `least`: what it takes at least, before it is known how the evidence grows.
+    pub(super) fn missing(&self, better: &Wealth, threshold: f64, least: Option<f64>) -> Missing {
         let missing = threshold.ln() - better.ln();
         if missing <= 0.0 {
-            return Some(0.0);
+            return Missing::Nothing;
         }
         if self.is_short() {
-            return Some(least.max(1.0).ceil());
+            return least.map_or(Missing::Unknown, |least| Missing::More(least.ceil()));
         }
-        self.growth().filter(|growth| *growth > 0.0).map(|growth| (missing / growth).ceil())
+        let growth = self.growth().filter(|growth| *growth > 0.0);
+        growth.map_or(Missing::NoEnd, |growth| Missing::More((missing / growth).ceil()))
     }
 }
 
@@ -208,12 +221,12 @@ impl Comparison {
         self.prediction.learn(seen.monolith);
     }
 
-    /// Requests of the service until "better" reaches `threshold` if it goes on like this; `None`: no end in sight.
+    /// Requests of the service until "better" reaches `threshold`.
     #[must_use]
-    pub fn needs(&self, threshold: f64) -> Option<f64> {
+    pub fn needs(&self, threshold: f64) -> Missing {
         let least = match self.against {
-            Against::Margin(margin) => threshold.ln() / margin,
-            Against::Odds => 0.0,
+            Against::Margin(margin) => Some(threshold.ln() / margin),
+            Against::Odds => None,
         };
         self.trail.missing(&self.better, threshold, least)
     }
@@ -253,7 +266,7 @@ impl Sample {
     }
 
     #[must_use]
-    pub fn needs(&self, threshold: f64) -> Option<f64> {
-        self.trail.missing(&self.better, threshold, threshold.ln() / self.limit)
+    pub fn needs(&self, threshold: f64) -> Missing {
+        self.trail.missing(&self.better, threshold, Some(threshold.ln() / self.limit))
     }
 }

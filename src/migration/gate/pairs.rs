@@ -1,7 +1,7 @@
 //! One request answered by both sides: a client's habits cancel, and every request is a witness.
 
 use super::evalue::{Bets, Count, MOST_BETS};
-use super::metric::Trail;
+use super::metric::{Missing, Trail};
 use super::overdispersion::Dispersion;
 use super::wealth::Wealth;
 
@@ -82,10 +82,10 @@ impl PairTest {
         self.seen.kept_waiting > 0 && surely <= self.seen.monolith_alone
     }
 
-    /// Pairs until "better" reaches `threshold`, if it goes on like this.
+    /// Pairs until "better" reaches `threshold`.
     #[must_use]
-    pub fn needs(&self, threshold: f64) -> Option<f64> {
-        self.trail.missing(&self.better, threshold, 0.0)
+    pub fn needs(&self, threshold: f64) -> Missing {
+        self.trail.missing(&self.better, threshold, None)
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Needs {
     Requests(u64),
     /// The number of further comparisons.
     Comparisons(u64),
+    /// Too little was counted to say how much is missing.
+    Unknown,
     /// The evidence does not grow: the service is at the margin.
     NoEnd,
     /// The evidence does not grow, since a limit of time that was set when the step settled tells nothing by now.

@@ -3,7 +3,7 @@
 use super::evalue::Count;
 use super::evidence::QUANTILES;
 use super::judge::Judge;
-use super::metric::Metric;
+use super::metric::{Metric, Missing};
 use super::reading::{Needs, Obstacle, Reading};
 use super::settings::OnFail;
 use super::words;
@@ -150,6 +150,7 @@ impl Judge {
         let one = of(proof.reading);
         let Some(other) = proof.instead.map(of) else { return one };
         match (one, other) {
+            (Needs::Unknown, known) | (known, Needs::Unknown) => known,
             // Neither ends: what is to be done about it says more than that nothing is.
             (Needs::OldLimit, Needs::NoEnd | Needs::KeptWaiting) | (Needs::NoEnd, Needs::NoEnd) => one,
             (Needs::NoEnd, Needs::KeptWaiting) => other,
@@ -164,6 +165,8 @@ impl Judge {
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let in_requests = |needs| match needs {
             Needs::Nothing => 0.0,
+            // Less than anything that is known to be missing.
+            Needs::Unknown => f64::MIN_POSITIVE,
             Needs::Requests(more) => more as f64,
             Needs::Comparisons(more) if self.scene.shadow => more as f64,
             Needs::Comparisons(more) if compared > 0.0 => more as f64 * (self.requests.max(1) as f64) / compared,
@@ -281,11 +284,12 @@ fn whole(count: f64) -> u64 {
     }
 }
 
-fn needed(more: Option<f64>, of: fn(u64) -> Needs) -> Needs {
-    match more {
-        Some(more) if more <= 0.0 => Needs::Nothing,
-        Some(more) if more <= FARTHEST => of(whole(more)),
-        _ => Needs::NoEnd,
+fn needed(missing: Missing, of: fn(u64) -> Needs) -> Needs {
+    match missing {
+        Missing::Nothing => Needs::Nothing,
+        Missing::Unknown => Needs::Unknown,
+        Missing::More(more) if more <= FARTHEST => of(whole(more)),
+        Missing::More(_) | Missing::NoEnd => Needs::NoEnd,
     }
 }
 

@@ -133,6 +133,7 @@ pub fn needs(needs: Needs, rates: Rates) -> Option<String> {
     };
     match needs {
         Needs::Nothing => None,
+        Needs::Unknown => Some("counts since a moment: too early to say how much is missing".to_owned()),
         Needs::NoEnd => Some("no end in sight: the service is at the margin".to_owned()),
         Needs::OldLimit => Some(
             "no end in sight: the monolith's own times changed since this step began; `resume --from-start` measures anew"

@@ -44,10 +44,7 @@ impl RouteSeries {
     pub(crate) fn remember(&self, now: Instant) {
         self.history.lock().look(now, &self.counters());
         // Of a hundred thousand routes most have never been asked.
-        let asked = |side: &SideSeries| {
-            side.seconds.counts().is_some() || side.answers.iter().any(|stage| stage.get().is_some())
-        };
-        for side in self.sides.lock().iter().filter(|side| asked(side)) {
+        for side in self.sides.lock().iter().filter(|side| side.was_asked()) {
             let counters = side.counters();
             side.history.lock().look(now, &counters);
         }
@@ -60,6 +57,15 @@ impl RouteSeries {
         now: Instant,
         window: Duration,
     ) -> SideSummary {
+        // What fell back was given to the service and failed there.
+        let (fell, fell_in_all) = match &*side.name {
+            "service" => (self.lately(now, window)[FELL], self.counters()[FELL]),
+            _ => (0, 0),
+        };
+        if !side.was_asked() {
+            let totals = (fell_in_all, fell_in_all);
+            return SideSummary { requests: fell, errors: fell, totals, ..SideSummary::default() };
+        }
         let counters = side.counters();
         let mut lately = vec![0; BUCKETS + bounds.len() + 1];
         {
@@ -68,11 +74,6 @@ impl RouteSeries {
             history.sum(now, window, &mut lately);
         }
         let of = |counters: &[u64], at: usize| counters.get(at).copied().unwrap_or(0);
-        // What fell back was given to the service and failed there.
-        let (fell, fell_in_all) = match &*side.name {
-            "service" => (self.lately(now, window)[FELL], self.counters()[FELL]),
-            _ => (0, 0),
-        };
         let times = lately.get(BUCKETS..).unwrap_or_default();
         SideSummary {
             requests: of(&lately, ANSWERS) + fell,
@@ -109,9 +110,12 @@ impl RouteSeries {
     }
 
     fn lately(&self, now: Instant, window: Duration) -> [u64; 3] {
-        let mut sums = [0; 3];
+        let (mut sums, counters) = ([0; 3], self.counters());
+        if counters == sums {
+            return sums;
+        }
         let mut history = self.history.lock();
-        history.look(now, &self.counters());
+        history.look(now, &counters);
         history.sum(now, window, &mut sums);
         sums
     }
@@ -125,6 +129,11 @@ impl RouteSeries {
 }
 
 impl SideSeries {
+    /// Anything was ever counted.
+    fn was_asked(&self) -> bool {
+        self.seconds.counts().is_some() || self.answers.iter().any(|stage| stage.get().is_some())
+    }
+
     fn counters(&self) -> Vec<u64> {
         let (mut answers, mut failures) = (0, 0);
         self.each_answer(|_, _, code, count| {

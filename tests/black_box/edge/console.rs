@@ -1,6 +1,6 @@
 //! The console: who may see it, who may press what, and what no page of another site can do to it.
 
-use crate::harness::{Client, Edge, Origin};
+use crate::harness::{Client, Edge, Origin, Reply, eventually};
 
 const TOKEN: &str = "a-token-for-the-tests";
 const HTML: &str = "Accept: text/html";
@@ -262,4 +262,38 @@ fn a_proposal_is_planned_with_the_file_in_force() {
     let link = after(&inventory, "href=\"file?take=", '#').replace("&amp;", "&");
     let (status, _, page) = ask(&edge, "GET", &format!("/file?take={link}"), &[HTML], "");
     assert!(status == 200 && page.contains("What would change") && page.contains("[routes.catalog]"), "{page}");
+}
+
+#[test]
+fn a_filter_takes_the_routes_whose_figures_are_like_that() {
+    let failing = Origin::start(|_| Reply::status("500 X", &[], ""));
+    let routes = "[routes.quiet]\npath = \"/quiet\"\n\n[routes.good]\npath = \"/good\"\n\n\
+                  [routes.failing]\npath = \"/failing\"\nservice = \"users\"\nstage = \"migrated\"\n";
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &failing).with(routes).start();
+    for target in ["/good", "/good", "/failing"] {
+        edge.get(target);
+    }
+    let rows = |filter: &str| {
+        let (_, _, body) = ask(&edge, "GET", &format!("/?q={filter}"), &[HTML], "");
+        let found = ["quiet", "good", "failing"].map(|name| body.contains(&format!("data-row=\"{name}\"")));
+        found.map(u8::from)
+    };
+    // A request is counted when it has ended, which is a moment after its client has the answer.
+    eventually("all three are counted", || (rows("requests%3E0") == [0, 1, 1]).then_some(()));
+    let table = [
+        ("", [1, 1, 1]),
+        ("errors%3E1%25", [0, 0, 1]),
+        ("errors%3C1%25", [0, 1, 0]),
+        ("p99%3E0ms", [0, 1, 1]),
+        ("p99%3E1h", [0, 0, 0]),
+        ("requests%3C1", [1, 0, 0]),
+        ("requests%3E1", [0, 1, 0]),
+        ("service:users", [0, 0, 1]),
+        ("stage:migrated+errors%3E1%25", [0, 0, 1]),
+        ("stage:monolith+errors%3E1%25", [0, 0, 0]),
+        ("verdict:moved", [0, 0, 0]),
+    ];
+    for (filter, expected) in table {
+        assert_eq!(rows(filter), expected, "{filter}");
+    }
 }

@@ -325,3 +325,19 @@ fn copies_that_wait_for_this_machine_are_not_said_to_be_the_service_at_the_margi
     let ruling = judge.rule(Circumstances::default());
     assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::KeptWaiting), "{}", ruling.why);
 }
+
+#[test]
+fn before_times_were_compared_no_number_is_made_up() {
+    let mut judge = Judge::new(&Arc::new(Gate::default()), Scene { shadow: false, compared: false, paired: false }, 0);
+    let mut tick = Tick::default();
+    for side in [&mut tick.monolith, &mut tick.service] {
+        side.asked = [15; GROUPS];
+        side.late[200] = 960;
+    }
+    // Failures are proved while the step settles; of times nothing is known.
+    for _ in 0..5 {
+        judge.observe(&tick, false);
+    }
+    let ruling = judge.rule(Circumstances::default());
+    assert_eq!((ruling.verdict, ruling.needs), (Verdict::Hold, Needs::Unknown), "{}", ruling.why);
+}
