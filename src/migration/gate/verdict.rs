@@ -199,19 +199,24 @@ impl Judge {
         };
         // Where there are copies, they or real answers prove the same: whichever is sure first, at half of the error each.
         let both = paired && !shadow;
-        let better_at = if both { 2.0 * self.better_at() } else { self.better_at() };
+        // A copy that fails is a mismatch; if more of those are allowed than of failures, their proof says less.
+        let failures_by_copies = both && self.gate.max_mismatch <= self.gate.max_error_increase;
+        let better_at = |either: bool| if either { 2.0 * self.better_at() } else { self.better_at() };
         if !shadow {
             let two_sided = [
-                (Metric::Failures, &self.failures, self.gate.max_error_increase, Some(Metric::Mismatches)),
-                (Metric::Refusals, &self.refusals, self.gate.max_refusal_increase, None),
+                (
+                    (Metric::Failures, &self.failures, self.gate.max_error_increase),
+                    (true, failures_by_copies.then_some(Metric::Mismatches)),
+                ),
+                ((Metric::Refusals, &self.refusals, self.gate.max_refusal_increase), (false, None)),
             ];
             let by_time = (0_u8..).zip(&self.latency).map(|(quantile, test)| {
-                let instead = (quantile < 2).then_some(Metric::PairLatency(quantile));
-                (Metric::Latency(quantile), test, self.gate.max_latency_increase, instead)
+                let required = quantile < 2;
+                let instead = (both && required).then_some(Metric::PairLatency(quantile));
+                ((Metric::Latency(quantile), test, self.gate.max_latency_increase), (required, instead))
             });
-            for (metric, test, margin, instead) in two_sided.into_iter().chain(by_time) {
-                let required = instead.is_some();
-                let better_at = if required { better_at } else { self.better_at() };
+            for ((metric, test, margin), (required, instead)) in two_sided.into_iter().chain(by_time) {
+                let better_at = better_at(instead.is_some());
                 readings.push(Reading {
                     monolith: test.monolith,
                     service: test.service,
@@ -220,7 +225,7 @@ impl Judge {
                     better: test.better.total(),
                     better_at,
                     required,
-                    instead: instead.filter(|_| both),
+                    instead,
                     needs: needed(test.needs(better_at), Needs::Requests),
                     factor: test.factor(),
                     ..blank(metric, margin)
@@ -228,13 +233,14 @@ impl Judge {
             }
         }
         if shadow || self.scene.compared {
+            let better_at = better_at(failures_by_copies);
             readings.push(Reading {
                 service: self.mismatches.seen,
                 worse: self.mismatches.worse.total(),
                 better: self.mismatches.better.total(),
                 better_at,
-                required: shadow || paired,
-                instead: both.then_some(Metric::Failures),
+                required: shadow || failures_by_copies,
+                instead: failures_by_copies.then_some(Metric::Failures),
                 needs: needed(self.mismatches.needs(better_at), Needs::Comparisons),
                 ..blank(Metric::Mismatches, self.gate.max_mismatch)
             });
@@ -246,14 +252,15 @@ impl Judge {
                 #[expect(clippy::cast_precision_loss, reason = "requests of a step")]
                 let (service, monolith, all) =
                     (test.seen.service_alone as f64, test.seen.monolith_alone as f64, test.seen.pairs as f64);
-                let (instead, margin) = match metric {
+                let (required, margin, instead) = match metric {
                     Metric::PairLatency(quantile) => {
-                        ((quantile < 2).then_some(Metric::Latency(quantile)), self.gate.max_latency_increase)
+                        let required = quantile < 2;
+                        let instead = (both && required).then_some(Metric::Latency(quantile));
+                        (required, self.gate.max_latency_increase, instead)
                     }
-                    _ => (None, 0.0),
+                    _ => (false, 0.0, None),
                 };
-                let required = instead.is_some();
-                let better_at = if required { better_at } else { self.better_at() };
+                let better_at = better_at(instead.is_some());
                 let needs = match needed(test.needs(better_at), Needs::Comparisons) {
                     Needs::NoEnd if test.is_kept_waiting() => Needs::KeptWaiting,
                     needs => needs,
@@ -266,7 +273,7 @@ impl Judge {
                     better: test.better.total(),
                     better_at,
                     required,
-                    instead: instead.filter(|_| both),
+                    instead,
                     rolls_back: false,
                     needs,
                     ..blank(metric, margin)

@@ -273,6 +273,24 @@ fn what_real_answers_prove_needs_no_copies_as_well() {
 }
 
 #[test]
+fn copies_that_may_differ_more_often_than_answers_may_fail_prove_nothing_of_failures() {
+    let gate = Arc::new(Gate { max_mismatch: 0.2, ..Gate::default() });
+    let mut judge = Judge::new(&gate, Scene { shadow: false, compared: true, paired: true }, 0);
+    let mut tick = Tick::default();
+    tick.monolith.asked = [15; GROUPS];
+    tick.service.asked[0] = 1;
+    tick.copies.compared = 1000;
+    for _ in 0..20 {
+        judge.observe(&tick, true);
+    }
+    let readings = judge.readings();
+    let reading = |metric| readings.iter().find(|reading| reading.metric == metric).expect("a reading");
+    let (failures, mismatches) = (reading(Metric::Failures), reading(Metric::Mismatches));
+    assert!(mismatches.is_proved() && !mismatches.required, "{mismatches:?}");
+    assert!(!failures.is_proved() && failures.instead.is_none() && failures.better_at < 51.0, "{failures:?}");
+}
+
+#[test]
 fn what_is_missing_is_counted_in_what_comes_first() {
     let gate = Arc::new(Gate { min_requests: 1, ..Gate::default() });
     let mut judge = Judge::new(&gate, Scene { shadow: false, compared: true, paired: true }, 0);
