@@ -308,6 +308,11 @@ impl Course {
         (self.judge.step() + 1, self.judge.gate().steps.len())
     }
 
+    /// How often limits of time were measured anew in this step.
+    pub const fn measured_anew(&self) -> u32 {
+        self.judge.measured_anew()
+    }
+
     pub const fn dial(&self) -> Dial {
         self.dial
     }

@@ -146,7 +146,14 @@ impl Gates {
                     let gathered = self.gathered(&route.name, &held);
                     watched.course.take_over(&seen, gathered.as_ref());
                 }
+                let measured = watched.course.measured_anew();
                 let look = watched.course.look(&seen);
+                if watched.course.measured_anew() > measured {
+                    tracing::info!(
+                        route = &*route.name,
+                        "the monolith's own times changed: the gate measured its limits of time anew"
+                    );
+                }
                 if seen.elsewhere {
                     watched.report = self.judged_elsewhere(&route.name, &held, &look, &watched.course, counters);
                     entry.meters.gate_shown(watched.report.shown());

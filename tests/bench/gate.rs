@@ -33,6 +33,8 @@ struct Truth {
     cold: f64,
     /// Both fail, and are slow, a tenth of the time.
     outages: bool,
+    /// Whether both are ten times slower, so many minutes after a move.
+    slow: fn(u32) -> bool,
     /// Failures come in rows of so many by one client.
     rows: u32,
     per_second: u32,
@@ -48,13 +50,14 @@ const NULL: Truth = Truth {
     slower: 1.0,
     cold: 1.0,
     outages: false,
+    slow: |_| false,
     rows: 1,
     per_second: 100,
     hours: 6,
     wrong: Verdict::RollBack,
 };
 
-const TRUTHS: [Truth; 10] = [
+const TRUTHS: [Truth; 13] = [
     NULL,
     Truth { name: "+5 %", service: 0.052, wrong: Verdict::Advance, ..NULL },
     Truth { name: "+1 %", service: 0.012, wrong: Verdict::Advance, ..NULL },
@@ -63,6 +66,21 @@ const TRUTHS: [Truth; 10] = [
     Truth { name: "latency +50 %", slower: 1.5, wrong: Verdict::Advance, ..NULL },
     Truth { name: "cold start x2", cold: 2.0, ..NULL },
     Truth { name: "shared outages", outages: true, ..NULL },
+    Truth { name: "limits from a bad moment", slow: |minutes| minutes < 4, hours: 12, ..NULL },
+    Truth {
+        name: "limits from a bad moment, latency +20 %",
+        slow: |minutes| minutes < 4,
+        slower: 1.2,
+        wrong: Verdict::Advance,
+        ..NULL
+    },
+    Truth {
+        name: "times that change every hour, latency +20 %",
+        slow: |minutes| minutes / 60 % 2 == 0,
+        slower: 1.2,
+        wrong: Verdict::Advance,
+        ..NULL
+    },
     Truth { name: "one client's retries, rows of 10", rows: 10, hours: 3, ..NULL },
     Truth { name: "+5 %, rows of 10", service: 0.052, rows: 10, hours: 3, wrong: Verdict::Advance, ..NULL },
 ];
@@ -173,6 +191,7 @@ fn roll_out(truth: &Truth, gate: &Arc<Gate>, times: &Times, random: &mut Random)
             outage_left -= 1;
         }
         let (more, slow) = if outage { (0.2, 3.0) } else { (0.0, 1.0) };
+        let slow = if (truth.slow)(since_move * TICK / 60) { 10.0 * slow } else { slow };
         let cold = 1.0 + (truth.cold - 1.0) * (-f64::from(since_move * TICK) / 60.0).exp();
         let all = truth.per_second * TICK;
         // The service's share is drawn by client: here it varies as that of independent requests.

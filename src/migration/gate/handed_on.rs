@@ -8,7 +8,7 @@ use super::metric::{Comparison, Sample};
 use super::pairs::PairTest;
 
 /// The rule by which evidence is weighed. What was gathered under another one is of no use.
-const RULE: u32 = 1;
+const RULE: u32 = 2;
 
 /// All that a judge has gathered in its step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

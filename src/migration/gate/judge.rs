@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::evalue::Count;
 use super::evidence::{LATE_BUCKETS, QUANTILES, SideCounts, Tick, late_bound, shifted};
-use super::metric::{Against, Comparison, Metric, Sample, Seen};
+use super::metric::{Against, Comparison, Metric, Missing, Sample, Seen};
 use super::pairs::PairTest;
 use super::settings::Gate;
 
@@ -32,6 +32,10 @@ pub struct Limit {
 
 /// From so many answers on, the 95th percentile has ten of them beyond it, and is not the luck of a few.
 const ENOUGH: u64 = 200;
+/// Of so many answers 50 lie beyond the 95th percentile: whether the monolith left its limit is not chance.
+const WINDOW_ANSWERS: u64 = 1000;
+/// Ticks of a window: what passes sooner did not change for good.
+const WINDOW_TICKS: u32 = 60;
 /// Of more answers, the older ones count half.
 const LATELY: u64 = 10_000;
 
@@ -54,6 +58,11 @@ pub struct Judge {
     /// its limits rest on them, too.
     pub(super) times: SideCounts,
     pub(super) before: SideCounts,
+    /// Its latest times, against which the limits are held.
+    window: SideCounts,
+    window_ticks: u32,
+    /// How often limits were measured anew in this step.
+    pub(super) measured_anew: u32,
     /// Requests that the service was assigned in this step.
     pub(super) requests: u64,
     /// Ticks with requests on both sides.
@@ -85,6 +94,9 @@ impl Judge {
             settling: SideCounts::default(),
             times: SideCounts::default(),
             before: SideCounts::default(),
+            window: SideCounts::default(),
+            window_ticks: 0,
+            measured_anew: 0,
             requests: 0,
             ticks: 0,
         }
@@ -108,6 +120,9 @@ impl Judge {
         } else {
             self.before = times;
         }
+        self.window = SideCounts::default();
+        self.window_ticks = 0;
+        self.measured_anew = 0;
         self.requests = 0;
         self.ticks = 0;
     }
@@ -154,6 +169,48 @@ impl Judge {
         for (test, pairs) in self.pairs.iter_mut().zip(tick.pairs) {
             test.tick(pairs);
         }
+        if settled {
+            self.check_limits(monolith);
+        }
+    }
+
+    /// Where the monolith's own times left a limit for good, and its tests get nowhere by it, it is measured anew.
+    fn check_limits(&mut self, monolith: &SideCounts) {
+        self.window.add_times(monolith);
+        let all = self.window.answered();
+        self.window_ticks += 1;
+        let is_full = self.window_ticks >= WINDOW_TICKS && all >= WINDOW_ANSWERS;
+        let Some(mut limits) = self.limits.filter(|_| is_full) else { return };
+        let window = std::mem::take(&mut self.window);
+        self.window_ticks = 0;
+        let mut any = false;
+        for (index, quantile) in QUANTILES.into_iter().enumerate() {
+            let seen = count(window.later_than(limits[index].monolith), all);
+            let Some(limit) = self.limit(&window, quantile) else { continue };
+            if is_left_behind(quantile, seen.rate()) && self.is_stuck(index) {
+                limits[index] = limit;
+                self.latency[index].limit_changed();
+                self.latency[index].learn(count(window.later_than(limit.monolith), all));
+                self.pairs[1 + index].limit_changed();
+                any = true;
+            }
+        }
+        self.limits = Some(limits);
+        self.measured_anew += u32::from(any);
+    }
+
+    /// Neither real answers nor pairs come nearer to a proof.
+    fn is_stuck(&self, quantile: usize) -> bool {
+        let real = (!self.scene.shadow).then(|| self.latency[quantile].needs(self.better_at()));
+        let pairs = self.scene.paired.then(|| self.pairs[1 + quantile].needs(self.better_at()));
+        let mut known = [real, pairs].into_iter().flatten().filter(|missing| *missing != Missing::Unknown).peekable();
+        known.peek().is_some() && known.all(|missing| missing == Missing::NoEnd)
+    }
+
+    /// How often the limits of this step were measured anew.
+    #[must_use]
+    pub const fn measured_anew(&self) -> u32 {
+        self.measured_anew
     }
 
     fn settle(&mut self, monolith: &SideCounts) {
@@ -185,23 +242,26 @@ impl Judge {
     }
 
     fn set_limits(&mut self) {
-        let factor = 1.0 + self.gate.max_latency_increase;
         if self.settling.answered() > 0 && self.settling.answered() < ENOUGH {
             self.settling.add_times(&self.before);
         }
-        let limits = QUANTILES.map(|quantile| {
-            self.settling.quantile(quantile).map(|monolith| Limit {
-                monolith,
-                service: shifted(monolith, factor, true),
-                service_better: shifted(monolith, factor, false),
-            })
-        });
+        let limits = QUANTILES.map(|quantile| self.limit(&self.settling, quantile));
         let [Some(p50), Some(p95), Some(p99)] = limits else { return };
         let all = self.settling.answered();
         for (test, limit) in self.latency.iter_mut().zip([p50, p95, p99]) {
             test.learn(count(self.settling.later_than(limit.monolith), all));
         }
         self.limits = Some([p50, p95, p99]);
+    }
+
+    /// What a quantile of the monolith's times allows the service.
+    fn limit(&self, times: &SideCounts, quantile: f64) -> Option<Limit> {
+        let factor = 1.0 + self.gate.max_latency_increase;
+        times.quantile(quantile).map(|monolith| Limit {
+            monolith,
+            service: shifted(monolith, factor, true),
+            service_better: shifted(monolith, factor, false),
+        })
     }
 
     /// What the evidence on M for "worse" has to reach for a roll-back: the error is shared among the tests and the steps.
@@ -230,6 +290,12 @@ impl Judge {
         let limit = self.limits.as_ref()?.get(usize::from(quantile))?;
         Some((late_bound(limit.monolith) / 1e9, late_bound(limit.service) / 1e9))
     }
+}
+
+/// Hardly any or nearly all of the monolith's own times are beyond the limit of a quantile: both sides look the same there.
+pub(super) fn is_left_behind(quantile: f64, rate: f64) -> bool {
+    let beyond = 1.0 - quantile;
+    rate < beyond / 4.0 || rate > f64::midpoint(beyond, 1.0)
 }
 
 /// A test of how many of each side's requests had a property.

@@ -94,6 +94,9 @@ impl Trail {
     }
 }
 
+/// What needs more requests than these does not end.
+const FARTHEST: f64 = 1e9;
+
 /// What is missing until the evidence reaches its threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Missing {
@@ -116,8 +119,8 @@ impl Trail {
         if self.is_short() {
             return least.map_or(Missing::Unknown, |least| Missing::More(least.ceil()));
         }
-        let growth = self.growth().filter(|growth| *growth > 0.0);
-        growth.map_or(Missing::NoEnd, |growth| Missing::More((missing / growth).ceil()))
+        let more = self.growth().filter(|growth| *growth > 0.0).map(|growth| (missing / growth).ceil());
+        more.filter(|more| *more <= FARTHEST).map_or(Missing::NoEnd, Missing::More)
     }
 }
 
@@ -176,6 +179,20 @@ impl Comparison {
         let mut groups = std::mem::take(&mut self.groups);
         groups.iter_mut().for_each(Groups::fade);
         *self = Self { groups, prediction: self.prediction, ..Self::new(self.against, 0.0) };
+        self.known_factor = self.factor();
+    }
+
+    /// Another limit of time is in force, and the evidence goes on by that one. A service whose times are within the margin is so
+    /// by every limit, so what was won or lost for "worse" stays; what was won for "better" says nothing of the new limit, and goes.
+    pub fn limit_changed(&mut self) {
+        let mut groups = std::mem::take(&mut self.groups);
+        groups.iter_mut().for_each(Groups::fade);
+        *self = Self {
+            groups,
+            worse: self.worse.reinvested(f64::INFINITY),
+            better: self.better.reinvested(1.0),
+            ..Self::new(self.against, self.prediction.prior)
+        };
         self.known_factor = self.factor();
     }
 

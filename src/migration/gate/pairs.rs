@@ -75,6 +75,15 @@ impl PairTest {
         self.trail.push(self.seen.pairs as f64, self.better.ln());
     }
 
+    /// As [`Comparison::limit_changed`](super::metric::Comparison::limit_changed).
+    pub fn limit_changed(&mut self) {
+        *self = Self {
+            worse: self.worse.reinvested(f64::INFINITY),
+            better: self.better.reinvested(1.0),
+            ..Self::default()
+        };
+    }
+
     /// Without what this program did, the service would not be alone more often than the monolith.
     #[must_use]
     pub fn is_kept_waiting(&self) -> bool {

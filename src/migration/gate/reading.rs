@@ -2,6 +2,7 @@
 
 use super::evalue::Count;
 use super::evidence::QUANTILES;
+use super::judge::is_left_behind;
 use super::metric::Metric;
 
 /// What keeps a gate from acting, whatever the evidence says.
@@ -83,15 +84,12 @@ impl Reading {
         self.worse >= self.worse_at
     }
 
-    /// The monolith's own times left the limit that the step compares by, so that hardly any or nearly all answers are beyond
-    /// it: both sides look the same there. The limit stays for the step (its guarantee rests on that).
+    /// The monolith's own times left the limit that the step compares by.
     #[must_use]
     pub fn has_an_old_limit(&self) -> bool {
         let Metric::Latency(quantile) = self.metric else { return false };
         let Some(quantile) = QUANTILES.get(usize::from(quantile)) else { return false };
-        let beyond = 1.0 - quantile;
-        let rate = self.monolith.rate();
-        self.monolith.of > 0.0 && (rate < beyond / 4.0 || rate > f64::midpoint(beyond, 1.0))
+        self.monolith.of > 0.0 && is_left_behind(*quantile, self.monolith.rate())
     }
 
     #[must_use]

@@ -8,9 +8,6 @@ use super::reading::{Needs, Obstacle, Reading};
 use super::settings::OnFail;
 use super::words;
 
-/// What needs more requests than these does not end.
-const FARTHEST: f64 = 1e9;
-
 /// What a gate says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -295,8 +292,8 @@ fn needed(missing: Missing, of: fn(u64) -> Needs) -> Needs {
     match missing {
         Missing::Nothing => Needs::Nothing,
         Missing::Unknown => Needs::Unknown,
-        Missing::More(more) if more <= FARTHEST => of(whole(more)),
-        Missing::More(_) | Missing::NoEnd => Needs::NoEnd,
+        Missing::More(more) => of(whole(more)),
+        Missing::NoEnd => Needs::NoEnd,
     }
 }
 

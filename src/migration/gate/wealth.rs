@@ -25,21 +25,39 @@ pub fn mass(tick: u64) -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Wealth {
     by_bet: [f64; MOST_BETS],
+    /// What it began with: 1, or what another test had won.
+    #[serde(default = "one")]
+    capital: f64,
     unspent: f64,
     ticks: u64,
 }
 
+const fn one() -> f64 {
+    1.0
+}
+
 impl Default for Wealth {
     fn default() -> Self {
-        Self { by_bet: [0.0; MOST_BETS], unspent: 1.0, ticks: 0 }
+        Self::of(1.0)
     }
 }
 
 impl Wealth {
+    fn of(capital: f64) -> Self {
+        Self { by_bet: [0.0; MOST_BETS], capital, unspent: capital, ticks: 0 }
+    }
+
+    /// Another test of the same hypothesis goes on with what this one has, or with `most` of it. The product of both is one
+    /// test, so that nothing has to be shared among them, however often this is done.
+    #[must_use]
+    pub fn reinvested(&self, most: f64) -> Self {
+        Self::of(self.total().min(most))
+    }
+
     /// One more tick that had requests on both sides. `log_e` is the logarithm of the e-value of a bet.
     pub fn tick(&mut self, bets: &Bets, dispersion: Dispersion, log_e: impl Fn(f64) -> f64) {
         self.ticks += 1;
-        let begins = mass(self.ticks);
+        let begins = mass(self.ticks) * self.capital;
         self.unspent -= begins;
         for ((wealth, rate), weight) in self.by_bet.iter_mut().zip(bets.rates).zip(bets.weights) {
             let log_e = dispersion.temper(log_e(rate)).clamp(-700.0, 700.0);

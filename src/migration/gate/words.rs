@@ -136,7 +136,7 @@ pub fn needs(needs: Needs, rates: Rates) -> Option<String> {
         Needs::Unknown => Some("counts since a moment: too early to say how much is missing".to_owned()),
         Needs::NoEnd => Some("no end in sight: the service is at the margin".to_owned()),
         Needs::OldLimit => Some(
-            "no end in sight: the monolith's own times changed since this step began; `resume --from-start` measures anew"
+            "no end in sight: the monolith's own times changed since they were measured; a while and 1 000 of its answers later they are measured anew, by `resume --from-start` at once"
                 .to_owned(),
         ),
         Needs::Unpaired => Some(

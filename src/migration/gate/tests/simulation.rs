@@ -8,10 +8,10 @@ use crate::migration::gate::metric::{Against, Comparison, Metric, Seen};
 use crate::migration::gate::{Gate, Judge, Scene};
 
 /// xorshift64*, from Marsaglia and Vigna: a seeded generator, so that a failure can be repeated.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn share(&mut self) -> f64 {
+    pub(super) fn share(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
