@@ -425,13 +425,6 @@ fn hosts(route: &Route, upstreams: &[Arc<UpstreamSpec>]) -> Vec<String> {
     addresses.flatten().chain(told).collect()
 }
 
-fn is_about_content(name: &[u8]) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.starts_with(b"content-")
-        || name.starts_with(b"if-")
-        || matches!(&*name, b"transfer-encoding" | b"range" | b"te" | b"idempotency-key")
-}
-
 fn report(copies: &Copies, asked: &Asked, why: &ClientError) {
     if let Some(failures) = copies.state.failures.count() {
         let upstream = &*asked.target.pool.spec().name;
@@ -473,7 +466,7 @@ impl Asked {
         head.method = Method::GET;
         head.set_target(target);
         // What is about the body that was sent, or about what the client has already.
-        head.fields.retain(|_, name, _| !is_about_content(name));
+        head.fields.retain(|_, name, _| !head::is_about_content(name));
         let request = Request {
             pool: side.pool,
             upstream: side.upstream,

@@ -47,3 +47,11 @@ pub(super) fn write(
     head.fields.set(MARKER, route.as_bytes());
     Ok(())
 }
+
+/// Whether a field describes the body that was sent, or what the client has already.
+pub(super) fn is_about_content(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(b"content-")
+        || name.starts_with(b"if-")
+        || matches!(&*name, b"transfer-encoding" | b"range" | b"te" | b"idempotency-key")
+}
