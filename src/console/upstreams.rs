@@ -55,6 +55,11 @@ fn card(frame: &Layout<'_>, upstream: &UpstreamStatus) -> Markup {
             div.h {
                 h2 id={ "u-" (upstream.name) } class=(colour) { (plain(&upstream.name)) }
                 span.pill.n { @if upstream.source == "fixed" { "named in the file" } @else { "found by " (upstream.source) } }
+                @match upstream.target {
+                    "lambda" => span.pill.n { "a function of Lambda" }
+                    "nameko" => span.pill.n { "a service of Nameko" }
+                    _ => {}
+                }
                 @if upstream.stale { span.pill.f.warn { "known from before" } }
                 span.grow {}
                 @if let Some(queue) = &upstream.queue {

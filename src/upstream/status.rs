@@ -56,7 +56,9 @@ pub struct EndpointStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UpstreamStatus {
     pub name: String,
-    /// fixed, dns, srv, file, etcd or consul.
+    /// http, lambda or nameko.
+    pub target: &'static str,
+    /// fixed, dns, srv, file, etcd, consul, kubernetes or docker.
     pub source: &'static str,
     /// The source does not answer: these are the endpoints known last.
     pub stale: bool,

@@ -224,6 +224,7 @@ fn status(pool: &Pool) -> UpstreamStatus {
     let seconds_since = |at: u64| Duration::from_millis(now.saturating_sub(at)).as_secs_f64();
     pool.with_members(|members| UpstreamStatus {
         name: pool.spec().name.to_string(),
+        target: pool.spec().target.name(),
         source: source_name(&pool.spec().source),
         stale: members.trouble().is_some(),
         trouble: pool.problem().or_else(|| members.trouble().map(str::to_owned)),

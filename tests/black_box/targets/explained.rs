@@ -100,3 +100,14 @@ fn a_request_to_a_service_of_nameko_is_shown_as_its_call() {
     let upgrade = json_of(&edge, &["GET", "/greet/7", "-H", "connection: upgrade", "-H", "upgrade: websocket"]);
     assert_eq!(upgrade["translation"]["refused"], "501 (upgrade)");
 }
+
+#[test]
+fn the_status_says_what_each_upstream_is() {
+    let (edge, _monolith, _service) = edge();
+    let (_, upstreams) = edge.admin_json("GET", "/api/v1/upstreams");
+    let targets: Vec<_> =
+        upstreams.as_array().expect("a list").iter().map(|row| (&row["name"], &row["target"])).collect();
+    for pair in [("monolith", "http"), ("quote", "lambda"), ("greeter", "nameko")] {
+        assert!(targets.contains(&(&json!(pair.0), &json!(pair.1))), "{pair:?} in {targets:?}");
+    }
+}
