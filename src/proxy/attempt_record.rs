@@ -3,7 +3,7 @@
 use super::Steps;
 use super::exchange::Exchange;
 use super::failure::Failure;
-use crate::telemetry::{AttemptRecord, RpcRecord};
+use crate::telemetry::{AttemptRecord, CalleeRecord};
 
 /// Tells the trace how an attempt ended, once. Costs a comparison where no spans are recorded.
 pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Failure>) {
@@ -15,7 +15,7 @@ pub fn tell_attempt(steps: &Steps, exchange: &mut Exchange, failure: Option<Fail
     steps.app.telemetry.emit_attempt(&AttemptRecord {
         trace: &exchange.attempt_trace(),
         method: exchange.head.method.as_str(),
-        rpc: RpcRecord::of(&exchange.generation.pool(exchange.target).spec().target, call),
+        callee: CalleeRecord::of(&exchange.generation.pool(exchange.target).spec().target, call),
         route: exchange.route().name(),
         side: exchange.side_name(),
         upstream: exchange.upstream_name(),

@@ -37,7 +37,7 @@ use crate::message::{ProxiedAddresses, RequestHead};
 use crate::migration::{CompareSettings, Percent};
 use crate::route::Route;
 use crate::store::Store;
-use crate::telemetry::{RequestId, RouteMeters, RpcRecord, ShadowRecord, Telemetry, TraceContext};
+use crate::telemetry::{CalleeRecord, RequestId, RouteMeters, ShadowRecord, Telemetry, TraceContext};
 use crate::upstream::{Busy, Permit, Pool};
 
 /// Everything that copies share, for the whole process.
@@ -397,7 +397,7 @@ impl ShadowTraffic {
         self.telemetry.emit_shadow(&ShadowRecord {
             trace,
             method: asked.head.method.as_str(),
-            rpc: RpcRecord::of(&pool.spec().target, remote.as_ref().map(|remote| &*remote.call)),
+            callee: CalleeRecord::of(&pool.spec().target, remote.as_ref().map(|remote| &*remote.call)),
             route: &copies.route,
             upstream: &asked.target.pool.spec().name,
             endpoint: told.map_or("", |told| &told.endpoint),

@@ -23,7 +23,7 @@ pub use metrics::{
 };
 pub use otlp::{MetricsReader, Tracer};
 pub use process_log::init_logging;
-pub use record::{AttemptRecord, ExchangeRecord, PanicRecord, RpcRecord, ShadowRecord, Timings};
+pub use record::{AttemptRecord, CalleeRecord, ExchangeRecord, PanicRecord, ShadowRecord, Timings};
 pub use trace::{RequestId, SpanId, TraceContext, TraceId};
 
 use crate::compile::Snapshot;

@@ -87,20 +87,26 @@ pub struct PanicRecord<'a> {
     pub panic: &'a (dyn Any + Send),
 }
 
-/// What an endpoint is asked that is no server of HTTP but is called by service and method.
+/// What an endpoint is that is no server of HTTP, for traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RpcRecord<'a> {
-    pub system: &'a str,
-    pub service: &'a str,
-    pub method: &'a str,
+pub enum CalleeRecord<'a> {
+    /// A method of a service.
+    Method { system: &'a str, service: &'a str, method: &'a str },
+    /// A function of AWS; what it is asked is told as a request of HTTP.
+    Function { name: &'a str, region: &'a str },
 }
 
-impl<'a> RpcRecord<'a> {
-    /// `None`: it is not called so.
+impl<'a> CalleeRecord<'a> {
+    /// `None`: a server of HTTP.
     #[must_use]
     pub fn of(target: &'a TargetSpec, call: Option<&'a RemoteCall>) -> Option<Self> {
-        let (TargetSpec::Nameko(spec), Some(call)) = (target, call) else { return None };
-        Some(Self { system: target.name(), service: &spec.service, method: &call.method })
+        match target {
+            TargetSpec::Http => None,
+            TargetSpec::Lambda(spec) => Some(Self::Function { name: &spec.function, region: &spec.region }),
+            TargetSpec::Nameko(spec) => {
+                Some(Self::Method { system: target.name(), service: &spec.service, method: &call?.method })
+            }
+        }
     }
 }
 
@@ -110,8 +116,8 @@ pub struct AttemptRecord<'a> {
     /// `TraceContext::for_attempt`: what the endpoint was sent.
     pub trace: &'a TraceContext,
     pub method: &'a str,
-    /// What became of the request; `None`: it was sent as it is.
-    pub rpc: Option<RpcRecord<'a>>,
+    /// `None`: a server of HTTP.
+    pub callee: Option<CalleeRecord<'a>>,
     pub route: &'a str,
     pub side: &'a str,
     pub upstream: &'a str,
@@ -133,8 +139,8 @@ pub struct ShadowRecord<'a> {
     /// `TraceContext::for_shadow`: what the target was sent.
     pub trace: &'a TraceContext,
     pub method: &'a str,
-    /// What became of the request; `None`: it was sent as it is.
-    pub rpc: Option<RpcRecord<'a>>,
+    /// `None`: a server of HTTP.
+    pub callee: Option<CalleeRecord<'a>>,
     pub route: &'a str,
     pub upstream: &'a str,
     pub endpoint: &'a str,

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::super::access_log::redacted_query;
-use super::super::record::{AttemptRecord, ExchangeRecord, RpcRecord, ShadowRecord};
+use super::super::record::{AttemptRecord, CalleeRecord, ExchangeRecord, ShadowRecord};
 use super::super::trace::TraceContext;
 use super::protobuf::Message;
 use super::{nanoseconds, nanoseconds_since_1970};
@@ -85,9 +85,9 @@ pub(super) fn request(bytes: &mut Vec<u8>, record: &ExchangeRecord<'_>, now: Sys
 pub(super) fn attempt(bytes: &mut Vec<u8>, record: &AttemptRecord<'_>, now: SystemTime) {
     let span = Span {
         trace: record.trace,
-        name: match record.rpc {
-            Some(RpcRecord { service, method, .. }) => [service, method].join("/"),
-            None => [record.method, record.upstream].join(" "),
+        name: match record.callee {
+            Some(CalleeRecord::Method { service, method, .. }) => [service, method].join("/"),
+            _ => [record.method, record.upstream].join(" "),
         },
         kind: Kind::Client,
         flags: LOCAL_PARENT,
@@ -96,9 +96,9 @@ pub(super) fn attempt(bytes: &mut Vec<u8>, record: &AttemptRecord<'_>, now: Syst
         error: record.error.or((record.status >= 500).then_some("")),
     };
     span.write(bytes, |attributes| {
-        attributes.asked(record.method, record.rpc, record.status);
+        attributes.asked(record.method, record.callee, record.status);
         attributes.endpoint(record.endpoint);
-        if record.number > 0 && record.rpc.is_none() {
+        if record.number > 0 && !matches!(record.callee, Some(CalleeRecord::Method { .. })) {
             attributes.number("http.request.resend_count", record.number.into());
         }
         attributes.text("multilith.route", record.route.as_bytes());
@@ -122,7 +122,7 @@ pub(super) fn shadow(bytes: &mut Vec<u8>, record: &ShadowRecord<'_>, now: System
         error: failure.or((record.status >= 500).then_some("")),
     };
     span.write(bytes, |attributes| {
-        attributes.asked(record.method, record.rpc, record.status);
+        attributes.asked(record.method, record.callee, record.status);
         attributes.endpoint(record.endpoint);
         attributes.text("multilith.route", record.route.as_bytes());
         attributes.text("multilith.upstream", record.upstream.as_bytes());
@@ -191,15 +191,23 @@ impl Attributes<'_, '_> {
     }
 
     /// A request, by what became of it: a call of a method has neither a method nor a status of HTTP.
-    fn asked(&mut self, method: &str, rpc: Option<RpcRecord<'_>>, status: u16) {
-        if let Some(rpc) = rpc {
-            self.text("rpc.system", rpc.system.as_bytes());
-            self.text("rpc.service", rpc.service.as_bytes());
-            self.text("rpc.method", rpc.method.as_bytes());
-        } else {
-            self.text("http.request.method", method.as_bytes());
-            self.status(status);
+    fn asked(&mut self, method: &str, callee: Option<CalleeRecord<'_>>, status: u16) {
+        match callee {
+            Some(CalleeRecord::Method { system, service, method }) => {
+                self.text("rpc.system", system.as_bytes());
+                self.text("rpc.service", service.as_bytes());
+                self.text("rpc.method", method.as_bytes());
+                return;
+            }
+            Some(CalleeRecord::Function { name, region }) => {
+                self.text("faas.invoked_provider", b"aws");
+                self.text("faas.invoked_name", name.as_bytes());
+                self.text("faas.invoked_region", region.as_bytes());
+            }
+            None => {}
         }
+        self.text("http.request.method", method.as_bytes());
+        self.status(status);
     }
 
     fn endpoint(&mut self, endpoint: &str) {

@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 
-use super::super::record::{RpcRecord, Timings};
+use super::super::record::{CalleeRecord, Timings};
 use super::super::trace::RequestId;
 use super::*;
 
@@ -121,7 +121,7 @@ fn emit(tracer: &Tracer, trace: &TraceContext) {
     tracer.attempt(&AttemptRecord {
         trace: &trace.for_attempt(1),
         method: "GET",
-        rpc: None,
+        callee: None,
         route: "read-user",
         side: "service",
         upstream: "users",
@@ -135,7 +135,7 @@ fn emit(tracer: &Tracer, trace: &TraceContext) {
     tracer.shadow(&ShadowRecord {
         trace: &trace.for_shadow(),
         method: "GET",
-        rpc: None,
+        callee: None,
         route: "read-user",
         upstream: "users",
         endpoint: "10.0.0.5:7001",
@@ -200,11 +200,11 @@ fn a_call_of_a_method_is_told_as_one_and_not_as_a_request_of_http() {
     let (url, got) = collector(&[200]);
     let tracer = tracer(&url, 0);
     let trace = tracer.begin(&headers(SAMPLED), 1, 2);
-    let rpc = Some(RpcRecord { system: "nameko", service: "greeting_service", method: "hello" });
+    let callee = Some(CalleeRecord::Method { system: "nameko", service: "greeting_service", method: "hello" });
     let attempt = AttemptRecord {
         trace: &trace.for_attempt(0),
         method: "GET",
-        rpc,
+        callee,
         route: "greet",
         side: "service",
         upstream: "greeter",
@@ -219,7 +219,7 @@ fn a_call_of_a_method_is_told_as_one_and_not_as_a_request_of_http() {
     tracer.shadow(&ShadowRecord {
         trace: &trace.for_shadow(),
         method: "GET",
-        rpc,
+        callee,
         route: "greet",
         upstream: "next",
         endpoint: "127.0.0.1:5672",
@@ -244,6 +244,39 @@ fn a_call_of_a_method_is_told_as_one_and_not_as_a_request_of_http() {
         ] {
             assert_eq!(attribute(&span.attributes, key).as_deref(), value, "{key} of {}", span.name);
         }
+    }
+}
+
+#[test]
+fn a_function_is_told_as_one_and_what_it_is_asked_as_a_request() {
+    let (url, got) = collector(&[200]);
+    let tracer = tracer(&url, 0);
+    let trace = tracer.begin(&headers(SAMPLED), 1, 2);
+    tracer.attempt(&AttemptRecord {
+        trace: &trace.for_attempt(0),
+        method: "GET",
+        callee: Some(CalleeRecord::Function { name: "shop-quote:prod", region: "eu-central-1" }),
+        route: "quote",
+        side: "service",
+        upstream: "quote",
+        endpoint: "lambda.eu-central-1.amazonaws.com:443",
+        number: 0,
+        status: 200,
+        reused: true,
+        error: None,
+        total: Duration::from_millis(2),
+    });
+    assert!(tracer.close(LONG));
+    let spans = spans(&got.recv_timeout(LONG).unwrap().body);
+    assert_eq!((spans.len(), spans[0].name.as_str()), (1, "GET quote"));
+    for (key, value) in [
+        ("faas.invoked_provider", "aws"),
+        ("faas.invoked_name", "shop-quote:prod"),
+        ("faas.invoked_region", "eu-central-1"),
+        ("http.request.method", "GET"),
+        ("http.response.status_code", "200"),
+    ] {
+        assert_eq!(attribute(&spans[0].attributes, key).as_deref(), Some(value), "{key}");
     }
 }
 
