@@ -23,6 +23,8 @@ use crate::compile::EventsSettings;
 use crate::migration::BUCKETS;
 use queue::{Queue, Waiting};
 
+/// How long the first event after a silence waits for others: one way to the broker and back is for all of them.
+const GATHER: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -133,6 +135,9 @@ async fn run(settings: &EventsSettings, queue: &Queue, metrics: &Meters, source:
                 return;
             }
             queue.wake.notified().await;
+            if !queue.is_closing() {
+                tokio::time::sleep(GATHER).await;
+            }
             continue;
         }
         let count = batch.len();
