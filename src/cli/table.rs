@@ -3,6 +3,8 @@
 
 const GAP: &str = "  ";
 const NARROW_GAP: &str = " ";
+/// What a column that is never cut takes at least before others go, in percent of the width.
+const WHOLE_SHARE: usize = 40;
 /// How far a reason that found no room beside its row is set in below it.
 const HANG: &str = "    ";
 
@@ -92,8 +94,17 @@ impl Table {
 
     /// The lines, each with its end, at most `width` characters where that can be done.
     pub fn text(&self, width: usize) -> String {
-        let mut widths = self.natural_widths();
+        let natural = self.natural_widths();
+        let mut widths = natural.clone();
         let mut over = total(&widths).saturating_sub(width);
+        // A few long paths cost no column of all rows: they have lines for themselves.
+        for (column, room) in self.columns.iter().zip(&mut widths).filter(|(column, _)| column.is_whole) {
+            let Some(room) = room else { continue };
+            let least = (width * WHOLE_SHARE / 100).max(column.least.unwrap_or(0));
+            let less = room.saturating_sub(least).min(over);
+            *room -= less;
+            over -= less;
+        }
         for (column, room) in self.columns.iter().zip(&mut widths).rev() {
             if over > 0 && column.goes_first {
                 over = over.saturating_sub(room.take().map_or(0, |room| room + GAP.len()));
@@ -101,6 +112,15 @@ impl Table {
         }
         while over > 0 && self.shrink_widest(&mut widths) {
             over -= 1;
+        }
+        // What those that went have left over.
+        let mut spare = width.saturating_sub(total(&widths));
+        for ((column, room), natural) in self.columns.iter().zip(&mut widths).zip(natural) {
+            if let (Some(room), Some(natural), true) = (room, natural, column.is_whole) {
+                let more = (natural - *room).min(spare);
+                *room += more;
+                spare -= more;
+            }
         }
         // What narrower gaps can save need not go.
         let mut gaps = widths.iter().flatten().count().saturating_sub(1) * (GAP.len() - NARROW_GAP.len());
@@ -216,6 +236,20 @@ mod tests {
             "ENDPOINT         REQUESTS  SHARE  WHY\nGET /users/{id}         7  1.0 %\n    id: numbers\n"
         );
         assert_eq!(table.text(30), "ENDPOINT         REQUESTS  WHY\nGET /users/{id}         7\n    id: numbers\n");
+    }
+
+    #[test]
+    fn one_long_path_costs_the_other_rows_no_column() {
+        let table = table(&["/users/{id}", "/organisations/{id}/departments/{id2}"]);
+        assert_eq!(
+            table.text(55),
+            "ENDPOINT                     REQUESTS  SHARE   P99  WHY\n\
+             GET /users/{id}                     7  1.0 %  9 ms\n    id: numbers\n\
+             GET /organisations/{id}/departments/{id2}\n                                    7  1.0 %  9 ms\n    id: numbers\n"
+        );
+        assert!(
+            table.text(80).contains("GET /organisations/{id}/departments/{id2}         7  1.0 %  9 ms  id: numbers")
+        );
     }
 
     #[test]
