@@ -262,7 +262,14 @@ fn parse(text: &str) -> Result<Document, NotRead> {
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let error = error.to_string();
-        NotRead(format!("this is no OpenAPI in YAML: {}", error.lines().next().unwrap_or("it cannot be read")))
+        let line = error.lines().next().unwrap_or("it cannot be read");
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        // What breaks a bound is named as the crate names its fields.
+        let line = line.split_once("budget breached").map_or_else(
+            || line.to_owned(),
+            |(place, _)| format!("{place}more anchors, aliases, entries or depth than are read"),
+        );
+        NotRead(format!("this is no OpenAPI in YAML: {line}"))
     })
 }
 
@@ -368,6 +375,7 @@ components: {pathItems: {one: {get: {}, servers: [{url: 'https://h/c'}]}}}
         for text in [&bomb, &deep, &deep_json, "paths: [", "a\0b", "- 1\n- 2"] {
             let NotRead(why) = import(ListFormat::OpenApi, text, &|_| Err("no files")).expect_err("it is refused");
             assert!(why.starts_with("this is no OpenAPI in "), "{why}");
+            assert!(!why.contains("budget") && !why.contains("error: "), "{why}");
         }
         let deep_inside =
             format!("{{\"paths\":{{\"/x\":{{\"get\":{{\"x\":{}1{}}}}}}}}}", "[".repeat(50_000), "]".repeat(50_000));
