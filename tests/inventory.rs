@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use multilith::inventory::{Exchange, LEAST, Tree, TreeBounds};
+use multilith::inventory::{Exchange, LEAST, Tree, TreeBounds, redirect_target};
 use serde_json::Value;
 
 /// xorshift64*: the same numbers on every machine.
@@ -110,7 +110,18 @@ fn f1(api: &str, requests: usize) -> (f64, Tree) {
 }
 
 fn exchange<'a>(method: &'a str, path: &'a str, status: u16, client: u32) -> Exchange<'a> {
-    Exchange { method, path, status, client, agent: "", weight: 1, minute: 1, micros: None, monolith: true }
+    Exchange {
+        method,
+        path,
+        status,
+        location: 0,
+        client,
+        agent: "",
+        weight: 1,
+        minute: 1,
+        micros: None,
+        monolith: true,
+    }
 }
 
 #[test]
@@ -184,6 +195,67 @@ fn files_and_collections_stay_words_among_titles() {
 }
 
 #[test]
+fn months_numbered_names_and_sizes_are_values() {
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let paths = (0..900).map(|number| match number % 3 {
+        0 => format!("/stats/{}/{}", 2015 + number % 9, MONTHS[number / 3 % 12]),
+        1 => format!("/browse/{}-{}", ["PROJ", "OPS", "WEB"][number / 3 % 3], number % 70),
+        _ => format!("/thumb/{}/{:08x}.jpg", ["64x64", "1024x768"][number / 3 % 2], number * 7_654_321),
+    });
+    assert_eq!(listed(paths), ["/browse/{}", "/stats/{}/{}", "/thumb/{}/{}.jpg"]);
+}
+
+#[test]
+fn files_with_several_endings_are_one_place_and_a_package_called_like_a_file_is_none() {
+    let endings = ["pdf", "docx", "zip", "xlsx"];
+    let paths = (0..2_400).map(|number| match number % 3 {
+        0 => format!("/files/{}.{}", title(number), endings[number / 3 % 4]),
+        1 => format!("/packages/{}{}/versions", title(number), if number % 9 == 1 { ".js" } else { "" }),
+        _ => format!("/uploads/{}.{}", title(number), ["jpg", "webp", "png"][number / 3 % 3]),
+    });
+    assert_eq!(listed(paths), ["/files/{}", "/packages/{}/versions", "/uploads/{}"]);
+}
+
+#[test]
+fn a_hash_of_digits_alone_is_no_version_beside_other_hashes() {
+    let paths = (0..600).map(|number| {
+        let hash =
+            if number % 3 == 0 { "82275036".to_owned() } else { format!("{:08x}", 0xa000_0000_u32 + number % 9) };
+        format!("/s/{hash}/batch.js")
+    });
+    assert_eq!(listed(paths), ["/s/{}/batch.js"]);
+}
+
+#[test]
+fn categories_of_titles_are_one_place_and_resources_are_not() {
+    const CATEGORIES: [&str; 8] = ["sport", "culture", "travel", "money", "health", "food", "science", "garden"];
+    const RESOURCES: [&str; 8] =
+        ["ability", "berry", "egg-group", "growth-rate", "location", "move", "nature", "region"];
+    let paths = (0..6_400).map(|number| match number % 4 {
+        0 => format!("/news/{}", CATEGORIES[number / 4 % 8]),
+        1 => format!("/news/{}/{}", CATEGORIES[number / 4 % 8], title(number)),
+        2 => format!("/api/v2/{}", RESOURCES[number / 4 % 8]),
+        _ => format!("/api/v2/{}/{}", RESOURCES[number / 4 % 8], number % 50),
+    });
+    let mut expected = vec!["/news/{}".to_owned(), "/news/{}/{}".to_owned()];
+    for resource in RESOURCES {
+        expected.extend([format!("/api/v2/{resource}"), format!("/api/v2/{resource}/{{}}")]);
+    }
+    expected.sort();
+    assert_eq!(listed(paths), expected);
+}
+
+#[test]
+fn a_text_as_long_as_the_ids_beside_it_is_one() {
+    let paths = (0..900).map(|number: usize| match number % 100 {
+        0 => "/jobs/cwepcyeproqoedmiczaxcsiqo8/log".to_owned(),
+        1 => "/jobs/statistics".to_owned(),
+        _ => format!("/jobs/c{:025x}/log", number * 987_654_321),
+    });
+    assert_eq!(listed(paths), ["/jobs/statistics", "/jobs/{}/log"]);
+}
+
+#[test]
 fn the_endpoints_of_tables_by_hand_are_found() {
     // Measured with gen.py: .94 to .96, .74 to .89, .78 to .97; what is missing are enumerations in words.
     for (api, least) in [("payments", 0.9), ("wordpress", 0.7), ("springshop", 0.7)] {
@@ -231,6 +303,50 @@ fn a_given_literal_is_never_merged_and_a_given_parameter_takes_every_word() {
     let mut paths: Vec<String> = tree.endpoints(LEAST).into_iter().map(|one| one.path).collect();
     paths.sort();
     assert_eq!(paths, ["/blog/{}", "/users/export", "/users/{}"]);
+}
+
+/// The endpoints after each of these answers to each of `clients` clients.
+fn after_answers(answers: &[(&str, u16, &str)], clients: u32) -> Vec<String> {
+    let mut tree = Tree::default();
+    for client in 0..clients {
+        for (path, status, location) in answers {
+            let location = redirect_target(path.as_bytes(), location.as_bytes());
+            tree.add(&Exchange { location, ..exchange("GET", path, *status, client) });
+        }
+    }
+    tree.settle_for_display();
+    tree.endpoints(LEAST).into_iter().map(|one| one.path).collect()
+}
+
+#[test]
+fn a_path_that_demands_credentials_of_everybody_is_an_endpoint() {
+    let answers = [("/get", 200, ""), ("/basic-auth/user/passwd", 401, ""), ("/denied", 403, "")];
+    let mut found = after_answers(&answers, 6);
+    found.sort();
+    assert_eq!(found, ["/basic-auth/user/passwd", "/get"]);
+}
+
+#[test]
+fn a_site_that_demands_credentials_for_every_path_teaches_none_of_them() {
+    let paths: Vec<String> = (0..40).map(|number| format!("/{}", title(number))).collect();
+    let mut answers: Vec<(&str, u16, &str)> = paths.iter().map(|path| (path.as_str(), 401, "")).collect();
+    answers.push(("/login", 200, ""));
+    assert_eq!(after_answers(&answers, 6), ["/login"]);
+}
+
+#[test]
+fn a_move_is_an_endpoint_and_a_login_page_makes_none() {
+    let pages: Vec<String> = (0..40).map(|number| format!("/{}", title(number))).collect();
+    let logins: Vec<String> = pages.iter().map(|page| format!("/login?next={page}")).collect();
+    let moved: Vec<String> = (0..40).map(|number| format!("/orders/{number}")).collect();
+    let to: Vec<String> = (0..40).map(|number| format!("https://shop.example.com/v2/orders/{number}")).collect();
+    let mut answers =
+        vec![("/login", 200, ""), ("/old", 301, "/new"), ("/cart", 308, "/cart/"), ("/Home", 302, "/home")];
+    answers.extend(pages.iter().zip(&logins).map(|(page, login)| (page.as_str(), 302, login.as_str())));
+    answers.extend(moved.iter().zip(&to).map(|(path, to)| (path.as_str(), 307, to.as_str())));
+    let mut found = after_answers(&answers, 6);
+    found.sort();
+    assert_eq!(found, ["/login", "/old", "/orders/{}"]);
 }
 
 fn run(arguments: &[&str], input: &str) -> Output {
@@ -334,6 +450,33 @@ fn an_imported_list_passes_check_and_what_is_not_taken_is_said() {
     fs::write(&file, &output.stdout).expect("a file");
     let checked = Command::new(env!("CARGO_BIN_EXE_multilith")).arg("check").arg(&file).output().expect("check runs");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    let _ = fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn a_known_list_is_not_guessed_and_names_its_parameters() {
+    let folder = std::env::temp_dir().join(format!("multilith-known-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("routes.txt");
+    fs::write(&file, "user GET /api/users/:login(.:format) users#show\nx GET /api/status/:place(.:format) x#y\n")
+        .expect("a file");
+    let log = log().replace("/api/status", "/api/status/here");
+    let guessed = run(&["--from-log", "-", "--json"], &log);
+    let known = run(&["--from-log", "-", "--json", "--known", &format!("rails={}", file.display())], &log);
+    let paths = |output: &Output| {
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let paths = report["endpoints"].as_array().expect("a list").iter();
+        paths.map(|one| one["path"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&guessed), ["/api/users/{id}", "/api/status/here", "/api/users"]);
+    assert_eq!(paths(&known), ["/api/users/{login}", "/api/status/{place}", "/api/users"]);
+    for (list, said) in
+        [("routes.txt", "rails=routes.txt"), ("cobol=x", "rails=routes.txt"), ("rails=/none", "cannot be read")]
+    {
+        let output = run(&["--from-log", "-", "--known", list], &log);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.contains(said), "{list}: {stderr}");
+    }
     let _ = fs::remove_dir_all(&folder);
 }
 

@@ -49,6 +49,7 @@ pub async fn answer(
         "/api/v1/config" if get => config(parts).await,
         "/api/v1/journal" if get => moves::journal(parts, asked).await,
         "/api/v1/inventory" if get => learned::inventory(parts).await,
+        "/api/v1/inventory/known" if post => learned::know(parts, body).await,
         "/api/v1/fleet" if get => fleet(parts),
         "/api/v1/next" if get => learned::next(parts).await,
         "/api/v1/progress" if get => learned::progress_by_hour(parts, query).await,
@@ -75,6 +76,7 @@ pub async fn answer(
         "/api/v1/check"
         | "/api/v1/plan"
         | "/api/v1/plan/learn"
+        | "/api/v1/inventory/known"
         | "/api/v1/reload"
         | "/api/v1/explain"
         | "/api/v1/monolith-only" => Reply::not_allowed("POST"),

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Parts;
 use super::reply::Reply;
 use super::status::{Window, progress};
 use crate::config::read_duration;
 use crate::inventory::Report;
-use crate::learn::now;
+use crate::learn::{ListRefused, MOST_KNOWN, now};
 use crate::message::form_value;
 use crate::plan::{NextStep, StandingRoute, find_routes, what_next};
 use crate::proxy::{Generation, RouteInForce};
+use crate::route::Template;
 use crate::store::{ProgressRow, StoreError};
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -24,6 +26,53 @@ pub async fn inventory(parts: &Arc<Parts>) -> Reply {
     match tokio::task::spawn_blocking(move || report(&parts, &parts.app.in_force.load())).await {
         Ok(report) => Reply::json(200, &report),
         Err(_) => Reply::problem(500, "the inventory could not be gathered"),
+    }
+}
+
+/// The paths of a route list, and what printed it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownList {
+    from: String,
+    paths: Vec<String>,
+}
+
+/// A name of what printed a list.
+const LONGEST_NAME: usize = 32;
+
+/// `POST /api/v1/inventory/known`: the paths of another program's routes are known, in place of the last list of this name.
+pub async fn know(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
+    let parts = Arc::clone(parts);
+    let work = move || {
+        let list: KnownList = match serde_json::from_slice(&body) {
+            Ok(list) => list,
+            Err(error) => {
+                let detail =
+                    format!("the body must be {{\"from\": \"rails\", \"paths\": [\"/users/{{id}}\"]}}: {error}");
+                return Reply::problem(400, &detail);
+            }
+        };
+        if list.from.is_empty() || list.from.len() > LONGEST_NAME || list.paths.len() > MOST_KNOWN {
+            let detail = format!("`from` has 1 to {LONGEST_NAME} bytes, and `paths` at most {MOST_KNOWN} entries");
+            return Reply::problem(400, &detail);
+        }
+        let parsed = list.paths.iter().map(|path| Template::parse(path).map_err(|error| format!("`{path}`: {error}")));
+        let templates: Vec<Template> = match parsed.collect() {
+            Ok(templates) => templates,
+            Err(detail) => return Reply::problem(400, &detail),
+        };
+        if !parts.app.learner.learns() {
+            return Reply::problem(409, "`[inventory] learn = false`: there is no inventory");
+        }
+        match parts.app.learner.know(&list.from, templates, &parts.app.in_force.load().snapshot) {
+            Ok(known) => Reply::json(200, &json!({ "from": list.from, "known": known })),
+            Err(error @ ListRefused::TooMany) => Reply::problem(409, &error.to_string()),
+            Err(error @ ListRefused::NotKept(_)) => Reply::problem(503, &error.to_string()),
+        }
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(reply) => reply,
+        Err(_) => Reply::problem(500, "the list could not be taken"),
     }
 }
 

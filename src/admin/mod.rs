@@ -280,7 +280,8 @@ fn page_request(session: &ServerSession) -> PageRequest {
 
 fn body_limit(path: &str) -> usize {
     // A file in a JSON string takes more than itself.
-    if matches!(path, "/api/v1/check" | "/api/v1/plan" | "/api/v1/plan/learn") { FILE_LIMIT } else { BODY_LIMIT }
+    let is_long = matches!(path, "/api/v1/check" | "/api/v1/plan" | "/api/v1/plan/learn" | "/api/v1/inventory/known");
+    if is_long { FILE_LIMIT } else { BODY_LIMIT }
 }
 
 async fn read_body(session: &mut ServerSession, limit: usize) -> Option<Vec<u8>> {

@@ -204,6 +204,9 @@ pub(super) struct InventoryArgs {
     /// A template whose parameter takes any word: `/blog/{slug}`. May be given several times.
     #[arg(long, value_name = "TEMPLATE", requires = "from_log")]
     pub(super) parameter: Vec<String>,
+    /// A list of routes as `import` reads it, `rails=routes.txt`: its paths are known, not guessed. May be given several times.
+    #[arg(long, value_name = "FROM=FILE", requires = "from_log", value_parser = known_list)]
+    pub(super) known: Vec<KnownList>,
     /// Only endpoints whose method changes something.
     #[arg(long)]
     pub(super) writes: bool,
@@ -219,6 +222,24 @@ pub(super) struct InventoryArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// A list of routes for `inventory`.
+#[derive(Debug, Clone)]
+pub(super) struct KnownList {
+    pub(super) from: ImportFrom,
+    pub(super) file: String,
+}
+
+/// Why a text names no list.
+#[derive(Debug, thiserror::Error)]
+#[error("write what printed the list and its file: rails=routes.txt")]
+struct NotAList;
+
+fn known_list(text: &str) -> Result<KnownList, NotAList> {
+    let (from, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or(NotAList)?;
+    let from = ImportFrom::from_str(from, false).map_err(|_| NotAList)?;
+    Ok(KnownList { from, file: file.to_owned() })
 }
 
 #[derive(Debug, Args)]
@@ -258,6 +279,12 @@ pub(super) struct ImportArgs {
     /// Where the monolith is. Default: what `location /` of nginx passes to, else `http://127.0.0.1:3000`.
     #[arg(long, value_name = "URL")]
     pub(super) monolith: Option<String>,
+    /// Write nothing: tell the running proxy's inventory these paths, in place of the last list of the same kind. They are
+    /// known from then on, not guessed.
+    #[arg(long, conflicts_with = "monolith")]
+    pub(super) known: bool,
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -214,17 +214,21 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: bool) {
     let _ = writeln!(text, "  {sign} {}  {}", route.name, route.what.join("; "));
     let clients = route.clients;
     if traffic && clients.to_service + clients.back > 0 {
-        let about = if clients.exact { "" } else { "about " };
-        let back = if clients.back == 0 {
-            "nobody moves back".to_owned()
-        } else {
-            format!("{about}{} move back", clients.back)
+        let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        let share = |part: usize| format!("{:.1} %", number(part) * 100.0 / number(clients.all.max(1)));
+        let back = match clients.back {
+            0 => "nobody moves back".to_owned(),
+            back if clients.exact => format!("{back} move back"),
+            back => format!("about {} move back", share(back)),
         };
-        let _ = writeln!(
-            text,
-            "      {about}{} of {} clients move to the service; {back}",
-            clients.to_service, clients.all
-        );
+        let to = clients.to_service;
+        // Of a sample, a share is known and a number is not.
+        let moved = if clients.exact {
+            format!("{to} of {} clients ({}) move to the service", clients.all, share(to))
+        } else {
+            format!("about {} of the clients move to the service ({to} of {} recorded)", share(to), clients.all)
+        };
+        let _ = writeln!(text, "      {moved}; {back}");
     }
     for endpoint in route.endpoints.iter().take(12) {
         let moves = if endpoint.before == endpoint.after {

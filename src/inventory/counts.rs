@@ -32,6 +32,9 @@ const METHODS: [&str; 17] = [
 pub struct MethodId(u8);
 
 impl MethodId {
+    /// What most requests are.
+    pub const GET: Self = Self(0);
+
     #[must_use]
     pub fn of(method: &str) -> Self {
         let at = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len());
@@ -220,6 +223,7 @@ mod tests {
             method: "GET",
             path: "/",
             status: 200,
+            location: 0,
             client: 1,
             agent: "",
             weight: 1,

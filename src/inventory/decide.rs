@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::node::{Node, NodeId, SegmentRole};
 use super::shape::{is_code, is_version, slug_likeness};
 use super::tree::Tree;
-use super::words::{is_file, is_page, is_plural, is_reserved, selects};
+use super::words::{is_file, is_of_calendar, is_page, is_plural, is_reserved, selects};
 
 /// How sure a decision has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +155,7 @@ struct Facts<'a> {
     said_by: HashMap<&'a str, u32>,
     /// Words by their format.
     formats: HashMap<&'a str, u32>,
-    /// Exchanges of codes: `DE`, `EUR`.
+    /// Exchanges of codes, months and days: `DE`, `EUR`, `jan`.
     codes: u32,
     /// Words that stand at the root, and below which most requests end deeper than at the next segment.
     collections: u32,
@@ -194,7 +194,11 @@ impl<'a> Facts<'a> {
             said_by,
             formats,
             collections: u32::try_from(words.iter().filter(|word| word.is_collection()).count()).unwrap_or(u32::MAX),
-            codes: words.iter().filter(|word| is_code(&word.node.name)).map(|word| word.node.seen).sum(),
+            codes: words
+                .iter()
+                .filter(|word| is_code(&word.node.name) || is_of_calendar(&word.node.name))
+                .map(|word| word.node.seen)
+                .sum(),
         }
     }
 

@@ -7,6 +7,8 @@ pub struct Exchange<'a> {
     /// Normalised, without query; begins with a slash.
     pub path: &'a str,
     pub status: u16,
+    /// Where a redirect leads, by [`super::redirect_target`]; 0: nowhere else, or not known.
+    pub location: u32,
     /// A hash of the client's address.
     pub client: u32,
     /// What the client calls itself; may be empty.

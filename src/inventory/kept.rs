@@ -64,7 +64,7 @@ impl Tree {
             Clients::One(bucket) => (1, bucket),
             Clients::Several => (2, 0),
         };
-        out.push(node.role as u8 | clients << 2 | u8::from(node.open) << 4);
+        out.push(node.role as u8 | clients << 2 | u8::from(node.open) << 4 | u8::from(node.unproven) << 5);
         for number in [u32::from(bucket), node.seen, node.first, node.last] {
             put(out, number.into());
         }
@@ -98,8 +98,9 @@ impl Tree {
         if depth == 0 {
             reader.head()?;
         }
-        let Flags { clients, open } = reader.flags.take().ok_or(Unreadable)?;
+        let Flags { clients, open, unproven } = reader.flags.take().ok_or(Unreadable)?;
         node.open = open;
+        node.unproven = unproven;
         let bucket = u16::try_from(reader.small()?).map_err(|_| Unreadable)?;
         node.clients = match clients {
             0 => Clients::None,
@@ -193,6 +194,7 @@ fn put_values(out: &mut Vec<u8>, values: &Values) {
 struct Flags {
     clients: u8,
     open: bool,
+    unproven: bool,
 }
 
 struct Reader<'a> {
@@ -257,7 +259,7 @@ impl<'a> Reader<'a> {
             2 => SegmentRole::Rest,
             _ => return Err(Unreadable),
         };
-        self.flags = Some(Flags { clients: byte >> 2 & 3, open: byte >> 4 & 1 == 1 });
+        self.flags = Some(Flags { clients: byte >> 2 & 3, open: byte >> 4 & 1 == 1, unproven: byte >> 5 & 1 == 1 });
         Ok((name, role))
     }
 
@@ -319,6 +321,7 @@ mod tests {
                 method: if number % 3 == 0 { "POST" } else { "GET" },
                 path: &path,
                 status: if number % 50 == 0 { 404 } else { 200 },
+                location: 0,
                 client: number % 90,
                 agent: "curl/8.5.0",
                 weight: 1 + number % 2,
@@ -353,6 +356,7 @@ mod tests {
             method: "GET",
             path: "/basket",
             status: 200,
+            location: 0,
             client: 1,
             agent: "",
             weight: 1,

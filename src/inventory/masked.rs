@@ -1,7 +1,7 @@
 //! A path without its values.
 
 use super::node::SegmentRole;
-use super::shape;
+use super::shape::{self, Kind};
 use super::tree::{ROOT, Tree, VERSION_PLACES};
 
 impl Tree {
@@ -10,10 +10,12 @@ impl Tree {
     pub fn masked(&self, path: &str) -> String {
         let mut masked = String::with_capacity(path.len());
         let mut at = Some(ROOT);
-        for (place, segment) in path.trim_start_matches('/').split('/').enumerate() {
+        let mut segments = path.trim_start_matches('/').split('/').enumerate().peekable();
+        while let Some((place, segment)) = segments.next() {
+            let last = segments.peek().is_none();
             masked.push('/');
             let word = at.and_then(|at| self.child(at, SegmentRole::Word, segment));
-            let (stem, format) = shape::split_format(segment);
+            let (stem, format) = if last { shape::split_last(segment) } else { shape::split_format(segment) };
             let is_version = place < VERSION_PLACES && shape::is_version(segment);
             let kind = if is_version { None } else { shape::value(stem) };
             let is_word = word.is_some_and(|word| self.nodes[word as usize].fixed) || kind.is_none() && word.is_some();
@@ -32,9 +34,46 @@ impl Tree {
     }
 }
 
+/// A masked path as a template: the names that an inventory gives to such parameters in the place of the examples.
+#[must_use]
+pub fn unmasked(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    let segments = path.split('/').map(|segment| {
+        let (stem, format) = shape::split_last(segment);
+        let kinds = [Kind::Number, Kind::Uuid, Kind::Other, Kind::Date, Kind::Version].map(Some);
+        let Some(kind) = kinds.into_iter().chain([None]).find(|kind| shape::example(*kind) == stem) else {
+            return segment.to_owned();
+        };
+        let name = match kind {
+            Some(Kind::Number | Kind::Uuid | Kind::Other) => "id",
+            Some(Kind::Date) => "date",
+            Some(Kind::Version) => "version",
+            None => "slug",
+        };
+        names.push(name);
+        match names.iter().filter(|other| **other == name).count() {
+            1 => format!("{{{name}}}{format}"),
+            number => format!("{{{name}{number}}}{format}"),
+        }
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_masked_path_becomes_a_template() {
+        for (masked, template) in [
+            ("/orders/42/items/42.json", "/orders/{id}/items/{id2}.json"),
+            ("/users/example/on/2024-05-01", "/users/{slug}/on/{date}"),
+            ("/users/me", "/users/me"),
+            ("/", "/"),
+        ] {
+            assert_eq!(unmasked(masked), template);
+        }
+    }
 
     #[test]
     fn values_are_replaced_and_words_that_are_known_stay() {

@@ -31,6 +31,7 @@ mod shape;
 mod sketch;
 mod suggest;
 mod tree;
+mod unproven;
 mod values;
 mod words;
 
@@ -43,9 +44,11 @@ pub use import::{
 pub use kept::Unreadable;
 pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
+pub use masked::unmasked;
 pub use names::{route_name, unique_route_name};
 pub use report::{CallingAgent, Described, LearnedEndpoint, Report, Unknown};
 pub use sketch::Sketch;
 pub use suggest::{openapi, routes as suggested_routes, routes_file};
 pub use tree::{LearnedTotals, Tree, TreeBounds};
+pub use unproven::redirect_target;
 pub use values::hash;

@@ -47,6 +47,8 @@ pub struct Node {
     pub fixed: bool,
     /// The words below are values: a new one goes to the parameter without a node of its own.
     pub open: bool,
+    /// Made by an answer that any path may get, and never answered otherwise.
+    pub unproven: bool,
     /// Exchanges that came through here.
     pub seen: u32,
     /// Minutes since 1970.
@@ -80,6 +82,7 @@ impl Node {
             clients: Clients::None,
             fixed: false,
             open: false,
+            unproven: false,
             seen: 0,
             first: minute,
             last: minute,
@@ -125,6 +128,10 @@ impl NodeCounts {
             return &mut link.count;
         }
         link.next.of(method)
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &MethodCount> {

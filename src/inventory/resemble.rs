@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use super::counts::MethodId;
 use super::node::{NodeId, SegmentRole};
-use super::shape::{Locale, is_version, locale};
+use super::shape::{Kind, Locale, is_version, locale};
 use super::tree::Tree;
+use super::values::LONGEST_MASK;
 use super::words::{is_plural, is_pronoun, is_reserved, selects};
 
 /// The share of a word's exchanges whose templates the values have, too.
@@ -27,6 +28,13 @@ const OFTEN: f64 = 0.25;
 /// Languages that are one place, and the share of exchanges whose templates another one has, too.
 const FEWEST_LANGUAGES: usize = 2;
 const LANGUAGES_ALIKE: f64 = 0.6;
+
+/// Categories that are one place, and the share of what most of them have that each has.
+const FEWEST_CATEGORIES: usize = 6;
+const CATEGORIES_ALIKE: f64 = 0.6;
+/// A text is taken for an id by its length alone from this length on, beside so many times more ids.
+const SHORTEST_ID: usize = 12;
+const OTHER_IDS: u32 = 10;
 
 /// Exchanges by method and template below a node.
 type Tails = HashMap<(MethodId, String), u32>;
@@ -50,6 +58,14 @@ impl Tree {
             self.apply(at, &words);
         }
         let words = self.like_each_other(at);
+        if !words.is_empty() {
+            self.apply(at, &words);
+        }
+        let words = self.categories(at);
+        if !words.is_empty() {
+            self.apply(at, &words);
+        }
+        let words = self.ids_like_others(at);
         if !words.is_empty() {
             self.apply(at, &words);
         }
@@ -153,6 +169,72 @@ impl Tree {
         };
         let words: Vec<NodeId> = tails.iter().filter(|(_, own)| is_alike(own)).map(|(word, _)| *word).collect();
         if words.len() < FEWEST_LANGUAGES { Vec::new() } else { words }
+    }
+
+    /// Categories of titles (`/news/sport/a-title-of-words`): words that are no plural, with the same below each, where titles
+    /// follow and nothing but a title's page is asked for.
+    fn categories(&self, at: NodeId) -> Vec<NodeId> {
+        let mut words = self.candidates(at);
+        words.retain(|word| !is_reserved(&self.node(*word).name));
+        let plural = words.iter().filter(|word| is_plural(&self.node(**word).name)).count();
+        if words.len() < FEWEST_CATEGORIES || plural * 3 > words.len() {
+            return Vec::new();
+        }
+        let tails: Vec<(NodeId, Tails)> = words
+            .into_iter()
+            .map(|word| {
+                let mut own = Tails::new();
+                self.tails(word, &mut String::new(), 0, &mut own);
+                (word, own)
+            })
+            .collect();
+        let mut said_by: HashMap<&(MethodId, String), usize> = HashMap::new();
+        for tail in tails.iter().flat_map(|(_, own)| own.keys()) {
+            *said_by.entry(tail).or_insert(0) += 1;
+        }
+        let common: Vec<&(MethodId, String)> =
+            said_by.iter().filter(|(_, count)| **count * 2 >= tails.len()).map(|(tail, _)| *tail).collect();
+        let is_alike = |own: &Tails| {
+            let has = common.iter().filter(|tail| own.contains_key(**tail)).count();
+            let total: u32 = own.values().sum();
+            let covered: u32 = common.iter().filter_map(|tail| own.get(*tail)).sum();
+            has as f64 >= CATEGORIES_ALIKE * common.len() as f64 && f64::from(covered) >= ALIKE * f64::from(total)
+        };
+        let reads = |own: &Tails| own.keys().all(|(method, tail)| method.is_safe() || !matches!(&**tail, "" | "/{}"));
+        let values: Vec<NodeId> = tails
+            .iter()
+            .filter(|(word, own)| is_alike(own) && reads(own) && self.has_titles(*word))
+            .map(|(word, _)| *word)
+            .collect();
+        let most = values.len() >= FEWEST_CATEGORIES && values.len() as f64 >= CATEGORIES_ALIKE * tails.len() as f64;
+        if most { values } else { Vec::new() }
+    }
+
+    /// Whether the values that follow are titles: words with hyphens.
+    fn has_titles(&self, at: NodeId) -> bool {
+        self.node(at).children().any(|id| {
+            let node = self.node(id);
+            let is_title = |mask: &str| mask.matches('-').count() >= 2;
+            let values = node.values.as_ref().filter(|_| node.role == SegmentRole::Parameter);
+            values.is_some_and(|values| values.masks.iter().any(|mask| is_title(mask)) && values.by_kind[5] > 0)
+        })
+    }
+
+    /// Texts without meaning that the first look did not know, beside many ids of their length.
+    fn ids_like_others(&self, at: NodeId) -> Vec<NodeId> {
+        let parameter = self.child(at, SegmentRole::Parameter, "").map(|id| self.node(id));
+        let Some(values) = parameter.and_then(|node| node.values.as_ref()) else { return Vec::new() };
+        let words = self.candidates_with_leaves(at);
+        let is_id = |id: &NodeId| {
+            let node = self.node(*id);
+            let bytes = node.name.as_bytes();
+            let is_mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
+            bytes.len() >= SHORTEST_ID
+                && (is_mixed || bytes.iter().any(u8::is_ascii_digit))
+                && values.masks.iter().any(|mask| mask.len() == bytes.len().min(LONGEST_MASK))
+                && values.by_kind[Kind::Other as usize] / OTHER_IDS > node.seen
+        };
+        words.into_iter().filter(is_id).collect()
     }
 
     fn candidates_with_leaves(&self, at: NodeId) -> Vec<NodeId> {

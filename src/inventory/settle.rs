@@ -7,11 +7,16 @@ use super::decide::{Strictness, decide};
 use super::node::{Node, NodeId, SegmentRole};
 use super::shape;
 use super::tree::{ROOT, Tree};
+use super::words;
 
 /// After a shrink the tree has this share of its bounds, so that the next one is far away.
 const SHRUNK: f64 = 0.9;
 /// The share of one file's name among the files of a folder that is none.
 const ONE_FILE: f64 = 0.8;
+/// A place of files of one kind has this share of them with one ending.
+const MOSTLY: f64 = 0.9;
+/// So many endings are those of files; fewer may be written in the program.
+const FEWEST_ENDINGS: usize = 3;
 
 impl Tree {
     /// Decides where it is sure; what is merged stays merged.
@@ -24,6 +29,48 @@ impl Tree {
         self.settle_below(ROOT, 0, Strictness::Display);
         self.resemble_below(ROOT);
         self.settle_below(ROOT, 0, Strictness::Display);
+        self.join_formats(ROOT);
+    }
+
+    /// Names of files with several endings are one place: `report.pdf` and `photo.zip` below `/files`.
+    fn join_formats(&mut self, at: NodeId) {
+        let children: Vec<NodeId> = self.node(at).children().collect();
+        for child in &children {
+            self.join_formats(*child);
+        }
+        let is_leaf = |id: &NodeId| {
+            let node = self.node(*id);
+            node.role == SegmentRole::Parameter && !node.fixed && node.children().next().is_none()
+        };
+        let is_named = |id: &NodeId| {
+            let [numbers, uuids, dates, versions, others, words] =
+                self.node(*id).values.as_ref().map_or([0; 6], |values| values.by_kind);
+            others + words > numbers + uuids + dates + versions
+        };
+        let is_file = |id: &NodeId| self.node(*id).name.strip_prefix('.').is_some_and(words::is_file);
+        let files: Vec<NodeId> =
+            children.iter().copied().filter(|id| is_leaf(id) && is_named(id) && is_file(id)).collect();
+        let seen = |id: &NodeId| self.node(*id).seen;
+        let (all, most): (u32, u32) = (files.iter().map(seen).sum(), files.iter().map(seen).max().unwrap_or(0));
+        // `report.docx`, whose ending nobody writes in a program.
+        let has_others = self.child(at, SegmentRole::Parameter, "").is_some_and(|plain| {
+            let values = self.node(plain).values.as_ref();
+            let is_file = |mask: &str| mask.rsplit_once('.').is_some_and(|(_, ending)| ending.starts_with('a'));
+            values.is_some_and(|values| values.masks.iter().any(|mask| is_file(mask)))
+        });
+        let are_several = files.len() >= FEWEST_ENDINGS && f64::from(most) <= MOSTLY * f64::from(all);
+        if files.is_empty() || !are_several && !has_others {
+            return;
+        }
+        let into = match self.child(at, SegmentRole::Parameter, "") {
+            Some(plain) if is_leaf(&plain) => plain,
+            Some(_) => return,
+            None => self.make(at, SegmentRole::Parameter, "", self.node(at).first),
+        };
+        for file in files {
+            self.detach(at, file);
+            self.merge(into, file);
+        }
     }
 
     fn settle_below(&mut self, at: NodeId, depth: usize, strictness: Strictness) {
@@ -124,7 +171,8 @@ impl Tree {
         self.nodes[at as usize].open = true;
         for word in words {
             let name = self.node(*word).name.clone();
-            let (stem, format) = shape::split_format(&name);
+            let is_leaf = self.node(*word).children().next().is_none();
+            let (stem, format) = if is_leaf { shape::split_last(&name) } else { shape::split_format(&name) };
             self.detach(at, *word);
             let once = u32::from(self.node(*word).seen == 1);
             let first = self.node(*word).first;
@@ -134,6 +182,7 @@ impl Tree {
             };
             let values = self.values(parameter);
             values.see(stem, None);
+            values.see_others();
             values.words += 1;
             values.once += once;
             self.merge(parameter, *word);
@@ -216,6 +265,7 @@ impl Tree {
 fn add(into: &mut Node, from: Node) {
     into.seen = into.seen.saturating_add(from.seen);
     into.open |= from.open;
+    into.unproven &= from.unproven;
     into.clients.add(from.clients);
     into.first = into.first.min(from.first);
     into.last = into.last.max(from.last);

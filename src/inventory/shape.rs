@@ -59,7 +59,10 @@ pub fn value(segment: &str) -> Option<Kind> {
 fn looks_made(segment: &str, bytes: &[u8]) -> bool {
     let n = bytes.len();
     if bytes.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"._~-".contains(byte)) {
-        return !is_verb(bytes);
+        return !is_verb(bytes) && !is_action(segment);
+    }
+    if is_numbered(bytes) || is_size(bytes) {
+        return true;
     }
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
     let mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
@@ -172,8 +175,18 @@ pub fn is_version(segment: &str) -> bool {
 /// The segment without its format, and the format with its dot (or its colon: `{id}:cancel`).
 #[must_use]
 pub fn split_format(segment: &str) -> (&str, &str) {
+    split_ending(segment, words::is_format)
+}
+
+/// The same of a path's last segment, which may be a picture or a script.
+#[must_use]
+pub fn split_last(segment: &str) -> (&str, &str) {
+    split_ending(segment, |ending| words::is_format(ending) || words::is_asset(ending))
+}
+
+fn split_ending(segment: &str, is_ending: impl Fn(&str) -> bool) -> (&str, &str) {
     if let Some(at) = segment.rfind('.').filter(|at| *at > 0)
-        && words::is_format(&segment[at + 1..])
+        && is_ending(&segment[at + 1..])
     {
         return segment.split_at(at);
     }
@@ -284,6 +297,30 @@ fn is_verb(bytes: &[u8]) -> bool {
         && verb.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
 }
 
+/// `EditIssue!default.jspa`, as Struts writes actions.
+fn is_action(segment: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+    };
+    segment.split_once('!').is_some_and(|(action, method)| is_name(action) && is_name(method))
+}
+
+/// `PROJ-69`: a number below a short name in upper case.
+fn is_numbered(bytes: &[u8]) -> bool {
+    let name = bytes.iter().take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).count();
+    bytes[0].is_ascii_uppercase()
+        && (2..=10).contains(&name)
+        && bytes[name..].strip_prefix(b"-").is_some_and(|rest| !rest.is_empty() && digits(rest).1.is_empty())
+}
+
+/// `1024x768`
+fn is_size(bytes: &[u8]) -> bool {
+    let (width, rest) = digits(bytes);
+    let Some(height) = rest.strip_prefix(b"x") else { return false };
+    width > 0 && !height.is_empty() && digits(height).1.is_empty()
+}
+
 /// Of one case throughout.
 fn is_hex(bytes: &[u8]) -> bool {
     let lower = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
@@ -364,6 +401,8 @@ mod tests {
             ("HbSPYgUJnmmhATcupbGFPA", Kind::Other),
             ("Ga0sIwvizJjHuycPqxyObf", Kind::Other),
             ("pi_HvahqLeUGFywJN", Kind::Other),
+            ("PROJ-69", Kind::Other),
+            ("64x64", Kind::Other),
             ("cus_qQjiaXHEVNWisf", Kind::Other),
         ] {
             assert_eq!(value(segment), Some(kind), "{segment}");
@@ -388,6 +427,9 @@ mod tests {
             "card_payments",
             "wp_BlogPostArchive",
             "xmlrpc",
+            "EditIssue!default.jspa",
+            "A-1",
+            "x64",
         ] {
             assert_eq!(value(segment), None, "{segment}");
         }
@@ -418,6 +460,8 @@ mod tests {
         assert_eq!(split_format("42.json"), ("42", ".json"));
         assert_eq!(split_format("42:cancel"), ("42", ":cancel"));
         assert_eq!(split_format("word:cancel"), ("word:cancel", ""));
+        assert_eq!(split_format("chart.js"), ("chart.js", ""));
+        assert_eq!(split_last("c346eacb.jpg"), ("c346eacb", ".jpg"));
         assert_eq!(split_format(".env"), (".env", ""));
     }
 

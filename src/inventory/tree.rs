@@ -5,6 +5,7 @@ use super::credit::Credit;
 use super::exchange::Exchange;
 use super::node::{Clients, Inner, Node, NodeId, SegmentRole};
 use super::shape::{self, Kind};
+use super::unproven::{EMPTY, Proof, REFUSED, Unproven, path_hash};
 use super::values::{BYTES, Values, hash};
 
 /// Words below one node; more of them are values.
@@ -57,6 +58,7 @@ pub struct Tree {
     pub(super) bytes: usize,
     pub(super) bounds: TreeBounds,
     credit: Credit,
+    unproven: Unproven,
     pub totals: LearnedTotals,
     /// The paths that are not known, as an estimate of their number.
     pub(super) unknown_paths: Values,
@@ -78,6 +80,7 @@ impl Tree {
             bytes: 0,
             bounds,
             credit: Credit::new(),
+            unproven: Unproven::default(),
             totals: LearnedTotals::default(),
             unknown_paths: Values::default(),
             peak: 1,
@@ -110,10 +113,11 @@ impl Tree {
     /// Fixes the words of a template that a person or a routes file names: they are never merged and never forgotten.
     /// A `{name}` makes its place one of values; a final `{*rest}` is left open, except where `rest` says that
     /// everything below is one endpoint.
-    /// No more is taken once half of the nodes are in use: a file of a hundred thousand routes leaves room to learn.
-    pub fn give(&mut self, template: &str, rest: bool) {
+    /// No more is taken once half of the nodes are in use: a file of a hundred thousand routes leaves room to learn. Whether
+    /// this one was.
+    pub fn give(&mut self, template: &str, rest: bool) -> bool {
         if self.len() > self.bounds.nodes / 2 {
-            return;
+            return false;
         }
         let mut at = ROOT;
         for segment in template.trim_start_matches('/').split('/') {
@@ -128,7 +132,7 @@ impl Tree {
             let name = segment[open + 1..].split('}').next().unwrap_or("");
             let role = if name.starts_with('*') { SegmentRole::Rest } else { SegmentRole::Parameter };
             if role == SegmentRole::Rest && !rest {
-                return;
+                return true;
             }
             let format = segment.rsplit('}').next().unwrap_or("");
             let format = if role == SegmentRole::Rest { "" } else { format };
@@ -153,6 +157,7 @@ impl Tree {
             self.nodes[child as usize].fixed = true;
             at = child;
         }
+        true
     }
 
     /// Forgets what was given, before another file is: what was counted stays.
@@ -201,14 +206,18 @@ impl Tree {
 
     fn walk(&mut self, exchange: &Exchange<'_>, path: &str, segments: usize) {
         let bucket = Credit::bucket(exchange.client);
-        let teaches = is_existing(exchange.status) && self.credit.allows(bucket);
+        let exists = is_existing(exchange.status);
+        let may_teach = self.credit.allows(bucket);
+        let is_proven = may_teach && !exists && self.is_proven(exchange, path, bucket);
+        let teaches = may_teach && exists || is_proven;
         let is_file = shape::is_file_name(path.rsplit('/').next().unwrap_or(path));
         let (mut at, mut made) = (ROOT, 0_u16);
         for (place, segment) in path.split('/').enumerate() {
             let inner = self.inner(at);
             inner.below[(segments - 1 - place).min(3)] += 1;
             inner.files += u32::from(is_file);
-            let Some((next, new)) = self.step(at, segment, place, exchange, teaches) else {
+            let last = place + 1 == segments;
+            let Some((next, new)) = self.step(at, segment, (place, last), exchange, teaches) else {
                 self.totals.unknown += u64::from(exchange.weight);
                 self.unknown_paths.see(exchange.path, None);
                 return;
@@ -228,12 +237,77 @@ impl Tree {
             self.credit.earn(bucket);
         }
         let node = &mut self.nodes[at as usize];
-        if exchange.status < 400 {
+        if exchange.status < 400 || exchange.status == 401 {
             node.clients.add(Clients::One(bucket));
         }
+        node.unproven = !exists && (node.unproven || is_proven && node.counts.is_empty());
         let before = node.bytes();
         node.counts.of(MethodId::of(exchange.method)).add(exchange);
         self.bytes = self.bytes + node.bytes() - before;
+    }
+
+    /// Whether a redirect or a demand for credentials proves a path that is not known.
+    fn is_proven(&mut self, exchange: &Exchange<'_>, path: &str, client: u16) -> bool {
+        let answer = match exchange.status {
+            301 | 302 | 307 | 308 if exchange.location > 0 => exchange.location,
+            401 => REFUSED,
+            _ => return false,
+        };
+        if self.knows(path) {
+            return false;
+        }
+        let hash = path.split('/').enumerate().fold(EMPTY, |hash, (place, segment)| {
+            let (stem, _) = shape::split_last(segment);
+            let is_version = place < VERSION_PLACES && shape::is_version(segment);
+            path_hash(hash, Some(segment).filter(|_| is_version || shape::value(stem).is_none()))
+        });
+        match self.unproven.see(answer, hash, client) {
+            Proof::Yes => true,
+            Proof::No => false,
+            Proof::ForAny(paths) => {
+                self.forget_unproven(ROOT, EMPTY, &paths);
+                false
+            }
+        }
+    }
+
+    /// Whether an exchange for the path would make no node.
+    fn knows(&self, path: &str) -> bool {
+        let mut at = ROOT;
+        let mut segments = path.split('/').peekable();
+        while let Some(segment) = segments.next() {
+            let last = segments.peek().is_none();
+            let (stem, format) = if last { shape::split_last(segment) } else { shape::split_format(segment) };
+            let parameter = || {
+                let parameter = self.child(at, SegmentRole::Parameter, format)?;
+                (self.node(at).open || shape::value(stem).is_some()).then_some(parameter)
+            };
+            if self.child(at, SegmentRole::Rest, "").is_some() {
+                return true;
+            }
+            let Some(next) = self.child(at, SegmentRole::Word, segment).or_else(parameter) else { return false };
+            at = next;
+        }
+        true
+    }
+
+    /// Forgets what only an answer made that any path gets. Whether something was forgotten.
+    fn forget_unproven(&mut self, at: NodeId, hash: u32, paths: &[u32]) -> bool {
+        let children: Vec<NodeId> = self.node(at).children().collect();
+        let mut forgotten = false;
+        for child in children {
+            let node = self.node(child);
+            let hash = path_hash(hash, (node.role == SegmentRole::Word).then_some(&*node.name));
+            let below = self.forget_unproven(child, hash, paths);
+            let node = self.node(child);
+            let is_empty = node.children().next().is_none() && !node.fixed;
+            if is_empty && (node.unproven && paths.contains(&hash) || below && node.counts.is_empty()) {
+                self.detach(at, child);
+                self.drop_below(child);
+                forgotten = true;
+            }
+        }
+        forgotten
     }
 
     /// Counts the bytes anew, after the nodes were filled in from outside.
@@ -259,7 +333,7 @@ impl Tree {
         &mut self,
         at: NodeId,
         segment: &str,
-        place: usize,
+        (place, last): (usize, bool),
         exchange: &Exchange<'_>,
         teaches: bool,
     ) -> Option<(NodeId, bool)> {
@@ -271,7 +345,7 @@ impl Tree {
             return Some((rest, false));
         }
         let is_version = place < VERSION_PLACES && shape::is_version(segment);
-        let (stem, format) = shape::split_format(segment);
+        let (stem, format) = if last { shape::split_last(segment) } else { shape::split_format(segment) };
         let kind = if is_version { None } else { shape::value(stem) };
         if kind.is_none() {
             if let Some(word) = word {
@@ -310,7 +384,9 @@ impl Tree {
         };
         let values = self.values(parameter);
         values.see(stem, kind);
-        if place < 3 && matches!(kind, Some(Kind::Number | Kind::Date | Kind::Version)) {
+        if !matches!(kind, Some(Kind::Number | Kind::Date | Kind::Version)) {
+            values.see_others();
+        } else if place < 3 {
             values.see_only(segment);
         }
         Some((parameter, false))
@@ -433,6 +509,7 @@ mod tests {
                 method,
                 path: &path,
                 status: 200,
+                location: 0,
                 client: number,
                 agent: "curl/8.5.0",
                 weight: 1,

@@ -4,7 +4,8 @@ use super::shape::Kind;
 use super::sketch::Sketch;
 
 const MASKS: usize = 3;
-const LONGEST_MASK: usize = 24;
+/// Bytes of a mask; longer values are cut.
+pub const LONGEST_MASK: usize = 24;
 
 #[derive(Debug, Clone, Default)]
 pub struct Values {
@@ -60,12 +61,15 @@ impl Values {
     pub fn see_only(&mut self, value: &str) {
         match &self.only {
             None if !self.several => self.only = Some(value.into()),
-            Some(only) if **only != *value => {
-                self.only = None;
-                self.several = true;
-            }
+            Some(only) if **only != *value => self.see_others(),
             _ => {}
         }
+    }
+
+    /// Other values stand at this place, too.
+    pub fn see_others(&mut self) {
+        self.only = None;
+        self.several = true;
     }
 
     pub fn merge(&mut self, other: Self) {

@@ -68,8 +68,56 @@ const PAGES: &[&str] = &["asp", "aspx", "htm", "html", "jsp", "php", "txt", "xml
 
 /// Endings of files that are kept in folders of any depth.
 const FILES: &[&str] = &[
-    "css", "csv", "gif", "gz", "ico", "ics", "jpeg", "jpg", "js", "map", "md", "mjs", "mp3", "mp4", "pdf", "png", "py",
-    "rs", "svg", "tar", "txt", "wasm", "webm", "webp", "woff", "woff2", "yaml", "yml", "zip",
+    "avif", "bmp", "css", "csv", "doc", "docx", "eot", "gif", "gz", "ico", "ics", "jpeg", "jpg", "js", "map", "md",
+    "mjs", "mov", "mp3", "mp4", "odt", "ogg", "otf", "pdf", "png", "ppt", "pptx", "py", "rs", "svg", "tar", "tgz",
+    "tiff", "ttf", "txt", "wasm", "wav", "webm", "webp", "woff", "woff2", "xls", "xlsx", "yaml", "yml", "zip",
+];
+
+/// Endings of what pages are made of: they stay literal behind a value of a path's end, as those of representations do.
+const ASSETS: &[&str] = &[
+    "avif", "css", "gif", "ico", "jpeg", "jpg", "js", "map", "mjs", "mp3", "mp4", "png", "svg", "ttf", "wasm", "webm",
+    "webp", "woff", "woff2",
+];
+
+/// Months and days of the week: few, and values all the same.
+const CALENDAR: &[&str] = &[
+    "apr",
+    "april",
+    "aug",
+    "august",
+    "dec",
+    "december",
+    "feb",
+    "february",
+    "fri",
+    "friday",
+    "jan",
+    "january",
+    "jul",
+    "july",
+    "jun",
+    "june",
+    "mar",
+    "march",
+    "may",
+    "mon",
+    "monday",
+    "nov",
+    "november",
+    "oct",
+    "october",
+    "sat",
+    "saturday",
+    "sep",
+    "september",
+    "sun",
+    "sunday",
+    "thu",
+    "thursday",
+    "tue",
+    "tuesday",
+    "wed",
+    "wednesday",
 ];
 
 /// Stand for a value that the client is known by, or for several: below them is what is below a value.
@@ -118,8 +166,17 @@ pub fn is_page(ending: &str) -> bool {
     among(PAGES, ending)
 }
 
+pub fn is_asset(ending: &str) -> bool {
+    among(ASSETS, ending)
+}
+
 pub fn is_file(ending: &str) -> bool {
     among(FILES, ending)
+}
+
+/// Whether the word is a month or a day of the week.
+pub fn is_of_calendar(word: &str) -> bool {
+    CALENDAR.binary_search_by(|known| (*known).cmp(&*word.to_ascii_lowercase())).is_ok()
 }
 
 /// Whether the word names several things, as the segment before a parameter does.
@@ -147,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted() {
-        for list in [RESERVED, FORMATS, PAGES, FILES, PRONOUNS, ACRONYMS, LANGUAGES] {
+        for list in [RESERVED, FORMATS, PAGES, FILES, ASSETS, PRONOUNS, ACRONYMS, LANGUAGES, CALENDAR] {
             assert!(list.is_sorted());
         }
     }

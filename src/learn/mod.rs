@@ -4,6 +4,7 @@
 //! and at the end.
 
 mod figures;
+mod known;
 mod progress;
 mod recorded;
 mod ring;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::{Condvar, Mutex};
 
 pub use figures::{EndpointFigures, LONG, now};
+pub use known::{ListRefused, MOST_KNOWN};
 pub use recorded::{AskedNames, RECORDED_VERSION, Recorded, RecordedRequest, RecordedUnit, RecordedValue};
 pub use ring::Answered;
 use ring::ExchangeRing;
@@ -55,6 +57,8 @@ struct Learned {
     tree: Tree,
     settings: InventorySettings,
     matching: Matching,
+    /// Route lists of other programs.
+    known: known::KnownLists,
     /// Exchanges that no ring had room for.
     dropped: u64,
     /// Something was learned since it was kept last.
@@ -80,6 +84,7 @@ impl Learner {
             tree: Tree::default(),
             settings: snapshot.inventory.clone(),
             matching: snapshot.matching,
+            known: known::KnownLists::new(),
             dropped: 0,
             changed: false,
         };
@@ -99,6 +104,7 @@ impl Learner {
         });
         learner.restore();
         learner.restore_shapes();
+        learner.restore_known();
         learner.configure(snapshot);
         let again = Arc::downgrade(&learner);
         store.when_changed(move |status| {
@@ -113,7 +119,8 @@ impl Learner {
         learner
     }
 
-    /// Another file is in force: its routes and what it says of literals and parameters are known, not guessed.
+    /// Another file is in force: its routes and what it says of literals and parameters are known, not guessed, as are the
+    /// route lists that were told.
     pub fn configure(&self, snapshot: &Snapshot) {
         let mut learned = self.learned.lock();
         learned.settings = snapshot.inventory.clone();
@@ -121,16 +128,17 @@ impl Learner {
         self.shapes.ask(snapshot);
         learned.tree.take_back_given();
         give(&mut learned.tree, snapshot);
+        learned.give_known("");
     }
 
-    /// An upstream has answered. Costs a copy into the thread's ring; nothing waits. Now and then a request is to be recorded as
-    /// well, in place of this number of requests.
+    /// An upstream has answered. Costs a copy into the thread's ring at most; nothing waits. Now and then a request is to be
+    /// recorded as well, in place of this number of requests.
     #[inline]
-    pub fn observe(&self, answered: &Answered<'_>) -> Option<u32> {
+    pub fn observe<'a>(&self, answered: impl FnOnce() -> Answered<'a>) -> Option<u32> {
         RING.with(|ring| {
             let (owner, ring) = ring.get_or_init(|| (self.number, self.new_ring()));
             // A thread that served another proxy of this process before: only tests have one.
-            if *owner == self.number { ring.push(answered) } else { None }
+            if *owner == self.number { ring.offer(answered) } else { None }
         })
     }
 

@@ -17,9 +17,10 @@ const QUIET: Duration = Duration::from_millis(200);
 /// Exchanges learned from in a second; of more, each stands for several.
 const A_SECOND: f64 = 2_000.0;
 /// Requests of each thread that are recorded between two looks; each costs a few microseconds.
-const RECORDED_A_LOOK: usize = 4;
+const RECORDED_A_LOOK: u64 = 4;
 const SAVE: Duration = Duration::from_secs(60);
-/// Recorded requests are kept at every so manieth save: they are more.
+/// Recorded requests are kept at so many saves after the start, so that `plan` has some soon, and then at every so manieth:
+/// they are more.
 const SHAPES_EVERY: u32 = 5;
 /// Between two counts of endpoints for the metrics.
 const COUNT: Duration = Duration::from_secs(15);
@@ -37,13 +38,21 @@ struct Worker {
     /// Exchanges that may be learned from now.
     credit: f64,
     looked: Instant,
-    /// What the rings had dropped at the last look.
+    /// What each ring was offered, and what all had dropped, at the last look.
+    offered: Vec<u64>,
     dropped: u64,
 }
 
 impl Worker {
     fn new(learner: Arc<Learner>) -> Self {
-        Self { learner, taken: Taken::default(), credit: A_SECOND, looked: Instant::now(), dropped: 0 }
+        Self {
+            learner,
+            taken: Taken::default(),
+            credit: A_SECOND,
+            looked: Instant::now(),
+            offered: Vec::new(),
+            dropped: 0,
+        }
     }
 
     fn run(mut self) {
@@ -63,7 +72,7 @@ impl Worker {
                 self.learner.save();
                 self.learner.keep_progress();
                 saves += 1;
-                if saves % SHAPES_EVERY == 0 {
+                if saves <= SHAPES_EVERY || saves % SHAPES_EVERY == 0 {
                     self.learner.save_shapes();
                 }
                 saved = now;
@@ -85,6 +94,7 @@ impl Worker {
         self.looked = instant;
         self.credit = (self.credit + passed * A_SECOND).min(A_SECOND);
         let rings: Vec<Arc<ExchangeRing>> = self.learner.rings.lock().clone();
+        self.thin(&rings, passed);
         let waiting: Vec<usize> = rings.iter().map(|ring| ring.waiting()).collect();
         let all: usize = waiting.iter().sum();
         self.count_dropped(&rings);
@@ -101,19 +111,42 @@ impl Worker {
         let mut learned = self.learner.learned.lock();
         let matching = learned.matching;
         for (ring, waiting) in rings.iter().zip(waiting) {
-            ring.record_every(waiting / RECORDED_A_LOOK);
             let mut left = waiting;
             while left > 0 {
-                let weight = each.min(left);
+                let several = each.min(left);
+                for _ in 1..several {
+                    ring.skip();
+                }
                 ring.take(&mut self.taken);
-                ring.skip(weight - 1);
-                left -= weight;
-                add(&mut learned.tree, &self.taken, matching, u32::try_from(weight).unwrap_or(u32::MAX), minute);
+                left -= several;
+                add(&mut learned.tree, &self.taken, matching, minute);
             }
         }
         learned.changed = true;
         self.learner.shapes.take_in(&learned.tree);
         all
+    }
+
+    /// Tells the rings how many of their requests to copy and to record, from what came since the last look.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rate of requests"
+    )]
+    fn thin(&mut self, rings: &[Arc<ExchangeRing>], passed: f64) {
+        self.offered.resize(rings.len(), 0);
+        let mut all = 0;
+        for (ring, before) in rings.iter().zip(&mut self.offered) {
+            let offered = ring.offered();
+            let new = offered - std::mem::replace(before, offered);
+            ring.record_every(new / RECORDED_A_LOOK);
+            all += new;
+        }
+        let may = (passed * A_SECOND).max(1.0);
+        for ring in rings {
+            ring.copy_every((all as f64 / may).ceil() as u64);
+        }
     }
 
     fn count_dropped(&mut self, rings: &[Arc<ExchangeRing>]) {
@@ -127,7 +160,7 @@ impl Worker {
     }
 }
 
-fn add(tree: &mut crate::inventory::Tree, taken: &Taken, matching: Matching, weight: u32, minute: u32) {
+fn add(tree: &mut crate::inventory::Tree, taken: &Taken, matching: Matching, minute: u32) {
     let Some(method) = taken.method else { return };
     // The proxy refuses what cannot be normalised: an upstream never answers it.
     let Ok(path) = normalise_bytes(&taken.path, &matching) else { return };
@@ -144,7 +177,8 @@ fn add(tree: &mut crate::inventory::Tree, taken: &Taken, matching: Matching, wei
         status: taken.status,
         client: taken.client,
         agent: &String::from_utf8_lossy(&taken.agent),
-        weight,
+        location: taken.location,
+        weight: taken.weight,
         minute,
         micros: Some(taken.micros),
         monolith: taken.monolith,

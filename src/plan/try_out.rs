@@ -8,6 +8,7 @@ use super::difference::{DialInForce, Difference, PlanFlag, differences};
 use super::replay::{NamedValues, Place, Replay, is_safe};
 use super::split::writes_split;
 use crate::compile::Snapshot;
+use crate::inventory::unmasked;
 use crate::learn::{AskedNames, Recorded, RecordedRequest};
 use crate::route::{ConditionKind, ConditionOn};
 
@@ -61,6 +62,7 @@ pub struct MovedClients {
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedEndpoint {
     pub method: String,
+    /// A template, as the inventory has it.
     pub path: String,
     pub requests: u64,
     /// Of these, at an upstream other than the monolith.
@@ -294,7 +296,7 @@ impl Sum {
             .iter()
             .map(|((method, path), cell)| PlannedEndpoint {
                 method: method.clone(),
-                path: path.clone(),
+                path: unmasked(path),
                 requests: cell.requests,
                 before: cell.before,
                 after: cell.after,

@@ -105,6 +105,8 @@ pub struct Exchange {
     pub answered: bool,
     /// The status that the client was sent; 0: none.
     pub status: u16,
+    /// Where a redirect leads: [`crate::inventory::redirect_target`].
+    pub leads_to: u32,
     /// Bytes of the response's body, and of a tunnel, that went to the client.
     pub bytes_out: u64,
     /// The request's own limit.
@@ -214,6 +216,7 @@ impl Exchange {
             mirror: Mirror::default(),
             answered: false,
             status: 0,
+            leads_to: 0,
             bytes_out: 0,
             body_limit: None,
             proof: None,

@@ -118,13 +118,14 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
 /// The inventory learns from what an upstream answered, the monolith or a service.
 fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
     let head = &exchange.head;
-    let recorded = steps.app.learner.observe(&Answered {
-        method: head.method.as_str(),
+    let recorded = steps.app.learner.observe(|| Answered {
+        method: &head.method,
         path: head.path(),
         agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
         client: exchange.client,
         status,
-        micros: u32::try_from(total.as_micros()).unwrap_or(u32::MAX),
+        location: exchange.leads_to,
+        time: total,
         monolith: !exchange.asks_service(),
     });
     if let Some(requests) = recorded {

@@ -13,6 +13,7 @@ use super::{mirror, rewriting};
 use crate::downstream::date;
 use crate::guard;
 use crate::guard::headers::ResponseContext;
+use crate::inventory::redirect_target;
 use crate::message::{Name, ResponseHead};
 use crate::migration::{ISSUED_COOKIE, Pinning, issued_unit};
 
@@ -31,6 +32,11 @@ pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), F
             endpoint: [exchange.attempt_authority(), exchange.attempt_address()],
         };
         rewriting::turn_back(head, exchange.route().route.as_deref(), &asked);
+    }
+    if head.status.is_redirection()
+        && let Some(location) = head.fields.get(Name::Location)
+    {
+        exchange.leads_to = redirect_target(exchange.head.path(), location);
     }
     mirror::response_head(head, exchange);
     sign(head, exchange);

@@ -1,5 +1,5 @@
 //! `multilith import FROM [FILE]`: a list of routes that another program has becomes a routes file in which all is the
-//! monolith's.
+//! monolith's; with `--known`, paths that a running proxy's inventory need not guess.
 
 mod compared;
 mod included;
@@ -8,9 +8,15 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use clap::ValueEnum as _;
+
+use super::admin_client::AdminClient;
+use super::arguments::ImportFrom;
+use super::moves::claimed;
 use super::{Exit, ImportArgs, term};
 use crate::compile::{Compiled, compile};
 use crate::inventory::{Imported, NotRead, import as read_list, routes_file};
+use crate::learn::MOST_KNOWN;
 use crate::reload::environment;
 use crate::route::Template;
 
@@ -21,38 +27,13 @@ const MONOLITH: &str = "http://127.0.0.1:3000";
 const LONGEST_LINE: usize = 240;
 
 pub fn import(args: &ImportArgs) -> Exit {
-    let text = match read(&args.file) {
-        Ok(text) => text,
-        Err(message) => {
-            term::fail(
-                &format!("`{}` cannot be read: {message}", args.file),
-                Some("name a file, or - for standard input"),
-            );
-            return Exit::Failed;
-        }
+    let (mut imported, reasons) = match list(args.from, &args.file) {
+        Ok(list) => list,
+        Err(exit) => return exit,
     };
-    let folder = Path::new(&args.file).parent().unwrap_or(Path::new("")).to_owned();
-    let mut imported = match read_list(args.from.into(), &text, &|pattern| included::read(&folder, pattern)) {
-        Ok(imported) => imported,
-        Err(NotRead(message)) => {
-            term::fail(&shown(&message), Some("`multilith import --help` says which output is read"));
-            return Exit::Findings;
-        }
-    };
-    drop(text);
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    for skipped in &imported.skipped {
-        term::say(&shown(&format!("not imported: {}: {}", skipped.what, skipped.why)));
-        *reasons.entry(skipped.why.to_owned()).or_default() += 1;
+    if args.known {
+        return tell(args, &imported, &reasons);
     }
-    imported.routes.retain(|route| match Template::parse(&route.path) {
-        Ok(_) => true,
-        Err(error) => {
-            term::say(&shown(&format!("not imported: {}: {error}", route.path)));
-            *reasons.entry(error.to_string()).or_default() += 1;
-            false
-        }
-    });
     let given = args.monolith.as_deref();
     let monolith = if imported.monolith.is_some() { given.unwrap_or("") } else { given.unwrap_or(MONOLITH) };
     let file = routes_file(monolith, &imported);
@@ -74,6 +55,74 @@ pub fn import(args: &ImportArgs) -> Exit {
         return Exit::Findings;
     }
     Exit::Fine
+}
+
+/// What a list has, and how often each reason kept something out of it; that was said.
+fn list(from: ImportFrom, file: &str) -> Result<(Imported, BTreeMap<String, usize>), Exit> {
+    let text = read(file).map_err(|message| {
+        term::fail(&format!("`{file}` cannot be read: {message}"), Some("name a file, or - for standard input"));
+        Exit::Failed
+    })?;
+    let folder = Path::new(file).parent().unwrap_or(Path::new("")).to_owned();
+    let list = read_list(from.into(), &text, &|pattern| included::read(&folder, pattern));
+    let mut imported = list.map_err(|NotRead(message)| {
+        term::fail(&shown(&message), Some("`multilith import --help` says which output is read"));
+        Exit::Findings
+    })?;
+    drop(text);
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for skipped in &imported.skipped {
+        term::say(&shown(&format!("not imported: {}: {}", skipped.what, skipped.why)));
+        *reasons.entry(skipped.why.to_owned()).or_default() += 1;
+    }
+    imported.routes.retain(|route| match Template::parse(&route.path) {
+        Ok(_) => true,
+        Err(error) => {
+            term::say(&shown(&format!("not imported: {}: {error}", route.path)));
+            *reasons.entry(error.to_string()).or_default() += 1;
+            false
+        }
+    });
+    Ok((imported, reasons))
+}
+
+/// The paths of a list: words before parameters of the same place.
+pub(super) fn known_paths(from: ImportFrom, file: &str) -> Result<Vec<String>, Exit> {
+    list(from, file).map(|(imported, _)| paths(&imported))
+}
+
+fn paths(imported: &Imported) -> Vec<String> {
+    let mut paths: Vec<String> = imported.routes.iter().map(|route| route.path.clone()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+/// `--known`: the running proxy's inventory gets the paths.
+fn tell(args: &ImportArgs, imported: &Imported, reasons: &BTreeMap<String, usize>) -> Exit {
+    let mut paths = paths(imported);
+    if paths.is_empty() {
+        term::fail("there is no route in the list", Some("`multilith import --help` says which output is read"));
+        return Exit::Findings;
+    }
+    let all = paths.len();
+    paths.truncate(MOST_KNOWN);
+    let name = args.from.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let body = serde_json::json!({ "from": name, "paths": paths });
+    let told =
+        AdminClient::new(&args.admin).and_then(|client| client.act("/api/v1/inventory/known", &body, &claimed()));
+    match told {
+        Ok(answer) => {
+            let known = answer["known"].as_u64().unwrap_or(0);
+            term::say(&summary(imported, reasons));
+            term::say(&format!("the inventory knows {known} of the {all} paths"));
+            if known < all as u64 { Exit::Findings } else { Exit::Fine }
+        }
+        Err(error) => {
+            term::fail(&error.to_string(), error.help());
+            Exit::Failed
+        }
+    }
 }
 
 fn summary(imported: &Imported, reasons: &BTreeMap<String, usize>) -> String {

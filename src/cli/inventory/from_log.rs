@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write as _};
 
+use crate::cli::import::known_paths;
 use crate::cli::{Exit, InventoryArgs, term};
 use crate::compile::Snapshot;
 use crate::inventory::{Exchange, Report, Tree, hash, read_log_line};
@@ -30,6 +31,11 @@ pub(super) fn from_log(args: &InventoryArgs, name: &str, snapshot: Option<&Snaps
     }
     for template in &args.parameter {
         tree.give(template, true);
+    }
+    for list in &args.known {
+        for path in known_paths(list.from, &list.file)? {
+            tree.give(&path, false);
+        }
     }
     if let Some(snapshot) = snapshot {
         for route in &snapshot.routes {
@@ -106,6 +112,8 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
             method: &found.method,
             path: path.as_str(),
             status: found.status,
+            // No format of a log says it.
+            location: 0,
             client: u32::try_from(client >> 32).expect("32 bits are left"),
             agent: &found.agent,
             weight: 1,

@@ -87,12 +87,13 @@ mod tests {
     #[test]
     fn a_path_that_only_redirects_or_refuses_is_not_said_to_be_unknown_to_the_monolith() {
         let mut tree = Tree::default();
-        for (path, status) in [("/get", 200), ("/basic-auth/user/passwd", 401), ("/cookies/set", 302)] {
+        for (path, status) in [("/get", 200), ("/forbidden", 403), ("/cookies/set", 302)] {
             for client in 0..4 {
                 tree.add(&Exchange {
                     method: "GET",
                     path,
                     status,
+                    location: 0,
                     client,
                     agent: "",
                     weight: 1,

@@ -3,8 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::planning::ask;
 use crate::harness::{Edge, Origin, Reply, eventually};
 
 const ROUTES: &str = "[routes.read-order]\npath = \"/orders/{id}\"\nmethods = [\"GET\"]\nservice = \"orders\"\nstage = \"migrated\"\n\
@@ -111,6 +112,87 @@ fn endpoints_are_learned_with_who_calls_them_and_who_answers() {
     });
     let page = edge.admin("GET", "/metrics").text();
     assert!(!page.contains("/orders") && !page.contains("basket"), "a learned template is no label");
+}
+
+/// `/private` refuses everybody, `/old-shop` moved, and every page leads to the login.
+fn refusing(request: &crate::harness::Request) -> Reply {
+    let target = String::from_utf8_lossy(request.target()).into_owned();
+    if target == "/private" {
+        Reply::status("401 Unauthorized", &["WWW-Authenticate: Basic"], "")
+    } else if target == "/old-shop" {
+        Reply::status("301 Moved Permanently", &["Location: http://127.0.0.1/shop?from=old"], "")
+    } else if target.starts_with("/page-") {
+        Reply::status("302 Found", &[&format!("Location: /login?next={target}")], "")
+    } else if target == "/shop/cart" {
+        Reply::status("308 Permanent Redirect", &["Location: /shop/cart/"], "")
+    } else {
+        Reply::ok("monolith")
+    }
+}
+
+#[test]
+fn refusals_and_moves_are_endpoints_and_what_leads_to_the_login_is_none() {
+    let origin = Origin::start(refusing);
+    let edge = Edge::before(&origin).server("trusted = [\"127.0.0.0/8\"]").start();
+    let mut client = edge.client();
+    let words =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v"];
+    let pages: Vec<String> = words.iter().map(|word| format!("/page-{word}")).collect();
+    let targets =
+        || ["/private", "/old-shop", "/shop/cart", "/shop"].into_iter().chain(pages.iter().map(String::as_str));
+    let mut sent = 0;
+    for address in 1..6 {
+        for target in targets() {
+            client.request("GET", target, &[&format!("X-Forwarded-For: 192.0.2.{address}")]);
+            sent += 1;
+        }
+    }
+    let inventory = learned(&edge, sent);
+    let paths: Vec<&str> = inventory["endpoints"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["path"].as_str().expect("text"))
+        .collect();
+    for path in ["/private", "/old-shop", "/shop"] {
+        assert!(paths.contains(&path), "{path}: {paths:?}");
+    }
+    assert!(!paths.iter().any(|path| path.starts_with("/page-") || path.ends_with("cart")), "{paths:?}");
+}
+
+#[test]
+fn a_list_of_another_program_is_known_and_not_guessed_also_after_a_restart() {
+    let (mut edge, _origins) = trusting("");
+    traffic(&edge);
+    second_client(&edge);
+    learned(&edge, 190);
+    let list = edge.path().with_file_name("list.txt");
+    std::fs::write(&list, "order GET /orders/:number orders#show\nbasket GET /:shop x#y\n")
+        .expect("the list is written");
+    let output = Command::new(env!("CARGO_BIN_EXE_multilith"))
+        .args(["import", "rails", "--known", "--admin", &format!("http://{}", edge.admin_address())])
+        .arg(&list)
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && output.stdout.is_empty(), "{said}");
+    assert!(said.contains("the inventory knows 2 of the 2 paths"), "{said}");
+    endpoint(&inventory(&edge), "GET", "/orders/{number}");
+    endpoint(&inventory(&edge), "GET", "/{shop}");
+    edge.signal("TERM");
+    assert!(edge.wait(LIMIT).is_some(), "it ends");
+    edge.restart();
+    endpoint(&inventory(&edge), "GET", "/orders/{number}");
+    for (body, status) in [
+        (json!({ "from": "rails", "paths": ["no slash"] }), 400),
+        (json!({ "from": "", "paths": [] }), 400),
+        (json!({ "from": "rails" }), 400),
+        (json!({ "from": "rails", "paths": [] }), 200),
+    ] {
+        let (found, answer) = ask(&edge, "/api/v1/inventory/known", &body);
+        assert_eq!(found, status, "{body}: {answer}");
+    }
+    endpoint(&inventory(&edge), "GET", "/orders/{id}");
 }
 
 #[test]

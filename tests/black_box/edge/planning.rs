@@ -53,7 +53,7 @@ fn post(edge: &Edge, path: &str, text: &str) -> (u16, Value) {
     ask(edge, path, &json!({ "text": text }))
 }
 
-fn ask(edge: &Edge, path: &str, body: &Value) -> (u16, Value) {
+pub(super) fn ask(edge: &Edge, path: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
     let mut client = crate::harness::Client::connect(edge.admin_address());
     client.send(format!(
@@ -93,7 +93,7 @@ fn the_plan_says_what_then_happens() {
     assert_eq!(route["what"], json!(["canary 5% -> 25%"]));
     let number = |value: &Value| value.as_u64().expect("a number");
     let endpoint = &route["endpoints"][0];
-    assert_eq!((&endpoint["method"], &endpoint["path"]), (&"GET".into(), &"/orders/42".into()));
+    assert_eq!((&endpoint["method"], &endpoint["path"]), (&"GET".into(), &"/orders/{id}".into()));
     // Each bucket is known, so only a sample can make the clients an estimate.
     let sampled = predicted["traffic"]["shapes"].as_u64() < predicted["traffic"]["requests"].as_u64();
     assert!(sampled || route["clients"]["exact"] == true, "{route:#}");
