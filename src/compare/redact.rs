@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName};
+use regex::{Captures, Regex};
 
 use super::answer::Request;
 use super::json::Json;
@@ -18,6 +20,17 @@ const ALWAYS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "se
 /// Headers whose names hold one of these are taken for secrets as well; the header that no list has is the one that leaks.
 const HEADER_HINTS: [&str; 9] =
     ["token", "secret", "password", "passwd", "auth", "session", "csrf", "api-key", "credential"];
+
+/// Headers that such a hint is found in and that hold no secret: what a side asks for, or allows.
+const NO_SECRETS: [&str; 3] = ["www-authenticate", "proxy-authenticate", "access-control-allow-credentials"];
+
+/// Names whose texts and numbers are secrets, folded. As a part of a name they say nothing, and what stands below them may have
+/// names of its own, which are kept.
+const WORDS: [&str; 12] =
+    ["auth", "session", "sid", "pwd", "pass", "pin", "otp", "cvv", "cvc", "sig", "signature", "passcode"];
+
+/// Keys of a query that are secrets as well: in bodies these words are too common to say so.
+const QUERY_WORDS: [&str; 2] = ["key", "code"];
 
 /// Names in bodies, forms and queries that hold one of these stand for secrets, folded as names are.
 const HINTS: [&str; 12] = [
@@ -69,14 +82,26 @@ impl Redactor {
             || HINTS.iter().any(|hint| name.contains(hint)) && !name.ends_with("tokens")
     }
 
+    /// Whether a text or a number under this name is a secret, and those below it.
+    pub(super) fn hides_texts(name: &str) -> bool {
+        WORDS.contains(&&*fold(name))
+    }
+
     /// The same for a form or a query, where `user[password]` is what the framework calls the `password` of a `user`.
     pub(super) fn hides_parameter(&self, name: &str) -> bool {
-        self.hides(name)
-            || name.split(['[', ']', '.']).rfind(|part| !part.is_empty()).is_some_and(|last| self.hides(last))
+        let hides = |name: &str| self.hides(name) || Self::hides_texts(name);
+        hides(name) || last_part(name).is_some_and(hides)
+    }
+
+    /// The same for the query of a target, as the access log shows it.
+    fn hides_in_query(&self, name: &str) -> bool {
+        self.hides_parameter(name) || last_part(name).is_some_and(|last| QUERY_WORDS.contains(&&*fold(last)))
     }
 
     pub(super) fn hides_header(&self, name: &HeaderName) -> bool {
-        self.hides(name.as_str()) || HEADER_HINTS.iter().any(|hint| name.as_str().contains(hint))
+        let is_hinted = HEADER_HINTS.iter().any(|hint| name.as_str().contains(hint));
+        self.names.contains(&fold(name.as_str()))
+            || !NO_SECRETS.contains(&name.as_str()) && (is_hinted || self.hides(name.as_str()))
     }
 
     /// The secrets of one exchange: to be removed from whatever else repeats them.
@@ -122,7 +147,7 @@ impl Redactor {
             Json::Array(items) => items.iter().for_each(|item| self.gather(item, hidden, found)),
             Json::Object(members) => {
                 for (key, value) in members {
-                    self.gather(value, hidden || self.hides(key), found);
+                    self.gather(value, hidden || self.hides(key) || Self::hides_texts(key), found);
                 }
             }
             Json::String(text) if hidden => found.extend([text.to_string()]),
@@ -142,7 +167,7 @@ impl Redactor {
         let path = path.split('/').map(clean).collect::<Vec<_>>().join("/");
         let Some(query) = query else { return path };
         let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if self.hides_parameter(&form_decoded(name.as_bytes())) => format!("{name}={REDACTED}"),
+            Some((name, _)) if self.hides_in_query(&form_decoded(name.as_bytes())) => format!("{name}={REDACTED}"),
             Some((name, value)) => format!("{}={}", clean(name), clean(value)),
             None => clean(pair),
         });
@@ -151,13 +176,14 @@ impl Redactor {
 
     /// A document without its secrets.
     pub(super) fn json<'a>(&self, value: &Json<'a>, secrets: &Secrets) -> Json<'a> {
-        self.nested_json(value, secrets, 0)
+        self.nested_json(value, secrets, false, 0)
     }
 
-    fn nested_json<'a>(&self, value: &Json<'a>, secrets: &Secrets, nested: usize) -> Json<'a> {
+    /// `hidden`: below a name whose texts are secrets.
+    fn nested_json<'a>(&self, value: &Json<'a>, secrets: &Secrets, hidden: bool, nested: usize) -> Json<'a> {
         match value {
             Json::Array(items) => {
-                Json::Array(items.iter().map(|item| self.nested_json(item, secrets, nested)).collect())
+                Json::Array(items.iter().map(|item| self.nested_json(item, secrets, hidden, nested)).collect())
             }
             Json::Object(members) => Json::Object(
                 members
@@ -166,12 +192,13 @@ impl Redactor {
                         let value = if self.hides(key) {
                             Json::String(REDACTED.into())
                         } else {
-                            self.nested_json(value, secrets, nested)
+                            self.nested_json(value, secrets, hidden || Self::hides_texts(key), nested)
                         };
                         (Cow::Owned(secrets.remove(key)), value)
                     })
                     .collect(),
             ),
+            Json::String(_) | Json::Number(_) if hidden => Json::String(REDACTED.into()),
             Json::String(text) => Json::String(Cow::Owned(self.nested_text(text, secrets, nested))),
             Json::Number(text) if secrets.0.iter().any(|secret| secret == text) => Json::String(REDACTED.into()),
             other => other.clone(),
@@ -190,11 +217,11 @@ impl Redactor {
             }
             if let Some(inner) = Json::parse(text) {
                 let mut out = String::new();
-                self.nested_json(&inner, secrets, nested + 1).write(&mut out);
+                self.nested_json(&inner, secrets, false, nested + 1).write(&mut out);
                 return out;
             }
         }
-        secrets.remove(&self.pairs(text))
+        secrets.remove(&without_credentials(&self.pairs(text)))
     }
 
     /// Blanks the value of every `name=value`, `name: value` and `<name>value<` whose name is redacted.
@@ -209,7 +236,8 @@ impl Redactor {
             let name = if mark == ">" {
                 element(&out)
             } else {
-                before.trim_end_matches(']').rsplit(|c| !of_name(c)).next().unwrap_or(before).trim_matches(['"', '\''])
+                let before = before.trim_end_matches([' ', ']']);
+                before.rsplit(|c| !of_name(c)).next().unwrap_or(before).trim_matches(['"', '\''])
             };
             let hidden = self.hides_parameter(&percent_decoded(name.as_bytes()));
             out.push_str(mark);
@@ -251,6 +279,32 @@ impl Secrets {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
         })
     }
+}
+
+/// A text without what is a secret wherever it stands: a JSON web token, what follows `Bearer` or `Basic`, and the user in an address.
+fn without_credentials(text: &str) -> Cow<'_, str> {
+    static KNOWN: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(
+            r"(?x) \b eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]+ (?: \. [A-Za-z0-9_-]* )*
+            | \b (?i: bearer | basic ) \x20+ (?<run> [A-Za-z0-9._~+/-]{8,} =* )
+            | :// (?<user> [^\s/?\#@<>]+ ) @",
+        )
+        .expect("it is a regular expression")
+    });
+    KNOWN.replace_all(text, |found: &Captures<'_>| {
+        let whole = &found[0];
+        if let Some(run) = found.name("run") {
+            // A word may follow in a sentence, too.
+            let is_word = !run.as_str().bytes().any(|byte| byte.is_ascii_digit() || byte == b'=');
+            return if is_word { whole.to_owned() } else { whole.replace(run.as_str(), REDACTED) };
+        }
+        if found.name("user").is_some() { format!("://{REDACTED}@") } else { REDACTED.to_owned() }
+    })
+}
+
+/// Of `user[password]` the `password`.
+fn last_part(name: &str) -> Option<&str> {
+    name.split(['[', ']', '.']).rfind(|part| !part.is_empty())
 }
 
 /// The element whose opening tag ends here, without its prefix; empty where none does.
@@ -297,6 +351,15 @@ mod tests {
                 r#"{"xml":"<password x=\"1\">[redacted]</password><q/>"}"#,
             ),
             (r#"{"log":"Authorization: Bearer abc\nok"}"#, r#"{"log":"Authorization:[redacted]\nok"}"#),
+            (r#"{"log":"window.csrf = 'abc'; x"}"#, r#"{"log":"window.csrf =[redacted]'; x"}"#),
+            (
+                r#"{"session":{"id":"a1","n":[7,true]},"pin":12,"pins":3}"#,
+                r#"{"session":{"id":"[redacted]","n":["[redacted]",true]},"pin":"[redacted]","pins":3}"#,
+            ),
+            (r#"{"t":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"}"#, r#"{"t":"[redacted]"}"#),
+            (r#"{"t":"sent Bearer a1b2c3d4e5f6= on"}"#, r#"{"t":"sent Bearer [redacted] on"}"#),
+            (r#"{"t":"Basic authentication is needed"}"#, r#"{"t":"Basic authentication is needed"}"#),
+            (r#"{"t":"see https://ann:pw@shop.example/a@b"}"#, r#"{"t":"see https://[redacted]@shop.example/a@b"}"#),
         ] {
             let mut out = String::new();
             redactor().json(&Json::parse(text).expect("json"), &Secrets::default()).write(&mut out);
@@ -323,6 +386,19 @@ mod tests {
         assert_eq!(kept, format!("{} kept", [REDACTED; 6].join(" ")));
         let target = redactor().target("/a?user%5Bpassword%5D=p&user[password]=p&b=1", &Secrets::default());
         assert_eq!(target, "/a?user%5Bpassword%5D=[redacted]&user[password]=[redacted]&b=1");
+        let target = redactor().target("/a?key=1&Code=2&sid=3&keys=4", &Secrets::default());
+        assert_eq!(target, "/a?key=[redacted]&Code=[redacted]&sid=[redacted]&keys=4");
+    }
+
+    #[test]
+    fn what_a_side_asks_for_is_no_secret() {
+        for (name, hidden) in
+            [("www-authenticate", false), ("access-control-allow-credentials", false), ("x-auth", true)]
+        {
+            assert_eq!(redactor().hides_header(&HeaderName::from_static(name)), hidden, "{name}");
+        }
+        let told = Redactor::new(&["www-authenticate".to_owned()]);
+        assert!(told.hides_header(&http::header::WWW_AUTHENTICATE), "who names it has it hidden");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::difference::{Findings, Found, Kind};
 use super::json::Json;
 use super::number;
 use super::place::{MAX_KEYS, Step, looks_like_data};
+use super::redact::Redactor;
 use super::{lists, unordered};
 
 pub(super) struct Walk<'v, 'f, 'r> {
@@ -18,20 +19,31 @@ pub(super) struct Walk<'v, 'f, 'r> {
     pub(super) findings: &'f mut Findings<'r>,
     /// Keys are numbers of fields, and a field that is repeated is a list.
     numbered: bool,
-    /// What is known of keys: whether they are data, and whether they hide secrets. Most keys come again and again.
-    keys: HashMap<&'v str, (bool, bool)>,
+    /// What is known of keys: whether they are data, and what they hide. Most keys come again and again.
+    keys: HashMap<&'v str, About>,
+    /// Below a name whose texts and numbers are secrets.
+    hides_texts: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct About {
+    data: bool,
+    hidden: bool,
+    hides_texts: bool,
 }
 
 /// Compares two documents from their roots.
 pub(super) fn documents(control: &Json<'_>, candidate: &Json<'_>, findings: &mut Findings<'_>) {
     findings.learn(control);
     findings.learn(candidate);
-    Walk { at: Vec::new(), findings, numbered: false, keys: HashMap::new() }.values(control, candidate);
+    Walk { at: Vec::new(), findings, numbered: false, keys: HashMap::new(), hides_texts: false }
+        .values(control, candidate);
 }
 
 /// Compares two messages whose keys are numbers of fields.
 pub(super) fn numbered(control: &Json<'_>, candidate: &Json<'_>, findings: &mut Findings<'_>) {
-    Walk { at: Vec::new(), findings, numbered: true, keys: HashMap::new() }.values(control, candidate);
+    Walk { at: Vec::new(), findings, numbered: true, keys: HashMap::new(), hides_texts: false }
+        .values(control, candidate);
 }
 
 impl<'v> Walk<'v, '_, '_> {
@@ -48,12 +60,12 @@ impl<'v> Walk<'v, '_, '_> {
                 if number::same(a, b, rules.numbers_as_written(), rules.tolerance(&self.at)) {
                     self.findings.same();
                 } else {
-                    self.findings.texts(self.findings.named(&self.at), a, b, false);
+                    self.findings.texts(self.findings.named(&self.at), a, b, self.hides_texts);
                 }
             }
             (a, b) if a == b => self.findings.same(),
             (Json::String(a), Json::String(b)) => {
-                self.findings.texts(self.findings.named(&self.at), a, b, false);
+                self.findings.texts(self.findings.named(&self.at), a, b, self.hides_texts);
             }
             (a, b) => {
                 let kind = if a.type_name() == b.type_name() { Kind::Value } else { Kind::Type };
@@ -69,6 +81,11 @@ impl<'v> Walk<'v, '_, '_> {
     }
 
     pub(super) fn differ(&mut self, kind: Kind, control: Found<'_>, candidate: Found<'_>) {
+        let shown = |found| match found {
+            Found::Json(_) if self.hides_texts => Found::Secret,
+            found => found,
+        };
+        let (control, candidate) = (shown(control), shown(candidate));
         self.findings.add_json(&self.at, kind, control, candidate);
     }
 
@@ -80,15 +97,22 @@ impl<'v> Walk<'v, '_, '_> {
         }
         let all_data = distinct(&keys) > MAX_KEYS;
         for Pair { key, control, candidate } in keys {
-            let (data, hidden) = self.about(key);
+            let About { data, hidden, hides_texts } = self.about(key);
             let data = all_data || data;
+            let above = self.hides_texts;
+            self.hides_texts |= hides_texts;
             self.inside(Step::Key { name: key, data }, |walk| walk.members(control, candidate, hidden));
+            self.hides_texts = above;
         }
     }
 
-    fn about(&mut self, key: &'v str) -> (bool, bool) {
+    fn about(&mut self, key: &'v str) -> About {
         let redactor = self.findings.rules().redactor();
-        *self.keys.entry(key).or_insert_with(|| (looks_like_data(key), redactor.hides(key)))
+        *self.keys.entry(key).or_insert_with(|| About {
+            data: looks_like_data(key),
+            hidden: redactor.hides(key),
+            hides_texts: Redactor::hides_texts(key),
+        })
     }
 
     /// Fields by number; one that stands there several times on either side is a list.
@@ -134,8 +158,8 @@ impl<'v> Walk<'v, '_, '_> {
     /// Whether two values are the same under the rules in force at this place.
     pub(super) fn equal(&self, control: &'v Json<'v>, candidate: &'v Json<'v>) -> bool {
         let mut findings = self.findings.silent();
-        Walk { at: self.at.clone(), findings: &mut findings, numbered: self.numbered, keys: HashMap::new() }
-            .values(control, candidate);
+        let (at, numbered, hides_texts) = (self.at.clone(), self.numbered, self.hides_texts);
+        Walk { at, findings: &mut findings, numbered, keys: HashMap::new(), hides_texts }.values(control, candidate);
         !findings.any()
     }
 }
