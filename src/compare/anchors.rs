@@ -1,4 +1,5 @@
-//! Pairs elements that are not equal by a text or an attribute which one element of each side has and no other has.
+//! Pairs elements of pages and of lists that are not equal by a text, an attribute or a value which one element of each side has
+//! and no other has.
 //!
 //! A row that came or went moves all rows behind it. Where each row holds noise besides, equal rows cannot be found by what they
 //! hold as a whole; the unique part that two rows share finds them, as in a patience diff.
@@ -8,6 +9,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::json::Json;
 use super::tree::{Content, Subtree};
 
 /// Nodes of an element that are looked at.
@@ -35,15 +37,25 @@ struct Shared {
 /// The weight of what is shared, the distance, and the place counted from the end: the greatest is the best partner.
 type Partner = (u64, Reverse<usize>, usize);
 
-/// The elements that are each other's best partner, by their places, in the order of the first side.
+/// The elements of two pages that are each other's best partner, by their places, in the order of the first side.
 pub(super) fn pairs(control: &[Subtree<'_>], candidate: &[Subtree<'_>]) -> Vec<(usize, usize)> {
+    best(control, candidate, |element, found| each_part(element, found))
+}
+
+/// The same for elements of two lists.
+pub(super) fn values(control: &[&Json<'_>], candidate: &[&Json<'_>]) -> Vec<(usize, usize)> {
+    best(control, candidate, |element, found| each_value(element, 0, &mut MAX_NODES.clone(), found))
+}
+
+/// `each` hands out hash and weight of the parts of an element.
+fn best<T: Copy>(control: &[T], candidate: &[T], each: impl Fn(T, &mut dyn FnMut(u64, u64))) -> Vec<(usize, usize)> {
     if control.is_empty() || candidate.is_empty() {
         return Vec::new();
     }
     let mut parts: HashMap<u64, Shared> = HashMap::new();
     for (side, elements) in [control, candidate].into_iter().enumerate() {
         for (at, element) in elements.iter().enumerate() {
-            each_part(element, |hash, weight| {
+            each(*element, &mut |hash, weight| {
                 let shared = parts.entry(hash).or_default();
                 shared.weight = weight;
                 if let Some(holder) = shared.holders.get_mut(side) {
@@ -81,7 +93,7 @@ pub(super) fn pairs(control: &[Subtree<'_>], candidate: &[Subtree<'_>]) -> Vec<(
 }
 
 /// Every text and every attribute in an element, with the element's tag, so that only elements of one tag share any.
-fn each_part(subtree: Subtree<'_>, mut found: impl FnMut(u64, u64)) {
+fn each_part(subtree: Subtree<'_>, found: &mut dyn FnMut(u64, u64)) {
     let Some(Content::Element(root)) = subtree.first().map(|node| &node.content) else { return };
     let tag = root.tag.get_hash().rotate_left(32);
     let mut part = |name: u64, text: &str| {
@@ -96,6 +108,32 @@ fn each_part(subtree: Subtree<'_>, mut found: impl FnMut(u64, u64)) {
                 }
             }
             Content::Text(text) | Content::Data(text) => part(0, text),
+        }
+    }
+}
+
+/// Every text and every number in a value, with the keys on the way to it, so that only members of one name share any.
+fn each_value(value: &Json<'_>, path: u64, left: &mut usize, found: &mut dyn FnMut(u64, u64)) {
+    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+    let Some(rest) = left.checked_sub(1) else { return };
+    *left = rest;
+    match value {
+        Json::Null | Json::Bool(_) => {}
+        Json::Number(text) => {
+            found(xxh3_64(text.as_bytes()) ^ path.wrapping_add(MIX), (text.len() as u64).min(HEAVIEST));
+        }
+        Json::String(text) => found(xxh3_64(text.as_bytes()) ^ path, (text.len() as u64).min(HEAVIEST)),
+        Json::Array(items) => {
+            let path = path.rotate_left(7).wrapping_add(1).wrapping_mul(MIX);
+            for item in items {
+                each_value(item, path, left, found);
+            }
+        }
+        Json::Object(members) => {
+            for (key, value) in members {
+                let path = (path.rotate_left(7) ^ xxh3_64(key.as_bytes())).wrapping_mul(MIX);
+                each_value(value, path, left, found);
+            }
         }
     }
 }

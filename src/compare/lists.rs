@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::align::{Alignment, align};
+use super::anchors;
 use super::difference::{Found, Kind};
 use super::json::Json;
 use super::place::Step;
@@ -50,12 +51,38 @@ pub(super) fn references<'v>(walk: &mut Walk<'v, '_, '_>, control: &[&'v Json<'v
         return leftover(walk, control, candidate, &found, true);
     }
     let hashes = |list: &[&'v Json<'v>]| list.iter().map(|item| hash(item)).collect::<Vec<_>>();
-    let found = align(&hashes(control), &hashes(candidate));
+    let mut found = align(&hashes(control), &hashes(candidate));
     if !found.pairs.is_empty() {
         walk.findings.same();
     }
+    let known = anchored(control, candidate, &mut found);
     order(walk, &found);
+    walk.inside(Step::Item, |walk| known.into_iter().for_each(|(a, b)| walk.values(a, b)));
     leftover(walk, control, candidate, &found, false);
+}
+
+/// Elements without an equal that share what no other has: they are taken out of the rest.
+fn anchored<'v>(
+    control: &[&'v Json<'v>],
+    candidate: &[&'v Json<'v>],
+    found: &mut Alignment,
+) -> Vec<(&'v Json<'v>, &'v Json<'v>)> {
+    let of = |list: &[&'v Json<'v>], places: &[usize]| {
+        places.iter().filter_map(|at| list.get(*at).copied()).collect::<Vec<_>>()
+    };
+    let (a, b) = (of(control, &found.only_control), of(candidate, &found.only_candidate));
+    if a.len().max(b.len()) < 2 {
+        return Vec::new();
+    }
+    let pairs = anchors::values(&a, &b);
+    found.moved |= !pairs.is_sorted_by(|a, b| a.1 < b.1);
+    let without = |places: &mut Vec<usize>, taken: HashSet<usize>| {
+        let mut at = 0..;
+        places.retain(|_| at.next().is_none_or(|at| !taken.contains(&at)));
+    };
+    without(&mut found.only_control, pairs.iter().map(|(x, _)| *x).collect());
+    without(&mut found.only_candidate, pairs.iter().map(|(_, y)| *y).collect());
+    pairs.into_iter().filter_map(|(x, y)| Some((*a.get(x)?, *b.get(y)?))).collect()
 }
 
 fn order(walk: &mut Walk<'_, '_, '_>, found: &Alignment) {

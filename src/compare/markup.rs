@@ -11,11 +11,12 @@ use super::align::align;
 use super::anchors;
 use super::difference::{Findings, Found, Kind};
 use super::json::Json;
+use super::redact::Redactor;
 use super::tree::{Content, Element, Label, Node, Subtree, children};
 use super::walk;
 
-/// Children without an equal that are told apart by what they look like; of more, places decide. Beyond this number of siblings a repeated step is not looked for.
-const MAX_CHILDREN: usize = 2000;
+/// Siblings among which a repeated step is looked for.
+const MAX_SIBLINGS: usize = 2000;
 
 /// Bytes of a field's name; longer ones lose their middle.
 const MAX_NAME: usize = 200;
@@ -55,8 +56,8 @@ impl<'v> Walk<'v, '_, '_> {
             }
             let Some(Attribute { name, .. }) = left.or(right) else { return };
             let name = &*name.local;
-            let hidden =
-                is_secret && matches!(name, "value" | "content") || self.findings.rules().redactor().hides(name);
+            let hidden = is_secret && matches!(name, "value" | "content")
+                || self.findings.rules().redactor().hides_parameter(name);
             let field = format!("{}@{name}", self.name());
             match (left, right) {
                 (Some(a), Some(b)) => self.findings.texts(field, &a.value, &b.value, hidden),
@@ -98,9 +99,6 @@ impl<'v> Walk<'v, '_, '_> {
             places.iter().filter_map(|at| nodes.get(*at).map(|node| (*at, *node))).collect::<Vec<_>>()
         };
         let (a, b) = (rest(&a, &equal.only_control), rest(&b, &equal.only_candidate));
-        if a.len() > MAX_CHILDREN || b.len() > MAX_CHILDREN {
-            return self.by_place(&a, &b, parents);
-        }
         let nodes = |list: &[(usize, Subtree<'v>)]| list.iter().map(|(_, node)| *node).collect::<Vec<_>>();
         let known = anchors::pairs(&nodes(&a), &nodes(&b));
         if equal.moved || !known.is_sorted_by(|a, b| a.1 < b.1) {
@@ -122,30 +120,25 @@ impl<'v> Walk<'v, '_, '_> {
             }
         }
         // An element whose class or id is another is still the same element where it stands alone.
-        let mut others: Vec<_> = left.only_candidate.iter().filter_map(|at| b.get(*at)).collect();
+        let others: Vec<_> = left.only_candidate.iter().filter_map(|at| b.get(*at)).collect();
+        let mut taken = vec![false; others.len()];
         for (place, node) in left.only_control.iter().filter_map(|at| a.get(*at)) {
-            let same_tag = others.iter().position(|(at, other)| {
-                let tags = [node, other].map(|node| element(node).map(|element| &element.tag));
-                at == place && tags[0].is_some() && tags[0] == tags[1]
-            });
-            match same_tag.map(|at| others.remove(at)) {
-                Some((_, other)) => self.nodes(node, other, parents),
+            let same_place = others.binary_search_by_key(place, |(at, _)| *at).ok();
+            let same_tag =
+                same_place.and_then(|at| Some((others.get(at)?, taken.get_mut(at)?))).filter(|(other, _)| {
+                    let tags = [node, &other.1].map(|node| element(node).map(|element| &element.tag));
+                    tags[0].is_some() && tags[0] == tags[1]
+                });
+            match same_tag {
+                Some(((_, other), taken)) => {
+                    *taken = true;
+                    self.nodes(node, other, parents);
+                }
                 None => self.lonely(node, Kind::Missing, parents),
             }
         }
-        for (_, node) in others {
+        for ((_, node), _) in others.iter().zip(taken).filter(|(_, taken)| !taken) {
             self.lonely(node, Kind::Extra, parents);
-        }
-    }
-
-    /// Children that have no equal on the other side and are too many to be told apart.
-    fn by_place(&mut self, a: &[(usize, Subtree<'v>)], b: &[(usize, Subtree<'v>)], parents: Parents<'v>) {
-        for ((_, a), (_, b)) in a.iter().zip(b) {
-            self.nodes(a, b, parents);
-        }
-        let more = a.get(b.len()).map(|node| (node, Kind::Missing)).or(b.get(a.len()).map(|node| (node, Kind::Extra)));
-        if let Some(((_, node), kind)) = more {
-            self.lonely(node, kind, parents);
         }
     }
 
@@ -182,9 +175,17 @@ impl<'v> Walk<'v, '_, '_> {
         }
     }
 
-    /// The text of an element whose tag is the name of a secret.
+    /// The text of an element that has the name of a secret.
     fn in_secret(&self) -> bool {
-        self.at.last().is_some_and(|(element, _)| self.findings.rules().redactor().hides(&element.step()))
+        let redactor = self.findings.rules().redactor();
+        self.at.last().is_some_and(|(element, _)| {
+            let named = |Attribute { name, value }: &Attribute| {
+                name.local == local_name!("name") && redactor.hides_parameter(value)
+            };
+            redactor.hides(&element.step())
+                || Redactor::hides_texts(&element.tag)
+                || element.attributes.iter().any(named)
+        })
     }
 
     fn lonely(&mut self, node: Subtree<'v>, kind: Kind, parents: Parents<'v>) {
@@ -262,7 +263,7 @@ fn element(node: Subtree<'_>) -> Option<&Element> {
 fn repeats(wanted: &Element, parents: Parents<'_>) -> bool {
     parents.into_iter().any(|parent| {
         let same = |node: &Subtree<'_>| element(node).is_some_and(|other| other.is_called_as(wanted));
-        children(parent).take(MAX_CHILDREN).filter(same).nth(1).is_some()
+        children(parent).take(MAX_SIBLINGS).filter(same).nth(1).is_some()
     })
 }
 
