@@ -19,13 +19,23 @@ impl Evidence {
             let why = if fields.is_empty() { "answered alike" } else { &fields };
             let _ =
                 writeln!(out, "# {}: {} (the monolith answered {})", one_line(route), one_line(why), exchange.status);
-            let _ = write!(out, "curl -sS -i -X {} \"$base\"{}", exchange.method, word(&exchange.target, "secret"));
+            // Braces, brackets and dots in a target are what the client wrote, and no pattern.
+            let options = if exchange.method == "HEAD" { "-I" } else { "-i" };
+            let _ = write!(out, "curl -sS -g --path-as-is {options} -X {}", exchange.method);
+            let _ = write!(out, " \"$base\"{}", word(&exchange.target, "secret"));
             if exchange.headers.iter().any(|(name, _)| name == "accept-encoding") {
                 // Else the terminal gets the coded bytes.
                 out.push_str(" --compressed");
             }
             for (name, value) in &exchange.headers {
-                let _ = write!(out, " \\\n  -H {}", word(&format!("{name}: {value}"), name));
+                // A colon with nothing behind it would take the header away.
+                let field = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
+                let _ = write!(out, " \\\n  -H {}", word(&field, name));
+            }
+            for name in ["user-agent", "accept"] {
+                if !exchange.headers.iter().any(|(known, _)| known == name) {
+                    let _ = write!(out, " -H {name}:");
+                }
             }
             if let Some(body) = &exchange.body {
                 let _ = write!(out, " \\\n  --data-binary {}", word(body, "secret"));
@@ -50,6 +60,24 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::verdict::tests::{answer, headers};
+    use crate::compare::{Exchange, Request, Rules, WrittenRules, compare};
+    use crate::migration::Examples;
+
+    #[test]
+    fn a_command_sends_what_the_client_sent_and_nothing_of_its_own() {
+        let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
+        let sent = headers(&[("x-empty", ""), ("accept", "*/*")]);
+        let request = Request { method: &http::Method::GET, target: "/a{{b}}/[1]?x[]=1", headers: &sent, body: b"" };
+        let (control, candidate) = (answer(200, &[], "a"), answer(200, &[], "b"));
+        let outcome = compare(&request, &control, &candidate, &rules);
+        let mut evidence = Evidence::new(&rules);
+        evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));
+        let text = evidence.to_shell("r");
+        let expected = "curl -sS -g --path-as-is -i -X GET \"$base\"'/a{{b}}/[1]?x[]=1' \\\n  -H 'x-empty;' \\\n  \
+                        -H 'accept: */*' -H user-agent:\n";
+        assert!(text.ends_with(expected), "{text}");
+    }
 
     #[test]
     fn a_word_is_itself_and_a_secret_is_a_variable() {
