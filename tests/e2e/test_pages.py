@@ -5,6 +5,7 @@ Every page has a token of its own in its forms; who looks has signed in at the m
 
 import os
 import re
+import shutil
 import subprocess
 
 import requests
@@ -64,6 +65,13 @@ def test_a_wrong_link_in_a_page_is_named_and_no_token(proxy, django, rewritten, 
     env = {**os.environ, "base": edge.url, "_cookie": f"sessionid={session}"}
     ran = subprocess.run(["sh", export], capture_output=True, text=True, check=True, env=env).stdout
     assert ran.count("Select user to change") >= 2, ran[:2000]
+    # So does the other one, where Hurl is installed (`cargo install hurl`): Debian has no package of it.
+    if hurl := shutil.which("hurl"):
+        tests = tmp_path / "users.hurl"
+        subprocess.run([*command, "--export", tests], check=True)
+        variables = [f"base={edge.url}", f"cookie=sessionid={session}"]
+        given = [word for variable in variables for word in ("--variable", variable)]
+        subprocess.run([hurl, "--test", *given, tests], check=True)
     if folder := os.environ.get("KEEP_REPORTS"):
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         with open(os.path.join(folder, "pages.txt"), "w", encoding="utf-8") as file:
