@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::difference::Kind;
+use super::difference::{Difference, Kind};
 use super::incomparable::Incomparable;
 use super::report::{shown, status_word};
 use super::text::{WIDTH, cut, duration, side_lines};
+use super::token::Hunk;
 use super::verdict::Outcome;
 
 /// What `diff ROUTE --replay N` and the API say.
@@ -65,11 +66,13 @@ impl SideReport {
 impl AgainReport {
     /// What the comparison of the two answers says.
     #[must_use]
-    pub fn with(mut self, outcome: Outcome, is_noise: impl Fn(&str) -> bool) -> Self {
-        let report = |found: super::Difference| {
-            let (control, candidate) =
-                found.example.map_or((None, None), |example| (example.control, example.candidate));
-            DifferenceReport { noise: is_noise(&found.field), field: found.field, kind: found.kind, control, candidate }
+    pub fn with(mut self, outcome: Outcome, is_noise: impl Fn(&Difference) -> bool) -> Self {
+        let report = |found: Difference| {
+            let noise = is_noise(&found);
+            let of_part = |part: &Hunk| !is_noise(&Difference { hunks: vec![*part], ..found.clone() });
+            let example = found.example(of_part).cloned();
+            let (control, candidate) = example.map_or((None, None), |example| (example.control, example.candidate));
+            DifferenceReport { noise, field: found.field, kind: found.kind, control, candidate }
         };
         self.differences = outcome.differences.into_iter().map(report).collect();
         let counts = self.differences.iter().any(|difference| !difference.noise);

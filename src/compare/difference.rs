@@ -17,7 +17,7 @@ use crate::migration::Examples;
 const MAX_EXAMPLE: usize = 200;
 
 /// Characters to each side of the first difference in a text.
-const SURROUNDINGS: usize = 48;
+pub(super) const SURROUNDINGS: usize = 48;
 
 /// Bytes to each side of the first difference that are looked through for secrets.
 const WINDOW: usize = 8 * 1024;
@@ -27,6 +27,9 @@ const MAX_BELOW: usize = 3;
 
 /// Differing parts of one field that are told apart.
 pub(super) const MAX_HUNKS: usize = 64;
+
+/// Differing parts of one field of which an example is made: one of them is kept.
+const MAX_SHOWN: usize = 8;
 
 /// Different fields of one comparison; the rest share the name `other`.
 const MAX_DIFFERENCES: usize = 200;
@@ -91,8 +94,23 @@ pub struct Difference {
     pub(super) hunks: Vec<Hunk>,
     /// Whether the field says something beside the parts that differ.
     pub(super) rest: bool,
-    /// `None` with `examples = "off"`.
-    pub example: Option<Example>,
+    /// Of the first of these parts, one each; none with `examples = "off"`.
+    #[serde(skip)]
+    pub(super) examples: Vec<(Hunk, Example)>,
+}
+
+impl Difference {
+    /// What is shown of it where nothing is known of noise.
+    #[must_use]
+    pub fn first_example(&self) -> Option<&Example> {
+        self.example(|_| true)
+    }
+
+    /// What is shown of it: the first part that counts, else the first one.
+    pub(super) fn example(&self, counts: impl Fn(&Hunk) -> bool) -> Option<&Example> {
+        let counting = self.examples.iter().find(|(hunk, _)| counts(hunk));
+        counting.or_else(|| self.examples.first()).map(|(_, example)| example)
+    }
 }
 
 /// One side of a field, not yet redacted.
@@ -247,9 +265,15 @@ impl<'r> Findings<'r> {
             return;
         }
         let parts = token::parts(control, candidate);
-        let example = || self.texts_kept([control, candidate], parts.first, hidden);
-        let example = (!self.silent && self.rules.examples() != Examples::Off).then(example);
-        self.push(Difference { field, kind: Kind::Value, hunks: parts.hunks, rest: parts.rest, example });
+        let mut examples = Vec::new();
+        if !self.silent && self.rules.examples() != Examples::Off {
+            let known = self.list.iter().find(|known| known.field == field);
+            let room = MAX_SHOWN - known.map_or(0, |known| known.examples.len()).min(MAX_SHOWN);
+            let is_new = |hunk: &Hunk| known.is_none_or(|known| !known.hunks.contains(hunk));
+            let new = parts.hunks.iter().zip(&parts.places).filter(|(hunk, _)| is_new(hunk)).take(room);
+            examples = self.texts_kept([control, candidate], new, hidden);
+        }
+        self.push(Difference { field, kind: Kind::Value, hunks: parts.hunks, rest: parts.rest, examples });
     }
 
     /// Compares strings that are documents themselves. False: they are not.
@@ -289,9 +313,12 @@ impl<'r> Findings<'r> {
             Kind::Order => class::ORDER,
             Kind::Value | Kind::Length | Kind::Members => class::WHOLE,
         };
-        let example = (!self.silent && self.rules.examples() != Examples::Off)
-            .then(|| Example { control: self.keep(control), candidate: self.keep(candidate) });
-        self.push(Difference { field, kind, hunks: vec![Hunk::of(classes)], rest: false, example });
+        let hunk = Hunk::of(classes);
+        let mut examples = Vec::new();
+        if !self.silent && self.rules.examples() != Examples::Off {
+            examples.push((hunk, Example { control: self.keep(control), candidate: self.keep(candidate) }));
+        }
+        self.push(Difference { field, kind, hunks: vec![hunk], rest: false, examples });
     }
 
     fn push(&mut self, mut difference: Difference) {
@@ -309,6 +336,8 @@ impl<'r> Findings<'r> {
                     known.hunks.push(hunk);
                 }
             }
+            let room = MAX_SHOWN.saturating_sub(known.examples.len());
+            known.examples.extend(difference.examples.into_iter().take(room));
             return;
         }
         if self.list.len() >= MAX_DIFFERENCES {
@@ -347,25 +376,69 @@ impl<'r> Findings<'r> {
         Some(shortened(text))
     }
 
-    /// The surroundings of the first difference on both sides. Secrets go first, then what is far away.
-    fn texts_kept(&self, texts: [&str; 2], first: [usize; 2], hidden: bool) -> Example {
+    /// The surroundings of some differences on both sides. Secrets go first, then what is far away.
+    fn texts_kept<'h>(
+        &self,
+        texts: [&str; 2],
+        places: impl Iterator<Item = (&'h Hunk, &'h [usize; 2])>,
+        hidden: bool,
+    ) -> Vec<(Hunk, Example)> {
         if hidden {
-            return Example { control: Some(REDACTED.to_owned()), candidate: Some(REDACTED.to_owned()) };
+            let side = Some(REDACTED.to_owned());
+            let example = Example { control: side.clone(), candidate: side };
+            return places.take(1).map(|(hunk, _)| (*hunk, example.clone())).collect();
         }
-        let [(a, at_a), (b, at_b)] = [(texts[0], first[0]), (texts[1], first[1])].map(|(t, at)| window(t, at, WINDOW));
+        let windows = |at: &[usize; 2]| [window(texts[0], at[0], WINDOW), window(texts[1], at[1], WINDOW)];
         if self.rules.examples() != Examples::Values {
-            let shown = |text: &str, window: &str, at| {
+            let shown = |text: &str, (window, at): (&str, usize)| {
                 let shape = token::shapes(window, at);
                 let kept = shape.split_once(": ").map_or("", |(_, kept)| kept);
                 Some(format!("string({}): {kept}", text.chars().count()))
             };
-            return Example { control: shown(texts[0], a, at_a), candidate: shown(texts[1], b, at_b) };
+            let example = |at| {
+                let [a, b] = windows(at);
+                Example { control: shown(texts[0], a), candidate: shown(texts[1], b) }
+            };
+            return places.map(|(hunk, at)| (*hunk, example(at))).collect();
         }
-        let [a, b] = [a, b].map(|window| self.rules.redactor().text(window, &self.secrets));
+        let clean = |texts: [&str; 2]| Clean::of(texts.map(|text| self.rules.redactor().text(text, &self.secrets)));
+        // Short texts are the same window for every place.
+        let mut whole = None;
+        let is_short = texts.iter().all(|text| text.len() <= WINDOW);
+        let mut example = |hunk, at| {
+            if is_short {
+                whole.get_or_insert_with(|| clean(texts)).around(hunk)
+            } else {
+                clean(windows(at).map(|(window, _)| window)).around(hunk)
+            }
+        };
+        places.map(|(hunk, at)| (*hunk, example(hunk, at))).collect()
+    }
+}
+
+/// Two texts without their secrets, and where they differ.
+struct Clean {
+    texts: [String; 2],
+    parts: token::Parts,
+}
+
+impl Clean {
+    fn of(texts: [String; 2]) -> Self {
+        let parts = token::parts(&texts[0], &texts[1]);
+        Self { texts, parts }
+    }
+
+    /// What surrounds a difference; the first one, where a secret stood in the place of the one that is asked for.
+    fn around(&self, hunk: &Hunk) -> Example {
+        let found = self.parts.hunks.iter().position(|known| known == hunk).unwrap_or(0);
+        let [a, b] = self.parts.places.get(found).copied().unwrap_or_default();
         // Letter by letter: a token may be longer than what is shown.
-        let at = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
-        let around = |text| Some(token::surroundings(text, at, SURROUNDINGS));
-        Example { control: around(&a), candidate: around(&b) }
+        let behind = |side: usize, at: usize| self.texts.get(side).and_then(|text| text.get(at..)).unwrap_or_default();
+        let same = behind(0, a).chars().zip(behind(1, b).chars()).take_while(|(a, b)| a == b);
+        let same = same.map(|(c, _)| c.len_utf8()).sum::<usize>();
+        let [control, candidate] = &self.texts;
+        let around = |text: &str, at: usize| Some(token::surroundings(text, at + same, SURROUNDINGS));
+        Example { control: around(control, a), candidate: around(candidate, b) }
     }
 }
 

@@ -189,7 +189,7 @@ impl Evidence {
             }
         }
         let differences =
-            outcome.differences.iter().map(|found| Difference { example: None, ..found.clone() }).collect();
+            outcome.differences.iter().map(|found| Difference { examples: Vec::new(), ..found.clone() }).collect();
         let waiting = Waiting { differences, unknown: outcome.unknown, equal: outcome.equal, at: now };
         if learns && !self.noise_known() {
             self.waiting.push_back(waiting);
@@ -242,10 +242,13 @@ impl Evidence {
         Some((asked.clone(), headers.into_iter().filter(|(_, value)| !value.contains(REDACTED)).collect()))
     }
 
-    /// Whether a difference in this field makes no mismatch, because the monolith disagrees with itself there.
-    pub fn is_noise(&self, field: &str) -> bool {
-        let tally = self.tallies.id(field).and_then(|id| self.tallies.get(id));
-        self.noise_known() && tally.is_some_and(|tally| tally.noise > 0 && !self.is_regression(tally))
+    /// Whether a difference makes no mismatch, because the monolith disagrees with itself just there.
+    pub fn is_noise(&self, difference: &Difference) -> bool {
+        let Some((id, tally)) = self.tallies.id(&difference.field).and_then(|id| Some((id, self.tallies.get(id)?)))
+        else {
+            return false;
+        };
+        self.is_masked(id, difference) && !self.rates_are_apart(tally)
     }
 
     /// Counts one replay: a side's answer compared with its own, a moment later. The verdicts are those of comparisons
@@ -414,7 +417,7 @@ impl Evidence {
     /// What no mask covers, against noise that is not known yet.
     fn open_counts(&self, tally: &Tally) -> Counts {
         let judged = self.taken.saturating_sub(self.waiting());
-        let noise = tally.masks.seen_once().min(self.replays());
+        let noise = tally.masks.unseen().min(self.replays());
         Counts { raw: tally.open.min(judged), compared: judged, noise, replays: self.replays() }
     }
 

@@ -9,7 +9,7 @@ use crate::migration::Examples;
 const TOOK: Took = Took { control: Duration::from_millis(12), candidate: Duration::from_millis(7) };
 
 fn difference(field: &str, hunk: Hunk) -> Difference {
-    Difference { field: field.to_owned(), kind: Kind::Value, hunks: vec![hunk], rest: false, example: None }
+    Difference { field: field.to_owned(), kind: Kind::Value, hunks: vec![hunk], rest: false, examples: Vec::new() }
 }
 
 fn differing(fields: &[&str]) -> Outcome {
@@ -140,6 +140,8 @@ fn statuses_are_a_table_of_pairs() {
     assert_eq!(pairs[0]["requests"][0]["target"], "/4");
     let text = Report::of("r", &evidence).to_string();
     assert!(text.contains("200 → 401              5  (all with credentials)"), "{text}");
+    assert!(text.contains("GET /4  r-1\n") && text.contains("GET /2  r-1\n"), "{text}");
+    assert!(!text.contains("[-200-]"), "the table says it: {text}");
 }
 
 #[test]
@@ -249,6 +251,33 @@ fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
     assert!(report.to_string().contains("a fault here would not be seen"), "{report}");
 }
 
+/// Answers whose text begins with noise; `price` stands far behind it.
+fn with_price(now: u64, price: u8) -> crate::compare::Answer {
+    let between = "lorem ipsum ".repeat(20);
+    json(&format!(r#"{{"t":"token a{now}b {between}price {price} EUR"}}"#))
+}
+
+#[test]
+fn an_example_shows_the_fault_and_not_the_noise_beside_it() {
+    let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
+    let mut evidence = Evidence::new(&rules);
+    let sent = headers(&[]);
+    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    let of = |now: u64, price: u8| compare(&request, &with_price(now, 10), &with_price(now + 1000, price), &rules);
+    for now in 0..60 {
+        evidence.record_replay(&of(now, 10), Learned::Monolith, now);
+    }
+    for now in 60..70 {
+        assert_eq!(evidence.record(&of(now, 99), None, TOOK, true, now), [Verdict::Mismatch]);
+    }
+    let text = Report::of("r", &evidence).to_string();
+    assert!(text.contains("ipsum price [-10-] EUR") && text.contains("ipsum price {+99+} EUR"), "{text}");
+    assert!(!text.contains("token"), "{text}");
+    // Asked once more, the noise alone is noise, and the fault is not.
+    let [noise, fault] = [of(99, 10), of(99, 99)].map(|outcome| evidence.is_noise(&outcome.differences[0]));
+    assert!(noise && !fault);
+}
+
 #[test]
 fn a_part_of_a_report_says_nothing_of_the_rest() {
     let mut evidence = evidence();
@@ -297,7 +326,10 @@ fn the_text_fits_a_terminal_in_any_script() {
     ];
     for name in &names {
         let example = Example { control: Some("値".repeat(150)), candidate: Some("e\u{301}".repeat(80)) };
-        let difference = Difference { example: Some(example), ..difference(name, Hunk::of(class::WHOLE)) };
+        let difference = Difference {
+            examples: vec![(Hunk::of(class::WHOLE), example)],
+            ..difference(name, Hunk::of(class::WHOLE))
+        };
         let outcome = Outcome { differences: vec![difference], ..Outcome::default() };
         evidence.record(&outcome, None, TOOK, false, 1_700_000_000_000);
     }

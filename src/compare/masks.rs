@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::difference::MAX_HUNKS;
 use super::token::{Hunk, class};
 
+/// Parts seen in replays that are too few to say that no other part is noise.
+const FEW: u64 = 20;
+
 /// A masked part, and in how many replays it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Mask {
@@ -20,12 +23,16 @@ pub(super) struct Masks {
     /// In some replay the field said something beside the parts that differed.
     #[serde(default)]
     rest: bool,
+    /// In some replay it said nothing beside them.
+    #[serde(default)]
+    bare: bool,
 }
 
 impl Masks {
     /// Learns from one replay; `rest`: the field said something beside these parts.
     pub(super) fn learn(&mut self, hunks: &[Hunk], rest: bool) {
         self.rest |= rest;
+        self.bare |= !rest;
         for hunk in hunks {
             self.add(Mask { part: Hunk { classes: widened(hunk.classes), ..*hunk }, times: 1 });
         }
@@ -56,20 +63,24 @@ impl Masks {
         self.whole
     }
 
-    /// Whether a fault could stand beside what is masked.
+    /// Whether a fault could always stand beside what is masked.
     pub(super) const fn leaves_a_rest(&self) -> bool {
-        self.rest && !self.whole
+        self.rest && !self.bare && !self.whole
     }
 
-    /// Masks that one replay alone has shown. By Good and Turing their share of the replays is about the chance that a
-    /// further one shows a part never seen before: noise that is not known yet.
-    pub(super) fn seen_once(&self) -> u64 {
-        self.list.iter().filter(|mask| mask.times == 1).count() as u64
+    /// About how many new parts as many replays again would show. By Good and Turing these are as many as one replay alone has
+    /// shown: noise that is not known yet.
+    pub(super) fn unseen(&self) -> u64 {
+        let once = self.list.iter().filter(|mask| mask.times == 1).count() as u64;
+        let all = self.list.iter().map(|mask| mask.times).fold(0, u64::saturating_add);
+        // Of a field that was seen to differ a few times alone, other parts may differ the next time.
+        if all < FEW { once + u64::from(all > 0) } else { once }
     }
 
     pub(super) fn merge(&mut self, other: Self) {
         self.whole |= other.whole;
         self.rest |= other.rest;
+        self.bare |= other.bare;
         other.list.into_iter().for_each(|mask| self.add(mask));
     }
 }
@@ -105,12 +116,19 @@ mod tests {
         {
             masks.learn(&parts(a, b).hunks, true);
         }
-        assert_eq!(masks.seen_once(), 0);
+        assert_eq!(masks.unseen(), 1, "twice the same is not much");
+        for _ in 0..FEW {
+            masks.learn(&parts("nonce=a1b2; price 10", "nonce=c3d4; price 10").hunks, true);
+        }
+        assert_eq!(masks.unseen(), 0);
         assert!(masks.cover(&parts("nonce=abcd; price 10", "nonce=1234; price 10").hunks));
         assert!(!masks.cover(&parts("nonce=abcd; price 10", "nonce=1234; price 99").hunks));
         assert!(!masks.cover(&[Hunk::of(class::PRESENCE)]));
+        assert!(masks.leaves_a_rest());
         masks.learn(&[Hunk::of(class::PRESENCE)], true);
         assert!(masks.cover(&[Hunk::of(class::PRESENCE)]) && !masks.cover(&[Hunk::of(class::ORDER)]));
+        masks.learn(&parts("10", "11").hunks, false);
+        assert!(!masks.leaves_a_rest(), "once there was nothing else");
         for number in 0..100 {
             masks.learn(&[Hunk { classes: class::WORD, before: number, behind: number }], true);
         }

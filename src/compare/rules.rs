@@ -13,7 +13,7 @@ use super::written::{NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 use crate::migration::{Examples, Follow};
 
 /// Counted up whenever the same rules compare differently, so that old evidence is not mixed with new.
-const COMPARED_AS: u32 = 4;
+const COMPARED_AS: u32 = 5;
 
 /// Bytes of a compiled mask.
 const LARGEST_MASK: usize = 1 << 20;

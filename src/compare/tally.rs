@@ -128,7 +128,8 @@ impl Tallies {
             tally.raw = tally.raw.saturating_add(1);
             tally.window.add([1, 0, 0], seen.now);
         }
-        let Some(example) = &difference.example else { return };
+        // What is known to be noise shows no fault.
+        let Some(example) = difference.example(|part| !tally.masks.cover(std::slice::from_ref(part))) else { return };
         let kept =
             KeptExample { example: example.clone(), at: seen.now, asked: seen.asked.cloned(), statuses: seen.statuses };
         keep(&mut tally.examples, kept);
@@ -207,7 +208,10 @@ impl Tallies {
                     known.first = known.first.min(tally.first);
                     known.last = known.last.max(tally.last);
                     known.examples.extend(tally.examples);
-                    known.examples.truncate(MAX_EXAMPLES);
+                    known.examples.sort_by_key(|kept| kept.at);
+                    while known.examples.len() > MAX_EXAMPLES {
+                        known.examples.remove(FIRST_EXAMPLES);
+                    }
                 }
                 None => merged.push(tally),
             }
@@ -256,7 +260,7 @@ mod tests {
                 tallies.place(&field, 1);
                 let id = tallies.id(&field).expect("placed");
                 let kind = Kind::Value;
-                let found = Difference { field, kind, hunks: Vec::new(), rest: false, example: None };
+                let found = Difference { field, kind, hunks: Vec::new(), rest: false, examples: Vec::new() };
                 tallies.count_noise(id, &found, true, 1);
             }
         }

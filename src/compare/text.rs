@@ -4,9 +4,9 @@ use std::fmt::{self, Display, Write};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::difference::Kind;
+use super::difference::{Kind, SURROUNDINGS};
 use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts, status_word};
-use super::token::{Token, tokens};
+use super::token::segments;
 
 /// Columns of a terminal.
 pub(super) const WIDTH: usize = 80;
@@ -77,7 +77,10 @@ impl Report {
             heading(f, if judged { "fields that differ" } else { "differs, not judged yet" })?;
             for field in loud {
                 row(f, field)?;
-                examples(f, field, colour)?;
+                // The table above has them.
+                if field.field != "status" || self.statuses.is_empty() {
+                    examples(f, field, colour)?;
+                }
             }
         }
         if !quiet.is_empty() {
@@ -86,7 +89,9 @@ impl Report {
                 row(f, field)?;
                 if field.blind_rate < 1.0 {
                     let blind = percent(field.blind_rate);
-                    writeln!(f, "    a fault in less than {blind} of the answers would not be seen")?;
+                    // Where it always varies, the rest of it alone is compared.
+                    let rest = if field.noise_rate < 1.0 { "" } else { "beside what varies, " };
+                    writeln!(f, "    {rest}a fault in less than {blind} of answers would not be seen")?;
                 } else {
                     writeln!(f, "    a fault here would not be seen")?;
                 }
@@ -170,7 +175,8 @@ impl Report {
             line(f, "seen", &format!("{first} to {last}"))?;
         }
         if let Some(began) = &self.began {
-            line(f, "began anew", &format!("{}: {}", began.at, began.why))?;
+            line(f, "began anew", &began.at)?;
+            line(f, "because", &began.why)?;
         }
         if self.latency.control.p50_seconds.or(self.latency.candidate.p50_seconds).is_some() {
             let quantiles = |Quantiles { p50_seconds, p99_seconds }: Quantiles| {
@@ -198,10 +204,11 @@ impl Report {
             if let Some(hint) = &pair.hint {
                 writeln!(f, "      {}", cut(hint, WIDTH - 6))?;
             }
-            if let Some(request) = pair.requests.first() {
+            for request in pair.requests.iter().take(MAX_EXAMPLES) {
                 let number = numbered(request.number);
-                let text = format!("{number}{} {} {}", request.seen, request.method, request.target);
-                writeln!(f, "      {}", cut(&text, WIDTH - 6))?;
+                let id = request.request_id.as_deref().unwrap_or_default();
+                let text = format!("{number}{} {} {}  {id}", request.seen, request.method, request.target);
+                writeln!(f, "      {}", cut(text.trim_end(), WIDTH - 6))?;
             }
         }
         Ok(())
@@ -250,9 +257,9 @@ fn shortened(name: &str, width: usize) -> String {
 }
 
 fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
-    let kinds = field.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     if field.kinds.iter().any(|kind| *kind != Kind::Value) {
-        writeln!(f, "    differs in {kinds}")?;
+        let kinds = field.kinds.iter().map(|kind| said(*kind)).collect::<Vec<_>>().join(", ");
+        writeln!(f, "    {kinds}")?;
     }
     let shown = |at: usize| {
         let sides = |at: usize| field.examples.get(at).map(|example| (&example.control, &example.candidate));
@@ -279,6 +286,19 @@ fn examples(f: &mut String, field: &FieldReport, colour: bool) -> fmt::Result {
     Ok(())
 }
 
+/// In which way a field differs, in words.
+const fn said(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Value => "another value",
+        Kind::Type => "another type",
+        Kind::Missing => "only the monolith has it",
+        Kind::Extra => "only the service has it",
+        Kind::Length => "another length",
+        Kind::Members => "other members",
+        Kind::Order => "another order",
+    }
+}
+
 /// `#17 `, by which the request can be asked again.
 fn numbered(number: Option<u64>) -> String {
     number.map_or_else(String::new, |number| format!("#{number} "))
@@ -294,55 +314,68 @@ pub(super) fn side_lines(control: Option<&str>, candidate: Option<&str>, colour:
     vec![format!("      {:<9} {a}", "monolith"), format!("      {:<9} {b}", "service")]
 }
 
-/// Both sides with the part that differs marked.
+/// Both sides with the parts that differ marked; what is kept of two different texts may be the same.
 fn marked(control: &str, candidate: &str, colour: bool) -> [String; 2] {
-    let (a, b) = (tokens(control), tokens(candidate));
-    let start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
-    let most = a.len().min(b.len()) - start;
-    let end = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
-    let letters = |tokens: &[Token<'_>]| {
-        let middle = tokens.get(start..tokens.len() - end).unwrap_or_default();
-        middle.iter().flat_map(|token| token.text.chars()).collect::<Vec<_>>()
-    };
-    let (left, right) = (letters(&a), letters(&b));
-    let prefix = left.iter().zip(&right).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
-    let side = |tokens: &[Token<'_>], [open, close]: [&str; 2]| {
-        let text =
-            |part: Option<&[Token<'_>]>| part.unwrap_or_default().iter().map(|token| token.text).collect::<String>();
-        let behind = tokens.len() - end;
-        let (before, middle) = (text(tokens.get(..start)), text(tokens.get(start..behind)));
-        // Of a token that is too long to be shown only what differs is marked.
-        let (same, middle) = if middle.width() > ROOM / 2 { middle.split_at(prefix) } else { ("", middle.as_str()) };
-        let middle = cut(middle, ROOM / 2);
-        let left = ROOM.saturating_sub(middle.width());
-        let head = cut_front(&format!("{before}{same}"), left / 2);
-        let tail = cut(&text(tokens.get(behind..)), left.saturating_sub(head.width()));
-        format!("{head}{open}{middle}{close}{tail}").trim_end().to_owned()
-    };
+    if control == candidate {
+        return [control, candidate].map(|text| cut(text, ROOM));
+    }
+    let segments = segments(control, candidate);
     let marks =
         if colour { [["\u{1b}[31m", "\u{1b}[0m"], ["\u{1b}[32m", "\u{1b}[0m"]] } else { [["[-", "-]"], ["{+", "+}"]] };
-    [side(&a, marks[0]), side(&b, marks[1])]
+    // The part that an example was made of stands where its surroundings begin to be cut; of others the first one is as good.
+    let columns = |from: usize, side: usize| -> usize {
+        segments.iter().take(from).map(|segment| segment.sides.get(side).map_or(0, |text| tame(text).width())).sum()
+    };
+    let differing = segments.iter().enumerate().filter(|(_, segment)| !segment.same).map(|(at, _)| at);
+    let meant = if control.starts_with('…') {
+        differing.min_by_key(|at| columns(*at, 0).abs_diff(SURROUNDINGS + 1))
+    } else {
+        differing.min()
+    };
+    [0, 1].map(|side| {
+        let runs = segments.iter().map(|segment| (tame(segment.sides.get(side).unwrap_or(&"")), segment.same));
+        let runs: Vec<_> = runs.collect();
+        let all: usize = runs.iter().map(|(text, _)| text.width()).sum();
+        // A token that is too long to be shown begins where the other side's is another.
+        let same = meant.and_then(|at| segments.get(at)).map_or(0, |segment| {
+            let [a, b] = segment.sides;
+            let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.width().unwrap_or(0));
+            if segment.sides.iter().any(|text| text.width() > ROOM / 2) { same.sum() } else { 0 }
+        });
+        let focus = meant.map_or(0, |at| columns(at, side)) + same;
+        let from = if all <= ROOM { 0 } else { focus.saturating_sub(ROOM / 3).min(all - ROOM) };
+        written(&runs, from, marks[side])
+    })
 }
 
-/// The last columns of a text: what stands before a difference.
-fn cut_front(text: &str, width: usize) -> String {
-    let text = cut(text, usize::MAX);
-    if text.width() <= width {
-        return text;
+/// The columns of a line from one on, with marks around what differs, and `…` where something is cut.
+fn written(runs: &[(String, bool)], from: usize, [open, close]: [&str; 2]) -> String {
+    let all: usize = runs.iter().map(|(text, _)| text.width()).sum();
+    let to = from + ROOM;
+    let mut out = String::new();
+    let mut column = 0;
+    for (text, same) in runs {
+        let mut shown = String::new();
+        for c in text.chars() {
+            let width = c.width().unwrap_or(0);
+            let is_cut = column == from && from > 0 || column + width > to || column + width == to && all > to;
+            if column >= from && column < to {
+                shown.push(if is_cut { '…' } else { c });
+            }
+            column += width;
+        }
+        if *same {
+            out.push_str(&shown);
+        } else if !shown.is_empty() {
+            out.extend([open, &*shown, close]);
+        }
     }
-    let mut columns = 0;
-    let from = text.char_indices().rev().find(|(_, c)| {
-        columns += c.width().unwrap_or(0);
-        columns >= width
-    });
-    let kept = from.and_then(|(at, c)| text.get(at + c.len_utf8()..)).unwrap_or_default();
-    if width == 0 { String::new() } else { format!("…{kept}") }
+    out.trim_end().to_owned()
 }
 
 /// At most this many columns, and nothing that moves the cursor or turns the direction: an answer may hold anything.
 pub(super) fn cut(text: &str, width: usize) -> String {
-    let tame = |c: char| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c };
-    let mut out: String = text.chars().map(tame).collect();
+    let mut out = tame(text);
     if out.width() > width {
         let mut columns = 0;
         let end = out.char_indices().find(|(_, c)| {
@@ -353,6 +386,17 @@ pub(super) fn cut(text: &str, width: usize) -> String {
         out.push('…');
     }
     out
+}
+
+/// A text in which every character is seen and has a width of its own.
+fn tame(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' => '↵',
+        '\t' => '⇥',
+        c if c.is_control() || is_invisible(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// What joins, separates and turns around: no terminal agrees with another on its width.
@@ -394,5 +438,38 @@ pub(super) fn duration(seconds: Option<f64>) -> String {
         Some(seconds) if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
         Some(seconds) if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
         Some(seconds) => format!("{seconds:.2} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_marked_in_its_surroundings() {
+        let long = "lorem ipsum ".repeat(4);
+        for (control, candidate, expected) in [
+            ("price 10 EUR", "price 99 EUR", ["price [-10-] EUR", "price {+99+} EUR"]),
+            ("n=a1; p=10;", "n=b2; p=99;", ["n=[-a1-]; p=[-10-];", "n={+b2+}; p={+99+};"]),
+            // What is kept of two values may be the same.
+            ("bytes(5)", "bytes(5)", ["bytes(5)", "bytes(5)"]),
+            ("one\n\ttwo", "one\n\tthree", ["one↵⇥[-two-]", "one↵⇥{+three+}"]),
+            ("a", "a b", ["a", "a{+ b+}"]),
+            (
+                &format!("…{long}price 10 EUR {long}…"),
+                &format!("…{long}price 99 EUR {long}…"),
+                [
+                    "… lorem ipsum price [-10-] EUR lorem ipsum lorem ipsum lorem ip…",
+                    "… lorem ipsum price {+99+} EUR lorem ipsum lorem ipsum lorem ip…",
+                ],
+            ),
+        ] {
+            let found = marked(control, candidate, false);
+            assert_eq!(found, expected, "{control:?} {candidate:?}");
+            assert!(found.iter().all(|line| line.width() <= ROOM + 4), "{found:?}");
+        }
+        let [a, b] = marked(&"x".repeat(500), &format!("{}y", "x".repeat(300)), false);
+        assert!(a.contains("[-") && b.contains("y+}"), "{a}\n{b}");
+        assert_eq!(marked("a 1", "a 2", true), ["a \u{1b}[31m1\u{1b}[0m", "a \u{1b}[32m2\u{1b}[0m"]);
     }
 }

@@ -29,7 +29,7 @@ const MAX_PAIRS: usize = 60_000;
 const INFORMATIVE: usize = 8;
 
 /// The least length of a run of base64 that is taken for one token.
-const LONG_RUN: usize = 20;
+const LONG_RUN: usize = 12;
 
 /// A differing part of a field: its classes, and hashes of the tokens before and behind it. No value is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,8 +58,8 @@ pub(super) struct Parts {
     pub(super) hunks: Vec<Hunk>,
     /// Whether what is the same in both holds information.
     pub(super) rest: bool,
-    /// Where the first difference begins: a byte of each text.
-    pub(super) first: [usize; 2],
+    /// Where each of these begins: a byte of both texts.
+    pub(super) places: Vec<[usize; 2]>,
 }
 
 /// The tokens of a text; joined they are the text.
@@ -180,19 +180,74 @@ fn time(bytes: &[u8]) -> Option<usize> {
 /// Where two texts differ.
 pub(super) fn parts(control: &str, candidate: &str) -> Parts {
     let (a, b) = (tokens(control), tokens(candidate));
-    let start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
-    let most = a.len().min(b.len()) - start;
-    let end = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
-    let (middle_a, middle_b) = (between(&a, start, end), between(&b, start, end));
-    let same = common(middle_a, middle_b);
-    let mut whole: Vec<(usize, usize)> = (0..start).map(|at| (at, at)).collect();
-    whole.extend(same.into_iter().map(|(x, y)| (x + start, y + start)));
-    whole.extend((0..end).map(|at| (a.len() - end + at, b.len() - end + at)));
-    let first = [&a, &b].map(|tokens| tokens.iter().take(start).map(|token| token.text.len()).sum());
+    let whole = pairs(&a, &b);
     let rest: Vec<&str> = whole.iter().filter_map(|(x, _)| a.get(*x)).map(|token| token.text).collect();
     let rest = rest.iter().map(|text| text.len()).sum::<usize>() >= INFORMATIVE
         || rest.iter().any(|text| text.chars().any(char::is_alphanumeric));
-    Parts { hunks: hunks(&a, &b, &whole), rest, first }
+    let (mut hunks, mut places) = (Vec::new(), Vec::new());
+    each_gap(&a, &b, &whole, |gap| {
+        let classes = gap.left.iter().chain(gap.right).filter(|token| token.class != class::SPACE);
+        let classes = classes.fold(0, |sum, token| sum | token.class);
+        let neighbour = |at: Option<&Token<'_>>, none| at.map_or(none, |token| short(token.text));
+        hunks.push(Hunk {
+            classes: if classes == 0 { class::SPACE } else { classes },
+            before: neighbour(gap.before, 1),
+            behind: neighbour(gap.behind, 2),
+        });
+        places.push(gap.at);
+    });
+    Parts { hunks, rest, places }
+}
+
+/// A part of two texts: of both sides the same, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment<'a> {
+    pub(super) sides: [&'a str; 2],
+    pub(super) same: bool,
+}
+
+/// Two texts as what is the same in both and what is not, in turn.
+pub(super) fn segments<'a>(control: &'a str, candidate: &'a str) -> Vec<Segment<'a>> {
+    let (a, b) = (tokens(control), tokens(candidate));
+    let mut out = Vec::new();
+    let mut from = [0, 0];
+    let side = |from: [usize; 2], to: [usize; 2]| {
+        [control.get(from[0]..to[0]).unwrap_or_default(), candidate.get(from[1]..to[1]).unwrap_or_default()]
+    };
+    let mut add = |sides: [&'a str; 2], same| {
+        if sides != ["", ""] {
+            out.push(Segment { sides, same });
+        }
+    };
+    each_gap(&a, &b, &pairs(&a, &b), |gap| {
+        let whole = [gap.at[0] + length(gap.left), gap.at[1] + length(gap.right)];
+        // White space at an end of it is the same where both have it.
+        let space = |ends: [Option<&Token<'_>>; 2]| match ends {
+            [Some(a), Some(b)] if a == b && a.class == class::SPACE => a.text.len(),
+            _ => 0,
+        };
+        let before = space([gap.left.first(), gap.right.first()]);
+        let is_more = gap.left.len().min(gap.right.len()) > usize::from(before > 0);
+        let behind = if is_more { space([gap.left.last(), gap.right.last()]) } else { 0 };
+        let (start, end) = (gap.at.map(|at| at + before), whole.map(|at| at - behind));
+        add(side(from, start), true);
+        add(side(start, end), false);
+        from = end;
+    });
+    add(side(from, [control.len(), candidate.len()]), true);
+    out
+}
+
+/// The tokens that are the same on both sides, as rising pairs of places.
+fn pairs(a: &[Token<'_>], b: &[Token<'_>]) -> Vec<(usize, usize)> {
+    let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let most = a.len().min(b.len()) - start;
+    let end = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
+    let mut whole: Vec<(usize, usize)> = (0..start).map(|at| (at, at)).collect();
+    let same = common(between(a, start, end), between(b, start, end));
+    whole.extend(same.into_iter().map(|(x, y)| (x + start, y + start)));
+    whole.extend((0..end).map(|at| (a.len() - end + at, b.len() - end + at)));
+    whole
 }
 
 fn between<'t, 'a>(tokens: &'t [Token<'a>], start: usize, end: usize) -> &'t [Token<'a>] {
@@ -207,27 +262,43 @@ fn common(a: &[Token<'_>], b: &[Token<'_>]) -> Vec<(usize, usize)> {
     super::align::longest(a.len(), b.len(), |x, y| a.get(x) == b.get(y))
 }
 
-/// The parts between what is common. White space alone does not part two of them.
-fn hunks(a: &[Token<'_>], b: &[Token<'_>], common: &[(usize, usize)]) -> Vec<Hunk> {
+/// What lies between two tokens that are common to both sides.
+struct Gap<'t, 'a> {
+    left: &'t [Token<'a>],
+    right: &'t [Token<'a>],
+    before: Option<&'t Token<'a>>,
+    behind: Option<&'t Token<'a>>,
+    /// Where it begins: a byte of both texts.
+    at: [usize; 2],
+}
+
+/// The parts in which the two sides differ. White space alone does not part two of them.
+fn each_gap<'t, 'a>(
+    a: &'t [Token<'a>],
+    b: &'t [Token<'a>],
+    common: &[(usize, usize)],
+    mut found: impl FnMut(&Gap<'t, 'a>),
+) {
     let is_space = |(x, _): &(usize, usize)| a.get(*x).is_some_and(|token| token.class == class::SPACE);
     // White space anchors nothing: it is everywhere.
-    let anchors: Vec<(usize, usize)> = common.iter().filter(|pair| !is_space(pair)).copied().collect();
-    let mut out = Vec::new();
-    let mut from = (0, 0);
-    let mut before = 1;
-    for place in anchors.iter().map(Some).chain([None]) {
+    let anchors = common.iter().filter(|pair| !is_space(pair));
+    let (mut from, mut at, mut before) = ((0, 0), [0, 0], None);
+    for place in anchors.map(Some).chain([None]) {
         let (x, y) = place.copied().unwrap_or((a.len(), b.len()));
         let (left, right) = (a.get(from.0..x).unwrap_or_default(), b.get(from.1..y).unwrap_or_default());
-        let behind = place.and_then(|(x, _)| a.get(*x)).map_or(2, |token| short(token.text));
+        let behind = place.and_then(|(x, _)| a.get(*x));
         if left != right {
-            let classes = left.iter().chain(right).filter(|token| token.class != class::SPACE);
-            let classes = classes.fold(0, |sum, token| sum | token.class);
-            out.push(Hunk { classes: if classes == 0 { class::SPACE } else { classes }, before, behind });
+            found(&Gap { left, right, before, behind, at });
         }
+        let anchor = behind.map_or(0, |token| token.text.len());
+        at = [at[0] + length(left) + anchor, at[1] + length(right) + anchor];
         from = (x + 1, y + 1);
         before = behind;
     }
-    out
+}
+
+fn length(tokens: &[Token<'_>]) -> usize {
+    tokens.iter().map(|token| token.text.len()).sum()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
@@ -318,6 +389,7 @@ mod tests {
             ("550e8400-e29b-41d4-a716-446655440000", &[UUID]),
             ("id=a1b2c3", &[WORD, PUNCTUATION, OPAQUE]),
             ("q83vEjRWeJq83v+EjRW/eJo=", &[OPAQUE]),
+            ("?ref=fW7-dKq2_ZbL0cTe", &[PUNCTUATION, WORD, PUNCTUATION, OPAQUE]),
             ("/wp-content/uploads/2026/photo.jpg", &[2, 4, 2, 4, 2, 4, 2, 8, 2, 4, 2, 4]),
             ("größe", &[WORD]),
         ] {
@@ -336,6 +408,18 @@ mod tests {
         assert_eq!((noise.hunks[0].before, noise.hunks[0].behind), (again.hunks[0].before, again.hunks[0].behind));
         assert!(both.rest && !parts("10", "11").rest && !parts("- 10", "- 11").rest);
         assert_eq!(parts("john smith", "mary jones").hunks.len(), 1);
+    }
+
+    #[test]
+    fn places_and_segments_say_where_two_texts_differ() {
+        let (a, b) = ("n=a1b2; price 10 EUR", "n=c3; price 9900 EUR");
+        assert_eq!(parts(a, b).places, [[2, 2], [13, 11]]);
+        let found = segments(a, b);
+        for (side, whole) in [a, b].into_iter().enumerate() {
+            assert_eq!(found.iter().map(|segment| segment.sides[side]).collect::<String>(), whole);
+        }
+        assert_eq!(found.iter().filter(|segment| !segment.same).count(), 2);
+        assert_eq!(segments("a", "a"), [Segment { sides: ["a", "a"], same: true }]);
     }
 
     #[test]

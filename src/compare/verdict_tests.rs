@@ -22,7 +22,7 @@ pub(in crate::compare) fn answer(status: u16, pairs: &[(&str, &str)], body: impl
     }
 }
 
-fn typed(media: &str, body: &'static str) -> Answer {
+fn typed(media: &str, body: impl Into<Bytes>) -> Answer {
     answer(200, &[("content-type", media)], body)
 }
 
@@ -105,6 +105,14 @@ fn bodies_are_compared_by_their_media_type() {
             "<ul><li>two<i>m2</i><li>one<i>m1</i></ul>",
             "body > ul order ul > li[*] > i",
         ),
+        // The same in a list without a key.
+        (
+            "application/json",
+            r#"[["one","n1"],["two","n2"],["three","n3"]]"#,
+            r#"[["two","m2"],["three","m3"]]"#,
+            "$[*][*] $[*]",
+        ),
+        ("application/json", r#"[["one","n1"],["two","n2"]]"#, r#"[["two","m2"],["one","m1"]]"#, "$ order $[*][*]"),
         ("application/octet-stream", "a", "b", "body"),
         ("application/octet-stream", "a", "", "body"),
     ] {
@@ -117,6 +125,29 @@ fn bodies_are_compared_by_their_media_type() {
     // Without a type, what it holds decides.
     assert_eq!(said(&answer(200, &[], r#"{"a":1}"#), &answer(200, &[], r#"{"a":2}"#)), "$.a");
     assert_eq!(said(&answer(200, &[], &[0xff, 0][..]), &answer(200, &[], &[0xff, 1][..])), "body");
+}
+
+#[test]
+fn of_many_elements_that_all_differ_one_that_came_is_one_difference() {
+    let page = |side: &str, from: usize| {
+        let rows = (from..3000).map(|row| format!("<li>Item {row} of many<i>{side}{}</i></li>", row * 7));
+        typed("text/html", format!("<ul>{}</ul>", rows.collect::<String>()))
+    };
+    let list = |side: &str, from: usize| {
+        let rows = (from..3000).map(|row| format!("[\"Item {row} of many\",\"{side}{}\"]", row * 7));
+        typed("application/json", format!("[{}]", rows.collect::<Vec<_>>().join(",")))
+    };
+    let rules = Rules::default();
+    let request = Request { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" };
+    for (control, candidate, inner, outer) in
+        [(page("a", 1), page("b", 0), "ul > li[*] > i", "ul > li[*]"), (list("a", 1), list("b", 0), "$[*][*]", "$[*]")]
+    {
+        let found = compare(&request, &control, &candidate, &rules).differences;
+        let fields: Vec<_> = found.iter().map(|found| (found.field.as_str(), found.kind)).collect();
+        assert_eq!(fields, [(inner, Kind::Value), (outer, Kind::Extra)]);
+        // The texts by which elements are known are the same: of the others one token differs.
+        assert!(found[0].hunks.len() == 1, "{:?}", found[0].hunks);
+    }
 }
 
 #[test]
@@ -215,8 +246,7 @@ fn examples_show_what_their_level_allows() {
             .iter()
             .map(|found| {
                 found
-                    .example
-                    .as_ref()
+                    .first_example()
                     .map(|e| (e.control.as_deref().unwrap_or(""), e.candidate.as_deref().unwrap_or("")))
             })
             .collect::<Vec<_>>();

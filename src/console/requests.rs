@@ -130,7 +130,7 @@ pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
         }
         @for difference in &compared.differences {
             p { code { (plain(&difference.field)) } " " span.pill.n { (difference.kind.as_str()) } @if noise.contains(&difference.field) { " " span.pill.n { "noise" } } }
-            @if let Some(example) = &difference.example { (sides(example.control.as_deref(), example.candidate.as_deref(), values)) }
+            @if let Some(example) = difference.first_example() { (sides(example.control.as_deref(), example.candidate.as_deref(), values)) }
         }
         @if compared.more > 0 { p.lab { "And " (compared.more) " more fields." } }
         p.lab { (all) }

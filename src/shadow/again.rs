@@ -103,7 +103,7 @@ impl ShadowTraffic {
                 compare(request, &both.control.answer, &both.candidate.answer, evidence.rules())
             })
         };
-        Some(report.with(outcome, |field| evidence.is_noise(field)))
+        Some(report.with(outcome, |difference| evidence.is_noise(difference)))
     }
 
     async fn side(

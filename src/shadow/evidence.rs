@@ -10,8 +10,8 @@ use super::now;
 use super::replays::Replays;
 use super::rows::{Kept, Rows};
 use crate::compare::{
-    Answer, Evidence, Exchange, KeptRequest, Learned, Millis, NoiseBudget, Outcome, Report, Request, Rules, Took,
-    Verdict,
+    Answer, Difference, Evidence, Exchange, KeptRequest, Learned, Millis, NoiseBudget, Outcome, Report, Request, Rules,
+    Took, Verdict,
 };
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::route::Route;
@@ -164,8 +164,8 @@ impl RouteEvidence {
         self.with(|evidence| evidence.kept_request(number))
     }
 
-    pub(super) fn is_noise(&self, field: &str) -> bool {
-        self.with(|evidence| evidence.is_noise(field))
+    pub(super) fn is_noise(&self, difference: &Difference) -> bool {
+        self.with(|evidence| evidence.is_noise(difference))
     }
 
     pub(super) fn hurl(&self) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::deliver::ShadowTraffic;
 use super::now;
 use super::recent::RecentCopy;
-use crate::compare::Report;
+use crate::compare::{Difference, Report};
 
 impl ShadowTraffic {
     /// What is known of a route, or what came within the last so long; `None` if it compares nothing.
@@ -53,9 +53,8 @@ impl ShadowTraffic {
     pub fn compared(&self, route: &str, request_id: &str) -> Option<(RecentCopy, Vec<String>)> {
         let compared = self.recent().find(route, request_id)?;
         let evidence = self.archive().find(route);
-        let is_noise = |field: &String| evidence.as_ref().is_some_and(|evidence| evidence.is_noise(field));
-        let fields = compared.differences.iter().map(|difference| difference.field.clone());
-        let noise = fields.filter(is_noise).collect();
+        let is_noise = |found: &&Difference| evidence.as_ref().is_some_and(|evidence| evidence.is_noise(found));
+        let noise = compared.differences.iter().filter(is_noise).map(|found| found.field.clone()).collect();
         Some((compared, noise))
     }
 }

@@ -85,7 +85,7 @@ fn told(outcome: &Outcome, control: &Answer, rules: &Rules) {
     for difference in &outcome.differences {
         let field = &difference.field;
         assert!(field == OTHER || FieldPath::parse(field).is_ok_and(|path| path.to_string() == *field), "{field:?}");
-        let example = difference.example.as_ref().map(|it| [&it.control, &it.candidate]);
+        let example = difference.first_example().map(|it| [&it.control, &it.candidate]);
         let texts = example.into_iter().flatten().flatten().chain([field]);
         silent(texts.map(String::as_str));
     }
