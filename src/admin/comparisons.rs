@@ -45,6 +45,7 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Api
             MoveRequest { route: &route, asked: reload::RequestedMove::Reset, author, expect_seq: None, write: false };
         let made = parts.reloader.turn(&request)?;
         parts.app.shadow.reset(&route, &who, &reason);
+        parts.gates.look_now();
         Ok::<_, NotMoved>(serde_json::json!({ "reset": route, "seq": made.seq, "who": made.who, "reason": reason }))
     };
     match tokio::task::spawn_blocking(resetting).await {

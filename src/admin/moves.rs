@@ -107,7 +107,9 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
         let evidence = parts.gates.report(&route).map(|report| report.why);
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
         let request = MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write };
-        parts.reloader.turn(&request).map(|moved| reload::MoveMade { evidence, ..moved })
+        let moved = parts.reloader.turn(&request)?;
+        parts.gates.look_now();
+        Ok(reload::MoveMade { evidence, ..moved })
     };
     match tokio::task::spawn_blocking(moving).await {
         Ok(Ok(moved)) => Reply::json(200, &moved),

@@ -33,6 +33,9 @@ pub fn journal(args: &JournalArgs) -> Exit {
             None => break,
         }
     }
+    if let (Some(route), true, false) = (&args.route, entries.is_empty(), args.json) {
+        term::say(&format!("nothing is written about a route `{route}`"));
+    }
     let last = args.last.map_or(0, |last| entries.len().saturating_sub(last));
     for entry in &entries[last..] {
         if args.json {

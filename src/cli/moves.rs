@@ -74,16 +74,18 @@ pub fn act(act: Act, args: &MoveArgs, from_start: bool) -> Exit {
 
 /// 1: refused; 2: not reachable, or not made.
 fn failed(error: &AdminError) -> Exit {
-    let AdminError::Refused { status: status @ (404 | 409 | 412), detail } = error else {
+    let AdminError::Refused { status: status @ (400 | 404 | 409 | 412), detail } = error else {
         term::fail(&error.to_string(), error.help());
         return Exit::Failed;
     };
     let help = match status {
-        412 => "look at `multilith journal ROUTE`, then say it again with the new `--expect-seq`",
-        404 => "`multilith status` has the names of the routes",
-        _ => "`multilith status` shows where the route stands",
+        412 => Some("look at `multilith journal ROUTE`, then say it again with the new `--expect-seq`"),
+        404 => Some("`multilith status` has the names of the routes"),
+        409 => Some("`multilith status` shows where the route stands"),
+        // What was written is wrong, wherever the route stands.
+        _ => None,
     };
-    term::fail(detail, Some(help));
+    term::fail(detail, help);
     Exit::Findings
 }
 
@@ -96,9 +98,9 @@ fn told(act: Act, moved: &Value) -> String {
             if let Some(evidence) = moved["evidence"].as_str().filter(|text| act == Act::Promote && !text.is_empty()) {
                 line = format!("{line}   (evidence: {evidence}; you moved it, not the gate)");
             }
-            let undo = if act == Act::Promote { "rollback" } else { "promote" };
             let everywhere = everywhere(&moved["replicas"]);
-            format!("{line}\nin force{everywhere}; undo: multilith {undo} {route}\n")
+            let undo = undo(act, route, moved).map_or_else(String::new, |undo| format!("; undo: {undo}"));
+            format!("{line}\nin force{everywhere}{undo}\n")
         }
         Act::Pause => format!("{route}  paused at {to}: it does not advance, and is rolled back if it must be\n"),
         Act::Resume => format!("{route}  goes on at {to}\n"),
@@ -111,6 +113,20 @@ fn told(act: Act, moved: &Value) -> String {
         text.push_str("NOT KEPT: the journal cannot be written, so a restart will not know of it\n");
     }
     text
+}
+
+/// What leads back to where the route stood, however far it was moved. Into a split only the file leads.
+fn undo(act: Act, route: &str, moved: &Value) -> Option<String> {
+    let verb = if act == Act::Promote { "rollback" } else { "promote" };
+    let goal = match (moved["from"]["stage"].as_str()?, moved["from"]["weight"].as_str()) {
+        ("split", _) => return None,
+        ("canary", Some(weight)) => format!("--weight {weight}"),
+        ("retired", _) => "--to retired --yes".to_owned(),
+        (stage, _) => format!("--to {stage}"),
+    };
+    // Nobody is promoted to 0 %: a roll-back to no clients stays one.
+    let goal = if goal == "--weight 0%" && verb == "promote" { return None } else { goal };
+    Some(format!("multilith {verb} {route} {goal}"))
 }
 
 /// ` on 3 of 3 replicas after 41 ms`; nothing where there is one.
@@ -151,11 +167,19 @@ mod tests {
         assert_eq!(
             told(Act::Promote, &moved),
             "read  canary 5% -> canary 25%   (evidence: not yet sure: failures (49 of 50); you moved it, not the gate)\n\
-             in force; undo: multilith rollback read\n"
+             in force; undo: multilith rollback read --weight 5%\n"
         );
+        let undone = |act, from: Value| undo(act, "read", &json!({ "from": from }));
+        let canary = json!({ "stage": "canary", "weight": "25%" });
+        assert_eq!(undone(Act::RollBack, canary).as_deref(), Some("multilith promote read --weight 25%"));
+        let monolith = json!({ "stage": "monolith" });
+        assert_eq!(undone(Act::Promote, monolith).as_deref(), Some("multilith rollback read --to monolith"));
+        let retired = json!({ "stage": "retired" });
+        assert_eq!(undone(Act::RollBack, retired).as_deref(), Some("multilith promote read --to retired --yes"));
+        assert_eq!(undone(Act::RollBack, json!({ "stage": "split" })), None);
         let mut everywhere = moved.clone();
         everywhere["replicas"] = json!({ "in_force": 3, "of": 3, "after_seconds": 0.041 });
-        assert!(told(Act::Promote, &everywhere).contains("in force on 3 of 3 replicas after 41 ms; undo"));
+        assert!(told(Act::Promote, &everywhere).contains("in force on 3 of 3 replicas after 41 ms; undo: "));
         everywhere["local"] = json!(true);
         assert!(told(Act::RollBack, &everywhere).contains("ON THIS REPLICA ALONE"));
         let lost =

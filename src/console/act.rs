@@ -321,7 +321,10 @@ async fn moved(
     let of = route.clone();
     let turn = move || {
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
-        moving.reloader.turn(&MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write })
+        let made =
+            moving.reloader.turn(&MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write })?;
+        moving.gates.look_now();
+        Ok(made)
     };
     match tokio::task::spawn_blocking(turn).await {
         Ok(Ok(made)) => Done::Said(told(verb, &made), Some(route)),

@@ -15,7 +15,7 @@ pub use report::{GateReport, Numbers, numbers};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -68,6 +68,7 @@ pub struct Gates {
     reports: Mutex<fleet::Reports>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
+    looking: OnceLock<Thread>,
 }
 
 struct Watched {
@@ -82,7 +83,14 @@ struct Watched {
 
 impl Gates {
     pub fn new(app: Arc<App>, journal: Arc<Journal>) -> Arc<Self> {
-        Arc::new(Self { app, journal, reports: Mutex::default(), mover: OnceLock::new(), routes: Mutex::default() })
+        Arc::new(Self {
+            app,
+            journal,
+            reports: Mutex::default(),
+            mover: OnceLock::new(),
+            routes: Mutex::default(),
+            looking: OnceLock::new(),
+        })
     }
 
     /// Begins to look. The thread ends when the last `Arc` of the gates is dropped.
@@ -90,8 +98,16 @@ impl Gates {
         assert!(self.mover.set(mover).is_ok(), "started once, with the server");
         let gates = Arc::downgrade(self);
         let looking = thread::Builder::new().name("gates".to_owned()).spawn(move || look_again_and_again(&gates));
-        if let Err(error) = looking {
-            tracing::error!(%error, "no thread for the gates: no route moves by itself");
+        match looking {
+            Ok(looking) => self.looking.set(looking.thread().clone()).expect("started once, with the server"),
+            Err(error) => tracing::error!(%error, "no thread for the gates: no route moves by itself"),
+        }
+    }
+
+    /// A dial moved: who asks for a report after this should get one of where the route stands now.
+    pub fn look_now(&self) {
+        if let Some(looking) = self.looking.get() {
+            looking.unpark();
         }
     }
 
@@ -271,7 +287,7 @@ impl Gates {
 
 fn look_again_and_again(gates: &Weak<Gates>) {
     loop {
-        thread::sleep(LOOK);
+        thread::park_timeout(LOOK);
         let Some(gates) = gates.upgrade() else { return };
         // A bug here must not end all gates: the next look may be fine, and it is said.
         if catch_unwind(AssertUnwindSafe(|| gates.look(Instant::now()))).is_err() {

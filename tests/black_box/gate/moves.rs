@@ -55,6 +55,23 @@ fn a_move_that_loses_a_race_is_412_and_says_what_is_in_force() {
 }
 
 #[test]
+fn what_undoes_a_move_leads_back_to_where_the_route_stood() {
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
+    let goals: [&[&str]; 4] =
+        [&["--weight", "100%"], &["--to", "migrated"], &["--to", "monolith"], &["--to", "shadow"]];
+    for (act, goal) in ["promote", "promote", "rollback", "rollback"].into_iter().zip(goals) {
+        let before = status(&edge);
+        let (code, said, error) = verb(&edge, &[&[act, "users"][..], goal].concat());
+        assert_eq!(code, 0, "{act} {goal:?}: {error}");
+        let undo = said.trim_end().rsplit_once("undo: multilith ").expect("how to undo it").1;
+        let undone = verb(&edge, &undo.split(' ').collect::<Vec<_>>());
+        assert_eq!(undone.0, 0, "{undo}: {}", undone.2);
+        let after = status(&edge);
+        assert_eq!((&after["stage"], &after["weight"]), (&before["stage"], &before["weight"]), "{undo}");
+    }
+}
+
+#[test]
 fn acts_that_make_no_sense_are_refused_with_a_reason() {
     let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
     let table = [
@@ -74,8 +91,18 @@ fn acts_that_make_no_sense_are_refused_with_a_reason() {
         let answer = post(&edge, act, body, &[]);
         assert_eq!(answer.status(), expected, "{act} {body}: {}", answer.text());
     }
-    assert_eq!(verb(&edge, &["promote", "nobody"]).0, 1);
-    assert_eq!(verb(&edge, &["promote", "users", "--to", "retired"]).0, 1, "needs --yes");
+    // 1: refused, whatever is wrong about it; 2 is for a proxy that is not reached.
+    for refused in [
+        &["promote", "nobody"][..],
+        &["promote", "users", "--to", "retired"],
+        &["promote", "users", "--to", "nowhere"],
+        &["promote", "users", "--weight", "200%"],
+        &["pause", "users", "--weight", "5%"],
+    ] {
+        assert_eq!(verb(&edge, refused).0, 1, "{refused:?}");
+    }
+    let (code, _, said) = verb(&edge, &["journal", "nobody"]);
+    assert_eq!((code, said.contains("nothing is written about a route `nobody`")), (0, true), "{said}");
     assert!(actions(&edge).is_empty());
 }
 
