@@ -1,7 +1,7 @@
 //! F1 of the inventory's endpoints against real route tables: `cargo bench --bench inventory [-- API…]`.
 //!
-//! `tests/bench/inventory/gen.py` and `sites.py` make the traffic: the tables of eight interfaces and three by hand, endpoints and values drawn by Zipf,
-//! 2 % 404, 1 % 401, 5 % scanner. Columns: precision, recall, F1, the share of requests whose endpoint is exact.
+//! `tests/bench/inventory/gen.py` and `sites.py` make the traffic: the tables of eight interfaces, three and six by hand,
+//! endpoints and values drawn by Zipf, 2 % 404, 1 % 401, 5 % scanner. Columns: precision, recall, F1, the share of requests whose endpoint is exact.
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a table of small numbers is printed")]
 
 use std::collections::{HashMap, HashSet};
