@@ -18,7 +18,7 @@ pub use button::press;
 pub use events::{Manner, filter, has_room, head as stream_head, stream};
 pub use learned::{report as learned_report, steps as next_steps};
 pub use pages::{PageRequest, PageServer};
-pub use plan::{Tried, tried};
+pub use plan::{Tried, tried, tried_all};
 pub use reply::Reply;
 pub use status::{
     Progress, RouteFigures, RouteStatus, Status, Window, progress, route_row, route_status, status,

@@ -109,7 +109,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
         let request = MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write };
         let moved = parts.reloader.turn(&request)?;
         parts.gates.look_now();
-        Ok(reload::MoveMade { evidence, ..moved })
+        Ok::<_, NotMoved>(reload::MoveMade { evidence, ..moved })
     };
     match tokio::task::spawn_blocking(moving).await {
         Ok(Ok(moved)) => Reply::json(200, &moved),

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::Parts;
 use super::reply::Reply;
-use crate::compile::{Compiled, Snapshot, compile};
-use crate::diagnostic::{Diagnostics, Entry, report};
+use crate::compile::{Compiled, Snapshot, compile_all};
+use crate::diagnostic::{Diagnostics, Entry, Sources, report, report_all};
 use crate::learn::AskedNames;
 use crate::plan::{PlanReport, plan};
 
@@ -47,19 +47,24 @@ pub struct Tried {
 
 /// Tries a whole file on what was recorded.
 pub fn tried(parts: &Parts, text: &str) -> Tried {
-    let (snapshot, diagnostics, variables) = compiled(text);
+    tried_all(parts, &Arc::new(Sources::one(NAME, text)))
+}
+
+/// The same for a configuration of several files.
+pub fn tried_all(parts: &Parts, sources: &Arc<Sources>) -> Tried {
+    let (snapshot, diagnostics, variables) = compiled(sources);
     let plan = snapshot.map(|snapshot| {
         let generation = parts.app.in_force.load();
         let dials = |id| Some(generation.route(Some(id)).dial);
         plan(&generation.snapshot, &dials, &snapshot, &parts.app.learner.recorded())
     });
-    Tried { diagnostics: report(&diagnostics, NAME, text).diagnostics, variables, plan }
+    Tried { diagnostics: report_all(&diagnostics, sources).diagnostics, variables, plan }
 }
 
 /// `POST /api/v1/check`: as `check --json`, with the variables that were not read.
 pub async fn check(body: Vec<u8>) -> Reply {
     asked(body, |text| {
-        let (_, diagnostics, variables) = compiled(text);
+        let (_, diagnostics, variables) = compiled(&Arc::new(Sources::one(NAME, text)));
         let found = report(&diagnostics, NAME, text);
         Reply::json(200, &json!({ "file": NAME, "diagnostics": found.diagnostics, "variables": variables }))
     })
@@ -115,7 +120,7 @@ pub async fn learn(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
             parts.app.learner.end_asking_for_plan();
             return Reply::json(200, &json!({ "asked": parts.app.learner.asked().in_words(), "seconds": 0 }));
         }
-        let (snapshot, diagnostics, _) = compiled(&sent.text);
+        let (snapshot, diagnostics, _) = compiled(&Arc::new(Sources::one(NAME, &sent.text)));
         let Some(snapshot) = snapshot else {
             let more = json!({ "diagnostics": report(&diagnostics, NAME, &sent.text).diagnostics });
             return Reply::problem_with(409, "the text has mistakes: what it asks about is not known", &more);
@@ -141,8 +146,8 @@ async fn asked(body: Vec<u8>, answer: impl FnOnce(&str) -> Reply + Send + 'stati
     }
 }
 
-/// The snapshot where there is one, what is to say, and the variables that the text names.
-fn compiled(text: &str) -> (Option<Snapshot>, Diagnostics, Vec<String>) {
+/// The snapshot where there is one, what is to say, and the variables that the texts name.
+fn compiled(sources: &Arc<Sources>) -> (Option<Snapshot>, Diagnostics, Vec<String>) {
     let variables = RefCell::new(Vec::<String>::new());
     let env = |name: &str| {
         let mut variables = variables.borrow_mut();
@@ -151,6 +156,6 @@ fn compiled(text: &str) -> (Option<Snapshot>, Diagnostics, Vec<String>) {
         }
         Some(PLACEHOLDER.to_owned())
     };
-    let Compiled { snapshot, diagnostics, .. } = compile(text, NAME, &env);
+    let Compiled { snapshot, diagnostics, .. } = compile_all(sources, &env, &|_| None);
     (snapshot, diagnostics, variables.take())
 }

@@ -324,7 +324,7 @@ async fn moved(
         let made =
             moving.reloader.turn(&MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write })?;
         moving.gates.look_now();
-        Ok(made)
+        Ok::<_, NotMoved>(made)
     };
     match tokio::task::spawn_blocking(turn).await {
         Ok(Ok(made)) => Done::Said(told(verb, &made), Some(route)),

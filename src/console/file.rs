@@ -8,36 +8,40 @@ use super::form::Form;
 use super::page::{Layout, prose, toml};
 use super::planned;
 use super::shown::{ago, plain};
-use crate::admin::{Parts, Tried, learned_report, next_steps, tried};
+use crate::admin::{Parts, Tried, learned_report, next_steps, tried, tried_all};
 use crate::compile::redacted;
-use crate::diagnostic::Entry;
+use crate::diagnostic::{Entry, Sources};
 use crate::reload::{FileText, InForceFile};
 
 /// Lines of the text that are drawn; the rest is downloaded.
 const MOST_LINES: usize = 3000;
 
+/// What a file with the lines of a proposal is called beside those that there are.
+const NEW_FILE: &str = "the lines to add";
+
 /// What became of a text in the box.
 pub struct Checked {
+    /// Empty where it was more than one file.
     text: String,
+    /// Lines that were tried as one more file of several.
+    added: Option<String>,
     found: Tried,
 }
 
 /// Looks at a text without files, environment or network, away from the listener's threads. `None`: that ended in a panic.
 pub async fn check(parts: &Arc<Parts>, text: &str) -> Option<Checked> {
-    look_at(parts, text.to_owned(), text.to_owned()).await
+    let (parts, text) = (Arc::clone(parts), text.to_owned());
+    look_at(move || Checked { found: tried(&parts, &text), text, added: None }).await
 }
 
-async fn look_at(parts: &Arc<Parts>, text: String, shown: String) -> Option<Checked> {
-    let parts = Arc::clone(parts);
-    let looked = move || Checked { found: tried(&parts, &text), text: shown };
-    tokio::task::spawn_blocking(looked).await.ok()
+async fn look_at(look: impl FnOnce() -> Checked + Send + 'static) -> Option<Checked> {
+    tokio::task::spawn_blocking(look).await.ok()
 }
 
-/// The text in force with the lines of one proposal behind it, tried at once. `None`: none was asked for, or there are several
-/// files, of which nobody knows which one should take the lines.
+/// The text in force with the lines of one proposal behind it, tried at once; of several files, with one more that has the lines.
+/// `None`: none was asked for.
 pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, in_force: &InForceFile, query: &Form) -> Option<Checked> {
     let (path, method) = (query.some("take")?, query.get("method"));
-    let [file] = in_force.files.as_slice() else { return None };
     if !frame.visitor.operates() {
         return None;
     }
@@ -46,8 +50,19 @@ pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, in_force: &InForce
         let steps = next_steps(parts, &generation, &learned_report(parts, &generation));
         steps.into_iter().find(|step| step.kind == "take" && step.path == path && step.method == method)?.toml
     };
-    let with_lines = |text: &str| format!("{}\n\n{lines}", text.trim_end());
-    look_at(parts, with_lines(&file.text), with_lines(&redacted(&file.text))).await
+    let parts = Arc::clone(parts);
+    if let [file] = in_force.files.as_slice() {
+        let with_lines = |text: &str| format!("{}\n\n{lines}", text.trim_end());
+        let (whole, shown) = (with_lines(&file.text), with_lines(&redacted(&file.text)));
+        return look_at(move || Checked { found: tried(&parts, &whole), text: shown, added: None }).await;
+    }
+    let mut sources = Sources::default();
+    for file in &in_force.files {
+        sources.push(&file.path, &file.text, false);
+    }
+    sources.push(NEW_FILE, &lines, false);
+    let sources = Arc::new(sources);
+    look_at(move || Checked { found: tried_all(&parts, &sources), text: String::new(), added: Some(lines) }).await
 }
 
 pub fn file(frame: &Layout<'_>, in_force: &InForceFile, checked: Option<&Checked>, word: &str) -> Markup {
@@ -112,7 +127,10 @@ fn outcome(checked: &Checked) -> Markup {
             }
             @if !variables.is_empty() { p.pad.dim { "Variables are named here, not read: " (plain(&variables.join(", "))) "." } }
             (mistakes(diagnostics))
-            @if !lines.is_empty() { pre tabindex="0" aria-labelledby="found-h" { (around(&checked.text, &lines)) } }
+            @if let Some(added) = &checked.added {
+                p.pad.dim { "Tried as one more file beside those in force; they may as well stand in one of them:" }
+                pre tabindex="0" aria-labelledby="found-h" { (toml(added, &[])) }
+            } @else if !lines.is_empty() { pre tabindex="0" aria-labelledby="found-h" { (around(&checked.text, &lines)) } }
         }
         @if let Some(plan) = plan { (planned::drawn(plan)) }
     }

@@ -262,6 +262,19 @@ fn a_proposal_is_planned_with_the_file_in_force() {
     let link = after(&inventory, "href=\"file?take=", '#').replace("&amp;", "&");
     let (status, _, page) = ask(&edge, "GET", &format!("/file?take={link}"), &[HTML], "");
     assert!(status == 200 && page.contains("What would change") && page.contains("[routes.catalog]"), "{page}");
+    // Of several files nobody knows which one should take the lines: they are tried as one more.
+    let folder = edge.path().with_file_name("routes.d");
+    std::fs::create_dir(&folder).expect("the folder takes another");
+    std::fs::write(folder.join("team.toml"), "[routes.team]\npath = \"/team\"\nstage = \"monolith\"\n")
+        .expect("a file");
+    let several = format!("include = [\"routes.d/*.toml\"]\n{}", edge.text(""));
+    edge.replace_file(&several);
+    let page = crate::harness::eventually("both files in force", || {
+        let page = ask(&edge, "GET", &format!("/file?take={link}"), &[HTML], "").2;
+        page.contains("team.toml").then_some(page)
+    });
+    let all = ["one more file", "may be put in force", "What would change", "[routes.catalog]"];
+    assert!(all.iter().all(|part| page.contains(part)), "{page}");
 }
 
 #[test]
