@@ -86,11 +86,12 @@ pub fn times(monolith: &[Option<f64>], service: &[Option<f64>], ends: (&str, &st
                 line class="gr" x1=(left) x2=(left + width) y1=(format!("{y:.1}")) y2=(format!("{y:.1}")) {}
                 text x=(left - 6.0) y=(format!("{:.1}", y + 3.0)) text-anchor="end" { (milliseconds(most * step / 3.0)) }
             }
-            @for mark in marks {
+            // Moves that follow each other closely have their words one below the other.
+            @for (index, mark) in marks.iter().enumerate() {
                 @let x = left + width * mark.at.clamp(0.0, 1.0);
                 @let (side, shift) = if mark.at > 0.8 { ("end", -4.0) } else { ("start", 4.0) };
                 line class="mv" x1=(format!("{x:.1}")) x2=(format!("{x:.1}")) y1="6" y2=(top + height) {}
-                text x=(format!("{:.1}", x + shift)) y="10" text-anchor=(side) { (mark.word) }
+                text x=(format!("{:.1}", x + shift)) y=(if index.is_multiple_of(2) { "10" } else { "21" }) text-anchor=(side) { (mark.word) }
             }
             @for points in place(monolith) { polyline class="li lm" points=(points) {} }
             @for points in place(service) { polyline class="li ls" points=(points) {} }

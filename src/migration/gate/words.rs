@@ -56,7 +56,11 @@ fn of(count: Count) -> String {
 
 /// How much evidence there is, as a person reads it.
 fn evidence(value: f64) -> String {
-    if value >= 1e6 { "above a million".to_owned() } else { format!("{value:.0}") }
+    if value >= 1e6 {
+        return "above a million".to_owned();
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a million")]
+    grouped(value.round() as u64)
 }
 
 pub(super) fn worse(reading: &Reading) -> String {
@@ -186,6 +190,7 @@ mod tests {
         {
             assert_eq!(share(ratio), text);
         }
+        assert_eq!([49.4, 48_497.0, 2e6].map(evidence), ["49", "48 497", "above a million"]);
         let rates = |requests, comparisons| Rates { requests, comparisons };
         let said = |what, rates| needs(what, rates).unwrap_or_default();
         assert_eq!(said(Needs::Requests(610), rates(5.0, 0.0)), "needs 610 more, about 2 min");
