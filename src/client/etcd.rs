@@ -31,6 +31,8 @@ pub(crate) struct Etcd {
     trust: Option<Arc<ClientConfig>>,
     login: Option<EtcdLogin>,
     token: Mutex<Option<Arc<str>>>,
+    /// Held by the one task that signs in: a password costs etcd a tenth of a second of its processor.
+    signing_in: tokio::sync::Mutex<()>,
     /// The longest that one member is waited for.
     patience: Duration,
 }
@@ -106,6 +108,7 @@ impl KeyIs<'_> {
 pub(crate) enum KeyAction<'a> {
     Put { key: &'a str, value: &'a str, lease: Option<&'a str> },
     Get(&'a str),
+    Delete(&'a str),
 }
 
 impl KeyAction<'_> {
@@ -119,6 +122,7 @@ impl KeyAction<'_> {
                 json!({ "request_put": put })
             }
             Self::Get(key) => json!({ "request_range": { "key": encoded(key) } }),
+            Self::Delete(key) => json!({ "request_delete_range": { "key": encoded(key) } }),
         }
     }
 }
@@ -137,7 +141,15 @@ impl Etcd {
             return Err(BadUrl(String::new()));
         }
         let current = AtomicUsize::new(0);
-        Ok(Self { members, current, trust: None, login: None, token: Mutex::default(), patience: ANSWER })
+        Ok(Self {
+            members,
+            current,
+            trust: None,
+            login: None,
+            token: Mutex::default(),
+            signing_in: tokio::sync::Mutex::default(),
+            patience: ANSWER,
+        })
     }
 
     /// The same, trusted in another way than by the authorities of this machine, as this user, and with this patience.
@@ -193,6 +205,10 @@ impl Etcd {
     /// The token of this user; `None`: etcd is used without a login.
     async fn token(&self) -> Result<Option<Arc<str>>, FetchError> {
         let Some(login) = &self.login else { return Ok(None) };
+        if let Some(token) = self.token.lock().clone() {
+            return Ok(Some(token));
+        }
+        let _alone = self.signing_in.lock().await;
         if let Some(token) = self.token.lock().clone() {
             return Ok(Some(token));
         }

@@ -1,6 +1,7 @@
 //! Keeps this replica listed by a lease, and stands for election whenever there is no leader.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Release};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -29,6 +30,7 @@ pub(super) async fn keep_listed(shared: Arc<Shared>) {
             Ok(()) => {
                 refused = 0;
                 shared.fine();
+                tell_what_is_unsent(&shared);
                 due.saturating_duration_since(Instant::now())
             }
             Err(error) => {
@@ -56,6 +58,19 @@ pub(super) async fn show_again_and_again(shared: Arc<Shared>) {
         shared.show();
         sleep(SHOWN).await;
     }
+}
+
+/// What was done here without etcd is told as soon as it answers: a wait that outlasted the outage lists nothing anew.
+fn tell_what_is_unsent(shared: &Arc<Shared>) {
+    let Some(follower) = shared.follower() else { return };
+    if shared.unsent.lock().is_empty() || shared.telling.swap(true, AcqRel) {
+        return;
+    }
+    let task = Arc::clone(shared);
+    shared.control.spawn_blocking(move || {
+        follower.connected();
+        task.telling.store(false, Release);
+    });
 }
 
 /// Prolongs the lease if that is due, says what is new, stands for election.
@@ -129,6 +144,25 @@ async fn stand(shared: &Shared) -> Result<(), FetchError> {
         shared.seen.lock().leader = Some((other.value.into(), other.created));
     }
     Ok(())
+}
+
+/// Leads no more, and lets another replica lead at once although the lease of this one goes on.
+pub(super) fn resign(shared: &Arc<Shared>) {
+    let term = {
+        let mut held = shared.held.lock();
+        let term = held.lease.term();
+        held.lease.lost();
+        term
+    };
+    let Some(term) = term else { return };
+    let task = Arc::clone(shared);
+    shared.control.spawn(async move {
+        let key = task.keys.key("leader");
+        let is_ours = [KeyIs::Created(&key, term)];
+        if let Err(error) = task.etcd.transaction(&is_ours, &[KeyAction::Delete(&key)], &[]).await {
+            task.trouble("no other replica can lead until this one's lease ends", &error);
+        }
+    });
 }
 
 /// Makes `format` if this is the first replica.

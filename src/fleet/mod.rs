@@ -131,6 +131,8 @@ struct Shared {
     unsent: Mutex<HashMap<Box<str>, writer::Kept>>,
     sums: Mutex<Sums>,
     reporting: std::sync::atomic::AtomicBool,
+    /// What is unsent is being told.
+    telling: std::sync::atomic::AtomicBool,
     /// What went wrong last, said once.
     trouble: Mutex<Option<String>>,
 }
@@ -173,6 +175,7 @@ impl Fleet {
             unsent: Mutex::new(unsent),
             sums: Mutex::default(),
             reporting: false.into(),
+            telling: false.into(),
             trouble: Mutex::default(),
         });
         shared.metrics.edge().fleet(0, false, false);

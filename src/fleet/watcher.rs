@@ -227,8 +227,9 @@ impl Shared {
     async fn hand_up(&self, mut news: Vec<DialNews>, button: Option<(ButtonRecord, i64)>) {
         let Some(follower) = self.follower() else { return };
         for one in &mut news {
-            let last = self.seen.lock().kept.get(&one.route).copied().unwrap_or(0);
-            if last > 0 && one.record.seq > last + 1 {
+            // A replica that joins later keeps the history from there on.
+            let last = self.seen.lock().kept.get(&one.route).copied();
+            if let Some(last) = last.filter(|last| one.record.seq > last + 1) {
                 let (first, end) =
                     (self.keys.journal(&one.route, last + 1), self.keys.journal(&one.route, one.record.seq));
                 match self.etcd.range(&first, &end, 0).await {
@@ -296,11 +297,11 @@ impl Heard for Gates {
 }
 
 /// A newer layout that asks for a newer reader: its dials are obeyed as far as they are understood, and nothing is written.
-fn format(shared: &Shared, entry: &KeyValue) {
+fn format(shared: &Arc<Shared>, entry: &KeyValue) {
     let Ok(format) = serde_json::from_str::<FormatRecord>(&entry.value) else { return };
     let too_new = format.min_reader > LAYOUT;
     if std::mem::replace(&mut shared.seen.lock().too_new, too_new) != too_new && too_new {
-        shared.held.lock().lease.lost();
+        keeper::resign(shared);
         tracing::error!(
             needed = format.min_reader,
             own = LAYOUT,

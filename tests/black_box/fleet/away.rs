@@ -52,6 +52,19 @@ fn without_etcd_dials_stay_and_a_roll_back_acts_here_and_is_told_later() {
 }
 
 #[test]
+fn a_roll_back_made_while_etcd_stood_still_is_told_although_no_connection_broke() {
+    // What is asked meanwhile is answered before the third of its names was tried in vain.
+    let etcd = Etcd::start("still").with_names(3);
+    let world = World::start(&etcd, 2, CANARY);
+    etcd.signal("STOP");
+    eventually("both notice", || world.edges.iter().all(|edge| !is_up(edge)).then_some(()));
+    let (status, said) = act(&world.edges[0], "rollback", &json!({ "to": "canary", "weight": "0%" }));
+    etcd.signal("CONT");
+    assert_eq!((status, &said["local"]), (200, &json!(true)), "{said}");
+    world.until_all_have("0%");
+}
+
+#[test]
 fn an_etcd_that_forgot_everything_gets_the_dials_back() {
     let mut etcd = Etcd::start("empty");
     let world = World::start(&etcd, 2, CANARY);

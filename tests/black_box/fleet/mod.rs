@@ -3,6 +3,7 @@
 mod away;
 mod judged;
 mod moved;
+mod newer;
 mod rates;
 mod signed_in;
 mod world;

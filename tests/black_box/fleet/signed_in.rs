@@ -1,8 +1,12 @@
-//! etcd with users: signed in, and again when a token is not valid any more.
+//! etcd with users, and over TLS: signed in, and again when a token is not valid any more.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
-use super::world::{CANARY, Etcd, World, act};
+use super::world::{CANARY, Etcd, World, act, dial};
 use crate::harness::{Reply, eventually};
 
 #[test]
@@ -31,4 +35,61 @@ fn a_token_that_is_no_longer_valid_is_renewed() {
     assert_eq!(moved.1["seq"], 2);
     world.until_all_have("30%");
     drop(std::fs::remove_file(folder));
+}
+
+/// A folder with an authority, and what it signed.
+struct Papers(PathBuf);
+
+impl Papers {
+    fn issue() -> Self {
+        let folder = std::env::temp_dir().join(format!("multilith-etcd-tls-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("made");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed");
+        fs::write(folder.join("ca.pem"), authority.pem()).expect("written");
+        for name in ["etcd", "edge"] {
+            let key = KeyPair::generate().expect("a key");
+            let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+            let signed = params.signed_by(&key, &authority).expect("signed");
+            fs::write(folder.join(format!("{name}.pem")), signed.pem()).expect("written");
+            fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("written");
+        }
+        Self(folder)
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.0.join(file).display().to_string()
+    }
+}
+
+impl Drop for Papers {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(Path::new(&self.0)));
+    }
+}
+
+#[test]
+fn etcd_over_tls_knows_the_replicas_by_their_certificates_and_no_stranger() {
+    let papers = Papers::issue();
+    let etcd = Etcd::start_with(
+        "tls",
+        &[
+            &format!("--cert-file={}", papers.path("etcd.pem")),
+            &format!("--key-file={}", papers.path("etcd.key")),
+            &format!("--trusted-ca-file={}", papers.path("ca.pem")),
+            "--client-cert-auth",
+        ],
+    );
+    let (ca, cert, key) = (papers.path("ca.pem"), papers.path("edge.pem"), papers.path("edge.key"));
+    let more = format!(", ca = \"{ca}\", cert = \"{cert}\", key = \"{key}\"");
+    let world = World::start_with(&etcd, 2, CANARY, &more, Reply::ok("service"));
+    assert_eq!(act(&world.edges[0], "promote", &json!({ "weight": "20%" })).0, 200);
+    world.until_all_have("20%");
+    // Without a certificate it is served with what its file says, and is told why.
+    let stranger = world.another(&etcd, "stranger", CANARY, &format!(", ca = \"{ca}\""));
+    stranger.await_log_line(&["etcd of the fleet", "cannot be listed"]);
+    assert!(stranger.metric("multilith_fleet_up", &[]) < 0.5);
+    assert_eq!(dial(&stranger).1, "10%");
+    assert_eq!(stranger.client().request("GET", "/users", &["X-User-Id: u1"]).status(), 200);
 }

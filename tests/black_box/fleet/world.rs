@@ -16,6 +16,8 @@ pub(crate) struct Etcd {
     child: Child,
     arguments: Vec<String>,
     url: String,
+    /// How many members the replicas believe it has.
+    names: usize,
     data: PathBuf,
 }
 
@@ -41,7 +43,7 @@ impl Etcd {
         ];
         let arguments: Vec<String> =
             fixed.into_iter().chain(more.iter().map(|argument| (*argument).to_owned())).collect();
-        let etcd = Self { child: spawn(&arguments), arguments, url, data };
+        let etcd = Self { child: spawn(&arguments), arguments, url, names: 1, data };
         if scheme == "http" {
             etcd.until_ready();
         }
@@ -52,6 +54,12 @@ impl Etcd {
         &self.url
     }
 
+    /// A question that it does not answer takes so many times as long before it fails.
+    pub(crate) fn with_names(mut self, names: usize) -> Self {
+        self.names = names;
+        self
+    }
+
     pub(crate) fn stop(&mut self) {
         self.child.kill().expect("a child can be killed");
         self.child.wait().expect("a child ends");
@@ -60,6 +68,12 @@ impl Etcd {
     pub(crate) fn start_again(&mut self) {
         self.child = spawn(&self.arguments);
         self.until_ready();
+    }
+
+    /// Sends a signal to it, by name: `STOP` and `CONT` let it stand still.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -s {name}");
     }
 
     /// The same addresses, and nothing in it.
@@ -85,6 +99,12 @@ impl Etcd {
         let response = client.try_response(false).ok()?;
         // Behind a sign-in every other answer is a refusal, and an answer.
         if response.status() == 200 { serde_json::from_slice(&response.body).ok() } else { Some(Value::Null) }
+    }
+
+    /// Writes a whole key, as another program may.
+    pub(crate) fn put(&self, key: &str, value: &str) {
+        let body = json!({ "key": STANDARD.encode(key), "value": STANDARD.encode(value) });
+        assert!(self.call("/v3/kv/put", &body).is_some_and(|answer| answer.is_object()), "{key}");
     }
 
     /// The values below a key, in the order of their keys.
@@ -123,9 +143,7 @@ impl Drop for Etcd {
 /// Replicas that share everything behind them.
 pub(crate) struct World {
     pub(crate) edges: Vec<Edge>,
-    #[allow(dead_code, reason = "serves as long as the world lives")]
     monolith: Origin,
-    #[allow(dead_code, reason = "serves as long as the world lives")]
     service: Origin,
 }
 
@@ -137,23 +155,29 @@ impl World {
         Self::start_with(etcd, replicas, route, "", Reply::ok("service"))
     }
 
-    /// `more`: of the inline table that says where etcd is.
+    /// `more`: of the inline table that says where etcd is. `route` may begin with keys of `[fleet]`.
     pub(crate) fn start_with(etcd: &Etcd, replicas: usize, route: &str, more: &str, service: Reply) -> Self {
         let monolith = Origin::saying("monolith");
         let service = Origin::start(move |_| service.clone());
-        let edges: Vec<Edge> = (1..=replicas)
-            .map(|number| {
-                let fleet = format!(
-                    "[fleet]\nname = \"edge-{number}\"\nttl = \"3s\"\netcd = {{ endpoints = [\"{}\"], prefix = \"{PREFIX}\"{more} }}\n",
-                    etcd.url()
-                );
-                Edge::before(&monolith).service("users", &service).with(&fleet).with(route).start()
-            })
-            .collect();
+        let replica = |number| Self::replica(etcd, &format!("edge-{number}"), (&monolith, &service), route, more);
+        let edges: Vec<Edge> = (1..=replicas).map(replica).collect();
         let world = Self { edges, monolith, service };
         eventually("a leader", || world.leader());
         eventually("all are listed", || (members(&world.edges[0]).len() == replicas).then_some(()));
         world
+    }
+
+    /// One more before the same monolith and service.
+    pub(crate) fn another(&self, etcd: &Etcd, name: &str, route: &str, more: &str) -> Edge {
+        Self::replica(etcd, name, (&self.monolith, &self.service), route, more)
+    }
+
+    fn replica(etcd: &Etcd, name: &str, (monolith, service): (&Origin, &Origin), route: &str, more: &str) -> Edge {
+        let fleet = format!(
+            "[fleet]\nname = \"{name}\"\nttl = \"3s\"\netcd = {{ endpoints = {:?}, prefix = \"{PREFIX}\"{more} }}\n",
+            vec![etcd.url(); etcd.names]
+        );
+        Edge::before(monolith).service("users", service).with(&fleet).with(route).start()
     }
 
     pub(crate) fn leader(&self) -> Option<usize> {

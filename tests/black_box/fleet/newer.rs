@@ -1,0 +1,103 @@
+//! Beside a newer program, and behind a history that is gone.
+
+use serde_json::{Value, json};
+
+use super::world::{CANARY, Etcd, PREFIX, World, act, dial, members};
+use crate::harness::eventually;
+
+/// The dial as it lies there, changed.
+fn changed(etcd: &Etcd, change: impl Fn(&mut Value)) -> String {
+    let mut record = etcd.values("dial/users").remove(0);
+    change(&mut record);
+    record.to_string()
+}
+
+#[test]
+fn what_a_newer_program_wrote_is_obeyed_and_kept_and_where_it_asks_for_a_newer_reader_nothing_is_written() {
+    let etcd = Etcd::start("newer");
+    let world = World::start(&etcd, 2, CANARY);
+    assert_eq!(act(&world.edges[0], "promote", &json!({ "weight": "20%" })).0, 200);
+    world.until_all_have("20%");
+    // A replica of tomorrow is there, and moves the route.
+    let member = json!({ "life": "x", "version": "9.9.9", "address": "10.0.0.9:9900", "generation": 1, "file": "f",
+        "seq": { "users": 2 }, "mood": "fine" });
+    etcd.put(&format!("{PREFIX}members/tomorrow"), &member.to_string());
+    etcd.put(&format!("{PREFIX}format"), &json!({ "v": 2, "min_reader": 1 }).to_string());
+    let moved = changed(&etcd, |record| {
+        record["v"] = json!(2);
+        record["seq"] = json!(2);
+        record["weight"] = json!("30%");
+        record["nonce"] = json!("tomorrow-2");
+        record["colour"] = json!({ "of": "tomorrow" });
+    });
+    etcd.put(&format!("{PREFIX}dial/users"), &moved);
+    world.until_all_have("30%");
+    let listed = eventually("the newer one is listed", || {
+        members(&world.edges[0]).into_iter().find(|member| member["name"] == "tomorrow")
+    });
+    assert_eq!((&listed["version"], &listed["seq"]["users"]), (&json!("9.9.9"), &json!(2)));
+    let (status, said) = act(&world.edges[1], "promote", &json!({ "weight": "40%" }));
+    assert_eq!((status, &said["seq"]), (200, &json!(3)), "{said}");
+    world.until_all_have("40%");
+    assert_eq!(etcd.values("dial/users")[0]["colour"]["of"], "tomorrow", "what is not known here is written back");
+    // From now on only newer programs may write.
+    etcd.put(&format!("{PREFIX}format"), &json!({ "v": 2, "min_reader": 2 }).to_string());
+    for edge in &world.edges {
+        edge.await_log_line(&["written by a newer program"]);
+    }
+    // An older program leads nobody, and stands in no newer one's way.
+    eventually("nobody leads", || world.leader().is_none().then_some(()));
+    eventually("the place of the leader is free", || etcd.values("leader").is_empty().then_some(()));
+    let (status, said) = act(&world.edges[0], "promote", &json!({ "weight": "50%" }));
+    assert_eq!((status, said["detail"].as_str().map(|why| why.contains("newer program"))), (503, Some(true)), "{said}");
+    let moved = changed(&etcd, |record| {
+        record["seq"] = json!(4);
+        record["weight"] = json!("60%");
+        record["nonce"] = json!("tomorrow-4");
+    });
+    etcd.put(&format!("{PREFIX}dial/users"), &moved);
+    world.until_all_have("60%");
+    // A stage that is not known here changes nothing.
+    let unknown = changed(&etcd, |record| {
+        record["seq"] = json!(5);
+        record["stage"] = json!("rainbow");
+        record["nonce"] = json!("tomorrow-5");
+    });
+    etcd.put(&format!("{PREFIX}dial/users"), &unknown);
+    world.edges[0].await_log_line(&["a dial cannot be understood"]);
+    assert_eq!(dial(&world.edges[0]), (4, "60%".to_owned()));
+}
+
+#[test]
+fn a_replica_whose_place_in_the_history_was_compacted_reads_everything_anew() {
+    let etcd = Etcd::start("compacted");
+    let world = World::start(&etcd, 2, CANARY);
+    let (sleeper, awake) = (&world.edges[1], &world.edges[0]);
+    sleeper.signal("STOP");
+    // More than its connection holds, in the range that it listens to.
+    let filler = "x".repeat(1 << 20);
+    for _ in 0..40 {
+        etcd.put(&format!("{PREFIX}c-filler"), &filler);
+    }
+    for weight in ["20%", "30%", "40%"] {
+        assert_eq!(act(awake, "promote", &json!({ "weight": weight })).0, 200);
+    }
+    let answer = etcd.call("/v3/kv/range", &json!({ "key": "YQ==" })).expect("etcd answers");
+    let revision = answer["header"]["revision"].clone();
+    assert!(
+        etcd.call("/v3/kv/compaction", &json!({ "revision": revision, "physical": true }))
+            .is_some_and(|a| a.is_object())
+    );
+    sleeper.signal("CONT");
+    world.until_all_have("40%");
+    assert_eq!(dial(sleeper).0, 3);
+    let page = sleeper.admin_json("GET", "/api/v1/journal?route=users").1;
+    let kept: Vec<_> = page["entries"].as_array().unwrap().iter().map(|entry| entry["seq"].clone()).collect();
+    assert_eq!(kept, [1, 2, 3], "what it missed is on its disk");
+    assert_eq!(act(sleeper, "promote", &json!({ "weight": "50%" })).0, 200);
+    world.until_all_have("50%");
+    println!(
+        "compacted: {}",
+        sleeper.log().lines().filter(|line| line.contains("etcd of the fleet")).collect::<Vec<_>>().join("\n")
+    );
+}
