@@ -9,7 +9,7 @@ use super::form::Form;
 use super::page::{Layout, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds};
 use super::verdict::{self, verdict, who_answers};
-use super::{needs, spark};
+use super::{fleet, needs, spark};
 use crate::admin::{RouteFigures, RouteStatus, Status, Window, route_row, status_without_routes};
 use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
@@ -89,6 +89,7 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
             }
             (pages(query, all))
         }
+        (fleet::section(frame))
     }
 }
 

@@ -5,6 +5,7 @@ mod board;
 mod differs;
 mod file;
 mod filter;
+mod fleet;
 mod form;
 mod inventory;
 mod journal;

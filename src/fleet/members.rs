@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Fleet, FleetRole};
 
 /// One replica, as `GET /api/v1/fleet` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub name: String,
     pub version: String,
@@ -22,6 +22,16 @@ pub struct Member {
     pub asked: bool,
     /// Entries of the journal that are in force there, by route.
     pub seq: BTreeMap<String, u64>,
+}
+
+/// The last entry of each route, on whichever replica it is in force.
+pub fn newest_dials(members: &[Member]) -> BTreeMap<&str, u64> {
+    let mut newest = BTreeMap::<&str, u64>::new();
+    for (route, seq) in members.iter().flat_map(|member| &member.seq) {
+        let known = newest.entry(route.as_str()).or_default();
+        *known = (*known).max(*seq);
+    }
+    newest
 }
 
 impl Fleet {

@@ -19,7 +19,7 @@ mod writer;
 
 pub use access::FleetError;
 pub use budgets::AskedRate;
-pub use members::Member;
+pub use members::{Member, newest_dials};
 pub use record::{ButtonRecord, DialRecord, DialText, LAYOUT};
 pub use rules::{Fate, FileMove, FileSays, Unsent, by_file, fate};
 pub use sums::{EvidenceRecord, HeardReplicas, RouteCounts, Sums};
