@@ -59,6 +59,8 @@ pub(crate) struct KeyValue {
     pub(crate) created: i64,
     /// The revision that changed it last.
     pub(crate) modified: i64,
+    /// It goes with this lease.
+    pub(crate) lease: Option<String>,
 }
 
 /// Keys of a range, and the place in the cluster's history at which they stood so.
@@ -357,6 +359,7 @@ pub(crate) fn key_value(entry: &Value) -> Option<KeyValue> {
         value: decoded(&entry["value"]).unwrap_or_default(),
         created: number(&entry["create_revision"]).unwrap_or_default(),
         modified: number(&entry["mod_revision"])?,
+        lease: text(&entry["lease"]).filter(|lease| lease != "0"),
     })
 }
 

@@ -15,6 +15,9 @@ const TTL: Duration = Duration::from_secs(10);
 /// Below, a slow answer costs the lease; above, a crashed leader is not replaced for too long.
 const TTL_BOUNDS: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(300);
 
+/// A key is made of it without the work that a password takes: it has to be random.
+pub const SHORTEST_SECRET: usize = 32;
+
 /// `[fleet]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetSettings {
@@ -29,6 +32,18 @@ pub struct FleetSettings {
     /// `None`: the name of the host.
     pub name: Option<Box<str>>,
     pub ttl: Duration,
+    /// Seals what lies in etcd for the replicas alone.
+    pub secret: Option<SecretSource>,
+    /// Its gates wait for this one's.
+    pub region_before: Option<RegionBefore>,
+}
+
+/// The region whose gates take each step first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionBefore {
+    pub name: Box<str>,
+    /// The prefix of its keys.
+    pub prefix: Box<str>,
 }
 
 pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<FleetSettings> {
@@ -54,15 +69,37 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
         draft.say(Code::InvalidValue, prefix.span.clone(), "a prefix of keys ends in `/`", "not a prefix", help);
     }
     let tls = file.server.get().and_then(|server| server.tls.get());
-    if let Some(acme) = tls.and_then(|tls| tls.acme.given()) {
+    if let Some(acme) = tls.and_then(|tls| tls.acme.given())
+        && fleet.secret.is_absent()
+    {
         draft.say(
-            Code::InvalidValue,
+            Code::MissingKey,
             acme.key.clone(),
-            "`acme` with `[fleet]`: the authority's challenge would reach a replica that does not know it",
+            "`acme` with `[fleet]` needs the fleet's `secret`: keys of certificates lie in etcd only sealed",
             "not shared",
-            "order the certificates in one place, give them to every replica as `certificates`, and remove this table",
+            "add `secret = { env = \"FLEET_SECRET\" }` to `[fleet]`, the same for every replica: `openssl rand -base64 32`",
         );
     }
+    if let Some(given) = fleet.evidence.given()
+        && given.value == config::FleetEvidence::Prometheus
+    {
+        draft.say(
+            Code::NotBuiltIn,
+            given.span.clone(),
+            "gates are not judged by what Prometheus has: it does not know which clients failed, nor how late an answer was",
+            "too coarse",
+            "leave `evidence` out: each replica tells its counts by etcd, some kilobytes a tick",
+        );
+    }
+    let secret = fleet.secret.given().map(|given| {
+        if let config::Secret::Value(value) = &given.value
+            && value.len() < SHORTEST_SECRET
+        {
+            let help = "make one with `openssl rand -base64 32`";
+            draft.say(Code::OutOfRange, given.span.clone(), "`secret` is too short", "below 32 bytes", help);
+        }
+        secret(&given.value)
+    });
     Some(FleetSettings {
         endpoints,
         prefix: etcd.prefix.get()?.as_str().into(),
@@ -76,7 +113,35 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
         ),
         name,
         ttl,
+        secret,
+        region_before: region_before(fleet, draft),
     })
+}
+
+/// The one before the region that the prefix names.
+fn region_before(fleet: &config::FleetTable, draft: &mut Draft<'_>) -> Option<RegionBefore> {
+    let order = fleet.order.given()?;
+    for (at, region) in order.value.iter().enumerate() {
+        check_name("region", &region.value, region.span.clone(), draft);
+        if order.value[..at].iter().any(|before| before.value == region.value) {
+            let title = format!("region `{}` is twice in `order`", region.value);
+            draft.say(Code::DuplicateValue, region.span.clone(), title, "again", "name each region once");
+        }
+    }
+    let prefix = fleet.etcd.get()?.prefix.get()?;
+    let (parent, own) = prefix.strip_suffix('/')?.rsplit_once('/').unwrap_or_default();
+    let Some(at) = order.value.iter().position(|region| region.value == own) else {
+        draft.say(
+            Code::InvalidValue,
+            order.span.clone(),
+            format!("`order` does not have this fleet's own region, `{own}`"),
+            "not this region",
+            "let `prefix` end in the region's name: `prefix = \"/multilith/shop/eu-1/\"`",
+        );
+        return None;
+    };
+    let name = &order.value[at.checked_sub(1)?].value;
+    Some(RegionBefore { name: name.as_str().into(), prefix: format!("{parent}/{name}/").into() })
 }
 
 fn login(etcd: &config::FleetEtcd, draft: &mut Draft<'_>) -> Option<(Box<str>, SecretSource)> {

@@ -48,6 +48,11 @@ choices! {
         Ipv4 "ipv4",
         Ipv6 "ipv6",
     }
+    /// By what the counts of all replicas reach the one that judges.
+    FleetEvidence: "a way for evidence" {
+        Etcd "etcd",
+        Prometheus "prometheus",
+    }
     /// Where a route stands between the monolith and its service.
     Stage: "a stage" {
         Monolith "monolith",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Secret;
+use super::choices::FleetEvidence;
 use super::list::Item;
 use super::table::table;
 
@@ -16,6 +17,14 @@ table! {
         name: String,
         /// How long a proxy that died is still counted, and leads: 3 s to 5 min. Default: `"10s"`.
         ttl: Duration,
+        /// Seals what the replicas share and nobody else may read: the account, the certificates and the challenges of
+        /// `[server.tls.acme]`. The same for each, at least 32 bytes: `openssl rand -base64 32`.
+        secret: Secret,
+        /// By what the counts of all replicas reach the one that judges: `"etcd"`, the default. What Prometheus has is too coarse.
+        evidence: FleetEvidence,
+        /// The regions, in the order in which gates advance: a gate takes a step once the region before has left it behind. The
+        /// last part of `prefix` names this region: `"/multilith/shop/eu-1/"`. Roll-backs and persons do not wait.
+        order: Vec<Item<String>>,
     }
 }
 

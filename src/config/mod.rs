@@ -42,9 +42,9 @@ mod schema_tests;
 pub use auth::{Auth, ForwardAuth, Jwt, Revoked, RevokedKeys, TokenExchange};
 pub use buffer::{AnswerBuffer, Buffer, RequestBuffer};
 pub use choices::{
-    Balance, CacheBy, EtcdApi, EventKind, Examples, HttpVersion, IpFamily, LambdaEvent, LogFormat, Notice,
-    NotifyFormat, Numbers, OnFail, PathCase, ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash, Verify,
-    Writes,
+    Balance, CacheBy, EtcdApi, EventKind, Examples, FleetEvidence, HttpVersion, IpFamily, LambdaEvent, LogFormat,
+    Notice, NotifyFormat, Numbers, OnFail, PathCase, ProxyProtocol, Role, SameSite, Stage, TlsVersion, TrailingSlash,
+    Verify, Writes,
 };
 pub use condition::{Condition, ConditionTable, Conditions};
 pub use containers::{Docker, Kubernetes, PortChoice};

@@ -46,6 +46,8 @@ fn every_key_of_the_contract_is_in_the_schema() {
         &["gate", "steps"],
         &["fleet", "etcd", "password"],
         &["fleet", "ttl"],
+        &["fleet", "secret"],
+        &["fleet", "order"],
         &["routes", "NAME", "gate", "on_fail"],
     ] {
         assert!(at(&schema, path).is_object(), "{path:?}");

@@ -7,9 +7,10 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::seal::Seal;
 use crate::client::etcd::{Etcd, EtcdLogin};
 use crate::client::tls::{self, Trust};
-use crate::compile::{FleetSettings, SecretSource};
+use crate::compile::{FleetSettings, SHORTEST_SECRET, SecretSource};
 use crate::live::read_secret_file;
 
 /// Why etcd could not even be asked. Said once, at the start.
@@ -21,6 +22,10 @@ pub enum FleetError {
     Tls(#[from] rustls::Error),
     #[error("`{0}` is not the URL of a member of etcd")]
     Url(String),
+    #[error(
+        "the fleet's `secret` in `{0}` is shorter than {SHORTEST_SECRET} bytes: make one with `openssl rand -base64 32`"
+    )]
+    ShortSecret(String),
 }
 
 /// A member is waited for no longer than this part of the time to live: two tries fit before a leader has to stop.
@@ -51,6 +56,22 @@ pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
         .transpose()?;
     let etcd = Etcd::new(&settings.endpoints).map_err(|bad| FleetError::Url(bad.to_string()))?;
     Ok(etcd.with(trust, login, (settings.ttl / PART).min(LONGEST)))
+}
+
+/// `None`: nothing is sealed. The check of the file has seen the length of a secret that is no file.
+pub(super) fn seal(settings: &FleetSettings) -> Result<Option<Seal>, FleetError> {
+    let secret = match &settings.secret {
+        None => return Ok(None),
+        Some(SecretSource::Value(secret)) => Arc::clone(&secret.0),
+        Some(SecretSource::File(path)) => {
+            let secret = read_secret_file(path).map_err(|error| unreadable(path, &error))?;
+            if secret.len() < SHORTEST_SECRET {
+                return Err(FleetError::ShortSecret(path.display().to_string()));
+            }
+            secret
+        }
+    };
+    Ok(Some(Seal::new(&secret, &settings.prefix)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FleetError> {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fleet, FleetRole};
+use super::record::MemberRecord;
+use super::{Fleet, FleetRole, Shared};
 
 /// One replica, as `GET /api/v1/fleet` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl Fleet {
         let mut all: BTreeMap<&str, _> = seen.members.iter().map(|(name, record)| (&**name, record)).collect();
         let own = self.shared.own.lock();
         all.insert(&self.shared.name, &own);
-        let member = |(name, record): (&str, &super::record::MemberRecord)| Member {
+        let member = |(name, record): (&str, &MemberRecord)| Member {
             name: name.to_owned(),
             version: record.version.clone(),
             generation: record.generation,
@@ -75,16 +76,23 @@ impl Fleet {
 
     /// Waits until an entry is in force everywhere, at most so long: how many have it, of how many.
     pub fn until_in_force(&self, route: &str, seq: u64, limit: Duration) -> (usize, usize) {
+        self.shared.until_members(|record| record.seq.get(route).is_some_and(|known| *known >= seq), limit)
+    }
+}
+
+impl Shared {
+    /// Waits until all others have it, at most so long: how many have it, of how many, this replica among them.
+    pub(super) fn until_members(&self, has: impl Fn(&MemberRecord) -> bool, limit: Duration) -> (usize, usize) {
         let until = Instant::now() + limit;
-        let mut seen = self.shared.seen.lock();
+        let mut seen = self.seen.lock();
         loop {
-            let others = seen.members.iter().filter(|(name, _)| **name != self.shared.name);
+            let others = seen.members.iter().filter(|(name, _)| **name != self.name);
             let (mut have, mut of) = (1, 1);
             for (_, record) in others {
                 of += 1;
-                have += usize::from(record.seq.get(route).is_some_and(|known| *known >= seq));
+                have += usize::from(has(record));
             }
-            if have == of || self.shared.changed.wait_until(&mut seen, until).timed_out() {
+            if have == of || self.changed.wait_until(&mut seen, until).timed_out() {
                 return (have, of);
             }
         }

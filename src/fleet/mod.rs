@@ -2,7 +2,7 @@
 //!
 //! A request never waits for any of this. What is in force is what this process holds ([`crate::live`]); the tasks here hear of
 //! moves and hand them up to a [`Follower`], write moves in transactions that a late leader cannot win, and keep this replica
-//! listed. `record`, `rules`, `lease`, `budgets`, `counts` and `sums` are pure.
+//! listed. `record`, `rules`, `lease`, `budgets`, `counts`, `seal` and `sums` are pure.
 
 mod access;
 mod budgets;
@@ -12,7 +12,10 @@ mod keeper;
 mod lease;
 mod members;
 mod record;
+mod regions;
 mod rules;
+mod seal;
+mod sealed;
 mod sums;
 mod watcher;
 mod writer;
@@ -22,10 +25,11 @@ pub use budgets::AskedRate;
 pub use members::{Member, newest_dials};
 pub use record::{ButtonRecord, DialRecord, DialText, LAYOUT};
 pub use rules::{Fate, FileMove, FileSays, Unsent, by_file, fate};
+pub use sealed::{FleetTurn, NotShared, Opened, SharedWhile};
 pub use sums::{EvidenceRecord, HeardReplicas, RouteCounts, Sums};
 pub use writer::NotWrittenToFleet;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -35,7 +39,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::client::etcd::{Etcd, EtcdLease};
-use crate::compile::FleetSettings;
+use crate::compile::{FleetSettings, RegionBefore};
 use crate::store::Store;
 use crate::telemetry::Meters;
 use lease::LeaderLease;
@@ -95,6 +99,9 @@ struct Seen {
     gates: HashMap<Box<str>, Value>,
     /// The big red button, where it was ever set, and the revision that set it.
     button: Option<(ButtonRecord, i64)>,
+    /// What is below `sealed/`, as it lies there, and the revision at which it stood so.
+    sealed: BTreeMap<Box<str>, Box<str>>,
+    sealed_at: i64,
     /// A newer layout that this program must not write.
     too_new: bool,
     /// The first list was taken over.
@@ -111,6 +118,10 @@ struct Held {
 
 struct Shared {
     etcd: Etcd,
+    /// `None`: the file has no secret.
+    seal: Option<seal::Seal>,
+    region_before: Option<RegionBefore>,
+    sealed_changed: tokio::sync::watch::Sender<()>,
     keys: FleetKeys,
     name: Box<str>,
     life: Box<str>,
@@ -133,6 +144,8 @@ struct Shared {
     reporting: std::sync::atomic::AtomicBool,
     /// What is unsent is being told.
     telling: std::sync::atomic::AtomicBool,
+    /// Why something was not shared last, said once.
+    unshared: Mutex<Option<String>>,
     /// What went wrong last, said once.
     trouble: Mutex<Option<String>>,
 }
@@ -147,6 +160,7 @@ impl Fleet {
         control: Handle,
     ) -> Result<Arc<Self>, FleetError> {
         let etcd = access::open(settings)?;
+        let seal = access::seal(settings)?;
         let life: Box<str> = format!("{:016x}", fastrand::u64(..)).into();
         let own = MemberRecord {
             life: life.to_string(),
@@ -158,6 +172,9 @@ impl Fleet {
         let unsent = writer::kept(&store);
         let shared = Arc::new(Shared {
             etcd,
+            seal,
+            region_before: settings.region_before.clone(),
+            sealed_changed: tokio::sync::watch::Sender::new(()),
             keys: FleetKeys::below(&settings.prefix),
             name: settings.name.clone().unwrap_or_else(|| host.into()),
             life,
@@ -176,6 +193,7 @@ impl Fleet {
             sums: Mutex::default(),
             reporting: false.into(),
             telling: false.into(),
+            unshared: Mutex::default(),
             trouble: Mutex::default(),
         });
         shared.metrics.edge().fleet(0, false, false);
@@ -191,6 +209,9 @@ impl Fleet {
         control.spawn(watcher::follow_dials(Arc::clone(&self.shared)));
         control.spawn(watcher::follow_gates(Arc::clone(&self.shared)));
         control.spawn(watcher::follow_members(Arc::clone(&self.shared)));
+        if self.is_sealing() {
+            control.spawn(watcher::follow_sealed(Arc::clone(&self.shared)));
+        }
         control.spawn(evidence::gather(Arc::clone(&self.shared)));
         let until = Instant::now() + first;
         let mut seen = self.shared.seen.lock();

@@ -183,6 +183,14 @@ pub struct MemberRecord {
     /// Requests a minute, by route whose `rate_limit` the replicas share.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub asked: BTreeMap<String, u64>,
+    /// The last revision of `sealed/` that is in force there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sealed: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(revision: &i64) -> bool {
+    *revision == 0
 }
 
 /// `button`.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::record::{DialRecord, DialText};
-use crate::migration::Dial;
 use crate::migration::dial::Action;
+use crate::migration::{Dial, Percent, Stage};
 
 /// A roll-back goes on being written against others' moves for this long.
 pub const ROLL_BACK_HOLDS: Duration = Duration::from_secs(10);
@@ -87,11 +87,21 @@ pub fn goes_back(known: &DialRecord, there: Option<&DialRecord>) -> bool {
     there.is_none_or(|there| there.seq < known.seq)
 }
 
+/// Whether a region whose dial is this has left a step behind: it went beyond it, or no monolith answers there any more.
+pub fn has_passed(dial: Dial, step: Dial) -> bool {
+    let place = |dial: Dial| match dial.stage {
+        Stage::Monolith | Stage::Split => None,
+        Stage::Shadow => Some((0, Percent::NOBODY)),
+        Stage::Canary => Some((1, dial.weight)),
+        Stage::Migrated | Stage::Retired => Some((2, Percent::EVERYBODY)),
+    };
+    matches!(dial.stage, Stage::Migrated | Stage::Retired) || place(dial) > place(step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::record::LAYOUT;
     use super::*;
-    use crate::migration::{Percent, Stage};
 
     fn canary(hundredths: u16) -> Dial {
         Dial { stage: Stage::Canary, weight: Percent::from_hundredths(hundredths).expect("at most 100 %") }
@@ -223,5 +233,24 @@ mod tests {
         assert!(goes_back(&known, None));
         assert!(goes_back(&known, Some(&record(3, canary(100), canary(100)))));
         assert!(!goes_back(&known, Some(&record(4, canary(900), canary(100)))));
+    }
+
+    #[test]
+    fn a_region_has_passed_a_step_that_it_went_beyond() {
+        let whole = |stage| Dial { stage, weight: Percent::NOBODY };
+        let table = [
+            (canary(500), canary(100), true),
+            (canary(500), canary(500), false),
+            (canary(0), canary(100), false),
+            (whole(Stage::Shadow), canary(100), false),
+            (canary(100), whole(Stage::Shadow), true),
+            (whole(Stage::Monolith), canary(100), false),
+            (canary(10_000), Dial { stage: Stage::Migrated, weight: Percent::EVERYBODY }, false),
+            (whole(Stage::Migrated), Dial { stage: Stage::Migrated, weight: Percent::EVERYBODY }, true),
+            (whole(Stage::Retired), canary(10_000), true),
+        ];
+        for (dial, step, expected) in table {
+            assert_eq!(has_passed(dial, step), expected, "{dial:?} and {step:?}");
+        }
     }
 }

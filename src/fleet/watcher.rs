@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::record::{ButtonRecord, DialRecord, FormatRecord, LAYOUT, MemberRecord};
+use super::record::{ButtonRecord, DialRecord, FleetKeys, FormatRecord, LAYOUT, MemberRecord};
 use super::rules::goes_back;
 use super::{DialNews, Known, Shared, keeper};
 use crate::client::FetchError;
@@ -50,6 +50,10 @@ pub(super) async fn follow_gates(shared: Arc<Shared>) {
 
 pub(super) async fn follow_members(shared: Arc<Shared>) {
     follow(shared, Members).await;
+}
+
+pub(super) async fn follow_sealed(shared: Arc<Shared>) {
+    follow(shared, Sealed).await;
 }
 
 /// A place in a cluster's history.
@@ -356,6 +360,55 @@ impl Heard for Members {
         shared.changed.notify_all();
         shared.show();
         Ok(())
+    }
+}
+
+/// `sealed/`.
+struct Sealed;
+
+impl Heard for Sealed {
+    const RANGE: (&'static str, &'static str) = ("sealed/", "sealed0");
+    const WHOLE: bool = false;
+
+    async fn hear(&mut self, shared: &Arc<Shared>, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut seen = shared.seen.lock();
+        for event in events {
+            match event {
+                Event::Put(entry) => seen.put_sealed(&shared.keys, entry),
+                Event::Gone(key) => {
+                    if let Some(name) = shared.keys.name(&key).and_then(|name| name.strip_prefix("sealed/")) {
+                        seen.sealed.remove(name);
+                    }
+                }
+            }
+        }
+        drop(seen);
+        shared.sealed_changed.send_replace(());
+    }
+
+    async fn listed(&mut self, shared: &Arc<Shared>, all: Vec<KeyValue>, _: bool) -> Result<(), FetchError> {
+        {
+            let mut seen = shared.seen.lock();
+            seen.sealed.clear();
+            seen.sealed_at = 0;
+            for entry in all {
+                seen.put_sealed(&shared.keys, entry);
+            }
+        }
+        shared.sealed_changed.send_replace(());
+        Ok(())
+    }
+}
+
+impl super::Seen {
+    fn put_sealed(&mut self, keys: &FleetKeys, entry: KeyValue) {
+        if let Some(name) = keys.name(&entry.key).and_then(|name| name.strip_prefix("sealed/")) {
+            self.sealed_at = self.sealed_at.max(entry.modified);
+            self.sealed.insert(name.into(), entry.value.into());
+        }
     }
 }
 

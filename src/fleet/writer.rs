@@ -24,6 +24,8 @@ pub enum NotWrittenToFleet {
     NotLeader,
     /// Its program is too old for the layout.
     TooOld,
+    /// The region before has not left the step behind; in words.
+    RegionBefore(String),
     /// etcd did not answer. Whether it took the move is not known.
     Away(String),
 }
@@ -34,6 +36,7 @@ impl std::fmt::Display for NotWrittenToFleet {
             Self::Overtaken(record) => write!(f, "the route was moved meanwhile: #{}", record.seq),
             Self::NotLeader => f.write_str("this replica does not lead the fleet any more"),
             Self::TooOld => f.write_str("the fleet is written by a newer program: this replica moves nothing"),
+            Self::RegionBefore(why) => f.write_str(why),
             Self::Away(why) => write!(f, "the fleet's etcd cannot be reached: {why}"),
         }
     }

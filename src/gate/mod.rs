@@ -56,6 +56,9 @@ pub enum NotMade {
     NotStarted,
     #[error("the server is stopping")]
     Stopping,
+    /// The region before this one comes first; in words.
+    #[error("{0}")]
+    Waits(String),
     /// The mover's reason, in words.
     #[error("{0}")]
     Refused(String),
@@ -212,11 +215,12 @@ impl Gates {
         match made {
             Ok(()) => watched.refused = None,
             Err(why) if watched.refused.as_ref() != Some(&why) => {
-                tracing::error!(
-                    route = &*want.route,
-                    action = want.action.as_str(),
-                    "the gate could not move its route: {why}"
-                );
+                let (route, action) = (&*want.route, want.action.as_str());
+                if matches!(why, NotMade::Waits(_)) {
+                    tracing::info!(route, action, "the gate waits: {why}");
+                } else {
+                    tracing::error!(route, action, "the gate could not move its route: {why}");
+                }
                 watched.refused = Some(why);
             }
             Err(_) => {}
@@ -226,7 +230,8 @@ impl Gates {
     fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteInForce) {
         let mut report = GateReport::of(look, watched.course.step(), watched.course.rates(now));
         if let Some(why) = &watched.refused {
-            report.why = format!("{}; the last move failed: {why}", report.why);
+            let said = if matches!(why, NotMade::Waits(_)) { "it waits" } else { "the last move failed" };
+            report.why = format!("{}; {said}: {why}", report.why);
         }
         let changed = watched.report.verdict != report.verdict || watched.report.state != report.state;
         if changed && report.state != State::Off.as_str() {

@@ -94,6 +94,9 @@ impl Reloader {
             (RequestedMove::Gate { .. }, _) => return Err(NotMoved::Fleet(NotWrittenToFleet::NotLeader)),
             _ => None,
         };
+        if term.is_some() && action == Action::Advance {
+            fleet.let_by_region_before(request.route, to, WRITTEN).map_err(NotMoved::Fleet)?;
+        }
         match fleet.write(request.route, &record, term, WRITTEN) {
             Ok(()) => self.follow(vec![news(request.route, record.clone())]),
             Err(NotWrittenToFleet::Overtaken(other)) => {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::compile::Snapshot;
-use crate::fleet::{AskedRate, Fleet, FleetError, FleetRole};
+use crate::fleet::{AskedRate, Fleet, FleetError, FleetRole, NotWrittenToFleet};
 use crate::gate::{GateMove, NotMade};
 use crate::migration::dial::By;
 use crate::proxy::{Access, App};
-use crate::reload::{self, Reloader};
+use crate::reload::{self, NotMoved, Reloader};
 use crate::store::Store;
 use crate::telemetry::Meters;
 
@@ -96,7 +96,10 @@ pub(super) fn moves_by(reloader: &Arc<Reloader>) -> crate::gate::Mover {
             expect_seq: None,
             write: false,
         };
-        reloader.turn(&request).map(drop).map_err(|error| NotMade::Refused(error.to_string()))
+        reloader.turn(&request).map(drop).map_err(|error| match error {
+            NotMoved::Fleet(NotWrittenToFleet::RegionBefore(why)) => NotMade::Waits(why),
+            error => NotMade::Refused(error.to_string()),
+        })
     })
 }
 

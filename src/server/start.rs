@@ -74,6 +74,10 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     replica::begin(&app, &reloader, FIRST_LOOK);
     let gates = Gates::new(Arc::clone(&app), journal);
     let (stop, stopping) = watch::channel(false);
+    if let Some(fleet) = app.fleet.clone().filter(|fleet| fleet.is_sealing()) {
+        let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));
+        control.spawn(acme::answer(fleet, Arc::clone(&app.live), certificates));
+    }
     if let Some(tls) = &tls {
         keep_certificates(&app, &server, tls, &reloader, &stopping);
     }
@@ -212,7 +216,7 @@ fn keep_certificates(
     }
     let (orders, ordered) = watch::channel(server.tls.acme.clone());
     let kept = (server.state_dir.clone(), Arc::clone(tls.certificates()), Arc::clone(&app.live));
-    app.control.spawn(acme::run(ordered, stopping.clone(), kept));
+    app.control.spawn(acme::run(ordered, stopping.clone(), kept, app.fleet.clone()));
     let metrics = Arc::clone(&app.telemetry.metrics);
     tls.certificates().when_changed(move |expiries| metrics.edge().certificates(expiries));
     let tls = Arc::clone(tls);

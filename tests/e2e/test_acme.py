@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from certificates import Pair, self_signed
-from children import Child, eventually, free_port
+from children import Child, eventually, free_port, start_on_free_port
 from proxy import BINARY
 
 HOSTS = ["shop.example", "www.shop.example"]
@@ -270,3 +270,115 @@ def test_a_refused_proof_is_said_with_the_authoritys_words(proxy, authority, htt
     eventually("the refusal in the log", lambda: "did not accept the proof" in edge.log())
     # The next attempt takes the other challenge.
     eventually("a certificate", lambda: shown(edge, HOSTS[0], pebble.root))
+
+
+# -- a fleet: one replica orders, all answer and show
+
+
+SECRET = "0123456789abcdef0123456789abcdef"
+PREFIX = "/multilith/acme/"
+
+
+@dataclass
+class Registry:
+    """An etcd of one node."""
+
+    child: Child
+    folder: Path
+
+    def values(self):
+        """All values below the prefix, by key."""
+        end = PREFIX[:-1] + chr(ord(PREFIX[-1]) + 1)
+        body = {"key": base64.b64encode(PREFIX.encode()).decode(), "range_end": base64.b64encode(end.encode()).decode()}
+        found = requests.post(f"http://127.0.0.1:{self.child.port}/v3/kv/range", json=body, timeout=10).json().get("kvs", [])
+        return {base64.b64decode(each["key"]).decode(): base64.b64decode(each.get("value", "")) for each in found}
+
+
+@pytest.fixture
+def registry(tmp_path):
+    def command(port):
+        client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
+        clients = ["--listen-client-urls", client, "--advertise-client-urls", client]
+        peers = ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"one={peer}"]
+        return ["etcd", "--name", "one", "--data-dir", tmp_path / f"etcd-{port}", *clients, *peers]
+
+    child = start_on_free_port("etcd", command)
+    yield Registry(child, tmp_path)
+    child.kill()
+
+
+def fleet(httpbin, registry, name, secret=SECRET):
+    file = registry.folder / f"{name}.secret"
+    file.write_text(secret + "\n")
+    etcd = f'{{ endpoints = ["http://127.0.0.1:{registry.child.port}"], prefix = "{PREFIX}" }}'
+    return tables(httpbin) + f'\n[fleet]\nname = "{name}"\nttl = "3s"\nsecret = {{ file = "{file}" }}\netcd = {etcd}\n'
+
+
+def members(edge):
+    return len(edge.json("/api/v1/fleet"))
+
+
+def times(edges, words):
+    return sum(edge.log().count(words) for edge in edges)
+
+
+def test_one_replica_orders_and_all_answer_and_show_it(proxy, authority, httpbin, pair, registry, report):
+    edges = [proxy(fleet(httpbin, registry, f"edge-{number}"), tls=pair) for number in range(3)]
+    eventually("all are listed", lambda: all(members(edge) == 3 for edge in edges))
+    # The authority asks the second replica, whose file does not even name it.
+    pebble = authority(edges[1].port, edges[1].tls_port)
+    began = datetime.now()
+    for edge in (edges[0], edges[2], edges[1]):
+        edge.head += acme(pebble, hosts=HOSTS[:1])
+        edge.reload(fleet(httpbin, registry, f"edge-{edges.index(edge)}"))
+        found = eventually("the certificate", lambda edge=edge: shown(edge, HOSTS[0], pebble.root))
+        report(f"acme: edge-{edges.index(edge)} shows the certificate {(datetime.now() - began).total_seconds():.1f} s after the first file")
+        began = datetime.now()
+    serials = {shown(edge, HOSTS[0], pebble.root)["serialNumber"] for edge in edges}
+    assert serials == {found["serialNumber"]}
+    assert times(edges, "a certificate was issued") == 1 and times(edges[:1], "a certificate was issued") == 1
+    assert times(edges, "an account at the authority was made") == 1
+    assert times(edges, "not every replica shows the proof") == 0
+    # Whoever reads etcd learns no key: what is below `sealed/` is no text.
+    sealed = {key: value for key, value in registry.values().items() if key.startswith(f"{PREFIX}sealed/")}
+    assert sorted(key.rsplit("/", 2)[-1] for key in sealed) == ["account", HOSTS[0]], "the challenge is gone"
+    for key, value in registry.values().items():
+        assert b"PRIVATE KEY" not in value and b"BEGIN" not in base64.b64decode(value) if key in sealed else b"KEY" not in value, key
+    assert not [key for key in registry.values() if "/turns/" in key]
+    # A replica that starts without etcd and without the authority shows what it loaded.
+    registry.child.kill()
+    pebble.child.kill()
+    assert edges[2].child.stop() == 0
+    edges[2].child = Child("multilith", [BINARY, "run", "-c", edges[2].file], env={"NO_COLOR": "1"})
+    assert edges[2].child.await_ready(edges[2].ready)
+    assert shown(edges[2], HOSTS[0], pebble.root)["serialNumber"] == found["serialNumber"]
+
+
+def test_every_replica_answers_over_tls_too_and_a_renewal_reaches_all(proxy, authority, httpbin, pair, registry, report):
+    edges = [proxy(fleet(httpbin, registry, f"edge-{number}"), tls=pair) for number in range(2)]
+    eventually("all are listed", lambda: all(members(edge) == 2 for edge in edges))
+    pebble = authority(free_port(), edges[1].tls_port, validity=30)
+    for number, (edge, host) in enumerate(zip(edges, HOSTS)):
+        edge.head = edge.head.replace(f'listen    = ["127.0.0.1:{edge.port}"]', "listen = []") + acme(pebble, hosts=[*HOSTS[:1], host][: number + 1])
+        edge.reload(fleet(httpbin, registry, f"edge-{number}"))
+    first = eventually("the certificate", lambda: shown(edges[0], HOSTS[0], pebble.root))
+
+    def renewed():
+        serials = [(found := shown(edge, HOSTS[0], pebble.root)) and found["serialNumber"] for edge in edges]
+        return serials[0] == serials[1] and serials[0] not in (None, first["serialNumber"])
+
+    eventually("the renewal on both", renewed)
+    report(f"acme: {times(edges, 'a certificate was issued')} certificates issued, {times(edges, 'another replica ordered')} taken over")
+
+
+def test_a_replica_with_another_secret_orders_nothing_and_says_so(proxy, authority, httpbin, pair, registry):
+    edges = [proxy(fleet(httpbin, registry, "edge-0"), tls=pair), proxy(fleet(httpbin, registry, "edge-1", SECRET[::-1]), tls=pair)]
+    pebble = authority(edges[0].port, edges[0].tls_port)
+    edges[0].head += acme(pebble, hosts=HOSTS[:1])
+    edges[0].reload(fleet(httpbin, registry, "edge-0"))
+    eventually("the certificate", lambda: shown(edges[0], HOSTS[0], pebble.root))
+    edges[1].head += acme(pebble, hosts=HOSTS[:1])
+    edges[1].reload(fleet(httpbin, registry, "edge-1", SECRET[::-1]))
+    eventually("it says why", lambda: "every replica needs the same `secret`" in edges[1].log())
+    assert shown(edges[1], HOSTS[0], pebble.root) is None
+    assert times(edges, "a certificate was issued") == 1 and times(edges, "an account at the authority was made") == 1

@@ -22,13 +22,22 @@ pub(super) struct KeptAccount {
 
 /// The folder of one authority: certificates of a test authority are not those of the real one.
 #[derive(Debug, Clone)]
-pub(super) struct Files(PathBuf);
+pub(super) struct Files {
+    folder: PathBuf,
+    authority: Box<str>,
+}
 
 impl Files {
     pub(super) fn of(state_dir: &Path, directory: &str) -> Self {
         let host = directory.parse::<Url>().map(|url| url.host().to_owned()).unwrap_or_default();
         let host = host.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
-        Self(state_dir.join("acme").join(format!("{host}-{:016x}", xxh3_64(directory.as_bytes()))))
+        let authority = format!("{host}-{:016x}", xxh3_64(directory.as_bytes()));
+        Self { folder: state_dir.join("acme").join(&authority), authority: authority.into() }
+    }
+
+    /// The authority's name, in letters that paths and keys take.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
     }
 
     pub(super) fn account(&self) -> io::Result<Option<KeptAccount>> {
@@ -45,20 +54,33 @@ impl Files {
 
     /// The authority does not know the account any more. It is kept beside: its key may be needed.
     pub(super) fn forget_account(&self) -> io::Result<()> {
-        fs::rename(self.account_path(), self.0.join("account.unknown.json"))
+        fs::rename(self.account_path(), self.folder.join("account.unknown.json"))
     }
 
     /// The certificate of a host, if there is one that can be used.
     pub(super) fn certificate(&self, host: &str) -> Option<Pair> {
-        let path = self.certificate_path(host);
-        let text = fs::read(&path).ok()?;
-        match read_both(&text, &path) {
+        self.read(host, &self.certificate_text(host)?)
+    }
+
+    /// Certificate, chain and key, as they lie there.
+    pub(super) fn certificate_text(&self, host: &str) -> Option<Vec<u8>> {
+        fs::read(self.certificate_path(host)).ok()
+    }
+
+    /// A certificate with its chain and key, if it can be used.
+    pub(super) fn read(&self, host: &str, text: &[u8]) -> Option<Pair> {
+        match read_both(text, &self.certificate_path(host)) {
             Ok(pair) => Some(pair),
             Err(error) => {
                 tracing::warn!(host, "{error}: another one is ordered");
                 None
             }
         }
+    }
+
+    /// Keeps a certificate that was read.
+    pub(super) fn keep_text(&self, host: &str, text: &[u8]) -> io::Result<()> {
+        self.write(&self.certificate_path(host), text)
     }
 
     /// Checks and keeps a certificate with its chain and key, both PEM, in one file: they are never those of two orders.
@@ -73,7 +95,8 @@ impl Files {
     /// The right to order, which one process has at a time; `None`: another one has it.
     pub(super) fn lock(&self) -> io::Result<Option<File>> {
         self.make()?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.0.join("lock"))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.folder.join("lock"))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -82,15 +105,15 @@ impl Files {
     }
 
     fn account_path(&self) -> PathBuf {
-        self.0.join("account.json")
+        self.folder.join("account.json")
     }
 
     fn certificate_path(&self, host: &str) -> PathBuf {
-        self.0.join(format!("{host}.pem"))
+        self.folder.join(format!("{host}.pem"))
     }
 
     fn make(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)
     }
 
     /// Written whole or not at all, and never readable for other users.
@@ -138,7 +161,7 @@ mod tests {
         assert_eq!(*one.certificate("shop.example").unwrap().names, ["shop.example".into()]);
         assert!(other.certificate("shop.example").is_none());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&one.certificate_path("shop.example")), mode(&one.0)), (0o600, 0o700));
+        assert_eq!((mode(&one.certificate_path("shop.example")), mode(&one.folder)), (0o600, 0o700));
         fs::remove_dir_all(&state).unwrap();
     }
 

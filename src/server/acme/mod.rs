@@ -7,6 +7,9 @@ mod files;
 mod http;
 mod order;
 mod schedule;
+mod shared;
+
+pub use shared::answer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +20,12 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 
 use crate::compile;
+use crate::fleet::{Fleet, NotShared};
 use crate::live::Live;
 use crate::server::tls::{Certificates, Pair, Validity};
 use files::Files;
 use order::OrderError;
+use shared::FleetShare;
 
 /// All of one order, with its waits for the authority.
 const LONGEST_ORDER: Duration = Duration::from_secs(240);
@@ -35,6 +40,8 @@ struct Acme {
     files: Files,
     certificates: Arc<Certificates>,
     live: Arc<Live>,
+    /// `None`: this proxy is alone.
+    share: Option<FleetShare>,
     account: Mutex<Option<Account>>,
     /// One order at a time: authorities count them.
     turn: Mutex<()>,
@@ -56,6 +63,7 @@ pub async fn run(
     mut settings: watch::Receiver<Option<compile::Acme>>,
     mut stopping: watch::Receiver<bool>,
     (state_dir, certificates, live): (std::path::PathBuf, Arc<Certificates>, Arc<Live>),
+    fleet: Option<Arc<Fleet>>,
 ) {
     loop {
         let now = settings.borrow_and_update().clone();
@@ -65,13 +73,19 @@ pub async fn run(
                 return std::future::pending::<()>().await;
             };
             restore(&now, &state_dir, &certificates);
+            if fleet.as_ref().is_some_and(|fleet| !fleet.is_sealing()) {
+                tracing::error!("no certificate is ordered: the `secret` of `[fleet]` is read when multilith starts");
+                return std::future::pending::<()>().await;
+            }
             let files = Files::of(&state_dir, &now.directory);
+            let share = fleet.as_ref().map(|fleet| FleetShare::of(fleet, &files));
             let (certificates, live) = (Arc::clone(&certificates), Arc::clone(&live));
             let acme = Arc::new(Acme {
                 settings: now,
                 files,
                 certificates,
                 live,
+                share,
                 account: Mutex::default(),
                 turn: Mutex::default(),
             });
@@ -80,6 +94,8 @@ pub async fn run(
                 let acme = Arc::clone(&acme);
                 hosts.spawn(async move { acme.keep(&host).await });
             }
+            let follower = Arc::clone(&acme);
+            hosts.spawn(async move { follower.follow().await });
             // They end with this future.
             while let Some(ended) = hosts.join_next().await {
                 if let Err(error) = ended {
@@ -127,7 +143,15 @@ impl Acme {
                     tracing::info!(host, expires, renewal = known.is_some(), "a certificate was issued");
                     continue;
                 }
-                Err(OrderError::Busy) => {
+                Err(OrderError::Busy | OrderError::Fleet(NotShared::NotListed)) => {
+                    tokio::time::sleep(OTHERS_TURN).await;
+                    continue;
+                }
+                Err(OrderError::Fleet(error)) => {
+                    // The authority was not asked, or is asked again by the next.
+                    if let Some(share) = &self.share {
+                        share.say(&error);
+                    }
                     tokio::time::sleep(OTHERS_TURN).await;
                     continue;
                 }
@@ -172,7 +196,7 @@ impl Acme {
     /// When the authority would have the certificate renewed, if it says so, and when to ask again.
     async fn suggestion(&self, host: &str, pair: &Pair, chance: f64) -> (Option<i64>, Duration) {
         let asked = async {
-            let account = self.account().await?;
+            let account = self.account(None).await?;
             let identifier =
                 order::identifier(pair).ok_or(instant_acme::Error::Unsupported("certificates without a name"))?;
             Ok::<_, OrderError>(account.renewal_info(&identifier).await?)

@@ -13,10 +13,11 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
-use super::Acme;
 use super::files::{KeepError, KeptAccount};
 use super::http::Http;
+use super::{Acme, serial};
 use crate::compile;
+use crate::fleet::{FleetTurn, NotShared, SharedWhile};
 use crate::live::Expected;
 use crate::server::tls::{ChallengeGuard, Pair, TlsError, trusting};
 
@@ -28,6 +29,8 @@ const POLLING: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90))
 pub(super) enum OrderError {
     #[error("another process orders at the moment")]
     Busy,
+    #[error("{0}")]
+    Fleet(#[from] NotShared),
     #[error("{0}")]
     Authority(#[from] Error),
     #[error("the authority did not accept the proof: {0}")]
@@ -54,32 +57,63 @@ impl OrderError {
 }
 
 /// A proof can be had as long as it is held.
+#[expect(dead_code, reason = "held until they are dropped")]
 enum Shown {
-    Http(#[expect(dead_code, reason = "held until it is dropped")] Expected),
-    Tls(#[expect(dead_code, reason = "held until it is dropped")] ChallengeGuard),
+    Http(Expected, Option<SharedWhile>),
+    Tls(ChallengeGuard, Option<SharedWhile>),
 }
 
 impl Acme {
     /// Orders a certificate for one host. `attempt` decides which challenge is tried first.
     pub(super) async fn order(&self, host: &str, replaced: Option<&Pair>, attempt: u32) -> Result<Pair, OrderError> {
         let Some(_lock) = self.files.lock()? else { return Err(OrderError::Busy) };
-        let ordered = self.order_alone(host, replaced, attempt).await;
+        let turn = match &self.share {
+            None => None,
+            Some(share) => {
+                let turn = share.turn().await?.ok_or(OrderError::Busy)?;
+                if let Some(text) = share.certificate(host).await? {
+                    self.take_over(host, &text);
+                }
+                // Another replica had its turn meanwhile.
+                if self.files.certificate(host).as_ref().map(serial) != replaced.map(serial) {
+                    return Err(OrderError::Busy);
+                }
+                Some(turn)
+            }
+        };
+        let ordered = self.order_alone(host, replaced, attempt, turn.as_ref()).await;
         if ordered.as_ref().is_err_and(|error| error.is("accountDoesNotExist")) {
             self.files.forget_account()?;
             *self.account.lock().await = None;
+            if let (Some(share), Some(turn)) = (&self.share, &turn) {
+                share.forget_account(turn).await?;
+            }
         }
-        ordered
+        let pair = ordered?;
+        if let (Some(share), Some(turn), Some(text)) = (&self.share, &turn, self.files.certificate_text(host))
+            && let Err(error) = share.keep_certificate(turn, host, &text).await
+        {
+            // It is in force here, and given to the others later.
+            share.say(&error);
+        }
+        Ok(pair)
     }
 
-    async fn order_alone(&self, host: &str, replaced: Option<&Pair>, attempt: u32) -> Result<Pair, OrderError> {
-        let account = self.account().await?;
+    async fn order_alone(
+        &self,
+        host: &str,
+        replaced: Option<&Pair>,
+        attempt: u32,
+        turn: Option<&FleetTurn>,
+    ) -> Result<Pair, OrderError> {
+        let account = self.account(turn).await?;
         let mut order = new_order(&account, host, replaced).await?;
         let mut shown = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let authorization = authorization?;
             match authorization.status {
-                AuthorizationStatus::Pending => shown.push(self.prove(host, authorization, attempt).await?),
+                AuthorizationStatus::Pending => shown.push(self.prove(host, authorization, attempt, turn).await?),
                 AuthorizationStatus::Valid => {}
                 other => return Err(OrderError::NotProved(format!("{other:?}"))),
             }
@@ -99,7 +133,8 @@ impl Acme {
     }
 
     /// The account at the authority: the one that is kept, or a new one.
-    pub(super) async fn account(&self) -> Result<Account, OrderError> {
+    /// In a fleet all replicas have one, and only the replica whose turn it is makes or changes it.
+    pub(super) async fn account(&self, turn: Option<&FleetTurn>) -> Result<Account, OrderError> {
         let mut known = self.account.lock().await;
         if let Some(account) = &*known {
             return Ok(account.clone());
@@ -109,24 +144,51 @@ impl Acme {
         let builder = Account::builder_with_http(Box::new(Http { trust }));
         let contact = email.iter().map(|email| format!("mailto:{email}")).collect::<Vec<_>>();
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-        let account = if let Some(KeptAccount { email: told, credentials }) = self.files.account()? {
+        let shared = match &self.share {
+            Some(share) => share.account().await?,
+            None => None,
+        };
+        let is_shared = shared.is_some();
+        let kept = match shared {
+            Some(account) => Some(account),
+            None => self.files.account()?,
+        };
+        let may_change = self.share.is_none() || turn.is_some();
+        let account = if let Some(KeptAccount { email: told, credentials }) = kept {
             let again = serde_json::to_value(&credentials).map_err(Error::from)?;
             let account = builder.from_credentials(credentials).await?;
-            if told != *email {
+            let moved = told != *email;
+            if moved && !may_change {
+                // The authority hears of the other address with the next order.
+                return Ok(account);
+            }
+            if moved {
                 account.update_contacts(&contact).await?;
+            }
+            if moved || (self.share.is_some() && !is_shared) {
                 let credentials = serde_json::from_value(again).map_err(Error::from)?;
-                self.files.keep_account(&KeptAccount { email: email.clone(), credentials })?;
+                self.keep_account(&KeptAccount { email: email.clone(), credentials }, turn).await?;
             }
             account
-        } else {
+        } else if may_change {
             let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
             let (account, credentials) = builder.create(&new, directory.to_string(), None).await?;
-            self.files.keep_account(&KeptAccount { email: email.clone(), credentials })?;
+            self.keep_account(&KeptAccount { email: email.clone(), credentials }, turn).await?;
             tracing::info!(%directory, account = account.id(), "an account at the authority was made");
             account
+        } else {
+            return Err(OrderError::Busy);
         };
         *known = Some(account.clone());
         Ok(account)
+    }
+
+    async fn keep_account(&self, account: &KeptAccount, turn: Option<&FleetTurn>) -> Result<(), OrderError> {
+        self.files.keep_account(account)?;
+        if let (Some(share), Some(turn)) = (&self.share, turn) {
+            share.keep_account(turn, account).await?;
+        }
+        Ok(())
     }
 
     /// Shows the proof, and tells the authority to look.
@@ -135,6 +197,7 @@ impl Acme {
         host: &str,
         mut authorization: AuthorizationHandle<'_>,
         attempt: u32,
+        turn: Option<&FleetTurn>,
     ) -> Result<Shown, OrderError> {
         let offered = |kind: &ChallengeType| authorization.challenges.iter().any(|challenge| challenge.r#type == *kind);
         let can = |kind: &ChallengeType| match kind {
@@ -149,10 +212,14 @@ impl Acme {
         let kind = kinds.into_iter().find(|kind| can(kind) && offered(kind)).ok_or(OrderError::NoChallenge)?;
         let mut challenge = authorization.challenge(kind.clone()).ok_or(OrderError::NoChallenge)?;
         let answer = challenge.key_authorization();
-        let shown = if kind == ChallengeType::Http01 {
-            Shown::Http(self.live.challenges().expect(&challenge.token, answer.as_str()))
-        } else {
-            Shown::Tls(self.certificates.challenge(host, proof(host, answer.digest().as_ref())?))
+        let token = (kind == ChallengeType::Http01).then(|| challenge.token.clone());
+        let elsewhere = match (&self.share, turn) {
+            (Some(share), Some(turn)) => Some(share.show(turn, host, token.as_deref(), answer.as_str()).await?),
+            _ => None,
+        };
+        let shown = match &token {
+            Some(token) => Shown::Http(self.live.challenges().expect(token, answer.as_str()), elsewhere),
+            None => Shown::Tls(self.certificates.challenge(host, proof(host, answer.digest().as_ref())?), elsewhere),
         };
         tracing::debug!(host, ?kind, "the authority may look");
         challenge.set_ready().await?;
@@ -186,7 +253,7 @@ async fn why_not(order: &mut Order) -> Option<String> {
 }
 
 /// The certificate in which an authority finds its proof (RFC 8737, 3).
-fn proof(host: &str, digest: &[u8]) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+pub(super) fn proof(host: &str, digest: &[u8]) -> Result<Arc<CertifiedKey>, rcgen::Error> {
     let mut params = CertificateParams::new(vec![host.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate()?;

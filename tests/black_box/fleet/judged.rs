@@ -11,10 +11,10 @@ use crate::gate::traffic::{patiently, route};
 use crate::harness::{Client, Reply};
 
 /// Clients of every replica, until the value is dropped.
-struct Traffic(Arc<AtomicBool>, Vec<thread::JoinHandle<()>>);
+pub(crate) struct Traffic(Arc<AtomicBool>, Vec<thread::JoinHandle<()>>);
 
 impl Traffic {
-    fn begin(world: &World) -> Self {
+    pub(crate) fn begin(world: &World) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = world.edges.iter().enumerate().map(|(number, edge)| {
             let (stop, address) = (Arc::clone(&stop), edge.address());

@@ -5,5 +5,6 @@ mod judged;
 mod moved;
 mod newer;
 mod rates;
+mod regions;
 mod signed_in;
 mod world;
