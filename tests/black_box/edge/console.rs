@@ -279,10 +279,11 @@ fn a_proposal_is_planned_with_the_file_in_force() {
 
 #[test]
 fn a_filter_takes_the_routes_whose_figures_are_like_that() {
-    let failing = Origin::start(|_| Reply::status("500 X", &[], ""));
-    let routes = "[routes.quiet]\npath = \"/quiet\"\n\n[routes.good]\npath = \"/good\"\n\n\
+    let (monolith, failing) = (Origin::saying("ok"), Origin::start(|_| Reply::status("500 X", &[], "")));
+    let routes = "[routes.quiet]\npath = \"/quiet\"\nstage = \"monolith\"\n\n\
+                  [routes.good]\npath = \"/good\"\nstage = \"monolith\"\n\n\
                   [routes.failing]\npath = \"/failing\"\nservice = \"users\"\nstage = \"migrated\"\n";
-    let edge = Edge::before(&Origin::saying("ok")).service("users", &failing).with(routes).start();
+    let edge = Edge::before(&monolith).service("users", &failing).with(routes).start();
     for target in ["/good", "/good", "/failing"] {
         edge.get(target);
     }
