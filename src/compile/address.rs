@@ -89,6 +89,16 @@ pub(super) fn without_user(rest: &str) -> &str {
     rest[..end].rfind('@').map_or(rest, |at| &rest[at + 1..])
 }
 
+/// What to write where a URL stands in the place of an address.
+pub(super) fn without_scheme(text: &str) -> Option<AddressError> {
+    let (scheme, rest) = text.split_once("://")?;
+    Some(AddressError {
+        part: 0..scheme.len() + 3,
+        message: format!("`{text}` is a URL, not an address"),
+        help: format!("write `{}`", without_user(rest).trim_end_matches('/')),
+    })
+}
+
 fn port(text: &str, rest: &str, default_port: Option<u16>) -> Result<u16, AddressError> {
     let start = text.len() - rest.len();
     if rest.is_empty() {

@@ -1,11 +1,11 @@
 //! `[events]`: which broker gets which events.
 
-use super::address::with_login;
+use super::address::{host_port, join, with_login, without_scheme};
 use super::draft::Draft;
 use super::settings::percent;
 use super::snapshot::EventsSettings;
 use super::upstreams::{compile_broker, is_bus_name};
-use crate::config::{self, EventKind, Item, Secret, SecretUrl};
+use crate::config::{self, EventKind, Item, KafkaEvents, Secret, SecretUrl};
 use crate::diagnostic::Code;
 use crate::endpoint::{NatsServer, PublishSpec};
 use crate::migration::Percent;
@@ -18,8 +18,8 @@ const TOLD: [EventKind; 5] =
 pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<EventsSettings> {
     let given = file.events.given()?;
     let events = &given.value;
-    let (to, subject) = match (events.amqp.given(), events.nats.given()) {
-        (Some(amqp), None) => {
+    let (to, subject) = match (events.amqp.given(), events.kafka.given(), events.nats.given()) {
+        (Some(amqp), None, None) => {
             let exchange = amqp.value.exchange.given();
             let fine = exchange.is_none_or(|exchange| is_bus_name(exchange, draft));
             let broker = amqp.value.broker.given()?;
@@ -27,7 +27,8 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Even
             let exchange = exchange.map_or("multilith", |exchange| &exchange.value).into();
             (PublishSpec::Amqp { broker, exchange }, "{kind}")
         }
-        (None, Some(nats)) => {
+        (None, Some(kafka), None) => (compile_kafka(&kafka.value, draft)?, ""),
+        (None, None, Some(nats)) => {
             let servers = nats.value.servers.given()?;
             let servers: Vec<_> = servers.value.iter().map(|server| nats_server(server, draft)).collect();
             let subject = nats.value.subject.given();
@@ -54,13 +55,15 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Even
         }
         _ => {
             // Of one that is wrong its own mistake was reported.
-            if events.kafka.is_absent() && events.amqp.is_absent() == events.nats.is_absent() {
-                let help = "write one of `amqp = { broker = \"amqp://…\" }` and `nats = { servers = [\"nats://…\"] }`";
+            let absent = [events.amqp.is_absent(), events.kafka.is_absent(), events.nats.is_absent()];
+            if absent.into_iter().filter(|absent| !absent).count() != 1 {
+                let help = "write one of `amqp = { broker = \"amqp://…\" }`, `kafka = { brokers = [\"host:9092\"] }` and \
+                            `nats = { servers = [\"nats://…\"] }`";
                 draft.say(
                     Code::InvalidValue,
                     given.key.clone(),
                     "`[events]` goes to exactly one broker",
-                    "one of the two",
+                    "one of the three",
                     help,
                 );
             }
@@ -73,6 +76,48 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Even
     Some(EventsSettings { to, subject: subject.into(), kinds, sample })
 }
 
+fn compile_kafka(kafka: &KafkaEvents, draft: &mut Draft<'_>) -> Option<PublishSpec> {
+    let mut named = true;
+    if let Some(topic) = kafka.topic.given()
+        && !is_topic(&topic.value)
+    {
+        let message = format!("`{}` cannot be a topic of Kafka", topic.value);
+        let help = "letters, digits, `_`, `-` and `.`, at most 249";
+        draft.say(Code::InvalidValue, topic.span.clone(), message, "not a topic", help);
+        named = false;
+    }
+    let given = kafka.brokers.given()?;
+    if given.value.is_empty() {
+        let help = "name one: `brokers = [\"127.0.0.1:9092\"]`";
+        draft.say(Code::InvalidValue, given.span.clone(), "there is no broker of Kafka", "empty", help);
+    }
+    let brokers: Vec<_> = given.value.iter().map(|item| kafka_broker(item, draft)).collect();
+    let brokers = brokers.into_iter().collect::<Option<Vec<_>>>().filter(|brokers| named && !brokers.is_empty())?;
+    Some(PublishSpec::Kafka { brokers, topic: kafka.topic.get().map_or("multilith", String::as_str).into() })
+}
+
+fn kafka_broker(item: &Item<String>, draft: &mut Draft<'_>) -> Option<Box<str>> {
+    match host_port(&item.value, Some(9092)) {
+        Ok(address) if address.port != 0 => return Some(join(address).into()),
+        Ok(_) => {
+            let help = "write the port that it listens on, as in `127.0.0.1:9092`";
+            draft.say(Code::InvalidAddress, item.span.clone(), "no broker listens on port 0", "not a port", help);
+        }
+        Err(error) => {
+            let error = without_scheme(&item.value).unwrap_or(error);
+            let at = draft.inside(&item.span, &item.value, error.part);
+            draft.say(Code::InvalidAddress, at, error.message, "not the address of a broker", error.help);
+        }
+    }
+    None
+}
+
+/// As Kafka checks it.
+fn is_topic(topic: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=249).contains(&topic.len()) && !matches!(topic, "." | "..") && topic.chars().all(fine)
+}
+
 /// The URL itself is not printed: it may hold a password.
 fn nats_server(item: &Item<SecretUrl>, draft: &mut Draft<'_>) -> Option<NatsServer> {
     let read = match &item.value.0 {
@@ -80,17 +125,23 @@ fn nats_server(item: &Item<SecretUrl>, draft: &mut Draft<'_>) -> Option<NatsServ
         Secret::File(_) => None,
     };
     if read.is_none() {
-        let help = "write `nats://user:password@host:4222`, or `{ env = \"NAME\" }` with such a value";
+        let help =
+            "write `nats://user:password@host:4222`, `tls://` for TLS, or `{ env = \"NAME\" }` with such a value";
         draft.say(Code::InvalidUrl, item.span.clone(), "this is not the URL of a server of NATS", "not a server", help);
     }
     read
 }
 
 fn read(url: &str) -> Option<NatsServer> {
-    let rest = url.strip_prefix("nats://")?;
+    let (scheme, rest) = url.split_once("://")?;
+    let tls = match scheme {
+        "nats" => false,
+        "tls" => true,
+        _ => return None,
+    };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (user, password, address) = with_login(rest, "", 4222)?;
-    Some(NatsServer { host: address.host.into(), port: address.port, user, password })
+    Some(NatsServer { host: address.host.into(), port: address.port, tls, user, password })
 }
 
 fn is_subject(subject: &str) -> bool {
@@ -111,7 +162,11 @@ mod tests {
         assert_eq!((&*server.host, server.port, &*server.user), ("nats.internal", 4222, "a@b"));
         assert!(!format!("{server:?}").contains("s3cret"));
         assert_eq!(read("nats://[::1]:4333").expect("a server").port, 4333);
-        for url in ["tls://nats", "nats:4222", "nats://", "http://nats"] {
+        assert_eq!(
+            [read("nats://nats"), read("tls://nats")].map(|server| server.expect("a server").tls),
+            [false, true]
+        );
+        for url in ["ws://nats", "nats:4222", "nats://", "http://nats"] {
             assert!(read(url).is_none(), "{url}");
         }
     }

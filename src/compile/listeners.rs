@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::address::{AddressError, HostPort, host_port, join, without_user};
+use super::address::{AddressError, HostPort, host_port, join, without_scheme};
 use super::draft::Draft;
 use crate::config::Item;
 use crate::diagnostic::{Code, Diagnostic, Span};
@@ -62,15 +62,6 @@ fn overlap(one: &str, other: &str) -> bool {
     let everything = |host: &str, v6: bool| host == if v6 { "::" } else { "0.0.0.0" };
     let v6 = |host: &str| host.contains(':');
     one == other || (v6(one) == v6(other) && (everything(one, v6(one)) || everything(other, v6(other))))
-}
-
-fn without_scheme(text: &str) -> Option<AddressError> {
-    let (scheme, rest) = text.split_once("://")?;
-    Some(AddressError {
-        part: 0..scheme.len() + 3,
-        message: format!("`{text}` is a URL, not an address"),
-        help: format!("write `{}`", without_user(rest).trim_end_matches('/')),
-    })
 }
 
 fn invalid(text: &str, error: &AddressError, span: &Span, draft: &mut Draft<'_>) {

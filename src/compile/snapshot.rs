@@ -249,7 +249,7 @@ pub struct TracingSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventsSettings {
     pub to: PublishSpec,
-    /// The subject or the routing key, with `{kind}` and `{route}`.
+    /// The subject or the routing key, with `{kind}` and `{route}`; not for Kafka.
     pub subject: Box<str>,
     /// Words of the file.
     pub kinds: Vec<&'static str>,
@@ -258,9 +258,12 @@ pub struct EventsSettings {
 }
 
 impl EventsSettings {
-    /// The subject or the routing key of an event. A route's name may have what no subject has.
+    /// The subject or the routing key of an event; the key of a record is the route. A route's name may have what no subject has.
     #[must_use]
     pub fn key(&self, kind: &str, route: &str) -> String {
+        if matches!(self.to, PublishSpec::Kafka { .. }) {
+            return route.to_owned();
+        }
         let fine = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
         let route: String = if route.is_empty() { "_".to_owned() } else { route.chars().map(fine).collect() };
         self.subject.replace("{kind}", kind).replace("{route}", &route)

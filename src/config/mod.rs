@@ -51,7 +51,7 @@ pub use containers::{Docker, Kubernetes, PortChoice};
 pub use cookies::{CookieSecure, Cookies};
 pub use edit::{Unwritable, with_dial};
 pub use edit_rule::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
-pub use events::EventsTable;
+pub use events::{EventsTable, KafkaEvents};
 pub use excerpt::route_text;
 pub use field::{Field, Given};
 pub use fleet::{FleetEtcd, FleetTable};

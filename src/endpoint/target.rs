@@ -60,6 +60,8 @@ pub struct BrokerSpec {
 pub struct NatsServer {
     pub host: Box<str>,
     pub port: u16,
+    /// Always; without it where the server asks for it.
+    pub tls: bool,
     pub user: Box<str>,
     pub password: Password,
 }
@@ -70,6 +72,11 @@ pub enum PublishSpec {
     Amqp {
         broker: BrokerSpec,
         exchange: Box<str>,
+    },
+    /// `host:port` of some brokers, which know the others.
+    Kafka {
+        brokers: Vec<Box<str>>,
+        topic: Box<str>,
     },
     /// One of these: they are of one cluster.
     Nats {

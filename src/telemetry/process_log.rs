@@ -20,7 +20,7 @@ const VARIABLE: &str = "MULTILITH_LOG";
 /// that an upstream closed, as an error: the access log and the metrics say that better, and a hostile client must not
 /// be able to fill the log: the library of HTTP/2 warns of single frames. What remains is what is wrong with the listeners.
 const DEFAULT: &str =
-    "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rustls=off,ureq=off";
+    "info,pingora=off,pingora_core::services=error,pingora_core::listeners=warn,h2=off,rskafka=off,rustls=off,ureq=off";
 /// Pingora's parse errors carry the head that could not be parsed, cookies and all.
 const LONGEST: usize = 512;
 /// What stands before such a head.

@@ -1,6 +1,7 @@
 //! Publishing messages to a broker, many at once; done when the broker has said that it has all of them.
 
 mod amqp;
+mod kafka;
 mod nats;
 
 use std::time::Duration;
@@ -9,12 +10,13 @@ use super::nameko::BrokerTls;
 use super::tls;
 use crate::endpoint::PublishSpec;
 use amqp::Amqp;
+use kafka::Kafka;
 use nats::Nats;
 
 /// For a connection, and for a batch.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One message: the subject or the routing key, and the body.
+/// One message: the subject, the routing key or the key of a record (empty: none), and the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishMessage {
     pub key: String,
@@ -24,6 +26,7 @@ pub struct PublishMessage {
 /// A connection to a broker.
 pub enum Publisher {
     Amqp(Amqp),
+    Kafka(Kafka),
     Nats(Nats),
 }
 
@@ -38,6 +41,7 @@ impl Publisher {
                     let opened = Amqp::open(broker.clone(), broker.tls.then(config), exchange.clone()).await;
                     opened.map(Self::Amqp)
                 }
+                PublishSpec::Kafka { brokers, topic } => Kafka::open(brokers, topic).await.map(Self::Kafka),
                 PublishSpec::Nats { servers } => Nats::open(servers).await.map(Self::Nats),
             }
         };
@@ -53,6 +57,7 @@ impl Publisher {
         let publishing = async {
             match self {
                 Self::Amqp(amqp) => amqp.publish(messages).await.map(|()| 0),
+                Self::Kafka(kafka) => kafka.publish(messages).await,
                 Self::Nats(nats) => nats.publish(&messages).await,
             }
         };

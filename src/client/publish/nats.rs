@@ -1,17 +1,24 @@
 //! Messages to NATS. Its protocol is lines of text, of which a publisher needs five: the crate async-nats would bring some forty others.
 
+use pingora::tls::{ServerName, TlsConnector};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use super::super::tls;
 use super::PublishMessage;
 use crate::endpoint::NatsServer;
 
 /// A line of the server: INFO is its longest.
 const LONGEST_LINE: u64 = 64 * 1024;
 
+/// Plain or with TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 pub struct Nats {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     /// What the server takes of one message.
     largest: u64,
 }
@@ -32,16 +39,21 @@ impl Nats {
     async fn greet(server: &NatsServer) -> Result<Self, String> {
         let stream = TcpStream::connect((&*server.host, server.port)).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let mut nats = Self { stream: BufReader::new(stream), largest: 0 };
+        let mut nats = Self { stream: BufReader::new(Box::new(stream)), largest: 0 };
         let greeting = nats.line().await?;
         let info = greeting.strip_prefix("INFO ").ok_or("what answers does not greet as NATS")?;
         let info: serde_json::Value = serde_json::from_str(info).map_err(|error| error.to_string())?;
-        if info["tls_required"] == true {
-            return Err("the server asks for TLS, which is not spoken here".to_owned());
+        let tls = server.tls || info["tls_required"] == true;
+        if tls {
+            if info["tls_required"] != true && info["tls_available"] != true {
+                // The password does not go out in the clear instead.
+                return Err("the server offers no TLS".to_owned());
+            }
+            nats = nats.encrypted(&server.host).await?;
         }
         nats.largest = info["max_payload"].as_u64().unwrap_or(u64::MAX);
         let mut login = json!({
-            "verbose": false, "pedantic": false, "tls_required": false, "lang": "rust", "name": "multilith",
+            "verbose": false, "pedantic": false, "tls_required": tls, "lang": "rust", "name": "multilith",
             "version": env!("CARGO_PKG_VERSION"), "protocol": 1,
         });
         if !server.user.is_empty() {
@@ -51,6 +63,17 @@ impl Nats {
         nats.write(format!("CONNECT {login}\r\nPING\r\n").as_bytes()).await?;
         nats.answered().await?;
         Ok(nats)
+    }
+
+    async fn encrypted(self, host: &str) -> Result<Self, String> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+        if !self.stream.buffer().is_empty() {
+            // It would count as said with TLS.
+            return Err("the server says more than its greeting before TLS".to_owned());
+        }
+        let handshake = TlsConnector::from(tls::usual()).connect(name, self.stream.into_inner());
+        let stream = handshake.await.map_err(|error| error.to_string())?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)), largest: self.largest })
     }
 
     /// How many it has left out, because the server takes none that long.
@@ -87,7 +110,13 @@ impl Nats {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.stream.get_mut().write_all(bytes).await.map_err(|error| error.to_string())
+        let stream = self.stream.get_mut();
+        let written = async {
+            stream.write_all(bytes).await?;
+            // TLS keeps what the socket did not take.
+            stream.flush().await
+        };
+        written.await.map_err(|error| error.to_string())
     }
 
     async fn line(&mut self) -> Result<String, String> {
@@ -111,7 +140,7 @@ mod tests {
     /// A server that takes messages of at most 64 bytes; gives the lengths of those that it got.
     async fn server(listener: TcpListener) -> Vec<usize> {
         let (stream, _) = listener.accept().await.expect("a publisher");
-        let mut server = Nats { stream: BufReader::new(stream), largest: 0 };
+        let mut server = Nats { stream: BufReader::new(Box::new(stream)), largest: 0 };
         server.write(b"INFO {\"max_payload\":64}\r\n").await.expect("a greeting");
         let mut lengths = Vec::new();
         while let Ok(line) = server.line().await {
@@ -125,11 +154,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_never_goes_to_a_server_that_offers_no_tls() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a publisher");
+            stream.write_all(b"INFO {\"max_payload\":64}\r\n").await.expect("a greeting");
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).await.map(|_| heard)
+        });
+        let at =
+            NatsServer { host: "127.0.0.1".into(), port, tls: true, user: "a".into(), password: Password("b".into()) };
+        assert_eq!(Nats::open(&[at]).await.err().as_deref(), Some("the server offers no TLS"));
+        assert_eq!(served.await.expect("no panic").expect("an end"), b"");
+    }
+
+    #[tokio::test]
     async fn a_message_that_the_server_would_not_take_is_left_out_and_told() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let served = tokio::spawn(server(listener));
-        let at = NatsServer { host: "127.0.0.1".into(), port, user: "".into(), password: Password("".into()) };
+        let at =
+            NatsServer { host: "127.0.0.1".into(), port, tls: false, user: "".into(), password: Password("".into()) };
         let mut nats = Nats::open(&[at]).await.expect("a connection");
         let message = |length| PublishMessage { key: "k".to_owned(), body: vec![b'x'; length] };
         assert_eq!(nats.publish(&[message(64), message(65), message(1)]).await, Ok(1));
