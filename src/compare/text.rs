@@ -308,7 +308,9 @@ fn numbered(number: Option<u64>) -> String {
 pub(super) fn side_lines(control: Option<&str>, candidate: Option<&str>, colour: bool) -> Vec<String> {
     let [a, b] = match (control, candidate) {
         (None, None) => return Vec::new(),
-        (Some(a), Some(b)) => marked(a, b, colour),
+        (Some(a), Some(b)) => {
+            marked(a, b, colour).map(|side| if side.is_empty() { "(empty)".to_owned() } else { side })
+        }
         (a, b) => [a, b].map(|side| side.map_or_else(|| "(absent)".to_owned(), |text| cut(text, WIDTH - 16))),
     };
     vec![format!("      {:<9} {a}", "monolith"), format!("      {:<9} {b}", "service")]
@@ -470,6 +472,8 @@ mod tests {
         }
         let [a, b] = marked(&"x".repeat(500), &format!("{}y", "x".repeat(300)), false);
         assert!(a.contains("[-") && b.contains("y+}"), "{a}\n{b}");
+        let sides = side_lines(Some(""), Some("no such"), false);
+        assert_eq!(sides, ["      monolith  (empty)", "      service   {+no such+}"]);
         assert_eq!(marked("a 1", "a 2", true), ["a \u{1b}[31m1\u{1b}[0m", "a \u{1b}[32m2\u{1b}[0m"]);
     }
 }
