@@ -91,9 +91,11 @@ fn token(rest: &str, first: char) -> (usize, u16) {
     {
         return (length, class::TIME);
     }
-    let long = run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/' | '='));
+    // `=` ends such a run and is no part of it: before it stands the name of what follows.
+    let long = run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/'));
     if long >= LONG_RUN && rest.get(..long).is_some_and(is_base64) {
-        return (long, class::OPAQUE);
+        let padding = rest.bytes().skip(long).take(2).take_while(|byte| *byte == b'=').count();
+        return (long + padding, class::OPAQUE);
     }
     let length = run(|c| c.is_alphanumeric() || c == '_');
     let word = rest.get(..length).unwrap_or_default();
@@ -390,6 +392,8 @@ mod tests {
             ("id=a1b2c3", &[WORD, PUNCTUATION, OPAQUE]),
             ("q83vEjRWeJq83v+EjRW/eJo=", &[OPAQUE]),
             ("?ref=fW7-dKq2_ZbL0cTe", &[PUNCTUATION, WORD, PUNCTUATION, OPAQUE]),
+            ("?ref=fW7adKq2ZZbL0cTe", &[PUNCTUATION, WORD, PUNCTUATION, OPAQUE]),
+            ("v=cfCT54GdEYZmT4a0", &[WORD, PUNCTUATION, OPAQUE]),
             ("/wp-content/uploads/2026/photo.jpg", &[2, 4, 2, 4, 2, 4, 2, 8, 2, 4, 2, 4]),
             ("größe", &[WORD]),
         ] {
