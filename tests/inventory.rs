@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use multilith::inventory::{Exchange, LEAST, Tree, TreeBounds, redirect_target};
+use multilith::inventory::{LEAST, Observation, Tree, TreeBounds, redirect_target};
 use serde_json::Value;
 
 /// xorshift64*: the same numbers on every machine.
@@ -109,8 +109,8 @@ fn f1(api: &str, requests: usize) -> (f64, Tree) {
     (2.0 * precision * recall / (precision + recall), tree)
 }
 
-fn exchange<'a>(method: &'a str, path: &'a str, status: u16, client: u32) -> Exchange<'a> {
-    Exchange {
+fn exchange<'a>(method: &'a str, path: &'a str, status: u16, client: u32) -> Observation<'a> {
+    Observation {
         method,
         path,
         status,
@@ -311,7 +311,7 @@ fn after_answers(answers: &[(&str, u16, &str)], clients: u32) -> Vec<String> {
     for client in 0..clients {
         for (path, status, location) in answers {
             let location = redirect_target(path.as_bytes(), location.as_bytes());
-            tree.add(&Exchange { location, ..exchange("GET", path, *status, client) });
+            tree.add(&Observation { location, ..exchange("GET", path, *status, client) });
         }
     }
     tree.settle_for_display();

@@ -10,7 +10,7 @@ use super::Parts;
 use super::reply::Reply;
 use super::status::{Window, progress};
 use crate::config::read_duration;
-use crate::inventory::Report;
+use crate::inventory::InventoryReport;
 use crate::learn::{ListRefused, MOST_KNOWN, now};
 use crate::message::form_value;
 use crate::plan::{NextStep, StandingRoute, find_routes, what_next};
@@ -142,14 +142,14 @@ fn hour(row: ProgressRow) -> ProgressHour {
 }
 
 /// What to take, to retire and to leave next.
-pub fn steps(parts: &Parts, generation: &Generation, report: &Report) -> Vec<NextStep> {
+pub fn steps(parts: &Parts, generation: &Generation, report: &InventoryReport) -> Vec<NextStep> {
     let routes: Vec<StandingRoute> = generation.routes.iter().map(|entry| standing(generation, entry)).collect();
     let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     what_next(report, &generation.snapshot, &routes, button, now())
 }
 
 /// The endpoints that were learned, with the routes that take them.
-pub fn report(parts: &Parts, generation: &Generation) -> Report {
+pub fn report(parts: &Parts, generation: &Generation) -> InventoryReport {
     let mut report = parts.app.learner.report();
     find_routes(&mut report, &generation.snapshot, &|route| Some(generation.route(Some(route)).dial.stage.as_str()));
     report

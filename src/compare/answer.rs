@@ -53,7 +53,7 @@ pub struct Answer {
 impl Answer {
     /// What it says of the request's outcome: a call of gRPC by its status, which stands beside the fields of the head.
     #[must_use]
-    pub fn result(&self, request: &Request<'_>) -> ResultCode {
+    pub fn result(&self, request: &ComparedRequest<'_>) -> ResultCode {
         let http = ResultCode::http(self.status.as_u16());
         if !request.is_call() || !self.status.is_success() {
             return http;
@@ -65,7 +65,7 @@ impl Answer {
 
 /// The request that was answered, as the client sent it.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub struct ComparedRequest<'a> {
     pub method: &'a Method,
     /// Path and query.
     pub target: &'a str,
@@ -74,7 +74,7 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-impl Request<'_> {
+impl ComparedRequest<'_> {
     /// A call of gRPC. (Of gRPC-Web the status is a part of the body.)
     pub(super) fn is_call(&self) -> bool {
         let kind = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);

@@ -61,18 +61,19 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::compare::verdict::tests::{answer, headers};
-    use crate::compare::{Exchange, Request, Rules, WrittenRules, compare};
+    use crate::compare::{ComparedRequest, KeptExchange, Rules, WrittenRules, compare};
     use crate::migration::Examples;
 
     #[test]
     fn a_command_sends_what_the_client_sent_and_nothing_of_its_own() {
         let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
         let sent = headers(&[("x-empty", ""), ("accept", "*/*")]);
-        let request = Request { method: &http::Method::GET, target: "/a{{b}}/[1]?x[]=1", headers: &sent, body: b"" };
+        let request =
+            ComparedRequest { method: &http::Method::GET, target: "/a{{b}}/[1]?x[]=1", headers: &sent, body: b"" };
         let (control, candidate) = (answer(200, &[], "a"), answer(200, &[], "b"));
         let outcome = compare(&request, &control, &candidate, &rules);
         let mut evidence = Evidence::new(&rules);
-        evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));
+        evidence.keep(KeptExchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));
         let text = evidence.to_shell("r");
         let expected = "curl -sS -g --path-as-is -i -X GET \"$base\"'/a{{b}}/[1]?x[]=1' \\\n  -H 'x-empty;' \\\n  \
                         -H 'accept: */*' -H user-agent:\n";

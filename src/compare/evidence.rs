@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Millis;
 use super::difference::Difference;
-use super::exchange::Exchange;
+use super::exchange::KeptExchange;
 use super::exchanges::{self, Exchanges};
 use super::incomparable::Incomparable;
 use super::latency::Latency;
@@ -17,7 +17,7 @@ use super::redact::REDACTED;
 use super::rules::Rules;
 use super::statuses::{KeptRequest, Statuses};
 use super::tally::{Seen, Tallies, Tally};
-use super::verdict::{Outcome, Verdict};
+use super::verdict::{ComparisonResult, Outcome};
 use super::window::Window;
 
 /// Of the file format.
@@ -162,7 +162,7 @@ impl Evidence {
         took: Took,
         learns: bool,
         now: Millis,
-    ) -> Vec<Verdict> {
+    ) -> Vec<ComparisonResult> {
         self.first.get_or_insert(now);
         self.last = self.last.max(Some(now));
         self.control.record(took.control);
@@ -175,7 +175,7 @@ impl Evidence {
             self.statuses.count(from, Some(to), asked, now);
         }
         if let (Some(why), true) = (outcome.unknown, outcome.differences.is_empty()) {
-            return vec![self.count(Verdict::Incomparable(why), now)];
+            return vec![self.count(ComparisonResult::Incomparable(why), now)];
         }
         self.taken += 1;
         self.others.add([0, 0, 1], now);
@@ -205,14 +205,14 @@ impl Evidence {
     }
 
     /// Of what waits only so much is kept.
-    fn drop_oldest(&mut self) -> Vec<Verdict> {
+    fn drop_oldest(&mut self) -> Vec<ComparisonResult> {
         let mut dropped = Vec::new();
         let mut differences: usize = self.waiting.iter().map(|one| one.differences.len()).sum();
         while self.waiting.len() > MAX_WAITING || differences > MAX_WAITING_DIFFERENCES {
             let Some(oldest) = self.waiting.pop_front() else { break };
             differences -= oldest.differences.len();
             self.dropped += 1;
-            dropped.push(Verdict::Dropped);
+            dropped.push(ComparisonResult::Dropped);
         }
         dropped
     }
@@ -253,7 +253,7 @@ impl Evidence {
 
     /// Counts one replay: a side's answer compared with its own, a moment later. The verdicts are those of comparisons
     /// that waited for it.
-    pub fn record_replay(&mut self, outcome: &Outcome, at: Learned, now: Millis) -> Vec<Verdict> {
+    pub fn record_replay(&mut self, outcome: &Outcome, at: Learned, now: Millis) -> Vec<ComparisonResult> {
         if outcome.unknown.is_some() && outcome.differences.is_empty() {
             return Vec::new();
         }
@@ -276,7 +276,7 @@ impl Evidence {
     }
 
     /// All are counted before the first is judged: a field is no fault because it came first.
-    fn judge(&mut self, waiting: &[Waiting]) -> Vec<Verdict> {
+    fn judge(&mut self, waiting: &[Waiting]) -> Vec<ComparisonResult> {
         for Waiting { differences, at, .. } in waiting {
             let mut counted = Vec::new();
             for difference in differences {
@@ -295,7 +295,7 @@ impl Evidence {
         self.noise_known() && self.tallies.get(id).is_some_and(|tally| tally.masks.cover(&difference.hunks))
     }
 
-    fn verdict(&self, one: &Waiting) -> Verdict {
+    fn verdict(&self, one: &Waiting) -> ComparisonResult {
         let mut informs = one.equal || one.differences.is_empty();
         for difference in &one.differences {
             let Some((id, tally)) = self.tallies.id(&difference.field).and_then(|id| Some((id, self.tallies.get(id)?)))
@@ -304,36 +304,36 @@ impl Evidence {
             };
             let masked = self.is_masked(id, difference);
             if self.rates_are_apart(tally) || !masked && self.is_open(tally) {
-                return Verdict::Mismatch;
+                return ComparisonResult::Mismatch;
             }
             informs |= masked && difference.rest && !tally.masks.is_whole();
         }
         match one.unknown {
-            Some(why) => Verdict::Incomparable(why),
-            None if informs => Verdict::Match,
-            None => Verdict::Undecided,
+            Some(why) => ComparisonResult::Incomparable(why),
+            None if informs => ComparisonResult::Match,
+            None => ComparisonResult::Undecided,
         }
     }
 
-    fn count(&mut self, verdict: Verdict, at: Millis) -> Verdict {
+    fn count(&mut self, verdict: ComparisonResult, at: Millis) -> ComparisonResult {
         let (verdicts, others) = match verdict {
-            Verdict::Match => {
+            ComparisonResult::Match => {
                 self.matches += 1;
                 ([1, 0, 0], [0; 3])
             }
-            Verdict::Mismatch => {
+            ComparisonResult::Mismatch => {
                 self.mismatches += 1;
                 ([0, 1, 0], [0; 3])
             }
-            Verdict::Undecided => {
+            ComparisonResult::Undecided => {
                 self.undecided += 1;
                 ([0, 0, 1], [0; 3])
             }
-            Verdict::Incomparable(why) => {
+            ComparisonResult::Incomparable(why) => {
                 *self.incomparable.entry(why).or_default() += 1;
                 ([0; 3], [1, 0, 0])
             }
-            Verdict::Dropped => {
+            ComparisonResult::Dropped => {
                 self.dropped += 1;
                 return verdict;
             }
@@ -353,7 +353,7 @@ impl Evidence {
     }
 
     /// Behind `record` of the same comparison.
-    pub fn keep(&mut self, mut exchange: Exchange) {
+    pub fn keep(&mut self, mut exchange: KeptExchange) {
         exchange.number = if exchange.fields.is_empty() { 0 } else { self.numbered };
         self.exchanges.keep(exchange);
     }
@@ -462,7 +462,7 @@ impl Evidence {
         &self.incomparable
     }
 
-    pub(super) fn exchanges(&self) -> &[Exchange] {
+    pub(super) fn exchanges(&self) -> &[KeptExchange] {
         self.exchanges.list()
     }
 

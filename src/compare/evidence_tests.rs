@@ -3,7 +3,7 @@
 use super::*;
 use crate::compare::token::{Hunk, class};
 use crate::compare::verdict::tests::{answer, headers};
-use crate::compare::{Answer, Example, Kind, Report, Request, WrittenRules, compare};
+use crate::compare::{Answer, ComparedRequest, Example, Kind, Report, WrittenRules, compare};
 use crate::migration::Examples;
 
 const TOOK: Took = Took { control: Duration::from_millis(12), candidate: Duration::from_millis(7) };
@@ -49,9 +49,9 @@ fn comparisons_wait_for_noise_and_are_counted_once() {
         verdicts.extend(evidence.record_replay(&differing(&["$.at"]), Learned::Monolith, now));
     }
     let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
-    assert_eq!((count(Verdict::Match), count(Verdict::Mismatch)), (99, 1));
+    assert_eq!((count(ComparisonResult::Match), count(ComparisonResult::Mismatch)), (99, 1));
     assert_eq!((evidence.compared(), evidence.mismatches(), evidence.waiting()), (100, 1, 0));
-    assert_eq!(evidence.record(&differing(&["$.at"]), None, TOOK, true, 1000), [Verdict::Match]);
+    assert_eq!(evidence.record(&differing(&["$.at"]), None, TOOK, true, 1000), [ComparisonResult::Match]);
     let report = Report::of("r", &evidence);
     assert_eq!(report.regressions().collect::<Vec<_>>(), ["$.price"]);
 }
@@ -60,14 +60,14 @@ fn comparisons_wait_for_noise_and_are_counted_once() {
 fn of_too_many_that_wait_the_oldest_are_dropped() {
     let mut evidence = evidence();
     let dropped =
-        (0..1200).filter(|now| evidence.record(&same(), None, TOOK, true, *now) == [Verdict::Dropped]).count();
+        (0..1200).filter(|now| evidence.record(&same(), None, TOOK, true, *now) == [ComparisonResult::Dropped]).count();
     assert_eq!((dropped, evidence.waiting(), evidence.dropped()), (200, 1000, 200));
 }
 
 #[test]
 fn where_noise_can_never_be_known_every_difference_counts_at_once() {
     let mut evidence = evidence();
-    assert_eq!(evidence.record(&differing(&["$.a"]), None, TOOK, false, 1), [Verdict::Mismatch]);
+    assert_eq!(evidence.record(&differing(&["$.a"]), None, TOOK, false, 1), [ComparisonResult::Mismatch]);
     assert!(evidence.is_unlearnable() && Report::of("r", &evidence).to_string().contains("cannot be known"));
 }
 
@@ -81,10 +81,13 @@ fn a_mask_hides_noise_and_no_fault_beside_it() {
         ..Outcome::default()
     };
     let mut evidence = learned(&with(vec![noise], true, false));
-    assert_eq!(evidence.record(&with(vec![noise], true, false), None, TOOK, true, 60), [Verdict::Match]);
-    assert_eq!(evidence.record(&with(vec![noise, fault], true, false), None, TOOK, true, 60), [Verdict::Mismatch]);
-    assert_eq!(evidence.record(&with(vec![noise], false, false), None, TOOK, true, 60), [Verdict::Undecided]);
-    assert_eq!(evidence.record(&with(vec![noise], false, true), None, TOOK, true, 60), [Verdict::Match]);
+    assert_eq!(evidence.record(&with(vec![noise], true, false), None, TOOK, true, 60), [ComparisonResult::Match]);
+    assert_eq!(
+        evidence.record(&with(vec![noise, fault], true, false), None, TOOK, true, 60),
+        [ComparisonResult::Mismatch]
+    );
+    assert_eq!(evidence.record(&with(vec![noise], false, false), None, TOOK, true, 60), [ComparisonResult::Undecided]);
+    assert_eq!(evidence.record(&with(vec![noise], false, true), None, TOOK, true, 60), [ComparisonResult::Match]);
     assert_eq!((evidence.compared(), evidence.mismatches(), evidence.undecided()), (3, 1, 1));
     let text = Report::of("r", &evidence).to_string();
     assert!(text.contains("25.00 % undecided"), "{text}");
@@ -98,7 +101,7 @@ fn a_difference_that_the_monolith_shows_rarely_and_the_service_always_counts() {
         evidence.record_replay(&outcome, Learned::Monolith, now);
     }
     let last = (0..100).map(|now| evidence.record(&differing(&["$.a"]), None, TOOK, true, now)).last();
-    assert_eq!(last, Some(vec![Verdict::Mismatch]));
+    assert_eq!(last, Some(vec![ComparisonResult::Mismatch]));
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn noise_beside_an_unreadable_body_is_incomparable() {
     let unknown = Some(Incomparable::Truncated);
     let mut evidence = learned(&differing(&["header:date"]));
     let noisy = Outcome { unknown, equal: false, ..differing(&["header:date"]) };
-    let expected = [Verdict::Incomparable(Incomparable::Truncated)];
+    let expected = [ComparisonResult::Incomparable(Incomparable::Truncated)];
     assert_eq!(evidence.record(&noisy, None, TOOK, true, 60), expected);
     let bare = Outcome { unknown, ..Outcome::default() };
     assert_eq!(evidence.record(&bare, None, TOOK, true, 60), expected);
@@ -165,14 +168,14 @@ fn it_survives_a_restart_and_is_reset_by_other_rules() {
     let mut evidence = Evidence::new(&rules);
     let (a, b) = (json(r#"{"a":12345678901234567890,"k":1}"#), json(r#"{"a":null}"#));
     let sent = headers(&[]);
-    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
     let outcome = compare(&request, &a, &b, &rules);
     evidence.record(&outcome, None, TOOK, false, 1_700_000_000_123);
     evidence.record(&same(), None, TOOK, false, 1_700_000_000_124);
     let unknown = Outcome { unknown: Some(Incomparable::Streamed), ..Outcome::default() };
     evidence.record(&unknown, None, TOOK, false, 1_700_000_000_125);
     evidence.record_replay(&outcome, Learned::Monolith, 1_700_000_000_126);
-    evidence.keep(Exchange::redacted(&request, &a, &outcome, &rules, 1).expect("values are kept"));
+    evidence.keep(KeptExchange::redacted(&request, &a, &outcome, &rules, 1).expect("values are kept"));
 
     let text = evidence.to_json();
     assert_eq!(Evidence::from_json(&text, &rules).expect("its own file"), evidence);
@@ -209,7 +212,7 @@ fn examples_and_kept_requests_are_few_and_differ() {
     let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
     let mut evidence = Evidence::new(&rules);
     let sent = headers(&[]);
-    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
     for number in 0..100_u64 {
         // Each pair twice, and every other answer alike; ten in a second.
         let now = number * 100;
@@ -218,7 +221,7 @@ fn examples_and_kept_requests_are_few_and_differ() {
         evidence.record(&outcome, None, TOOK, false, now);
         if evidence.wants_exchange(&outcome, now) {
             let control = json("{\"a\":0}");
-            evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, now).expect("values are kept"));
+            evidence.keep(KeptExchange::redacted(&request, &control, &outcome, &rules, now).expect("values are kept"));
         }
     }
     let shown = |kept: &crate::compare::KeptExample| kept.example.candidate.clone().expect("present");
@@ -236,7 +239,7 @@ fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
     let rules = Rules::default();
     let mut evidence = Evidence::new(&rules);
     let sent = headers(&[]);
-    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
     for now in 0..200_u64 {
         let answer = |n: u64| json(&format!(r#"{{"nonce":"a{n}b","seen":"Seen {n} times","same":1}}"#));
         let (control, candidate, again) = (answer(now), answer(now + 1000), answer(now + 2000));
@@ -262,13 +265,13 @@ fn an_example_shows_the_fault_and_not_the_noise_beside_it() {
     let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
     let mut evidence = Evidence::new(&rules);
     let sent = headers(&[]);
-    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
     let of = |now: u64, price: u8| compare(&request, &with_price(now, 10), &with_price(now + 1000, price), &rules);
     for now in 0..60 {
         evidence.record_replay(&of(now, 10), Learned::Monolith, now);
     }
     for now in 60..70 {
-        assert_eq!(evidence.record(&of(now, 99), None, TOOK, true, now), [Verdict::Mismatch]);
+        assert_eq!(evidence.record(&of(now, 99), None, TOOK, true, now), [ComparisonResult::Mismatch]);
     }
     let text = Report::of("r", &evidence).to_string();
     assert!(text.contains("ipsum price [-10-] EUR") && text.contains("ipsum price {+99+} EUR"), "{text}");
@@ -352,7 +355,7 @@ fn the_text_fits_a_terminal() {
     let rules = Rules::new(&written).expect("valid");
     let mut evidence = Evidence::new(&rules);
     let sent = headers(&[]);
-    let request = Request { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
     let long = "x".repeat(300);
     let a = json(&format!(
         r#"{{"at":1,"name":"{long}","very_long_name_of_a_field":{{"and_another_long_name_in_it":1}},"esc":"\u001b[2J"}}"#
@@ -410,7 +413,7 @@ fn nothing_secret_is_kept_wherever_it_was_sent() {
             ("x-session-token", "SECRET-session"),
             ("content-type", "application/json"),
         ]);
-        let request = Request {
+        let request = ComparedRequest {
             method: &http::Method::POST,
             target: "/reset/SECRET-query?password=SECRET-query&next=%2Fa%3Fpassword%3DSECRET-nested&x=SECRET%2Dbearer",
             headers: &sent,
@@ -434,10 +437,10 @@ fn nothing_secret_is_kept_wherever_it_was_sent() {
             )
         });
         let outcome = compare(&request, &answers[0], &answers[1], &rules);
-        assert_eq!(outcome.verdict(), Verdict::Mismatch);
+        assert_eq!(outcome.verdict(), ComparisonResult::Mismatch);
         evidence.record(&outcome, None, TOOK, false, 1);
         evidence.record_replay(&outcome, Learned::Monolith, 1);
-        if let Some(exchange) = Exchange::redacted(&request, &answers[0], &outcome, &rules, 1) {
+        if let Some(exchange) = KeptExchange::redacted(&request, &answers[0], &outcome, &rules, 1) {
             evidence.keep(exchange);
         }
         let report = Report::of("r", &evidence);

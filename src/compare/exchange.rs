@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
-use super::answer::{Answer, Request};
+use super::answer::{Answer, ComparedRequest};
 use super::body::text_of;
 use super::json::Json;
 use super::media::Media;
@@ -24,7 +24,7 @@ const NOT_KEPT_PREFIXES: [&str; 5] = ["x-forwarded-", "x-multilith-", "x-request
 
 /// What is kept of one request and the monolith's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exchange {
+pub struct KeptExchange {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,
@@ -42,11 +42,11 @@ pub struct Exchange {
     pub(super) number: u64,
 }
 
-impl Exchange {
+impl KeptExchange {
     /// `None` unless the rules allow values, and where the request could not be sent again as it was: a body that is not
     /// kept leaves a test that asks something else.
     pub fn redacted(
-        request: &Request<'_>,
+        request: &ComparedRequest<'_>,
         control: &Answer,
         outcome: &Outcome,
         rules: &Rules,
@@ -121,7 +121,7 @@ fn json(text: &str, redactor: &Redactor, secrets: &Secrets) -> Option<String> {
 }
 
 /// JSON and forms have fields to redact; nothing else is kept.
-fn request_body(request: &Request<'_>, redactor: &Redactor, secrets: &Secrets) -> Option<String> {
+fn request_body(request: &ComparedRequest<'_>, redactor: &Redactor, secrets: &Secrets) -> Option<String> {
     if request.body.is_empty() || request.body.len() as u64 > MAX_BODY || !request.headers.contains_key(CONTENT_TYPE) {
         return None;
     }

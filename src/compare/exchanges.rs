@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
-use super::exchange::Exchange;
+use super::exchange::KeptExchange;
 use super::verdict::Outcome;
 
 /// Of all.
@@ -21,10 +21,10 @@ const FRESH: Millis = 1000;
 /// By age. Those without a field were answered alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Exchanges(Vec<Exchange>);
+pub(super) struct Exchanges(Vec<KeptExchange>);
 
 impl Exchanges {
-    pub(super) fn list(&self) -> &[Exchange] {
+    pub(super) fn list(&self) -> &[KeptExchange] {
         &self.0
     }
 
@@ -48,7 +48,7 @@ impl Exchanges {
     }
 
     /// Adds the newest one. No field loses its only request.
-    pub(super) fn keep(&mut self, newest: Exchange) {
+    pub(super) fn keep(&mut self, newest: KeptExchange) {
         let fields = newest.fields.clone();
         self.0.push(newest);
         let groups: Vec<_> = if fields.is_empty() { vec![None] } else { fields.iter().map(|it| Some(&**it)).collect() };
@@ -75,6 +75,6 @@ impl Exchanges {
     }
 }
 
-fn shows(kept: &Exchange, field: Option<&str>) -> bool {
+fn shows(kept: &KeptExchange, field: Option<&str>) -> bool {
     field.map_or(kept.fields.is_empty(), |field| kept.fields.iter().any(|known| known == field))
 }

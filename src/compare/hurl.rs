@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::evidence::Evidence;
-use super::exchange::Exchange;
+use super::exchange::KeptExchange;
 use super::json::Json;
 use super::number::Decimal;
 use super::path::FieldPath;
@@ -36,7 +36,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn exchange(&mut self, route: &str, exchange: &Exchange) {
+    fn exchange(&mut self, route: &str, exchange: &KeptExchange) {
         let fields =
             exchange.fields.iter().filter(|field| !self.is_noisy(field)).map(String::as_str).collect::<Vec<_>>();
         let why = if fields.is_empty() { "answered alike".to_owned() } else { fields.join(", ") };
@@ -227,7 +227,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::compare::verdict::tests::{answer, headers};
-    use crate::compare::{Request, Took, WrittenRules, compare};
+    use crate::compare::{ComparedRequest, Took, WrittenRules, compare};
     use crate::migration::Examples;
 
     fn exported(target: &str, sent: &[(&str, &str)], body: &str) -> String {
@@ -241,7 +241,7 @@ mod tests {
         .expect("valid");
         let mut evidence = Evidence::new(&rules);
         let sent = headers(sent);
-        let request = Request { method: &http::Method::GET, target, headers: &sent, body: b"" };
+        let request = ComparedRequest { method: &http::Method::GET, target, headers: &sent, body: b"" };
         let json = [("content-type", "application/json"), ("set-cookie", "sid=cookie-secret")];
         let control = answer(200, &json, body.to_owned());
         let candidate = answer(200, &json, "{}");
@@ -249,7 +249,7 @@ mod tests {
         let second = std::time::Duration::from_secs(1);
         evidence.record(&outcome, None, Took { control: second, candidate: second }, false, 1);
         assert!(evidence.wants_exchange(&outcome, 1));
-        evidence.keep(Exchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));
+        evidence.keep(KeptExchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));
         evidence.to_hurl("read-user", &rules)
     }
 
@@ -290,10 +290,10 @@ jsonpath "$.list[1]" == true
         let kept = |method: &str, kind: &str, body: &[u8]| {
             let sent = headers(&[("content-type", kind)]);
             let method = http::Method::from_bytes(method.as_bytes()).expect("a method");
-            let request = Request { method: &method, target: "/", headers: &sent, body };
+            let request = ComparedRequest { method: &method, target: "/", headers: &sent, body };
             let (control, candidate) = (answer(200, &[], "a"), answer(200, &[], "b"));
             let outcome = compare(&request, &control, &candidate, &rules);
-            let exchange = Exchange::redacted(&request, &control, &outcome, &rules, 1)?;
+            let exchange = KeptExchange::redacted(&request, &control, &outcome, &rules, 1)?;
             let mut evidence = Evidence::new(&rules);
             evidence.keep(exchange);
             Some(evidence.to_hurl("r", &rules))

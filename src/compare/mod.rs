@@ -62,10 +62,10 @@ mod written;
 mod xml;
 
 pub use again::{AgainReport, DifferenceReport, SideReport};
-pub use answer::{Answer, Body, Request};
+pub use answer::{Answer, Body, ComparedRequest};
 pub use difference::{Difference, Example, Kind, OTHER};
 pub use evidence::{Evidence, EvidenceError, Learned, Took};
-pub use exchange::Exchange;
+pub use exchange::KeptExchange;
 pub use incomparable::Incomparable;
 pub use latency::Latency;
 pub use likeness::without_port;
@@ -79,7 +79,7 @@ pub use rules::{Headers, Rules};
 pub use shape::shape_of;
 pub use statuses::KeptRequest;
 pub use tally::{KeptExample, MAX_FIELDS, Tally};
-pub use verdict::{Outcome, Verdict, compare};
+pub use verdict::{ComparisonResult, Outcome, compare};
 pub use written::{DEFAULT_BODY_LIMIT, NoiseBudget, RuleError, RuleFault, RuleList, WrittenRules};
 
 /// Milliseconds since 1970, as the caller's clock says.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 
 use super::verdict::tests::answer;
-use super::{Answer, Evidence, Learned, Report, Request, Rules, Took, compare};
+use super::{Answer, ComparedRequest, Evidence, Learned, Report, Rules, Took, compare};
 
 const REQUESTS: u64 = 5000;
 
@@ -399,7 +399,7 @@ fn after(seed: u64, media: &str, make: Make, fault: Fault) -> Report {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut evidence = Evidence::new(&rules);
     let headers = HeaderMap::new();
-    let request = Request { method: &Method::GET, target: "/items", headers: &headers, body: b"" };
+    let request = ComparedRequest { method: &Method::GET, target: "/items", headers: &headers, body: b"" };
     let took = Took { control: Duration::from_millis(20), candidate: Duration::from_millis(9) };
     let mut counter = 0;
     let mut one = |random: &mut fastrand::Rng, base: u64, fault: Fault| -> Answer {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::json::Json;
 use super::verdict::tests::answer;
-use super::{Answer, Body, FieldPath, Request, Rules, Verdict, WrittenRules, compare};
+use super::{Answer, Body, ComparedRequest, ComparisonResult, FieldPath, Rules, WrittenRules, compare};
 use crate::migration::Examples;
 
 fn rules() -> Rules {
@@ -20,9 +20,9 @@ fn rules() -> Rules {
     .expect("valid")
 }
 
-fn outcome(a: &Answer, b: &Answer) -> Verdict {
+fn outcome(a: &Answer, b: &Answer) -> ComparisonResult {
     let headers = HeaderMap::new();
-    let request = Request { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
+    let request = ComparedRequest { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
     compare(&request, a, b, &rules()).verdict()
 }
 
@@ -80,7 +80,7 @@ proptest! {
         let json = |text: &str| answer(200, &[("content-type", "application/json")], text.to_owned());
         prop_assert_eq!(outcome(&json(&a), &json(&b)), outcome(&json(&b), &json(&a)));
         // Spaces make the bytes differ, so that the walk itself is asked.
-        prop_assert_eq!(outcome(&json(&a), &json(&format!(" {a} "))), Verdict::Match);
+        prop_assert_eq!(outcome(&json(&a), &json(&format!(" {a} "))), ComparisonResult::Match);
     }
 
     #[test]
@@ -89,14 +89,14 @@ proptest! {
         b in answers(prop::collection::vec(any::<u8>(), 0..60)),
     ) {
         prop_assert_eq!(outcome(&a, &b), outcome(&b, &a));
-        prop_assert_ne!(outcome(&a, &a), Verdict::Mismatch);
+        prop_assert_ne!(outcome(&a, &a), ComparisonResult::Mismatch);
     }
 
     #[test]
     fn identical_answers_match(bytes in prop::collection::vec(any::<u8>(), 0..60), media in media()) {
         let a = answer(200, &[("content-type", media)], bytes);
         if media != "text/event-stream" {
-            prop_assert_eq!(outcome(&a, &a.clone()), Verdict::Match);
+            prop_assert_eq!(outcome(&a, &a.clone()), ComparisonResult::Match);
         }
     }
 

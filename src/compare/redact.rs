@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use http::{HeaderMap, HeaderName};
 use regex::{Captures, Regex};
 
-use super::answer::Request;
+use super::answer::ComparedRequest;
 use super::json::Json;
 use crate::message::{form_decoded, form_pairs, percent_decoded};
 
@@ -107,7 +107,7 @@ impl Redactor {
     /// The secrets of one exchange: to be removed from whatever else repeats them.
     pub(super) fn secrets<'h>(
         &self,
-        request: &Request<'h>,
+        request: &ComparedRequest<'h>,
         answers: impl IntoIterator<Item = &'h HeaderMap>,
     ) -> Secrets {
         let mut found = BTreeSet::new();
@@ -374,7 +374,7 @@ mod tests {
             (http::header::COOKIE, "a=1; sid=cookie-secret".parse().expect("a header")),
             (HeaderName::from_static("x-csrf-token"), "csrf-secret".parse().expect("a header")),
         ]);
-        let request = Request {
+        let request = ComparedRequest {
             method: &Method::GET,
             target: "/a?password=in%20query",
             headers: &headers,

@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
-use super::answer::Request;
+use super::answer::ComparedRequest;
 use super::rules::Rules;
 use super::window::Window;
 
@@ -40,7 +40,7 @@ pub struct KeptRequest {
 
 impl KeptRequest {
     /// What is kept of a request.
-    pub fn of(request: &Request<'_>, rules: &Rules) -> Self {
+    pub fn of(request: &ComparedRequest<'_>, rules: &Rules) -> Self {
         let secrets = rules.redactor().secrets(request, []);
         let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
         let kept = |name: &str| {

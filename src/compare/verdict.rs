@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 
-use super::answer::{Answer, Body, Request};
+use super::answer::{Answer, Body, ComparedRequest};
 use super::body;
 use super::difference::{Difference, Findings, Found, Kind};
 use super::headers;
@@ -13,7 +13,7 @@ use crate::message::ResultCode;
 
 /// What became of one comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum ComparisonResult {
     Match,
     Mismatch,
     /// Nothing that counts differs, and what was compared of the body holds no information.
@@ -23,7 +23,7 @@ pub enum Verdict {
     Dropped,
 }
 
-impl Verdict {
+impl ComparisonResult {
     /// The word in metrics and the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -61,11 +61,11 @@ impl Outcome {
 
     /// The verdict if every difference counts. What is known to differ outweighs what is not known.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> ComparisonResult {
         match self.unknown {
-            _ if !self.differences.is_empty() => Verdict::Mismatch,
-            Some(why) => Verdict::Incomparable(why),
-            None => Verdict::Match,
+            _ if !self.differences.is_empty() => ComparisonResult::Mismatch,
+            Some(why) => ComparisonResult::Incomparable(why),
+            None => ComparisonResult::Match,
         }
     }
 
@@ -76,7 +76,7 @@ impl Outcome {
 
 /// Compares the candidate's answer with the control's. Nothing in the outcome holds a secret.
 #[must_use]
-pub fn compare(request: &Request<'_>, control: &Answer, candidate: &Answer, rules: &Rules) -> Outcome {
+pub fn compare(request: &ComparedRequest<'_>, control: &Answer, candidate: &Answer, rules: &Rules) -> Outcome {
     let results = [control, candidate].map(|answer| answer.result(request));
     let statuses = Some(results.map(ResultCode::number));
     if results[0].is_failure() {

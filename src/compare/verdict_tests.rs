@@ -27,7 +27,7 @@ fn typed(media: &str, body: impl Into<Bytes>) -> Answer {
 }
 
 fn asked(method: &Method, request_headers: &HeaderMap, a: &Answer, b: &Answer, rules: &Rules) -> String {
-    let request = Request { method, target: "/", headers: request_headers, body: b"" };
+    let request = ComparedRequest { method, target: "/", headers: request_headers, body: b"" };
     let outcome = compare(&request, a, b, rules);
     let mut said = outcome.differences.iter().map(|found| found.field.clone()).collect::<Vec<_>>();
     said.extend(outcome.unknown.map(|why| format!("? {why}")));
@@ -138,7 +138,7 @@ fn of_many_elements_that_all_differ_one_that_came_is_one_difference() {
         typed("application/json", format!("[{}]", rows.collect::<Vec<_>>().join(",")))
     };
     let rules = Rules::default();
-    let request = Request { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" };
+    let request = ComparedRequest { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" };
     for (control, candidate, inner, outer) in
         [(page("a", 1), page("b", 0), "ul > li[*] > i", "ul > li[*]"), (list("a", 1), list("b", 0), "$[*][*]", "$[*]")]
     {
@@ -206,12 +206,12 @@ fn large_bytes_are_told_apart_by_hash() {
 fn what_is_known_to_differ_outweighs_what_is_not_known() {
     let cut = Answer { body: Body::Cut, ..answer(500, &[], "") };
     let outcome = compare(
-        &Request { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" },
+        &ComparedRequest { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" },
         &answer(200, &[], "x"),
         &cut,
         &Rules::default(),
     );
-    assert_eq!(outcome.verdict(), Verdict::Mismatch);
+    assert_eq!(outcome.verdict(), ComparisonResult::Mismatch);
     assert_eq!(outcome.differences.len(), 1, "of two statuses nothing else is compared");
 }
 
@@ -238,7 +238,7 @@ fn examples_show_what_their_level_allows() {
         (Examples::Off, &[None, None][..]),
     ] {
         let rules = Rules::new(&WrittenRules { examples, ..WrittenRules::default() }).expect("valid");
-        let request = Request { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" };
+        let request = ComparedRequest { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" };
         let mut outcome = compare(&request, &a, &b, &rules);
         outcome.differences.sort_by(|a, b| b.field.cmp(&a.field));
         let shown = outcome

@@ -7,7 +7,7 @@ use super::page::{Layout, prose, stage_pill, toml};
 use super::shown::{ago, count, cut, percent, plain, ratio, seconds};
 use super::spark;
 use crate::admin::{learned_report, next_steps};
-use crate::inventory::{LearnedEndpoint, Report};
+use crate::inventory::{InventoryReport, LearnedEndpoint};
 use crate::message::percent_encoded;
 use crate::plan::NextStep;
 
@@ -85,7 +85,7 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
     }
 }
 
-fn head(report: &Report) -> Markup {
+fn head(report: &InventoryReport) -> Markup {
     let all = &report.endpoints;
     let routed: u64 = all.iter().filter(|endpoint| endpoint.route.is_some()).map(|endpoint| endpoint.requests).sum();
     let writes = all.iter().filter(|endpoint| endpoint.writes && endpoint.route.is_none()).count();

@@ -7,7 +7,7 @@ use super::differs::sides;
 use super::form::Form;
 use super::page::Layout;
 use super::shown::{plain, seconds};
-use crate::compare::Verdict;
+use crate::compare::ComparisonResult;
 use crate::message::{ResultCode, percent_encoded};
 use crate::shadow::Ending;
 
@@ -105,13 +105,13 @@ pub fn copy(frame: &Layout<'_>, query: &Form) -> Markup {
         };
     };
     let (class, word, why) = match compared.ending {
-        Ending::Judged(Verdict::Match) => ("good", "match", String::new()),
-        Ending::Judged(Verdict::Mismatch) => ("bad", "mismatch", String::new()),
-        Ending::Judged(Verdict::Undecided) => {
+        Ending::Judged(ComparisonResult::Match) => ("good", "match", String::new()),
+        Ending::Judged(ComparisonResult::Mismatch) => ("bad", "mismatch", String::new()),
+        Ending::Judged(ComparisonResult::Undecided) => {
             ("n", "undecided", "What differs is noise, and nothing else could be compared.".to_owned())
         }
-        Ending::Judged(Verdict::Incomparable(reason)) => ("n", "incomparable", format!("{reason}.")),
-        Ending::Judged(Verdict::Dropped) => ("n", "dropped", String::new()),
+        Ending::Judged(ComparisonResult::Incomparable(reason)) => ("n", "incomparable", format!("{reason}.")),
+        Ending::Judged(ComparisonResult::Dropped) => ("n", "dropped", String::new()),
         Ending::Waits => ("n", "waits", "It is judged once the noise of the monolith is known.".to_owned()),
         Ending::NoAnswer => ("bad", "no answer", "The service gave no whole answer to the copy.".to_owned()),
     };

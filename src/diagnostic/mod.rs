@@ -16,7 +16,7 @@ pub use lines::{Lines, Position, char_end, char_start};
 pub use login::without_logins;
 pub use nearest::nearest;
 pub use render::{render, render_all};
-pub use report::{Entry, Report, report, report_all};
+pub use report::{CheckReport, Entry, report, report_all};
 pub use sources::{Extra, SourceFile, Sources, UnusableExtra};
 
 use std::borrow::Cow;

@@ -6,7 +6,7 @@ use super::{Diagnostics, Lines, Sources};
 
 /// `{"file": …, "diagnostics": […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     pub file: String,
     pub diagnostics: Vec<Entry>,
 }
@@ -48,13 +48,13 @@ pub struct Place {
 
 /// The report on a file whose text is `text`.
 #[must_use]
-pub fn report(diagnostics: &Diagnostics, file: &str, text: &str) -> Report {
+pub fn report(diagnostics: &Diagnostics, file: &str, text: &str) -> CheckReport {
     report_all(diagnostics, &Sources::one(file, text))
 }
 
 /// The report on a configuration of several files: each place in the file that has it, what has none in the first.
 #[must_use]
-pub fn report_all(diagnostics: &Diagnostics, sources: &Sources) -> Report {
+pub fn report_all(diagnostics: &Diagnostics, sources: &Sources) -> CheckReport {
     let lines: Vec<_> = sources.files().iter().map(|file| Lines::of(sources.text_of(file))).collect();
     let place = |byte: usize| {
         let index = sources.index_of(byte);
@@ -83,5 +83,5 @@ pub fn report_all(diagnostics: &Diagnostics, sources: &Sources) -> Report {
                 .collect(),
         }
     });
-    Report { file: sources.name().to_owned(), diagnostics: entries.collect() }
+    CheckReport { file: sources.name().to_owned(), diagnostics: entries.collect() }
 }

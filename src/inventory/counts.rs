@@ -1,7 +1,7 @@
 //! Counts of one endpoint: a method at a place of the tree.
 
 use super::callers::Callers;
-use super::exchange::Exchange;
+use super::exchange::Observation;
 
 /// Bounds of the latency classes are powers of two: class `i` ends at 2^(i + 7) microseconds (128 µs to 134 s).
 const LATENCY_CLASSES: usize = 21;
@@ -106,8 +106,8 @@ impl MethodCount {
         }
     }
 
-    pub fn add(&mut self, exchange: &Exchange<'_>) {
-        let Exchange { status, weight, minute, monolith, .. } = *exchange;
+    pub fn add(&mut self, exchange: &Observation<'_>) {
+        let Observation { status, weight, minute, monolith, .. } = *exchange;
         self.last = self.last.max(minute);
         if monolith {
             self.monolith_last = self.monolith_last.max(minute);
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_quantile_is_within_its_class() {
         let mut count = MethodCount::new(MethodId::of("GET"));
-        let exchange = Exchange {
+        let exchange = Observation {
             method: "GET",
             path: "/",
             status: 200,

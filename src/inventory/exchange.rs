@@ -2,7 +2,7 @@
 
 /// One exchange, as the learner sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Exchange<'a> {
+pub struct Observation<'a> {
     pub method: &'a str,
     /// Normalised, without query; begins with a slash.
     pub path: &'a str,

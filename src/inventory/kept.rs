@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Exchange;
+    use crate::inventory::Observation;
 
     fn learned() -> Tree {
         let mut tree = Tree::default();
@@ -317,7 +317,7 @@ mod tests {
                 2 => "/basket".to_owned(),
                 _ => format!("/files/a{}/b{}.png", number % 5, number % 7),
             };
-            let exchange = Exchange {
+            let exchange = Observation {
                 method: if number % 3 == 0 { "POST" } else { "GET" },
                 path: &path,
                 status: if number % 50 == 0 { 404 } else { 200 },
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(again.to_bytes(), bytes);
         let shown = |mut tree: Tree| {
             tree.settle_for_display();
-            serde_json::to_string(&crate::inventory::Report::of(&tree)).expect("a report serialises")
+            serde_json::to_string(&crate::inventory::InventoryReport::of(&tree)).expect("a report serialises")
         };
         assert_eq!(shown(again), shown(tree));
     }
@@ -352,7 +352,7 @@ mod tests {
     fn a_tree_that_was_read_goes_on_learning_within_its_bounds() {
         let mut again = Tree::from_bytes(&learned().to_bytes(), TreeBounds::default()).expect("whole");
         let before = again.totals.learned;
-        let exchange = Exchange {
+        let exchange = Observation {
             method: "GET",
             path: "/basket",
             status: 200,

@@ -1,7 +1,7 @@
 //! A path without its values.
 
 use super::node::SegmentRole;
-use super::shape::{self, Kind};
+use super::shape::{self, SegmentKind};
 use super::tree::{ROOT, Tree, VERSION_PLACES};
 
 impl Tree {
@@ -40,14 +40,16 @@ pub fn unmasked(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     let segments = path.split('/').map(|segment| {
         let (stem, format) = shape::split_last(segment);
-        let kinds = [Kind::Number, Kind::Uuid, Kind::Other, Kind::Date, Kind::Version].map(Some);
+        let kinds =
+            [SegmentKind::Number, SegmentKind::Uuid, SegmentKind::Other, SegmentKind::Date, SegmentKind::Version]
+                .map(Some);
         let Some(kind) = kinds.into_iter().chain([None]).find(|kind| shape::example(*kind) == stem) else {
             return segment.to_owned();
         };
         let name = match kind {
-            Some(Kind::Number | Kind::Uuid | Kind::Other) => "id",
-            Some(Kind::Date) => "date",
-            Some(Kind::Version) => "version",
+            Some(SegmentKind::Number | SegmentKind::Uuid | SegmentKind::Other) => "id",
+            Some(SegmentKind::Date) => "date",
+            Some(SegmentKind::Version) => "version",
             None => "slug",
         };
         names.push(name);

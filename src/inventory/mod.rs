@@ -36,7 +36,7 @@ mod values;
 mod words;
 
 pub use counts::{MethodCount, MethodId};
-pub use exchange::Exchange;
+pub use exchange::Observation;
 pub use import::{
     Imported, ImportedCase, ImportedRoute, ImportedService, ImportedSource, IncludedFile, Includes, ListFormat,
     NotRead, SkippedLine, import,
@@ -46,7 +46,7 @@ pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
 pub use masked::unmasked;
 pub use names::{route_name, unique_route_name};
-pub use report::{CallingAgent, Described, LearnedEndpoint, Report, Unknown};
+pub use report::{CallingAgent, Described, InventoryReport, LearnedEndpoint, Unknown};
 pub use sketch::Sketch;
 pub use suggest::{openapi, routes as suggested_routes, routes_file};
 pub use tree::{LearnedTotals, Tree, TreeBounds};

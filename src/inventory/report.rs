@@ -10,7 +10,7 @@ use super::values::Values;
 
 /// The inventory as `GET /api/v1/inventory` and `inventory --json` give it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
+pub struct InventoryReport {
     /// RFC 3339, or `null` where no time is known.
     pub since: Option<String>,
     pub requests: u64,
@@ -90,7 +90,7 @@ pub struct Described {
     pub shapes: Vec<String>,
 }
 
-impl Report {
+impl InventoryReport {
     /// As another process gave it: what is not written is found again.
     pub fn complete(&mut self) {
         for endpoint in &mut self.endpoints {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::counts::MethodId;
 use super::node::{NodeId, SegmentRole};
-use super::shape::{Kind, Locale, is_version, locale};
+use super::shape::{Locale, SegmentKind, is_version, locale};
 use super::tree::Tree;
 use super::values::LONGEST_MASK;
 use super::words::{is_plural, is_pronoun, is_reserved, selects};
@@ -232,7 +232,7 @@ impl Tree {
             bytes.len() >= SHORTEST_ID
                 && (is_mixed || bytes.iter().any(u8::is_ascii_digit))
                 && values.masks.iter().any(|mask| mask.len() == bytes.len().min(LONGEST_MASK))
-                && values.by_kind[Kind::Other as usize] / OTHER_IDS > node.seen
+                && values.by_kind[SegmentKind::Other as usize] / OTHER_IDS > node.seen
         };
         words.into_iter().filter(is_id).collect()
     }

@@ -10,7 +10,7 @@ const LONGEST_WORD: usize = 48;
 /// What a sure value looks like; said to people as the reason of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum SegmentKind {
     Number,
     Uuid,
     Date,
@@ -20,40 +20,40 @@ pub enum Kind {
 
 /// A value that stands for others of its kind.
 #[must_use]
-pub const fn example(kind: Option<Kind>) -> &'static str {
+pub const fn example(kind: Option<SegmentKind>) -> &'static str {
     match kind {
-        Some(Kind::Number) => "42",
-        Some(Kind::Uuid) => "0f8fad5b-d9cb-469f-a165-70867728950e",
-        Some(Kind::Date) => "2024-05-01",
-        Some(Kind::Version) => "1.4.2",
-        Some(Kind::Other) => "a1b2c3d4e5",
+        Some(SegmentKind::Number) => "42",
+        Some(SegmentKind::Uuid) => "0f8fad5b-d9cb-469f-a165-70867728950e",
+        Some(SegmentKind::Date) => "2024-05-01",
+        Some(SegmentKind::Version) => "1.4.2",
+        Some(SegmentKind::Other) => "a1b2c3d4e5",
         None => "example",
     }
 }
 
 /// The value's kind if such a segment is not written in programs, `None` if it could be a word.
 #[must_use]
-pub fn value(segment: &str) -> Option<Kind> {
+pub fn value(segment: &str) -> Option<SegmentKind> {
     let bytes = segment.as_bytes();
     if bytes.is_empty() {
         return None;
     }
     if bytes.iter().all(u8::is_ascii_digit) {
-        return Some(Kind::Number);
+        return Some(SegmentKind::Number);
     }
     if bytes.len() > LONGEST_WORD {
-        return Some(Kind::Other);
+        return Some(SegmentKind::Other);
     }
     if is_uuid(bytes) {
-        return Some(Kind::Uuid);
+        return Some(SegmentKind::Uuid);
     }
     if is_date(bytes) {
-        return Some(Kind::Date);
+        return Some(SegmentKind::Date);
     }
     if is_semver(bytes) {
-        return Some(Kind::Version);
+        return Some(SegmentKind::Version);
     }
-    looks_made(segment, bytes).then_some(Kind::Other)
+    looks_made(segment, bytes).then_some(SegmentKind::Other)
 }
 
 fn looks_made(segment: &str, bytes: &[u8]) -> bool {
@@ -386,24 +386,24 @@ mod tests {
     #[test]
     fn values_are_known_at_first_sight() {
         for (segment, kind) in [
-            ("42", Kind::Number),
-            ("0f8fad5b-d9cb-469f-a165-70867728950e", Kind::Uuid),
-            ("2024-05-01", Kind::Date),
-            ("v1.4.2-rc1", Kind::Version),
-            ("deadbeef01", Kind::Other),
-            ("a%20b", Kind::Other),
-            ("cus_NffrFeUfNV2Hib", Kind::Other),
-            ("web-7c9d8f6b4-x2x9k2ab", Kind::Other),
-            ("Ab3dE5fG", Kind::Other),
-            ("order10234", Kind::Other),
-            ("xkcdqrst", Kind::Other),
-            ("Jos%C3%A9", Kind::Other),
-            ("HbSPYgUJnmmhATcupbGFPA", Kind::Other),
-            ("Ga0sIwvizJjHuycPqxyObf", Kind::Other),
-            ("pi_HvahqLeUGFywJN", Kind::Other),
-            ("PROJ-69", Kind::Other),
-            ("64x64", Kind::Other),
-            ("cus_qQjiaXHEVNWisf", Kind::Other),
+            ("42", SegmentKind::Number),
+            ("0f8fad5b-d9cb-469f-a165-70867728950e", SegmentKind::Uuid),
+            ("2024-05-01", SegmentKind::Date),
+            ("v1.4.2-rc1", SegmentKind::Version),
+            ("deadbeef01", SegmentKind::Other),
+            ("a%20b", SegmentKind::Other),
+            ("cus_NffrFeUfNV2Hib", SegmentKind::Other),
+            ("web-7c9d8f6b4-x2x9k2ab", SegmentKind::Other),
+            ("Ab3dE5fG", SegmentKind::Other),
+            ("order10234", SegmentKind::Other),
+            ("xkcdqrst", SegmentKind::Other),
+            ("Jos%C3%A9", SegmentKind::Other),
+            ("HbSPYgUJnmmhATcupbGFPA", SegmentKind::Other),
+            ("Ga0sIwvizJjHuycPqxyObf", SegmentKind::Other),
+            ("pi_HvahqLeUGFywJN", SegmentKind::Other),
+            ("PROJ-69", SegmentKind::Other),
+            ("64x64", SegmentKind::Other),
+            ("cus_qQjiaXHEVNWisf", SegmentKind::Other),
         ] {
             assert_eq!(value(segment), Some(kind), "{segment}");
         }

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::import::{Imported, ImportedService, ImportedSource};
 use super::names::unique_route_name;
-use super::report::{LearnedEndpoint, Report};
+use super::report::{InventoryReport, LearnedEndpoint};
 
 /// Routes in stage monolith, one a path, grouped by the first literal; only endpoints that no route takes yet.
 #[must_use]
-pub fn routes(report: &Report) -> String {
+pub fn routes(report: &InventoryReport) -> String {
     let mut text = String::new();
     let mut names = BTreeSet::new();
     let mut group = None;
@@ -121,7 +121,7 @@ fn upstream(service: &ImportedService, text: &mut String) {
 
 /// An `OpenAPI` 3.1 document of the endpoints.
 #[must_use]
-pub fn openapi(report: &Report) -> Value {
+pub fn openapi(report: &InventoryReport) -> Value {
     let mut paths = Map::new();
     for (path, endpoints) in by_path(report, |_| true) {
         let mut item = Map::new();
@@ -160,7 +160,10 @@ pub fn openapi(report: &Report) -> Value {
     })
 }
 
-fn by_path(report: &Report, wanted: impl Fn(&LearnedEndpoint) -> bool) -> BTreeMap<String, Vec<&LearnedEndpoint>> {
+fn by_path(
+    report: &InventoryReport,
+    wanted: impl Fn(&LearnedEndpoint) -> bool,
+) -> BTreeMap<String, Vec<&LearnedEndpoint>> {
     let mut paths: BTreeMap<String, Vec<&LearnedEndpoint>> = BTreeMap::new();
     for endpoint in report.endpoints.iter().filter(|endpoint| wanted(endpoint)) {
         paths.entry(endpoint.path.clone()).or_default().push(endpoint);

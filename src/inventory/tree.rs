@@ -2,9 +2,9 @@
 
 use super::counts::{MethodId, is_existing};
 use super::credit::Credit;
-use super::exchange::Exchange;
+use super::exchange::Observation;
 use super::node::{Clients, Inner, Node, NodeId, SegmentRole};
-use super::shape::{self, Kind};
+use super::shape::{self, SegmentKind};
 use super::unproven::{EMPTY, Proof, REFUSED, Unproven, path_hash};
 use super::values::{BYTES, Values, hash};
 
@@ -176,7 +176,7 @@ impl Tree {
     }
 
     /// Counts one exchange, and makes nodes for it if its answer says that the path exists.
-    pub fn add(&mut self, exchange: &Exchange<'_>) {
+    pub fn add(&mut self, exchange: &Observation<'_>) {
         let weight = u64::from(exchange.weight);
         self.totals.requests += weight;
         self.totals.learned += 1;
@@ -204,7 +204,7 @@ impl Tree {
         }
     }
 
-    fn walk(&mut self, exchange: &Exchange<'_>, path: &str, segments: usize) {
+    fn walk(&mut self, exchange: &Observation<'_>, path: &str, segments: usize) {
         let bucket = Credit::bucket(exchange.client);
         let exists = is_existing(exchange.status);
         let may_teach = self.credit.allows(bucket);
@@ -247,7 +247,7 @@ impl Tree {
     }
 
     /// Whether a redirect or a demand for credentials proves a path that is not known.
-    fn is_proven(&mut self, exchange: &Exchange<'_>, path: &str, client: u16) -> bool {
+    fn is_proven(&mut self, exchange: &Observation<'_>, path: &str, client: u16) -> bool {
         let answer = match exchange.status {
             301 | 302 | 307 | 308 if exchange.location > 0 => exchange.location,
             401 => REFUSED,
@@ -334,7 +334,7 @@ impl Tree {
         at: NodeId,
         segment: &str,
         (place, last): (usize, bool),
-        exchange: &Exchange<'_>,
+        exchange: &Observation<'_>,
         teaches: bool,
     ) -> Option<(NodeId, bool)> {
         let word = self.child(at, SegmentRole::Word, segment);
@@ -384,7 +384,7 @@ impl Tree {
         };
         let values = self.values(parameter);
         values.see(stem, kind);
-        if !matches!(kind, Some(Kind::Number | Kind::Date | Kind::Version)) {
+        if !matches!(kind, Some(SegmentKind::Number | SegmentKind::Date | SegmentKind::Version)) {
             values.see_others();
         } else if place < 3 {
             values.see_only(segment);
@@ -505,7 +505,7 @@ mod tests {
                 _ => format!("/w{}/{}", odd % 2_000, number),
             };
             let method = if number % 3 == 0 { "GET" } else { "PUT" };
-            let exchange = Exchange {
+            let exchange = Observation {
                 method,
                 path: &path,
                 status: 200,

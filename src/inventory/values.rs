@@ -1,6 +1,6 @@
 //! What is kept of a parameter's values: how many, of what kind, and masked shapes; never a value.
 
-use super::shape::Kind;
+use super::shape::SegmentKind;
 use super::sketch::Sketch;
 
 const MASKS: usize = 3;
@@ -11,7 +11,7 @@ pub const LONGEST_MASK: usize = 24;
 pub struct Values {
     /// Of the different values.
     pub sketch: Sketch,
-    /// Exchanges by [`Kind`]; the last is that of words.
+    /// Exchanges by [`SegmentKind`]; the last is that of words.
     pub by_kind: [u32; 6],
     /// Words that became values, and those of them that had been seen once.
     pub words: u32,
@@ -29,7 +29,7 @@ pub struct Values {
 pub const BYTES: usize = size_of::<Values>() + MASKS * (LONGEST_MASK + size_of::<Box<str>>()) + 64;
 
 impl Values {
-    pub fn see(&mut self, value: &str, kind: Option<Kind>) {
+    pub fn see(&mut self, value: &str, kind: Option<SegmentKind>) {
         let by = &mut self.by_kind[kind.map_or(5, |kind| kind as usize)];
         *by = by.saturating_add(1);
         if self.sketch.see(hash(value)) {
@@ -128,7 +128,7 @@ mod tests {
         for number in [1_u32, 5, 50, 1_000, 20_000] {
             let mut values = Values::default();
             for value in 0..number {
-                values.see(&value.to_string(), Some(Kind::Number));
+                values.see(&value.to_string(), Some(SegmentKind::Number));
             }
             let found = values.kinds() as f64;
             assert!((found / f64::from(number) - 1.0).abs() < 0.4, "{number}: {found}");

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Learner;
-use crate::inventory::Report;
+use crate::inventory::InventoryReport;
 
 /// Minutes without an answer of the monolith after which an endpoint is moved, and without a request after which it is silent.
 pub const LONG: u32 = 30 * 24 * 60;
@@ -23,7 +23,7 @@ pub struct EndpointFigures {
 
 impl EndpointFigures {
     #[must_use]
-    pub fn of(report: &Report, now: u32) -> Self {
+    pub fn of(report: &InventoryReport, now: u32) -> Self {
         let mut figures = Self::default();
         for endpoint in &report.endpoints {
             if endpoint.last_minute + LONG < now {

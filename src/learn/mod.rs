@@ -25,7 +25,7 @@ use ring::ExchangeRing;
 pub use shapes::{UnusableRecording, read_recorded};
 
 use crate::compile::{InventorySettings, Snapshot};
-use crate::inventory::{Report, Tree, TreeBounds};
+use crate::inventory::{InventoryReport, Tree, TreeBounds};
 use crate::route::Matching;
 use crate::store::Store;
 use crate::telemetry::Meters;
@@ -150,13 +150,13 @@ impl Learner {
     }
 
     /// What is known now. Takes milliseconds: not for the threads of requests.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> InventoryReport {
         let (mut tree, dropped) = {
             let learned = self.learned.lock();
             (learned.tree.clone(), learned.dropped)
         };
         tree.settle_for_display();
-        let mut report = Report::of(&tree);
+        let mut report = InventoryReport::of(&tree);
         report.dropped += dropped;
         report
     }

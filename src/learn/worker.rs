@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ring::{ExchangeRing, Taken};
 use super::{Learner, now};
-use crate::inventory::Exchange;
+use crate::inventory::Observation;
 use crate::route::{Matching, normalise_bytes};
 use crate::shadow::lower_priority;
 
@@ -171,7 +171,7 @@ fn add(tree: &mut crate::inventory::Tree, taken: &Taken, matching: Matching, min
     if matching.ignore_trailing_slash && path.len() > 1 && path.ends_with('/') {
         path.pop();
     }
-    tree.add(&Exchange {
+    tree.add(&Observation {
         method: method.as_str(),
         path: &path,
         status: taken.status,

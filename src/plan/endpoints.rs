@@ -3,13 +3,13 @@
 use http::Method;
 
 use crate::compile::Snapshot;
-use crate::inventory::Report;
+use crate::inventory::InventoryReport;
 use crate::message::Fields;
 use crate::route::{Facts, Found, NearMiss, RouteId, normalise_bytes};
 
 /// Says for each endpoint which route takes it, and in which stage that stands. A route that asks for more than method and path
 /// takes no example.
-pub fn find_routes(report: &mut Report, snapshot: &Snapshot, stage: &dyn Fn(RouteId) -> Option<&'static str>) {
+pub fn find_routes(report: &mut InventoryReport, snapshot: &Snapshot, stage: &dyn Fn(RouteId) -> Option<&'static str>) {
     for endpoint in &mut report.endpoints {
         let Some(found) = found(snapshot, &endpoint.method, &endpoint.example) else { continue };
         let Some(route) = snapshot.routes.get(found.route.index()) else { continue };

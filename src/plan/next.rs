@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::endpoints::near;
 use crate::compile::Snapshot;
-use crate::inventory::{LearnedEndpoint, Report, route_name, unique_route_name};
+use crate::inventory::{InventoryReport, LearnedEndpoint, route_name, unique_route_name};
 use crate::learn::LONG;
 use crate::migration::{Answers, Stage};
 
@@ -57,7 +57,7 @@ impl StandingRoute {
 /// `report` knows its routes already; `now` is in minutes since 1970.
 #[must_use]
 pub fn what_next(
-    report: &Report,
+    report: &InventoryReport,
     snapshot: &Snapshot,
     routes: &[StandingRoute],
     button: bool,
@@ -75,7 +75,7 @@ pub fn what_next(
 }
 
 /// Endpoints that no service has yet: by path, or by resource where something of it writes.
-fn take(report: &Report, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
+fn take(report: &InventoryReport, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
     let is_open = |endpoint: &&LearnedEndpoint| {
         let stage = endpoint.route.as_ref().and_then(|name| routes.iter().find(|route| route.name == *name));
         stage.is_none_or(|route| route.stage == Stage::Monolith) && endpoint.last_minute + LONG >= now
@@ -103,7 +103,12 @@ fn take(report: &Report, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn candidate(group: &[&LearnedEndpoint], report: &Report, routes: &[StandingRoute], days: f64) -> (f64, NextStep) {
+fn candidate(
+    group: &[&LearnedEndpoint],
+    report: &InventoryReport,
+    routes: &[StandingRoute],
+    days: f64,
+) -> (f64, NextStep) {
     let requests: u64 = group.iter().map(|endpoint| endpoint.requests).sum();
     let reading: u64 = group.iter().filter(|endpoint| !endpoint.writes).map(|endpoint| endpoint.requests).sum();
     let errors: u64 = group.iter().map(|endpoint| endpoint.errors).sum();
@@ -157,7 +162,7 @@ fn candidate(group: &[&LearnedEndpoint], report: &Report, routes: &[StandingRout
 }
 
 /// Migrated routes that the monolith has had nothing to do with for long.
-fn retire(report: &Report, snapshot: &Snapshot, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
+fn retire(report: &InventoryReport, snapshot: &Snapshot, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
     let after = u32::try_from(snapshot.inventory.retire_after.as_secs() / 60).unwrap_or(u32::MAX);
     let mut steps = Vec::new();
     for route in routes.iter().filter(|route| route.stage == Stage::Migrated) {
@@ -187,7 +192,7 @@ fn retire(report: &Report, snapshot: &Snapshot, routes: &[StandingRoute], now: u
 
 /// Routes that are moved, and the monolith still gets their requests.
 fn zombies(
-    report: &Report,
+    report: &InventoryReport,
     snapshot: &Snapshot,
     routes: &[StandingRoute],
     button: bool,
@@ -228,7 +233,7 @@ fn zombies(
     steps
 }
 
-fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: String, report: &Report) -> NextStep {
+fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: String, report: &InventoryReport) -> NextStep {
     let requests: u64 = own.iter().map(|endpoint| endpoint.monolith).sum();
     let mut reasons =
         vec![format!("`{}` is in stage {}, and the monolith still gets its requests", route.name, route.stage), why];
@@ -250,7 +255,7 @@ fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: String, report: 
 }
 
 /// Everything is moved: the proxy itself may go.
-fn leave(report: &Report, routes: &[StandingRoute], no_zombies: bool, now: u32) -> Option<NextStep> {
+fn leave(report: &InventoryReport, routes: &[StandingRoute], no_zombies: bool, now: u32) -> Option<NextStep> {
     let since = report.since_minute();
     let moved = !routes.is_empty() && routes.iter().all(StandingRoute::is_moved);
     if !moved || !no_zombies || since == 0 || since + LONG > now {
@@ -281,7 +286,7 @@ fn leave(report: &Report, routes: &[StandingRoute], no_zombies: bool, now: u32) 
     })
 }
 
-fn of_route<'a>(report: &'a Report, name: &'a str) -> impl Iterator<Item = &'a LearnedEndpoint> {
+fn of_route<'a>(report: &'a InventoryReport, name: &'a str) -> impl Iterator<Item = &'a LearnedEndpoint> {
     report.endpoints.iter().filter(move |endpoint| endpoint.route.as_deref() == Some(name))
 }
 
@@ -363,7 +368,7 @@ mod tests {
     }
 
     /// Watched for `days`; of 100 000 requests, `unmatched` went to an endpoint without a route, just now.
-    fn watched(days: u32, unmatched: u64) -> Report {
+    fn watched(days: u32, unmatched: u64) -> InventoryReport {
         let endpoint = |path: &str, route: Option<&str>, requests| LearnedEndpoint {
             method: "GET".into(),
             path: path.to_owned(),
@@ -388,7 +393,7 @@ mod tests {
             monolith_last_minute: 0,
         };
         let since = jiff::Timestamp::from_second(i64::from(NOW - days * 24 * 60) * 60).expect("a time");
-        Report {
+        InventoryReport {
             since: Some(since.to_string()),
             requests: 100_000,
             dropped: 0,

@@ -103,14 +103,14 @@ mod tests {
     use http::{HeaderMap, Method, StatusCode};
 
     use super::*;
-    use crate::compare::{Answer, Body, Request, Took, compare};
+    use crate::compare::{Answer, Body, ComparedRequest, Took, compare};
 
     #[test]
     fn what_does_not_fit_into_memory_lies_on_disk_and_comes_back() {
         let folder = std::env::temp_dir().join(format!("multilith-archive-{}", std::process::id()));
         let archive = Archive::with_limit(Store::open(&folder), folder.clone(), 3000);
         let headers = HeaderMap::new();
-        let request = Request { method: &Method::GET, target: "/", headers: &headers, body: b"" };
+        let request = ComparedRequest { method: &Method::GET, target: "/", headers: &headers, body: b"" };
         let answer = |text: &'static str| Answer {
             status: StatusCode::OK,
             headers: HeaderMap::new(),

@@ -20,7 +20,7 @@ use super::follow::{Followed, Side, follow};
 use super::now;
 use super::recent::Recent;
 use super::threads::lower_priority_for;
-use crate::compare::{Learned, Outcome, Request, Rules, Took, Verdict, compare};
+use crate::compare::{ComparedRequest, ComparisonResult, Learned, Outcome, Rules, Took, compare};
 use crate::endpoint::UpstreamId;
 use crate::live::PairSide;
 use crate::migration::{BUCKETS, Percent};
@@ -198,7 +198,7 @@ impl Work {
         for difference in &outcome.differences {
             copies.meters.comparison_field(&difference.field, FieldKind::Raw);
         }
-        if verdicts == [Verdict::Mismatch] {
+        if verdicts == [ComparisonResult::Mismatch] {
             self.tell(&comparison, &outcome);
         }
         let sample = fastrand::u16(..BUCKETS);
@@ -270,22 +270,22 @@ fn replay(comparison: &Comparison, at: Learned) {
     }
 }
 
-pub(super) fn with_request<T>(asked: &Asked, look: impl FnOnce(&Request<'_>) -> T) -> T {
+pub(super) fn with_request<T>(asked: &Asked, look: impl FnOnce(&ComparedRequest<'_>) -> T) -> T {
     let target = String::from_utf8_lossy(asked.head.target());
     let (mut headers, body) = (asked.head.fields.to_map(), asked.body());
     // The one that logs and both sides know, whatever the client sent.
     if let Ok(id) = HeaderValue::from_bytes(asked.target.request_id.as_bytes()) {
         headers.insert("x-request-id", id);
     }
-    look(&Request { method: &asked.head.method, target: &target, headers: &headers, body: &body })
+    look(&ComparedRequest { method: &asked.head.method, target: &target, headers: &headers, body: &body })
 }
 
 /// Counts what was judged; the gate hears of what was decided.
-fn count(copies: &Copies, verdicts: &[Verdict]) {
+fn count(copies: &Copies, verdicts: &[ComparisonResult]) {
     for verdict in verdicts {
         copies.meters.comparison(verdict.as_str());
-        if let (Some(gate), Verdict::Match | Verdict::Mismatch) = (copies.gate.as_ref(), verdict) {
-            gate.judged(*verdict == Verdict::Mismatch);
+        if let (Some(gate), ComparisonResult::Match | ComparisonResult::Mismatch) = (copies.gate.as_ref(), verdict) {
+            gate.judged(*verdict == ComparisonResult::Mismatch);
         }
     }
 }

@@ -10,8 +10,8 @@ use super::now;
 use super::replays::Replays;
 use super::rows::{Kept, Rows};
 use crate::compare::{
-    Answer, Difference, Evidence, Exchange, KeptRequest, Learned, Millis, NoiseBudget, Outcome, Report, Request, Rules,
-    Took, Verdict,
+    Answer, ComparedRequest, ComparisonResult, Difference, Evidence, KeptExchange, KeptRequest, Learned, Millis,
+    NoiseBudget, Outcome, Report, Rules, Took,
 };
 use crate::endpoint::{Source, UpstreamId, UpstreamSpec};
 use crate::route::Route;
@@ -102,16 +102,16 @@ impl RouteEvidence {
     /// The verdicts that are settled by this comparison; see `Evidence::record`.
     pub(super) fn record(
         &self,
-        request: &Request<'_>,
+        request: &ComparedRequest<'_>,
         control: &Answer,
         outcome: &Outcome,
         took: Took,
         learns: bool,
         now: Millis,
-    ) -> Vec<Verdict> {
+    ) -> Vec<ComparisonResult> {
         let wanted = self.with(|evidence| evidence.wants_exchange(outcome, now));
         // Redacting takes longer than counting: not under the lock.
-        let exchange = wanted.then(|| Exchange::redacted(request, control, outcome, &self.rules, now)).flatten();
+        let exchange = wanted.then(|| KeptExchange::redacted(request, control, outcome, &self.rules, now)).flatten();
         let differs = !outcome.differences.is_empty() || outcome.statuses.is_some_and(|[from, to]| from != to);
         let asked = differs.then(|| KeptRequest::of(request, &self.rules));
         self.change(now, |evidence| {
@@ -123,12 +123,12 @@ impl RouteEvidence {
         })
     }
 
-    pub(super) fn record_unanswered(&self, request: &Request<'_>, status: u16, now: Millis) {
+    pub(super) fn record_unanswered(&self, request: &ComparedRequest<'_>, status: u16, now: Millis) {
         let asked = KeptRequest::of(request, &self.rules);
         self.change(now, |evidence| evidence.record_unanswered(status, &asked, now));
     }
 
-    pub(super) fn record_replay(&self, outcome: &Outcome, at: Learned, now: Millis) -> Vec<Verdict> {
+    pub(super) fn record_replay(&self, outcome: &Outcome, at: Learned, now: Millis) -> Vec<ComparisonResult> {
         self.change(now, |evidence| evidence.record_replay(outcome, at, now))
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::compare::{Difference, Outcome, Verdict};
+use crate::compare::{ComparisonResult, Difference, Outcome};
 use crate::telemetry::RequestId;
 
 /// Comparisons that are kept, over all routes.
@@ -30,7 +30,7 @@ pub struct RecentCopy {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    Judged(Verdict),
+    Judged(ComparisonResult),
     /// Noise is not known yet.
     Waits,
     /// The copy got none.
@@ -52,10 +52,10 @@ impl Recent {
         (route, request_id): (&Arc<str>, RequestId),
         outcome: &Outcome,
         took: [Duration; 2],
-        settled: &[Verdict],
+        settled: &[ComparisonResult],
     ) {
         // This comparison is the last one that it settled; of those that wait only older ones are dropped.
-        let ending = settled.last().filter(|verdict| **verdict != Verdict::Dropped);
+        let ending = settled.last().filter(|verdict| **verdict != ComparisonResult::Dropped);
         let differences: Vec<_> = outcome.differences.iter().take(MOST_DIFFERENCES).cloned().collect();
         self.keep(
             (route, request_id),
@@ -99,10 +99,10 @@ mod tests {
         let id = |number: u128| (&route, RequestId::made(number));
         let outcome = Outcome { statuses: Some([200, 404]), ..Outcome::default() };
         recent.unanswered(id(1));
-        recent.compared(id(1), &outcome, [Duration::ZERO; 2], &[Verdict::Match, Verdict::Mismatch]);
-        recent.compared(id(2), &outcome, [Duration::ZERO; 2], &[Verdict::Dropped]);
+        recent.compared(id(1), &outcome, [Duration::ZERO; 2], &[ComparisonResult::Match, ComparisonResult::Mismatch]);
+        recent.compared(id(2), &outcome, [Duration::ZERO; 2], &[ComparisonResult::Dropped]);
         let of = |number: u128| recent.find("users", RequestId::made(number).as_str()).map(|found| found.ending);
-        assert_eq!((of(1), of(2)), (Some(Ending::Judged(Verdict::Mismatch)), Some(Ending::Waits)));
+        assert_eq!((of(1), of(2)), (Some(Ending::Judged(ComparisonResult::Mismatch)), Some(Ending::Waits)));
         assert!(recent.find("orders", RequestId::made(1).as_str()).is_none());
         for number in 3..3 + MOST as u128 {
             recent.unanswered(id(number));

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use multilith::compare::{Answer, Body, Request, Rules, compare};
+use multilith::compare::{Answer, Body, ComparedRequest, Rules, compare};
 
 const LENGTH: usize = 200 * 1024;
 
@@ -52,7 +52,7 @@ fn list(salt: usize) -> String {
 
 fn bodies(criterion: &mut Criterion) {
     let (rules, headers) = (Rules::default(), HeaderMap::new());
-    let request = Request { method: &Method::GET, target: "/", headers: &headers, body: b"" };
+    let request = ComparedRequest { method: &Method::GET, target: "/", headers: &headers, body: b"" };
     for (name, media, body) in
         [("page", "text/html", page as fn(usize) -> String), ("json", "application/json", list as fn(usize) -> String)]
     {

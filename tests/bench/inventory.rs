@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use multilith::inventory::{Exchange, LEAST, Tree, redirect_target};
+use multilith::inventory::{LEAST, Observation, Tree, redirect_target};
 
 const APIS: [&str; 11] = [
     "github",
@@ -73,7 +73,7 @@ fn measure(api: &str, what: &str, arguments: &[&str]) {
     let mut tree = Tree::default();
     let began = Instant::now();
     for row in &rows {
-        tree.add(&Exchange {
+        tree.add(&Observation {
             method: row[0],
             path: row[1],
             status: row[2].parse().expect("a status"),

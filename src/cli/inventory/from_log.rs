@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Read, Write as _};
 use crate::cli::import::known_paths;
 use crate::cli::{Exit, InventoryArgs, term};
 use crate::compile::Snapshot;
-use crate::inventory::{Exchange, Report, Tree, hash, read_log_line};
+use crate::inventory::{InventoryReport, Observation, Tree, hash, read_log_line};
 use crate::route::normalise_bytes;
 
 /// A longer line is garbage; its rest is read and thrown away.
@@ -24,7 +24,11 @@ struct Lines {
 }
 
 /// The report, and the last minute that the log has.
-pub(super) fn from_log(args: &InventoryArgs, name: &str, snapshot: Option<&Snapshot>) -> Result<(Report, u32), Exit> {
+pub(super) fn from_log(
+    args: &InventoryArgs,
+    name: &str,
+    snapshot: Option<&Snapshot>,
+) -> Result<(InventoryReport, u32), Exit> {
     let mut tree = Tree::default();
     for template in &args.literal {
         tree.give(template, false);
@@ -62,7 +66,7 @@ pub(super) fn from_log(args: &InventoryArgs, name: &str, snapshot: Option<&Snaps
         return Err(Exit::Findings);
     }
     tree.settle_for_display();
-    let mut report = Report::of(&tree);
+    let mut report = InventoryReport::of(&tree);
     report.dropped += lines.refused;
     Ok((report, tree.totals.until))
 }
@@ -108,7 +112,7 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
             continue;
         };
         let client = hash(&found.client);
-        tree.add(&Exchange {
+        tree.add(&Observation {
             method: &found.method,
             path: path.as_str(),
             status: found.status,

@@ -9,7 +9,7 @@ use super::admin_client::AdminClient;
 use super::compiled::compiled;
 use super::{AdminArgs, Exit, InventoryArgs, term};
 use crate::compile::Snapshot;
-use crate::inventory::{Report, openapi, suggested_routes};
+use crate::inventory::{InventoryReport, openapi, suggested_routes};
 use crate::plan::find_routes;
 use crate::reload::ConfigSource;
 use screen::screen;
@@ -48,7 +48,7 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
     Exit::Fine
 }
 
-fn offline(args: &InventoryArgs, log: &str) -> Result<(Report, u32), Exit> {
+fn offline(args: &InventoryArgs, log: &str) -> Result<(InventoryReport, u32), Exit> {
     let snapshot = snapshot(args)?;
     let (mut report, until) = from_log::from_log(args, log, snapshot.as_ref())?;
     if let Some(snapshot) = &snapshot {
@@ -57,13 +57,13 @@ fn offline(args: &InventoryArgs, log: &str) -> Result<(Report, u32), Exit> {
     Ok((report, until))
 }
 
-fn live(args: &InventoryArgs) -> Result<(Report, u32), Exit> {
+fn live(args: &InventoryArgs) -> Result<(InventoryReport, u32), Exit> {
     let admin = AdminArgs {
         admin: args.admin.clone(),
         token: args.token.clone(),
         config: if args.config.is_empty() { vec!["routes.toml".into()] } else { args.config.clone() },
     };
-    let answer = AdminClient::new(&admin).and_then(|client| client.get::<Report>("/api/v1/inventory"));
+    let answer = AdminClient::new(&admin).and_then(|client| client.get::<InventoryReport>("/api/v1/inventory"));
     match answer {
         Ok(mut report) => {
             report.complete();
@@ -85,7 +85,7 @@ fn snapshot(args: &InventoryArgs) -> Result<Option<Snapshot>, Exit> {
 }
 
 /// Keeps the endpoints without a request in the last part of what is known. `false`: it does not go back so far.
-fn keep_silent(report: &mut Report, until: u32, silent: Duration) -> bool {
+fn keep_silent(report: &mut InventoryReport, until: u32, silent: Duration) -> bool {
     let minutes = u32::try_from(silent.as_secs() / 60).unwrap_or(u32::MAX);
     let since = report.since_minute();
     if since == 0 || until.saturating_sub(since) < minutes {

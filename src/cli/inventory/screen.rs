@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::cli::table::{Column, Table};
-use crate::inventory::Report;
+use crate::inventory::InventoryReport;
 
-pub(super) fn screen(report: &Report, width: usize) -> String {
+pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
     let (count, requests) = routed.fold((0_u32, 0), |(count, requests), one| (count + 1, requests + one.requests));
     let since = report.since.as_ref().map_or_else(String::new, |since| format!(" since {}", &since[..10]));
@@ -82,14 +82,14 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Exchange, Tree};
+    use crate::inventory::{Observation, Tree};
 
     #[test]
     fn a_path_that_only_redirects_or_refuses_is_not_said_to_be_unknown_to_the_monolith() {
         let mut tree = Tree::default();
         for (path, status) in [("/get", 200), ("/forbidden", 403), ("/cookies/set", 302)] {
             for client in 0..4 {
-                tree.add(&Exchange {
+                tree.add(&Observation {
                     method: "GET",
                     path,
                     status,
@@ -104,7 +104,7 @@ mod tests {
             }
         }
         tree.settle_for_display();
-        let text = screen(&Report::of(&tree), 80);
+        let text = screen(&InventoryReport::of(&tree), 80);
         assert!(text.contains("GET  /get"), "{text}");
         let said = "not endpoints: 8 requests for about 2 paths that were answered as unknown, or only with\n\
                     redirects, refusals or errors";

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use multilith::compare::{Answer, Body, Outcome, Request, Rules, compare};
+use multilith::compare::{Answer, Body, ComparedRequest, Outcome, Rules, compare};
 
 /// Held by the request; what is kept of a comparison holds none of them.
 pub const SECRETS: [&str; 2] = ["tok-5up3r-s3cret", "sess-0123456789"];
@@ -31,6 +31,6 @@ pub fn headers_of_request() -> HeaderMap {
 /// The comparison of two answers to one request.
 pub fn compared(a: &Answer, b: &Answer, rules: &Rules) -> Outcome {
     let headers = headers_of_request();
-    let request = Request { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
+    let request = ComparedRequest { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
     compare(&request, a, b, rules)
 }

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use multilith::compare::{Answer, Evidence, Learned, NOISE_KNOWN_AFTER, Report, Rules, Took, Verdict};
+use multilith::compare::{Answer, ComparisonResult, Evidence, Learned, NOISE_KNOWN_AFTER, Report, Rules, Took};
 
 use super::answers::{answer, compared};
 
@@ -24,7 +24,7 @@ pub fn pages(input: &[u8]) {
                 same(&answer("text/html", "", page), &answer("text/html", "", &commented), "a comment before a page");
             }
             let is_plain = |page: &[u8]| page.iter().all(|byte| byte.is_ascii() && !b"<&\0\r".contains(byte));
-            if is_plain(left) && is_plain(right) && verdict == Verdict::Match {
+            if is_plain(left) && is_plain(right) && verdict == ComparisonResult::Match {
                 assert_eq!(words_of(left), words_of(right), "a match");
             }
         }
@@ -55,7 +55,7 @@ pub fn fields(input: &[u8]) {
     match kind % 5 {
         0 => {
             let is_plain = |table: &[u8]| table.is_ascii() && !table.iter().any(|byte| b"\"<{[?/".contains(byte));
-            if verdict("text/csv") == Verdict::Match && is_plain(left) && is_plain(right) {
+            if verdict("text/csv") == ComparisonResult::Match && is_plain(left) && is_plain(right) {
                 assert_eq!(rows_of(left), rows_of(right), "a match");
             }
         }
@@ -74,7 +74,7 @@ pub fn fields(input: &[u8]) {
             };
             let (one, two) = (frame(left), [frame(left), frame(left)].concat());
             let [one, two] = [one, two].map(|body| answer("application/grpc", "", &body));
-            assert_ne!(judged(&one, &two), Verdict::Match, "one message and two");
+            assert_ne!(judged(&one, &two), ComparisonResult::Match, "one message and two");
         }
         _ => {
             verdict("application/protobuf");
@@ -88,7 +88,7 @@ pub fn texts(input: &[u8]) {
     let [a, b] = both("text/plain", [left, right]);
     // Documents in a line and links are compared by what they mean.
     let is_plain = |text: &[u8]| !text.iter().any(|byte| b"<{[?/".contains(byte));
-    if judged(&a, &b) == Verdict::Match && is_plain(left) && is_plain(right) {
+    if judged(&a, &b) == ComparisonResult::Match && is_plain(left) && is_plain(right) {
         assert_eq!(left, right, "a match");
     }
 }
@@ -104,7 +104,7 @@ fn both(media: &'static str, bodies: [&[u8]; 2]) -> [Answer; 2] {
 }
 
 /// The verdict, which is the same from either side.
-fn judged(a: &Answer, b: &Answer) -> Verdict {
+fn judged(a: &Answer, b: &Answer) -> ComparisonResult {
     let (there, back) = (compared(a, b, &RULES), compared(b, a, &RULES));
     assert_eq!(there.verdict(), back.verdict(), "not symmetric: {there:?} {back:?}");
     let took = Took { control: Duration::from_millis(3), candidate: Duration::from_millis(2) };
@@ -120,7 +120,7 @@ fn judged(a: &Answer, b: &Answer) -> Verdict {
 
 fn same(a: &Answer, b: &Answer, why: &str) {
     let outcome = compared(a, b, &RULES);
-    assert_eq!(outcome.verdict(), Verdict::Match, "{why}: {outcome:?}");
+    assert_eq!(outcome.verdict(), ComparisonResult::Match, "{why}: {outcome:?}");
 }
 
 fn words_of(page: &[u8]) -> Vec<&[u8]> {

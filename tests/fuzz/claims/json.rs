@@ -9,7 +9,8 @@ use std::time::Duration;
 use http::Method;
 use http::header::CONTENT_TYPE;
 use multilith::compare::{
-    Answer, Evidence, Exchange, FieldPath, Learned, OTHER, Outcome, Report, Request, Rules, Took, Verdict, WrittenRules,
+    Answer, ComparedRequest, ComparisonResult, Evidence, FieldPath, KeptExchange, Learned, OTHER, Outcome, Report,
+    Rules, Took, WrittenRules,
 };
 use multilith::migration::Examples;
 use serde_json::Value;
@@ -72,7 +73,7 @@ pub fn hold(input: &[u8]) {
         for own in [&a, &b] {
             let same = compared(own, &own.clone(), rules);
             let streamed = own.headers.get(CONTENT_TYPE).is_some_and(|media| media == "text/event-stream");
-            assert!(streamed || same.verdict() == Verdict::Match, "not itself: {same:?}");
+            assert!(streamed || same.verdict() == ComparisonResult::Match, "not itself: {same:?}");
         }
     }
     let (Ok(left), Ok(right)) = (std::str::from_utf8(left), std::str::from_utf8(right)) else { return };
@@ -94,8 +95,8 @@ fn told(outcome: &Outcome, control: &Answer, rules: &Rules) {
     evidence.record(outcome, None, took, false, 1);
     evidence.record_replay(outcome, Learned::Monolith, 2);
     let headers = headers_of_request();
-    let request = Request { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
-    if let Some(exchange) = Exchange::redacted(&request, control, outcome, rules, 1) {
+    let request = ComparedRequest { method: &Method::GET, target: "/?p=1", headers: &headers, body: b"" };
+    if let Some(exchange) = KeptExchange::redacted(&request, control, outcome, rules, 1) {
         evidence.keep(exchange);
     }
     let written = evidence.to_json();
@@ -119,20 +120,20 @@ fn as_values(left: &str, right: &str) {
         let answer = |text: &str| answer("application/json", "", text.as_bytes());
         compared(&answer(left), &answer(right), &PLAIN).verdict()
     };
-    if verdict(left, right) == Verdict::Match {
+    if verdict(left, right) == ComparisonResult::Match {
         assert!(may_be_equal(&a, &b), "a match: {a} {b}");
     }
     // Written again, no key stands twice.
     let (a_again, b_again) = (a.to_string(), b.to_string());
     if a == b {
-        assert_eq!(verdict(&a_again, &b_again), Verdict::Match, "{a} {b}");
+        assert_eq!(verdict(&a_again, &b_again), ComparisonResult::Match, "{a} {b}");
     }
 }
 
 /// Forms that match hold the same values under each name, in the same order.
 fn as_forms(left: &str, right: &str) {
     let answer = |text: &str| answer("application/x-www-form-urlencoded", "", text.as_bytes());
-    if compared(&answer(left), &answer(right), &PLAIN).verdict() != Verdict::Match {
+    if compared(&answer(left), &answer(right), &PLAIN).verdict() != ComparisonResult::Match {
         return;
     }
     let fields = |form: &str| {
