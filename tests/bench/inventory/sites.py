@@ -1,4 +1,4 @@
-"""Traffic of six sites by hand that no rule was made for: `sites.py SITE SEED REQUESTS [NOISE [soft404|login]] [rare]`.
+"""Traffic of six sites by hand, made before the rules that they then taught: `sites.py SITE SEED REQUESTS [NOISE [soft404|login]] [rare]`.
 
 Prints what gen.py prints: method, path, status, client and the true template of each request, and behind them where a redirect leads.
 The sites have what the tables of routes.json lack: ULIDs and other ids without hyphens, addresses, months, quarters, sizes of
