@@ -88,6 +88,8 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
 fn head(report: &InventoryReport) -> Markup {
     let all = &report.endpoints;
     let routed: u64 = all.iter().filter(|endpoint| endpoint.route.is_some()).map(|endpoint| endpoint.requests).sum();
+    // Requests may have routes although no endpoint is sure yet: then their share is not known.
+    let share = if all.is_empty() { None } else { ratio(routed, report.requests) };
     let writes = all.iter().filter(|endpoint| endpoint.writes && endpoint.route.is_none()).count();
     let since = report.since.as_deref().map(|since| format!(" since {}", cut(since, 10))).unwrap_or_default();
     html! {
@@ -96,7 +98,7 @@ fn head(report: &InventoryReport) -> Markup {
             span.grow {}
             div.kpis {
                 div { div.big { (count(all.len() as u64)) } div.lab { "endpoints" } }
-                div { div.big { (ratio(routed, report.requests).map_or_else(|| "–".to_owned(), super::shown::large_percent)) } div.lab { "of requests have a route" } }
+                div { div.big { (share.map_or_else(|| "–".to_owned(), super::shown::large_percent)) } div.lab { "of requests have a route" } }
                 div { div.big { (writes) } div.lab { "write endpoints without one" } }
                 div { div.big { (count(report.unknown.paths)) } div.lab { "paths that are no endpoint" } }
             }

@@ -9,11 +9,15 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
     let (count, requests) = routed.fold((0_u32, 0), |(count, requests), one| (count + 1, requests + one.requests));
     let since = report.since.as_ref().map_or_else(String::new, |since| format!(" since {}", &since[..10]));
+    // Requests may have routes although no endpoint is sure yet: then their share is not known.
+    let with_routes = match report.endpoints.len() {
+        0 => String::new(),
+        _ => format!("; {count} have a route ({:.1} % of requests)", share(requests, report.requests)),
+    };
     let mut text = format!(
-        "{} endpoints, learned from {} requests{since}; {count} have a route ({:.1} % of requests)\n\n",
+        "{} endpoints, learned from {} requests{since}{with_routes}\n\n",
         report.endpoints.len(),
         grouped(report.requests),
-        share(requests, report.requests),
     );
     let mut table = Table::new([
         Column::left("ENDPOINT").whole_from(24),
