@@ -75,7 +75,7 @@ impl PairTest {
         self.trail.push(self.seen.pairs as f64, self.better.ln());
     }
 
-    /// As [`Comparison::limit_changed`](super::metric::Comparison::limit_changed).
+    /// As `Comparison::limit_changed`.
     pub fn limit_changed(&mut self) {
         *self = Self {
             worse: self.worse.reinvested(f64::INFINITY),
