@@ -110,18 +110,7 @@ fn f1(api: &str, requests: usize) -> (f64, Tree) {
 }
 
 fn exchange<'a>(method: &'a str, path: &'a str, status: u16, client: u32) -> Observation<'a> {
-    Observation {
-        method,
-        path,
-        status,
-        location: 0,
-        client,
-        agent: "",
-        weight: 1,
-        minute: 1,
-        micros: None,
-        monolith: true,
-    }
+    Observation { method, path, status, client, weight: 1, minute: 1, monolith: true, ..Observation::default() }
 }
 
 #[test]

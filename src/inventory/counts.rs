@@ -223,13 +223,12 @@ mod tests {
             method: "GET",
             path: "/",
             status: 200,
-            location: 0,
             client: 1,
-            agent: "",
             weight: 1,
             minute: 7,
             micros: Some(10_000),
             monolith: true,
+            ..Observation::default()
         };
         for _ in 0..100 {
             count.add(&exchange);

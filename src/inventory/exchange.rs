@@ -1,7 +1,7 @@
 //! One exchange, as the learner sees it.
 
 /// One exchange, as the learner sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Observation<'a> {
     pub method: &'a str,
     /// Normalised, without query; begins with a slash.

@@ -321,13 +321,13 @@ mod tests {
                 method: if number % 3 == 0 { "POST" } else { "GET" },
                 path: &path,
                 status: if number % 50 == 0 { 404 } else { 200 },
-                location: 0,
                 client: number % 90,
                 agent: "curl/8.5.0",
                 weight: 1 + number % 2,
                 minute: 29_000_000 + number,
                 micros: Some(number),
                 monolith: number % 5 > 0,
+                ..Observation::default()
             };
             tree.add(&exchange);
         }
@@ -356,13 +356,11 @@ mod tests {
             method: "GET",
             path: "/basket",
             status: 200,
-            location: 0,
             client: 1,
-            agent: "",
             weight: 1,
             minute: 29_100_000,
-            micros: None,
             monolith: true,
+            ..Observation::default()
         };
         again.add(&exchange);
         assert_eq!(again.totals.learned, before + 1);

@@ -36,11 +36,42 @@ const CATEGORIES_ALIKE: f64 = 0.6;
 const SHORTEST_ID: usize = 12;
 const OTHER_IDS: u32 = 10;
 
+/// A method, and the part of a template below a node.
+type Tail = (MethodId, String);
 /// Exchanges by method and template below a node.
-type Tails = HashMap<(MethodId, String), u32>;
+type Tails = HashMap<Tail, u32>;
 
-fn often(all: &Tails, tail: &(MethodId, String), own: u32) -> bool {
+fn often(all: &Tails, tail: &Tail, own: u32) -> bool {
     all.get(tail).is_some_and(|count| f64::from(*count) >= OFTEN * f64::from(own))
+}
+
+/// By how many words each template is said.
+fn said_by(tails: &[(NodeId, Tails)]) -> HashMap<&Tail, usize> {
+    let mut said_by = HashMap::new();
+    for tail in tails.iter().flat_map(|(_, own)| own.keys()) {
+        *said_by.entry(tail).or_insert(0) += 1;
+    }
+    said_by
+}
+
+/// The exchanges of all templates, and of those that others have, too.
+fn covered(own: &Tails, is_said: impl Fn(&Tail, u32) -> bool) -> (u32, u32) {
+    let covered = own.iter().filter(|(tail, count)| is_said(tail, **count));
+    (own.values().sum(), covered.map(|(_, count)| count).sum())
+}
+
+/// Whether most exchanges below a word have templates that others have, too, and a value follows it.
+fn is_covered(own: &Tails, is_said: impl Fn(&Tail, u32) -> bool) -> bool {
+    let (total, covered) = covered(own, is_said);
+    let has_values = own.keys().any(|(_, tail)| tail.starts_with("/{}"));
+    total > 0 && has_values && f64::from(covered) >= ALIKE * f64::from(total)
+}
+
+/// Whether several templates stand below a word, and nearly all of them below the values, too: nobody writes all of them
+/// twice. A user may be called `history`.
+fn has_only(own: &Tails, is_said: impl Fn(&Tail, u32) -> bool) -> bool {
+    let (total, covered) = covered(own, is_said);
+    own.len() >= SEVERAL && f64::from(covered) >= NEARLY_ALL * f64::from(total)
 }
 
 impl Tree {
@@ -49,25 +80,13 @@ impl Tree {
         if self.child(at, SegmentRole::Rest, "").is_some() {
             return;
         }
-        let words = self.like_the_parameter(at);
-        if !words.is_empty() {
-            self.apply(at, &words);
-        }
-        let words = self.languages(at);
-        if !words.is_empty() {
-            self.apply(at, &words);
-        }
-        let words = self.like_each_other(at);
-        if !words.is_empty() {
-            self.apply(at, &words);
-        }
-        let words = self.categories(at);
-        if !words.is_empty() {
-            self.apply(at, &words);
-        }
-        let words = self.ids_like_others(at);
-        if !words.is_empty() {
-            self.apply(at, &words);
+        let rules =
+            [Self::like_the_parameter, Self::languages, Self::like_each_other, Self::categories, Self::ids_like_others];
+        for rule in rules {
+            let words = rule(self, at);
+            if !words.is_empty() {
+                self.apply(at, &words);
+            }
         }
         let children: Vec<NodeId> = self.node(at).children().collect();
         for child in children {
@@ -88,10 +107,18 @@ impl Tree {
         words.collect()
     }
 
+    /// The words that could be values, and how many of them are plurals.
+    fn siblings(&self, at: NodeId) -> (Vec<NodeId>, usize) {
+        let mut words = self.candidates(at);
+        words.retain(|word| !is_reserved(&self.node(*word).name));
+        let plural = words.iter().filter(|word| is_plural(&self.node(**word).name)).count();
+        (words, plural)
+    }
+
     /// Words beside values that are words, too, with the same endpoints below.
     fn like_the_parameter(&self, at: NodeId) -> Vec<NodeId> {
         let parameters = || self.node(at).children().filter(|id| self.node(*id).role == SegmentRole::Parameter);
-        let of_words = |id: NodeId| self.node(id).values.as_ref().is_some_and(|values| values.by_kind[5] > 0);
+        let of_words = |id: NodeId| self.node(id).values.as_ref().is_some_and(|values| values.has_words());
         if !parameters().any(of_words) {
             return Vec::new();
         }
@@ -105,8 +132,9 @@ impl Tree {
         }
         let is_value = |word: &NodeId| {
             let name = &self.node(*word).name;
-            !is_reserved(name) && self.is_covered(*word, |tail, own| often(&all, tail, own))
-                || !is_pronoun(name) && self.has_only(*word, &all)
+            let own = self.own_tails(*word);
+            let is_said = |tail: &Tail, count| often(&all, tail, count);
+            !is_reserved(name) && is_covered(&own, is_said) || !is_pronoun(name) && has_only(&own, is_said)
         };
         words.into_iter().filter(is_value).collect()
     }
@@ -117,27 +145,17 @@ impl Tree {
         if parent.role != SegmentRole::Word || !(is_plural(&parent.name) || selects(&parent.name)) {
             return Vec::new();
         }
-        let mut words = self.candidates(at);
-        words.retain(|word| !is_reserved(&self.node(*word).name));
-        let plural = words.iter().filter(|word| is_plural(&self.node(**word).name)).count();
+        let (words, plural) = self.siblings(at);
         // `secrets`, `variables`: collections, which all look alike.
         if words.len() < FEWEST_SIBLINGS || plural * 2 > words.len() {
             return Vec::new();
         }
-        let mut all = Tails::new();
-        for word in &words {
-            let mut own = Tails::new();
-            self.tails(*word, &mut String::new(), 0, &mut own);
-            for tail in own.into_keys() {
-                *all.entry(tail).or_insert(0) += 1;
-            }
-        }
-        let most = u32::try_from(words.len() / 2).unwrap_or(u32::MAX);
-        let values: Vec<NodeId> = words
-            .iter()
-            .copied()
-            .filter(|word| self.is_covered(*word, |tail, _| all.get(tail).is_some_and(|count| *count >= most)))
-            .collect();
+        let tails = self.tails_of(&words);
+        let said_by = said_by(&tails);
+        let most = words.len() / 2;
+        let is_common = |tail: &Tail, _| said_by.get(tail).is_some_and(|count| *count >= most);
+        let alike = tails.iter().filter(|(_, own)| is_covered(own, is_common));
+        let values: Vec<NodeId> = alike.map(|(word, _)| *word).collect();
         let all_alike = values.len() * 10 >= words.len() * 8 && values.len() >= FEWEST_SIBLINGS;
         if all_alike { values } else { Vec::new() }
     }
@@ -150,21 +168,10 @@ impl Tree {
         if sure < FEWEST_LANGUAGES {
             return Vec::new();
         }
-        let tails: Vec<(NodeId, Tails)> = words
-            .into_iter()
-            .map(|word| {
-                let mut own = Tails::new();
-                self.tails(word, &mut String::new(), 0, &mut own);
-                (word, own)
-            })
-            .collect();
-        let mut said_by = HashMap::new();
-        for tail in tails.iter().flat_map(|(_, own)| own.keys()) {
-            *said_by.entry(tail).or_insert(0_u32) += 1;
-        }
+        let tails = self.tails_of(&words);
+        let said_by = said_by(&tails);
         let is_alike = |own: &Tails| {
-            let total: u32 = own.values().sum();
-            let common: u32 = own.iter().filter(|(tail, _)| said_by[tail] > 1).map(|(_, count)| count).sum();
+            let (total, common) = covered(own, |tail, _| said_by[tail] > 1);
             total > 0 && f64::from(common) >= LANGUAGES_ALIKE * f64::from(total)
         };
         let words: Vec<NodeId> = tails.iter().filter(|(_, own)| is_alike(own)).map(|(word, _)| *word).collect();
@@ -174,26 +181,14 @@ impl Tree {
     /// Categories of titles (`/news/sport/a-title-of-words`): words that are no plural, with the same below each, where titles
     /// follow and nothing but a title's page is asked for.
     fn categories(&self, at: NodeId) -> Vec<NodeId> {
-        let mut words = self.candidates(at);
-        words.retain(|word| !is_reserved(&self.node(*word).name));
-        let plural = words.iter().filter(|word| is_plural(&self.node(**word).name)).count();
+        let (words, plural) = self.siblings(at);
         if words.len() < FEWEST_CATEGORIES || plural * 3 > words.len() {
             return Vec::new();
         }
-        let tails: Vec<(NodeId, Tails)> = words
-            .into_iter()
-            .map(|word| {
-                let mut own = Tails::new();
-                self.tails(word, &mut String::new(), 0, &mut own);
-                (word, own)
-            })
-            .collect();
-        let mut said_by: HashMap<&(MethodId, String), usize> = HashMap::new();
-        for tail in tails.iter().flat_map(|(_, own)| own.keys()) {
-            *said_by.entry(tail).or_insert(0) += 1;
-        }
-        let common: Vec<&(MethodId, String)> =
-            said_by.iter().filter(|(_, count)| **count * 2 >= tails.len()).map(|(tail, _)| *tail).collect();
+        let tails = self.tails_of(&words);
+        let said_by = said_by(&tails);
+        let common = said_by.iter().filter(|(_, count)| **count * 2 >= tails.len());
+        let common: Vec<&Tail> = common.map(|(tail, _)| *tail).collect();
         let is_alike = |own: &Tails| {
             let has = common.iter().filter(|tail| own.contains_key(**tail)).count();
             let total: u32 = own.values().sum();
@@ -216,7 +211,7 @@ impl Tree {
             let node = self.node(id);
             let is_title = |mask: &str| mask.matches('-').count() >= 2;
             let values = node.values.as_ref().filter(|_| node.role == SegmentRole::Parameter);
-            values.is_some_and(|values| values.masks.iter().any(|mask| is_title(mask)) && values.by_kind[5] > 0)
+            values.is_some_and(|values| values.masks.iter().any(|mask| is_title(mask)) && values.has_words())
         })
     }
 
@@ -245,24 +240,15 @@ impl Tree {
         words.collect()
     }
 
-    /// Whether most exchanges below the word have templates that others have, too, and a value follows it.
-    fn is_covered(&self, word: NodeId, is_said: impl Fn(&(MethodId, String), u32) -> bool) -> bool {
+    /// The templates below a word, with their exchanges.
+    fn own_tails(&self, word: NodeId) -> Tails {
         let mut own = Tails::new();
         self.tails(word, &mut String::new(), 0, &mut own);
-        let total: u32 = own.values().sum();
-        let covered: u32 = own.iter().filter(|(tail, count)| is_said(tail, **count)).map(|(_, count)| count).sum();
-        let has_values = own.keys().any(|(_, tail)| tail.starts_with("/{}"));
-        total > 0 && has_values && f64::from(covered) >= ALIKE * f64::from(total)
+        own
     }
 
-    /// Whether several templates stand below the word, and nearly all of them below the values, too: nobody writes all of them
-    /// twice. A user may be called `history`.
-    fn has_only(&self, word: NodeId, all: &Tails) -> bool {
-        let mut own = Tails::new();
-        self.tails(word, &mut String::new(), 0, &mut own);
-        let total: u32 = own.values().sum();
-        let covered: u32 = own.iter().filter(|(tail, count)| often(all, tail, **count)).map(|(_, count)| count).sum();
-        own.len() >= SEVERAL && f64::from(covered) >= NEARLY_ALL * f64::from(total)
+    fn tails_of(&self, words: &[NodeId]) -> Vec<(NodeId, Tails)> {
+        words.iter().map(|word| (*word, self.own_tails(*word))).collect()
     }
 
     fn tails(&self, at: NodeId, path: &mut String, depth: usize, found: &mut Tails) {

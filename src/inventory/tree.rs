@@ -509,13 +509,13 @@ mod tests {
                 method,
                 path: &path,
                 status: 200,
-                location: 0,
                 client: number,
                 agent: "curl/8.5.0",
                 weight: 1,
                 minute: 1,
                 micros: Some(number),
                 monolith: true,
+                ..Observation::default()
             };
             tree.add(&exchange);
             if number % 500 == 0 {

@@ -83,8 +83,7 @@ impl Unproven {
 #[must_use]
 pub fn redirect_target(path: &[u8], location: &[u8]) -> u32 {
     let target = target_path(location);
-    let trimmed = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).to_vec();
-    if trimmed(target).eq_ignore_ascii_case(&trimmed(path)) {
+    if without_slash(target).eq_ignore_ascii_case(without_slash(path)) {
         return 0;
     }
     let mut hash = EMPTY;
@@ -97,6 +96,10 @@ pub fn redirect_target(path: &[u8], location: &[u8]) -> u32 {
         number = is_digit;
     }
     ((hash >> 8) ^ hash) & 0xff_ffff | 1
+}
+
+fn without_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
 }
 
 /// Without scheme, host, query and parameters.

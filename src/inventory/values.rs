@@ -4,6 +4,8 @@ use super::shape::SegmentKind;
 use super::sketch::Sketch;
 
 const MASKS: usize = 3;
+/// The place of words in `by_kind`.
+const WORDS: usize = 5;
 /// Bytes of a mask; longer values are cut.
 pub const LONGEST_MASK: usize = 24;
 
@@ -30,11 +32,16 @@ pub const BYTES: usize = size_of::<Values>() + MASKS * (LONGEST_MASK + size_of::
 
 impl Values {
     pub fn see(&mut self, value: &str, kind: Option<SegmentKind>) {
-        let by = &mut self.by_kind[kind.map_or(5, |kind| kind as usize)];
+        let by = &mut self.by_kind[kind.map_or(WORDS, |kind| kind as usize)];
         *by = by.saturating_add(1);
         if self.sketch.see(hash(value)) {
             self.mask(value);
         }
+    }
+
+    /// Whether some value could be a word.
+    pub const fn has_words(&self) -> bool {
+        self.by_kind[WORDS] > 0
     }
 
     fn mask(&mut self, value: &str) {

@@ -79,11 +79,10 @@ fn measure(api: &str, what: &str, arguments: &[&str]) {
             status: row[2].parse().expect("a status"),
             location: row.get(5).map_or(0, |to| redirect_target(row[1].as_bytes(), to.as_bytes())),
             client: row[3].parse().expect("a client"),
-            agent: "",
             weight: 1,
             minute: 1,
-            micros: None,
             monolith: true,
+            ..Observation::default()
         });
     }
     let ns = began.elapsed().as_nanos() / rows.len() as u128;

@@ -97,13 +97,10 @@ mod tests {
                     method: "GET",
                     path,
                     status,
-                    location: 0,
                     client,
-                    agent: "",
                     weight: 1,
-                    minute: 1,
-                    micros: None,
                     monolith: true,
+                    ..Observation::default()
                 });
             }
         }
