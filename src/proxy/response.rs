@@ -34,6 +34,7 @@ pub fn prepare(head: &mut ResponseHead, exchange: &mut Exchange) -> Result<(), F
         rewriting::turn_back(head, exchange.route().route.as_deref(), &asked);
     }
     if head.status.is_redirection()
+        && exchange.generation.snapshot.inventory.learn
         && let Some(location) = head.fields.get(Name::Location)
     {
         exchange.leads_to = redirect_target(exchange.head.path(), location);
