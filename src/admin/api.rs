@@ -23,10 +23,11 @@ use crate::reload::ReloadResult;
 /// The metrics, gathered away from the listener's own threads since there may be many of them.
 pub async fn metrics(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
-    match tokio::task::spawn_blocking(move || parts.app.telemetry.metrics.encode()).await {
-        Ok((body, content_type)) => Reply::new(200, content_type, body),
-        Err(_) => Reply::problem(500, "the metrics could not be gathered"),
-    }
+    let gathered = move || {
+        let (body, content_type) = parts.app.telemetry.metrics.encode();
+        Reply::new(200, content_type, body)
+    };
+    Reply::of_work(gathered, "the metrics could not be gathered").await
 }
 
 /// Everything below `/api/v1`.
@@ -150,12 +151,9 @@ async fn config(parts: &Arc<Parts>) -> Reply {
         for text in file.files.iter_mut().map(|file| &mut file.text).chain([&mut file.text]) {
             *text = redacted(text).into_owned();
         }
-        file
+        Reply::json(200, &file)
     };
-    match tokio::task::spawn_blocking(shown).await {
-        Ok(file) => Reply::json(200, &file),
-        Err(_) => Reply::problem(500, "the file could not be shown"),
-    }
+    Reply::of_work(shown, "the file could not be shown").await
 }
 
 /// What a saved plan was made of.
@@ -191,16 +189,17 @@ async fn reload(parts: &Arc<Parts>, body: &[u8]) -> Reply {
         }
     }
     let reloader = Arc::clone(&parts.reloader);
-    match tokio::task::spawn_blocking(move || reloader.reload()).await {
-        Ok(outcome) => Reply::json(if outcome.result == ReloadResult::Refused { 409 } else { 200 }, &outcome),
-        Err(_) => Reply::problem(500, "the reload ended in a panic; the last good file stays in force"),
-    }
+    let reloading = move || {
+        let outcome = reloader.reload();
+        Reply::json(if outcome.result == ReloadResult::Refused { 409 } else { 200 }, &outcome)
+    };
+    Reply::of_work(reloading, "the reload ended in a panic; the last good file stays in force").await
 }
 
 fn explained(parts: &Parts, body: &[u8]) -> Reply {
-    let request: ExplainRequest = match serde_json::from_slice(body) {
+    let request: ExplainRequest = match Reply::read(body, "is not an explain request") {
         Ok(request) => request,
-        Err(error) => return Reply::problem(400, &format!("the body is not an explain request: {error}")),
+        Err(reply) => return reply,
     };
     let generation = parts.app.in_force.load();
     let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);

@@ -29,10 +29,10 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Api
     if !parts.app.shadow.knows(name) {
         return compares_nothing();
     }
-    let why: Why = match serde_json::from_slice(body) {
+    let why: Why = match Reply::read(body, "is not {\"reason\": \"…\"}") {
         Ok(why) => why,
         Err(_) if body.is_empty() => Why::default(),
-        Err(error) => return Reply::problem(400, &format!("the body is not {{\"reason\": \"…\"}}: {error}")),
+        Err(reply) => return reply,
     };
     let Some(reason) = why.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty()) else {
         return Reply::problem(400, "say why, for the journal: {\"reason\": \"…\"}");
@@ -66,9 +66,9 @@ struct Replay {
 
 /// `POST /api/v1/routes/NAME/replay`: a request of an example is asked again at both sides.
 pub async fn replay(parts: &Arc<Parts>, caller: &Caller, name: &str, body: &[u8]) -> Reply {
-    let Replay { number, headers: given } = match serde_json::from_slice(body) {
+    let Replay { number, headers: given } = match Reply::read(body, "is not {\"number\": 17}") {
         Ok(replay) => replay,
-        Err(error) => return Reply::problem(400, &format!("the body is not {{\"number\": 17}}: {error}")),
+        Err(reply) => return reply,
     };
     if !has_route(parts, name) {
         return unknown_route();

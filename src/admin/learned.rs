@@ -23,10 +23,8 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 /// `GET /api/v1/inventory`, gathered away from the listener's threads.
 pub async fn inventory(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
-    match tokio::task::spawn_blocking(move || report(&parts, &parts.app.in_force.load())).await {
-        Ok(report) => Reply::json(200, &report),
-        Err(_) => Reply::problem(500, "the inventory could not be gathered"),
-    }
+    let gathered = move || Reply::json(200, &report(&parts, &parts.app.in_force.load()));
+    Reply::of_work(gathered, "the inventory could not be gathered").await
 }
 
 /// The paths of a route list, and what printed it.
@@ -44,13 +42,10 @@ const LONGEST_NAME: usize = 32;
 pub async fn know(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
     let parts = Arc::clone(parts);
     let work = move || {
-        let list: KnownList = match serde_json::from_slice(&body) {
+        let shape = "must be {\"from\": \"rails\", \"paths\": [\"/users/{id}\"]}";
+        let list: KnownList = match Reply::read(&body, shape) {
             Ok(list) => list,
-            Err(error) => {
-                let detail =
-                    format!("the body must be {{\"from\": \"rails\", \"paths\": [\"/users/{{id}}\"]}}: {error}");
-                return Reply::problem(400, &detail);
-            }
+            Err(reply) => return reply,
         };
         if list.from.is_empty() || list.from.len() > LONGEST_NAME || list.paths.len() > MOST_KNOWN {
             let detail = format!("`from` has 1 to {LONGEST_NAME} bytes, and `paths` at most {MOST_KNOWN} entries");
@@ -70,10 +65,7 @@ pub async fn know(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
             Err(error @ ListRefused::NotKept(_)) => Reply::problem(503, &error.to_string()),
         }
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(reply) => reply,
-        Err(_) => Reply::problem(500, "the list could not be taken"),
-    }
+    Reply::of_work(work, "the list could not be taken").await
 }
 
 /// `GET /api/v1/next`.
@@ -81,12 +73,9 @@ pub async fn next(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
     let steps = move || {
         let generation = parts.app.in_force.load();
-        steps(&parts, &generation, &report(&parts, &generation))
+        Reply::json(200, &steps(&parts, &generation, &report(&parts, &generation)))
     };
-    match tokio::task::spawn_blocking(steps).await {
-        Ok(steps) => Reply::json(200, &steps),
-        Err(_) => Reply::problem(500, "what is next could not be gathered"),
-    }
+    Reply::of_work(steps, "what is next could not be gathered").await
 }
 
 /// How far the migration was in one hour.

@@ -85,9 +85,9 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
     let body: Body = if body.is_empty() {
         Body::default()
     } else {
-        match serde_json::from_slice(&body) {
+        match Reply::read(&body, "is not what this act takes") {
             Ok(body) => body,
-            Err(error) => return Reply::problem(400, &format!("the body is not what this act takes: {error}")),
+            Err(reply) => return reply,
         }
     };
     let written =
@@ -174,10 +174,9 @@ pub async fn journal(parts: &Arc<Parts>, asked: &ApiRequest) -> Reply {
     let route = asked.query("route").filter(|route| !route.is_empty());
     let (parts, route) = (Arc::clone(parts), route.map(Cow::into_owned));
     // A disk may take its time, which is not this runtime's.
-    let read = move || parts.reloader.journal().page(route.as_deref(), after, limit);
-    match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(page)) => Reply::json(200, &page),
-        Ok(Err(error)) => Reply::problem(503, &error.to_string()),
-        Err(_) => Reply::problem(500, "the journal could not be read"),
-    }
+    let read = move || match parts.reloader.journal().page(route.as_deref(), after, limit) {
+        Ok(page) => Reply::json(200, &page),
+        Err(error) => Reply::problem(503, &error.to_string()),
+    };
+    Reply::of_work(read, "the journal could not be read").await
 }

@@ -101,14 +101,9 @@ fn whole<'de, D: Deserializer<'de>>(number: D) -> Result<u64, D::Error> {
 pub async fn learn(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
     let parts = Arc::clone(parts);
     let work = move || {
-        let sent: LearnFor = match serde_json::from_slice(&body) {
+        let sent: LearnFor = match Reply::read(&body, "must be {\"text\": \"…\", \"seconds\": 600}") {
             Ok(sent) => sent,
-            Err(error) => {
-                return Reply::problem(
-                    400,
-                    &format!("the body must be {{\"text\": \"…\", \"seconds\": 600}}: {error}"),
-                );
-            }
+            Err(reply) => return reply,
         };
         if sent.seconds > LONGEST_LEARNING {
             return Reply::problem(400, "`seconds` is at most 86400");
@@ -128,22 +123,16 @@ pub async fn learn(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
         let asked = parts.app.learner.ask_for_plan(AskedNames::of(&snapshot), Duration::from_secs(sent.seconds));
         Reply::json(200, &json!({ "asked": asked, "seconds": sent.seconds }))
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(reply) => reply,
-        Err(_) => Reply::problem(500, "the text could not be looked at"),
-    }
+    Reply::of_work(work, "the text could not be looked at").await
 }
 
 /// Away from the listener's threads: a megabyte of routes takes its time.
 async fn asked(body: Vec<u8>, answer: impl FnOnce(&str) -> Reply + Send + 'static) -> Reply {
-    let work = move || match serde_json::from_slice::<Sent>(&body) {
+    let work = move || match Reply::read::<Sent>(&body, "must be {\"text\": \"…\"}") {
         Ok(sent) => answer(&sent.text),
-        Err(error) => Reply::problem(400, &format!("the body must be {{\"text\": \"…\"}}: {error}")),
+        Err(reply) => reply,
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(reply) => reply,
-        Err(_) => Reply::problem(500, "the text could not be looked at"),
-    }
+    Reply::of_work(work, "the text could not be looked at").await
 }
 
 /// The snapshot where there is one, what is to say, and the variables that the texts name.

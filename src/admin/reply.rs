@@ -5,6 +5,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// No inline script, no inline style, nothing from anywhere else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -62,6 +63,16 @@ impl Reply {
         let mut body = serde_json::to_vec_pretty(value).expect("answers of our own serialise");
         body.push(b'\n');
         Self::new(status, "application/json", body)
+    }
+
+    /// A body of JSON, or what to answer to one that is not of this `shape`.
+    pub fn read<T: DeserializeOwned>(body: &[u8], shape: &str) -> std::result::Result<T, Self> {
+        serde_json::from_slice(body).map_err(|error| Self::problem(400, &format!("the body {shape}: {error}")))
+    }
+
+    /// The answer of work that is done away from the listener's threads; `failed`: what is said where it ended in a panic.
+    pub async fn of_work(work: impl FnOnce() -> Self + Send + 'static, failed: &str) -> Self {
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Self::problem(500, failed))
     }
 
     /// RFC 9457.
