@@ -108,6 +108,18 @@ def start_gunicorn(name, application, threads=16, **options):
     return child
 
 
+def start_etcd(folder, *options):
+    """A registry of one node."""
+
+    def command(port):
+        client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
+        clients = ["--listen-client-urls", client, "--advertise-client-urls", client]
+        peers = ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"one={peer}"]
+        return ["etcd", "--name", "one", "--data-dir", folder / f"etcd-{port}", *clients, *peers, *options]
+
+    return start_on_free_port("etcd", command)
+
+
 def start_on_free_port(name, command, **options):
     """A server on a port that was free; `command` makes its command line of the port. Another port if somebody was faster."""
     for _ in range(START_ATTEMPTS):

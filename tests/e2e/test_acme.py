@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from certificates import Pair, self_signed
-from children import Child, eventually, free_port, start_on_free_port
+from children import Child, eventually, free_port, start_etcd
 from proxy import BINARY
 
 HOSTS = ["shop.example", "www.shop.example"]
@@ -296,13 +296,7 @@ class Registry:
 
 @pytest.fixture
 def registry(tmp_path):
-    def command(port):
-        client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
-        clients = ["--listen-client-urls", client, "--advertise-client-urls", client]
-        peers = ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"one={peer}"]
-        return ["etcd", "--name", "one", "--data-dir", tmp_path / f"etcd-{port}", *clients, *peers]
-
-    child = start_on_free_port("etcd", command)
+    child = start_etcd(tmp_path)
     yield Registry(child, tmp_path)
     child.kill()
 

@@ -7,7 +7,7 @@ import jwt
 import pytest
 import requests
 import urllib3
-from children import eventually, free_port, start_on_free_port
+from children import eventually, start_etcd
 
 # python-etcd was last released in 2018 and calls what urllib3 has removed since.
 urllib3.response.BaseHTTPResponse.getheader = lambda self, name, default=None: self.headers.get(name, default)
@@ -36,14 +36,7 @@ revoked.etcd = {{ endpoints = ["http://127.0.0.1:{etcd}"], prefix = "/revoked-to
 @pytest.fixture
 def registry(tmp_path):
     """An etcd that still has the API v2."""
-
-    def command(port):
-        client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
-        clients = ["--listen-client-urls", client, "--advertise-client-urls", client]
-        peers = ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"one={peer}"]
-        return ["etcd", "--name", "one", "--data-dir", tmp_path / f"etcd-{port}", "--enable-v2=true", *clients, *peers]
-
-    child = start_on_free_port("etcd", command)
+    child = start_etcd(tmp_path, "--enable-v2=true")
     yield child
     child.kill()
 
