@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::counts::MethodId;
 use super::node::{NodeId, SegmentRole};
-use super::shape::{Locale, SegmentKind, is_version, locale};
+use super::shape::{Locale, SegmentKind, is_mixed, is_version, locale};
 use super::tree::Tree;
 use super::values::LONGEST_MASK;
 use super::words::{is_plural, is_pronoun, is_reserved, selects};
@@ -223,9 +223,8 @@ impl Tree {
         let is_id = |id: &NodeId| {
             let node = self.node(*id);
             let bytes = node.name.as_bytes();
-            let is_mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
             bytes.len() >= SHORTEST_ID
-                && (is_mixed || bytes.iter().any(u8::is_ascii_digit))
+                && (is_mixed(bytes) || bytes.iter().any(u8::is_ascii_digit))
                 && values.masks.iter().any(|mask| mask.len() == bytes.len().min(LONGEST_MASK))
                 && values.by_kind[SegmentKind::Other as usize] / OTHER_IDS > node.seen
         };

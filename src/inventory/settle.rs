@@ -50,19 +50,23 @@ impl Tree {
         let is_file = |id: &NodeId| self.node(*id).name.strip_prefix('.').is_some_and(words::is_file);
         let files: Vec<NodeId> =
             children.iter().copied().filter(|id| is_leaf(id) && is_named(id) && is_file(id)).collect();
+        if files.is_empty() {
+            return;
+        }
         let seen = |id: &NodeId| self.node(*id).seen;
         let (all, most): (u32, u32) = (files.iter().map(seen).sum(), files.iter().map(seen).max().unwrap_or(0));
         // `report.docx`, whose ending nobody writes in a program.
-        let has_others = self.child(at, SegmentRole::Parameter, "").is_some_and(|plain| {
+        let plain = self.child(at, SegmentRole::Parameter, "");
+        let has_others = plain.is_some_and(|plain| {
             let values = self.node(plain).values.as_ref();
             let is_file = |mask: &str| mask.rsplit_once('.').is_some_and(|(_, ending)| ending.starts_with('a'));
             values.is_some_and(|values| values.masks.iter().any(|mask| is_file(mask)))
         });
         let are_several = files.len() >= FEWEST_ENDINGS && f64::from(most) <= MOSTLY * f64::from(all);
-        if files.is_empty() || !are_several && !has_others {
+        if !are_several && !has_others {
             return;
         }
-        let into = match self.child(at, SegmentRole::Parameter, "") {
+        let into = match plain {
             Some(plain) if is_leaf(&plain) => plain,
             Some(_) => return,
             None => self.make(at, SegmentRole::Parameter, "", self.node(at).first),

@@ -65,7 +65,7 @@ fn looks_made(segment: &str, bytes: &[u8]) -> bool {
         return true;
     }
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
+    let mixed = is_mixed(bytes);
     // Ab3dE5fG, but not getUserById: 2.7 bytes a token are the border.
     if mixed && n >= (if digits > 0 { 8 } else { 14 }) && n * 10 < 27 * camel_tokens(bytes).len().max(1) {
         return true;
@@ -94,15 +94,19 @@ fn looks_made(segment: &str, bytes: &[u8]) -> bool {
     (digits >= 3 && n >= 6 && digits * 3 >= n) || (n >= 20 && digits >= 4)
 }
 
+/// Letters of both cases.
+pub fn is_mixed(bytes: &[u8]) -> bool {
+    bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase)
+}
+
 /// `pi_HvahqLeUGFywJN`: a kind and a random text, of which some have no digit. A word of a program is in snake case or in camel case, not in both.
 fn is_prefixed(segment: &str) -> bool {
     let Some((kind, random)) = segment.split_once('_') else { return false };
     let bytes = random.as_bytes();
-    let is_mixed = bytes.iter().any(u8::is_ascii_uppercase) && bytes.iter().any(u8::is_ascii_lowercase);
     kind.bytes().all(|byte| byte.is_ascii_lowercase())
         && bytes.len() >= 10
         && bytes.iter().all(u8::is_ascii_alphanumeric)
-        && is_mixed
+        && is_mixed(bytes)
         && bytes.len() < 4 * camel_tokens(bytes).len()
 }
 

@@ -176,7 +176,7 @@ pub fn is_file(ending: &str) -> bool {
 
 /// Whether the word is a month or a day of the week.
 pub fn is_of_calendar(word: &str) -> bool {
-    CALENDAR.binary_search_by(|known| (*known).cmp(&*word.to_ascii_lowercase())).is_ok()
+    among(CALENDAR, word)
 }
 
 /// Whether the word names several things, as the segment before a parameter does.
@@ -191,7 +191,7 @@ pub fn selects(word: &str) -> bool {
 
 /// Without regard to case, and without an allocation.
 fn among(list: &[&str], ending: &str) -> bool {
-    let mut low = [0; 8];
+    let mut low = [0; 9];
     let Some(low) = low.get_mut(..ending.len()) else { return false };
     low.copy_from_slice(ending.as_bytes());
     low.make_ascii_lowercase();

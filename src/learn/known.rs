@@ -32,7 +32,6 @@ impl Learner {
     pub fn know(&self, from: &str, mut templates: Vec<Template>, snapshot: &Snapshot) -> Result<usize, ListRefused> {
         // Words before parameters of the same place: a parameter takes what no list names.
         templates.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-        templates.truncate(MOST_KNOWN);
         let mut lists = self.learned.lock().known.clone();
         if templates.is_empty() {
             lists.remove(from);
@@ -47,9 +46,7 @@ impl Learner {
         self.store.keep_learned(KEPT_AS, text)?;
         let mut learned = self.learned.lock();
         learned.known = lists;
-        learned.tree.take_back_given();
-        give(&mut learned.tree, snapshot);
-        Ok(learned.give_known(from))
+        Ok(learned.give_anew(snapshot, from))
     }
 
     /// What was known before a restart.
@@ -71,8 +68,11 @@ impl Learner {
 }
 
 impl super::Learned {
-    /// Fixes the paths of all lists; gives how many of the one of this name there was room for.
-    pub(super) fn give_known(&mut self, from: &str) -> usize {
+    /// Fixes the paths of the file and of all lists in place of those before; gives how many of the list of this name there was
+    /// room for.
+    pub(super) fn give_anew(&mut self, snapshot: &Snapshot, from: &str) -> usize {
+        self.tree.take_back_given();
+        give(&mut self.tree, snapshot);
         let mut taken = 0;
         for (name, paths) in &self.known {
             let fit = paths.iter().filter(|path| self.tree.give(path, false)).count();

@@ -126,9 +126,7 @@ impl Learner {
         learned.settings = snapshot.inventory.clone();
         learned.matching = snapshot.matching;
         self.shapes.ask(snapshot);
-        learned.tree.take_back_given();
-        give(&mut learned.tree, snapshot);
-        learned.give_known("");
+        learned.give_anew(snapshot, "");
     }
 
     /// An upstream has answered. Costs a copy into the thread's ring at most; nothing waits. Now and then a request is to be

@@ -114,8 +114,11 @@ impl ExchangeRing {
     #[inline]
     pub fn offer<'a>(&self, answered: impl FnOnce() -> Answered<'a>) -> Option<u32> {
         let number = self.offered.load(Relaxed) + 1;
+        if number >= self.next.load(Relaxed) {
+            return self.push(&answered(), number);
+        }
         self.offered.store(number, Relaxed);
-        if number < self.next.load(Relaxed) { None } else { self.push(&answered(), number) }
+        None
     }
 
     #[inline]
@@ -123,8 +126,10 @@ impl ExchangeRing {
         let head = self.head.load(Relaxed);
         let path = answered.path;
         if head.wrapping_sub(self.tail.load(Acquire)) >= SLOTS || path.len() > PATH_BYTES {
-            return self.drop_one(number);
+            return self.drop_one();
         }
+        // Only now: the reader may look at any moment, and the count never falls.
+        self.offered.store(number, Relaxed);
         let every = self.copy_every.load(Relaxed);
         self.next.store(number + if every <= 1 { 1 } else { gap(number, every) }, Relaxed);
         let slot = &self.slots[head % SLOTS];
@@ -150,9 +155,8 @@ impl ExchangeRing {
 
     /// The next request is tried again, and does not stand for this one.
     #[cold]
-    fn drop_one(&self, number: u64) -> Option<u32> {
+    fn drop_one(&self) -> Option<u32> {
         self.dropped.store(self.dropped.load(Relaxed) + 1, Relaxed);
-        self.offered.store(number - 1, Relaxed);
         None
     }
 
@@ -180,9 +184,9 @@ impl ExchangeRing {
         self.dropped.load(Relaxed)
     }
 
-    /// Passes over the next, which must wait: the one that is taken after it stands for it, too.
-    pub fn skip(&self) {
-        self.tail.store(self.tail.load(Relaxed).wrapping_add(1), Release);
+    /// Passes over so many, which must wait: the one that is taken after them stands for them, too.
+    pub fn skip(&self, several: usize) {
+        self.tail.store(self.tail.load(Relaxed).wrapping_add(several), Release);
     }
 
     /// Takes the next, which must wait. To be called by one thread alone.
@@ -246,11 +250,8 @@ fn copy_any(words: &[AtomicU64], bytes: &[u8]) {
         (0, _) => {}
         (1..=8, false) => put(&words[..1], bytes.last_chunk::<8>().expect("a block")),
         (_, false) => put(&words[..4], bytes.last_chunk::<BLOCK>().expect("a block")),
-        (16.., true) => {
-            put(&words[..2], rest.first_chunk::<16>().expect("sixteen"));
-            put(&words[2..4], rest.last_chunk::<16>().expect("sixteen"));
-        }
-        (8..=15, true) => {
+        // `copy` has taken what has 16 bytes or more.
+        (8.., true) => {
             put(&words[..1], rest.first_chunk::<8>().expect("eight"));
             put(&words[1..2], rest.last_chunk::<8>().expect("eight"));
         }
@@ -354,9 +355,7 @@ mod tests {
         }
         ring.offer(|| answered(&[b'/'; PATH_BYTES + 1], b""));
         assert_eq!((ring.waiting(), ring.dropped()), (SLOTS, 6));
-        for _ in 0..10 {
-            ring.skip();
-        }
+        ring.skip(10);
         ring.offer(|| answered(b"/b", b""));
         assert_eq!((ring.waiting(), ring.dropped()), (SLOTS - 9, 6));
     }
