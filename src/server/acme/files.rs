@@ -54,7 +54,11 @@ impl Files {
 
     /// The authority does not know the account any more. It is kept beside: its key may be needed.
     pub(super) fn forget_account(&self) -> io::Result<()> {
-        fs::rename(self.account_path(), self.folder.join("account.unknown.json"))
+        match fs::rename(self.account_path(), self.folder.join("account.unknown.json")) {
+            // In a fleet it may lie in etcd alone.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
     }
 
     /// The certificate of a host, if there is one that can be used.

@@ -158,14 +158,15 @@ impl Acme {
             let again = serde_json::to_value(&credentials).map_err(Error::from)?;
             let account = builder.from_credentials(credentials).await?;
             let moved = told != *email;
-            if moved && !may_change {
-                // The authority hears of the other address with the next order.
+            let is_untold = moved || (self.share.is_some() && !is_shared);
+            if is_untold && !may_change {
+                // The authority hears of the other address, and the replicas of the account, with the next order.
                 return Ok(account);
             }
             if moved {
                 account.update_contacts(&contact).await?;
             }
-            if moved || (self.share.is_some() && !is_shared) {
+            if is_untold {
                 let credentials = serde_json::from_value(again).map_err(Error::from)?;
                 self.keep_account(&KeptAccount { email: email.clone(), credentials }, turn).await?;
             }
