@@ -276,6 +276,11 @@ impl Etcd {
         self.range_of(&json!({ "key": encoded(first), "range_end": encoded(end), "min_mod_revision": least })).await
     }
 
+    /// One key; `None`: it is not there.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<KeyValue>, FetchError> {
+        Ok(self.range_of(&json!({ "key": encoded(key) })).await?.entries.into_iter().next())
+    }
+
     async fn range_of(&self, range: &Value) -> Result<KeyRange, FetchError> {
         let answer = self.call("/v3/kv/range", range).await?;
         let header = &answer["header"];

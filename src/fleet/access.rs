@@ -35,13 +35,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
     let login = match &settings.login {
         None => None,
-        Some((user, SecretSource::Value(password))) => {
-            Some(EtcdLogin { user: user.clone(), password: (&*password.0).into() })
-        }
-        Some((user, SecretSource::File(path))) => {
-            let password = read_secret_file(path).map_err(|error| unreadable(path, &error))?;
-            Some(EtcdLogin { user: user.clone(), password: (&*password).into() })
-        }
+        Some((user, password)) => Some(EtcdLogin { user: user.clone(), password: (&*read(password)?).into() }),
     };
     let authorities = settings.ca.as_deref().map(certificates).transpose()?;
     let identity = match &settings.identity {
@@ -60,18 +54,21 @@ pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
 
 /// `None`: nothing is sealed. The check of the file has seen the length of a secret that is no file.
 pub(super) fn seal(settings: &FleetSettings) -> Result<Option<Seal>, FleetError> {
-    let secret = match &settings.secret {
-        None => return Ok(None),
-        Some(SecretSource::Value(secret)) => Arc::clone(&secret.0),
-        Some(SecretSource::File(path)) => {
-            let secret = read_secret_file(path).map_err(|error| unreadable(path, &error))?;
-            if secret.len() < SHORTEST_SECRET {
-                return Err(FleetError::ShortSecret(path.display().to_string()));
-            }
-            secret
-        }
-    };
+    let Some(source) = &settings.secret else { return Ok(None) };
+    let secret = read(source)?;
+    if let SecretSource::File(path) = source
+        && secret.len() < SHORTEST_SECRET
+    {
+        return Err(FleetError::ShortSecret(path.display().to_string()));
+    }
     Ok(Some(Seal::new(&secret, &settings.prefix)))
+}
+
+fn read(source: &SecretSource) -> Result<Arc<str>, FleetError> {
+    match source {
+        SecretSource::Value(secret) => Ok(Arc::clone(&secret.0)),
+        SecretSource::File(path) => read_secret_file(path).map_err(|error| unreadable(path, &error)),
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FleetError> {

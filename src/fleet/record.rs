@@ -37,6 +37,15 @@ impl FleetKeys {
         self.key(&format!("journal/{route}/{seq:010}"))
     }
 
+    pub fn sealed(&self, name: &str) -> String {
+        self.key(&format!("sealed/{name}"))
+    }
+
+    /// What follows `sealed/`.
+    pub fn sealed_name<'k>(&self, key: &'k str) -> Option<&'k str> {
+        self.name(key)?.strip_prefix("sealed/")
+    }
+
     /// What follows the prefix.
     pub fn name<'k>(&self, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(&*self.prefix)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::record::{DialRecord, FleetKeys};
+use super::record::{DialRecord, DialText, FleetKeys};
 use super::rules::has_passed;
 use super::{Fleet, NotWrittenToFleet};
 use crate::migration::Dial;
@@ -17,12 +17,11 @@ impl Fleet {
     pub fn let_by_region_before(&self, route: &str, step: Dial, limit: Duration) -> Result<(), NotWrittenToFleet> {
         let Some(region) = &self.shared.region_before else { return Ok(()) };
         let key = FleetKeys::below(&region.prefix).dial(route);
-        let end = format!("{key}\0");
-        let found = self.wait(async { timeout(limit, self.shared.etcd.range(&key, &end, 0)).await });
+        let found = self.wait(async { timeout(limit, self.shared.etcd.get(&key)).await });
         let away = |why: String| NotWrittenToFleet::Away(why);
         let found =
             found.map_err(|_| away("no answer in time".to_owned()))?.map_err(|error| away(error.to_string()))?;
-        let record = found.entries.first().and_then(|entry| DialRecord::read(&entry.value));
+        let record = found.and_then(|entry| DialRecord::read(&entry.value));
         let dial = record.and_then(|record| record.to.dial());
         if dial.is_some_and(|dial| has_passed(dial, step)) {
             return Ok(());
@@ -35,9 +34,8 @@ impl Fleet {
     }
 }
 
+/// By its weight, or where it has none by its stage.
 fn in_words(dial: Dial) -> String {
-    match dial.stage {
-        crate::migration::Stage::Canary => dial.weight.to_string(),
-        stage => stage.as_str().to_owned(),
-    }
+    let DialText { stage, weight } = DialText::from(dial);
+    weight.unwrap_or(stage)
 }

@@ -84,9 +84,7 @@ impl Fleet {
 
     /// The value that etcd has now.
     pub async fn sealed(&self, name: &str) -> Result<Option<Vec<u8>>, NotShared> {
-        let key = self.shared.keys.key(&format!("{SEALED}{name}"));
-        let found = self.shared.etcd.range(&key, &format!("{key}\0"), 0).await?;
-        let Some(entry) = found.entries.first() else { return Ok(None) };
+        let Some(entry) = self.shared.etcd.get(&self.shared.keys.sealed(name)).await? else { return Ok(None) };
         self.shared.seal()?.open(name, &entry.value).map(Some).ok_or(NotShared::Foreign)
     }
 
@@ -136,8 +134,6 @@ impl Fleet {
     }
 }
 
-const SEALED: &str = "sealed/";
-
 impl FleetTurn {
     /// Writes a value, as long as the turn lasts.
     pub async fn put(&self, name: &str, value: &[u8]) -> Result<(), NotShared> {
@@ -148,17 +144,17 @@ impl FleetTurn {
     pub async fn put_while(&self, name: &str, value: &[u8]) -> Result<SharedWhile, NotShared> {
         let lease = self.shared.held.lock().id.clone().ok_or(NotShared::NotListed)?;
         let revision = self.write(name, value, Some(&lease.id)).await?;
-        let key = self.shared.keys.key(&format!("{SEALED}{name}"));
+        let key = self.shared.keys.sealed(name);
         Ok(SharedWhile { shared: Arc::clone(&self.shared), key, revision })
     }
 
     pub async fn remove(&self, name: &str) -> Result<(), NotShared> {
-        let key = self.shared.keys.key(&format!("{SEALED}{name}"));
+        let key = self.shared.keys.sealed(name);
         self.act(KeyAction::Delete(&key)).await.map(drop)
     }
 
     async fn write(&self, name: &str, value: &[u8], lease: Option<&str>) -> Result<i64, NotShared> {
-        let key = self.shared.keys.key(&format!("{SEALED}{name}"));
+        let key = self.shared.keys.sealed(name);
         let sealed = self.shared.seal()?.close(name, value, nonce());
         self.act(KeyAction::Put { key: &key, value: &sealed, lease }).await
     }

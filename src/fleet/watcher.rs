@@ -379,7 +379,7 @@ impl Heard for Sealed {
             match event {
                 Event::Put(entry) => seen.put_sealed(&shared.keys, entry),
                 Event::Gone(key) => {
-                    if let Some(name) = shared.keys.name(&key).and_then(|name| name.strip_prefix("sealed/")) {
+                    if let Some(name) = shared.keys.sealed_name(&key) {
                         seen.sealed.remove(name);
                     }
                 }
@@ -405,7 +405,7 @@ impl Heard for Sealed {
 
 impl super::Seen {
     fn put_sealed(&mut self, keys: &FleetKeys, entry: KeyValue) {
-        if let Some(name) = keys.name(&entry.key).and_then(|name| name.strip_prefix("sealed/")) {
+        if let Some(name) = keys.sealed_name(&entry.key) {
             self.sealed_at = self.sealed_at.max(entry.modified);
             self.sealed.insert(name.into(), entry.value.into());
         }

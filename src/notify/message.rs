@@ -55,7 +55,7 @@ impl Message {
 
     fn json(&self, kind: Notice) -> Value {
         json!({
-            "kind": word(kind),
+            "kind": kind.word(),
             "route": &self.route,
             "text": &self.text,
             "command": &self.command,
@@ -81,7 +81,7 @@ impl Message {
     }
 
     fn annotation(&self, kind: Notice) -> Value {
-        let mut tags = vec!["multilith".to_owned(), word(kind).to_owned()];
+        let mut tags = vec!["multilith".to_owned(), kind.word().to_owned()];
         if !self.route.is_empty() {
             tags.push(format!("route:{}", self.route));
         }
@@ -113,17 +113,6 @@ impl Message {
                 })
             });
         ends.chain(begins).collect()
-    }
-}
-
-/// The word of the file.
-const fn word(kind: Notice) -> &'static str {
-    match kind {
-        Notice::Move => "move",
-        Notice::RolledBack => "rolled-back",
-        Notice::Waiting => "waiting",
-        Notice::Slow => "slow",
-        Notice::FleetLost => "fleet-lost",
     }
 }
 

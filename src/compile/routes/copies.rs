@@ -3,7 +3,6 @@
 use http::Method;
 
 use super::super::draft::Draft;
-use super::service::word;
 use super::{Site, shadow};
 use crate::config::{self, Field, Given, Item, Stage};
 use crate::diagnostic::{Code, Diagnostic};
@@ -158,7 +157,7 @@ fn nothing_compared(
         format!(
             "`{}` compares nothing: in stage `{}` the answers to its copies are thrown away",
             site.name(),
-            word(stage)
+            stage.word()
         ),
         "nothing is compared",
         help,

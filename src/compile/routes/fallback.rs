@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::draft::Draft;
 use super::Site;
-use super::service::{compiled, word};
+use super::service::compiled;
 use crate::config::{self, Field, Stage, Switch};
 use crate::diagnostic::Code;
 use crate::migration::{Fallback, FallsBack, StatusSet};
@@ -50,7 +50,7 @@ fn unexpected(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) {
         draft.say(
             Code::UnexpectedFallback,
             key,
-            format!("`{}` is in stage `{}`, which has no fallback", site.name(), word(stage)),
+            format!("`{}` is in stage `{}`, which has no fallback", site.name(), stage.word()),
             why,
             if stage == Stage::Retired {
                 "remove it, or write `stage = \"migrated\"` while the monolith can still answer"

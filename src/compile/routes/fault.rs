@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use super::Site;
-use super::service::word;
 use crate::config::{self, Given, Stage};
 use crate::diagnostic::Code;
 use crate::endpoint::UpstreamId;
@@ -41,7 +40,7 @@ pub(super) fn compile(site: Site<'_>, policy: Option<&Policy>, draft: &mut Draft
             format!(
                 "the fault of `{}` has no effect in stage `{}`: the monolith answers",
                 site.name(),
-                word(stage.value)
+                stage.value.word()
             ),
             "no effect",
             "remove it until the service answers clients; for a copy, break the service itself",

@@ -10,7 +10,6 @@ use http::{HeaderName, header};
 use super::super::draft::Draft;
 use super::Site;
 use super::edits::may_be_written;
-use super::service::word;
 use crate::client::{Scheme, Url};
 use crate::config::{self, Field, Given, Item, Stage};
 use crate::diagnostic::{Code, Diagnostic, Span};
@@ -193,7 +192,7 @@ fn check_stage<T>(what: &str, given: &Given<T>, site: Site<'_>, draft: &mut Draf
     draft.say(
         Code::UselessSetting,
         given.key.clone(),
-        format!("`{what}` has no effect in stage `{}`: no service is asked", word(stage)),
+        format!("`{what}` has no effect in stage `{}`: no service is asked", stage.word()),
         "no effect yet",
         "remove it, or leave it for the stages `shadow`, `canary` and `migrated`",
     );

@@ -2,7 +2,7 @@
 
 use super::super::draft::Draft;
 use super::super::settings::percent;
-use super::service::{self, Named, compiled, word};
+use super::service::{self, Named, compiled};
 use super::{Site, fallback, gate, safe_methods, shadow, sticky, variants};
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
@@ -109,7 +109,7 @@ fn weight(site: Site<'_>, stage: config::Stage, draft: &mut Draft<'_>) -> Option
         }
         (Field::Wrong, config::Stage::Canary) => None,
         (Field::Given(given), _) => {
-            let word = word(stage);
+            let word = stage.word();
             let help = match stage {
                 config::Stage::Split => "remove it; each variant has a weight of its own".to_owned(),
                 _ => format!("remove it, or write `stage = \"canary\"`: in `{word}` nobody is divided"),

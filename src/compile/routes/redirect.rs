@@ -4,7 +4,6 @@ use http::Method;
 
 use super::super::draft::Draft;
 use super::Site;
-use super::service::word;
 use crate::config::Stage;
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::route::{Redirect, Template};
@@ -17,7 +16,7 @@ pub(super) fn compile(site: Site<'_>, templates: &[Template], draft: &mut Draft<
     let given = site.route.redirect.given()?;
     let stage = site.route.stage.given();
     if let Some(stage) = stage.filter(|stage| !matches!(stage.value, Stage::Migrated | Stage::Retired)) {
-        let word = word(stage.value);
+        let word = stage.value.word();
         draft.say(
             Code::RedirectInStage,
             stage.span.clone(),

@@ -51,7 +51,7 @@ pub(super) fn check_name(site: Site<'_>, draft: &mut Draft<'_>) {
 
 fn missing(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) {
     let span = site.route.stage.span().unwrap_or_else(|| site.entry.key.clone());
-    let word = word(stage);
+    let word = stage.word();
     let known: Vec<_> = site.names.names().take(2).collect();
     let help = match known.as_slice() {
         [only] => format!("add `service = \"{only}\"`"),
@@ -110,8 +110,4 @@ pub(super) const fn compiled(stage: Stage) -> migration::Stage {
         Stage::Migrated => migration::Stage::Migrated,
         Stage::Retired => migration::Stage::Retired,
     }
-}
-
-pub(super) const fn word(stage: Stage) -> &'static str {
-    compiled(stage).as_str()
 }

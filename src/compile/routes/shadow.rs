@@ -7,7 +7,7 @@ use http::Method;
 use super::super::draft::Draft;
 use super::super::settings::percent;
 use super::super::upstreams::Service;
-use super::service::{compiled, word};
+use super::service::compiled;
 use super::{Site, compare, edits};
 use crate::config::{self, Field, Given, Stage, Writes};
 use crate::diagnostic::Code;
@@ -83,7 +83,7 @@ fn check_copies(site: Site<'_>, stage: Stage, given: &Given<Box<config::Shadow>>
     draft.say(
         Code::ShadowWithoutCopies,
         given.key.clone(),
-        format!("`{}` is in stage `{}`, which sends no copies", site.name(), word(stage)),
+        format!("`{}` is in stage `{}`, which sends no copies", site.name(), stage.word()),
         "no copies are sent",
         help,
     );
@@ -95,7 +95,7 @@ fn check_reverse(site: Site<'_>, stage: Stage, shadow: &config::Shadow, draft: &
         draft.say(
             Code::ReverseNotMigrated,
             reverse.key.clone(),
-            format!("`reverse` has no effect in stage `{}`", word(stage)),
+            format!("`reverse` has no effect in stage `{}`", stage.word()),
             "no effect",
             "remove it until the route is `migrated`: before that, copies go to the service",
         );

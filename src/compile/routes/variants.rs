@@ -2,7 +2,7 @@
 
 use super::super::draft::{Draft, check_name};
 use super::super::settings::percent;
-use super::service::{upstream, word};
+use super::service::upstream;
 use super::{Site, edits};
 use crate::config::{Field, NamedEntry, Stage, Variant as Written};
 use crate::diagnostic::{Code, Span};
@@ -20,7 +20,7 @@ pub(super) fn compile(site: Site<'_>, stage: Stage, draft: &mut Draft<'_>) -> Op
             draft.say(
                 Code::UnexpectedVariants,
                 given.key.clone(),
-                format!("`{}` is in stage `{}`, which has no variants", site.name(), word(stage)),
+                format!("`{}` is in stage `{}`, which has no variants", site.name(), stage.word()),
                 "no variants here",
                 "remove them, or write `stage = \"split\"`",
             );

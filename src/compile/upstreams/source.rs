@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::address::{host_port, without_user};
+use super::super::address::{AddressError, host_port, without_scheme};
 use super::super::draft::Draft;
 use super::super::url::upstream_url;
 use super::containers;
@@ -125,18 +125,12 @@ fn endpoint(item: &Item<String>, draft: &mut Draft<'_>) -> Option<Address> {
     match read {
         Ok(address) => Some(address),
         Err(error) => {
-            let (part, message, help) = match text.split_once("://") {
-                Some((scheme, rest)) => {
-                    let help = format!(
-                        "write `{}`; for TLS use `url` in place of `endpoints`",
-                        without_user(rest).trim_end_matches('/')
-                    );
-                    (0..scheme.len() + 3, format!("`{text}` is a URL, not an address"), help)
-                }
-                None => (error.part, error.message, error.help),
-            };
-            let at = draft.inside(&item.span, text, part);
-            draft.say(Code::InvalidAddress, at, message, "not an address with a port", help);
+            let error = without_scheme(text).map_or(error, |url| AddressError {
+                help: format!("{}; for TLS use `url` in place of `endpoints`", url.help),
+                ..url
+            });
+            let at = draft.inside(&item.span, text, error.part);
+            draft.say(Code::InvalidAddress, at, error.message, "not an address with a port", error.help);
             None
         }
     }

@@ -181,6 +181,10 @@ impl Acme {
             for host in &self.settings.hosts {
                 let name = share.certificate_name(host);
                 let there = all.iter().find(|opened| opened.name == name).map(|opened| &*opened.value);
+                // The usual case, at every look: nothing is parsed.
+                if there.is_some() && self.files.certificate_text(host).as_deref() == there {
+                    continue;
+                }
                 if let Some(text) = there {
                     self.take_over(host, text);
                 }
