@@ -264,8 +264,13 @@ impl RouteFigures<'_> {
         })
     }
 
-    pub fn fallbacks(&self) -> u64 {
-        self.entry.meters.route_summary(self.window.now, self.window.length).fallbacks
+    /// Requests and errors of all sides. A request that fell back stands in both.
+    pub fn sums(&self) -> (u64, u64) {
+        let fallbacks = self.entry.meters.route_summary(self.window.now, self.window.length).fallbacks;
+        let sides = self.sides();
+        let (requests, errors) =
+            sides.fold((0, 0), |(all, failed), (requests, errors, _)| (all + requests, failed + errors));
+        (requests.saturating_sub(fallbacks), errors.saturating_sub(fallbacks))
     }
 
     pub fn mismatch_rate(&self) -> Option<f64> {

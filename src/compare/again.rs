@@ -69,7 +69,7 @@ impl AgainReport {
     pub fn with(mut self, outcome: Outcome, is_noise: impl Fn(&Difference) -> bool) -> Self {
         let report = |found: Difference| {
             let noise = is_noise(&found);
-            let of_part = |part: &Hunk| !is_noise(&Difference { hunks: vec![*part], ..found.clone() });
+            let of_part = |part: &Hunk| !is_noise(&Difference { hunks: vec![*part], ..found.with_examples(0) });
             let example = found.example(of_part).cloned();
             let (control, candidate) = example.map_or((None, None), |example| (example.control, example.candidate));
             DifferenceReport { noise, field: found.field, kind: found.kind, control, candidate }

@@ -15,19 +15,26 @@ pub(super) struct Alignment {
     pub(super) only_candidate: Vec<usize>,
 }
 
-/// Pairs equal signatures: in order as far as possible, then those that have moved.
-pub(super) fn align(control: &[u64], candidate: &[u64]) -> Alignment {
+/// What two lists have in common, as rising pairs of places: their equal ends, and between those the longest common subsequence,
+/// if no more than `most` pairs have to be looked at for it.
+pub(super) fn in_order<T: PartialEq>(control: &[T], candidate: &[T], most: usize) -> Vec<(usize, usize)> {
     let start = control.iter().zip(candidate).take_while(|(a, b)| a == b).count();
-    let most = control.len().min(candidate.len()) - start;
-    let end = control.iter().rev().zip(candidate.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
+    let room = control.len().min(candidate.len()) - start;
+    let end = control.iter().rev().zip(candidate.iter().rev()).take(room).take_while(|(a, b)| a == b).count();
     let mut pairs: Vec<_> = (0..start).map(|at| (at, at)).collect();
     let a = control.get(start..control.len() - end).unwrap_or_default();
     let b = candidate.get(start..candidate.len() - end).unwrap_or_default();
-    if a.len().saturating_mul(b.len()) <= MAX_PAIRS {
+    if !a.is_empty() && !b.is_empty() && a.len().saturating_mul(b.len()) <= most {
         let same = longest(a.len(), b.len(), |x, y| a.get(x) == b.get(y));
         pairs.extend(same.into_iter().map(|(x, y)| (x + start, y + start)));
     }
     pairs.extend((0..end).map(|at| (control.len() - end + at, candidate.len() - end + at)));
+    pairs
+}
+
+/// Pairs equal signatures: in order as far as possible, then those that have moved.
+pub(super) fn align(control: &[u64], candidate: &[u64]) -> Alignment {
+    let mut pairs = in_order(control, candidate, MAX_PAIRS);
     let (mut taken_a, mut taken_b) = (vec![false; control.len()], vec![false; candidate.len()]);
     let take = |taken: &mut Vec<bool>, at: usize| taken.get_mut(at).into_iter().for_each(|taken| *taken = true);
     for (x, y) in &pairs {
@@ -54,7 +61,7 @@ pub(super) fn align(control: &[u64], candidate: &[u64]) -> Alignment {
 }
 
 /// The longest common subsequence of two lists of these lengths, as rising pairs of places. Takes time and room of their product.
-pub(super) fn longest(a: usize, b: usize, same: impl Fn(usize, usize) -> bool) -> Vec<(usize, usize)> {
+fn longest(a: usize, b: usize, same: impl Fn(usize, usize) -> bool) -> Vec<(usize, usize)> {
     let width = b + 1;
     let mut lengths = vec![0_u32; (a + 1) * width];
     let at = |x: usize, y: usize| x * width + y;

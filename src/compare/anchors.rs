@@ -5,7 +5,7 @@
 //! hold as a whole; the unique part that two rows share finds them, as in a patience diff.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -17,6 +17,12 @@ const MAX_NODES: usize = 200;
 
 /// Bytes beyond which a shared part weighs no more.
 const HEAVIEST: u64 = 64;
+
+/// What is left of a list without these places.
+pub(super) fn without<T>(list: Vec<T>, places: impl Iterator<Item = usize>) -> Vec<T> {
+    let places: HashSet<_> = places.collect();
+    list.into_iter().enumerate().filter(|(at, _)| !places.contains(at)).map(|(_, one)| one).collect()
+}
 
 /// Where a part stands on one side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

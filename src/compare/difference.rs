@@ -100,6 +100,18 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// The same with at most so many examples.
+    #[must_use]
+    pub fn with_examples(&self, most: usize) -> Self {
+        Self {
+            field: self.field.clone(),
+            kind: self.kind,
+            hunks: self.hunks.clone(),
+            rest: self.rest,
+            examples: self.examples.iter().take(most).cloned().collect(),
+        }
+    }
+
     /// What is shown of it where nothing is known of noise.
     #[must_use]
     pub fn first_example(&self) -> Option<&Example> {

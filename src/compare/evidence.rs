@@ -188,8 +188,7 @@ impl Evidence {
                 counted.push(id);
             }
         }
-        let differences =
-            outcome.differences.iter().map(|found| Difference { examples: Vec::new(), ..found.clone() }).collect();
+        let differences = outcome.differences.iter().map(|found| found.with_examples(0)).collect();
         let waiting = Waiting { differences, unknown: outcome.unknown, equal: outcome.equal, at: now };
         if learns && !self.noise_known() {
             self.waiting.push_back(waiting);
@@ -244,11 +243,8 @@ impl Evidence {
 
     /// Whether a difference makes no mismatch, because the monolith disagrees with itself just there.
     pub fn is_noise(&self, difference: &Difference) -> bool {
-        let Some((id, tally)) = self.tallies.id(&difference.field).and_then(|id| Some((id, self.tallies.get(id)?)))
-        else {
-            return false;
-        };
-        self.is_masked(id, difference) && !self.rates_are_apart(tally)
+        let tally = self.tallies.of(&difference.field);
+        tally.is_some_and(|tally| self.is_masked(tally, difference) && !self.rates_are_apart(tally))
     }
 
     /// Counts one replay: a side's answer compared with its own, a moment later. The verdicts are those of comparisons
@@ -281,7 +277,8 @@ impl Evidence {
             let mut counted = Vec::new();
             for difference in differences {
                 let Some(id) = self.tallies.id(&difference.field) else { continue };
-                if !self.is_masked(id, difference) && !counted.contains(&id) {
+                let masked = self.tallies.get(id).is_some_and(|tally| self.is_masked(tally, difference));
+                if !masked && !counted.contains(&id) {
                     self.tallies.count_open(id, *at);
                     counted.push(id);
                 }
@@ -291,18 +288,15 @@ impl Evidence {
         verdicts.into_iter().map(|(verdict, at)| self.count(verdict, at)).collect()
     }
 
-    fn is_masked(&self, id: u16, difference: &Difference) -> bool {
-        self.noise_known() && self.tallies.get(id).is_some_and(|tally| tally.masks.cover(&difference.hunks))
+    fn is_masked(&self, tally: &Tally, difference: &Difference) -> bool {
+        self.noise_known() && tally.masks.cover(&difference.hunks)
     }
 
     fn verdict(&self, one: &Waiting) -> ComparisonResult {
         let mut informs = one.equal || one.differences.is_empty();
         for difference in &one.differences {
-            let Some((id, tally)) = self.tallies.id(&difference.field).and_then(|id| Some((id, self.tallies.get(id)?)))
-            else {
-                continue;
-            };
-            let masked = self.is_masked(id, difference);
+            let Some(tally) = self.tallies.of(&difference.field) else { continue };
+            let masked = self.is_masked(tally, difference);
             if self.rates_are_apart(tally) || !masked && self.is_open(tally) {
                 return ComparisonResult::Mismatch;
             }

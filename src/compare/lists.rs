@@ -76,12 +76,8 @@ fn anchored<'v>(
     }
     let pairs = anchors::values(&a, &b);
     found.moved |= !pairs.is_sorted_by(|a, b| a.1 < b.1);
-    let without = |places: &mut Vec<usize>, taken: HashSet<usize>| {
-        let mut at = 0..;
-        places.retain(|_| at.next().is_none_or(|at| !taken.contains(&at)));
-    };
-    without(&mut found.only_control, pairs.iter().map(|(x, _)| *x).collect());
-    without(&mut found.only_candidate, pairs.iter().map(|(_, y)| *y).collect());
+    found.only_control = anchors::without(std::mem::take(&mut found.only_control), pairs.iter().map(|(x, _)| *x));
+    found.only_candidate = anchors::without(std::mem::take(&mut found.only_candidate), pairs.iter().map(|(_, y)| *y));
     pairs.into_iter().filter_map(|(x, y)| Some((*a.get(x)?, *b.get(y)?))).collect()
 }
 

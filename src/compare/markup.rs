@@ -3,8 +3,6 @@
 //! A path has a step an element: `#id` where there is one, else tag and first class, else the tag; `[*]` where siblings
 //! share it. Comments, the order of attributes and of classes, and white space beside tags do not count.
 
-use std::collections::HashSet;
-
 use html5ever::{Attribute, local_name};
 
 use super::align::align;
@@ -110,7 +108,8 @@ impl<'v> Walk<'v, '_, '_> {
                 self.nodes(a, b, parents);
             }
         }
-        let (a, b) = (without(a, known.iter().map(|(x, _)| *x)), without(b, known.iter().map(|(_, y)| *y)));
+        let (a, b) =
+            (anchors::without(a, known.iter().map(|(x, _)| *x)), anchors::without(b, known.iter().map(|(_, y)| *y)));
         let signatures =
             |nodes: &[(usize, Subtree<'_>)]| nodes.iter().map(|(_, node)| signature(node)).collect::<Vec<_>>();
         let left = align(&signatures(&a), &signatures(&b));
@@ -238,12 +237,6 @@ impl<'v> Walk<'v, '_, '_> {
 }
 
 type Parents<'v> = [Subtree<'v>; 2];
-
-/// What is left of a list without these places.
-fn without<T>(list: Vec<T>, places: impl Iterator<Item = usize>) -> Vec<T> {
-    let places: HashSet<_> = places.collect();
-    list.into_iter().enumerate().filter(|(at, _)| !places.contains(at)).map(|(_, one)| one).collect()
-}
 
 fn hash(node: Subtree<'_>) -> u64 {
     node.first().map_or(0, |node| node.hash)

@@ -86,6 +86,11 @@ impl Tallies {
         self.find(&self.known_as(field)).or_else(|| self.find(OTHER))
     }
 
+    /// The tally in which a field is counted, if there is one.
+    pub(super) fn of(&self, field: &str) -> Option<&Tally> {
+        self.get(self.id(field)?)
+    }
+
     /// Makes sure that a field is counted somewhere. Ids may move if that takes merging others.
     pub(super) fn place(&mut self, field: &str, now: Millis) {
         let mut name = self.known_as(field);

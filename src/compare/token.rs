@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::align::in_order;
+
 /// Classes of what stands in a differing part; a part may hold several.
 pub(super) mod class {
     pub(crate) const SPACE: u16 = 1;
@@ -182,7 +184,7 @@ fn time(bytes: &[u8]) -> Option<usize> {
 /// Where two texts differ.
 pub(super) fn parts(control: &str, candidate: &str) -> Parts {
     let (a, b) = (tokens(control), tokens(candidate));
-    let whole = pairs(&a, &b);
+    let whole = in_order(&a, &b, MAX_PAIRS);
     let rest: Vec<&str> = whole.iter().filter_map(|(x, _)| a.get(*x)).map(|token| token.text).collect();
     let rest = rest.iter().map(|text| text.len()).sum::<usize>() >= INFORMATIVE
         || rest.iter().any(|text| text.chars().any(char::is_alphanumeric));
@@ -221,7 +223,7 @@ pub(super) fn segments<'a>(control: &'a str, candidate: &'a str) -> Vec<Segment<
             out.push(Segment { sides, same });
         }
     };
-    each_gap(&a, &b, &pairs(&a, &b), |gap| {
+    each_gap(&a, &b, &in_order(&a, &b, MAX_PAIRS), |gap| {
         let whole = [gap.at[0] + length(gap.left), gap.at[1] + length(gap.right)];
         // White space at an end of it is the same where both have it.
         let space = |ends: [Option<&Token<'_>>; 2]| match ends {
@@ -238,30 +240,6 @@ pub(super) fn segments<'a>(control: &'a str, candidate: &'a str) -> Vec<Segment<
     });
     add(side(from, [control.len(), candidate.len()]), true);
     out
-}
-
-/// The tokens that are the same on both sides, as rising pairs of places.
-fn pairs(a: &[Token<'_>], b: &[Token<'_>]) -> Vec<(usize, usize)> {
-    let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let most = a.len().min(b.len()) - start;
-    let end = a.iter().rev().zip(b.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
-    let mut whole: Vec<(usize, usize)> = (0..start).map(|at| (at, at)).collect();
-    let same = common(between(a, start, end), between(b, start, end));
-    whole.extend(same.into_iter().map(|(x, y)| (x + start, y + start)));
-    whole.extend((0..end).map(|at| (a.len() - end + at, b.len() - end + at)));
-    whole
-}
-
-fn between<'t, 'a>(tokens: &'t [Token<'a>], start: usize, end: usize) -> &'t [Token<'a>] {
-    tokens.get(start..tokens.len() - end).unwrap_or_default()
-}
-
-/// The longest common subsequence, as pairs of places.
-fn common(a: &[Token<'_>], b: &[Token<'_>]) -> Vec<(usize, usize)> {
-    if a.is_empty() || b.is_empty() || a.len().saturating_mul(b.len()) > MAX_PAIRS {
-        return Vec::new();
-    }
-    super::align::longest(a.len(), b.len(), |x, y| a.get(x) == b.get(y))
 }
 
 /// What lies between two tokens that are common to both sides.

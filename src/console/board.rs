@@ -10,7 +10,7 @@ use super::page::{Layout, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds};
 use super::verdict::{self, verdict, who_answers};
 use super::{fleet, needs, spark};
-use crate::admin::{RouteFigures, RouteStatus, Status, Window, route_row, status_without_routes};
+use crate::admin::{RouteFigures, RouteStatus, Status, Window, status_without_routes};
 use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
@@ -160,9 +160,9 @@ fn figures(head: &Status, generation: &Generation, window: Window, frame: &Layou
     let few = generation.routes.len() <= 2000;
     if few {
         for entry in generation.routes.iter().chain([&generation.unmatched]) {
-            let row = route_row(frame.parts, generation, entry, window);
-            requests += verdict::requests(&row);
-            errors += row.errors.values().sum::<u64>().saturating_sub(row.fallbacks);
+            let (all, failed) = RouteFigures { parts: frame.parts, generation, entry, window }.sums();
+            requests += all;
+            errors += failed;
             for (sum, count) in steps.iter_mut().zip(line(entry, window.now, head.uptime_seconds)) {
                 *sum += count;
             }

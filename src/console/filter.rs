@@ -78,11 +78,7 @@ impl Filter {
                     Figure::P99 => route.sides().filter_map(|(.., p99)| p99).reduce(f64::max),
                     Figure::Differ => route.mismatch_rate(),
                     #[expect(clippy::cast_precision_loss, reason = "compared with what a person typed")]
-                    Figure::Requests => {
-                        let all: u64 = route.sides().map(|(requests, ..)| requests).sum();
-                        // A request that fell back stands in both sides.
-                        Some(all.saturating_sub(route.fallbacks()) as f64)
-                    }
+                    Figure::Requests => Some(route.sums().0 as f64),
                 };
                 value.is_some_and(|value| if *above { value > *limit } else { value < *limit })
             }

@@ -56,7 +56,8 @@ impl Recent {
     ) {
         // This comparison is the last one that it settled; of those that wait only older ones are dropped.
         let ending = settled.last().filter(|verdict| **verdict != ComparisonResult::Dropped);
-        let differences: Vec<_> = outcome.differences.iter().take(MOST_DIFFERENCES).cloned().collect();
+        let differences: Vec<_> =
+            outcome.differences.iter().take(MOST_DIFFERENCES).map(|found| found.with_examples(1)).collect();
         self.keep(
             (route, request_id),
             RecentCopy {

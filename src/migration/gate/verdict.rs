@@ -177,69 +177,72 @@ impl Judge {
     #[must_use]
     pub fn readings(&self) -> Vec<Reading> {
         let (shadow, paired) = (self.scene.shadow, self.scene.paired);
-        let mut readings = Vec::new();
-        let blank = |metric, margin| Reading {
-            metric,
-            monolith: Count::default(),
-            service: Count::default(),
-            margin,
-            limits: None,
-            worse: 1.0,
-            better: 1.0,
-            worse_at: self.worse_at(metric),
-            better_at: self.better_at(),
-            required: false,
-            instead: None,
-            rolls_back: !shadow,
-            needs: Needs::Nothing,
-            factor: 1.0,
-        };
         // Where there are copies, they or real answers prove the same: whichever is sure first, at half of the error each.
         let both = paired && !shadow;
         // A copy that fails is a mismatch; if more of those are allowed than of failures, their proof says less.
         let failures_by_copies = both && self.gate.max_mismatch <= self.gate.max_error_increase;
-        let better_at = |either: bool| if either { 2.0 * self.better_at() } else { self.better_at() };
+        let instead_of = |metric: Metric| match metric {
+            Metric::Failures => failures_by_copies.then_some(Metric::Mismatches),
+            Metric::Mismatches => failures_by_copies.then_some(Metric::Failures),
+            Metric::Latency(quantile @ 0..2) => both.then_some(Metric::PairLatency(quantile)),
+            Metric::PairLatency(quantile @ 0..2) => both.then_some(Metric::Latency(quantile)),
+            _ => None,
+        };
+        let is_required = |metric: Metric| match metric {
+            Metric::Failures => true,
+            Metric::Mismatches => shadow || failures_by_copies,
+            Metric::Latency(quantile) | Metric::PairLatency(quantile) => quantile < 2,
+            Metric::Refusals | Metric::PairFailures => false,
+        };
+        let blank = |metric: Metric, margin: f64| {
+            let instead = instead_of(metric);
+            Reading {
+                metric,
+                monolith: Count::default(),
+                service: Count::default(),
+                margin,
+                limits: self.seconds(metric),
+                worse: 1.0,
+                better: 1.0,
+                worse_at: self.worse_at(metric),
+                better_at: if instead.is_some() { 2.0 * self.better_at() } else { self.better_at() },
+                required: is_required(metric),
+                instead,
+                rolls_back: !shadow,
+                needs: Needs::Nothing,
+                factor: 1.0,
+            }
+        };
+        let mut readings = Vec::new();
         if !shadow {
             let two_sided = [
-                (
-                    (Metric::Failures, &self.failures, self.gate.max_error_increase),
-                    (true, failures_by_copies.then_some(Metric::Mismatches)),
-                ),
-                ((Metric::Refusals, &self.refusals, self.gate.max_refusal_increase), (false, None)),
+                (Metric::Failures, &self.failures, self.gate.max_error_increase),
+                (Metric::Refusals, &self.refusals, self.gate.max_refusal_increase),
             ];
-            let by_time = (0_u8..).zip(&self.latency).map(|(quantile, test)| {
-                let required = quantile < 2;
-                let instead = (both && required).then_some(Metric::PairLatency(quantile));
-                ((Metric::Latency(quantile), test, self.gate.max_latency_increase), (required, instead))
-            });
-            for ((metric, test, margin), (required, instead)) in two_sided.into_iter().chain(by_time) {
-                let better_at = better_at(instead.is_some());
+            let by_time = (0_u8..)
+                .zip(&self.latency)
+                .map(|(quantile, test)| (Metric::Latency(quantile), test, self.gate.max_latency_increase));
+            for (metric, test, margin) in two_sided.into_iter().chain(by_time) {
+                let blank = blank(metric, margin);
                 readings.push(Reading {
                     monolith: test.monolith,
                     service: test.service,
-                    limits: self.seconds(metric),
                     worse: test.worse.total(),
                     better: test.better.total(),
-                    better_at,
-                    required,
-                    instead,
-                    needs: needed(test.needs(better_at), Needs::Requests),
+                    needs: needed(test.needs(blank.better_at), Needs::Requests),
                     factor: test.factor(),
-                    ..blank(metric, margin)
+                    ..blank
                 });
             }
         }
         if shadow || self.scene.compared {
-            let better_at = better_at(failures_by_copies);
+            let blank = blank(Metric::Mismatches, self.gate.max_mismatch);
             readings.push(Reading {
                 service: self.mismatches.seen,
                 worse: self.mismatches.worse.total(),
                 better: self.mismatches.better.total(),
-                better_at,
-                required: shadow || failures_by_copies,
-                instead: failures_by_copies.then_some(Metric::Failures),
-                needs: needed(self.mismatches.needs(better_at), Needs::Comparisons),
-                ..blank(Metric::Mismatches, self.gate.max_mismatch)
+                needs: needed(self.mismatches.needs(blank.better_at), Needs::Comparisons),
+                ..blank
             });
         }
         if paired {
@@ -249,31 +252,20 @@ impl Judge {
                 #[expect(clippy::cast_precision_loss, reason = "requests of a step")]
                 let (service, monolith, all) =
                     (test.seen.service_alone as f64, test.seen.monolith_alone as f64, test.seen.pairs as f64);
-                let (required, margin, instead) = match metric {
-                    Metric::PairLatency(quantile) => {
-                        let required = quantile < 2;
-                        let instead = (both && required).then_some(Metric::Latency(quantile));
-                        (required, self.gate.max_latency_increase, instead)
-                    }
-                    _ => (false, 0.0, None),
-                };
-                let better_at = better_at(instead.is_some());
-                let needs = match needed(test.needs(better_at), Needs::Comparisons) {
+                let margin = if metric == Metric::PairFailures { 0.0 } else { self.gate.max_latency_increase };
+                let blank = blank(metric, margin);
+                let needs = match needed(test.needs(blank.better_at), Needs::Comparisons) {
                     Needs::NoEnd if test.is_kept_waiting() => Needs::KeptWaiting,
                     needs => needs,
                 };
                 readings.push(Reading {
                     monolith: Count::new(monolith, all),
                     service: Count::new(service, all),
-                    limits: self.seconds(metric),
                     worse: test.worse.total(),
                     better: test.better.total(),
-                    better_at,
-                    required,
-                    instead,
                     rolls_back: false,
                     needs,
-                    ..blank(metric, margin)
+                    ..blank
                 });
             }
         }

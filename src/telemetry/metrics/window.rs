@@ -59,7 +59,10 @@ impl RouteSeries {
     ) -> SideSummary {
         // What fell back was given to the service and failed there.
         let (fell, fell_in_all) = match &*side.name {
-            "service" => (self.lately(now, window)[FELL], self.counters()[FELL]),
+            "service" => {
+                let [lately, ever] = self.lately(now, window);
+                (lately[FELL], ever[FELL])
+            }
             _ => (0, 0),
         };
         if !side.was_asked() {
@@ -105,19 +108,19 @@ impl RouteSeries {
     }
 
     pub(crate) fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
-        let (lately, ever) = (self.lately(now, window), self.counters());
+        let [lately, ever] = self.lately(now, window);
         RouteSummary { copies: lately[COPIES], fallbacks: lately[FALLBACKS], totals: (ever[COPIES], ever[FALLBACKS]) }
     }
 
-    fn lately(&self, now: Instant, window: Duration) -> [u64; 3] {
+    /// The counters of the window, and those since the program began.
+    fn lately(&self, now: Instant, window: Duration) -> [[u64; 3]; 2] {
         let (mut sums, counters) = ([0; 3], self.counters());
-        if counters == sums {
-            return sums;
+        if counters != sums {
+            let mut history = self.history.lock();
+            history.look(now, &counters);
+            history.sum(now, window, &mut sums);
         }
-        let mut history = self.history.lock();
-        history.look(now, &counters);
-        history.sum(now, window, &mut sums);
-        sums
+        [sums, counters]
     }
 
     fn counters(&self) -> [u64; 3] {
