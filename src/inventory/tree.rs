@@ -5,7 +5,7 @@ use super::credit::Credit;
 use super::exchange::Observation;
 use super::node::{Clients, Inner, Node, NodeId, SegmentRole};
 use super::shape::{self, SegmentKind};
-use super::unproven::{EMPTY, Proof, REFUSED, Unproven, path_hash};
+use super::unproven::Unproven;
 use super::values::{BYTES, Values, hash};
 
 /// Words below one node; more of them are values.
@@ -58,7 +58,7 @@ pub struct Tree {
     pub(super) bytes: usize,
     pub(super) bounds: TreeBounds,
     credit: Credit,
-    unproven: Unproven,
+    pub(super) unproven: Unproven,
     pub totals: LearnedTotals,
     /// The paths that are not known, as an estimate of their number.
     pub(super) unknown_paths: Values,
@@ -108,71 +108,6 @@ impl Tree {
     #[must_use]
     pub fn unknown_paths(&self) -> u64 {
         if self.totals.unknown == 0 { 0 } else { self.unknown_paths.kinds() }
-    }
-
-    /// Fixes the words of a template that a person or a routes file names: they are never merged and never forgotten.
-    /// A `{name}` makes its place one of values; a final `{*rest}` is left open, except where `rest` says that
-    /// everything below is one endpoint.
-    /// No more is taken once half of the nodes are in use: a file of a hundred thousand routes leaves room to learn. Whether
-    /// this one was.
-    pub fn give(&mut self, template: &str, rest: bool) -> bool {
-        if self.len() > self.bounds.nodes / 2 {
-            return false;
-        }
-        let mut at = ROOT;
-        for segment in template.trim_start_matches('/').split('/') {
-            let Some(open) = segment.find('{') else {
-                at = match self.child(at, SegmentRole::Word, segment) {
-                    Some(word) => word,
-                    None => self.make_word(at, segment),
-                };
-                self.nodes[at as usize].fixed = true;
-                continue;
-            };
-            let name = segment[open + 1..].split('}').next().unwrap_or("");
-            let role = if name.starts_with('*') { SegmentRole::Rest } else { SegmentRole::Parameter };
-            if role == SegmentRole::Rest && !rest {
-                return true;
-            }
-            let format = segment.rsplit('}').next().unwrap_or("");
-            let format = if role == SegmentRole::Rest { "" } else { format };
-            if role == SegmentRole::Parameter {
-                let words: Vec<NodeId> = self
-                    .node(at)
-                    .children()
-                    .filter(|child| {
-                        let child = self.node(*child);
-                        child.role == SegmentRole::Word && !child.fixed && shape::split_format(&child.name).1 == format
-                    })
-                    .collect();
-                self.apply(at, &words);
-            }
-            let child = match self.child(at, role, format) {
-                Some(child) => child,
-                None => self.make(at, role, format, 0),
-            };
-            if !name.starts_with('*') {
-                self.values(child).given = Some(name.into());
-            }
-            self.nodes[child as usize].fixed = true;
-            at = child;
-        }
-        true
-    }
-
-    /// Forgets what was given, before another file is: what was counted stays.
-    pub fn take_back_given(&mut self) {
-        for node in &mut self.nodes {
-            node.fixed = false;
-            if let Some(values) = &mut node.values {
-                values.given = None;
-            }
-        }
-    }
-
-    fn make_word(&mut self, at: NodeId, word: &str) -> NodeId {
-        self.inner(at).words += 1;
-        self.make(at, SegmentRole::Word, word, 0)
     }
 
     /// Counts one exchange, and makes nodes for it if its answer says that the path exists.
@@ -244,70 +179,6 @@ impl Tree {
         let before = node.bytes();
         node.counts.of(MethodId::of(exchange.method)).add(exchange);
         self.bytes = self.bytes + node.bytes() - before;
-    }
-
-    /// Whether a redirect or a demand for credentials proves a path that is not known.
-    fn is_proven(&mut self, exchange: &Observation<'_>, path: &str, client: u16) -> bool {
-        let answer = match exchange.status {
-            301 | 302 | 307 | 308 if exchange.location > 0 => exchange.location,
-            401 => REFUSED,
-            _ => return false,
-        };
-        if self.knows(path) {
-            return false;
-        }
-        let hash = path.split('/').enumerate().fold(EMPTY, |hash, (place, segment)| {
-            let (stem, _) = shape::split_last(segment);
-            let is_version = place < VERSION_PLACES && shape::is_version(segment);
-            path_hash(hash, Some(segment).filter(|_| is_version || shape::value(stem).is_none()))
-        });
-        match self.unproven.see(answer, hash, client) {
-            Proof::Yes => true,
-            Proof::No => false,
-            Proof::ForAny(paths) => {
-                self.forget_unproven(ROOT, EMPTY, &paths);
-                false
-            }
-        }
-    }
-
-    /// Whether an exchange for the path would make no node.
-    fn knows(&self, path: &str) -> bool {
-        let mut at = ROOT;
-        let mut segments = path.split('/').peekable();
-        while let Some(segment) = segments.next() {
-            let last = segments.peek().is_none();
-            let (stem, format) = if last { shape::split_last(segment) } else { shape::split_format(segment) };
-            let parameter = || {
-                let parameter = self.child(at, SegmentRole::Parameter, format)?;
-                (self.node(at).open || shape::value(stem).is_some()).then_some(parameter)
-            };
-            if self.child(at, SegmentRole::Rest, "").is_some() {
-                return true;
-            }
-            let Some(next) = self.child(at, SegmentRole::Word, segment).or_else(parameter) else { return false };
-            at = next;
-        }
-        true
-    }
-
-    /// Forgets what only an answer made that any path gets. Whether something was forgotten.
-    fn forget_unproven(&mut self, at: NodeId, hash: u32, paths: &[u32]) -> bool {
-        let children: Vec<NodeId> = self.node(at).children().collect();
-        let mut forgotten = false;
-        for child in children {
-            let node = self.node(child);
-            let hash = path_hash(hash, (node.role == SegmentRole::Word).then_some(&*node.name));
-            let below = self.forget_unproven(child, hash, paths);
-            let node = self.node(child);
-            let is_empty = node.children().next().is_none() && !node.fixed;
-            if is_empty && (node.unproven && paths.contains(&hash) || below && node.counts.is_empty()) {
-                self.detach(at, child);
-                self.drop_below(child);
-                forgotten = true;
-            }
-        }
-        forgotten
     }
 
     /// Counts the bytes anew, after the nodes were filled in from outside.
