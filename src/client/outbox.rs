@@ -122,6 +122,38 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends what there is and `last` behind it, in one system call where the socket takes it: how much of `last` it took, which
+    /// is at least a byte. `last` is not copied.
+    pub fn poll_send_before(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut (impl AsyncWrite + Unpin),
+        last: &[u8],
+        moved: &mut bool,
+    ) -> Poll<io::Result<usize>> {
+        if !self.long.is_empty() {
+            ready!(self.poll_send(cx, socket, moved))?;
+        }
+        loop {
+            let own = &self.gathered[self.sent..];
+            let slices = [IoSlice::new(own), IoSlice::new(last)];
+            let slices = if own.is_empty() { &slices[1..] } else { &slices[..] };
+            let written = ready!(Pin::new(&mut *socket).poll_write_vectored(cx, slices))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *moved = true;
+            self.unflushed = true;
+            let of_own = written.min(own.len());
+            if of_own > 0 {
+                self.advance(of_own);
+            }
+            if written > of_own {
+                return Poll::Ready(Ok(written - of_own));
+            }
+        }
+    }
+
     fn advance(&mut self, mut written: usize) {
         self.length -= written;
         let gathered = (self.gathered.len() - self.sent).min(written);
@@ -183,6 +215,22 @@ mod tests {
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
+    }
+
+    #[test]
+    fn what_is_sent_behind_goes_with_what_was_gathered() {
+        let mut slow = Slow { each: 7, taken: Vec::new(), busy: false };
+        let mut outbox = Outbox::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut last, mut moved) = (&b"behind it, and more than once"[..], false);
+        outbox.put_with(|text| text.extend_from_slice(b"gathered, "));
+        while !last.is_empty() {
+            if let Poll::Ready(sent) = outbox.poll_send_before(&mut cx, &mut slow, last, &mut moved) {
+                last = &last[sent.expect("a socket that works")..];
+            }
+        }
+        assert!(moved && outbox.is_empty());
+        assert_eq!(slow.taken, b"gathered, behind it, and more than once");
     }
 
     proptest! {

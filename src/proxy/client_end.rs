@@ -84,9 +84,9 @@ impl ClientEnd<'_> {
         }
     }
 
-    pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
+    pub fn put_head(&mut self, head: ResponseHead, framing: Framing) {
         match self {
-            Self::Http1(conn) => conn.put_head(head, framing),
+            Self::Http1(conn) => conn.put_head(&head, framing),
             Self::Http2(stream, _) => stream.put_head(head, framing),
         }
     }

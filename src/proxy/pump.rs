@@ -232,9 +232,9 @@ impl Pump<'_, '_> {
                 self.client.close();
             }
             self.exchange.status = head.status.as_u16();
-            self.client.put_head(&head, framing);
             self.response = if switches { ResponseState::Switched } else { ResponseState::Body };
             self.held = response_buffer::of(self.steps, self.exchange, &head, framing);
+            self.client.put_head(head, framing);
         }
         while self.response == ResponseState::Body && self.takes_more() {
             let piece = match self.upstream.poll_piece(cx) {

@@ -55,9 +55,9 @@ pub async fn say(client: &mut ClientEnd<'_>, exchange: &mut Exchange, failure: F
         call.status = Some(GrpcStatus::from_http(failure.status().unwrap_or(500)));
     }
     if exchange.head.method == Method::HEAD || page.body.is_empty() {
-        client.put_head(&page.head, Framing::None);
+        client.put_head(page.head, Framing::None);
     } else {
-        client.put_head(&page.head, Framing::Length(page.body.len() as u64));
+        client.put_head(page.head, Framing::Length(page.body.len() as u64));
         client.put(Piece::Data(page.body));
     }
     client.put(Piece::End);

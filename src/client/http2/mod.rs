@@ -6,7 +6,7 @@ mod pool;
 mod request;
 mod stream;
 
-pub use fields::header_map;
+pub use fields::{header_map, is_of_connection};
 pub use outbox::{Outbox, OutboxState, Stopped};
 pub use pool::{Handle, connect, reserve};
 pub use stream::Stream;

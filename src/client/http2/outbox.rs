@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
+use http::HeaderMap;
 
-use super::header_map;
-use crate::message::{Name, Piece};
+use crate::message::{Fields, Piece};
 
 /// More than this waits for no window: the peer has to take some of it first. As much again may wait in the library.
 const FULL: usize = 32 * 1024;
@@ -85,14 +85,14 @@ impl Outbox {
         self.length = 0;
     }
 
-    /// Hands on what was put, as far as the windows are open. `moved` is set when something left; trailers leave without the
-    /// fields that `left_out` names.
+    /// Hands on what was put, as far as the windows are open. `moved` is set when something left. `trailers` says what the
+    /// library gets of trailers.
     pub fn poll_send(
         &mut self,
         stream: &mut SendStream<Bytes>,
         cx: &mut Context<'_>,
         moved: &mut bool,
-        left_out: impl Fn(Name) -> bool,
+        trailers: impl FnOnce(Fields) -> HeaderMap,
     ) -> Poll<Result<OutboxState, Stopped>> {
         while let Some(piece) = self.pieces.front_mut() {
             let short = self.announced.is_some_and(|announced| self.put != announced);
@@ -101,7 +101,7 @@ impl Outbox {
             }
             let Piece::Data(data) = piece else {
                 let ended = match self.pieces.pop_front() {
-                    Some(Piece::Trailers(fields)) => stream.send_trailers(header_map(&fields, left_out)),
+                    Some(Piece::Trailers(fields)) => stream.send_trailers(trailers(fields)),
                     _ => stream.send_data(Bytes::new(), true),
                 };
                 *moved = true;

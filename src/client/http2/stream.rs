@@ -11,7 +11,7 @@ use http::{Response, StatusCode, Version};
 
 use super::super::UpstreamFault;
 use super::request::request;
-use super::{Handle, Outbox, OutboxState, Stopped, fault};
+use super::{Handle, Outbox, OutboxState, Stopped, fault, header_map};
 use crate::message::{Fields, Framing, Name, Piece, RequestHead, ResponseHead};
 
 /// A request, and the response to it.
@@ -80,7 +80,7 @@ impl Stream {
     /// Hands on what was put. Ready: nothing is left, or the upstream takes no more. `moved` is set when something left.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), UpstreamFault>> {
         let Some(stream) = &mut self.sending else { return Poll::Ready(Ok(())) };
-        let stopped = match ready!(self.outbox.poll_send(stream, cx, moved, of_head)) {
+        let stopped = match ready!(self.outbox.poll_send(stream, cx, moved, |fields| header_map(&fields, of_head))) {
             Ok(OutboxState::Empty) => return Poll::Ready(Ok(())),
             Ok(OutboxState::Ended) => {
                 self.sending = None;

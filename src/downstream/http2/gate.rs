@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Shared;
 use super::meter::FrameMeter;
+use super::outgoing::OutgoingFrames;
 use crate::client::Outbox;
 use crate::guard::http2::{Bounds, Frame, FrameKind, HeadReader, TrailerReader, hpack};
 use crate::telemetry::Meters;
@@ -33,8 +34,8 @@ const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// `GET http://a/`: indices of the static table, and one literal that no table keeps.
-const STAND_IN: &[u8] = &[0x82, 0x86, 0x84, 0x01, 0x01, b'a'];
+/// `GET /` over plain HTTP, of no authority: three indices of the static table.
+const STAND_IN: &[u8] = &[0x82, 0x86, 0x84];
 /// Index 0 means nothing: the library ends the connection.
 const NOT_HPACK: &[u8] = &[0x80];
 
@@ -42,6 +43,8 @@ const NOT_HPACK: &[u8] = &[0x80];
 const READ: usize = 4096;
 /// The head of a response and as much of its body leave in one system call, and one record of TLS.
 const GATHERED: usize = 16 * 1024;
+/// A payload of this length is not copied.
+const LONG: usize = 4 * 1024;
 /// What a client may have on its way when it is told to go.
 const MOST_DRAINED: usize = 1024 * 1024;
 /// A header list longer than the limit by this factor ends the connection instead of being refused with a response.
@@ -81,6 +84,7 @@ pub struct FrameGate<S: AsyncWrite + Unpin> {
     stand_in: StandIn,
     /// The library ends the connection for what passes now.
     broken: bool,
+    outgoing: OutgoingFrames,
     outbox: Outbox,
     /// Bytes that were read for nothing after the end.
     drained: usize,
@@ -128,6 +132,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
             block: None,
             stand_in: StandIn::default(),
             broken: false,
+            outgoing: OutgoingFrames::default(),
             outbox: Outbox::default(),
             drained: 0,
         }
@@ -294,38 +299,41 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
         sent
     }
 
-    /// Gathers what is short, and sends what is long behind what was gathered.
+    /// Gathers what is short, and sends the payload of a long frame behind what was gathered.
     fn poll_slices(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
         if self.outbox.len() + length > GATHERED {
             ready!(self.poll_outbox(cx))?;
         }
-        if length < GATHERED {
-            for slice in slices {
-                self.outbox.put_with(|text| text.extend_from_slice(slice));
-                self.meter.sent(slice);
+        let mut put = 0;
+        for slice in slices {
+            if length >= GATHERED && slice.len() >= LONG && self.outgoing.are_payload(slice.len()) {
+                return match self.poll_payload(cx, slice) {
+                    Poll::Pending if put > 0 => Poll::Ready(Ok(put)),
+                    sent => sent.map_ok(|sent| put + sent),
+                };
             }
-            return Poll::Ready(Ok(length));
+            let Self { outgoing, outbox, shared, .. } = self;
+            outbox.put_with(|text| outgoing.put(slice, &shared.heads, text));
+            self.meter.sent(slice);
+            put += slice.len();
         }
-        let socket = Pin::new(&mut self.socket);
-        let written = match slices {
-            [only] => socket.poll_write(cx, only),
-            _ => socket.poll_write_vectored(cx, slices),
-        };
-        match &written {
-            Poll::Pending => self.shared.traffic.blocks(),
-            Poll::Ready(Ok(length)) => {
-                self.shared.traffic.took(*length);
-                let mut left = *length;
-                for slice in slices {
-                    let passed = slice.len().min(left);
-                    self.meter.sent(&slice[..passed]);
-                    left -= passed;
-                }
-            }
-            Poll::Ready(Err(_)) => {}
+        Poll::Ready(Ok(put))
+    }
+
+    fn poll_payload(&mut self, cx: &mut Context<'_>, payload: &[u8]) -> Poll<io::Result<usize>> {
+        let (before, mut moved) = (self.outbox.len(), false);
+        let sent = self.outbox.poll_send_before(cx, &mut self.socket, payload, &mut moved);
+        let passed = if let Poll::Ready(Ok(sent)) = sent { sent } else { 0 };
+        if moved {
+            self.shared.traffic.took(before - self.outbox.len() + passed);
         }
-        written
+        if sent.is_pending() {
+            self.shared.traffic.blocks();
+        }
+        self.outgoing.passed(passed);
+        self.meter.sent(&payload[..passed]);
+        sent
     }
 }
 

@@ -1,8 +1,13 @@
-//! The heads and trailers that the gate took out of a client's bytes, until their streams ask for them.
+//! Heads and trailers for which stand-ins pass through the library: of requests, until their streams ask for them, and of
+//! responses, until the gate writes them.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use http::StatusCode;
+
+use crate::client::http2::is_of_connection;
+use crate::guard::http2::hpack::Encoder;
 use crate::message::{Fields, Malformed, RequestHead};
 
 /// Malformed heads of one connection; with the last of them, the client has asked for too much.
@@ -21,6 +26,28 @@ pub struct Heads {
     malformed: u32,
     /// Most streams that wait to be accepted.
     most: usize,
+    /// Blocks whose stand-ins the library has, in the order in which it got them. It sends those of one stream in this order.
+    outgoing: VecDeque<(u32, OutgoingBlock)>,
+}
+
+/// A header block of a response: a head, or trailers, which have no status.
+#[derive(Debug)]
+pub struct OutgoingBlock {
+    pub status: Option<StatusCode>,
+    pub fields: Fields,
+}
+
+impl OutgoingBlock {
+    pub fn write(&self, encoder: &mut Encoder, out: &mut Vec<u8>) {
+        if let Some(status) = self.status {
+            encoder.status(status.as_u16(), out);
+        }
+        for (known, name, value) in self.fields.named() {
+            if !is_of_connection(known, value) {
+                encoder.field(known, name, value, out);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -33,7 +60,7 @@ impl Heads {
     /// `streams`: most streams open at once.
     pub fn new(streams: u32) -> Self {
         let most = streams as usize + BEYOND;
-        Self { of: HashMap::default(), new: VecDeque::new(), highest: 0, malformed: 0, most }
+        Self { of: HashMap::default(), new: VecDeque::new(), highest: 0, malformed: 0, most, outgoing: VecDeque::new() }
     }
 
     /// Whether a header block on this stream begins it.
@@ -94,9 +121,37 @@ impl Heads {
         self.of.get(&stream)?.trailers.as_ref()?.as_ref().err().copied()
     }
 
+    /// The library gets the stand-in of this block.
+    pub fn send(&mut self, stream: u32, block: OutgoingBlock) {
+        self.outgoing.push_back((stream, block));
+    }
+
+    /// The library did not take the stand-in that was announced last.
+    pub fn take_back(&mut self) {
+        self.outgoing.pop_back();
+    }
+
+    /// The library sends a stand-in on this stream.
+    pub fn take_outgoing(&mut self, stream: u32) -> Option<OutgoingBlock> {
+        // Nearly always the first.
+        let place = self.outgoing.iter().position(|(of, _)| *of == stream)?;
+        Some(self.outgoing.remove(place)?.1)
+    }
+
+    /// This stream was reset from one side: what the library has of it, it sends no more.
+    pub fn reset(&mut self, stream: u32) {
+        self.outgoing.retain(|(of, _)| *of != stream);
+    }
+
     /// The stream is over.
     pub fn forget(&mut self, stream: u32) {
         self.of.remove(&stream);
+    }
+
+    /// Blocks that the library has not sent yet.
+    #[cfg(test)]
+    pub fn outgoing(&self) -> usize {
+        self.outgoing.len()
     }
 
     #[cfg(test)]

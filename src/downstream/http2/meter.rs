@@ -53,6 +53,8 @@ impl FrameMeter {
         let affordable = Budget::is_free(frame) || self.budget.received(frame, self.shared.traffic.now());
         if !affordable {
             self.shared.traffic.flood();
+        } else if frame.kind == FrameKind::Reset {
+            self.shared.heads.lock().reset(frame.stream);
         }
         affordable
     }
@@ -67,9 +69,13 @@ impl FrameMeter {
                 FrameKind::Data => {
                     traffic.data_sent.fetch_add(u64::from(frame.length), Relaxed);
                 }
-                FrameKind::Reset if frame.reason == REFUSED_STREAM => {
-                    metrics.edge().refused("http2_streams");
-                    shared.heads.lock().refused(frame.stream);
+                FrameKind::Reset => {
+                    let mut heads = shared.heads.lock();
+                    heads.reset(frame.stream);
+                    if frame.reason == REFUSED_STREAM {
+                        metrics.edge().refused("http2_streams");
+                        heads.refused(frame.stream);
+                    }
                 }
                 FrameKind::GoAway if frame.reason != NO_ERROR && !traffic.counted.load(Relaxed) => {
                     let flood = frame.reason == ENHANCE_YOUR_CALM;

@@ -2,13 +2,15 @@
 //!
 //! Between the socket and the library stands a [`FrameGate`]: it counts frames, and takes every header block out of the client's
 //! bytes. The library gets a small stand-in for it, and the request's head stays the bytes that came: what the library would
-//! reset a stream or end a connection for becomes an exchange that is answered, with an id and a line in the log.
+//! reset a stream or end a connection for becomes an exchange that is answered, with an id and a line in the log. Header blocks
+//! of responses pass the library the same way.
 
 mod clock;
 mod connection;
 mod gate;
 mod heads;
 mod meter;
+mod outgoing;
 mod stream;
 
 pub use connection::{Settings, serve};

@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Method, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::Shared;
-use crate::client::http2::{Outbox, OutboxState, Stopped, header_map};
+use super::heads::OutgoingBlock;
+use crate::client::http2::{Outbox, OutboxState, Stopped};
 use crate::downstream::ClientFault;
 use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead, digits};
 
@@ -198,18 +199,24 @@ impl ServerStream {
     pub fn put_interim(&mut self, head: &ResponseHead) {
         let Answer::Awaited(respond) = &mut self.response else { return };
         if head.is_interim() && self.fault.is_none() {
-            let sent = respond.send_informational(response(head, Framing::Open));
-            self.fault = sent.err().map(Into::into);
+            self.shared.heads.lock().send(self.id, block(head.clone(), Framing::Open));
+            if let Err(error) = respond.send_informational(stand_in(head.status)) {
+                self.shared.heads.lock().take_back();
+                self.fault = Some(error.into());
+            }
         }
     }
 
     /// Sends the final head. [`Framing::None`] ends the stream with it.
-    pub fn put_head(&mut self, head: &ResponseHead, framing: Framing) {
+    pub fn put_head(&mut self, head: ResponseHead, framing: Framing) {
         let Answer::Awaited(respond) = &mut self.response else { return };
-        match respond.send_response(response(head, framing), framing == Framing::None) {
+        let status = head.status;
+        self.shared.heads.lock().send(self.id, block(head, framing));
+        match respond.send_response(stand_in(status), framing == Framing::None) {
             Ok(stream) if framing == Framing::None => self.response = Answer::Ended(Some(stream)),
             Ok(stream) => self.response = Answer::Body(stream),
             Err(error) => {
+                self.shared.heads.lock().take_back();
                 self.fault = Some(error.into());
                 self.response = Answer::Ended(None);
             }
@@ -232,7 +239,16 @@ impl ServerStream {
             return Poll::Ready(Err(fault));
         }
         let Answer::Body(stream) = &mut self.response else { return Poll::Ready(Ok(())) };
-        let sent = self.outbox.poll_send(stream, cx, moved, |name| name == Name::ContentLength);
+        let mut trailed = false;
+        let sent = self.outbox.poll_send(stream, cx, moved, |mut fields| {
+            fields.remove(Name::ContentLength);
+            self.shared.heads.lock().send(self.id, OutgoingBlock { status: None, fields });
+            trailed = true;
+            HeaderMap::new()
+        });
+        if trailed && matches!(sent, Poll::Ready(Err(_))) {
+            self.shared.heads.lock().take_back();
+        }
         self.waits(sent.is_pending());
         Poll::Ready(match ready!(sent) {
             Ok(OutboxState::Empty) => Ok(()),
@@ -333,23 +349,30 @@ fn reset_fault(reset: Poll<Result<Reason, h2::Error>>) -> ClientFault {
     }
 }
 
-/// A head as the library takes it.
-fn response(head: &ResponseHead, framing: Framing) -> Response<()> {
+/// What the library gets of a head. Its own header blocks reach no client.
+fn stand_in(status: StatusCode) -> Response<()> {
     let mut response = Response::new(());
-    *response.status_mut() = head.status;
-    *response.version_mut() = Version::HTTP_2;
-    let open = matches!(framing, Framing::Open | Framing::Close) || head.status == StatusCode::NO_CONTENT;
-    *response.headers_mut() = header_map(&head.fields, |name| name == Name::ContentLength && open);
-    let mut lines = head.fields.all(Name::ContentLength);
-    let first = lines.next().filter(|said| !said.starts_with(b"0")).and_then(digits);
-    // Of two lines, even equal ones, clients of HTTP/2 take neither: one is written anew.
-    let said = first.filter(|_| lines.next().is_none());
-    if let Framing::Length(length) = framing
-        && said != Some(length)
-    {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
-    }
+    *response.status_mut() = status;
     response
+}
+
+/// A head as the client gets it.
+fn block(head: ResponseHead, framing: Framing) -> OutgoingBlock {
+    let ResponseHead { status, mut fields, .. } = head;
+    let open = matches!(framing, Framing::Open | Framing::Close) || status == StatusCode::NO_CONTENT;
+    if open {
+        fields.remove(Name::ContentLength);
+    } else if let Framing::Length(length) = framing {
+        let mut lines = fields.all(Name::ContentLength);
+        let first = lines.next().filter(|said| !said.starts_with(b"0")).and_then(digits);
+        // Of two lines, even equal ones, clients of HTTP/2 take neither: one is written anew.
+        let said = first.filter(|_| lines.next().is_none());
+        drop(lines);
+        if said != Some(length) {
+            fields.set(Name::ContentLength, length.to_string().as_bytes());
+        }
+    }
+    OutgoingBlock { status: Some(status), fields }
 }
 
 #[cfg(test)]
@@ -361,9 +384,9 @@ mod tests {
         let mut head = ResponseHead::new(StatusCode::OK);
         for lengths in [vec!["5", "5"], vec!["5"], vec!["05"], vec!["7"], vec![]] {
             head.fields = lengths.iter().map(|length| ("Content-Length", *length)).collect();
-            let sent = response(&head, Framing::Length(5));
-            let sent: Vec<_> = sent.headers().get_all("content-length").iter().collect();
-            assert_eq!(sent, ["5"], "{lengths:?}");
+            let sent = block(head.clone(), Framing::Length(5));
+            let sent: Vec<_> = sent.fields.all("content-length").collect();
+            assert_eq!(sent, [b"5"], "{lengths:?}");
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::downstream::ClientFault;
 use crate::message::{Fields, Framing, Malformed, Name, Piece, RequestHead, ResponseHead};
 use crate::telemetry::Meters;
 
+mod blocks;
 mod connections;
 #[path = "probes.rs"]
 mod probes;

@@ -10,7 +10,6 @@ mod budget;
 mod frames;
 mod head;
 pub mod hpack;
-mod huffman;
 
 pub use budget::Budget;
 pub use frames::{Frame, FrameKind, Frames};

@@ -131,7 +131,7 @@ async fn connections_end_when_it_is_time() {
     let mut closed = connect_with(Limits { write_timeout: soon, ..limits() }, &[0, 4, 0, 0, 0, 0]).await;
     closed.open(1, END_STREAM, &get(b"GET", b"/", &[])).await;
     let (mut stream, _) = closed.request().await;
-    stream.put_head(&ok(&[]), Framing::Open);
+    stream.put_head(ok(&[]), Framing::Open);
     stream.put(Piece::Data(Bytes::from_static(b"x")));
     assert!(stream.poll_send(&mut Context::from_waker(Waker::noop()), &mut false).is_pending());
     assert_eq!(closed.until_gone().await, [11]);
@@ -142,7 +142,7 @@ async fn connections_end_when_it_is_time() {
     full.write(&frame(SETTINGS, 0, 0, &[])).await;
     full.open(1, END_STREAM, &get(b"GET", b"/", &[])).await;
     let (mut stream, _) = full.request().await;
-    stream.put_head(&ok(&[]), Framing::Open);
+    stream.put_head(ok(&[]), Framing::Open);
     stream.put(Piece::Data(Bytes::from(vec![b'x'; 30_000])));
     sent(&mut stream).await.expect("the library has it");
     tokio::time::timeout(PATIENCE, full.server).await.expect("it is not waited for").unwrap();
@@ -162,7 +162,7 @@ async fn the_end_of_the_server_lets_what_is_in_flight_finish() {
             break;
         }
     }
-    stream.put_head(&ok(&[]), Framing::Open);
+    stream.put_head(ok(&[]), Framing::Open);
     stream.put(Piece::Data(Bytes::from_static(b"whole")));
     stream.put(Piece::End);
     sent(&mut stream).await.expect("sent");
@@ -184,7 +184,7 @@ async fn the_end_of_the_server_lets_what_is_in_flight_finish() {
 /// Sends back what comes: the loop that a driver has, in a few lines.
 async fn echo(mut stream: ServerStream) {
     let Ok(_) = stream.take_head() else { return };
-    stream.put_head(&ok(&[]), Framing::Open);
+    stream.put_head(ok(&[]), Framing::Open);
     let mut over = false;
     std::future::poll_fn(|cx| {
         loop {

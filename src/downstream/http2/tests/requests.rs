@@ -27,7 +27,7 @@ async fn a_malformed_head_is_answered_and_its_neighbours_live() {
         let (mut stream, head) = raw.request().await;
         let found = head.as_ref().map(|head| std::str::from_utf8(head.target()).unwrap()).map_err(|bad| bad.reason);
         assert_eq!(found, expected);
-        stream.put_head(&ResponseHead::new(StatusCode::BAD_REQUEST), Framing::None);
+        stream.put_head(ResponseHead::new(StatusCode::BAD_REQUEST), Framing::None);
         sent(&mut stream).await.expect("it is answered");
         drop(stream);
         let answer = raw.of_stream().await;
@@ -144,7 +144,7 @@ async fn a_body_that_contradicts_its_head_is_malformed() {
             raw.write(&frame(DATA, u8::from(place + 1 == cases[number].1.len()), id, data)).await;
         }
         assert_eq!(body(&mut stream).await, *expected, "{length}: {data:?}");
-        stream.put_head(&ResponseHead::new(StatusCode::BAD_REQUEST), Framing::None);
+        stream.put_head(ResponseHead::new(StatusCode::BAD_REQUEST), Framing::None);
         sent(&mut stream).await.expect("it is answered");
         assert_eq!(raw.of_stream().await.kind, HEADERS);
     }

@@ -11,7 +11,7 @@ async fn a_response_has_its_interim_heads_its_body_and_its_trailers() {
     hints.fields.append("Link", b"</a.css>");
     stream.put_interim(&hints);
     let head = ok(&[("Date", "today"), ("Connection", "close"), ("X-A", "\u{e9}"), ("Keep-Alive", "5")]);
-    stream.put_head(&head, Framing::Open);
+    stream.put_head(head.clone(), Framing::Open);
     stream.put_interim(&hints);
     stream.put(Piece::Data(Bytes::from_static(b"hello")));
     stream.put(Piece::Trailers(Fields::from_iter([("Grpc-Status", "0"), ("Connection", "x")])));
@@ -25,7 +25,7 @@ async fn a_response_has_its_interim_heads_its_body_and_its_trailers() {
     drop(stream);
     raw.open(3, END_STREAM, &get(b"GET", b"/", &[])).await;
     let (mut stream, _) = raw.request().await;
-    stream.put_head(&ok(&[("content-length", "7")]), Framing::Length(5));
+    stream.put_head(ok(&[("content-length", "7")]), Framing::Length(5));
     stream.put(Piece::Data(Bytes::from_static(b"hello")));
     stream.put(Piece::End);
     sent(&mut stream).await.expect("sent");
@@ -41,7 +41,7 @@ async fn a_response_that_is_not_as_long_as_it_said_never_looks_whole() {
     for (id, pieces) in [(1, vec!["hell"]), (3, vec!["hello", "!"])] {
         raw.open(id, END_STREAM, &get(b"GET", b"/", &[])).await;
         let (mut stream, _) = raw.request().await;
-        stream.put_head(&ok(&[]), Framing::Length(5));
+        stream.put_head(ok(&[]), Framing::Length(5));
         for piece in pieces {
             stream.put(Piece::Data(Bytes::from_static(piece.as_bytes())));
         }
@@ -60,7 +60,7 @@ async fn a_response_that_is_not_as_long_as_it_said_never_looks_whole() {
         raw.open(id, END_STREAM, &get(b"GET", b"/", &[])).await;
         let (mut stream, _) = raw.request().await;
         if begun {
-            stream.put_head(&ok(&[]), Framing::Open);
+            stream.put_head(ok(&[]), Framing::Open);
             stream.put(Piece::Data(Bytes::from_static(b"some")));
             sent(&mut stream).await.expect("sent");
         }
@@ -79,7 +79,7 @@ async fn a_response_that_is_dropped_at_any_moment_is_whole_or_never_looks_so() {
             let mut raw = connect_with(limits(), &[0, 4, 0, 0, 0x13, 0x88]).await;
             raw.open(1, END_STREAM, &get(b"GET", b"/", &[])).await;
             let (mut stream, _) = raw.request().await;
-            stream.put_head(&ok(&[]), framing);
+            stream.put_head(ok(&[]), framing);
             let mut pieces = whole.chunks(3000).map(|part| Piece::Data(Bytes::copy_from_slice(part)));
             for _ in 0..polls {
                 match pieces.next() {
@@ -146,7 +146,7 @@ async fn a_closed_window_holds_a_bounded_part_and_each_opening_wakes() {
     let mut raw = connect_with(limits(), &[0, 4, 0, 0, 0, 0]).await;
     raw.open(1, END_STREAM, &get(b"GET", b"/", &[])).await;
     let (mut stream, _) = raw.request().await;
-    stream.put_head(&ok(&[]), Framing::Open);
+    stream.put_head(ok(&[]), Framing::Open);
     let mut put = 0;
     while stream.room() > 0 {
         stream.put(Piece::Data(Bytes::from(vec![b'x'; 1000])));
@@ -198,7 +198,7 @@ async fn a_client_that_gives_up_is_noticed_whatever_is_waited_for() {
         raw.open(id, u8::from(stage != "body"), &get(b"POST", b"/", &[])).await;
         let (mut stream, _) = raw.request().await;
         if stage == "window" {
-            stream.put_head(&ok(&[]), Framing::Open);
+            stream.put_head(ok(&[]), Framing::Open);
             stream.put(Piece::Data(Bytes::from_static(b"x")));
             assert!(stream.poll_send(&mut Context::from_waker(Waker::noop()), &mut false).is_pending());
         }

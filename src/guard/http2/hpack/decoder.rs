@@ -5,12 +5,8 @@
 
 use std::collections::VecDeque;
 
-use super::huffman;
-
-/// The size of the dynamic table in bytes, as announced: the value of the standard.
-const TABLE: usize = 4096;
-/// Overhead of an entry in the size of the table (RFC 7541, 4.1).
-const OVERHEAD: usize = 32;
+use super::static_table::STATIC;
+use super::{OVERHEAD, TABLE, huffman};
 
 /// A block that is not HPACK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +133,12 @@ impl Decoder {
         Ok(entry.text.split_at(entry.name))
     }
 
+    /// The newest first: each entry's text, and the length of its name.
+    #[cfg(test)]
+    pub(super) fn table(&self) -> Vec<(&[u8], usize)> {
+        self.entries.iter().map(|entry| (&*entry.text, entry.name)).collect()
+    }
+
     /// Makes room for an entry of this size.
     fn evict(&mut self, size: usize) {
         while self.size + size > self.most
@@ -148,7 +150,7 @@ impl Decoder {
 }
 
 /// A number with a prefix of `bits` bits (RFC 7541, 5.1).
-fn number(rest: &mut &[u8], prefix: u32) -> Result<usize, NotHpack> {
+pub(super) fn number(rest: &mut &[u8], prefix: u32) -> Result<usize, NotHpack> {
     /// Of bytes behind the first: no block is longer than 28 bits can say.
     const MOST: u32 = 4;
     let (first, mut behind) = rest.split_first().ok_or(NotHpack::Short)?;
@@ -187,71 +189,6 @@ fn string<'t, 'b: 't>(rest: &mut &'b [u8], text: &'t mut Vec<u8>) -> Result<&'t 
     Ok(text)
 }
 
-/// RFC 7541, appendix A.
-const STATIC: [(&str, &str); 61] = [
-    (":authority", ""),
-    (":method", "GET"),
-    (":method", "POST"),
-    (":path", "/"),
-    (":path", "/index.html"),
-    (":scheme", "http"),
-    (":scheme", "https"),
-    (":status", "200"),
-    (":status", "204"),
-    (":status", "206"),
-    (":status", "304"),
-    (":status", "400"),
-    (":status", "404"),
-    (":status", "500"),
-    ("accept-charset", ""),
-    ("accept-encoding", "gzip, deflate"),
-    ("accept-language", ""),
-    ("accept-ranges", ""),
-    ("accept", ""),
-    ("access-control-allow-origin", ""),
-    ("age", ""),
-    ("allow", ""),
-    ("authorization", ""),
-    ("cache-control", ""),
-    ("content-disposition", ""),
-    ("content-encoding", ""),
-    ("content-language", ""),
-    ("content-length", ""),
-    ("content-location", ""),
-    ("content-range", ""),
-    ("content-type", ""),
-    ("cookie", ""),
-    ("date", ""),
-    ("etag", ""),
-    ("expect", ""),
-    ("expires", ""),
-    ("from", ""),
-    ("host", ""),
-    ("if-match", ""),
-    ("if-modified-since", ""),
-    ("if-none-match", ""),
-    ("if-range", ""),
-    ("if-unmodified-since", ""),
-    ("last-modified", ""),
-    ("link", ""),
-    ("location", ""),
-    ("max-forwards", ""),
-    ("proxy-authenticate", ""),
-    ("proxy-authorization", ""),
-    ("range", ""),
-    ("referer", ""),
-    ("refresh", ""),
-    ("retry-after", ""),
-    ("server", ""),
-    ("set-cookie", ""),
-    ("strict-transport-security", ""),
-    ("transfer-encoding", ""),
-    ("user-agent", ""),
-    ("vary", ""),
-    ("via", ""),
-    ("www-authenticate", ""),
-];
-
 #[cfg(test)]
-#[path = "hpack_tests.rs"]
+#[path = "decoder_tests.rs"]
 mod tests;

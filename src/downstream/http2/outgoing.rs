@@ -1,0 +1,169 @@
+//! The library's frames on their way to the client: in the place of its stand-ins for header blocks stand the blocks themselves.
+//!
+//! The library gets a status and no field. So no response's fields are copied into its types, in the order of a hash table, and
+//! fields of one name stay where they were. All blocks are written here: its own tables and the client's have come apart.
+
+use parking_lot::Mutex;
+
+use super::heads::Heads;
+use crate::guard::http2::hpack::Encoder;
+use crate::guard::http2::{Frame, FrameKind};
+
+const FRAME_HEAD: usize = 9;
+/// The longest payload that every client takes (RFC 9113, 6.5.2).
+const LONGEST: usize = 16_384;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+/// The status of a block that nobody has given: only a client that has reset the stream can see it.
+const NONE: u16 = 500;
+
+/// One connection's direction to the client.
+#[derive(Debug, Default)]
+pub struct OutgoingFrames {
+    encoder: Encoder,
+    /// Of the payload of a frame that passes, so much is still to come.
+    left: usize,
+    /// The beginning of a frame that has to be whole.
+    held: Vec<u8>,
+}
+
+impl OutgoingFrames {
+    /// Whether all of so many bytes are the payload of a frame that passes.
+    pub const fn are_payload(&self, length: usize) -> bool {
+        self.left >= length
+    }
+
+    /// So many bytes of a payload passed by another way.
+    pub const fn passed(&mut self, length: usize) {
+        self.left -= length;
+    }
+
+    /// Appends what the client gets for these bytes of the library.
+    pub fn put(&mut self, bytes: &[u8], heads: &Mutex<Heads>, out: &mut Vec<u8>) {
+        if self.held.is_empty() {
+            let done = self.put_frames(bytes, heads, out);
+            self.held.extend_from_slice(&bytes[done..]);
+            return;
+        }
+        self.held.extend_from_slice(bytes);
+        let mut held = std::mem::take(&mut self.held);
+        let done = self.put_frames(&held, heads, out);
+        held.drain(..done);
+        self.held = held;
+    }
+
+    /// How much of the bytes is done with: a frame of headers has to be whole.
+    fn put_frames(&mut self, bytes: &[u8], heads: &Mutex<Heads>, out: &mut Vec<u8>) -> usize {
+        let (mut at, mut copied) = (0, 0);
+        loop {
+            let through = self.left.min(bytes.len() - at);
+            at += through;
+            self.left -= through;
+            let Some(head) = bytes[at..].first_chunk::<FRAME_HEAD>() else { break };
+            let frame = Frame::of(*head);
+            let (begin, length) = (at + FRAME_HEAD, frame.length as usize);
+            if frame.kind != FrameKind::Headers {
+                at = begin;
+                self.left = length;
+                continue;
+            }
+            let Some(stand_in) = bytes.get(begin..begin + length) else { break };
+            out.extend_from_slice(&bytes[copied..at]);
+            self.put_block(frame, stand_in, heads, out);
+            at = begin + length;
+            copied = at;
+        }
+        out.extend_from_slice(&bytes[copied..at]);
+        at
+    }
+
+    fn put_block(&mut self, frame: Frame, stand_in: &[u8], heads: &Mutex<Heads>, out: &mut Vec<u8>) {
+        let block = heads.lock().take_outgoing(frame.stream);
+        let start = out.len();
+        let ends = frame.flags & END_STREAM;
+        out.extend_from_slice(&head(0, HEADERS, ends | END_HEADERS, frame.stream));
+        // The sizes that the client allows its table are the library's to know.
+        self.encoder.take_sizes(stand_in, out);
+        match block {
+            Some(block) => block.write(&mut self.encoder, out),
+            None => self.encoder.status(NONE, out),
+        }
+        let length = out.len() - start - FRAME_HEAD;
+        if length <= LONGEST {
+            out[start..start + FRAME_HEAD].copy_from_slice(&head(length, HEADERS, ends | END_HEADERS, frame.stream));
+            return;
+        }
+        let block = out.split_off(start + FRAME_HEAD);
+        out.truncate(start);
+        let mut kind = HEADERS;
+        let mut fragments = block.chunks(LONGEST).peekable();
+        while let Some(fragment) = fragments.next() {
+            let flags =
+                if kind == HEADERS { ends } else { 0 } | if fragments.peek().is_none() { END_HEADERS } else { 0 };
+            out.extend_from_slice(&head(fragment.len(), kind, flags, frame.stream));
+            out.extend_from_slice(fragment);
+            kind = CONTINUATION;
+        }
+    }
+}
+
+/// The head of a frame.
+fn head(length: usize, kind: u8, flags: u8, stream: u32) -> [u8; FRAME_HEAD] {
+    let [_, high, middle, low] = u32::try_from(length).expect("a frame is short").to_be_bytes();
+    let [first, second, third, fourth] = stream.to_be_bytes();
+    [high, middle, low, kind, flags, first, second, third, fourth]
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::super::heads::OutgoingBlock;
+    use super::*;
+
+    #[test]
+    fn frames_are_the_same_however_their_bytes_are_cut() {
+        let frame =
+            |kind, flags, stream, payload: &[u8]| [&head(payload.len(), kind, flags, stream)[..], payload].concat();
+        let bytes = [
+            frame(4, 0, 0, &[]),
+            frame(HEADERS, END_HEADERS, 1, &[0x20, 0x3f, 0xe1, 0x1f, 0x88]),
+            frame(0, 0, 1, b"hello"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &[]),
+            frame(HEADERS, END_HEADERS, 5, &[0x8d]),
+            frame(3, 0, 5, &[0; 4]),
+            frame(HEADERS, END_HEADERS | END_STREAM, 3, &[0x48, 3, b'2', b'9', b'9']),
+        ]
+        .concat();
+        let written = |size: usize| {
+            let heads = Mutex::new(Heads::new(100));
+            for (stream, status, field) in [(3, 299, "x-b"), (1, 200, "x-a"), (1, 0, "x-t")] {
+                let status = StatusCode::from_u16(status).ok();
+                let fields = [(field, "value")].into_iter().collect();
+                heads.lock().send(stream, OutgoingBlock { status, fields });
+            }
+            let (mut frames, mut out) = (OutgoingFrames::default(), Vec::new());
+            for piece in bytes.chunks(size) {
+                frames.put(piece, &heads, &mut out);
+            }
+            assert_eq!(heads.lock().outgoing(), 0);
+            out
+        };
+        let field = |name: &[u8]| [&[0x40, 3][..], name, b"\x05value"].concat();
+        let whole = [
+            frame(4, 0, 0, &[]),
+            frame(HEADERS, END_HEADERS, 1, &[&[0x20, 0x3f, 0xe1, 0x1f, 0x88], &field(b"x-a")[..]].concat()),
+            frame(0, 0, 1, b"hello"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &field(b"x-t")),
+            frame(HEADERS, END_HEADERS, 5, &[0x8e]),
+            frame(3, 0, 5, &[0; 4]),
+            frame(HEADERS, END_HEADERS | END_STREAM, 3, &[b"\x08\x03299", &field(b"x-b")[..]].concat()),
+        ]
+        .concat();
+        for size in 1..=bytes.len() {
+            assert_eq!(written(size), whole, "in pieces of {size}");
+        }
+    }
+}
