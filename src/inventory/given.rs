@@ -8,10 +8,10 @@ impl Tree {
     /// Fixes the words of a template that a person or a routes file names: they are never merged and never forgotten.
     /// A `{name}` makes its place one of values; a final `{*rest}` is left open, except where `rest` says that
     /// everything below is one endpoint.
-    /// No more is taken once half of the nodes are in use: a file of a hundred thousand routes leaves room to learn. Whether
-    /// this one was.
+    /// No more is taken once half of the nodes or of the bytes are in use: a file of a hundred thousand routes leaves room to
+    /// learn. Whether this one was.
     pub fn give(&mut self, template: &str, rest: bool) -> bool {
-        if self.len() > self.bounds.nodes / 2 {
+        if self.len() > self.bounds.nodes / 2 || self.bytes > self.bounds.bytes / 2 {
             return false;
         }
         let mut at = ROOT;
@@ -57,6 +57,7 @@ impl Tree {
 
     /// Forgets what was given, before another file is: what was counted stays.
     pub fn take_back_given(&mut self) {
+        self.shrinks_beyond = (self.bounds.nodes, self.bounds.bytes);
         for node in &mut self.nodes {
             node.fixed = false;
             if let Some(values) = &mut node.values {
@@ -68,5 +69,42 @@ impl Tree {
     fn make_word(&mut self, at: NodeId, word: &str) -> NodeId {
         self.inner(at).words += 1;
         self.make(at, SegmentRole::Word, word, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Observation, TreeBounds};
+
+    fn seen(path: &str, client: u32) -> Observation<'_> {
+        Observation {
+            method: "GET",
+            path,
+            status: 200,
+            client,
+            agent: "curl/8.5.0",
+            weight: 1,
+            minute: 1,
+            monolith: true,
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn a_file_of_very_many_routes_leaves_room_to_learn() {
+        let bounds = TreeBounds { nodes: 2_000, bytes: 60 * 1024, every: 1_000 };
+        let mut tree = Tree::new(bounds);
+        let given = (0..1_000).filter(|number| tree.give(&format!("/things/thing-{number}/{{id}}"), false)).count();
+        assert!(given > 10 && tree.bytes() < bounds.bytes, "{given} in {} bytes", tree.bytes());
+        // What is given grows by its counts, beyond all of the bounds in the end.
+        tree.bounds.bytes = tree.bytes() * 9 / 10;
+        tree.shrinks_beyond = (tree.bounds.nodes, tree.bounds.bytes);
+        tree.add(&seen("/things/thing-0/7", 1));
+        for client in 0..10 {
+            tree.add(&seen("/basket", client));
+        }
+        let found: Vec<_> = tree.endpoints(1).iter().map(|listed| listed.path.clone()).collect();
+        assert!(found.iter().any(|path| path == "/basket"), "{found:?}");
     }
 }

@@ -57,6 +57,8 @@ pub struct Tree {
     free: Vec<NodeId>,
     pub(super) bytes: usize,
     pub(super) bounds: TreeBounds,
+    /// The nodes and bytes beyond which the tree is shrunk: its bounds, or more where what is given is larger than they are.
+    pub(super) shrinks_beyond: (usize, usize),
     credit: Credit,
     pub(super) unproven: Unproven,
     pub totals: LearnedTotals,
@@ -79,6 +81,7 @@ impl Tree {
             free: Vec::new(),
             bytes: 0,
             bounds,
+            shrinks_beyond: (bounds.nodes, bounds.bytes),
             credit: Credit::new(),
             unproven: Unproven::default(),
             totals: LearnedTotals::default(),
@@ -133,7 +136,7 @@ impl Tree {
             self.settle();
         }
         self.peak = self.peak.max(self.len());
-        if self.len() > self.bounds.nodes || self.bytes > self.bounds.bytes {
+        if self.len() > self.shrinks_beyond.0 || self.bytes > self.shrinks_beyond.1 {
             self.settle();
             self.shrink();
         }
