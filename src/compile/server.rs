@@ -18,7 +18,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Serv
     let empty = config::Server::default();
     let server = file.server.get().unwrap_or(&empty);
     let mut listeners = Listeners::default();
-    let tls = tls::compile(server, &mut listeners, draft);
+    let tls = tls::compile(file, &mut listeners, draft);
     let listen = plain(server, &tls, &mut listeners, draft);
     let admin = admin::compile(server, &mut listeners, draft);
     let metrics =

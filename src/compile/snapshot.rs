@@ -46,6 +46,8 @@ pub struct TlsSettings {
     pub strict_sni: bool,
     pub min_version: TlsVersion,
     pub acme: Option<Acme>,
+    /// The listeners answer challenges of tls-alpn-01, of this proxy's orders or of those of its fleet.
+    pub tls_alpn_proofs: bool,
 }
 
 impl TlsSettings {

@@ -9,7 +9,8 @@ use crate::diagnostic::{Code, Span};
 
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft: &mut Draft<'_>) -> TlsSettings {
+pub(super) fn compile(file: &config::File, listeners: &mut Listeners, draft: &mut Draft<'_>) -> TlsSettings {
+    let Some(server) = file.server.get() else { return TlsSettings::default() };
     let Some(tls) = server.tls.get() else { return TlsSettings::default() };
     let listen = tls.listen.get().map(|items| listeners.list(items, draft)).unwrap_or_default();
     let certificates: Vec<_> = tls.certificates.get().map(Vec::as_slice).unwrap_or_default().iter().collect();
@@ -63,6 +64,8 @@ pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft:
     };
     let tls_alpn = !listen.is_empty() && (tls.client_ca.is_absent() || !client_ca_required);
     let acme = tls.acme.get().and_then(|written| acme(written, (plain, tls_alpn), draft));
+    // While a file is rolled out, a replica without `acme` may be the one that the authority asks.
+    let is_sealing = file.fleet.get().is_some_and(|fleet| !fleet.secret.is_absent());
     TlsSettings {
         listen,
         certificates: certificates
@@ -81,6 +84,7 @@ pub(super) fn compile(server: &config::Server, listeners: &mut Listeners, draft:
             config::TlsVersion::Tls12 => TlsVersion::Tls12,
             config::TlsVersion::Tls13 => TlsVersion::Tls13,
         },
+        tls_alpn_proofs: acme.is_some() || is_sealing,
         acme,
     }
 }

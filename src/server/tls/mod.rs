@@ -118,7 +118,7 @@ fn orders(settings: &TlsSettings) -> Result<(), TlsError> {
 /// Both need the same acceptor, the file of a client authority apart.
 fn same_handshake(one: &TlsSettings, other: &TlsSettings) -> bool {
     let shape = |settings: &TlsSettings| {
-        (settings.client_ca.clone(), settings.client_ca_required, settings.min_version, settings.acme.is_some())
+        (settings.client_ca.clone(), settings.client_ca_required, settings.min_version, settings.tls_alpn_proofs)
     };
     shape(one) == shape(other)
 }
@@ -138,7 +138,7 @@ fn acceptor(settings: &TlsSettings, certificates: &Arc<Certificates>) -> Result<
     };
     let mut config = builder.with_cert_resolver(Arc::clone(certificates) as Arc<_>);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    if settings.acme.is_some() {
+    if settings.tls_alpn_proofs {
         config.alpn_protocols.push(ACME_TLS.to_vec());
     }
     Ok(Acceptor::from_server_config(Arc::new(config)))
