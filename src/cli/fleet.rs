@@ -60,6 +60,12 @@ fn told(members: &[Member], width: usize) -> String {
         let newest = newest.get(route).copied().unwrap_or_default();
         writeln!(text, "{route}: #{newest} is the newest; {}", others.join(", ")).expect("writing to a string");
     }
+    for member in members {
+        for route in &member.untold {
+            writeln!(text, "{route}: rolled back on {} alone, the others have not heard of it yet", member.name)
+                .expect("writing to a string");
+        }
+    }
     if !members.iter().any(|member| member.leader) {
         text.push_str("nobody is known to lead: no gate advances\n");
     }
@@ -84,6 +90,7 @@ mod tests {
             file: file.to_owned(),
             asked: false,
             seq: [("read".to_owned(), seq), ("list".to_owned(), 1)].into(),
+            untold: Vec::new(),
         };
         let text = told(&[member("a", true, 42, "f"), member("b", false, 41, "g")], 120);
         assert!(text.contains("a (leads)") && text.contains("all 2") && text.contains("1 of 2 differ"), "{text}");
@@ -91,6 +98,8 @@ mod tests {
         assert!(text.contains("different files") && !text.contains("nobody"), "{text}");
         let text = told(&[member("a", false, 1, "f")], 120);
         assert!(text.contains("nobody is known to lead"), "{text}");
+        let text = told(&[Member { untold: vec!["read".to_owned()], ..member("a", false, 1, "f") }], 120);
+        assert!(text.contains("read: rolled back on a alone"), "{text}");
         assert!(told(&[], 80).contains("alone"));
     }
 }

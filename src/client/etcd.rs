@@ -19,6 +19,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// Responses are lists of keys: more than this is a mistake.
 pub(super) const LARGEST: usize = 64 << 20;
+/// The same of a refusal.
+const LONGEST_REASON: usize = 16 << 10;
 /// The token is not valid, or no longer: it expires when it was not used for five minutes, and with a restart of etcd.
 const UNAUTHENTICATED: FetchError = FetchError::Status(401);
 
@@ -108,9 +110,15 @@ impl KeyIs<'_> {
 /// What a transaction does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeyAction<'a> {
-    Put { key: &'a str, value: &'a str, lease: Option<&'a str> },
+    Put {
+        key: &'a str,
+        value: &'a str,
+        lease: Option<&'a str>,
+    },
     Get(&'a str),
     Delete(&'a str),
+    /// From the first key up to and without the second.
+    DeleteRange(&'a str, &'a str),
 }
 
 impl KeyAction<'_> {
@@ -125,6 +133,9 @@ impl KeyAction<'_> {
             }
             Self::Get(key) => json!({ "request_range": { "key": encoded(key) } }),
             Self::Delete(key) => json!({ "request_delete_range": { "key": encoded(key) } }),
+            Self::DeleteRange(first, end) => {
+                json!({ "request_delete_range": { "key": encoded(first), "range_end": encoded(end) } })
+            }
         }
     }
 }
@@ -245,7 +256,7 @@ impl Etcd {
             head.fields.append("Authorization", token.as_bytes());
         }
         let response = fetch::fetch_from(url, &head, body, self.trust.clone()).await?;
-        if response.head.status == 200 { Ok(response) } else { Err(FetchError::Status(response.head.status.as_u16())) }
+        if response.head.status == 200 { Ok(response) } else { Err(refusal(response).await) }
     }
 
     /// Does the one or the other, as all comparisons hold or not, in one revision.
@@ -349,6 +360,17 @@ impl Etcd {
     pub(crate) async fn watch(&self, prefix: &str, from: i64) -> Result<JsonLines, FetchError> {
         self.watch_from(below(prefix), from).await
     }
+}
+
+/// Why a member refuses. That its database is full, or that no leader is elected, is in its own words: the status alone says little.
+async fn refusal(mut response: Response) -> FetchError {
+    let status = response.head.status.as_u16();
+    if status < 429 {
+        return FetchError::Status(status);
+    }
+    let body = response.body(LONGEST_REASON).await.ok().flatten().unwrap_or_default();
+    let why = serde_json::from_slice::<Value>(&body).ok().and_then(|answer| text(&answer["message"]));
+    why.map_or(FetchError::Status(status), |why| FetchError::Refused(status, why))
 }
 
 /// The keys that a range found.

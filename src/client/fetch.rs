@@ -33,6 +33,8 @@ pub enum FetchError {
     TooSlow(Duration),
     TooLarge,
     Status(u16),
+    /// A status, and what the server says of it.
+    Refused(u16, String),
     NotUnderstood(String),
 }
 
@@ -46,6 +48,7 @@ impl fmt::Display for FetchError {
             Self::TooSlow(limit) => write!(f, "no answer within {} s", limit.as_secs_f64()),
             Self::TooLarge => write!(f, "the answer is too large"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Refused(status, why) => write!(f, "status {status}: {why}"),
             Self::NotUnderstood(why) => write!(f, "the answer was not understood: {why}"),
         }
     }

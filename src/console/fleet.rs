@@ -39,7 +39,7 @@ fn drawn(members: &[Member], role: &FleetRole, unsent: &[Box<str>]) -> Markup {
                 p.pad.bad { "The others do not know yet of the roll-back of " b { (plain(route)) } " here." }
             }
             table.w.even {
-                thead { tr { th scope="col" { "Replica" } th scope="col" { "Version" } th.r scope="col" { "File" } th scope="col" { "Admin" } th scope="col" { "Dials in force" } } }
+                thead { tr { th scope="col" { "Replica" } th scope="col" { "Version" } th.r scope="col" { "Generation" } th scope="col" { "Admin" } th scope="col" { "Dials in force" } } }
                 tbody { @for member in members { (row(member, behind(member), newest.len())) } }
             }
             @for (route, seq) in differing.take(MOST_NAMED) {
@@ -65,7 +65,7 @@ fn row(member: &Member, behind: usize, of: usize) -> Markup {
                 @if member.asked { " " span.dim { "this one" } }
             }
             td data-l="Version" { (plain(&member.version)) }
-            td.r data-l="File" { "#" (count(member.generation)) }
+            td.r data-l="Generation" { (count(member.generation)) }
             td.dim data-l="Admin" { code { (plain(&member.address)) } }
             td data-l="Dials in force" {
                 @if behind == 0 { "all " (of) } @else { span.pill.f.warn { (behind) " of " (of) " differ" } }
@@ -88,6 +88,7 @@ mod tests {
             file: "f".to_owned(),
             asked: leader,
             seq: [("read".to_owned(), seq), ("list".to_owned(), 1)].into(),
+            untold: Vec::new(),
         }
     }
 

@@ -23,6 +23,9 @@ pub struct Member {
     pub asked: bool,
     /// Entries of the journal that are in force there, by route.
     pub seq: BTreeMap<String, u64>,
+    /// Routes that were rolled back there, of which the others have not heard yet; known of the replica that was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<String>,
 }
 
 /// The last entry of each route, on whichever replica it is in force.
@@ -39,6 +42,7 @@ impl Fleet {
     /// All that are listed, in the order of their names. Without etcd: those that were there last.
     pub fn members(&self) -> Vec<Member> {
         let role = self.role();
+        let untold = self.unsent_routes();
         let seen = self.shared.seen.lock();
         let leader = match &role {
             FleetRole::Leads(_) => Some(self.shared.name.clone()),
@@ -58,6 +62,7 @@ impl Fleet {
             file: record.file.clone(),
             asked: name == &*self.shared.name,
             seq: record.seq.clone(),
+            untold: untold.iter().filter(|_| name == &*self.shared.name).map(ToString::to_string).collect(),
         };
         all.into_iter().map(member).collect()
     }

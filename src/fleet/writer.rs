@@ -15,6 +15,9 @@ use crate::client::FetchError;
 use crate::client::etcd::{KeyAction, KeyIs};
 use crate::store::Store;
 
+/// Entries of a route's journal that etcd keeps.
+const JOURNAL_KEPT: u64 = 1_000;
+
 /// Why a move was not written.
 #[derive(Debug, Clone)]
 pub enum NotWrittenToFleet {
@@ -135,6 +138,12 @@ impl Shared {
             comparisons.extend([KeyIs::Created(&leader, term), KeyIs::Value(&leader, &self.name)]);
         }
         let mut puts = vec![KeyAction::Put { key: &dial, value: &text, lease: None }];
+        // Older entries are in the replicas' own databases.
+        let (first, kept) =
+            (self.keys.journal(route, 0), self.keys.journal(route, record.seq.saturating_sub(JOURNAL_KEPT - 1)));
+        if record.seq > JOURNAL_KEPT {
+            puts.push(KeyAction::DeleteRange(&first, &kept));
+        }
         if record.seq > 0 {
             puts.push(KeyAction::Put { key: &journal, value: &text, lease: None });
         }

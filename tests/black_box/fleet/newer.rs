@@ -69,6 +69,31 @@ fn what_a_newer_program_wrote_is_obeyed_and_kept_and_where_it_asks_for_a_newer_r
 }
 
 #[test]
+fn etcd_keeps_the_newest_thousand_entries_of_a_route() {
+    let etcd = Etcd::start("thousand");
+    let world = World::start(&etcd, 2, CANARY);
+    assert_eq!(act(&world.edges[0], "promote", &json!({ "weight": "20%" })).0, 200);
+    world.until_all_have("20%");
+    let entry = |seq: u64| {
+        changed(&etcd, |record| {
+            record["seq"] = json!(seq);
+            record["weight"] = json!("30%");
+            record["nonce"] = json!(format!("{seq}"));
+        })
+    };
+    for seq in [500, 501, 502, 1500] {
+        etcd.put(&format!("{PREFIX}journal/users/{seq:010}"), &entry(seq));
+    }
+    etcd.put(&format!("{PREFIX}dial/users"), &entry(1500));
+    world.until_all_have("30%");
+    let (status, said) = act(&world.edges[1], "promote", &json!({ "weight": "40%" }));
+    assert_eq!((status, &said["seq"]), (200, &json!(1501)), "{said}");
+    let kept: Vec<_> = etcd.values("journal/users/").iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+    assert_eq!(kept, [502, 1500, 1501]);
+    world.until_all_have("40%");
+}
+
+#[test]
 fn a_replica_whose_place_in_the_history_was_compacted_reads_everything_anew() {
     let etcd = Etcd::start("compacted");
     let world = World::start(&etcd, 2, CANARY);
