@@ -59,15 +59,29 @@ impl History {
         }
     }
 
-    /// Adds what was counted in each of the last spans before `now`, the oldest first, one sum for each counter.
+    /// Adds what was counted in each of the last spans before `now`, the oldest first, one sum for each counter. A step that
+    /// lies in several spans is spread over them: steps are longer than spans, or no whole part of them, and a steady rate
+    /// would look like waves.
     pub(crate) fn spans(&self, now: Instant, span: Duration, sums: &mut [Vec<u64>]) {
-        for step in &self.steps {
-            let age = now.saturating_duration_since(step.began).as_nanos() / span.as_nanos().max(1);
-            let at = usize::try_from(age).ok().and_then(|age| sums.len().checked_sub(age + 1));
-            let Some(sums) = at.and_then(|at| sums.get_mut(at)) else { continue };
-            for (counter, count) in &step.counts {
-                if let Some(sum) = sums.get_mut(usize::from(*counter)) {
-                    *sum += u64::from(*count);
+        let span = span.as_nanos().max(1);
+        for (at, step) in self.steps.iter().enumerate() {
+            let age = now.saturating_duration_since(step.began);
+            let longest = if age > FINE_FOR { COARSE } else { FINE };
+            let next = self.steps.get(at + 1).map_or(longest, |next| next.began.saturating_duration_since(step.began));
+            let length = next.min(longest).as_nanos().max(1);
+            // The first counts of a step came since the look before it.
+            let oldest = (age + FINE).as_nanos();
+            let newest = oldest.saturating_sub(length);
+            let length = oldest - newest;
+            for back in newest / span..=(oldest - 1) / span {
+                let place = usize::try_from(back).ok().and_then(|back| sums.len().checked_sub(back + 1));
+                let Some(sums) = place.and_then(|place| sums.get_mut(place)) else { continue };
+                let (from, until) = ((back * span).max(newest) - newest, ((back + 1) * span).min(oldest) - newest);
+                for (counter, count) in &step.counts {
+                    let part = |nanos: u128| u128::from(*count) * nanos / length;
+                    if let Some(sum) = sums.get_mut(usize::from(*counter)) {
+                        *sum += u64::try_from(part(until) - part(from)).unwrap_or(0);
+                    }
                 }
             }
         }
@@ -156,6 +170,22 @@ mod tests {
         let mut sums = vec![vec![0]; 3];
         history.spans(start + Duration::from_secs(130), Duration::from_secs(60), &mut sums);
         assert_eq!(sums, [[2], [3], [4]]);
+    }
+
+    #[test]
+    fn a_steady_rate_is_a_level_line_whatever_the_span() {
+        let (mut history, start) = (History::default(), Instant::now());
+        for tick in 1..=240 {
+            history.look(start + Duration::from_secs(tick * 5), &[tick * 500]);
+        }
+        let now = start + Duration::from_secs(1200);
+        for span in [7, 13, 30, 60] {
+            let mut sums = vec![vec![0]; 900 / usize::try_from(span).unwrap()];
+            history.spans(now, Duration::from_secs(span), &mut sums);
+            let expected = span * 100;
+            let level = sums.iter().all(|sum| sum[0].abs_diff(expected) <= expected / 8);
+            assert!(level, "{span} s: {sums:?}");
+        }
     }
 
     #[test]
