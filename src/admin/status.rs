@@ -273,12 +273,20 @@ impl RouteFigures<'_> {
         (requests.saturating_sub(fallbacks), errors.saturating_sub(fallbacks))
     }
 
+    /// The breaker keeps requests from the service.
+    pub fn is_cut_off(&self) -> bool {
+        let now = self.parts.app.live.milliseconds(self.window.now);
+        self.entry.has_breaker() && self.entry.state.breaker.peek(now) != Breaker::Closed
+    }
+
     pub fn mismatch_rate(&self) -> Option<f64> {
         comparison_rates(self.parts, self.entry).0
     }
 
+    /// Without the evidence of its gate.
     pub fn row(&self) -> RouteStatus {
-        route_row(self.parts, self.generation, self.entry, self.window)
+        let Self { parts, generation, entry, window } = *self;
+        row_with(parts, generation, entry, window, parts.gates.report_in_short(entry.name()))
     }
 }
 
@@ -294,6 +302,16 @@ fn side_summary(entry: &RouteInForce, side: Side, window: Window) -> SideSummary
 
 /// One row of the board.
 pub fn route_row(parts: &Parts, generation: &Generation, entry: &RouteInForce, window: Window) -> RouteStatus {
+    row_with(parts, generation, entry, window, parts.gates.report(entry.name()))
+}
+
+fn row_with(
+    parts: &Parts,
+    generation: &Generation,
+    entry: &RouteInForce,
+    window: Window,
+    gate: Option<GateReport>,
+) -> RouteStatus {
     let policy = &entry.policy;
     let (mismatch_rate, undecided_rate) = comparison_rates(parts, entry);
     let summary = entry.meters.route_summary(window.now, window.length);
@@ -318,7 +336,7 @@ pub fn route_row(parts: &Parts, generation: &Generation, entry: &RouteInForce, w
             Breaker::Probing => "probing",
         },
         totals: Totals { copies, fallbacks, ..Totals::default() },
-        gate: parts.gates.report(entry.name()),
+        gate,
         dial: entry.state.held().map_or(DialStatus { by: "file", seq: 0, since: None }, |held| DialStatus {
             by: held.standing.by.as_str(),
             seq: held.standing.seq,

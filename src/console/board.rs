@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::filter::Filter;
 use super::form::Form;
 use super::page::{Layout, prose, said, stage_pill};
-use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds};
+use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds, span};
 use super::verdict::{self, verdict, who_answers};
 use super::{fleet, needs, spark};
 use crate::admin::{RouteFigures, RouteStatus, Status, Window, status_without_routes};
@@ -29,7 +29,8 @@ struct Row<'a> {
     status: RouteStatus,
 }
 
-pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
+/// `days`: the progress by day; empty: it is not known for long enough.
+pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64]) -> Markup {
     let (parts, window) = (frame.parts, Window::default());
     let generation = parts.app.in_force.load();
     let head = status_without_routes(parts, window);
@@ -57,7 +58,7 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
         div.head #head data-live {
             div { h1 { "Where the migration stands" } p.dim { (sentence(&todo)) } }
             span.grow {}
-            (figures(&head, &generation, window, frame))
+            (figures(&head, &generation, frame, days))
         }
         section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(&generation)) } }
         @if !todo.is_empty() {
@@ -81,7 +82,7 @@ pub fn board(frame: &Layout<'_>, query: &Form) -> Markup {
                 table.w {
                     thead { tr {
                         th scope="col" { "Route" } th scope="col" { "Stage" } th scope="col" { "Who answers" }
-                        th.r scope="col" { "Requests" } th scope="col" { "15 min" } th.r scope="col" { "Errors" }
+                        th.r scope="col" { "Requests" } th scope="col" { (line_time(head.uptime_seconds)) } th.r scope="col" { "Errors" }
                         th.r scope="col" { "p99" } th.r scope="col" { "Differ" } th scope="col" { "Verdict" } th scope="col" { "Because" }
                     } }
                     tbody #rows data-live { @for row in &rows { (drawn(frame, row, &head)) } }
@@ -154,7 +155,8 @@ fn sentence(todo: &[needs::Note]) -> String {
     }
 }
 
-fn figures(head: &Status, generation: &Generation, window: Window, frame: &Layout<'_>) -> Markup {
+fn figures(head: &Status, generation: &Generation, frame: &Layout<'_>, days: &[u64]) -> Markup {
+    let window = Window::default();
     let (mut requests, mut errors, mut steps) = (0, 0, vec![0_u64; STEPS]);
     // Of very many routes the sum would cost more than it says.
     let few = generation.routes.len() <= 2000;
@@ -179,7 +181,11 @@ fn figures(head: &Status, generation: &Generation, window: Window, frame: &Layou
                     div.big { (rate(requests, head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
                     div.lab { "requests, " (ratio(errors, requests).map_or_else(|| "none".to_owned(), percent)) " failed" }
                 }
-                div { (spark::spark(&steps, (150.0, 38.0), "li ls")) div.lab { "requests, 15 minutes" } }
+            }
+            @if !days.is_empty() {
+                div { (spark::spark(days, (150.0, 38.0), "li ls")) div.lab { "progress, " (days.len()) " days" } }
+            } @else if few {
+                div { (spark::spark(&steps, (150.0, 38.0), "li ls")) div.lab { "requests, " (line_time(head.uptime_seconds)) } }
             }
         }
     }
@@ -198,9 +204,19 @@ fn stages(generation: &Generation) -> Markup {
     }
 }
 
-/// Requests of all sides in the last quarter of an hour.
+/// The step of the sparklines: of a program that runs for less than a quarter of an hour a shorter one.
+fn step(uptime: f64) -> Duration {
+    (Duration::from_secs_f64(uptime) / 30).clamp(SHORTEST_STEP, STEP)
+}
+
+/// The time that the sparklines are about.
+fn line_time(uptime: f64) -> String {
+    span((step(uptime) * 30).as_secs_f64())
+}
+
+/// Requests of all sides in that time.
 fn line(entry: &RouteInForce, now: Instant, uptime: f64) -> Vec<u64> {
-    let step = (Duration::from_secs_f64(uptime) / 30).clamp(SHORTEST_STEP, STEP);
+    let step = step(uptime);
     let sides: Vec<usize> = if entry.policy.variants.is_empty() {
         vec![meter_index(&entry.policy, Side::Monolith), meter_index(&entry.policy, Side::Service)]
     } else {
@@ -255,7 +271,7 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
                     None => span.dim { "–" },
                 }
             }
-            td.nw { span class={ "pill f " (said.class) } { (said.word) } }
+            td.nw { @if said.word == "–" { span.dim { "–" } } @else { span class={ "pill f " (said.class) } { (said.word) } } }
             td.last.dim { (prose(&said.because)) }
         }
     }

@@ -218,9 +218,13 @@ fn evidence(entry: &JournalEntry) -> Markup {
     let shown = |(part, of): (u64, u64)| {
         format!("{} ({} of {})", ratio(part, of).map_or_else(|| "–".to_owned(), percent), count(part), count(of))
     };
+    // A roll-back needs one of them alone: the others may not have been counted yet.
+    let is_shown = |value: &Value| {
+        value["required"].as_bool() == Some(true) && pair(value, "service").1 + pair(value, "monolith").1 > 0
+    };
     html! {
         div.ev {
-            @for (metric, value) in metrics.iter().filter(|(_, value)| value["required"].as_bool() == Some(true)) {
+            @for (metric, value) in metrics.iter().filter(|(_, value)| is_shown(value)) {
                 @let (service, monolith) = (pair(value, "service"), pair(value, "monolith"));
                 span {
                     (metric) " " b.serv { (shown(service)) }

@@ -14,6 +14,7 @@ mod needs;
 mod outcome;
 mod page;
 mod planned;
+mod progress;
 mod requests;
 mod route;
 mod rule;
@@ -46,6 +47,7 @@ use form::Form;
 use login::Sessions;
 use outcome::Done;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
+use progress::ProgressLine;
 use shared::SharedPages;
 use visitor::{How, Visitor, posted, visitor};
 
@@ -53,6 +55,7 @@ use visitor::{How, Visitor, posted, visitor};
 pub struct Console {
     sessions: Sessions,
     shared: SharedPages,
+    progress: Arc<ProgressLine>,
 }
 
 /// A form of ours is small; but for a whole file.
@@ -62,7 +65,7 @@ const WHOLE_FILE: usize = 3 * 1024 * 1024 + FORM;
 
 impl Default for Console {
     fn default() -> Self {
-        Self { sessions: Sessions::new(), shared: SharedPages::default() }
+        Self { sessions: Sessions::new(), shared: SharedPages::default(), progress: Arc::default() }
     }
 }
 
@@ -174,7 +177,7 @@ impl Console {
                 if let Some(text) = self.shared.find(&of, now) {
                     return Reply::html(200, text.to_string());
                 }
-                match draw(frame, path, &query).await {
+                match self.draw(frame, path, &query).await {
                     Some((status, text)) => {
                         self.shared.keep(of, &text, now);
                         Reply::html(status, text)
@@ -182,7 +185,7 @@ impl Console {
                     None => Reply::problem(404, "there is no page at this path"),
                 }
             }
-            _ => match draw(frame, path, &query).await {
+            _ => match self.draw(frame, path, &query).await {
                 Some((status, text)) if takes_gzip(request.field("accept-encoding").unwrap_or("")) => {
                     let packed = packed(text.as_bytes(), Compression::fast());
                     Reply::new(status, "text/html; charset=utf-8", packed)
@@ -263,27 +266,32 @@ impl Console {
     }
 }
 
-/// Pages without forms that change anything, and so without the words of such forms: these may be packed, although they hold
-/// what strangers wrote. `None`: there is none at this path.
-async fn draw(frame: Layout<'_>, path: &str, query: &Form) -> Option<(u16, String)> {
-    let at = |here| Layout { here: Some(here), ..frame };
-    let page = |here, title: &str, main: &Markup| Some((200, at(here).page(title, main)));
-    match path {
-        "/" => page("", "Board", &board::board(&at(""), query)),
-        "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
-        "/requests" => page("requests", "Requests", &requests::requests(query)),
-        "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
-        "/journal" => {
-            let read = read_journal(&frame, query).await;
-            page("journal", "Journal", &journal::journal(&at("journal"), query, &read))
-        }
-        _ => {
-            let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;
-            let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
-            let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
-            match route::route(&at(""), &name, &moves, made(query, &moves).as_deref()) {
-                Some(main) => page("", &name, &main),
-                None => Some((404, at("").page("No such route", &route::none(&at(""), &name)))),
+impl Console {
+    /// Pages without forms that change anything, and so without the words of such forms: these may be packed, although they hold
+    /// what strangers wrote. `None`: there is none at this path.
+    async fn draw(&self, frame: Layout<'_>, path: &str, query: &Form) -> Option<(u16, String)> {
+        let at = |here| Layout { here: Some(here), ..frame };
+        let page = |here, title: &str, main: &Markup| Some((200, at(here).page(title, main)));
+        match path {
+            "/" => {
+                let days = self.progress.days(&frame.parts.app.store, Instant::now());
+                page("", "Board", &board::board(&at(""), query, &days))
+            }
+            "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
+            "/requests" => page("requests", "Requests", &requests::requests(query)),
+            "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
+            "/journal" => {
+                let read = read_journal(&frame, query).await;
+                page("journal", "Journal", &journal::journal(&at("journal"), query, &read))
+            }
+            _ => {
+                let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;
+                let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
+                let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
+                match route::route(&at(""), &name, &moves, made(query, &moves).as_deref()) {
+                    Some(main) => page("", &name, &main),
+                    None => Some((404, at("").page("No such route", &route::none(&at(""), &name)))),
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::page::{Layout, prose};
 use super::shown::{count, percent, plain, seconds};
 use super::verdict::{error_rate, side, verdict};
-use crate::admin::{Parts, RouteStatus, Status, Window, route_row};
+use crate::admin::{Parts, RouteFigures, RouteStatus, Status, Window};
 use crate::message::percent_encoded;
 use crate::migration::Stage;
 use crate::proxy::Generation;
@@ -34,11 +34,15 @@ pub fn needs(parts: &Parts, generation: &Generation, head: &Status, window: Wind
     let mut notes: Vec<Note> = upstreams(head);
     let moving = |stage: Stage| matches!(stage, Stage::Canary | Stage::Shadow | Stage::Migrated);
     for entry in generation.routes.iter().filter(|entry| moving(entry.dial.stage)) {
-        // Of many thousands only those that a gate or a breaker watches are looked at.
-        if generation.routes.len() > 2000 && entry.gate.is_none() && !entry.has_breaker() {
+        let figures = RouteFigures { parts, generation, entry, window };
+        // A service that failed nobody needs nobody, unless its gate asks: of many thousands these are few.
+        if !parts.gates.needs_somebody(entry.name())
+            && figures.sides().all(|(_, errors, _)| errors == 0)
+            && !figures.is_cut_off()
+        {
             continue;
         }
-        notes.extend(of_route(&route_row(parts, generation, entry, window), head.uptime_seconds));
+        notes.extend(of_route(&figures.row(), head.uptime_seconds));
     }
     let rank = |note: &Note| match note.class {
         "bad" => 0,

@@ -72,18 +72,20 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Optio
                     (go(frame, entry, &row))
                 }
                 section.card aria-label="Who answers" { div.pad { (spark::share(share, 306.0)) p.lab { (answers) ". The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } }
-                section.card #moves data-live aria-labelledby="moves-h" {
-                    div.h { h2 #moves-h { "Moves of this route" } span.grow {} a href={ (frame.root) "journal?q=route:" (percent_encoded(name)) } { "Journal" } }
-                    @if moves.is_empty() { p.pad.dim { "None yet: it stands where the file put it." } } @else {
-                        ul.tl { @for entry in moves.iter().take(6) { (entry_of_route(entry)) } }
-                    }
+            }
+        }
+        div.two {
+            section.card #moves data-live aria-labelledby="moves-h" {
+                div.h { h2 #moves-h { "Moves of this route" } span.grow {} a href={ (frame.root) "journal?q=route:" (percent_encoded(name)) } { "Journal" } }
+                @if moves.is_empty() { p.pad.dim { "None yet: it stands where the file put it." } } @else {
+                    ul.tl { @for entry in moves.iter().take(6) { (entry_of_route(entry)) } }
                 }
-                section.card aria-labelledby="toml-h" {
-                    div.h { h2 #toml-h { "In the file" } span.grow {} a href={ (frame.root) "file" } { "All of it" } }
-                    @match in_files(&generation, name) {
-                        Some(text) => pre tabindex="0" { (toml(&redacted(&text), &[])) },
-                        None => p.pad.dim { "The file writes this route in another form than a table of its own." },
-                    }
+            }
+            section.card aria-labelledby="toml-h" {
+                div.h { h2 #toml-h { "In the file" } span.grow {} a href={ (frame.root) "file" } { "All of it" } }
+                @match in_files(&generation, name) {
+                    Some(text) => pre tabindex="0" { (toml(&redacted(&text), &[])) },
+                    None => p.pad.dim { "The file writes this route in another form than a table of its own." },
                 }
             }
         }

@@ -119,6 +119,16 @@ impl Gates {
         self.routes.lock().get(route).map(|watched| watched.report.clone())
     }
 
+    /// The same without its evidence.
+    pub fn report_in_short(&self, route: &str) -> Option<GateReport> {
+        self.routes.lock().get(route).map(|watched| watched.report.in_short())
+    }
+
+    /// Whether the gate asks a person for something.
+    pub fn needs_somebody(&self, route: &str) -> bool {
+        self.routes.lock().get(route).is_some_and(|watched| watched.report.needs_somebody())
+    }
+
     /// One look at every gated route.
     pub fn look(&self, now: Instant) {
         let generation = self.app.in_force.load();

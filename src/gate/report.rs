@@ -75,6 +75,26 @@ impl GateReport {
         report
     }
 
+    /// Without the evidence: for a list of very many routes.
+    pub(super) fn in_short(&self) -> Self {
+        Self {
+            state: self.state,
+            verdict: self.verdict,
+            step: self.step,
+            steps: self.steps,
+            why: self.why.clone(),
+            waits_for: self.waits_for.clone(),
+            needs: self.needs,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a person is asked for something, or would take the route back.
+    pub(super) fn needs_somebody(&self) -> bool {
+        self.verdict == Verdict::RollBack.as_str()
+            || [State::Latched, State::Waiting, State::Paused].iter().any(|state| state.as_str() == self.state)
+    }
+
     fn fill(&mut self, ruling: &Ruling) {
         self.metrics = ruling.readings.iter().map(|reading| (reading.metric.as_str(), shown(reading))).collect();
         self.readings.clone_from(&ruling.readings);

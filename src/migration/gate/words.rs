@@ -169,7 +169,7 @@ pub fn seconds(needs: Needs, rates: Rates) -> Option<f64> {
 
 fn span(seconds: f64) -> String {
     match seconds {
-        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 90.0 => format!("{:.0} s", s.max(1.0)),
         s if s < 90.0 * 60.0 => format!("{:.0} min", s / 60.0),
         s if s < 36.0 * 3600.0 => format!("{:.0} h", s / 3600.0),
         s => format!("{:.0} days", s / 86_400.0),
