@@ -309,8 +309,12 @@ fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[J
     let now = Window::default().now;
     let step = (frame.parts.app.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
     let line = |side| entry.meters.p99_by_span(meter_index(&entry.policy, side), now, step, STEPS);
-    let (monolith, service) =
-        (line(Side::Monolith), if row.service.is_some() { line(Side::Service) } else { Vec::new() });
+    let monolith = line(Side::Monolith);
+    let service = match (&row.service, row.stage) {
+        (None, _) => Vec::new(),
+        (_, "shadow") => entry.meters.copies_p99_by_span(now, step, STEPS),
+        _ => line(Side::Service),
+    };
     let (end, hour) = (Timestamp::now(), (step * 60).as_secs_f64());
     let mark = |made: &JournalEntry| {
         let at: Timestamp = made.at.parse().ok()?;

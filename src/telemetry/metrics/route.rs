@@ -187,6 +187,11 @@ impl RouteMeters {
         side.map_or_else(|| vec![None; count], |side| RouteSeries::side_p99(side, &self.bounds, now, span, count))
     }
 
+    /// The same for the service's answers to copies.
+    pub fn copies_p99_by_span(&self, now: Instant, span: Duration, count: usize) -> Vec<Option<f64>> {
+        self.series.copies_p99(&self.bounds, now, span, count)
+    }
+
     /// What the board says of the route beside its sides.
     pub fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
         self.series.route_summary(now, window)

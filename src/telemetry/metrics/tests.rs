@@ -274,6 +274,23 @@ fn a_side_is_summed_up_from_the_same_counts() {
 }
 
 #[test]
+fn the_times_of_copies_are_a_line_of_their_own_and_no_look_counts_them_twice() {
+    let metrics = metrics();
+    let route = metrics.route(&labels("a", Stage::Shadow, 0.0));
+    let now = Instant::now();
+    for _ in 0..100 {
+        route.shadow_sent("answered", 0.08);
+    }
+    metrics.tick(now);
+    assert_eq!(route.route_summary(now, HOUR).copies, 100);
+    metrics.tick(now + Duration::from_secs(60));
+    let later = now + Duration::from_secs(61);
+    let line = route.copies_p99_by_span(later, Duration::from_secs(60), 3);
+    assert!(matches!(line[..], [None, Some(p99), None] if (0.05..=0.1).contains(&p99)), "{line:?}");
+    assert_eq!(route.route_summary(later, HOUR).copies, 100);
+}
+
+#[test]
 fn a_window_without_requests_has_no_percentile_and_the_totals_stay() {
     let metrics = metrics();
     let route = metrics.route(&labels("a", Stage::Canary, 0.1));

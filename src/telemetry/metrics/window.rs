@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::histogram::quantile;
+use super::history::History;
 use super::series::{RouteSeries, SideSeries};
 
 /// What the board says of one side. Requests are those that the side answered and, on the service's side, those that fell
@@ -38,11 +39,13 @@ const BUCKETS: usize = 2;
 const FELL: usize = 0;
 const FALLBACKS: usize = 1;
 const COPIES: usize = 2;
+/// Behind them the times of the copies, by bucket.
+const COPY_TIMES: usize = 3;
 
 impl RouteSeries {
     /// Takes the counters into the history.
     pub(crate) fn remember(&self, now: Instant) {
-        self.history.lock().look(now, &self.counters());
+        self.look(&mut self.history.lock(), now, self.counters());
         // Of a hundred thousand routes most have never been asked.
         for side in self.sides.lock().iter().filter(|side| side.was_asked()) {
             let counters = side.counters();
@@ -107,23 +110,38 @@ impl RouteSeries {
         sums.iter().map(|sum| quantile(bounds, &sum[BUCKETS..], 0.99)).collect()
     }
 
+    /// The same of the service's answers to copies.
+    pub(crate) fn copies_p99(&self, bounds: &[f64], now: Instant, span: Duration, count: usize) -> Vec<Option<f64>> {
+        let mut sums = vec![vec![0; COPY_TIMES + bounds.len() + 1]; count];
+        self.history.lock().spans(now, span, &mut sums);
+        sums.iter().map(|sum| quantile(bounds, &sum[COPY_TIMES..], 0.99)).collect()
+    }
+
     pub(crate) fn route_summary(&self, now: Instant, window: Duration) -> RouteSummary {
         let [lately, ever] = self.lately(now, window);
         RouteSummary { copies: lately[COPIES], fallbacks: lately[FALLBACKS], totals: (ever[COPIES], ever[FALLBACKS]) }
     }
 
     /// The counters of the window, and those since the program began.
-    fn lately(&self, now: Instant, window: Duration) -> [[u64; 3]; 2] {
-        let (mut sums, counters) = ([0; 3], self.counters());
-        if counters != sums {
+    fn lately(&self, now: Instant, window: Duration) -> [[u64; COPY_TIMES]; 2] {
+        let (mut sums, ever) = ([0; COPY_TIMES], self.counters());
+        if ever != sums {
             let mut history = self.history.lock();
-            history.look(now, &counters);
+            self.look(&mut history, now, ever);
             history.sum(now, window, &mut sums);
         }
-        [sums, counters]
+        [sums, ever]
     }
 
-    fn counters(&self) -> [u64; 3] {
+    fn look(&self, history: &mut History, now: Instant, counters: [u64; COPY_TIMES]) {
+        match self.shadow_seconds.counts() {
+            Some(times) => history.look(now, &counters.into_iter().chain(times).collect::<Vec<_>>()),
+            // Of very many routes most copy nothing.
+            None => history.look(now, &counters),
+        }
+    }
+
+    fn counters(&self) -> [u64; COPY_TIMES] {
         let fallbacks = self.fallbacks.total();
         // With an open breaker the service was not asked, so it did not fail.
         let asked = fallbacks.saturating_sub(self.fallbacks.get("breaker_open"));
