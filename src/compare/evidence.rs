@@ -21,7 +21,7 @@ use super::verdict::{ComparisonResult, Outcome};
 use super::window::Window;
 
 /// Of the file format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Comparisons that wait until noise is known.
 const MAX_WAITING: usize = 1000;

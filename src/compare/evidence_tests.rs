@@ -182,9 +182,9 @@ fn it_survives_a_restart_and_is_reset_by_other_rules() {
 
     let other = Rules::new(&WrittenRules { ignore: vec!["$.a".to_owned()], ..written }).expect("valid");
     assert!(matches!(Evidence::from_json(&text, &other), Err(EvidenceError::OtherRules)));
-    let later = text.replacen("\"version\":2", "\"version\":3", 1);
-    assert!(matches!(Evidence::from_json(&later, &rules), Err(EvidenceError::Version(3))));
-    for bad in ["", "{}", "[2]", "{\"version\":2}"] {
+    let later = text.replacen("\"version\":3", "\"version\":4", 1);
+    assert!(matches!(Evidence::from_json(&later, &rules), Err(EvidenceError::Version(4))));
+    for bad in ["", "{}", "[3]", "{\"version\":3}"] {
         assert!(matches!(Evidence::from_json(bad, &rules), Err(EvidenceError::Unreadable(_))), "{bad}");
     }
 }

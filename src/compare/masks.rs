@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::difference::MAX_HUNKS;
+use super::gaps::joins;
 use super::token::{Hunk, class};
 
 /// Parts seen in replays that are too few to say that no other part is noise.
 const FEW: u64 = 20;
+
+/// Parts that are joined by marks, and vary each by itself.
+const MAX_JOINED: usize = 3;
 
 /// A masked part, and in how many replays it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +58,20 @@ impl Masks {
         self.whole
             || hunks.iter().all(|hunk| {
                 let covers = |mask: &Mask| same_place(&mask.part, hunk) && hunk.classes & !mask.part.classes == 0;
-                self.list.iter().any(covers)
+                self.list.iter().any(covers) || self.join_over(hunk.before, hunk, class::PUNCTUATION, MAX_JOINED)
             })
+    }
+
+    /// Whether masked parts side by side, joined by marks, make up this part: they may vary each by itself.
+    fn join_over(&self, from: u32, hunk: &Hunk, classes: u16, most: usize) -> bool {
+        let Some(most) = most.checked_sub(1) else { return false };
+        let next =
+            self.list.iter().map(|mask| mask.part).filter(|part| part.before == from && part.classes & PSEUDO == 0);
+        next.into_iter().any(|part| {
+            let classes = classes | part.classes;
+            part.behind == hunk.behind && hunk.classes & !classes == 0
+                || joins(part.behind) && self.join_over(part.behind, hunk, classes, most)
+        })
     }
 
     /// Whether nothing is left that could be compared.

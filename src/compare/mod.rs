@@ -25,6 +25,7 @@ mod difference;
 mod evidence;
 mod exchange;
 mod exchanges;
+mod gaps;
 mod headers;
 mod html;
 mod hurl;

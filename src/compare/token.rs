@@ -1,9 +1,8 @@
 //! Cuts texts into tokens and says where two of them differ, so that noise and a fault in one field are told apart.
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::align::in_order;
+use super::gaps::gaps;
 
 /// Classes of what stands in a differing part; a part may hold several.
 pub(super) mod class {
@@ -23,9 +22,6 @@ pub(super) mod class {
     /// Lists, bytes and secrets that are compared as a whole.
     pub(crate) const WHOLE: u16 = 1 << 10;
 }
-
-/// Pairs of tokens that are looked at; beyond that everything between the common ends is one part.
-const MAX_PAIRS: usize = 60_000;
 
 /// Shorter texts that are neither letters nor digits say nothing.
 const INFORMATIVE: usize = 8;
@@ -66,10 +62,20 @@ pub(super) struct Parts {
 
 /// The tokens of a text; joined they are the text.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
+    cut(text, true)
+}
+
+/// The words and the marks of a run of base64.
+pub(super) fn words_of_run(run: &str) -> impl Iterator<Item = Token<'_>> {
+    let opaque = |class| if class == class::PUNCTUATION { class } else { class::OPAQUE };
+    cut(run, false).into_iter().map(move |token| Token { class: opaque(token.class), ..token })
+}
+
+fn cut(text: &str, runs: bool) -> Vec<Token<'_>> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let (length, class) = token(rest, first);
+        let (length, class) = token(rest, first, runs);
         let Some((text, behind)) = rest.split_at_checked(length.max(first.len_utf8())) else { break };
         out.push(Token { text, class });
         rest = behind;
@@ -77,7 +83,8 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     out
 }
 
-fn token(rest: &str, first: char) -> (usize, u16) {
+/// `runs`: a long run of base64 is one token.
+fn token(rest: &str, first: char, runs: bool) -> (usize, u16) {
     let run = |wanted: fn(char) -> bool| rest.find(|c| !wanted(c)).unwrap_or(rest.len());
     if first.is_whitespace() {
         return (run(char::is_whitespace), class::SPACE);
@@ -94,7 +101,7 @@ fn token(rest: &str, first: char) -> (usize, u16) {
         return (length, class::TIME);
     }
     // `=` ends such a run and is no part of it: before it stands the name of what follows.
-    let long = run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/'));
+    let long = if runs { run(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/')) } else { 0 };
     if long >= LONG_RUN && rest.get(..long).is_some_and(is_base64) {
         let padding = rest.bytes().skip(long).take(2).take_while(|byte| *byte == b'=').count();
         return (long + padding, class::OPAQUE);
@@ -183,24 +190,16 @@ fn time(bytes: &[u8]) -> Option<usize> {
 
 /// Where two texts differ.
 pub(super) fn parts(control: &str, candidate: &str) -> Parts {
-    let (a, b) = (tokens(control), tokens(candidate));
-    let whole = in_order(&a, &b, MAX_PAIRS);
-    let rest: Vec<&str> = whole.iter().filter_map(|(x, _)| a.get(*x)).map(|token| token.text).collect();
-    let rest = rest.iter().map(|text| text.len()).sum::<usize>() >= INFORMATIVE
-        || rest.iter().any(|text| text.chars().any(char::is_alphanumeric));
-    let (mut hunks, mut places) = (Vec::new(), Vec::new());
-    each_gap(&a, &b, &whole, |gap| {
-        let classes = gap.left.iter().chain(gap.right).filter(|token| token.class != class::SPACE);
-        let classes = classes.fold(0, |sum, token| sum | token.class);
-        let neighbour = |at: Option<&Token<'_>>, none| at.map_or(none, |token| short(token.text));
-        hunks.push(Hunk {
-            classes: if classes == 0 { class::SPACE } else { classes },
-            before: neighbour(gap.before, 1),
-            behind: neighbour(gap.behind, 2),
-        });
-        places.push(gap.at);
-    });
-    Parts { hunks, rest, places }
+    let gaps = gaps(control, candidate);
+    let starts = gaps.iter().map(|gap| gap.from[0]).chain([control.len()]);
+    let ends = [0].into_iter().chain(gaps.iter().map(|gap| gap.to[0]));
+    let same = || ends.clone().zip(starts.clone()).filter_map(|(from, to)| control.get(from..to));
+    Parts {
+        rest: same().map(str::len).sum::<usize>() >= INFORMATIVE
+            || same().any(|text| text.contains(char::is_alphanumeric)),
+        hunks: gaps.iter().map(|gap| gap.hunk).collect(),
+        places: gaps.iter().map(|gap| gap.from).collect(),
+    }
 }
 
 /// A part of two texts: of both sides the same, or not.
@@ -212,78 +211,21 @@ pub(super) struct Segment<'a> {
 
 /// Two texts as what is the same in both and what is not, in turn.
 pub(super) fn segments<'a>(control: &'a str, candidate: &'a str) -> Vec<Segment<'a>> {
-    let (a, b) = (tokens(control), tokens(candidate));
     let mut out = Vec::new();
-    let mut from = [0, 0];
-    let side = |from: [usize; 2], to: [usize; 2]| {
-        [control.get(from[0]..to[0]).unwrap_or_default(), candidate.get(from[1]..to[1]).unwrap_or_default()]
-    };
-    let mut add = |sides: [&'a str; 2], same| {
+    let mut at = [0, 0];
+    let mut add = |from: [usize; 2], to: [usize; 2], same| {
+        let sides = [control.get(from[0]..to[0]), candidate.get(from[1]..to[1])].map(Option::unwrap_or_default);
         if sides != ["", ""] {
             out.push(Segment { sides, same });
         }
     };
-    each_gap(&a, &b, &in_order(&a, &b, MAX_PAIRS), |gap| {
-        let whole = [gap.at[0] + length(gap.left), gap.at[1] + length(gap.right)];
-        // White space at an end of it is the same where both have it.
-        let space = |ends: [Option<&Token<'_>>; 2]| match ends {
-            [Some(a), Some(b)] if a == b && a.class == class::SPACE => a.text.len(),
-            _ => 0,
-        };
-        let before = space([gap.left.first(), gap.right.first()]);
-        let is_more = gap.left.len().min(gap.right.len()) > usize::from(before > 0);
-        let behind = if is_more { space([gap.left.last(), gap.right.last()]) } else { 0 };
-        let (start, end) = (gap.at.map(|at| at + before), whole.map(|at| at - behind));
-        add(side(from, start), true);
-        add(side(start, end), false);
-        from = end;
-    });
-    add(side(from, [control.len(), candidate.len()]), true);
-    out
-}
-
-/// What lies between two tokens that are common to both sides.
-struct Gap<'t, 'a> {
-    left: &'t [Token<'a>],
-    right: &'t [Token<'a>],
-    before: Option<&'t Token<'a>>,
-    behind: Option<&'t Token<'a>>,
-    /// Where it begins: a byte of both texts.
-    at: [usize; 2],
-}
-
-/// The parts in which the two sides differ. White space alone does not part two of them.
-fn each_gap<'t, 'a>(
-    a: &'t [Token<'a>],
-    b: &'t [Token<'a>],
-    common: &[(usize, usize)],
-    mut found: impl FnMut(&Gap<'t, 'a>),
-) {
-    let is_space = |(x, _): &(usize, usize)| a.get(*x).is_some_and(|token| token.class == class::SPACE);
-    // White space anchors nothing: it is everywhere.
-    let anchors = common.iter().filter(|pair| !is_space(pair));
-    let (mut from, mut at, mut before) = ((0, 0), [0, 0], None);
-    for place in anchors.map(Some).chain([None]) {
-        let (x, y) = place.copied().unwrap_or((a.len(), b.len()));
-        let (left, right) = (a.get(from.0..x).unwrap_or_default(), b.get(from.1..y).unwrap_or_default());
-        let behind = place.and_then(|(x, _)| a.get(*x));
-        if left != right {
-            found(&Gap { left, right, before, behind, at });
-        }
-        let anchor = behind.map_or(0, |token| token.text.len());
-        at = [at[0] + length(left) + anchor, at[1] + length(right) + anchor];
-        from = (x + 1, y + 1);
-        before = behind;
+    for gap in gaps(control, candidate) {
+        add(at, gap.from, true);
+        add(gap.from, gap.to, false);
+        at = gap.to;
     }
-}
-
-fn length(tokens: &[Token<'_>]) -> usize {
-    tokens.iter().map(|token| token.text.len()).sum()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-fn short(text: &str) -> u32 {
-    xxh3_64(text.as_bytes()) as u32
+    add(at, [control.len(), candidate.len()], true);
+    out
 }
 
 /// What surrounds a byte of a text: a number of characters on each side, cut at the borders of tokens.
@@ -395,7 +337,7 @@ mod tests {
     #[test]
     fn places_and_segments_say_where_two_texts_differ() {
         let (a, b) = ("n=a1b2; price 10 EUR", "n=c3; price 9900 EUR");
-        assert_eq!(parts(a, b).places, [[2, 2], [13, 11]]);
+        assert_eq!(parts(a, b).places, [[2, 2], [14, 12]]);
         let found = segments(a, b);
         for (side, whole) in [a, b].into_iter().enumerate() {
             assert_eq!(found.iter().map(|segment| segment.sides[side]).collect::<String>(), whole);
