@@ -138,14 +138,18 @@ fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
         Ok(text) => text,
         Err(error) => return refused(&error),
     };
-    match std::fs::write(file, text) {
+    match std::fs::write(file, &text) {
         Ok(()) => {
             let file = file.display();
-            if as_shell {
-                term::say(&format!("wrote {file}; run it with `base=http://HOST:PORT sh {file}`"));
+            let secrets = left_open(&text, as_shell).into_iter();
+            let command = if as_shell {
+                let secrets = secrets.map(|name| format!("_{name}=SECRET ")).collect::<String>();
+                format!("{secrets}base=http://HOST:PORT sh {file}")
             } else {
-                term::say(&format!("wrote {file}; run it with `hurl --test --variable base=http://HOST:PORT {file}`"));
-            }
+                let secrets = secrets.map(|name| format!(" --variable {name}=SECRET")).collect::<String>();
+                format!("hurl --test --variable base=http://HOST:PORT{secrets} {file}")
+            };
+            term::say(&format!("wrote {file}; run it with `{command}`"));
             Exit::Fine
         }
         Err(error) => {
@@ -153,6 +157,19 @@ fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// The variables in the place of secrets, which are not kept.
+fn left_open(text: &str, as_shell: bool) -> Vec<&str> {
+    let (open, close) = if as_shell { ("'\"$_", "\"'") } else { ("{{", "}}") };
+    let mut names = Vec::new();
+    for (name, _) in text.split(open).skip(1).filter_map(|part| part.split_once(close)) {
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if is_name && name != "base" && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn refused(error: &AdminError) -> Exit {
@@ -167,4 +184,18 @@ fn refused(error: &AdminError) -> Exit {
     };
     term::fail(&error.to_string(), help);
     Exit::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_exported_file_leaves_open_is_named_once() {
+        let hurl = "GET {{base}}/a?token={{token}}\ncookie: a={{cookie}}\n\nGET {{base}}/b\ncookie: {{cookie}}\n";
+        assert_eq!(left_open(hurl, false), ["token", "cookie"]);
+        let shell = "curl \"$base\"'/a' \\\n  -H 'cookie: '\"$_cookie\"'' -H 'x: $_y \"$_z\"'\n";
+        assert_eq!(left_open(shell, true), ["cookie"]);
+        assert!(left_open("GET {{base}}/a\nHTTP 200\n", false).is_empty());
+    }
 }
