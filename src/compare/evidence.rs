@@ -171,6 +171,7 @@ impl Evidence {
         let asked = asked.as_ref();
         if let (Some([from, to]), Some(asked)) = (outcome.statuses, asked)
             && from != to
+            && !outcome.agreed
         {
             self.statuses.count(from, Some(to), asked, now);
         }

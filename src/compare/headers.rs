@@ -70,6 +70,12 @@ pub(super) fn headers(control: &HeaderMap, candidate: &HeaderMap, findings: &mut
     }
 }
 
+/// Without what describes a body.
+pub(super) fn without_content(headers: &HeaderMap) -> HeaderMap {
+    let of_others = headers.iter().filter(|(name, _)| !name.as_str().starts_with("content-"));
+    of_others.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// The rules say that the outcome of a call does not count.
 pub(super) fn ignores_outcome(rules: &Rules) -> bool {
     rules.ignores(&FieldPath::Header(OUTCOME[0].clone()))

@@ -48,6 +48,8 @@ pub struct Outcome {
     pub equal: bool,
     /// Of both sides, as [`ResultCode::number`] gives them.
     pub statuses: Option<[u16; 2]>,
+    /// The rules take these for as good as each other.
+    pub agreed: bool,
     /// The outcomes of what was only accepted were compared: the request alone does not show them again.
     pub asked_on: bool,
 }
@@ -95,22 +97,37 @@ pub fn compare(request: &ComparedRequest<'_>, control: &Answer, candidate: &Answ
         // Of two different answers everything differs: the status is the difference.
         let (a, b) = (control.status.as_u16(), candidate.status.as_u16());
         findings.add(FieldPath::Status.to_string(), Kind::Value, Found::Plain(a), Found::Plain(b));
-        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses, asked_on: false };
+        return Outcome { differences: findings.into_list(), equal: true, statuses, ..Outcome::default() };
     }
     if results[0] != results[1] && request.is_call() && !headers::ignores_outcome(rules) {
         headers::outcome(&control.headers, &candidate.headers, &mut findings);
-        return Outcome { differences: findings.into_list(), unknown: None, equal: true, statuses, asked_on: false };
+        return Outcome { differences: findings.into_list(), equal: true, statuses, ..Outcome::default() };
     }
+    let has_content =
+        control.status == candidate.status || [control, candidate].iter().all(|it| may_have_content(it.status));
     let unknown = if *request.method == Method::HEAD {
         findings.same();
         streamed_head(control, candidate)
+    } else if !has_content {
+        findings.same();
+        None
     } else {
         body::bodies(control, candidate, &mut findings).err()
     };
     // After the bodies: a header may repeat a secret that only the body tells for one.
     let equal = findings.is_equal_somewhere();
-    headers::headers(&control.headers, &candidate.headers, &mut findings);
-    Outcome { differences: findings.into_list(), unknown, equal, statuses, asked_on: false }
+    if has_content {
+        headers::headers(&control.headers, &candidate.headers, &mut findings);
+    } else {
+        let [control, candidate] = [control, candidate].map(|it| headers::without_content(&it.headers));
+        headers::headers(&control, &candidate, &mut findings);
+    }
+    Outcome { differences: findings.into_list(), unknown, equal, statuses, agreed: true, asked_on: false }
+}
+
+/// What is as good as an answer without content is not compared by its content.
+const fn may_have_content(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// HEAD has no body to compare, but a tunnel is a tunnel.
