@@ -135,9 +135,12 @@ fn statuses_are_a_table_of_pairs() {
         let outcome = Outcome { statuses: Some([200, 401]), ..differing(&["status"]) };
         evidence.record(&outcome, Some(&asked(&format!("/{now}"))), TOOK, true, now);
     }
+    let agreed = Outcome { statuses: Some([202, 200]), agreed: true, ..same() };
+    evidence.record(&agreed, Some(&asked("/agreed")), TOOK, true, 6);
     evidence.record_unanswered(401, &asked("/late"), 9);
     let report = serde_json::to_value(Report::of("r", &evidence)).expect("json");
     let pairs = &report["statuses"];
+    assert_eq!(pairs.as_array().map(Vec::len), Some(2), "what is agreed is no difference");
     assert_eq!((&pairs[0]["from"], &pairs[0]["to"], &pairs[0]["count"]), (&200.into(), &401.into(), &5.into()));
     assert_eq!((&pairs[1]["from"], &pairs[1]["to"], &pairs[1]["count"]), (&401.into(), &"no answer".into(), &1.into()));
     assert_eq!(pairs[0]["requests"][0]["target"], "/4");

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::align::in_order;
 use super::token::{Hunk, Token, class, tokens, words_of_run};
 
-/// Pairs of tokens that are looked at; beyond that everything between the common ends is one part.
+/// Pairs of tokens that are looked at; of longer texts words that stand once in both are found first.
 const MAX_PAIRS: usize = 60_000;
 
 /// Marks inside ids: of base64, of parts that are joined, of percent-encoding.
@@ -272,6 +272,18 @@ mod tests {
                 found.iter().map(|gap| (&a[gap.from[0]..gap.to[0]], &b[gap.from[1]..gap.to[1]])).collect();
             assert_eq!(found, expected, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn in_a_long_text_a_fault_between_two_that_vary_is_a_part_of_its_own() {
+        let words: String = (0..400).map(|word| format!("word{word} and ")).collect();
+        let text = |nonce: &str, price: u8, time: &str| format!("n={nonce}; {words}price {price} {words}at {time}.");
+        let noise = parts(&text("a1b2", 10, "10:00"), &text("c3d4", 10, "10:01")).hunks;
+        let fault = parts(&text("a1b2", 10, "10:00"), &text("c3d4", 99, "10:01")).hunks;
+        assert_eq!((noise.len(), fault.len()), (2, 3));
+        let mut masks = Masks::default();
+        masks.learn(&noise, true);
+        assert!(masks.cover(&noise) && !masks.cover(&fault));
     }
 
     #[test]

@@ -2,14 +2,11 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::align::{Alignment, align};
+use super::align::align;
 use super::difference::{Findings, Found, Kind};
 
 /// The field of every line.
 const LINE: &str = "line[*]";
-
-/// Lines that are aligned; of longer texts places decide.
-const MAX_LINES: usize = 20_000;
 
 pub(super) fn texts(control: &str, candidate: &str, findings: &mut Findings<'_>) {
     if control.is_empty() || candidate.is_empty() {
@@ -19,17 +16,7 @@ pub(super) fn texts(control: &str, candidate: &str, findings: &mut Findings<'_>)
     }
     let (a, b) = (split(control), split(candidate));
     let hashes = |lines: &[&str]| lines.iter().map(|line| xxh3_64(line.as_bytes())).collect::<Vec<_>>();
-    let found = if a.len() > MAX_LINES || b.len() > MAX_LINES {
-        let shared = a.len().min(b.len());
-        let rest: Vec<usize> = (0..shared).filter(|at| a.get(*at) != b.get(*at)).collect();
-        Alignment {
-            only_control: rest.iter().copied().chain(shared..a.len()).collect(),
-            only_candidate: rest.iter().copied().chain(shared..b.len()).collect(),
-            ..Alignment::default()
-        }
-    } else {
-        align(&hashes(&a), &hashes(&b))
-    };
+    let found = align(&hashes(&a), &hashes(&b));
     if !found.pairs.is_empty() {
         findings.same();
     }
@@ -39,6 +26,9 @@ pub(super) fn texts(control: &str, candidate: &str, findings: &mut Findings<'_>)
     let (left, right) = (&found.only_control, &found.only_candidate);
     let shared = left.len().min(right.len());
     for (x, y) in left.iter().zip(right) {
+        if findings.is_settled() {
+            break;
+        }
         if let (Some(a), Some(b)) = (a.get(*x), b.get(*y)) {
             findings.texts(LINE.to_owned(), a, b, false);
         }

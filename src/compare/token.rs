@@ -44,7 +44,7 @@ impl Hunk {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Token<'a> {
     pub(super) text: &'a str,
     pub(super) class: u16,

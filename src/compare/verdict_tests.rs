@@ -128,6 +128,38 @@ fn bodies_are_compared_by_their_media_type() {
 }
 
 #[test]
+fn an_agreed_pair_of_statuses_is_compared_by_what_both_can_have() {
+    let rules = Rules::new(&WrittenRules {
+        status: vec![("202".to_owned(), ["200", "204"].map(str::to_owned).to_vec())],
+        ..WrittenRules::default()
+    })
+    .expect("valid");
+    let typed = [("content-type", "application/json"), ("x-shop", "1")];
+    let accepted = answer(202, &typed, r#"{"ok":true}"#);
+    for (candidate, expected) in [
+        (answer(200, &typed, r#"{"ok":true}"#), "match"),
+        (answer(200, &typed, r#"{"ok":false}"#), "$.ok"),
+        (answer(204, &[("x-shop", "1")], ""), "match"),
+        (answer(204, &[], ""), "header:x-shop"),
+        (answer(201, &typed, r#"{"ok":true}"#), "status"),
+    ] {
+        assert_eq!(asked(&Method::GET, &HeaderMap::new(), &accepted, &candidate, &rules), expected);
+    }
+}
+
+#[test]
+fn in_a_text_of_any_length_a_line_that_came_is_one_difference() {
+    let text = |first: usize, wrong: usize| {
+        let line = |line: usize| format!("row {} costs {}\n\n", line, if line == wrong { 99 } else { 10 });
+        typed("text/plain", (first..30_000).map(line).collect::<String>())
+    };
+    let request = ComparedRequest { method: &Method::GET, target: "/", headers: &HeaderMap::new(), body: b"" };
+    let found = compare(&request, &text(1, 0), &text(0, 29_000), &Rules::default()).differences;
+    assert_eq!(found.iter().map(|found| found.field.as_str()).collect::<Vec<_>>(), ["line[*]"]);
+    assert!(found[0].hunks.len() <= 3, "{:?}", found[0].hunks);
+}
+
+#[test]
 fn of_many_elements_that_all_differ_one_that_came_is_one_difference() {
     let page = |side: &str, from: usize| {
         let rows = (from..3000).map(|row| format!("<li>Item {row} of many<i>{side}{}</i></li>", row * 7));
