@@ -59,7 +59,7 @@ pub async fn know(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
         if !parts.app.learner.learns() {
             return Reply::problem(409, "`[inventory] learn = false`: there is no inventory");
         }
-        match parts.app.learner.know(&list.from, templates, &parts.app.in_force.load().snapshot) {
+        match parts.app.learner.know(&list.from, templates) {
             Ok(known) => Reply::json(200, &json!({ "from": list.from, "known": known })),
             Err(error @ ListRefused::TooMany) => Reply::problem(409, &error.to_string()),
             Err(error @ ListRefused::NotKept(_)) => Reply::problem(503, &error.to_string()),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::node::{Node, NodeId, SegmentRole};
+use super::node::{Clients, Node, NodeId, SegmentRole};
 use super::shape::{is_code, is_version, slug_likeness};
 use super::tree::Tree;
 use super::words::{is_file, is_of_calendar, is_page, is_plural, is_reserved, selects};
@@ -27,6 +27,10 @@ const STANDS_OUT_BY_METHOD: u32 = 5;
 const ENOUGH: u32 = 20;
 /// The same at the root, where there is no room to wait for more.
 const ENOUGH_AT_ONCE: u32 = 6;
+/// The same for a word with so many next words among words of which nearly all say the same.
+const ENOUGH_AMONG_ALIKE: u32 = 8;
+const SEVERAL_NEXT: usize = 5;
+const ALL_ALIKE: f64 = 0.6;
 /// Words of one format that are none of the values beside them, which are more than ten times as many.
 const FEW_FORMATS: u32 = 12;
 /// From this many words on, of which every third has two hyphens, they are titles; and the evidence that this gives.
@@ -96,6 +100,7 @@ fn candidates(tree: &Tree, at: NodeId, depth: usize) -> Vec<Candidate<'_>> {
                 && !node.name.is_empty()
                 && !is_version(&node.name)
                 && !selects(&node.name)
+                && !matches!(node.clients, Clients::One(client) if tree.credit.is_sunk(client))
         })
         .map(|(id, node)| Candidate {
             id,
@@ -260,10 +265,12 @@ impl<'a> Facts<'a> {
         if self.kinds >= MANY_TITLES && word.is_collection() && self.collections * 10 < self.kinds {
             return true;
         }
-        // It says what the others do not.
-        if self.having >= 3 && !word.next.is_empty() && seen >= enough {
+        // It says what the others do not; the more alike they are, the sooner that is clear.
+        if self.having >= 3 && !word.next.is_empty() {
             let common = shared(&self.said_by, word);
-            if common < (if word.next.len() >= 3 { 0.5 } else { f64::MIN_POSITIVE }) {
+            let is_alone = common < f64::MIN_POSITIVE;
+            let is_soon = self.overlap > ALL_ALIKE && word.next.len() >= SEVERAL_NEXT && seen >= ENOUGH_AMONG_ALIKE;
+            if is_alone && is_soon || seen >= enough && (is_alone || common < 0.5 && word.next.len() >= 3) {
                 return true;
             }
         }

@@ -1,7 +1,6 @@
 //! Places that a file or another program's list names: they are known, and not guessed.
 
 use super::node::{NodeId, SegmentRole};
-use super::shape;
 use super::tree::{ROOT, Tree};
 
 impl Tree {
@@ -31,25 +30,26 @@ impl Tree {
             }
             let format = segment.rsplit('}').next().unwrap_or("");
             let format = if role == SegmentRole::Rest { "" } else { format };
-            if role == SegmentRole::Parameter {
-                let words: Vec<NodeId> = self
-                    .node(at)
-                    .children()
-                    .filter(|child| {
-                        let child = self.node(*child);
-                        child.role == SegmentRole::Word && !child.fixed && shape::split_format(&child.name).1 == format
-                    })
-                    .collect();
-                self.apply(at, &words);
-            }
             let child = match self.child(at, role, format) {
                 Some(child) => child,
                 None => self.make(at, role, format, 0),
             };
+            self.nodes[child as usize].fixed = true;
+            if role == SegmentRole::Parameter {
+                // Only now: the words are read as at a place that a parameter is given for.
+                let words: Vec<NodeId> = self
+                    .node(at)
+                    .children()
+                    .filter(|child| {
+                        let node = self.node(*child);
+                        node.role == SegmentRole::Word && !node.fixed && self.split(at, *child).1 == format
+                    })
+                    .collect();
+                self.apply(at, &words);
+            }
             if !name.starts_with('*') {
                 self.values(child).given = Some(name.into());
             }
-            self.nodes[child as usize].fixed = true;
             at = child;
         }
         true

@@ -1,8 +1,8 @@
 //! A path without its values.
 
 use super::node::SegmentRole;
-use super::shape::{self, SegmentKind};
-use super::tree::{ROOT, Tree, VERSION_PLACES};
+use super::shape::{self, Ends, SegmentKind};
+use super::tree::{ROOT, Tree};
 
 impl Tree {
     /// The path with an example of its kind for each value, as far as it is known which segments are values.
@@ -14,21 +14,19 @@ impl Tree {
         while let Some((place, segment)) = segments.next() {
             let last = segments.peek().is_none();
             masked.push('/');
-            let word = at.and_then(|at| self.child(at, SegmentRole::Word, segment));
-            let (stem, format) = if last { shape::split_last(segment) } else { shape::split_format(segment) };
-            let is_version = place < VERSION_PLACES && shape::is_version(segment);
-            let kind = if is_version { None } else { shape::value(stem) };
-            let is_word = word.is_some_and(|word| self.nodes[word as usize].fixed) || kind.is_none() && word.is_some();
-            if is_word || segment.is_empty() || is_version {
+            let (read, known) = match at {
+                Some(at) => self.find(at, segment, place, last),
+                None => (shape::read(segment, place, if last { Ends::Here } else { Ends::Before }), None),
+            };
+            let is_word = known.is_some_and(|known| self.node(known).role == SegmentRole::Word);
+            if is_word || segment.is_empty() || read.is_version {
                 masked.push_str(segment);
-                at = word;
+                at = known;
                 continue;
             }
-            masked.push_str(shape::example(kind));
-            masked.push_str(format);
-            at = at.and_then(|at| {
-                self.child(at, SegmentRole::Parameter, format).or_else(|| self.child(at, SegmentRole::Rest, ""))
-            });
+            masked.push_str(shape::example(read.kind));
+            masked.push_str(read.format);
+            at = known.or_else(|| at.and_then(|at| self.child(at, SegmentRole::Parameter, read.format)));
         }
         masked
     }
@@ -38,8 +36,9 @@ impl Tree {
 #[must_use]
 pub fn unmasked(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
-    let segments = path.split('/').map(|segment| {
-        let (stem, format) = shape::split_last(segment);
+    let last = path.matches('/').count();
+    let segments = path.split('/').enumerate().map(|(place, segment)| {
+        let (stem, format) = shape::split(segment, if place == last { Ends::Here } else { Ends::Before });
         let kinds =
             [SegmentKind::Number, SegmentKind::Uuid, SegmentKind::Other, SegmentKind::Date, SegmentKind::Version]
                 .map(Some);

@@ -21,6 +21,7 @@ mod given;
 mod import;
 mod kept;
 mod list;
+mod locale;
 mod log_line;
 mod masked;
 mod names;
@@ -32,6 +33,8 @@ mod settle;
 mod shape;
 mod sketch;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod unproven;
 mod values;

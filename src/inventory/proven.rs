@@ -2,8 +2,8 @@
 
 use super::exchange::Observation;
 use super::node::{NodeId, SegmentRole};
-use super::shape;
-use super::tree::{ROOT, Tree, VERSION_PLACES};
+use super::shape::{self, Ends};
+use super::tree::{ROOT, Tree};
 use super::unproven::{EMPTY, Proof, REFUSED, path_hash};
 
 impl Tree {
@@ -14,14 +14,7 @@ impl Tree {
             401 => REFUSED,
             _ => return false,
         };
-        if self.knows(path) {
-            return false;
-        }
-        let hash = path.split('/').enumerate().fold(EMPTY, |hash, (place, segment)| {
-            let (stem, _) = shape::split_last(segment);
-            let is_version = place < VERSION_PLACES && shape::is_version(segment);
-            path_hash(hash, Some(segment).filter(|_| is_version || shape::value(stem).is_none()))
-        });
+        let Some(hash) = self.unknown(path) else { return false };
         match self.unproven.see(answer, hash, client) {
             Proof::Yes => true,
             Proof::No => false,
@@ -32,24 +25,25 @@ impl Tree {
         }
     }
 
-    /// Whether an exchange for the path would make no node.
-    fn knows(&self, path: &str) -> bool {
-        let mut at = ROOT;
-        let mut segments = path.split('/').peekable();
-        while let Some(segment) = segments.next() {
+    /// The hash of the nodes that an exchange for the path would end at; `None`: it would make none of them.
+    fn unknown(&self, path: &str) -> Option<u32> {
+        let (mut at, mut hash) = (Some(ROOT), EMPTY);
+        let mut segments = path.split('/').enumerate().peekable();
+        while let Some((place, segment)) = segments.next() {
             let last = segments.peek().is_none();
-            let (stem, format) = if last { shape::split_last(segment) } else { shape::split_format(segment) };
-            let parameter = || {
-                let parameter = self.child(at, SegmentRole::Parameter, format)?;
-                (self.node(at).open || shape::value(stem).is_some()).then_some(parameter)
+            let (read, known) = match at {
+                Some(at) => self.find(at, segment, place, last),
+                None => (shape::read(segment, place, if last { Ends::Here } else { Ends::Before }), None),
             };
-            if self.child(at, SegmentRole::Rest, "").is_some() {
-                return true;
+            let role = known.map(|known| self.node(known).role);
+            if role == Some(SegmentRole::Rest) {
+                return None;
             }
-            let Some(next) = self.child(at, SegmentRole::Word, segment).or_else(parameter) else { return false };
-            at = next;
+            let is_word = role == Some(SegmentRole::Word) || role.is_none() && read.kind.is_none();
+            hash = path_hash(hash, is_word.then_some(segment));
+            at = known;
         }
-        true
+        at.is_none().then_some(hash)
     }
 
     /// Forgets what only an answer made that any path gets. Whether something was forgotten.

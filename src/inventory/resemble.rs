@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use super::counts::MethodId;
+use super::locale::{Locale, locale};
 use super::node::{NodeId, SegmentRole};
-use super::shape::{Locale, SegmentKind, is_mixed, is_version, locale};
+use super::shape::{SegmentKind, is_mixed, is_version};
 use super::tree::Tree;
 use super::values::LONGEST_MASK;
 use super::words::{is_plural, is_pronoun, is_reserved, selects};
@@ -43,6 +44,14 @@ type Tails = HashMap<Tail, u32>;
 
 fn often(all: &Tails, tail: &Tail, own: u32) -> bool {
     all.get(tail).is_some_and(|count| f64::from(*count) >= OFTEN * f64::from(own))
+}
+
+/// Whether what is most of a word's exchanges is more than a rare exception below the values: there a resource may hide that was
+/// taken for one.
+fn likely(all: &Tails, all_count: u32, tail: &Tail, own: u32, total: u32) -> bool {
+    let mostly = own * 2 >= total;
+    let count = all.get(tail).copied().unwrap_or(0);
+    !mostly || u64::from(count) * u64::from(total) * 10 >= u64::from(own) * u64::from(all_count)
 }
 
 /// By how many words each template is said.
@@ -130,10 +139,12 @@ impl Tree {
         for parameter in parameters() {
             self.tails(parameter, &mut String::new(), 0, &mut all);
         }
+        let all_count = all.values().sum();
         let is_value = |word: &NodeId| {
             let name = &self.node(*word).name;
             let own = self.own_tails(*word);
-            let is_said = |tail: &Tail, count| often(&all, tail, count);
+            let total = own.values().sum();
+            let is_said = |tail: &Tail, count| often(&all, tail, count) && likely(&all, all_count, tail, count, total);
             !is_reserved(name) && is_covered(&own, is_said) || !is_pronoun(name) && has_only(&own, is_said)
         };
         words.into_iter().filter(is_value).collect()

@@ -174,18 +174,17 @@ impl Tree {
     pub(super) fn apply(&mut self, at: NodeId, words: &[NodeId]) {
         self.nodes[at as usize].open = true;
         for word in words {
-            let name = self.node(*word).name.clone();
-            let is_leaf = self.node(*word).children().next().is_none();
-            let (stem, format) = if is_leaf { shape::split_last(&name) } else { shape::split_format(&name) };
+            let (stem, format) = self.split(at, *word);
+            let (stem, format) = (stem.to_owned(), format.to_owned());
             self.detach(at, *word);
             let once = u32::from(self.node(*word).seen == 1);
             let first = self.node(*word).first;
-            let parameter = match self.child(at, SegmentRole::Parameter, format) {
+            let parameter = match self.child(at, SegmentRole::Parameter, &format) {
                 Some(parameter) => parameter,
-                None => self.make(at, SegmentRole::Parameter, format, first),
+                None => self.make(at, SegmentRole::Parameter, &format, first),
             };
             let values = self.values(parameter);
-            values.see(stem, None);
+            values.see(&stem, None);
             values.see_others();
             values.words += 1;
             values.once += once;

@@ -6,6 +6,8 @@ use super::words;
 
 /// Longer segments are values: no program has such a word in its routes.
 const LONGEST_WORD: usize = 48;
+/// A version stands in the first places of a path.
+const VERSION_PLACES: usize = 4;
 
 /// What a sure value looks like; said to people as the reason of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +34,7 @@ pub const fn example(kind: Option<SegmentKind>) -> &'static str {
 }
 
 /// The value's kind if such a segment is not written in programs, `None` if it could be a word.
-#[must_use]
-pub fn value(segment: &str) -> Option<SegmentKind> {
+fn value(segment: &str) -> Option<SegmentKind> {
     let bytes = segment.as_bytes();
     if bytes.is_empty() {
         return None;
@@ -118,35 +119,6 @@ pub fn is_code(segment: &str) -> bool {
     (2..=4).contains(&letters) && bytes.len() <= 6 && bytes[letters..].iter().all(u8::is_ascii_digit)
 }
 
-/// `de`, `de-CH`, `zh_Hans`: a language, with a region or a script. `None`: it is none, or may be a word of English.
-#[must_use]
-pub fn locale(segment: &str) -> Option<Locale> {
-    let (language, region) = match segment.split_once(['-', '_']) {
-        Some((language, region)) => (language, Some(region)),
-        None => (segment, None),
-    };
-    if language.len() != 2 || !language.bytes().all(|byte| byte.is_ascii_lowercase()) {
-        return None;
-    }
-    match region {
-        Some(region) if !(matches!(region.len(), 2 | 4) && region.bytes().all(|byte| byte.is_ascii_alphabetic())) => {
-            None
-        }
-        _ if words::is_language(language) => Some(Locale::Sure),
-        Some(region) if region.bytes().all(|byte| byte.is_ascii_uppercase()) => Some(Locale::Sure),
-        Some(_) => None,
-        None => Some(Locale::Possible),
-    }
-}
-
-/// How sure a segment is a language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locale {
-    Sure,
-    /// Two letters, which a region may have in the place of a language (`/us/`).
-    Possible,
-}
-
 /// `v1`, `v2beta1`, `v1_alpha`, `v2.1`, `1.1`: a version of the interface, which is a word.
 #[must_use]
 pub fn is_version(segment: &str) -> bool {
@@ -176,16 +148,41 @@ pub fn is_version(segment: &str) -> bool {
     (1..=2).contains(&major) && (1..=2).contains(&minor) && rest.is_empty()
 }
 
-/// The segment without its format, and the format with its dot (or its colon: `{id}:cancel`).
-#[must_use]
-pub fn split_format(segment: &str) -> (&str, &str) {
-    split_ending(segment, words::is_format)
+/// A segment as it is read at its place in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedSegment<'a> {
+    /// Without its format.
+    pub stem: &'a str,
+    /// With its dot (or its colon: `{id}:cancel`); empty: it has none.
+    pub format: &'a str,
+    /// `None`: it could be a word.
+    pub kind: Option<SegmentKind>,
+    /// A version of the interface, which is a word.
+    pub is_version: bool,
 }
 
-/// The same of a path's last segment, which may be a picture or a script.
+/// Where something may stand behind a value that stays literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// More follows: what looks like a file is the name of a package.
+    Before,
+    /// The path ends here, perhaps in a picture or a script.
+    Here,
+}
+
+/// Reads the segment at this place of a path, counted from 0.
 #[must_use]
-pub fn split_last(segment: &str) -> (&str, &str) {
-    split_ending(segment, |ending| words::is_format(ending) || words::is_asset(ending))
+pub fn read(segment: &str, place: usize, ends: Ends) -> PlacedSegment<'_> {
+    let (stem, format) = split(segment, ends);
+    let is_version = place < VERSION_PLACES && is_version(segment);
+    let kind = if is_version { None } else { value(stem) };
+    PlacedSegment { stem, format, kind, is_version }
+}
+
+/// The segment without its format, and the format.
+#[must_use]
+pub fn split(segment: &str, ends: Ends) -> (&str, &str) {
+    split_ending(segment, |ending| words::is_format(ending) || ends == Ends::Here && words::is_asset(ending))
 }
 
 fn split_ending(segment: &str, is_ending: impl Fn(&str) -> bool) -> (&str, &str) {
@@ -210,7 +207,7 @@ fn split_ending(segment: &str, is_ending: impl Fn(&str) -> bool) -> (&str, &str)
 /// How much a word looks written by a user rather than by a programmer, 0 to 1.
 #[must_use]
 pub fn slug_likeness(word: &str) -> f64 {
-    let (stem, _) = split_format(word);
+    let (stem, _) = split(word, Ends::Before);
     let bytes = stem.as_bytes();
     let mut sum = 0.0;
     if bytes.iter().any(u8::is_ascii_digit) {
@@ -229,7 +226,10 @@ pub fn slug_likeness(word: &str) -> f64 {
     if bytes.contains(&b'.') {
         sum += 0.3;
     }
-    if bytes.len() > 24 {
+    // `frontend_http_requests_per_second` is a long word of a program.
+    let is_snake =
+        bytes.contains(&b'_') && bytes.iter().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(byte));
+    if bytes.len() > 24 && !is_snake {
         sum += 0.4;
     }
     f64::min(sum, 1.0)
@@ -440,33 +440,22 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_languages_are_told_from_words() {
-        for (segment, code, language) in [
-            ("DE", true, None),
-            ("EUR", true, None),
-            ("BER1", true, None),
-            ("AB12CD", false, None),
-            ("STATUS", false, None),
-            ("de", false, Some(Locale::Sure)),
-            ("de-CH", false, Some(Locale::Sure)),
-            ("zh_Hans", false, Some(Locale::Sure)),
-            ("us", false, Some(Locale::Possible)),
-            ("is-GB", false, Some(Locale::Sure)),
-            ("is-good", false, None),
-            ("deal", false, None),
-        ] {
-            assert_eq!((is_code(segment), locale(segment)), (code, language), "{segment}");
+    fn codes_are_told_from_words() {
+        for (segment, is_so) in
+            [("DE", true), ("EUR", true), ("BER1", true), ("AB12CD", false), ("STATUS", false), ("de", false)]
+        {
+            assert_eq!(is_code(segment), is_so, "{segment}");
         }
     }
 
     #[test]
     fn a_format_stays_behind_a_value() {
-        assert_eq!(split_format("42.json"), ("42", ".json"));
-        assert_eq!(split_format("42:cancel"), ("42", ":cancel"));
-        assert_eq!(split_format("word:cancel"), ("word:cancel", ""));
-        assert_eq!(split_format("chart.js"), ("chart.js", ""));
-        assert_eq!(split_last("c346eacb.jpg"), ("c346eacb", ".jpg"));
-        assert_eq!(split_format(".env"), (".env", ""));
+        assert_eq!(split("42.json", Ends::Before), ("42", ".json"));
+        assert_eq!(split("42:cancel", Ends::Before), ("42", ":cancel"));
+        assert_eq!(split("word:cancel", Ends::Before), ("word:cancel", ""));
+        assert_eq!(split("chart.js", Ends::Before), ("chart.js", ""));
+        assert_eq!(split("c346eacb.jpg", Ends::Here), ("c346eacb", ".jpg"));
+        assert_eq!(split(".env", Ends::Before), (".env", ""));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::counts::{MethodId, is_existing};
 use super::credit::Credit;
 use super::exchange::Observation;
 use super::node::{Clients, Inner, Node, NodeId, SegmentRole};
-use super::shape::{self, SegmentKind};
+use super::shape::{self, Ends, PlacedSegment, SegmentKind};
 use super::unproven::Unproven;
 use super::values::{BYTES, Values, hash};
 
@@ -12,10 +12,10 @@ use super::values::{BYTES, Values, hash};
 const MOST_WORDS: u16 = 128;
 /// Applications have no deeper paths; a bomb of slashes makes no nodes.
 const MOST_SEGMENTS: usize = 48;
+/// Where a site has its own words, and where scanners look for what it does not have.
+const FIRST_PLACES: usize = 2;
 /// Longer paths are counted and taken for nothing.
 const LONGEST_PATH: usize = 4_096;
-/// A version stands in the first places of a path.
-pub(super) const VERSION_PLACES: usize = 4;
 
 pub const ROOT: NodeId = 0;
 
@@ -59,7 +59,7 @@ pub struct Tree {
     pub(super) bounds: TreeBounds,
     /// The nodes and bytes beyond which the tree is shrunk: its bounds, or more where what is given is larger than they are.
     pub(super) shrinks_beyond: (usize, usize),
-    credit: Credit,
+    pub(super) credit: Credit,
     pub(super) unproven: Unproven,
     pub totals: LearnedTotals,
     /// The paths that are not known, as an estimate of their number.
@@ -157,6 +157,9 @@ impl Tree {
             let last = place + 1 == segments;
             let Some((next, new)) = self.step(at, segment, (place, last), exchange, teaches) else {
                 self.totals.unknown += u64::from(exchange.weight);
+                if exists && !may_teach && place < FIRST_PLACES {
+                    self.credit.refuse(bucket, exchange.path);
+                }
                 self.unknown_paths.see(exchange.path, None);
                 return;
             };
@@ -175,7 +178,7 @@ impl Tree {
             self.credit.earn(bucket);
         }
         let node = &mut self.nodes[at as usize];
-        if exchange.status < 400 || exchange.status == 401 {
+        if (exchange.status < 400 || exchange.status == 401) && !self.credit.is_sunk(bucket) {
             node.clients.add(Clients::One(bucket));
         }
         node.unproven = !exists && (node.unproven || is_proven && node.counts.is_empty());
@@ -211,59 +214,80 @@ impl Tree {
         exchange: &Observation<'_>,
         teaches: bool,
     ) -> Option<(NodeId, bool)> {
+        let (PlacedSegment { stem, format, kind, .. }, known) = self.find(at, segment, place, last);
+        if let Some(known) = known {
+            match (self.node(known).role, kind) {
+                (SegmentRole::Parameter, None) => self.values(known).see(stem, None),
+                (SegmentRole::Parameter, Some(kind)) => self.see_value(known, segment, stem, kind, place),
+                _ => {}
+            }
+            return Some((known, false));
+        }
+        if !teaches {
+            self.miss(at);
+            return None;
+        }
+        if let Some(kind) = kind {
+            let parameter = self.make(at, SegmentRole::Parameter, format, exchange.minute);
+            self.see_value(parameter, segment, stem, kind, place);
+            return Some((parameter, false));
+        }
+        let word = self.make(at, SegmentRole::Word, segment, exchange.minute);
+        let words = &mut self.inner(at).words;
+        *words += 1;
+        if *words > MOST_WORDS {
+            self.squeeze(at);
+            let node =
+                self.child(at, SegmentRole::Word, segment).or_else(|| self.child(at, SegmentRole::Parameter, format));
+            return node.map(|node| (node, true));
+        }
+        Some((word, true))
+    }
+
+    /// The segment as it is read below the node, and where an exchange goes with it, if that is known.
+    pub(super) fn find<'a>(
+        &self,
+        at: NodeId,
+        segment: &'a str,
+        place: usize,
+        last: bool,
+    ) -> (PlacedSegment<'a>, Option<NodeId>) {
+        let read = shape::read(segment, place, self.ends(at, segment, last));
         let word = self.child(at, SegmentRole::Word, segment);
-        if let Some(word) = word.filter(|word| self.nodes[*word as usize].fixed) {
-            return Some((word, false));
-        }
-        if let Some(rest) = self.child(at, SegmentRole::Rest, "") {
-            return Some((rest, false));
-        }
-        let is_version = place < VERSION_PLACES && shape::is_version(segment);
-        let (stem, format) = if last { shape::split_last(segment) } else { shape::split_format(segment) };
-        let kind = if is_version { None } else { shape::value(stem) };
-        if kind.is_none() {
-            if let Some(word) = word {
-                return Some((word, false));
-            }
-            if self.nodes[at as usize].open
-                && !segment.is_empty()
-                && let Some(parameter) = self.child(at, SegmentRole::Parameter, format)
-            {
-                self.values(parameter).see(stem, None);
-                return Some((parameter, false));
-            }
-            if !teaches {
-                self.miss(at);
-                return None;
-            }
-            let word = self.make(at, SegmentRole::Word, segment, exchange.minute);
-            let words = &mut self.inner(at).words;
-            *words += 1;
-            if *words > MOST_WORDS {
-                self.squeeze(at);
-                let node = self
-                    .child(at, SegmentRole::Word, segment)
-                    .or_else(|| self.child(at, SegmentRole::Parameter, format));
-                return node.map(|node| (node, true));
-            }
-            return Some((word, true));
-        }
-        let parameter = match self.child(at, SegmentRole::Parameter, format) {
-            Some(parameter) => parameter,
-            None if !teaches => {
-                self.miss(at);
-                return None;
-            }
-            None => self.make(at, SegmentRole::Parameter, format, exchange.minute),
+        let fixed = word.filter(|word| self.node(*word).fixed);
+        let other = || match read.kind {
+            None if word.is_some() => word,
+            None if segment.is_empty() || !self.node(at).open => None,
+            _ => self.child(at, SegmentRole::Parameter, read.format),
         };
+        (read, fixed.or_else(|| self.child(at, SegmentRole::Rest, "")).or_else(other))
+    }
+
+    fn see_value(&mut self, parameter: NodeId, segment: &str, stem: &str, kind: SegmentKind, place: usize) {
         let values = self.values(parameter);
-        values.see(stem, kind);
-        if !matches!(kind, Some(SegmentKind::Number | SegmentKind::Date | SegmentKind::Version)) {
+        values.see(stem, Some(kind));
+        if !matches!(kind, SegmentKind::Number | SegmentKind::Date | SegmentKind::Version) {
             values.see_others();
         } else if place < 3 {
             values.see_only(segment);
         }
-        Some((parameter, false))
+    }
+
+    /// How a segment below the node is read. Where a file or a list names a parameter and none with this ending, it takes pictures
+    /// and scripts, too.
+    fn ends(&self, at: NodeId, segment: &str, last: bool) -> Ends {
+        let is_given = |format| {
+            let parameter = self.child(at, SegmentRole::Parameter, format);
+            parameter.is_some_and(|parameter| self.node(parameter).fixed)
+        };
+        let has_own = || is_given(shape::split(segment, Ends::Here).1);
+        if last && (!is_given("") || has_own()) { Ends::Here } else { Ends::Before }
+    }
+
+    /// A word below the node without its format, and the format: as the exchanges that made it were read.
+    pub(super) fn split(&self, at: NodeId, word: NodeId) -> (&str, &str) {
+        let word = self.node(word);
+        shape::split(&word.name, self.ends(at, &word.name, word.children().next().is_none()))
     }
 
     fn miss(&mut self, at: NodeId) {

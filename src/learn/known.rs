@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Learner, give};
-use crate::compile::Snapshot;
+use super::Learner;
 use crate::route::Template;
 use crate::store::StoreError;
 
@@ -29,9 +28,10 @@ pub enum ListRefused {
 impl Learner {
     /// Takes a list in place of the one of the same name; an empty one forgets that. Gives how many of its paths there was room
     /// for.
-    pub fn know(&self, from: &str, mut templates: Vec<Template>, snapshot: &Snapshot) -> Result<usize, ListRefused> {
+    pub fn know(&self, from: &str, mut templates: Vec<Template>) -> Result<usize, ListRefused> {
         // Words before parameters of the same place: a parameter takes what no list names.
         templates.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        let _telling = self.telling.lock();
         let mut lists = self.learned.lock().known.clone();
         if templates.is_empty() {
             lists.remove(from);
@@ -46,10 +46,10 @@ impl Learner {
         self.store.keep_learned(KEPT_AS, text)?;
         let mut learned = self.learned.lock();
         learned.known = lists;
-        Ok(learned.give_anew(snapshot, from))
+        Ok(learned.give_anew(from))
     }
 
-    /// What was known before a restart.
+    /// What was known before a restart, or is after another process let go of the store.
     pub(super) fn restore_known(&self) {
         let lists = match self.store.learned(KEPT_AS) {
             Ok(Some(kept)) => serde_json::from_slice::<KnownLists>(&kept).ok(),
@@ -70,9 +70,11 @@ impl Learner {
 impl super::Learned {
     /// Fixes the paths of the file and of all lists in place of those before; gives how many of the list of this name there was
     /// room for.
-    pub(super) fn give_anew(&mut self, snapshot: &Snapshot, from: &str) -> usize {
+    pub(super) fn give_anew(&mut self, from: &str) -> usize {
         self.tree.take_back_given();
-        give(&mut self.tree, snapshot);
+        for (template, rest) in &self.given {
+            self.tree.give(template, *rest);
+        }
         let mut taken = 0;
         for (name, paths) in &self.known {
             let fit = paths.iter().filter(|path| self.tree.give(path, false)).count();

@@ -39,6 +39,8 @@ pub struct Learner {
     number: u64,
     rings: Mutex<Vec<Arc<ExchangeRing>>>,
     learned: Mutex<Learned>,
+    /// Held while a list is taken: of two that come at once each is kept.
+    telling: Mutex<()>,
     shapes: shapes::Shapes,
     figures: Mutex<EndpointFigures>,
     /// When they were counted: exchanges learned, and the minute.
@@ -57,6 +59,8 @@ struct Learned {
     tree: Tree,
     settings: InventorySettings,
     matching: Matching,
+    /// Templates of the file in force, and whether everything below one's rest is one endpoint.
+    given: Vec<(String, bool)>,
     /// Route lists of other programs.
     known: known::KnownLists,
     /// Exchanges that no ring had room for.
@@ -84,6 +88,7 @@ impl Learner {
             tree: Tree::default(),
             settings: snapshot.inventory.clone(),
             matching: snapshot.matching,
+            given: Vec::new(),
             known: known::KnownLists::new(),
             dropped: 0,
             changed: false,
@@ -92,6 +97,7 @@ impl Learner {
             number: NUMBERS.fetch_add(1, Relaxed),
             rings: Mutex::default(),
             learned: Mutex::new(learned),
+            telling: Mutex::default(),
             shapes: shapes::Shapes::default(),
             figures: Mutex::default(),
             counted: Mutex::default(),
@@ -110,6 +116,8 @@ impl Learner {
         store.when_changed(move |status| {
             if let Some(learner) = again.upgrade().filter(|_| status.trouble.is_none()) {
                 learner.restore();
+                learner.restore_known();
+                learner.learned.lock().give_anew("");
             }
         });
         match worker::spawn(Arc::clone(&learner)) {
@@ -126,7 +134,8 @@ impl Learner {
         learned.settings = snapshot.inventory.clone();
         learned.matching = snapshot.matching;
         self.shapes.ask(snapshot);
-        learned.give_anew(snapshot, "");
+        learned.given = templates(snapshot);
+        learned.give_anew("");
     }
 
     /// An upstream has answered. Costs a copy into the thread's ring at most; nothing waits. Now and then a request is to be
@@ -215,17 +224,12 @@ impl Learner {
     }
 }
 
-/// Fixes the words of the file's routes and lists.
-fn give(tree: &mut Tree, snapshot: &Snapshot) {
-    for literal in &snapshot.inventory.literal {
-        tree.give(literal, false);
-    }
-    for parameter in &snapshot.inventory.parameter {
-        tree.give(parameter, true);
-    }
-    for route in &snapshot.routes {
-        for template in &route.rule.paths {
-            tree.give(template.as_str(), false);
-        }
-    }
+/// What the file names: its routes, and what it says of literals and parameters. Of a file with more the tree takes no more.
+fn templates(snapshot: &Snapshot) -> Vec<(String, bool)> {
+    let settings = &snapshot.inventory;
+    let literal = settings.literal.iter().map(|literal| (literal.to_string(), false));
+    let parameter = settings.parameter.iter().map(|parameter| (parameter.to_string(), true));
+    let routes = snapshot.routes.iter().flat_map(|route| &route.rule.paths);
+    let routes = routes.map(|template| (template.as_str().to_owned(), false));
+    literal.chain(parameter).chain(routes).take(MOST_KNOWN).collect()
 }
