@@ -175,9 +175,10 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     let summary = report.summary;
     let _ = write!(text, "Plan: {} added, {} changed, {} removed.", summary.added, summary.changed, summary.removed);
     if traffic.shapes > 0 {
+        let of = if report.routes.iter().all(|route| route.clients.exact) { "" } else { " of the recorded" };
         let _ = write!(
             text,
-            " {} of requests and {} clients move to a service, {} and {} move back.",
+            " {} of requests and {}{of} clients move to a service, {} and {} move back.",
             share(summary.to_service),
             summary.clients_to_service,
             share(summary.back),
@@ -217,16 +218,27 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: bool) {
         let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         let share = |part: usize| format!("{:.1} %", number(part) * 100.0 / number(clients.all.max(1)));
         let back = match clients.back {
-            0 => "nobody moves back".to_owned(),
+            0 if clients.exact => "nobody moves back".to_owned(),
+            0 => "none of the recorded moves back".to_owned(),
             back if clients.exact => format!("{back} move back"),
             back => format!("about {} move back", share(back)),
+        };
+        // Two standard deviations of a share of so many clients.
+        let margin = |part: usize| {
+            let (all, part) = (number(clients.all.max(1)), number(part));
+            format!("{:.1}", 200.0 * (part / all * (1.0 - part / all) / all).sqrt())
         };
         let to = clients.to_service;
         // Of a sample, a share is known and a number is not.
         let moved = if clients.exact {
             format!("{to} of {} clients ({}) move to the service", clients.all, share(to))
         } else {
-            format!("about {} of the clients move to the service ({to} of {} recorded)", share(to), clients.all)
+            format!(
+                "about {} ± {} of the clients move to the service ({to} of {} recorded)",
+                share(to),
+                margin(to),
+                clients.all
+            )
         };
         let _ = writeln!(text, "      {moved}; {back}");
     }

@@ -30,7 +30,7 @@ pub struct Answered<'a> {
     /// As sent, without its query.
     pub path: &'a [u8],
     pub agent: &'a [u8],
-    pub client: Option<IpAddr>,
+    pub client: Option<&'a IpAddr>,
     pub status: u16,
     /// Where a redirect leads: [`crate::inventory::redirect_target`].
     pub location: u32,
@@ -228,17 +228,32 @@ fn halves(word: u64) -> (u32, u32) {
 /// byte stands depends on the length, which the reader knows.
 #[inline]
 fn copy<const WORDS: usize>(words: &[AtomicU64; WORDS], bytes: &[u8]) {
-    // Most paths, and nearly all agents, which are cut to 40 bytes.
+    // Most paths, and nearly all agents, which are cut to 40 bytes; then short ones: `curl/8.5.0`.
     match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>(), bytes.first_chunk::<AGENT_BYTES>()) {
         (Some(first), Some(last), _) if bytes.len() <= BLOCK => {
             put(&words[..2], first);
             put(&words[2..4], last);
         }
         (.., Some(all)) if bytes.len() == AGENT_BYTES => put(&words[..5], all),
-        _ => copy_any(words, bytes),
+        (None, ..) => match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                put(&words[..1], first);
+                put(&words[1..2], last);
+            }
+            _ => words[0].store(bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), Relaxed),
+        },
+        _ => match (bytes.first_chunk::<BLOCK>(), bytes.last_chunk::<BLOCK>(), words.get(4..8)) {
+            // As `copy_any` would.
+            (Some(first), Some(last), Some(behind)) if (BLOCK + 9..=2 * BLOCK).contains(&bytes.len()) => {
+                put(&words[..4], first);
+                put(behind, last);
+            }
+            _ => copy_any(words, bytes),
+        },
     }
 }
 
+/// More than a block.
 #[inline(never)]
 fn copy_any(words: &[AtomicU64], bytes: &[u8]) {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
@@ -246,16 +261,10 @@ fn copy_any(words: &[AtomicU64], bytes: &[u8]) {
         put(group, block);
     }
     let words = &words[blocks.len() * 4..];
-    match (rest.len(), blocks.is_empty()) {
-        (0, _) => {}
-        (1..=8, false) => put(&words[..1], bytes.last_chunk::<8>().expect("a block")),
-        (_, false) => put(&words[..4], bytes.last_chunk::<BLOCK>().expect("a block")),
-        // `copy` has taken what has 16 bytes or more.
-        (8.., true) => {
-            put(&words[..1], rest.first_chunk::<8>().expect("eight"));
-            put(&words[1..2], rest.last_chunk::<8>().expect("eight"));
-        }
-        (_, true) => words[0].store(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), Relaxed),
+    match rest.len() {
+        0 => {}
+        1..=8 => put(&words[..1], bytes.last_chunk::<8>().expect("a block")),
+        _ => put(&words[..4], bytes.last_chunk::<BLOCK>().expect("a block")),
     }
 }
 
@@ -295,7 +304,7 @@ fn read(words: &[AtomicU64], length: usize, into: &mut Vec<u8>) {
 
 /// The address, or a part of it that tells one from another.
 #[inline]
-fn folded(address: Option<IpAddr>) -> u32 {
+fn folded(address: Option<&IpAddr>) -> u32 {
     match address {
         Some(IpAddr::V4(address)) => u32::from_ne_bytes(address.octets()),
         Some(IpAddr::V6(address)) => {
@@ -312,14 +321,18 @@ fn spread(client: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
 
     fn answered<'a>(path: &'a [u8], agent: &'a [u8]) -> Answered<'a> {
         Answered {
             method: &Method::PATCH,
             path,
             agent,
-            client: Some(IpAddr::from([10, 0, 0, 7])),
+            client: Some(&CLIENT),
             status: 204,
             location: 0xba_dcaf,
             time: Duration::from_millis(70),

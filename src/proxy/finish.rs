@@ -122,7 +122,7 @@ fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
         method: &head.method,
         path: head.path(),
         agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
-        client: exchange.client,
+        client: exchange.client.as_ref(),
         status,
         location: exchange.leads_to,
         time: total,

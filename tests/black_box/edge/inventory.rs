@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::planning::ask;
-use crate::harness::{Edge, Origin, Reply, eventually};
+use crate::harness::{Edge, Origin, Process, Reply, eventually};
 
 const ROUTES: &str = "[routes.read-order]\npath = \"/orders/{id}\"\nmethods = [\"GET\"]\nservice = \"orders\"\nstage = \"migrated\"\n\
     [routes.old]\npath = \"/old\"\nstage = \"monolith\"\n";
@@ -193,6 +193,47 @@ fn a_list_of_another_program_is_known_and_not_guessed_also_after_a_restart() {
         assert_eq!(found, status, "{body}: {answer}");
     }
     endpoint(&inventory(&edge), "GET", "/orders/{id}");
+}
+
+#[test]
+fn lists_that_are_told_at_once_are_all_known_also_to_a_successor() {
+    const LISTS: usize = 8;
+    let (mut edge, _origins) = trusting("");
+    std::thread::scope(|scope| {
+        for number in 0..LISTS {
+            let list = json!({ "from": format!("list-{number}"), "paths": [format!("/part-{number}/{{code}}")] });
+            let edge = &edge;
+            scope.spawn(move || assert_eq!(ask(edge, "/api/v1/inventory/known", &list).0, 200));
+        }
+    });
+    let mut client = edge.client();
+    for number in 0..LISTS {
+        for word in ["blue", "green", "red"] {
+            for from in ["192.0.2.7", "192.0.2.8"] {
+                client.request("GET", &format!("/part-{number}/{word}"), &[&format!("X-Forwarded-For: {from}")]);
+            }
+        }
+    }
+    let is_known = |inventory: &Value| {
+        let paths: Vec<&str> = inventory["endpoints"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["path"].as_str().expect("text"))
+            .collect();
+        (0..LISTS).all(|number| paths.contains(&&*format!("/part-{number}/{{code}}")))
+    };
+    let known = learned(&edge, 6 * u64::try_from(LISTS).expect("small"));
+    assert!(is_known(&known), "{known:#}");
+    drop(client);
+    let mut successor = Process::spawn(["run".as_ref(), "--upgrade".as_ref(), "-c".as_ref(), edge.path().as_os_str()]);
+    let place = edge.path().with_file_name("state").join("upgrade.sock");
+    eventually("the successor waiting", || place.exists().then_some(()));
+    edge.signal("QUIT");
+    assert_eq!(edge.wait(LIMIT).expect("the predecessor ends").code(), Some(0));
+    eventually("the successor's inventory", || is_known(&inventory(&edge)).then_some(()));
+    successor.signal("TERM");
+    assert_eq!(successor.wait(LIMIT).expect("the successor ends").code(), Some(0));
 }
 
 #[test]
