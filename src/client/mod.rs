@@ -38,7 +38,7 @@ pub use keep_alive::KeepAliveClient;
 pub use nameko::{BrokerTls, BusDown, arguments as broker_arguments};
 pub use outbox::Outbox;
 pub use peer::Peer;
-pub use publish::{PublishMessage, Publisher};
+pub use publish::{PublishError, PublishMessage, Publisher};
 pub use socket::Socket;
 pub use target::Protocol;
 pub use translated::{Brief, CallContext, RemoteBrief, Translation};

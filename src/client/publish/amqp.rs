@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::super::nameko::{BrokerTls, arguments};
-use super::PublishMessage;
+use super::{PublishError, PublishMessage};
 use crate::endpoint::BrokerSpec;
 
 type AmqpResult<T> = Result<T, amqprs::error::Error>;
@@ -34,12 +34,16 @@ enum Confirmed {
 }
 
 impl Amqp {
-    pub(super) async fn open(broker: BrokerSpec, tls: Option<BrokerTls>, exchange: Box<str>) -> Result<Self, String> {
+    pub(super) async fn open(
+        broker: BrokerSpec,
+        tls: Option<BrokerTls>,
+        exchange: Box<str>,
+    ) -> Result<Self, PublishError> {
         // A task of its own: the library panics at some greetings.
         let opening = tokio::spawn(async move { Self::greet(&broker, tls.as_ref(), exchange).await });
         match opening.await {
-            Ok(opened) => opened.map_err(|error| error.to_string()),
-            Err(_) => Err("what answers does not greet as a broker".to_owned()),
+            Ok(opened) => Ok(opened?),
+            Err(_) => Err(PublishError::Protocol("what answers does not greet as a broker")),
         }
     }
 
@@ -53,7 +57,7 @@ impl Amqp {
         Ok(Self { _connection: connection, channel, exchange, confirmed, last_tag: 0 })
     }
 
-    pub(super) async fn publish(&mut self, messages: Vec<PublishMessage>) -> Result<(), String> {
+    pub(super) async fn publish(&mut self, messages: Vec<PublishMessage>) -> Result<(), PublishError> {
         let mut properties = BasicProperties::default();
         // Not "application/cloudevents+json": handlers such as Nameko's decode what says that it is JSON, and nothing else.
         properties
@@ -63,8 +67,7 @@ impl Amqp {
         let mut unconfirmed = BTreeSet::new();
         for message in messages {
             let to = BasicPublishArguments::new(&self.exchange, &message.key);
-            let sent = self.channel.basic_publish(properties.clone(), message.body, to).await;
-            sent.map_err(|error| error.to_string())?;
+            self.channel.basic_publish(properties.clone(), message.body, to).await?;
             self.last_tag += 1;
             unconfirmed.insert(self.last_tag);
         }
@@ -74,8 +77,10 @@ impl Amqp {
                 Some(Confirmed::Taken { tag, .. }) => {
                     unconfirmed.remove(&tag);
                 }
-                Some(Confirmed::Refused) => return Err("the broker refused a message".to_owned()),
-                None => return Err("the connection ended".to_owned()),
+                Some(Confirmed::Refused) => {
+                    return Err(PublishError::Refused("the broker refused a message".to_owned()));
+                }
+                None => return Err(PublishError::Ended),
             }
         }
         Ok(())

@@ -13,12 +13,14 @@ use rskafka::{BackoffConfig, BackoffError};
 use tokio::sync::OnceCell;
 use tokio::task::{JoinError, JoinSet};
 
-use super::PublishMessage;
+use super::{PublishError, PublishMessage};
 
 /// A new leader is waited for in the library; everything longer is waited for by whoever publishes, who knows whether it has to end.
 const RETRY_WITHIN: Duration = Duration::from_secs(2);
 /// An answer about all topics of a large cluster has some megabytes. What is no broker may name any length.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+const NO_BROKER: PublishError = PublishError::Protocol("what answers does not speak as a broker of Kafka");
 
 pub struct Kafka(Arc<Topic>);
 
@@ -35,15 +37,15 @@ struct Partition {
 }
 
 impl Kafka {
-    pub(super) async fn open(brokers: &[Box<str>], topic: &str) -> Result<Self, String> {
+    pub(super) async fn open(brokers: &[Box<str>], topic: &str) -> Result<Self, PublishError> {
         let brokers = brokers.iter().map(ToString::to_string).collect();
         let mut opening = JoinSet::new();
         opening.spawn(Topic::open(brokers, topic.to_owned()));
-        Ok(Self(Arc::new(opening.join_next().await.map_or_else(|| Err(no_broker()), joined)?)))
+        Ok(Self(Arc::new(opening.join_next().await.map_or(Err(NO_BROKER), joined)?)))
     }
 
     /// How many it has left out, because the topic takes none that long.
-    pub(super) async fn publish(&self, messages: Vec<PublishMessage>) -> Result<usize, String> {
+    pub(super) async fn publish(&self, messages: Vec<PublishMessage>) -> Result<usize, PublishError> {
         let now = DateTime::from_timestamp_millis(Timestamp::now().as_millisecond()).unwrap_or_default();
         let partitions = &self.0.partitions;
         let mut batches: Vec<Vec<Record>> = partitions.iter().map(|_| Vec::new()).collect();
@@ -64,16 +66,12 @@ impl Kafka {
 }
 
 /// Of a task of its own, which ends with the future: the library panics at some answers that no broker gives.
-fn joined<T>(done: Result<Result<T, String>, JoinError>) -> Result<T, String> {
-    done.unwrap_or_else(|_| Err(no_broker()))
-}
-
-fn no_broker() -> String {
-    "what answers does not speak as a broker of Kafka".to_owned()
+fn joined<T>(done: Result<Result<T, PublishError>, JoinError>) -> Result<T, PublishError> {
+    done.unwrap_or(Err(NO_BROKER))
 }
 
 impl Topic {
-    async fn open(brokers: Vec<String>, name: String) -> Result<Self, String> {
+    async fn open(brokers: Vec<String>, name: String) -> Result<Self, PublishError> {
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_millis(500),
@@ -81,7 +79,7 @@ impl Topic {
             deadline: Some(RETRY_WITHIN),
         };
         let builder = ClientBuilder::new(brokers).client_id("multilith").backoff_config(backoff);
-        let client = builder.max_message_size(LONGEST_ANSWER).build().await.map_err(|error| why(&error))?;
+        let client = builder.max_message_size(LONGEST_ANSWER).build().await.map_err(refused)?;
         let mut partitions = partitions(&client, &name).await?;
         if partitions.is_empty() {
             // To ask for it by its name makes it, where the cluster is set so.
@@ -89,22 +87,22 @@ impl Topic {
             partitions = self::partitions(&client, &name).await?;
             if partitions.is_empty() {
                 let reason = asked.err().map_or_else(String::new, |error| format!(" ({})", why(&error)));
-                return Err(format!("there is no topic `{name}`{reason}"));
+                return Err(PublishError::NoTopic { name, reason });
             }
         }
         Ok(Self { client, name, partitions })
     }
 
-    async fn produce(&self, at: usize, batch: Vec<Record>) -> Result<usize, String> {
+    async fn produce(&self, at: usize, batch: Vec<Record>) -> Result<usize, PublishError> {
         let Partition { number, leader } = &self.partitions[at];
         let open = || self.client.partition_client(&self.name, *number, UnknownTopicHandling::Error);
-        let leader = leader.get_or_try_init(open).await.map_err(|error| why(&error))?;
-        produce(leader, batch).await.map_err(|error| why(&error))
+        let leader = leader.get_or_try_init(open).await.map_err(refused)?;
+        produce(leader, batch).await.map_err(refused)
     }
 }
 
-async fn partitions(client: &Client, topic: &str) -> Result<Vec<Partition>, String> {
-    let topics = client.list_topics().await.map_err(|error| why(&error))?;
+async fn partitions(client: &Client, topic: &str) -> Result<Vec<Partition>, PublishError> {
+    let topics = client.list_topics().await.map_err(refused)?;
     let numbers = topics.into_iter().find(|found| found.name == topic).map(|found| found.partitions);
     let partition = |number| Partition { number, leader: OnceCell::new() };
     Ok(numbers.into_iter().flatten().map(partition).collect())
@@ -161,6 +159,10 @@ fn murmur2(bytes: &[u8]) -> u32 {
     }
     hash = (hash ^ hash >> 13).wrapping_mul(M);
     hash ^ hash >> 15
+}
+
+fn refused(error: Error) -> PublishError {
+    PublishError::Refused(why(&error))
 }
 
 /// Few words for the log: the library shows all of the request.

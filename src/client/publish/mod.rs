@@ -4,6 +4,7 @@ mod amqp;
 mod kafka;
 mod nats;
 
+use std::io;
 use std::time::Duration;
 
 use super::nameko::BrokerTls;
@@ -23,6 +24,27 @@ pub struct PublishMessage {
     pub body: Vec<u8>,
 }
 
+/// Why a broker has no connection, or not all messages. The texts stand in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    TooLate,
+    #[error("the connection ended")]
+    Ended,
+    /// What the address belongs to, if to a broker at all, breaks the protocol.
+    #[error("{0}")]
+    Protocol(&'static str),
+    /// In the broker's words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("there is no topic `{name}`{reason}")]
+    NoTopic { name: String, reason: String },
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Amqp(#[from] amqprs::error::Error),
+}
+
 /// A connection to a broker.
 pub enum Publisher {
     Amqp(Amqp),
@@ -33,7 +55,7 @@ pub enum Publisher {
 impl Publisher {
     /// # Errors
     /// Why there is no connection.
-    pub async fn connect(spec: &PublishSpec) -> Result<Self, String> {
+    pub async fn connect(spec: &PublishSpec) -> Result<Self, PublishError> {
         let connecting = async {
             match spec {
                 PublishSpec::Amqp { broker, exchange } => {
@@ -45,7 +67,7 @@ impl Publisher {
                 PublishSpec::Nats { servers } => Nats::open(servers).await.map(Self::Nats),
             }
         };
-        tokio::time::timeout(PATIENCE, connecting).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(PATIENCE, connecting).await.unwrap_or(Err(PublishError::TooLate))
     }
 
     /// Returns when the broker has all of them but those that are longer than it takes: how many these are. After an error nobody
@@ -53,7 +75,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Why it does not.
-    pub async fn publish(&mut self, messages: Vec<PublishMessage>) -> Result<usize, String> {
+    pub async fn publish(&mut self, messages: Vec<PublishMessage>) -> Result<usize, PublishError> {
         let publishing = async {
             match self {
                 Self::Amqp(amqp) => amqp.publish(messages).await.map(|()| 0),
@@ -61,10 +83,6 @@ impl Publisher {
                 Self::Nats(nats) => nats.publish(&messages).await,
             }
         };
-        tokio::time::timeout(PATIENCE, publishing).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(PATIENCE, publishing).await.unwrap_or(Err(PublishError::TooLate))
     }
-}
-
-fn late() -> String {
-    format!("no answer within {} s", PATIENCE.as_secs())
 }

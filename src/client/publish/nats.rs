@@ -1,16 +1,19 @@
 //! Messages to NATS. Its protocol is lines of text, of which a publisher needs five: the crate async-nats would bring some forty others.
 
+use std::io;
+
 use pingora::tls::{ServerName, TlsConnector};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::super::tls;
-use super::PublishMessage;
+use super::{PublishError, PublishMessage};
 use crate::endpoint::NatsServer;
 
 /// A line of the server: INFO is its longest.
 const LONGEST_LINE: u64 = 64 * 1024;
+const NO_NATS: PublishError = PublishError::Protocol("what answers does not greet as NATS");
 
 /// Plain or with TLS.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -25,8 +28,8 @@ pub struct Nats {
 
 impl Nats {
     /// The first server that lets us in.
-    pub(super) async fn open(servers: &[NatsServer]) -> Result<Self, String> {
-        let mut why = "there is no server".to_owned();
+    pub(super) async fn open(servers: &[NatsServer]) -> Result<Self, PublishError> {
+        let mut why = PublishError::Protocol("there is no server");
         for server in servers {
             match Self::greet(server).await {
                 Ok(nats) => return Ok(nats),
@@ -36,18 +39,18 @@ impl Nats {
         Err(why)
     }
 
-    async fn greet(server: &NatsServer) -> Result<Self, String> {
-        let stream = TcpStream::connect((&*server.host, server.port)).await.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    async fn greet(server: &NatsServer) -> Result<Self, PublishError> {
+        let stream = TcpStream::connect((&*server.host, server.port)).await?;
+        stream.set_nodelay(true)?;
         let mut nats = Self { stream: BufReader::new(Box::new(stream)), largest: 0 };
         let greeting = nats.line().await?;
-        let info = greeting.strip_prefix("INFO ").ok_or("what answers does not greet as NATS")?;
-        let info: serde_json::Value = serde_json::from_str(info).map_err(|error| error.to_string())?;
+        let info = greeting.strip_prefix("INFO ").ok_or(NO_NATS)?;
+        let info: serde_json::Value = serde_json::from_str(info).map_err(|_| NO_NATS)?;
         let tls = server.tls || info["tls_required"] == true;
         if tls {
             if info["tls_required"] != true && info["tls_available"] != true {
                 // The password does not go out in the clear instead.
-                return Err("the server offers no TLS".to_owned());
+                return Err(PublishError::Protocol("the server offers no TLS"));
             }
             nats = nats.encrypted(&server.host).await?;
         }
@@ -65,19 +68,19 @@ impl Nats {
         Ok(nats)
     }
 
-    async fn encrypted(self, host: &str) -> Result<Self, String> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+    async fn encrypted(self, host: &str) -> Result<Self, PublishError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         if !self.stream.buffer().is_empty() {
             // It would count as said with TLS.
-            return Err("the server says more than its greeting before TLS".to_owned());
+            return Err(PublishError::Protocol("the server says more than its greeting before TLS"));
         }
         let handshake = TlsConnector::from(tls::usual()).connect(name, self.stream.into_inner());
-        let stream = handshake.await.map_err(|error| error.to_string())?;
+        let stream = handshake.await?;
         Ok(Self { stream: BufReader::new(Box::new(stream)), largest: self.largest })
     }
 
     /// How many it has left out, because the server takes none that long.
-    pub(super) async fn publish(&mut self, messages: &[PublishMessage]) -> Result<usize, String> {
+    pub(super) async fn publish(&mut self, messages: &[PublishMessage]) -> Result<usize, PublishError> {
         let (mut bytes, mut left_out) = (Vec::new(), 0);
         for message in messages {
             if message.body.len() as u64 > self.largest {
@@ -96,35 +99,31 @@ impl Nats {
     }
 
     /// The server answers in order: with this answer it has everything before.
-    async fn answered(&mut self) -> Result<(), String> {
+    async fn answered(&mut self) -> Result<(), PublishError> {
         loop {
             let line = self.line().await?;
             match line.split(' ').next().unwrap_or_default() {
                 "PONG" => return Ok(()),
                 "PING" => self.write(b"PONG\r\n").await?,
-                "-ERR" => return Err(line),
+                "-ERR" => return Err(PublishError::Refused(line)),
                 // +OK, and INFO about other servers.
                 _ => {}
             }
         }
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), PublishError> {
         let stream = self.stream.get_mut();
-        let written = async {
-            stream.write_all(bytes).await?;
-            // TLS keeps what the socket did not take.
-            stream.flush().await
-        };
-        written.await.map_err(|error| error.to_string())
+        stream.write_all(bytes).await?;
+        // TLS keeps what the socket did not take.
+        Ok(stream.flush().await?)
     }
 
-    async fn line(&mut self) -> Result<String, String> {
+    async fn line(&mut self) -> Result<String, PublishError> {
         let mut line = Vec::new();
-        let read = (&mut self.stream).take(LONGEST_LINE).read_until(b'\n', &mut line).await;
-        read.map_err(|error| error.to_string())?;
+        (&mut self.stream).take(LONGEST_LINE).read_until(b'\n', &mut line).await?;
         if line.pop() != Some(b'\n') {
-            return Err("the connection ended".to_owned());
+            return Err(PublishError::Ended);
         }
         Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
@@ -165,7 +164,8 @@ mod tests {
         });
         let at =
             NatsServer { host: "127.0.0.1".into(), port, tls: true, user: "a".into(), password: Password("b".into()) };
-        assert_eq!(Nats::open(&[at]).await.err().as_deref(), Some("the server offers no TLS"));
+        let refused = Nats::open(&[at]).await.err().map(|error| error.to_string());
+        assert_eq!(refused.as_deref(), Some("the server offers no TLS"));
         assert_eq!(served.await.expect("no panic").expect("an end"), b"");
     }
 
@@ -178,9 +178,10 @@ mod tests {
             NatsServer { host: "127.0.0.1".into(), port, tls: false, user: "".into(), password: Password("".into()) };
         let mut nats = Nats::open(&[at]).await.expect("a connection");
         let message = |length| PublishMessage { key: "k".to_owned(), body: vec![b'x'; length] };
-        assert_eq!(nats.publish(&[message(64), message(65), message(1)]).await, Ok(1));
-        assert_eq!(nats.publish(&[message(65)]).await, Ok(1));
-        assert_eq!(nats.publish(&[message(2)]).await, Ok(0));
+        for (lengths, left_out) in [(&[64, 65, 1][..], 1), (&[65], 1), (&[2], 0)] {
+            let messages: Vec<_> = lengths.iter().copied().map(message).collect();
+            assert_eq!(nats.publish(&messages).await.expect("a server that works"), left_out);
+        }
         drop(nats);
         assert_eq!(served.await.expect("no panic"), [64, 1, 2]);
     }

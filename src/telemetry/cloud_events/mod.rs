@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::metrics::Meters;
 use super::record::ExchangeRecord;
 use super::worker::ends_within;
-use crate::client::{PublishMessage, Publisher};
+use crate::client::{PublishError, PublishMessage, Publisher};
 use crate::compile::EventsSettings;
 use crate::migration::BUCKETS;
 use queue::{Queue, Waiting};
@@ -156,7 +156,7 @@ async fn run(settings: &EventsSettings, queue: &Queue, metrics: &Meters, source:
             Err(why) => {
                 publisher = None;
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(why, "events are not delivered");
+                    tracing::warn!(%why, "events are not delivered");
                 }
                 if queue.is_closing() {
                     metrics.edge().cloud_events(0, queue.give_up());
@@ -174,7 +174,7 @@ async fn deliver(
     settings: &EventsSettings,
     batch: Vec<Waiting>,
     source: &str,
-) -> Result<usize, String> {
+) -> Result<usize, PublishError> {
     let publisher = match publisher {
         Some(publisher) => publisher,
         None => publisher.insert(Publisher::connect(&settings.to).await?),
