@@ -143,10 +143,10 @@ fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
             let file = file.display();
             let secrets = left_open(&text, as_shell).into_iter();
             let command = if as_shell {
-                let secrets = secrets.map(|name| format!("_{name}=SECRET ")).collect::<String>();
+                let secrets = secrets.map(|name| format!("_{name}=SECRET ")).collect::<Vec<_>>().concat();
                 format!("{secrets}base=http://HOST:PORT sh {file}")
             } else {
-                let secrets = secrets.map(|name| format!(" --variable {name}=SECRET")).collect::<String>();
+                let secrets = secrets.map(|name| format!(" --variable {name}=SECRET")).collect::<Vec<_>>().concat();
                 format!("hurl --test --variable base=http://HOST:PORT{secrets} {file}")
             };
             term::say(&format!("wrote {file}; run it with `{command}`"));

@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn in_a_long_text_a_fault_between_two_that_vary_is_a_part_of_its_own() {
-        let words: String = (0..400).map(|word| format!("word{word} and ")).collect();
+        let words = (0..400).map(|word| format!("word{word} and ")).collect::<Vec<_>>().concat();
         let text = |nonce: &str, price: u8, time: &str| format!("n={nonce}; {words}price {price} {words}at {time}.");
         let noise = parts(&text("a1b2", 10, "10:00"), &text("c3d4", 10, "10:01")).hunks;
         let fault = parts(&text("a1b2", 10, "10:00"), &text("c3d4", 99, "10:01")).hunks;

@@ -79,7 +79,7 @@ impl Topic {
             deadline: Some(RETRY_WITHIN),
         };
         let builder = ClientBuilder::new(brokers).client_id("multilith").backoff_config(backoff);
-        let client = builder.max_message_size(LONGEST_ANSWER).build().await.map_err(refused)?;
+        let client = builder.max_message_size(LONGEST_ANSWER).build().await.map_err(|error| refused(&error))?;
         let mut partitions = partitions(&client, &name).await?;
         if partitions.is_empty() {
             // To ask for it by its name makes it, where the cluster is set so.
@@ -96,13 +96,13 @@ impl Topic {
     async fn produce(&self, at: usize, batch: Vec<Record>) -> Result<usize, PublishError> {
         let Partition { number, leader } = &self.partitions[at];
         let open = || self.client.partition_client(&self.name, *number, UnknownTopicHandling::Error);
-        let leader = leader.get_or_try_init(open).await.map_err(refused)?;
-        produce(leader, batch).await.map_err(refused)
+        let leader = leader.get_or_try_init(open).await.map_err(|error| refused(&error))?;
+        produce(leader, batch).await.map_err(|error| refused(&error))
     }
 }
 
 async fn partitions(client: &Client, topic: &str) -> Result<Vec<Partition>, PublishError> {
-    let topics = client.list_topics().await.map_err(refused)?;
+    let topics = client.list_topics().await.map_err(|error| refused(&error))?;
     let numbers = topics.into_iter().find(|found| found.name == topic).map(|found| found.partitions);
     let partition = |number| Partition { number, leader: OnceCell::new() };
     Ok(numbers.into_iter().flatten().map(partition).collect())
@@ -161,8 +161,8 @@ fn murmur2(bytes: &[u8]) -> u32 {
     hash ^ hash >> 15
 }
 
-fn refused(error: Error) -> PublishError {
-    PublishError::Refused(why(&error))
+fn refused(error: &Error) -> PublishError {
+    PublishError::Refused(why(error))
 }
 
 /// Few words for the log: the library shows all of the request.
