@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::gaps;
 use super::json::Json;
 use super::place::{Step, below, name};
 use super::redact::{REDACTED, Secrets};
@@ -276,7 +277,7 @@ impl<'r> Findings<'r> {
         {
             return;
         }
-        let parts = token::parts(control, candidate);
+        let parts = gaps::parts(control, candidate);
         let mut examples = Vec::new();
         if !self.silent && self.rules.examples() != Examples::Off {
             let known = self.list.iter().find(|known| known.field == field);
@@ -431,12 +432,12 @@ impl<'r> Findings<'r> {
 /// Two texts without their secrets, and where they differ.
 struct Clean {
     texts: [String; 2],
-    parts: token::Parts,
+    parts: gaps::Parts,
 }
 
 impl Clean {
     fn of(texts: [String; 2]) -> Self {
-        let parts = token::parts(&texts[0], &texts[1]);
+        let parts = gaps::parts(&texts[0], &texts[1]);
         Self { texts, parts }
     }
 

@@ -121,7 +121,7 @@ const fn widened(classes: u16) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::parts;
+    use super::super::gaps::parts;
     use super::*;
 
     #[test]

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::difference::{Kind, SURROUNDINGS};
+use super::gaps::segments;
 use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts, status_word};
-use super::token::segments;
 
 /// Columns of a terminal.
 pub(super) const WIDTH: usize = 80;

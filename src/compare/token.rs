@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::gaps::gaps;
-
 /// Classes of what stands in a differing part; a part may hold several.
 pub(super) mod class {
     pub(crate) const SPACE: u16 = 1;
@@ -22,9 +20,6 @@ pub(super) mod class {
     /// Lists, bytes and secrets that are compared as a whole.
     pub(crate) const WHOLE: u16 = 1 << 10;
 }
-
-/// Shorter texts that are neither letters nor digits say nothing.
-const INFORMATIVE: usize = 8;
 
 /// The least length of a run of base64 that is taken for one token.
 const LONG_RUN: usize = 12;
@@ -48,16 +43,6 @@ impl Hunk {
 pub(super) struct Token<'a> {
     pub(super) text: &'a str,
     pub(super) class: u16,
-}
-
-/// How two texts differ.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Parts {
-    pub(super) hunks: Vec<Hunk>,
-    /// Whether what is the same in both holds information.
-    pub(super) rest: bool,
-    /// Where each of these begins: a byte of both texts.
-    pub(super) places: Vec<[usize; 2]>,
 }
 
 /// The tokens of a text; joined they are the text.
@@ -188,46 +173,6 @@ fn time(bytes: &[u8]) -> Option<usize> {
     (at > 0 && bytes.get(at).is_none_or(|byte| !byte.is_ascii_alphanumeric())).then_some(at)
 }
 
-/// Where two texts differ.
-pub(super) fn parts(control: &str, candidate: &str) -> Parts {
-    let gaps = gaps(control, candidate);
-    let starts = gaps.iter().map(|gap| gap.from[0]).chain([control.len()]);
-    let ends = [0].into_iter().chain(gaps.iter().map(|gap| gap.to[0]));
-    let same = || ends.clone().zip(starts.clone()).filter_map(|(from, to)| control.get(from..to));
-    Parts {
-        rest: same().map(str::len).sum::<usize>() >= INFORMATIVE
-            || same().any(|text| text.contains(char::is_alphanumeric)),
-        hunks: gaps.iter().map(|gap| gap.hunk).collect(),
-        places: gaps.iter().map(|gap| gap.from).collect(),
-    }
-}
-
-/// A part of two texts: of both sides the same, or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment<'a> {
-    pub(super) sides: [&'a str; 2],
-    pub(super) same: bool,
-}
-
-/// Two texts as what is the same in both and what is not, in turn.
-pub(super) fn segments<'a>(control: &'a str, candidate: &'a str) -> Vec<Segment<'a>> {
-    let mut out = Vec::new();
-    let mut at = [0, 0];
-    let mut add = |from: [usize; 2], to: [usize; 2], same| {
-        let sides = [control.get(from[0]..to[0]), candidate.get(from[1]..to[1])].map(Option::unwrap_or_default);
-        if sides != ["", ""] {
-            out.push(Segment { sides, same });
-        }
-    };
-    for gap in gaps(control, candidate) {
-        add(at, gap.from, true);
-        add(gap.from, gap.to, false);
-        at = gap.to;
-    }
-    add(at, [control.len(), candidate.len()], true);
-    out
-}
-
 /// What surrounds a byte of a text: a number of characters on each side, cut at the borders of tokens.
 pub(super) fn surroundings(text: &str, at: usize, characters: usize) -> String {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
@@ -320,30 +265,6 @@ mod tests {
             assert_eq!(classes(text), expected, "{text}");
             assert_eq!(tokens(text).iter().map(|token| token.text).collect::<String>(), text);
         }
-    }
-
-    #[test]
-    fn the_same_noise_has_the_same_place_and_a_fault_another() {
-        let noise = parts("nonce=a1b2c3; price 10 EUR", "nonce=d4e5f6; price 10 EUR");
-        let again = parts("nonce=999999; price 10 EUR", "nonce=d4e5f6; price 10 EUR");
-        let both = parts("nonce=a1b2c3; price 10 EUR", "nonce=d4e5f6; price 99 EUR");
-        assert_eq!((noise.hunks.len(), both.hunks.len()), (1, 2));
-        assert_eq!(noise.hunks[0], both.hunks[0]);
-        assert_eq!((noise.hunks[0].before, noise.hunks[0].behind), (again.hunks[0].before, again.hunks[0].behind));
-        assert!(both.rest && !parts("10", "11").rest && !parts("- 10", "- 11").rest);
-        assert_eq!(parts("john smith", "mary jones").hunks.len(), 1);
-    }
-
-    #[test]
-    fn places_and_segments_say_where_two_texts_differ() {
-        let (a, b) = ("n=a1b2; price 10 EUR", "n=c3; price 9900 EUR");
-        assert_eq!(parts(a, b).places, [[2, 2], [14, 12]]);
-        let found = segments(a, b);
-        for (side, whole) in [a, b].into_iter().enumerate() {
-            assert_eq!(found.iter().map(|segment| segment.sides[side]).collect::<String>(), whole);
-        }
-        assert_eq!(found.iter().filter(|segment| !segment.same).count(), 2);
-        assert_eq!(segments("a", "a"), [Segment { sides: ["a", "a"], same: true }]);
     }
 
     #[test]

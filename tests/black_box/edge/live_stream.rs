@@ -2,7 +2,7 @@
 
 use crate::harness::{Edge, Origin, Process, Reply, eventually};
 
-const CANARY: &str = "[routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"100%\"\n\
+const CANARY: &str = "[routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"100%\"\nbreaker = { failures = 1000000 }\n\
                       [routes.idle]\npath = \"/idle\"\nstage = \"monolith\"\n";
 
 /// A proxy before a service that answers 500, and the verb on it.
