@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::admin_client::AdminClient;
 use super::{Exit, term};
+use crate::inventory::NOT_SURE_YET;
 
 pub fn next(client: &AdminClient, json: bool) -> Exit {
     match client.get::<Value>("/api/v1/next") {
@@ -49,7 +50,7 @@ fn told(steps: &Value) -> String {
         text.push('\n');
     }
     if text.is_empty() {
-        return "nothing to take yet: no endpoint is known that a service could take\n".to_owned();
+        return format!("nothing to take yet: no endpoint is known that a service could take\n{NOT_SURE_YET}\n");
     }
     text.trim_end().to_owned() + "\n"
 }

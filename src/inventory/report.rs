@@ -8,6 +8,10 @@ use super::list::{LEAST, Listed, ListedParameter};
 use super::tree::Tree;
 use super::values::Values;
 
+/// Why an endpoint that was asked for is not listed.
+pub const NOT_SURE_YET: &str =
+    "an endpoint is listed once three answers went to two clients or more; behind a balancer, set `[server] trusted`";
+
 /// The inventory as `GET /api/v1/inventory` and `inventory --json` give it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InventoryReport {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::table::{Column, Table};
-use crate::inventory::InventoryReport;
+use crate::inventory::{InventoryReport, NOT_SURE_YET};
 
 pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
@@ -15,8 +15,12 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
         _ => format!("; {count} have a route ({:.1} % of requests)", share(requests, report.requests)),
     };
     let mut text = format!(
-        "{} endpoints, learned from {} requests{since}{with_routes}\n\n",
-        report.endpoints.len(),
+        "{}, learned from {} requests{since}{with_routes}\n\n",
+        if report.endpoints.len() == 1 {
+            "1 endpoint".to_owned()
+        } else {
+            format!("{} endpoints", report.endpoints.len())
+        },
         grouped(report.requests),
     );
     let mut table = Table::new([
@@ -45,7 +49,11 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
             why.join(", "),
         ]);
     }
-    text.push_str(&table.text(width));
+    if !report.endpoints.is_empty() {
+        text.push_str(&table.text(width));
+    } else if report.requests > 0 {
+        let _ = writeln!(text, "{NOT_SURE_YET}");
+    }
     if report.unknown.requests > 0 {
         let _ = writeln!(
             text,
