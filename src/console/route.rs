@@ -27,6 +27,12 @@ use crate::reload::{RequestedMove, in_words};
 const STEPS: usize = 60;
 const STEP: Duration = Duration::from_secs(60);
 const SHORTEST_STEP: Duration = Duration::from_secs(5);
+/// Where no gate judges: how much more a service may fail.
+const NO_WORSE: f64 = 0.005;
+/// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
+const ENOUGH: u64 = 600;
+/// Differing answers that a person may pass over.
+const AGREEMENT: f64 = 0.001;
 
 /// The page of a route; `None`: there is none of that name.
 pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Option<&str>) -> Option<Markup> {
@@ -167,7 +173,7 @@ fn promote(row: &RouteStatus, name: &str) -> String {
 pub fn sure(row: &RouteStatus) -> bool {
     match &row.gate {
         Some(gate) if gate.state != "off" => gate.verdict == "advance" || gate.state == "waiting",
-        _ => row.stage != "shadow" || row.mismatch_rate.is_some_and(|rate| rate <= 0.001),
+        _ => row.stage != "shadow" || row.mismatch_rate.is_some_and(|rate| rate <= AGREEMENT),
     }
 }
 
@@ -255,25 +261,32 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
     let shown = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), percent);
     if row.stage == "shadow" {
         list.push(match row.mismatch_rate {
-            Some(rate) if rate <= 0.001 => ("good", "✓", "Answers agree", format!("{} differ", percent(rate))),
+            Some(rate) if rate <= AGREEMENT => ("good", "✓", "Answers agree", format!("{} differ", percent(rate))),
             Some(rate) => ("bad", "✕", "Answers agree", format!("{} differ", percent(rate))),
             None => ("warn", "!", "Answers agree", "nothing was compared yet".to_owned()),
         });
         return list;
     }
     if requests > 0 {
-        let worse = rate("service").unwrap_or(0.0) > rate("monolith").unwrap_or(0.0) + 0.005;
-        let (class, mark) = if worse { ("bad", "✕") } else { ("good", "✓") };
+        let (fine, yet) = enough(requests);
+        let worse = rate("service").unwrap_or(0.0) > rate("monolith").unwrap_or(0.0) + NO_WORSE;
+        let (class, mark) = if worse { ("bad", "✕") } else { fine };
         list.push((
             class,
             mark,
             "Answers without failures",
-            format!("{} of {} against {}", shown(rate("service")), count(requests), shown(rate("monolith"))),
+            format!("{} of {} against {}{yet}", shown(rate("service")), count(requests), shown(rate("monolith"))),
         ));
         if let (Some(service), Some(monolith)) = (row.p99_seconds.get("service"), row.p99_seconds.get("monolith")) {
-            let (class, mark) = if *service > monolith * 1.2 { ("warn", "!") } else { ("good", "✓") };
+            let (class, mark) = if *service > monolith * 1.2 { ("warn", "!") } else { fine };
             list.push((class, mark, "As fast", format!("p99 {} against {}", seconds(*service), seconds(*monolith))));
         }
+    }
+    if row.stage == "canary"
+        && let Some(rate) = row.mismatch_rate
+    {
+        let (class, mark) = if rate <= AGREEMENT { ("good", "✓") } else { ("bad", "✕") };
+        list.push((class, mark, "Answers agree", format!("{} differ", percent(rate))));
     }
     if row.stage == "migrated" {
         let asked = row.totals.requests.get("monolith").copied().unwrap_or(0);
@@ -281,6 +294,14 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
         list.push((class, mark, "The monolith is not asked", format!("{} times since the start", count(asked))));
     }
     list
+}
+
+/// The mark of what nothing speaks against, and how many requests are wanting before something could: few say nothing.
+fn enough(requests: u64) -> ((&'static str, &'static str), String) {
+    match ENOUGH.saturating_sub(requests) {
+        0 => (("good", "✓"), String::new()),
+        more => (("dim", "·"), format!("; {} more to say so", count(more))),
+    }
 }
 
 /// The button at the end of the list, or the way around it.
@@ -383,5 +404,17 @@ pub fn none(frame: &Layout<'_>, name: &str) -> Markup {
             p { "The file in force has no route " code { (plain(name)) } ". It may have been renamed or removed." }
             p { a.btn href={ (frame.root) "./" } { "To the board" } }
         } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_good_answers_earn_no_tick() {
+        assert_eq!(enough(3), (("dim", "·"), "; 597 more to say so".to_owned()));
+        assert_eq!(enough(599), (("dim", "·"), "; 1 more to say so".to_owned()));
+        assert_eq!(enough(600), (("good", "✓"), String::new()));
     }
 }
