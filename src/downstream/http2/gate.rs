@@ -22,20 +22,16 @@ use crate::client::Outbox;
 use crate::guard::http2::{Bounds, Frame, FrameKind, HeadReader, TrailerReader, hpack};
 use crate::telemetry::Meters;
 
-const FRAME_HEAD: usize = 9;
 /// The longest payload that the library has allowed the client.
 const LONGEST_FRAME: u32 = 16_384;
 /// What HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: u32 = 24;
 
-const HEADERS: u8 = 1;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
 /// `GET /` over plain HTTP, of no authority: three indices of the static table.
-const STAND_IN: &[u8] = &[0x82, 0x86, 0x84];
+pub(super) const STAND_IN: &[u8] = &[0x82, 0x86, 0x84];
 /// Index 0 means nothing: the library ends the connection.
 const NOT_HPACK: &[u8] = &[0x80];
 
@@ -102,7 +98,7 @@ struct Block {
 /// A frame of HEADERS with at most a priority and [`STAND_IN`].
 #[derive(Debug, Default)]
 struct StandIn {
-    bytes: [u8; FRAME_HEAD + 5 + STAND_IN.len()],
+    bytes: [u8; Frame::HEAD + 5 + STAND_IN.len()],
     /// Those that were handed on, and how many there are.
     at: usize,
     length: usize,
@@ -145,7 +141,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
             let through = self.left.min(bytes.len() - at);
             at += through;
             self.left -= through;
-            let Some(head) = bytes[at..].first_chunk::<FRAME_HEAD>() else { return at };
+            let Some(head) = bytes[at..].first_chunk() else { return at };
             let frame = Frame::of(*head);
             if !self.broken && (frame.kind == FrameKind::Headers || self.block.is_some()) {
                 return at;
@@ -153,7 +149,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
             if !self.meter.received(frame) {
                 return at;
             }
-            at += FRAME_HEAD;
+            at += Frame::HEAD;
             self.left = frame.length as usize;
         }
     }
@@ -173,8 +169,8 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
         } else if !fits {
             return Some(self.breaks());
         }
-        let end = FRAME_HEAD + frame.length as usize;
-        let Some(payload) = bytes.get(FRAME_HEAD..end) else {
+        let end = Frame::HEAD + frame.length as usize;
+        let Some(payload) = bytes.get(Frame::HEAD..end) else {
             self.shared.traffic.block_begins();
             return None;
         };
@@ -222,7 +218,7 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
             let mut reader = HeadReader::new(self.head);
             self.decoder.decode(fragments, |name, value| reader.field(name, value)).map(|()| {
                 size = reader.size();
-                if !heads.head(stream, reader.finish(flags & END_STREAM != 0)) {
+                if !heads.head(stream, reader.finish(flags & Frame::END_STREAM != 0)) {
                     self.shared.traffic.flood();
                 }
                 STAND_IN
@@ -241,16 +237,16 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
         }
         self.shared.traffic.block_ends();
         self.broken |= read.is_err();
-        self.give(stream, END_HEADERS | flags & END_STREAM, priority, read.unwrap_or(NOT_HPACK));
+        self.give(stream, Frame::END_HEADERS | flags & Frame::END_STREAM, priority, read.unwrap_or(NOT_HPACK));
     }
 
     /// Puts a frame of HEADERS in the library's way.
     fn give(&mut self, stream: u32, flags: u8, priority: Option<[u8; 5]>, block: &[u8]) {
         let priority = priority.as_ref().map_or(&[][..], |priority| &priority[..]);
-        let length = u8::try_from(block.len() + priority.len()).expect("a stand-in is short");
         let flags = flags | if priority.is_empty() { 0 } else { PRIORITY };
         self.stand_in = StandIn::default();
-        for part in [&[0, 0, length, HEADERS, flags][..], &stream.to_be_bytes(), priority, block] {
+        let head = Frame::head(FrameKind::Headers, flags, stream, block.len() + priority.len());
+        for part in [&head[..], priority, block] {
             let end = self.stand_in.length + part.len();
             self.stand_in.bytes[self.stand_in.length..end].copy_from_slice(part);
             self.stand_in.length = end;

@@ -9,13 +9,8 @@ use super::heads::Heads;
 use crate::guard::http2::hpack::Encoder;
 use crate::guard::http2::{Frame, FrameKind};
 
-const FRAME_HEAD: usize = 9;
 /// The longest payload that every client takes (RFC 9113, 6.5.2).
 const LONGEST: usize = 16_384;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
 /// The status of a block that nobody has given: only a client that has reset the stream can see it.
 const NONE: u16 = 500;
 
@@ -61,9 +56,9 @@ impl OutgoingFrames {
             let through = self.left.min(bytes.len() - at);
             at += through;
             self.left -= through;
-            let Some(head) = bytes[at..].first_chunk::<FRAME_HEAD>() else { break };
+            let Some(head) = bytes[at..].first_chunk() else { break };
             let frame = Frame::of(*head);
-            let (begin, length) = (at + FRAME_HEAD, frame.length as usize);
+            let (begin, length) = (at + Frame::HEAD, frame.length as usize);
             if frame.kind != FrameKind::Headers {
                 at = begin;
                 self.left = length;
@@ -82,38 +77,35 @@ impl OutgoingFrames {
     fn put_block(&mut self, frame: Frame, stand_in: &[u8], heads: &Mutex<Heads>, out: &mut Vec<u8>) {
         let block = heads.lock().take_outgoing(frame.stream);
         let start = out.len();
-        let ends = frame.flags & END_STREAM;
-        out.extend_from_slice(&head(0, HEADERS, ends | END_HEADERS, frame.stream));
+        let ends = frame.flags & Frame::END_STREAM;
+        out.extend_from_slice(&Frame::head(FrameKind::Headers, ends | Frame::END_HEADERS, frame.stream, 0));
         // The sizes that the client allows its table are the library's to know.
         self.encoder.take_sizes(stand_in, out);
         match block {
             Some(block) => block.write(&mut self.encoder, out),
             None => self.encoder.status(NONE, out),
         }
-        let length = out.len() - start - FRAME_HEAD;
+        let length = out.len() - start - Frame::HEAD;
         if length <= LONGEST {
-            out[start..start + FRAME_HEAD].copy_from_slice(&head(length, HEADERS, ends | END_HEADERS, frame.stream));
+            out[start..start + Frame::HEAD].copy_from_slice(&Frame::head(
+                FrameKind::Headers,
+                ends | Frame::END_HEADERS,
+                frame.stream,
+                length,
+            ));
             return;
         }
-        let block = out.split_off(start + FRAME_HEAD);
+        let block = out.split_off(start + Frame::HEAD);
         out.truncate(start);
-        let mut kind = HEADERS;
+        let (mut kind, mut flags) = (FrameKind::Headers, ends);
         let mut fragments = block.chunks(LONGEST).peekable();
         while let Some(fragment) = fragments.next() {
-            let flags =
-                if kind == HEADERS { ends } else { 0 } | if fragments.peek().is_none() { END_HEADERS } else { 0 };
-            out.extend_from_slice(&head(fragment.len(), kind, flags, frame.stream));
+            flags |= if fragments.peek().is_none() { Frame::END_HEADERS } else { 0 };
+            out.extend_from_slice(&Frame::head(kind, flags, frame.stream, fragment.len()));
             out.extend_from_slice(fragment);
-            kind = CONTINUATION;
+            (kind, flags) = (FrameKind::Continuation, 0);
         }
     }
-}
-
-/// The head of a frame.
-fn head(length: usize, kind: u8, flags: u8, stream: u32) -> [u8; FRAME_HEAD] {
-    let [_, high, middle, low] = u32::try_from(length).expect("a frame is short").to_be_bytes();
-    let [first, second, third, fourth] = stream.to_be_bytes();
-    [high, middle, low, kind, flags, first, second, third, fourth]
 }
 
 #[cfg(test)]
@@ -125,16 +117,17 @@ mod tests {
 
     #[test]
     fn frames_are_the_same_however_their_bytes_are_cut() {
-        let frame =
-            |kind, flags, stream, payload: &[u8]| [&head(payload.len(), kind, flags, stream)[..], payload].concat();
+        let frame = |kind, flags, stream, payload: &[u8]| {
+            [&Frame::head(kind, flags, stream, payload.len())[..], payload].concat()
+        };
         let bytes = [
-            frame(4, 0, 0, &[]),
-            frame(HEADERS, END_HEADERS, 1, &[0x20, 0x3f, 0xe1, 0x1f, 0x88]),
-            frame(0, 0, 1, b"hello"),
-            frame(HEADERS, END_HEADERS | END_STREAM, 1, &[]),
-            frame(HEADERS, END_HEADERS, 5, &[0x8d]),
-            frame(3, 0, 5, &[0; 4]),
-            frame(HEADERS, END_HEADERS | END_STREAM, 3, &[0x48, 3, b'2', b'9', b'9']),
+            frame(FrameKind::Settings, 0, 0, &[]),
+            frame(FrameKind::Headers, Frame::END_HEADERS, 1, &[0x20, 0x3f, 0xe1, 0x1f, 0x88]),
+            frame(FrameKind::Data, 0, 1, b"hello"),
+            frame(FrameKind::Headers, Frame::END_HEADERS | Frame::END_STREAM, 1, &[]),
+            frame(FrameKind::Headers, Frame::END_HEADERS, 5, &[0x8d]),
+            frame(FrameKind::Reset, 0, 5, &[0; 4]),
+            frame(FrameKind::Headers, Frame::END_HEADERS | Frame::END_STREAM, 3, &[0x48, 3, b'2', b'9', b'9']),
         ]
         .concat();
         let written = |size: usize| {
@@ -153,13 +146,23 @@ mod tests {
         };
         let field = |name: &[u8]| [&[0x40, 3][..], name, b"\x05value"].concat();
         let whole = [
-            frame(4, 0, 0, &[]),
-            frame(HEADERS, END_HEADERS, 1, &[&[0x20, 0x3f, 0xe1, 0x1f, 0x88], &field(b"x-a")[..]].concat()),
-            frame(0, 0, 1, b"hello"),
-            frame(HEADERS, END_HEADERS | END_STREAM, 1, &field(b"x-t")),
-            frame(HEADERS, END_HEADERS, 5, &[0x8e]),
-            frame(3, 0, 5, &[0; 4]),
-            frame(HEADERS, END_HEADERS | END_STREAM, 3, &[b"\x08\x03299", &field(b"x-b")[..]].concat()),
+            frame(FrameKind::Settings, 0, 0, &[]),
+            frame(
+                FrameKind::Headers,
+                Frame::END_HEADERS,
+                1,
+                &[&[0x20, 0x3f, 0xe1, 0x1f, 0x88], &field(b"x-a")[..]].concat(),
+            ),
+            frame(FrameKind::Data, 0, 1, b"hello"),
+            frame(FrameKind::Headers, Frame::END_HEADERS | Frame::END_STREAM, 1, &field(b"x-t")),
+            frame(FrameKind::Headers, Frame::END_HEADERS, 5, &[0x8e]),
+            frame(FrameKind::Reset, 0, 5, &[0; 4]),
+            frame(
+                FrameKind::Headers,
+                Frame::END_HEADERS | Frame::END_STREAM,
+                3,
+                &[b"\x08\x03299", &field(b"x-b")[..]].concat(),
+            ),
         ]
         .concat();
         for size in 1..=bytes.len() {

@@ -82,7 +82,7 @@ async fn a_list_that_is_too_long_is_answered_by_the_library_itself() {
 
 #[tokio::test]
 async fn the_library_takes_the_stand_ins() {
-    let head = frame(HEADERS, END_HEADERS, 1, &[0x82, 0x86, 0x84, 0x01, 0x01, b'a']);
+    let head = frame(HEADERS, END_HEADERS, 1, super::super::gate::STAND_IN);
     let (accepted, seen) = alone(
         [head, frame(DATA, 0, 1, b"x"), frame(HEADERS, END_HEADERS | END_STREAM, 1, &[])].concat(),
         Builder::new(),

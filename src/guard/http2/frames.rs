@@ -7,23 +7,22 @@ const HEAD: u8 = 9;
 const OF_RESET: u8 = HEAD + 4;
 const OF_GOAWAY: u8 = HEAD + 8;
 
-const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
 
 /// The types of frames (RFC 9113, 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum FrameKind {
-    Data,
-    Headers,
-    Priority,
-    Reset,
-    Settings,
-    PushPromise,
-    Ping,
-    GoAway,
-    WindowUpdate,
-    Continuation,
+    Data = 0,
+    Headers = 1,
+    Priority = 2,
+    Reset = 3,
+    Settings = 4,
+    PushPromise = 5,
+    Ping = 6,
+    GoAway = 7,
+    WindowUpdate = 8,
+    Continuation = 9,
     /// Browsers send some of these: frames of extensions have to be passed over.
     Unknown,
 }
@@ -60,8 +59,20 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// Bytes of a head.
+    pub const HEAD: usize = HEAD as usize;
+    pub const END_STREAM: u8 = 0x1;
+    pub const END_HEADERS: u8 = 0x4;
+
+    /// The head of a frame of this kind.
+    pub fn head(kind: FrameKind, flags: u8, stream: u32, length: usize) -> [u8; Self::HEAD] {
+        let [_, high, middle, low] = u32::try_from(length).expect("a frame is short").to_be_bytes();
+        let [first, second, third, fourth] = stream.to_be_bytes();
+        [high, middle, low, kind as u8, flags, first, second, third, fourth]
+    }
+
     /// Reads the head of a frame. Why a stream was reset stands behind it.
-    pub const fn of(head: [u8; 9]) -> Self {
+    pub const fn of(head: [u8; Self::HEAD]) -> Self {
         let [high, middle, low, kind, flags, first, second, third, fourth] = head;
         Self {
             kind: FrameKind::of(kind),
@@ -74,11 +85,11 @@ impl Frame {
 
     /// A header block ends with it.
     pub const fn ends_headers(self) -> bool {
-        self.flags & END_HEADERS != 0
+        self.flags & Self::END_HEADERS != 0
     }
 
     pub const fn ends_stream(self) -> bool {
-        matches!(self.kind, FrameKind::Data | FrameKind::Headers) && self.flags & END_STREAM != 0
+        matches!(self.kind, FrameKind::Data | FrameKind::Headers) && self.flags & Self::END_STREAM != 0
     }
 
     pub const fn acknowledges(self) -> bool {
@@ -91,7 +102,7 @@ impl Frame {
 
     const fn ends_block(self) -> bool {
         matches!(self.kind, FrameKind::Headers | FrameKind::PushPromise | FrameKind::Continuation)
-            && self.flags & END_HEADERS != 0
+            && self.flags & Self::END_HEADERS != 0
     }
 }
 
@@ -206,15 +217,15 @@ mod tests {
             (4, FrameKind::Settings, ACK, b""),
             (1, FrameKind::Headers, 0, b"\x82"),
             (9, FrameKind::Continuation, 0, b""),
-            (9, FrameKind::Continuation, END_HEADERS, b"\x86\x84"),
+            (9, FrameKind::Continuation, Frame::END_HEADERS, b"\x86\x84"),
             (0, FrameKind::Data, 0, &[7; 300]),
-            (0, FrameKind::Data, END_STREAM, b""),
+            (0, FrameKind::Data, Frame::END_STREAM, b""),
             (2, FrameKind::Priority, 0, b"\0\0\0\0\x10"),
             (3, FrameKind::Reset, 0, b"\0\0\0\x08"),
             // Not a length that a reset may have: the library will say so.
             (3, FrameKind::Reset, 0, b"\0\0\0\0\x08"),
             (3, FrameKind::Reset, 0, b""),
-            (5, FrameKind::PushPromise, END_HEADERS, b"\0\0\0\x02\x82"),
+            (5, FrameKind::PushPromise, Frame::END_HEADERS, b"\0\0\0\x02\x82"),
             (6, FrameKind::Ping, ACK, b"01234567"),
             (7, FrameKind::GoAway, 0, b"\0\0\0\x01\0\0\0\x08bye"),
             (7, FrameKind::GoAway, 0, b"\0\0\0\x01\0\0\0"),
@@ -255,15 +266,15 @@ mod tests {
         let mut frames = Frames::of_server();
         let mut bytes = frame(1, 0, b"\x82");
         bytes.extend(frame(9, 0, b""));
-        bytes.extend(frame(9, END_HEADERS, b"\x86\x84"));
+        bytes.extend(frame(9, Frame::END_HEADERS, b"\x86\x84"));
         for (place, byte) in bytes.iter().enumerate() {
             assert_eq!(frames.in_header_block(), place >= 9, "before byte {place}");
             frames.take(&[*byte], |_| {});
         }
         assert!(!frames.in_header_block());
-        frames.take(&frame(1, END_HEADERS, b"\x82"), |_| {});
+        frames.take(&frame(1, Frame::END_HEADERS, b"\x82"), |_| {});
         assert!(!frames.in_header_block());
-        frames.take(&frame(1, END_HEADERS, b"\x82\x86")[..10], |_| {});
+        frames.take(&frame(1, Frame::END_HEADERS, b"\x82\x86")[..10], |_| {});
         assert!(frames.in_header_block(), "a part of the block is missing");
     }
 

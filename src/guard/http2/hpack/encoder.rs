@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::decoder::number as read_number;
-use super::static_table::{STATIC, of_name, of_status};
+use super::static_table::{STATIC, is_of_one_response, of_name, of_status};
 use super::{OVERHEAD, TABLE};
 use crate::message::Name;
 
@@ -96,6 +96,7 @@ impl Encoder {
     /// Writes a field. Its name may be in any case.
     pub fn field(&mut self, known: Name, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         let size = name.len() + value.len() + OVERHEAD;
+        let index = of_name(known, name);
         let literal = match known {
             Name::SetCookie | Name::Authorization | Name::Cookie => SECRET,
             Name::Age
@@ -105,7 +106,7 @@ impl Encoder {
             | Name::Traceparent
             | Name::Tracestate
             | Name::XRequestId => PASSES,
-            Name::Other if is_of_one_response(name) => PASSES,
+            Name::Other if index.is_some_and(is_of_one_response) => PASSES,
             // One field does not push all others out.
             _ if size > self.most / 4 * 3 => PASSES,
             _ => {
@@ -117,7 +118,7 @@ impl Encoder {
                 ENTERS
             }
         };
-        if let Some(index) = of_name(known, name) {
+        if let Some(index) = index {
             number(out, literal, index);
         } else {
             out.push(literal.0);
@@ -163,16 +164,6 @@ impl Encoder {
             self.left = self.left.wrapping_add(1);
         }
     }
-}
-
-/// Names whose values say something about one response alone: nobody asks for them again.
-fn is_of_one_response(name: &[u8]) -> bool {
-    let others: &[&str] = match name.len() {
-        4 => &["etag"],
-        13 => &["last-modified", "content-range"],
-        _ => &[],
-    };
-    others.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 /// The first of the two places of a field.

@@ -121,6 +121,11 @@ pub(super) fn of_name(known: Name, name: &[u8]) -> Option<usize> {
     })
 }
 
+/// Whether this is the name of a value that says something about one response alone: `etag`, `last-modified`, `content-range`.
+pub(super) const fn is_of_one_response(index: usize) -> bool {
+    matches!(index, 30 | 34 | 44)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +141,9 @@ mod tests {
             assert_eq!(of_name.map(|index| STATIC[index - 1].0), Some(name));
         }
         assert_eq!(of_name(Name::Other, b"x-powered-by"), None);
+        let once: Vec<_> =
+            (1..=STATIC.len()).filter(|index| is_of_one_response(*index)).map(|index| STATIC[index - 1].0).collect();
+        assert_eq!(once, ["content-range", "etag", "last-modified"]);
         for status in 100..600 {
             let text = status.to_string();
             let place = STATIC.iter().position(|(name, value)| *name == ":status" && *value == text);
