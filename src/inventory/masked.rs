@@ -14,10 +14,7 @@ impl Tree {
         while let Some((place, segment)) = segments.next() {
             let last = segments.peek().is_none();
             masked.push('/');
-            let (read, known) = match at {
-                Some(at) => self.find(at, segment, place, last),
-                None => (shape::read(segment, place, if last { Ends::Here } else { Ends::Before }), None),
-            };
+            let (read, known) = self.find(at, segment, place, last);
             let is_word = known.is_some_and(|known| self.node(known).role == SegmentRole::Word);
             if is_word || segment.is_empty() || read.is_version {
                 masked.push_str(segment);

@@ -2,7 +2,6 @@
 
 use super::exchange::Observation;
 use super::node::{NodeId, SegmentRole};
-use super::shape::{self, Ends};
 use super::tree::{ROOT, Tree};
 use super::unproven::{EMPTY, Proof, REFUSED, path_hash};
 
@@ -31,10 +30,7 @@ impl Tree {
         let mut segments = path.split('/').enumerate().peekable();
         while let Some((place, segment)) = segments.next() {
             let last = segments.peek().is_none();
-            let (read, known) = match at {
-                Some(at) => self.find(at, segment, place, last),
-                None => (shape::read(segment, place, if last { Ends::Here } else { Ends::Before }), None),
-            };
+            let (read, known) = self.find(at, segment, place, last);
             let role = known.map(|known| self.node(known).role);
             if role == Some(SegmentRole::Rest) {
                 return None;

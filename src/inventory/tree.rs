@@ -214,7 +214,7 @@ impl Tree {
         exchange: &Observation<'_>,
         teaches: bool,
     ) -> Option<(NodeId, bool)> {
-        let (PlacedSegment { stem, format, kind, .. }, known) = self.find(at, segment, place, last);
+        let (PlacedSegment { stem, format, kind, .. }, known) = self.find(Some(at), segment, place, last);
         if let Some(known) = known {
             match (self.node(known).role, kind) {
                 (SegmentRole::Parameter, None) => self.values(known).see(stem, None),
@@ -244,14 +244,17 @@ impl Tree {
         Some((word, true))
     }
 
-    /// The segment as it is read below the node, and where an exchange goes with it, if that is known.
+    /// The segment as it is read below the node, and where an exchange goes with it, if that is known. Below no node nothing is.
     pub(super) fn find<'a>(
         &self,
-        at: NodeId,
+        at: Option<NodeId>,
         segment: &'a str,
         place: usize,
         last: bool,
     ) -> (PlacedSegment<'a>, Option<NodeId>) {
+        let Some(at) = at else {
+            return (shape::read(segment, place, if last { Ends::Here } else { Ends::Before }), None);
+        };
         let read = shape::read(segment, place, self.ends(at, segment, last));
         let word = self.child(at, SegmentRole::Word, segment);
         let fixed = word.filter(|word| self.node(*word).fixed);
