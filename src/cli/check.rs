@@ -51,7 +51,7 @@ pub fn check(args: &CheckArgs) -> Exit {
             several => term::json(&several),
         }
     } else if errors + warnings > 0 {
-        term::say(&format!("{} and {}", plural(errors, "error"), plural(warnings, "warning")));
+        term::say(&format!("{} and {}", term::plural(errors, "error"), term::plural(warnings, "warning")));
     }
     if !all_read {
         return Exit::Failed;
@@ -69,8 +69,4 @@ fn unreadable(error: &ReadError) -> Diagnostics {
         diagnostic
     });
     diagnostics
-}
-
-fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::table::{Column, Table};
+use crate::cli::term::plural;
 use crate::inventory::{InventoryReport, NOT_SURE_YET};
 
 pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
@@ -16,11 +17,7 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     };
     let mut text = format!(
         "{}, learned from {} requests{since}{with_routes}\n\n",
-        if report.endpoints.len() == 1 {
-            "1 endpoint".to_owned()
-        } else {
-            format!("{} endpoints", report.endpoints.len())
-        },
+        plural(report.endpoints.len(), "endpoint"),
         grouped(report.requests),
     );
     let mut table = Table::new([

@@ -57,6 +57,11 @@ fn endpoint<'a>(inventory: &'a Value, method: &str, path: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no {method} {path} in {inventory:#}"))
 }
 
+fn paths(inventory: &Value) -> Vec<&str> {
+    let all = inventory["endpoints"].as_array().expect("a list");
+    all.iter().map(|one| one["path"].as_str().expect("text")).collect()
+}
+
 /// Endpoints are listed once two clients asked for them: another address of the same machine.
 fn second_client(edge: &Edge) {
     let mut client = edge.client();
@@ -148,12 +153,7 @@ fn refusals_and_moves_are_endpoints_and_what_leads_to_the_login_is_none() {
         }
     }
     let inventory = learned(&edge, sent);
-    let paths: Vec<&str> = inventory["endpoints"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|one| one["path"].as_str().expect("text"))
-        .collect();
+    let paths = paths(&inventory);
     for path in ["/private", "/old-shop", "/shop"] {
         assert!(paths.contains(&path), "{path}: {paths:?}");
     }
@@ -215,12 +215,7 @@ fn lists_that_are_told_at_once_are_all_known_also_to_a_successor() {
         }
     }
     let is_known = |inventory: &Value| {
-        let paths: Vec<&str> = inventory["endpoints"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(|one| one["path"].as_str().expect("text"))
-            .collect();
+        let paths = paths(inventory);
         (0..LISTS).all(|number| paths.contains(&&*format!("/part-{number}/{{code}}")))
     };
     let known = learned(&edge, 6 * u64::try_from(LISTS).expect("small"));
