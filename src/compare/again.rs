@@ -71,7 +71,7 @@ impl AgainReport {
             let noise = is_noise(&found);
             let of_part = |part: &Hunk| !is_noise(&Difference { hunks: vec![*part], ..found.with_examples(0) });
             let example = found.example(of_part).cloned();
-            let (control, candidate) = example.map_or((None, None), |example| (example.control, example.candidate));
+            let (control, candidate) = example.map_or((None, None), |(_, shown)| (shown.control, shown.candidate));
             DifferenceReport { noise, field: found.field, kind: found.kind, control, candidate }
         };
         self.differences = outcome.differences.into_iter().map(report).collect();

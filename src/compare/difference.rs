@@ -116,13 +116,13 @@ impl Difference {
     /// What is shown of it where nothing is known of noise.
     #[must_use]
     pub fn first_example(&self) -> Option<&Example> {
-        self.example(|_| true)
+        self.example(|_| true).map(|(_, example)| example)
     }
 
-    /// What is shown of it: the first part that counts, else the first one.
-    pub(super) fn example(&self, counts: impl Fn(&Hunk) -> bool) -> Option<&Example> {
+    /// What is shown of it, and of which part: the first that counts, else the first one.
+    pub(super) fn example(&self, counts: impl Fn(&Hunk) -> bool) -> Option<&(Hunk, Example)> {
         let counting = self.examples.iter().find(|(hunk, _)| counts(hunk));
-        counting.or_else(|| self.examples.first()).map(|(_, example)| example)
+        counting.or_else(|| self.examples.first())
     }
 }
 

@@ -237,6 +237,36 @@ fn examples_and_kept_requests_are_few_and_differ() {
     assert_eq!(times, [500, 700, 7300, 8300, 9300]);
 }
 
+/// The time varies by itself, which is known late; of one page in forty the price is wrong.
+#[test]
+fn examples_of_what_turned_out_to_be_noise_are_not_shown_beside_a_fault() {
+    let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
+    let mut evidence = Evidence::new(&rules);
+    let sent = headers(&[]);
+    let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+    let page = |time: u64, price: u64| json(&format!(r#"{{"line":"made at {time} and sold for {price} euro each"}}"#));
+    let examples = |evidence: &Evidence| {
+        let report = Report::of("r", evidence);
+        let [field] = &report.fields[..] else { panic!("{report}") };
+        field.examples.iter().map(|example| example.candidate.clone().expect("present")).collect::<Vec<_>>()
+    };
+    for now in 0..400_u64 {
+        let price = if now % 40 == 7 { 21 } else { 12 };
+        let control = page(1000 + now, 12);
+        evidence.record(&compare(&request, &control, &page(2000 + now, price), &rules), None, TOOK, true, now);
+        if now == 20 {
+            assert_eq!(examples(&evidence).len(), 5, "nothing is known of noise yet");
+        }
+        if now >= 20 {
+            let again = compare(&request, &control, &page(3000 + now, 12), &rules);
+            evidence.record_replay(&again, Learned::Monolith, now);
+        }
+    }
+    let shown = examples(&evidence);
+    assert_eq!(shown.len(), 5, "{shown:?}");
+    assert!(shown.iter().all(|text| text.contains("21")), "{shown:?}");
+}
+
 #[test]
 fn what_no_fault_would_be_seen_in_is_said_to_be_blind() {
     let rules = Rules::default();

@@ -285,7 +285,7 @@ pub fn status_word(code: &serde_json::Value) -> String {
 
 impl FieldReport {
     fn of(tally: &Tally, evidence: &Evidence, counts: Counts) -> Self {
-        let examples = tally.examples.iter().rev().map(|kept| ExampleReport {
+        let examples = tally.shown().rev().map(|kept| ExampleReport {
             number: kept.asked.as_ref().and_then(number),
             control: kept.example.control.clone(),
             candidate: kept.example.candidate.clone(),

@@ -10,6 +10,7 @@ use super::masks::Masks;
 use super::path::{FieldPath, FieldSegment};
 use super::place::MAX_KEYS;
 use super::statuses::KeptRequest;
+use super::token::Hunk;
 use super::window::Window;
 
 /// Fields with a name of their own; the rest share `other`.
@@ -27,6 +28,9 @@ const MAX_KEYS_WHEN_FULL: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptExample {
     pub example: Example,
+    /// The part that it shows.
+    #[serde(default)]
+    pub(super) part: Option<Hunk>,
     pub at: Millis,
     pub asked: Option<KeptRequest>,
     /// Of both sides.
@@ -58,6 +62,43 @@ pub(super) struct Tallies {
     list: Vec<Tally>,
     /// Objects found to have data for keys, because too many different keys were seen in them.
     data: BTreeSet<String>,
+}
+
+impl Tally {
+    /// What is shown of it: of a field that varies by itself in some parts, the examples of the other parts. Where there are
+    /// none, all of them.
+    pub(super) fn shown(&self) -> impl DoubleEndedIterator<Item = &KeptExample> {
+        let all = self.examples.iter().all(|kept| self.is_noise(kept));
+        self.examples.iter().filter(move |kept| all || !self.is_noise(kept))
+    }
+
+    fn is_noise(&self, kept: &KeptExample) -> bool {
+        kept.part.is_some_and(|part| self.masks.cover(&[part]))
+    }
+
+    /// Adds the newest one. What turned out to be noise makes room first, and takes none from what did not. Where the same
+    /// values come again, their first request stays and of the others the newest.
+    fn keep(&mut self, newest: KeptExample) {
+        if self.examples.len() >= MAX_EXAMPLES {
+            if let Some(noise) = self.examples.iter().position(|kept| self.is_noise(kept)) {
+                self.examples.remove(noise);
+            } else if self.is_noise(&newest) {
+                return;
+            }
+        }
+        let examples = &mut self.examples;
+        let same = |at: usize| examples.get(at).is_some_and(|known| known.example == newest.example);
+        let twice = matches!(examples.as_slice(), [first, second, ..] if first.example == second.example);
+        let known = (1..examples.len()).rev().find(|at| same(*at));
+        match known {
+            Some(at) if at >= FIRST_EXAMPLES || examples.len() == FIRST_EXAMPLES => drop(examples.remove(at)),
+            // The first ones are to differ.
+            _ if twice => drop(examples.remove(1)),
+            _ if examples.len() >= MAX_EXAMPLES => drop(examples.remove(FIRST_EXAMPLES)),
+            _ => {}
+        }
+        examples.push(newest);
+    }
 }
 
 /// When a difference was seen, and in what.
@@ -134,10 +175,17 @@ impl Tallies {
             tally.window.add([1, 0, 0], seen.now);
         }
         // What is known to be noise shows no fault.
-        let Some(example) = difference.example(|part| !tally.masks.cover(std::slice::from_ref(part))) else { return };
-        let kept =
-            KeptExample { example: example.clone(), at: seen.now, asked: seen.asked.cloned(), statuses: seen.statuses };
-        keep(&mut tally.examples, kept);
+        let Some((part, example)) = difference.example(|part| !tally.masks.cover(std::slice::from_ref(part))) else {
+            return;
+        };
+        let kept = KeptExample {
+            example: example.clone(),
+            part: Some(*part),
+            at: seen.now,
+            asked: seen.asked.cloned(),
+            statuses: seen.statuses,
+        };
+        tally.keep(kept);
     }
 
     /// A difference that no mask covers, in a comparison that was made at this time.
@@ -223,21 +271,6 @@ impl Tallies {
         }
         self.list = merged;
     }
-}
-
-/// Adds the newest one. Where the same values come again, their first request stays and of the others the newest.
-fn keep(examples: &mut Vec<KeptExample>, newest: KeptExample) {
-    let same = |at: usize| examples.get(at).is_some_and(|known| known.example == newest.example);
-    let twice = matches!(examples.as_slice(), [first, second, ..] if first.example == second.example);
-    let known = (1..examples.len()).rev().find(|at| same(*at));
-    match known {
-        Some(at) if at >= FIRST_EXAMPLES || examples.len() == FIRST_EXAMPLES => drop(examples.remove(at)),
-        // The first ones are to differ.
-        _ if twice => drop(examples.remove(1)),
-        _ if examples.len() >= MAX_EXAMPLES => drop(examples.remove(FIRST_EXAMPLES)),
-        _ => {}
-    }
-    examples.push(newest);
 }
 
 #[cfg(test)]
