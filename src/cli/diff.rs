@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::admin_client::{AdminClient, AdminError};
 use super::moves::claimed;
 use super::{DiffArgs, Exit, term};
-use crate::compare::{AgainReport, Report};
+use crate::compare::{AgainReport, BODY_NOT_HELD, Report};
 
 pub fn diff(args: &DiffArgs) -> Exit {
     let client = match AdminClient::new(&args.report.admin) {
@@ -150,6 +150,12 @@ fn export(client: &AdminClient, path: &str, file: &Path) -> Exit {
                 format!("hurl --test --variable base=http://HOST:PORT{secrets} {file}")
             };
             term::say(&format!("wrote {file}; run it with `{command}`"));
+            let silent = text.lines().filter(|line| *line == BODY_NOT_HELD).count();
+            if silent > 0 {
+                term::say(&format!(
+                    "of {silent} requests the answers' bodies are not asserted: only bodies of JSON are kept"
+                ));
+            }
             Exit::Fine
         }
         Err(error) => {

@@ -17,6 +17,9 @@ use super::rules::Rules;
 /// Assertions of one request; the fields that come first are enough to tell answers apart.
 const MAX_ASSERTS: usize = 200;
 
+/// Other bodies have no fields whose secrets could be left out, and are not kept.
+pub const BODY_NOT_HELD: &str = "# The body is not asserted: only bodies of JSON are kept.";
+
 impl Evidence {
     /// The kept requests of a route with the monolith's answers; empty unless examples are kept as values.
     pub fn to_hurl(&self, route: &str, rules: &Rules) -> String {
@@ -65,6 +68,10 @@ impl Writer<'_> {
         let answer = exchange.answer.as_deref();
         if let Some(document) = answer.and_then(Json::parse).filter(|_| !self.is_noisy("body")) {
             self.json(&document, &mut Vec::new(), "$");
+        }
+        if answer.is_none() && exchange.answer_headers.iter().any(|(name, _)| name == "content-type") {
+            // A test that passes says nothing of the page then, and its reader has to know.
+            self.line(BODY_NOT_HELD);
         }
         if !self.asserts.is_empty() {
             self.line("[Asserts]");
@@ -306,6 +313,20 @@ jsonpath "$.list[1]" == true
             assert_eq!(kept("POST", kind, body), None, "{kind}");
         }
         assert_eq!(kept("M-SEARCH", "text/plain", b""), None, "Hurl has no such method");
+    }
+
+    #[test]
+    fn a_page_whose_body_is_not_kept_is_said_not_to_be_asserted() {
+        let rules = Rules::new(&WrittenRules { examples: Examples::Values, ..WrittenRules::default() }).expect("valid");
+        for (kind, body, said) in [("text/html", "<p>10 EUR", true), ("application/json", "{}", false)] {
+            let sent = headers(&[]);
+            let request = ComparedRequest { method: &http::Method::GET, target: "/", headers: &sent, body: b"" };
+            let control = answer(200, &[("content-type", kind)], body);
+            let outcome = compare(&request, &control, &control, &rules);
+            let mut evidence = Evidence::new(&rules);
+            evidence.keep(KeptExchange::redacted(&request, &control, &outcome, &rules, 1).expect("values are kept"));
+            assert_eq!(evidence.to_hurl("r", &rules).contains(BODY_NOT_HELD), said, "{kind}");
+        }
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub use answer::{Answer, Body, ComparedRequest};
 pub use difference::{Difference, Example, Kind, OTHER};
 pub use evidence::{Evidence, EvidenceError, Learned, Took};
 pub use exchange::KeptExchange;
+pub use hurl::BODY_NOT_HELD;
 pub use incomparable::Incomparable;
 pub use latency::Latency;
 pub use likeness::without_port;
