@@ -9,21 +9,21 @@ use crate::message::{Framing, Piece, ResponseHead};
 /// The client's end of one exchange.
 pub enum ClientEnd<'a> {
     Http1(&'a mut http1::Http1Connection),
-    Http2(&'a mut http2::ServerStream, &'a mut Timer),
+    Http2(&'a mut http2::ServerStream),
 }
 
 impl ClientEnd<'_> {
     pub fn is_read(&self) -> bool {
         match self {
             Self::Http1(conn) => conn.is_read(),
-            Self::Http2(stream, _) => !stream.has_body(),
+            Self::Http2(stream) => !stream.has_body(),
         }
     }
 
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ClientFault>> {
         match self {
             Self::Http1(conn) => conn.poll_piece(cx),
-            Self::Http2(stream, _) => stream.poll_piece(cx),
+            Self::Http2(stream) => stream.poll_piece(cx),
         }
     }
 
@@ -32,14 +32,14 @@ impl ClientEnd<'_> {
         match self {
             // TCP's window moves when the socket is read.
             Self::Http1(_) => {}
-            Self::Http2(stream, _) => stream.passed(bytes),
+            Self::Http2(stream) => stream.passed(bytes),
         }
     }
 
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, began: Instant) -> Poll<ClientFault> {
         match self {
             Self::Http1(conn) => conn.poll_gone(cx, began),
-            Self::Http2(stream, _) => stream.poll_gone(cx),
+            Self::Http2(stream) => stream.poll_gone(cx),
         }
     }
 
@@ -66,49 +66,49 @@ impl ClientEnd<'_> {
     pub fn has_answered(&self) -> bool {
         match self {
             Self::Http1(conn) => conn.has_answered(),
-            Self::Http2(stream, _) => stream.has_begun(),
+            Self::Http2(stream) => stream.has_begun(),
         }
     }
 
     pub fn room(&mut self) -> usize {
         match self {
             Self::Http1(conn) => conn.room(),
-            Self::Http2(stream, _) => stream.room(),
+            Self::Http2(stream) => stream.room(),
         }
     }
 
     pub fn put_interim(&mut self, head: &ResponseHead) {
         match self {
             Self::Http1(conn) => conn.put_interim(head),
-            Self::Http2(stream, _) => stream.put_interim(head),
+            Self::Http2(stream) => stream.put_interim(head),
         }
     }
 
     pub fn put_head(&mut self, head: ResponseHead, framing: Framing) {
         match self {
             Self::Http1(conn) => conn.put_head(&head, framing),
-            Self::Http2(stream, _) => stream.put_head(head, framing),
+            Self::Http2(stream) => stream.put_head(head, framing),
         }
     }
 
     pub fn put(&mut self, piece: Piece) {
         match self {
             Self::Http1(conn) => conn.put(piece),
-            Self::Http2(stream, _) => stream.put(piece),
+            Self::Http2(stream) => stream.put(piece),
         }
     }
 
     pub fn poll_send(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), ClientFault>> {
         match self {
             Self::Http1(conn) => conn.poll_send(cx, moved),
-            Self::Http2(stream, _) => stream.poll_send(cx, moved),
+            Self::Http2(stream) => stream.poll_send(cx, moved),
         }
     }
 
     pub fn bytes_sent(&self) -> u64 {
         match self {
             Self::Http1(conn) => conn.bytes_sent(),
-            Self::Http2(stream, _) => stream.bytes_sent(),
+            Self::Http2(stream) => stream.bytes_sent(),
         }
     }
 
@@ -132,7 +132,7 @@ impl ClientEnd<'_> {
     pub fn timer(&mut self) -> &mut Timer {
         match self {
             Self::Http1(conn) => &mut conn.timer,
-            Self::Http2(_, timer) => timer,
+            Self::Http2(stream) => &mut stream.timer,
         }
     }
 
@@ -140,7 +140,7 @@ impl ClientEnd<'_> {
     pub fn abort(&mut self) {
         match self {
             Self::Http1(conn) => conn.close(),
-            Self::Http2(stream, _) => stream.abort(),
+            Self::Http2(stream) => stream.abort(),
         }
     }
 }

@@ -21,7 +21,7 @@ use super::tls::{Greeted, ListenerTls};
 use crate::client::Socket;
 use crate::compile::{Limits, ProxyProtocol};
 use crate::downstream::http1::{Arrived, HeadRules, Http1Connection};
-use crate::downstream::{ClientFault, Descriptor, Pace, Timer, http2};
+use crate::downstream::{ClientFault, Descriptor, Pace, http2};
 use crate::guard::headers::{ClientSubject, is_trusted};
 use crate::message::{Framing, RequestHead};
 use crate::proxy::{self, After, Arrival, ClientEnd, Exchange, Failure, Steps, alone, own_response};
@@ -266,10 +266,9 @@ async fn serve_stream(
     pause: Option<Duration>,
 ) {
     let began = Instant::now();
-    let mut timer = Timer::default();
     let due = pause.map(|pause| began + pause);
     let settled = poll_fn(|cx| match stream.poll_settled(cx) {
-        Poll::Pending => timer.poll(cx, due).map(|()| Ok(())),
+        Poll::Pending => stream.timer.poll(cx, due).map(|()| Ok(())),
         settled @ Poll::Ready(_) => settled,
     })
     .await;
@@ -288,7 +287,7 @@ async fn serve_stream(
         None => Framing::Open,
     };
     let mut exchange = Exchange::new(steps.app.in_force.load(), head, arrival, framing, began);
-    let mut client = ClientEnd::Http2(&mut stream, &mut timer);
+    let mut client = ClientEnd::Http2(&mut stream);
     match malformed {
         Some(bad) => {
             steps.admit_malformed(&mut exchange);

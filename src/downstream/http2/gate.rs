@@ -215,10 +215,10 @@ impl<S: AsyncWrite + Unpin> FrameGate<S> {
         let mut heads = self.shared.heads.lock();
         let mut size = 0;
         let read = if heads.begins(stream) {
-            let mut reader = HeadReader::new(self.head);
+            let (mut reader, bodiless) = (HeadReader::new(self.head), flags & Frame::END_STREAM != 0);
             self.decoder.decode(fragments, |name, value| reader.field(name, value)).map(|()| {
                 size = reader.size();
-                if !heads.head(stream, reader.finish(flags & Frame::END_STREAM != 0)) {
+                if !heads.head(stream, reader.finish(bodiless), bodiless) {
                     self.shared.traffic.flood();
                 }
                 STAND_IN

@@ -18,9 +18,10 @@ const BEYOND: usize = 64;
 /// By stream. Bounded by the streams in flight: a stream that the library refuses or that is over takes its head with it.
 #[derive(Debug)]
 pub struct Heads {
-    of: HashMap<u32, Arrived, BuildHasherDefault<Spread>>,
     /// Streams that were not accepted yet, in their order.
-    new: VecDeque<u32>,
+    new: VecDeque<(u32, Arrived)>,
+    /// Streams that have not ended with their heads, and what stands behind their bodies.
+    open: HashMap<u32, Option<Result<Fields, Malformed>>, BuildHasherDefault<Spread>>,
     /// The highest stream so far.
     highest: u32,
     malformed: u32,
@@ -50,17 +51,21 @@ impl OutgoingBlock {
     }
 }
 
-#[derive(Debug)]
-struct Arrived {
-    head: Option<(RequestHead, Option<Malformed>)>,
-    trailers: Option<Result<Fields, Malformed>>,
-}
+/// A head, and what is wrong with it.
+type Arrived = (RequestHead, Option<Malformed>);
 
 impl Heads {
     /// `streams`: most streams open at once.
     pub fn new(streams: u32) -> Self {
         let most = streams as usize + BEYOND;
-        Self { of: HashMap::default(), new: VecDeque::new(), highest: 0, malformed: 0, most, outgoing: VecDeque::new() }
+        Self {
+            new: VecDeque::new(),
+            open: HashMap::default(),
+            highest: 0,
+            malformed: 0,
+            most,
+            outgoing: VecDeque::new(),
+        }
     }
 
     /// Whether a header block on this stream begins it.
@@ -69,56 +74,57 @@ impl Heads {
     }
 
     /// The head of a new stream. `false`: one malformed head too many, or more streams than the library ever hands out: the
-    /// client was told to go and opens one after the other.
-    pub fn head(&mut self, stream: u32, head: (RequestHead, Option<Malformed>)) -> bool {
+    /// client was told to go and opens one after the other. `bodiless`: the stream ends with it.
+    pub fn head(&mut self, stream: u32, head: Arrived, bodiless: bool) -> bool {
         self.highest = stream;
         if head.1.is_some_and(|malformed| malformed.status == 400) {
             self.malformed += 1;
         }
         // The library ends the connection for an even number.
         if stream % 2 == 1 {
-            self.of.insert(stream, Arrived { head: Some(head), trailers: None });
-            self.new.push_back(stream);
+            self.new.push_back((stream, head));
+            if !bodiless {
+                self.open.insert(stream, None);
+            }
         }
         self.malformed < MOST_MALFORMED && self.new.len() <= self.most
     }
 
     /// What stands behind the body of a stream.
     pub fn trailers(&mut self, stream: u32, trailers: Result<Fields, Malformed>) {
-        if let Some(arrived) = self.of.get_mut(&stream).filter(|arrived| arrived.trailers.is_none()) {
-            arrived.trailers = Some(trailers);
+        if let Some(open) = self.open.get_mut(&stream) {
+            open.get_or_insert(trailers);
         }
     }
 
     /// The library hands out this stream. Streams come in their order: a lower one will not come any more.
-    pub fn accept(&mut self, stream: u32) -> Option<(RequestHead, Option<Malformed>)> {
-        while let Some(first) = self.new.front().copied().filter(|first| *first <= stream) {
-            self.new.pop_front();
-            if first < stream {
-                self.of.remove(&first);
+    pub fn accept(&mut self, stream: u32) -> Option<Arrived> {
+        while self.new.front().is_some_and(|(first, _)| *first <= stream) {
+            let (first, head) = self.new.pop_front()?;
+            if first == stream {
+                return Some(head);
             }
+            self.open.remove(&first);
         }
-        self.of.get_mut(&stream)?.head.take()
+        None
     }
 
     /// The library has refused this stream: it is not handed out. A stream that is reset for any other reason is.
     pub fn refused(&mut self, stream: u32) {
-        if self.new.back() == Some(&stream) {
-            self.new.pop_back();
-        }
-        if self.of.get(&stream).is_some_and(|arrived| arrived.head.is_some()) {
-            self.of.remove(&stream);
+        if let Ok(place) = self.new.binary_search_by_key(&stream, |(new, _)| *new) {
+            self.new.remove(place);
+            self.open.remove(&stream);
         }
     }
 
     /// The trailers of a stream, once its body was read; told once.
     pub fn take_trailers(&mut self, stream: u32) -> Option<Result<Fields, Malformed>> {
-        self.of.get_mut(&stream)?.trailers.take()
+        self.open.get_mut(&stream)?.take()
     }
 
     /// What is wrong with the trailers of a stream, if they have come.
     pub fn malformed_trailers(&self, stream: u32) -> Option<Malformed> {
-        self.of.get(&stream)?.trailers.as_ref()?.as_ref().err().copied()
+        self.open.get(&stream)?.as_ref()?.as_ref().err().copied()
     }
 
     /// The library gets the stand-in of this block.
@@ -133,9 +139,10 @@ impl Heads {
 
     /// The library sends a stand-in on this stream.
     pub fn take_outgoing(&mut self, stream: u32) -> Option<OutgoingBlock> {
-        // Nearly always the first.
         let place = self.outgoing.iter().position(|(of, _)| *of == stream)?;
-        Some(self.outgoing.remove(place)?.1)
+        // Nearly always the first.
+        let block = if place == 0 { self.outgoing.pop_front() } else { self.outgoing.remove(place) };
+        Some(block?.1)
     }
 
     /// This stream was reset from one side: what the library has of it, it sends no more.
@@ -145,7 +152,7 @@ impl Heads {
 
     /// The stream is over.
     pub fn forget(&mut self, stream: u32) {
-        self.of.remove(&stream);
+        self.open.remove(&stream);
     }
 
     /// Blocks that the library has not sent yet.
@@ -156,7 +163,7 @@ impl Heads {
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.of.len()
+        self.new.len() + self.open.len()
     }
 }
 

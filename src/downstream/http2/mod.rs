@@ -23,6 +23,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::Timer;
 use heads::Heads;
 use meter::Traffic;
 
@@ -37,7 +38,12 @@ struct Shared {
     active: AtomicUsize,
     /// When there was one for the last time, in milliseconds after the epoch.
     idle_since: AtomicU64,
+    /// Timers of streams that are over: to arm one for each stream costs more than all else that is done with it.
+    timers: Mutex<Vec<Timer>>,
 }
+
+/// Timers that wait for a stream.
+const TIMERS: usize = 8;
 
 impl Shared {
     /// `streams`: most streams open at once.
@@ -48,6 +54,7 @@ impl Shared {
             unread: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
+            timers: Mutex::new(Vec::new()),
         }
     }
 
@@ -55,9 +62,19 @@ impl Shared {
         self.active.fetch_add(1, Relaxed);
     }
 
-    fn end_stream(&self) {
-        self.idle_since.store(self.traffic.now(), Relaxed);
+    fn end_stream(&self, timer: Timer) {
+        if self.active.load(Relaxed) == 1 {
+            self.idle_since.store(self.traffic.now(), Relaxed);
+        }
         self.active.fetch_sub(1, Relaxed);
+        let mut timers = self.timers.lock();
+        if timers.len() < TIMERS {
+            timers.push(timer.hand_over());
+        }
+    }
+
+    fn timer(&self) -> Timer {
+        self.timers.lock().pop().unwrap_or_default()
     }
 
     fn is_active(&self) -> bool {

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 use super::Shared;
 use super::heads::OutgoingBlock;
 use crate::client::http2::{Outbox, OutboxState, Stopped};
-use crate::downstream::ClientFault;
+use crate::downstream::{ClientFault, Timer};
 use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead, digits};
 
 /// A request, and the response to it.
@@ -20,6 +20,8 @@ use crate::message::{Framing, Malformed, Name, Piece, RequestHead, ResponseHead,
 pub struct ServerStream {
     id: u32,
     pub(super) shared: Arc<Shared>,
+    /// For the deadlines of the exchange. The next stream of the connection has it after this one.
+    pub timer: Timer,
     head: Option<RequestHead>,
     malformed: Option<Malformed>,
     upload: Upload,
@@ -69,6 +71,7 @@ impl ServerStream {
         Self {
             id,
             shared: Arc::clone(shared),
+            timer: shared.timer(),
             head: Some(head),
             malformed,
             upload: Upload { body, announced: length, come: 0, held: 0, first: None, over, unsettled },
@@ -332,7 +335,7 @@ impl Drop for ServerStream {
             self.abort();
         }
         self.shared.heads.lock().forget(self.id);
-        self.shared.end_stream();
+        self.shared.end_stream(std::mem::take(&mut self.timer));
     }
 }
 
