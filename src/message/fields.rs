@@ -42,7 +42,7 @@ impl<'a> From<&'a HeaderName> for Key<'a> {
 
 /// One line. `name: value\r\n` stands in the buffer from `name.at`, unless the sender wrote other white space.
 #[derive(Debug, Clone, Copy)]
-struct Line {
+pub(super) struct Line {
     at: u32,
     value_at: u32,
     value_length: u32,
@@ -51,7 +51,7 @@ struct Line {
 }
 
 impl Line {
-    const fn value(self) -> Span {
+    pub(super) const fn value(self) -> Span {
         Span { at: self.value_at, length: self.value_length }
     }
 
@@ -244,6 +244,11 @@ impl Fields {
     /// Adds a field before all others.
     pub fn prepend<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
         let line = self.line(key.into(), value);
+        self.prepend_line(line);
+    }
+
+    /// The same of a line that [`Fields::line`] has written.
+    pub(super) fn prepend_line(&mut self, line: Line) {
         self.lines.insert(0, line);
     }
 
@@ -264,7 +269,8 @@ impl Fields {
         self.lines.push(line);
     }
 
-    fn line(&mut self, key: Key<'_>, value: &[u8]) -> Line {
+    /// Writes a line without adding it.
+    pub(super) fn line(&mut self, key: Key<'_>, value: &[u8]) -> Line {
         let (at, name_length, name) = self.put_name(key);
         let value_at = self.text.len();
         self.text.extend_from_slice(value);

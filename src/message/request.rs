@@ -2,7 +2,8 @@
 
 use http::{Method, Version};
 
-use super::{Fields, Malformed, Span};
+use super::fields::Line;
+use super::{Fields, Malformed, Name, Span};
 
 /// A request's head: method, target byte for byte, fields.
 #[derive(Debug, Clone)]
@@ -12,7 +13,8 @@ pub struct RequestHead {
     pub version: Version,
     pub fields: Fields,
     target: Span,
-    authority: Option<Span>,
+    /// Written as a line of Host, which is among the fields where the client has sent no other.
+    authority: Option<Line>,
 }
 
 /// Fields that are found without a list on the heap.
@@ -97,15 +99,20 @@ impl RequestHead {
     /// `:authority` of HTTP/2, as long as no step has made it the Host field.
     #[must_use]
     pub fn authority(&self) -> Option<&[u8]> {
-        self.authority.map(|authority| authority.get(&self.fields.text))
+        self.authority.map(|authority| authority.value().get(&self.fields.text))
     }
 
     pub fn set_authority(&mut self, authority: Option<&[u8]>) {
-        self.authority = authority.map(|authority| {
-            let span = Span::new(self.fields.text.len(), authority.len());
-            self.fields.text.extend_from_slice(authority);
-            span
-        });
+        self.authority = authority.map(|authority| self.fields.line(Name::Host.into(), authority));
+    }
+
+    /// The authority becomes the first field where there is no Host.
+    pub fn name_host(&mut self) {
+        if let Some(authority) = self.authority
+            && !self.fields.has(Name::Host)
+        {
+            self.fields.prepend_line(authority);
+        }
     }
 
     /// A copy with room for the lines that are added to it.
@@ -159,7 +166,6 @@ fn request_line(line: &[u8]) -> Result<(Method, &[u8], Version), Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Name;
 
     fn parse(head: &[u8]) -> Result<RequestHead, Malformed> {
         RequestHead::parse(head, false)

@@ -31,11 +31,7 @@ pub(super) fn write(
         head.fields.set(Name::Te, b"trailers");
     }
     // HTTP/2 names the host in its target, HTTP/1 in a field.
-    if let Some(authority) = head.authority().map(<[u8]>::to_vec)
-        && !head.fields.has(Name::Host)
-    {
-        head.fields.prepend(Name::Host, &authority);
-    }
+    head.name_host();
     head.version = Version::HTTP_11;
     translate.request(head, to)?;
     if let Some(identity) = identity {

@@ -191,6 +191,10 @@ fn join_cookies(request: &mut RequestHead) {
 fn name_host(request: &mut RequestHead) {
     let (host, default_port) = if request.version == Version::HTTP_2 {
         let Some(authority) = request.authority() else { return };
+        if request.fields.get(Name::Host) == Some(authority) {
+            // Mostly it is the authority itself.
+            return request.set_authority(None);
+        }
         (authority.to_vec(), None)
     } else {
         let target = request.target();

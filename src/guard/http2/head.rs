@@ -22,12 +22,13 @@ pub struct HeadReader {
     bounds: Bounds,
     size: usize,
     fault: Option<Malformed>,
-    method: Option<Method>,
+    /// What has come so far; method and target are placeholders until then.
+    head: RequestHead,
+    method: bool,
     scheme: Option<Scheme>,
-    path: Option<Vec<u8>>,
-    authority: Option<Vec<u8>>,
-    /// Made of the pseudo-fields when the first other field comes.
-    head: Option<RequestHead>,
+    path: bool,
+    /// The pseudo-fields are all there, and good.
+    begun: bool,
     length: Option<u64>,
     cookies: u32,
 }
@@ -47,16 +48,16 @@ const LENGTH: Malformed = Malformed::because("content_length");
 
 impl HeadReader {
     #[must_use]
-    pub const fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
             size: 0,
             fault: None,
-            method: None,
+            head: RequestHead::new(Method::GET, Version::HTTP_2, b""),
+            method: false,
             scheme: None,
-            path: None,
-            authority: None,
-            head: None,
+            path: false,
+            begun: false,
             length: None,
             cookies: 0,
         }
@@ -85,11 +86,10 @@ impl HeadReader {
         if name.first() == Some(&b':') {
             return self.pseudo(name, value);
         }
-        if self.head.is_none() {
-            self.head = Some(self.begin()?);
+        if !self.begun {
+            self.begin()?;
         }
-        let head = self.head.as_mut().expect("it was made");
-        if head.fields.len() >= self.bounds.fields {
+        if self.head.fields.len() >= self.bounds.fields {
             return Err(Malformed { status: 431, reason: "headers" });
         }
         let value = checked(name, value)?;
@@ -109,16 +109,19 @@ impl HeadReader {
             Name::Cookie => self.cookies += 1,
             _ => {}
         }
-        head.fields.push_known(known, name, value);
+        self.head.fields.push_known(known, name, value);
         Ok(())
     }
 
     fn pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
-        if self.head.is_some() {
+        if self.begun {
             return Err(BAD);
         }
         let again = match name {
-            b":method" => self.method.replace(Method::from_bytes(value).map_err(|_| BAD)?).is_some(),
+            b":method" => {
+                self.head.method = Method::from_bytes(value).map_err(|_| BAD)?;
+                std::mem::replace(&mut self.method, true)
+            }
             b":scheme" => {
                 let scheme = match value {
                     b"http" => Scheme::Http,
@@ -130,8 +133,15 @@ impl HeadReader {
                 };
                 self.scheme.replace(scheme).is_some()
             }
-            b":path" => self.path.replace(value.to_vec()).is_some(),
-            b":authority" => self.authority.replace(value.to_vec()).is_some(),
+            b":path" => {
+                self.head.set_target(value);
+                std::mem::replace(&mut self.path, true)
+            }
+            b":authority" => {
+                let again = self.head.authority().is_some();
+                self.head.set_authority(Some(value));
+                again
+            }
             // One that is not known, or of a response, or of an extension that was not announced.
             _ => return Err(BAD),
         };
@@ -142,84 +152,69 @@ impl HeadReader {
     /// known, for the log. `bodiless`: the stream ends with it.
     #[must_use]
     pub fn finish(mut self, bodiless: bool) -> (RequestHead, Option<Malformed>) {
-        let head = match (self.fault, self.head.take()) {
-            (None, None) => self.begin(),
-            (None, Some(head)) => Ok(head),
-            (Some(fault), head) => return (self.known(head), Some(fault)),
-        };
-        let mut head = match head {
-            Ok(head) => head,
-            Err(fault) => return (self.known(None), Some(fault)),
-        };
-        let fault = if bodiless && self.length.is_some_and(|length| length > 0) {
-            Some(LENGTH)
-        } else {
-            self.check_hosts(&head.fields).err()
-        };
-        if self.cookies > 1 {
-            join_cookies(&mut head.fields);
+        let fault = self.fault.or_else(|| self.check(bodiless).err());
+        if !self.begun && !is_target(self.head.target()) {
+            self.head.set_target(b"-");
         }
-        (self.with_host(head), fault)
+        if fault.is_none() && self.cookies > 1 {
+            join_cookies(&mut self.head.fields);
+        }
+        self.head.name_host();
+        (self.head, fault)
     }
 
-    /// The pseudo-fields are all there.
-    fn begin(&self) -> Result<RequestHead, Malformed> {
-        let method = self.method.clone().ok_or(BAD)?;
-        let target = self.target(&method)?;
-        Ok(RequestHead::new(method, Version::HTTP_2, target))
+    /// What can be judged once all fields are there.
+    fn check(&mut self, bodiless: bool) -> Result<(), Malformed> {
+        if !self.begun {
+            self.begin()?;
+        }
+        if bodiless && self.length.is_some_and(|length| length > 0) {
+            return Err(LENGTH);
+        }
+        self.check_hosts()
     }
 
-    /// The readable part of a head that breaks a rule.
-    fn known(self, head: Option<RequestHead>) -> RequestHead {
-        let head = head.unwrap_or_else(|| {
-            let target = self.path.as_deref().filter(|path| is_target(path)).unwrap_or(b"-");
-            RequestHead::new(self.method.clone().unwrap_or(Method::GET), Version::HTTP_2, target)
-        });
-        self.with_host(head)
-    }
-
-    /// The authority becomes the Host field where there is none.
-    fn with_host(self, mut head: RequestHead) -> RequestHead {
-        if let Some(authority) = &self.authority {
-            head.set_authority(Some(authority));
-            if !head.fields.has(Name::Host) {
-                head.fields.prepend(Name::Host, authority);
+    /// The pseudo-fields are all there. The target is the path as it came; of CONNECT, which has none, the authority.
+    fn begin(&mut self) -> Result<(), Malformed> {
+        let Self { head, method, scheme, path, begun, .. } = self;
+        if head.method == Method::CONNECT {
+            match head.authority() {
+                Some(authority) if !*path && scheme.is_none() && is_target(authority) => {
+                    let target = authority.to_vec();
+                    head.set_target(&target);
+                }
+                _ => return Err(BAD),
+            }
+        } else if !(*method && *path && scheme.is_some()) {
+            return Err(BAD);
+        } else {
+            match head.target() {
+                b"*" if head.method == Method::OPTIONS => {}
+                target @ [b'/', ..] if is_target(target) => {}
+                _ => return Err(TARGET),
             }
         }
-        head
-    }
-
-    /// The path as it came; of CONNECT, which has none, the authority.
-    fn target(&self, method: &Method) -> Result<&[u8], Malformed> {
-        if *method == Method::CONNECT {
-            return match (&self.authority, &self.path, self.scheme) {
-                (Some(authority), None, None) if is_target(authority) => Ok(authority),
-                _ => Err(BAD),
-            };
-        }
-        let (Some(path), Some(_)) = (&self.path, self.scheme) else { return Err(BAD) };
-        match &path[..] {
-            b"*" if *method == Method::OPTIONS => Ok(path),
-            [b'/', ..] if is_target(path) => Ok(path),
-            _ => Err(TARGET),
-        }
+        *begun = true;
+        Ok(())
     }
 
     /// `:authority` and Host have to name the same.
-    fn check_hosts(&self, fields: &Fields) -> Result<(), Malformed> {
-        let Some(authority) = &self.authority else { return Ok(()) };
+    fn check_hosts(&self) -> Result<(), Malformed> {
+        let Some(authority) = self.head.authority() else { return Ok(()) };
         let port = match self.scheme {
             Some(Scheme::Http) => &b":80"[..],
             Some(Scheme::Https) => b":443",
             _ => b":",
         };
-        let host = |text: &[u8]| {
-            let text = text.strip_suffix(port).or_else(|| text.strip_suffix(b":")).unwrap_or(text);
-            text.to_ascii_lowercase()
-        };
-        let same = fields.all(Name::Host).all(|other| host(other) == host(authority));
+        let is_same = |other| without(other, port).eq_ignore_ascii_case(without(authority, port));
+        let same = self.head.fields.all(Name::Host).all(is_same);
         if same { Ok(()) } else { Err(HOST) }
     }
+}
+
+/// A host without this port, or an empty one.
+fn without<'h>(host: &'h [u8], port: &[u8]) -> &'h [u8] {
+    host.strip_suffix(port).or_else(|| host.strip_suffix(b":")).unwrap_or(host)
 }
 
 /// Takes the fields behind a body.
@@ -291,8 +286,18 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
 
 /// Any printable byte, and every byte above 0x7F, as they come.
 fn is_target(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| *byte > b' ' && !matches!(byte, 0x7f | b'#'))
+    !text.is_empty() && text.iter().all(|byte| IN_TARGET[usize::from(*byte)])
 }
+
+static IN_TARGET: [bool; 256] = {
+    let mut bytes = [true; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        bytes[byte as usize] = byte > b' ' && !matches!(byte, 0x7f | b'#');
+        byte += 1;
+    }
+    bytes
+};
 
 const fn in_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
