@@ -78,14 +78,12 @@ static IN_LABEL: [bool; 256] = {
 
 /// Labels of a name: none is empty, but for the one after the root's dot.
 fn is_name(name: &[u8]) -> bool {
-    let mut label = 0_usize;
+    let mut before = b'.';
     for &byte in name {
-        match byte {
-            b'.' if label == 0 => return false,
-            b'.' => label = 0,
-            _ if IN_LABEL[usize::from(byte)] => label += 1,
-            _ => return false,
+        if !IN_LABEL[usize::from(byte)] && (byte != b'.' || before == b'.') {
+            return false;
         }
+        before = byte;
     }
     !name.is_empty()
 }

@@ -61,7 +61,11 @@ pub fn admit(steps: &Steps, exchange: &mut Exchange) -> Result<(), Failure> {
         return Err(if nowhere { Failure::Refused { status: 400, reason: "host" } } else { Failure::PlainHttp });
     }
 
-    if exchange.arrival.subject.is_none() && snapshot.server.tls.needs_client_certificate(host(&exchange.head)) {
+    let tls = &snapshot.server.tls;
+    if exchange.arrival.subject.is_none()
+        && !tls.client_ca_hosts.is_empty()
+        && tls.needs_client_certificate(host(&exchange.head))
+    {
         return Err(Failure::Refused { status: 403, reason: "client_certificate" });
     }
     let head = &exchange.head;

@@ -144,7 +144,10 @@ pub fn connected(exchange: &mut Exchange, reused: bool) {
 
 /// A request whose response may pause for as long as a tunnel may: an event stream, or a call of gRPC.
 pub fn may_be_silent(head: &RequestHead) -> bool {
-    let says = |name, what: &str| head.fields.text(name).is_some_and(|value| value.contains(what));
+    let says = |name, what: &str| {
+        let value = head.fields.get(name).filter(|value| value.len() >= what.len());
+        value.and_then(|value| std::str::from_utf8(value).ok()).is_some_and(|value| value.contains(what))
+    };
     says(Name::Accept, "text/event-stream") || says(Name::ContentType, "application/grpc")
 }
 

@@ -96,7 +96,6 @@ impl Encoder {
     /// Writes a field. Its name may be in any case.
     pub fn field(&mut self, known: Name, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         let size = name.len() + value.len() + OVERHEAD;
-        let index = of_name(known, name);
         let literal = match known {
             Name::SetCookie | Name::Authorization | Name::Cookie => SECRET,
             Name::Age
@@ -106,7 +105,7 @@ impl Encoder {
             | Name::Traceparent
             | Name::Tracestate
             | Name::XRequestId => PASSES,
-            Name::Other if index.is_some_and(is_of_one_response) => PASSES,
+            Name::Other if of_name(known, name).is_some_and(is_of_one_response) => PASSES,
             // One field does not push all others out.
             _ if size > self.most / 4 * 3 => PASSES,
             _ => {
@@ -118,7 +117,7 @@ impl Encoder {
                 ENTERS
             }
         };
-        if let Some(index) = index {
+        if let Some(index) = of_name(known, name) {
             number(out, literal, index);
         } else {
             out.push(literal.0);
@@ -185,14 +184,19 @@ fn word(bytes: &[u8]) -> u64 {
     }
 }
 
-/// A number behind a prefix (RFC 7541, 5.1).
+/// A number behind a prefix (RFC 7541, 5.1). Most are one byte.
+#[inline]
 fn number(out: &mut Vec<u8>, (first, bits): (u8, u32), number: usize) {
     let most = (1_usize << bits) - 1;
     if number < most {
         return out.push(first | low(number));
     }
     out.push(first | low(most));
-    let mut rest = number - most;
+    long_number(out, number - most);
+}
+
+#[inline(never)]
+fn long_number(out: &mut Vec<u8>, mut rest: usize) {
     while rest >= 0x80 {
         out.push(low(rest) | 0x80);
         rest >>= 7;
