@@ -24,7 +24,10 @@ use crate::reload::ReloadResult;
 pub async fn metrics(parts: &Arc<Parts>) -> Reply {
     let parts = Arc::clone(parts);
     let gathered = move || {
-        let (body, content_type) = parts.app.telemetry.metrics.encode();
+        let (mut body, content_type) = parts.app.telemetry.metrics.encode();
+        if let Some(fleet) = &parts.app.fleet {
+            body.extend_from_slice(fleet.page().as_bytes());
+        }
         Reply::new(200, content_type, body)
     };
     Reply::of_work(gathered, "the metrics could not be gathered").await

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::draft::{Draft, check_name};
 use super::secret::secret;
 use super::upstreams::{certificate_and_key, etcd_members};
+use super::url::server_url;
 use crate::config::{self, Field};
 use crate::diagnostic::Code;
 use crate::route::SecretSource;
@@ -34,6 +35,8 @@ pub struct FleetSettings {
     pub ttl: Duration,
     /// Seals what lies in etcd for the replicas alone.
     pub secret: Option<SecretSource>,
+    /// The Prometheus that has what the replicas count; `None`: etcd has it.
+    pub prometheus: Option<Box<str>>,
     /// Its gates wait for this one's.
     pub region_before: Option<RegionBefore>,
 }
@@ -80,17 +83,6 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
             "add `secret = { env = \"FLEET_SECRET\" }` to `[fleet]`, the same for every replica: `openssl rand -base64 32`",
         );
     }
-    if let Some(given) = fleet.evidence.given()
-        && given.value == config::FleetEvidence::Prometheus
-    {
-        draft.say(
-            Code::NotBuiltIn,
-            given.span.clone(),
-            "gates are not judged by what Prometheus has: it does not know which clients failed, nor how late an answer was",
-            "too coarse",
-            "leave `evidence` out: each replica tells its counts by etcd, some kilobytes a tick",
-        );
-    }
     let secret = fleet.secret.given().map(|given| {
         if let config::Secret::Value(value) = &given.value
             && value.len() < SHORTEST_SECRET
@@ -114,8 +106,42 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
         name,
         ttl,
         secret,
+        prometheus: prometheus(fleet, draft),
         region_before: region_before(fleet, draft),
     })
+}
+
+/// Where the counts of all replicas are read, unless that is etcd.
+fn prometheus(fleet: &config::FleetTable, draft: &mut Draft<'_>) -> Option<Box<str>> {
+    const EXAMPLE: &str = "prometheus = \"http://prometheus:9090\"";
+    if let Some(url) = fleet.prometheus.given() {
+        server_url(&url.value, &url.span, EXAMPLE, draft);
+    }
+    let wanted = fleet.evidence.given().filter(|given| given.value == config::FleetEvidence::Prometheus);
+    match (wanted, &fleet.prometheus) {
+        (Some(evidence), Field::Absent) => {
+            draft.say(
+                Code::MissingKey,
+                evidence.span.clone(),
+                "`evidence = \"prometheus\"` needs to know where Prometheus is",
+                "which one?",
+                format!("add `{EXAMPLE}`: the server that scrapes `/metrics` of all replicas"),
+            );
+            None
+        }
+        (None, Field::Given(url)) => {
+            draft.say(
+                Code::UselessSetting,
+                url.key.clone(),
+                "`prometheus` is not asked: the counts of all replicas are told by etcd",
+                "no effect",
+                "remove it, or add `evidence = \"prometheus\"`",
+            );
+            None
+        }
+        (Some(_), url) => url.get().map(|url| url.as_str().into()),
+        (None, _) => None,
+    }
 }
 
 /// The one before the region that the prefix names.

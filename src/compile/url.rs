@@ -1,9 +1,11 @@
-//! The URL of an upstream.
+//! The URLs of upstreams, and of servers that the proxy itself asks.
 
 use std::path::PathBuf;
 
 use super::address::{AddressError, host_port, without_user};
-use crate::diagnostic::Code;
+use super::draft::Draft;
+use crate::client::{Scheme, Url};
+use crate::diagnostic::{Code, Span};
 use crate::endpoint::Address;
 
 /// What a URL says.
@@ -80,4 +82,19 @@ pub(super) fn upstream_url(text: &str) -> Result<UpstreamUrl, (Code, AddressErro
         tls,
         address: Address::Tcp { host: address.host.to_ascii_lowercase().into(), port: address.port },
     })
+}
+
+/// The URL of a server that the proxy itself asks. False: it was reported.
+pub(super) fn server_url(text: &str, span: &Span, example: &str, draft: &mut Draft<'_>) -> bool {
+    let read: Option<Url> = text.parse().ok();
+    let read = read.filter(|url| matches!(url.scheme(), Scheme::Http | Scheme::Https) && !text.contains('#'));
+    if read.as_ref().is_some_and(|url| url.userinfo().is_none()) {
+        return true;
+    }
+    let message = match read {
+        Some(_) => "user and password in the URL would not be sent".to_owned(),
+        None => format!("`{text}` is not the URL of a server"),
+    };
+    draft.say(Code::InvalidUrl, span.clone(), message, "not a URL", format!("write it like `{example}`"));
+    false
 }

@@ -20,8 +20,15 @@ table! {
         /// Seals what the replicas share and nobody else may read: the account, the certificates and the challenges of
         /// `[server.tls.acme]`. The same for each, at least 32 bytes: `openssl rand -base64 32`.
         secret: Secret,
-        /// By what the counts of all replicas reach the one that judges: `"etcd"`, the default. What Prometheus has is too coarse.
+        /// By what the counts of all replicas reach the one that judges: `"etcd"`, the default, or `"prometheus"`: each replica shows
+        /// them on `/metrics` as `multilith_fleet_evidence`, which has about 1 100 series for each busy route that is judged (2 067
+        /// at most), and the judge asks Prometheus. It hears a replica that is scraped at least every three ticks of the gates; a tick is half of the
+        /// shortest `interval`, 1 s to 10 s: every 15 s is often enough for an `interval` of 20 s and more. Without Prometheus gates
+        /// hold. The same for all replicas: the judge goes by its own file, and does not hear those that say otherwise.
         evidence: FleetEvidence,
+        /// The Prometheus that scrapes all replicas: `"http://prometheus:9090"`, or with a path. One server; of several behind one
+        /// address another one may answer each time. Needed for `evidence = "prometheus"`.
+        prometheus: String,
         /// The regions, in the order in which gates advance: a gate takes a step once the region before has left it behind. The
         /// last part of `prefix` names this region: `"/multilith/shop/eu-1/"`. Roll-backs and persons do not wait.
         order: Vec<Item<String>>,

@@ -9,6 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::seal::Seal;
 use crate::client::etcd::{Etcd, EtcdLogin};
+use crate::client::BadUrl;
+use crate::client::prometheus::Prometheus;
 use crate::client::tls::{self, Trust};
 use crate::compile::{FleetSettings, SHORTEST_SECRET, SecretSource};
 use crate::live::read_secret_file;
@@ -22,6 +24,8 @@ pub enum FleetError {
     Tls(#[from] rustls::Error),
     #[error("`{0}` is not the URL of a member of etcd")]
     Url(String),
+    #[error("Prometheus of the fleet cannot be asked: {0}")]
+    Prometheus(#[from] BadUrl),
     #[error(
         "the fleet's `secret` in `{0}` is shorter than {SHORTEST_SECRET} bytes: make one with `openssl rand -base64 32`"
     )]
@@ -50,6 +54,11 @@ pub(super) fn open(settings: &FleetSettings) -> Result<Etcd, FleetError> {
         .transpose()?;
     let etcd = Etcd::new(&settings.endpoints).map_err(|bad| FleetError::Url(bad.to_string()))?;
     Ok(etcd.with(trust, login, (settings.ttl / PART).min(LONGEST)))
+}
+
+/// `None`: the counts are told by etcd.
+pub(super) fn prometheus(settings: &FleetSettings) -> Result<Option<Prometheus>, FleetError> {
+    Ok(settings.prometheus.as_deref().map(Prometheus::new).transpose()?)
 }
 
 /// `None`: nothing is sealed. The check of the file has seen the length of a secret that is no file.

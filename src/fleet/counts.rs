@@ -124,10 +124,10 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn some(random: &mut fastrand::Rng, full: u32) -> Tick {
+    pub(in crate::fleet) fn some(random: &mut fastrand::Rng, full: u32) -> Tick {
         let mut tick = Tick::default();
         for side in [&mut tick.monolith, &mut tick.service] {
             let SideCounts { asked, failed, refused, late, beyond } = side;

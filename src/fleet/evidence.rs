@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::scraped::Scrapes;
 use super::sums::{EvidenceRecord, HeardReplicas, RouteCounts};
 use super::{Fleet, FleetRole, Shared};
 use crate::client::etcd::{KeyAction, KeyIs};
@@ -23,13 +24,18 @@ impl Fleet {
     /// Says what was counted here since this process began. Does not wait; a report that is not taken is not missed.
     pub fn report(&self, tick: u64, routes: impl Iterator<Item = (String, RouteCounts)>) {
         let shared = &self.shared;
+        let record = || EvidenceRecord { life: shared.life.to_string(), tick, routes: routes.collect() };
+        if shared.prometheus.is_some() {
+            let record = record();
+            *shared.shown.lock() = Some(record);
+            return;
+        }
         let Some(id) = shared.held.lock().id.clone() else { return };
         if shared.reporting.swap(true, AcqRel) {
             // The last one is still on its way: etcd is slow.
             return;
         }
-        let record = EvidenceRecord { life: shared.life.to_string(), tick, routes: routes.collect() };
-        let text = serde_json::to_string(&record).expect("a record serialises");
+        let text = serde_json::to_string(&record()).expect("a record serialises");
         let shared = Arc::clone(shared);
         self.shared.control.spawn(async move {
             let key = shared.keys.key(&format!("evidence/{}", shared.name));
@@ -38,6 +44,16 @@ impl Fleet {
             }
             shared.reporting.store(false, Release);
         });
+    }
+
+    /// No route is judged: there is nothing to say.
+    pub fn report_nothing(&self) {
+        *self.shared.shown.lock() = None;
+    }
+
+    /// What is counted has a price: each number of a report is a series.
+    pub fn is_scraped(&self) -> bool {
+        self.shared.prometheus.is_some()
     }
 
     /// What all replicas counted of a route since this one leads.
@@ -70,6 +86,7 @@ impl Fleet {
 /// Reads what the replicas report, as long as this one leads.
 pub(super) async fn gather(shared: Arc<Shared>) {
     let mut read = (0, 0);
+    let mut scrapes = Scrapes::default();
     let (mut sized, mut warned) = (None::<Instant>, false);
     loop {
         sleep(LOOK).await;
@@ -77,12 +94,16 @@ pub(super) async fn gather(shared: Arc<Shared>) {
         if read.0 != term {
             read = (term, 0);
         }
-        match shared.etcd.range(&shared.keys.key("evidence/"), &shared.keys.key("evidence0"), read.1).await {
-            Ok(range) => {
-                read.1 = range.revision;
-                take(&shared, &range.entries);
+        if let Some(prometheus) = &shared.prometheus {
+            scrapes.look(&shared, prometheus, term).await;
+        } else {
+            match shared.etcd.range(&shared.keys.key("evidence/"), &shared.keys.key("evidence0"), read.1).await {
+                Ok(range) => {
+                    read.1 = range.revision;
+                    take(&shared, &range.entries);
+                }
+                Err(error) => shared.trouble("what the others counted is not known", &error),
             }
-            Err(error) => shared.trouble("what the others counted is not known", &error),
         }
         if sized.is_none_or(|at| at.elapsed() >= SIZE) {
             sized = Some(Instant::now());
@@ -93,15 +114,21 @@ pub(super) async fn gather(shared: Arc<Shared>) {
 
 fn take(shared: &Shared, entries: &[crate::client::etcd::KeyValue]) {
     let now = Instant::now();
-    let seen = shared.seen.lock();
-    let mut sums = shared.sums.lock();
-    let in_force = |route: &str| seen.dials.get(route).map(|known| known.record.seq);
     for entry in entries {
         let name = shared.keys.name(&entry.key).and_then(|key| key.strip_prefix("evidence/"));
         let record = serde_json::from_str::<EvidenceRecord>(&entry.value);
         if let (Some(name), Ok(record)) = (name, record) {
-            sums.take(name, &record, in_force, now);
+            shared.take(name, &record, now);
         }
+    }
+}
+
+impl Shared {
+    /// Takes the report of one replica in.
+    pub(super) fn take(&self, name: &str, record: &EvidenceRecord, now: Instant) {
+        let seen = self.seen.lock();
+        let in_force = |route: &str| seen.dials.get(route).map(|known| known.record.seq);
+        self.sums.lock().take(name, record, in_force, now);
     }
 }
 

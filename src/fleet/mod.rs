@@ -2,7 +2,7 @@
 //!
 //! A request never waits for any of this. What is in force is what this process holds ([`crate::live`]); the tasks here hear of
 //! moves and hand them up to a [`Follower`], write moves in transactions that a late leader cannot win, and keep this replica
-//! listed. `record`, `rules`, `lease`, `budgets`, `counts`, `seal` and `sums` are pure.
+//! listed. `record`, `rules`, `lease`, `budgets`, `counts`, `seal`, `series` and `sums` are pure.
 
 mod access;
 mod budgets;
@@ -14,8 +14,10 @@ mod members;
 mod record;
 mod regions;
 mod rules;
+mod scraped;
 mod seal;
 mod sealed;
+mod series;
 mod sums;
 mod watcher;
 mod writer;
@@ -39,6 +41,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::client::etcd::{Etcd, EtcdLease};
+use crate::client::prometheus::Prometheus;
 use crate::compile::{FleetSettings, RegionBefore};
 use crate::store::Store;
 use crate::telemetry::Meters;
@@ -118,6 +121,8 @@ struct Held {
 
 struct Shared {
     etcd: Etcd,
+    /// What the replicas count is read there; `None`: in etcd.
+    prometheus: Option<Prometheus>,
     /// `None`: the file has no secret.
     seal: Option<seal::Seal>,
     region_before: Option<RegionBefore>,
@@ -141,6 +146,8 @@ struct Shared {
     follower: OnceLock<Weak<dyn Follower>>,
     unsent: Mutex<HashMap<Box<str>, writer::Kept>>,
     sums: Mutex<Sums>,
+    /// The report that Prometheus scrapes.
+    shown: Mutex<Option<EvidenceRecord>>,
     reporting: std::sync::atomic::AtomicBool,
     /// What is unsent is being told.
     telling: std::sync::atomic::AtomicBool,
@@ -161,7 +168,7 @@ impl Fleet {
     ) -> Result<Arc<Self>, FleetError> {
         let etcd = access::open(settings)?;
         let seal = access::seal(settings)?;
-        let life: Box<str> = format!("{:016x}", fastrand::u64(..)).into();
+        let life: Box<str> = series::life(fastrand::u64(..)).into();
         let own = MemberRecord {
             life: life.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -172,6 +179,7 @@ impl Fleet {
         let unsent = writer::kept(&store);
         let shared = Arc::new(Shared {
             etcd,
+            prometheus: access::prometheus(settings)?,
             seal,
             region_before: settings.region_before.clone(),
             sealed_changed: tokio::sync::watch::Sender::new(()),
@@ -191,6 +199,7 @@ impl Fleet {
             follower: OnceLock::new(),
             unsent: Mutex::new(unsent),
             sums: Mutex::default(),
+            shown: Mutex::default(),
             reporting: false.into(),
             telling: false.into(),
             unshared: Mutex::default(),

@@ -136,7 +136,7 @@ impl Sums {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -206,9 +206,17 @@ mod tests {
         assert!(sums.heard(["a", "c"].into_iter(), patience, still_later).enough, "its lease is over");
     }
 
-    /// The same requests, on three replicas or on one: the judge sees the same counts, and says the same.
     #[test]
     fn three_replicas_with_a_third_of_the_traffic_are_judged_as_one_with_all_of_it() {
+        judged_as_one(|_, record| {
+            let text = serde_json::to_string(&record).expect("a record serialises");
+            serde_json::from_str(&text).expect("a record")
+        });
+    }
+
+    /// The same requests, on three replicas or on one: the judge sees the same counts, and says the same. `carry`: how a report
+    /// comes to the judge.
+    pub(in crate::fleet) fn judged_as_one(carry: impl Fn(&str, EvidenceRecord) -> EvidenceRecord) {
         let mut random = fastrand::Rng::with_seed(22);
         let scene = Scene { shadow: false, compared: false, paired: false };
         for (bad, verdict) in [(0, "advance"), (30, "roll-back")] {
@@ -218,7 +226,7 @@ mod tests {
             let now = Instant::now();
             let names = ["a", "b", "c"];
             for (name, part) in names.iter().zip(&parts) {
-                sums.take(name, &report("l", 1, 1, part), |_| Some(1), now);
+                sums.take(name, &carry(name, report("1", 1, 1, part)), |_| Some(1), now);
             }
             for tick in 0..200_u64 {
                 let mut whole = Tick::default();
@@ -242,7 +250,7 @@ mod tests {
                 }
                 alone.observe(&whole, tick > 5);
                 for (name, part) in names.iter().zip(&parts) {
-                    sums.take(name, &report("l", tick + 2, 1, part), |_| Some(1), now);
+                    sums.take(name, &carry(name, report("1", tick + 2, 1, part)), |_| Some(1), now);
                 }
                 let totals = sums.totals("read");
                 fleet.observe(&totals.since(&before), tick > 5);

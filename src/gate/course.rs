@@ -235,11 +235,7 @@ impl Course {
     }
 
     fn is_active(&self) -> bool {
-        match self.dial.stage {
-            Stage::Shadow => true,
-            Stage::Canary => self.dial.weight > Percent::NOBODY,
-            _ => false,
-        }
+        is_judged(self.dial)
     }
 
     fn rule(&self, seen: &RouteNow<'_>) -> Ruling {
@@ -321,6 +317,15 @@ impl Course {
 /// How often counts are looked at, and told to the leader of a fleet.
 pub fn shortest_tick(gate: &Gate) -> Duration {
     TICK.min(gate.interval / 2).max(SECOND)
+}
+
+/// Whether a gate has something to weigh under this dial.
+pub fn is_judged(dial: Dial) -> bool {
+    match dial.stage {
+        Stage::Shadow => true,
+        Stage::Canary => dial.weight > Percent::NOBODY,
+        _ => false,
+    }
 }
 
 /// What the step in force can be judged by.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::course::{Course, Finding, State, shortest_tick};
+use super::course::{Course, Finding, State, is_judged, shortest_tick};
 use super::{GateReport, Gates, Watched};
 use crate::config::Notice;
 use crate::fleet::{Fleet, FleetRole, RouteCounts};
@@ -41,7 +41,7 @@ impl Gates {
     pub(super) fn report_to_fleet(&self, generation: &Generation, now: Instant) {
         let Some(fleet) = &self.app.fleet else { return };
         let gates = generation.routes.iter().filter_map(|entry| entry.policy.gate.as_deref());
-        let Some(every) = gates.map(shortest_tick).min() else { return };
+        let Some(every) = gates.map(shortest_tick).min() else { return fleet.report_nothing() };
         let mut reports = self.reports.lock();
         reports.every = every;
         // The replicas report at different times of the tick.
@@ -51,9 +51,11 @@ impl Gates {
         }
         reports.due = Some(now + every);
         reports.tick += 1;
+        let all = !fleet.is_scraped();
         let counted = generation.routes.iter().filter_map(|entry| {
             let (counters, held) = (entry.gate.as_ref()?, entry.state.held()?);
-            Some((entry.name().to_owned(), RouteCounts::of(held.standing.seq, &counters.totals())))
+            let is_told = all || is_judged(held.standing.dial);
+            is_told.then(|| (entry.name().to_owned(), RouteCounts::of(held.standing.seq, &counters.totals())))
         });
         fleet.report(reports.tick, counted);
     }

@@ -3,11 +3,11 @@
 use http::HeaderName;
 
 use super::super::draft::Draft;
+use super::super::url::server_url;
 use super::super::networks;
 use super::super::secret::secret;
 use super::Site;
 use super::edits::may_be_written;
-use super::identity::server_url;
 use crate::config::{self, Field, Given, NamedEntry};
 use crate::diagnostic::Code;
 use crate::route::{

@@ -8,9 +8,9 @@ use std::time::Duration;
 use http::{HeaderName, header};
 
 use super::super::draft::Draft;
+use super::super::url::server_url;
 use super::Site;
 use super::edits::may_be_written;
-use crate::client::{Scheme, Url};
 use crate::config::{self, Field, Given, Item, Stage};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::endpoint::UpstreamId;
@@ -169,21 +169,6 @@ fn cache(given: &Field<config::Limit<Duration>>, default: Duration) -> Option<Du
 fn url(given: &Field<String>, example: &str, draft: &mut Draft<'_>) -> Option<Box<str>> {
     let given = given.given()?;
     server_url(&given.value, &given.span, example, draft).then(|| given.value.as_str().into())
-}
-
-/// The URL of a server that the proxy itself asks. False: it was reported.
-pub(super) fn server_url(text: &str, span: &Span, example: &str, draft: &mut Draft<'_>) -> bool {
-    let read: Option<Url> = text.parse().ok();
-    let read = read.filter(|url| matches!(url.scheme(), Scheme::Http | Scheme::Https) && !text.contains('#'));
-    if read.as_ref().is_some_and(|url| url.userinfo().is_none()) {
-        return true;
-    }
-    let message = match read {
-        Some(_) => "user and password in the URL would not be sent".to_owned(),
-        None => format!("`{text}` is not the URL of a server"),
-    };
-    draft.say(Code::InvalidUrl, span.clone(), message, "not a URL", format!("write it like `{example}`"));
-    false
 }
 
 /// The server is not asked where no service answers or gets a copy.
