@@ -1,6 +1,7 @@
 //! The paths of the API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use super::reply::{Reply, compares_nothing, unknown_route};
 use super::status::{Window, has_route, route_status, routes, status};
 use crate::compile::{Role, redacted};
 use crate::config::read_duration;
+use crate::fleet::RegionSums;
 use crate::message::form_value;
 use crate::proxy::{ExplainRequest, explain};
 use crate::reload::ReloadResult;
@@ -55,6 +57,7 @@ pub async fn answer(
         "/api/v1/inventory" if get => learned::inventory(parts).await,
         "/api/v1/inventory/known" if post => learned::know(parts, body).await,
         "/api/v1/fleet" if get => fleet(parts),
+        "/api/v1/fleet/regions" if get => regions(parts).await,
         "/api/v1/next" if get => learned::next(parts).await,
         "/api/v1/progress" if get => learned::progress_by_hour(parts, query).await,
         "/api/v1/check" if post => plan::check(body).await,
@@ -74,6 +77,7 @@ pub async fn answer(
         | "/api/v1/inventory"
         | "/api/v1/next"
         | "/api/v1/fleet"
+        | "/api/v1/fleet/regions"
         | "/api/v1/progress"
         | "/api/v1/events"
         | "/api/v1/openapi.json" => Reply::not_allowed("GET, HEAD"),
@@ -103,6 +107,16 @@ pub async fn answer(
 /// Every replica that is listed; none where this proxy is alone.
 fn fleet(parts: &Parts) -> Reply {
     Reply::json(200, &parts.app.fleet.as_ref().map(|fleet| fleet.members()).unwrap_or_default())
+}
+
+/// What the regions said last of their routes; none where there is one region.
+async fn regions(parts: &Arc<Parts>) -> Reply {
+    let Some(fleet) = parts.app.fleet.clone() else { return Reply::json(200, &Vec::<RegionSums>::new()) };
+    let asked = move || match fleet.regions(ETCD) {
+        Ok(all) => Reply::json(200, &all),
+        Err(error) => Reply::problem(503, &format!("etcd of the fleet does not say what the regions counted: {error}")),
+    };
+    Reply::of_work(asked, "the regions could not be asked for").await
 }
 
 /// What is about a window of time.
@@ -235,3 +249,5 @@ async fn monolith_only(parts: &Arc<Parts>, caller: &Caller, asked: &ApiRequest, 
 
 /// The API as an `OpenAPI` document; `tests/api` holds the answers against it.
 const OPENAPI: &str = include_str!("openapi.json");
+/// For what etcd of the fleet is asked while somebody waits.
+const ETCD: Duration = Duration::from_secs(3);

@@ -1,26 +1,86 @@
-//! `multilith fleet`: who is there, who leads, and which dial is in force where.
+//! `multilith fleet`: who is there, who leads, which dial is in force where, and what the regions count.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::admin_client::AdminClient;
+use jiff::Timestamp;
+
+use super::admin_client::{AdminClient, AdminError};
 use super::table::{Column, Table};
 use super::{Exit, ReportArgs, term};
-use crate::fleet::{Member, newest_dials};
+use crate::fleet::{Member, RegionSums, newest_dials};
+use crate::migration::gate::words::grouped;
 
 /// Routes that get a line each where replicas differ.
 const MOST_NAMED: usize = 20;
 
 pub fn fleet(args: &ReportArgs) -> Exit {
-    match AdminClient::new(&args.admin).and_then(|client| client.get::<Vec<Member>>("/api/v1/fleet")) {
-        Ok(members) if args.json => term::json(&members),
-        Ok(members) => term::out(&told(&members, term::width())),
+    let asked = AdminClient::new(&args.admin).and_then(|client| {
+        let members = client.get::<Vec<Member>>("/api/v1/fleet")?;
+        let regions =
+            (!args.json && !members.is_empty()).then(|| client.get::<Vec<RegionSums>>("/api/v1/fleet/regions"));
+        Ok((members, regions))
+    });
+    match asked {
+        Ok((members, _)) if args.json => term::json(&members),
+        Ok((members, regions)) => {
+            term::out(&told(&members, term::width()));
+            match regions {
+                Some(Ok(regions)) => term::out(&by_region(&regions, Timestamp::now(), term::width())),
+                // An older program does not know the path.
+                None | Some(Err(AdminError::Refused { status: 404, .. })) => {}
+                Some(Err(error)) => term::out(&format!("{error}\n")),
+            }
+        }
         Err(error) => {
             term::fail(&error.to_string(), error.help());
             return Exit::Failed;
         }
     }
     Exit::Fine
+}
+
+/// Of each region and route the dial and the counts of the last interval; nothing where there is one region.
+fn by_region(regions: &[RegionSums], now: Timestamp, width: usize) -> String {
+    if regions.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new([
+        Column::left("REGION"),
+        Column::left("ROUTE"),
+        Column::left("DIAL"),
+        Column::right("ASKED"),
+        Column::right("FAILED"),
+        Column::right("REFUSED"),
+        Column::left("SAID"),
+    ]);
+    let of_both = |[monolith, service]: [u64; 2]| format!("{} / {}", grouped(monolith), grouped(service));
+    for sums in regions {
+        let dial = sums.dial.weight.as_ref().map_or_else(String::new, |weight| format!(" {weight}"));
+        table.row([
+            sums.region.clone(),
+            sums.route.clone(),
+            format!("{}{dial}, #{}", sums.dial.stage, sums.seq),
+            of_both(sums.asked),
+            of_both(sums.failed),
+            of_both(sums.refused),
+            said(sums, now),
+        ]);
+    }
+    format!("\n{}counts of the last interval: monolith / service\n", table.text(width))
+}
+
+/// How long ago, and whether it is old: three intervals have gone without another word.
+fn said(sums: &RegionSums, now: Timestamp) -> String {
+    let Ok(at) = sums.at.parse::<Timestamp>() else { return sums.at.clone() };
+    let seconds = u64::try_from(now.duration_since(at).as_secs()).unwrap_or_default();
+    let age = match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    };
+    if seconds > 3 * sums.seconds.max(1) { format!("{age}: old") } else { age }
 }
 
 fn told(members: &[Member], width: usize) -> String {
@@ -78,6 +138,34 @@ fn told(members: &[Member], width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::DialText;
+
+    #[test]
+    fn regions_have_a_line_for_each_route_and_what_is_old_says_so() {
+        let sums = |region: &str, at: &str| RegionSums {
+            region: region.to_owned(),
+            route: "read".to_owned(),
+            dial: DialText { stage: "canary".to_owned(), weight: Some("5%".to_owned()) },
+            seq: 3,
+            term: 7,
+            asked: [12_345, 678],
+            failed: [0, 1],
+            refused: [2, 0],
+            seconds: 60,
+            at: at.to_owned(),
+        };
+        let now = "2026-11-29T10:00:00Z".parse().expect("a time");
+        let all = [sums("eu-1", "2026-11-29T09:59:48Z"), sums("us-1", "2026-11-29T09:20:00Z")];
+        let text = by_region(&all, now, 120);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[2].contains("eu-1") && lines[2].contains("canary 5%, #3") && lines[2].ends_with("12 s ago"),
+            "{text}"
+        );
+        assert!(lines[2].contains("12 345 / 678") && lines[2].contains("0 / 1"), "{text}");
+        assert!(lines[3].contains("us-1") && lines[3].ends_with("40 min ago: old"), "{text}");
+        assert_eq!(by_region(&[], now, 120), "");
+    }
 
     #[test]
     fn the_leader_and_what_is_behind_are_named() {

@@ -67,8 +67,7 @@ impl Prometheus {
 }
 
 fn read(text: &[u8]) -> Result<Vec<PrometheusSample>, FetchError> {
-    let answer: Answer =
-        serde_json::from_slice(text).map_err(|error| FetchError::NotUnderstood(error.to_string()))?;
+    let answer: Answer = serde_json::from_slice(text).map_err(|error| FetchError::NotUnderstood(error.to_string()))?;
     if let Some(warning) = answer.warnings.into_iter().next() {
         return Err(FetchError::Refused(200, warning));
     }
@@ -97,8 +96,14 @@ mod tests {
         assert_eq!(found[0].value, 9_007_199_254_740_991.0);
         assert_eq!(found[0].labels["instance"], "127.0.0.1:9901");
         let table = [
-            (ANSWER.replacen('{', r#"{"warnings":["a store did not answer"],"#, 1), "status 200: a store did not answer"),
-            (r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#.to_owned(), "status 200: query timed out"),
+            (
+                ANSWER.replacen('{', r#"{"warnings":["a store did not answer"],"#, 1),
+                "status 200: a store did not answer",
+            ),
+            (
+                r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#.to_owned(),
+                "status 200: query timed out",
+            ),
             (ANSWER.replace("\"9007199254740991\"", "\"many\""), "the answer was not understood: not a number"),
         ];
         for (text, expected) in table {

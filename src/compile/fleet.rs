@@ -37,16 +37,27 @@ pub struct FleetSettings {
     pub secret: Option<SecretSource>,
     /// The Prometheus that has what the replicas count; `None`: etcd has it.
     pub prometheus: Option<Box<str>>,
-    /// Its gates wait for this one's.
-    pub region_before: Option<RegionBefore>,
+    /// `None`: there is one region.
+    pub region: Option<OwnRegion>,
 }
 
-/// The region whose gates take each step first.
+/// This fleet's place among the regions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegionBefore {
+pub struct OwnRegion {
+    /// All of them, in the order in which gates advance.
+    pub order: Vec<Box<str>>,
+    /// The prefix of the keys of all.
+    pub parent: Box<str>,
     pub name: Box<str>,
-    /// The prefix of its keys.
-    pub prefix: Box<str>,
+}
+
+impl OwnRegion {
+    /// The region whose gates take each step first; `None`: this is the first.
+    #[must_use]
+    pub fn before(&self) -> Option<&str> {
+        let at = self.order.iter().position(|region| *region == self.name)?;
+        Some(&self.order[at.checked_sub(1)?])
+    }
 }
 
 pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<FleetSettings> {
@@ -107,7 +118,7 @@ pub(super) fn compile(file: &config::File, draft: &mut Draft<'_>) -> Option<Flee
         ttl,
         secret,
         prometheus: prometheus(fleet, draft),
-        region_before: region_before(fleet, draft),
+        region: region(fleet, draft),
     })
 }
 
@@ -144,8 +155,8 @@ fn prometheus(fleet: &config::FleetTable, draft: &mut Draft<'_>) -> Option<Box<s
     }
 }
 
-/// The one before the region that the prefix names.
-fn region_before(fleet: &config::FleetTable, draft: &mut Draft<'_>) -> Option<RegionBefore> {
+/// The region that the prefix names.
+fn region(fleet: &config::FleetTable, draft: &mut Draft<'_>) -> Option<OwnRegion> {
     let order = fleet.order.given()?;
     for (at, region) in order.value.iter().enumerate() {
         check_name("region", &region.value, region.span.clone(), draft);
@@ -156,7 +167,7 @@ fn region_before(fleet: &config::FleetTable, draft: &mut Draft<'_>) -> Option<Re
     }
     let prefix = fleet.etcd.get()?.prefix.get()?;
     let (parent, own) = prefix.strip_suffix('/')?.rsplit_once('/').unwrap_or_default();
-    let Some(at) = order.value.iter().position(|region| region.value == own) else {
+    if !order.value.iter().any(|region| region.value == own) {
         draft.say(
             Code::InvalidValue,
             order.span.clone(),
@@ -165,9 +176,12 @@ fn region_before(fleet: &config::FleetTable, draft: &mut Draft<'_>) -> Option<Re
             "let `prefix` end in the region's name: `prefix = \"/multilith/shop/eu-1/\"`",
         );
         return None;
-    };
-    let name = &order.value[at.checked_sub(1)?].value;
-    Some(RegionBefore { name: name.as_str().into(), prefix: format!("{parent}/{name}/").into() })
+    }
+    Some(OwnRegion {
+        order: order.value.iter().map(|region| region.value.as_str().into()).collect(),
+        parent: format!("{parent}/").into(),
+        name: own.into(),
+    })
 }
 
 fn login(etcd: &config::FleetEtcd, draft: &mut Draft<'_>) -> Option<(Box<str>, SecretSource)> {

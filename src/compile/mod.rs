@@ -36,7 +36,7 @@ pub use snapshot::{
 pub use crate::route::{Matching, Network, Secret, SecretSource};
 pub use admin::admin_address;
 pub use cookies::{CookieSettings, SameSite};
-pub use fleet::{FleetSettings, RegionBefore, SHORTEST_SECRET};
+pub use fleet::{FleetSettings, OwnRegion, SHORTEST_SECRET};
 pub use pages::{ErrorPage, Pages};
 pub use pattern::takes;
 pub use redacted::redacted;

@@ -30,7 +30,8 @@ table! {
         /// address another one may answer each time. Needed for `evidence = "prometheus"`.
         prometheus: String,
         /// The regions, in the order in which gates advance: a gate takes a step once the region before has left it behind. The
-        /// last part of `prefix` names this region: `"/multilith/shop/eu-1/"`. Roll-backs and persons do not wait.
+        /// last part of `prefix` names this region: `"/multilith/shop/eu-1/"`. Roll-backs and persons do not wait. Each region's
+        /// leader writes its dials and counts of each interval below `"/multilith/shop/sums/"`, and `multilith fleet` shows those of all.
         order: Vec<Item<String>>,
     }
 }

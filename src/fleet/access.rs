@@ -8,8 +8,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::seal::Seal;
-use crate::client::etcd::{Etcd, EtcdLogin};
 use crate::client::BadUrl;
+use crate::client::etcd::{Etcd, EtcdLogin};
 use crate::client::prometheus::Prometheus;
 use crate::client::tls::{self, Trust};
 use crate::compile::{FleetSettings, SHORTEST_SECRET, SecretSource};

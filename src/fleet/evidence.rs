@@ -61,6 +61,11 @@ impl Fleet {
         self.shared.sums.lock().totals(route)
     }
 
+    /// Which report of each replica was used last.
+    pub fn used_reports(&self) -> Value {
+        self.shared.sums.lock().seen()
+    }
+
     /// Whether the reporting replicas carry enough of the traffic.
     pub fn heard(&self, patience: Duration) -> HeardReplicas {
         let seen = self.shared.seen.lock();

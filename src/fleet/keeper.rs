@@ -137,8 +137,10 @@ async fn stand(shared: &Shared) -> Result<(), FetchError> {
     let outcome = shared.etcd.transaction(&[KeyIs::Created(&key, 0)], &[put], &[KeyAction::Get(&key)]).await?;
     if outcome.succeeded {
         shared.held.lock().lease.won(outcome.revision);
-        shared.seen.lock().leader = Some((shared.name.clone(), outcome.revision));
-        *shared.sums.lock() = super::Sums::default();
+        let mut seen = shared.seen.lock();
+        seen.leader = Some((shared.name.clone(), outcome.revision));
+        *shared.sums.lock() = super::Sums::after(seen.gates.values());
+        drop(seen);
         tracing::info!(term = outcome.revision, "this replica leads the fleet");
     } else if let Some(other) = outcome.found.into_iter().flatten().next() {
         shared.seen.lock().leader = Some((other.value.into(), other.created));

@@ -26,6 +26,7 @@ pub use access::FleetError;
 pub use budgets::AskedRate;
 pub use members::{Member, newest_dials};
 pub use record::{ButtonRecord, DialRecord, DialText, LAYOUT};
+pub use regions::RegionSums;
 pub use rules::{Fate, FileMove, FileSays, Unsent, by_file, fate};
 pub use sealed::{FleetTurn, NotShared, Opened, SharedWhile};
 pub use sums::{EvidenceRecord, HeardReplicas, RouteCounts, Sums};
@@ -42,7 +43,7 @@ use tokio::sync::Notify;
 
 use crate::client::etcd::{Etcd, EtcdLease};
 use crate::client::prometheus::Prometheus;
-use crate::compile::{FleetSettings, RegionBefore};
+use crate::compile::{FleetSettings, OwnRegion};
 use crate::store::Store;
 use crate::telemetry::Meters;
 use lease::LeaderLease;
@@ -125,7 +126,9 @@ struct Shared {
     prometheus: Option<Prometheus>,
     /// `None`: the file has no secret.
     seal: Option<seal::Seal>,
-    region_before: Option<RegionBefore>,
+    region: Option<OwnRegion>,
+    /// What the parent prefix was told of.
+    region_told: Mutex<regions::RegionTold>,
     sealed_changed: tokio::sync::watch::Sender<()>,
     keys: FleetKeys,
     name: Box<str>,
@@ -181,7 +184,8 @@ impl Fleet {
             etcd,
             prometheus: access::prometheus(settings)?,
             seal,
-            region_before: settings.region_before.clone(),
+            region: settings.region.clone(),
+            region_told: Mutex::default(),
             sealed_changed: tokio::sync::watch::Sender::new(()),
             keys: FleetKeys::below(&settings.prefix),
             name: settings.name.clone().unwrap_or_else(|| host.into()),

@@ -43,7 +43,9 @@ impl Scrapes {
             Some(said) if self.trouble.as_ref() != Some(said) => {
                 tracing::warn!("Prometheus of the fleet: what the replicas counted is not known: {said}");
             }
-            None if self.trouble.is_some() => tracing::info!("Prometheus of the fleet has what the replicas counted again"),
+            None if self.trouble.is_some() => {
+                tracing::info!("Prometheus of the fleet has what the replicas counted again")
+            }
             _ => {}
         }
         self.trouble = said;

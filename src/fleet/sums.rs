@@ -1,12 +1,14 @@
 //! What all replicas counted, summed for the one judgement. Pure: the time is an argument.
 //!
 //! Counts are cumulative since a process began (its `life`), so a report that is lost costs nothing. What cannot be ordered is
-//! not used: the first sight of a life, a report under another dial than the one in force, one that comes again.
+//! not used: the first sight of a life, a report under another dial than the one in force, one that comes again, one that is older
+//! than what the leader before has used.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::counts;
 use crate::migration::gate::Tick;
@@ -72,11 +74,35 @@ pub struct HeardReplicas {
 pub struct Sums {
     reported: HashMap<String, Reported>,
     totals: HashMap<String, Tick>,
+    /// By name and life, the last tick that the leader before used.
+    used: HashMap<(String, String), u64>,
 }
 
 impl Sums {
+    /// Goes on where the leader before stopped: `gates` are what it said of each gate.
+    pub fn after<'v>(gates: impl Iterator<Item = &'v Value>) -> Self {
+        let mut sums = Self::default();
+        for (name, seen) in gates.filter_map(|gate| gate["seen"].as_object()).flatten() {
+            if let (Some(life), Some(tick)) = (seen[0].as_str(), seen[1].as_u64()) {
+                let used = sums.used.entry((name.clone(), life.to_owned())).or_default();
+                *used = tick.max(*used);
+            }
+        }
+        sums
+    }
+
+    /// Life and tick of the last report of each replica, for the leader after this one.
+    pub fn seen(&self) -> Value {
+        let one = |(name, reported): (&String, &Reported)| (name.clone(), json!([reported.life, reported.tick]));
+        Value::Object(self.reported.iter().map(one).collect::<Map<_, _>>())
+    }
+
     /// Takes a report in. `in_force`: the number of each route's dial.
     pub fn take(&mut self, name: &str, record: &EvidenceRecord, in_force: impl Fn(&str) -> Option<u64>, now: Instant) {
+        let is_used = |used: &u64| record.tick < *used;
+        if self.used.get(&(name.to_owned(), record.life.clone())).is_some_and(is_used) {
+            return;
+        }
         let before = self.reported.entry(name.to_owned()).or_default();
         let same_life = before.life == record.life;
         if same_life && record.tick <= before.tick {
@@ -117,12 +143,17 @@ impl Sums {
     }
 
     /// Whether the replicas that reported within `patience` carry two thirds of the traffic of all present. A silent one counts
-    /// with the traffic of its last minute.
+    /// with the traffic of its last minute, one that never reported with the mean of the others'.
     pub fn heard<'m>(&self, members: impl Iterator<Item = &'m str>, patience: Duration, now: Instant) -> HeardReplicas {
         let (mut heard, mut of, mut requests, mut all) = (0, 0, 0_u64, 0_u64);
+        let (mut known, mut unknown) = (0, 0);
         for name in members {
             of += 1;
-            let Some(reported) = self.reported.get(name) else { continue };
+            let Some(reported) = self.reported.get(name) else {
+                unknown += 1;
+                continue;
+            };
+            known += 1;
             let own: u64 = reported.requests.iter().map(|(_, requests)| requests).sum();
             all += own;
             if reported.last.is_some_and(|last| now.saturating_duration_since(last) <= patience) {
@@ -130,6 +161,7 @@ impl Sums {
                 requests += own;
             }
         }
+        all += all * unknown / known.max(1);
         let enough = requests * 3 >= all * 2 && (all > 0 || heard * 3 >= of * 2);
         HeardReplicas { heard, of, enough }
     }
@@ -177,6 +209,26 @@ pub(super) mod tests {
         }
     }
 
+    /// Prometheus may have another sample at hand than the one that the leader before got, or another Prometheus answers.
+    #[test]
+    fn a_leader_counts_nothing_again_that_the_one_before_has_used() {
+        let (mut before, now) = (Sums::default(), Instant::now());
+        for (tick, requests) in [(7, 100), (8, 130), (9, 150)] {
+            before.take("edge-1", &report("a", tick, 4, &asked(requests)), |_| Some(4), now);
+        }
+        let gates =
+            [json!({ "seen": before.seen() }), json!({ "seen": { "edge-1": ["a", 8], "edge-2": "?" } }), json!({})];
+        let mut after = Sums::after(gates.iter());
+        for (tick, requests, expected) in [(7, 100, 0), (8, 130, 0), (9, 150, 0), (10, 157, 7), (11, 160, 10)] {
+            after.take("edge-1", &report("a", tick, 4, &asked(requests)), |_| Some(4), now);
+            assert_eq!(after.totals("read").service.requests(), expected, "{tick}");
+        }
+        let mut after = Sums::after(gates.iter());
+        after.take("edge-1", &report("b", 1, 4, &asked(5)), |_| Some(4), now);
+        after.take("edge-1", &report("b", 2, 4, &asked(6)), |_| Some(4), now);
+        assert_eq!(after.totals("read").service.requests(), 1, "another life");
+    }
+
     #[test]
     fn who_carries_a_third_of_the_traffic_must_be_heard() {
         let (mut sums, began) = (Sums::default(), Instant::now());
@@ -204,6 +256,10 @@ pub(super) mod tests {
             "a large one is silent"
         );
         assert!(sums.heard(["a", "c"].into_iter(), patience, still_later).enough, "its lease is over");
+        let with_one_more = sums.heard(["a", "c", "new"].into_iter(), patience, still_later);
+        assert_eq!(with_one_more, HeardReplicas { heard: 2, of: 3, enough: true }, "one of three is not known yet");
+        let with_two_more = sums.heard(["a", "c", "new", "other"].into_iter(), patience, still_later);
+        assert!(!with_two_more.enough, "half of the replicas was never heard: {with_two_more:?}");
     }
 
     #[test]

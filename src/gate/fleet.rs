@@ -179,6 +179,7 @@ impl Gates {
                 "why": report.why,
                 "waits_for": report.waits_for,
                 "resets": held.resets,
+                "seen": fleet.used_reports(),
                 "judge": serde_json::to_value(&gathered).unwrap_or(Value::Null),
                 "at": super::now(),
             });

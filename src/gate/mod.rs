@@ -189,6 +189,11 @@ impl Gates {
                     continue;
                 }
                 self.say_to_fleet(&route.name, &held, watched, &look);
+                if look.interval
+                    && let Some(fleet) = &self.app.fleet
+                {
+                    fleet.say_region(&route.name, &held.standing, gate.interval);
+                }
                 self.tell(&route.name, watched, &look, now, entry);
                 if let Some(want) = look.wanted {
                     let action = if want.verdict == Verdict::RollBack { Action::RollBack } else { Action::Advance };

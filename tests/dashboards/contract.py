@@ -33,6 +33,7 @@ METRICS = {
     "fleet_up": ("gauge", {}),
     "fleet_database_bytes": ("gauge", {}),
     "fleet_dial_seq": ("gauge", {"route": None}),
+    "fleet_evidence": ("gauge", {"fleet": None, "member": None, "route": None, "side": SIDES, "count": None, "cell": None}),
     "notify_total": ("counter", {"name": None, "result": {"sent", "failed", "dropped"}}),
     "monolith_only": ("gauge", {}),
     "breaker_open": ("gauge", {"route": None}),
@@ -72,6 +73,7 @@ PROCESS = {
 
 # Exported, and on purpose on no dashboard and in no alert: name -> why.
 UNUSED = {
+    "fleet_evidence": "for the replica that judges; what people look at is what gates say",
     "faults_total": "a drill that somebody runs on purpose, and who looks at the route",
     "events_sent_total": "who reads the events sees whether they come",
     "events_dropped_total": "the log warns where a broker takes none, and who reads the events sees the gap in `sequence`",
@@ -87,6 +89,7 @@ AT_TIMES = {
     "fleet_up": "where the file has [fleet]",
     "fleet_database_bytes": "on the leader of a fleet",
     "fleet_dial_seq": "for routes that were moved",
+    "fleet_evidence": "where the file says `evidence = \"prometheus\"` in [fleet]",
     "gate_needs_requests": "while a proof is wanting and its end is in sight; on a machine that is slow at times it is not",
 }
 

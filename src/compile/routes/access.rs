@@ -3,9 +3,9 @@
 use http::HeaderName;
 
 use super::super::draft::Draft;
-use super::super::url::server_url;
 use super::super::networks;
 use super::super::secret::secret;
+use super::super::url::server_url;
 use super::Site;
 use super::edits::may_be_written;
 use crate::config::{self, Field, Given, NamedEntry};

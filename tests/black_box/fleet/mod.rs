@@ -6,5 +6,6 @@ mod moved;
 mod newer;
 mod rates;
 mod regions;
+mod scraped;
 mod signed_in;
 mod world;

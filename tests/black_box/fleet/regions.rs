@@ -1,11 +1,11 @@
 //! Regions one after another.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::judged::Traffic;
 use super::world::{Etcd, World, act, dial};
-use crate::gate::traffic::{patiently, route};
-use crate::harness::Reply;
+use crate::gate::traffic::{patiently, route, verb};
+use crate::harness::{Edge, Reply, eventually};
 
 /// The dial of the region before, as its own fleet would have written it.
 fn before(etcd: &Etcd, seq: u64, weight: &str) {
@@ -42,4 +42,23 @@ fn a_gate_takes_a_step_once_the_region_before_has_left_it_behind() {
     world.until_all_have("90%");
     assert_eq!(act(&world.edges[1], "rollback", &json!({ "to": "canary", "weight": "0%" })).0, 200);
     world.until_all_have("0%");
+
+    // What this region counted lies beside the regions, for people; another region's, as it would have written it.
+    let own = eventually("the region says its sums", || {
+        sums(&world.edges[1]).into_iter().find(|sums| sums["seq"] == json!(3) && sums["weight"] == "0%")
+    });
+    assert_eq!((&own["region"], &own["route"], &own["seconds"]), (&json!("test"), &json!("users"), &json!(1)));
+    let other = json!({ "region": "eu", "route": "users", "stage": "canary", "weight": "80%", "seq": 2, "term": 1,
+        "asked": [3, 7], "failed": [0, 1], "refused": [0, 0], "seconds": 60, "at": "2026-11-28T09:43:03.120Z" });
+    etcd.put("/multilith/sums/eu/users", &other.to_string());
+    let all = sums(&world.edges[0]);
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0], other, "in the order of the regions");
+    let (code, told, _) = verb(&world.edges[0], &["fleet"]);
+    assert_eq!(code, 0);
+    assert!(told.contains("REGION") && told.contains("3 / 7") && told.contains(": old"), "{told}");
+}
+
+fn sums(edge: &Edge) -> Vec<Value> {
+    edge.admin_json("GET", "/api/v1/fleet/regions").1.as_array().cloned().expect("a list")
 }
