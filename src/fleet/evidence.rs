@@ -61,6 +61,11 @@ impl Fleet {
         self.shared.sums.lock().totals(route)
     }
 
+    /// How often the leader looks at the counts of a route, in seconds, where it has said so.
+    pub fn tick_of(&self, route: &str) -> Option<u64> {
+        self.shared.seen.lock().gates.get(route)?["tick"].as_u64()
+    }
+
     /// Which report of each replica was used last.
     pub fn used_reports(&self) -> Value {
         self.shared.sums.lock().seen()

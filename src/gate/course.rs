@@ -123,7 +123,7 @@ impl Course {
             let ruling = self.rule(seen);
             return Finding { state: self.state(seen, &ruling), ruling: None, wanted: None, interval: false };
         }
-        let due = seen.now.saturating_duration_since(self.ticked) >= self.tick_length(seen);
+        let due = seen.now.saturating_duration_since(self.ticked) >= self.tick_length(seen.gate);
         if due {
             self.tick(seen);
         }
@@ -185,8 +185,9 @@ impl Course {
         self.judge.hand_on()
     }
 
-    fn tick_length(&self, seen: &RouteNow<'_>) -> Duration {
-        let shortest = shortest_tick(seen.gate);
+    /// How often counts are looked at.
+    pub fn tick_length(&self, gate: &Gate) -> Duration {
+        let shortest = shortest_tick(gate);
         if self.rate.iter().map(|(_, requests, compared)| requests.max(compared)).sum::<u64>()
             >= BUSY * RATE_OVER.as_secs()
         {
@@ -314,7 +315,7 @@ impl Course {
     }
 }
 
-/// How often counts are looked at, and told to the leader of a fleet.
+/// How often counts are looked at, and told to the leader of a fleet, unless more comes than that suits.
 pub fn shortest_tick(gate: &Gate) -> Duration {
     TICK.min(gate.interval / 2).max(SECOND)
 }

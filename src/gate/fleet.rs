@@ -10,7 +10,7 @@ use super::{GateReport, Gates, Watched};
 use crate::config::Notice;
 use crate::fleet::{Fleet, FleetRole, RouteCounts};
 use crate::live::{GateCounters, Held};
-use crate::migration::gate::{HandedOn, Obstacle, Rates, Tick, Verdict};
+use crate::migration::gate::{Gate, HandedOn, Obstacle, Rates, Tick, Verdict};
 use crate::notify::Message;
 use crate::proxy::Generation;
 
@@ -40,12 +40,18 @@ impl Gates {
     /// Tells the leader what was counted here, once a tick.
     pub(super) fn report_to_fleet(&self, generation: &Generation, now: Instant) {
         let Some(fleet) = &self.app.fleet else { return };
-        let gates = generation.routes.iter().filter_map(|entry| entry.policy.gate.as_deref());
-        let Some(every) = gates.map(shortest_tick).min() else { return fleet.report_nothing() };
+        let every = generation.routes.iter().filter_map(|entry| {
+            let gate = entry.policy.gate.as_deref()?;
+            // Prometheus scrapes at a pace of its own: the leader has to be patient with it.
+            let said = if fleet.is_scraped() { None } else { fleet.tick_of(entry.name()) };
+            Some(told_every(shortest_tick(gate), said))
+        });
+        let Some(every) = every.min() else { return fleet.report_nothing() };
         let mut reports = self.reports.lock();
         reports.every = every;
         // The replicas report at different times of the tick.
-        let due = *reports.due.get_or_insert_with(|| now + every.mul_f64(fastrand::f64()));
+        let due = reports.due.unwrap_or_else(|| now + every.mul_f64(fastrand::f64())).min(now + every);
+        reports.due = Some(due);
         if now < due {
             return;
         }
@@ -159,7 +165,7 @@ impl Gates {
     }
 
     /// The leader says where a route stands: at the end of an interval, and when something changed.
-    pub(super) fn say_to_fleet(&self, route: &Arc<str>, held: &Held, watched: &Watched, look: &Finding) {
+    pub(super) fn say_to_fleet(&self, route: &Arc<str>, held: &Held, watched: &Watched, gate: &Gate, look: &Finding) {
         let Some(fleet) = &self.app.fleet else { return };
         let report = GateReport::of(look, watched.course.step(), watched.course.rates(Instant::now()));
         let said = fleet.gate(route).unwrap_or_default();
@@ -180,6 +186,7 @@ impl Gates {
                 "waits_for": report.waits_for,
                 "resets": held.resets,
                 "seen": fleet.used_reports(),
+                "tick": watched.course.tick_length(gate).as_secs(),
                 "judge": serde_json::to_value(&gathered).unwrap_or(Value::Null),
                 "at": super::now(),
             });
@@ -188,10 +195,30 @@ impl Gates {
     }
 }
 
+/// A busy fleet is told of each second: its leader knows that it is busy, from the sums of all.
+fn told_every(shortest: Duration, said: Option<u64>) -> Duration {
+    said.map_or(shortest, |seconds| Duration::from_secs(seconds.max(1)).min(shortest))
+}
+
 fn judged(fleet: &Fleet, route: &str, held: &Held) -> Option<HandedOn> {
     let said = fleet.gate(route)?;
     if said["seq"].as_u64() != Some(held.standing.seq) {
         return None;
     }
     serde_json::from_value(said["judge"].clone()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_tell_their_counts_as_often_as_the_leader_looks() {
+        let seconds = Duration::from_secs;
+        for (shortest, said, expected) in
+            [(10, None, 10), (10, Some(1), 1), (10, Some(10), 10), (2, Some(10), 2), (10, Some(0), 1)]
+        {
+            assert_eq!(told_every(seconds(shortest), said), seconds(expected), "{shortest} {said:?}");
+        }
+    }
 }

@@ -188,7 +188,7 @@ impl Gates {
                     entry.meters.gate_shown(watched.report.shown());
                     continue;
                 }
-                self.say_to_fleet(&route.name, &held, watched, &look);
+                self.say_to_fleet(&route.name, &held, watched, gate, &look);
                 if look.interval
                     && let Some(fleet) = &self.app.fleet
                 {
