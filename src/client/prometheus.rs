@@ -93,7 +93,7 @@ mod tests {
         let read = |text: &str| read(text.as_bytes());
         let found = read(ANSWER).unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].value, 9_007_199_254_740_991.0);
+        assert_eq!(found[0].value.to_string(), "9007199254740991");
         assert_eq!(found[0].labels["instance"], "127.0.0.1:9901");
         let table = [
             (

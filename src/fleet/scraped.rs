@@ -44,7 +44,7 @@ impl Scrapes {
                 tracing::warn!("Prometheus of the fleet: what the replicas counted is not known: {said}");
             }
             None if self.trouble.is_some() => {
-                tracing::info!("Prometheus of the fleet has what the replicas counted again")
+                tracing::info!("Prometheus of the fleet has what the replicas counted again");
             }
             _ => {}
         }

@@ -384,6 +384,28 @@ mod tests {
         assert_eq!(query("/a\"b/", Some("e")), r#"multilith_fleet_evidence{fleet="/a\"b/",member="e"}"#);
     }
 
+    #[test]
+    fn promtool_finds_nothing_to_complain_about() {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+
+        let child = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut promtool) = child else {
+            assert!(std::env::var_os("CI").is_none(), "promtool is needed: it comes with the package `prometheus`");
+            return;
+        };
+        let page = page(FLEET, "edge-1", &report(1, 1));
+        promtool.stdin.take().expect("a pipe").write_all(page.as_bytes()).expect("promtool reads");
+        let output = promtool.wait_with_output().expect("promtool ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+
     /// The price of a busy route: 200 000 requests to each side, whose times spread as those of a web service.
     #[test]
     fn a_busy_route_has_some_hundred_series_and_never_more_than_this() {
