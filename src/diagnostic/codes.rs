@@ -49,7 +49,6 @@ codes! {
 
     // Keys and values
     Error UnknownKey "unknown-key" "a key that no table of this kind has"
-    Error NotBuiltIn "not-built-in" "something that this program leaves to others"
     Error MissingKey "missing-key" "a key that the table cannot do without"
     Error WrongType "wrong-type" "a value of another type than the key takes"
     Error InvalidValue "invalid-value" "a value of the right type that cannot be read"
