@@ -340,7 +340,7 @@ fn row_with(
         dial: entry.state.held().map_or(DialStatus { by: "file", seq: 0, since: None }, |held| DialStatus {
             by: held.standing.by.as_str(),
             seq: held.standing.seq,
-            since: held.since.map(Into::into),
+            since: held.since.as_deref().map(str::to_owned),
         }),
     };
     for side in sides(entry) {

@@ -50,14 +50,17 @@ impl State {
 pub struct Wanted {
     pub verdict: Verdict,
     pub to: Dial,
-    pub ruling: Ruling,
+    pub ruling: Arc<Ruling>,
 }
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub state: State,
-    pub ruling: Option<Ruling>,
+    /// `None`: the stage is not one that a gate moves, or another replica judges.
+    pub ruling: Option<Arc<Ruling>>,
+    /// The ruling is not that of the look before.
+    pub is_new: bool,
     pub wanted: Option<Wanted>,
     /// An interval ended: the verdict is counted.
     pub interval: bool,
@@ -75,17 +78,34 @@ pub struct RouteNow<'a> {
     pub obstacle: Option<Obstacle>,
     /// Everything that was counted so far: here, or by all replicas of the fleet whose leader this one is.
     pub totals: &'a dyn Fn() -> Tick,
+    /// Whether anything was counted since these totals; where that is not known, it was.
+    pub counted: &'a dyn Fn(&Tick) -> bool,
     /// Another replica judges: nothing is weighed here.
     pub elsewhere: bool,
+}
+
+/// A ruling, and all that it was made from beside the evidence.
+#[derive(Debug)]
+struct Ruled {
+    standing: Circumstances,
+    by: By,
+    ruling: Arc<Ruling>,
 }
 
 /// The course of one route.
 #[derive(Debug)]
 pub struct Course {
     judge: Judge,
+    /// The last ruling; `None`: the evidence is another one since.
+    ruled: Option<Ruled>,
     dial: Dial,
+    /// Where the route goes after this step.
+    next: Option<Dial>,
     resets: u64,
     before: Tick,
+    /// Nothing was counted in the last tick. A request that was being counted at its end stands in the tick behind it: that one is
+    /// read in any case.
+    was_quiet: bool,
     moved: Instant,
     ticked: Instant,
     interval: Instant,
@@ -103,9 +123,12 @@ impl Course {
         seen.counters.set_limits(None);
         Self {
             judge,
+            ruled: None,
             dial: seen.held.standing.dial,
+            next: next(seen),
             resets: seen.held.resets,
             before: (seen.totals)(),
+            was_quiet: false,
             moved: seen.now,
             ticked: seen.now,
             interval: seen.now,
@@ -120,15 +143,15 @@ impl Course {
         self.follow(seen);
         if seen.elsewhere {
             self.elsewhere = true;
-            let ruling = self.rule(seen);
-            return Finding { state: self.state(seen, &ruling), ruling: None, wanted: None, interval: false };
+            let (ruling, is_new) = self.ruling(seen);
+            return Finding { state: self.state(seen, &ruling), ruling: None, is_new, wanted: None, interval: false };
         }
         let due = seen.now.saturating_duration_since(self.ticked) >= self.tick_length(seen.gate);
         if due {
             self.tick(seen);
         }
         let interval = seen.now.saturating_duration_since(self.interval) >= seen.gate.interval;
-        let ruling = self.rule(seen);
+        let (ruling, is_new) = self.ruling(seen);
         let state = self.state(seen, &ruling);
         let wanted = (due || interval).then(|| self.wanted(seen, &ruling, interval)).flatten();
         if interval {
@@ -137,6 +160,7 @@ impl Course {
         Finding {
             state,
             ruling: (state != State::Off).then_some(ruling),
+            is_new,
             wanted,
             interval: interval && state != State::Off,
         }
@@ -145,14 +169,18 @@ impl Course {
     /// A move, or a reset, begins the evidence anew.
     fn follow(&mut self, seen: &RouteNow<'_>) {
         let dial = seen.held.standing.dial;
-        let anew = self.resets != seen.held.resets || *self.judge.gate() != *seen.gate;
+        let gate = self.judge.gate();
+        let anew = self.resets != seen.held.resets || !Arc::ptr_eq(gate, seen.gate) && gate != seen.gate;
         if anew {
             *self = Self::new(seen);
         } else if dial != self.dial {
             self.judge.next_step(scene(seen), step(seen));
+            self.ruled = None;
             seen.counters.set_limits(None);
             self.dial = dial;
+            self.next = next(seen);
             self.before = (seen.totals)();
+            self.was_quiet = false;
             self.moved = seen.now;
             self.ticked = seen.now;
             self.interval = seen.now;
@@ -173,8 +201,10 @@ impl Course {
         if let Some(gathered) = gathered {
             self.judge.go_on(gathered);
         }
+        self.ruled = None;
         seen.counters.set_limits(self.judge.limits());
         self.before = (seen.totals)();
+        self.was_quiet = false;
         self.ticked = seen.now;
         self.interval = seen.now;
         self.rate.clear();
@@ -198,15 +228,27 @@ impl Course {
     }
 
     fn tick(&mut self, seen: &RouteNow<'_>) {
-        let totals = (seen.totals)();
-        let tick = totals.since(&self.before);
-        self.before = totals;
-        self.judge.observe(&tick, !self.settling);
-        seen.counters.set_limits(self.judge.limits());
+        let is_quiet = !(seen.counted)(&self.before);
+        let (mut requests, mut compared) = (0, 0);
+        let is_evidence = if is_quiet && self.was_quiet {
+            self.judge.observe_nothing(!self.settling)
+        } else {
+            let totals = (seen.totals)();
+            let tick = totals.since(&self.before);
+            self.before = totals;
+            (requests, compared) = (tick.service.requests(), tick.copies.compared);
+            self.judge.observe(&tick, !self.settling);
+            true
+        };
+        self.was_quiet = is_quiet;
+        if is_evidence {
+            self.ruled = None;
+            seen.counters.set_limits(self.judge.limits());
+        }
         // The next tick settles if it begins within the time.
         self.settling = seen.now.saturating_duration_since(self.moved) < seen.gate.settle;
         self.ticked = seen.now;
-        self.rate.push_back((seen.now, tick.service.requests(), tick.copies.compared));
+        self.rate.push_back((seen.now, requests, compared));
         while self.rate.front().is_some_and(|(at, ..)| seen.now.saturating_duration_since(*at) > RATE_OVER) {
             self.rate.pop_front();
         }
@@ -224,30 +266,39 @@ impl Course {
         }
     }
 
-    /// Where the route goes after this step, and whether a person has to let it.
-    fn next(&self, seen: &RouteNow<'_>) -> Option<(Dial, bool)> {
-        let dial = promoted(self.dial, Wish::default(), seen.gate, true).ok()?;
-        if dial.stage == Stage::Retired {
-            return None;
-        }
-        let new_stage = dial.stage != self.dial.stage;
-        let waits = new_stage && seen.gate.approve.contains(&dial.stage) && !seen.held.standing.approved;
-        Some((dial, waits))
+    /// A person has to let the route go on after this step.
+    fn waits(&self, seen: &RouteNow<'_>) -> bool {
+        let new_stage = self.next.map(|next| next.stage).filter(|stage| *stage != self.dial.stage);
+        new_stage.is_some_and(|stage| seen.gate.approve.contains(&stage)) && !seen.held.standing.approved
     }
 
     fn is_active(&self) -> bool {
         is_judged(self.dial)
     }
 
-    fn rule(&self, seen: &RouteNow<'_>) -> Ruling {
-        let standing = Circumstances {
+    /// The ruling, and whether it was made just now: without other evidence or circumstances the last one holds.
+    fn ruling(&mut self, seen: &RouteNow<'_>) -> (Arc<Ruling>, bool) {
+        let (standing, by) = (self.circumstances(seen), seen.held.standing.by);
+        if let Some(ruled) = self.ruled.as_ref().filter(|ruled| ruled.standing == standing && ruled.by == by) {
+            return (Arc::clone(&ruled.ruling), false);
+        }
+        let ruling = Arc::new(self.rule(seen, standing));
+        self.ruled = Some(Ruled { standing, by, ruling: Arc::clone(&ruling) });
+        (ruling, true)
+    }
+
+    fn circumstances(&self, seen: &RouteNow<'_>) -> Circumstances {
+        Circumstances {
             obstacle: seen.obstacle,
             paused: seen.held.standing.paused,
-            waiting: self.next(seen).is_some_and(|(_, waits)| waits),
+            waiting: self.waits(seen),
             settling: self.settling,
             breaker_open: seen.breaker_open,
             without_copies: self.dial.stage == Stage::Shadow && !scene(seen).compared,
-        };
+        }
+    }
+
+    fn rule(&self, seen: &RouteNow<'_>, standing: Circumstances) -> Ruling {
         if self.dial.stage == Stage::Canary && self.dial.weight == Percent::EVERYBODY {
             // Nothing is left to compare with: only a gate that was sure before it came here goes on.
             return self.at_the_end(seen, standing);
@@ -288,16 +339,16 @@ impl Course {
         if self.settling { State::Settling } else { State::Hold }
     }
 
-    fn wanted(&self, seen: &RouteNow<'_>, ruling: &Ruling, interval: bool) -> Option<Wanted> {
+    fn wanted(&self, seen: &RouteNow<'_>, ruling: &Arc<Ruling>, interval: bool) -> Option<Wanted> {
         if !self.is_active() || seen.obstacle.is_some() {
             return None;
         }
         let to = match ruling.verdict {
             Verdict::RollBack => Dial { stage: Stage::Canary, weight: Percent::NOBODY },
-            Verdict::Advance if interval && !seen.held.standing.latched => self.next(seen)?.0,
+            Verdict::Advance if interval && !seen.held.standing.latched => self.next?,
             _ => return None,
         };
-        Some(Wanted { verdict: ruling.verdict, to, ruling: ruling.clone() })
+        Some(Wanted { verdict: ruling.verdict, to, ruling: Arc::clone(ruling) })
     }
 
     /// From 1; the number of steps.
@@ -327,6 +378,12 @@ pub fn is_judged(dial: Dial) -> bool {
         Stage::Canary => dial.weight > Percent::NOBODY,
         _ => false,
     }
+}
+
+/// Where the route goes after this step: no gate leads to `retired`.
+fn next(seen: &RouteNow<'_>) -> Option<Dial> {
+    let dial = promoted(seen.held.standing.dial, Wish::default(), seen.gate, true).ok()?;
+    (dial.stage != Stage::Retired).then_some(dial)
 }
 
 /// What the step in force can be judged by.

@@ -128,7 +128,7 @@ impl Gates {
         course: &Course,
         counters: &GateCounters,
     ) -> GateReport {
-        let mut report = GateReport::of(look, course.step(), Rates::default());
+        let mut report = GateReport::in_short(look.state, None, course.step(), Rates::default());
         let Some(fleet) = &self.app.fleet else { return report };
         // All count late answers by the same limits.
         counters.set_limits(judged(fleet, route, held).as_ref().and_then(HandedOn::limits));
@@ -167,7 +167,8 @@ impl Gates {
     /// The leader says where a route stands: at the end of an interval, and when something changed.
     pub(super) fn say_to_fleet(&self, route: &Arc<str>, held: &Held, watched: &Watched, gate: &Gate, look: &Finding) {
         let Some(fleet) = &self.app.fleet else { return };
-        let report = GateReport::of(look, watched.course.step(), watched.course.rates(Instant::now()));
+        let rates = watched.course.rates(Instant::now());
+        let report = GateReport::in_short(look.state, look.ruling.as_deref(), watched.course.step(), rates);
         let said = fleet.gate(route).unwrap_or_default();
         let gathered = watched.course.hand_on();
         let is_news = look.interval

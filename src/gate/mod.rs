@@ -7,6 +7,7 @@ mod course;
 mod fleet;
 mod journal;
 mod report;
+mod watched;
 
 pub use course::State;
 pub use journal::{Journal, JournalEntry, JournalError, JournalPage, LeftRoutes, NewEntry, WrittenDial, now};
@@ -14,6 +15,7 @@ pub use report::{GateReport, Numbers, numbers};
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -23,13 +25,17 @@ use parking_lot::Mutex;
 use crate::config::Notice;
 use crate::migration::Dial;
 use crate::migration::dial::Action;
-use crate::migration::gate::{Obstacle, Verdict};
+use crate::migration::gate::{Obstacle, Tick, Verdict};
 use crate::notify::Message;
 use crate::proxy::{App, Generation, RouteInForce};
-use course::{Course, Finding, RouteNow};
+use course::{Finding, RouteNow};
+use watched::Watched;
 
 /// A gate that waits for a person says so again after so long.
 const REMINDED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A step that takes longer is said to be slow, in seconds.
+const DAY: f64 = 86_400.0;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -71,17 +77,8 @@ pub struct Gates {
     reports: Mutex<fleet::Reports>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
+    looks: AtomicU64,
     looking: OnceLock<Thread>,
-}
-
-struct Watched {
-    course: Course,
-    report: GateReport,
-    /// The last move that was refused: said once.
-    refused: Option<NotMade>,
-    warned_slow: bool,
-    /// When it was last told that the gate waits for a person.
-    told_waiting: Option<Instant>,
 }
 
 impl Gates {
@@ -92,6 +89,7 @@ impl Gates {
             reports: Mutex::default(),
             mover: OnceLock::new(),
             routes: Mutex::default(),
+            looks: AtomicU64::new(0),
             looking: OnceLock::new(),
         })
     }
@@ -116,17 +114,17 @@ impl Gates {
 
     /// What a gate says now; `None`: the route has none.
     pub fn report(&self, route: &str) -> Option<GateReport> {
-        self.routes.lock().get(route).map(|watched| watched.report.clone())
+        self.routes.lock().get(route).map(Watched::report)
     }
 
     /// The same without its evidence.
     pub fn report_in_short(&self, route: &str) -> Option<GateReport> {
-        self.routes.lock().get(route).map(|watched| watched.report.in_short())
+        self.routes.lock().get(route).map(Watched::report_in_short)
     }
 
     /// Whether the gate asks a person for something.
     pub fn needs_somebody(&self, route: &str) -> bool {
-        self.routes.lock().get(route).is_some_and(|watched| watched.report.needs_somebody())
+        self.routes.lock().get(route).is_some_and(Watched::needs_somebody)
     }
 
     /// One look at every gated route.
@@ -135,17 +133,11 @@ impl Gates {
         self.report_to_fleet(&generation, now);
         let judgement = self.judgement();
         let obstacle = self.obstacle(&generation).or(judgement.obstacle);
-        let mut wanted = Vec::new();
+        let this = self.looks.fetch_add(1, Relaxed) + 1;
+        let (mut wanted, mut gated) = (Vec::new(), 0);
         {
             let mut routes = self.routes.lock();
-            let gated: HashMap<&str, &RouteInForce> = generation
-                .routes
-                .iter()
-                .filter(|entry| entry.gate.is_some())
-                .map(|entry| (entry.name(), entry))
-                .collect();
-            routes.retain(|name, _| gated.contains_key(&**name));
-            for entry in gated.into_values() {
+            for entry in &generation.routes {
                 let (Some(counters), Some(gate), Some(route)) = (&entry.gate, &entry.policy.gate, &entry.route) else {
                     continue;
                 };
@@ -153,6 +145,8 @@ impl Gates {
                 let obstacle = obstacle.or_else(|| route.fault.map(|_| Obstacle::Fault));
                 let breaker_open = entry.has_breaker() && entry.state.breaker.is_open();
                 let totals = || self.totals(&route.name, counters);
+                // What other replicas counted is not told apart.
+                let counted = |before: &Tick| self.app.fleet.is_some() || counters.counted_since(before);
                 let seen = RouteNow {
                     now,
                     held: &held,
@@ -162,15 +156,11 @@ impl Gates {
                     breaker_open,
                     obstacle,
                     totals: &totals,
+                    counted: &counted,
                     elsewhere: judgement.elsewhere,
                 };
-                let watched = routes.entry(Arc::clone(&route.name)).or_insert_with(|| Watched {
-                    course: Course::new(&seen),
-                    report: GateReport::default(),
-                    refused: None,
-                    warned_slow: false,
-                    told_waiting: None,
-                });
+                let watched = routes.entry(Arc::clone(&route.name)).or_insert_with(|| Watched::new(&seen));
+                (watched.look, gated) = (this, gated + 1);
                 if watched.course.takes_over(&seen) {
                     let gathered = self.gathered(&route.name, &held);
                     watched.course.take_over(&seen, gathered.as_ref());
@@ -184,10 +174,14 @@ impl Gates {
                     );
                 }
                 if seen.elsewhere {
-                    watched.report = self.judged_elsewhere(&route.name, &held, &look, &watched.course, counters);
-                    entry.meters.gate_shown(watched.report.shown());
+                    let report = self.judged_elsewhere(&route.name, &held, &look, &watched.course, counters);
+                    watched.found(&look, now);
+                    watched.elsewhere = Some(report);
+                    watched.told = watched.says();
+                    entry.meters.gate_shown(watched.shown());
                     continue;
                 }
+                watched.elsewhere = None;
                 self.say_to_fleet(&route.name, &held, watched, gate, &look);
                 if look.interval
                     && let Some(fleet) = &self.app.fleet
@@ -195,17 +189,10 @@ impl Gates {
                     fleet.say_region(&route.name, &held.standing, gate.interval);
                 }
                 self.tell(&route.name, watched, &look, now, entry);
-                if let Some(want) = look.wanted {
-                    let action = if want.verdict == Verdict::RollBack { Action::RollBack } else { Action::Advance };
-                    wanted.push(GateMove {
-                        route: Arc::clone(&route.name),
-                        action,
-                        from: watched.course.dial(),
-                        to: want.to,
-                        why: want.ruling.why.clone(),
-                        numbers: numbers(&want.ruling, watched.course.step()),
-                    });
-                }
+                wanted.extend(watched.wanted(&route.name, &look));
+            }
+            if routes.len() > gated {
+                routes.retain(|_, watched| watched.look == this);
             }
         }
         for want in wanted {
@@ -243,13 +230,11 @@ impl Gates {
     }
 
     fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteInForce) {
-        let mut report = GateReport::of(look, watched.course.step(), watched.course.rates(now));
-        if let Some(why) = &watched.refused {
-            let said = if matches!(why, NotMade::Waits(_)) { "it waits" } else { "the last move failed" };
-            report.why = format!("{}; {said}: {why}", report.why);
-        }
-        let changed = watched.report.verdict != report.verdict || watched.report.state != report.state;
-        if changed && report.state != State::Off.as_str() {
+        watched.found(look, now);
+        let says = watched.says();
+        let changed = std::mem::replace(&mut watched.told, says) != says;
+        if changed && look.state != State::Off {
+            let report = watched.report_in_short();
             tracing::info!(route = &**route, state = report.state, verdict = report.verdict, "{}", report.why);
             self.app.telemetry.events.publish("verdict", route, || {
                 serde_json::json!({
@@ -266,24 +251,25 @@ impl Gates {
             let verdict = look.ruling.as_ref().map(|ruling| ruling.verdict.as_str());
             entry.meters.gate_verdict(verdict.unwrap_or(Verdict::Hold.as_str()));
         }
-        if report.is_slow() && !watched.warned_slow {
+        if !watched.warned_slow && watched.missing_for().is_some_and(|seconds| seconds > DAY) {
             watched.warned_slow = true;
+            let wait = watched.report_in_short().waits_for.unwrap_or_default();
             tracing::warn!(
                 code = "gate-slow",
                 route = &**route,
-                "the gate {} at the present traffic: begin with a larger step, in `shadow`, or with a wider margin",
-                report.wait()
+                "the gate {wait} at the present traffic: begin with a larger step, in `shadow`, or with a wider margin"
             );
-            self.notify(Notice::Slow, route, &format!("the gate {} at the present traffic", report.wait()));
+            self.notify(Notice::Slow, route, &format!("the gate {wait} at the present traffic"));
         }
-        if report.state != State::Waiting.as_str() {
+        if look.state != State::Waiting {
             watched.told_waiting = None;
         } else if watched.told_waiting.is_none_or(|told| now.saturating_duration_since(told) >= REMINDED_AFTER) {
             watched.told_waiting = Some(now);
-            self.notify(Notice::Waiting, route, &report.why);
+            self.notify(Notice::Waiting, route, &watched.report_in_short().why);
         }
-        entry.meters.gate_shown(report.shown());
-        watched.report = report;
+        if changed || look.is_new || !entry.meters.shows_gate() {
+            entry.meters.gate_shown(watched.shown());
+        }
     }
 }
 

@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::course::{Finding, State};
+use super::course::State;
 use crate::migration::gate::words;
 use crate::migration::gate::{Direction, Metric, Needs, Rates, Reading, Ruling, Verdict};
 use crate::telemetry::GateShown;
-
-/// A day: a step that takes longer is said to be slow.
-const DAY: f64 = 86_400.0;
 
 /// `GET /api/v1/routes/{name}/gate`.
 #[derive(Debug, Clone, Serialize)]
@@ -27,8 +24,6 @@ pub struct GateReport {
     pub waits_for: Option<String>,
     pub needs: Option<NeedsReport>,
     pub metrics: BTreeMap<&'static str, Value>,
-    #[serde(skip)]
-    readings: Vec<Reading>,
 }
 
 /// What is missing; `seconds` at the present rate.
@@ -50,90 +45,76 @@ impl Default for GateReport {
             waits_for: None,
             needs: None,
             metrics: BTreeMap::new(),
-            readings: Vec::new(),
         }
     }
 }
 
 impl GateReport {
-    pub(super) fn of(look: &Finding, (step, steps): (usize, usize), rates: Rates) -> Self {
-        let mut report = Self { state: look.state.as_str(), step, steps, ..Self::default() };
-        match (&look.ruling, look.state) {
-            (Some(ruling), State::Latched) => {
+    /// Without the evidence: for a list of very many routes.
+    pub(super) fn in_short(
+        state: State,
+        ruling: Option<&Ruling>,
+        (step, steps): (usize, usize),
+        rates: Rates,
+    ) -> Self {
+        let verdict = verdict(state, ruling).as_str();
+        let mut report = Self { state: state.as_str(), verdict, step, steps, ..Self::default() };
+        match (ruling, state) {
+            (Some(_), State::Latched) => {
                 "rolled back; a promotion, the file or a new `version` begins anew".clone_into(&mut report.why);
-                report.fill(ruling);
             }
             (Some(ruling), _) => {
-                report.verdict = ruling.verdict.as_str();
                 report.why.clone_from(&ruling.why);
                 report.waits_for = words::needs(ruling.needs, rates);
                 report.needs = needs(ruling.needs, rates);
-                report.fill(ruling);
             }
             (None, _) => "the stage is not one that a gate moves".clone_into(&mut report.why),
         }
         report
     }
 
-    /// Without the evidence: for a list of very many routes.
-    pub(super) fn in_short(&self) -> Self {
-        Self {
-            state: self.state,
-            verdict: self.verdict,
-            step: self.step,
-            steps: self.steps,
-            why: self.why.clone(),
-            waits_for: self.waits_for.clone(),
-            needs: self.needs,
-            ..Self::default()
-        }
+    pub(super) fn with_evidence(mut self, ruling: &Ruling) -> Self {
+        self.metrics = metrics(ruling);
+        self
     }
+}
 
-    /// Whether a person is asked for something, or would take the route back.
-    pub(super) fn needs_somebody(&self) -> bool {
-        self.verdict == Verdict::RollBack.as_str()
-            || [State::Latched, State::Waiting, State::Paused].iter().any(|state| state.as_str() == self.state)
+/// What a gate in this state says: one that was rolled back says no more than that.
+pub(super) fn verdict(state: State, ruling: Option<&Ruling>) -> Verdict {
+    ruling.filter(|_| state != State::Latched).map_or(Verdict::Hold, |ruling| ruling.verdict)
+}
+
+/// For the metrics: logarithms of the evidence, and what is missing. `said`: the state in its word, which another replica may say.
+pub(super) fn shown(said: &'static str, state: State, ruling: Option<&Ruling>) -> GateShown {
+    let readings = ruling.map(|ruling| ruling.readings.as_slice()).unwrap_or_default();
+    let evidence = readings.iter().flat_map(|reading| {
+        let name = reading.metric.as_str();
+        let ln = |evidence: f64| evidence.max(f64::MIN_POSITIVE).ln();
+        [(name, Direction::Worse.as_str(), ln(reading.worse)), (name, Direction::Better.as_str(), ln(reading.better))]
+    });
+    GateShown {
+        state: said,
+        states: State::ALL.map(State::as_str).to_vec(),
+        evidence: evidence.collect(),
+        needs: ruling.filter(|_| state != State::Latched).and_then(|ruling| missing(ruling.needs)),
     }
+}
 
-    fn fill(&mut self, ruling: &Ruling) {
-        self.metrics = ruling.readings.iter().map(|reading| (reading.metric.as_str(), shown(reading))).collect();
-        self.readings.clone_from(&ruling.readings);
-    }
-
-    pub(super) fn is_slow(&self) -> bool {
-        self.needs.and_then(|needs| needs.seconds).is_some_and(|seconds| seconds > DAY)
-    }
-
-    pub(super) fn wait(&self) -> String {
-        self.waits_for.clone().unwrap_or_default()
-    }
-
-    /// For the metrics: logarithms of the evidence, and what is missing.
-    pub(super) fn shown(&self) -> GateShown {
-        let evidence = self.readings.iter().flat_map(|reading| {
-            let name = reading.metric.as_str();
-            let ln = |evidence: f64| evidence.max(f64::MIN_POSITIVE).ln();
-            [
-                (name, Direction::Worse.as_str(), ln(reading.worse)),
-                (name, Direction::Better.as_str(), ln(reading.better)),
-            ]
-        });
-        GateShown {
-            state: self.state,
-            states: State::ALL.map(State::as_str).to_vec(),
-            evidence: evidence.collect(),
-            needs: self.needs.and_then(|needs| needs.requests),
-        }
+fn missing(needs: Needs) -> Option<u64> {
+    match needs {
+        Needs::Requests(more) | Needs::Comparisons(more) => Some(more),
+        Needs::Nothing
+        | Needs::Unknown
+        | Needs::NoEnd
+        | Needs::OldLimit
+        | Needs::Unpaired
+        | Needs::KeptWaiting => None,
     }
 }
 
 fn needs(needs: Needs, rates: Rates) -> Option<NeedsReport> {
-    let requests = match needs {
-        Needs::Nothing => return None,
-        Needs::Unknown | Needs::NoEnd | Needs::OldLimit | Needs::Unpaired | Needs::KeptWaiting => None,
-        Needs::Requests(more) | Needs::Comparisons(more) => Some(more),
-    };
-    Some(NeedsReport { requests, seconds: words::seconds(needs, rates) })
+    let report = NeedsReport { requests: missing(needs), seconds: words::seconds(needs, rates) };
+    (needs != Needs::Nothing).then_some(report)
 }
 
 fn whole(count: f64) -> u64 {
@@ -149,7 +130,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// One metric, as the API and the journal show it: `[counted, of]` of each side.
-fn shown(reading: &Reading) -> Value {
+fn evidence(reading: &Reading) -> Value {
     let side = |count: crate::migration::gate::Count| json!([whole(count.counted), whole(count.of)]);
     let mut shown = json!({
         "service": side(reading.service),
@@ -186,6 +167,9 @@ pub struct Numbers {
 
 /// What a ruling rests on.
 pub fn numbers(ruling: &Ruling, (step, of): (usize, usize)) -> Numbers {
-    let metrics = ruling.readings.iter().map(|reading| (reading.metric.as_str(), shown(reading))).collect();
-    Numbers { step, of, metrics }
+    Numbers { step, of, metrics: metrics(ruling) }
+}
+
+fn metrics(ruling: &Ruling) -> BTreeMap<&'static str, Value> {
+    ruling.readings.iter().map(|reading| (reading.metric.as_str(), evidence(reading))).collect()
 }

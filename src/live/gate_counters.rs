@@ -184,6 +184,17 @@ impl GateCounters {
         }
     }
 
+    /// Whether a request, a comparison or a pair was counted since these totals. What is counted of each behind that is not looked at.
+    pub fn counted_since(&self, totals: &Tick) -> bool {
+        let asked = |counters: &SideCounters, before: &SideCounts| {
+            counters.asked.iter().zip(before.asked).any(|(count, before)| count.load(Relaxed) != before)
+        };
+        asked(&self.monolith, &totals.monolith)
+            || asked(&self.service, &totals.service)
+            || self.compared.load(Relaxed) != totals.copies.compared
+            || self.pairs[0].pairs.load(Relaxed) != totals.pairs[0].pairs
+    }
+
     /// Everything so far. The counts are read one after another: a request that ends meanwhile is in the next tick.
     pub fn totals(&self) -> Tick {
         let mut tick = Tick { monolith: self.monolith.totals(), service: self.service.totals(), ..Tick::default() };
@@ -248,6 +259,25 @@ mod tests {
         let tick = counters.totals();
         assert_eq!((tick.service.requests(), tick.service.failures(), tick.service.asked[1]), (2, 1, 2));
         assert_eq!((tick.monolith.requests(), tick.monolith.answered()), (1, 1));
+    }
+
+    #[test]
+    fn whatever_is_counted_is_noticed() {
+        let counters = GateCounters::default();
+        let quick = PairSide { failed: false, took: Duration::from_millis(1), waited: Duration::ZERO };
+        let counts: [&dyn Fn(); 5] = [
+            &|| counters.request(Side::Monolith, Bucket(7), QUICK),
+            &|| counters.request(Side::Service, Bucket(63), RequestOutcome::Failed),
+            &|| counters.breaker_was_open(7),
+            &|| counters.judged(false),
+            &|| counters.paired(quick, quick),
+        ];
+        for count in counts {
+            let before = counters.totals();
+            assert!(!counters.counted_since(&before));
+            count();
+            assert!(counters.counted_since(&before));
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Held {
     /// What the file says.
     pub file: Dial,
     /// When the dial came to where it stands, as RFC 3339; `None`: with the file.
-    pub since: Option<Box<str>>,
+    pub since: Option<Arc<str>>,
     /// Rises whenever the evidence has to begin anew although the dial did not move.
     pub resets: u64,
 }

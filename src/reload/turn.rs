@@ -317,7 +317,7 @@ impl Reloader {
             }
         };
         self.app.notifier.tell(told(&new, &standing, entry));
-        let since = if to == from { held.since.clone() } else { Some(at) };
+        let since = if to == from { held.since.clone() } else { Some(at.into()) };
         tracing::info!(
             route,
             by = author.by.as_str(),
@@ -355,7 +355,7 @@ impl Reloader {
             let held = live.held().or_else(|| {
                 let (left, since) = left.get(&*route.name)?;
                 let standing = if left.file == file { left.under(file, version) } else { left.standing.clone() };
-                let held = Held { standing, file: left.file, since: Some(since.clone()), resets: 0 };
+                let held = Held { standing, file: left.file, since: Some((**since).into()), resets: 0 };
                 live.hold(held.clone());
                 Some(held)
             });

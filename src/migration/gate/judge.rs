@@ -170,17 +170,37 @@ impl Judge {
             test.tick(pairs);
         }
         if settled {
-            self.check_limits(monolith);
+            self.window.add_times(monolith);
+            self.check_limits();
         }
     }
 
+    /// A tick in which nothing was counted: what [`Judge::observe`] makes of an empty one, without its zeros. Whether the limits of
+    /// time are others than before: nothing else that a ruling rests on can be.
+    pub fn observe_nothing(&mut self, settled: bool) -> bool {
+        self.failures.learn(Count::default());
+        self.refusals.learn(Count::default());
+        if !settled {
+            return false;
+        }
+        let before = (self.limits, self.measured_anew);
+        if self.limits.is_some() {
+            self.latency.iter_mut().for_each(|test| test.learn(Count::default()));
+        } else {
+            self.set_limits();
+        }
+        self.check_limits();
+        (self.limits, self.measured_anew) != before
+    }
+
     /// Where the monolith's own times left a limit for good, and its tests get nowhere by it, it is measured anew.
-    fn check_limits(&mut self, monolith: &SideCounts) {
-        self.window.add_times(monolith);
+    fn check_limits(&mut self) {
+        self.window_ticks = self.window_ticks.saturating_add(1);
+        if self.window_ticks < WINDOW_TICKS {
+            return;
+        }
         let all = self.window.answered();
-        self.window_ticks += 1;
-        let is_full = self.window_ticks >= WINDOW_TICKS && all >= WINDOW_ANSWERS;
-        let Some(mut limits) = self.limits.filter(|_| is_full) else { return };
+        let Some(mut limits) = self.limits.filter(|_| all >= WINDOW_ANSWERS) else { return };
         let window = std::mem::take(&mut self.window);
         self.window_ticks = 0;
         let mut any = false;

@@ -165,6 +165,10 @@ impl RouteMeters {
         *self.series.gate.lock() = Some(shown);
     }
 
+    pub fn shows_gate(&self) -> bool {
+        self.series.gate.lock().is_some()
+    }
+
     /// The last entry of the journal that is in force.
     pub fn dial_seq(&self, seq: u64) {
         self.series.dial_seq.store(seq, Relaxed);

@@ -1,0 +1,116 @@
+//! What is known of one gated route between two looks. Reports are written when they are asked for: of thousands few ever are.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::course::{Course, Finding, RouteNow, State};
+use super::report::{GateReport, shown, verdict};
+use super::{GateMove, NotMade, numbers};
+use crate::migration::dial::Action;
+use crate::migration::gate::{Ruling, Verdict, words};
+use crate::telemetry::GateShown;
+
+pub(super) struct Watched {
+    pub(super) course: Course,
+    /// What the last look found, and when that was.
+    state: State,
+    ruling: Option<Arc<Ruling>>,
+    looked: Instant,
+    /// The number of the last look at it: a route that is passed over has no gate any more.
+    pub(super) look: u64,
+    /// What the replica that judges says of it; `None`: this one does.
+    pub(super) elsewhere: Option<GateReport>,
+    /// State and verdict, as they were told last.
+    pub(super) told: (&'static str, &'static str),
+    /// The last move that was refused: said once.
+    pub(super) refused: Option<NotMade>,
+    pub(super) warned_slow: bool,
+    /// When it was last told that the gate waits for a person.
+    pub(super) told_waiting: Option<Instant>,
+}
+
+impl Watched {
+    pub(super) fn new(seen: &RouteNow<'_>) -> Self {
+        Self {
+            course: Course::new(seen),
+            state: State::Off,
+            ruling: None,
+            looked: seen.now,
+            look: 0,
+            elsewhere: None,
+            told: (State::Off.as_str(), Verdict::Hold.as_str()),
+            refused: None,
+            warned_slow: false,
+            told_waiting: None,
+        }
+    }
+
+    /// Takes what a look found.
+    pub(super) fn found(&mut self, look: &Finding, now: Instant) {
+        self.state = look.state;
+        self.ruling.clone_from(&look.ruling);
+        self.looked = now;
+    }
+
+    /// In words, without the evidence.
+    pub(super) fn report_in_short(&self) -> GateReport {
+        if let Some(report) = &self.elsewhere {
+            return report.clone();
+        }
+        let rates = self.course.rates(self.looked);
+        let mut report = GateReport::in_short(self.state, self.ruling.as_deref(), self.course.step(), rates);
+        if let Some(why) = &self.refused {
+            let said = if matches!(why, NotMade::Waits(_)) { "it waits" } else { "the last move failed" };
+            report.why = format!("{}; {said}: {why}", report.why);
+        }
+        report
+    }
+
+    /// With all that it rests on.
+    pub(super) fn report(&self) -> GateReport {
+        let report = self.report_in_short();
+        match &self.ruling {
+            Some(ruling) if self.elsewhere.is_none() => report.with_evidence(ruling),
+            _ => report,
+        }
+    }
+
+    /// State and verdict.
+    pub(super) fn says(&self) -> (&'static str, &'static str) {
+        match &self.elsewhere {
+            Some(report) => (report.state, report.verdict),
+            None => (self.state.as_str(), verdict(self.state, self.ruling.as_deref()).as_str()),
+        }
+    }
+
+    /// Whether a person is asked for something, or would take the route back.
+    pub(super) fn needs_somebody(&self) -> bool {
+        let (state, verdict) = self.says();
+        verdict == Verdict::RollBack.as_str()
+            || [State::Latched, State::Waiting, State::Paused].iter().any(|asks| asks.as_str() == state)
+    }
+
+    /// At the present rate, what is missing comes in so many seconds.
+    pub(super) fn missing_for(&self) -> Option<f64> {
+        let ruling = self.ruling.as_deref().filter(|_| self.state != State::Latched)?;
+        words::seconds(ruling.needs, self.course.rates(self.looked))
+    }
+
+    /// For the metrics.
+    pub(super) fn shown(&self) -> GateShown {
+        shown(self.says().0, self.state, self.ruling.as_deref())
+    }
+
+    /// The move that a look wants.
+    pub(super) fn wanted(&self, route: &Arc<str>, look: &Finding) -> Option<GateMove> {
+        let want = look.wanted.as_ref()?;
+        Some(GateMove {
+            route: Arc::clone(route),
+            action: if want.verdict == Verdict::RollBack { Action::RollBack } else { Action::Advance },
+            from: self.course.dial(),
+            to: want.to,
+            why: want.ruling.why.clone(),
+            numbers: numbers(&want.ruling, self.course.step()),
+        })
+    }
+}
