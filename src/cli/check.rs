@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{CheckArgs, Exit, certificates, term};
 use crate::compile::{Compiled, compile_all};
-use crate::diagnostic::{Diagnostics, Sources, render_all, report_all};
+use crate::diagnostic::{Diagnostics, Sources, plural, render_all, report_all};
 use crate::reload::{ConfigSource, ReadError, environment, key_files};
 
 pub fn check(args: &CheckArgs) -> Exit {
@@ -51,7 +51,7 @@ pub fn check(args: &CheckArgs) -> Exit {
             several => term::json(&several),
         }
     } else if errors + warnings > 0 {
-        term::say(&format!("{} and {}", term::plural(errors, "error"), term::plural(warnings, "warning")));
+        term::say(&format!("{} and {}", plural(errors, "error"), plural(warnings, "warning")));
     }
     if !all_read {
         return Exit::Failed;

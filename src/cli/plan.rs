@@ -10,6 +10,7 @@ use super::admin_client::{AdminClient, AdminError};
 use super::compiled::compiled;
 use super::{AdminArgs, Exit, PlanArgs, term};
 use crate::compile::Snapshot;
+use crate::diagnostic::plural;
 use crate::learn::{Recorded, read_recorded};
 use crate::plan::{PlanReport, PlannedRoute, plan};
 use crate::reload::ConfigSource;
@@ -146,7 +147,7 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     } else {
         format!("judged by {} recorded requests that stand for {}", traffic.shapes, traffic.requests)
     };
-    let _ = writeln!(text, "`{}` will change {} routes, {judged}\n", new.display(), report.routes.len());
+    let _ = writeln!(text, "`{}` will change {}, {judged}\n", new.display(), plural(report.routes.len(), "route"));
     for route in &report.routes {
         one(&mut text, route, traffic.shapes > 0);
     }
@@ -168,9 +169,14 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     let share = |share: f64| format!("{:.1} %", share * 100.0);
     let unchanged = report.unchanged;
     if traffic.shapes > 0 {
-        let _ = writeln!(text, "  = {} routes unchanged, {} of requests\n", unchanged.routes, share(unchanged.share));
+        let _ = writeln!(
+            text,
+            "  = {} unchanged, {} of requests\n",
+            plural(unchanged.routes, "route"),
+            share(unchanged.share)
+        );
     } else {
-        let _ = writeln!(text, "  = {} routes unchanged\n", unchanged.routes);
+        let _ = writeln!(text, "  = {} unchanged\n", plural(unchanged.routes, "route"));
     }
     let summary = report.summary;
     let _ = write!(text, "Plan: {} added, {} changed, {} removed.", summary.added, summary.changed, summary.removed);
@@ -197,7 +203,7 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
             dangers.iter().map(|(code, _)| *code).filter(|code| !allow.iter().any(|one| one == code)).collect();
         codes.sort_unstable();
         codes.dedup();
-        let _ = write!(text, "{} dangers: {}.", dangers.len(), named.join(", "));
+        let _ = write!(text, "{}: {}.", plural(dangers.len(), "danger"), named.join(", "));
         if !codes.is_empty() {
             let _ = write!(text, " Say --allow {} to exit 0.", codes.join(","));
         }
@@ -223,20 +229,15 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: bool) {
             back if clients.exact => format!("{back} move back"),
             back => format!("about {} move back", share(back)),
         };
-        // Two standard deviations of a share of so many clients.
-        let margin = |part: usize| {
-            let (all, part) = (number(clients.all.max(1)), number(part));
-            format!("{:.1}", 200.0 * (part / all * (1.0 - part / all) / all).sqrt())
-        };
         let to = clients.to_service;
         // Of a sample, a share is known and a number is not.
         let moved = if clients.exact {
             format!("{to} of {} clients ({}) move to the service", clients.all, share(to))
         } else {
             format!(
-                "about {} ± {} of the clients move to the service ({to} of {} recorded)",
+                "about {} ± {:.1} of the clients move to the service ({to} of {} recorded)",
                 share(to),
-                margin(to),
+                clients.margin(to),
                 clients.all
             )
         };

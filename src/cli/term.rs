@@ -13,11 +13,6 @@ pub fn redrawn(report: &str) -> String {
     if std::io::stdout().is_terminal() { format!("\x1b[H\x1b[2J\x1b[3J{report}") } else { format!("{report}\n") }
 }
 
-/// `1 error`, `2 errors`.
-pub fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
-}
-
 /// Writes a message to stderr.
 pub fn say(text: &str) {
     let mut stderr = std::io::stderr().lock();

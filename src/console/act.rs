@@ -13,6 +13,7 @@ use super::shown::{count, cut, percent, plain, seconds};
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
 use crate::admin::{Parts, RouteStatus, Window, press, route_status};
+use crate::diagnostic::plural;
 use crate::migration::dial::By;
 use crate::migration::{Percent, Stage};
 use crate::reload::{
@@ -124,7 +125,13 @@ fn reached(parts: &Parts) -> String {
     let to_service = |stage: Stage| matches!(stage, Stage::Canary | Stage::Split | Stage::Migrated);
     let many = generation.routes.iter().filter(|entry| to_service(entry.dial.stage)).count();
     let retired = generation.routes.iter().filter(|entry| entry.dial.stage == Stage::Retired).count();
-    format!("{many} routes have a service that answers now; {retired} are retired and stay with theirs.")
+    let has = if many == 1 { "has" } else { "have" };
+    let stay = if retired == 1 {
+        "1 is retired and stays with its own"
+    } else {
+        &format!("{retired} are retired and stay with theirs")
+    };
+    format!("{} {has} a service that answers now; {stay}.", plural(many, "route"))
 }
 
 fn moving(
@@ -316,7 +323,12 @@ async fn moved(
     if reason.is_empty() && verb == "promote" && (against || retires) {
         return Done::Refused(400, "such a move needs a reason".to_owned());
     }
-    let reason = if against { format!("against the gate: {reason}") } else { reason };
+    let judged = row.gate.as_ref().is_some_and(|gate| gate.state != "off");
+    let reason = match (against, judged) {
+        (true, true) => format!("against the gate: {reason}"),
+        (true, false) => format!("not sure yet: {reason}"),
+        (false, _) => reason,
+    };
     let (write, who, moving) = (form.get("write") == "1", who.to_owned(), Arc::clone(parts));
     let of = route.clone();
     let turn = move || {

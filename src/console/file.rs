@@ -10,7 +10,7 @@ use super::planned;
 use super::shown::{ago, plain};
 use crate::admin::{Parts, Tried, learned_report, next_steps, tried, tried_all};
 use crate::compile::redacted;
-use crate::diagnostic::{Entry, Sources};
+use crate::diagnostic::{Entry, Sources, plural};
 use crate::reload::{FileText, InForceFile};
 
 /// Lines of the text that are drawn; the rest is downloaded.
@@ -106,7 +106,7 @@ fn text_of(frame: &Layout<'_>, at: usize, file: &FileText) -> Markup {
     let shown: String = text.lines().take(MOST_LINES).flat_map(|line| [line, "\n"]).collect();
     html! {
         section.card aria-labelledby={ "text-" (at) } {
-            div.h { h2 id={ "text-" (at) } { (plain(&file.path)) } span.grow {} span.dim { (lines) " lines" } }
+            div.h { h2 id={ "text-" (at) } { (plain(&file.path)) } span.grow {} span.dim { (plural(lines, "line")) } }
             @if lines == 0 { p.pad.dim { "It is empty." } } @else { pre tabindex="0" aria-labelledby={ "text-" (at) } { (toml(&shown, &[])) } }
             @if lines > MOST_LINES { p.pad.dim { (lines - MOST_LINES) " more lines: " a href={ (frame.root) "api/v1/config" } { "all of it as JSON" } } }
         }
@@ -123,7 +123,7 @@ fn outcome(checked: &Checked) -> Markup {
             div.h {
                 h2 #found-h { "What was found" }
                 @if plan.is_some() { span.pill.f.good { "may be put in force" } } @else { span.pill.f.bad { "would be refused" } }
-                span.dim { (many(errors, "error")) ", " (many(warnings, "warning")) }
+                span.dim { (plural(errors, "error")) ", " (plural(warnings, "warning")) }
             }
             @if !variables.is_empty() { p.pad.dim { "Variables are named here, not read: " (plain(&variables.join(", "))) "." } }
             (mistakes(diagnostics))
@@ -134,10 +134,6 @@ fn outcome(checked: &Checked) -> Markup {
         }
         @if let Some(plan) = plan { (planned::drawn(plan)) }
     }
-}
-
-fn many(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// The lines that are complained of, with their numbers and those beside them.

@@ -7,7 +7,7 @@ use super::page::{Layout, prose, stage_pill, toml};
 use super::shown::{ago, count, cut, percent, plain, ratio, seconds};
 use super::spark;
 use crate::admin::{learned_report, next_steps};
-use crate::inventory::{InventoryReport, LearnedEndpoint};
+use crate::inventory::{InventoryReport, LearnedEndpoint, about};
 use crate::message::percent_encoded;
 use crate::plan::NextStep;
 
@@ -100,7 +100,7 @@ fn head(report: &InventoryReport) -> Markup {
                 div { div.big { (count(all.len() as u64)) } div.lab { "endpoints" } }
                 div { div.big { (share.map_or_else(|| "–".to_owned(), super::shown::large_percent)) } div.lab { "of requests have a route" } }
                 div { div.big { (writes) } div.lab { "write endpoints without one" } }
-                div { div.big { (count(report.unknown.paths)) } div.lab { "paths that are no endpoint" } }
+                div { div.big { (about(report.unknown.paths, count(report.unknown.paths))) } div.lab { "paths that are no endpoint" } }
             }
         }
     }
@@ -136,7 +136,9 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
     let known: Vec<String> = endpoint
         .parameters
         .iter()
-        .map(|parameter| format!("{}: {} {}", parameter.name, count(parameter.kinds), parameter.kind))
+        .map(|parameter| {
+            format!("{}: {} {}", parameter.name, about(parameter.kinds, count(parameter.kinds)), parameter.kind)
+        })
         .collect();
     // A number or a uuid needs no person's word; words were told apart by how they are spread.
     let guessed = endpoint.route.is_none() && endpoint.parameters.iter().any(|parameter| !parameter.sure);

@@ -3,8 +3,10 @@
 use maud::{Markup, html};
 
 use super::page::prose;
-use super::shown::{count, large_percent, plain};
-use crate::plan::{PlanReport, PlannedEndpoint, PlannedRoute};
+use super::shown::{count, large_percent, plain, ratio};
+use crate::diagnostic::plural;
+use crate::inventory::about;
+use crate::plan::{MovedClients, PlanReport, PlannedEndpoint, PlannedRoute};
 
 /// Routes and endpoints that are drawn; the others are counted.
 const MOST_ROUTES: usize = 60;
@@ -13,22 +15,26 @@ const MOST_ENDPOINTS: usize = 6;
 pub fn drawn(plan: &PlanReport) -> Markup {
     let summary = plan.summary;
     let judged = plan.traffic.shapes > 0;
+    let about = if plan.traffic.is_sample() { "about " } else { "" };
+    // Of a sample, a share is known and a number is not.
+    let of = if plan.routes.iter().all(|route| route.clients.exact) { "" } else { " of the recorded" };
     html! {
         section.card #plan aria-labelledby="plan-h" {
             div.h {
                 h2 #plan-h { "What would change" }
-                @if summary.dangers > 0 { span.pill.f.bad { (summary.dangers) @if summary.dangers == 1 { " danger" } @else { " dangers" } } } @else { span.pill.f.good { "no danger seen" } }
+                @if summary.dangers > 0 { span.pill.f.bad { (plural(summary.dangers, "danger")) } } @else { span.pill.f.good { "no danger seen" } }
                 span.dim { (summary.added) " added, " (summary.changed) " changed, " (summary.removed) " removed" }
             }
             p.pad {
                 @if judged {
-                    "Judged by " (count(plan.traffic.shapes as u64)) " recorded requests that stand for " (count(plan.traffic.requests)) ": "
-                    b.serv { (large_percent(summary.to_service)) } " of requests and " (count(summary.clients_to_service as u64)) " clients move to a service, "
-                    b.mono { (large_percent(summary.back)) } " and " (count(summary.clients_back as u64)) " move back."
+                    "Judged by " (count(plan.traffic.shapes as u64)) " recorded requests"
+                    @if plan.traffic.is_sample() { ", a sample that stands for " (count(plan.traffic.requests)) }
+                    ": " (about) b.serv { (large_percent(summary.to_service)) } " of requests and " (count(summary.clients_to_service as u64)) (of) " clients move to a service, "
+                    (about) b.mono { (large_percent(summary.back)) } " and " (count(summary.clients_back as u64)) " move back."
                 } @else { "No traffic was recorded to judge it by: these are the differences of the files alone." }
                 @if plan.routes.is_empty() { " No route would be another than it is." }
             }
-            @for route in plan.routes.iter().take(MOST_ROUTES) { (one(route)) }
+            @for route in plan.routes.iter().take(MOST_ROUTES) { (one(route, plan.traffic.is_sample())) }
             @if plan.routes.len() > MOST_ROUTES { p.pad.dim { "And " (count((plan.routes.len() - MOST_ROUTES) as u64)) " more routes: " code { "multilith plan" } " has them all." } }
             @for unrecorded in &plan.unrecorded {
                 div.note { span.pill.f.warn { "not known" } div.t { code { (plain(&unrecorded.asked)) } " is not recorded yet: " (large_percent(unrecorded.share)) " of requests could be decided differently." } }
@@ -37,23 +43,22 @@ pub fn drawn(plan: &PlanReport) -> Markup {
     }
 }
 
-fn one(route: &PlannedRoute) -> Markup {
+fn one(route: &PlannedRoute, is_sample: bool) -> Markup {
     let class = match route.change {
         "added" => "good",
         "removed" => "bad",
         _ => "n",
     };
     let clients = route.clients;
-    let about = if clients.exact { "" } else { "about " };
     html! {
         div.note {
             span class={ "pill f " (class) } { (route.change) }
             div.t {
                 b { (plain(&route.name)) } " " (plain(&route.what.join("; ")))
                 @if clients.to_service + clients.back > 0 {
-                    p.dim { (about) (count(clients.to_service as u64)) " of " (count(clients.all as u64)) " clients move to the service, " (count(clients.back as u64)) " move back." }
+                    p.dim { (clients_moved(clients)) }
                 }
-                @for endpoint in route.endpoints.iter().take(MOST_ENDPOINTS) { p.dim { code { (plain(&endpoint.method)) " " (plain(&endpoint.path)) } ": " (moves(endpoint)) } }
+                @for endpoint in route.endpoints.iter().take(MOST_ENDPOINTS) { p.dim { code { (plain(&endpoint.method)) " " (plain(&endpoint.path)) } ": " (moves(endpoint, is_sample)) } }
                 @for flag in &route.flags {
                     p class=(if flag.danger { "bad" } else { "warn" }) { (prose(&flag.message)) " " code.dim { (flag.code) } }
                 }
@@ -62,7 +67,28 @@ fn one(route: &PlannedRoute) -> Markup {
     }
 }
 
-fn moves(endpoint: &PlannedEndpoint) -> String {
+/// As `plan` prints them: of a sample, a share with its error.
+fn clients_moved(clients: MovedClients) -> String {
+    let of = |part: usize| ratio(part as u64, clients.all as u64).map_or_else(|| "–".to_owned(), large_percent);
+    let (to, back) = (clients.to_service, clients.back);
+    let (many_to, many_back, all) = (count(to as u64), count(back as u64), count(clients.all as u64));
+    if clients.exact {
+        return format!("{many_to} of {all} clients ({}) move to the service, {many_back} move back.", of(to));
+    }
+    let back = match back {
+        0 => "none of the recorded moves back".to_owned(),
+        _ => format!("about {} move back", of(back)),
+    };
+    format!(
+        "about {} ± {:.1} of the clients move to the service ({many_to} of {all} recorded); {back}.",
+        of(to),
+        clients.margin(to)
+    )
+}
+
+/// Counts of a sample are estimates.
+fn moves(endpoint: &PlannedEndpoint, is_sample: bool) -> String {
+    let count = |requests: u64| if is_sample { about(requests, count(requests)) } else { count(requests) };
     let (all, before, after) = (count(endpoint.requests), count(endpoint.before), count(endpoint.after));
     match (endpoint.before == endpoint.after, endpoint.after) {
         (true, 0) => format!("{all} requests stay with the monolith"),

@@ -22,6 +22,12 @@ pub use sources::{Extra, SourceFile, Sources, UnusableExtra};
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// `1 error`, `2 errors`.
+#[must_use]
+pub fn plural(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
 /// Bytes of the file's text.
 pub type Span = Range<usize>;
 

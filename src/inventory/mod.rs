@@ -51,7 +51,7 @@ pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
 pub use masked::unmasked;
 pub use names::{route_name, unique_route_name};
-pub use report::{CallingAgent, Described, InventoryReport, LearnedEndpoint, NOT_SURE_YET, Unknown};
+pub use report::{CallingAgent, Described, InventoryReport, LearnedEndpoint, NOT_SURE_YET, Unknown, about};
 pub use sketch::Sketch;
 pub use suggest::{openapi, routes as suggested_routes, routes_file};
 pub use tree::{LearnedTotals, Tree, TreeBounds};

@@ -238,7 +238,22 @@ fn describe(name: String, kind: &'static str, values: &Values) -> Described {
     Described { name, kind: Cow::Borrowed(kind), kinds, once, sure, why, shapes }
 }
 
+/// A count of different things, which is an estimate unless it is one: `~610`. `written`: the number in words.
+#[must_use]
+pub fn about(count: u64, written: String) -> String {
+    if count > 1 { format!("~{written}") } else { written }
+}
+
 impl Described {
+    /// `why` for a person, where its number is marked as an estimate.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match self.why.strip_prefix(&self.kinds.to_string()) {
+            Some(rest) if rest.starts_with(' ') => about(self.kinds, self.kinds.to_string()) + rest,
+            _ => self.why.clone(),
+        }
+    }
+
     fn example(&self) -> &'static str {
         match &*self.kind {
             "numbers" => "42",

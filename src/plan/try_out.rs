@@ -37,6 +37,14 @@ pub struct PlanTraffic {
     pub since: u32,
 }
 
+impl PlanTraffic {
+    /// Some recorded request stands for more than itself: counts of requests are estimates.
+    #[must_use]
+    pub const fn is_sample(&self) -> bool {
+        self.requests > self.shapes as u64
+    }
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedRoute {
     pub name: String,
@@ -57,6 +65,16 @@ pub struct MovedClients {
     pub back: usize,
     /// Every request was recorded and every bucket is known; else it is an estimate: of a sample, or of clients drawn anew.
     pub exact: bool,
+}
+
+impl MovedClients {
+    /// Two standard deviations of the share that `part` of them is, in points.
+    #[must_use]
+    pub fn margin(&self, part: usize) -> f64 {
+        let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        let (all, part) = (number(self.all.max(1)), number(part));
+        200.0 * (part / all * (1.0 - part / all) / all).sqrt()
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]

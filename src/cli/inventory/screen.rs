@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::cli::table::{Column, Table};
-use crate::cli::term::plural;
-use crate::inventory::{InventoryReport, NOT_SURE_YET};
+use crate::diagnostic::plural;
+use crate::inventory::{InventoryReport, NOT_SURE_YET, about};
 
 pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
@@ -32,7 +32,7 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
         Column::left("HOW WE KNOW").may_hang(),
     ]);
     for endpoint in &report.endpoints {
-        let why: Vec<String> = endpoint.parameters.iter().map(|one| format!("{}: {}", one.name, one.why)).collect();
+        let why: Vec<String> = endpoint.parameters.iter().map(|one| format!("{}: {}", one.name, one.about())).collect();
         let guessed = endpoint.parameters.iter().any(|one| !one.sure && one.kind != "rest");
         table.row([
             format!("{:4} {}", endpoint.method, endpoint.path),
@@ -42,7 +42,7 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
             format!("{:.1} %", share(endpoint.requests, report.requests)),
             format!("{:.1} %", share(endpoint.errors, endpoint.requests)),
             endpoint.p99_seconds.map_or_else(String::new, |seconds| format!("{:.0} ms", seconds * 1e3)),
-            if endpoint.callers > 0 { endpoint.callers.to_string() } else { String::new() },
+            if endpoint.callers > 0 { about(endpoint.callers, grouped(endpoint.callers)) } else { String::new() },
             why.join(", "),
         ]);
     }
@@ -54,10 +54,14 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     if report.unknown.requests > 0 {
         let _ = writeln!(
             text,
-            "\nnot endpoints: {} requests for about {} paths that were answered as unknown, or only with\n\
+            "\nnot endpoints: {} requests for about {} that were answered as unknown, or only with\n\
              redirects, refusals or errors, or for a client that tries many paths",
             grouped(report.unknown.requests),
-            grouped(report.unknown.paths)
+            if report.unknown.paths == 1 {
+                "1 path".to_owned()
+            } else {
+                format!("{} paths", grouped(report.unknown.paths))
+            }
         );
     }
     if report.dropped > 0 {
