@@ -111,7 +111,7 @@ pub struct Progress {
 }
 
 /// One route, or the requests that no route takes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct RouteStatus {
     pub name: String,
     pub stage: &'static str,
@@ -141,7 +141,7 @@ pub struct RouteStatus {
 }
 
 /// The author of the dial in force, its entry in the journal, and its time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct DialStatus {
     pub by: &'static str,
     /// 0: no entry yet.
@@ -163,7 +163,12 @@ pub fn status(parts: &Parts, window: Window) -> Status {
 }
 
 /// Everything but the routes, of which there may be many.
-pub fn status_without_routes(parts: &Parts, window: Window) -> Status {
+fn status_without_routes(parts: &Parts, window: Window) -> Status {
+    status_head(parts, window, parts.app.telemetry.metrics.progress_by_requests(window.now))
+}
+
+/// The same where it is known already which share of the requests has moved.
+pub fn status_head(parts: &Parts, window: Window, moved: f64) -> Status {
     let generation = parts.app.in_force.load();
     Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -172,7 +177,7 @@ pub fn status_without_routes(parts: &Parts, window: Window) -> Status {
         window_seconds: window.length.as_secs_f64(),
         last_error: parts.reloader.last_error(),
         monolith_only: parts.app.live.monolith_only(generation.snapshot.server.monolith_only),
-        progress: progress(parts, window),
+        progress: progress_with(parts, moved),
         routes: Vec::new(),
         upstreams: parts.app.upstreams.status(),
         store: store(parts),
@@ -182,9 +187,13 @@ pub fn status_without_routes(parts: &Parts, window: Window) -> Status {
 
 /// How far the migration is.
 pub fn progress(parts: &Parts, window: Window) -> Progress {
+    progress_with(parts, parts.app.telemetry.metrics.progress_by_requests(window.now))
+}
+
+fn progress_with(parts: &Parts, requests: f64) -> Progress {
     let figures = parts.app.learner.figures();
     Progress {
-        requests: parts.app.telemetry.metrics.progress_by_requests(window.now),
+        requests,
         routes: progress_by_routes(&parts.app.in_force.load()),
         endpoints: figures.share(),
         writes_left: figures.writes,
@@ -241,6 +250,15 @@ fn progress_by_routes(generation: &Generation) -> f64 {
     if all == 0 { 0.0 } else { done as f64 / all as f64 }
 }
 
+/// What the sides of a route answered; a request that fell back stands in both.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SideAnswers {
+    pub requests: u64,
+    pub errors: u64,
+    /// The largest share of errors of a side; `None`: no side was asked.
+    pub worst: Option<f64>,
+}
+
 /// The figures of one row, each gathered when it is asked for: of ten thousand routes a filter leaves few.
 #[derive(Clone, Copy)]
 pub struct RouteFigures<'a> {
@@ -255,21 +273,33 @@ impl RouteFigures<'_> {
         self.entry.policy.service.map(|id| &*self.generation.pool(id).spec().name)
     }
 
-    /// Requests and errors of each side, and its 99th percentile in seconds.
-    pub fn sides(&self) -> impl Iterator<Item = (u64, u64, Option<f64>)> {
-        let (entry, window) = (self.entry, self.window);
-        sides(entry).into_iter().map(move |side| {
-            let of = side_summary(entry, side, window);
-            (of.requests, of.errors, of.p99)
-        })
+    /// What the sides answered, by what was remembered last.
+    pub fn answers(&self) -> SideAnswers {
+        let mut sum = SideAnswers::default();
+        for index in side_indices(self.entry) {
+            let (requests, errors) = self.entry.meters.answers(index, self.window.now, self.window.length);
+            sum.requests += requests;
+            sum.errors += errors;
+            #[expect(clippy::cast_precision_loss, reason = "a share of four digits")]
+            let rate = (requests > 0).then(|| errors as f64 / requests as f64);
+            sum.worst = match (sum.worst, rate) {
+                (Some(worst), Some(rate)) => Some(worst.max(rate)),
+                (worst, rate) => worst.or(rate),
+            };
+        }
+        sum
+    }
+
+    /// The longest 99th percentile of its sides, in seconds, by what was remembered last.
+    pub fn longest_p99(&self) -> Option<f64> {
+        let p99 = |index| self.entry.meters.p99(index, self.window.now, self.window.length);
+        side_indices(self.entry).filter_map(p99).reduce(f64::max)
     }
 
     /// Requests and errors of all sides. A request that fell back stands in both.
     pub fn sums(&self) -> (u64, u64) {
         let fallbacks = self.entry.meters.route_summary(self.window.now, self.window.length).fallbacks;
-        let sides = self.sides();
-        let (requests, errors) =
-            sides.fold((0, 0), |(all, failed), (requests, errors, _)| (all + requests, failed + errors));
+        let SideAnswers { requests, errors, .. } = self.answers();
         (requests.saturating_sub(fallbacks), errors.saturating_sub(fallbacks))
     }
 
@@ -357,6 +387,15 @@ fn row_with(
         status.errors.insert(name, summary.errors);
     }
     status
+}
+
+/// The meters of the sides that a row has.
+fn side_indices(entry: &RouteInForce) -> impl Iterator<Item = usize> + '_ {
+    let policy = &entry.policy;
+    let two = [Some(Side::Monolith), policy.service.map(|_| Side::Service)];
+    let two = two.into_iter().flatten().filter(|_| policy.variants.is_empty());
+    let variants = if policy.variants.is_empty() { Vec::new() } else { sides(entry) };
+    two.chain(variants).map(|side| meter_index(policy, side))
 }
 
 fn sides(entry: &RouteInForce) -> Vec<Side> {

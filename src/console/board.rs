@@ -6,11 +6,12 @@ use maud::{Markup, html};
 
 use super::filter::Filter;
 use super::form::Form;
+use super::overview::SharedOverview;
 use super::page::{Layout, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds, span};
 use super::verdict::{self, verdict, who_answers};
 use super::{fleet, needs, spark};
-use crate::admin::{RouteFigures, RouteStatus, Status, Window, status_without_routes};
+use crate::admin::{RouteFigures, RouteStatus, Status, Window, status_head};
 use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
@@ -30,22 +31,27 @@ struct Row<'a> {
 }
 
 /// `days`: the progress by day; empty: it is not known for long enough.
-pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64]) -> Markup {
+pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOverview) -> Markup {
     let (parts, window) = (frame.parts, Window::default());
     let generation = parts.app.in_force.load();
-    let head = status_without_routes(parts, window);
+    let overview = shared.now(parts, &generation, window);
+    let head = status_head(parts, window, overview.moved);
     let filter = Filter::read(query.get("q"));
-    let mut entries: Vec<&RouteInForce> = generation.routes.iter().chain([&generation.unmatched]).collect();
-    let figures_of = |entry| RouteFigures { parts, generation: &generation, entry, window };
-    entries.retain(|entry| {
-        filter.may_take(entry.name(), entry.dial.stage.as_str(), || matched(entry))
-            && filter.takes(&figures_of(entry), |status| verdict(status, head.uptime_seconds).word)
-    });
-    entries.sort_by_key(|entry| (rank(entry), entry.route.is_none(), entry.name()));
+    let generation = &*generation;
+    let figures_of = |entry| RouteFigures { parts, generation, entry, window };
+    let takes = |number: usize, entry| {
+        let figures = figures_of(entry);
+        let verdict = |row: &RouteStatus| verdict(row, head.uptime_seconds).word;
+        let is_taken = filter.may_take(entry.name(), entry.dial.stage.as_str(), || matched(entry))
+            && filter.takes(&figures, (number, &overview), verdict);
+        is_taken.then_some(entry)
+    };
+    let every = generation.routes.iter().chain([&generation.unmatched]).enumerate();
+    let mut entries: Vec<&RouteInForce> = every.filter_map(|(number, entry)| takes(number, entry)).collect();
     let all = entries.len();
     let row = |entry| Row { entry, status: figures_of(entry).row() };
-    let rows: Vec<Row<'_>> = entries.into_iter().skip((page(query) - 1) * PAGE).take(PAGE).map(row).collect();
-    let todo = needs::needs(parts, &generation, &head, window);
+    let rows: Vec<Row<'_>> = on_page(&mut entries, page(query)).iter().copied().map(row).collect();
+    let todo = needs::needs(parts, generation, &head, (window, &overview));
     html! {
         @if let Some(error) = &head.last_error {
             @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
@@ -58,9 +64,9 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64]) -> Markup {
         div.head #head data-live {
             div { h1 { "Where the migration stands" } p.dim { (sentence(&todo)) } }
             span.grow {}
-            (figures(&head, &generation, frame, days))
+            (figures(&head, generation, frame, days))
         }
-        section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(&generation)) } }
+        section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(generation)) } }
         @if !todo.is_empty() {
             section.card #todo data-live aria-labelledby="todo-h" {
                 div.h { h2 #todo-h { "Needs you" } span.dim { (todo.len()) } }
@@ -92,6 +98,26 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64]) -> Markup {
         }
         (fleet::section(frame))
     }
+}
+
+/// The entries of a page in their order; the others are not put into any.
+fn on_page<'a, 'b>(entries: &'a mut [&'b RouteInForce], page: usize) -> &'a [&'b RouteInForce] {
+    let place = |entry: &&RouteInForce| (rank(entry), entry.route.is_none());
+    let order = |one: &&RouteInForce, other: &&RouteInForce| {
+        place(one).cmp(&place(other)).then_with(|| one.name().cmp(other.name()))
+    };
+    let from = ((page - 1) * PAGE).min(entries.len());
+    if from > 0 && from < entries.len() {
+        entries.select_nth_unstable_by(from, order);
+    }
+    let rest = &mut entries[from..];
+    if rest.len() > PAGE {
+        rest.select_nth_unstable_by(PAGE, order);
+    }
+    let on_it = rest.len().min(PAGE);
+    let shown = &mut rest[..on_it];
+    shown.sort_unstable_by(order);
+    shown
 }
 
 fn page(query: &Form) -> usize {

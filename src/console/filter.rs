@@ -1,6 +1,6 @@
 //! The grammar of the filter boxes: words that stand in the name or path, `stage:canary`, `service:users`, `errors>1%`.
 
-use super::shown::ratio;
+use super::overview::Overview;
 use crate::admin::{RouteFigures, RouteStatus};
 
 /// What a filter asks; all of it must hold.
@@ -64,18 +64,22 @@ impl Filter {
         })
     }
 
-    /// By its figures. `verdict`: what the board says of a row, in a word.
-    pub fn takes(&self, route: &RouteFigures<'_>, verdict: impl Fn(&RouteStatus) -> &'static str) -> bool {
+    /// By its figures, of which only those are looked at that the filter names. `number`: its place among the routes; `verdict`: what
+    /// the board says of a row, in a word.
+    pub fn takes(
+        &self,
+        route: &RouteFigures<'_>,
+        (number, overview): (usize, &Overview),
+        verdict: impl Fn(&RouteStatus) -> &'static str,
+    ) -> bool {
         self.terms.iter().all(|term| match term {
             Term::Word(_) | Term::Stage(_) => true,
             Term::Service(wanted) => route.service() == Some(wanted),
             Term::Verdict(wanted) => verdict(&route.row()).contains(wanted.as_str()),
             Term::Figure(figure, above, limit) => {
                 let value = match figure {
-                    Figure::Errors => {
-                        route.sides().filter_map(|(requests, errors, _)| ratio(errors, requests)).reduce(f64::max)
-                    }
-                    Figure::P99 => route.sides().filter_map(|(.., p99)| p99).reduce(f64::max),
+                    Figure::Errors => overview.answers(number).worst,
+                    Figure::P99 => overview.p99(route.parts, route.generation, number),
                     Figure::Differ => route.mismatch_rate(),
                     #[expect(clippy::cast_precision_loss, reason = "compared with what a person typed")]
                     Figure::Requests => Some(route.sums().0 as f64),

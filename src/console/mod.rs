@@ -12,6 +12,7 @@ mod journal;
 mod login;
 mod needs;
 mod outcome;
+mod overview;
 mod page;
 mod planned;
 mod progress;
@@ -46,6 +47,7 @@ use act::Command;
 use form::Form;
 use login::Sessions;
 use outcome::Done;
+use overview::SharedOverview;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
 use progress::ProgressLine;
 use shared::SharedPages;
@@ -55,6 +57,7 @@ use visitor::{How, Visitor, posted, visitor};
 pub struct Console {
     sessions: Sessions,
     shared: SharedPages,
+    overview: SharedOverview,
     progress: Arc<ProgressLine>,
 }
 
@@ -65,7 +68,12 @@ const WHOLE_FILE: usize = 3 * 1024 * 1024 + FORM;
 
 impl Default for Console {
     fn default() -> Self {
-        Self { sessions: Sessions::new(), shared: SharedPages::default(), progress: Arc::default() }
+        Self {
+            sessions: Sessions::new(),
+            shared: SharedPages::default(),
+            overview: SharedOverview::default(),
+            progress: Arc::default(),
+        }
     }
 }
 
@@ -275,7 +283,7 @@ impl Console {
         match path {
             "/" => {
                 let days = self.progress.days(&frame.parts.app.store, Instant::now());
-                page("", "Board", &board::board(&at(""), query, &days))
+                page("", "Board", &board::board(&at(""), query, &days, &self.overview))
             }
             "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
             "/requests" => page("requests", "Requests", &requests::requests(query)),

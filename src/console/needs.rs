@@ -2,13 +2,15 @@
 
 use maud::{Markup, html};
 
+use super::overview::Overview;
 use super::page::{Layout, prose};
 use super::shown::{count, percent, plain, seconds};
 use super::verdict::{error_rate, side, verdict};
 use crate::admin::{Parts, RouteFigures, RouteStatus, Status, Window};
+use crate::gate::Asks;
 use crate::message::percent_encoded;
 use crate::migration::Stage;
-use crate::proxy::Generation;
+use crate::proxy::{Generation, RouteInForce};
 use crate::upstream::EndpointState;
 
 /// One thing that needs a person.
@@ -28,22 +30,46 @@ pub struct Note {
 
 /// More are not read.
 const MOST: usize = 12;
+/// Routes that are looked at in full, the most urgent of those that may need somebody.
+const MOST_CANDIDATES: usize = 200;
 
 /// The most urgent first.
-pub fn needs(parts: &Parts, generation: &Generation, head: &Status, window: Window) -> Vec<Note> {
+pub fn needs(
+    parts: &Parts,
+    generation: &Generation,
+    head: &Status,
+    (window, overview): (Window, &Overview),
+) -> Vec<Note> {
     let mut notes: Vec<Note> = upstreams(head);
     let moving = |stage: Stage| matches!(stage, Stage::Canary | Stage::Shadow | Stage::Migrated);
-    for entry in generation.routes.iter().filter(|entry| moving(entry.dial.stage)) {
-        let figures = RouteFigures { parts, generation, entry, window };
-        // A service that failed nobody needs nobody, unless its gate asks: of many thousands these are few.
-        if !parts.gates.needs_somebody(entry.name())
-            && figures.sides().all(|(_, errors, _)| errors == 0)
-            && !figures.is_cut_off()
-        {
-            continue;
-        }
-        notes.extend(of_route(&figures.row(), head.uptime_seconds));
+    let asking = parts.gates.asking();
+    let figures =
+        |number: usize| Some(RouteFigures { parts, generation, entry: generation.routes.get(number)?, window });
+    let candidate = |(number, entry)| {
+        let entry: &RouteInForce = entry;
+        let answers = overview.answers(number);
+        let urgency = match asking.get(entry.name()) {
+            Some(Asks::Urgently) => 0,
+            _ if figures(number).is_some_and(|figures| figures.is_cut_off()) => 0,
+            Some(Asks::Sometime) => 2,
+            // A service that failed nobody needs nobody, unless its gate asks: of many thousands these are few.
+            None if answers.errors == 0 => return None,
+            None => 1,
+        };
+        let rate = answers.worst.unwrap_or(0.0);
+        moving(entry.dial.stage).then_some((urgency, rate, number))
+    };
+    let mut candidates: Vec<(u8, f64, usize)> = generation.routes.iter().enumerate().filter_map(candidate).collect();
+    let order = |one: &(u8, f64, usize), other: &(u8, f64, usize)| {
+        one.0.cmp(&other.0).then(other.1.total_cmp(&one.1)).then(one.2.cmp(&other.2))
+    };
+    if candidates.len() > MOST_CANDIDATES {
+        candidates.select_nth_unstable_by(MOST_CANDIDATES, order);
+        candidates.truncate(MOST_CANDIDATES);
+        candidates.sort_unstable_by_key(|(.., number)| *number);
     }
+    let rows = candidates.iter().filter_map(|(.., number)| figures(*number)).map(|figures| figures.row());
+    notes.extend(rows.filter_map(|row| of_route(&row, head.uptime_seconds)));
     let rank = |note: &Note| match note.class {
         "bad" => 0,
         "good" => 1,

@@ -31,6 +31,8 @@ const SHORTEST_STEP: Duration = Duration::from_secs(5);
 const NO_WORSE: f64 = 0.005;
 /// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
 const ENOUGH: u64 = 600;
+/// Why a move is not offered.
+const NOT_SURE: &str = "What has no tick above is not shown yet";
 /// Differing answers that a person may pass over.
 const AGREEMENT: f64 = 0.001;
 
@@ -173,7 +175,12 @@ fn promote(row: &RouteStatus, name: &str) -> String {
 pub fn sure(row: &RouteStatus) -> bool {
     match &row.gate {
         Some(gate) if gate.state != "off" => gate.verdict == "advance" || gate.state == "waiting",
-        _ => row.stage != "shadow" || row.mismatch_rate.is_some_and(|rate| rate <= AGREEMENT),
+        // Copies are no risk that had to be weighed first.
+        _ if row.stage == "monolith" => true,
+        _ => {
+            let list = by_eye(row);
+            !list.is_empty() && list.iter().all(|(class, ..)| *class == "good")
+        }
     }
 }
 
@@ -317,9 +324,9 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
                 } @else if sure(row) {
                     (frame.act(&word, "btn pri", &promote(row, &name)))
                 } @else {
-                    span.btn.can-not { (word) } " "
+                    span.btn.can-not title=(NOT_SURE) { (word) span.sr { ": " (NOT_SURE) } } " "
                     (frame.act("Go all the same", "link", &promote(row, &name)))
-                    p.lab { "That asks for a reason and is written to the journal." }
+                    p.lab { (NOT_SURE) ". Going all the same asks for a reason and is written to the journal." }
                 }
             }
         }
@@ -410,6 +417,40 @@ pub fn none(frame: &Layout<'_>, name: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(stage: &'static str, counts: [(u64, u64); 2], p99: [f64; 2]) -> RouteStatus {
+        let by_side = |of: fn(&(u64, u64)) -> u64| {
+            ["monolith", "service"].into_iter().zip(&counts).map(|(side, count)| (side.to_owned(), of(count))).collect()
+        };
+        RouteStatus {
+            stage,
+            requests: by_side(|count| count.0),
+            errors: by_side(|count| count.1),
+            p99_seconds: ["monolith", "service"].into_iter().map(str::to_owned).zip(p99).collect(),
+            ..RouteStatus::default()
+        }
+    }
+
+    #[test]
+    fn the_blue_button_and_the_ticks_say_the_same_without_a_gate() {
+        let fine = [0.01, 0.01];
+        for (stage, counts, p99, is_sure) in [
+            ("monolith", [(9, 0), (0, 0)], fine, true),
+            ("canary", [(9, 0), (0, 0)], fine, false),
+            ("canary", [(900, 0), (599, 0)], fine, false),
+            ("canary", [(900, 0), (600, 0)], fine, true),
+            ("canary", [(900, 0), (600, 6)], fine, false),
+            ("canary", [(900, 0), (600, 0)], [0.01, 0.013], false),
+            ("shadow", [(900, 0), (0, 0)], fine, false),
+        ] {
+            let row = row(stage, counts, p99);
+            assert_eq!(sure(&row), is_sure, "{stage} {counts:?} {p99:?}");
+            let ticks = by_eye(&row);
+            assert!(stage == "monolith" || sure(&row) == (!ticks.is_empty() && ticks.iter().all(|tick| tick.1 == "✓")));
+        }
+        let compared = |rate| RouteStatus { mismatch_rate: Some(rate), ..row("shadow", [(900, 0), (0, 0)], fine) };
+        assert!(sure(&compared(0.001)) && !sure(&compared(0.002)));
+    }
 
     #[test]
     fn a_few_good_answers_earn_no_tick() {

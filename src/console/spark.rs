@@ -86,12 +86,11 @@ pub fn times(monolith: &[Option<f64>], service: &[Option<f64>], ends: (&str, &st
                 line class="gr" x1=(left) x2=(left + width) y1=(format!("{y:.1}")) y2=(format!("{y:.1}")) {}
                 text x=(left - 6.0) y=(format!("{:.1}", y + 3.0)) text-anchor="end" { (milliseconds(most * step / 3.0)) }
             }
-            // Moves that follow each other closely have their words one below the other.
-            @for (index, mark) in marks.iter().enumerate() {
+            @for (mark, row) in marks.iter().zip(rows(marks, left, width)) {
                 @let x = left + width * mark.at.clamp(0.0, 1.0);
                 @let (side, shift) = if mark.at > 0.8 { ("end", -4.0) } else { ("start", 4.0) };
                 line class="mv" x1=(format!("{x:.1}")) x2=(format!("{x:.1}")) y1="6" y2=(top + height) {}
-                text x=(format!("{:.1}", x + shift)) y=(if index.is_multiple_of(2) { "10" } else { "21" }) text-anchor=(side) { (mark.word) }
+                @if let Some(row) = row { text x=(format!("{:.1}", x + shift)) y=(10 + 11 * row) text-anchor=(side) { (mark.word) } }
             }
             @for points in place(monolith) { polyline class="li lm" points=(points) {} }
             @for points in place(service) { polyline class="li ls" points=(points) {} }
@@ -99,6 +98,25 @@ pub fn times(monolith: &[Option<f64>], service: &[Option<f64>], ends: (&str, &st
             text x=(left + width) y="146" text-anchor="end" { (ends.1) }
         }
     }
+}
+
+/// Rows for the words of marks, one below the other.
+const ROWS: usize = 3;
+/// A letter's width, with some room.
+const LETTER: f64 = 6.5;
+
+/// The row of each mark's word, so that no two lie on each other; `None`: there is no room, and the line stands alone.
+fn rows(marks: &[Mark], left: f64, width: f64) -> Vec<Option<usize>> {
+    let mut taken: [Vec<(f64, f64)>; ROWS] = Default::default();
+    let row = |mark: &Mark| {
+        let x = left + width * mark.at.clamp(0.0, 1.0);
+        let wide = LETTER * float(mark.word.chars().count() as u64) + 8.0;
+        let (from, until) = if mark.at > 0.8 { (x - wide, x) } else { (x, x + wide) };
+        let free = taken.iter().position(|row| row.iter().all(|(start, end)| until <= *start || *end <= from))?;
+        taken[free].push((from, until));
+        Some(free)
+    };
+    marks.iter().map(row).collect()
 }
 
 fn milliseconds(seconds: f64) -> String {
@@ -142,6 +160,16 @@ mod tests {
         let lines = polylines(&[Some(1.0), Some(2.0), None, Some(2.0)], 2.0, (0.0, 0.0), (3.0, 10.0));
         assert_eq!(lines, ["0.0,5.0 1.0,0.0", "2.0,0.0 4.0,0.0"]);
         assert!(polylines(&[None, None], 1.0, (0.0, 0.0), (3.0, 10.0)).is_empty());
+    }
+
+    #[test]
+    fn words_of_moves_that_follow_each_other_closely_do_not_lie_on_each_other() {
+        let mark = |at: f64| Mark { at, word: "25%".to_owned() };
+        let rows = |at: &[f64]| rows(&at.iter().copied().map(mark).collect::<Vec<_>>(), 40.0, 422.0);
+        assert_eq!(rows(&[0.1, 0.5, 0.9]), [Some(0), Some(0), Some(0)]);
+        assert_eq!(rows(&[0.5, 0.51, 0.52, 0.53]), [Some(0), Some(1), Some(2), None]);
+        // One word stands to the left of its line, the other to the right.
+        assert_eq!(rows(&[0.81, 0.79]), [Some(0), Some(1)]);
     }
 
     #[test]

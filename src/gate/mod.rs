@@ -52,6 +52,15 @@ pub struct GateMove {
     pub numbers: Numbers,
 }
 
+/// How a gate asks for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// It took the route back, or would.
+    Urgently,
+    /// It waits for an approval, or is paused.
+    Sometime,
+}
+
 /// Makes a move, or says why not.
 pub type Mover = Box<dyn Fn(&GateMove) -> Result<(), NotMade> + Send + Sync>;
 
@@ -122,9 +131,10 @@ impl Gates {
         self.routes.lock().get(route).map(Watched::report_in_short)
     }
 
-    /// Whether the gate asks a person for something.
-    pub fn needs_somebody(&self, route: &str) -> bool {
-        self.routes.lock().get(route).is_some_and(Watched::needs_somebody)
+    /// The routes whose gates ask a person for something.
+    pub fn asking(&self) -> HashMap<Arc<str>, Asks> {
+        let routes = self.routes.lock();
+        routes.iter().filter_map(|(name, watched)| Some((Arc::clone(name), watched.asks()?))).collect()
     }
 
     /// One look at every gated route.

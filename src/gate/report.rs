@@ -51,12 +51,7 @@ impl Default for GateReport {
 
 impl GateReport {
     /// Without the evidence: for a list of very many routes.
-    pub(super) fn in_short(
-        state: State,
-        ruling: Option<&Ruling>,
-        (step, steps): (usize, usize),
-        rates: Rates,
-    ) -> Self {
+    pub(super) fn in_short(state: State, ruling: Option<&Ruling>, (step, steps): (usize, usize), rates: Rates) -> Self {
         let verdict = verdict(state, ruling).as_str();
         let mut report = Self { state: state.as_str(), verdict, step, steps, ..Self::default() };
         match (ruling, state) {
@@ -103,12 +98,7 @@ pub(super) fn shown(said: &'static str, state: State, ruling: Option<&Ruling>) -
 fn missing(needs: Needs) -> Option<u64> {
     match needs {
         Needs::Requests(more) | Needs::Comparisons(more) => Some(more),
-        Needs::Nothing
-        | Needs::Unknown
-        | Needs::NoEnd
-        | Needs::OldLimit
-        | Needs::Unpaired
-        | Needs::KeptWaiting => None,
+        Needs::Nothing | Needs::Unknown | Needs::NoEnd | Needs::OldLimit | Needs::Unpaired | Needs::KeptWaiting => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::course::{Course, Finding, RouteNow, State};
 use super::report::{GateReport, shown, verdict};
-use super::{GateMove, NotMade, numbers};
+use super::{Asks, GateMove, NotMade, numbers};
 use crate::migration::dial::Action;
 use crate::migration::gate::{Ruling, Verdict, words};
 use crate::telemetry::GateShown;
@@ -84,10 +84,13 @@ impl Watched {
     }
 
     /// Whether a person is asked for something, or would take the route back.
-    pub(super) fn needs_somebody(&self) -> bool {
+    pub(super) fn asks(&self) -> Option<Asks> {
         let (state, verdict) = self.says();
-        verdict == Verdict::RollBack.as_str()
-            || [State::Latched, State::Waiting, State::Paused].iter().any(|asks| asks.as_str() == state)
+        let is = |known: State| state == known.as_str();
+        if is(State::Latched) || verdict == Verdict::RollBack.as_str() {
+            return Some(Asks::Urgently);
+        }
+        (is(State::Waiting) || is(State::Paused)).then_some(Asks::Sometime)
     }
 
     /// At the present rate, what is missing comes in so many seconds.

@@ -197,7 +197,12 @@ impl Reloader {
             let (file, is_altered) = (route.policy.dial, route.policy.gate.is_some() && altered.contains(&route.name));
             let known = live.held().or_else(|| {
                 let (left, since) = left.get(&*route.name)?;
-                Some(Held { standing: left.standing.clone(), file: left.file, since: Some((**since).into()), resets: 0 })
+                Some(Held {
+                    standing: left.standing.clone(),
+                    file: left.file,
+                    since: Some((**since).into()),
+                    resets: 0,
+                })
             });
             let before = known.as_ref().map(|held| held.file);
             if before != Some(file) || is_altered {

@@ -133,19 +133,16 @@ impl Meters {
         let routes: Vec<Arc<RouteSeries>> = self.shared.routes.lock().values().cloned().collect();
         // Held throughout: two looks at once would each see the other's answers as their own.
         let mut progress = self.shared.progress.lock();
-        let (mut monolith, mut others) = (0, 0);
+        let (mut monolith, mut others, mut counters) = (0, 0, Vec::new());
         for route in &routes {
-            route.remember(now);
-            for side in &*route.sides.lock() {
-                let mut answers = 0;
-                side.each_answer(|_, _, _, count| answers += count);
+            route.remember(now, &mut counters, |side, answers| {
                 let new = answers.saturating_sub(side.seen.swap(answers, Relaxed));
                 if side.is_monolith.load(Relaxed) {
                     monolith += new;
                 } else {
                     others += new;
                 }
-            }
+            });
         }
         progress.add(now, monolith, others);
     }

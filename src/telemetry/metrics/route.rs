@@ -179,6 +179,16 @@ impl RouteMeters {
         Some(self.series.side_summary(&self.sides.get(side)?.series, &self.bounds, now, window))
     }
 
+    /// Requests and errors of a side in the window, by what [`super::Meters::tick`] remembered last: of very many routes at once.
+    pub fn answers(&self, side: usize, now: Instant, window: Duration) -> (u64, u64) {
+        self.sides.get(side).map_or((0, 0), |side| self.series.side_answers(&side.series, now, window))
+    }
+
+    /// The same for its 99th percentile, in seconds.
+    pub fn p99(&self, side: usize, now: Instant, window: Duration) -> Option<f64> {
+        RouteSeries::side_p99_lately(&self.sides.get(side)?.series, &self.bounds, now, window)
+    }
+
     /// Requests that a side answered in each of the last `count` spans, the oldest first.
     pub fn requests_by_span(&self, side: usize, now: Instant, span: Duration, count: usize) -> Vec<u64> {
         let side = self.sides.get(side).map(|side| &side.series);

@@ -43,13 +43,15 @@ const COPIES: usize = 2;
 const COPY_TIMES: usize = 3;
 
 impl RouteSeries {
-    /// Takes the counters into the history.
-    pub(crate) fn remember(&self, now: Instant) {
+    /// Takes the counters into the history. `answered`: told of each side that was ever asked with its answers since the program began.
+    pub(crate) fn remember(&self, now: Instant, counters: &mut Vec<u64>, mut answered: impl FnMut(&SideSeries, u64)) {
         self.look(&mut self.history.lock(), now, self.counters());
         // Of a hundred thousand routes most have never been asked.
         for side in self.sides.lock().iter().filter(|side| side.was_asked()) {
-            let counters = side.counters();
-            side.history.lock().look(now, &counters);
+            counters.clear();
+            side.count_into(counters);
+            side.history.lock().look(now, counters);
+            answered(side, counters[ANSWERS]);
         }
     }
 
@@ -88,6 +90,24 @@ impl RouteSeries {
             p99: quantile(bounds, times, 0.99),
             totals: (of(&counters, ANSWERS) + fell_in_all, of(&counters, FAILURES) + fell_in_all),
         }
+    }
+
+    /// Requests and errors alone, as `side_summary` has them, by what was remembered last.
+    pub(crate) fn side_answers(&self, side: &SideSeries, now: Instant, window: Duration) -> (u64, u64) {
+        let (mut fell, mut lately) = ([0; FELL + 1], [0; BUCKETS]);
+        if &*side.name == "service" && self.fallbacks.total() > 0 {
+            self.history.lock().sum(now, window, &mut fell);
+        }
+        side.history.lock().sum(now, window, &mut lately);
+        (lately[ANSWERS] + fell[FELL], lately[FAILURES] + fell[FELL])
+    }
+
+    /// Its 99th percentile alone, by what was remembered last.
+    pub(crate) fn side_p99_lately(side: &SideSeries, bounds: &[f64], now: Instant, window: Duration) -> Option<f64> {
+        drop(side.seconds.counts()?);
+        let mut lately = vec![0; BUCKETS + bounds.len() + 1];
+        side.history.lock().sum(now, window, &mut lately);
+        quantile(bounds, &lately[BUCKETS..], 0.99)
     }
 
     /// Requests that this side answered in each of the last `count` spans, the oldest first.
@@ -156,12 +176,18 @@ impl SideSeries {
     }
 
     fn counters(&self) -> Vec<u64> {
+        let mut counters = Vec::new();
+        self.count_into(&mut counters);
+        counters
+    }
+
+    fn count_into(&self, counters: &mut Vec<u64>) {
         let (mut answers, mut failures) = (0, 0);
         self.each_answer(|_, _, code, count| {
             answers += count;
             failures += if code.is_failure() { count } else { 0 };
         });
         let times = self.seconds.counts().into_iter().flatten();
-        [answers, failures].into_iter().chain(times).collect()
+        counters.extend([answers, failures].into_iter().chain(times));
     }
 }

@@ -165,3 +165,35 @@ fn an_equal_service_is_not_said_to_be_slower_by_measuring_anew() {
     let (better, worse, anew) = changing(22, 50, 0);
     assert!((better, worse) == (50, 0), "{better} proved, {worse} said to be slower, {anew} anew");
 }
+
+#[test]
+fn a_tick_in_which_nothing_was_counted_is_one_with_zeros() {
+    for scene in [ALONE, SHADOW] {
+        let mut judges = [(); 2].map(|()| Judge::new(&Arc::new(Gate::default()), scene, 0));
+        let same = |judges: &[Judge; 2]| assert_eq!(format!("{:?}", judges[0]), format!("{:?}", judges[1]));
+        let quiet = |judges: &mut [Judge; 2], settled: bool| {
+            let before = (judges[0].rule(Circumstances::default()), judges[0].limits().copied());
+            judges[0].observe(&Tick::default(), settled);
+            let is_news = judges[1].observe_nothing(settled);
+            let after = (judges[0].rule(Circumstances::default()), judges[0].limits().copied());
+            assert!(is_news || before == after, "a ruling changed and nothing said so");
+        };
+        for step in 0..3 {
+            for count in 0..200 {
+                let settled = count > 20;
+                // Traffic comes and goes, and the monolith's times change for good.
+                if count % 7 < 3 {
+                    let bucket = if count < 60 { 306 } else { 200 };
+                    judges.iter_mut().for_each(|judge| judge.observe(&tick(bucket, 160), settled));
+                } else {
+                    quiet(&mut judges, settled);
+                }
+                same(&judges);
+            }
+            judges.iter_mut().for_each(|judge| judge.next_step(scene, step));
+            // A step that begins without traffic.
+            (0..70).for_each(|_| quiet(&mut judges, true));
+            same(&judges);
+        }
+    }
+}
