@@ -30,7 +30,7 @@ impl Overview {
     fn gather(parts: &Parts, generation: &Generation, window: Window) -> Self {
         // Brings what is remembered up to now.
         let moved = parts.app.telemetry.metrics.progress_by_requests(window.now);
-        let answers = all(parts, generation, window, |figures| figures.answers());
+        let answers = figures(parts, generation, window).map(|route| route.answers()).collect();
         let took = window.now.elapsed();
         Self { generation: generation.number, window, moved, answers, p99: OnceLock::new(), took }
     }
@@ -46,14 +46,15 @@ impl Overview {
 
     /// The longest 99th percentile of its sides, in seconds.
     pub fn p99(&self, parts: &Parts, generation: &Generation, route: usize) -> Option<f64> {
-        let p99 = self.p99.get_or_init(|| all(parts, generation, self.window, |figures| figures.longest_p99()));
+        let all = || figures(parts, generation, self.window).map(|route| route.longest_p99()).collect();
+        let p99 = self.p99.get_or_init(all);
         p99.get(route).copied().flatten()
     }
 }
 
-fn all<T>(parts: &Parts, generation: &Generation, window: Window, of: impl Fn(&RouteFigures<'_>) -> T) -> Box<[T]> {
+fn figures<'a>(parts: &'a Parts, generation: &'a Generation, window: Window) -> impl Iterator<Item = RouteFigures<'a>> {
     let entries = generation.routes.iter().chain([&generation.unmatched]);
-    entries.map(|entry| of(&RouteFigures { parts, generation, entry, window })).collect()
+    entries.map(move |entry| RouteFigures { parts, generation, entry, window })
 }
 
 /// The newest overview.

@@ -97,7 +97,8 @@ mod tests {
         let began = Instant::now();
         let (near, far) = (began + Duration::from_millis(20), began + Duration::from_millis(60));
         let mut timer = Timer::default();
-        poll_fn(|cx| Poll::Ready(assert!(timer.poll(cx, Some(near)).is_pending()))).await;
+        let armed = poll_fn(|cx| Poll::Ready(timer.poll(cx, Some(near)).is_pending())).await;
+        assert!(armed);
         for due in [far, far + Duration::from_millis(20)] {
             let mut handed = timer.hand_over();
             let task = tokio::spawn(async move {

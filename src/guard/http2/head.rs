@@ -272,7 +272,7 @@ fn join_cookies(fields: &mut Fields) {
 /// The value of a field without white space around it.
 fn checked<'v>(name: &[u8], value: &'v [u8]) -> Result<&'v [u8], Malformed> {
     let lower =
-        !name.is_empty() && u16::try_from(name.len()).is_ok() && name.iter().all(|byte| IN_NAME[usize::from(*byte)]);
+        !name.is_empty() && u16::try_from(name.len()).is_ok() && name.iter().all(|byte| USE[usize::from(*byte)].0);
     let plain = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
     if lower && plain { Ok(trimmed(value)) } else { Err(BAD) }
 }
@@ -286,29 +286,19 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
 
 /// Any printable byte, and every byte above 0x7F, as they come.
 fn is_target(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| IN_TARGET[usize::from(*byte)])
+    !text.is_empty() && text.iter().all(|byte| USE[usize::from(*byte)].1)
 }
-
-static IN_TARGET: [bool; 256] = {
-    let mut bytes = [true; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        bytes[byte as usize] = byte > b' ' && !matches!(byte, 0x7f | b'#');
-        byte += 1;
-    }
-    bytes
-};
 
 const fn in_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// What [`in_name`] says of each byte.
-static IN_NAME: [bool; 256] = {
-    let mut bytes = [false; 256];
+/// Whether a byte may stand in a name, and in a target.
+static USE: [(bool, bool); 256] = {
+    let mut bytes = [(false, true); 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        bytes[byte as usize] = in_name(byte);
+        bytes[byte as usize] = (in_name(byte), byte > b' ' && !matches!(byte, 0x7f | b'#'));
         byte += 1;
     }
     bytes

@@ -184,15 +184,21 @@ fn a_tick_in_which_nothing_was_counted_is_one_with_zeros() {
                 // Traffic comes and goes, and the monolith's times change for good.
                 if count % 7 < 3 {
                     let bucket = if count < 60 { 306 } else { 200 };
-                    judges.iter_mut().for_each(|judge| judge.observe(&tick(bucket, 160), settled));
+                    for judge in &mut judges {
+                        judge.observe(&tick(bucket, 160), settled);
+                    }
                 } else {
                     quiet(&mut judges, settled);
                 }
                 same(&judges);
             }
-            judges.iter_mut().for_each(|judge| judge.next_step(scene, step));
+            for judge in &mut judges {
+                judge.next_step(scene, step);
+            }
             // A step that begins without traffic.
-            (0..70).for_each(|_| quiet(&mut judges, true));
+            for _ in 0..70 {
+                quiet(&mut judges, true);
+            }
             same(&judges);
         }
     }
