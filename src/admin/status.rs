@@ -391,11 +391,7 @@ fn row_with(
 
 /// The meters of the sides that a row has.
 fn side_indices(entry: &RouteInForce) -> impl Iterator<Item = usize> + '_ {
-    let policy = &entry.policy;
-    let two = [Some(Side::Monolith), policy.service.map(|_| Side::Service)];
-    let two = two.into_iter().flatten().filter(|_| policy.variants.is_empty());
-    let variants = if policy.variants.is_empty() { Vec::new() } else { sides(entry) };
-    two.chain(variants).map(|side| meter_index(policy, side))
+    sides(entry).into_iter().map(move |side| meter_index(&entry.policy, side))
 }
 
 fn sides(entry: &RouteInForce) -> Vec<Side> {

@@ -180,4 +180,4 @@ impl Meters {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
