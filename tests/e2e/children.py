@@ -1,6 +1,8 @@
 """Servers as child processes: started, awaited with a deadline, stopped, their logs kept for the failing test."""
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import time
 # Longest wait for anything that should happen soon; only a hang ever lasts as long.
 PATIENCE = 60.0
 START_ATTEMPTS = 3
+RANGES, RANGE = 12, 1_000
 # As much of a log as helps: its end.
 LOG_TAIL = 8_000
 
@@ -27,11 +30,27 @@ def eventually(what, ask, limit=PATIENCE):
         time.sleep(0.01)
 
 
+def ports():
+    """Ports below those that the kernel gives to clients: a server that is started again finds its own free. Each worker of pytest has a range."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % RANGES
+    first = 20_000 + worker * RANGE
+    start = random.randrange(RANGE)
+    return (first + (start + step) % RANGE for step in itertools.count())
+
+
+PORTS = ports()
+
+
 def free_port():
-    """A port of 127.0.0.1 that nobody listens on now; somebody may take it before it is used."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nobody listens on now, and that was not given for a long while."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def listens(port):
