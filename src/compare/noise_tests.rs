@@ -1,6 +1,6 @@
 //! The noise test: every kind of body with the noise that real answers have, with one fault in 1 % of them, and without.
 //!
-//! `MULTILITH_SEEDS`, when this is compiled, says how many seeds; 100 take a minute in a release build.
+//! `MULTILITH_SEEDS`, when this is compiled, says how many seeds; 100 take a quarter of an hour in a release build.
 #![allow(clippy::format_collect, clippy::format_push_string, clippy::type_complexity, reason = "bodies for a test")]
 
 use std::time::Duration;

@@ -424,7 +424,7 @@ fn leads_to(
             (Action::RollBack, rolled_back(from, wish, steps, gate.is_some()).map_err(NotMoved::NoMove)?)
         }
         RequestedMove::Pause | RequestedMove::Resume { .. } | RequestedMove::Approve if gate.is_none() => {
-            return Err(NotMoved::Nothing("the route has no gate"));
+            return Err(NotMoved::Nothing("the route has no gate: `promote` and `rollback` move it by hand"));
         }
         RequestedMove::Pause if standing.paused => return Err(NotMoved::Nothing("the gate is paused already")),
         RequestedMove::Pause => (Action::Pause, from),

@@ -146,6 +146,8 @@ pub(super) fn check_path(text: &str) -> Result<(), TemplateError> {
             "a path begins with `/`",
             if text.contains("://") {
                 "leave scheme and host out; a host is given as `host`"
+            } else if text.starts_with('^') {
+                NO_EXPRESSION
             } else {
                 "write it first"
             },
@@ -256,6 +258,17 @@ fn check_name(name: &str, span: Range<usize>) -> Result<(), TemplateError> {
     Err(TemplateError::new(span, format!("`{}` is no name for a parameter", name.escape_debug()), help))
 }
 
+/// What stands in regular expressions and in no path that is asked for.
+const EXPRESSIONS: [&str; 8] = [".*", ".+", "(?", "[^", "[0-9", "[a-z", "[A-Z", "[\\w"];
+const NO_EXPRESSION: &str = "a path is a template: write `{name}` for one segment, or `{*rest}` at the end for everything below";
+
+/// Where `(this|that)` begins.
+fn choice(part: &str) -> Option<usize> {
+    let open = part.find('(')?;
+    let close = open + part[open..].find(')')?;
+    part[open..close].contains('|').then_some(open)
+}
+
 /// Segments that mean a parameter elsewhere and would silently match nothing here.
 fn foreign_notation(part: &str, span: &Range<usize>) -> Result<(), TemplateError> {
     let is_name =
@@ -265,6 +278,13 @@ fn foreign_notation(part: &str, span: &Range<usize>) -> Result<(), TemplateError
             span.clone(),
             format!("`{part}` is not a wildcard here"),
             "write `{name}` for one segment, or `{*rest}` at the end for everything below",
+        ));
+    }
+    if let Some(at) = EXPRESSIONS.iter().find_map(|sign| part.find(sign)).or_else(|| choice(part)) {
+        return Err(TemplateError::new(
+            span.start + at..span.end,
+            format!("`{part}` is a regular expression"),
+            NO_EXPRESSION,
         ));
     }
     if let Some(name) = part.strip_prefix(':').filter(|name| is_name(name)) {
@@ -363,6 +383,10 @@ mod tests {
             ("/{*rest}/x", 1..8, "`{*rest}` is not the whole last segment"),
             ("/x{*rest}", 2..9, "`{*rest}` is not the whole last segment"),
             ("/a/*", 3..4, "`*` is not a wildcard here"),
+            ("^/api/.*$", 0..9, "a path begins with `/`"),
+            ("/a/b.*", 4..6, "`b.*` is a regular expression"),
+            ("/v(1|2)/b", 2..7, "`v(1|2)` is a regular expression"),
+            ("/a/v[0-9]+", 4..10, "`v[0-9]+` is a regular expression"),
             ("/a/:id", 3..6, "`:id` is not a parameter here"),
             ("/a/<int:id>", 3..11, "`<int:id>` is not a parameter here"),
             ("/a\\b", 1..4, "`a\\\\b` never matches"),
