@@ -1,5 +1,7 @@
 //! Counts of one endpoint: a method at a place of the tree.
 
+use http::Method;
+
 use super::callers::Callers;
 use super::exchange::Observation;
 
@@ -32,13 +34,29 @@ const METHODS: [&str; 17] = [
 pub struct MethodId(u8);
 
 impl MethodId {
-    /// What most requests are.
-    pub const GET: Self = Self(0);
-
     #[must_use]
     pub fn of(method: &str) -> Self {
         let at = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len());
         Self(u8::try_from(at).expect("less than twenty methods"))
+    }
+
+    /// The same for a method of RFC 9110 or PATCH without a look at its name; `None` for any other.
+    #[must_use]
+    #[inline]
+    pub fn common(method: &Method) -> Option<Self> {
+        let code = match *method {
+            Method::GET => 0,
+            Method::HEAD => 1,
+            Method::POST => 2,
+            Method::PUT => 3,
+            Method::PATCH => 4,
+            Method::DELETE => 5,
+            Method::OPTIONS => 6,
+            Method::TRACE => 7,
+            Method::CONNECT => 8,
+            _ => return None,
+        };
+        Some(Self(code))
     }
 
     /// The number, for a ring or a file. It stays the same in later versions.
@@ -215,6 +233,16 @@ pub const fn is_existing(status: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_common_method_has_the_number_of_its_name() {
+        for name in METHODS {
+            let method = Method::from_bytes(name.as_bytes()).expect("a method");
+            let common = MethodId::common(&method);
+            assert!(common.is_none_or(|found| found == MethodId::of(name)), "{name}");
+            assert_eq!(common.is_some(), name == "CONNECT" || MethodId::of(name) < MethodId::of("CONNECT"), "{name}");
+        }
+    }
 
     #[test]
     fn a_quantile_is_within_its_class() {

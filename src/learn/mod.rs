@@ -11,7 +11,7 @@ mod ring;
 mod shapes;
 mod worker;
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -37,7 +37,7 @@ const KEPT_AS: &str = "inventory";
 pub struct Learner {
     /// A thread's ring belongs to one learner.
     number: u64,
-    rings: Mutex<Vec<Arc<ExchangeRing>>>,
+    rings: Mutex<Vec<&'static ExchangeRing>>,
     learned: Mutex<Learned>,
     /// Held while a list is taken: of two that come at once each is kept.
     telling: Mutex<()>,
@@ -71,7 +71,7 @@ struct Learned {
 
 thread_local! {
     /// The ring of this thread, and whose it is.
-    static RING: OnceCell<(u64, Arc<ExchangeRing>)> = const { OnceCell::new() };
+    static RING: Cell<Option<(u64, &'static ExchangeRing)>> = const { Cell::new(None) };
 }
 
 impl std::fmt::Debug for Learner {
@@ -141,19 +141,20 @@ impl Learner {
     /// An upstream has answered. Costs a copy into the thread's ring at most; nothing waits. Now and then a request is to be
     /// recorded as well, in place of this number of requests.
     #[inline]
-    pub fn observe<'a>(&self, answered: impl FnOnce() -> Answered<'a>) -> Option<u32> {
-        RING.with(|ring| {
-            let (owner, ring) = ring.get_or_init(|| (self.number, self.new_ring()));
-            // A thread that served another proxy of this process before: only tests have one.
-            if *owner == self.number { ring.offer(answered) } else { None }
-        })
+    pub fn observe<'a>(&self, answered: impl Fn() -> Answered<'a>) -> Option<u32> {
+        // Nothing but the look-up is in its closure, or it becomes a call that takes what it needs from memory.
+        let (owner, ring) = RING.get().unwrap_or_else(|| self.new_ring());
+        // A thread that served another proxy of this process before: only tests have one.
+        if owner == self.number { ring.offer(answered) } else { None }
     }
 
+    /// A thread's ring lasts as long as the process: the learner keeps those of threads that ended, too.
     #[cold]
-    fn new_ring(&self) -> Arc<ExchangeRing> {
-        let ring = Arc::<ExchangeRing>::default();
-        self.rings.lock().push(Arc::clone(&ring));
-        ring
+    fn new_ring(&self) -> (u64, &'static ExchangeRing) {
+        let ring: &'static ExchangeRing = Box::leak(Box::default());
+        self.rings.lock().push(ring);
+        RING.set(Some((self.number, ring)));
+        (self.number, ring)
     }
 
     /// What is known now. Takes milliseconds: not for the threads of requests.

@@ -1,35 +1,34 @@
 //! The ring between a thread that serves requests and the learner: bounded, without a lock, without a wait.
 //!
-//! One thread writes, one reads. A slot is 32 words of eight bytes; they are atomic so that no unsafe code is needed, and the
-//! order of what is written is that of `head`. At a high rate only some requests are copied, each in place of those before it:
-//! the reader says how many.
+//! One thread writes, one reads. A slot is 256 bytes; they are atomic so that no unsafe code is needed, and the order of what is
+//! written is that of `head`. At a high rate only some requests are copied, each in place of those before it: the reader says
+//! how many.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed,
+    Ordering::Release,
+};
 use std::time::Duration;
 
 use http::Method;
 
 use crate::inventory::MethodId;
+use crate::message::{Name, RequestHead};
 
 /// Copied requests that wait for the learner, which looks every 50 ms: room for a burst. A steady rate is thinned before.
 const SLOTS: usize = 1024;
 /// Words of a path: one of more bytes than this is counted and not looked at.
-const PATH_WORDS: usize = 24;
+const PATH_WORDS: usize = 23;
 const AGENT_WORDS: usize = 5;
 /// Bytes of a user agent that are copied; the inventory keeps no more.
 const AGENT_BYTES: usize = AGENT_WORDS * 8;
 pub const PATH_BYTES: usize = PATH_WORDS * 8;
-/// Bytes that are copied at once.
-const BLOCK: usize = 32;
 
-/// What is copied of an exchange that an upstream answered.
+/// What is copied of an exchange that an upstream answered: of its head the method, the path as sent and the user agent.
 #[derive(Debug, Clone, Copy)]
 pub struct Answered<'a> {
-    pub method: &'a Method,
-    /// As sent, without its query.
-    pub path: &'a [u8],
-    pub agent: &'a [u8],
+    pub head: &'a RequestHead,
     pub client: Option<&'a IpAddr>,
     pub status: u16,
     /// Where a redirect leads: [`crate::inventory::redirect_target`].
@@ -57,16 +56,69 @@ pub struct Taken {
 
 /// What most requests write stands in the first two cache lines.
 #[derive(Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Slot {
-    /// Method and side, lengths of path and agent, status (16 bits), and where it leads (24 bits).
-    head: AtomicU64,
-    /// The request's number, cut to 32 bits, and the client.
-    number: AtomicU64,
-    /// Nanoseconds and seconds.
-    time: AtomicU64,
+    /// The request's number, cut to 32 bits.
+    number: AtomicU32,
+    client: AtomicU32,
+    location: AtomicU32,
+    seconds: AtomicU32,
+    nanos: AtomicU32,
+    agent_length: AtomicU32,
+    path_length: AtomicU32,
+    status: AtomicU16,
+    method: AtomicU8,
+    monolith: AtomicBool,
     agent: [AtomicU64; AGENT_WORDS],
     path: [AtomicU64; PATH_WORDS],
+}
+
+impl Slot {
+    /// All but method, path and agent. One by one, each as it is: to pack them into words costs more than to store them.
+    #[inline]
+    fn put(&self, number: u64, answered: &Answered<'_>) {
+        self.number.store(low(number), Relaxed);
+        self.client.store(folded(answered.client), Relaxed);
+        self.location.store(answered.location, Relaxed);
+        self.seconds.store(low(answered.time.as_secs()), Relaxed);
+        self.nanos.store(answered.time.subsec_nanos(), Relaxed);
+        self.status.store(answered.status, Relaxed);
+        self.monolith.store(answered.monolith, Relaxed);
+    }
+
+    /// In blocks of one length, with what stands behind path and agent in the head's buffer, which the reader leaves alone.
+    /// `None`: a rare method, a long path, or the buffer ends too soon.
+    #[inline]
+    fn copy(&self, head: &RequestHead) -> Option<()> {
+        self.method.store(MethodId::common(&head.method)?.code(), Relaxed);
+        let path = head.path_excerpt();
+        self.path_length.store(low(path.len() as u64), Relaxed);
+        put(&self.path, path.onwards().first_chunk::<32>()?);
+        if path.len() > 32 {
+            let more = path.onwards()[32..].first_chunk::<32>().filter(|_| path.len() <= 64)?;
+            put(&self.path[4..], more);
+        }
+        let Some(agent) = head.fields.excerpt(Name::UserAgent) else {
+            self.agent_length.store(0, Relaxed);
+            return Some(());
+        };
+        self.agent_length.store(low(agent.len() as u64), Relaxed);
+        put(&self.agent, agent.onwards().first_chunk::<16>()?);
+        if agent.len() > 16 {
+            put(&self.agent[2..], agent.onwards()[16..].first_chunk::<{ AGENT_BYTES - 16 }>()?);
+        }
+        Some(())
+    }
+
+    /// The same for any head.
+    fn copy_any(&self, head: &RequestHead) {
+        self.method.store(MethodId::of(head.method.as_str()).code(), Relaxed);
+        let (path, agent) = (head.path(), head.fields.get(Name::UserAgent).unwrap_or_default());
+        self.path_length.store(low(path.len() as u64), Relaxed);
+        put_any(&self.path, path);
+        self.agent_length.store(low(agent.len() as u64), Relaxed);
+        put_any(&self.agent, agent);
+    }
 }
 
 pub struct ExchangeRing {
@@ -77,9 +129,11 @@ pub struct ExchangeRing {
     next: AtomicU64,
     recorded: AtomicU64,
     /// The number of the last one that was taken; only the reader changes it.
-    taken: AtomicU64,
+    taken: AtomicU32,
     /// Slots written since the start; only the writer changes it.
     head: AtomicUsize,
+    /// How many may be written before the writer must look at `tail` again; only the writer changes it.
+    limit: AtomicUsize,
     /// Slots read since the start; only the reader changes it.
     tail: AtomicUsize,
     /// One in about this number of requests is copied, and one in this number recorded; only the reader changes them.
@@ -97,8 +151,9 @@ impl Default for ExchangeRing {
             offered: AtomicU64::new(0),
             next: AtomicU64::new(1),
             recorded: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
+            taken: AtomicU32::new(0),
             head: AtomicUsize::new(0),
+            limit: AtomicUsize::new(SLOTS),
             tail: AtomicUsize::new(0),
             copy_every: AtomicU64::new(1),
             // Until the first look says how many there are, few of them.
@@ -112,52 +167,54 @@ impl ExchangeRing {
     /// Copies what the learner needs, if it is this request's turn. To be called by one thread alone. A number: record this
     /// request in place of that many.
     #[inline]
-    pub fn offer<'a>(&self, answered: impl FnOnce() -> Answered<'a>) -> Option<u32> {
+    pub fn offer<'a>(&self, answered: impl Fn() -> Answered<'a>) -> Option<u32> {
         let number = self.offered.load(Relaxed) + 1;
-        if number >= self.next.load(Relaxed) {
-            return self.push(&answered(), number);
+        if number < self.next.load(Relaxed) {
+            self.offered.store(number, Relaxed);
+            return None;
         }
-        self.offered.store(number, Relaxed);
-        None
+        let head = self.head.load(Relaxed);
+        if head != self.limit.load(Relaxed) {
+            let slot = &self.slots[head % SLOTS];
+            slot.put(number, &answered());
+            if slot.copy(answered().head).is_some() {
+                return self.publish(head, number);
+            }
+        }
+        self.push_any(number, answered())
     }
 
-    #[inline]
-    fn push(&self, answered: &Answered<'_>, number: u64) -> Option<u32> {
-        let head = self.head.load(Relaxed);
-        let path = answered.path;
-        if head.wrapping_sub(self.tail.load(Acquire)) >= SLOTS || path.len() > PATH_BYTES {
-            return self.drop_one();
+    #[cold]
+    #[inline(never)]
+    fn push_any(&self, number: u64, answered: Answered<'_>) -> Option<u32> {
+        let (head, limit) = (self.head.load(Relaxed), self.tail.load(Acquire).wrapping_add(SLOTS));
+        self.limit.store(limit, Relaxed);
+        if head == limit || answered.head.path().len() > PATH_BYTES {
+            // The next request is tried again, and does not stand for this one.
+            self.dropped.store(self.dropped.load(Relaxed) + 1, Relaxed);
+            return None;
         }
-        // Only now: the reader may look at any moment, and the count never falls.
-        self.offered.store(number, Relaxed);
-        let every = self.copy_every.load(Relaxed);
-        self.next.store(number + if every <= 1 { 1 } else { gap(number, every) }, Relaxed);
         let slot = &self.slots[head % SLOTS];
-        let agent = &answered.agent[..answered.agent.len().min(AGENT_BYTES)];
-        let method =
-            if *answered.method == Method::GET { MethodId::GET } else { MethodId::of(answered.method.as_str()) };
-        let flags = u64::from(method.code()) | u64::from(answered.monolith) << 7;
-        let lengths = (path.len() as u64) << 8 | (agent.len() as u64) << 16;
-        slot.head
-            .store(flags | lengths | u64::from(answered.status) << 24 | u64::from(answered.location) << 40, Relaxed);
-        slot.number.store(number & 0xffff_ffff | u64::from(folded(answered.client)) << 32, Relaxed);
-        slot.time.store(u64::from(answered.time.subsec_nanos()) | answered.time.as_secs() << 32, Relaxed);
-        copy(&slot.agent, agent);
-        copy(&slot.path, path);
+        slot.put(number, &answered);
+        slot.copy_any(answered.head);
+        self.publish(head, number)
+    }
+
+    /// Lets the reader see the slot. The count of requests never falls: one that is dropped has not come here.
+    #[inline]
+    fn publish(&self, head: usize, number: u64) -> Option<u32> {
+        self.offered.store(number, Relaxed);
         self.head.store(head.wrapping_add(1), Release);
+        let every = self.copy_every.load(Relaxed);
+        if every > 1 {
+            self.next.store(number + gap(number, every), Relaxed);
+        }
         let passed = number - self.recorded.load(Relaxed);
         if passed < self.record_every.load(Relaxed) {
             return None;
         }
         self.recorded.store(number, Relaxed);
         u32::try_from(passed).ok()
-    }
-
-    /// The next request is tried again, and does not stand for this one.
-    #[cold]
-    fn drop_one(&self) -> Option<u32> {
-        self.dropped.store(self.dropped.load(Relaxed) + 1, Relaxed);
-        None
     }
 
     /// From now on one in about this number of requests is copied.
@@ -193,79 +250,32 @@ impl ExchangeRing {
     pub fn take(&self, into: &mut Taken) {
         let tail = self.tail.load(Relaxed);
         let slot = &self.slots[tail % SLOTS];
-        let head = slot.head.load(Relaxed);
-        let [flags, path, agent, status @ .., a, b, c] = head.to_le_bytes();
-        into.method = MethodId::from_code(flags & 0x7f);
-        into.monolith = flags & 0x80 > 0;
-        into.status = u16::from_le_bytes(status);
-        into.location = u32::from_le_bytes([a, b, c, 0]);
-        let (number, client) = halves(slot.number.load(Relaxed));
-        into.client = spread(client);
-        into.weight = number.wrapping_sub(halves(self.taken.load(Relaxed)).0);
-        self.taken.store(number.into(), Relaxed);
-        let (nanos, seconds) = halves(slot.time.load(Relaxed));
-        into.micros = seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000);
-        read(&slot.path, path.into(), &mut into.path);
-        read(&slot.agent, agent.into(), &mut into.agent);
+        into.method = MethodId::from_code(slot.method.load(Relaxed));
+        into.status = slot.status.load(Relaxed);
+        into.location = slot.location.load(Relaxed);
+        into.monolith = slot.monolith.load(Relaxed);
+        into.client = spread(slot.client.load(Relaxed));
+        let number = slot.number.load(Relaxed);
+        into.weight = number.wrapping_sub(self.taken.swap(number, Relaxed));
+        into.micros = slot.seconds.load(Relaxed).saturating_mul(1_000_000);
+        into.micros = into.micros.saturating_add(slot.nanos.load(Relaxed) / 1_000);
+        read(&slot.path, slot.path_length.load(Relaxed), &mut into.path);
+        read(&slot.agent, slot.agent_length.load(Relaxed), &mut into.agent);
         self.tail.store(tail.wrapping_add(1), Release);
     }
 }
 
 /// How many requests further on the next one is copied: between half of `every` and one and a half, so that what a client does
 /// in turns is not always passed over.
-#[cold]
 fn gap(number: u64, every: u64) -> u64 {
     let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     every.div_ceil(2) + random % every
 }
 
-fn halves(word: u64) -> (u32, u32) {
-    let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).expect("thirty-two bits");
-    (half(word), half(word >> 32))
-}
-
-/// Blocks of 32 bytes; what is left is copied with bytes of the block before, as whole words: cheaper than byte by byte. Where a
-/// byte stands depends on the length, which the reader knows.
 #[inline]
-fn copy<const WORDS: usize>(words: &[AtomicU64; WORDS], bytes: &[u8]) {
-    // Most paths, and nearly all agents, which are cut to 40 bytes; then short ones: `curl/8.5.0`.
-    match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>(), bytes.first_chunk::<AGENT_BYTES>()) {
-        (Some(first), Some(last), _) if bytes.len() <= BLOCK => {
-            put(&words[..2], first);
-            put(&words[2..4], last);
-        }
-        (.., Some(all)) if bytes.len() == AGENT_BYTES => put(&words[..5], all),
-        (None, ..) => match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            (Some(first), Some(last)) => {
-                put(&words[..1], first);
-                put(&words[1..2], last);
-            }
-            _ => words[0].store(bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), Relaxed),
-        },
-        _ => match (bytes.first_chunk::<BLOCK>(), bytes.last_chunk::<BLOCK>(), words.get(4..8)) {
-            // As `copy_any` would.
-            (Some(first), Some(last), Some(behind)) if (BLOCK + 9..=2 * BLOCK).contains(&bytes.len()) => {
-                put(&words[..4], first);
-                put(behind, last);
-            }
-            _ => copy_any(words, bytes),
-        },
-    }
-}
-
-/// More than a block.
-#[inline(never)]
-fn copy_any(words: &[AtomicU64], bytes: &[u8]) {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    for (group, block) in words.as_chunks::<4>().0.iter().zip(blocks) {
-        put(group, block);
-    }
-    let words = &words[blocks.len() * 4..];
-    match rest.len() {
-        0 => {}
-        1..=8 => put(&words[..1], bytes.last_chunk::<8>().expect("a block")),
-        _ => put(&words[..4], bytes.last_chunk::<BLOCK>().expect("a block")),
-    }
+fn low(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 #[inline]
@@ -275,31 +285,21 @@ fn put<const BYTES: usize>(words: &[AtomicU64], bytes: &[u8; BYTES]) {
     }
 }
 
-/// The reverse of [`copy`].
-fn read(words: &[AtomicU64], length: usize, into: &mut Vec<u8>) {
-    into.clear();
-    let mut add = |words: &[AtomicU64], last: usize| {
-        let before = into.len();
-        into.extend(words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()));
-        let _ = into.drain(before..into.len() - last);
-    };
-    let (whole, rest) = (length / BLOCK * 4, length % BLOCK);
-    add(&words[..whole], whole * 8);
-    let words = &words[whole..];
-    match (rest, whole == 0) {
-        (0, _) => {}
-        (1..=8, false) => add(&words[..1], rest),
-        (_, false) => add(&words[..4], rest),
-        (16.., true) => {
-            add(&words[..2], 16);
-            add(&words[2..4], rest - 16);
-        }
-        (8..=15, true) => {
-            add(&words[..1], 8);
-            add(&words[1..2], rest - 8);
-        }
-        (_, true) => into.extend_from_slice(&words[0].load(Relaxed).to_le_bytes()[..rest]),
+/// As far as there are words.
+fn put_any(words: &[AtomicU64], bytes: &[u8]) {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    for (word, chunk) in words.iter().zip(whole) {
+        word.store(u64::from_le_bytes(*chunk), Relaxed);
     }
+    if let Some(word) = words.get(whole.len()) {
+        word.store(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), Relaxed);
+    }
+}
+
+/// The bytes of the part alone, whatever else stands in the words.
+fn read(words: &[AtomicU64], length: u32, into: &mut Vec<u8>) {
+    into.clear();
+    into.extend(words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).take(length as usize));
 }
 
 /// The address, or a part of it that tells one from another.
@@ -316,22 +316,28 @@ fn folded(address: Option<&IpAddr>) -> u32 {
 
 /// A hash of it that does not leave the process.
 fn spread(client: u32) -> u32 {
-    halves(u64::from(client).wrapping_mul(0x9e37_79b9_7f4a_7c15)).1
+    low(u64::from(client).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32)
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
+    use http::Version;
+
     use super::*;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
 
-    fn answered<'a>(path: &'a [u8], agent: &'a [u8]) -> Answered<'a> {
+    /// A head of HTTP/1 in which nothing stands behind the user agent.
+    fn head(path: &str, agent: &str) -> RequestHead {
+        let text = format!("PATCH {path}?query=1 HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n\r\n");
+        RequestHead::parse(text.as_bytes(), false).expect("a good head")
+    }
+
+    fn answered(head: &RequestHead) -> Answered<'_> {
         Answered {
-            method: &Method::PATCH,
-            path,
-            agent,
+            head,
             client: Some(&CLIENT),
             status: 204,
             location: 0xba_dcaf,
@@ -345,17 +351,22 @@ mod tests {
         let ring = ExchangeRing::default();
         let mut taken = Taken::default();
         for length in 1..=PATH_BYTES {
-            let mut path = b"/".to_vec();
-            path.extend((1..length).map(|at| b'a' + u8::try_from(at % 26).expect("small")));
-            let agent: Vec<u8> = path.iter().rev().copied().collect();
-            ring.offer(|| answered(&path, &agent));
-            assert_eq!(ring.waiting(), 1);
-            ring.take(&mut taken);
-            assert_eq!(taken.path, path);
-            assert_eq!(taken.agent, agent[..agent.len().min(AGENT_BYTES)]);
-            assert_eq!((taken.status, taken.micros, taken.monolith), (204, 70_000, true));
-            assert_eq!((taken.location, taken.weight), (0xba_dcaf, 1));
-            assert_eq!(taken.method.map(MethodId::as_str), Some("PATCH"));
+            let letters: String = ('a'..='z').cycle().take(length).collect();
+            let path = format!("/{}", &letters[1..]);
+            // With the fields behind the path, and with nothing behind it.
+            for (head, agent) in [
+                (head(&path, &letters), &letters[..]),
+                (RequestHead::new(Method::PATCH, Version::HTTP_2, path.as_bytes()), ""),
+            ] {
+                ring.offer(|| answered(&head));
+                assert_eq!(ring.waiting(), 1);
+                ring.take(&mut taken);
+                assert_eq!(String::from_utf8_lossy(&taken.path), path);
+                assert_eq!(String::from_utf8_lossy(&taken.agent), agent[..agent.len().min(AGENT_BYTES)]);
+                assert_eq!((taken.status, taken.micros, taken.monolith), (204, 70_000, true));
+                assert_eq!((taken.location, taken.weight), (0xba_dcaf, 1));
+                assert_eq!(taken.method.map(MethodId::as_str), Some("PATCH"));
+            }
         }
         assert_eq!(ring.waiting(), 0);
     }
@@ -363,13 +374,14 @@ mod tests {
     #[test]
     fn a_full_ring_drops_what_is_new_and_counts_it() {
         let ring = ExchangeRing::default();
+        let (short, long) = (head("/a", ""), head(&"/a".repeat(PATH_BYTES / 2 + 1), ""));
         for _ in 0..SLOTS + 5 {
-            ring.offer(|| answered(b"/a", b""));
+            ring.offer(|| answered(&short));
         }
-        ring.offer(|| answered(&[b'/'; PATH_BYTES + 1], b""));
+        ring.offer(|| answered(&long));
         assert_eq!((ring.waiting(), ring.dropped()), (SLOTS, 6));
         ring.skip(10);
-        ring.offer(|| answered(b"/b", b""));
+        ring.offer(|| answered(&short));
         assert_eq!((ring.waiting(), ring.dropped()), (SLOTS - 9, 6));
     }
 
@@ -378,9 +390,10 @@ mod tests {
         let ring = ExchangeRing::default();
         ring.copy_every(40);
         let (mut taken, mut copied, mut all, mut even) = (Taken::default(), 0_u32, 0_u32, 0_u32);
+        let (odd, even_head) = (head("/odd", "agent"), head("/even", "agent"));
         let offered = 100_000_u32;
         for number in 0..offered {
-            ring.offer(|| answered(if number % 2 == 0 { b"/even" } else { b"/odd" }, b"agent"));
+            ring.offer(|| answered(if number % 2 == 0 { &even_head } else { &odd }));
             while ring.waiting() > 0 {
                 ring.take(&mut taken);
                 (copied, all) = (copied + 1, all + taken.weight);
@@ -402,9 +415,9 @@ mod tests {
                 while writer.waiting() > SLOTS / 2 {
                     std::thread::yield_now();
                 }
-                let path = format!("/orders/{number}/and/something/behind/{number}");
+                let head = head(&format!("/orders/{number}/and/something/behind/{number}"), "agent");
                 let time = Duration::from_micros(number.into());
-                writer.offer(|| Answered { time, ..answered(path.as_bytes(), b"agent") });
+                writer.offer(|| Answered { time, ..answered(&head) });
             }
         });
         let mut taken = Taken::default();

@@ -93,7 +93,7 @@ impl Worker {
         let passed = instant.saturating_duration_since(self.looked).as_secs_f64();
         self.looked = instant;
         self.credit = (self.credit + passed * A_SECOND).min(A_SECOND);
-        let rings: Vec<Arc<ExchangeRing>> = self.learner.rings.lock().clone();
+        let rings: Vec<&'static ExchangeRing> = self.learner.rings.lock().clone();
         self.thin(&rings, passed);
         let waiting: Vec<usize> = rings.iter().map(|ring| ring.waiting()).collect();
         let all: usize = waiting.iter().sum();
@@ -132,7 +132,7 @@ impl Worker {
         clippy::cast_precision_loss,
         reason = "a rate of requests"
     )]
-    fn thin(&mut self, rings: &[Arc<ExchangeRing>], passed: f64) {
+    fn thin(&mut self, rings: &[&ExchangeRing], passed: f64) {
         self.offered.resize(rings.len(), 0);
         let mut all = 0;
         for (ring, before) in rings.iter().zip(&mut self.offered) {
@@ -147,7 +147,7 @@ impl Worker {
         }
     }
 
-    fn count_dropped(&mut self, rings: &[Arc<ExchangeRing>]) {
+    fn count_dropped(&mut self, rings: &[&ExchangeRing]) {
         let dropped: u64 = rings.iter().map(|ring| ring.dropped()).sum();
         let new = dropped.saturating_sub(self.dropped);
         if new > 0 {

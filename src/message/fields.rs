@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Name, Span};
+use super::{Excerpt, Name, Span};
 
 /// What a field is looked up by. Names are compared without case.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +143,13 @@ impl Fields {
         self.lines.iter().find(|line| self.matches(line, key)).map(|line| line.value().get(&self.text))
     }
 
-    /// The same where it is UTF-8.
+    /// The same with what stands behind it in the buffer.
+    #[must_use]
+    pub fn excerpt(&self, name: Name) -> Option<Excerpt<'_>> {
+        self.lines.iter().find(|line| line.name == name).map(|line| line.value().excerpt(&self.text))
+    }
+
+    /// The value where it is UTF-8.
     #[must_use]
     pub fn text<'k>(&self, key: impl Into<Key<'k>>) -> Option<&str> {
         std::str::from_utf8(self.get(key)?).ok()

@@ -87,6 +87,36 @@ impl Span {
         let at = self.at as usize;
         &text[at..at + self.length as usize]
     }
+
+    fn excerpt(self, text: &[u8]) -> Excerpt<'_> {
+        Excerpt { onwards: &text[self.at as usize..], length: self.length as usize }
+    }
+}
+
+/// A part of a head together with what stands behind it in the buffer, so that it can be copied in blocks of a fixed length.
+#[derive(Debug, Clone, Copy)]
+pub struct Excerpt<'a> {
+    onwards: &'a [u8],
+    length: usize,
+}
+
+impl<'a> Excerpt<'a> {
+    /// Bytes of the part itself.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.length
+    }
+
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.length == 0
+    }
+
+    /// From the first byte of the part to the end of the buffer.
+    #[must_use]
+    pub const fn onwards(self) -> &'a [u8] {
+        self.onwards
+    }
 }
 
 #[cfg(test)]

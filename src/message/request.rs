@@ -3,7 +3,7 @@
 use http::{Method, Version};
 
 use super::fields::Line;
-use super::{Fields, Malformed, Name, Span};
+use super::{Excerpt, Fields, Malformed, Name, Span};
 
 /// A request's head: method, target byte for byte, fields.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct RequestHead {
     pub version: Version,
     pub fields: Fields,
     target: Span,
+    /// Bytes of the target before `?`.
+    path_length: u32,
     /// Written as a line of Host, which is among the fields where the client has sent no other.
     authority: Option<Line>,
 }
@@ -27,7 +29,8 @@ impl RequestHead {
     #[must_use]
     pub fn new(method: Method, version: Version, target: &[u8]) -> Self {
         let fields = Fields::of(target, 8);
-        Self { method, version, fields, target: Span::new(0, target.len()), authority: None }
+        let path_length = path_length(target);
+        Self { method, version, fields, target: Span::new(0, target.len()), path_length, authority: None }
     }
 
     /// Reads the head of a request of HTTP/1: all bytes from the first of the method up to and with the empty line. The target may be any byte above 0x20
@@ -59,7 +62,7 @@ impl RequestHead {
             Err(httparse::Error::TooManyHeaders) => return Err(Malformed { status: 431, reason: "headers" }),
             Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed::because("framing")),
         };
-        let target = Span::of(target, head);
+        let (target, path_length) = (Span::of(target, head), path_length(target));
         let mut fields = Fields::of(head, lines.len());
         for line in lines {
             if line.name.len() > usize::from(u16::MAX) {
@@ -67,7 +70,7 @@ impl RequestHead {
             }
             fields.found(line.name.as_bytes(), line.value, head);
         }
-        Ok(Self { method, version, fields, target, authority: None })
+        Ok(Self { method, version, fields, target, path_length, authority: None })
     }
 
     /// The target as it came.
@@ -79,20 +82,29 @@ impl RequestHead {
     /// The part before `?`.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        let target = self.target();
-        memchr::memchr(b'?', target).map_or(target, |query| &target[..query])
+        self.path_span().get(&self.fields.text)
+    }
+
+    /// The same with what stands behind it.
+    #[must_use]
+    pub fn path_excerpt(&self) -> Excerpt<'_> {
+        self.path_span().excerpt(&self.fields.text)
+    }
+
+    const fn path_span(&self) -> Span {
+        Span { at: self.target.at, length: self.path_length }
     }
 
     /// The part behind `?`.
     #[must_use]
     pub fn query(&self) -> Option<&[u8]> {
-        let target = self.target();
-        memchr::memchr(b'?', target).map(|query| &target[query + 1..])
+        self.target().get(self.path_length as usize + 1..)
     }
 
     /// Puts another target in its place.
     pub fn set_target(&mut self, target: &[u8]) {
         self.target = Span::new(self.fields.text.len(), target.len());
+        self.path_length = path_length(target);
         self.fields.text.extend_from_slice(target);
     }
 
@@ -130,6 +142,11 @@ impl RequestHead {
         self.fields.write(out);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+fn path_length(target: &[u8]) -> u32 {
+    let length = memchr::memchr(b'?', target).unwrap_or(target.len());
+    Span::new(0, length).length
 }
 
 /// A line feed without a carriage return before it.
@@ -219,6 +236,9 @@ mod tests {
     fn the_parts_of_a_target_are_found_and_can_be_replaced() {
         let mut head = parse(b"GET /a?b?c HTTP/1.7\r\nHost: x\r\n\r\n").expect("a good head");
         assert_eq!((head.path(), head.query(), head.version), (&b"/a"[..], Some(&b"b?c"[..]), Version::HTTP_11));
+        assert_eq!((head.path_excerpt().len(), head.path_excerpt().onwards().first_chunk()), (2, Some(b"/a?b?c HTTP")));
+        head.set_target(b"/x?");
+        assert_eq!((head.path(), head.query()), (&b"/x"[..], Some(&b""[..])));
         head.set_target(b"/other");
         assert_eq!((head.target(), head.query()), (&b"/other"[..], None));
         assert_eq!(head.fields.get(Name::Host), Some(&b"x"[..]));

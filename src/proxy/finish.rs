@@ -117,11 +117,8 @@ pub fn settle(steps: &Steps, exchange: &mut Exchange) {
 
 /// The inventory learns from what an upstream answered, the monolith or a service.
 fn learn(steps: &Steps, exchange: &Exchange, status: u16, total: Duration) {
-    let head = &exchange.head;
     let recorded = steps.app.learner.observe(|| Answered {
-        method: &head.method,
-        path: head.path(),
-        agent: head.fields.get(Name::UserAgent).unwrap_or_default(),
+        head: &exchange.head,
         client: exchange.client.as_ref(),
         status,
         location: exchange.leads_to,
