@@ -11,8 +11,6 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use http::Method;
-
 use crate::inventory::MethodId;
 use crate::message::{Name, RequestHead};
 
@@ -323,7 +321,7 @@ fn spread(client: u32) -> u32 {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use http::Version;
+    use http::{Method, Version};
 
     use super::*;
 
