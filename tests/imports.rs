@@ -105,6 +105,10 @@ fn bombs_are_refused_or_left_out_and_said() {
     assert!(refusal("openapi", format!("{{\"paths\":{}", "[".repeat(1 << 20)).as_bytes()).contains("in JSON"));
     assert!(refusal("nginx", "a{".repeat(1 << 18).as_bytes()).contains("within each other"));
     assert!(refusal("nginx", b"server { location /a").contains("line 1"));
+    for from in ["django", "rails", "fastify", "flask"] {
+        let said = refusal(from, b"garbage\n");
+        assert!(said.contains("not imported: garbage: not a route") && said.contains("no route in the list"), "{said}");
+    }
     let binary = multilith(&["import", "django"], &[0xff, 0xfe, b'/']);
     assert_eq!(binary.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&binary.stderr).contains("it is not UTF-8"));

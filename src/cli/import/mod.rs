@@ -38,7 +38,10 @@ pub fn import(args: &ImportArgs) -> Exit {
     let monolith = if imported.monolith.is_some() { given.unwrap_or("") } else { given.unwrap_or(MONOLITH) };
     let file = routes_file(monolith, &imported);
     let Compiled { diagnostics, snapshot, .. } = compile(&file, "routes.toml", &environment);
-    term::out(&file);
+    // Where nothing was found, not even where the monolith is, the reader's file keeps what it has.
+    if !imported.routes.is_empty() || imported.monolith.is_some() {
+        term::out(&file);
+    }
     if let Some(snapshot) = &snapshot {
         imported.notes.extend(compared::differences(&imported.cases, snapshot));
     }

@@ -126,6 +126,9 @@ const ONE_SEGMENT: &str = "what takes slashes inside the path takes one segment 
 /// What becomes of a pattern that a parameter has.
 const ANY_VALUE: &str = "takes some values alone, here the segment may be any";
 
+/// Why a line of a list of lines is left out: a warning that the program printed between its routes, or another program's list.
+const NO_ROUTE: &str = "not a route";
+
 /// Reads a list. Paths that differ only in the names of their parameters become one route.
 pub fn import(format: ListFormat, text: &str, includes: Includes<'_>) -> Result<Imported, NotRead> {
     let mut imported = Imported::default();
@@ -329,6 +332,31 @@ mod tests {
         assert_eq!(found, expected);
         let expanded = "--[ Route 1 ]----\nPrefix            | user\nVerb              | DELETE\nURI               | /users/:id(.:format)\nController#Action | users#destroy\n";
         assert_eq!(lines(ListFormat::Rails, expanded), ["DELETE /users/{id}"]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_route_is_told_and_a_heading_is_not() {
+        for (format, text) in [
+            (ListFormat::Django, "/a\tviews.a\n\nWARNING: x\n"),
+            (
+                ListFormat::Rails,
+                "Routes for application:\n Prefix Verb URI Pattern Controller#Action\n a GET /a a#b\n\nWARNING: x\n",
+            ),
+            (
+                ListFormat::Rails,
+                "--[ Route 1 ]---\nPrefix            | a\nVerb              | GET\nURI               | /a\nController#Action | a#b\nSource Location   | config/routes.rb:1\nWARNING: x\n",
+            ),
+            (
+                ListFormat::Flask,
+                "Endpoint  Methods  Rule\n--------  -------  ----\na         GET      /a\n\nWARNING: x\n",
+            ),
+            (ListFormat::Fastify, "└── /a (GET)\n    │   • (onRequest) [\"check()\"]\n\nWARNING: x\n"),
+        ] {
+            let found = lines(format, text);
+            assert_eq!(found.len(), 2, "{format:?}: {found:?}");
+            assert!(found[0].ends_with(" /a"), "{format:?}: {found:?}");
+            assert_eq!(found[1], "- WARNING: x: not a route", "{format:?}");
+        }
     }
 
     #[test]

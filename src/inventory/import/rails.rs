@@ -1,6 +1,6 @@
 //! `bin/rails routes`, as a table and with `--expanded`.
 
-use super::{ANY_VALUE, Imported, colons};
+use super::{ANY_VALUE, Imported, NO_ROUTE, colons};
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Optional groups of one route that are written out.
@@ -25,8 +25,8 @@ pub fn read(text: &str, imported: &mut Imported) {
             match key.trim() {
                 "Verb" => verb = Some(value.trim()),
                 "URI" => route(verb.take().unwrap_or(""), value.trim(), imported),
-                _ if METHODS.iter().any(|method| line.contains(method)) => table(line, imported),
-                _ => {}
+                "Prefix" | "Controller#Action" | "Source Location" => {}
+                _ => table(line, imported),
             }
         } else {
             table(line, imported);
@@ -49,6 +49,11 @@ fn table(line: &str, imported: &mut Imported) {
             imported.note(format!("{uri}: {ANY_VALUE}"));
         }
         return route(verb, uri, imported);
+    }
+    let text = line.trim();
+    let is_heading = text.starts_with("Prefix ") || text.starts_with("--[ Route ");
+    if !is_heading && !text.is_empty() {
+        imported.skip(text, NO_ROUTE);
     }
 }
 

@@ -1,11 +1,17 @@
 //! Lists as text: `flask routes`, and the tree of Fastify.
 
-use super::{ANY_VALUE, Imported, ONE_SEGMENT, colons, rooted};
+use super::{ANY_VALUE, Imported, NO_ROUTE, ONE_SEGMENT, colons, rooted};
 
 /// A table of endpoint, methods and rule; a converter in a rule may have spaces.
 pub fn flask(text: &str, imported: &mut Imported) {
     for line in text.lines() {
-        let Some(at) = line.find(" /") else { continue };
+        let Some(at) = line.find(" /") else {
+            let is_heading = line.starts_with("Endpoint ") || line.starts_with("--");
+            if !is_heading && !line.trim().is_empty() {
+                imported.skip(line.trim(), NO_ROUTE);
+            }
+            continue;
+        };
         let (before, rule) = (&line[..at], line[at + 1..].trim_end());
         let words = before.split_ascii_whitespace().skip(1).flat_map(|word| word.split(','));
         let methods: Vec<String> = words
@@ -47,7 +53,14 @@ pub fn fastify(text: &str, imported: &mut Imported) {
     // The paths of the labels above, by their columns.
     let mut above: Vec<(usize, String)> = Vec::new();
     for line in text.lines() {
-        let Some(at) = line.find("── ") else { continue };
+        let Some(at) = line.find("── ") else {
+            // With `includeMeta` and `includeHooks` a route's own lines follow it.
+            let text = line.trim_matches([' ', '│']);
+            if !text.is_empty() && !text.starts_with('•') {
+                imported.skip(text, NO_ROUTE);
+            }
+            continue;
+        };
         let column = line[..at].chars().count();
         let label = line[at + "── ".len()..].trim_end();
         while above.last().is_some_and(|(other, _)| *other >= column) {
