@@ -25,6 +25,9 @@ pub struct RecordedRequest {
     pub host: String,
     /// Normalised; values are replaced by one of their kind.
     pub path: String,
+    /// The endpoint that it is shown under, where the inventory has come to see more values in the path since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
     /// What was asked about, and this request had.
     pub asked: Vec<RecordedValue>,
     /// All that was asked about: a place in [`Recorded::names`].
@@ -251,6 +254,7 @@ mod tests {
             method: "GET".to_owned(),
             host: String::new(),
             path: path.to_owned(),
+            shown: None,
             asked: Vec::new(),
             names: 0,
             unit: None,

@@ -58,6 +58,15 @@ impl Asking {
     }
 }
 
+/// Says under which endpoint of a settled tree each is shown: when it was recorded, less was known of its path. The path stays as
+/// it is, since a new file may name a word in it.
+fn show(requests: &mut [RecordedRequest], tree: &Tree) {
+    for request in requests {
+        let masked = tree.masked(&request.path);
+        request.shown = (masked != request.path).then_some(masked);
+    }
+}
+
 /// A database without a recording that this program can read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableRecording {
@@ -138,10 +147,14 @@ impl Learner {
         }
     }
 
-    /// What was recorded so far.
+    /// What was recorded so far. Takes milliseconds, as [`Learner::report`] does.
     pub fn recorded(&self) -> Recorded {
         let names = self.shapes.asking.lock().sets.clone();
-        Recorded { version: RECORDED_VERSION, names, requests: self.shapes.reservoir.lock().all() }
+        let mut requests = self.shapes.reservoir.lock().all();
+        let mut tree = self.learned.lock().tree.clone();
+        tree.settle_for_display();
+        show(&mut requests, &tree);
+        Recorded { version: RECORDED_VERSION, names, requests }
     }
 
     pub(super) fn restore_shapes(&self) {
@@ -226,6 +239,48 @@ mod tests {
         assert_eq!(unpacked(None).expect_err("refused").to_string(), "nothing was recorded yet");
         let bomb = zstd::bulk::compress(&vec![b' '; LARGEST + 1], 1).expect("it is packed");
         assert_eq!(unpacked(Some(&bomb)).expect_err("refused").to_string(), "the recording is damaged");
+    }
+
+    #[test]
+    fn words_that_became_values_are_shown_as_such_and_stay_what_they_were() {
+        let mut tree = Tree::default();
+        let request = |path: String| RecordedRequest {
+            minute: 1,
+            method: "GET".to_owned(),
+            host: String::new(),
+            path,
+            shown: None,
+            asked: Vec::new(),
+            names: 0,
+            unit: None,
+            weight: 1,
+        };
+        let mut requests = Vec::new();
+        let letters = |number: u32| char::from_u32(u32::from(b'a') + number % 26).expect("a letter");
+        for number in 0..60 {
+            let path = format!("/names/{}{}na", letters(number), letters(number / 26));
+            for client in [1, 2, 3] {
+                let seen = crate::inventory::Observation {
+                    method: "GET",
+                    path: &path,
+                    status: 200,
+                    client,
+                    weight: 1,
+                    minute: 1,
+                    ..crate::inventory::Observation::default()
+                };
+                tree.add(&seen);
+            }
+            requests.push(request(tree.masked(&path)));
+        }
+        requests.push(request("/other".to_owned()));
+        assert_eq!(requests[7].path, "/names/hana");
+        tree.settle_for_display();
+        show(&mut requests, &tree);
+        let shown: std::collections::HashSet<_> =
+            requests.iter().map(|request| request.shown.as_deref().unwrap_or(&request.path)).collect();
+        assert_eq!(shown, ["/names/example", "/example"].into(), "each");
+        assert_eq!(requests[7].path, "/names/hana");
     }
 
     #[test]

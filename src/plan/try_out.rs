@@ -257,7 +257,7 @@ fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag>
 /// What one route has to do with the recorded requests.
 #[derive(Debug, Default)]
 struct Sum {
-    /// By method and path.
+    /// By method and path, as it is shown.
     cells: BTreeMap<(String, String), Cell>,
     all: HashSet<u64>,
     to: HashSet<u64>,
@@ -279,7 +279,8 @@ struct Cell {
 impl Sum {
     fn count(&mut self, request: &RecordedRequest, before: &Place<'_>, after: &Place<'_>) {
         let weight = u64::from(request.weight);
-        let cell = self.cells.entry((request.method.clone(), request.path.clone())).or_default();
+        let shown = request.shown.as_ref().unwrap_or(&request.path);
+        let cell = self.cells.entry((request.method.clone(), shown.clone())).or_default();
         cell.requests += weight;
         cell.before += if before.moved { weight } else { 0 };
         cell.after += if after.moved { weight } else { 0 };

@@ -27,6 +27,7 @@ pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
         method: facts.method.to_string(),
         host: facts.host.to_ascii_lowercase(),
         path: normal.as_str().to_owned(),
+        shown: None,
         asked: asked.values(&facts),
         names: asked.number(),
         unit,
