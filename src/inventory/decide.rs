@@ -84,7 +84,7 @@ pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> 
     let values: Vec<&Candidate<'_>> =
         candidates.iter().filter(|word| !facts.stands_out(word, &methods, enough)).collect();
     let carried: u32 = values.iter().map(|word| word.node.seen).sum();
-    if f64::from(carried) < PURPOSE * f64::from(facts.exchanges + facts.sure) {
+    if f64::from(carried) < PURPOSE * f64::from(facts.exchanges + facts.sure) && !facts.is_rest_of_sure() {
         return Vec::new();
     }
     values.iter().map(|word| word.id).collect()
@@ -152,6 +152,8 @@ struct Facts<'a> {
     slug: f64,
     /// The share of words with two hyphens or more: titles.
     hyphened: f64,
+    /// Words that end in a digit.
+    numbered: u32,
     /// Exchanges of words that look written by a user.
     styled: u32,
     /// Words that say something next, and the mean share of it that another word says, too.
@@ -193,6 +195,10 @@ impl<'a> Facts<'a> {
             slug: words.iter().map(|word| word.slug).sum::<f64>() / f64::from(kinds),
             hyphened: words.iter().filter(|word| word.node.name.matches('-').count() >= 2).count() as f64
                 / f64::from(kinds),
+            numbered: u32::try_from(
+                words.iter().filter(|word| word.node.name.ends_with(|end: char| end.is_ascii_digit())).count(),
+            )
+            .unwrap_or(u32::MAX),
             styled: words.iter().filter(|word| word.slug >= 0.5).map(|word| word.node.seen).sum(),
             having: u32::try_from(having.len()).unwrap_or(u32::MAX),
             overlap: if having.is_empty() { 0.0 } else { shares / having.len() as f64 },
@@ -248,6 +254,11 @@ impl<'a> Facts<'a> {
             sum += CODES;
         }
         sum
+    }
+
+    /// `red-7` beside thousands of `red-4711`, which are sure: too short to be sure themselves.
+    fn is_rest_of_sure(&self) -> bool {
+        self.kinds >= MANY_TITLES && self.sure > self.exchanges && self.numbered * 10 >= self.kinds * 9
     }
 
     /// Whether a word among values is a literal for itself.

@@ -47,7 +47,8 @@ impl Tree {
     fn list<'a>(&'a self, at: NodeId, place: &mut Place<'a>, least: u32, found: &mut Vec<Listed<'a>>) {
         let node = self.node(at);
         if node.clients == Clients::Several {
-            for count in node.counts.iter().filter(|count| is_answered(count, least)) {
+            let is_listed = |count: &&MethodCount| count.answered >= least && (node.fixed || is_mostly_answered(count));
+            for count in node.counts.iter().filter(is_listed) {
                 found.push(Listed {
                     path: if place.path.is_empty() { "/".to_owned() } else { place.path.clone() },
                     parameters: place.parameters.clone(),
@@ -100,7 +101,7 @@ struct Place<'a> {
     parameters: Vec<ListedParameter<'a>>,
 }
 
-/// Answered often enough, and at least every fourth time.
-fn is_answered(count: &MethodCount, least: u32) -> bool {
-    count.answered >= least && u64::from(count.answered) * 3 >= u64::from(count.missing)
+/// At least every fourth time: what a file or a list names needs no such proof.
+fn is_mostly_answered(count: &MethodCount) -> bool {
+    u64::from(count.answered) * 3 >= u64::from(count.missing)
 }

@@ -147,7 +147,7 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
         errors: u64::from(count.errors),
         missing,
         clients: Cow::Borrowed(if listed.several_clients { "several" } else { "one" }),
-        callers: callers.max(1 + u64::from(listed.several_clients)),
+        callers: callers.min(count.requests).max(1 + u64::from(listed.several_clients)),
         agents: agents
             .into_iter()
             .map(|(name, requests)| CallingAgent { name: name.to_owned(), requests: requests.into() })

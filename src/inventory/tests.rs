@@ -272,3 +272,43 @@ fn a_move_is_an_endpoint_and_a_login_page_makes_none() {
     found.sort();
     assert_eq!(found, ["/login", "/old", "/orders/{}"]);
 }
+
+#[test]
+fn short_numbers_belong_to_the_long_ones_beside_them() {
+    let colours = ["red", "green", "blue"];
+    let paths = (0..20_000).map(|number| match number % 40 {
+        0 => format!("/products/{}-{}", colours[number % 3], number / 40 % 40),
+        1 => "/products/new".to_owned(),
+        _ => format!("/products/{}-{}", colours[number % 3], 1_000 + number % 3_000),
+    });
+    assert_eq!(listed(paths), ["/products/new", "/products/{}"]);
+}
+
+#[test]
+fn an_endpoint_that_is_given_is_listed_although_most_of_its_requests_are_refused() {
+    let mut tree = Tree::default();
+    tree.give("/coupons/{code}", false);
+    for number in 0..100_u32 {
+        let status = if number % 10 == 0 { 200 } else { 404 };
+        tree.add(&exchange("GET", &format!("/coupons/{number}"), status, number));
+        tree.add(&exchange("GET", &format!("/guesses/{number}"), status, number));
+    }
+    tree.settle_for_display();
+    let found: Vec<String> = tree.endpoints(LEAST).into_iter().map(|one| one.path).collect();
+    assert_eq!(found, ["/coupons/{}"]);
+}
+
+#[test]
+fn an_estimate_is_never_more_than_there_were_requests() {
+    for requests in 3..400_u32 {
+        let mut tree = Tree::default();
+        for number in 0..requests {
+            tree.add(&exchange("GET", "/", 200, number));
+            tree.add(&exchange("GET", &format!("/nothing-{number}"), 404, number));
+        }
+        tree.settle_for_display();
+        let report = super::InventoryReport::of(&tree);
+        assert!(report.unknown.paths <= report.unknown.requests, "{requests} requests");
+        assert!(report.endpoints[0].callers <= report.endpoints[0].requests, "{requests} requests");
+    }
+}

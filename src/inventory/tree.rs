@@ -110,7 +110,7 @@ impl Tree {
     /// About how many different paths were asked that are not known.
     #[must_use]
     pub fn unknown_paths(&self) -> u64 {
-        if self.totals.unknown == 0 { 0 } else { self.unknown_paths.kinds() }
+        self.unknown_paths.kinds().min(self.totals.unknown)
     }
 
     /// Counts one exchange, and makes nodes for it if its answer says that the path exists.
