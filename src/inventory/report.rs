@@ -47,7 +47,7 @@ pub struct LearnedEndpoint {
     /// Answers 404, 405, 410 and 501.
     pub missing: u64,
     pub clients: Cow<'static, str>,
-    /// About how many.
+    /// About how many; 0: not known, of words that were seen once or twice each and became values.
     pub callers: u64,
     /// What they call themselves, the most frequent first: eight at most.
     pub agents: Vec<CallingAgent>,
@@ -136,7 +136,7 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
     let path = filled(&listed.path, &parameters, |one| {
         if one.kind == "rest" { format!("{{*{}}}", one.name) } else { format!("{{{}}}", one.name) }
     });
-    let callers = count.callers.as_ref().map_or(0, |callers| callers.clients.kinds());
+    let callers = count.callers.as_ref().map(|callers| callers.clients.kinds());
     let agents = count.callers.as_ref().map(|callers| callers.agents()).unwrap_or_default();
     LearnedEndpoint {
         method: Cow::Borrowed(count.method.as_str()),
@@ -147,7 +147,7 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
         errors: u64::from(count.errors),
         missing,
         clients: Cow::Borrowed(if listed.several_clients { "several" } else { "one" }),
-        callers: callers.min(count.requests).max(1 + u64::from(listed.several_clients)),
+        callers: callers.map_or(0, |callers| callers.min(count.requests).max(1 + u64::from(listed.several_clients))),
         agents: agents
             .into_iter()
             .map(|(name, requests)| CallingAgent { name: name.to_owned(), requests: requests.into() })

@@ -9,11 +9,11 @@ use super::import::{Imported, ImportedService, ImportedSource};
 use super::names::unique_route_name;
 use super::report::{InventoryReport, LearnedEndpoint};
 
-/// Routes in stage monolith, one a path, grouped by the first literal; only endpoints that no route takes yet.
+/// Routes in stage monolith, one a path, grouped by the first literal; only endpoints that no route takes yet. `names` are those
+/// of other routes.
 #[must_use]
-pub fn routes(report: &InventoryReport) -> String {
+pub fn routes(report: &InventoryReport, mut names: BTreeSet<String>) -> String {
     let mut text = String::new();
-    let mut names = BTreeSet::new();
     let mut group = None;
     for (path, endpoints) in by_path(report, |endpoint| endpoint.route.is_none()) {
         let first = path.split('/').find(|segment| !segment.is_empty() && !segment.contains('{')).unwrap_or("");

@@ -68,15 +68,21 @@ pub fn what_next(
     if let Some(step) = leave(report, routes, zombies(LONG).is_empty(), now) {
         steps.push(step);
     }
-    steps.extend(zombies(RECENT).into_iter().take(MOST));
+    let still_there = zombies(RECENT);
+    let taken = take(report, routes, &still_there, now);
+    steps.extend(still_there.into_iter().take(MOST));
     steps.extend(retire(report, snapshot, routes, now).into_iter().take(MOST));
-    steps.extend(take(report, routes, now).into_iter().take(MOST));
+    steps.extend(taken);
     steps
 }
 
-/// Endpoints that no service has yet: by path, or by resource where something of it writes.
-fn take(report: &InventoryReport, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
+/// Endpoints that no service has yet: by path, or by resource where something of it writes. Not those that are another spelling
+/// of a moved route's: they need no route of their own.
+fn take(report: &InventoryReport, routes: &[StandingRoute], zombies: &[NextStep], now: u32) -> Vec<NextStep> {
     let is_open = |endpoint: &&LearnedEndpoint| {
+        if zombies.iter().any(|zombie| zombie.path == endpoint.path) {
+            return false;
+        }
         let stage = endpoint.route.as_ref().and_then(|name| routes.iter().find(|route| route.name == *name));
         stage.is_none_or(|route| route.stage == Stage::Monolith) && endpoint.last_minute + LONG >= now
     };
@@ -97,18 +103,34 @@ fn take(report: &InventoryReport, routes: &[StandingRoute], now: u32) -> Vec<Nex
         groups.extend(by_path.into_values());
     }
     let days = f64::from(now.saturating_sub(report.since_minute()).max(1)) / (24.0 * 60.0);
-    let mut scored: Vec<(f64, NextStep)> = groups.iter().map(|group| candidate(group, report, routes, days)).collect();
-    scored.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.path.cmp(&other.1.path)));
-    scored.into_iter().map(|(_, step)| step).collect()
+    let mut scored: Vec<Proposal<'_>> =
+        groups.into_iter().map(|group| candidate(group, report, routes, days)).collect();
+    scored.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.step.path.cmp(&other.step.path)));
+    scored.truncate(MOST);
+    // Whoever pastes all of them has a file without two routes of one name.
+    let mut names: BTreeSet<String> = routes.iter().map(|route| route.name.clone()).collect();
+    let steps = scored
+        .into_iter()
+        .map(|one| NextStep { toml: routes_to_paste(&one.group, one.service, &mut names), ..one.step });
+    steps.collect()
+}
+
+/// Endpoints to take together, and how good a choice they are.
+struct Proposal<'a> {
+    score: f64,
+    step: NextStep,
+    group: Vec<&'a LearnedEndpoint>,
+    /// That of the route beside them.
+    service: Option<&'a str>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn candidate(
-    group: &[&LearnedEndpoint],
+fn candidate<'a>(
+    group: Vec<&'a LearnedEndpoint>,
     report: &InventoryReport,
-    routes: &[StandingRoute],
+    routes: &'a [StandingRoute],
     days: f64,
-) -> (f64, NextStep) {
+) -> Proposal<'a> {
     let requests: u64 = group.iter().map(|endpoint| endpoint.requests).sum();
     let reading: u64 = group.iter().filter(|endpoint| !endpoint.writes).map(|endpoint| endpoint.requests).sum();
     let errors: u64 = group.iter().map(|endpoint| endpoint.errors).sum();
@@ -151,14 +173,14 @@ fn candidate(
     }
     let step = NextStep {
         kind: "take",
-        method: methods(group).join(", "),
+        method: methods(&group).join(", "),
         path: group.iter().map(|endpoint| &*endpoint.path).min_by_key(|path| path.len()).unwrap_or("/").to_owned(),
         route: group[0].route.clone(),
         share,
         reasons,
-        toml: routes_to_paste(group, beside.and_then(|route| route.service.as_deref())),
+        toml: String::new(),
     };
-    (score, step)
+    Proposal { score, step, service: beside.and_then(|route| route.service.as_deref()), group }
 }
 
 /// Migrated routes that the monolith has had nothing to do with for long.
@@ -316,13 +338,13 @@ fn first_literal(path: &str) -> &str {
 }
 
 /// One route a path. With a service beside it the first step is a shadow, else the route is only named.
-fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>) -> String {
+fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>, names: &mut BTreeSet<String>) -> String {
     let mut paths: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
     for endpoint in group {
         paths.entry(&endpoint.path).or_default().push(endpoint);
     }
     let cohort = (paths.len() > 1).then(|| route_name(group[0].path.split('{').next().unwrap_or("/")));
-    let (mut text, mut names) = (String::new(), BTreeSet::new());
+    let mut text = String::new();
     for (path, endpoints) in paths {
         let methods: Vec<String> = methods(&endpoints)
             .into_iter()
@@ -332,7 +354,7 @@ fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>) -> String 
         let _ = writeln!(
             text,
             "[routes.{}]\npath = {}",
-            unique_route_name(&mut names, path),
+            unique_route_name(names, path),
             toml::Value::String(path.replace("${", "$${"))
         );
         if !methods.is_empty() {
@@ -427,8 +449,31 @@ mod tests {
         let mut endpoints = watched(30, 9).endpoints;
         "/a/b".clone_into(&mut endpoints[0].path);
         "/a-b".clone_into(&mut endpoints[1].path);
-        let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None);
+        let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, &mut BTreeSet::new());
         assert!(text.contains("[routes.a-b]") && text.contains("[routes.a-b-2]"), "{text}");
         assert!(text.parse::<toml::Table>().is_ok(), "{text}");
+    }
+
+    #[test]
+    fn a_step_to_take_has_no_name_of_the_file_and_is_no_spelling_of_a_moved_route() {
+        let mut report = watched(30, 9);
+        let old = report.endpoints[1].clone();
+        report.endpoints.push(LearnedEndpoint { path: "/Users/{id}".to_owned(), ..old.clone() });
+        report.endpoints.push(LearnedEndpoint { path: "/users".to_owned(), ..old });
+        let zombie = NextStep {
+            kind: "zombie",
+            method: "GET".to_owned(),
+            path: "/Users/{id}".to_owned(),
+            route: Some("users".to_owned()),
+            share: 0.0,
+            reasons: Vec::new(),
+            toml: String::new(),
+        };
+        let steps = take(&report, &[route(Stage::Migrated)], &[zombie], NOW);
+        let mut all: Vec<&str> = steps.iter().map(|step| &*step.path).collect();
+        all.sort_unstable();
+        assert_eq!(all, ["/old", "/users"]);
+        let text: String = steps.iter().map(|step| &*step.toml).collect();
+        assert!(text.contains("[routes.users-2]") && text.contains("[routes.old]"), "{text}");
     }
 }

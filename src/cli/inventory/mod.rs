@@ -23,6 +23,7 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
         Ok(found) => found,
         Err(exit) => return exit,
     };
+    let names = report.endpoints.iter().filter_map(|endpoint| endpoint.route.clone()).collect();
     if args.writes {
         report.endpoints.retain(|endpoint| endpoint.writes);
     }
@@ -37,7 +38,7 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
         return Exit::Findings;
     }
     if args.suggest {
-        term::out(&suggested_routes(&report));
+        term::out(&suggested_routes(&report, names));
     } else if args.openapi {
         term::json(&openapi(&report));
     } else if args.json {
