@@ -203,6 +203,11 @@ impl Gates {
             }
             if routes.len() > gated {
                 routes.retain(|_, watched| watched.look == this);
+                // A gate left the file, its route need not have: alerts would go by what it said last.
+                for entry in generation.routes.iter().filter(|entry| entry.gate.is_none() && entry.meters.shows_gate())
+                {
+                    entry.meters.gate_left();
+                }
             }
         }
         for want in wanted {

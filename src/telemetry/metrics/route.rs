@@ -165,6 +165,11 @@ impl RouteMeters {
         *self.series.gate.lock() = Some(shown);
     }
 
+    /// The route has no gate any more.
+    pub fn gate_left(&self) {
+        *self.series.gate.lock() = None;
+    }
+
     pub fn shows_gate(&self) -> bool {
         self.series.gate.lock().is_some()
     }

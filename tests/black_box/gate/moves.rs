@@ -133,6 +133,26 @@ fn a_changed_file_wins_and_an_unchanged_one_does_not_revert_the_dial() {
 }
 
 #[test]
+fn a_gate_that_leaves_the_file_takes_its_metrics_with_it() {
+    let table = |gate: &str| {
+        format!("[routes.{gate}]\npath = \"/{gate}\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"5%\"\n")
+    };
+    let (edge, _monolith, _service) = edge(Reply::ok("service"), "");
+    let shows = |route: &str| {
+        let page = edge.admin("GET", "/metrics").text();
+        page.lines().any(|line| line.starts_with("multilith_gate_") && line.contains(&format!("route=\"{route}\"")))
+    };
+    let (left, stays) = (table("left"), table("stays"));
+    edge.reload(&format!("{left}gate = {{}}\n{stays}gate = {{}}\n"));
+    patiently("both gates are shown", || shows("left") && shows("stays"));
+    edge.reload(&format!("{left}{stays}gate = {{}}\n"));
+    patiently("one is shown no more", || !shows("left"));
+    assert!(shows("stays"));
+    edge.reload(&format!("{left}gate = {{}}\n{stays}"));
+    patiently("a gate that comes back is shown again", || shows("left") && !shows("stays"));
+}
+
+#[test]
 fn a_route_in_another_stage_than_its_file_outlives_a_reload_of_other_things() {
     let (edge, _monolith, _service) = edge(Reply::ok("service"), PLAIN);
     assert_eq!(verb(&edge, &["promote", "users", "--to", "migrated"]).0, 0);
