@@ -15,7 +15,7 @@ use crate::migration::{Breaker, Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
 use crate::reload::LastError;
 use crate::store::StoreError;
-use crate::telemetry::{LONGEST_WINDOW, SideSummary};
+use crate::telemetry::{LONGEST_WINDOW, RouteSummary, SideSummary};
 use crate::upstream::UpstreamStatus;
 
 /// The default window.
@@ -290,15 +290,28 @@ impl RouteFigures<'_> {
         sum
     }
 
+    /// The share of errors among the answers of one side, by what was remembered last; `None`: it was not asked.
+    pub fn error_rate(&self, side: Side) -> Option<f64> {
+        let index = meter_index(&self.entry.policy, side);
+        let (requests, errors) = self.entry.meters.answers(index, self.window.now, self.window.length);
+        #[expect(clippy::cast_precision_loss, reason = "a share of four digits")]
+        (requests > 0).then(|| errors as f64 / requests as f64)
+    }
+
     /// The longest 99th percentile of its sides, in seconds, by what was remembered last.
     pub fn longest_p99(&self) -> Option<f64> {
         let p99 = |index| self.entry.meters.p99(index, self.window.now, self.window.length);
         side_indices(self.entry).filter_map(p99).reduce(f64::max)
     }
 
+    /// Copies, fallbacks and what they came to since the program began.
+    pub fn summary(&self) -> RouteSummary {
+        self.entry.meters.route_summary(self.window.now, self.window.length)
+    }
+
     /// Requests and errors of all sides. A request that fell back stands in both.
     pub fn sums(&self) -> (u64, u64) {
-        let fallbacks = self.entry.meters.route_summary(self.window.now, self.window.length).fallbacks;
+        let fallbacks = self.summary().fallbacks;
         let SideAnswers { requests, errors, .. } = self.answers();
         (requests.saturating_sub(fallbacks), errors.saturating_sub(fallbacks))
     }
@@ -312,12 +325,17 @@ impl RouteFigures<'_> {
     pub fn mismatch_rate(&self) -> Option<f64> {
         comparison_rates(self.parts, self.entry).0
     }
+}
 
-    /// Without the evidence of its gate.
-    pub fn row(&self) -> RouteStatus {
-        let Self { parts, generation, entry, window } = *self;
-        row_with(parts, generation, entry, window, parts.gates.report_in_short(entry.name()))
-    }
+/// Rows without the evidence of their gates, which are asked all at once.
+pub fn rows_in_short(routes: &[RouteFigures<'_>]) -> Vec<RouteStatus> {
+    let Some(first) = routes.first() else { return Vec::new() };
+    let gates = first.parts.gates.reports_in_short(routes.iter().map(|route| route.entry.name()));
+    let row = |(route, gate): (&RouteFigures<'_>, _)| {
+        let RouteFigures { parts, generation, entry, window } = *route;
+        row_with(parts, generation, entry, window, gate)
+    };
+    routes.iter().zip(gates).map(row).collect()
 }
 
 /// The shares of mismatches and of what is undecided.

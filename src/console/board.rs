@@ -6,12 +6,12 @@ use maud::{Markup, html};
 
 use super::filter::Filter;
 use super::form::Form;
-use super::overview::SharedOverview;
+use super::overview::{MANY, SharedOverview};
 use super::page::{Layout, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds, span};
 use super::verdict::{self, verdict, who_answers};
 use super::{fleet, needs, spark};
-use crate::admin::{RouteFigures, RouteStatus, Status, Window, status_head};
+use crate::admin::{RouteFigures, RouteStatus, Status, Window, rows_in_short, status_head};
 use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
@@ -38,19 +38,20 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
     let head = status_head(parts, window, overview.moved);
     let filter = Filter::read(query.get("q"));
     let generation = &*generation;
-    let figures_of = |entry| RouteFigures { parts, generation, entry, window };
-    let takes = |number: usize, entry| {
-        let figures = figures_of(entry);
-        let verdict = |row: &RouteStatus| verdict(row, head.uptime_seconds).word;
-        let is_taken = filter.may_take(entry.name(), entry.dial.stage.as_str(), || matched(entry))
-            && filter.takes(&figures, (number, &overview), verdict);
-        is_taken.then_some(entry)
+    let takes = |(number, entry): &(usize, &RouteInForce)| {
+        let figures = RouteFigures { parts, generation, entry, window };
+        filter.may_take(entry.name(), entry.dial.stage.as_str(), || matched(entry))
+            && filter.takes(&figures, (*number, &overview))
     };
     let every = generation.routes.iter().chain([&generation.unmatched]).enumerate();
-    let mut entries: Vec<&RouteInForce> = every.filter_map(|(number, entry)| takes(number, entry)).collect();
+    let mut entries: Vec<&RouteInForce> = every.filter(takes).map(|(_, entry)| entry).collect();
     let all = entries.len();
-    let row = |entry| Row { entry, status: figures_of(entry).row() };
-    let rows: Vec<Row<'_>> = on_page(&mut entries, page(query)).iter().copied().map(row).collect();
+    let shown: Vec<_> = on_page(&mut entries, page(query))
+        .iter()
+        .map(|entry| RouteFigures { parts, generation, entry, window })
+        .collect();
+    let rows = shown.iter().zip(rows_in_short(&shown)).map(|(figures, status)| Row { entry: figures.entry, status });
+    let rows: Vec<Row<'_>> = rows.collect();
     let todo = needs::needs(parts, generation, &head, (window, &overview));
     html! {
         @if let Some(error) = &head.last_error {
@@ -185,7 +186,7 @@ fn figures(head: &Status, generation: &Generation, frame: &Layout<'_>, days: &[u
     let window = Window::default();
     let (mut requests, mut errors, mut steps) = (0, 0, vec![0_u64; STEPS]);
     // Of very many routes the sum would cost more than it says.
-    let few = generation.routes.len() <= 2000;
+    let few = generation.routes.len() <= MANY;
     if few {
         for entry in generation.routes.iter().chain([&generation.unmatched]) {
             let (all, failed) = RouteFigures { parts: frame.parts, generation, entry, window }.sums();

@@ -1,7 +1,8 @@
 //! The grammar of the filter boxes: words that stand in the name or path, `stage:canary`, `service:users`, `errors>1%`.
 
 use super::overview::Overview;
-use crate::admin::{RouteFigures, RouteStatus};
+use super::verdict::word;
+use crate::admin::RouteFigures;
 
 /// What a filter asks; all of it must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,18 +65,12 @@ impl Filter {
         })
     }
 
-    /// By its figures, of which only those are looked at that the filter names. `number`: its place among the routes; `verdict`: what
-    /// the board says of a row, in a word.
-    pub fn takes(
-        &self,
-        route: &RouteFigures<'_>,
-        (number, overview): (usize, &Overview),
-        verdict: impl Fn(&RouteStatus) -> &'static str,
-    ) -> bool {
+    /// By its figures, of which only those are looked at that the filter names. `number`: its place among the routes.
+    pub fn takes(&self, route: &RouteFigures<'_>, (number, overview): (usize, &Overview)) -> bool {
         self.terms.iter().all(|term| match term {
             Term::Word(_) | Term::Stage(_) => true,
-            Term::Service(wanted) => route.service() == Some(wanted),
-            Term::Verdict(wanted) => verdict(&route.row()).contains(wanted.as_str()),
+            Term::Service(wanted) => route.service().is_some_and(|service| service.eq_ignore_ascii_case(wanted)),
+            Term::Verdict(wanted) => word(route).1.to_lowercase().contains(wanted.as_str()),
             Term::Figure(figure, above, limit) => {
                 let value = match figure {
                     Figure::Errors => overview.answers(number).worst,

@@ -6,7 +6,7 @@ use super::overview::Overview;
 use super::page::{Layout, prose};
 use super::shown::{count, percent, plain, seconds};
 use super::verdict::{error_rate, side, verdict};
-use crate::admin::{Parts, RouteFigures, RouteStatus, Status, Window};
+use crate::admin::{Parts, RouteFigures, RouteStatus, Status, Window, rows_in_short};
 use crate::gate::Asks;
 use crate::message::percent_encoded;
 use crate::migration::Stage;
@@ -47,6 +47,9 @@ pub fn needs(
         |number: usize| Some(RouteFigures { parts, generation, entry: generation.routes.get(number)?, window });
     let candidate = |(number, entry)| {
         let entry: &RouteInForce = entry;
+        if !moving(entry.dial.stage) {
+            return None;
+        }
         let answers = overview.answers(number);
         let urgency = match asking.get(entry.name()) {
             Some(Asks::Urgently) => 0,
@@ -57,7 +60,7 @@ pub fn needs(
             None => 1,
         };
         let rate = answers.worst.unwrap_or(0.0);
-        moving(entry.dial.stage).then_some((urgency, rate, number))
+        Some((urgency, rate, number))
     };
     let mut candidates: Vec<(u8, f64, usize)> = generation.routes.iter().enumerate().filter_map(candidate).collect();
     let order = |one: &(u8, f64, usize), other: &(u8, f64, usize)| {
@@ -68,8 +71,8 @@ pub fn needs(
         candidates.truncate(MOST_CANDIDATES);
         candidates.sort_unstable_by_key(|(.., number)| *number);
     }
-    let rows = candidates.iter().filter_map(|(.., number)| figures(*number)).map(|figures| figures.row());
-    notes.extend(rows.filter_map(|row| of_route(&row, head.uptime_seconds)));
+    let candidates: Vec<_> = candidates.iter().filter_map(|(.., number)| figures(*number)).collect();
+    notes.extend(rows_in_short(&candidates).into_iter().filter_map(|row| of_route(&row, head.uptime_seconds)));
     let rank = |note: &Note| match note.class {
         "bad" => 0,
         "good" => 1,

@@ -78,11 +78,11 @@ impl Fleet {
     }
 
     /// Says where the judgement of a route stands: only a leader in its term can. Does not wait.
-    pub fn say_gate(&self, route: &str, judged: &Value) {
+    pub fn say_gate(&self, route: &str, judged: Value) {
         let FleetRole::Leads(term) = self.role() else { return };
-        self.shared.seen.lock().gates.insert(route.into(), judged.clone());
         let (shared, key, text) =
             (Arc::clone(&self.shared), self.shared.keys.key(&format!("gate/{route}")), judged.to_string());
+        self.shared.seen.lock().gates.insert(route.into(), Arc::new(judged));
         self.shared.control.spawn(async move {
             let leader = shared.keys.key("leader");
             let put = KeyAction::Put { key: &key, value: &text, lease: None };

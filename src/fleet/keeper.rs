@@ -139,7 +139,7 @@ async fn stand(shared: &Shared) -> Result<(), FetchError> {
         shared.held.lock().lease.won(outcome.revision);
         let mut seen = shared.seen.lock();
         seen.leader = Some((shared.name.clone(), outcome.revision));
-        *shared.sums.lock() = super::Sums::after(seen.gates.values());
+        *shared.sums.lock() = super::Sums::after(seen.gates.values().map(|gate| &**gate));
         drop(seen);
         tracing::info!(term = outcome.revision, "this replica leads the fleet");
     } else if let Some(other) = outcome.found.into_iter().flatten().next() {

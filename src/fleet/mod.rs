@@ -100,7 +100,7 @@ struct Seen {
     kept: HashMap<Box<str>, u64>,
     members: HashMap<Box<str>, MemberRecord>,
     leader: Option<(Box<str>, i64)>,
-    gates: HashMap<Box<str>, Value>,
+    gates: HashMap<Box<str>, Arc<Value>>,
     /// The big red button, where it was ever set, and the revision that set it.
     button: Option<(ButtonRecord, i64)>,
     /// What is below `sealed/`, as it lies there, and the revision at which it stood so.
@@ -263,8 +263,8 @@ impl Fleet {
         self.shared.seen.lock().button.as_ref().map(|(button, _)| button.clone())
     }
 
-    /// What the leader says of a gate.
-    pub fn gate(&self, route: &str) -> Option<Value> {
+    /// What the leader says of a gate: the same value until it says something new.
+    pub fn gate(&self, route: &str) -> Option<Arc<Value>> {
         self.shared.seen.lock().gates.get(route).cloned()
     }
 

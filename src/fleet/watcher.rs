@@ -283,9 +283,9 @@ impl Heard for Gates {
             match shared.keys.name(&entry.key) {
                 Some("format") => format(shared, &entry),
                 Some(name) => {
-                    let judged = serde_json::from_str(&entry.value);
+                    let judged = serde_json::from_str::<serde_json::Value>(&entry.value);
                     if let (Some(route), Ok(judged)) = (name.strip_prefix("gate/"), judged) {
-                        shared.seen.lock().gates.insert(route.into(), judged);
+                        shared.seen.lock().gates.insert(route.into(), Arc::new(judged));
                     }
                 }
                 None => {}

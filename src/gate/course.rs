@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::live::{GateCounters, Held};
 use crate::migration::dial::{By, Wish, promoted};
 use crate::migration::gate::{
-    Circumstances, Gate, HandedOn, Judge, Needs, Obstacle, Rates, Ruling, Scene, Tick, Verdict, words,
+    Circumstances, Gate, HandedOn, Judge, Limit, Needs, Obstacle, QUANTILES, Rates, Ruling, Scene, Tick, Verdict, words,
 };
 use crate::migration::{Dial, Percent, Policy, Stage};
 
@@ -213,6 +213,11 @@ impl Course {
     /// What the next leader goes on with.
     pub fn hand_on(&self) -> HandedOn {
         self.judge.hand_on()
+    }
+
+    /// The limits of time that answers are counted by.
+    pub const fn limits(&self) -> Option<&[Limit; QUANTILES.len()]> {
+        self.judge.limits()
     }
 
     /// How often counts are looked at.

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::course::{Course, Finding, State, is_judged, shortest_tick};
+use super::course::{Finding, State, is_judged, shortest_tick};
+use super::report::verdict;
 use super::{GateReport, Gates, Watched};
 use crate::config::Notice;
 use crate::fleet::{Fleet, FleetRole, RouteCounts};
 use crate::live::{GateCounters, Held};
-use crate::migration::gate::{Gate, HandedOn, Obstacle, Rates, Tick, Verdict};
+use crate::migration::gate::{Gate, HandedOn, Limit, Obstacle, QUANTILES, Rates, Tick, Verdict};
 use crate::notify::Message;
 use crate::proxy::Generation;
 
@@ -30,10 +32,29 @@ pub(super) struct Reports {
 }
 
 /// Whether this replica judges.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Judgement {
-    pub(super) elsewhere: bool,
+    /// What this replica is instead, if another one judges.
+    pub(super) elsewhere: Option<FleetRole>,
     pub(super) obstacle: Option<Obstacle>,
+}
+
+/// What is shown of a route that another replica judges.
+#[derive(Debug)]
+pub(super) struct JudgedElsewhere {
+    from: Source,
+    pub(super) report: GateReport,
+    limits: Option<[Limit; QUANTILES.len()]>,
+}
+
+/// All that the report is made from: of thousands of routes few have another one at the next look.
+#[derive(Debug, PartialEq)]
+struct Source {
+    role: FleetRole,
+    /// Of the dial in force.
+    said: Option<Arc<Value>>,
+    state: State,
+    step: (usize, usize),
 }
 
 impl Gates {
@@ -67,22 +88,22 @@ impl Gates {
     }
 
     pub(super) fn judgement(&self) -> Judgement {
-        let Some(fleet) = &self.app.fleet else { return Judgement { elsewhere: false, obstacle: None } };
+        let Some(fleet) = &self.app.fleet else { return Judgement { elsewhere: None, obstacle: None } };
         let role = fleet.role();
         if role != FleetRole::Cut {
             self.reports.lock().was_up = true;
         }
         match role {
-            FleetRole::Follows(_) => Judgement { elsewhere: true, obstacle: None },
+            FleetRole::Follows(_) => Judgement { elsewhere: Some(role), obstacle: None },
             FleetRole::Cut => {
                 self.tell_lost(fleet);
-                Judgement { elsewhere: true, obstacle: Some(Obstacle::FleetAway) }
+                Judgement { elsewhere: Some(role), obstacle: Some(Obstacle::FleetAway) }
             }
             FleetRole::Leads(_) => {
                 let heard = fleet.heard(self.reports.lock().every * SILENT_TICKS + SLACK);
                 let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
                 let unheard = Obstacle::Unheard { heard: small(heard.heard), of: small(heard.of) };
-                Judgement { elsewhere: false, obstacle: (!heard.enough).then_some(unheard) }
+                Judgement { elsewhere: None, obstacle: (!heard.enough).then_some(unheard) }
             }
         }
     }
@@ -119,80 +140,95 @@ impl Gates {
         judged(self.app.fleet.as_deref()?, route, held)
     }
 
-    /// What the leader says, on a replica that does not lead.
-    pub(super) fn judged_elsewhere(
+    /// What the leader says, on a replica that does not lead. `true`: that is news.
+    pub(super) fn hear_judged(
         &self,
         route: &str,
         held: &Held,
-        look: &Finding,
-        course: &Course,
+        (look, role): (&Finding, &FleetRole),
+        watched: &mut Watched,
         counters: &GateCounters,
-    ) -> GateReport {
-        let mut report = GateReport::in_short(look.state, None, course.step(), Rates::default());
-        let Some(fleet) = &self.app.fleet else { return report };
+    ) -> bool {
+        let said = self.app.fleet.as_ref().and_then(|fleet| fleet.gate(route));
+        let said = said.filter(|said| said["seq"].as_u64() == Some(held.standing.seq));
+        let from = Source { role: role.clone(), said, state: look.state, step: watched.course.step() };
+        let known = watched.elsewhere.take().filter(|known| known.from == from);
+        let is_news = known.is_none();
+        let judged = known.unwrap_or_else(|| JudgedElsewhere::of(from));
         // All count late answers by the same limits.
-        counters.set_limits(judged(fleet, route, held).as_ref().and_then(HandedOn::limits));
-        if look.state == State::Off {
-            return report;
-        }
-        let leader = match fleet.role() {
-            FleetRole::Follows(Some(leader)) => leader,
-            FleetRole::Follows(None) => {
-                "no replica leads the fleet: the gate does nothing".clone_into(&mut report.why);
-                return report;
-            }
-            _ => {
-                "etcd of the fleet does not answer: the gate does nothing".clone_into(&mut report.why);
-                return report;
-            }
-        };
-        let said = fleet.gate(route).filter(|said| said["seq"].as_u64() == Some(held.standing.seq));
-        let Some(said) = said else {
-            report.why = format!("`{leader}` judges");
-            return report;
-        };
-        let known = |key: &str| said[key].as_str().unwrap_or_default();
-        report.state =
-            State::ALL.iter().map(|state| state.as_str()).find(|word| *word == known("state")).unwrap_or(report.state);
-        report.verdict = Verdict::ALL
-            .iter()
-            .map(|verdict| verdict.as_str())
-            .find(|word| *word == known("verdict"))
-            .unwrap_or(report.verdict);
-        report.why = format!("{} (judged by `{leader}`)", known("why"));
-        report.waits_for = said["waits_for"].as_str().map(str::to_owned);
-        report
+        counters.set_limits(judged.limits.as_ref());
+        watched.elsewhere = Some(judged);
+        is_news
     }
 
     /// The leader says where a route stands: at the end of an interval, and when something changed.
     pub(super) fn say_to_fleet(&self, route: &Arc<str>, held: &Held, watched: &Watched, gate: &Gate, look: &Finding) {
         let Some(fleet) = &self.app.fleet else { return };
+        let verdict = verdict(look.state, look.ruling.as_deref()).as_str();
+        let is_news = look.interval
+            || fleet.gate(route).is_none_or(|said| {
+                said["seq"].as_u64() != Some(held.standing.seq)
+                    || said["state"] != look.state.as_str()
+                    || said["verdict"] != verdict
+                    || said["judge"]["limits"].is_null() != watched.course.limits().is_none()
+            });
+        if !is_news {
+            return;
+        }
         let rates = watched.course.rates(Instant::now());
         let report = GateReport::in_short(look.state, look.ruling.as_deref(), watched.course.step(), rates);
-        let said = fleet.gate(route).unwrap_or_default();
-        let gathered = watched.course.hand_on();
-        let is_news = look.interval
-            || said["seq"].as_u64() != Some(held.standing.seq)
-            || said["state"] != report.state
-            || said["verdict"] != report.verdict
-            || said["judge"]["limits"].is_null() != gathered.limits().is_none();
-        if is_news {
-            let judged = json!({
-                "v": 1,
-                "seq": held.standing.seq,
-                "step": report.step,
-                "state": report.state,
-                "verdict": report.verdict,
-                "why": report.why,
-                "waits_for": report.waits_for,
-                "resets": held.resets,
-                "seen": fleet.used_reports(),
-                "tick": watched.course.tick_length(gate).as_secs(),
-                "judge": serde_json::to_value(&gathered).unwrap_or(Value::Null),
-                "at": super::now(),
-            });
-            fleet.say_gate(route, &judged);
+        let judged = json!({
+            "v": 1,
+            "seq": held.standing.seq,
+            "step": report.step,
+            "state": report.state,
+            "verdict": report.verdict,
+            "why": report.why,
+            "waits_for": report.waits_for,
+            "resets": held.resets,
+            "seen": fleet.used_reports(),
+            "tick": watched.course.tick_length(gate).as_secs(),
+            "judge": serde_json::to_value(watched.course.hand_on()).unwrap_or(Value::Null),
+            "at": super::now(),
+        });
+        fleet.say_gate(route, judged);
+    }
+}
+
+impl JudgedElsewhere {
+    fn of(from: Source) -> Self {
+        let mut report = GateReport::in_short(from.state, None, from.step, Rates::default());
+        let limits = from.said.as_deref().and_then(judge).and_then(|judge| judge.limits().copied());
+        if from.state != State::Off {
+            from.tell(&mut report);
         }
+        Self { from, report, limits }
+    }
+}
+
+impl Source {
+    fn tell(&self, report: &mut GateReport) {
+        let leader = match &self.role {
+            FleetRole::Follows(Some(leader)) => leader,
+            FleetRole::Follows(None) => {
+                "no replica leads the fleet: the gate does nothing".clone_into(&mut report.why);
+                return;
+            }
+            _ => {
+                "etcd of the fleet does not answer: the gate does nothing".clone_into(&mut report.why);
+                return;
+            }
+        };
+        let Some(said) = &self.said else {
+            report.why = format!("`{leader}` judges");
+            return;
+        };
+        let known = |key: &str| said[key].as_str().unwrap_or_default();
+        let find = |word: &str, words: &[&'static str]| words.iter().copied().find(|known| *known == word);
+        report.state = find(known("state"), &State::ALL.map(State::as_str)).unwrap_or(report.state);
+        report.verdict = find(known("verdict"), &Verdict::ALL.map(Verdict::as_str)).unwrap_or(report.verdict);
+        report.why = format!("{} (judged by `{leader}`)", known("why"));
+        report.waits_for = said["waits_for"].as_str().map(str::to_owned);
     }
 }
 
@@ -203,10 +239,11 @@ fn told_every(shortest: Duration, said: Option<u64>) -> Duration {
 
 fn judged(fleet: &Fleet, route: &str, held: &Held) -> Option<HandedOn> {
     let said = fleet.gate(route)?;
-    if said["seq"].as_u64() != Some(held.standing.seq) {
-        return None;
-    }
-    serde_json::from_value(said["judge"].clone()).ok()
+    judge(&said).filter(|_| said["seq"].as_u64() == Some(held.standing.seq))
+}
+
+fn judge(said: &Value) -> Option<HandedOn> {
+    HandedOn::deserialize(&said["judge"]).ok()
 }
 
 #[cfg(test)]

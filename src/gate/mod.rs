@@ -7,11 +7,13 @@ mod course;
 mod fleet;
 mod journal;
 mod report;
+mod said;
 mod watched;
 
 pub use course::State;
 pub use journal::{Journal, JournalEntry, JournalError, JournalPage, LeftRoutes, NewEntry, WrittenDial, now};
 pub use report::{GateReport, Numbers, numbers};
+pub use said::{Asks, GateSaid};
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +22,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::Notice;
 use crate::migration::Dial;
@@ -40,6 +42,9 @@ const DAY: f64 = 86_400.0;
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// After so many routes a look lets readers in: one at ten thousand takes longer than a page should.
+const AT_ONCE: usize = 32;
+
 /// A move that a gate wants.
 #[derive(Debug, Clone)]
 pub struct GateMove {
@@ -50,15 +55,6 @@ pub struct GateMove {
     pub to: Dial,
     pub why: String,
     pub numbers: Numbers,
-}
-
-/// How a gate asks for a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
-    /// It took the route back, or would.
-    Urgently,
-    /// It waits for an approval, or is paused.
-    Sometime,
 }
 
 /// Makes a move, or says why not.
@@ -86,6 +82,8 @@ pub struct Gates {
     reports: Mutex<fleet::Reports>,
     mover: OnceLock<Mover>,
     routes: Mutex<HashMap<Arc<str>, Watched>>,
+    /// Beside the routes, for readers who ask after thousands of them.
+    said: Mutex<HashMap<Arc<str>, GateSaid>>,
     looks: AtomicU64,
     looking: OnceLock<Thread>,
 }
@@ -98,6 +96,7 @@ impl Gates {
             reports: Mutex::default(),
             mover: OnceLock::new(),
             routes: Mutex::default(),
+            said: Mutex::default(),
             looks: AtomicU64::new(0),
             looking: OnceLock::new(),
         })
@@ -126,15 +125,21 @@ impl Gates {
         self.routes.lock().get(route).map(Watched::report)
     }
 
-    /// The same without its evidence.
-    pub fn report_in_short(&self, route: &str) -> Option<GateReport> {
-        self.routes.lock().get(route).map(Watched::report_in_short)
+    /// The same of several routes at once, without their evidence.
+    pub fn reports_in_short<'r>(&self, names: impl Iterator<Item = &'r str>) -> Vec<Option<GateReport>> {
+        let routes = self.routes.lock();
+        names.map(|route| routes.get(route).map(Watched::report_in_short)).collect()
+    }
+
+    /// State and verdict of a gate; `None`: the route has none.
+    pub fn says(&self, route: &str) -> Option<GateSaid> {
+        self.said.lock().get(route).copied()
     }
 
     /// The routes whose gates ask a person for something.
     pub fn asking(&self) -> HashMap<Arc<str>, Asks> {
-        let routes = self.routes.lock();
-        routes.iter().filter_map(|(name, watched)| Some((Arc::clone(name), watched.asks()?))).collect()
+        let said = self.said.lock();
+        said.iter().filter_map(|(name, said)| Some((Arc::clone(name), said.asks()?))).collect()
     }
 
     /// One look at every gated route.
@@ -147,7 +152,10 @@ impl Gates {
         let (mut wanted, mut gated) = (Vec::new(), 0);
         {
             let mut routes = self.routes.lock();
-            for entry in &generation.routes {
+            for (number, entry) in generation.routes.iter().enumerate() {
+                if number % AT_ONCE == 0 {
+                    MutexGuard::bump(&mut routes);
+                }
                 let (Some(counters), Some(gate), Some(route)) = (&entry.gate, &entry.policy.gate, &entry.route) else {
                     continue;
                 };
@@ -167,7 +175,7 @@ impl Gates {
                     obstacle,
                     totals: &totals,
                     counted: &counted,
-                    elsewhere: judgement.elsewhere,
+                    elsewhere: judgement.elsewhere.is_some(),
                 };
                 let watched = routes.entry(Arc::clone(&route.name)).or_insert_with(|| Watched::new(&seen));
                 (watched.look, gated) = (this, gated + 1);
@@ -183,12 +191,13 @@ impl Gates {
                         "the monolith's own times changed: the gate measured its limits of time anew"
                     );
                 }
-                if seen.elsewhere {
-                    let report = self.judged_elsewhere(&route.name, &held, &look, &watched.course, counters);
+                if let Some(role) = &judgement.elsewhere {
                     watched.found(&look, now);
-                    watched.elsewhere = Some(report);
-                    watched.told = watched.says();
-                    entry.meters.gate_shown(watched.shown());
+                    let is_news = self.hear_judged(&route.name, &held, (&look, role), watched, counters);
+                    self.says_now(&route.name, watched);
+                    if is_news || !entry.meters.shows_gate() {
+                        entry.meters.gate_shown(watched.shown());
+                    }
                     continue;
                 }
                 watched.elsewhere = None;
@@ -203,6 +212,7 @@ impl Gates {
             }
             if routes.len() > gated {
                 routes.retain(|_, watched| watched.look == this);
+                self.said.lock().retain(|name, _| routes.contains_key(name));
                 // A gate left the file, its route need not have: alerts would go by what it said last.
                 for entry in generation.routes.iter().filter(|entry| entry.gate.is_none() && entry.meters.shows_gate())
                 {
@@ -244,10 +254,19 @@ impl Gates {
         }
     }
 
+    /// Keeps state and verdict for those who ask. `true`: they are others than before.
+    fn says_now(&self, route: &Arc<str>, watched: &mut Watched) -> bool {
+        let says = watched.says();
+        let changed = watched.told.replace(says) != Some(says);
+        if changed {
+            self.said.lock().insert(Arc::clone(route), says);
+        }
+        changed
+    }
+
     fn tell(&self, route: &Arc<str>, watched: &mut Watched, look: &Finding, now: Instant, entry: &RouteInForce) {
         watched.found(look, now);
-        let says = watched.says();
-        let changed = std::mem::replace(&mut watched.told, says) != says;
+        let changed = self.says_now(route, watched);
         if changed && look.state != State::Off {
             let report = watched.report_in_short();
             tracing::info!(route = &**route, state = report.state, verdict = report.verdict, "{}", report.why);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::course::{Course, Finding, RouteNow, State};
+use super::fleet::JudgedElsewhere;
 use super::report::{GateReport, shown, verdict};
-use super::{Asks, GateMove, NotMade, numbers};
+use super::{GateMove, GateSaid, NotMade, numbers};
 use crate::migration::dial::Action;
 use crate::migration::gate::{Ruling, Verdict, words};
 use crate::telemetry::GateShown;
@@ -19,9 +20,9 @@ pub(super) struct Watched {
     /// The number of the last look at it: a route that is passed over has no gate any more.
     pub(super) look: u64,
     /// What the replica that judges says of it; `None`: this one does.
-    pub(super) elsewhere: Option<GateReport>,
-    /// State and verdict, as they were told last.
-    pub(super) told: (&'static str, &'static str),
+    pub(super) elsewhere: Option<JudgedElsewhere>,
+    /// As it was told last; `None`: not yet.
+    pub(super) told: Option<GateSaid>,
     /// The last move that was refused: said once.
     pub(super) refused: Option<NotMade>,
     pub(super) warned_slow: bool,
@@ -38,7 +39,7 @@ impl Watched {
             looked: seen.now,
             look: 0,
             elsewhere: None,
-            told: (State::Off.as_str(), Verdict::Hold.as_str()),
+            told: None,
             refused: None,
             warned_slow: false,
             told_waiting: None,
@@ -54,8 +55,8 @@ impl Watched {
 
     /// In words, without the evidence.
     pub(super) fn report_in_short(&self) -> GateReport {
-        if let Some(report) = &self.elsewhere {
-            return report.clone();
+        if let Some(judged) = &self.elsewhere {
+            return judged.report.clone();
         }
         let rates = self.course.rates(self.looked);
         let mut report = GateReport::in_short(self.state, self.ruling.as_deref(), self.course.step(), rates);
@@ -75,22 +76,13 @@ impl Watched {
         }
     }
 
-    /// State and verdict.
-    pub(super) fn says(&self) -> (&'static str, &'static str) {
+    pub(super) fn says(&self) -> GateSaid {
         match &self.elsewhere {
-            Some(report) => (report.state, report.verdict),
-            None => (self.state.as_str(), verdict(self.state, self.ruling.as_deref()).as_str()),
+            Some(JudgedElsewhere { report, .. }) => GateSaid { state: report.state, verdict: report.verdict },
+            None => {
+                GateSaid { state: self.state.as_str(), verdict: verdict(self.state, self.ruling.as_deref()).as_str() }
+            }
         }
-    }
-
-    /// Whether a person is asked for something, or would take the route back.
-    pub(super) fn asks(&self) -> Option<Asks> {
-        let (state, verdict) = self.says();
-        let is = |known: State| state == known.as_str();
-        if is(State::Latched) || verdict == Verdict::RollBack.as_str() {
-            return Some(Asks::Urgently);
-        }
-        (is(State::Waiting) || is(State::Paused)).then_some(Asks::Sometime)
     }
 
     /// At the present rate, what is missing comes in so many seconds.
@@ -101,7 +93,7 @@ impl Watched {
 
     /// For the metrics.
     pub(super) fn shown(&self) -> GateShown {
-        shown(self.says().0, self.state, self.ruling.as_deref())
+        shown(self.says().state, self.state, self.ruling.as_deref())
     }
 
     /// The move that a look wants.

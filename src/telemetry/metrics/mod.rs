@@ -18,7 +18,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::proto::MetricFamily;
@@ -151,6 +151,17 @@ impl Meters {
     pub fn progress_by_requests(&self, now: Instant) -> f64 {
         self.tick(now);
         self.shared.progress.lock().share()
+    }
+
+    /// The same as it was known at most so long ago, and when that was: a look at ten thousand routes is dear.
+    pub fn progress_lately(&self, now: Instant, oldest: Duration) -> (f64, Instant) {
+        let looked = self.shared.progress.lock().looked();
+        let lately = looked.filter(|looked| now.saturating_duration_since(*looked) < oldest);
+        if lately.is_none() {
+            self.tick(now);
+        }
+        let mut progress = self.shared.progress.lock();
+        (progress.share(), progress.looked().unwrap_or(now))
     }
 
     /// Answers since the program began: the monolith's, and those of others.

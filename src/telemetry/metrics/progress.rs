@@ -14,6 +14,7 @@ pub(crate) struct Progress {
     last: Option<f64>,
     /// Since the program began: by the monolith, by others.
     answered: (u64, u64),
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -26,6 +27,7 @@ struct Entry {
 impl Progress {
     /// Adds what was answered since the last look.
     pub(crate) fn add(&mut self, now: Instant, monolith: u64, others: u64) {
+        self.looked = Some(now);
         self.answered.0 += monolith;
         self.answered.1 += others;
         match self.ring.back_mut() {
@@ -38,6 +40,11 @@ impl Progress {
         while self.ring.front().is_some_and(|entry| now.saturating_duration_since(entry.began) > WINDOW) {
             self.ring.pop_front();
         }
+    }
+
+    /// When that was.
+    pub(crate) const fn looked(&self) -> Option<Instant> {
+        self.looked
     }
 
     /// All answers since the program began: the monolith's, and those of others.

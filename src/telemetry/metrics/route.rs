@@ -189,6 +189,11 @@ impl RouteMeters {
         self.sides.get(side).map_or((0, 0), |side| self.series.side_answers(&side.series, now, window))
     }
 
+    /// All answers of a side since the program began, by the same.
+    pub fn answered(&self, side: usize) -> u64 {
+        self.sides.get(side).map_or(0, |side| side.series.seen.load(Relaxed))
+    }
+
     /// The same for its 99th percentile, in seconds.
     pub fn p99(&self, side: usize, now: Instant, window: Duration) -> Option<f64> {
         RouteSeries::side_p99_lately(&self.sides.get(side)?.series, &self.bounds, now, window)

@@ -311,3 +311,81 @@ fn a_filter_takes_the_routes_whose_figures_are_like_that() {
         assert_eq!(rows(filter), expected, "{filter}");
     }
 }
+
+#[test]
+fn a_filter_by_verdict_takes_the_routes_whose_rows_say_so() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let table = |name: &str, rest: &str| {
+        format!("[routes.{name}]\npath = \"/{name}\"\nservice = \"Users\"\nstage = {}\n\n", rest.replace(';', "\n"))
+    };
+    let canary = "\"canary\";weight = \"5%\"";
+    let routes = [
+        table("paused", &format!("{canary};gate = {{}}")),
+        table("settling", &format!("{canary};gate = {{}}")),
+        table("ungated", canary),
+        table("silent", "\"migrated\""),
+        table("asked", "\"migrated\""),
+        table("copied", "\"shadow\""),
+        table("done", "\"retired\""),
+        "[routes.parted]\npath = \"/parted\"\nstage = \"split\"\n[routes.parted.variants]\n\
+         blue = { upstream = \"monolith\", weight = \"50%\" }\ngreen = { upstream = \"Users\", weight = \"50%\" }\n"
+            .to_owned(),
+    ];
+    let edge = Edge::before(&monolith).service("Users", &service).with(&routes.concat()).start();
+    edge.get("/asked");
+    assert_eq!(edge.admin("POST", "/api/v1/routes/paused/pause").status(), 200);
+    let board = |filter: &str| ask(&edge, "GET", &format!("/?q={filter}"), &[HTML], "").2;
+    let word = |page: &str, route: &str| {
+        let row = page.split_once(&format!("data-row=\"{route}\"")).map(|(_, rest)| rest)?;
+        let last = row.split("</tr>").next()?.rsplit("td class=\"nw\"").next()?;
+        let pill = last.split_once("pill f ")?.1.split_once('>')?.1;
+        pill.split('<').next().map(str::to_owned)
+    };
+    let expected = [
+        ("paused", "paused"),
+        ("settling", "settling"),
+        ("ungated", "no gate"),
+        ("silent", "silent"),
+        ("asked", "retire?"),
+        ("copied", "no copies"),
+        ("done", "done"),
+        ("parted", "A/B"),
+    ];
+    eventually("every row has its word", || {
+        let page = board("");
+        expected.iter().all(|(route, said)| word(&page, route).as_deref() == Some(said)).then_some(())
+    });
+    for (_, said) in expected {
+        // The words of a filter are parted by spaces.
+        let filter = format!("verdict:{}", said.split(' ').next().expect("split gives one").replace('?', "%3F"));
+        let page = board(&filter);
+        for (route, other) in expected {
+            let is_taken = other.split(' ').next() == said.split(' ').next();
+            assert_eq!(page.contains(&format!("data-row=\"{route}\"")), is_taken, "{filter} {route}");
+        }
+    }
+    assert!(board("service:Users").contains("data-row=\"silent\""), "names are written in capitals, too");
+}
+
+#[test]
+fn on_a_board_of_very_many_routes_a_move_is_seen_at_once() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::start(|_| Reply::status("500 X", &[], "")));
+    let route = |n: usize| {
+        let stage = if n == 0 { "canary\"\nweight = \"100%" } else { "migrated" };
+        format!(
+            "[routes.route-{n}]\npath = \"/things/{n}\"\nservice = \"new\"\nstage = \"{stage}\"\nfallback = false\n"
+        )
+    };
+    let routes = (0..2100).map(route).collect::<Vec<_>>().concat();
+    let edge = Edge::before(&monolith).service("new", &service).with(&routes).start();
+    let board = |filter: &str| ask(&edge, "GET", &format!("/?q={filter}"), &[HTML], "").2;
+    assert!(board("stage:canary").contains("data-row=\"route-0\""));
+    assert_eq!(edge.admin("POST", "/api/v1/routes/route-0/promote").status(), 200);
+    let moved = board("route-0");
+    assert!(moved.contains("s-migrated") && !moved.contains("s-canary"), "{moved}");
+    assert!(!board("stage:canary").contains("data-row"));
+    edge.get("/things/7");
+    // Its row counts it as soon as it has ended, whatever the age of the figures that filters go by.
+    eventually("it is counted", || board("route-7%20stage:migrated").contains("100.00\u{a0}%").then_some(()));
+    eventually("a filter takes it", || board("errors%3E1%25").contains("data-row=\"route-7\"").then_some(()));
+}
