@@ -14,7 +14,7 @@ use super::reply::Reply;
 use crate::message::form_pairs;
 use crate::telemetry::{Event, EventFilter, Events, Heard, NoStatus};
 
-/// Keeps proxies in between from closing a quiet stream, and notices a watcher that has left.
+/// Keeps proxies in between from closing a quiet stream.
 const STILL_HERE: Duration = Duration::from_secs(15);
 /// How often a watcher is told how much it was not shown.
 const TELL_LEFT_OUT: Duration = Duration::from_secs(1);
@@ -101,6 +101,7 @@ pub async fn stream(
                 count => format!("event: left_out\ndata: {{\"left_out\":{count}}}\n\n"),
             },
             _ = silence.tick() => ": still here\n\n".to_owned(),
+            () = left(session) => break,
             changed = shutdown.changed() => {
                 if changed.is_err() || *shutdown.borrow() {
                     break;
@@ -111,6 +112,12 @@ pub async fn stream(
         session.write_response_body(text.into(), false).await?;
     }
     session.write_response_body(Bytes::new(), true).await
+}
+
+/// Waits until the client of a stream closes the connection: what it held is free again at once, and not at the second write from then.
+pub async fn left(session: &mut ServerSession) {
+    // Every end of this is one: a client of a stream has nothing more to send.
+    drop(session.read_body_or_idle(true).await);
 }
 
 /// What a watcher was not shown, as far as it was not told so: events beyond the budget, whatever their route, and those

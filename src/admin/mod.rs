@@ -15,7 +15,7 @@ mod turns;
 
 pub use access::{AdminKey, from_our_pages, same};
 pub use button::press;
-pub use events::{Manner, filter, has_room, head as stream_head, stream};
+pub use events::{Manner, filter, has_room, head as stream_head, left, stream};
 pub use learned::{report as learned_report, steps as next_steps};
 pub use pages::{PageRequest, PageServer};
 pub use plan::{Tried, tried, tried_all};

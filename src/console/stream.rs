@@ -9,7 +9,7 @@ use pingora::server::ShutdownWatch;
 
 use super::requests::drawn;
 use super::visitor::Visitor;
-use crate::admin::{Manner, PageRequest, Parts, Reply, filter, has_room, stream, stream_head};
+use crate::admin::{Manner, PageRequest, Parts, Reply, filter, has_room, left, stream, stream_head};
 use crate::telemetry::Event;
 
 /// How often it is looked whether something moved.
@@ -36,6 +36,7 @@ pub async fn live(
         tokio::select! {
             _ = clock.tick() => {}
             changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
+            () = left(session) => break,
         }
         if !goes_on() {
             break;

@@ -389,3 +389,17 @@ fn on_a_board_of_very_many_routes_a_move_is_seen_at_once() {
     eventually("it is counted", || board("route-7%20stage:migrated").contains("100.00\u{a0}%").then_some(()));
     eventually("a filter takes it", || board("errors%3E1%25").contains("data-row=\"route-7\"").then_some(()));
 }
+
+#[test]
+fn a_stream_ends_as_soon_as_its_page_is_closed() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    for target in ["/console/live", "/console/stream", "/api/v1/events"] {
+        let mut page = Client::connect(edge.admin_address());
+        page.send(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", edge.admin_address()));
+        assert!(page.head().is_chunked(), "{target}");
+        assert_eq!(page.chunk(), b": watching\n\n", "{target}");
+        page.finish_writing();
+        // What was on its way may still come; a stream that does not notice goes on for ever.
+        assert!((0..3).any(|_| page.chunk().is_empty()), "{target}");
+    }
+}
