@@ -61,7 +61,19 @@ pub struct Manner<'a> {
 
 /// Events as the API has them.
 pub fn as_json(event: &Event) -> String {
-    format!("event: {}\ndata: {}\n\n", event.kind, event.data)
+    sse(event.kind, &event.data)
+}
+
+/// The same for those who may look, and no more: what stands in a query may be about a person.
+pub fn as_json_without_query(event: &Event) -> String {
+    const QUERY: &str = "url.query";
+    let Ok(mut data) = serde_json::from_str::<serde_json::Map<_, _>>(&event.data) else { return String::new() };
+    data.remove(QUERY);
+    sse(event.kind, &serde_json::Value::Object(data).to_string())
+}
+
+fn sse(kind: &str, data: &str) -> String {
+    format!("event: {kind}\ndata: {data}\n\n")
 }
 
 /// Writes events as they come.

@@ -140,10 +140,14 @@ impl HttpServerApp for Desk {
         let reply = match permitted {
             None => self.page(&mut session, shutdown).await?,
             Some(Err(refused)) => refused,
-            Some(Ok(_)) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
+            Some(Ok(caller)) if path == "/api/v1/events" && method == Method::GET => match self.watched(&session) {
                 Err(refused) => refused,
                 Ok(filter) => {
-                    let manner = events::Manner { written: &events::as_json, goes_on: &|| true };
+                    let written = match caller.role {
+                        Role::Operate => events::as_json,
+                        Role::Read => events::as_json_without_query,
+                    };
+                    let manner = events::Manner { written: &written, goes_on: &|| true };
                     events::stream(&self.parts.app.telemetry.events, filter, &mut session, shutdown, &manner)
                         .await
                         .ok()?;

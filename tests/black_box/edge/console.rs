@@ -403,3 +403,32 @@ fn a_stream_ends_as_soon_as_its_page_is_closed() {
         assert!((0..3).any(|_| page.chunk().is_empty()), "{target}");
     }
 }
+
+#[test]
+fn a_reader_of_the_live_stream_is_told_no_query() {
+    let files = ["eve", "ops"].map(|name| {
+        let path = format!("{}/{name}-token-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        std::fs::write(&path, format!("{name}-{TOKEN}")).expect("cargo's folder for tests takes a file");
+        path
+    });
+    let token = |name: &str, file: &str, role: &str| {
+        format!("{{ name = \"{name}\", token = {{ file = \"{file}\" }}, role = \"{role}\" }}")
+    };
+    let tokens = format!("tokens = [{}, {}]", token("eve", &files[0], "read"), token("ops", &files[1], "operate"));
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).server(&tokens).start();
+    for (name, is_told) in [("eve", false), ("ops", true)] {
+        let mut watcher = Client::connect(edge.admin_address());
+        let head = format!("Host: {}\r\nAuthorization: Bearer {name}-{TOKEN}", edge.admin_address());
+        watcher.send(format!("GET /api/v1/events HTTP/1.1\r\n{head}\r\n\r\n"));
+        assert!(watcher.head().is_chunked(), "{name}");
+        assert_eq!(watcher.chunk(), b": watching\n\n");
+        edge.get("/items?customer=ann");
+        let event = String::from_utf8(watcher.chunk()).expect("events are text");
+        assert!(event.contains("\"url.path\":\"/items\""), "{event}");
+        assert_eq!(event.contains("customer=ann"), is_told, "{event}");
+    }
+    for file in files {
+        std::fs::remove_file(file).expect("the file is still there");
+    }
+}
