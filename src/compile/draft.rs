@@ -70,9 +70,10 @@ impl<'a> Draft<'a> {
 pub(super) fn check_name(what: &str, name: &str, span: Span, draft: &mut Draft<'_>) {
     const LONGEST: usize = 100;
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > LONGEST || !name.chars().all(fine) {
+    // A browser takes `.` and `..` out of an address.
+    if matches!(name, "" | "." | "..") || name.len() > LONGEST || !name.chars().all(fine) {
         let suggestion: String = name.chars().map(|c| if fine(c) { c } else { '-' }).take(LONGEST).collect();
-        let suggestion = suggestion.trim_matches('-');
+        let suggestion = suggestion.trim_matches(['-', '.']);
         let suggestion = if suggestion.is_empty() { "a-name" } else { suggestion };
         draft.say(
             Code::InvalidName,
