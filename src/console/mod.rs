@@ -180,29 +180,27 @@ impl Console {
             }
             "/console/act" => self.ask(at(""), &query).await,
             "/console/copy" => Reply::html(200, requests::copy(&at("requests"), &query).into_string()),
-            _ if by_itself => {
-                let (now, of) = (Instant::now(), drawn_from(&frame, request));
-                if let Some(text) = self.shared.find(&of, now) {
-                    return Reply::html(200, text.to_string());
+            _ => {
+                let gzip = takes_gzip(request.field("accept-encoding").unwrap_or(""));
+                let (now, of) = (Instant::now(), by_itself.then(|| drawn_from(&frame, request, gzip)));
+                if let Some(page) = of.as_ref().and_then(|of| self.shared.find(of, now)) {
+                    return page;
                 }
-                match self.draw(frame, path, &query).await {
-                    Some((status, text)) => {
-                        self.shared.keep(of, &text, now);
-                        Reply::html(status, text)
-                    }
-                    None => Reply::problem(404, "there is no page at this path"),
-                }
-            }
-            _ => match self.draw(frame, path, &query).await {
-                Some((status, text)) if takes_gzip(request.field("accept-encoding").unwrap_or("")) => {
-                    let packed = packed(text.as_bytes(), Compression::fast());
-                    Reply::new(status, "text/html; charset=utf-8", packed)
+                let Some((status, text)) = self.draw(frame, path, &query).await else {
+                    return Reply::problem(404, "there is no page at this path");
+                };
+                let page = if gzip {
+                    Reply::new(status, "text/html; charset=utf-8", packed(text.as_bytes(), Compression::fast()))
                         .with(header::VARY, "Accept-Encoding".to_owned())
                         .with(header::CONTENT_ENCODING, "gzip".to_owned())
+                } else {
+                    Reply::html(status, text)
+                };
+                if let Some(of) = of {
+                    self.shared.keep(of, page.clone(), now);
                 }
-                Some((status, text)) => Reply::html(status, text),
-                None => Reply::problem(404, "there is no page at this path"),
-            },
+                page
+            }
         }
     }
 
@@ -306,9 +304,9 @@ impl Console {
 }
 
 /// All that a page is drawn from, but for figures and times.
-fn drawn_from(frame: &Layout<'_>, request: &PageRequest) -> String {
+fn drawn_from(frame: &Layout<'_>, request: &PageRequest, gzip: bool) -> String {
     let Visitor { name, role, how, .. } = frame.visitor;
-    format!("{} {name} {role:?} {how:?} {:?}", request.uri, stream::state(frame.parts))
+    format!("{} {name} {role:?} {how:?} {gzip} {:?}", request.uri, stream::state(frame.parts))
 }
 
 /// What the last press did, said once above the route: only what its newest entry confirms.

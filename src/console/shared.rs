@@ -1,9 +1,10 @@
 //! Pages that redraw themselves are drawn once a second for all their viewers.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use crate::admin::Reply;
 
 /// How long a page is as good as a new one: as often as it is looked whether something moved.
 const FRESH: Duration = Duration::from_secs(1);
@@ -12,28 +13,28 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST: usize = 32;
 
 struct Drawn {
-    /// Path, query, role and state: all that a page is drawn from, but for figures and times.
+    /// Path, query, role, state and coding: all that a page is drawn from, but for figures and times.
     of: String,
     at: Instant,
-    text: Arc<str>,
+    page: Reply,
 }
 
 #[derive(Default)]
 pub struct SharedPages(Mutex<Vec<Drawn>>);
 
 impl SharedPages {
-    pub fn find(&self, of: &str, now: Instant) -> Option<Arc<str>> {
+    pub fn find(&self, of: &str, now: Instant) -> Option<Reply> {
         let mut pages = self.0.lock();
-        pages.retain(|page| now.saturating_duration_since(page.at) < FRESH);
-        pages.iter().find(|page| page.of == of).map(|page| Arc::clone(&page.text))
+        pages.retain(|drawn| now.saturating_duration_since(drawn.at) < FRESH);
+        pages.iter().find(|drawn| drawn.of == of).map(|drawn| drawn.page.clone())
     }
 
-    pub fn keep(&self, of: String, text: &str, now: Instant) {
+    pub fn keep(&self, of: String, page: Reply, now: Instant) {
         let mut pages = self.0.lock();
         if pages.len() >= MOST {
             pages.remove(0);
         }
-        pages.push(Drawn { of, at: now, text: text.into() });
+        pages.push(Drawn { of, at: now, page });
     }
 }
 
@@ -44,12 +45,12 @@ mod tests {
     #[test]
     fn a_page_is_shared_for_a_second_by_those_who_see_the_same() {
         let (pages, now) = (SharedPages::default(), Instant::now());
-        pages.keep("/ ann".to_owned(), "board", now);
-        assert_eq!(pages.find("/ ann", now + FRESH / 2).as_deref(), Some("board"));
-        assert_eq!(pages.find("/ bob", now), None);
-        assert_eq!(pages.find("/ ann", now + FRESH), None);
+        pages.keep("/ ann".to_owned(), Reply::text(200, "board"), now);
+        assert!(pages.find("/ ann", now + FRESH / 2).is_some());
+        assert!(pages.find("/ bob", now).is_none());
+        assert!(pages.find("/ ann", now + FRESH).is_none());
         for number in 0..2 * MOST {
-            pages.keep(number.to_string(), "page", now);
+            pages.keep(number.to_string(), Reply::text(200, "page"), now);
         }
         assert_eq!(pages.0.lock().len(), MOST);
     }
