@@ -46,9 +46,9 @@ mod tests {
     fn a_page_is_shared_for_a_second_by_those_who_see_the_same() {
         let (pages, now) = (SharedPages::default(), Instant::now());
         pages.keep("/ ann".to_owned(), Reply::text(200, "board"), now);
-        assert!(pages.find("/ ann", now + FRESH / 2).is_some());
-        assert!(pages.find("/ bob", now).is_none());
-        assert!(pages.find("/ ann", now + FRESH).is_none());
+        assert_eq!(pages.find("/ ann", now + FRESH / 2), Some(Reply::text(200, "board")));
+        assert_eq!(pages.find("/ bob", now), None);
+        assert_eq!(pages.find("/ ann", now + FRESH), None);
         for number in 0..2 * MOST {
             pages.keep(number.to_string(), Reply::text(200, "page"), now);
         }

@@ -259,7 +259,7 @@ fn check_name(name: &str, span: Range<usize>) -> Result<(), TemplateError> {
 }
 
 /// What stands in regular expressions and in no path that is asked for.
-const EXPRESSIONS: [&str; 8] = [".*", ".+", "(?", "[^", "[0-9", "[a-z", "[A-Z", "[\\w"];
+const EXPRESSIONS: [&str; 7] = [".*", ".+", "(?", "[^", "[0-9", "[a-z", "[A-Z"];
 const NO_EXPRESSION: &str =
     "a path is a template: write `{name}` for one segment, or `{*rest}` at the end for everything below";
 

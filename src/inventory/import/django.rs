@@ -1,15 +1,13 @@
 //! `manage.py show_urls`: a path, a tab, the view, a tab, the name.
 
 use super::pattern::group_end;
-use super::{Imported, NO_ROUTE, ONE_SEGMENT, rooted};
+use super::{Imported, ONE_SEGMENT, rooted};
 
 pub fn read(text: &str, imported: &mut Imported) {
     for line in text.lines() {
         let pattern = line.split('\t').next().unwrap_or("").trim();
         if !pattern.starts_with('/') {
-            if !line.trim().is_empty() {
-                imported.skip(line.trim(), NO_ROUTE);
-            }
+            imported.skip_line(line);
             continue;
         }
         if pattern.contains("//") {

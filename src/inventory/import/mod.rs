@@ -126,9 +126,6 @@ const ONE_SEGMENT: &str = "what takes slashes inside the path takes one segment 
 /// What becomes of a pattern that a parameter has.
 const ANY_VALUE: &str = "takes some values alone, here the segment may be any";
 
-/// Why a line of a list of lines is left out: a warning that the program printed between its routes, or another program's list.
-const NO_ROUTE: &str = "not a route";
-
 /// Reads a list. Paths that differ only in the names of their parameters become one route.
 pub fn import(format: ListFormat, text: &str, includes: Includes<'_>) -> Result<Imported, NotRead> {
     let mut imported = Imported::default();
@@ -169,6 +166,14 @@ impl Imported {
 
     fn skip(&mut self, what: impl Into<String>, why: &'static str) {
         self.skipped.push(SkippedLine { what: what.into(), why });
+    }
+
+    /// A line that is no route, unless it is blank: a warning that the program printed between its routes, or another program's list.
+    fn skip_line(&mut self, line: &str) {
+        let line = line.trim();
+        if !line.is_empty() {
+            self.skip(line, "not a route");
+        }
     }
 
     fn join(&mut self) {

@@ -1,6 +1,6 @@
 //! `bin/rails routes`, as a table and with `--expanded`.
 
-use super::{ANY_VALUE, Imported, NO_ROUTE, colons};
+use super::{ANY_VALUE, Imported, colons};
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Optional groups of one route that are written out.
@@ -52,8 +52,8 @@ fn table(line: &str, imported: &mut Imported) {
     }
     let text = line.trim();
     let is_heading = text.starts_with("Prefix ") || text.starts_with("--[ Route ");
-    if !is_heading && !text.is_empty() {
-        imported.skip(text, NO_ROUTE);
+    if !is_heading {
+        imported.skip_line(text);
     }
 }
 

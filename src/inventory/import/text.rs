@@ -1,14 +1,14 @@
 //! Lists as text: `flask routes`, and the tree of Fastify.
 
-use super::{ANY_VALUE, Imported, NO_ROUTE, ONE_SEGMENT, colons, rooted};
+use super::{ANY_VALUE, Imported, ONE_SEGMENT, colons, rooted};
 
 /// A table of endpoint, methods and rule; a converter in a rule may have spaces.
 pub fn flask(text: &str, imported: &mut Imported) {
     for line in text.lines() {
         let Some(at) = line.find(" /") else {
             let is_heading = line.starts_with("Endpoint ") || line.starts_with("--");
-            if !is_heading && !line.trim().is_empty() {
-                imported.skip(line.trim(), NO_ROUTE);
+            if !is_heading {
+                imported.skip_line(line);
             }
             continue;
         };
@@ -56,8 +56,8 @@ pub fn fastify(text: &str, imported: &mut Imported) {
         let Some(at) = line.find("── ") else {
             // With `includeMeta` and `includeHooks` a route's own lines follow it.
             let text = line.trim_matches([' ', '│']);
-            if !text.is_empty() && !text.starts_with('•') {
-                imported.skip(text, NO_ROUTE);
+            if !text.starts_with('•') {
+                imported.skip_line(text);
             }
             continue;
         };
