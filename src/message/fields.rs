@@ -65,6 +65,8 @@ impl Line {
 pub struct Fields {
     pub(super) text: Vec<u8>,
     lines: Vec<Line>,
+    /// A bit for each name that a line has, or had before it was removed: most look-ups are for names that no line has.
+    names: u64,
 }
 
 /// Room for a line that a step adds, so that most heads are never moved.
@@ -73,14 +75,14 @@ const SPARE: usize = 512;
 impl Fields {
     #[must_use]
     pub const fn new() -> Self {
-        Self { text: Vec::new(), lines: Vec::new() }
+        Self { text: Vec::new(), lines: Vec::new(), names: 0 }
     }
 
     /// Takes the bytes of a head; [`Fields::found`] is called for each field in it.
     pub(super) fn of(head: &[u8], count: usize) -> Self {
         let mut text = Vec::with_capacity(head.len() + SPARE);
         text.extend_from_slice(head);
-        Self { text, lines: Vec::with_capacity(count + 8) }
+        Self { text, lines: Vec::with_capacity(count + 8), names: 0 }
     }
 
     /// A copy with room for the lines that are added to it.
@@ -89,14 +91,14 @@ impl Fields {
         text.extend_from_slice(&self.text);
         let mut lines = Vec::with_capacity(self.lines.len() + 8);
         lines.extend_from_slice(&self.lines);
-        Self { text, lines }
+        Self { text, lines, names: self.names }
     }
 
     /// A field of the head that this was made of. `name` and `value` are parts of `head`. Names longer than 64 KiB are refused
     /// before.
     pub(super) fn found(&mut self, name: &[u8], value: &[u8], head: &[u8]) {
         let (name_span, value_span) = (Span::of(name, head), Span::of(value, head));
-        self.lines.push(Line {
+        self.push(Line {
             at: name_span.at,
             value_at: if value.is_empty() { name_span.at } else { value_span.at },
             value_length: value_span.length,
@@ -123,30 +125,55 @@ impl Fields {
         self.lines.is_empty()
     }
 
-    /// Called for each line of each look-up, a hundred times a request: as a call it costs more than what it compares.
+    fn push(&mut self, line: Line) {
+        self.names |= line.name.bit();
+        self.lines.push(line);
+    }
+
+    /// `false`: no line has this name. Asked before each look-up, a hundred times a request: as a call it costs more than it saves.
+    #[inline]
+    const fn may_have(&self, key: Key<'_>) -> bool {
+        let name = match key {
+            Key::Known(name) => name,
+            Key::Other(_) => Name::Other,
+        };
+        self.names & name.bit() != 0
+    }
+
     #[inline]
     fn matches(&self, line: &Line, key: Key<'_>) -> bool {
         match key {
             Key::Known(name) => line.name == name,
-            Key::Other(text) => {
-                line.name == Name::Other
-                    && usize::from(line.name_length) == text.len()
-                    && line.name_span().get(&self.text).eq_ignore_ascii_case(text)
-            }
+            Key::Other(text) => self.has_text(line, text),
         }
+    }
+
+    #[inline(never)]
+    fn has_text(&self, line: &Line, text: &[u8]) -> bool {
+        line.name == Name::Other
+            && usize::from(line.name_length) == text.len()
+            && line.name_span().get(&self.text).eq_ignore_ascii_case(text)
+    }
+
+    /// The first line with this name.
+    #[inline]
+    fn first(&self, key: Key<'_>) -> Option<&Line> {
+        if !self.may_have(key) {
+            return None;
+        }
+        self.lines.iter().find(|line| self.matches(line, key))
     }
 
     /// The first value under this name, without white space around it.
     #[must_use]
     pub fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&[u8]> {
-        let key = key.into();
-        self.lines.iter().find(|line| self.matches(line, key)).map(|line| line.value().get(&self.text))
+        self.first(key.into()).map(|line| line.value().get(&self.text))
     }
 
     /// The same with what stands behind it in the buffer.
     #[must_use]
     pub fn excerpt(&self, name: Name) -> Option<Excerpt<'_>> {
-        self.lines.iter().find(|line| line.name == name).map(|line| line.value().excerpt(&self.text))
+        self.first(name.into()).map(|line| line.value().excerpt(&self.text))
     }
 
     /// The value where it is UTF-8.
@@ -158,13 +185,13 @@ impl Fields {
     /// All values under this name, in their order.
     pub fn all<'s, 'k: 's>(&'s self, key: impl Into<Key<'k>>) -> impl DoubleEndedIterator<Item = &'s [u8]> {
         let key = key.into();
-        self.lines.iter().filter(move |line| self.matches(line, key)).map(|line| line.value().get(&self.text))
+        let lines = if self.may_have(key) { &self.lines[..] } else { &[] };
+        lines.iter().filter(move |line| self.matches(line, key)).map(|line| line.value().get(&self.text))
     }
 
     #[must_use]
     pub fn has<'k>(&self, key: impl Into<Key<'k>>) -> bool {
-        let key = key.into();
-        self.lines.iter().any(|line| self.matches(line, key))
+        self.first(key.into()).is_some()
     }
 
     /// Name and value of each field, in their order, in the sender's case.
@@ -197,6 +224,9 @@ impl Fields {
     /// Gives this name one value: in the place of the first field that has it, else at the end. The value holds no line end.
     pub fn set<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
         let key = key.into();
+        if !self.may_have(key) {
+            return self.append(key, value);
+        }
         let Some(first) = self.lines.iter().position(|line| self.matches(line, key)) else {
             return self.append(key, value);
         };
@@ -217,14 +247,13 @@ impl Fields {
     /// Adds a field at the end. The value holds no line end.
     pub fn append<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
         let line = self.line(key.into(), value);
-        self.lines.push(line);
+        self.push(line);
     }
 
     /// As [`Fields::set`], for a name that the file gives: written in title case (`x-set` as `X-Set`).
     pub fn set_named(&mut self, name: &HeaderName, value: &[u8]) {
         self.set(name, value);
-        let key = name.into();
-        let set = self.lines.iter().find(|line| self.matches(line, key)).copied();
+        let set = self.first(name.into()).copied();
         self.title(set);
     }
 
@@ -255,14 +284,14 @@ impl Fields {
 
     /// The same of a line that [`Fields::line`] has written.
     pub(super) fn prepend_line(&mut self, line: Line) {
+        self.names |= line.name.bit();
         self.lines.insert(0, line);
     }
 
     /// Where the first value under this name stands in the buffer that [`Fields::append_with`] hands to its closure.
     #[must_use]
     pub fn place<'k>(&self, key: impl Into<Key<'k>>) -> Option<std::ops::Range<usize>> {
-        let key = key.into();
-        let line = self.lines.iter().find(|line| self.matches(line, key))?;
+        let line = self.first(key.into())?;
         Some(line.value_at as usize..(line.value_at + line.value_length) as usize)
     }
 
@@ -272,7 +301,7 @@ impl Fields {
         let value_at = self.text.len();
         write(&mut self.text);
         let line = self.finish(at, name_length, name, value_at);
-        self.lines.push(line);
+        self.push(line);
     }
 
     /// Writes a line without adding it.
@@ -392,7 +421,7 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Fields {
             fields.text.extend_from_slice(b": ");
             fields.text.extend_from_slice(value.as_bytes());
             let line = fields.finish(at, text.len(), Name::of(text), value_at);
-            fields.lines.push(line);
+            fields.push(line);
         }
         fields
     }
@@ -422,7 +451,7 @@ impl Fields {
         let value_at = self.text.len();
         self.text.extend_from_slice(value);
         let line = self.finish(at, name.len(), known, value_at);
-        self.lines.push(line);
+        self.push(line);
     }
 }
 

@@ -97,6 +97,13 @@ impl Name {
         AS_HEADER_NAMES.get(self as usize)
     }
 
+    /// A bit of its own.
+    #[must_use]
+    pub(super) const fn bit(self) -> u64 {
+        const { assert!(Self::ALL.len() < 64, "and one for the others") }
+        1 << self as u8
+    }
+
     /// Reads a name, in any case.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
