@@ -98,8 +98,10 @@ impl HttpListener {
             if *shutdown.borrow() || limits.requests_per_connection.is_some_and(|most| served >= most) {
                 conn.close();
             }
-            // In a box, so that the connection holds no room for an exchange while it is idle.
-            match alone(Box::pin(self.serve(&mut conn, head, length, arrival.clone()))).await {
+            // In a box, so that the connection holds no room for an exchange while it is idle; made in the box, since what is made
+            // outside is copied there, with all the room that it will need.
+            let serving = Box::write(Box::new_uninit(), self.serve(&mut conn, head, length, arrival.clone()));
+            match alone(Box::into_pin(serving)).await {
                 Ok(After::Next) => {}
                 Ok(After::Close) => return Box::pin(close(conn)).await,
                 Ok(After::Linger) => {
