@@ -1,4 +1,4 @@
-//! Pages that redraw themselves are drawn once a second for all their viewers.
+//! Pages that redraw themselves are drawn once in two seconds for all their viewers.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 
 use crate::admin::Reply;
 
-/// How long a page is as good as a new one: as often as it is looked whether something moved.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long a page is as good as a new one, unless something has moved: its figures are those of minutes.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// Pages that are kept.
 const MOST: usize = 32;
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_shared_for_a_second_by_those_who_see_the_same() {
+    fn a_page_is_shared_for_two_seconds_by_those_who_see_the_same() {
         let (pages, now) = (SharedPages::default(), Instant::now());
         pages.keep("/ ann".to_owned(), Reply::text(200, "board"), now);
         assert_eq!(pages.find("/ ann", now + FRESH / 2), Some(Reply::text(200, "board")));

@@ -1,11 +1,13 @@
 //! The streams of the pages: when to look again, and requests as they happen.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
+use tokio::time::Instant;
 
 use super::requests::drawn;
 use super::visitor::Visitor;
@@ -16,11 +18,67 @@ use crate::telemetry::Event;
 const LOOK: Duration = Duration::from_secs(1);
 /// Figures change all the time: after this many looks a page is drawn anew although nothing moved.
 const FIGURES: u32 = 5;
+/// No more pages than this are drawn anew each second for their figures: of more pages each waits for longer.
+const MOST_A_SECOND: u32 = 10;
+
+/// When the streams look: each at a time of its own, so that pages that were opened at once are not drawn at once. A hundred
+/// pages in one burst keep a processor from its requests for longer than one request in a hundred may wait.
+#[derive(Default)]
+pub struct Turns {
+    begun: AtomicU32,
+    open: AtomicU32,
+}
+
+/// The turn of one stream.
+struct Turn<'a> {
+    turns: &'a Turns,
+    /// After how long it looks first.
+    first: Duration,
+    /// How many of its looks count as done.
+    looks: u32,
+}
+
+impl Turns {
+    /// The times of all streams lie evenly in those after which a page is drawn anew: multiples of the golden ratio leave no
+    /// large gap (Knuth, volume 3, 6.4).
+    fn begin(&self) -> Turn<'_> {
+        const GOLDEN: u32 = 0x9E37_79B9;
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let part = self.begun.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) >> 16;
+        let at = LOOK * self.figures() * part / 65_536;
+        let looks = u32::try_from(at.as_secs()).unwrap_or(0);
+        Turn { turns: self, first: Duration::from_nanos(at.subsec_nanos().into()), looks }
+    }
+
+    /// After how many looks a page is drawn anew.
+    fn figures(&self) -> u32 {
+        self.open.load(Ordering::Relaxed).div_ceil(MOST_A_SECOND).max(FIGURES)
+    }
+}
+
+impl Turn<'_> {
+    /// Counts a look. `true`: the figures are due.
+    fn is_due(&mut self) -> bool {
+        self.looks += 1;
+        let due = self.looks >= self.turns.figures();
+        if due {
+            self.looks = 0;
+        }
+        due
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.turns.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Says once a second at most that there is something new. It watches no request: a hundred open pages cost the request path
 /// nothing.
 pub async fn live(
     parts: &Arc<Parts>,
+    turns: &Turns,
     session: &mut ServerSession,
     shutdown: &ShutdownWatch,
     goes_on: &(dyn Fn() -> bool + Sync),
@@ -29,8 +87,9 @@ pub async fn live(
     session.set_keepalive(None);
     let head = stream_head(!session.is_http2()).ok()?;
     session.write_response_header(Box::new(head)).await.ok()?;
-    let mut clock = tokio::time::interval(LOOK);
-    let (mut seen, mut looks) = (state(parts), 0);
+    let mut turn = turns.begin();
+    let mut clock = tokio::time::interval_at(Instant::now() + turn.first, LOOK);
+    let mut seen = state(parts);
     session.write_response_body(Bytes::from_static(b": watching\n\n"), false).await.ok()?;
     loop {
         tokio::select! {
@@ -41,10 +100,9 @@ pub async fn live(
         if !goes_on() {
             break;
         }
-        looks += 1;
-        let now = state(parts);
-        if now != seen || looks >= FIGURES {
-            (seen, looks) = (now, 0);
+        let (now, due) = (state(parts), turn.is_due());
+        if now != seen || due {
+            seen = now;
             session.write_response_body(Bytes::from_static(b"event: look\ndata: \n\n"), false).await.ok()?;
         }
     }
@@ -85,4 +143,34 @@ pub async fn requests(
     };
     stream(events, filter, session, shutdown, &Manner { written: &written, goes_on }).await.ok()?;
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_were_opened_at_once_are_drawn_one_after_another() {
+        let turns = Turns::default();
+        let mut open: Vec<Turn<'_>> = (0..100).map(|_| turns.begin()).collect();
+        assert!(open.iter().all(|turn| turn.first < LOOK), "a move is seen within a second");
+        let mut draws = Vec::new();
+        for second in 0..60 {
+            let due = open.iter_mut().filter_map(|turn| turn.is_due().then_some(turn.first));
+            draws.extend(due.map(|first| LOOK * second + first));
+        }
+        draws.sort();
+        assert_eq!(draws.len(), 600, "ten a second, whoever is open");
+        let most = |within: Duration| {
+            draws.iter().map(|from| draws.iter().filter(|at| **at >= *from && **at < *from + within).count()).max()
+        };
+        assert!(most(LOOK / 10) <= Some(6) && most(LOOK) <= Some(24), "{draws:?}");
+
+        drop(open.split_off(1));
+        assert_eq!(
+            (1..=10).filter(|_| open[0].is_due()).count(),
+            2,
+            "a page that is alone is drawn every five seconds"
+        );
+    }
 }
