@@ -22,6 +22,9 @@ pub struct InventoryReport {
     pub dropped: u64,
     pub endpoints: Vec<LearnedEndpoint>,
     pub unknown: Unknown,
+    /// Requests at places that may be endpoints, and are not listed: too few answers, or too few clients.
+    #[serde(default)]
+    pub unsure: u64,
 }
 
 /// Requests for paths that are no endpoint: answered as unknown (404, 405, 410, 501), or only with statuses that do not
@@ -117,12 +120,15 @@ impl InventoryReport {
         endpoints.sort_by(|one, other| {
             other.requests.cmp(&one.requests).then_with(|| (&one.path, &one.method).cmp(&(&other.path, &other.method)))
         });
+        let listed: u64 = endpoints.iter().map(|endpoint| endpoint.requests).sum();
+        let elsewhere = listed + tree.totals.unknown + tree.totals.refused;
         Self {
             since: time(tree.totals.since),
             requests: tree.totals.requests,
             dropped: tree.totals.refused,
             endpoints,
             unknown: Unknown { requests: tree.totals.unknown, paths: tree.unknown_paths() },
+            unsure: tree.totals.requests.saturating_sub(elsewhere),
         }
     }
 }

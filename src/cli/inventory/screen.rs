@@ -51,25 +51,29 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     } else if report.requests > 0 {
         let _ = writeln!(text, "{NOT_SURE_YET}");
     }
+    let mut rest = String::new();
     if report.unknown.requests > 0 {
+        let paths = match report.unknown.paths {
+            1 => "1 path".to_owned(),
+            paths => format!("{} paths", grouped(paths)),
+        };
         let _ = writeln!(
-            text,
-            "\nnot endpoints: {} requests for about {} that were answered as unknown, or only with\n\
+            rest,
+            "not endpoints: {} requests for about {paths} that were answered as unknown, or only with\n\
              redirects, refusals or errors, or for a client that tries many paths",
             grouped(report.unknown.requests),
-            if report.unknown.paths == 1 {
-                "1 path".to_owned()
-            } else {
-                format!("{} paths", grouped(report.unknown.paths))
-            }
         );
     }
+    if report.unsure > 0 && !report.endpoints.is_empty() {
+        let requests = grouped(report.unsure);
+        let _ = writeln!(rest, "not sure yet: {requests} requests at places with too few answers or clients");
+    }
     if report.dropped > 0 {
-        let _ = writeln!(
-            text,
-            "not looked at: {} requests with a path too deep, too long or refused",
-            grouped(report.dropped)
-        );
+        let requests = grouped(report.dropped);
+        let _ = writeln!(rest, "not looked at: {requests} requests with a path too deep, too long or refused");
+    }
+    if !rest.is_empty() {
+        let _ = write!(text, "\n{rest}");
     }
     text
 }
@@ -100,8 +104,10 @@ mod tests {
     #[test]
     fn a_path_that_only_redirects_or_refuses_is_not_said_to_be_unknown_to_the_monolith() {
         let mut tree = Tree::default();
-        for (path, status) in [("/get", 200), ("/forbidden", 403), ("/cookies/set", 302)] {
-            for client in 0..4 {
+        for (path, status, clients) in
+            [("/get", 200, 4), ("/forbidden", 403, 4), ("/cookies/set", 302, 4), ("/new", 200, 2)]
+        {
+            for client in 0..clients {
                 tree.add(&Observation {
                     method: "GET",
                     path,
@@ -119,5 +125,6 @@ mod tests {
         let said = "not endpoints: 8 requests for about 2 paths that were answered as unknown, or only with\n\
                     redirects, refusals or errors";
         assert!(text.contains(said), "{text}");
+        assert!(text.contains("not sure yet: 2 requests at places with too few answers or clients"), "{text}");
     }
 }
