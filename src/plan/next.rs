@@ -65,12 +65,12 @@ pub fn what_next(
 ) -> Vec<NextStep> {
     let zombies = |within: u32| zombies(report, snapshot, routes, button, now, within);
     let mut steps = Vec::new();
-    if let Some(step) = leave(report, routes, zombies(LONG).is_empty(), now) {
+    let of_long = zombies(LONG);
+    if let Some(step) = leave(report, routes, of_long.is_empty(), now) {
         steps.push(step);
     }
-    let still_there = zombies(RECENT);
-    let taken = take(report, routes, &still_there, now);
-    steps.extend(still_there.into_iter().take(MOST));
+    let taken = take(report, routes, &of_long, now);
+    steps.extend(zombies(RECENT).into_iter().take(MOST));
     steps.extend(retire(report, snapshot, routes, now).into_iter().take(MOST));
     steps.extend(taken);
     steps
@@ -168,8 +168,10 @@ fn candidate<'a>(
     if failing >= 0.001 {
         reasons.push(format!("{:.1} % of its answers are errors of the monolith", failing * 100.0));
     }
-    if pain > 0.9 && report.endpoints.len() >= 10 {
-        reasons.push(format!("among the slowest: p99 is about {:.0} ms", slowest * 1e3));
+    if pain > 0.5 && report.endpoints.len() >= 10 {
+        let all = report.endpoints.len();
+        let slower = if slower == 0 { "none".to_owned() } else { slower.to_string() };
+        reasons.push(format!("p99 is about {:.0} ms; {slower} of {all} endpoints have a higher one", slowest * 1e3));
     }
     let step = NextStep {
         kind: "take",
@@ -232,13 +234,20 @@ fn zombies(
         if own.is_empty() {
             continue;
         }
-        let why = if route.fallbacks > 0 {
-            format!("its fallback: {} requests since the program began", route.fallbacks)
-        } else if button {
-            "the big red button is on".to_owned()
-        } else {
-            "requests that its conditions do not take".to_owned()
-        };
+        let mut why = Vec::new();
+        if route.fallbacks > 0 {
+            why.push(format!("its fallback: {} requests since the program began", route.fallbacks));
+        }
+        if button && route.stage != Stage::Retired {
+            why.push("the big red button is on".to_owned());
+        }
+        if why.is_empty() {
+            why.push(
+                "not by its fallback since the program began, nor by the big red button now: by one of them before, or \
+                 its conditions do not take these requests"
+                    .to_owned(),
+            );
+        }
         steps.push(zombie(&own, route, why, report));
     }
     // Another spelling: `/Users/7`, `/users/7/`.
@@ -248,17 +257,18 @@ fn zombies(
             let moved = routes.iter().find(|route| Some(&*route.name) == name && route.is_moved());
             if let Some(route) = moved {
                 let why = format!("another spelling, which no route takes: {}", near.why.as_str());
-                steps.push(zombie(&[endpoint], route, why, report));
+                steps.push(zombie(&[endpoint], route, vec![why], report));
             }
         }
     }
     steps
 }
 
-fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: String, report: &InventoryReport) -> NextStep {
+fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: Vec<String>, report: &InventoryReport) -> NextStep {
     let requests: u64 = own.iter().map(|endpoint| endpoint.monolith).sum();
     let mut reasons =
-        vec![format!("`{}` is in stage {}, and the monolith still gets its requests", route.name, route.stage), why];
+        vec![format!("`{}` is in stage {}, and the monolith still gets its requests", route.name, route.stage)];
+    reasons.extend(why);
     let mut agents: Vec<&str> = own.iter().flat_map(|one| one.agents.iter().map(|agent| &*agent.name)).collect();
     agents.dedup();
     agents.truncate(3);
@@ -379,101 +389,5 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inventory::Unknown;
-
-    const NOW: u32 = 29_000_000;
-
-    fn route(stage: Stage) -> StandingRoute {
-        StandingRoute { name: "users".to_owned(), stage, service: None, since: None, fallbacks: 0 }
-    }
-
-    /// Watched for `days`; of 100 000 requests, `unmatched` went to an endpoint without a route, just now.
-    fn watched(days: u32, unmatched: u64) -> InventoryReport {
-        let endpoint = |path: &str, route: Option<&str>, requests| LearnedEndpoint {
-            method: "GET".into(),
-            path: path.to_owned(),
-            route: route.map(str::to_owned),
-            stage: None,
-            requests,
-            monolith: 0,
-            errors: 0,
-            missing: 0,
-            clients: "several".into(),
-            callers: 2,
-            agents: Vec::new(),
-            p50_seconds: None,
-            p99_seconds: None,
-            first_seen: None,
-            last_seen: None,
-            monolith_last_seen: None,
-            parameters: Vec::new(),
-            writes: false,
-            example: path.to_owned(),
-            last_minute: NOW,
-            monolith_last_minute: 0,
-        };
-        let since = jiff::Timestamp::from_second(i64::from(NOW - days * 24 * 60) * 60).expect("a time");
-        InventoryReport {
-            since: Some(since.to_string()),
-            requests: 100_000,
-            dropped: 0,
-            endpoints: vec![
-                endpoint("/users/{id}", Some("users"), 100_000 - unmatched),
-                endpoint("/old", None, unmatched),
-            ],
-            unknown: Unknown { requests: 0, paths: 0 },
-        }
-    }
-
-    #[test]
-    fn the_proxy_may_go_after_thirty_days_in_which_everything_had_a_moved_route() {
-        let moved = [route(Stage::Migrated), route(Stage::Retired)];
-        let step = leave(&watched(30, 9), &moved, true, NOW).expect("a proposal");
-        assert_eq!((step.kind, &*step.path, &*step.toml), ("leave", "", ""));
-        assert!(
-            step.reasons.iter().any(|reason| reason.contains("`multilith export --to nginx --verify`")),
-            "{step:?}"
-        );
-
-        assert!(leave(&watched(29, 9), &moved, true, NOW).is_none(), "too short a time");
-        assert!(leave(&watched(30, 10), &moved, true, NOW).is_none(), "0.01 % have no route");
-        assert!(leave(&watched(30, 9), &moved, false, NOW).is_none(), "the monolith still gets what is moved");
-        assert!(leave(&watched(30, 9), &[route(Stage::Canary)], true, NOW).is_none(), "a route is on its way");
-        assert!(leave(&watched(30, 9), &[], true, NOW).is_none(), "there is no route");
-    }
-
-    #[test]
-    fn routes_to_paste_have_names_of_their_own() {
-        let mut endpoints = watched(30, 9).endpoints;
-        "/a/b".clone_into(&mut endpoints[0].path);
-        "/a-b".clone_into(&mut endpoints[1].path);
-        let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, &mut BTreeSet::new());
-        assert!(text.contains("[routes.a-b]") && text.contains("[routes.a-b-2]"), "{text}");
-        assert!(text.parse::<toml::Table>().is_ok(), "{text}");
-    }
-
-    #[test]
-    fn a_step_to_take_has_no_name_of_the_file_and_is_no_spelling_of_a_moved_route() {
-        let mut report = watched(30, 9);
-        let old = report.endpoints[1].clone();
-        report.endpoints.push(LearnedEndpoint { path: "/Users/{id}".to_owned(), ..old.clone() });
-        report.endpoints.push(LearnedEndpoint { path: "/users".to_owned(), ..old });
-        let zombie = NextStep {
-            kind: "zombie",
-            method: "GET".to_owned(),
-            path: "/Users/{id}".to_owned(),
-            route: Some("users".to_owned()),
-            share: 0.0,
-            reasons: Vec::new(),
-            toml: String::new(),
-        };
-        let steps = take(&report, &[route(Stage::Migrated)], &[zombie], NOW);
-        let mut all: Vec<&str> = steps.iter().map(|step| &*step.path).collect();
-        all.sort_unstable();
-        assert_eq!(all, ["/old", "/users"]);
-        let text: String = steps.iter().map(|step| &*step.toml).collect();
-        assert!(text.contains("[routes.users-2]") && text.contains("[routes.old]"), "{text}");
-    }
-}
+#[path = "next_tests.rs"]
+mod tests;

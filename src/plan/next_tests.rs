@@ -1,0 +1,135 @@
+//! What is proposed next, and why.
+
+use super::*;
+use crate::inventory::Unknown;
+
+const NOW: u32 = 29_000_000;
+
+fn route(stage: Stage) -> StandingRoute {
+    StandingRoute { name: "users".to_owned(), stage, service: None, since: None, fallbacks: 0 }
+}
+
+/// The file in which `users` is moved.
+fn users_moved() -> Snapshot {
+    let text = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.users]\nurl = \"http://127.0.0.1:2\"\n\
+                [routes.users]\npath = \"/users/{id}\"\nservice = \"users\"\nstage = \"migrated\"\n";
+    crate::compile::compile(text, "routes.toml", &|_| None).snapshot.expect("a good file")
+}
+
+/// Watched for `days`; of 100 000 requests, `unmatched` went to an endpoint without a route, just now.
+fn watched(days: u32, unmatched: u64) -> InventoryReport {
+    let endpoint = |path: &str, route: Option<&str>, requests| LearnedEndpoint {
+        method: "GET".into(),
+        path: path.to_owned(),
+        route: route.map(str::to_owned),
+        stage: None,
+        requests,
+        monolith: 0,
+        errors: 0,
+        missing: 0,
+        clients: "several".into(),
+        callers: 2,
+        agents: Vec::new(),
+        p50_seconds: None,
+        p99_seconds: None,
+        first_seen: None,
+        last_seen: None,
+        monolith_last_seen: None,
+        parameters: Vec::new(),
+        writes: false,
+        example: path.to_owned(),
+        last_minute: NOW,
+        monolith_last_minute: 0,
+    };
+    let since = jiff::Timestamp::from_second(i64::from(NOW - days * 24 * 60) * 60).expect("a time");
+    InventoryReport {
+        since: Some(since.to_string()),
+        requests: 100_000,
+        dropped: 0,
+        endpoints: vec![endpoint("/users/{id}", Some("users"), 100_000 - unmatched), endpoint("/old", None, unmatched)],
+        unknown: Unknown { requests: 0, paths: 0 },
+        unsure: 0,
+    }
+}
+
+#[test]
+fn the_proxy_may_go_after_thirty_days_in_which_everything_had_a_moved_route() {
+    let moved = [route(Stage::Migrated), route(Stage::Retired)];
+    let step = leave(&watched(30, 9), &moved, true, NOW).expect("a proposal");
+    assert_eq!((step.kind, &*step.path, &*step.toml), ("leave", "", ""));
+    assert!(step.reasons.iter().any(|reason| reason.contains("`multilith export --to nginx --verify`")), "{step:?}");
+
+    assert!(leave(&watched(29, 9), &moved, true, NOW).is_none(), "too short a time");
+    assert!(leave(&watched(30, 10), &moved, true, NOW).is_none(), "0.01 % have no route");
+    assert!(leave(&watched(30, 9), &moved, false, NOW).is_none(), "the monolith still gets what is moved");
+    assert!(leave(&watched(30, 9), &[route(Stage::Canary)], true, NOW).is_none(), "a route is on its way");
+    assert!(leave(&watched(30, 9), &[], true, NOW).is_none(), "there is no route");
+}
+
+#[test]
+fn routes_to_paste_have_names_of_their_own() {
+    let mut endpoints = watched(30, 9).endpoints;
+    "/a/b".clone_into(&mut endpoints[0].path);
+    "/a-b".clone_into(&mut endpoints[1].path);
+    let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, &mut BTreeSet::new());
+    assert!(text.contains("[routes.a-b]") && text.contains("[routes.a-b-2]"), "{text}");
+    assert!(text.parse::<toml::Table>().is_ok(), "{text}");
+}
+
+#[test]
+fn a_step_to_take_has_no_name_of_the_file_and_is_no_spelling_of_a_moved_route() {
+    let mut report = watched(30, 9);
+    let old = report.endpoints[1].clone();
+    report.endpoints.push(LearnedEndpoint { path: "/Users/{id}".to_owned(), ..old.clone() });
+    report.endpoints.push(LearnedEndpoint { path: "/users".to_owned(), ..old });
+    let zombie = NextStep {
+        kind: "zombie",
+        method: "GET".to_owned(),
+        path: "/Users/{id}".to_owned(),
+        route: Some("users".to_owned()),
+        share: 0.0,
+        reasons: Vec::new(),
+        toml: String::new(),
+    };
+    let steps = take(&report, &[route(Stage::Migrated)], &[zombie], NOW);
+    let mut all: Vec<&str> = steps.iter().map(|step| &*step.path).collect();
+    all.sort_unstable();
+    assert_eq!(all, ["/old", "/users"]);
+    let text: String = steps.iter().map(|step| &*step.toml).collect();
+    assert!(text.contains("[routes.users-2]") && text.contains("[routes.old]"), "{text}");
+}
+
+#[test]
+fn a_zombie_is_told_by_every_reason_that_is_known_and_by_no_other() {
+    let snapshot = users_moved();
+    let mut report = watched(30, 0);
+    report.endpoints[0].monolith_last_minute = NOW - 5;
+    let reasons = |fallbacks, button| {
+        let moved = [StandingRoute { fallbacks, ..route(Stage::Migrated) }];
+        let mut zombies = zombies(&report, &snapshot, &moved, button, NOW, RECENT);
+        assert_eq!(zombies.len(), 1);
+        zombies.remove(0).reasons.split_off(1)
+    };
+    let fallback = "its fallback: 7 requests since the program began";
+    assert_eq!(reasons(7, false), [fallback]);
+    assert_eq!(reasons(7, true), [fallback, "the big red button is on"]);
+    assert_eq!(reasons(0, true), ["the big red button is on"]);
+    // The program was started anew: what it did before is not known, and is not laid to the conditions.
+    let [unsure] = &reasons(0, false)[..] else { panic!("one reason") };
+    assert!(unsure.contains("by one of them before, or its conditions"), "{unsure}");
+}
+
+#[test]
+fn a_spelling_of_a_moved_route_is_not_proposed_on_the_days_after() {
+    let snapshot = users_moved();
+    let mut report = watched(30, 40);
+    let other = &mut report.endpoints[1];
+    (other.path, other.example) = ("/users/{id}/".to_owned(), "/users/42/".to_owned());
+    for hours in [1, 30, 24 * 29] {
+        report.endpoints[1].last_minute = NOW - hours * 60;
+        report.endpoints[1].monolith_last_minute = NOW - hours * 60;
+        let steps = what_next(&report, &snapshot, &[route(Stage::Migrated)], false, NOW);
+        assert!(steps.iter().all(|step| step.kind != "take"), "{hours} hours: {steps:?}");
+        assert_eq!(steps.iter().any(|step| step.kind == "zombie"), hours == 1, "{hours} hours");
+    }
+}
