@@ -59,7 +59,7 @@ pub struct Console {
     shared: SharedPages,
     overview: SharedOverview,
     progress: Arc<ProgressLine>,
-    turns: stream::Turns,
+    schedule: stream::LookSchedule,
 }
 
 /// A form of ours is small; but for a whole file.
@@ -74,7 +74,7 @@ impl Default for Console {
             shared: SharedPages::default(),
             overview: SharedOverview::default(),
             progress: Arc::default(),
-            turns: stream::Turns::default(),
+            schedule: stream::LookSchedule::default(),
         }
     }
 }
@@ -163,7 +163,7 @@ impl PageServer for Console {
         }
         let goes_on = || visitor(parts, &self.sessions, request, false).how != How::Nobody;
         match request.uri.path() {
-            "/console/live" => stream::live(parts, &self.turns, session, shutdown, &goes_on).await,
+            "/console/live" => stream::live(parts, &self.schedule, session, shutdown, &goes_on).await,
             _ => stream::requests(parts, request, &who, session, shutdown, &goes_on).await,
         }
     }

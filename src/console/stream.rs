@@ -24,30 +24,30 @@ const MOST_A_SECOND: u32 = 10;
 /// When the streams look: each at a time of its own, so that pages that were opened at once are not drawn at once. A hundred
 /// pages in one burst keep a processor from its requests for longer than one request in a hundred may wait.
 #[derive(Default)]
-pub struct Turns {
+pub struct LookSchedule {
     begun: AtomicU32,
     open: AtomicU32,
 }
 
-/// The turn of one stream.
-struct Turn<'a> {
-    turns: &'a Turns,
+/// When one of them looks.
+struct StreamLooks<'a> {
+    schedule: &'a LookSchedule,
     /// After how long it looks first.
     first: Duration,
-    /// How many of its looks count as done.
-    looks: u32,
+    /// Looks since the figures were drawn.
+    done: u32,
 }
 
-impl Turns {
+impl LookSchedule {
     /// The times of all streams lie evenly in those after which a page is drawn anew: multiples of the golden ratio leave no
     /// large gap (Knuth, volume 3, 6.4).
-    fn begin(&self) -> Turn<'_> {
+    fn begin(&self) -> StreamLooks<'_> {
         const GOLDEN: u32 = 0x9E37_79B9;
         self.open.fetch_add(1, Ordering::Relaxed);
         let part = self.begun.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) >> 16;
         let at = LOOK * self.figures() * part / 65_536;
-        let looks = u32::try_from(at.as_secs()).unwrap_or(0);
-        Turn { turns: self, first: Duration::from_nanos(at.subsec_nanos().into()), looks }
+        let done = u32::try_from(at.as_secs()).unwrap_or(0);
+        StreamLooks { schedule: self, first: Duration::from_nanos(at.subsec_nanos().into()), done }
     }
 
     /// After how many looks a page is drawn anew.
@@ -56,21 +56,21 @@ impl Turns {
     }
 }
 
-impl Turn<'_> {
+impl StreamLooks<'_> {
     /// Counts a look. `true`: the figures are due.
     fn is_due(&mut self) -> bool {
-        self.looks += 1;
-        let due = self.looks >= self.turns.figures();
+        self.done += 1;
+        let due = self.done >= self.schedule.figures();
         if due {
-            self.looks = 0;
+            self.done = 0;
         }
         due
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for StreamLooks<'_> {
     fn drop(&mut self) {
-        self.turns.open.fetch_sub(1, Ordering::Relaxed);
+        self.schedule.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -78,7 +78,7 @@ impl Drop for Turn<'_> {
 /// nothing.
 pub async fn live(
     parts: &Arc<Parts>,
-    turns: &Turns,
+    schedule: &LookSchedule,
     session: &mut ServerSession,
     shutdown: &ShutdownWatch,
     goes_on: &(dyn Fn() -> bool + Sync),
@@ -87,8 +87,8 @@ pub async fn live(
     session.set_keepalive(None);
     let head = stream_head(!session.is_http2()).ok()?;
     session.write_response_header(Box::new(head)).await.ok()?;
-    let mut turn = turns.begin();
-    let mut clock = tokio::time::interval_at(Instant::now() + turn.first, LOOK);
+    let mut looks = schedule.begin();
+    let mut clock = tokio::time::interval_at(Instant::now() + looks.first, LOOK);
     let mut seen = state(parts);
     session.write_response_body(Bytes::from_static(b": watching\n\n"), false).await.ok()?;
     loop {
@@ -100,7 +100,7 @@ pub async fn live(
         if !goes_on() {
             break;
         }
-        let (now, due) = (state(parts), turn.is_due());
+        let (now, due) = (state(parts), looks.is_due());
         if now != seen || due {
             seen = now;
             session.write_response_body(Bytes::from_static(b"event: look\ndata: \n\n"), false).await.ok()?;
@@ -151,12 +151,12 @@ mod tests {
 
     #[test]
     fn pages_that_were_opened_at_once_are_drawn_one_after_another() {
-        let turns = Turns::default();
-        let mut open: Vec<Turn<'_>> = (0..100).map(|_| turns.begin()).collect();
-        assert!(open.iter().all(|turn| turn.first < LOOK), "a move is seen within a second");
+        let schedule = LookSchedule::default();
+        let mut open: Vec<StreamLooks<'_>> = (0..100).map(|_| schedule.begin()).collect();
+        assert!(open.iter().all(|looks| looks.first < LOOK), "a move is seen within a second");
         let mut draws = Vec::new();
         for second in 0..60 {
-            let due = open.iter_mut().filter_map(|turn| turn.is_due().then_some(turn.first));
+            let due = open.iter_mut().filter_map(|looks| looks.is_due().then_some(looks.first));
             draws.extend(due.map(|first| LOOK * second + first));
         }
         draws.sort();
