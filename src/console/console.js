@@ -26,7 +26,7 @@
     if (looking || document.hidden || $("dialog[open]")) return;
     looking = true;
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      const answer = await fetch(document.body.dataset.from ?? location.href, { headers: { accept: "text/html" } });
       if (answer.ok && !answer.redirected) swap(await answer.text());
       else if (answer.redirected) location.reload();
     } catch { /* the stream says that nobody is there */ }

@@ -135,7 +135,7 @@ impl PageServer for Console {
                 .any(|name| path.strip_prefix("/console/") == Some(name));
             return Reply::not_allowed(if takes_forms { "GET, HEAD, POST" } else { "GET, HEAD" });
         }
-        let frame = Layout { parts, visitor: &visitor, root: root(path), here: None };
+        let frame = Layout { parts, visitor: &visitor, root: root(path), here: None, elsewhere: !get };
         let reply = match path {
             "/console/login" | "/console/enter" | "/console/logout" => sign_in::answer(&self.sessions, frame, &request),
             _ if visitor.how == How::Nobody => return sign_in::wanted(&request),
@@ -218,6 +218,7 @@ impl Console {
         match asked {
             Ok(main) => Reply::html(200, frame.page("Sure?", &main)),
             Err(why) => {
+                let frame = Layout { elsewhere: true, ..frame };
                 Reply::html(409, frame.page("Not now", &act::not_done(&frame, &why.to_string(), query.some("route"))))
             }
         }
@@ -298,7 +299,10 @@ impl Console {
                 let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
                 match route::route(&at(""), &name, &moves, made(query, &moves).as_deref()) {
                     Some(main) => page("", &name, &main),
-                    None => Some((404, at("").page("No such route", &route::none(&at(""), &name)))),
+                    None => {
+                        let frame = Layout { elsewhere: true, ..at("") };
+                        Some((404, frame.page("No such route", &route::none(&frame, &name))))
+                    }
                 }
             }
         }

@@ -38,6 +38,8 @@ pub struct Layout<'a> {
     pub root: &'static str,
     /// The path in `PAGES` that it belongs to; `None`: it stands alone, without navigation.
     pub here: Option<&'static str>,
+    /// Its own address gives another page, or none: what is live is drawn anew from the page that it belongs to.
+    pub elsewhere: bool,
 }
 
 impl Layout<'_> {
@@ -55,7 +57,8 @@ impl Layout<'_> {
                     link rel="stylesheet" href={ (assets) "/console.css" };
                     script src={ (assets) "/console.js" } defer {}
                 }
-                body data-base=(self.root) {
+                @let from = self.elsewhere.then(|| format!("{}{}", self.root, self.here.unwrap_or("")));
+                body data-base=(self.root) data-from=[from] {
                     a.skip href="#main" { "To the content" }
                     (self.top())
                     main #main tabindex="-1" { (main) }
