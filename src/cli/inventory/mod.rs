@@ -24,6 +24,7 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
         Err(exit) => return exit,
     };
     let names = report.endpoints.iter().filter_map(|endpoint| endpoint.route.clone()).collect();
+    let known = report.endpoints.len();
     if args.writes {
         report.endpoints.retain(|endpoint| endpoint.writes);
     }
@@ -44,7 +45,7 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
     } else if args.json {
         term::json(&report);
     } else {
-        term::out(&screen(&report, term::width()));
+        term::out(&screen(&report, known, term::width()));
     }
     Exit::Fine
 }

@@ -6,7 +6,8 @@ use crate::cli::table::{Column, Table};
 use crate::diagnostic::plural;
 use crate::inventory::{InventoryReport, NOT_SURE_YET, about};
 
-pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
+/// `known`: how many endpoints there are with those that were not asked for.
+pub(super) fn screen(report: &InventoryReport, known: usize, width: usize) -> String {
     let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
     let (count, requests) = routed.fold((0_u32, 0), |(count, requests), one| (count + 1, requests + one.requests));
     let since = report.since.as_ref().map_or_else(String::new, |since| format!(" since {}", &since[..10]));
@@ -15,11 +16,12 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
         0 => String::new(),
         _ => format!("; {count} have a route ({:.1} % of requests)", share(requests, report.requests)),
     };
-    let mut text = format!(
-        "{}, learned from {} requests{since}{with_routes}\n\n",
-        plural(report.endpoints.len(), "endpoint"),
-        grouped(report.requests),
-    );
+    let endpoints = match report.endpoints.len() {
+        all if all == known => plural(all, "endpoint"),
+        some => format!("{some} of {}", plural(known, "endpoint")),
+    };
+    let requests = grouped(report.requests);
+    let mut text = format!("{endpoints}, learned from {requests} requests{since}{with_routes}\n\n");
     let mut table = Table::new([
         Column::left("ENDPOINT").whole_from(24),
         Column::left("ROUTE").only_if_filled().may_shrink_to(10),
@@ -48,7 +50,7 @@ pub(super) fn screen(report: &InventoryReport, width: usize) -> String {
     }
     if !report.endpoints.is_empty() {
         text.push_str(&table.text(width));
-    } else if report.requests > 0 {
+    } else if report.requests > 0 && known == 0 {
         let _ = writeln!(text, "{NOT_SURE_YET}");
     }
     let mut rest = String::new();
@@ -120,11 +122,19 @@ mod tests {
             }
         }
         tree.settle_for_display();
-        let text = screen(&InventoryReport::of(&tree), 80);
+        let mut report = InventoryReport::of(&tree);
+        let text = screen(&report, 1, 80);
+        assert!(text.starts_with("1 endpoint, learned from 14 requests"), "{text}");
         assert!(text.contains("GET  /get"), "{text}");
         let said = "not endpoints: 8 requests for about 2 paths that were answered as unknown, or only with\n\
                     redirects, refusals or errors";
         assert!(text.contains(said), "{text}");
         assert!(text.contains("not sure yet: 2 requests at places with too few answers or clients"), "{text}");
+
+        // What was not asked for is known all the same.
+        report.endpoints.clear();
+        let text = screen(&report, 1, 80);
+        assert!(text.starts_with("0 of 1 endpoint, learned from"), "{text}");
+        assert!(!text.contains(NOT_SURE_YET), "{text}");
     }
 }
