@@ -14,7 +14,15 @@ pub struct Callers {
     pub clients: Sketch,
     /// With exchanges learned from; those that were seen most. A newcomer takes the place of the rarest and inherits its
     /// count (Metwally et al. 2005, "Space-Saving"), so that a caller that stays is never pushed out by many that come once.
-    agents: Vec<(Box<str>, u32)>,
+    agents: Vec<Agent>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Agent {
+    name: Box<str>,
+    /// With what it inherited: nobody who is not kept was seen more often than the least of these.
+    count: u32,
+    inherited: u32,
 }
 
 impl Callers {
@@ -28,30 +36,32 @@ impl Callers {
 
     /// Takes an agent back as it was kept.
     pub fn count(&mut self, agent: &str, times: u32) {
-        if let Some((_, count)) = self.agents.iter_mut().find(|(known, _)| **known == *agent) {
-            *count = count.saturating_add(times);
+        if let Some(known) = self.agents.iter_mut().find(|known| *known.name == *agent) {
+            known.count = known.count.saturating_add(times);
             return;
         }
         if self.agents.len() < AGENTS {
             self.agents.reserve_exact(1);
-            self.agents.push((agent.into(), times));
+            self.agents.push(Agent { name: agent.into(), count: times, inherited: 0 });
             return;
         }
-        let rarest = self.agents.iter_mut().min_by_key(|(_, count)| *count).expect("there are eight");
-        *rarest = (agent.into(), rarest.1.saturating_add(times));
+        let rarest = self.agents.iter_mut().min_by_key(|agent| agent.count).expect("there are eight");
+        let inherited = rarest.count;
+        *rarest = Agent { name: agent.into(), count: inherited.saturating_add(times), inherited };
     }
 
     pub fn merge(&mut self, other: &Self) {
         self.clients.merge(&other.clients);
-        for (agent, count) in &other.agents {
-            self.count(agent, *count);
+        for (agent, count) in other.agents() {
+            self.count(agent, count);
         }
     }
 
-    /// The most frequent first.
+    /// The most frequent first, with how often each was seen since it was kept: at least so often.
     #[must_use]
     pub fn agents(&self) -> Vec<(&str, u32)> {
-        let mut agents: Vec<(&str, u32)> = self.agents.iter().map(|(agent, count)| (&**agent, *count)).collect();
+        let seen = |agent: &Agent| agent.count - agent.inherited;
+        let mut agents: Vec<(&str, u32)> = self.agents.iter().map(|agent| (&*agent.name, seen(agent))).collect();
         agents.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(other.0)));
         agents
     }
@@ -59,8 +69,8 @@ impl Callers {
     /// Bytes that it takes, with what the allocator adds to small blocks.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let names: usize = self.agents.iter().map(|(agent, _)| agent.len().next_multiple_of(8)).sum();
-        size_of::<Self>() + self.agents.capacity() * size_of::<(Box<str>, u32)>() + names
+        let names: usize = self.agents.iter().map(|agent| agent.name.len().next_multiple_of(8)).sum();
+        size_of::<Self>() + self.agents.capacity() * size_of::<Agent>() + names
     }
 }
 
@@ -92,6 +102,18 @@ mod tests {
         assert_eq!(callers.agents().len(), AGENTS);
         assert_eq!(callers.agents()[0], ("billing-batch/1.2 (contact: ops)", 1_000));
         assert_eq!(callers.clients.kinds(), 3);
+    }
+
+    #[test]
+    fn a_newcomer_is_not_said_to_have_asked_what_others_did() {
+        let mut callers = Callers::default();
+        for number in 0..12_000_u32 {
+            callers.add(1, &format!("agent-{}", number % 12));
+        }
+        callers.add(1, "once/1.0");
+        let agents = callers.agents();
+        assert!(agents.contains(&("once/1.0", 1)), "{agents:?}");
+        assert!(agents.iter().all(|(_, count)| *count <= 1_000), "{agents:?}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub struct LearnedEndpoint {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallingAgent {
     pub name: String,
-    /// Requests of it that were looked at.
+    /// Requests of it that were looked at: at least so many, since it is kept among the eight.
     pub requests: u64,
 }
 
