@@ -95,6 +95,15 @@ fn a_document_of_100_mib_is_read_in_bounded_time_and_one_beyond_the_bound_is_ref
 }
 
 #[test]
+fn two_targets_of_the_same_paths_are_not_made_one() {
+    let conf = b"http { server { location /a/ { proxy_pass http://x:1; } location /a { proxy_pass http://y:2; } } }";
+    let output = multilith(&["import", "nginx"], conf);
+    let (written, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(written.matches("path = ").count(), 1, "{written}");
+    assert!(said.contains("not imported: /a/{*rest}: another line with the same paths has another target"), "{said}");
+}
+
+#[test]
 fn bombs_are_refused_or_left_out_and_said() {
     let mut aliases = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
     for (from, to) in ('a'..'j').zip('b'..) {

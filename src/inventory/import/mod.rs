@@ -192,6 +192,13 @@ impl Imported {
                 }
                 std::collections::btree_map::Entry::Occupied(mut place) => {
                     let known = place.get_mut();
+                    let target = |route: &ImportedRoute| {
+                        (route.service.clone(), route.rewrite_path.clone(), route.rewrite_host.clone())
+                    };
+                    if target(known) != target(&route) {
+                        self.skip(route.path, "another line with the same paths has another target, and stays");
+                        continue;
+                    }
                     // A name is one operation's; the path stands for all.
                     known.name = None;
                     let known = &mut known.methods;
