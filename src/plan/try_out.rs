@@ -227,6 +227,11 @@ fn report(
     }
 }
 
+/// What is recorded names words of the routes and endpoints that were known then; another word is masked, so a route that takes
+/// one word out of a parameter is not seen.
+const UNSEEN: &str = "no recorded request takes it: what it does is not verified; a word that no route or endpoint named is \
+                      recorded as a value of a parameter, so requests for such a word cannot be told from the others";
+
 fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag> {
     let mut flags = difference.flags.clone();
     let mut flag = |code, danger, message| flags.push(PlanFlag { code, danger, message });
@@ -249,7 +254,7 @@ fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag>
         flag("sticky-changes", true, text);
     }
     if any_traffic && difference.change != "removed" && sum.requests() == 0 {
-        flag("unseen", false, "no recorded request takes it: what it does is not verified".to_owned());
+        flag("unseen", false, UNSEEN.to_owned());
     }
     flags
 }
