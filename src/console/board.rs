@@ -52,8 +52,10 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
         .collect();
     let rows = shown.iter().zip(rows_in_short(&shown)).map(|(figures, status)| Row { entry: figures.entry, status });
     let rows: Vec<Row<'_>> = rows.collect();
+    let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     let todo = needs::needs(parts, generation, &head, (window, &overview));
     html! {
+        div.stack #said data-live {
         @if let Some(error) = &head.last_error {
             @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
             div.say.b role="status" {
@@ -62,16 +64,20 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
             }
         }
         @if let Some(why) = &head.store.why { (said("b", &format!("Moves cannot be written down: {why}"))) }
+        @if pressed { (said("b", "The big red button is on: the monolith answers everything that is not retired, whatever stands below.")) }
+        }
         div.head #head data-live {
             div { h1 { "Where the migration stands" } p.dim { (sentence(&todo)) } }
             span.grow {}
             (figures(&head, generation, frame, days))
         }
         section.card #stages data-live aria-label="Routes in each stage" { div.pad { (stages(generation)) } }
-        @if !todo.is_empty() {
-            section.card #todo data-live aria-labelledby="todo-h" {
-                div.h { h2 #todo-h { "Needs you" } span.dim { (todo.len()) } }
-                @for note in &todo { (note.drawn(frame)) }
+        div #todo data-live {
+            @if !todo.is_empty() {
+                section.card aria-labelledby="todo-h" {
+                    div.h { h2 #todo-h { "Needs you" } span.dim { (todo.len()) } }
+                    @for note in &todo { (note.drawn(frame)) }
+                }
             }
         }
         section.card aria-labelledby="routes-h" {

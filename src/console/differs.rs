@@ -115,8 +115,10 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
             td { div.acts {
                 @if field.regression {
                     @if ordered || field.field.ends_with(']') { (rule("Take as unordered", "btn sm", "unordered")) }
-                    (rule("Ignore", "btn sm", "ignore"))
-                    (rule("Mask", "btn sm", "mask"))
+                    @if !ordered {
+                        (rule("Ignore", "btn sm", "ignore"))
+                        (rule("Mask", "btn sm", "mask"))
+                    }
                 }
             } }
         }
@@ -135,6 +137,9 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
 
 /// What each side had, with what differs marked.
 pub fn sides(control: Option<&str>, candidate: Option<&str>, values: bool) -> Markup {
+    if control.is_none() && candidate.is_none() {
+        return html! { p.dim { "Both have it: what differs is the order." } };
+    }
     html! {
         dl.diff {
             dt { "monolith" } dd { (value(control, candidate, values)) }

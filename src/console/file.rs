@@ -75,10 +75,12 @@ pub fn file(frame: &Layout<'_>, in_force: &InForceFile, checked: Option<&Checked
             span.grow {}
             (frame.act("Read it again", "btn", "do=reload"))
         }
-        @if let Some(error) = &in_force.last_error {
-            section.card #mistakes data-live aria-labelledby="mistakes-h" {
-                div.h { h2.bad #mistakes-h { "The file on the disk is refused" } span.dim { (ago(&error.at, jiff::Timestamp::now())) ": what stands below stays in force" } }
-                (mistakes(&error.diagnostics))
+        div #mistakes data-live {
+            @if let Some(error) = &in_force.last_error {
+                section.card aria-labelledby="mistakes-h" {
+                    div.h { h2.bad #mistakes-h { "The file on the disk is refused" } span.dim { (ago(&error.at, jiff::Timestamp::now())) ": what stands below stays in force" } }
+                    (mistakes(&error.diagnostics))
+                }
             }
         }
         div.two {

@@ -1,5 +1,7 @@
 //! The journal: what moved, who moved it, and on what grounds, day by day.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -57,6 +59,10 @@ pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
     let found: Vec<&JournalEntry> = read.entries.iter().flatten().filter(|entry| asked.takes(entry)).collect();
     let (shown, more) = (&found[..found.len().min(PAGE)], found.len() > PAGE || found.len() == READ);
     let days = days(shown);
+    let mut routes = BTreeSet::new();
+    // The newest of all entries, whatever the filter leaves out.
+    let moves = read.newest.iter().filter(|entry| entry.from != entry.to);
+    let newest: Vec<u64> = moves.filter(|entry| routes.insert(entry.route.as_deref())).map(|entry| entry.id).collect();
     html! {
         @if let Err(why) = &read.entries { (said("b", &why.to_string())) }
         div.head {
@@ -74,7 +80,7 @@ pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
             section.card #entries data-live aria-label="Entries" {
                 @for (day, entries) in &days {
                     h2.day { (day) }
-                    ul.tl { @for entry in entries { (drawn(frame, entry)) } }
+                    ul.tl { @for entry in entries { (drawn(frame, entry, newest.contains(&entry.id))) } }
                 }
                 @if days.is_empty() {
                     p.pad.dim { @if query.get("q").is_empty() { "Nothing moved yet. The first promotion, by a person, a gate or the file, stands here with its figures." } @else { "No entry is like that." } }
@@ -128,7 +134,7 @@ fn what(entry: &JournalEntry) -> Markup {
     html! {
         @match (&*entry.action, &entry.from, &entry.to) {
             ("button", _, _) => {
-                @if &*entry.reason == "released" || entry.reason.starts_with("off") { "monolith only " b { "off" } } @else { span.bad { "monolith only" } " " b { "on" } }
+                @if is_release(entry) { "monolith only " b { "off" } } @else { span.bad { "monolith only" } " " b { "on" } }
             }
             (action, Some(from), Some(to)) if moved => {
                 @if action == "roll-back" { span.bad { "taken back: " } }
@@ -164,9 +170,30 @@ fn dot(entry: &JournalEntry) -> String {
     }
 }
 
-/// Reasons that the program writes by itself say nothing that the line does not.
+/// What a person gave as the reason. The words that the program puts before it say nothing that the line does not.
 fn reason(entry: &JournalEntry) -> Option<&str> {
-    Some(&*entry.reason).filter(|reason| !matches!(*reason, "" | "pressed" | "released"))
+    let reason = match button(entry) {
+        Some((_, reason)) => reason,
+        None => &entry.reason,
+    };
+    Some(reason).filter(|reason| !reason.is_empty())
+}
+
+/// Of an entry of the big red button: whether it was pressed, and why. Stores of earlier versions have `off`.
+fn button(entry: &JournalEntry) -> Option<(bool, &str)> {
+    if &*entry.action != "button" {
+        return None;
+    }
+    let (word, reason) = entry.reason.split_once(": ").unwrap_or((&entry.reason, ""));
+    Some(match word {
+        "pressed" => (true, reason),
+        "released" | "off" => (false, reason),
+        _ => (true, &entry.reason),
+    })
+}
+
+fn is_release(entry: &JournalEntry) -> bool {
+    button(entry).is_some_and(|(pressed, _)| !pressed)
 }
 
 fn quoted(entry: &JournalEntry) -> Markup {
@@ -175,9 +202,10 @@ fn quoted(entry: &JournalEntry) -> Markup {
     } }
 }
 
-fn drawn(frame: &Layout<'_>, entry: &JournalEntry) -> Markup {
+/// `newest`: nothing moved its route since.
+fn drawn(frame: &Layout<'_>, entry: &JournalEntry, newest: bool) -> Markup {
     let (_, time) = day_and_time(&entry.at);
-    let forward = matches!(&*entry.action, "promote" | "advance") && entry.from != entry.to;
+    let forward = newest && matches!(&*entry.action, "promote" | "advance") && entry.from != entry.to;
     html! {
         li data-row=(entry.id) {
             time datetime=(entry.at) title=(entry.at) { (time) }
@@ -262,11 +290,6 @@ fn summary(newest: &[JournalEntry]) -> Vec<(&'static str, String)> {
         ("… by a gate", how_many(&|entry| &*entry.action == "roll-back" && &*entry.by == "gate")),
         ("Moves by the file", how_many(&|entry| moved(entry) && &*entry.by == "file")),
         ("Moved against the gate’s advice", how_many(&|entry| entry.reason.starts_with("against the gate"))),
-        (
-            "Monolith only pressed",
-            how_many(&|entry| {
-                &*entry.action == "button" && &*entry.reason != "released" && !entry.reason.starts_with("off")
-            }),
-        ),
+        ("Monolith only pressed", how_many(&|entry| &*entry.action == "button" && !is_release(entry))),
     ]
 }

@@ -235,10 +235,11 @@ impl Console {
         };
         match act::done(parts, act, &form, &frame.visitor.who(parts, request)).await {
             Done::Said(text, Some(route)) => Reply::see_other(format!(
-                "{}route/{}?made={}",
+                "{}route/{}?made={}&word={}",
                 frame.root,
                 percent_encoded(&route),
-                percent_encoded(&text)
+                percent_encoded(&text),
+                self.sessions.word(&frame.visitor.cookie, &made_by(&text))
             )),
             Done::Said(..) if form.get("do") == "rule" => Reply::see_other(format!("{}inventory", frame.root)),
             Done::Said(_, None) if form.get("do") == "reload" => Reply::see_other(format!("{}file", frame.root)),
@@ -276,6 +277,17 @@ impl Console {
 }
 
 impl Console {
+    /// What the last press did, said above the route while its entry is the newest and a minute old at most.
+    fn made(&self, frame: &Layout<'_>, query: &Form, moves: &[crate::gate::JournalEntry]) -> Option<String> {
+        let said = query.some("made")?;
+        if !self.sessions.is_word(&frame.visitor.cookie, &made_by(said), query.get("word")) {
+            return None;
+        }
+        let at: jiff::Timestamp = moves.first()?.at.parse().ok()?;
+        let fresh = jiff::Timestamp::now().duration_since(at).as_secs() < 60;
+        fresh.then(|| shown::cut(said, visitor::LONGEST).to_owned())
+    }
+
     /// Pages without forms that change anything, and so without the words of such forms: these may be packed, although they hold
     /// what strangers wrote. `None`: there is none at this path.
     async fn draw(&self, frame: Layout<'_>, path: &str, query: &Form) -> Option<(u16, String)> {
@@ -297,7 +309,7 @@ impl Console {
                 let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;
                 let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
                 let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
-                match route::route(&at(""), &name, &moves, made(query, &moves).as_deref()) {
+                match route::route(&at(""), &name, &moves, self.made(&frame, query, &moves).as_deref()) {
                     Some(main) => page("", &name, &main),
                     None => {
                         let frame = Layout { elsewhere: true, ..at("") };
@@ -315,13 +327,9 @@ fn drawn_from(frame: &Layout<'_>, request: &PageRequest, gzip: bool) -> String {
     format!("{} {name} {role:?} {how:?} {gzip} {:?}", request.uri, stream::state(frame.parts))
 }
 
-/// What the last press did, said once above the route: only what its newest entry confirms.
-fn made(query: &Form, moves: &[crate::gate::JournalEntry]) -> Option<String> {
-    let said = query.some("made")?;
-    let newest = moves.first()?;
-    let at: jiff::Timestamp = newest.at.parse().ok()?;
-    let fresh = jiff::Timestamp::now().duration_since(at).as_secs() < 60;
-    fresh.then(|| shown::cut(said, visitor::LONGEST).to_owned())
+/// What the text of a press is signed as: nobody else puts words onto the page.
+fn made_by(text: &str) -> String {
+    format!("made {text}")
 }
 
 async fn read_journal(frame: &Layout<'_>, query: &Form) -> journal::JournalRead {

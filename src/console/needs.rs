@@ -100,10 +100,17 @@ fn of_route(route: &RouteStatus, uptime: f64) -> Option<Note> {
             why,
             button("rollback", "Roll back"),
         ),
-        "rolled back" => (
+        "rolled back" if route.dial.by == "gate" => (
             "bad",
             "rolled back",
             format!("was taken back by its gate and stays {at}: {}.", figures(route)),
+            why,
+            button("promote", "Begin anew"),
+        ),
+        "rolled back" => (
+            "warn",
+            "taken back",
+            format!("was taken back {at}, and its gate does not go on by itself."),
             why,
             button("promote", "Begin anew"),
         ),

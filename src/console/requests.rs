@@ -40,7 +40,7 @@ pub fn requests(query: &Form) -> Markup {
         section.card aria-labelledby="list-h" {
             div.h { h2 #list-h { "Requests" } span.dim { "the newest above; open one for all that is known of it" } }
             div data-stream={ "console/stream?" (given.join("&")) } {
-                p.pad.dim.empty { "Nothing came yet." }
+                p.pad.dim.empty.only-js { "Nothing came yet." }
             }
             noscript { p.pad.dim { "This list needs the script of the page. " code { "multilith logs --follow" } " shows the same on a terminal." } }
         }

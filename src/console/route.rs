@@ -48,7 +48,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Optio
     let (share, answers) = who_answers(&row, pressed);
     Some(html! {
         @if let Some(made) = made { (said("g", made)) }
-        @if pressed && row.stage != "retired" { (said("b", "The big red button is on: the monolith answers everything, whatever stands here.")) }
+        div #said data-live { @if pressed && row.stage != "retired" { (said("b", "The big red button is on: the monolith answers everything, whatever stands here.")) } }
         div.head #head data-live {
             div {
                 p.lab.cr { a href={ (frame.root) "./" } { "Board" } " / " (name) }
@@ -79,7 +79,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Optio
                     div.pad { (checklist(&row, &word.because)) }
                     (go(frame, entry, &row))
                 }
-                section.card aria-label="Who answers" { div.pad { (spark::share(share, 306.0)) p.lab { (answers) ". The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } }
+                section.card #answers data-live aria-label="Who answers" { div.pad { (spark::share(share, 306.0)) p.lab { (answers) ". The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } }
             }
         }
         div.two {
@@ -89,7 +89,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Optio
                     ul.tl { @for entry in moves.iter().take(6) { (entry_of_route(entry)) } }
                 }
             }
-            section.card aria-labelledby="toml-h" {
+            section.card #toml data-live aria-labelledby="toml-h" {
                 div.h { h2 #toml-h { "In the file" } span.grow {} a href={ (frame.root) "file" } { "All of it" } }
                 @match in_files(&generation, name) {
                     Some(text) => pre tabindex="0" { (toml(&redacted(&text), &[])) },
@@ -144,7 +144,8 @@ fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Marku
             div.acts {
                 @match state {
                     Some("paused") => (frame.act("Resume", "btn", &format!("do=resume&route={name}"))),
-                    Some("off") | None => {},
+                    // It would not go on after that, either.
+                    Some("off" | "latched") | None => {},
                     Some(_) => (frame.act("Pause", "btn", &format!("do=pause&route={name}"))),
                 }
                 @match would(RequestedMove::RollBack(Wish::default())) {

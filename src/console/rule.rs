@@ -16,6 +16,9 @@ use crate::config::FileRule;
 use crate::message::percent_encoded;
 use crate::reload::{RuleAsked, RuleEdit, RuleNotMade};
 
+/// Behind the name of a list whose order differs.
+const ORDER: &str = " order";
+
 /// What is pressed: `key` is the key of the file that it writes.
 pub struct RuleCommand {
     route: String,
@@ -49,12 +52,11 @@ impl RuleCommand {
         let known = [RuleKey::Ignore, RuleKey::Unordered, RuleKey::Mask, RuleKey::Literal];
         let key = known.into_iter().find(|key| key.as_str() == form.get("key")).ok_or(BadForm::Rule)?;
         let route = if key == RuleKey::Literal { "" } else { form.get("route") };
-        let rule = Self {
-            route: route.to_owned(),
-            key,
-            what: form.get("field").to_owned(),
-            pattern: form.get("pattern").to_owned(),
-        };
+        // The report names the order of a list beside the list itself, which is what a rule is about.
+        let what = form.get("field");
+        let what = if key == RuleKey::Unordered { what.strip_suffix(ORDER).unwrap_or(what) } else { what };
+        let rule =
+            Self { route: route.to_owned(), key, what: what.to_owned(), pattern: form.get("pattern").to_owned() };
         if rule.what.is_empty() || rule.what.len() > 2000 || rule.pattern.len() > 2000 {
             return Err(BadForm::Incomplete);
         }
@@ -217,7 +219,11 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
 /// What it means, with the figures of what it hides.
 fn sentence(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
     let report = (!rule.route.is_empty()).then(|| frame.parts.app.shadow.report(&rule.route, None)).flatten();
-    let field = report.as_ref().and_then(|report| report.fields.iter().find(|field| field.field == rule.what));
+    let is_of = |field: &&FieldReport| {
+        let name = &*field.field;
+        name == rule.what || rule.key == RuleKey::Unordered && name.strip_suffix(ORDER) == Some(&rule.what)
+    };
+    let field = report.as_ref().and_then(|report| report.fields.iter().find(is_of));
     let name = html! { code { (plain(&rule.what)) } };
     html! {
         @match rule.key {
@@ -233,8 +239,12 @@ fn sentence(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
 fn figures(compared: u64, field: &FieldReport) -> Markup {
     html! {
         ul.check {
+            @if compared == 0 {
+                li { span.bad aria-hidden="true" { "■" } span { "It differed " (count(field.raw)) " times. How often of all answers, and whether the monolith differs from itself there, is not known yet." } }
+            } @else {
             li { span.bad aria-hidden="true" { "■" } span { "It differed in " b { (percent(field.raw_rate)) } " of " (count(compared)) " compared answers: " (count(field.raw)) " times." } }
             li { span.mono aria-hidden="true" { "■" } span { "The monolith differed from itself there in " b { (percent(field.noise_rate)) } " of its replays" @if field.regression { ": it is not noise." } @else { "." } } }
+            }
         }
     }
 }

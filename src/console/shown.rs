@@ -10,7 +10,8 @@ use crate::migration::gate::words;
 /// Text that others may have chosen: what would hide, reorder or break the line is written as an escape.
 pub fn plain(text: &str) -> Cow<'_, str> {
     let bad = |c: char| {
-        c.is_control()
+        // The end of a line is white space in HTML, and a line of its own in `pre`.
+        (c.is_control() && c != '\n')
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
     };
     if !text.contains(bad) {
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_would_hide_or_turn_the_line_is_written_out() {
-        assert_eq!(plain("/a\u{202e}gpj.exe\n\u{0}"), "/a\\u{202e}gpj.exe\\u{a}\\u{0}");
+        assert_eq!(plain("/a\u{202e}gpj.exe\n\u{0}"), "/a\\u{202e}gpj.exe\n\\u{0}");
         assert!(matches!(plain("/caf\u{e9}/<b>"), Cow::Borrowed("/caf\u{e9}/<b>")));
         assert_eq!(cut("h\u{e9}llo", 2), "h");
     }

@@ -187,6 +187,49 @@ fn a_rule_is_written_once_with_who_and_why_and_only_into_the_file_in_force() {
 }
 
 #[test]
+fn the_order_of_a_list_becomes_a_rule_about_the_list() {
+    let service = Origin::saying("service");
+    let routes = "[routes.mine]\npath = \"/m\"\nservice = \"users\"\nstage = \"shadow\"\n";
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(routes).start();
+    let page_of = "/console/act?do=rule&key=unordered&route=mine&field=%24.tags+order";
+    let shown = ask(&edge, "GET", page_of, &[HTML], "").2;
+    assert!(shown.contains("+ unordered = [&quot;$.tags&quot;]"), "{shown}");
+}
+
+#[test]
+fn a_release_is_no_press_and_nobody_puts_words_onto_a_page() {
+    let service = Origin::saying("service");
+    let routes = "[routes.mine]\npath = \"/m\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"5%\"\n";
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(routes).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let (cookie, word) = page(&edge, "/console/act?do=press", None);
+    let given = format!("Cookie: {cookie}");
+    let send = |rest: &str| {
+        let (status, head, text) =
+            ask(&edge, "POST", "/console/act", &[FORM, &given, &ours], &format!("word={word}&{rest}"));
+        assert_eq!(status, 303, "{text}");
+        head
+    };
+    send("do=press&reason=down");
+    assert!(ask(&edge, "GET", "/", &[HTML], "").2.contains("The big red button is on"));
+    send("do=release&reason=fine+again");
+    assert!(!ask(&edge, "GET", "/", &[HTML], "").2.contains("The big red button is on"));
+    let journal = ask(&edge, "GET", "/journal", &[HTML], "").2;
+    assert!(journal.contains("monolith only <b>off</b>") && journal.contains("“fine again”"), "{journal}");
+    assert!(journal.contains("<td>Monolith only pressed</td><td class=\"r\"><b>1</b>"), "{journal}");
+
+    let (_, asked) = page(&edge, "/console/act?do=promote&route=mine&to=canary&weight=25%25", Some(&cookie));
+    assert_eq!(asked, word, "one word for all acts of a cookie");
+    let shown = ask(&edge, "GET", "/console/act?do=promote&route=mine&to=canary&weight=25%25", &[HTML, &given], "").2;
+    let expect = after(&shown, "name=\"expect\" value=\"", '"').to_owned();
+    let head = send(&format!("do=promote&route=mine&to=canary&weight=25%25&expect={expect}&reason=try"));
+    let told = format!("/route/{}", after(&head, "route/", '"'));
+    assert!(ask(&edge, "GET", &told, &[HTML, &given], "").2.contains("from the next request on"), "{told}");
+    let foreign = told.replace("?made=", "?made=Run+this.+");
+    assert!(!ask(&edge, "GET", &foreign, &[HTML, &given], "").2.contains("Run this"), "{foreign}");
+}
+
+#[test]
 fn a_first_visit_is_light_and_no_page_with_a_form_is_packed() {
     let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
     let route = |n: usize| {
@@ -223,7 +266,7 @@ fn a_first_visit_is_light_and_no_page_with_a_form_is_packed() {
 }
 
 #[test]
-fn pages_that_redraw_themselves_are_drawn_once_a_second_and_a_move_is_seen_at_once() {
+fn pages_that_redraw_themselves_are_shared_and_a_move_is_seen_at_once() {
     let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
     let routes = "[routes.mine]\npath = \"/\"\nservice = \"new\"\nstage = \"shadow\"\n";
     let edge = Edge::before(&monolith).service("new", &service).start();
