@@ -309,13 +309,12 @@ impl Console {
                 let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;
                 let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
                 let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
-                match route::route(&at(""), &name, &moves, self.made(&frame, query, &moves).as_deref()) {
-                    Some(main) => page("", &name, &main),
-                    None => {
-                        let frame = Layout { elsewhere: true, ..at("") };
-                        Some((404, frame.page("No such route", &route::none(&frame, &name))))
-                    }
+                let made = self.made(&frame, query, &moves);
+                if let Some(main) = route::route(&at(""), &name, &moves, made.as_deref()) {
+                    return page("", &name, &main);
                 }
+                let frame = Layout { elsewhere: true, ..at("") };
+                Some((404, frame.page("No such route", &route::none(&frame, &name))))
             }
         }
     }
