@@ -56,15 +56,15 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
     let todo = needs::needs(parts, generation, &head, (window, &overview));
     html! {
         div.stack #said data-live {
-        @if let Some(error) = &head.last_error {
-            @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
-            div.say.b role="status" {
-                span { b { "The file on the disk is refused, the last good one is in force." } " " (prose(&more)) }
-                span.grow {} a.btn.sm href={ (frame.root) "file" } { "Look" }
+            @if let Some(error) = &head.last_error {
+                @let more = error.diagnostics.first().map(|first| first.message.clone()).unwrap_or_default();
+                div.say.b role="status" {
+                    span { b { "The file on the disk is refused, the last good one is in force." } " " (prose(&more)) }
+                    span.grow {} a.btn.sm href={ (frame.root) "file" } { "Look" }
+                }
             }
-        }
-        @if let Some(why) = &head.store.why { (said("b", &format!("Moves cannot be written down: {why}"))) }
-        @if pressed { (said("b", "The big red button is on: the monolith answers everything that is not retired, whatever stands below.")) }
+            @if let Some(why) = &head.store.why { (said("b", &format!("Moves cannot be written down: {why}"))) }
+            @if pressed { (said("b", "The big red button is on: the monolith answers everything that is not retired, whatever stands below.")) }
         }
         div.head #head data-live {
             div { h1 { "Where the migration stands" } p.dim { (sentence(&todo)) } }

@@ -242,8 +242,8 @@ fn figures(compared: u64, field: &FieldReport) -> Markup {
             @if compared == 0 {
                 li { span.bad aria-hidden="true" { "■" } span { "It differed " (count(field.raw)) " times. How often of all answers, and whether the monolith differs from itself there, is not known yet." } }
             } @else {
-            li { span.bad aria-hidden="true" { "■" } span { "It differed in " b { (percent(field.raw_rate)) } " of " (count(compared)) " compared answers: " (count(field.raw)) " times." } }
-            li { span.mono aria-hidden="true" { "■" } span { "The monolith differed from itself there in " b { (percent(field.noise_rate)) } " of its replays" @if field.regression { ": it is not noise." } @else { "." } } }
+                li { span.bad aria-hidden="true" { "■" } span { "It differed in " b { (percent(field.raw_rate)) } " of " (count(compared)) " compared answers: " (count(field.raw)) " times." } }
+                li { span.mono aria-hidden="true" { "■" } span { "The monolith differed from itself there in " b { (percent(field.noise_rate)) } " of its replays" @if field.regression { ": it is not noise." } @else { "." } } }
             }
         }
     }

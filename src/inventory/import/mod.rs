@@ -52,6 +52,13 @@ pub struct ImportedRoute {
     pub comments: Vec<String>,
 }
 
+impl ImportedRoute {
+    /// Who answers, and what it is asked in place of the client's path and Host.
+    fn target(&self) -> [Option<&str>; 3] {
+        [&self.service, &self.rewrite_path, &self.rewrite_host].map(Option::as_deref)
+    }
+}
+
 /// Where a condition's value stands in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ImportedSource {
@@ -192,10 +199,7 @@ impl Imported {
                 }
                 std::collections::btree_map::Entry::Occupied(mut place) => {
                     let known = place.get_mut();
-                    let target = |route: &ImportedRoute| {
-                        (route.service.clone(), route.rewrite_path.clone(), route.rewrite_host.clone())
-                    };
-                    if target(known) != target(&route) {
+                    if known.target() != route.target() {
                         self.skip(route.path, "another line with the same paths has another target, and stays");
                         continue;
                     }
