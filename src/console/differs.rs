@@ -115,10 +115,8 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
             td { div.acts {
                 @if field.regression {
                     @if ordered || field.field.ends_with(']') { (rule("Take as unordered", "btn sm", "unordered")) }
-                    @if !ordered {
-                        (rule("Ignore", "btn sm", "ignore"))
-                        (rule("Mask", "btn sm", "mask"))
-                    }
+                    (rule("Ignore", "btn sm", "ignore"))
+                    @if !ordered { (rule("Mask", "btn sm", "mask")) }
                 }
             } }
         }
