@@ -8,18 +8,14 @@ use pingora::http::RequestHeader;
 use super::Parts;
 use super::reply::Reply;
 use crate::compile::Role;
-
-/// A token, and what may be done with it.
-pub struct AdminKey {
-    pub name: Arc<str>,
-    pub role: Role,
-    pub token: Arc<str>,
-}
+use crate::live::AdminKey;
 
 /// The caller, as the log and the journal name it.
 pub struct Caller {
     pub name: Arc<str>,
     pub role: Role,
+    /// By which it is known.
+    pub key: Option<Arc<AdminKey>>,
 }
 
 /// Says that a program asks: no form and no simple request of a web page can send it.
@@ -52,31 +48,26 @@ pub fn check(parts: &Parts, request: &RequestHeader) -> Result<Caller, Reply> {
     let text = |name| request.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let path = request.uri.path();
-    if parts.keys.is_empty() {
+    if parts.app.admin_keys.is_empty() {
         if !safe && path.starts_with("/api/") && !request.headers.contains_key(OURS) {
             return Err(Reply::problem(
                 403,
                 "send the header `X-Multilith: 1`: without a token it is what a web page cannot send",
             ));
         }
-        return Ok(Caller { name: "loopback".into(), role: Role::Operate });
+        return Ok(Caller { name: "loopback".into(), role: Role::Operate, key: None });
     }
     let given = text(header::AUTHORIZATION).and_then(|value| {
         let (scheme, given) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
     });
-    // All are looked at, so that the time does not tell which one was nearly right.
-    let known = given.and_then(|given| {
-        let fits = |key: &&AdminKey| same(given.as_bytes(), key.token.as_bytes());
-        parts.keys.iter().filter(fits).fold(None, |_, key| Some(key))
-    });
-    let Some(key) = known else {
+    let Some(key) = given.and_then(|given| parts.app.admin_keys.find(given)) else {
         return Err(Reply::problem(401, "send the admin token: `Authorization: Bearer TOKEN`"));
     };
     if key.role == Role::Read && !safe && !QUESTIONS.contains(&path) {
         return Err(Reply::problem(403, "this token may look and ask, not change: its role is `read`"));
     }
-    Ok(Caller { name: Arc::clone(&key.name), role: key.role })
+    Ok(Caller { name: Arc::clone(&key.name), role: key.role, key: Some(key) })
 }
 
 /// A body is JSON and says so: anything else may have been sent by a page's form.
@@ -111,10 +102,4 @@ fn names_us(parts: &Parts, host: &str) -> bool {
         Ok(ip) => ip == address || (address.is_unspecified()) || (local && ip.is_loopback()),
         Err(_) => local && name.eq_ignore_ascii_case("localhost"),
     }
-}
-
-/// Takes as long for the first differing byte as for the last.
-pub fn same(given: &[u8], wanted: &[u8]) -> bool {
-    let differs = given.iter().zip(wanted).fold(0_u8, |sum, (a, b)| sum | (a ^ b));
-    std::hint::black_box(differs) == 0 && given.len() == wanted.len()
 }

@@ -13,7 +13,7 @@ mod reply;
 mod status;
 mod turns;
 
-pub use access::{AdminKey, from_our_pages, same};
+pub use access::from_our_pages;
 pub use button::press;
 pub use events::{Manner, filter, has_room, head as stream_head, left, stream};
 pub use learned::{report as learned_report, steps as next_steps};
@@ -52,8 +52,6 @@ pub struct Parts {
     pub reloader: Arc<Reloader>,
     pub gates: Arc<Gates>,
     pub ready: Arc<AtomicBool>,
-    /// Callers that may use the listener. Empty: every client that reaches it may.
-    pub keys: Vec<AdminKey>,
     pub address: SocketAddr,
     /// Connections that may be open at once.
     pub connections: u64,
@@ -177,7 +175,7 @@ impl Desk {
     /// `/healthz` and `/readyz` need no token; the rest needs one that may read.
     fn permitted(&self, session: &ServerSession, path: &str) -> Result<Caller, Reply> {
         if matches!(path, "/healthz" | "/readyz") || (self.metrics_only && path == "/metrics") {
-            return Ok(Caller { name: "anybody".into(), role: Role::Read });
+            return Ok(Caller { name: "anybody".into(), role: Role::Read, key: None });
         }
         if self.metrics_only {
             return Err(Reply::problem(404, "this listener has /metrics, /healthz and /readyz"));
@@ -192,7 +190,7 @@ impl Desk {
                 return Err(refused);
             }
             let known = self.pages.known(&self.parts, &page_request(session));
-            known.map(|(name, role)| Caller { name, role }).ok_or(refused)
+            known.map(|(name, role)| Caller { name, role, key: None }).ok_or(refused)
         })
     }
 
@@ -250,7 +248,7 @@ impl Desk {
 
     /// A link that opens the console once.
     fn link(&self, caller: &Caller, asked: &moves::ApiRequest) -> Reply {
-        let path = self.pages.link(asked.name().unwrap_or(&caller.name), caller.role);
+        let path = self.pages.link(asked.name().unwrap_or(&caller.name), caller.role, caller.key.clone());
         Reply::json(200, &serde_json::json!({ "path": path, "seconds": 60 }))
     }
 

@@ -10,6 +10,7 @@ use pingora::server::ShutdownWatch;
 
 use super::{Parts, Reply};
 use crate::compile::Role;
+use crate::live::AdminKey;
 
 /// A request for a page, read to its end.
 #[derive(Debug)]
@@ -45,7 +46,8 @@ pub trait PageServer: Send + Sync {
     fn longest_body(&self, request: &PageRequest) -> usize;
 
     /// A path, below the root, that opens a session of this name once.
-    fn link(&self, name: &str, role: Role) -> String;
+    /// The session lasts as long as the key, if there is one.
+    fn link(&self, name: &str, role: Role, key: Option<Arc<AdminKey>>) -> String;
 
     /// The caller by its session or by its proxy: a page's links to the API work for every caller that may see the page.
     fn known(&self, parts: &Parts, request: &PageRequest) -> Option<(Arc<str>, Role)>;

@@ -1,15 +1,12 @@
 //! `multilith run`: serves until it is told to stop.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
 use super::{Exit, RunArgs, term};
-use crate::admin::AdminKey;
-use crate::compile::{AdminToken, Compiled, SecretSource, Snapshot, compile_all, without_file};
+use crate::compile::{Compiled, Snapshot, compile_all, without_file};
 use crate::diagnostic::{Severity, Sources, render_all};
-use crate::live::read_secret;
 use crate::migration::Stage;
 use crate::reload::{ConfigSource, environment};
 use crate::server::{
@@ -118,40 +115,10 @@ pub fn bring_up(
     inheritance: Inheritance,
     control: &Runtime,
 ) -> Result<Running, Exit> {
-    let keys = match snapshot.server.tokens.iter().map(key).collect() {
-        Ok(keys) => keys,
-        Err(error) => {
-            let help =
-                "tokens of the admin listener are given as { env = \"NAME\" } or { file = \"path\" }, and differ";
-            term::fail(&error.to_string(), Some(help));
-            return Err(Exit::Failed);
-        }
-    };
-    start(Start { snapshot, source, keys, inheritance }, control.handle()).map_err(|error| {
+    start(Start { snapshot, source, inheritance }, control.handle()).map_err(|error| {
         term::fail(&error.to_string(), error.help().as_deref());
         Exit::Failed
     })
-}
-
-/// Why an admin token cannot be used.
-#[derive(Debug, thiserror::Error)]
-enum BadToken {
-    #[error("cannot read the admin token `{0}` from `{path}`: {2}", path = .1.display())]
-    Unread(Arc<str>, PathBuf, std::io::Error),
-    #[error("the admin token `{0}` is empty")]
-    Empty(Arc<str>),
-}
-
-fn key(written: &AdminToken) -> Result<AdminKey, BadToken> {
-    let AdminToken { name, role, token } = written;
-    let text = read_secret(token).map_err(|error| {
-        let path = if let SecretSource::File(path) = token { path.clone() } else { PathBuf::new() };
-        BadToken::Unread(Arc::clone(name), path, error)
-    })?;
-    if text.is_empty() {
-        return Err(BadToken::Empty(Arc::clone(name)));
-    }
-    Ok(AdminKey { name: Arc::clone(name), role: *role, token: text })
 }
 
 /// The first lines are for a person: what listens where, which file, how many routes.

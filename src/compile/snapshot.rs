@@ -327,7 +327,6 @@ impl Snapshot {
             (was.admin != is.admin, "admin"),
             (was.metrics != is.metrics, "metrics"),
             (was.threads != is.threads, "threads"),
-            (was.tokens != is.tokens, "tokens"),
             (was.state_dir != is.state_dir, "state_dir"),
             (was.tls.listen != is.tls.listen, "tls.listen"),
             (self.buckets != new.buckets, "buckets"),

@@ -11,6 +11,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::{digest, hmac};
 
 use crate::compile::Role;
+use crate::live::{AdminKey, AdminKeys};
 
 /// Sessions that are open at once, a hundred open consoles among them; the one that was silent longest makes room.
 const MOST: usize = 128;
@@ -37,19 +38,26 @@ pub struct Sessions {
     guesses: Mutex<Vec<(IpAddr, Instant, u32)>>,
 }
 
+/// Whose session it is.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub name: Arc<str>,
+    pub role: Role,
+    /// The token that it was opened by: without it the session is gone. `None`: none was needed.
+    pub key: Option<Arc<AdminKey>>,
+}
+
 struct Session {
     /// Of the cookie: what is here opens nothing.
     hash: Hash,
-    name: Arc<str>,
-    role: Role,
+    holder: Holder,
     began: Instant,
     seen: Instant,
 }
 
 struct Link {
     hash: Hash,
-    name: Arc<str>,
-    role: Role,
+    holder: Holder,
     until: Instant,
 }
 
@@ -75,7 +83,7 @@ impl Sessions {
     }
 
     /// Opens a session, and gives its cookie's value.
-    pub fn open(&self, name: Arc<str>, role: Role, now: Instant) -> String {
+    pub fn open(&self, holder: Holder, now: Instant) -> String {
         let value = self.value();
         let mut open = self.open.lock();
         open.retain(|session| session.lives(now));
@@ -84,20 +92,20 @@ impl Sessions {
         {
             open.swap_remove(oldest);
         }
-        open.push(Session { hash: hash(&value), name, role, began: now, seen: now });
+        open.push(Session { hash: hash(&value), holder, began: now, seen: now });
         value
     }
 
     /// Whose session this is. `touch`: it counts as used, which a page that redraws itself does not.
-    pub fn find(&self, value: &str, now: Instant, touch: bool) -> Option<(Arc<str>, Role)> {
+    pub fn find(&self, value: &str, keys: &AdminKeys, now: Instant, touch: bool) -> Option<(Arc<str>, Role)> {
         let hash = hash(value);
         let mut open = self.open.lock();
-        open.retain(|session| session.lives(now));
+        open.retain(|session| session.lives(now) && keys.has(session.holder.key.as_ref()));
         let session = open.iter_mut().find(|session| session.hash == hash)?;
         if touch {
             session.seen = now;
         }
-        Some((Arc::clone(&session.name), session.role))
+        Some((Arc::clone(&session.holder.name), session.holder.role))
     }
 
     pub fn close(&self, value: &str) {
@@ -106,25 +114,24 @@ impl Sessions {
     }
 
     /// A word that opens one session within a minute.
-    pub fn link(&self, name: Arc<str>, role: Role, now: Instant) -> String {
+    pub fn link(&self, holder: Holder, now: Instant) -> String {
         let value = self.value();
         let mut links = self.links.lock();
         links.retain(|link| link.until > now);
         if links.len() >= MOST {
             links.remove(0);
         }
-        links.push(Link { hash: hash(&value), name, role, until: now + LINK });
+        links.push(Link { hash: hash(&value), holder, until: now + LINK });
         value
     }
 
     /// Uses the word up.
-    pub fn follow(&self, value: &str, now: Instant) -> Option<(Arc<str>, Role)> {
+    pub fn follow(&self, value: &str, now: Instant) -> Option<Holder> {
         let hash = hash(value);
         let mut links = self.links.lock();
         links.retain(|link| link.until > now);
         let at = links.iter().position(|link| link.hash == hash)?;
-        let link = links.swap_remove(at);
-        Some((link.name, link.role))
+        Some(links.swap_remove(at).holder)
     }
 
     /// Whether this address may try a token now.
@@ -177,6 +184,10 @@ fn hash(value: &str) -> Hash {
 mod tests {
     use super::*;
 
+    fn holder(role: Role) -> Holder {
+        Holder { name: "ops".into(), role, key: None }
+    }
+
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
@@ -184,37 +195,46 @@ mod tests {
     #[test]
     fn a_session_ends_after_silence_and_after_half_a_day() {
         let (sessions, start) = (Sessions::new(), Instant::now());
-        let value = sessions.open("ops".into(), Role::Operate, start);
+        let value = sessions.open(holder(Role::Operate), start);
         assert!(is_value(&value));
-        assert!(sessions.find(&value, start + seconds(1799), false).is_some());
-        assert!(sessions.find(&value, start + seconds(1799), true).is_some());
-        assert!(sessions.find(&value, start + seconds(3500), true).is_some(), "it was used in between");
-        assert!(sessions.find(&value, start + seconds(5400), true).is_none(), "half an hour of silence");
-        let value = sessions.open("ops".into(), Role::Read, start);
+        assert!(sessions.find(&value, &AdminKeys::default(), start + seconds(1799), false).is_some());
+        assert!(sessions.find(&value, &AdminKeys::default(), start + seconds(1799), true).is_some());
+        assert!(
+            sessions.find(&value, &AdminKeys::default(), start + seconds(3500), true).is_some(),
+            "it was used in between"
+        );
+        assert!(
+            sessions.find(&value, &AdminKeys::default(), start + seconds(5400), true).is_none(),
+            "half an hour of silence"
+        );
+        let value = sessions.open(holder(Role::Read), start);
         for minute in 0..720 {
-            assert!(sessions.find(&value, start + seconds(minute * 60), true).is_some(), "{minute}");
+            assert!(
+                sessions.find(&value, &AdminKeys::default(), start + seconds(minute * 60), true).is_some(),
+                "{minute}"
+            );
         }
-        assert!(sessions.find(&value, start + seconds(12 * 3600), true).is_none());
+        assert!(sessions.find(&value, &AdminKeys::default(), start + seconds(12 * 3600), true).is_none());
     }
 
     #[test]
     fn the_longest_silent_of_too_many_makes_room_and_one_that_is_closed_is_gone() {
         let (sessions, start) = (Sessions::new(), Instant::now());
-        let values: Vec<_> = (0..129).map(|n| sessions.open("a".into(), Role::Read, start + seconds(n))).collect();
+        let values: Vec<_> = (0..129).map(|n| sessions.open(holder(Role::Read), start + seconds(n))).collect();
         let now = start + seconds(129);
-        assert!(sessions.find(&values[0], now, false).is_none());
-        assert!(sessions.find(&values[1], now, false).is_some());
+        assert!(sessions.find(&values[0], &AdminKeys::default(), now, false).is_none());
+        assert!(sessions.find(&values[1], &AdminKeys::default(), now, false).is_some());
         sessions.close(&values[1]);
-        assert!(sessions.find(&values[1], now, false).is_none());
+        assert!(sessions.find(&values[1], &AdminKeys::default(), now, false).is_none());
     }
 
     #[test]
     fn a_link_opens_once_and_within_a_minute() {
         let (sessions, start) = (Sessions::new(), Instant::now());
-        let link = sessions.link("ops".into(), Role::Operate, start);
+        let link = sessions.link(holder(Role::Operate), start);
         assert!(sessions.follow(&link, start).is_some());
         assert!(sessions.follow(&link, start).is_none(), "used up");
-        let late = sessions.link("ops".into(), Role::Operate, start);
+        let late = sessions.link(holder(Role::Operate), start);
         assert!(sessions.follow(&late, start + seconds(61)).is_none());
     }
 

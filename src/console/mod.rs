@@ -42,10 +42,11 @@ use pingora::server::ShutdownWatch;
 
 use crate::admin::{PageRequest, PageServer, Parts, Reply};
 use crate::compile::Role;
+use crate::live::AdminKey;
 use crate::message::percent_encoded;
 use act::Command;
 use form::Form;
-use login::Sessions;
+use login::{Holder, Sessions};
 use outcome::Done;
 use overview::SharedOverview;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
@@ -108,8 +109,9 @@ impl PageServer for Console {
         if request.uri.path() == "/console/check" { WHOLE_FILE } else { FORM }
     }
 
-    fn link(&self, name: &str, role: Role) -> String {
-        format!("console/enter?link={}", self.sessions.link(name.into(), role, Instant::now()))
+    fn link(&self, name: &str, role: Role, key: Option<Arc<AdminKey>>) -> String {
+        let holder = Holder { name: name.into(), role, key };
+        format!("console/enter?link={}", self.sessions.link(holder, Instant::now()))
     }
 
     fn known(&self, parts: &Parts, request: &PageRequest) -> Option<(Arc<str>, Role)> {

@@ -6,10 +6,10 @@ use http::Method;
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::login::Sessions;
+use super::login::{Holder, Sessions};
 use super::page::{Layout, said};
 use super::shown::plain;
-use super::visitor::{How, address, cookie, key_of, posted, set_cookie};
+use super::visitor::{How, address, cookie, posted, set_cookie};
 use crate::admin::{PageRequest, Reply};
 use crate::message::percent_encoded;
 
@@ -64,7 +64,7 @@ fn shown(
                     input type="hidden" name="word" value=(sessions.word(&frame.visitor.cookie, "login"));
                     input type="hidden" name="next" value=(next);
                     label.f { "Token" input type="password" name="token" autocomplete="current-password" required autofocus; }
-                    p.lab { "One of " code { "[[server.tokens]]" } " in the file; its name stands in the journal. The session ends after half an hour without you, after twelve hours, and when the proxy restarts." }
+                    p.lab { "One of " code { "[[server.tokens]]" } " in the file; its name stands in the journal. The session ends after half an hour without you, after twelve hours, when the proxy restarts, and when the token changes." }
                     div.acts { button.pri { "Sign in" } }
                 }
             } @else {
@@ -97,7 +97,7 @@ fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Rep
             429,
         );
     }
-    let Some(key) = key_of(frame.parts, form.get("token").trim()) else {
+    let Some(key) = frame.parts.app.admin_keys.find(form.get("token").trim()) else {
         failed(frame, request);
         if let Some(from) = from {
             sessions.guessed_wrong(from, now);
@@ -106,7 +106,7 @@ fn sign_in(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Rep
     };
     tracing::info!(name = &*key.name, "signed in at the console");
     // Another value than before: one that had leaked opens nothing.
-    let value = sessions.open(key.name.clone(), key.role, now);
+    let value = sessions.open(Holder { name: key.name.clone(), role: key.role, key: Some(key) }, now);
     set_cookie(Reply::see_other(next_of(form.get("next"))), name, &value, &rest)
 }
 
@@ -150,16 +150,15 @@ fn follow(sessions: &Sessions, frame: Layout<'_>, request: &PageRequest) -> Repl
         Err(refused) => return refused,
     };
     let now = Instant::now();
-    let (Some((name, rest)), Some((who, role))) =
-        (cookie(frame.parts, request), sessions.follow(form.get("link"), now))
+    let (Some((name, rest)), Some(holder)) = (cookie(frame.parts, request), sessions.follow(form.get("link"), now))
     else {
         failed(frame, request);
         let wrong =
             Some("This link was used already, or is older than a minute: print a new one with `multilith console`.");
         return Reply::html(403, frame.page("Enter", &enter(frame, sessions, "", wrong)));
     };
-    tracing::info!(name = &*who, "entered the console by a link");
-    let value = sessions.open(who, role, now);
+    tracing::info!(name = &*holder.name, "entered the console by a link");
+    let value = sessions.open(holder, now);
     set_cookie(Reply::see_other("../".to_owned()), name, &value, &rest)
 }
 

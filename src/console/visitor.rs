@@ -9,7 +9,7 @@ use http::{HeaderName, header};
 use super::form::Form;
 use super::login::{Sessions, is_value};
 use super::shown::cut;
-use crate::admin::{AdminKey, PageRequest, Parts, Reply, same};
+use crate::admin::{PageRequest, Parts, Reply};
 use crate::compile::Role;
 
 /// The visitor of a page.
@@ -86,11 +86,13 @@ fn known(
     cookie: Option<&str>,
     touch: bool,
 ) -> (Arc<str>, Role, How) {
-    if let Some((name, role)) = cookie.and_then(|value| sessions.find(value, Instant::now(), touch)) {
+    if let Some((name, role)) =
+        cookie.and_then(|value| sessions.find(value, &parts.app.admin_keys, Instant::now(), touch))
+    {
         return (name, role, How::Session);
     }
     let nobody = || ("nobody".into(), Role::Read, How::Nobody);
-    if let Some(key) = bearer(request).and_then(|token| key_of(parts, token)) {
+    if let Some(key) = bearer(request).and_then(|token| parts.app.admin_keys.find(token)) {
         return (Arc::clone(&key.name), key.role, How::Bearer);
     }
     let generation = parts.app.in_force.load();
@@ -102,7 +104,7 @@ fn known(
             return name.map_or_else(nobody, |name| (cut(name, LONGEST).into(), trusted.role, How::Proxy));
         }
     }
-    if parts.keys.is_empty() && parts.address.ip().is_loopback() {
+    if parts.app.admin_keys.is_empty() && parts.address.ip().is_loopback() {
         return ("loopback".into(), server.console, How::Loopback);
     }
     nobody()
@@ -111,12 +113,6 @@ fn known(
 fn bearer(request: &PageRequest) -> Option<&str> {
     let (scheme, token) = request.field(header::AUTHORIZATION.as_str())?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The key of a token. All are looked at, so that the time does not tell which one was nearly right.
-pub fn key_of<'a>(parts: &'a Parts, token: &str) -> Option<&'a AdminKey> {
-    let fits = |key: &&AdminKey| same(token.as_bytes(), key.token.as_bytes());
-    parts.keys.iter().filter(fits).fold(None, |_, key| Some(key))
 }
 
 fn brought<'a>(request: &'a PageRequest, name: &str) -> Option<&'a str> {

@@ -1,5 +1,6 @@
 //! The moving state of the program: the generation in force, breakers, the big red button. All of it survives a reload.
 
+mod admin_keys;
 mod breaker;
 mod button;
 mod challenges;
@@ -9,6 +10,7 @@ mod route_state;
 mod secret;
 mod state_dir;
 
+pub use admin_keys::{AdminKey, AdminKeys, BadToken};
 pub use breaker::{Breakage, CircuitBreaker};
 pub use button::{is_kept_pressed, keep_pressed};
 pub use challenges::{Challenges, Expected};

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use super::{Access, Generation};
 use crate::fleet::Fleet;
 use crate::learn::Learner;
-use crate::live::{InForce, Live};
+use crate::live::{AdminKeys, InForce, Live};
 use crate::notify::Notifier;
 use crate::shadow::ShadowTraffic;
 use crate::store::Store;
@@ -19,6 +19,7 @@ pub struct App {
     pub in_force: InForce<Generation>,
     pub live: Arc<Live>,
     pub access: Arc<Access>,
+    pub admin_keys: AdminKeys,
     pub telemetry: Arc<Telemetry>,
     pub upstreams: Arc<Upstreams>,
     pub shadow: Arc<ShadowTraffic>,

@@ -47,9 +47,10 @@ use parking_lot::Mutex;
 use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Entry, Sources, report_all};
 use crate::gate::{Journal, LeftRoutes};
-use crate::live::Held;
+use crate::live::{AdminKeys, BadToken, Held};
 use crate::migration::dial::By;
 use crate::proxy::{App, Generation};
+use crate::route::SecretSource;
 use crate::shadow::lower_priority;
 use crate::telemetry;
 
@@ -117,7 +118,7 @@ impl Reloader {
             journal,
             proposals: Proposals::default(),
             also: OnceLock::new(),
-            read: Mutex::new(watch_certificates::marks(certificate_files(&generation.snapshot))),
+            read: Mutex::new(watch_certificates::marks(secret_files(&generation.snapshot))),
             last_error: Mutex::default(),
             warned: Mutex::default(),
             state: Mutex::new(state),
@@ -282,11 +283,11 @@ impl Reloader {
         self.outcome(ReloadResult::Applied, state.generation, changes, report)
     }
 
-    /// Reads the certificates and keys that a file names. Those of the listeners are put in force by what is returned; those of
-    /// upstreams whenever pools are made.
+    /// Reads the certificates, keys and admin tokens that a file names. Those of the listeners are put in force by what is returned;
+    /// those of upstreams whenever pools are made.
     fn read_certificates(&self, before: &Snapshot, after: &Snapshot) -> Result<Put, Diagnostics> {
         // Before they are read: what changes meanwhile is seen as a change.
-        let now = watch_certificates::marks(certificate_files(after));
+        let now = watch_certificates::marks(secret_files(after));
         let listeners = match self.also.get() {
             Some(also) => also(&before.server.tls, &after.server.tls),
             None => Ok(Box::new(|| {}) as Put),
@@ -301,9 +302,16 @@ impl Reloader {
         for (path, diagnostic) in unusable {
             said.push(after.sources.placed(diagnostic, &path.to_string_lossy()));
         }
-        let put = put.filter(|_| said.is_empty());
-        let marks =
-            if put.is_some() { now } else { [watch_certificates::marks(certificate_files(before)), now].concat() };
+        let keys = AdminKeys::read(&after.server.tokens)
+            .map_err(|error| said.push(after.sources.placed(bad_token(&error), &error.path().to_string_lossy())));
+        let put = put.filter(|_| said.is_empty()).zip(keys.ok()).map(|(put, keys)| {
+            let app = Arc::clone(&self.app);
+            Box::new(move || {
+                put();
+                app.admin_keys.put(keys);
+            }) as Put
+        });
+        let marks = if put.is_some() { now } else { [watch_certificates::marks(secret_files(before)), now].concat() };
         *self.read.lock() = marks;
         put.ok_or(said)
     }
@@ -454,13 +462,22 @@ impl Reloader {
 }
 
 /// The certificates, keys and authorities that TLS reads beside the file, at both ends.
-fn certificate_files(snapshot: &Snapshot) -> Vec<PathBuf> {
+fn secret_files(snapshot: &Snapshot) -> Vec<PathBuf> {
     let tls = &snapshot.server.tls;
     let pairs = tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
     let authorities = tls.client_ca.iter().chain(tls.acme.iter().filter_map(|acme| acme.ca.as_ref()));
     let upstreams = snapshot.upstreams.iter().filter_map(|spec| spec.tls.as_ref());
     let of_upstreams = upstreams.flat_map(|tls| tls.files().map(Path::to_path_buf));
-    pairs.chain(authorities.cloned()).chain(of_upstreams).collect()
+    let tokens = snapshot.server.tokens.iter().filter_map(|token| match &token.token {
+        SecretSource::File(path) => Some(path.clone()),
+        SecretSource::Value(_) => None,
+    });
+    pairs.chain(authorities.cloned()).chain(of_upstreams).chain(tokens).collect()
+}
+
+fn bad_token(error: &BadToken) -> Diagnostic {
+    Diagnostic::new(Code::UnreadableFile, error.to_string())
+        .help("put the token there, readable for the proxy; until then the tokens from before are good")
 }
 
 fn seconds(at: Timestamp) -> f64 {

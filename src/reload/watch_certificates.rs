@@ -1,4 +1,4 @@
-//! Looks at the certificates, keys and client authorities that the file names, and reloads when they have changed.
+//! Looks at the certificates, keys, client authorities and admin tokens that the file names, and reloads when they have changed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Reloader {
             if now == read || !is_settled {
                 continue;
             }
-            tracing::info!("a certificate, its key or a client authority has changed: read again");
+            tracing::info!("a certificate, a key, a client authority or an admin token has changed: read again");
             let reloader = Arc::clone(&self);
             if tokio::task::spawn_blocking(move || reloader.reload()).await.is_err() {
                 tracing::error!("a reload ended in a panic; the last good file stays in force");

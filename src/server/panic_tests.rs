@@ -109,7 +109,7 @@ fn running(control: &tokio::runtime::Runtime) -> Running {
     let snapshot = compile(&text, "routes.toml", &|_| None).snapshot.expect("a good file");
     let source = ConfigSource::CommandLine(text.into());
     let inheritance = Inheritance::default();
-    start(Start { snapshot, source, keys: Vec::new(), inheritance }, control.handle()).unwrap()
+    start(Start { snapshot, source, inheritance }, control.handle()).unwrap()
 }
 
 /// One request of HTTP/2 on a connection of its own, and another behind it: their statuses, `None` for a stream that broke.

@@ -31,7 +31,7 @@ use crate::console::Console;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::gate::{Gates, Journal};
 use crate::learn::Learner;
-use crate::live::{InForce, Live, is_kept_pressed, private_folder};
+use crate::live::{AdminKeys, InForce, Live, is_kept_pressed, private_folder};
 use crate::notify::Notifier;
 use crate::proxy::{Access, App, Generation, Steps};
 use crate::reload::{ConfigSource, Reloader, Unusable};
@@ -44,8 +44,6 @@ use crate::upstream::Upstreams;
 pub struct Start {
     pub snapshot: Snapshot,
     pub source: ConfigSource,
-    /// The tokens of the admin listener, already read.
-    pub keys: Vec<admin::AdminKey>,
     /// Sockets from a predecessor.
     pub inheritance: Inheritance,
 }
@@ -58,8 +56,9 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Starts a server. `control` is the runtime of everything that is not a request: admin, health, discovery, reloads.
 pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
-    let Start { snapshot, source, keys, mut inheritance } = start;
+    let Start { snapshot, source, mut inheritance } = start;
     let server = snapshot.server.clone();
+    let keys = AdminKeys::read(&server.tokens).map_err(StartError::Token)?;
     authorities().map_err(StartError::Authorities)?;
     let sockets = Sockets::bind(&server, inheritance.listeners.take().unwrap_or_else(Bound::activated))?;
     let tls = match &*sockets.encrypted {
@@ -68,6 +67,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
     };
     let copy_runtime = shadow::runtime(snapshot.copy_cpu).map_err(StartError::Threads)?;
     let app = shared(snapshot, sockets.admin, copy_runtime.handle(), control)?;
+    app.admin_keys.put(keys);
 
     let journal = Arc::new(Journal::of(Arc::clone(&app.store)));
     let reloader = Reloader::new(Arc::clone(&app), source, Arc::clone(&journal));
@@ -97,7 +97,6 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         reloader: Arc::clone(&reloader),
         gates: Arc::clone(&gates),
         ready: Arc::clone(&ready),
-        keys,
         address: sockets.admin,
         connections: shares.admin,
     };
@@ -178,6 +177,7 @@ fn shared(snapshot: Snapshot, admin: SocketAddr, copies: &Handle, control: &Hand
         in_force: InForce::new(Arc::new(first)),
         live,
         access,
+        admin_keys: AdminKeys::default(),
         telemetry,
         upstreams,
         shadow,

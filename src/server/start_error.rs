@@ -3,6 +3,7 @@
 use super::listen::ListenError;
 use super::tls::TlsError;
 use crate::fleet::FleetError;
+use crate::live::BadToken;
 
 /// Why a server did not start. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,8 @@ pub enum StartError {
     Authorities(Box<pingora::Error>),
     #[error("cannot start the threads of copies: {0}")]
     Threads(std::io::Error),
+    #[error("{0}")]
+    Token(BadToken),
     #[error("cannot join the fleet: {0}")]
     Fleet(FleetError),
 }
@@ -31,6 +34,9 @@ impl StartError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Listen(error) => Some(error.help()),
+            Self::Token(_) => Some(
+                "tokens of the admin listener are given as { env = \"NAME\" } or { file = \"path\" }, and differ".to_owned(),
+            ),
             Self::Fleet(_) => Some("look at `etcd` in [fleet]: its URLs, and the files of its certificates and password".to_owned()),
             Self::Metrics(_) => Some("the bounds in [metrics] `buckets` must rise".to_owned()),
             Self::Log(_) => Some("`output` in [logs] must be stdout, stderr, or a path that can be written".to_owned()),

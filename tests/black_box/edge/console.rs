@@ -112,6 +112,34 @@ fn a_token_opens_a_session_and_five_wrong_ones_a_minute_of_silence() {
 }
 
 #[test]
+fn another_token_ends_the_sessions_of_the_one_before_and_an_unreadable_one_changes_nothing() {
+    let path = format!("{}/console-token-changed-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    std::fs::write(&path, TOKEN).expect("cargo's folder for tests takes a file");
+    let tokens = format!("tokens = [{{ name = \"eve\", token = {{ file = \"{path}\" }}, role = \"read\" }}]");
+    let edge = Edge::before(&Origin::saying("ok")).server(&tokens).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let status = |token: &str| {
+        let bearer = format!("Authorization: Bearer {token}");
+        ask(&edge, "GET", "/api/v1/status", &[&bearer], "").0
+    };
+    let (cookie, word) = page(&edge, "/console/login", None);
+    let body = format!("word={word}&token={TOKEN}&next=journal");
+    let (_, head, _) = ask(&edge, "POST", "/console/login", &[FORM, &format!("Cookie: {cookie}"), &ours], &body);
+    let session = format!("Cookie: multilith_console={}", after(&head, "multilith_console=", ';'));
+    assert_eq!((ask(&edge, "GET", "/", &[HTML, &session], "").0, status(TOKEN)), (200, 200));
+
+    std::fs::write(&path, "").expect("the file takes another text");
+    edge.await_log_line(&["the admin token `eve` is empty"]);
+    assert_eq!((ask(&edge, "GET", "/", &[HTML, &session], "").0, status(TOKEN)), (200, 200), "the old one is good");
+
+    std::fs::write(&path, "another-token").expect("the file takes another text");
+    eventually("the new token", || (status("another-token") == 200).then_some(()));
+    assert_eq!(status(TOKEN), 401);
+    assert_eq!(ask(&edge, "GET", "/", &[HTML, &session], "").0, 303, "its session is gone");
+    std::fs::remove_file(&path).expect("the file is still there");
+}
+
+#[test]
 fn every_page_is_drawn_and_keeps_to_the_policy() {
     let service = Origin::saying("service");
     let hostile = "/a<script>alert(1)</script>/{id}";
