@@ -129,7 +129,7 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
     pub(super) token: Option<String>,
     /// Dangers that are wanted, by their codes, separated by commas.
-    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = crate::plan::DANGERS)]
     pub(super) allow: Vec<String>,
     /// Print JSON.
     #[arg(long)]

@@ -1,6 +1,8 @@
 //! `multilith plan NEW`: what a new file would change, judged by recorded requests.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +18,9 @@ use crate::plan::{PlanReport, PlannedRoute, plan};
 use crate::reload::ConfigSource;
 use crate::route::{Condition, ConditionKind};
 
+/// What is not recorded yet and said; the rest is counted.
+const MOST_UNRECORDED: usize = 12;
+
 pub fn plan_file(args: &PlanArgs) -> Exit {
     let (old, new) = match (
         compiled(&ConfigSource::Files(args.config.clone()), true),
@@ -29,7 +34,7 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
         .clone()
         .unwrap_or_else(|| in_state_dir(args.config.first().map_or(Path::new("routes.toml"), PathBuf::as_path), &old));
     if let Some(time) = args.learn
-        && let Err(exit) = learn(args, &new, time)
+        && let Err(exit) = learn(args, (&old, &new), time)
     {
         return exit;
     }
@@ -38,7 +43,10 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
         Err(error) if args.traffic.is_some() => {
             term::fail(
                 &format!("`{}` cannot be read: {error}", database.display()),
-                Some("name a copy of `multilith.db` from the state directory of a proxy of this version"),
+                Some(
+                    "name a copy of `multilith.db` from the state directory of a proxy of this version, with its \
+                     `multilith.db-wal` beside it if the proxy was running",
+                ),
             );
             return Exit::Failed;
         }
@@ -47,6 +55,12 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
             Recorded::default()
         }
     };
+    if args.traffic.is_some() && lacks_wal(&database) {
+        term::say(&format!(
+            "`{0}` has no `{0}-wal` beside it: if it was copied while the proxy ran, what was recorded last is not in it",
+            database.display()
+        ));
+    }
     let report = plan(&old, &|_| None, &new, &recorded);
     if let Some(out) = &args.out {
         let saved = json!({
@@ -72,8 +86,17 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
     if dangers.count() > 0 { Exit::Findings } else { Exit::Fine }
 }
 
+/// Whether the database is one with a write-ahead log, and has none: a proxy that stops leaves none, a copy may have forgotten it.
+fn lacks_wal(database: &Path) -> bool {
+    let mut head = [0; 20];
+    let read = std::fs::File::open(database).and_then(|mut file| file.read_exact(&mut head));
+    let mut wal = database.as_os_str().to_owned();
+    wal.push("-wal");
+    read.is_ok() && head[18] == 2 && !Path::new(&wal).exists()
+}
+
 /// The running proxy records what the new file asks about, for so long; then what it recorded is in its database.
-fn learn(args: &PlanArgs, new: &Snapshot, time: Duration) -> Result<(), Exit> {
+fn learn(args: &PlanArgs, (old, new): (&Snapshot, &Snapshot), time: Duration) -> Result<(), Exit> {
     let admin = AdminArgs { admin: args.admin.clone(), token: args.token.clone(), config: args.config.clone() };
     let failed = |error: AdminError| {
         term::fail(&error.to_string(), error.help());
@@ -81,7 +104,7 @@ fn learn(args: &PlanArgs, new: &Snapshot, time: Duration) -> Result<(), Exit> {
     };
     let client = AdminClient::new(&admin).map_err(failed)?;
     let ask = |seconds: u64| {
-        let body = json!({ "text": asking_text(new), "seconds": seconds });
+        let body = json!({ "text": asking_text(old, new), "seconds": seconds });
         client.post::<serde_json::Value>("/api/v1/plan/learn", &body).map_err(failed)
     };
     let seconds = time.as_secs().max(1);
@@ -92,23 +115,35 @@ fn learn(args: &PlanArgs, new: &Snapshot, time: Duration) -> Result<(), Exit> {
         return Err(Exit::Failed);
     };
     let asked: Vec<&str> = asked.iter().filter_map(serde_json::Value::as_str).collect();
-    let asked =
-        if asked.is_empty() { "neither headers, cookies nor query values".to_owned() } else { asked.join(", ") };
+    let asked = match asked.len() {
+        0 => "no headers, cookies, query values or words of paths".to_owned(),
+        all if all > MOST_UNRECORDED => {
+            format!("{} and {} more", asked[..MOST_UNRECORDED].join(", "), all - MOST_UNRECORDED)
+        }
+        _ => asked.join(", "),
+    };
     term::say(&format!("the proxy records for {seconds} s: {asked}"));
     std::thread::sleep(Duration::from_secs(seconds));
     ask(0).map(|_| ())
 }
 
-/// A file that asks what the new one asks: its own text may need files and variables, which the proxy does not read for it.
-fn asking_text(new: &Snapshot) -> String {
+/// A file that asks what the new one asks: its own text may need files and variables, which the proxy does not read for it. Each
+/// route has a host of its own, so that no two are alike.
+fn asking_text(old: &Snapshot, new: &Snapshot) -> String {
+    let known: HashSet<&str> =
+        old.routes.iter().flat_map(|route| &route.rule.paths).map(crate::route::Template::as_str).collect();
     let mut text = String::from("[monolith]\nurl = \"http://127.0.0.1:1\"\n");
     for (number, route) in new.routes.iter().enumerate() {
         let rule = &route.rule;
         let tables = [("headers", &rule.headers), ("cookies", &rule.cookies), ("query", &rule.query)];
-        if tables.iter().all(|(_, conditions)| conditions.is_empty()) {
+        let paths: Vec<&str> =
+            rule.paths.iter().map(crate::route::Template::as_str).filter(|path| !known.contains(path)).collect();
+        if paths.is_empty() && tables.iter().all(|(_, conditions)| conditions.is_empty()) {
             continue;
         }
-        let _ = write!(text, "[routes.r{number}]\npath = \"/r{number}\"\nstage = \"monolith\"\n");
+        let paths: Vec<String> = paths.into_iter().map(quoted).collect();
+        let paths = if paths.is_empty() { "\"/\"".to_owned() } else { paths.join(", ") };
+        let _ = write!(text, "[routes.r{number}]\nhost = \"r{number}\"\npath = [{paths}]\nstage = \"monolith\"\n");
         for (table, conditions) in tables.into_iter().filter(|(_, conditions)| !conditions.is_empty()) {
             let conditions: Vec<String> = conditions.iter().map(asked_condition).collect();
             let _ = writeln!(text, "{table} = {{ {} }}", conditions.join(", "));
@@ -117,9 +152,12 @@ fn asking_text(new: &Snapshot) -> String {
     text
 }
 
+/// JSON's strings are TOML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text.replace('$', "$$")).to_string()
+}
+
 fn asked_condition(condition: &Condition) -> String {
-    // JSON's strings are TOML's.
-    let quoted = |text: &str| serde_json::Value::from(text.replace('$', "$$")).to_string();
     let what = match &condition.kind {
         ConditionKind::Equal(text) => quoted(text),
         ConditionKind::Regex(regex) => format!("{{ regex = {} }}", quoted(regex.as_str())),
@@ -151,13 +189,16 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     for route in &report.routes {
         one(&mut text, route, traffic.shapes > 0);
     }
-    for unrecorded in &report.unrecorded {
+    for unrecorded in report.unrecorded.iter().take(MOST_UNRECORDED) {
         let _ = writeln!(
             text,
-            "  ? {} is not recorded yet; {:.1} % of requests could be decided differently: `--learn 10m` records it\n",
+            "  ? {} is not recorded yet; up to {:.1} % of requests could be decided differently: `--learn 10m` records it\n",
             unrecorded.asked,
             unrecorded.share * 100.0
         );
+    }
+    if let Some(more) = report.unrecorded.len().checked_sub(MOST_UNRECORDED).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  ? and {more} more that are not recorded yet\n");
     }
     if !report.needs_restart.is_empty() {
         let _ = writeln!(

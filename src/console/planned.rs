@@ -36,8 +36,8 @@ pub fn drawn(plan: &PlanReport) -> Markup {
             }
             @for route in plan.routes.iter().take(MOST_ROUTES) { (one(route, plan.traffic.is_sample())) }
             @if plan.routes.len() > MOST_ROUTES { p.pad.dim { "And " (count((plan.routes.len() - MOST_ROUTES) as u64)) " more routes: " code { "multilith plan" } " has them all." } }
-            @for unrecorded in &plan.unrecorded {
-                div.note { span.pill.f.warn { "not known" } div.t { code { (plain(&unrecorded.asked)) } " is not recorded yet: " (large_percent(unrecorded.share)) " of requests could be decided differently." } }
+            @for unrecorded in plan.unrecorded.iter().take(MOST_ROUTES) {
+                div.note { span.pill.f.warn { "not known" } div.t { code { (plain(&unrecorded.asked)) } " is not recorded yet: up to " (large_percent(unrecorded.share)) " of requests could be decided differently." } }
             }
         }
     }

@@ -49,9 +49,9 @@ pub use import::{
 pub use kept::Unreadable;
 pub use list::{LEAST, Listed, ListedParameter};
 pub use log_line::{LogLine, read as read_log_line};
-pub use masked::unmasked;
+pub use masked::{masked_value, may_stand_for, unmasked};
 pub use names::{route_name, unique_route_name};
-pub use report::{CallingAgent, Described, InventoryReport, LearnedEndpoint, NOT_SURE_YET, Unknown, about};
+pub use report::{CallingAgent, Described, InventoryReport, LearnedEndpoint, NOT_SURE_YET, Unknown, about, rfc3339};
 pub use sketch::Sketch;
 pub use suggest::{openapi, routes as suggested_routes, routes_file};
 pub use tree::{LearnedTotals, Tree, TreeBounds};

@@ -5,6 +5,7 @@
 
 mod figures;
 mod known;
+mod path_words;
 mod progress;
 mod recorded;
 mod ring;
@@ -19,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use figures::{EndpointFigures, LONG, now};
 pub use known::{ListRefused, MOST_KNOWN};
+pub use path_words::PathWords;
 pub use recorded::{AskedNames, RECORDED_VERSION, Recorded, RecordedRequest, RecordedUnit, RecordedValue};
 pub use ring::Answered;
 use ring::ExchangeRing;

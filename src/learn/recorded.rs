@@ -1,10 +1,12 @@
 //! Recorded requests: what a route may ask of a request, without its values. A new file is tried on them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::PathWords;
 use crate::compile::Snapshot;
 use crate::route::{ConditionKind, ConditionOn, Facts};
 
@@ -61,10 +63,11 @@ pub struct RecordedValue {
     pub hash: u64,
 }
 
-/// What a file asks about: names, and the values that its conditions take.
+/// What a file asks about: names, the values that its conditions take, and what its paths name.
 #[derive(Debug, Default, Clone)]
 pub struct AskedNames {
     names: Vec<(ConditionOn, Box<str>, Vec<ConditionKind>)>,
+    words: Arc<PathWords>,
     /// Where the names stand in [`Recorded::names`].
     number: usize,
 }
@@ -73,7 +76,11 @@ impl AskedNames {
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut names = Self::default();
+        let mut words = PathWords::default();
         for route in &snapshot.routes {
+            for template in &route.rule.paths {
+                words.add(template);
+            }
             let lists = [
                 (ConditionOn::Header, &route.rule.headers),
                 (ConditionOn::Cookie, &route.rule.cookies),
@@ -85,6 +92,7 @@ impl AskedNames {
                 }
             }
         }
+        names.words = Arc::new(words);
         names
     }
 
@@ -103,6 +111,21 @@ impl AskedNames {
                 self.add(*on, name, kind);
             }
         }
+        Arc::make_mut(&mut self.words).join(&other.words);
+    }
+
+    /// What is kept of values in paths.
+    #[must_use]
+    pub fn words(&self) -> &Arc<PathWords> {
+        &self.words
+    }
+
+    /// Everything, as [`Recorded::names`] has it.
+    pub(super) fn set(&self) -> Vec<String> {
+        let mut names = self.in_words();
+        names.extend(self.words.in_words());
+        names.sort_unstable();
+        names
     }
 
     pub(super) fn numbered(self, number: usize) -> Self {
@@ -114,7 +137,7 @@ impl AskedNames {
         self.number
     }
 
-    /// `header:x-tenant`, sorted.
+    /// Headers, cookies and query values: `header:x-tenant`, sorted.
     #[must_use]
     pub fn in_words(&self) -> Vec<String> {
         let mut names: Vec<String> = self.names().map(|(on, name)| format!("{on}:{name}")).collect();
@@ -179,13 +202,13 @@ struct Cell {
 pub struct Recorded {
     /// The layout; another number is another version.
     pub version: u32,
-    /// `on:name` of what requests were asked about, by [`RecordedRequest::names`]: other files ask about other things.
+    /// `on:name` of what requests were asked about, and `path:word` of what was kept of their paths, by [`RecordedRequest::names`]: other files ask about other things.
     pub names: Vec<Vec<String>>,
     pub requests: Vec<RecordedRequest>,
 }
 
 impl Recorded {
-    /// Whether it is known if the request had this, `header:x-tenant`.
+    /// Whether it is known if the request had this, `header:x-tenant` or `path:me`.
     #[must_use]
     pub fn was_asked(&self, request: &RecordedRequest, name: &str) -> bool {
         self.names.get(request.names).is_some_and(|names| names.iter().any(|known| known == name))
@@ -234,6 +257,11 @@ impl Reservoir {
             }
         }
         all
+    }
+
+    /// The numbers of the sets of names that requests have.
+    pub(super) fn sets(&self) -> HashSet<usize> {
+        self.cells.values().flat_map(|cell| &cell.kept).map(|request| request.names).collect()
     }
 
     /// Takes back what was kept: each counts as one that was offered.

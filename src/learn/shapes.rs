@@ -1,5 +1,6 @@
 //! The recorded requests of a running proxy: taken in by the learner's thread, kept in the store, read by `plan`.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::Learner;
 use super::recorded::{AskedNames, RECORDED_VERSION, Recorded, RecordedRequest, Reservoir};
+use super::{Learner, PathWords};
 use crate::compile::Snapshot;
 use crate::inventory::Tree;
 use crate::store::{Store, StoreError};
@@ -20,14 +21,17 @@ const WAITING: usize = 4_096;
 /// The largest recording there is, unpacked.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-/// Sets of names that requests were asked about; of more, nothing is said.
+/// Sets of names that requests were asked about, and the names in all of them. Beyond, those that no recorded request needs are
+/// forgotten; if that does not do, nothing is said of what comes.
 const MOST_SETS: usize = 1_024;
+const MOST_NAMES: usize = 200_000;
 
 #[derive(Default)]
 pub(super) struct Shapes {
     asked: ArcSwap<AskedNames>,
     asking: Mutex<Asking>,
-    waiting: Mutex<Vec<RecordedRequest>>,
+    /// Each with what is kept of its path: the file may change before it is taken in.
+    waiting: Mutex<Vec<(RecordedRequest, Arc<PathWords>)>>,
     reservoir: Mutex<Reservoir>,
 }
 
@@ -43,26 +47,53 @@ struct Asking {
 }
 
 impl Asking {
-    /// Both, with the number of their names.
-    fn all(&mut self) -> AskedNames {
+    /// Both, with the number of their names. `used`: the numbers that recorded requests have.
+    fn all(&mut self, used: impl FnOnce() -> HashSet<usize>) -> AskedNames {
         let mut all = self.file.clone();
         if let Some((planned, _)) = &self.planned {
             all.join(planned);
         }
-        let names = all.in_words();
-        let number = self.sets.iter().position(|known| *known == names).unwrap_or(self.sets.len());
-        if number == self.sets.len() && number < MOST_SETS {
-            self.sets.push(names);
-        }
+        let set = all.set();
+        let number = match self.sets.iter().position(|known| *known == set) {
+            Some(number) => number,
+            None => self.keep(set, used),
+        };
         all.numbered(number)
+    }
+
+    fn keep(&mut self, set: Vec<String>, used: impl FnOnce() -> HashSet<usize>) -> usize {
+        let fits = |sets: &[Vec<String>]| sets.iter().map(Vec::len).sum::<usize>() + set.len() <= MOST_NAMES;
+        if self.sets.len() < MOST_SETS && fits(&self.sets) {
+            self.sets.push(set);
+            return self.sets.len() - 1;
+        }
+        let used = used();
+        for (_, unused) in (0..).zip(&mut self.sets).filter(|(number, _)| !used.contains(number)) {
+            unused.clear();
+        }
+        let free = if self.sets.len() < MOST_SETS {
+            self.sets.push(Vec::new());
+            Some(self.sets.len() - 1)
+        } else {
+            self.sets.iter().position(Vec::is_empty)
+        };
+        match free {
+            Some(free) if fits(&self.sets) => {
+                self.sets[free] = set;
+                free
+            }
+            _ => usize::MAX,
+        }
     }
 }
 
 /// Says under which endpoint of a settled tree each is shown: when it was recorded, less was known of its path. The path stays as
 /// it is, since a new file may name a word in it.
-fn show(requests: &mut [RecordedRequest], tree: &Tree) {
+fn show(requests: &mut [RecordedRequest], names: &[Vec<String>], tree: &Tree) {
+    let words: Vec<PathWords> = names.iter().map(|names| PathWords::of_names(names)).collect();
     for request in requests {
-        let masked = tree.masked(&request.path);
+        let masked =
+            tree.masked(&request.path, |segment| words.get(request.names).and_then(|words| words.kept(segment)));
         request.shown = (masked != request.path).then_some(masked);
     }
 }
@@ -85,7 +116,12 @@ impl Shapes {
     pub(super) fn ask(&self, snapshot: &Snapshot) {
         let mut asking = self.asking.lock();
         asking.file = AskedNames::of(snapshot);
-        self.asked.store(Arc::new(asking.all()));
+        self.ask_all(&mut asking);
+    }
+
+    fn ask_all(&self, asking: &mut Asking) {
+        let all = asking.all(|| self.reservoir.lock().sets());
+        self.asked.store(Arc::new(all));
     }
 
     /// Ends what was asked for a planned file, when its time is over. Whether it was.
@@ -94,7 +130,7 @@ impl Shapes {
         let over = asking.planned.as_ref().is_some_and(|(_, until)| *until <= now);
         if over {
             asking.planned = None;
-            self.asked.store(Arc::new(asking.all()));
+            self.ask_all(&mut asking);
         }
         over
     }
@@ -103,8 +139,8 @@ impl Shapes {
     pub(super) fn take_in(&self, tree: &Tree) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         let mut reservoir = self.reservoir.lock();
-        for mut request in waiting {
-            request.path = tree.masked(&request.path);
+        for (mut request, words) in waiting {
+            request.path = tree.masked(&request.path, |segment| words.kept(segment));
             reservoir.add(request, fastrand::u64(..));
         }
     }
@@ -116,14 +152,16 @@ impl Learner {
         self.shapes.asked.load_full()
     }
 
-    /// Asks requests about what a planned file asks about, too, for so long. The names that are asked about from now on.
+    /// Asks requests about what a planned file asks about, too, for so long. What requests are asked about from now on: of paths,
+    /// what the file in force does not name.
     pub fn ask_for_plan(&self, planned: AskedNames, time: Duration) -> Vec<String> {
         let mut asking = self.shapes.asking.lock();
         asking.planned = Some((planned, Instant::now() + time));
-        let all = asking.all();
-        let names = all.in_words();
-        self.shapes.asked.store(Arc::new(all));
-        names
+        self.shapes.ask_all(&mut asking);
+        let (all, file) = (self.asked(), asking.file.set());
+        let conditions = all.in_words();
+        let new = |name: &String| file.binary_search(name).is_err() && !conditions.contains(name);
+        conditions.iter().cloned().chain(all.set().into_iter().filter(new)).collect()
     }
 
     /// Ends that before its time, and keeps what was recorded.
@@ -131,19 +169,18 @@ impl Learner {
         {
             let mut asking = self.shapes.asking.lock();
             asking.planned = None;
-            let all = asking.all();
-            self.shapes.asked.store(Arc::new(all));
+            self.shapes.ask_all(&mut asking);
         }
         self.shapes.take_in(&self.learned.lock().tree);
         self.save_shapes();
     }
 
-    /// Takes a recorded request; never waits.
-    pub fn record(&self, request: RecordedRequest) {
+    /// Takes a recorded request; never waits. `words`: what its path is asked about.
+    pub fn record(&self, request: RecordedRequest, words: Arc<PathWords>) {
         if let Some(mut waiting) = self.shapes.waiting.try_lock()
             && waiting.len() < WAITING
         {
-            waiting.push(request);
+            waiting.push((request, words));
         }
     }
 
@@ -153,7 +190,7 @@ impl Learner {
         let mut requests = self.shapes.reservoir.lock().all();
         let mut tree = self.learned.lock().tree.clone();
         tree.settle_for_display();
-        show(&mut requests, &tree);
+        show(&mut requests, &names, &tree);
         Recorded { version: RECORDED_VERSION, names, requests }
     }
 
@@ -271,13 +308,13 @@ mod tests {
                 };
                 tree.add(&seen);
             }
-            requests.push(request(tree.masked(&path)));
+            requests.push(request(tree.masked(&path, |_| None)));
         }
         requests.push(request("/other".to_owned()));
         assert_eq!(requests[7].path, "/names/hana");
         tree.settle_for_display();
-        show(&mut requests, &tree);
-        let shown: std::collections::HashSet<_> =
+        show(&mut requests, &[Vec::new()], &tree);
+        let shown: HashSet<_> =
             requests.iter().map(|request| request.shown.as_deref().unwrap_or(&request.path)).collect();
         assert_eq!(shown, ["/names/example", "/example"].into(), "each");
         assert_eq!(requests[7].path, "/names/hana");
@@ -292,15 +329,25 @@ mod tests {
             let compiled = crate::compile::compile(&text, "routes.toml", &|_| None);
             AskedNames::of(&compiled.snapshot.expect("a good file"))
         };
+        let none = HashSet::new;
         let mut asking = Asking { file: asked("x-a"), ..Asking::default() };
-        assert_eq!(asking.all().number(), 0);
+        assert_eq!(asking.all(none).number(), 0);
         asking.planned = Some((asked("x-b"), Instant::now()));
-        assert_eq!(
-            (asking.all().number(), asking.all().in_words()),
-            (1, vec!["header:x-a".to_owned(), "header:x-b".to_owned()])
-        );
+        let all = asking.all(none);
+        assert_eq!((all.number(), all.set()), (1, ["header:x-a", "header:x-b", "path:a"].map(str::to_owned).to_vec()));
         asking.planned = None;
-        assert_eq!(asking.all().number(), 0, "a set that was asked about before has its number");
+        assert_eq!(asking.all(none).number(), 0, "a set that was asked about before has its number");
         assert_eq!(asking.sets.len(), 2);
+    }
+
+    #[test]
+    fn sets_that_no_recorded_request_needs_make_room() {
+        let mut asking = Asking { sets: vec![vec![String::new(); MOST_NAMES / 2]; 2], ..Asking::default() };
+        assert_eq!(asking.keep(vec!["path:a".to_owned()], || [1].into()), 2);
+        assert_eq!(asking.sets.iter().map(Vec::len).collect::<Vec<_>>(), [0, MOST_NAMES / 2, 1]);
+        let full = asking.keep(vec![String::new(); MOST_NAMES], || [1, 2].into());
+        assert!(asking.sets.get(full).is_none(), "of what has no room nothing is said");
+        asking.sets = vec![vec![String::new()]; MOST_SETS];
+        assert_eq!(asking.keep(vec!["path:b".to_owned()], || (1..MOST_SETS).collect()), 0);
     }
 }

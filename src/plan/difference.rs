@@ -17,6 +17,10 @@ pub struct PlanFlag {
     pub message: String,
 }
 
+/// The codes that a danger may have.
+pub const DANGERS: [&str; 6] =
+    ["leaves-net", "no-longer-matched", "sticky-changes", "too-big-a-step", "writes-move", "writes-split"];
+
 /// The dial in force of a route of the old file; `None`: the file's own.
 pub type DialInForce<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
 

@@ -6,11 +6,12 @@ mod next;
 mod replay;
 mod split;
 mod try_out;
+mod unrecorded;
 
-pub use difference::{DialInForce, PlanFlag};
+pub use difference::{DANGERS, DialInForce, PlanFlag};
 pub use endpoints::find_routes;
 pub use next::{NextStep, StandingRoute, what_next};
 pub use try_out::{
-    MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes, Unrecorded,
-    plan,
+    MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes, plan,
 };
+pub use unrecorded::Unrecorded;

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::difference::{DialInForce, Difference, PlanFlag, differences};
 use super::replay::{NamedValues, Place, Replay, is_safe};
 use super::split::writes_split;
+use super::unrecorded::{Files, Unrecorded, ratio, unrecorded};
 use crate::compile::Snapshot;
 use crate::inventory::unmasked;
-use crate::learn::{AskedNames, Recorded, RecordedRequest};
-use crate::route::{ConditionKind, ConditionOn};
+use crate::learn::{Recorded, RecordedRequest};
 
 /// What would change; `plan --json` and `POST /api/v1/plan` give it.
 #[derive(Debug, Clone, Serialize)]
@@ -108,14 +108,6 @@ pub struct PlanSummary {
     pub dangers: usize,
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub struct Unrecorded {
-    /// `header:x-tenant`.
-    pub asked: String,
-    /// Of all requests, 0.0 to 1.0: those that it could decide differently.
-    pub share: f64,
-}
-
 /// Tries `new` on what was recorded under `old`.
 #[must_use]
 pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &Recorded) -> PlanReport {
@@ -123,7 +115,6 @@ pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &R
     let mut clients = (HashSet::new(), HashSet::new());
     let mut totals = (0_u64, 0_u64, 0_u64);
     let named = NamedValues::of(new);
-    let later = Later::of(new, recorded);
     for (number, request) in (0_u64..).zip(&recorded.requests) {
         let Some(replay) = Replay::of(request, &named) else { continue };
         let (before, after) = (replay.place(old, dials, number), replay.place(new, &|_| None, number));
@@ -162,7 +153,7 @@ pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &R
         &sums,
         totals,
         (clients.0.len(), clients.1.len()),
-        later.shares(recorded, new, &named, totals.0),
+        unrecorded(&Files { old, dials, new, named: &named }, recorded, totals.0),
         &named,
     )
 }
@@ -227,11 +218,6 @@ fn report(
     }
 }
 
-/// What is recorded names words of the routes and endpoints that were known then; another word is masked, so a route that takes
-/// one word out of a parameter is not seen.
-const UNSEEN: &str = "no recorded request takes it: what it does is not verified; a word that no route or endpoint named is \
-                      recorded as a value of a parameter, so requests for such a word cannot be told from the others";
-
 fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag> {
     let mut flags = difference.flags.clone();
     let mut flag = |code, danger, message| flags.push(PlanFlag { code, danger, message });
@@ -254,7 +240,7 @@ fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag>
         flag("sticky-changes", true, text);
     }
     if any_traffic && difference.change != "removed" && sum.requests() == 0 {
-        flag("unseen", false, UNSEEN.to_owned());
+        flag("unseen", false, "it takes no recorded request: what it does is not verified".to_owned());
     }
     flags
 }
@@ -329,72 +315,4 @@ impl Sum {
         endpoints.sort_by(|one, other| other.requests.cmp(&one.requests).then_with(|| one.path.cmp(&other.path)));
         endpoints
     }
-}
-
-/// What the new file asks about and some recorded requests were not asked.
-struct Later(Vec<(ConditionOn, String)>);
-
-impl Later {
-    fn of(new: &Snapshot, recorded: &Recorded) -> Self {
-        let names = AskedNames::of(new);
-        let unknown = names.names().filter(|(on, name)| {
-            let name = format!("{on}:{name}");
-            recorded.requests.is_empty() || recorded.requests.iter().any(|request| !recorded.was_asked(request, &name))
-        });
-        Self(unknown.map(|(on, name)| (on, name.to_owned())).collect())
-    }
-
-    /// The share of requests that another value would send to another route.
-    fn shares(&self, recorded: &Recorded, new: &Snapshot, named: &NamedValues, requests: u64) -> Vec<Unrecorded> {
-        let mut shares = Vec::new();
-        for (on, name) in &self.0 {
-            let values = values_of(new, *on, name);
-            let asked = format!("{on}:{name}");
-            let mut differs = 0;
-            for request in recorded.requests.iter().filter(|request| !recorded.was_asked(request, &asked)) {
-                let Some(without) = Replay::of(request, named) else { continue };
-                let place = without.place(new, &|_| None, 0).route;
-                let other = values.iter().any(|value| {
-                    let mut with = request.clone();
-                    with.asked.push(crate::learn::RecordedValue {
-                        on: on.to_string(),
-                        name: name.clone(),
-                        text: Some(value.clone()),
-                        hash: 0,
-                    });
-                    Replay::of(&with, named).is_some_and(|with| with.place(new, &|_| None, 0).route != place)
-                });
-                differs += if other { u64::from(request.weight) } else { 0 };
-            }
-            if differs > 0 || requests == 0 {
-                shares.push(Unrecorded { asked, share: ratio(differs, requests) });
-            }
-        }
-        shares
-    }
-}
-
-/// Values that conditions on this name take; a regular expression is tried by what it may begin with.
-fn values_of(snapshot: &Snapshot, on: ConditionOn, name: &str) -> Vec<String> {
-    let mut values = vec!["any".to_owned()];
-    for route in &snapshot.routes {
-        let conditions = match on {
-            ConditionOn::Header => &route.rule.headers,
-            ConditionOn::Cookie => &route.rule.cookies,
-            ConditionOn::Query => &route.rule.query,
-        };
-        for condition in conditions.iter().filter(|condition| *condition.name == *name) {
-            if let ConditionKind::Equal(text) = &condition.kind {
-                values.push(text.to_string());
-            }
-        }
-    }
-    values.sort_unstable();
-    values.dedup();
-    values
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

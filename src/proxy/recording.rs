@@ -1,5 +1,7 @@
 //! Records a request for `plan`, without its values: now and then, behind its end.
 
+use std::sync::Arc;
+
 use super::Steps;
 use super::exchange::Exchange;
 use super::request::{announced_method, facts};
@@ -22,7 +24,7 @@ pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
         hash: xxhash_rust::xxh3::xxh3_64(&unit.value),
     });
     let asked = steps.app.learner.asked();
-    steps.app.learner.record(RecordedRequest {
+    let request = RecordedRequest {
         minute: now(),
         method: facts.method.to_string(),
         host: facts.host.to_ascii_lowercase(),
@@ -32,5 +34,6 @@ pub fn record(steps: &Steps, exchange: &Exchange, weight: u32) {
         names: asked.number(),
         unit,
         weight,
-    });
+    };
+    steps.app.learner.record(request, Arc::clone(asked.words()));
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Edge, Origin, eventually};
+use crate::harness::{Client, Edge, Origin, eventually};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const CLIENTS: u32 = 500;
@@ -258,6 +258,60 @@ fn plan_learn_records_what_the_new_file_asks_about() {
     let output =
         run(&["plan", &path(&new), "-c", &path(edge.path()), "--admin", "http://127.0.0.1:9", "--learn", "1s"]);
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_word_beside_a_parameter_is_said_not_to_be_recorded_until_it_was_learned() {
+    let (edge, _origins) = shop();
+    traffic(&edge);
+    let ask_latest = |client: &mut Client, number: u32| {
+        let path = if number.is_multiple_of(2) { "/orders/latest" } else { "/orders/oldest" };
+        client.request("GET", path, &[&format!("X-User: u{number}")]);
+    };
+    let mut client = edge.client();
+    for number in 0..CLIENTS {
+        ask_latest(&mut client, number);
+    }
+    let more = "[routes.latest]\npath = \"/orders/latest\"\nservice = \"orders\"\nstage = \"migrated\"\n\
+                [routes.other]\npath = \"/orders/{id}/order-{number}\"\nservice = \"orders\"\nstage = \"migrated\"\n";
+    let text = edge.text(&routes("5%", more));
+    let plan = eventually("the recording", || {
+        let (_, answer) = plan(&edge, &text);
+        let all = answer["plan"]["traffic"]["requests"].as_u64() >= Some(u64::from(CLIENTS) * 13 / 5);
+        all.then(|| answer["plan"].clone())
+    });
+    // Both words are recorded as values: which of them it was is not known.
+    assert_eq!(plan["unrecorded"][0]["asked"], "path:/orders/latest", "{plan:#}");
+    let share = plan["unrecorded"][0]["share"].as_f64().expect("a share");
+    assert!((0.2..0.5).contains(&share), "{plan:#}");
+    assert_eq!(plan["unrecorded"][1], Value::Null, "nobody asked for the other");
+
+    let new = edge.path().with_file_name("new.toml");
+    fs::write(&new, &text).expect("the folder takes a file");
+    let path = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let admin = format!("http://{}", edge.admin_address());
+    let ended = AtomicBool::new(false);
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = edge.client();
+            for number in (0..).take_while(|_| !ended.load(Relaxed)) {
+                ask_latest(&mut client, number);
+            }
+        });
+        let output =
+            run(&["plan", &path(&new), "-c", &path(edge.path()), "--admin", &admin, "--learn", "1s", "--json"]);
+        ended.store(true, Relaxed);
+        output
+    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the proxy records for 1 s: path:latest, path:order-{}\n"), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let routes = report["routes"].as_array().expect("a list");
+    let latest = routes.iter().find(|route| route["name"] == "latest").expect("it is there");
+    assert_eq!(latest["endpoints"][0]["path"], "/orders/latest", "{report:#}");
+    assert!(latest["endpoints"][0]["requests"].as_u64() > Some(0), "{report:#}");
+    assert!(!latest["flags"].to_string().contains("unseen"), "{latest:#}");
+    assert!(!output.stdout.windows(6).any(|word| word == b"oldest"), "what no file names is not recorded");
 }
 
 fn learn(edge: &Edge, text: &str, seconds: u32) -> (u16, Value) {

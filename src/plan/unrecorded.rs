@@ -1,0 +1,219 @@
+//! What a new file asks about, and recorded requests were not asked: conditions, and words of paths.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::difference::DialInForce;
+use super::replay::{NamedValues, Replay};
+use crate::compile::Snapshot;
+use crate::inventory::may_stand_for;
+use crate::learn::{AskedNames, PathWords, Recorded, RecordedRequest, RecordedValue};
+use crate::route::{ConditionKind, ConditionOn, Segment, Template};
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Unrecorded {
+    /// `header:x-tenant`; of a path that has a word which was not asked about, `path:/users/me`.
+    pub asked: String,
+    /// Of all requests, 0.0 to 1.0: those that it could decide differently.
+    pub share: f64,
+}
+
+/// The file in force and the new one.
+pub(super) struct Files<'a> {
+    pub old: &'a Snapshot,
+    pub dials: DialInForce<'a>,
+    pub new: &'a Snapshot,
+    pub named: &'a NamedValues,
+}
+
+/// Those that most requests hang on come first, conditions before paths. Without recorded requests everything is unrecorded that
+/// the new file asks about.
+pub(super) fn unrecorded(files: &Files<'_>, recorded: &Recorded, requests: u64) -> Vec<Unrecorded> {
+    let mut all = conditions(files, recorded, requests);
+    let mut paths = paths(files, recorded, requests);
+    paths.sort_by(|one, other| other.share.total_cmp(&one.share));
+    all.append(&mut paths);
+    all
+}
+
+impl Files<'_> {
+    /// Where a request is and will be: the route, and whether it is moved.
+    fn places(&self, request: &RecordedRequest) -> Option<[(Option<&str>, bool); 2]> {
+        let replay = Replay::of(request, self.named)?;
+        let (before, after) = (replay.place(self.old, self.dials, 0), replay.place(self.new, &|_| None, 0));
+        Some([(before.route, before.moved), (after.route, after.moved)])
+    }
+
+    /// Whether the plan says something else of the request if it is this one. What the new file leaves as it is does not matter.
+    fn differs(&self, places: &[(Option<&str>, bool); 2], other: &RecordedRequest) -> bool {
+        let Some(others) = self.places(other) else { return false };
+        others != *places && (others[0] != others[1] || places[0] != places[1])
+    }
+}
+
+/// The share of requests that another value of a header, a cookie or the query would send elsewhere.
+fn conditions(files: &Files<'_>, recorded: &Recorded, requests: u64) -> Vec<Unrecorded> {
+    let mut shares = Vec::new();
+    for (on, name) in AskedNames::of(files.new).names() {
+        let asked = format!("{on}:{name}");
+        let values = values_of(files.new, on, name);
+        let mut differing = 0;
+        for request in recorded.requests.iter().filter(|request| !recorded.was_asked(request, &asked)) {
+            let Some(places) = files.places(request) else { continue };
+            let other = values.iter().any(|value| {
+                let mut with = request.clone();
+                with.asked.push(RecordedValue {
+                    on: on.to_string(),
+                    name: name.to_owned(),
+                    text: Some(value.clone()),
+                    hash: 0,
+                });
+                files.differs(&places, &with)
+            });
+            differing += if other { u64::from(request.weight) } else { 0 };
+        }
+        if differing > 0 || requests == 0 {
+            shares.push(Unrecorded { asked, share: ratio(differing, requests) });
+        }
+    }
+    shares
+}
+
+/// Values that conditions on this name take; a regular expression is tried by what it may begin with.
+fn values_of(snapshot: &Snapshot, on: ConditionOn, name: &str) -> Vec<String> {
+    let mut values = vec!["any".to_owned()];
+    for route in &snapshot.routes {
+        let conditions = match on {
+            ConditionOn::Header => &route.rule.headers,
+            ConditionOn::Cookie => &route.rule.cookies,
+            ConditionOn::Query => &route.rule.query,
+        };
+        for condition in conditions.iter().filter(|condition| *condition.name == *name) {
+            if let ConditionKind::Equal(text) = &condition.kind {
+                values.push(text.to_string());
+            }
+        }
+    }
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+/// The share of requests whose path may have been one of a template, and is not known to be: the word was replaced as a value is.
+fn paths(files: &Files<'_>, recorded: &Recorded, requests: u64) -> Vec<Unrecorded> {
+    let mut by_path: HashMap<(usize, &str), Vec<&RecordedRequest>> = HashMap::new();
+    for request in &recorded.requests {
+        by_path.entry((request.names, &request.path)).or_default().push(request);
+    }
+    let asked: Vec<HashSet<&str>> =
+        recorded.names.iter().map(|names| names.iter().map(String::as_str).collect()).collect();
+    let was_asked = |set: usize, name: &str| asked.get(set).is_some_and(|names| names.contains(name));
+    let templates: BTreeMap<&str, &Template> = files
+        .new
+        .routes
+        .iter()
+        .flat_map(|route| &route.rule.paths)
+        .map(|template| (template.as_str(), template))
+        .collect();
+    let mut shares = Vec::new();
+    for (text, template) in templates {
+        let names: Vec<Option<String>> = template.segments().iter().map(PathWords::name_of).collect();
+        // The last one: of requests about which nothing is known.
+        let is_open: Vec<bool> =
+            (0..=asked.len()).map(|set| names.iter().flatten().any(|name| !was_asked(set, name))).collect();
+        let mut differing = 0;
+        for ((set, path), requests) in &by_path {
+            if !is_open[(*set).min(asked.len())] {
+                continue;
+            }
+            let unasked = |at: usize| names[at].as_ref().is_some_and(|name| !was_asked(*set, name));
+            let Some(other) = may_have_been(template, path, unasked) else { continue };
+            for request in requests {
+                let with = RecordedRequest { path: other.clone(), ..(*request).clone() };
+                if files.places(request).is_some_and(|places| files.differs(&places, &with)) {
+                    differing += u64::from(request.weight);
+                }
+            }
+        }
+        if differing > 0 {
+            shares.push(Unrecorded { asked: format!("path:{text}"), share: ratio(differing, requests) });
+        }
+    }
+    shares
+}
+
+/// A path that the template takes, and that was recorded as this one if a word of it, or what stands around a parameter, was
+/// replaced.
+fn may_have_been(template: &Template, path: &str, unasked: impl Fn(usize) -> bool) -> Option<String> {
+    let mut parts = path.trim_start_matches('/').split('/');
+    let mut other = String::with_capacity(path.len() + 16);
+    let mut replaced = false;
+    for (at, segment) in template.segments().iter().enumerate() {
+        if let Segment::Rest(_) = segment {
+            for part in parts {
+                other.push('/');
+                other.push_str(part);
+            }
+            return replaced.then_some(other);
+        }
+        let part = parts.next()?;
+        other.push('/');
+        if fits(segment, part) {
+            other.push_str(part);
+            continue;
+        }
+        let texts: Vec<Cow<'_, str>> = match segment {
+            Segment::Literal(word) => vec![Cow::Borrowed(&**word)],
+            Segment::Parameter(around) => ["42", "example", "a1b2c3d4e5"]
+                .map(|value| Cow::Owned(format!("{}{value}{}", around.prefix, around.suffix)))
+                .to_vec(),
+            Segment::Rest(_) => Vec::new(),
+        };
+        other.push_str(texts.iter().find(|text| unasked(at) && may_stand_for(part, text))?);
+        replaced = true;
+    }
+    (replaced && parts.next().is_none()).then_some(other)
+}
+
+fn fits(segment: &Segment, part: &str) -> bool {
+    match segment {
+        Segment::Literal(word) => part.eq_ignore_ascii_case(word),
+        Segment::Parameter(parameter) => {
+            let (prefix, suffix) = (&*parameter.prefix, &*parameter.suffix);
+            part.len() > prefix.len() + suffix.len() && part.starts_with(prefix) && part.ends_with(suffix)
+        }
+        Segment::Rest(_) => true,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_have_been_a_word_of_its_kind() {
+        for (template, path, other) in [
+            ("/users/me", "/users/example", Some("/users/me")),
+            ("/users/me", "/users/42", None),
+            ("/users/me", "/users/me", None),
+            ("/pages/404", "/pages/42", Some("/pages/404")),
+            ("/pages/404.html", "/pages/42.html", Some("/pages/404.html")),
+            ("/me/{*rest}", "/example/42/x", Some("/me/42/x")),
+            ("/{id}/me", "/42/example", Some("/42/me")),
+            ("/orders/order-{id}", "/orders/a1b2c3d4e5", Some("/orders/order-a1b2c3d4e5")),
+            ("/users/me", "/users/example/more", None),
+        ] {
+            let template = Template::parse(template).expect("a template");
+            let found = may_have_been(&template, path, |_| true);
+            assert_eq!(found.as_deref(), other, "{template} {path}");
+            assert_eq!(may_have_been(&template, path, |_| false), None);
+        }
+    }
+}
