@@ -60,8 +60,8 @@ fn target(args: &LogsArgs) -> String {
 
 /// Columns first, then what only some lines have, last the id by which the request is found in other logs.
 fn describe(event: &Value, user_agent: bool) -> String {
-    let text = |key: &str| tame(event[key].as_str().unwrap_or("-"));
-    let query = event["url.query"].as_str().map_or_else(String::new, |query| format!("?{}", tame(query)));
+    let text = |key: &str| term::one_line(event[key].as_str().unwrap_or("-"));
+    let query = event["url.query"].as_str().map_or_else(String::new, |query| format!("?{}", term::one_line(query)));
     let mut line = format!(
         "{} {:>3} {:>9} {:<6} {}{query} client={} route={} side={} reason={} upstream={}",
         text("timestamp"),
@@ -99,14 +99,6 @@ fn status(event: &Value) -> String {
         (None, Some(status)) => status.to_string(),
         (None, None) => "-".to_owned(),
     }
-}
-
-/// A client's text must not control the reader's terminal.
-fn tame(text: &str) -> String {
-    let turns = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .map(|character| if character.is_control() || turns(character) { '\u{fffd}' } else { character })
-        .collect()
 }
 
 fn milliseconds(seconds: &Value) -> String {

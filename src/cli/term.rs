@@ -29,6 +29,14 @@ pub fn fail(message: &str, help: Option<&str>) {
     }
 }
 
+/// A text of a stranger, which must not control the reader's terminal.
+pub fn one_line(text: &str) -> String {
+    let turns = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|character| if character.is_control() || turns(character) { '\u{fffd}' } else { character })
+        .collect()
+}
+
 /// Columns of the terminal; `COLUMNS` says otherwise, and without either there are 100.
 pub fn width() -> usize {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());

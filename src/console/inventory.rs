@@ -13,6 +13,8 @@ use crate::plan::NextStep;
 
 /// Proposals that are shown.
 const MOST_STEPS: usize = 6;
+/// What the clients of one endpoint call themselves; the JSON has all.
+const MOST_AGENTS: usize = 3;
 /// Endpoints on one page.
 const PAGE: usize = 200;
 
@@ -36,8 +38,8 @@ pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
             @if report.endpoints.is_empty() { (empty(report.requests)) } @else if found.is_empty() { p.pad.dim { "No endpoint is like that." } } @else {
                 table.w {
                     thead { tr {
-                        th scope="col" { "Endpoint" } th scope="col" { "Route" } th.r scope="col" { "Requests" } th scope="col" { "Share, and by whom" }
-                        th.r scope="col" { "Errors" } th.r scope="col" { "p99" } th scope="col" { "How we know" } th scope="col" { "Last asked" }
+                        th scope="col" { "Endpoint" } th scope="col" { "Route" } th.r scope="col" { "Requests" } th scope="col" { "Share, and who answers" }
+                        th.r scope="col" { "Errors" } th.r scope="col" { "p99" } th scope="col" { "How we know" } th scope="col" { "Last asked, by whom" }
                     } }
                     tbody #rows data-live { @for endpoint in found.iter().take(PAGE) { (row(frame, endpoint, most)) } }
                 }
@@ -159,7 +161,11 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
                 (plain(&known.join(", ")))
                 @if guessed { " " (frame.act("Not a parameter", "link sm", &format!("do=rule&key=literal&field={}", percent_encoded(&endpoint.path)))) }
             }
-            td.dim.nw data-l="Last asked" { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| ago(at, jiff::Timestamp::now()))) }
+            td.dim data-l="Last asked" {
+                span.nw { (endpoint.last_seen.as_deref().map_or_else(String::new, |at| ago(at, jiff::Timestamp::now()))) }
+                @if endpoint.callers > 0 { ", " (about(endpoint.callers, count(endpoint.callers))) @if endpoint.callers == 1 { " client" } @else { " clients" } }
+                @if !endpoint.agents.is_empty() { ": " (plain(&endpoint.asked_by(MOST_AGENTS))) }
+            }
         }
     }
 }

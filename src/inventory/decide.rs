@@ -73,16 +73,24 @@ pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> 
     let mut sum = facts.sum(tree.node(at), depth);
     match strictness {
         Strictness::Forced => sum = sum.max(1.0),
-        Strictness::Sure if facts.exchanges < SURE_EXCHANGES || sum.abs() < SURE_SUM => return Vec::new(),
+        Strictness::Sure if facts.exchanges < SURE_EXCHANGES => return Vec::new(),
+        Strictness::Sure if sum.abs() < SURE_SUM => sum = 0.0,
         _ => {}
     }
-    if sum <= 0.0 {
+    // Where a parameter is given, words are its values, however they look: all but those that stand out, which are left when that was
+    // decided.
+    let is_of_given = |word: &NodeId| !tree.node(at).open && tree.has_given(at, tree.split(at, *word).1);
+    let of_given: Vec<NodeId> = candidates.iter().map(|word| word.id).filter(is_of_given).collect();
+    if sum <= 0.0 && of_given.is_empty() {
         return Vec::new();
     }
     let enough = if strictness == Strictness::Forced && depth == 0 { ENOUGH_AT_ONCE } else { ENOUGH };
     let methods = Methods::of(tree, at, &candidates);
     let values: Vec<&Candidate<'_>> =
         candidates.iter().filter(|word| !facts.stands_out(word, &methods, enough)).collect();
+    if !of_given.is_empty() {
+        return values.iter().map(|word| word.id).filter(|word| sum > 0.0 || of_given.contains(word)).collect();
+    }
     let carried: u32 = values.iter().map(|word| word.node.seen).sum();
     if f64::from(carried) < PURPOSE * f64::from(facts.exchanges + facts.sure) && !facts.is_rest_of_sure() {
         return Vec::new();

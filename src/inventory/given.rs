@@ -5,8 +5,9 @@ use super::tree::{ROOT, Tree};
 
 impl Tree {
     /// Fixes the words of a template that a person or a routes file names: they are never merged and never forgotten.
-    /// A `{name}` makes its place one of values; a final `{*rest}` is left open, except where `rest` says that
-    /// everything below is one endpoint.
+    /// A `{name}` makes its place one of values, a final `{*rest}` is left open. A route that takes `/users/{id}` does not say that
+    /// there is no `/users/me`: words that stand out among its values stay words, except where `rest` says that the place has
+    /// none, and that everything below a `{*rest}` is one endpoint.
     /// No more is taken once half of the nodes or of the bytes are in use: a file of a hundred thousand routes leaves room to
     /// learn. Whether this one was.
     pub fn give(&mut self, template: &str, rest: bool) -> bool {
@@ -35,7 +36,7 @@ impl Tree {
                 None => self.make(at, role, format, 0),
             };
             self.nodes[child as usize].fixed = true;
-            if role == SegmentRole::Parameter {
+            if role == SegmentRole::Parameter && rest {
                 // Only now: the words are read as at a place that a parameter is given for.
                 let words: Vec<NodeId> = self
                     .node(at)
@@ -53,6 +54,11 @@ impl Tree {
             at = child;
         }
         true
+    }
+
+    /// Whether a parameter with this format is given below the node.
+    pub(super) fn has_given(&self, at: NodeId, format: &str) -> bool {
+        self.child(at, SegmentRole::Parameter, format).is_some_and(|child| self.node(child).fixed)
     }
 
     /// Forgets what was given, before another file is: what was counted stays.
@@ -89,6 +95,32 @@ mod tests {
             monolith: true,
             ..Observation::default()
         }
+    }
+
+    #[test]
+    fn a_word_that_stands_out_beside_a_given_parameter_is_an_endpoint_of_its_own() {
+        let paths = |rest: bool| {
+            let mut tree = Tree::default();
+            tree.give("/users/{id}", rest);
+            tree.give("/reports/{name}.json", rest);
+            for client in 0..40 {
+                tree.add(&seen("/users/me", client));
+                tree.add(&seen(&format!("/users/{client}"), client));
+                let name = ["anna", "bert", "carla", "dora"][client as usize % 4];
+                tree.add(&seen(&format!("/users/{name}"), client));
+                // One that is answered with what proves no path.
+                tree.add(&Observation { status: 302, ..seen(&format!("/users/gone-{client}"), client) });
+                tree.add(&seen("/reports/sales.json", client));
+                tree.add(&seen("/reports/overview", client));
+            }
+            assert_eq!(tree.masked("/users/anna", |_| None), "/users/example", "a value, as far as is known");
+            assert_eq!(tree.totals.unknown, 0, "a given parameter takes what nothing is known of");
+            tree.settle_for_display();
+            tree.endpoints(1).iter().map(|listed| listed.path.clone()).collect::<std::collections::BTreeSet<_>>()
+        };
+        let expected = ["/reports/overview", "/reports/{}.json", "/users/me", "/users/{}"];
+        assert_eq!(paths(false).iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        assert!(!paths(true).contains("/users/me"), "a person has said that it is none");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Reads one line of an access log: common, combined, or JSON as nginx, Caddy, Traefik and multilith itself write it.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde_json::Value;
 
 /// What the inventory takes from a line.
@@ -26,8 +28,7 @@ pub fn read(line: &str) -> Option<LogLine> {
 
 /// `client ident user [time] "METHOD target HTTP/1.1" status bytes …`, as NCSA httpd introduced it.
 fn combined(line: &str) -> Option<LogLine> {
-    let client = line.split(' ').next()?;
-    let (_, behind) = line.split_once(" [")?;
+    let (who, behind) = line.split_once(" [")?;
     let (time, behind) = behind.split_once(']')?;
     let request = behind.trim_start().strip_prefix('"')?;
     let end = closing_quote(request)?;
@@ -38,11 +39,26 @@ fn combined(line: &str) -> Option<LogLine> {
         method: method.to_owned(),
         path: path.to_owned(),
         status,
-        client: client.to_owned(),
+        client: client(who)?,
         minute: common_time(time).unwrap_or(0),
         micros: None,
         agent: agent(behind).unwrap_or("").to_owned(),
     })
+}
+
+/// The first of `client ident user`. Apache's `vhost_combined` has the virtual host and its port in front, other programs the
+/// proxies that the request came through.
+fn client(who: &str) -> Option<String> {
+    let mut words = who.split_ascii_whitespace().map(|word| word.trim_end_matches(','));
+    let (first, second) = (words.next()?, words.next().unwrap_or(""));
+    let has_port = first.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let is_host = first.parse::<IpAddr>().is_err() && has_port;
+    Some(address(if is_host && second != "-" { second } else { first }))
+}
+
+/// Without the port, by which each connection would be a client of its own.
+fn address(client: &str) -> String {
+    client.parse::<SocketAddr>().map_or_else(|_| client.to_owned(), |address| address.ip().to_string())
 }
 
 /// The second quoted text behind the status: the first is the referer.
@@ -89,7 +105,15 @@ fn minute(second: i64) -> Option<u32> {
 }
 
 /// Names by which programs write the same thing; a dot goes into an object where there is no such key.
-const METHOD: &[&str] = &["http.request.method", "request_method", "request.method", "RequestMethod", "method", "verb"];
+const METHOD: &[&str] = &[
+    "http.request.method",
+    "request_method",
+    "request.method",
+    "RequestMethod",
+    "method",
+    "verb",
+    "httpRequest.requestMethod",
+];
 const PATH: &[&str] = &[
     "url.path",
     "request_uri",
@@ -109,6 +133,7 @@ const STATUS: &[&str] = &[
     "DownstreamStatus",
     "response.status",
     "code",
+    "httpRequest.status",
 ];
 const CLIENT: &[&str] = &[
     "client.address",
@@ -122,6 +147,7 @@ const CLIENT: &[&str] = &[
     "ip",
     "client",
     "remote_host",
+    "httpRequest.remoteIp",
 ];
 const TIME: &[&str] = &["timestamp", "@timestamp", "time", "ts", "time_iso8601", "StartUTC", "time_local", "msec"];
 const AGENT: &[&str] = &[
@@ -132,9 +158,10 @@ const AGENT: &[&str] = &[
     "userAgent",
     "request.headers.User-Agent",
     "agent",
+    "httpRequest.userAgent",
 ];
-/// In seconds.
-const SECONDS: &[&str] = &["request_time", "duration_seconds", "http.server.request.duration"];
+/// In seconds, `0.043` or `"0.043s"`.
+const SECONDS: &[&str] = &["request_time", "duration_seconds", "http.server.request.duration", "httpRequest.latency"];
 
 fn json(line: &str) -> Option<LogLine> {
     let value: Value = serde_json::from_str(line).ok()?;
@@ -144,12 +171,13 @@ fn json(line: &str) -> Option<LogLine> {
     let status = field(&value, STATUS)?;
     let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
     let client = field(&value, CLIENT).and_then(Value::as_str).unwrap_or("-");
-    let seconds = field(&value, SECONDS).and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
+    let seconds = field(&value, SECONDS)
+        .and_then(|value| value.as_f64().or_else(|| value.as_str()?.trim_end_matches('s').parse().ok()));
     valid(LogLine {
         method: method.to_owned(),
         path: path.to_owned(),
         status: u16::try_from(status).ok()?,
-        client: client.to_owned(),
+        client: address(client),
         minute: field(&value, TIME).and_then(time).unwrap_or(0),
         micros: seconds.filter(|seconds| (0.0..4_000.0).contains(seconds)).map(|seconds| (seconds * 1e6) as u32),
         agent: field(&value, AGENT)
@@ -228,6 +256,32 @@ mod tests {
                 "/d",
                 500,
                 "::1",
+                0,
+            ),
+            (
+                r#"www.example.com:443 10.0.0.7 - - [10/Oct/2000:20:55:36 +0000] "GET /e HTTP/1.1" 200 5"#,
+                "GET",
+                "/e",
+                200,
+                "10.0.0.7",
+                16_186_855,
+            ),
+            (
+                r#"10.0.0.7, 10.9.9.9 - John Smith [10/Oct/2000:20:55:36 +0000] "GET /f HTTP/1.1" 200 5"#,
+                "GET",
+                "/f",
+                200,
+                "10.0.0.7",
+                16_186_855,
+            ),
+            (r#"::1 - - [10/Oct/2000:20:55:36 +0000] "GET /g HTTP/1.1" 200 5"#, "GET", "/g", 200, "::1", 16_186_855),
+            (r#"{"method":"GET","path":"/h","status":200,"ip":"[::1]:4711"}"#, "GET", "/h", 200, "::1", 0),
+            (
+                r#"{"httpRequest":{"requestMethod":"GET","requestUrl":"https://a/i?b","status":200,"remoteIp":"10.0.0.7:80","latency":"0.25s"}}"#,
+                "GET",
+                "/i",
+                200,
+                "10.0.0.7",
                 0,
             ),
         ] {

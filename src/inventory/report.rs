@@ -97,6 +97,18 @@ pub struct Described {
     pub shapes: Vec<String>,
 }
 
+impl LearnedEndpoint {
+    /// The most frequent of what the clients call themselves: `curl/8.5.0, okhttp/4.9.3 and 2 more`. Empty: nothing is known.
+    #[must_use]
+    pub fn asked_by(&self, most: usize) -> String {
+        let names: Vec<&str> = self.agents.iter().take(most).map(|agent| &*agent.name).collect();
+        match self.agents.len() - names.len() {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
+    }
+}
+
 impl InventoryReport {
     /// As another process gave it: what is not written is found again.
     pub fn complete(&mut self) {
@@ -123,7 +135,7 @@ impl InventoryReport {
         let listed: u64 = endpoints.iter().map(|endpoint| endpoint.requests).sum();
         let elsewhere = listed + tree.totals.unknown + tree.totals.refused;
         Self {
-            since: time(tree.totals.since),
+            since: rfc3339(tree.totals.since),
             requests: tree.totals.requests,
             dropped: tree.totals.refused,
             endpoints,
@@ -160,9 +172,9 @@ fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
             .collect(),
         p50_seconds: count.quantile(0.5),
         p99_seconds: count.quantile(0.99),
-        first_seen: time(listed.first),
-        last_seen: time(listed.last),
-        monolith_last_seen: time(count.monolith_last),
+        first_seen: rfc3339(listed.first),
+        last_seen: rfc3339(listed.last),
+        monolith_last_seen: rfc3339(count.monolith_last),
         writes: !count.method.is_safe(),
         example: example(&path, &parameters),
         path,
@@ -237,7 +249,13 @@ fn describe(name: String, kind: &'static str, values: &Values) -> Described {
     let why = match (&values.given, kind, once) {
         (Some(_), ..) => "given in a file".to_owned(),
         (None, "rest", _) => "files at several depths".to_owned(),
-        (None, "words", Some(once)) => format!("{kinds} words, {:.0} % seen once", once * 100.0),
+        (None, "words", Some(once)) if u64::from(values.words) * 10 >= kinds * 9 => {
+            format!("{kinds} words, {:.0} % seen once", once * 100.0)
+        }
+        // What came later was not looked at one by one.
+        (None, "words", Some(once)) => {
+            format!("{kinds} words; of the first {}, {:.0} % seen once", values.words, once * 100.0)
+        }
         _ => format!("{kinds} {kind}"),
     };
     let shapes = values.masks.iter().map(ToString::to_string).collect();
@@ -272,8 +290,9 @@ impl Described {
     }
 }
 
-/// RFC 3339 of minutes since 1970.
-fn time(minute: u32) -> Option<String> {
+/// RFC 3339 of minutes since 1970; `None`: not known.
+#[must_use]
+pub fn rfc3339(minute: u32) -> Option<String> {
     let second = i64::from(minute) * 60;
     (minute > 0).then(|| jiff::Timestamp::from_second(second).map(|time| time.to_string()).ok()).flatten()
 }

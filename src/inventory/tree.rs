@@ -223,7 +223,13 @@ impl Tree {
             }
             return Some((known, false));
         }
+        let is_given = kind.is_none() && self.has_given(at, format);
         if !teaches {
+            if is_given {
+                let given = self.child(at, SegmentRole::Parameter, format)?;
+                self.values(given).see(stem, None);
+                return Some((given, false));
+            }
             self.miss(at);
             return None;
         }
@@ -241,7 +247,7 @@ impl Tree {
                 self.child(at, SegmentRole::Word, segment).or_else(|| self.child(at, SegmentRole::Parameter, format));
             return node.map(|node| (node, true));
         }
-        Some((word, true))
+        Some((word, !is_given))
     }
 
     /// The segment as it is read below the node, and where an exchange goes with it, if that is known. Below no node nothing is.
@@ -279,12 +285,8 @@ impl Tree {
     /// How a segment below the node is read. Where a file or a list names a parameter and none with this ending, it takes pictures
     /// and scripts, too.
     fn ends(&self, at: NodeId, segment: &str, last: bool) -> Ends {
-        let is_given = |format| {
-            let parameter = self.child(at, SegmentRole::Parameter, format);
-            parameter.is_some_and(|parameter| self.node(parameter).fixed)
-        };
-        let has_own = || is_given(shape::split(segment, Ends::Here).1);
-        if last && (!is_given("") || has_own()) { Ends::Here } else { Ends::Before }
+        let has_own = || self.has_given(at, shape::split(segment, Ends::Here).1);
+        if last && (!self.has_given(at, "") || has_own()) { Ends::Here } else { Ends::Before }
     }
 
     /// A word below the node without its format, and the format: as the exchanges that made it were read.

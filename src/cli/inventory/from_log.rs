@@ -21,6 +21,8 @@ struct Lines {
     garbage: u64,
     first_garbage: u64,
     refused: u64,
+    /// Dated later than this machine's clock says.
+    future: u64,
 }
 
 /// The report, and the last minute that the log has.
@@ -61,6 +63,9 @@ pub(super) fn from_log(
     if lines.refused > 0 {
         term::say(&format!("{} requests have a path that the proxy would refuse with 400", lines.refused));
     }
+    if lines.future > 0 {
+        term::say(&format!("{} requests are dated more than a day ahead: their time is not taken", lines.future));
+    }
     if lines.all == lines.garbage {
         term::fail("there is no request in the log", Some("the common, combined and JSON formats are read"));
         return Err(Exit::Findings);
@@ -81,6 +86,8 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
     };
     let mut input = BufReader::with_capacity(256 * 1024, input);
     let matching = snapshot.map(|snapshot| snapshot.matching).unwrap_or_default();
+    // A zone that is written wrongly makes less.
+    let tomorrow = crate::learn::now() + 24 * 60;
     let mut lines = Lines::default();
     let mut bar = Bar { shown: std::io::stderr().is_terminal(), size, done: 0 };
     let mut line = Vec::new();
@@ -111,6 +118,8 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
             lines.refused += 1;
             continue;
         };
+        let is_future = found.minute > tomorrow;
+        lines.future += u64::from(is_future);
         let client = hash(&found.client);
         tree.add(&Observation {
             method: &found.method,
@@ -121,7 +130,7 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
             client: u32::try_from(client >> 32).expect("32 bits are left"),
             agent: &found.agent,
             weight: 1,
-            minute: found.minute,
+            minute: if is_future { 0 } else { found.minute },
             micros: found.micros,
             monolith: true,
         });

@@ -9,7 +9,7 @@ use super::admin_client::AdminClient;
 use super::compiled::compiled;
 use super::{AdminArgs, Exit, InventoryArgs, term};
 use crate::compile::Snapshot;
-use crate::inventory::{InventoryReport, openapi, suggested_routes};
+use crate::inventory::{InventoryReport, openapi, rfc3339, suggested_routes};
 use crate::plan::find_routes;
 use crate::reload::ConfigSource;
 use screen::screen;
@@ -45,7 +45,7 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
     } else if args.json {
         term::json(&report);
     } else {
-        term::out(&screen(&report, known, term::width()));
+        term::out(&screen(&report, known, &rfc3339(until).unwrap_or_default(), term::width()));
     }
     Exit::Fine
 }

@@ -3,11 +3,15 @@
 use std::fmt::Write as _;
 
 use crate::cli::table::{Column, Table};
+use crate::cli::term;
 use crate::diagnostic::plural;
 use crate::inventory::{InventoryReport, NOT_SURE_YET, about};
 
-/// `known`: how many endpoints there are with those that were not asked for.
-pub(super) fn screen(report: &InventoryReport, known: usize, width: usize) -> String {
+/// What the clients of one endpoint call themselves; `--json` has all.
+const MOST_AGENTS: usize = 3;
+
+/// `known`: how many endpoints there are with those that were not asked for. `until`: the last time that is known, in RFC 3339.
+pub(super) fn screen(report: &InventoryReport, known: usize, until: &str, width: usize) -> String {
     let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
     let (count, requests) = routed.fold((0_u32, 0), |(count, requests), one| (count + 1, requests + one.requests));
     let since = report.since.as_ref().map_or_else(String::new, |since| format!(" since {}", &since[..10]));
@@ -31,10 +35,15 @@ pub(super) fn screen(report: &InventoryReport, known: usize, width: usize) -> St
         Column::right("ERRORS"),
         Column::right("P99").only_if_filled().goes_first(),
         Column::right("CLIENTS").only_if_filled().goes_first(),
-        Column::left("HOW WE KNOW").may_hang(),
+        Column::right("LAST").only_if_filled(),
+        Column::left("HOW WE KNOW, WHO ASKS").may_hang(),
     ]);
     for endpoint in &report.endpoints {
-        let why: Vec<String> = endpoint.parameters.iter().map(|one| format!("{}: {}", one.name, one.about())).collect();
+        let mut why: Vec<String> =
+            endpoint.parameters.iter().map(|one| format!("{}: {}", one.name, one.about())).collect();
+        if !endpoint.agents.is_empty() {
+            why.push(format!("asked by {}", term::one_line(&endpoint.asked_by(MOST_AGENTS))));
+        }
         let guessed = endpoint.parameters.iter().any(|one| !one.sure && one.kind != "rest");
         table.row([
             format!("{:4} {}", endpoint.method, endpoint.path),
@@ -45,7 +54,8 @@ pub(super) fn screen(report: &InventoryReport, known: usize, width: usize) -> St
             format!("{:.1} %", share(endpoint.errors, endpoint.requests)),
             endpoint.p99_seconds.map_or_else(String::new, |seconds| format!("{:.0} ms", seconds * 1e3)),
             if endpoint.callers > 0 { about(endpoint.callers, grouped(endpoint.callers)) } else { String::new() },
-            why.join(", "),
+            last(endpoint.last_seen.as_deref(), until),
+            why.join("; "),
         ]);
     }
     if !report.endpoints.is_empty() {
@@ -80,6 +90,15 @@ pub(super) fn screen(report: &InventoryReport, known: usize, width: usize) -> St
     text
 }
 
+/// The day, or the time of the last day that there is.
+fn last(seen: Option<&str>, until: &str) -> String {
+    match (seen, until) {
+        (Some(seen), until) if seen.len() > 16 && until.get(..10) == seen.get(..10) => seen[11..16].to_owned(),
+        (Some(seen), _) => seen.get(..10).unwrap_or(seen).to_owned(),
+        (None, _) => String::new(),
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 do not occur")]
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
@@ -104,6 +123,32 @@ mod tests {
     use crate::inventory::{Observation, Tree};
 
     #[test]
+    fn who_asks_and_when_is_said_of_each_endpoint() {
+        let mut tree = Tree::default();
+        for client in 0..40 {
+            let agent = ["curl/8.5.0", "billing\u{1b}[2J/1.2", "okhttp/4.9", "Go-http-client/2.0"][client as usize % 4];
+            tree.add(&Observation {
+                method: "GET",
+                path: "/get",
+                status: 200,
+                client,
+                agent,
+                weight: 1,
+                minute: 29_000_000 + client,
+                monolith: true,
+                ..Observation::default()
+            });
+        }
+        tree.settle_for_display();
+        let report = InventoryReport::of(&tree);
+        let text = screen(&report, 1, "2025-02-19T23:59:00Z", 100);
+        assert!(text.contains("asked by ") && text.contains("billing\u{fffd}[2J/1.2"), "{text}");
+        assert!(text.contains(" and 1 more"), "{text}");
+        assert!(text.contains("21:59") && text.contains("LAST"), "{text}");
+        assert!(screen(&report, 1, "2025-02-20T00:00:00Z", 100).contains("2025-02-19"), "another day");
+    }
+
+    #[test]
     fn a_path_that_only_redirects_or_refuses_is_not_said_to_be_unknown_to_the_monolith() {
         let mut tree = Tree::default();
         for (path, status, clients) in
@@ -123,7 +168,7 @@ mod tests {
         }
         tree.settle_for_display();
         let mut report = InventoryReport::of(&tree);
-        let text = screen(&report, 1, 80);
+        let text = screen(&report, 1, "", 80);
         assert!(text.starts_with("1 endpoint, learned from 14 requests"), "{text}");
         assert!(text.contains("GET  /get"), "{text}");
         let said = "not endpoints: 8 requests for about 2 paths that were answered as unknown, or only with\n\
@@ -133,7 +178,7 @@ mod tests {
 
         // What was not asked for is known all the same.
         report.endpoints.clear();
-        let text = screen(&report, 1, 80);
+        let text = screen(&report, 1, "", 80);
         assert!(text.starts_with("0 of 1 endpoint, learned from"), "{text}");
         assert!(!text.contains(NOT_SURE_YET), "{text}");
     }
