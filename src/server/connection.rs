@@ -17,6 +17,7 @@ use prometheus::IntGauge;
 use super::connections::{ConnectionSlot, Connections};
 use super::proxied::{self, NoFront};
 use super::rebind;
+use super::threads::Threads;
 use super::tls::{Greeted, ListenerTls};
 use crate::client::Socket;
 use crate::compile::{Limits, ProxyProtocol};
@@ -34,8 +35,8 @@ pub struct HttpListener {
     gauge: IntGauge,
     /// `None`: a plain listener.
     tls: Option<Arc<ListenerTls>>,
-    /// The number of threads of which one accepts.
-    threads: usize,
+    /// Those that serve; one of them accepts.
+    threads: Arc<Threads>,
 }
 
 /// What ended the wait for a request.
@@ -54,7 +55,7 @@ impl HttpListener {
         connections: Arc<Connections>,
         listener: &str,
         tls: Option<Arc<ListenerTls>>,
-        threads: usize,
+        threads: Arc<Threads>,
     ) -> Self {
         let gauge = steps.app.telemetry.metrics.edge().connections(listener);
         Self { steps, connections, gauge, tls, threads }
@@ -320,7 +321,7 @@ impl ServerApp for HttpListener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // On a task of its own: pingora's has room for a handshake of its TLS, 8 KiB that an idle connection would hold.
         let (listener, shutdown) = (Arc::clone(self), shutdown.clone());
-        tokio::spawn(async move { listener.connection(stream, &shutdown).await });
+        self.threads.serve(async move { listener.connection(stream, &shutdown).await });
         None
     }
 }
@@ -340,7 +341,7 @@ impl HttpListener {
             return;
         }
         let mut socket = match self.tls {
-            Some(_) if self.threads > 1 => Socket::Stream(rebind::rebind(stream)),
+            Some(_) if self.threads.len() > 1 => Socket::Stream(rebind::rebind(stream)),
             Some(_) => Socket::Stream(stream),
             None => rebind::plain(stream),
         };

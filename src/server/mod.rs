@@ -16,6 +16,7 @@ mod service_manager;
 mod signals;
 mod start;
 mod start_error;
+mod threads;
 pub mod tls;
 
 pub use hand_over::{Inheritance, Stays};

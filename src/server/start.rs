@@ -24,6 +24,7 @@ use super::observer::UpstreamObserver;
 use super::replica;
 use super::running::Running;
 use super::start_error::StartError;
+use super::threads::Threads;
 use super::tls::{ListenerTls, TlsError};
 use crate::admin;
 use crate::compile::{ServerSettings, Snapshot};
@@ -110,7 +111,7 @@ pub fn start(start: Start, control: &Handle) -> Result<Running, StartError> {
         going_away: connections.going_away().clone(),
         idle: idle_each(shares.idle, threads),
     };
-    serve_clients(steps, &connections, (&server, &sockets, tls), (data.get_handle(), threads), &accept_loops);
+    serve_clients(steps, &connections, (&server, &sockets, tls), (&data, threads), &accept_loops);
     gates.start(replica::moves_by(&reloader));
     control.spawn(Arc::clone(&reloader).watch_file());
     control.spawn(look_now_and_then(Arc::clone(&app.telemetry)));
@@ -249,15 +250,17 @@ fn serve_clients(
     steps: Steps,
     connections: &Arc<Connections>,
     (server, sockets, tls): (&ServerSettings, &Sockets, Option<Arc<ListenerTls>>),
-    (data, threads): (&Handle, usize),
+    (data, count): (&Runtime, usize),
     accept_loops: &AcceptLoops,
 ) {
     let steps = Arc::new(steps);
+    let threads = Threads::of(data, count);
     let plain = server.listen.iter().zip(&sockets.plain).map(|listener| (listener, None));
     let encrypted = server.tls.listen.iter().zip(&sockets.encrypted).map(|listener| (listener, tls.clone()));
     for ((written, address), tls) in plain.chain(encrypted) {
-        let listener = HttpListener::new(Arc::clone(&steps), Arc::clone(connections), written, tls, threads);
-        accept_loops.serve(data, *address, listener, (threads, UNBUFFERED));
+        let listener =
+            HttpListener::new(Arc::clone(&steps), Arc::clone(connections), written, tls, Arc::clone(&threads));
+        accept_loops.serve(data.get_handle(), *address, listener, (count, UNBUFFERED));
     }
 }
 
