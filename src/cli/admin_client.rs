@@ -1,6 +1,5 @@
 //! Talks to the admin listener of a running proxy.
 
-use std::fmt;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,32 +18,17 @@ pub struct AdminClient {
 }
 
 /// Why it did not answer as it should.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// Nothing says where the proxy is. Another proxy's button must not be pressed by a guess.
-    Unknown {
-        why: String,
-    },
-    Unreachable {
-        url: String,
-        cause: ureq::Error,
-    },
-    Refused {
-        status: u16,
-        detail: String,
-    },
+    #[error("it is not known where the proxy's admin listener is: {why}")]
+    Unknown { why: String },
+    #[error("no proxy answers at {url}: {cause}")]
+    Unreachable { url: String, cause: ureq::Error },
+    #[error("the proxy refused with {status}: {detail}")]
+    Refused { status: u16, detail: String },
+    #[error("the answer cannot be read: {0}")]
     Unreadable(String),
-}
-
-impl fmt::Display for AdminError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { why } => write!(f, "it is not known where the proxy's admin listener is: {why}"),
-            Self::Unreachable { url, cause } => write!(f, "no proxy answers at {url}: {cause}"),
-            Self::Refused { status, detail } => write!(f, "the proxy refused with {status}: {detail}"),
-            Self::Unreadable(why) => write!(f, "the answer cannot be read: {why}"),
-        }
-    }
 }
 
 impl AdminError {

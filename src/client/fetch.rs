@@ -1,6 +1,5 @@
 //! One request to a server that a URL names: registries, issuers of keys, collectors. Responses are bounded; connections are not kept.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,42 +23,27 @@ const CONNECT: Duration = Duration::from_secs(3);
 const CONNECT_IN_TURN: Duration = Duration::from_secs(1);
 
 /// Why there is no response, or none of use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    BadUrl(BadUrl),
+    #[error("{0}")]
+    BadUrl(#[from] BadUrl),
+    #[error("`{0}` does not resolve")]
     Unresolved(String),
+    #[error("no connection: {0}")]
     Connect(String),
+    #[error("the connection broke: {0}")]
     Broken(String),
+    #[error("no answer within {} s", .0.as_secs_f64())]
     TooSlow(Duration),
+    #[error("the answer is too large")]
     TooLarge,
+    #[error("status {0}")]
     Status(u16),
     /// A status, and what the server says of it.
+    #[error("status {0}: {1}")]
     Refused(u16, String),
+    #[error("the answer was not understood: {0}")]
     NotUnderstood(String),
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadUrl(bad) => bad.fmt(f),
-            Self::Unresolved(host) => write!(f, "`{host}` does not resolve"),
-            Self::Connect(why) => write!(f, "no connection: {why}"),
-            Self::Broken(why) => write!(f, "the connection broke: {why}"),
-            Self::TooSlow(limit) => write!(f, "no answer within {} s", limit.as_secs_f64()),
-            Self::TooLarge => write!(f, "the answer is too large"),
-            Self::Status(status) => write!(f, "status {status}"),
-            Self::Refused(status, why) => write!(f, "status {status}: {why}"),
-            Self::NotUnderstood(why) => write!(f, "the answer was not understood: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for FetchError {}
-
-impl From<BadUrl> for FetchError {
-    fn from(bad: BadUrl) -> Self {
-        Self::BadUrl(bad)
-    }
 }
 
 impl From<ConnectError> for FetchError {

@@ -1,6 +1,5 @@
 //! Reads the URL of a server: the one parser for everything that the proxy asks by a URL.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -35,16 +34,9 @@ impl Scheme {
 }
 
 /// What is no URL that could be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no http(s) URL with a host", without_logins(.0))]
 pub struct BadUrl(pub String);
-
-impl fmt::Display for BadUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no http(s) URL with a host", without_logins(&self.0))
-    }
-}
-
-impl std::error::Error for BadUrl {}
 
 /// `SCHEME://[USERINFO@]HOST[:PORT][/PATH][?QUERY]`, or `unix:/PATH`. A fragment is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

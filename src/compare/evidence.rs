@@ -1,7 +1,6 @@
 //! What the comparisons of one route amount to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -92,30 +91,21 @@ pub struct Evidence {
 }
 
 /// Why a state file is not used; the evidence then begins anew.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
     /// Not JSON, or not of this shape.
+    #[error("the evidence cannot be read: {0}")]
     Unreadable(serde_json::Error),
     /// Written by a version that counted differently.
+    #[error("the evidence has format {0}, this program reads {VERSION}")]
     Version(u32),
     /// What is compared has changed since.
+    #[error("the evidence was gathered under other rules")]
     OtherRules,
     /// Its parts contradict each other.
+    #[error("the evidence contradicts itself")]
     Inconsistent,
 }
-
-impl fmt::Display for EvidenceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(error) => write!(f, "the evidence cannot be read: {error}"),
-            Self::Version(version) => write!(f, "the evidence has format {version}, this program reads {VERSION}"),
-            Self::OtherRules => f.write_str("the evidence was gathered under other rules"),
-            Self::Inconsistent => f.write_str("the evidence contradicts itself"),
-        }
-    }
-}
-
-impl std::error::Error for EvidenceError {}
 
 impl Evidence {
     /// Nothing seen yet.

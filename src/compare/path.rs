@@ -35,27 +35,37 @@ pub enum FieldPath {
 }
 
 /// What is wrong with a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
+    #[error("the field is empty")]
     Empty,
     /// Neither `$…` nor one of the words.
+    #[error("this is not the name of a field")]
     Unknown,
     /// `header:` with something that is no header name.
+    #[error("this is not the name of a header")]
     HeaderName,
+    #[error("a key is missing")]
     EmptyKey,
     /// `[3]`
+    #[error("a position cannot be named")]
     Index,
     /// `..name`
+    #[error("`..` is not known here")]
     Descent,
     /// A bracket or quote that is not closed, or holds something else.
+    #[error("the bracket holds neither `*` nor a quoted key")]
     Bracket,
     /// A character that needs `['…']`.
+    #[error("this character cannot stand in a key")]
     Character,
+    #[error("the path is too long")]
     TooLong,
 }
 
 /// A path that cannot be used, with the bytes of it that are to blame.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fault}")]
 pub struct PathError {
     pub at: Range<usize>,
     pub fault: PathFault,
@@ -81,24 +91,6 @@ impl PathError {
         }
     }
 }
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.fault {
-            PathFault::Empty => "the field is empty",
-            PathFault::Unknown => "this is not the name of a field",
-            PathFault::HeaderName => "this is not the name of a header",
-            PathFault::EmptyKey => "a key is missing",
-            PathFault::Index => "a position cannot be named",
-            PathFault::Descent => "`..` is not known here",
-            PathFault::Bracket => "the bracket holds neither `*` nor a quoted key",
-            PathFault::Character => "this character cannot stand in a key",
-            PathFault::TooLong => "the path is too long",
-        })
-    }
-}
-
-impl std::error::Error for PathError {}
 
 const MAX_SEGMENTS: usize = 64;
 

@@ -1,7 +1,5 @@
 //! The comparison settings as a person writes them, and what can be wrong with them.
 
-use std::fmt;
-
 use super::path::PathError;
 use crate::migration::{CompareSettings, Examples, Follow, Percent};
 
@@ -132,24 +130,32 @@ impl RuleList {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleFault {
+    #[error("{0}")]
     Path(PathError),
     /// A list of JSON fields names something else.
+    #[error("this list takes JSON fields alone")]
     NotJson,
     /// A negative tolerance, or none at all.
+    #[error("a tolerance is a number above or equal to 0")]
     Tolerance,
+    #[error("this is not the name of a header")]
     HeaderName,
     /// No regular expression, or one that is too large.
+    #[error("this is not a regular expression")]
     Regex,
     /// No status that an answer can have.
+    #[error("this is not a status of an answer")]
     Status,
     /// A path to redact must end in a name.
+    #[error("this names no field")]
     NoName,
 }
 
 /// One setting that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{written}` in `{}`: {fault}", .list.as_str())]
 pub struct RuleError {
     pub list: RuleList,
     /// The place in the list.
@@ -182,20 +188,3 @@ impl RuleError {
         }
     }
 }
-
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` in `{}`: ", self.written, self.list.as_str())?;
-        match &self.fault {
-            RuleFault::Path(error) => error.fmt(f),
-            RuleFault::NotJson => f.write_str("this list takes JSON fields alone"),
-            RuleFault::Tolerance => f.write_str("a tolerance is a number above or equal to 0"),
-            RuleFault::HeaderName => f.write_str("this is not the name of a header"),
-            RuleFault::Regex => f.write_str("this is not a regular expression"),
-            RuleFault::Status => f.write_str("this is not a status of an answer"),
-            RuleFault::NoName => f.write_str("this names no field"),
-        }
-    }
-}
-
-impl std::error::Error for RuleError {}

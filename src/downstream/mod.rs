@@ -15,19 +15,21 @@ pub use socket_info::Descriptor;
 pub use timer::Timer;
 pub use write_stall::{Pace, WriteStall};
 
-use std::fmt;
 use std::io;
 
 use crate::message::Malformed;
 
 /// What went wrong at the client's end of an exchange.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ClientFault {
     /// The connection is gone.
+    #[error("the client is gone: {}", .0.kind())]
     Gone(io::Error),
     /// HTTP/2: the client has given up this stream, or broke a rule for which the stream was reset.
+    #[error("the client reset its stream: {0}")]
     Reset(h2::Reason),
     /// The body is not what its head says: the request can still be answered.
+    #[error("{}", .0.reason)]
     Malformed(Malformed),
 }
 
@@ -42,16 +44,6 @@ impl From<h2::Error> for ClientFault {
         match error.reason() {
             Some(reason) if error.is_reset() => Self::Reset(reason),
             _ => Self::Gone(error.into_io().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into())),
-        }
-    }
-}
-
-impl fmt::Display for ClientFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone(error) => write!(f, "the client is gone: {}", error.kind()),
-            Self::Reset(reason) => write!(f, "the client reset its stream: {reason}"),
-            Self::Malformed(malformed) => f.write_str(malformed.reason),
         }
     }
 }

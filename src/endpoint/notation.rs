@@ -7,30 +7,21 @@ use serde::Deserialize;
 use super::Address;
 
 /// Why a text is no endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadNotation {
+    #[error("a port is missing: `host:port` is expected")]
     NoPort,
+    #[error("the port is not a number from 1 to 65535")]
     BadPort,
+    #[error("the host is missing: `host:port` is expected")]
     NoHost,
+    #[error("the weight is not a number from 0 to 65535")]
     BadWeight,
+    #[error("only `weight=N` may follow the address")]
     Unexpected,
+    #[error("the JSON is not `{{\"address\": \"host:port\", \"weight\": N}}`")]
     BadJson,
 }
-
-impl std::fmt::Display for BadNotation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::NoPort => "a port is missing: `host:port` is expected",
-            Self::BadPort => "the port is not a number from 1 to 65535",
-            Self::NoHost => "the host is missing: `host:port` is expected",
-            Self::BadWeight => "the weight is not a number from 0 to 65535",
-            Self::Unexpected => "only `weight=N` may follow the address",
-            Self::BadJson => "the JSON is not `{\"address\": \"host:port\", \"weight\": N}`",
-        })
-    }
-}
-
-impl std::error::Error for BadNotation {}
 
 impl std::str::FromStr for Address {
     type Err = BadNotation;

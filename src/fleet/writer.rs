@@ -19,30 +19,23 @@ use crate::store::Store;
 const JOURNAL_KEPT: u64 = 1_000;
 
 /// Why a move was not written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum NotWrittenToFleet {
     /// Another move came first: this dial is in force.
+    #[error("the route was moved meanwhile: #{}", .0.seq)]
     Overtaken(Box<DialRecord>),
     /// Another one leads, or this replica did not keep its lease.
+    #[error("this replica does not lead the fleet any more")]
     NotLeader,
     /// Its program is too old for the layout.
+    #[error("the fleet is written by a newer program: this replica moves nothing")]
     TooOld,
     /// The region before has not left the step behind; in words.
+    #[error("{0}")]
     RegionBefore(String),
     /// etcd did not answer. Whether it took the move is not known.
+    #[error("the fleet's etcd cannot be reached: {0}")]
     Away(String),
-}
-
-impl std::fmt::Display for NotWrittenToFleet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Overtaken(record) => write!(f, "the route was moved meanwhile: #{}", record.seq),
-            Self::NotLeader => f.write_str("this replica does not lead the fleet any more"),
-            Self::TooOld => f.write_str("the fleet is written by a newer program: this replica moves nothing"),
-            Self::RegionBefore(why) => f.write_str(why),
-            Self::Away(why) => write!(f, "the fleet's etcd cannot be reached: {why}"),
-        }
-    }
 }
 
 /// What the fleet has still to hear of, as it is kept.

@@ -1,7 +1,6 @@
 //! The journal of moves, as moves and the API see it: who, when, why, and the numbers it rested on. The store keeps it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -91,7 +90,8 @@ impl From<JournalRow> for JournalEntry {
 }
 
 /// Why an entry was not written, or not read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the journal cannot be used: {0}")]
 pub struct JournalError(pub StoreError);
 
 impl JournalError {
@@ -100,14 +100,6 @@ impl JournalError {
         matches!(self.0, StoreError::InUse)
     }
 }
-
-impl fmt::Display for JournalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the journal cannot be used: {}", self.0)
-    }
-}
-
-impl std::error::Error for JournalError {}
 
 /// Where the journal left routes, by name, and since when.
 pub type LeftRoutes = HashMap<Box<str>, (Left, Box<str>)>;

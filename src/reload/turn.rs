@@ -1,6 +1,5 @@
 //! Moves of one dial: who asks, what is in force, what the journal keeps, and the generation that follows.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -130,49 +129,36 @@ pub(super) const fn begins_anew(asked: RequestedMove) -> bool {
     matches!(asked, RequestedMove::Resume { from_start: true } | RequestedMove::Reset)
 }
 
-/// Why a move was not made.
-#[derive(Debug, Clone)]
-pub enum NotMoved {
-    NoRoute,
-    /// There is no such move from here.
-    NoMove(NoMove),
-    /// Nothing to pause, or to approve.
-    Nothing(&'static str),
-    /// Another move came first.
-    Overtaken {
-        seq: u64,
-        dial: Dial,
-    },
-    /// The file could not be valid in that stage.
-    Invalid(Vec<DiagnosticEntry>),
-    /// It could not be written down.
-    Journal(JournalError),
-    /// The file has a variable where the dial would be written.
-    Variable(String),
-    /// The others cannot be told, or did not take it.
-    Fleet(NotWrittenToFleet),
+fn first_of(diagnostics: &[DiagnosticEntry]) -> &str {
+    diagnostics.first().map_or("the file does not allow it", |entry| &entry.message)
 }
 
-impl std::error::Error for NotMoved {}
-
-impl fmt::Display for NotMoved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRoute => f.write_str("there is no such route"),
-            Self::NoMove(why) => f.write_str(why.as_str()),
-            Self::Nothing(why) => f.write_str(why),
-            Self::Overtaken { seq, dial } => {
-                write!(f, "the route was moved meanwhile: #{seq}, {}", in_words(*dial))
-            }
-            Self::Invalid(diagnostics) => {
-                let first = diagnostics.first().map_or("the file does not allow it", |entry| &entry.message);
-                write!(f, "the file could not be valid in that stage: {first}")
-            }
-            Self::Journal(why) => why.fmt(f),
-            Self::Variable(why) => f.write_str(why),
-            Self::Fleet(why) => why.fmt(f),
-        }
-    }
+/// Why a move was not made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotMoved {
+    #[error("there is no such route")]
+    NoRoute,
+    /// There is no such move from here.
+    #[error("{}", .0.as_str())]
+    NoMove(NoMove),
+    /// Nothing to pause, or to approve.
+    #[error("{0}")]
+    Nothing(&'static str),
+    /// Another move came first.
+    #[error("the route was moved meanwhile: #{seq}, {}", in_words(*.dial))]
+    Overtaken { seq: u64, dial: Dial },
+    /// The file could not be valid in that stage.
+    #[error("the file could not be valid in that stage: {}", first_of(.0))]
+    Invalid(Vec<DiagnosticEntry>),
+    /// It could not be written down.
+    #[error("{0}")]
+    Journal(JournalError),
+    /// The file has a variable where the dial would be written.
+    #[error("{0}")]
+    Variable(String),
+    /// The others cannot be told, or did not take it.
+    #[error("{0}")]
+    Fleet(NotWrittenToFleet),
 }
 
 impl Reloader {

@@ -1,7 +1,6 @@
 //! Normalises a request's path, so that no spelling of a path steps around its route.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use super::matching::Matching;
 
@@ -32,36 +31,27 @@ impl NormalPath<'_> {
 }
 
 /// Why a path is answered with 400.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathRefused {
     /// `..;`: some servers cut the parameter off and then resolve the dots.
+    #[error("the path has a segment that begins with `..;`")]
     DotSemicolon,
     /// `\`: some servers take it as `/`.
+    #[error("the path has a backslash")]
     Backslash,
     /// `%00`: ends the string in some servers.
+    #[error("the path has a NUL")]
     Nul,
     /// A control character, raw or percent-encoded.
+    #[error("the path has a control character")]
     Control,
     /// Neither begins with `/` nor is `*`.
+    #[error("the path does not begin with `/`")]
     NotAbsolute,
     /// With its dot segments unresolved the path selects another route.
+    #[error("the path selects one route with its dot segments and another without them")]
     OtherRoute,
 }
-
-impl fmt::Display for PathRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DotSemicolon => "the path has a segment that begins with `..;`",
-            Self::Backslash => "the path has a backslash",
-            Self::Nul => "the path has a NUL",
-            Self::Control => "the path has a control character",
-            Self::NotAbsolute => "the path does not begin with `/`",
-            Self::OtherRoute => "the path selects one route with its dot segments and another without them",
-        })
-    }
-}
-
-impl std::error::Error for PathRefused {}
 
 /// Brings a path (without query) into normal form: dot segments resolved (`%2e` too), unreserved octets decoded, other
 /// escapes in upper case, `//` merged if asked, and every byte that may not stand in a path percent-encoded. `%2F` and

@@ -18,7 +18,8 @@ pub struct Template {
 }
 
 /// Why a template, or a path to rewrite to, is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct TemplateError {
     /// Bytes of the text, on character boundaries.
     pub span: Range<usize>,
@@ -31,14 +32,6 @@ impl TemplateError {
         Self { span, message: message.into(), help: help.into() }
     }
 }
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for TemplateError {}
 
 impl Template {
     pub fn parse(text: &str) -> Result<Self, TemplateError> {

@@ -4,7 +4,6 @@
 //! there, and one end of a pair of sockets besides, on which the successor says that it serves. Only then does the
 //! predecessor stop listening; without that word it stays up.
 
-use std::fmt;
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -27,22 +26,15 @@ const SUCCESSOR_STARTS: Duration = Duration::from_secs(60);
 const WAITS: usize = 10;
 
 /// Why the predecessor stays.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Stays {
+    #[error("no successor waits for the sockets; start one with `run --upgrade`")]
     NobodyWaits,
+    #[error("the sockets could not be sent to the successor: {0}")]
     NotSent(io::Error),
     /// The successor took the sockets and ended, or did not serve in time. It listens no more, or it will yet.
+    #[error("the successor took the sockets, but does not serve")]
     NotReady,
-}
-
-impl fmt::Display for Stays {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NobodyWaits => f.write_str("no successor waits for the sockets; start one with `run --upgrade`"),
-            Self::NotSent(error) => write!(f, "the sockets could not be sent to the successor: {error}"),
-            Self::NotReady => f.write_str("the successor took the sockets, but does not serve"),
-        }
-    }
 }
 
 pub fn meeting_place(state_dir: &Path) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Binds the listeners before anything else starts, so that a port in use is a message and not a half-started program.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{FromRawFd, IntoRawFd};
@@ -10,26 +10,20 @@ use parking_lot::Mutex;
 use pingora::server::{Fds, ListenFds};
 
 /// A listener that could not be had.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", reason(.cause))]
 pub struct ListenError {
     pub address: String,
     pub cause: io::Error,
 }
 
-impl fmt::Display for ListenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, cause } = self;
-        match cause.kind() {
-            io::ErrorKind::AddrInUse => {
-                write!(f, "cannot listen on {address}: the address is in use by another program")
-            }
-            io::ErrorKind::PermissionDenied => write!(f, "cannot listen on {address}: not permitted"),
-            io::ErrorKind::AddrNotAvailable => {
-                write!(f, "cannot listen on {address}: this machine has no such address")
-            }
-            _ => write!(f, "cannot listen on {address}: {cause}"),
-        }
-    }
+fn reason(cause: &io::Error) -> Cow<'static, str> {
+    Cow::Borrowed(match cause.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use by another program",
+        io::ErrorKind::PermissionDenied => "not permitted",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        _ => return Cow::Owned(cause.to_string()),
+    })
 }
 
 impl ListenError {

@@ -48,12 +48,16 @@ pub(super) struct Response {
 }
 
 /// Why there is no response.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
+    #[error("it has no eligible endpoint")]
     NoEndpoint,
+    #[error("no connection: {0}")]
     Connect(String),
     /// The connection ended early, or what came is not HTTP.
+    #[error("the answer broke off: {0}")]
     Broken(String),
+    #[error("no whole answer within {0:?}")]
     Timeout(Duration),
 }
 
@@ -64,17 +68,6 @@ impl ClientError {
             Self::NoEndpoint | Self::Connect(_) => "connect",
             Self::Broken(_) => "reset",
             Self::Timeout(_) => "timeout",
-        }
-    }
-}
-
-impl std::fmt::Display for ClientError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoEndpoint => f.write_str("it has no eligible endpoint"),
-            Self::Connect(why) => write!(f, "no connection: {why}"),
-            Self::Broken(why) => write!(f, "the answer broke off: {why}"),
-            Self::Timeout(limit) => write!(f, "no whole answer within {limit:?}"),
         }
     }
 }

@@ -1,50 +1,35 @@
 //! Why the store did not do what was asked.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 /// Cheap to copy: the reason why a store is not open is given to each caller.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the lock of this state directory.
+    #[error("another process uses the state directory")]
     InUse,
     /// The process is about to end, or has handed its state directory over.
+    #[error("the store is closed")]
     Closed,
     /// The writer had no time for it: a disk that does not answer.
+    #[error("the disk does not answer in time")]
     Slow,
     /// The disk, the quota or the largest size of a file is reached. Nothing was written.
+    #[error("no room is left on the disk: {0}")]
     Full(Arc<rusqlite::Error>),
     /// The state directory cannot be made, locked or written.
+    #[error("the state directory cannot be used: {0}")]
     Folder(Arc<io::Error>),
+    #[error("the database cannot be used: {0}")]
     Database(Arc<rusqlite::Error>),
     /// What `PRAGMA quick_check` found.
+    #[error("the database is damaged: {0}")]
     Damaged(Arc<str>),
     /// The database was written by a newer program: its version, and the newest that this program knows.
-    Newer {
-        found: i64,
-        known: i64,
-    },
+    #[error("the database is of version {found}; this program knows versions up to {known}")]
+    Newer { found: i64, known: i64 },
 }
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse => f.write_str("another process uses the state directory"),
-            Self::Closed => f.write_str("the store is closed"),
-            Self::Slow => f.write_str("the disk does not answer in time"),
-            Self::Full(error) => write!(f, "no room is left on the disk: {error}"),
-            Self::Folder(error) => write!(f, "the state directory cannot be used: {error}"),
-            Self::Database(error) => write!(f, "the database cannot be used: {error}"),
-            Self::Damaged(what) => write!(f, "the database is damaged: {what}"),
-            Self::Newer { found, known } => {
-                write!(f, "the database is of version {found}; this program knows versions up to {known}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for StoreError {}
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {

@@ -67,16 +67,9 @@ pub enum StatusFilter {
 }
 
 /// Neither a status nor a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a status is written as `404`, a class as `5xx`")]
 pub struct NoStatus;
-
-impl fmt::Display for NoStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a status is written as `404`, a class as `5xx`")
-    }
-}
-
-impl std::error::Error for NoStatus {}
 
 impl fmt::Display for StatusFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,26 +34,17 @@ impl std::fmt::Display for Place {
 }
 
 /// Why an upstream cannot be connected to at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerProblem {
+    #[error("`{}` cannot be read: {why}", .file.display())]
     Unreadable { file: PathBuf, why: String },
+    #[error("`{}` holds no certificate in PEM", .file.display())]
     NoCertificate { file: PathBuf },
+    #[error("a certificate in `{}` is unusable: {why}", .file.display())]
     BadCertificate { file: PathBuf, why: String },
+    #[error("`{}` holds no usable private key in PEM: {why}", .file.display())]
     BadKey { file: PathBuf, why: String },
 }
-
-impl std::fmt::Display for PeerProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unreadable { file, why } => write!(f, "`{}` cannot be read: {why}", file.display()),
-            Self::NoCertificate { file } => write!(f, "`{}` holds no certificate in PEM", file.display()),
-            Self::BadCertificate { file, why } => write!(f, "a certificate in `{}` is unusable: {why}", file.display()),
-            Self::BadKey { file, why } => write!(f, "`{}` holds no usable private key in PEM: {why}", file.display()),
-        }
-    }
-}
-
-impl std::error::Error for PeerProblem {}
 
 impl PeerProblem {
     /// The file that cannot be used.

@@ -44,27 +44,18 @@ impl Algorithm {
 pub struct Keys(Vec<Key>);
 
 /// Why keys cannot be used. The text of the source is never in it: it may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// Not a JWKS, or not a public key in PEM.
+    #[error("neither a JSON web key set nor a public key in PEM")]
     Unreadable,
     /// No key in it is of an algorithm that is verified here, and long enough.
+    #[error("no key of RS256 (2048 bits or more), ES256, EdDSA or HS256 among them")]
     NoneUsable,
     /// A shared secret of less than 32 bytes.
+    #[error("a shared secret needs 32 bytes or more")]
     ShortSecret,
 }
-
-impl fmt::Display for KeysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unreadable => "neither a JSON web key set nor a public key in PEM",
-            Self::NoneUsable => "no key of RS256 (2048 bits or more), ES256, EdDSA or HS256 among them",
-            Self::ShortSecret => "a shared secret needs 32 bytes or more",
-        })
-    }
-}
-
-impl std::error::Error for KeysError {}
 
 pub(super) struct Key {
     id: Option<Box<str>>,
