@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::shown::{large_percent, plain};
 use super::spark;
 use crate::admin::{RouteSide, RouteStatus};
+use crate::endpoint::UpstreamId;
 use crate::migration::Policy;
 
 /// The classes of one colour: of a text, of an area, of a line, of a square in a legend.
@@ -19,6 +20,8 @@ pub struct Tone {
 
 pub const MONOLITH: Tone = Tone { text: "mono", area: "mo", line: "li lm", legend: "l-mo" };
 pub const SERVICE: Tone = Tone { text: "serv", area: "se", line: "li ls", legend: "l-se" };
+/// A second variant of the monolith has the same colour, and a line that can be told apart.
+const MONOLITHS: [Tone; 2] = [MONOLITH, Tone { line: "li lm da", ..MONOLITH }];
 /// Further services, in turn.
 const SERVICES: [Tone; 4] = [
     SERVICE,
@@ -28,8 +31,9 @@ const SERVICES: [Tone; 4] = [
 ];
 
 fn tones(are_monolith: impl Iterator<Item = bool>) -> impl Iterator<Item = Tone> {
-    let mut services = SERVICES.into_iter().cycle();
-    are_monolith.map(move |is_monolith| if is_monolith { MONOLITH } else { services.next().unwrap_or(SERVICE) })
+    let (mut monoliths, mut services) = (MONOLITHS.into_iter().cycle(), SERVICES.into_iter().cycle());
+    let tone = move |is_monolith| if is_monolith { monoliths.next() } else { services.next() };
+    are_monolith.map(tone).map(|tone| tone.unwrap_or(SERVICE))
 }
 
 /// The sides that clients are sent to, with their colours.
@@ -39,7 +43,7 @@ pub fn sides(route: &RouteStatus) -> impl Iterator<Item = (&RouteSide, Tone)> {
 
 /// The colour of a side that stands in a line about a request.
 pub fn tone_of(policy: &Policy, side: &str) -> Option<Tone> {
-    let are_monolith = policy.variants.iter().map(|variant| variant.upstream == crate::endpoint::UpstreamId::MONOLITH);
+    let are_monolith = policy.variants.iter().map(|variant| variant.upstream == UpstreamId::MONOLITH);
     let mut variants = policy.variants.iter().zip(tones(are_monolith));
     variants.find(|(variant, _)| *variant.name == *side).map(|(_, tone)| tone)
 }

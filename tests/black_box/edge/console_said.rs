@@ -92,6 +92,19 @@ fn what_a_press_did_is_said_on_the_page_that_it_leads_to_and_to_nobody_else() {
 }
 
 #[test]
+fn a_move_is_taken_back_only_where_its_route_still_stands() {
+    let service = Origin::saying("service");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(ROUTES).start();
+    assert_eq!(edge.admin("POST", "/api/v1/routes/mine/promote").status(), 200);
+    assert!(read(&edge, "/journal").contains("Take back"));
+    let text = edge.text("").replace("routes.mine", "routes.other");
+    edge.replace_file(&text);
+    edge.await_text(&text);
+    let journal = read(&edge, "/journal");
+    assert!(journal.contains("route/mine") && !journal.contains("Take back"), "{journal}");
+}
+
+#[test]
 fn a_question_that_cannot_be_asked_can_be_closed() {
     let edge = Edge::before(&Origin::saying("ok")).with("[routes.a]\npath = \"/a\"\nstage = \"monolith\"\n").start();
     let (status, _, shown) = ask(&edge, "GET", "/console/act?do=rollback&route=a", &[HTML], "");
