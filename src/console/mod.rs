@@ -2,6 +2,7 @@
 
 mod act;
 mod board;
+mod chart;
 mod differs;
 mod file;
 mod filter;

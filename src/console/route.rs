@@ -1,20 +1,19 @@
 //! One route: where it stands, what differs, whether it may go on, how fast both sides are, its moves and its lines in the file.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::board::matched;
+use super::chart::chart;
 use super::differs;
 use super::journal::entry_of_route;
 use super::page::{Layout, prose, said, toml};
 use super::shown::{ago, count, large_percent, percent, plain, rate, ratio, seconds, sentence};
 use super::sides::{sides, who_answers};
-use super::spark::{self, Mark};
 use super::verdict::{self, verdict};
-use crate::admin::{RouteSide, RouteStatus, Window, route_row};
+use crate::admin::{RouteStatus, Window, route_row};
 use crate::compile::redacted;
 use crate::config::route_text;
 use crate::gate::JournalEntry;
@@ -24,14 +23,12 @@ use crate::migration::dial::Wish;
 use crate::proxy::{Generation, RouteInForce};
 use crate::reload::{Preview, RequestedMove, in_words};
 
-/// The chart: an hour in minutes; of a younger program less, in shorter steps.
-const STEPS: usize = 60;
-const STEP: Duration = Duration::from_secs(60);
-const SHORTEST_STEP: Duration = Duration::from_secs(5);
 /// Where no gate judges: how much more a service may fail.
 const NO_WORSE: f64 = 0.005;
 /// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
 const ENOUGH: u64 = 600;
+/// Weights that have room below a stage.
+const MOST_WEIGHTS: usize = 4;
 /// Why a move is not offered.
 const NOT_SURE: &str = "What has no tick above is not shown yet";
 /// Differing answers that a person may pass over.
@@ -113,10 +110,16 @@ fn track(here: Stage) -> impl Iterator<Item = Stage> {
 
 /// The weight, or those of the variants, behind the word of the stage.
 fn dial(row: &RouteStatus) -> Markup {
-    let weights = || sides(row).filter(|(side, _)| side.share > 0.0);
+    let parts: Vec<_> = sides(row).filter(|(side, _)| side.share > 0.0).collect();
     html! {
-        @if let Some(weight) = &row.weight { " " (weight.replace('%', "\u{a0}%")) }
-        @if row.stage == "split" { @for (at, (side, tone)) in weights().enumerate() { @if at > 0 { " +" } " " span class=(tone.text) { (large_percent(side.share)) } } }
+        @match (&row.weight, row.stage) {
+            (Some(weight), _) => { " " (weight.replace('%', "\u{a0}%")) }
+            (None, "split") if parts.len() > MOST_WEIGHTS => { ", " (parts.len()) " variants" }
+            (None, "split") => {
+                @for (at, (side, tone)) in parts.iter().enumerate() { @if at > 0 { " +" } " " span class=(tone.text) { (large_percent(side.share)) } }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -141,7 +144,8 @@ fn differs_from_file(entry: &RouteInForce) -> Markup {
 fn asked(frame: &Layout<'_>, row: &RouteStatus) -> Markup {
     use crate::upstream::EndpointState::{Healthy, Unchecked};
     let mut services: Vec<_> = sides(row).filter(|(side, _)| !side.is_monolith).collect();
-    services.dedup_by(|one, other| one.0.upstream == other.0.upstream);
+    let mut named = BTreeSet::new();
+    services.retain(|(side, _)| named.insert(&*side.upstream));
     let known = if services.is_empty() { Vec::new() } else { frame.parts.app.upstreams.status() };
     let usable = |name: &str| {
         let status = known.iter().find(|upstream| upstream.name == name)?;
@@ -298,6 +302,10 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
     let (requests, _) = verdict::side(row, "service");
     let rate = |side: &str| verdict::error_rate(row, side);
     let shown = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), percent);
+    // A variant may be called `service`, which asks nobody to decide.
+    if row.stage == "split" {
+        return list;
+    }
     if row.stage == "shadow" {
         list.push(match row.mismatch_rate {
             Some(rate) if rate <= AGREEMENT => ("good", "✓", "Answers agree", format!("{} differ", percent(rate))),
@@ -361,48 +369,6 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
                     p.lab { (NOT_SURE) ". Going all the same asks for a reason and is written to the journal." }
                 }
             }
-        }
-    }
-}
-
-fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[JournalEntry]) -> Markup {
-    let now = Window::default().now;
-    let step = (frame.parts.app.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
-    // In `shadow` the service answers copies alone.
-    let is_copied = |side: &RouteSide| row.stage == "shadow" && !side.is_monolith;
-    let line = |side: &RouteSide| {
-        if is_copied(side) {
-            return entry.meters.copies_p99_by_span(now, step, STEPS);
-        }
-        entry.meters.p99_by_span(side.meter, now, step, STEPS)
-    };
-    let lines: Vec<spark::Line> = sides(row).map(|(side, tone)| (tone.line, line(side))).collect();
-    let (end, hour) = (Timestamp::now(), (step * 60).as_secs_f64());
-    let mark = |made: &JournalEntry| {
-        let at: Timestamp = made.at.parse().ok()?;
-        let past = end.duration_since(at).as_secs_f64();
-        let to = made.to.as_ref()?;
-        let word = to.weight.clone().unwrap_or_else(|| to.stage.to_owned());
-        (past < hour && made.from != made.to).then(|| Mark { at: 1.0 - past / hour, word })
-    };
-    let marks: Vec<Mark> = moves.iter().filter_map(mark).take(6).collect();
-    let start = end - step * 60;
-    let copies = (row.stage == "shadow").then(|| frame.parts.app.shadow.report(entry.name(), None)).flatten();
-    let copies = copies.and_then(|report| report.latency.candidate.p99_seconds);
-    let p99 = |side: &RouteSide| {
-        let known = copies.filter(|_| is_copied(side)).or_else(|| row.p99_seconds.get(&side.name).copied());
-        known.map_or_else(|| "–".to_owned(), seconds)
-    };
-    let ends = [start, end].map(|at| at.strftime("%H:%M").to_string());
-    html! {
-        section.card #chart data-live aria-labelledby="chart-h" {
-            div.h {
-                h2 #chart-h { "p99, ms" } span.grow {}
-                span.legend {
-                    @for (side, tone) in sides(row) { span class=(tone.legend) { (plain(&side.name)) @if copies.is_some() && is_copied(side) { ", copies" } " " (p99(side)) } }
-                }
-            }
-            div.pad { (spark::times(&lines, (&ends[0], &ends[1]), &marks)) }
         }
     }
 }
@@ -475,6 +441,7 @@ mod tests {
             ("canary", [(900, 0), (600, 6)], fine, false),
             ("canary", [(900, 0), (600, 0)], [0.01, 0.013], false),
             ("shadow", [(900, 0), (0, 0)], fine, false),
+            ("split", [(900, 0), (900, 0)], fine, false),
         ] {
             let row = row(stage, counts, p99);
             assert_eq!(sure(&row), is_sure, "{stage} {counts:?} {p99:?}");
