@@ -19,7 +19,7 @@ fn read(edge: &Edge, target: &str) -> String {
 #[test]
 fn a_file_that_cannot_be_written_is_told_before_anybody_presses() {
     let service = Origin::saying("service");
-    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(ROUTES).as_nobody().start();
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(ROUTES).unprivileged().start();
     let (file, folder) = (edge.path().to_owned(), edge.path().parent().expect("a folder").to_owned());
     let mode = |path, mode| set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
     let may_write = || {

@@ -27,7 +27,7 @@ pub(crate) struct EdgePlan {
     monolith: String,
     rest: String,
     descriptors: Option<u32>,
-    as_nobody: bool,
+    unprivileged: bool,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -41,8 +41,8 @@ impl EdgePlan {
 
     /// The process has no administrator's rights; the folder and the file are its own.
     #[allow(dead_code, reason = "used by the tests of the edge alone")]
-    pub(crate) fn as_nobody(mut self) -> Self {
-        self.as_nobody = true;
+    pub(crate) fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
         self
     }
 
@@ -97,14 +97,14 @@ impl EdgePlan {
         fs::write(&edge.path, edge.text("")).expect("the folder takes a file");
         drop(ports);
         let arguments = ["run".as_ref(), "-c".as_ref(), edge.path.as_os_str()];
-        if self.as_nobody && is_administrator() {
+        if self.unprivileged && is_administrator() {
             for path in [&folder.path, &edge.path] {
                 chown(path, Some(NOBODY), Some(NOBODY)).expect("an administrator may give files away");
             }
         }
         let mut process = match self.descriptors {
             Some(most) => Process::spawn_with_descriptors(most, arguments),
-            None if self.as_nobody => Process::spawn_as_nobody(arguments),
+            None if self.unprivileged => Process::spawn_as_nobody(arguments),
             None => Process::spawn_with(arguments, self.variables.clone()),
         };
         let mut ended = None;
