@@ -48,7 +48,10 @@ pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, in_force: &InForce
     let lines = {
         let generation = parts.app.in_force.load();
         let steps = next_steps(parts, &generation, &learned_report(parts, &generation));
-        steps.into_iter().find(|step| step.kind == "take" && step.path == path && step.method == method)?.toml
+        steps
+            .into_iter()
+            .find(|step| step.kind == "take" && step.route.is_none() && step.path == path && step.method == method)?
+            .toml
     };
     let parts = Arc::clone(parts);
     if let [file] = in_force.files.as_slice() {

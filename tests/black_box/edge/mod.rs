@@ -8,6 +8,8 @@ mod answers;
 mod buffering;
 mod connections;
 mod console;
+mod console_said;
+mod console_sides;
 mod corpus;
 mod descriptors;
 mod disk;
