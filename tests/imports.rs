@@ -104,6 +104,15 @@ fn two_targets_of_the_same_paths_are_not_made_one() {
 }
 
 #[test]
+fn a_host_that_no_route_may_have_is_left_out_and_said() {
+    let list = br#"[{"domain":"http://a.example","method":"GET","uri":"a"},{"domain":"a.example:80","method":"GET","uri":"b"}]"#;
+    let output = multilith(&["import", "laravel"], list);
+    let (written, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && written.matches("path = ").count() == 1, "{written}{said}");
+    assert!(said.contains("not imported: http://a.example/a: its host is no name"), "{said}");
+}
+
+#[test]
 fn bombs_are_refused_or_left_out_and_said() {
     let mut aliases = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
     for (from, to) in ('a'..'j').zip('b'..) {

@@ -40,6 +40,7 @@ pub use fleet::{FleetSettings, OwnRegion, SHORTEST_SECRET};
 pub use pages::{ErrorPage, Pages};
 pub use pattern::takes;
 pub use redacted::redacted;
+pub use routes::is_host;
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -13,6 +13,11 @@ use crate::route::{Condition, ConditionKind, PathRewrite, Segment, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "the monolith, too, gets the path in Envoy's normal form",
+    "dot segments are resolved, also those of `..;`, and a backslash is read as a slash, where multilith refuses such a path",
+    "bytes of a path that are not ASCII are answered with 400, `OPTIONS *` and an absolute target that has a query and no path with 404, one of https over plain HTTP with 403",
+    "other malformed requests are refused by Envoy's rules, not by multilith's",
+    "the Host is that of an absolute target, also where the client's says the same in other words",
+    "`allow_custom_methods`, without which Envoy answers 400 to methods that it does not know, is a field that it calls work in progress",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "a query key that is percent-encoded in the URL is another key",
     "of several cookies of one name any may meet a condition",
@@ -30,22 +35,27 @@ const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3
 const PROTOCOL: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
-    let mut routes = Vec::new();
+    // What multilith refuses. The empty prefix is also that of `OPTIONS *`.
+    let method = json!({"name": ":method", "string_match": regex(&pattern::REFUSED_METHODS.join("|"))});
+    let path = regex(&format!("(?i).*(?:{}).*", pattern::REFUSED));
+    let mut routes = vec![
+        json!({"name": "refused method", "match": {"prefix": "", "headers": [method]}, "direct_response": {"status": 405}}),
+        json!({"name": "refused path", "match": path, "direct_response": {"status": 400}}),
+    ];
     routes.extend(snapshot.server.tls.client_ca_hosts.iter().map(|host| {
         // What clients of this host must show is not asked.
-        let host = regex(&format!("(?i){}[.]?(?::[0-9]+)?", pattern::escape(host)));
-        let authority = json!({"name": ":authority", "string_match": host});
-        json!({"name": "needs a certificate", "match": {"prefix": "/", "headers": [authority]}, "direct_response": {"status": 403}})
+        let authority = asked(&pattern::escape(host));
+        json!({"name": "needs a certificate", "match": {"prefix": "", "headers": [authority]}, "direct_response": {"status": 403}})
     }));
     for rule in rules {
         routes.extend(route(snapshot, rule));
     }
     routes.push(if snapshot.monolith_retired {
-        json!({"name": "unmatched", "match": {"prefix": "/"}, "direct_response": {"status": 404}})
+        json!({"name": "unmatched", "match": {"prefix": ""}, "direct_response": {"status": 404}})
     } else {
         let mut action = json!({"cluster": name(snapshot, UpstreamId::MONOLITH), "timeout": "0s"});
         put_host(&mut action, host_for(snapshot, None, UpstreamId::MONOLITH));
-        json!({"name": "unmatched", "match": {"prefix": "/"}, "route": action})
+        json!({"name": "unmatched", "match": {"prefix": ""}, "route": action})
     });
     let manager = json!({
         "@type": HTTP,
@@ -55,6 +65,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         "normalize_path": true,
         "merge_slashes": snapshot.matching.merge_slashes,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "http_protocol_options": {"allow_custom_methods": true},
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": "3600s",
         "route_config": {"virtual_hosts": [{
@@ -112,6 +123,11 @@ fn regex(regex: &str) -> Value {
     json!({"safe_regex": {"regex": regex}})
 }
 
+/// A host as clients ask for it: with or without a port and the root's dot.
+fn asked(host: &str) -> Value {
+    json!({"name": ":authority", "string_match": regex(&format!("(?i){host}[.]?(?::[0-9]*)?"))})
+}
+
 /// The route, and once more for the preflights that announce its methods.
 fn route(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Vec<Value> {
     let methods = rule.methods();
@@ -133,8 +149,7 @@ fn route(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Vec<Value> {
     let mut routes = Vec::new();
     for (number, mut headers) in all.into_iter().enumerate() {
         if let Some(host) = pattern::host(&rule.route.rule.host) {
-            let host = regex(&format!("(?i){host}(?::[0-9]+)?"));
-            headers.push(json!({"name": ":authority", "string_match": host}));
+            headers.push(asked(&host));
         }
         let mut query_parameters = Vec::new();
         for (source, condition) in rule.conditions() {

@@ -14,6 +14,7 @@ use crate::route::{Condition, ConditionKind, HostPattern, PathPiece, Segment, Te
 
 pub(super) const NOTES: &[&str] = &[
     "the Gateway and the Services of these names have to exist; forwarding headers are the gateway's own",
+    "which requests are malformed and what becomes of dot segments is the gateway's own rule",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
 ];
 

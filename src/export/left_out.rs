@@ -346,6 +346,9 @@ fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
     if list.target != HttpRoute {
         return;
     }
+    let host = route.rule.host.to_string();
+    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+    list.say(is_address, name, "host", "an address is no hostname in the standard, and a cluster refuses it");
     if rule.template.segments().iter().any(|segment| matches!(segment, Segment::Parameter(_))) {
         let why = format!("`{}` is written as RegularExpression, which not every gateway supports", rule.template);
         list.found.push(NotExported { of: name.to_owned(), key: "path".to_owned(), why });

@@ -134,12 +134,19 @@ fn parameter_name(segment: &Segment) -> Option<&str> {
     }
 }
 
+/// What multilith refuses with 400 in a path as it came: a segment that begins with `..;`, a backslash, a control character. In the
+/// words of PCRE and RE2, for a match anywhere; letters in either case.
+pub(super) const REFUSED: &str = "/(?:[.]|%2e){2}(?:;|%3b)|\\\\|%[01][0-9a-f]|%7f|\\x7f";
+
+/// Methods that multilith refuses with 405.
+pub(super) const REFUSED_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
+
 /// A host without its port, in lower case.
 pub(super) fn host(pattern: &HostPattern) -> Option<String> {
     match pattern {
         HostPattern::Any => None,
         HostPattern::Exact(host) => Some(escape(host)),
-        HostPattern::Wildcard(suffix) => Some(format!("[^:]+{}", escape(suffix))),
+        HostPattern::Wildcard(suffix) => Some(format!("[^: ]+{}", escape(suffix))),
     }
 }
 

@@ -519,6 +519,73 @@ def test_no_odd_spelling_of_a_path_steps_around_its_route(proxy, peer, upstreams
         assert "upstream" not in expected or "upstream" in got, (one, expected, got)
 
 
+# Hosts with a port, the root's dot or an address; targets that name a host; methods beside the known ones.
+ASKED = """
+[routes.address]
+host = "[::1]"
+path = "/own"
+service = "people"
+stage = "migrated"
+
+[routes.purge]
+path = "/purged/{*rest}"
+methods = ["PURGE", "LINK"]
+service = "users"
+stage = "migrated"
+"""
+ASKED_HOSTS = [
+    "[::1]", "[::1]:8080", "[::2]:8080", "shop.example", "shop.example.", "shop.example.:8080", "shop.example:", "SHOP.example:80", "a.shop.example.",
+    "a.b.shop.example:8080", "shop.example.evil", "edge.example.",
+]  # fmt: skip
+ASKED_TARGETS = [
+    "/own", "/purged/x", "/other", "http://shop.example/own", "http://shop.example:8080/own?a=1", "HTTP://SHOP.example:80/own", "http://[::1]:80/own",
+    "http://a.shop.example", "https://shop.example:443/own", "http://edge.example:80/purged",
+]  # fmt: skip
+# What multilith answers with 400: two readers could take it for two requests.
+REFUSED_TARGETS = ["/own/..;/x", "/own/%2e%2e;x/", "/own/..%3B/", "/own%0Ax", "/own%7f", "/own%00", "/own\\x", "/own#x", "/own?a#x", "ftp://shop.example/own"]
+
+
+@pytest.mark.parametrize("target", ["nginx", "haproxy", "envoy"])
+def test_hosts_absolute_targets_and_methods_lead_where_multilith_leads(proxy, peer, upstreams, target, report):
+    routes = CORE + ASKED
+    edge = proxy(tables(upstreams, routes))
+    port, said, code = peer(target, routes)
+    assert code == 0, said
+    seen, wrong = Counter(), []
+
+    def compare(method, asked, host):
+        # A refusal ends the connection.
+        expected, got = (Asker(own)(method, asked, [("Host", host)]) for own in (edge.port, port))
+        seen[expected.get("upstream"), expected["status"]] += 1
+        if target == "haproxy" and "://" in asked and got["status"] == 400:
+            assert "an absolute target with another host than Host" in said
+            return
+        if target == "envoy" and asked.startswith("https:"):
+            assert got["status"] == 403 and "one of https over plain HTTP with 403" in said
+            return
+        for answer in (expected, got):
+            if target != "nginx" and "://" in asked and "headers" in answer:
+                assert "the Host is that of an absolute target" in said
+                for name in ("host", "x-forwarded-host"):
+                    answer["headers"][name] = re.sub(":(80|443)?$", "", answer["headers"][name].lower())
+        if expected != got:
+            wrong.append(((method, asked, host), expected, got))
+
+    for host in ASKED_HOSTS:
+        for asked in ASKED_TARGETS:
+            for method in ("GET", "POST", "PURGE", "LINK", "TRACE", "TRACK"):
+                compare(method, asked, host)
+    for asked in REFUSED_TARGETS:
+        if target == "envoy" and asked in ("/own/..;/x", "/own\\x"):
+            assert "also those of `..;`, and a backslash is read as a slash" in said
+            continue
+        compare("GET", asked, "shop.example")
+    shown = "\n".join(f"{one}\n  multilith {expected}\n  {target} {got}" for one, expected, got in wrong[:8])
+    assert not wrong, f"{len(wrong)} of {sum(seen.values())} differ:\n{shown}"
+    assert min(seen["monolith", 200], seen["users", 200], seen["people", 200], seen[None, 405]) > 20 and seen[None, 400] > 5, seen
+    report(f"{target}: {sum(seen.values())} hosts, targets and methods at the same upstream or refused as by multilith; {dict(seen)}")
+
+
 def test_clients_keep_their_side_with_haproxy(proxy, peer, upstreams, report):
     routes = """
 [routes.read-user]

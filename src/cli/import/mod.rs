@@ -14,7 +14,7 @@ use super::admin_client::AdminClient;
 use super::arguments::ImportFrom;
 use super::moves::claimed;
 use super::{Exit, ImportArgs, term};
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, compile, is_host};
 use crate::inventory::{Imported, NotRead, import as read_list, routes_file};
 use crate::learn::MOST_KNOWN;
 use crate::reload::environment;
@@ -78,13 +78,16 @@ fn list(from: ImportFrom, file: &str) -> Result<(Imported, BTreeMap<String, usiz
         term::say(&shown(&format!("not imported: {}: {}", skipped.what, skipped.why)));
         *reasons.entry(skipped.why.to_owned()).or_default() += 1;
     }
-    imported.routes.retain(|route| match Template::parse(&route.path) {
-        Ok(_) => true,
-        Err(error) => {
-            term::say(&shown(&format!("not imported: {}: {error}", route.path)));
-            *reasons.entry(error.to_string()).or_default() += 1;
-            false
-        }
+    imported.routes.retain(|route| {
+        let host = route.host.as_deref().unwrap_or("");
+        let why = match Template::parse(&route.path) {
+            Err(error) => error.to_string(),
+            Ok(_) if route.host.is_some() && !is_host(host) => "its host is no name".to_owned(),
+            Ok(_) => return true,
+        };
+        term::say(&shown(&format!("not imported: {host}{}: {why}", route.path)));
+        *reasons.entry(why).or_default() += 1;
+        false
     });
     Ok((imported, reasons))
 }

@@ -30,6 +30,7 @@ mod target;
 mod unused;
 mod variants;
 
+pub use rule::is_host;
 pub(super) use unused::report_unused;
 
 use std::collections::HashSet;

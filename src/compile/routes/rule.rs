@@ -62,6 +62,11 @@ enum BadHost {
     Name,
 }
 
+/// Whether a text is one that a route may have as its host.
+pub fn is_host(text: &str) -> bool {
+    read_host(text).is_ok()
+}
+
 /// The case and a port do not count.
 fn read_host(text: &str) -> Result<HostPattern, BadHost> {
     if text == "*" || text.is_empty() {

@@ -15,7 +15,10 @@ use crate::migration::{BUCKETS, ISSUED_COOKIE, UnitSource};
 use crate::route::{Condition, ConditionKind, PathRewrite, Template};
 
 pub(super) const NOTES: &[&str] = &[
-    "a path that has escapes such as %2F or %20 reaches a service as the client has spelt it, and with dot segments it is refused",
+    "a path that has escapes such as %2F or %20, or characters that should be escaped, is matched and reaches a service as the client has spelt it, and with dot segments it is refused",
+    "dot segments of other paths are resolved, also where multilith refuses them, since the path as it stands has another route",
+    "a path with a `%` that begins no escape or with dot segments that lead above `/`, `OPTIONS *` and a method with small letters are answered with 400",
+    "other malformed requests are refused by nginx's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "headers with `_` in their names are dropped",
     "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
@@ -36,6 +39,9 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[N
     file.line(0, "# Written by `multilith export --to nginx`.");
     for left_out in left_out {
         file.line(0, &format!("# multilith: NOT EXPORTED {left_out}"));
+    }
+    for note in NOTES {
+        file.line(0, &format!("# multilith: {note}"));
     }
     file.line(0, "worker_processes auto;");
     file.line(0, "events { worker_connections 10000; }");
@@ -110,11 +116,27 @@ impl File<'_> {
         }
     }
 
+    /// `$ml_authority`: host and port that the client asks for. An absolute target names them; a Host that says the same stays.
+    fn authority(&mut self) {
+        let same = |scheme: &str, port: u16| {
+            let pattern = format!(
+                "~*^[^ ]+ {scheme}://(?<ml_same>[^/? ]+?)(?::(?:{port})?)?[/? ].* [|]\\k<ml_same>(?::(?:{port})?)?$"
+            );
+            (quoted(&pattern), "$http_host".to_owned())
+        };
+        let named = (quoted("~*^[^ ]+ (?:https?|wss?)://(?<ml_named>[^/? ]+)"), "$ml_named".to_owned());
+        let rows =
+            [same("(?:http|ws)", 80), same("(?:https|wss)", 443), named, (quoted("~^[^ ]+ [^/* ]"), "!".to_owned())];
+        self.map("\"$request |$http_host\"", "$ml_authority", "$http_host", &rows);
+    }
+
     /// `$ml_rule`: the first rule that fits, by conditions, method, host and path.
     fn rule_map(&mut self, rules: &[ExportRule<'_>]) {
-        self.line(1, "# The path in normal form; as it came where it has escapes that mean something.");
+        self.authority();
+        self.line(1, "# The path in normal form; as it came where it has escapes that mean something; empty where it is refused.");
         let plain = format!("~^(?:[^?%]|{UNRESERVED})*(?:[?]|$)");
         let rows = [
+            (quoted(&format!("~*^(?:[^?]*(?:{})|.*#)", pattern::REFUSED)), "\"\"".to_owned()),
             (quoted(&plain), "$uri".to_owned()),
             (quoted("~*^[^?]*/(?:[.]|%2e){1,2}(?:[/?]|$)"), "\"\"".to_owned()),
             (quoted("~^(?<ml_raw>[^?]*)"), "$ml_raw".to_owned()),
@@ -142,19 +164,19 @@ impl File<'_> {
             let own: Vec<usize> = all.iter().filter(|(of, _)| *of == at).map(|(_, bit)| *bit).collect();
             let own = (0..all.len()).map(|bit| if own.contains(&bit) { '1' } else { '.' }).collect::<String>();
             let methods = match rule.methods() {
-                methods if methods.is_empty() => "[^:]*".to_owned(),
+                methods if methods.is_empty() => "[^ ]*".to_owned(),
                 methods => format!("(?:{})", methods.join("|")),
             };
-            let host = pattern::host(&rule.route.rule.host).unwrap_or_else(|| "[^:]*".to_owned());
+            let host = pattern::host(&rule.route.rule.host).unwrap_or_else(|| "[^ ]*".to_owned());
             let path = match rule.redirect() {
                 Some(redirect) => pattern::address(rule.template, matching, Captures::Named, redirect.path()),
                 None => pattern::path(rule.template, matching, Captures::Named, rule.route.rewrite.path.as_ref()),
             };
             let flag = if path.starts_with("(?i)") { "(?i)" } else { "" };
             let path = path.trim_start_matches("(?i)").trim_start_matches('^');
-            rows.push((quoted(&format!("~^{own}:{methods}:{host}:{flag}{path}")), rule.key()));
+            rows.push((quoted(&format!("~^{own} {methods} {host} {flag}{path}")), rule.key()));
         }
-        self.map(&format!("\"{bits}:$ml_method:$host:$ml_path\""), "$ml_rule", "unmatched", &rows);
+        self.map(&format!("\"{bits} $ml_method $host $ml_path\""), "$ml_rule", "unmatched", &rows);
     }
 
     fn condition(&mut self, bit: usize, condition: &Condition, source: ConditionSource) {
@@ -266,14 +288,15 @@ impl File<'_> {
     /// `$ml_target`: path and query as they are sent; `$ml_host`: the Host.
     fn targets(&mut self, rules: &[ExportRule<'_>]) {
         let (mut targets, mut hosts) = (Vec::new(), Vec::new());
-        let monolith = host_for(self.snapshot, None, UpstreamId::MONOLITH).unwrap_or_else(|| "$http_host".to_owned());
+        let monolith =
+            host_for(self.snapshot, None, UpstreamId::MONOLITH).unwrap_or_else(|| "$ml_authority".to_owned());
         for rule in rules {
             for share in rule.shares() {
                 let key = format!("{}@{}", rule.key(), share.side);
                 if let Some(host) = host_for(self.snapshot, Some(rule.route), share.upstream) {
                     hosts.push((key.clone(), quoted(&host)));
-                } else if share.upstream != UpstreamId::MONOLITH && monolith != "$http_host" {
-                    hosts.push((key.clone(), "$http_host".to_owned()));
+                } else if share.upstream != UpstreamId::MONOLITH && monolith != "$ml_authority" {
+                    hosts.push((key.clone(), "$ml_authority".to_owned()));
                 }
                 if share.upstream == UpstreamId::MONOLITH {
                     continue;

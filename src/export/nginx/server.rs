@@ -7,7 +7,7 @@ use crate::compile::Network;
 use crate::endpoint::{UpstreamId, Verify};
 use crate::export::fallback::{self, MOST_GROUPS};
 use crate::export::location::{self, HEADERS, Part, Row};
-use crate::export::pattern::{self, Captures};
+use crate::export::pattern::{self, Captures, REFUSED_METHODS};
 use crate::export::rules::{ExportRule, Guard, host_for};
 
 /// The first of the statuses that send a request from the one location to that of a fallback; no client sees them.
@@ -98,7 +98,7 @@ impl File<'_> {
             }
             let monolith = location::of_upstream(snapshot, UpstreamId::MONOLITH, Captures::Named, header);
             rows.extend(monolith.into_iter().map(|row| self.back_row("[^ ]*@monolith", &row)));
-            let from = format!("\"$ml_by $http_host | $upstream_http_{name}\"");
+            let from = format!("\"$ml_by $ml_authority | $upstream_http_{name}\"");
             self.map(&from, &format!("$ml_back_{name}"), &format!("$upstream_http_{name}"), &rows);
         }
         true
@@ -144,6 +144,8 @@ impl File<'_> {
         }
         self.line(2, "location / {");
         self.line(3, "if ($ml_path = \"\") { return 400; }");
+        self.line(3, "if ($ml_authority = \"!\") { return 400; }");
+        self.line(3, &format!("if ($request_method ~ ^(?:{})$) {{ return 405; }}", REFUSED_METHODS.join("|")));
         if !self.snapshot.server.tls.client_ca_hosts.is_empty() {
             self.line(3, "# multilith: NOT EXPORTED: what clients of these hosts must show");
             self.line(3, "if ($ml_needs_certificate) { return 403; }");
@@ -202,7 +204,8 @@ impl File<'_> {
         let snapshot = self.snapshot;
         let Some(spec) = snapshot.upstreams.get(UpstreamId::MONOLITH.index()) else { return };
         let name = spec.name.clone();
-        let host = host_for(snapshot, None, UpstreamId::MONOLITH).map_or("$http_host".to_owned(), |host| quoted(&host));
+        let host =
+            host_for(snapshot, None, UpstreamId::MONOLITH).map_or("$ml_authority".to_owned(), |host| quoted(&host));
         let tls = match &spec.tls {
             Some(own) => {
                 let mut lines = self.tls_lines();
@@ -256,7 +259,7 @@ impl File<'_> {
             "proxy_set_header Connection $ml_connection;",
             "proxy_set_header X-Forwarded-For $remote_addr;",
             "proxy_set_header X-Forwarded-Proto $scheme;",
-            "proxy_set_header X-Forwarded-Host $http_host;",
+            "proxy_set_header X-Forwarded-Host $ml_authority;",
             "proxy_set_header X-Forwarded-Port $server_port;",
         ] {
             self.line(3, line);

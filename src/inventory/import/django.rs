@@ -1,7 +1,14 @@
 //! `manage.py show_urls`: a path, a tab, the view, a tab, the name.
 
 use super::pattern::group_end;
-use super::{Imported, ONE_SEGMENT, rooted};
+use super::{ANY_VALUE, Imported, ONE_SEGMENT, rooted};
+
+/// Converters, and patterns of groups, that take what a segment of their kind has.
+const CONVERTERS: &[&str] = &["str", "int", "slug", "uuid", "path"];
+const PATTERNS: &[&str] = &["[^/]+", "[^/]*", "\\d+", "\\w+", "[\\w-]+", "[-\\w]+", "[0-9]+", "[0-9]{4}", "[0-9]{2}"];
+
+/// What `show_urls` leaves out of `re_path`.
+const UNPRINTED: &str = "show_urls prints no pattern of `re_path`: a `<name>` takes one segment here, also where it may be missing, take slashes or some values alone";
 
 pub fn read(text: &str, imported: &mut Imported) {
     for line in text.lines() {
@@ -28,8 +35,11 @@ fn template(pattern: &str, imported: &mut Imported) -> Result<String, &'static s
     while let Some(char) = rest.chars().next() {
         if let Some(group) = rest.strip_prefix("(?P<") {
             let end = group_end(rest).ok_or("a group is not closed")?;
-            let name = group.split('>').next().unwrap_or("");
+            let (name, _) = group.split_once('>').ok_or("a group without a name")?;
             let inside = &rest[..end];
+            if rest[end..].starts_with(['?', '*', '+', '{']) {
+                return Err("a group that may be missing or stand several times");
+            }
             if inside.contains("/)") || inside.contains(".*") || inside.contains(".+") {
                 if rest[end..].is_empty() && path.ends_with('/') {
                     path.extend(["{*", name, "}"]);
@@ -37,8 +47,11 @@ fn template(pattern: &str, imported: &mut Imported) -> Result<String, &'static s
                 }
                 imported.note(format!("{pattern}: {ONE_SEGMENT}"));
             }
+            if !PATTERNS.contains(&&inside["(?P<>".len() + name.len()..end - 1]) {
+                imported.note(format!("{pattern}: {ANY_VALUE}"));
+            }
             path.extend(["{", name, "}"]);
-            rest = rest[end..].trim_start_matches(['+', '*', '?']);
+            rest = &rest[end..];
             continue;
         }
         match char {
@@ -46,12 +59,17 @@ fn template(pattern: &str, imported: &mut Imported) -> Result<String, &'static s
                 let close = rest.find('>').ok_or("a converter is not closed")?;
                 let inside = &rest[1..close];
                 let (converter, name) = inside.split_once(':').unwrap_or(("str", inside));
+                if name == inside {
+                    imported.note(UNPRINTED);
+                }
                 let is_path = converter == "path";
                 if is_path && rest[close + 1..].is_empty() && path.ends_with('/') {
                     path.extend(["{*", name, "}"]);
                 } else {
                     if is_path {
                         imported.note(format!("{pattern}: {ONE_SEGMENT}"));
+                    } else if !CONVERTERS.contains(&converter) {
+                        imported.note(format!("{pattern}: {ANY_VALUE}"));
                     }
                     path.extend(["{", name, "}"]);
                 }
@@ -74,4 +92,39 @@ fn template(pattern: &str, imported: &mut Imported) -> Result<String, &'static s
         }
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ListFormat;
+    use super::super::tests::said;
+
+    #[test]
+    fn a_group_that_may_be_missing_is_not_taken_for_one_that_stands_there() {
+        for pattern in [
+            "/old/(?P<year>[0-9]{4}/)?$",
+            "/old/(?P<year>[0-9]{4})?/",
+            "/a(?P<b>x)*/",
+            "/a/(?P<b>x)+/",
+            "/a/(?P<b>x){2}/",
+        ] {
+            let expected = format!("- {pattern}: a group that may be missing or stand several times");
+            assert_eq!(said(ListFormat::Django, &format!("{pattern}\tview\n")), [expected]);
+        }
+        for pattern in ["/old/(?:x/)?", "/old/(x)?", "/olds?/"] {
+            let expected = format!("- {pattern}: a regular expression");
+            assert_eq!(said(ListFormat::Django, &format!("{pattern}\tview\n")), [expected]);
+        }
+    }
+
+    #[test]
+    fn patterns_that_take_some_values_alone_are_said() {
+        let said = |pattern: &str| said(ListFormat::Django, &format!("{pattern}\tview\n"));
+        for pattern in ["/a/(?P<x>de|en)/b", "/a/<own:x>/b"] {
+            let note = format!("note: {pattern}: takes some values alone, here the segment may be any");
+            assert_eq!(said(pattern), [" /a/{x}/b".to_owned(), note]);
+        }
+        assert_eq!(said("/a/(?P<x>\\d+)/<slug:y>/b"), [" /a/{x}/{y}/b"]);
+        assert_eq!(said("/a/<var>/<b>/"), [" /a/{var}/{b}/".to_owned(), format!("note: {}", super::UNPRINTED)]);
+    }
 }

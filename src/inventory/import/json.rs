@@ -1,34 +1,38 @@
-//! Lists in JSON: Laravel, Express, Spring.
+//! Lists in JSON: Laravel and Express.
 
 use serde_json::{Map, Value};
 
-use super::{ANY_VALUE, Imported, ImportedRoute, NotRead, colons, rooted};
+use super::{Imported, ImportedRoute, NotRead, colons, rooted};
 
-fn parse(text: &str) -> Result<Value, NotRead> {
+/// What may stand before an optional parameter, and goes with it.
+const SEPARATORS: [char; 10] = ['/', ',', ';', '.', ':', '-', '_', '~', '*', '+'];
+
+pub(super) fn parse(text: &str) -> Result<Value, NotRead> {
     serde_json::from_str(text).map_err(|error| NotRead(format!("this is no JSON: {error}")))
 }
 
-fn object<'a>(value: &'a Value, key: &str) -> Option<&'a Map<String, Value>> {
+pub(super) fn object<'a>(value: &'a Value, key: &str) -> Option<&'a Map<String, Value>> {
     value.get(key)?.as_object()
 }
 
 pub fn laravel(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
     let list = parse(text)?;
     let list = list.as_array().ok_or_else(|| NotRead("the list of routes is no array".to_owned()))?;
+    let mut has_parameters = false;
     for route in list {
         let (Some(uri), Some(methods)) = (text_of(route, "uri"), text_of(route, "method")) else {
             imported.skip(route.to_string(), "no `uri` or no `method`");
             continue;
         };
-        let host = text_of(route, "domain");
+        let host = text_of(route, "domain").filter(|host| !host.is_empty());
         if host.is_some_and(|host| host.contains('{')) {
             imported.skip(uri, "a domain with a parameter");
             continue;
         }
         let methods: Vec<String> = methods.split('|').map(str::to_owned).collect();
-        // Optional parameters stand at the end: each may be missing, with all behind it.
-        let whole = rooted(uri);
-        let mut path = whole.as_str();
+        has_parameters |= uri.contains('{');
+        let mut path = rooted(&uri.replace("{fallbackPlaceholder}", "{*fallbackPlaceholder}"));
+        // Optional parameters stand at the end: each may be missing, with all behind it and the separator before it.
         loop {
             imported.add(ImportedRoute {
                 path: if path.is_empty() { "/".to_owned() } else { path.replace("?}", "}") },
@@ -39,14 +43,38 @@ pub fn laravel(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
             if !path.ends_with("?}") {
                 break;
             }
-            path = &path[..path.rfind('/').unwrap_or(0)];
+            path.truncate(path.rfind('{').unwrap_or(0));
+            if path.ends_with(SEPARATORS) {
+                path.pop();
+            }
         }
+    }
+    if has_parameters {
+        imported.note("patterns that `where` gives to parameters are not in the list: each takes one segment here");
     }
     Ok(())
 }
 
-fn text_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+pub(super) fn text_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
+}
+
+pub(super) fn texts(of: &Value, key: &str) -> Vec<String> {
+    let values = of.get(key).and_then(Value::as_array).into_iter().flatten();
+    values.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// What stands under `methods`: a list, or a text with `,` or `|` between them.
+pub(super) fn methods(of: &Value) -> Result<Vec<String>, &'static str> {
+    match of.get("methods") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(text.split([',', '|']).map(|method| method.trim().to_owned()).collect()),
+        Some(Value::Array(list)) => {
+            let list: Option<Vec<_>> = list.iter().map(|method| method.as_str().map(str::to_owned)).collect();
+            list.ok_or("a method that is no text")
+        }
+        Some(_) => Err("its `methods` are no list"),
+    }
 }
 
 pub fn express(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
@@ -57,8 +85,18 @@ pub fn express(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
             imported.skip(route.to_string(), "no `path`");
             continue;
         };
-        let methods = route.get("methods").and_then(Value::as_array).into_iter().flatten();
-        let methods: Vec<String> = methods.filter_map(Value::as_str).map(str::to_owned).collect();
+        let methods = match methods(route) {
+            // None at all is not the same as all.
+            Ok(methods) if methods.is_empty() => {
+                imported.skip(path, "no method");
+                continue;
+            }
+            Ok(methods) => methods,
+            Err(why) => {
+                imported.skip(path, why);
+                continue;
+            }
+        };
         if path.starts_with("/^") {
             imported.skip(path, "a regular expression");
             continue;
@@ -108,74 +146,51 @@ fn optional(path: &str) -> Option<(&str, &str, &str)> {
     Some((&path[..slash], &path[slash..at], &path[at + 1..]))
 }
 
-pub fn spring(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
-    let document = parse(text)?;
-    let contexts = object(&document, "contexts").ok_or_else(|| NotRead("the document has no `contexts`".to_owned()))?;
-    for context in contexts.values() {
-        let Some(mappings) = object(context, "mappings") else { continue };
-        let groups =
-            ["dispatcherServlets", "dispatcherHandlers"].into_iter().filter_map(|key| mappings.get(key)?.as_object());
-        for mapping in groups.flat_map(Map::values).filter_map(Value::as_array).flatten() {
-            let Some(conditions) = mapping.pointer("/details/requestMappingConditions") else {
-                imported.skip(text_of(mapping, "predicate").unwrap_or("a mapping"), "no request mapping");
-                continue;
-            };
-            let list = |key: &str| {
-                let values = conditions.get(key).and_then(Value::as_array).into_iter().flatten();
-                values.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-            };
-            let methods = list("methods");
-            for condition in ["headers", "params", "consumes", "produces"] {
-                if !conditions.get(condition).and_then(Value::as_array).is_none_or(Vec::is_empty) {
-                    imported
-                        .note(format!("{}: its condition on `{condition}` is not taken", list("patterns").join(" ")));
-                }
-            }
-            for pattern in list("patterns") {
-                match spring_template(&pattern) {
-                    Some(path) => {
-                        if pattern.contains(':') {
-                            imported.note(format!("{pattern}: {ANY_VALUE}"));
-                        }
-                        imported.route(rooted(&path), methods.clone());
-                    }
-                    None => imported.skip(pattern, "a pattern inside the path"),
-                }
-            }
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::super::ListFormat;
+    use super::super::tests::said;
 
-/// `/**` at the end becomes `{*rest}`, `*` a parameter, `{id:[0-9]+}` loses its pattern.
-fn spring_template(pattern: &str) -> Option<String> {
-    let segments: Vec<&str> = pattern.split('/').collect();
-    let mut written = Vec::with_capacity(segments.len());
-    for (at, segment) in segments.iter().enumerate() {
-        let last = at + 1 == segments.len();
-        match *segment {
-            "**" if last => written.push("{*rest}".to_owned()),
-            "*" => written.push(format!("{{any{at}}}")),
-            text if text.starts_with('{') && text.ends_with('}') && is_one_variable(text) => {
-                let name = text[1..text.len() - 1].split(':').next().unwrap_or("id");
-                written.push(format!("{{{name}}}"));
-            }
-            text if text.contains('*') || (text.contains('{') && text.contains(':')) => return None,
-            text => written.push(text.to_owned()),
-        }
+    #[test]
+    fn a_fallback_of_laravel_takes_all_below() {
+        let list = r#"[{"domain":"","method":"GET|HEAD","uri":"{fallbackPlaceholder}"},
+            {"domain":null,"method":"GET|HEAD","uri":"api/{fallbackPlaceholder}"},
+            {"domain":null,"method":"GET|HEAD","uri":"archive-{year?}"}]"#;
+        let where_note =
+            "note: patterns that `where` gives to parameters are not in the list: each takes one segment here";
+        assert_eq!(
+            said(ListFormat::Laravel, list),
+            [
+                "GET /api/{*fallbackPlaceholder}",
+                "GET /archive",
+                "GET /archive-{year}",
+                "GET /{*fallbackPlaceholder}",
+                where_note
+            ]
+        );
     }
-    Some(written.join("/"))
-}
 
-/// Whether the brace that the text begins with is closed by its last.
-fn is_one_variable(text: &str) -> bool {
-    let mut depth = 0_usize;
-    text.bytes().enumerate().all(|(at, byte)| {
-        match byte {
-            b'{' => depth += 1,
-            b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth > 0 || at + 1 == text.len()
-    })
+    #[test]
+    fn methods_of_express_are_a_list_or_a_text_and_nothing_else() {
+        let list = r#"[{"path":"/a","methods":"get"},{"path":"/b","methods":"GET, PUT"},{"path":"/c","methods":[]},{"path":"/d"},
+            {"path":"/e","methods":["GET","NO GOOD"]},{"path":"/f","methods":["NO GOOD"]},{"path":"/g","methods":{}},
+            {"path":"/h","methods":[1]},{"path":"/i","methods":""},{"path":"/j","methods":["TRACE"]}]"#;
+        assert_eq!(
+            said(ListFormat::Express, list),
+            [
+                "GET /a",
+                "GET|PUT /b",
+                "GET /e",
+                "TRACE /j",
+                "- /c: no method",
+                "- /d: no method",
+                "- NO GOOD /e: a method that is no token",
+                "- NO GOOD /f: a method that is no token",
+                "- /g: its `methods` are no list",
+                "- /h: a method that is no text",
+                "- /i: a method that is no token",
+                "note: TRACE /j: it is answered with 405 here",
+            ]
+        );
+    }
 }

@@ -1,14 +1,18 @@
 //! Reads the route lists that frameworks print, as paths and methods; what is not taken is said.
 
 mod django;
+mod fastify;
+mod flask;
 mod json;
 mod nginx;
 mod openapi;
 mod pattern;
 mod rails;
-mod text;
+mod spring;
 
 use std::collections::BTreeMap;
+
+use http::Method;
 
 /// What prints the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,11 +131,15 @@ const MOST_ROUTES: usize = 50_000;
 /// Words for all methods; and more methods than any route is written for.
 const EVERY_METHOD: &[&str] = &["ANY", "*", "_ALL", "ALL"];
 const MOST_METHODS: usize = 20;
+/// Methods that no route gets: they are answered with 405.
+const REFUSED_METHODS: &[&str] = &["CONNECT", "TRACE", "TRACK"];
 
 /// What becomes of a part of a path that takes slashes and has something behind it.
 const ONE_SEGMENT: &str = "what takes slashes inside the path takes one segment here";
 /// What becomes of a pattern that a parameter has.
 const ANY_VALUE: &str = "takes some values alone, here the segment may be any";
+/// What becomes of a subdomain: lists name no domain that it is below.
+const SUBDOMAIN: &str = "is asked under one subdomain alone, here under every host: name its `host`";
 
 /// Reads a list. Paths that differ only in the names of their parameters become one route.
 pub fn import(format: ListFormat, text: &str, includes: Includes<'_>) -> Result<Imported, NotRead> {
@@ -141,11 +149,11 @@ pub fn import(format: ListFormat, text: &str, includes: Includes<'_>) -> Result<
         ListFormat::Nginx => nginx::read(text, includes, &mut imported)?,
         ListFormat::Laravel => json::laravel(text, &mut imported)?,
         ListFormat::Express => json::express(text, &mut imported)?,
-        ListFormat::Spring => json::spring(text, &mut imported)?,
-        ListFormat::Fastify => text::fastify(text, &mut imported),
+        ListFormat::Spring => spring::read(text, &mut imported)?,
+        ListFormat::Fastify => fastify::read(text, &mut imported),
         ListFormat::Django => django::read(text, &mut imported),
         ListFormat::Rails => rails::read(text, &mut imported),
-        ListFormat::Flask => text::flask(text, &mut imported),
+        ListFormat::Flask => flask::read(text, &mut imported),
     }
     imported.join();
     if imported.routes.len() > MOST_ROUTES {
@@ -161,7 +169,16 @@ impl Imported {
 
     fn add(&mut self, mut route: ImportedRoute) {
         route.path = with_good_names(&route.path);
-        self.routes.push(route);
+        let (methods, odd): (Vec<_>, Vec<_>) = std::mem::take(&mut route.methods)
+            .into_iter()
+            .partition(|method| Method::from_bytes(method.as_bytes()).is_ok());
+        for method in &odd {
+            self.skip(format!("{method} {}", route.path).trim_start(), "a method that is no token");
+        }
+        // Without methods it would take all.
+        if odd.is_empty() || !methods.is_empty() {
+            self.routes.push(ImportedRoute { methods, ..route });
+        }
     }
 
     fn note(&mut self, note: impl Into<String>) {
@@ -205,6 +222,8 @@ impl Imported {
                     }
                     // A name is one operation's; the path stands for all.
                     known.name = None;
+                    known.comments.extend(route.comments);
+                    known.comments.dedup();
                     let known = &mut known.methods;
                     if route.methods.is_empty() || known.is_empty() {
                         known.clear();
@@ -217,6 +236,9 @@ impl Imported {
         for route in places.values_mut() {
             route.methods.sort();
             route.methods.dedup();
+            for method in route.methods.iter().filter(|method| REFUSED_METHODS.contains(&&***method)) {
+                self.note(format!("{method} {}: it is answered with 405 here", route.path));
+            }
             if route.methods.iter().any(|method| method == "GET") {
                 route.methods.retain(|method| method != "HEAD");
             }
@@ -319,15 +341,23 @@ fn colons(path: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn lines(format: ListFormat, text: &str) -> Vec<String> {
+    /// What becomes of a list: methods, host and path of each route; behind `-` what is not taken; the notes.
+    pub fn said(format: ListFormat, text: &str) -> Vec<String> {
         let imported = import(format, text, &|_| Err("no files")).expect("it is read");
-        let routes = imported.routes.into_iter().map(|route| format!("{} {}", route.methods.join("|"), route.path));
+        let routes = imported.routes.into_iter();
+        let routes =
+            routes.map(|route| format!("{} {}{}", route.methods.join("|"), route.host.unwrap_or_default(), route.path));
         routes
             .chain(imported.skipped.into_iter().map(|skipped| format!("- {}: {}", skipped.what, skipped.why)))
+            .chain(imported.notes.into_iter().map(|note| format!("note: {note}")))
             .collect()
+    }
+
+    fn lines(format: ListFormat, text: &str) -> Vec<String> {
+        said(format, text).into_iter().filter(|line| !line.starts_with("note: ")).collect()
     }
 
     #[test]

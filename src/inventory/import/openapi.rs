@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::{Imported, ImportedRoute, NotRead, rooted};
 
@@ -84,7 +85,7 @@ impl<'de> Deserialize<'de> for Paths {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Paths, A::Error> {
                 let mut paths = Vec::new();
-                while let Some(path) = map.next_key::<String>()? {
+                while let Some(path) = key(&mut map)? {
                     if path.starts_with("x-") {
                         map.next_value::<IgnoredAny>()?;
                     } else {
@@ -97,6 +98,14 @@ impl<'de> Deserialize<'de> for Paths {
 
         deserializer.deserialize_map(PathsVisitor)
     }
+}
+
+/// A key as it was written: YAML may take it for a number, a truth value or nothing.
+fn key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
+    Ok(map.next_key()?.map(|key| match key {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }))
 }
 
 impl<'de> Deserialize<'de> for PathItem {
@@ -112,11 +121,18 @@ impl<'de> Deserialize<'de> for PathItem {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PathItem, A::Error> {
                 let mut item = Item::default();
-                while let Some(key) = map.next_key::<String>()? {
+                while let Some(key) = key(&mut map)? {
                     let method = key.to_ascii_uppercase();
                     match &*key {
                         "$ref" => item.reference = Some(map.next_value()?),
                         "servers" => item.servers = map.next_value()?,
+                        // OpenAPI 3.2: methods that have no key of their own, as they are sent.
+                        "additionalOperations" => {
+                            let more: Option<BTreeMap<String, Option<Operation>>> = map.next_value()?;
+                            let more = more.unwrap_or_default().into_iter();
+                            item.operations
+                                .extend(more.map(|(method, operation)| (method, operation.unwrap_or_default())));
+                        }
                         _ if METHODS.contains(&&*method) => {
                             let operation: Option<Operation> = map.next_value()?;
                             item.operations.push((method, operation.unwrap_or_default()));
@@ -175,29 +191,45 @@ pub fn read(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
         .base_path
         .unwrap_or_else(|| document.servers.as_deref().map_or_else(String::new, |servers| base_of(servers, imported)));
     for (path, item) in &paths.0 {
-        match named.operations(item) {
-            Ok(item) => routes_of(path, item, &base, imported),
-            Err(why) => imported.skip(path, why),
+        if !path.starts_with('/') {
+            imported.skip(path, "a path begins with `/`");
+            continue;
         }
+        let (items, lost) = named.items(item);
+        let has_operations = items.iter().any(|item| !item.operations.is_empty());
+        match lost {
+            Some(why) if has_operations => imported.skip(format!("the `$ref` of {path}"), why),
+            Some(why) => imported.skip(path, why),
+            None if !has_operations => imported.skip(path, "no operation"),
+            None => {}
+        }
+        routes_of(path, &items, &base, imported);
     }
     Ok(())
 }
 
-fn routes_of(path: &str, item: &Item, base: &str, imported: &mut Imported) {
-    if item.operations.is_empty() {
-        imported.skip(path, "no operation");
-        return;
-    }
-    let base = item.servers.as_deref().map_or_else(|| base.to_owned(), |servers| base_of(servers, imported));
-    for (method, operation) in &item.operations {
-        let own = operation.servers.as_deref().map(|servers| base_of(servers, imported));
-        let base = own.as_deref().unwrap_or(&base).trim_end_matches('/');
-        imported.add(ImportedRoute {
-            path: rooted(&format!("{base}/{}", path.trim_start_matches('/'))),
-            methods: vec![method.clone()],
-            name: operation.id.as_deref().map(hyphened),
-            ..ImportedRoute::default()
-        });
+/// The operations of a path item, and those that it has by reference alone.
+fn routes_of(path: &str, items: &[&Item], base: &str, imported: &mut Imported) {
+    let mut seen = BTreeSet::new();
+    for item in items {
+        let base = item.servers.as_deref().map_or_else(|| base.to_owned(), |servers| base_of(servers, imported));
+        for (method, operation) in &item.operations {
+            if !seen.insert(method) {
+                imported.note(format!("{path}: its own {method} is taken, not that of its `$ref`"));
+                continue;
+            }
+            if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                imported.note(format!("{path}: the method {method} is taken in upper case"));
+            }
+            let own = operation.servers.as_deref().map(|servers| base_of(servers, imported));
+            let base = own.as_deref().unwrap_or(&base).trim_end_matches('/');
+            imported.add(ImportedRoute {
+                path: rooted(&format!("{base}/{}", path.trim_start_matches('/'))),
+                methods: vec![method.clone()],
+                name: operation.id.as_deref().map(hyphened),
+                ..ImportedRoute::default()
+            });
+        }
     }
 }
 
@@ -255,12 +287,15 @@ fn parse(text: &str) -> Result<Document, NotRead> {
             max_nodes: MOST_YAML_NODES,
             max_events: 2 * MOST_YAML_NODES,
             max_aliases: MOST_ALIASES,
-            max_documents: 1,
+            max_documents: usize::MAX,
             max_depth: 200,
             max_total_scalar_bytes: usize::MAX,
         },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        if matches!(error.without_snippet(), serde_saphyr::Error::MultipleDocuments { .. }) {
+            return NotRead("the file has several documents with `---` between them: import each by itself".to_owned());
+        }
         let error = error.to_string();
         let line = error.lines().next().unwrap_or("it cannot be read");
         let line = line.strip_prefix("error: ").unwrap_or(line);
@@ -279,18 +314,24 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    /// The item, or the one that it refers to within the document.
-    fn operations(&self, item: &'a PathItem) -> Result<&'a Item, &'static str> {
-        let mut item = item;
-        for _ in 0..MOST_REFERENCES {
-            let PathItem::Item(found) = item else { return Err("not a path item") };
-            let Some(reference) = found.reference.as_deref().filter(|_| found.operations.is_empty()) else {
-                return Ok(found);
+    /// The item, and those that it refers to within the document; why the last of them was not found.
+    fn items(&self, item: &'a PathItem) -> (Vec<&'a Item>, Option<&'static str>) {
+        let (mut items, mut next) = (Vec::new(), item);
+        loop {
+            let PathItem::Item(found) = next else { return (items, Some("not a path item")) };
+            if items.len() == MOST_REFERENCES || items.iter().any(|item| std::ptr::eq(*item, found)) {
+                return (items, Some("a reference that leads back to itself"));
+            }
+            items.push(found);
+            let Some(reference) = found.reference.as_deref() else { return (items, None) };
+            let Some(pointer) = reference.strip_prefix('#') else {
+                return (items, Some("a reference to another document"));
             };
-            let Some(pointer) = reference.strip_prefix('#') else { return Err("a reference to another document") };
-            item = self.find(pointer).ok_or("a reference to nothing in the document")?;
+            match self.find(pointer) {
+                Some(found) => next = found,
+                None => return (items, Some("a reference to nothing in the document")),
+            }
         }
-        Err("a reference that leads back to itself")
     }
 
     /// A JSON pointer (RFC 6901) to a path item, percent-encoded as fragments are.
@@ -360,6 +401,52 @@ components: {pathItems: {one: {get: {}, servers: [{url: 'https://h/c'}]}}}
                 "note: the servers have 2 paths: the first, `/a`, is taken",
             ]
         );
+    }
+
+    #[test]
+    fn what_stands_beside_a_reference_and_methods_without_a_key_are_taken() {
+        let yaml = r"openapi: 3.2.0
+paths:
+  /one:
+    $ref: '#/components/pathItems/one'
+    put: {}
+    post: {operationId: own}
+  /far: {$ref: 'other.yaml#/x', get: {}}
+  /self: {$ref: '#/paths/~1self', get: {}}
+  /more: {query: {}, additionalOperations: {LINK: {operationId: link}, Copy: , NO GOOD: {}}}
+  200: {get: {}}
+  ~: {get: {}}
+  true: {get: {}}
+  no-slash: {get: {}}
+components: {pathItems: {one: {get: {}, post: {operationId: its}}}}
+";
+        assert_eq!(
+            lines(yaml),
+            [
+                "GET /far",
+                "COPY|LINK|QUERY /more",
+                "GET|POST|PUT /one",
+                "GET /self",
+                "- the `$ref` of /far: a reference to another document",
+                "- the `$ref` of /self: a reference that leads back to itself",
+                "- NO GOOD /more: a method that is no token",
+                "- 200: a path begins with `/`",
+                "- null: a path begins with `/`",
+                "- true: a path begins with `/`",
+                "- no-slash: a path begins with `/`",
+                "note: /one: its own POST is taken, not that of its `$ref`",
+                "note: /more: the method Copy is taken in upper case",
+            ]
+        );
+    }
+
+    #[test]
+    fn two_documents_in_a_file_are_said_to_be_two() {
+        let one = "openapi: 3.0.0\npaths: {/a: {get: {}}}\n";
+        let NotRead(why) =
+            import(ListFormat::OpenApi, &format!("{one}---\n{one}"), &|_| Err("no files")).expect_err("it is refused");
+        assert!(why.starts_with("the file has several documents"), "{why}");
+        assert_eq!(lines(&format!("---\n{one}...\n")), ["GET /a"]);
     }
 
     #[test]

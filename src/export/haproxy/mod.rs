@@ -1,5 +1,7 @@
 //! `HAProxy`: rules in order, and clients in the same buckets as multilith's.
 
+mod backend;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,12 +11,16 @@ use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
 use super::{ExportTarget, fallback};
 use crate::compile::Snapshot;
-use crate::endpoint::{Address, Balance, HealthCheck, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
+use crate::endpoint::UpstreamId;
 use crate::migration::{ISSUED_COOKIE, UnitSource};
 use crate::route::{Condition, ConditionKind, MethodSet};
 
 pub(super) const NOTES: &[&str] = &[
     "`normalize-uri` is an experimental directive of HAProxy 2.4 and later; the file switches it on",
+    "dot segments are resolved, also where multilith refuses them, since the path as it stands has another route",
+    "a `%` that begins no escape and characters that should be escaped reach a service as the client has spelt them; bytes that are not ASCII, and an absolute target with another host than Host, are answered with 400",
+    "the Host is that of an absolute target without a default port, also where the client's says the same in other words",
+    "other malformed requests are refused by HAProxy's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
 ];
@@ -24,6 +30,9 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[N
     file.line(0, "# Written by `multilith export --to haproxy`.");
     for left_out in left_out {
         file.line(0, &format!("# multilith: NOT EXPORTED {left_out}"));
+    }
+    for note in NOTES {
+        file.line(0, &format!("# multilith: {note}"));
     }
     file.head();
     file.line(0, "frontend edge");
@@ -94,14 +103,24 @@ impl File<'_> {
 
     fn arrival(&mut self) {
         let matching = self.snapshot.matching;
+        self.line(1, "# What multilith refuses.");
+        let methods = pattern::REFUSED_METHODS.join(" ");
+        self.line(1, &format!("http-request deny deny_status 405 if {{ method {methods} }}"));
+        let targets = "url -m reg -i '^(?:[/*]|https?://|wss?://)'";
+        self.line(1, &format!("http-request deny deny_status 400 if !{{ {targets} }}"));
+        let paths = quoted(pattern::REFUSED);
+        self.line(1, &format!("http-request deny deny_status 400 if {{ path -m reg -i {paths} }}"));
         self.line(1, "# The monolith gets the path as it came; rules look at the normal form.");
         self.line(1, "http-request set-var(txn.raw) pathq");
         self.line(1, "http-request set-var(txn.query) query");
         // With its question mark, also where nothing stands behind it.
         self.line(1, "http-request set-var(txn.question) 'pathq,regsub(\"^[^?]*\",\"\")'");
         self.line(1, "http-request set-var(txn.asked) req.hdr(host)");
-        self.line(1, "http-request set-var(txn.host) req.hdr(host),field(1,:),lower");
-        self.line(1, "http-request set-var(txn.method) method");
+        // Without a port and the root's dot.
+        let host = "'req.hdr(host),lower,regsub(\":[0-9]*$\",\"\"),regsub(\"[.]$\",\"\")'";
+        self.line(1, &format!("http-request set-var(txn.host) {host}"));
+        // As text: HAProxy keeps a method that it does not know in no variable.
+        self.line(1, "http-request set-var-fmt(txn.method) %[method]");
         let announced = "req.hdr(access-control-request-method)";
         self.line(
             1,
@@ -219,7 +238,6 @@ impl File<'_> {
         if hosts.is_empty() {
             return;
         }
-        let hosts: Vec<String> = hosts.iter().flat_map(|host| [host.to_string(), format!("{host}.")]).collect();
         let hosts = hosts.join(" ").to_lowercase();
         self.line(1, "# multilith: NOT EXPORTED: what clients of these hosts must show");
         self.line(1, &format!("http-request deny deny_status 403 if {{ var(txn.host) -m str {hosts} }}"));
@@ -354,7 +372,12 @@ impl File<'_> {
 
     fn departure(&mut self) {
         let snapshot = self.snapshot;
-        self.line(1, "http-request set-uri %[var(txn.raw)] if { var(txn.up) -m str monolith }");
+        // An absolute target becomes a path; that of `OPTIONS *` has none.
+        self.line(
+            1,
+            "http-request set-uri %[var(txn.raw)] if { var(txn.up) -m str monolith } { var(txn.raw) -m len gt 0 }",
+        );
+        self.line(1, "http-request set-uri %[pathq] if !{ var(txn.up) -m str monolith }");
         let issues = snapshot.routes.iter().any(|route| route.policy.issue_cookie);
         if issues {
             let cookie =
@@ -367,57 +390,6 @@ impl File<'_> {
         }
         self.line(1, "use_backend %[var(txn.up)]");
         self.line(1, "default_backend monolith");
-    }
-
-    fn backend(&mut self, spec: &UpstreamSpec) {
-        self.line(0, &format!("backend {}", spec.name));
-        let balance = if spec.balance == Balance::LeastBusy { "leastconn" } else { "roundrobin" };
-        self.line(1, &format!("balance {balance}"));
-        self.line(1, &format!("timeout connect {}", milliseconds(spec.timeouts.connect)));
-        self.line(1, &format!("timeout server {}", milliseconds(spec.timeouts.answer)));
-        let mut check = String::new();
-        if let Some(health) = &spec.health {
-            if let HealthCheck::Http(asked) = &health.check {
-                self.line(1, "option httpchk");
-                let host = asked.host.as_ref().and_then(|host| host.to_str().ok());
-                let host = host.map_or(String::new(), |host| format!(" hdr Host {}", quoted(host)));
-                self.line(1, &format!("http-check send meth {} uri {}{host}", asked.method, quoted(&asked.path)));
-                self.line(1, &format!("http-check expect status {}-{}", asked.statuses.0, asked.statuses.1));
-            }
-            let interval = milliseconds(Some(health.interval));
-            check = format!(" check inter {interval} rise {} fall {}", health.healthy, health.unhealthy);
-        }
-        let tls = spec.tls.as_ref().map_or(String::new(), |tls| {
-            let ca = tls.ca.as_ref().map_or("@system-ca".to_owned(), |ca| quoted(&ca.display().to_string()));
-            let name = quoted(&format!("str({})", tls.server_name));
-            match tls.verify {
-                Verify::Off => format!(" ssl verify none sni {name}"),
-                _ => format!(" ssl verify required ca-file {ca} verifyhost {} sni {name}", quoted(&tls.server_name)),
-            }
-        });
-        let proto = match (spec.http, spec.tls.is_some()) {
-            (HttpVersions::Http2, false) => " proto h2",
-            (HttpVersions::Http2, true) => " alpn h2",
-            (HttpVersions::Auto, true) => " alpn h2,http/1.1",
-            _ => "",
-        };
-        let rest = format!("{tls}{proto}{check}");
-        match &spec.source {
-            Source::Fixed(endpoints) => {
-                for (number, (address, weight)) in endpoints.iter().enumerate() {
-                    let address = match address {
-                        Address::Unix(path) => quoted(&format!("unix@{}", path.display())),
-                        tcp @ Address::Tcp { .. } => tcp.to_string(),
-                    };
-                    let weight = (*weight).min(256);
-                    self.line(1, &format!("server s{number} {address} weight {weight}{rest}"));
-                }
-            }
-            Source::Dns { name, port } => {
-                self.line(1, &format!("server-template s 1-10 {name}:{port}{rest} init-addr last,libc,none"));
-            }
-            _ => self.line(1, "# multilith: NOT EXPORTED: write the endpoints here"),
-        }
     }
 }
 

@@ -1,55 +1,8 @@
-//! Lists as text: `flask routes`, and the tree of Fastify.
+//! `fastify.printRoutes()`: a tree whose labels, joined from the root, are paths.
 
-use super::{ANY_VALUE, Imported, ONE_SEGMENT, colons, rooted};
+use super::{ANY_VALUE, Imported, colons, rooted};
 
-/// A table of endpoint, methods and rule; a converter in a rule may have spaces.
-pub fn flask(text: &str, imported: &mut Imported) {
-    for line in text.lines() {
-        let Some(at) = line.find(" /") else {
-            let is_heading = line.starts_with("Endpoint ") || line.starts_with("--");
-            if !is_heading {
-                imported.skip_line(line);
-            }
-            continue;
-        };
-        let (before, rule) = (&line[..at], line[at + 1..].trim_end());
-        let words = before.split_ascii_whitespace().skip(1).flat_map(|word| word.split(','));
-        let methods: Vec<String> = words
-            .filter(|method| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase()))
-            // Flask answers OPTIONS itself, for each route.
-            .filter(|method| *method != "OPTIONS")
-            .map(str::to_owned)
-            .collect();
-        match template(rule, imported) {
-            Some(path) => imported.route(path, methods),
-            None => imported.skip(rule, "a converter is not closed"),
-        }
-    }
-}
-
-fn template(rule: &str, imported: &mut Imported) -> Option<String> {
-    let mut path = String::with_capacity(rule.len());
-    let mut rest = rule;
-    while let Some(open) = rest.find('<') {
-        let close = open + rest[open..].find('>')?;
-        let (converter, name) = rest[open + 1..close].rsplit_once(':').unwrap_or(("string", &rest[open + 1..close]));
-        path.push_str(&rest[..open]);
-        rest = &rest[close + 1..];
-        if converter != "path" {
-            path.extend(["{", name, "}"]);
-        } else if rest.is_empty() && path.ends_with('/') {
-            path.extend(["{*", name, "}"]);
-        } else {
-            imported.note(format!("{rule}: {ONE_SEGMENT}"));
-            path.extend(["{", name, "}"]);
-        }
-    }
-    path.push_str(rest);
-    Some(path)
-}
-
-/// What `fastify.printRoutes()` prints: a tree whose labels, joined from the root, are paths.
-pub fn fastify(text: &str, imported: &mut Imported) {
+pub fn read(text: &str, imported: &mut Imported) {
     // The paths of the labels above, by their columns.
     let mut above: Vec<(usize, String)> = Vec::new();
     for line in text.lines() {
