@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::form::Form;
 use super::outcome::{BadForm, Done, NotNow};
-use super::page::{Layout, said};
+use super::page::{Layout, prose, said};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
 use super::shown::{count, cut, percent, plain, seconds};
@@ -169,7 +169,7 @@ fn moving(
             p { (sentence(verb, row, from, to)) }
             (figures(row))
             @if against {
-                p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (plain(&gate.why)) } "." }
+                p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (prose(&gate.why)) } "." }
             }
             @if from != to {
                 label { input type="checkbox" name="write" value="1" checked[form.get("write") == "1"]; " Write it into the file, too" }

@@ -10,6 +10,7 @@ use super::board::matched;
 use super::differs;
 use super::journal::entry_of_route;
 use super::page::{Layout, prose, said, toml};
+use super::retirement::{Check, NO_WORSE, checks, enough};
 use super::shown::{ago, count, percent, plain, rate, ratio, seconds};
 use super::spark::{self, Mark};
 use super::verdict::{self, verdict, who_answers};
@@ -27,10 +28,6 @@ use crate::reload::{RequestedMove, in_words};
 const STEPS: usize = 60;
 const STEP: Duration = Duration::from_secs(60);
 const SHORTEST_STEP: Duration = Duration::from_secs(5);
-/// Where no gate judges: how much more a service may fail.
-const NO_WORSE: f64 = 0.005;
-/// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
-const ENOUGH: u64 = 600;
 /// Why a move is not offered.
 const NOT_SURE: &str = "What has no tick above is not shown yet";
 /// Differing answers that a person may pass over.
@@ -262,7 +259,7 @@ fn evidence(metric: &str, value: &serde_json::Value, all: &BTreeMap<&str, serde_
 }
 
 /// Mark, title and figures, for a person who decides without a gate.
-fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, String)> {
+fn by_eye(row: &RouteStatus) -> Vec<Check> {
     let mut list = Vec::new();
     let (requests, _) = verdict::side(row, "service");
     let rate = |side: &str| verdict::error_rate(row, side);
@@ -274,6 +271,9 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
             None => ("warn", "!", "Answers agree", "nothing was compared yet".to_owned()),
         });
         return list;
+    }
+    if row.stage == "migrated" {
+        return checks(row).into();
     }
     if requests > 0 {
         let (fine, yet) = enough(requests);
@@ -296,20 +296,7 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
         let (class, mark) = if rate <= AGREEMENT { ("good", "✓") } else { ("bad", "✕") };
         list.push((class, mark, "Answers agree", format!("{} differ", percent(rate))));
     }
-    if row.stage == "migrated" {
-        let asked = row.totals.requests.get("monolith").copied().unwrap_or(0);
-        let (class, mark) = if asked == 0 { ("good", "✓") } else { ("warn", "!") };
-        list.push((class, mark, "The monolith is not asked", format!("{} times since the start", count(asked))));
-    }
     list
-}
-
-/// The mark of what nothing speaks against, and how many requests are wanting before something could: few say nothing.
-fn enough(requests: u64) -> ((&'static str, &'static str), String) {
-    match ENOUGH.saturating_sub(requests) {
-        0 => (("good", "✓"), String::new()),
-        more => (("dim", "·"), format!("; {} more to say so", count(more))),
-    }
 }
 
 /// The button at the end of the list, or the way around it.
@@ -451,12 +438,5 @@ mod tests {
         }
         let compared = |rate| RouteStatus { mismatch_rate: Some(rate), ..row("shadow", [(900, 0), (0, 0)], fine) };
         assert!(sure(&compared(0.001)) && !sure(&compared(0.002)));
-    }
-
-    #[test]
-    fn a_few_good_answers_earn_no_tick() {
-        assert_eq!(enough(3), (("dim", "·"), "; 597 more to say so".to_owned()));
-        assert_eq!(enough(599), (("dim", "·"), "; 1 more to say so".to_owned()));
-        assert_eq!(enough(600), (("good", "✓"), String::new()));
     }
 }

@@ -1,5 +1,6 @@
 //! What the board says of a route in a word and a line, from the figures of its status.
 
+use super::retirement::{may_retire, wanting};
 use super::shown::{count, large_percent, percent, ratio, seconds, span};
 use crate::admin::{RouteFigures, RouteStatus};
 use crate::gate::{GateReport, GateSaid};
@@ -51,6 +52,8 @@ pub trait Grounds {
     fn requests(&self) -> u64;
     /// Since the program began.
     fn monolith_answered(&self) -> u64;
+    /// The same of the service.
+    fn service_answered(&self) -> u64;
 }
 
 impl Grounds for RouteStatus {
@@ -88,6 +91,10 @@ impl Grounds for RouteStatus {
 
     fn monolith_answered(&self) -> u64 {
         self.totals.requests.get("monolith").copied().unwrap_or(0)
+    }
+
+    fn service_answered(&self) -> u64 {
+        self.totals.requests.get("service").copied().unwrap_or(0)
     }
 }
 
@@ -128,6 +135,10 @@ impl Grounds for RouteFigures<'_> {
     fn monolith_answered(&self) -> u64 {
         self.entry.meters.answered(meter_index(&self.entry.policy, Side::Monolith))
     }
+
+    fn service_answered(&self) -> u64 {
+        self.entry.meters.answered(meter_index(&self.entry.policy, Side::Service))
+    }
 }
 
 /// Colour and word.
@@ -159,11 +170,9 @@ pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
         },
         "split" => ("n", "A/B"),
         "migrated" if route.fallbacks() > 0 => ("warn", "zombie"),
-        "migrated" => match (route.monolith_answered(), route.requests()) {
-            (0, 1..) => ("good", "retire?"),
-            (0, _) => ("n", "silent"),
-            _ => ("n", "moved"),
-        },
+        "migrated" if may_retire(route) => ("good", "retire?"),
+        "migrated" if route.monolith_answered() == 0 && route.requests() == 0 => ("n", "silent"),
+        "migrated" => ("n", "moved"),
         "retired" => ("n", "done"),
         _ => ("n", "–"),
     }
@@ -201,6 +210,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "zombie" => format!("{} requests fell back", count(route.fallbacks)),
         "retire?" => format!("monolith not asked for {}", span(uptime)),
         "silent" => "no requests in this window".to_owned(),
+        "moved" if route.monolith_answered() == 0 => wanting(route),
         "moved" => format!("monolith answered {} since the start", count(route.monolith_answered())),
         "done" => "the monolith is not asked any more".to_owned(),
         _ => String::new(),

@@ -91,7 +91,7 @@ fn a_step_to_take_has_no_name_of_the_file_and_is_no_spelling_of_a_moved_route() 
         reasons: Vec::new(),
         toml: String::new(),
     };
-    let steps = take(&report, &[route(Stage::Migrated)], &[zombie], NOW);
+    let steps = take(&Traffic::of(&report), &[route(Stage::Migrated)], &[zombie], NOW);
     let mut all: Vec<&str> = steps.iter().map(|step| &*step.path).collect();
     all.sort_unstable();
     assert_eq!(all, ["/old", "/users"]);
@@ -106,7 +106,7 @@ fn a_zombie_is_told_by_every_reason_that_is_known_and_by_no_other() {
     report.endpoints[0].monolith_last_minute = NOW - 5;
     let reasons = |fallbacks, button| {
         let moved = [StandingRoute { fallbacks, ..route(Stage::Migrated) }];
-        let mut zombies = zombies(&report, &snapshot, &moved, button, NOW, RECENT);
+        let mut zombies = zombies(&Traffic::of(&report), &snapshot, &moved, button, NOW, RECENT);
         assert_eq!(zombies.len(), 1);
         zombies.remove(0).reasons.split_off(1)
     };
