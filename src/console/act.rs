@@ -150,7 +150,7 @@ fn moving(
         "rollback" => (format!("Take {route} back to {}?", words(to)), format!("Back to {}", words(to)), "red"),
         "pause" => (format!("Pause the gate of {route}?"), "Pause".to_owned(), "pri"),
         "resume" => (format!("Let the gate of {route} go on?"), "Resume".to_owned(), "pri"),
-        _ => (format!("Let {route} into its next stage?"), "Approve".to_owned(), "pri"),
+        _ => (format!("Let {route} go to {}?", approved(from.stage)), "Approve".to_owned(), "pri"),
     };
     let expect = format!("{generation}.{seq}");
     let hidden = [
@@ -178,6 +178,15 @@ fn moving(
     )
 }
 
+/// Where an approval lets a route go: its steps within a stage need none.
+const fn approved(from: Stage) -> Stage {
+    match from {
+        Stage::Monolith => Stage::Shadow,
+        Stage::Shadow => Stage::Canary,
+        _ => Stage::Migrated,
+    }
+}
+
 /// What it means for the clients.
 fn sentence(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crate::migration::Dial) -> String {
     let service = row.service.as_deref().unwrap_or("the service");
@@ -185,7 +194,12 @@ fn sentence(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: cra
     match (verb, to.stage) {
         ("pause", _) => format!("It stays at {was}. Its gate still takes it back when the service is worse."),
         ("resume", _) => format!("Its gate decides again whether it goes on from {was}."),
-        ("approve", _) => format!("It stands at {was}. Its gate takes it into the next stage as soon as it is sure."),
+        ("approve", _) => {
+            let next = approved(from.stage);
+            let is_sure = row.gate.as_ref().is_some_and(|gate| gate.state == "waiting");
+            let when = if is_sure { "now: its gate is sure and waits for you" } else { "as soon as its gate is sure" };
+            format!("It stands at {was}. Approved, it goes to {next} {when}.")
+        }
         (_, Stage::Monolith) => format!(
             "From {was}: the monolith answers everybody again, from the next request on, and nothing is copied."
         ),
