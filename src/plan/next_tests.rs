@@ -133,3 +133,23 @@ fn a_spelling_of_a_moved_route_is_not_proposed_on_the_days_after() {
         assert_eq!(steps.iter().any(|step| step.kind == "zombie"), hours == 1, "{hours} hours");
     }
 }
+
+#[test]
+fn thousands_of_routes_and_endpoints_are_not_looked_for_among_each_other() {
+    const MANY: usize = 3000;
+    let one = watched(30, 9).endpoints.remove(0);
+    let endpoint = |number: usize| LearnedEndpoint {
+        path: format!("/thing-{number}/{{id}}"),
+        route: Some(format!("route-{}", 2 * number)),
+        ..one.clone()
+    };
+    let report = InventoryReport { endpoints: (0..MANY).map(endpoint).collect(), ..watched(30, 9) };
+    let stage = |number: usize| if number.is_multiple_of(4) { Stage::Monolith } else { Stage::Canary };
+    let named = |number: usize| StandingRoute { name: format!("route-{number}"), ..route(stage(number)) };
+    let routes: Vec<StandingRoute> = (0..2 * MANY).map(named).collect();
+    let began = std::time::Instant::now();
+    let steps = what_next(&report, &users_moved(), &routes, false, NOW);
+    assert_eq!(steps.iter().filter(|step| step.kind == "take").count(), MOST);
+    // Each with each would be minutes.
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}

@@ -3,11 +3,11 @@
 use crate::harness::{Client, Edge, Origin, Reply, eventually};
 
 const TOKEN: &str = "a-token-for-the-tests";
-const HTML: &str = "Accept: text/html";
+pub(super) const HTML: &str = "Accept: text/html";
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
 /// Status, head as text, body.
-fn ask(edge: &Edge, method: &str, target: &str, fields: &[&str], body: &str) -> (u16, String, String) {
+pub(super) fn ask(edge: &Edge, method: &str, target: &str, fields: &[&str], body: &str) -> (u16, String, String) {
     let mut client = Client::connect(edge.admin_address());
     let host = format!("Host: {}\r\nContent-Length: {}", edge.admin_address(), body.len());
     let fields: Vec<&str> = std::iter::once(host.as_str()).chain(fields.iter().copied()).collect();
@@ -262,38 +262,6 @@ fn a_first_visit_is_light_and_no_page_with_a_form_is_packed() {
         let (packed, again) = taken("", &[HTML, "Sec-Fetch-Dest: empty"]);
         assert!(packed && again.len() < page.len() / 4, "{} of {} bytes", again.len(), page.len());
         assert!(ask(&edge, "GET", "/", &[HTML, "Sec-Fetch-Dest: empty"], "").2.contains("page 1 of 2"));
-    }
-}
-
-#[test]
-fn of_ten_thousand_routes_no_page_is_late_and_the_file_comes_page_by_page() {
-    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
-    let route = |n: usize| {
-        format!("[routes.route-{n}]\npath = \"/things/{n}/{{id}}\"\nservice = \"new\"\nstage = \"shadow\"\n")
-    };
-    let routes = (0..10_000).map(route).collect::<Vec<_>>().concat();
-    let edge = Edge::before(&monolith).service("new", &service).with(&routes).start();
-    let dialog = |key: &str, rest: &str| format!("/console/act?do=rule&key={key}&{rest}");
-    let mut last = String::new();
-    for (target, words, longest) in [
-        ("/".to_owned(), "page 1 of 51", 400 * 1024),
-        ("/file".to_owned(), "page 1 of ", 64 * 1024),
-        ("/file?page=50".to_owned(), "page 50 of ", 64 * 1024),
-        ("/file?q=routes.route-9998%5D".to_owned(), "things/9998", 16 * 1024),
-        ("/route/route-9998".to_owned(), "/things/9998/", 64 * 1024),
-        (dialog("ignore", "route=route-9998&field=%24.as_of"), "+ ignore = [", 16 * 1024),
-        (dialog("mask", "route=route-9998&field=%24.as_of&pattern=%5Cd"), "+ mask = ", 16 * 1024),
-        (dialog("mask", "route=route-9998&field=%24.as_of&pattern=("), "not a regular expression", 16 * 1024),
-        (dialog("literal", "field=/things/mine"), "+ literal = [", 16 * 1024),
-    ] {
-        // A page waits three times as long as the one before it took. With optimisations each takes a twentieth of this.
-        let began = std::time::Instant::now();
-        let (status, _, body) = ask(&edge, "GET", &target, &[HTML], "");
-        let took = began.elapsed();
-        assert_eq!(status, 200, "{target}: {body}");
-        assert!(body.contains(words) && body.len() < longest, "{target}: {} bytes: {body}", body.len());
-        assert!(took < std::time::Duration::from_secs(2), "{target}: {took:?} after {last}");
-        last = target;
     }
 }
 

@@ -8,6 +8,7 @@ mod answers;
 mod buffering;
 mod connections;
 mod console;
+mod console_pages;
 mod corpus;
 mod descriptors;
 mod disk;
