@@ -7,6 +7,7 @@ mod file;
 mod filter;
 mod fleet;
 mod form;
+mod grounds;
 mod inventory;
 mod journal;
 mod login;

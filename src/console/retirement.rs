@@ -1,7 +1,7 @@
 //! When a migrated route may retire: the board's word, the route's list and its button say the same.
 
+use super::grounds::Grounds;
 use super::shown::{count, percent};
-use super::verdict::Grounds;
 
 /// How much more a service may fail where no gate judges.
 pub const NO_WORSE: f64 = 0.005;
@@ -61,36 +61,6 @@ pub fn wanting(route: &impl Grounds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::RouteStatus;
-    use crate::console::route::sure;
-    use crate::console::verdict::word;
-
-    fn migrated(service: (u64, u64), since_start: u64, monolith: u64) -> RouteStatus {
-        let mut row = RouteStatus { stage: "migrated", breaker: "closed", ..RouteStatus::default() };
-        row.requests.insert("service".to_owned(), service.0);
-        row.errors.insert("service".to_owned(), service.1);
-        row.totals.requests.insert("service".to_owned(), since_start);
-        row.totals.requests.insert("monolith".to_owned(), monolith);
-        row
-    }
-
-    #[test]
-    fn the_board_and_the_page_of_a_route_say_the_same() {
-        for (service, since_start, monolith, said, may) in [
-            ((30, 0), 600, 0, "retire?", true),
-            ((30, 0), 599, 0, "moved", false),
-            ((30, 1), 600, 0, "moved", false),
-            ((900, 3), 9000, 0, "retire?", true),
-            ((30, 0), 600, 1, "moved", false),
-            ((0, 0), 600, 0, "silent", false),
-            ((0, 0), 0, 0, "silent", false),
-        ] {
-            let row = migrated(service, since_start, monolith);
-            assert_eq!((word(&row).1, sure(&row)), (said, may), "{service:?} {since_start} {monolith}");
-        }
-        let row = RouteStatus { fallbacks: 1, ..migrated((30, 0), 600, 0) };
-        assert_eq!((word(&row).1, sure(&row)), ("zombie", false));
-    }
 
     #[test]
     fn a_few_good_answers_earn_no_tick() {

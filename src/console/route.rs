@@ -439,4 +439,31 @@ mod tests {
         let compared = |rate| RouteStatus { mismatch_rate: Some(rate), ..row("shadow", [(900, 0), (0, 0)], fine) };
         assert!(sure(&compared(0.001)) && !sure(&compared(0.002)));
     }
+
+    fn migrated(service: (u64, u64), since_start: u64, monolith: u64) -> RouteStatus {
+        let mut row = RouteStatus { stage: "migrated", breaker: "closed", ..RouteStatus::default() };
+        row.requests.insert("service".to_owned(), service.0);
+        row.errors.insert("service".to_owned(), service.1);
+        row.totals.requests.insert("service".to_owned(), since_start);
+        row.totals.requests.insert("monolith".to_owned(), monolith);
+        row
+    }
+
+    #[test]
+    fn the_board_and_the_page_of_a_route_say_the_same() {
+        for (service, since_start, monolith, said, may) in [
+            ((30, 0), 600, 0, "retire?", true),
+            ((30, 0), 599, 0, "moved", false),
+            ((30, 1), 600, 0, "moved", false),
+            ((900, 3), 9000, 0, "retire?", true),
+            ((30, 0), 600, 1, "moved", false),
+            ((0, 0), 600, 0, "silent", false),
+            ((0, 0), 0, 0, "silent", false),
+        ] {
+            let row = migrated(service, since_start, monolith);
+            assert_eq!((verdict::word(&row).1, sure(&row)), (said, may), "{service:?} {since_start} {monolith}");
+        }
+        let row = RouteStatus { fallbacks: 1, ..migrated((30, 0), 600, 0) };
+        assert_eq!((verdict::word(&row).1, sure(&row)), ("zombie", false));
+    }
 }

@@ -1,5 +1,6 @@
 //! What the board says of a route in a word and a line, from the figures of its status.
 
+use super::grounds::Grounds;
 use super::retirement::{may_retire, wanting};
 use super::shown::{count, large_percent, percent, ratio, seconds, span};
 use crate::admin::{RouteFigures, RouteStatus};
@@ -36,24 +37,6 @@ pub fn requests(route: &RouteStatus) -> u64 {
     let all: u64 = route.requests.values().sum();
     // A request that fell back stands in both sides.
     all.saturating_sub(route.fallbacks)
-}
-
-/// What the word of a route rests on, each read when it is asked for.
-pub trait Grounds {
-    fn is_cut_off(&self) -> bool;
-    fn gate(&self) -> Option<GateSaid>;
-    fn stage(&self) -> &'static str;
-    fn mismatch_rate(&self) -> Option<f64>;
-    fn copies(&self) -> u64;
-    fn fallbacks(&self) -> u64;
-    /// Of the service and of the monolith; `None`: it was not asked.
-    fn error_rates(&self) -> (Option<f64>, Option<f64>);
-    /// Of all sides in the window.
-    fn requests(&self) -> u64;
-    /// Since the program began.
-    fn monolith_answered(&self) -> u64;
-    /// The same of the service.
-    fn service_answered(&self) -> u64;
 }
 
 impl Grounds for RouteStatus {
