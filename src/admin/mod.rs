@@ -21,8 +21,8 @@ pub use pages::{PageRequest, PageServer};
 pub use plan::{Tried, tried, tried_all};
 pub use reply::Reply;
 pub use status::{
-    Progress, RouteFigures, RouteStatus, SideAnswers, Status, Window, progress, route_row, route_status, rows_in_short,
-    status, status_head,
+    Progress, RouteFigures, RouteSide, RouteStatus, SideAnswers, Status, Window, progress, route_row, route_status,
+    rows_in_short, status, status_head,
 };
 
 use std::net::SocketAddr;

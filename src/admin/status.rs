@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::Parts;
 use super::reply::Reply;
+use crate::endpoint::UpstreamId;
 use crate::fleet::{Fleet, FleetRole};
 use crate::gate::GateReport;
 use crate::message::form_pairs;
 use crate::migration::{Breaker, Side, Stage};
-use crate::proxy::{Generation, RouteInForce, meter_index};
+use crate::proxy::{Generation, RouteInForce, meter_index, wanted_service_share};
 use crate::reload::LastError;
 use crate::store::StoreError;
 use crate::telemetry::{LONGEST_WINDOW, RouteSummary, SideSummary};
@@ -135,9 +136,25 @@ pub struct RouteStatus {
     pub undecided_rate: Option<f64>,
     pub breaker: &'static str,
     pub totals: Totals,
+    /// The sides that clients are sent to, as the console draws them.
+    #[serde(skip)]
+    pub sides: Vec<RouteSide>,
     /// What the route's gate says; `null`: it has none.
     pub gate: Option<GateReport>,
     pub dial: DialStatus,
+}
+
+/// A side of a row: its figures stand under its name.
+#[derive(Debug, Clone, Default)]
+pub struct RouteSide {
+    pub name: String,
+    /// Who is asked, which of a variant its name does not say.
+    pub upstream: String,
+    pub is_monolith: bool,
+    /// What the dial, or its weight in the file, gives it: 0.0 to 1.0.
+    pub share: f64,
+    /// Its place among the meters of the route.
+    pub meter: usize,
 }
 
 /// The author of the dial in force, its entry in the journal, and its time.
@@ -269,8 +286,10 @@ pub struct RouteFigures<'a> {
 }
 
 impl RouteFigures<'_> {
-    pub fn service(&self) -> Option<&str> {
-        self.entry.policy.service.map(|id| &*self.generation.pool(id).spec().name)
+    /// The names of the services that it asks: one, or those of its variants.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let services = self.entry.policy.upstreams().filter(|id| *id != UpstreamId::MONOLITH);
+        services.map(|id| &*self.generation.pool(id).spec().name)
     }
 
     /// What the sides answered, by what was remembered last.
@@ -384,6 +403,7 @@ fn row_with(
             Breaker::Probing => "probing",
         },
         totals: Totals { copies, fallbacks, ..Totals::default() },
+        sides: Vec::new(),
         gate,
         dial: entry.state.held().map_or(DialStatus { by: "file", seq: 0, since: None }, |held| DialStatus {
             by: held.standing.by.as_str(),
@@ -399,12 +419,36 @@ fn row_with(
             status.p99_seconds.insert(name.clone(), p99);
         }
         let (requests, errors) = summary.totals;
+        let shown = route_side(generation, entry, side);
+        // The monolith is no side of a split of its services: it answered while the big red button was on, or never.
+        if policy.variants.is_empty() || side != Side::Monolith || requests > 0 {
+            status.sides.push(shown);
+        }
         status.totals.requests.insert(name.clone(), requests);
         status.totals.errors.insert(name.clone(), errors);
         status.requests.insert(name.clone(), summary.requests);
         status.errors.insert(name, summary.errors);
     }
     status
+}
+
+fn route_side(generation: &Generation, entry: &RouteInForce, side: Side) -> RouteSide {
+    let (policy, id) = (&entry.policy, side.upstream(&entry.policy));
+    let service = wanted_service_share(entry.dial);
+    RouteSide {
+        name: side.name(policy).to_owned(),
+        upstream: generation.pool(id).spec().name.to_string(),
+        is_monolith: id == UpstreamId::MONOLITH,
+        share: match side {
+            Side::Monolith if policy.variants.is_empty() => 1.0 - service,
+            Side::Monolith => 0.0,
+            Side::Service => service,
+            Side::Variant(index) => {
+                policy.variants.get(usize::from(index)).map_or(0.0, |variant| variant.weight.ratio())
+            }
+        },
+        meter: meter_index(policy, side),
+    }
 }
 
 /// The meters of the sides that a row has.

@@ -9,7 +9,8 @@ use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
-use super::shown::{count, cut, percent, plain, seconds};
+use super::shown::{count, cut, percent, plain, seconds, sentence};
+use super::sides::sides;
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
 use crate::admin::{Parts, RouteStatus, Window, press, route_status};
@@ -17,8 +18,8 @@ use crate::diagnostic::plural;
 use crate::migration::dial::By;
 use crate::migration::{Percent, Stage};
 use crate::reload::{
-    Author, MoveMade, MoveRequest, NotAnAct, NotMoved, Preview, ReloadResult, RequestedMove, VERBS, WrittenAct,
-    in_words,
+    Author, MoveMade, MoveRequest, NotAnAct, NotInFile, NotMoved, Preview, ReloadResult, RequestedMove, VERBS,
+    WrittenAct, in_words,
 };
 
 /// The action that a visitor asks for, read from a query or a form.
@@ -114,7 +115,11 @@ pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> R
         Command::Move { route, verb, asked } => {
             let row = route_status(frame.parts, &route, Window::default()).ok_or(NotNow::NoRoute)?;
             let preview = frame.parts.reloader.preview(&route, asked)?;
-            moving(frame, (&route, verb), &row, preview, form, word)
+            let (reloader, of) = (Arc::clone(&frame.parts.reloader), route.clone());
+            // A disk may take its time, which is not this runtime's.
+            let look = move || reloader.not_in_file(&of, preview.to);
+            let not_in_file = tokio::task::spawn_blocking(look).await.map_err(|_| NotNow::File)?;
+            moving(frame, (&route, verb), &row, (preview, not_in_file.as_ref()), (form, word))
         }
     })
 }
@@ -138,9 +143,8 @@ fn moving(
     frame: &Layout<'_>,
     (route, verb): (&str, &str),
     row: &RouteStatus,
-    preview: Preview,
-    form: &Form,
-    word: &str,
+    (preview, not_in_file): (Preview, Option<&NotInFile>),
+    (form, word): (&Form, &str),
 ) -> Markup {
     let Preview { generation, seq, from, to } = preview;
     let against = verb == "promote" && !sure(row);
@@ -166,13 +170,18 @@ fn moving(
         word,
         &Question { title: &title, button: &button, class, hidden: &hidden, needs_reason },
         &html! {
-            p { (sentence(verb, row, from, to)) }
+            p { (meaning(verb, row, from, to)) }
             (figures(row))
             @if against {
                 p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (prose(&gate.why)) } "." }
             }
-            @if from != to {
-                label { input type="checkbox" name="write" value="1" checked[form.get("write") == "1"]; " Write it into the file, too" }
+            @match not_in_file {
+                _ if from == to => {}
+                None => label { input type="checkbox" name="write" value="1" checked[form.get("write") == "1"]; " Write it into the file, too" },
+                Some(NotInFile { why, lines }) => {
+                    p.warn { (prose(&sentence(why))) " The move is in force all the same, over a restart, too. These lines are for the file:" }
+                    div.lines { pre { (plain(lines)) } }
+                }
             }
         },
     )
@@ -188,7 +197,7 @@ const fn approved(from: Stage) -> Stage {
 }
 
 /// What it means for the clients.
-fn sentence(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crate::migration::Dial) -> String {
+fn meaning(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crate::migration::Dial) -> String {
     let service = row.service.as_deref().unwrap_or("the service");
     let (was, is) = (words(from), words(to));
     match (verb, to.stage) {
@@ -235,9 +244,9 @@ fn figures(row: &RouteStatus) -> Markup {
     let p99 = |name: &str| row.p99_seconds.get(name).copied().map_or_else(|| "–".to_owned(), seconds);
     html! {
         ul.check {
-            @for name in row.requests.keys() {
+            @for (of, tone) in sides(row) {
+                @let (name, class) = (&*of.name, tone.text);
                 @let (requests, errors) = side(row, name);
-                @let class = match name.as_str() { "monolith" => "mono", "service" => "serv", _ => "" };
                 li { span aria-hidden="true" class=(class) { "■" } span { b class=(class) { (name) } ": " (count(requests)) " requests in five minutes, " (count(errors)) " failed (" (rate(name)) "), p99 " (p99(name)) } }
             }
             @if let Some(rate) = row.mismatch_rate { li { span aria-hidden="true" { "■" } span { (percent(rate)) " of compared answers differ" } } }
@@ -284,12 +293,12 @@ pub async fn done(parts: &Arc<Parts>, act: Command, form: &Form, who: &str) -> D
     match act {
         Command::Press => {
             press(parts, true, who, &reason).await;
-            Done::Said("The monolith answers everything that is not retired.".to_owned(), None)
+            Done::Said("Pressed: it holds until it is released, over a restart, too.".to_owned(), None)
         }
         Command::Release if reason.is_empty() => Done::Refused(400, "say why it may be released".to_owned()),
         Command::Release => {
             press(parts, false, who, &reason).await;
-            Done::Said("Every route follows its stage again.".to_owned(), None)
+            Done::Said("Released: every route follows its stage again.".to_owned(), None)
         }
         Command::Reload => {
             let reloader = Arc::clone(&parts.reloader);
@@ -404,8 +413,11 @@ pub fn not_done(frame: &Layout<'_>, why: &str, route: Option<&str>) -> Markup {
                     @if let Some(row) = &row {
                         p { b { (row.name) } " stands at " b { (row.stage) @if let Some(weight) = &row.weight { " " (weight) } } ", entry " (row.dial.seq) " of its journal, by the " (row.dial.by) "." }
                         (figures(row))
-                        div.acts { a.btn.pri href={ (frame.root) "route/" (row.name) } { "Look at it" } }
-                    } @else { div.acts { a.btn.pri href={ (frame.root) "./" } { "To the board" } } }
+                    }
+                    div.acts {
+                        a.btn href={ (frame.root) "./" } data-cancel { "Close" }
+                        @if let Some(row) = &row { a.btn.pri href={ (frame.root) "route/" (row.name) } { "Look at it" } }
+                    }
                 }
             }
         }

@@ -9,7 +9,8 @@ use super::form::Form;
 use super::overview::{MANY, SharedOverview};
 use super::page::{Layout, page_number, pages, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds, span};
-use super::verdict::{self, verdict, who_answers};
+use super::sides::{moved, sides, who_answers};
+use super::verdict::{self, verdict};
 use super::{fleet, needs, spark};
 use crate::admin::{RouteFigures, RouteStatus, Status, Window, rows_in_short, status_head};
 use crate::migration::{Side, Stage};
@@ -55,6 +56,8 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
     let rows: Vec<Row<'_>> = rows.collect();
     let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     let todo = needs::needs(parts, generation, &head, (window, &overview));
+    let banners =
+        [head.last_error.is_some(), head.store.why.is_some(), pressed].into_iter().filter(|told| *told).count();
     html! {
         div.stack #said data-live {
             @if let Some(error) = &head.last_error {
@@ -68,7 +71,7 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
             @if pressed { (said("b", "The big red button is on: the monolith answers everything that is not retired, whatever stands below.")) }
         }
         div.head #head data-live {
-            div { h1 { "Where the migration stands" } p.dim { (sentence(&todo)) } }
+            div { h1 { "Where the migration stands" } p.dim { (sentence(&todo, banners)) } }
             span.grow {}
             (figures(&head, generation, frame, days))
         }
@@ -163,8 +166,9 @@ pub fn matched(entry: &RouteInForce) -> String {
         .join(" ")
 }
 
-fn sentence(todo: &[needs::Note]) -> String {
-    let urgent = todo.iter().filter(|note| note.class == "bad").count();
+/// `banners`: what is said above the board needs somebody, too.
+fn sentence(todo: &[needs::Note], banners: usize) -> String {
+    let urgent = todo.iter().filter(|note| note.class == "bad").count() + banners;
     let able = todo.iter().filter(|note| note.class == "good").count();
     let many = |count: usize, one: &str, more: &str| match count {
         1 => format!("One {one}"),
@@ -263,26 +267,24 @@ fn line(entry: &RouteInForce, now: Instant, uptime: f64) -> Vec<u64> {
 
 fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
     let (route, entry) = (&row.status, row.entry);
-    let (share, words) = who_answers(route, head.monolith_only);
     let said = verdict(route, head.uptime_seconds);
     let known = entry.route.is_some();
-    let pair = |of: &dyn Fn(&str) -> Option<String>, worse: bool| {
-        let (monolith, service) = (of("monolith"), of("service"));
-        let dash = || "–".to_owned();
+    // One figure of each side below the other: an unknown one is no other side's.
+    let each = |of: &dyn Fn(&str) -> Option<String>, is_worse: &dyn Fn(&str) -> bool| {
         html! {
             div.pair {
-                span.mono { span.sr { "monolith " } (monolith.unwrap_or_else(dash)) }
-                @if route.service.is_some() { span class={ "serv" @if worse { " bad" } } { span.sr { "service " } (service.unwrap_or_else(dash)) } }
+                @for (side, tone) in sides(route) {
+                    span class={ (tone.text) @if is_worse(&side.name) { " bad" } } { span.sr { (plain(&side.name)) " " } (of(&side.name).unwrap_or_else(|| "–".to_owned())) }
+                }
             }
         }
     };
     let errors = |side: &str| verdict::error_rate(route, side).map(percent);
-    let p99 = |side: &str| route.p99_seconds.get(side).copied().map(seconds);
-    let rates = (verdict::error_rate(route, "service"), verdict::error_rate(route, "monolith"));
-    let worse = matches!(rates, (Some(service), monolith) if service > monolith.unwrap_or(0.0) + 0.005);
+    let worse = |side: &str| verdict::is_worse(route, side);
     let copies = if route.stage == "shadow" { copies_p99(frame, entry.name()) } else { None };
-    let p99 = |side: &str| p99(side).or_else(|| copies.filter(|_| side == "service").map(seconds));
-    let blue = share >= 0.5;
+    let p99 =
+        |side: &str| route.p99_seconds.get(side).copied().or_else(|| copies.filter(|_| side == "service")).map(seconds);
+    let blue = moved(route, head.monolith_only) >= 0.5;
     html! {
         tr data-row=(entry.name()) {
             td {
@@ -290,11 +292,11 @@ fn drawn(frame: &Layout<'_>, row: &Row<'_>, head: &Status) -> Markup {
                 br; span.m { (plain(&matched(entry))) }
             }
             td { (stage_pill(route.stage)) }
-            td { div.nw { (spark::share(share, 120.0)) span.lab { (words) } } }
+            td { (who_answers(route, head.monolith_only, 120.0)) }
             td.r.nw data-l="Requests" { (rate(verdict::requests(route), head.window_seconds.min(head.uptime_seconds.max(1.0)))) }
             td.sp { (spark::spark(&line(entry, Window::default().now, head.uptime_seconds), (72.0, 24.0), if blue { "li ls" } else { "li lm" })) }
-            td data-l="Errors" { (pair(&errors, worse)) }
-            td data-l="p99" { (pair(&p99, false)) }
+            td data-l="Errors" { (each(&errors, &worse)) }
+            td data-l="p99" { (each(&p99, &|_| false)) }
             td.r.nw data-l="Differ" {
                 @match route.mismatch_rate {
                     Some(rate) => span class=[(rate > 0.001).then_some("bad")] { (percent(rate)) },
@@ -320,5 +322,17 @@ fn nothing(no_routes: bool) -> Markup {
                 "Everything goes to the monolith, unchanged."
             } @else { "No route is like that." }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_a_banner_nobody_is_told_that_nothing_waits() {
+        assert_eq!(sentence(&[], 0), "Nothing waits for you.");
+        assert_eq!(sentence(&[], 1), "One thing needs somebody. The rest is quiet.");
+        assert_eq!(sentence(&[], 2), "2 things need somebody. The rest is quiet.");
     }
 }

@@ -48,8 +48,10 @@ pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, query: &Form) -> O
     let (lines, in_force) = {
         let generation = parts.app.in_force.load();
         let steps = next_steps(parts, &generation, &learned_report(parts, &generation));
-        let step = steps.into_iter().find(|step| step.kind == "take" && step.path == path && step.method == method)?;
-        (step.toml, Arc::clone(&generation.snapshot.sources))
+        let is_it = |step: &crate::plan::NextStep| {
+            step.kind == "take" && step.route.is_none() && step.path == path && step.method == method
+        };
+        (steps.into_iter().find(is_it)?.toml, Arc::clone(&generation.snapshot.sources))
     };
     let parts = Arc::clone(parts);
     if let ([file], ..=LARGEST) = (in_force.files(), in_force.text().len()) {

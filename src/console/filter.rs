@@ -69,7 +69,7 @@ impl Filter {
     pub fn takes(&self, route: &RouteFigures<'_>, (number, overview): (usize, &Overview)) -> bool {
         self.terms.iter().all(|term| match term {
             Term::Word(_) | Term::Stage(_) => true,
-            Term::Service(wanted) => route.service().is_some_and(|service| service.eq_ignore_ascii_case(wanted)),
+            Term::Service(wanted) => route.services().any(|service| service.eq_ignore_ascii_case(wanted)),
             Term::Verdict(wanted) => word(route).1.to_lowercase().contains(wanted.as_str()),
             Term::Figure(figure, above, limit) => {
                 let value = match figure {

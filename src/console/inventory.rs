@@ -68,7 +68,9 @@ fn next(frame: &Layout<'_>, steps: &[NextStep]) -> Markup {
                     div.t {
                         @if step.path.is_empty() { b { (plain(step.route.as_deref().unwrap_or("The proxy may go"))) } } @else { code { b { (plain(&step.method)) " " (path(&step.path)) } } }
                         p.dim { (prose(&step.reasons.join("; "))) }
-                        @if step.kind == "take" && plannable {
+                        @if let ("take", Some(route), false) = (step.kind, &step.route, step.toml.is_empty()) {
+                            div.acts { (frame.act("Copy to the service", "btn sm", &format!("do=promote&route={}&to=shadow", percent_encoded(route)))) }
+                        } @else if step.kind == "take" && plannable && step.route.is_none() {
                             div.acts { a.btn.sm href={ (frame.root) "file?take=" (percent_encoded(&step.path)) "&method=" (percent_encoded(&step.method)) "#plan" } { "Plan it…" } }
                         }
                         @if let ("retire", Some(route)) = (step.kind, &step.route) {

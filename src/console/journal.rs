@@ -11,6 +11,7 @@ use super::page::{Layout, said};
 use super::shown::{count, day_and_time, percent, plain, ratio, seconds, time_and_day};
 use crate::gate::{JournalEntry, JournalError, WrittenDial};
 use crate::message::percent_encoded;
+use crate::reload::WrittenAct;
 
 /// Entries on one page.
 const PAGE: usize = 100;
@@ -206,6 +207,12 @@ fn quoted(entry: &JournalEntry) -> Markup {
 fn drawn(frame: &Layout<'_>, entry: &JournalEntry, newest: bool) -> Markup {
     let (_, time) = day_and_time(&entry.at);
     let forward = newest && matches!(&*entry.action, "promote" | "advance") && entry.from != entry.to;
+    // Its route may be gone, or stand elsewhere.
+    let may_go = |route: &str, from: &WrittenDial| {
+        let act =
+            WrittenAct { verb: "rollback", to: Some(from.stage), weight: from.weight.as_deref(), from_start: false };
+        act.read().is_ok_and(|asked| frame.parts.reloader.preview(route, asked).is_ok())
+    };
     html! {
         li data-row=(entry.id) {
             time datetime=(entry.at) title=(entry.at) { (time) }
@@ -218,7 +225,7 @@ fn drawn(frame: &Layout<'_>, entry: &JournalEntry, newest: bool) -> Markup {
                 span { (plain(who(entry))) } br;
                 span.dim.nw { "generation " (entry.generation) }
                 @if let (true, Some(route), Some(from)) = (forward, &entry.route, &entry.from) {
-                    div { (frame.act("Take back", "btn sm", &back(route, from))) }
+                    @if may_go(route, from) { div { (frame.act("Take back", "btn sm", &back(route, from))) } }
                 }
             }
         }

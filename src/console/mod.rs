@@ -2,6 +2,7 @@
 
 mod act;
 mod board;
+mod chart;
 mod differs;
 mod file;
 mod filter;
@@ -23,6 +24,7 @@ mod route;
 mod rule;
 mod shared;
 mod shown;
+mod sides;
 mod sign_in;
 mod spark;
 mod stream;
@@ -141,7 +143,9 @@ impl PageServer for Console {
                 .any(|name| path.strip_prefix("/console/") == Some(name));
             return Reply::not_allowed(if takes_forms { "GET, HEAD, POST" } else { "GET, HEAD" });
         }
-        let frame = Layout { parts, visitor: &visitor, root: root(path), here: None, elsewhere: !get };
+        let made = self.made(&visitor, &Form::of_query(request.uri.query()));
+        let frame =
+            Layout { parts, visitor: &visitor, root: root(path), here: None, elsewhere: !get, made: made.as_deref() };
         let reply = match path {
             "/console/login" | "/console/enter" | "/console/logout" => sign_in::answer(&self.sessions, frame, &request),
             _ if visitor.how == How::Nobody => return sign_in::wanted(&request),
@@ -240,16 +244,18 @@ impl Console {
             Err(why) => return Reply::problem(400, &why.to_string()),
         };
         match act::done(parts, act, &form, &frame.visitor.who(parts, request)).await {
-            Done::Said(text, Some(route)) => Reply::see_other(format!(
-                "{}route/{}?made={}&word={}",
-                frame.root,
-                percent_encoded(&route),
-                percent_encoded(&text),
-                self.sessions.word(&frame.visitor.cookie, &made_by(&text))
-            )),
-            Done::Said(..) if form.get("do") == "rule" => Reply::see_other(format!("{}inventory", frame.root)),
-            Done::Said(_, None) if form.get("do") == "reload" => Reply::see_other(format!("{}file", frame.root)),
-            Done::Said(_, None) => Reply::see_other(format!("{}./", frame.root)),
+            Done::Said(text, route) => {
+                let page = match (&route, form.get("do")) {
+                    (Some(route), _) => format!("route/{}", percent_encoded(route)),
+                    (None, "rule") => "inventory".to_owned(),
+                    (None, "reload") => "file".to_owned(),
+                    (None, _) => "./".to_owned(),
+                };
+                let at = jiff::Timestamp::now().as_second();
+                let word = self.sessions.word(&frame.visitor.cookie, &made_by(&text, at));
+                let made = percent_encoded(&text);
+                Reply::see_other(format!("{}{page}?made={made}&at={at}&word={word}", frame.root))
+            }
             Done::Refused(status, why) => {
                 let frame = Layout { here: Some(""), ..frame };
                 Reply::html(status, frame.page("Not done", &act::not_done(&frame, &why, form.some("route"))))
@@ -290,15 +296,12 @@ impl Console {
 }
 
 impl Console {
-    /// What the last press did, said above the route while its entry is the newest and a minute old at most.
-    fn made(&self, frame: &Layout<'_>, query: &Form, moves: &[crate::gate::JournalEntry]) -> Option<String> {
-        let said = query.some("made")?;
-        if !self.sessions.is_word(&frame.visitor.cookie, &made_by(said), query.get("word")) {
-            return None;
-        }
-        let at: jiff::Timestamp = moves.first()?.at.parse().ok()?;
-        let fresh = jiff::Timestamp::now().duration_since(at).as_secs() < 60;
-        fresh.then(|| shown::cut(said, visitor::LONGEST).to_owned())
+    /// What the last press did, said above the page that it leads to, for a minute.
+    fn made(&self, visitor: &Visitor, query: &Form) -> Option<String> {
+        let (said, at) = (query.some("made")?, query.get("at").parse::<i64>().ok()?);
+        let is_ours = self.sessions.is_word(&visitor.cookie, &made_by(said, at), query.get("word"));
+        let is_fresh = (0..60).contains(&(jiff::Timestamp::now().as_second() - at));
+        (is_ours && is_fresh).then(|| shown::cut(said, visitor::LONGEST).to_owned())
     }
 
     /// Pages without forms that change anything, and so without the words of such forms: these may be packed, although they hold
@@ -322,8 +325,7 @@ impl Console {
                 let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;
                 let name = Form::read(format!("n={name}").as_bytes()).get("n").to_owned();
                 let moves = frame.parts.reloader.journal().newest(Some(&name), None, 50).unwrap_or_default();
-                let made = self.made(&frame, query, &moves);
-                if let Some(main) = route::route(&at(""), &name, &moves, made.as_deref()) {
+                if let Some(main) = route::route(&at(""), &name, &moves) {
                     return page("", &name, &main);
                 }
                 let frame = Layout { elsewhere: true, ..at("") };
@@ -340,8 +342,8 @@ fn drawn_from(frame: &Layout<'_>, request: &PageRequest, gzip: bool) -> String {
 }
 
 /// What the text of a press is signed as: nobody else puts words onto the page.
-fn made_by(text: &str) -> String {
-    format!("made {text}")
+fn made_by(text: &str, at: i64) -> String {
+    format!("made {at} {text}")
 }
 
 async fn read_journal(frame: &Layout<'_>, query: &Form) -> journal::JournalRead {

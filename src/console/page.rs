@@ -42,6 +42,8 @@ pub struct Layout<'a> {
     pub here: Option<&'static str>,
     /// Its own address gives another page, or none: what is live is drawn anew from the page that it belongs to.
     pub elsewhere: bool,
+    /// What the press did that led here.
+    pub made: Option<&'a str>,
 }
 
 impl Layout<'_> {
@@ -63,7 +65,10 @@ impl Layout<'_> {
                 body data-base=(self.root) data-from=[from] {
                     a.skip href="#main" { "To the content" }
                     (self.top())
-                    main #main tabindex="-1" { (main) }
+                    main #main tabindex="-1" {
+                        @if self.here.is_some() { div #made data-live { @if let Some(made) = self.made { (said("g", made)) } } }
+                        (main)
+                    }
                     @if self.here.is_some() { (footer()) }
                 }
             }

@@ -7,6 +7,7 @@ use super::differs::sides;
 use super::form::Form;
 use super::page::Layout;
 use super::shown::{plain, seconds};
+use super::sides::{MONOLITH, SERVICE, Tone};
 use crate::compare::ComparisonResult;
 use crate::message::{ResultCode, percent_encoded};
 use crate::shadow::Ending;
@@ -47,8 +48,8 @@ pub fn requests(query: &Form) -> Markup {
     }
 }
 
-/// One request, as an event of the stream has it. A reader sees no query strings.
-pub fn drawn(line: &str, values: bool) -> Option<String> {
+/// One request, as an event of the stream has it. A reader sees no query strings. `variant`: the colour of a route's variant.
+pub fn drawn(line: &str, values: bool, variant: impl Fn(&str, &str) -> Option<Tone>) -> Option<String> {
     let value: Value = serde_json::from_str(line).ok()?;
     let text = |key: &str| value[key].as_str().unwrap_or("");
     let number = |key: &str| value[key].as_f64();
@@ -65,7 +66,14 @@ pub fn drawn(line: &str, values: bool) -> Option<String> {
     let time = text("timestamp").get(11..19).unwrap_or("").to_owned();
     let method = text("http.request.method");
     let write = !matches!(method, "GET" | "HEAD" | "OPTIONS");
-    let side = if text("side") == "monolith" { "mono" } else { "serv" };
+    let tone = match (text("stage"), text("side")) {
+        (_, "none") => None,
+        // A route of before may have had other variants.
+        ("split", side) => variant(text("route"), side).or((text("upstream") == "monolith").then_some(MONOLITH)),
+        (_, "monolith") => Some(MONOLITH),
+        _ => Some(SERVICE),
+    };
+    let side = tone.map_or("dim", |tone| tone.text);
     let took = number("duration_seconds").map_or_else(|| "–".to_owned(), seconds);
     let drawn = html! {
         details.req data-row=(plain(text("request_id"))) {
@@ -214,11 +222,33 @@ mod tests {
     #[test]
     fn a_hostile_request_is_one_line_of_text_and_a_reader_sees_no_query() {
         let line = r#"{"timestamp":"2026-11-28T14:02:11.123Z","request_id":"7f","http.request.method":"GET","url.path":"/<script>\n","url.query":"email=a@b","side":"service","http.response.status_code":200,"duration_seconds":0.0021,"user_agent.original":"\"><img onerror=x>"}"#;
-        let all = drawn(line, true).expect("it is JSON");
+        let all = drawn(line, true, |_, _| None).expect("it is JSON");
         assert!(!all.contains("<script>") && !all.contains("<img") && !all.contains('\n'), "{all}");
         assert!(all.contains("email=a@b") && all.contains("2.1\u{a0}ms") && all.contains("14:02:11"), "{all}");
-        let less = drawn(line, false).expect("it is JSON");
+        let less = drawn(line, false, |_, _| None).expect("it is JSON");
         assert!(!less.contains("email") && !less.contains("onerror"), "{less}");
-        assert!(drawn("nonsense", true).is_none());
+        assert!(drawn("nonsense", true, |_, _| None).is_none());
+    }
+
+    #[test]
+    fn each_variant_of_a_split_has_its_own_colour_and_none_is_the_services_by_mistake() {
+        let class = |stage: &str, side: &str, upstream: &str| {
+            let line = serde_json::json!({"route": "pay", "stage": stage, "side": side, "upstream": upstream});
+            let green = |route: &str, side: &str| (route == "pay" && side == "green").then_some(SERVICE);
+            let all = drawn(&line.to_string(), true, green).expect("it is JSON");
+            all.split_once(&format!("\">{side}<"))
+                .and_then(|(head, _)| head.rsplit_once("\"x "))
+                .map(|(_, class)| class.to_owned())
+        };
+        for (stage, side, upstream, expected) in [
+            ("split", "green", "shop", "serv"),
+            ("split", "old", "monolith", "mono"),
+            ("split", "gone", "shop", "dim"),
+            ("canary", "service", "shop", "serv"),
+            ("canary", "monolith", "monolith", "mono"),
+            ("canary", "none", "", "dim"),
+        ] {
+            assert_eq!(class(stage, side, upstream).as_deref(), Some(expected), "{stage} {side} {upstream}");
+        }
     }
 }

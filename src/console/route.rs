@@ -1,40 +1,38 @@
 //! One route: where it stands, what differs, whether it may go on, how fast both sides are, its moves and its lines in the file.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::board::matched;
+use super::chart::chart;
 use super::differs;
 use super::journal::entry_of_route;
 use super::page::{Layout, prose, said, toml};
 use super::retirement::{Check, NO_WORSE, checks, enough};
-use super::shown::{ago, count, percent, plain, rate, ratio, seconds};
-use super::spark::{self, Mark};
-use super::verdict::{self, verdict, who_answers};
+use super::shown::{ago, count, large_percent, percent, plain, rate, ratio, seconds, sentence};
+use super::sides::{sides, who_answers};
+use super::verdict::{self, verdict};
 use crate::admin::{RouteStatus, Window, route_row};
 use crate::compile::redacted;
 use crate::config::route_text;
 use crate::gate::JournalEntry;
 use crate::message::percent_encoded;
+use crate::migration::Stage;
 use crate::migration::dial::Wish;
-use crate::migration::{Side, Stage};
-use crate::proxy::{Generation, RouteInForce, meter_index};
-use crate::reload::{RequestedMove, in_words};
+use crate::proxy::{Generation, RouteInForce};
+use crate::reload::{Preview, RequestedMove, in_words};
 
-/// The chart: an hour in minutes; of a younger program less, in shorter steps.
-const STEPS: usize = 60;
-const STEP: Duration = Duration::from_secs(60);
-const SHORTEST_STEP: Duration = Duration::from_secs(5);
+/// Weights that have room below a stage.
+const MOST_WEIGHTS: usize = 4;
 /// Why a move is not offered.
 const NOT_SURE: &str = "What has no tick above is not shown yet";
 /// Differing answers that a person may pass over.
 const AGREEMENT: f64 = 0.001;
 
 /// The page of a route; `None`: there is none of that name.
-pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Option<&str>) -> Option<Markup> {
+pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry]) -> Option<Markup> {
     let (parts, window) = (frame.parts, Window::default());
     let generation = parts.app.in_force.load();
     let entry = generation.routes.iter().find(|entry| entry.name() == name)?;
@@ -42,25 +40,23 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Optio
     let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     let uptime = parts.app.live.uptime(window.now).as_secs_f64();
     let word = verdict(&row, uptime);
-    let (share, answers) = who_answers(&row, pressed);
     Some(html! {
-        @if let Some(made) = made { (said("g", made)) }
         div #said data-live { @if pressed && row.stage != "retired" { (said("b", "The big red button is on: the monolith answers everything, whatever stands here.")) } }
         div.head #head data-live {
             div {
                 p.lab.cr { a href={ (frame.root) "./" } { "Board" } " / " (name) }
                 h1 { (name) }
-                p.dim { code { (plain(&matched(entry))) } @if let Some(service) = &row.service { " to " b.serv { (service) } " " (endpoints(frame, &generation, entry)) } " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) }
+                p.dim { code { (plain(&matched(entry))) } (asked(frame, &row)) " · " (rate(verdict::requests(&row), window.length.as_secs_f64().min(uptime.max(1.0)))) }
             }
             span.grow {}
             (buttons(frame, entry, &row))
         }
         section.card #track data-live aria-label="Stages" { div.pad {
             ol.track {
-                @for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Split || entry.dial.stage == Stage::Split) {
+                @for stage in track(entry.dial.stage) {
                     @let (here, done) = (stage == entry.dial.stage, is_before(stage, entry.dial.stage));
                     li class={ "l-" (stage.as_str()) @if done { " done" } } aria-current=[here.then_some("step")] {
-                        (stage.as_str()) @if here { @if let Some(weight) = &row.weight { " " (weight.replace('%', "\u{a0}%")) } }
+                        (stage.as_str()) @if here { (dial(&row)) }
                     }
                 }
             }
@@ -76,7 +72,7 @@ pub fn route(frame: &Layout<'_>, name: &str, moves: &[JournalEntry], made: Optio
                     div.pad { (checklist(&row, &word.because)) }
                     (go(frame, entry, &row))
                 }
-                section.card #answers data-live aria-label="Who answers" { div.pad { (spark::share(share, 306.0)) p.lab { (answers) ". The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } }
+                section.card #answers data-live aria-label="Who answers" { div.pad { (who_answers(&row, pressed, 306.0)) p.lab { @if row.stage == "split" { "The weights are those of the file." } @else { "The dial was set by the " (row.dial.by) @if let Some(since) = &row.dial.since { ", " (ago(since, Timestamp::now())) } "." (differs_from_file(entry)) } } } }
             }
         }
         div.two {
@@ -103,6 +99,27 @@ fn in_files(generation: &Generation, name: &str) -> Option<String> {
     sources.files().iter().find_map(|file| route_text(sources.text_of(file), name))
 }
 
+/// The stages that are drawn: clients are divided by a weight or by variants.
+fn track(here: Stage) -> impl Iterator<Item = Stage> {
+    let other = if here == Stage::Split { Stage::Canary } else { Stage::Split };
+    Stage::ALL.into_iter().filter(move |stage| *stage != other)
+}
+
+/// The weight, or those of the variants, behind the word of the stage.
+fn dial(row: &RouteStatus) -> Markup {
+    let parts: Vec<_> = sides(row).filter(|(side, _)| side.share > 0.0).collect();
+    html! {
+        @match (&row.weight, row.stage) {
+            (Some(weight), _) => { " " (weight.replace('%', "\u{a0}%")) }
+            (None, "split") if parts.len() > MOST_WEIGHTS => { ", " (parts.len()) " variants" }
+            (None, "split") => {
+                @for (at, (side, tone)) in parts.iter().enumerate() { @if at > 0 { " +" } " " span class=(tone.text) { (large_percent(side.share)) } }
+            }
+            _ => {}
+        }
+    }
+}
+
 fn is_before(stage: Stage, here: Stage) -> bool {
     let rank = |stage| match stage {
         Stage::Monolith => 0,
@@ -120,39 +137,56 @@ fn differs_from_file(entry: &RouteInForce) -> Markup {
     html! { @if let Some(held) = differs { " The file says " code { (in_words(held.file)) } ": a restart keeps the dial, a changed file wins." } }
 }
 
-fn endpoints(frame: &Layout<'_>, generation: &Generation, entry: &RouteInForce) -> String {
+/// The services that it asks, and how many of their endpoints can be asked.
+fn asked(frame: &Layout<'_>, row: &RouteStatus) -> Markup {
     use crate::upstream::EndpointState::{Healthy, Unchecked};
-    let Some(id) = entry.policy.service else { return String::new() };
-    let name = generation.pool(id).spec().name.to_string();
-    let Some(status) = frame.parts.app.upstreams.status().into_iter().find(|upstream| upstream.name == name) else {
-        return String::new();
+    let mut services: Vec<_> = sides(row).filter(|(side, _)| !side.is_monolith).collect();
+    let mut named = BTreeSet::new();
+    services.retain(|(side, _)| named.insert(&*side.upstream));
+    let known = if services.is_empty() { Vec::new() } else { frame.parts.app.upstreams.status() };
+    let usable = |name: &str| {
+        let status = known.iter().find(|upstream| upstream.name == name)?;
+        let fine = status.endpoints.iter().filter(|endpoint| matches!(endpoint.state, Healthy | Unchecked)).count();
+        Some(format!(" {fine} of {} endpoints usable", status.endpoints.len()))
     };
-    let fine = status.endpoints.iter().filter(|endpoint| matches!(endpoint.state, Healthy | Unchecked)).count();
-    format!("{fine} of {} endpoints usable", status.endpoints.len())
+    html! {
+        @for (at, (side, tone)) in services.iter().enumerate() {
+            @if at == 0 { " to " } @else { ", " }
+            b class=(tone.text) { (plain(&side.upstream)) } (usable(&side.upstream).unwrap_or_default())
+        }
+    }
 }
 
-/// What can be done now. What cannot says why.
+/// What can be done now. What cannot says why, where everybody reads it.
 fn buttons(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     let name = percent_encoded(entry.name());
     let would = |asked| frame.parts.reloader.preview(entry.name(), asked);
     let state = row.gate.as_ref().map(|gate| gate.state);
+    let (back, on) = (would(RequestedMove::RollBack(Wish::default())), would(RequestedMove::Promote(forward(row))));
+    let mut reasons: Vec<String> =
+        [&back, &on].into_iter().filter_map(|to| Some(to.as_ref().err()?.to_string())).collect();
+    reasons.dedup();
+    let to = |word: &str, preview: &Preview| format!("{word} {}", in_words(preview.to).replace('%', "\u{a0}%"));
     html! {
         @if frame.visitor.operates() {
-            div.acts {
-                @match state {
-                    Some("paused") => (frame.act("Resume", "btn", &format!("do=resume&route={name}"))),
-                    // It would not go on after that, either.
-                    Some("off" | "latched") | None => {},
-                    Some(_) => (frame.act("Pause", "btn", &format!("do=pause&route={name}"))),
+            div.can {
+                div.acts {
+                    @match state {
+                        Some("paused") => (frame.act("Resume", "btn", &format!("do=resume&route={name}"))),
+                        // It would not go on after that, either.
+                        Some("off" | "latched") | None => {},
+                        Some(_) => (frame.act("Pause", "btn", &format!("do=pause&route={name}"))),
+                    }
+                    @match &back {
+                        Ok(back) => (frame.act(&to("Back to", back), "btn red", &format!("do=rollback&route={name}"))),
+                        Err(_) => span.btn.can-not { "Roll back" },
+                    }
+                    @match &on {
+                        Ok(on) => (frame.act(&to("Go to", on), if sure(row) { "btn pri" } else { "btn" }, &promote(row, &name))),
+                        Err(_) => span.btn.can-not { "Promote" },
+                    }
                 }
-                @match would(RequestedMove::RollBack(Wish::default())) {
-                    Ok(to) => (frame.act(&format!("Back to {}", in_words(to.to).replace('%', "\u{a0}%")), "btn red", &format!("do=rollback&route={name}"))),
-                    Err(why) => span.btn.can-not title=(why.to_string()) { "Roll back" span.sr { ": " (why.to_string()) } },
-                }
-                @match would(RequestedMove::Promote(forward(row))) {
-                    Ok(to) => (frame.act(&format!("Go to {}", in_words(to.to).replace('%', "\u{a0}%")), if sure(row) { "btn pri" } else { "btn" }, &promote(row, &name))),
-                    Err(why) => span.btn.can-not title=(why.to_string()) { "Promote" span.sr { ": " (why.to_string()) } },
-                }
+                @for why in &reasons { p.lab { (prose(&sentence(why))) } }
             }
         }
     }
@@ -205,7 +239,8 @@ fn checklist(row: &RouteStatus, because: &str) -> Markup {
             @if gate.metrics.is_empty() { p.dim { (prose(&gate.why)) } } @else { p.lab { "step " (gate.step) " of " (gate.steps) ": " (prose(&gate.why)) } }
             @if let Some(waits) = &gate.waits_for { p.lab { (prose(waits)) } }
         } @else {
-            ul.check { @for (class, mark, title, text) in by_eye(row) { (item(class, mark, title, &text)) } }
+            @let list = by_eye(row);
+            @if !list.is_empty() { ul.check { @for (class, mark, title, text) in &list { (item(class, mark, title, text)) } } }
             @if !because.is_empty() { p.lab { (prose(because)) } }
             @if matches!(row.stage, "shadow" | "canary") { p.lab { "No gate judges this route: " code { "gate = {}" } " in its table would." } }
         }
@@ -264,6 +299,10 @@ fn by_eye(row: &RouteStatus) -> Vec<Check> {
     let (requests, _) = verdict::side(row, "service");
     let rate = |side: &str| verdict::error_rate(row, side);
     let shown = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), percent);
+    // A variant may be called `service`, which asks nobody to decide.
+    if row.stage == "split" {
+        return list;
+    }
     if row.stage == "shadow" {
         list.push(match row.mismatch_rate {
             Some(rate) if rate <= AGREEMENT => ("good", "✓", "Answers agree", format!("{} differ", percent(rate))),
@@ -312,7 +351,7 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
                 } @else if sure(row) {
                     (frame.act(&word, "btn pri", &promote(row, &name)))
                 } @else {
-                    span.btn.can-not title=(NOT_SURE) { (word) span.sr { ": " (NOT_SURE) } } " "
+                    span.btn.can-not { (word) } " "
                     (frame.act("Go all the same", "link", &promote(row, &name)))
                     p.lab { (NOT_SURE) ". Going all the same asks for a reason and is written to the journal." }
                 }
@@ -321,67 +360,26 @@ fn go(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus) -> Markup {
     }
 }
 
-fn chart(frame: &Layout<'_>, entry: &RouteInForce, row: &RouteStatus, moves: &[JournalEntry]) -> Markup {
-    let now = Window::default().now;
-    let step = (frame.parts.app.live.uptime(now) / 60).clamp(SHORTEST_STEP, STEP);
-    let line = |side| entry.meters.p99_by_span(meter_index(&entry.policy, side), now, step, STEPS);
-    let monolith = line(Side::Monolith);
-    let service = match (&row.service, row.stage) {
-        (None, _) => Vec::new(),
-        (_, "shadow") => entry.meters.copies_p99_by_span(now, step, STEPS),
-        _ => line(Side::Service),
-    };
-    let (end, hour) = (Timestamp::now(), (step * 60).as_secs_f64());
-    let mark = |made: &JournalEntry| {
-        let at: Timestamp = made.at.parse().ok()?;
-        let past = end.duration_since(at).as_secs_f64();
-        let to = made.to.as_ref()?;
-        let word = to.weight.clone().unwrap_or_else(|| to.stage.to_owned());
-        (past < hour && made.from != made.to).then(|| Mark { at: 1.0 - past / hour, word })
-    };
-    let marks: Vec<Mark> = moves.iter().filter_map(mark).take(6).collect();
-    let start = end - step * 60;
-    let p99 = |side: &str| row.p99_seconds.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
-    let copies = (row.stage == "shadow").then(|| frame.parts.app.shadow.report(entry.name(), None)).flatten();
-    let copies = copies.and_then(|report| report.latency.candidate.p99_seconds);
-    let drawn = spark::times(
-        &monolith,
-        &service,
-        (&start.strftime("%H:%M").to_string(), &end.strftime("%H:%M").to_string()),
-        &marks,
-    );
-    html! {
-        section.card #chart data-live aria-labelledby="chart-h" {
-            div.h {
-                h2 #chart-h { "p99, ms" } span.grow {}
-                span.legend {
-                    span.l-mo { "monolith " (p99("monolith")) }
-                    @if row.service.is_some() { span.l-se { "service" @if copies.is_some() { ", copies" } " " (copies.map_or_else(|| p99("service"), seconds)) } }
-                }
-            }
-            div.pad { (drawn) }
-        }
-    }
-}
-
-/// Both sides side by side.
+/// The sides one below the other.
 fn figures(row: &RouteStatus) -> Markup {
+    let is_split = row.stage == "split";
+    let all = verdict::requests(row);
     html! {
         section.card #sides data-live aria-labelledby="sides-h" {
             div.h { h2 #sides-h { "Sides" } span.dim { "the last five minutes; since the start" } }
             table.w {
                 thead { tr { th scope="col" { "Side" } th.r scope="col" { "Requests" } th.r scope="col" { "Errors" } th.r scope="col" { "p50" } th.r scope="col" { "p99" } th.r scope="col" { "In all" } } }
                 tbody {
-                    @for (side, requests) in &row.requests {
-                        @let class = match side.as_str() { "monolith" => "mono", "service" => "serv", _ => "" };
-                        @let time = |times: &BTreeMap<String, f64>| times.get(side).copied().map_or_else(|| "–".to_owned(), seconds);
+                    @for (side, tone) in sides(row) {
+                        @let (requests, _) = verdict::side(row, &side.name);
+                        @let time = |times: &BTreeMap<String, f64>| times.get(&side.name).copied().map_or_else(|| "–".to_owned(), seconds);
                         tr {
-                            td { b class=(class) { (side) } }
-                            td.r data-l="Requests" { (count(*requests)) }
-                            td.r data-l="Errors" { (verdict::error_rate(row, side).map_or_else(|| "–".to_owned(), percent)) }
+                            td { b class=(tone.text) { (plain(&side.name)) } @if is_split && side.name != side.upstream { span.dim { " asks " (plain(&side.upstream)) } } }
+                            td.r data-l="Requests" { (count(requests)) @if let (true, Some(share)) = (is_split, ratio(requests, all)) { span.dim { " (" (large_percent(share)) ")" } } }
+                            td.r data-l="Errors" { span class=[verdict::is_worse(row, &side.name).then_some("bad")] { (verdict::error_rate(row, &side.name).map_or_else(|| "–".to_owned(), percent)) } }
                             td.r data-l="p50" { (time(&row.p50_seconds)) }
                             td.r data-l="p99" { (time(&row.p99_seconds)) }
-                            td.r data-l="In all" { (count(row.totals.requests.get(side).copied().unwrap_or(0))) }
+                            td.r data-l="In all" { (count(row.totals.requests.get(&side.name).copied().unwrap_or(0))) }
                         }
                     }
                 }
@@ -430,6 +428,7 @@ mod tests {
             ("canary", [(900, 0), (600, 6)], fine, false),
             ("canary", [(900, 0), (600, 0)], [0.01, 0.013], false),
             ("shadow", [(900, 0), (0, 0)], fine, false),
+            ("split", [(900, 0), (900, 0)], fine, false),
         ] {
             let row = row(stage, counts, p99);
             assert_eq!(sure(&row), is_sure, "{stage} {counts:?} {p99:?}");
@@ -465,5 +464,14 @@ mod tests {
         }
         let row = RouteStatus { fallbacks: 1, ..migrated((30, 0), 600, 0) };
         assert_eq!((verdict::word(&row).1, sure(&row)), ("zombie", false));
+    }
+
+    #[test]
+    fn a_split_stands_in_the_place_of_the_canary() {
+        for here in Stage::ALL {
+            let drawn: Vec<Stage> = track(here).collect();
+            assert!(drawn.contains(&here) && drawn.len() == 5, "{here}: {drawn:?}");
+            assert_ne!(drawn.contains(&Stage::Canary), drawn.contains(&Stage::Split), "{here}");
+        }
     }
 }

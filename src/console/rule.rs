@@ -7,8 +7,8 @@ use maud::{Markup, html};
 
 use super::form::Form;
 use super::outcome::{BadForm, Done, NotNow};
-use super::page::{Layout, said};
-use super::shown::{count, cut, percent, plain};
+use super::page::{Layout, prose, said};
+use super::shown::{count, cut, percent, plain, sentence};
 use super::visitor::LONGEST;
 use crate::admin::Parts;
 use crate::compare::FieldReport;
@@ -163,7 +163,7 @@ fn written(frame: &Layout<'_>, rule: &RuleCommand, edit: &RuleEdit, word: &str) 
         section.card.narrow data-ask aria-labelledby="ask" {
             div.h { h1 #ask { (rule.title()) } }
             form.pad.ask method="post" action={ (frame.root) "console/act" } {
-                (sentence(frame, rule))
+                (meaning(frame, rule))
                 div.lines {
                     p.lab { code { (plain(&edit.file)) } }
                     pre #lines tabindex="0" aria-label="Lines of the file" {
@@ -172,7 +172,7 @@ fn written(frame: &Layout<'_>, rule: &RuleCommand, edit: &RuleEdit, word: &str) 
                     }
                 }
                 @if let Some(why) = &edit.not_writable {
-                    p.warn { "It cannot be written from here: " (plain(why)) ". Put the lines into the file; it is read again within a second." }
+                    p.warn { (prose(&sentence(why))) " Put the lines into the file; it is read again within a second." }
                     div.acts {
                         a.btn href={ (frame.root) (rule.page()) } data-cancel { "Close" }
                         button.pri type="button" data-copy="paste" { "Copy" }
@@ -203,7 +203,7 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
         section.card.narrow data-ask aria-labelledby="ask" {
             div.h { h1 #ask { (rule.title()) } }
             div.pad.ask {
-                (sentence(frame, rule))
+                (meaning(frame, rule))
                 p.warn { "It cannot be written from here: " (plain(why)) "." }
                 pre #lines tabindex="0" aria-label="Lines of the file" { (plain(&rule.asked().to_paste())) }
                 p.lab { "Where the table or the list is there already, the value goes into it. The file is read again within a second." }
@@ -217,7 +217,7 @@ fn to_paste(frame: &Layout<'_>, rule: &RuleCommand, why: &str) -> Markup {
 }
 
 /// What it means, with the figures of what it hides.
-fn sentence(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
+fn meaning(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
     let report = (!rule.route.is_empty()).then(|| frame.parts.app.shadow.report(&rule.route, None)).flatten();
     let is_of = |field: &&FieldReport| {
         let name = &*field.field;

@@ -34,6 +34,12 @@ pub fn cut(text: &str, longest: usize) -> &str {
     &text[..end]
 }
 
+/// What an error says, as a sentence of its own.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
 /// Numbers and their units stay together.
 fn together(text: &str) -> String {
     text.replace(' ', "\u{a0}")

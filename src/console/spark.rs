@@ -21,15 +21,28 @@ pub fn spark(counts: &[u64], (width, height): (f64, f64), class: &str) -> Markup
 /// Who answers: the service's share in blue, the monolith's in amber.
 pub fn share(service: f64, width: f64) -> Markup {
     let service = service.clamp(0.0, 1.0);
-    let blue = (service * width).round();
-    let label = format!("service {}, monolith {}", shown::large_percent(service), shown::large_percent(1.0 - service));
+    shares(&[("se", service, "service"), ("mo", 1.0 - service, "monolith")], width)
+}
+
+/// The parts of a whole side by side: class, share and name of each.
+pub fn shares(parts: &[(&str, f64, &str)], width: f64) -> Markup {
+    const GAP: f64 = 2.0;
+    let label: Vec<_> =
+        parts.iter().map(|(_, share, name)| format!("{name} {}", shown::large_percent(*share))).collect();
+    let drawn: Vec<_> = parts.iter().filter(|(_, share, _)| *share > 0.0).collect();
+    let (mut sum, mut from) = (0.0, 0.0);
+    let mut areas = Vec::new();
+    for (at, (class, share, _)) in drawn.iter().enumerate() {
+        sum += share;
+        // A small part is seen, too, whichever comes first.
+        let later = 2.0 * GAP * float((drawn.len() - at - 1) as u64);
+        let wide = ((sum * width).round() - from).min(width - from - later).max(GAP);
+        areas.push((class, from, wide));
+        from += wide + GAP;
+    }
     html! {
-        svg width=(width) height="8" role="img" aria-label=(label) {
-            @if service < 1.0 {
-                @let gap = if blue > 0.0 { 2.0 } else { 0.0 };
-                rect class="mo" x=(blue + gap) width=((width - blue - gap).max(2.0)) height="8" rx="4" {}
-            }
-            @if service > 0.0 { rect class="se" width=(blue.max(2.0)) height="8" rx="4" {} }
+        svg width=(width) height="8" role="img" aria-label=(shown::plain(&label.join(", "))) {
+            @for (class, x, wide) in &areas { rect class=(class) x=(x) width=(wide) height="8" rx="4" {} }
         }
     }
 }
@@ -73,18 +86,21 @@ pub struct Mark {
     pub word: String,
 }
 
-/// The times of both sides over an hour, in milliseconds, with the moves marked. Their words stand above the lines of the times.
-pub fn times(monolith: &[Option<f64>], service: &[Option<f64>], ends: (&str, &str), marks: &[Mark]) -> Markup {
+/// The line of one side: its classes, and its times in seconds.
+pub type Line = (&'static str, Vec<Option<f64>>);
+
+/// The times of all sides over an hour, in milliseconds, with the moves marked. Their words stand above the lines of the times.
+pub fn times(lines: &[Line], ends: (&str, &str), marks: &[Mark]) -> Markup {
     let (left, width, bottom) = (40.0, 422.0, 130.0);
     let words = words(marks, left, width);
     let rows = words.iter().flatten().map(|word| word.row + 1).max().unwrap_or(1);
     let top = 1.0 + ROW * float(rows as u64);
     let height = bottom - top;
-    let most = monolith.iter().chain(service).flatten().copied().fold(0.0, f64::max).max(0.001) * 1.08;
+    let most = lines.iter().flat_map(|(_, times)| times).flatten().copied().fold(0.0, f64::max).max(0.001) * 1.08;
     let place = |line: &[Option<f64>]| polylines(line, most, (left, top), (width, height));
     let steps = [0.0_f64, 1.0, 2.0, 3.0];
     html! {
-        svg width="100%" viewBox="0 0 470 150" role="img" aria-label="99th percentile of both sides over the last hour" {
+        svg width="100%" viewBox="0 0 470 150" role="img" aria-label="99th percentile of each side over the last hour" {
             @for step in steps {
                 @let y = top + height * (1.0 - step / 3.0);
                 line class="gr" x1=(left) x2=(left + width) y1=(format!("{y:.1}")) y2=(format!("{y:.1}")) {}
@@ -99,8 +115,7 @@ pub fn times(monolith: &[Option<f64>], service: &[Option<f64>], ends: (&str, &st
                     text x=(format!("{:.1}", x + shift)) y=(begins + 7.0) text-anchor=(side) { (mark.word) }
                 }
             }
-            @for points in place(monolith) { polyline class="li lm" points=(points) {} }
-            @for points in place(service) { polyline class="li ls" points=(points) {} }
+            @for (class, times) in lines { @for points in place(times) { polyline class=(class) points=(points) {} } }
             text x=(left) y="146" { (ends.0) }
             text x=(left + width) y="146" text-anchor="end" { (ends.1) }
         }
@@ -206,7 +221,7 @@ mod tests {
         assert_eq!(rows(&[0.53, 0.52, 0.51, 0.5]), [None, Some(2), Some(1), Some(0)]);
         // At the edge words stand to the left of their lines.
         assert_eq!(rows(&[0.99, 0.98]), [Some(0), Some(1)]);
-        let drawn = |at: &[f64]| times(&[Some(0.1)], &[], ("13:00", "14:00"), &marks(at)).into_string();
+        let drawn = |at: &[f64]| times(&[("li lm", vec![Some(0.1)])], ("13:00", "14:00"), &marks(at)).into_string();
         let begins = |text: &str| text.matches("class=\"mv\"").count();
         assert_eq!(begins(&drawn(&[0.53, 0.52, 0.51, 0.5])), 4, "a mark without a word has its line");
         // Three rows of words leave less room to the lines of the times, which begin below them.
@@ -218,5 +233,24 @@ mod tests {
         let text = share(0.25, 120.0).into_string();
         assert!(text.contains("service 25\u{a0}%, monolith 75\u{a0}%") && !text.contains("style="), "{text}");
         assert!(!share(1.0, 120.0).into_string().contains("class=\"mo\""));
+    }
+
+    #[test]
+    fn a_small_part_of_a_whole_is_seen_wherever_it_stands() {
+        for (parts, expected) in [
+            ([("mo", 0.999), ("se", 0.001)], ["x=\"0\" width=\"116\"", "x=\"118\" width=\"2\""]),
+            ([("mo", 0.001), ("se", 0.999)], ["x=\"0\" width=\"2\"", "x=\"4\" width=\"116\""]),
+        ] {
+            let parts = parts.map(|(class, share)| (class, share, "a"));
+            let drawn = shares(&parts, 120.0).into_string();
+            assert!(expected.iter().all(|part| drawn.contains(part)), "{drawn}");
+        }
+    }
+
+    #[test]
+    fn each_side_has_a_line_of_its_own() {
+        let lines = [("li lm", vec![Some(0.1); 3]), ("li ls", vec![None; 3]), ("li v2", vec![Some(0.2); 3])];
+        let drawn = times(&lines, ("a", "b"), &[]).into_string();
+        assert!(drawn.matches("<polyline").count() == 2 && drawn.contains("<polyline class=\"li v2\""), "{drawn}");
     }
 }

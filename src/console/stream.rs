@@ -10,6 +10,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::Instant;
 
 use super::requests::drawn;
+use super::sides::tone_of;
 use super::visitor::Visitor;
 use crate::admin::{Manner, PageRequest, Parts, Reply, filter, has_room, left, stream, stream_head};
 use crate::telemetry::Event;
@@ -135,10 +136,15 @@ pub async fn requests(
         Err(refused) => return Some(refused),
     };
     let values = visitor.operates();
+    let app = Arc::clone(&parts.app);
+    let variant = move |route: &str, side: &str| {
+        let generation = app.in_force.load();
+        let entry = generation.routes.iter().find(|entry| entry.name() == route)?;
+        tone_of(&entry.policy, side)
+    };
     let written = move |event: &Event| match event.kind {
-        "request" => {
-            drawn(&event.data, values).map_or_else(String::new, |html| format!("event: request\ndata: {html}\n\n"))
-        }
+        "request" => drawn(&event.data, values, &variant)
+            .map_or_else(String::new, |html| format!("event: request\ndata: {html}\n\n")),
         _ => String::new(),
     };
     stream(events, filter, session, shutdown, &Manner { written: &written, goes_on }).await.ok()?;

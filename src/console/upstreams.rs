@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::page::Layout;
 use super::shown::{count, plain, span};
+use crate::endpoint::UpstreamId;
 use crate::proxy::RouteInForce;
 use crate::upstream::{EndpointState, EndpointStatus, UpstreamStatus};
 
@@ -46,7 +47,10 @@ fn card(frame: &Layout<'_>, upstream: &UpstreamStatus) -> Markup {
     let routes: Vec<&str> = generation
         .routes
         .iter()
-        .filter(|entry| entry.policy.service.is_some_and(|id| *generation.pool(id).spec().name == *upstream.name))
+        .filter(|entry| {
+            let mut asked = entry.policy.upstreams().filter(|id| *id != UpstreamId::MONOLITH);
+            asked.any(|id| *generation.pool(id).spec().name == *upstream.name)
+        })
         .map(RouteInForce::name)
         .collect();
     let colour = if upstream.name == "monolith" { "mono" } else { "serv" };

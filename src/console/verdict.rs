@@ -3,7 +3,7 @@
 use super::grounds::Grounds;
 use super::retirement::{may_retire, wanting};
 use super::shown::{count, large_percent, percent, ratio, seconds, span};
-use crate::admin::{RouteFigures, RouteStatus};
+use crate::admin::{RouteFigures, RouteSide, RouteStatus};
 use crate::gate::{GateReport, GateSaid};
 use crate::migration::Side;
 use crate::proxy::meter_index;
@@ -21,6 +21,9 @@ const AGREES: f64 = 0.001;
 /// So much more often than the monolith a canary without a gate may fail before the board says so.
 const WORSE: f64 = 0.01;
 
+/// A service that fails so much more often is marked.
+const MARKED: f64 = 0.005;
+
 /// Requests and errors of one side in the window.
 pub fn side(route: &RouteStatus, side: &str) -> (u64, u64) {
     let of = |counts: &std::collections::BTreeMap<String, u64>| counts.get(side).copied().unwrap_or(0);
@@ -30,6 +33,18 @@ pub fn side(route: &RouteStatus, side: &str) -> (u64, u64) {
 pub fn error_rate(route: &RouteStatus, name: &str) -> Option<f64> {
     let (requests, errors) = side(route, name);
     ratio(errors, requests)
+}
+
+/// So much more of a side's answers are errors that it is marked: more than of the monolith's, or, where the monolith answers
+/// nobody, than of those of the best side.
+pub fn is_worse(route: &RouteStatus, name: &str) -> bool {
+    let rates = |of: bool| {
+        let sides = route.sides.iter().filter(move |side| side.is_monolith == of);
+        sides.filter_map(|side| error_rate(route, &side.name)).reduce(f64::min)
+    };
+    let is_monolith = route.sides.iter().any(|side| side.is_monolith && side.name == name);
+    let best = rates(true).or_else(|| rates(false).filter(|_| route.stage == "split")).unwrap_or(0.0);
+    !is_monolith && error_rate(route, name).is_some_and(|rate| rate > best + MARKED)
 }
 
 /// Of all sides.
@@ -182,13 +197,13 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "copies" => format!("{} copies, none compared yet", count(route.copies)),
         "no copies" => "nothing was copied in this window".to_owned(),
         "worse" | "no gate" => canary(route),
+        "A/B" if requests(route) == 0 => "no requests in this window".to_owned(),
         "A/B" => {
-            let parts: Vec<_> = route.requests.iter().collect();
-            let all: u64 = parts.iter().map(|(_, count)| **count).sum();
-            let part = |(side, count): &(&String, &u64)| {
-                format!("{side} {}", ratio(**count, all).map_or_else(|| "–".to_owned(), large_percent))
+            let part = |of: &RouteSide| {
+                let share = ratio(side(route, &of.name).0, requests(route));
+                format!("{} {}", of.name, share.map_or_else(|| "–".to_owned(), large_percent))
             };
-            parts.iter().map(part).collect::<Vec<_>>().join(", ")
+            format!("of the answers {}", route.sides.iter().map(part).collect::<Vec<_>>().join(", "))
         }
         "zombie" => format!("{} requests fell back", count(route.fallbacks)),
         "retire?" => format!("monolith not asked for {}", span(uptime)),
@@ -213,24 +228,47 @@ fn canary(route: &RouteStatus) -> String {
     }
 }
 
-/// The share of the clients that the dial gives to the service, and that share in words.
-pub fn who_answers(route: &RouteStatus, monolith_only: bool) -> (f64, String) {
-    if monolith_only && route.stage != "retired" {
-        return (0.0, "monolith only".to_owned());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sides with their requests, errors, and whether the monolith is asked.
+    fn split(sides: &[(&str, u64, u64, bool)]) -> RouteStatus {
+        let by_name =
+            |of: fn(&(&str, u64, u64, bool)) -> u64| sides.iter().map(|side| (side.0.to_owned(), of(side))).collect();
+        let one = |side: &(&str, u64, u64, bool)| RouteSide {
+            name: side.0.to_owned(),
+            is_monolith: side.3,
+            ..RouteSide::default()
+        };
+        RouteStatus {
+            stage: "split",
+            breaker: "closed",
+            requests: by_name(|side| side.1),
+            errors: by_name(|side| side.2),
+            sides: sides.iter().map(one).collect(),
+            ..RouteStatus::default()
+        }
     }
-    match route.stage {
-        "shadow" => (0.0, "copies to the service".to_owned()),
-        "canary" => {
-            let weight = route.weight.as_deref().unwrap_or("0%");
-            let share = weight.trim_end_matches('%').parse::<f64>().unwrap_or(0.0) / 100.0;
-            (share, format!("{} to the service", large_percent(share)))
+
+    #[test]
+    fn a_split_says_what_each_variant_answered() {
+        let said = |sides: &[_]| verdict(&split(sides), 60.0).because.replace('\u{a0}', " ");
+        let three = [("blue", 60, 0, false), ("green", 30, 0, false), ("old", 110, 0, true)];
+        assert_eq!(said(&three), "of the answers blue 30 %, green 15 %, old 55 %");
+        assert_eq!(said(&[("blue", 0, 0, false), ("old", 0, 0, true)]), "no requests in this window");
+    }
+
+    #[test]
+    fn a_variant_is_held_against_the_monolith_or_else_against_the_best() {
+        for (sides, worse) in [
+            (vec![("blue", 100, 3, false), ("green", 100, 0, false), ("old", 100, 2, true)], vec!["blue"]),
+            (vec![("blue", 100, 2, false), ("green", 100, 0, false), ("old", 100, 50, true)], vec![]),
+            (vec![("blue", 100, 3, false), ("green", 100, 1, false), ("red", 0, 0, false)], vec!["blue"]),
+        ] {
+            let route = split(&sides);
+            let found: Vec<&str> = sides.iter().map(|side| side.0).filter(|name| is_worse(&route, name)).collect();
+            assert_eq!(found, worse, "{sides:?}");
         }
-        "split" => {
-            let monolith = side(route, "monolith").0;
-            let all: u64 = route.requests.values().sum();
-            (1.0 - ratio(monolith, all).unwrap_or(0.5), "by variant".to_owned())
-        }
-        "migrated" | "retired" => (1.0, "100\u{a0}% to the service".to_owned()),
-        _ => (0.0, "the monolith".to_owned()),
     }
 }

@@ -93,10 +93,7 @@ pub(super) fn of_upstream(snapshot: &Snapshot, upstream: UpstreamId, style: Capt
 
 /// Rewrites of other routes of the same service under the same host; the longest first.
 fn others<'a>(snapshot: &'a Snapshot, route: &Route, upstream: UpstreamId) -> Vec<(&'a PathRewrite, &'a Template)> {
-    let asks = |other: &Route| {
-        other.policy.service == Some(upstream)
-            || other.policy.variants.iter().any(|variant| variant.upstream == upstream)
-    };
+    let asks = |other: &Route| other.policy.upstreams().any(|asked| asked == upstream);
     let mut all: Vec<(&PathRewrite, &Template)> = Vec::new();
     for other in snapshot.routes.iter().filter(|other| other.name != route.name && other.rule.host == route.rule.host) {
         if let Some(rewrite) = other.rewrite.path.as_ref().filter(|_| asks(other)) {

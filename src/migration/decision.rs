@@ -28,6 +28,17 @@ impl Side {
             Self::Variant(index) => policy.variants.get(usize::from(index)).map_or("none", |variant| &variant.name),
         }
     }
+
+    /// Who is asked.
+    #[must_use]
+    pub fn upstream(self, policy: &Policy) -> UpstreamId {
+        let known = match self {
+            Self::Monolith => None,
+            Self::Service => policy.service,
+            Self::Variant(index) => policy.variants.get(usize::from(index)).map(|variant| variant.upstream),
+        };
+        known.unwrap_or(UpstreamId::MONOLITH)
+    }
 }
 
 /// Why a side was chosen.
@@ -151,16 +162,9 @@ pub fn decide(policy: &Policy, given: &Given<'_>) -> Decision {
     };
     let chosen = choose(policy, given);
     let (side, reason) = (chosen.side, chosen.reason);
-    let upstream = match side {
-        Side::Monolith => UpstreamId::MONOLITH,
-        Side::Service => policy.service.unwrap_or(UpstreamId::MONOLITH),
-        Side::Variant(index) => {
-            policy.variants.get(usize::from(index)).map_or(UpstreamId::MONOLITH, |variant| variant.upstream)
-        }
-    };
     Decision {
         side,
-        upstream,
+        upstream: side.upstream(policy),
         reason,
         fallback: side == Side::Service && policy.fallback.is_some() && stage.may_fall_back(),
         issue: chosen.issue,

@@ -239,6 +239,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The service, or the upstreams of the variants: one may come twice, and the monolith may be among them.
+    pub fn upstreams(&self) -> impl Iterator<Item = UpstreamId> + '_ {
+        self.service.into_iter().chain(self.variants.iter().map(|variant| variant.upstream))
+    }
+
     /// Where units are looked for, in words: `header:x-user,cookie:sid`.
     #[must_use]
     pub fn sticky_sources(&self) -> String {

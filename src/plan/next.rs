@@ -10,6 +10,7 @@ use crate::compile::Snapshot;
 use crate::inventory::{InventoryReport, LearnedEndpoint, route_name, unique_route_name};
 use crate::learn::LONG;
 use crate::migration::{Answers, Stage};
+use crate::route::Route;
 
 /// Proposals of one kind.
 const MOST: usize = 10;
@@ -96,16 +97,22 @@ pub fn what_next(
     if let Some(step) = leave(report, routes, of_long.is_empty(), now) {
         steps.push(step);
     }
-    let taken = take(traffic, routes, &of_long, now);
+    let taken = take(traffic, snapshot, routes, &of_long, now);
     steps.extend(zombies(RECENT).into_iter().take(MOST));
     steps.extend(retire(traffic, snapshot, routes, now).into_iter().take(MOST));
     steps.extend(taken);
     steps
 }
 
-/// Endpoints that no service has yet: by path, or by resource where something of it writes. Not those that are another spelling
-/// of a moved route's: they need no route of their own.
-fn take(traffic: &Traffic<'_>, routes: &[StandingRoute], zombies: &[NextStep], now: u32) -> Vec<NextStep> {
+/// Endpoints that no service has yet: by the route of this very path that is at the monolith, else by path, or by resource where
+/// something of it writes. Not those that are another spelling of a moved route's: they need no route of their own.
+fn take(
+    traffic: &Traffic<'_>,
+    snapshot: &Snapshot,
+    routes: &[StandingRoute],
+    zombies: &[NextStep],
+    now: u32,
+) -> Vec<NextStep> {
     let report = traffic.report;
     let by_name: HashMap<&str, &StandingRoute> = routes.iter().map(|route| (&*route.name, route)).collect();
     let zombies: HashSet<&str> = zombies.iter().map(|zombie| &*zombie.path).collect();
@@ -117,33 +124,58 @@ fn take(traffic: &Traffic<'_>, routes: &[StandingRoute], zombies: &[NextStep], n
         stage.is_none_or(|route| route.stage == Stage::Monolith) && endpoint.last_minute + LONG >= now
     };
     let mut resources: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
+    let mut own: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
+    let written: HashMap<&str, &Route> = snapshot.routes.iter().map(|route| (&*route.name, &**route)).collect();
     for endpoint in report.endpoints.iter().filter(is_open) {
-        resources.entry(resource(&endpoint.path)).or_default().push(endpoint);
+        match own_route(endpoint, &written) {
+            Some(route) => own.entry(route).or_default().push(endpoint),
+            None => resources.entry(resource(&endpoint.path)).or_default().push(endpoint),
+        }
     }
-    let mut groups: Vec<Vec<&LearnedEndpoint>> = Vec::new();
+    let mut groups: Vec<(Option<&StandingRoute>, Vec<&LearnedEndpoint>)> = Vec::new();
+    groups.extend(own.into_iter().map(|(name, group)| (by_name.get(name).copied(), group)));
     for (_, endpoints) in resources {
         if endpoints.iter().any(|endpoint| endpoint.writes) {
-            groups.push(endpoints);
+            groups.push((None, endpoints));
             continue;
         }
         let mut by_path: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
         for endpoint in endpoints {
             by_path.entry(&endpoint.path).or_default().push(endpoint);
         }
-        groups.extend(by_path.into_values());
+        groups.extend(by_path.into_values().map(|group| (None, group)));
     }
     let days = f64::from(now.saturating_sub(report.since_minute()).max(1)) / (24.0 * 60.0);
     let beside = beside(traffic, routes);
     let mut scored: Vec<Proposal<'_>> =
-        groups.into_iter().map(|group| candidate(group, traffic, &beside, days)).collect();
+        groups.into_iter().map(|(own, group)| candidate(own, group, traffic, &beside, days)).collect();
     scored.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.step.path.cmp(&other.step.path)));
     scored.truncate(MOST);
     // Whoever pastes all of them has a file without two routes of one name.
     let mut names: BTreeSet<String> = routes.iter().map(|route| route.name.clone()).collect();
-    let steps = scored
-        .into_iter()
-        .map(|one| NextStep { toml: routes_to_paste(&one.group, one.service, &mut names), ..one.step });
-    steps.collect()
+    let mut lines = |one: &Proposal<'_>| match one.own {
+        Some(route) => stage_to_paste(route),
+        None => routes_to_paste(&one.group, one.service, &mut names),
+    };
+    scored.into_iter().map(|one| NextStep { toml: lines(&one), ..one.step }).collect()
+}
+
+/// The route that takes an endpoint and has its very path: another one beside it would be a second one of the same path. One that
+/// takes more than that leaves room for a route of the endpoint's own.
+fn own_route<'a>(endpoint: &'a LearnedEndpoint, written: &HashMap<&str, &Route>) -> Option<&'a str> {
+    let name = endpoint.route.as_deref()?;
+    let paths = &written.get(name)?.rule.paths;
+    paths.iter().any(|path| without_names(path.as_str()) == without_names(&endpoint.path)).then_some(name)
+}
+
+/// `/orders/{}` of `/orders/{id}`.
+fn without_names(path: &str) -> String {
+    let mut parts = path.split('{');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (name, rest) = part.split_once('}').unwrap_or(("", part));
+        text + if name.starts_with('*') { "{*}" } else { "{}" } + rest
+    })
 }
 
 /// Endpoints to take together, and how good a choice they are.
@@ -151,12 +183,15 @@ struct Proposal<'a> {
     score: f64,
     step: NextStep,
     group: Vec<&'a LearnedEndpoint>,
+    /// The route that takes them already.
+    own: Option<&'a StandingRoute>,
     /// That of the route beside them.
     service: Option<&'a str>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn candidate<'a>(
+    own: Option<&'a StandingRoute>,
     group: Vec<&'a LearnedEndpoint>,
     traffic: &Traffic<'_>,
     beside: &HashMap<&str, &'a StandingRoute>,
@@ -187,6 +222,10 @@ fn candidate<'a>(
         1 => "one endpoint writes: one cohort keeps each client on one side for reading and writing".to_owned(),
         several => format!("{several} endpoints write: one cohort keeps each client on one side for all of them"),
     });
+    if let Some(route) = own {
+        let then = if route.service.is_some() { "promote it" } else { "give it a `service`, then promote it" };
+        reasons.push(format!("`{}` takes it already, in stage {}: {then}", route.name, route.stage));
+    }
     if let Some(route) = beside {
         reasons.push(format!("`{}` beside it is in stage {} already", route.name, route.stage));
     }
@@ -202,12 +241,12 @@ fn candidate<'a>(
         kind: "take",
         method: methods(&group).join(", "),
         path: group.iter().map(|endpoint| &*endpoint.path).min_by_key(|path| path.len()).unwrap_or("/").to_owned(),
-        route: group[0].route.clone(),
+        route: own.map(|route| route.name.clone()),
         share,
         reasons,
         toml: String::new(),
     };
-    Proposal { score, step, service: beside.and_then(|route| route.service.as_deref()), group }
+    Proposal { score, step, own, service: beside.and_then(|route| route.service.as_deref()), group }
 }
 
 /// By the first word of a path the first route there whose service is reached.
@@ -379,6 +418,14 @@ fn first_literal(path: &str) -> &str {
             || (segment.starts_with('v') && segment[1..].bytes().all(|byte| byte.is_ascii_digit()))
     };
     path.split('/').find(|segment| !skipped(segment)).unwrap_or("")
+}
+
+/// The first step of a route that is there: a shadow, once it has a service.
+fn stage_to_paste(route: &StandingRoute) -> String {
+    match route.service {
+        Some(_) => format!("# in [routes.{}]:\nstage = \"shadow\"\n", route.name),
+        None => String::new(),
+    }
 }
 
 /// One route a path. With a service beside it the first step is a shadow, else the route is only named.

@@ -91,7 +91,7 @@ fn a_step_to_take_has_no_name_of_the_file_and_is_no_spelling_of_a_moved_route() 
         reasons: Vec::new(),
         toml: String::new(),
     };
-    let steps = take(&Traffic::of(&report), &[route(Stage::Migrated)], &[zombie], NOW);
+    let steps = take(&Traffic::of(&report), &users_moved(), &[route(Stage::Migrated)], &[zombie], NOW);
     let mut all: Vec<&str> = steps.iter().map(|step| &*step.path).collect();
     all.sort_unstable();
     assert_eq!(all, ["/old", "/users"]);
@@ -152,4 +152,41 @@ fn thousands_of_routes_and_endpoints_are_not_looked_for_among_each_other() {
     assert_eq!(steps.iter().filter(|step| step.kind == "take").count(), MOST);
     // Each with each would be minutes.
     assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_endpoint_with_a_route_of_its_own_is_promoted_and_gets_no_second_route() {
+    let snapshot = |path: &str| {
+        let text = format!(
+            "[monolith]\nurl = \"http://127.0.0.1:1\"\n[services.users]\nurl = \"http://127.0.0.1:2\"\n\
+             [routes.users]\npath = \"{path}\"\nservice = \"users\"\nstage = \"monolith\"\n"
+        );
+        crate::compile::compile(&text, "routes.toml", &|_| None).snapshot.expect("a good file")
+    };
+    let mut report = watched(30, 40);
+    // It writes, so everything below its path would be taken together.
+    let mut post = report.endpoints[1].clone();
+    (post.method, post.path, post.writes) = ("POST".into(), "/users".to_owned(), true);
+    report.endpoints.push(post);
+    let taken = |path: &str, service: Option<&str>| {
+        let route = StandingRoute { service: service.map(str::to_owned), ..route(Stage::Monolith) };
+        let steps = take(&Traffic::of(&report), &snapshot(path), &[route], &[], NOW);
+        steps.into_iter().filter(|step| step.path.starts_with("/users")).collect::<Vec<_>>()
+    };
+    let steps = taken("/users/{number}", Some("users"));
+    let of = |steps: &[NextStep], path: &str| steps.iter().find(|step| step.path == path).cloned().expect(path);
+    let own = of(&steps, "/users/{id}");
+    assert_eq!((own.route.as_deref(), &*own.toml), (Some("users"), "# in [routes.users]:\nstage = \"shadow\"\n"));
+    assert!(own.reasons.iter().any(|why| why.contains("takes it already, in stage monolith: promote it")), "{own:?}");
+    let post = of(&steps, "/users");
+    assert!(post.route.is_none() && post.toml.contains("[routes.users-2]") && !post.toml.contains("{id}"), "{post:?}");
+    // Without a service there is nothing to promote to.
+    let own = of(&taken("/users/{id}", None), "/users/{id}");
+    assert!(own.toml.is_empty() && own.reasons.iter().any(|why| why.contains("give it a `service`")), "{own:?}");
+    // A route of more than this path leaves room for one of its own.
+    let steps = taken("/{*rest}", Some("users"));
+    assert!(
+        steps.len() == 1 && steps[0].route.is_none() && steps[0].toml.contains("path = \"/users/{id}\""),
+        "{steps:?}"
+    );
 }

@@ -153,8 +153,7 @@ pub fn reads_forwarded(route: &Route) -> bool {
 fn rewriting(snapshot: &Snapshot) -> Vec<Vec<Arc<Route>>> {
     let mut lists = vec![Vec::new(); snapshot.upstreams.len()];
     for route in snapshot.routes.iter().filter(|route| route.rewrite.path.is_some()) {
-        let variants = route.policy.variants.iter().map(|variant| variant.upstream);
-        let mut services: Vec<_> = route.policy.service.into_iter().chain(variants).collect();
+        let mut services: Vec<_> = route.policy.upstreams().collect();
         services.sort_unstable();
         services.dedup();
         for service in services {

@@ -84,8 +84,7 @@ fn is_same(old: &Snapshot, was: &Route, new: &Snapshot, is: &Route) -> bool {
 }
 
 fn upstreams<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> impl Iterator<Item = Option<&'a str>> {
-    let ids = policy.service.into_iter().chain(policy.variants.iter().map(|variant| variant.upstream));
-    ids.map(|id| snapshot.upstreams.get(id.index()).map(|spec| &*spec.name))
+    policy.upstreams().map(|id| snapshot.upstreams.get(id.index()).map(|spec| &*spec.name))
 }
 
 /// The route with the numbers of another's upstreams, which have the same names.

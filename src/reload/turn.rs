@@ -105,6 +105,12 @@ pub struct NotInFile {
     pub lines: String,
 }
 
+impl NotInFile {
+    fn because(why: &NotWritten, route: &str, to: Dial) -> Self {
+        Self { why: why.message(route), lines: to_paste(to) }
+    }
+}
+
 /// How many of the replicas have it in force.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Replicas {
@@ -244,7 +250,7 @@ impl Reloader {
         let not_written = written
             .as_ref()
             .and_then(|written| written.as_ref().err())
-            .map(|why| NotInFile { why: why.message(request.route), lines: to_paste(to) });
+            .map(|why| NotInFile::because(why, request.route, to));
         MoveMade {
             written: written.map(|written| written.is_ok()),
             not_written,
@@ -268,6 +274,11 @@ impl Reloader {
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
         let (_, to) = leads_to(&generation, entry, &held.standing, asked)?;
         Ok(Preview { generation: generation.number, seq: held.standing.seq, from: held.standing.dial, to })
+    }
+
+    /// Why a dial could not be written into the file, before anybody asks for it; `None`: it could.
+    pub fn not_in_file(&self, route: &str, to: Dial) -> Option<NotInFile> {
+        self.source.takes_dial(route, to).err().map(|why| NotInFile::because(&why, route, to))
     }
 
     /// Into the journal. A move that cannot be written is not made, except for a person's roll-back: safety first.

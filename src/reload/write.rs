@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use super::{ConfigSource, environment};
 use crate::config::{Unwritable, with_dial};
 use crate::migration::{Dial, Stage};
@@ -17,6 +19,8 @@ pub enum NotWritten {
     Symlink,
     Edit(Unwritable),
     Io(io::Error),
+    /// The new text would stand beside the file first.
+    Folder(io::Error),
 }
 
 impl NotWritten {
@@ -27,6 +31,7 @@ impl NotWritten {
             Self::Symlink => "the file is a symbolic link: what it points to belongs to somebody else".to_owned(),
             Self::Edit(why) => why.message(route),
             Self::Io(error) => format!("the file cannot be written: {error}"),
+            Self::Folder(error) => format!("the folder of the file cannot be written: {error}"),
         }
     }
 }
@@ -38,9 +43,10 @@ pub fn to_paste(dial: Dial) -> String {
 }
 
 impl ConfigSource {
-    /// Whether the text on the disk can take a dial at all.
+    /// Whether the text on the disk can take a dial at all, and the file the text.
     pub fn takes_dial(&self, route: &str, dial: Dial) -> Result<(), NotWritten> {
-        self.edited(route, dial).map(drop)
+        let (path, _) = self.edited(route, dial)?;
+        may_write(&path).map(drop)
     }
 
     /// The file in which the route stands, and its text with the dial.
@@ -72,7 +78,8 @@ fn replace(path: &Path, text: &str) -> Result<(), NotWritten> {
     NewText::beside(path, text)?.put()
 }
 
-/// A file may be written where it is: no link, not read-only.
+/// A file may be written where it is: no link, not read-only, and this process may write to it and into its folder, from which the
+/// new text is renamed over it.
 pub(super) fn may_write(path: &Path) -> Result<fs::Metadata, NotWritten> {
     let before = fs::symlink_metadata(path).map_err(NotWritten::Io)?;
     if before.is_symlink() {
@@ -81,7 +88,13 @@ pub(super) fn may_write(path: &Path) -> Result<fs::Metadata, NotWritten> {
     if before.permissions().readonly() {
         return Err(NotWritten::Io(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only")));
     }
+    access(path, Access::WRITE_OK).map_err(|error| NotWritten::Io(error.into()))?;
+    access(folder_of(path), Access::WRITE_OK | Access::EXEC_OK).map_err(|error| NotWritten::Folder(error.into()))?;
     Ok(before)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file's new text beside it, on the disk and not yet under its name. Dropped, it is gone.
@@ -103,8 +116,7 @@ impl NewText {
     pub(super) fn put(self) -> Result<(), NotWritten> {
         fs::rename(&self.beside, &self.path).map_err(NotWritten::Io)?;
         // The new name is on the disk only with its folder; without it the old file is there after a crash, which is whole, too.
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        drop(File::open(folder).and_then(|folder| folder.sync_all()));
+        drop(File::open(folder_of(&self.path)).and_then(|folder| folder.sync_all()));
         Ok(())
     }
 }

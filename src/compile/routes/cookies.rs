@@ -45,9 +45,7 @@ fn renamings(route: &Route) -> impl Iterator<Item = (Renamed, Option<Box<str>>)>
 }
 
 fn services(route: &Route) -> Vec<UpstreamId> {
-    let variants = route.policy.variants.iter().map(|variant| variant.upstream);
-    let all = route.policy.service.into_iter().chain(variants);
-    let mut services: Vec<_> = all.filter(|id| *id != UpstreamId::MONOLITH).collect();
+    let mut services: Vec<_> = route.policy.upstreams().filter(|id| *id != UpstreamId::MONOLITH).collect();
     services.sort_unstable();
     services.dedup();
     services

@@ -214,8 +214,7 @@ pub(super) fn reserve(routes: &mut [Arc<Route>]) {
 }
 
 fn services(policy: &Policy) -> impl Iterator<Item = UpstreamId> + '_ {
-    let variants = policy.variants.iter().map(|variant| variant.upstream);
-    policy.service.into_iter().chain(variants).filter(|id| *id != UpstreamId::MONOLITH)
+    policy.upstreams().filter(|id| *id != UpstreamId::MONOLITH)
 }
 
 fn of_token(route: &Route) -> impl Iterator<Item = &HeaderName> {

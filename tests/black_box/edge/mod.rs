@@ -9,6 +9,8 @@ mod buffering;
 mod connections;
 mod console;
 mod console_pages;
+mod console_said;
+mod console_sides;
 mod corpus;
 mod descriptors;
 mod disk;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use super::client::{Client, Response};
 use super::origin::Origin;
-use super::process::{Process, reserve};
+use super::process::{NOBODY, Process, is_administrator, reserve};
 use super::waiting::{PATIENCE, eventually, within};
 
 /// A free port is only free until somebody else takes it.
@@ -26,6 +27,7 @@ pub(crate) struct EdgePlan {
     monolith: String,
     rest: String,
     descriptors: Option<u32>,
+    unprivileged: bool,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -34,6 +36,13 @@ impl EdgePlan {
     #[allow(dead_code, reason = "used by the tests of the edge alone")]
     pub(crate) fn descriptors(mut self, most: u32) -> Self {
         self.descriptors = Some(most);
+        self
+    }
+
+    /// The process has no administrator's rights; the folder and the file are its own.
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
         self
     }
 
@@ -88,8 +97,14 @@ impl EdgePlan {
         fs::write(&edge.path, edge.text("")).expect("the folder takes a file");
         drop(ports);
         let arguments = ["run".as_ref(), "-c".as_ref(), edge.path.as_os_str()];
+        if self.unprivileged && is_administrator() {
+            for path in [&folder.path, &edge.path] {
+                chown(path, Some(NOBODY), Some(NOBODY)).expect("an administrator may give files away");
+            }
+        }
         let mut process = match self.descriptors {
             Some(most) => Process::spawn_with_descriptors(most, arguments),
+            None if self.unprivileged => Process::spawn_as_nobody(arguments),
             None => Process::spawn_with(arguments, self.variables.clone()),
         };
         let mut ended = None;

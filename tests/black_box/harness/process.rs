@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -14,6 +16,14 @@ use super::waiting::within;
 /// The binary under test: the one cargo built, or another one named by `MULTILITH_BIN`.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("MULTILITH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_multilith").into(), PathBuf::from)
+}
+
+/// The user and the group without rights of their own.
+pub(super) const NOBODY: u32 = 65_534;
+
+/// Whether the tests run as a user to whom no mode of a file forbids anything.
+pub(crate) fn is_administrator() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 /// A loopback address that nobody listens on now. Another process may take it before it is used: retry on failure.
@@ -48,6 +58,16 @@ impl Process {
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Self {
         Self::spawn_command(Command::new(binary()), arguments, variables)
+    }
+
+    /// The same without an administrator's rights: what the mode of a file forbids is forbidden to it.
+    #[allow(dead_code, reason = "used by the tests of the edge alone")]
+    pub(crate) fn spawn_as_nobody(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut command = Command::new(binary());
+        if is_administrator() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        Self::spawn_command(command, arguments, [])
     }
 
     /// The same with so many descriptors and no more.

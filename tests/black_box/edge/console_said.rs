@@ -1,0 +1,113 @@
+//! What the console says of a press: before it, why it cannot be; after it, what it did.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+
+use super::console::{FORM, HTML, after, ask, page};
+use crate::harness::{Edge, Origin, is_administrator};
+
+const ROUTES: &str = "[routes.mine]\npath = \"/m\"\nservice = \"users\"\nstage = \"shadow\"\n\
+                      [routes.parted]\npath = \"/p\"\nstage = \"split\"\n[routes.parted.variants]\n\
+                      blue = { upstream = \"users\", weight = \"50%\" }\ngreen = { upstream = \"monolith\", weight = \"50%\" }\n";
+const MOVE: &str = "/console/act?do=promote&route=mine&write=1";
+const RULE: &str = "/console/act?do=rule&key=ignore&route=mine&field=%24.as_of";
+
+fn read(edge: &Edge, target: &str) -> String {
+    ask(edge, "GET", target, &[HTML], "").2
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_anybody_presses() {
+    let service = Origin::saying("service");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(ROUTES).unprivileged().start();
+    let (file, folder) = (edge.path().to_owned(), edge.path().parent().expect("a folder").to_owned());
+    let mode = |path, mode| set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    let may_write = || {
+        let offered = [read(&edge, MOVE).contains("name=\"write\""), read(&edge, RULE).contains("Write it</button>")];
+        assert_eq!(offered[0], offered[1], "both dialogs look at the same file");
+        offered[0]
+    };
+    let told = |what: &str| {
+        assert!(!may_write(), "{what}");
+        for target in [MOVE, RULE] {
+            let shown = read(&edge, target);
+            assert!(shown.contains(what), "{what} in {shown}");
+        }
+        // The move goes on without the file, and says which lines the file would need.
+        assert!(read(&edge, MOVE).contains("stage = &quot;canary&quot;"));
+    };
+    assert!(may_write());
+    mode(&folder, 0o555);
+    told("The folder of the file cannot be written: Permission denied");
+    mode(&folder, 0o755);
+    mode(&file, 0o444);
+    told("The file cannot be written: it is read-only");
+    mode(&file, 0o644);
+    assert!(may_write());
+    if is_administrator() {
+        chown(&file, Some(0), Some(0)).expect("an administrator may take files");
+        told("The file cannot be written: Permission denied");
+    }
+}
+
+#[test]
+fn what_cannot_be_pressed_says_why_in_words_that_everybody_sees() {
+    let service = Origin::saying("service");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(ROUTES).start();
+    let parted = read(&edge, "/route/parted");
+    assert!(parted.contains("<p class=\"lab\">A split has no direction; change its variants in the file.</p>"));
+    assert_eq!(parted.matches("can-not").count(), 2, "{parted}");
+    let mine = read(&edge, "/route/mine");
+    assert!(mine.contains("can-not") && mine.contains("What has no tick above is not shown yet. Going all the same"));
+    assert!(![parted, mine].concat().contains(" title="), "a finger has no pointer that could hover");
+}
+
+#[test]
+fn what_a_press_did_is_said_on_the_page_that_it_leads_to_and_to_nobody_else() {
+    let service = Origin::saying("service");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(ROUTES).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    let (cookie, word) = page(&edge, "/console/act?do=press", None);
+    let given = format!("Cookie: {cookie}");
+    for (act, leads_to, said) in [
+        ("do=press", "./", "Pressed: it holds until it is released"),
+        ("do=release&reason=fine", "./", "Released: every route follows its stage again."),
+        ("do=reload", "file", "The file was read: unchanged."),
+    ] {
+        let body = format!("word={word}&{act}");
+        let (status, head, text) = ask(&edge, "POST", "/console/act", &[FORM, &given, &ours], &body);
+        assert_eq!(status, 303, "{text}");
+        let target = after(&head, "\"../", '"').to_owned();
+        assert!(target.starts_with(&format!("{leads_to}?made=")), "{target}");
+        let target = format!("/{}", target.trim_start_matches("./"));
+        assert!(ask(&edge, "GET", &target, &[HTML, &given], "").2.contains(said), "{said} at {target}");
+        assert!(!read(&edge, &target).contains(said), "another visitor has another cookie");
+        let later = target.replace("&at=", "&at=9");
+        assert!(!ask(&edge, "GET", &later, &[HTML, &given], "").2.contains(said), "its time is signed, too");
+        if act == "do=press" {
+            let board = read(&edge, "/");
+            assert!(board.contains("One thing needs somebody.") && !board.contains("Nothing waits"), "{board}");
+        }
+    }
+}
+
+#[test]
+fn a_move_is_taken_back_only_where_its_route_still_stands() {
+    let service = Origin::saying("service");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(ROUTES).start();
+    assert_eq!(edge.admin("POST", "/api/v1/routes/mine/promote").status(), 200);
+    assert!(read(&edge, "/journal").contains("Take back"));
+    let text = edge.text("").replace("routes.mine", "routes.other");
+    edge.replace_file(&text);
+    edge.await_text(&text);
+    let journal = read(&edge, "/journal");
+    assert!(journal.contains("route/mine") && !journal.contains("Take back"), "{journal}");
+}
+
+#[test]
+fn a_question_that_cannot_be_asked_can_be_closed() {
+    let edge = Edge::before(&Origin::saying("ok")).with("[routes.a]\npath = \"/a\"\nstage = \"monolith\"\n").start();
+    let (status, _, shown) = ask(&edge, "GET", "/console/act?do=rollback&route=a", &[HTML], "");
+    assert_eq!(status, 409, "{shown}");
+    assert!(shown.contains("data-cancel>Close</a>") && shown.contains("Look at it"), "{shown}");
+}
