@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use crate::telemetry::{self, HeldLog};
+
 /// Writes a report to stdout. A reader that has gone away is no mistake of ours.
 pub fn out(text: &str) {
     let mut stdout = std::io::stdout().lock();
@@ -66,7 +68,18 @@ pub fn json(value: &impl serde::Serialize) {
 
 /// Events of the program go to stderr; `MULTILITH_LOG` chooses which (`debug`, `multilith=debug,pingora_core=info`).
 pub fn init_logging() {
-    if !crate::telemetry::init_logging(colour_on_stderr()) {
+    warn_unless(telemetry::init_logging(colour_on_stderr()));
+}
+
+/// The same, kept until what is returned is dropped.
+pub fn init_held_logging() -> HeldLog {
+    let (understood, held) = telemetry::init_held_logging(colour_on_stderr());
+    warn_unless(understood);
+    held
+}
+
+fn warn_unless(understood: bool) {
+    if !understood {
         tracing::warn!("`MULTILITH_LOG` could not be understood; `info` holds");
     }
 }

@@ -52,7 +52,7 @@ pub use cookies::{CookieSecure, Cookies};
 pub use edit::{Unwritable, with_dial};
 pub use edit_rule::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
 pub use events::{EventsTable, KafkaEvents};
-pub use excerpt::route_text;
+pub use excerpt::{route_text, without_other_routes};
 pub use field::{Field, Given};
 pub use fleet::{FleetEtcd, FleetTable};
 pub use gate::Gate;

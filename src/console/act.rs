@@ -154,7 +154,7 @@ fn moving(
         "rollback" => (format!("Take {route} back to {}?", words(to)), format!("Back to {}", words(to)), "red"),
         "pause" => (format!("Pause the gate of {route}?"), "Pause".to_owned(), "pri"),
         "resume" => (format!("Let the gate of {route} go on?"), "Resume".to_owned(), "pri"),
-        _ => (format!("Let {route} into its next stage?"), "Approve".to_owned(), "pri"),
+        _ => (format!("Let {route} go to {}?", approved(from.stage)), "Approve".to_owned(), "pri"),
     };
     let expect = format!("{generation}.{seq}");
     let hidden = [
@@ -173,7 +173,7 @@ fn moving(
             p { (meaning(verb, row, from, to)) }
             (figures(row))
             @if against {
-                p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (plain(&gate.why)) } "." }
+                p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (prose(&gate.why)) } "." }
             }
             @match not_in_file {
                 _ if from == to => {}
@@ -187,6 +187,15 @@ fn moving(
     )
 }
 
+/// Where an approval lets a route go: its steps within a stage need none.
+const fn approved(from: Stage) -> Stage {
+    match from {
+        Stage::Monolith => Stage::Shadow,
+        Stage::Shadow => Stage::Canary,
+        _ => Stage::Migrated,
+    }
+}
+
 /// What it means for the clients.
 fn meaning(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crate::migration::Dial) -> String {
     let service = row.service.as_deref().unwrap_or("the service");
@@ -194,7 +203,12 @@ fn meaning(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crat
     match (verb, to.stage) {
         ("pause", _) => format!("It stays at {was}. Its gate still takes it back when the service is worse."),
         ("resume", _) => format!("Its gate decides again whether it goes on from {was}."),
-        ("approve", _) => format!("It stands at {was}. Its gate takes it into the next stage as soon as it is sure."),
+        ("approve", _) => {
+            let next = approved(from.stage);
+            let is_sure = row.gate.as_ref().is_some_and(|gate| gate.state == "waiting");
+            let when = if is_sure { "now: its gate is sure and waits for you" } else { "as soon as its gate is sure" };
+            format!("It stands at {was}. Approved, it goes to {next} {when}.")
+        }
         (_, Stage::Monolith) => format!(
             "From {was}: the monolith answers everybody again, from the next request on, and nothing is copied."
         ),

@@ -7,13 +7,12 @@ use maud::{Markup, html};
 use super::filter::Filter;
 use super::form::Form;
 use super::overview::{MANY, SharedOverview};
-use super::page::{Layout, prose, said, stage_pill};
+use super::page::{Layout, page_number, pages, prose, said, stage_pill};
 use super::shown::{count, large_percent, percent, plain, rate, ratio, seconds, span};
 use super::sides::{moved, sides, who_answers};
 use super::verdict::{self, verdict};
 use super::{fleet, needs, spark};
 use crate::admin::{RouteFigures, RouteStatus, Status, Window, rows_in_short, status_head};
-use crate::message::percent_encoded;
 use crate::migration::{Side, Stage};
 use crate::proxy::{Generation, RouteInForce, meter_index};
 
@@ -47,7 +46,9 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
     let every = generation.routes.iter().chain([&generation.unmatched]).enumerate();
     let mut entries: Vec<&RouteInForce> = every.filter(takes).map(|(_, entry)| entry).collect();
     let all = entries.len();
-    let shown: Vec<_> = on_page(&mut entries, page(query))
+    // What no route takes is a row, and no route.
+    let routes = entries.iter().filter(|entry| entry.route.is_some()).count();
+    let shown: Vec<_> = on_page(&mut entries, page_number(query))
         .iter()
         .map(|entry| RouteFigures { parts, generation, entry, window })
         .collect();
@@ -86,7 +87,7 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
         section.card aria-labelledby="routes-h" {
             div.h {
                 h2 #routes-h { "Routes" }
-                span.dim { (count(all as u64)) ", the last five minutes" }
+                span.dim { (count(routes as u64)) ", the last five minutes" }
                 span.grow {}
                 span.legend { span.l-mo { "monolith" } span.l-se { "service" } }
                 form role="search" {
@@ -104,7 +105,7 @@ pub fn board(frame: &Layout<'_>, query: &Form, days: &[u64], shared: &SharedOver
                     tbody #rows data-live { @for row in &rows { (drawn(frame, row, &head)) } }
                 }
             }
-            (pages(query, all))
+            (pages("", query, all.div_ceil(PAGE)))
         }
         (fleet::section(frame))
     }
@@ -128,10 +129,6 @@ fn on_page<'a, 'b>(entries: &'a mut [&'b RouteInForce], page: usize) -> &'a [&'b
     let shown = &mut rest[..on_it];
     shown.sort_unstable_by(order);
     shown
-}
-
-fn page(query: &Form) -> usize {
-    query.get("page").parse().unwrap_or(1).clamp(1, 100_000)
 }
 
 /// What moves stands above what rests.
@@ -324,20 +321,6 @@ fn nothing(no_routes: bool) -> Markup {
                 "No route is written yet. Four lines in the file make the first: a path, a service and a stage. "
                 "Everything goes to the monolith, unchanged."
             } @else { "No route is like that." }
-        }
-    }
-}
-
-fn pages(query: &Form, all: usize) -> Markup {
-    let (page, last) = (page(query), all.div_ceil(PAGE).max(1));
-    let to = |page: usize| format!("?q={}&page={page}", percent_encoded(query.get("q")));
-    html! {
-        @if last > 1 {
-            nav.pad.acts aria-label="Pages of the list" {
-                @if page > 1 { a.btn.sm href=(to(page - 1)) rel="prev" { "Before" } }
-                span.dim { "page " (page) " of " (last) }
-                @if page < last { a.btn.sm href=(to(page + 1)) rel="next" { "Next" } }
-            }
         }
     }
 }

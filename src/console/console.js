@@ -6,34 +6,66 @@
   const all = (what) => [...document.querySelectorAll(what)];
   root.classList.add("js");
 
+  // Finds an element again in what was drawn anew: within the same row, by its id, its address, its name, its words, else by its place.
+  const MARKS = ["id", "href", "name", "data-copy"].map((what) => (one) => one.getAttribute(what)).concat((one) => one.textContent, () => " ");
+  const finder = (part, at) => {
+    const holder = at.parentElement.closest("[id],[data-row]"), list = () => [...holderNow().querySelectorAll(at.tagName)];
+    const rowed = (row) => all("[data-row]").find((one) => one.dataset.row === row && part.contains(one));
+    const holderNow = () => (holder.id ? document.getElementById(holder.id) : rowed(holder.dataset.row)) || part;
+    const kept = MARKS.map((mark) => { const own = mark(at), like = () => list().filter((one) => mark(one) === own); return own && { like, nth: like().indexOf(at) }; });
+    return () => kept.reduce((found, one) => found || one && one.like()[one.nth], null);
+  };
+  // What a person holds stays: a field that is written in, text that is selected, what a pointer is down on.
+  let down = null;
+  addEventListener("pointerdown", (event) => { down = event.target; }, true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { down = null; }, true);
+  const isHeld = (part) => {
+    const at = document.activeElement, chosen = getSelection();
+    return part.contains(at) && /INPUT|TEXTAREA|SELECT/.test(at.tagName) || down && part.contains(down)
+      || !chosen.isCollapsed && chosen.getRangeAt(0).intersectsNode(part);
+  };
   // Swaps the parts that the server draws anew, each by its id; what has the focus, or is open, stays as it is.
   const swap = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of all("[data-live]")) {
       const next = fresh.getElementById(part.id);
-      if (!next || next.innerHTML === part.innerHTML || (part.contains(document.activeElement) && /INPUT|TEXTAREA|SELECT/.test(document.activeElement.tagName))) continue;
-      const at = document.activeElement, place = part.contains(at) && at.getAttribute("href");
+      if (!next || next.innerHTML === part.innerHTML || isHeld(part)) continue;
+      const at = document.activeElement, again = part !== at && part.contains(at) && finder(part, at);
       const open = [...part.querySelectorAll("details[open][id]")].map((one) => one.id);
       const chosen = $(".sel", part), name = chosen && chosen.dataset.row;
       part.replaceChildren(...next.childNodes);
       for (const id of open) { const one = document.getElementById(id); if (one) one.open = true; }
-      if (place) { const again = [...part.querySelectorAll("a")].find((one) => one.getAttribute("href") === place); if (again) again.focus(); }
+      if (again) {
+        const found = again() || part;
+        // What had the focus is gone: Tab goes on from here.
+        if (found === part) part.tabIndex = -1;
+        found.focus({ preventScroll: true });
+      }
       if (name) { const row = [...part.querySelectorAll("[data-row]")].find((one) => one.dataset.row === name); if (row) row.classList.add("sel"); }
     }
+    say(isLive);
   };
   let looking = false;
+  const isBusy = () => document.hidden || $("dialog[open]");
   const look = async () => {
-    if (looking || document.hidden || $("dialog[open]")) return;
+    if (looking || isBusy()) return;
     looking = true;
     try {
       const answer = await fetch(document.body.dataset.from ?? location.href, { headers: { accept: "text/html" } });
-      if (answer.ok && !answer.redirected) swap(await answer.text());
-      else if (answer.redirected) location.reload();
+      const text = await answer.text();
+      // A dialog that was opened meanwhile gives the focus back to what stands here now.
+      if (answer.redirected) location.reload();
+      else if (answer.ok && !isBusy()) swap(text);
     } catch { /* the stream says that nobody is there */ }
     looking = false;
   };
-  const shown = $(".live");
-  const say = (on) => { if (shown) { shown.classList.toggle("off", !on); shown.lastChild.data = on ? "live" : "no connection"; } };
+  // What says it may have been drawn anew.
+  let isLive = true;
+  const say = (on) => {
+    const shown = $(".live");
+    isLive = on;
+    if (shown) { shown.classList.toggle("off", !on); shown.lastChild.data = on ? "live" : "no connection"; }
+  };
   if ($("[data-live]")) {
     const stream = new EventSource(base + "console/live");
     stream.addEventListener("look", look);

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::page::{Layout, prose, toml};
+use super::page::{Layout, page_number, pages, prose, toml};
 use super::planned;
-use super::shown::{ago, plain};
+use super::shown::{ago, count, plain};
+use super::text::{PAGE, Part, Redacted};
 use crate::admin::{Parts, Tried, learned_report, next_steps, tried, tried_all};
 use crate::compile::redacted;
 use crate::diagnostic::{Entry, Sources, plural};
-use crate::reload::{FileText, InForceFile};
-
-/// Lines of the text that are drawn; the rest is downloaded.
-const MOST_LINES: usize = 3000;
 
 /// What a file with the lines of a proposal is called beside those that there are.
 const NEW_FILE: &str = "the lines to add";
+
+/// A text in force of more bytes is not put into the box: the page would have them all.
+const LARGEST: usize = 64 * 1024;
 
 /// What became of a text in the box.
 pub struct Checked {
@@ -40,46 +40,50 @@ async fn look_at(look: impl FnOnce() -> Checked + Send + 'static) -> Option<Chec
 
 /// The text in force with the lines of one proposal behind it, tried at once; of several files, with one more that has the lines.
 /// `None`: none was asked for.
-pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, in_force: &InForceFile, query: &Form) -> Option<Checked> {
+pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, query: &Form) -> Option<Checked> {
     let (path, method) = (query.some("take")?, query.get("method"));
     if !frame.visitor.operates() {
         return None;
     }
-    let lines = {
+    let (lines, in_force) = {
         let generation = parts.app.in_force.load();
         let steps = next_steps(parts, &generation, &learned_report(parts, &generation));
-        steps
-            .into_iter()
-            .find(|step| step.kind == "take" && step.route.is_none() && step.path == path && step.method == method)?
-            .toml
+        let is_it = |step: &crate::plan::NextStep| {
+            step.kind == "take" && step.route.is_none() && step.path == path && step.method == method
+        };
+        (steps.into_iter().find(is_it)?.toml, Arc::clone(&generation.snapshot.sources))
     };
     let parts = Arc::clone(parts);
-    if let [file] = in_force.files.as_slice() {
+    if let ([file], ..=LARGEST) = (in_force.files(), in_force.text().len()) {
+        let text = in_force.text_of(file);
         let with_lines = |text: &str| format!("{}\n\n{lines}", text.trim_end());
-        let (whole, shown) = (with_lines(&file.text), with_lines(&redacted(&file.text)));
+        let (whole, shown) = (with_lines(text), with_lines(&redacted(text)));
         return look_at(move || Checked { found: tried(&parts, &whole), text: shown, added: None }).await;
     }
     let mut sources = Sources::default();
-    for file in &in_force.files {
-        sources.push(&file.path, &file.text, false);
+    for file in in_force.files() {
+        sources.push(&file.name, in_force.text_of(file), false);
     }
     sources.push(NEW_FILE, &lines, false);
     let sources = Arc::new(sources);
     look_at(move || Checked { found: tried_all(&parts, &sources), text: String::new(), added: Some(lines) }).await
 }
 
-pub fn file(frame: &Layout<'_>, in_force: &InForceFile, checked: Option<&Checked>, word: &str) -> Markup {
+pub fn file(frame: &Layout<'_>, text: &Redacted, query: &Form, (checked, word): (Option<&Checked>, &str)) -> Markup {
+    let reloader = &frame.parts.reloader;
+    let generation = frame.parts.app.in_force.load().number;
     html! {
         div.head {
-            div {
+            div #head data-live {
                 h1 { "What is in force" }
-                p.dim { "Generation " b { (in_force.generation) } ", loaded " (ago(&in_force.loaded_at, jiff::Timestamp::now())) ". Secrets are shown as " code { "REDACTED" } "." }
+                p.dim { "Generation " b { (generation) } ", loaded " (ago(&reloader.loaded_at(), jiff::Timestamp::now())) ". Secrets are shown as " code { "REDACTED" } "." }
             }
             span.grow {}
+            form role="search" action={ (frame.root) "file" } { input type="search" name="q" value=(query.get("q")) aria-label="Filter tables" placeholder="Filter: routes.orders"; }
             (frame.act("Read it again", "btn", "do=reload"))
         }
         div #mistakes data-live {
-            @if let Some(error) = &in_force.last_error {
+            @if let Some(error) = &reloader.last_error() {
                 section.card aria-labelledby="mistakes-h" {
                     div.h { h2.bad #mistakes-h { "The file on the disk is refused" } span.dim { (ago(&error.at, jiff::Timestamp::now())) ": what stands below stays in force" } }
                     (mistakes(&error.diagnostics))
@@ -87,7 +91,7 @@ pub fn file(frame: &Layout<'_>, in_force: &InForceFile, checked: Option<&Checked
             }
         }
         div.two {
-            div.stack { @for (at, file) in in_force.files.iter().enumerate() { (text_of(frame, at, file)) } }
+            div.stack #texts data-live { (texts(frame, text, query)) }
             div.stack {
                 section.card aria-labelledby="box-h" {
                     div.h { h2 #box-h { "Try a text" } span.dim { "nothing is saved" } }
@@ -105,17 +109,36 @@ pub fn file(frame: &Layout<'_>, in_force: &InForceFile, checked: Option<&Checked
     }
 }
 
-fn text_of(frame: &Layout<'_>, at: usize, file: &FileText) -> Markup {
-    let text = redacted(&file.text);
-    let lines = text.lines().count();
-    let shown: String = text.lines().take(MOST_LINES).flat_map(|line| [line, "\n"]).collect();
+/// The lines of a page: a card for each file that has some of them.
+fn texts(frame: &Layout<'_>, text: &Redacted, query: &Form) -> Markup {
+    let (parts, lines) = text.page(query.get("q"), page_number(query));
+    let files: Vec<&[Part<'_>]> = parts.chunk_by(|one, next| one.file == next.file).collect();
     html! {
-        section.card aria-labelledby={ "text-" (at) } {
-            div.h { h2 id={ "text-" (at) } { (plain(&file.path)) } span.grow {} span.dim { (plural(lines, "line")) } }
-            @if lines == 0 { p.pad.dim { "It is empty." } } @else { pre tabindex="0" aria-labelledby={ "text-" (at) } { (toml(&shown, &[])) } }
-            @if lines > MOST_LINES { p.pad.dim { (lines - MOST_LINES) " more lines: " a href={ (frame.root) "api/v1/config" } { "all of it as JSON" } } }
+        @for (at, file) in files.iter().enumerate() {
+            section.card aria-labelledby={ "text-" (at) } {
+                div.h { h2 id={ "text-" (at) } { (plain(file[0].name)) } span.grow {} span.dim { (which_lines(file)) } }
+                @if file[0].of == 0 { p.pad.dim { "It is empty." } } @else { pre tabindex="0" aria-labelledby={ "text-" (at) } {
+                    @for (at, part) in file.iter().enumerate() {
+                        @if at > 0 && !part.follows(&file[at - 1]) { span.c { "…\n" } }
+                        (toml(part.text, &[]))
+                    }
+                } }
+            }
         }
+        @if files.is_empty() { div.card { p.pad.dim { "No table is like that." } } }
+        (pages(&format!("{}file", frame.root), query, lines.div_ceil(PAGE)))
     }
+}
+
+/// `12 lines`, or `lines 401 to 800 of 65 009`.
+fn which_lines(parts: &[Part<'_>]) -> String {
+    let (first, last) = (parts[0], parts[parts.len() - 1]);
+    let shown: usize = parts.iter().map(|part| part.lines).sum();
+    if shown == first.of {
+        return plural(shown, "line");
+    }
+    let number = |line: usize| count(line as u64);
+    format!("lines {} to {} of {}", number(first.first), number(last.first + last.lines - 1), number(first.of))
 }
 
 fn outcome(checked: &Checked) -> Markup {

@@ -36,7 +36,7 @@ pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
                 a.btn.sm href={ (frame.root) "api/v1/inventory" } download="inventory.json" { "JSON" }
             }
             @if report.endpoints.is_empty() { (empty(report.requests)) } @else if found.is_empty() { p.pad.dim { "No endpoint is like that." } } @else {
-                table.w {
+                table.w.inv {
                     thead { tr {
                         th scope="col" { "Endpoint" } th scope="col" { "Route" } th.r scope="col" { "Requests" } th scope="col" { "Share, and who answers" }
                         th.r scope="col" { "Errors" } th.r scope="col" { "p99" } th scope="col" { "How we know" } th scope="col" { "Last asked, by whom" }

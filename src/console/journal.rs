@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::page::{Layout, said};
-use super::shown::{count, day_and_time, percent, plain, ratio, seconds};
+use super::shown::{count, day_and_time, percent, plain, ratio, seconds, time_and_day};
 use crate::gate::{JournalEntry, JournalError, WrittenDial};
 use crate::message::percent_encoded;
 use crate::reload::WrittenAct;
@@ -273,10 +273,9 @@ fn evidence(entry: &JournalEntry) -> Markup {
 
 /// The same, shorter, beside the route itself.
 pub fn entry_of_route(entry: &JournalEntry) -> Markup {
-    let (day, time) = day_and_time(&entry.at);
     html! {
         li {
-            time datetime=(entry.at) title=(day) { (time) }
+            time datetime=(entry.at) title=(entry.at) { (time_and_day(&entry.at, Timestamp::now())) }
             span class={ "dot " (dot(entry)) } {}
             div { (what(entry)) div.dim { (plain(who(entry))) } (quoted(entry)) }
             span.dim.r { "#" (entry.seq) }

@@ -8,6 +8,7 @@ mod file;
 mod filter;
 mod fleet;
 mod form;
+mod grounds;
 mod inventory;
 mod journal;
 mod login;
@@ -18,6 +19,7 @@ mod page;
 mod planned;
 mod progress;
 mod requests;
+mod retirement;
 mod route;
 mod rule;
 mod shared;
@@ -26,6 +28,7 @@ mod sides;
 mod sign_in;
 mod spark;
 mod stream;
+mod text;
 mod upstreams;
 mod verdict;
 mod visitor;
@@ -54,6 +57,7 @@ use overview::SharedOverview;
 use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
 use progress::ProgressLine;
 use shared::SharedPages;
+use text::RedactedTexts;
 use visitor::{How, Visitor, posted, visitor};
 
 /// The pages, and the sessions.
@@ -61,6 +65,7 @@ pub struct Console {
     sessions: Sessions,
     shared: SharedPages,
     overview: SharedOverview,
+    texts: RedactedTexts,
     progress: Arc<ProgressLine>,
     schedule: stream::LookSchedule,
 }
@@ -76,6 +81,7 @@ impl Default for Console {
             sessions: Sessions::new(),
             shared: SharedPages::default(),
             overview: SharedOverview::default(),
+            texts: RedactedTexts::default(),
             progress: Arc::default(),
             schedule: stream::LookSchedule::default(),
         }
@@ -181,10 +187,10 @@ impl Console {
         let at = |here| Layout { here: Some(here), ..frame };
         match path {
             "/file" => {
-                let in_force = parts.reloader.in_force();
-                let word = self.sessions.word(&frame.visitor.cookie, "check");
-                let tried = file::proposed(parts, &frame, &in_force, &query).await;
-                Reply::html(200, at("file").page("File", &file::file(&at("file"), &in_force, tried.as_ref(), &word)))
+                let tried = file::proposed(parts, &frame, &query).await;
+                // What is live is drawn anew without the plan, which takes its time.
+                let frame = Layout { elsewhere: tried.is_some(), ..at("file") };
+                self.file(frame, &query, tried.as_ref()).await
             }
             "/console/act" => self.ask(at(""), &query).await,
             "/console/copy" => Reply::html(200, requests::copy(&at("requests"), &query).into_string()),
@@ -265,12 +271,19 @@ impl Console {
             Err(refused) => return refused,
         };
         let frame = Layout { here: Some("file"), ..frame };
-        let Some(checked) = file::check(parts, form.get("text")).await else {
+        match file::check(parts, form.get("text")).await {
+            Some(checked) => self.file(frame, &Form::default(), Some(&checked)).await,
+            None => Reply::problem(500, "the text could not be looked at"),
+        }
+    }
+
+    async fn file(&self, frame: Layout<'_>, query: &Form, checked: Option<&file::Checked>) -> Reply {
+        let sources = Arc::clone(&frame.parts.app.in_force.load().snapshot.sources);
+        let Some(text) = self.texts.of(&sources).await else {
             return Reply::problem(500, "the text could not be looked at");
         };
         let word = self.sessions.word(&frame.visitor.cookie, "check");
-        let main = file::file(&frame, &frame.parts.reloader.in_force(), Some(&checked), &word);
-        Reply::html(200, frame.page("File", &main))
+        Reply::html(200, frame.page("File", &file::file(&frame, &text, query, (checked, &word))))
     }
 
     /// A form that may change something, from a visitor whose role allows it.

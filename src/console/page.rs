@@ -5,9 +5,11 @@ use std::sync::LazyLock;
 use maud::{DOCTYPE, Markup, html};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::form::Form;
 use super::shown::plain;
 use super::visitor::{How, Visitor};
 use crate::admin::Parts;
+use crate::message::percent_encoded;
 
 pub const CSS: &str = include_str!("console.css");
 pub const SCRIPT: &str = include_str!("console.js");
@@ -148,7 +150,7 @@ fn footer() -> Markup {
                 span { kbd { "?" } " all keys" }
             }
             span.grow {}
-            span { "Times are UTC. Version " (env!("CARGO_PKG_VERSION")) }
+            span { "Times are UTC; it is " time #clock data-live { (jiff::Timestamp::now().strftime("%H:%M").to_string()) } ". Version " (env!("CARGO_PKG_VERSION")) }
         }
         dialog #help aria-labelledby="keys" {
             div.h2 { h2 #keys { "Keys" } }
@@ -175,6 +177,26 @@ pub fn prose(text: &str) -> Markup {
     html! {
         @for (at, part) in text.splitn(ticks + 1, '`').enumerate() {
             @if at % 2 == 1 { code { (plain(part)) } } @else { (plain(part)) }
+        }
+    }
+}
+
+/// Which page of a list is asked for.
+pub fn page_number(query: &Form) -> usize {
+    query.get("page").parse().unwrap_or(1).clamp(1, 100_000)
+}
+
+/// The way to the other pages of a list, if it has more than one.
+pub fn pages(list: &str, query: &Form, last: usize) -> Markup {
+    let page = page_number(query);
+    let to = |page: usize| format!("{list}?q={}&page={page}", percent_encoded(query.get("q")));
+    html! {
+        @if last > 1 {
+            nav.pad.acts aria-label="Pages of the list" {
+                @if page > 1 { a.btn.sm href=(to(page - 1)) rel="prev" { "Before" } }
+                span.dim { "page " (page) " of " (last) }
+                @if page < last { a.btn.sm href=(to(page + 1)) rel="next" { "Next" } }
+            }
         }
     }
 }

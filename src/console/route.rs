@@ -10,6 +10,7 @@ use super::chart::chart;
 use super::differs;
 use super::journal::entry_of_route;
 use super::page::{Layout, prose, said, toml};
+use super::retirement::{Check, NO_WORSE, checks, enough};
 use super::shown::{ago, count, large_percent, percent, plain, rate, ratio, seconds, sentence};
 use super::sides::{sides, who_answers};
 use super::verdict::{self, verdict};
@@ -23,10 +24,6 @@ use crate::migration::dial::Wish;
 use crate::proxy::{Generation, RouteInForce};
 use crate::reload::{Preview, RequestedMove, in_words};
 
-/// Where no gate judges: how much more a service may fail.
-const NO_WORSE: f64 = 0.005;
-/// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
-const ENOUGH: u64 = 600;
 /// Weights that have room below a stage.
 const MOST_WEIGHTS: usize = 4;
 /// Why a move is not offered.
@@ -297,7 +294,7 @@ fn evidence(metric: &str, value: &serde_json::Value, all: &BTreeMap<&str, serde_
 }
 
 /// Mark, title and figures, for a person who decides without a gate.
-fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, String)> {
+fn by_eye(row: &RouteStatus) -> Vec<Check> {
     let mut list = Vec::new();
     let (requests, _) = verdict::side(row, "service");
     let rate = |side: &str| verdict::error_rate(row, side);
@@ -313,6 +310,9 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
             None => ("warn", "!", "Answers agree", "nothing was compared yet".to_owned()),
         });
         return list;
+    }
+    if row.stage == "migrated" {
+        return checks(row).into();
     }
     if requests > 0 {
         let (fine, yet) = enough(requests);
@@ -335,20 +335,7 @@ fn by_eye(row: &RouteStatus) -> Vec<(&'static str, &'static str, &'static str, S
         let (class, mark) = if rate <= AGREEMENT { ("good", "✓") } else { ("bad", "✕") };
         list.push((class, mark, "Answers agree", format!("{} differ", percent(rate))));
     }
-    if row.stage == "migrated" {
-        let asked = row.totals.requests.get("monolith").copied().unwrap_or(0);
-        let (class, mark) = if asked == 0 { ("good", "✓") } else { ("warn", "!") };
-        list.push((class, mark, "The monolith is not asked", format!("{} times since the start", count(asked))));
-    }
     list
-}
-
-/// The mark of what nothing speaks against, and how many requests are wanting before something could: few say nothing.
-fn enough(requests: u64) -> ((&'static str, &'static str), String) {
-    match ENOUGH.saturating_sub(requests) {
-        0 => (("good", "✓"), String::new()),
-        more => (("dim", "·"), format!("; {} more to say so", count(more))),
-    }
 }
 
 /// The button at the end of the list, or the way around it.
@@ -452,11 +439,31 @@ mod tests {
         assert!(sure(&compared(0.001)) && !sure(&compared(0.002)));
     }
 
+    fn migrated(service: (u64, u64), since_start: u64, monolith: u64) -> RouteStatus {
+        let mut row = RouteStatus { stage: "migrated", breaker: "closed", ..RouteStatus::default() };
+        row.requests.insert("service".to_owned(), service.0);
+        row.errors.insert("service".to_owned(), service.1);
+        row.totals.requests.insert("service".to_owned(), since_start);
+        row.totals.requests.insert("monolith".to_owned(), monolith);
+        row
+    }
+
     #[test]
-    fn a_few_good_answers_earn_no_tick() {
-        assert_eq!(enough(3), (("dim", "·"), "; 597 more to say so".to_owned()));
-        assert_eq!(enough(599), (("dim", "·"), "; 1 more to say so".to_owned()));
-        assert_eq!(enough(600), (("good", "✓"), String::new()));
+    fn the_board_and_the_page_of_a_route_say_the_same() {
+        for (service, since_start, monolith, said, may) in [
+            ((30, 0), 600, 0, "retire?", true),
+            ((30, 0), 599, 0, "moved", false),
+            ((30, 1), 600, 0, "moved", false),
+            ((900, 3), 9000, 0, "retire?", true),
+            ((30, 0), 600, 1, "moved", false),
+            ((0, 0), 600, 0, "silent", false),
+            ((0, 0), 0, 0, "silent", false),
+        ] {
+            let row = migrated(service, since_start, monolith);
+            assert_eq!((verdict::word(&row).1, sure(&row)), (said, may), "{service:?} {since_start} {monolith}");
+        }
+        let row = RouteStatus { fallbacks: 1, ..migrated((30, 0), 600, 0) };
+        assert_eq!((verdict::word(&row).1, sure(&row)), ("zombie", false));
     }
 
     #[test]

@@ -167,8 +167,8 @@ fn written(frame: &Layout<'_>, rule: &RuleCommand, edit: &RuleEdit, word: &str) 
                 div.lines {
                     p.lab { code { (plain(&edit.file)) } }
                     pre #lines tabindex="0" aria-label="Lines of the file" {
-                        @for (_, line) in &edit.before { del { "- " (plain(line)) } "\n" }
-                        @for (_, line) in &edit.after { @if !line.is_empty() || edit.after.len() == 1 { ins { "+ " (plain(line)) } "\n" } }
+                        @for line in &edit.before { del { "- " (plain(line)) } "\n" }
+                        @for line in &edit.after { @if !line.is_empty() || edit.after.len() == 1 { ins { "+ " (plain(line)) } "\n" } }
                     }
                 }
                 @if let Some(why) = &edit.not_writable {

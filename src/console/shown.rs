@@ -115,6 +115,18 @@ pub fn day_and_time(rfc3339: &str) -> (String, String) {
     (at.strftime("%-d %B %Y").to_string(), at.strftime("%H:%M").to_string())
 }
 
+/// A time beside others of other days: `14:02` of today, else `27 Nov 14:02`, with its year where that is another.
+pub fn time_and_day(rfc3339: &str, now: Timestamp) -> String {
+    let Ok(at) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };
+    let is_same = |part: &str| at.strftime(part).to_string() == now.strftime(part).to_string();
+    let form = match (is_same("%F"), is_same("%Y")) {
+        (true, _) => "%H:%M",
+        (false, true) => "%-d\u{a0}%b %H:%M",
+        (false, false) => "%-d\u{a0}%b %Y %H:%M",
+    };
+    at.strftime(form).to_string()
+}
+
 /// How long ago that was: `now`, `4 s ago`, `3 h ago`.
 pub fn ago(rfc3339: &str, now: Timestamp) -> String {
     let Ok(at) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };
@@ -131,6 +143,19 @@ mod tests {
         assert_eq!(plain("/a\u{202e}gpj.exe\n\u{0}"), "/a\\u{202e}gpj.exe\n\\u{0}");
         assert!(matches!(plain("/caf\u{e9}/<b>"), Cow::Borrowed("/caf\u{e9}/<b>")));
         assert_eq!(cut("h\u{e9}llo", 2), "h");
+    }
+
+    #[test]
+    fn a_time_of_another_day_says_which() {
+        let now: Timestamp = "2026-11-28T14:05:00Z".parse().expect("a time");
+        for (at, said) in [
+            ("2026-11-28T00:00:00Z", "00:00"),
+            ("2026-11-27T23:59:59Z", "27\u{a0}Nov 23:59"),
+            ("2025-11-28T14:02:00Z", "28\u{a0}Nov 2025 14:02"),
+            ("soon", "soon"),
+        ] {
+            assert_eq!(time_and_day(at, now), said);
+        }
     }
 
     #[test]

@@ -63,6 +63,8 @@ fn shown(
                     @if let Some(wrong) = wrong { (said("b", wrong)) }
                     input type="hidden" name="word" value=(sessions.word(&frame.visitor.cookie, "login"));
                     input type="hidden" name="next" value=(next);
+                    // A browser that keeps passwords asks for a name beside them.
+                    input type="text" name="username" value="multilith" autocomplete="username" readonly hidden;
                     label.f { "Token" input type="password" name="token" autocomplete="current-password" required autofocus; }
                     p.lab { "One of " code { "[[server.tokens]]" } " in the file; its name stands in the journal. The session ends after half an hour without you, after twelve hours, when the proxy restarts, and when the token changes." }
                     div.acts { button.pri { "Sign in" } }

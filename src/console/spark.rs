@@ -89,9 +89,13 @@ pub struct Mark {
 /// The line of one side: its classes, and its times in seconds.
 pub type Line = (&'static str, Vec<Option<f64>>);
 
-/// The times of all sides over an hour, in milliseconds, with the moves marked.
+/// The times of all sides over an hour, in milliseconds, with the moves marked. Their words stand above the lines of the times.
 pub fn times(lines: &[Line], ends: (&str, &str), marks: &[Mark]) -> Markup {
-    let (left, top, width, height) = (40.0, 12.0, 422.0, 118.0);
+    let (left, width, bottom) = (40.0, 422.0, 130.0);
+    let words = words(marks, left, width);
+    let rows = words.iter().flatten().map(|word| word.row + 1).max().unwrap_or(1);
+    let top = 1.0 + ROW * float(rows as u64);
+    let height = bottom - top;
     let most = lines.iter().flat_map(|(_, times)| times).flatten().copied().fold(0.0, f64::max).max(0.001) * 1.08;
     let place = |line: &[Option<f64>]| polylines(line, most, (left, top), (width, height));
     let steps = [0.0_f64, 1.0, 2.0, 3.0];
@@ -102,11 +106,14 @@ pub fn times(lines: &[Line], ends: (&str, &str), marks: &[Mark]) -> Markup {
                 line class="gr" x1=(left) x2=(left + width) y1=(format!("{y:.1}")) y2=(format!("{y:.1}")) {}
                 text x=(left - 6.0) y=(format!("{:.1}", y + 3.0)) text-anchor="end" { (milliseconds(most * step / 3.0)) }
             }
-            @for (mark, row) in marks.iter().zip(rows(marks, left, width)) {
+            @for (mark, word) in marks.iter().zip(&words) {
                 @let x = left + width * mark.at.clamp(0.0, 1.0);
-                @let (side, shift) = if mark.at > 0.8 { ("end", -4.0) } else { ("start", 4.0) };
-                line class="mv" x1=(format!("{x:.1}")) x2=(format!("{x:.1}")) y1="6" y2=(top + height) {}
-                @if let Some(row) = row { text x=(format!("{:.1}", x + shift)) y=(10 + 11 * row) text-anchor=(side) { (mark.word) } }
+                @let begins = word.as_ref().map_or(top, |word| ROW * float(word.row as u64) + 3.0);
+                line class="mv" x1=(format!("{x:.1}")) x2=(format!("{x:.1}")) y1=(begins) y2=(bottom) {}
+                @if let Some(word) = word {
+                    @let (side, shift) = if word.is_before { ("end", -4.0) } else { ("start", 4.0) };
+                    text x=(format!("{:.1}", x + shift)) y=(begins + 7.0) text-anchor=(side) { (mark.word) }
+                }
             }
             @for (class, times) in lines { @for points in place(times) { polyline class=(class) points=(points) {} } }
             text x=(left) y="146" { (ends.0) }
@@ -115,23 +122,50 @@ pub fn times(lines: &[Line], ends: (&str, &str), marks: &[Mark]) -> Markup {
     }
 }
 
-/// Rows for the words of marks, one below the other.
+/// Rows for the words of marks, one below the other, and how high one is.
 const ROWS: usize = 3;
+const ROW: f64 = 11.0;
 /// A letter's width, with some room.
 const LETTER: f64 = 6.5;
 
-/// The row of each mark's word, so that no two lie on each other; `None`: there is no room, and the line stands alone.
-fn rows(marks: &[Mark], left: f64, width: f64) -> Vec<Option<usize>> {
-    let mut taken: [Vec<(f64, f64)>; ROWS] = Default::default();
-    let row = |mark: &Mark| {
-        let x = left + width * mark.at.clamp(0.0, 1.0);
-        let wide = LETTER * float(mark.word.chars().count() as u64) + 8.0;
-        let (from, until) = if mark.at > 0.8 { (x - wide, x) } else { (x, x + wide) };
-        let free = taken.iter().position(|row| row.iter().all(|(start, end)| until <= *start || *end <= from))?;
-        taken[free].push((from, until));
-        Some(free)
-    };
-    marks.iter().map(row).collect()
+/// Where the word of a mark stands. Its line begins beside it.
+#[derive(Debug, PartialEq)]
+struct Word {
+    row: usize,
+    /// To the left of the line: there is no room to the right.
+    is_before: bool,
+}
+
+/// The places of the words, so that no word lies on another or on the line of another mark; `None`: there is no such place, and the
+/// line stands alone.
+fn words(marks: &[Mark], left: f64, width: f64) -> Vec<Option<Word>> {
+    let x = |mark: &Mark| left + width * mark.at.clamp(0.0, 1.0);
+    let wide = |mark: &Mark| LETTER * float(mark.word.chars().count() as u64) + 8.0;
+    let is_before = |mark: &Mark| x(mark) + wide(mark) > left + width + 8.0;
+    // Away from the edge that their words run to: the line of the next one ends below the words of those before.
+    let mut order: Vec<usize> = (0..marks.len()).collect();
+    let key = |at: &usize| if is_before(&marks[*at]) { (0, -x(&marks[*at])) } else { (1, x(&marks[*at])) };
+    order.sort_by(|one, other| key(one).0.cmp(&key(other).0).then(key(one).1.total_cmp(&key(other).1)));
+    // Row, x of the line, and from where to where the word goes.
+    let mut taken: Vec<(usize, f64, f64, f64)> = Vec::new();
+    let mut words: Vec<Option<Word>> = marks.iter().map(|_| None).collect();
+    for at in order {
+        let (x, wide, is_before) = (x(&marks[at]), wide(&marks[at]), is_before(&marks[at]));
+        let (from, until) = if is_before { (x - wide, x) } else { (x, x + wide) };
+        let is_free = |row: &usize| {
+            taken.iter().all(|(other, line, start, end)| {
+                let words_meet = other == row && from < *end && *start < until;
+                let is_crossed = other <= row && from < *line && *line < until;
+                let crosses = row <= other && *start < x && x < *end;
+                !words_meet && !is_crossed && !crosses
+            })
+        };
+        if let Some(row) = (0..ROWS).find(is_free) {
+            taken.push((row, x, from, until));
+            words[at] = Some(Word { row, is_before });
+        }
+    }
+    words
 }
 
 fn milliseconds(seconds: f64) -> String {
@@ -179,12 +213,19 @@ mod tests {
 
     #[test]
     fn words_of_moves_that_follow_each_other_closely_do_not_lie_on_each_other() {
-        let mark = |at: f64| Mark { at, word: "25%".to_owned() };
-        let rows = |at: &[f64]| rows(&at.iter().copied().map(mark).collect::<Vec<_>>(), 40.0, 422.0);
+        let marks = |at: &[f64]| at.iter().map(|at| Mark { at: *at, word: "25%".to_owned() }).collect::<Vec<_>>();
+        let rows =
+            |at: &[f64]| words(&marks(at), 40.0, 422.0).into_iter().map(|word| Some(word?.row)).collect::<Vec<_>>();
         assert_eq!(rows(&[0.1, 0.5, 0.9]), [Some(0), Some(0), Some(0)]);
-        assert_eq!(rows(&[0.5, 0.51, 0.52, 0.53]), [Some(0), Some(1), Some(2), None]);
-        // One word stands to the left of its line, the other to the right.
-        assert_eq!(rows(&[0.81, 0.79]), [Some(0), Some(1)]);
+        // The newest comes first, and the word of the oldest stands above the line of the next.
+        assert_eq!(rows(&[0.53, 0.52, 0.51, 0.5]), [None, Some(2), Some(1), Some(0)]);
+        // At the edge words stand to the left of their lines.
+        assert_eq!(rows(&[0.99, 0.98]), [Some(0), Some(1)]);
+        let drawn = |at: &[f64]| times(&[("li lm", vec![Some(0.1)])], ("13:00", "14:00"), &marks(at)).into_string();
+        let begins = |text: &str| text.matches("class=\"mv\"").count();
+        assert_eq!(begins(&drawn(&[0.53, 0.52, 0.51, 0.5])), 4, "a mark without a word has its line");
+        // Three rows of words leave less room to the lines of the times, which begin below them.
+        assert!(drawn(&[0.5]).contains("y1=\"12.0\"") && drawn(&[0.52, 0.51, 0.5]).contains("y1=\"34.0\""));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the board says of a route in a word and a line, from the figures of its status.
 
+use super::grounds::Grounds;
+use super::retirement::{may_retire, wanting};
 use super::shown::{count, large_percent, percent, ratio, seconds, span};
 use crate::admin::{RouteFigures, RouteSide, RouteStatus};
 use crate::gate::{GateReport, GateSaid};
@@ -52,22 +54,6 @@ pub fn requests(route: &RouteStatus) -> u64 {
     all.saturating_sub(route.fallbacks)
 }
 
-/// What the word of a route rests on, each read when it is asked for.
-pub trait Grounds {
-    fn is_cut_off(&self) -> bool;
-    fn gate(&self) -> Option<GateSaid>;
-    fn stage(&self) -> &'static str;
-    fn mismatch_rate(&self) -> Option<f64>;
-    fn copies(&self) -> u64;
-    fn fallbacks(&self) -> u64;
-    /// Of the service and of the monolith; `None`: it was not asked.
-    fn error_rates(&self) -> (Option<f64>, Option<f64>);
-    /// Of all sides in the window.
-    fn requests(&self) -> u64;
-    /// Since the program began.
-    fn monolith_answered(&self) -> u64;
-}
-
 impl Grounds for RouteStatus {
     fn is_cut_off(&self) -> bool {
         self.breaker != "closed"
@@ -103,6 +89,10 @@ impl Grounds for RouteStatus {
 
     fn monolith_answered(&self) -> u64 {
         self.totals.requests.get("monolith").copied().unwrap_or(0)
+    }
+
+    fn service_answered(&self) -> u64 {
+        self.totals.requests.get("service").copied().unwrap_or(0)
     }
 }
 
@@ -143,6 +133,10 @@ impl Grounds for RouteFigures<'_> {
     fn monolith_answered(&self) -> u64 {
         self.entry.meters.answered(meter_index(&self.entry.policy, Side::Monolith))
     }
+
+    fn service_answered(&self) -> u64 {
+        self.entry.meters.answered(meter_index(&self.entry.policy, Side::Service))
+    }
 }
 
 /// Colour and word.
@@ -174,11 +168,9 @@ pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
         },
         "split" => ("n", "A/B"),
         "migrated" if route.fallbacks() > 0 => ("warn", "zombie"),
-        "migrated" => match (route.monolith_answered(), route.requests()) {
-            (0, 1..) => ("good", "retire?"),
-            (0, _) => ("n", "silent"),
-            _ => ("n", "moved"),
-        },
+        "migrated" if may_retire(route) => ("good", "retire?"),
+        "migrated" if route.monolith_answered() == 0 && route.requests() == 0 => ("n", "silent"),
+        "migrated" => ("n", "moved"),
         "retired" => ("n", "done"),
         _ => ("n", "–"),
     }
@@ -216,6 +208,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "zombie" => format!("{} requests fell back", count(route.fallbacks)),
         "retire?" => format!("monolith not asked for {}", span(uptime)),
         "silent" => "no requests in this window".to_owned(),
+        "moved" if route.monolith_answered() == 0 => wanting(route),
         "moved" => format!("monolith answered {} since the start", count(route.monolith_answered())),
         "done" => "the monolith is not asked any more".to_owned(),
         _ => String::new(),

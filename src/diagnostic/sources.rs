@@ -62,10 +62,15 @@ impl Sources {
     /// The same files, one of them with another text. What reading them showed is not said again.
     #[must_use]
     pub fn with_text(&self, name: &str, text: &str) -> Self {
+        self.with_texts(|file| if *file.name == *name { text } else { self.text_of(file) })
+    }
+
+    /// The same files with other texts.
+    #[must_use]
+    pub fn with_texts<T: AsRef<str>>(&self, text: impl Fn(&SourceFile) -> T) -> Self {
         let mut sources = Self { extras: self.extras.clone(), ..Self::default() };
         for file in &self.files {
-            let text = if *file.name == *name { text } else { self.text_of(file) };
-            sources.push(&file.name, text, file.included);
+            sources.push(&file.name, text(file).as_ref(), file.included);
         }
         sources
     }

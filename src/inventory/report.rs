@@ -147,7 +147,7 @@ impl InventoryReport {
 
 fn endpoint(listed: &Listed<'_>) -> LearnedEndpoint {
     let count = listed.count;
-    let parameters = described(&listed.parameters);
+    let parameters = described(&listed.parameters, count.requests);
     // Counts of exchanges are scaled up by the learner's sample.
     let seen = u64::from(count.answered) + u64::from(count.missing);
     let missing = (u64::from(count.missing) * count.requests).checked_div(seen).unwrap_or(0);
@@ -209,7 +209,8 @@ fn filled(template: &str, parameters: &[Described], text: impl Fn(&Described) ->
     path
 }
 
-fn described(parameters: &[ListedParameter<'_>]) -> Vec<Described> {
+/// `requests`: of their endpoint, which has no more different values than those.
+fn described(parameters: &[ListedParameter<'_>], requests: u64) -> Vec<Described> {
     let mut all: Vec<Described> = Vec::with_capacity(parameters.len());
     for parameter in parameters {
         let empty = Values::default();
@@ -224,7 +225,7 @@ fn described(parameters: &[ListedParameter<'_>]) -> Vec<Described> {
         };
         let same = all.iter().filter(|other| other.name.trim_end_matches(char::is_numeric) == base).count();
         let name = if same == 0 { base } else { format!("{base}{}", same + 1) };
-        all.push(describe(name, kind, values));
+        all.push(describe(name, kind, values, requests));
     }
     all
 }
@@ -242,8 +243,8 @@ fn kind(values: &Values) -> &'static str {
     named.into_iter().max_by_key(|(count, _)| *count).map_or("ids", |(_, kind)| kind)
 }
 
-fn describe(name: String, kind: &'static str, values: &Values) -> Described {
-    let kinds = values.kinds();
+fn describe(name: String, kind: &'static str, values: &Values, requests: u64) -> Described {
+    let kinds = values.kinds().min(requests.max(1));
     let sure = !matches!(kind, "words" | "rest") || values.given.is_some();
     let once = (values.words > 0).then(|| f64::from(values.once) / f64::from(values.words));
     let why = match (&values.given, kind, once) {

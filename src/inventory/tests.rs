@@ -304,11 +304,15 @@ fn an_estimate_is_never_more_than_there_were_requests() {
         let mut tree = Tree::default();
         for number in 0..requests {
             tree.add(&exchange("GET", "/", 200, number));
+            tree.add(&exchange("GET", &format!("/users/{number}"), 200, number));
             tree.add(&exchange("GET", &format!("/nothing-{number}"), 404, number));
         }
         tree.settle_for_display();
         let report = super::InventoryReport::of(&tree);
         assert!(report.unknown.paths <= report.unknown.requests, "{requests} requests");
-        assert!(report.endpoints[0].callers <= report.endpoints[0].requests, "{requests} requests");
+        for endpoint in &report.endpoints {
+            assert!(endpoint.callers <= endpoint.requests, "{requests} requests");
+            assert!(endpoint.parameters.iter().all(|one| one.kinds <= endpoint.requests), "{requests} requests");
+        }
     }
 }

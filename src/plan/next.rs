@@ -1,6 +1,6 @@
 //! What to take next, what may retire, and what still reaches the monolith although it should not, each with its reasons.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -10,6 +10,7 @@ use crate::compile::Snapshot;
 use crate::inventory::{InventoryReport, LearnedEndpoint, route_name, unique_route_name};
 use crate::learn::LONG;
 use crate::migration::{Answers, Stage};
+use crate::route::Route;
 
 /// Proposals of one kind.
 const MOST: usize = 10;
@@ -54,6 +55,32 @@ impl StandingRoute {
     }
 }
 
+/// The endpoints by their routes: thousands of each would be looked for among each other.
+struct Traffic<'a> {
+    report: &'a InventoryReport,
+    by_route: HashMap<&'a str, Vec<&'a LearnedEndpoint>>,
+    /// Of all endpoints, the shortest first.
+    p99: Vec<f64>,
+}
+
+impl<'a> Traffic<'a> {
+    fn of(report: &'a InventoryReport) -> Self {
+        let mut by_route = HashMap::<&str, Vec<&LearnedEndpoint>>::new();
+        for endpoint in &report.endpoints {
+            if let Some(route) = &endpoint.route {
+                by_route.entry(route).or_default().push(endpoint);
+            }
+        }
+        let mut p99: Vec<f64> = report.endpoints.iter().filter_map(|endpoint| endpoint.p99_seconds).collect();
+        p99.sort_by(f64::total_cmp);
+        Self { report, by_route, p99 }
+    }
+
+    fn of_route(&self, name: &str) -> &[&'a LearnedEndpoint] {
+        self.by_route.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// `report` knows its routes already; `now` is in minutes since 1970.
 #[must_use]
 pub fn what_next(
@@ -63,15 +90,16 @@ pub fn what_next(
     button: bool,
     now: u32,
 ) -> Vec<NextStep> {
-    let zombies = |within: u32| zombies(report, snapshot, routes, button, now, within);
+    let traffic = &Traffic::of(report);
+    let zombies = |within: u32| zombies(traffic, snapshot, routes, button, now, within);
     let mut steps = Vec::new();
     let of_long = zombies(LONG);
     if let Some(step) = leave(report, routes, of_long.is_empty(), now) {
         steps.push(step);
     }
-    let taken = take(report, snapshot, routes, &of_long, now);
+    let taken = take(traffic, snapshot, routes, &of_long, now);
     steps.extend(zombies(RECENT).into_iter().take(MOST));
-    steps.extend(retire(report, snapshot, routes, now).into_iter().take(MOST));
+    steps.extend(retire(traffic, snapshot, routes, now).into_iter().take(MOST));
     steps.extend(taken);
     steps
 }
@@ -79,29 +107,33 @@ pub fn what_next(
 /// Endpoints that no service has yet: by the route of this very path that is at the monolith, else by path, or by resource where
 /// something of it writes. Not those that are another spelling of a moved route's: they need no route of their own.
 fn take(
-    report: &InventoryReport,
+    traffic: &Traffic<'_>,
     snapshot: &Snapshot,
     routes: &[StandingRoute],
     zombies: &[NextStep],
     now: u32,
 ) -> Vec<NextStep> {
+    let report = traffic.report;
+    let by_name: HashMap<&str, &StandingRoute> = routes.iter().map(|route| (&*route.name, route)).collect();
+    let zombies: HashSet<&str> = zombies.iter().map(|zombie| &*zombie.path).collect();
     let is_open = |endpoint: &&LearnedEndpoint| {
-        if zombies.iter().any(|zombie| zombie.path == endpoint.path) {
+        if zombies.contains(&*endpoint.path) {
             return false;
         }
-        let stage = endpoint.route.as_ref().and_then(|name| routes.iter().find(|route| route.name == *name));
+        let stage = endpoint.route.as_ref().and_then(|name| by_name.get(&**name));
         stage.is_none_or(|route| route.stage == Stage::Monolith) && endpoint.last_minute + LONG >= now
     };
     let mut resources: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
     let mut own: BTreeMap<&str, Vec<&LearnedEndpoint>> = BTreeMap::new();
+    let written: HashMap<&str, &Route> = snapshot.routes.iter().map(|route| (&*route.name, &**route)).collect();
     for endpoint in report.endpoints.iter().filter(is_open) {
-        match own_route(endpoint, snapshot) {
+        match own_route(endpoint, &written) {
             Some(route) => own.entry(route).or_default().push(endpoint),
             None => resources.entry(resource(&endpoint.path)).or_default().push(endpoint),
         }
     }
     let mut groups: Vec<(Option<&StandingRoute>, Vec<&LearnedEndpoint>)> = Vec::new();
-    groups.extend(own.into_iter().map(|(name, group)| (routes.iter().find(|route| route.name == name), group)));
+    groups.extend(own.into_iter().map(|(name, group)| (by_name.get(name).copied(), group)));
     for (_, endpoints) in resources {
         if endpoints.iter().any(|endpoint| endpoint.writes) {
             groups.push((None, endpoints));
@@ -114,8 +146,9 @@ fn take(
         groups.extend(by_path.into_values().map(|group| (None, group)));
     }
     let days = f64::from(now.saturating_sub(report.since_minute()).max(1)) / (24.0 * 60.0);
+    let beside = beside(traffic, routes);
     let mut scored: Vec<Proposal<'_>> =
-        groups.into_iter().map(|(own, group)| candidate(own, group, report, routes, days)).collect();
+        groups.into_iter().map(|(own, group)| candidate(own, group, traffic, &beside, days)).collect();
     scored.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.step.path.cmp(&other.step.path)));
     scored.truncate(MOST);
     // Whoever pastes all of them has a file without two routes of one name.
@@ -129,10 +162,10 @@ fn take(
 
 /// The route that takes an endpoint and has its very path: another one beside it would be a second one of the same path. One that
 /// takes more than that leaves room for a route of the endpoint's own.
-fn own_route<'a>(endpoint: &'a LearnedEndpoint, snapshot: &Snapshot) -> Option<&'a str> {
+fn own_route<'a>(endpoint: &'a LearnedEndpoint, written: &HashMap<&str, &Route>) -> Option<&'a str> {
     let name = endpoint.route.as_deref()?;
-    let route = snapshot.routes.iter().find(|route| *route.name == *name)?;
-    route.rule.paths.iter().any(|path| without_names(path.as_str()) == without_names(&endpoint.path)).then_some(name)
+    let paths = &written.get(name)?.rule.paths;
+    paths.iter().any(|path| without_names(path.as_str()) == without_names(&endpoint.path)).then_some(name)
 }
 
 /// `/orders/{}` of `/orders/{id}`.
@@ -160,26 +193,20 @@ struct Proposal<'a> {
 fn candidate<'a>(
     own: Option<&'a StandingRoute>,
     group: Vec<&'a LearnedEndpoint>,
-    report: &InventoryReport,
-    routes: &'a [StandingRoute],
+    traffic: &Traffic<'_>,
+    beside: &HashMap<&str, &'a StandingRoute>,
     days: f64,
 ) -> Proposal<'a> {
+    let report = traffic.report;
     let requests: u64 = group.iter().map(|endpoint| endpoint.requests).sum();
     let reading: u64 = group.iter().filter(|endpoint| !endpoint.writes).map(|endpoint| endpoint.requests).sum();
     let errors: u64 = group.iter().map(|endpoint| endpoint.errors).sum();
     let share = ratio(requests, report.requests);
-    let first = first_literal(&group[0].path);
-    let beside = routes.iter().find(|route| {
-        let reached = route.stage.answers() != Answers::Monolith;
-        let same = |endpoint: &LearnedEndpoint| {
-            endpoint.route.as_deref() == Some(&route.name) && first_literal(&endpoint.path) == first
-        };
-        reached && report.endpoints.iter().any(same)
-    });
+    let beside = beside.get(first_literal(&group[0].path)).copied();
     let reads = ratio(reading, requests);
     let failing = ratio(errors, requests);
     let slowest = group.iter().filter_map(|endpoint| endpoint.p99_seconds).fold(0.0, f64::max);
-    let slower = report.endpoints.iter().filter(|other| other.p99_seconds.is_some_and(|p99| p99 > slowest)).count();
+    let slower = traffic.p99.len() - traffic.p99.partition_point(|p99| *p99 <= slowest);
     let pain = if slowest > 0.0 { 1.0 - slower as f64 / report.endpoints.len().max(1) as f64 } else { 0.0 };
     // Noise and cookies are not known before copies are compared: they count as good until then.
     let score = 0.30 * (1.0 + requests as f64 / days).log10() / 7.0
@@ -222,12 +249,24 @@ fn candidate<'a>(
     Proposal { score, step, own, service: beside.and_then(|route| route.service.as_deref()), group }
 }
 
+/// By the first word of a path the first route there whose service is reached.
+fn beside<'a>(traffic: &Traffic<'a>, routes: &'a [StandingRoute]) -> HashMap<&'a str, &'a StandingRoute> {
+    let mut beside = HashMap::new();
+    for route in routes.iter().filter(|route| route.stage.answers() != Answers::Monolith) {
+        for endpoint in traffic.of_route(&route.name) {
+            beside.entry(first_literal(&endpoint.path)).or_insert(route);
+        }
+    }
+    beside
+}
+
 /// Migrated routes that the monolith has had nothing to do with for long.
-fn retire(report: &InventoryReport, snapshot: &Snapshot, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
+fn retire(traffic: &Traffic<'_>, snapshot: &Snapshot, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
     let after = u32::try_from(snapshot.inventory.retire_after.as_secs() / 60).unwrap_or(u32::MAX);
+    let report = traffic.report;
     let mut steps = Vec::new();
     for route in routes.iter().filter(|route| route.stage == Stage::Migrated) {
-        let own: Vec<&LearnedEndpoint> = of_route(report, &route.name).collect();
+        let own = traffic.of_route(&route.name);
         let requests: u64 = own.iter().map(|endpoint| endpoint.requests - endpoint.monolith).sum();
         let since = route.since.unwrap_or_else(|| report.since_minute());
         let quiet = own.iter().all(|endpoint| endpoint.monolith_last_minute + after <= now);
@@ -236,7 +275,7 @@ fn retire(report: &InventoryReport, snapshot: &Snapshot, routes: &[StandingRoute
         }
         steps.push(NextStep {
             kind: "retire",
-            method: methods(&own).join(", "),
+            method: methods(own).join(", "),
             path: own[0].path.clone(),
             route: Some(route.name.clone()),
             share: ratio(own.iter().map(|endpoint| endpoint.requests).sum(), report.requests),
@@ -253,13 +292,14 @@ fn retire(report: &InventoryReport, snapshot: &Snapshot, routes: &[StandingRoute
 
 /// Routes that are moved, and the monolith still gets their requests.
 fn zombies(
-    report: &InventoryReport,
+    traffic: &Traffic<'_>,
     snapshot: &Snapshot,
     routes: &[StandingRoute],
     button: bool,
     now: u32,
     within: u32,
 ) -> Vec<NextStep> {
+    let report = traffic.report;
     let mut steps = Vec::new();
     let recent = |endpoint: &LearnedEndpoint, since: u32| {
         endpoint.monolith_last_minute > since && endpoint.monolith_last_minute + within >= now
@@ -267,7 +307,7 @@ fn zombies(
     for route in routes.iter().filter(|route| route.is_moved()) {
         let since = route.since.unwrap_or_else(|| now.saturating_sub(within));
         let own: Vec<&LearnedEndpoint> =
-            of_route(report, &route.name).filter(|endpoint| recent(endpoint, since)).collect();
+            traffic.of_route(&route.name).iter().copied().filter(|endpoint| recent(endpoint, since)).collect();
         if own.is_empty() {
             continue;
         }
@@ -353,10 +393,6 @@ fn leave(report: &InventoryReport, routes: &[StandingRoute], no_zombies: bool, n
         ],
         toml: String::new(),
     })
-}
-
-fn of_route<'a>(report: &'a InventoryReport, name: &'a str) -> impl Iterator<Item = &'a LearnedEndpoint> {
-    report.endpoints.iter().filter(move |endpoint| endpoint.route.as_deref() == Some(name))
 }
 
 fn methods(group: &[&LearnedEndpoint]) -> Vec<String> {

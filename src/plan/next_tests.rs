@@ -91,7 +91,7 @@ fn a_step_to_take_has_no_name_of_the_file_and_is_no_spelling_of_a_moved_route() 
         reasons: Vec::new(),
         toml: String::new(),
     };
-    let steps = take(&report, &users_moved(), &[route(Stage::Migrated)], &[zombie], NOW);
+    let steps = take(&Traffic::of(&report), &users_moved(), &[route(Stage::Migrated)], &[zombie], NOW);
     let mut all: Vec<&str> = steps.iter().map(|step| &*step.path).collect();
     all.sort_unstable();
     assert_eq!(all, ["/old", "/users"]);
@@ -106,7 +106,7 @@ fn a_zombie_is_told_by_every_reason_that_is_known_and_by_no_other() {
     report.endpoints[0].monolith_last_minute = NOW - 5;
     let reasons = |fallbacks, button| {
         let moved = [StandingRoute { fallbacks, ..route(Stage::Migrated) }];
-        let mut zombies = zombies(&report, &snapshot, &moved, button, NOW, RECENT);
+        let mut zombies = zombies(&Traffic::of(&report), &snapshot, &moved, button, NOW, RECENT);
         assert_eq!(zombies.len(), 1);
         zombies.remove(0).reasons.split_off(1)
     };
@@ -135,6 +135,26 @@ fn a_spelling_of_a_moved_route_is_not_proposed_on_the_days_after() {
 }
 
 #[test]
+fn thousands_of_routes_and_endpoints_are_not_looked_for_among_each_other() {
+    const MANY: usize = 3000;
+    let one = watched(30, 9).endpoints.remove(0);
+    let endpoint = |number: usize| LearnedEndpoint {
+        path: format!("/thing-{number}/{{id}}"),
+        route: Some(format!("route-{}", 2 * number)),
+        ..one.clone()
+    };
+    let report = InventoryReport { endpoints: (0..MANY).map(endpoint).collect(), ..watched(30, 9) };
+    let stage = |number: usize| if number.is_multiple_of(4) { Stage::Monolith } else { Stage::Canary };
+    let named = |number: usize| StandingRoute { name: format!("route-{number}"), ..route(stage(number)) };
+    let routes: Vec<StandingRoute> = (0..2 * MANY).map(named).collect();
+    let began = std::time::Instant::now();
+    let steps = what_next(&report, &users_moved(), &routes, false, NOW);
+    assert_eq!(steps.iter().filter(|step| step.kind == "take").count(), MOST);
+    // Each with each would be minutes.
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
 fn an_endpoint_with_a_route_of_its_own_is_promoted_and_gets_no_second_route() {
     let snapshot = |path: &str| {
         let text = format!(
@@ -150,7 +170,7 @@ fn an_endpoint_with_a_route_of_its_own_is_promoted_and_gets_no_second_route() {
     report.endpoints.push(post);
     let taken = |path: &str, service: Option<&str>| {
         let route = StandingRoute { service: service.map(str::to_owned), ..route(Stage::Monolith) };
-        let steps = take(&report, &snapshot(path), &[route], &[], NOW);
+        let steps = take(&Traffic::of(&report), &snapshot(path), &[route], &[], NOW);
         steps.into_iter().filter(|step| step.path.starts_with("/users")).collect::<Vec<_>>()
     };
     let steps = taken("/users/{number}", Some("users"));

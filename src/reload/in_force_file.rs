@@ -26,6 +26,11 @@ pub struct FileText {
 }
 
 impl Reloader {
+    /// When the text in force was loaded.
+    pub fn loaded_at(&self) -> String {
+        self.state.lock().loaded_at.to_string()
+    }
+
     /// The file in force, and why a newer one is not.
     pub fn in_force(&self) -> InForceFile {
         let state = self.state.lock();

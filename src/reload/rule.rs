@@ -4,12 +4,13 @@
 //! journal has the rule, then the file, then it is in force.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::turn::Author;
 use super::write::{NewText, NotWritten, may_write};
 use super::{ConfigSource, ReloadOutcome, ReloadResult, Reloader, State, environment};
 use crate::compile::{Compiled, compile_all};
-use crate::config::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule};
+use crate::config::{FileRule, RuleUnwritable, changed_lines, rule_to_paste, with_rule, without_other_routes};
 use crate::diagnostic::{Entry, Sources, report_all};
 use crate::gate::JournalError;
 use crate::live::Held;
@@ -30,12 +31,11 @@ pub struct RuleEdit {
     /// The file in force that this was made of.
     pub generation: u64,
     pub file: String,
-    /// Lines that go, and those that come, with their numbers.
-    pub before: Vec<(usize, String)>,
-    pub after: Vec<(usize, String)>,
+    /// Lines that go, and those that come.
+    pub before: Vec<String>,
+    pub after: Vec<String>,
     /// Why it cannot be written from here; the lines are to be pasted then.
     pub not_writable: Option<String>,
-    text: String,
 }
 
 /// A rule that was written and is in force.
@@ -84,26 +84,40 @@ impl RuleAsked<'_> {
 }
 
 impl Reloader {
-    /// What a rule would change, without doing it.
+    /// What a rule would change, without doing it. It is tried among the tables that are about no other route: a person waits for it.
+    /// What is written is tried in the whole file.
     pub fn rule_edit(&self, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
-        self.edit(&self.app.in_force.load(), asked)
+        let generation = self.app.in_force.load();
+        let sources = &generation.snapshot.sources;
+        let part = Arc::new(sources.with_texts(|file| without_other_routes(sources.text_of(file), asked.route)));
+        let found = match self.edit(&generation, &part, asked) {
+            Ok((edit, _)) => return Ok(edit),
+            Err(why) => why,
+        };
+        // Such as a header within a text of several lines, which is none.
+        let may_be_of_the_part = match &found {
+            RuleNotMade::Unwritable(RuleUnwritable::NotToml | RuleUnwritable::NoRoute) => true,
+            RuleNotMade::Invalid(_) => compiled(&part).is_err(),
+            _ => false,
+        };
+        if may_be_of_the_part { self.edit(&generation, sources, asked).map(|(edit, _)| edit) } else { Err(found) }
     }
 
-    fn edit(&self, generation: &Generation, asked: &RuleAsked<'_>) -> Result<RuleEdit, RuleNotMade> {
-        let sources = &generation.snapshot.sources;
+    /// The change of a file, and its whole text with it. `sources`: what it is tried in.
+    fn edit(
+        &self,
+        generation: &Generation,
+        sources: &Sources,
+        asked: &RuleAsked<'_>,
+    ) -> Result<(RuleEdit, String), RuleNotMade> {
         let (file, text) = edited(sources, asked).map_err(RuleNotMade::Unwritable)?;
-        let next = std::sync::Arc::new(sources.with_text(&file, &text));
-        let Compiled { snapshot, diagnostics } = compile_all(&next, &environment, &|_| None);
-        if snapshot.is_none() {
-            let entries = report_all(&diagnostics, &next).diagnostics;
-            return Err(RuleNotMade::Invalid(entries.into_iter().filter(|entry| entry.severity == "error").collect()));
-        }
+        compiled(&Arc::new(sources.with_text(&file, &text))).map_err(RuleNotMade::Invalid)?;
         let old = sources.files().iter().find(|known| *known.name == *file).map_or("", |known| sources.text_of(known));
         let (before, after) = changed_lines(old, &text);
-        let owned = |lines: Vec<(usize, &str)>| lines.into_iter().map(|(at, line)| (at, line.to_owned())).collect();
+        let owned = |lines: Vec<(usize, &str)>| lines.into_iter().map(|(_, line)| line.to_owned()).collect();
         let (before, after) = (owned(before), owned(after));
-        let not_writable = self.not_writable(sources, &file);
-        Ok(RuleEdit { generation: generation.number, file, before, after, not_writable, text })
+        let not_writable = self.not_writable(&generation.snapshot.sources, &file);
+        Ok((RuleEdit { generation: generation.number, file, before, after, not_writable }, text))
     }
 
     /// Why the file cannot be written from here.
@@ -134,12 +148,13 @@ impl Reloader {
         if state.generation != expected {
             return Err(RuleNotMade::Overtaken);
         }
-        let edit = self.edit(&self.app.in_force.load(), asked)?;
+        let generation = self.app.in_force.load();
+        let (edit, text) = self.edit(&generation, &generation.snapshot.sources, asked)?;
         if let Some(why) = edit.not_writable {
             return Err(RuleNotMade::NotWritten(why));
         }
         let not_written = |why: NotWritten| RuleNotMade::NotWritten(why.message(asked.route));
-        let new = NewText::beside(Path::new(&edit.file), &edit.text).map_err(not_written)?;
+        let new = NewText::beside(Path::new(&edit.file), &text).map_err(not_written)?;
         self.keep_rule(&state, asked, who, &asked.reason(reason))?;
         new.put().map_err(not_written)?;
         let read =
@@ -177,6 +192,16 @@ impl Reloader {
         entry.state.hold(held);
         Ok(())
     }
+}
+
+/// The mistakes of these files, if they have any.
+fn compiled(sources: &Arc<Sources>) -> Result<(), Vec<Entry>> {
+    let Compiled { snapshot, diagnostics } = compile_all(sources, &environment, &|_| None);
+    if snapshot.is_some() {
+        return Ok(());
+    }
+    let entries = report_all(&diagnostics, sources).diagnostics;
+    Err(entries.into_iter().filter(|entry| entry.severity == "error").collect())
 }
 
 /// The file that takes the rule, and its text with it: the one that has the route; for the inventory the one that has its table,

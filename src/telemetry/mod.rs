@@ -24,7 +24,7 @@ pub use metrics::{
     QueueMeters, RouteLabels, RouteMeters, RouteSummary, SideSummary, UNMATCHED, UpstreamMeters, WantedShare,
 };
 pub use otlp::{MetricsReader, Tracer};
-pub use process_log::init_logging;
+pub use process_log::{HeldLog, init_held_logging, init_logging};
 pub use record::{AttemptRecord, CalleeRecord, ExchangeRecord, PanicRecord, ShadowRecord, Timings};
 pub use trace::{RequestId, SpanId, TraceContext, TraceId};
 

@@ -1,8 +1,11 @@
 //! The process's own log, on stderr: what multilith says of its life, and what pingora warns of.
 
 use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -29,13 +32,59 @@ const HEADS: [&str; 2] = ["buf: ", "buf:"];
 /// Installs the log for the whole process. Does nothing when one is installed already. `false`: the directives
 /// in `MULTILITH_LOG` could not be understood, and the default holds.
 pub fn init_logging(colour: bool) -> bool {
+    init(colour, io::stderr)
+}
+
+/// The same, whose lines are kept until the `HeldLog` is dropped: what a person looks for first stands above them.
+pub fn init_held_logging(colour: bool) -> (bool, HeldLog) {
+    let held = HeldLog(Arc::new(Mutex::new(Some(Vec::new()))));
+    let lines = Arc::clone(&held.0);
+    (init(colour, move || HeldWriter(Arc::clone(&lines))), held)
+}
+
+/// What was logged so far. Dropped, it is written to stderr, and what follows goes there at once.
+#[must_use]
+pub struct HeldLog(HeldLines);
+
+/// `None`: nothing is kept any more.
+type HeldLines = Arc<Mutex<Option<Vec<u8>>>>;
+
+impl Drop for HeldLog {
+    fn drop(&mut self) {
+        let mut held = self.0.lock();
+        if let Some(lines) = held.take() {
+            // A closed stderr is no mistake of ours.
+            let _ = io::stderr().write_all(&lines);
+        }
+    }
+}
+
+struct HeldWriter(HeldLines);
+
+impl io::Write for HeldWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *self.0.lock() {
+            Some(lines) => lines.write(bytes),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+fn init<W>(colour: bool, writer: W) -> bool
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let given = std::env::var(VARIABLE).ok().filter(|given| !given.trim().is_empty());
     let parsed = given
         .as_deref()
         .map(|given| EnvFilter::try_new(given).and_then(|_| EnvFilter::try_new(format!("{DEFAULT},{given}"))));
     let understood = !matches!(parsed, Some(Err(_)));
     let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(DEFAULT));
-    install(filter, colour, std::io::stderr);
+    install(filter, colour, writer);
     understood
 }
 
@@ -153,11 +202,6 @@ fn tame(into: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Arc;
-
-    use parking_lot::Mutex;
-
     use super::*;
 
     fn tamed(text: &str) -> String {

@@ -152,7 +152,8 @@ def test_every_screen_is_accessible_quiet_and_as_wide_as_its_window(shop, consol
                 await_in(browser, found, lambda one, found=found: found in one.page_source)
                 looked_at(browser, f"{found} {theme} {width}", seen)
             # What is live there is drawn from a page that can be asked for.
-            number = lambda one: one.find_element(By.CSS_SELECTOR, ".gen").get_attribute("textContent")
+            # In one question: it may be drawn anew between two.
+            number = lambda one: one.execute_script("return document.querySelector('.gen').textContent")
             before = number(browser)
             edge.file.write_text(f"{edge.file.read_text()}# {theme} {width}\n")
             await_in(browser, "the next generation", lambda one: number(one) != before)

@@ -18,7 +18,8 @@ use crate::reload::{ConfigSource, environment};
 use crate::server::{Running, Signal, Signals};
 
 pub fn demo(args: &DemoArgs) -> Exit {
-    term::init_logging();
+    // The first line is the console's address, whatever there is to warn of.
+    let log = term::init_held_logging();
     let control = match control_runtime() {
         Ok(control) => control,
         Err(error) => {
@@ -29,6 +30,7 @@ pub fn demo(args: &DemoArgs) -> Exit {
     match start(args, &control) {
         Ok(demo) => {
             demo.announce(args);
+            drop(log);
             control.block_on(demo.watch(args.for_how_long));
             demo.end(&control);
             control.shutdown_background();

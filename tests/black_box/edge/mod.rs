@@ -8,6 +8,7 @@ mod answers;
 mod buffering;
 mod connections;
 mod console;
+mod console_pages;
 mod console_said;
 mod console_sides;
 mod corpus;

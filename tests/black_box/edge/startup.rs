@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Client, Edge, Origin, PORT_TAKEN, Process, eventually, free_address, run_to_exit, without_file};
+use crate::harness::{
+    Client, Edge, Origin, PORT_TAKEN, Process, binary, eventually, free_address, run_to_exit, without_file,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -123,6 +126,16 @@ fn listeners_whose_ports_the_system_chooses_do_not_take_each_other_s_place() {
     process.signal("TERM");
     assert_eq!(process.wait(SOON).and_then(|status| status.code()), Some(0));
     assert!(process.stdout().contains(" 0 failed"), "{}", process.stdout());
+}
+
+#[test]
+fn the_demo_begins_with_the_address_of_its_console_whatever_it_warns_of() {
+    // Fewer descriptors than its file wants are warned of.
+    let line = "ulimit -n 1000 && exec \"$0\" demo --for 1s 2>&1";
+    let all = Command::new("sh").args(["-c", line]).arg(binary()).output().expect("there is a shell").stdout;
+    let all = String::from_utf8(all).expect("the demo prints text");
+    assert!(all.starts_with("the console      http://127.0.0.1:"), "{all}");
+    assert!(all.contains("only ") && all.contains("clients are let in at once"), "{all}");
 }
 
 #[test]

@@ -17,6 +17,6 @@ pub(crate) use client::{Client, Response};
 pub(crate) use edge::{Edge, EdgePlan, PORT_TAKEN};
 pub(crate) use gate::Gate;
 pub(crate) use origin::{Origin, Request};
-pub(crate) use process::{Process, free_address, is_administrator, run_to_exit, without_file};
+pub(crate) use process::{Process, binary, free_address, is_administrator, run_to_exit, without_file};
 pub(crate) use reply::Reply;
 pub(crate) use waiting::{PATIENCE, eventually, within};

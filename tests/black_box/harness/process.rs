@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::waiting::within;
 
 /// The binary under test: the one cargo built, or another one named by `MULTILITH_BIN`.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("MULTILITH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_multilith").into(), PathBuf::from)
 }
 

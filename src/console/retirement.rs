@@ -1,0 +1,71 @@
+//! When a migrated route may retire: the board's word, the route's list and its button say the same.
+
+use super::grounds::Grounds;
+use super::shown::{count, percent};
+
+/// How much more a service may fail where no gate judges.
+pub const NO_WORSE: f64 = 0.005;
+/// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
+const ENOUGH: u64 = 600;
+
+/// One line of a list for a person who decides: class, mark, title and figures.
+pub type Check = (&'static str, &'static str, &'static str, String);
+
+/// The mark of what nothing speaks against, and how many requests are wanting before something could: few say nothing.
+pub fn enough(requests: u64) -> ((&'static str, &'static str), String) {
+    match ENOUGH.saturating_sub(requests) {
+        0 => (("good", "✓"), String::new()),
+        more => (("dim", "·"), format!("; {} more to say so", count(more))),
+    }
+}
+
+/// What a person looks at before the monolith's code goes.
+pub fn checks(route: &impl Grounds) -> [Check; 2] {
+    let (service, monolith) = route.error_rates();
+    // In the window it may be asked rarely: what it answered well before counts, too.
+    let (fine, yet) = enough(route.service_answered());
+    let failures = match service {
+        None => ("dim", "·", "was not asked in the last five minutes".to_owned()),
+        Some(rate) if rate > monolith.unwrap_or(0.0) + NO_WORSE => ("bad", "✕", failing(rate, route)),
+        Some(rate) => (fine.0, fine.1, format!("{}{yet}", failing(rate, route))),
+    };
+    let asked = match (route.fallbacks(), route.monolith_answered()) {
+        (0, 0) => ("good", "✓", "not once since the start".to_owned()),
+        (0, asked) => ("warn", "!", format!("it answered {} times since the start", count(asked))),
+        (fell, _) => ("warn", "!", format!("{} requests fell back in the last five minutes", count(fell))),
+    };
+    [
+        (failures.0, failures.1, "Answers without failures", failures.2),
+        (asked.0, asked.1, "The monolith is not asked", asked.2),
+    ]
+}
+
+fn failing(rate: f64, route: &impl Grounds) -> String {
+    format!("{} of {}, {} since the start", percent(rate), count(route.requests()), count(route.service_answered()))
+}
+
+/// Nothing speaks against it, and enough for it.
+pub fn may_retire(route: &impl Grounds) -> bool {
+    checks(route).iter().all(|(class, ..)| *class == "good")
+}
+
+/// Why a route whose monolith is not asked may not retire yet.
+pub fn wanting(route: &impl Grounds) -> String {
+    match (route.error_rates().0, route.service_answered()) {
+        (Some(rate), ENOUGH..) => format!("{} of the service’s answers are errors", percent(rate)),
+        (_, 1) => "the monolith is not asked; one answer of the service says little yet".to_owned(),
+        (_, few) => format!("the monolith is not asked; {} answers of the service say little yet", count(few)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_good_answers_earn_no_tick() {
+        assert_eq!(enough(3), (("dim", "·"), "; 597 more to say so".to_owned()));
+        assert_eq!(enough(599), (("dim", "·"), "; 1 more to say so".to_owned()));
+        assert_eq!(enough(600), (("good", "✓"), String::new()));
+    }
+}
