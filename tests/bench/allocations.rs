@@ -105,9 +105,8 @@ fn ours(origin: SocketAddr, routes: &str, control: &tokio::runtime::Runtime) -> 
     let compiled = compile(&text, "routes.toml", &|_| None);
     let snapshot = compiled.snapshot.expect("the file is right");
     let source = ConfigSource::CommandLine(text.into());
-    let running =
-        start(Start { snapshot, source, keys: Vec::new(), inheritance: Inheritance::default() }, control.handle())
-            .expect("ports are free");
+    let running = start(Start { snapshot, source, inheritance: Inheritance::default() }, control.handle())
+        .expect("ports are free");
     let count = allocations(running.listeners[0]);
     // Left as it is until the process ends: a socket that is closed here may have its number taken by the next proxy's.
     std::mem::forget(running);

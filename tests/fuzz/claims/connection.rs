@@ -196,12 +196,7 @@ fn world() -> World {
     );
     let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
     let snapshot = compile(&text, "routes.toml", &|_| None).snapshot.expect("the file is right");
-    let plan = Start {
-        snapshot,
-        source: ConfigSource::CommandLine(text.into()),
-        keys: Vec::new(),
-        inheritance: Inheritance::default(),
-    };
+    let plan = Start { snapshot, source: ConfigSource::CommandLine(text.into()), inheritance: Inheritance::default() };
     let running = start(plan, control.handle()).expect("ports are free");
     let proxy = running.listeners[0];
     // As long as the process.
