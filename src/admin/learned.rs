@@ -132,7 +132,7 @@ fn hour(row: ProgressRow) -> ProgressHour {
 
 /// What to take, to retire and to leave next.
 pub fn steps(parts: &Parts, generation: &Generation, report: &InventoryReport) -> Vec<NextStep> {
-    let routes: Vec<StandingRoute> = generation.routes.iter().map(|entry| standing(generation, entry)).collect();
+    let routes: Vec<StandingRoute> = generation.routes.iter().map(|entry| standing(parts, generation, entry)).collect();
     let button = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     what_next(report, &generation.snapshot, &routes, button, now())
 }
@@ -144,14 +144,18 @@ pub fn report(parts: &Parts, generation: &Generation) -> InventoryReport {
     report
 }
 
-fn standing(generation: &Generation, entry: &RouteInForce) -> StandingRoute {
+fn standing(parts: &Parts, generation: &Generation, entry: &RouteInForce) -> StandingRoute {
     let held = entry.state.held();
     let moved = held.and_then(|held| held.since.as_deref().and_then(|since| since.parse::<jiff::Timestamp>().ok()));
+    let goes_back = entry.policy.shadow.as_ref().is_some_and(|shadow| shadow.reverse);
+    let compared = if goes_back { parts.app.shadow.report(entry.name(), None) } else { None };
     StandingRoute {
         name: entry.name().to_owned(),
         stage: entry.dial.stage,
         service: entry.policy.service.map(|id| generation.pool(id).spec().name.to_string()),
         since: moved.and_then(|at| u32::try_from(at.as_second() / 60).ok()),
         fallbacks: entry.meters.fallbacks(),
+        // What waits for a verdict may be one.
+        differs: compared.is_some_and(|report| report.verdicts.mismatch + report.waiting > 0),
     }
 }

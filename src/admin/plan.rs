@@ -13,7 +13,7 @@ use super::reply::Reply;
 use crate::compile::{Compiled, Snapshot, compile_all};
 use crate::diagnostic::{Diagnostics, Entry, Sources, report, report_all};
 use crate::learn::AskedNames;
-use crate::plan::{PlanReport, plan};
+use crate::plan::{DialNow, PlanReport, plan};
 
 /// The value of every variable in a text that a client sends: the environment of this process is not read for it.
 const PLACEHOLDER: &str = "http://variable.invalid";
@@ -55,7 +55,11 @@ pub fn tried_all(parts: &Parts, sources: &Arc<Sources>) -> Tried {
     let (snapshot, diagnostics, variables) = compiled(sources);
     let plan = snapshot.map(|snapshot| {
         let generation = parts.app.in_force.load();
-        let dials = |id| Some(generation.route(Some(id)).dial);
+        let dials = |id| {
+            let entry = generation.route(Some(id));
+            let written = entry.state.held().map_or(entry.policy.dial, |held| held.file);
+            Some(DialNow { in_force: entry.dial, written })
+        };
         plan(&generation.snapshot, &dials, &snapshot, &parts.app.learner.recorded())
     });
     Tried { diagnostics: report_all(&diagnostics, sources).diagnostics, variables, plan }

@@ -1,9 +1,10 @@
 //! `multilith plan NEW`: what a new file would change, judged by recorded requests.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,9 +15,10 @@ use super::{AdminArgs, Exit, PlanArgs, term};
 use crate::compile::Snapshot;
 use crate::diagnostic::plural;
 use crate::learn::{Recorded, read_recorded};
-use crate::plan::{PlanReport, PlannedRoute, plan};
+use crate::plan::{DialNow, PlanReport, PlannedRoute, plan};
 use crate::reload::ConfigSource;
-use crate::route::{Condition, ConditionKind};
+use crate::route::{Condition, ConditionKind, Route};
+use crate::store::{KeptDial, Store};
 
 /// What is not recorded yet and said; the rest is counted.
 const MOST_UNRECORDED: usize = 12;
@@ -61,7 +63,8 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
             database.display()
         ));
     }
-    let report = plan(&old, &|_| None, &new, &recorded);
+    let dials = dials_now(&database, &old);
+    let report = plan(&old, &|id| dials.get(id.index()).copied(), &new, &recorded);
     if let Some(out) = &args.out {
         let saved = json!({
             "version": 1,
@@ -84,6 +87,20 @@ pub fn plan_file(args: &PlanArgs) -> Exit {
     let allowed = |code: &str| args.allow.iter().any(|allowed| allowed == code);
     let dangers = report.routes.iter().flat_map(|route| &route.flags).filter(|flag| flag.danger && !allowed(flag.code));
     if dangers.count() > 0 { Exit::Findings } else { Exit::Fine }
+}
+
+/// Where the routes of the file stand, as the journal in this database has it: moved since the file was written, or as it says.
+fn dials_now(database: &Path, old: &Snapshot) -> Vec<DialNow> {
+    let left: HashMap<Box<str>, KeptDial> = match Store::dials_in(database) {
+        Ok(rows) => rows.into_iter().map(|row| (row.route, row.kept)).collect(),
+        Err(_) => HashMap::new(),
+    };
+    let now = |route: &Arc<Route>| {
+        let written = route.policy.dial;
+        let moved = left.get(&*route.name).filter(|kept| kept.file == written);
+        DialNow { in_force: moved.map_or(written, |kept| kept.dial), written }
+    };
+    old.routes.iter().map(now).collect()
 }
 
 /// Whether the database is one with a write-ahead log, and has none: a proxy that stops leaves none, a copy may have forgotten it.
@@ -223,14 +240,21 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     let _ = write!(text, "Plan: {} added, {} changed, {} removed.", summary.added, summary.changed, summary.removed);
     if traffic.shapes > 0 {
         let of = if report.routes.iter().all(|route| route.clients.exact) { "" } else { " of the recorded" };
+        let clients = |count: usize, of: &str| {
+            if summary.clients_known { format!(" and {count}{of}") } else { String::new() }
+        };
         let _ = write!(
             text,
-            " {} of requests and {}{of} clients move to a service, {} and {} move back.",
+            " {} of requests{}{} move to a service, {}{} move back.",
             share(summary.to_service),
-            summary.clients_to_service,
+            clients(summary.clients_to_service, of),
+            if summary.clients_known { " clients" } else { "" },
             share(summary.back),
-            summary.clients_back
+            clients(summary.clients_back, ""),
         );
+        if !summary.clients_known {
+            text.push_str(" How many clients that are is not known: where a route had no `sticky`, none was recorded.");
+        }
     }
     text.push('\n');
     let dangers: Vec<(&str, &str)> = report

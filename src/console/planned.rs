@@ -29,8 +29,11 @@ pub fn drawn(plan: &PlanReport) -> Markup {
                 @if judged {
                     "Judged by " (count(plan.traffic.shapes as u64)) " recorded requests"
                     @if plan.traffic.is_sample() { ", a sample that stands for " (count(plan.traffic.requests)) }
-                    ": " (about) b.serv { (large_percent(summary.to_service)) } " of requests and " (count(summary.clients_to_service as u64)) (of) " clients move to a service, "
-                    (about) b.mono { (large_percent(summary.back)) } " and " (count(summary.clients_back as u64)) " move back."
+                    ": " (about) b.serv { (large_percent(summary.to_service)) } " of requests"
+                    @if summary.clients_known { " and " (count(summary.clients_to_service as u64)) (of) " clients" }
+                    " move to a service, "
+                    (about) b.mono { (large_percent(summary.back)) } @if summary.clients_known { " and " (count(summary.clients_back as u64)) } " move back."
+                    @if !summary.clients_known { " How many clients that are is not known: where a route had no " code { "sticky" } ", none was recorded." }
                 } @else { "No traffic was recorded to judge it by: these are the differences of the files alone." }
                 @if plan.routes.is_empty() { " No route would be another than it is." }
             }

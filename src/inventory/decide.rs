@@ -77,9 +77,8 @@ pub fn decide(tree: &Tree, at: NodeId, depth: usize, strictness: Strictness) -> 
         Strictness::Sure if sum.abs() < SURE_SUM => sum = 0.0,
         _ => {}
     }
-    // Where a parameter is given, words are its values, however they look: all but those that stand out, which are left when that was
-    // decided.
-    let is_of_given = |word: &NodeId| !tree.node(at).open && tree.has_given(at, tree.split(at, *word).1);
+    // Where a parameter is given whose values are words, words are its values, however they look: all but those that stand out.
+    let is_of_given = |word: &NodeId| tree.takes_words(at, tree.split(at, *word).1);
     let of_given: Vec<NodeId> = candidates.iter().map(|word| word.id).filter(is_of_given).collect();
     if sum <= 0.0 && of_given.is_empty() {
         return Vec::new();

@@ -61,6 +61,22 @@ impl Tree {
         self.child(at, SegmentRole::Parameter, format).is_some_and(|child| self.node(child).fixed)
     }
 
+    /// Whether a word below the node is a value of a given parameter, as far as is known: not beside numbers and the like, and not
+    /// once it was decided which words stand out.
+    pub(super) fn takes_words(&self, at: NodeId, format: &str) -> bool {
+        let node = self.node(at);
+        let Some(given) = self.child(at, SegmentRole::Parameter, format).map(|child| self.node(child)) else {
+            return false;
+        };
+        if !given.fixed || node.open {
+            return false;
+        }
+        let [sure @ .., words] = given.values.as_ref().map_or([0; 6], |values| values.by_kind);
+        let beside = node.children().map(|child| self.node(child)).filter(|child| child.role == SegmentRole::Word);
+        let words = u64::from(words) + beside.map(|child| u64::from(child.seen)).sum::<u64>();
+        sure.iter().map(|count| u64::from(*count)).sum::<u64>() <= words
+    }
+
     /// Forgets what was given, before another file is: what was counted stays.
     pub fn take_back_given(&mut self) {
         self.shrinks_beyond = (self.bounds.nodes, self.bounds.bytes);
@@ -121,6 +137,26 @@ mod tests {
         let expected = ["/reports/overview", "/reports/{}.json", "/users/me", "/users/{}"];
         assert_eq!(paths(false).iter().map(String::as_str).collect::<Vec<_>>(), expected);
         assert!(!paths(true).contains("/users/me"), "a person has said that it is none");
+    }
+
+    #[test]
+    fn words_beside_a_given_parameter_of_numbers_are_no_values_of_it() {
+        let mut tree = Tree::default();
+        tree.give("/u/{id}", false);
+        for number in 0..20_000_u32 {
+            let path = match number % 10 {
+                0 => "/u/me".to_owned(),
+                1 => "/u/me/settings".to_owned(),
+                2 => "/u/dashboard".to_owned(),
+                _ => format!("/u/{number}"),
+            };
+            tree.add(&seen(&path, number % 100));
+        }
+        tree.settle_for_display();
+        let found: Vec<_> = tree.endpoints(1).iter().map(|listed| listed.path.clone()).collect();
+        for path in ["/u/me", "/u/me/settings", "/u/dashboard", "/u/{}"] {
+            assert!(found.iter().any(|listed| listed == path), "{path}: {found:?}");
+        }
     }
 
     #[test]

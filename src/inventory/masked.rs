@@ -19,7 +19,7 @@ impl Tree {
             masked.push('/');
             let (read, known) = self.find(at, segment, place, last);
             // Beside a given parameter a word is a value until it stands out.
-            let may_be_value = |at: NodeId| !self.node(at).open && self.has_given(at, read.format);
+            let may_be_value = |at: NodeId| self.takes_words(at, read.format);
             let is_word = known.is_some_and(|known| {
                 let node = self.node(known);
                 node.role == SegmentRole::Word && (node.fixed || !at.is_some_and(may_be_value))

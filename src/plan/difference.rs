@@ -1,10 +1,11 @@
 //! How two files differ, route by route, in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::files::Files;
 use crate::compile::Snapshot;
 use crate::migration::{Dial, Policy, Stage};
 use crate::route::{Route, RouteId};
@@ -21,8 +22,26 @@ pub struct PlanFlag {
 pub const DANGERS: [&str; 6] =
     ["leaves-net", "no-longer-matched", "sticky-changes", "too-big-a-step", "writes-move", "writes-split"];
 
-/// The dial in force of a route of the old file; `None`: the file's own.
-pub type DialInForce<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
+/// Where a route of the old file stands, and what that file says.
+#[derive(Debug, Clone, Copy)]
+pub struct DialNow {
+    pub in_force: Dial,
+    pub written: Dial,
+}
+
+/// Of a route of the old file; `None`: what it says is in force.
+pub type DialsNow<'a> = &'a dyn Fn(RouteId) -> Option<DialNow>;
+
+/// The dials that stay in force under the new file: where it says the same of a route as the old one, a move goes on.
+pub(super) fn that_stay(old: &Snapshot, dials: DialsNow<'_>, new: &Snapshot) -> HashMap<RouteId, Dial> {
+    let before: HashMap<&str, DialNow> =
+        old.routes.iter().zip(0_u32..).filter_map(|(route, id)| Some((&*route.name, dials(RouteId(id))?))).collect();
+    let stays = |(route, id): (&Arc<Route>, u32)| {
+        let now = before.get(&*route.name).filter(|now| now.written == route.policy.dial)?;
+        Some((RouteId(id), now.in_force))
+    };
+    new.routes.iter().zip(0_u32..).filter_map(stays).collect()
+}
 
 /// One route that is not as it was.
 pub(super) struct Difference {
@@ -36,19 +55,25 @@ pub(super) struct Difference {
 }
 
 /// The routes that differ, by name.
-pub(super) fn differences(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot) -> Vec<Difference> {
+pub(super) fn differences(files: &Files<'_>) -> Vec<Difference> {
+    let Files { old, dials, new, new_dials, .. } = *files;
     let before: BTreeMap<&str, (&Arc<Route>, Dial)> = old
         .routes
         .iter()
         .zip(0_u32..)
         .map(|(route, id)| (&*route.name, (route, dials(RouteId(id)).unwrap_or(route.policy.dial))))
         .collect();
-    let after: BTreeMap<&str, &Arc<Route>> = new.routes.iter().map(|route| (&*route.name, route)).collect();
+    let after: BTreeMap<&str, (&Arc<Route>, Dial)> = new
+        .routes
+        .iter()
+        .zip(0_u32..)
+        .map(|(route, id)| (&*route.name, (route, new_dials(RouteId(id)).unwrap_or(route.policy.dial))))
+        .collect();
     let mut all = Vec::new();
-    for (name, route) in &after {
+    for (name, (route, to)) in &after {
         match before.get(name) {
             None => all.push(added(new, name, route)),
-            Some((was, dial)) => all.extend(changed(old, was, *dial, new, route)),
+            Some((was, dial)) => all.extend(changed((old, was, *dial), (new, route, *to))),
         }
     }
     for (name, (was, dial)) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
@@ -68,10 +93,12 @@ fn added(new: &Snapshot, name: &str, route: &Route) -> Difference {
     Difference { name: name.to_owned(), change: "added", what, redraws: false, flags }
 }
 
-fn changed(old: &Snapshot, was: &Route, dial: Dial, new: &Snapshot, is: &Route) -> Option<Difference> {
+fn changed(
+    (old, was, dial): (&Snapshot, &Route, Dial),
+    (new, is, to): (&Snapshot, &Route, Dial),
+) -> Option<Difference> {
     let mut what = Vec::new();
     let mut flags = Vec::new();
-    let to = is.policy.dial;
     if dial_text(dial) != dial_text(to) {
         let both = dial.stage == Stage::Canary && to.stage == Stage::Canary;
         let into = if both { to.weight.to_string() } else { dial_text(to) };

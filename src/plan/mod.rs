@@ -2,13 +2,14 @@
 
 mod difference;
 mod endpoints;
+mod files;
 mod next;
 mod replay;
 mod split;
 mod try_out;
 mod unrecorded;
 
-pub use difference::{DANGERS, DialInForce, PlanFlag};
+pub use difference::{DANGERS, DialNow, DialsNow, PlanFlag};
 pub use endpoints::find_routes;
 pub use next::{NextStep, StandingRoute, what_next};
 pub use try_out::{

@@ -47,6 +47,8 @@ pub struct StandingRoute {
     pub since: Option<u32>,
     /// Answers of the monolith in the service's place, since the program began.
     pub fallbacks: u64,
+    /// Copies that go back to the monolith are answered otherwise there.
+    pub differs: bool,
 }
 
 impl StandingRoute {
@@ -98,8 +100,13 @@ pub fn what_next(
         steps.push(step);
     }
     let taken = take(traffic, snapshot, routes, &of_long, now);
-    steps.extend(zombies(RECENT).into_iter().take(MOST));
-    steps.extend(retire(traffic, snapshot, routes, now).into_iter().take(MOST));
+    let of_day = zombies(RECENT);
+    let mut retiring = retire(traffic, snapshot, routes, now);
+    // What still reaches the monolith, by another spelling for example, needs its code.
+    let alive = if retiring.is_empty() { Vec::new() } else { zombies(retire_after(snapshot)) };
+    retiring.retain(|step| alive.iter().all(|zombie| zombie.route != step.route));
+    steps.extend(of_day.into_iter().take(MOST));
+    steps.extend(retiring.into_iter().take(MOST));
     steps.extend(taken);
     steps
 }
@@ -260,12 +267,25 @@ fn beside<'a>(traffic: &Traffic<'a>, routes: &'a [StandingRoute]) -> HashMap<&'a
     beside
 }
 
+fn span(minutes: u32) -> String {
+    match minutes {
+        days @ 2880.. => format!("{} days", days / 1440),
+        hours @ 120.. => format!("{} hours", hours / 60),
+        minutes => format!("{minutes} minutes"),
+    }
+}
+
+/// In minutes.
+fn retire_after(snapshot: &Snapshot) -> u32 {
+    u32::try_from(snapshot.inventory.retire_after.as_secs() / 60).unwrap_or(u32::MAX)
+}
+
 /// Migrated routes that the monolith has had nothing to do with for long.
 fn retire(traffic: &Traffic<'_>, snapshot: &Snapshot, routes: &[StandingRoute], now: u32) -> Vec<NextStep> {
-    let after = u32::try_from(snapshot.inventory.retire_after.as_secs() / 60).unwrap_or(u32::MAX);
+    let after = retire_after(snapshot);
     let report = traffic.report;
     let mut steps = Vec::new();
-    for route in routes.iter().filter(|route| route.stage == Stage::Migrated) {
+    for route in routes.iter().filter(|route| route.stage == Stage::Migrated && !route.differs) {
         let own = traffic.of_route(&route.name);
         let requests: u64 = own.iter().map(|endpoint| endpoint.requests - endpoint.monolith).sum();
         let since = route.since.unwrap_or_else(|| report.since_minute());
@@ -280,7 +300,7 @@ fn retire(traffic: &Traffic<'_>, snapshot: &Snapshot, routes: &[StandingRoute], 
             route: Some(route.name.clone()),
             share: ratio(own.iter().map(|endpoint| endpoint.requests).sum(), report.requests),
             reasons: vec![
-                format!("the monolith answered none of its requests for {} days", after / 1440),
+                format!("the monolith answered none of the requests that are listed for {}", span(after)),
                 format!("the service answered {requests}"),
                 "the fallback was not used since the program began".to_owned(),
             ],

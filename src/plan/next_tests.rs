@@ -6,7 +6,7 @@ use crate::inventory::Unknown;
 const NOW: u32 = 29_000_000;
 
 fn route(stage: Stage) -> StandingRoute {
-    StandingRoute { name: "users".to_owned(), stage, service: None, since: None, fallbacks: 0 }
+    StandingRoute { name: "users".to_owned(), stage, service: None, since: None, fallbacks: 0, differs: false }
 }
 
 /// The file in which `users` is moved.
@@ -187,4 +187,23 @@ fn an_endpoint_with_a_route_of_its_own_is_promoted_and_gets_no_second_route() {
         steps.len() == 1 && steps[0].route.is_none() && steps[0].toml.contains("path = \"/users/{id}\""),
         "{steps:?}"
     );
+}
+
+#[test]
+fn a_route_that_the_monolith_still_answers_does_not_retire() {
+    let mut report = watched(60, 9);
+    let route = StandingRoute { since: Some(NOW - 40 * 24 * 60), ..route(Stage::Migrated) };
+    let kinds = |report: &InventoryReport, route: &StandingRoute| {
+        let steps = what_next(report, &users_moved(), std::slice::from_ref(route), false, NOW);
+        steps.iter().map(|step| step.kind).collect::<Vec<_>>()
+    };
+    assert!(kinds(&report, &route).contains(&"retire"), "{:?}", kinds(&report, &route));
+    let differs = StandingRoute { differs: true, ..route.clone() };
+    assert!(!kinds(&report, &differs).contains(&"retire"), "copies that go back are answered otherwise");
+    // Another spelling of it.
+    "/Users/{id}".clone_into(&mut report.endpoints[1].path);
+    "/Users/42".clone_into(&mut report.endpoints[1].example);
+    report.endpoints[1].monolith_last_minute = NOW - 60;
+    let found = kinds(&report, &route);
+    assert!(found.contains(&"zombie") && !found.contains(&"retire"), "{found:?}");
 }

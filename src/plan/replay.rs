@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 
 use http::Method;
 
-use super::difference::DialInForce;
 use crate::compile::Snapshot;
 use crate::learn::RecordedRequest;
 use crate::message::{Fields, Name, percent_encoded};
 use crate::migration::{Answers, Dial, Policy, bucket};
-use crate::route::{ConditionKind, Facts, normalise_bytes};
+use crate::route::{ConditionKind, Facts, RouteId, normalise_bytes};
+
+/// The dial that a route has under a file; `None`: what the file says.
+pub(super) type DialOf<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
 
 /// Where a request goes under one file.
 pub(super) struct Place<'a> {
@@ -19,6 +21,8 @@ pub(super) struct Place<'a> {
     pub moved: bool,
     /// The client's bucket is not known under this file: another one was drawn for it.
     pub estimated: bool,
+    /// The route's clients are divided by their buckets.
+    pub divides: bool,
 }
 
 /// A recorded request as one that can be routed.
@@ -65,8 +69,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    pub(super) fn place<'s>(&self, snapshot: &'s Snapshot, dials: DialInForce<'_>, number: u64) -> Place<'s> {
-        let nowhere = Place { route: None, moved: false, estimated: false };
+    pub(super) fn place<'s>(&self, snapshot: &'s Snapshot, dials: DialOf<'_>, number: u64) -> Place<'s> {
+        let nowhere = Place { route: None, moved: false, estimated: false, divides: false };
         let Ok(normal) = normalise_bytes(self.request.path.as_bytes(), &snapshot.matching) else { return nowhere };
         let found = snapshot.table.select(&self.facts(normal.as_str()), &normal).ok().flatten();
         let Some((found, route)) = found.and_then(|found| Some((found, snapshot.routes.get(found.route.index())?)))
@@ -75,7 +79,7 @@ impl<'a> Replay<'a> {
         };
         let dial = dials(found.route).unwrap_or(route.policy.dial);
         let (moved, estimated) = self.side(&route.policy, dial, number);
-        Place { route: Some(&route.name), moved, estimated }
+        Place { route: Some(&route.name), moved, estimated, divides: dial.stage.divides() }
     }
 
     /// The number of the route that takes it.

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::difference::{DialInForce, PlanFlag};
-use super::replay::{NamedValues, Replay, is_safe};
+use super::difference::PlanFlag;
+use super::files::Files;
+use super::replay::{DialOf, NamedValues, Replay, is_safe};
 use crate::compile::Snapshot;
+use crate::inventory::unmasked;
 use crate::learn::Recorded;
 use crate::migration::{Answers, Dial};
 use crate::route::{Route, RouteId};
 
-/// Requests of one resource, by the route that takes them; `None`: no route does.
+/// Requests of one resource, by the route that takes them; `None`: the monolith answers them, by a route or without one.
 #[derive(Default)]
 struct Takers {
     reads: BTreeMap<Option<u32>, u64>,
@@ -18,37 +20,38 @@ struct Takers {
 
 /// For each route, by its name: what it reads and another writes, or the other way round, on another side for some clients. What is so
 /// already under the old file is no news.
-pub(super) fn writes_split(
-    old: &Snapshot,
-    dials: DialInForce<'_>,
-    new: &Snapshot,
-    named: &NamedValues,
-    recorded: &Recorded,
-) -> Vec<(String, PlanFlag)> {
-    let before = split(old, dials, named, recorded);
+pub(super) fn writes_split(files: &Files<'_>, recorded: &Recorded) -> Vec<(String, PlanFlag)> {
+    let before = split(files.old, files.dials, files.named, recorded);
     let mut found = Vec::new();
-    for ((route, resource, other), writes) in split(new, &|_| None, named, recorded) {
+    for ((route, resource, other), writes) in split(files.new, files.new_dials, files.named, recorded) {
         if before.contains_key(&(route.clone(), resource.clone(), other.clone())) {
             continue;
         }
-        let message = format!(
-            "some clients read {resource} on one side and write it on the other ({writes} writes): give it and {other} one cohort"
-        );
+        let remedy = match &other {
+            Some(other) => format!("give it and `{other}` one cohort"),
+            None => "the monolith answers the rest of it, so move both together".to_owned(),
+        };
+        let message =
+            format!("some clients read {resource} on one side and write it on the other ({writes} writes): {remedy}");
         found.push((route, PlanFlag { code: "writes-split", danger: true, message }));
     }
     found
 }
 
 /// Route, resource and the other route, each way; how many writes.
-type Split = BTreeMap<(String, String, String), u64>;
+type Split = BTreeMap<(String, String, Option<String>), u64>;
 
-fn split(file: &Snapshot, dials: DialInForce<'_>, named: &NamedValues, recorded: &Recorded) -> Split {
-    let mut resources: BTreeMap<&str, Takers> = BTreeMap::new();
+fn split(file: &Snapshot, dials: DialOf<'_>, named: &NamedValues, recorded: &Recorded) -> Split {
+    let mut resources: BTreeMap<String, Takers> = BTreeMap::new();
     for request in &recorded.requests {
         let Some(replay) = Replay::of(request, named) else { continue };
-        let takers = resources.entry(resource(&request.path)).or_default();
+        let takers = resources.entry(resource(&unmasked(&request.path)).to_owned()).or_default();
         let side = if is_safe(&request.method) { &mut takers.reads } else { &mut takers.writes };
-        *side.entry(replay.route(file)).or_default() += u64::from(request.weight);
+        let moves = |id: &u32| {
+            let (_, dial) = standing(file, dials, Some(*id))?;
+            (dial.stage.answers() != Answers::Monolith).then_some(())
+        };
+        *side.entry(replay.route(file).filter(|id| moves(id).is_some())).or_default() += u64::from(request.weight);
     }
     let mut splits = Split::new();
     for (resource, takers) in resources {
@@ -62,9 +65,7 @@ fn split(file: &Snapshot, dials: DialInForce<'_>, named: &NamedValues, recorded:
                 };
                 for (own, other) in [(name(read), name(write)), (name(write), name(read))] {
                     if let Some(own) = own {
-                        let other =
-                            other.map_or_else(|| "what no route takes".to_owned(), |other| format!("`{other}`"));
-                        *splits.entry((own, resource.to_owned(), other)).or_default() += *writes;
+                        *splits.entry((own, resource.clone(), other)).or_default() += *writes;
                     }
                 }
             }
@@ -73,7 +74,7 @@ fn split(file: &Snapshot, dials: DialInForce<'_>, named: &NamedValues, recorded:
     splits
 }
 
-fn standing<'a>(file: &'a Snapshot, dials: DialInForce<'_>, id: Option<u32>) -> Option<(&'a Route, Dial)> {
+fn standing<'a>(file: &'a Snapshot, dials: DialOf<'_>, id: Option<u32>) -> Option<(&'a Route, Dial)> {
     let route = file.routes.get(id? as usize)?;
     Some((&**route, dials(RouteId(id?)).unwrap_or(route.policy.dial)))
 }
@@ -102,7 +103,7 @@ fn agree(one: Option<(&Route, Dial)>, other: Option<(&Route, Dial)>) -> bool {
 
 /// The literal beginning: what `GET /orders/5` and `POST /orders` have in common.
 fn resource(path: &str) -> &str {
-    let segment = |part: &&str| !part.is_empty() && !part.bytes().any(|byte| byte.is_ascii_digit());
+    let segment = |part: &&str| !part.is_empty() && !part.bytes().any(|byte| byte.is_ascii_digit() || byte == b'{');
     let mut end = 0;
     for part in path.split('/').skip(1) {
         let version = part.len() <= 3 && part.starts_with('v');

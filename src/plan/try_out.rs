@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
-use super::difference::{DialInForce, Difference, PlanFlag, differences};
+use super::difference::{DialsNow, Difference, PlanFlag, differences, that_stay};
+use super::files::Files;
 use super::replay::{NamedValues, Place, Replay, is_safe};
 use super::split::writes_split;
-use super::unrecorded::{Files, Unrecorded, ratio, unrecorded};
+use super::unrecorded::{Unrecorded, ratio, unrecorded};
 use crate::compile::Snapshot;
 use crate::inventory::unmasked;
 use crate::learn::{Recorded, RecordedRequest};
@@ -105,19 +106,24 @@ pub struct PlanSummary {
     pub back: f64,
     pub clients_to_service: usize,
     pub clients_back: usize,
+    /// Each moved request has a client that is known. Where a route had no `sticky` until now, none was recorded.
+    pub clients_known: bool,
     pub dangers: usize,
 }
 
 /// Tries `new` on what was recorded under `old`.
 #[must_use]
-pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &Recorded) -> PlanReport {
+pub fn plan(old: &Snapshot, now: DialsNow<'_>, new: &Snapshot, recorded: &Recorded) -> PlanReport {
+    let stay = that_stay(old, now, new);
+    let (dials, new_dials) = (|id| now(id).map(|now| now.in_force), |id| stay.get(&id).copied());
+    let files = Files { old, dials: &dials, new, new_dials: &new_dials, named: &NamedValues::of(new) };
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     let mut clients = (HashSet::new(), HashSet::new());
     let mut totals = (0_u64, 0_u64, 0_u64);
-    let named = NamedValues::of(new);
+    let mut unknown_clients = false;
     for (number, request) in (0_u64..).zip(&recorded.requests) {
-        let Some(replay) = Replay::of(request, &named) else { continue };
-        let (before, after) = (replay.place(old, dials, number), replay.place(new, &|_| None, number));
+        let Some(replay) = Replay::of(request, files.named) else { continue };
+        let (before, after) = (replay.place(old, &dials, number), replay.place(new, &new_dials, number));
         let weight = u64::from(request.weight);
         totals.0 += weight;
         // A request counts where it is, or will be.
@@ -128,11 +134,13 @@ pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &R
             && was != is
         {
             *sum.taken_from.entry(was.to_owned()).or_default() += weight;
+            sum.redrawn += if before.divides && !before.estimated && after.estimated { weight } else { 0 };
         }
         if after.route.is_none() && before.route.is_some() {
             sums.entry(before.route.unwrap_or("").to_owned()).or_default().lost += weight;
         }
         let hash = request.unit.as_ref().map(|unit| unit.hash);
+        unknown_clients |= before.moved != after.moved && hash.is_none();
         match (before.moved, after.moved) {
             (false, true) => {
                 totals.1 += weight;
@@ -145,31 +153,18 @@ pub fn plan(old: &Snapshot, dials: DialInForce<'_>, new: &Snapshot, recorded: &R
             _ => {}
         }
     }
-    report(
-        old,
-        dials,
-        new,
-        recorded,
-        &sums,
-        totals,
-        (clients.0.len(), clients.1.len()),
-        unrecorded(&Files { old, dials, new, named: &named }, recorded, totals.0),
-        &named,
-    )
+    let clients = (clients.0.len(), clients.1.len(), !unknown_clients);
+    report(&files, recorded, &sums, totals, clients)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the sums of one pass")]
 fn report(
-    old: &Snapshot,
-    dials: DialInForce<'_>,
-    new: &Snapshot,
+    files: &Files<'_>,
     recorded: &Recorded,
     sums: &BTreeMap<String, Sum>,
     (requests, to_service, back): (u64, u64, u64),
-    (clients_to_service, clients_back): (usize, usize),
-    unrecorded: Vec<Unrecorded>,
-    named_values: &NamedValues,
+    (clients_to_service, clients_back, clients_known): (usize, usize, bool),
 ) -> PlanReport {
+    let new = files.new;
     let empty = Sum::default();
     let mut routes = Vec::new();
     let mut summary = PlanSummary {
@@ -177,11 +172,12 @@ fn report(
         back: ratio(back, requests),
         clients_to_service,
         clients_back,
+        clients_known,
         ..PlanSummary::default()
     };
-    let splits = writes_split(old, dials, new, named_values, recorded);
+    let splits = writes_split(files, recorded);
     let mut named = HashSet::new();
-    for difference in differences(old, dials, new) {
+    for difference in differences(files) {
         let sum = sums.get(&difference.name).unwrap_or(&empty);
         match difference.change {
             "added" => summary.added += 1,
@@ -213,8 +209,8 @@ fn report(
         routes,
         unchanged,
         summary,
-        needs_restart: old.needs_restart(new),
-        unrecorded,
+        needs_restart: files.old.needs_restart(new),
+        unrecorded: unrecorded(files, recorded, requests),
     }
 }
 
@@ -233,7 +229,7 @@ fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag>
     for (other, requests) in &sum.taken_from {
         flag("shadowed-by", false, format!("it takes {requests} requests that `{other}` takes now"));
     }
-    if difference.redraws {
+    if difference.redraws || sum.redrawn > 0 {
         let clients = sum.clients();
         let share = ratio((clients.to_service + clients.back) as u64, clients.all.max(1) as u64) * 100.0;
         let text = format!("every client gets a new bucket: about {share:.0} % of them change their side");
@@ -255,6 +251,8 @@ struct Sum {
     back: HashSet<u64>,
     estimated: bool,
     taken_from: BTreeMap<String, u64>,
+    /// Requests whose clients had a bucket with another route, and get a new one.
+    redrawn: u64,
     lost: u64,
 }
 

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use regex::Regex;
+use regex_syntax::hir::{Class, Hir, HirKind};
 use serde::Serialize;
 
-use super::difference::DialInForce;
-use super::replay::{NamedValues, Replay};
+use super::files::Files;
+use super::replay::Replay;
 use crate::compile::Snapshot;
 use crate::inventory::may_stand_for;
 use crate::learn::{AskedNames, PathWords, Recorded, RecordedRequest, RecordedValue};
@@ -18,14 +20,6 @@ pub struct Unrecorded {
     pub asked: String,
     /// Of all requests, 0.0 to 1.0: those that it could decide differently.
     pub share: f64,
-}
-
-/// The file in force and the new one.
-pub(super) struct Files<'a> {
-    pub old: &'a Snapshot,
-    pub dials: DialInForce<'a>,
-    pub new: &'a Snapshot,
-    pub named: &'a NamedValues,
 }
 
 /// Those that most requests hang on come first, conditions before paths. Without recorded requests everything is unrecorded that
@@ -42,7 +36,7 @@ impl Files<'_> {
     /// Where a request is and will be: the route, and whether it is moved.
     fn places(&self, request: &RecordedRequest) -> Option<[(Option<&str>, bool); 2]> {
         let replay = Replay::of(request, self.named)?;
-        let (before, after) = (replay.place(self.old, self.dials, 0), replay.place(self.new, &|_| None, 0));
+        let (before, after) = (replay.place(self.old, self.dials, 0), replay.place(self.new, self.new_dials, 0));
         Some([(before.route, before.moved), (after.route, after.moved)])
     }
 
@@ -81,7 +75,7 @@ fn conditions(files: &Files<'_>, recorded: &Recorded, requests: u64) -> Vec<Unre
     shares
 }
 
-/// Values that conditions on this name take; a regular expression is tried by what it may begin with.
+/// Values that conditions on this name take.
 fn values_of(snapshot: &Snapshot, on: ConditionOn, name: &str) -> Vec<String> {
     let mut values = vec!["any".to_owned()];
     for route in &snapshot.routes {
@@ -91,14 +85,40 @@ fn values_of(snapshot: &Snapshot, on: ConditionOn, name: &str) -> Vec<String> {
             ConditionOn::Query => &route.rule.query,
         };
         for condition in conditions.iter().filter(|condition| *condition.name == *name) {
-            if let ConditionKind::Equal(text) = &condition.kind {
-                values.push(text.to_string());
+            match &condition.kind {
+                ConditionKind::Equal(text) => values.push(text.to_string()),
+                ConditionKind::Regex(regex) => values.extend(sample(regex)),
+                ConditionKind::Present | ConditionKind::Absent => {}
             }
         }
     }
     values.sort_unstable();
     values.dedup();
     values
+}
+
+/// A text that the expression matches, if one is found: each part as short as it may be.
+fn sample(regex: &Regex) -> Option<String> {
+    fn write(part: &Hir, text: &mut String) -> Option<()> {
+        match part.kind() {
+            HirKind::Empty | HirKind::Look(_) => {}
+            HirKind::Literal(literal) => text.push_str(std::str::from_utf8(&literal.0).ok()?),
+            HirKind::Class(Class::Unicode(class)) => text.push(class.ranges().first()?.start()),
+            HirKind::Class(Class::Bytes(class)) => text.push(char::from(class.ranges().first()?.start())),
+            HirKind::Repetition(repeated) => {
+                for _ in 0..repeated.min {
+                    write(&repeated.sub, text)?;
+                }
+            }
+            HirKind::Capture(capture) => write(&capture.sub, text)?,
+            HirKind::Concat(parts) => parts.iter().try_for_each(|part| write(part, text))?,
+            HirKind::Alternation(parts) => write(parts.first()?, text)?,
+        }
+        Some(())
+    }
+    let mut text = String::new();
+    write(&regex_syntax::parse(regex.as_str()).ok()?, &mut text)?;
+    regex.is_match(&text).then_some(text)
 }
 
 /// The share of requests whose path may have been one of a template, and is not known to be: the word was replaced as a value is.
@@ -196,6 +216,15 @@ pub(super) fn ratio(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expression_is_tried_with_a_text_that_it_matches() {
+        for (pattern, text) in
+            [("^acme-", "acme-"), ("^(?:red|blue)-[0-9]{2,}$", "red-00"), ("x+y?", "x"), ("[^a]", "\0")]
+        {
+            assert_eq!(sample(&Regex::new(pattern).expect("it is right")).as_deref(), Some(text), "{pattern}");
+        }
+    }
 
     #[test]
     fn a_value_may_have_been_a_word_of_its_kind() {

@@ -1,8 +1,11 @@
 //! The journal of moves, and where its last row leaves each route.
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::error::StoreError;
+use super::learned::read_only;
 use super::{Store, now};
 use crate::migration::{Dial, Percent, Stage};
 
@@ -134,22 +137,27 @@ impl Store {
 
     /// Where each route was left, in the order of their names.
     pub fn dials(&self) -> Result<Vec<DialRow>, StoreError> {
-        self.ask(|database| {
-            database.read(|connection| {
-                let mut statement = connection.prepare(
-                    "SELECT dial.route, seq, since, stage, weight, dial.file_stage, dial.file_weight, dial.version, \
+        self.ask(|database| database.read(all_dials))
+    }
+
+    /// The same of another database: that of a proxy that runs, or a copy of it. It is only read.
+    pub fn dials_in(database: &Path) -> Result<Vec<DialRow>, StoreError> {
+        Ok(all_dials(&read_only(database)?)?)
+    }
+}
+
+fn all_dials(connection: &Connection) -> rusqlite::Result<Vec<DialRow>> {
+    let mut statement = connection.prepare(
+        "SELECT dial.route, seq, since, stage, weight, dial.file_stage, dial.file_weight, dial.version, \
                      dial.\"by\", latched, paused, approved FROM dial JOIN journal ON journal.id = dial.row \
                      ORDER BY dial.route",
-                )?;
-                let mut rows = statement.query([])?;
-                let mut found = Vec::new();
-                while let Some(row) = rows.next()? {
-                    found.extend(known(row, "dial", read_dial)?);
-                }
-                Ok(found)
-            })
-        })
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.extend(known(row, "dial", read_dial)?);
     }
+    Ok(found)
 }
 
 /// Writes the row with the next number of its route.

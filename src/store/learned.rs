@@ -12,6 +12,15 @@ use super::{Store, now};
 /// How long another process may keep the database to itself.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Another database, only to be read.
+pub(super) fn read_only(database: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags)?;
+    connection.busy_timeout(BUSY)?;
+    schema::check(&connection)?;
+    Ok(connection)
+}
+
 impl Store {
     /// What was kept last under this name.
     pub fn learned(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -25,10 +34,7 @@ impl Store {
 
     /// The same of another database: that of a proxy that runs, or a copy of it. It is only read.
     pub fn learned_in(database: &Path, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(database, flags)?;
-        connection.busy_timeout(BUSY)?;
-        schema::check(&connection)?;
+        let connection = read_only(database)?;
         let sql = "SELECT data FROM learned WHERE name = ?1";
         match connection.query_row(sql, [name], |row| row.get(0)).optional() {
             // A database of an older program has no such table.

@@ -264,24 +264,27 @@ fn plan_learn_records_what_the_new_file_asks_about() {
 fn a_word_beside_a_parameter_is_said_not_to_be_recorded_until_it_was_learned() {
     let (edge, _origins) = shop();
     traffic(&edge);
+    let people = "[routes.people]\npath = \"/people/{name}\"\nservice = \"orders\"\nstage = \"monolith\"\n";
+    edge.reload(&routes("5%", people));
     let ask_latest = |client: &mut Client, number: u32| {
-        let path = if number.is_multiple_of(2) { "/orders/latest" } else { "/orders/oldest" };
-        client.request("GET", path, &[&format!("X-User: u{number}")]);
+        let names = ["latest", "anna", "latest", "bert", "latest", "carla", "latest", "dora"];
+        let path = format!("/people/{}", names[number as usize % names.len()]);
+        client.request("GET", &path, &[&format!("X-User: u{number}")]);
     };
     let mut client = edge.client();
     for number in 0..CLIENTS {
         ask_latest(&mut client, number);
     }
-    let more = "[routes.latest]\npath = \"/orders/latest\"\nservice = \"orders\"\nstage = \"migrated\"\n\
+    let more = "[routes.latest]\npath = \"/people/latest\"\nservice = \"orders\"\nstage = \"migrated\"\n\
                 [routes.other]\npath = \"/orders/{id}/order-{number}\"\nservice = \"orders\"\nstage = \"migrated\"\n";
-    let text = edge.text(&routes("5%", more));
+    let text = edge.text(&routes("5%", &format!("{people}{more}")));
     let plan = eventually("the recording", || {
         let (_, answer) = plan(&edge, &text);
         let all = answer["plan"]["traffic"]["requests"].as_u64() >= Some(u64::from(CLIENTS) * 13 / 5);
         all.then(|| answer["plan"].clone())
     });
     // Both words are recorded as values: which of them it was is not known.
-    assert_eq!(plan["unrecorded"][0]["asked"], "path:/orders/latest", "{plan:#}");
+    assert_eq!(plan["unrecorded"][0]["asked"], "path:/people/latest", "{plan:#}");
     let share = plan["unrecorded"][0]["share"].as_f64().expect("a share");
     assert!((0.2..0.5).contains(&share), "{plan:#}");
     assert_eq!(plan["unrecorded"][1], Value::Null, "nobody asked for the other");
@@ -308,10 +311,61 @@ fn a_word_beside_a_parameter_is_said_not_to_be_recorded_until_it_was_learned() {
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let routes = report["routes"].as_array().expect("a list");
     let latest = routes.iter().find(|route| route["name"] == "latest").expect("it is there");
-    assert_eq!(latest["endpoints"][0]["path"], "/orders/latest", "{report:#}");
+    assert_eq!(latest["endpoints"][0]["path"], "/people/latest", "{report:#}");
     assert!(latest["endpoints"][0]["requests"].as_u64() > Some(0), "{report:#}");
     assert!(!latest["flags"].to_string().contains("unseen"), "{latest:#}");
-    assert!(!output.stdout.windows(6).any(|word| word == b"oldest"), "what no file names is not recorded");
+    assert!(!report.to_string().contains("carla"), "what no file names is not recorded");
+}
+
+#[test]
+fn a_move_that_stays_in_force_is_planned_as_such() {
+    let (edge, _origins) = shop();
+    traffic(&edge);
+    recorded(&edge, &edge.text(&routes("5%", "")));
+    let (status, answer) = ask(&edge, "/api/v1/routes/orders/promote", &json!({ "reason": "trust it" }));
+    assert_eq!(status, 200, "{answer}");
+    let said = answer.to_string();
+    assert!(said.contains("25%"), "{said}");
+    // What the file says of the route is as before: the move stays.
+    let more = "[routes.other]\npath = \"/other\"\nservice = \"orders\"\nstage = \"shadow\"\n";
+    let (_, answer) = plan(&edge, &edge.text(&routes("5%", more)));
+    let names = |report: &Value| {
+        let routes = report["routes"].as_array().expect("a list");
+        routes.iter().map(|route| route["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&answer["plan"]), ["other"], "{answer:#}");
+    let new = edge.path().with_file_name("new.toml");
+    let path = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let planned = |weight: &str, more: &str| {
+        fs::write(&new, edge.text(&routes(weight, more))).expect("the folder takes a file");
+        let output = run(&["plan", &path(&new), "-c", &path(edge.path()), "--json"]);
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    assert_eq!(names(&planned("5%", more)), ["other"]);
+    assert_eq!(planned("20%", "")["routes"][0]["what"], json!(["canary 25% -> 20%"]));
+}
+
+#[test]
+fn an_expression_about_what_was_not_recorded_is_said() {
+    let (edge, _origins) = shop();
+    traffic(&edge);
+    let new = routes(
+        "5%",
+        "[routes.tenant]\npath = \"/orders/{id}\"\nservice = \"orders\"\nstage = \"migrated\"\nheaders = { x-tenant = { regex = \"^acme-[0-9]+$\" } }\n",
+    );
+    let plan = recorded(&edge, &edge.text(&new));
+    assert_eq!(plan["unrecorded"][0], json!({ "asked": "header:x-tenant", "share": 1.0 }), "{plan:#}");
+}
+
+#[test]
+fn another_name_draws_the_clients_of_a_canary_anew() {
+    let (edge, _origins) = shop();
+    traffic(&edge);
+    let renamed = routes("5%", "").replace("[routes.orders]", "[routes.members]");
+    let plan = recorded(&edge, &edge.text(&renamed));
+    let flags =
+        plan["routes"].as_array().expect("a list").iter().map(|route| route["flags"].to_string()).collect::<String>();
+    assert!(flags.contains("sticky-changes"), "{plan:#}");
 }
 
 fn learn(edge: &Edge, text: &str, seconds: u32) -> (u16, Value) {
