@@ -46,19 +46,28 @@ fn combined(line: &str) -> Option<LogLine> {
     })
 }
 
-/// The first of `client ident user`. Apache's `vhost_combined` has the virtual host and its port in front, other programs the
-/// proxies that the request came through.
+/// The first of `client ident user`. Apache's `vhost_combined` has the virtual host in front, mostly with its port; other
+/// programs have the proxies behind it that the request came through.
 fn client(who: &str) -> Option<String> {
-    let mut words = who.split_ascii_whitespace().map(|word| word.trim_end_matches(','));
+    let mut words = who.split_ascii_whitespace();
     let (first, second) = (words.next()?, words.next().unwrap_or(""));
     let has_port = first.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let is_host = first.parse::<IpAddr>().is_err() && has_port;
-    Some(address(if is_host && second != "-" { second } else { first }))
+    let is_host = ip(first).is_none() && (ip(second).is_some() || has_port && second != "-");
+    Some(address(if is_host { second } else { first }))
 }
 
-/// Without the port, by which each connection would be a client of its own.
-fn address(client: &str) -> String {
-    client.parse::<SocketAddr>().map_or_else(|_| client.to_owned(), |address| address.ip().to_string())
+/// The first of a list, without the port, by which each connection would be a client of its own.
+fn address(clients: &str) -> String {
+    ip(clients).map_or_else(|| first(clients).to_owned(), |ip| ip.to_string())
+}
+
+fn ip(clients: &str) -> Option<IpAddr> {
+    let client = first(clients);
+    client.parse().ok().or_else(|| client.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+fn first(clients: &str) -> &str {
+    clients.split(',').next().unwrap_or(clients).trim()
 }
 
 /// The second quoted text behind the status: the first is the referer.
@@ -137,6 +146,9 @@ const STATUS: &[&str] = &[
 ];
 const CLIENT: &[&str] = &[
     "client.address",
+    "client.ip",
+    "source.address",
+    "source.ip",
     "remote_addr",
     "request.remote_ip",
     "request.client_ip",
@@ -165,32 +177,30 @@ const SECONDS: &[&str] = &["request_time", "duration_seconds", "http.server.requ
 
 fn json(line: &str) -> Option<LogLine> {
     let value: Value = serde_json::from_str(line).ok()?;
-    let request = field(&value, &["request", "request_line"]).and_then(Value::as_str).and_then(request_line);
-    let method = field(&value, METHOD).and_then(Value::as_str).or(request.map(|(method, _)| method))?;
-    let path = field(&value, PATH).and_then(Value::as_str).and_then(path_of).or(request.map(|(_, path)| path))?;
-    let status = field(&value, STATUS)?;
-    let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
-    let client = field(&value, CLIENT).and_then(Value::as_str).unwrap_or("-");
-    let seconds = field(&value, SECONDS)
-        .and_then(|value| value.as_f64().or_else(|| value.as_str()?.trim_end_matches('s').parse().ok()));
+    let request = field(&value, &["request", "request_line"], |value| request_line(value.as_str()?));
+    let method = field(&value, METHOD, Value::as_str).or(request.map(|(method, _)| method))?;
+    let path = field(&value, PATH, |value| path_of(value.as_str()?)).or(request.map(|(_, path)| path))?;
+    let status = field(&value, STATUS, |value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))?;
+    let client = field(&value, CLIENT, |value| value.as_str().filter(|client| !matches!(*client, "" | "-")));
+    let seconds =
+        field(&value, SECONDS, |value| value.as_f64().or_else(|| value.as_str()?.trim_end_matches('s').parse().ok()));
     valid(LogLine {
         method: method.to_owned(),
         path: path.to_owned(),
         status: u16::try_from(status).ok()?,
-        client: address(client),
-        minute: field(&value, TIME).and_then(time).unwrap_or(0),
+        client: address(client.unwrap_or("-")),
+        minute: field(&value, TIME, time).unwrap_or(0),
         micros: seconds.filter(|seconds| (0.0..4_000.0).contains(seconds)).map(|seconds| (seconds * 1e6) as u32),
-        agent: field(&value, AGENT)
-            .and_then(|agent| agent.as_str().or_else(|| agent.get(0)?.as_str()))
-            .unwrap_or("")
-            .to_owned(),
+        agent: field(&value, AGENT, |agent| agent.as_str().or_else(|| agent.get(0)?.as_str())).unwrap_or("").to_owned(),
     })
 }
 
-fn field<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
-    names
-        .iter()
-        .find_map(|name| value.get(name).or_else(|| name.split('.').try_fold(value, |value, part| value.get(part))))
+/// What the first of these names has that can be read so: `client` is an address in one log, and a table with one in another.
+fn field<'a, T>(value: &'a Value, names: &[&str], read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
+    names.iter().find_map(|name| {
+        let found = value.get(name).or_else(|| name.split('.').try_fold(value, |value, part| value.get(part)));
+        found.and_then(&read)
+    })
 }
 
 /// RFC 3339, the common format, or seconds (or milliseconds) since 1970.
@@ -288,6 +298,34 @@ mod tests {
             let read = read(line).unwrap_or_else(|| panic!("not read: {line}"));
             let found = (&*read.method, &*read.path, read.status, &*read.client, read.minute);
             assert_eq!(found, (method, path, status, client, minute), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_first_address() {
+        for (who, client) in [
+            ("www.example.com 10.0.0.7 - -", "10.0.0.7"),
+            ("www.example.com 10.0.0.7:4711, 10.9.9.9 - -", "10.0.0.7"),
+            ("www.example.com:443 ::1 - -", "::1"),
+            ("client.example - frank", "client.example"),
+            ("client.example:80 - frank", "client.example:80"),
+            ("10.0.0.7,10.9.9.9 - -", "10.0.0.7"),
+            ("10.0.0.7, 10.9.9.9 - -", "10.0.0.7"),
+            ("- - -", "-"),
+        ] {
+            let line = format!(r#"{who} [x] "GET / HTTP/1.1" 200 0"#);
+            assert_eq!(read(&line).map(|line| line.client).as_deref(), Some(client), "{who}");
+        }
+        for (fields, client) in [
+            (r#""client":{"ip":"10.0.0.7"}"#, "10.0.0.7"),
+            (r#""client":{"port":80},"source":{"ip":"10.0.0.7"}"#, "10.0.0.7"),
+            (r#""remote_addr":"10.0.0.7, 10.9.9.7""#, "10.0.0.7"),
+            (r#""remote_addr":"[::1]:80,10.9.9.7""#, "::1"),
+            (r#""remote_addr":"-","client_ip":"10.0.0.7""#, "10.0.0.7"),
+            (r#""remote_addr":"""#, "-"),
+        ] {
+            let line = format!(r#"{{"method":"GET","path":"/","status":200,{fields}}}"#);
+            assert_eq!(read(&line).map(|line| line.client).as_deref(), Some(client), "{fields}");
         }
     }
 
