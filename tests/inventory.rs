@@ -217,6 +217,13 @@ fn an_access_log_becomes_endpoints_and_garbage_is_said() {
 }
 
 #[test]
+fn requests_without_a_time_are_said() {
+    let output = run(&["--from-log", "-"], &(log().replacen("[12/Nov/2026:13:55:36 +0000]", "[today]", 3)));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.contains("\n3 requests have no time that can be read\n"), "{stderr}");
+}
+
+#[test]
 fn suggested_routes_pass_check() {
     let output = run(&["--from-log", "-", "--suggest"], &log());
     let routes = String::from_utf8(output.stdout).expect("text");

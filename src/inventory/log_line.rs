@@ -40,7 +40,7 @@ fn combined(line: &str) -> Option<LogLine> {
         path: path.to_owned(),
         status,
         client: client(who)?,
-        minute: common_time(time).unwrap_or(0),
+        minute: written_time(time).unwrap_or(0),
         micros: None,
         agent: agent(behind).unwrap_or("").to_owned(),
     })
@@ -102,11 +102,32 @@ fn path_of(target: &str) -> Option<&str> {
     path.starts_with('/').then_some(path)
 }
 
-/// `12/Nov/2026:13:55:36 +0100`
-fn common_time(text: &str) -> Option<u32> {
-    let text = text.split_once('/').map_or(text, |_| text);
-    let time = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", text).ok()?.to_timestamp().ok()?;
-    minute(time.as_second())
+/// `12/Nov/2026:13:55:36 +0100`, RFC 3339, or a number; without a zone it is UTC.
+fn written_time(text: &str) -> Option<u32> {
+    if text.bytes().take(3).any(|byte| byte == b'/') {
+        let time = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S%.f %z", text)
+            .or_else(|_| jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S%.f %z", format!("{text} +0000")));
+        return minute(time.ok()?.to_timestamp().ok()?.as_second());
+    }
+    if let Ok(number) = text.parse() {
+        return numbered_time(number);
+    }
+    let time = text.parse::<jiff::Timestamp>();
+    let time = time.or_else(|_| {
+        text.parse::<jiff::civil::DateTime>()?.to_zoned(jiff::tz::TimeZone::UTC).map(|time| time.timestamp())
+    });
+    minute(time.ok()?.as_second())
+}
+
+/// Seconds since 1970, or thousandths, millionths or billionths of them: a count of one is none of another since 1973.
+fn numbered_time(number: f64) -> Option<u32> {
+    let a_second = match number {
+        1e17.. => 1e9,
+        1e14.. => 1e6,
+        1e11.. => 1e3,
+        _ => 1.0,
+    };
+    minute((number / a_second) as i64)
 }
 
 fn minute(second: i64) -> Option<u32> {
@@ -203,16 +224,8 @@ fn field<'a, T>(value: &'a Value, names: &[&str], read: impl Fn(&'a Value) -> Op
     })
 }
 
-/// RFC 3339, the common format, or seconds (or milliseconds) since 1970.
 fn time(value: &Value) -> Option<u32> {
-    if let Some(number) = value.as_f64().or_else(|| value.as_str()?.parse().ok()) {
-        return minute((if number > 1e11 { number / 1e3 } else { number }) as i64);
-    }
-    let text = value.as_str()?;
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) => minute(time.as_second()),
-        Err(_) => common_time(text),
-    }
+    value.as_f64().map_or_else(|| written_time(value.as_str()?), numbered_time)
 }
 
 fn valid(line: LogLine) -> Option<LogLine> {
@@ -326,6 +339,36 @@ mod tests {
         ] {
             let line = format!(r#"{{"method":"GET","path":"/","status":200,{fields}}}"#);
             assert_eq!(read(&line).map(|line| line.client).as_deref(), Some(client), "{fields}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_in_each_unit_and_without_a_zone() {
+        for time in [
+            "971211336",
+            "971211336.5",
+            "971211336500",
+            "971211336500000",
+            "971211336500000000",
+            "2000-10-10 20:55:36",
+            "2000-10-10T20:55:36.123",
+            "2000-10-10T22:55:36+02:00",
+            "2000-10-10T20:55:36Z",
+            "10/Oct/2000:13:55:36 -0700",
+            "10/Oct/2000:20:55:36.123 +0000",
+            "10/Oct/2000:20:55:36",
+        ] {
+            let numbers =
+                time.parse::<f64>().ok().map(|_| format!(r#"{{"uri":"/","method":"GET","status":200,"ts":{time}}}"#));
+            let text = format!(r#"{{"uri":"/","method":"GET","status":200,"ts":"{time}"}}"#);
+            let common = format!(r#"a - - [{time}] "GET / HTTP/1.1" 200 0"#);
+            for line in numbers.into_iter().chain([text, common]) {
+                assert_eq!(read(&line).map(|line| line.minute), Some(16_186_855), "{line}");
+            }
+        }
+        for time in ["x", "-1", "nan", "1e300", "2000-13-01 00:00:00"] {
+            let line = format!(r#"a - - [{time}] "GET / HTTP/1.1" 200 0"#);
+            assert_eq!(read(&line).map(|line| line.minute), Some(0), "{line}");
         }
     }
 

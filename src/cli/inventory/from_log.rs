@@ -23,6 +23,8 @@ struct Lines {
     refused: u64,
     /// Dated later than this machine's clock says.
     future: u64,
+    /// Without a time that can be read.
+    untimed: u64,
 }
 
 /// The report, and the last minute that the log has.
@@ -65,6 +67,9 @@ pub(super) fn from_log(
     }
     if lines.future > 0 {
         term::say(&format!("{} requests are dated more than a day ahead: their time is not taken", lines.future));
+    }
+    if lines.untimed > 0 {
+        term::say(&format!("{} requests have no time that can be read", lines.untimed));
     }
     if lines.all == lines.garbage {
         term::fail("there is no request in the log", Some("the common, combined and JSON formats are read"));
@@ -118,6 +123,7 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
             lines.refused += 1;
             continue;
         };
+        lines.untimed += u64::from(found.minute == 0);
         let is_future = found.minute > tomorrow;
         lines.future += u64::from(is_future);
         let client = hash(&found.client);
