@@ -86,20 +86,20 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
+/// What stands between the method and the version, which HTTP/0.9 does not send: some servers log a target with its spaces.
 fn request_line(text: &str) -> Option<(&str, &str)> {
-    let mut parts = text.split(' ');
-    let (method, target) = (parts.next()?, parts.next()?);
+    let (method, behind) = text.split_once(' ')?;
+    let target = behind.rsplit_once(" HTTP/").map_or(behind, |(target, _)| target);
     Some((method, path_of(target)?))
 }
 
 /// Also of an absolute target.
 fn path_of(target: &str) -> Option<&str> {
-    let target = match target.split_once("://") {
-        Some((_, behind)) if !target.starts_with('/') => &behind[behind.find('/')?..],
-        _ => target,
-    };
-    let path = target.split(['?', '#']).next()?;
-    path.starts_with('/').then_some(path)
+    let target = target.split(['?', '#']).next()?;
+    match target.split_once("://") {
+        Some((_, behind)) if !target.starts_with('/') => Some(behind.find('/').map_or("/", |at| &behind[at..])),
+        _ => target.starts_with('/').then_some(target),
+    }
 }
 
 /// `12/Nov/2026:13:55:36 +0100`, RFC 3339, or a number; without a zone it is UTC.
@@ -312,6 +312,27 @@ mod tests {
             let found = (&*read.method, &*read.path, read.status, &*read.client, read.minute);
             assert_eq!(found, (method, path, status, client, minute), "{line}");
         }
+    }
+
+    #[test]
+    fn the_path_is_all_of_the_target_before_its_query() {
+        for (target, path) in [
+            ("/a b/7", "/a b/7"),
+            ("/a HTTP/2?x=1 2", "/a HTTP/2"),
+            ("https://a.example", "/"),
+            ("https://a.example?next=/b", "/"),
+            ("https://a.example#/b", "/"),
+            ("http://a.example/b?next=https://c/", "/b"),
+            ("/to?https://c/d", "/to"),
+        ] {
+            let combined = format!(r#"a - - [x] "GET {target} HTTP/1.1" 200 0"#);
+            let request = format!(r#"{{"request":"GET {target} HTTP/1.1","status":200}}"#);
+            let json = format!(r#"{{"method":"GET","requestUrl":"{target}","status":200}}"#);
+            for line in [combined, request, json] {
+                assert_eq!(read(&line).map(|line| line.path).as_deref(), Some(path), "{line}");
+            }
+        }
+        assert_eq!(read(r#"a - - [x] "GET /old" 200 0"#).map(|line| line.path).as_deref(), Some("/old"), "HTTP/0.9");
     }
 
     #[test]
