@@ -217,6 +217,29 @@ fn an_access_log_becomes_endpoints_and_garbage_is_said() {
 }
 
 #[test]
+fn a_log_without_two_clients_is_told_so_and_of_no_balancer_setting() {
+    for (client, said) in
+        [("- ", "this log names no client"), ("10.9.9.9 ", "this log names one client for all requests")]
+    {
+        let one_client: String = log()
+            .lines()
+            .map(|line| match line.split_once(" - - ") {
+                Some((_, behind)) => format!("{client}- - {behind}\n"),
+                None => format!("{line}\n"),
+            })
+            .collect();
+        let screen = run(&["--from-log", "-"], &one_client);
+        let screen = String::from_utf8_lossy(&screen.stdout).into_owned();
+        assert!(screen.contains(said) && !screen.contains("trusted"), "{screen}");
+        let suggested = run(&["--from-log", "-", "--suggest"], &one_client);
+        assert!(String::from_utf8_lossy(&suggested.stderr).contains(said), "{client}");
+    }
+    let short: String = log().lines().take(5).map(|line| format!("{line}\n")).collect();
+    let screen = run(&["--from-log", "-"], &short);
+    assert!(String::from_utf8_lossy(&screen.stdout).contains("give a longer one"));
+}
+
+#[test]
 fn requests_without_a_time_are_said() {
     let output = run(&["--from-log", "-"], &(log().replacen("[12/Nov/2026:13:55:36 +0000]", "[today]", 3)));
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -25,14 +25,53 @@ struct Lines {
     future: u64,
     /// Without a time that can be read.
     untimed: u64,
+    clients: Clients,
 }
 
-/// The report, and the last minute that the log has.
-pub(super) fn from_log(
-    args: &InventoryArgs,
-    name: &str,
-    snapshot: Option<&Snapshot>,
-) -> Result<(InventoryReport, u32), Exit> {
+/// The clients that a log names.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Clients {
+    #[default]
+    Unnamed,
+    /// By its hash.
+    One(u64),
+    Several,
+}
+
+impl Clients {
+    fn with(self, client: &str, hash: u64) -> Self {
+        match self {
+            same if client == "-" || same == Self::One(hash) => same,
+            Self::Unnamed => Self::One(hash),
+            _ => Self::Several,
+        }
+    }
+
+    const fn none_yet(self) -> &'static str {
+        match self {
+            Self::Unnamed => {
+                "an endpoint is listed once three answers went to two clients or more; this log names no client: write its address into it"
+            }
+            Self::One(_) => {
+                "an endpoint is listed once three answers went to two clients or more; this log names one client for all requests: behind a balancer, log the address that it forwards"
+            }
+            Self::Several => {
+                "an endpoint is listed once three answers went to two clients or more, and there is none in this log: give a longer one"
+            }
+        }
+    }
+}
+
+/// What a log or a running proxy tells.
+pub(super) struct Learned {
+    pub report: InventoryReport,
+    /// The last minute that is known.
+    pub until: u32,
+    /// Why no endpoint may be listed.
+    pub none_yet: &'static str,
+}
+
+pub(super) fn from_log(args: &InventoryArgs, name: &str, snapshot: Option<&Snapshot>) -> Result<Learned, Exit> {
     let mut tree = Tree::default();
     for template in &args.literal {
         tree.give(template, false);
@@ -78,7 +117,7 @@ pub(super) fn from_log(
     tree.settle_for_display();
     let mut report = InventoryReport::of(&tree);
     report.dropped += lines.refused;
-    Ok((report, tree.totals.until))
+    Ok(Learned { report, until: tree.totals.until, none_yet: lines.clients.none_yet() })
 }
 
 fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::Result<Lines> {
@@ -127,6 +166,7 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
         let is_future = found.minute > tomorrow;
         lines.future += u64::from(is_future);
         let client = hash(&found.client);
+        lines.clients = lines.clients.with(&found.client, client);
         tree.add(&Observation {
             method: &found.method,
             path: path.as_str(),
