@@ -273,6 +273,28 @@ fn the_openapi_document_names_each_endpoint() {
 }
 
 #[test]
+fn a_method_without_a_name_gets_no_route_for_all_methods_and_no_empty_path() {
+    let line = |number: u32, request: &str| {
+        format!("10.0.0.{} - - [12/Nov/2026:13:55:36 +0000] \"{request} HTTP/1.1\" 200 0\n", number % 9)
+    };
+    let requests = ["QUERY /search", "GET /pots", "BREW /pots", "BREW /tea"];
+    let log: String = requests.iter().flat_map(|request| (0..9).map(|number| line(number, request))).collect();
+    let report: Value =
+        serde_json::from_slice(&run(&["--from-log", "-", "--writes", "--json"], &log).stdout).expect("JSON");
+    let writes: Vec<&str> =
+        report["endpoints"].as_array().expect("a list").iter().filter_map(|one| one["method"].as_str()).collect();
+    assert_eq!(writes, ["OTHER", "OTHER"]);
+    let routes = String::from_utf8(run(&["--from-log", "-", "--suggest"], &log).stdout).expect("text");
+    assert!(routes.contains("path = \"/search\"\nmethods = [\"QUERY\"]"), "{routes}");
+    assert!(routes.contains("path = \"/pots\"\nmethods = [\"GET\"]"), "{routes}");
+    assert!(routes.contains("# /tea: 9 requests with methods") && !routes.contains("path = \"/tea\""), "{routes}");
+    let document: Value = serde_json::from_slice(&run(&["--from-log", "-", "--openapi"], &log).stdout).expect("JSON");
+    assert_eq!(document["paths"].as_object().expect("paths").keys().collect::<Vec<_>>(), ["/pots"]);
+    let description = "OpenAPI 3.1 has no place for the methods of: OTHER /pots, QUERY /search, OTHER /tea";
+    assert_eq!(document["info"]["description"], description);
+}
+
+#[test]
 fn an_imported_list_passes_check_and_what_is_not_taken_is_said() {
     let list = "users GET /users(.:format) users#index\nuser GET /users/:id(.:format) users#show\nx GET /x/*a/b(.:format) x#y\n";
     let output = verb(&["import", "rails"], list);
