@@ -330,7 +330,7 @@ fn colons(path: &str) -> Option<String> {
             Some((before, name)) => {
                 let end = name.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(name.len());
                 let (name, behind) = name.split_at(end);
-                if name.is_empty() || behind.contains(':') {
+                if name.is_empty() || behind.contains([':', '*']) {
                     return None;
                 }
                 written.push(format!("{before}{{{name}}}{behind}"));
