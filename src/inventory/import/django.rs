@@ -1,7 +1,7 @@
 //! `manage.py show_urls`: a path, a tab, the view, a tab, the name.
 
 use super::pattern::group_end;
-use super::{ANY_VALUE, Imported, ONE_SEGMENT, rooted};
+use super::{ANY_VALUE, Imported, ONE_SEGMENT, rooted, with_literal_braces};
 
 /// Converters, and patterns of groups, that take what a segment of their kind has.
 const CONVERTERS: &[&str] = &["str", "int", "slug", "uuid", "path"];
@@ -80,13 +80,15 @@ fn template(pattern: &str, imported: &mut Imported) -> Result<String, &'static s
                 if escaped.is_ascii_alphanumeric() {
                     return Err("a regular expression");
                 }
-                path.push(escaped);
-                rest = &rest[1 + escaped.len_utf8()..];
+                let behind = 1 + escaped.len_utf8();
+                path.push_str(&with_literal_braces(&rest[1..behind]));
+                rest = &rest[behind..];
             }
             '^' | '$' => rest = &rest[1..],
             '(' | '[' | '|' | '+' | '*' | '?' => return Err("a regular expression"),
+            '{' if rest[1..].starts_with(|char: char| char.is_ascii_digit()) => return Err("a regular expression"),
             char => {
-                path.push(char);
+                path.push_str(&with_literal_braces(&rest[..char.len_utf8()]));
                 rest = &rest[char.len_utf8()..];
             }
         }
@@ -111,7 +113,7 @@ mod tests {
             let expected = format!("- {pattern}: a group that may be missing or stand several times");
             assert_eq!(said(ListFormat::Django, &format!("{pattern}\tview\n")), [expected]);
         }
-        for pattern in ["/old/(?:x/)?", "/old/(x)?", "/olds?/"] {
+        for pattern in ["/old/(?:x/)?", "/old/(x)?", "/olds?/", "/old{2}/"] {
             let expected = format!("- {pattern}: a regular expression");
             assert_eq!(said(ListFormat::Django, &format!("{pattern}\tview\n")), [expected]);
         }

@@ -1,6 +1,6 @@
 //! `fastify.printRoutes()`: a tree whose labels, joined from the root, are paths.
 
-use super::{ANY_VALUE, Imported, colons, rooted};
+use super::{ANY_VALUE, Imported, colons, rooted, with_literal_braces};
 
 pub fn read(text: &str, imported: &mut Imported) {
     // The paths of the labels above, by their columns.
@@ -27,7 +27,7 @@ pub fn read(text: &str, imported: &mut Imported) {
             if constrained {
                 imported.skip(&path, "a route with constraints");
             } else {
-                match plain.as_deref().and_then(colons) {
+                match plain.as_deref().map(with_literal_braces).as_deref().and_then(colons) {
                     Some(template) => {
                         if plain.is_some_and(|plain| plain != path) {
                             imported.note(format!("{path}: {ANY_VALUE}"));
