@@ -217,6 +217,36 @@ fn an_access_log_becomes_endpoints_and_garbage_is_said() {
 }
 
 #[test]
+fn a_log_without_two_clients_is_told_so_and_of_no_balancer_setting() {
+    for (client, said) in
+        [("- ", "this log names no client"), ("10.9.9.9 ", "this log names one client for all requests")]
+    {
+        let one_client: String = log()
+            .lines()
+            .map(|line| match line.split_once(" - - ") {
+                Some((_, behind)) => format!("{client}- - {behind}\n"),
+                None => format!("{line}\n"),
+            })
+            .collect();
+        let screen = run(&["--from-log", "-"], &one_client);
+        let screen = String::from_utf8_lossy(&screen.stdout).into_owned();
+        assert!(screen.contains(said) && !screen.contains("trusted"), "{screen}");
+        let suggested = run(&["--from-log", "-", "--suggest"], &one_client);
+        assert!(String::from_utf8_lossy(&suggested.stderr).contains(said), "{client}");
+    }
+    let short: String = log().lines().take(5).map(|line| format!("{line}\n")).collect();
+    let screen = run(&["--from-log", "-"], &short);
+    assert!(String::from_utf8_lossy(&screen.stdout).contains("give a longer one"));
+}
+
+#[test]
+fn requests_without_a_time_are_said() {
+    let output = run(&["--from-log", "-"], &(log().replacen("[12/Nov/2026:13:55:36 +0000]", "[today]", 3)));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.contains("\n3 requests have no time that can be read\n"), "{stderr}");
+}
+
+#[test]
 fn suggested_routes_pass_check() {
     let output = run(&["--from-log", "-", "--suggest"], &log());
     let routes = String::from_utf8(output.stdout).expect("text");
@@ -240,6 +270,28 @@ fn the_openapi_document_names_each_endpoint() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(document["paths"]["/api/users/{id}"]["get"]["parameters"][0]["schema"]["type"], "integer");
     assert!(document["paths"]["/api/users"]["post"].is_object());
+}
+
+#[test]
+fn a_method_without_a_name_gets_no_route_for_all_methods_and_no_empty_path() {
+    let line = |number: u32, request: &str| {
+        format!("10.0.0.{} - - [12/Nov/2026:13:55:36 +0000] \"{request} HTTP/1.1\" 200 0\n", number % 9)
+    };
+    let requests = ["QUERY /search", "GET /pots", "BREW /pots", "BREW /tea"];
+    let log: String = requests.iter().flat_map(|request| (0..9).map(|number| line(number, request))).collect();
+    let report: Value =
+        serde_json::from_slice(&run(&["--from-log", "-", "--writes", "--json"], &log).stdout).expect("JSON");
+    let writes: Vec<&str> =
+        report["endpoints"].as_array().expect("a list").iter().filter_map(|one| one["method"].as_str()).collect();
+    assert_eq!(writes, ["OTHER", "OTHER"]);
+    let routes = String::from_utf8(run(&["--from-log", "-", "--suggest"], &log).stdout).expect("text");
+    assert!(routes.contains("path = \"/search\"\nmethods = [\"QUERY\"]"), "{routes}");
+    assert!(routes.contains("path = \"/pots\"\nmethods = [\"GET\"]"), "{routes}");
+    assert!(routes.contains("# /tea: 9 requests with methods") && !routes.contains("path = \"/tea\""), "{routes}");
+    let document: Value = serde_json::from_slice(&run(&["--from-log", "-", "--openapi"], &log).stdout).expect("JSON");
+    assert_eq!(document["paths"].as_object().expect("paths").keys().collect::<Vec<_>>(), ["/pots"]);
+    let description = "OpenAPI 3.1 has no place for the methods of: OTHER /pots, QUERY /search, OTHER /tea";
+    assert_eq!(document["info"]["description"], description);
 }
 
 #[test]

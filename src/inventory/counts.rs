@@ -8,8 +8,8 @@ use super::exchange::Observation;
 /// Bounds of the latency classes are powers of two: class `i` ends at 2^(i + 7) microseconds (128 µs to 134 s).
 const LATENCY_CLASSES: usize = 21;
 
-/// The methods that have a name of their own; others are counted together.
-const METHODS: [&str; 17] = [
+/// The methods that have a name of their own. Their numbers stand in files: new ones come behind [`OTHER`].
+const METHODS: [&str; 19] = [
     "GET",
     "HEAD",
     "POST",
@@ -27,7 +27,11 @@ const METHODS: [&str; 17] = [
     "LOCK",
     "UNLOCK",
     "REPORT",
+    "OTHER",
+    "QUERY",
 ];
+/// The number of all methods without a name of their own.
+const OTHER: u8 = 17;
 
 /// A method by number, so that a count of one takes a byte for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,8 +40,8 @@ pub struct MethodId(u8);
 impl MethodId {
     #[must_use]
     pub fn of(method: &str) -> Self {
-        let at = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len());
-        Self(u8::try_from(at).expect("less than twenty methods"))
+        let at = METHODS.iter().position(|known| *known == method);
+        Self(at.map_or(OTHER, |at| u8::try_from(at).expect("less than twenty methods")))
     }
 
     /// The same for a method of RFC 9110 or PATCH without a look at its name; `None` for any other.
@@ -67,18 +71,18 @@ impl MethodId {
 
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        (usize::from(code) <= METHODS.len()).then_some(Self(code))
+        (usize::from(code) < METHODS.len()).then_some(Self(code))
     }
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        METHODS.get(usize::from(self.0)).copied().unwrap_or("OTHER")
+        METHODS[usize::from(self.0)]
     }
 
-    /// Whether the method changes nothing (RFC 9110 9.2.1).
+    /// Whether the method changes nothing (RFC 9110 9.2.1; QUERY by its own draft).
     #[must_use]
     pub fn is_safe(self) -> bool {
-        matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PROPFIND" | "REPORT")
+        matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PROPFIND" | "REPORT" | "QUERY")
     }
 }
 
@@ -270,7 +274,11 @@ mod tests {
     #[test]
     fn an_unknown_method_is_counted_with_the_others() {
         assert_eq!(MethodId::of("BREW").as_str(), "OTHER");
+        assert_eq!(MethodId::of("BREW").code(), 17, "the number of files that were written before QUERY had a name");
         assert_eq!(MethodId::of("PATCH").as_str(), "PATCH");
         assert!(MethodId::of("HEAD").is_safe() && !MethodId::of("BREW").is_safe());
+        assert!(MethodId::of("QUERY").as_str() == "QUERY" && MethodId::of("QUERY").is_safe());
+        let code = MethodId::of("QUERY").code();
+        assert_eq!((MethodId::from_code(code), MethodId::from_code(code + 1)), (Some(MethodId::of("QUERY")), None));
     }
 }

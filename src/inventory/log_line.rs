@@ -40,25 +40,34 @@ fn combined(line: &str) -> Option<LogLine> {
         path: path.to_owned(),
         status,
         client: client(who)?,
-        minute: common_time(time).unwrap_or(0),
+        minute: written_time(time).unwrap_or(0),
         micros: None,
         agent: agent(behind).unwrap_or("").to_owned(),
     })
 }
 
-/// The first of `client ident user`. Apache's `vhost_combined` has the virtual host and its port in front, other programs the
-/// proxies that the request came through.
+/// The first of `client ident user`. Apache's `vhost_combined` has the virtual host in front, mostly with its port; other
+/// programs have the proxies behind it that the request came through.
 fn client(who: &str) -> Option<String> {
-    let mut words = who.split_ascii_whitespace().map(|word| word.trim_end_matches(','));
+    let mut words = who.split_ascii_whitespace();
     let (first, second) = (words.next()?, words.next().unwrap_or(""));
     let has_port = first.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let is_host = first.parse::<IpAddr>().is_err() && has_port;
-    Some(address(if is_host && second != "-" { second } else { first }))
+    let is_host = ip(first).is_none() && (ip(second).is_some() || has_port && second != "-");
+    Some(address(if is_host { second } else { first }))
 }
 
-/// Without the port, by which each connection would be a client of its own.
-fn address(client: &str) -> String {
-    client.parse::<SocketAddr>().map_or_else(|_| client.to_owned(), |address| address.ip().to_string())
+/// The first of a list, without the port, by which each connection would be a client of its own.
+fn address(clients: &str) -> String {
+    ip(clients).map_or_else(|| first(clients).to_owned(), |ip| ip.to_string())
+}
+
+fn ip(clients: &str) -> Option<IpAddr> {
+    let client = first(clients);
+    client.parse().ok().or_else(|| client.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+fn first(clients: &str) -> &str {
+    clients.split(',').next().unwrap_or(clients).trim()
 }
 
 /// The second quoted text behind the status: the first is the referer.
@@ -77,27 +86,48 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
+/// What stands between the method and the version, which HTTP/0.9 does not send: some servers log a target with its spaces.
 fn request_line(text: &str) -> Option<(&str, &str)> {
-    let mut parts = text.split(' ');
-    let (method, target) = (parts.next()?, parts.next()?);
+    let (method, behind) = text.split_once(' ')?;
+    let target = behind.rsplit_once(" HTTP/").map_or(behind, |(target, _)| target);
     Some((method, path_of(target)?))
 }
 
 /// Also of an absolute target.
 fn path_of(target: &str) -> Option<&str> {
-    let target = match target.split_once("://") {
-        Some((_, behind)) if !target.starts_with('/') => &behind[behind.find('/')?..],
-        _ => target,
-    };
-    let path = target.split(['?', '#']).next()?;
-    path.starts_with('/').then_some(path)
+    let target = target.split(['?', '#']).next()?;
+    match target.split_once("://") {
+        Some((_, behind)) if !target.starts_with('/') => Some(behind.find('/').map_or("/", |at| &behind[at..])),
+        _ => target.starts_with('/').then_some(target),
+    }
 }
 
-/// `12/Nov/2026:13:55:36 +0100`
-fn common_time(text: &str) -> Option<u32> {
-    let text = text.split_once('/').map_or(text, |_| text);
-    let time = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", text).ok()?.to_timestamp().ok()?;
-    minute(time.as_second())
+/// `12/Nov/2026:13:55:36 +0100`, RFC 3339, or a number; without a zone it is UTC.
+fn written_time(text: &str) -> Option<u32> {
+    if text.bytes().take(3).any(|byte| byte == b'/') {
+        let time = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S%.f %z", text)
+            .or_else(|_| jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S%.f %z", format!("{text} +0000")));
+        return minute(time.ok()?.to_timestamp().ok()?.as_second());
+    }
+    if let Ok(number) = text.parse() {
+        return numbered_time(number);
+    }
+    let time = text.parse::<jiff::Timestamp>();
+    let time = time.or_else(|_| {
+        text.parse::<jiff::civil::DateTime>()?.to_zoned(jiff::tz::TimeZone::UTC).map(|time| time.timestamp())
+    });
+    minute(time.ok()?.as_second())
+}
+
+/// Seconds since 1970, or thousandths, millionths or billionths of them: a count of one is none of another since 1973.
+fn numbered_time(number: f64) -> Option<u32> {
+    let a_second = match number {
+        1e17.. => 1e9,
+        1e14.. => 1e6,
+        1e11.. => 1e3,
+        _ => 1.0,
+    };
+    minute((number / a_second) as i64)
 }
 
 fn minute(second: i64) -> Option<u32> {
@@ -137,6 +167,9 @@ const STATUS: &[&str] = &[
 ];
 const CLIENT: &[&str] = &[
     "client.address",
+    "client.ip",
+    "source.address",
+    "source.ip",
     "remote_addr",
     "request.remote_ip",
     "request.client_ip",
@@ -165,44 +198,34 @@ const SECONDS: &[&str] = &["request_time", "duration_seconds", "http.server.requ
 
 fn json(line: &str) -> Option<LogLine> {
     let value: Value = serde_json::from_str(line).ok()?;
-    let request = field(&value, &["request", "request_line"]).and_then(Value::as_str).and_then(request_line);
-    let method = field(&value, METHOD).and_then(Value::as_str).or(request.map(|(method, _)| method))?;
-    let path = field(&value, PATH).and_then(Value::as_str).and_then(path_of).or(request.map(|(_, path)| path))?;
-    let status = field(&value, STATUS)?;
-    let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
-    let client = field(&value, CLIENT).and_then(Value::as_str).unwrap_or("-");
-    let seconds = field(&value, SECONDS)
-        .and_then(|value| value.as_f64().or_else(|| value.as_str()?.trim_end_matches('s').parse().ok()));
+    let request = field(&value, &["request", "request_line"], |value| request_line(value.as_str()?));
+    let method = field(&value, METHOD, Value::as_str).or(request.map(|(method, _)| method))?;
+    let path = field(&value, PATH, |value| path_of(value.as_str()?)).or(request.map(|(_, path)| path))?;
+    let status = field(&value, STATUS, |value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))?;
+    let client = field(&value, CLIENT, |value| value.as_str().filter(|client| !matches!(*client, "" | "-")));
+    let seconds =
+        field(&value, SECONDS, |value| value.as_f64().or_else(|| value.as_str()?.trim_end_matches('s').parse().ok()));
     valid(LogLine {
         method: method.to_owned(),
         path: path.to_owned(),
         status: u16::try_from(status).ok()?,
-        client: address(client),
-        minute: field(&value, TIME).and_then(time).unwrap_or(0),
+        client: address(client.unwrap_or("-")),
+        minute: field(&value, TIME, time).unwrap_or(0),
         micros: seconds.filter(|seconds| (0.0..4_000.0).contains(seconds)).map(|seconds| (seconds * 1e6) as u32),
-        agent: field(&value, AGENT)
-            .and_then(|agent| agent.as_str().or_else(|| agent.get(0)?.as_str()))
-            .unwrap_or("")
-            .to_owned(),
+        agent: field(&value, AGENT, |agent| agent.as_str().or_else(|| agent.get(0)?.as_str())).unwrap_or("").to_owned(),
     })
 }
 
-fn field<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
-    names
-        .iter()
-        .find_map(|name| value.get(name).or_else(|| name.split('.').try_fold(value, |value, part| value.get(part))))
+/// What the first of these names has that can be read so: `client` is an address in one log, and a table with one in another.
+fn field<'a, T>(value: &'a Value, names: &[&str], read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
+    names.iter().find_map(|name| {
+        let found = value.get(name).or_else(|| name.split('.').try_fold(value, |value, part| value.get(part)));
+        found.and_then(&read)
+    })
 }
 
-/// RFC 3339, the common format, or seconds (or milliseconds) since 1970.
 fn time(value: &Value) -> Option<u32> {
-    if let Some(number) = value.as_f64().or_else(|| value.as_str()?.parse().ok()) {
-        return minute((if number > 1e11 { number / 1e3 } else { number }) as i64);
-    }
-    let text = value.as_str()?;
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) => minute(time.as_second()),
-        Err(_) => common_time(text),
-    }
+    value.as_f64().map_or_else(|| written_time(value.as_str()?), numbered_time)
 }
 
 fn valid(line: LogLine) -> Option<LogLine> {
@@ -288,6 +311,85 @@ mod tests {
             let read = read(line).unwrap_or_else(|| panic!("not read: {line}"));
             let found = (&*read.method, &*read.path, read.status, &*read.client, read.minute);
             assert_eq!(found, (method, path, status, client, minute), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_path_is_all_of_the_target_before_its_query() {
+        for (target, path) in [
+            ("/a b/7", "/a b/7"),
+            ("/a HTTP/2?x=1 2", "/a HTTP/2"),
+            ("https://a.example", "/"),
+            ("https://a.example?next=/b", "/"),
+            ("https://a.example#/b", "/"),
+            ("http://a.example/b?next=https://c/", "/b"),
+            ("/to?https://c/d", "/to"),
+        ] {
+            let combined = format!(r#"a - - [x] "GET {target} HTTP/1.1" 200 0"#);
+            let request = format!(r#"{{"request":"GET {target} HTTP/1.1","status":200}}"#);
+            let json = format!(r#"{{"method":"GET","requestUrl":"{target}","status":200}}"#);
+            for line in [combined, request, json] {
+                assert_eq!(read(&line).map(|line| line.path).as_deref(), Some(path), "{line}");
+            }
+        }
+        assert_eq!(read(r#"a - - [x] "GET /old" 200 0"#).map(|line| line.path).as_deref(), Some("/old"), "HTTP/0.9");
+    }
+
+    #[test]
+    fn the_client_is_the_first_address() {
+        for (who, client) in [
+            ("www.example.com 10.0.0.7 - -", "10.0.0.7"),
+            ("www.example.com 10.0.0.7:4711, 10.9.9.9 - -", "10.0.0.7"),
+            ("www.example.com:443 ::1 - -", "::1"),
+            ("client.example - frank", "client.example"),
+            ("client.example:80 - frank", "client.example:80"),
+            ("10.0.0.7,10.9.9.9 - -", "10.0.0.7"),
+            ("10.0.0.7, 10.9.9.9 - -", "10.0.0.7"),
+            ("- - -", "-"),
+        ] {
+            let line = format!(r#"{who} [x] "GET / HTTP/1.1" 200 0"#);
+            assert_eq!(read(&line).map(|line| line.client).as_deref(), Some(client), "{who}");
+        }
+        for (fields, client) in [
+            (r#""client":{"ip":"10.0.0.7"}"#, "10.0.0.7"),
+            (r#""client":{"port":80},"source":{"ip":"10.0.0.7"}"#, "10.0.0.7"),
+            (r#""remote_addr":"10.0.0.7, 10.9.9.7""#, "10.0.0.7"),
+            (r#""remote_addr":"[::1]:80,10.9.9.7""#, "::1"),
+            (r#""remote_addr":"-","client_ip":"10.0.0.7""#, "10.0.0.7"),
+            (r#""remote_addr":"""#, "-"),
+        ] {
+            let line = format!(r#"{{"method":"GET","path":"/","status":200,{fields}}}"#);
+            assert_eq!(read(&line).map(|line| line.client).as_deref(), Some(client), "{fields}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_in_each_unit_and_without_a_zone() {
+        for time in [
+            "971211336",
+            "971211336.5",
+            "971211336500",
+            "971211336500000",
+            "971211336500000000",
+            "2000-10-10 20:55:36",
+            "2000-10-10T20:55:36.123",
+            "2000-10-10T22:55:36+02:00",
+            "2000-10-10T20:55:36Z",
+            "10/Oct/2000:13:55:36 -0700",
+            "10/Oct/2000:20:55:36.123 +0000",
+            "10/Oct/2000:20:55:36",
+        ] {
+            let numbers =
+                time.parse::<f64>().ok().map(|_| format!(r#"{{"uri":"/","method":"GET","status":200,"ts":{time}}}"#));
+            let text = format!(r#"{{"uri":"/","method":"GET","status":200,"ts":"{time}"}}"#);
+            let common = format!(r#"a - - [{time}] "GET / HTTP/1.1" 200 0"#);
+            for line in numbers.into_iter().chain([text, common]) {
+                assert_eq!(read(&line).map(|line| line.minute), Some(16_186_855), "{line}");
+            }
+        }
+        for time in ["x", "-1", "nan", "1e300", "2000-13-01 00:00:00"] {
+            let line = format!(r#"a - - [{time}] "GET / HTTP/1.1" 200 0"#);
+            assert_eq!(read(&line).map(|line| line.minute), Some(0), "{line}");
         }
     }
 

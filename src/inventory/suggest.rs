@@ -10,7 +10,7 @@ use super::names::unique_route_name;
 use super::report::{InventoryReport, LearnedEndpoint};
 
 /// Routes in stage monolith, one a path, grouped by the first literal; only endpoints that no route takes yet. `names` are those
-/// of other routes.
+/// of other routes. A method that the inventory has no name for gets no route: one for all methods would take more than was seen.
 #[must_use]
 pub fn routes(report: &InventoryReport, mut names: BTreeSet<String>) -> String {
     let mut text = String::new();
@@ -21,21 +21,26 @@ pub fn routes(report: &InventoryReport, mut names: BTreeSet<String>) -> String {
             let _ = writeln!(text, "{}# /{first}", if text.is_empty() { "" } else { "\n" });
             group = Some(first.to_owned());
         }
-        let requests: u64 = endpoints.iter().map(|endpoint| endpoint.requests).sum();
+        let named = endpoints.iter().filter(|endpoint| endpoint.method != "OTHER");
+        let requests: u64 = named.map(|endpoint| endpoint.requests).sum();
         let mut methods: Vec<&str> = endpoints.iter().map(|endpoint| &*endpoint.method).collect();
         if methods.contains(&"GET") {
             methods.retain(|method| *method != "HEAD");
         }
+        if let Some(other) = endpoints.iter().find(|endpoint| endpoint.method == "OTHER") {
+            methods.retain(|method| *method != "OTHER");
+            let requests = other.requests;
+            let _ = writeln!(text, "# {path}: {requests} requests with methods that the inventory does not name");
+        }
+        if methods.is_empty() {
+            text.push('\n');
+            continue;
+        }
         let name = unique_route_name(&mut names, &path);
         let _ = writeln!(text, "[routes.{name}] # {requests} requests");
         let _ = writeln!(text, "path = {}", quoted(&path));
-        if !methods.contains(&"OTHER") {
-            let _ = writeln!(
-                text,
-                "methods = [{}]",
-                methods.iter().map(|method| quoted(method)).collect::<Vec<_>>().join(", ")
-            );
-        }
+        let methods: Vec<String> = methods.into_iter().map(quoted).collect();
+        let _ = writeln!(text, "methods = [{}]", methods.join(", "));
         text.push_str("stage = \"monolith\"\n\n");
     }
     text
@@ -119,10 +124,11 @@ fn upstream(service: &ImportedService, text: &mut String) {
     }
 }
 
-/// An `OpenAPI` 3.1 document of the endpoints.
+/// An `OpenAPI` 3.1 document of the endpoints. It has no place for methods beyond eight: those are named in its description.
 #[must_use]
 pub fn openapi(report: &InventoryReport) -> Value {
     let mut paths = Map::new();
+    let mut without_place = Vec::new();
     for (path, endpoints) in by_path(report, |_| true) {
         let mut item = Map::new();
         for endpoint in endpoints {
@@ -145,19 +151,23 @@ pub fn openapi(report: &InventoryReport) -> Value {
             if !parameters.is_empty() {
                 operation["parameters"] = Value::Array(parameters);
             }
-            // OpenAPI knows eight methods; others have no place in it.
             let method = endpoint.method.to_ascii_lowercase();
             if ["get", "put", "post", "delete", "options", "head", "patch", "trace"].contains(&&*method) {
                 item.insert(method, operation);
+            } else {
+                without_place.push(format!("{} {path}", endpoint.method));
             }
         }
-        paths.insert(path.replace("{*", "{"), Value::Object(item));
+        if !item.is_empty() {
+            paths.insert(path.replace("{*", "{"), Value::Object(item));
+        }
     }
-    json!({
-        "openapi": "3.1.0",
-        "info": {"title": "learned from traffic by multilith", "version": "1"},
-        "paths": paths,
-    })
+    let mut info = json!({"title": "learned from traffic by multilith", "version": "1"});
+    if !without_place.is_empty() {
+        let missing = without_place.join(", ");
+        info["description"] = format!("OpenAPI 3.1 has no place for the methods of: {missing}").into();
+    }
+    json!({"openapi": "3.1.0", "info": info, "paths": paths})
 }
 
 fn by_path(

@@ -462,15 +462,17 @@ fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>, names: &mu
             .filter(|method| method != "OTHER")
             .map(|method| format!("\"{method}\""))
             .collect();
+        if methods.is_empty() {
+            let _ = writeln!(text, "# {path}: no route, since the inventory does not name its methods\n");
+            continue;
+        }
         let _ = writeln!(
             text,
             "[routes.{}]\npath = {}",
             unique_route_name(names, path),
             toml::Value::String(path.replace("${", "$${"))
         );
-        if !methods.is_empty() {
-            let _ = writeln!(text, "methods = [{}]", methods.join(", "));
-        }
+        let _ = writeln!(text, "methods = [{}]", methods.join(", "));
         if let Some(cohort) = &cohort {
             let _ = writeln!(text, "cohort = \"{cohort}\"");
         }

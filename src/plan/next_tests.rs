@@ -77,6 +77,15 @@ fn routes_to_paste_have_names_of_their_own() {
 }
 
 #[test]
+fn a_method_without_a_name_gets_no_route_to_paste() {
+    let mut endpoints = watched(30, 9).endpoints;
+    endpoints[1].method = "OTHER".into();
+    let text = routes_to_paste(&endpoints.iter().collect::<Vec<_>>(), None, &mut BTreeSet::new());
+    assert!(text.contains("# /old: no route") && !text.contains("path = \"/old\""), "{text}");
+    assert!(text.contains("methods = [\"GET\"]"), "{text}");
+}
+
+#[test]
 fn a_step_to_take_has_no_name_of_the_file_and_is_no_spelling_of_a_moved_route() {
     let mut report = watched(30, 9);
     let old = report.endpoints[1].clone();

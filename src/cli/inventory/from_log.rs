@@ -23,14 +23,55 @@ struct Lines {
     refused: u64,
     /// Dated later than this machine's clock says.
     future: u64,
+    /// Without a time that can be read.
+    untimed: u64,
+    clients: Clients,
 }
 
-/// The report, and the last minute that the log has.
-pub(super) fn from_log(
-    args: &InventoryArgs,
-    name: &str,
-    snapshot: Option<&Snapshot>,
-) -> Result<(InventoryReport, u32), Exit> {
+/// The clients that a log names.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Clients {
+    #[default]
+    Unnamed,
+    /// By its hash.
+    One(u64),
+    Several,
+}
+
+impl Clients {
+    fn with(self, client: &str, hash: u64) -> Self {
+        match self {
+            same if client == "-" || same == Self::One(hash) => same,
+            Self::Unnamed => Self::One(hash),
+            _ => Self::Several,
+        }
+    }
+
+    const fn none_yet(self) -> &'static str {
+        match self {
+            Self::Unnamed => {
+                "an endpoint is listed once three answers went to two clients or more; this log names no client: write its address into it"
+            }
+            Self::One(_) => {
+                "an endpoint is listed once three answers went to two clients or more; this log names one client for all requests: behind a balancer, log the address that it forwards"
+            }
+            Self::Several => {
+                "an endpoint is listed once three answers went to two clients or more, and there is none in this log: give a longer one"
+            }
+        }
+    }
+}
+
+/// What a log or a running proxy tells.
+pub(super) struct Learned {
+    pub report: InventoryReport,
+    /// The last minute that is known.
+    pub until: u32,
+    /// Why no endpoint may be listed.
+    pub none_yet: &'static str,
+}
+
+pub(super) fn from_log(args: &InventoryArgs, name: &str, snapshot: Option<&Snapshot>) -> Result<Learned, Exit> {
     let mut tree = Tree::default();
     for template in &args.literal {
         tree.give(template, false);
@@ -66,6 +107,9 @@ pub(super) fn from_log(
     if lines.future > 0 {
         term::say(&format!("{} requests are dated more than a day ahead: their time is not taken", lines.future));
     }
+    if lines.untimed > 0 {
+        term::say(&format!("{} requests have no time that can be read", lines.untimed));
+    }
     if lines.all == lines.garbage {
         term::fail("there is no request in the log", Some("the common, combined and JSON formats are read"));
         return Err(Exit::Findings);
@@ -73,7 +117,7 @@ pub(super) fn from_log(
     tree.settle_for_display();
     let mut report = InventoryReport::of(&tree);
     report.dropped += lines.refused;
-    Ok((report, tree.totals.until))
+    Ok(Learned { report, until: tree.totals.until, none_yet: lines.clients.none_yet() })
 }
 
 fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::Result<Lines> {
@@ -118,9 +162,11 @@ fn learn(name: &str, snapshot: Option<&Snapshot>, tree: &mut Tree) -> std::io::R
             lines.refused += 1;
             continue;
         };
+        lines.untimed += u64::from(found.minute == 0);
         let is_future = found.minute > tomorrow;
         lines.future += u64::from(is_future);
         let client = hash(&found.client);
+        lines.clients = lines.clients.with(&found.client, client);
         tree.add(&Observation {
             method: &found.method,
             path: path.as_str(),

@@ -9,9 +9,10 @@ use super::admin_client::AdminClient;
 use super::compiled::compiled;
 use super::{AdminArgs, Exit, InventoryArgs, term};
 use crate::compile::Snapshot;
-use crate::inventory::{InventoryReport, openapi, rfc3339, suggested_routes};
+use crate::inventory::{InventoryReport, NOT_SURE_YET, openapi, rfc3339, suggested_routes};
 use crate::plan::find_routes;
 use crate::reload::ConfigSource;
+use from_log::{Learned, from_log};
 use screen::screen;
 
 pub fn inventory(args: &InventoryArgs) -> Exit {
@@ -19,7 +20,7 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
         Some(log) => offline(args, log),
         None => live(args),
     };
-    let (mut report, until) = match found {
+    let Learned { mut report, until, none_yet } = match found {
         Ok(found) => found,
         Err(exit) => return exit,
     };
@@ -38,6 +39,10 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
         );
         return Exit::Findings;
     }
+    // A file or a document without a route says nothing of the reason.
+    if known == 0 && (args.suggest || args.openapi) {
+        term::say(none_yet);
+    }
     if args.suggest {
         term::out(&suggested_routes(&report, names));
     } else if args.openapi {
@@ -45,21 +50,21 @@ pub fn inventory(args: &InventoryArgs) -> Exit {
     } else if args.json {
         term::json(&report);
     } else {
-        term::out(&screen(&report, known, &rfc3339(until).unwrap_or_default(), term::width()));
+        term::out(&screen(&report, known, none_yet, &rfc3339(until).unwrap_or_default(), term::width()));
     }
     Exit::Fine
 }
 
-fn offline(args: &InventoryArgs, log: &str) -> Result<(InventoryReport, u32), Exit> {
+fn offline(args: &InventoryArgs, log: &str) -> Result<Learned, Exit> {
     let snapshot = snapshot(args)?;
-    let (mut report, until) = from_log::from_log(args, log, snapshot.as_ref())?;
+    let mut learned = from_log(args, log, snapshot.as_ref())?;
     if let Some(snapshot) = &snapshot {
-        find_routes(&mut report, snapshot, &|_| None);
+        find_routes(&mut learned.report, snapshot, &|_| None);
     }
-    Ok((report, until))
+    Ok(learned)
 }
 
-fn live(args: &InventoryArgs) -> Result<(InventoryReport, u32), Exit> {
+fn live(args: &InventoryArgs) -> Result<Learned, Exit> {
     let admin = AdminArgs {
         admin: args.admin.clone(),
         token: args.token.clone(),
@@ -69,7 +74,7 @@ fn live(args: &InventoryArgs) -> Result<(InventoryReport, u32), Exit> {
     match answer {
         Ok(mut report) => {
             report.complete();
-            Ok((report, crate::learn::now()))
+            Ok(Learned { report, until: crate::learn::now(), none_yet: NOT_SURE_YET })
         }
         Err(error) => {
             term::fail(&error.to_string(), error.help());

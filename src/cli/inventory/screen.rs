@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use crate::cli::table::{Column, Table};
 use crate::cli::term;
 use crate::diagnostic::plural;
-use crate::inventory::{InventoryReport, NOT_SURE_YET, about};
+use crate::inventory::{InventoryReport, about};
 
 /// What the clients of one endpoint call themselves; `--json` has all.
 const MOST_AGENTS: usize = 3;
 
-/// `known`: how many endpoints there are with those that were not asked for. `until`: the last time that is known, in RFC 3339.
-pub(super) fn screen(report: &InventoryReport, known: usize, until: &str, width: usize) -> String {
+/// `known`: how many endpoints there are with those that were not asked for. `none_yet`: why there may be none. `until`: the last
+/// time that is known, in RFC 3339.
+pub(super) fn screen(report: &InventoryReport, known: usize, none_yet: &str, until: &str, width: usize) -> String {
     let routed = report.endpoints.iter().filter(|endpoint| endpoint.route.is_some());
     let (count, requests) = routed.fold((0_u32, 0), |(count, requests), one| (count + 1, requests + one.requests));
     let since = report.since.as_ref().map_or_else(String::new, |since| format!(" since {}", &since[..10]));
@@ -61,7 +62,7 @@ pub(super) fn screen(report: &InventoryReport, known: usize, until: &str, width:
     if !report.endpoints.is_empty() {
         text.push_str(&table.text(width));
     } else if report.requests > 0 && known == 0 {
-        let _ = writeln!(text, "{NOT_SURE_YET}");
+        let _ = writeln!(text, "{none_yet}");
     }
     let mut rest = String::new();
     if report.unknown.requests > 0 {
@@ -141,11 +142,11 @@ mod tests {
         }
         tree.settle_for_display();
         let report = InventoryReport::of(&tree);
-        let text = screen(&report, 1, "2025-02-19T23:59:00Z", 100);
+        let text = screen(&report, 1, "none yet", "2025-02-19T23:59:00Z", 100);
         assert!(text.contains("asked by ") && text.contains("billing\u{fffd}[2J/1.2"), "{text}");
         assert!(text.contains(" and 1 more"), "{text}");
         assert!(text.contains("21:59") && text.contains("LAST"), "{text}");
-        assert!(screen(&report, 1, "2025-02-20T00:00:00Z", 100).contains("2025-02-19"), "another day");
+        assert!(screen(&report, 1, "none yet", "2025-02-20T00:00:00Z", 100).contains("2025-02-19"), "another day");
     }
 
     #[test]
@@ -168,7 +169,7 @@ mod tests {
         }
         tree.settle_for_display();
         let mut report = InventoryReport::of(&tree);
-        let text = screen(&report, 1, "", 80);
+        let text = screen(&report, 1, "none yet", "", 80);
         assert!(text.starts_with("1 endpoint, learned from 14 requests"), "{text}");
         assert!(text.contains("GET  /get"), "{text}");
         let said = "not endpoints: 8 requests for about 2 paths that were answered as unknown, or only with\n\
@@ -178,8 +179,8 @@ mod tests {
 
         // What was not asked for is known all the same.
         report.endpoints.clear();
-        let text = screen(&report, 1, "", 80);
+        let text = screen(&report, 1, "none yet", "", 80);
         assert!(text.starts_with("0 of 1 endpoint, learned from"), "{text}");
-        assert!(!text.contains(NOT_SURE_YET), "{text}");
+        assert!(!text.contains("none yet"), "{text}");
     }
 }

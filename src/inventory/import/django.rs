@@ -1,7 +1,10 @@
 //! `manage.py show_urls`: a path, a tab, the view, a tab, the name.
 
+use std::collections::BTreeSet;
+
 use super::pattern::group_end;
-use super::{ANY_VALUE, Imported, ONE_SEGMENT, rooted};
+use super::{ANY_VALUE, Imported, ONE_SEGMENT, rooted, with_literal_braces};
+use crate::inventory::locale::{Locale, locale};
 
 /// Converters, and patterns of groups, that take what a segment of their kind has.
 const CONVERTERS: &[&str] = &["str", "int", "slug", "uuid", "path"];
@@ -25,6 +28,14 @@ pub fn read(text: &str, imported: &mut Imported) {
             Ok(path) => imported.route(rooted(&path), Vec::new()),
             Err(why) => imported.skip(pattern, why),
         }
+    }
+    let first = |path: &str| path.split('/').nth(1).unwrap_or("").to_owned();
+    let languages: BTreeSet<String> = imported.routes.iter().map(|route| first(&route.path)).collect();
+    let mut languages = languages.into_iter().filter(|first| locale(first) == Some(Locale::Sure));
+    if let (Some(language), None) = (languages.next(), languages.next()) {
+        imported.note(format!(
+            "/{language}/: where `i18n_patterns` wrote it, the paths of the other languages are not in the list"
+        ));
     }
 }
 
@@ -80,13 +91,15 @@ fn template(pattern: &str, imported: &mut Imported) -> Result<String, &'static s
                 if escaped.is_ascii_alphanumeric() {
                     return Err("a regular expression");
                 }
-                path.push(escaped);
-                rest = &rest[1 + escaped.len_utf8()..];
+                let behind = 1 + escaped.len_utf8();
+                path.push_str(&with_literal_braces(&rest[1..behind]));
+                rest = &rest[behind..];
             }
             '^' | '$' => rest = &rest[1..],
             '(' | '[' | '|' | '+' | '*' | '?' => return Err("a regular expression"),
+            '{' if rest[1..].starts_with(|char: char| char.is_ascii_digit()) => return Err("a regular expression"),
             char => {
-                path.push(char);
+                path.push_str(&with_literal_braces(&rest[..char.len_utf8()]));
                 rest = &rest[char.len_utf8()..];
             }
         }
@@ -111,10 +124,19 @@ mod tests {
             let expected = format!("- {pattern}: a group that may be missing or stand several times");
             assert_eq!(said(ListFormat::Django, &format!("{pattern}\tview\n")), [expected]);
         }
-        for pattern in ["/old/(?:x/)?", "/old/(x)?", "/olds?/"] {
+        for pattern in ["/old/(?:x/)?", "/old/(x)?", "/olds?/", "/old{2}/"] {
             let expected = format!("- {pattern}: a regular expression");
             assert_eq!(said(ListFormat::Django, &format!("{pattern}\tview\n")), [expected]);
         }
+    }
+
+    #[test]
+    fn a_single_language_before_paths_is_said_to_be_one_of_several() {
+        let noted = |list: &str| said(ListFormat::Django, list).into_iter().find(|line| line.starts_with("note"));
+        let note = noted("/en-us/a\tview\n/en-us/b\tview\n/go/\tview\n").expect("a note");
+        assert!(note.contains("/en-us/: where `i18n_patterns` wrote it"), "{note}");
+        assert_eq!(noted("/en/a\tview\n/de/a\tview\n"), None, "all are listed");
+        assert_eq!(noted("/a/en/\tview\n/go/\tview\n"), None);
     }
 
     #[test]

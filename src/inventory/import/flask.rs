@@ -1,6 +1,6 @@
 //! `flask routes`: a table of endpoints, methods and rules, also of hosts or subdomains.
 
-use super::{ANY_VALUE, Imported, ImportedRoute, ONE_SEGMENT, SUBDOMAIN};
+use super::{ANY_VALUE, Imported, ImportedRoute, ONE_SEGMENT, SUBDOMAIN, with_literal_braces};
 
 /// Converters that take what a segment of their kind has.
 const CONVERTERS: &[&str] = &["default", "string", "int", "float", "uuid"];
@@ -109,7 +109,7 @@ fn template(rule: &str, imported: &mut Imported) -> Option<String> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return None;
         }
-        path.push_str(&rest[..open]);
+        path.push_str(&with_literal_braces(&rest[..open]));
         rest = &rest[close + 1..];
         if converter != "path" {
             if !CONVERTERS.contains(&converter) {
@@ -123,7 +123,7 @@ fn template(rule: &str, imported: &mut Imported) -> Option<String> {
             path.extend(["{", name, "}"]);
         }
     }
-    path.push_str(rest);
+    path.push_str(&with_literal_braces(rest));
     Some(path)
 }
 

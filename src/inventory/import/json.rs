@@ -102,8 +102,14 @@ pub fn express(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
             continue;
         }
         for path in with_optional(path) {
-            match colons(&path) {
-                Some(template) => imported.route(rooted(&template), Vec::clone(&methods)),
+            let repeated = repeated(&path);
+            match colons(repeated.as_deref().unwrap_or(&path)) {
+                Some(template) => {
+                    if repeated.is_some() {
+                        imported.note(format!("{path}: the path without its last segment is taken, too"));
+                    }
+                    imported.route(rooted(&template), Vec::clone(&methods));
+                }
                 None => imported.skip(path, "two parameters in a segment, or a pattern"),
             }
         }
@@ -112,6 +118,12 @@ pub fn express(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
         imported.note("express-list-endpoints finds nothing in Express 5: write the list with `app.router.stack`, as `--help` says");
     }
     Ok(())
+}
+
+/// `/a/:b*` of Express 4, which takes one segment or more, with a star as Express 5 has it.
+fn repeated(path: &str) -> Option<String> {
+    let (before, name) = path.strip_suffix('*')?.rsplit_once("/:")?;
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then(|| format!("{before}/*{name}"))
 }
 
 /// `/a/:b?` of Express 4 and `/a{/:b}` of Express 5, without and with what may be missing.
@@ -166,6 +178,25 @@ mod tests {
                 "GET /archive-{year}",
                 "GET /{*fallbackPlaceholder}",
                 where_note
+            ]
+        );
+    }
+
+    #[test]
+    fn a_parameter_of_express_with_a_star_takes_all_below() {
+        let list = r#"[{"path":"/f/:p*","methods":["GET"]},{"path":"/g/:p*?","methods":["GET"]},{"path":"/h/:p*/x","methods":["GET"]},
+            {"path":"/i/x:p*","methods":["GET"]},{"path":"/j/:o-:p*","methods":["GET"]}]"#;
+        assert_eq!(
+            said(ListFormat::Express, list),
+            [
+                "GET /f/{*p}",
+                "GET /g",
+                "GET /g/{*p}",
+                "- /h/:p*/x: two parameters in a segment, or a pattern",
+                "- /i/x:p*: two parameters in a segment, or a pattern",
+                "- /j/:o-:p*: two parameters in a segment, or a pattern",
+                "note: /f/:p*: the path without its last segment is taken, too",
+                "note: /g/:p*: the path without its last segment is taken, too",
             ]
         );
     }

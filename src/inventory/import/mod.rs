@@ -297,6 +297,11 @@ fn with_good_names(path: &str) -> String {
     written + rest
 }
 
+/// Where a list has parameters in a notation of its own, braces stand for themselves.
+fn with_literal_braces(path: &str) -> String {
+    path.replace('{', "%7B").replace('}', "%7D")
+}
+
 /// With one slash before it, and without one doubled.
 fn rooted(path: &str) -> String {
     let mut rooted = String::with_capacity(path.len() + 1);
@@ -314,7 +319,7 @@ fn colons(path: &str) -> Option<String> {
     let segments: Vec<&str> = path.split('/').collect();
     let mut written = Vec::with_capacity(segments.len());
     for (at, segment) in segments.iter().enumerate() {
-        if segment.contains(['(', ')', '?', '+', '[', '\\']) {
+        if segment.contains(['(', ')', '?', '+', '[', '\\', '{', '}']) {
             return None;
         }
         if let Some(name) = segment.strip_prefix('*') {
@@ -330,7 +335,7 @@ fn colons(path: &str) -> Option<String> {
             Some((before, name)) => {
                 let end = name.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(name.len());
                 let (name, behind) = name.split_at(end);
-                if name.is_empty() || behind.contains(':') {
+                if name.is_empty() || behind.contains([':', '*']) {
                     return None;
                 }
                 written.push(format!("{before}{{{name}}}{behind}"));
@@ -403,6 +408,21 @@ pub(super) mod tests {
             assert!(found[0].ends_with(" /a"), "{format:?}: {found:?}");
             assert_eq!(found[1], "- WARNING: x: not a route", "{format:?}");
         }
+    }
+
+    #[test]
+    fn braces_that_are_no_parameter_stand_for_themselves() {
+        for (format, list) in [
+            (ListFormat::Flask, "Endpoint  Methods  Rule\n--------  -------  ----\na         GET      /{x}/<y>/a}b\n"),
+            (ListFormat::Django, "/{x}/<str:y>/a}b\tview\n"),
+            (ListFormat::Rails, "a GET /{x}/:y/a}b a#b\n"),
+            (ListFormat::Fastify, "└── /{x}/:y/a}b (GET)\n"),
+        ] {
+            let found = said(format, list);
+            assert!(found.len() == 1 && found[0].ends_with(" /%7Bx%7D/{y}/a%7Db"), "{format:?}: {found:?}");
+        }
+        let odd = r#"[{"path":"/a}b/:c","methods":["GET"]}]"#;
+        assert_eq!(said(ListFormat::Express, odd), ["- /a}b/:c: two parameters in a segment, or a pattern"]);
     }
 
     #[test]

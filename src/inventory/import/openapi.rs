@@ -44,6 +44,8 @@ struct Server {
 #[serde(default)]
 struct ServerVariable {
     default: String,
+    #[serde(rename = "enum")]
+    values: Option<Vec<Value>>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -255,6 +257,9 @@ fn base_of(servers: &[Server], imported: &mut Imported) -> String {
             url = url.replace(&format!("{{{name}}}"), &variable.default);
         }
         let path = path_of_url(&url).trim_end_matches('/').to_owned();
+        if first.is_none() {
+            other_values(server, imported);
+        }
         first.get_or_insert_with(|| path.clone());
         paths.insert(path);
     }
@@ -267,6 +272,19 @@ fn base_of(servers: &[Server], imported: &mut Imported) -> String {
         imported.note(format!("the servers have {} paths: the first, `{first}`, is taken", paths.len()));
     }
     first
+}
+
+/// A variable of the server's path may have values beside its default.
+fn other_values(server: &Server, imported: &mut Imported) {
+    for (name, ServerVariable { default, values }) in &server.variables {
+        let texts =
+            values.iter().flatten().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let others: Vec<String> = texts.filter(|text| text != default).map(|text| format!("`{text}`")).collect();
+        if !others.is_empty() && path_of_url(&server.url).contains(&format!("{{{name}}}")) {
+            let others = others.join(", ");
+            imported.note(format!("the server's `{{{name}}}` is `{default}` here; it may also be {others}"));
+        }
+    }
 }
 
 fn path_of_url(url: &str) -> &str {
@@ -371,6 +389,25 @@ mod tests {
         let expected = ["GET|POST /v1/o", "GET /v1/o/{order_id} (show-Order)"];
         assert_eq!(lines(yaml), expected);
         assert_eq!(lines(json), expected);
+    }
+
+    #[test]
+    fn values_beside_the_default_of_a_server_are_said() {
+        let yaml = r"openapi: 3.0.0
+servers:
+  - url: https://{host}/{version}
+    variables:
+      version: {default: v1, enum: [v1, v2, v3]}
+      host: {default: a, enum: [a, b]}
+paths: {/o: {get: {}}}
+";
+        assert_eq!(
+            lines(yaml),
+            ["GET /v1/o", "note: the server's `{version}` is `v1` here; it may also be `v2`, `v3`"]
+        );
+        assert_eq!(lines(&yaml.replace(", v2, v3", "")), ["GET /v1/o"]);
+        let numbers = lines(&yaml.replace("v2, v3", "2"));
+        assert_eq!(numbers[1], "note: the server's `{version}` is `v1` here; it may also be `2`");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ANY_VALUE, Imported, ImportedRoute, SUBDOMAIN, colons};
+use super::{ANY_VALUE, Imported, ImportedRoute, SUBDOMAIN, colons, with_literal_braces};
 
 /// Optional groups of one route that are written out.
 const MOST_GROUPS: usize = 3;
@@ -160,7 +160,7 @@ fn route(row: &Row<'_>, uri: &str, imported: &mut Imported) {
         return;
     };
     for path in paths {
-        let Some(mut template) = colons(&path) else {
+        let Some(mut template) = colons(&with_literal_braces(&path)) else {
             imported.skip(path, "a glob or a pattern inside the path");
             continue;
         };
