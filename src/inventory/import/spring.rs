@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::json::{methods, object, parse, text_of, texts};
 use super::{ANY_VALUE, Imported, NotRead, rooted};
 
+/// What the actuator leaves out.
+const CONTEXT_PATH: &str = "`server.servlet.context-path` (`spring.webflux.base-path`) is not in the list: where it is set, write it before each path";
+
 pub fn read(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
     let document = parse(text)?;
     let contexts = object(&document, "contexts").ok_or_else(|| NotRead("the document has no `contexts`".to_owned()))?;
@@ -41,6 +44,9 @@ pub fn read(text: &str, imported: &mut Imported) -> Result<(), NotRead> {
                 _ => imported.skip(key, "no kind of mapping that is known"),
             }
         }
+    }
+    if !imported.routes.is_empty() {
+        imported.note(CONTEXT_PATH);
     }
     Ok(())
 }
@@ -168,6 +174,7 @@ mod tests {
                 "- other: no kind of mapping that is known",
                 "- {GET}: a request mapping without a pattern",
                 "GET /api/o",
+                "note: `server.servlet.context-path` (`spring.webflux.base-path`) is not in the list: where it is set, write it before each path",
                 "note: what servlet filters answer by themselves is not taken: requestContextFilter",
             ]
         );
