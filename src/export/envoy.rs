@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::ExportTarget;
 use super::left_out::used;
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
+use super::{ExportTarget, forgeable};
 use crate::compile::{Network, Snapshot};
 use crate::endpoint::{Address, Balance, HealthCheck, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::{ISSUED_COOKIE, UnitSource};
@@ -22,12 +22,17 @@ pub(super) const NOTES: &[&str] = &[
     "a query key that is percent-encoded in the URL is another key",
     "of several cookies of one name any may meet a condition",
     "a redirect names the scheme and the host of the request, also where multilith names the path alone",
+    "`remove_on_match`, which takes off what a client says of itself, is a field of late versions",
+    "X-Forwarded-Port is the listener's, not that of the Host",
     "no traceparent, no X-Multilith-Route; X-Request-Id is Envoy's own",
 ];
 
 const HTTP: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+const MUTATION: &str =
+    "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
+const CLIENT: &str = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%";
 const RBAC: &str = "envoy.filters.http.rbac";
 const RBAC_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
 const RBAC_OF_ROUTE: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
@@ -66,18 +71,22 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         "merge_slashes": snapshot.matching.merge_slashes,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "http_protocol_options": {"allow_custom_methods": true},
+        // Before anything looks at them; what a client says of itself is not believed.
+        "early_header_mutation_extensions": [{
+            "name": "envoy.http.early_header_mutation.header_mutation",
+            "typed_config": {"@type": MUTATION, "mutations": [{"remove_on_match": {"key_matcher": regex(&forgeable::pattern(snapshot))}}]},
+        }],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": "3600s",
         "route_config": {"virtual_hosts": [{
             "name": "any",
             "domains": ["*"],
-            // What a client says of itself is not believed.
             "request_headers_to_add": [
-                forwarding("X-Forwarded-For", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+                json!({"header": {"key": "X-Real-IP", "value": CLIENT}, "append_action": "OVERWRITE_IF_EXISTS"}),
+                forwarding("X-Forwarded-For", CLIENT),
                 forwarding("X-Forwarded-Host", "%REQ(:authority)%"),
                 forwarding("X-Forwarded-Port", "%DOWNSTREAM_LOCAL_PORT%"),
             ],
-            "request_headers_to_remove": ["forwarded"],
             "routes": routes,
         }]},
         "http_filters": filters(rules),

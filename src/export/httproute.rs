@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::ExportTarget;
 use super::pattern::{self, Captures};
-use super::rules::{ConditionSource, ExportRule, STANDARD_METHODS, host_for, ordered};
+use super::rules::{ConditionSource, Edits, ExportRule, STANDARD_METHODS, host_for, ordered};
+use super::{ExportTarget, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::route::{Condition, ConditionKind, HostPattern, PathPiece, Segment, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "the Gateway and the Services of these names have to exist; forwarding headers are the gateway's own",
+    "of what no client may send, such as Forwarded, Proxy and the families X-Forwarded- and X-Multilith-, a filter removes 16 names; X-Real-IP is one of them, in the place of the client's address",
     "which requests are malformed and what becomes of dot segments is the gateway's own rule",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
 ];
+
+/// Headers that one filter may remove, set or add.
+pub(super) const MOST_EDITS: usize = 16;
 
 /// How the standard ranks a path match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +47,11 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         let mut list: Vec<Value> = own.map(|rule| one(snapshot, rule)).collect();
         if !snapshot.monolith_retired {
             let mut rule = json!({"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [backend(snapshot, UpstreamId::MONOLITH, None)]});
+            let mut filters = vec![modifier(snapshot, &Edits::default())];
             if let Some(host) = host_for(snapshot, None, UpstreamId::MONOLITH) {
-                rule["filters"] = json!([{"type": "URLRewrite", "urlRewrite": {"hostname": host}}]);
+                filters.push(json!({"type": "URLRewrite", "urlRewrite": {"hostname": host}}));
             }
+            rule["filters"] = json!(filters);
             list.push(rule);
         }
         if closed.iter().any(|closed| closed.eq_ignore_ascii_case(host)) {
@@ -157,9 +163,8 @@ fn one(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Value {
         .iter()
         .map(|share| {
             let mut backend = backend(snapshot, share.upstream, (shares.len() > 1).then_some(share.buckets));
-            let edits = header_edits(rule, share);
-            if shares.len() > 1 && !edits.is_null() {
-                backend["filters"] = json!([edits]);
+            if shares.len() > 1 {
+                backend["filters"] = json!([modifier(snapshot, &rule.edits(share))]);
             }
             backend
         })
@@ -191,28 +196,29 @@ fn backend(snapshot: &Snapshot, upstream: UpstreamId, weight: Option<u16>) -> Va
     backend
 }
 
-fn header_edits(rule: &ExportRule<'_>, share: &super::rules::Share<'_>) -> Value {
-    let edits = rule.edits(share);
+/// The edits of a rule, and what no client may send, as much of it as has room.
+fn modifier(snapshot: &Snapshot, edits: &Edits<'_>) -> Value {
     let pairs = |all: &[(&str, &str)]| {
         all.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>()
     };
-    let mut modifier = json!({});
-    if !edits.remove.is_empty() {
-        modifier["remove"] = json!(edits.remove);
+    let mut remove = edits.remove.clone();
+    for name in ["x-real-ip"].into_iter().chain(forgeable::names(snapshot)) {
+        let is_edited = remove.contains(&name) || edits.set.iter().any(|(set, _)| *set == name);
+        if remove.len() < MOST_EDITS && !is_edited {
+            remove.push(name);
+        }
     }
+    let mut modifier = json!({"remove": remove});
     for (key, all) in [("set", &edits.set), ("add", &edits.add)] {
         if !all.is_empty() {
             modifier[key] = json!(pairs(all));
         }
     }
-    if modifier == json!({}) {
-        return Value::Null;
-    }
     json!({"type": "RequestHeaderModifier", "requestHeaderModifier": modifier})
 }
 
 fn filters(snapshot: &Snapshot, rule: &ExportRule<'_>, share: &super::rules::Share<'_>) -> Vec<Value> {
-    let mut filters: Vec<Value> = [header_edits(rule, share)].into_iter().filter(|filter| !filter.is_null()).collect();
+    let mut filters = vec![modifier(snapshot, &rule.edits(share))];
     let mut rewrite = json!({});
     if let Some(host) = host_for(snapshot, Some(rule.route), share.upstream) {
         rewrite["hostname"] = json!(host);

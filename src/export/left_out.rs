@@ -57,6 +57,7 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
         "certificates of clients are not asked for: requests for these hosts are refused",
     );
     list.say(server.force.is_some(), "", "server.force", "nobody can name a side");
+    list.say(server.forwarded, "", "server.forwarded", "no Forwarded is written; the client's is removed");
     let proxied = server.proxy_protocol != crate::compile::ProxyProtocol::Off;
     list.say(proxied, "", "server.proxy_protocol", "PROXY headers of clients");
     list.say(
@@ -361,6 +362,12 @@ fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
     list.say(lost, name, "rewrite.path", "only a prefix or the whole path can be replaced");
     let hosts = shares.iter().any(|share| host_for(snapshot, Some(route), share.upstream).is_some());
     list.say(divided && (hosts || rewrites), name, "rewrite", "not where the requests are divided");
+    let most = super::httproute::MOST_EDITS;
+    let many = shares
+        .iter()
+        .map(|share| rule.edits(share))
+        .any(|edits| [edits.remove.len(), edits.set.len(), edits.add.len()].iter().any(|count| *count > most));
+    list.say(many, name, "rewrite", "a filter of the standard changes at most 16 headers, and a cluster refuses more");
     let others = rule.methods().iter().any(|method| !STANDARD_METHODS.contains(method));
     list.say(others, name, "methods", "only the methods of RFC 9110 and PATCH");
     list.say(

@@ -213,3 +213,52 @@ fn what_multilith_refuses_is_refused_and_other_differences_stand_in_the_file() {
         }
     }
 }
+
+#[test]
+fn what_a_client_says_of_itself_reaches_no_upstream() {
+    let routes = snapshot(
+        "[server]\nforce = { header = \"X-Side\", from = [\"10.0.0.1\"] }\nforwarded = true\n\
+         [routes.set]\npath = \"/set\"\nservice = \"users\"\nstage = \"migrated\"\nrewrite = { set = { x-forwarded-prefix = \"/set\" } }\n",
+    );
+    for target in ALL {
+        let exported = export(&routes, target);
+        assert!(exported.left_out.iter().any(|left| left.key == "server.forwarded"), "{target:?}");
+        let text = &exported.text;
+        let removed = |name: &str| match target {
+            ExportTarget::Nginx => text.contains(&format!("proxy_set_header {name} \"\";")),
+            ExportTarget::HttpRoute => {
+                let list: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
+                let rules = list["items"][0]["spec"]["rules"].as_array().expect("a list").clone();
+                rules.iter().all(|rule| {
+                    let names = rule["filters"][0]["requestHeaderModifier"]["remove"].as_array().expect("a list");
+                    assert!(names.len() <= 16, "{names:?}");
+                    names.iter().any(|known| known == name)
+                })
+            }
+            ExportTarget::Haproxy | ExportTarget::Envoy => {
+                let pattern = regex::Regex::new(&format!("^(?:{})$", forgeable::pattern(&routes))).expect("a regex");
+                text.contains("x[-_]forwarded[-_].*") && pattern.is_match(name)
+            }
+        };
+        for name in ["forwarded", "proxy", "x-forwarded-ssl", "x-forwarded-client-cert", "x-multilith-side", "x-side"] {
+            assert!(removed(name), "{target:?}, {name}:\n{text}");
+        }
+        if target == ExportTarget::Nginx {
+            // The value of the route, and of the others none.
+            assert!(text.contains("proxy_set_header x-forwarded-prefix $ml_h_x_forwarded_prefix;"), "{text}");
+            assert!(!text.contains("$http_x_forwarded_prefix"), "{text}");
+        }
+    }
+    let pattern = regex::Regex::new(&format!("^(?:{})$", forgeable::pattern(&routes))).expect("a regex");
+    for (name, is_forged) in [
+        ("x_forwarded_for", true),
+        ("content_length", true),
+        ("x-real_ip", true),
+        ("x_real-ip", true),
+        ("x-real-ip", false),
+        ("content-length", false),
+        ("user_id", false),
+    ] {
+        assert_eq!(pattern.is_match(name), is_forged, "{name}");
+    }
+}

@@ -9,7 +9,7 @@ use super::left_out::{NotExported, used};
 use super::location::{self, HEADERS, Part, Row};
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
-use super::{ExportTarget, fallback};
+use super::{ExportTarget, fallback, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::migration::{ISSUED_COOKIE, UnitSource};
@@ -135,10 +135,19 @@ impl File<'_> {
         }
         // Normalising is meant for paths; it changes the query, too.
         self.line(1, "http-request set-query %[var(txn.query)] if { var(txn.query) -m len gt 0 }");
-        self.line(1, "http-request set-header X-Forwarded-For %[src]");
-        self.line(1, "http-request set-header X-Forwarded-Proto http");
-        self.line(1, "http-request set-header X-Forwarded-Host %[req.hdr(host)]");
-        self.line(1, "http-request set-header X-Forwarded-Port %[dst_port]");
+        self.line(1, "# What a client says of itself is not believed.");
+        let forged = quoted(&format!("^(?:{})$", forgeable::pattern(self.snapshot)));
+        self.line(1, &format!("http-request del-header {forged} -m reg"));
+        for line in [
+            "http-request set-header X-Real-IP %[src] if { req.fhdr(x-real-ip) -m found }",
+            "http-request set-header X-Forwarded-For %[src]",
+            "http-request set-header X-Forwarded-Proto http",
+            "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+            "http-request set-header X-Forwarded-Port 80",
+            "http-request set-header X-Forwarded-Port '%[req.hdr(host),regsub(\"^.*:\",\"\")]' if { req.hdr(host) -m reg ':[0-9]+$' }",
+        ] {
+            self.line(1, line);
+        }
         self.line(1, "# The first rule that fits.");
     }
 

@@ -5,10 +5,10 @@ mod server;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::ExportTarget;
 use super::left_out::{NotExported, used};
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, host_for};
+use super::{ExportTarget, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, Source, UpstreamId};
 use crate::migration::{BUCKETS, ISSUED_COOKIE, UnitSource};
@@ -21,6 +21,7 @@ pub(super) const NOTES: &[&str] = &[
     "other malformed requests are refused by nginx's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "headers with `_` in their names are dropped",
+    "of what begins with X-Forwarded- and X-Multilith-, which no client may send, the known names are removed: nginx cannot remove a family",
     "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
 ];
 
@@ -342,7 +343,12 @@ impl File<'_> {
                 }
             }
             let own = name.replace('-', "_");
-            self.map("\"$ml_rule@$ml_side\"", &format!("$ml_h_{own}"), &format!("$http_{own}"), &rows);
+            let client = match *name {
+                "x-real-ip" => "$ml_real_ip".to_owned(),
+                name if forgeable::names(self.snapshot).contains(&name) => "\"\"".to_owned(),
+                _ => format!("$http_{own}"),
+            };
+            self.map("\"$ml_rule@$ml_side\"", &format!("$ml_h_{own}"), &client, &rows);
         }
         names.into_iter().map(str::to_owned).collect()
     }
