@@ -262,3 +262,33 @@ fn what_a_client_says_of_itself_reaches_no_upstream() {
         assert_eq!(pattern.is_match(name), is_forged, "{name}");
     }
 }
+
+#[test]
+fn a_catch_all_between_two_slashes_that_took_nothing_leaves_one() {
+    for (from, to, path, expected) in [
+        ("/u/{*rest}", "/pre/{rest}/post", "/u", "/pre/post"),
+        ("/u/{*rest}", "/pre/{rest}/post", "/u/", "/pre/post"),
+        ("/u/{*rest}", "/pre/{rest}/post", "/u/a/b", "/pre/a/b/post"),
+        ("/u/{*rest}", "/pre/{rest}/post", "/u/a/", "/pre/a//post"),
+        ("/u/{*rest}", "/{rest}/post", "/u/", "/post"),
+        ("/u/{*rest}", "/{rest}/post", "/u/a", "/a/post"),
+        ("/{*rest}", "/pre/{rest}/post", "/", "/pre/post"),
+        ("/{*rest}", "/pre/{rest}/post", "/a", "/pre/a/post"),
+        ("/u/{*rest}", "/v2/{rest}", "/u/", "/v2/"),
+    ] {
+        let template = crate::route::Template::parse(from).expect("a template");
+        let rewrite = crate::route::PathRewrite::parse(to, std::slice::from_ref(&template)).expect("a rewrite");
+        assert_eq!(rewrite.expand(&template.captures(path)), expected, "multilith: {from} {to} {path}");
+        for one_slash in [false, true] {
+            let matching = crate::route::Matching::default();
+            let read = if one_slash {
+                pattern::address(&template, matching, pattern::Captures::Numbered, &rewrite)
+            } else {
+                pattern::path(&template, matching, pattern::Captures::Numbered, Some(&rewrite))
+            };
+            let sent = pattern::rewritten(&rewrite, &template, str::to_owned, |_, number| format!("${{{number}}}"));
+            let read = regex::Regex::new(&read).expect("a regex");
+            assert_eq!(read.replace(path, &sent), expected, "{from} {to} {path} {read}");
+        }
+    }
+}
