@@ -22,6 +22,10 @@ pub(super) const NOTES: &[&str] = &[
 /// Headers that one filter may remove, set or add.
 pub(super) const MOST_EDITS: usize = 16;
 
+/// Rules of one object, and matches of all its rules.
+const MOST_RULES: usize = 16;
+const MOST_MATCHES: usize = 128;
+
 /// How the standard ranks a path match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PathKind {
@@ -58,8 +62,7 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             // What clients of this host must show is not asked.
             list = vec![json!({"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []})];
         }
-        // An HTTPRoute has at most 16 rules.
-        for (number, chunk) in list.chunks(16).enumerate() {
+        for (number, chunk) in objects(list).into_iter().enumerate() {
             // A name may have dots, so that two hosts never share one.
             let word = match pattern {
                 HostPattern::Any => "-any".to_owned(),
@@ -73,13 +76,32 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             items.push(json!({
                 "apiVersion": "gateway.networking.k8s.io/v1",
                 "kind": "HTTPRoute",
-                "metadata": {"name": format!("multilith{word}-{number}")},
+                "metadata": {"name": format!("multilith{word}-{number:03}")},
                 "spec": spec,
             }));
         }
     }
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
     serde_json::to_string_pretty(&list).expect("JSON serialises") + "\n"
+}
+
+/// The rules in order, as many in each object as it may have, and as they may have matches. Of objects of one age the standard takes
+/// the first by name.
+fn objects(rules: Vec<Value>) -> Vec<Vec<Value>> {
+    let mut objects: Vec<Vec<Value>> = Vec::new();
+    let mut matches = 0;
+    for rule in rules {
+        let own = rule["matches"].as_array().map_or(0, Vec::len);
+        matches += own;
+        match objects.last_mut() {
+            Some(last) if last.len() < MOST_RULES && matches <= MOST_MATCHES => last.push(rule),
+            _ => {
+                matches = own;
+                objects.push(vec![rule]);
+            }
+        }
+    }
+    objects
 }
 
 /// Whether every host of the narrow pattern is one of the wide one.
@@ -199,7 +221,8 @@ fn backend(snapshot: &Snapshot, upstream: UpstreamId, weight: Option<u16>) -> Va
 /// The edits of a rule, and what no client may send, as much of it as has room.
 fn modifier(snapshot: &Snapshot, edits: &Edits<'_>) -> Value {
     let pairs = |all: &[(&str, &str)]| {
-        all.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>()
+        let some = all.iter().filter(|(_, value)| !value.is_empty());
+        some.map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>()
     };
     let mut remove = edits.remove.clone();
     for name in ["x-real-ip"].into_iter().chain(forgeable::names(snapshot)) {
@@ -210,8 +233,9 @@ fn modifier(snapshot: &Snapshot, edits: &Edits<'_>) -> Value {
     }
     let mut modifier = json!({"remove": remove});
     for (key, all) in [("set", &edits.set), ("add", &edits.add)] {
+        let all = pairs(all);
         if !all.is_empty() {
-            modifier[key] = json!(pairs(all));
+            modifier[key] = json!(all);
         }
     }
     json!({"type": "RequestHeaderModifier", "requestHeaderModifier": modifier})
@@ -239,7 +263,7 @@ fn filters(snapshot: &Snapshot, rule: &ExportRule<'_>, share: &super::rules::Sha
     if share.upstream != UpstreamId::MONOLITH && !headers.is_empty() {
         let pairs = |all: &[(http::HeaderName, http::HeaderValue)]| {
             let pair = |(name, value): &(http::HeaderName, http::HeaderValue)| json!({"name": name.as_str(), "value": String::from_utf8_lossy(value.as_bytes())});
-            all.iter().map(pair).collect::<Vec<_>>()
+            all.iter().filter(|(_, value)| !value.is_empty()).map(pair).collect::<Vec<_>>()
         };
         let remove: Vec<&str> = headers.remove.iter().map(http::HeaderName::as_str).collect();
         let modifier = json!({"remove": remove, "set": pairs(&headers.set), "add": pairs(&headers.add)});

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::pattern::{anchors_at_ends, is_portable};
-use super::rules::{ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, ordered};
+use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, ordered};
 use super::{ExportTarget, fallback, location};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
@@ -221,6 +221,15 @@ fn conditions(list: &mut List, route: &Route) {
             key,
             "its key has to be percent-encoded in the URL, which Envoy does not undo; no request takes the route, and all that could are refused where it is guarded",
         );
+        let empty = |condition: &Condition| matches!(&condition.kind, ConditionKind::Equal(value) if value.is_empty());
+        let empty = all.iter().any(empty)
+            && (key == "headers" && list.is(&[Nginx, HttpRoute]) || key == "query" && list.is(&[HttpRoute]));
+        list.say(
+            empty,
+            name,
+            key,
+            "an empty value cannot be asked for; no request takes the route, and all that could are refused where it is guarded",
+        );
         if list.target != HttpRoute {
             continue;
         }
@@ -367,6 +376,12 @@ fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
         .iter()
         .map(|share| rule.edits(share))
         .any(|edits| [edits.remove.len(), edits.set.len(), edits.add.len()].iter().any(|count| *count > most));
+    let empty = |edits: Edits<'_>| edits.set.iter().chain(&edits.add).any(|(_, value)| value.is_empty());
+    let is_empty = shares.iter().map(|share| rule.edits(share)).any(empty);
+    list.say(is_empty, name, "rewrite.set", "a filter of the standard sets no empty value: the client's stays");
+    let answer = &route.answer.headers;
+    let is_empty = answer.set.iter().chain(&answer.add).any(|(_, value)| value.is_empty());
+    list.say(is_empty, name, "answer.set", "a filter of the standard sets no empty value: the service's stays");
     list.say(many, name, "rewrite", "a filter of the standard changes at most 16 headers, and a cluster refuses more");
     let others = rule.methods().iter().any(|method| !STANDARD_METHODS.contains(method));
     list.say(others, name, "methods", "only the methods of RFC 9110 and PATCH");

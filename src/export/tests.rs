@@ -292,3 +292,34 @@ fn a_catch_all_between_two_slashes_that_took_nothing_leaves_one() {
         }
     }
 }
+
+#[test]
+fn an_httproute_has_no_more_rules_and_matches_than_a_cluster_takes_and_no_empty_values() {
+    let route = |number: usize| {
+        format!(
+            "[routes.r{number}]\npath = \"/r{number}\"\nmethods = [\"GET\", \"POST\", \"PUT\", \"PATCH\", \"DELETE\"]\n\
+             service = \"users\"\nstage = \"migrated\"\n"
+        )
+    };
+    let empty = "[routes.empty]\npath = \"/empty\"\nheaders = { x-e = \"\" }\nservice = \"users\"\nstage = \"migrated\"\n\
+                 [routes.sets]\npath = \"/sets\"\nrewrite = { set = { x-set = \"\" } }\nservice = \"users\"\nstage = \"migrated\"\n";
+    let routes = snapshot(&((0..40).map(route).collect::<String>() + empty));
+    let exported = export(&routes, ExportTarget::HttpRoute);
+    let list: serde_json::Value = serde_json::from_str(&exported.text).expect("it is JSON");
+    let mut names = Vec::new();
+    let mut written = 0;
+    for item in list["items"].as_array().expect("a list") {
+        let rules = item["spec"]["rules"].as_array().expect("a list");
+        let matches: usize = rules.iter().map(|rule| rule["matches"].as_array().expect("a list").len()).sum();
+        assert!(rules.len() <= 16 && matches <= 128, "{} rules, {matches} matches", rules.len());
+        written += rules.len();
+        names.push(item["metadata"]["name"].as_str().expect("a name").to_owned());
+    }
+    assert!(names.is_sorted(), "the order of objects is that of their names: {names:?}");
+    // All but the one with an empty value, and that of the monolith.
+    assert_eq!(written, 42);
+    assert!(!exported.text.contains("\"value\": \"\""), "{}", exported.text);
+    for (of, key) in [("empty", "headers"), ("sets", "rewrite.set")] {
+        assert!(exported.left_out.iter().any(|left| left.of == of && left.key == key), "{:?}", exported.left_out);
+    }
+}
