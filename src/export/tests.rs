@@ -323,3 +323,31 @@ fn an_httproute_has_no_more_rules_and_matches_than_a_cluster_takes_and_no_empty_
         assert!(exported.left_out.iter().any(|left| left.of == of && left.key == key), "{:?}", exported.left_out);
     }
 }
+
+#[test]
+fn what_is_empty_or_needs_escapes_is_asked_for_or_said() {
+    let routes = snapshot(
+        "[routes.header]\npath = \"/header\"\nheaders = { x-e = \"\" }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.query]\npath = \"/query\"\nquery = { e = \"\" }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.bracket]\npath = \"/bracket\"\nquery = { \"a[b]\" = { regex = \"^7\" } }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.root]\npath = \"/\"\nservice = \"users\"\nstage = \"migrated\"\n",
+    );
+    let written = |target| {
+        let exported = export(&routes, target);
+        let said: Vec<_> = exported.left_out.iter().map(|left| format!("{}.{}", left.of, left.key)).collect();
+        (exported.text, said)
+    };
+    let (haproxy, said) = written(ExportTarget::Haproxy);
+    assert!(haproxy.contains("{ req.fhdr(x-e,1) -m len 0 }") && !haproxy.contains("url_param("), "{haproxy}");
+    assert!(haproxy.contains("http-request set-header Cookie %[var(txn.cookies)]"), "{haproxy}");
+    assert_eq!(said, [""; 0]);
+    let (nginx, said) = written(ExportTarget::Nginx);
+    assert!(!nginx.contains("$http_x_e") && said.contains(&"header.headers".to_owned()), "{said:?}:\n{nginx}");
+    let (envoy, _) = written(ExportTarget::Envoy);
+    // Envoy refuses an empty regex, and leaves two slashes of a path that has nothing else.
+    assert!(!envoy.contains("\"regex\": \"\"") && envoy.contains("\"regex\": \"^/+$\""), "{envoy}");
+    let (_, said) = written(ExportTarget::HttpRoute);
+    for key in ["header.headers", "query.query", "bracket.query"] {
+        assert!(said.contains(&key.to_owned()), "{said:?}");
+    }
+}

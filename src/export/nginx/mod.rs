@@ -20,9 +20,10 @@ pub(super) const NOTES: &[&str] = &[
     "a path with a `%` that begins no escape or with dot segments that lead above `/`, `OPTIONS *` and a method with small letters are answered with 400",
     "other malformed requests are refused by nginx's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
+    "to a condition a header with an empty value is absent; of a header's several lines versions before 1.23 read the first, later ones all, joined by commas",
     "headers with `_` in their names are dropped",
     "of what begins with X-Forwarded- and X-Multilith-, which no client may send, the known names are removed: nginx cannot remove a family",
-    "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
+    "no X-Request-Id, no traceparent, no X-Multilith-Route, no X-Multilith-Side: the file has forwarding headers alone",
 ];
 
 /// Escapes of bytes that need none: nginx's decoding of them is multilith's.
@@ -186,6 +187,7 @@ impl File<'_> {
         let (hit, miss) = if is_absent { ("0", "1") } else { ("1", "0") };
         let regex = match (source, &condition.kind) {
             (ConditionSource::Query, _) => pattern::query(condition),
+            (ConditionSource::Cookie, _) => pattern::cookie(condition),
             (_, ConditionKind::Equal(value)) => Some(format!("^{}$", pattern::escape(value))),
             (_, ConditionKind::Present | ConditionKind::Absent) => Some(".".to_owned()),
             (_, ConditionKind::Regex(_)) => None,
@@ -194,6 +196,7 @@ impl File<'_> {
             ConditionSource::Header => format!("$http_{}", condition.name.replace('-', "_")),
             ConditionSource::Query if regex.is_some() => "$args".to_owned(),
             ConditionSource::Query => self.first_query(&condition.name, &bit.to_string()),
+            ConditionSource::Cookie if regex.is_some() => "$http_cookie".to_owned(),
             ConditionSource::Cookie => self.first_cookie(&condition.name, &bit.to_string()),
         };
         let regex = match (regex, &condition.kind) {
