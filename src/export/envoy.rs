@@ -20,7 +20,7 @@ pub(super) const NOTES: &[&str] = &[
     "`allow_custom_methods`, without which Envoy answers 400 to methods that it does not know, is a field that it calls work in progress",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "a query key that is percent-encoded in the URL is another key",
-    "of several lines of a header or cookies of one name any may meet a condition",
+    "of several lines of a header or cookies of one name any may meet a condition; several Cookie lines stay several",
     "a redirect names the scheme and the host of the request, also where multilith names the path alone",
     "`remove_on_match`, which takes off what a client says of itself, is a field of late versions",
     "X-Forwarded-Port is the listener's, not that of the Host",

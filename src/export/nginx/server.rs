@@ -275,8 +275,11 @@ impl File<'_> {
         ] {
             self.line(3, line);
         }
-        if !edited.iter().any(|name| name == "x-real-ip") {
-            self.line(3, "proxy_set_header X-Real-IP $ml_real_ip;");
+        // Several Cookie lines become one, as before HTTP/2.
+        for (name, value) in [("X-Real-IP", "$ml_real_ip"), ("Cookie", "$http_cookie")] {
+            if !edited.iter().any(|edited| edited.eq_ignore_ascii_case(name)) {
+                self.line(3, &format!("proxy_set_header {name} {value};"));
+            }
         }
         for name in forgeable::names(self.snapshot) {
             if !edited.iter().any(|edited| edited == name) {
