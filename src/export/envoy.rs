@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::ExportTarget;
 use super::left_out::used;
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
+use super::{ExportTarget, forgeable};
 use crate::compile::{Network, Snapshot};
 use crate::endpoint::{Address, Balance, HealthCheck, HttpVersions, Source, UpstreamId, UpstreamSpec, Verify};
 use crate::migration::{ISSUED_COOKIE, UnitSource};
@@ -20,14 +20,19 @@ pub(super) const NOTES: &[&str] = &[
     "`allow_custom_methods`, without which Envoy answers 400 to methods that it does not know, is a field that it calls work in progress",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "a query key that is percent-encoded in the URL is another key",
-    "of several cookies of one name any may meet a condition",
+    "of several lines of a header or cookies of one name any may meet a condition; several Cookie lines stay several",
     "a redirect names the scheme and the host of the request, also where multilith names the path alone",
-    "no traceparent, no X-Multilith-Route; X-Request-Id is Envoy's own",
+    "`remove_on_match`, which takes off what a client says of itself, is a field of late versions",
+    "X-Forwarded-Port is the listener's, not that of the Host",
+    "no traceparent, no X-Multilith-Route, no X-Multilith-Side; X-Request-Id is Envoy's own",
 ];
 
 const HTTP: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+const MUTATION: &str =
+    "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
+const CLIENT: &str = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%";
 const RBAC: &str = "envoy.filters.http.rbac";
 const RBAC_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
 const RBAC_OF_ROUTE: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
@@ -66,18 +71,22 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         "merge_slashes": snapshot.matching.merge_slashes,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "http_protocol_options": {"allow_custom_methods": true},
+        // Before anything looks at them; what a client says of itself is not believed.
+        "early_header_mutation_extensions": [{
+            "name": "envoy.http.early_header_mutation.header_mutation",
+            "typed_config": {"@type": MUTATION, "mutations": [{"remove_on_match": {"key_matcher": regex(&forgeable::pattern(snapshot))}}]},
+        }],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": "3600s",
         "route_config": {"virtual_hosts": [{
             "name": "any",
             "domains": ["*"],
-            // What a client says of itself is not believed.
             "request_headers_to_add": [
-                forwarding("X-Forwarded-For", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+                json!({"header": {"key": "X-Real-IP", "value": CLIENT}, "append_action": "OVERWRITE_IF_EXISTS"}),
+                forwarding("X-Forwarded-For", CLIENT),
                 forwarding("X-Forwarded-Host", "%REQ(:authority)%"),
                 forwarding("X-Forwarded-Port", "%DOWNSTREAM_LOCAL_PORT%"),
             ],
-            "request_headers_to_remove": ["forwarded"],
             "routes": routes,
         }]},
         "http_filters": filters(rules),
@@ -92,7 +101,12 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         })
         .collect();
     let clusters: Vec<Value> = used(snapshot, ExportTarget::Envoy).into_iter().map(cluster).collect();
-    let bootstrap = json!({"static_resources": {"listeners": listeners, "clusters": clusters}});
+    // Envoy's own limit is 100, which a long path or list of methods exceeds.
+    let limit = json!({"name": "regexes", "static_layer": {"re2.max_program_size.error_level": 100_000}});
+    let bootstrap = json!({
+        "layered_runtime": {"layers": [limit]},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
+    });
     serde_json::to_string_pretty(&bootstrap).expect("JSON serialises") + "\n"
 }
 
@@ -172,10 +186,15 @@ fn path(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Value {
     let exact = !snapshot.matching.case_insensitive && !snapshot.matching.ignore_trailing_slash;
     let segments = rule.template.segments();
     let literals = segments.iter().all(|segment| matches!(segment, Segment::Literal(text) if !text.contains('%')));
-    if exact && literals {
+    // Envoy leaves two slashes of a path that has nothing else.
+    if exact && literals && !(snapshot.matching.merge_slashes && rule.template.as_str() == "/") {
         return json!({"path": rule.template.as_str()});
     }
     json!({"safe_regex": {"regex": pattern::path(rule.template, snapshot.matching, Captures::None, None)}})
+}
+
+fn takes_root(template: &Template) -> bool {
+    template.as_str() == "/" || matches!(template.segments(), [Segment::Rest(_)])
 }
 
 fn header(condition: &Condition) -> Value {
@@ -223,6 +242,8 @@ fn cookie(condition: &Condition) -> Value {
 fn query(condition: &Condition) -> Value {
     let name = &condition.name;
     match &condition.kind {
+        // An empty regex is refused.
+        ConditionKind::Equal(value) if value.is_empty() => json!({"name": name, "string_match": {"exact": ""}}),
         ConditionKind::Equal(value) => {
             json!({"name": name, "string_match": {"safe_regex": {"regex": pattern::encoded(value)}}})
         }
@@ -269,6 +290,11 @@ fn with_action(snapshot: &Snapshot, rule: &ExportRule<'_>, mut route: Value) -> 
             if let Some(rewrite) = rule.route.rewrite.path.as_ref().filter(|_| only.upstream != UpstreamId::MONOLITH) {
                 let from = pattern::path(rule.template, snapshot.matching, Captures::Numbered, Some(rewrite));
                 action["regex_rewrite"] = substituted(&from, rewrite, rule.template);
+            } else if snapshot.matching.merge_slashes
+                && only.upstream != UpstreamId::MONOLITH
+                && takes_root(rule.template)
+            {
+                action["regex_rewrite"] = json!({"pattern": {"regex": "^/+$"}, "substitution": "/"});
             }
             action
         }

@@ -5,18 +5,26 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::ExportTarget;
 use super::pattern::{self, Captures};
-use super::rules::{ConditionSource, ExportRule, STANDARD_METHODS, host_for, ordered};
+use super::rules::{ConditionSource, Edits, ExportRule, STANDARD_METHODS, host_for, ordered};
+use super::{ExportTarget, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Source, UpstreamId};
 use crate::route::{Condition, ConditionKind, HostPattern, PathPiece, Segment, Template};
 
 pub(super) const NOTES: &[&str] = &[
     "the Gateway and the Services of these names have to exist; forwarding headers are the gateway's own",
+    "of what no client may send, such as Forwarded, Proxy and the families X-Forwarded- and X-Multilith-, a filter removes 16 names; X-Real-IP is one of them, in the place of the client's address",
     "which requests are malformed and what becomes of dot segments is the gateway's own rule",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
 ];
+
+/// Headers that one filter may remove, set or add.
+pub(super) const MOST_EDITS: usize = 16;
+
+/// Rules of one object, and matches of all its rules.
+const MOST_RULES: usize = 16;
+const MOST_MATCHES: usize = 128;
 
 /// How the standard ranks a path match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,17 +51,18 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
         let mut list: Vec<Value> = own.map(|rule| one(snapshot, rule)).collect();
         if !snapshot.monolith_retired {
             let mut rule = json!({"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [backend(snapshot, UpstreamId::MONOLITH, None)]});
+            let mut filters = vec![modifier(snapshot, &Edits::default())];
             if let Some(host) = host_for(snapshot, None, UpstreamId::MONOLITH) {
-                rule["filters"] = json!([{"type": "URLRewrite", "urlRewrite": {"hostname": host}}]);
+                filters.push(json!({"type": "URLRewrite", "urlRewrite": {"hostname": host}}));
             }
+            rule["filters"] = json!(filters);
             list.push(rule);
         }
         if closed.iter().any(|closed| closed.eq_ignore_ascii_case(host)) {
             // What clients of this host must show is not asked.
             list = vec![json!({"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": []})];
         }
-        // An HTTPRoute has at most 16 rules.
-        for (number, chunk) in list.chunks(16).enumerate() {
+        for (number, chunk) in objects(list).into_iter().enumerate() {
             // A name may have dots, so that two hosts never share one.
             let word = match pattern {
                 HostPattern::Any => "-any".to_owned(),
@@ -67,13 +76,32 @@ pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>]) -> String {
             items.push(json!({
                 "apiVersion": "gateway.networking.k8s.io/v1",
                 "kind": "HTTPRoute",
-                "metadata": {"name": format!("multilith{word}-{number}")},
+                "metadata": {"name": format!("multilith{word}-{number:03}")},
                 "spec": spec,
             }));
         }
     }
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
     serde_json::to_string_pretty(&list).expect("JSON serialises") + "\n"
+}
+
+/// The rules in order, as many in each object as it may have, and as they may have matches. Of objects of one age the standard takes
+/// the first by name.
+fn objects(rules: Vec<Value>) -> Vec<Vec<Value>> {
+    let mut objects: Vec<Vec<Value>> = Vec::new();
+    let mut matches = 0;
+    for rule in rules {
+        let own = rule["matches"].as_array().map_or(0, Vec::len);
+        matches += own;
+        match objects.last_mut() {
+            Some(last) if last.len() < MOST_RULES && matches <= MOST_MATCHES => last.push(rule),
+            _ => {
+                matches = own;
+                objects.push(vec![rule]);
+            }
+        }
+    }
+    objects
 }
 
 /// Whether every host of the narrow pattern is one of the wide one.
@@ -157,9 +185,8 @@ fn one(snapshot: &Snapshot, rule: &ExportRule<'_>) -> Value {
         .iter()
         .map(|share| {
             let mut backend = backend(snapshot, share.upstream, (shares.len() > 1).then_some(share.buckets));
-            let edits = header_edits(rule, share);
-            if shares.len() > 1 && !edits.is_null() {
-                backend["filters"] = json!([edits]);
+            if shares.len() > 1 {
+                backend["filters"] = json!([modifier(snapshot, &rule.edits(share))]);
             }
             backend
         })
@@ -191,28 +218,31 @@ fn backend(snapshot: &Snapshot, upstream: UpstreamId, weight: Option<u16>) -> Va
     backend
 }
 
-fn header_edits(rule: &ExportRule<'_>, share: &super::rules::Share<'_>) -> Value {
-    let edits = rule.edits(share);
+/// The edits of a rule, and what no client may send, as much of it as has room.
+fn modifier(snapshot: &Snapshot, edits: &Edits<'_>) -> Value {
     let pairs = |all: &[(&str, &str)]| {
-        all.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>()
+        let some = all.iter().filter(|(_, value)| !value.is_empty());
+        some.map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>()
     };
-    let mut modifier = json!({});
-    if !edits.remove.is_empty() {
-        modifier["remove"] = json!(edits.remove);
-    }
-    for (key, all) in [("set", &edits.set), ("add", &edits.add)] {
-        if !all.is_empty() {
-            modifier[key] = json!(pairs(all));
+    let mut remove = edits.remove.clone();
+    for name in ["x-real-ip"].into_iter().chain(forgeable::names(snapshot)) {
+        let is_edited = remove.contains(&name) || edits.set.iter().any(|(set, _)| *set == name);
+        if remove.len() < MOST_EDITS && !is_edited {
+            remove.push(name);
         }
     }
-    if modifier == json!({}) {
-        return Value::Null;
+    let mut modifier = json!({"remove": remove});
+    for (key, all) in [("set", &edits.set), ("add", &edits.add)] {
+        let all = pairs(all);
+        if !all.is_empty() {
+            modifier[key] = json!(all);
+        }
     }
     json!({"type": "RequestHeaderModifier", "requestHeaderModifier": modifier})
 }
 
 fn filters(snapshot: &Snapshot, rule: &ExportRule<'_>, share: &super::rules::Share<'_>) -> Vec<Value> {
-    let mut filters: Vec<Value> = [header_edits(rule, share)].into_iter().filter(|filter| !filter.is_null()).collect();
+    let mut filters = vec![modifier(snapshot, &rule.edits(share))];
     let mut rewrite = json!({});
     if let Some(host) = host_for(snapshot, Some(rule.route), share.upstream) {
         rewrite["hostname"] = json!(host);
@@ -233,7 +263,7 @@ fn filters(snapshot: &Snapshot, rule: &ExportRule<'_>, share: &super::rules::Sha
     if share.upstream != UpstreamId::MONOLITH && !headers.is_empty() {
         let pairs = |all: &[(http::HeaderName, http::HeaderValue)]| {
             let pair = |(name, value): &(http::HeaderName, http::HeaderValue)| json!({"name": name.as_str(), "value": String::from_utf8_lossy(value.as_bytes())});
-            all.iter().map(pair).collect::<Vec<_>>()
+            all.iter().filter(|(_, value)| !value.is_empty()).map(pair).collect::<Vec<_>>()
         };
         let remove: Vec<&str> = headers.remove.iter().map(http::HeaderName::as_str).collect();
         let modifier = json!({"remove": remove, "set": pairs(&headers.set), "add": pairs(&headers.add)});

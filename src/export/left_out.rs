@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::pattern::{anchors_at_ends, is_portable};
-use super::rules::{ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, ordered};
+use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, ordered};
 use super::{ExportTarget, fallback, location};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
@@ -57,6 +57,7 @@ pub(super) fn left_out(snapshot: &Snapshot, target: ExportTarget) -> Vec<NotExpo
         "certificates of clients are not asked for: requests for these hosts are refused",
     );
     list.say(server.force.is_some(), "", "server.force", "nobody can name a side");
+    list.say(server.forwarded, "", "server.forwarded", "no Forwarded is written; the client's is removed");
     let proxied = server.proxy_protocol != crate::compile::ProxyProtocol::Off;
     list.say(proxied, "", "server.proxy_protocol", "PROXY headers of clients");
     list.say(
@@ -220,6 +221,15 @@ fn conditions(list: &mut List, route: &Route) {
             key,
             "its key has to be percent-encoded in the URL, which Envoy does not undo; no request takes the route, and all that could are refused where it is guarded",
         );
+        let empty = |condition: &Condition| matches!(&condition.kind, ConditionKind::Equal(value) if value.is_empty());
+        let empty = all.iter().any(empty)
+            && (key == "headers" && list.is(&[Nginx, HttpRoute]) || key == "query" && list.is(&[HttpRoute]));
+        list.say(
+            empty,
+            name,
+            key,
+            "an empty value cannot be asked for; no request takes the route, and all that could are refused where it is guarded",
+        );
         if list.target != HttpRoute {
             continue;
         }
@@ -361,6 +371,18 @@ fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
     list.say(lost, name, "rewrite.path", "only a prefix or the whole path can be replaced");
     let hosts = shares.iter().any(|share| host_for(snapshot, Some(route), share.upstream).is_some());
     list.say(divided && (hosts || rewrites), name, "rewrite", "not where the requests are divided");
+    let most = super::httproute::MOST_EDITS;
+    let many = shares
+        .iter()
+        .map(|share| rule.edits(share))
+        .any(|edits| [edits.remove.len(), edits.set.len(), edits.add.len()].iter().any(|count| *count > most));
+    let empty = |edits: Edits<'_>| edits.set.iter().chain(&edits.add).any(|(_, value)| value.is_empty());
+    let is_empty = shares.iter().map(|share| rule.edits(share)).any(empty);
+    list.say(is_empty, name, "rewrite.set", "a filter of the standard sets no empty value: the client's stays");
+    let answer = &route.answer.headers;
+    let is_empty = answer.set.iter().chain(&answer.add).any(|(_, value)| value.is_empty());
+    list.say(is_empty, name, "answer.set", "a filter of the standard sets no empty value: the service's stays");
+    list.say(many, name, "rewrite", "a filter of the standard changes at most 16 headers, and a cluster refuses more");
     let others = rule.methods().iter().any(|method| !STANDARD_METHODS.contains(method));
     list.say(others, name, "methods", "only the methods of RFC 9110 and PATCH");
     list.say(

@@ -6,6 +6,7 @@
 
 mod envoy;
 mod fallback;
+mod forgeable;
 mod haproxy;
 mod httproute;
 mod left_out;

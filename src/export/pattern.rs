@@ -63,6 +63,11 @@ fn path_for(
                 let value = group(&parameter.name, "[^/]+");
                 let _ = write!(text, "{slash}{}{value}{}", literal(&parameter.prefix), literal(&parameter.suffix));
             }
+            Segment::Rest(name) if captures != Captures::None && is_between(name, rewrite) => {
+                // Two slashes at the beginning of an address would name another host.
+                let (before, body, after) = if one_slash { ("/*", "/[^/].*|", "/*") } else { ("", "/.+|", "/?") };
+                let _ = write!(text, "{before}{}{after}", group(name, body));
+            }
             Segment::Rest(name) if at == 0 => {
                 // `/{*rest}` takes every path, and there is always a slash.
                 let _ = write!(text, "{rest_slash}{}", group(name, ".*"));
@@ -85,10 +90,23 @@ fn path_for(
 /// Whether the value of a catch-all is captured with the slash before it: where the rewritten path has a slash of its own there,
 /// that one goes, so that `/a` becomes `/v2` and `/a/` becomes `/v2/`.
 pub(super) fn takes_slash(name: &str, rewrite: Option<&PathRewrite>) -> bool {
+    let follows_slash = |rewrite: &PathRewrite| {
+        rewrite.pieces.windows(2).enumerate().any(|(at, pair)| match pair {
+            [PathPiece::Literal(before), PathPiece::Parameter(own)] => {
+                **own == *name && before.ends_with('/') && !(at == 0 && &**before == "/")
+            }
+            _ => false,
+        })
+    };
+    rewrite.is_some_and(follows_slash) || is_between(name, rewrite)
+}
+
+/// Whether a catch-all stands between two slashes of the rewritten path, of which an empty value leaves one.
+fn is_between(name: &str, rewrite: Option<&PathRewrite>) -> bool {
     let Some(rewrite) = rewrite else { return false };
-    rewrite.pieces.windows(2).enumerate().any(|(at, pair)| match pair {
-        [PathPiece::Literal(before), PathPiece::Parameter(own)] => {
-            **own == *name && before.ends_with('/') && !(at == 0 && &**before == "/")
+    rewrite.pieces.windows(3).any(|pieces| match pieces {
+        [PathPiece::Literal(before), PathPiece::Parameter(own), PathPiece::Literal(after)] => {
+            **own == *name && before.ends_with('/') && after.starts_with('/')
         }
         _ => false,
     })
@@ -104,6 +122,7 @@ pub(super) fn rewritten(
     let names: Vec<&str> = template.segments().iter().filter_map(parameter_name).collect();
     let is_slashed_rest = |name: &str| match (template.segments(), template.segments().last()) {
         ([_, _, ..], Some(Segment::Rest(own))) => **own == *name && takes_slash(name, Some(rewrite)),
+        (_, Some(Segment::Rest(own))) => **own == *name && is_between(name, Some(rewrite)),
         _ => false,
     };
     let mut text = String::new();

@@ -154,10 +154,15 @@ fn all_conditions(route: &Route) -> impl Iterator<Item = (ConditionSource, &Cond
 /// Whether a condition means the same to the target as it does here.
 pub(super) fn can_ask(target: ExportTarget, source: ConditionSource, condition: &Condition) -> bool {
     if target == ExportTarget::HttpRoute {
-        return source != ConditionSource::Cookie && matches!(condition.kind, ConditionKind::Equal(_));
+        let equal = matches!(&condition.kind, ConditionKind::Equal(value) if !value.is_empty());
+        return source != ConditionSource::Cookie && equal;
     }
     let envoy = target == ExportTarget::Envoy;
     match &condition.kind {
+        // nginx cannot tell an empty header from none.
+        ConditionKind::Equal(value) if target == ExportTarget::Nginx && source == ConditionSource::Header => {
+            !value.is_empty()
+        }
         ConditionKind::Regex(regex) if !is_portable(regex.as_str()) => false,
         // It is asked of the whole field.
         ConditionKind::Regex(regex) if envoy && source == ConditionSource::Cookie => anchors_at_ends(regex.as_str()),

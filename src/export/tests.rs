@@ -213,3 +213,141 @@ fn what_multilith_refuses_is_refused_and_other_differences_stand_in_the_file() {
         }
     }
 }
+
+#[test]
+fn what_a_client_says_of_itself_reaches_no_upstream() {
+    let routes = snapshot(
+        "[server]\nforce = { header = \"X-Side\", from = [\"10.0.0.1\"] }\nforwarded = true\n\
+         [routes.set]\npath = \"/set\"\nservice = \"users\"\nstage = \"migrated\"\nrewrite = { set = { x-forwarded-prefix = \"/set\" } }\n",
+    );
+    for target in ALL {
+        let exported = export(&routes, target);
+        assert!(exported.left_out.iter().any(|left| left.key == "server.forwarded"), "{target:?}");
+        let text = &exported.text;
+        let removed = |name: &str| match target {
+            ExportTarget::Nginx => text.contains(&format!("proxy_set_header {name} \"\";")),
+            ExportTarget::HttpRoute => {
+                let list: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
+                let rules = list["items"][0]["spec"]["rules"].as_array().expect("a list").clone();
+                rules.iter().all(|rule| {
+                    let names = rule["filters"][0]["requestHeaderModifier"]["remove"].as_array().expect("a list");
+                    assert!(names.len() <= 16, "{names:?}");
+                    names.iter().any(|known| known == name)
+                })
+            }
+            ExportTarget::Haproxy | ExportTarget::Envoy => {
+                let pattern = regex::Regex::new(&format!("^(?:{})$", forgeable::pattern(&routes))).expect("a regex");
+                text.contains("x[-_]forwarded[-_].*") && pattern.is_match(name)
+            }
+        };
+        for name in ["forwarded", "proxy", "x-forwarded-ssl", "x-forwarded-client-cert", "x-multilith-side", "x-side"] {
+            assert!(removed(name), "{target:?}, {name}:\n{text}");
+        }
+        if target == ExportTarget::Nginx {
+            // The value of the route, and of the others none.
+            assert!(text.contains("proxy_set_header x-forwarded-prefix $ml_h_x_forwarded_prefix;"), "{text}");
+            assert!(!text.contains("$http_x_forwarded_prefix"), "{text}");
+        }
+    }
+    let pattern = regex::Regex::new(&format!("^(?:{})$", forgeable::pattern(&routes))).expect("a regex");
+    for (name, is_forged) in [
+        ("x_forwarded_for", true),
+        ("content_length", true),
+        ("x-real_ip", true),
+        ("x_real-ip", true),
+        ("x-real-ip", false),
+        ("content-length", false),
+        ("user_id", false),
+    ] {
+        assert_eq!(pattern.is_match(name), is_forged, "{name}");
+    }
+}
+
+#[test]
+fn a_catch_all_between_two_slashes_that_took_nothing_leaves_one() {
+    for (from, to, path, expected) in [
+        ("/u/{*rest}", "/pre/{rest}/post", "/u", "/pre/post"),
+        ("/u/{*rest}", "/pre/{rest}/post", "/u/", "/pre/post"),
+        ("/u/{*rest}", "/pre/{rest}/post", "/u/a/b", "/pre/a/b/post"),
+        ("/u/{*rest}", "/pre/{rest}/post", "/u/a/", "/pre/a//post"),
+        ("/u/{*rest}", "/{rest}/post", "/u/", "/post"),
+        ("/u/{*rest}", "/{rest}/post", "/u/a", "/a/post"),
+        ("/{*rest}", "/pre/{rest}/post", "/", "/pre/post"),
+        ("/{*rest}", "/pre/{rest}/post", "/a", "/pre/a/post"),
+        ("/u/{*rest}", "/v2/{rest}", "/u/", "/v2/"),
+    ] {
+        let template = crate::route::Template::parse(from).expect("a template");
+        let rewrite = crate::route::PathRewrite::parse(to, std::slice::from_ref(&template)).expect("a rewrite");
+        assert_eq!(rewrite.expand(&template.captures(path)), expected, "multilith: {from} {to} {path}");
+        for one_slash in [false, true] {
+            let matching = crate::route::Matching::default();
+            let read = if one_slash {
+                pattern::address(&template, matching, pattern::Captures::Numbered, &rewrite)
+            } else {
+                pattern::path(&template, matching, pattern::Captures::Numbered, Some(&rewrite))
+            };
+            let sent = pattern::rewritten(&rewrite, &template, str::to_owned, |_, number| format!("${{{number}}}"));
+            let read = regex::Regex::new(&read).expect("a regex");
+            assert_eq!(read.replace(path, &sent), expected, "{from} {to} {path} {read}");
+        }
+    }
+}
+
+#[test]
+fn an_httproute_has_no_more_rules_and_matches_than_a_cluster_takes_and_no_empty_values() {
+    let route = |number: usize| {
+        format!(
+            "[routes.r{number}]\npath = \"/r{number}\"\nmethods = [\"GET\", \"POST\", \"PUT\", \"PATCH\", \"DELETE\"]\n\
+             service = \"users\"\nstage = \"migrated\"\n"
+        )
+    };
+    let empty = "[routes.empty]\npath = \"/empty\"\nheaders = { x-e = \"\" }\nservice = \"users\"\nstage = \"migrated\"\n\
+                 [routes.sets]\npath = \"/sets\"\nrewrite = { set = { x-set = \"\" } }\nservice = \"users\"\nstage = \"migrated\"\n";
+    let routes = snapshot(&((0..40).map(route).collect::<String>() + empty));
+    let exported = export(&routes, ExportTarget::HttpRoute);
+    let list: serde_json::Value = serde_json::from_str(&exported.text).expect("it is JSON");
+    let mut names = Vec::new();
+    let mut written = 0;
+    for item in list["items"].as_array().expect("a list") {
+        let rules = item["spec"]["rules"].as_array().expect("a list");
+        let matches: usize = rules.iter().map(|rule| rule["matches"].as_array().expect("a list").len()).sum();
+        assert!(rules.len() <= 16 && matches <= 128, "{} rules, {matches} matches", rules.len());
+        written += rules.len();
+        names.push(item["metadata"]["name"].as_str().expect("a name").to_owned());
+    }
+    assert!(names.is_sorted(), "the order of objects is that of their names: {names:?}");
+    // All but the one with an empty value, and that of the monolith.
+    assert_eq!(written, 42);
+    assert!(!exported.text.contains("\"value\": \"\""), "{}", exported.text);
+    for (of, key) in [("empty", "headers"), ("sets", "rewrite.set")] {
+        assert!(exported.left_out.iter().any(|left| left.of == of && left.key == key), "{:?}", exported.left_out);
+    }
+}
+
+#[test]
+fn what_is_empty_or_needs_escapes_is_asked_for_or_said() {
+    let routes = snapshot(
+        "[routes.header]\npath = \"/header\"\nheaders = { x-e = \"\" }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.query]\npath = \"/query\"\nquery = { e = \"\" }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.bracket]\npath = \"/bracket\"\nquery = { \"a[b]\" = { regex = \"^7\" } }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.root]\npath = \"/\"\nservice = \"users\"\nstage = \"migrated\"\n",
+    );
+    let written = |target| {
+        let exported = export(&routes, target);
+        let said: Vec<_> = exported.left_out.iter().map(|left| format!("{}.{}", left.of, left.key)).collect();
+        (exported.text, said)
+    };
+    let (haproxy, said) = written(ExportTarget::Haproxy);
+    assert!(haproxy.contains("{ req.fhdr(x-e,1) -m len 0 }") && !haproxy.contains("url_param("), "{haproxy}");
+    assert!(haproxy.contains("http-request set-header Cookie %[var(txn.cookies)]"), "{haproxy}");
+    assert_eq!(said, [""; 0]);
+    let (nginx, said) = written(ExportTarget::Nginx);
+    assert!(!nginx.contains("$http_x_e") && said.contains(&"header.headers".to_owned()), "{said:?}:\n{nginx}");
+    let (envoy, _) = written(ExportTarget::Envoy);
+    // Envoy refuses an empty regex, and leaves two slashes of a path that has nothing else.
+    assert!(!envoy.contains("\"regex\": \"\"") && envoy.contains("\"regex\": \"^/+$\""), "{envoy}");
+    let (_, said) = written(ExportTarget::HttpRoute);
+    for key in ["header.headers", "query.query", "bracket.query"] {
+        assert!(said.contains(&key.to_owned()), "{said:?}");
+    }
+}

@@ -9,7 +9,7 @@ use pingora::http::authority::{RawTargetAuthority, is_http_family_scheme, raw_ta
 
 use super::{Refusal, authority};
 use crate::compile::Limits;
-use crate::message::{Name, RequestHead, digits, elements};
+use crate::message::{Name, RequestHead, digits, elements, is_of_forgeable_family};
 
 /// Registered methods have at most 17 letters (`UPDATEREDIRECTREF`, `BASELINE-CONTROL`); this leaves room for inventions.
 const LONGEST_METHOD: usize = 32;
@@ -175,9 +175,7 @@ fn check_nominations(value: &[u8], count: &mut usize) -> Result<bool, Refusal> {
 /// where it goes, and where it ends.
 fn is_protected(token: &[u8]) -> bool {
     const NAMES: [&[u8]; 6] = [b"host", b"content-length", b"forwarded", b"x-real-ip", b"x-request-id", b"traceparent"];
-    const FAMILIES: [&[u8]; 2] = [b"x-forwarded-", b"x-multilith-"];
-    NAMES.iter().any(|name| token.eq_ignore_ascii_case(name))
-        || FAMILIES.iter().any(|family| token.get(..family.len()).is_some_and(|head| head.eq_ignore_ascii_case(family)))
+    NAMES.iter().any(|name| token.eq_ignore_ascii_case(name)) || is_of_forgeable_family(token)
 }
 
 /// An absolute target names the host, whatever `Host` says (RFC 9112, 3.2.2). `:authority` and `Host` have to name the same

@@ -8,6 +8,7 @@
 mod chunks;
 mod connection;
 mod fields;
+mod forgeable;
 mod grpc;
 mod name;
 mod percent;
@@ -20,6 +21,7 @@ pub(crate) use chunks::take;
 pub use chunks::{ChunkReader, NotChunks, may_trail, put_chunk, put_last_chunk};
 pub use connection::{digits, put_length, stays_open};
 pub use fields::{Fields, Key, elements, is_value};
+pub use forgeable::{FORGEABLE_FAMILIES, FORGEABLE_NAMES, FORGEABLE_WITH_UNDERSCORE, is_of_forgeable_family};
 pub use grpc::{
     GRPC_MESSAGE, GRPC_STATUS, GrpcStatus, ResultCode, encode_grpc_message, is_call, is_web_call, names_call,
 };

@@ -9,7 +9,7 @@ use super::left_out::{NotExported, used};
 use super::location::{self, HEADERS, Part, Row};
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, Guard, Share, host_for};
-use super::{ExportTarget, fallback};
+use super::{ExportTarget, fallback, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::migration::{ISSUED_COOKIE, UnitSource};
@@ -22,8 +22,12 @@ pub(super) const NOTES: &[&str] = &[
     "the Host is that of an absolute target without a default port, also where the client's says the same in other words",
     "other malformed requests are refused by HAProxy's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
-    "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
+    "of more than 8 Cookie lines the later ones are lost; bytes of a query that are not UTF-8 are another unit",
+    "no X-Request-Id, no traceparent, no X-Multilith-Route, no X-Multilith-Side: the file has forwarding headers alone",
 ];
+
+/// Cookie lines that become one.
+const MOST_COOKIE_LINES: usize = 8;
 
 pub(super) fn write(snapshot: &Snapshot, rules: &[ExportRule<'_>], left_out: &[NotExported]) -> String {
     let mut file = File { text: String::new(), snapshot };
@@ -110,6 +114,7 @@ impl File<'_> {
         self.line(1, &format!("http-request deny deny_status 400 if !{{ {targets} }}"));
         let paths = quoted(pattern::REFUSED);
         self.line(1, &format!("http-request deny deny_status 400 if {{ path -m reg -i {paths} }}"));
+        self.cookies();
         self.line(1, "# The monolith gets the path as it came; rules look at the normal form.");
         self.line(1, "http-request set-var(txn.raw) pathq");
         self.line(1, "http-request set-var(txn.query) query");
@@ -135,11 +140,31 @@ impl File<'_> {
         }
         // Normalising is meant for paths; it changes the query, too.
         self.line(1, "http-request set-query %[var(txn.query)] if { var(txn.query) -m len gt 0 }");
-        self.line(1, "http-request set-header X-Forwarded-For %[src]");
-        self.line(1, "http-request set-header X-Forwarded-Proto http");
-        self.line(1, "http-request set-header X-Forwarded-Host %[req.hdr(host)]");
-        self.line(1, "http-request set-header X-Forwarded-Port %[dst_port]");
+        self.line(1, "# What a client says of itself is not believed.");
+        let forged = quoted(&format!("^(?:{})$", forgeable::pattern(self.snapshot)));
+        self.line(1, &format!("http-request del-header {forged} -m reg"));
+        for line in [
+            "http-request set-header X-Real-IP %[src] if { req.fhdr(x-real-ip) -m found }",
+            "http-request set-header X-Forwarded-For %[src]",
+            "http-request set-header X-Forwarded-Proto http",
+            "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+            "http-request set-header X-Forwarded-Port 80",
+            "http-request set-header X-Forwarded-Port '%[req.hdr(host),regsub(\"^.*:\",\"\")]' if { req.hdr(host) -m reg ':[0-9]+$' }",
+        ] {
+            self.line(1, line);
+        }
         self.line(1, "# The first rule that fits.");
+    }
+
+    /// Several Cookie lines become one, as before HTTP/2.
+    fn cookies(&mut self) {
+        self.line(1, "http-request set-var(txn.cookies) req.fhdr(cookie,1)");
+        for number in 2..=MOST_COOKIE_LINES {
+            let joined = format!("'%[var(txn.cookies)]; %[req.fhdr(cookie,{number})]'");
+            let has = format!("{{ req.fhdr_cnt(cookie) ge {number} }}");
+            self.line(1, &format!("http-request set-var-fmt(txn.cookies) {joined} if {has}"));
+        }
+        self.line(1, "http-request set-header Cookie %[var(txn.cookies)] if { req.fhdr_cnt(cookie) gt 1 }");
     }
 
     fn rule(&mut self, rule: &ExportRule<'_>) {
@@ -160,13 +185,14 @@ impl File<'_> {
                 ConditionSource::Cookie => {
                     ("req.fhdr(cookie,1)", pattern::cookie(condition), format!("req.cook({})", condition.name))
                 }
-                ConditionSource::Query => {
-                    ("query", pattern::query(condition), format!("url_param({}),url_dec(1)", condition.name))
-                }
+                ConditionSource::Query => ("query", pattern::query(condition), first_query(&condition.name)),
             };
             match regex {
                 Some(regex) => {
                     let _ = write!(asked, " {not}{{ {field} -m reg {} }}", quoted(&regex));
+                }
+                None if source == ConditionSource::Query => {
+                    let _ = write!(asked, " {}{}", has_query(&condition.name), meets(&value, condition));
                 }
                 None => asked.push_str(&meets(&value, condition)),
             }
@@ -290,25 +316,22 @@ impl File<'_> {
     fn bucket(&mut self, rule: &ExportRule<'_>, is_rule: &str) {
         let policy = &rule.route.policy;
         self.line(1, &format!("# The clients of `{}`, each in the bucket that multilith gives it.", policy.cohort));
-        let mut sources: Vec<String> = Vec::new();
-        for source in &policy.sticky {
-            sources.push(match source {
+        let missing = "!{ var(txn.unit) -m len gt 0 }";
+        let issued = UnitSource::Cookie(ISSUED_COOKIE.into());
+        for source in policy.sticky.iter().chain([&issued]) {
+            let sample = match source {
                 UnitSource::Header(name) => format!("req.fhdr({name},1)"),
                 UnitSource::Cookie(name) => format!("req.cook({name})"),
-                UnitSource::Query(name) => format!("url_param({name}),url_dec(1)"),
+                UnitSource::Query(name) => {
+                    let (value, has) = (first_query(name), has_query(name));
+                    self.line(1, &format!("http-request set-var(txn.unit) {value} if {is_rule} {missing} {has}"));
+                    continue;
+                }
                 UnitSource::Ip => "src".to_owned(),
                 UnitSource::Jwt(_) => continue,
-            });
-        }
-        sources.push(format!("req.cook({ISSUED_COOKIE})"));
-        let missing = "!{ var(txn.unit) -m len gt 0 }";
-        for source in sources {
-            self.line(
-                1,
-                &format!(
-                    "http-request set-var-fmt(txn.unit) '%[{source}]' if {is_rule} {missing} {{ {source} -m len gt 0 }}"
-                ),
-            );
+            };
+            let asked = format!("{is_rule} {missing} {{ {sample} -m len gt 0 }}");
+            self.line(1, &format!("http-request set-var-fmt(txn.unit) '%[{sample}]' if {asked}"));
         }
         if policy.issue_cookie {
             self.line(1, &format!("http-request set-var(txn.issued) uuid,regsub(-,,g) if {is_rule} {missing}"));
@@ -407,9 +430,26 @@ fn answered(rule: &ExportRule<'_>, share: &Share<'_>) -> String {
     format!("if {{ var(txn.rule) -m str {} }}{side}", rule.key())
 }
 
+/// Whether a query has a key.
+fn has_query(name: &str) -> String {
+    let name = pattern::encoded(name);
+    format!("{{ query -m reg {} }}", quoted(&format!("^(?:[^&]*&)*{name}(?:[=&]|$)")))
+}
+
+/// The first value of a query key that is there, decoded as multilith does: what is no escape stands for itself.
+fn first_query(name: &str) -> String {
+    let name = pattern::encoded(name);
+    let first =
+        format!("^(?:(?!{name}(?:[=&]|$))[^&]*&)*{name}=?([^&]*).*$").replace('\\', "\\\\").replace('"', "\\\"");
+    let stray = "%(?![0-9a-fA-F]{2})";
+    quoted(&format!("query,regsub(\"{first}\",\"\\1\"),regsub(\"{stray}\",\"%25\",g),url_dec(1)"))
+}
+
 /// A condition on a sample that is missing where the request has no such value.
 fn meets(sample: &str, condition: &Condition) -> String {
     match &condition.kind {
+        // HAProxy refuses an empty pattern.
+        ConditionKind::Equal(value) if value.is_empty() => format!(" {{ {sample} -m len 0 }}"),
         ConditionKind::Equal(value) => format!(" {{ {sample} -m str -- {} }}", quoted(value)),
         ConditionKind::Present => format!(" {{ {sample} -m found }}"),
         ConditionKind::Absent => format!(" !{{ {sample} -m found }}"),

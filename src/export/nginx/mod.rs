@@ -5,10 +5,10 @@ mod server;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::ExportTarget;
 use super::left_out::{NotExported, used};
 use super::pattern::{self, Captures};
 use super::rules::{ConditionSource, ExportRule, host_for};
+use super::{ExportTarget, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::{Balance, Source, UpstreamId};
 use crate::migration::{BUCKETS, ISSUED_COOKIE, UnitSource};
@@ -20,8 +20,10 @@ pub(super) const NOTES: &[&str] = &[
     "a path with a `%` that begins no escape or with dot segments that lead above `/`, `OPTIONS *` and a method with small letters are answered with 400",
     "other malformed requests are refused by nginx's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
+    "to a condition a header with an empty value is absent; of a header's several lines versions before 1.23 read the first, later ones all, joined by commas",
     "headers with `_` in their names are dropped",
-    "no X-Request-Id, no traceparent, no X-Multilith-Route: the file has forwarding headers alone",
+    "of what begins with X-Forwarded- and X-Multilith-, which no client may send, the known names are removed: nginx cannot remove a family",
+    "no X-Request-Id, no traceparent, no X-Multilith-Route, no X-Multilith-Side: the file has forwarding headers alone",
 ];
 
 /// Escapes of bytes that need none: nginx's decoding of them is multilith's.
@@ -185,6 +187,7 @@ impl File<'_> {
         let (hit, miss) = if is_absent { ("0", "1") } else { ("1", "0") };
         let regex = match (source, &condition.kind) {
             (ConditionSource::Query, _) => pattern::query(condition),
+            (ConditionSource::Cookie, _) => pattern::cookie(condition),
             (_, ConditionKind::Equal(value)) => Some(format!("^{}$", pattern::escape(value))),
             (_, ConditionKind::Present | ConditionKind::Absent) => Some(".".to_owned()),
             (_, ConditionKind::Regex(_)) => None,
@@ -193,6 +196,7 @@ impl File<'_> {
             ConditionSource::Header => format!("$http_{}", condition.name.replace('-', "_")),
             ConditionSource::Query if regex.is_some() => "$args".to_owned(),
             ConditionSource::Query => self.first_query(&condition.name, &bit.to_string()),
+            ConditionSource::Cookie if regex.is_some() => "$http_cookie".to_owned(),
             ConditionSource::Cookie => self.first_cookie(&condition.name, &bit.to_string()),
         };
         let regex = match (regex, &condition.kind) {
@@ -342,7 +346,12 @@ impl File<'_> {
                 }
             }
             let own = name.replace('-', "_");
-            self.map("\"$ml_rule@$ml_side\"", &format!("$ml_h_{own}"), &format!("$http_{own}"), &rows);
+            let client = match *name {
+                "x-real-ip" => "$ml_real_ip".to_owned(),
+                name if forgeable::names(self.snapshot).contains(&name) => "\"\"".to_owned(),
+                _ => format!("$http_{own}"),
+            };
+            self.map("\"$ml_rule@$ml_side\"", &format!("$ml_h_{own}"), &client, &rows);
         }
         names.into_iter().map(str::to_owned).collect()
     }

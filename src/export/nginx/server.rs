@@ -6,6 +6,7 @@ use super::{File, quoted};
 use crate::compile::Network;
 use crate::endpoint::{UpstreamId, Verify};
 use crate::export::fallback::{self, MOST_GROUPS};
+use crate::export::forgeable;
 use crate::export::location::{self, HEADERS, Part, Row};
 use crate::export::pattern::{self, Captures, REFUSED_METHODS};
 use crate::export::rules::{ExportRule, Guard, host_for};
@@ -115,9 +116,19 @@ impl File<'_> {
         (quoted(&format!("~^{key} {}", row.pattern)), format!("\"{to}\""))
     }
 
+    /// `$ml_real_ip`: the client's address, where it says one itself; `$ml_port`: the port that it asks for.
+    fn client(&mut self) {
+        let none = ("\"\"".to_owned(), "\"\"".to_owned());
+        self.map("$http_x_real_ip", "$ml_real_ip", "$remote_addr", &[none]);
+        let asked = (quoted("~:(?<ml_asked_port>[0-9]+)$"), "$ml_asked_port".to_owned());
+        let secure = (quoted("~^https "), "443".to_owned());
+        self.map("\"$scheme $ml_authority\"", "$ml_port", "80", &[asked, secure]);
+    }
+
     pub(super) fn server(&mut self, rules: &[ExportRule<'_>], headers: &[String]) {
         let tls = self.tls();
         self.map("$http_upgrade", "$ml_connection", "upgrade", &[("\"\"".to_owned(), "\"\"".to_owned())]);
+        self.client();
         let is_closed = self.closed(rules);
         let redirects = self.redirects(rules);
         let mut groups = fallback::groups(rules);
@@ -221,7 +232,7 @@ impl File<'_> {
             self.line(3, "set $ml_by \"@monolith\";");
         }
         self.line(3, "proxy_next_upstream error;");
-        self.forwarded(&host, turns_back);
+        self.forwarded(&host, &[], turns_back);
         for line in &tls {
             self.line(3, line);
         }
@@ -231,7 +242,7 @@ impl File<'_> {
 
     /// To the upstream that answers, as the rule says.
     fn passed(&mut self, headers: &[String], tls: &[String], turns_back: bool) {
-        self.forwarded("$ml_host", turns_back);
+        self.forwarded("$ml_host", headers, turns_back);
         for name in headers {
             self.line(3, &format!("proxy_set_header {name} $ml_h_{};", name.replace('-', "_")));
         }
@@ -242,7 +253,7 @@ impl File<'_> {
         self.line(3, &format!("proxy_pass {scheme}://$ml_up$ml_target;"));
     }
 
-    fn forwarded(&mut self, host: &str, turns_back: bool) {
+    fn forwarded(&mut self, host: &str, edited: &[String], turns_back: bool) {
         let timeouts = self.snapshot.upstreams.iter().map(|spec| spec.timeouts);
         let longest = |of: fn(&crate::endpoint::Timeouts) -> Option<std::time::Duration>| {
             let each: Vec<_> = timeouts.clone().map(|timeouts| of(&timeouts)).collect();
@@ -260,9 +271,20 @@ impl File<'_> {
             "proxy_set_header X-Forwarded-For $remote_addr;",
             "proxy_set_header X-Forwarded-Proto $scheme;",
             "proxy_set_header X-Forwarded-Host $ml_authority;",
-            "proxy_set_header X-Forwarded-Port $server_port;",
+            "proxy_set_header X-Forwarded-Port $ml_port;",
         ] {
             self.line(3, line);
+        }
+        // Several Cookie lines become one, as before HTTP/2.
+        for (name, value) in [("X-Real-IP", "$ml_real_ip"), ("Cookie", "$http_cookie")] {
+            if !edited.iter().any(|edited| edited.eq_ignore_ascii_case(name)) {
+                self.line(3, &format!("proxy_set_header {name} {value};"));
+            }
+        }
+        for name in forgeable::names(self.snapshot) {
+            if !edited.iter().any(|edited| edited == name) {
+                self.line(3, &format!("proxy_set_header {name} \"\";"));
+            }
         }
         self.line(3, &format!("proxy_connect_timeout {connect}s;"));
         self.line(3, &format!("proxy_read_timeout {read}s;"));

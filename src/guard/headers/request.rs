@@ -10,7 +10,7 @@ use super::peer_facts::PeerFacts;
 use super::{client, continued, hop_by_hop};
 use crate::compile::ForceRule;
 use crate::guard::authority;
-use crate::message::{Key, Name, RequestHead};
+use crate::message::{FORGEABLE_FAMILIES, FORGEABLE_WITH_UNDERSCORE, Key, Name, RequestHead};
 
 /// Facts that the edge takes from the fields before they are cleaned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,30 +140,12 @@ fn begins(text: &[u8], with: &[u8]) -> bool {
 /// Whether a program that takes `_` for `-`, as every CGI and WSGI does, would read this as framing, as forwarding, or as a
 /// header of ours.
 fn reads_like_ours(name: &[u8]) -> bool {
-    const NAMES: [&str; 15] = [
-        "connection",
-        "content-length",
-        "forwarded",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-forwarded",
-        "x-real-ip",
-        "x-request-id",
-    ];
-    const FAMILIES: [&str; 2] = ["x-forwarded-", "x-multilith-"];
     let same = |text: &str, name: &[u8]| {
         let letter = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
         text.len() == name.len() && text.bytes().zip(name).all(|(a, &b)| a == letter(b))
     };
-    NAMES.iter().any(|text| same(text, name))
-        || FAMILIES.iter().any(|text| name.get(..text.len()).is_some_and(|head| same(text, head)))
+    FORGEABLE_WITH_UNDERSCORE.iter().any(|text| same(text, name))
+        || FORGEABLE_FAMILIES.iter().any(|text| name.get(..text.len()).is_some_and(|head| same(text, head)))
 }
 
 fn forced(request: &RequestHead, client: IpAddr, rule: Option<&ForceRule>) -> Option<Box<str>> {

@@ -69,6 +69,15 @@ fn what_a_client_must_not_say_is_dropped_and_the_rest_keeps_its_case() {
 }
 
 #[test]
+fn every_name_that_exports_remove_is_removed_here() {
+    for name in crate::message::FORGEABLE_NAMES {
+        let mut request = request("/", &[("Host", "a"), (name, "forged")]);
+        from(PEER, &mut request, &[]);
+        assert_eq!(kept(&request), ["Host: a"], "{name}");
+    }
+}
+
+#[test]
 fn the_edge_says_who_asked_and_clients_cannot() {
     let mut request = request(
         "/",
