@@ -64,11 +64,11 @@ pub fn as_json(event: &Event) -> String {
     sse(event.kind, &event.data)
 }
 
-/// The same for those who may look, and no more: what stands in a query may be about a person.
-pub fn as_json_without_query(event: &Event) -> String {
-    const QUERY: &str = "url.query";
+/// The same for those who may look, and no more: a query and a user agent may be about a person.
+pub fn as_json_for_readers(event: &Event) -> String {
+    const PERSONAL: [&str; 2] = ["url.query", "user_agent.original"];
     let Ok(mut data) = serde_json::from_str::<serde_json::Map<_, _>>(&event.data) else { return String::new() };
-    data.remove(QUERY);
+    data.retain(|key, _| !PERSONAL.contains(&&**key));
     sse(event.kind, &serde_json::Value::Object(data).to_string())
 }
 

@@ -143,7 +143,7 @@ impl HttpServerApp for Desk {
                 Ok(filter) => {
                     let written = match caller.role {
                         Role::Operate => events::as_json,
-                        Role::Read => events::as_json_without_query,
+                        Role::Read => events::as_json_for_readers,
                     };
                     let manner = events::Manner { written: &written, goes_on: &|| true };
                     events::stream(&self.parts.app.telemetry.events, filter, &mut session, shutdown, &manner)

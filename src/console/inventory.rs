@@ -20,7 +20,7 @@ const PAGE: usize = 200;
 
 pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
     let generation = frame.parts.app.in_force.load();
-    let report = learned_report(frame.parts, &generation);
+    let report = learned_report(frame.parts, &generation, frame.visitor.role);
     let found: Vec<&LearnedEndpoint> =
         report.endpoints.iter().filter(|endpoint| takes(query.get("q"), endpoint)).collect();
     let most = report.endpoints.iter().map(|endpoint| endpoint.requests).max().unwrap_or(0);
