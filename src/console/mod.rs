@@ -100,7 +100,8 @@ fn root(path: &str) -> &'static str {
 #[async_trait]
 impl PageServer for Console {
     fn has(&self, path: &str) -> bool {
-        let page = matches!(path, "/" | "/inventory" | "/requests" | "/journal" | "/upstreams" | "/file");
+        let page =
+            matches!(path, "/" | "/inventory" | "/requests" | "/journal" | "/upstreams" | "/file" | "/favicon.ico");
         page || path.starts_with("/route/") || path.starts_with("/console/")
     }
 
@@ -137,6 +138,10 @@ impl PageServer for Console {
             return asset_of(asset, &request);
         }
         let by_itself = request.field("sec-fetch-dest") == Some("empty");
+        // Of what is no page of ours, a refusal for one, a browser asks for the icon here.
+        if path == "/favicon.ico" {
+            return Reply::new(200, "image/svg+xml", ICON.into());
+        }
         let visitor = visitor(parts, &self.sessions, &request, !by_itself);
         let get = matches!(request.method, Method::GET | Method::HEAD);
         if !get && request.method != Method::POST {

@@ -144,9 +144,9 @@ fn footer() -> Markup {
     html! {
         footer {
             span.keys {
-                span { kbd { "/" } " filter" }
-                span { kbd { "j" } " " kbd { "k" } " up and down" }
-                span { kbd { "Enter" } " open" }
+                span.k-find { kbd { "/" } " filter" }
+                span.k-step { kbd { "j" } " " kbd { "k" } " up and down" }
+                span.k-open { kbd { "Enter" } " open" }
                 span { kbd { "?" } " all keys" }
             }
             span.grow {}
