@@ -257,7 +257,7 @@ impl Desk {
         if !events::has_room(&self.parts.app.telemetry.events) {
             return Err(Reply::problem(503, "too many are watching already"));
         }
-        events::filter(session.req_header().uri.query())
+        Ok(events::filter(session.req_header().uri.query())?)
     }
 
     fn ready(&self) -> Reply {
