@@ -36,7 +36,7 @@ pub fn requests(frame: &Layout<'_>, query: &Form) -> Markup {
         div.head {
             div { h1 { "Requests as they happen" } p.dim { "A sample where there are many; one client or one request is followed without gaps." } }
             span.grow {}
-            div.acts { span.dim #left role="status" {} button type="button" #pause hidden { "Hold" } }
+            div.acts { span.dim #waits {} span.dim #left role="status" {} button type="button" #pause hidden { "Hold" } }
         }
         section.card aria-label="Filters" {
             form.pad.acts.low method="get" {
