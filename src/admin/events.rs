@@ -21,8 +21,25 @@ const TELL_LEFT_OUT: Duration = Duration::from_secs(1);
 /// Each holds a connection and a backlog.
 const MOST_WATCHERS: usize = 128;
 
+/// A filter of the stream that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum WrongFilter {
+    #[error(transparent)]
+    Status(NoStatus),
+    #[error("`client` is an address, such as 10.0.0.7")]
+    Client,
+    #[error("the stream takes `route`, `side`, `status`, `client` and `id`")]
+    Key,
+}
+
+impl From<WrongFilter> for Reply {
+    fn from(why: WrongFilter) -> Self {
+        Self::problem(400, &why.to_string())
+    }
+}
+
 /// `?route=…&side=…&status=5xx&client=10.0.0.7&id=…`, all of them optional.
-pub fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
+pub fn filter(query: Option<&str>) -> Result<EventFilter, WrongFilter> {
     let mut filter = EventFilter::default();
     for (key, value) in form_pairs(query.unwrap_or_default().as_bytes()) {
         match &*key {
@@ -30,17 +47,14 @@ pub fn filter(query: Option<&str>) -> Result<EventFilter, Reply> {
             "side" => filter.side = Some(value.into_owned()),
             "status" => match value.parse() {
                 Ok(status) => filter.status = Some(status),
-                Err(why) => {
-                    let why: NoStatus = why;
-                    return Err(Reply::problem(400, &why.to_string()));
-                }
+                Err(why) => return Err(WrongFilter::Status(why)),
             },
             "client" => match value.parse() {
                 Ok(client) => filter.client = Some(client),
-                Err(_) => return Err(Reply::problem(400, "`client` is an address, such as 10.0.0.7")),
+                Err(_) => return Err(WrongFilter::Client),
             },
             "id" => filter.id = Some(value.into_owned()),
-            _ => return Err(Reply::problem(400, "the stream takes `route`, `side`, `status`, `client` and `id`")),
+            _ => return Err(WrongFilter::Key),
         }
     }
     Ok(filter)
@@ -64,11 +78,11 @@ pub fn as_json(event: &Event) -> String {
     sse(event.kind, &event.data)
 }
 
-/// The same for those who may look, and no more: what stands in a query may be about a person.
-pub fn as_json_without_query(event: &Event) -> String {
-    const QUERY: &str = "url.query";
+/// The same for those who may look, and no more: a query and a user agent may be about a person.
+pub fn as_json_for_readers(event: &Event) -> String {
+    const PERSONAL: [&str; 2] = ["url.query", "user_agent.original"];
     let Ok(mut data) = serde_json::from_str::<serde_json::Map<_, _>>(&event.data) else { return String::new() };
-    data.remove(QUERY);
+    data.retain(|key, _| !PERSONAL.contains(&&**key));
     sse(event.kind, &serde_json::Value::Object(data).to_string())
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Parts;
 use super::reply::Reply;
 use super::status::{Window, progress};
+use crate::compile::Role;
 use crate::config::read_duration;
 use crate::inventory::InventoryReport;
 use crate::learn::{ListRefused, MOST_KNOWN, now};
@@ -21,9 +22,9 @@ use crate::store::{ProgressRow, StoreError};
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// `GET /api/v1/inventory`, gathered away from the listener's threads.
-pub async fn inventory(parts: &Arc<Parts>) -> Reply {
+pub async fn inventory(parts: &Arc<Parts>, role: Role) -> Reply {
     let parts = Arc::clone(parts);
-    let gathered = move || Reply::json(200, &report(&parts, &parts.app.in_force.load()));
+    let gathered = move || Reply::json(200, &report(&parts, &parts.app.in_force.load(), role));
     Reply::of_work(gathered, "the inventory could not be gathered").await
 }
 
@@ -69,11 +70,11 @@ pub async fn know(parts: &Arc<Parts>, body: Vec<u8>) -> Reply {
 }
 
 /// `GET /api/v1/next`.
-pub async fn next(parts: &Arc<Parts>) -> Reply {
+pub async fn next(parts: &Arc<Parts>, role: Role) -> Reply {
     let parts = Arc::clone(parts);
     let steps = move || {
         let generation = parts.app.in_force.load();
-        Reply::json(200, &steps(&parts, &generation, &report(&parts, &generation)))
+        Reply::json(200, &steps(&parts, &generation, &report(&parts, &generation, role)))
     };
     Reply::of_work(steps, "what is next could not be gathered").await
 }
@@ -137,9 +138,12 @@ pub fn steps(parts: &Parts, generation: &Generation, report: &InventoryReport) -
     what_next(report, &generation.snapshot, &routes, button, now())
 }
 
-/// The endpoints that were learned, with the routes that take them.
-pub fn report(parts: &Parts, generation: &Generation) -> InventoryReport {
+/// The endpoints that were learned, with the routes that take them. A user agent may be about a person: role `read` sees none.
+pub fn report(parts: &Parts, generation: &Generation, role: Role) -> InventoryReport {
     let mut report = parts.app.learner.report();
+    if role == Role::Read {
+        report.endpoints.iter_mut().for_each(|endpoint| endpoint.agents.clear());
+    }
     find_routes(&mut report, &generation.snapshot, &|route| Some(generation.route(Some(route)).dial.stage.as_str()));
     report
 }

@@ -143,7 +143,7 @@ impl HttpServerApp for Desk {
                 Ok(filter) => {
                     let written = match caller.role {
                         Role::Operate => events::as_json,
-                        Role::Read => events::as_json_without_query,
+                        Role::Read => events::as_json_for_readers,
                     };
                     let manner = events::Manner { written: &written, goes_on: &|| true };
                     events::stream(&self.parts.app.telemetry.events, filter, &mut session, shutdown, &manner)
@@ -257,7 +257,7 @@ impl Desk {
         if !events::has_room(&self.parts.app.telemetry.events) {
             return Err(Reply::problem(503, "too many are watching already"));
         }
-        events::filter(session.req_header().uri.query())
+        Ok(events::filter(session.req_header().uri.query())?)
     }
 
     fn ready(&self) -> Reply {

@@ -43,56 +43,85 @@
       }
       if (name) { const row = [...part.querySelectorAll("[data-row]")].find((one) => one.dataset.row === name); if (row) row.classList.add("sel"); }
     }
-    say(isLive);
+    say(state);
   };
+  const from = document.body.dataset.from ?? location.href;
   let looking = false;
   const isBusy = () => document.hidden || $("dialog[open]");
   const look = async () => {
     if (looking || isBusy()) return;
     looking = true;
     try {
-      const answer = await fetch(document.body.dataset.from ?? location.href, { headers: { accept: "text/html" } });
+      const answer = await fetch(from, { headers: { accept: "text/html" } });
       const text = await answer.text();
       // A dialog that was opened meanwhile gives the focus back to what stands here now.
-      if (answer.redirected) location.reload();
+      if (answer.redirected) say(OUT);
       else if (answer.ok && !isBusy()) swap(text);
     } catch { /* the stream says that nobody is there */ }
     looking = false;
   };
-  // What says it may have been drawn anew.
-  let isLive = true;
-  const say = (on) => {
+  // What says it may have been drawn anew. Whoever is signed out stays so.
+  const LIVE = "live", GONE = "no connection", OUT = "signed out";
+  let state = LIVE;
+  const say = (now) => {
     const shown = $(".live");
-    isLive = on;
-    if (shown) { shown.classList.toggle("off", !on); shown.lastChild.data = on ? "live" : "no connection"; }
+    if (state !== OUT) state = now;
+    if (!shown) return;
+    shown.classList.toggle("off", state !== LIVE);
+    shown.replaceChildren(shown.firstChild, state);
+    if (state !== OUT) return;
+    const link = document.createElement("a");
+    link.href = from.split("#")[0];
+    link.textContent = "Sign in";
+    shown.append(link);
   };
-  if ($("[data-live]")) {
-    const stream = new EventSource(base + "console/live");
-    stream.addEventListener("look", look);
-    stream.onopen = () => say(true);
-    stream.onerror = () => say(false);
+  // Opens a stream. A browser asks again where nobody answers, not where it is refused.
+  const follow = (path, heard) => {
+    let stream;
+    const open = () => {
+      stream = new EventSource(base + path);
+      for (const [name, hear] of Object.entries(heard)) stream.addEventListener(name, hear);
+      stream.onopen = () => say(LIVE);
+      stream.onerror = async () => {
+        say(GONE);
+        if (stream.readyState !== EventSource.CLOSED) return;
+        try {
+          const asking = new AbortController();
+          const answer = await fetch(base + path, { redirect: "manual", signal: asking.signal });
+          asking.abort();
+          if (answer.status === 401 || answer.type === "opaqueredirect") return say(OUT);
+        } catch { /* no answer */ }
+        setTimeout(open, 5000);
+      };
+    };
+    open();
     addEventListener("pagehide", () => stream.close());
-  }
+  };
+  if ($("[data-live]")) follow("console/live", { look });
 
   // Requests as they happen: drawn by the server, the newest above.
   const list = $("[data-stream]");
   if (list) {
-    const pause = $("#pause");
-    let held = false;
-    const stream = new EventSource(base + list.dataset.stream);
-    stream.addEventListener("request", (event) => {
-      if (held) return;
-      list.insertAdjacentHTML("afterbegin", event.data);
+    const pause = $("#pause"), waiting = [];
+    let held = false, count = 0;
+    // What a person reads stays where it is: new rows wait.
+    const flow = () => {
+      const waits = held || isHeld(list) || $("[open], .sel, :focus-visible", list);
+      $("#waits").textContent = waits && count ? count + " new" + (held ? "" : ": leave the row to see them") : "";
+      if (waits || !count) return;
+      list.insertAdjacentHTML("afterbegin", waiting.splice(0).join(""));
+      count = 0;
       const empty = $(".empty", list);
       if (empty) empty.remove();
       while (list.children.length > 200) list.lastElementChild.remove();
+    };
+    setInterval(flow, 200);
+    follow(list.dataset.stream, {
+      request: (event) => { count++; waiting.unshift(event.data); waiting.length = Math.min(waiting.length, 200); },
+      left_out: (event) => { $("#left").textContent = JSON.parse(event.data).left_out + " more were not shown"; },
     });
-    stream.addEventListener("left_out", (event) => { $("#left").textContent = JSON.parse(event.data).left_out + " more were not shown"; });
-    stream.onopen = () => say(true);
-    stream.onerror = () => say(false);
     pause.hidden = false;
     pause.onclick = () => { held = !held; pause.textContent = held ? "Go on" : "Hold"; pause.setAttribute("aria-pressed", held); };
-    addEventListener("pagehide", () => stream.close());
   }
 
   // What is only asked for when it is opened: the copy of a request.
@@ -165,6 +194,7 @@
       case "j": step(1); break;
       case "k": step(-1); break;
       case "?": help(); break;
+      case "Escape": for (const one of all(".sel")) one.classList.remove("sel"); break;
       case "Enter": {
         const chosen = $(".sel"), on = /^(A|BUTTON|SUMMARY)$/.test(event.target.tagName);
         const link = chosen && !on && $("a.name, summary", chosen);

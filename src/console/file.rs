@@ -47,7 +47,7 @@ pub async fn proposed(parts: &Arc<Parts>, frame: &Layout<'_>, query: &Form) -> O
     }
     let (lines, in_force) = {
         let generation = parts.app.in_force.load();
-        let steps = next_steps(parts, &generation, &learned_report(parts, &generation));
+        let steps = next_steps(parts, &generation, &learned_report(parts, &generation, frame.visitor.role));
         let is_it = |step: &crate::plan::NextStep| {
             step.kind == "take" && step.route.is_none() && step.path == path && step.method == method
         };

@@ -1,8 +1,17 @@
 //! The grammar of the filter boxes: words that stand in the name or path, `stage:canary`, `service:users`, `errors>1%`.
 
 use super::overview::Overview;
+use super::shown::ratio;
 use super::verdict::word;
 use crate::admin::RouteFigures;
+use crate::inventory::LearnedEndpoint;
+
+/// What can be asked before a `:`, `<` or `>`, on whatever page.
+const KEYS: [&str; 9] = ["route", "stage", "service", "verdict", "by", "errors", "p99", "differ", "requests"];
+/// Of these, what each page has.
+const BOARD: &[&str] = &["route", "stage", "service", "verdict", "errors", "p99", "differ", "requests"];
+pub const INVENTORY: &[&str] = &["route", "stage", "errors", "p99", "requests"];
+pub const JOURNAL: &[&str] = &["route", "by"];
 
 /// What a filter asks; all of it must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +23,7 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq)]
 enum Term {
     Word(String),
+    Route(String),
     Stage(String),
     Service(String),
     Verdict(String),
@@ -35,15 +45,32 @@ pub enum BadTerm {
     NoFigure(Box<str>),
     #[error("`{0}` is no number: write 1%, 200ms or 50")]
     NoNumber(Box<str>),
+    #[error("the filter of this page does not know `{0}`: it knows {1}, and words")]
+    NotHere(Box<str>, Box<str>),
+}
+
+/// A part that asks for what another page has.
+pub fn not_here(text: &str, known: &[&str]) -> Option<BadTerm> {
+    let key_of = |word: &'_ str| word.find([':', '<', '>']).map(|at| word[..at].to_owned());
+    let foreign =
+        text.split_whitespace().filter_map(key_of).find(|key| KEYS.contains(&&**key) && !known.contains(&&**key))?;
+    let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+    Some(BadTerm::NotHere(foreign.into(), known.join(", ").into()))
 }
 
 impl Filter {
+    /// Of the board.
     pub fn read(text: &str) -> Self {
-        let mut filter = Self::default();
+        Self::of(text, BOARD)
+    }
+
+    /// Of a page that has what is `known`.
+    pub fn of(text: &str, known: &[&str]) -> Self {
+        let mut filter = Self { terms: Vec::new(), wrong: not_here(text, known) };
         for word in text.split_whitespace() {
             match term(word) {
                 Ok(term) => filter.terms.push(term),
-                Err(why) => filter.wrong = Some(why),
+                Err(why) => filter.wrong = filter.wrong.or(Some(why)),
             }
         }
         filter
@@ -61,6 +88,7 @@ impl Filter {
                 name.to_lowercase().contains(word.as_str()) || matched().to_lowercase().contains(word.as_str())
             }
             Term::Stage(wanted) => stage == wanted,
+            Term::Route(wanted) => name.eq_ignore_ascii_case(wanted),
             _ => true,
         })
     }
@@ -68,7 +96,7 @@ impl Filter {
     /// By its figures, of which only those are looked at that the filter names. `number`: its place among the routes.
     pub fn takes(&self, route: &RouteFigures<'_>, (number, overview): (usize, &Overview)) -> bool {
         self.terms.iter().all(|term| match term {
-            Term::Word(_) | Term::Stage(_) => true,
+            Term::Word(_) | Term::Stage(_) | Term::Route(_) => true,
             Term::Service(wanted) => route.services().any(|service| service.eq_ignore_ascii_case(wanted)),
             Term::Verdict(wanted) => word(route).1.to_lowercase().contains(wanted.as_str()),
             Term::Figure(figure, above, limit) => {
@@ -79,16 +107,44 @@ impl Filter {
                     #[expect(clippy::cast_precision_loss, reason = "compared with what a person typed")]
                     Figure::Requests => Some(route.sums().0 as f64),
                 };
-                value.is_some_and(|value| if *above { value > *limit } else { value < *limit })
+                holds(value, *above, *limit)
             }
         })
     }
+
+    /// Of an endpoint of the inventory; `route:none` and `writes` are asked of these alone.
+    pub fn takes_endpoint(&self, endpoint: &LearnedEndpoint) -> bool {
+        let text = format!("{} {}", endpoint.method, endpoint.path).to_lowercase();
+        self.terms.iter().all(|term| match term {
+            Term::Word(word) if word == "writes" => endpoint.writes,
+            Term::Word(word) => text.contains(word.as_str()),
+            Term::Route(wanted) if wanted == "none" => endpoint.route.is_none(),
+            Term::Route(wanted) => endpoint.route.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(wanted)),
+            Term::Stage(wanted) => endpoint.stage.as_deref() == Some(wanted),
+            Term::Figure(figure, above, limit) => {
+                let value = match figure {
+                    Figure::Errors => ratio(endpoint.errors, endpoint.requests),
+                    Figure::P99 => endpoint.p99_seconds,
+                    #[expect(clippy::cast_precision_loss, reason = "compared with what a person typed")]
+                    Figure::Requests => Some(endpoint.requests as f64),
+                    Figure::Differ => return true,
+                };
+                holds(value, *above, *limit)
+            }
+            Term::Service(_) | Term::Verdict(_) => true,
+        })
+    }
+}
+
+fn holds(value: Option<f64>, above: bool, limit: f64) -> bool {
+    value.is_some_and(|value| if above { value > limit } else { value < limit })
 }
 
 fn term(word: &str) -> Result<Term, BadTerm> {
     if let Some((key, value)) = word.split_once(':') {
         let value = value.to_lowercase();
         return match key {
+            "route" => Ok(Term::Route(value)),
             "stage" => Ok(Term::Stage(value)),
             "service" => Ok(Term::Service(value)),
             "verdict" => Ok(Term::Verdict(value)),
@@ -128,5 +184,39 @@ mod tests {
         assert!(!Filter::read("users stage:canary").may_take("read", "shadow", path));
         assert_eq!(Filter::read("errors>1% p99>200ms").wrong(), None);
         assert!(Filter::read("p99>soon").wrong().is_some() && Filter::read("x>1").wrong().is_some());
+        assert!(Filter::read("route:Read").may_take("read", "canary", path));
+        assert!(!Filter::read("route:read").may_take("read-user", "canary", path));
+    }
+
+    #[test]
+    fn an_endpoint_is_found_by_its_route_its_stage_and_its_figures() {
+        let endpoint = serde_json::json!({
+            "method": "POST", "path": "/orders", "route": "pay", "stage": "canary", "requests": 100, "monolith": 0, "errors": 5,
+            "missing": 0, "clients": "several", "callers": 2, "agents": [], "p99_seconds": 0.3, "parameters": [], "writes": true
+        });
+        let endpoint: LearnedEndpoint = serde_json::from_value(endpoint).expect("an endpoint");
+        let takes = |text| Filter::of(text, INVENTORY).takes_endpoint(&endpoint);
+        for text in ["", "post /ORD", "writes", "route:Pay", "stage:canary", "errors>1% requests<101 p99>200ms"] {
+            assert!(takes(text), "{text}");
+        }
+        for text in ["get", "route:none", "route:pa", "stage:shadow", "errors<1%", "p99<200ms"] {
+            assert!(!takes(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_which_words_it_does_not_know() {
+        for (asked, known, foreign) in [
+            ("by:gate", BOARD, Some("by")),
+            ("route:pay stage:canary errors>1% p99<1s", INVENTORY, None),
+            ("verdict:good", INVENTORY, Some("verdict")),
+            ("differ>1%", INVENTORY, Some("differ")),
+            ("stage:canary", JOURNAL, Some("stage")),
+            ("route:pay by:gate things:batch a>b", JOURNAL, None),
+        ] {
+            let said = not_here(asked, known).map(|why| why.to_string());
+            assert_eq!(said.is_some(), foreign.is_some(), "{asked}: {said:?}");
+            assert!(said.is_none_or(|said| foreign.is_some_and(|key| said.contains(&format!("`{key}`")))), "{asked}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::filter::{Filter, INVENTORY};
 use super::form::Form;
 use super::page::{Layout, prose, stage_pill, toml};
 use super::shown::{ago, count, cut, percent, plain, ratio, seconds};
@@ -19,10 +20,11 @@ const MOST_AGENTS: usize = 3;
 const PAGE: usize = 200;
 
 pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
+    let filter = Filter::of(query.get("q"), INVENTORY);
     let generation = frame.parts.app.in_force.load();
-    let report = learned_report(frame.parts, &generation);
+    let report = learned_report(frame.parts, &generation, frame.visitor.role);
     let found: Vec<&LearnedEndpoint> =
-        report.endpoints.iter().filter(|endpoint| takes(query.get("q"), endpoint)).collect();
+        report.endpoints.iter().filter(|endpoint| filter.takes_endpoint(endpoint)).collect();
     let most = report.endpoints.iter().map(|endpoint| endpoint.requests).max().unwrap_or(0);
     let steps = next_steps(frame.parts, &generation, &report);
     html! {
@@ -35,6 +37,7 @@ pub fn inventory(frame: &Layout<'_>, query: &Form) -> Markup {
                 form role="search" { input type="search" name="q" value=(query.get("q")) aria-label="Filter endpoints" placeholder="Filter: POST route:none"; }
                 a.btn.sm href={ (frame.root) "api/v1/inventory" } download="inventory.json" { "JSON" }
             }
+            @if let Some(wrong) = filter.wrong() { p.pad.bad { (prose(&wrong.to_string())) } }
             @if report.endpoints.is_empty() { (empty(report.requests)) } @else if found.is_empty() { p.pad.dim { "No endpoint is like that." } } @else {
                 table.w.inv {
                     thead { tr {
@@ -121,17 +124,6 @@ fn empty(requests: u64) -> Markup {
             p.dim { "An access log of the monolith has its endpoints already: " code { "multilith inventory --from-log access.log --suggest" } " prints routes to paste." }
         }
     }
-}
-
-/// Words that stand in method and path; `route:none`, `route:NAME`, `writes`.
-fn takes(query: &str, endpoint: &LearnedEndpoint) -> bool {
-    let text = format!("{} {}", endpoint.method, endpoint.path).to_lowercase();
-    query.split_whitespace().all(|word| match word.split_once(':') {
-        Some(("route", "none")) => endpoint.route.is_none(),
-        Some(("route", name)) => endpoint.route.as_deref() == Some(name),
-        _ if word == "writes" => endpoint.writes,
-        _ => text.contains(&word.to_lowercase()),
-    })
 }
 
 fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {

@@ -41,7 +41,7 @@ use async_trait::async_trait;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Method, header};
-use maud::Markup;
+use maud::{Markup, html};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 
@@ -50,11 +50,12 @@ use crate::compile::Role;
 use crate::live::AdminKey;
 use crate::message::percent_encoded;
 use act::Command;
+use filter::{JOURNAL, not_here};
 use form::Form;
 use login::{Holder, Sessions};
 use outcome::Done;
 use overview::SharedOverview;
-use page::{ASSETS, CSS, ICON, Layout, SCRIPT};
+use page::{ASSETS, CSS, ICON, Layout, SCRIPT, said};
 use progress::ProgressLine;
 use shared::SharedPages;
 use text::RedactedTexts;
@@ -100,7 +101,8 @@ fn root(path: &str) -> &'static str {
 #[async_trait]
 impl PageServer for Console {
     fn has(&self, path: &str) -> bool {
-        let page = matches!(path, "/" | "/inventory" | "/requests" | "/journal" | "/upstreams" | "/file");
+        let page =
+            matches!(path, "/" | "/inventory" | "/requests" | "/journal" | "/upstreams" | "/file" | "/favicon.ico");
         page || path.starts_with("/route/") || path.starts_with("/console/")
     }
 
@@ -135,6 +137,10 @@ impl PageServer for Console {
         let path = request.uri.path();
         if let Some(asset) = path.strip_prefix("/console/assets/") {
             return asset_of(asset, &request);
+        }
+        // Of what is no page of ours, a refusal for one, a browser asks for the icon here.
+        if path == "/favicon.ico" {
+            return Reply::new(200, "image/svg+xml", ICON.into());
         }
         let by_itself = request.field("sec-fetch-dest") == Some("empty");
         let visitor = visitor(parts, &self.sessions, &request, !by_itself);
@@ -317,11 +323,16 @@ impl Console {
                 page("", "Board", &board::board(&at(""), query, &days, &self.overview))
             }
             "/inventory" => page("inventory", "Inventory", &inventory::inventory(&at("inventory"), query)),
-            "/requests" => page("requests", "Requests", &requests::requests(query)),
+            "/requests" => page("requests", "Requests", &requests::requests(&at("requests"), query)),
             "/upstreams" => page("upstreams", "Upstreams", &upstreams::upstreams(&at("upstreams"))),
             "/journal" => {
                 let read = read_journal(&frame, query).await;
-                page("journal", "Journal", &journal::journal(&at("journal"), query, &read))
+                let wrong = not_here(query.get("q"), JOURNAL);
+                let main = html! {
+                    @if let Some(wrong) = wrong { (said("b", &wrong.to_string())) }
+                    (journal::journal(&at("journal"), query, &read))
+                };
+                page("journal", "Journal", &main)
             }
             _ => {
                 let name = path.strip_prefix("/route/").filter(|name| !name.contains('/'))?;

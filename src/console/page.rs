@@ -144,9 +144,9 @@ fn footer() -> Markup {
     html! {
         footer {
             span.keys {
-                span { kbd { "/" } " filter" }
-                span { kbd { "j" } " " kbd { "k" } " up and down" }
-                span { kbd { "Enter" } " open" }
+                span.k-find { kbd { "/" } " filter" }
+                span.k-step { kbd { "j" } " " kbd { "k" } " up and down" }
+                span.k-open { kbd { "Enter" } " open" }
                 span { kbd { "?" } " all keys" }
             }
             span.grow {}
@@ -159,7 +159,7 @@ fn footer() -> Markup {
                 dt { kbd { "j" } " " kbd { "k" } } dd { "down and up in the list" }
                 dt { kbd { "Enter" } } dd { "open what is chosen" }
                 dt { kbd { "Tab" } } dd { "from one link or button to the next" }
-                dt { kbd { "Esc" } } dd { "close a question without doing anything" }
+                dt { kbd { "Esc" } } dd { "close a question without doing anything, choose nothing" }
             }
         }
     }

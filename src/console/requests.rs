@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::differs::sides;
 use super::form::Form;
-use super::page::Layout;
+use super::page::{Layout, prose};
 use super::shown::{plain, seconds};
 use super::sides::{MONOLITH, SERVICE, Tone};
+use crate::admin::filter;
 use crate::compare::ComparisonResult;
 use crate::message::{ResultCode, percent_encoded};
 use crate::shadow::Ending;
@@ -21,14 +22,21 @@ const FILTERS: [(&str, &str, &str); 5] = [
     ("id", "Request id", ""),
 ];
 
-pub fn requests(query: &Form) -> Markup {
+pub fn requests(frame: &Layout<'_>, query: &Form) -> Markup {
     let given: Vec<String> =
         FILTERS.iter().filter_map(|(key, _, _)| Some(format!("{key}={}", percent_encoded(query.some(key)?)))).collect();
+    let asked = given.join("&");
+    let wrong = filter(Some(&asked)).err();
+    // A later file may have it: then its requests come.
+    let unknown = query.some("route").filter(|name| {
+        let generation = frame.parts.app.in_force.load();
+        !generation.routes.iter().chain([&generation.unmatched]).any(|entry| entry.name() == *name)
+    });
     html! {
         div.head {
             div { h1 { "Requests as they happen" } p.dim { "A sample where there are many; one client or one request is followed without gaps." } }
             span.grow {}
-            div.acts { span.dim #left role="status" {} button type="button" #pause hidden { "Hold" } }
+            div.acts { span.dim #waits {} span.dim #left role="status" {} button type="button" #pause hidden { "Hold" } }
         }
         section.card aria-label="Filters" {
             form.pad.acts.low method="get" {
@@ -40,8 +48,11 @@ pub fn requests(query: &Form) -> Markup {
         }
         section.card aria-labelledby="list-h" {
             div.h { h2 #list-h { "Requests" } span.dim { "the newest above; open one for all that is known of it" } }
-            div data-stream={ "console/stream?" (given.join("&")) } {
-                p.pad.dim.empty.only-js { "Nothing came yet." }
+            @if let Some(wrong) = wrong { p.pad.bad { "This filter cannot be read: " (prose(&wrong.to_string())) "." } } @else {
+                @if let Some(name) = unknown { p.pad.bad { "There is no route " code { (plain(name)) } ": nothing comes before the file names it." } }
+                div data-stream={ "console/stream?" (asked) } {
+                    p.pad.dim.empty.only-js { "Nothing came yet." }
+                }
             }
             noscript { p.pad.dim { "This list needs the script of the page. " code { "multilith logs --follow" } " shows the same on a terminal." } }
         }

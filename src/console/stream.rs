@@ -133,7 +133,7 @@ pub async fn requests(
     }
     let filter = match filter(request.uri.query()) {
         Ok(filter) => filter,
-        Err(refused) => return Some(refused),
+        Err(why) => return Some(why.into()),
     };
     let values = visitor.operates();
     let app = Arc::clone(&parts.app);

@@ -5,7 +5,7 @@ import re
 import threading
 
 import pytest
-from browser import await_in
+from browser import await_in, start_browser
 from children import eventually
 from console_page import dialog, dress, focused, keys, log, overflow, press, violations
 from proxy import Proxy
@@ -13,7 +13,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from services.shop import visit
-from test_console import TOKENS, console, journal_of, shop, sides, stage_of, tables  # noqa: F401: fixtures
+from test_console import TOKENS, console, journal_of, shop, sign_in, sides, stage_of, tables  # noqa: F401: fixtures
 
 # An element is another one, and its part not as the server draws it, until that is drawn anew.
 MARK = "for (const one of document.querySelectorAll(arguments[0])) one.dataset.old = 1"
@@ -215,3 +215,75 @@ def test_a_browser_that_keeps_passwords_has_nothing_to_say_of_the_sign_in(shop, 
     assert not log(browser)
     keys(browser, "operator-token-of-the-tests", Keys.ENTER)
     await_in(browser, "the board", lambda one: "ops · operate" in one.page_source)
+
+
+ROWS = ".req"
+
+
+def test_a_request_that_is_open_stays_and_new_ones_wait(shop, console, browser):  # noqa: F811
+    edge = shop(compared=False)
+    console(edge, "requests")
+    await_in(browser, "the stream", lambda one: one.find_elements(By.CSS_SELECTOR, ".live:not(.off)"))
+    rows = lambda: len(browser.find_elements(By.CSS_SELECTOR, ROWS))  # noqa: E731
+    waits = lambda one: " new" in one.find_element(By.ID, "waits").text  # noqa: E731
+    visit(edge.port, ["/catalog/7"])
+    await_in(browser, "a request", lambda one: rows() == 1)
+    summary = browser.find_element(By.CSS_SELECTOR, ".req summary")
+    summary.click()
+    visit(edge.port, ["/catalog/8"] * 250)
+    await_in(browser, "new ones wait", waits)
+    assert rows() == 1 and browser.find_elements(By.CSS_SELECTOR, ".req[open]")
+    summary.click()
+    await_in(browser, "they are shown", lambda one: rows() > 1 and not waits(one))
+    press(browser, "Hold")
+    held = rows()
+    visit(edge.port, ["/catalog/9"])
+    await_in(browser, "one waits", waits)
+    assert rows() == held
+    press(browser, "Go on")
+    await_in(browser, "it is shown", lambda one: not waits(one))
+
+
+def test_a_session_that_ended_is_told_from_a_lost_connection(shop, browser, tmp_path):  # noqa: F811
+    (tmp_path / "ops").write_text("operator-token-of-the-tests")
+    (tmp_path / "eve").write_text("reader-token-of-the-tests-too")
+    edge = shop(server=TOKENS.format(folder=tmp_path), compared=False)
+    url = f"http://127.0.0.1:{edge.admin_port}/"
+    sign_in(browser, url + "requests", "operator-token-of-the-tests")
+    await_in(browser, "live", lambda one: one.find_elements(By.CSS_SELECTOR, ".live:not(.off)"))
+    (tmp_path / "ops").write_text("another-token-of-the-tests")
+    await_in(browser, "signed out", lambda one: "signed out" in one.find_element(By.CSS_SELECTOR, ".live.off").text)
+    press(browser, "Sign in")
+    await_in(browser, "the sign-in", lambda one: "/console/login?next=requests" in one.current_url)
+
+
+def test_a_long_user_agent_stays_in_its_card(shop, console, browser):  # noqa: F811
+    edge = shop(compared=False)
+    for source in ("127.0.0.21", "127.0.0.22"):
+        visit(edge.port, ["/about"] * 3, source=source, agent="Crawler/" + "x" * 300)
+    eventually("the endpoint", lambda: edge.json("/api/v1/inventory")["endpoints"])
+    for width in (1440, 390):
+        dress(browser, width, "light")
+        console(edge, "inventory")
+        cell, card = browser.execute_script("""
+            const cell = [...document.querySelectorAll("[data-l='Last asked']")].find(one => one.textContent.includes("Crawler"));
+            return [cell, cell.closest(".card")].map(one => [one.getBoundingClientRect(), one.scrollWidth, one.clientWidth]);
+        """)
+        assert cell[0]["right"] <= card[0]["right"] and cell[1] <= cell[2] and card[1] <= card[2], (width, cell, card)
+        assert width > 1000 or cell[0]["width"] > card[0]["width"] * 0.8, (cell, card)
+        assert overflow(browser) <= 0
+
+
+def test_no_key_and_no_button_is_named_where_it_does_nothing(shop, console, browser, tmp_path):  # noqa: F811
+    edge = shop()
+    for page, named in (("", True), ("upstreams", False), ("route/read-user", False)):
+        console(edge, page)
+        assert browser.find_element(By.CSS_SELECTOR, ".k-open").is_displayed() == named, page
+    plain = start_browser(tmp_path / "plain", preferences={"profile.managed_default_content_settings.javascript": 2})
+    try:
+        for page in ("requests", "console/act?do=rule&key=ignore&route=read-user&field=$.email"):
+            plain.get(f"http://127.0.0.1:{edge.admin_port}/{page}")
+            dead = plain.find_elements(By.CSS_SELECTOR, "#pause, [data-copy]")
+            assert dead and not [one for one in dead if one.is_displayed()], page
+    finally:
+        plain.quit()

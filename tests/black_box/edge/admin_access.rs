@@ -189,6 +189,39 @@ fn a_token_that_only_looks_sees_no_value_of_an_example() {
 }
 
 #[test]
+fn a_token_that_only_looks_sees_no_user_agent_of_an_endpoint() {
+    let path = |name: &str| format!("{}/{name}-agents-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let token = |name: &str| {
+        std::fs::write(path(name), name).expect("cargo's folder for tests takes a file");
+        format!("[[server.tokens]]\nname = \"{name}\"\ntoken = {{ file = \"{}\" }}\nrole = \"{name}\"\n", path(name))
+    };
+    let server = ["trusted = [\"127.0.0.0/8\"]\n".to_owned(), token("read"), token("operate")].concat();
+    let edge = Edge::before(&Origin::saying("ok")).server(&server).start();
+    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        let client = format!("X-Forwarded-For: {address}");
+        for _ in 0..50 {
+            edge.client().request("GET", "/basket", &[&client, "User-Agent: phone-of-bob"]);
+        }
+    }
+    let shown = |who: &str, target: &str| {
+        let host = format!("Host: {}", edge.admin_address());
+        let fields = [&*format!("Authorization: Bearer {who}"), &*host, "Accept: text/html"];
+        Client::connect(edge.admin_address()).request("GET", target, &fields).text()
+    };
+    for target in ["/api/v1/inventory", "/inventory"] {
+        let told = || Some(shown("operate", target)).filter(|text| text.contains("phone-of-bob"));
+        eventually("the endpoint is learned", told);
+    }
+    for target in ["/api/v1/inventory", "/api/v1/next", "/inventory"] {
+        let less = shown("read", target);
+        assert!(less.contains("basket") && !less.contains("phone-of-bob"), "{target}: {less}");
+    }
+    for name in ["read", "operate"] {
+        std::fs::remove_file(path(name)).expect("the file is still there");
+    }
+}
+
+#[test]
 fn what_is_secret_in_the_file_is_not_shown() {
     let routes = "[services.users]\nurl = \"http://127.0.0.1:1\"\n[routes.a]\npath = \"/a\"\nservice = \"users\"\nstage = \"migrated\"\n\
                   rewrite = { set = { authorization = \"Basic aHVudGVyMg==\", x-team = \"blue\" } }\n";

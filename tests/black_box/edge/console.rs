@@ -482,7 +482,7 @@ fn a_stream_ends_as_soon_as_its_page_is_closed() {
 }
 
 #[test]
-fn a_reader_of_the_live_stream_is_told_no_query() {
+fn a_reader_of_the_live_stream_is_told_no_query_and_no_user_agent() {
     let files = ["eve", "ops"].map(|name| {
         let path = format!("{}/{name}-token-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
         std::fs::write(&path, format!("{name}-{TOKEN}")).expect("cargo's folder for tests takes a file");
@@ -500,10 +500,10 @@ fn a_reader_of_the_live_stream_is_told_no_query() {
         watcher.send(format!("GET /api/v1/events HTTP/1.1\r\n{head}\r\n\r\n"));
         assert!(watcher.head().is_chunked(), "{name}");
         assert_eq!(watcher.chunk(), b": watching\n\n");
-        edge.get("/items?customer=ann");
+        edge.client().request("GET", "/items?customer=ann", &["User-Agent: phone-of-bob"]);
         let event = String::from_utf8(watcher.chunk()).expect("events are text");
         assert!(event.contains("\"url.path\":\"/items\""), "{event}");
-        assert_eq!(event.contains("customer=ann"), is_told, "{event}");
+        assert_eq!([event.contains("customer=ann"), event.contains("phone-of-bob")], [is_told; 2], "{event}");
     }
     for file in files {
         std::fs::remove_file(file).expect("the file is still there");

@@ -62,3 +62,34 @@ fn a_word_of_the_file_is_set_as_code_in_a_question_s_warning() {
     let page = crate::harness::eventually("the gate says so", question);
     assert!(page.contains("a new <code>version</code> begins anew") && !page.contains('`'), "{page}");
 }
+
+#[test]
+fn a_filter_that_finds_nothing_because_it_is_wrong_says_so() {
+    let (monolith, service) = (Origin::saying("ok"), Origin::saying("ok"));
+    let route = |name: &str| format!("[routes.{name}]\npath = \"/{name}\"\nservice = \"new\"\nstage = \"shadow\"\n");
+    let edge = Edge::before(&monolith).service("new", &service).with(&(route("a1") + &route("b1"))).start();
+    let shown = |target: &str| ask(&edge, "GET", target, &[HTML], "").2;
+    for (target, words) in [
+        ("/requests?status=7xx", "a status is written as <code>404</code>"),
+        ("/requests?client=me", "<code>client</code> is an address"),
+        ("/requests?route=nosuch", "There is no route <code>nosuch</code>"),
+        ("/journal?q=stage:canary", "does not know <code>stage</code>"),
+        ("/inventory?q=verdict:good", "does not know <code>verdict</code>"),
+        ("/?q=by:gate", "does not know `by`"),
+    ] {
+        assert!(shown(target).contains(words), "{target}: {}", shown(target));
+    }
+    assert!(!shown("/requests?status=7xx").contains("data-stream"), "no stream is asked for that would be refused");
+    for target in ["/requests?status=5xx&route=unmatched", "/journal?q=route:a1+by:gate", "/inventory?q=stage:shadow"] {
+        assert!(!shown(target).contains("bad\">"), "{target}: {}", shown(target));
+    }
+    let board = shown("/?q=route:a1");
+    assert!(board.contains("data-row=\"a1\"") && !board.contains("data-row=\"b1\""), "{board}");
+}
+
+#[test]
+fn a_browser_finds_the_icon_also_where_no_page_names_it() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let (status, head, body) = ask(&edge, "GET", "/favicon.ico", &[], "");
+    assert!(status == 200 && head.contains("image/svg+xml") && body.starts_with("<svg"), "{head}: {body}");
+}
