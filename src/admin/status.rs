@@ -135,6 +135,9 @@ pub struct RouteStatus {
     /// Of match, mismatch and undecided; `null` as above.
     pub undecided_rate: Option<f64>,
     pub breaker: &'static str,
+    /// Of a stage with copies: why no request is copied, as the console says it.
+    #[serde(skip)]
+    pub copies_nothing: Option<String>,
     pub totals: Totals,
     /// The sides that clients are sent to, as the console draws them.
     #[serde(skip)]
@@ -292,11 +295,20 @@ impl RouteFigures<'_> {
         services.map(|id| &*self.generation.pool(id).spec().name)
     }
 
+    /// Of each side whether it is the monolith, its requests and its errors, by what was remembered last.
+    pub fn counts(&self) -> impl Iterator<Item = (bool, u64, u64)> {
+        let policy = &self.entry.policy;
+        sides(self.entry).into_iter().map(move |side| {
+            let index = meter_index(policy, side);
+            let (requests, errors) = self.entry.meters.answers(index, self.window.now, self.window.length);
+            (side.upstream(policy) == UpstreamId::MONOLITH, requests, errors)
+        })
+    }
+
     /// What the sides answered, by what was remembered last.
     pub fn answers(&self) -> SideAnswers {
         let mut sum = SideAnswers::default();
-        for index in side_indices(self.entry) {
-            let (requests, errors) = self.entry.meters.answers(index, self.window.now, self.window.length);
+        for (_, requests, errors) in self.counts() {
             sum.requests += requests;
             sum.errors += errors;
             #[expect(clippy::cast_precision_loss, reason = "a share of four digits")]
@@ -383,34 +395,38 @@ fn row_with(
     let (mismatch_rate, undecided_rate) = comparison_rates(parts, entry);
     let summary = entry.meters.route_summary(window.now, window.length);
     let (copies, fallbacks) = summary.totals;
-    let mut status = RouteStatus {
-        name: entry.name().to_owned(),
-        stage: entry.dial.stage.as_str(),
-        weight: (entry.dial.stage == Stage::Canary).then(|| entry.dial.weight.to_string()),
-        service: policy.service.map(|id| generation.pool(id).spec().name.to_string()),
-        requests: BTreeMap::new(),
-        errors: BTreeMap::new(),
-        copies: summary.copies,
-        fallbacks: summary.fallbacks,
-        p50_seconds: BTreeMap::new(),
-        p99_seconds: BTreeMap::new(),
-        mismatch_rate,
-        undecided_rate,
-        breaker: match entry.state.breaker.peek(parts.app.live.milliseconds(window.now)) {
-            _ if !entry.has_breaker() => "closed",
-            Breaker::Closed => "closed",
-            Breaker::Open => "open",
-            Breaker::Probing => "probing",
-        },
-        totals: Totals { copies, fallbacks, ..Totals::default() },
-        sides: Vec::new(),
-        gate,
-        dial: entry.state.held().map_or(DialStatus { by: "file", seq: 0, since: None }, |held| DialStatus {
-            by: held.standing.by.as_str(),
-            seq: held.standing.seq,
-            since: held.since.as_deref().map(str::to_owned),
-        }),
-    };
+    let mut status =
+        RouteStatus {
+            name: entry.name().to_owned(),
+            stage: entry.dial.stage.as_str(),
+            weight: (entry.dial.stage == Stage::Canary).then(|| entry.dial.weight.to_string()),
+            service: policy.service.map(|id| generation.pool(id).spec().name.to_string()),
+            requests: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            copies: summary.copies,
+            fallbacks: summary.fallbacks,
+            p50_seconds: BTreeMap::new(),
+            p99_seconds: BTreeMap::new(),
+            mismatch_rate,
+            undecided_rate,
+            breaker: match entry.state.breaker.peek(parts.app.live.milliseconds(window.now)) {
+                _ if !entry.has_breaker() => "closed",
+                Breaker::Closed => "closed",
+                Breaker::Open => "open",
+                Breaker::Probing => "probing",
+            },
+            copies_nothing: entry.route.as_ref().filter(|_| entry.dial.stage == Stage::Shadow).and_then(|route| {
+                policy.shadow.as_ref()?.copies_nothing(route.rule.methods.as_ref(), &policy.safe_calls)
+            }),
+            totals: Totals { copies, fallbacks, ..Totals::default() },
+            sides: Vec::new(),
+            gate,
+            dial: entry.state.held().map_or(DialStatus { by: "file", seq: 0, since: None }, |held| DialStatus {
+                by: held.standing.by.as_str(),
+                seq: held.standing.seq,
+                since: held.since.as_deref().map(str::to_owned),
+            }),
+        };
     for side in sides(entry) {
         let summary = side_summary(entry, side, window);
         let name = side.name(policy).to_owned();

@@ -71,7 +71,7 @@ pub use hurl::BODY_NOT_HELD;
 pub use incomparable::Incomparable;
 pub use latency::Latency;
 pub use likeness::without_port;
-pub use noise::{Counts, NOISE_KNOWN_AFTER};
+pub use noise::{Counts, NOISE_KNOWN_AFTER, interval};
 pub use path::{FieldPath, FieldSegment, PathError, PathFault};
 pub use redact::REDACTED;
 pub use report::{

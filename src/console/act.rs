@@ -9,18 +9,19 @@ use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
 use super::route::sure;
 use super::rule::{self, RuleCommand};
-use super::shown::{count, cut, percent, plain, seconds, sentence};
+use super::shown::{count, counted, cut, percent, plain, seconds, sentence};
 use super::sides::sides;
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
 use crate::admin::{Parts, RouteStatus, Window, press, route_status};
 use crate::diagnostic::plural;
 use crate::migration::dial::By;
-use crate::migration::{Percent, Stage};
+use crate::migration::{Fallback, Percent, Stage};
 use crate::reload::{
     Author, MoveMade, MoveRequest, NotAnAct, NotInFile, NotMoved, Preview, ReloadResult, RequestedMove, VERBS,
     WrittenAct, in_words,
 };
+use crate::route::Route;
 
 /// The action that a visitor asks for, read from a query or a form.
 pub enum Command {
@@ -117,9 +118,9 @@ pub async fn ask(frame: &Layout<'_>, act: Command, form: &Form, word: &str) -> R
             let preview = frame.parts.reloader.preview(&route, asked)?;
             let (reloader, of) = (Arc::clone(&frame.parts.reloader), route.clone());
             // A disk may take its time, which is not this runtime's.
-            let look = move || reloader.not_in_file(&of, preview.to);
-            let not_in_file = tokio::task::spawn_blocking(look).await.map_err(|_| NotNow::File)?;
-            moving(frame, (&route, verb), &row, (preview, not_in_file.as_ref()), (form, word))
+            let look = move || (reloader.route_under(&of, preview.to), reloader.not_in_file(&of, preview.to));
+            let (under, not_in_file) = tokio::task::spawn_blocking(look).await.map_err(|_| NotNow::File)?;
+            moving(frame, (verb, &*under?), &row, (preview, not_in_file.as_ref()), (form, word))
         }
     })
 }
@@ -141,12 +142,13 @@ fn reached(parts: &Parts) -> String {
 
 fn moving(
     frame: &Layout<'_>,
-    (route, verb): (&str, &str),
+    (verb, under): (&str, &Route),
     row: &RouteStatus,
     (preview, not_in_file): (Preview, Option<&NotInFile>),
     (form, word): (&Form, &str),
 ) -> Markup {
     let Preview { generation, seq, from, to } = preview;
+    let route = &*under.name;
     let against = verb == "promote" && !sure(row);
     let needs_reason = against || (verb == "promote" && to.stage == Stage::Retired);
     let (title, button, class) = match verb {
@@ -170,7 +172,10 @@ fn moving(
         word,
         &Question { title: &title, button: &button, class, hidden: &hidden, needs_reason },
         &html! {
-            p { (meaning(verb, row, from, to)) }
+            @if verb != "pause" && holds(frame.parts, to.stage) {
+                p.warn { "The big red button is on: it keeps every request at the monolith, and nothing is copied, until it is released. What is said here holds from then on." }
+            }
+            p { (prose(&meaning((verb, under), row, from, to))) }
             (figures(row))
             @if against {
                 p.warn { "What is asked for such a move is not shown yet" @if let Some(gate) = &row.gate { ": " (prose(&gate.why)) } "." }
@@ -197,7 +202,12 @@ const fn approved(from: Stage) -> Stage {
 }
 
 /// What it means for the clients.
-fn meaning(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crate::migration::Dial) -> String {
+fn meaning(
+    (verb, under): (&str, &Route),
+    row: &RouteStatus,
+    from: crate::migration::Dial,
+    to: crate::migration::Dial,
+) -> String {
     let service = row.service.as_deref().unwrap_or("the service");
     let (was, is) = (words(from), words(to));
     match (verb, to.stage) {
@@ -212,9 +222,12 @@ fn meaning(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crat
         (_, Stage::Monolith) => format!(
             "From {was}: the monolith answers everybody again, from the next request on, and nothing is copied."
         ),
-        (_, Stage::Shadow) => {
-            format!("From {was}: the monolith answers everybody, and {service} gets copies. No client waits for them.")
-        }
+        (_, Stage::Shadow) => match copies_nothing(under) {
+            Some(why) => format!("From {was}: the monolith answers everybody, and no request is copied: {why}."),
+            None => format!(
+                "From {was}: the monolith answers everybody, and {service} gets copies. No client waits for them."
+            ),
+        },
         (_, Stage::Canary) if to.weight == Percent::NOBODY => {
             format!("From {was}: the monolith answers everybody again, from the next request on.")
         }
@@ -225,7 +238,8 @@ fn meaning(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crat
         }
         (_, Stage::Canary) => {
             format!(
-                "From {was} to {is} of the clients, always the same ones: clients are added, none changes back. If {service} fails, the monolith answers."
+                "From {was} to {is} of the clients, always the same ones: clients are added, none changes back. {}",
+                if_it_fails(service, under.policy.fallback.as_ref())
             )
         }
         (_, Stage::Migrated) => {
@@ -238,6 +252,32 @@ fn meaning(verb: &str, row: &RouteStatus, from: crate::migration::Dial, to: crat
     }
 }
 
+fn copies_nothing(under: &Route) -> Option<String> {
+    under.policy.shadow.as_ref()?.copies_nothing(under.rule.methods.as_ref(), &under.policy.safe_calls)
+}
+
+fn if_it_fails(service: &str, fallback: Option<&Fallback>) -> String {
+    match fallback {
+        None => {
+            format!(
+                "If {service} fails, these clients get its failure: without a fallback the monolith does not answer."
+            )
+        }
+        Some(fallback) if fallback.methods.is_all() => format!("If {service} fails, the monolith answers."),
+        Some(fallback) => {
+            format!(
+                "If {service} fails, the monolith answers {}, and nothing else.",
+                fallback.methods.names().join(", ")
+            )
+        }
+    }
+}
+
+/// The button keeps the requests of a route in this stage at the monolith.
+fn holds(parts: &Parts, stage: Stage) -> bool {
+    stage != Stage::Retired && parts.app.live.monolith_only(parts.app.in_force.load().snapshot.server.monolith_only)
+}
+
 /// The last five minutes of both sides.
 fn figures(row: &RouteStatus) -> Markup {
     let rate = |name: &str| error_rate(row, name).map_or_else(|| "–".to_owned(), percent);
@@ -247,7 +287,7 @@ fn figures(row: &RouteStatus) -> Markup {
             @for (of, tone) in sides(row) {
                 @let (name, class) = (&*of.name, tone.text);
                 @let (requests, errors) = side(row, name);
-                li { span aria-hidden="true" class=(class) { "■" } span { b class=(class) { (name) } ": " (count(requests)) " requests in five minutes, " (count(errors)) " failed (" (rate(name)) "), p99 " (p99(name)) } }
+                li { span aria-hidden="true" class=(class) { "■" } span { b class=(class) { (name) } ": " (counted(requests, "request")) " in five minutes, " (count(errors)) " failed (" (rate(name)) "), p99 " (p99(name)) } }
             }
             @if let Some(rate) = row.mismatch_rate { li { span aria-hidden="true" { "■" } span { (percent(rate)) " of compared answers differ" } } }
         }
@@ -342,7 +382,9 @@ async fn moved(
         return Done::Refused(404, "there is no such route".to_owned());
     };
     let against = verb == "promote" && !sure(&row);
-    let retires = parts.reloader.preview(&route, asked).is_ok_and(|preview| preview.to.stage == Stage::Retired);
+    let leads_to = parts.reloader.preview(&route, asked).map(|preview| preview.to.stage);
+    let retires = matches!(leads_to, Ok(Stage::Retired));
+    let held = leads_to.is_ok_and(|stage| holds(parts, stage));
     if reason.is_empty() && verb == "promote" && (against || retires) {
         return Done::Refused(400, "such a move needs a reason".to_owned());
     }
@@ -362,7 +404,7 @@ async fn moved(
         Ok::<_, NotMoved>(made)
     };
     match tokio::task::spawn_blocking(turn).await {
-        Ok(Ok(made)) => Done::Said(told(verb, &made), Some(route)),
+        Ok(Ok(made)) => Done::Said(told(verb, &made, held), Some(route)),
         Ok(Err(why)) => refused(&why),
         Err(_) => Done::Refused(500, "the move ended in a panic".to_owned()),
     }
@@ -377,7 +419,7 @@ fn refused(why: &NotMoved) -> Done {
     Done::Refused(status, why.to_string())
 }
 
-fn told(verb: &str, made: &MoveMade) -> String {
+fn told(verb: &str, made: &MoveMade, held: bool) -> String {
     let dial = |dial: &crate::gate::WrittenDial| match &dial.weight {
         Some(weight) => format!("{} {weight}", dial.stage),
         None => dial.stage.to_owned(),
@@ -386,6 +428,11 @@ fn told(verb: &str, made: &MoveMade) -> String {
         "pause" => "Paused.".to_owned(),
         "resume" => "The gate goes on.".to_owned(),
         "approve" => "Approved.".to_owned(),
+        _ if held => format!(
+            "{} → {}. The big red button keeps every request at the monolith until it is released.",
+            dial(&made.from),
+            dial(&made.to)
+        ),
         _ => format!("{} → {}, from the next request on.", dial(&made.from), dial(&made.to)),
     };
     match (&made.not_written, made.written) {

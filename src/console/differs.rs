@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::page::{Layout, prose};
-use super::shown::{ago, count, percent, plain};
+use super::rule::list_of;
+use super::shown::{ago, count, counted, percent, plain};
 use super::spark;
 use crate::compare::{FieldReport, Kind, Report, shape_of, status_word};
 use crate::message::percent_encoded;
@@ -64,7 +65,7 @@ fn summary(report: &Report) -> String {
         count(verdicts.incomparable)
     );
     let noise = match (report.noise_known, report.noise_knowable) {
-        (true, _) => format!(" Noise is known from {} replays.", count(report.replays)),
+        (true, _) => format!(" Noise is known from {}.", counted(report.replays, "replay")),
         (false, true) => {
             format!(" {} wait until noise is known: {} of 50 replays were seen.", count(report.waiting), report.replays)
         }
@@ -77,7 +78,7 @@ fn summary(report: &Report) -> String {
     let lost = report.copies.timeout + report.copies.connect + report.copies.reset;
     if lost > 0 {
         let why = report.copies.last_failure.as_deref().unwrap_or("no answer");
-        text = format!("{text} {} copies were lost, the last by: {why}.", count(lost));
+        text = format!("{text} Lost: {}, the last by: {why}.", counted(lost, "copy"));
     }
     text
 }
@@ -88,7 +89,7 @@ fn statuses(report: &Report) -> Markup {
             @let (from, to) = (status_word(&pair.from), status_word(&pair.to));
             div.note {
                 span.pill.f.bad { "status" }
-                div.t { b { (from) " → " (to) } ", " (count(pair.count)) " times" @if let Some(hint) = &pair.hint { ": " (prose(hint)) } }
+                div.t { b { (from) " → " (to) } ", " (counted(pair.count, "time")) @if let Some(hint) = &pair.hint { ": " (prose(hint)) } }
                 span.dim { (ago(&pair.last_seen, Timestamp::now())) }
             }
         }
@@ -97,12 +98,9 @@ fn statuses(report: &Report) -> Markup {
 
 fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
     let values = frame.visitor.operates();
-    let rule = |word: &str, class: &str, key: &str| {
-        frame.act(
-            word,
-            class,
-            &format!("do=rule&route={}&key={key}&field={}", percent_encoded(route), percent_encoded(&field.field)),
-        )
+    let rule = |word: &str, key: &str, what: &str| {
+        let asked = format!("do=rule&route={}&key={key}&field={}", percent_encoded(route), percent_encoded(what));
+        frame.act(word, "btn sm", &asked)
     };
     let ordered = field.kinds.contains(&Kind::Order);
     html! {
@@ -114,9 +112,9 @@ fn row(frame: &Layout<'_>, route: &str, field: &FieldReport) -> Markup {
             td.nw.dim data-l="Last seen" { (ago(&field.last_seen, Timestamp::now())) }
             td { div.acts {
                 @if field.regression {
-                    @if ordered || field.field.ends_with(']') { (rule("Take as unordered", "btn sm", "unordered")) }
-                    (rule("Ignore", "btn sm", "ignore"))
-                    @if !ordered { (rule("Mask", "btn sm", "mask")) }
+                    @if let Some(list) = list_of(&field.field) { (rule("Take as unordered", "unordered", list)) }
+                    (rule("Ignore", "ignore", &field.field))
+                    @if !ordered { (rule("Mask", "mask", &field.field)) }
                 }
             } }
         }

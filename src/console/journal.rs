@@ -84,7 +84,7 @@ pub fn journal(frame: &Layout<'_>, query: &Form, read: &JournalRead) -> Markup {
                     ul.tl { @for entry in entries { (drawn(frame, entry, newest.contains(&entry.id))) } }
                 }
                 @if days.is_empty() {
-                    p.pad.dim { @if query.get("q").is_empty() { "Nothing moved yet. The first promotion, by a person, a gate or the file, stands here with its figures." } @else { "No entry is like that." } }
+                    p.pad.dim { @if query.get("q").is_empty() { "Nothing moved yet. The first move, by a person, a gate or the file, stands here: a gate's with the figures that it judged by." } @else { "No entry is like that." } }
                 }
                 @if more { @if let Some(last) = shown.last() {
                     nav.pad aria-label="Older entries" { a.btn.sm href={ "?q=" (percent_encoded(query.get("q"))) "&before=" (last.id) } rel="next" { "Older" } }

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::overview::Overview;
 use super::page::{Layout, prose};
-use super::shown::{count, percent, plain, seconds};
-use super::verdict::{error_rate, side, verdict};
+use super::shown::{count, counted, percent, plain, seconds};
+use super::verdict::{error_rate, failing, side, verdict};
 use crate::admin::{Parts, RouteFigures, RouteStatus, Status, Window, rows_in_short};
 use crate::gate::Asks;
 use crate::message::percent_encoded;
@@ -41,7 +41,7 @@ pub fn needs(
     (window, overview): (Window, &Overview),
 ) -> Vec<Note> {
     let mut notes: Vec<Note> = upstreams(head);
-    let moving = |stage: Stage| matches!(stage, Stage::Canary | Stage::Shadow | Stage::Migrated);
+    let moving = |stage: Stage| stage != Stage::Monolith;
     let asking = parts.gates.asking();
     let figures =
         |number: usize| Some(RouteFigures { parts, generation, entry: generation.routes.get(number)?, window });
@@ -128,6 +128,10 @@ fn of_route(route: &RouteStatus, uptime: f64) -> Option<Note> {
             "It has no gate that would take it back.".to_owned(),
             button("rollback", "Roll back"),
         ),
+        "failing" => {
+            let back = button("rollback", "Roll back").filter(|_| route.stage == "migrated");
+            ("bad", "failing", format!("answers with errors {at}: {}.", failing(route)), String::new(), back)
+        }
         "approve?" => (
             "good",
             "approve",
@@ -161,7 +165,7 @@ fn figures(route: &RouteStatus) -> String {
     let (requests, errors) = side(route, "service");
     let p99 = |name: &str| route.p99_seconds.get(name).copied().map_or_else(|| "–".to_owned(), seconds);
     let fell = if route.fallbacks > 0 {
-        format!(", {} requests fell back and were answered", count(route.fallbacks))
+        format!(", {} fell back and got an answer", counted(route.fallbacks, "request"))
     } else {
         String::new()
     };
@@ -169,8 +173,8 @@ fn figures(route: &RouteStatus) -> String {
         return "the service was not asked in the last five minutes".to_owned();
     }
     format!(
-        "{} errors of {} ({} against {}), p99 {} against {}{fell}",
-        count(errors),
+        "{} of {} ({} against {}), p99 {} against {}{fell}",
+        counted(errors, "error"),
         count(requests),
         rate("service"),
         rate("monolith"),
@@ -186,11 +190,14 @@ fn upstreams(head: &Status) -> Vec<Note> {
         let all = upstream.endpoints.len();
         let (class, word, text) = match (&upstream.trouble, all, sick) {
             (_, 0, _) => ("bad", "nowhere", "has no endpoint: nobody can be asked.".to_owned()),
-            (_, all, sick) if sick == all => {
-                ("bad", "down", format!("answers nowhere: {sick} of {all} endpoints fail."))
-            }
+            (_, 1, 1) => ("bad", "down", "answers nowhere: its one endpoint fails.".to_owned()),
+            (_, all, sick) if sick == all => ("bad", "down", format!("answers nowhere: all {all} endpoints fail.")),
             (Some(trouble), _, _) => ("warn", "registry", format!("{trouble}.")),
-            (None, _, 1..) => ("warn", "endpoint", format!("{sick} of {all} endpoints fail; the others answer.")),
+            (None, _, 1..) => {
+                let fail = if sick == 1 { "fails" } else { "fail" };
+                let others = if all - sick == 1 { "the other answers" } else { "the others answer" };
+                ("warn", "endpoint", format!("{sick} of {all} endpoints {fail}; {others}."))
+            }
             _ if upstream.stale => ("warn", "stale", "is known from before: its registry does not answer.".to_owned()),
             _ => return None,
         };

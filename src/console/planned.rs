@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::page::prose;
-use super::shown::{count, large_percent, plain, ratio};
+use super::shown::{count, counted, large_percent, plain, ratio};
 use crate::diagnostic::plural;
 use crate::inventory::about;
 use crate::plan::{MovedClients, PlanReport, PlannedEndpoint, PlannedRoute};
@@ -27,7 +27,7 @@ pub fn drawn(plan: &PlanReport) -> Markup {
             }
             p.pad {
                 @if judged {
-                    "Judged by " (count(plan.traffic.shapes as u64)) " recorded requests"
+                    "Judged by " (counted(plan.traffic.shapes as u64, "recorded request"))
                     @if plan.traffic.is_sample() { ", a sample that stands for " (count(plan.traffic.requests)) }
                     ": " (about) b.serv { (large_percent(summary.to_service)) } " of requests"
                     @if summary.clients_known { " and " (count(summary.clients_to_service as u64)) (of) " clients" }
@@ -38,7 +38,7 @@ pub fn drawn(plan: &PlanReport) -> Markup {
                 @if plan.routes.is_empty() { " No route would be another than it is." }
             }
             @for route in plan.routes.iter().take(MOST_ROUTES) { (one(route, plan.traffic.is_sample())) }
-            @if plan.routes.len() > MOST_ROUTES { p.pad.dim { "And " (count((plan.routes.len() - MOST_ROUTES) as u64)) " more routes: " code { "multilith plan" } " has them all." } }
+            @if plan.routes.len() > MOST_ROUTES { p.pad.dim { "And " (counted((plan.routes.len() - MOST_ROUTES) as u64, "more route")) ": " code { "multilith plan" } " has them all." } }
             @for unrecorded in plan.unrecorded.iter().take(MOST_ROUTES) {
                 div.note { span.pill.f.warn { "not known" } div.t { code { (plain(&unrecorded.asked)) } " is not recorded yet: up to " (large_percent(unrecorded.share)) " of requests could be decided differently." } }
             }

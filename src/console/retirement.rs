@@ -1,10 +1,8 @@
 //! When a migrated route may retire: the board's word, the route's list and its button say the same.
 
-use super::grounds::Grounds;
-use super::shown::{count, percent};
+use super::grounds::{Grounds, NO_WORSE};
+use super::shown::{count, counted, percent};
 
-/// How much more a service may fail where no gate judges.
-pub const NO_WORSE: f64 = 0.005;
 /// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
 const ENOUGH: u64 = 600;
 
@@ -31,8 +29,8 @@ pub fn checks(route: &impl Grounds) -> [Check; 2] {
     };
     let asked = match (route.fallbacks(), route.monolith_answered()) {
         (0, 0) => ("good", "✓", "not once since the start".to_owned()),
-        (0, asked) => ("warn", "!", format!("it answered {} times since the start", count(asked))),
-        (fell, _) => ("warn", "!", format!("{} requests fell back in the last five minutes", count(fell))),
+        (0, asked) => ("warn", "!", format!("it answered {} since the start", counted(asked, "time"))),
+        (fell, _) => ("warn", "!", format!("{} fell back in the last five minutes", counted(fell, "request"))),
     };
     [
         (failures.0, failures.1, "Answers without failures", failures.2),
@@ -51,16 +49,34 @@ pub fn may_retire(route: &impl Grounds) -> bool {
 
 /// Why a route whose monolith is not asked may not retire yet.
 pub fn wanting(route: &impl Grounds) -> String {
-    match (route.error_rates().0, route.service_answered()) {
-        (Some(rate), ENOUGH..) => format!("{} of the service’s answers are errors", percent(rate)),
-        (_, 1) => "the monolith is not asked; one answer of the service says little yet".to_owned(),
-        (_, few) => format!("the monolith is not asked; {} answers of the service say little yet", count(few)),
+    let errors = |rate| format!("{} of the service’s answers are errors", percent(rate));
+    match (route.error_rates().0.filter(|rate| *rate > NO_WORSE), route.service_answered()) {
+        (Some(rate), ENOUGH..) => errors(rate),
+        (Some(rate), 1) => format!("{}; one says little yet", errors(rate)),
+        (Some(rate), few) => format!("{}; {} say little yet", errors(rate), count(few)),
+        (None, 1) => "the monolith is not asked; one answer of the service says little yet".to_owned(),
+        (None, few) => format!("the monolith is not asked; {} answers of the service say little yet", count(few)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_said_before_the_number_of_answers() {
+        let said = |requests: u64, errors: u64| {
+            let mut row = crate::admin::RouteStatus { stage: "migrated", ..Default::default() };
+            row.requests.insert("service".to_owned(), requests);
+            row.errors.insert("service".to_owned(), errors);
+            row.totals.requests.insert("service".to_owned(), requests);
+            wanting(&row).replace('\u{a0}', " ")
+        };
+        assert_eq!(said(476, 476), "100.00 % of the service’s answers are errors; 476 say little yet");
+        assert_eq!(said(1, 1), "100.00 % of the service’s answers are errors; one says little yet");
+        assert_eq!(said(900, 9), "1.00 % of the service’s answers are errors");
+        assert_eq!(said(476, 0), "the monolith is not asked; 476 answers of the service say little yet");
+    }
 
     #[test]
     fn a_few_good_answers_earn_no_tick() {

@@ -8,10 +8,11 @@ use maud::{Markup, html};
 use super::board::matched;
 use super::chart::chart;
 use super::differs;
+use super::grounds::NO_WORSE;
 use super::journal::entry_of_route;
 use super::page::{Layout, prose, said, toml};
-use super::retirement::{Check, NO_WORSE, checks, enough};
-use super::shown::{ago, count, large_percent, percent, plain, rate, ratio, seconds, sentence};
+use super::retirement::{Check, checks, enough};
+use super::shown::{ago, count, counted, large_percent, percent, plain, rate, ratio, seconds, sentence};
 use super::sides::{sides, who_answers};
 use super::verdict::{self, verdict};
 use crate::admin::{RouteStatus, Window, route_row};
@@ -384,7 +385,7 @@ fn figures(row: &RouteStatus) -> Markup {
                     }
                 }
             }
-            @if row.copies > 0 || row.fallbacks > 0 { p.pad.dim { (count(row.copies)) " copies, " (count(row.fallbacks)) " fallbacks in five minutes" } }
+            @if row.copies > 0 || row.fallbacks > 0 { p.pad.dim { (counted(row.copies, "copy")) ", " (counted(row.fallbacks, "fallback")) " in five minutes" } }
         }
     }
 }

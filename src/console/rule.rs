@@ -8,16 +8,24 @@ use maud::{Markup, html};
 use super::form::Form;
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
-use super::shown::{count, cut, percent, plain, sentence};
+use super::shown::{counted, cut, percent, plain, sentence};
 use super::visitor::LONGEST;
 use crate::admin::Parts;
-use crate::compare::FieldReport;
+use crate::compare::{FieldPath, FieldReport};
 use crate::config::FileRule;
 use crate::message::percent_encoded;
 use crate::reload::{RuleAsked, RuleEdit, RuleNotMade};
 
 /// Behind the name of a list whose order differs.
 const ORDER: &str = " order";
+/// Behind it where its members differ.
+const MEMBERS: &str = "[*]";
+
+/// The list that a field of a report is the order or the members of; `None`: it is no list whose order a rule may leave out.
+pub fn list_of(field: &str) -> Option<&str> {
+    let list = field.strip_suffix(ORDER).or_else(|| field.strip_suffix(MEMBERS))?;
+    matches!(FieldPath::parse(list), Ok(FieldPath::Json(_))).then_some(list)
+}
 
 /// What is pressed: `key` is the key of the file that it writes.
 pub struct RuleCommand {
@@ -221,7 +229,7 @@ fn meaning(frame: &Layout<'_>, rule: &RuleCommand) -> Markup {
     let report = (!rule.route.is_empty()).then(|| frame.parts.app.shadow.report(&rule.route, None)).flatten();
     let is_of = |field: &&FieldReport| {
         let name = &*field.field;
-        name == rule.what || rule.key == RuleKey::Unordered && name.strip_suffix(ORDER) == Some(&rule.what)
+        name == rule.what || rule.key == RuleKey::Unordered && list_of(name) == Some(&rule.what)
     };
     let field = report.as_ref().and_then(|report| report.fields.iter().find(is_of));
     let name = html! { code { (plain(&rule.what)) } };
@@ -240,9 +248,9 @@ fn figures(compared: u64, field: &FieldReport) -> Markup {
     html! {
         ul.check {
             @if compared == 0 {
-                li { span.bad aria-hidden="true" { "■" } span { "It differed " (count(field.raw)) " times. How often of all answers, and whether the monolith differs from itself there, is not known yet." } }
+                li { span.bad aria-hidden="true" { "■" } span { "It differed " (counted(field.raw, "time")) ". How often of all answers, and whether the monolith differs from itself there, is not known yet." } }
             } @else {
-                li { span.bad aria-hidden="true" { "■" } span { "It differed in " b { (percent(field.raw_rate)) } " of " (count(compared)) " compared answers: " (count(field.raw)) " times." } }
+                li { span.bad aria-hidden="true" { "■" } span { "It differed in " b { (percent(field.raw_rate)) } " of " (counted(compared, "compared answer")) ": " (counted(field.raw, "time")) "." } }
                 li { span.mono aria-hidden="true" { "■" } span { "The monolith differed from itself there in " b { (percent(field.noise_rate)) } " of its replays" @if field.regression { ": it is not noise." } @else { "." } } }
             }
         }
@@ -270,5 +278,30 @@ pub async fn done(parts: &Arc<Parts>, rule: RuleCommand, form: &Form, who: &str)
             Done::Refused(status, why.to_string())
         }
         Err(_) => Done::Refused(500, "the rule ended in a panic".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_order_and_the_members_of_a_list_in_json_lead_to_a_list() {
+        for (field, list) in [
+            ("$.tags order", Some("$.tags")),
+            ("$.tags[*]", Some("$.tags")),
+            ("$[*]", Some("$")),
+            ("$.rows[*] order", Some("$.rows[*]")),
+            ("$['a-b'][*]", Some("$['a-b']")),
+            ("$['a-b']", None),
+            ("$['[*]']", None),
+            ("$.tags[*].id", None),
+            ("$.tags", None),
+            ("line[*]", None),
+            ("main order", None),
+            ("$.html › ul > li[*]", None),
+        ] {
+            assert_eq!(list_of(field), list, "{field}");
+        }
     }
 }

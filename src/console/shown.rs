@@ -50,6 +50,16 @@ pub fn count(number: u64) -> String {
     together(&words::grouped(number))
 }
 
+/// `1 error`, `1 032 errors`: the word is that of one.
+pub fn counted(number: u64, word: &str) -> String {
+    let (stem, ending) = match word.strip_suffix('y') {
+        _ if number == 1 => (word, ""),
+        Some(stem) => (stem, "ies"),
+        None => (word, "s"),
+    };
+    format!("{} {stem}{ending}", count(number))
+}
+
 /// `0.02 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.2}\u{a0}%", share * 100.0)
@@ -172,5 +182,9 @@ mod tests {
         assert_eq!(rate(1, 300.0), "0.2/min");
         assert_eq!(day_and_time("2026-11-28T14:02:11.123Z"), ("28 November 2026".into(), "14:02".into()));
         assert_eq!(ratio(1, 0), None);
+        for (number, text) in [(0, "0 copies"), (1, "1 copy"), (1032, "1 032 copies")] {
+            assert_eq!(plain(counted(number, "copy")), text);
+        }
+        assert_eq!((counted(1, "error"), counted(2, "error")), ("1 error".to_owned(), "2 errors".to_owned()));
     }
 }

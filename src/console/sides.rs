@@ -61,6 +61,7 @@ pub fn who_answers(route: &RouteStatus, monolith_only: bool, width: f64) -> Mark
     let moved = moved(route, monolith_only);
     let words = match route.stage {
         _ if monolith_only && route.stage != "retired" => "monolith only".to_owned(),
+        "shadow" if route.copies_nothing.is_some() => "the monolith; no request is copied".to_owned(),
         "shadow" => "copies to the service".to_owned(),
         "canary" => format!("{} to the service", large_percent(moved)),
         "split" => return variants(route, width),
@@ -117,6 +118,14 @@ mod tests {
             assert!(drawn.contains(part), "{part} in {drawn}");
         }
         assert!(who_answers(&split, true, 120.0).into_string().contains("monolith only"));
+    }
+
+    #[test]
+    fn copies_are_drawn_where_there_are_any() {
+        let shadow = |copies_nothing| RouteStatus { stage: "shadow", copies_nothing, ..RouteStatus::default() };
+        assert!(who_answers(&shadow(None), false, 120.0).into_string().contains("copies to the service"));
+        let nothing = who_answers(&shadow(Some("why".to_owned())), false, 120.0).into_string();
+        assert!(nothing.contains("no request is copied") && !nothing.contains("copies to"), "{nothing}");
     }
 
     #[test]

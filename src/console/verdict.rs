@@ -1,8 +1,8 @@
 //! What the board says of a route in a word and a line, from the figures of its status.
 
-use super::grounds::Grounds;
+use super::grounds::{Grounds, SideCount, bearable, of_monolith};
 use super::retirement::{may_retire, wanting};
-use super::shown::{count, large_percent, percent, ratio, seconds, span};
+use super::shown::{count, counted, large_percent, percent, ratio, seconds, span};
 use crate::admin::{RouteFigures, RouteSide, RouteStatus};
 use crate::gate::{GateReport, GateSaid};
 use crate::migration::Side;
@@ -83,6 +83,14 @@ impl Grounds for RouteStatus {
         (error_rate(self, "service"), error_rate(self, "monolith"))
     }
 
+    fn side_counts(&self) -> Vec<SideCount> {
+        let count = |of: &RouteSide| {
+            let (requests, errors) = side(self, &of.name);
+            SideCount { is_monolith: of.is_monolith, requests, errors }
+        };
+        self.sides.iter().map(count).collect()
+    }
+
     fn requests(&self) -> u64 {
         requests(self)
     }
@@ -126,6 +134,11 @@ impl Grounds for RouteFigures<'_> {
         (self.error_rate(Side::Service), self.error_rate(Side::Monolith))
     }
 
+    fn side_counts(&self) -> Vec<SideCount> {
+        let counts = self.counts();
+        counts.map(|(is_monolith, requests, errors)| SideCount { is_monolith, requests, errors }).collect()
+    }
+
     fn requests(&self) -> u64 {
         self.sums().0
     }
@@ -143,6 +156,9 @@ impl Grounds for RouteFigures<'_> {
 pub fn word(route: &impl Grounds) -> (&'static str, &'static str) {
     if route.is_cut_off() {
         return ("bad", "breaker");
+    }
+    if route.is_failing() {
+        return ("bad", "failing");
     }
     match route.gate().map(|gate| (gate.state, gate.verdict)) {
         None | Some(("off", _)) => {}
@@ -186,6 +202,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
     let gate = |text: &dyn Fn(&GateReport) -> String| route.gate.as_ref().map(text).unwrap_or_default();
     match word {
         "breaker" => format!("the service failed again and again: the breaker is {}", route.breaker),
+        "failing" => failing(route),
         "rolled back" | "approve?" | "would roll back" => gate(&|gate| gate.why.clone()),
         "paused" if route.gate.as_ref().is_some_and(|gate| gate.verdict == "advance") => {
             "it could go on; it is paused".to_owned()
@@ -194,8 +211,11 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "advance" => gate(&|gate| format!("sure: no worse than allowed, step {} of {}", gate.step, gate.steps)),
         "differs" => format!("{} of answers differ", large_percent(route.mismatch_rate.unwrap_or_default())),
         "agrees" => "copies are answered alike".to_owned(),
-        "copies" => format!("{} copies, none compared yet", count(route.copies)),
-        "no copies" => "nothing was copied in this window".to_owned(),
+        "copies" => format!("{}, none compared yet", counted(route.copies, "copy")),
+        "no copies" => route.copies_nothing.as_ref().map_or_else(
+            || "nothing was copied in this window".to_owned(),
+            |why| format!("no request is copied: {why}"),
+        ),
         "worse" | "no gate" => canary(route),
         "A/B" if requests(route) == 0 => "no requests in this window".to_owned(),
         "A/B" => {
@@ -205,7 +225,7 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
             };
             format!("of the answers {}", route.sides.iter().map(part).collect::<Vec<_>>().join(", "))
         }
-        "zombie" => format!("{} requests fell back", count(route.fallbacks)),
+        "zombie" => format!("{} fell back", counted(route.fallbacks, "request")),
         "retire?" => format!("monolith not asked for {}", span(uptime)),
         "silent" => "no requests in this window".to_owned(),
         "moved" if route.monolith_answered() == 0 => wanting(route),
@@ -213,6 +233,23 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
         "done" => "the monolith is not asked any more".to_owned(),
         _ => String::new(),
     }
+}
+
+/// The figures of the sides that fail, and of the monolith where it is asked.
+pub fn failing(route: &RouteStatus) -> String {
+    let counts = route.side_counts();
+    let bearable = bearable(&counts);
+    let figures = |(of, side): (&RouteSide, &SideCount)| {
+        let SideCount { requests, errors, .. } = *side;
+        let name = if route.stage == "split" { format!("{} ", of.name) } else { String::new() };
+        let share = ratio(errors, requests).map_or_else(String::new, |rate| format!(" ({})", percent(rate)));
+        format!("{name}{} of {}{share}", counted(errors, "error"), count(requests))
+    };
+    let sides = route.sides.iter().zip(&counts).filter(|(_, side)| side.fails(bearable));
+    let sides = sides.map(figures).collect::<Vec<_>>().join(", ");
+    let (requests, errors) = of_monolith(&counts);
+    let against = ratio(errors, requests).map(|rate| format!(" against {} of the monolith", percent(rate)));
+    sides + &against.unwrap_or_default()
 }
 
 fn canary(route: &RouteStatus) -> String {
@@ -257,6 +294,27 @@ mod tests {
         let three = [("blue", 60, 0, false), ("green", 30, 0, false), ("old", 110, 0, true)];
         assert_eq!(said(&three), "of the answers blue 30 %, green 15 %, old 55 %");
         assert_eq!(said(&[("blue", 0, 0, false), ("old", 0, 0, true)]), "no requests in this window");
+    }
+
+    #[test]
+    fn a_route_without_a_gate_whose_service_fails_is_no_quiet_one() {
+        let alone = ("service", 854, 854, false);
+        for (stage, sides, said) in [
+            ("migrated", vec![("monolith", 0, 0, true), alone], "854 errors of 854 (100.00 %)"),
+            ("retired", vec![alone], "854 errors of 854 (100.00 %)"),
+            (
+                "split",
+                vec![("blue", 100, 50, false), ("green", 100, 1, false), ("old", 100, 1, true)],
+                "blue 50 errors of 100 (50.00 %) against 1.00 % of the monolith",
+            ),
+        ] {
+            let route = RouteStatus { stage, ..split(&sides) };
+            let opinion = verdict(&route, 60.0);
+            assert_eq!((opinion.class, opinion.word), ("bad", "failing"), "{stage}");
+            assert_eq!(opinion.because.replace('\u{a0}', " "), said);
+            let quiet = sides.iter().map(|side| (side.0, side.1, 0, side.3)).collect::<Vec<_>>();
+            assert_ne!(word(&RouteStatus { stage, ..split(&quiet) }).0, "bad", "{stage}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::bucket::{Bucket, bucket};
-use super::policy::{Dial, Percent, Policy, Shadow, WriteCopies};
+use super::policy::{Dial, Percent, Policy, Shadow, is_safe};
 use super::stage::{Answers, CopiesTo, Stage};
 use super::sticky::Unit;
 use crate::endpoint::UpstreamId;
@@ -332,7 +332,5 @@ fn may_copy(policy: &Policy, shadow: &Shadow, facts: &Facts<'_>, target: Upstrea
     if shadow.methods.contains(&GET) && policy.safe_calls.declare(facts) {
         return true;
     }
-    let safe = matches!(*method, http::Method::GET | http::Method::HEAD | http::Method::OPTIONS);
-    let allowed = safe || (shadow.writes == WriteCopies::Sandbox && target != UpstreamId::MONOLITH);
-    allowed && *method != http::Method::CONNECT && shadow.methods.contains(method)
+    shadow.may_copy(method) && (is_safe(method) || target != UpstreamId::MONOLITH)
 }

@@ -18,6 +18,7 @@ pub use bucket::{BUCKETS, Bucket, bucket};
 pub use decision::{Breaker, CopyDecision, Decision, Given, Pinning, Reason, Side, decide, issued_unit};
 pub use policy::{
     CompareSettings, Dial, Examples, Fallback, Follow, Percent, Pin, Policy, Shadow, StatusSet, Variant, WriteCopies,
+    is_safe,
 };
 pub use safe_calls::{CallPattern, CallPatternError, SafeCalls};
 pub use stage::{Answers, CopiesTo, FallsBack, Stage};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use super::bucket::BUCKETS;
 use super::gate::Gate;
@@ -123,6 +123,53 @@ pub struct Shadow {
     pub headers: HeaderEdits,
     /// `None`: the answer is read and thrown away.
     pub compare: Option<CompareSettings>,
+}
+
+impl Shadow {
+    /// Whether a service gets copies of requests of this method: of an unsafe one only a sandbox does.
+    #[must_use]
+    pub fn may_copy(&self, method: &Method) -> bool {
+        let allowed = is_safe(method) || self.writes == WriteCopies::Sandbox;
+        allowed && *method != Method::CONNECT && self.methods.contains(method)
+    }
+
+    /// Whether some of the methods that a route takes are copied; `None`: it takes all.
+    #[must_use]
+    pub fn may_copy_any(&self, methods: Option<&MethodSet>) -> bool {
+        let named = |name: &str| Method::from_bytes(name.as_bytes()).is_ok_and(|method| self.may_copy(&method));
+        methods.is_none_or(|methods| methods.is_all() || methods.names().into_iter().any(named))
+    }
+
+    /// Why no request of a route is copied, whatever comes; `None`: some may be.
+    #[must_use]
+    pub fn copies_nothing(&self, methods: Option<&MethodSet>, calls: &SafeCalls) -> Option<String> {
+        if self.sample == Percent::NOBODY {
+            return Some("its `sample` is 0%".to_owned());
+        }
+        let methods = methods.filter(|methods| !self.may_copy_any(Some(methods)))?;
+        // A call of gRPC that is declared safe is copied as a GET is.
+        if !calls.0.is_empty() && self.methods.contains(&Method::GET) {
+            return None;
+        }
+        let list = |set: &MethodSet| set.names().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let writes = self.writes == WriteCopies::Never && !methods.names().into_iter().all(is_safe_name);
+        Some(format!(
+            "`methods` of the route are {}, `shadow.methods` are {}{}",
+            list(methods),
+            list(&self.methods),
+            if writes { ", and writes are not copied" } else { "" }
+        ))
+    }
+}
+
+/// The methods that promise to change nothing, as far as they are passed on.
+#[must_use]
+pub fn is_safe(method: &Method) -> bool {
+    is_safe_name(method.as_str())
+}
+
+fn is_safe_name(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
 /// What is kept of fields that differ.

@@ -259,7 +259,21 @@ impl Reloader {
         let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
         let held = entry.state.held().unwrap_or_else(|| Held::of_file(entry.policy.dial));
         let (_, to) = leads_to(&generation, entry, &held.standing, asked)?;
+        if !matches!(to.stage, Stage::Monolith | Stage::Split) && !has_service(entry) {
+            return Err(NotMoved::Nothing(NO_SERVICE));
+        }
         Ok(Preview { generation: generation.number, seq: held.standing.seq, from: held.standing.dial, to })
+    }
+
+    /// The route as it would be under that dial.
+    pub fn route_under(&self, route: &str, to: Dial) -> Result<Arc<Route>, NotMoved> {
+        let generation = self.app.in_force.load();
+        let entry = generation.routes.iter().find(|entry| entry.name() == route).ok_or(NotMoved::NoRoute)?;
+        if entry.dial.stage == to.stage {
+            return entry.route.clone().ok_or(NotMoved::NoRoute);
+        }
+        let under = self.recompiled(&generation.snapshot, &|name| (name == route).then_some(to))?;
+        under.routes.into_iter().find(|known| &*known.name == route).ok_or(NotMoved::NoRoute)
     }
 
     /// Why a dial could not be written into the file, before anybody asks for it; `None`: it could.
@@ -438,11 +452,17 @@ fn leads_to(
         }
         RequestedMove::Gate { action, to, .. } => (action, to),
     };
-    let redirects = entry.route.as_ref().is_some_and(|route| route.redirect.is_some());
-    if to.stage == Stage::Retired && to != from && entry.policy.service.is_none() && !redirects {
-        return Err(NotMoved::Nothing("the route has no service"));
+    if to.stage == Stage::Retired && to != from && !has_service(entry) {
+        return Err(NotMoved::Nothing(NO_SERVICE));
     }
     Ok((action, to))
+}
+
+const NO_SERVICE: &str = "the route has no `service`: name one in the file";
+
+/// Whether something beside the monolith could answer: a service, or a redirect in its place.
+fn has_service(entry: &RouteInForce) -> bool {
+    entry.policy.service.is_some() || entry.route.as_ref().is_some_and(|route| route.redirect.is_some())
 }
 
 /// Where a canary begins again.

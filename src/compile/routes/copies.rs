@@ -3,10 +3,10 @@
 use http::Method;
 
 use super::super::draft::Draft;
-use super::{Site, shadow};
+use super::Site;
 use crate::config::{self, Field, Given, Item, Stage};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::migration::{CompareSettings, Percent, Shadow, WriteCopies};
+use crate::migration::{CompareSettings, Percent, Shadow, WriteCopies, is_safe};
 use crate::route::MethodSet;
 
 /// `methods`: those of the route, `None` for all. `copies`: where the stage sends any.
@@ -54,18 +54,15 @@ fn nothing_copied(
     draft: &mut Draft<'_>,
 ) -> bool {
     let named: Vec<_> = site.route.methods.get().map(|list| list.0.as_slice()).unwrap_or_default().iter().collect();
-    let takes_part = |method: &Method| copies.methods.contains(method) && may_be_copied(method, copies);
     let Some(first) = named.first() else { return false };
-    // What is named beside the well-known methods is unsafe.
-    let possible = methods.is_none_or(MethodSet::is_all) || named.iter().any(|item| takes_part(&item.value));
-    if possible {
+    if copies.may_copy_any(methods) {
         return false;
     }
     let given = written.is_some_and(|shadow| !shadow.methods.is_absent());
     let (own, theirs) = (list(named.iter().map(|item| item.value.as_str())), list(copies.methods.names()));
     let told = if given { "" } else { " (the default)" };
     let service = site.route.service.get().map_or("X", String::as_str);
-    let unsafe_named = named.iter().any(|item| !shadow::is_safe(&item.value));
+    let unsafe_named = named.iter().any(|item| !is_safe(&item.value));
     let help = if unsafe_named {
         let wanted: Vec<_> = named.iter().map(|item| format!("\"{}\"", item.value)).collect();
         format!(
@@ -189,7 +186,7 @@ fn no_body_compared(
 }
 
 fn may_be_copied(method: &Method, copies: &Shadow) -> bool {
-    shadow::is_safe(method) || copies.writes == WriteCopies::Sandbox
+    is_safe(method) || copies.writes == WriteCopies::Sandbox
 }
 
 fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {

@@ -11,7 +11,7 @@ use super::service::compiled;
 use super::{Site, compare, edits};
 use crate::config::{self, Field, Given, Stage, Writes};
 use crate::diagnostic::Code;
-use crate::migration::{CopiesTo, Percent, Shadow, WriteCopies};
+use crate::migration::{CopiesTo, Percent, Shadow, WriteCopies, is_safe};
 use crate::route::MethodSet;
 
 const DEFAULT_BODY_LIMIT: u64 = 64 * 1024;
@@ -151,8 +151,4 @@ fn check_writes(site: Site<'_>, stage: Stage, target: Option<Service>, shadow: &
             format!("add `sandbox = true` to `[services.{name}]` if nothing there matters, or remove `writes`"),
         );
     }
-}
-
-pub(super) fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }

@@ -111,3 +111,51 @@ fn a_question_that_cannot_be_asked_can_be_closed() {
     assert_eq!(status, 409, "{shown}");
     assert!(shown.contains("data-cancel>Close</a>") && shown.contains("Look at it"), "{shown}");
 }
+
+const TRUTHS: &str = "[routes.bare]\npath = \"/b\"\nstage = \"monolith\"\n\
+                      [routes.writes]\npath = \"/w\"\nmethods = [\"POST\"]\nservice = \"users\"\nstage = \"monolith\"\n\
+                      [routes.copied]\npath = \"/c\"\nmethods = [\"POST\"]\nservice = \"users\"\nstage = \"shadow\"\n\
+                      [routes.alone]\npath = \"/a\"\nservice = \"users\"\nstage = \"shadow\"\nfallback = false\n\
+                      [routes.both]\npath = \"/o\"\nservice = \"users\"\nstage = \"shadow\"\n";
+
+#[test]
+fn a_dialog_says_what_is_true_for_its_route() {
+    let service = Origin::saying("service");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(TRUTHS).start();
+    let promote = |route: &str| read(&edge, &format!("/console/act?do=promote&route={route}"));
+    assert!(read(&edge, "/journal").contains("The first move, by a person, a gate or the file, stands here: a gate's"));
+    let bare = read(&edge, "/route/bare");
+    assert!(bare.contains("The route has no <code>service</code>: name one in the file."), "{bare}");
+    assert!(!bare.contains("Go to shadow"), "{bare}");
+    let writes = promote("writes");
+    assert!(writes.contains("no request is copied: ") && writes.contains("writes are not copied"), "{writes}");
+    assert!(!writes.contains("gets copies"), "{writes}");
+    for page in [read(&edge, "/?q=copied"), read(&edge, "/route/copied")] {
+        assert!(page.contains("no request is copied") && !page.contains("copies to the service"), "{page}");
+    }
+    assert!(promote("both").contains("If users fails, the monolith answers."));
+    let alone = promote("alone");
+    assert!(alone.contains("If users fails, these clients get its failure"), "{alone}");
+}
+
+#[test]
+fn a_move_under_the_red_button_says_that_the_monolith_keeps_every_request() {
+    let service = Origin::saying("service");
+    let edge = Edge::before(&Origin::saying("ok")).service("users", &service).with(TRUTHS).start();
+    let ours = format!("Origin: http://{}", edge.admin_address());
+    assert!(!read(&edge, "/console/act?do=promote&route=both").contains("big red button"));
+    let (cookie, word) = page(&edge, "/console/act?do=press", None);
+    let given = format!("Cookie: {cookie}");
+    let post = |body: &str| ask(&edge, "POST", "/console/act", &[FORM, &given, &ours], body);
+    assert_eq!(post(&format!("word={word}&do=press")).0, 303);
+    let target = "/console/act?do=promote&route=both";
+    let shown = ask(&edge, "GET", target, &[HTML, &given], "").2;
+    assert!(shown.contains("it keeps every request at the monolith"), "{shown}");
+    let (word, expect) = (after(&shown, "name=\"word\" value=\"", '"'), after(&shown, "name=\"expect\" value=\"", '"'));
+    let (status, head, text) = post(&format!("word={word}&do=promote&route=both&expect={expect}&reason=soon"));
+    assert_eq!(status, 303, "{text}");
+    let made = after(&head, "\"../", '"').to_owned();
+    let made = ask(&edge, "GET", &format!("/{}", made.trim_start_matches("./")), &[HTML, &given], "").2;
+    assert!(made.contains("keeps every request at the monolith until it is released"), "{made}");
+    assert!(!made.contains("from the next request on"), "{made}");
+}

@@ -135,3 +135,31 @@ fn the_monolith_is_a_side_of_a_split_of_services_once_the_button_sent_somebody_t
     eventually("the request of the monolith", || has_all(&sides(), &["<b class=\"mono\">monolith</b>"]));
     assert!(part(&world.page("/"), "data-row=\"pay\"", "</tr>").contains("monolith only"));
 }
+
+#[test]
+fn a_moved_route_or_a_variant_that_fails_needs_somebody() {
+    let world = world();
+    let more = "[routes.moved]\npath = \"/moved\"\nservice = \"shop\"\nstage = \"migrated\"\n\
+                [routes.gone]\npath = \"/gone\"\nservice = \"shop\"\nstage = \"retired\"\n";
+    let text = format!("{}{more}", world.edge.text(""));
+    world.edge.replace_file(&text);
+    world.edge.await_text(&text);
+    world.pay("express", 20);
+    for path in ["/moved", "/gone"] {
+        let mut client = world.edge.client();
+        for _ in 0..20 {
+            client.request("GET", path, &[]);
+        }
+    }
+    let figures = "20 errors of 20 (100.00 %)";
+    let all = ["<b>moved</b>", "<b>gone</b>", "<b>pay</b>"].map(|name| format!("{name} answers with errors in "));
+    let board = eventually("the failing routes", || {
+        let page = world.page("/");
+        let todo = part(&page, "Needs you", "routes-h").to_owned();
+        (all.iter().all(|said| todo.contains(said)) && todo.matches(figures).count() == 3).then_some(page)
+    });
+    for name in ["moved", "gone", "pay"] {
+        let row = part(&board, &format!("data-row=\"{name}\""), "</tr>");
+        assert!(row.contains("pill f bad\">failing<"), "{row}");
+    }
+}
