@@ -234,7 +234,7 @@ fn a_log_without_two_clients_is_told_so_and_of_no_balancer_setting() {
         let suggested = run(&["--from-log", "-", "--suggest"], &one_client);
         assert!(String::from_utf8_lossy(&suggested.stderr).contains(said), "{client}");
     }
-    let short: String = log().lines().take(5).map(|line| format!("{line}\n")).collect();
+    let short = log().lines().take(5).collect::<Vec<_>>().join("\n");
     let screen = run(&["--from-log", "-"], &short);
     assert!(String::from_utf8_lossy(&screen.stdout).contains("give a longer one"));
 }
