@@ -276,12 +276,15 @@ def test_a_long_user_agent_stays_in_its_card(shop, console, browser):  # noqa: F
 
 def test_no_key_and_no_button_is_named_where_it_does_nothing(shop, console, browser, tmp_path):  # noqa: F811
     edge = shop()
+    for source in ("127.0.0.21", "127.0.0.22"):
+        visit(edge.port, ["/about"] * 3, source=source)
+    eventually("a proposal", lambda: edge.json("/api/v1/next"))
     for page, named in (("", True), ("upstreams", False), ("route/read-user", False)):
         console(edge, page)
         assert browser.find_element(By.CSS_SELECTOR, ".k-open").is_displayed() == named, page
     plain = start_browser(tmp_path / "plain", preferences={"profile.managed_default_content_settings.javascript": 2})
     try:
-        for page in ("requests", "console/act?do=rule&key=ignore&route=read-user&field=$.email"):
+        for page in ("requests", "inventory"):
             plain.get(f"http://127.0.0.1:{edge.admin_port}/{page}")
             dead = plain.find_elements(By.CSS_SELECTOR, "#pause, [data-copy]")
             assert dead and not [one for one in dead if one.is_displayed()], page

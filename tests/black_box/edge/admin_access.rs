@@ -196,7 +196,8 @@ fn a_token_that_only_looks_sees_no_user_agent_of_an_endpoint() {
         format!("[[server.tokens]]\nname = \"{name}\"\ntoken = {{ file = \"{}\" }}\nrole = \"{name}\"\n", path(name))
     };
     let server = ["trusted = [\"127.0.0.0/8\"]\n".to_owned(), token("read"), token("operate")].concat();
-    let edge = Edge::before(&Origin::saying("ok")).server(&server).start();
+    let monolith = Origin::saying("ok");
+    let edge = Edge::before(&monolith).server(&server).start();
     for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
         let client = format!("X-Forwarded-For: {address}");
         for _ in 0..50 {
