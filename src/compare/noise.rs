@@ -75,6 +75,7 @@ pub(super) fn rate(part: u64, whole: u64) -> f64 {
 }
 
 /// Wilson's 95 % interval of a share: honest near 0 and for few comparisons.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "see `rate`")]
 pub fn interval(part: u64, whole: u64) -> (f64, f64) {
     if whole == 0 {
