@@ -5,6 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::form::Form;
+use super::meaning::{approved, meaning, words};
 use super::outcome::{BadForm, Done, NotNow};
 use super::page::{Layout, prose, said};
 use super::route::sure;
@@ -15,11 +16,11 @@ use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
 use crate::admin::{Parts, RouteStatus, Window, press, route_status};
 use crate::diagnostic::plural;
+use crate::migration::Stage;
 use crate::migration::dial::By;
-use crate::migration::{Fallback, Percent, Stage};
 use crate::reload::{
     Author, MoveMade, MoveRequest, NotAnAct, NotInFile, NotMoved, Preview, ReloadResult, RequestedMove, VERBS,
-    WrittenAct, in_words,
+    WrittenAct,
 };
 use crate::route::Route;
 
@@ -59,11 +60,6 @@ fn asked(verb: &str, form: &Form) -> Result<RequestedMove, NotAnAct> {
     let field = |name| form.some(name).filter(|_| goes);
     let from_start = verb == "resume" && form.get("from_start") == "1";
     WrittenAct { verb, to: field("to"), weight: field("weight"), from_start }.read()
-}
-
-/// A dial with its unit kept together.
-fn words(dial: crate::migration::Dial) -> String {
-    in_words(dial).replace('%', "\u{a0}%")
 }
 
 /// The page that asks. `Err`: it cannot be done, and why.
@@ -190,87 +186,6 @@ fn moving(
             }
         },
     )
-}
-
-/// Where an approval lets a route go: its steps within a stage need none.
-const fn approved(from: Stage) -> Stage {
-    match from {
-        Stage::Monolith => Stage::Shadow,
-        Stage::Shadow => Stage::Canary,
-        _ => Stage::Migrated,
-    }
-}
-
-/// What it means for the clients.
-fn meaning(
-    (verb, under): (&str, &Route),
-    row: &RouteStatus,
-    from: crate::migration::Dial,
-    to: crate::migration::Dial,
-) -> String {
-    let service = row.service.as_deref().unwrap_or("the service");
-    let (was, is) = (words(from), words(to));
-    match (verb, to.stage) {
-        ("pause", _) => format!("It stays at {was}. Its gate still takes it back when the service is worse."),
-        ("resume", _) => format!("Its gate decides again whether it goes on from {was}."),
-        ("approve", _) => {
-            let next = approved(from.stage);
-            let is_sure = row.gate.as_ref().is_some_and(|gate| gate.state == "waiting");
-            let when = if is_sure { "now: its gate is sure and waits for you" } else { "as soon as its gate is sure" };
-            format!("It stands at {was}. Approved, it goes to {next} {when}.")
-        }
-        (_, Stage::Monolith) => format!(
-            "From {was}: the monolith answers everybody again, from the next request on, and nothing is copied."
-        ),
-        (_, Stage::Shadow) => match copies_nothing(under) {
-            Some(why) => format!("From {was}: the monolith answers everybody, and no request is copied: {why}."),
-            None => format!(
-                "From {was}: the monolith answers everybody, and {service} gets copies. No client waits for them."
-            ),
-        },
-        (_, Stage::Canary) if to.weight == Percent::NOBODY => {
-            format!("From {was}: the monolith answers everybody again, from the next request on.")
-        }
-        ("rollback", Stage::Canary) => {
-            format!(
-                "From {was} to {is} of the clients: those that were added last go back to the monolith with their next request."
-            )
-        }
-        (_, Stage::Canary) => {
-            format!(
-                "From {was} to {is} of the clients, always the same ones: clients are added, none changes back. {}",
-                if_it_fails(service, under.policy.fallback.as_ref())
-            )
-        }
-        (_, Stage::Migrated) => {
-            format!("From {was}: {service} answers everybody. Back again takes one press and the next request.")
-        }
-        (_, Stage::Retired) => format!(
-            "From {was}: {service} answers everybody, and the monolith is never asked, not even when {service} fails. Its code can go."
-        ),
-        _ => format!("From {was} to {is}."),
-    }
-}
-
-fn copies_nothing(under: &Route) -> Option<String> {
-    under.policy.shadow.as_ref()?.copies_nothing(under.rule.methods.as_ref(), &under.policy.safe_calls)
-}
-
-fn if_it_fails(service: &str, fallback: Option<&Fallback>) -> String {
-    match fallback {
-        None => {
-            format!(
-                "If {service} fails, these clients get its failure: without a fallback the monolith does not answer."
-            )
-        }
-        Some(fallback) if fallback.methods.is_all() => format!("If {service} fails, the monolith answers."),
-        Some(fallback) => {
-            format!(
-                "If {service} fails, the monolith answers {}, and nothing else.",
-                fallback.methods.names().join(", ")
-            )
-        }
-    }
 }
 
 /// The button keeps the requests of a route in this stage at the monolith.

@@ -12,6 +12,7 @@ mod grounds;
 mod inventory;
 mod journal;
 mod login;
+mod meaning;
 mod needs;
 mod outcome;
 mod overview;

@@ -8,6 +8,7 @@ mod replay;
 mod split;
 mod try_out;
 mod unrecorded;
+mod words;
 
 pub use difference::{DANGERS, DialNow, DialsNow, PlanFlag};
 pub use endpoints::find_routes;

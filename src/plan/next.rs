@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::endpoints::near;
+use super::words::{first_literal, methods, resource, span};
 use crate::compile::Snapshot;
 use crate::inventory::{InventoryReport, LearnedEndpoint, route_name, unique_route_name};
 use crate::learn::LONG;
@@ -267,14 +268,6 @@ fn beside<'a>(traffic: &Traffic<'a>, routes: &'a [StandingRoute]) -> HashMap<&'a
     beside
 }
 
-fn span(minutes: u32) -> String {
-    match minutes {
-        days @ 2880.. => format!("{} days", days / 1440),
-        hours @ 120.. => format!("{} hours", hours / 60),
-        minutes => format!("{minutes} minutes"),
-    }
-}
-
 /// In minutes.
 fn retire_after(snapshot: &Snapshot) -> u32 {
     u32::try_from(snapshot.inventory.retire_after.as_secs() / 60).unwrap_or(u32::MAX)
@@ -413,31 +406,6 @@ fn leave(report: &InventoryReport, routes: &[StandingRoute], no_zombies: bool, n
         ],
         toml: String::new(),
     })
-}
-
-fn methods(group: &[&LearnedEndpoint]) -> Vec<String> {
-    let mut methods: Vec<String> = group.iter().map(|endpoint| endpoint.method.to_string()).collect();
-    methods.sort_unstable();
-    methods.dedup();
-    if methods.iter().any(|method| method == "GET") {
-        methods.retain(|method| method != "HEAD");
-    }
-    methods
-}
-
-/// The path up to its first parameter: `/orders` of `/orders/{id}/items`.
-fn resource(path: &str) -> &str {
-    let end = path.find('{').unwrap_or(path.len());
-    path[..end].trim_end_matches('/')
-}
-
-fn first_literal(path: &str) -> &str {
-    let skipped = |segment: &&str| {
-        segment.is_empty()
-            || *segment == "api"
-            || (segment.starts_with('v') && segment[1..].bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    path.split('/').find(|segment| !skipped(segment)).unwrap_or("")
 }
 
 /// The first step of a route that is there: a shadow, once it has a service.
