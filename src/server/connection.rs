@@ -321,7 +321,10 @@ impl ServerApp for HttpListener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // On a task of its own: pingora's has room for a handshake of its TLS, 8 KiB that an idle connection would hold.
         let (listener, shutdown) = (Arc::clone(self), shutdown.clone());
-        self.threads.serve(async move { listener.connection(stream, &shutdown).await });
+        self.threads.serve(|place| async move {
+            let _place = place;
+            listener.connection(stream, &shutdown).await;
+        });
         None
     }
 }

@@ -22,8 +22,8 @@ struct Thread {
     open: AtomicUsize,
 }
 
-/// A connection's place on its thread.
-struct Place(Arc<Threads>, usize);
+/// A connection's place on its thread: it has one as long as this lives.
+pub struct Place(Arc<Threads>, usize);
 
 impl Threads {
     /// The `count` threads of the runtime, which gives one of them at a time, by chance. Not for a thread of a runtime.
@@ -50,17 +50,17 @@ impl Threads {
         self.0.len()
     }
 
-    /// Serves a connection on the thread that has the fewest; of several, on this one.
-    pub fn serve(self: &Arc<Self>, connection: impl Future<Output = ()> + Send + 'static) {
+    /// Serves a connection on the thread that has the fewest; of several, on this one. The connection keeps its place itself: a
+    /// future around it would hold its memory twice.
+    pub fn serve<F>(self: &Arc<Self>, connection: impl FnOnce(Place) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let own = thread::current().id();
         let fewest = self.0.iter().enumerate().min_by_key(|(_, thread)| (thread.open.load(Relaxed), thread.id != own));
         let (at, thread) = fewest.expect("a runtime has a thread");
         thread.open.fetch_add(1, Relaxed);
-        let place = Place(Arc::clone(self), at);
-        thread.handle.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        thread.handle.spawn(connection(Place(Arc::clone(self), at)));
     }
 }
 
@@ -89,9 +89,10 @@ mod tests {
         let (say, said) = mpsc::channel();
         let serve = |ends: watch::Receiver<bool>| {
             let (say, mut ends) = (say.clone(), ends);
-            threads.serve(async move {
+            threads.serve(|place| async move {
                 say.send(thread::current().id()).expect("the test listens");
                 drop(ends.wait_for(|end| *end).await);
+                drop(place);
             });
             said.recv().expect("it is served")
         };
