@@ -56,22 +56,17 @@ impl Tree {
         true
     }
 
-    /// Whether a parameter with this format is given below the node.
-    pub(super) fn has_given(&self, at: NodeId, format: &str) -> bool {
-        self.child(at, SegmentRole::Parameter, format).is_some_and(|child| self.node(child).fixed)
+    /// The parameter with this format that is given below the node.
+    pub(super) fn given(&self, at: NodeId, format: &str) -> Option<NodeId> {
+        self.child(at, SegmentRole::Parameter, format).filter(|child| self.node(*child).fixed)
     }
 
     /// Whether a word below the node is a value of a given parameter, as far as is known: not beside numbers and the like, and not
     /// once it was decided which words stand out.
     pub(super) fn takes_words(&self, at: NodeId, format: &str) -> bool {
         let node = self.node(at);
-        let Some(given) = self.child(at, SegmentRole::Parameter, format).map(|child| self.node(child)) else {
-            return false;
-        };
-        if !given.fixed || node.open {
-            return false;
-        }
-        let [sure @ .., words] = given.values.as_ref().map_or([0; 6], |values| values.by_kind);
+        let Some(given) = self.given(at, format).filter(|_| !node.open) else { return false };
+        let [sure @ .., words] = self.node(given).values.as_ref().map_or([0; 6], |values| values.by_kind);
         let beside = node.children().map(|child| self.node(child)).filter(|child| child.role == SegmentRole::Word);
         let words = u64::from(words) + beside.map(|child| u64::from(child.seen)).sum::<u64>();
         sure.iter().map(|count| u64::from(*count)).sum::<u64>() <= words

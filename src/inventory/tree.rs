@@ -223,10 +223,9 @@ impl Tree {
             }
             return Some((known, false));
         }
-        let is_given = kind.is_none() && self.has_given(at, format);
+        let given = if kind.is_none() { self.given(at, format) } else { None };
         if !teaches {
-            if is_given {
-                let given = self.child(at, SegmentRole::Parameter, format)?;
+            if let Some(given) = given {
                 self.values(given).see(stem, None);
                 return Some((given, false));
             }
@@ -247,7 +246,7 @@ impl Tree {
                 self.child(at, SegmentRole::Word, segment).or_else(|| self.child(at, SegmentRole::Parameter, format));
             return node.map(|node| (node, true));
         }
-        Some((word, !is_given))
+        Some((word, given.is_none()))
     }
 
     /// The segment as it is read below the node, and where an exchange goes with it, if that is known. Below no node nothing is.
@@ -285,8 +284,8 @@ impl Tree {
     /// How a segment below the node is read. Where a file or a list names a parameter and none with this ending, it takes pictures
     /// and scripts, too.
     fn ends(&self, at: NodeId, segment: &str, last: bool) -> Ends {
-        let has_own = || self.has_given(at, shape::split(segment, Ends::Here).1);
-        if last && (!self.has_given(at, "") || has_own()) { Ends::Here } else { Ends::Before }
+        let has_own = || self.given(at, shape::split(segment, Ends::Here).1).is_some();
+        if last && (self.given(at, "").is_none() || has_own()) { Ends::Here } else { Ends::Before }
     }
 
     /// A word below the node without its format, and the format: as the exchanges that made it were read.

@@ -18,17 +18,17 @@ const AS_NAME: &str = "path:";
 
 impl PathWords {
     pub(super) fn add(&mut self, template: &Template) {
-        for segment in template.segments() {
-            match segment {
-                Segment::Literal(word) => {
-                    self.words.insert(word.to_ascii_lowercase().into());
-                }
-                Segment::Parameter(parameter) if !(parameter.prefix.is_empty() && parameter.suffix.is_empty()) => {
-                    let affixes = (parameter.prefix.to_ascii_lowercase(), parameter.suffix.to_ascii_lowercase());
-                    self.affixes.insert((affixes.0.into(), affixes.1.into()));
-                }
-                Segment::Parameter(_) | Segment::Rest(_) => {}
-            }
+        for name in template.segments().iter().filter_map(Self::name_of) {
+            self.take(&name);
+        }
+    }
+
+    fn take(&mut self, name: &str) {
+        let Some(name) = name.strip_prefix(AS_NAME) else { return };
+        if let Some((prefix, suffix)) = name.split_once("{}") {
+            self.affixes.insert((prefix.into(), suffix.into()));
+        } else {
+            self.words.insert(name.into());
         }
     }
 
@@ -40,15 +40,8 @@ impl PathWords {
     /// Of a set of names.
     pub(super) fn of_names(names: &[String]) -> Self {
         let mut all = Self::default();
-        for name in names.iter().filter_map(|name| name.strip_prefix(AS_NAME)) {
-            match name.split_once("{}") {
-                Some((prefix, suffix)) => {
-                    all.affixes.insert((prefix.into(), suffix.into()));
-                }
-                None => {
-                    all.words.insert(name.into());
-                }
-            }
+        for name in names {
+            all.take(name);
         }
         all
     }
