@@ -321,8 +321,8 @@ impl ServerApp for HttpListener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // On a task of its own: pingora's has room for a handshake of its TLS, 8 KiB that an idle connection would hold.
         let (listener, shutdown) = (Arc::clone(self), shutdown.clone());
-        self.threads.serve(|place| async move {
-            let _place = place;
+        self.threads.serve(|assignment| async move {
+            let _assignment = assignment;
             listener.connection(stream, &shutdown).await;
         });
         None

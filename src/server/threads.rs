@@ -22,8 +22,8 @@ struct Thread {
     open: AtomicUsize,
 }
 
-/// A connection's place on its thread: it has one as long as this lives.
-pub struct Place(Arc<Threads>, usize);
+/// One connection, counted for its thread as long as this lives.
+pub struct Assignment(Arc<Threads>, usize);
 
 impl Threads {
     /// The `count` threads of the runtime, which gives one of them at a time, by chance. Not for a thread of a runtime.
@@ -50,9 +50,9 @@ impl Threads {
         self.0.len()
     }
 
-    /// Serves a connection on the thread that has the fewest; of several, on this one. The connection keeps its place itself: a
+    /// Serves a connection on the thread that has the fewest; of several, on this one. The connection holds its assignment itself: a
     /// future around it would hold its memory twice.
-    pub fn serve<F>(self: &Arc<Self>, connection: impl FnOnce(Place) -> F)
+    pub fn serve<F>(self: &Arc<Self>, connection: impl FnOnce(Assignment) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -60,11 +60,11 @@ impl Threads {
         let fewest = self.0.iter().enumerate().min_by_key(|(_, thread)| (thread.open.load(Relaxed), thread.id != own));
         let (at, thread) = fewest.expect("a runtime has a thread");
         thread.open.fetch_add(1, Relaxed);
-        thread.handle.spawn(connection(Place(Arc::clone(self), at)));
+        thread.handle.spawn(connection(Assignment(Arc::clone(self), at)));
     }
 }
 
-impl Drop for Place {
+impl Drop for Assignment {
     fn drop(&mut self) {
         self.0.0[self.1].open.fetch_sub(1, Relaxed);
     }
@@ -89,10 +89,10 @@ mod tests {
         let (say, said) = mpsc::channel();
         let serve = |ends: watch::Receiver<bool>| {
             let (say, mut ends) = (say.clone(), ends);
-            threads.serve(|place| async move {
+            threads.serve(|assignment| async move {
                 say.send(thread::current().id()).expect("the test listens");
                 drop(ends.wait_for(|end| *end).await);
-                drop(place);
+                drop(assignment);
             });
             said.recv().expect("it is served")
         };
@@ -106,7 +106,7 @@ mod tests {
         end.send(true).expect("one waits");
         let deadline = Instant::now() + Duration::from_secs(20);
         while threads.0.iter().map(|thread| thread.open.load(Relaxed)).sum::<usize>() > 11 {
-            assert!(Instant::now() < deadline, "its place is not free");
+            assert!(Instant::now() < deadline, "the connection is still counted");
             thread::yield_now();
         }
         assert_eq!(serve(stays), first, "where one has ended there are fewest");
