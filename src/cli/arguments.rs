@@ -253,7 +253,8 @@ pub(super) struct ExportArgs {
     /// Write the file into this folder instead of printing it.
     #[arg(short, long, value_name = "FOLDER")]
     pub(super) out: Option<PathBuf>,
-    /// Let the target's own checker read it: nginx -t, haproxy -c, envoy --mode validate.
+    /// Let the target's own checker read it (nginx -t, haproxy -c, envoy --mode validate), and write cases.json beside it: recorded
+    /// requests, each with the upstream that must get it.
     #[arg(long)]
     pub(super) verify: bool,
     /// Exit with 0 although something cannot be exported, and take routes whose migration is not finished.

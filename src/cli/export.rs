@@ -4,9 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::arguments::{ExportArgs, ExportTo};
+use serde_json::{Value, json};
+
 use super::compiled::compiled;
+use super::plan::in_state_dir;
 use super::{Exit, term};
+use crate::compile::Snapshot;
+use crate::diagnostic::plural;
 use crate::export::{ExportTarget, Exported, export as write_for, unfinished};
+use crate::learn::read_recorded;
+use crate::plan::{RoutingCase, routing_cases};
 use crate::reload::ConfigSource;
 
 impl From<ExportTo> for ExportTarget {
@@ -51,7 +58,13 @@ pub fn export(args: &ExportArgs) -> Exit {
     for note in exported.notes {
         term::say(&format!("note: {note}"));
     }
-    let verified = !args.verify || file.is_some_and(|file| verify(target, &file));
+    let verified = !args.verify || file.as_ref().is_some_and(|file| verify(target, file));
+    if args.verify
+        && let Some(Err(error)) = file.as_ref().map(|file| put_cases(args, target, &snapshot, file))
+    {
+        term::fail(&format!("the cases cannot be written: {error}"), None);
+        return Exit::Failed;
+    }
     if !verified || !exported.left_out.is_empty() && !args.lossy {
         return Exit::Findings;
     }
@@ -79,6 +92,46 @@ fn put(
         term::out(&exported.text);
     }
     Ok(Some(file))
+}
+
+/// Writes what was recorded as cases beside the file: sent through the target, each must reach the upstream that it names.
+fn put_cases(args: &ExportArgs, target: ExportTarget, snapshot: &Snapshot, file: &Path) -> std::io::Result<()> {
+    let config = args.config.first().map_or(Path::new("routes.toml"), PathBuf::as_path);
+    let recorded = match read_recorded(&in_state_dir(config, snapshot)) {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            term::say(&format!("no cases to try it by: no recorded requests ({error})"));
+            return Ok(());
+        }
+    };
+    let cases = routing_cases(snapshot, &recorded);
+    let list = match target {
+        ExportTarget::Envoy => router_check(&cases),
+        _ => json!(cases),
+    };
+    let path = file.with_file_name("cases.json");
+    let text = serde_json::to_string_pretty(&list).expect("cases serialise") + "\n";
+    std::fs::write(&path, text)?;
+    let format = if target == ExportTarget::Envoy { ", as router_check_tool reads them" } else { "" };
+    term::say(&format!("{} of recorded requests in `{}`{format}", plural(cases.len(), "case"), path.display()));
+    Ok(())
+}
+
+/// The format of Envoy's `router_check_tool`.
+fn router_check(cases: &[RoutingCase]) -> Value {
+    let test = |case: &RoutingCase| {
+        let headers: Vec<Value> =
+            case.headers.iter().map(|(name, value)| json!({"key": name, "value": value})).collect();
+        let authority = if case.host.is_empty() { "localhost" } else { &case.host };
+        json!({
+            "test_name": format!("{} {}{}", case.method, case.host, case.target),
+            "input": {
+                "authority": authority, "path": case.target, "method": case.method, "additional_request_headers": headers,
+            },
+            "validate": {"cluster_name": case.upstream},
+        })
+    };
+    json!({"tests": cases.iter().map(test).collect::<Vec<_>>()})
 }
 
 /// Asks the target's own checker. Without one on the path it is not verified, and that is said.

@@ -14,8 +14,9 @@ use super::compiled::compiled;
 use super::{AdminArgs, Exit, PlanArgs, term};
 use crate::compile::Snapshot;
 use crate::diagnostic::plural;
+use crate::inventory::about;
 use crate::learn::{Recorded, read_recorded};
-use crate::plan::{DialNow, PlanReport, PlannedRoute, plan};
+use crate::plan::{DialNow, PlanReport, PlanTraffic, PlannedRoute, plan};
 use crate::reload::ConfigSource;
 use crate::route::{Condition, ConditionKind, Route};
 use crate::store::{KeptDial, Store};
@@ -185,7 +186,7 @@ fn asked_condition(condition: &Condition) -> String {
 }
 
 /// A relative state directory is where the program was started; it is looked for beside the file, too.
-fn in_state_dir(config: &Path, snapshot: &Snapshot) -> PathBuf {
+pub(super) fn in_state_dir(config: &Path, snapshot: &Snapshot) -> PathBuf {
     let folder = &snapshot.server.state_dir;
     let here = folder.join("multilith.db");
     if here.exists() || folder.is_absolute() {
@@ -200,11 +201,21 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     let judged = if traffic.shapes == 0 {
         "no traffic to judge by".to_owned()
     } else {
-        format!("judged by {} recorded requests that stand for {}", traffic.shapes, traffic.requests)
+        let stand_for = if traffic.is_sample() {
+            format!(", a sample that stands for {}", about(traffic.requests, traffic.requests.to_string()))
+        } else {
+            String::new()
+        };
+        let since = jiff::Timestamp::from_second(i64::from(traffic.since) * 60).unwrap_or_default();
+        format!(
+            "judged by {}{stand_for} since {}",
+            plural(traffic.shapes, "recorded request"),
+            since.strftime("%d %B, %H:%M UTC")
+        )
     };
     let _ = writeln!(text, "`{}` will change {}, {judged}\n", new.display(), plural(report.routes.len(), "route"));
     for route in &report.routes {
-        one(&mut text, route, traffic.shapes > 0);
+        one(&mut text, route, traffic);
     }
     for unrecorded in report.unrecorded.iter().take(MOST_UNRECORDED) {
         let _ = writeln!(
@@ -277,7 +288,7 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     text
 }
 
-fn one(text: &mut String, route: &PlannedRoute, traffic: bool) {
+fn one(text: &mut String, route: &PlannedRoute, traffic: PlanTraffic) {
     let sign = match route.change {
         "added" => '+',
         "removed" => '-',
@@ -285,7 +296,7 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: bool) {
     };
     let _ = writeln!(text, "  {sign} {}  {}", route.name, route.what.join("; "));
     let clients = route.clients;
-    if traffic && clients.to_service + clients.back > 0 {
+    if traffic.shapes > 0 && clients.to_service + clients.back > 0 {
         let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         let share = |part: usize| format!("{:.1} %", number(part) * 100.0 / number(clients.all.max(1)));
         let back = match clients.back {
@@ -308,18 +319,18 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: bool) {
         };
         let _ = writeln!(text, "      {moved}; {back}");
     }
+    // Counts of a sample are estimates.
+    let count = |requests: u64| {
+        if traffic.is_sample() { about(requests, requests.to_string()) } else { requests.to_string() }
+    };
     for endpoint in route.endpoints.iter().take(12) {
-        let moves = if endpoint.before == endpoint.after {
-            if endpoint.after == 0 {
-                "stay with the monolith".to_owned()
-            } else {
-                format!("{} at the service, as before", endpoint.after)
-            }
-        } else {
-            format!("{} -> {} at the service", endpoint.before, endpoint.after)
+        let (all, before, after) = (count(endpoint.requests), count(endpoint.before), count(endpoint.after));
+        let moves = match (endpoint.before == endpoint.after, endpoint.after) {
+            (true, 0) => endpoint.copies.unwrap_or("stay with the monolith").to_owned(),
+            (true, _) => format!("{after} at the service, as before"),
+            _ => format!("{before} -> {after} at the service"),
         };
-        let _ =
-            writeln!(text, "      {:6} {}  {} requests  {moves}", endpoint.method, endpoint.path, endpoint.requests);
+        let _ = writeln!(text, "      {:6} {}  {all} requests  {moves}", endpoint.method, endpoint.path);
     }
     if let Some(more) = route.endpoints.len().checked_sub(12).filter(|more| *more > 0) {
         let _ = writeln!(text, "      and {more} more endpoints");

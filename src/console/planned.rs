@@ -94,7 +94,10 @@ fn moves(endpoint: &PlannedEndpoint, is_sample: bool) -> String {
     let count = |requests: u64| if is_sample { about(requests, count(requests)) } else { count(requests) };
     let (all, before, after) = (count(endpoint.requests), count(endpoint.before), count(endpoint.after));
     match (endpoint.before == endpoint.after, endpoint.after) {
-        (true, 0) => format!("{all} requests stay with the monolith"),
+        (true, 0) => match endpoint.copies {
+            Some(copies) => format!("{all} requests stay with the monolith, {copies}"),
+            None => format!("{all} requests stay with the monolith"),
+        },
         (true, _) => format!("{after} of {all} requests at the service, as before"),
         _ => format!("{before} → {after} of {all} requests at the service"),
     }

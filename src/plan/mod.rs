@@ -1,5 +1,6 @@
 //! What would happen, and what to do next: a file tried on what was learned from traffic, before it is in force.
 
+mod cases;
 mod difference;
 mod endpoints;
 mod files;
@@ -10,6 +11,7 @@ mod try_out;
 mod unrecorded;
 mod words;
 
+pub use cases::{RoutingCase, routing_cases};
 pub use difference::{DANGERS, DialNow, DialsNow, PlanFlag};
 pub use endpoints::find_routes;
 pub use next::{NextStep, StandingRoute, what_next};

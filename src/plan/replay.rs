@@ -56,6 +56,19 @@ impl<'a> Replay<'a> {
         Some(Self { request, method: Method::from_bytes(request.method.as_bytes()).ok()?, fields, query })
     }
 
+    /// Path and query, as on the wire.
+    pub(super) fn target(&self) -> String {
+        let query = self.query.trim_end_matches('&');
+        let between = if query.is_empty() { "" } else { "?" };
+        format!("{}{between}{query}", self.request.path)
+    }
+
+    /// Those that the file asks about.
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.fields.iter().map(|(name, value)| (text(name), text(value))).collect()
+    }
+
     fn facts<'s>(&'s self, path: &'s str) -> Facts<'s> {
         Facts {
             method: &self.method,

@@ -1,7 +1,9 @@
 //! A new file tried on recorded requests: who would be moved, and what would be dangerous.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
+use http::Method;
 use serde::Serialize;
 
 use super::difference::{DialsNow, Difference, PlanFlag, differences, that_stay};
@@ -12,6 +14,8 @@ use super::unrecorded::{Unrecorded, ratio, unrecorded};
 use crate::compile::Snapshot;
 use crate::inventory::unmasked;
 use crate::learn::{Recorded, RecordedRequest};
+use crate::migration::{CopiesTo, Policy, WriteCopies};
+use crate::route::Route;
 
 /// What would change; `plan --json` and `POST /api/v1/plan` give it.
 #[derive(Debug, Clone, Serialize)]
@@ -87,6 +91,9 @@ pub struct PlannedEndpoint {
     /// Of these, at an upstream other than the monolith.
     pub before: u64,
     pub after: u64,
+    /// By the new file: `copied`, or why requests of this method are not; `None`: the route copies nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -191,7 +198,7 @@ fn report(
         routes.push(PlannedRoute {
             change: difference.change,
             clients: sum.clients(),
-            endpoints: sum.endpoints(),
+            endpoints: sum.endpoints(new.routes.iter().find(|route| *route.name == *difference.name)),
             what: difference.what,
             flags,
             name: difference.name,
@@ -239,6 +246,20 @@ fn flags(difference: &Difference, sum: &Sum, any_traffic: bool) -> Vec<PlanFlag>
         flag("unseen", false, "it takes no recorded request: what it does is not verified".to_owned());
     }
     flags
+}
+
+/// Whether requests of this method, which the monolith answers, are copied to the service; `None`: the route copies nothing to it.
+fn copies(policy: &Policy, method: &str) -> Option<&'static str> {
+    let shadow = policy.shadow.as_ref().filter(|_| policy.dial.stage.copies() == CopiesTo::Service)?;
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    Some(match shadow.may_copy(&method) {
+        true if shadow.sample.buckets() < 10_000 => "a sample of them is copied",
+        true => "copied",
+        false if is_safe(method.as_str()) || shadow.writes == WriteCopies::Sandbox => {
+            "not copied: not among `shadow.methods`"
+        }
+        false => "not copied: a write, and the service is no sandbox",
+    })
 }
 
 /// What one route has to do with the recorded requests.
@@ -298,7 +319,7 @@ impl Sum {
         MovedClients { all: self.all.len(), to_service: self.to.len(), back: self.back.len(), exact: !self.estimated }
     }
 
-    fn endpoints(&self) -> Vec<PlannedEndpoint> {
+    fn endpoints(&self, route: Option<&Arc<Route>>) -> Vec<PlannedEndpoint> {
         let mut endpoints: Vec<PlannedEndpoint> = self
             .cells
             .iter()
@@ -308,6 +329,7 @@ impl Sum {
                 requests: cell.requests,
                 before: cell.before,
                 after: cell.after,
+                copies: route.and_then(|route| copies(&route.policy, method)),
             })
             .collect();
         endpoints.sort_by(|one, other| other.requests.cmp(&one.requests).then_with(|| one.path.cmp(&other.path)));

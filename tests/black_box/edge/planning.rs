@@ -360,3 +360,62 @@ fn another_name_draws_the_clients_of_a_canary_anew() {
 fn learn(edge: &Edge, text: &str, seconds: u32) -> (u16, Value) {
     ask(edge, "/api/v1/plan/learn", &json!({ "text": text, "seconds": seconds }))
 }
+
+#[test]
+fn a_shadow_is_planned_with_what_it_copies_and_an_export_gets_what_was_recorded_as_cases() {
+    let (mut edge, _origins) = shop();
+    let mut client = edge.client();
+    for user in 0..20 {
+        client.request("GET", &format!("/orders/{user}"), &[&format!("X-User: u{user}")]);
+        client.request("POST", &format!("/orders/{user}"), &["Content-Length: 0"]);
+        client.request("GET", "/elsewhere", &[]);
+    }
+    let shadow = "[routes.orders]\npath = \"/orders/{id}\"\nservice = \"orders\"\nstage = \"shadow\"\n";
+    let endpoints = eventually("the recording", || {
+        let (_, answer) = plan(&edge, &edge.text(shadow));
+        let endpoints = answer["plan"]["routes"][0]["endpoints"].as_array().cloned().unwrap_or_default();
+        (endpoints.len() == 2).then_some(endpoints)
+    });
+    for endpoint in &endpoints {
+        let copies =
+            if endpoint["method"] == "GET" { "copied" } else { "not copied: a write, and the service is no sandbox" };
+        assert_eq!(endpoint["copies"], copies, "{endpoint}");
+    }
+    edge.signal("TERM");
+    assert!(edge.wait(LIMIT).is_some(), "it ends, and keeps what it recorded");
+
+    let folder = edge.path().with_file_name("way-out");
+    let path = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let cases = |text: &str, to: &str| -> (Value, String) {
+        fs::write(edge.path(), edge.text(text)).expect("the folder takes a file");
+        let output =
+            run(&["export", "--to", to, "--lossy", "--verify", "-c", &path(edge.path()), "-o", &path(&folder)]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let cases = fs::read(folder.join("cases.json")).unwrap_or_else(|_| panic!("no cases: {said}"));
+        (serde_json::from_slice(&cases).expect("JSON"), said)
+    };
+    let (all, said) = cases(&shadow.replace("shadow", "migrated"), "httproute");
+    let all = all.as_array().expect("a list");
+    assert!(said.contains(&format!("{} cases of recorded requests", all.len())), "{said}");
+    let upstreams = |of: &str| -> Vec<&Value> {
+        let cases = all.iter().filter(|case| case["target"].as_str().expect("a target").starts_with(of));
+        cases.map(|case| &case["upstream"]).collect()
+    };
+    assert!(!upstreams("/orders/").is_empty() && upstreams("/orders/").iter().all(|upstream| **upstream == "orders"));
+    assert!(
+        !upstreams("/elsewhere").is_empty() && upstreams("/elsewhere").iter().all(|upstream| **upstream == "monolith")
+    );
+
+    let (checked, _) = cases(&shadow.replace("shadow", "migrated"), "envoy");
+    let tests = checked["tests"].as_array().expect("a list");
+    assert_eq!(tests.len(), all.len());
+    assert!(
+        tests
+            .iter()
+            .any(|test| test["input"]["path"] == "/elsewhere" && test["validate"]["cluster_name"] == "monolith")
+    );
+
+    // Who answers depends on the client: no case can say it.
+    let (divided, _) = cases(&routes("25%", ""), "httproute");
+    assert!(divided.as_array().expect("a list").iter().all(|case| case["target"] == "/elsewhere"), "{divided:#}");
+}

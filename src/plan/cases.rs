@@ -1,0 +1,74 @@
+//! Recorded requests as test cases for another proxy: each with the upstream that gets it here.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::replay::{NamedValues, Replay};
+use crate::compile::Snapshot;
+use crate::endpoint::UpstreamId;
+use crate::learn::Recorded;
+use crate::migration::{Answers, Policy};
+
+/// One request, and who gets it by the file. Values in the path are of their kind, not those that came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct RoutingCase {
+    pub method: String,
+    /// Empty: the request had no host.
+    pub host: String,
+    /// Path and query, as on the wire.
+    pub target: String,
+    /// Only those that the file asks about.
+    pub headers: Vec<(String, String)>,
+    /// `None`: no route takes it, the monolith does.
+    pub route: Option<String>,
+    pub upstream: String,
+}
+
+/// Each recorded request once, in the order of methods, hosts and targets. Left out: those whose client decides between upstreams.
+#[must_use]
+pub fn routing_cases(snapshot: &Snapshot, recorded: &Recorded) -> Vec<RoutingCase> {
+    let named = NamedValues::of(snapshot);
+    let cases: HashSet<RoutingCase> = recorded
+        .requests
+        .iter()
+        .filter_map(|request| {
+            let replay = Replay::of(request, &named)?;
+            let route = replay.route(snapshot).and_then(|id| snapshot.routes.get(id as usize));
+            let upstream = match route {
+                Some(route) => upstream(&route.policy)?,
+                None => UpstreamId::MONOLITH,
+            };
+            Some(RoutingCase {
+                method: request.method.clone(),
+                host: request.host.clone(),
+                target: replay.target(),
+                headers: replay.headers(),
+                route: route.map(|route| route.name.to_string()),
+                upstream: snapshot.upstreams[upstream.index()].name.to_string(),
+            })
+        })
+        .collect();
+    let mut cases: Vec<RoutingCase> = cases.into_iter().collect();
+    cases.sort_by(|one, other| {
+        (&one.method, &one.host, &one.target, &one.headers).cmp(&(
+            &other.method,
+            &other.host,
+            &other.target,
+            &other.headers,
+        ))
+    });
+    cases
+}
+
+/// Who answers everybody; `None`: it depends on the client.
+fn upstream(policy: &Policy) -> Option<UpstreamId> {
+    let weight = policy.dial.weight.buckets();
+    match policy.dial.stage.answers() {
+        Answers::Monolith => Some(UpstreamId::MONOLITH),
+        Answers::ByWeight if weight == 0 => Some(UpstreamId::MONOLITH),
+        Answers::ByWeight if weight < 10_000 => None,
+        Answers::Service | Answers::ByWeight => policy.service,
+        Answers::ByVariant => None,
+    }
+}
