@@ -10,6 +10,7 @@ mod moves;
 mod pages;
 mod plan;
 mod reply;
+mod seen;
 mod status;
 mod turns;
 
@@ -20,9 +21,10 @@ pub use learned::{report as learned_report, steps as next_steps};
 pub use pages::{PageRequest, PageServer};
 pub use plan::{Tried, tried, tried_all};
 pub use reply::Reply;
+pub use seen::seen;
 pub use status::{
-    Progress, RouteFigures, RouteSide, RouteStatus, SideAnswers, Status, Window, progress, route_row, route_status,
-    rows_in_short, status, status_head,
+    Progress, RouteFigures, RouteSide, RouteStatus, SideAnswers, Status, Stood, Window, progress, route_row,
+    route_status, rows_in_short, status, status_head, stood,
 };
 
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::Parts;
 use super::access::Caller;
 use super::reply::Reply;
+use super::seen::seen;
 use crate::message::form_value;
 use crate::migration::dial::By;
 use crate::reload::{self, Author, MoveRequest, NotAnAct, NotMoved, VERBS, WrittenAct, in_words};
@@ -105,7 +106,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
     let reason = cut(body.reason.as_deref().unwrap_or_default()).to_owned();
     let moving = move || {
         let evidence = parts.gates.report(&route).map(|report| report.why);
-        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
+        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: seen(&parts, &route) };
         let request = MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write };
         let moved = parts.reloader.turn(&request)?;
         parts.gates.look_now();

@@ -145,6 +145,8 @@ pub struct RouteStatus {
     /// What the route's gate says; `null`: it has none.
     pub gate: Option<GateReport>,
     pub dial: DialStatus,
+    #[serde(skip)]
+    pub stood: Stood,
 }
 
 /// A side of a row: its figures stand under its name.
@@ -167,6 +169,27 @@ pub struct DialStatus {
     /// 0: no entry yet.
     pub seq: u64,
     pub since: Option<String>,
+}
+
+/// For how long a route has stood where it is, as far as this process knows, and after how long `[inventory] retire_after` would
+/// propose its retirement.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stood {
+    pub seconds: f64,
+    pub retire_after: f64,
+}
+
+impl Stood {
+    pub fn is_long(self) -> bool {
+        self.seconds >= self.retire_after
+    }
+}
+
+pub fn stood(parts: &Parts, generation: &Generation, entry: &RouteInForce, now: Instant) -> Stood {
+    let moved = entry.state.held().and_then(|held| held.since.as_deref()?.parse::<jiff::Timestamp>().ok());
+    let uptime = parts.app.live.uptime(now).as_secs_f64();
+    let seconds = moved.map_or(uptime, |moved| jiff::Timestamp::now().duration_since(moved).as_secs_f64().max(0.0));
+    Stood { seconds, retire_after: generation.snapshot.inventory.retire_after.as_secs_f64() }
 }
 
 /// The same since the program began.
@@ -426,6 +449,7 @@ fn row_with(
                 seq: held.standing.seq,
                 since: held.since.as_deref().map(str::to_owned),
             }),
+            stood: stood(parts, generation, entry, window.now),
         };
     for side in sides(entry) {
         let summary = side_summary(entry, side, window);

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::admin_client::{AdminClient, AdminError};
 use super::table::{Column, Table};
 use super::{Exit, ReportArgs, term};
+use crate::diagnostic::grouped;
 use crate::fleet::{Member, RegionSums, newest_dials};
-use crate::migration::gate::words::grouped;
 
 /// Routes that get a line each where replicas differ.
 const MOST_NAMED: usize = 20;

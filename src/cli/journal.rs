@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::admin_client::AdminClient;
 use super::moves::dial;
 use super::{Exit, JournalArgs, term};
+use crate::diagnostic::grouped;
+use crate::migration::gate::words::share;
 
 pub fn journal(args: &JournalArgs) -> Exit {
     let client = match AdminClient::new(&args.admin) {
@@ -64,8 +66,29 @@ fn line(entry: &Value, with_route: bool) -> String {
         let way = if from == to { to } else { format!("{from} -> {to}") };
         write!(line, "{way}   ").expect("writing to a string");
     }
-    writeln!(line, "{}   {}", text("who"), text("reason")).expect("writing to a string");
-    line
+    write!(line, "{}   {}", text("who"), text("reason")).expect("writing to a string");
+    // A gate's reason has them already.
+    if text("by") == "person"
+        && let Some(figures) = figures(&entry["verdict"]["metrics"])
+    {
+        write!(line, "   ({figures})").expect("writing to a string");
+    }
+    line + "\n"
+}
+
+/// What the person could see: `failures: service 0.21 % of 480, monolith 0.2 % of 2 508`.
+fn figures(metrics: &Value) -> Option<String> {
+    let shown = |(metric, value): (&String, &Value)| {
+        let side = |side: &str| {
+            let (counted, of) = (value[side][0].as_f64()?, value[side][1].as_u64().filter(|of| *of > 0)?);
+            #[expect(clippy::cast_precision_loss, reason = "a share is shown with two digits")]
+            Some(format!("{side} {} of {}", share(counted / of as f64), grouped(of)))
+        };
+        let sides: Vec<String> = ["service", "monolith"].into_iter().filter_map(side).collect();
+        (value["required"] == true && !sides.is_empty()).then(|| format!("{metric}: {}", sides.join(", ")))
+    };
+    let shown: Vec<String> = metrics.as_object()?.iter().filter_map(shown).collect();
+    (!shown.is_empty()).then(|| shown.join("; "))
 }
 
 #[cfg(test)]
@@ -81,6 +104,18 @@ mod tests {
         assert_eq!(
             line(&entry, false),
             "#42 2026-11-28 09:43:03  roll-back  canary 5% -> canary 0%   gate@edge-1   worse\n"
+        );
+        let press = serde_json::json!({
+            "seq": 3, "at": "2026-11-28T09:43:03.120Z", "route": "list", "by": "person", "who": "ops", "action": "promote",
+            "from": { "stage": "shadow" }, "to": { "stage": "canary", "weight": "1%" }, "reason": "agreed",
+            "verdict": { "metrics": {
+                "failures": { "service": [0, 0], "monolith": [5, 2508], "required": true },
+                "p95": { "service": [9, 120], "monolith": [1, 9], "required": false },
+            } },
+        });
+        assert_eq!(
+            line(&press, false),
+            "#3 2026-11-28 09:43:03  promote    shadow -> canary 1%   ops   agreed   (failures: monolith 0.2 % of 2 508)\n"
         );
         let button = serde_json::json!({
             "seq": 1, "at": "2026-11-28T09:43:03.120Z", "route": null, "who": "ops (claimed me@here)",

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::admin_client::{AdminClient, AdminError};
 use super::table::{Column, Table};
 use super::{Exit, StatusArgs, term};
+use crate::diagnostic::span;
 
 /// Between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
@@ -255,15 +256,6 @@ fn seconds(value: &Value) -> String {
         Some(seconds) if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
         Some(seconds) if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
         Some(seconds) => format!("{seconds:.2} s"),
-    }
-}
-
-fn span(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.0} h", s / 3600.0),
-        s => format!("{:.0} days", s / 86400.0),
     }
 }
 

@@ -7,6 +7,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::difference::{Kind, SURROUNDINGS};
 use super::gaps::segments;
 use super::report::{CopiesReport, FieldReport, Quantiles, Report, Verdicts, status_word};
+use crate::diagnostic::grouped;
 
 /// Columns of a terminal.
 pub(super) const WIDTH: usize = 80;
@@ -410,17 +411,6 @@ const fn is_invisible(c: char) -> bool {
 }
 
 /// `1 234 567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
-}
 
 /// Two decimals, but never a 0 for something or a 100 for less than all.
 fn percent(share: f64) -> String {

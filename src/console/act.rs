@@ -14,7 +14,7 @@ use super::shown::{count, counted, cut, percent, plain, seconds, sentence};
 use super::sides::sides;
 use super::verdict::{error_rate, side};
 use super::visitor::LONGEST;
-use crate::admin::{Parts, RouteStatus, Window, press, route_status};
+use crate::admin::{Parts, RouteStatus, Window, press, route_status, seen};
 use crate::diagnostic::plural;
 use crate::migration::Stage;
 use crate::migration::dial::By;
@@ -312,7 +312,7 @@ async fn moved(
     let (write, who, moving) = (form.get("write") == "1", who.to_owned(), Arc::clone(parts));
     let of = route.clone();
     let turn = move || {
-        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
+        let author = Author { by: By::Person, who: &who, reason: &reason, verdict: seen(&moving, &of) };
         let made =
             moving.reloader.turn(&MoveRequest { route: &of, asked, author, expect_seq: Some(expected), write })?;
         moving.gates.look_now();

@@ -1,5 +1,6 @@
 //! The figures of a route that a word of the board is found by.
 
+use crate::admin::Stood;
 use crate::compare::interval;
 use crate::gate::GateSaid;
 
@@ -53,6 +54,8 @@ pub trait Grounds {
     fn monolith_answered(&self) -> u64;
     /// The same of the service.
     fn service_answered(&self) -> u64;
+    /// In its stage.
+    fn stood(&self) -> Stood;
 
     /// A side that clients are left to, because no gate would take it back, fails clearly more often than the monolith.
     fn is_failing(&self) -> bool {

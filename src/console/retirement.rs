@@ -1,7 +1,7 @@
 //! When a migrated route may retire: the board's word, the route's list and its button say the same.
 
 use super::grounds::{Grounds, NO_WORSE};
-use super::shown::{count, counted, percent};
+use super::shown::{count, counted, percent, span};
 
 /// Requests of which none fails say, to 95 %, that less than three times their inverse does: of so many, less than `NO_WORSE`.
 const ENOUGH: u64 = 600;
@@ -18,7 +18,7 @@ pub fn enough(requests: u64) -> ((&'static str, &'static str), String) {
 }
 
 /// What a person looks at before the monolith's code goes.
-pub fn checks(route: &impl Grounds) -> [Check; 2] {
+pub fn checks(route: &impl Grounds) -> [Check; 3] {
     let (service, monolith) = route.error_rates();
     // In the window it may be asked rarely: what it answered well before counts, too.
     let (fine, yet) = enough(route.service_answered());
@@ -32,9 +32,16 @@ pub fn checks(route: &impl Grounds) -> [Check; 2] {
         (0, asked) => ("warn", "!", format!("it answered {} since the start", counted(asked, "time"))),
         (fell, _) => ("warn", "!", format!("{} fell back in the last five minutes", counted(fell, "request"))),
     };
+    let stood = route.stood();
+    let long = if stood.is_long() {
+        ("good", "✓", format!("for {}", span(stood.seconds)))
+    } else {
+        ("dim", "·", format!("for {} of {}", span(stood.seconds), span(stood.retire_after)))
+    };
     [
         (failures.0, failures.1, "Answers without failures", failures.2),
         (asked.0, asked.1, "The monolith is not asked", asked.2),
+        (long.0, long.1, "It has stood long enough", long.2),
     ]
 }
 
@@ -50,10 +57,14 @@ pub fn may_retire(route: &impl Grounds) -> bool {
 /// Why a route whose monolith is not asked may not retire yet.
 pub fn wanting(route: &impl Grounds) -> String {
     let errors = |rate| format!("{} of the service’s answers are errors", percent(rate));
+    let stood = route.stood();
     match (route.error_rates().0.filter(|rate| *rate > NO_WORSE), route.service_answered()) {
         (Some(rate), ENOUGH..) => errors(rate),
         (Some(rate), 1) => format!("{}; one says little yet", errors(rate)),
         (Some(rate), few) => format!("{}; {} say little yet", errors(rate), count(few)),
+        (None, ENOUGH..) => {
+            format!("the monolith is not asked; moved for {} of {}", span(stood.seconds), span(stood.retire_after))
+        }
         (None, 1) => "the monolith is not asked; one answer of the service says little yet".to_owned(),
         (None, few) => format!("the monolith is not asked; {} answers of the service say little yet", count(few)),
     }

@@ -404,6 +404,7 @@ pub fn none(frame: &Layout<'_>, name: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::Stood;
 
     fn row(stage: &'static str, counts: [(u64, u64); 2], p99: [f64; 2]) -> RouteStatus {
         let by_side = |of: fn(&(u64, u64)) -> u64| {
@@ -465,6 +466,13 @@ mod tests {
         }
         let row = RouteStatus { fallbacks: 1, ..migrated((30, 0), 600, 0) };
         assert_eq!((verdict::word(&row).1, sure(&row)), ("zombie", false));
+        let row = RouteStatus {
+            stood: Stood { seconds: 3600.0, retire_after: 14.0 * 86_400.0 },
+            ..migrated((30, 0), 600, 0)
+        };
+        assert_eq!((verdict::word(&row).1, sure(&row)), ("moved", false));
+        let because = verdict::verdict(&row, 3600.0).because.replace('\u{a0}', " ");
+        assert_eq!(because, "the monolith is not asked; moved for 60 min of 14 days");
     }
 
     #[test]

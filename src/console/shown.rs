@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use crate::migration::gate::words;
+use crate::diagnostic;
 
 /// Text that others may have chosen: what would hide, reorder or break the line is written as an escape.
 pub fn plain(text: &str) -> Cow<'_, str> {
@@ -47,7 +47,7 @@ fn together(text: &str) -> String {
 
 /// `1 032`.
 pub fn count(number: u64) -> String {
-    together(&words::grouped(number))
+    together(&diagnostic::grouped(number))
 }
 
 /// `1 error`, `1 032 errors`: the word is that of one.
@@ -85,13 +85,7 @@ pub fn seconds(seconds: f64) -> String {
 
 /// `12 s`, `5 min`, `3 h`, `21 days`.
 pub fn span(seconds: f64) -> String {
-    let text = match seconds {
-        s if s < 90.0 => format!("{s:.0} s"),
-        s if s < 90.0 * 60.0 => format!("{:.0} min", s / 60.0),
-        s if s < 36.0 * 3600.0 => format!("{:.0} h", s / 3600.0),
-        s => format!("{:.0} days", s / 86_400.0),
-    };
-    together(&text)
+    together(&diagnostic::span(seconds))
 }
 
 /// Requests in a window as a rate: `41.2/s`; what is rarer, by the minute.

@@ -3,7 +3,7 @@
 use super::grounds::{Grounds, SideCount, bearable, of_monolith};
 use super::retirement::{may_retire, wanting};
 use super::shown::{count, counted, large_percent, percent, ratio, seconds, span};
-use crate::admin::{RouteFigures, RouteSide, RouteStatus};
+use crate::admin::{RouteFigures, RouteSide, RouteStatus, Stood, stood};
 use crate::gate::{GateReport, GateSaid};
 use crate::migration::Side;
 use crate::proxy::meter_index;
@@ -102,6 +102,10 @@ impl Grounds for RouteStatus {
     fn service_answered(&self) -> u64 {
         self.totals.requests.get("service").copied().unwrap_or(0)
     }
+
+    fn stood(&self) -> Stood {
+        self.stood
+    }
 }
 
 /// Of very many routes: nothing of a row is made.
@@ -149,6 +153,10 @@ impl Grounds for RouteFigures<'_> {
 
     fn service_answered(&self) -> u64 {
         self.entry.meters.answered(meter_index(&self.entry.policy, Side::Service))
+    }
+
+    fn stood(&self) -> Stood {
+        stood(self.parts, self.generation, self.entry, self.window.now)
     }
 }
 
@@ -226,7 +234,8 @@ fn because(word: &str, route: &RouteStatus, uptime: f64) -> String {
             format!("of the answers {}", route.sides.iter().map(part).collect::<Vec<_>>().join(", "))
         }
         "zombie" => format!("{} fell back", counted(route.fallbacks, "request")),
-        "retire?" => format!("monolith not asked for {}", span(uptime)),
+        // What was before the program began is not known.
+        "retire?" => format!("monolith not asked for {}", span(uptime.min(route.stood.seconds))),
         "silent" => "no requests in this window".to_owned(),
         "moved" if route.monolith_answered() == 0 => wanting(route),
         "moved" => format!("monolith answered {} since the start", count(route.monolith_answered())),

@@ -7,6 +7,7 @@ mod conceal;
 mod lines;
 mod login;
 mod nearest;
+mod numbers;
 mod render;
 mod report;
 mod sources;
@@ -15,18 +16,13 @@ pub use codes::Code;
 pub use lines::{Lines, Position, char_end, char_start};
 pub use login::without_logins;
 pub use nearest::nearest;
+pub use numbers::{grouped, plural, span};
 pub use render::{render, render_all};
 pub use report::{CheckReport, Entry, report, report_all};
 pub use sources::{Extra, SourceFile, Sources, UnusableExtra};
 
 use std::borrow::Cow;
 use std::ops::Range;
-
-/// `1 error`, `2 errors`.
-#[must_use]
-pub fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
-}
 
 /// Bytes of the file's text.
 pub type Span = Range<usize>;

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::endpoints::near;
-use super::words::{first_literal, methods, resource, span};
+use super::words::{first_literal, methods, ratio, resource};
 use crate::compile::Snapshot;
+use crate::diagnostic::span;
 use crate::inventory::{InventoryReport, LearnedEndpoint, route_name, unique_route_name};
 use crate::learn::LONG;
 use crate::migration::{Answers, Stage};
@@ -293,7 +294,10 @@ fn retire(traffic: &Traffic<'_>, snapshot: &Snapshot, routes: &[StandingRoute], 
             route: Some(route.name.clone()),
             share: ratio(own.iter().map(|endpoint| endpoint.requests).sum(), report.requests),
             reasons: vec![
-                format!("the monolith answered none of the requests that are listed for {}", span(after)),
+                format!(
+                    "the monolith answered none of the requests that are listed for {}",
+                    span(f64::from(after) * 60.0)
+                ),
                 format!("the service answered {requests}"),
                 "the fallback was not used since the program began".to_owned(),
             ],
@@ -355,7 +359,7 @@ fn zombies(
 }
 
 fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: Vec<String>, report: &InventoryReport) -> NextStep {
-    let requests: u64 = own.iter().map(|endpoint| endpoint.monolith).sum();
+    let requests: u64 = own.iter().map(|endpoint| endpoint.requests).sum();
     let mut reasons =
         vec![format!("`{}` is in stage {}, and the monolith still gets its requests", route.name, route.stage)];
     reasons.extend(why);
@@ -363,7 +367,7 @@ fn zombie(own: &[&LearnedEndpoint], route: &StandingRoute, why: Vec<String>, rep
     agents.dedup();
     agents.truncate(3);
     if !agents.is_empty() {
-        reasons.push(format!("called by {}", agents.join(", ")));
+        reasons.push(format!("its callers, those of before the move included: {}", agents.join(", ")));
     }
     NextStep {
         kind: "zombie",
@@ -452,11 +456,6 @@ fn routes_to_paste(group: &[&LearnedEndpoint], service: Option<&str>, names: &mu
         }
     }
     text.trim_end().to_owned() + "\n"
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
 }
 
 #[cfg(test)]

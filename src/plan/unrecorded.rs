@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::files::Files;
 use super::replay::Replay;
+use super::words::ratio;
 use crate::compile::Snapshot;
 use crate::inventory::may_stand_for;
 use crate::learn::{AskedNames, PathWords, Recorded, RecordedRequest, RecordedValue};
@@ -206,11 +207,6 @@ fn fits(segment: &Segment, part: &str) -> bool {
         }
         Segment::Rest(_) => true,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 #[cfg(test)]

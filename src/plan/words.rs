@@ -1,4 +1,4 @@
-//! What proposals say of endpoints: methods, resources, spans of time.
+//! What proposals say of endpoints: methods, resources, shares.
 
 use crate::inventory::LearnedEndpoint;
 
@@ -27,10 +27,8 @@ pub(super) fn first_literal(path: &str) -> &str {
     path.split('/').find(|segment| !skipped(segment)).unwrap_or("")
 }
 
-pub(super) fn span(minutes: u32) -> String {
-    match minutes {
-        days @ 2880.. => format!("{} days", days / 1440),
-        hours @ 120.. => format!("{} hours", hours / 60),
-        minutes => format!("{minutes} minutes"),
-    }
+/// 0.0 to 1.0: counts that were read one after the other may be a little apart.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
 }

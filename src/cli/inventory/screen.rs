@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::cli::table::{Column, Table};
 use crate::cli::term;
-use crate::diagnostic::plural;
+use crate::diagnostic::{grouped, plural};
 use crate::inventory::{InventoryReport, about};
 
 /// What the clients of one endpoint call themselves; `--json` has all.
@@ -106,17 +106,6 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// `1 204 330`
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 #[cfg(test)]
 mod tests {

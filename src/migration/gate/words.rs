@@ -5,23 +5,10 @@ use std::borrow::Cow;
 use super::evalue::Count;
 use super::metric::Metric;
 use super::reading::{Needs, Obstacle, Rates, Reading};
+use crate::diagnostic::{grouped, span};
 
 /// Everything is proved, and the file wants a person to let the route into its next stage.
 pub const WAITS: &str = "sure; waits for `multilith approve`";
-
-/// A whole number in groups of three digits: `2 508`.
-#[must_use]
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// A share with two significant digits: `6.1 %`, `0.21 %`.
 #[must_use]
@@ -131,7 +118,7 @@ pub fn needs(needs: Needs, rates: Rates) -> Option<String> {
     let count = |more: u64, what: &str| {
         let more = grouped(more);
         match seconds(needs, rates) {
-            Some(seconds) => format!("needs {more} more{what}, about {}", span(seconds)),
+            Some(seconds) => format!("needs {more} more{what}, about {}", span(seconds.max(1.0))),
             None => format!("needs {more} more{what}, at present there are none"),
         }
     };
@@ -167,24 +154,12 @@ pub fn seconds(needs: Needs, rates: Rates) -> Option<f64> {
     (per_second > 0.0).then(|| more as f64 / per_second)
 }
 
-fn span(seconds: f64) -> String {
-    match seconds {
-        s if s < 90.0 => format!("{:.0} s", s.max(1.0)),
-        s if s < 90.0 * 60.0 => format!("{:.0} min", s / 60.0),
-        s if s < 36.0 * 3600.0 => format!("{:.0} h", s / 3600.0),
-        s => format!("{:.0} days", s / 86_400.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_are_written_as_a_person_reads_them() {
-        assert_eq!(grouped(610), "610");
-        assert_eq!(grouped(2508), "2 508");
-        assert_eq!(grouped(1_234_567), "1 234 567");
         for (ratio, text) in
             [(0.061, "6.1 %"), (0.0021, "0.21 %"), (0.0, "0 %"), (1.0, "100 %"), (0.005, "0.5 %"), (0.2, "20 %")]
         {

@@ -232,6 +232,22 @@ fn a_restart_finds_every_route_where_it_was_left() {
     assert_eq!((&last["from"]["weight"], &last["to"]["weight"]), (&"0%".into(), &"7%".into()), "{last}");
 }
 
+#[test]
+fn a_move_by_a_person_stands_in_the_journal_with_the_figures_of_both_sides() {
+    let (edge, _monolith, _service) =
+        edge(Reply::status("500 Broken", &[], "broken"), &(PLAIN.replace("5%", "50%") + "fallback = false\n"));
+    for _ in 0..64 {
+        edge.get("/users");
+    }
+    assert_eq!(verb(&edge, &["rollback", "users", "--weight", "0%", "--reason", "it breaks"]).0, 0);
+    let entry = edge.admin_json("GET", "/api/v1/journal?route=users").1["entries"][0].clone();
+    let failures = &entry["verdict"]["metrics"]["failures"];
+    let [service, monolith] = ["service", "monolith"].map(|side| failures[side][1].as_u64().expect("a number"));
+    assert_eq!((service + monolith, &failures["service"][0]), (64, &service.into()), "{entry}");
+    let (_, line, _) = verb(&edge, &["journal", "users"]);
+    assert!(line.contains(&format!("it breaks   (failures: service 100 % of {service}")), "{line}");
+}
+
 fn kill(edge: &mut Edge) {
     edge.signal("KILL");
     edge.wait(crate::harness::PATIENCE).expect("a killed process ends");
