@@ -150,7 +150,7 @@ fn row(frame: &Layout<'_>, endpoint: &LearnedEndpoint, most: u64) -> Markup {
             td.r.nw data-l="Requests" { (count(endpoint.requests)) }
             td { (spark::share(1.0 - own, (share * 90.0).max(4.0))) }
             td.r.nw data-l="Errors" { (ratio(endpoint.errors, endpoint.requests).map_or_else(|| "–".to_owned(), percent)) }
-            td.r.nw data-l="p99" { (endpoint.p99_seconds.map_or_else(|| "–".to_owned(), seconds)) }
+            td.r.nw data-l="p99" { @match endpoint.p99_seconds { Some(p99) => { "~" (seconds(p99)) } None => { "–" } } }
             td.dim {
                 (plain(&known.join(", ")))
                 @if guessed { " " (frame.act("Not a parameter", "link sm", &format!("do=rule&key=literal&field={}", percent_encoded(&endpoint.path)))) }

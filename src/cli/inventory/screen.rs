@@ -53,7 +53,7 @@ pub(super) fn screen(report: &InventoryReport, known: usize, none_yet: &str, unt
             grouped(endpoint.requests),
             format!("{:.1} %", share(endpoint.requests, report.requests)),
             format!("{:.1} %", share(endpoint.errors, endpoint.requests)),
-            endpoint.p99_seconds.map_or_else(String::new, |seconds| format!("{:.0} ms", seconds * 1e3)),
+            endpoint.p99_seconds.map_or_else(String::new, |seconds| format!("~{:.0} ms", seconds * 1e3)),
             if endpoint.callers > 0 { about(endpoint.callers, grouped(endpoint.callers)) } else { String::new() },
             last(endpoint.last_seen.as_deref(), until),
             why.join("; "),
