@@ -18,8 +18,9 @@ use crate::telemetry::{Event, EventFilter, Events, Heard, NoStatus};
 const STILL_HERE: Duration = Duration::from_secs(15);
 /// How often a watcher is told how much it was not shown.
 const TELL_LEFT_OUT: Duration = Duration::from_secs(1);
-/// Each holds a connection and a backlog.
-const MOST_WATCHERS: usize = 128;
+/// Streams of events and pages that wait for news, together: each holds one of the listener's connections, and half of these stay
+/// free for probes and for the button.
+const MOST_STREAMS: usize = 128;
 
 /// A filter of the stream that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +63,15 @@ pub fn filter(query: Option<&str>) -> Result<EventFilter, WrongFilter> {
 
 /// There is room for one more watcher.
 pub fn has_room(events: &Events) -> bool {
-    events.watchers() < MOST_WATCHERS
+    events.streams() < MOST_STREAMS
 }
 
 /// How a watcher wants events written, and whether it still may watch.
 pub struct Manner<'a> {
     /// The text of one event, as it stands in the stream; empty: it is left out.
     pub written: &'a (dyn Fn(&Event) -> String + Sync),
-    /// Asked once a second.
-    pub goes_on: &'a (dyn Fn() -> bool + Sync),
+    /// Asked once a second: what else is to be written. `None`: the watcher may watch no longer.
+    pub each_second: &'a (dyn Fn() -> Option<String> + Sync),
 }
 
 /// Events as the API has them.
@@ -121,11 +122,17 @@ pub async fn stream(
                 }
                 None => break,
             },
-            _ = look.tick() => match left_out.since(events.left_out()) {
-                _ if !(manner.goes_on)() => break,
-                0 => continue,
-                count => format!("event: left_out\ndata: {{\"left_out\":{count}}}\n\n"),
-            },
+            _ = look.tick() => {
+                let Some(mut text) = (manner.each_second)() else { break };
+                match left_out.since(events.left_out()) {
+                    0 => {}
+                    count => text += &format!("event: left_out\ndata: {{\"left_out\":{count}}}\n\n"),
+                }
+                if text.is_empty() {
+                    continue;
+                }
+                text
+            }
             _ = silence.tick() => ": still here\n\n".to_owned(),
             () = left(session) => break,
             changed = shutdown.changed() => {

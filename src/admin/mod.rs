@@ -147,7 +147,7 @@ impl HttpServerApp for Desk {
                         Role::Operate => events::as_json,
                         Role::Read => events::as_json_for_readers,
                     };
-                    let manner = events::Manner { written: &written, goes_on: &|| true };
+                    let manner = events::Manner { written: &written, each_second: &|| Some(String::new()) };
                     events::stream(&self.parts.app.telemetry.events, filter, &mut session, shutdown, &manner)
                         .await
                         .ok()?;

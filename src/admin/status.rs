@@ -177,6 +177,8 @@ pub struct DialStatus {
 pub struct Stood {
     pub seconds: f64,
     pub retire_after: f64,
+    /// Seconds since the monolith answered last; `None`: not since the program began.
+    pub monolith_quiet: Option<f64>,
 }
 
 impl Stood {
@@ -189,7 +191,12 @@ pub fn stood(parts: &Parts, generation: &Generation, entry: &RouteInForce, now: 
     let moved = entry.state.held().and_then(|held| held.since.as_deref()?.parse::<jiff::Timestamp>().ok());
     let uptime = parts.app.live.uptime(now).as_secs_f64();
     let seconds = moved.map_or(uptime, |moved| jiff::Timestamp::now().duration_since(moved).as_secs_f64().max(0.0));
-    Stood { seconds, retire_after: generation.snapshot.inventory.retire_after.as_secs_f64() }
+    let quiet = entry.meters.quiet(meter_index(&entry.policy, Side::Monolith), now);
+    Stood {
+        seconds,
+        retire_after: generation.snapshot.inventory.retire_after.as_secs_f64(),
+        monolith_quiet: quiet.map(|quiet| quiet.as_secs_f64()),
+    }
 }
 
 /// The same since the program began.

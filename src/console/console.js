@@ -6,7 +6,7 @@
   const all = (what) => [...document.querySelectorAll(what)];
   root.classList.add("js");
 
-  // Finds an element again in what was drawn anew: within the same row, by its id, its address, its name, its words, else by its place.
+  // Finds an element again in what was drawn anew: in its row, by id, address, name, words, else place.
   const MARKS = ["id", "href", "name", "data-copy"].map((what) => (one) => one.getAttribute(what)).concat((one) => one.textContent, () => " ");
   const finder = (part, at) => {
     const holder = at.parentElement.closest("[id],[data-row]"), list = () => [...holderNow().querySelectorAll(at.tagName)];
@@ -15,7 +15,7 @@
     const kept = MARKS.map((mark) => { const own = mark(at), like = () => list().filter((one) => mark(one) === own); return own && { like, nth: like().indexOf(at) }; });
     return () => kept.reduce((found, one) => found || one && one.like()[one.nth], null);
   };
-  // What a person holds stays: a field that is written in, text that is selected, what a pointer is down on.
+  // What a person holds stays: a field, selected text, what a pointer is down on.
   let down = null;
   addEventListener("pointerdown", (event) => { down = event.target; }, true);
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { down = null; }, true);
@@ -24,7 +24,7 @@
     return part.contains(at) && /INPUT|TEXTAREA|SELECT/.test(at.tagName) || down && part.contains(down)
       || !chosen.isCollapsed && chosen.getRangeAt(0).intersectsNode(part);
   };
-  // Swaps the parts that the server draws anew, each by its id; what has the focus, or is open, stays as it is.
+  // Swaps the parts that the server draws anew, by id; what has the focus, or is open, stays.
   const swap = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const part of all("[data-live]")) {
@@ -75,10 +75,13 @@
     link.textContent = "Sign in";
     shown.append(link);
   };
-  // Opens a stream. A browser asks again where nobody answers, not where it is refused.
+  // Opens a stream while somebody looks: a browser has six connections for a host. Refused, it does not ask again by itself.
   const follow = (path, heard) => {
-    let stream;
+    let stream, later;
     const open = () => {
+      clearTimeout(later);
+      stream?.close();
+      if (document.hidden) return;
       stream = new EventSource(base + path);
       for (const [name, hear] of Object.entries(heard)) stream.addEventListener(name, hear);
       stream.onopen = () => say(LIVE);
@@ -91,20 +94,20 @@
           asking.abort();
           if (answer.status === 401 || answer.type === "opaqueredirect") return say(OUT);
         } catch { /* no answer */ }
-        setTimeout(open, 5000);
+        later = setTimeout(open, 5000);
       };
     };
     open();
-    addEventListener("pagehide", () => stream.close());
+    document.addEventListener("visibilitychange", () => { open(); look(); });
   };
-  if ($("[data-live]")) follow("console/live", { look });
-
-  // Requests as they happen: drawn by the server, the newest above.
   const list = $("[data-stream]");
+  if (!list && $("[data-live]")) follow("console/live", { look });
+
+  // Requests as they happen, the newest above.
   if (list) {
     const pause = $("#pause"), waiting = [];
     let held = false, count = 0;
-    // What a person reads stays where it is: new rows wait.
+    // What a person reads stays: new rows wait.
     const flow = () => {
       const waits = held || isHeld(list) || $("[open], .sel, :focus-visible", list);
       $("#waits").textContent = waits && count ? count + " new" + (held ? "" : ": leave the row to see them") : "";
@@ -117,6 +120,7 @@
     };
     setInterval(flow, 200);
     follow(list.dataset.stream, {
+      look,
       request: (event) => { count++; waiting.unshift(event.data); waiting.length = Math.min(waiting.length, 200); },
       left_out: (event) => { $("#left").textContent = JSON.parse(event.data).left_out + " more were not shown"; },
     });
@@ -124,17 +128,17 @@
     pause.onclick = () => { held = !held; pause.textContent = held ? "Go on" : "Hold"; pause.setAttribute("aria-pressed", held); };
   }
 
-  // What is only asked for when it is opened: the copy of a request.
+  // Asked for when it is opened: the copy of a request.
   document.addEventListener("toggle", async (event) => {
     const part = event.target.open && $("[data-fill]:empty", event.target);
     if (!part) return;
     try {
       const answer = await fetch(base + part.dataset.fill, { headers: { accept: "text/html" } });
       if (answer.ok) part.innerHTML = await answer.text();
-    } catch { /* opened again it is asked for again */ }
+    } catch { /* opening it asks again */ }
   }, true);
 
-  // A page that asks before it acts opens above the one that is read.
+  // What asks before it acts opens above the page.
   const ask = async (url) => {
     let answer;
     try { answer = await fetch(url, { headers: { accept: "text/html" } }); } catch { location.href = url; return; }
@@ -148,7 +152,7 @@
     dialog.append(card);
     for (const cancel of dialog.querySelectorAll("[data-cancel]")) cancel.onclick = (event) => { event.preventDefault(); dialog.close(); };
     dialog.onclose = () => { dialog.remove(); };
-    // A question that first asks for something, by GET: its answer is the next question.
+    // A question by GET: its answer is the next question.
     dialog.addEventListener("submit", (event) => {
       const form = event.target;
       if (form.method !== "get") return;

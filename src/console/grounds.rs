@@ -50,9 +50,9 @@ pub trait Grounds {
     fn side_counts(&self) -> Vec<SideCount>;
     /// Of all sides in the window.
     fn requests(&self) -> u64;
-    /// Since the program began.
-    fn monolith_answered(&self) -> u64;
-    /// The same of the service.
+    /// Seconds since the monolith answered last; `None`: not since the program began.
+    fn monolith_quiet(&self) -> Option<f64>;
+    /// Answers of the service since the program began.
     fn service_answered(&self) -> u64;
     /// In its stage.
     fn stood(&self) -> Stood;

@@ -183,7 +183,7 @@ impl PageServer for Console {
         let goes_on = || visitor(parts, &self.sessions, request, false).how != How::Nobody;
         match request.uri.path() {
             "/console/live" => stream::live(parts, &self.schedule, session, shutdown, &goes_on).await,
-            _ => stream::requests(parts, request, &who, session, shutdown, &goes_on).await,
+            _ => stream::requests(parts, &self.schedule, request, &who, session, shutdown, &goes_on).await,
         }
     }
 }

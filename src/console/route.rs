@@ -441,34 +441,35 @@ mod tests {
         assert!(sure(&compared(0.001)) && !sure(&compared(0.002)));
     }
 
-    fn migrated(service: (u64, u64), since_start: u64, monolith: u64) -> RouteStatus {
+    fn migrated(service: (u64, u64), since_start: u64, monolith_quiet: Option<f64>) -> RouteStatus {
         let mut row = RouteStatus { stage: "migrated", breaker: "closed", ..RouteStatus::default() };
         row.requests.insert("service".to_owned(), service.0);
         row.errors.insert("service".to_owned(), service.1);
         row.totals.requests.insert("service".to_owned(), since_start);
-        row.totals.requests.insert("monolith".to_owned(), monolith);
+        row.stood = Stood { seconds: 20.0, retire_after: 10.0, monolith_quiet };
         row
     }
 
     #[test]
     fn the_board_and_the_page_of_a_route_say_the_same() {
         for (service, since_start, monolith, said, may) in [
-            ((30, 0), 600, 0, "retire?", true),
-            ((30, 0), 599, 0, "moved", false),
-            ((30, 1), 600, 0, "moved", false),
-            ((900, 3), 9000, 0, "retire?", true),
-            ((30, 0), 600, 1, "moved", false),
-            ((0, 0), 600, 0, "silent", false),
-            ((0, 0), 0, 0, "silent", false),
+            ((30, 0), 600, None, "retire?", true),
+            ((30, 0), 599, None, "moved", false),
+            ((30, 1), 600, None, "moved", false),
+            ((900, 3), 9000, None, "retire?", true),
+            ((30, 0), 600, Some(9.0), "moved", false),
+            ((30, 0), 600, Some(11.0), "retire?", true),
+            ((0, 0), 600, None, "silent", false),
+            ((0, 0), 0, None, "silent", false),
         ] {
             let row = migrated(service, since_start, monolith);
-            assert_eq!((verdict::word(&row).1, sure(&row)), (said, may), "{service:?} {since_start} {monolith}");
+            assert_eq!((verdict::word(&row).1, sure(&row)), (said, may), "{service:?} {since_start} {monolith:?}");
         }
-        let row = RouteStatus { fallbacks: 1, ..migrated((30, 0), 600, 0) };
+        let row = RouteStatus { fallbacks: 1, ..migrated((30, 0), 600, None) };
         assert_eq!((verdict::word(&row).1, sure(&row)), ("zombie", false));
         let row = RouteStatus {
-            stood: Stood { seconds: 3600.0, retire_after: 14.0 * 86_400.0 },
-            ..migrated((30, 0), 600, 0)
+            stood: Stood { seconds: 3600.0, retire_after: 14.0 * 86_400.0, monolith_quiet: None },
+            ..migrated((30, 0), 600, None)
         };
         assert_eq!((verdict::word(&row).1, sure(&row)), ("moved", false));
         let because = verdict::verdict(&row, 3600.0).because.replace('\u{a0}', " ");

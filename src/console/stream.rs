@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::time::Instant;
@@ -30,9 +31,14 @@ pub struct LookSchedule {
     open: AtomicU32,
 }
 
+/// What a page is told.
+const NEWS: &str = "event: look\ndata: \n\n";
+
 /// When one of them looks.
 struct StreamLooks<'a> {
     schedule: &'a LookSchedule,
+    /// At the last look.
+    seen: ConsoleState,
     /// After how long it looks first.
     first: Duration,
     /// Looks since the figures were drawn.
@@ -42,13 +48,17 @@ struct StreamLooks<'a> {
 impl LookSchedule {
     /// The times of all streams lie evenly in those after which a page is drawn anew: multiples of the golden ratio leave no
     /// large gap (Knuth, volume 3, 6.4).
-    fn begin(&self) -> StreamLooks<'_> {
+    fn begin(&self, parts: &Parts) -> StreamLooks<'_> {
+        self.begin_with(state(parts))
+    }
+
+    fn begin_with(&self, seen: ConsoleState) -> StreamLooks<'_> {
         const GOLDEN: u32 = 0x9E37_79B9;
         self.open.fetch_add(1, Ordering::Relaxed);
         let part = self.begun.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) >> 16;
         let at = LOOK * self.figures() * part / 65_536;
         let done = u32::try_from(at.as_secs()).unwrap_or(0);
-        StreamLooks { schedule: self, first: Duration::from_nanos(at.subsec_nanos().into()), done }
+        StreamLooks { schedule: self, seen, first: Duration::from_nanos(at.subsec_nanos().into()), done }
     }
 
     /// After how many looks a page is drawn anew.
@@ -58,6 +68,12 @@ impl LookSchedule {
 }
 
 impl StreamLooks<'_> {
+    /// Counts a look. `true`: something moved, or the figures are due.
+    fn is_news(&mut self, parts: &Parts) -> bool {
+        let before = std::mem::replace(&mut self.seen, state(parts));
+        self.is_due() || before != self.seen
+    }
+
     /// Counts a look. `true`: the figures are due.
     fn is_due(&mut self) -> bool {
         self.done += 1;
@@ -84,13 +100,17 @@ pub async fn live(
     shutdown: &ShutdownWatch,
     goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Option<Reply> {
+    let events = &parts.app.telemetry.events;
+    if !has_room(events) {
+        return Some(Reply::problem(503, "too many are watching already"));
+    }
+    let _open = events.page();
     let mut shutdown = shutdown.clone();
     session.set_keepalive(None);
     let head = stream_head(!session.is_http2()).ok()?;
     session.write_response_header(Box::new(head)).await.ok()?;
-    let mut looks = schedule.begin();
+    let mut looks = schedule.begin(parts);
     let mut clock = tokio::time::interval_at(Instant::now() + looks.first, LOOK);
-    let mut seen = state(parts);
     session.write_response_body(Bytes::from_static(b": watching\n\n"), false).await.ok()?;
     loop {
         tokio::select! {
@@ -101,10 +121,8 @@ pub async fn live(
         if !goes_on() {
             break;
         }
-        let (now, due) = (state(parts), looks.is_due());
-        if now != seen || due {
-            seen = now;
-            session.write_response_body(Bytes::from_static(b"event: look\ndata: \n\n"), false).await.ok()?;
+        if looks.is_news(parts) {
+            session.write_response_body(Bytes::from_static(NEWS.as_bytes()), false).await.ok()?;
         }
     }
     session.write_response_body(Bytes::new(), true).await.ok()?;
@@ -112,15 +130,19 @@ pub async fn live(
 }
 
 /// What a move, a file or the button changes.
-pub fn state(parts: &Parts) -> (usize, u64, bool, bool) {
+pub type ConsoleState = (usize, u64, bool, bool);
+
+pub fn state(parts: &Parts) -> ConsoleState {
     let generation = parts.app.in_force.load();
     let pressed = parts.app.live.monolith_only(generation.snapshot.server.monolith_only);
     (Arc::as_ptr(&generation) as usize, generation.number, pressed, parts.app.live.is_file_refused())
 }
 
-/// Requests, drawn.
+/// Requests, drawn; and once a second at most that there is something new: a browser has few connections for a host, and this
+/// page needs no second one.
 pub async fn requests(
     parts: &Arc<Parts>,
+    schedule: &LookSchedule,
     request: &PageRequest,
     visitor: &Visitor,
     session: &mut ServerSession,
@@ -147,7 +169,10 @@ pub async fn requests(
             .map_or_else(String::new, |html| format!("event: request\ndata: {html}\n\n")),
         _ => String::new(),
     };
-    stream(events, filter, session, shutdown, &Manner { written: &written, goes_on }).await.ok()?;
+    let looks = Mutex::new(schedule.begin(parts));
+    let each_second = || goes_on().then(|| if looks.lock().is_news(parts) { NEWS.to_owned() } else { String::new() });
+    let manner = Manner { written: &written, each_second: &each_second };
+    stream(events, filter, session, shutdown, &manner).await.ok()?;
     None
 }
 
@@ -158,7 +183,7 @@ mod tests {
     #[test]
     fn pages_that_were_opened_at_once_are_drawn_one_after_another() {
         let schedule = LookSchedule::default();
-        let mut open: Vec<StreamLooks<'_>> = (0..100).map(|_| schedule.begin()).collect();
+        let mut open: Vec<StreamLooks<'_>> = (0..100).map(|_| schedule.begin_with((0, 0, false, false))).collect();
         assert!(open.iter().all(|looks| looks.first < LOOK), "a move is seen within a second");
         let mut draws = Vec::new();
         for second in 0..60 {

@@ -119,10 +119,22 @@ impl EventFilter {
     }
 }
 
+/// A page that is told when to look again.
+#[derive(Debug)]
+pub struct OpenPage(Arc<Events>);
+
+impl Drop for OpenPage {
+    fn drop(&mut self) {
+        self.0.pages.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Where events are published. Without a watcher an event costs one atomic load.
 #[derive(Debug)]
 pub struct Events {
     watchers: AtomicUsize,
+    /// Pages that are told when to look again: they hear no event, and no request asks for them.
+    pages: AtomicUsize,
     sender: broadcast::Sender<Event>,
     budget: Budget,
     /// What the watchers of one client or one request look for; asked where the budget is used up.
@@ -135,6 +147,7 @@ impl Default for Events {
     fn default() -> Self {
         Self {
             watchers: AtomicUsize::new(0),
+            pages: AtomicUsize::new(0),
             sender: broadcast::Sender::new(BACKLOG),
             budget: Budget::default(),
             narrow: RwLock::default(),
@@ -163,6 +176,17 @@ impl Events {
     /// How many are watching.
     pub fn watchers(&self) -> usize {
         self.watchers.load(Relaxed)
+    }
+
+    /// The same, and the pages that are open.
+    pub fn streams(&self) -> usize {
+        self.watchers() + self.pages.load(Relaxed)
+    }
+
+    /// Counts an open page, as long as this lives.
+    pub fn page(self: &Arc<Self>) -> OpenPage {
+        self.pages.fetch_add(1, Relaxed);
+        OpenPage(Arc::clone(self))
     }
 
     /// Something happened. `data` is only asked for when there is a watcher and the budget of its route lasts.

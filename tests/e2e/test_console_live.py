@@ -290,3 +290,24 @@ def test_no_key_and_no_button_is_named_where_it_does_nothing(shop, console, brow
             assert dead and not [one for one in dead if one.is_displayed()], page
     finally:
         plain.quit()
+
+
+def test_many_tabs_leave_each_other_connections(sides, browser):  # noqa: F811
+    edge = Proxy(tables(sides))
+    first, opened = browser.current_window_handle, []
+    try:
+        # A browser has six connections for a host.
+        for page in ("", "requests", "journal") * 4:
+            browser.switch_to.new_window("tab")
+            opened.append(browser.current_window_handle)
+            browser.get(f"http://127.0.0.1:{edge.admin_port}/{page}")
+            await_in(browser, f"tab {len(opened)}", lambda one: one.find_elements(By.CSS_SELECTOR, ".live:not(.off)"))
+        browser.switch_to.window(opened[0])
+        browser.execute_script(MARK, "#who .live")
+        redrawn(browser, "who")
+    finally:
+        for tab in opened:
+            browser.switch_to.window(tab)
+            browser.close()
+        browser.switch_to.window(first)
+        edge.stop()

@@ -137,6 +137,9 @@ impl Meters {
         for route in &routes {
             route.remember(now, &mut counters, |side, answers| {
                 let new = answers.saturating_sub(side.seen.swap(answers, Relaxed));
+                if new > 0 {
+                    *side.answered_last.lock() = Some(now);
+                }
                 if side.is_monolith.load(Relaxed) {
                     monolith += new;
                 } else {

@@ -194,6 +194,12 @@ impl RouteMeters {
         self.sides.get(side).map_or(0, |side| side.series.seen.load(Relaxed))
     }
 
+    /// How long ago a side answered last, by the same; `None`: not since the program began.
+    pub fn quiet(&self, side: usize, now: Instant) -> Option<Duration> {
+        let last = *self.sides.get(side)?.series.answered_last.lock();
+        last.map(|last| now.saturating_duration_since(last))
+    }
+
     /// The same for its 99th percentile, in seconds.
     pub fn p99(&self, side: usize, now: Instant, window: Duration) -> Option<f64> {
         RouteSeries::side_p99_lately(&self.sides.get(side)?.series, &self.bounds, now, window)

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -128,6 +129,8 @@ pub(crate) struct SideSeries {
     pub(crate) history: Mutex<History>,
     /// How many answers the migration's progress has taken into account.
     pub(crate) seen: AtomicU64,
+    /// The look at which the last of them was new.
+    pub(crate) answered_last: Mutex<Option<Instant>>,
 }
 
 /// Times to the first byte of one upstream's answers.
@@ -147,6 +150,7 @@ impl SideSeries {
             is_monolith: AtomicBool::new(false),
             history: Mutex::default(),
             seen: AtomicU64::new(0),
+            answered_last: Mutex::default(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a person sees of a running proxy: its first lines, and the live stream of requests.
 
-use crate::harness::{Edge, Origin, Process, Reply, eventually};
+use crate::harness::{Client, Edge, Origin, Process, Reply, eventually};
 
 const CANARY: &str = "[routes.users]\npath = \"/users\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"100%\"\nbreaker = { failures = 1000000 }\n\
                       [routes.idle]\npath = \"/idle\"\nstage = \"monolith\"\n";
@@ -79,4 +79,28 @@ fn the_first_lines_say_what_listens_where_and_what_is_served() {
     assert_eq!(lines[0], format!("multilith listens on http://{listen}; metrics and API on http://{admin}"));
     let file = edge.path().display();
     assert_eq!(lines[1], format!("it serves `{file}`: 2 routes (1 monolith, 1 canary)"));
+}
+
+#[test]
+fn streams_leave_room_for_probes_and_for_the_button() {
+    let edge = Edge::before(&Origin::saying("ok")).start();
+    let ask = |target: &str| {
+        let mut page = Client::connect(edge.admin_address());
+        page.send(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", edge.admin_address()));
+        page
+    };
+    let targets = ["/console/live", "/console/stream", "/api/v1/events"];
+    let mut open: Vec<Client> = Vec::new();
+    for (number, target) in targets.into_iter().cycle().take(128).enumerate() {
+        let mut page = ask(target);
+        assert!(page.head().is_chunked(), "{target} {number}");
+        open.push(page);
+    }
+    for target in targets {
+        assert_eq!(ask(target).response().status(), 503, "{target}");
+    }
+    assert_eq!(edge.admin("GET", "/healthz").status(), 200);
+    assert_eq!(edge.admin("GET", "/").status(), 200);
+    open.truncate(127);
+    eventually("a place that is free again", || ask("/console/live").head().is_chunked().then_some(()));
 }
