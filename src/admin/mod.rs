@@ -130,6 +130,9 @@ impl HttpServerApp for Desk {
         }
         self.turns.turn().await;
         session.set_keepalive(Some(IDLE.as_secs()));
+        if let Some(inner) = self.below_base(&session.req_header().uri) {
+            session.req_header_mut().set_uri(inner);
+        }
         let uri = session.req_header().uri.clone();
         let path = uri.path();
         let asked = moves::ApiRequest::of(session.req_header());
@@ -174,6 +177,16 @@ impl HttpServerApp for Desk {
 }
 
 impl Desk {
+    /// The page that is asked for below `admin_base`, as at the proxy in front: here, too, the cookie of such a page comes back.
+    fn below_base(&self, uri: &http::Uri) -> Option<http::Uri> {
+        let path = uri.path_and_query()?.as_str();
+        let generation = self.parts.app.in_force.load();
+        let inner =
+            path.strip_prefix(&*generation.snapshot.server.admin_base).filter(|inner| !inner.starts_with('/'))?;
+        let inner: http::Uri = format!("/{inner}").parse().ok()?;
+        (!self.pages.has(uri.path()) && self.pages.has(inner.path())).then_some(inner)
+    }
+
     /// `/healthz` and `/readyz` need no token; the rest needs one that may read.
     fn permitted(&self, session: &ServerSession, path: &str) -> Result<Caller, Reply> {
         if matches!(path, "/healthz" | "/readyz") || (self.metrics_only && path == "/metrics") {
@@ -250,7 +263,10 @@ impl Desk {
 
     /// A link that opens the console once.
     fn link(&self, caller: &Caller, asked: &moves::ApiRequest) -> Reply {
-        let path = self.pages.link(asked.name().unwrap_or(&caller.name), caller.role, caller.key.clone());
+        let generation = self.parts.app.in_force.load();
+        let base = generation.snapshot.server.admin_base.trim_start_matches('/');
+        let link = self.pages.link(asked.name().unwrap_or(&caller.name), caller.role, caller.key.clone());
+        let path = format!("{base}{link}");
         Reply::json(200, &serde_json::json!({ "path": path, "seconds": 60 }))
     }
 

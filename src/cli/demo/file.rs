@@ -24,6 +24,7 @@ pub fn text(places: &Places, folder: &Path) -> String {
 listen    = ["{listen}"]
 admin     = "{admin}"
 state_dir = {state}
+trusted   = ["127.0.0.1/32"] # the visitors come as through a balancer, which says their addresses
 debug_headers = true        # answers say which route and side they came from
 
 [logs]

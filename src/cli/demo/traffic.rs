@@ -84,7 +84,8 @@ async fn visit(proxy: SocketAddr, part: usize, seen: Arc<Mutex<Seen>>) {
         // Each visitor is elsewhere on the way.
         let (method, path) = JOURNEY[(step / EACH + visitor) % JOURNEY.len()];
         let target = path.replace("{n}", &(part * EACH + visitor).to_string());
-        let answer = exchange(&mut connection, proxy, method, &target, &cookies[visitor]).await;
+        let identity = identity(part * EACH + visitor, &cookies[visitor]);
+        let answer = exchange(&mut connection, proxy, (method, &target), &identity).await;
         {
             let mut seen = seen.lock();
             seen.total += 1;
@@ -105,6 +106,17 @@ async fn visit(proxy: SocketAddr, part: usize, seen: Arc<Mutex<Seen>>) {
     }
 }
 
+/// What a visitor says of itself: its address (of those that are for documentation), its program, its cookie.
+fn identity(visitor: usize, cookie: &str) -> String {
+    const PROGRAMS: [&str; 3] = ["shop-app/2.4 (Android)", "shop-app/2.4 (iOS)", "Mozilla/5.0 (X11; Linux x86_64)"];
+    let program = PROGRAMS[visitor % PROGRAMS.len()];
+    let mut fields = format!("X-Forwarded-For: 203.0.113.{}\r\nUser-Agent: {program}\r\n", 1 + visitor % 250);
+    if !cookie.is_empty() {
+        fields += &format!("Cookie: {cookie}\r\n");
+    }
+    fields
+}
+
 struct Answer {
     status: u16,
     side: String,
@@ -114,18 +126,16 @@ struct Answer {
 async fn exchange(
     connection: &mut Option<BufReader<TcpStream>>,
     proxy: SocketAddr,
-    method: &str,
-    target: &str,
-    cookie: &str,
+    (method, target): (&str, &str),
+    identity: &str,
 ) -> std::io::Result<Answer> {
     let stream = match connection {
         Some(stream) => stream,
         None => connection.insert(BufReader::new(TcpStream::connect(proxy).await?)),
     };
-    let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
     let length = if method == "POST" { "Content-Length: 2\r\n" } else { "" };
     let body = if method == "POST" { "{}" } else { "" };
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: demo.localhost\r\n{cookie}{length}\r\n{body}");
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: demo.localhost\r\n{identity}{length}\r\n{body}");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Answer { status: 0, side: "none".to_owned(), cookie: None };
     let mut length = 0_u64;
