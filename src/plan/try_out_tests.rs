@@ -1,3 +1,5 @@
+//! Files tried on requests that are written down here.
+
 use serde_json::{Value, json};
 
 use super::*;
