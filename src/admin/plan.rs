@@ -1,5 +1,6 @@
 //! A text that is not in force is checked or tried on what was recorded. It is compiled without files, environment or network.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::Parts;
 use super::reply::Reply;
-use crate::compile::{Compiled, Snapshot, compile_all};
+use crate::compile::{Compiled, Snapshot, compile_all, redacted};
 use crate::diagnostic::{Diagnostics, Entry, Sources, report, report_all};
 use crate::learn::AskedNames;
 use crate::plan::{DialNow, PlanReport, plan};
@@ -60,9 +61,24 @@ pub fn tried_all(parts: &Parts, sources: &Arc<Sources>) -> Tried {
             let written = entry.state.held().map_or(entry.policy.dial, |held| held.file);
             Some(DialNow { in_force: entry.dial, written })
         };
-        plan(&generation.snapshot, &dials, &snapshot, &parts.app.learner.recorded())
+        let as_sent = in_force_as_sent(&generation.snapshot.sources, sources);
+        let old = as_sent.as_ref().unwrap_or(&generation.snapshot);
+        plan(old, &dials, &snapshot, &parts.app.learner.recorded())
     });
     Tried { diagnostics: report_all(&diagnostics, sources).diagnostics, variables, plan }
+}
+
+/// The file in force, compiled as the text was: without variables and files, and without its secrets where the text has none of its
+/// own, as one from the console's box. What only this process may know is no difference then. `None`: it cannot be compiled so.
+fn in_force_as_sent(in_force: &Sources, sent: &Sources) -> Option<Snapshot> {
+    let has_secrets = redacted(sent.text()) != sent.text();
+    let mut sources = Sources::default();
+    for file in in_force.files() {
+        let text = in_force.text_of(file);
+        let text = if has_secrets { Cow::Borrowed(text) } else { redacted(text) };
+        sources.push(&file.name, &text, file.included);
+    }
+    compiled(&Arc::new(sources)).0
 }
 
 /// `POST /api/v1/check`: as `check --json`, with the variables that were not read.

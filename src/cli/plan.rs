@@ -217,6 +217,7 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     for route in &report.routes {
         one(&mut text, route, traffic);
     }
+    beside_routes(&mut text, report);
     for unrecorded in report.unrecorded.iter().take(MOST_UNRECORDED) {
         let _ = writeln!(
             text,
@@ -263,6 +264,9 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
             share(summary.back),
             clients(summary.clients_back, ""),
         );
+        if summary.redirected > 0.0 {
+            let _ = write!(text, " {} are answered by a redirect.", share(summary.redirected));
+        }
         if !summary.clients_known {
             text.push_str(" How many clients that are is not known: where a route had no `sticky`, none was recorded.");
         }
@@ -288,13 +292,29 @@ fn told(report: &PlanReport, new: &Path, allow: &[String]) -> String {
     text
 }
 
-fn one(text: &mut String, route: &PlannedRoute, traffic: PlanTraffic) {
-    let sign = match route.change {
+/// Tables and upstreams: who answers may be another although no route is.
+fn beside_routes(text: &mut String, report: &PlanReport) {
+    if report.tables.is_empty() {
+        return;
+    }
+    let tables: Vec<String> = report.tables.iter().map(|table| format!("[{table}]")).collect();
+    let _ = writeln!(text, "  ~ also changes: {}", tables.join(", "));
+    for upstream in &report.upstreams {
+        let _ = writeln!(text, "      {} {}  {}", sign(upstream.change), upstream.name, upstream.what.join("; "));
+    }
+    text.push('\n');
+}
+
+fn sign(change: &str) -> char {
+    match change {
         "added" => '+',
         "removed" => '-',
         _ => '~',
-    };
-    let _ = writeln!(text, "  {sign} {}  {}", route.name, route.what.join("; "));
+    }
+}
+
+fn one(text: &mut String, route: &PlannedRoute, traffic: PlanTraffic) {
+    let _ = writeln!(text, "  {} {}  {}", sign(route.change), route.name, route.what.join("; "));
     let clients = route.clients;
     if traffic.shapes > 0 && clients.to_service + clients.back > 0 {
         let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
@@ -330,6 +350,7 @@ fn one(text: &mut String, route: &PlannedRoute, traffic: PlanTraffic) {
             (true, _) => format!("{after} at the service, as before"),
             _ => format!("{before} -> {after} at the service"),
         };
+        let moves = endpoint.redirects_in_words(&count).unwrap_or(moves);
         let _ = writeln!(text, "      {:6} {}  {all} requests  {moves}", endpoint.method, endpoint.path);
     }
     if let Some(more) = route.endpoints.len().checked_sub(12).filter(|more| *more > 0) {

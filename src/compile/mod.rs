@@ -4,6 +4,7 @@
 
 mod address;
 mod admin;
+mod changes;
 mod cookies;
 mod draft;
 mod events;
@@ -35,6 +36,7 @@ pub use snapshot::{
 
 pub use crate::route::{Matching, Network, Secret, SecretSource};
 pub use admin::admin_address;
+pub use changes::{Changes, altered_keys};
 pub use cookies::{CookieSettings, SameSite};
 pub use fleet::{FleetSettings, OwnRegion, SHORTEST_SECRET};
 pub use pages::{ErrorPage, Pages};

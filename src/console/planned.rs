@@ -34,9 +34,19 @@ pub fn drawn(plan: &PlanReport) -> Markup {
                     " move to a service, "
                     (about) b.mono { (large_percent(summary.back)) } @if summary.clients_known { " and " (count(summary.clients_back as u64)) } " move back."
                     @if !summary.clients_known { " How many clients that are is not known: where a route had no " code { "sticky" } ", none was recorded." }
+                    @if summary.redirected > 0.0 { " " (about) b { (large_percent(summary.redirected)) } " are answered by a redirect." }
                 } @else { "No traffic was recorded to judge it by: these are the differences of the files alone." }
                 @if plan.routes.is_empty() { " No route would be another than it is." }
+                @if !plan.tables.is_empty() {
+                    " Also changed: "
+                    @for (number, table) in plan.tables.iter().enumerate() { @if number > 0 { ", " } code { "[" (table) "]" } }
+                    "."
+                }
             }
+            @for upstream in plan.upstreams.iter().take(MOST_ROUTES) {
+                div.note { span class={ "pill f " (class(upstream.change)) } { (upstream.change) } div.t { b { (plain(&upstream.name)) } " " (plain(&upstream.what.join("; "))) } }
+            }
+            @if plan.upstreams.len() > MOST_ROUTES { p.pad.dim { "And " (counted((plan.upstreams.len() - MOST_ROUTES) as u64, "more upstream")) "." } }
             @for route in plan.routes.iter().take(MOST_ROUTES) { (one(route, plan.traffic.is_sample())) }
             @if plan.routes.len() > MOST_ROUTES { p.pad.dim { "And " (counted((plan.routes.len() - MOST_ROUTES) as u64, "more route")) ": " code { "multilith plan" } " has them all." } }
             @for unrecorded in plan.unrecorded.iter().take(MOST_ROUTES) {
@@ -46,16 +56,19 @@ pub fn drawn(plan: &PlanReport) -> Markup {
     }
 }
 
-fn one(route: &PlannedRoute, is_sample: bool) -> Markup {
-    let class = match route.change {
+fn class(change: &str) -> &'static str {
+    match change {
         "added" => "good",
         "removed" => "bad",
         _ => "n",
-    };
+    }
+}
+
+fn one(route: &PlannedRoute, is_sample: bool) -> Markup {
     let clients = route.clients;
     html! {
         div.note {
-            span class={ "pill f " (class) } { (route.change) }
+            span class={ "pill f " (class(route.change)) } { (route.change) }
             div.t {
                 b { (plain(&route.name)) } " " (plain(&route.what.join("; ")))
                 @if clients.to_service + clients.back > 0 {
@@ -93,6 +106,9 @@ fn clients_moved(clients: MovedClients) -> String {
 fn moves(endpoint: &PlannedEndpoint, is_sample: bool) -> String {
     let count = |requests: u64| if is_sample { about(requests, count(requests)) } else { count(requests) };
     let (all, before, after) = (count(endpoint.requests), count(endpoint.before), count(endpoint.after));
+    if let Some(words) = endpoint.redirects_in_words(&count) {
+        return format!("{all} requests: {words}");
+    }
     match (endpoint.before == endpoint.after, endpoint.after) {
         (true, 0) => match endpoint.copies {
             Some(copies) => format!("{all} requests stay with the monolith, {copies}"),

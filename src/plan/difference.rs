@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::files::Files;
-use crate::compile::Snapshot;
+use crate::compile::{Snapshot, altered_keys};
 use crate::migration::{Dial, Policy, Stage};
-use crate::route::{Route, RouteId};
+use crate::route::{PathPiece, Route, RouteId};
 
 /// Something that a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,6 +54,13 @@ pub(super) struct Difference {
     pub flags: Vec<PlanFlag>,
 }
 
+impl Difference {
+    /// Of a route of which both files say the same.
+    pub(super) fn unwritten(name: &str, what: Vec<String>) -> Self {
+        Self { name: name.to_owned(), change: "changed", what, redraws: false, flags: Vec::new() }
+    }
+}
+
 /// The routes that differ, by name.
 pub(super) fn differences(files: &Files<'_>) -> Vec<Difference> {
     let Files { old, dials, new, new_dials, .. } = *files;
@@ -77,7 +84,7 @@ pub(super) fn differences(files: &Files<'_>) -> Vec<Difference> {
         }
     }
     for (name, (was, dial)) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
-        let what = vec![format!("{} -> {}, {}", paths(was), answers(old, &was.policy), dial_text(*dial))];
+        let what = vec![format!("{} -> {}, {}", paths(was), answers(old, was), dial_text(*dial))];
         all.push(Difference { name: (*name).to_owned(), change: "removed", what, redraws: false, flags: Vec::new() });
     }
     all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -85,8 +92,7 @@ pub(super) fn differences(files: &Files<'_>) -> Vec<Difference> {
 }
 
 fn added(new: &Snapshot, name: &str, route: &Route) -> Difference {
-    let what =
-        vec![format!("{} -> {}, stage {}", paths(route), answers(new, &route.policy), dial_text(route.policy.dial))];
+    let what = vec![format!("{} -> {}, stage {}", paths(route), answers(new, route), dial_text(route.policy.dial))];
     let mut flags = Vec::new();
     leaves_net(None, route, &mut flags);
     cookie_lost(route, &mut flags);
@@ -115,21 +121,19 @@ fn changed(
     } else if was.policy.fallback.is_some() && is.policy.fallback.is_none() {
         leaves_net(Some((was, dial)), is, &mut flags);
     }
-    let (from, into) = (answers(old, &was.policy), answers(new, &is.policy));
-    if from != into {
-        what.push(format!("{from} -> {into}"));
+    let keys = altered_keys((old, was), (new, is));
+    let differs = |key: &str| keys.contains(&key);
+    let (from_side, into_side) = (answers(old, was), answers(new, is));
+    if from_side != into_side {
+        what.push(format!("{from_side} -> {into_side}"));
     }
-    if paths(was) != paths(is) {
+    if differs("path") {
         what.push(format!("path {} -> {}", paths(was), paths(is)));
     }
-    if was.rule.methods != is.rule.methods {
+    if differs("methods") {
         what.push("other methods".to_owned());
     }
-    let conditions = |route: &Route| {
-        let rule = &route.rule;
-        (rule.host.to_string(), rule.headers.clone(), rule.cookies.clone(), rule.query.clone(), rule.priority)
-    };
-    if conditions(was) != conditions(is) {
+    if ["host", "headers", "cookies", "query", "priority"].into_iter().any(differs) {
         what.push("other conditions".to_owned());
     }
     let (from, into) = (was.policy.sticky_sources(), is.policy.sticky_sources());
@@ -137,22 +141,22 @@ fn changed(
     if from != into {
         what.push(format!("sticky {} -> {}", named(&from), named(&into)));
     }
-    if was.policy.cohort != is.policy.cohort {
+    if differs("cohort") {
         what.push(format!("cohort {} -> {}", was.policy.cohort, is.policy.cohort));
     }
     let divided = |stage: Stage| stage.divides();
-    let redraws = (from != into || was.policy.cohort != is.policy.cohort) && divided(dial.stage) && divided(to.stage);
-    if was.policy.fallback != is.policy.fallback && (was.policy.fallback.is_some() == is.policy.fallback.is_some()) {
+    let redraws = (from != into || differs("cohort")) && divided(dial.stage) && divided(to.stage);
+    if differs("fallback") && was.policy.fallback.is_some() == is.policy.fallback.is_some() {
         what.push("another fallback".to_owned());
     }
     if was.policy.fallback.is_some() != is.policy.fallback.is_some() && dial.stage == to.stage {
         what.push(format!("fallback {}", if is.policy.fallback.is_some() { "on" } else { "off" }));
     }
-    if was.rewrite != is.rewrite || was.answer != is.answer {
+    if differs("rewrite") || differs("answer") {
         what.push("another rewrite".to_owned());
         cookie_lost(is, &mut flags);
     }
-    if was.policy.shadow != is.policy.shadow && dial.stage == to.stage {
+    if differs("shadow") && dial.stage == to.stage {
         what.push("other copies".to_owned());
         flags.push(PlanFlag {
             code: "evidence-restarts",
@@ -160,10 +164,27 @@ fn changed(
             message: "what is copied or compared changes: its evidence may begin anew".to_owned(),
         });
     }
+    let more = without_words(&keys, was.policy.dial.stage != is.policy.dial.stage, from_side != into_side);
+    if !more.is_empty() {
+        what.push(format!("other {}", more.join(", ")));
+    }
     if what.is_empty() {
         return None;
     }
     Some(Difference { name: is.name.to_string(), change: "changed", what, redraws, flags })
+}
+
+/// The keys for which `changed` has no words of its own.
+fn without_words(keys: &[&'static str], other_stage: bool, other_answers: bool) -> Vec<&'static str> {
+    let is_told = |key: &str| match key {
+        "variants" => other_answers,
+        // What a route has of these by default is another in another stage.
+        "gate" | "breaker" => other_stage,
+        "stage" | "weight" | "service" | "redirect" | "path" | "methods" | "host" | "headers" | "cookies" | "query"
+        | "priority" | "sticky" | "cohort" | "rewrite" | "answer" | "fallback" | "shadow" => true,
+        _ => false,
+    };
+    keys.iter().copied().filter(|key| !is_told(key)).collect()
 }
 
 /// A service that is asked under other names sets cookies for those. Set-Cookie is not recorded, so this is no danger but a question.
@@ -205,8 +226,17 @@ fn paths(route: &Route) -> String {
     route.rule.paths.iter().map(crate::route::Template::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// `service basket`, or the variants with their shares.
-fn answers(snapshot: &Snapshot, policy: &Policy) -> String {
+/// `service basket`, `redirect to /new/{id} (308)`, or the variants with their shares.
+fn answers(snapshot: &Snapshot, route: &Route) -> String {
+    let policy = &route.policy;
+    if let Some(redirect) = &route.redirect {
+        let piece = |piece: &PathPiece| match piece {
+            PathPiece::Literal(text) => text.to_string(),
+            PathPiece::Parameter(name) => format!("{{{name}}}"),
+        };
+        let path: String = redirect.path().pieces.iter().map(piece).collect();
+        return format!("redirect to {}{path} ({})", redirect.origin(), redirect.status);
+    }
     if policy.variants.is_empty() {
         return service_name(snapshot, policy).map_or_else(|| "monolith".to_owned(), |name| format!("service {name}"));
     }

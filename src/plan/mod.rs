@@ -6,7 +6,10 @@ mod endpoints;
 mod files;
 mod next;
 mod replay;
+mod report;
+mod settings;
 mod split;
+mod sum;
 mod try_out;
 mod unrecorded;
 mod words;
@@ -15,7 +18,7 @@ pub use cases::{RoutingCase, routing_cases};
 pub use difference::{DANGERS, DialNow, DialsNow, PlanFlag};
 pub use endpoints::find_routes;
 pub use next::{NextStep, StandingRoute, what_next};
-pub use try_out::{
-    MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes, plan,
-};
+pub use report::{MovedClients, PlanReport, PlanSummary, PlanTraffic, PlannedEndpoint, PlannedRoute, UnchangedRoutes};
+pub use settings::PlannedUpstream;
+pub use try_out::plan;
 pub use unrecorded::Unrecorded;

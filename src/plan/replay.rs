@@ -14,15 +14,31 @@ use crate::route::{ConditionKind, Facts, RouteId, normalise_bytes};
 /// The dial that a route has under a file; `None`: what the file says.
 pub(super) type DialOf<'a> = &'a dyn Fn(RouteId) -> Option<Dial>;
 
+/// Who answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answerer {
+    Monolith,
+    /// An upstream other than the monolith.
+    Service,
+    /// The route itself, in the place of a service.
+    Redirect,
+}
+
 /// Where a request goes under one file.
 pub(super) struct Place<'a> {
     pub route: Option<&'a str>,
-    /// To an upstream other than the monolith.
-    pub moved: bool,
+    pub by: Answerer,
     /// The client's bucket is not known under this file: another one was drawn for it.
     pub estimated: bool,
     /// The route's clients are divided by their buckets.
     pub divides: bool,
+}
+
+impl Place<'_> {
+    /// Who answers then; `None`: who answers now.
+    pub(super) fn change(&self, after: &Self) -> Option<Answerer> {
+        (self.by != after.by).then_some(after.by)
+    }
 }
 
 /// A recorded request as one that can be routed.
@@ -83,7 +99,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn place<'s>(&self, snapshot: &'s Snapshot, dials: DialOf<'_>, number: u64) -> Place<'s> {
-        let nowhere = Place { route: None, moved: false, estimated: false, divides: false };
+        let nowhere = Place { route: None, by: Answerer::Monolith, estimated: false, divides: false };
         let Ok(normal) = normalise_bytes(self.request.path.as_bytes(), &snapshot.matching) else { return nowhere };
         let found = snapshot.table.select(&self.facts(normal.as_str()), &normal).ok().flatten();
         let Some((found, route)) = found.and_then(|found| Some((found, snapshot.routes.get(found.route.index())?)))
@@ -92,7 +108,12 @@ impl<'a> Replay<'a> {
         };
         let dial = dials(found.route).unwrap_or(route.policy.dial);
         let (moved, estimated) = self.side(&route.policy, dial, number);
-        Place { route: Some(&route.name), moved, estimated, divides: dial.stage.divides() }
+        let by = match (moved, &route.redirect) {
+            (false, _) => Answerer::Monolith,
+            (true, Some(_)) => Answerer::Redirect,
+            (true, None) => Answerer::Service,
+        };
+        Place { route: Some(&route.name), by, estimated, divides: dial.stage.divides() }
     }
 
     /// The number of the route that takes it.
@@ -102,7 +123,7 @@ impl<'a> Replay<'a> {
         Some(found.route.0)
     }
 
-    /// Whether an upstream other than the monolith answers, and whether that was drawn anew.
+    /// Whether an upstream other than the monolith is to answer, or the redirect in its place, and whether that was drawn anew.
     fn side(&self, policy: &Policy, dial: Dial, number: u64) -> (bool, bool) {
         match dial.stage.answers() {
             Answers::Monolith => (false, false),

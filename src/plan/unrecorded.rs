@@ -8,7 +8,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use serde::Serialize;
 
 use super::files::Files;
-use super::replay::Replay;
+use super::replay::{Answerer, Replay};
 use super::words::ratio;
 use crate::compile::Snapshot;
 use crate::inventory::may_stand_for;
@@ -34,15 +34,15 @@ pub(super) fn unrecorded(files: &Files<'_>, recorded: &Recorded, requests: u64) 
 }
 
 impl Files<'_> {
-    /// Where a request is and will be: the route, and whether it is moved.
-    fn places(&self, request: &RecordedRequest) -> Option<[(Option<&str>, bool); 2]> {
+    /// Where a request is and will be: the route, and who answers.
+    fn places(&self, request: &RecordedRequest) -> Option<[(Option<&str>, Answerer); 2]> {
         let replay = Replay::of(request, self.named)?;
         let (before, after) = (replay.place(self.old, self.dials, 0), replay.place(self.new, self.new_dials, 0));
-        Some([(before.route, before.moved), (after.route, after.moved)])
+        Some([(before.route, before.by), (after.route, after.by)])
     }
 
     /// Whether the plan says something else of the request if it is this one. What the new file leaves as it is does not matter.
-    fn differs(&self, places: &[(Option<&str>, bool); 2], other: &RecordedRequest) -> bool {
+    fn differs(&self, places: &[(Option<&str>, Answerer); 2], other: &RecordedRequest) -> bool {
         let Some(others) = self.places(other) else { return false };
         others != *places && (others[0] != others[1] || places[0] != places[1])
     }

@@ -1,7 +1,6 @@
 //! The file changed, a signal came, or the API asked: read, parse, compile, swap — or keep what is in force and say why.
 
 mod act;
-mod changes;
 mod faults;
 mod fingerprint;
 mod fleet;
@@ -20,7 +19,6 @@ mod watch_file;
 mod write;
 
 pub use act::{NotAnAct, VERBS, WrittenAct};
-pub use changes::Changes;
 pub use fingerprint::{Fingerprints, fingerprint};
 pub use in_force_file::{FileText, InForceFile};
 pub use outcome::{LastError, ReloadOutcome, ReloadResult};
@@ -44,7 +42,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::compile::{Compiled, Snapshot, TlsSettings, compile_all};
+use crate::compile::{Changes, Compiled, Snapshot, TlsSettings, compile_all};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Entry, Sources, report_all};
 use crate::gate::{Journal, LeftRoutes};
 use crate::live::{AdminKeys, BadToken, Held};
@@ -269,7 +267,7 @@ impl Reloader {
         }
         let changes = Changes::between(&state.written, &snapshot);
         for key in old.snapshot.needs_restart(&snapshot) {
-            diagnostics.push(changes::restart_warning(key));
+            diagnostics.push(outcome::restart_warning(key));
         }
         put();
         self.notify(&snapshot);

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Changes;
-use crate::diagnostic::Entry;
+use crate::compile::Changes;
+use crate::diagnostic::{Code, Diagnostic, Entry};
 
 /// Why the newest text is not in force.
 #[derive(Debug, Clone, Serialize)]
@@ -38,4 +38,9 @@ pub struct ReloadOutcome {
     pub generation: u64,
     pub changes: Changes,
     pub diagnostics: Vec<Entry>,
+}
+
+pub fn restart_warning(key: &str) -> Diagnostic {
+    Diagnostic::new(Code::NeedsRestart, format!("`{key}` changed, but is read only when multilith starts"))
+        .help("everything else of this file is in force; restart multilith for this key")
 }

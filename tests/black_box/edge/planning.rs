@@ -163,6 +163,49 @@ fn dangers_are_named_and_only_what_is_allowed_exits_0() {
 }
 
 #[test]
+fn what_is_answered_otherwise_is_told_of_routes_that_move_nobody() {
+    let (mut edge, origins) = shop();
+    // What the API may not know is no difference: it reads no variable.
+    let hidden = "[services.other]\nurl = \"${OTHER_SERVICE:-http://127.0.0.1:9}\"\n";
+    edge.reload(&routes("5%", hidden));
+    traffic(&edge);
+    let plan = recorded(&edge, &edge.text(&routes("5%", hidden)));
+    assert_eq!([&plan["routes"], &plan["tables"], &plan["upstreams"]], [&json!([]); 3], "{plan:#}");
+    edge.signal("TERM");
+    assert!(edge.wait(LIMIT).is_some(), "it ends, and keeps what it recorded");
+    let new = edge.path().with_file_name("new.toml");
+    let path = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let planned = |text: &str| {
+        fs::write(&new, text).expect("the folder takes a file");
+        let output = run(&["plan", &path(&new), "-c", &path(edge.path())]);
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+    };
+    let service = origins[1].address().to_string();
+    let text =
+        edge.text(&routes("5%", &format!("allow = [\"10.9.0.0/16\"]\n{hidden}"))).replace(&service, "127.0.0.1:9");
+    let (said, code) = planned(&text);
+    for part in [
+        "~ orders  other allow",
+        "~ also changes: [services]",
+        &format!("~ orders  {service} -> 127.0.0.1:9"),
+        "= 0 routes",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    assert_eq!(code, Some(0), "{said}");
+
+    let redirect = "[routes.orders]\npath = \"/orders/{id}\"\nstage = \"migrated\"\nredirect = { to = \"/new/{id}\", status = 308 }\n";
+    let (said, _) = planned(&edge.text(redirect));
+    for part in [
+        "service orders -> redirect to /new/{id} (308)",
+        "answered by a redirect\n",
+        "100.0 % are answered by a redirect.",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+}
+
+#[test]
 fn a_text_is_checked_without_files_and_environment() {
     let (edge, _origins) = shop();
     let (status, found) = post(&edge, "/api/v1/check", "[monolith]\nurl = \"${SECRET_OF_THIS_PROCESS}\"\nurll = 3\n");

@@ -1,4 +1,4 @@
-//! A reload as a difference: routes and upstreams that were added, removed, altered, moved.
+//! Two compiled files as a difference: routes that were added, removed, altered, by which keys, and the tables beside them.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::compile::Snapshot;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::endpoint::UpstreamSpec;
-use crate::migration::Policy;
-use crate::route::Route;
+use super::snapshot::Snapshot;
+use crate::endpoint::{UpstreamId, UpstreamSpec};
+use crate::migration::{Fallback, Policy, Variant};
+use crate::route::{IdentityRules, Route, Rule};
 
 /// The routes that differ between two files, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -35,7 +34,7 @@ impl Changes {
                 None => changes.added.push(Arc::clone(&route.name)),
                 Some(was) => {
                     stayed.insert(&*route.name);
-                    if !is_same(old, was, new, route) {
+                    if !altered_keys((old, was), (new, route)).is_empty() {
                         changes.altered.push(Arc::clone(&route.name));
                     }
                 }
@@ -77,24 +76,127 @@ impl fmt::Display for Changes {
     }
 }
 
-/// Whether a route means the same: upstreams count by name, since their numbers change when another is added.
-fn is_same(old: &Snapshot, was: &Route, new: &Snapshot, is: &Route) -> bool {
-    let same_names = upstreams(old, &was.policy).eq(upstreams(new, &is.policy));
-    same_names && (was == is || was.policy != is.policy && *was == in_numbers_of(&was.policy, is))
+/// The keys of a route that mean something else, as the file calls them. Upstreams count by name, since their numbers change when
+/// another is added.
+#[must_use]
+pub fn altered_keys((old, was): (&Snapshot, &Route), (new, is): (&Snapshot, &Route)) -> Vec<&'static str> {
+    // Without `..`: a new field of a route has to say which key it is of.
+    let Route {
+        name: _,
+        rule,
+        policy,
+        rewrite,
+        answer,
+        body_limit,
+        buffer,
+        timeouts,
+        redirect,
+        call,
+        allow,
+        fault,
+        rate_limit,
+        jwt,
+        identity,
+    } = was;
+    let mut keys = altered_in_rule(rule, &is.rule);
+    keys.extend(altered_in_policy((old, policy), (new, &is.policy)));
+    let checks = [
+        (*rewrite != is.rewrite, "rewrite"),
+        (*answer != is.answer, "answer"),
+        (*body_limit != is.body_limit, "body_limit"),
+        (*buffer != is.buffer, "buffer"),
+        (*timeouts != is.timeouts, "timeouts"),
+        (*redirect != is.redirect, "redirect"),
+        (*call != is.call, "call"),
+        (*allow != is.allow, "allow"),
+        (*fault != is.fault, "fault"),
+        (*rate_limit != is.rate_limit, "rate_limit"),
+        (*jwt != is.jwt, "auth.jwt"),
+    ];
+    keys.extend(those_that_differ(checks));
+    let IdentityRules { forward, exchange, for_copies, reserved } = identity;
+    let checks = [
+        (*forward != is.identity.forward, "auth.forward"),
+        (*exchange != is.identity.exchange, "auth.exchange"),
+        (*for_copies != is.identity.for_copies, "shadow.credentials"),
+    ];
+    keys.extend(those_that_differ(checks));
+    let is_own = keys.iter().any(|key| key.starts_with("auth.") || *key == "shadow.credentials");
+    keys.extend((*reserved != is.identity.reserved && !is_own).then_some("auth of another route"));
+    keys
 }
 
-fn upstreams<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> impl Iterator<Item = Option<&'a str>> {
-    policy.upstreams().map(|id| snapshot.upstreams.get(id.index()).map(|spec| &*spec.name))
+fn altered_in_rule(was: &Rule, is: &Rule) -> Vec<&'static str> {
+    let Rule { host, paths, methods, headers, cookies, query, priority } = was;
+    those_that_differ([
+        (*host != is.host, "host"),
+        (*paths != is.paths, "path"),
+        (*methods != is.methods, "methods"),
+        (*headers != is.headers, "headers"),
+        (*cookies != is.cookies, "cookies"),
+        (*query != is.query, "query"),
+        (*priority != is.priority, "priority"),
+    ])
+    .collect()
 }
 
-/// The route with the numbers of another's upstreams, which have the same names.
-fn in_numbers_of(other: &Policy, route: &Route) -> Route {
-    let mut route = route.clone();
-    route.policy.service = route.policy.service.and(other.service);
-    for (variant, other) in route.policy.variants.iter_mut().zip(&other.variants) {
-        variant.upstream = other.upstream;
-    }
-    route
+fn altered_in_policy((old, was): (&Snapshot, &Policy), (new, is): (&Snapshot, &Policy)) -> Vec<&'static str> {
+    let Policy {
+        dial,
+        service,
+        variants,
+        sticky,
+        issue_cookie,
+        cohort,
+        pin,
+        fallback,
+        shadow,
+        safe_calls,
+        balanced_by_unit,
+        shared_cache,
+        gate,
+    } = was;
+    let name =
+        |snapshot: &Snapshot, id: UpstreamId| snapshot.upstreams.get(id.index()).map(|spec| Arc::clone(&spec.name));
+    let same_service = service.map(|id| name(old, id)) == is.service.map(|id| name(new, id));
+    let variant = |snapshot: &Snapshot, variant: &Variant| {
+        let Variant { name: own, upstream, weight, headers } = variant.clone();
+        (own, name(snapshot, upstream), weight, headers)
+    };
+    let same_variants =
+        variants.iter().map(|own| variant(old, own)).eq(is.variants.iter().map(|other| variant(new, other)));
+    let (same_fallback, same_breaker) = match (fallback, &is.fallback) {
+        (Some(was), Some(is)) => {
+            let Fallback { methods, statuses, breaker_failures, breaker_open } = was;
+            (
+                *methods == is.methods && *statuses == is.statuses,
+                (breaker_failures, breaker_open) == (&is.breaker_failures, &is.breaker_open),
+            )
+        }
+        (was, is) => (was.is_some() == is.is_some(), true),
+    };
+    those_that_differ([
+        (dial.stage != is.dial.stage, "stage"),
+        (dial.weight != is.dial.weight && dial.stage == is.dial.stage, "weight"),
+        (!same_service, "service"),
+        (!same_variants, "variants"),
+        (*sticky != is.sticky, "sticky"),
+        (*issue_cookie != is.issue_cookie, "issue_cookie"),
+        (*cohort != is.cohort, "cohort"),
+        (*pin != is.pin, "pin"),
+        (!same_fallback, "fallback"),
+        (!same_breaker, "breaker"),
+        (*shadow != is.shadow, "shadow"),
+        (*safe_calls != is.safe_calls, "safe_methods"),
+        (*balanced_by_unit != is.balanced_by_unit && same_service && same_variants, "balance of its service"),
+        (*shared_cache != is.shared_cache, "shared_cache"),
+        (*gate != is.gate, "gate"),
+    ])
+    .collect()
+}
+
+fn those_that_differ<const N: usize>(checks: [(bool, &'static str); N]) -> impl Iterator<Item = &'static str> {
+    checks.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key)
 }
 
 /// The tables outside the routes that mean something else, as the file calls them.
@@ -140,17 +242,12 @@ fn tables(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         (*events != new.events, "events"),
         (*fleet != new.fleet, "fleet"),
     ];
-    checks.into_iter().filter(|(differs, _)| *differs).map(|(_, table)| table).collect()
+    those_that_differ(checks).collect()
 }
 
 /// The monolith and the services.
 fn split(upstreams: &[Arc<UpstreamSpec>]) -> (&[Arc<UpstreamSpec>], &[Arc<UpstreamSpec>]) {
     upstreams.split_at(upstreams.len().min(1))
-}
-
-pub fn restart_warning(key: &str) -> Diagnostic {
-    Diagnostic::new(Code::NeedsRestart, format!("`{key}` changed, but is read only when multilith starts"))
-        .help("everything else of this file is in force; restart multilith for this key")
 }
 
 #[cfg(test)]
@@ -201,6 +298,26 @@ mod tests {
             let changes = Changes::between(&before, &snapshot(&after));
             assert_eq!(names(&changes.altered), altered, "{what}");
             assert!(changes.added.is_empty() && changes.removed.is_empty(), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_keys_that_mean_something_else_are_named() {
+        let with = |more: &str| snapshot(&format!("{READ}{more}{LIST}"));
+        let before = with("");
+        for (more, keys) in [
+            ("", vec![]),
+            ("allow = [\"10.9.0.0/16\"]\ntimeouts = { answer = \"1s\" }\n", vec!["timeouts", "allow"]),
+            ("fault = { share = \"1%\", status = 503 }\n", vec!["fault"]),
+            ("auth.forward = { url = \"http://127.0.0.1:4/who\" }\n", vec!["auth.forward"]),
+            ("breaker = { failures = 9 }\nissue_cookie = false\n", vec!["issue_cookie", "breaker"]),
+            ("gate = {}\npin = \"1m\"\nshared_cache = true\n", vec!["pin", "shared_cache", "gate"]),
+        ] {
+            let after = with(more);
+            let route = |snapshot: &Snapshot| {
+                Arc::clone(snapshot.routes.iter().find(|route| &*route.name == "read").expect("it is there"))
+            };
+            assert_eq!(altered_keys((&before, &route(&before)), (&after, &route(&after))), keys, "{more}");
         }
     }
 
