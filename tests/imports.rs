@@ -113,6 +113,36 @@ fn a_host_that_no_route_may_have_is_left_out_and_said() {
 }
 
 #[test]
+fn what_is_called_as_no_route_may_be_gets_another_name() {
+    let nginx: &[u8] =
+        b"http { server { location / { proxy_pass http://a:1; } location /unmatched { proxy_pass http://b:1; } } }";
+    let openapi: &[u8] = br#"{"paths":{"/x":{"get":{"operationId":"unmatched"}},"/unmatched":{"get":{}}}}"#;
+    for (from, input) in [("nginx", nginx), ("openapi", openapi), ("django", b"/unmatched\tview\n")] {
+        let output = multilith(&["import", from], input);
+        let file = std::env::temp_dir().join(format!("multilith-{}-reserved-{from}.toml", std::process::id()));
+        fs::write(&file, &*output.stdout).expect("a file");
+        let checked = multilith(&["check", file.to_str().expect("a path")], b"");
+        assert!(checked.status.success(), "{from}: {}", String::from_utf8_lossy(&checked.stdout));
+        let _ = fs::remove_file(&file);
+    }
+}
+
+#[test]
+fn servers_of_one_name_at_several_ports_are_said_to_become_one() {
+    let servers = |first: &str, second: &str| {
+        let server = |listen: &str, to: &str| {
+            format!("server {{ listen {listen}; server_name a.example; location / {{ proxy_pass http://{to}; }} }}")
+        };
+        let conf = format!("http {{ {} {} }}", server(first, "x:1"), server(second, "y:1"));
+        let output = multilith(&["import", "nginx"], conf.as_bytes());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = servers("80", "[::]:443 ssl");
+    assert!(said.contains("server_name a.example: its servers differ by port (443, 80)"), "{said}");
+    assert!(!servers("127.0.0.1:80", "80").contains("differ by port"));
+}
+
+#[test]
 fn bombs_are_refused_or_left_out_and_said() {
     let mut aliases = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
     for (from, to) in ('a'..'j').zip('b'..) {

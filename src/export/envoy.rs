@@ -21,6 +21,8 @@ pub(super) const NOTES: &[&str] = &[
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
     "a query key that is percent-encoded in the URL is another key",
     "of several lines of a header or cookies of one name any may meet a condition; several Cookie lines stay several",
+    "`OPTIONS` of an absolute target without a path asks for `/`",
+    "`\\d`, `\\w` and `\\s` of a regex are those of ASCII; a value that is not UTF-8 may meet one",
     "a redirect names the scheme and the host of the request, also where multilith names the path alone",
     "`remove_on_match`, which takes off what a client says of itself, is a field of late versions",
     "X-Forwarded-Port is the listener's, not that of the Host",
@@ -217,13 +219,13 @@ fn within(regex: &str) -> String {
 fn cookie(condition: &Condition) -> Value {
     let name = pattern::escape(&condition.name);
     let value = match &condition.kind {
-        ConditionKind::Equal(value) => format!("\"?{}\"?", pattern::escape(value)),
+        ConditionKind::Equal(value) => quoted_or_not(&pattern::escape(value)),
         ConditionKind::Present | ConditionKind::Absent => "[^;]*".to_owned(),
         ConditionKind::Regex(regex) => {
             let inside = regex.as_str();
             let start = if inside.starts_with('^') { "" } else { "[^;]*" };
             let end = if inside.ends_with('$') { "" } else { "[^;]*" };
-            format!("{start}(?:{}){end}", inside.trim_start_matches('^').trim_end_matches('$'))
+            quoted_or_not(&format!("{start}(?:{}){end}", inside.trim_start_matches('^').trim_end_matches('$')))
         }
     };
     let regex = format!("(?:.*;)?[ \\t]*{name}[ \\t]*=[ \\t]*{value}[ \\t]*(?:;.*)?");
@@ -237,6 +239,11 @@ fn cookie(condition: &Condition) -> Value {
         }
         _ => matched,
     }
+}
+
+/// A cookie's value, also between a pair of quotes.
+fn quoted_or_not(value: &str) -> String {
+    format!("(?:{value}|\"{value}\")")
 }
 
 fn query(condition: &Condition) -> Value {
@@ -287,7 +294,7 @@ fn with_action(snapshot: &Snapshot, rule: &ExportRule<'_>, mut route: Value) -> 
             let mut action = json!({"cluster": name(snapshot, only.upstream)});
             put_host(&mut action, host_for(snapshot, Some(rule.route), only.upstream));
             edit(&mut route, rule, only);
-            if let Some(rewrite) = rule.route.rewrite.path.as_ref().filter(|_| only.upstream != UpstreamId::MONOLITH) {
+            if let Some(rewrite) = rule.rewrite().filter(|_| only.upstream != UpstreamId::MONOLITH) {
                 let from = pattern::path(rule.template, snapshot.matching, Captures::Numbered, Some(rewrite));
                 action["regex_rewrite"] = substituted(&from, rewrite, rule.template);
             } else if snapshot.matching.merge_slashes

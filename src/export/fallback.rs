@@ -35,6 +35,14 @@ pub(super) fn has_writes(rule: &ExportRule<'_>, fallback: &Fallback) -> bool {
     methods(&rule.methods(), fallback).iter().any(|method| !SAFE.contains(method))
 }
 
+/// Whether safe methods of the rule are not among those that fall back: where the service has answered, they do so all the same.
+pub(super) fn lacks_safe(rule: &ExportRule<'_>, fallback: &Fallback) -> bool {
+    let taken = rule.methods();
+    let is_taken = |method: &str| taken.is_empty() || taken.contains(&method);
+    let asked = SAFE.into_iter().filter(|method| *method != "TRACE" && is_taken(method));
+    asked.count() > safe_methods(rule, fallback).into_iter().filter(|method| *method != "TRACE").count()
+}
+
 fn has(methods: &MethodSet, name: &str) -> bool {
     name.parse().is_ok_and(|method| methods.contains(&method))
 }

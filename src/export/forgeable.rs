@@ -1,7 +1,7 @@
 //! What a client must not say of itself: headers that multilith takes off every request, and so must what is written.
 
 use crate::compile::Snapshot;
-use crate::message::{FORGEABLE_FAMILIES, FORGEABLE_NAMES, FORGEABLE_WITH_UNDERSCORE};
+use crate::message::{FORGEABLE_FAMILIES, FORGEABLE_NAMES, FORGEABLE_WITH_UNDERSCORE, is_of_forgeable_family};
 
 /// Members of the families that programs believe, for targets that cannot remove a family; the most believed first.
 const KNOWN: [&str; 20] = [
@@ -38,6 +38,11 @@ pub(super) fn names(snapshot: &Snapshot) -> Vec<&str> {
         }
     }
     all
+}
+
+/// Whether a header is never the client's own.
+pub(super) fn has(snapshot: &Snapshot, name: &str) -> bool {
+    is_of_forgeable_family(name.replace('_', "-").as_bytes()) || names(snapshot).contains(&name)
 }
 
 /// All names that are removed, in lower case, for a match from end to end in the words of PCRE and RE2.

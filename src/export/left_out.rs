@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::pattern::{anchors_at_ends, is_portable};
-use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, ordered};
+use super::pattern::{anchors_at_ends, is_portable, looks_escaped};
+use super::rules::{Edits, ExportRule, Guard, STANDARD_METHODS, host_for, is_encoded, is_unseen, ordered};
 use super::{ExportTarget, fallback, location};
 use crate::compile::Snapshot;
 use crate::endpoint::{Address, Balance, Eject, HttpVersions, Source, TargetSpec, UpstreamId, UpstreamSpec, Verify};
@@ -221,9 +221,38 @@ fn conditions(list: &mut List, route: &Route) {
             key,
             "its key has to be percent-encoded in the URL, which Envoy does not undo; no request takes the route, and all that could are refused where it is guarded",
         );
-        let empty = |condition: &Condition| matches!(&condition.kind, ConditionKind::Equal(value) if value.is_empty());
-        let empty = all.iter().any(empty)
-            && (key == "headers" && list.is(&[Nginx, HttpRoute]) || key == "query" && list.is(&[HttpRoute]));
+        let escaped =
+            |condition: &Condition| matches!(&condition.kind, ConditionKind::Equal(value) if looks_escaped(value));
+        list.say(
+            key == "query" && list.is(&[Envoy]) && all.iter().any(escaped),
+            name,
+            key,
+            "its value looks like an escape, which Envoy's regexes cannot tell from one; no request takes the route, and all that could are refused where it is guarded",
+        );
+        let underscored =
+            key == "headers" && list.is(&[Nginx]) && all.iter().any(|condition| condition.name.contains('_'));
+        list.say(
+            underscored,
+            name,
+            key,
+            "nginx drops headers with `_` in their names; no request takes the route, and all that could are refused where it is guarded",
+        );
+        let unseen = key == "headers" && all.iter().any(|condition| is_unseen(list.target, &condition.name));
+        list.say(
+            unseen,
+            name,
+            key,
+            "it is written behind the match, which sees what a client says; no request takes the route, and all that could are refused where it is guarded",
+        );
+        let empty = |condition: &Condition| match &condition.kind {
+            ConditionKind::Equal(value) => {
+                value.is_empty()
+                    && (key == "headers" && list.is(&[Nginx, HttpRoute]) || key == "query" && list.is(&[HttpRoute]))
+            }
+            ConditionKind::Regex(regex) => list.is(&[Nginx]) && regex.is_match(""),
+            ConditionKind::Present | ConditionKind::Absent => false,
+        };
+        let empty = all.iter().any(empty);
         list.say(
             empty,
             name,
@@ -287,6 +316,12 @@ fn of_fallback(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
                 name,
                 "fallback.methods",
                 "nginx cannot tell a service that was not reached from one that broke off: writes do not fall back",
+            );
+            list.say(
+                fallback::lacks_safe(rule, own),
+                name,
+                "fallback.methods",
+                "of safe methods that it does not name a failing answer stays the service's; multilith replaces it",
             );
             let mixed = !statuses.is_empty() && !fallback::OWN.iter().all(|status| statuses.contains(status));
             list.say(mixed, name, "fallback.statuses", "the service's own 502 and 504 move the request, too");
@@ -353,6 +388,10 @@ fn of_rule(list: &mut List, snapshot: &Snapshot, rule: &ExportRule<'_>) {
     let divided = shares.len() > 1;
     let rewrites = route.rewrite.path.is_some();
     list.say(list.target == Envoy && divided && rewrites, name, "rewrite.path", "not where the clients are divided");
+    let beyond = route.rewrite.path.as_ref().is_some_and(|rewrite| rule.is_beyond(rewrite));
+    list.say(beyond, name, "rewrite.path", "it uses more than nine parameters: the path stays");
+    let beyond = route.redirect.as_ref().is_some_and(|redirect| rule.is_beyond(redirect.path()));
+    list.say(beyond, name, "redirect", "it uses more than nine parameters: all its requests are refused");
     if list.target != HttpRoute {
         return;
     }

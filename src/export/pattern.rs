@@ -1,5 +1,6 @@
 //! Templates and conditions as regular expressions, in the words that PCRE and RE2 share.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::route::{Condition, ConditionKind, HostPattern, Matching, PathPiece, PathRewrite, Segment, Template};
@@ -10,8 +11,24 @@ pub(super) enum Captures {
     None,
     /// `(?<p_id>…)`, for nginx.
     Named,
-    /// By number, from the left.
+    /// By number, from the left: those that the rewrite uses, of which no target has more than nine.
     Numbered,
+}
+
+/// The groups that `\1` to `\9` stand for; of `\10` the targets read `\1` and a nought.
+const MOST_NUMBERS: usize = 9;
+
+/// Whether the parameters of a rewrite are more than can be numbered.
+pub(super) fn has_too_many(rewrite: &PathRewrite) -> bool {
+    names(rewrite).collect::<BTreeSet<_>>().len() > MOST_NUMBERS
+}
+
+/// The parameters that a rewrite uses.
+fn names(rewrite: &PathRewrite) -> impl Iterator<Item = &str> {
+    rewrite.pieces.iter().filter_map(|piece| match piece {
+        PathPiece::Literal(_) => None,
+        PathPiece::Parameter(name) => Some(&**name),
+    })
 }
 
 /// A regular expression for the whole of a path in normal form.
@@ -43,10 +60,12 @@ fn path_for(
     rewrite: Option<&PathRewrite>,
     one_slash: bool,
 ) -> String {
+    let is_used = |name: &str| rewrite.is_some_and(|rewrite| names(rewrite).any(|used| used == name));
     let group = |name: &str, body: &str| match captures {
         Captures::None => body.to_owned(),
         Captures::Named => format!("(?<p_{name}>{body})"),
-        Captures::Numbered => format!("({body})"),
+        Captures::Numbered if is_used(name) => format!("({body})"),
+        Captures::Numbered => format!("(?:{body})"),
     };
     let slash = if matching.merge_slashes { "/+" } else { "/" };
     let mut text = if matching.case_insensitive { "(?i)^".to_owned() } else { "^".to_owned() };
@@ -119,7 +138,9 @@ pub(super) fn rewritten(
     text_of: impl Fn(&str) -> String,
     value: impl Fn(&str, usize) -> String,
 ) -> String {
-    let names: Vec<&str> = template.segments().iter().filter_map(parameter_name).collect();
+    let used: BTreeSet<&str> = names(rewrite).collect();
+    let parameters = template.segments().iter().filter_map(parameter_name);
+    let numbered: Vec<&str> = parameters.filter(|name| used.contains(name)).collect();
     let is_slashed_rest = |name: &str| match (template.segments(), template.segments().last()) {
         ([_, _, ..], Some(Segment::Rest(own))) => **own == *name && takes_slash(name, Some(rewrite)),
         (_, Some(Segment::Rest(own))) => **own == *name && is_between(name, Some(rewrite)),
@@ -137,7 +158,7 @@ pub(super) fn rewritten(
                 text.push_str(&text_of(part));
             }
             PathPiece::Parameter(name) => {
-                let number = names.iter().position(|own| **own == **name).map_or(0, |at| at + 1);
+                let number = numbered.iter().position(|own| **own == **name).map_or(0, |at| at + 1);
                 text.push_str(&value(name, number));
             }
         }
@@ -198,10 +219,31 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Text of a query, each byte as it is or percent-encoded, a space also as `+`.
 pub(super) fn encoded(text: &str) -> String {
+    encoded_but(text, b"+&")
+}
+
+/// The same for a key, which ends at `=`.
+pub(super) fn encoded_key(text: &str) -> String {
+    encoded_but(text, b"+&=")
+}
+
+/// Whether a `%` of the text begins what would be an escape: what is written for it then looks ahead, which RE2 cannot.
+pub(super) fn looks_escaped(text: &str) -> bool {
+    (0..text.len()).any(|at| is_escape(&text.as_bytes()[at..]))
+}
+
+fn is_escape(text: &[u8]) -> bool {
+    matches!(text, [b'%', one, other, ..] if one.is_ascii_hexdigit() && other.is_ascii_hexdigit())
+}
+
+/// `encoded` are those that mean something else where they stand as they are.
+fn encoded_but(text: &str, encoded: &[u8]) -> String {
     let mut out = String::new();
-    for byte in text.bytes() {
+    for (at, byte) in text.bytes().enumerate() {
         let plain = match byte {
             b' ' => "\\+|".to_owned(),
+            _ if encoded.contains(&byte) => String::new(),
+            b'%' if is_escape(&text.as_bytes()[at..]) => "%(?![0-9a-fA-F]{2})|".to_owned(),
             _ if byte.is_ascii_graphic() => format!("{}|", escape(&char::from(byte).to_string())),
             _ => String::new(),
         };
@@ -212,7 +254,7 @@ pub(super) fn encoded(text: &str) -> String {
 
 /// A query whose first value under the condition's name meets it, `Absent` as if it were `Present`; `None` for a regex.
 pub(super) fn query(condition: &Condition) -> Option<String> {
-    let name = encoded(&condition.name);
+    let name = encoded_key(&condition.name);
     let before = format!("^(?:(?!{name}(?:[=&]|$))[^&]*&)*{name}");
     match &condition.kind {
         ConditionKind::Equal(value) if value.is_empty() => Some(format!("{before}=?(?:&|$)")),
@@ -222,18 +264,54 @@ pub(super) fn query(condition: &Condition) -> Option<String> {
     }
 }
 
+/// A cookie's value that is UTF-8, in bytes.
+const TEXT: &str = "(?:[\\x01-:<-\\x7f]|[\\xc2-\\xdf][\\x80-\\xbf]|\\xe0[\\xa0-\\xbf][\\x80-\\xbf]|[\\xe1-\\xec\\xee\\xef][\\x80-\\xbf]{2}|\\xed[\\x80-\\x9f][\\x80-\\xbf]|\\xf0[\\x90-\\xbf][\\x80-\\xbf]{2}|[\\xf1-\\xf3][\\x80-\\xbf]{3}|\\xf4[\\x80-\\x8f][\\x80-\\xbf]{2})*+(?:;|$)";
+
+/// A Cookie field up to the first value under a name that is text, for PCRE.
+pub(super) fn first_cookie(name: &str) -> String {
+    let named = format!("[ \\t]*{}[ \\t]*=(?={TEXT})", escape(name));
+    format!("^(?:(?!{named})[^;]*;)*{named}[ \\t]*")
+}
+
 /// A Cookie field whose first value under the condition's name meets it, `Absent` as if it were `Present`; `None` for a regex.
 pub(super) fn cookie(condition: &Condition) -> Option<String> {
-    let name = escape(&condition.name);
-    let before = format!("^(?:(?![ \\t]*{name}[ \\t]*=)[^;]*;)*[ \\t]*{name}[ \\t]*=");
+    let before = first_cookie(&condition.name);
     match &condition.kind {
         ConditionKind::Equal(value) => {
             let value = escape(value);
-            Some(format!("{before}[ \\t]*(?:{value}|\"{value}\")[ \\t]*(?:;|$)"))
+            Some(format!("{before}(?:{value}|\"{value}\")[ \\t]*(?:;|$)"))
         }
         ConditionKind::Present | ConditionKind::Absent => Some(before),
         ConditionKind::Regex(_) => None,
     }
+}
+
+/// A regex of the file for PCRE, whose `$` also stands before a last line feed: here it is the end alone.
+pub(super) fn ending(regex: &str) -> String {
+    let mut out = String::with_capacity(regex.len() + 2);
+    let mut in_class = false;
+    let mut letters = regex.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '$' if !in_class => out.push_str("\\z"),
+            '\\' => {
+                out.push(letter);
+                out.extend(letters.next());
+            }
+            '[' if !in_class => {
+                in_class = true;
+                out.push(letter);
+                out.extend(letters.next_if_eq(&'^'));
+                // Where nothing stands before it, it is no end.
+                out.extend(letters.next_if_eq(&']'));
+            }
+            _ => {
+                in_class &= letter != ']';
+                out.push(letter);
+            }
+        }
+    }
+    out
 }
 
 /// Whether a regex of the file means the same to PCRE and to RE2 as it does here: no classes with operators, no flags, no escapes

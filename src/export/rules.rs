@@ -1,11 +1,12 @@
 //! The routes as a list for proxies that take the first rule that fits: the most specific first.
 
 use super::ExportTarget;
-use super::pattern::{anchors_at_ends, is_portable};
+use super::pattern::{anchors_at_ends, has_too_many, is_portable, looks_escaped};
 use crate::compile::{Network, ProxyProtocol, Snapshot};
 use crate::endpoint::UpstreamId;
+use crate::message::{FORGEABLE_NAMES, is_of_forgeable_family};
 use crate::migration::{Answers, Fallback, Percent};
-use crate::route::{Condition, ConditionKind, HeaderEdits, Precedence, Redirect, Route, Template};
+use crate::route::{Condition, ConditionKind, HeaderEdits, PathRewrite, Precedence, Redirect, Route, Template};
 
 /// The methods that an `HTTPRoute` may name.
 pub(super) const STANDARD_METHODS: &[&str] =
@@ -128,7 +129,20 @@ impl<'a> ExportRule<'a> {
 
     /// Whether all its requests are refused, since what guards or answers them cannot be written.
     pub(super) fn is_closed(&self) -> bool {
-        self.guard == Guard::Closed || self.target == ExportTarget::HttpRoute && self.route.redirect.is_some()
+        let redirect = self.route.redirect.as_ref();
+        self.guard == Guard::Closed
+            || redirect
+                .is_some_and(|redirect| self.target == ExportTarget::HttpRoute || self.is_beyond(redirect.path()))
+    }
+
+    /// The path that a service is sent in place of the client's.
+    pub(super) fn rewrite(&self) -> Option<&'a PathRewrite> {
+        self.route.rewrite.path.as_ref().filter(|rewrite| !self.is_beyond(rewrite))
+    }
+
+    /// Whether a path has more parameters than the target can number.
+    pub(super) fn is_beyond(&self, path: &PathRewrite) -> bool {
+        matches!(self.target, ExportTarget::Haproxy | ExportTarget::Envoy) && has_too_many(path)
     }
 
     pub(super) fn redirect(&self) -> Option<&'a Redirect> {
@@ -153,22 +167,44 @@ fn all_conditions(route: &Route) -> impl Iterator<Item = (ConditionSource, &Cond
 
 /// Whether a condition means the same to the target as it does here.
 pub(super) fn can_ask(target: ExportTarget, source: ConditionSource, condition: &Condition) -> bool {
+    if source == ConditionSource::Header && is_unseen(target, &condition.name) {
+        return false;
+    }
     if target == ExportTarget::HttpRoute {
         let equal = matches!(&condition.kind, ConditionKind::Equal(value) if !value.is_empty());
         return source != ConditionSource::Cookie && equal;
     }
     let envoy = target == ExportTarget::Envoy;
     match &condition.kind {
+        // nginx drops such headers, and its variables do not tell `_` from `-`.
+        _ if target == ExportTarget::Nginx && source == ConditionSource::Header && condition.name.contains('_') => {
+            false
+        }
         // nginx cannot tell an empty header from none.
         ConditionKind::Equal(value) if target == ExportTarget::Nginx && source == ConditionSource::Header => {
             !value.is_empty()
         }
         ConditionKind::Regex(regex) if !is_portable(regex.as_str()) => false,
+        // Its maps ask an empty value nothing.
+        ConditionKind::Regex(regex) if target == ExportTarget::Nginx => !regex.is_match(""),
         // It is asked of the whole field.
         ConditionKind::Regex(regex) if envoy && source == ConditionSource::Cookie => anchors_at_ends(regex.as_str()),
+        // It would look ahead.
+        ConditionKind::Equal(value) if envoy && source == ConditionSource::Query && looks_escaped(value) => false,
         // Envoy does not decode keys.
         _ if envoy && source == ConditionSource::Query => !is_encoded(&condition.name),
         _ => true,
+    }
+}
+
+/// Whether the target's match sees what a client says in this header, where multilith has replaced or removed it.
+pub(super) fn is_unseen(target: ExportTarget, name: &str) -> bool {
+    match target {
+        ExportTarget::Nginx | ExportTarget::Haproxy => false,
+        ExportTarget::Envoy => ["x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-request-id"].contains(&name),
+        ExportTarget::HttpRoute => {
+            name == "x-real-ip" || is_of_forgeable_family(name.as_bytes()) || FORGEABLE_NAMES.contains(&name)
+        }
     }
 }
 

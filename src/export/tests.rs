@@ -351,3 +351,96 @@ fn what_is_empty_or_needs_escapes_is_asked_for_or_said() {
         assert!(said.contains(&key.to_owned()), "{said:?}");
     }
 }
+
+#[test]
+fn a_condition_on_what_a_client_must_not_say_sees_what_is_written_in_its_place() {
+    let routes = snapshot(
+        "[server]\nforce = { header = \"X-Side\", from = [\"10.0.0.1\"] }\n\
+         [routes.proto]\npath = \"/a\"\nheaders = { x-forwarded-proto = \"https\", x-forwarded-for = { present = true } }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.family]\npath = \"/b\"\nheaders = { x-forwarded-anything = \"1\", x-side = \"1\", proxy = \"1\", x-real-ip = \"::1\" }\nservice = \"users\"\nstage = \"migrated\"\n\
+         [routes.under]\npath = \"/c\"\nheaders = { x_under = \"1\" }\nallow = [\"10.0.0.0/8\"]\nservice = \"users\"\nstage = \"migrated\"\n",
+    );
+    let nginx = export(&routes, ExportTarget::Nginx);
+    for forged in ["$http_x_forwarded", "$http_x_side", "$http_proxy", "$http_x_under"] {
+        assert!(!nginx.text.contains(forged), "{forged}:\n{}", nginx.text);
+    }
+    assert!(nginx.text.contains("map $scheme $ml_c") && nginx.text.contains("map $remote_addr $ml_c"));
+    assert!(nginx.left_out.iter().any(|left| left.of == "under" && left.key == "headers"), "{:?}", nginx.left_out);
+    assert!(nginx.text.contains("under 1;"), "what guards it cannot be asked: {}", nginx.text);
+    for (target, of) in [(ExportTarget::Envoy, "family"), (ExportTarget::HttpRoute, "proto")] {
+        let left = export(&routes, target).left_out;
+        assert!(left.iter().any(|left| left.of == of && left.key == "headers"), "{target:?}: {left:?}");
+    }
+}
+
+#[test]
+fn words_of_a_map_are_escaped_where_routes_are_called_so() {
+    let named = |name: &str| {
+        format!("[routes.{name}]\npath = \"/{name}\"\nservice = \"users\"\nstage = \"migrated\"\nallow = [\"::1\"]\n")
+    };
+    let routes: String = ["default", "hostnames", "include", "volatile"].map(named).concat();
+    let text = export(&snapshot(&routes), ExportTarget::Nginx).text;
+    for name in ["default", "hostnames", "include", "volatile"] {
+        assert!(text.contains(&format!("\\{name} service;")), "{text}");
+        assert!(text.contains(&format!("\\{name} $ml_outside_")), "{text}");
+    }
+}
+
+#[test]
+fn groups_are_numbered_for_what_the_rewrite_uses_and_no_more_than_nine() {
+    let names = "abcdefghij".chars().map(|name| format!("/{{{name}}}")).collect::<String>();
+    let of = |to: &str| {
+        format!(
+            "[routes.long]\npath = \"/p{names}\"\nservice = \"users\"\nstage = \"migrated\"\nrewrite = {{ path = \"{to}\" }}\n\
+             [routes.away]\npath = \"/q{names}\"\nstage = \"migrated\"\nredirect = {{ to = \"{to}\" }}\n"
+        )
+    };
+    let (few, many) = (snapshot(&of("/x/{j}/{a}")), snapshot(&of(&format!("/x{names}"))));
+    for target in [ExportTarget::Haproxy, ExportTarget::Envoy] {
+        let exported = export(&few, target);
+        assert_eq!(exported.left_out, [], "{target:?}");
+        assert!(exported.text.contains(if target == ExportTarget::Envoy { "/x/\\\\2/\\\\1" } else { "/x/\\2/\\1" }));
+        let exported = export(&many, target);
+        let said: Vec<_> = exported.left_out.iter().map(|left| format!("{}.{}", left.of, left.key)).collect();
+        assert_eq!(said, ["away.redirect", "long.rewrite.path"], "{target:?}");
+        assert!(!exported.text.contains("\\10") && exported.text.contains("403"), "{target:?}: {}", exported.text);
+    }
+    assert_eq!(export(&many, ExportTarget::Nginx).left_out, []);
+}
+
+#[test]
+fn text_of_a_query_is_asked_for_as_it_is_decoded() {
+    let condition = |name: &str, value: &str| crate::route::Condition {
+        name: name.into(),
+        kind: crate::route::ConditionKind::Equal(value.into()),
+    };
+    let asked = |name: &str, value: &str| pattern::query(&condition(name, value)).expect("a regex");
+    assert!(asked("a", "x+y").ends_with("(?:%(?i:2b))(?:y|%(?i:79))(?:&|$)"), "{}", asked("a", "x+y"));
+    assert!(asked("a", "%41").contains("(?:%(?![0-9a-fA-F]{2})|%(?i:25))"), "{}", asked("a", "%41"));
+    assert!(asked("a", "5%").contains("(?:%|%(?i:25))"), "nothing to look ahead at");
+    assert!(asked("a", "1&2=3").contains("(?:%(?i:26))(?:2|%(?i:32))(?:=|%(?i:3d))"));
+    assert!(asked("k=1", "").contains("(?:k|%(?i:6b))(?:%(?i:3d))"));
+    let routes = snapshot(
+        "[routes.q]\npath = \"/q\"\nquery = { a = \"%41\" }\nservice = \"users\"\nstage = \"migrated\"\nallow = [\"::1\"]\n",
+    );
+    let envoy = export(&routes, ExportTarget::Envoy);
+    assert!(envoy.left_out.iter().any(|left| left.key == "query") && !envoy.text.contains("(?!"), "{}", envoy.text);
+    assert!(envoy.text.contains("403"));
+    for (regex, written) in
+        [("^a$", "^a\\z"), ("a\\$|[$]$", "a\\$|[$]\\z"), ("[]$]$", "[]$]\\z"), ("[^]$]\\\\$", "[^]$]\\\\\\z")]
+    {
+        assert_eq!(pattern::ending(regex), written, "{regex}");
+    }
+}
+
+#[test]
+fn cookies_are_read_by_haproxy_as_multilith_reads_them_and_empty_addresses_bear_no_mark() {
+    let routes = snapshot(
+        "[routes.gold]\npath = \"/g\"\ncookies = { s = { regex = \"^gold$\" } }\nservice = \"users\"\nstage = \"migrated\"\nanswer = { location = true }\n\
+         [routes.part]\npath = \"/p\"\nservice = \"users\"\nstage = \"canary\"\nweight = \"10%\"\nsticky = [\"cookie:s\"]\n",
+    );
+    let text = export(&routes, ExportTarget::Haproxy).text;
+    assert!(!text.contains("req.cook("), "{text}");
+    assert!(text.contains("{ res.fhdr(location) -m len gt 0 }"), "{text}");
+    assert!(text.contains("http-request set-path / if"), "{text}");
+}

@@ -17,14 +17,29 @@ pub fn route_name(path: &str) -> String {
     if name.is_empty() { "root".to_owned() } else { name.chars().take(56).collect() }
 }
 
-/// The name of a route that none of `names` has; it is among them from now on.
+/// What no route may be called: what no route takes is called so.
+const RESERVED: &str = "unmatched";
+
+/// The name of a route that none of `names` has, and that a route may have; it is among them from now on.
 pub fn unique_route_name(names: &mut BTreeSet<String>, path: &str) -> String {
     let name = route_name(path);
     let mut chosen = name.clone();
     let mut number = 2;
-    while !names.insert(chosen.clone()) {
+    while chosen == RESERVED || !names.insert(chosen.clone()) {
         chosen = format!("{name}-{number}");
         number += 1;
     }
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_name_counts_as_taken() {
+        let mut names = BTreeSet::new();
+        let all = ["/unmatched", "/Unmatched/", "/a", "/a"].map(|path| unique_route_name(&mut names, path));
+        assert_eq!(all, ["unmatched-2", "unmatched-3", "a", "a-2"]);
+    }
 }

@@ -53,7 +53,7 @@ impl PathRewrite {
         let mut pieces = self.pieces.clone();
         pieces.remove(at);
         if let Some(PathPiece::Literal(before)) = at.checked_sub(1).and_then(|before| pieces.get_mut(before))
-            && before.len() > 1
+            && (at > 1 || before.len() > 1)
         {
             *before = before.strip_suffix('/').unwrap_or(before).into();
         }
@@ -161,6 +161,9 @@ mod tests {
             ("/u/{*rest}", "/v2/{rest}/x", "/v2/a/x", Some("/u/a")),
             ("/u/{*rest}", "/v2/{rest}/x", "/v2/x", Some("/u")),
             ("/u/{*rest}", "/{rest}", "/", Some("/u/")),
+            ("/p/{id}/{*rest}", "/v2/{id}/{*rest}", "/v2/7", Some("/p/7")),
+            ("/p/{id}/{*rest}", "/v2/{id}/{*rest}", "/v2/7/", Some("/p/7/")),
+            ("/p/{id}/{*rest}", "/{id}/{*rest}", "/7", Some("/p/7")),
             ("/{*rest}", "/v2/{rest}", "/v2/", Some("/")),
             // Nothing becomes `/v2` there: `/` becomes `/v2/`.
             ("/{*rest}", "/v2/{rest}", "/v2", None),

@@ -342,6 +342,65 @@ def test_what_is_empty_doubled_or_spelt_oddly_is_read_as_multilith_reads_it(prox
     assert not wrong, f"{len(wrong)} differ:\n{shown}"
 
 
+# A guard beside an open route of the same paths, and what a request could say to be taken for another.
+PASSED_BY = """
+[routes.default]
+path = "/proto"
+headers = { x-forwarded-proto = "https" }
+service = "users"
+stage = "migrated"
+
+[routes.proto-guarded]
+path = "/proto"
+service = "people"
+stage = "migrated"
+allow = ["10.0.0.0/8"]
+
+[routes.cookie-guarded]
+path = "/cookie"
+cookies = { s = { regex = "^gold$" } }
+service = "users"
+stage = "migrated"
+allow = ["10.0.0.0/8"]
+
+[routes.cookie]
+path = "/cookie"
+service = "people"
+stage = "migrated"
+
+[routes.plus]
+path = "/query"
+query = { a = "x+y", b = "5%" }
+service = "users"
+stage = "migrated"
+
+[routes.eleven]
+path = "/e/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}"
+service = "users"
+stage = "migrated"
+rewrite = { path = "/x/{k}/{a}" }
+"""
+
+
+@pytest.mark.parametrize("target", ["nginx", "haproxy", "envoy"])
+def test_no_header_cookie_or_query_gets_past_a_guard(proxy, peer, upstreams, target):
+    edge = proxy(tables(upstreams, PASSED_BY))
+    port, said, code = peer(target, PASSED_BY)
+    assert (code, [line for line in said.splitlines() if line.startswith("not exported")]) == (0, []), said
+    cookies = ["s=gold", 's="gold"', "a,s=gold", "s=gold,b", 's="gold', "x=1;s= gold ", "s=\u00e9", "s"]
+    if target != "envoy":
+        # Said in the notes: there any cookie of the name counts.
+        cookies += ["s=x; s=gold", "s=gold; s=x", "s=; s=gold"]
+    asked = [("/cookie", [("Cookie", cookie)]) for cookie in cookies]
+    asked += [("/proto", [(name, value)]) for name in ("X-Forwarded-Proto", "X-Forwarded-Ssl", "X-Real-IP") for value in ("https", "http")]
+    asked += [(f"/query?{query}", []) for query in ("a=x+y&b=5%", "a=x%2By&b=5%25", "a=x%2By&b=5%", "a=x%20y&b=5%", "a=%78%2b%79&b=%35%25")]
+    asked += [("/e/1/2/3/4/5/6/7/8/9/10/last", [])]
+    for path, headers in asked:
+        one = ("GET", path, [("Host", "edge.example"), *headers])
+        expected, got = Asker(edge.port)(*one), Asker(port)(*one)
+        assert [expected.get(key) for key in ("status", "upstream", "target")] == [got.get(key) for key in ("status", "upstream", "target")], one
+
+
 # Routes that answer or refuse by themselves.
 GUARDED = """
 [routes.inside]

@@ -1,6 +1,7 @@
 //! `HAProxy`: rules in order, and clients in the same buckets as multilith's.
 
 mod backend;
+mod values;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,12 +14,15 @@ use super::{ExportTarget, fallback, forgeable};
 use crate::compile::Snapshot;
 use crate::endpoint::UpstreamId;
 use crate::migration::{ISSUED_COOKIE, UnitSource};
-use crate::route::{Condition, ConditionKind, MethodSet};
+use crate::route::{ConditionKind, MethodSet};
+use values::{COOKIES, first_cookie, first_query, has_cookie, has_query, meets};
 
 pub(super) const NOTES: &[&str] = &[
     "`normalize-uri` is an experimental directive of HAProxy 2.4 and later; the file switches it on",
     "dot segments are resolved, also where multilith refuses them, since the path as it stands has another route",
     "a `%` that begins no escape and characters that should be escaped reach a service as the client has spelt them; bytes that are not ASCII, and an absolute target with another host than Host, are answered with 400",
+    "an absolute target that has a query and no path is answered with 400",
+    "a regex is asked of bytes: `.` and `[^…]` are one of them, `\\d`, `\\w` and `\\s` those of ASCII, and a value that is not UTF-8 may meet it",
     "the Host is that of an absolute target without a default port, also where the client's says the same in other words",
     "other malformed requests are refused by HAProxy's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
@@ -115,6 +119,8 @@ impl File<'_> {
         let paths = quoted(pattern::REFUSED);
         self.line(1, &format!("http-request deny deny_status 400 if {{ path -m reg -i {paths} }}"));
         self.cookies();
+        // An absolute target without a path means the root; of OPTIONS it means the server.
+        self.line(1, "http-request set-path / if !{ path -m len gt 0 } { url -m reg -i ^[a-z]+: } !METH_OPTIONS");
         self.line(1, "# The monolith gets the path as it came; rules look at the normal form.");
         self.line(1, "http-request set-var(txn.raw) pathq");
         self.line(1, "http-request set-var(txn.query) query");
@@ -182,19 +188,21 @@ impl File<'_> {
             let not = if condition.kind == ConditionKind::Absent { "!" } else { "" };
             let (field, regex, value) = match source {
                 ConditionSource::Header => ("", None, format!("req.fhdr({},1)", condition.name)),
-                ConditionSource::Cookie => {
-                    ("req.fhdr(cookie,1)", pattern::cookie(condition), format!("req.cook({})", condition.name))
-                }
+                ConditionSource::Cookie => (COOKIES, pattern::cookie(condition), first_cookie(&condition.name)),
                 ConditionSource::Query => ("query", pattern::query(condition), first_query(&condition.name)),
             };
             match regex {
                 Some(regex) => {
                     let _ = write!(asked, " {not}{{ {field} -m reg {} }}", quoted(&regex));
                 }
-                None if source == ConditionSource::Query => {
-                    let _ = write!(asked, " {}{}", has_query(&condition.name), meets(&value, condition));
+                None => {
+                    let has = match source {
+                        ConditionSource::Header => String::new(),
+                        ConditionSource::Cookie => format!(" {}", has_cookie(&condition.name)),
+                        ConditionSource::Query => format!(" {}", has_query(&condition.name)),
+                    };
+                    let _ = write!(asked, "{has}{}", meets(&value, condition));
                 }
-                None => asked.push_str(&meets(&value, condition)),
             }
         }
         self.line(1, &format!("http-request set-var(txn.rule) str({}) if {asked}", rule.key()));
@@ -278,7 +286,8 @@ impl File<'_> {
             return;
         }
         for header in HEADERS {
-            let is_there = format!("{{ res.fhdr({header}) -m found }}");
+            // Of an empty value the mark would stay: the space at its end goes.
+            let is_there = format!("{{ res.fhdr({header}) -m len gt 0 }}");
             let marked = format!("'%[var(txn.asked)] | %[res.fhdr({header})]'");
             self.line(1, &format!("http-response set-header {header} {marked} if {is_there}"));
             for (rule, share) in shares().filter(|(_, share)| share.upstream != UpstreamId::MONOLITH) {
@@ -290,7 +299,7 @@ impl File<'_> {
             for row in location::of_upstream(snapshot, UpstreamId::MONOLITH, Captures::Numbered, header) {
                 self.back_row(header, &row, "if { var(txn.up) -m str monolith }");
             }
-            self.line(1, &format!("http-response replace-header {header} '^[^ ]* [|] (.*)$' '\\1'"));
+            self.line(1, &format!("http-response replace-header {header} '^(?:[^ ]* )?[|] (.*)$' '\\1'"));
         }
     }
 
@@ -319,19 +328,23 @@ impl File<'_> {
         let missing = "!{ var(txn.unit) -m len gt 0 }";
         let issued = UnitSource::Cookie(ISSUED_COOKIE.into());
         for source in policy.sticky.iter().chain([&issued]) {
-            let sample = match source {
-                UnitSource::Header(name) => format!("req.fhdr({name},1)"),
-                UnitSource::Cookie(name) => format!("req.cook({name})"),
-                UnitSource::Query(name) => {
-                    let (value, has) = (first_query(name), has_query(name));
-                    self.line(1, &format!("http-request set-var(txn.unit) {value} if {is_rule} {missing} {has}"));
-                    continue;
+            let line = match source {
+                UnitSource::Header(name) => {
+                    format!(
+                        "set-var(txn.unit) req.fhdr({name},1) if {is_rule} {missing} {{ req.fhdr({name},1) -m found }}"
+                    )
                 }
-                UnitSource::Ip => "src".to_owned(),
+                UnitSource::Cookie(name) => {
+                    format!("set-var(txn.unit) {} if {is_rule} {missing} {}", first_cookie(name), has_cookie(name))
+                }
+                UnitSource::Query(name) => {
+                    format!("set-var(txn.unit) {} if {is_rule} {missing} {}", first_query(name), has_query(name))
+                }
+                // As text.
+                UnitSource::Ip => format!("set-var-fmt(txn.unit) '%[src]' if {is_rule} {missing}"),
                 UnitSource::Jwt(_) => continue,
             };
-            let asked = format!("{is_rule} {missing} {{ {sample} -m len gt 0 }}");
-            self.line(1, &format!("http-request set-var-fmt(txn.unit) '%[{sample}]' if {asked}"));
+            self.line(1, &format!("http-request {line}"));
         }
         if policy.issue_cookie {
             self.line(1, &format!("http-request set-var(txn.issued) uuid,regsub(-,,g) if {is_rule} {missing}"));
@@ -372,7 +385,7 @@ impl File<'_> {
                 continue;
             }
             self.answer(rule, &when);
-            if let Some(rewrite) = &rule.route.rewrite.path {
+            if let Some(rewrite) = rule.rewrite() {
                 let from = pattern::path(rule.template, self.snapshot.matching, Captures::Numbered, Some(rewrite));
                 let to = pattern::rewritten(rewrite, rule.template, literal, |_, number| format!("\\{number}"));
                 self.line(1, &format!("http-request replace-path {} {} {when}", quoted(&from), quoted(&to)));
@@ -396,6 +409,7 @@ impl File<'_> {
     fn departure(&mut self) {
         let snapshot = self.snapshot;
         // An absolute target becomes a path; that of `OPTIONS *` has none.
+        self.line(1, "http-request set-uri * if METH_OPTIONS !{ var(txn.raw) -m len gt 0 }");
         self.line(
             1,
             "http-request set-uri %[var(txn.raw)] if { var(txn.up) -m str monolith } { var(txn.raw) -m len gt 0 }",
@@ -428,33 +442,6 @@ fn answered(rule: &ExportRule<'_>, share: &Share<'_>) -> String {
         _ => format!(" {{ var(txn.side) -m str {} }}", share.side),
     };
     format!("if {{ var(txn.rule) -m str {} }}{side}", rule.key())
-}
-
-/// Whether a query has a key.
-fn has_query(name: &str) -> String {
-    let name = pattern::encoded(name);
-    format!("{{ query -m reg {} }}", quoted(&format!("^(?:[^&]*&)*{name}(?:[=&]|$)")))
-}
-
-/// The first value of a query key that is there, decoded as multilith does: what is no escape stands for itself.
-fn first_query(name: &str) -> String {
-    let name = pattern::encoded(name);
-    let first =
-        format!("^(?:(?!{name}(?:[=&]|$))[^&]*&)*{name}=?([^&]*).*$").replace('\\', "\\\\").replace('"', "\\\"");
-    let stray = "%(?![0-9a-fA-F]{2})";
-    quoted(&format!("query,regsub(\"{first}\",\"\\1\"),regsub(\"{stray}\",\"%25\",g),url_dec(1)"))
-}
-
-/// A condition on a sample that is missing where the request has no such value.
-fn meets(sample: &str, condition: &Condition) -> String {
-    match &condition.kind {
-        // HAProxy refuses an empty pattern.
-        ConditionKind::Equal(value) if value.is_empty() => format!(" {{ {sample} -m len 0 }}"),
-        ConditionKind::Equal(value) => format!(" {{ {sample} -m str -- {} }}", quoted(value)),
-        ConditionKind::Present => format!(" {{ {sample} -m found }}"),
-        ConditionKind::Absent => format!(" !{{ {sample} -m found }}"),
-        ConditionKind::Regex(regex) => format!(" {{ {sample} -m reg -- {} }}", quoted(regex.as_str())),
-    }
 }
 
 /// Without a limit a day.

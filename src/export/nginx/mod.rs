@@ -20,11 +20,25 @@ pub(super) const NOTES: &[&str] = &[
     "a path with a `%` that begins no escape or with dot segments that lead above `/`, `OPTIONS *` and a method with small letters are answered with 400",
     "other malformed requests are refused by nginx's rules, not by multilith's",
     "a CORS preflight follows the method that it announces, not the headers, and has no cookies",
+    "`OPTIONS` of an absolute target without a path asks for `/`",
+    "a regex is asked of bytes: `.` and `[^…]` are one of them, `\\d`, `\\w` and `\\s` those of ASCII, and a value that is not UTF-8 may meet it",
+    "Location, Content-Location and Refresh without a value are left out where addresses are turned back",
     "to a condition a header with an empty value is absent; of a header's several lines versions before 1.23 read the first, later ones all, joined by commas",
     "headers with `_` in their names are dropped",
     "of what begins with X-Forwarded- and X-Multilith-, which no client may send, the known names are removed: nginx cannot remove a family",
     "no X-Request-Id, no traceparent, no X-Multilith-Route, no X-Multilith-Side: the file has forwarding headers alone",
 ];
+
+/// What is said to upstreams of a request.
+const FORWARDED: [(&str, &str); 4] = [
+    ("X-Forwarded-For", "$remote_addr"),
+    ("X-Forwarded-Proto", "$scheme"),
+    ("X-Forwarded-Host", "$ml_authority"),
+    ("X-Forwarded-Port", "$ml_port"),
+];
+
+/// Keys that mean something of their own in a map, unless they are escaped.
+const WORDS_OF_MAPS: [&str; 4] = ["default", "hostnames", "include", "volatile"];
 
 /// Escapes of bytes that need none: nginx's decoding of them is multilith's.
 const UNRESERVED: &str = "%(?:2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])";
@@ -75,7 +89,8 @@ impl File<'_> {
         self.line(1, &format!("map {from} {to} {{"));
         self.line(2, &format!("default {default};"));
         for (key, value) in rows {
-            self.line(2, &format!("{key} {value};"));
+            let escape = if WORDS_OF_MAPS.contains(&&**key) { "\\" } else { "" };
+            self.line(2, &format!("{escape}{key} {value};"));
         }
         self.line(1, "}");
     }
@@ -193,7 +208,7 @@ impl File<'_> {
             (_, ConditionKind::Regex(_)) => None,
         };
         let from = match source {
-            ConditionSource::Header => format!("$http_{}", condition.name.replace('-', "_")),
+            ConditionSource::Header => self.header(&condition.name),
             ConditionSource::Query if regex.is_some() => "$args".to_owned(),
             ConditionSource::Query => self.first_query(&condition.name, &bit.to_string()),
             ConditionSource::Cookie if regex.is_some() => "$http_cookie".to_owned(),
@@ -201,15 +216,28 @@ impl File<'_> {
         };
         let regex = match (regex, &condition.kind) {
             (Some(regex), _) => regex,
-            (None, ConditionKind::Regex(regex)) => regex.as_str().to_owned(),
+            (None, ConditionKind::Regex(regex)) => pattern::ending(regex.as_str()),
             (None, _) => return,
         };
         self.map(&from, &to, miss, &[(quoted(&format!("~{regex}")), hit.to_owned())]);
     }
 
+    /// A header as multilith's rules see it: what a client says of itself is replaced or gone before they look.
+    fn header(&self, name: &str) -> String {
+        match name {
+            "host" => "$ml_authority".to_owned(),
+            "x-real-ip" => "$ml_real_ip".to_owned(),
+            name if forgeable::has(self.snapshot, name) || name.contains('_') => {
+                let written = FORWARDED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+                written.map_or("\"\"", |(_, value)| value).to_owned()
+            }
+            _ => format!("$http_{}", name.replace('-', "_")),
+        }
+    }
+
     /// A variable with the first value of a query key.
     fn first_query(&mut self, name: &str, id: &str) -> String {
-        let name = pattern::encoded(name);
+        let name = pattern::encoded_key(name);
         let row = (quoted(&format!("~^(?:(?!{name}=)[^&]*&)*{name}=(?<ml_q{id}>[^&]*)")), format!("$ml_q{id}"));
         self.map("$args", &format!("$ml_v{id}"), "\"\"", &[row]);
         format!("$ml_v{id}")
@@ -217,10 +245,12 @@ impl File<'_> {
 
     /// A variable with the first value of a cookie.
     fn first_cookie(&mut self, name: &str, id: &str) -> String {
-        let name = pattern::escape(name);
-        let first =
-            format!("~^(?:(?![ \\t]*{name}[ \\t]*=)[^;]*;)*[ \\t]*{name}[ \\t]*=[ \\t]*\"?(?<ml_k{id}>[^;\"]*)");
-        self.map("$http_cookie", &format!("$ml_v{id}"), "\"\"", &[(quoted(&first), format!("$ml_k{id}"))]);
+        let found = pattern::first_cookie(name);
+        let row =
+            |body: &str, group: &str| (quoted(&format!("~{found}{body}[ \\t]*(?:;|$)")), format!("$ml_{group}{id}"));
+        // Quotes are a pair or part of the value.
+        let rows = [row(&format!("\"(?<ml_j{id}>[^;]*)\""), "j"), row(&format!("(?<ml_k{id}>[^;]*?)"), "k")];
+        self.map("$http_cookie", &format!("$ml_v{id}"), "\"\"", &rows);
         format!("$ml_v{id}")
     }
 
@@ -265,7 +295,7 @@ impl File<'_> {
         let mut unit = format!("$cookie_{ISSUED_COOKIE}");
         for (at, source) in policy.sticky.iter().enumerate().rev() {
             let from = match source {
-                UnitSource::Header(name) => format!("$http_{}", name.as_str().replace('-', "_")),
+                UnitSource::Header(name) => self.header(name.as_str()),
                 UnitSource::Cookie(name) if !is_variable(name) => self.first_cookie(name, &format!("u{cohort}_{at}")),
                 UnitSource::Query(name) if !is_variable(name) => self.first_query(name, &format!("u{cohort}_{at}")),
                 UnitSource::Cookie(name) => format!("$cookie_{name}"),
@@ -345,13 +375,8 @@ impl File<'_> {
                     rows.push((key.clone(), value));
                 }
             }
-            let own = name.replace('-', "_");
-            let client = match *name {
-                "x-real-ip" => "$ml_real_ip".to_owned(),
-                name if forgeable::names(self.snapshot).contains(&name) => "\"\"".to_owned(),
-                _ => format!("$http_{own}"),
-            };
-            self.map("\"$ml_rule@$ml_side\"", &format!("$ml_h_{own}"), &client, &rows);
+            let client = self.header(name);
+            self.map("\"$ml_rule@$ml_side\"", &format!("$ml_h_{}", name.replace('-', "_")), &client, &rows);
         }
         names.into_iter().map(str::to_owned).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{File, quoted};
+use super::{FORWARDED, File, quoted};
 use crate::compile::Network;
 use crate::endpoint::{UpstreamId, Verify};
 use crate::export::fallback::{self, MOST_GROUPS};
@@ -265,18 +265,10 @@ impl File<'_> {
         self.line(3, "proxy_buffering off;");
         self.line(3, "proxy_redirect off;");
         self.line(3, &format!("proxy_set_header Host {host};"));
-        for line in [
-            "proxy_set_header Upgrade $http_upgrade;",
-            "proxy_set_header Connection $ml_connection;",
-            "proxy_set_header X-Forwarded-For $remote_addr;",
-            "proxy_set_header X-Forwarded-Proto $scheme;",
-            "proxy_set_header X-Forwarded-Host $ml_authority;",
-            "proxy_set_header X-Forwarded-Port $ml_port;",
-        ] {
-            self.line(3, line);
-        }
+        self.line(3, "proxy_set_header Upgrade $http_upgrade;");
+        self.line(3, "proxy_set_header Connection $ml_connection;");
         // Several Cookie lines become one, as before HTTP/2.
-        for (name, value) in [("X-Real-IP", "$ml_real_ip"), ("Cookie", "$http_cookie")] {
+        for (name, value) in FORWARDED.into_iter().chain([("X-Real-IP", "$ml_real_ip"), ("Cookie", "$http_cookie")]) {
             if !edited.iter().any(|edited| edited.eq_ignore_ascii_case(name)) {
                 self.line(3, &format!("proxy_set_header {name} {value};"));
             }

@@ -15,9 +15,13 @@ const UNPRINTED: &str = "show_urls prints no pattern of `re_path`: a `<name>` ta
 
 pub fn read(text: &str, imported: &mut Imported) {
     for line in text.lines() {
-        let pattern = line.split('\t').next().unwrap_or("").trim();
+        let pattern = first_column(line).trim();
         if !pattern.starts_with('/') {
             imported.skip_line(line);
+            continue;
+        }
+        if !line.contains('\t') && has_commas(pattern) {
+            imported.skip(line.trim(), "columns between commas: a path may have commas, too; take a format with tabs");
             continue;
         }
         if pattern.contains("//") {
@@ -37,6 +41,28 @@ pub fn read(text: &str, imported: &mut Imported) {
             "/{language}/: where `i18n_patterns` wrote it, the paths of the other languages are not in the list"
         ));
     }
+}
+
+/// The path of a line: `--format aligned` has spaces in the place of tabs, `table` has bars.
+fn first_column(line: &str) -> &str {
+    if let Some((path, _)) = line.split_once('\t') {
+        return path;
+    }
+    let ends = ["  ", " | "].into_iter().filter_map(|between| line.trim_end().find(between).filter(|at| *at > 0));
+    ends.min().map_or(line, |end| &line[..end])
+}
+
+/// Whether commas stand outside of what a regular expression has in brackets.
+fn has_commas(pattern: &str) -> bool {
+    let mut depth = 0_u32;
+    pattern.bytes().any(|byte| {
+        match byte {
+            b'(' | b'[' | b'{' | b'<' => depth += 1,
+            b')' | b']' | b'}' | b'>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        byte == b',' && depth == 0
+    })
 }
 
 /// `<int:pk>` and `(?P<pk>[0-9]+)` become `{pk}`, a final `<path:p>` becomes `{*p}`.
@@ -128,6 +154,21 @@ mod tests {
             let expected = format!("- {pattern}: a regular expression");
             assert_eq!(said(ListFormat::Django, &format!("{pattern}\tview\n")), [expected]);
         }
+    }
+
+    #[test]
+    fn columns_may_be_aligned_or_have_bars_and_are_not_cut_at_commas() {
+        for line in [
+            "/api/orders/<int:pk>/   shop.views.Order  order-detail",
+            "/api/orders/<int:pk>/ | shop.views.Order | order-detail | ",
+            "/api/orders/<int:pk>/\tshop.views.Order\torder-detail",
+            "/api/orders/<int:pk>/  ",
+        ] {
+            assert_eq!(said(ListFormat::Django, line), [" /api/orders/{pk}/"], "{line}");
+        }
+        let commas = said(ListFormat::Django, "/api/<int:pk>/,shop.views.Order,order-detail\n/a/(?P<y>\\d{1,4})/\n");
+        assert_eq!(commas[0], " /a/{y}/");
+        assert!(commas[1].starts_with("- /api/<int:pk>/,shop.views.Order,order-detail: columns between commas"));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use super::{ANY_VALUE, Imported, colons, rooted, with_literal_braces};
 
+/// In the place of a label.
+const EMPTY_ROOT: &str = "(empty root node)";
+
 /// Before a label.
 const BRANCH: &str = "── ";
 
@@ -26,6 +29,8 @@ pub fn read(text: &str, imported: &mut Imported) {
         };
         let column = line[..at].chars().count();
         let label = line[at + BRANCH.len()..].trim_end();
+        // The root has no text of its own where two paths have no first letter in common.
+        let label = if label == EMPTY_ROOT { "" } else { label };
         while above.last().is_some_and(|(other, _)| *other >= column) {
             above.pop();
         }
@@ -83,6 +88,12 @@ fn without_patterns(path: &str) -> Option<String> {
 mod tests {
     use super::super::ListFormat;
     use super::super::tests::said;
+
+    #[test]
+    fn a_root_without_a_text_is_no_route() {
+        let tree = "└── (empty root node)\n    ├── / (GET)\n    │   └── a (GET)\n    └── * (OPTIONS)\n";
+        assert_eq!(said(ListFormat::Fastify, tree), ["GET /", "GET /a", "OPTIONS /{*rest}"]);
+    }
 
     #[test]
     fn a_route_that_is_listed_again_for_its_constraints_is_said_to_have_them() {

@@ -168,7 +168,11 @@ impl Imported {
     }
 
     fn add(&mut self, mut route: ImportedRoute) {
-        route.path = with_good_names(&route.path);
+        let (path, said) = with_good_names(&route.path);
+        if let Some(said) = said {
+            self.note(format!("{}: {said}", route.path));
+        }
+        route.path = path;
         let (methods, odd): (Vec<_>, Vec<_>) = std::mem::take(&mut route.methods)
             .into_iter()
             .partition(|method| Method::from_bytes(method.as_bytes()).is_ok());
@@ -269,20 +273,30 @@ fn erased(path: &str) -> String {
     erased
 }
 
-/// Names of parameters have letters, digits and `_`, and differ within a path. A greedy `{name+}` at the end is a rest.
-fn with_good_names(path: &str) -> String {
+/// The path with names of parameters as routes have them, and what is to be said of it: names have letters, digits and `_`, and
+/// differ within a path. What takes slashes, as `{name+}`, `{+name}`, `{name*}` and `{name:.*}`, is a catch-all at the end.
+fn with_good_names(path: &str) -> (String, Option<&'static str>) {
     let mut written = String::with_capacity(path.len());
     let mut names: Vec<String> = Vec::new();
     let mut rest = path;
+    let mut said = None;
     while let Some((before, open)) = rest.split_once('{') {
-        let Some((name, behind)) = open.split_once('}').filter(|(name, _)| !name.contains(['{', '/'])) else { break };
+        let Some((inside, behind)) = closed(open) else { break };
+        let (name, pattern) = inside.split_once(':').map_or((inside, None), |(name, pattern)| (name, Some(pattern)));
+        if name.contains(['{', '/']) {
+            break;
+        }
         written.push_str(before);
-        let greedy = name.strip_suffix('+').filter(|_| behind.is_empty() && before.ends_with('/'));
-        let (star, name) = match name.strip_prefix('*').or(greedy) {
-            Some(name) => ("*", name),
-            None => ("", name),
-        };
-        let stem: String = name.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
+        let bare = name.trim_start_matches(['*', '+']).trim_end_matches(['*', '+']);
+        let takes_slashes = bare.len() < name.len() || pattern.is_some_and(takes_slashes);
+        let is_last = behind.is_empty() && before.ends_with('/');
+        if takes_slashes && !is_last {
+            said = Some(ONE_SEGMENT);
+        } else if !takes_slashes && pattern.is_some_and(|pattern| pattern != "[^/]+") {
+            said = said.or(Some(ANY_VALUE));
+        }
+        let star = if takes_slashes && is_last { "*" } else { "" };
+        let stem: String = bare.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
         let stem = if stem.is_empty() { "id".to_owned() } else { stem };
         let mut name = stem.clone();
         let mut number = 2;
@@ -294,7 +308,27 @@ fn with_good_names(path: &str) -> String {
         names.push(name);
         rest = behind;
     }
-    written + rest
+    (written + rest, said)
+}
+
+/// What stands before the brace that closes, and behind it; a pattern has braces of its own.
+fn closed(open: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_u32;
+    for (at, byte) in open.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return Some((&open[..at], &open[at + 1..])),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether the pattern of a parameter, or the word for one, takes several segments.
+fn takes_slashes(pattern: &str) -> bool {
+    let outside = pattern.replace("[^/]", "");
+    pattern == "path" || outside.contains(".*") || outside.contains(".+") || outside.contains('/')
 }
 
 /// Where a list has parameters in a notation of its own, braces stand for themselves.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
@@ -52,7 +53,7 @@ struct ServerVariable {
 #[serde(default)]
 struct Operation {
     #[serde(rename = "operationId")]
-    id: Option<String>,
+    id: Option<Value>,
     servers: Option<Vec<Server>>,
 }
 
@@ -71,8 +72,12 @@ enum PathItem {
 struct Item {
     reference: Option<String>,
     servers: Option<Vec<Server>>,
-    operations: Vec<(String, Operation)>,
+    operations: Vec<(String, MaybeOperation)>,
 }
+
+/// `None`: something that is no table, which is no operation.
+#[derive(Debug)]
+struct MaybeOperation(Option<Operation>);
 
 impl<'de> Deserialize<'de> for Paths {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -110,6 +115,36 @@ fn key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> 
     }))
 }
 
+/// What a visitor does with values that are no table.
+macro_rules! no_table {
+    ($other:expr) => {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+            while sequence.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($other)
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok($other)
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($other)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($other)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($other)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($other)
+        }
+    };
+}
+
 impl<'de> Deserialize<'de> for PathItem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ItemVisitor;
@@ -130,14 +165,12 @@ impl<'de> Deserialize<'de> for PathItem {
                         "servers" => item.servers = map.next_value()?,
                         // OpenAPI 3.2: methods that have no key of their own, as they are sent.
                         "additionalOperations" => {
-                            let more: Option<BTreeMap<String, Option<Operation>>> = map.next_value()?;
-                            let more = more.unwrap_or_default().into_iter();
-                            item.operations
-                                .extend(more.map(|(method, operation)| (method, operation.unwrap_or_default())));
+                            let more: Option<BTreeMap<String, MaybeOperation>> = map.next_value()?;
+                            item.operations.extend(more.unwrap_or_default());
                         }
                         _ if METHODS.contains(&&*method) => {
-                            let operation: Option<Operation> = map.next_value()?;
-                            item.operations.push((method, operation.unwrap_or_default()));
+                            let operation: MaybeOperation = map.next_value()?;
+                            item.operations.push((method, operation));
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
@@ -147,37 +180,40 @@ impl<'de> Deserialize<'de> for PathItem {
                 Ok(PathItem::Item(item))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<PathItem, A::Error> {
-                while sequence.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(PathItem::Other)
-            }
-
             fn visit_unit<E>(self) -> Result<PathItem, E> {
                 Ok(PathItem::Item(Item::default()))
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<PathItem, E> {
-                Ok(PathItem::Other)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<PathItem, E> {
-                Ok(PathItem::Other)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<PathItem, E> {
-                Ok(PathItem::Other)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<PathItem, E> {
-                Ok(PathItem::Other)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<PathItem, E> {
-                Ok(PathItem::Other)
-            }
+            no_table!(PathItem::Other);
         }
 
         deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for MaybeOperation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OperationVisitor;
+
+        impl<'de> Visitor<'de> for OperationVisitor {
+            type Value = MaybeOperation;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an operation")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MaybeOperation, A::Error> {
+                Operation::deserialize(MapAccessDeserializer::new(map)).map(|operation| MaybeOperation(Some(operation)))
+            }
+
+            fn visit_unit<E>(self) -> Result<MaybeOperation, E> {
+                Ok(MaybeOperation(Some(Operation::default())))
+            }
+
+            no_table!(MaybeOperation(None));
+        }
+
+        deserializer.deserialize_any(OperationVisitor)
     }
 }
 
@@ -216,6 +252,10 @@ fn routes_of(path: &str, items: &[&Item], base: &str, imported: &mut Imported) {
     for item in items {
         let base = item.servers.as_deref().map_or_else(|| base.to_owned(), |servers| base_of(servers, imported));
         for (method, operation) in &item.operations {
+            let MaybeOperation(Some(operation)) = operation else {
+                imported.skip(format!("{method} {path}"), "not an operation");
+                continue;
+            };
             if !seen.insert(method) {
                 imported.note(format!("{path}: its own {method} is taken, not that of its `$ref`"));
                 continue;
@@ -228,11 +268,16 @@ fn routes_of(path: &str, items: &[&Item], base: &str, imported: &mut Imported) {
             imported.add(ImportedRoute {
                 path: rooted(&format!("{base}/{}", path.trim_start_matches('/'))),
                 methods: vec![method.clone()],
-                name: operation.id.as_deref().map(hyphened),
+                name: operation.id.as_ref().map(|id| hyphened(&text_of(id))),
                 ..ImportedRoute::default()
             });
         }
     }
+}
+
+/// As it was written: YAML may take a text for a number.
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// `listOrders` as `list-Orders`: names of routes are in lower case.
@@ -277,8 +322,7 @@ fn base_of(servers: &[Server], imported: &mut Imported) -> String {
 /// A variable of the server's path may have values beside its default.
 fn other_values(server: &Server, imported: &mut Imported) {
     for (name, ServerVariable { default, values }) in &server.variables {
-        let texts =
-            values.iter().flatten().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let texts = values.iter().flatten().map(text_of);
         let others: Vec<String> = texts.filter(|text| text != default).map(|text| format!("`{text}`")).collect();
         if !others.is_empty() && path_of_url(&server.url).contains(&format!("{{{name}}}")) {
             let others = others.join(", ");
@@ -473,6 +517,44 @@ components: {pathItems: {one: {get: {}, post: {operationId: its}}}}
                 "- no-slash: a path begins with `/`",
                 "note: /one: its own POST is taken, not that of its `$ref`",
                 "note: /more: the method Copy is taken in upper case",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_operation_that_is_no_table_does_not_refuse_the_others() {
+        let json = r#"{"paths":{"/a":{"get":{"operationId":7},"post":"x","put":[1],"patch":null},"/b":{"get":true}}}"#;
+        assert_eq!(
+            lines(json),
+            ["GET|PATCH /a", "- POST /a: not an operation", "- PUT /a: not an operation", "- GET /b: not an operation",]
+        );
+    }
+
+    #[test]
+    fn what_takes_several_segments_is_a_catch_all_at_the_end_or_said() {
+        let yaml = r"paths:
+  /a/{path:.*}: {get: {}}
+  /b/{+rest}: {get: {}}
+  /c/{path*}: {get: {}}
+  /d/{proxy+}: {get: {}}
+  /e/{path*}/x: {get: {}}
+  /f/{id:[0-9]{2}}/x: {get: {}}
+  /g/{id:[^/]+}: {get: {}}
+  /h/{p:path}: {get: {}}
+";
+        assert_eq!(
+            lines(yaml),
+            [
+                "GET /a/{*path}",
+                "GET /b/{*rest}",
+                "GET /c/{*path}",
+                "GET /d/{*proxy}",
+                "GET /e/{path}/x",
+                "GET /f/{id}/x",
+                "GET /g/{id}",
+                "GET /h/{*p}",
+                "note: /e/{path*}/x: what takes slashes inside the path takes one segment here",
+                "note: /f/{id:[0-9]{2}}/x: takes some values alone, here the segment may be any",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! `server` blocks: their names become hosts, their locations routes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
 use super::location::{self, Pattern};
@@ -30,6 +30,8 @@ pub struct ServerBlock<'a> {
     place: &'a str,
     directives: &'a [Directive],
     names: Vec<&'a str>,
+    /// Where it listens, without its options; a server that says nothing does so at 80.
+    listens: BTreeSet<&'a str>,
     is_default: bool,
     locations: Vec<Location<'a>>,
 }
@@ -44,9 +46,15 @@ impl<'a> ServerBlock<'a> {
         let named = |name: &'static str| directives.iter().filter(move |directive| directive.name() == name);
         let mut locations = Vec::new();
         gather(directives, &mut locations);
+        let mut listens: BTreeSet<&str> =
+            named("listen").filter_map(|listen| listen.arguments().first()).map(|at| port_of(at)).collect();
+        if listens.is_empty() {
+            listens.insert("80");
+        }
         Self {
             place,
             directives,
+            listens,
             names: named("server_name").flat_map(Directive::arguments).map(String::as_str).collect(),
             is_default: named("listen")
                 .any(|listen| listen.arguments().iter().any(|word| word == "default_server" || word == "default")),
@@ -57,6 +65,37 @@ impl<'a> ServerBlock<'a> {
     /// What the server's locations inherit.
     fn host_header(&self) -> Option<&'a str> {
         host_header(self.directives)
+    }
+}
+
+/// The port of a `listen`: `443`, `[::]:443` and `0.0.0.0:443` are one.
+fn port_of(listen: &str) -> &str {
+    let port = listen.rsplit(':').next().unwrap_or(listen);
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match port {
+        port if is_port(port) => port,
+        _ if listen.starts_with("unix:") => listen,
+        _ => "80",
+    }
+}
+
+/// Routes know no ports: servers of one name that differ in theirs become one host.
+fn say_ports(servers: &[&ServerBlock<'_>], imported: &mut Imported) {
+    let mut known: BTreeMap<&str, Vec<&BTreeSet<&str>>> = BTreeMap::new();
+    for server in servers {
+        let names: BTreeSet<&str> = server.names.iter().copied().collect();
+        for name in names {
+            known.entry(name).or_default().push(&server.listens);
+        }
+    }
+    let differ = |all: &Vec<&BTreeSet<&str>>| all.iter().any(|listens| Some(listens) != all.first());
+    for (name, all) in known.into_iter().filter(|(_, all)| differ(all)) {
+        let ports: BTreeSet<&str> = all.into_iter().flatten().copied().collect();
+        let ports: Vec<&str> = ports.into_iter().collect();
+        imported.note(format!(
+            "server_name {name}: its servers differ by port ({}), routes do not: what they take becomes one",
+            ports.join(", ")
+        ));
     }
 }
 
@@ -82,6 +121,7 @@ pub fn import(servers: &[ServerBlock<'_>], world: &mut World<'_>, imported: &mut
         let why = if answers { "a server that answers by itself" } else { "a server without locations" };
         imported.skip(format!("{}: server {}", server.place, server.names.join(" ")), why);
     }
+    say_ports(&with_locations, imported);
     let default = with_locations.iter().position(|server| server.is_default).unwrap_or(0);
     if let Some(server) = with_locations.get(default) {
         world.monolith = monolith(server);
