@@ -160,15 +160,15 @@ impl Report {
         }
         let sandbox = self.replays_at_sandbox;
         let at = match (self.replays.saturating_sub(sandbox), sandbox) {
-            (_, 0) => "at the monolith".to_owned(),
-            (0, _) => "at the sandbox".to_owned(),
-            (monolith, sandbox) => {
-                format!("({} at the monolith, {} at the sandbox)", grouped(monolith), grouped(sandbox))
-            }
+            // Nobody was asked yet.
+            (0, 0) => String::new(),
+            (_, 0) => " at the monolith".to_owned(),
+            (0, _) => " at the sandbox".to_owned(),
+            (_, sandbox) => format!(", {} at the sandbox", grouped(sandbox)),
         };
         let noise = match (self.noise_known, self.noise_knowable) {
-            (true, _) => format!("known from {} replays {at}", grouped(self.replays)),
-            (false, true) => format!("not known yet ({} of 50 replays)", self.replays),
+            (true, _) => format!("known from {} replays{at}", grouped(self.replays)),
+            (false, true) => format!("not known yet ({} of 50 replays{at})", self.replays),
             (false, false) => "cannot be known, no request is sent twice: all counts".to_owned(),
         };
         line(f, "noise", &noise)?;
