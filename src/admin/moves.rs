@@ -10,6 +10,7 @@ use super::Parts;
 use super::access::Caller;
 use super::reply::Reply;
 use super::seen::seen;
+use crate::gate::GateReport;
 use crate::message::form_value;
 use crate::migration::dial::By;
 use crate::reload::{self, Author, MoveRequest, NotAnAct, NotMoved, VERBS, WrittenAct, in_words};
@@ -105,7 +106,7 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
     let who = asked.who(caller);
     let reason = cut(body.reason.as_deref().unwrap_or_default()).to_owned();
     let moving = move || {
-        let evidence = parts.gates.report(&route).map(|report| report.why);
+        let evidence = gate_of(&parts, &route).map(|report| report.why);
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: seen(&parts, &route) };
         let request = MoveRequest { route: &route, asked: act, author, expect_seq, write: body.write };
         let moved = parts.reloader.turn(&request)?;
@@ -117,6 +118,13 @@ pub async fn answer(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Ap
         Ok(Err(why)) => refused(&why),
         Err(_) => Reply::problem(500, "the move ended in a panic"),
     }
+}
+
+/// What the gate of a route says now; `None`: it has none.
+pub(super) fn gate_of(parts: &Parts, route: &str) -> Option<GateReport> {
+    let generation = parts.app.in_force.load();
+    let entry = generation.routes.iter().find(|entry| entry.name() == route)?;
+    parts.gates.report(entry)
 }
 
 #[derive(Debug, thiserror::Error)]
