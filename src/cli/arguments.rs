@@ -190,7 +190,7 @@ pub(super) struct InventoryArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) from_log: Option<String>,
     /// The admin listener of the running proxy; by default the one in the file.
-    #[arg(long, value_name = "URL", env = "MULTILITH_ADMIN", conflicts_with = "from_log")]
+    #[arg(long, value_name = "URL", env = "MULTILITH_ADMIN")]
     pub(super) admin: Option<String>,
     /// The admin token.
     #[arg(long, value_name = "TOKEN", env = "MULTILITH_TOKEN", hide_env_values = true)]
