@@ -41,8 +41,14 @@ pub async fn reset(parts: &Arc<Parts>, caller: &Caller, below: &str, asked: &Api
     let (who, reason) = (asked.who(caller), cut(reason).to_owned());
     let resetting = move || {
         let author = Author { by: By::Person, who: &who, reason: &reason, verdict: None };
-        let request =
-            MoveRequest { route: &route, asked: reload::RequestedMove::Reset, author, expect_seq: None, write: false };
+        let request = MoveRequest {
+            route: &route,
+            asked: reload::RequestedMove::Reset,
+            author,
+            expect_seq: None,
+            write: false,
+            unasked: false,
+        };
         let made = parts.reloader.turn(&request)?;
         parts.app.shadow.reset(&route, &who, &reason);
         parts.gates.look_now();
