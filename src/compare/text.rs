@@ -410,8 +410,6 @@ const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// `1 234 567`.
-
 /// Two decimals, but never a 0 for something or a 100 for less than all.
 fn percent(share: f64) -> String {
     let mut out = String::new();
